@@ -1,0 +1,1 @@
+"""Data stages: from raw text to token shards, one file per verb."""

@@ -1,0 +1,25 @@
+"""Errors a person can act on.
+
+`UserError` is raised for anything the user can mend: a bad value, a missing file, a full disk, an empty corpus. Its
+message is one sentence that says what is wrong, where, which limit, and what to do; the terminal's last line, the
+Prefect state and the MLflow tag all show that same sentence. Programming mistakes are asserts, not these.
+"""
+
+
+class UserError(Exception):
+    """Something the user can mend. The message is one sentence: what, where, limit, what to do."""
+
+
+class Stopped(Exception):  # noqa: N818 - stopping on purpose is no error
+    """A stage stops on purpose (budget, cancel) after saving what resuming needs.
+
+    `name` becomes the Prefect state's name (`BudgetReached`, `Cancelled`); the process exits with `STOPPED_EXIT`.
+    """
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+STOPPED_EXIT = 75
+"""Exit status of a stage that stopped on purpose: EX_TEMPFAIL of sysexits.h, "try again later"."""

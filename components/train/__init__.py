@@ -1,0 +1,1 @@
+"""One training loop: objectives causal, masked and sft; optimizer, schedule, loader, checkpoint."""
