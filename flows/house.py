@@ -59,7 +59,6 @@ def environment() -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_CLI_PROMPT": "false",
         "PREFECT_LOGGING_TO_API_MAX_LOG_SIZE": "1000000",
-        # Prefect waits for its own heartbeat thread a second per flow; liveness is ours (`recover.py`).
         "MLFLOW_TRACKING_URI": f"sqlite:///{STATE / 'mlflow.db'}",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -78,15 +77,13 @@ def environment() -> dict[str, str]:
         "GIT_COMMITTER_NAME": "greenhouse", "GIT_COMMITTER_EMAIL": "greenhouse@localhost",
     }  # fmt: skip
     kept = {name: value for name, value in os.environ.items() if value and name != "PATH"}
-    return own | kept
+    return own | running_servers() | kept
 
 
 def settle() -> None:
-    """Put `environment()` into this process, and the addresses of servers that run here; call before other imports."""
+    """Put `environment()` into this process; call before Prefect, MLflow or DVC are imported."""
     os.environ.update(environment())
     STATE.mkdir(exist_ok=True)
-    for name, value in running_servers().items():
-        os.environ[name] = value
 
 
 SERVERS = STATE / "servers.json"
