@@ -1,0 +1,141 @@
+"""What DVC knows: the graph of stages, what is stale and why, and what goes into a stage.
+
+`dvc.yaml` is the one DAG; everything here reads it through DVC itself. DVC decides what is stale, nobody else.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.files import fingerprint
+from flows.house import ROOT
+
+
+def _repo(root: Path) -> Any:
+    from dvc.repo import Repo
+
+    return Repo(str(root))
+
+
+def graph(root: Path = ROOT) -> dict[str, list[str]]:
+    """Stage -> the stages it depends on, in topological order. `.dvc` files are nodes without a command: left out."""
+    import networkx
+
+    with _repo(root) as repo:
+        edges = repo.index.graph
+        stages = [stage for stage in networkx.dfs_postorder_nodes(edges) if stage.cmd]
+        return {stage.name: [up.name for up in edges.successors(stage) if up.cmd] for stage in stages}
+
+
+def upstream(stages: dict[str, list[str]], target: str) -> list[str]:
+    """`target` and all it depends on, in topological order."""
+    wanted = {target}
+    for name in reversed(list(stages)):
+        if name in wanted:
+            wanted |= set(stages[name])
+    return [name for name in stages if name in wanted]
+
+
+def downstream(stages: dict[str, list[str]], changed: set[str]) -> set[str]:
+    """`changed` and all that depends on it."""
+    result = set(changed)
+    for name, needs in stages.items():
+        if result & set(needs):
+            result.add(name)
+    return result
+
+
+@dataclass
+class Inputs:
+    """What goes into a stage: hashes of its dependencies, and the parameter values it depends on.
+
+    `fingerprint` names the work folder in which a killed stage resumes: equal inputs, equal folder.
+    """
+
+    hashes: dict[str, str] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint([self.params, self.hashes])
+
+
+def inputs(stage: str, root: Path = ROOT) -> Inputs:
+    """The inputs of a stage as they are on disk now (a dependency that is missing hashes to "")."""
+    from dvc.dependency.param import ParamsDependency
+
+    with _repo(root) as repo:
+        found = Inputs()
+        for dep in repo.stage.load_one(name=stage).deps:
+            if isinstance(dep, ParamsDependency):
+                found.params |= dep.read_params()
+            else:
+                found.hashes[dep.def_path] = dep.get_hash().value if dep.exists else ""
+        return found
+
+
+def output_hashes(root: Path = ROOT) -> dict[str, dict[str, str]]:
+    """Stage -> path -> DVC hash of every out that dvc.lock records."""
+    return {
+        name: {out["path"]: out["md5"] for out in entry.get("outs", [])} for name, entry in lock(root).items()
+    }  # fmt: skip
+
+
+def lock(root: Path = ROOT) -> dict[str, dict]:
+    """The stages of dvc.lock; empty where there is none."""
+    path = root / "dvc.lock"
+    return (yaml.safe_load(path.read_text()) or {}).get("stages", {}) if path.exists() else {}
+
+
+def stale(root: Path = ROOT) -> dict[str, list[str]]:
+    """Stage -> reasons, for each stage whose own state differs from dvc.lock (not yet what follows downstream)."""
+    locked = lock(root)
+    with _repo(root) as repo:
+        status = repo.status()
+    return {
+        stage: [line for change in changes for line in _reasons(stage, change, locked, root)]
+        if stage in locked
+        else ["never ran"]
+        for stage, changes in status.items()
+        if changes
+    }
+
+
+def _reasons(stage: str, change: str | dict, locked: dict, root: Path) -> list[str]:
+    """One line per changed key or file of a `dvc status` entry."""
+    if isinstance(change, str):
+        return [change]
+    lines = []
+    for kind, entries in change.items():
+        if isinstance(entries, str):
+            lines.append(f"{kind}: {entries}")
+            continue
+        for path, what in entries.items():
+            if isinstance(what, dict):  # a parameter file: {section: state}
+                lines += _changed_keys(locked.get(stage, {}), path, list(what), root)
+            else:
+                lines.append(f"{'output' if kind == 'changed outs' else 'file'} {path}: {what}")
+    return lines
+
+
+def _changed_keys(entry: dict, path: str, sections: list[str], root: Path) -> list[str]:
+    """`dedup.threshold: 0.7 -> 0.8` for every leaf that differs between dvc.lock and the parameter file."""
+    old_values = entry.get("params", {}).get(path, {})
+    now_tree = yaml.safe_load((root / path).read_text())
+    lines = []
+    for section in sections:
+        now: Any = now_tree
+        for part in section.split("."):
+            now = now.get(part) if isinstance(now, dict) else None
+        lines += [f"key {key}: {old} -> {new}" for key, old, new in leaves(section, old_values.get(section), now)]
+    return lines
+
+
+def leaves(key: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
+    """Every leaf at which two parameter trees differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted(set(old) | set(new))
+        return [leaf for name in keys for leaf in leaves(f"{key}.{name}".lstrip("."), old.get(name), new.get(name))]
+    return [] if old == new else [(key, old, new)]
