@@ -7,8 +7,8 @@
       sources-00000.npy    uint16 per document, an index into the manifest's `sources`
       manifest.json        dtype, vocabulary, counts, a sha256 per file
 
-A flat file of ids can be memory-mapped: any window is one seek, so data order is a function of seed and step alone, and a
-run resumes without replaying a stream. `num_bytes` counts the UTF-8 bytes of the texts, so that losses compare across
+A flat file of ids can be memory-mapped: any window is one seek, so data order is a function of seed and step alone, and
+a run resumes without replaying a stream. `num_bytes` counts the UTF-8 bytes of the texts, so that losses compare across
 tokenizers: bits per byte = nats / ln 2 / num_bytes.
 """
 
@@ -90,7 +90,7 @@ class TokenShards:
 
     def window(self, start: int, length: int) -> np.ndarray:
         """Ids `start` to `start + length` of the whole corpus, across shards: int64 (length,), a copy."""
-        assert start >= 0 and length >= 0 and start + length <= self.num_tokens, (start, length, self.num_tokens)
+        assert 0 <= start <= start + length <= self.num_tokens, (start, length, self.num_tokens)
         ids = np.empty(length, dtype=np.int64)
         done, shard = 0, int(np.searchsorted(self.starts, start, side="right")) - 1
         while done < length:
@@ -175,7 +175,8 @@ class TokenWriter:
             sources: (num_documents,) index into the names given at the start.
             num_bytes: (num_documents,) UTF-8 bytes of each text.
         """
-        assert len(lengths) == len(sources) == len(num_bytes) and int(lengths.sum()) == len(ids)
+        assert len(lengths) == len(sources) == len(num_bytes)
+        assert int(lengths.sum()) == len(ids)
         number = len(self.manifest.shards)
         names = {"tokens": f"tokens-{number:05d}.bin"}
         names |= {kind: f"{kind}-{number:05d}.npy" for kind in ("documents", "sources")}
