@@ -1,0 +1,164 @@
+"""Work on many items at once, with the same results as one after the other.
+
+    with pool(workers) as workers_pool:
+        for result in workers_pool.map(function, items):   # in the order of `items`, whatever finishes first
+            ...
+
+With one worker everything runs in this process. Otherwise each worker is a fresh Python process (`spawn`: forking a
+process that holds threads of Arrow, torch or Prefect can deadlock), so `function` must be importable by name and it,
+its items and its results must pickle; bind constants with `functools.partial`. Items are handed out a few at a time and
+results are taken in order, so memory is bounded by the items in flight. Workers use one thread each, ignore Ctrl-C
+(the parent ends them) and die with the parent, even when that is killed.
+"""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, Protocol, TypeVar
+
+from components.errors import UserError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal this process gets when its parent dies. Linux only."""
+
+ONE_THREAD = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+        "POLARS_MAX_THREADS",
+        "RAYON_NUM_THREADS",
+    ),
+    "1",
+) | {"TOKENIZERS_PARALLELISM": "false"}
+"""Environment of a worker: the processes are the parallelism, threads inside them would only fight over the cores."""
+
+
+class Pool(Protocol):
+    """What `pool` yields."""
+
+    workers: int
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """`function` of each item, in the order of the items, lazily."""
+
+
+class InProcess:
+    """A pool of one: this process."""
+
+    workers = 1
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """`function` of each item, one after the other."""
+        return map(function, items)
+
+
+class Processes:
+    """A pool of worker processes. Made by `pool`."""
+
+    def __init__(self, executor: ProcessPoolExecutor, workers: int) -> None:
+        self.workers = workers
+        self._executor = executor
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """`function` of each item, in the order of the items; at most four items per worker are in flight.
+
+        Raises:
+            UserError: a worker was killed from outside, most likely for want of memory.
+        """
+        waiting: deque[Future[Result]] = deque()
+        source = iter(items)
+        try:
+            while True:
+                for item in islice(source, 4 * self.workers - len(waiting)):
+                    waiting.append(self._submit(function, item))
+                if not waiting:
+                    return
+                yield waiting.popleft().result()
+        except BrokenProcessPool:
+            raise UserError(
+                f"a worker process of the {self.workers} was killed, most likely for want of memory; "
+                "set runtime.workers lower, or give the machine more memory"
+            ) from None
+
+    def _submit(self, function: Callable[[Item], Result], item: Item) -> "Future[Result]":
+        with _main_hidden():
+            return self._executor.submit(function, item)
+
+
+@contextmanager
+def pool(workers: int) -> Iterator[Pool]:
+    """A pool of `workers` processes, or of this one alone if `workers` is 1. Ends them all on leaving.
+
+    Args:
+        workers: how many items are worked on at once, >= 1. Never changes a result.
+    """
+    assert workers >= 1, f"a pool of {workers} workers"
+    if workers == 1:
+        yield InProcess()
+        return
+    executor = ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(os.getpid(),)
+    )
+    try:
+        yield Processes(executor, workers)
+    except BaseException:
+        _end_workers(executor)
+        raise
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _end_workers(executor: ProcessPoolExecutor) -> None:
+    """End the workers now: what they are doing is wanted no more (an error, a cancel, Ctrl-C)."""
+    for process in list((getattr(executor, "_processes", None) or {}).values()):
+        process.terminate()
+
+
+def _start_worker(parent: int) -> None:
+    """Run first in every worker, before it imports anything heavy."""
+    die_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.environ.update(ONE_THREAD)
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask Linux to kill this process when its parent `parent` dies; elsewhere do nothing.
+
+    Workers elsewhere still end when the pipe to a dead parent breaks, after the item they are at.
+    """
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the call above
+        os._exit(1)
+
+
+@contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Keep a worker that starts inside from importing the program's main module again.
+
+    `spawn` does so by default, to find functions defined there; ours never are, and main here is a flow: importing it
+    means importing Prefect, seconds per worker.
+    """
+    main: Any = sys.modules["__main__"]
+    hidden = {name: main.__dict__[name] for name in ("__spec__", "__file__") if name in main.__dict__}
+    main.__spec__ = None
+    main.__dict__.pop("__file__", None)
+    try:
+        yield
+    finally:
+        main.__dict__.update(hidden)
