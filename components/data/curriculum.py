@@ -1,0 +1,250 @@
+"""Generated text that teaches a small model to use its context: copy, recall, label mapping, sums.
+
+A few million tokens of natural text teach a model of a few million parameters none of these: k-shot, needle and copy
+stay at chance. A share of short, regular items is meant to, and the evaluate stage asks fresh items of the same forms.
+Both sides call `items`; what keeps the exam honest is the split: the problem behind an item (the pair of numbers, the
+sequence, the set of pairs) is hashed, one problem in eight is for tests, and no training item is ever made from it.
+
+The forms put every symbol that matters behind a space (` k`, ` 7`), so that a byte-level BPE sees the same single token
+at each of its places, and `prompt + answer` splits into tokens where the text does.
+
+    copy: q d x m = q d x m                          answer " q d x m"
+    recall: k 3, d 7, x 1 ? d 7, k 3, x 1            answer " 7" (to the first key asked; training text asks them all)
+    label: red K, dog M, blue K, cat M               answer " M" (two of four word classes, letters drawn per item)
+    sum: 4 7 + 3 8 = 8 5                             answer " 8 5"
+    steps: 4 7 + 3 8 ; 7 + 8 = 1 5 ; 4 + 3 + 1 = 8 = 8 5      answer all behind "3 8 ;"; `final` is " 8 5"
+"""
+
+import hashlib
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Literal
+
+TASKS = ("copy", "recall", "mapping", "arithmetic")
+VERSION = 1
+"""Changes when a form changes: items of two versions are not to be compared."""
+TEST_ONE_IN = 8
+"""One problem in this many is kept for tests."""
+
+MOST_MISSES = 20_000
+"""Draws in a row without a new item of the split after which it is taken to be used up."""
+
+LETTERS = tuple("bcdfghjklmnpqrstvwxz")
+DIGITS = tuple("0123456789")
+LABELS = tuple("BDFGHJKLMNPQRSTVWXYZ")
+CLASSES: dict[str, tuple[str, ...]] = {
+    "animal": ("dog", "cat", "horse", "bird", "fish", "cow", "sheep", "lion", "bear", "wolf", "mouse", "fox"),
+    "colour": ("red", "blue", "green", "white", "black", "brown", "yellow", "grey", "purple", "orange", "pink", "gold"),
+    "body": ("hand", "foot", "head", "arm", "leg", "eye", "ear", "nose", "mouth", "knee", "neck", "finger"),
+    "food": ("bread", "milk", "meat", "cheese", "butter", "rice", "egg", "apple", "salt", "sugar", "soup", "honey"),
+}
+
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One question with its one right answer.
+
+    Attributes:
+        task: one of `TASKS`.
+        form: the word the prompt begins with: `copy`, `recall`, `label`, `sum` or `steps`.
+        prompt: what a model is given; does not end in a space.
+        answer: what it has to say next; begins with a space. `prompt + answer + rest` is the training text.
+        rest: further text of the same item that training sees (recall: the other keys, asked in turn).
+        final: the end of `answer` that is scored (differs from it only for `steps`).
+        choices: what `final` could be, for a score by likelihood with chance 1 / len(choices); empty: no small set.
+        difficulty: what was asked for or drawn: length, pairs, depth (0 = first pair), shots, digits.
+    """
+
+    task: str
+    form: str
+    prompt: str
+    answer: str
+    rest: str
+    final: str
+    choices: tuple[str, ...]
+    difficulty: dict[str, int]
+
+    @property
+    def text(self) -> str:
+        """The item as training text: one line, no newline."""
+        return self.prompt + self.answer + self.rest
+
+
+def items(task: str, seed: int, n: int, *, split: Split = "train", **difficulty: int) -> list[Item]:
+    """`n` items of `task`; the same arguments give the same items.
+
+    Args:
+        task: `copy`, `recall`, `mapping` or `arithmetic`.
+        seed: any integer; other seeds give other items of the same split.
+        n: how many. Test items are distinct; training items may repeat where problems are few (sums).
+        split: whose problems: no problem is in both.
+        **difficulty: fixes what is otherwise drawn per item. copy: `length` (2-20). recall: `pairs` (2-20), `depth`
+            (which pair is asked first, 0-based). mapping: `shots` (0-22; in training 0-12). arithmetic: `digits` (1-6),
+            `steps` (0 or 1).
+
+    Raises:
+        ValueError: unknown task or difficulty, a value out of range, or fewer than `n` distinct test items exist.
+    """
+    made = list(islice(stream(task, seed, split=split, **difficulty), n))
+    if len(made) < n:
+        raise ValueError(
+            f"only {len(made)} distinct {split} items of {task} with {difficulty} found, {n} asked; ask for fewer"
+        )
+    return made
+
+
+def stream(task: str, seed: int, *, split: Split = "train", **difficulty: int) -> Iterator[Item]:
+    """The items that `items` returns, one at a time; endless for training, until new ones get too rare for tests."""
+    if task not in MAKERS:
+        raise ValueError(f"unknown curriculum task {task!r}; one of {', '.join(TASKS)}")
+    _check(task, split, difficulty)
+    draw = random.Random(f"greenhouse curriculum {VERSION} {task} {split} {seed}")
+    seen: set[tuple] = set()
+    misses = 0
+    while misses < MOST_MISSES:
+        problem, item = MAKERS[task](draw, split, difficulty)
+        key = (item.prompt, item.answer, item.choices)
+        if is_test(task, problem) != (split == "test") or key in seen:
+            misses += 1
+            continue
+        misses = 0
+        if split == "test":
+            seen.add(key)
+        yield item
+
+
+def is_test(task: str, problem: str) -> bool:
+    """Whether the problem (see the makers) belongs to the tests. Fixed for all seeds and runs."""
+    digest = hashlib.blake2b(f"{VERSION} {task} {problem}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % TEST_ONE_IN == 0
+
+
+LIMITS: dict[str, dict[str, tuple[int, int]]] = {
+    "copy": {"length": (2, 20)},
+    "recall": {"pairs": (2, 20), "depth": (0, 19)},
+    "mapping": {"shots": (0, 22)},
+    "arithmetic": {"digits": (1, 6), "steps": (0, 1)},
+}
+
+
+def _check(task: str, split: str, difficulty: dict[str, int]) -> None:
+    for name, value in difficulty.items():
+        if name not in LIMITS[task]:
+            raise ValueError(f"curriculum task {task} has no difficulty {name!r}; one of {', '.join(LIMITS[task])}")
+        low, high = LIMITS[task][name]
+        high = 12 if name == "shots" and split == "train" else high
+        if not low <= value <= high:
+            raise ValueError(f"curriculum task {task}: {name} = {value}, allowed {low} to {high}")
+    if "depth" in difficulty and difficulty["depth"] >= difficulty.get("pairs", 2):
+        raise ValueError(f"curriculum task recall: depth = {difficulty['depth']} needs more pairs than that")
+
+
+Made = tuple[str, Item]
+"""The problem (what the split hashes: equal problems have equal answers to learn by heart) and the item."""
+
+
+def _copy(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made:
+    length = difficulty.get("length") or draw.randint(3, 8)
+    sequence = " ".join(draw.sample(LETTERS, length))
+    answer = f" {sequence}"
+    return sequence, Item("copy", "copy", f"copy: {sequence} =", answer, "", answer, (), {"length": length})
+
+
+def _recall(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made:
+    """Distinct keys, digits as values. Training text asks every key once, so that most of its tokens teach."""
+    pairs = difficulty.get("pairs") or draw.randint(2, 8)
+    keys = draw.sample(LETTERS, pairs)
+    values = {key: draw.choice(DIGITS) for key in keys}
+    asked = draw.sample(keys, pairs)
+    if "depth" in difficulty:
+        first = keys[difficulty["depth"]]
+        asked = [first, *(key for key in asked if key != first)]
+    shown = ", ".join(f"{key} {values[key]}" for key in keys)
+    answer = f" {values[asked[0]]}"
+    rest = "".join(f", {key} {values[key]}" for key in asked[1:])
+    facts = {"pairs": pairs, "depth": keys.index(asked[0])}
+    choices = tuple(f" {digit}" for digit in DIGITS)
+    problem = " ".join(sorted(f"{key}{value}" for key, value in values.items()))
+    return problem, Item("recall", "recall", f"recall: {shown} ? {asked[0]}", answer, rest, answer, choices, facts)
+
+
+def _mapping(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made:
+    """Two word classes, a letter for each: the letters mean nothing outside the item, so zero shots is chance.
+
+    The problem is the word asked with its letter. Training shows no such test pair, not even among its shots, so a
+    right answer to a test item comes from the shots, and it stays a test with fewer of them (`fewer_shots`).
+    """
+    shots = difficulty["shots"] if "shots" in difficulty else draw.randint(1, 8)
+    kinds = draw.sample(sorted(CLASSES), 2)
+    labels = draw.sample(LABELS, 2)
+    words = [draw.sample(CLASSES[kind], len(CLASSES[kind])) for kind in kinds]
+    if split == "train":
+        words = [[w for w in each if not is_test("mapping", f"{w} {x}")] for each, x in zip(words, labels, strict=True)]
+    turns = [*_balanced(draw, shots), draw.randrange(2)]
+    *shown, (word, label) = [(words[turn].pop(), labels[turn]) for turn in turns]
+    prompt = f"label:{''.join(f' {each} {letter},' for each, letter in shown)} {word}"
+    answer, choices = f" {label}", tuple(f" {each}" for each in sorted(labels))
+    return f"{word} {label}", Item("mapping", "label", prompt, answer, "", answer, choices, {"shots": shots})
+
+
+def fewer_shots(item: Item, shots: int) -> Item:
+    """The same question behind only the last `shots` of its examples: the points of a few-shot curve, paired."""
+    assert item.task == "mapping", "only label items have shots"
+    assert shots <= item.difficulty["shots"], "an item cannot get more shots than it has"
+    *shown, word = item.prompt.removeprefix("label: ").split(", ")
+    kept = [*shown[len(shown) - shots :], word]
+    return replace(item, prompt=f"label: {', '.join(kept)}", difficulty={"shots": shots})
+
+
+def _balanced(draw: random.Random, shots: int) -> list[int]:
+    """A random order of `shots` turns of two classes, as even as can be: no class of 12 words runs out."""
+    turns = [index % 2 for index in range(shots)]
+    if shots % 2 and draw.random() < 0.5:
+        turns[-1] = 1
+    draw.shuffle(turns)
+    return turns
+
+
+def _arithmetic(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made:
+    """Sums of two numbers of equal length. `sum` and `steps` share their problems, and so does a + b with b + a."""
+    digits = difficulty.get("digits") or 2
+    with_steps = bool(difficulty["steps"]) if "steps" in difficulty else draw.random() < 0.5
+    low, high = (0, 9) if digits == 1 else (10 ** (digits - 1), 10**digits - 1)
+    a, b = draw.randint(low, high), draw.randint(low, high)
+    final = f" {_spaced(a + b)}"
+    facts = {"digits": digits, "steps": int(with_steps)}
+    problem = f"{min(a, b)}+{max(a, b)}"
+    if not with_steps:
+        prompt = f"sum: {_spaced(a)} + {_spaced(b)} ="
+        return problem, Item("arithmetic", "sum", prompt, final, "", final, (), facts)
+    answer = f"{scratchpad(a, b)} ={final}"
+    prompt = f"steps: {_spaced(a)} + {_spaced(b)} ;"
+    return problem, Item("arithmetic", "steps", prompt, answer, "", final, (), facts)
+
+
+def scratchpad(a: int, b: int) -> str:
+    """The column sums, ones first, each with its carry: ` 7 + 8 = 1 5 ; 4 + 3 + 1 = 8` for 47 + 38."""
+    length = max(len(str(a)), len(str(b)))
+    columns, carry = [], 0
+    for place in range(length):
+        x, y = a // 10**place % 10, b // 10**place % 10
+        total = x + y + carry
+        columns.append(f"{x} + {y}{f' + {carry}' if carry else ''} = {_spaced(total)}")
+        carry = total // 10
+    return " " + " ; ".join(columns)
+
+
+def _spaced(number: int) -> str:
+    return " ".join(str(number))
+
+
+MAKERS: dict[str, Callable[[random.Random, str, dict[str, int]], Made]] = {
+    "copy": _copy,
+    "recall": _recall,
+    "mapping": _mapping,
+    "arithmetic": _arithmetic,
+}
