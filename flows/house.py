@@ -83,7 +83,7 @@ def environment() -> dict[str, str]:
 def settle() -> None:
     """Put `environment()` into this process; call before Prefect, MLflow or DVC are imported."""
     os.environ.update(environment())
-    STATE.mkdir(exist_ok=True)
+    STATE.mkdir(parents=True, exist_ok=True)
 
 
 SERVERS = STATE / "servers.json"

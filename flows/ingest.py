@@ -1,0 +1,33 @@
+"""The ingest stage as a Prefect flow; `python -m flows.ingest` has DVC reproduce it."""
+
+from prefect import flow
+from prefect.states import State
+
+from components.params import Ingest
+from components.report import Report
+from flows.stage import Place, Stage, main, run_as_flow
+
+
+def call(place: Place, branch: str) -> Report:
+    """Run the stage function on the stage's inputs."""
+    from components.data.ingest import ingest as ingest_sources
+
+    return ingest_sources(root=place.root, params=place.params.ingest, **place.data)
+
+
+STAGE = Stage("ingest", call)
+
+
+@flow(name="ingest")
+def ingest(params: Ingest | None = None, params_hash: str = "") -> State:
+    """Read the sources, keep provenance, quarantine bad records, cut the held-out set by group.
+
+    Args:
+        params: the stage's section of params.yaml; changed values make an experiment.
+        params_hash: leave it as it is: it shows which params.yaml the form was filled from.
+    """
+    return run_as_flow(STAGE, "", params, params_hash)
+
+
+if __name__ == "__main__":
+    main(STAGE, ingest)

@@ -1,0 +1,84 @@
+"""Models in MLflow: a loadable copy of each, registered under one name per kind and size.
+
+`models:/<model_name>-<objective>-<size>@champion` loads with `mlflow.transformers.load_model`. A pipeline run makes its
+model `challenger`; the first of a name is also `champion`; later only the gate (`flows/compare.py --promote`) changes that.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from components.files import read_json
+from components.params import Params
+from flows import dag
+
+TASKS = {
+    "causal": "text-generation",
+    "instruct": "text-generation",
+    "masked": "fill-mask",
+    "classify": "feature-extraction",
+}
+
+
+def registered_name(params: Params, stage: str, branch: str) -> str:
+    """`greenhouse-causal-4`: one registered model per kind and size, so that aliases mean something."""
+    base = {"instruct": "causal", "classify": "masked"}.get(branch, branch)
+    size = getattr(params.pretrain, base).model.size
+    return f"{params.account.model_name}-{branch}-{size}"
+
+
+def log_model(mlflow_client: Any, run_id: str, folder: Path, stage: str, branch: str, params: Params) -> None:
+    """Copy a model folder into MLflow, register it, set its aliases.
+
+    The copy is the folder as it is (safetensors and JSON, no pickle); the requirements are stated, not guessed by importing.
+    """
+    import logging
+
+    import mlflow
+    import transformers
+
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    name = registered_name(params, stage, branch)
+    facts = read_json(folder / "greenhouse.json")
+    mlflow.start_run(run_id=run_id)
+    try:
+        info = mlflow.transformers.log_model(
+            transformers_model=_components(folder, branch),
+            name=branch,
+            task=TASKS[branch],
+            pip_requirements=[f"{package}=={_version(package)}" for package in ("torch", "transformers", "tokenizers")],
+            registered_model_name=name,
+            metadata={"dvc_path": f"models/{stage}/{branch}", "num_parameters": facts.get("num_parameters")},
+        )
+    finally:
+        # Ending the run here would mark it FINISHED; the tracker does that when all is sent.
+        mlflow.tracking.fluent._active_run_stack.get().clear()
+    version = str(info.registered_model_version)
+    mlflow_client.set_registered_model_alias(name, "challenger", version)
+    if version == "1":
+        mlflow_client.set_registered_model_alias(name, "champion", version)
+    for key, value in _tags(stage, branch).items():
+        mlflow_client.set_model_version_tag(name, version, key, value)
+
+
+def _components(folder: Path, branch: str) -> dict[str, Any]:
+    import transformers
+
+    kind = {"classify": "AutoModel", "masked": "AutoModelForMaskedLM"}.get(branch, "AutoModelForCausalLM")
+    return {
+        "model": getattr(transformers, kind).from_pretrained(folder, local_files_only=True),
+        "tokenizer": transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True),
+    }
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import version
+
+    return version(package).split("+")[0]
+
+
+def _tags(stage: str, branch: str) -> dict[str, str]:
+    """Where DVC has the bytes: the stage and the inputs they were made from."""
+    inputs = dag.inputs(f"{stage}@{branch}")
+    return {"dvc.path": f"models/{stage}/{branch}", "fingerprint": inputs.fingerprint}

@@ -1,0 +1,194 @@
+"""The pipeline: DVC's graph as a Prefect flow, one task per stage, each a `dvc repro --single-item` of its own.
+
+    python -m flows.pipeline            run what is stale, show a summary
+    python -m flows.pipeline --until tokenize
+
+DVC decides what is stale; Prefect orders, shows and cancels, and caches nothing. Independent branches run at the same time.
+Values other than those of params.yaml make an experiment (flows/experiment.py) and leave the workspace as it is.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from contextlib import nullcontext
+from typing import Any
+
+from flows import house
+
+house.settle()  # before Prefect is imported: it reads its settings then
+
+from prefect import flow, task  # noqa: E402
+from prefect.artifacts import create_markdown_artifact, create_table_artifact  # noqa: E402
+from prefect.cache_policies import NO_CACHE  # noqa: E402
+from prefect.runtime import flow_run, task_run  # noqa: E402
+from prefect.states import Cancelled, Completed, Failed, State  # noqa: E402
+from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
+
+from components import params as schema  # noqa: E402
+from components.errors import UserError  # noqa: E402
+from components.files import fingerprint  # noqa: E402
+from components.params import Params  # noqa: E402
+from flows import dag, experiment, open_runs  # noqa: E402
+from flows.run import PipelineRun  # noqa: E402
+from flows.stage import Stage  # noqa: E402
+
+_runs: dict[str, PipelineRun] = {}
+"""The runs of this process, by name: what the threads of one run share."""
+
+
+def params_hash(params: Params) -> str:
+    """Names the values a form was filled from."""
+    return fingerprint(params.model_dump(mode="json"))
+
+
+def _parallel_stages() -> int:
+    try:
+        return schema.load(house.ROOT / "params.yaml").runtime.parallel_stages
+    except UserError:
+        return 2  # the flow itself says what is wrong with params.yaml
+
+
+@task(task_run_name="{stage}", cache_policy=NO_CACHE, log_prints=False)
+def dvc_stage(stage: str, run: str) -> State:
+    """One stage: nothing to do, or a `dvc repro --single-item` whose end becomes this task's state."""
+    this = _runs[run]
+    if this.stopped:
+        return Cancelled(message=f"not started: {this.stopped.message}")
+    if not this.must_ask(stage):
+        return Completed(name="Cached", message="DVC: nothing to run")
+    outcome = this.reproduce(stage, f"{flow_run.id}:{task_run.id}")
+    if outcome.name == "Failed":
+        return Failed(message=outcome.message)
+    if outcome.name == "Cancelled":
+        return Cancelled(message=outcome.message)
+    return Completed(name=outcome.name, message=outcome.message)
+
+
+@flow(name="pipeline", task_runner=ThreadPoolTaskRunner(max_workers=_parallel_stages()), log_prints=False)
+def pipeline(params: Params | None = None, params_hash: str = "", until: str = "") -> State:
+    """Raw text to a compared, accounted model: runs every stage that DVC finds stale.
+
+    Leave the values as they are to bring the workspace up to date. Change some, and the run becomes an experiment: it runs
+    aside, does only what the change touches, and is saved as a DVC experiment under this run's name.
+
+    Args:
+        params: the whole of params.yaml.
+        params_hash: leave it as it is: it shows which params.yaml the form was filled from.
+        until: stop after this stage; empty for all.
+    """
+    return run_pipeline(params, params_hash, [until] if until else [])
+
+
+def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> State:
+    """The body of the flow, also of a stage's flow (`targets`: its stages)."""
+    name = str(flow_run.name)
+    open_runs.opened(name, prefect=str(flow_run.id))
+    try:
+        own = schema.load(house.ROOT / "params.yaml")
+        refuse_stale_form(form_hash, own)
+        chosen = params or own
+        aside = chosen.identity() != own.identity()
+        place = experiment.worktree(name, chosen) if aside else nullcontext(house.ROOT)
+        with place as root:
+            run = _runs[name] = PipelineRun(name, root, chosen, targets)
+            state = _run_stages(run)
+            if aside and state.is_completed():
+                experiment.save(root, name)
+                print(f"saved as DVC experiment {name}: `dvc exp show`, `dvc exp apply {name}`")
+        return state
+    except UserError as error:
+        return Failed(message=str(error))
+    finally:
+        open_runs.closed(name)
+
+
+def refuse_stale_form(form_hash: str, own: Params) -> None:
+    """Refuse a run whose form was filled from other values than params.yaml holds now."""
+    if form_hash and form_hash != params_hash(own):
+        raise UserError(
+            "this form was filled from an older params.yaml, so values you did not touch would count as changes; "
+            "reload the page and fill it again"
+        )
+
+
+def _run_stages(run: PipelineRun) -> State:
+    futures: dict[str, Any] = {}
+    try:
+        with run:
+            for stage, needs in run.stages.items():
+                waits = [futures[need] for need in needs if need in futures]
+                futures[stage] = dvc_stage.submit(stage, run.name, wait_for=waits)
+            for future in futures.values():
+                future.wait()
+    except BaseException:
+        run.stop("Cancelled", "cancelled; run it again, it resumes")
+        raise
+    states = {stage: future.state for stage, future in futures.items()}
+    _show(run, states)
+    return run.verdict({stage: state.name for stage, state in states.items()})
+
+
+def _show(run: PipelineRun, states: dict[str, State]) -> None:
+    """The run as a table, and the report's summary, on the run's page in Prefect."""
+    rows = [{"stage": stage, "state": state.name, "seconds": run.seconds(stage)} for stage, state in states.items()]
+    create_table_artifact(rows, key="pipeline", description="What ran, and how long it took")
+    summary = run.root / "reports" / "summary.md"
+    if summary.exists():
+        create_markdown_artifact(summary.read_text(), key="summary", description="The models in a page")
+
+
+def run_one(stage: Stage, branch: str, section: Any, form_hash: str) -> State:
+    """A stage's flow triggered without DVC: the pipeline up to that stage, with its section of the parameters."""
+    own = schema.load(house.ROOT / "params.yaml")
+    chosen = own if section is None else own.model_copy(update={stage.name: section})
+    branches = [branch] if branch and branch != "all" else list(stage.branches)
+    return run_pipeline(chosen, form_hash, [stage.full_name(one) for one in branches or [""]])
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Run the pipeline from a terminal, with a Prefect server of its own if none runs."""
+    parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip # noqa: E501
+    parser.add_argument(
+        "--until", default="", metavar="STAGE", help="stop after this stage, such as tokenize or pretrain@causal"
+    )
+    arguments = parser.parse_args()
+    started = time.perf_counter()
+    try:
+        state = run_from_terminal(arguments.until)
+    except UserError as error:
+        sys.exit(f"pipeline: {error}")
+    print(
+        f"\npipeline: {state.name} after {time.perf_counter() - started:.0f} s"
+        + (f": {state.message}" if state.message else "")
+    )
+    sys.exit(
+        0 if state.is_completed() and state.name in ("Completed", "Cached") else 75 if not state.is_failed() else 1
+    )
+
+
+def run_from_terminal(until: str) -> State:
+    """The pipeline flow in this process, after checking what can be checked before anything starts."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    from flows.servers import prefect_server
+
+    own = schema.load(house.ROOT / "params.yaml")
+    stages = dag.graph()
+    if until and until not in stages:
+        raise UserError(f"--until {until}: no such stage; there are {', '.join(stages)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with prefect_server() as url, temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        open_runs.recover()
+        os.environ["PREFECT_API_URL"] = url
+        return pipeline(own, params_hash(own), until, return_state=True)
+
+
+if __name__ == "__main__":
+    from flows.pipeline import main as entry  # the flow must be `flows.pipeline`'s, not `__main__`'s: _runs is shared
+
+    entry()

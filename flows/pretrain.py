@@ -1,0 +1,44 @@
+"""The pretrain stage as a Prefect flow; `python -m flows.pretrain` has DVC reproduce it."""
+
+from typing import Literal
+
+from prefect import flow
+from prefect.states import State
+
+from components.params import PretrainBranches
+from components.report import Report
+from flows.stage import Place, Stage, main, run_as_flow
+
+
+def call(place: Place, branch: str) -> Report:
+    """Run the stage function on the stage's inputs."""
+    from components.train.pretrain import pretrain as train_model
+
+    return train_model(
+        objective=branch,
+        tokens=place.root / "data/tokenize",
+        params=getattr(place.params.pretrain, branch),
+        numerics=place.params.numerics,
+        **place.common,
+    )
+
+
+STAGE = Stage("pretrain", call, folder="models", branches=("causal", "masked"))
+
+
+@flow(name="pretrain")
+def pretrain(
+    branch: Literal["causal", "masked", "all"] = "all", params: PretrainBranches | None = None, params_hash: str = ""
+) -> State:
+    """Pretrain the causal and the masked model on the same tokens.
+
+    Args:
+        branch: which of the stage's branches; `all` for each.
+        params: the stage's section of params.yaml; changed values make an experiment.
+        params_hash: leave it as it is: it shows which params.yaml the form was filled from.
+    """
+    return run_as_flow(STAGE, branch, params, params_hash)
+
+
+if __name__ == "__main__":
+    main(STAGE, pretrain)

@@ -1,0 +1,227 @@
+"""One run of the pipeline: which stages it asks DVC about, their processes, and how they end."""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from components.files import read_json
+from components.params import Params
+from flows import dag, house
+from flows.stage import Outcome
+
+GRACE_S = 6.0
+"""Seconds a stage gets to save and end before it is killed; a cancelled tree is gone within 10."""
+
+
+@dataclass
+class Timing:
+    """Seconds since the run began: of a stage's process, and of its stage function alone."""
+
+    began: float
+    ended: float = 0.0
+    function_s: float = 0.0
+
+
+@dataclass
+class PipelineRun:
+    """What the threads of one pipeline run share.
+
+    Args:
+        name: the Prefect run's; the MLflow parent run and the DVC experiment are named like it.
+        root: the checkout to run in: the workspace, or a worktree.
+        params: values of this run (identity as in root's params.yaml; runtime may differ).
+        targets: stages to end with; empty for all.
+    """
+
+    name: str
+    root: Path
+    params: Params
+    targets: list[str]
+    stages: dict[str, list[str]] = field(init=False)
+    stopped: Outcome | None = None
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    timings: dict[str, Timing] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        whole = dag.graph(self.root)
+        wanted = {name for target in self.targets for name in dag.upstream(whole, target)} or set(whole)
+        self.stages = {name: needs for name, needs in whole.items() if name in wanted}
+        self._ask = dag.downstream(self.stages, set(dag.stale(self.root)) & wanted)
+        self._lock = threading.Lock()
+        self._processes: dict[str, subprocess.Popen] = {}
+        self._began = time.perf_counter()
+
+    def __enter__(self) -> "PipelineRun":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wall_s = time.perf_counter() - self._began
+        self._close_parent()
+
+    def must_ask(self, stage: str) -> bool:
+        """Whether DVC must look at the stage again: it was stale when the run began, or something before it was."""
+        return stage in self._ask
+
+    def seconds(self, stage: str) -> float:
+        """Wall seconds of a stage's process; 0 if none was started."""
+        timing = self.timings.get(stage)
+        return round(timing.ended - timing.began, 1) if timing else 0.0
+
+    # -- one stage -----------------------------------------------------------------------------------------------------
+
+    def reproduce(self, stage: str, parent_task: str) -> Outcome:
+        """Have DVC reproduce one stage in a process of its own, showing its output line by line.
+
+        Called on a thread of the task runner, which waits here: the child is told to die with that thread.
+        """
+        postbox = house.STATE / "outcomes" / self.name / f"{stage}.json"
+        postbox.parent.mkdir(parents=True, exist_ok=True)
+        timing = self.timings[stage] = Timing(time.perf_counter() - self._began)
+        process = subprocess.Popen(
+            house.dvc("--wait-for-lock", "repro", "--single-item", stage),
+            cwd=self.root, env=self._environment(parent_task, postbox), text=True, bufsize=1,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            preexec_fn=house.dies_with_parent(signal.SIGTERM),
+        )  # fmt: skip
+        with self._lock:
+            self._processes[stage] = process
+        lines = self._relay(stage, process)
+        process.wait()
+        timing.ended = time.perf_counter() - self._began
+        outcome = self._outcome(stage, process.returncode, lines, postbox)
+        timing.function_s = outcome.function_s
+        return outcome
+
+    def _environment(self, parent_task: str, postbox: Path) -> dict[str, str]:
+        return house.environment() | {
+            "GREENHOUSE_RUN": self.name,
+            "GREENHOUSE_PROCESS": house.process_tag(),
+            "GREENHOUSE_PARENT_TASK": parent_task,
+            "GREENHOUSE_OUTCOME": str(postbox),
+            "GREENHOUSE_RUNTIME": self.params.runtime.model_dump_json(),
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def _relay(self, stage: str, process: subprocess.Popen) -> list[str]:
+        """Show the child's lines under the stage's name, in the terminal and in Prefect's log; keep the last ones."""
+        from prefect.logging import get_run_logger
+
+        logger = get_run_logger()
+        kept: list[str] = []
+        assert process.stdout is not None
+        for raw in process.stdout:
+            line = raw.rstrip()
+            if not line or line.startswith(("Use `dvc push`", "To track the changes", "\tgit add", "To enable auto")):
+                continue
+            kept = [*kept[-30:], line]
+            logger.info(line)
+            print(f"{stage:>17} | {line}", flush=True)
+        return kept
+
+    def _outcome(self, stage: str, status: int, lines: list[str], postbox: Path) -> Outcome:
+        if postbox.exists():
+            outcome = Outcome(**read_json(postbox))
+            postbox.unlink()
+        elif status == 0:
+            restored = any("is cached - skipping run" in line for line in lines)
+            outcome = Outcome(
+                "Restored" if restored else "Cached", "DVC: taken from its cache" if restored else "DVC: nothing to run"
+            )
+        else:
+            last = next(
+                (line for line in reversed(lines) if line.startswith("ERROR")), lines[-1] if lines else "no output"
+            )
+            outcome = Outcome(
+                "Failed", f"{stage}: dvc repro ended with status {status}: {last.removeprefix('ERROR: ')}"
+            )
+        if outcome.name == "Completed" and status:
+            last = lines[-1] if lines else "no output"
+            outcome = Outcome("Failed", f"{stage}: the stage is done, but DVC could not record it: {last}")
+        if self.stopped and outcome.name == "Failed":
+            outcome = self.stopped
+        with self._lock:
+            self.outcomes[stage] = outcome
+            self._processes.pop(stage, None)
+            if outcome.stopped:
+                self.stopped = self.stopped or outcome
+        return outcome
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def stop(self, name: str, message: str) -> None:
+        """End every stage process: ask the stages to save and stop, then kill what is left of the tree."""
+        self.stopped = self.stopped or Outcome(name, message)
+        with self._lock:
+            trees = {process: _tree(process.pid) for process in self._processes.values()}
+        for tree in trees.values():
+            for one in tree[1:]:  # DVC itself stays: the stage dies with it
+                _signal(one, signal.SIGTERM)
+        _, left = psutil.wait_procs([one for tree in trees.values() for one in tree], timeout=GRACE_S)
+        for one in left:
+            _signal(one, signal.SIGKILL)
+
+    def verdict(self, states: dict[str, str]) -> Any:
+        """The run's own state: failed if a stage failed, stopped if one stopped, else completed."""
+        from prefect.states import Cancelled, Completed, Failed
+
+        failed = [outcome for outcome in self.outcomes.values() if outcome.name == "Failed"]
+        if failed:
+            return Failed(message=failed[0].message)
+        if self.stopped:
+            kind = Cancelled if self.stopped.name == "Cancelled" else Completed
+            return kind(name=self.stopped.name, message=self.stopped.message)
+        if all(name == "Cached" for name in states.values()):
+            return Completed(name="Cached", message="nothing to do: everything is up to date")
+        return Completed(message="")
+
+    def overhead_s(self) -> float:
+        """Wall seconds less the stage functions' own on the longest path of the graph: what orchestration adds."""
+        longest: dict[str, float] = {}
+        for stage, needs in self.stages.items():
+            before = max((longest[need] for need in needs if need in longest), default=0.0)
+            longest[stage] = before + (self.timings[stage].function_s if stage in self.timings else 0.0)
+        return self.wall_s - max(longest.values(), default=0.0)
+
+    def _close_parent(self) -> None:
+        """End the MLflow parent run, if a stage opened one."""
+        record = house.STATE / "parents" / f"{self.name}.json"
+        if not record.exists():
+            return
+        from flows.tracking import client, close_parent
+
+        failed = any(outcome.name == "Failed" for outcome in self.outcomes.values())
+        metrics = {"seconds/pipeline": self.wall_s, "seconds/orchestration": self.overhead_s()}
+        status = "FAILED" if failed else "KILLED" if self.stopped else "FINISHED"
+        close_parent(
+            client(), self.name, status, metrics | headline(self.root), {"stages": json.dumps(list(self.timings))}
+        )
+
+
+def headline(root: Path) -> dict[str, float]:
+    """The few figures that stand for a run as a whole (reports/summary.json, "headline")."""
+    path = root / "reports" / "summary.json"
+    return read_json(path).get("headline", {}) if path.exists() else {}
+
+
+def _tree(pid: int) -> list[psutil.Process]:
+    """A process and all below it."""
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _signal(process: psutil.Process, number: int) -> None:
+    try:
+        os.kill(process.pid, number)
+    except ProcessLookupError:
+        pass

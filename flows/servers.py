@@ -1,0 +1,81 @@
+"""A Prefect server of our own for the length of one command, where none runs.
+
+Prefect would start one by itself, but such a server outlives a killed parent, and every child would start another. Ours
+dies with its parent, binds to loopback, answers its own origin only, and its address is put into the environment, so that
+the stages and their flows share it.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from components.errors import UserError
+from flows import house
+
+
+def free_port() -> int:
+    """A port of the loopback interface that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def healthy(url: str, seconds: float, process: subprocess.Popen | None = None) -> bool:
+    """Whether `url` answers 200 within `seconds`; given up at once if `process` ends."""
+    import httpx
+
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process is not None and process.poll() is not None:
+            return False
+        try:
+            if httpx.get(url, timeout=2).status_code == 200:
+                return True
+        except httpx.HTTPError:
+            time.sleep(0.05)
+    return False
+
+
+@contextmanager
+def prefect_server() -> Iterator[str]:
+    """The API of a Prefect server: the one the environment names, else a temporary one.
+
+    Raises:
+        UserError: the named one does not answer, or the temporary one does not start; the log is named.
+    """
+    if url := os.environ.get("PREFECT_API_URL"):
+        if not healthy(f"{url}/health", 10):
+            raise UserError(f"PREFECT_API_URL={url} does not answer; start that server, or unset the variable")
+        yield url
+        return
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/api"
+    log = house.LOGS / "prefect-server.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "w") as output:
+        command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+        process = subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"],
+            env=os.environ | {
+                "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1", "PREFECT_UI_ENABLED": "0",
+                "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": url.removesuffix("/api"),
+            },
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, preexec_fn=house.dies_with_parent(),
+        )  # fmt: skip
+    try:
+        if not healthy(f"{url}/health", 90, process):
+            raise UserError(f"the Prefect server did not start; see {log}")
+        os.environ["PREFECT_API_URL"] = url
+        yield url
+    finally:
+        os.environ.pop("PREFECT_API_URL", None)
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

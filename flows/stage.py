@@ -1,0 +1,388 @@
+"""What all stage flows share: how a stage is run, recorded, resumed and ended.
+
+`dvc repro` runs `python -m flows.<stage> [branch]`. That process dies with DVC, takes the lock of its work folder, meters
+itself, opens an MLflow run, appears in Prefect as a flow under its node of the pipeline, calls the stage function on
+staging folders, and moves what it made into place only when the function has returned.
+
+The same flow, triggered from the Prefect UI or typed by hand (no DVC above it), goes through the pipeline instead.
+"""
+
+import argparse
+import ctypes
+import errno
+import fcntl
+import os
+import shutil
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from components import params as schema
+from components.errors import STOPPED_EXIT, Stopped, UserError
+from components.files import move, write_json
+from components.params import Params, Runtime
+from components.report import Report
+from flows import dag, house, open_runs
+from flows.tracking import Tracker, git_commit, log_files, log_inputs, log_metrics, log_params
+from flows.watching import FlowWatch
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a stage function gets: parameters, where its inputs are, where to write.
+
+    `out` and `reports` are empty staging folders; `work` survives a kill and is exclusive to this stage and these inputs.
+    """
+
+    params: Params
+    out: Path
+    reports: Path
+    work: Path
+    watch: FlowWatch
+    root: Path = house.ROOT
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """The arguments every stage function takes."""
+        return {"out": self.out, "reports": self.reports, "work": self.work, "watch": self.watch}
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The arguments every data stage takes."""
+        return self.common | {"workers": self.params.runtime.workers}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage as flows know it.
+
+    Attributes:
+        name: as in dvc.yaml (`pretrain` of `pretrain@causal`).
+        call: runs the stage function on a `Place` (and the branch).
+        folder: `data` or `models`: where its outputs go; empty if it has reports alone.
+        branches: the names after `@`; empty for a stage without.
+    """
+
+    name: str
+    call: Callable[[Place, str], Report]
+    folder: str = "data"
+    branches: tuple[str, ...] = ()
+
+    def full_name(self, branch: str = "") -> str:
+        """The stage's name in DVC."""
+        return f"{self.name}@{branch}" if branch else self.name
+
+    def output(self, branch: str = "") -> str:
+        """Where its output goes, relative to the root."""
+        return "/".join(part for part in (self.folder, self.name, branch) if part) if self.folder else ""
+
+    def reports(self, branch: str = "") -> str:
+        """Where its reports go, relative to the root."""
+        return "/".join(part for part in ("reports", self.name, branch) if part)
+
+
+@dataclass
+class Outcome:
+    """How a stage ended: one sentence, the log, seconds of its function.
+
+    `name` is `Completed`, `Failed`, what DVC did without it (`Cached`, `Restored`), or the name of a stop on purpose.
+    """
+
+    name: str
+    message: str
+    log: str = ""
+    function_s: float = 0.0
+
+    @property
+    def stopped(self) -> bool:
+        return self.name not in ("Completed", "Failed", "Cached", "Restored")
+
+    @property
+    def exit_status(self) -> int:
+        return STOPPED_EXIT if self.stopped else int(self.name == "Failed")
+
+
+# -- the process -------------------------------------------------------------------------------------------------------
+
+
+def main(stage: Stage, flow: Any) -> None:
+    """The process of a stage: what `cmd` in dvc.yaml starts. Exits 0, 1 (failed) or 75 (stopped on purpose)."""
+    parser = argparse.ArgumentParser(prog=f"python -m flows.{stage.name}", description=flow.description or flow.__doc__)
+    if stage.branches:
+        parser.add_argument("branch", choices=stage.branches, help="which of the stage's branches")
+    branch = getattr(parser.parse_args(), "branch", "")
+    house.settle()
+    if "DVC_STAGE" not in os.environ:  # typed by hand: DVC decides whether there is anything to do
+        command = house.dvc("repro", "--single-item", stage.full_name(branch))
+        os.execvpe(command[0], command, os.environ)
+    die_with_dvc()
+    outcome = under_prefect(stage, branch, flow) if prefect_answers() else perform(stage, branch)
+    if postbox := os.environ.get("GREENHOUSE_OUTCOME"):
+        write_json(Path(postbox), vars(outcome))
+    print(outcome.message, flush=True)
+    sys.exit(outcome.exit_status)
+
+
+def die_with_dvc() -> None:
+    """Have the kernel kill this process when DVC is gone: else a killed DVC leaves a trainer that nobody owns."""
+    if sys.platform != "linux":
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1 = PR_SET_PDEATHSIG
+    if os.getppid() != parent:  # it died before the call
+        os._exit(1)
+
+
+def prefect_answers() -> bool:
+    """Whether a Prefect API is there to register with; a stage never starts a server of its own."""
+    url = os.environ.get("PREFECT_API_URL")
+    if not url:
+        print("Prefect: no server runs (`make up` starts one), so this stage is not shown there")
+        return False
+    import httpx
+
+    try:
+        httpx.get(f"{url}/health", timeout=5).raise_for_status()
+        return True
+    except httpx.HTTPError as error:
+        print(f"Prefect: {url} does not answer ({error}), so this stage is not shown there")
+        return False
+
+
+def under_prefect(stage: Stage, branch: str, flow: Any) -> Outcome:
+    """Run the stage as its own flow run, hanging under the pipeline's task run if a pipeline started it."""
+    from prefect.client.orchestration import get_client
+    from prefect.flow_engine import run_flow
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.states import Pending
+
+    parameters = {"branch": branch} if stage.branches else {}
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run(
+            flow,
+            parameters=parameters,
+            parent_task_run_id=_link_under_task(client, stage.full_name(branch)),
+            state=Pending(),
+            name=None if "GREENHOUSE_RUN" not in os.environ else f"{os.environ['GREENHOUSE_RUN']}/{stage.full_name(branch)}",
+            tags=[f"stage:{stage.full_name(branch)}", house.process_tag()],
+        )  # fmt: skip
+    os.environ["GREENHOUSE_FLOW_RUN"] = str(run.id)
+    # The heartbeat thread of a sync flow makes its end wait a second; whether a run lives is known from open_runs.py.
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        run_flow(flow, flow_run=run, parameters=parameters, return_type="state")
+    assert _outcome is not None, "the flow ended without running its stage"
+    return _outcome
+
+
+def _link_under_task(client: Any, name: str) -> UUID | None:
+    """A task run under the pipeline's task, for the flow run to hang on.
+
+    A flow run hung on the task itself would take its place in the run graph, and the edges out of it would vanish.
+    """
+    if "GREENHOUSE_PARENT_TASK" not in os.environ:
+        return None
+    from prefect import Task
+    from prefect.client.schemas.objects import TaskRunResult
+    from prefect.states import Pending
+
+    flow_run, task_run = (UUID(part) for part in os.environ["GREENHOUSE_PARENT_TASK"].split(":"))
+    link = client.create_task_run(
+        task=Task(name=name, fn=lambda: None),
+        flow_run_id=flow_run,
+        name=name,
+        dynamic_key=str(task_run),
+        state=Pending(),
+        task_inputs={"__parents__": [TaskRunResult(id=task_run)]},
+    )
+    return link.id
+
+
+_outcome: Outcome | None = None
+
+
+def run_as_flow(stage: Stage, branch: str, params: Any, params_hash: str) -> Any:
+    """The body of every stage flow: the work itself under DVC, the pipeline limited to this stage otherwise."""
+    if "DVC_STAGE" not in os.environ:
+        from flows.pipeline import run_one
+
+        return run_one(stage, branch, params, params_hash)
+    from prefect.artifacts import create_markdown_artifact
+    from prefect.states import Cancelled, Completed, Failed
+
+    global _outcome
+    _outcome = perform(stage, branch)
+    report = house.ROOT / stage.reports(branch) / "details" / "report.md"
+    if _outcome.name == "Completed" and report.exists():
+        key = stage.full_name(branch).replace("@", "-")
+        create_markdown_artifact(report.read_text(), key=key, description=f"Report of {stage.full_name(branch)}")
+    if _outcome.name == "Failed":
+        return Failed(message=_outcome.message)
+    if _outcome.name == "Cancelled":
+        return Cancelled(message=_outcome.message)
+    return Completed(name=_outcome.name, message=_outcome.message)
+
+
+# -- the work ----------------------------------------------------------------------------------------------------------
+
+
+def perform(stage: Stage, branch: str) -> Outcome:
+    """Run the stage function once: locked, metered, recorded; outputs moved into place when it has returned."""
+    name = stage.full_name(branch)
+    run = os.environ.get("GREENHOUSE_RUN") or f"dvc-repro-{os.getppid()}"
+    log = house.LOGS / run / f"{name}.log"
+    try:
+        return _perform(stage, branch, name, run, log)
+    except UserError as error:  # before there is a run to mark: params, lock
+        return Outcome("Failed", f"{name}: {error}", str(log))
+
+
+def _perform(stage: Stage, branch: str, name: str, run: str, log: Path) -> Outcome:
+    params = schema.load(house.ROOT / "params.yaml")
+    if runtime := os.environ.get("GREENHOUSE_RUNTIME"):  # a run may carry its own neutral settings
+        params = params.model_copy(update={"runtime": Runtime.model_validate_json(runtime)})
+    inputs = dag.inputs(name)
+    work = house.WORK / name / inputs.fingerprint
+    with sole_writer(work):
+        tracker = _tracker(name, run, inputs, log)
+        with _meter(params, name, run, inputs.fingerprint) as meter:
+            watch = FlowWatch(name, log, tracker, meter.span, _guard(params, meter, run))
+            watch.listen()
+            place = Place(params, fresh(work / "out"), fresh(work / "reports"), work, watch)
+            started = time.perf_counter()
+            outcome, report = attempt(stage, branch, place)
+            outcome.function_s = time.perf_counter() - started
+            meter.outcome = outcome.name
+        outcome.log = str(log)
+        _settle_work(stage, branch, place, outcome)
+        _finish_record(stage, branch, params, inputs, tracker, outcome, report)
+    open_runs.closed(f"{run}.{name}")
+    return outcome
+
+
+def attempt(stage: Stage, branch: str, place: Place) -> tuple[Outcome, Report | None]:
+    """Call the stage function and say in one sentence how it ended."""
+    name = stage.full_name(branch)
+    try:
+        report = stage.call(place, branch)
+        return Outcome("Completed", f"{name}: done"), report
+    except Stopped as stop:
+        write_json(place.work / "stopped.json", {"name": stop.name, "message": str(stop)})
+        return Outcome(stop.name, str(stop)), None
+    except UserError as error:
+        return Outcome("Failed", f"{name}: {error}"), None
+    except MemoryError:
+        return Outcome(
+            "Failed", f"{name}: out of memory; lower batch, micro_batch or runtime.workers in params.yaml"
+        ), None
+    except OSError as error:
+        place.watch.say(traceback.format_exc())
+        todo = "free space on the disk and run again" if error.errno == errno.ENOSPC else "mend it and run again"
+        return Outcome("Failed", f"{name}: {error}; {todo}"), None
+    except Exception as error:
+        place.watch.say(traceback.format_exc())
+        return Outcome(
+            "Failed", f"{name}: {type(error).__name__}: {error} (a mistake in Greenhouse; see the log)"
+        ), None
+
+
+def _settle_work(stage: Stage, branch: str, place: Place, outcome: Outcome) -> None:
+    """Move a finished stage's files into place and drop its work folder; keep the folder of one that may resume."""
+    if outcome.name != "Completed":
+        return
+    if stage.folder:
+        move(place.out, house.ROOT / stage.output(branch))
+    move(place.reports, house.ROOT / stage.reports(branch))
+    # The folder itself stays: its lock is held. What is inside would make a rebuild resume at the last step.
+    for path in place.work.iterdir():
+        if path.name != "lock":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def fresh(folder: Path) -> Path:
+    """An empty folder at that path."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+@contextmanager
+def sole_writer(work: Path) -> Iterator[None]:
+    """Hold the lock of a work folder: two processes never work in one.
+
+    Raises:
+        UserError: another process holds it; its pid is named.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    with open(work / "lock", "a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise UserError(f"{work}: process {lock.read()} works here; wait for it or stop it") from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _meter(params: Params, name: str, run: str, fingerprint: str) -> Any:
+    from components.carbon.meter import Meter
+
+    labels = {"stage": name, "run": run, "fingerprint": fingerprint, "checkout": house.ROOT.name}
+    return Meter(house.LEDGER, params.runtime.meter_interval_s, labels)
+
+
+def _guard(params: Params, meter: Any, run: str) -> Callable[[], None]:
+    from components.carbon.budget import guard
+
+    return guard(params.runtime, meter, house.LEDGER, run)
+
+
+def _tracker(name: str, run: str, inputs: dag.Inputs, log: Path) -> Tracker:
+    """The MLflow run of this attempt, and this attempt's line among the open runs."""
+    record = f"{run}.{name}"
+    facts = {"prefect": os.environ["GREENHOUSE_FLOW_RUN"]} if "GREENHOUSE_FLOW_RUN" in os.environ else {}
+    open_runs.opened(record, **facts)
+    tags = {
+        "stage": name,
+        "git.commit": git_commit(),
+        "fingerprint": inputs.fingerprint,
+        "log": str(log),
+        "kind": "pipeline" if "GREENHOUSE_RUN" in os.environ else "dvc repro",
+    } | {f"prefect.{key}": value for key, value in facts.items()}
+    parent_process = os.environ.get("GREENHOUSE_PROCESS") or house.process_tag(os.getppid())
+    return Tracker(name, run, parent_process, tags, record)
+
+
+def _finish_record(
+    stage: Stage,
+    branch: str,
+    params: Params,
+    inputs: dag.Inputs,
+    tracker: Tracker,
+    outcome: Outcome,
+    report: Report | None,
+) -> None:
+    """Send params, data sets, metrics, pictures and the model to MLflow, and end the run."""
+    tracker.submit(lambda mlflow: log_params(mlflow, tracker.run_id, inputs.params))
+    tracker.submit(lambda mlflow: log_inputs(mlflow, tracker.run_id, inputs.hashes))
+    if report is not None:
+        figures = report.metrics | {"seconds/function": outcome.function_s}
+        tracker.submit(lambda mlflow: log_metrics(mlflow, tracker.run_id, figures))
+        tracker.submit(lambda mlflow: log_files(mlflow, tracker.run_id, house.ROOT / stage.reports(branch)))
+        if stage.folder == "models":
+            from flows.models import log_model
+
+            model = house.ROOT / stage.output(branch)
+            tracker.submit(lambda mlflow: log_model(mlflow, tracker.run_id, model, stage.name, branch, params))
+    else:
+        tracker.submit(lambda mlflow: mlflow.set_tag(tracker.run_id, "error", outcome.message[:5000]))
+    tracker.submit(lambda mlflow: mlflow.set_tag(tracker.run_id, "outcome", outcome.name))
+    tracker.close({"Completed": "FINISHED", "Failed": "FAILED"}.get(outcome.name, "KILLED"))

@@ -1,0 +1,93 @@
+"""How a running stage is seen: progress in the terminal and the log, figures in MLflow, phases in the ledger."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+
+from components.errors import Stopped
+from components.report import Watch
+from flows.tracking import Tracker
+
+INTERVAL_S = 4.0
+"""Seconds between progress lines where the output is no terminal."""
+
+
+class FlowWatch(Watch):
+    """The watch a stage gets from its flow.
+
+    Args:
+        stage: name shown before every line.
+        log: file that gets every line too.
+        tracker: MLflow run, or None.
+        span: `Meter.span`, to meter phases.
+        guard: called between steps; raises `Stopped` when a budget does not hold another step.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        log: Path,
+        tracker: Tracker | None = None,
+        span: Callable[[str], AbstractContextManager] = lambda name: nullcontext(),
+        guard: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.stage, self.tracker, self.span, self.guard = stage, tracker, span, guard
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self._log = open(log, "a", encoding="utf-8")  # noqa: SIM115 - closed with the process
+        self._started, self._shown = time.monotonic(), 0.0
+        self._signal = ""
+        self._terminal = sys.stdout.isatty()
+
+    def listen(self) -> None:
+        """End at the next `check()` after SIGTERM or SIGINT, with all saved that resuming needs."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: setattr(self, "_signal", "Cancelled"))
+
+    def progress(self, done: int, total: int | None, unit: str, note: str = "") -> None:
+        now = time.monotonic()
+        last = total is not None and done >= total
+        if now - self._shown < (0.2 if self._terminal else INTERVAL_S) and not last:
+            return
+        self._shown = now
+        self._show(f"{_bar(done, total)} {unit}{_eta(done, total, now - self._started)}  {note}".rstrip(), last)
+
+    def _show(self, line: str, last: bool) -> None:
+        self._log.write(line + "\n")
+        self._log.flush()
+        if self._terminal:
+            print(f"\r\x1b[K{line[:160]}", end="\n" if last else "", flush=True)
+        else:
+            print(line, flush=True)
+
+    def figures(self, step: int, values: dict[str, float]) -> None:
+        if self.tracker:
+            self.tracker.figures(step, values)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        with self.span(name):
+            yield
+
+    def check(self) -> None:
+        if self._signal:
+            raise Stopped(self._signal, f"{self.stage}: cancelled; all is saved, run it again to go on from here")
+        self.guard()
+
+    def say(self, text: str) -> None:
+        self._show(text, last=True)
+
+
+def _bar(done: int, total: int | None) -> str:
+    if not total:
+        return f"{done:,}"
+    filled = round(20 * min(done / total, 1.0))
+    return f"[{'#' * filled}{'.' * (20 - filled)}] {done:,}/{total:,}"
+
+
+def _eta(done: int, total: int | None, elapsed_s: float) -> str:
+    if not total or not done or done >= total:
+        return f", {elapsed_s:.0f} s"
+    return f", {elapsed_s * (total - done) / done:.0f} s left"
