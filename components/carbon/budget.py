@@ -1,0 +1,115 @@
+"""The budget as a guard: no step begins that cannot fit, and bytes never depend on joules.
+
+A guard only decides whether a run goes on; what it computes is untouched, so a run that was stopped and is resumed under
+a larger budget ends with the same bytes as one that was never stopped. It is predictive: after each step it knows what a
+step costs, and stops while one more would still have fitted less than wholly.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from components.errors import Stopped
+
+if TYPE_CHECKING:
+    from components.params import Runtime
+
+WARN_AT = 0.8
+
+
+class Used(Protocol):
+    """What has been used so far (`meter.Totals`); `as_of_s` is the age of the reading behind it."""
+
+    @property
+    def mid_kwh(self) -> float: ...
+    @property
+    def as_of_s(self) -> float: ...
+
+
+@dataclass
+class Budget:
+    """Limits of a run; 0 for none.
+
+    Args:
+        hours: wall-clock hours.
+        kwh: energy, mid estimate.
+        grams: CO2e, mid estimate, at `grams_per_kwh` (PUE included).
+        spent_hours, spent_kwh: what the run used before this process began.
+    """
+
+    hours: float = 0.0
+    kwh: float = 0.0
+    grams: float = 0.0
+    grams_per_kwh: float = 0.0
+    spent_hours: float = 0.0
+    spent_kwh: float = 0.0
+    _last_s: float = field(default=0.0, init=False)
+    _step_s: float = field(default=0.0, init=False)
+    _warned: bool = field(default=False, init=False)
+
+    def check(self, totals: Used, elapsed_s: float) -> str:
+        """Call between steps. Returns a warning once, at 80 %; else "".
+
+        The next step is taken to last as long as the longest of the last few, at the power used so far.
+
+        Raises:
+            Stopped: `BudgetReached`; the next step cannot fit.
+        """
+        step_s = elapsed_s - self._last_s
+        self._last_s, self._step_s = elapsed_s, max(step_s, 0.8 * self._step_s)
+        fractions = []
+        for limit, used, rate_per_s, unit in self._limits(totals, elapsed_s):
+            needed = used + rate_per_s * self._step_s
+            if needed > limit:
+                raise Stopped("BudgetReached", self._sentence(used, limit, unit, needed - used))
+            fractions.append((needed / limit, used, limit, unit))
+        worst = max(fractions, default=None)
+        if worst is None or worst[0] < WARN_AT or self._warned:
+            return ""
+        self._warned = True
+        return f"budget: {worst[1]:.3g} of {worst[2]:.3g} {worst[3]} used ({worst[0]:.0%} with the next step)"
+
+    def _limits(self, totals: Used, elapsed_s: float) -> list[tuple[float, float, float, str]]:
+        """(limit, used until now, growth per second, unit) of each limit that is set."""
+        seen_s = max(elapsed_s - totals.as_of_s, 1e-9)
+        rate_kwh = totals.mid_kwh / seen_s
+        kwh = self.spent_kwh + totals.mid_kwh + rate_kwh * min(totals.as_of_s, elapsed_s)
+        hours = self.spent_hours + elapsed_s / 3600
+        rows = [
+            (self.hours, hours, 1 / 3600, "h"),
+            (self.kwh, kwh, rate_kwh, "kWh"),
+            (self.grams, kwh * self.grams_per_kwh, rate_kwh * self.grams_per_kwh, "gCO2e"),
+        ]
+        return [row for row in rows if row[0] > 0]
+
+    def _sentence(self, used: float, limit: float, unit: str, step: float) -> str:
+        return (
+            f"runtime.budget: {used:.3g} of {limit:.3g} {unit} are used and the next step needs {step:.2g}; all is saved, "
+            f"raise the budget in params.yaml and run again to go on from here"
+        )
+
+
+def guard(runtime: "Runtime", meter: Any, ledger_folder: Path, run: str) -> Callable[[], None]:
+    """A function for `Watch.check`: raises `Stopped` when the run's budget does not hold another step."""
+    limits = runtime.budget
+    if not (limits.hours or limits.kwh or limits.grams):
+        return lambda: None
+    from components.carbon.intensity import resolve
+    from components.carbon.ledger import read
+
+    spent = read(ledger_folder).select(run=run)
+    budget = Budget(
+        **limits.model_dump(),
+        grams_per_kwh=resolve(runtime.grid).mean.mid * runtime.grid.pue,
+        spent_hours=spent.elapsed_s / 3600,
+        spent_kwh=spent.energy.mid_kwh,
+    )
+    started = time.monotonic()
+
+    def check() -> None:
+        if warning := budget.check(meter.totals(), time.monotonic() - started):
+            print(warning, flush=True)
+
+    return check
