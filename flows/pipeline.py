@@ -185,7 +185,19 @@ def run_from_terminal(until: str) -> State:
     with prefect_server() as url, temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         open_runs.recover()
         os.environ["PREFECT_API_URL"] = url
-        return pipeline(own, params_hash(own), until, return_state=True)
+        try:
+            return pipeline(own, params_hash(own), until, return_state=True)
+        finally:
+            _drain()
+
+
+def _drain() -> None:
+    """Send what Prefect still holds back, while its server is there: at exit it would wait a minute for it in vain."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    for service in (APILogWorker, EventsWorker):
+        service.drain_all(timeout=10)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """One run of the pipeline: which stages it asks DVC about, their processes, and how they end."""
 
+import contextlib
 import json
 import os
 import signal
@@ -19,6 +20,10 @@ from flows.stage import Outcome
 
 GRACE_S = 6.0
 """Seconds a stage gets to save and end before it is killed; a cancelled tree is gone within 10."""
+
+
+DVC_ADVICE = ("Use `dvc push`", "To track the changes", "\tgit add", "To enable auto", "\tdvc config", "Updating lock file")
+"""What DVC says to a person at a terminal after each stage: noise here."""
 
 
 @dataclass
@@ -54,7 +59,7 @@ class PipelineRun:
         whole = dag.graph(self.root)
         wanted = {name for target in self.targets for name in dag.upstream(whole, target)} or set(whole)
         self.stages = {name: needs for name, needs in whole.items() if name in wanted}
-        self._ask = dag.downstream(self.stages, set(dag.stale(self.root)) & wanted)
+        self._stale = set(dag.stale(self.root)) & wanted
         self._lock = threading.Lock()
         self._processes: dict[str, subprocess.Popen] = {}
         self._began = time.perf_counter()
@@ -67,8 +72,9 @@ class PipelineRun:
         self._close_parent()
 
     def must_ask(self, stage: str) -> bool:
-        """Whether DVC must look at the stage again: it was stale when the run began, or something before it was."""
-        return stage in self._ask
+        """Whether DVC must look at the stage: it was stale when the run began, or one before it has run since."""
+        ran = (self.outcomes[need].name in ("Completed", "Restored") for need in self.stages[stage] if need in self.outcomes)
+        return stage in self._stale or any(ran)
 
     def seconds(self, stage: str) -> float:
         """Wall seconds of a stage's process; 0 if none was started."""
@@ -119,7 +125,7 @@ class PipelineRun:
         assert process.stdout is not None
         for raw in process.stdout:
             line = raw.rstrip()
-            if not line or line.startswith(("Use `dvc push`", "To track the changes", "\tgit add", "To enable auto")):
+            if not line or line.startswith(DVC_ADVICE):
                 continue
             kept = [*kept[-30:], line]
             logger.info(line)
@@ -221,7 +227,5 @@ def _tree(pid: int) -> list[psutil.Process]:
 
 
 def _signal(process: psutil.Process, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(process.pid, number)
-    except ProcessLookupError:
-        pass

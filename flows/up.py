@@ -1,0 +1,285 @@
+"""`make up`: Prefect's server, MLflow's server and the served deployments, as one foreground command.
+
+    python -m flows.up                  ports by PREFECT_PORT (4200) and MLFLOW_PORT (5000)
+
+They work over the databases that runs without servers write, on loopback, behind the guard of flows/guard.py. A taken port
+is an error before anything starts. While this runs, every other command of the house uses these servers (house.py reads
+`.greenhouse/servers.json`). A server that a team has already (`PREFECT_API_URL`, `MLFLOW_TRACKING_URI` in the environment)
+is used, not started. Ctrl-C or SIGTERM stops all that was started; so does the end of any of them.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import psutil
+
+from components.errors import UserError
+from components.files import write_json
+from flows import house
+from flows.servers import healthy
+
+START_S = 90.0
+STOP_S = 8.0
+
+
+@dataclass
+class Child:
+    """A process that `up` started, and the log its output goes to."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen = field(init=False)
+
+    @property
+    def log(self) -> Path:
+        return house.LOGS / f"{self.name}.log"
+
+    def start(self) -> None:
+        """Start it in a session of its own, so that Ctrl-C reaches `up` alone, which stops the children in order."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.log, "w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", *self.command],
+                cwd=house.ROOT, env=os.environ | self.environment, stdin=subprocess.DEVNULL,
+                stdout=output, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=house.dies_with_parent(),
+            )  # fmt: skip
+
+    def failure(self, what: str) -> UserError:
+        """An error that shows the log's last line and where the rest is."""
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return UserError(
+            f"{self.name} {what}: {lines[-1].strip() if lines else 'no output'}; the whole log is {self.log}"
+        )
+
+
+def port_from(variable: str, default: int) -> int:
+    """The port a variable names.
+
+    Raises:
+        UserError: it is no port, or something listens there.
+    """
+    text = os.environ.get(variable) or str(default)
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise UserError(f"{variable}={text}: a port is a whole number from 1 to 65535; correct it")
+    port = int(text)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except PermissionError:
+            raise UserError(
+                f"{variable}={port}: not permitted; choose one above 1023: {variable}=4321 make up"
+            ) from None
+        except OSError:
+            raise UserError(
+                f"port {port} is taken{holder(port)}; stop what listens there or choose another: {variable}={port + 1} make up"
+            ) from None
+    return port
+
+
+def holder(port: int) -> str:
+    """` by process 123 (name)` for the process that listens on a port, where the system lets us see it."""
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
+                return (
+                    f" by process {connection.pid} ({psutil.Process(connection.pid).name()})" if connection.pid else ""
+                )
+    except (psutil.Error, OSError):
+        pass
+    return ""
+
+
+@dataclass
+class Plan:
+    """Which servers to start (port, or 0 for one that a team has) and the addresses all will be reached at."""
+
+    prefect_port: int
+    mlflow_port: int
+    store: str
+    prefect_url: str
+    mlflow_url: str
+
+
+def plan(given: dict[str, str]) -> Plan:
+    """Decide from the environment as the user set it.
+
+    Raises:
+        UserError: a port is taken or none, both are the same, or `make up` runs already.
+    """
+    if house.running_servers():
+        raise UserError(f"the servers run already: {house.SERVERS} says where; stop that `make up` first")
+    team_prefect, team_mlflow = given.get("PREFECT_API_URL", ""), given.get("MLFLOW_TRACKING_URI", "")
+    served = team_mlflow.startswith(("http://", "https://", "databricks"))
+    prefect_port = 0 if team_prefect else port_from("PREFECT_PORT", 4200)
+    mlflow_port = 0 if served else port_from("MLFLOW_PORT", 5000)
+    if prefect_port and prefect_port == mlflow_port:
+        raise UserError(f"PREFECT_PORT and MLFLOW_PORT are both {prefect_port}; choose two ports")
+    return Plan(
+        prefect_port, mlflow_port, team_mlflow or f"sqlite:///{house.STATE / 'mlflow.db'}",
+        team_prefect or f"http://127.0.0.1:{prefect_port}/api",
+        team_mlflow if served else f"http://127.0.0.1:{mlflow_port}",
+    )  # fmt: skip
+
+
+class Servers:
+    """All that `up` started, stopped in the reverse order when the block ends, whatever ends it."""
+
+    def __init__(self) -> None:
+        self.children: list[Child] = []
+
+    def __enter__(self) -> "Servers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        house.SERVERS.unlink(missing_ok=True)
+        for child in reversed(self.children):
+            stop(child.process)
+
+    def start(self, child: Child) -> Child:
+        self.children.append(child)
+        child.start()
+        return child
+
+    def check(self) -> None:
+        """Raises `UserError` if one of them has ended."""
+        for child in self.children:
+            if child.process.poll() is not None:
+                raise child.failure(f"ended (status {child.process.returncode})")
+
+
+def stop(process: subprocess.Popen) -> None:
+    """End a process and all below it: asked first, killed after `STOP_S` seconds."""
+    try:
+        below = psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        below = []
+    process.terminate()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    left = [child for child in below if child.is_running()]
+    for child in left:
+        child.terminate()
+    for child in psutil.wait_procs(left, STOP_S)[1]:
+        child.kill()
+
+
+def start_servers(servers: Servers, chosen: Plan) -> None:
+    """Start both servers side by side and wait until both answer."""
+    started = []
+    if chosen.prefect_port:
+        prefect = Child("prefect", ["flows.guard", "prefect", "--port", str(chosen.prefect_port)])
+        started.append((servers.start(prefect), f"{chosen.prefect_url}/health"))
+    if chosen.mlflow_port:
+        command = ["flows.guard", "mlflow", "--port", str(chosen.mlflow_port), "--store", chosen.store]
+        started.append((servers.start(Child("mlflow", command)), f"{chosen.mlflow_url}/health"))
+    for child, health in started:
+        if not healthy(health, START_S, child.process):
+            ended = child.process.poll() is not None
+            raise child.failure("did not start" if ended else f"did not answer within {START_S:.0f} s")
+    if not chosen.prefect_port and not healthy(f"{chosen.prefect_url}/health", 10):
+        raise UserError(
+            f"PREFECT_API_URL={chosen.prefect_url} does not answer; start that server, or unset the variable"
+        )
+
+
+def start_deployments(servers: Servers, chosen: Plan) -> None:
+    """Serve the deployments and wait until Prefect has them."""
+    since = time.time()
+    child = servers.start(Child("serve", ["flows.serve"]))
+    deadline = time.monotonic() + START_S
+    while not deployed(chosen.prefect_url, since):
+        servers.check()
+        if time.monotonic() > deadline:
+            raise child.failure(f"registered no deployment within {START_S:.0f} s")
+        time.sleep(0.3)
+
+
+def deployed(api: str, since: float) -> bool:
+    """Whether the deployment of the pipeline was registered after `since` (Unix seconds)."""
+    from datetime import datetime
+
+    import httpx
+
+    login = os.environ.get("PREFECT_API_AUTH_STRING", "")
+    auth = tuple(login.split(":", 1)) if ":" in login else None
+    body = {"flows": {"name": {"any_": ["pipeline"]}}}
+    try:
+        found = httpx.post(f"{api}/deployments/filter", json=body, auth=auth, timeout=5)  # type: ignore[arg-type]
+    except httpx.HTTPError:
+        return False
+    if found.status_code != 200:
+        return False
+    return any(datetime.fromisoformat(row["updated"]).timestamp() >= since - 1 for row in found.json())
+
+
+def record(chosen: Plan) -> None:
+    """Tell the other commands of the house where the servers are, as long as this process lives."""
+    me = psutil.Process()
+    addresses = {"PREFECT_API_URL": chosen.prefect_url, "MLFLOW_TRACKING_URI": chosen.mlflow_url}
+    write_json(house.SERVERS, {"pid": me.pid, "started": int(me.create_time())} | addresses)
+
+
+def settle_logins() -> None:
+    """Clients of a server with a login need it too: what the server is given is given to the children as clients."""
+    if login := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+        os.environ.setdefault("PREFECT_API_AUTH_STRING", login)
+
+
+def serve_all() -> None:
+    """Start everything, say where it is, and stay until told to stop."""
+    chosen = plan(dict(os.environ))
+    house.settle()
+    settle_logins()
+    os.environ["PREFECT_API_URL"], os.environ["MLFLOW_TRACKING_URI"] = chosen.prefect_url, chosen.mlflow_url
+    with Servers() as servers:
+        print("starting Prefect, MLflow and the deployments ...", flush=True)
+        start_servers(servers, chosen)
+        record(chosen)
+        start_deployments(servers, chosen)
+        print(
+            f"Prefect   {chosen.prefect_url.removesuffix('/api')}   deployments: pipeline, and one per stage; press Run"
+        )
+        print(f"MLflow    {chosen.mlflow_url}")
+        print(f"logs      {house.LOGS}\nCtrl-C stops all of it.", flush=True)
+        while True:
+            servers.check()
+            time.sleep(0.5)
+
+
+class Stop(BaseException):
+    """SIGTERM or Ctrl-C arrived."""
+
+
+def _stop(*_: int | FrameType | None) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not break off the stopping
+    raise Stop
+
+
+def main() -> int:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
+    try:
+        serve_all()
+    except UserError as error:
+        print(f"up: {error}", file=sys.stderr)
+        return 1
+    except Stop:
+        print("\nstopped", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
