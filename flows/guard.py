@@ -3,10 +3,10 @@
     python -m flows.guard prefect --port 4200
     python -m flows.guard mlflow --port 5000
 
-Both bind to loopback by themselves, and that is not enough: any page in the user's browser can reach a loopback port, and
-Prefect answers every `Host` and every `Origin`. The guard stands before the whole application, websockets too. It refuses
-a request whose `Host` is no loopback name (a page that rebinds its own DNS name to 127.0.0.1) and one whose `Origin` is
-not the server's own (a page that posts across origins). Programs send no `Origin`: they pass.
+Both bind to loopback by themselves, and that is not enough: any page in the user's browser can reach a loopback port,
+and Prefect answers every `Host` and every `Origin`. The guard stands before the whole application, websockets too. It
+refuses a request whose `Host` is no loopback name (a page that rebinds its own DNS name to 127.0.0.1) and one whose
+`Origin` is not the server's own (a page that posts across origins). Programs send no `Origin`: they pass.
 
 Logins come from the environment only. Prefect has its own: `PREFECT_SERVER_API_AUTH_STRING=user:password`. MLflow gets
 one here, as HTTP Basic, which its clients speak: `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD`.
@@ -33,7 +33,7 @@ class Guard:
 
     Args:
         app: what is guarded.
-        port: the server's; its own origins are the loopback names at this port, and any tunnel's (`Origin` equal to `Host`).
+        port: the server's; its own origins are the loopback names at this port, and a tunnel's (`Origin` is `Host`).
         login: `user:password`; empty for none.
         open_paths: paths that need no login (health checks).
     """

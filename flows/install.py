@@ -2,9 +2,9 @@
 
     python3 -m flows.install [dev]
 
-What it is about to do is said first (size, time), and it shows that it is alive all the while; pip's own output goes to
-`.greenhouse/logs/install.log`. A finished installation leaves `.venv/installed` (or `.venv/installed-dev`) with the hash
-of what it was made from, so that a second call costs nothing and a changed pin installs again.
+What it is about to do is said first (size, time), and it shows that it is alive all the while; pip's own output goes
+to `.greenhouse/logs/install.log`. A finished installation leaves `.venv/installed` (or `.venv/installed-dev`) with the
+hash of what it was made from, so that a second call costs nothing and a changed pin installs again.
 """
 
 import hashlib

@@ -2,10 +2,10 @@
 
     python -m flows.up                  ports by PREFECT_PORT (4200) and MLFLOW_PORT (5000)
 
-They work over the databases that runs without servers write, on loopback, behind the guard of flows/guard.py. A taken port
-is an error before anything starts. While this runs, every other command of the house uses these servers (house.py reads
-`.greenhouse/servers.json`). A server that a team has already (`PREFECT_API_URL`, `MLFLOW_TRACKING_URI` in the environment)
-is used, not started. Ctrl-C or SIGTERM stops all that was started; so does the end of any of them.
+They work over the databases that runs without servers write, on loopback, behind the guard of flows/guard.py. A taken
+port is an error before anything starts. While this runs, every other command of the house uses these servers (house.py
+reads `.greenhouse/servers.json`). A server that a team has already (`PREFECT_API_URL`, `MLFLOW_TRACKING_URI` in the
+environment) is used, not started. Ctrl-C or SIGTERM stops all that was started; so does the end of any of them.
 """
 
 import os
@@ -79,9 +79,8 @@ def port_from(variable: str, default: int) -> int:
                 f"{variable}={port}: not permitted; choose one above 1023: {variable}=4321 make up"
             ) from None
         except OSError:
-            raise UserError(
-                f"port {port} is taken{holder(port)}; stop what listens there or choose another: {variable}={port + 1} make up"
-            ) from None
+            other = f"{variable}={port + 1} make up"
+            raise UserError(f"port {port} is taken{holder(port)}; stop that, or choose another: {other}") from None
     return port
 
 
