@@ -1,0 +1,209 @@
+"""Models on disk: a folder that `transformers` reads as it is, with the same logits, and back.
+
+    model.safetensors, config.json            Qwen3ForCausalLM (causal) or EuroBertForMaskedLM (masked)
+    tokenizer.json, tokenizer_config.json     PreTrainedTokenizerFast
+    generation_config.json                    causal only
+    greenhouse.json                           shape, training facts, task: what config.json has no place for
+
+Our network is theirs, parameter by parameter: Qwen3 has QK-norm, EuroBERT is the same block without it and without the
+causal mask. So an export renames nothing but the prefix `model.`. No pickle is written or read.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import tokenizers
+import torch
+from torch import Tensor, nn
+
+from components.data.tokenizer import ASSISTANT, CHAT_TEMPLATE, END, END_OF_TEXT, MASK, PAD, SPECIAL_TOKENS, USER
+from components.errors import UserError
+from components.files import read_json, write_json, write_text, written_whole
+from components.model.transformer import Shape, Transformer
+
+HEAD = "lm_head.weight"
+
+
+def save(model: Transformer, tokenizer_json: str, folder: Path, facts: dict[str, Any]) -> None:
+    """Write a model folder.
+
+    Args:
+        model: any device; weights are written as they are (float32).
+        tokenizer_json: content of a tokenizer.json; its special tokens must be ours (see data/tokenizer.py).
+        folder: made if missing.
+        facts: anything JSON for greenhouse.json (`training`, `task`); `shape` and `num_parameters` are added.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    save_tensors(hub_tensors(model), folder / "model.safetensors")
+    write_json(folder / "config.json", config(model.shape))
+    write_text(folder / "tokenizer.json", tokenizer_json)
+    write_json(folder / "tokenizer_config.json", tokenizer_config(model.shape))
+    if model.shape.causal:
+        write_json(folder / "generation_config.json", {"bos_token_id": END_OF_TEXT, "eos_token_id": [END_OF_TEXT, END],
+                                                       "pad_token_id": PAD})  # fmt: skip
+    objective = "causal" if model.shape.causal else "masked"
+    ours = {"objective": objective, "shape": asdict(model.shape), "num_parameters": model.num_parameters}
+    write_json(folder / "greenhouse.json", facts | ours)
+
+
+def load(folder: Path, device: str = "cpu") -> tuple[Transformer, tokenizers.Tokenizer, dict[str, Any]]:
+    """Read a model folder that `save` or `transformers` wrote.
+
+    Returns:
+        The model (in eval mode), its tokenizer, and greenhouse.json (empty if there is none).
+
+    Raises:
+        UserError: a file is missing, or the folder holds another kind of model.
+    """
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        if not (folder / name).exists():
+            raise UserError(f"{folder}: no {name}, so this is no model folder; give one that a training stage wrote")
+    facts = read_json(folder / "greenhouse.json") if (folder / "greenhouse.json").exists() else {}
+    model = Transformer(shape_of(read_json(folder / "config.json"), folder))
+    load_tensors(model, safetensors.torch.load_file(folder / "model.safetensors"), folder)
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    return model.to(device).eval(), tokenizer, facts
+
+
+# -- tensors -----------------------------------------------------------------------------------------------------------
+
+
+def hub_name(name: str) -> str:
+    """The name `transformers` gives one of our parameters."""
+    return name if name == HEAD else f"model.{name}"
+
+
+def hub_tensors(model: Transformer) -> dict[str, Tensor]:
+    """All weights under the names of `transformers`; LoRA adapters are merged in."""
+    from components.model.lora import merged
+
+    return {hub_name(name): tensor.detach().contiguous() for name, tensor in merged(model).items()}
+
+
+def load_tensors(model: nn.Module, tensors: dict[str, Tensor], where: Path) -> None:
+    """Fill `model` from tensors named as `transformers` names them.
+
+    Raises:
+        UserError: one is missing, superfluous or of another shape.
+    """
+    expected = {hub_name(name): parameter for name, parameter in model.named_parameters()}
+    tensors = {name: tensor for name, tensor in tensors.items() if name != HEAD or HEAD in expected}
+    if wrong := sorted(expected.keys() ^ tensors.keys()):
+        raise UserError(f"{where}: model.safetensors and config.json disagree on {wrong[0]}; the folder is damaged")
+    with torch.no_grad():
+        for name, parameter in expected.items():
+            if parameter.shape != tensors[name].shape:
+                raise UserError(
+                    f"{where}: {name} has shape {tuple(tensors[name].shape)} where config.json says "
+                    f"{tuple(parameter.shape)}; the folder is damaged"
+                )
+            parameter.copy_(tensors[name])
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file whole. Equal tensors and metadata give equal bytes."""
+    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
+    with written_whole(path) as temporary:
+        safetensors.torch.save_file(on_cpu, temporary, {"format": "pt"} | (metadata or {}))
+
+
+# -- what transformers reads -------------------------------------------------------------------------------------------
+
+
+def config(shape: Shape) -> dict[str, Any]:
+    """config.json for a shape."""
+    fields = {
+        "vocab_size": shape.vocab_size,
+        "hidden_size": shape.width,
+        "intermediate_size": shape.feed_forward,
+        "num_hidden_layers": shape.depth,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.kv_heads,
+        "head_dim": shape.head_dim,
+        "max_position_embeddings": shape.context,
+        "rms_norm_eps": shape.norm_eps,
+        "rope_parameters": {"rope_type": "default", "rope_theta": shape.rope_theta},
+        "tie_word_embeddings": shape.tied,
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "initializer_range": 0.02,
+        "bos_token_id": END_OF_TEXT,
+        "eos_token_id": END_OF_TEXT,
+        "pad_token_id": PAD,
+        "dtype": "float32",
+    }
+    if shape.causal:
+        return fields | {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"}
+    extra = {"mask_token_id": MASK, "mlp_bias": False, "classifier_pooling": "mean"}
+    return fields | extra | {"architectures": ["EuroBertForMaskedLM"], "model_type": "eurobert"}
+
+
+def shape_of(fields: dict[str, Any], where: Path) -> Shape:
+    """The shape a config.json describes.
+
+    Raises:
+        UserError: it is neither a Qwen3 nor a EuroBERT, or uses a part we have not.
+    """
+    kind = fields.get("model_type")
+    if kind not in ("qwen3", "eurobert"):
+        raise UserError(f"{where}: config.json has model_type {kind!r}; only qwen3 (causal) and eurobert (masked) load")
+    rope = fields.get("rope_parameters") or {}
+    plain = (
+        rope.get("rope_type", "default") == "default"
+        and not fields.get("attention_bias")
+        and not fields.get("mlp_bias")
+    )
+    if not plain or fields.get("hidden_act", "silu") != "silu" or fields.get("use_sliding_window"):
+        raise UserError(f"{where}: config.json asks for biases, scaled RoPE, sliding windows or another activation; "
+                        "only the plain block loads")  # fmt: skip
+    heads, width = fields["num_attention_heads"], fields["hidden_size"]
+    return Shape(
+        vocab_size=fields["vocab_size"],
+        depth=fields["num_hidden_layers"],
+        width=width,
+        heads=heads,
+        kv_heads=fields.get("num_key_value_heads") or heads,
+        head_dim=fields.get("head_dim") or width // heads,
+        feed_forward=fields["intermediate_size"],
+        context=fields["max_position_embeddings"],
+        causal=kind == "qwen3",
+        qk_norm=kind == "qwen3",
+        tied=bool(fields.get("tie_word_embeddings")),
+        rope_theta=float(rope.get("rope_theta", fields.get("rope_theta", 10_000.0))),
+        norm_eps=float(fields.get("rms_norm_eps", 1e-6)),
+    )
+
+
+def tokenizer_config(shape: Shape) -> dict[str, Any]:
+    """tokenizer_config.json: which tokens are special, and how a chat is written."""
+    fields = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": SPECIAL_TOKENS[END_OF_TEXT],
+        "eos_token": SPECIAL_TOKENS[END_OF_TEXT],
+        "pad_token": SPECIAL_TOKENS[PAD],
+        "mask_token": SPECIAL_TOKENS[MASK],
+        "extra_special_tokens": [SPECIAL_TOKENS[token] for token in (USER, ASSISTANT, END)],
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": shape.context,
+        "model_input_names": ["input_ids", "attention_mask"],
+    }
+    return fields | ({"chat_template": CHAT_TEMPLATE} if shape.causal else {})
+
+
+def tokenizer_text(folder: Path) -> str:
+    """Content of a folder's tokenizer.json, checked to be JSON.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    try:
+        text = (folder / "tokenizer.json").read_text(encoding="utf-8")
+        json.loads(text)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder / 'tokenizer.json'}: not readable ({error}); run the tokenize stage again") from None
+    return text

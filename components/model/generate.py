@@ -1,0 +1,68 @@
+"""Text from a causal model, token by token, with a cache of keys and values; the same seed gives the same text."""
+
+from collections.abc import Collection
+
+import tokenizers
+import torch
+from torch import Tensor
+
+from components.data.tokenizer import END, END_OF_TEXT
+from components.model.transformer import Cache, Transformer
+
+
+@torch.inference_mode()
+def generate(
+    model: Transformer,
+    tokenizer: tokenizers.Tokenizer,
+    prompt: str | list[int],
+    *,
+    max_tokens: int = 64,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    stop_ids: Collection[int] = (END_OF_TEXT, END),
+) -> tuple[str, list[int], list[float]]:
+    """Continue `prompt`.
+
+    Args:
+        prompt: text (a document of its own: `<|endoftext|>` is put before it), or ids used as they are. What does not
+            fit the context beside the answer is cut at the front.
+        temperature: 0 takes the likeliest token; else the logits are divided by it before sampling.
+        top_p: sample from the smallest set of tokens with this total probability (Holtzman et al. 2019,
+            arXiv:1904.09751).
+        stop_ids: generation ends after one of these, which is left out of the text and kept in the ids.
+
+    Returns:
+        The new text, its ids, and each id's natural log-probability under the model (before temperature and top_p).
+    """
+    ids = [END_OF_TEXT, *tokenizer.encode(prompt, add_special_tokens=False).ids] if isinstance(prompt, str) else prompt
+    assert ids and model.shape.causal
+    max_tokens = min(max_tokens, model.shape.context - 1)
+    device = model.embed_tokens.weight.device
+    generator = torch.Generator().manual_seed(seed)
+    pending, cache = ids[-(model.shape.context - max_tokens) :], Cache(model.shape)
+    made: list[int] = []
+    logprobs: list[float] = []
+    while len(made) < max_tokens:
+        hidden_D = model.hidden(torch.tensor([pending], device=device), cache=cache)[0, -1]
+        logprob_V = (model.head_weight_VD @ hidden_D).float().cpu().log_softmax(-1)
+        token = choose(logprob_V, temperature, top_p, generator)
+        made.append(token)
+        logprobs.append(float(logprob_V[token]))
+        if token in stop_ids:
+            break
+        pending = [token]
+    text = tokenizer.decode(made[:-1] if made and made[-1] in stop_ids else made, skip_special_tokens=False)
+    return text, made, logprobs
+
+
+def choose(logprob_V: Tensor, temperature: float, top_p: float, generator: torch.Generator) -> int:
+    """One token by temperature and nucleus sampling."""
+    if temperature <= 0.0:
+        return int(logprob_V.argmax())
+    probability_V = (logprob_V / temperature).softmax(-1)
+    if top_p < 1.0:
+        sorted_V, order_V = probability_V.sort(descending=True, stable=True)
+        beyond_V = sorted_V.cumsum(-1) - sorted_V >= top_p  # the first token is always kept
+        probability_V = probability_V.index_fill(0, order_V[beyond_V], 0.0)
+    return int(torch.multinomial(probability_V, 1, generator=generator))

@@ -1,0 +1,324 @@
+"""The Transformer: one network, causal for next-token prediction, bidirectional for masked-word prediction.
+
+    ids -> embedding -> [ x + attention(norm(x)); x + feed_forward(norm(x)) ] * depth -> norm -> head -> logits
+
+Each choice, and where it comes from:
+- pre-norm residual blocks with RMSNorm (Zhang & Sennrich 2019, arXiv:1910.07467), no biases anywhere
+- rotary position embedding, RoPE (Su et al. 2021, arXiv:2104.09864): positions enter as angles between queries and keys
+- QK-norm (Henry et al. 2020, arXiv:2010.04245): queries and keys are normed per head, which bounds the attention logits
+  and lets learning rates be high; causal only, since the layout that carries the masked model has no place for it
+- grouped-query attention, GQA (Ainslie et al. 2023, arXiv:2305.13245): several query heads may share a key/value head
+- SwiGLU feed-forward (Shazeer 2020, arXiv:2002.05202)
+- head tied to the embedding (Press & Wolf 2016, arXiv:1608.05859) unless told otherwise
+- matrices that write to the residual stream start at zero (as in Yang et al. 2022, arXiv:2203.03466), so every block
+  starts as the identity and depth costs nothing at the first step
+
+Names of parameters are those `transformers` uses, so that an export renames nothing (see export.py). One dial, `size`,
+is the depth; `derive_shape` derives the rest in numbered steps.
+
+Legend of shape suffixes: B batch, T position in the sequence, D residual width, V vocabulary, F feed-forward width,
+H query heads, K key/value heads, C channels of a head, S positions attended to (T, or more with a cache).
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from components.errors import UserError
+from components.model.kernels import rotate, swiglu
+from components.params import ModelShape
+
+HEAD_DIM = 64
+"""Channels of a head, unless heads and width say otherwise: the size attention kernels are made for."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """All that fixes the network's parameters and what it computes."""
+
+    vocab_size: int
+    depth: int
+    width: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    feed_forward: int
+    context: int
+    causal: bool = True
+    qk_norm: bool = True
+    tied: bool = True
+    rope_theta: float = 10_000.0
+    norm_eps: float = 1e-6
+
+    @property
+    def num_block_parameters(self) -> int:
+        """Parameters of the blocks' matrices: the N of scaling laws."""
+        attention = self.width * self.head_dim * (2 * self.heads + 2 * self.kv_heads)
+        return self.depth * (attention + 3 * self.width * self.feed_forward)
+
+    @property
+    def flops_per_token(self) -> int:
+        """Of one training step, forward and backward: 6 per weight used in a product, and attention's own two products.
+
+        A causal query meets half the context on average (PaLM's appendix B counts all of it; we count what is needed).
+        """
+        products = self.num_block_parameters + self.vocab_size * self.width
+        seen = self.context // 2 if self.causal else self.context
+        return 6 * products + 12 * self.depth * self.heads * self.head_dim * seen
+
+
+def derive_shape(model: ModelShape, vocab_size: int, context: int, causal: bool) -> Shape:
+    """The network that `model.size` stands for; what `model` sets itself wins over what would be derived.
+
+    Raises:
+        UserError: the numbers do not fit each other.
+    """
+    # 1) Depth is the dial.
+    depth = model.size
+    # 2) Width grows with depth, 64 per block: 4 blocks are 256 wide, 12 are 768 wide (the shape of GPT-2 small).
+    width = model.width or HEAD_DIM * depth
+    # 3) Heads of 64 channels fill the width.
+    heads = model.heads or max(1, width // HEAD_DIM)
+    if width % heads or width // heads % 2:
+        raise UserError(
+            f"pretrain model: width {width} does not divide into {heads} heads of an even number of channels; "
+            f"set model.width to a multiple of {2 * heads}, or change model.heads"
+        )
+    # 4) Every query head has its own keys and values, unless told to share.
+    kv_heads = model.kv_heads or heads
+    if heads % kv_heads:
+        raise UserError(
+            f"pretrain model: kv_heads {kv_heads} must divide heads {heads}; set model.kv_heads to a divisor"
+        )
+    # 5) SwiGLU has three matrices where an MLP has two: 8/3 of the width keeps the parameters of the classic factor 4.
+    feed_forward = model.feed_forward or 32 * math.ceil(8 * width / 3 / 32)
+    return Shape(
+        vocab_size, depth, width, heads, kv_heads, width // heads, feed_forward, context, causal, causal, model.tied
+    )
+
+
+class Norm(nn.Module):
+    """RMSNorm over the last dimension with a learned gain."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, (x.shape[-1],), self.weight, self.eps)
+
+
+class Cache:
+    """Keys and values of the positions a causal model has read, layer by layer, for generation."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.layers: list[tuple[Tensor, Tensor] | None] = [None] * shape.depth
+
+    @property
+    def length(self) -> int:
+        """Positions held."""
+        first = self.layers[0]
+        return 0 if first is None else first[0].shape[2]
+
+    def extend(self, layer: int, k_BKTC: Tensor, v_BKTC: Tensor) -> tuple[Tensor, Tensor]:
+        """Append new positions to a layer; returns all of them."""
+        held = self.layers[layer]
+        if held is not None:
+            k_BKTC, v_BKTC = torch.cat([held[0], k_BKTC], 2), torch.cat([held[1], v_BKTC], 2)
+        self.layers[layer] = k_BKTC, v_BKTC
+        return k_BKTC, v_BKTC
+
+
+@dataclass
+class Positions:
+    """What attention needs to know of where tokens are.
+
+    Attributes:
+        cos_TC, sin_TC: RoPE's angles of the queries' positions.
+        mask: bool, broadcast to (B, H, T, S), True where a query may look; None when `causal` says it all.
+        causal: each position sees itself and those before it.
+    """
+
+    cos_TC: Tensor
+    sin_TC: Tensor
+    mask: Tensor | None
+    causal: bool
+    cache: Cache | None = None
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention."""
+
+    def __init__(self, shape: Shape, layer: int) -> None:
+        super().__init__()
+        self.shape, self.layer = shape, layer
+        queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+        self.q_proj = nn.Linear(shape.width, queries, bias=False)
+        self.k_proj = nn.Linear(shape.width, keys, bias=False)
+        self.v_proj = nn.Linear(shape.width, keys, bias=False)
+        self.o_proj = nn.Linear(queries, shape.width, bias=False)
+        if shape.qk_norm:
+            self.q_norm = Norm(shape.head_dim, shape.norm_eps)
+            self.k_norm = Norm(shape.head_dim, shape.norm_eps)
+        self.seen_BHTS: Tensor | None = None  # filled while `captured_attention` is on
+        self.capturing = False
+
+    def forward(self, x_BTD: Tensor, at: Positions) -> Tensor:
+        q_BHTC, k_BKTC, v_BKTC = self.project(x_BTD, at)
+        if at.cache is not None:
+            k_BKTC, v_BKTC = at.cache.extend(self.layer, k_BKTC, v_BKTC)
+        if self.capturing:
+            self.seen_BHTS = attention_weights(q_BHTC, k_BKTC, at)
+        y_BHTC = F.scaled_dot_product_attention(
+            q_BHTC, k_BKTC, v_BKTC, at.mask, is_causal=at.causal, enable_gqa=self.shape.kv_heads < self.shape.heads
+        )
+        return self.o_proj(y_BHTC.transpose(1, 2).flatten(2))
+
+    def project(self, x_BTD: Tensor, at: Positions) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, normed and turned."""
+        heads = (*x_BTD.shape[:2], -1, self.shape.head_dim)
+        q_BTHC, k_BTKC, v_BTKC = (proj(x_BTD).view(heads) for proj in (self.q_proj, self.k_proj, self.v_proj))
+        if self.shape.qk_norm:
+            q_BTHC, k_BTKC = self.q_norm(q_BTHC), self.k_norm(k_BTKC)
+        q_BHTC, k_BKTC = (rotate(x.transpose(1, 2), at.cos_TC, at.sin_TC) for x in (q_BTHC, k_BTKC))
+        return q_BHTC.to(v_BTKC.dtype), k_BKTC.to(v_BTKC.dtype), v_BTKC.transpose(1, 2)
+
+
+def attention_weights(q_BHTC: Tensor, k_BKSC: Tensor, at: Positions) -> Tensor:
+    """What scaled_dot_product_attention computes and does not show: float32 (B, H, T, S), rows sum to 1."""
+    k_BHSC = k_BKSC.repeat_interleave(q_BHTC.shape[1] // k_BKSC.shape[1], dim=1)
+    score_BHTS = q_BHTC.float() @ k_BHSC.float().transpose(-1, -2) / math.sqrt(q_BHTC.shape[-1])
+    mask = at.mask
+    if at.causal:
+        mask = torch.ones(score_BHTS.shape[-2:], dtype=torch.bool, device=q_BHTC.device).tril()
+    if mask is not None:
+        score_BHTS = score_BHTS.masked_fill(~mask, -torch.inf)
+    return score_BHTS.softmax(-1)
+
+
+class FeedForward(nn.Module):
+    """SwiGLU: one projection gates the other."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(shape.width, shape.feed_forward, bias=False)
+        self.up_proj = nn.Linear(shape.width, shape.feed_forward, bias=False)
+        self.down_proj = nn.Linear(shape.feed_forward, shape.width, bias=False)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        return self.down_proj(swiglu(self.gate_proj(x_BTD), self.up_proj(x_BTD)))
+
+
+class Block(nn.Module):
+    """Attention, then feed-forward, each added to the residual stream."""
+
+    def __init__(self, shape: Shape, layer: int) -> None:
+        super().__init__()
+        self.input_layernorm = Norm(shape.width, shape.norm_eps)
+        self.self_attn = Attention(shape, layer)
+        self.post_attention_layernorm = Norm(shape.width, shape.norm_eps)
+        self.mlp = FeedForward(shape)
+
+    def forward(self, x_BTD: Tensor, at: Positions) -> Tensor:
+        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), at)
+        return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
+
+
+class Transformer(nn.Module):
+    """The network; see the module's docstring.
+
+    Example:
+        model = Transformer(derive_shape(ModelShape(size=4), vocab_size=4096, context=256, causal=True))
+        logits_BTV = model(ids_BT)
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embed_tokens = nn.Embedding(shape.vocab_size, shape.width)
+        self.layers = nn.ModuleList(Block(shape, layer) for layer in range(shape.depth))
+        self.norm = Norm(shape.width, shape.norm_eps)
+        if not shape.tied:
+            self.lm_head = nn.Linear(shape.width, shape.vocab_size, bias=False)
+        frequency_C = 1.0 / shape.rope_theta ** (torch.arange(0, shape.head_dim, 2).float() / shape.head_dim)
+        self.register_buffer("frequency_C", frequency_C, persistent=False)
+
+    def initialise(self, seed: int) -> "Transformer":
+        """Fresh weights, a function of the seed and the shape alone. Returns the model."""
+        generator = torch.Generator().manual_seed(seed)
+        for name, parameter in self.named_parameters():
+            if name.endswith(("o_proj.weight", "down_proj.weight", "lm_head.weight")):
+                nn.init.zeros_(parameter)
+            elif name == "embed_tokens.weight":
+                nn.init.normal_(parameter, std=0.02, generator=generator)
+            elif parameter.ndim == 2:  # fan-in scaling: a normed input keeps its size
+                nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5, generator=generator)
+        return self
+
+    @property
+    def head_weight_VD(self) -> Tensor:
+        """The matrix that turns final states into logits."""
+        return self.embed_tokens.weight if self.shape.tied else self.lm_head.weight
+
+    @property
+    def num_parameters(self) -> int:
+        """All parameters; a tied head counts once."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def hidden(self, ids_BT: Tensor, documents_BT: Tensor | None = None, cache: Cache | None = None) -> Tensor:
+        """Final states, after the last norm: (B, T, D).
+
+        Args:
+            ids_BT: int64 token ids.
+            documents_BT: which document each position belongs to; attention then stays inside documents. None lets
+                it cross them.
+            cache: keys and values of earlier positions (causal, one call per new piece); extended in place.
+        """
+        at = self.positions(ids_BT, documents_BT, cache)
+        x_BTD = self.embed_tokens(ids_BT)
+        for block in self.layers:
+            x_BTD = block(x_BTD, at)
+        return self.norm(x_BTD)
+
+    def forward(self, ids_BT: Tensor, documents_BT: Tensor | None = None, cache: Cache | None = None) -> Tensor:
+        """Logits (B, T, V); arguments as of `hidden`."""
+        return F.linear(self.hidden(ids_BT, documents_BT, cache), self.head_weight_VD)
+
+    def positions(self, ids_BT: Tensor, documents_BT: Tensor | None, cache: Cache | None) -> Positions:
+        """Angles and mask for a forward pass."""
+        start = cache.length if cache is not None else 0
+        length = ids_BT.shape[1]
+        at_T = torch.arange(start, start + length, device=ids_BT.device)
+        angle_TC = torch.outer(at_T.float(), cast(Tensor, self.frequency_C)).repeat(1, 2)
+        mask = None
+        if documents_BT is not None:
+            mask = (documents_BT[:, :, None] == documents_BT[:, None, :])[:, None]
+            if self.shape.causal:
+                mask = mask & torch.ones(length, length, dtype=torch.bool, device=ids_BT.device).tril()
+        elif self.shape.causal and start and length > 1:
+            mask = at_T[:, None] >= torch.arange(start + length, device=ids_BT.device)
+        causal = self.shape.causal and mask is None and length > 1
+        return Positions(angle_TC.cos(), angle_TC.sin(), mask, causal, cache)
+
+
+@contextmanager
+def captured_attention(model: Transformer) -> Iterator[list[Tensor]]:
+    """Collect what each head looks at: after a forward pass inside, the list holds one (B, H, T, S) per layer."""
+    seen: list[Tensor] = []
+    blocks: Any = model.layers
+    for block in blocks:
+        block.self_attn.capturing = True
+    try:
+        yield seen
+    finally:
+        for block in blocks:
+            if block.self_attn.seen_BHTS is not None:
+                seen.append(block.self_attn.seen_BHTS)
+            block.self_attn.capturing, block.self_attn.seen_BHTS = False, None
