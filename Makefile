@@ -52,7 +52,7 @@ plan: .venv/installed  ## What the next run will take: time, energy, gCO2e.
 	@$(RUN) flows.plan
 
 accept: .venv/installed  ## Keep a stage's output after a neutral change: STAGE=name REASON="why it is neutral".
-	@$(RUN) flows.accept "$$STAGE" --reason "$$REASON"
+	@$(RUN) flows.why --accept "$$STAGE" --reason "$$REASON"
 
 up: .venv/installed  ## Prefect, MLflow and the deployments on 127.0.0.1 (PREFECT_PORT, MLFLOW_PORT); Ctrl-C stops them.
 	@exec $(RUN) flows.up

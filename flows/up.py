@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 
@@ -22,7 +23,7 @@ import psutil
 
 from components.errors import UserError
 from components.files import write_json
-from flows import house
+from flows import dag, house
 from flows.servers import healthy
 
 START_S = 90.0
@@ -198,29 +199,34 @@ def start_deployments(servers: Servers, chosen: Plan) -> None:
     since = time.time()
     child = servers.start(Child("serve", ["flows.serve"]))
     deadline = time.monotonic() + START_S
-    while not deployed(chosen.prefect_url, since):
+    wanted = forms()
+    while not wanted <= deployed(chosen.prefect_url, since):
         servers.check()
         if time.monotonic() > deadline:
             raise child.failure(f"registered no deployment within {START_S:.0f} s")
         time.sleep(0.3)
 
 
-def deployed(api: str, since: float) -> bool:
-    """Whether the deployment of the pipeline was registered after `since` (Unix seconds)."""
+def forms() -> set[str]:
+    """Names of the deployments `flows.serve` makes: the pipeline, and each stage of dvc.yaml that has a flow."""
+    stages = {name.split("@")[0] for name in dag.graph()}
+    return {"pipeline", *(name for name in stages if find_spec(f"flows.{name}"))}
+
+
+def deployed(api: str, since: float) -> set[str]:
+    """Names of the deployments that were registered after `since` (Unix seconds)."""
     from datetime import datetime
 
     import httpx
 
     login = os.environ.get("PREFECT_API_AUTH_STRING", "")
     auth = tuple(login.split(":", 1)) if ":" in login else None
-    body = {"flows": {"name": {"any_": ["pipeline"]}}}
     try:
-        found = httpx.post(f"{api}/deployments/filter", json=body, auth=auth, timeout=5)  # type: ignore[arg-type]
+        found = httpx.post(f"{api}/deployments/filter", json={}, auth=auth, timeout=5)  # type: ignore[arg-type]
     except httpx.HTTPError:
-        return False
-    if found.status_code != 200:
-        return False
-    return any(datetime.fromisoformat(row["updated"]).timestamp() >= since - 1 for row in found.json())
+        return set()
+    rows = found.json() if found.status_code == 200 else []
+    return {row["name"] for row in rows if datetime.fromisoformat(row["updated"]).timestamp() >= since - 1}
 
 
 def record(chosen: Plan) -> None:

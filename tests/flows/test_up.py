@@ -1,0 +1,171 @@
+"""`make up`, with real servers on free ports: healthy, guarded, used by others, and gone afterwards however it ends."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from components.errors import UserError
+from components.files import read_json
+from flows import house, up
+from flows.servers import free_port
+
+OUTSIDE = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "PREFECT_HOME", "GREENHOUSE_STATE")
+
+
+def environment(state: Path, **more: str) -> dict[str, str]:
+    """This process's, with a state folder of its own."""
+    kept = {name: value for name, value in os.environ.items() if name not in OUTSIDE}
+    return kept | {"GREENHOUSE_STATE": str(state), **more}
+
+
+@contextmanager
+def servers(state: Path, **more: str) -> Iterator[tuple[subprocess.Popen, dict[str, str]]]:
+    """`make up` until its addresses are printed: the process and the addresses."""
+    ports = {"PREFECT_PORT": str(free_port()), "MLFLOW_PORT": str(free_port())}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows.up"], cwd=house.ROOT, env=environment(state, **ports, **more),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if line.startswith("Ctrl-C"):
+                break
+        assert process.poll() is None, "".join(said)
+        yield process, read_json(state / "servers.json")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def gone(processes: list[psutil.Process], seconds: float) -> bool:
+    """Whether all of them ended within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.house
+@pytest.mark.slow
+def test_up_serves_guards_and_stops(tmp_path: Path) -> None:
+    state = tmp_path / "with a space" / ".greenhouse"
+    with servers(state) as (process, addresses):
+        prefect, mlflow = addresses["PREFECT_API_URL"], addresses["MLFLOW_TRACKING_URI"]
+        for url in (f"{prefect}/health", f"{mlflow}/health", prefect.removesuffix("api")):
+            assert httpx.get(url, follow_redirects=True, timeout=20).status_code == 200
+        for url in (f"{prefect}/flows/filter", f"{mlflow}/api/2.0/mlflow/experiments/search"):
+            body = {"max_results": 5} if "mlflow" in url else {}
+            assert httpx.post(url, json=body).status_code == 200
+            assert httpx.post(url, json=body, headers={"Origin": "http://evil.com"}).status_code == 403
+            assert httpx.post(url, json=body, headers={"Host": "evil.com"}).status_code == 403
+        assert httpx.get(prefect.removesuffix("api") + "ui-settings").json()["api_url"] == prefect
+        names = {row["name"] for row in httpx.post(f"{prefect}/deployments/filter", json={}).json()}
+        assert {"pipeline", "ingest", "pretrain", "evaluate"} <= names
+        listening = [c.laddr.ip for p in process_tree(process) for c in p.net_connections() if c.status == "LISTEN"]
+        assert listening
+        assert set(listening) == {"127.0.0.1"}
+        assert addresses_seen_elsewhere(state) == (prefect, mlflow)
+        again = run_up(state, PREFECT_PORT=str(free_port()))
+        assert again.returncode == 1
+        assert "run already" in again.stderr
+        tree = process_tree(process)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        assert gone(tree, 1)
+        assert not (state / "servers.json").exists()
+
+
+@pytest.mark.house
+@pytest.mark.slow
+def test_login_is_needed_and_killing_up_leaves_nothing(tmp_path: Path) -> None:
+    login = {
+        "PREFECT_SERVER_API_AUTH_STRING": "me:secret",
+        "MLFLOW_TRACKING_USERNAME": "me",
+        "MLFLOW_TRACKING_PASSWORD": "secret",
+    }
+    with servers(tmp_path / ".greenhouse", **login) as (process, addresses):
+        prefect, mlflow = addresses["PREFECT_API_URL"], addresses["MLFLOW_TRACKING_URI"]
+        asked = {f"{prefect}/flows/filter": {}, f"{mlflow}/api/2.0/mlflow/experiments/search": {"max_results": 5}}
+        for url, body in asked.items():
+            assert httpx.post(url, json=body).status_code == 401
+            assert httpx.post(url, json=body, auth=("me", "secret")).status_code == 200
+        assert "secret" not in (tmp_path / ".greenhouse" / "servers.json").read_text()
+        tree = process_tree(process)
+        process.kill()
+        process.wait()
+        assert gone(tree, 15)
+    assert house.running_servers() == {}
+
+
+def process_tree(process: subprocess.Popen) -> list[psutil.Process]:
+    return [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+
+
+def addresses_seen_elsewhere(state: Path) -> tuple[str, str]:
+    """The addresses that another command of the house would use."""
+    code = "import os; from flows import house; house.settle(); print(*map(os.environ.get, ADDRESSES))"
+    code = code.replace("ADDRESSES", repr(["PREFECT_API_URL", "MLFLOW_TRACKING_URI"]))
+    shown = subprocess.run(
+        [sys.executable, "-c", code], cwd=house.ROOT, env=environment(state), capture_output=True, text=True, check=True
+    )
+    prefect, mlflow = shown.stdout.split()
+    return prefect, mlflow
+
+
+def run_up(state: Path, **more: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "flows.up"],
+        cwd=house.ROOT,
+        env=environment(state, **more),
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("variable", ["PREFECT_PORT", "MLFLOW_PORT"])
+def test_a_taken_port_is_an_error_before_anything_starts(tmp_path: Path, variable: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        other = {"PREFECT_PORT": str(free_port()), "MLFLOW_PORT": str(free_port()), variable: str(port)}
+        done = run_up(tmp_path / ".greenhouse", **other)
+    assert done.returncode == 1
+    assert f"port {port} is taken" in done.stderr
+    assert f"{variable}=" in done.stderr
+    assert done.stdout == ""
+    assert not (tmp_path / ".greenhouse").exists()
+
+
+@pytest.mark.parametrize("text", ["0", "70000", "http", "-1"])
+def test_a_port_must_be_one(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("PREFECT_PORT", text)
+    with pytest.raises(UserError, match="from 1 to 65535"):
+        up.port_from("PREFECT_PORT", 4200)
+
+
+def test_servers_of_a_team_are_used_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_PORT", str(free_port()))
+    monkeypatch.setattr(house, "SERVERS", Path("/nonexistent"))
+    team = {"PREFECT_API_URL": "https://prefect.team/api", "MLFLOW_TRACKING_URI": "https://mlflow.team"}
+    chosen = up.plan(team)
+    assert (chosen.prefect_port, chosen.mlflow_port) == (0, 0)
+    assert (chosen.prefect_url, chosen.mlflow_url) == tuple(team.values())
+    database = up.plan({"PREFECT_API_URL": team["PREFECT_API_URL"], "MLFLOW_TRACKING_URI": "postgresql://team/mlflow"})
+    assert database.store == "postgresql://team/mlflow"
+    assert database.mlflow_url == f"http://127.0.0.1:{database.mlflow_port}"
