@@ -94,13 +94,14 @@ def stale(root: Path = ROOT) -> dict[str, list[str]]:
     locked = lock(root)
     with _repo(root) as repo:
         status = repo.status()
-    return {
-        stage: [line for change in changes for line in _reasons(stage, change, locked, root)]
-        if stage in locked
-        else ["never ran"]
-        for stage, changes in status.items()
-        if changes
-    }
+    found = {}
+    for address, changes in status.items():  # `dvc.yaml:dedup` where the current folder is not the root
+        stage = address.rpartition(":")[2]
+        if changes and stage in locked:
+            found[stage] = [line for change in changes for line in _reasons(stage, change, locked, root)]
+        elif changes:
+            found[stage] = ["never ran"]
+    return found
 
 
 def _reasons(stage: str, change: str | dict, locked: dict, root: Path) -> list[str]:

@@ -76,7 +76,7 @@ def pipeline(params: Params | None = None, params_hash: str = "", until: str = "
     Args:
         params: the whole of params.yaml.
         params_hash: leave it as it is: it shows which params.yaml the form was filled from.
-        until: stop after this stage; empty for all.
+        until: stop after this stage; empty for all. An experiment always runs to the end.
     """
     return run_pipeline(params, params_hash, [until] if until else [])
 
@@ -92,7 +92,8 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
         aside = chosen.identity() != own.identity()
         place = experiment.worktree(name, chosen) if aside else nullcontext(house.ROOT)
         with place as root:
-            run = _runs[name] = PipelineRun(name, root, chosen, targets)
+            # An experiment runs to the end: `dvc exp save` would record stages left out as made from the new values.
+            run = _runs[name] = PipelineRun(name, root, chosen, [] if aside else targets)
             state = _run_stages(run)
             if aside and state.is_completed():
                 experiment.save(root, name)

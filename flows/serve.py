@@ -1,0 +1,107 @@
+"""Serve the pipeline and every stage as Prefect deployments with typed forms.
+
+    python -m flows.serve        (`make up` starts it beside the servers)
+
+The forms are filled from params.yaml and follow it within seconds. Each carries the hash of the values it was filled from: a
+form that was open while params.yaml changed is refused when it is sent, with what to do. One pipeline run at a time.
+"""
+
+import importlib
+import logging
+import signal
+import sys
+import threading
+import time
+from typing import Any
+from uuid import UUID
+
+from flows import house
+
+house.settle()
+
+from prefect import Flow, serve  # noqa: E402
+from prefect.client.orchestration import get_client  # noqa: E402
+from prefect.client.schemas.actions import DeploymentUpdate  # noqa: E402
+from prefect.deployments.runner import EntrypointType, RunnerDeployment  # noqa: E402
+
+from components import params as schema  # noqa: E402
+from components.errors import UserError  # noqa: E402
+from components.params import Params  # noqa: E402
+from flows import dag, open_runs  # noqa: E402
+from flows.pipeline import params_hash, pipeline  # noqa: E402
+
+FOLLOW_S = 2.0
+"""Seconds between looks at params.yaml."""
+
+
+def stage_flows() -> dict[str, Any]:
+    """Stage name (without branch) -> its flow, for every stage of dvc.yaml that has a flow of ours."""
+    names = dict.fromkeys(name.split("@")[0] for name in dag.graph())
+    found = {}
+    for name in names:
+        try:
+            module = importlib.import_module(f"flows.{name}")
+        except ModuleNotFoundError:
+            continue  # a stage of the user's own: it runs in the pipeline, and has no form
+        flows = [value for value in vars(module).values() if isinstance(value, Flow) and value.name == name]
+        found |= {name: one for one in flows}
+    return found
+
+
+def defaults(name: str, params: Params) -> dict[str, Any]:
+    """What the form of a deployment is filled with."""
+    values = params if name == "pipeline" else getattr(params, name)
+    return {"params": values.model_dump(mode="json"), "params_hash": params_hash(params)}
+
+
+def deployments(params: Params) -> list[RunnerDeployment]:
+    """One for the pipeline, one per stage; entry points by module, since `flows/tokenize.py` by path would shadow Python's."""
+    flows = {"pipeline": pipeline} | stage_flows()
+    return [
+        flow.to_deployment(
+            name, parameters=defaults(name, params), concurrency_limit=1, tags=["greenhouse"],
+            description=flow.description, entrypoint_type=EntrypointType.MODULE_PATH,
+        )
+        for name, flow in flows.items()
+    ]  # fmt: skip
+
+
+def follow(params: Params) -> None:
+    """Refill the forms whenever params.yaml changes (runs on a thread; a broken params.yaml leaves them as they are)."""
+    filled = params_hash(params)
+    while True:
+        time.sleep(FOLLOW_S)
+        try:
+            now = schema.load(house.ROOT / "params.yaml")
+        except UserError as error:
+            print(f"serve: {error}; the forms keep their values", flush=True)
+            continue
+        if params_hash(now) == filled:
+            continue
+        with get_client(sync_client=True) as client:
+            for name in ["pipeline", *stage_flows()]:
+                deployment = client.read_deployment_by_name(f"{name}/{name}")
+                update = DeploymentUpdate(parameters=defaults(name, now))
+                client.update_deployment(UUID(str(deployment.id)), update)
+        filled = params_hash(now)
+        print("serve: params.yaml changed, forms refilled", flush=True)
+
+
+def main() -> None:
+    """Serve until stopped."""
+    if len(sys.argv) > 1:
+        sys.exit(__doc__)
+    try:
+        params = schema.load(house.ROOT / "params.yaml")
+    except UserError as error:
+        sys.exit(f"serve: {error}")
+    open_runs.recover()  # a run that a kill left open would hold its deployment's only slot
+    logging.getLogger("prefect").setLevel(logging.WARNING)
+    threading.Thread(target=follow, args=[params], daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    print("serve: deployments are ready", flush=True)
+    serve(*deployments(params), pause_on_shutdown=False, print_starting_message=False)
+
+
+if __name__ == "__main__":
+    main()

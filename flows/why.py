@@ -1,0 +1,94 @@
+"""What would run, and why: for each stale stage the key or file that made it so.
+
+    python -m flows.why                         nothing is changed
+    python -m flows.why --accept STAGE --reason "only a comment changed"
+
+Accepting keeps a stage's output after a change declared neutral, on the record: DVC takes the present inputs as those the
+output was made from, and who, when, what and why are appended to accepted.jsonl, which belongs in git.
+"""
+
+import argparse
+import getpass
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+from components.errors import UserError
+from flows import dag, house
+
+ACCEPTED = house.ROOT / "accepted.jsonl"
+
+
+def explain() -> list[str]:
+    """One paragraph per stage that is stale, then those that may follow."""
+    stages = dag.graph()
+    reasons = dag.stale()
+    lines = []
+    for stage in stages:
+        if own := reasons.get(stage):
+            lines.append(f"{stage}:")
+            lines += [f"    {reason}" for reason in own if not _from_upstream(reason)] or ["    what is before it changed"]
+    after = [stage for stage in dag.downstream(stages, set(reasons)) if stage not in reasons]
+    if after:
+        ordered = [stage for stage in stages if stage in after]
+        lines.append(f"after them, if their outputs change: {', '.join(ordered)}")
+    return lines or ["nothing is stale: everything is up to date"]
+
+
+def _from_upstream(reason: str) -> bool:
+    """Whether the reason is an upstream output that is missing only because that stage never ran."""
+    return reason.endswith(": deleted") and reason.startswith("file ")
+
+
+def accept(stage: str, reason: str) -> str:
+    """Have DVC take the present inputs as those the stage's output was made from, and record that it was told to.
+
+    Raises:
+        UserError: no such stage, nothing to accept, no reason, an output that is not there.
+    """
+    stages, reasons = dag.graph(), dag.stale()
+    if stage not in stages:
+        raise UserError(f"STAGE={stage}: no such stage; there are {', '.join(stages)}")
+    if not reason.strip():
+        raise UserError("REASON is empty; say why the change does not matter to the output")
+    if stage not in reasons:
+        raise UserError(f"{stage} is not stale; there is nothing to accept")
+    if bad := [line for line in reasons[stage] if line.startswith("output ") or line == "never ran"]:
+        raise UserError(f"{stage}: {bad[0]}; only an output that is there as DVC knows it can be kept")
+    done = subprocess.run(
+        house.dvc("commit", "--force", stage), cwd=house.ROOT, env=os.environ, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise UserError(f"dvc commit {stage}: {done.stderr.strip()}")
+    record = {
+        "stage": stage,
+        "reason": reason.strip(),
+        "changes": reasons[stage],
+        "by": getpass.getuser(),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "outputs": dag.output_hashes()[stage],
+    }
+    with open(ACCEPTED, "a") as file:
+        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    return f"{stage}: output kept, recorded in {ACCEPTED.name}"
+
+
+def main() -> None:
+    """Explain, or accept."""
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.why", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--accept", metavar="STAGE", help="keep this stage's output")
+    parser.add_argument("--reason", default="", help="why the change does not matter (with --accept)")
+    arguments = parser.parse_args()
+    house.settle()
+    try:
+        print(accept(arguments.accept, arguments.reason) if arguments.accept else "\n".join(explain()))
+    except UserError as error:
+        sys.exit(f"why: {error}")
+
+
+if __name__ == "__main__":
+    main()
