@@ -1,0 +1,160 @@
+"""The report of the tokenize stage: compression and fertility per source, unused tokens, remaining overlap."""
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from components.data.overlap import NGRAM, Overlap
+from components.data.tokenizer import SMALLEST_VOCABULARY, SPECIAL_TOKENS, Encoder
+from components.files import write_text
+from components.report import Report
+
+if TYPE_CHECKING:
+    from components.data.tokenize import Encoded
+
+COLUMNS = ("split", "source", "documents", "bytes", "tokens", "words", "bytes_per_token", "tokens_per_word", "overlap")
+
+
+def build(encoder: Encoder, trained: "Encoded", held: "Encoded", overlap: Overlap, reports: Path) -> Report:
+    """Write tables and plots under `reports` and return the report."""
+    total, repeated = overlap.per_document()
+    shares = _overlap_per_source(held, total, repeated)
+    rows = _rows("train", trained, {}) + _rows("heldout", held, shares)
+    write_text(reports / "details" / "sources.csv", _csv(COLUMNS, rows))
+    write_text(reports / "details" / "vocabulary.csv", _vocabulary(encoder, trained, held))
+    documents = _most_repeated(held, total, repeated)
+    write_text(reports / "details" / "overlap.csv", _csv(("document", "ngrams", "repeated", "share"), documents))
+    _plot(rows, trained, reports / "plots" / "tokenizer.png")
+    metrics = _metrics(encoder, trained, held, int(total.sum()), int(repeated.sum()))
+    return Report(
+        metrics, _markdown(metrics, rows, encoder, held, documents), {"overlap_ngram": NGRAM, "overlap": shares}
+    )
+
+
+def _overlap_per_source(held: "Encoded", total: np.ndarray, repeated: np.ndarray) -> dict[str, float]:
+    """Share of each held-out source's n-grams that training repeats; sources too short for one n-gram are left out."""
+    of = np.array(held.document_sources, np.int64)
+    sums = [(name, total[of == index].sum(), repeated[of == index].sum()) for index, name in enumerate(held.sources)]
+    return {name: float(part / whole) for name, whole, part in sums if whole}
+
+
+def _rows(split: str, found: "Encoded", overlap: dict[str, float]) -> list[tuple]:
+    rows = []
+    for name, (documents, num_bytes, tokens, num_words) in zip(found.sources, found.counts.tolist(), strict=True):
+        compression, fertility = num_bytes / max(1, tokens), tokens / max(1, num_words)
+        share = f"{overlap[name]:.4f}" if name in overlap else ""
+        rows.append(
+            (split, name, documents, num_bytes, tokens, num_words, f"{compression:.3f}", f"{fertility:.3f}", share)
+        )
+    return rows
+
+
+def _csv(header: tuple[str, ...], rows: list[tuple]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def _vocabulary(encoder: Encoder, trained: "Encoded", held: "Encoded") -> str:
+    """Every token as Python shows its bytes, with its counts."""
+    rows = [
+        (id, repr(encoder.token_bytes(id))[2:-1], int(trained.token_counts[id]), int(held.token_counts[id]))
+        for id in range(encoder.vocab_size)
+    ]
+    return _csv(("id", "bytes", "train", "heldout"), rows)
+
+
+def _most_repeated(held: "Encoded", total: np.ndarray, repeated: np.ndarray, most: int = 50) -> list[tuple]:
+    """The held-out documents with the largest share of n-grams in training, of those with any."""
+    share = repeated / np.maximum(1, total)
+    order = np.lexsort((np.arange(len(share)), -repeated, -share))
+    return [
+        (held.document_names[i], int(total[i]), int(repeated[i]), f"{share[i]:.4f}")
+        for i in order[:most]
+        if repeated[i]
+    ]
+
+
+def _metrics(encoder: Encoder, trained: "Encoded", held: "Encoded", total: int, repeated: int) -> dict[str, float]:
+    merges = slice(SMALLEST_VOCABULARY, None)
+    metrics: dict[str, float] = {"vocab_size": encoder.vocab_size}
+    for split, found in (("train", trained), ("heldout", held)):
+        documents, num_bytes, tokens, num_words = found.counts.sum(axis=0).tolist()
+        single = int(found.token_counts[len(SPECIAL_TOKENS) : SMALLEST_VOCABULARY].sum())
+        metrics |= {
+            f"{split}/documents": documents,
+            f"{split}/megabytes": num_bytes / 1e6,
+            f"{split}/tokens": tokens,
+            f"{split}/bytes_per_token": num_bytes / tokens,
+            f"{split}/tokens_per_word": tokens / max(1, num_words),
+            f"{split}/single_byte_share": single / tokens,
+        }
+    metrics["unused_tokens"] = int((trained.token_counts[merges] == 0).sum())
+    if total:
+        metrics[f"heldout/overlap_{NGRAM}gram"] = repeated / total
+    return metrics
+
+
+def _markdown(
+    metrics: dict[str, float], rows: list[tuple], encoder: Encoder, held: "Encoded", documents: list[tuple]
+) -> str:
+    table = "\n".join("| " + " | ".join(str(value) for value in row) + " |" for row in rows)
+    pieces = [encoder.decode([id]) for id in encoder.encode(held.example)[:60]]
+    shown = "|".join(piece.replace("\n", "\\n").replace("`", "'") for piece in pieces)
+    lines = [
+        "# Tokenizer",
+        "",
+        f"{metrics['vocab_size']} tokens, {metrics['unused_tokens']} of them learned and never used in the training "
+        f"text. Held-out text takes {metrics['heldout/bytes_per_token']:.2f} bytes a token.",
+        "",
+        "| " + " | ".join(COLUMNS) + " |",
+        "|" + "---|" * len(COLUMNS),
+        table,
+        "",
+        f"A piece of held-out text, cut into tokens: `{shown}`",
+        "",
+        _overlap_text(metrics, documents),
+    ]
+    return "\n".join(lines)
+
+
+def _overlap_text(metrics: dict[str, float], documents: list[tuple]) -> str:
+    share = metrics.get(f"heldout/overlap_{NGRAM}gram")
+    if share is None:
+        return (
+            f"No held-out document is {NGRAM} words long, so what it shares with the training text cannot be measured."
+        )
+    most = f" Most: {documents[0][0]} ({float(documents[0][3]):.0%})." if documents else ""
+    return (
+        f"{share:.2%} of the held-out {NGRAM}-grams (words) also occur in the training text: quotations, boilerplate, "
+        "other versions of a text that are no near-duplicates as a whole. Held-out scores are that much flattered."
+        f"{most}"
+    )
+
+
+def _plot(rows: list[tuple], trained: "Encoded", path: Path) -> None:
+    """Left: bytes per token of each source. Right: how often the tokens occur, by rank."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    names = sorted({row[1] for row in rows})[:20]
+    for offset, split in ((-0.2, "train"), (0.2, "heldout")):
+        value = {row[1]: float(row[6]) for row in rows if row[0] == split}
+        left.barh(np.arange(len(names)) + offset, [value.get(name, 0.0) for name in names], 0.38, label=split)
+    left.set_yticks(range(len(names)), names)
+    left.invert_yaxis()
+    left.set(title="Compression: more is better", xlabel="bytes per token")
+    left.legend()
+    counts = np.sort(trained.token_counts)[::-1]
+    counts = counts[counts > 0]
+    right.loglog(np.arange(1, len(counts) + 1), counts)
+    right.set(title="Use of the vocabulary", xlabel="rank of the token", ylabel="occurrences in training")
+    right.grid(alpha=0.3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
