@@ -1,0 +1,40 @@
+"""Two clean clones give the same hashes: by the flow on all cores, by `dvc repro` on one core with one worker."""
+
+import sys
+
+import pytest
+from conftest import House, make_house
+
+pytestmark = [pytest.mark.house, pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def test_two_clones_two_ways_two_core_counts_same_hashes(
+    grown_house: House, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = make_house(tmp_path_factory.mktemp("other"))
+    other.edit("params.yaml", "  workers: 2", "  workers: 1")
+    other.edit("params.yaml", "  parallel_stages: 2", "  parallel_stages: 1")
+    prefix = ("taskset", "--cpu-list", "0") if sys.platform == "linux" else ()
+    log = other.run("dvc", "repro", prefix=prefix)
+    assert "no server runs" in log
+    assert other.outputs() == grown_house.outputs()
+    assert "up to date" in other.run("dvc", "status")
+    assert "nothing to do" in other.run("flows.pipeline")
+    kinds = other.ask("""
+import mlflow
+c = mlflow.MlflowClient()
+runs = c.search_runs([c.get_experiment_by_name("greenhouse").experiment_id])
+kinds = sorted({(run.data.tags["kind"], run.info.status) for run in runs})
+print(kinds, sum("mlflow.parentRunId" not in run.data.tags for run in runs))
+""").splitlines()[-1]
+    assert kinds == "[('dvc repro', 'FINISHED')] 1"
+
+
+def test_other_filter_settings_leave_the_exam_as_it_is(grown_house: House) -> None:
+    before = grown_house.outputs()
+    with grown_house.edited("params.yaml", ("min_words: 5 ", "min_words: 40 "), ("threshold: 0.7 ", "threshold: 0.6 ")):
+        grown_house.run("flows.pipeline", "--until", "filter")
+        after = grown_house.outputs()
+    assert after["data/ingest/heldout"] == before["data/ingest/heldout"]
+    assert after["data/filter"] != before["data/filter"]
+    assert grown_house.outputs() == before

@@ -1,0 +1,173 @@
+"""Triggered through the UI's own API: overrides become experiments, stale forms are refused, a cancel ends the tree."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from conftest import House
+
+pytestmark = [pytest.mark.house, pytest.mark.slow, pytest.mark.timeout(900)]
+
+CLIENT = """
+import copy, json, os, sys, time
+from flows import house; house.settle()
+from prefect.client.orchestration import get_client
+from prefect.states import Cancelling
+client = get_client(sync_client=True)
+client.__enter__()
+def finished(run_id, seconds=400):
+    for _ in range(seconds * 4):
+        run = client.read_flow_run(run_id)
+        if run.state and run.state.is_final():
+            return run
+        time.sleep(0.25)
+    raise SystemExit(f"{run.name} is still {run.state.name}")
+def deployment(name):
+    for _ in range(240):
+        try:
+            return client.read_deployment_by_name(f"{name}/{name}")
+        except Exception:
+            time.sleep(0.25)
+    raise SystemExit(f"no deployment {name}")
+"""
+
+
+@contextmanager
+def served(house: House) -> Iterator[dict[str, str]]:
+    """A Prefect server and `flows.serve` in the house; yields the environment that reaches them."""
+    code = (
+        "import os, subprocess, sys, time\n"
+        "from flows import house; house.settle()\n"
+        "from flows.servers import prefect_server\n"
+        "with prefect_server() as url:\n"
+        "    child = subprocess.Popen([sys.executable, '-m', 'flows.serve'], preexec_fn=house.dies_with_parent())\n"
+        "    print(url, flush=True)\n"
+        "    sys.stdin.read()\n"
+        "    child.terminate(); child.wait()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=house.root, env=house.environment(PREFECT_RUNNER_POLL_FREQUENCY="2"), text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        assert process.stdout
+        url = next(line for line in process.stdout if line.startswith("http")).strip()
+        yield house.environment(PREFECT_API_URL=url)
+    finally:
+        process.communicate(input="", timeout=60)
+
+
+def ask(house: House, environment: dict[str, str], code: str) -> dict:
+    """Run a few lines against the served house; what they print last, as JSON."""
+    done = subprocess.run(
+        [sys.executable, "-c", CLIENT + code], cwd=house.root, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-4000:]
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def test_an_override_from_the_form_is_an_experiment(grown_house: House) -> None:
+    house = grown_house
+    before, status = house.outputs(), house.git("status", "--porcelain")
+    with served(house) as environment:
+        shown = ask(house, environment, """
+form = deployment("pipeline")
+values = copy.deepcopy(form.parameters)
+values["params"]["finetune"]["instruct"]["learning_rate"] = 0.0021
+run = finished(client.create_flow_run_from_deployment(form.id, parameters=values).id)
+tasks = {task.name: task.state.name for task in client.read_task_runs() if task.flow_run_id == run.id}
+print(json.dumps({"name": run.name, "state": run.state.name, "message": run.state.message, "tasks": tasks}))
+""")  # fmt: skip
+        assert shown["state"] == "Completed", shown
+        assert shown["tasks"]["pretrain@causal"] == "Cached"
+        assert shown["tasks"]["finetune@instruct"] == "Completed"
+        refused = ask(house, environment, """
+form = deployment("pipeline")
+values = copy.deepcopy(form.parameters)
+values["params"]["dedup"]["threshold"] = 7
+try:
+    client.create_flow_run_from_deployment(form.id, parameters=values)
+    print(json.dumps({"error": ""}))
+except Exception as error:
+    print(json.dumps({"error": str(error)}))
+""")  # fmt: skip
+        assert "dedup.threshold" in refused["error"]
+        assert "maximum of 1" in refused["error"]
+    assert house.outputs() == before
+    assert house.git("status", "--porcelain") == status
+    assert house.git("worktree", "list").count("\n") == 1
+    assert "up to date" in house.run("dvc", "status")
+    assert shown["name"] in house.run("dvc", "exp", "list")
+    assert "0.0021" in house.run("dvc", "exp", "show", "--no-pager")
+    names = house.ask("""
+import mlflow
+c = mlflow.MlflowClient()
+print([run.info.run_name for run in c.search_runs([c.get_experiment_by_name("greenhouse").experiment_id])])
+""").splitlines()[-1]
+    assert f"'{shown['name']}'" in names
+
+
+def test_a_form_older_than_params_yaml_is_refused(grown_house: House) -> None:
+    house = grown_house
+    original = (house.root / "params.yaml").read_text()
+    with served(house) as environment:
+        old = ask(house, environment, 'print(json.dumps(deployment("pipeline").parameters))')
+        house.edit("params.yaml", "bootstrap: 200", "bootstrap: 260")
+        (house.root.parent / "old.json").write_text(json.dumps(old))
+        shown = ask(house, environment, """
+form = deployment("pipeline")
+for _ in range(80):
+    form = deployment("pipeline")
+    if form.parameters["params"]["evaluate"]["bootstrap"] == 260:
+        break
+    time.sleep(0.25)
+old = json.load(open("../old.json"))
+run = finished(client.create_flow_run_from_deployment(form.id, parameters=old).id)
+print(json.dumps({"now": form.parameters["params"]["evaluate"]["bootstrap"], "state": run.state.name, "message": run.state.message}))
+""")  # fmt: skip
+    (house.root / "params.yaml").write_text(original)
+    assert shown["now"] == 260
+    assert shown["state"] == "Failed"
+    assert "reload the page" in shown["message"]
+
+
+def test_cancel_ends_the_tree_and_the_run_can_be_resumed(grown_house: House) -> None:
+    house = grown_house
+    with served(house) as environment:
+        shown = ask(house, environment, """
+import psutil
+form = deployment("pipeline")
+values = copy.deepcopy(form.parameters)
+values["params"]["pretrain"]["causal"]["steps"] = 400
+run = client.create_flow_run_from_deployment(form.id, parameters=values)
+def trainers():
+    found = []
+    for one in psutil.process_iter():
+        try:
+            if one.cmdline()[-3:] == ["-m", "flows.pretrain", "causal"] and "experiment" not in one.cmdline():
+                if one.cwd().startswith(os.environ["GREENHOUSE_STATE"]):
+                    found.append(one)
+        except psutil.Error:
+            pass
+    return found
+from pathlib import Path
+work = Path(os.environ["GREENHOUSE_STATE"]) / "work/pretrain@causal"
+for _ in range(800):
+    if trainers() and list(work.glob("*/step-*")):
+        break
+    time.sleep(0.1)
+client.set_flow_run_state(run.id, Cancelling(), force=True)
+started = time.monotonic()
+while trainers() and time.monotonic() - started < 60:
+    time.sleep(0.1)
+gone_s = time.monotonic() - started
+run = finished(run.id, 60)
+print(json.dumps({"gone_s": gone_s, "state": run.state.name, "kept": len(list(work.glob("*/step-*")))}))
+""")  # fmt: skip
+    assert shown["gone_s"] < 10
+    assert shown["state"] == "Cancelled"
+    assert shown["kept"] >= 1
+    assert house.git("worktree", "list").count("\n") == 1

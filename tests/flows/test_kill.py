@@ -1,0 +1,110 @@
+"""kill -9 in the middle of every stage, then run again: the same hashes, and nobody still believes in the dead run."""
+
+import json
+import os
+import random
+import re
+import signal
+import time
+
+import psutil
+import pytest
+from conftest import House, make_house
+
+pytestmark = [pytest.mark.house, pytest.mark.slow, pytest.mark.timeout(1500)]
+
+STAGES = [
+    "ingest",
+    "dedup",
+    "filter",
+    "bias",
+    "mix",
+    "tokenize",
+    "pretrain@causal",
+    "pretrain@masked",
+    "finetune@instruct",
+    "finetune@classify",
+    "evaluate",
+]
+
+
+def kill_in_the_middle(house: House, stage: str, delay_s: float) -> bool:
+    """Start the pipeline, wait for the stage's process, let it work for `delay_s`, kill -9 the pipeline's process.
+
+    Returns whether the stage was still at work then.
+    """
+    pipeline = house.start("flows.pipeline")
+    words = ["-m", f"flows.{stage.split('@')[0]}", *stage.split("@")[1:]]
+    found = None
+    deadline = time.monotonic() + 240
+    while found is None and time.monotonic() < deadline and pipeline.poll() is None:
+        time.sleep(0.05)
+        for one in psutil.Process(pipeline.pid).children(recursive=True):
+            try:
+                if one.cmdline()[-len(words) :] == words:
+                    found = one
+            except psutil.Error:
+                continue
+    assert found is not None, f"{stage} was never seen: {pipeline.stdout.read() if pipeline.poll() is not None else ''}"
+    time.sleep(delay_s)
+    at_work = found.is_running() and found.status() != psutil.STATUS_ZOMBIE
+    tree = psutil.Process(pipeline.pid).children(recursive=True)
+    os.kill(pipeline.pid, signal.SIGKILL)
+    pipeline.communicate()
+    _, left = psutil.wait_procs(tree, timeout=10)
+    left = [one for one in left if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    assert left == [], f"outlived a killed pipeline: {[one.cmdline() for one in left]}"
+    return at_work
+
+
+def test_one_seeded_kill_per_stage(grown_house: House, tmp_path_factory: pytest.TempPathFactory) -> None:
+    house = make_house(tmp_path_factory.mktemp("killed"))
+    dice = random.Random(20261125)
+    for stage in STAGES:
+        # Into the stage function: past the start of the process, which takes about a second.
+        kill_in_the_middle(house, stage, delay_s=1.0 + dice.random())
+    log = house.run("flows.pipeline")
+    assert "pipeline: Completed" in log
+    assert house.outputs() == grown_house.outputs()
+    assert "up to date" in house.run("dvc", "status")
+    assert list((house.root / ".greenhouse/open").glob("*.json")) == []
+    shown = json.loads(
+        house.ask("""
+import json, mlflow
+c = mlflow.MlflowClient()
+runs = c.search_runs([c.get_experiment_by_name("greenhouse").experiment_id], max_results=1000)
+print(json.dumps({
+    "prefect": sorted({run.state.name for run in client.read_flow_runs()}),
+    "tasks": sorted({run.state.name for run in client.read_task_runs() if run.state}),
+    "mlflow": sorted({run.info.status for run in runs}),
+}))
+""").splitlines()[-1]
+    )
+    assert "Running" not in shown["prefect"] + shown["tasks"]
+    assert "RUNNING" not in shown["mlflow"]
+    assert "Crashed" in shown["prefect"]
+
+
+def test_pretraining_resumes_from_its_last_checkpoint(
+    grown_house: House, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    house = grown_house
+    # A longer run, so that a kill lands between checkpoints.
+    text = (house.root / "params.yaml").read_text()
+    (house.root / "params.yaml").write_text(re.sub(r"steps: \d+ ", "steps: 200 ", text, count=1))
+    pipeline = house.start("flows.pipeline", "--until", "pretrain@causal")
+    checkpoints = house.root / ".greenhouse/work/pretrain@causal"
+    deadline = time.monotonic() + 240
+    while not list(checkpoints.glob("*/step-*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(pipeline.pid, signal.SIGKILL)
+    pipeline.communicate()
+    time.sleep(1)
+    assert list(checkpoints.glob("*/step-*")), "the kill came after the end"
+    log = house.run("flows.pipeline", "--until", "pretrain@causal")
+    assert re.search(r"resum\w+ (at|from) step [1-9]", log, re.IGNORECASE), log[-3000:]
+    resumed = house.outputs()["models/pretrain/causal"]
+    house.run("dvc", "repro", "--force", "--single-item", "pretrain@causal")
+    assert house.outputs()["models/pretrain/causal"] == resumed
+    (house.root / "params.yaml").write_text(text)
+    house.run("flows.pipeline")
