@@ -206,9 +206,9 @@ class PipelineRun:
         failed = any(outcome.name == "Failed" for outcome in self.outcomes.values())
         metrics = {"seconds/pipeline": self.wall_s, "seconds/orchestration": self.overhead_s()}
         status = "FAILED" if failed else "KILLED" if self.stopped else "FINISHED"
-        close_parent(
-            client(), self.name, status, metrics | headline(self.root), {"stages": json.dumps(list(self.timings))}
-        )
+        figures, tags = metrics | headline(self.root), {"stages": json.dumps(list(self.timings))}
+        files = (self.root / "params.yaml", self.root / "dvc.lock")
+        close_parent(client(), self.name, status, figures, tags, files)
 
 
 def headline(root: Path) -> dict[str, float]:

@@ -63,8 +63,13 @@ def parent_run(mlflow: Any, name: str, process: str, tags: dict[str, str]) -> st
         return run.info.run_id
 
 
-def close_parent(mlflow: Any, name: str, status: str, metrics: dict[str, float], tags: dict[str, str]) -> None:
-    """End a parent run with its headline figures; nothing happens if no stage opened one."""
+def close_parent(
+    mlflow: Any, name: str, status: str, metrics: dict[str, float], tags: dict[str, str], files: tuple[Path, ...] = ()
+) -> None:
+    """End a parent run with its headline figures; nothing happens if no stage opened one.
+
+    `files` (params.yaml, dvc.lock) are kept with it: by them a later `compare`, `verify` or `gc` knows the run's bytes.
+    """
     record = STATE / "parents" / f"{name}.json"
     if not record.exists():
         return
@@ -72,6 +77,9 @@ def close_parent(mlflow: Any, name: str, status: str, metrics: dict[str, float],
     log_metrics(mlflow, run_id, metrics)
     for key, value in tags.items():
         mlflow.set_tag(run_id, key, value)
+    for path in files:
+        if path.exists():
+            mlflow.log_artifact(run_id, str(path))
     mlflow.set_terminated(run_id, status)
     record.unlink()
     record.with_suffix(".lock").unlink(missing_ok=True)
