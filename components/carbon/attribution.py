@@ -1,10 +1,10 @@
 """Who used it: the difference of two readings, divided among spans to the last microjoule.
 
 A pure function of the books (what was known at the last reading) and a new reading. CPU time goes to the span of the
-nearest ancestor process that has one open, and there to the innermost. The processor's energy follows CPU time, that of
-memory the resident bytes, that of a GPU the processes on it; the idle share is divided equally among the spans that have
-none inside them. What nobody's span used is `unattributed`, a line of its own: spans + unattributed == host, exactly, and
-none is negative.
+nearest ancestor process that has one open, and there to the innermost. The processor's energy follows CPU time, that
+of memory the resident bytes, that of a GPU the processes on it; the idle share is divided equally among the spans that
+have none inside them. What nobody's span used is `unattributed`, a line of its own: spans + unattributed == host,
+exactly, and none is negative.
 
 The hard case is a child that ends between two readings. Its parent's counter of reaped children then grows by the
 child's whole life, of which earlier readings have seen and attributed a part; only the rest is new.

@@ -1,8 +1,8 @@
 """The budget as a guard: no step begins that cannot fit, and bytes never depend on joules.
 
-A guard only decides whether a run goes on; what it computes is untouched, so a run that was stopped and is resumed under
-a larger budget ends with the same bytes as one that was never stopped. It is predictive: after each step it knows what a
-step costs, and stops while one more would still have fitted less than wholly.
+A guard only decides whether a run goes on; what it computes is untouched, so a run that was stopped and is resumed
+under a larger budget ends with the same bytes as one that was never stopped. It is predictive: after each step it knows
+what a step costs, and stops when one more would not fit wholly.
 """
 
 import time
@@ -36,7 +36,8 @@ class Budget:
         hours: wall-clock hours.
         kwh: energy, mid estimate.
         grams: CO2e, mid estimate, at `grams_per_kwh` (PUE included).
-        spent_hours, spent_kwh: what the run used before this process began.
+        spent_hours, spent_kwh: what the run used before its present process began.
+        began_kwh: what `check`'s totals were when its clock was 0.
     """
 
     hours: float = 0.0
@@ -45,6 +46,7 @@ class Budget:
     grams_per_kwh: float = 0.0
     spent_hours: float = 0.0
     spent_kwh: float = 0.0
+    began_kwh: float = 0.0
     _last_s: float = field(default=0.0, init=False)
     _step_s: float = field(default=0.0, init=False)
     _warned: bool = field(default=False, init=False)
@@ -73,9 +75,9 @@ class Budget:
 
     def _limits(self, totals: Used, elapsed_s: float) -> list[tuple[float, float, float, str]]:
         """(limit, used until now, growth per second, unit) of each limit that is set."""
-        seen_s = max(elapsed_s - totals.as_of_s, 1e-9)
-        rate_kwh = totals.mid_kwh / seen_s
-        kwh = self.spent_kwh + totals.mid_kwh + rate_kwh * min(totals.as_of_s, elapsed_s)
+        read_at_s = elapsed_s - totals.as_of_s
+        rate_kwh = (totals.mid_kwh - self.began_kwh) / read_at_s if read_at_s > 0 else 0.0
+        kwh = self.spent_kwh + totals.mid_kwh + rate_kwh * totals.as_of_s
         hours = self.spent_hours + elapsed_s / 3600
         rows = [
             (self.hours, hours, 1 / 3600, "h"),
@@ -86,13 +88,16 @@ class Budget:
 
     def _sentence(self, used: float, limit: float, unit: str, step: float) -> str:
         return (
-            f"runtime.budget: {used:.3g} of {limit:.3g} {unit} are used and the next step needs {step:.2g}; all is saved, "
-            f"raise the budget in params.yaml and run again to go on from here"
+            f"runtime.budget: {used:.3g} of {limit:.3g} {unit} are used and the next step needs {step:.2g}; "
+            f"all is saved, raise the budget in params.yaml and run again to go on from here"
         )
 
 
-def guard(runtime: "Runtime", meter: Any, ledger_folder: Path, run: str) -> Callable[[], None]:
-    """A function for `Watch.check`: raises `Stopped` when the run's budget does not hold another step."""
+def guard(runtime: "Runtime", meter: Any, ledger_folder: Path, run: str, root: Path = Path()) -> Callable[[], None]:
+    """A function for `Watch.check`: raises `Stopped` when the run's budget does not hold another step.
+
+    The budget is the whole run's: stages that ran before, and those that run beside this one, are in it.
+    """
     limits = runtime.budget
     if not (limits.hours or limits.kwh or limits.grams):
         return lambda: None
@@ -100,16 +105,18 @@ def guard(runtime: "Runtime", meter: Any, ledger_folder: Path, run: str) -> Call
     from components.carbon.ledger import read
 
     spent = read(ledger_folder).select(run=run)
+    whole = meter.totals(whole_run=True)
     budget = Budget(
         **limits.model_dump(),
-        grams_per_kwh=resolve(runtime.grid).mean.mid * runtime.grid.pue,
+        grams_per_kwh=resolve(runtime.grid, root).mean.mid * runtime.grid.pue,
         spent_hours=spent.elapsed_s / 3600,
-        spent_kwh=spent.energy.mid_kwh,
+        spent_kwh=max(0.0, spent.energy.mid_kwh - whole.mid_kwh),
+        began_kwh=whole.mid_kwh,
     )
     started = time.monotonic()
 
     def check() -> None:
-        if warning := budget.check(meter.totals(), time.monotonic() - started):
+        if warning := budget.check(meter.totals(whole_run=True), time.monotonic() - started):
             print(warning, flush=True)
 
     return check
