@@ -204,6 +204,6 @@ class Cache:
         from dvc.exceptions import DvcException
         from dvc_data.hashfile.hash_info import HashInfo
 
-        with dag._repo(self.root) as repo:
-            with suppress(DvcException):  # no remote is set up, or it does not have it: the caller says so
-                repo.cloud.pull([HashInfo("md5", md5)])
+        # Where no remote is set up, or it does not have the object, the caller says so.
+        with dag._repo(self.root) as repo, suppress(DvcException):
+            repo.cloud.pull([HashInfo("md5", md5)])

@@ -1,0 +1,231 @@
+"""Giving room back: what is there, how much it is, and only then removing it.
+
+    python -m flows.clean clean     build leftovers, and the work folders in which killed stages would resume
+    python -m flows.clean gc        DVC's cache and MLflow's models that nothing names any more
+    python -m flows.clean purge     everything Greenhouse made; the energy ledger stays unless LEDGER=1
+
+Each lists what it would remove, in bytes, and asks; `YES=1` answers. `gc` keeps the workspace, git tags, runs and
+models that are `champion` or `challenger` or carry the MLflow tag `keep`, and experiments named like such a run.
+"""
+
+import argparse
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.errors import UserError
+from flows import house, open_runs
+
+LEFTOVERS = ("build", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis")
+SOURCES = ("components", "flows", "tests", "benchmarks", ".ci")
+MADE = ("data", "models", "reports", "dvc.lock", ".dvc/cache", ".dvc/tmp", ".dvc/config.local")
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something that can go: what it is, its size, and how to remove it."""
+
+    what: str
+    num_bytes: int
+    remove: Callable[[], None]
+
+
+def size_of(path: Path) -> int:
+    """Bytes on disk of a file or a folder (links are not followed)."""
+    if path.is_symlink() or path.is_file():
+        return path.lstat().st_size
+    return sum(
+        (Path(folder) / name).lstat().st_size for folder, _, names in os.walk(path) for name in names
+    )  # fmt: skip
+
+
+def remove_path(path: Path) -> None:
+    """Remove a file or a folder, read-only ones (DVC's cache) too."""
+    if path.is_symlink() or path.is_file():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path, onerror=_make_writable)
+
+
+def _make_writable(function: Callable, path: str, _: object) -> None:
+    Path(path).parent.chmod(0o755)
+    Path(path).chmod(0o755)
+    function(path)
+
+
+def of_paths(paths: Iterable[Path]) -> list[Item]:
+    """The paths that exist, as items."""
+    return [
+        Item(shown(path), size_of(path), lambda path=path: remove_path(path))  # type: ignore[misc]
+        for path in paths
+        if path.exists() or path.is_symlink()
+    ]
+
+
+def shown(path: Path) -> str:
+    """A path as a person wants to read it: relative to the project where it lies in it."""
+    for base in (house.ROOT, house.STATE.parent):
+        if path.is_relative_to(base):
+            return str(path.relative_to(base))
+    return str(path)
+
+
+# -- clean -------------------------------------------------------------------------------------------------------------
+
+
+def leftovers() -> list[Item]:
+    """Caches of tools, compiled Python, and work folders nobody works in."""
+    paths = [house.ROOT / name for name in LEFTOVERS]
+    for source in SOURCES:
+        paths += sorted((house.ROOT / source).rglob("__pycache__"))
+    paths += [house.STATE / name for name in ("matplotlib", "inductor", "outcomes")]
+    return of_paths(paths) + of_paths(idle_work_folders())
+
+
+def idle_work_folders() -> list[Path]:
+    """Work folders (`work/<stage>/<fingerprint>`) whose lock is free."""
+    return [folder for folder in sorted(house.WORK.glob("*/*")) if folder.is_dir() and not in_use(folder)]
+
+
+def in_use(folder: Path) -> bool:
+    """Whether a process holds the lock of a work folder."""
+    try:
+        with open(folder / "lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+# -- purge -------------------------------------------------------------------------------------------------------------
+
+
+def everything(ledger_too: bool) -> list[Item]:
+    """All that Greenhouse made in this checkout, its experiments among it; the environment goes last."""
+    state = [path for path in sorted(house.STATE.glob("*")) if ledger_too or path != house.LEDGER]
+    paths = [*state, *(house.ROOT / name for name in MADE)]
+    return leftovers_outside(state) + of_paths(paths) + experiments() + of_paths([house.ROOT / ".venv"])
+
+
+def leftovers_outside(state: list[Path]) -> list[Item]:
+    """Leftovers that are not in the state folder, which goes as a whole."""
+    paths = [house.ROOT / name for name in LEFTOVERS]
+    paths += [path for source in SOURCES for path in sorted((house.ROOT / source).rglob("__pycache__"))]
+    return of_paths([*paths, *house.ROOT.glob("*.egg-info")])
+
+
+def experiments() -> list[Item]:
+    """DVC's experiments: git references under refs/exps, and worktrees that a kill left."""
+    listed = subprocess.run(
+        ["git", "for-each-ref", "--format=%(refname)", "refs/exps"], cwd=house.ROOT, capture_output=True, text=True
+    ).stdout.split()
+
+    def remove() -> None:
+        for reference in listed:
+            subprocess.run(["git", "update-ref", "-d", reference], cwd=house.ROOT, check=True)
+        subprocess.run(["git", "worktree", "prune"], cwd=house.ROOT, check=True)
+
+    return [Item(f"{len(listed)} references of DVC experiments", 0, remove)] if listed else []
+
+
+def refuse_while_running() -> None:
+    """Raise `UserError` if a run or the servers are up: they would lose what is under their feet."""
+    if house.running_servers():
+        raise UserError("`make up` is running; stop it first (Ctrl-C there)")
+    running = {path.stem for path in open_runs.OPEN.glob("*.json")} - {path.stem for path in open_runs.dead()}
+    if running:
+        raise UserError(f"runs are going on: {', '.join(sorted(running))}; wait for them or stop them first")
+
+
+# -- asking ------------------------------------------------------------------------------------------------------------
+
+
+def human(num_bytes: float) -> str:
+    """Bytes as a person reads them (decimal units)."""
+    for unit in ("B", "kB", "MB"):
+        if num_bytes < 1000:
+            return f"{num_bytes:.0f} {unit}" if unit == "B" else f"{num_bytes:.1f} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:.1f} GB"
+
+
+def show(items: list[Item], notes: list[str]) -> int:
+    """List the items, largest first, small ones together. Returns the sum of bytes."""
+    total = sum(item.num_bytes for item in items)
+    ordered = sorted(items, key=lambda item: -item.num_bytes)
+    for item in ordered[:12]:
+        print(f"{human(item.num_bytes):>10}  {item.what}")
+    if rest := ordered[12:]:
+        print(f"{human(sum(item.num_bytes for item in rest)):>10}  {len(rest)} more")
+    print(f"{human(total):>10}  in all")
+    for note in notes:
+        print(note)
+    return total
+
+
+def agreed(word: str) -> bool:
+    """Whether the user says so: `YES=1`, or `word` typed at a terminal."""
+    if os.environ.get("YES") == "1":
+        return True
+    if not sys.stdin.isatty():
+        print("nothing removed; YES=1 in front of the command removes it")
+        return False
+    return input(f"Type {word} to remove this: ").strip() == word
+
+
+def carry_out(items: list[Item], notes: list[str], word: str) -> int:
+    """Show, ask, remove. Returns the exit status."""
+    if not items:
+        print("nothing to remove")
+        return 0
+    total = show(items, notes)
+    if not agreed(word):
+        return 1
+    for item in items:
+        item.remove()
+    print(f"removed {human(total)}")
+    return 0
+
+
+def run(verb: str) -> int:
+    """One of the three verbs."""
+    if verb == "clean":
+        return carry_out(leftovers(), ["Stages that were interrupted will start anew. Results are kept."], "yes")
+    refuse_while_running()
+    if verb == "purge":
+        ledger_too = os.environ.get("LEDGER") == "1"
+        kept = (
+            "The energy ledger goes too."
+            if ledger_too
+            else f"Kept: the energy ledger, {shown(house.LEDGER)} (LEDGER=1 removes it)."
+        )
+        return carry_out(everything(ledger_too), [kept], "purge")
+    from flows.collect import unused
+
+    items, notes = unused()
+    return carry_out(items, notes, "yes")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.clean", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("verb", choices=["clean", "gc", "purge"])
+    arguments = parser.parse_args()
+    house.settle()
+    try:
+        return run(arguments.verb)
+    except UserError as error:
+        print(f"{arguments.verb}: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

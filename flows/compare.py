@@ -1,0 +1,218 @@
+"""Two states of the pipeline side by side: what differs, what that did to each metric, and what each has cost.
+
+    python -m flows.compare workspace my-experiment
+    python -m flows.compare greenhouse-causal-4@champion workspace --promote
+
+A and B are `workspace`, a git revision, a DVC experiment, a pipeline run of MLflow, or a registered model's alias.
+Scores are compared item by item on the items both answered, with the interval of the difference; scores on different
+held-out sets do not compare, and are not shown. `--promote` asks the gate whether B should become champion.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from components.errors import UserError
+from components.params import Evaluate
+from flows import dag, house
+from flows.snapshots import Cache, Snapshot, find
+
+EXAM = "data/ingest/heldout"
+ITEMS = ("reports/evaluate/details", "items.parquet")
+SHOWN = 12
+"""Rows of a long list that are shown."""
+
+
+def different(a: Snapshot, b: Snapshot) -> list[str]:
+    """What differs in parameters, code, data and models, as lines of text."""
+    params = [f"{key}: {old} -> {new}" for key, old, new in dag.leaves("", a.params(), b.params())]
+    sections = {
+        "parameters": params,
+        "code": _changed(a.code(), b.code()),
+        "data": _changed(*(_only(one.outputs(), "data/") for one in (a, b))),
+        "models": _changed(*(_only(one.outputs(), "models/") for one in (a, b))),
+    }
+    return [line for title, rows in sections.items() for line in _section(title, rows)]
+
+
+def _only(hashes: dict[str, str], prefix: str) -> dict[str, str]:
+    return {path: value for path, value in hashes.items() if path.startswith(prefix)}
+
+
+def _changed(a: dict[str, str], b: dict[str, str]) -> list[str]:
+    """One line per path whose hash differs."""
+    paths = [*a, *(path for path in b if path not in a)]
+    return [f"{path}: {_short(a.get(path))} -> {_short(b.get(path))}" for path in paths if a.get(path) != b.get(path)]
+
+
+def _short(value: str | None) -> str:
+    return value[:8] if value else "none"
+
+
+def _section(title: str, rows: list[str]) -> list[str]:
+    if not rows:
+        return [f"{title}: the same"]
+    more = [f"    and {len(rows) - SHOWN} more"] if len(rows) > SHOWN else []
+    return [f"{title}:", *(f"    {row}" for row in rows[:SHOWN]), *more]
+
+
+# -- scores ------------------------------------------------------------------------------------------------------------
+
+
+def items(one: Snapshot, cache: Cache) -> Path:
+    """The evaluation's items of a snapshot, by the hash in its lock.
+
+    Raises:
+        UserError: it was never evaluated, or the bytes are nowhere to be found.
+    """
+    folder, name = ITEMS
+    md5 = one.outputs().get(folder)
+    if not md5:
+        raise UserError(f"{one.name}: not evaluated; run the pipeline there first")
+    files = cache.files(md5)
+    if name not in files:
+        raise UserError(f"{one.name}: {folder} holds no {name}; run its evaluate stage again")
+    return cache.fetched(files[name])
+
+
+def same_exam(a: Snapshot, b: Snapshot) -> bool:
+    """Whether both were examined on the same held-out set."""
+    return a.outputs().get(EXAM) == b.outputs().get(EXAM)
+
+
+def differences(a: Snapshot, b: Snapshot) -> list[Any]:
+    """The paired difference of every metric, on the items both answered."""
+    from components.evaluate.statistics import paired_difference
+
+    cache = Cache()
+    return paired_difference(items(a, cache), items(b, cache), how=resampling(a))
+
+
+def resampling(a: Snapshot) -> Any:
+    """Bootstrap as the evaluation of A was set up."""
+    from components.evaluate.statistics import Resampling
+
+    own = Evaluate.model_validate(a.params().get("evaluate", {}))
+    return Resampling(own.bootstrap, own.confidence, own.seed)
+
+
+def score_table(rows: list[Any], confidence: float) -> list[str]:
+    """One line per metric: both scores, improvement with interval, and whether it is more than chance."""
+    width = max(len(row.name) for row in rows)
+    head = f"{'metric':<{width}}  {'A':>9}  {'B':>9}  B better by [{confidence:.0%} interval]"
+    return [head, *(_score_line(row, width) for row in rows)]
+
+
+def _score_line(row: Any, width: int) -> str:
+    interval = "no interval" if row.low is None else f"[{row.low:+.4f}, {row.high:+.4f}]"
+    sure = "" if row.p_holm >= 0.05 else " *"
+    left_out = f"  ({row.only_a} items only in A, {row.only_b} only in B: left out)" if row.only_a or row.only_b else ""
+    return f"{row.name:<{width}}  {row.a:>9.4f}  {row.b:>9.4f}  {row.improvement:+.4f} {interval}{sure}{left_out}"
+
+
+# -- energy ------------------------------------------------------------------------------------------------------------
+
+
+def energy_lines(a: Snapshot, b: Snapshot) -> list[str]:
+    """What each has cost, by the ledger: every attempt at its stages, failed and resumed ones included."""
+    from components.carbon import ledger
+
+    book = ledger.read(house.LEDGER)
+    return [f"energy {label}: {_energy(book, one)}" for label, one in (("A", a), ("B", b))]
+
+
+def _energy(book: Any, one: Snapshot) -> str:
+    from components.carbon.ledger import Energy
+
+    wanted = one.fingerprints()
+    spans = [span for span in book if wanted.get(span.stage) == span.labels.get("fingerprint", "")]
+    if not spans:
+        return "not in this machine's ledger"
+    within = {inner.id: inner for span in spans for inner in book.inside(span)}
+    total = sum((span.energy for span in within.values()), Energy())
+    absent = len(wanted) - len({span.stage for span in spans})
+    missing = f"; {absent} of {len(wanted)} stages are not in this machine's ledger" if absent else ""
+    return f"{total.mid_kwh:.6f} kWh [{total.low_kwh:.6f}, {total.high_kwh:.6f}]{missing}"
+
+
+# -- the whole ---------------------------------------------------------------------------------------------------------
+
+
+def report(a: Snapshot, b: Snapshot) -> Iterator[str]:
+    """The comparison, line by line."""
+    yield f"A = {a.name} ({a.kind} {a.commit[:9]}), B = {b.name} ({b.kind} {b.commit[:9]})"
+    yield ""
+    yield from different(a, b)
+    yield ""
+    if not same_exam(a, b):
+        yield "scores: NOT COMPARABLE: the two were examined on different held-out sets (ingest differs)"
+    elif a.outputs().get(ITEMS[0]) == b.outputs().get(ITEMS[0]):
+        yield "scores: the same evaluation"
+    elif rows := differences(a, b):
+        yield from score_table(rows, resampling(a).confidence)
+        yield "* differs from zero at 5 % after Holm's correction for all metrics together"
+    else:
+        yield "scores: the two answered no item in common"
+    yield ""
+    yield from energy_lines(a, b)
+
+
+def promote(a: Snapshot, b: Snapshot) -> Iterator[str]:
+    """Ask the gate whether B should replace A, and move the alias `champion` if it says so."""
+    from components.evaluate.gate import judge
+
+    cache = Cache()
+    verdict = judge(items(a, cache), items(b, cache), _metrics(b), how=resampling(b), same_exam=same_exam(a, b))
+    yield f"\ngate: {verdict.verdict}"
+    yield from (f"    {reason}" for reason in verdict.reasons)
+    if verdict.verdict == "promote":
+        yield from (f"{name} version {version} is champion now" for name, version in crown(b))
+
+
+def _metrics(one: Snapshot) -> dict[str, float]:
+    """The evaluation's metrics.json of a snapshot, flat."""
+    import json
+
+    from components.report import flat
+
+    path = "reports/evaluate/metrics.json"
+    return flat(json.loads(Cache().fetched(one.outputs()[path]).read_bytes())) if path in one.outputs() else {}
+
+
+def crown(one: Snapshot) -> Iterator[tuple[str, str]]:
+    """Give the alias `champion` to every registered model that was made from the inputs of this snapshot."""
+    from flows.tracking import client
+
+    mlflow = client()
+    made = set(one.fingerprints().values())
+    for version in mlflow.search_model_versions(""):
+        if version.tags.get("fingerprint") in made:
+            mlflow.set_registered_model_alias(version.name, "champion", version.version)
+            yield version.name, version.version
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("a", metavar="A")
+    parser.add_argument("b", metavar="B")
+    parser.add_argument("--promote", action="store_true", help="make B champion if the gate finds it better than A")
+    arguments = parser.parse_args()
+    house.settle()
+    try:
+        a, b = find(arguments.a), find(arguments.b)
+        for line in report(a, b):
+            print(line, flush=True)
+        for line in promote(a, b) if arguments.promote else ():
+            print(line, flush=True)
+    except UserError as error:
+        print(f"compare: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
