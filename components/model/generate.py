@@ -36,7 +36,8 @@ def generate(
         The new text, its ids, and each id's natural log-probability under the model (before temperature and top_p).
     """
     ids = [END_OF_TEXT, *tokenizer.encode(prompt, add_special_tokens=False).ids] if isinstance(prompt, str) else prompt
-    assert ids and model.shape.causal
+    assert ids
+    assert model.shape.causal
     max_tokens = min(max_tokens, model.shape.context - 1)
     device = model.embed_tokens.weight.device
     generator = torch.Generator().manual_seed(seed)
@@ -45,7 +46,7 @@ def generate(
     logprobs: list[float] = []
     while len(made) < max_tokens:
         hidden_D = model.hidden(torch.tensor([pending], device=device), cache=cache)[0, -1]
-        logprob_V = (model.head_weight_VD @ hidden_D).float().cpu().log_softmax(-1)
+        logprob_V = (model.head_weight @ hidden_D).float().cpu().log_softmax(-1)
         token = choose(logprob_V, temperature, top_p, generator)
         made.append(token)
         logprobs.append(float(logprob_V[token]))

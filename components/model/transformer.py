@@ -141,13 +141,13 @@ class Positions:
     """What attention needs to know of where tokens are.
 
     Attributes:
-        cos_TC, sin_TC: RoPE's angles of the queries' positions.
+        cos, sin: (T, C), RoPE's angles of the queries' positions.
         mask: bool, broadcast to (B, H, T, S), True where a query may look; None when `causal` says it all.
         causal: each position sees itself and those before it.
     """
 
-    cos_TC: Tensor
-    sin_TC: Tensor
+    cos: Tensor
+    sin: Tensor
     mask: Tensor | None
     causal: bool
     cache: Cache | None = None
@@ -187,7 +187,7 @@ class Attention(nn.Module):
         q_BTHC, k_BTKC, v_BTKC = (proj(x_BTD).view(heads) for proj in (self.q_proj, self.k_proj, self.v_proj))
         if self.shape.qk_norm:
             q_BTHC, k_BTKC = self.q_norm(q_BTHC), self.k_norm(k_BTKC)
-        q_BHTC, k_BKTC = (rotate(x.transpose(1, 2), at.cos_TC, at.sin_TC) for x in (q_BTHC, k_BTKC))
+        q_BHTC, k_BKTC = (rotate(x.transpose(1, 2), at.cos, at.sin) for x in (q_BTHC, k_BTKC))
         return q_BHTC.to(v_BTKC.dtype), k_BKTC.to(v_BTKC.dtype), v_BTKC.transpose(1, 2)
 
 
@@ -263,7 +263,7 @@ class Transformer(nn.Module):
         return self
 
     @property
-    def head_weight_VD(self) -> Tensor:
+    def head_weight(self) -> Tensor:
         """The matrix that turns final states into logits."""
         return self.embed_tokens.weight if self.shape.tied else self.lm_head.weight
 
@@ -289,7 +289,7 @@ class Transformer(nn.Module):
 
     def forward(self, ids_BT: Tensor, documents_BT: Tensor | None = None, cache: Cache | None = None) -> Tensor:
         """Logits (B, T, V); arguments as of `hidden`."""
-        return F.linear(self.hidden(ids_BT, documents_BT, cache), self.head_weight_VD)
+        return F.linear(self.hidden(ids_BT, documents_BT, cache), self.head_weight)
 
     def positions(self, ids_BT: Tensor, documents_BT: Tensor | None, cache: Cache | None) -> Positions:
         """Angles and mask for a forward pass."""

@@ -1,0 +1,353 @@
+"""The training loop: one for pretraining and fine-tuning, every objective, one process or several.
+
+    result = train(model, batches, objective, settings, work, watch, numerics=numerics)
+
+`batches(n)` gives the n-th batch and depends on nothing else, so a run that is killed anywhere and started again on the
+same `work` folder goes on from its newest checkpoint and ends with the same weights, bit for bit. Nothing of the clock
+gets into the result. What a step does, in order: batch, gradients (in parts of `micro_batch`), judgement, update,
+evaluation, checkpoint, report.
+
+A loss that is not finite, or jumps far above the recent ones, is not trained on: the run goes back to its newest
+checkpoint and passes over that batch (as in Chowdhery et al. 2022, PaLM, arXiv:2204.02311, section 5.1).
+"""
+
+import math
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from components import params as schema
+from components.errors import Stopped, UserError
+from components.model import export
+from components.model.lora import has_lora
+from components.model.transformer import Transformer
+from components.params import Numerics
+from components.report import Watch
+from components.train import checkpoint, optimizer, schedule
+from components.train import numerics as floats
+from components.train.objectives import Batch, Objective
+from components.train.parallel import SINGLE, Group
+
+RECENT = 32
+"""Losses that a new one is compared with."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train.
+
+    Attributes:
+        steps: optimizer steps.
+        optimizer: learning rates and schedule.
+        micro_batch: examples per forward pass; None for all of a batch at once.
+        checkpoint_every, keep: steps between checkpoints, and how many are kept.
+        eval_every: steps between calls of `evaluate` (the last step is always evaluated); 0 for the last alone.
+        max_rollbacks: bad batches passed over before the run gives up.
+        bytes_per_token: to show bits per byte while training; None where that means nothing.
+        flops_per_token: to show the share of the machine's peak in use; 0 leaves it out.
+        name: of the section in params.yaml, for messages.
+    """
+
+    steps: int
+    optimizer: schema.Optimizer
+    micro_batch: int | None = None
+    checkpoint_every: int = 50
+    keep: int = 2
+    eval_every: int = 0
+    max_rollbacks: int = 3
+    bytes_per_token: float | None = None
+    flops_per_token: int = 0
+    name: str = "pretrain"
+
+
+@dataclass
+class TrainResult:
+    """What happened, the same for the same inputs.
+
+    Attributes:
+        losses: mean loss in nats per target, one per step.
+        grad_norms: global gradient norm before clipping, one per step.
+        evals: what `evaluate` returned, with its `step`.
+        skipped: numbers of the batches passed over after a bad loss.
+        num_targets: targets trained on.
+    """
+
+    losses: list[float] = field(default_factory=list)
+    grad_norms: list[float] = field(default_factory=list)
+    evals: list[dict[str, float]] = field(default_factory=list)
+    skipped: list[int] = field(default_factory=list)
+    num_targets: int = 0
+
+
+def train(
+    model: nn.Module,
+    batches: Callable[[int], Batch],
+    objective: Objective,
+    settings: Settings,
+    work: Path,
+    watch: Watch | None = None,
+    *,
+    numerics: Numerics,
+    tokenizer_json: str = "",
+    evaluate: Callable[[int], dict[str, float]] | None = None,
+    write_model: Callable[[Path], None] | None = None,
+    group: Group = SINGLE,
+) -> TrainResult:
+    """Train `model` in place.
+
+    Args:
+        model: initialised as the run should start; checkpoints in `work` win over it. Only parameters that require a
+            gradient are trained.
+        batches: the n-th batch, n from 0; any n must do, since bad batches are passed over.
+        objective: summed loss of a batch, in nats.
+        work: checkpoints live here; must belong to this run alone, and survive kills.
+        tokenizer_json: goes into checkpoints.
+        evaluate: called with the number of steps done; what it returns is kept in the result. Must not use the global
+            random state.
+        write_model: writes a checkpoint's model folder; default: `export.save` for a Transformer (LoRA merged), else
+            the bare tensors.
+        group: the processes that share this training.
+
+    Raises:
+        Stopped: `watch.check()` said so; a checkpoint has been saved.
+        UserError: out of memory, too many bad losses, device or compiler missing.
+    """
+    run = _Run(model, batches, objective, settings, work, watch or Watch(), numerics, group)
+    run.evaluate, run.write_model = evaluate, write_model or run.default_writer(tokenizer_json)
+    try:
+        return run.through()
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        raise UserError(
+            f"{settings.name}: out of memory on {numerics.device} at a micro-batch of "
+            f"{settings.micro_batch or 'the whole batch'}; set {settings.name}.micro_batch lower (it must divide the "
+            f"work of a step, not change it), then {settings.name}.context or model.size"
+        ) from error
+
+
+class _Run:
+    """One call of `train`: its state, and the parts of a step."""
+
+    evaluate: Callable[[int], dict[str, float]] | None
+    write_model: Callable[[Path], None]
+
+    def __init__(
+        self,
+        model: nn.Module,
+        batches: Callable[[int], Batch],
+        objective: Objective,
+        settings: Settings,
+        work: Path,
+        watch: Watch,
+        numerics: Numerics,
+        group: Group,
+    ) -> None:
+        self.model, self.batches, self.objective, self.settings = model, batches, objective, settings
+        self.work, self.watch, self.numerics, self.group = work, watch, numerics, group
+        self.device = floats.settle(numerics)
+        self.model.to(self.device)
+        self.optimizers = optimizer.build(model, settings.optimizer)
+        self.result = TrainResult()
+        self.live = _Live(settings, watch, numerics) if group.leads else None
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return len(self.result.losses)
+
+    def through(self) -> TrainResult:
+        """All steps that are left."""
+        if not self.resume():
+            self.save()
+        if self.numerics.compile:
+            floats.compile_blocks(self.model)
+        self.model.train()
+        while self.step < self.settings.steps:
+            self.advance()
+        return self.result
+
+    def advance(self) -> None:
+        """One step, or one step back."""
+        number = self.next_batch()
+        batch = self.batches(number)
+        loss, norm = self.gradients(batch)
+        if self.is_bad(loss, norm):
+            self.roll_back(number, loss)
+            return
+        rate = schedule.rate(self.step, self.settings.steps, self.settings.optimizer)
+        self.optimizers.step(rate)
+        self.result.losses.append(loss)
+        self.result.grad_norms.append(norm)
+        self.result.num_targets += batch.num_targets
+        self.after_step(batch, rate)
+
+    def next_batch(self) -> int:
+        """Number of the batch for this step: skipped ones are passed over."""
+        number = self.step
+        for skipped in sorted(self.result.skipped):
+            number += skipped <= number
+        return number
+
+    def gradients(self, batch: Batch) -> tuple[float, float]:
+        """Fill the gradients of the mean loss; returns that loss and the norm of its gradient before clipping."""
+        mine, count = self.group.part(batch), batch.num_targets
+        size = self.settings.micro_batch or max(1, len(mine.ids_BT))
+        total = torch.zeros((), device=self.device)
+        for start in range(0, len(mine.ids_BT), size):
+            with floats.autocast(self.numerics):
+                loss = self.objective(self.model, mine.part(start, start + size).to(self.device))
+            (loss / max(1, count)).backward()
+            total += loss.detach()
+        trained = list(self.optimizers.names)
+        if self.group.size > 1:
+            for parameter in trained:  # a process without examples still takes part in the sum
+                parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
+        self.group.sum_([total, *gradients])
+        norm = torch.nn.utils.get_total_norm(gradients)
+        torch.nn.utils.clip_grads_with_norm_(trained, self.settings.optimizer.grad_clip, norm)
+        return float(total) / max(1, count), float(norm)
+
+    def after_step(self, batch: Batch, rate: float) -> None:
+        """Evaluate, save, report, and end if asked to."""
+        done, every = self.step == self.settings.steps, self.settings.eval_every
+        if self.evaluate and (done or (every and self.step % every == 0)) and self.group.leads:
+            self.model.eval()
+            self.result.evals.append({"step": self.step} | self.evaluate(self.step))
+            self.model.train()
+        saved = done or self.step % self.settings.checkpoint_every == 0
+        if saved:
+            self.save()
+        if self.live:
+            self.live.show(self.result, batch, rate)
+        self.end_if_asked(saved)
+
+    def end_if_asked(self, saved: bool) -> None:
+        """Save and raise `Stopped` if the watch of any process does."""
+        stopped: Stopped | None = None
+        try:
+            self.watch.check()
+        except Stopped as request:
+            stopped = request
+        if self.group.any(stopped is not None):
+            if not saved:
+                self.save()
+            raise stopped or Stopped("Stopped", "another process of this training was stopped")
+
+    # -- bad losses ----------------------------------------------------------------------------------------------------
+
+    def is_bad(self, loss: float, norm: float) -> bool:
+        """Whether this loss should not be trained on: not finite, or far above the recent ones."""
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            return True
+        recent = self.result.losses[-RECENT:]
+        if len(recent) < RECENT:
+            return False
+        middle = statistics.median(recent)
+        spread = statistics.median(abs(value - middle) for value in recent)
+        return loss > middle + max(2.0, 12 * spread)
+
+    def roll_back(self, number: int, loss: float) -> None:
+        """Return to the newest checkpoint and pass over batch `number` from now on."""
+        step, skipped = self.step, sorted({*self.result.skipped, number})
+        if len(skipped) > self.settings.max_rollbacks:
+            raise UserError(
+                f"{self.settings.name}: the loss was {loss:.4g} at step {step}, after {len(skipped) - 1} batches had "
+                f"been passed over already; lower {self.settings.name}.optimizer.matrix_lr and embedding_lr, or raise "
+                f"max_rollbacks (now {self.settings.max_rollbacks})"
+            )
+        self.optimizers.clear_gradients()
+        assert self.resume(), "a checkpoint is saved before the first step"
+        self.result.skipped = skipped
+        self.watch.say(f"loss {loss:.4g} at step {step}: back to step {self.step}, batch {number} is passed over")
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write a checkpoint of now."""
+        if self.group.leads:
+            tensors = {f"optimizer/{name}": tensor for name, tensor in self.optimizers.state().items()}
+            if not self.model_is_plain:
+                tensors |= {f"parameter/{name}": p.detach() for p, name in self.optimizers.names.items()}
+            for name in ("losses", "grad_norms"):
+                tensors[name] = torch.tensor(getattr(self.result, name), dtype=torch.float64)
+            state = {name: getattr(self.result, name) for name in ("evals", "skipped", "num_targets")}
+            checkpoint.save(self.work, self.step, self.settings.keep, self.write_model, tensors, state)
+        self.group.wait()
+
+    def resume(self) -> bool:
+        """Take the state of the newest whole checkpoint; False if there is none."""
+        folder = checkpoint.newest(self.work, self.watch.say)
+        if folder is None:
+            return False
+        weights, tensors, state = checkpoint.read(folder)
+        self.load_parameters(weights, tensors)
+        prefix = "optimizer/"
+        optimizer_state = {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
+        self.optimizers.load_state(optimizer_state)
+        losses, grad_norms = tensors["losses"].tolist(), tensors["grad_norms"].tolist()
+        self.result = TrainResult(losses, grad_norms, **state)
+        if self.step:
+            self.watch.say(f"going on from step {self.step} ({folder.name})")
+        return True
+
+    def load_parameters(self, weights: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
+        """Fill the trained parameters from a checkpoint."""
+        with torch.no_grad():
+            for parameter, name in self.optimizers.names.items():
+                saved = weights[export.hub_name(name)] if self.model_is_plain else tensors[f"parameter/{name}"]
+                parameter.copy_(saved)
+
+    @property
+    def model_is_plain(self) -> bool:
+        """Whether model.safetensors holds every parameter as it is."""
+        return isinstance(self.model, Transformer) and not has_lora(self.model)
+
+    def default_writer(self, tokenizer_json: str) -> Callable[[Path], None]:
+        """How a checkpoint's model folder is written."""
+
+        def write(folder: Path) -> None:
+            if isinstance(self.model, Transformer):
+                export.save(self.model, tokenizer_json, folder, {"training": {"steps": self.step}})
+            else:
+                export.save_tensors(dict(self.model.named_parameters()), folder / "model.safetensors")
+
+        return write
+
+
+class _Live:
+    """What a person sees while it trains. Uses the clock, and is no part of the result."""
+
+    def __init__(self, settings: Settings, watch: Watch, numerics: Numerics) -> None:
+        self.settings, self.watch = settings, watch
+        self.peak = floats.peak_flops(numerics) if settings.flops_per_token else 0.0
+        self.since, self.tokens = perf_counter(), 0
+
+    def show(self, result: TrainResult, batch: Batch, rate: float) -> None:
+        """Report the step just done; figures at most four times a second."""
+        self.tokens += batch.ids_BT.numel()
+        step, now = len(result.losses), perf_counter()
+        elapsed_s = now - self.since
+        if elapsed_s < 0.25 and step < self.settings.steps:
+            return
+        tokens_per_s = self.tokens / elapsed_s
+        self.since, self.tokens = now, 0
+        figures: dict[str, Any] = {"loss": result.losses[-1], "grad_norm": result.grad_norms[-1]}
+        figures |= {"learning_rate": rate * self.settings.optimizer.matrix_lr, "tokens_per_s": tokens_per_s}
+        note = f"loss {result.losses[-1]:.3f}"
+        if self.settings.bytes_per_token:
+            figures["bits_per_byte"] = result.losses[-1] / math.log(2) / self.settings.bytes_per_token
+            note += f", {figures['bits_per_byte']:.3f} bits per byte"
+        note += f", {tokens_per_s / 1000:.1f}k tokens/s"
+        if self.peak:
+            figures["mfu"] = tokens_per_s * self.settings.flops_per_token / self.peak
+            note += f", {figures['mfu']:.0%} of peak"
+        self.watch.figures(step, figures)
+        self.watch.progress(step, self.settings.steps, "step", note)

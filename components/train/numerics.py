@@ -1,0 +1,73 @@
+"""How floats are computed: the process is set up from `numerics` before the first tensor, or the setting is refused."""
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from time import perf_counter
+from typing import Any, cast
+
+import torch
+
+from components.errors import UserError
+from components.params import Numerics
+
+
+def settle(numerics: Numerics) -> str:
+    """Set threads and determinism for this process; returns the device.
+
+    Raises:
+        UserError: the device or the compiler that `numerics` asks for is not there.
+    """
+    if numerics.device == "cuda":
+        if not torch.cuda.is_available():
+            raise UserError("numerics.device = 'cuda': no CUDA device is visible to PyTorch; set it to cpu")
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats its sums only with this
+        torch.use_deterministic_algorithms(True)
+    if numerics.compile:
+        _require_compiler(numerics.device)
+    torch.set_num_threads(numerics.threads)
+    return numerics.device
+
+
+def _require_compiler(device: str) -> None:
+    if device != "cpu":
+        return
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        raise UserError(
+            "numerics.compile = true: torch.compile needs a C++ compiler and none was found (g++, clang++ or $CXX); "
+            "install one, or set numerics.compile to false"
+        ) from None
+
+
+def autocast(numerics: Numerics) -> AbstractContextManager:
+    """Matrix products in `numerics.dtype`; weights, sums and softmax stay float32."""
+    if numerics.dtype == "float32":
+        return nullcontext()
+    return torch.autocast(numerics.device, torch.bfloat16)
+
+
+def compile_blocks(model: torch.nn.Module) -> None:
+    """Compile the network's blocks, in place.
+
+    Block by block, as all blocks are alike and the first one's code serves the rest. Embedding and loss stay outside:
+    the compiled gradient of an embedding adds up in whatever order threads come, and runs would not repeat to the bit.
+    """
+    for module in model.modules():
+        if type(module).__name__ == "Block":
+            cast(Any, module).compile()
+
+
+def peak_flops(numerics: Numerics) -> float:
+    """Floating-point operations per second of a large product, best of three: what MFU is a share of. For display."""
+    dtype = torch.bfloat16 if numerics.dtype == "bfloat16" else torch.float32
+    size = 4096 if numerics.device == "cuda" else 1024
+    a, best = torch.ones(size, size, dtype=dtype, device=numerics.device), float("inf")
+    for _ in range(3):
+        started = perf_counter()
+        (a @ a)[0, 0].item()
+        best = min(best, perf_counter() - started)
+    return 2 * size**3 / best
