@@ -1,8 +1,8 @@
 """A run with other identity values than params.yaml: an experiment that leaves the workspace as it is.
 
 It runs in a worktree of HEAD plus the uncommitted changes to tracked files (and dvc.lock, which a first run leaves
-untracked), shares the DVC cache, does only what the override touches, and is saved as a DVC experiment under the name of
-its Prefect run. `dvc exp show` lists it, `dvc exp apply NAME` brings it into the workspace.
+untracked), shares the DVC cache, does only what the override touches, and is saved as a DVC experiment under the name
+of its Prefect run. `dvc exp show` lists it, `dvc exp apply NAME` brings it into the workspace.
 """
 
 import os
@@ -86,7 +86,7 @@ def _merge(tree: dict, values: dict) -> None:
 
 
 def _share_cache(root: Path) -> None:
-    """Use the main checkout's DVC cache, and bring the outputs it has (one that is missing there is made by its stage)."""
+    """Use the main checkout's DVC cache, and bring the outputs it has (a missing one is made by its stage)."""
     cache = subprocess.run(
         house.dvc("cache", "dir"), cwd=house.ROOT, env=os.environ, check=True, capture_output=True, text=True
     ).stdout.strip()  # fmt: skip

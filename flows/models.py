@@ -1,7 +1,7 @@
 """Models in MLflow: a loadable copy of each, registered under one name per kind and size.
 
-`models:/<model_name>-<objective>-<size>@champion` loads with `mlflow.transformers.load_model`. A pipeline run makes its
-model `challenger`; the first of a name is also `champion`; later only the gate (`flows/compare.py --promote`) changes that.
+`models:/<model_name>-<objective>-<size>@champion` loads with `mlflow.transformers.load_model`. A run makes its model
+`challenger`; the first of a name is also `champion`; later only the gate (`flows/compare.py --promote`) changes that.
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ def registered_name(params: Params, stage: str, branch: str) -> str:
 def log_model(mlflow_client: Any, run_id: str, folder: Path, stage: str, branch: str, params: Params) -> None:
     """Copy a model folder into MLflow, register it, set its aliases.
 
-    The copy is the folder as it is (safetensors and JSON, no pickle); the requirements are stated, not guessed by importing.
+    The copy is safetensors and JSON, no pickle; the requirements are stated, not guessed by importing.
     """
     import logging
 

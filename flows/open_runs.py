@@ -1,7 +1,7 @@
 """The runs that are open now: one small file each, so that what a kill leaves open can be found and closed.
 
-A file of `.greenhouse/open/` holds the process that owns a run and the run's ids in Prefect and MLflow (and a worktree, if
-the run made one). It is removed when the run ends. At the next start `recover()` closes those whose process is gone:
+A file of `.greenhouse/open/` holds the process that owns a run and the run's ids in Prefect and MLflow (and a worktree,
+if the run made one). It is removed when the run ends. At the next start `recover()` closes those whose process is gone:
 Prefect `Crashed`, MLflow `KILLED`, worktree removed. A run with no file is never touched, nor one of another host.
 """
 
@@ -16,7 +16,7 @@ OPEN = STATE / "open"
 
 
 def opened(name: str, **facts: str) -> Path:
-    """Record that this process has a run open; `facts`: `prefect`, `mlflow` (ids), `worktree` (path). Adds to the record."""
+    """Record that this process has a run open, or add to the record: `prefect`, `mlflow` (ids), `worktree` (path)."""
     path = OPEN / f"{name}.json"
     before = read_json(path) if path.exists() else {}
     write_json(path, before | {"process": process_tag()} | facts)
@@ -51,15 +51,15 @@ def recover(say: Callable[[str], None] = print) -> int:
 
 
 def _crash_in_prefect(flow_run_id: str) -> None:
-    """Force a run that still counts as running, with its task runs, to `Crashed`: a leaked slot would block a deployment."""
+    """Force an unfinished run and its task runs to `Crashed`: a leaked slot would block its deployment."""
     from uuid import UUID
 
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter
     from prefect.exceptions import ObjectNotFound
-    from prefect.states import Crashed
+    from prefect.states import Crashed, State
 
-    state = Crashed(message="the process of this run is gone; run it again, it resumes")
+    state: State = Crashed(message="the process of this run is gone; run it again, it resumes")
     with get_client(sync_client=True) as client:
         try:
             run = client.read_flow_run(UUID(flow_run_id))

@@ -3,8 +3,8 @@
     python -m flows.pipeline            run what is stale, show a summary
     python -m flows.pipeline --until tokenize
 
-DVC decides what is stale; Prefect orders, shows and cancels, and caches nothing. Independent branches run at the same time.
-Values other than those of params.yaml make an experiment (flows/experiment.py) and leave the workspace as it is.
+DVC decides what is stale; Prefect orders, shows and cancels, and caches nothing. Independent branches run at the same
+time. Values other than those of params.yaml make an experiment (flows/experiment.py) and leave the workspace as it is.
 """
 
 import argparse
@@ -43,11 +43,11 @@ def params_hash(params: Params) -> str:
     return fingerprint(params.model_dump(mode="json"))
 
 
-def _parallel_stages() -> int:
+def _runner() -> ThreadPoolTaskRunner[Any]:
     try:
-        return schema.load(house.ROOT / "params.yaml").runtime.parallel_stages
+        return ThreadPoolTaskRunner(schema.load(house.ROOT / "params.yaml").runtime.parallel_stages)
     except UserError:
-        return 2  # the flow itself says what is wrong with params.yaml
+        return ThreadPoolTaskRunner(2)  # the flow itself says what is wrong with params.yaml
 
 
 @task(task_run_name="{stage}", cache_policy=NO_CACHE, log_prints=False)
@@ -66,12 +66,12 @@ def dvc_stage(stage: str, run: str) -> State:
     return Completed(name=outcome.name, message=outcome.message)
 
 
-@flow(name="pipeline", task_runner=ThreadPoolTaskRunner(max_workers=_parallel_stages()), log_prints=False)
+@flow(name="pipeline", task_runner=_runner(), log_prints=False)  # type: ignore[arg-type]
 def pipeline(params: Params | None = None, params_hash: str = "", until: str = "") -> State:
     """Raw text to a compared, accounted model: runs every stage that DVC finds stale.
 
-    Leave the values as they are to bring the workspace up to date. Change some, and the run becomes an experiment: it runs
-    aside, does only what the change touches, and is saved as a DVC experiment under this run's name.
+    Leave the values as they are to bring the workspace up to date. Change some, and the run becomes an experiment: it
+    runs aside, does only what the change touches, and is saved as a DVC experiment under this run's name.
 
     Args:
         params: the whole of params.yaml.
@@ -120,7 +120,7 @@ def _run_stages(run: PipelineRun) -> State:
         with run:
             for stage, needs in run.stages.items():
                 waits = [futures[need] for need in needs if need in futures]
-                futures[stage] = dvc_stage.submit(stage, run.name, wait_for=waits)
+                futures[stage] = dvc_stage.submit(stage, run.name, wait_for=waits)  # type: ignore[call-overload]
             for future in futures.values():
                 future.wait()
     except BaseException:

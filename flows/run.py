@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 
+from components.carbon.meter import Meter
 from components.files import read_json
 from components.params import Params
 from flows import dag, house
@@ -22,7 +23,14 @@ GRACE_S = 6.0
 """Seconds a stage gets to save and end before it is killed; a cancelled tree is gone within 10."""
 
 
-DVC_ADVICE = ("Use `dvc push`", "To track the changes", "\tgit add", "To enable auto", "\tdvc config", "Updating lock file")
+DVC_ADVICE = (
+    "Use `dvc push`",
+    "To track the changes",
+    "\tgit add",
+    "To enable auto",
+    "\tdvc config",
+    "Updating lock file",
+)
 """What DVC says to a person at a terminal after each stage: noise here."""
 
 
@@ -65,15 +73,23 @@ class PipelineRun:
         self._began = time.perf_counter()
 
     def __enter__(self) -> "PipelineRun":
+        # A span of the ledger without a stage: what orchestration itself uses.
+        self._meter = Meter(house.LEDGER, self.params.runtime.meter_interval_s, {"run": self.name})
+        self._meter.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
         self.wall_s = time.perf_counter() - self._began
+        self._meter.__exit__(kind, error, trace)
         self._close_parent()
 
     def must_ask(self, stage: str) -> bool:
         """Whether DVC must look at the stage: it was stale when the run began, or one before it has run since."""
-        ran = (self.outcomes[need].name in ("Completed", "Restored") for need in self.stages[stage] if need in self.outcomes)
+        ran = (
+            self.outcomes[need].name in ("Completed", "Restored")
+            for need in self.stages[stage]
+            if need in self.outcomes
+        )
         return stage in self._stale or any(ran)
 
     def seconds(self, stage: str) -> float:

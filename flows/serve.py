@@ -2,8 +2,8 @@
 
     python -m flows.serve        (`make up` starts it beside the servers)
 
-The forms are filled from params.yaml and follow it within seconds. Each carries the hash of the values it was filled from: a
-form that was open while params.yaml changed is refused when it is sent, with what to do. One pipeline run at a time.
+The forms are filled from params.yaml and follow it within seconds. Each carries the hash of the values it was filled
+from: a form that was open while params.yaml changed is refused when it is sent, with what to do. One run at a time.
 """
 
 import importlib
@@ -37,14 +37,15 @@ FOLLOW_S = 2.0
 def stage_flows() -> dict[str, Any]:
     """Stage name (without branch) -> its flow, for every stage of dvc.yaml that has a flow of ours."""
     names = dict.fromkeys(name.split("@")[0] for name in dag.graph())
-    found = {}
+    found: dict[str, Any] = {}
     for name in names:
         try:
             module = importlib.import_module(f"flows.{name}")
         except ModuleNotFoundError:
             continue  # a stage of the user's own: it runs in the pipeline, and has no form
-        flows = [value for value in vars(module).values() if isinstance(value, Flow) and value.name == name]
-        found |= {name: one for one in flows}
+        for value in vars(module).values():
+            if isinstance(value, Flow) and value.name == name:
+                found[name] = value
     return found
 
 
@@ -55,7 +56,7 @@ def defaults(name: str, params: Params) -> dict[str, Any]:
 
 
 def deployments(params: Params) -> list[RunnerDeployment]:
-    """One for the pipeline, one per stage; entry points by module, since `flows/tokenize.py` by path would shadow Python's."""
+    """One for the pipeline, one per stage; by module, since `flows/tokenize.py` by path would shadow Python's own."""
     flows = {"pipeline": pipeline} | stage_flows()
     return [
         flow.to_deployment(
@@ -67,7 +68,7 @@ def deployments(params: Params) -> list[RunnerDeployment]:
 
 
 def follow(params: Params) -> None:
-    """Refill the forms whenever params.yaml changes (runs on a thread; a broken params.yaml leaves them as they are)."""
+    """Refill the forms whenever params.yaml changes (on a thread); a broken params.yaml leaves them as they are."""
     filled = params_hash(params)
     while True:
         time.sleep(FOLLOW_S)

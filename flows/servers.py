@@ -1,8 +1,8 @@
 """A Prefect server of our own for the length of one command, where none runs.
 
-Prefect would start one by itself, but such a server outlives a killed parent, and every child would start another. Ours
-dies with its parent, binds to loopback, answers its own origin only, and its address is put into the environment, so that
-the stages and their flows share it.
+Prefect would start one by itself, but such a server outlives a killed parent, and every child would start another.
+Ours dies with its parent, binds to loopback, answers its own origin only, and its address is put into the environment,
+so that the stages and their flows share it.
 """
 
 import os

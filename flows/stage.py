@@ -1,8 +1,8 @@
 """What all stage flows share: how a stage is run, recorded, resumed and ended.
 
-`dvc repro` runs `python -m flows.<stage> [branch]`. That process dies with DVC, takes the lock of its work folder, meters
-itself, opens an MLflow run, appears in Prefect as a flow under its node of the pipeline, calls the stage function on
-staging folders, and moves what it made into place only when the function has returned.
+`dvc repro` runs `python -m flows.<stage> [branch]`. That process dies with DVC, takes the lock of its work folder,
+meters itself, opens an MLflow run, appears in Prefect as a flow under its node of the pipeline, calls the stage
+function on staging folders, and moves what it made into place only when the function has returned.
 
 The same flow, triggered from the Prefect UI or typed by hand (no DVC above it), goes through the pipeline instead.
 """
@@ -38,7 +38,7 @@ from flows.watching import FlowWatch
 class Place:
     """What a stage function gets: parameters, where its inputs are, where to write.
 
-    `out` and `reports` are empty staging folders; `work` survives a kill and is exclusive to this stage and these inputs.
+    `out` and `reports` are empty staging folders; `work` survives a kill, and is this stage's with these inputs alone.
     """
 
     params: Params
@@ -170,7 +170,7 @@ def under_prefect(stage: Stage, branch: str, flow: Any) -> Outcome:
             parameters=parameters,
             parent_task_run_id=_link_under_task(client, stage.full_name(branch)),
             state=Pending(),
-            name=None if "GREENHOUSE_RUN" not in os.environ else f"{os.environ['GREENHOUSE_RUN']}/{stage.full_name(branch)}",
+            name=f"{run_name()}/{stage.full_name(branch)}",
             tags=[f"stage:{stage.full_name(branch)}", house.process_tag()],
         )  # fmt: skip
     os.environ["GREENHOUSE_FLOW_RUN"] = str(run.id)
@@ -232,10 +232,15 @@ def run_as_flow(stage: Stage, branch: str, params: Any, params_hash: str) -> Any
 # -- the work ----------------------------------------------------------------------------------------------------------
 
 
+def run_name() -> str:
+    """The name all records of this run share: the pipeline's, or one for the `dvc repro` above this process."""
+    return os.environ.get("GREENHOUSE_RUN") or f"dvc-repro-{os.getppid()}"
+
+
 def perform(stage: Stage, branch: str) -> Outcome:
     """Run the stage function once: locked, metered, recorded; outputs moved into place when it has returned."""
     name = stage.full_name(branch)
-    run = os.environ.get("GREENHOUSE_RUN") or f"dvc-repro-{os.getppid()}"
+    run = run_name()
     log = house.LOGS / run / f"{name}.log"
     try:
         return _perform(stage, branch, name, run, log)

@@ -187,14 +187,12 @@ def log_inputs(mlflow: Any, run_id: str, hashes: dict[str, str]) -> None:
     """Log each data or model dependency as a data set whose digest is its DVC hash (32 hex digits fit MLflow's 36)."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    inputs = [
-        DatasetInput(
-            Dataset(name=path, digest=value.removesuffix(".dir")[:36], source_type="dvc", source=json.dumps({"path": path})),
-            [InputTag("dvc.md5", value), InputTag("mlflow.data.context", "input")],
-        )
-        for path, value in hashes.items()
-        if value and path.startswith(("data/", "models/"))
-    ]  # fmt: skip
+    inputs = []
+    for path, value in hashes.items():
+        if value and path.startswith(("data/", "models/")):
+            digest, source = value.removesuffix(".dir")[:36], json.dumps({"path": path})
+            dataset = Dataset(name=path, digest=digest, source_type="dvc", source=source)
+            inputs.append(DatasetInput(dataset, [InputTag("dvc.md5", value), InputTag("mlflow.data.context", "input")]))
     if inputs:
         mlflow.log_inputs(run_id, datasets=inputs)
 

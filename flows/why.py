@@ -3,8 +3,8 @@
     python -m flows.why                         nothing is changed
     python -m flows.why --accept STAGE --reason "only a comment changed"
 
-Accepting keeps a stage's output after a change declared neutral, on the record: DVC takes the present inputs as those the
-output was made from, and who, when, what and why are appended to accepted.jsonl, which belongs in git.
+Accepting keeps a stage's output after a change declared neutral, on the record: DVC takes the present inputs as those
+the output was made from, and who, when, what and why are appended to accepted.jsonl, which belongs in git.
 """
 
 import argparse
@@ -29,7 +29,9 @@ def explain() -> list[str]:
     for stage in stages:
         if own := reasons.get(stage):
             lines.append(f"{stage}:")
-            lines += [f"    {reason}" for reason in own if not _from_upstream(reason)] or ["    what is before it changed"]
+            lines += [f"    {reason}" for reason in own if not _from_upstream(reason)] or [
+                "    what is before it changed"
+            ]
     after = [stage for stage in dag.downstream(stages, set(reasons)) if stage not in reasons]
     if after:
         ordered = [stage for stage in stages if stage in after]

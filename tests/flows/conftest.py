@@ -116,7 +116,7 @@ def fresh_house(tmp_path: Path) -> House:
 
 @pytest.fixture(scope="session")
 def grown_house(tmp_path_factory: pytest.TempPathFactory) -> House:
-    """A clone in which the pipeline has run once. Tests share it, so each leaves params, dvc.lock and git as they were."""
+    """A clone in which the pipeline has run once. Tests share it: each leaves params, dvc.lock and git as they were."""
     house = make_house(tmp_path_factory.mktemp("grown"))
     (house.root / "first-run.log").write_text(house.run("flows.pipeline"))
     return house

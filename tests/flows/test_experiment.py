@@ -49,8 +49,8 @@ def served(house: House) -> Iterator[dict[str, str]]:
         "    child.terminate(); child.wait()\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=house.root, env=house.environment(PREFECT_RUNNER_POLL_FREQUENCY="2"), text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [sys.executable, "-c", code], cwd=house.root, env=house.environment(PREFECT_RUNNER_POLL_FREQUENCY="2"),
+        text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     try:
         assert process.stdout
@@ -126,7 +126,8 @@ for _ in range(80):
     time.sleep(0.25)
 old = json.load(open("../old.json"))
 run = finished(client.create_flow_run_from_deployment(form.id, parameters=old).id)
-print(json.dumps({"now": form.parameters["params"]["evaluate"]["bootstrap"], "state": run.state.name, "message": run.state.message}))
+now = form.parameters["params"]["evaluate"]["bootstrap"]
+print(json.dumps({"now": now, "state": run.state.name, "message": run.state.message}))
 """)  # fmt: skip
     (house.root / "params.yaml").write_text(original)
     assert shown["now"] == 260

@@ -14,17 +14,8 @@ from conftest import House, make_house
 pytestmark = [pytest.mark.house, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 STAGES = [
-    "ingest",
-    "dedup",
-    "filter",
-    "bias",
-    "mix",
-    "tokenize",
-    "pretrain@causal",
-    "pretrain@masked",
-    "finetune@instruct",
-    "finetune@classify",
-    "evaluate",
+    *("ingest", "dedup", "filter", "bias", "mix", "tokenize", "pretrain@causal", "pretrain@masked"),
+    *("finetune@instruct", "finetune@classify", "evaluate"),
 ]
 
 

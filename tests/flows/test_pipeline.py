@@ -8,7 +8,10 @@ from conftest import House
 
 pytestmark = [pytest.mark.house, pytest.mark.slow, pytest.mark.timeout(900)]
 
-STAGES = ["ingest", "dedup", "filter", "bias", "mix", "tokenize", "pretrain@causal", "pretrain@masked", "finetune@instruct", "finetune@classify", "evaluate", "account"]  # fmt: skip
+STAGES = [
+    *("ingest", "dedup", "filter", "bias", "mix", "tokenize", "pretrain@causal", "pretrain@masked"),
+    *("finetune@instruct", "finetune@classify", "evaluate", "account"),
+]
 
 
 def test_every_stage_ran_and_the_summary_says_so(grown_house: House) -> None:
