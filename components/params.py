@@ -388,7 +388,7 @@ class FinetuneBranches(Section):
 class Evaluate(Section):
     """Questions asked of the models, each with an interval and a chance level."""
 
-    heldout_kilobytes: float = Field(default=400.0, gt=0.0)
+    heldout_kilobytes: float = Field(default=120.0, gt=0.0)
     """Held-out text scored per source at most (10^3 bytes)."""
     items: int = Field(default=120, ge=20)
     """Items per probe and condition."""

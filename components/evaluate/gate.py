@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from components.evaluate.statistics import Difference, Resampling, paired_difference
+from components.evaluate.statistics import DEFAULT, Difference, Resampling, paired_difference
 
 PRIMARY = "bits_per_byte/bits_per_byte"
 """What must improve: the one score that is precise enough on small models to show a real gain."""
@@ -56,12 +56,15 @@ class Rules:
     noise_floor: float = 0.0
 
 
+RULES = Rules()
+
+
 def judge(
     champion: Path,
     challenger: Path,
     metrics: Mapping[str, float] | None = None,
-    rules: Rules = Rules(),
-    how: Resampling = Resampling(),
+    rules: Rules = RULES,
+    how: Resampling = DEFAULT,
     same_exam: bool = True,
 ) -> Verdict:
     """Compare two evaluations.
@@ -82,7 +85,7 @@ def judge(
     return decide(differences, metrics or {}, rules)
 
 
-def decide(differences: Sequence[Difference], metrics: Mapping[str, float], rules: Rules = Rules()) -> Verdict:
+def decide(differences: Sequence[Difference], metrics: Mapping[str, float], rules: Rules = RULES) -> Verdict:
     """The verdict from differences already measured; pure arithmetic."""
     by_name = {one.name: one for one in differences}
     findings = [_primary(by_name.get(PRIMARY), rules.noise_floor)]
@@ -103,7 +106,7 @@ def _primary(one: Difference | None, noise_floor: float) -> Finding:
     """Bits per byte must improve, with the whole interval beyond the noise floor."""
     if one is None or one.low is None or one.high is None:
         return "inconclusive", "bits per byte has no interval on shared documents"
-    text = f"bits per byte {one.a:.4f} -> {one.b:.4f}, improvement {one.improvement:+.4f} [{one.low:+.4f}, {one.high:+.4f}]"
+    text = f"bits per byte {one.a:.4f} -> {one.b:.4f}, improvement {_bounds(one)}"
     if one.low > noise_floor:
         return "promote", text
     if one.high < 0:
@@ -111,12 +114,16 @@ def _primary(one: Difference | None, noise_floor: float) -> Finding:
     return "inconclusive", f"{text}: not clearly above {noise_floor:g}"
 
 
+def _bounds(one: Difference) -> str:
+    return f"{one.improvement:+.4f} [{one.low:+.4f}, {one.high:+.4f}]"
+
+
 def _guard(one: Difference, margin: float) -> Finding:
     """A guarded metric must not be worse than `margin` at the pessimistic end of its interval."""
     text = f"{one.name} {one.a:.4f} -> {one.b:.4f}"
     if one.low is None or one.high is None:
         return "inconclusive", f"{text}: too few independent items for an interval"
-    text += f", improvement {one.improvement:+.4f} [{one.low:+.4f}, {one.high:+.4f}]"
+    text += f", improvement {_bounds(one)}"
     if one.high < -margin:
         return "hold", f"{text}: worse than the margin of {margin:g}"
     if one.low < -margin:

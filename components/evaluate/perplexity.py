@@ -5,6 +5,7 @@ with different tokenizers compare. Per source, because a mean over sources hides
 in the window, which shows how much of its context a model uses. Documents are the unit that is resampled.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -71,7 +72,7 @@ def _per_source(outcome: Outcome, exam: Exam, source: str) -> tuple[Estimate, st
 def position_bins(context: int) -> list[tuple[int, int]]:
     """Half-open ranges of positions that double in width: (1, 8), (8, 16), ... up to `context`, included."""
     edges = [1] + [edge for edge in (2**power for power in range(3, 32)) if edge < context] + [context + 1]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(itertools.pairwise(edges))
 
 
 def _by_position(outcome: Outcome, exam: Exam, scored: Sequence[DocumentScores], sources: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from components.data.corpus import Document
-from components.evaluate.heldout import DocumentScores, looks_english, sample, score_documents
+from components.evaluate.heldout import MIN_ENGLISH_SHARE, DocumentScores, english_share, sample, score_documents
 from components.evaluate.scoring import LanguageModel
 from components.evaluate.statistics import Estimate, Resampling, ratio
 from components.params import Evaluate, Numerics
@@ -81,11 +81,20 @@ class Exam:
         """What the causal model says about the held-out documents."""
         return score_documents(self.causal, self.heldout)
 
+    @cached_property
+    def english_share(self) -> float:
+        """Share of common English words in the held-out text."""
+        return english_share(self.heldout)
+
+    @property
+    def english(self) -> bool:
+        """Whether the held-out text reads as English."""
+        return self.english_share >= MIN_ENGLISH_SHARE
+
     def must_be_english(self) -> None:
         """Raise `Skip` unless the held-out text reads as English."""
-        english, rate = looks_english(self.heldout)
-        if not english:
-            raise Skip(f"the held-out text does not read as English ({rate:.1%} common English words)")
+        if not self.english:
+            raise Skip(f"the held-out text does not read as English ({self.english_share:.1%} common English words)")
 
 
 @dataclass

@@ -51,6 +51,9 @@ class Resampling:
     seed: int = 1
 
 
+DEFAULT = Resampling()
+
+
 # -- one model ---------------------------------------------------------------------------------------------------------
 
 
@@ -58,9 +61,11 @@ def ratio(
     scores: Sequence[float],
     weights: Sequence[float] | None = None,
     clusters: Sequence[str] | None = None,
-    how: Resampling = Resampling(),
+    how: Resampling = DEFAULT,
 ) -> Estimate:
-    """`sum(scores) / sum(weights)` with a BCa bootstrap interval over clusters (Efron 1987).
+    """`sum(scores) / sum(weights)` with an interval.
+
+    Independent yes/no items get Wilson's interval, everything else a BCa bootstrap over clusters (Efron 1987).
 
     Args:
         scores: one per item.
@@ -70,17 +75,20 @@ def ratio(
     """
     sums, loads = cluster_sums(scores, weights, clusters)
     value = float(sums.sum() / loads.sum())
-    low, high = _interval(sums, loads, how)
+    yes_or_no = bool(np.all((sums == 0.0) | (sums == loads)))
+    if yes_or_no and len(sums) >= MIN_CLUSTERS and np.ptp(loads) == 0.0:  # clusters of one mind count once
+        low, high = wilson(int(np.count_nonzero(sums)), len(sums), how.confidence)
+    else:
+        low, high = _interval(sums, loads, how)
     return Estimate(value, low, high, len(scores), len(sums))
 
 
-def share(hits: Sequence[bool], how: Resampling = Resampling()) -> Estimate:
-    """The share of independent yes/no items that are hits, with Wilson's interval, which is sound near 0 and 1 too."""
+def wilson(hits: int, n: int, confidence: float) -> tuple[float, float]:
+    """Wilson's score interval of a proportion (1927), which is sound near 0 and 1 too."""
     from scipy.stats import binomtest
 
-    n, k = len(hits), int(sum(map(bool, hits)))
-    interval = binomtest(k, n).proportion_ci(how.confidence, method="wilson")
-    return Estimate(k / n, float(interval.low), float(interval.high), n, n)
+    interval = binomtest(hits, n).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def cluster_sums(
@@ -190,7 +198,7 @@ class Difference:
 
 
 def paired_difference(
-    items_a: Path, items_b: Path, by: Sequence[str] = ("question", "metric"), how: Resampling = Resampling()
+    items_a: Path, items_b: Path, by: Sequence[str] = ("question", "metric"), how: Resampling = DEFAULT
 ) -> list[Difference]:
     """Compare two models on the items both answered, metric by metric.
 
@@ -269,7 +277,7 @@ def _gain(direction: str) -> Any:
     return gain
 
 
-def sign_flip_p(shifts: np.ndarray, how: Resampling = Resampling()) -> float:
+def sign_flip_p(shifts: np.ndarray, how: Resampling = DEFAULT) -> float:
     """Two-sided p-value of "the mean shift is zero": under it each cluster's sign is a coin flip (Fisher 1935)."""
     from scipy.stats import permutation_test
 

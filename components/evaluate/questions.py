@@ -1,0 +1,75 @@
+"""The questions, in the order of the report, and how they share processes.
+
+A question is named here and nowhere else; its module holds a function of the same name as `QUESTIONS` says. Modules are
+imported where they are asked, so that the process that only collects answers loads no torch.
+"""
+
+import importlib
+from pathlib import Path
+
+from components.evaluate.question import Exam, Folders, Outcome, Skip
+from components.files import read_json, write_json
+from components.params import Evaluate, Numerics
+
+QUESTIONS: dict[str, str] = {
+    "bits_per_byte": "perplexity",
+    "masked": "masked",
+    "answers": "answers",
+    "minimal_pairs": "minimal_pairs",
+    "few_shot": "few_shot",
+    "chain_of_thought": "chain_of_thought",
+    "recall": "recall",
+    "open_book": "open_book",
+    "calibration": "calibration",
+    "memorisation": "memorisation",
+    "pronoun_gap": "pronouns",
+    "bias_mitigation": "bias_mitigation",
+    "context_extension": "context_extension",
+}
+"""Question to module of components/evaluate."""
+
+GROUPS: tuple[tuple[str, ...], ...] = (
+    ("bias_mitigation",),
+    ("bits_per_byte", "calibration", "context_extension"),
+    ("minimal_pairs", "pronoun_gap", "memorisation"),
+    ("recall", "few_shot"),
+    ("chain_of_thought", "open_book"),
+    ("masked",),
+    ("answers",),
+)
+"""What one process is handed at a time: questions that share a model or its scores; the longest first."""
+
+
+def answer(group: tuple[str, ...], folders: Folders, params: Evaluate, numerics: Numerics, work: Path) -> None:
+    """Ask the questions of a group and leave each answer in `work`; what is there already is not asked again."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(numerics.threads)
+    try:
+        exam = Exam(folders, params, numerics)
+        for name in group:
+            if not answer_path(work, name).exists():
+                write_json(answer_path(work, name), _ask(name, exam))
+    finally:
+        torch.set_num_threads(before)
+
+
+def _ask(name: str, exam: Exam) -> dict:
+    """One answer as JSON: the outcome, or why it cannot be asked."""
+    module = importlib.import_module(f"components.evaluate.{QUESTIONS[name]}")
+    try:
+        return {"outcome": getattr(module, name)(exam).as_dict()}
+    except Skip as reason:
+        return {"skipped": str(reason)}
+
+
+def answer_path(work: Path, name: str) -> Path:
+    """Where an answer is kept between kills."""
+    return work / "answers" / f"{name}.json"
+
+
+def read_answer(work: Path, name: str) -> Outcome | str:
+    """An answer, or the reason why there is none."""
+    raw = read_json(answer_path(work, name))
+    return raw["skipped"] if "skipped" in raw else Outcome.from_dict(raw["outcome"])
