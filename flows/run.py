@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from components.carbon.meter import Meter
-from components.files import read_json
+from components.files import read_json, write_json
 from components.params import Params
 from flows import dag, house
 from flows.stage import Outcome
@@ -81,6 +81,10 @@ class PipelineRun:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
         self.wall_s = time.perf_counter() - self._began
         self._meter.__exit__(kind, error, trace)
+        stages = {stage: vars(timing) for stage, timing in self.timings.items()}
+        write_json(house.LOGS / self.name / "timings.json", {
+            "wall_s": self.wall_s, "orchestration_s": self.overhead_s(), "stages": stages,
+        })  # fmt: skip
         self._close_parent()
 
     def must_ask(self, stage: str) -> bool:
@@ -104,8 +108,8 @@ class PipelineRun:
 
         Called on a thread of the task runner, which waits here: the child is told to die with that thread.
         """
-        postbox = house.STATE / "outcomes" / self.name / f"{stage}.json"
-        postbox.parent.mkdir(parents=True, exist_ok=True)
+        postbox = house.LOGS / self.name / "outcomes" / f"{stage}.json"
+        postbox.unlink(missing_ok=True)
         timing = self.timings[stage] = Timing(time.perf_counter() - self._began)
         process = subprocess.Popen(
             house.dvc("--wait-for-lock", "repro", "--single-item", stage),
@@ -127,7 +131,7 @@ class PipelineRun:
             "GREENHOUSE_RUN": self.name,
             "GREENHOUSE_PROCESS": house.process_tag(),
             "GREENHOUSE_PARENT_TASK": parent_task,
-            "GREENHOUSE_OUTCOME": str(postbox),
+            "GREENHOUSE_OUTCOMES": str(postbox.parent),
             "GREENHOUSE_RUNTIME": self.params.runtime.model_dump_json(),
             "PYTHONUNBUFFERED": "1",
         }
@@ -151,7 +155,6 @@ class PipelineRun:
     def _outcome(self, stage: str, status: int, lines: list[str], postbox: Path) -> Outcome:
         if postbox.exists():
             outcome = Outcome(**read_json(postbox))
-            postbox.unlink()
         elif status == 0:
             restored = any("is cached - skipping run" in line for line in lines)
             outcome = Outcome(

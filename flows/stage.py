@@ -124,8 +124,8 @@ def main(stage: Stage, flow: Any) -> None:
         os.execvpe(command[0], command, os.environ)
     die_with_dvc()
     outcome = under_prefect(stage, branch, flow) if prefect_answers() else perform(stage, branch)
-    if postbox := os.environ.get("GREENHOUSE_OUTCOME"):
-        write_json(Path(postbox), vars(outcome))
+    if postbox := os.environ.get("GREENHOUSE_OUTCOMES"):
+        write_json(Path(postbox) / f"{stage.full_name(branch)}.json", vars(outcome))
     print(outcome.message, flush=True)
     sys.exit(outcome.exit_status)
 

@@ -1,0 +1,103 @@
+"""What Prefect, DVC, MLflow and the meter add to the work itself: `make bench-overhead`.
+
+In fresh clones of the committed code, at demo size: the flow (cold, then `RUNS` times with nothing to do), `dvc repro`.
+Orchestration is wall time less the stage functions' own on the longest path of the graph; under `dvc repro`, which runs
+one stage after the other, that path is all of them. Peak memory is the largest sum of proportional set sizes of the whole
+process tree, read twice a second.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+from benchmarks.results import ROOT, figure, goal, write
+from components.files import read_json
+
+RUNS = 3
+
+
+class PeakMemory(threading.Thread):
+    """The largest memory of a process tree, in bytes, until the process ends."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.root, self.peak_bytes = psutil.Process(pid), 0
+        self.start()
+
+    def run(self) -> None:
+        while self.root.is_running() and self.root.status() != psutil.STATUS_ZOMBIE:
+            total = 0
+            for process in [self.root, *self.root.children(recursive=True)]:
+                try:
+                    total += process.memory_full_info().pss
+                except psutil.Error:
+                    continue
+            self.peak_bytes = max(self.peak_bytes, total)
+            time.sleep(0.5)
+
+
+def clone(folder: Path) -> Path:
+    """The committed code, as a stranger has it."""
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+    return folder
+
+
+def timed(command: list[str], root: Path, **more: str) -> tuple[float, float]:
+    """Wall seconds and peak gigabytes of `python -m command` in a clone."""
+    dropped = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "PREFECT_HOME", "GREENHOUSE_STATE")
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    started = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-m", *command], cwd=root, env=kept | {"PYTHONPATH": str(root), **more})
+    memory = PeakMemory(process.pid)
+    if process.wait():
+        sys.exit(f"{command} failed in {root}")
+    return time.perf_counter() - started, memory.peak_bytes / 1e9
+
+
+def function_seconds(outcomes: Path) -> float:
+    """Seconds of all stage functions of a run."""
+    return sum(read_json(path)["function_s"] for path in outcomes.glob("*.json"))
+
+
+def main() -> None:
+    """Measure, write benchmarks/results/overhead.json."""
+    with tempfile.TemporaryDirectory(prefix="greenhouse-bench-") as temporary:
+        flow_root = clone(Path(temporary) / "flow")
+        demo_s, demo_gb = timed(["flows.pipeline"], flow_root)
+        timings = read_json(next((flow_root / ".greenhouse/logs").glob("*/timings.json")))
+        noop_s = [timed(["flows.pipeline"], flow_root)[0] for _ in range(RUNS)]
+
+        repro_root = clone(Path(temporary) / "repro")
+        outcomes = Path(temporary) / "outcomes"
+        outcomes.mkdir()
+        repro_s, _ = timed(["dvc", "repro"], repro_root, GREENHOUSE_OUTCOMES=str(outcomes))
+        repro_overhead_s = repro_s - function_seconds(outcomes)
+
+    # From the command's start to its end, server start included, not only from the flow's.
+    flow_overhead_s = timings["orchestration_s"] + demo_s - timings["wall_s"]
+    results = {
+        "demo_pipeline_s": figure([demo_s]),
+        "demo_peak_gb": figure([demo_gb]),
+        "noop_flow_s": figure(noop_s),
+        "orchestration_flow_s": figure([flow_overhead_s]),
+        "dvc_repro_s": figure([repro_s]),
+        "orchestration_repro_s": figure([repro_overhead_s]),
+        "stages": timings["stages"],
+    }
+    goals = [
+        goal("noop_flow_s", figure(noop_s)["median"], 20, "lower"),
+        goal("orchestration_s", max(flow_overhead_s, repro_overhead_s), 45, "lower"),
+        goal("demo_pipeline_s", demo_s, 300, "lower"),
+        goal("demo_peak_gb", demo_gb, 4, "lower"),
+    ]
+    write("overhead", results, goals)
+
+
+if __name__ == "__main__":
+    main()
