@@ -1,9 +1,9 @@
 """What Prefect, DVC, MLflow and the meter add to the work itself: `make bench-overhead`.
 
 In fresh clones of the committed code, at demo size: the flow (cold, then `RUNS` times with nothing to do), `dvc repro`.
-Orchestration is wall time less the stage functions' own on the longest path of the graph; under `dvc repro`, which runs
-one stage after the other, that path is all of them. Peak memory is the largest sum of proportional set sizes of the whole
-process tree, read twice a second.
+Orchestration is wall time less the stage functions' own on the longest path of the graph; under `dvc repro`, which
+runs one stage after another, that path is all of them. Peak memory is the largest sum of proportional set sizes of the
+whole process tree, read twice a second.
 """
 
 import os

@@ -34,7 +34,8 @@ def machine() -> str:
         names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
         model = names[0] if names else model
     memory_gb = psutil.virtual_memory().total / 1e9
-    return f"{model}, {psutil.cpu_count()} threads, {memory_gb:.0f} GB, Python {platform.python_version()}, {platform.system()}"
+    system = f"Python {platform.python_version()}, {platform.system()}"
+    return f"{model}, {psutil.cpu_count()} threads, {memory_gb:.0f} GB, {system}"
 
 
 def write(name: str, results: dict, goals: list[dict]) -> Path:
