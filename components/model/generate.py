@@ -1,6 +1,6 @@
 """Text from a causal model, token by token, with a cache of keys and values; the same seed gives the same text."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import tokenizers
 import torch
@@ -21,6 +21,7 @@ def generate(
     top_p: float = 1.0,
     seed: int = 0,
     stop_ids: Collection[int] = (END_OF_TEXT, END),
+    on_token: Callable[[int], None] | None = None,
 ) -> tuple[str, list[int], list[float]]:
     """Continue `prompt`.
 
@@ -31,6 +32,7 @@ def generate(
         top_p: sample from the smallest set of tokens with this total probability (Holtzman et al. 2019,
             arXiv:1904.09751).
         stop_ids: generation ends after one of these, which is left out of the text and kept in the ids.
+        on_token: called with each id as it is made (for showing text while it grows).
 
     Returns:
         The new text, its ids, and each id's natural log-probability under the model (before temperature and top_p).
@@ -49,6 +51,8 @@ def generate(
         logprob_V = (model.head_weight @ hidden_D).float().cpu().log_softmax(-1)
         token = choose(logprob_V, temperature, top_p, generator)
         made.append(token)
+        if on_token:
+            on_token(token)
         logprobs.append(float(logprob_V[token]))
         if token in stop_ids:
             break
