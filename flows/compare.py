@@ -127,7 +127,8 @@ def _energy(book: Any, one: Snapshot) -> str:
     from components.carbon.ledger import Energy
 
     wanted = one.fingerprints()
-    spans = [span for span in book if wanted.get(span.stage) == span.labels.get("fingerprint", "")]
+    made = [span for span in book if wanted.get(span.stage) == span.labels.get("fingerprint", "")]
+    spans = [span for span in made if not span.labels.get("checkout", "").startswith("verify-")]  # not its making
     if not spans:
         return "not in this machine's ledger"
     within = {inner.id: inner for span in spans for inner in book.inside(span)}

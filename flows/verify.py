@@ -1,0 +1,227 @@
+"""Can a model be rebuilt bit for bit? Do it, from the commit, and compare every hash.
+
+    python -m flows.verify causal                          a model of the workspace
+    python -m flows.verify pretrain@causal --at v1.0       as a git revision, DVC experiment or pipeline run recorded it
+    python -m flows.verify greenhouse-causal-4@champion    a registered model
+
+The stages behind the model run again in a clean worktree of the commit, with an empty cache and no dvc.lock, so that
+nothing can be taken from anywhere. Prints `identical` (exit status 0), or the first stage and file that differ, with
+both hashes, and the processor and packages here (exit status 1). The energy goes to the ledger, under `verify-...`.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from components.errors import UserError
+from components.files import write_json
+from flows import dag, house, open_runs
+from flows.snapshots import Cache, Snapshot, find
+
+HASHED = ("data/", "models/")
+"""Outputs that are compared; reports follow from them."""
+
+
+def target(model: str, stages: list[str]) -> str:
+    """The stage that makes a model: `causal`, `pretrain/causal`, `models/pretrain/causal`, `pretrain@causal` are one.
+
+    Raises:
+        UserError: no stage makes such a model.
+    """
+    wanted = model.removeprefix("models/").strip("/").replace("/", "@")
+    makers = [stage for stage in stages if stage.startswith(("pretrain", "finetune"))]
+    found = [stage for stage in makers if wanted in (stage, stage.split("@")[-1])]
+    if len(found) != 1:
+        raise UserError(f"{model}: no such model; there are {', '.join(makers)}, or a registered name@alias")
+    return found[0]
+
+
+def choose(model: str, at: str) -> tuple[Snapshot, str]:
+    """The recorded state and the stage to rebuild."""
+    stages = list(dag.graph())
+    name, _, alias = model.rpartition("@")
+    if name and alias and model not in stages:
+        return find(model), target(name.split("-")[-2] if name.count("-") > 1 else name, stages)
+    return find(at), target(model, stages)
+
+
+# -- rebuilding --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def rebuilding_place(recorded: Snapshot) -> Iterator[Path]:
+    """A worktree of the recorded commit (the workspace: with its uncommitted changes), an empty cache, no dvc.lock."""
+    from flows.experiment import refuse_untracked_sources
+
+    name = f"verify-{os.getpid()}"
+    root = house.WORKTREES / name
+    root.parent.mkdir(parents=True, exist_ok=True)
+    if recorded.kind == "workspace":
+        refuse_untracked_sources()
+    commit = (recorded.commit or "HEAD").removesuffix("+changes")
+    open_runs.opened(name, worktree=str(root))
+    try:
+        _run(["git", "worktree", "add", "--quiet", "--detach", str(root), commit], house.ROOT)
+        _bring(recorded, root)
+        (root / "dvc.lock").unlink(missing_ok=True)
+        _run(house.dvc("cache", "dir", "--local", str(root / ".dvc" / "rebuilt")), root)
+        (root / ".greenhouse").mkdir()
+        house.LEDGER.mkdir(parents=True, exist_ok=True)
+        (root / ".greenhouse" / "ledger").symlink_to(house.LEDGER)
+        yield root
+    finally:
+        open_runs.remove_worktree(root)
+        shutil.rmtree(root, ignore_errors=True)
+        open_runs.closed(name)
+
+
+def _bring(recorded: Snapshot, root: Path) -> None:
+    """What the recorded state has beyond its commit: uncommitted changes of the workspace, a run's parameters."""
+    if recorded.kind == "workspace":
+        diff = subprocess.run(["git", "diff", "--no-ext-diff", "--binary", "HEAD"], cwd=house.ROOT, capture_output=True)
+        if diff.stdout:
+            subprocess.run(["git", "apply", "--whitespace=nowarn", "-"], cwd=root, input=diff.stdout, check=True)
+    else:
+        from components import params as schema
+        from flows.experiment import edit_params
+
+        own = schema.load(root / "params.yaml").model_dump(mode="json")
+        edit_params(root / "params.yaml", schema.parse(_merged(own, recorded.params())))
+
+
+def _merged(base: dict, over: dict) -> dict:
+    """`base` with the leaves of `over` put over it; a section that `over` has whole is taken whole."""
+    both = {key: _merged(base[key], over[key]) for key in base.keys() & over.keys() if _trees(base[key], over[key])}
+    return base | over | both
+
+
+def _trees(a: object, b: object) -> bool:
+    return isinstance(a, dict) and isinstance(b, dict) and bool(b)
+
+
+def rebuild(root: Path, stages: list[str]) -> None:
+    """Run the stages one after the other in the clean place, with a state folder of its own.
+
+    Raises:
+        UserError: one of them failed.
+    """
+    environment = house.environment() | {
+        "GREENHOUSE_STATE": str(root / ".greenhouse"),  # neither work folders to resume from, nor a record in MLflow
+        "MLFLOW_TRACKING_URI": f"sqlite:///{root / '.greenhouse' / 'mlflow.db'}",
+        "PREFECT_HOME": str(root / ".greenhouse" / "prefect"),
+    }
+    for name in ("PREFECT_API_URL", "GREENHOUSE_RUN", "GREENHOUSE_PARENT_TASK"):
+        environment.pop(name, None)
+    for stage in stages:
+        print(f"rebuilding {stage} ...", flush=True)
+        command = house.dvc("repro", "--single-item", "--no-run-cache", "--force", stage)
+        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+        if done.returncode:
+            log = house.LOGS / f"verify-{stage}.log"
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text(done.stdout + done.stderr)
+            last = (done.stdout + done.stderr).strip().splitlines()[-1:]
+            raise UserError(f"{stage} could not be rebuilt: {''.join(last)}; the whole log is {log}")
+
+
+def _run(command: list[str], root: Path) -> None:
+    done = subprocess.run(command, cwd=root, env=os.environ, capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"{' '.join(command[:4])}: {done.stderr.strip()}")
+
+
+# -- comparing ---------------------------------------------------------------------------------------------------------
+
+
+def first_difference(recorded: Snapshot, rebuilt: dict[str, dict], stages: list[str], root: Path) -> str:
+    """The first stage and file whose bytes differ, with both hashes; empty if all are the same."""
+    for stage in stages:
+        old, new = (_outs(lock[stage]) for lock in (recorded.lock, rebuilt))
+        for path in old:
+            if old[path] != new.get(path):
+                return f"{stage}: {_first_file(path, old[path], new.get(path, 'missing'), root)}"
+    return ""
+
+
+def _outs(entry: dict) -> dict[str, str]:
+    return {out["path"]: out["md5"] for out in entry.get("outs", []) if out["path"].startswith(HASHED)}
+
+
+def _first_file(path: str, old: str, new: str, root: Path) -> str:
+    """The first file that differs inside an output, where the recorded listing is still in the cache."""
+    try:
+        before, after = Cache().files(old), Cache(root).files(new)
+    except UserError:
+        return f"{path}: recorded {old}, rebuilt {new}"
+    for name in sorted(before | after):
+        if before.get(name) != after.get(name):
+            file = f"{path}/{name}" if name else path
+            return f"{file}: recorded {before.get(name, 'none')}, rebuilt {after.get(name, 'none')}"
+    return f"{path}: recorded {old}, rebuilt {new}"
+
+
+def surroundings() -> dict[str, str]:
+    """What may explain a difference: the processor and the versions that compute."""
+    import platform
+    from importlib.metadata import version
+
+    packages = ("torch", "numpy", "tokenizers", "scikit-learn", "pyarrow", "polars")
+    return {"python": platform.python_version(), "processor": processor_name()} | {
+        name: version(name) for name in packages
+    }
+
+
+def processor_name() -> str:
+    """The processor's name, as the kernel or Python tells it."""
+    import platform
+
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def verify(model: str, at: str) -> bool:
+    """Rebuild and compare; prints what it finds. Returns whether all is identical."""
+    recorded, goal = choose(model, at)
+    with rebuilding_place(recorded) as root:
+        stages = dag.upstream(dag.graph(root), goal)
+        if missing := [stage for stage in stages if stage not in recorded.lock]:
+            raise UserError(f"{recorded.name}: {', '.join(missing)} never ran there; run the pipeline first")
+        print(f"{goal} as recorded by {recorded.name}, {len(stages)} stages", flush=True)
+        rebuild(root, stages)
+        difference = first_difference(recorded, dag.lock(root), stages, root)
+    write_json(
+        house.STATE / "verified" / f"{goal}.json",
+        {"recorded": recorded.name, "difference": difference} | surroundings(),
+    )
+    print(f"differs: {difference}" if difference else "identical")
+    if difference:
+        for name, value in surroundings().items():
+            print(f"    here: {name} {value}")
+        print("On another kind of processor, or with other versions, bits of trained models may differ; losses agree.")
+    return not difference
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.verify", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", help="causal, masked, instruct, classify, pretrain@causal, or a registered name@alias")
+    parser.add_argument("--at", default="workspace", help="workspace (default), a git revision, an experiment, a run")
+    arguments = parser.parse_args()
+    house.settle()
+    try:
+        return 0 if verify(arguments.model, arguments.at) else 1
+    except UserError as error:
+        print(f"verify: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
