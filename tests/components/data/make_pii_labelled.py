@@ -1,4 +1,4 @@
-"""Make the labelled set on which the detectors of personal data are measured: `python tests/components/data/make_pii_labelled.py`.
+"""Make the labelled set on which the detectors of personal data are measured.
 
 Positives are made by `faker` (keys and secrets, which it does not have, by the published form of each kind) and set in
 sentences people write. Hard negatives are real lines: documentation of installed packages that looks like personal data

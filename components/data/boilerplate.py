@@ -1,0 +1,66 @@
+"""Lines and paragraphs that occur more than once: licences, headers, parameter lists.
+
+They are counted, not removed: dropping single lines changes what a document says. Counts come from the sketches, in
+bytes of memory per distinct line, for an even sample of the distinct lines once the corpus is large.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+HASH, COUNT, CHARS, DOCUMENT, OFFSET = range(5)
+
+
+@dataclass
+class Repeats:
+    """Repeated stretches of one kind.
+
+    Attributes:
+        num_distinct, num_repeated: distinct stretches, and how many of them occur more than once.
+        total_chars, repeated_chars: of all stretches counted, and of all but the first of each.
+        top: the ones that take the most room: {"text", "count", "chars"}.
+    """
+
+    num_distinct: int
+    num_repeated: int
+    total_chars: int
+    repeated_chars: int
+    top: list[dict]
+
+    @property
+    def share(self) -> float:
+        """Characters in repeats, as a share of all counted."""
+        return self.repeated_chars / self.total_chars if self.total_chars else 0.0
+
+
+def repeats(kind: str, targets: list[Path], shards: list[Path], num_top: int = 20) -> Repeats:
+    """Merge the counts (`kind` is "lines" or "paragraphs") of all sketches; texts of the top ones from the shards."""
+    tables = []
+    for target in targets:
+        with np.load(target.with_suffix(".npz"), allow_pickle=False) as saved:
+            tables.append(saved[kind])
+    table = np.concatenate([np.zeros((0, 5), np.uint64), *tables])
+    if not len(table):
+        return Repeats(0, 0, 0, 0, [])
+    shard = np.repeat(np.arange(len(tables)), [len(each) for each in tables])
+    order = np.argsort(table[:, HASH], kind="stable")
+    table, shard = table[order], shard[order]
+    begins = np.flatnonzero(np.concatenate([[True], table[1:, HASH] != table[:-1, HASH]]))
+    counts = np.add.reduceat(table[:, COUNT], begins).astype(np.int64)
+    chars = table[begins, CHARS].astype(np.int64)
+    extra = (counts - 1) * chars
+    largest = [at for at in np.lexsort((begins, -extra))[:num_top] if extra[at] > 0]
+    top = [
+        {"text": _text(shards[shard[begins[at]]], table[begins[at]]), "count": int(counts[at]), "chars": int(chars[at])}
+        for at in largest
+    ]
+    return Repeats(len(begins), int((counts > 1).sum()), int((counts * chars).sum()), int(extra.sum()), top)
+
+
+def _text(shard: Path, row: np.ndarray) -> str:
+    """A stretch (lower case), from the document that holds its first occurrence."""
+    text = pq.read_table(shard, columns=["text"])["text"][int(row[DOCUMENT])].as_py().lower()
+    start = int(row[OFFSET])
+    return text[start : start + int(row[CHARS])]

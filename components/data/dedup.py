@@ -1,0 +1,263 @@
+"""Remove exact and near duplicates, and training copies of held-out documents.
+
+    out/train/     documents that stay
+    out/dropped/   documents that went: rule, and a reason that names the document that stays and their similarity
+
+One pass over the shards makes sketches (`sketch`), the search works on signatures (`duplicates`), a second pass writes.
+Each document that goes has word n-gram Jaccard similarity >= `threshold` with one that stays, or that is held-out;
+`tests/components/data/test_dedup.py` recomputes it from the texts by other code. The held-out corpus is never edited.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from components.data import dedup_check, dedup_report, parts
+from components.data.corpus import read_manifest, read_shard, reconcile, shard_paths
+from components.data.duplicates import Search, band_keys, first_equal, ranking
+from components.data.sketch import Sketches, SketchJob, read_shingles, similarities, sketch_name, sketch_shard
+from components.errors import UserError
+from components.params import Dedup
+from components.report import Report, Watch
+from components.workers import Pool, pool
+
+LINES_COUNTED_BYTES = 200_000_000
+"""Repeated lines are counted in full up to this much text, then for an even sample of the distinct lines."""
+PAIRS_PER_TASK = 500
+
+
+def dedup(
+    *,
+    train: Path,
+    heldout: Path,
+    params: Dedup,
+    out: Path,
+    reports: Path,
+    work: Path,
+    workers: int = 1,
+    watch: Watch | None = None,
+) -> Report:
+    """Write `out/train` and `out/dropped`; see the module docstring.
+
+    Args:
+        train, heldout: corpora.
+        work: sketches are kept here; those that are there are not made again.
+        workers: processes; they change no byte.
+
+    Raises:
+        UserError: the training corpus is empty.
+    """
+    watch = watch or Watch()
+    books = Books.open(heldout, train)
+    with pool(workers) as workers_pool:
+        with watch.phase("sketch"):
+            targets = _sketch(books, params, work, workers_pool, watch)
+        sketches = Sketches.read(targets)
+        with watch.phase("search"):
+            found = find(books, sketches, params, workers_pool)
+        with watch.phase("check"):
+            check = _check(books, sketches, found, params, workers_pool)
+        with watch.phase("write"):
+            kept, dropped = _write(books, found, out, work, workers_pool, watch)
+    reconcile("dedup", len(books.ids) - books.num_heldout, kept, dropped)
+    report = dedup_report.build(books, sketches, found, check, params, reports)
+    report.write(reports)
+    return report
+
+
+@dataclass
+class Books:
+    """Who is who: the documents of both corpora, held-out first, in the order of their shards.
+
+    Attributes:
+        shards: all shards; the first `num_heldout_shards` are held-out.
+        num_heldout: held-out documents; they have the first numbers.
+        num_bytes: of the text of both corpora.
+        ids, sources, locations: per document.
+    """
+
+    shards: list[Path]
+    num_heldout_shards: int
+    num_heldout: int
+    num_bytes: int
+    ids: list[str]
+    sources: list[str]
+    locations: list[str]
+
+    @classmethod
+    def open(cls, heldout: Path, train: Path) -> "Books":
+        """Read ids, sources and locations.
+
+        Raises:
+            UserError: there is nothing to train on.
+        """
+        held, trained = shard_paths(heldout), shard_paths(train)
+        if not trained:
+            raise UserError("dedup: the training corpus has no documents; see reports/ingest for where they went")
+        num_bytes = read_manifest(heldout).num_bytes + read_manifest(train).num_bytes
+        books = cls([*held, *trained], len(held), 0, num_bytes, [], [], [])
+        for number, shard in enumerate(books.shards):
+            table = pq.read_table(shard, columns=["id", "source", "location"])
+            books.ids += table["id"].to_pylist()
+            books.sources += table["source"].to_pylist()
+            books.locations += table["location"].to_pylist()
+            if number < len(held):
+                books.num_heldout = len(books.ids)
+        return books
+
+
+@dataclass
+class Found:
+    """What the search decided.
+
+    Attributes:
+        stays_for: (num_documents,) int64, the document that stays for each: itself, or the one it duplicates.
+        similarity: (num_documents,) float64, exact similarity with it; 1 for itself.
+        exact: (num_documents,) bool, equal to it but for white space.
+        pair_similarity: similarity of every verified pair.
+        num_proposed: pairs proposed by the bands, repeats included.
+        num_heldout: documents below this number are held-out.
+    """
+
+    stays_for: np.ndarray
+    similarity: np.ndarray
+    exact: np.ndarray
+    pair_similarity: np.ndarray
+    num_proposed: int
+    num_heldout: int
+
+    @property
+    def removed(self) -> np.ndarray:
+        """(num_documents,) bool. Held-out documents that equal one another all stay."""
+        numbers = np.arange(len(self.stays_for))
+        return (self.stays_for != numbers) & (numbers >= self.num_heldout)
+
+    def rule(self, number: int) -> str:
+        """Name of the rule that removes a document."""
+        kind = "duplicate" if self.exact[number] else "near_duplicate"
+        return f"heldout_{kind}" if self.stays_for[number] < self.num_heldout else kind
+
+
+def _sketch(books: Books, params: Dedup, work: Path, workers_pool: Pool, watch: Watch) -> list[Path]:
+    """Sketch every shard; paths of the sketches."""
+    sampling = -(-books.num_bytes // LINES_COUNTED_BYTES)
+    jobs = []
+    for number, shard in enumerate(books.shards):
+        held = number < books.num_heldout_shards
+        name = sketch_name(work, "heldout" if held else "train", number)
+        num_hashes = params.bands * params.rows if params.near else 0
+        jobs.append(SketchJob(shard, name, params.ngram, num_hashes, params.seed, sampling))
+    done = 0
+    for number, count in enumerate(workers_pool.map(sketch_shard, jobs)):
+        done += count
+        watch.progress(done, len(books.ids), "documents", f"shard {number + 1} of {len(jobs)}")
+        watch.check()
+    return [job.target for job in jobs]
+
+
+def find(books: Books, sketches: Sketches, params: Dedup, workers_pool: Pool) -> Found:
+    """Decide for every document which one stays for it."""
+    by_rank = ranking(books.num_heldout, sketches.num_chars, books.ids)
+    equal = by_rank[first_equal(sketches.exact[by_rank])]
+    stays_for = np.empty_like(equal)
+    stays_for[by_rank] = equal
+    exact, similarity = stays_for != np.arange(len(equal)), np.ones(len(equal))
+    distinct = by_rank[stays_for[by_rank] == by_rank]
+    if not params.near:
+        return Found(stays_for, similarity, exact, np.zeros(0), 0, books.num_heldout)
+    search = Search(
+        signatures=sketches.signatures[distinct],
+        sizes=sketches.size[distinct],
+        num_heldout=int((distinct < books.num_heldout).sum()),
+        threshold=params.threshold,
+        bands=params.bands,
+        rows=params.rows,
+        verify=partial(_verify, sketches, distinct, workers_pool),
+    )
+    near, near_similarity = search.run()
+    target, target_similarity = np.arange(len(equal)), np.ones(len(equal))
+    target[distinct], target_similarity[distinct] = distinct[near], near_similarity
+    # A copy of a document that goes itself has the same words, so it is as similar to the one that stays.
+    exact &= target[stays_for] == stays_for
+    similarity = target_similarity[stays_for]
+    return Found(target[stays_for], similarity, exact, search.similarity, search.num_proposed, books.num_heldout)
+
+
+def _verify(sketches: Sketches, documents: np.ndarray, workers_pool: Pool, pairs: np.ndarray) -> np.ndarray:
+    """Exact similarity of pairs of places in `documents`."""
+    places = [(sketches.place(documents[first]), sketches.place(documents[second])) for first, second in pairs]
+    tasks = [places[at : at + PAIRS_PER_TASK] for at in range(0, len(places), PAIRS_PER_TASK)]
+    results = workers_pool.map(similarities, tasks) if len(tasks) > 1 else map(similarities, tasks)
+    return np.array([value for result in results for value in result], dtype=np.float64)
+
+
+def _check(books: Books, sketches: Sketches, found: Found, params: Dedup, workers_pool: Pool) -> list[dict]:
+    """Compare a sample with all documents, by brute force; see `dedup_check`."""
+    if not params.near:
+        return []
+    allowed = np.flatnonzero(sketches.size > 0)
+    documents = dedup_check.choose(books.ids, allowed)
+    sample = dedup_check.make_sample(documents, [read_shingles(sketches.place(number)) for number in documents])
+    firsts = np.searchsorted(sketches.shard, np.arange(len(sketches.targets)))
+    jobs = [dedup_check.ShardJob(*job) for job in zip(sketches.targets, firsts.tolist(), strict=True)]
+    compared = list(workers_pool.map(partial(dedup_check.compare_shard, sample), jobs))
+    pairs = dedup_check.unique_pairs(np.concatenate(compared))
+    proposed = np.zeros(len(pairs), dtype=bool)
+    for band in range(params.bands):
+        first, second = (sketches.signatures[pairs[:, side].astype(int)] for side in (0, 1))
+        proposed |= band_keys(first, band, params.rows) == band_keys(second, band, params.rows)
+    return dedup_check.recall_table(pairs, books.num_heldout, proposed, found.removed, params.bands, params.rows)
+
+
+@dataclass(frozen=True)
+class WriteJob:
+    """One training shard to write: `left_out` maps the place of a document in it to (rule, reason)."""
+
+    shard: Path
+    kept: Path
+    dropped: Path
+    left_out: dict[int, tuple[str, str]]
+
+
+def write_shard(job: WriteJob) -> tuple[int, int]:
+    """Write what stays and what goes of one shard. Returns their numbers."""
+    documents = read_shard(job.shard)
+    kept = parts.write_part(job.kept, (each for at, each in enumerate(documents) if at not in job.left_out))
+    left_out = ((documents[at], *why) for at, why in sorted(job.left_out.items()))
+    dropped = parts.write_left_out_part(job.dropped, left_out)
+    reconcile(f"dedup {job.shard.name}", len(documents), kept.num_documents, [dropped.num_documents])
+    return kept.num_documents, dropped.num_documents
+
+
+def _write(
+    books: Books, found: Found, out: Path, work: Path, workers_pool: Pool, watch: Watch
+) -> tuple[int, dict[str, int]]:
+    """Write both corpora; returns documents kept, and dropped by rule."""
+    jobs, first = [], books.num_heldout
+    for number, shard in enumerate(books.shards[books.num_heldout_shards :]):
+        count = pq.read_metadata(shard).num_rows
+        left_out = {
+            at: (found.rule(first + at), reason(books, found, first + at))
+            for at in np.flatnonzero(found.removed[first : first + count]).tolist()
+        }
+        jobs.append(WriteJob(shard, work / f"kept-{number:05d}", work / f"dropped-{number:05d}", left_out))
+        first += count
+    done = 0
+    for kept, dropped in workers_pool.map(write_shard, jobs):
+        done += kept + dropped
+        watch.progress(done, len(books.ids) - books.num_heldout, "documents", "written")
+    total = parts.gather([job.kept for job in jobs], out / "train")
+    return total.num_documents, parts.gather([job.dropped for job in jobs], out / "dropped").facts["rules"]
+
+
+def reason(books: Books, found: Found, number: int) -> str:
+    """Why a document goes: the one that stays, and how similar it is."""
+    stays = int(found.stays_for[number])
+    where = "held-out" if stays < books.num_heldout else "kept"
+    if found.exact[number]:
+        return f"equal but for white space to {where} {books.ids[stays]} ({books.locations[stays]}); Jaccard 1"
+    similarity = f"Jaccard {found.similarity[number]:.4f} of word n-grams"
+    return f"{similarity} with {where} {books.ids[stays]} ({books.locations[stays]})"

@@ -1,0 +1,152 @@
+"""Which documents are duplicates, of which document that stays.
+
+1. Documents are ranked by a rule anyone can check: held-out before training, then the longer, then the smaller id. All
+   that follows works on ranks, so neither the order of the documents nor the number of processes matters.
+2. Equal but for white space: the first by rank stays.
+3. MinHash bands propose pairs (Leskovec et al., "Mining of Massive Datasets", 3.4), loose ones for recall; sizes and
+   signatures throw out the hopeless; exact Jaccard similarity decides.
+4. Down the ranks, a document goes if a document that stays is similar enough, else it stays. So every document that
+   goes is similar to one that *stays*, not merely to a neighbour of a neighbour (connected components drop those too).
+5. The first round pairs each document with the first of its bucket only, which collapses big clusters at linear cost.
+   Later rounds pair all that stay in a bucket, until a round finds nothing new: then no two documents that stay,
+   among all proposed pairs, are similar enough.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from components.data.scan import mixed
+from components.data.shingles import agreement
+
+BUCKET_WINDOW = 1000
+"""In a bucket of more documents that stay, each is paired with this many that follow it by rank."""
+
+Verify = Callable[[np.ndarray], np.ndarray]
+"""Pairs (n, 2) of ranks -> their exact Jaccard similarity (n,)."""
+
+
+def ranking(num_heldout: int, num_chars: np.ndarray, ids: Sequence[str]) -> np.ndarray:
+    """Documents by rank, (num_documents,) int64; the first `num_heldout` documents are the held-out ones."""
+    heldout = np.arange(len(ids)) < num_heldout
+    return np.lexsort((np.array(ids), -num_chars, ~heldout))
+
+
+def first_equal(exact: np.ndarray) -> np.ndarray:
+    """For each row of hashes the index of the first equal row, (n,) int64."""
+    packed = np.ascontiguousarray(exact).view([("", exact.dtype)] * exact.shape[1]).ravel()
+    _, first, inverse = np.unique(packed, return_index=True, return_inverse=True)
+    return first[inverse]
+
+
+def band_keys(signatures: np.ndarray, band: int, rows: int) -> np.ndarray:
+    """uint64 hash of one band of each signature."""
+    total = np.full(len(signatures), band, dtype=np.uint64)
+    for column in range(band * rows, (band + 1) * rows):
+        total = mixed(total ^ signatures[:, column]) + np.uint64(column)
+    return total
+
+
+@dataclass
+class Search:
+    """Finds the near-duplicates among documents given in rank order.
+
+    Attributes:
+        signatures: (n, bands * rows) uint32.
+        sizes: (n,) int64, shingles per document.
+        num_heldout: how many of the first ranks are held-out: never dropped, never compared with each other.
+        threshold: Jaccard similarity from which a document goes.
+        bands, rows: of the signature.
+        verify: exact similarity of pairs.
+        pairs, similarity: all verified pairs so far, (p, 2) and (p,).
+        num_proposed: pairs the bands proposed, before sizes and signatures were looked at, with repeats over bands.
+    """
+
+    signatures: np.ndarray
+    sizes: np.ndarray
+    num_heldout: int
+    threshold: float
+    bands: int
+    rows: int
+    verify: Verify
+    pairs: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
+    similarity: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    num_proposed: int = 0
+
+    def run(self) -> tuple[np.ndarray, np.ndarray]:
+        """For each document the one that stays for it, itself or a similar one, and their similarity; both (n,)."""
+        candidates = np.flatnonzero(self.sizes)
+        window = 0
+        while True:
+            fresh = self._fresh(self._propose(candidates, window))
+            if window and not len(fresh):
+                return self.stands_for()
+            self.pairs = np.concatenate([self.pairs, fresh])
+            self.similarity = np.concatenate([self.similarity, self.verify(fresh)])
+            stays = self.stands_for()[0] == np.arange(len(self.sizes))
+            candidates, window = np.flatnonzero(stays & (self.sizes > 0)), BUCKET_WINDOW
+
+    def stands_for(self) -> tuple[np.ndarray, np.ndarray]:
+        """Go down the ranks over the verified pairs (the module's point 4); of several that stay, take the likest."""
+        result = np.arange(len(self.sizes))
+        similar = self.similarity >= self.threshold
+        pairs, similarity = self.pairs[similar], self.similarity[similar]
+        best = np.zeros(len(self.sizes))
+        for at in np.lexsort((pairs[:, 0], pairs[:, 1])):
+            first, second = pairs[at].tolist()
+            if result[first] == first and similarity[at] > best[second]:
+                best[second], result[second] = similarity[at], first
+        return result, np.where(best > 0, best, 1.0)
+
+    def _propose(self, candidates: np.ndarray, window: int) -> np.ndarray:
+        """Pairs (first < second) of candidates that share a bucket and are not hopeless, each once.
+
+        `window` 0 pairs each with the first of its bucket, else with that many that follow.
+        """
+        found = [np.zeros(0, dtype=np.int64)]
+        for band in range(self.bands):
+            keys = band_keys(self.signatures[candidates], band, self.rows)
+            order = np.argsort(keys, kind="stable")
+            ranks, keys = candidates[order], keys[order]
+            pairs = _star(ranks, keys) if window == 0 else _all_pairs(ranks, keys, window)
+            self.num_proposed += len(pairs)
+            found.append(self._codes(self._hopeful(pairs)))
+        codes = np.unique(np.concatenate(found))
+        return np.stack([codes // len(self.sizes), codes % len(self.sizes)], axis=1)
+
+    def _hopeful(self, pairs: np.ndarray) -> np.ndarray:
+        """Pairs that can still reach the threshold: by sizes for certain, by signatures but for 4 standard errors."""
+        pairs = pairs[pairs[:, 1] >= self.num_heldout]
+        first, second = self.sizes[pairs[:, 0]], self.sizes[pairs[:, 1]]
+        pairs = pairs[np.minimum(first, second) >= self.threshold * np.maximum(first, second)]
+        error = np.sqrt(self.threshold * (1 - self.threshold) / (self.bands * self.rows))
+        return pairs[agreement(self.signatures, pairs) >= self.threshold - 4 * error]
+
+    def _fresh(self, pairs: np.ndarray) -> np.ndarray:
+        """Pairs not verified yet."""
+        return pairs[~np.isin(self._codes(pairs), self._codes(self.pairs))]
+
+    def _codes(self, pairs: np.ndarray) -> np.ndarray:
+        """Pairs as single numbers."""
+        return pairs[:, 0] * len(self.sizes) + pairs[:, 1]
+
+
+def _star(ranks: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Each document with the first of its bucket (documents sorted by key, then rank)."""
+    begins = np.concatenate([[True], keys[1:] != keys[:-1]])
+    first = np.maximum.accumulate(np.where(begins, np.arange(len(keys)), 0))
+    return np.stack([ranks[first[~begins]], ranks[~begins]], axis=1)
+
+
+def _all_pairs(ranks: np.ndarray, keys: np.ndarray, window: int) -> np.ndarray:
+    """All pairs within a bucket, up to `window` places apart."""
+    found = [np.zeros((0, 2), dtype=np.int64)]
+    at = np.arange(len(keys))
+    for distance in range(1, window + 1):
+        at = at[at + distance < len(keys)]
+        at = at[keys[at] == keys[at + distance]]
+        if not len(at):
+            break
+        found.append(np.stack([ranks[at], ranks[at + distance]], axis=1))
+    return np.concatenate(found)
