@@ -136,6 +136,7 @@ def look(books: Books, reading: Reading) -> None:
 def cpu_by_domain(books: Books, reading: Reading) -> dict[int, int]:
     """CPU microseconds since the last reading, by metered process."""
     used: dict[int, int] = defaultdict(int)
+    metered = {span.pid for span in books.spans.values()}
     dead = {pid: seen for pid, seen in books.seen.items() if not _still(seen, reading.processes.get(pid))}
     for pid, domain in domains(books, reading).items():
         process = reading.processes[pid]
@@ -146,7 +147,8 @@ def cpu_by_domain(books: Books, reading: Reading) -> dict[int, int]:
             used[domain] += max(0, process.own_us - before.own_us)
             gone = _dead_below(pid, dead)
             rest = process.reaped_us - before.reaped_us - sum(seen.own_us + seen.reaped_us for seen in gone)
-            _share(used, max(0, rest), sorted({seen.domain for seen in gone} - {domain}) or [domain])
+            others = {seen.domain for seen in gone} & metered - {domain}
+            _share(used, max(0, rest), sorted(others) or [domain])
     return used
 
 

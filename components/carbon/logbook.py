@@ -103,7 +103,9 @@ class Logbook:
         try:
             os.ftruncate(handle, min(offset, os.fstat(handle).st_size))
             os.lseek(handle, 0, os.SEEK_END)
-            os.write(handle, text.encode())
+            left = text.encode()
+            while left:  # a disk that fills takes a part, and only then refuses
+                left = left[os.write(handle, left) :]
         finally:
             os.close(handle)
 

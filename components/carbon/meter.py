@@ -84,6 +84,7 @@ class Meter:
         self._at_us = 0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._sample_until_done, name="meter", daemon=True)
+        self._written = threading.Event()
 
     def __enter__(self) -> "Meter":
         self.id = self._open(self.labels.get("stage") or self.labels.get("run") or "span", self.labels)
@@ -94,6 +95,7 @@ class Meter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._done.set()
+        self._written.set()
         self._thread.join(timeout=5.0)
         self._close(self.id, self.outcome or _outcome(error), self.labels)
 
@@ -182,6 +184,7 @@ class Meter:
 
     def _sample_until_done(self) -> None:
         """Wake when the last reading is an interval old, whoever took it; read if it still is."""
+        threading.Thread(target=self._sync_until_done, name="meter-sync", daemon=True).start()
         if warm_up := getattr(self._counters, "warm_up", None):
             warm_up()
         while not self._done.wait(max(0.0, self._at_us + self.interval_us - self._counters.now_us()) / 1e6):
@@ -200,7 +203,15 @@ class Meter:
                 self._account(books, lines, self._counters.read())
             self._at_us = books.at_us
         if lines:
-            self._logbook.sync()
+            self._written.set()
+
+    def _sync_until_done(self) -> None:
+        """Have the disk keep each interval's line; in a thread of its own, because a busy disk takes seconds."""
+        while not self._done.is_set():
+            self._written.wait()
+            self._written.clear()
+            with contextlib.suppress(OSError):
+                self._logbook.sync()
 
     def _complain(self, trouble: str) -> None:
         if not self.trouble:

@@ -1,0 +1,86 @@
+"""The budget guard, on a made-up clock: it warns at 80 %, stops before the step that cannot fit, overshoots by none."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from components.carbon.budget import Budget, guard
+from components.carbon.meter import Meter
+from components.errors import Stopped
+from components.params import Budget as Limits
+from components.params import Grid, Runtime
+
+
+@dataclass
+class Totals:
+    """What a fake meter has read."""
+
+    mid_kwh: float
+    as_of_s: float = 0.0
+
+
+def run(budget: Budget, watts: float, step_s: float, interval_s: float = 0.0) -> tuple[int, list[str]]:
+    """Steps until the budget stops them (at most 10,000), and the warnings. Readings come every `interval_s`."""
+    warnings = []
+    for step in range(1, 10_001):
+        now = step * step_s
+        read_at = now // interval_s * interval_s if interval_s else now
+        try:
+            warning = budget.check(Totals(watts * read_at / 3.6e6, now - read_at), now)
+        except Stopped:
+            return step, warnings
+        warnings += [warning] if warning else []
+    return 10_000, warnings
+
+
+def test_no_limit_never_stops() -> None:
+    assert run(Budget(), 100.0, 1.0) == (10_000, [])
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [Budget(hours=100 / 3600), Budget(kwh=100 * 36.0 / 3.6e6), Budget(grams=100 * 36 / 3.6e6 * 50, grams_per_kwh=50)],
+)
+def test_every_limit_stops_before_the_step_that_cannot_fit(budget: Budget) -> None:
+    steps, warnings = run(budget, watts=36.0, step_s=0.99)
+    assert steps == 101  # 101 x 0.99 s = 99.99 s fit, one more would not
+    assert len(warnings) == 1
+    assert "8" in warnings[0]
+
+
+@given(st.floats(1, 500), st.floats(0.05, 5), st.floats(10, 500), st.sampled_from([0.0, 1.0]))
+def test_overshoot_is_at_most_one_step(watts: float, step_s: float, steps: float, interval_s: float) -> None:
+    limit_kwh = watts * step_s * steps / 3.6e6
+    assume(steps * step_s > 2 * interval_s)  # before its first reading a meter knows nothing
+    taken, _ = run(Budget(kwh=limit_kwh), watts, step_s, interval_s)
+    assert watts * taken * step_s / 3.6e6 <= limit_kwh + watts * step_s / 3.6e6
+    assert taken >= min(steps, 10_000) - 2 - interval_s / step_s
+
+
+def test_what_was_spent_before_counts() -> None:
+    fresh, _ = run(Budget(kwh=0.001), 36.0, 1.0)
+    resumed, _ = run(Budget(kwh=0.001, spent_kwh=0.0005), 36.0, 1.0)
+    assert resumed == pytest.approx(fresh / 2, abs=2)
+
+
+def test_a_long_first_step_is_forgotten() -> None:
+    budget = Budget(hours=100 / 3600)
+    budget.check(Totals(0.0), 30.0)  # compiling
+    for half_seconds in range(61, 197):
+        budget.check(Totals(0.0), half_seconds / 2)
+    with pytest.raises(Stopped, match="raise the budget") as stop:
+        budget.check(Totals(0.0), 99.9)
+    assert stop.value.name == "BudgetReached"
+
+
+def test_the_guard_of_a_real_run(tmp_path: Path) -> None:
+    grid = Grid(zone="FRA")
+    with Meter(tmp_path, 0.1, {"stage": "a", "run": "r"}) as meter:
+        guard(Runtime(grid=grid), meter, tmp_path, "r")()  # no budget: nothing happens
+        guard(Runtime(grid=grid, budget=Limits(hours=1.0)), meter, tmp_path, "r")()
+        meter.read()
+        with pytest.raises(Stopped, match="gCO2e"):
+            guard(Runtime(grid=grid, budget=Limits(grams=1e-9)), meter, tmp_path, "r")()

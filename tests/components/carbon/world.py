@@ -1,0 +1,113 @@
+"""A made-up machine: processes that burn CPU, fork, end and are reaped; a busy counter; RAPL counters that wrap."""
+
+from dataclasses import dataclass, field
+
+from components.carbon.attribution import Books, OpenSpan, entry, look
+from components.carbon.counters import Host, Process, Reading
+
+HOST = Host("box", "b0071234", "Linux test", "Some CPU", threads=4, usable_threads=4, memory_bytes=8_000_000_000)
+WATTS = {
+    "cpu_busy_w_per_thread": {"low": 1.5, "mid": 3.5, "high": 7.0},
+    "cpu_idle_w_per_thread": {"low": 0.3, "mid": 0.74, "high": 1.5},
+    "memory_w_per_gb": {"low": 0.2, "mid": 0.3725, "high": 0.4},
+}
+WRAP_UJ = 262_143_328_850 // 1000
+"""A thousandth of a real zone's range, so that it wraps often."""
+
+
+@dataclass
+class Task:
+    """A process of the made-up machine."""
+
+    start: int
+    parent: int
+    own_us: int = 0
+    reaped_us: int = 0
+    zombie: bool = False
+
+
+@dataclass
+class World:
+    """pid 1 is init, pid 2 a shell outside any span."""
+
+    rapl: bool = False
+    now_us: int = 1_000_000
+    busy_us: int = 5_000_000
+    rapl_uj: int = 0
+    rapl_true_uj: int = 0
+    next_pid: int = 3
+    tasks: dict[int, Task] = field(default_factory=lambda: {1: Task(0, 0), 2: Task(1, 1)})
+    books: Books = field(default_factory=Books)
+    lines: list[dict] = field(default_factory=list)
+
+    # -- what happens ------------------------------------------------------------------------------------------------
+
+    def pass_time(self, us: int) -> None:
+        self.now_us += us
+        used = us * 12  # 12 W
+        self.rapl_true_uj += used
+        self.rapl_uj = (self.rapl_uj + used) % WRAP_UJ
+
+    def burn(self, pid: int, us: int) -> None:
+        self.tasks[pid].own_us += us
+        self.busy_us += us
+
+    def fork(self, parent: int) -> int:
+        pid, self.next_pid = self.next_pid, self.next_pid + 1
+        self.tasks[pid] = Task(self.now_us, parent)
+        return pid
+
+    def end(self, pid: int, reap: bool = True) -> None:
+        """The process ends; its children go to init. Its parent waits for it, or leaves a zombie."""
+        for child in self.tasks.values():
+            if child.parent == pid:
+                child.parent = 1
+        self.tasks[pid].zombie = True
+        for other, task in list(self.tasks.items()):
+            if task.zombie and (reap or task.parent == 1):
+                self.reap(other)
+
+    def reap(self, pid: int) -> None:
+        task = self.tasks.pop(pid)
+        self.tasks[task.parent].reaped_us += task.own_us + task.reaped_us
+
+    # -- what the meter does -----------------------------------------------------------------------------------------
+
+    def reading(self) -> Reading:
+        processes = {
+            pid: Process(task.start, task.parent, task.own_us, task.reaped_us, 10_000_000)
+            for pid, task in self.tasks.items()
+        }
+        energy = {"rapl:package-0": self.rapl_uj, "rapl:dram-0": self.rapl_uj} if self.rapl else {}
+        return Reading(
+            self.now_us, f"2026-01-01T{self.now_us // 3_600_000_000 % 24:02d}:00:00.000Z", self.busy_us, processes,
+            energy, dict.fromkeys(energy, WRAP_UJ),
+        )  # fmt: skip
+
+    def sample(self) -> None:
+        reading = self.reading()
+        if line := entry(self.books, reading, WATTS, HOST):
+            self.lines.append(line)
+        for span in list(self.books.spans.values()):
+            if not self.books.alive(span, reading):
+                del self.books.spans[span.id]
+
+    def open(self, pid: int, name: str, parent: str = "") -> None:
+        self.sample()
+        self.books.spans[name] = OpenSpan(name, parent, name, {}, pid, self.tasks[pid].start, self.now_us)
+        look(self.books, self.reading())
+
+    def close(self, name: str) -> None:
+        self.sample()
+        self.books.spans.pop(name, None)
+
+    # -- what came of it ---------------------------------------------------------------------------------------------
+
+    def cpu_us(self, name: str) -> int:
+        return sum(line["spans"].get(name, {}).get("cpu_us", 0) for line in self.lines)
+
+    def tree_us(self, pid: int) -> int:
+        """CPU time of a process, its children, and those it has reaped."""
+        task = self.tasks[pid]
+        below = sum(self.tree_us(child) for child, one in self.tasks.items() if one.parent == pid)
+        return task.own_us + task.reaped_us + below
