@@ -1,0 +1,93 @@
+"""Statistics of disparate impact: rates with intervals, and ratios of keep rates stratified by source.
+
+Unstratified ratios mislead: men and women look 16 times as toxic as the rest of a corpus whose only fiction is
+Shakespeare, and 1.2 times inside Shakespeare (research). So documents are compared within strata (a source, and there
+documents of like length) and the strata pooled as Mantel and Haenszel did.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest, chi2, norm
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A proportion with its Wilson interval."""
+
+    count: int
+    total: int
+    value: float
+    low: float
+    high: float
+
+
+def rate(count: int, total: int, confidence: float = 0.95) -> Rate:
+    """`count` of `total` with the Wilson score interval (Wilson 1927); of nothing, anything is possible: [0, 1]."""
+    if total == 0:
+        return Rate(0, 0, math.nan, 0.0, 1.0)
+    interval = binomtest(count, total).proportion_ci(confidence, method="wilson")
+    return Rate(count, total, count / total, float(interval.low), float(interval.high))
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A pooled ratio of two rates, with interval and the p-value of "the rates do not differ in any stratum"."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+
+Table = Sequence[tuple[int, int, int, int]]
+"""Per stratum: kept and total of the group, kept and total of the rest."""
+
+
+def stratified_ratio(strata: Table, confidence: float = 0.95) -> Ratio:
+    """Mantel-Haenszel ratio of the group's keep rate to the rest's.
+
+    The interval is Greenland and Robins 1985 (on the log scale); the p-value is the Cochran-Mantel-Haenszel test without
+    continuity correction. Strata without both sides say nothing and are skipped.
+
+    Returns:
+        value 1 with p 1 where nothing varies (all kept); NaN where there is nothing to compare.
+    """
+    a, n1, b, n0 = (
+        (np.array(column, dtype=float) for column in zip(*strata, strict=True)) if strata else [np.empty(0)] * 4
+    )
+    both = (n1 > 0) & (n0 > 0)
+    a, n1, b, n0 = a[both], n1[both], b[both], n0[both]
+    total = n1 + n0
+    ours, theirs = float((a * n0 / total).sum()), float((b * n1 / total).sum())
+    if not both.any() or not theirs or not ours:
+        return Ratio(ours / theirs if theirs else math.nan, 0.0, math.inf, _cmh_p(a, n1, b, n0))
+    variance = float(((n1 * n0 * (a + b) - a * b * total) / total**2).sum()) / (ours * theirs)
+    spread = norm.ppf(0.5 + confidence / 2) * math.sqrt(max(0.0, variance))
+    value = ours / theirs
+    return Ratio(value, value * math.exp(-spread), value * math.exp(spread), _cmh_p(a, n1, b, n0))
+
+
+def _cmh_p(a: NDArray, n1: NDArray, b: NDArray, n0: NDArray) -> float:
+    """The Cochran-Mantel-Haenszel test's p-value (Mantel and Haenszel 1959)."""
+    total, kept = n1 + n0, a + b
+    some = total > 1
+    expected = n1 * kept / np.where(total > 0, total, 1)
+    variance = n1 * n0 * kept * (total - kept) / np.where(some, total**2 * (total - 1), 1)
+    if not (pooled := float(variance[some].sum())):
+        return 1.0
+    return float(chi2.sf(float((a - expected)[some].sum()) ** 2 / pooled, df=1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values corrected for their number (Holm 1979), in the order given."""
+    order = sorted(range(len(p_values)), key=lambda index: (p_values[index], index))
+    corrected = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(order):
+        largest = max(largest, min(1.0, p_values[index] * (len(p_values) - rank)))
+        corrected[index] = largest
+    return corrected
