@@ -1,0 +1,277 @@
+"""`make demo DATA=path`: point the pipeline at one's own text, and plan the work to fit the time.
+
+    python -m flows.configure path          a folder, a file, or a hub data set: owner/name@commit
+    python -m flows.configure default       back to the sources that ship
+
+Edits params.yaml in place, comments kept, and shows what it changed and why. The same DATA again changes nothing, so
+nothing becomes stale. params.yaml as it was before is kept in `.greenhouse/configured.json`: `default` puts it back.
+"""
+
+import argparse
+import difflib
+import io
+import re
+import sys
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+from components import params as schema
+from components.errors import UserError
+from components.files import read_json, write_json, write_text
+from flows import house
+from flows.clean import human
+from flows.own_text import UNSPACED, OwnText, look
+
+PARAMS = house.ROOT / "params.yaml"
+RECORD = house.STATE / "configured.json"
+
+DATA_STAGES_MEGABYTES = 25.0
+"""Text that the data stages get through in their part of the demo's five minutes on two cores (docs/benchmarks.md)."""
+MOST_EPOCHS = 8
+"""Times a text is repeated at most: to about 4 repeats are as good as new text, beyond 16 they bring nothing
+(Muennighoff et al. 2023, arXiv:2305.16264)."""
+VOCABULARY = ((0.3, 384, 1.9), (1.0, 768, 2.5), (4.0, 2048, 3.2), (1e9, 4096, 3.7))
+"""Up to so many megabytes of text: tokens in the vocabulary, and about how many bytes one then stands for."""
+FEWEST_STEPS = 20
+
+Change = tuple[Any, str]
+"""A new value, and why."""
+
+
+def wanted(own: OwnText, before: schema.Params) -> dict[str, Change]:
+    """Dotted keys of params.yaml and the values they get for this text.
+
+    Args:
+        before: the parameters as they shipped: what their training steps and limits take is what fits the time.
+    """
+    limit = shipped_megabytes(before)
+    megabytes = min(limit, own.num_bytes / 1e6) if own.num_bytes else limit
+    changes = sources(own, limit)
+    changes |= languages(own, before)
+    changes |= sizes(megabytes, before)
+    return changes
+
+
+def shipped_megabytes(before: schema.Params) -> float:
+    """Text that fits the time: what the shipped sources are cut at, else `DATA_STAGES_MEGABYTES`."""
+    limits = [source.max_megabytes for source in before.ingest.sources]
+    return sum(limits) if all(limits) else DATA_STAGES_MEGABYTES
+
+
+def sources(own: OwnText, limit: float) -> dict[str, Change]:
+    """The one source, and all that named the sources before it."""
+    entry: dict[str, Any] = {"kind": own.kind, "name": own.name}
+    if own.kind == "files":
+        entry |= {"path": own.place, "text_field": own.text_field}
+    else:
+        entry |= {"dataset": own.place, "revision": own.revision}
+    cut = own.kind == "hub" or own.num_bytes / 1e6 > limit
+    entry["max_megabytes"] = limit if cut else 0.0
+    why = f"the first {limit:g} MB, which fit the time; 0 for all of it" if cut else "all of it fits the time"
+    return {
+        "ingest.sources": ([entry], why),
+        "ingest.watch": (own.place if own.kind == "files" else "components/data/pins.json", "what DVC watches"),
+        "mix.weights": ({}, "they named other sources"),
+        "filter.per_source": ({}, "they named other sources"),
+    }
+
+
+def languages(own: OwnText, before: schema.Params) -> dict[str, Change]:
+    """Rules of the filter that only make sense for English, or for languages with spaces between words."""
+    rules = before.filter.rules
+    english, spaced = own.language in ("en", ""), own.language not in UNSPACED
+    why = f"the text is in {own.language or 'an unknown language'}"
+    return {
+        "filter.rules.min_stop_words": (rules.min_stop_words if english else None, why),
+        "filter.rules.mean_word_length": (_listed(rules.mean_word_length) if spaced else None, why),
+        "filter.rules.min_words": (rules.min_words if spaced else None, why),
+        "filter.rules.max_top_2gram": (rules.max_top_2gram if spaced else None, why),
+    }
+
+
+def _listed(pair: tuple[float, float] | None) -> list[float] | None:
+    return list(pair) if pair else None
+
+
+def sizes(megabytes: float, before: schema.Params) -> dict[str, Change]:
+    """Vocabulary, training steps and canaries for an amount of text."""
+    vocabulary, bytes_per_token = next((size, ratio) for most, size, ratio in VOCABULARY if megabytes <= most)
+    vocabulary = min(vocabulary, before.tokenize.vocab_size)
+    changes: dict[str, Change] = {"tokenize.vocab_size": (vocabulary, f"for {megabytes:.2g} MB of text")}
+    for branch in ("causal", "masked"):
+        shipped = getattr(before.pretrain, branch)
+        per_epoch = megabytes * 1e6 / bytes_per_token / (shipped.batch * shipped.context)
+        steps = max(min(FEWEST_STEPS, shipped.steps), min(shipped.steps, int(per_epoch * MOST_EPOCHS)))
+        share = steps / shipped.steps
+        epochs = steps / per_epoch
+        changes |= {
+            f"pretrain.{branch}.steps": (
+                steps,
+                f"{epochs:.1f} times through the text; the time allows {shipped.steps}",
+            ),
+            f"pretrain.{branch}.eval_every": (max(1, round(shipped.eval_every * share)), "in proportion"),
+            f"pretrain.{branch}.checkpoint_every": (max(1, round(shipped.checkpoint_every * share)), "in proportion"),
+        }
+    few = 8 if megabytes >= 2 else 3 if megabytes >= 0.3 else 1
+    changes["mix.canaries.per_count"] = (min(few, before.mix.canaries.per_count), "so that canaries stay a small share")
+    changes["bias.min_mentions"] = (
+        before.bias.min_mentions if megabytes >= 2 else min(5, before.bias.min_mentions),
+        "",
+    )
+    return changes
+
+
+# -- params.yaml -------------------------------------------------------------------------------------------------------
+
+
+def open_yaml() -> YAML:
+    """A reader and writer that gives params.yaml back byte for byte where nothing was changed."""
+    yaml = YAML()
+    yaml.width = 10_000
+    yaml.preserve_quotes = True
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.representer.add_representer(
+        type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    return yaml
+
+
+def edited(text: str, values: dict[str, Any]) -> str:
+    """`text` (YAML) with the values put in at their dotted keys."""
+    yaml = open_yaml()
+    tree = yaml.load(text)
+    for key, value in values.items():
+        *path, leaf = key.split(".")
+        node = tree
+        for part in path:
+            node = node[part]
+        if node.get(leaf) != value:
+            node[leaf] = _styled(value)
+    buffer = io.StringIO()
+    yaml.dump(tree, buffer)
+    return _respaced(text, buffer.getvalue())
+
+
+def _respaced(old: str, new: str) -> str:
+    """Two spaces before the comment of every line that changed: the writer would keep the comment's old column."""
+    unchanged = set(old.splitlines())
+    lines = [line if line in unchanged else re.sub(r"(\S) +# ([^#]*)$", r"\1  # \2", line) for line in new.splitlines()]
+    return "\n".join(lines) + "\n"
+
+
+def _styled(value: Any) -> Any:
+    """Lists of mappings as blocks, everything else on the line of its key."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return CommentedSeq([CommentedMap(entry) for entry in value])
+    if isinstance(value, list | dict):
+        inline: Any = CommentedSeq(value) if isinstance(value, list) else CommentedMap(value)
+        inline.fa.set_flow_style()
+        return inline
+    return value
+
+
+def at(text: str, key: str) -> Any:
+    """The plain value at a dotted key."""
+    node: Any = YAML(typ="safe").load(text)
+    for part in key.split("."):
+        node = node[part]
+    return node
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+def configure(data: str) -> str:
+    """Edit params.yaml for this text. Returns what there is to say; the caller prints it.
+
+    Raises:
+        UserError: the text cannot be used, or params.yaml is not valid.
+    """
+    own = look(data)
+    text = PARAMS.read_text()
+    current = schema.load(PARAMS)
+    if _same(own, current):
+        return f"params.yaml points at {own.place} already; nothing changed"
+    shipped_text = as_before(text)
+    changes = wanted(own, schema.parse(YAML(typ="safe").load(shipped_text)))
+    new = edited(shipped_text, {key: value for key, (value, _) in changes.items()})
+    schema.parse(YAML(typ="safe").load(new), "params.yaml for this text")
+    before = {key: at(shipped_text, key) for key in changes}
+    write_json(RECORD, {"data": data, "values": before, "before": shipped_text, "after": new})
+    write_text(PARAMS, new)
+    return "\n".join([_introduction(own), *_told(text, changes), "", *_difference(text, new)])
+
+
+def as_before(text: str) -> str:
+    """params.yaml as it would be without any `DATA=`: byte for byte if nobody edited it since, else key by key."""
+    if not RECORD.exists():
+        return text
+    record = read_json(RECORD)
+    return record["before"] if text == record["after"] else edited(text, record["values"])
+
+
+def _same(own: OwnText, current: schema.Params) -> bool:
+    """Whether params.yaml has this text as its one source."""
+    if len(current.ingest.sources) != 1:
+        return False
+    source = current.ingest.sources[0]
+    if isinstance(source, schema.Files):
+        return own.kind == "files" and source.path == own.place
+    return isinstance(source, schema.Hub) and (source.dataset, source.revision) == (own.place, own.revision)
+
+
+def restore() -> str:
+    """Put the keys back as they were before the first `DATA=`."""
+    if not RECORD.exists():
+        return "params.yaml has the sources it shipped with; nothing changed"
+    text = PARAMS.read_text()
+    new = as_before(text)
+    schema.parse(YAML(typ="safe").load(new), "params.yaml as it was")
+    write_text(PARAMS, new)
+    RECORD.unlink()
+    return "\n".join(["back to the sources of before", *_difference(text, new)])
+
+
+def _introduction(own: OwnText) -> str:
+    if own.kind == "hub":
+        return f"{own.place} at {own.revision[:9]}: read from the hub while ingest runs"
+    field = f", text in the field `{own.text_field}`" if own.text_field != "text" else ""
+    language = f", mostly {own.language}" if own.language else ""
+    little = "; that is very little, expect a model that repeats it" if own.num_bytes < 100_000 else ""
+    return f"{own.place}: files to read: {own.files}, about {human(own.num_bytes)} of text{language}{field}{little}"
+
+
+def _told(text: str, changes: dict[str, Change]) -> list[str]:
+    """One line for each key that changes, with the reason."""
+    rows = [(key, value, why) for key, (value, why) in changes.items() if at(text, key) != value]
+    return [f"  {key}: {_brief(value)}" + (f"  ({why})" if why else "") for key, value, why in rows]
+
+
+def _brief(value: Any) -> str:
+    return value[0]["name"] if isinstance(value, list) and value and isinstance(value[0], dict) else str(value)
+
+
+def _difference(old: str, new: str) -> list[str]:
+    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), "params.yaml", "params.yaml", n=0, lineterm="")
+    return list(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.configure", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", metavar="DATA", help="folder, file, owner/name@commit, or `default`")
+    data = parser.parse_args().data
+    house.settle()
+    try:
+        print(restore() if data == "default" else configure(data))
+    except UserError as error:
+        print(f"configure: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

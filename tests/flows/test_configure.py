@@ -1,0 +1,174 @@
+"""`make demo DATA=...`: params.yaml points at one's own text, once, in place, and back."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from components import params as schema
+from components.errors import UserError
+from flows import configure as subject
+from flows.house import ROOT
+from flows.own_text import look
+
+GERMAN = "Die Würde des Menschen ist unantastbar. Sie zu achten und zu schützen ist Verpflichtung aller Gewalt. "
+JAPANESE = "すべての人間は、生まれながらにして自由であり、かつ、尊厳と権利とについて平等である。"
+
+
+@pytest.fixture
+def params_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A params.yaml of our own, as shipped."""
+    path = tmp_path / "house" / "params.yaml"
+    path.parent.mkdir()
+    path.write_text((ROOT / "presets" / "demo.yaml").read_text())
+    monkeypatch.setattr(subject, "PARAMS", path)
+    monkeypatch.setattr(subject, "RECORD", tmp_path / "house" / "configured.json")
+    return path
+
+
+@pytest.fixture
+def english(tmp_path: Path) -> Path:
+    """5 MB of English prose in a few text files, from the documentation of installed packages."""
+    import numpy
+
+    words = "\n\n".join(
+        value.__doc__ for value in (getattr(numpy, name) for name in dir(numpy)) if isinstance(value.__doc__, str)
+    )
+    folder = tmp_path / "My texts (2026)"
+    folder.mkdir()
+    while sum(path.stat().st_size for path in folder.iterdir()) < 5_000_000:
+        (folder / f"{len(list(folder.iterdir()))}.txt").write_text(words)
+    return folder
+
+
+def test_yaml_is_given_back_byte_for_byte() -> None:
+    for path in [ROOT / "params.yaml", *(ROOT / "presets").glob("*.yaml")]:
+        assert subject.edited(path.read_text(), {}) == path.read_text()
+
+
+def test_a_folder_of_text(params_file: Path, english: Path) -> None:
+    before = params_file.read_text()
+    said = subject.configure(str(english))
+    params = schema.load(params_file)
+    (source,) = params.ingest.sources
+    assert isinstance(source, schema.Files)
+    assert (source.name, source.path, source.max_megabytes) == ("my-texts-2026", str(english), 0.0)
+    assert params.ingest.watch == str(english)
+    assert params.filter.rules.min_stop_words == 1
+    assert "+++ params.yaml" in said
+    kept = [line for line in before.splitlines() if "#" in line and "- kind" not in line]
+    comments = {line.split("#", 1)[1] for line in params_file.read_text().splitlines() if "#" in line}
+    assert sum(line.split("#", 1)[1] in comments for line in kept) == len(kept) - 6  # those of the old sources
+
+
+def test_again_changes_nothing_and_default_restores(params_file: Path, english: Path, tmp_path: Path) -> None:
+    before = params_file.read_text()
+    subject.configure(str(english))
+    configured = params_file.read_text()
+    assert "nothing changed" in subject.configure(str(english))
+    assert params_file.read_text() == configured
+    other = tmp_path / "other.md"
+    other.write_text("Some words in English that say nothing at all. " * 2000)
+    subject.configure(str(other))
+    assert str(other) in params_file.read_text()
+    subject.restore()
+    assert params_file.read_text() == before
+    assert "nothing changed" in subject.restore()
+
+
+def test_what_the_user_changed_since_stays(params_file: Path, english: Path) -> None:
+    subject.configure(str(english))
+    params_file.write_text(params_file.read_text().replace("threshold: 0.7 ", "threshold: 0.8 "))
+    subject.restore()
+    params = schema.load(params_file)
+    assert params.dedup.threshold == 0.8
+    assert params.model_copy(update={"dedup": schema.Dedup()}) == schema.load(ROOT / "presets" / "demo.yaml")
+
+
+def test_little_text_gets_a_small_vocabulary_and_few_steps(params_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "small.txt"
+    path.write_text("A few hundred kilobytes of words. " * 6000)
+    subject.configure(str(path))
+    params, shipped = schema.load(params_file), schema.load(ROOT / "presets" / "demo.yaml")
+    assert params.tokenize.vocab_size < shipped.tokenize.vocab_size
+    causal = params.pretrain.causal
+    tokens = causal.steps * causal.batch * causal.context
+    assert causal.steps < shipped.pretrain.causal.steps
+    assert tokens * 1.5 < subject.MOST_EPOCHS * path.stat().st_size
+    assert causal.eval_every <= causal.steps
+    assert params.mix.canaries.per_count < shipped.mix.canaries.per_count
+
+
+def test_much_text_is_cut_to_what_fits_the_time(params_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "big.txt"
+    with open(path, "wb") as file:
+        file.write(b"Much text in plain English for the machine to read. " * 100)
+        file.truncate(60_000_000)
+    subject.configure(str(path))
+    assert schema.load(params_file).ingest.sources[0].max_megabytes == subject.DATA_STAGES_MEGABYTES
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "words_kept"), [(GERMAN * 400, "de", True), (JAPANESE * 400, "ja", False)]
+)
+def test_rules_for_english_are_off_for_other_languages(
+    params_file: Path, tmp_path: Path, text: str, language: str, words_kept: bool
+) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text(text)
+    assert look(str(path)).language == language
+    subject.configure(str(path))
+    rules = schema.load(params_file).filter.rules
+    assert rules.min_stop_words is None
+    assert (rules.mean_word_length is not None) is words_kept
+
+
+def test_the_field_that_holds_the_text_is_found(tmp_path: Path) -> None:
+    rows = [{"id": number, "body": GERMAN * 3, "tag": "x"} for number in range(50)]
+    path = tmp_path / "records.jsonl.gz"
+    with gzip.open(path, "wt") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+    assert (look(str(path)).text_field, look(str(path)).language) == ("body", "de")
+    table = tmp_path / "rows.csv"
+    table.write_text('name,story\n"a","' + GERMAN * 3 + '"\n')
+    assert look(str(table)).text_field == "story"
+    named = tmp_path / "named.jsonl"
+    named.write_text(json.dumps({"text": "short", "comment": "a longer remark than the text itself"}) + "\n")
+    assert look(str(named)).text_field == "text"
+
+
+def test_hub_ids_need_a_commit(params_file: Path) -> None:
+    with pytest.raises(UserError, match="name the commit"):
+        subject.configure("owner/name")
+    with pytest.raises(UserError, match="name the commit"):
+        subject.configure("owner/name@main")
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    subject.configure(f"owner/name@{commit}")
+    (source,) = schema.load(params_file).ingest.sources
+    assert isinstance(source, schema.Hub)
+    assert (source.dataset, source.revision) == ("owner/name", commit)
+    assert "nothing changed" in subject.configure(f"owner/name@{commit}")
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (lambda folder: folder / "missing", "no such file or folder"),
+        (lambda folder: folder, "no files"),
+        (lambda folder: (folder / "a.bin").write_bytes(b"\0") and folder, r"1 files \(\.bin\)"),
+        (lambda folder: (folder / "a.txt").touch() or folder, "none that can be read"),
+        (lambda _: ROOT, "a folder of its own"),
+        (lambda _: ROOT / ".git", "a folder of its own"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_before_anything_changes(
+    params_file: Path, tmp_path: Path, make: object, complaint: str
+) -> None:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    before = params_file.read_text()
+    with pytest.raises(UserError, match=complaint):
+        subject.configure(str(make(folder)))  # type: ignore[operator]
+    assert params_file.read_text() == before
+    assert not subject.RECORD.exists()
