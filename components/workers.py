@@ -92,6 +92,9 @@ class Processes:
                 f"a worker process of the {self.workers} was killed, most likely for want of memory; "
                 "set runtime.workers lower, or give the machine more memory"
             ) from None
+        finally:
+            for future in waiting:  # nobody wants the rest
+                future.cancel()
 
     def _submit(self, function: Callable[[Item], Result], item: Item) -> "Future[Result]":
         with _main_hidden():

