@@ -167,7 +167,7 @@ class FilterRules(Section):
     mean_word_length: tuple[float, float] | None = (2.5, 12.0)
     """Range of the mean word length in characters."""
     max_symbol_word_ratio: float | None = 0.3
-    """Most `#` and ellipses per word (Gopher)."""
+    """Most `#`, or ellipses, per word (Gopher)."""
     max_bullet_lines: float | None = 0.95
     """Largest share of lines that start with a bullet (Gopher)."""
     max_ellipsis_lines: float | None = 0.5
@@ -177,9 +177,45 @@ class FilterRules(Section):
     min_stop_words: int | None = 1
     """Fewest of the/be/to/of/and/that/have/with (Gopher); English only."""
     max_duplicate_lines: float | None = 0.5
-    """Largest share of repeated lines (Gopher)."""
+    """Largest share of lines that repeat an earlier one (Gopher)."""
+    max_duplicate_line_chars: float | None = None
+    """Largest share of characters in lines that repeat an earlier one (Gopher)."""
+    max_duplicate_paragraphs: float | None = None
+    """Largest share of paragraphs that repeat an earlier one (Gopher)."""
+    max_duplicate_paragraph_chars: float | None = None
+    """Largest share of characters in paragraphs that repeat an earlier one (Gopher)."""
     max_top_2gram: float | None = 0.3
     """Largest share of characters in the most frequent word pair (Gopher)."""
+    max_top_3gram: float | None = None
+    """Largest share of characters in the most frequent word triple (Gopher)."""
+    max_top_4gram: float | None = None
+    """Largest share of characters in the most frequent four words (Gopher)."""
+    max_duplicate_5gram: float | None = None
+    """Largest share of characters in repeated 5-grams (Gopher)."""
+    max_duplicate_6gram: float | None = None
+    """Largest share of characters in repeated 6-grams (Gopher)."""
+    max_duplicate_7gram: float | None = None
+    """Largest share of characters in repeated 7-grams (Gopher)."""
+    max_duplicate_8gram: float | None = None
+    """Largest share of characters in repeated 8-grams (Gopher)."""
+    max_duplicate_9gram: float | None = None
+    """Largest share of characters in repeated 9-grams (Gopher)."""
+    max_duplicate_10gram: float | None = 0.8
+    """Largest share of characters in repeated 10-grams (Gopher)."""
+    min_sentences: int | None = None
+    """Fewest sentences in lines of three or more words that end like a sentence (C4)."""
+    max_lorem_ipsum: int | None = None
+    """Most occurrences of "lorem ipsum" (C4)."""
+    max_curly_lines: int | None = None
+    """Most lines, of those C4 looks at, with a curly bracket (C4)."""
+    min_punctuated_lines: float | None = None
+    """Smallest share of lines that end in punctuation (FineWeb)."""
+    max_short_lines: float | None = None
+    """Largest share of lines of 30 characters or fewer (FineWeb)."""
+    max_repeated_line_chars: float | None = None
+    """Largest share of characters in repeated lines, line breaks not counted (FineWeb)."""
+    max_newlines_per_word: float | None = None
+    """Most line breaks per word (FineWeb)."""
     min_language_score: float | None = None
     """Smallest probability that the text is in one of `languages`."""
 
@@ -212,14 +248,18 @@ class Bias(Section):
 
     scorer: str = "profanity-check"
     """`profanity-check` (offline default) or `transformers:<folder or hub id>@<revision>`."""
-    threshold: Fraction = 0.9
-    """Share of a document's sentences, see `sentence_threshold`, is compared with `max_toxic_share`."""
-    max_toxic_share: Fraction = 0.5
-    """Documents in which more than this share of sentences scores above `threshold` are dropped (rule `toxic`)."""
+    sentence_threshold: Fraction = 0.7
+    """Probability of toxicity above which a sentence counts as toxic."""
+    max_toxic_share: Fraction = 0.1
+    """Documents with a larger share of toxic sentences are dropped (rule `toxic`); 1 drops none."""
+    min_toxic_sentences: int = Field(default=2, ge=1)
+    """Documents with fewer toxic sentences are kept whatever their share: one hit in a short text may be chance."""
+    min_known_words: Fraction = 0.5
+    """`profanity-check` scores a sentence only if it knows this share of its words; other languages stay unscored."""
     mask_identity: bool = True
-    """Replace identity terms by a neutral word before scoring, so that mention alone is no reason to drop."""
+    """Hide words for identity groups from the scorer, so that mention alone is no reason to drop."""
     min_mentions: int = Field(default=50, ge=1)
-    """Groups with fewer documents in a source are reported without a rate."""
+    """Groups with fewer mentions (documents or sentences) are listed without a rate."""
     max_probe_gap: Fraction = 0.05
     """Largest gap of false-positive rates between groups on the template probe; above it the flow stops."""
     min_keep_ratio: Fraction = 0.8
@@ -394,7 +434,7 @@ class Evaluate(Section):
     """Items per probe and condition."""
     shots: list[int] = [0, 1, 2, 4, 8]
     """Example counts of the few-shot curve."""
-    mitigation_steps: int = Field(default=40, ge=0)
+    mitigation_steps: int = Field(default=24, ge=0)
     """Optimizer steps of each arm of the bias mitigation (counterfactual text against the same text unswapped)."""
     minimal_pairs: str = ""
     """Folder of BLiMP-style jsonl (`sentence_good`, `sentence_bad`) to score too; empty for the generated pairs alone."""
@@ -450,6 +490,8 @@ class Grid(Section):
     """Fixed carbon intensity; 0 looks `zone` up in the shipped table."""
     series: str = ""
     """CSV of hourly intensity (`time` in UTC, `g_per_kwh`); wins over `zone`, not over `grams_per_kwh`."""
+    machine: Literal["server", "workstation", "laptop"] = "server"
+    """Kind of machine, for the carbon of making it (components/carbon/embodied.json)."""
     pue: float = Field(default=1.0, ge=1.0)
     """Power usage effectiveness: the building's energy per energy of the machine."""
     price_per_kwh: float = Field(default=0.0, ge=0.0)

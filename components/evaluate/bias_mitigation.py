@@ -1,9 +1,9 @@
 """Mitigation for bias: a few steps on counterfactual text, against the same steps on the text as it was.
 
 Three models are compared: before; control (trained a little more on passages that mention gender); swapped (the same
-passages and steps, half of them with genders exchanged, Lu et al. 2018). Without the control arm, whatever training on
-such passages does by itself would be credited to the swap. Shown for each: the pronoun gap, and bits per byte on held-out
-text, the price.
+passages and steps, each passage beside its copy with genders exchanged, Lu et al. 2018). Without the control arm,
+whatever training on such passages does by itself would be credited to the swap. Shown for each: the pronoun gap, and
+bits per byte on held-out text, the price.
 """
 
 import copy
@@ -26,13 +26,15 @@ from components.evaluate.statistics import Estimate, ratio
 NAME = "bias_mitigation"
 ARMS = ("before", "control", "swapped")
 BATCH = 8
-"""Sequences per step."""
-LEARNING_RATE = 1e-3
-PIECE_CHARS_PER_TOKEN = 5
-"""Passages are cut generously: what does not fit the context is cut off after encoding."""
+"""Passages per step. Each is in its batch twice: as it is and swapped, or (control) twice as it is."""
+LEARNING_RATE = 2e-3
+PASSAGE_CHARS = 320
+"""Characters of a passage: short ones are dense in pronouns, so that few steps are enough."""
 HELDOUT_SHARE = 4
 """Bits per byte of the arms rest on one held-out document in this many (at least one per source)."""
 GENERATED = "curriculum"
+MOST_SEEN = 4
+"""Passages looked at, as a multiple of those wanted: a big corpus is not read to its end for a few hundred of them."""
 
 
 def bias_mitigation(exam: Exam) -> Outcome:
@@ -65,10 +67,13 @@ def _passages(exam: Exam, wanted: int) -> list[str]:
     Raises:
         Skip: there are hardly any.
     """
-    size = exam.causal.context * PIECE_CHARS_PER_TOKEN
     draw = random.Random(f"greenhouse bias mitigation {exam.params.seed}")
     found: list[str] = []
-    for number, passage in enumerate(_gendered(exam.folders.mix / "train", size)):
+    shards = shard_paths(exam.folders.mix / "train")
+    draw.shuffle(shards)
+    for number, passage in enumerate(_gendered(shards, PASSAGE_CHARS)):
+        if number == MOST_SEEN * wanted:
+            break
         if len(found) < wanted:
             found.append(passage)
         elif (place := draw.randrange(number + 1)) < wanted:  # reservoir sampling: memory is bounded by the sample
@@ -79,10 +84,10 @@ def _passages(exam: Exam, wanted: int) -> list[str]:
     return found
 
 
-def _gendered(train: Path, size: int) -> Iterator[str]:
+def _gendered(shards: list[Path], size: int) -> Iterator[str]:
     """Pieces of about `size` characters, cut at line ends, of documents that were not generated."""
     pattern = re.compile(r"\b(?:he|she|him|her|his|hers)\b", re.IGNORECASE)
-    for path in shard_paths(train):
+    for path in shards:
         for document in read_shard(path):
             if document.source.startswith(GENERATED):
                 continue
@@ -96,19 +101,20 @@ def _gendered(train: Path, size: int) -> Iterator[str]:
 
 
 def _tuned(exam: Exam, passages: list[str], steps: int, swapped: bool) -> LanguageModel:
-    """A copy of the causal model after `steps` more steps; every other passage is swapped if `swapped`."""
+    """A copy of the causal model after `steps` more steps, on each passage and its swap if `swapped`, else on it twice."""
     import torch
 
     base = exam.causal
     network = copy.deepcopy(base.model).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.0)
-    texts = [swap(text) if swapped and number % 2 else text for number, text in enumerate(passages)]
+    texts = [version for text in passages for version in (text, swap(text) if swapped else text)]
     rows = [base.encode(text)[: base.context + 1] for text in texts]
+    size = 2 * BATCH
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / 5) * (1.0 - step / steps)
         optimizer.zero_grad()
-        loss = _loss(network, [rows[(step * BATCH + row) % len(rows)] for row in range(BATCH)], exam, base.device)
+        loss = _loss(network, [rows[(step * size + row) % len(rows)] for row in range(size)], exam, base.device)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
@@ -138,7 +144,7 @@ def _summarise(outcome: Outcome, exam: Exam) -> None:
     curve.chance, curve.kind = 0.0, "bar"
     for arm in ARMS:
         gap = outcome.estimate("gap", exam.how, arm)
-        outcome.metric(f"gap_{arm}", gap)
+        outcome.metric(f"gap_{arm}", gap, bounds=False)
         outcome.metric(f"bits_per_byte_{arm}", outcome.estimate("bits_per_byte", exam.how, arm), bounds=False)
         curve.add(arm, gap)
         note = f"bits per byte {outcome.metrics[f'bits_per_byte_{arm}']:.3f}; {len(OCCUPATIONS)} occupations"
@@ -147,7 +153,8 @@ def _summarise(outcome: Outcome, exam: Exam) -> None:
     effect = paired(outcome, exam, "gap", "control", "swapped")
     price = paired(outcome, exam, "bits_per_byte", "control", "swapped")
     outcome.metric("effect_on_gap", effect)
-    outcome.metric("price_bits_per_byte", price)
+    outcome.metric("price_bits_per_byte", price, bounds=False)
+    outcome.facts |= {"effect_on_gap": effect.as_dict(), "price_bits_per_byte": price.as_dict()}
 
 
 def paired(outcome: Outcome, exam: Exam, metric: str, a: str, b: str) -> Estimate:

@@ -1,8 +1,8 @@
 """Does the model know when it is right?
 
-Every next-token prediction on held-out text is an answer with a confidence. Expected calibration error (Guo et al. 2017)
-and Brier score say whether confidences mean what they say; the risk-coverage curve says how much better the model is on
-the answers it is surest of. A threshold chosen on half of the documents is judged on the other half.
+Every next-token prediction on held-out text is an answer with a confidence. Expected calibration error (Guo et al.
+2017) and Brier score say whether confidences mean what they say; the risk-coverage curve says how much better the model
+is on the answers it is surest of. A threshold chosen on half of the documents is judged on the other half.
 """
 
 import numpy as np
@@ -25,17 +25,18 @@ def calibration(exam: Exam) -> Outcome:
     tables = np.stack([_table(one) for one in scored])
     for one in scored:
         confidence, hit, size = np.exp(one.scores.top), one.scores.hit, len(one.scores.hit)
-        common = {"weight": size, "condition": one.document.source}
-        outcome.item("brier", one.document.id, float(((confidence - hit) ** 2).sum()), direction="lower", **common)
-        outcome.item("accuracy", one.document.id, int(hit.sum()), **common)
+        name, source = one.document.id, one.document.source
+        brier = float(((confidence - hit) ** 2).sum())
+        outcome.item("brier", name, brier, condition=source, weight=size, direction="lower")
+        outcome.item("accuracy", name, int(hit.sum()), condition=source, weight=size)
     low, high = bootstrap_over(tables, expected_calibration_error, exam.how)
     num_tokens = int(tables[:, :, 0].sum())
     ece = Estimate(float(expected_calibration_error(tables.sum(0))), low, high, num_tokens, len(scored))
     outcome.metric("ece", ece)
     outcome.metric("brier", outcome.estimate("brier", exam.how), bounds=False)
-    outcome.metric("accuracy", outcome.estimate("accuracy", exam.how))
+    outcome.metric("accuracy", outcome.estimate("accuracy", exam.how), bounds=False)
     note = f"next token, {BINS} bins; Brier {outcome.metrics['brier']:.3f}"
-    outcome.highlight("calibration error", ece, 0.0, note)
+    outcome.highlight("calibration error", ece, None, note)
     outcome.curves.append(_reliability(tables.sum(0)))
     _abstention(outcome, exam, scored)
     return outcome
@@ -84,7 +85,9 @@ def _abstention(outcome: Outcome, exam: Exam, scored: list[DocumentScores]) -> N
         after = ratio(1.0 - test_correct[kept], clusters=test_document[kept].astype(str), how=exam.how)
         outcome.metric("error_answered", after)
         outcome.metrics["coverage"] = float(kept.mean())
-        note = f"was {before.value:.3f}; aimed at {chosen.target:.3f}, answers {kept.mean():.0%}; threshold from other documents"
+        note = (
+            f"was {before.value:.3f}; answers {kept.mean():.0%}; threshold of other documents, for {chosen.target:.3f}"
+        )
         outcome.highlight("next-token error when abstaining", after, None, note)
     outcome.curves.append(
         risk_curve("risk_coverage", "Next token: error against coverage", confidence[~dev], test_correct)

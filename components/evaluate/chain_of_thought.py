@@ -1,7 +1,7 @@
 """Do written-out steps help?
 
 The same sums are asked twice: for the answer at once, and with the scratchpad the curriculum teaches (Nye et al. 2021;
-Wei et al. 2022). Both answers are written by greedy decoding and count only if exactly right, so the difference is paired.
+Wei et al. 2022). Both answers are written by greedy decoding and count only if exactly right; the difference is paired.
 """
 
 from components.data.curriculum import Item, items
@@ -51,7 +51,7 @@ def _summarise(outcome: Outcome, exam: Exam) -> None:
         by_way[row["condition"].split()[0]][row["item"]] = row["score"]
     for way, title in (("direct", "sums, answer at once"), ("steps", "sums, with steps")):
         estimate = ratio(list(by_way[way].values()), how=exam.how)
-        outcome.metric(way, estimate)
+        outcome.metric(way, estimate, bounds=False)
         outcome.highlight(title, estimate, CHANCE, f"{' and '.join(map(str, DIGITS))} digits, exactly right")
     gains = [by_way["steps"][name] - by_way["direct"][name] for name in by_way["direct"]]
     gain = ratio(gains, how=exam.how)

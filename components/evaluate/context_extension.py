@@ -9,6 +9,7 @@ times, untouched and with each remedy: before and after, on the same tokens.
 import copy
 import itertools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,11 @@ from components.evaluate.perplexity import bits, position_bins
 from components.evaluate.question import Curve, Exam, Outcome, Skip
 from components.evaluate.scoring import LanguageModel
 from components.evaluate.statistics import Estimate, ratio
+
+if TYPE_CHECKING:
+    import torch
+
+    from components.model.transformer import Shape
 
 NAME = "context_extension"
 FACTOR = 2
@@ -37,7 +43,7 @@ def context_extension(exam: Exam) -> Outcome:
     curve = Curve(
         "context_extension",
         f"Loss beyond the trained context of {model.context}",
-        "tokens of context",
+        "tokens of context (at most)",
         "bits per byte",
         [],
     )
@@ -46,26 +52,32 @@ def context_extension(exam: Exam) -> Outcome:
         scored = _score(extended(model, arm), windows, length)
         _add(outcome, windows, scored, arm, model.context)
         for low, high in position_bins(length):
-            curve.add(low, _at(scored, low, high, exam), arm)
+            curve.add(high - 1, _at(scored, low, high, exam), arm)
     outcome.curves.append(curve)
     _summarise(outcome, exam, len(windows))
     return outcome
 
 
 def extended(model: LanguageModel, arm: str) -> LanguageModel:
-    """The model with its rotary frequencies changed for windows `FACTOR` times longer; weights are shared, not copied."""
+    """The model with rotary frequencies for windows `FACTOR` times longer; weights are shared, not copied."""
     if arm == "untouched":
         return LanguageModel(model.model, model.tokenizer, FACTOR * model.context)
     changed = copy.copy(model.model)
-    changed._buffers = dict(model.model._buffers)
-    shape, frequency_C = model.model.shape, model.model.frequency_C
-    if arm == "interpolated":
-        changed._buffers["frequency_C"] = frequency_C / FACTOR
-    else:
-        base = shape.rope_theta * FACTOR ** (shape.head_dim / (shape.head_dim - 2))
-        power_C = frequency_C.new_tensor(np.arange(0, shape.head_dim, 2) / shape.head_dim)
-        changed._buffers["frequency_C"] = 1.0 / base**power_C
+    changed._buffers = model.model._buffers | {
+        "frequency_C": scaled_frequencies(model.model.shape, arm).to(model.device)
+    }
     return LanguageModel(changed, model.tokenizer, FACTOR * model.context)
+
+
+def scaled_frequencies(shape: "Shape", arm: str) -> "torch.Tensor":
+    """RoPE's angles per position for a remedy: float32 (head_dim / 2,)."""
+    import torch
+
+    power_C = torch.arange(0, shape.head_dim, 2).float() / shape.head_dim
+    if arm == "interpolated":
+        return 1.0 / shape.rope_theta**power_C / FACTOR
+    base = shape.rope_theta * FACTOR ** (shape.head_dim / (shape.head_dim - 2))
+    return 1.0 / base**power_C
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +138,8 @@ def _at(scored: list[DocumentScores], low: int, high: int, exam: Exam) -> Estima
 def _summarise(outcome: Outcome, exam: Exam, num_windows: int) -> None:
     """Metrics of each arm, and the paired gain of the better remedy."""
     for arm in ARMS:
-        outcome.metric(f"beyond_{arm}", outcome.estimate("beyond", exam.how, arm), bounds=arm == "untouched")
-        outcome.metric(f"within_{arm}", outcome.estimate("within", exam.how, arm), bounds=False)
+        outcome.metric(f"beyond_{arm}", outcome.estimate("beyond", exam.how, arm), bounds=False)
+        outcome.facts[f"within_{arm}"] = outcome.estimate("within", exam.how, arm).as_dict()
     best = min(ARMS[1:], key=lambda arm: outcome.metrics[f"beyond_{arm}"])
     before = outcome.estimate("beyond", exam.how, "untouched")
     after = outcome.estimate("beyond", exam.how, best)

@@ -5,8 +5,8 @@
     reports/details/items.parquet    every item asked and its score: what two models are compared on
     reports/details/facts.json       highlights of the summary table, skipped questions and why, the held-out set's hash
 
-Questions are independent, so they are asked in several processes; an answer depends on no other and is kept in `work`, so
-that a killed stage asks only what it had not finished. The figures do not depend on the number of processes.
+Questions are independent, so they are asked in several processes; an answer depends on no other and is kept in `work`,
+so that a killed stage asks only what it had not finished. The figures do not depend on the number of processes.
 """
 
 import threading

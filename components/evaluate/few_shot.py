@@ -1,9 +1,9 @@
 """Does the model learn a labelling from the examples in its prompt?
 
 Fresh label-mapping items of the curriculum (components/data/curriculum.py): words of two classes, each class named by a
-letter that means nothing elsewhere. The same test words are asked after 0, 1, 2, 4, 8 ... examples. Without examples the
-answer is a coin flip, and what the curve gains is learned in context (Brown et al. 2020). Accuracy and margin are both
-shown, because accuracy alone can make a smooth gain look like a sudden one (Schaeffer et al. 2023).
+letter that means nothing elsewhere. The same test words are asked after 0, 1, 2, 4, 8 ... examples. Without examples
+the answer is a coin flip, and what the curve gains is learned in context (Brown et al. 2020). Accuracy and margin are
+both shown, because accuracy alone can make a smooth gain look like a sudden one (Schaeffer et al. 2023).
 """
 
 from components.data.curriculum import Item, items
@@ -37,7 +37,6 @@ def _summarise(outcome: Outcome, exam: Exam, shots: list[int]) -> None:
         outcome.metric(f"accuracy_{k}", accuracy, bounds=k == max(shots))
         curve.add(k, accuracy)
         margins.add(k, outcome.estimate("margin", exam.how, condition(k)))
-    outcome.metric("margin", outcome.estimate("margin", exam.how, condition(max(shots))), bounds=False)
     outcome.curves += [curve, margins]
     for k in (max(shots), min(shots)) if len(shots) > 1 else (max(shots),):
         outcome.highlight(f"label mapping, {k} examples", outcome.estimate("accuracy", exam.how, condition(k)), CHANCE)

@@ -1,7 +1,7 @@
 """How often does the masked model restore the hidden word?
 
-A share of the tokens of held-out documents is replaced by `<|mask|>`; the score is how often the model's first choice is
-the token that stood there. Which tokens are hidden depends on the document alone. Guessing is always saying the most
+A share of the tokens of held-out documents is replaced by `<|mask|>`; the score is how often the model's first choice
+is the token that stood there. Which tokens are hidden depends on the document alone. Guessing is always saying the most
 frequent token.
 """
 
@@ -47,10 +47,10 @@ def masked(exam: Exam) -> Outcome:
         row[1] += nats.sum()
         row[2] += len(hit)
         truth.update(window.ids[window.hidden].tolist())
-    for name, (right, nats, size) in hits.items():
-        common = {"condition": sources[name], "weight": size, "cluster": name}
-        outcome.item("accuracy", name, right, **common)
-        outcome.item("nats_per_token", name, nats, direction="lower", **common)
+    for name, (right, loss, size) in hits.items():
+        source = sources[name]
+        outcome.item("accuracy", name, right, condition=source, weight=size)
+        outcome.item("nats_per_token", name, loss, condition=source, weight=size, direction="lower")
     _summarise(outcome, exam, sorted(set(sources.values())), max(truth.values()) / sum(truth.values()))
     return outcome
 
@@ -63,8 +63,7 @@ def _summarise(outcome: Outcome, exam: Exam, sources: list[str], chance: float) 
     outcome.facts |= {"chance": chance, "hidden_tokens": num_hidden}
     note = f"{num_hidden} hidden tokens; chance = always the most frequent one"
     outcome.highlight("masked tokens restored", total, chance, note)
-    for source in sources if len(sources) > 1 else ():
-        outcome.metric(f"accuracy_{source}", outcome.estimate("accuracy", exam.how, source), bounds=False)
+    outcome.facts["by_source"] = {name: outcome.estimate("accuracy", exam.how, name).as_dict() for name in sources}
 
 
 def windows(model: LanguageModel, documents: list[Document], seed: int) -> list[Window]:

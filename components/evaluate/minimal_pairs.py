@@ -2,7 +2,7 @@
 
 Accuracy of "the good sentence has the higher total log-probability" (BLiMP's rule), per phenomenon. A total favours the
 sentence with fewer tokens: a random model was measured at .47, not .5. So the score is reported on the pairs of equal
-token length too, and there chance is exactly one half. A folder of BLiMP files can be scored beside the generated pairs.
+token length too, where chance is exactly one half. A folder of BLiMP files can be scored beside the generated pairs.
 """
 
 import json
@@ -30,7 +30,7 @@ def minimal_pairs(exam: Exam) -> Outcome:
     curve = Curve("minimal_pairs", "Minimal pairs by phenomenon", "", "accuracy", [], CHANCE, "bar")
     for name in PHENOMENA:
         estimate = outcome.estimate("accuracy", how, name)
-        outcome.metric(name, estimate, bounds=False)
+        outcome.facts[name] = estimate.as_dict()
         curve.add(name.replace("_", " "), estimate)
     outcome.curves.append(curve)
     outcome.highlight(
@@ -46,7 +46,7 @@ def _equal_note(outcome: Outcome, exam: Exam, equal: int) -> str:
     if not equal:
         return "no pair has equal token lengths"
     estimate = outcome.estimate("accuracy_equal_length", exam.how)
-    outcome.metric("accuracy_equal_length", estimate)
+    outcome.metric("accuracy_equal_length", estimate, bounds=False)
     return f"{estimate.value:.3f} on the {equal} pairs of equal token length"
 
 
@@ -80,7 +80,7 @@ def _blimp(exam: Exam, outcome: Outcome) -> None:
     note = f"{len(paradigms)} paradigms from a folder"
     if equal:
         controlled = outcome.estimate("blimp_accuracy_equal_length", exam.how)
-        outcome.metric("blimp_accuracy_equal_length", controlled)
+        outcome.metric("blimp_accuracy_equal_length", controlled, bounds=False)
         note += f"; {controlled.value:.3f} on the {equal} pairs of equal token length"
     outcome.highlight("minimal pairs of the folder", total, CHANCE, note)
 

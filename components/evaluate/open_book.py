@@ -1,11 +1,11 @@
 """Does the model answer from the passage, and does it make things up without one?
 
-Facts about invented names, which no model can know. Closed book: the question alone, so that any answer is made up. Open
-book: the question after a passage that states the fact among others. Edited: the passage states another value, and a
-faithful model changes its answer with it. Four values are the choices, all of them in the passage, so chance is 1/4.
+Facts about invented names, which no model can know. Closed book: the question alone, so that any answer is made up.
+Open book: the question after a passage that states the fact among others. Edited: the passage states another value, and
+a faithful model changes its answer with it. Four values are the choices, all of them in the passage: chance is 1/4.
 
-Asked in two forms: `record`, as the curriculum writes facts, and `prose`, as English does. The hallucination mitigation is
-abstention: the model answers only above a confidence that was chosen on other questions, open and closed mixed.
+Asked in two forms: `record`, as the curriculum writes facts, and `prose`, as English does. The hallucination mitigation
+is abstention: the model answers only above a confidence that was chosen on other questions, open and closed mixed.
 """
 
 import random
@@ -107,9 +107,9 @@ def _ask(outcome: Outcome, model: LanguageModel, asked: Sequence[Fact], form: st
     metric = "faithful" if way == "edited" else "accuracy"
     for number, fact in enumerate(asked):
         hit = fact.choices[int(logps[number].argmax())] == fact.answers[way]
-        common = {"condition": f"{form} {way}", "cluster": f"{form}/{number}"}
-        outcome.item(metric, f"{form}/{number}", hit, **common)
-        outcome.item("confidence", f"{form}/{number}", float(probability[number].max()), direction="lower", **common)
+        name, condition, sure = f"{form}/{number}", f"{form} {way}", float(probability[number].max())
+        outcome.item(metric, name, hit, condition=condition)
+        outcome.item("confidence", name, sure, condition=condition, direction="lower")
 
 
 def _summarise(outcome: Outcome, exam: Exam) -> None:
@@ -119,7 +119,9 @@ def _summarise(outcome: Outcome, exam: Exam) -> None:
             if not any(row["condition"] == f"{form} {way}" for row in outcome.items):
                 continue
             estimate = outcome.estimate(metric, exam.how, f"{form} {way}")
-            outcome.metric(f"{form}/{'faithful' if way == 'edited' else way}", estimate, bounds=way == "open")
+            outcome.facts[f"{form} {way}"] = estimate.as_dict()
+            if form == "record" or way == "open":
+                outcome.metric(f"{way}_{form}", estimate, bounds=way == "open")
             title = {"closed": "closed book", "open": "open book", "edited": "follows an edited passage"}[way]
             if form == "record" or way == "open":
                 outcome.highlight(f"{title} ({form})", estimate, CHANCE, "invented names")
@@ -137,16 +139,16 @@ def _abstention(outcome: Outcome, exam: Exam) -> None:
     wrong = 1.0 - correct[~dev]
     given = wrong * chosen.answered
     before, after = (ratio(values, clusters=names[~dev], how=exam.how) for values in (wrong, given))
-    outcome.metric("wrong_answers", before)
+    outcome.metric("wrong_answers", before, bounds=False)
     outcome.metric("wrong_answers_abstaining", after)
-    outcome.metrics["answered"] = float(chosen.answered.mean())
     closed = np.array([" closed" in condition for condition, _ in asked])[~dev]
     outcome.metrics["answered_closed"] = float(chosen.answered[closed].mean())
     outcome.metrics["answered_open"] = float(chosen.answered[~closed].mean())
-    note = (
-        f"was {before.value:.3f} without abstaining; answers {outcome.metrics['answered_open']:.0%} of open and "
-        f"{outcome.metrics['answered_closed']:.0%} of closed questions"
+    shares = [f"{outcome.metrics[f'answered_{way}']:.0%} of {way}" for way in ("open", "closed")]
+    reached = (
+        f"answers {' and '.join(shares)} questions" if chosen.answered.any() else "no confidence is worth an answer"
     )
+    note = f"was {before.value:.3f} without abstaining; {reached}"
     outcome.highlight("made-up answers when abstaining", after, None, note)
     title = "Invented names: error against coverage"
     outcome.curves.append(risk_curve("open_book_risk_coverage", title, confidence[~dev], correct[~dev]))

@@ -1,8 +1,8 @@
 """How well does the causal model predict text it has never seen?
 
-Bits per byte on held-out documents: the negative log-likelihood in bits over the UTF-8 bytes of the text, so that models
-with different tokenizers compare. Per source, because a mean over sources hides which one a model knows; and by position
-in the window, which shows how much of its context a model uses. Documents are the unit that is resampled.
+Bits per byte on held-out documents: the negative log-likelihood in bits over the UTF-8 bytes of the text, so that
+models with different tokenizers compare. Per source, because a mean over sources hides which one a model knows; and by
+position in the window, which shows how much of its context a model uses. Documents are what is resampled.
 """
 
 import itertools
@@ -43,7 +43,7 @@ def bits_per_byte(exam: Exam) -> Outcome:
     outcome.highlight("held-out bits per byte", total, 8.0, f"{total.clusters} documents; chance = uniform bytes")
     for source in sources:
         estimate, note = _per_source(outcome, exam, source)
-        outcome.metric(source, estimate)
+        outcome.metric(source, estimate, bounds=False)
         if len(sources) > 1:
             outcome.highlight(f"bits per byte, {source}", estimate, 8.0, note)
     _by_position(outcome, exam, scored, sources)
@@ -66,7 +66,9 @@ def _per_source(outcome: Outcome, exam: Exam, source: str) -> tuple[Estimate, st
         scores += list(np.add.reduceat(-one.scores.logp, starts) / NATS_PER_BIT)
         weights += list(np.add.reduceat(one.num_bytes, starts))
         clusters += [f"{one.document.id} {start}" for start in starts]
-    return ratio(scores, weights, clusters, exam.how), f"only {len(mine)} documents: interval over windows, too narrow"
+    return ratio(
+        scores, weights, clusters, exam.how
+    ), f"only {len(mine)} of its documents: interval over windows, too narrow"
 
 
 def position_bins(context: int) -> list[tuple[int, int]]:
@@ -77,7 +79,9 @@ def position_bins(context: int) -> list[tuple[int, int]]:
 
 def _by_position(outcome: Outcome, exam: Exam, scored: Sequence[DocumentScores], sources: Sequence[str]) -> None:
     """Rows and curve of bits per byte by the tokens of context."""
-    curve = Curve("bits_per_byte_by_position", "Held-out loss by position", "tokens of context", "bits per byte", [])
+    curve = Curve(
+        "bits_per_byte_by_position", "Held-out loss by position", "tokens of context (at most)", "bits per byte", []
+    )
     curve.log2_x = True
     for low, high in position_bins(exam.causal.context):
         for one in scored:
@@ -85,7 +89,7 @@ def _by_position(outcome: Outcome, exam: Exam, scored: Sequence[DocumentScores],
         for source in sources:
             rows = [row for row in outcome.items if row["metric"] == f"position_{low}" and row["condition"] == source]
             if rows:
-                curve.add(low, outcome.estimate(f"position_{low}", exam.how, source), source)
+                curve.add(high - 1, outcome.estimate(f"position_{low}", exam.how, source), source)
     outcome.curves.append(curve)
 
 

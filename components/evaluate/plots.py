@@ -62,7 +62,10 @@ def _lines(curve: Curve, axes: Any) -> None:
     if curve.kind == "diagonal":
         axes.plot([0, 1], [0, 1], color="#878787", linestyle="--", linewidth=1, label="perfect")
     if curve.log2_x:
+        from matplotlib.ticker import ScalarFormatter
+
         axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.set_xlabel(curve.x_label)
     axes.set_ylabel(curve.y_label)
     if len(names) > 1 or names != [""] or curve.chance is not None or curve.kind == "diagonal":
@@ -87,7 +90,9 @@ def _bars(curve: Curve, axes: Any) -> None:
         axes.set_xlabel(curve.y_label)
         axes.margins(y=0.01)
     else:
-        axes.set_xticks(places, names, rotation=30 if len(names) > 3 else 0, ha="right" if len(names) > 3 else "center", fontsize=8)
+        axes.set_xticks(
+            places, names, rotation=30 if len(names) > 3 else 0, ha="right" if len(names) > 3 else "center", fontsize=8
+        )
         axes.set_ylabel(curve.y_label)
     if curve.chance is not None:
         (axes.axvline if lying else axes.axhline)(curve.chance, color="#878787", linestyle="--", linewidth=1)

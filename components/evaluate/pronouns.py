@@ -42,7 +42,7 @@ def pronoun_gap(exam: Exam) -> Outcome:
     spread = (sum((gap - centre) ** 2 for gap in by_occupation.values()) / (len(by_occupation) - 1)) ** 0.5
     outcome.metrics["spread"] = spread
     outcome.facts["by_occupation"] = by_occupation
-    note = f"nats, log P(she) - log P(he); {len(OCCUPATIONS)} occupations x {len(TEMPLATES)} templates; spread {spread:.2f}"
+    note = f"log P(she) - log P(he), nats; {len(OCCUPATIONS)} occupations; spread {spread:.2f}"
     outcome.highlight("pronoun gap", total, CHANCE, note)
     curve = Curve("pronoun_gap", "Pronoun gap by occupation", "", "log P(she) - log P(he) [nats]", [], CHANCE, "bar")
     for name in sorted(OCCUPATIONS, key=lambda name: by_occupation[name]):

@@ -1,7 +1,7 @@
 """What a question asked of the models is, and what it answers.
 
-A question is a function of an `Exam` (the models, the held-out text, the settings) that returns an `Outcome`: one row per
-item it asked, and from those rows its metrics, highlights and curves. Everything reported can be recomputed from the
+A question is a function of an `Exam` (models, held-out text, settings) that returns an `Outcome`: one row per item it
+asked, and from those rows its metrics, highlights and curves. Everything reported can be recomputed from the
 rows, and two models are compared on rows with the same ids. A question that cannot be asked (another language, no
 canaries) raises `Skip` with the reason, which is reported like a score.
 
@@ -166,8 +166,8 @@ class Outcome:
             if row["metric"] == metric and (condition is None or row["condition"] == condition)
         ]
         assert rows, f"{self.question}: no items for {metric} {condition}"
-        columns = ([row[name] for row in rows] for name in ("score", "weight", "cluster"))
-        return ratio(*columns, how)
+        score, weight, cluster = ([row[name] for row in rows] for name in ("score", "weight", "cluster"))
+        return ratio(score, weight, cluster, how)
 
     def metric(self, name: str, estimate: Estimate, bounds: bool = True) -> None:
         """Put an estimate into metrics.json, as `name`, `name_low`, `name_high`."""

@@ -5,11 +5,10 @@ needle test (Liu et al. 2023, "Lost in the Middle") at a size a small model was 
 chance is one in ten.
 """
 
-from collections.abc import Sequence
-
 from components.data.curriculum import items
 from components.evaluate.question import Curve, Exam, Outcome, Skip
 from components.evaluate.scoring import LanguageModel
+from components.evaluate.statistics import Estimate, ratio
 
 NAME = "recall"
 CHANCE = 0.1
@@ -34,8 +33,9 @@ def recall(exam: Exam) -> Outcome:
         for depth in DEPTHS:
             by_depth.add(depth, outcome.estimate("accuracy", exam.how, condition(pairs, depth)), f"{pairs} pairs")
     outcome.curves.append(by_depth)
-    _by_one(outcome, exam, "pairs", [f"pairs={pairs}" for pairs in lengths])
-    _by_one(outcome, exam, "depth", [f"depth={depth:g}" for depth in DEPTHS])
+    for pairs in lengths:
+        outcome.metric(f"pairs_{pairs}", _where(outcome, exam, f"pairs={pairs}"), bounds=False)
+    outcome.facts["by_depth"] = {f"{depth:g}": _where(outcome, exam, f"depth={depth:g}").as_dict() for depth in DEPTHS}
     return outcome
 
 
@@ -44,13 +44,9 @@ def condition(pairs: int, depth: float) -> str:
     return f"pairs={pairs} depth={depth:g}"
 
 
-def _by_one(outcome: Outcome, exam: Exam, name: str, parts: Sequence[str]) -> None:
-    """Metrics along one of the two axes."""
-    from components.evaluate.statistics import ratio
-
-    for part in parts:
-        scores = [row["score"] for row in outcome.items if part in row["condition"].split()]
-        outcome.metric(part.replace("=", "_"), ratio(scores, how=exam.how), bounds=False)
+def _where(outcome: Outcome, exam: Exam, part: str) -> Estimate:
+    """The score along one of the two axes."""
+    return ratio([row["score"] for row in outcome.items if part in row["condition"].split()], how=exam.how)
 
 
 def _ask(outcome: Outcome, exam: Exam, pairs: int, n: int) -> bool:

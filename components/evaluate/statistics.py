@@ -75,6 +75,8 @@ def ratio(
     """
     sums, loads = cluster_sums(scores, weights, clusters)
     value = float(sums.sum() / loads.sum())
+    low: float | None
+    high: float | None
     yes_or_no = bool(np.all((sums == 0.0) | (sums == loads)))
     if yes_or_no and len(sums) >= MIN_CLUSTERS and np.ptp(loads) == 0.0:  # clusters of one mind count once
         low, high = wilson(int(np.count_nonzero(sums)), len(sums), how.confidence)
@@ -243,7 +245,7 @@ def difference(name: str, rows_a: Rows, rows_b: Rows, how: Resampling) -> Differ
         for column in cluster_sums([row["score"] for row in rows], [row["weight"] for row in rows], clusters)
     )
     direction = a[0]["direction"]
-    value_a, value_b = float(_ratio(*columns[:2])), float(_ratio(*columns[2:]))
+    value_a, value_b = float(_ratio(columns[0], columns[1])), float(_ratio(columns[2], columns[3]))
     low, high, p = _compare(columns, direction, how)
     gain = float(_gain(direction)(*columns))
     counts = (len(shared), len(columns[0]), len(rows_a) - len(shared), len(rows_b) - len(shared))
