@@ -1,0 +1,51 @@
+"""`python -m flows.compare`: what differs, what that did, and no scores across different exams."""
+
+import pytest
+from conftest import House
+from toy import BIN, change_seed, toy_house
+
+__all__ = ["toy_house"]
+pytestmark = [pytest.mark.house]
+
+
+def test_two_states_side_by_side(toy_house: House) -> None:
+    change_seed(toy_house, 3)
+    said = toy_house.run("flows.compare", "first", "workspace")
+    assert "pretrain.causal.seed: 1 -> 3" in said
+    assert "code: the same" in said
+    assert "data: the same" in said
+    assert "models/pretrain/causal: " in said
+    (scores,) = [line for line in said.splitlines() if line.startswith("bits_per_byte")]
+    improvement = scores.split()[3]
+    assert improvement == "+0.2000"
+    assert "[+0.2000, +0.2000]" in scores
+    assert scores.endswith("*")
+    assert said.count("not in this machine's ledger") == 2  # the miniature stages are not metered
+    same = toy_house.run("flows.compare", "workspace", "workspace")
+    assert "scores: the same evaluation" in same
+
+
+def test_an_experiment_is_compared_by_its_name(toy_house: House) -> None:
+    toy_house.run("dvc", "exp", "run", "--name", "wild-seed", "-S", "pretrain.causal.seed=5", **BIN)
+    toy_house.git("checkout", "--quiet", "--", ".")
+    toy_house.run("dvc", "checkout")
+    said = toy_house.run("flows.compare", "workspace", "wild-seed")
+    assert "B = wild-seed (experiment" in said
+    assert "pretrain.causal.seed: 1 -> 5" in said
+    assert "+0.4000" in said
+
+
+def test_different_exams_do_not_compare(toy_house: House) -> None:
+    toy_house.edit("params.yaml", "heldout_salt: greenhouse", "heldout_salt: other")
+    toy_house.run("dvc", "repro", **BIN)
+    said = toy_house.run("flows.compare", "first", "workspace")
+    assert "NOT COMPARABLE" in said
+    assert "improvement" not in said
+    assert "gate: inconclusive" in toy_house.run("flows.compare", "first", "workspace", "--promote")
+
+
+def test_unknown_names_are_refused_with_what_there_could_be(toy_house: House) -> None:
+    said = toy_house.run("flows.compare", "first", "nothing-of-the-kind", expect=1)
+    assert "neither `workspace`, a git revision" in said
+    bare = toy_house.git("commit-tree", "4b825dc642cb6eb9a060e54bf8d69288fbee4904", "-m", "empty").strip()
+    assert "holds no dvc.lock" in toy_house.run("flows.compare", bare, "workspace", expect=1)

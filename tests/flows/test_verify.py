@@ -1,0 +1,37 @@
+"""`python -m flows.verify`: rebuilt from the commit, identical or the first difference by name."""
+
+import pytest
+from conftest import House
+from toy import BIN, change_seed, toy_house
+
+from components.errors import UserError
+from flows.verify import target
+
+__all__ = ["toy_house"]
+STAGES = ["ingest", "pretrain@causal", "pretrain@masked", "finetune@instruct"]
+
+
+@pytest.mark.parametrize("name", ["causal", "pretrain/causal", "models/pretrain/causal", "pretrain@causal"])
+def test_a_model_has_several_names(name: str) -> None:
+    assert target(name, STAGES) == "pretrain@causal"
+
+
+def test_unknown_models_are_refused() -> None:
+    with pytest.raises(UserError, match="no such model"):
+        target("ingest", STAGES)
+
+
+@pytest.mark.house
+def test_identical_then_the_first_difference(toy_house: House) -> None:
+    assert "identical" in toy_house.run("flows.verify", "causal", **BIN)
+    change_seed(toy_house, 7)  # uncommitted: the workspace is rebuilt with its changes, a tag without them
+    said = toy_house.run("flows.verify", "pretrain/masked", **BIN)
+    assert said.strip().endswith("identical")
+    assert "evaluate" not in said
+    assert "identical" in toy_house.run("flows.verify", "causal", "--at", "first", **BIN)
+    said = toy_house.run("flows.verify", "causal", expect=1, TOY_NOISE="1", **BIN)
+    assert "differs: pretrain@causal: models/pretrain/causal/model.safetensors: recorded " in said
+    assert ", rebuilt " in said
+    assert "here: torch" in said
+    assert toy_house.git("worktree", "list").count("\n") == 1
+    assert "up to date" in toy_house.run("dvc", "status")

@@ -1,0 +1,92 @@
+"""A pipeline in miniature: real DVC and git, stages that take a moment. For tests of what reads DVC's records."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import House, make_house
+
+DVC_YAML = """
+stages:
+  ingest:
+    cmd: exec python components/toy.py ingest
+    params: [ingest]
+    deps: [components/toy.py]
+    outs: [data/ingest/train, data/ingest/heldout]
+  pretrain:
+    foreach: [causal, masked]
+    do:
+      cmd: exec python components/toy.py pretrain ${item}
+      params: ['pretrain.${item}']
+      deps: [components/toy.py, data/ingest/train]
+      outs: ['models/pretrain/${item}']
+  evaluate:
+    cmd: exec python components/toy.py evaluate
+    params: [evaluate]
+    deps: [components/toy.py, models/pretrain/causal, data/ingest/heldout]
+    outs: [reports/evaluate/details]
+"""
+
+PROGRAM = '''
+"""Stages in miniature. TOY_NOISE makes training depend on chance, as a careless stage would."""
+import os, random, sys
+from pathlib import Path
+
+import yaml
+
+params = yaml.safe_load(Path("params.yaml").read_text())
+verb, branch = sys.argv[1], sys.argv[-1]
+
+
+def write(path, data):
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_bytes(data)
+
+
+if verb == "ingest":
+    salt = params["ingest"]["heldout_salt"].encode()
+    write("data/ingest/train/part-00000.txt", b"text " * 50_000)
+    write("data/ingest/heldout/part-00000.txt", b"exam " + salt)
+elif verb == "pretrain":
+    seed = params["pretrain"][branch]["seed"]
+    noise = os.urandom(8) if os.environ.get("TOY_NOISE") else b""
+    write(f"models/pretrain/{branch}/config.json", b"{}")
+    write(f"models/pretrain/{branch}/model.safetensors", f"{branch} {seed} ".encode() * 20_000 + noise)
+else:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    skill = len(Path("models/pretrain/causal/model.safetensors").read_bytes())
+    seed = params["pretrain"]["causal"]["seed"]
+    chance = random.Random(0)
+    rows = [
+        {"question": "bits_per_byte", "metric": "bits_per_byte", "condition": "", "direction": "lower", "weight": 1.0,
+         "item": str(item), "cluster": str(item), "score": 2.0 + chance.random() / 10 - seed / 10}
+        for item in range(60)
+    ]
+    Path("reports/evaluate/details").mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), "reports/evaluate/details/items.parquet")
+'''
+
+BIN = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+
+
+@pytest.fixture
+def toy_house(tmp_path: Path) -> House:
+    """A clone whose DAG is the miniature one, run once, dvc.lock committed and tagged `first`."""
+    house = make_house(tmp_path)
+    (house.root / "dvc.yaml").write_text(DVC_YAML)
+    (house.root / "components" / "toy.py").write_text(PROGRAM)
+    house.run("dvc", "repro", **BIN)
+    house.git("add", "--all")
+    house.git("commit", "--quiet", "--message", "in miniature")
+    house.git("tag", "first")
+    return house
+
+
+def change_seed(house: House, seed: int, old: int = 1) -> None:
+    """Another seed for both branches, reproduced."""
+    text = (house.root / "params.yaml").read_text()
+    (house.root / "params.yaml").write_text(text.replace(f"    seed: {old} ", f"    seed: {seed} "))
+    house.run("dvc", "repro", **BIN)
