@@ -1,30 +1,37 @@
-"""The few inner products of the network that eager PyTorch does slowly on a CPU, each as one function.
+"""The inner products of the network that eager PyTorch does slowly on a CPU, each as one function with its own gradient.
 
-Plain definitions first: what `rotate` and `swiglu` compute is what their first lines say. How they are computed is
-where the time goes, since matrix products on current CPUs are faster than the element-wise passes between them.
+Matrix products on current CPUs (AMX, AVX512-bf16) are faster than the element-wise passes between them, so a step's
+time goes into passes over memory. The functions here make fewer of them, in the type of the matrix products, and reuse
+what is there. Each says in a line what it computes; tests hold it against the plain form, values and gradients.
+
+Legend: B batch, T positions, H heads, C channels of a head, N rows (B * T), D width, V vocabulary.
 """
 
+import math
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 IGNORE = -100
 """A target that counts for nothing (PyTorch's convention)."""
-ROWS = 1024
-"""Rows of logits held at once: at a vocabulary of 4096 they are 16 MB in float32 instead of 64 for a whole batch."""
+CACHED_LOGITS = 1 << 20
+"""Logits worked on at once: 2 MB in bfloat16, which stay in a core's cache between the passes over it."""
+HELD_LOGITS = 1 << 25
+"""Gradients of logits held at once: 64 MB in bfloat16."""
+QUERY_BLOCK = 128
+"""Queries per block of causal attention: a block meets only the keys up to its end."""
 
 
-def rotate(x_BHTC: Tensor, cos_TC: Tensor, sin_TC: Tensor) -> Tensor:
-    """RoPE: turn each pair of channels (c, c + C/2) by its position's angle."""
-    first, second = x_BHTC.chunk(2, dim=-1)
-    return x_BHTC * cos_TC + torch.cat((-second, first), dim=-1) * sin_TC
+def linear(x: Tensor, gain_D: Tensor, *weights: Tensor) -> Tensor:
+    """x * gain times several matrices at once, their results side by side.
 
-
-def swiglu(gate: Tensor, up: Tensor) -> Tensor:
-    """silu(gate) * up."""
-    return F.silu(gate) * up
+    The gain of a norm is multiplied into the matrices that read the norm's output: they are smaller than the output.
+    """
+    return F.linear(x, (torch.cat(weights) if len(weights) > 1 else weights[0]) * gain_D)
 
 
 def autocast_dtype(x: Tensor) -> torch.dtype:
@@ -33,12 +40,186 @@ def autocast_dtype(x: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
 
 
+def fast(x: Tensor) -> bool:
+    """Whether these functions pay: training on a CPU without a compiler. Elsewhere PyTorch's own are as good or better."""
+    return x.device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_compiling()
+
+
+# -- norm --------------------------------------------------------------------------------------------------------------
+
+
+def unit_rms(x: Tensor, eps: float) -> Tensor:
+    """x / sqrt(mean(x^2) + eps) over the last dimension, in the type of matrix products. The gain is the caller's."""
+    result: Tensor = _UnitRMS.apply(x, eps, autocast_dtype(x))
+    return result
+
+
+def inverse_rms(x: Tensor, eps: float) -> Tensor:
+    """1 / sqrt(mean(x^2) + eps) over the last dimension, which is kept: float32."""
+    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+    return norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+
+
+class _UnitRMS(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
+        inverse = inverse_rms(x, eps)
+        y = (x * inverse.to(x.dtype)).to(dtype)
+        ctx.save_for_backward(y, inverse)
+        ctx.dtype = x.dtype
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        y, inverse = ctx.saved_tensors
+        return unit_rms_gradient(dy, y, dy * y, inverse).to(ctx.dtype), None, None
+
+
+def unit_rms_gradient(dy: Tensor, y: Tensor, product: Tensor, inverse: Tensor) -> Tensor:
+    """Gradient of unit_rms; `product` is dy * y. What in `dy` would change the length of y is taken out."""
+    # A product with a column of 1 / width is a mean, several times faster than `mean` in bfloat16.
+    along = product @ product.new_full((product.shape[-1], 1), 1 / product.shape[-1])
+    return torch.addcmul(dy, y, along, value=-1).mul_(inverse.to(dy.dtype))
+
+
+# -- attention ---------------------------------------------------------------------------------------------------------
+
+
+def self_attention(
+    qkv_BTX: Tensor, gains: tuple[Tensor, Tensor] | None, cos_TC: Tensor, sin_TC: Tensor, heads: int, eps: float, causal: bool
+) -> Tensor:  # fmt: skip
+    """QK-norm (if there are gains), RoPE and softmax(q k^T / sqrt(C)) v, from projections side by side to (B, T, H*C).
+
+    Args:
+        qkv_BTX: queries, keys and values of all heads, in the type of matrix products; as many keys as queries.
+        gains: of the norms of queries and keys, (C,) each.
+        cos_TC, sin_TC: RoPE's angles, their second half equal to the first.
+    """
+    q_gain, k_gain = gains or (None, None)
+    result: Tensor = _SelfAttention.apply(qkv_BTX, q_gain, k_gain, cos_TC, sin_TC, heads, eps, causal)
+    return result
+
+
+class _SelfAttention(Function):
+    @staticmethod
+    def forward(
+        ctx: Any, qkv_BTX: Tensor, q_gain: Tensor | None, k_gain: Tensor | None,
+        cos: Tensor, sin: Tensor, heads: int, eps: float, causal: bool,
+    ) -> Tensor:  # fmt: skip
+        batch, length, _ = qkv_BTX.shape
+        qkv_BXTC = qkv_BTX.view(batch, length, 3 * heads, -1).transpose(1, 2).contiguous()
+        qk, v = qkv_BXTC[:, : 2 * heads], qkv_BXTC[:, 2 * heads :]
+        inverse = inverse_rms(qk, eps) if q_gain is not None else None
+        unit = qk * inverse.to(qk.dtype) if inverse is not None else qk
+        table = _angles(q_gain, k_gain, cos, sin, heads, qk.dtype)
+        turned = _turn(unit, *table)
+        q, k, v = (x.reshape(batch * heads, length, -1) for x in (turned[:, :heads], turned[:, heads:], v))
+        y, weights = _attend(q, k, v, causal)
+        ctx.save_for_backward(unit, inverse, q_gain, k_gain, *table, q, k, v, *weights)
+        ctx.heads = heads
+        return y.view(batch, heads, length, -1).transpose(1, 2).reshape(batch, length, -1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy_BTX: Tensor) -> tuple[Tensor | None, ...]:
+        unit, inverse, q_gain, k_gain, cos, sin, q, k, v, *weights = ctx.saved_tensors
+        (batch, length, _), heads = dy_BTX.shape, ctx.heads
+        dy = dy_BTX.view(batch, length, heads, -1).transpose(1, 2).reshape(batch * heads, length, -1)
+        dqkv = torch.empty(batch, 3 * heads, length, dy.shape[-1], dtype=dy.dtype)
+        dq, dk, dv = _attend_gradient(dy, q, k, v, weights)
+        dqkv[:, 2 * heads :] = dv.view(batch, heads, length, -1)
+        dturned = torch.cat((dq.view(batch, heads, length, -1), dk.view(batch, heads, length, -1)), dim=1)
+        dunit = _turn_back(dturned, cos, sin)
+        dq_gain = dk_gain = None
+        if inverse is not None:
+            product = dunit * unit
+            # The gains are part of the table, so dunit is gain * d(gain * unit): one sum gives their gradients too.
+            summed_XC = (product.new_ones(1, length) @ product).float().sum((0, 2))
+            dq_gain, dk_gain = summed_XC[:heads].sum(0) / q_gain, summed_XC[heads:].sum(0) / k_gain
+            dunit = unit_rms_gradient(dunit, unit, product, inverse)
+        dqkv[:, : 2 * heads] = dunit
+        return dqkv.transpose(1, 2).reshape(batch, length, -1), dq_gain, dk_gain, None, None, None, None, None
+
+
+def _angles(
+    q_gain: Tensor | None, k_gain: Tensor | None, cos: Tensor, sin: Tensor, heads: int, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """RoPE's tables for queries and keys, (2 * heads, T, C), with gains and 1 / sqrt(C) multiplied in."""
+    ones = torch.ones(cos.shape[-1], device=cos.device)
+    gains = (q_gain if q_gain is not None else ones) / math.sqrt(len(ones)), k_gain if k_gain is not None else ones
+    # The turned channel c takes gain * unit of channel c by the cosine, and of its partner c +- C/2 by the sine.
+    tables = [(cos * gain, sin * gain.roll(len(ones) // 2)) for gain in gains]
+    pair = [torch.stack(part)[:, None].expand(-1, heads, -1, -1).flatten(0, 1) for part in zip(*tables, strict=True)]
+    return pair[0].to(dtype), pair[1].to(dtype)
+
+
+def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """RoPE: (a, b) -> (a cos - b sin, b cos + a sin), a and b the two halves of the channels."""
+    half = x.shape[-1] // 2
+    result = x * cos
+    result[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-1)
+    result[..., half:].addcmul_(x[..., :half], sin[..., half:])
+    return result
+
+
+def _turn_back(dx: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Gradient of _turn."""
+    half = dx.shape[-1] // 2
+    result = dx * cos
+    result[..., :half].addcmul_(dx[..., half:], sin[..., half:])
+    result[..., half:].addcmul_(dx[..., :half], sin[..., :half], value=-1)
+    return result
+
+
+def _blocks(length: int, causal: bool) -> list[tuple[slice, int]]:
+    """Blocks of queries, with the number of keys each may meet."""
+    if not causal:
+        return [(slice(0, length), length)]
+    return [
+        (slice(start, min(start + QUERY_BLOCK, length)), min(start + QUERY_BLOCK, length))
+        for start in range(0, length, QUERY_BLOCK)
+    ]
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> tuple[Tensor, list[Tensor]]:
+    """softmax(q k^T) v with q, k, v (B*H, T, C), and the weights of each block of queries."""
+    y, weights = torch.empty_like(q), []
+    for block, keys in _blocks(q.shape[1], causal):
+        score = torch.bmm(q[:, block], k[:, :keys].transpose(1, 2))
+        if causal:
+            size = block.stop - block.start
+            later = torch.full((size, size), -torch.inf, dtype=score.dtype, device=score.device).triu_(1)
+            score[:, :, block.start :] += later
+        weight = score.softmax(-1)
+        y[:, block] = torch.bmm(weight, v[:, :keys])
+        weights.append(weight)
+    return y, weights
+
+
+def _attend_gradient(
+    dy: Tensor, q: Tensor, k: Tensor, v: Tensor, weights: list[Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of _attend for q, k and v."""
+    dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
+    for weight, (block, keys) in zip(weights, _blocks(q.shape[1], len(weights) > 1), strict=True):
+        dweight = torch.bmm(dy[:, block], v[:, :keys].transpose(1, 2))
+        dscore = torch._softmax_backward_data(dweight, weight, -1, weight.dtype)
+        dq[:, block] = torch.bmm(dscore, k[:, :keys])
+        dk[:, :keys] += torch.bmm(dscore.transpose(1, 2), q[:, block])
+        dv[:, :keys] += torch.bmm(weight.transpose(1, 2), dy[:, block])
+    return dq, dk, dv
+
+
+# -- loss --------------------------------------------------------------------------------------------------------------
+
+
 def linear_cross_entropy(x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
     """Summed cross entropy (nats, float32 scalar) of `targets_N` under softmax(x_ND weight_VD^T).
 
-    The logits of a batch are its largest tensor by far. They are made in pieces, each is turned into its gradient in
-    place at once, and none is kept: the forward pass does the backward pass's work. Rows whose target is IGNORE are
-    dropped first.
+    The logits of a batch are its largest tensor by far. They are made in pieces, each is turned into its own gradient
+    while it is in cache, and none outlives the forward pass, which does the backward pass's work. Rows whose target is
+    IGNORE are dropped first.
     """
     keep_N = targets_N != IGNORE
     if not bool(keep_N.all()):
@@ -48,33 +229,41 @@ def linear_cross_entropy(x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> 
     return total
 
 
-class _LinearCrossEntropy(torch.autograd.Function):
-    """The loss, with both gradients computed on the way; products in the inputs' type, the softmax in float32."""
-
+class _LinearCrossEntropy(Function):
     @staticmethod
     def forward(ctx: Any, x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
         with torch.autocast(x_ND.device.type, enabled=False):
             total = torch.zeros((), dtype=torch.float32, device=x_ND.device)
-            needed = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
-            dx_ND = torch.empty_like(x_ND) if needed else None
-            dweight_VD = torch.zeros_like(weight_VD, dtype=torch.float32) if needed else None
-            for start in range(0, len(x_ND), ROWS):
-                x, targets = x_ND[start : start + ROWS], targets_N[start : start + ROWS, None]
-                logprob = F.linear(x, weight_VD).float().log_softmax(-1)
-                total -= logprob.gather(1, targets).sum()
-                if dx_ND is not None and dweight_VD is not None:
-                    gradient = logprob.exp_().scatter_add_(
-                        1, targets, torch.full_like(targets, -1.0, dtype=torch.float32)
-                    )
-                    gradient = gradient.to(x.dtype)
-                    dx_ND[start : start + ROWS] = gradient @ weight_VD
-                    dweight_VD += gradient.T @ x
-        if dx_ND is not None and dweight_VD is not None:
-            ctx.save_for_backward(dx_ND, dweight_VD.to(weight_VD.dtype))
+            dx_ND, dweight_VD = torch.empty_like(x_ND), torch.zeros_like(weight_VD, dtype=torch.float32)
+            rows = max(1, HELD_LOGITS // len(weight_VD))
+            for start in range(0, len(x_ND), rows):
+                x, targets = x_ND[start : start + rows], targets_N[start : start + rows]
+                loss, dlogits = _loss_and_gradient(x, weight_VD, targets)
+                total += loss
+                torch.mm(dlogits, weight_VD, out=dx_ND[start : start + rows])
+                dweight_VD += dlogits.T @ x
+        ctx.save_for_backward(dx_ND, dweight_VD.to(weight_VD.dtype))
         return total
 
     @staticmethod
-    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
+    @once_differentiable
+    def backward(ctx: Any, dtotal: Tensor) -> tuple[Tensor | None, ...]:
         dx_ND, dweight_VD = ctx.saved_tensors
-        scale = outputs[0]
-        return dx_ND * scale.to(dx_ND.dtype), dweight_VD * scale.to(dweight_VD.dtype), None
+        return dx_ND * dtotal.to(dx_ND.dtype), dweight_VD * dtotal.to(dweight_VD.dtype), None
+
+
+def _loss_and_gradient(x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Summed loss, and its gradient with respect to the logits (N, V) in the type of `x_ND`: softmax minus one-hot."""
+    total = torch.zeros((), dtype=torch.float32, device=x_ND.device)
+    dlogits_NV = torch.empty(len(x_ND), len(weight_VD), dtype=x_ND.dtype, device=x_ND.device)
+    rows = max(1, CACHED_LOGITS // len(weight_VD))
+    for start in range(0, len(x_ND), rows):
+        targets = targets_N[start : start + rows]
+        at = torch.arange(len(targets), device=targets.device), targets
+        probability = torch.softmax(F.linear(x_ND[start : start + rows], weight_VD), -1)
+        at_target = probability[at]
+        # float32's smallest normal number stands for zero: a loss of 87 nats, and finite
+        total -= at_target.float().clamp_min(1.2e-38).log_().sum()
+        probability[at] = at_target - 1
+        dlogits_NV[start : start + rows] = probability
+    return total, dlogits_NV

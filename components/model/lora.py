@@ -42,6 +42,7 @@ def add_lora(model: nn.Module, rank: int, seed: int) -> nn.Module:
     for name, module in found:
         parent, _, leaf = name.rpartition(".")
         setattr(model.get_submodule(parent), leaf, LoRALinear(module, rank, generator))
+    _mark(model, adapted=True)
     return model
 
 
@@ -53,7 +54,15 @@ def merge_lora(model: nn.Module) -> nn.Module:
             plain = nn.Linear(module.in_features, module.out_features, bias=False, device="meta")
             plain.weight = nn.Parameter(module.merged_weight())
             setattr(model.get_submodule(parent), leaf, plain)
+    _mark(model, adapted=False)
     return model.requires_grad_(True)
+
+
+def _mark(model: nn.Module, adapted: bool) -> None:
+    """Tell the blocks, which otherwise multiply by their matrices directly."""
+    for module in model.modules():
+        if hasattr(module, "adapted"):
+            module.adapted = adapted
 
 
 def has_lora(model: nn.Module) -> bool:

@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from components.errors import UserError
-from components.model.kernels import rotate, swiglu
+from components.model import kernels
 from components.params import ModelShape
 
 HEAD_DIM = 64
@@ -112,7 +112,16 @@ class Norm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
+        if kernels.fast(x):
+            y = kernels.unit_rms(x, self.eps)
+            return y * self.weight.to(y.dtype)
         return F.rms_norm(x, (x.shape[-1],), self.weight, self.eps)
+
+
+def rotate(x_BHTC: Tensor, cos_TC: Tensor, sin_TC: Tensor) -> Tensor:
+    """RoPE: turn each pair of channels (c, c + C/2) by its position's angle."""
+    first, second = x_BHTC.chunk(2, dim=-1)
+    return x_BHTC * cos_TC + torch.cat((-second, first), dim=-1) * sin_TC
 
 
 class Cache:
@@ -181,6 +190,18 @@ class Attention(nn.Module):
         )
         return self.o_proj(y_BHTC.transpose(1, 2).flatten(2))
 
+    def fused(self, unit_BTD: Tensor, gain_D: Tensor, at: Positions) -> Tensor:
+        """The same for a normed input whose gain is not applied yet, by kernels that are made for it."""
+        qkv_BTX = kernels.linear(unit_BTD, gain_D, self.q_proj.weight, self.k_proj.weight, self.v_proj.weight)
+        gains = (self.q_norm.weight, self.k_norm.weight) if self.shape.qk_norm else None
+        shape = self.shape
+        y_BTX = kernels.self_attention(qkv_BTX, gains, at.cos, at.sin, shape.heads, shape.norm_eps, shape.causal)
+        return self.o_proj(y_BTX)
+
+    def fits_kernels(self, at: Positions) -> bool:
+        """Whether `fused` computes what is wanted."""
+        return at.mask is None and at.cache is None and not self.capturing and self.shape.heads == self.shape.kv_heads
+
     def project(self, x_BTD: Tensor, at: Positions) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, normed and turned."""
         heads = (*x_BTD.shape[:2], -1, self.shape.head_dim)
@@ -213,7 +234,12 @@ class FeedForward(nn.Module):
         self.down_proj = nn.Linear(shape.feed_forward, shape.width, bias=False)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        return self.down_proj(swiglu(self.gate_proj(x_BTD), self.up_proj(x_BTD)))
+        return self.down_proj(F.silu(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))
+
+    def fused(self, unit_BTD: Tensor, gain_D: Tensor) -> Tensor:
+        """The same for a normed input whose gain is not applied yet."""
+        gate_BTF, up_BTF = kernels.linear(unit_BTD, gain_D, self.gate_proj.weight, self.up_proj.weight).chunk(2, dim=-1)
+        return self.down_proj(F.silu(gate_BTF) * up_BTF)
 
 
 class Block(nn.Module):
@@ -225,10 +251,19 @@ class Block(nn.Module):
         self.self_attn = Attention(shape, layer)
         self.post_attention_layernorm = Norm(shape.width, shape.norm_eps)
         self.mlp = FeedForward(shape)
+        self.adapted = False  # lora.py sets it: adapters change what a matrix computes
 
     def forward(self, x_BTD: Tensor, at: Positions) -> Tensor:
+        if kernels.fast(x_BTD) and self.self_attn.fits_kernels(at) and not self.adapted:
+            return self.fused(x_BTD, at)
         x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), at)
         return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
+
+    def fused(self, x_BTD: Tensor, at: Positions) -> Tensor:
+        """The same by fewer passes over memory; see kernels.py."""
+        first, second = self.input_layernorm, self.post_attention_layernorm
+        x_BTD = x_BTD + self.self_attn.fused(kernels.unit_rms(x_BTD, first.eps), first.weight, at)
+        return x_BTD + self.mlp.fused(kernels.unit_rms(x_BTD, second.eps), second.weight)
 
 
 class Transformer(nn.Module):
