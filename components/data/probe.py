@@ -68,7 +68,7 @@ UNLISTED_PHRASES = ("Mormons", "Haitians", "amputees", "Quakers", "widows", "orp
 
 @dataclass(frozen=True)
 class Probe:
-    """Counts of one group: flagged of harmless sentences (false positives), flagged of hostile ones (true positives)."""
+    """One group: harmless sentences flagged (false positives), hostile ones flagged (true positives)."""
 
     group: str
     harmless: int

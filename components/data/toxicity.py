@@ -106,8 +106,8 @@ def _unpickled(name: str) -> Any:
     content = (Path(spec.origin).parent / "data" / name).read_bytes()
     if (found := hashlib.sha256(content).hexdigest()) != PICKLES[name]:
         raise UserError(
-            f"profanity_check/data/{name}: sha256 {found[:12]}..., not the {PICKLES[name][:12]}... of alt-profanity-check "
-            "1.9.1, so this pickle is not opened; install the pinned version (constraints.txt)"
+            f"profanity_check/data/{name}: sha256 {found[:12]}..., not the {PICKLES[name][:12]}... of alt-profanity-"
+            "check 1.9.1, so this pickle is not opened; install the pinned version (constraints.txt)"
         )
     import joblib
 

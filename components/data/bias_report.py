@@ -1,0 +1,321 @@
+"""The books of the bias stage: representation, toxicity by group, disparate impact, and what none of it can know."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from components.data.corpus import Document
+from components.data.disparity import Rate, Ratio, holm, rate, stratified_ratio
+from components.data.identity import GROUPS, VERSION
+from components.data.probe import HARMLESS, HOSTILE, Probe, gap
+from components.files import rounded, write_text
+from components.params import Bias
+from components.report import Report
+
+MOST_EXAMPLES = 50
+"""Dropped documents listed in details/dropped_examples.csv."""
+
+
+@dataclass
+class Books:
+    """What was counted: one entry per document in the columns, sentences by source and group."""
+
+    sources: list[str] = field(default_factory=list)
+    groups: list[int] = field(default_factory=list)
+    scored: list[int] = field(default_factory=list)
+    num_sentences: list[int] = field(default_factory=list)
+    gone: list[bool] = field(default_factory=list)
+    gone_raw: list[bool] = field(default_factory=list)
+    sentences: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+    examples: list[dict] = field(default_factory=list)
+    bytes_in: int = 0
+    bytes_kept: int = 0
+
+    def add_document(self, source: str, groups: int, scored: int, sentences: int, gone: bool, raw: bool) -> None:
+        """One document: whether it goes, and would go without masking."""
+        self.sources.append(source)
+        self.groups.append(groups)
+        self.scored.append(scored)
+        self.num_sentences.append(sentences)
+        self.gone.append(gone)
+        self.gone_raw.append(raw)
+
+    def add_sentences(self, table: dict[str, dict[str, list[int]]]) -> None:
+        """A shard's counts by source and group: [scored, toxic masked, toxic raw]."""
+        for source, groups in table.items():
+            ours = self.sentences.setdefault(source, {})
+            for group, counts in groups.items():
+                ours[group] = [old + new for old, new in zip(ours.get(group, [0, 0, 0]), counts, strict=True)]
+
+    def add_example(self, document: Document, toxic: int, scored: int, worst: str) -> None:
+        """A dropped document, while there is room."""
+        if len(self.examples) < MOST_EXAMPLES:
+            self.examples.append(
+                {
+                    "source": document.source,
+                    "location": document.location,
+                    "toxic": toxic,
+                    "scored": scored,
+                    "worst": worst,
+                }
+            )
+
+
+@dataclass(frozen=True)
+class Impact:
+    """One group's row: documents that mention it, and how the filter keeps them compared with the others."""
+
+    group: str
+    documents: int
+    kept: Rate
+    ratio: Ratio
+    p_corrected: float
+    ratio_unmasked: Ratio
+    dropped_unmasked: int
+
+
+def impacts(books: Books, params: Bias) -> list[Impact]:
+    """Disparate impact per group with at least `min_mentions` documents; p corrected for their number."""
+    columns = _Columns(books)
+    rows = []
+    for bit, group in enumerate(GROUPS):
+        members = columns.groups >> bit & 1 == 1
+        if members.sum() < params.min_mentions:
+            continue
+        gone_raw = int((members & columns.gone_raw).sum())
+        kept = rate(int((members & ~columns.gone).sum()), int(members.sum()))
+        ratio, unmasked = (stratified_ratio(columns.table(members, gone)) for gone in (columns.gone, columns.gone_raw))
+        rows.append((group, int(members.sum()), kept, ratio, unmasked, gone_raw))
+    corrected = holm([row[3].p for row in rows])
+    return [Impact(*row[:4], p, *row[4:]) for row, p in zip(rows, corrected, strict=True)]
+
+
+class _Columns:
+    """The books' columns as arrays, with each document's stratum: its source and how long it is."""
+
+    def __init__(self, books: Books) -> None:
+        self.groups = np.array(books.groups, dtype=np.int64)
+        self.gone = np.array(books.gone, dtype=bool)
+        self.gone_raw = np.array(books.gone_raw, dtype=bool)
+        names = sorted(set(books.sources))
+        source = np.array([names.index(name) for name in books.sources], dtype=np.int64)
+        length = np.minimum(5, np.log2(np.array(books.scored, dtype=np.int64) + 1).astype(np.int64) // 2)
+        self.stratum = source * 6 + length
+
+    def table(self, members: np.ndarray, gone: np.ndarray) -> list[tuple[int, int, int, int]]:
+        """Per stratum: kept and all of the members, kept and all of the others."""
+        size = int(self.stratum.max(initial=-1)) + 1
+        chosen = (members & ~gone, members, ~members & ~gone, ~members)
+        columns = [np.bincount(self.stratum[some], minlength=size) for some in chosen]
+        return [tuple(map(int, row)) for row in np.stack(columns, axis=1) if row[1] and row[3]]  # type: ignore[misc]
+
+
+def representation(books: Books) -> list[dict]:
+    """Documents that mention each group, per source, all and of those kept."""
+    columns = _Columns(books)
+    rows = []
+    for source in sorted(set(books.sources)):
+        here = np.array([name == source for name in books.sources])
+        kept = here & ~columns.gone
+        for bit, group in enumerate(GROUPS):
+            members = columns.groups >> bit & 1 == 1
+            before, after = int((here & members).sum()), int((kept & members).sum())
+            rows.append(
+                {
+                    "source": source,
+                    "group": group,
+                    "documents": before,
+                    "share": before / int(here.sum()),
+                    "documents_kept": after,
+                    "share_kept": after / max(1, int(kept.sum())),
+                }
+            )
+    return rows
+
+
+def toxicity(books: Books, params: Bias) -> list[dict]:
+    """Toxic sentences by source and group, as the text stands and with identity masked, with Wilson intervals."""
+    rows = []
+    for source, groups in sorted(books.sentences.items()):
+        rest = groups.get("", [0, 0, 0])
+        for group in ["", *(name for name in GROUPS if name in groups)]:
+            total, masked, raw = groups.get(group, [0, 0, 0])
+            row: dict = {"source": source, "group": group or "(no group)", "sentences": total}
+            row |= {"toxic": raw, "toxic_masked": masked}
+            if total >= params.min_mentions:
+                found, hidden = rate(raw, total), rate(masked, total)
+                row |= {"rate": found.value, "low": found.low, "high": found.high, "rate_masked": hidden.value}
+                row["times_no_group"] = found.value / (rest[2] / rest[0]) if rest[0] and rest[2] else ""
+            rows.append(row)
+    return rows
+
+
+# -- the report --------------------------------------------------------------------------------------------------------
+
+
+def write_report(books: Books, probes: dict[bool, list[Probe]], params: Bias, reports: Path) -> Report:
+    """Tables, plots and the summary under `reports`."""
+    from components.data.bias_plots import plot_impact, plot_mentions, plot_toxicity
+
+    rows, mentioned, toxic = impacts(books, params), representation(books), toxicity(books, params)
+    details = reports / "details"
+    write_text(details / "mentions.csv", as_csv(mentioned))
+    write_text(details / "toxicity.csv", as_csv(toxic))
+    write_text(details / "disparate_impact.csv", as_csv(map(_impact_row, rows)))
+    write_text(details / "probe.csv", as_csv(_probe_rows(probes)))
+    write_text(details / "dropped_examples.csv", as_csv(books.examples))
+    plot_impact(rows, params.min_keep_ratio, reports / "plots" / "keep_ratio.png")
+    plot_mentions(mentioned, reports / "plots" / "mentions.png")
+    plot_toxicity(toxic, reports / "plots" / "toxicity.png")
+    warnings = _warnings(rows, params)
+    report = Report(_metrics(books, rows, probes, params), "", {"lexicon_version": VERSION, "warnings": warnings})
+    report.markdown = _markdown(rows, report.metrics, params, warnings)
+    report.write(reports)
+    return report
+
+
+def _metrics(books: Books, rows: list[Impact], probes: dict[bool, list[Probe]], params: Bias) -> dict[str, float]:
+    scored, sentences = sum(books.scored), sum(books.num_sentences)
+    metrics: dict[str, float] = {
+        "documents_in": len(books.gone),
+        "documents_kept": len(books.gone) - sum(books.gone),
+        "documents_dropped": sum(books.gone),
+        "documents_dropped_unmasked": sum(books.gone_raw),
+        "bytes_in": books.bytes_in,
+        "bytes_kept": books.bytes_kept,
+        "unscored_sentence_share": 1 - scored / sentences if sentences else 0.0,
+        "groups_compared": len(rows),
+        "probe_gap": gap(probes[params.mask_identity]),
+        "probe_gap_unmasked": gap(probes[False]),
+        "probe_hits": _hits(probes[params.mask_identity]),
+        "probe_hits_unmasked": _hits(probes[False]),
+    }
+    if rows:
+        metrics["keep_ratio_min"] = _least(row.ratio for row in rows)
+        metrics["keep_ratio_min_unmasked"] = _least(row.ratio_unmasked for row in rows)
+    return metrics
+
+
+def _least(ratios: Iterable[Ratio]) -> float:
+    return min((ratio.value for ratio in ratios if not math.isnan(ratio.value)), default=1.0)
+
+
+def _hits(probes: list[Probe]) -> float:
+    return sum(each.true_positives for each in probes) / sum(each.hostile for each in probes)
+
+
+def _warnings(rows: list[Impact], params: Bias) -> list[str]:
+    return [
+        f"bias: documents that mention {row.group} are kept {row.ratio.value:.2f} times as often as others of like source "
+        f"and length, below bias.min_keep_ratio = {params.min_keep_ratio}; see details/disparate_impact.csv"
+        for row in rows
+        if row.ratio.value < params.min_keep_ratio
+    ]
+
+
+def _impact_row(row: Impact) -> dict:
+    return {
+        "group": row.group,
+        "documents": row.documents,
+        "kept": row.kept.count,
+        "keep_rate": row.kept.value,
+        "keep_rate_low": row.kept.low,
+        "keep_rate_high": row.kept.high,
+        "keep_ratio": row.ratio.value,
+        "keep_ratio_low": row.ratio.low,
+        "keep_ratio_high": row.ratio.high,
+        "p": row.ratio.p,
+        "p_holm": row.p_corrected,
+        "kept_unmasked": row.documents - row.dropped_unmasked,
+        "keep_ratio_unmasked": row.ratio_unmasked.value,
+    }
+
+
+def _probe_rows(probes: dict[bool, list[Probe]]) -> list[dict]:
+    rows = []
+    for masked, plain in zip(probes[True], probes[False], strict=True):
+        rows.append(
+            {
+                "group": plain.group,
+                "harmless": plain.harmless,
+                "flagged": plain.false_positives,
+                "flagged_masked": masked.false_positives,
+                "hostile": plain.hostile,
+                "hit": plain.true_positives,
+                "hit_masked": masked.true_positives,
+            }
+        )
+    return rows
+
+
+def as_csv(rows: Iterable[dict]) -> str:
+    """Rows of one or more shapes as CSV; the first row that has all columns decides their order."""
+    listed = [rounded(row) for row in rows]
+    names = list(dict.fromkeys(name for row in sorted(listed, key=len, reverse=True) for name in row))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: "" if value != value else value for key, value in row.items()} for row in listed)
+    return buffer.getvalue()
+
+
+def _markdown(rows: list[Impact], metrics: dict[str, float], params: Bias, warnings: Sequence[str]) -> str:
+    few, state = len(GROUPS) - len(rows), "masked" if params.mask_identity else "not masked"
+    lines = [
+        "# Bias",
+        "",
+        f"{metrics['documents_dropped']:,} of {metrics['documents_in']:,} documents dropped: more than "
+        f"{params.max_toxic_share:.0%} of their sentences (and at least {params.min_toxic_sentences}) score above "
+        f"{params.sentence_threshold} with `{params.scorer}`, identity {state}. "
+        f"Without masking it would be {metrics['documents_dropped_unmasked']:,}.",
+        "",
+        "## Who is filtered",
+        "",
+        "Keep rate of documents that mention a group, against documents of the same source and like length that do not",
+        f"(Mantel-Haenszel ratio, 95% interval; p corrected by Holm for {len(rows)} groups).",
+        f"{few} groups are in fewer than {params.min_mentions} documents and get no rate.",
+        "",
+        "| group | documents | kept | ratio | p (Holm) | ratio without masking |",
+        "|---|---:|---:|---|---:|---:|",
+    ]
+    lines += [
+        f"| {row.group} | {row.documents:,} | {row.kept.value:.1%} | {_shown(row.ratio)} | {row.p_corrected:.2g} "
+        f"| {row.ratio_unmasked.value:.3f} |"
+        for row in rows
+    ]
+    lines += ["", *(f"**Warning.** {warning}." for warning in warnings), "", *_probe_lines(metrics, params), ""]
+    lines.append(LIMITS.format(version=VERSION, unscored=metrics["unscored_sentence_share"]))
+    return "\n".join(lines)
+
+
+def _shown(ratio: Ratio) -> str:
+    return f"{ratio.value:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"
+
+
+def _probe_lines(metrics: dict[str, float], params: Bias) -> list[str]:
+    unmasked = metrics["probe_gap_unmasked"]
+    return [
+        "## The probe of the scorer",
+        "",
+        f"{len(HARMLESS)} harmless and {len(HOSTILE)} hostile templates per phrase. False-positive gap between groups: "
+        f"{metrics['probe_gap']:.3f} as used (limit {params.max_probe_gap}), {unmasked:.3f} without. "
+        f"Hostile sentences found: {metrics['probe_hits']:.1%} as used, {metrics['probe_hits_unmasked']:.1%} without.",
+        "For terms of the lexicon the masked gap is 0 by construction; it measures `unlisted`, people the lexicon "
+        "does not name.",
+    ]
+
+
+LIMITS = """## What this cannot know
+
+* A lexicon (version {version}, English) finds mention, not identity, not authorship. It does not see names, irony, who
+  speaks, or a word's older sense, and it counts a king in a chess manual as a man.
+* The scorer is a classifier with its own history. The default is a bag of words: it knows insults, not hostility, and a
+  sentence in a language it does not know gets no score and counts as harmless ({unscored:.1%} of sentences here).
+* Equal keep rates do not make a corpus fair: what was never written or collected is in none of these tables. A small
+  ratio is a reason to read dropped_examples.csv, not a verdict; a ratio near 1 with few documents is not an acquittal.
+* Groups are compared one at a time; people belong to several."""
