@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from conftest import House
-from toy import BIN, change_seed, toy_house
+from toy import BIN, change_seed, toy_house, toy_pattern
 
 from flows.clean import human
 
-__all__ = ["toy_house"]
+__all__ = ["toy_house", "toy_pattern"]
 pytestmark = [pytest.mark.house]
 
 
@@ -112,7 +112,7 @@ def test_gc_forgets_experiments_that_nothing_names(toy_house: House) -> None:
     toy_house.git("checkout", "--quiet", "--", ".")
     toy_house.run("dvc", "checkout")
     assert "DVC experiment idle-try" in toy_house.run("flows.clean", "gc", YES="1")
-    assert toy_house.git("for-each-ref", "refs/exps").strip() == ""
+    assert "idle-try" not in toy_house.git("for-each-ref", "refs/exps")
     assert "up to date" in toy_house.run("dvc", "status")
 
 

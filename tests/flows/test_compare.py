@@ -2,9 +2,9 @@
 
 import pytest
 from conftest import House
-from toy import BIN, change_seed, toy_house
+from toy import BIN, change_seed, toy_house, toy_pattern
 
-__all__ = ["toy_house"]
+__all__ = ["toy_house", "toy_pattern"]
 pytestmark = [pytest.mark.house]
 
 

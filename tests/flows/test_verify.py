@@ -2,12 +2,12 @@
 
 import pytest
 from conftest import House
-from toy import BIN, change_seed, toy_house
+from toy import BIN, change_seed, toy_house, toy_pattern
 
 from components.errors import UserError
 from flows.verify import target
 
-__all__ = ["toy_house"]
+__all__ = ["toy_house", "toy_pattern"]
 STAGES = ["ingest", "pretrain@causal", "pretrain@masked", "finetune@instruct"]
 
 

@@ -1,6 +1,7 @@
 """A pipeline in miniature: real DVC and git, stages that take a moment. For tests of what reads DVC's records."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -73,9 +74,16 @@ BIN = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PA
 
 
 @pytest.fixture
-def toy_house(tmp_path: Path) -> House:
+def toy_house(toy_pattern: House, tmp_path: Path) -> House:
     """A clone whose DAG is the miniature one, run once, dvc.lock committed and tagged `first`."""
-    house = make_house(tmp_path)
+    shutil.copytree(toy_pattern.root.parent, tmp_path / "copy", symlinks=True)
+    return House(tmp_path / "copy" / toy_pattern.root.name)
+
+
+@pytest.fixture(scope="session")
+def toy_pattern(tmp_path_factory: pytest.TempPathFactory) -> House:
+    """What each test gets a copy of."""
+    house = make_house(tmp_path_factory.mktemp("toy"))
     (house.root / "dvc.yaml").write_text(DVC_YAML)
     (house.root / "components" / "toy.py").write_text(PROGRAM)
     house.run("dvc", "repro", **BIN)
