@@ -5,8 +5,8 @@
       manifest.json              counts per shard, sha256 per file, licences, sources
     dropped/ , quarantine/       records left out, with the reason; same form, `reason` and `rule` added
 
-A document is its text and where it came from. Stages read shards one at a time and write shards one at a time, so memory
-is bounded by a shard, not by the corpus; every stage reconciles: in = kept + dropped (by rule) + quarantined.
+A document is its text and where it came from. Stages read shards one at a time and write shards one at a time, so
+memory is bounded by a shard, not by the corpus; every stage reconciles: in = kept + dropped (by rule) + quarantined.
 """
 
 from collections import Counter
@@ -58,7 +58,8 @@ class Document:
 
 
 SCHEMA = pa.schema(
-    [(name, pa.string()) for name in Document.__slots__ if name != "transforms"] + [("transforms", pa.list_(pa.string()))]
+    [(name, pa.string()) for name in Document.__slots__ if name != "transforms"]
+    + [("transforms", pa.list_(pa.string()))]
 )
 LEFT_OUT_SCHEMA = SCHEMA.append(pa.field("rule", pa.string())).append(pa.field("reason", pa.string()))
 
@@ -108,7 +109,7 @@ class CorpusWriter:
 
     def add(self, document: Document, rule: str = "", reason: str = "") -> None:
         """Append a document (with `rule` and `reason` if it is one left out)."""
-        row = asdict(document)
+        row: dict[str, Any] = {name: getattr(document, name) for name in Document.__slots__}  # `asdict` is 20 x slower
         size = len(document.text.encode("utf-8", "surrogatepass"))
         if self.left_out:
             assert rule, "a left-out document needs the rule that removed it"
@@ -160,7 +161,9 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         raw = read_json(folder / "manifest.json")
     except FileNotFoundError:
-        raise UserError(f"{folder}: no manifest.json, so this is no finished corpus; run the stage that writes it") from None
+        raise UserError(
+            f"{folder}: no manifest.json, so this is no finished corpus; run the stage that writes it"
+        ) from None
     return Manifest(**raw | {"shards": [Shard(**shard) for shard in raw["shards"]]})
 
 
@@ -181,7 +184,9 @@ def read_corpus(folder: Path) -> Iterator[Document]:
         yield from read_shard(path)
 
 
-def reconcile(stage: str, num_in: int, kept: int, dropped: dict[str, int] | Iterable[int], quarantined: int = 0) -> None:
+def reconcile(
+    stage: str, num_in: int, kept: int, dropped: dict[str, int] | Iterable[int], quarantined: int = 0
+) -> None:
     """Hold a stage to its books: in = kept + dropped + quarantined.
 
     Raises:

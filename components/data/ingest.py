@@ -143,7 +143,7 @@ def _refuse_if_unfit(sorting: Sorting, params: Ingest, work: Path) -> None:
             raise UserError(_too_many_bad(name, tally, params, work))
     tallies = sorting.tallies.values()
     if not any(tally.kept for tally in tallies):
-        came = ", ".join(f"{name}: {tally.fates()}" for name, tally in sorting.tallies.items())
+        came = "; ".join(f"{name}: {tally.fates()}" for name, tally in sorting.tallies.items())
         raise UserError(f"ingest: no document is left to train on ({came}); see ingest.sources, min_chars and licences")
     if all(sorting.cut.is_single(name) for name, tally in sorting.tallies.items() if tally.kept):
         raise UserError(

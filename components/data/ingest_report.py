@@ -168,10 +168,10 @@ def _picture(tallies: dict[str, Tally], path: Path) -> None:
     sizes.invert_yaxis()
     sizes.legend(fontsize=8, frameon=False)
     for name, tally in tallies.items():
-        bins = range(min(tally.lengths, default=0), max(tally.lengths, default=0) + 1)
-        lengths.step(
-            [length_of_bin(number) for number in bins], [tally.lengths[n] for n in bins], where="post", label=name
-        )
+        if tally.lengths:
+            bins = range(min(tally.lengths), max(tally.lengths) + 2)
+            counts = [tally.lengths[number] for number in bins]
+            lengths.step([length_of_bin(number) for number in bins], counts, where="post", label=name)
     lengths.set(xscale="log", xlabel="length (characters)", ylabel="documents", title="Lengths of documents")
     lengths.legend(fontsize=8, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ TARGET_BYTES = 20_000
 """Length after which a passage ends at the next blank line."""
 
 LONGEST = 1.5
-"""Multiple of the target at which a passage ends at any line."""
+"""Multiple of the target that no passage exceeds: it then ends at any line."""
 
 SHORTEST_SCENE_BYTES = 2000
 """A heading starts a new passage only after this much: "ACT I." alone is none."""
@@ -110,7 +110,7 @@ def passages(lines: Iterable[Line], target_bytes: int, heading: re.Pattern[bytes
     size = before_size = 0
     for line in lines:
         starts = heading is not None and size >= SHORTEST_SCENE_BYTES and heading.match(line.raw) is not None
-        if current and (starts or size >= LONGEST * target_bytes):
+        if current and (starts or size + len(line.raw) > LONGEST * target_bytes):
             if before:
                 yield before
             before, before_size, current, size = current, size, [], 0
@@ -120,7 +120,7 @@ def passages(lines: Iterable[Line], target_bytes: int, heading: re.Pattern[bytes
             if before:
                 yield before
             before, before_size, current, size = current, size, [], 0
-    if before and current and (size < target_bytes // 4 and before_size + size <= 2 * target_bytes):
+    if before and current and size < target_bytes // 4 and before_size + size <= 2 * target_bytes:
         before, current = before + current, []
     yield from (run for run in (before, current) if run)
 
@@ -133,7 +133,7 @@ def plain_text(
     cut = "cut_at_scenes" if heading else "cut_at_paragraphs"
     number = 0
     waiting: list[Line] | None = None
-    for run in passages(stripper.lines(lines_of(file, 3 * target_bytes)), target_bytes, heading):
+    for run in passages(stripper.lines(lines_of(file, target_bytes)), target_bytes, heading):
         if waiting is not None:
             number += 1
             yield _document(waiting, str(number), (cut,), stripper)

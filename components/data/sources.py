@@ -27,7 +27,7 @@ OWN_RECORDS = ("jsonl", "json", "csv", "parquet")
 LARGEST_GROUP = 0.2
 """A file with more than this share of its source's bytes is no group for the held-out cut: its passages are."""
 
-PASSAGES_OF_LARGE = 25
+PASSAGES_OF_LARGE = 40
 """Such a file is cut into at least so many passages, if they have `SHORTEST_PASSAGE` bytes each."""
 
 SHORTEST_PASSAGE = 1000
@@ -144,6 +144,7 @@ def _files(source: Files, params: Ingest, limits: Limits, root: Path, listing: L
             listing.skipped.append((name, f"{suffix} is no format that ingest reads"))
             continue
         group, target = _grouping(name, kind, sizes[name], total)
+        target = min(target, params.max_chars // 3)  # no passage is then too long
         options = Options(source.text_field, target, params.max_chars)
         file = str(folder / name)
         listing.tasks.append(Task(0, file, name, sizes[name], kind, origin, limits, group, options))

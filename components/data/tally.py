@@ -74,9 +74,11 @@ class Tally:
         reconcile(f"ingest {source}", self.documents_in, self.kept, dict(self.dropped), self.quarantined.total())
 
     def fates(self) -> str:
-        """In a few words, what became of the records that came in."""
-        lost = ", ".join(f"{count} {rule}" for rule, count in sorted((self.dropped + self.quarantined).items()))
-        return f"{self.documents_in} records, {self.kept} kept" + (f", {lost}" if lost else "")
+        """In a few words, what became of the files and records that came in."""
+        lost = [f"{count} {rule}" for rule, count in sorted((self.dropped + self.quarantined).items())]
+        reasons = Counter(reason for _, reason in self.skipped)
+        lost += [f"{count} files left out: {reason}" for reason, count in sorted(reasons.items())]
+        return ", ".join([f"{self.documents_in} records in {self.files} files, {self.kept} kept", *lost])
 
     def quarantine_rate(self) -> float:
         """Share of the records that came in which are quarantined."""

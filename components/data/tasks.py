@@ -6,7 +6,7 @@ the parent ever holds a large file whole.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -172,9 +172,9 @@ def _in_pieces(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
 
 def _spool(piece: list[Entry], folder: Path, task: Task, number: int) -> str:
     rows = []
-    for entry in piece:
-        row = asdict(entry)
-        rows.append(row.pop("document") | row)
+    for entry in piece:  # `dataclasses.asdict` is 20 times slower
+        row = {name: getattr(entry.document, name) for name in Document.__slots__}
+        rows.append(row | {name: getattr(entry, name) for name in Entry.__slots__ if name != "document"})
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{task.number:06d}-{number:05d}.parquet"
     pq.write_table(pa.Table.from_pylist(rows, schema=SPOOL_SCHEMA), path, compression="zstd")
