@@ -101,7 +101,7 @@ def _gendered(shards: list[Path], size: int) -> Iterator[str]:
 
 
 def _tuned(exam: Exam, passages: list[str], steps: int, swapped: bool) -> LanguageModel:
-    """A copy of the causal model after `steps` more steps, on each passage and its swap if `swapped`, else on it twice."""
+    """A copy of the causal model after `steps` more, on each passage and its swap if `swapped`, else on it twice."""
     import torch
 
     base = exam.causal
