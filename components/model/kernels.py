@@ -1,4 +1,4 @@
-"""The inner products of the network that eager PyTorch does slowly on a CPU, each as one function with its own gradient.
+"""The inner products of the network that eager PyTorch does slowly on a CPU, each one function with its own gradient.
 
 Matrix products on current CPUs (AMX, AVX512-bf16) are faster than the element-wise passes between them, so a step's
 time goes into passes over memory. The functions here make fewer of them, in the type of the matrix products, and reuse
@@ -41,7 +41,7 @@ def autocast_dtype(x: Tensor) -> torch.dtype:
 
 
 def fast(x: Tensor) -> bool:
-    """Whether these functions pay: training on a CPU without a compiler. Elsewhere PyTorch's own are as good or better."""
+    """Whether these functions pay: training on a CPU, not compiled. Elsewhere PyTorch's own are as good or better."""
     return x.device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
 
@@ -87,8 +87,14 @@ def unit_rms_gradient(dy: Tensor, y: Tensor, product: Tensor, inverse: Tensor) -
 
 
 def self_attention(
-    qkv_BTX: Tensor, gains: tuple[Tensor, Tensor] | None, cos_TC: Tensor, sin_TC: Tensor, heads: int, eps: float, causal: bool
-) -> Tensor:  # fmt: skip
+    qkv_BTX: Tensor,
+    gains: tuple[Tensor, Tensor] | None,
+    cos_TC: Tensor,
+    sin_TC: Tensor,
+    heads: int,
+    eps: float,
+    causal: bool,
+) -> Tensor:
     """QK-norm (if there are gains), RoPE and softmax(q k^T / sqrt(C)) v, from projections side by side to (B, T, H*C).
 
     Args:

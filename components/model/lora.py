@@ -62,7 +62,7 @@ def _mark(model: nn.Module, adapted: bool) -> None:
     """Tell the blocks, which otherwise multiply by their matrices directly."""
     for module in model.modules():
         if hasattr(module, "adapted"):
-            module.adapted = adapted
+            setattr(module, "adapted", adapted)  # noqa: B010 - typed as a tensor or module otherwise
 
 
 def has_lora(model: nn.Module) -> bool:

@@ -115,7 +115,7 @@ class Norm(nn.Module):
         if kernels.fast(x):
             y = kernels.unit_rms(x, self.eps)
             return y * self.weight.to(y.dtype)
-        return F.rms_norm(x, (x.shape[-1],), self.weight, self.eps)
+        return F.rms_norm(x, (x.shape[-1],), self.weight.to(x.dtype), self.eps)
 
 
 def rotate(x_BHTC: Tensor, cos_TC: Tensor, sin_TC: Tensor) -> Tensor:

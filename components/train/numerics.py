@@ -48,7 +48,7 @@ def _require_compiler(device: str) -> None:
 
 
 def keep_memory() -> None:
-    """Have glibc keep freed memory for the next step instead of giving it back: a seventh of a step is page faults else."""
+    """Have glibc keep freed memory for the next step: else a seventh of each step goes into page faults."""
     if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none

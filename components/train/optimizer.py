@@ -7,6 +7,7 @@ Hutter 2017 (arXiv:1711.05101). At this project's sizes Muon saves more than hal
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +60,7 @@ class Optimizers:
             device = "cpu" if field == "step" else parameter.device
             part.state[parameter][field] = tensor.to(device, copy=True)
 
-    def _states(self) -> Iterator[tuple[nn.Parameter, dict[str, Tensor]]]:
+    def _states(self) -> Iterator[tuple[Any, dict[str, Tensor]]]:
         for part in self.parts:
             yield from part.state.items()
 

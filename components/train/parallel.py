@@ -23,7 +23,10 @@ from torch import Tensor
 from components.errors import UserError
 from components.params import Numerics
 from components.train.objectives import Batch
+from components.workers import die_with_parent
 
+LEADER = "GREENHOUSE_TRAINING_LEADER"
+"""Environment variable that tells a follower the process it must not outlive."""
 TIMEOUT = timedelta(minutes=10)
 """How long a process waits for the others before it gives up."""
 
@@ -98,7 +101,7 @@ def group(numerics: Numerics, work: Path, follower: Sequence[str]) -> Iterator[G
     meeting, followers = work / "meeting", []
     if "RANK" not in os.environ:
         meeting.unlink(missing_ok=True)
-        followers = [_start(follower, rank, numerics.processes) for rank in range(1, numerics.processes)]
+        followers = [_start(follower, rank) for rank in range(1, numerics.processes)]
     try:
         yield _join(numerics, meeting)
         dist.barrier()
@@ -113,6 +116,8 @@ def group(numerics: Numerics, work: Path, follower: Sequence[str]) -> Iterator[G
 
 def _join(numerics: Numerics, meeting: Path) -> Group:
     rank = int(os.environ.get("RANK", "0"))
+    if LEADER in os.environ:
+        die_with_parent(int(os.environ[LEADER]))
     backend = "nccl" if numerics.device == "cuda" else "gloo"
     if numerics.device == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", rank)))
@@ -128,8 +133,10 @@ def _join(numerics: Numerics, meeting: Path) -> Group:
     return Group(rank, numerics.processes)
 
 
-def _start(follower: Sequence[str], rank: int, size: int) -> subprocess.Popen:
-    environment = os.environ | {"RANK": str(rank), "WORLD_SIZE": str(size), "GREENHOUSE_LEADER": str(os.getpid())}
+def _start(follower: Sequence[str], rank: int) -> subprocess.Popen:
+    environment = os.environ | {"RANK": str(rank), "LOCAL_RANK": str(rank), LEADER: str(os.getpid())}
+    root = str(Path(__file__).resolve().parents[2])
+    environment["PYTHONPATH"] = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH")) if part)
     return subprocess.Popen([sys.executable, *follower], env=environment)
 
 

@@ -106,11 +106,10 @@ def draw_pairs(
     Raises:
         Unfit: too few.
     """
-    train = _distinct(draw, draw.train, of, per_document, set())[: draw.max_train]
-    known = {pair.answer for pair in train}
-    heldout = _distinct(draw, draw.heldout, of, per_document, known)[: draw.max_heldout]
+    train = _distinct(draw, draw.train, of, per_document, set())
+    heldout = _distinct(draw, draw.heldout, of, per_document, {pair.answer for pair in train})
     _refuse_few(len(train), len(heldout), least, what)
-    return Examples(train, heldout)
+    return Examples(train[: draw.max_train], heldout[: draw.max_heldout])
 
 
 def _distinct(

@@ -1,0 +1,248 @@
+"""Pretraining: a model learns a language from token shards, by next-token or masked-word prediction.
+
+Both objectives take the same path: check everything that can be wrong before the first step, train (loop.py), examine
+on held-out text (heldout.py), write the model folder and the report. With `numerics.processes` > 1 this process leads,
+and starts followers that run `python -m components.train.pretrain` (parallel.py).
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tokenizers
+
+from components.data.tokenizer import END_OF_TEXT, SPECIAL_TOKENS
+from components.data.tokens import TokenManifest, TokenShards
+from components.errors import UserError
+from components.files import sha256_bytes
+from components.model import export
+from components.model.generate import generate
+from components.model.transformer import Shape, Transformer, derive_shape
+from components.params import Numerics, Pretrain
+from components.report import Report, Watch
+from components.train import loop, parallel, pretrain_report
+from components.train import numerics as floats
+from components.train.heldout import HeldOut, bytes_of_tokens
+from components.train.loader import PretrainBatches, pretrain_batches
+from components.train.objectives import language_model_loss
+
+Objective = Literal["causal", "masked"]
+
+LIVE_WINDOWS = 32
+"""Held-out windows scored while training: enough for a curve."""
+FINAL_WINDOWS = 256
+"""Held-out windows scored at the end."""
+SAMPLE_TOKENS = 24
+"""Tokens of the text shown as the model learns."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that training needs, checked."""
+
+    objective: Objective
+    params: Pretrain
+    numerics: Numerics
+    shape: Shape
+    train: TokenShards
+    heldout: HeldOut
+    tokenizer_json: str
+
+    @property
+    def mask_rate(self) -> float | None:
+        return self.params.mask_rate if self.objective == "masked" else None
+
+    @property
+    def tokenizer(self) -> tokenizers.Tokenizer:
+        return tokenizers.Tokenizer.from_str(self.tokenizer_json)
+
+    @property
+    def batches(self) -> PretrainBatches:
+        params = self.params
+        return pretrain_batches(
+            self.train,
+            context=params.context,
+            batch=params.batch,
+            seed=params.seed,
+            mask_rate=self.mask_rate,
+            document_mask=params.document_mask,
+        )
+
+
+def pretrain(
+    *,
+    objective: Objective,
+    tokens: Path,
+    params: Pretrain,
+    numerics: Numerics,
+    out: Path,
+    reports: Path,
+    work: Path,
+    watch: Watch | None = None,
+) -> Report:
+    """Train a model from nothing.
+
+    Args:
+        objective: `causal` or `masked`.
+        tokens: what the tokenize stage wrote (tokenizer.json, train/, heldout/).
+        params, numerics: the sections of params.yaml.
+        out: becomes a model folder (export.py).
+        reports: metrics.json, plots (loss.csv, heldout.csv, learning curve, attention), details.
+        work: checkpoints; survives kills, and a second call goes on from them.
+
+    Raises:
+        UserError: shards, sizes or settings do not fit each other; nothing has been trained then.
+        Stopped: the watch asked to stop; a checkpoint is saved.
+    """
+    watch = watch or Watch()
+    task = prepare(objective, tokens, params, numerics)
+    floats.settle(numerics)
+    model = Transformer(task.shape).initialise(params.seed)
+    with parallel.group(numerics, work, _follower(objective, tokens, params, numerics, work)) as group:
+        result = _train(task, model, work, watch, group)
+    model.eval()
+    with watch.phase("examine"):
+        scores = task.heldout.score(model, FINAL_WINDOWS)
+    facts = {
+        "training": {
+            "steps": params.steps,
+            "tokens": params.steps * params.batch * params.context,
+            "context": params.context,
+            "seed": params.seed,
+            "skipped_batches": result.skipped,
+            "tokenizer_sha256": task.train.manifest.tokenizer_sha256,
+        },
+        "heldout": scores,
+    }
+    export.save(model, task.tokenizer_json, out, facts)
+    trained = pretrain_report.Trained(objective, params, model, task.heldout, task.train.num_tokens, result, scores)
+    return pretrain_report.write(trained, task.tokenizer, reports)
+
+
+def prepare(objective: Objective, tokens: Path, params: Pretrain, numerics: Numerics) -> Task:
+    """Open everything and check that it fits.
+
+    Raises:
+        UserError: naming what does not.
+    """
+    tokenizer_json = export.tokenizer_text(tokens)
+    train, heldout = TokenShards.open(tokens / "train"), TokenShards.open(tokens / "heldout")
+    tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
+    for shards in (train, heldout):
+        _check_tokenizer(shards.manifest, shards.folder, tokenizer_json, tokenizer)
+    if numerics.processes > params.batch:
+        raise UserError(
+            f"numerics.processes = {numerics.processes} is more than pretrain.{objective}.batch = {params.batch}: some "
+            "processes would have no sequence; set batch higher or processes lower"
+        )
+    shape = derive_shape(params.model, train.manifest.vocab_size, params.context, objective == "causal")
+    mask_rate = params.mask_rate if objective == "masked" else None
+    if heldout.num_tokens < params.context + 1:
+        raise UserError(
+            f"{heldout.folder}: {heldout.num_tokens} held-out tokens are fewer than one sequence of context "
+            f"{params.context}; set pretrain.{objective}.context lower, or ingest.heldout_fraction higher"
+        )
+    exam = HeldOut(heldout, bytes_of_tokens(tokenizer), params.context, mask_rate, numerics)
+    task = Task(objective, params, numerics, shape, train, exam, tokenizer_json)
+    assert task.batches  # refuses a training text shorter than a window
+    return task
+
+
+def _check_tokenizer(
+    manifest: TokenManifest, folder: Path, tokenizer_json: str, tokenizer: tokenizers.Tokenizer
+) -> None:
+    if manifest.tokenizer_sha256 != sha256_bytes(tokenizer_json.encode()):
+        raise UserError(
+            f"{folder}: these shards are of another tokenizer than {folder.parent / 'tokenizer.json'} (the sha256 "
+            "in manifest.json differs); run the tokenize stage again"
+        )
+    if manifest.vocab_size != tokenizer.get_vocab_size():
+        raise UserError(
+            f"{folder}: manifest.json says {manifest.vocab_size} ids, the tokenizer has {tokenizer.get_vocab_size()}; "
+            "run the tokenize stage again"
+        )
+
+
+def _train(task: Task, model: Transformer, work: Path, watch: Watch, group: parallel.Group) -> loop.TrainResult:
+    params, manifest = task.params, task.train.manifest
+    settings = loop.Settings(
+        steps=params.steps,
+        optimizer=params.optimizer,
+        micro_batch=params.micro_batch,
+        checkpoint_every=params.checkpoint_every,
+        keep=params.keep,
+        eval_every=params.eval_every,
+        max_rollbacks=params.max_rollbacks,
+        bytes_per_token=manifest.num_bytes / manifest.num_tokens if task.objective == "causal" else None,
+        flops_per_token=task.shape.flops_per_token,
+        name=f"pretrain.{task.objective}",
+    )
+    return loop.train(
+        model,
+        task.batches,
+        language_model_loss,
+        settings,
+        work,
+        watch,
+        numerics=task.numerics,
+        tokenizer_json=task.tokenizer_json,
+        evaluate=_exam(task, model, watch),
+        group=group,
+    )
+
+
+def _exam(task: Task, model: Transformer, watch: Watch) -> Callable[[int], dict[str, float]]:
+    """What the loop calls now and then: held-out scores, and a sample of the model's own text."""
+    tokenizer = task.tokenizer
+    prompt = [END_OF_TEXT, *_first_words(task.heldout.shards)]
+
+    def examine(step: int) -> dict[str, float]:
+        scores = task.heldout.score(model, LIVE_WINDOWS)
+        watch.figures(step, {f"heldout_{name}": value for name, value in scores.items()})
+        line = f"step {step}: held out " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
+        if task.objective == "causal":
+            text, _, _ = generate(model, tokenizer, prompt, max_tokens=SAMPLE_TOKENS, temperature=0.7, seed=step)
+            line += f" | {tokenizer.decode(prompt)}[{text}]".replace("\n", "\\n")
+        watch.say(line)
+        return scores
+
+    return examine
+
+
+def _first_words(shards: TokenShards, count: int = 8) -> list[int]:
+    """A few ordinary tokens of held-out text, to be continued by the model."""
+    ids = shards.window(0, min(count + 1, shards.num_tokens))
+    return [int(token) for token in ids if token >= len(SPECIAL_TOKENS)][:count]
+
+
+# -- followers ---------------------------------------------------------------------------------------------------------
+
+
+def _follower(objective: Objective, tokens: Path, params: Pretrain, numerics: Numerics, work: Path) -> list[str]:
+    """Arguments that make a Python process train beside this one."""
+    arguments = {
+        "objective": objective,
+        "tokens": str(tokens),
+        "params": params.model_dump(mode="json"),
+        "numerics": numerics.model_dump(mode="json"),
+        "work": str(work),
+    }
+    return ["-m", "components.train.pretrain", json.dumps(arguments)]
+
+
+def _follow(arguments: dict) -> None:
+    params, numerics = Pretrain(**arguments["params"]), Numerics(**arguments["numerics"])
+    task = prepare(arguments["objective"], Path(arguments["tokens"]), params, numerics)
+    floats.settle(numerics)
+    model, work = Transformer(task.shape).initialise(params.seed), Path(arguments["work"])
+    with parallel.group(numerics, work, []) as group:
+        _train(task, model, work, Watch(), group)
+
+
+if __name__ == "__main__":
+    assert "RANK" in os.environ, "followers are started by parallel.group"
+    _follow(json.loads(sys.argv[1]))
