@@ -103,7 +103,8 @@ def _manifest(folder: Path, documents: str) -> Manifest:
 
 
 def _read(path: Path, *columns: str) -> list[list[str]]:
-    table = pq.read_table(path, columns=list(columns))
+    with pq.ParquetFile(path) as file:
+        table = file.read(columns=list(columns))
     return [table.column(name).to_pylist() for name in columns]
 
 
