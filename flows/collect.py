@@ -22,8 +22,9 @@ KEEP_ALIASES = ("champion", "challenger")
 
 def unused() -> tuple[list[Item], list[str]]:
     """What can go, and notes on what is kept and why."""
-    ours = os.environ["MLFLOW_TRACKING_URI"].startswith("sqlite:")
-    mlflow = snapshots._mlflow() if ours else None
+    address = os.environ["MLFLOW_TRACKING_URI"]
+    ours = address.startswith("sqlite:")
+    mlflow = snapshots._mlflow() if ours and Path(address.removeprefix("sqlite:///")).exists() else None
     kept_runs = named_runs(mlflow) if mlflow else {}
     going = {name: commit for name, commit in snapshots.experiments().items() if name not in kept_runs.values()}
     kept = [commit for name, commit in snapshots.experiments().items() if name not in going]
@@ -33,7 +34,7 @@ def unused() -> tuple[list[Item], list[str]]:
     names = ", ".join(sorted(set(kept_runs.values()))) or "none"
     notes = [f"Kept: the workspace, git tags, and runs that are champion, challenger or tagged `keep`: {names}."]
     if not ours:
-        notes.append(f"MLflow at {os.environ['MLFLOW_TRACKING_URI']} is a server of its own: its models stay.")
+        notes.append(f"MLflow at {address} is a server of its own: its models stay.")
     return items, notes
 
 

@@ -73,12 +73,13 @@ class Chat:
 
         question = self.question(prompt)
         printer = Printer(self.tokenizer, show)
-        text, made, _ = generate(
+        _, made, _ = generate(
             self.model, self.tokenizer, self.context(question),
             max_tokens=min(self.sampling.max_tokens, self.model.shape.context - self.room),
             temperature=self.sampling.temperature, top_p=self.sampling.top_p,
             seed=self.sampling.seed + len(self.turns), on_token=printer.add,
         )  # fmt: skip
+        text = self.tokenizer.decode(made)  # special tokens are nothing to show
         show(text[len(printer.shown) :])
         self.turns.append([*question, *made])
         return text

@@ -123,7 +123,7 @@ def pip(*arguments: str) -> None:
             pulse.see(line)
     pulse.stop()
     if process.wait():
-        errors = [line for line in lines if line.startswith("ERROR")] or lines[-5:]
+        errors = [line for line in lines if "ERROR: " in line] or lines[-5:]  # inside a frame, if of a build
         raise InstallError("\n".join([*errors[-5:], f"pip could not install; the whole output is in {LOG}"]))
 
 

@@ -1,0 +1,86 @@
+"""`make chat`: a conversation bounded by the context, shown while it grows, the same for the same seed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from components.data.tokenizer import ASSISTANT, END_OF_TEXT, USER, train_bpe
+from components.errors import UserError
+from components.model.export import save
+from components.model.transformer import Transformer, derive_shape
+from components.params import ModelShape
+from flows.generate import Chat, Sampling, model_folder, open_chat
+from flows.house import ROOT
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained causal model that counts as instruction-tuned."""
+    import numpy
+    import torch
+
+    torch.manual_seed(1)
+    text = [value.__doc__ for value in vars(numpy).values() if isinstance(getattr(value, "__doc__", None), str)]
+    tokenizer = train_bpe(text[:100], 400)
+    model = Transformer(derive_shape(ModelShape(size=1, width=32, heads=1), vocab_size=400, context=64, causal=True))
+    path = tmp_path_factory.mktemp("model")
+    save(model, tokenizer.to_str(), path, {"task": {"name": "signature"}})
+    return path
+
+
+def chat(folder: Path, **sampling: object) -> Chat:
+    return open_chat(folder, Sampling(**sampling))[0]  # type: ignore[arg-type]
+
+
+def test_what_is_shown_is_the_answer(folder: Path) -> None:
+    shown: list[str] = []
+    answer = chat(folder, max_tokens=20, temperature=50.0, top_p=1.0).answer("What is a list?", shown.append)
+    assert "".join(shown) == answer
+    assert answer
+
+
+def test_the_same_seed_says_the_same(folder: Path) -> None:
+    first, again, other = (
+        chat(folder, seed=seed, temperature=50.0, top_p=1.0).answer("abs(x)", lambda _: None) for seed in (3, 3, 4)
+    )
+    assert first == again != other
+
+
+def test_the_chat_format_and_the_oldest_turns_go_first(folder: Path) -> None:
+    talk = chat(folder, max_tokens=8)
+    for number in range(20):
+        talk.answer(f"question {number}?", lambda _: None)
+        assert sum(map(len, talk.turns)) < 64
+    ids = talk.context(talk.question("and now?"))
+    assert len(ids) <= talk.room
+    assert ids[:2] == [END_OF_TEXT, USER]
+    assert ids[-1] == ASSISTANT
+    assert "question 19?" in talk.tokenizer.decode(ids)
+    assert "question 0?" not in talk.tokenizer.decode(ids)
+
+
+def test_one_answer_from_the_command_line(folder: Path) -> None:
+    command = [sys.executable, "-m", "flows.generate", "--model", str(folder), "--prompt", "abs(x)", "--seed", "3"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip("\n") == chat(folder, seed=3).answer("abs(x)", lambda _: None).rstrip("\n")
+    assert "It is tiny" in done.stderr
+
+
+def test_a_conversation_ends_with_the_input(folder: Path) -> None:
+    command = [sys.executable, "-m", "flows.generate", "--model", str(folder), "--max-tokens", "4"]
+    done = subprocess.run(command, cwd=ROOT, input="hello\nmore\n", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("model> ") == 2
+
+
+def test_no_model_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows import house
+
+    monkeypatch.setattr(house, "ROOT", tmp_path)
+    with pytest.raises(UserError, match="run `make demo` first"):
+        model_folder("")
+    with pytest.raises(UserError, match="no model folder"):
+        open_chat(tmp_path, Sampling())

@@ -1,0 +1,112 @@
+"""The Makefile sets itself up: finds a Python, refuses what cannot work before it writes, costs nothing twice."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from flows import install
+from flows.house import ROOT
+
+
+def make(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        ["make", *arguments],
+        cwd=folder,
+        env=os.environ | more,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """What `make setup` needs of a clone, in a folder with a space in its name, and no environment."""
+    folder = tmp_path / "a clone"
+    (folder / "flows").mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "flows/__init__.py", "flows/install.py"):
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def fake_python(folder: Path, version: str) -> str:
+    """A program that says it is Python of that version, and can do nothing else."""
+    path = folder / f"python-{version}"
+    path.write_text(f"#!/bin/sh\necho {version}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_help_lists_the_targets() -> None:
+    shown = make(ROOT).stdout
+    for target in (
+        "demo",
+        "test",
+        "test-fast",
+        "up",
+        "chat",
+        "why",
+        "accept",
+        "clean",
+        "gc",
+        "purge",
+        "bench-overhead",
+    ):
+        assert f"  {target} " in shown
+
+
+@pytest.mark.parametrize("version", ["3.10.14", "3.14.0", "2.7.18"])
+def test_a_wrong_python_is_named(bare: Path, tmp_path: Path, version: str) -> None:
+    python = fake_python(tmp_path, version)
+    done = make(bare, "setup", PYTHON=python)
+    assert done.returncode != 0
+    assert f"needs Python 3.11, 3.12 or 3.13; {python} is {version}" in done.stderr
+    assert not (bare / ".venv").exists()
+
+
+def test_no_python_at_all(bare: Path) -> None:
+    done = make(bare, "setup", PYTHON="no-such-python")
+    assert "no python3 found" in done.stderr
+
+
+def test_no_git_repository_is_said_before_anything_is_installed(bare: Path) -> None:
+    done = make(bare, "setup")
+    assert done.returncode != 0
+    assert "no git repository; clone the project with git" in done.stderr
+    assert not (bare / ".venv").exists()
+
+
+def test_a_failing_pip_shows_its_error_and_the_log(bare: Path) -> None:
+    subprocess.run(["git", "init", "--quiet"], cwd=bare, check=True)
+    (bare / "constraints.txt").write_text("numpy==0.0.1\n")
+    done = make(bare, "setup", PIP_NO_INDEX="1", PIP_FIND_LINKS="/nonexistent")
+    assert done.returncode != 0
+    assert "Measured: " in done.stdout
+    assert "ERROR: " in done.stderr
+    assert "install.log" in done.stderr
+    assert (bare / ".greenhouse" / "logs" / "install.log").exists()
+    assert not (bare / ".venv" / "installed").exists()
+
+
+def test_the_second_call_does_nothing(bare: Path) -> None:
+    (bare / ".venv" / "bin").mkdir(parents=True)
+    (bare / ".venv" / "bin" / "python").symlink_to("/bin/true")
+    (bare / ".venv" / "installed").touch()
+    assert "Nothing to be done" in make(bare, "setup").stdout
+    (bare / ".venv" / "bin" / "python").unlink()  # its Python is gone: not installed any more
+    assert "no git repository" in make(bare, "setup").stderr
+
+
+def test_a_changed_pin_installs_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(install, "VENV", tmp_path)
+    monkeypatch.setattr(install, "ROOT", tmp_path)
+    for name in ("pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    install.stamp(True).write_text(install.recipe(True))
+    assert install.is_done(False)  # the development tools cover the rest
+    assert install.is_done(True)
+    (tmp_path / "constraints.txt").write_text("numpy==2.0.0\n")
+    assert not install.is_done(False)
