@@ -1,0 +1,156 @@
+"""What something cost: energy, carbon, hardware and money of any set of spans; and which spans made what lies here now.
+
+A figure is a triple low, mid, high. Attempts that failed, were stopped or killed on the way to an artifact are part of
+its cost and shown apart; what DVC took from its cache cost nothing now and shows what it cost when it was made.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from components.carbon.embodied import machine
+from components.carbon.intensity import Grams, Intensity
+from components.carbon.ledger import Ledger, Span, Spans
+
+if TYPE_CHECKING:
+    from components.params import Grid
+
+
+@dataclass(frozen=True)
+class Books:
+    """A ledger, and what turns its joules into grams and money."""
+
+    ledger: Ledger
+    grid: "Grid"
+    intensity: Intensity
+
+    def cost(self, spans: Spans) -> dict:
+        """Everything a set of spans cost; plain JSON, triples as [low, mid, high]. `kwh` includes PUE."""
+        energy, pue = spans.energy, self.grid.pue
+        kwh = [energy.low_kwh * pue, energy.mid_kwh * pue, energy.high_kwh * pue]
+        operational, embodied = self.operational(spans), self.embodied(spans)
+        result = {
+            "kwh": kwh,
+            "grams": triple(operational),
+            "embodied_grams": triple(embodied),
+            "cpu_s": spans.cpu_s,
+            "elapsed_s": spans.elapsed_s,
+        }
+        if self.grid.price_per_kwh:
+            result["price"] = [value * self.grid.price_per_kwh for value in kwh]
+        return result
+
+    def operational(self, spans: Spans) -> Grams:
+        """CO2e of the electricity, PUE included."""
+        return self.intensity.grams(spans.hours, self.grid.pue)
+
+    def embodied(self, spans: Spans) -> Grams:
+        """CO2e of making the machines, the spans' share."""
+        total = Grams()
+        for host, group in by_host(spans).items():
+            facts = self.ledger.hosts.get(host, {})
+            gpus = sum(name.startswith("gpu") for name in group.parts)
+            total += machine(self.grid.machine, group.share_s, facts.get("usable_threads", 1), gpus).grams
+        return total
+
+
+def by_host(spans: Spans) -> dict[str, Spans]:
+    """Grouped by ledger file: a host and a boot."""
+    groups: dict[str, list[Span]] = {}
+    for span in spans:
+        groups.setdefault(span.host, []).append(span)
+    return {host: Spans(group) for host, group in groups.items()}
+
+
+def triple(grams: Grams) -> list[float]:
+    return [grams.low, grams.mid, grams.high]
+
+
+# -- which spans made what lies here -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Made:
+    """A stage's artifact: the run that completed it, and the attempts before that did not."""
+
+    stage: str
+    run: Span
+    spans: Spans
+    attempts: list[Span]
+    attempt_spans: Spans
+
+
+def made(ledger: Ledger, stages: Iterable[str], fingerprints: Mapping[str, str], checkout: str) -> dict[str, Made]:
+    """For each stage the newest completed run, preferably of these inputs (`fingerprints`) and in this checkout."""
+    found = {}
+    for stage in stages:
+        runs = [span for span in ledger.select(stage=stage) if not span.is_phase]
+        if run := _newest(runs, fingerprints.get(stage, ""), checkout):
+            attempts = _attempts(runs, run)
+            inside = Spans([one for attempt in attempts for one in ledger.inside(attempt)])
+            found[stage] = Made(stage, run, ledger.inside(run), attempts, inside)
+    return found
+
+
+def _newest(runs: list[Span], fingerprint: str, checkout: str) -> Span | None:
+    """Of these inputs if any completed run is; else of this checkout; else whatever there is."""
+    completed = [span for span in runs if span.outcome == "Completed"]
+    same = [span for span in completed if fingerprint and span.labels.get("fingerprint") == fingerprint]
+    here = [span for span in completed if span.labels.get("checkout", checkout) == checkout]
+    return max(same or here or completed, key=lambda span: span.end, default=None)
+
+
+def _attempts(runs: list[Span], run: Span) -> list[Span]:
+    """Runs of the same inputs since the last one that completed before `run`."""
+    fingerprint = run.labels.get("fingerprint")
+    earlier = [span for span in runs if span.labels.get("fingerprint") == fingerprint and span.end <= run.start]
+    after = max((span.end for span in earlier if span.outcome == "Completed"), default=None)
+    return [
+        span for span in earlier
+        if span.outcome not in ("Completed", "Running") and (after is None or span.start >= after)
+    ]  # fmt: skip
+
+
+def project_total(books: Books, since: str = "") -> dict:
+    """Everything the project has cost since a UTC time (ISO, such as `2026-01-31`): every outcome, every experiment.
+
+    Returns:
+        `total`, `by_outcome` and `by_stage` (cost and number of runs each), `unattributed_kwh`, `since`, `hosts`.
+    """
+    ledger = books.ledger
+    spans = ledger.where(lambda span: span.start.isoformat() >= since) if since else Spans(ledger.spans)
+    outcome = outcomes(ledger)
+    by_outcome = _grouped(spans, lambda span: outcome[span.id])
+    by_stage = _grouped(spans, lambda span: span.stage)
+    rest = ledger.unattributed
+    return {
+        "since": since,
+        "total": books.cost(spans),
+        "by_outcome": {name: books.cost(group) | {"runs": _runs(group)} for name, group in by_outcome.items()},
+        "by_stage": {name: books.cost(group) | {"runs": _runs(group)} for name, group in by_stage.items()},
+        "unattributed_kwh": [rest.low_kwh, rest.mid_kwh, rest.high_kwh],
+        "hosts": sorted(ledger.hosts),
+    }
+
+
+def outcomes(ledger: Ledger) -> dict[str, str]:
+    """Span id -> how the process's span it is in ended: a phase that completed in a killed stage cost in vain."""
+    by_id = {span.id: span for span in ledger}
+    result = {}
+    for span in ledger:
+        top = span
+        while top.is_phase and top.parent in by_id:
+            top = by_id[top.parent]
+        result[span.id] = top.outcome
+    return result
+
+
+def _grouped(spans: Spans, key: Callable[[Span], str]) -> dict[str, Spans]:
+    groups: dict[str, list[Span]] = {}
+    for span in spans:
+        groups.setdefault(key(span), []).append(span)
+    return {name: Spans(groups[name]) for name in sorted(groups)}
+
+
+def _runs(spans: Spans) -> int:
+    return sum(not span.is_phase for span in spans)
