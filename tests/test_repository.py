@@ -1,0 +1,77 @@
+"""Rules of the house that a linter does not know: layers, module docstrings, file lengths, names, pinned packages."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+CODE = sorted(path for folder in ("components", "flows", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+MOST_LINES = 400
+LONG = {"components/params.py"}
+"""The schema of params.yaml is one file on purpose: it is read beside params.yaml, in the same order."""
+FORBIDDEN_BELOW = {"prefect", "mlflow", "dvc", "flows"}
+"""What components must not import: they are plain Python on files and tensors."""
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imports(path: Path) -> set[str]:
+    """Top-level packages that a file imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("path", CODE, ids=name_of)
+def test_every_module_says_what_it_is_and_stays_readable(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text())), "no module docstring"
+    assert len(path.read_text().splitlines()) <= MOST_LINES or name_of(path) in LONG, "too long: split it by a seam"
+    assert path.stem not in ("utils", "util", "helpers", "misc", "common"), "name it by what it does"
+
+
+@pytest.mark.parametrize("path", [one for one in CODE if one.is_relative_to(ROOT / "components")], ids=name_of)
+def test_components_know_nothing_of_the_orchestration(path: Path) -> None:
+    assert not imports(path) & FORBIDDEN_BELOW
+
+
+@pytest.mark.parametrize("path", [ROOT / "flows" / "install.py"], ids=name_of)
+def test_what_installs_needs_nothing_installed(path: Path) -> None:
+    import sys
+
+    assert imports(path) <= set(sys.stdlib_module_names)
+
+
+def test_no_test_is_skipped() -> None:
+    marks = re.compile(r"pytest\.(mark\.)?(skip|skipif|xfail|importorskip)\b(?!\(.*platform)")  # Linux alone has prctl
+    for path in TESTS:
+        if path != Path(__file__):
+            assert not marks.search(path.read_text()), f"{name_of(path)} skips"
+
+
+def test_no_remote_code_and_no_pickle() -> None:
+    bad = re.compile(
+        r"trust_remote_code\s*=\s*True|^\s*import pickle|torch\.load\(|allow_pickle\s*=\s*True", re.MULTILINE
+    )
+    for path in CODE:
+        assert not bad.search(path.read_text()), name_of(path)
+
+
+def test_every_dependency_is_pinned_except_torch() -> None:
+    """torch is left out on purpose: CPU builds here, CUDA builds there; pyproject.toml holds its range."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+    names = {re.split(r"[\s\[<>=!~;]", line, maxsplit=1)[0].lower().replace("_", "-") for line in wanted}
+    lines = (ROOT / "constraints.txt").read_text().split()
+    pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines if "==" in line}
+    assert names - pinned <= {"torch"}
+    assert "torch" not in pinned
