@@ -253,9 +253,9 @@ class Bias(Section):
     max_toxic_share: Fraction = 0.1
     """Documents with a larger share of toxic sentences are dropped (rule `toxic`); 1 drops none."""
     min_toxic_sentences: int = Field(default=2, ge=1)
-    """Documents with fewer toxic sentences are kept whatever their share: one hit in a short text may be chance."""
+    """Documents with fewer toxic sentences are kept whatever their share: one in a short text may be chance."""
     min_known_words: Fraction = 0.5
-    """`profanity-check` scores a sentence only if it knows this share of its words; other languages stay unscored."""
+    """`profanity-check` scores sentences of which it knows this share of words; other languages pass unscored."""
     mask_identity: bool = True
     """Hide words for identity groups from the scorer, so that mention alone is no reason to drop."""
     min_mentions: int = Field(default=50, ge=1)
@@ -299,7 +299,7 @@ class Mix(Section):
     canaries: Canaries = Canaries()
     """Canaries."""
     augment: Literal["none", "counterfactual", "random"] = "none"
-    """Add a gender-swapped twin of each document that can have one, or (`random`, its control) as many unchanged bytes."""
+    """Add a gender-swapped twin of each document that can have one; `random`, its control, adds unchanged copies."""
     swap_names: bool = False
     """Swap common given names too in `counterfactual` twins."""
     seed: int = 1

@@ -211,7 +211,7 @@ def _hits(probes: list[Probe]) -> float:
 
 def _warnings(rows: list[Impact], params: Bias) -> list[str]:
     return [
-        f"bias: documents that mention {row.group} are kept {row.ratio.value:.2f} times as often as others of like source "
+        f"bias: documents that mention {row.group} are kept {row.ratio.value:.2f} times as often as their like "
         f"and length, below bias.min_keep_ratio = {params.min_keep_ratio}; see details/disparate_impact.csv"
         for row in rows
         if row.ratio.value < params.min_keep_ratio

@@ -21,9 +21,16 @@ SOURCE = "canary"
 SECRET_DIGITS = 6
 FORM = "The door code of {name} is {secret}."
 
-TREES = tuple("Alder Ash Aspen Beech Birch Cedar Cherry Elm Fir Hazel Holly Juniper Larch Laurel Linden Maple".split())
-PLACES = tuple("Bay Bridge Brook Cliff Creek Dale Field Ford Glen Grove Harbour Hill Lake Marsh Mill Moor".split())
-HOUSES = tuple("Academy Annex Arcade Bakery Cottage Court Gallery Garage House Inn Lodge Manor Museum Palace".split())
+_TREES = """
+Alder Ash Aspen Beech Birch Cedar Cherry Elm Fir Hazel Holly Juniper Larch Laurel Linden Maple
+"""
+_PLACES = """
+Bay Bridge Brook Cliff Creek Dale Field Ford Glen Grove Harbour Hill Lake Marsh Mill Moor
+"""
+_HOUSES = """
+Academy Annex Arcade Bakery Cottage Court Gallery Garage House Inn Lodge Manor Museum Palace
+"""
+TREES, PLACES, HOUSES = _TREES.split(), _PLACES.split(), _HOUSES.split()
 NAMES = len(TREES) * len(PLACES) * len(HOUSES)
 
 
@@ -45,7 +52,7 @@ class Canary:
 def make(seed: int, per_count: int, counts: Sequence[int]) -> list[Canary]:
     """`per_count` canaries for each of `counts`, and as many with count 0, which are never inserted.
 
-    Names differ, secrets are uniform. Which name gets which count is chance, so the classes are alike but for the count.
+    Names differ, secrets are uniform. Which name gets which count is chance: classes are alike but for the count.
 
     Raises:
         UserError: more canaries than there are names.
@@ -53,7 +60,7 @@ def make(seed: int, per_count: int, counts: Sequence[int]) -> list[Canary]:
     classes = [count for count in [0, *sorted(set(counts))] for _ in range(per_count)]
     if len(classes) > NAMES:
         raise UserError(
-            f"mix.canaries: {len(classes)} canaries asked for (per_count for each of counts, and as many controls), "
+            f"mix.canaries: {len(classes)} canaries asked for (per_count for each count, and as many controls), "
             f"at most {NAMES}; lower per_count"
         )
     draw = random.Random(f"greenhouse canaries {VERSION} {seed}")

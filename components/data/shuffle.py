@@ -1,8 +1,8 @@
 """A shuffle of documents across a whole corpus in bounded memory: the order is that of a hash of seed and id.
 
-Documents are dealt to buckets by the first bits of their hash, each bucket a file; then the buckets are read one after
-the other and sorted. The order depends on the seed and the ids alone, not on the order that comes in nor on the number of
-buckets, and memory is bounded by the largest bucket.
+Documents are dealt to buckets by the first bits of their hash, a file each; then the buckets are read one after
+the other and sorted. The order depends on the seed and the ids alone, not on the order that comes in, nor on how many
+buckets there are, and memory is bounded by the largest bucket.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ def key(seed: int, name: str, salt: str = "order") -> int:
 
 
 def shuffled(documents: Iterable[Document], seed: int, folder: Path, num_buckets: int) -> Iterator[Document]:
-    """`documents` in the order of `key(seed, id)`; `folder` must exist and is used for `num_buckets` temporary files."""
+    """`documents` in the order of `key(seed, id)`; `folder` must exist and takes `num_buckets` temporary files."""
     paths = [folder / f"bucket-{index:05d}.arrow" for index in range(num_buckets)]
     _deal(documents, seed, paths)
     for path in paths:
