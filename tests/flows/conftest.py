@@ -26,7 +26,8 @@ class House:
     def environment(self, **more: str) -> dict[str, str]:
         """This process's, without what would point at another house. HOME is a folder that must stay empty."""
         kept = {name: value for name, value in os.environ.items() if name not in OUTSIDE}
-        return kept | {"HOME": str(self.root.parent / "home"), "PYTHONPATH": str(self.root), **more}
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # as in an activated venv
+        return kept | {"HOME": str(self.root.parent / "home"), "PATH": path, "PYTHONPATH": str(self.root), **more}
 
     def start(self, *command: str, prefix: tuple[str, ...] = (), **more: str) -> subprocess.Popen:
         """Start `python -m ...` in the clone, in a process group of its own."""
