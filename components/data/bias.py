@@ -33,6 +33,10 @@ LONGEST_SENTENCE = 600
 PIECE = re.compile(rf".{{1,{LONGEST_SENTENCE}}}(?:\s|\Z)|.{{{LONGEST_SENTENCE}}}", re.DOTALL)
 
 
+BYTES_PER_WORKER = 3_000_000
+"""A worker costs two seconds of imports before it scores anything: for less text than this none is started."""
+
+
 @dataclass(frozen=True)
 class Judged:
     """What the stage needs of one document.
@@ -114,8 +118,9 @@ _scorer = cache(scorer)
 def judge_corpus(train: Path, params: Bias, work: Path, workers: int, watch: Watch) -> list[Shard]:
     """All shards, judged, in order. Those a killed run had finished are read from `work`."""
     paths = shard_paths(train)
+    worth = 1 + read_manifest(train).num_bytes // BYTES_PER_WORKER
     shards = []
-    with pool(min(workers, max(1, len(paths)))) as processes:
+    with pool(min(workers, worth)) as processes:
         for shard in processes.map(partial(judge_shard, params=params, work=work), paths):
             shards.append(shard)
             watch.progress(len(shards), len(paths), "shards")

@@ -15,9 +15,10 @@ DARK, LIGHT, WARN = "#1b5e4b", "#9aa7a1", "#b5452c"
 
 def plot_impact(rows: "list[Impact]", limit: float, path: Path) -> None:
     """Ratio of keep rates per group with its interval, beside the ratio of the filter without masking."""
+    rows = [row for row in rows if np.isfinite([row.ratio.value, row.ratio.high, row.ratio_unmasked.value]).all()]
     figure, axes = _figure(7.5, 1.6 + 0.32 * max(4, len(rows)))
     if not rows:
-        axes.text(0.5, 0.5, "no group is mentioned often enough", ha="center", transform=axes.transAxes)
+        axes.text(0.5, 0.5, "no group is mentioned often enough to compare", ha="center", transform=axes.transAxes)
     y = np.arange(len(rows))[::-1]
     value = np.array([row.ratio.value for row in rows])
     low = np.array([value_ - row.ratio.low for value_, row in zip(value, rows, strict=True)])

@@ -1,7 +1,5 @@
 """The books of the bias stage: representation, toxicity by group, disparate impact, and what none of it can know."""
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +11,8 @@ from components.data.corpus import Document
 from components.data.disparity import Rate, Ratio, holm, rate, stratified_ratio
 from components.data.identity import GROUPS, VERSION
 from components.data.probe import HARMLESS, HOSTILE, Probe, gap
-from components.files import rounded, write_text
+from components.data.tables import as_csv
+from components.files import write_text
 from components.params import Bias
 from components.report import Report
 
@@ -253,17 +252,6 @@ def _probe_rows(probes: dict[bool, list[Probe]]) -> list[dict]:
     return rows
 
 
-def as_csv(rows: Iterable[dict]) -> str:
-    """Rows of one or more shapes as CSV; the first row that has all columns decides their order."""
-    listed = [rounded(row) for row in rows]
-    names = list(dict.fromkeys(name for row in sorted(listed, key=len, reverse=True) for name in row))
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, names, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: "" if value != value else value for key, value in row.items()} for row in listed)
-    return buffer.getvalue()
-
-
 def _markdown(rows: list[Impact], metrics: dict[str, float], params: Bias, warnings: Sequence[str]) -> str:
     few, state = len(GROUPS) - len(rows), "masked" if params.mask_identity else "not masked"
     lines = [
@@ -285,7 +273,7 @@ def _markdown(rows: list[Impact], metrics: dict[str, float], params: Bias, warni
     ]
     lines += [
         f"| {row.group} | {row.documents:,} | {row.kept.value:.1%} | {_shown(row.ratio)} | {row.p_corrected:.2g} "
-        f"| {row.ratio_unmasked.value:.3f} |"
+        f"| {_number(row.ratio_unmasked.value)} |"
         for row in rows
     ]
     lines += ["", *(f"**Warning.** {warning}." for warning in warnings), "", *_probe_lines(metrics, params), ""]
@@ -294,7 +282,12 @@ def _markdown(rows: list[Impact], metrics: dict[str, float], params: Bias, warni
 
 
 def _shown(ratio: Ratio) -> str:
-    return f"{ratio.value:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"
+    """A ratio with its interval; a dash where the source has no document without the group to compare with."""
+    return "-" if math.isnan(ratio.value) else f"{ratio.value:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
 
 
 def _probe_lines(metrics: dict[str, float], params: Bias) -> list[str]:

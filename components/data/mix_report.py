@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from components.data import curriculum
-from components.data.bias_report import as_csv
 from components.data.canaries import SOURCE as CANARY
+from components.data.tables import as_csv
 from components.files import write_text
 from components.params import Mix
 from components.report import Report
