@@ -10,21 +10,24 @@ from components.carbon.meter import Meter
 from components.data.corpus import CorpusWriter, Document
 from components.files import sha256_bytes, write_json
 from components.report import Report
+from components.summary import CORPUS_STAGES
 
 
 def document(number: int, source: str) -> Document:
     text = np.ndarray.__doc__ or ""
     text = f"{number}\n{text[number * 7 : number * 7 + 400]}"
     return Document(
-        f"{number:016x}", text, source, "1.0", f"{source}/{number}.py", source, "BSD-3-Clause", "METADATA", "2026-01-01",
-        sha256_bytes(text.encode()),
+        f"{number:016x}", text, source, "1.0", f"{source}/{number}.py", source, "BSD-3-Clause", "METADATA",
+        "2026-01-01", sha256_bytes(text.encode()),
     )  # fmt: skip
 
 
 def corpus(folder: Path, number: int, rule: str = "") -> None:
     with CorpusWriter(folder, left_out=bool(rule)) as writer:
         for index in range(number):
-            writer.add(document(index, "numpy" if index % 3 else "shakespeare"), rule, f"{rule} of {index}" if rule else "")
+            writer.add(
+                document(index, "numpy" if index % 3 else "shakespeare"), rule, f"{rule} of {index}" if rule else ""
+            )
 
 
 SHAPE = {
@@ -65,7 +68,7 @@ def reports(root: Path) -> None:
         "skipped": {"few_shot": "the curriculum is switched off"},
     }
     found = {
-        **dict.fromkeys(("ingest", "dedup", "filter", "bias", "mix", "tokenize"), Report({"documents/in": 1}, "# Text")),
+        **dict.fromkeys((*CORPUS_STAGES, "tokenize"), Report({"documents/in": 1}, "# Text")),
         "pretrain/causal": Report({"heldout/bits_per_byte": 2.1, "train/loss": 3.0}, "# Causal"),
         "pretrain/masked": Report({"heldout/accuracy": 0.21}, "# Masked"),
         "finetune/instruct": Report(

@@ -1,0 +1,85 @@
+"""Costs: attempts that failed are part of what they led to, experiments of the project, cached stages of nothing."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from components.carbon.costs import Books, made, outcomes, project_total
+from components.carbon.intensity import resolve
+from components.carbon.ledger import Energy, Ledger, Span
+from components.params import Grid
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+KWH_UJ = 3_600_000_000_000
+
+
+def span(number: int, outcome: str, kwh: float = 1.0, parent: str = "", **labels: str) -> Span:
+    start = START + timedelta(hours=number)
+    energy = Energy(round(kwh * KWH_UJ / 2), round(kwh * KWH_UJ), round(kwh * KWH_UJ * 2))
+    hour = start.strftime("%Y-%m-%dT%H")
+    return Span(
+        str(number), parent, labels.get("stage", "x"), "box", labels, start, start + timedelta(minutes=30), outcome,
+        cpu_us=1_000_000, wall_us=1_800_000_000, parts={"cpu": energy}, hours={hour: energy},
+        sources={"cpu": "measured:rapl"},
+    )  # fmt: skip
+
+
+def books(spans: list[Span], **grid: float | str) -> Books:
+    found = Grid(zone="FRA", **grid)  # type: ignore[arg-type]
+    return Books(Ledger(spans, hosts={"box": {"usable_threads": 64}}), found, resolve(found))
+
+
+DEDUP = {"stage": "dedup", "fingerprint": "new", "checkout": "main"}
+
+
+def test_the_run_of_these_inputs_and_the_attempts_before_it() -> None:
+    spans = [
+        span(0, "Completed", stage="dedup", fingerprint="old", checkout="main"),
+        span(1, "Failed", stage="dedup", fingerprint="other", checkout="main"),
+        span(2, "Killed", **DEDUP),
+        span(3, "BudgetReached", **DEDUP),
+        span(4, "Completed", **DEDUP),
+        span(5, "Completed", stage="dedup", fingerprint="experiment", checkout="calm-otter"),
+        span(6, "Running", **DEDUP),
+    ]
+    ledger = Ledger(spans)
+    found = made(ledger, ["dedup", "filter"], {"dedup": "new"}, "main")
+    assert list(found) == ["dedup"]
+    assert found["dedup"].run.id == "4"
+    assert [one.id for one in found["dedup"].attempts] == ["2", "3"]
+    assert found["dedup"].attempt_spans.energy.mid_kwh == 2.0
+    assert made(ledger, ["dedup"], {}, "main")["dedup"].run.id == "4"  # of this checkout
+    assert made(ledger, ["dedup"], {"dedup": "old"}, "main")["dedup"].run.id == "0"  # restored from DVC's cache
+
+
+def test_attempts_before_an_earlier_success_belong_to_that_one() -> None:
+    ledger = Ledger([span(0, "Killed", **DEDUP), span(1, "Completed", **DEDUP), span(2, "Completed", **DEDUP)])
+    assert made(ledger, ["dedup"], {}, "main")["dedup"].attempts == []
+
+
+def test_cost_has_pue_price_and_the_machine() -> None:
+    spans = [span(0, "Completed", 2.0, **DEDUP)]
+    cost = books(spans, pue=1.5, price_per_kwh=0.2).cost(Ledger(spans))
+    assert cost["kwh"] == pytest.approx([1.5, 3.0, 6.0])
+    assert cost["grams"] == pytest.approx([1.5 * 56 * 0.8, 3.0 * 56, 6.0 * 56 * 1.2])
+    assert cost["price"] == pytest.approx([0.3, 0.6, 1.2])
+    assert cost["embodied_grams"][1] == pytest.approx(1_500_000 * 1800 / (4 * 365.25 * 86400))
+
+
+def test_the_projects_total_has_everything_and_phases_end_as_their_process_did() -> None:
+    spans = [
+        span(0, "Killed", stage="pretrain@causal"),
+        span(1, "Completed", parent="0", stage="pretrain@causal", phase="compile"),
+        span(2, "Failed", stage="evaluate"),
+        span(3, "Completed", run="calm-otter"),
+    ]
+    ledger = Ledger(spans)
+    assert outcomes(ledger)["1"] == "Killed"
+    total = project_total(books(spans))
+    assert total["total"]["kwh"][1] == pytest.approx(4.0)
+    assert {name: row["kwh"][1] for name, row in total["by_outcome"].items()} == pytest.approx(
+        {"Completed": 1.0, "Failed": 1.0, "Killed": 2.0}
+    )
+    assert total["by_outcome"]["Killed"]["runs"] == 1
+    assert set(total["by_stage"]) == {"pretrain@causal", "evaluate", "orchestration"}
+    assert project_total(books(spans), since="2026-01-01T02")["total"]["kwh"][1] == pytest.approx(2.0)

@@ -1,0 +1,114 @@
+"""The account: a whole project on disk, summed up; a new one with nothing in it; one whose texts are hostile."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components.account import account, how
+from components.carbon.ledger import read
+from components.files import read_json
+from components.page import markdown
+from components.params import Grid, Params, Runtime
+from components.table import WIDTH
+from tests.components.greenhouse import project
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project accounted for once."""
+    root = tmp_path_factory.mktemp("greenhouse")
+    params = Params(runtime=Runtime(grid=Grid(zone="FRA", price_per_kwh=0.25)))
+    account(root=root, ledger_folder=project(root), params=params, fingerprints={"dedup": "dedup"})
+    return root
+
+
+def test_documents_add_up(root: Path) -> None:
+    rows = read_json(root / "reports/summary.json")["documents"]
+    assert rows["ingest"]["in"] == 30 + 2 + 1 + 5
+    assert rows["dedup"] == rows["dedup"] | {"in": 30, "kept": 26, "dropped": 4, "rules": {"dedup_rule": 4}}
+    for stage, before in (("dedup", "ingest"), ("filter", "dedup"), ("bias", "filter")):
+        row = rows[stage]
+        assert row["in"] == rows[before]["kept"]
+        assert row["in"] == row["kept"] + row["dropped"] + row["quarantined"] + row["heldout"]
+    assert rows["mix"]["in"] == rows["bias"]["kept"]
+
+
+def test_the_cost_is_the_ledgers(root: Path) -> None:
+    summary = read_json(root / "reports/summary.json")
+    cost, ledger = summary["cost"], read(root / ".greenhouse/ledger")
+    assert ledger.difference_uj() == 0
+    assert cost["total"]["kwh"][1] == pytest.approx(ledger.energy.mid_kwh, rel=1e-4)
+    rows = [*cost["stages"].values(), cost["orchestration"]]
+    assert sum(row["kwh"][1] for row in rows) == pytest.approx(cost["total"]["kwh"][1], rel=1e-4)
+    assert cost["total"]["grams"][1] == pytest.approx(cost["total"]["kwh"][1] * 56, rel=1e-4)
+    assert cost["price"][1] == pytest.approx(cost["total"]["kwh"][1] * 0.25, rel=1e-4)
+    assert all(row["kwh"][0] <= row["kwh"][1] <= row["kwh"][2] for row in rows)
+    assert cost["stages"]["dedup"]["fingerprint"] == "dedup"
+
+
+def test_the_table_is_a_page(root: Path) -> None:
+    text = (root / "reports/summary.md").read_text()
+    lines = text.splitlines()[1:-1]
+    assert len(lines) <= 45
+    assert max(map(len, lines)) <= WIDTH
+    for word in ("ingest", "bits per byte 2.100", "accuracy 0.210", "chance 0.25", "no signatures", "kWh", "gCO2e",
+                 "France 2023", "estimated", "reports/report.html", "question 0", "[0.600, 0.800]"):  # fmt: skip
+        assert word in text, word
+
+
+def test_headline_has_few_figures_with_names_for_mlflow(root: Path) -> None:
+    figures = read_json(root / "reports/summary.json")["headline"]
+    assert figures["pretrain/causal/heldout/bits_per_byte"] == 2.1
+    assert figures["energy/kwh_low"] < figures["energy/kwh"] < figures["energy/kwh_high"]
+    assert figures["sci/grams_per_mtok"] > 0
+    assert len(figures) < 40
+    assert all(isinstance(value, int | float) for value in figures.values())
+
+
+def test_cards_are_what_the_hub_reads(root: Path) -> None:
+    names = sorted(path.name for path in (root / "reports/cards").iterdir())
+    assert names == ["finetune-classify.md", "finetune-instruct.md", "pretrain-causal.md", "pretrain-masked.md"]
+    _, front, body = (root / "reports/cards/finetune-instruct.md").read_text().split("---\n", 2)
+    meta = yaml.safe_load(front)
+    summary = read_json(root / "reports/summary.json")
+    emissions = meta["co2_eq_emissions"]
+    assert emissions["emissions"] == pytest.approx(summary["cost"]["stages"]["finetune@instruct"]["grams"][1], rel=1e-4)
+    assert emissions["training_type"] == "fine-tuning"
+    assert emissions["geographical_location"] == "FRA"
+    assert "estimated" in emissions["source"]
+    assert meta["pipeline_tag"] == "text-generation"
+    assert "Annex XI" in body
+    assert "dedup_rule 4" in body
+    assert "{{" not in body
+
+
+def test_the_report_is_one_file_that_leads_nowhere(root: Path) -> None:
+    page = (root / "reports/report.html").read_text()
+    assert "data:image/png;base64," in page
+    assert "default-src 'none'" in page
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<td>1</td>" in page  # the table of a stage's Markdown
+    assert 'href="http' not in page
+
+
+def test_reports_quote_documents_and_obey_none() -> None:
+    shown = markdown('<img src="https://example.org/x.png"> ![x](https://example.org/y.png) [l](javascript:alert(1))')
+    assert "<img" not in shown
+    assert 'href="javascript' not in shown
+
+
+def test_a_project_in_which_nothing_ran(tmp_path: Path) -> None:
+    report = account(root=tmp_path, ledger_folder=tmp_path / "ledger", params=Params())
+    assert "no completed run" in report.markdown
+    assert json.loads((tmp_path / "reports/summary.json").read_text())["models"] == {}
+    assert (tmp_path / "reports/report.html").exists()
+
+
+def test_how() -> None:
+    assert how({}) == "not metered"
+    assert how({"cpu": "measured:rapl", "memory": "measured:rapl"}) == "cpu, memory measured (RAPL)"
+    mixed = {"cpu": "estimated:cpu_seconds x watts + measured:rapl", "idle": "assumed:watts per thread"}
+    assert how(mixed) == "cpu now measured, now estimated; idle assumed"
