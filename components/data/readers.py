@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
-from components.data import tables
+from components.data import table_rows
 from components.data.passages import SCENE, TARGET_BYTES, plain_text
 from components.data.records import RAW_BYTES, Fault, Record
 from components.errors import UserError
@@ -255,18 +255,18 @@ def _json(file: Any, options: Options) -> Iterator[Record | Fault]:
 
 
 def _csv(file: Any, options: Options) -> Iterator[Record | Fault]:
-    for row in tables.csv_rows(file, options.text_field, options.max_chars):
+    for row in table_rows.csv_rows(file, options.text_field, options.max_chars):
         yield row if isinstance(row, Fault) else _from_row(row, options)
 
 
 def _parquet(file: Any, options: Options) -> Iterator[Record | Fault]:
     if not file.file.raw.seekable():
         raise NotText("compressed Parquet cannot be read at random; unpack it (Parquet compresses inside)")
-    for row in tables.parquet_rows(file.file.raw, options.text_field):
+    for row in table_rows.parquet_rows(file.file.raw, options.text_field):
         yield row if isinstance(row, Fault) else _from_row(row, options)
 
 
-def _from_row(row: tables.Row, options: Options) -> Record | Fault:
+def _from_row(row: table_rows.Row, options: Options) -> Record | Fault:
     found = record_of(row.values, options.text_field, str(row.number))
     if isinstance(found, Fault):
         shown = json.dumps(row.values, default=repr).encode("utf-8", "replace")
