@@ -181,7 +181,7 @@ def _share(used: dict[int, int], amount: int, among: list[int]) -> None:
 def entry(books: Books, reading: Reading, watts: Watts, host: Host) -> dict | None:
     """The ledger line for the time since the last reading; the books move on. None if nobody was metering then."""
     living = [span for span in books.spans.values() if books.alive(span, reading)]
-    if not living:
+    if not living or reading.at_us < books.at_us:  # the clock of another boot or time namespace
         look(books, reading)
         return None
     dt_us = reading.at_us - books.at_us

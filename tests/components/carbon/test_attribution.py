@@ -210,6 +210,17 @@ def test_nobody_metering_means_no_line_and_a_new_start() -> None:
     assert world.lines[-1]["dt_us"] == 20_000
 
 
+def test_a_clock_that_went_back_starts_anew() -> None:
+    world = World()
+    world.open(world.fork(2), "a")
+    world.now_us -= 500_000
+    world.sample()
+    assert world.lines == []
+    world.pass_time(10_000)
+    world.sample()
+    assert world.lines[-1]["dt_us"] == 10_000
+
+
 def test_a_hidden_host_counter_is_said() -> None:
     from dataclasses import replace
 
