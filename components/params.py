@@ -176,7 +176,7 @@ class FilterRules(Section):
     """Smallest share of words with a letter (Gopher)."""
     min_stop_words: int | None = 1
     """Fewest of the/be/to/of/and/that/have/with (Gopher); English only."""
-    max_duplicate_lines: float | None = 0.5
+    max_duplicate_lines: float | None = 0.6
     """Largest share of lines that repeat an earlier one (Gopher)."""
     max_duplicate_line_chars: float | None = None
     """Largest share of characters in lines that repeat an earlier one (Gopher)."""

@@ -21,3 +21,14 @@ def save(drawing: Figure, path: Path) -> None:
     """Write a PNG without date or version in it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     drawing.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def panels(title: str, rows: int, columns: int) -> tuple[Figure, list[Axes]]:
+    """A grid of small pictures, row by row."""
+    drawing = Figure(figsize=(3.2 * columns, 2.1 * rows), layout="constrained")
+    FigureCanvasAgg(drawing)
+    drawing.suptitle(title, x=0.01, ha="left")
+    grid = [axes for row in drawing.subplots(rows, columns, squeeze=False) for axes in row]
+    for axes in grid:
+        axes.spines[["top", "right"]].set_visible(False)
+    return drawing, grid

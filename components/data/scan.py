@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SPACE, WORD, ALPHA, UNSPACED = (np.uint8(1 << bit) for bit in range(4))
-"""Kinds of a code point, one bit each: white space; in a word; a letter; of a script written without spaces."""
+SPACE, WORD, ALPHA, UNSPACED, UPPER = (np.uint8(1 << bit) for bit in range(5))
+"""Kinds of a code point, one bit each: white space; in a word; a letter; of a script without spaces; a capital."""
 
 _UNKNOWN = np.uint8(0x80)
 _NEWLINE = 0x0A
@@ -47,7 +47,8 @@ def kind_of(code: int) -> int:
     character = chr(code)
     in_word = character.isalnum() or character == "_" or unicodedata.category(character)[0] == "M"
     unspaced = in_word and any(first <= code <= last for first, last in UNSPACED_RANGES)
-    return int(SPACE * character.isspace() | WORD * in_word | ALPHA * character.isalpha() | UNSPACED * unspaced)
+    kinds = SPACE * character.isspace() | WORD * in_word | ALPHA * character.isalpha()
+    return int(kinds | UNSPACED * unspaced | UPPER * character.isupper())
 
 
 _TABLE = np.full(0x110000, _UNKNOWN, dtype=np.uint8)

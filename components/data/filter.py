@@ -1,0 +1,225 @@
+"""Drop poor text, redact personal data. Every document is scored first; limits are applied to the scores.
+
+    out/train/     documents kept, personal data replaced by its kind
+    out/dropped/   documents dropped: rule, and a reason with value and limit
+    out/tags/      the scores of every document (Parquet, one file per input shard), so that other limits can be tried
+
+One pass over the shards, each by itself. `dry_run` shows what the limits would drop, rule by rule, with examples:
+`python -m components.data.filter data/dedup/train`.
+"""
+
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.data import filter_report, parts
+from components.data.corpus import Document, read_manifest, read_shard, reconcile, shard_paths
+from components.data.language import identify, known_languages
+from components.data.pii import redact
+from components.data.quality import scores
+from components.data.rules import RULES, Columns, explain, verdicts
+from components.errors import UserError
+from components.files import read_json, write_json, written_whole
+from components.params import Filter, load
+from components.report import Report, Watch
+from components.workers import pool
+
+TRANSFORM = "redact_pii"
+"""Name of the redaction in a document's provenance."""
+
+
+def filter_corpus(
+    *,
+    train: Path,
+    params: Filter,
+    out: Path,
+    reports: Path,
+    work: Path,
+    workers: int = 1,
+    watch: Watch | None = None,
+) -> Report:
+    """Write `out/train`, `out/dropped` and `out/tags`; see the module docstring.
+
+    Args:
+        train: a corpus.
+        work: finished shards are kept here until all are; those that are there are not done again.
+        workers: processes; they change no byte.
+
+    Raises:
+        UserError: the corpus is empty, a language in params is unknown, or nothing is left.
+    """
+    watch = watch or Watch()
+    manifest = read_manifest(train)
+    _check(params, manifest.num_documents)
+    shards = shard_paths(train)
+    folders = [work / f"part-{number:05d}" for number in range(len(shards))]
+    jobs = [ShardJob(*job) for job in zip(shards, folders, strict=True)]
+    total = Outcome()
+    with watch.phase("score"), pool(workers) as workers_pool:
+        for outcome in workers_pool.map(partial(filter_shard, params), jobs):
+            total.add(outcome)
+            watch.progress(total.documents, manifest.num_documents, "documents", f"{total.dropped} dropped")
+            watch.check()
+    kept = parts.gather([folder / "kept" for folder in folders], out / "train")
+    dropped = parts.gather([folder / "dropped" for folder in folders], out / "dropped")
+    (out / "tags").mkdir(parents=True)
+    for number, folder in enumerate(folders):
+        (folder / "tags.parquet").rename(out / "tags" / f"part-{number:05d}.parquet")
+    reconcile("filter", manifest.num_documents, kept.num_documents, dropped.facts["rules"])
+    if not kept.num_documents:
+        raise UserError(f"filter: all {total.documents} documents were dropped ({_worst(total)}); relax filter.rules")
+    with watch.phase("report"):
+        report = filter_report.build(manifest, kept, dropped, total, out, params, reports)
+    report.write(reports)
+    return report
+
+
+def _check(params: Filter, num_documents: int) -> None:
+    """Refuse what cannot be meant, before any work."""
+    if not num_documents:
+        raise UserError("filter: the corpus has no documents; see reports/dedup for where they went")
+    unknown = sorted(set(params.languages) - set(known_languages())) if params.languages else []
+    if unknown:
+        raise UserError(f"filter.languages: {unknown[0]!r} is no language the identifier knows; use ISO 639-1 codes")
+
+
+def _worst(total: "Outcome") -> str:
+    return ", ".join(f"{rule} {count}" for rule, count in total.first_rules.most_common(3))
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """One shard to filter: where it is, and the folder its results go to."""
+
+    shard: Path
+    folder: Path
+
+
+@dataclass
+class Outcome:
+    """What happened to the documents of a shard, or of all.
+
+    Attributes:
+        documents, dropped: how many.
+        first_rules: documents dropped by the rule that names the reason.
+        personal: finds of personal data by "source kind".
+        redacted: documents in which something was found.
+    """
+
+    documents: int = 0
+    dropped: int = 0
+    redacted: int = 0
+    first_rules: Counter[str] = field(default_factory=Counter)
+    personal: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: "Outcome") -> None:
+        """Add the numbers of another."""
+        self.documents += other.documents
+        self.dropped += other.dropped
+        self.redacted += other.redacted
+        self.first_rules += other.first_rules
+        self.personal += other.personal
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON (`asdict` of a Counter is broken in Python 3.11)."""
+        return {name: dict(value) if isinstance(value, Counter) else value for name, value in vars(self).items()}
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> "Outcome":
+        """The reverse of `to_json`."""
+        return cls(**raw | {name: Counter(raw[name]) for name in ("first_rules", "personal")})
+
+
+def filter_shard(params: Filter, job: ShardJob) -> Outcome:
+    """Score, decide and redact one shard, unless that is done."""
+    done, kept, dropped = job.folder / "done.json", job.folder / "kept", job.folder / "dropped"
+    if done.exists() and parts.is_whole(kept) and parts.is_whole(dropped) and (job.folder / "tags.parquet").exists():
+        return Outcome.from_json(read_json(done))
+    documents = read_shard(job.shard)
+    columns = tag(documents, params.languages)
+    write_tags(job.folder / "tags.parquet", documents, columns)
+    reasons = decide(params, [document.source for document in documents], columns)
+    outcome = Outcome(documents=len(documents), dropped=len(reasons))
+    outcome.first_rules.update(rule for rule, _ in reasons.values())
+    redacted = [_redacted(document, params, outcome) for document in documents]
+    parts.write_part(kept, (each for at, each in enumerate(redacted) if at not in reasons))
+    parts.write_left_out_part(dropped, ((redacted[at], *why) for at, why in sorted(reasons.items())))
+    write_json(done, outcome.to_json())
+    return outcome
+
+
+def tag(documents: list[Document], languages: list[str]) -> Columns:
+    """All scores of some documents, the language's included."""
+    texts = [document.text for document in documents]
+    columns: Columns = scores(texts)
+    found = [identify(text, languages) for text in texts]
+    columns["language"] = np.array([language for language, _, _ in found])
+    columns["language_score"] = np.array([probability for _, probability, _ in found])
+    columns["language_kept"] = np.array([kept for _, _, kept in found])
+    return columns
+
+
+def write_tags(path: Path, documents: list[Document], columns: Columns) -> None:
+    """Write the scores, one row per document, in order."""
+    table = pa.table(
+        {
+            "id": [document.id for document in documents],
+            "source": [document.source for document in documents],
+            "location": [document.location for document in documents],
+            **columns,
+        }
+    )
+    with written_whole(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def decide(params: Filter, sources: list[str], columns: Columns) -> dict[int, tuple[str, str]]:
+    """Place of each document to drop -> (rule, reason)."""
+    result = {}
+    by_source = np.array(sources)
+    for source in sorted(set(sources)):
+        rules = params.rules_for(source)
+        broken = verdicts(rules, columns)
+        for at in np.flatnonzero(broken.any(axis=1) & (by_source == source)).tolist():
+            result[at] = explain(rules, broken[at], {rule.score: float(columns[rule.score][at]) for rule in RULES})
+    return result
+
+
+def _redacted(document: Document, params: Filter, outcome: Outcome) -> Document:
+    """The document without personal data, what was found counted in `outcome`."""
+    text, found = redact(document.text, params.redact)
+    if not found:
+        return document
+    outcome.redacted += 1
+    outcome.personal.update({f"{document.source} {kind}": count for kind, count in found.items()})
+    return document.changed(text, TRANSFORM)
+
+
+def dry_run(train: Path, params: Filter, workers: int = 1, examples: int = 3) -> str:
+    """What the limits would drop, rule by rule, with examples; and what the published sets would. Writes nothing."""
+    shards = shard_paths(train)
+    with pool(workers) as workers_pool:
+        tables = list(workers_pool.map(partial(tag_shard, params.languages), shards))
+    return filter_report.would_drop(tables, params, examples)
+
+
+def tag_shard(languages: list[str], shard: Path) -> tuple[list[str], list[str], list[str], Columns]:
+    """Sources, locations, beginnings and scores of a shard's documents."""
+    documents = read_shard(shard)
+    beginnings = [" ".join(document.text[:400].split())[:160] for document in documents]
+    sources = [document.source for document in documents]
+    return sources, [document.location for document in documents], beginnings, tag(documents, languages)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit("usage: python -m components.data.filter CORPUS [params.yaml]")
+    _params = load(Path(sys.argv[2] if len(sys.argv) > 2 else "params.yaml"))
+    print(dry_run(Path(sys.argv[1]), _params.filter, _params.runtime.workers))

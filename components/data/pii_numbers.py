@@ -1,0 +1,149 @@
+"""Personal data made of digits: payment cards, bank accounts, telephone numbers."""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+Find = tuple[int, int, str]
+"""start, end, kind"""
+
+# -- payment cards (ISO/IEC 7812) --------------------------------------------------------------------------------------
+
+_CARD = re.compile(r"(?<![\w.,+-])\d{4}(?:[ -]?\d){8,15}(?![\w-]|[.,]\d)")
+_ISSUERS: tuple[tuple[re.Pattern[str], tuple[int, ...]], ...] = tuple(
+    (re.compile(prefix), lengths)
+    for prefix, lengths in (
+        (r"4", (13, 16, 19)),  # Visa
+        (r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720", (16,)),  # Mastercard
+        (r"3[47]", (15,)),  # American Express
+        (r"6011|64[4-9]|65", (16, 19)),  # Discover
+        (r"30[0-5]|3[689]", (14, 16, 19)),  # Diners
+        (r"35(?:2[89]|[3-8])", (16, 19)),  # JCB
+        (r"2131|1800", (15,)),  # JCB, older
+        (r"50|5[6-8]|6[0-9]", (12, 13, 14, 15, 16, 17, 18, 19)),  # Maestro
+        (r"62", (16, 17, 18, 19)),  # UnionPay
+    )
+)
+
+
+def find_cards(text: str) -> Iterator[Find]:
+    """Numbers with a known issuer's prefix and length, one kind of separator, and Luhn's check digit."""
+    for match in _CARD.finditer(text):
+        digits = re.sub(r"[ -]", "", match[0])
+        if len(set(match[0]) & {" ", "-"}) <= 1 and len(set(digits)) > 1 and _is_issued(digits) and luhn(digits):
+            groups = re.split(r"[ -]", match[0])
+            if len(groups) == 1 or all(len(group) == 4 for group in groups[:-1]) or list(map(len, groups)) == [4, 6, 5]:
+                yield match.start(), match.end(), "card"
+
+
+def _is_issued(digits: str) -> bool:
+    return any(prefix.match(digits) and len(digits) in lengths for prefix, lengths in _ISSUERS)
+
+
+def luhn(digits: str) -> bool:
+    """The check digit is right: every second digit from the right doubled, digit sums added, divisible by ten."""
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        value = int(digit) * (1 + place % 2)
+        total += value - 9 * (value > 9)
+    return total % 10 == 0
+
+
+# -- bank accounts (ISO 13616) -----------------------------------------------------------------------------------------
+
+_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?= ?[A-Z0-9])")
+IBAN_LENGTHS = dict(
+    pair.split(":")
+    for pair in (  # noqa: SIM905 - a table reads better as one text
+        "AD:24 AE:23 AL:28 AT:20 AZ:28 BA:20 BE:16 BG:22 BH:22 BR:29 BY:28 CH:21 CR:22 CY:28 CZ:24 DE:22 "
+        "DK:18 DO:28 EE:20 EG:29 ES:24 FI:18 FO:18 FR:27 GB:22 GE:22 GI:23 GL:18 GR:27 GT:28 HR:21 HU:28 "
+        "IE:22 IL:23 IQ:23 IS:26 IT:27 JO:30 KW:30 KZ:20 LB:28 LC:32 LI:21 LT:20 LU:20 LV:21 LY:25 MC:27 "
+        "MD:24 ME:22 MK:19 MR:27 MT:31 MU:30 NL:18 NO:15 PK:24 PL:28 PS:29 PT:25 QA:29 RO:24 RS:22 SA:24 "
+        "SC:31 SE:24 SI:19 SK:24 SM:27 ST:25 SV:28 TL:23 TN:24 TR:26 UA:29 VA:22 VG:24 XK:20 "
+    ).split()
+)
+"""Characters of an IBAN by country."""
+
+
+def find_ibans(text: str) -> Iterator[Find]:
+    """Accounts of their country's length, written in one piece or in groups, with the right checksum."""
+    for match in _IBAN.finditer(text):
+        length = int(IBAN_LENGTHS.get(match[0][:2], 0))
+        end, taken = match.start(), list[str]()
+        while len(taken) < length and end < len(text) and (text[end].isalnum() or text[end] == " "):
+            if text[end] != " ":
+                taken.append(text[end])
+            elif not taken or text[end - 1] == " ":
+                break
+            end += 1
+        whole = not (end < len(text) and text[end].isalnum())
+        if length and len(taken) == length and whole and _checksum("".join(taken)):
+            yield match.start(), end, "iban"
+
+
+def _checksum(iban: str) -> bool:
+    """Country and check digits moved to the end, letters as 10 to 35: 1 modulo 97."""
+    if not (iban.isascii() and iban.isalnum()):
+        return False
+    return int("".join(str(int(character, 36)) for character in iban[4:] + iban[:4])) % 97 == 1
+
+
+# -- telephone numbers -------------------------------------------------------------------------------------------------
+
+_PHONE = re.compile(
+    r"(?<![\w.%#$/@+-])(?:\+ ?|\()?(?:\(?\+ ?)?\d[\d ().\-/]{5,22}\d"
+    r"(?:(?: ?x| ?ext\.? ?)\d{1,6})?(?![\w%]|[.,:/-]\d|\()"
+)
+_CALL = re.compile(
+    r"(?:\b(?:tel|tél|phone|mobile|mob|cell|fax|call|dial|ring|telef\w+|télé\w+|telephone|whatsapp|sms|hotline)\b"
+    r"|\b(?:reach|text)\b[^.\n]{1,40}\b(?:at|on)\b)[^\d\n]{0,20}$",
+    re.IGNORECASE,
+)
+_NORTH_AMERICA = re.compile(
+    r"(?:\+?1[ .-]?|001[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[.-])[2-9]\d\d[.-]\d{4}(?: ?x ?\d{1,6})?"
+)
+_WITH_TRUNK = re.compile(r"(?:\(0\d{1,4}\)|0[1-9]\d{1,4}) ?[/-]? ?\d{2,8}(?:[ -]\d{2,5}){0,4}|0[1-9](?:[ .-]\d\d){4}")
+_DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}")
+
+
+def find_phones(text: str) -> Iterator[Find]:
+    """Numbers in international form, in the forms of North America or with a trunk 0, or after a word like "call"."""
+    for match in _PHONE.finditer(text):
+        found = match[0]
+        digits = re.sub(r"\D", "", re.split(r" ?(?:x|ext)", found)[0])
+        if not 7 <= len(digits) <= 15 or _DATE.search(found) or _is_sequence(found):
+            continue
+        if _is_international(found, digits) or _is_national(found, digits) or _is_called(text, match, digits):
+            yield match.start(), match.end() - _open_brackets(found), "phone"
+
+
+def _is_international(found: str, digits: str) -> bool:
+    return found.lstrip("(").startswith("+") and digits[0] != "0" and len(digits) >= 8
+
+
+def _is_national(found: str, digits: str) -> bool:
+    if _NORTH_AMERICA.fullmatch(found):
+        return True
+    return 9 <= len(digits) <= 12 and not found.isdigit() and bool(_WITH_TRUNK.fullmatch(found))
+
+
+def _is_called(text: str, match: re.Match[str], digits: str) -> bool:
+    """A word nearby says so, and the digits are grouped as in no list of numbers."""
+    groups = re.findall(r"\d+", match[0])
+    return (
+        len(groups) <= 6
+        and len(set(digits)) > 2
+        and bool(_CALL.search(text, max(0, match.start() - 60), match.start()))
+    )
+
+
+def _is_sequence(found: str) -> bool:
+    """Counting up or down in equal steps, such as 01 02 03 04 05."""
+    groups = [int(group) for group in re.findall(r"\d+", found)]
+    steps = {second - first for first, second in pairwise(groups)}
+    return len(groups) > 3 and len(steps) == 1
+
+
+def _open_brackets(found: str) -> int:
+    """Characters at the end that close a bracket opened before the number."""
+    return int(found.endswith(")") and found.count("(") < found.count(")"))
