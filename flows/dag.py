@@ -64,16 +64,26 @@ class Inputs:
 
 def inputs(stage: str, root: Path = ROOT) -> Inputs:
     """The inputs of a stage as they are on disk now (a dependency that is missing hashes to "")."""
+    with _repo(root) as repo:
+        return _inputs(repo.stage.load_one(name=stage))
+
+
+def fingerprints(root: Path = ROOT) -> dict[str, str]:
+    """Stage -> fingerprint of its present inputs, for every stage of the graph."""
+    with _repo(root) as repo:
+        return {stage.name: _inputs(stage).fingerprint for stage in repo.index.stages if stage.cmd}
+
+
+def _inputs(stage: Any) -> Inputs:
     from dvc.dependency.param import ParamsDependency
 
-    with _repo(root) as repo:
-        found = Inputs()
-        for dep in repo.stage.load_one(name=stage).deps:
-            if isinstance(dep, ParamsDependency):
-                found.params |= dep.read_params()
-            else:
-                found.hashes[dep.def_path] = dep.get_hash().value if dep.exists else ""
-        return found
+    found = Inputs()
+    for dep in stage.deps:
+        if isinstance(dep, ParamsDependency):
+            found.params |= dep.read_params()
+        else:
+            found.hashes[dep.def_path] = dep.get_hash().value if dep.exists else ""
+    return found
 
 
 def output_hashes(root: Path = ROOT) -> dict[str, dict[str, str]]:

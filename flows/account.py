@@ -1,0 +1,98 @@
+"""The account stage as a Prefect flow; `python -m flows.account` has DVC reproduce it.
+
+python -m flows.account --since 2026-01-31      what the whole project has cost since then, in vain or not
+"""
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from prefect import flow
+from prefect.states import State
+
+from components import params as schema
+from components.errors import UserError
+from components.params import Account, Params
+from components.report import Report, Watch
+from flows import dag, house
+from flows.stage import Place, Stage, main, run_as_flow
+
+
+def refresh(params: Params, watch: Watch | None = None) -> Report:
+    """Write the summary, the report and the cards anew from what lies in the checkout and the ledger."""
+    from components.account import account as write_books
+
+    return write_books(
+        root=house.ROOT,
+        ledger_folder=house.LEDGER,
+        params=params,
+        fingerprints=dag.fingerprints(),
+        watch=watch,
+    )
+
+
+def call(place: Place, branch: str) -> Report:
+    """Run the stage function; its headline is what the MLflow run of the stage shows."""
+    report = refresh(place.params, place.watch)
+    report.facts = {}
+    report.write(place.reports)
+    return report
+
+
+STAGE = Stage("account", call, folder="")
+
+
+@flow(name="account")
+def account(params: Account | None = None, params_hash: str = "") -> State:
+    """Summarise and account: the table, the report, model cards, energy and carbon.
+
+    Args:
+        params: the stage's section of params.yaml; changed values make an experiment.
+        params_hash: leave it as it is: it shows which params.yaml the form was filled from.
+    """
+    return run_as_flow(STAGE, "", params, params_hash)
+
+
+def project(since: str) -> str:
+    """What the project has cost since a day (UTC), by stage and by how the runs ended."""
+    from components.carbon import intensity, ledger
+    from components.carbon.costs import Books, project_total
+
+    grid = schema.load(house.ROOT / "params.yaml").runtime.grid
+    books = Books(ledger.read(house.LEDGER), grid, intensity.resolve(grid, house.ROOT))
+    total = project_total(books, since)
+    lines = [f"{'':<24} {'runs':>6} {'Wh':>24} {'gCO2e':>26}"]
+    for title, rows in (("by stage", total["by_stage"]), ("by outcome", total["by_outcome"])):
+        lines.append(title)
+        lines += [_line(f"  {name or 'Running'}", row, str(row["runs"])) for name, row in sorted(rows.items())]
+    lines.append(_line("all, since " + (since or "the first run"), total["total"], ""))
+    lines.append(f"grid: {books.intensity.source}; hosts: {', '.join(total['hosts']) or 'none'}")
+    return "\n".join(lines)
+
+
+def _line(name: str, cost: dict[str, Any], runs: str) -> str:
+    low, mid, high = (1000 * value for value in cost["kwh"])
+    grams_low, grams, grams_high = cost["grams"]
+    energy, carbon = f"{mid:.3g} ({low:.3g}..{high:.3g})", f"{grams:.3g} ({grams_low:.3g}..{grams_high:.3g})"
+    return f"{name:<24} {runs:>6} {energy:>24} {carbon:>26}"
+
+
+def _since() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.account", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--since", default="", metavar="DATE", help="a day in UTC, such as 2026-01-31; empty for all")
+    since = parser.parse_args().since
+    house.settle()
+    try:
+        print(project(since))
+    except UserError as error:
+        sys.exit(f"account: {error}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1 and "DVC_STAGE" not in os.environ:
+        _since()
+    else:
+        main(STAGE, account)
