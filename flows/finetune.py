@@ -13,7 +13,7 @@ BASE = {"instruct": "causal", "classify": "masked"}
 """Which pretrained model each branch starts from."""
 
 
-def call(place: Place, branch: str) -> Report:
+def call(place: Place, branch: Literal["instruct", "classify"]) -> Report:
     """Run the stage function on the stage's inputs."""
     from components.train.finetune import finetune as tune
 

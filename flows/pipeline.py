@@ -2,6 +2,7 @@
 
     python -m flows.pipeline            run what is stale, show a summary
     python -m flows.pipeline --until tokenize
+    python -m flows.pipeline --demo     write the summary anew, even if nothing ran, and show it (`make demo`)
 
 DVC decides what is stale; Prefect orders, shows and cancels, and caches nothing. Independent branches run at the same
 time. Values other than those of params.yaml make an experiment (flows/experiment.py) and leave the workspace as it is.
@@ -27,7 +28,7 @@ from prefect.states import Cancelled, Completed, Failed, State  # noqa: E402
 from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
 
 from components import params as schema  # noqa: E402
-from components.errors import UserError  # noqa: E402
+from components.errors import STOPPED_EXIT, UserError  # noqa: E402
 from components.files import fingerprint  # noqa: E402
 from components.params import Params  # noqa: E402
 from flows import dag, experiment, open_runs  # noqa: E402
@@ -157,19 +158,25 @@ def main() -> None:
     parser.add_argument(
         "--until", default="", metavar="STAGE", help="stop after this stage, such as tokenize or pretrain@causal"
     )
+    parser.add_argument("--demo", action="store_true", help="end with the summary table")
     arguments = parser.parse_args()
     started = time.perf_counter()
     try:
         state = run_from_terminal(arguments.until)
     except UserError as error:
         sys.exit(f"pipeline: {error}")
-    print(
-        f"\npipeline: {state.name} after {time.perf_counter() - started:.0f} s"
-        + (f": {state.message}" if state.message else "")
-    )
-    sys.exit(
-        0 if state.is_completed() and state.name in ("Completed", "Cached") else 75 if not state.is_failed() else 1
-    )
+    if arguments.demo and state.is_completed():
+        show_summary()
+    said = f": {state.message}" if state.message else ""
+    print(f"\npipeline: {state.name} after {time.perf_counter() - started:.0f} s{said}")
+    sys.exit(0 if state.name in ("Completed", "Cached") else 1 if state.is_failed() else STOPPED_EXIT)
+
+
+def show_summary() -> None:
+    """Write summary, report and cards anew from what is there now, and print the table."""
+    from flows.account import refresh
+
+    print("\n" + refresh(schema.load(house.ROOT / "params.yaml")).markdown.replace("```", "").strip())
 
 
 def run_from_terminal(until: str) -> State:

@@ -10,7 +10,7 @@ from components.report import Report
 from flows.stage import Place, Stage, main, run_as_flow
 
 
-def call(place: Place, branch: str) -> Report:
+def call(place: Place, branch: Literal["causal", "masked"]) -> Report:
     """Run the stage function on the stage's inputs."""
     from components.train.pretrain import pretrain as train_model
 

@@ -71,7 +71,7 @@ class Stage:
     """
 
     name: str
-    call: Callable[[Place, str], Report]
+    call: Callable[[Place, Any], Report]
     folder: str = "data"
     branches: tuple[str, ...] = ()
 
