@@ -26,7 +26,7 @@ class Section(BaseModel):
 
 
 class Packages(Section):
-    """Documentation of pinned installed Python packages: docstrings and long descriptions, read without importing them."""
+    """Docstrings and long descriptions of pinned installed Python packages, read without importing them."""
 
     kind: Literal["packages"] = "packages"
     name: str = "python-docs"
@@ -50,7 +50,7 @@ class PackageTexts(Section):
 
 
 class Files(Section):
-    """Your own files: txt, md, html, jsonl, csv, parquet, compressed (gz, zst) or not; a folder or one file."""
+    """Your own files: txt, md, rst, html, json, jsonl, csv, tsv, parquet, gz or zst or plain; a folder or one file."""
 
     kind: Literal["files"] = "files"
     name: str = "files"

@@ -58,7 +58,7 @@ if True:
         "def plain(a, b=1e-3, *, name: str = 'x # y', last=[1, 2]) -> \"int\"\n"
         "    Add things.\n\n    More.\n        Deeper.\n\n"
         "class Box(Base, metaclass=Meta)\n    A box.\n\n"
-        "async def Box.open(self)\n    Raw \\\\d.\n\n"
+        "async def Box.open(self)\n    Raw \\d.\n\n"
         "def guarded()\n    one line\n"
     )
 
@@ -168,6 +168,7 @@ def test_the_same_bytes_whatever_the_workers_and_after_a_kill(tmp_path: Path) ->
     assert not (work / "kept").exists()
 
 
+@pytest.mark.slow
 def test_the_whole_default_corpus_with_a_pool(tmp_path: Path) -> None:
     report, out = run_ingest(Ingest(), tmp_path, workers=2)
     assert 20 < report.metrics["megabytes"] < 30
