@@ -218,8 +218,16 @@ def tag_shard(languages: list[str], shard: Path) -> tuple[list[str], list[str], 
     return sources, [document.location for document in documents], beginnings, tag(documents, languages)
 
 
-if __name__ == "__main__":
-    if len(sys.argv) < 2:
+def main(arguments: list[str]) -> None:
+    """Print the dry run of a corpus: `CORPUS [params.yaml]`."""
+    if not arguments:
         sys.exit("usage: python -m components.data.filter CORPUS [params.yaml]")
-    _params = load(Path(sys.argv[2] if len(sys.argv) > 2 else "params.yaml"))
-    print(dry_run(Path(sys.argv[1]), _params.filter, _params.runtime.workers))
+    params = load(Path(arguments[1] if len(arguments) > 1 else "params.yaml"))
+    print(dry_run(Path(arguments[0]), params.filter, params.runtime.workers))
+
+
+if __name__ == "__main__":
+    # By name: the workers must be able to import what they are given, and cannot import `__main__`.
+    from components.data.filter import main as named_main
+
+    named_main(sys.argv[1:])

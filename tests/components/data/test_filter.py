@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,7 +16,7 @@ from components.data.language import identify, is_foreign
 from components.data.rules import RULES
 from components.errors import UserError
 from components.files import sha256_bytes
-from components.params import Filter, FilterRules
+from components.params import Filter, FilterRules, load
 
 ORDINARY = {
     "English": "The committee met on Tuesday to discuss the budget, and its members agreed that more time was needed.",
@@ -167,6 +169,12 @@ def test_dry_run_writes_nothing_and_counts_the_same(done: Path) -> None:
     assert f"| params.yaml | docs | {total} | {len(given())} |" in text
     assert "## min_words (5) in docs: " in text
     assert "`too short` Click here" in text
+
+
+def test_dry_run_from_the_command_line(done: Path) -> None:
+    command = [sys.executable, "-m", "components.data.filter", str(done / "train"), "params.yaml"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == dry_run(done / "train", load(Path("params.yaml")).filter).strip()
 
 
 def test_language() -> None:

@@ -126,9 +126,7 @@ def test_a_document_scores_the_same_in_any_company() -> None:
 
 
 def test_c4_looks_only_at_lines_that_read_like_text() -> None:
-    text = (
-        "This is a sentence. And another one!\nheading { x }\nToo short.\nIt uses cookies, see.\nA line with { in."
-    )
+    text = "This is a sentence. And another one!\nheading { x }\nToo short.\nIt uses cookies, see.\nA line with { in."
     found = scores([text, "Prose without brackets, but no end"])
     assert found["sentences"].tolist() == [3, 0]
     assert found["curly_lines"].tolist() == [1, 0]
