@@ -3,8 +3,9 @@
 from prefect import flow
 from prefect.states import State
 
-from components.params import Filter
+from components.params import Filter, Params
 from components.report import Report
+from flows import house
 from flows.stage import Place, Stage, main, run_as_flow
 
 
@@ -15,7 +16,14 @@ def call(place: Place, branch: str) -> Report:
     return filter_corpus(train=place.root / "data/dedup/train", params=place.params.filter, **place.data)
 
 
-STAGE = Stage("filter", call)
+def dry_run(params: Params) -> str:
+    """Rule by rule, what the limits would drop of the corpus that lies there, with examples."""
+    from components.data.filter import dry_run as would_drop
+
+    return would_drop(house.ROOT / "data/dedup/train", params.filter, params.runtime.workers)
+
+
+STAGE = Stage("filter", call, dry_run=dry_run)
 
 
 @flow(name="filter")

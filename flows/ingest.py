@@ -1,10 +1,14 @@
 """The ingest stage as a Prefect flow; `python -m flows.ingest` has DVC reproduce it."""
 
+import tempfile
+from pathlib import Path
+
 from prefect import flow
 from prefect.states import State
 
-from components.params import Ingest
-from components.report import Report
+from components.params import Ingest, Params
+from components.report import Report, Watch
+from flows import house
 from flows.stage import Place, Stage, main, run_as_flow
 
 
@@ -15,7 +19,18 @@ def call(place: Place, branch: str) -> Report:
     return ingest_sources(root=place.root, params=place.params.ingest, **place.data)
 
 
-STAGE = Stage("ingest", call)
+def dry_run(params: Params) -> str:
+    """What the sources hold: counts, what would be left out and why, a few documents."""
+    from components.data.ingest import dry_run as read_only
+
+    with tempfile.TemporaryDirectory() as work:
+        found = read_only(
+            root=house.ROOT, params=params.ingest, work=Path(work), workers=params.runtime.workers, watch=Watch()
+        )
+    return found.markdown
+
+
+STAGE = Stage("ingest", call, dry_run=dry_run)
 
 
 @flow(name="ingest")

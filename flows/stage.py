@@ -68,12 +68,14 @@ class Stage:
         call: runs the stage function on a `Place` (and the branch).
         folder: `data` or `models`: where its outputs go; empty if it has reports alone.
         branches: the names after `@`; empty for a stage without.
+        dry_run: says what the stage would do, and does nothing; None for a stage without.
     """
 
     name: str
     call: Callable[[Place, Any], Report]
     folder: str = "data"
     branches: tuple[str, ...] = ()
+    dry_run: Callable[[Params], str] | None = None
 
     def full_name(self, branch: str = "") -> str:
         """The stage's name in DVC."""
@@ -117,8 +119,17 @@ def main(stage: Stage, flow: Any) -> None:
     parser = argparse.ArgumentParser(prog=f"python -m flows.{stage.name}", description=flow.description or flow.__doc__)
     if stage.branches:
         parser.add_argument("branch", choices=stage.branches, help="which of the stage's branches")
-    branch = getattr(parser.parse_args(), "branch", "")
+    if stage.dry_run:
+        parser.add_argument("--dry-run", action="store_true", help="say what it would do, with counts and examples")
+    arguments = parser.parse_args()
+    branch = getattr(arguments, "branch", "")
     house.settle()
+    if stage.dry_run and arguments.dry_run:
+        try:
+            print(stage.dry_run(schema.load(house.ROOT / "params.yaml")))
+        except UserError as error:
+            sys.exit(f"{stage.name}: {error}")
+        return
     if "DVC_STAGE" not in os.environ:  # typed by hand: DVC decides whether there is anything to do
         command = house.dvc("repro", "--single-item", stage.full_name(branch))
         os.execvpe(command[0], command, os.environ)
