@@ -438,7 +438,7 @@ class Evaluate(Section):
     """Held-out text scored per source at most (10^3 bytes)."""
     items: int = Field(default=120, ge=20)
     """Items per probe and condition."""
-    shots: list[int] = [0, 1, 2, 4, 8]
+    shots: list[Annotated[int, Field(ge=0, le=24)]] = [0, 1, 2, 4, 8]
     """Example counts of the few-shot curve."""
     mitigation_steps: int = Field(default=24, ge=0)
     """Optimizer steps of each arm of the bias mitigation (counterfactual text against the same text unswapped)."""

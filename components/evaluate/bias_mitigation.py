@@ -32,7 +32,8 @@ PASSAGE_CHARS = 320
 """Characters of a passage: short ones are dense in pronouns, so that few steps are enough."""
 HELDOUT_SHARE = 4
 """Bits per byte of the arms rest on one held-out document in this many (at least one per source)."""
-GENERATED = "curriculum"
+GENERATED = ("curriculum", "canary")
+"""Sources of generated text, which is no text to mitigate on."""
 MOST_SEEN = 4
 """Passages looked at, as a multiple of those wanted: a big corpus is not read to its end for a few hundred of them."""
 

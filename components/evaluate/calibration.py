@@ -83,7 +83,7 @@ def _abstention(outcome: Outcome, exam: Exam, scored: list[DocumentScores]) -> N
     if chosen.answered.any():
         kept = chosen.answered
         after = ratio(1.0 - test_correct[kept], clusters=test_document[kept].astype(str), how=exam.how)
-        outcome.metric("error_answered", after)
+        outcome.metric("error_answered", after, bounds=False)
         outcome.metrics["coverage"] = float(kept.mean())
         note = (
             f"was {before.value:.3f}; answers {kept.mean():.0%}; threshold of other documents, for {chosen.target:.3f}"

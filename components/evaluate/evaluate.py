@@ -9,6 +9,7 @@ Questions are independent, so they are asked in several processes; an answer dep
 so that a killed stage asks only what it had not finished. The figures do not depend on the number of processes.
 """
 
+import importlib
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -85,6 +86,7 @@ def _ask_all(ask: Callable[[tuple[str, ...]], None], work: Path, workers: int, w
     """Ask all groups in `workers` processes, telling the watch which questions are finished."""
     with pool(workers) as processes:
         asking = Background(lambda: list(processes.map(ask, GROUPS)))
+        importlib.import_module("matplotlib.figure")  # needed next, and this process has nothing else to do
         while not asking.wait(TICK_S):
             _tell(work, watch)
             watch.check()

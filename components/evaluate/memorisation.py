@@ -1,9 +1,9 @@
 """What has the model learned by heart?
 
-The mix stage inserts made-up secrets 1, 4, 16 ... times (components/data/canaries.py). A canary's exposure (Carlini et al.
-2019) is log2 of the number of secrets over the rank of the true one by likelihood, estimated by its rank among drawn
-alternatives, so it cannot exceed log2(alternatives + 1). Canaries that were never inserted show what chance looks like.
-Extraction is stricter: greedy decoding of the phrase writes the whole secret.
+The mix stage inserts made-up secrets 1, 4, 16 ... times (components/data/canaries.py). A canary's exposure (Carlini et
+al. 2019) is log2 of the number of secrets over the rank of the true one by likelihood, estimated by its rank among
+drawn alternatives, so it cannot exceed log2(alternatives + 1). Canaries that were never inserted show what chance looks
+like. Extraction is stricter: greedy decoding of the phrase writes the whole secret.
 """
 
 from math import log2
@@ -39,7 +39,7 @@ def memorisation(exam: Exam) -> Outcome:
         f"exposure, inserted {most} times", exposure, chance, f"bits, at most {log2(ALTERNATIVES + 1):.0f}"
     )
     extracted = outcome.estimate("extracted", exam.how, condition(most))
-    outcome.metric("extracted", extracted)
+    outcome.metric("extracted", extracted, bounds=False)
     outcome.highlight(f"extracted word for word, inserted {most} times", extracted, 0.0, "")
     return outcome
 

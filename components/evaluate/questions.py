@@ -1,32 +1,44 @@
 """The questions, in the order of the report, and how they share processes.
 
-A question is named here and nowhere else; its module holds a function of the same name as `QUESTIONS` says. Modules are
-imported where they are asked, so that the process that only collects answers loads no torch.
+A question is named here and nowhere else. Modules load torch only when they are asked, so the process that collects the
+answers does not.
 """
 
-import importlib
+from collections.abc import Callable
 from pathlib import Path
 
+from components.evaluate.answers import answers
+from components.evaluate.bias_mitigation import bias_mitigation
+from components.evaluate.calibration import calibration
+from components.evaluate.chain_of_thought import chain_of_thought
+from components.evaluate.context_extension import context_extension
+from components.evaluate.few_shot import few_shot
+from components.evaluate.masked import masked
+from components.evaluate.memorisation import memorisation
+from components.evaluate.minimal_pairs import minimal_pairs
+from components.evaluate.open_book import open_book
+from components.evaluate.perplexity import bits_per_byte
+from components.evaluate.pronouns import pronoun_gap
 from components.evaluate.question import Exam, Folders, Outcome, Skip
+from components.evaluate.recall import recall
 from components.files import read_json, write_json
 from components.params import Evaluate, Numerics
 
-QUESTIONS: dict[str, str] = {
-    "bits_per_byte": "perplexity",
-    "masked": "masked",
-    "answers": "answers",
-    "minimal_pairs": "minimal_pairs",
-    "few_shot": "few_shot",
-    "chain_of_thought": "chain_of_thought",
-    "recall": "recall",
-    "open_book": "open_book",
-    "calibration": "calibration",
-    "memorisation": "memorisation",
-    "pronoun_gap": "pronouns",
-    "bias_mitigation": "bias_mitigation",
-    "context_extension": "context_extension",
+QUESTIONS: dict[str, Callable[[Exam], Outcome]] = {
+    "bits_per_byte": bits_per_byte,
+    "masked": masked,
+    "answers": answers,
+    "minimal_pairs": minimal_pairs,
+    "few_shot": few_shot,
+    "chain_of_thought": chain_of_thought,
+    "recall": recall,
+    "open_book": open_book,
+    "calibration": calibration,
+    "memorisation": memorisation,
+    "pronoun_gap": pronoun_gap,
+    "bias_mitigation": bias_mitigation,
+    "context_extension": context_extension,
 }
-"""Question to module of components/evaluate."""
 
 GROUPS: tuple[tuple[str, ...], ...] = (
     ("bias_mitigation",),
@@ -57,9 +69,8 @@ def answer(group: tuple[str, ...], folders: Folders, params: Evaluate, numerics:
 
 def _ask(name: str, exam: Exam) -> dict:
     """One answer as JSON: the outcome, or why it cannot be asked."""
-    module = importlib.import_module(f"components.evaluate.{QUESTIONS[name]}")
     try:
-        return {"outcome": getattr(module, name)(exam).as_dict()}
+        return {"outcome": QUESTIONS[name](exam).as_dict()}
     except Skip as reason:
         return {"skipped": str(reason)}
 

@@ -33,8 +33,7 @@ def recall(exam: Exam) -> Outcome:
         for depth in DEPTHS:
             by_depth.add(depth, outcome.estimate("accuracy", exam.how, condition(pairs, depth)), f"{pairs} pairs")
     outcome.curves.append(by_depth)
-    for pairs in lengths:
-        outcome.metric(f"pairs_{pairs}", _where(outcome, exam, f"pairs={pairs}"), bounds=False)
+    outcome.facts["by_pairs"] = {str(pairs): _where(outcome, exam, f"pairs={pairs}").as_dict() for pairs in lengths}
     outcome.facts["by_depth"] = {f"{depth:g}": _where(outcome, exam, f"depth={depth:g}").as_dict() for depth in DEPTHS}
     return outcome
 

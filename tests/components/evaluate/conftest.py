@@ -1,5 +1,6 @@
 """A small world to examine: real text, a tokenizer, and tiny models that a few steps have taught a little."""
 
+import random
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,9 +9,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from components.data.canaries import as_json, make
 from components.data.curriculum import TASKS, items
 from components.data.tokenizer import Encoder, train_bpe
 from components.evaluate.question import Exam, Folders
+from components.files import write_json
 from components.model.export import save
 from components.model.transformer import Transformer, derive_shape
 from components.params import Evaluate, ModelShape, Numerics
@@ -54,6 +57,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     taught = [
         document(f"{task}/0", "\n".join(item.text for item in items(task, 1, 200)), "curriculum") for task in TASKS
     ]
+    canaries = make(1, 6, [1, 60])
+    write_json(folder / "mix" / "canaries.json", as_json(canaries, 1))
+    secrets = [document(f"{one.id}/{n}", one.text, "canary") for one in canaries for n in range(one.count)]
+    taught += random.Random(1).sample(secrets, len(secrets))
     corpus(folder / "mix" / "train", [*train, *taught])
     corpus(folder / "heldout", heldout)
     tokenizer = train_bpe((one.text for one in (*train, *taught)), 600).to_str()
@@ -73,10 +80,11 @@ def trained(ids: np.ndarray, causal: bool) -> Transformer:
     for _ in range(STEPS):
         starts = draw.integers(0, len(ids) - CONTEXT - 1, size=8)
         x_BT = torch.from_numpy(np.stack([ids[start : start + CONTEXT + 1] for start in starts]))
-        shown_BT, truth_BT = (x_BT[:, :-1], x_BT[:, 1:]) if causal else (x_BT, x_BT)
-        if not causal:
-            shown_BT = x_BT.masked_fill(torch.from_numpy(draw.random(x_BT.shape) < 0.3), 2)
-        loss = F.cross_entropy(model(shown_BT).flatten(0, 1), truth_BT.flatten())
+        if causal:
+            loss = F.cross_entropy(model(x_BT[:, :-1]).flatten(0, 1), x_BT[:, 1:].flatten())
+        else:
+            hidden_BT = torch.from_numpy(draw.random(x_BT.shape) < 0.3)
+            loss = F.cross_entropy(model(x_BT.masked_fill(hidden_BT, 2))[hidden_BT], x_BT[hidden_BT])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -1,4 +1,4 @@
-"""Each question on real text: figures that can be recomputed, chance where there is nothing to know, reasons to skip."""
+"""Each question on real text: figures that can be recomputed, chance where nothing is known, reasons to skip."""
 
 from collections import Counter
 from pathlib import Path
@@ -17,6 +17,7 @@ from components.evaluate.context_extension import context_extension, extended
 from components.evaluate.few_shot import few_shot, with_shots
 from components.evaluate.heldout import sample
 from components.evaluate.masked import MASK_SHARE, masked, windows
+from components.evaluate.memorisation import memorisation
 from components.evaluate.minimal_pairs import minimal_pairs, read_pairs
 from components.evaluate.open_book import facts, open_book
 from components.evaluate.perplexity import bits_per_byte, position_bins
@@ -74,7 +75,7 @@ def test_calibration_counts_every_prediction(world: World) -> None:
     assert sum(p["n"] for p in reliability.points) == sum(row["weight"] for row in rows(outcome, "brier"))
     assert outcome.metrics["ece_low"] <= outcome.metrics["ece"] + 0.02
     assert outcome.metrics["aurc"] < outcome.metrics["error_all"]  # confidence means something
-    assert outcome.metrics["error_answered"] < outcome.metrics["error_all"]
+    assert outcome.metrics.get("error_answered", 0.0) < outcome.metrics["error_all"]
 
 
 def test_the_masked_model_is_asked_hidden_tokens_only(world: World) -> None:
@@ -217,13 +218,31 @@ def test_the_pronoun_gap_is_a_mean_over_occupations(world: World) -> None:
 
 
 def test_swapped_text_moves_the_gap_away_from_the_control(world: World) -> None:
-    outcome = bias_mitigation(world.exam(mitigation_steps=20))
+    outcome = bias_mitigation(world.exam(mitigation_steps=25))
     control, swapped = outcome.metrics["gap_control"], outcome.metrics["gap_swapped"]
     assert control < -0.3  # the passages say `he` far more often
-    assert abs(swapped) < abs(control) / 2
+    assert abs(swapped) < abs(control)
     assert outcome.facts["effect_on_gap"]["low"] > 0
     before = bias_mitigation(world.exam(mitigation_steps=1))
     assert before.metrics["gap_before"] == outcome.metrics["gap_before"]  # the exam's model itself is not trained
+
+
+# -- memorisation ------------------------------------------------------------------------------------------------------
+
+
+def test_canaries_never_inserted_are_at_chance_and_repeated_ones_are_exposed(world: World) -> None:
+    outcome = memorisation(world.exam())
+    (curve,) = outcome.curves
+    assert [point["x"] for point in curve.points] == [0, 1, 60]
+    assert curve.chance == pytest.approx(1.4, abs=0.1)
+    assert outcome.metrics["exposure_0"] == pytest.approx(curve.chance, abs=1.2)
+    assert outcome.metrics["exposure_60"] > outcome.metrics["exposure_0"]
+
+
+def test_no_canaries_is_a_reason(world: World, tmp_path: Path) -> None:
+    bare = type(world.folders)(**vars(world.folders) | {"mix": tmp_path})
+    with pytest.raises(Skip, match="no canaries"):
+        memorisation(World(bare, world.params, world.numerics).exam())
 
 
 # -- context -----------------------------------------------------------------------------------------------------------
@@ -261,7 +280,7 @@ def test_english_is_not_asked_of_another_language(french: World, ask: object) ->
 def test_too_short_texts_and_too_few_documents_are_reasons(french: World) -> None:
     with pytest.raises(Skip, match="only 3 held-out documents"):
         calibration(french.exam())
-    with pytest.raises(Skip, match="evaluate.shots is empty"):
+    with pytest.raises(Skip, match=r"evaluate\.shots is empty"):
         few_shot(french.exam(shots=[]))
 
 
