@@ -47,6 +47,9 @@ def plot_mentions(rows: list[dict], path: Path) -> None:
     sources, groups = (list(dict.fromkeys(row[key] for row in rows)) for key in ("source", "group"))
     share = np.array([100 * row["share"] for row in rows]).reshape(len(sources), len(groups)).T
     figure, axes = _figure(3.2 + 1.3 * len(sources), 1.4 + 0.3 * len(groups))
+    if not rows:
+        axes.text(0.5, 0.5, "no documents", ha="center", transform=axes.transAxes)
+        return _save(figure, path)
     axes.imshow(np.sqrt(share), aspect="auto", cmap="Greens", vmin=0, vmax=10)
     for (y, x), value in np.ndenumerate(share):
         text = f"{value:.0f}%" if value >= 10 or value == 0 else f"{value:.2g}%"

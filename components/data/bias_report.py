@@ -201,7 +201,7 @@ def _metrics(books: Books, rows: list[Impact], probes: dict[bool, list[Probe]], 
 
 
 def _least(ratios: Iterable[Ratio]) -> float:
-    return min((ratio.value for ratio in ratios if not math.isnan(ratio.value)), default=1.0)
+    return min((ratio.value for ratio in ratios if math.isfinite(ratio.value)), default=1.0)
 
 
 def _hits(probes: list[Probe]) -> float:
@@ -210,8 +210,8 @@ def _hits(probes: list[Probe]) -> float:
 
 def _warnings(rows: list[Impact], params: Bias) -> list[str]:
     return [
-        f"bias: documents that mention {row.group} are kept {row.ratio.value:.2f} times as often as their like "
-        f"and length, below bias.min_keep_ratio = {params.min_keep_ratio}; see details/disparate_impact.csv"
+        f"bias: documents that mention {row.group} are kept {row.ratio.value:.2f} times as often as comparable ones, "
+        f"below bias.min_keep_ratio = {params.min_keep_ratio}; see details/disparate_impact.csv"
         for row in rows
         if row.ratio.value < params.min_keep_ratio
     ]

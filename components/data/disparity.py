@@ -56,36 +56,30 @@ def stratified_ratio(strata: Table, confidence: float = 0.95) -> Ratio:
     correction. Strata without both sides say nothing and are skipped.
 
     Returns:
-        NaN with p 1 where there is nothing to compare.
+        NaN with p 1 where there is nothing to compare; infinity where the rest keeps nothing.
     """
     a, n1, b, n0 = np.array([row for row in strata if row[1] and row[3]], dtype=float).reshape(-1, 4).T
     weight = n1 * n0 / (n1 + n0)
     ours, theirs = float((weight * a / n1).sum()), float((weight * b / n0).sum())
-    if not theirs or not ours:
-        return Ratio(ours / theirs if theirs else math.nan, 0.0, math.inf, _cmh_p(a, n1, b, n0))
-    variance = (
-        float((weight**2 * _variance(a, n1)).sum()) / ours**2 + float((weight**2 * _variance(b, n0)).sum()) / theirs**2
-    )
+    if not len(weight):
+        return Ratio(math.nan, 0.0, math.inf, 1.0)
+    value = ours / theirs if theirs else math.inf
+    p, q = (a + 0.5) / (n1 + 1), (b + 0.5) / (n0 + 1)
+    if not ours or not theirs:  # no logarithm where one side keeps nothing: the interval is then about smoothed rates
+        ours, theirs = float((weight * p).sum()), float((weight * q).sum())
+    variance = float((weight**2 * (p * (1 - p) / n1 / ours**2 + q * (1 - q) / n0 / theirs**2)).sum())
     spread = float(norm.ppf(0.5 + confidence / 2)) * math.sqrt(variance)
-    value = ours / theirs
-    return Ratio(value, value * math.exp(-spread), value * math.exp(spread), _cmh_p(a, n1, b, n0))
-
-
-def _variance(count: NDArray, total: NDArray) -> NDArray:
-    """Variance of a rate, half a success and half a failure added."""
-    smoothed = (count + 0.5) / (total + 1)
-    return smoothed * (1 - smoothed) / total
+    center = ours / theirs
+    return Ratio(value, min(value, center * math.exp(-spread)), center * math.exp(spread), _cmh_p(a, n1, b, n0))
 
 
 def _cmh_p(a: NDArray, n1: NDArray, b: NDArray, n0: NDArray) -> float:
-    """The Cochran-Mantel-Haenszel test's p-value (Mantel and Haenszel 1959)."""
+    """The Cochran-Mantel-Haenszel test's p-value (Mantel and Haenszel 1959); every stratum has both sides."""
     total, kept = n1 + n0, a + b
-    some = total > 1
-    expected = n1 * kept / np.where(total > 0, total, 1)
-    variance = n1 * n0 * kept * (total - kept) / np.where(some, total**2 * (total - 1), 1)
-    if not (pooled := float(variance[some].sum())):
+    variance = n1 * n0 * kept * (total - kept) / (total**2 * (total - 1))
+    if not variance.any():
         return 1.0
-    return float(chi2.sf(float((a - expected)[some].sum()) ** 2 / pooled, df=1))
+    return float(chi2.sf(float((a - n1 * kept / total).sum()) ** 2 / float(variance.sum()), df=1))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

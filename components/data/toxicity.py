@@ -130,11 +130,11 @@ class Classifier:
     MAX_TOKENS = 512
 
     def __init__(self, address: str) -> None:
+        where, _, label = address.partition("#")
+        source, options = _source(where)
         import torch
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        where, _, label = address.partition("#")
-        source, options = _source(where)
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
             self._model: Any = AutoModelForSequenceClassification.from_pretrained(
