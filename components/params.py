@@ -419,12 +419,26 @@ class Finetune(Section):
     """Steps between checkpoints."""
 
 
+class Instruct(Finetune):
+    """Instruction tuning of the causal model on real pairs, such as name and signature -> first sentence."""
+
+    task: Literal["auto", "describe", "heading", "continue"] = "auto"
+    """Which task: `auto` takes the first that the corpus can feed, and says which it skipped and why."""
+
+
+class Classify(Finetune):
+    """Classification with the masked model, such as which source a passage is from."""
+
+    task: Literal["auto", "source", "work", "order"] = "auto"
+    """Which task: `auto` takes the first that the corpus can feed, and says which it skipped and why."""
+
+
 class FinetuneBranches(Section):
     """The two fine-tuning branches."""
 
-    instruct: Finetune = Finetune()
+    instruct: Instruct = Instruct()
     """Instruction tuning of the causal model on real pairs (name and signature -> first sentence)."""
-    classify: Finetune = Finetune()
+    classify: Classify = Classify(context=96)
     """Classification with the masked model (which source a passage is from)."""
 
 

@@ -6,7 +6,7 @@ class, and naive Bayes on the passage's tokens (how far counting words gets).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from components.data.tokenizer import PAD, Encoder
-from components.evaluate.statistics import DEFAULT, Estimate, bootstrap_over, ratio
+from components.evaluate.statistics import DEFAULT, Estimate, bootstrap_over, ratio, wilson
 from components.model.classifier import Classifier
 from components.params import Numerics
 from components.train import numerics as floats
@@ -91,10 +91,22 @@ def verdict(predicted: np.ndarray, passages: Sequence[Passage], num_labels: int)
     _, cluster = np.unique(names, return_inverse=True)
     confusion = np.zeros((cluster.max() + 1, num_labels, num_labels))
     np.add.at(confusion, (cluster, truth, predicted), 1)
-    accuracy = ratio((predicted == truth).astype(float).tolist(), None, names)
+    accuracy = _accuracy((predicted == truth).tolist(), names)
     value = float(macro_f1(confusion.sum(axis=0, keepdims=True))[0])
     bounds = bootstrap_over(confusion, macro_f1, DEFAULT) if len(confusion) > 1 else (None, None)
     return Verdict(confusion, accuracy, (value, *bounds))
+
+
+def _accuracy(right: list[bool], clusters: list[str]) -> Estimate:
+    """Share of right answers, resampled by cluster; all right (or wrong), Wilson's interval for so many clusters.
+
+    Resampling cannot tell 5 of 5 from 500 of 500.
+    """
+    found = ratio([float(one) for one in right], None, clusters)
+    if 0 < found.value < 1:
+        return found
+    low, high = wilson(round(found.value) * found.clusters, found.clusters, DEFAULT.confidence)
+    return replace(found, low=low, high=high)
 
 
 def macro_f1(confusion: np.ndarray) -> np.ndarray:

@@ -26,14 +26,14 @@ from components.train import numerics as floats
 from components.train.loop import Settings, TrainResult
 from components.train.loop import train as train_loop
 from components.train.objectives import language_model_loss
-from components.train.tasks import Branch, Choice, choose
+from components.train.tasks.choice import Branch, Choice, choose
 from components.train.tasks.examples import Draw
 
 MOST_HELDOUT = 240
 """Held-out examples judged: they bound an accuracy to about 6 percent."""
 CHARS_PER_TOKEN = 4
 """A passage of `context` times this many characters fills the context, in most languages, and is cut there."""
-EVALUATIONS = 4
+EVALUATIONS = 3
 """Points of the held-out learning curve."""
 EXAMPLES = 8
 ANSWER_TOKENS = 40
@@ -108,7 +108,7 @@ class _Job:
             before = instruct.judge(self.model, examples.heldout, plain, self.numerics)
             answers = [self._answers(examples.heldout[:EXAMPLES], plain)]
         self._add_lora(self.model)
-        pairs = [chat(pair.prompt, pair.answer) for pair in examples.train]
+        pairs = instruct.by_length([chat(pair.prompt, pair.answer) for pair in examples.train])
         own = [chat(pair.prompt, pair.answer, end=False) for pair in examples.heldout]
 
         def evaluate(step: int) -> dict[str, float]:

@@ -15,7 +15,7 @@ from components.report import Report
 from components.train.classify import Verdict, verdict
 from components.train.instruct import CHOICES, Judged
 from components.train.loop import TrainResult
-from components.train.tasks import Choice
+from components.train.tasks.choice import Choice
 from components.train.tasks.examples import Pair, Passage
 
 MOST_SHOWN = 12

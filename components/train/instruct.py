@@ -19,7 +19,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from components.data.tokenizer import ASSISTANT, END, END_OF_TEXT, USER, Encoder
+from components.data.tokenizer import ASSISTANT, END, END_OF_TEXT, PAD, USER, Encoder
 from components.evaluate.statistics import Estimate, ratio
 from components.model.transformer import Transformer
 from components.params import Numerics
@@ -30,7 +30,10 @@ from components.train.objectives import Batch
 from components.train.tasks.examples import Pair
 
 CHOICES = 4
-BATCH_TOKENS = 4096
+BATCH_TOKENS = 2048
+"""Tokens of a forward pass without gradient."""
+STEP = 32
+"""Rows are padded to a multiple of this."""
 
 Ids = tuple[list[int], list[int]]
 """Prompt ids and answer ids."""
@@ -66,7 +69,15 @@ class Format:
 
 @dataclass(frozen=True)
 class PairBatches:
-    """The n-th training batch, a function of the seed and n alone: every epoch shuffles the pairs anew."""
+    """The n-th training batch, a function of the seed and n alone.
+
+    Pairs of similar length share a batch, and rows are padded to a multiple of `STEP` tokens: little is computed for
+    nothing, and the matrix products of a CPU, which are prepared anew for every shape, meet few shapes.
+
+    Attributes:
+        pairs: sorted by length (see `by_length`).
+        batch: pairs in a batch; the last of an epoch begins anew at the shortest pairs.
+    """
 
     pairs: Sequence[Ids]
     batch: int
@@ -74,12 +85,25 @@ class PairBatches:
     seed: int
 
     def __call__(self, number: int) -> Batch:
-        chosen = [self.pairs[index] for index in drawn(number, self.batch, len(self.pairs), self.seed)]
-        return objectives.sft(chosen, self.context)
+        block = drawn(number, 1, -(-len(self.pairs) // self.batch), self.seed)[0]
+        chosen = [self.pairs[index % len(self.pairs)] for index in range(block * self.batch, (block + 1) * self.batch)]
+        return widened(objectives.sft(chosen, self.context), min(STEP, self.context))
+
+
+def by_length(pairs: Sequence[Ids]) -> list[Ids]:
+    """The pairs, the shortest first; equals keep their order."""
+    return sorted(pairs, key=lambda pair: len(pair[0]) + len(pair[1]))
+
+
+def widened(batch: Batch, step: int) -> Batch:
+    """Pad the rows to a multiple of `step`; what is added is predicted from nothing and counts for nothing."""
+    more = -batch.ids_BT.shape[1] % step
+    ids_BT = F.pad(batch.ids_BT, (0, more), value=PAD)
+    return Batch(ids_BT, F.pad(batch.targets, (0, more), value=objectives.IGNORE))
 
 
 def drawn(number: int, batch: int, size: int, seed: int) -> list[int]:
-    """Which examples are in the n-th batch."""
+    """Which examples are in the n-th batch: every epoch is a permutation of its own."""
     found = []
     for sample in range(number * batch, (number + 1) * batch):
         epoch, index = divmod(sample, size)
@@ -96,7 +120,7 @@ def answer_nats(model: Transformer, asked: Sequence[Ids], numerics: Numerics) ->
     device, start = next(model.parameters()).device, 0
     while start < len(order):
         rows = order[start : start + max(1, BATCH_TOKENS // lengths[order[start]])]
-        batch = objectives.sft([asked[index] for index in rows], lengths[rows[0]]).to(str(device))
+        batch = widened(objectives.sft([asked[index] for index in rows], lengths[rows[0]]), STEP).to(str(device))
         with floats.autocast(numerics):
             hidden_BTD = model.hidden(batch.ids_BT)
         row_N, place_N = torch.nonzero(batch.targets != objectives.IGNORE, as_tuple=True)

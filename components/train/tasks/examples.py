@@ -139,9 +139,12 @@ def lowest(draw: Draw, candidates: Iterable[tuple[str, Passage]], most: int) -> 
     return [passage for _, passage in nsmallest(most, candidates, key=lambda item: item[0])]
 
 
-def passages(draw: Draw, document: Document, label: int) -> Iterable[tuple[str, Passage]]:
-    """The document in consecutive passages with their keys; an end shorter than half a passage is left out."""
-    text, chars = document.text, draw.passage_chars
-    for start in range(0, len(text), chars):
+def passages(draw: Draw, document: Document, chars: int, stride: int | None = None) -> Iterable[tuple[str, Passage]]:
+    """Passages of `chars` characters, one every `stride` (consecutive if None), with their keys and label 0.
+
+    An end shorter than half a passage is left out.
+    """
+    text = document.text
+    for start in range(0, len(text), stride or chars):
         if len(text) - start >= chars // 2 and (part := text[start : start + chars].strip()):
-            yield draw.key(document.id, start), Passage(part, label, document.id)
+            yield draw.key(document.id, start), Passage(part, 0, document.id)

@@ -26,7 +26,7 @@ def draw(draw: Draw) -> Examples:
 
 def _halves(draw: Draw, folder: Path) -> Iterator[tuple[str, Passage]]:
     for document in draw.documents(folder):
-        for key, passage in passages(draw, document, 0):
+        for key, passage in passages(draw, document, draw.passage_chars):
             text = passage.text
             middle = cut_near(text, len(text) // 2, len(text) // 4, len(text) * 3 // 4)
             first, second = text[:middle].strip(), text[middle:].strip()

@@ -20,7 +20,7 @@ def draw(draw: Draw) -> Examples:
     """
     found: dict[str, list[tuple[str, Passage]]] = {}
     for document in draw.documents(draw.train):
-        found.setdefault(document.group, []).extend(passages(draw, document, 0))
+        found.setdefault(document.group, []).extend(passages(draw, document, draw.passage_chars))
     fit = sorted((name for name in found if len(found[name]) >= LEAST), key=lambda name: (-len(found[name]), name))
     if len(fit) < 2:
         raise Unfit(f"{len(fit)} of {len(found)} works have the {LEAST} passages a class needs, and it takes two works")

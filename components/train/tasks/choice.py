@@ -1,0 +1,65 @@
+"""What a corpus can teach beyond prediction: tasks for fine-tuning, drawn from its own text.
+
+Each branch has an ordered list of tasks, the most telling first and one that any text can feed last. A task looks at
+the corpus and either gives examples or says why it cannot; `choose` takes the first that can, and keeps the reasons of
+those before it for the report.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from components.errors import UserError
+from components.train.tasks import continuation, describe, heading, order, source, work
+from components.train.tasks.examples import Draw, Examples, Unfit
+
+Branch = Literal["instruct", "classify"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task: its name in params.yaml, one line for the report, and the function that draws its examples."""
+
+    name: str
+    title: str
+    draw: Callable[[Draw], Examples]
+
+
+TASKS: dict[str, tuple[Task, ...]] = {
+    "instruct": (
+        Task("describe", "name and signature of a Python object -> first sentence of its docstring", describe.draw),
+        Task("heading", "heading of a section -> its first sentence", heading.draw),
+        Task("continue", "beginning of a passage -> how it goes on", continuation.draw),
+    ),
+    "classify": (
+        Task("source", "a line of text -> the source it is from", source.draw),
+        Task("work", "passage -> the work it is from", work.draw),
+        Task("order", "passage -> whether its halves are in their true order", order.draw),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The task taken, its examples, and those passed over: `{"task", "reason"}` each."""
+
+    task: Task
+    examples: Examples
+    skipped: list[dict[str, str]]
+
+
+def choose(branch: Branch, name: str, draw: Draw) -> Choice:
+    """The task `name`, or with `auto` the first that the corpus can feed.
+
+    Raises:
+        UserError: the named task, or every task, lacks text.
+    """
+    tasks = TASKS[branch]
+    skipped: list[dict[str, str]] = []
+    for task in tasks if name == "auto" else [task for task in tasks if task.name == name]:
+        try:
+            return Choice(task, task.draw(draw), skipped)
+        except Unfit as unfit:
+            skipped.append({"task": task.name, "reason": str(unfit)})
+    others = "set it to auto" if name != "auto" else "give the pipeline more text"
+    raise UserError(f"finetune.{branch}.task = {name}: {skipped[-1]['reason']}; {others}")
