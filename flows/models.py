@@ -4,6 +4,8 @@
 `challenger`; the first of a name is also `champion`; later only the gate (`flows/compare.py --promote`) changes that.
 """
 
+import contextlib
+import io
 from pathlib import Path
 from typing import Any
 
@@ -43,23 +45,32 @@ def log_model(mlflow_client: Any, run_id: str, folder: Path, stage: str, branch:
     facts = read_json(folder / "greenhouse.json")
     mlflow.start_run(run_id=run_id)
     try:
-        info = mlflow.transformers.log_model(
-            transformers_model=_components(folder, branch),
-            name=branch,
-            task=TASKS[branch],
-            pip_requirements=[f"{package}=={_version(package)}" for package in ("torch", "transformers", "tokenizers")],
-            registered_model_name=name,
-            metadata={"dvc_path": f"models/{stage}/{branch}", "num_parameters": facts.get("num_parameters")},
-        )
+        # MLflow prints what it registers, past its own log level.
+        with contextlib.redirect_stderr(io.StringIO()):
+            version = _log(folder, stage, branch, name, facts)
     finally:
         # Ending the run here would mark it FINISHED; the tracker does that when all is sent.
         mlflow.tracking.fluent._active_run_stack.get().clear()
-    version = str(info.registered_model_version)
     mlflow_client.set_registered_model_alias(name, "challenger", version)
     if version == "1":
         mlflow_client.set_registered_model_alias(name, "champion", version)
     for key, value in _tags(stage, branch).items():
         mlflow_client.set_model_version_tag(name, version, key, value)
+
+
+def _log(folder: Path, stage: str, branch: str, name: str, facts: dict[str, Any]) -> str:
+    """Log and register; the version it got."""
+    import mlflow
+
+    info = mlflow.transformers.log_model(
+        transformers_model=_components(folder, branch),
+        name=branch,
+        task=TASKS[branch],
+        pip_requirements=[f"{package}=={_version(package)}" for package in ("torch", "transformers", "tokenizers")],
+        registered_model_name=name,
+        metadata={"dvc_path": f"models/{stage}/{branch}", "num_parameters": facts.get("num_parameters")},
+    )
+    return str(info.registered_model_version)
 
 
 def _components(folder: Path, branch: str) -> dict[str, Any]:
