@@ -76,7 +76,9 @@ def _log(folder: Path, stage: str, branch: str, name: str, facts: dict[str, Any]
 def _components(folder: Path, branch: str) -> dict[str, Any]:
     import transformers
 
-    kind = {"classify": "AutoModel", "masked": "AutoModelForMaskedLM"}.get(branch, "AutoModelForCausalLM")
+    kind = {"classify": "AutoModelForSequenceClassification", "masked": "AutoModelForMaskedLM"}.get(
+        branch, "AutoModelForCausalLM"
+    )
     return {
         "model": getattr(transformers, kind).from_pretrained(folder, local_files_only=True),
         "tokenizer": transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True),
