@@ -42,7 +42,7 @@ def save(
         state: JSON beside the tensors.
     """
     work.mkdir(parents=True, exist_ok=True)
-    folder, aside = work / f"step-{step:06d}", work / f".step-{step:06d}"
+    folder, aside = folder_of(work, step), work / f".step-{step:06d}"
     for left in (aside, folder):
         shutil.rmtree(left, ignore_errors=True)
     aside.mkdir()
@@ -53,7 +53,7 @@ def save(
     os.replace(aside, folder)
     sync_folder(work)
     for old in steps(work)[keep:]:
-        shutil.rmtree(work / f"step-{old:06d}", ignore_errors=True)
+        shutil.rmtree(folder_of(work, old), ignore_errors=True)
     return folder
 
 
@@ -65,13 +65,18 @@ def steps(work: Path) -> list[int]:
     return sorted((int(match[1]) for match in found if match), reverse=True)
 
 
-def newest(work: Path, say: Callable[[str], None]) -> Path | None:
-    """The newest checkpoint whose files are whole, or None; `say` hears of each that is passed over."""
+def folder_of(work: Path, step: int) -> Path:
+    """Where the checkpoint of `step` is."""
+    return work / f"step-{step:06d}"
+
+
+def newest(work: Path, say: Callable[[str], None]) -> int | None:
+    """The newest step whose checkpoint is whole, or None; `say` hears of each that is passed over."""
     for step in steps(work):
-        folder = work / f"step-{step:06d}"
+        folder = folder_of(work, step)
         fault = damage(folder)
         if fault is None:
-            return folder
+            return step
         say(f"checkpoint {folder.name} is damaged ({fault}); trying the one before it")
     return None
 

@@ -34,7 +34,7 @@ from components.train import numerics as floats
 from components.train.objectives import Batch, Objective
 from components.train.parallel import SINGLE, Group
 
-RECENT = 32
+RECENT = 16
 """Losses that a new one is compared with."""
 
 
@@ -169,8 +169,9 @@ class _Run:
         if self.numerics.compile:
             floats.compile_blocks(self.model)
         self.model.train()
-        while self.step < self.settings.steps:
-            self.advance()
+        with floats.denormals_flushed():
+            while self.step < self.settings.steps:
+                self.advance()
         return self.result
 
     def advance(self) -> None:
@@ -252,7 +253,7 @@ class _Run:
             return False
         middle = statistics.median(recent)
         spread = statistics.median(abs(value - middle) for value in recent)
-        return loss > middle + max(2.0, 12 * spread)
+        return loss > middle + max(2.0, 8 * spread)
 
     def roll_back(self, number: int, loss: float) -> None:
         """Return to the newest checkpoint and pass over batch `number` from now on."""
@@ -283,10 +284,12 @@ class _Run:
         self.group.wait()
 
     def resume(self) -> bool:
-        """Take the state of the newest whole checkpoint; False if there is none."""
-        folder = checkpoint.newest(self.work, self.watch.say)
-        if folder is None:
+        """Take the state of the newest whole checkpoint; False if there is none. The leader chooses it for all."""
+        step = checkpoint.newest(self.work, self.watch.say) if self.group.leads else None
+        step = self.group.from_leader(-1 if step is None else step)
+        if step < 0:
             return False
+        folder = checkpoint.folder_of(self.work, step)
         weights, tensors, state = checkpoint.read(folder)
         self.load_parameters(weights, tensors)
         prefix = "optimizer/"

@@ -3,7 +3,8 @@
 import ctypes
 import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from time import perf_counter
 from typing import Any, cast
 
@@ -27,7 +28,6 @@ def settle(numerics: Numerics) -> str:
     if numerics.compile:
         _require_compiler(numerics.device)
     torch.set_num_threads(numerics.threads)
-    torch.set_flush_denormal(True)  # numbers below 1e-38 take a slow path in the processor, and softmax makes many
     keep_memory()
     return numerics.device
 
@@ -45,6 +45,16 @@ def _require_compiler(device: str) -> None:
             "numerics.compile = true: torch.compile needs a C++ compiler and none was found (g++, clang++ or $CXX); "
             "install one, or set numerics.compile to false"
         ) from None
+
+
+@contextmanager
+def denormals_flushed() -> Iterator[None]:
+    """Count numbers below 1e-38 as zero: they take a slow path in the processor, and softmax makes many."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def keep_memory() -> None:

@@ -65,6 +65,14 @@ class Group:
         dist.all_reduce(count)
         return bool(count > 0)
 
+    def from_leader(self, value: int) -> int:
+        """The leader's value, for all. All must ask."""
+        if self.size == 1:
+            return value
+        held = torch.tensor(value, device=self._device)
+        dist.broadcast(held, src=0)
+        return int(held)
+
     def wait(self) -> None:
         """Until all processes are here."""
         if self.size > 1:

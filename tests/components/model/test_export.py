@@ -1,0 +1,83 @@
+"""Model folders: `transformers` loads them with identical logits, we load what it saves, damage is named."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from test_transformer import network
+
+from components.data.tokenizer import CHAT_TEMPLATE, SPECIAL_TOKENS
+from components.errors import UserError
+from components.model import export
+from components.model.transformer import Transformer
+
+
+@pytest.mark.parametrize(
+    ("causal", "model"),
+    [(True, {}), (True, {"kv_heads": 1, "tied": False}), (False, {}), (False, {"kv_heads": 1, "tied": False})],
+)
+def test_transformers_gives_the_same_logits_and_back(
+    causal: bool, model: dict, tokenizer_json: str, tmp_path: Path
+) -> None:
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
+
+    ours = network(causal, **model)
+    export.save(ours, tokenizer_json, tmp_path / "ours", {})
+    theirs = (AutoModelForCausalLM if causal else AutoModelForMaskedLM).from_pretrained(tmp_path / "ours").eval()
+    assert type(theirs).__name__ == ("Qwen3ForCausalLM" if causal else "EuroBertForMaskedLM")
+    ids = torch.randint(6, 300, (2, 50))
+    with torch.no_grad():
+        assert (theirs(ids).logits - ours(ids)).abs().max() < 1e-4
+        theirs.save_pretrained(tmp_path / "theirs")
+        (tmp_path / "theirs" / "tokenizer.json").write_text(tokenizer_json)
+        back, _, _ = export.load(tmp_path / "theirs")
+        assert torch.equal(back(ids), ours(ids))
+
+
+def test_the_tokenizer_loads_with_its_special_tokens_and_chat_template(tokenizer_json: str, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    export.save(network(), tokenizer_json, tmp_path, {})
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    assert (tokenizer.bos_token_id, tokenizer.pad_token_id, tokenizer.mask_token_id) == (0, 1, 2)
+    assert set(tokenizer.all_special_tokens) == set(SPECIAL_TOKENS)
+    assert tokenizer.chat_template == CHAT_TEMPLATE
+    chat = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "ab"}], add_generation_prompt=True, tokenize=False
+    )
+    assert chat == "<|user|>ab<|assistant|>"
+
+
+def test_saving_twice_gives_the_same_bytes_and_no_pickle(tokenizer_json: str, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        export.save(network(), tokenizer_json, tmp_path / name, {"training": {"steps": 3}})
+    files = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in files)
+    assert {Path(name).suffix for name in files} == {".json", ".safetensors"}
+    facts = json.loads((tmp_path / "a" / "greenhouse.json").read_text())
+    assert facts["shape"]["depth"] == 2
+    assert facts["training"] == {"steps": 3}
+
+
+def test_loading_what_is_no_model_says_what_is_missing(tokenizer_json: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no config\.json"):
+        export.load(tmp_path)
+    export.save(network(), tokenizer_json, tmp_path, {})
+    fields = json.loads((tmp_path / "config.json").read_text())
+    for change, message in (
+        ({"model_type": "llama"}, "model_type 'llama'"),
+        ({"attention_bias": True}, "plain block"),
+        ({"num_hidden_layers": 3}, "damaged"),
+        ({"intermediate_size": 32}, "damaged"),
+    ):
+        (tmp_path / "config.json").write_text(json.dumps(fields | change))
+        with pytest.raises(UserError, match=message):
+            export.load(tmp_path)
+
+
+def test_the_shape_survives(tokenizer_json: str, tmp_path: Path) -> None:
+    for causal in (True, False):
+        model: Transformer = network(causal, kv_heads=1, tied=False)
+        export.save(model, tokenizer_json, tmp_path, {})
+        assert export.load(tmp_path)[0].shape == model.shape

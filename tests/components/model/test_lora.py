@@ -1,0 +1,43 @@
+"""LoRA: it starts at the base model, trains adapters alone, and merges into a plain model."""
+
+import torch
+from test_transformer import network, some_ids
+
+from components.model import lora
+from components.model.export import hub_tensors
+from components.params import Optimizer
+from components.train import optimizer
+
+
+def test_adapters_train_and_merge() -> None:
+    base, model, ids = network(), network(), some_ids(2, 30)
+    lora.add_lora(model, rank=4, seed=1)
+    with torch.no_grad():
+        torch.testing.assert_close(model(ids), base(ids))
+    trained = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert trained
+    assert all("lora_" in name for name in trained)
+    optimizers = optimizer.build(model, Optimizer(name="adamw", matrix_lr=0.01))
+    for _ in range(3):
+        model(ids).square().mean().backward()
+        optimizers.step(1.0)
+    with torch.no_grad():
+        changed = model(ids)
+        assert (changed - base(ids)).abs().max() > 1e-3
+        exported = hub_tensors(model)
+        lora.merge_lora(model)
+        assert not lora.has_lora(model)
+        torch.testing.assert_close(model(ids), changed, rtol=1e-4, atol=1e-5)
+    assert exported.keys() == hub_tensors(base).keys()
+    assert all(torch.equal(exported[name], tensor) for name, tensor in hub_tensors(model).items())
+
+
+def test_adapters_count_in_training_mode_too() -> None:
+    model, ids = network(), some_ids(2, 30)
+    lora.add_lora(model, rank=2, seed=1)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_b" in name:
+                parameter += 0.05
+        quiet = model(ids)
+    torch.testing.assert_close(model(ids).detach(), quiet, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,129 @@
+"""The network: its shape from one dial, what a position may see, and that the fast kernels compute the plain thing."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from components.errors import UserError
+from components.model import kernels
+from components.model.transformer import Shape, Transformer, captured_attention, derive_shape
+from components.params import ModelShape
+
+VOCABULARY = 300
+
+
+def network(causal: bool = True, context: int = 160, **model: object) -> Transformer:
+    """A small network whose every weight matters (fresh ones have zeros)."""
+    shape = derive_shape(ModelShape(**{"size": 2} | model), VOCABULARY, context, causal)
+    result = Transformer(shape).initialise(1)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in result.parameters():
+            parameter += torch.randn(parameter.shape, generator=generator) * 0.05
+    return result.eval()
+
+
+def some_ids(batch: int, length: int) -> torch.Tensor:
+    return torch.randint(6, VOCABULARY, (batch, length), generator=torch.Generator().manual_seed(3))
+
+
+def test_one_dial_gives_the_shape_of_gpt2_small() -> None:
+    shape = derive_shape(ModelShape(size=12), 50_304, 1024, causal=True)
+    assert (shape.width, shape.heads, shape.head_dim, shape.feed_forward) == (768, 12, 64, 2048)
+    assert 120e6 < shape.num_block_parameters + shape.vocab_size * shape.width < 125e6
+
+
+def test_what_is_set_wins_over_what_is_derived() -> None:
+    shape = derive_shape(
+        ModelShape(size=3, width=96, heads=6, kv_heads=2, feed_forward=100, tied=False), 512, 64, False
+    )
+    assert shape == Shape(512, 3, 96, 6, 2, 16, 100, 64, causal=False, qk_norm=False, tied=False)
+
+
+@pytest.mark.parametrize("model", [{"width": 100, "heads": 3}, {"width": 20, "heads": 4}, {"heads": 4, "kv_heads": 3}])
+def test_sizes_that_do_not_divide_are_refused(model: dict) -> None:
+    with pytest.raises(UserError, match=r"heads|kv_heads"):
+        derive_shape(ModelShape(size=4, **{"width": 256} | model), 512, 64, causal=True)
+
+
+def test_number_of_parameters_is_what_the_shape_says() -> None:
+    model = network(tied=False, kv_heads=1)
+    matrices = sum(p.numel() for name, p in model.named_parameters() if "layers" in name and p.ndim == 2)
+    assert matrices == model.shape.num_block_parameters
+
+
+def test_a_causal_network_does_not_see_what_follows_and_a_bidirectional_one_does() -> None:
+    ids = some_ids(1, 20)
+    changed = ids.clone()
+    changed[0, 10] = 7
+    for causal in (True, False):
+        model = network(causal)
+        with torch.no_grad():
+            same = (model(ids)[0, :10] == model(changed)[0, :10]).all()
+        assert bool(same) is causal
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_with_a_document_mask_packed_documents_do_not_see_each_other(causal: bool) -> None:
+    model, ids = network(causal), some_ids(1, 24)
+    documents = torch.tensor([[0] * 10 + [1] * 14])
+    other = ids.clone()
+    other[0, :10] = some_ids(1, 10).flip(1)
+    with torch.no_grad():
+        assert torch.equal(model(ids, documents)[0, 10:], model(other, documents)[0, 10:])
+        assert not torch.equal(model(ids)[0, 10:], model(other)[0, 10:])
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("length", [31, 128, 150])
+def test_kernels_give_the_plain_loss_and_gradients(causal: bool, length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, ids, targets = network(causal), some_ids(2, length), some_ids(2, length).flip(1)
+    targets[:, :5] = kernels.IGNORE
+    fast = kernels.linear_cross_entropy(model.hidden(ids).flatten(0, 1), model.head_weight, targets.flatten())
+    fast_gradients = torch.autograd.grad(fast, list(model.parameters()))
+    monkeypatch.setattr(kernels, "fast", lambda x: False)
+    plain = F.cross_entropy(model(ids).flatten(0, 1), targets.flatten(), reduction="sum")
+    plain_gradients = torch.autograd.grad(plain, list(model.parameters()))
+    torch.testing.assert_close(fast, plain, rtol=1e-6, atol=0)
+    for (name, _), ours, theirs in zip(model.named_parameters(), fast_gradients, plain_gradients, strict=True):
+        assert (ours - theirs).norm() < 1e-5 * theirs.norm(), name
+
+
+def test_kernels_in_bfloat16_stay_close_to_float32() -> None:
+    model, ids = network(), some_ids(4, 128)
+    exact = kernels.linear_cross_entropy(model.hidden(ids).flatten(0, 1), model.head_weight, ids.flatten())
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = kernels.linear_cross_entropy(model.hidden(ids).flatten(0, 1), model.head_weight, ids.flatten())
+    assert abs(rounded - exact) / exact < 0.005
+
+
+def test_the_loss_works_in_pieces_and_with_nothing_to_predict(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, ids = network(), some_ids(2, 64)
+    hidden = model.hidden(ids).flatten(0, 1).detach().requires_grad_()
+    whole = torch.autograd.grad(kernels.linear_cross_entropy(hidden, model.head_weight, ids.flatten()), hidden)[0]
+    monkeypatch.setattr(kernels, "HELD_LOGITS", 50 * VOCABULARY)
+    monkeypatch.setattr(kernels, "CACHED_LOGITS", 7 * VOCABULARY)
+    pieces = torch.autograd.grad(kernels.linear_cross_entropy(hidden, model.head_weight, ids.flatten()), hidden)[0]
+    torch.testing.assert_close(pieces, whole)
+    nothing = torch.full((128,), kernels.IGNORE)
+    assert kernels.linear_cross_entropy(hidden, model.head_weight, nothing).item() == 0.0
+
+
+def test_captured_attention_is_what_attention_uses() -> None:
+    model, ids = network(kv_heads=1), some_ids(1, 12)
+    with torch.no_grad(), captured_attention(model) as seen:
+        before = model(ids)
+    assert [tuple(layer.shape) for layer in seen] == [(1, 2, 12, 12)] * 2
+    torch.testing.assert_close(seen[0].sum(-1), torch.ones(1, 2, 12))
+    assert seen[0].triu(1).abs().max() == 0
+    with torch.no_grad():
+        assert torch.equal(model(ids), before)
+    assert model.layers[0].self_attn.seen_BHTS is None
+
+
+def test_fresh_weights_are_a_function_of_the_seed() -> None:
+    shape = network().shape
+    torch.manual_seed(99)
+    first, again, other = (Transformer(shape).initialise(seed) for seed in (1, 1, 2))
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    assert not torch.equal(first.embed_tokens.weight, other.embed_tokens.weight)

@@ -1,0 +1,191 @@
+"""The loop: it resumes to the bit, adds up micro-batches, goes around bad batches, and saves before it stops."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from components.errors import Stopped, UserError
+from components.model.lora import add_lora
+from components.model.transformer import Transformer, derive_shape
+from components.params import ModelShape, Numerics, Optimizer
+from components.report import Watch
+from components.train import checkpoint, loop, objectives
+from components.train.objectives import Batch, language_model_loss
+
+NUMERICS = Numerics()
+OPTIMIZER = Optimizer(schedule="linear")
+SETTINGS = loop.Settings(steps=12, optimizer=OPTIMIZER, checkpoint_every=5, eval_every=4)
+
+
+def network(causal: bool = True) -> Transformer:
+    return Transformer(derive_shape(ModelShape(size=2, width=64, heads=2), 100, 32, causal)).initialise(1)
+
+
+def batches(number: int) -> Batch:
+    """Counting with a stride that the network has to find out."""
+    random = np.random.default_rng(number)
+    start, stride = random.integers(6, 100, (4, 1)), random.integers(1, 4, (4, 1))
+    return objectives.causal((start + stride * np.arange(33)) % 94 + 6)
+
+
+def weights(model: torch.nn.Module) -> list[Tensor]:
+    return [parameter.detach().clone() for parameter in model.parameters()]
+
+
+def same(a: list[Tensor], b: list[Tensor]) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+class StopAt(Watch):
+    """Asks to stop after some steps, and counts them."""
+
+    def __init__(self, step: int) -> None:
+        self.left, self.said = step, []
+
+    def check(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise Stopped("Cancelled", "enough")
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def run(
+    work: Path, model: Any = None, watch: Watch | None = None, settings: loop.Settings = SETTINGS, **more: Any
+) -> Any:
+    model = model or network()
+    result = loop.train(
+        model, more.pop("batches", batches), language_model_loss, settings, work, watch, numerics=NUMERICS, **more
+    )
+    return model, result
+
+
+def test_it_learns_and_reports_every_step(tmp_path: Path) -> None:
+    _, result = run(tmp_path, settings=replace(SETTINGS, steps=40))
+    assert len(result.losses) == len(result.grad_norms) == 40
+    assert abs(result.losses[0] - math.log(100)) < 0.1
+    assert result.losses[-1] < 0.7 * result.losses[0]
+    assert result.num_targets == 40 * 4 * 32
+
+
+@pytest.mark.parametrize("stops", [[1], [5], [7], [3, 2, 4]])
+def test_stopped_and_resumed_ends_with_the_same_bits(stops: list[int], tmp_path: Path) -> None:
+    evaluate: Callable[[int], dict[str, float]] = lambda step: {"twice": 2.0 * step}  # noqa: E731
+    straight, expected = run(tmp_path / "a", evaluate=evaluate)
+    for after in stops:
+        with pytest.raises(Stopped):
+            run(tmp_path / "b", watch=StopAt(after), evaluate=evaluate)
+    assert checkpoint.steps(tmp_path / "b")[0] == sum(stops)
+    resumed, result = run(tmp_path / "b", evaluate=evaluate)
+    assert same(weights(straight), weights(resumed))
+    assert result == expected
+    assert [e["step"] for e in result.evals] == [4, 8, 12]
+
+
+def test_a_damaged_checkpoint_costs_its_interval_and_no_bit(tmp_path: Path) -> None:
+    straight, _ = run(tmp_path / "a")
+    with pytest.raises(Stopped):
+        run(tmp_path / "b", watch=StopAt(7))
+    path = tmp_path / "b" / "step-000007" / "trainer.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+    watch = StopAt(-1)
+    resumed, _ = run(tmp_path / "b", watch=watch)
+    assert "damaged" in watch.said[0]
+    assert "step 5" in watch.said[1]
+    assert same(weights(straight), weights(resumed))
+
+
+def test_adapters_alone_resume_too(tmp_path: Path) -> None:
+    adamw = replace(SETTINGS, optimizer=Optimizer(name="adamw", matrix_lr=0.01))
+    straight, _ = run(tmp_path / "a", add_lora(network(), 4, 1), settings=adamw)
+    with pytest.raises(Stopped):
+        run(tmp_path / "b", add_lora(network(), 4, 1), StopAt(6), adamw)
+    resumed, _ = run(tmp_path / "b", add_lora(network(), 4, 1), settings=adamw)
+    assert same(weights(straight), weights(resumed))
+    assert not same(weights(straight), weights(add_lora(network(), 4, 1)))
+
+
+def test_micro_batches_add_up_to_the_batch(tmp_path: Path) -> None:
+    exact = Numerics(dtype="float32")
+    whole, parts = network(), network()
+    for model, size in ((whole, None), (parts, 3)):
+        settings = replace(SETTINGS, micro_batch=size, steps=3, optimizer=Optimizer(name="adamw", matrix_lr=1e-3))
+        loop.train(model, batches, language_model_loss, settings, tmp_path / str(size), numerics=exact)
+    for ours, theirs in zip(weights(whole), weights(parts), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=2e-6)
+
+
+def poisoned(*numbers: int) -> Callable[[Any, Batch], Tensor]:
+    """The usual loss, but not a number on some batches."""
+    bad = [batches(number).ids_BT for number in numbers]
+
+    def objective(model: Any, batch: Batch) -> Tensor:
+        loss = language_model_loss(model, batch)
+        return loss * math.nan if any(torch.equal(batch.ids_BT, ids) for ids in bad) else loss
+
+    return objective
+
+
+def test_a_bad_batch_is_passed_over_and_the_run_is_as_if_it_was_not_there(tmp_path: Path) -> None:
+    model, watch = network(), StopAt(-1)
+    result = loop.train(model, batches, poisoned(7), SETTINGS, tmp_path / "a", watch, numerics=NUMERICS)
+    clean, _ = run(tmp_path / "b", batches=lambda number: batches(number + (number >= 7)))
+    assert result.skipped == [7]
+    assert any("back to step 5, batch 7 is passed over" in line for line in watch.said)
+    assert same(weights(model), weights(clean))
+    assert len(result.losses) == SETTINGS.steps
+
+
+def test_a_spike_is_a_bad_batch(tmp_path: Path) -> None:
+    def objective(model: Any, batch: Batch) -> Tensor:
+        loss = language_model_loss(model, batch)
+        return loss * 20 if torch.equal(batch.ids_BT, batches(36).ids_BT) else loss
+
+    settings = replace(SETTINGS, steps=40)
+    result = loop.train(network(), batches, objective, settings, tmp_path, numerics=NUMERICS)
+    assert result.skipped == [36]
+
+
+def test_too_many_bad_batches_end_the_run_with_what_to_do(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, max_rollbacks=1)
+    with pytest.raises(UserError, match=r"nan at step 6, after 1 batches.*lower pretrain.optimizer.matrix_lr"):
+        loop.train(network(), batches, poisoned(5, 7), settings, tmp_path, numerics=NUMERICS)
+
+
+def test_running_out_of_memory_says_what_to_lower(tmp_path: Path) -> None:
+    def objective(model: Any, batch: Batch) -> Tensor:
+        return language_model_loss(model, batch) + torch.empty(1 << 60).sum()
+
+    with pytest.raises(UserError, match=r"out of memory on cpu.*micro_batch"):
+        loop.train(network(), batches, objective, SETTINGS, tmp_path, numerics=NUMERICS)
+
+
+def test_a_checkpoint_loads_in_transformers(tmp_path: Path) -> None:
+    from transformers import Qwen3ForCausalLM
+
+    model, _ = run(tmp_path)
+    theirs = Qwen3ForCausalLM.from_pretrained(tmp_path / "step-000012").eval()
+    ids = batches(0).ids_BT
+    with torch.no_grad():
+        assert (theirs(ids).logits - model.eval()(ids)).abs().max() < 1e-4
+
+
+def test_a_device_or_compiler_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match=r"numerics.device = 'cuda'"):
+            loop.train(network(), batches, language_model_loss, SETTINGS, tmp_path, numerics=Numerics(device="cuda"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CXX", str(tmp_path / "no-compiler"))
+    from torch._inductor import config
+
+    monkeypatch.setattr(config.cpp, "cxx", (None, str(tmp_path / "no-compiler")))
+    with pytest.raises(UserError, match=r"numerics.compile = true.*C\+\+ compiler"):
+        loop.train(network(), batches, language_model_loss, SETTINGS, tmp_path, numerics=Numerics(compile=True))

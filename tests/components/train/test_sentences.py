@@ -1,0 +1,39 @@
+"""Ends of sentences, in several scripts."""
+
+import pytest
+
+from components.train.tasks.sentences import cut_near, first_sentence, is_sentence
+
+
+@pytest.mark.parametrize(
+    ("paragraph", "expected"),
+    [
+        ("Return the sum. It is exact.", "Return the sum."),
+        ("Return values,\n    e.g. sums or means. More.", "Return values, e.g. sums or means."),
+        ("Written by J. R. Smith in 1990. More.", "Written by J. R. Smith in 1990."),
+        ("Version 1.2.3 of the file. More.", "Version 1.2.3 of the file."),
+        ('He said "stop!" Then he left.', 'He said "stop!"'),
+        ("No end here", "No end here"),
+        ("吾輩は猫である。名前はまだ無い。", "吾輩は猫である。"),
+        ("「猫である。」と言った。次。", "「猫である。」"),
+    ],
+)
+def test_first_sentence(paragraph: str, expected: str) -> None:
+    assert first_sentence(paragraph) == expected
+
+
+def test_what_is_no_sentence() -> None:
+    assert is_sentence("Return the sum of the elements.")
+    assert is_sentence("吾輩は猫である。名前はまだ無い。")
+    for text in ("Deprecated.", "x = y + 1; z = [1, 2, 3]; w = {4: 5}", "too long " * 40, "oneword-and-nothing-else."):
+        assert not is_sentence(text)
+
+
+def test_cuts_fall_at_the_best_border_in_reach() -> None:
+    text = "One two three. Four five six seven eight nine ten"
+    assert text[: cut_near(text, 20, 5, 40)] == "One two three."
+    assert text[: cut_near(text, 30, 20, 40)].endswith((" ", "x", "n"))
+    assert cut_near("a" * 100, 50, 20, 80) == 50
+    for at in range(len(text)):
+        low, high = max(0, at - 5), min(len(text), at + 5)
+        assert low <= cut_near(text, at, low, high) <= high
