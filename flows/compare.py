@@ -10,6 +10,7 @@ held-out sets do not compare, and are not shown. `--promote` asks the gate wheth
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,9 +101,12 @@ def resampling(a: Snapshot) -> Any:
 
 def score_table(rows: list[Any], confidence: float) -> list[str]:
     """One line per metric: both scores, improvement with interval, and whether it is more than chance."""
-    width = max(len(row.name) for row in rows)
+    same = [row.name for row in rows if (row.a, row.low, row.high) == (row.b, 0.0, 0.0)]
+    unlike = [row for row in rows if row.name not in same]
+    width = max((len(row.name) for row in unlike), default=6)
     head = f"{'metric':<{width}}  {'A':>9}  {'B':>9}  B better by [{confidence:.0%} interval]"
-    return [head, *(_score_line(row, width) for row in rows)]
+    table = [head, *(_score_line(row, width) for row in unlike)] if unlike else []
+    return table + (textwrap.wrap(f"the same on every item: {', '.join(same)}", 110) if same else [])
 
 
 def _score_line(row: Any, width: int) -> str:
@@ -153,7 +157,7 @@ def report(a: Snapshot, b: Snapshot) -> Iterator[str]:
         yield "scores: the same evaluation"
     elif rows := differences(a, b):
         yield from score_table(rows, resampling(a).confidence)
-        yield "* differs from zero at 5 % after Holm's correction for all metrics together"
+        yield f"* differs from zero at 5 % after Holm's correction for all {len(rows)} metrics together"
     else:
         yield "scores: the two answered no item in common"
     yield ""

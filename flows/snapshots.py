@@ -135,6 +135,7 @@ def _of_record(name: str, mlflow: Any, run: Any) -> Snapshot:
 
     from mlflow.exceptions import MlflowException
 
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one small file
     with tempfile.TemporaryDirectory() as folder:
         try:
             path = mlflow.download_artifacts(run.info.run_id, "dvc.lock", folder)
