@@ -13,7 +13,7 @@ and a score at its ceiling compares nothing."""
 
 
 def draw(draw: Draw) -> Examples:
-    """Passages of each source with enough text, as many of each as there are of the smallest, up to the limits.
+    """Passages of each source with enough text, an equal share of the limits for each.
 
     Raises:
         Unfit: fewer than two sources have enough text on both sides.
