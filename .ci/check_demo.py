@@ -29,8 +29,10 @@ def check_summary() -> None:
     from flows.dag import graph
 
     summary = json.loads((ROOT / "reports" / "summary.json").read_text())
-    missing = [stage for stage in graph() if stage != "account" and stage not in summary["stages"]]
-    assert not missing, f"reports/summary.json lacks {missing}"
+    stages = [stage for stage in graph() if stage != "account"]
+    for part, found in (("metrics", summary["metrics"]), ("cost.stages", summary["cost"]["stages"])):
+        missing = [stage for stage in stages if stage not in found]
+        assert not missing, f"reports/summary.json: {part} lacks {missing}"
 
 
 def check_clean() -> None:
