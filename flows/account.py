@@ -16,7 +16,8 @@ from components.errors import UserError
 from components.params import Account, Params
 from components.report import Report, Watch
 from flows import dag, house
-from flows.stage import Place, Stage, main, run_as_flow
+from flows.process import main, run_as_flow
+from flows.stage import Place, Stage
 
 
 def refresh(params: Params, watch: Watch | None = None) -> Report:

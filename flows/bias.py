@@ -5,7 +5,8 @@ from prefect.states import State
 
 from components.params import Bias
 from components.report import Report
-from flows.stage import Place, Stage, main, run_as_flow
+from flows.process import main, run_as_flow
+from flows.stage import Place, Stage
 
 
 def call(place: Place, branch: str) -> Report:

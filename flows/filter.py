@@ -6,7 +6,8 @@ from prefect.states import State
 from components.params import Filter, Params
 from components.report import Report
 from flows import house
-from flows.stage import Place, Stage, main, run_as_flow
+from flows.process import main, run_as_flow
+from flows.stage import Place, Stage
 
 
 def call(place: Place, branch: str) -> Report:

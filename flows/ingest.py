@@ -9,7 +9,8 @@ from prefect.states import State
 from components.params import Ingest, Params
 from components.report import Report, Watch
 from flows import house
-from flows.stage import Place, Stage, main, run_as_flow
+from flows.process import main, run_as_flow
+from flows.stage import Place, Stage
 
 
 def call(place: Place, branch: str) -> Report:

@@ -7,7 +7,8 @@ from prefect.states import State
 
 from components.params import PretrainBranches
 from components.report import Report
-from flows.stage import Place, Stage, main, run_as_flow
+from flows.process import main, run_as_flow
+from flows.stage import Place, Stage
 
 
 def call(place: Place, branch: Literal["causal", "masked"]) -> Report:
