@@ -106,6 +106,7 @@ def group(numerics: Numerics, work: Path, follower: Sequence[str]) -> Iterator[G
             f"numerics.processes = {numerics.processes}: this machine has {torch.cuda.device_count()} CUDA devices; "
             "set it to at most that many"
         )
+    work.mkdir(parents=True, exist_ok=True)
     meeting, followers = work / "meeting", []
     if "RANK" not in os.environ:
         meeting.unlink(missing_ok=True)

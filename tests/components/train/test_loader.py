@@ -1,5 +1,7 @@
 """The data order is a permutation, each epoch has its own, and a batch depends on its number alone."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
