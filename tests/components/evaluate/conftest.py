@@ -21,7 +21,7 @@ from tests.components.data.real_text import corpus, document, modules
 
 CONTEXT = 128
 STEPS = 200
-PEOPLE = "The {0} said that he was late, and his friend saw him. Then the {0} asked her father if she knew."
+PEOPLE = "The {0} said that he was late. The {0} came home when he was asked. If the {0} is here, then he will come. "
 
 
 @dataclass(frozen=True)
