@@ -137,7 +137,8 @@ def _misread(passages: Sequence[Passage], probability: np.ndarray, labels: list[
 def _instruct_text(
     choice: Choice, metrics: dict[str, float], before: Judged, after: Judged, rows: list[dict[str, str]]
 ) -> str:
-    lines = [f"# Instruction tuning: {choice.task.name}", "", f"Task: {choice.task.title}.", *_skipped(choice), ""]
+    lines = [f"# Instruction tuning: {choice.task.name}", "", f"Task: {choice.task.title}.", *_skipped(choice)]
+    lines += [choice.examples.note, ""]
     lines += ["| held-out pairs | before | after | chance |", "|---|---|---|---|"]
     bits = f"| bits per byte of the answer | {before.bits_per_byte.value:.3f} | {_with_bounds(after.bits_per_byte)} | |"
     lines.append(bits)

@@ -6,8 +6,8 @@ those before it for the report.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from components.errors import UserError
 from components.train.tasks import continuation, describe, heading, order, source, work
@@ -58,8 +58,19 @@ def choose(branch: Branch, name: str, draw: Draw) -> Choice:
     skipped: list[dict[str, str]] = []
     for task in tasks if name == "auto" else [task for task in tasks if task.name == name]:
         try:
-            return Choice(task, task.draw(draw), skipped)
+            return Choice(task, _with_clusters(task.draw(draw)), skipped)
         except Unfit as unfit:
             skipped.append({"task": task.name, "reason": str(unfit)})
     others = "set it to auto" if name != "auto" else "give the pipeline more text"
+    assert skipped, f"no task {name}: params.py names one that is not here"
     raise UserError(f"finetune.{branch}.task = {name}: {skipped[-1]['reason']}; {others}")
+
+
+def _with_clusters(examples: Examples) -> Examples:
+    """The examples; where all held-out ones are of one document, each stands for itself, and the note says so."""
+    found: list[Any] = list(examples.heldout)
+    if len({one.cluster for one in found}) > 1:
+        return examples
+    heldout = [replace(one, cluster=f"{one.cluster}/{index}") for index, one in enumerate(found)]
+    note = "All held-out examples are of one document, so intervals speak of that document alone."
+    return replace(examples, heldout=heldout, note=f"{examples.note} {note}".strip())

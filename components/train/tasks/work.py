@@ -4,6 +4,7 @@ The held-out corpus has other works than the training corpus, so here the test p
 corpus's own: unseen in fine-tuning, but seen without labels in pretraining. The report says so.
 """
 
+from components.data.corpus import Document
 from components.train.tasks.examples import Draw, Examples, Passage, Unfit, lowest, passages
 
 LEAST = 40
@@ -20,7 +21,7 @@ def draw(draw: Draw) -> Examples:
     """
     found: dict[str, list[tuple[str, Passage]]] = {}
     for document in draw.documents(draw.train):
-        found.setdefault(document.group, []).extend(passages(draw, document, draw.passage_chars))
+        found.setdefault(_work(document), []).extend(passages(draw, document, draw.passage_chars))
     fit = sorted((name for name in found if len(found[name]) >= LEAST), key=lambda name: (-len(found[name]), name))
     if len(fit) < 2:
         raise Unfit(f"{len(fit)} of {len(found)} works have the {LEAST} passages a class needs, and it takes two works")
@@ -33,6 +34,11 @@ def draw(draw: Draw) -> Examples:
         train += lowest(draw, [item for item in mine if not _is_test(item[0])], draw.max_train // len(labels))
         heldout += lowest(draw, test, draw.max_heldout // len(labels))
     return Examples(train, heldout, labels, "Test passages are of the same works, and were in the pretraining text.")
+
+
+def _work(document: Document) -> str:
+    """The document's group; of a file cut into pieces, the file: which piece a passage is from means nothing."""
+    return document.group.split("#")[0] if document.group == document.location else document.group
 
 
 def _is_test(key: str) -> bool:

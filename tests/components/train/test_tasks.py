@@ -116,6 +116,23 @@ def test_any_text_feeds_a_task_of_each_branch(tmp_path: Path, text: str, works: 
     assert min(counts) > 0.2 * max(counts)
 
 
+def test_pieces_of_one_file_are_one_work(tmp_path: Path) -> None:
+    pieces = [corpora.document(shuffled("german", seed), f"book.txt#{seed}", f"book.txt#{seed}") for seed in range(4)]
+    choice = choose("classify", "auto", corpora.draw(corpora.write(tmp_path, pieces[:3], pieces[3:])))
+    assert choice.task.name == "order"
+    assert choice.skipped[1]["reason"].startswith("1 of 1 works have the 40 passages")
+
+
+def test_held_out_text_of_one_document_is_said(tmp_path: Path, docs: Path) -> None:
+    texts = [shuffled("german", seed) for seed in range(3)]
+    corpus = corpora.write(tmp_path, corpora.plain(texts[:2], "book"), corpora.plain(texts[2:], "exam"))
+    for branch in TASKS:
+        examples = choose(branch, "auto", corpora.draw(corpus)).examples  # type: ignore[arg-type]
+        assert "of one document, so intervals speak of that document alone" in examples.note
+        assert len({one.cluster for one in examples.heldout}) == len(examples.heldout)
+    assert "of one document" not in choose("instruct", "auto", corpora.draw(docs)).examples.note
+
+
 def test_no_text_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     corpus = corpora.write(tmp_path, corpora.plain(["short text"], "a"), corpora.plain(["short"], "b"))
     with pytest.raises(UserError, match=r"finetune.instruct.task = auto: 0 training .* give the pipeline more text"):
