@@ -5,14 +5,14 @@ stay at chance. A share of short, regular items is meant to, and the evaluate st
 Both sides call `items`; what keeps the exam honest is the split: the problem behind an item (the pair of numbers, the
 sequence, the set of pairs) is hashed, one problem in eight is for tests, and no training item is ever made from it.
 
-The forms put every symbol that matters behind a space (` k`, ` 7`), so that a byte-level BPE sees the same single token
-at each of its places, and `prompt + answer` splits into tokens where the text does.
+Every symbol that matters is one token to our tokenizer, the same one at each of its places: letters and words stand
+behind a space (` k`), digits do not (it splits numbers into digits, and a space before one is a token of its own).
 
-    copy: q d x m = q d x m                          answer " q d x m"
-    recall: k 3, d 7, x 1 ? d 7, k 3, x 1            answer " 7" (to the first key asked; training text asks them all)
-    label: red K, dog M, blue K, cat M               answer " M" (two of four word classes, letters drawn per item)
-    sum: 4 7 + 3 8 = 8 5                             answer " 8 5"
-    steps: 4 7 + 3 8 ; 7 + 8 = 1 5 ; 4 + 3 + 1 = 8 = 8 5      answer all behind "3 8 ;"; `final` is " 8 5"
+    copy: q d x m = q d x m                  answer " q d x m"
+    recall: k B, d M, x C ? d M, k B, x C    answer " M" (to the first key asked; training text asks them all)
+    label: red K, dog M, blue K, cat M       answer " M" (two of four word classes, letters drawn per item)
+    sum: 47+38= 85                           answer " 85"
+    steps: 47+38; 7+8=15;4+3+1=8= 85         answer all behind "38;"; `final` is " 85"
 """
 
 import hashlib
@@ -32,7 +32,7 @@ MOST_MISSES = 20_000
 """Draws in a row without a new item of the split after which it is taken to be used up."""
 
 LETTERS = tuple("bcdfghjklmnpqrstvwxz")
-DIGITS = tuple("0123456789")
+VALUES = tuple("BCDFGHKMPR")
 LABELS = tuple("BDFGHJKLMNPQRSTVWXYZ")
 CLASSES: dict[str, tuple[str, ...]] = {
     "animal": ("dog", "cat", "horse", "bird", "fish", "cow", "sheep", "lion", "bear", "wolf", "mouse", "fox"),
@@ -155,10 +155,10 @@ def _copy(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made:
 
 
 def _recall(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made:
-    """Distinct keys, digits as values. Training text asks every key once, so that most of its tokens teach."""
+    """Distinct keys, capitals as values. Training text asks every key once, so that most of its tokens teach."""
     pairs = difficulty.get("pairs") or draw.randint(2, 8)
     keys = draw.sample(LETTERS, pairs)
-    values = {key: draw.choice(DIGITS) for key in keys}
+    values = {key: draw.choice(VALUES) for key in keys}
     asked = draw.sample(keys, pairs)
     if "depth" in difficulty:
         first = keys[difficulty["depth"]]
@@ -167,7 +167,7 @@ def _recall(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made
     answer = f" {values[asked[0]]}"
     rest = "".join(f", {key} {values[key]}" for key in asked[1:])
     facts = {"pairs": pairs, "depth": keys.index(asked[0])}
-    choices = tuple(f" {digit}" for digit in DIGITS)
+    choices = tuple(f" {value}" for value in VALUES)
     problem = " ".join(sorted(f"{key}{value}" for key, value in values.items()))
     return problem, Item("recall", "recall", f"recall: {shown} ? {asked[0]}", answer, rest, answer, choices, facts)
 
@@ -215,31 +215,26 @@ def _arithmetic(draw: random.Random, split: str, difficulty: dict[str, int]) -> 
     with_steps = bool(difficulty["steps"]) if "steps" in difficulty else draw.random() < 0.5
     low, high = (0, 9) if digits == 1 else (10 ** (digits - 1), 10**digits - 1)
     a, b = draw.randint(low, high), draw.randint(low, high)
-    final = f" {_spaced(a + b)}"
+    final = f" {a + b}"
     facts = {"digits": digits, "steps": int(with_steps)}
     problem = f"{min(a, b)}+{max(a, b)}"
     if not with_steps:
-        prompt = f"sum: {_spaced(a)} + {_spaced(b)} ="
+        prompt = f"sum: {a}+{b}="
         return problem, Item("arithmetic", "sum", prompt, final, "", final, (), facts)
-    answer = f"{scratchpad(a, b)} ={final}"
-    prompt = f"steps: {_spaced(a)} + {_spaced(b)} ;"
-    return problem, Item("arithmetic", "steps", prompt, answer, "", final, (), facts)
+    answer = f" {scratchpad(a, b)}={final}"
+    return problem, Item("arithmetic", "steps", f"steps: {a}+{b};", answer, "", final, (), facts)
 
 
 def scratchpad(a: int, b: int) -> str:
-    """The column sums, ones first, each with its carry: ` 7 + 8 = 1 5 ; 4 + 3 + 1 = 8` for 47 + 38."""
+    """The column sums, ones first, each with its carry: `7+8=15;4+3+1=8` for 47 + 38."""
     length = max(len(str(a)), len(str(b)))
     columns, carry = [], 0
     for place in range(length):
         x, y = a // 10**place % 10, b // 10**place % 10
         total = x + y + carry
-        columns.append(f"{x} + {y}{f' + {carry}' if carry else ''} = {_spaced(total)}")
+        columns.append(f"{x}+{y}{f'+{carry}' if carry else ''}={total}")
         carry = total // 10
-    return " " + " ; ".join(columns)
-
-
-def _spaced(number: int) -> str:
-    return " ".join(str(number))
+    return ";".join(columns)
 
 
 MAKERS: dict[str, Callable[[random.Random, str, dict[str, int]], Made]] = {
