@@ -82,6 +82,7 @@ def test_a_run_repeats_to_the_byte(branch: str, place: Path, made: dict, tmp_pat
     assert same(tmp_path, made[branch][0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("branch", PARAMS)
 def test_a_killed_run_ends_with_the_same_bytes(branch: str, place: Path, made: dict, tmp_path: Path) -> None:
     code = (
@@ -125,6 +126,7 @@ class Heard(Watch):
                 raise Stopped("Cancelled", "stopped by the test")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 4])
 def test_a_stopped_run_goes_on(rank: int, place: Path, tmp_path: Path) -> None:
     params = PARAMS["instruct"].model_copy(update={"lora_rank": rank})
