@@ -27,7 +27,7 @@ NAME = "bias_mitigation"
 ARMS = ("before", "control", "swapped")
 BATCH = 8
 """Passages per step. Each is in its batch twice: as it is and swapped, or (control) twice as it is."""
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 1e-3
 PASSAGE_CHARS = 320
 """Characters of a passage: short ones are dense in pronouns, so that few steps are enough."""
 HELDOUT_SHARE = 4
