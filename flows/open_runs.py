@@ -1,8 +1,9 @@
-"""The runs that are open now: one small file each, so that what a kill leaves open can be found and closed.
+"""The runs that are open now, so that what a kill leaves open can be found and closed.
 
-A file of `.greenhouse/open/` holds the process that owns a run and the run's ids in Prefect and MLflow (and a worktree,
-if the run made one). It is removed when the run ends. At the next start `recover()` closes those whose process is gone:
-Prefect `Crashed`, MLflow `KILLED`, worktree removed. A run with no file is never touched, nor one of another host.
+In Prefect every run of ours carries its process as a tag (`house.process_tag`). For MLflow and worktrees a file of
+`.greenhouse/open/` holds the process and the run's id or the path; it is removed when the run ends. At the next start
+`recover()` closes those whose process is gone: Prefect `Crashed`, MLflow `KILLED`, worktree removed. A run that names no
+process is never touched, nor one of another host.
 """
 
 import subprocess
@@ -16,7 +17,7 @@ OPEN = STATE / "open"
 
 
 def opened(name: str, **facts: str) -> Path:
-    """Record that this process has a run open, or add to the record: `prefect`, `mlflow` (ids), `worktree` (path)."""
+    """Record that this process has a run open, or add to the record: `mlflow` (its id), `worktree` (a path)."""
     path = OPEN / f"{name}.json"
     before = read_json(path) if path.exists() else {}
     write_json(path, before | {"process": process_tag()} | facts)
@@ -36,41 +37,57 @@ def dead() -> list[Path]:
 
 def recover(say: Callable[[str], None] = print) -> int:
     """Close what dead processes left open. Returns how many runs that were."""
+    crashed = _crash_in_prefect(say)
     records = dead()
     for path in records:
         record = read_json(path)
         say(f"closing {path.stem}: its process ended without closing it")
-        if flow_run := record.get("prefect"):
-            _crash_in_prefect(flow_run)
         if run := record.get("mlflow"):
             _kill_in_mlflow(run)
         if worktree := record.get("worktree"):
             remove_worktree(Path(worktree))
         path.unlink(missing_ok=True)
-    return len(records)
+    return crashed + len(records)
 
 
-def _crash_in_prefect(flow_run_id: str) -> None:
-    """Force an unfinished run and its task runs to `Crashed`: a leaked slot would block its deployment."""
-    from uuid import UUID
+UNFINISHED = ("RUNNING", "PENDING", "CANCELLING")
 
+
+def _crash_in_prefect(say: Callable[[str], None]) -> int:
+    """Force unfinished runs of dead processes, with their tasks, to `Crashed`: they would hold a deployment's slot."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter
-    from prefect.exceptions import ObjectNotFound
     from prefect.states import Crashed, State
 
     state: State = Crashed(message="the process of this run is gone; run it again, it resumes")
     with get_client(sync_client=True) as client:
-        try:
-            run = client.read_flow_run(UUID(flow_run_id))
-        except ObjectNotFound:
-            return
-        if not run.state or not run.state.is_final():
+        unfinished = FlowRunFilter.model_validate({"state": {"type": {"any_": list(UNFINISHED)}}})
+        runs = [run for run in client.read_flow_runs(flow_run_filter=unfinished) if _is_dead(run.tags)]
+        for run in runs:
+            say(f"closing {run.name} in Prefect: its process is gone")
             client.set_flow_run_state(run.id, state, force=True)
-        only = FlowRunFilter.model_validate({"id": {"any_": [flow_run_id]}})
-        for task in client.read_task_runs(flow_run_filter=only):
-            if not task.state or not task.state.is_final():
-                client.set_task_run_state(task.id, state, force=True)
+            only = FlowRunFilter.model_validate({"id": {"any_": [str(run.id)]}})
+            for task in client.read_task_runs(flow_run_filter=only):
+                if not task.state or not task.state.is_final():
+                    client.set_task_run_state(task.id, state, force=True)
+    return len(runs)
+
+
+def _is_dead(tags: list[str]) -> bool:
+    """Whether a run names its process (one per try), and none of them lives."""
+    processes = [tag for tag in tags if tag.startswith("proc:")]
+    return bool(processes) and not any(tag_alive(tag) for tag in processes)
+
+
+def tag_flow_run(flow_run_id: str) -> None:
+    """Have a flow run of this process carry it as a tag."""
+    from uuid import UUID
+
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        tags = client.read_flow_run(UUID(flow_run_id)).tags
+        client.update_flow_run(UUID(flow_run_id), tags=[*tags, process_tag()])
 
 
 def _kill_in_mlflow(run_id: str) -> None:

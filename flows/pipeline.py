@@ -85,7 +85,7 @@ def pipeline(params: Params | None = None, params_hash: str = "", until: str = "
 def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> State:
     """The body of the flow, also of a stage's flow (`targets`: its stages)."""
     name = str(flow_run.name)
-    open_runs.opened(name, prefect=str(flow_run.id))
+    open_runs.tag_flow_run(str(flow_run.id))
     try:
         own = schema.load(house.ROOT / "params.yaml")
         refuse_stale_form(form_hash, own)
@@ -103,7 +103,7 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
     except UserError as error:
         return Failed(message=str(error))
     finally:
-        open_runs.closed(name)
+        open_runs.closed(name)  # an experiment's worktree
 
 
 def refuse_stale_form(form_hash: str, own: Params) -> None:

@@ -224,15 +224,15 @@ def _guard(params: Params, meter: Any, run: str) -> Callable[[], None]:
 def _tracker(name: str, run: str, inputs: dag.Inputs, log: Path) -> Tracker:
     """The MLflow run of this attempt, and this attempt's line among the open runs."""
     record = f"{run}.{name}"
-    facts = {"prefect": os.environ["GREENHOUSE_FLOW_RUN"]} if "GREENHOUSE_FLOW_RUN" in os.environ else {}
-    open_runs.opened(record, **facts)
+    flow_run = os.environ.get("GREENHOUSE_FLOW_RUN")
+    open_runs.opened(record)
     tags = {
         "stage": name,
         "git.commit": git_commit(),
         "fingerprint": inputs.fingerprint,
         "log": str(log),
         "kind": "pipeline" if "GREENHOUSE_RUN" in os.environ else "dvc repro",
-    } | {f"prefect.{key}": value for key, value in facts.items()}
+    } | ({"prefect.flow_run": flow_run} if flow_run else {})
     parent_process = os.environ.get("GREENHOUSE_PROCESS") or house.process_tag(os.getppid())
     return Tracker(name, run, parent_process, tags, record)
 
