@@ -111,7 +111,7 @@ def alive(pid: int, started: int) -> bool:
 
 
 def process_tag(pid: int | None = None) -> str:
-    """`proc:<host>:<pid>:<create time>`: names a process for `recover.py`."""
+    """`proc:<host>:<pid>:<create time>`: names a process for `open_runs.py`."""
     process = psutil.Process(pid)
     return f"proc:{os.uname().nodename}:{process.pid}:{int(process.create_time())}"
 

@@ -2,7 +2,7 @@
 
 In Prefect every run of ours carries its process as a tag (`house.process_tag`). For MLflow and worktrees a file of
 `.greenhouse/open/` holds the process and the run's id or the path; it is removed when the run ends. At the next start
-`recover()` closes those whose process is gone: Prefect `Crashed`, MLflow `KILLED`, worktree removed. A run that names no
+`recover()` closes those whose process is gone: Prefect `Crashed`, MLflow `KILLED`, worktree removed. A run naming no
 process is never touched, nor one of another host.
 """
 
