@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from components.data.curriculum import VALUES
 from components.evaluate.abstention import abstain
 from components.evaluate.calibration import risk_curve
 from components.evaluate.question import Exam, Outcome, Skip
@@ -73,7 +74,7 @@ def invented_name(draw: random.Random) -> str:
 
 def _fact(draw: random.Random, form: str) -> Fact:
     names = [invented_name(draw) for _ in range(CHOICES)]
-    values = draw.sample("0123456789" if form == "record" else COLOURS, CHOICES)
+    values = draw.sample(VALUES if form == "record" else COLOURS, CHOICES)
     asked = draw.randrange(CHOICES)
     other = (asked + draw.randrange(1, CHOICES)) % CHOICES
     edited = list(values)

@@ -1,17 +1,17 @@
 """Can the model find a fact it was told, wherever in the prompt it stood?
 
 Key-value recall: the prompt lists pairs and asks one key. Asked at even depths of short and long lists, this is the
-needle test (Liu et al. 2023, "Lost in the Middle") at a size a small model was taught. Ten digits are the choices, so
+needle test (Liu et al. 2023, "Lost in the Middle") at a size a small model was taught. Ten values are the choices, so
 chance is one in ten.
 """
 
-from components.data.curriculum import items
+from components.data.curriculum import VALUES, items
 from components.evaluate.question import Curve, Exam, Outcome, Skip
 from components.evaluate.scoring import LanguageModel
 from components.evaluate.statistics import Estimate, ratio
 
 NAME = "recall"
-CHANCE = 0.1
+CHANCE = 1 / len(VALUES)
 LENGTHS = (4, 8, 16)
 DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 ITEMS_SHARE = 3

@@ -57,7 +57,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     taught = [
         document(f"{task}/0", "\n".join(item.text for item in items(task, 1, 200)), "curriculum") for task in TASKS
     ]
-    canaries = make(1, 6, [1, 60])
+    canaries = make(1, 12, [1, 120])
     write_json(folder / "mix" / "canaries.json", as_json(canaries, 1))
     secrets = [document(f"{one.id}/{n}", one.text, "canary") for one in canaries for n in range(one.count)]
     taught += random.Random(1).sample(secrets, len(secrets))

@@ -233,10 +233,10 @@ def test_swapped_text_moves_the_gap_away_from_the_control(world: World) -> None:
 def test_canaries_never_inserted_are_at_chance_and_repeated_ones_are_exposed(world: World) -> None:
     outcome = memorisation(world.exam())
     (curve,) = outcome.curves
-    assert [point["x"] for point in curve.points] == [0, 1, 60]
+    assert [point["x"] for point in curve.points] == [0, 1, 120]
     assert curve.chance == pytest.approx(1.4, abs=0.1)
     assert outcome.metrics["exposure_0"] == pytest.approx(curve.chance, abs=1.2)
-    assert outcome.metrics["exposure_60"] > outcome.metrics["exposure_0"]
+    assert outcome.metrics["exposure_120"] > outcome.metrics["exposure_0"]
 
 
 def test_no_canaries_is_a_reason(world: World, tmp_path: Path) -> None:
