@@ -101,7 +101,7 @@ except Exception as error:
     assert house.git("worktree", "list").count("\n") == 1
     assert "up to date" in house.run("dvc", "status")
     assert shown["name"] in house.run("dvc", "exp", "list")
-    assert "0.0021" in house.run("dvc", "exp", "show", "--no-pager")
+    assert "0.0021" in house.run("dvc", "exp", "show", "--csv")
     names = house.ask("""
 import mlflow
 c = mlflow.MlflowClient()
