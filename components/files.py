@@ -79,7 +79,7 @@ def read_json(path: Path) -> Any:
 
 
 def rounded(value: Any, digits: int = 6) -> Any:
-    """`value` with every float rounded to `digits` significant digits: for reports, where more only hides the number."""
+    """`value` with every float rounded to `digits` significant digits: in a report more only hides the number."""
     if isinstance(value, float):
         return float(f"{value:.{digits}g}") if math.isfinite(value) else value
     if isinstance(value, dict):

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from components.errors import UserError
 
+Kind = Literal["email", "phone", "ip", "card", "iban", "secret"]
+"""Kinds of personal data."""
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -229,7 +231,7 @@ class Filter(Section):
     """Limits that differ for a source: {source: {rule: value}}."""
     languages: list[str] = []
     """ISO 639-1 codes to keep when `min_language_score` is set; empty keeps all."""
-    redact: list[Literal["email", "phone", "ip", "card", "iban", "secret"]] = ["email", "phone", "ip", "card", "iban", "secret"]
+    redact: list[Kind] = ["email", "phone", "ip", "card", "iban", "secret"]
     """Kinds of personal data replaced by `<KIND>`."""
 
     @model_validator(mode="after")
@@ -272,7 +274,7 @@ class Bias(Section):
 class Curriculum(Section):
     """Generated text that teaches in-context skills; counted apart from real text everywhere."""
 
-    share: float = Field(default=0.1, ge=0.0, le=0.9)
+    share: float = Field(default=0.25, ge=0.0, le=0.9)
     """Share of generated text in the training bytes; 0 switches it off."""
     tasks: list[Literal["copy", "recall", "mapping", "arithmetic"]] = Field(
         default=["copy", "recall", "mapping", "arithmetic"], min_length=1
@@ -457,7 +459,7 @@ class Evaluate(Section):
     mitigation_steps: int = Field(default=24, ge=0)
     """Optimizer steps of each arm of the bias mitigation (counterfactual text against the same text unswapped)."""
     minimal_pairs: str = ""
-    """Folder of BLiMP-style jsonl (`sentence_good`, `sentence_bad`) to score too; empty for the generated pairs alone."""
+    """Folder of BLiMP-style jsonl (`sentence_good`, `sentence_bad`) to score too; empty: the generated pairs alone."""
     bootstrap: int = Field(default=2000, ge=100)
     """Bootstrap resamples per interval."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1.0)

@@ -68,7 +68,7 @@ class Watch:
     """Where a stage reports while it works. This one is silent; `flows.stage` has the one that shows and records."""
 
     def progress(self, done: int, total: int | None, unit: str, note: str = "") -> None:
-        """`done` of `total` `unit`s (documents, shards, steps, items) are finished; `note` is a few words beside the bar."""
+        """`done` of `total` `unit`s (documents, steps, items) are finished; `note` is a few words beside the bar."""
 
     def figures(self, step: int, values: dict[str, float]) -> None:
         """Live figures of a training run at `step` (loss, bits per byte, tokens per second). Not part of any output."""
