@@ -9,7 +9,7 @@ Every symbol that matters is one token to our tokenizer, the same one at each of
 behind a space (` k`), digits do not (it splits numbers into digits, and a space before one is a token of its own).
 
     copy: q d x m = q d x m                  answer " q d x m"
-    recall: k B, d M, x C ? d M, k B, x C    answer " M" (to the first key asked; training text asks them all)
+    recall: k B, d M ? d M, k B, k B, d M    answer " M" (to the first key asked; training text goes on asking)
     label: red K, dog M, blue K, cat M       answer " M" (two of four word classes, letters drawn per item)
     sum: 47+38= 85                           answer " 85"
     steps: 47+38; 7+8=15;4+3+1=8= 85         answer all behind "38;"; `final` is " 85"
@@ -32,6 +32,8 @@ MOST_MISSES = 20_000
 """Draws in a row without a new item of the split after which it is taken to be used up."""
 
 LETTERS = tuple("bcdfghjklmnpqrstvwxz")
+ROUNDS = 3
+"""How often the training text of a recall item asks every key."""
 VALUES = tuple("BCDFGHKMPR")
 LABELS = tuple("BDFGHJKLMNPQRSTVWXYZ")
 CLASSES: dict[str, tuple[str, ...]] = {
@@ -53,7 +55,7 @@ class Item:
         form: the word the prompt begins with: `copy`, `recall`, `label`, `sum` or `steps`.
         prompt: what a model is given; does not end in a space.
         answer: what it has to say next; begins with a space. `prompt + answer + rest` is the training text.
-        rest: further text of the same item that training sees (recall: the other keys, asked in turn).
+        rest: further text of the same item that training sees (recall: more questions).
         final: the end of `answer` that is scored (differs from it only for `steps`).
         choices: what `final` could be, for a score by likelihood with chance 1 / len(choices); empty: no small set.
         difficulty: what was asked for or drawn: length, pairs, depth (0 = first pair), shots, digits.
@@ -155,14 +157,14 @@ def _copy(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made:
 
 
 def _recall(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made:
-    """Distinct keys, capitals as values. Training text asks every key once, so that most of its tokens teach."""
+    """Distinct keys, capitals as values. Training text asks every key thrice, so that most of its tokens teach."""
     pairs = difficulty.get("pairs") or draw.randint(2, 8)
     keys = draw.sample(LETTERS, pairs)
     values = {key: draw.choice(VALUES) for key in keys}
-    asked = draw.sample(keys, pairs)
+    asked = [key for _ in range(ROUNDS) for key in draw.sample(keys, pairs)]
     if "depth" in difficulty:
         first = keys[difficulty["depth"]]
-        asked = [first, *(key for key in asked if key != first)]
+        asked = [first, *asked]
     shown = ", ".join(f"{key} {values[key]}" for key in keys)
     answer = f" {values[asked[0]]}"
     rest = "".join(f", {key} {values[key]}" for key in asked[1:])

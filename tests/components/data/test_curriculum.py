@@ -50,7 +50,7 @@ def test_recall_answers_are_in_the_prompt_at_the_stated_depth() -> None:
         pairs = pairs_of(shown)
         assert len(pairs) == item.difficulty["pairs"]
         assert pairs[item.difficulty["depth"]] == (asked, item.answer.strip())
-        assert sorted([(asked, item.answer.strip()), *pairs_of(item.rest)]) == sorted(pairs)
+        assert set(pairs_of(item.rest)) == set(pairs)
 
 
 def test_sums_are_right_and_so_is_every_step() -> None:
