@@ -19,6 +19,7 @@ import hashlib
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 from typing import Literal
 
@@ -119,6 +120,7 @@ def stream(task: str, seed: int, *, split: Split = "train", **difficulty: int) -
         yield item
 
 
+@lru_cache(100_000)
 def is_test(task: str, problem: str) -> bool:
     """Whether the problem (see the makers) belongs to the tests. Fixed for all seeds and runs."""
     digest = hashlib.blake2b(f"{VERSION} {task} {problem}".encode(), digest_size=8).digest()

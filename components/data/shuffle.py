@@ -7,7 +7,6 @@ buckets there are, and memory is bounded by the largest bucket.
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +56,7 @@ class _Bucket:
         self._size = 0
 
     def add(self, document: Document) -> None:
-        self._rows.append(asdict(document))
+        self._rows.append({name: getattr(document, name) for name in SCHEMA.names})
         self._size += len(document.text)
         if len(self._rows) >= ROWS_BUFFERED or self._size >= BYTES_BUFFERED:
             self._flush()
