@@ -126,9 +126,9 @@ def train(
         if isinstance(error, RuntimeError) and "memory" not in str(error):
             raise
         raise UserError(
-            f"{settings.name}: out of memory on {numerics.device} with {settings.micro_batch or 'all'} sequences of a batch "
-            f"per forward pass; set {settings.name}.micro_batch lower (gradients add up to the same step), then context or "
-            "model.size"
+            f"{settings.name}: out of memory on {numerics.device} with {settings.micro_batch or 'all'} sequences of a "
+            f"batch per forward pass; set {settings.name}.micro_batch lower (gradients add up to the same step), then "
+            "context or model.size"
         ) from error
 
 
