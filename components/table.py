@@ -32,12 +32,17 @@ def _stages(summary: dict[str, Any]) -> list[str]:
         lines.append(f"{stage:<18}{counts}{_spent(cost)}{attempts}")
     around = summary["cost"]["orchestration"]
     if around["kwh"][1]:
-        lines.append(f"{'Prefect, DVC, MLflow':<67}{_spent(around)}")
+        # Its spans last as long as the whole run: their seconds would say nothing.
+        lines.append(f"{'Prefect, DVC, MLflow':<67}{'':>9}{_energy(around)}")
     return lines if len(lines) > 1 else []
 
 
 def _spent(cost: dict[str, Any]) -> str:
-    return f"{cost['elapsed_s']:>9.1f}{cost['kwh'][1] * 1000:>9.3f}{cost['grams'][1]:>9.3f}"
+    return f"{cost['elapsed_s']:>9.1f}{_energy(cost)}"
+
+
+def _energy(cost: dict[str, Any]) -> str:
+    return f"{cost['kwh'][1] * 1000:>9.3f}{cost['grams'][1]:>9.3f}"
 
 
 def _count(value: int | None) -> str:

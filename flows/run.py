@@ -227,7 +227,7 @@ class PipelineRun:
         status = "FAILED" if failed else "KILLED" if self.stopped else "FINISHED"
         figures, tags = metrics | headline(self.root), {"stages": json.dumps(list(self.timings))}
         files = (self.root / "params.yaml", self.root / "dvc.lock")
-        close_parent(client(), self.name, status, figures, tags, files)
+        close_parent(client(), self.name, status, figures, self.params.identity(), tags, files)
 
 
 def headline(root: Path) -> dict[str, float]:

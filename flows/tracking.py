@@ -22,6 +22,8 @@ from flows.house import EXPERIMENT, ROOT, STATE, process_tag
 
 BATCH = 200
 """Figures per request (MLflow's limit is 1,000)."""
+SYSTEM_S = 3.0
+"""Seconds between system metrics."""
 
 
 def client() -> Any:
@@ -64,9 +66,15 @@ def parent_run(mlflow: Any, name: str, process: str, tags: dict[str, str]) -> st
 
 
 def close_parent(
-    mlflow: Any, name: str, status: str, metrics: dict[str, float], tags: dict[str, str], files: tuple[Path, ...] = ()
+    mlflow: Any,
+    name: str,
+    status: str,
+    metrics: dict[str, float],
+    params: dict,
+    tags: dict[str, str],
+    files: tuple[Path, ...] = (),
 ) -> None:
-    """End a parent run with its headline figures; nothing happens if no stage opened one.
+    """End a parent run with its headline figures and all parameters; nothing happens if no stage opened one.
 
     `files` (params.yaml, dvc.lock) are kept with it: by them a later `compare`, `verify` or `gc` knows the run's bytes.
     """
@@ -75,6 +83,7 @@ def close_parent(
         return
     run_id = read_json(record)["mlflow"]
     log_metrics(mlflow, run_id, metrics)
+    log_params(mlflow, run_id, params)
     for key, value in tags.items():
         mlflow.set_tag(run_id, key, value)
     for path in files:
@@ -143,6 +152,7 @@ class Tracker:
         )
         self.run_id = run.info.run_id
         open_runs.opened(self.record, mlflow=self.run_id)
+        self._monitor = _monitored(self.run_id)
 
     def submit(self, call: Callable[[Any], None]) -> None:
         """Have `call(client)` carried out on the thread, after all calls before it."""
@@ -169,6 +179,7 @@ class Tracker:
     def close(self, status: str) -> None:
         """Send what is left, end the run as `status` (FINISHED, FAILED, KILLED), wait for the thread."""
         self.flush()
+        self.submit(lambda mlflow: self._monitor.finish())
         self.submit(lambda mlflow: mlflow.set_terminated(self.run_id, status))
         self._calls.put(None)
         self._thread.join(timeout=120)
@@ -181,6 +192,18 @@ class Tracker:
                 call(mlflow)
             except Exception as error:  # the record must not take the work down with it
                 print(f"MLflow ({os.environ['MLFLOW_TRACKING_URI']}): {type(error).__name__}: {error}", flush=True)
+
+
+def _monitored(run_id: str) -> Any:
+    """Log CPU, memory, disk and GPU of the machine to a run, a sample every `SYSTEM_S`, until `finish()`."""
+    import logging
+
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)
+    monitor = SystemMetricsMonitor(run_id, sampling_interval=SYSTEM_S, samples_before_logging=1)
+    monitor.start()
+    return monitor
 
 
 def log_inputs(mlflow: Any, run_id: str, hashes: dict[str, str]) -> None:

@@ -242,6 +242,20 @@ def settle_logins() -> None:
         os.environ.setdefault("PREFECT_API_AUTH_STRING", login)
 
 
+def training_view(url: str) -> str:
+    """The page of our runs in MLflow's model-training view; without the query it opens in the one for agents."""
+    import httpx
+
+    query = {"experiment_name": house.EXPERIMENT}
+    try:
+        answer = httpx.get(f"{url}/api/2.0/mlflow/experiments/get-by-name", params=query, timeout=10).json()
+    except (httpx.HTTPError, ValueError):  # a team's server behind a login
+        return url
+    found = answer.get("experiment", {}).get("experiment_id")
+    page = f"experiments/{found}/runs" if found else "experiments"  # none yet before the first run
+    return f"{url}/#/{page}?workflowType=machine_learning"
+
+
 def serve_all() -> None:
     """Start everything, say where it is, and stay until told to stop."""
     chosen = plan(dict(os.environ))
@@ -256,7 +270,7 @@ def serve_all() -> None:
         print(
             f"Prefect   {chosen.prefect_url.removesuffix('/api')}   deployments: pipeline, and one per stage; press Run"
         )
-        print(f"MLflow    {chosen.mlflow_url}")
+        print(f"MLflow    {training_view(chosen.mlflow_url)}")
         print(f"logs      {house.LOGS}\nCtrl-C stops all of it.", flush=True)
         while True:
             servers.check()

@@ -96,6 +96,8 @@ print(json.dumps({
     "statuses": sorted({run.info.status for run in [*children, parents[-1]]}),
     "children": sorted(run.info.run_name for run in children),
     "params": dedup.data.params,
+    "parent": parents[-1].data.params["dedup.threshold"],
+    "system": sorted(key for run in children for key in run.data.metrics if key.startswith("system/cpu")),
     "inputs": {item.dataset.name: item.dataset.digest for item in dedup.inputs.dataset_inputs},
     "text": model("def ", max_new_tokens=5)[0]["generated_text"],
     "challenger": mlflow_client.get_model_version_by_alias("greenhouse-masked-2", "challenger").version,
@@ -105,7 +107,8 @@ print(json.dumps({
     assert shown["kind"] == "custom_model_development"
     assert shown["statuses"] == ["FINISHED"]
     assert set(shown["children"]) == set(STAGES)
-    assert shown["params"]["dedup.threshold"] == "0.7"
+    assert shown["params"]["dedup.threshold"] == shown["parent"] == "0.7"
+    assert "system/cpu_utilization_percentage" in shown["system"]
     hashes = grown_house.outputs()
     assert shown["inputs"]["data/ingest/train"] == hashes["data/ingest/train"].removesuffix(".dir")
     assert shown["text"].startswith("def ")
