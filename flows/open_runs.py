@@ -47,7 +47,7 @@ def recover(say: Callable[[str], None] = print) -> int:
         if worktree := record.get("worktree"):
             remove_worktree(Path(worktree))
         path.unlink(missing_ok=True)
-    return crashed + len(records)
+    return crashed + len(records) + _close_parents(say)
 
 
 UNFINISHED = ("RUNNING", "PENDING", "CANCELLING")
@@ -100,6 +100,24 @@ def _kill_in_mlflow(run_id: str) -> None:
             client.set_terminated(run_id, "KILLED")
     except MlflowException as error:  # another database than the one that held it
         print(f"MLflow run {run_id} cannot be closed: {error}")
+
+
+def _close_parents(say: Callable[[str], None]) -> int:
+    """End MLflow parent runs whose process is gone: a `dvc repro` has nobody to close its own when it is done."""
+    found = sorted((STATE / "parents").glob("*.json"))
+    gone = [path for path in found if not tag_alive(read_json(path)["process"])]
+    for path in gone:
+        from mlflow import MlflowClient
+
+        record, client = read_json(path), MlflowClient()
+        run = client.get_run(record["mlflow"])
+        children = client.search_runs([run.info.experiment_id], f"tags.mlflow.parentRunId = '{run.info.run_id}'")
+        whole = run.data.tags.get("kind") == "dvc repro" and all(one.info.status == "FINISHED" for one in children)
+        say(f"closing {path.stem} in MLflow: its process is gone")
+        client.set_terminated(run.info.run_id, "FINISHED" if whole else "KILLED")
+        path.unlink()
+        path.with_suffix(".lock").unlink(missing_ok=True)
+    return len(gone)
 
 
 def remove_worktree(path: Path) -> None:

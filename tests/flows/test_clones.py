@@ -32,7 +32,9 @@ print(kinds, sum("mlflow.parentRunId" not in run.data.tags for run in runs))
 
 def test_other_filter_settings_leave_the_exam_as_it_is(grown_house: House) -> None:
     before = grown_house.outputs()
-    with grown_house.edited("params.yaml", ("min_words: 5 ", "min_words: 40 "), ("threshold: 0.7 ", "threshold: 0.6 ")):
+    with grown_house.edited(
+        "params.yaml", ("min_words: 5 ", "min_words: 1500 "), ("threshold: 0.7 ", "threshold: 0.6 ")
+    ):
         grown_house.run("flows.pipeline", "--until", "filter")
         after = grown_house.outputs()
     assert after["data/ingest/heldout"] == before["data/ingest/heldout"]

@@ -88,7 +88,7 @@ def test_what_the_user_changed_since_stays(params_file: Path, english: Path) -> 
 
 def test_little_text_gets_a_small_vocabulary_and_few_steps(params_file: Path, tmp_path: Path) -> None:
     path = tmp_path / "small.txt"
-    path.write_text("A few hundred kilobytes of words. " * 6000)
+    path.write_text("A few dozen kilobytes of words. " * 1500)
     subject.configure(str(path))
     params, shipped = schema.load(params_file), schema.load(ROOT / "presets" / "demo.yaml")
     assert params.tokenize.vocab_size < shipped.tokenize.vocab_size

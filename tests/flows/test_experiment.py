@@ -165,7 +165,7 @@ started = time.monotonic()
 while trainers() and time.monotonic() - started < 60:
     time.sleep(0.1)
 gone_s = time.monotonic() - started
-run = finished(run.id, 60)
+run = finished(run.id, 150)
 print(json.dumps({"gone_s": gone_s, "state": run.state.name, "kept": len(list(work.glob("*/step-*")))}))
 """)  # fmt: skip
     assert shown["gone_s"] < 10
