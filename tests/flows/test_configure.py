@@ -79,7 +79,7 @@ def test_again_changes_nothing_and_default_restores(params_file: Path, english: 
 
 def test_what_the_user_changed_since_stays(params_file: Path, english: Path) -> None:
     subject.configure(str(english))
-    params_file.write_text(params_file.read_text().replace("threshold: 0.7 ", "threshold: 0.8 "))
+    params_file.write_text(params_file.read_text().replace("\n  threshold: 0.7 ", "\n  threshold: 0.8 "))
     subject.restore()
     params = schema.load(params_file)
     assert params.dedup.threshold == 0.8
