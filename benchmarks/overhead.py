@@ -52,6 +52,7 @@ def timed(command: list[str], root: Path, **more: str) -> tuple[float, float]:
     """Wall seconds and peak gigabytes of `python -m command` in a clone."""
     dropped = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "PREFECT_HOME", "GREENHOUSE_STATE")
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])  # as in an activated environment
     started = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-m", *command], cwd=root, env=kept | {"PYTHONPATH": str(root), **more})
     memory = PeakMemory(process.pid)

@@ -1,7 +1,7 @@
 """Two states of the pipeline side by side: what differs, what that did to each metric, and what each has cost.
 
     python -m flows.compare workspace my-experiment
-    python -m flows.compare greenhouse-causal-4@champion workspace --promote
+    python -m flows.compare greenhouse-causal-2@champion workspace --promote
 
 A and B are `workspace`, a git revision, a DVC experiment, a pipeline run of MLflow, or a registered model's alias.
 Scores are compared item by item on the items both answered, with the interval of the difference; scores on different

@@ -22,7 +22,7 @@ TASKS = {
 
 
 def registered_name(params: Params, stage: str, branch: str) -> str:
-    """`greenhouse-causal-4`: one registered model per kind and size, so that aliases mean something."""
+    """`greenhouse-causal-2`: one registered model per kind and size, so that aliases mean something."""
     base = {"instruct": "causal", "classify": "masked"}.get(branch, branch)
     size = getattr(params.pretrain, base).model.size
     return f"{params.account.model_name}-{branch}-{size}"

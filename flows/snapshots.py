@@ -1,7 +1,7 @@
 """A state of the pipeline that has a name, and what DVC recorded of it.
 
 `workspace`; a git revision; a DVC experiment; a pipeline run in MLflow by its name; a registered model's alias such as
-`greenhouse-causal-4@champion`. Each has a dvc.lock, and in it the hash of every input and output of every stage: enough
+`greenhouse-causal-2@champion`. Each has a dvc.lock, and in it the hash of every input and output of every stage: enough
 to compare two states, to find the energy spent on one, and to know which bytes of the cache it needs.
 """
 

@@ -2,7 +2,7 @@
 
     python -m flows.verify causal                          a model of the workspace
     python -m flows.verify pretrain@causal --at v1.0       as a git revision, DVC experiment or pipeline run recorded it
-    python -m flows.verify greenhouse-causal-4@champion    a registered model
+    python -m flows.verify greenhouse-causal-2@champion    a registered model
 
 The stages behind the model run again in a clean worktree of the commit, with an empty cache and no dvc.lock, so that
 nothing can be taken from anywhere. Prints `identical` (exit status 0), or the first stage and file that differ, with

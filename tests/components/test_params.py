@@ -1,0 +1,79 @@
+"""The presets that ship build their models and take a step; a bad value is named with its key, value and limit."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from components import params as schema
+from components.errors import UserError
+from components.model.transformer import Transformer, derive_shape
+from components.train import objectives, optimizer
+
+ROOT = Path(__file__).resolve().parents[2]
+PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
+TOKENS = 24
+"""Of the reduced step: one short sequence instead of a batch."""
+
+
+def test_params_yaml_ships_as_the_demo() -> None:
+    assert (ROOT / "params.yaml").read_bytes() == (ROOT / "presets" / "demo.yaml").read_bytes()
+
+
+def test_the_presets_the_readme_names_ship() -> None:
+    assert {path.stem for path in PRESETS} == {"demo", "test", "overnight-cpu", "gpu-124m"}
+
+
+def test_the_larger_preset_has_the_size_in_its_name() -> None:
+    params = schema.load(ROOT / "presets" / "gpu-124m.yaml")
+    shape = derive_shape(params.pretrain.causal.model, params.tokenize.vocab_size, 1024, causal=True)
+    with torch.device("meta"):
+        count = sum(parameter.numel() for parameter in Transformer(shape).parameters())
+    assert round(count / 1e6) == 124
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("branch", ["causal", "masked"])
+def test_a_preset_takes_a_step(path: Path, branch: str) -> None:
+    params = schema.load(path)
+    settings = getattr(params.pretrain, branch)
+    shape = derive_shape(settings.model, params.tokenize.vocab_size, settings.context, causal=branch == "causal")
+    torch.manual_seed(settings.seed)
+    model = Transformer(shape)
+    ids = np.random.default_rng(1).integers(10, params.tokenize.vocab_size, (1, TOKENS + 1))
+    if branch == "causal":
+        batch = objectives.causal(ids, settings.document_mask)
+    else:
+        batch = objectives.masked(ids, [0], settings.seed, settings.mask_rate)
+    optimizers = optimizer.build(model, settings.optimizer)
+    losses = []
+    for _ in range(2):
+        loss = objectives.language_model_loss(model, batch) / batch.num_targets
+        loss.backward()
+        optimizers.step(0.1)
+        losses.append(loss.item())
+    assert losses[0] == pytest.approx(np.log(params.tokenize.vocab_size), rel=0.2)  # it begins by guessing
+    assert losses[1] < losses[0]
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        ({"dedup": {"threshold": 7}}, ["dedup.threshold = 7", "less than or equal to 1"]),
+        ({"dedup": {"treshold": 0.7}}, ["dedup.treshold", "unknown key"]),
+        ({"ingest": {"sources": []}}, ["ingest", "sources is empty"]),
+        ({"filter": {"per_source": {"a": {"min_wrds": 1}}}}, ["min_wrds"]),
+        ({"pretrain": {"causal": {"steps": "many"}}}, ["pretrain.causal.steps = 'many'", "integer"]),
+    ],
+)
+def test_a_bad_value_is_named_with_its_limit(raw: dict, says: list[str]) -> None:
+    with pytest.raises(UserError) as error:
+        schema.parse(raw, "params.yaml")
+    assert all(word in str(error.value) for word in says), str(error.value)
+
+
+def test_runtime_is_no_identity() -> None:
+    one, other = schema.parse({}), schema.parse({"runtime": {"workers": 1, "budget": {"grams": 3}}})
+    assert one.identity() == other.identity()
+    assert one.identity() != schema.parse({"numerics": {"threads": 2}}).identity()

@@ -1,0 +1,54 @@
+"""Which open runs count as dead: those whose process is gone; never one that lives, names none, or is elsewhere."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from components.files import read_json, write_json
+from flows import house, open_runs
+
+
+@pytest.fixture
+def ended() -> str:
+    """The tag of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    tag = house.process_tag(process.pid)
+    assert house.tag_alive(tag)
+    process.communicate(b"\n")
+    return tag
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(open_runs, "OPEN", tmp_path)
+    return tmp_path
+
+
+def test_a_record_gathers_what_a_run_opens_and_goes_when_it_ends(place: Path) -> None:
+    open_runs.opened("calm-otter", worktree="/somewhere")
+    path = open_runs.opened("calm-otter", mlflow="abc")
+    assert read_json(path) == {"process": house.process_tag(), "worktree": "/somewhere", "mlflow": "abc"}
+    assert open_runs.dead() == []
+    open_runs.closed("calm-otter")
+    assert list(place.iterdir()) == []
+
+
+def test_only_runs_of_ended_processes_are_dead(place: Path, ended: str) -> None:
+    _, _, pid, started = ended.split(":")
+    write_json(place / "gone.json", {"process": ended})
+    write_json(place / "here.json", {"process": house.process_tag()})
+    write_json(place / "elsewhere.json", {"process": f"proc:another-host:{pid}:{started}"})
+    assert [path.stem for path in open_runs.dead()] == ["gone"]
+
+
+def test_a_reused_pid_is_another_process() -> None:
+    kind, host, pid, started = house.process_tag().split(":")
+    assert not house.tag_alive(f"{kind}:{host}:{pid}:{int(started) - 5}")
+
+
+def test_a_prefect_run_is_dead_if_it_names_processes_and_none_lives(ended: str) -> None:
+    assert open_runs._is_dead([ended])
+    assert not open_runs._is_dead([ended, house.process_tag()])  # tried again
+    assert not open_runs._is_dead(["greenhouse"])
