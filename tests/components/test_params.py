@@ -39,8 +39,7 @@ def test_a_preset_takes_a_step(path: Path, branch: str) -> None:
     params = schema.load(path)
     settings = getattr(params.pretrain, branch)
     shape = derive_shape(settings.model, params.tokenize.vocab_size, settings.context, causal=branch == "causal")
-    torch.manual_seed(settings.seed)
-    model = Transformer(shape)
+    model = Transformer(shape).initialise(settings.seed)
     ids = np.random.default_rng(1).integers(10, params.tokenize.vocab_size, (1, TOKENS + 1))
     if branch == "causal":
         batch = objectives.causal(ids, settings.document_mask)
