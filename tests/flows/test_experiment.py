@@ -26,12 +26,18 @@ def finished(run_id, seconds=400):
         time.sleep(0.25)
     raise SystemExit(f"{run.name} is still {run.state.name}")
 def deployment(name):
+    # One of an earlier server may still stand in the database: wait for the form of params.yaml as it is now.
+    from components.params import load
+    from flows.pipeline import params_hash
     for _ in range(240):
         try:
-            return client.read_deployment_by_name(f"{name}/{name}")
+            found = client.read_deployment_by_name(f"{name}/{name}")
+            if found.parameters["params_hash"] == params_hash(load(house.ROOT / "params.yaml")):
+                return found
         except Exception:
-            time.sleep(0.25)
-    raise SystemExit(f"no deployment {name}")
+            pass
+        time.sleep(0.25)
+    raise SystemExit(f"no deployment {name} that is filled from params.yaml")
 """
 
 
