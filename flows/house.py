@@ -58,6 +58,7 @@ def environment() -> dict[str, str]:
         "PREFECT_HOME": str(STATE / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_CLI_PROMPT": "false",
+        "PREFECT_RUNNER_POLL_FREQUENCY": "2",  # seconds; by default a click or a cancel may wait for ten
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
         "MLFLOW_TRACKING_URI": f"sqlite:///{STATE / 'mlflow.db'}",
         "MLFLOW_DISABLE_TELEMETRY": "true",

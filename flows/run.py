@@ -19,7 +19,7 @@ from components.params import Params
 from flows import dag, house
 from flows.stage import Outcome
 
-GRACE_S = 6.0
+GRACE_S = 4.0
 """Seconds a stage gets to save and end before it is killed; a cancelled tree is gone within 10."""
 
 

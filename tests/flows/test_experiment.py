@@ -174,7 +174,7 @@ gone_s = time.monotonic() - started
 run = finished(run.id, 150)
 print(json.dumps({"gone_s": gone_s, "state": run.state.name, "kept": len(list(work.glob("*/step-*")))}))
 """)  # fmt: skip
-    assert shown["gone_s"] < 10
+    assert shown["gone_s"] < 10, shown
     assert shown["state"] == "Cancelled"
     assert shown["kept"] >= 1
     assert house.git("worktree", "list").count("\n") == 1
