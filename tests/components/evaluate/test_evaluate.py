@@ -91,6 +91,7 @@ evaluate(**pickle.load(open(sys.argv[1], "rb")), workers=int(sys.argv[2]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_killed_stage_asks_only_what_is_missing(
     world: World, examined: tuple[Report, Path], tmp_path: Path, workers: int
@@ -125,6 +126,7 @@ class Impatient(Watch):
             raise Stopped("Cancelled", "enough")
 
 
+@pytest.mark.slow
 def test_a_stopped_stage_goes_on_where_it_was(world: World, examined: tuple[Report, Path], tmp_path: Path) -> None:
     arguments = world.stage(tmp_path / "reports", tmp_path / "work")
     with pytest.raises(Stopped):

@@ -90,6 +90,7 @@ def killed_and_resumed(tokens: Path, place: Path, kills: int, seed: int, **numer
     return reached
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_ends_with_the_same_bytes(tokens: Path, tmp_path: Path) -> None:
     assert start(tokens, tmp_path / "straight").wait() == 0
     reached = killed_and_resumed(tokens, tmp_path / "killed", kills=2, seed=1)
