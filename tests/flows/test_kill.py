@@ -76,9 +76,7 @@ print(json.dumps({
     assert "Crashed" in shown["prefect"]
 
 
-def test_pretraining_resumes_from_its_last_checkpoint(
-    grown_house: House, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_pretraining_resumes_from_its_last_checkpoint(grown_house: House) -> None:
     house = grown_house
     # A longer run, so that a kill lands between checkpoints.
     text = (house.root / "params.yaml").read_text()
