@@ -130,7 +130,8 @@ class Tracker:
     Args:
         stage: the run's name.
         parent: name of the pipeline run; parent_process: `process_tag` of its process.
-        tags: on the run and (those of `parent_tags`) on the parent if this call makes it.
+        tags: on the run; commit and kind also on the parent, if this call makes it.
+        record: name of the run's file among the open runs.
     """
 
     def __init__(self, stage: str, parent: str, parent_process: str, tags: dict[str, str], record: str) -> None:
