@@ -10,9 +10,10 @@ from typing import Literal
 
 import psutil
 
+from benchmarks import tables
+from benchmarks.tables import ROOT
+from components.carbon.counters import cpu_model
 from components.files import rounded, write_json
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def figure(values: Sequence[float]) -> dict[str, float]:
@@ -20,27 +21,25 @@ def figure(values: Sequence[float]) -> dict[str, float]:
     return {"n": len(values), "median": median(values), "min": min(values), "max": max(values)}
 
 
-def goal(name: str, value: float, target: float, better: Literal["higher", "lower"]) -> dict:
-    """A goal and whether it is met; the value is what was measured, met or not."""
+def goal(name: str, value: float, target: float, better: Literal["higher", "lower"], says: str = "") -> dict:
+    """A goal and whether it is met; the value is what was measured, met or not. `says` explains the name in tables."""
     met = value >= target if better == "higher" else value <= target
-    return {"name": name, "value": value, "goal": target, "better": better, "met": met}
+    row = {"name": name, "value": value, "goal": target, "better": better, "met": met}
+    return row | ({"says": says} if says else {})
 
 
 def machine() -> str:
     """Processor, cores, memory, Python: what a figure needs beside it to mean something."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-        model = names[0] if names else model
     memory_gb = psutil.virtual_memory().total / 1e9
     system = f"Python {platform.python_version()}, {platform.system()}"
-    return f"{model}, {psutil.cpu_count()} threads, {memory_gb:.0f} GB, {system}"
+    return f"{cpu_model()}, {psutil.cpu_count()} threads, {memory_gb:.0f} GB, {system}"
 
 
 def write(name: str, results: dict, goals: list[dict]) -> Path:
-    """Write the file, print the goals."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    """Write the file, print the goals, fill the tables of the docs."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.strip()
     path = ROOT / "benchmarks" / "results" / f"{name}.json"
     date = datetime.now(UTC).date().isoformat()
     write_json(
@@ -51,4 +50,5 @@ def write(name: str, results: dict, goals: list[dict]) -> Path:
         limit = ">=" if row["better"] == "higher" else "<="
         print(f"{row['name']:>30}  {row['value']:10.4g}  goal {limit} {row['goal']:g}: {sign}")
     print(f"written: {path.relative_to(ROOT)}")
+    tables.main()
     return path

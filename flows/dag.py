@@ -68,6 +68,13 @@ def inputs(stage: str, root: Path = ROOT) -> Inputs:
         return _inputs(repo.stage.load_one(name=stage))
 
 
+def hash_of(stage: str, path: str, root: Path = ROOT) -> str:
+    """The hash DVC gives the output `path` of a stage as it is on disk now: what dvc.lock will say."""
+    with _repo(root) as repo:
+        outs = {out.def_path: out for out in repo.stage.load_one(name=stage).outs}
+        return outs[path].get_hash().value
+
+
 def fingerprints(root: Path = ROOT) -> dict[str, str]:
     """Stage -> fingerprint of its present inputs, for every stage of the graph."""
     with _repo(root) as repo:

@@ -92,6 +92,6 @@ def _version(package: str) -> str:
 
 
 def _tags(stage: str, branch: str) -> dict[str, str]:
-    """Where DVC has the bytes: the stage and the inputs they were made from."""
-    inputs = dag.inputs(f"{stage}@{branch}")
-    return {"dvc.path": f"models/{stage}/{branch}", "fingerprint": inputs.fingerprint}
+    """Where DVC has the bytes: path and hash, and the inputs they were made from."""
+    name, path = f"{stage}@{branch}", f"models/{stage}/{branch}"
+    return {"dvc.path": path, "dvc.md5": dag.hash_of(name, path), "fingerprint": dag.inputs(name).fingerprint}

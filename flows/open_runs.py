@@ -2,8 +2,8 @@
 
 In Prefect every run of ours carries its process as a tag (`house.process_tag`). For MLflow and worktrees a file of
 `.greenhouse/open/` holds the process and the run's id or the path; it is removed when the run ends. At the next start
-`recover()` closes those whose process is gone: Prefect `Crashed`, MLflow `KILLED`, worktree removed. A run naming no
-process is never touched, nor one of another host.
+`recover()` closes those whose process is gone: Prefect `Crashed`, MLflow `KILLED`, worktree removed. A run of another
+host is never touched, nor one naming no process unless this process alone could have started it.
 """
 
 import subprocess
@@ -35,9 +35,14 @@ def dead() -> list[Path]:
     return [path for path in paths if not tag_alive(read_json(path)["process"])]
 
 
-def recover(say: Callable[[str], None] = print) -> int:
-    """Close what dead processes left open. Returns how many runs that were."""
-    crashed = _crash_in_prefect(say)
+def recover(say: Callable[[str], None] = print, serving: bool = False) -> int:
+    """Close what dead processes left open. Returns how many runs that were.
+
+    Args:
+        serving: this process is the only one that starts runs of deployments, and has not begun: one that is unfinished
+            and names no process was killed before our code began, and would hold its deployment's slot for ever.
+    """
+    crashed = _crash_in_prefect(say, serving)
     records = dead()
     for path in records:
         record = read_json(path)
@@ -53,7 +58,7 @@ def recover(say: Callable[[str], None] = print) -> int:
 UNFINISHED = ("RUNNING", "PENDING", "CANCELLING")
 
 
-def _crash_in_prefect(say: Callable[[str], None]) -> int:
+def _crash_in_prefect(say: Callable[[str], None], serving: bool) -> int:
     """Force unfinished runs of dead processes, with their tasks, to `Crashed`: they would hold a deployment's slot."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter
@@ -62,7 +67,8 @@ def _crash_in_prefect(say: Callable[[str], None]) -> int:
     state: State = Crashed(message="the process of this run is gone; run it again, it resumes")
     with get_client(sync_client=True) as client:
         unfinished = FlowRunFilter.model_validate({"state": {"type": {"any_": list(UNFINISHED)}}})
-        runs = [run for run in client.read_flow_runs(flow_run_filter=unfinished) if _is_dead(run.tags)]
+        found = client.read_flow_runs(flow_run_filter=unfinished)
+        runs = [run for run in found if _is_dead(run.tags, never_began=serving and run.deployment_id is not None)]
         for run in runs:
             say(f"closing {run.name} in Prefect: its process is gone")
             client.set_flow_run_state(run.id, state, force=True)
@@ -73,10 +79,10 @@ def _crash_in_prefect(say: Callable[[str], None]) -> int:
     return len(runs)
 
 
-def _is_dead(tags: list[str]) -> bool:
-    """Whether a run names its process (one per try), and none of them lives."""
+def _is_dead(tags: list[str], never_began: bool = False) -> bool:
+    """Whether a run names its process (one per try), and none of them lives; `never_began` if it names none."""
     processes = [tag for tag in tags if tag.startswith("proc:")]
-    return bool(processes) and not any(tag_alive(tag) for tag in processes)
+    return never_began if not processes else not any(tag_alive(tag) for tag in processes)
 
 
 def tag_flow_run(flow_run_id: str) -> None:

@@ -6,6 +6,7 @@ The forms are filled from params.yaml and follow it within seconds. Each carries
 from: a form that was open while params.yaml changed is refused when it is sent, with what to do. One run at a time.
 """
 
+import argparse
 import importlib
 import logging
 import signal
@@ -90,13 +91,18 @@ def follow(params: Params) -> None:
 
 def main() -> None:
     """Serve until stopped."""
-    if len(sys.argv) > 1:
-        sys.exit(__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.serve", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--alone", action="store_true", help="nobody else serves this Prefect: runs that never began are closed"
+    )
+    alone = parser.parse_args().alone
     try:
         params = schema.load(house.ROOT / "params.yaml")
     except UserError as error:
         sys.exit(f"serve: {error}")
-    open_runs.recover()  # a run that a kill left open would hold its deployment's only slot
+    open_runs.recover(serving=alone)  # a run that a kill left open would hold its deployment's only slot
     logging.getLogger("prefect").setLevel(logging.WARNING)
     threading.Thread(target=follow, args=[params], daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

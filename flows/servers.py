@@ -1,7 +1,7 @@
 """A Prefect server of our own for the length of one command, where none runs.
 
 Prefect would start one by itself, but such a server outlives a killed parent, and every child would start another.
-Ours dies with its parent, binds to loopback, answers its own origin only, and its address is put into the environment,
+Ours dies with its parent, stands behind the guard of flows/guard.py, and its address is put into the environment,
 so that the stages and their flows share it.
 """
 
@@ -57,13 +57,9 @@ def prefect_server() -> Iterator[str]:
     log = house.LOGS / "prefect-server.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "w") as output:
-        command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
         process = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"],
-            env=os.environ | {
-                "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1", "PREFECT_UI_ENABLED": "0",
-                "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": url.removesuffix("/api"),
-            },
+            [sys.executable, "-m", "flows.guard", "prefect", "--port", str(port)],
+            cwd=house.ROOT, env=os.environ | {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT_UI_ENABLED": "0"},
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, preexec_fn=house.dies_with_parent(),
         )  # fmt: skip
     try:

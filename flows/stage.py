@@ -21,8 +21,8 @@ from components.errors import STOPPED_EXIT, Stopped, UserError
 from components.files import move, write_json
 from components.params import Params, Runtime
 from components.report import Report
-from flows import dag, house, open_runs
-from flows.tracking import Tracker, git_commit, log_files, log_inputs, log_metrics, log_params
+from flows import dag, house, open_runs, surroundings
+from flows.tracking import Tracker, client, close_parent, git_commit, log_files, log_inputs, log_metrics, log_params
 from flows.watching import FlowWatch
 
 
@@ -139,7 +139,19 @@ def _perform(stage: Stage, branch: str, name: str, run: str, log: Path) -> Outco
         _settle_work(stage, branch, place, outcome)
         _finish_record(stage, branch, params, inputs, tracker, outcome, report)
     open_runs.closed(f"{run}.{name}")
+    if "GREENHOUSE_RUN" not in os.environ and not stage.folder and outcome.name == "Completed":
+        _close_repro(name, run, params)
     return outcome
+
+
+def _close_repro(name: str, run: str, params: Params) -> None:
+    """End the MLflow parent run of a plain `dvc repro`, which has nobody to do it, after the graph's last stage."""
+    if any(name in needs for needs in dag.graph().values()):
+        return
+    from flows.run import headline
+
+    files = (house.ROOT / "params.yaml", house.ROOT / "dvc.lock")
+    close_parent(client(), run, "FINISHED", headline(house.ROOT), params.identity(), {}, files)
 
 
 def attempt(stage: Stage, branch: str, place: Place) -> tuple[Outcome, Report | None]:
@@ -234,7 +246,9 @@ def _tracker(name: str, run: str, inputs: dag.Inputs, log: Path) -> Tracker:
         "kind": "pipeline" if "GREENHOUSE_RUN" in os.environ else "dvc repro",
     } | ({"prefect.flow_run": flow_run} if flow_run else {})
     parent_process = os.environ.get("GREENHOUSE_PROCESS") or house.process_tag(os.getppid())
-    return Tracker(name, run, parent_process, tags, record)
+    tracker = Tracker(name, run, parent_process, tags, record)
+    tracker.submit(lambda mlflow: mlflow.log_dict(tracker.run_id, surroundings.surroundings(), surroundings.FILE))
+    return tracker
 
 
 def _finish_record(

@@ -197,7 +197,8 @@ def start_servers(servers: Servers, chosen: Plan) -> None:
 def start_deployments(servers: Servers, chosen: Plan) -> None:
     """Serve the deployments and wait until Prefect has them."""
     since = time.time()
-    child = servers.start(Child("serve", ["flows.serve"]))
+    # On a team's server others may serve the same deployments.
+    child = servers.start(Child("serve", ["flows.serve", *(["--alone"] if chosen.prefect_port else [])]))
     deadline = time.monotonic() + START_S
     wanted = forms()
     while not wanted <= deployed(chosen.prefect_url, since):

@@ -6,7 +6,8 @@
 
 The stages behind the model run again in a clean worktree of the commit, with an empty cache and no dvc.lock, so that
 nothing can be taken from anywhere. Prints `identical` (exit status 0), or the first stage and file that differ, with
-both hashes, and the processor and packages here (exit status 1). The energy goes to the ledger, under `verify-...`.
+both hashes, and what of processor and packages is not as it was then (exit status 1). The energy goes to the ledger,
+under `verify-...`.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from components.errors import UserError
 from components.files import write_json
-from flows import dag, house, open_runs
+from flows import dag, house, open_runs, surroundings
 from flows.snapshots import Cache, Snapshot, find
 
 HASHED = ("data/", "models/")
@@ -165,25 +166,15 @@ def _first_file(path: str, old: str, new: str, root: Path) -> str:
     return f"{path}: recorded {old}, rebuilt {new}"
 
 
-def surroundings() -> dict[str, str]:
-    """What may explain a difference: the processor and the versions that compute."""
-    import platform
-    from importlib.metadata import version
+def then_and_here(recorded: Snapshot, stage: str) -> list[str]:
+    """What may explain a difference in `stage`: what is not as it was when the recorded bytes were made."""
+    from flows.tracking import client
 
-    packages = ("torch", "numpy", "tokenizers", "scikit-learn", "pyarrow", "polars")
-    return {"python": platform.python_version(), "processor": processor_name()} | {
-        name: version(name) for name in packages
-    }
-
-
-def processor_name() -> str:
-    """The processor's name, as the kernel or Python tells it."""
-    import platform
-
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+    then, here = surroundings.recorded(client(), stage, recorded.fingerprints()[stage]), surroundings.surroundings()
+    if then:
+        return surroundings.differences(then, here) or ["the same processor and the same packages then and here"]
+    compute = ("processor", "python", "torch", "numpy", "tokenizers", "scikit-learn", "pyarrow", "polars")
+    return ["no record of where it was made (MLflow); here:", *(f"{name} {here.get(name, 'none')}" for name in compute)]
 
 
 def verify(model: str, at: str) -> bool:
@@ -198,12 +189,12 @@ def verify(model: str, at: str) -> bool:
         difference = first_difference(recorded, dag.lock(root), stages, root)
     write_json(
         house.STATE / "verified" / f"{goal}.json",
-        {"recorded": recorded.name, "difference": difference} | surroundings(),
+        {"recorded": recorded.name, "difference": difference} | surroundings.surroundings(),
     )
     print(f"differs: {difference}" if difference else "identical")
     if difference:
-        for name, value in surroundings().items():
-            print(f"    here: {name} {value}")
+        for line in then_and_here(recorded, difference.split(":")[0]):
+            print(f"    {line}")
         print("On another kind of processor, or with other versions, bits of trained models may differ; losses agree.")
     return not difference
 

@@ -75,3 +75,10 @@ def test_every_dependency_is_pinned_except_torch() -> None:
     pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines if "==" in line}
     assert names - pinned <= {"torch"}
     assert "torch" not in pinned
+
+
+def test_tables_of_the_docs_are_what_the_benchmarks_measured() -> None:
+    from benchmarks import tables
+
+    for page in tables.pages():
+        assert tables.filled(page.read_text()) == page.read_text(), f"{name_of(page)}: run python -m benchmarks.tables"

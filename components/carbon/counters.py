@@ -134,7 +134,7 @@ def this_host() -> Host:
         name=name[:40],
         boot=hashlib.sha256("|".join(_boot()).encode()).hexdigest()[:8],
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
-        cpu=_cpu_model(),
+        cpu=cpu_model(),
         threads=os.cpu_count() or 1,
         usable_threads=min(usable, _quota_threads()),
         memory_bytes=_memory_bytes(),
@@ -157,7 +157,8 @@ def _text(path: str) -> str:
         return ""
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
+    """The processor's name, as the kernel or Python tells it."""
     for line in _text("/proc/cpuinfo").splitlines():
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()

@@ -52,3 +52,8 @@ def test_a_prefect_run_is_dead_if_it_names_processes_and_none_lives(ended: str) 
     assert open_runs._is_dead([ended])
     assert not open_runs._is_dead([ended, house.process_tag()])  # tried again
     assert not open_runs._is_dead(["greenhouse"])
+
+
+def test_a_deployments_run_that_names_no_process_is_dead_for_the_only_server_of_deployments(ended: str) -> None:
+    assert open_runs._is_dead(["greenhouse"], never_began=True)
+    assert not open_runs._is_dead([house.process_tag()], never_began=True)
