@@ -126,6 +126,8 @@ class Ingest(Section):
     """Share of records that may be quarantined; above it the stage stops."""
     shard_megabytes: float = Field(default=4.0, gt=0.0)
     """Text per shard (10^6 bytes); bounds memory."""
+    opt_out: str = Field(default="opt_out.txt", min_length=1)
+    """List of texts that must not be trained on, by id, location, hash or passage; they go by rule `opted_out`."""
     licences: LicencePolicy = LicencePolicy()
     """Licence policy."""
 

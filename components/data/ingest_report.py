@@ -5,17 +5,19 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from components.data.opt_out import OptOut
 from components.data.tally import Tally, length_of_bin
 from components.report import Report
 
 EXCERPT_CHARS = 600
 
 
-def report_of(tallies: dict[str, Tally], folder: Path | None) -> Report:
+def report_of(tallies: dict[str, Tally], opt_out: OptOut, folder: Path | None) -> Report:
     """The report; with its tables under `folder/details` and its picture under `folder/plots`, if a folder is given."""
-    report = Report(_metrics(tallies), _markdown(tallies), _facts(tallies))
+    report = Report(_metrics(tallies), _markdown(tallies, opt_out), _facts(tallies))
     if folder is not None:
         _tables(tallies, folder / "details")
+        _table(folder / "details" / "opted_out.csv", ["line", "kind", "documents"], _opted_out(tallies, opt_out))
         _picture(tallies, folder / "plots" / "corpus.png")
     return report
 
@@ -59,7 +61,13 @@ def _facts(tallies: dict[str, Tally]) -> dict:
     }
 
 
-def _markdown(tallies: dict[str, Tally]) -> str:
+def _opted_out(tallies: dict[str, Tally], opt_out: OptOut) -> list[list]:
+    """Line, kind and documents found of every entry of the opt-out list."""
+    found = sum((tally.opted_out for tally in tallies.values()), Counter[str]())
+    return [[line, kind, found[opt_out.reason(line)]] for line, kind, _ in opt_out.entries]
+
+
+def _markdown(tallies: dict[str, Tally], opt_out: OptOut) -> str:
     lines = [
         "# Ingest",
         "",
@@ -75,7 +83,16 @@ def _markdown(tallies: dict[str, Tally]) -> str:
     lines += ["", "| licence | documents | MB |", "|---|--:|--:|"]
     for licence, (documents, size) in _by_licence(tallies.values()):
         lines.append(f"| {licence} | {documents} | {size / 1e6:.2f} |")
-    return "\n".join(lines + _remarks(tallies)) + "\n"
+    return "\n".join([*lines, "", *_remarks(tallies), _opt_out_remark(tallies, opt_out)]) + "\n"
+
+
+def _opt_out_remark(tallies: dict[str, Tally], opt_out: OptOut) -> str:
+    rows = _opted_out(tallies, opt_out)
+    if not rows:
+        return f"- {opt_out.name}: no entries, so nothing is opted out."
+    idle = [str(line) for line, _, documents in rows if not documents]
+    lost = f"; found nothing: line {', '.join(idle[:20])}" if idle else ""
+    return f"- {opt_out.name}: {len(rows)} entries, {sum(row[2] for row in rows)} documents opted out{lost}."
 
 
 def _remarks(tallies: dict[str, Tally]) -> list[str]:
@@ -92,7 +109,7 @@ def _remarks(tallies: dict[str, Tally]) -> list[str]:
             remarks.append(f"- {name}: full at its limit, {tally.files_not_read} files were not read.")
         if tally.kept and not tally.heldout:
             remarks.append(f"- {name}: no group is held out, so no figure of the exam is about this source.")
-    return ["", *remarks] if remarks else []
+    return remarks
 
 
 def _by_licence(tallies: Iterable[Tally]) -> list[tuple[str, tuple[int, int]]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from components.data.heldout import Cut
 from components.data.licences import UNKNOWN, Policy
+from components.data.opt_out import load as load_opt_out
 from components.data.records import Entry, encoded
 from components.data.sources import Listing, listings
 from components.data.tally import Tally
@@ -28,15 +29,18 @@ class Sorting:
     """One pass over all sources.
 
     Attributes:
+        refused: the opt-out list.
         tallies: the books per source, complete after `entries` has run dry.
         cut: has then seen every group that was kept.
 
     Raises:
-        UserError: see `listings` and `Policy`.
+        UserError: see `listings`, `Policy` and `opt_out.load`.
     """
 
     def __init__(self, params: Ingest, root: Path, spool: Path, watch: Watch) -> None:
         self.policy = Policy(params.licences)
+        self.opt_out = root / params.opt_out
+        self.refused = load_opt_out(self.opt_out)
         self.listings = listings(params, root)
         self.tallies = {listing.name: Tally() for listing in self.listings}
         self.cut = Cut(params.heldout_fraction, params.heldout_salt)
@@ -58,7 +62,7 @@ class Sorting:
         tally = self.tallies[listing.name]
         tally.skipped = listing.skipped
         keys: set[int] = set()
-        readings = running.map(functools.partial(read, self.spool), listing.tasks)
+        readings = running.map(functools.partial(read, self.spool, self.opt_out), listing.tasks)
         for task, reading in zip(listing.tasks, readings, strict=True):
             tally.files += 1
             if reading.skipped:

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from components.data.corpus import Document, reconcile
+from components.data.opt_out import RULE as OPTED_OUT
 from components.data.records import Entry
 
 SAMPLES = 3
@@ -33,6 +34,7 @@ class Tally:
     heldout_groups: dict[str, int] = field(default_factory=dict)
     faults: list[Entry] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    opted_out: Counter[str] = field(default_factory=Counter)
     _samples: list[tuple[int, str, Document]] = field(default_factory=list)
 
     def enter(self, entry: Entry, num_bytes: int) -> None:
@@ -44,6 +46,8 @@ class Tally:
                 self.faults.append(entry)
         elif entry.rule:
             self.dropped[entry.rule] += 1
+            if entry.rule == OPTED_OUT:
+                self.opted_out[entry.reason] += 1
         else:
             self._keep(entry.document, num_bytes)
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from components.data import docstrings, hub, pins
 from components.data.corpus import LEFT_OUT_SCHEMA, Document
+from components.data.opt_out import load as load_opt_out
 from components.data.readers import NotText, Options, records_of
 from components.data.records import Entry, Fault, Limits, Origin, Record, entry_of
 from components.errors import UserError
@@ -85,11 +86,12 @@ class Reading:
                 yield from piece
 
 
-def read(spool: Path, task: Task) -> Reading:
+def read(spool: Path, opt_out: Path, task: Task) -> Reading:
     """Read a task's file.
 
     Args:
         spool: folder for pieces after the first.
+        opt_out: the opt-out list.
 
     Raises:
         UserError: the file drifted from its pin, may not be read, or has no text column.
@@ -99,7 +101,8 @@ def read(spool: Path, task: Task) -> Reading:
     if task.reader in ("text", "html", "json", "jsonl", "csv", "parquet"):
         origin = _with_version(origin, Path(task.path))
     found = _until_full(_found(task), task.limits.max_bytes)
-    entries = (entry_of(item, task.location, task.group, origin, task.limits) for item in found)
+    refused = load_opt_out(opt_out)
+    entries = (refused.applied(entry_of(item, task.location, task.group, origin, task.limits)) for item in found)
     try:
         for piece in _in_pieces(entries):
             reading.pieces.append(_spool(piece, spool, task, len(reading.pieces)) if reading.pieces else piece)

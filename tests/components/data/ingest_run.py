@@ -12,6 +12,7 @@ def run_ingest(settings: Ingest, tmp_path: Path, name: str = "run", workers: int
     """Run the stage with `settings`; its report, and the folder that holds `data` and `reports`."""
     out = tmp_path / name
     (out / "data").mkdir(parents=True)
+    (tmp_path / settings.opt_out).touch()
     report = ingest(
         root=tmp_path,
         params=settings,

@@ -228,6 +228,7 @@ def test_unknown_licences_can_be_refused(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_counts_and_shows_samples_and_writes_nothing(mixed: Path, tmp_path: Path) -> None:
+    (tmp_path / "opt_out.txt").touch()
     before = hashes(tmp_path)
     settings = Ingest(sources=[Files(path=str(mixed))], watch=str(mixed))
     result = dry_run(root=tmp_path, params=settings, work=tmp_path / "work")
