@@ -10,11 +10,13 @@ The hard case is a child that ends between two readings. Its parent's counter of
 child's whole life, of which earlier readings have seen and attributed a part; only the rest is new.
 """
 
+import secrets
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
 from components.carbon.counters import Host, Process, Reading
+from components.carbon.overlap import SHARED
 
 Bounds = tuple[int, int, int]
 """Low, mid, high."""
@@ -54,8 +56,12 @@ class Seen:
 
 @dataclass
 class Books:
-    """Everything that must survive from one reading to the next. Kept in one JSON file beside the ledger."""
+    """Everything that must survive from one reading to the next. Kept in one JSON file beside the ledger.
 
+    `book` names it among the books that other clones keep on the same machine.
+    """
+
+    book: str = field(default_factory=lambda: secrets.token_hex(4))
     seq: int = 0
     at_us: int = 0
     busy_us: int = 0
@@ -69,6 +75,7 @@ class Books:
     @classmethod
     def from_json(cls, raw: dict) -> "Books":
         return cls(
+            book=raw.get("book", ""),
             seq=raw["seq"],
             at_us=raw["at_us"],
             busy_us=raw["busy_us"],
@@ -204,7 +211,8 @@ def entry(books: Books, reading: Reading, watts: Watts, host: Host) -> dict | No
         id: {"cpu_us": granted.get(id, 0), "wall_us": dt_us // len(leaves), "uj": {}} for id in leaves
     }
     for name, (bounds, source) in parts.items():
-        line["host_uj"][name], line["source"][name] = bounds, source
+        equally = name.startswith("gpu") and not _names_its_processes(reading, f"nvml:{name[3:]}")
+        line["host_uj"][name], line["source"][name] = bounds, source + (SHARED if equally else "")
         line["unattributed_uj"][name] = _divide(name, bounds, *weights.get(name, ({}, 1)), line["spans"])
     _add_up(books, line)
     look(books, reading)
@@ -214,8 +222,8 @@ def entry(books: Books, reading: Reading, watts: Watts, host: Host) -> dict | No
 def _line(books: Books, reading: Reading, host: Host, dt_us: int, busy_us: int, counter: str) -> dict:
     books.seq += 1
     return {
-        "kind": "reading", "seq": books.seq, "host": host.file_stem, "t": reading.time, "dt_us": dt_us,
-        "counter": counter, "busy_us": busy_us, "host_uj": {}, "source": {}, "unattributed_uj": {},
+        "kind": "reading", "book": books.book, "seq": books.seq, "host": host.file_stem, "t": reading.time,
+        "dt_us": dt_us, "counter": counter, "busy_us": busy_us, "host_uj": {}, "source": {}, "unattributed_uj": {},
     }  # fmt: skip
 
 
@@ -290,7 +298,7 @@ def _on_gpu(
 ) -> tuple[dict[str, int], int]:
     """A device's energy is divided equally among its processes; in a container NVML names none: the leaves share."""
     pids = reading.gpu_pids[name]
-    if not any(pid in reading.processes for pid in pids):
+    if not _names_its_processes(reading, name):
         return dict.fromkeys(leaves, 1), len(leaves)
     used: dict[str, int] = defaultdict(int)
     found = domains(books, reading)
@@ -298,6 +306,10 @@ def _on_gpu(
         if pid in found:
             used[owner[found[pid]].id] += 1
     return used, len(pids)
+
+
+def _names_its_processes(reading: Reading, name: str) -> bool:
+    return any(pid in reading.processes for pid in reading.gpu_pids.get(name, ()))
 
 
 def _divide(name: str, bounds: Bounds, weights: dict[str, int], whole: int, spans: dict[str, dict]) -> list[int]:

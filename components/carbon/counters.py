@@ -266,7 +266,7 @@ def rapl_zones(powercap: Path) -> dict[str, tuple[str, int]]:
     Most systems let only root read them; then there are none, and the ledger says `estimated`.
     """
     zones = {}
-    for folder in sorted(glob.glob(f"{powercap}/intel-rapl*:*")):
+    for folder in sorted(glob.glob(f"{powercap}/intel-rapl*:*"), key=lambda folder: ("mmio" in folder, folder)):
         kind = _text(f"{folder}/name")
         index = Path(folder).name.split(":")[1]
         name = kind if kind.startswith("package-") else f"dram-{index}" if kind == "dram" else ""

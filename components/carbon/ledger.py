@@ -5,7 +5,7 @@ twice, and all spans of a ledger plus `unattributed` are the host's counters, to
 
 Killed and failed spans are as good as others: a span without an end ends at its last reading. A run that DVC had
 nothing to do for has no spans of stages, and costs what looking cost. Files of other hosts, clones and teammates may
-lie in subfolders; the same file twice counts once.
+lie in subfolders; the same file twice counts once, and so does a host that two clones metered at once (overlap.py).
 """
 
 import json
@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from components.carbon.counters import read_stat
+from components.carbon.overlap import SHARED, Interval, counted_us
 
 ORCHESTRATION = "orchestration"
 """The stage of spans that belong to none: Prefect, DVC, MLflow, installing."""
@@ -36,6 +37,18 @@ class Energy:
 
     def __radd__(self, other: int) -> "Energy":
         return self  # sum() starts at 0
+
+    def __sub__(self, other: "Energy") -> "Energy":
+        return Energy(self.low_uj - other.low_uj, self.mid_uj - other.mid_uj, self.high_uj - other.high_uj)
+
+    def part(self, of: int, whole: int) -> "Energy":
+        """`of` parts of `whole`, rounded down."""
+        return self if of == whole else Energy(*(uj * of // whole for uj in _bounds(self)))
+
+    @property
+    def deficit(self) -> "Energy":
+        """What is missing to zero, bound by bound."""
+        return Energy(*(max(0, -uj) for uj in _bounds(self)))
 
     @property
     def low_kwh(self) -> float:
@@ -161,7 +174,7 @@ class Spans:
 class Ledger(Spans):
     """All spans, the hosts they ran on, and the rest of what the hosts' counters counted.
 
-    `hosts` is by file stem: the `host` line of that file.
+    `hosts` is by file stem: the `host` line of that file; `rests` what is nobody's, by host.
     """
 
     hosts: dict[str, dict] = field(default_factory=dict)
@@ -170,6 +183,7 @@ class Ledger(Spans):
     counters: set[str] = field(default_factory=set)
     host_busy_us: int = 0
     skipped_lines: int = 0
+    rests: dict[str, dict[str, Energy]] = field(default_factory=dict)
 
     @property
     def host_energy(self) -> Energy:
@@ -226,14 +240,48 @@ def read(folder: Path) -> Ledger:
     ledger = Ledger([])
     spans: dict[str, Span] = {}
     seen: set[tuple] = set()
-    for path in sorted(folder.rglob("*.jsonl")):
+    paths = sorted(folder.rglob("*.jsonl"))
+    shares = _shares(paths)
+    for path in paths:
         for line in _lines(path, ledger):
-            _enter(ledger, spans, seen, line)
+            _enter(ledger, spans, seen, line, shares)
+    for rest in ledger.rests.values():
+        _no_rest_below_zero(ledger, rest)
     running = _running(folder)
     for span in spans.values():
         span.outcome = span.outcome or ("Running" if span.id in running else "Killed")
     ledger.spans = sorted(spans.values(), key=lambda span: (span.start, span.id))
     return ledger
+
+
+def _shares(paths: list[Path]) -> dict[tuple, int]:
+    """Key of a reading -> microseconds of it that count, for hosts of which there is more than one file."""
+    stems = [path.stem for path in paths]
+    by_host: dict[str, dict[tuple, Interval]] = defaultdict(dict)
+    for path in paths:
+        if stems.count(path.stem) > 1:
+            for line in _lines(path, Ledger([])):
+                if line["kind"] == "reading":
+                    end_us = round(_time(line["t"]).timestamp() * 1e6)
+                    by_host[line["host"]][_key(line)] = (line.get("book", ""), end_us - line["dt_us"], end_us)
+    found: dict[tuple, int] = {}
+    for readings in by_host.values():
+        if len({book for book, _, _ in readings.values()}) > 1:
+            found |= dict(zip(readings, counted_us(list(readings.values())), strict=True))
+    return found
+
+
+def _key(line: dict) -> tuple:
+    """What tells a line from every other: the same line of a copied file has the same."""
+    return line["kind"], line["host"], line.get("book", ""), line.get("seq", line.get("span")), line["t"]
+
+
+def _no_rest_below_zero(ledger: Ledger, rest: dict[str, Energy]) -> None:
+    """Where two books' readings divide time differently the spans may claim a trace more than the host: it is added."""
+    for name, energy in rest.items():
+        missing = energy.deficit
+        ledger.host_parts = _sum_dicts([ledger.host_parts, {name: missing}])
+        ledger.unattributed_parts = _sum_dicts([ledger.unattributed_parts, {name: energy + missing}])
 
 
 def _lines(path: Path, ledger: Ledger) -> Iterator[dict]:
@@ -249,10 +297,9 @@ def _lines(path: Path, ledger: Ledger) -> Iterator[dict]:
             yield {"host": host} | line
 
 
-def _enter(ledger: Ledger, spans: dict[str, Span], seen: set[tuple], line: dict) -> None:
-    """Put one line into the ledger. The same line of a copied file is known by its host, number and time."""
-    kind = line["kind"]
-    key = (kind, line["host"], line.get("seq", line.get("span")), line["t"])
+def _enter(ledger: Ledger, spans: dict[str, Span], seen: set[tuple], line: dict, shares: dict[tuple, int]) -> None:
+    """Put one line into the ledger."""
+    kind, key = line["kind"], _key(line)
     if key in seen:
         return
     seen.add(key)
@@ -266,7 +313,7 @@ def _enter(ledger: Ledger, spans: dict[str, Span], seen: set[tuple], line: dict)
         if span.outcome != "Killed":
             span.end = _time(line["t"])
     elif kind == "reading":
-        _enter_reading(ledger, spans, line)
+        _enter_reading(ledger, spans, line, shares.get(key, line["dt_us"]))
 
 
 def _started(line: dict) -> Span:
@@ -274,25 +321,30 @@ def _started(line: dict) -> Span:
     return Span(line["span"], line["parent"], line["name"], line["host"], line["labels"], at, at)
 
 
-def _enter_reading(ledger: Ledger, spans: dict[str, Span], line: dict) -> None:
+def _enter_reading(ledger: Ledger, spans: dict[str, Span], line: dict, counted: int) -> None:
+    """`counted` microseconds of the reading are not another book's."""
+    whole = line["dt_us"]
     ledger.counters.add(line["counter"])
-    ledger.host_busy_us += line["busy_us"]
-    ledger.host_parts = _sum_dicts([ledger.host_parts, _energies(line["host_uj"])])
-    rest = _energies(line["unattributed_uj"])
+    ledger.host_busy_us += line["busy_us"] * counted // whole if whole else line["busy_us"]
+    rest = {name: energy.part(counted, whole) for name, energy in _energies(line["host_uj"]).items()}
+    ledger.host_parts = _sum_dicts([ledger.host_parts, rest])
     hour, at = line["t"][:13], _time(line["t"])
     for id, part in line["spans"].items():
-        energies = _energies(part["uj"])
-        if id not in spans:  # its start line was lost with a power cut: the energy is still nobody else's
-            rest = _sum_dicts([rest, energies])
+        if id not in spans:  # its start line was lost with a power cut: the energy is nobody else's
             continue
+        energies = {
+            name: energy.part(counted, whole) if name == "idle" or line["source"][name].endswith(SHARED) else energy
+            for name, energy in _energies(part["uj"]).items()
+        }
+        rest |= {name: rest[name] - energy for name, energy in energies.items()}
         span = spans[id]
         span.cpu_us += part["cpu_us"]
-        span.wall_us += part.get("wall_us", 0)
+        span.wall_us += part.get("wall_us", 0) * counted // whole if whole else 0
         span.parts = _sum_dicts([span.parts, energies])
         span.hours = _sum_dicts([span.hours, {hour: sum(energies.values(), Energy())}])
         span.sources |= {name: line["source"][name] for name in energies}
         span.end = max(span.end, at)
-    ledger.unattributed_parts = _sum_dicts([ledger.unattributed_parts, rest])
+    ledger.rests[line["host"]] = _sum_dicts([ledger.rests.get(line["host"], {}), rest])
 
 
 def _energies(parts: dict[str, list[int]]) -> dict[str, Energy]:

@@ -1,6 +1,7 @@
 """The account: a whole project on disk, summed up; a new one with nothing in it; one whose texts are hostile."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,14 @@ def test_how() -> None:
     assert how({"cpu": "measured:rapl", "memory": "measured:rapl"}) == "cpu, memory measured (RAPL)"
     mixed = {"cpu": "estimated:cpu_seconds x watts + measured:rapl", "idle": "assumed:watts per thread"}
     assert how(mixed) == "cpu now measured, now estimated; idle assumed"
+
+
+def test_deleting_a_model_or_an_experiment_deletes_no_cost(tmp_path: Path) -> None:
+    root = tmp_path / "greenhouse"
+    ledger_folder = project(root)
+    account(root=root, ledger_folder=ledger_folder, params=Params())
+    before = read_json(root / "reports/summary.json")["project"]
+    shutil.rmtree(root / "models")
+    shutil.rmtree(root / "data")
+    account(root=root, ledger_folder=ledger_folder, params=Params())
+    assert read_json(root / "reports/summary.json")["project"]["total"]["kwh"] == before["total"]["kwh"]

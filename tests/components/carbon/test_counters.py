@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from types import SimpleNamespace
 
-from components.carbon.attribution import entry
+from components.carbon.attribution import _counted, entry
 from components.carbon.counters import SystemCounters, rapl_zones, read_nvml, utc
 from tests.components.carbon.world import HOST, WATTS, WRAP_UJ, World
 
@@ -52,6 +52,20 @@ def test_a_reading_has_the_zones_and_this_process(tmp_path: Path) -> None:
     assert me.rss_bytes > 1_000_000
     assert counters.host.threads >= counters.host.usable_threads >= 1
     assert counters.read().at_us > reading.at_us
+
+
+def test_a_recorded_zone_that_wraps_between_two_readings(tmp_path: Path) -> None:
+    """The files of a Xeon, before and after package 0 started again from zero."""
+    zone = powercap(tmp_path) / "intel-rapl:0" / "energy_uj"
+    zone.write_text(f"{PACKAGE_RANGE_UJ - 5_000_000}\n")
+    counters = SystemCounters(tmp_path)
+    before = counters.read()
+    zone.write_text("7000000\n")
+    after = counters.read()
+    name = "rapl:package-0"
+    grown = _counted(before.energy_uj[name], after.energy_uj[name], after.wrap_uj[name])
+    assert grown == 12_000_000
+    assert _counted(9, 4, None) == 4  # a counter that does not wrap was reset
 
 
 def test_rapl_that_wraps_is_measured_and_has_no_spread() -> None:

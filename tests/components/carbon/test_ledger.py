@@ -2,12 +2,19 @@
 
 import json
 import shutil
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from components.carbon.attribution import OpenSpan
+from components.carbon.counters import Reading
 from components.carbon.ledger import Energy, Ledger, read
-from tests.components.carbon.world import HOST, World
+from components.carbon.overlap import counted_us
+from tests.components.carbon.world import HOST, WATTS, World
 
 
 def lines_of(world: World, spans: dict[str, dict], host: str = HOST.file_stem) -> list[dict]:
@@ -70,6 +77,72 @@ def test_two_clones_and_two_hosts_merge_without_counting_twice(tmp_path: Path) -
     both = read(tmp_path)
     assert both.energy == once.energy + once.energy
     assert both.difference_uj() == 0
+
+
+def two_books(apart_us: int, seconds: int = 20) -> tuple[World, World]:
+    """One machine, metered by two clones at once, whose readings are `apart_us` apart; each runs a stage of its own."""
+    from components.carbon.attribution import entry, look
+
+    world = World()
+    stages = [world.fork(2), world.fork(2)]
+    clones = [World(tasks=world.tasks), World(tasks=world.tasks)]
+    for number, clone in enumerate(clones):
+        clone.books.book = f"book-{number}"
+        span = OpenSpan(f"s{number}", "", f"s{number}", {}, stages[number], world.tasks[stages[number]].start, 0)
+        clone.books.spans[span.id] = span
+        look(clone.books, world.reading())
+    for _ in range(seconds):
+        for clone, wait_us in zip(clones, (apart_us, 1_000_000 - apart_us), strict=True):
+            world.burn(stages[0], int(0.9 * wait_us))
+            world.burn(stages[1], int(0.5 * wait_us))
+            world.pass_time(wait_us)
+            line = entry(clone.books, timed(world), WATTS, HOST)
+            assert line is not None
+            clone.lines.append(line)
+    return clones[0], clones[1]
+
+
+def timed(world: World) -> Reading:
+    """A reading whose UTC is the world's own clock to the millisecond."""
+    at = datetime.fromtimestamp(1_800_000_000 + world.now_us / 1e6, UTC)
+    return replace(world.reading(), time=at.isoformat(timespec="milliseconds"))
+
+
+@given(st.integers(1, 999))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_two_clones_metering_one_machine_at_once_count_it_once(tmp_path: Path, apart_ms: int) -> None:
+    first, second = two_books(apart_ms * 1000)
+    write(tmp_path / "mine/box-b0071234.jsonl", lines_of(first, {"s0": {"stage": "a"}}))
+    write(tmp_path / "theirs/box-b0071234.jsonl", lines_of(second, {"s1": {"stage": "b"}}))
+    mine, theirs, both = read(tmp_path / "mine"), read(tmp_path / "theirs"), read(tmp_path)
+    # Alone, each has the whole machine; together they have it once (the ends, where one metered alone, apart).
+    assert both.host_energy.mid_uj == pytest.approx(mine.host_energy.mid_uj, rel=0.06)
+    assert both.difference_uj() == 0
+    assert min(min(one.low_uj, one.mid_uj, one.high_uj) for one in both.unattributed_parts.values()) >= 0
+    # CPU time is each one's own, idle energy is shared.
+    assert both.parts["cpu"] == mine.parts["cpu"] + theirs.parts["cpu"]
+    assert both.parts["idle"].mid_uj == pytest.approx(mine.parts["idle"].mid_uj, rel=0.06)
+    assert both.share_s == pytest.approx(20, rel=0.06)
+    assert both.host_busy_us == pytest.approx(mine.host_busy_us, rel=0.06)
+
+
+def test_what_k_books_cover_counts_to_a_kth() -> None:
+    assert counted_us([("a", 0, 10), ("b", 4, 20)]) == [7, 13]
+    assert counted_us([("a", 0, 12), ("b", 0, 12), ("c", 0, 12)]) == [4, 4, 4]
+    assert counted_us([("a", 0, 10), ("a", 10, 20), ("b", 30, 40)]) == [10, 10, 10]
+    assert counted_us([]) == []
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 1000), st.integers(1, 100)), max_size=30))
+def test_time_is_counted_once(spans: list[tuple[str, int, int]]) -> None:
+    """Readings of one book follow each other; whatever the books do, all that counts is the time they cover."""
+    intervals, ends = [], {"a": 0, "b": 0, "c": 0}
+    for book, gap, length in spans:
+        start = ends[book] + gap
+        ends[book] = start + length
+        intervals.append((book, start, start + length))
+    covered = {us for _, start, end in intervals for us in range(start, end)}
+    assert sum(counted_us(intervals)) == pytest.approx(len(covered), abs=len(intervals))
 
 
 def test_a_torn_line_is_skipped_and_its_spans_energy_not_lost_twice(tmp_path: Path) -> None:

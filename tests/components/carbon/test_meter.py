@@ -106,6 +106,28 @@ def test_two_stages_at_once_never_count_twice(tmp_path: Path) -> None:
         assert only(ledger, name).cpu_us / 1e6 == pytest.approx(seconds, abs=0.12)
 
 
+def test_four_stages_at_once_and_two_clones_sum_to_one_host(tmp_path: Path) -> None:
+    """Two ledgers, two stages in each, all at once: merged, nothing counts twice and nobody loses CPU time."""
+    body = """
+    with Meter(folder, 0.2, {"stage": folder.name}):
+        start = os.times()
+        burn(0.6)
+        time.sleep(0.4)
+        end = os.times()
+    print(sum(end[:2]) - sum(start[:2]))
+    """
+    began = time.monotonic()
+    processes = [start(tmp_path / clone, body) for clone in ("mine", "theirs") for _ in range(2)]
+    truth = sum(float(process.communicate(timeout=60)[0]) for process in processes)
+    wall_s = time.monotonic() - began
+    apart, merged = [read(tmp_path / clone) for clone in ("mine", "theirs")], read(tmp_path)
+    assert merged.difference_uj() == 0
+    assert sum(span.cpu_us for span in merged) / 1e6 == pytest.approx(truth, abs=0.25)
+    assert merged.share_s <= wall_s
+    assert merged.host_energy.mid_uj < 0.9 * sum(one.host_energy.mid_uj for one in apart)
+    assert min(one.low_uj for one in merged.unattributed_parts.values()) >= 0
+
+
 def test_another_process_takes_over_within_an_interval(tmp_path: Path) -> None:
     body = 'Meter(folder, 0.3, {"stage": sys.argv[0] or "x"}).__enter__()\nprint("go", flush=True)\ntime.sleep(60)'
     processes = {process.pid: process for process in (start(tmp_path, body) for _ in range(2))}
