@@ -1,0 +1,250 @@
+"""What a sweep of small runs says about larger ones: three fits of loss against size, data and compute.
+
+    L(N, D) = E + A / N^alpha + B / D^beta    the parametric form (Hoffmann et al. 2022, arXiv:2203.15556, approach 3)
+    parabola of L in log N at equal compute   its lowest point is the best size for that compute (approach 2)
+    log L linear in log C                     the baseline a law must beat: a straight line through the best runs
+
+N is the number of weights used in matrix products (blocks and head), D tokens, C floating-point operations as
+`Shape.flops_per_token` counts them; L is any loss, here bits per byte. A fit never says more than its points do: where
+the lowest loss of a compute budget lies at the edge of the sizes that were run there is no best size, and no exponent.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+
+import numpy as np
+
+HUBER = 1e-3
+"""Residuals of log loss beyond which a point counts linearly (Hoffmann et al.): outliers must not bend the law."""
+MIN_BUDGETS = 3
+"""Budgets with a best size that an exponent over compute needs."""
+FARTHEST = 50.0
+"""Bound of the logarithms of A and B."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run: N weights, D tokens, C floating-point operations, and the loss it reached."""
+
+    size: float
+    tokens: float
+    flops: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class Law:
+    """L(N, D) = floor + size_scale / N^size_exponent + token_scale / D^token_exponent."""
+
+    floor: float
+    size_scale: float
+    size_exponent: float
+    token_scale: float
+    token_exponent: float
+
+    def loss(self, size: float, tokens: float) -> float:
+        """Expected loss of a run."""
+        return self.floor + self.size_scale / size**self.size_exponent + self.token_scale / tokens**self.token_exponent
+
+    @property
+    def optimum_exponent(self) -> float:
+        """a in N_best ~ C^a, if compute is proportional to N D."""
+        return self.token_exponent / (self.size_exponent + self.token_exponent)
+
+    def as_dict(self) -> dict[str, float]:
+        """Plain JSON."""
+        return asdict(self) | {"optimum_exponent": self.optimum_exponent}
+
+
+# -- the parametric form -----------------------------------------------------------------------------------------------
+
+
+def fit(points: Sequence[Point], starts: Sequence[Law] = ()) -> Law:
+    """The law with the smallest Huber loss of log residuals, from several starts (the problem is not convex).
+
+    Args:
+        points: at least six, of more than one size and one number of tokens.
+        starts: where to begin; empty for a grid of exponents and floors.
+    """
+    assert len(points) >= 6, "five unknowns need more points"
+    data = _Logs.of(points)
+    tried = [_descend(data, start) for start in (map(data.free, starts) if starts else data.grid())]
+    _, best = min(tried, key=lambda one: one[0])
+    return data.law(best)
+
+
+@dataclass(frozen=True)
+class _Logs:
+    """Points as logarithms, N and D relative to their geometric means: scales and exponents then hardly interact."""
+
+    size: np.ndarray
+    tokens: np.ndarray
+    loss: np.ndarray
+    middle: tuple[float, float]
+
+    @classmethod
+    def of(cls, points: Sequence[Point]) -> "_Logs":
+        size, tokens, loss = (np.log([getattr(p, name) for p in points]) for name in ("size", "tokens", "loss"))
+        middle = float(size.mean()), float(tokens.mean())
+        return cls(size - middle[0], tokens - middle[1], loss, middle)
+
+    def grid(self) -> Iterator[np.ndarray]:
+        """Starts: what is not floor is shared between size and data."""
+        typical = float(np.median(self.loss))
+        for alpha, beta, floor in product((0.2, 0.5, 1.0), (0.2, 0.5, 1.0), (0.2, 0.7)):
+            term = typical + math.log((1 - floor) / 2)
+            yield np.array([typical + math.log(floor), term, alpha, term, beta])
+
+    def free(self, law: Law) -> np.ndarray:
+        """A law as the unknowns of the descent: log E, log A, alpha, log B, beta, relative to the means."""
+        a = math.log(law.size_scale) - law.size_exponent * self.middle[0]
+        b = math.log(law.token_scale) - law.token_exponent * self.middle[1]
+        return np.array([math.log(law.floor), a, law.size_exponent, b, law.token_exponent])
+
+    def law(self, free: np.ndarray) -> Law:
+        """The reverse of `free`."""
+        floor, a, alpha, b, beta = (float(value) for value in free)
+        scales = math.exp(a + alpha * self.middle[0]), math.exp(b + beta * self.middle[1])
+        return Law(math.exp(floor), scales[0], alpha, scales[1], beta)
+
+    def residuals(self, free: np.ndarray) -> np.ndarray:
+        """log predicted - log measured."""
+        floor, a, alpha, b, beta = free
+        terms = np.stack([np.full_like(self.size, floor), a - alpha * self.size, b - beta * self.tokens])
+        return np.logaddexp.reduce(terms) - self.loss
+
+    def slopes(self, free: np.ndarray) -> np.ndarray:
+        """Derivatives of the residuals by the unknowns: (points, 5)."""
+        floor, a, alpha, b, beta = free
+        terms = np.stack([np.full_like(self.size, floor), a - alpha * self.size, b - beta * self.tokens])
+        of_floor, of_size, of_tokens = np.exp(terms - np.logaddexp.reduce(terms))
+        return np.stack([of_floor, of_size, -self.size * of_size, of_tokens, -self.tokens * of_tokens], axis=1)
+
+
+def _descend(data: _Logs, start: np.ndarray) -> tuple[float, np.ndarray]:
+    """(Huber loss, unknowns) reached from a start."""
+    from scipy.optimize import least_squares
+
+    low = np.array([-FARTHEST, -FARTHEST, 0.01, -FARTHEST, 0.01])
+    high = np.array([FARTHEST, FARTHEST, 3.0, FARTHEST, 3.0])
+    found = least_squares(
+        data.residuals, np.clip(start, low + 1e-6, high - 1e-6), data.slopes, (low, high), loss="huber", f_scale=HUBER
+    )
+    return float(found.cost), found.x
+
+
+def resampled(points: Sequence[Point], law: Law, times: int, seed: int) -> list[Law]:
+    """Laws of `times` bootstrap samples of the points, each from the law of all: what other luck would have said."""
+    random, laws = np.random.default_rng(seed), []
+    while len(laws) < times:
+        chosen = [points[index] for index in random.integers(0, len(points), len(points))]
+        if len({p.size for p in chosen}) > 2 and len({p.tokens for p in chosen}) > 2:
+            laws.append(fit(chosen, [law]))
+    return laws
+
+
+def interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
+    """The middle `confidence` of the values."""
+    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+# -- equal compute -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """The best size at one compute budget. `edge` says why there is none; size and loss are then NaN."""
+
+    flops: float
+    size: float
+    loss: float
+    curve: tuple[float, float, float]
+    edge: str = ""
+
+
+def minimum(points: Sequence[Point]) -> Minimum:
+    """The lowest point of the parabola through the runs of one budget, of three sizes or more (seeds are averaged)."""
+    sizes = sorted({point.size for point in points})
+    assert len(sizes) >= 3, "a parabola needs three sizes"
+    loss = [float(np.mean([p.loss for p in points if p.size == size])) for size in sizes]
+    flops = float(np.mean([point.flops for point in points]))
+    bend, slope, level = (float(value) for value in np.polyfit(np.log(sizes), loss, 2))
+    lowest = int(np.argmin(loss))
+    vertex = math.exp(np.clip(-slope / (2 * bend), -700, 700)) if bend > 0 else math.nan
+    edge = ""
+    if lowest in (0, len(sizes) - 1):
+        edge = f"the {'smallest' if lowest == 0 else 'largest'} size that was run is the best"
+    elif not sizes[0] < vertex < sizes[-1]:
+        edge = "the parabola has no lowest point between the sizes that were run"
+    if edge:
+        return Minimum(flops, math.nan, math.nan, (bend, slope, level), edge)
+    return Minimum(flops, vertex, level - slope**2 / (4 * bend), (bend, slope, level))
+
+
+def optimum_exponent(minima: Sequence[Minimum]) -> tuple[float | None, str]:
+    """(a, '') of N_best ~ C^a, or (None, why not): a best size at an edge says nothing, so no exponent is given."""
+    edges = [one for one in minima if one.edge]
+    if edges:
+        return None, "; ".join(f"at {one.flops:.3g} FLOPs {one.edge}" for one in edges)
+    if len(minima) < MIN_BUDGETS:
+        return None, f"{len(minima)} budgets are fewer than {MIN_BUDGETS}"
+    return _slope([one.flops for one in minima], [one.size for one in minima])[0], ""
+
+
+def _slope(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
+    """Slope and intercept of log y over log x."""
+    slope, intercept = np.polyfit(np.log(x), np.log(y), 1)
+    return float(slope), float(intercept)
+
+
+# -- the baseline, and the way back ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Line:
+    """log L = intercept + slope log C, through the lowest loss of each budget."""
+
+    slope: float
+    intercept: float
+
+    def loss(self, flops: float) -> float:
+        """Expected loss of the best run with this compute."""
+        return math.exp(self.intercept + self.slope * math.log(flops))
+
+
+def straight_line(budgets: dict[float, Sequence[Point]]) -> Line:
+    """The line through the best run of each budget: what plotting the frontier and laying a ruler on it gives."""
+    assert len(budgets) >= 2
+    best = [min(points, key=lambda point: point.loss) for points in budgets.values()]
+    return Line(*_slope([point.flops for point in best], [point.loss for point in best]))
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network that could be trained: a label, its N, and floating-point operations per token."""
+
+    label: str
+    size: float
+    flops_per_token: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The best a budget buys, by the law."""
+
+    candidate: Candidate
+    flops: float
+    tokens: float
+    loss: float
+
+
+def best(law: Law, flops: float, candidates: Sequence[Candidate]) -> Plan:
+    """The candidate with the lowest expected loss when the whole budget of `flops` is spent on it."""
+    plans = []
+    for candidate in candidates:
+        tokens = flops / candidate.flops_per_token
+        plans.append(Plan(candidate, flops, tokens, law.loss(candidate.size, tokens)))
+    return min(plans, key=lambda plan: plan.loss)
