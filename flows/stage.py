@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from components.files import move, write_json
 from components.params import Params, Runtime
 from components.report import Report
 from flows import dag, house, open_runs, surroundings
+from flows.promise import Spent, errors, promise, spent
 from flows.tracking import Tracker, client, close_parent, git_commit, log_files, log_inputs, log_metrics, log_params
 from flows.watching import FlowWatch
 
@@ -84,7 +85,7 @@ class Stage:
 
 @dataclass
 class Outcome:
-    """How a stage ended: one sentence, the log, seconds of its function.
+    """How a stage ended: one sentence, the log, seconds of its function, and `promise.Spent` as a mapping.
 
     `name` is `Completed`, `Failed`, what DVC did without it (`Cached`, `Restored`), or the name of a stop on purpose.
     """
@@ -93,6 +94,7 @@ class Outcome:
     message: str
     log: str = ""
     function_s: float = 0.0
+    spent: dict[str, float] = field(default_factory=dict)
 
     @property
     def stopped(self) -> bool:
@@ -131,12 +133,13 @@ def _perform(stage: Stage, branch: str, name: str, run: str, log: Path) -> Outco
             watch = FlowWatch(name, log, tracker, meter.span, _guard(params, meter, run))
             watch.listen()
             place = Place(params, fresh(work / "out"), fresh(work / "reports"), work, watch)
+            said = promise(meter, name, inputs.fingerprint, params)
             started = time.perf_counter()
             outcome, report = attempt(stage, branch, place)
             outcome.function_s = time.perf_counter() - started
             meter.outcome = outcome.name
+            outcome.spent = vars(spent(said, outcome.function_s, meter.totals_now().mid_kwh))
         outcome.log = str(log)
-        _settle_work(stage, branch, place, outcome)
         _finish_record(stage, branch, params, inputs, tracker, outcome, report)
     open_runs.closed(f"{run}.{name}")
     if "GREENHOUSE_RUN" not in os.environ and not stage.folder and outcome.name == "Completed":
@@ -155,10 +158,11 @@ def _close_repro(name: str, run: str, params: Params) -> None:
 
 
 def attempt(stage: Stage, branch: str, place: Place) -> tuple[Outcome, Report | None]:
-    """Call the stage function and say in one sentence how it ended."""
+    """Call the stage function, move what it made into place, and say in one sentence how it ended."""
     name = stage.full_name(branch)
     try:
         report = stage.call(place, branch)
+        _settle_work(stage, branch, place)
         return Outcome("Completed", f"{name}: done"), report
     except Stopped as stop:
         write_json(place.work / "stopped.json", {"name": stop.name, "message": str(stop)})
@@ -180,13 +184,11 @@ def attempt(stage: Stage, branch: str, place: Place) -> tuple[Outcome, Report | 
         ), None
 
 
-def _settle_work(stage: Stage, branch: str, place: Place, outcome: Outcome) -> None:
-    """Move a finished stage's files into place and drop its work folder; keep the folder of one that may resume."""
-    if outcome.name != "Completed":
-        return
+def _settle_work(stage: Stage, branch: str, place: Place) -> None:
+    """Move a finished stage's files into place and empty its work folder; an unfinished one keeps it, to resume."""
     if stage.folder:
-        move(place.out, house.ROOT / stage.output(branch))
-    move(place.reports, house.ROOT / stage.reports(branch))
+        move(place.out, place.root / stage.output(branch))
+    move(place.reports, place.root / stage.reports(branch))
     # The folder itself stays: its lock is held. What is inside would make a rebuild resume at the last step.
     for path in place.work.iterdir():
         if path.name != "lock":
@@ -264,7 +266,7 @@ def _finish_record(
     tracker.submit(lambda mlflow: log_params(mlflow, tracker.run_id, inputs.params))
     tracker.submit(lambda mlflow: log_inputs(mlflow, tracker.run_id, inputs.hashes))
     if report is not None:
-        figures = report.metrics | {"seconds/function": outcome.function_s}
+        figures = report.metrics | {"seconds/function": outcome.function_s} | errors([Spent(**outcome.spent)])
         tracker.submit(lambda mlflow: log_metrics(mlflow, tracker.run_id, figures))
         tracker.submit(lambda mlflow: log_files(mlflow, tracker.run_id, house.ROOT / stage.reports(branch)))
         if stage.folder == "models":
