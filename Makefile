@@ -33,7 +33,7 @@ endef
 .venv/installed-dev: pyproject.toml constraints.txt flows/install.py
 	@$(FIND_PYTHON); "$$chosen" -m flows.install dev
 
-.PHONY: help demo why plan accept up chat verify compare test test-fast lint clean gc purge bench-overhead setup
+.PHONY: help demo why plan accept up chat verify trace compare test test-fast lint clean gc purge bench-overhead scaling setup
 
 help:  ## Show this.
 	@echo "make ..."
@@ -60,8 +60,14 @@ up: .venv/installed  ## Prefect, MLflow and the deployments on 127.0.0.1 (PREFEC
 chat: .venv/installed  ## Prompt the model just made; PROMPT="..." for one answer.
 	@if [ -n "$$PROMPT" ]; then exec $(RUN) flows.generate --prompt "$$PROMPT"; else exec $(RUN) flows.generate; fi
 
+scaling: .venv/installed  ## A sweep of small models, a scaling law, and larger runs that check it (after `make demo`).
+	@exec $(RUN) flows.scaling
+
 verify: .venv/installed  ## Rebuild a model from the commit and compare hashes: MODEL=causal.
 	@$(RUN) flows.verify "$${MODEL:-causal}"
+
+trace: .venv/installed  ## Which documents hold a text, and which models saw it how often: Q="passage, id or location".
+	@$(RUN) flows.trace "$$Q"
 
 compare: .venv/installed  ## What differs between two runs, with intervals: A=name B=name.
 	@$(RUN) flows.compare "$$A" "$$B"

@@ -55,7 +55,7 @@ def ingest(
             _split(sorting, work / "kept", out, shard_bytes)
     finally:
         _clear(work)
-    report = report_of(sorting.tallies, sorting.refused, reports)
+    report = report_of(sorting.tallies, sorting.refused, sorting.policy, reports)
     report.write(reports)
     return report
 
@@ -94,7 +94,7 @@ def dry_run(
                     sorting.tallies[document.source].hold_out(document, num_bytes)
     finally:
         _clear(work)
-    return DryRun(sorting.tallies, report_of(sorting.tallies, sorting.refused, None).markdown)
+    return DryRun(sorting.tallies, report_of(sorting.tallies, sorting.refused, sorting.policy, None).markdown)
 
 
 def _clear(work: Path) -> None:

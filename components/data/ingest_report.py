@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from components.data.licences import Policy
 from components.data.opt_out import OptOut
 from components.data.tally import Tally, length_of_bin
 from components.report import Report
@@ -12,9 +13,9 @@ from components.report import Report
 EXCERPT_CHARS = 600
 
 
-def report_of(tallies: dict[str, Tally], opt_out: OptOut, folder: Path | None) -> Report:
+def report_of(tallies: dict[str, Tally], opt_out: OptOut, policy: Policy, folder: Path | None) -> Report:
     """The report; with its tables under `folder/details` and its picture under `folder/plots`, if a folder is given."""
-    report = Report(_metrics(tallies), _markdown(tallies, opt_out), _facts(tallies))
+    report = Report(_metrics(tallies), _markdown(tallies, opt_out, policy), _facts(tallies))
     if folder is not None:
         _tables(tallies, folder / "details")
         _table(folder / "details" / "opted_out.csv", ["line", "kind", "documents"], _opted_out(tallies, opt_out))
@@ -67,7 +68,7 @@ def _opted_out(tallies: dict[str, Tally], opt_out: OptOut) -> list[list]:
     return [[line, kind, found[opt_out.reason(line)]] for line, kind, _ in opt_out.entries]
 
 
-def _markdown(tallies: dict[str, Tally], opt_out: OptOut) -> str:
+def _markdown(tallies: dict[str, Tally], opt_out: OptOut, policy: Policy) -> str:
     lines = [
         "# Ingest",
         "",
@@ -80,9 +81,10 @@ def _markdown(tallies: dict[str, Tally], opt_out: OptOut) -> str:
             f"| {name} | {tally.files} | {tally.documents_in} | {tally.kept} | {tally.dropped.total()} "
             f"| {tally.quarantined.total()} | {tally.kept_bytes / 1e6:.2f} | {tally.heldout} documents, {share:.1%} |"
         )
-    lines += ["", "| licence | documents | MB |", "|---|--:|--:|"]
-    for licence, (documents, size) in _by_licence(tallies.values()):
-        lines.append(f"| {licence} | {documents} | {size / 1e6:.2f} |")
+    lines += ["", "| licence | documents | MB | refused |", "|---|--:|--:|--:|"]
+    for licence, (documents, size), refused in _by_licence(tallies.values()):
+        lines.append(f"| {licence} | {documents} | {size / 1e6:.2f} | {refused} |")
+    lines += ["", f"Policy: {policy.in_words()}."]
     return "\n".join([*lines, "", *_remarks(tallies), _opt_out_remark(tallies, opt_out)]) + "\n"
 
 
@@ -112,24 +114,27 @@ def _remarks(tallies: dict[str, Tally]) -> list[str]:
     return remarks
 
 
-def _by_licence(tallies: Iterable[Tally]) -> list[tuple[str, tuple[int, int]]]:
-    """Documents and bytes per licence, the largest first."""
+def _by_licence(tallies: Iterable[Tally]) -> list[tuple[str, tuple[int, int], int]]:
+    """Documents and bytes kept, and documents refused, per licence; the largest first."""
     documents: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
+    refused: Counter[str] = Counter()
     for tally in tallies:
+        for (licence, _), count in tally.refused_licences.items():
+            refused[licence] += count
         for (licence, _), (count, size) in tally.licences.items():
             documents[licence] += count
             sizes[licence] += size
-    order = sorted(sizes, key=lambda licence: (-sizes[licence], licence))
-    return [(licence, (documents[licence], sizes[licence])) for licence in order]
+    order = sorted({*sizes, *refused}, key=lambda licence: (-sizes[licence], licence))
+    return [(licence, (documents[licence], sizes[licence]), refused[licence]) for licence in order]
 
 
 def _tables(tallies: dict[str, Tally], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     licences = [
-        [name, licence, where, *numbers]
+        [name, *found, *tally.licences.get(found, [0, 0]), tally.refused_licences[found]]
         for name, tally in tallies.items()
-        for (licence, where), numbers in sorted(tally.licences.items())
+        for found in sorted({*tally.licences, *tally.refused_licences})
     ]
     faults = [
         [name, entry.document.location.split("#")[0], entry.line, entry.offset, entry.rule, entry.reason]
@@ -140,7 +145,7 @@ def _tables(tallies: dict[str, Tally], folder: Path) -> None:
     groups = [
         [name, group, size] for name, tally in tallies.items() for group, size in sorted(tally.heldout_groups.items())
     ]
-    _table(folder / "licences.csv", ["source", "licence", "read_from", "documents", "bytes"], licences)
+    _table(folder / "licences.csv", ["source", "licence", "read_from", "kept", "bytes", "refused"], licences)
     _table(folder / "quarantine.csv", ["source", "file", "line", "byte_offset", "rule", "reason"], faults)
     _table(folder / "skipped.csv", ["source", "file", "reason"], skipped)
     _table(folder / "heldout.csv", ["source", "group", "bytes"], groups)
@@ -172,7 +177,7 @@ def _picture(tallies: dict[str, Tally], path: Path) -> None:
     sizes, lengths = figure.subplots(1, 2)
     names = list(tallies)
     start = dict.fromkeys(names, 0.0)
-    licences = [licence for licence, _ in _by_licence(tallies.values())]
+    licences = [licence for licence, (documents, _), _ in _by_licence(tallies.values()) if documents]
     for index, licence in enumerate(licences):
         widths = [
             sum(size for (name, _), (_, size) in tallies[source].licences.items() if name == licence) / 1e6

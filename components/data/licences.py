@@ -121,6 +121,12 @@ class Policy:
         self.unknown = params.unknown
         self._known: dict[str, str] = {}
 
+    def in_words(self) -> str:
+        """The policy as a sentence of the report."""
+        allowed = f"only {', '.join(sorted(self.allow))} allowed" if self.allow else "every known licence allowed"
+        denied = f"{', '.join(sorted(self.deny))} denied" if self.deny else "none denied"
+        return f"{allowed}, {denied}, unknown (NOASSERTION): {self.unknown}"
+
     def refusal(self, licence: str) -> str:
         """Why a document under `licence` may not be used; empty if it may."""
         if licence not in self._known:

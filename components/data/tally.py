@@ -35,6 +35,7 @@ class Tally:
     faults: list[Entry] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     opted_out: Counter[str] = field(default_factory=Counter)
+    refused_licences: Counter[tuple[str, str]] = field(default_factory=Counter)
     _samples: list[tuple[int, str, Document]] = field(default_factory=list)
 
     def enter(self, entry: Entry, num_bytes: int) -> None:
@@ -48,6 +49,8 @@ class Tally:
             self.dropped[entry.rule] += 1
             if entry.rule == OPTED_OUT:
                 self.opted_out[entry.reason] += 1
+            elif entry.rule == "licence":
+                self.refused_licences[entry.document.licence, entry.document.licence_from] += 1
         else:
             self._keep(entry.document, num_bytes)
 

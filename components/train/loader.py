@@ -40,6 +40,20 @@ def permuted(index: int, size: int, seed: int) -> int:
             return index
 
 
+def place_of(value: int, size: int, seed: int) -> int:
+    """The index that `permuted` sends to `value`: the same rounds, backwards."""
+    assert 0 <= value < size
+    half = max(1, ((size - 1).bit_length() + 1) // 2)
+    mask = (1 << half) - 1
+    while True:
+        left, right = value >> half, value & mask
+        for turn in reversed(range(ROUNDS)):
+            left, right = right ^ (mixed(left, mixed(seed, turn)) & mask), left
+        value = left << half | right
+        if value < size:
+            return value
+
+
 @dataclass(frozen=True)
 class Windows:
     """Windows of `length` tokens of a corpus in training order.

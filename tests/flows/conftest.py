@@ -43,6 +43,14 @@ class House:
         assert process.returncode == expect, f"{command} exited {process.returncode}, not {expect}:\n{output[-6000:]}"
         return output
 
+    def run_code(self, code: str) -> str:
+        """What a few lines of Python print inside the house."""
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=self.root, env=self.environment(), capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done.stdout.strip()
+
     def ask(self, code: str) -> str:
         """What a few lines of Python print inside the house, with a Prefect client `client` at hand."""
         head = (
@@ -52,12 +60,7 @@ class House:
             "    from prefect.client.orchestration import get_client\n"
             "    with get_client(sync_client=True) as client:\n"
         )
-        body = head + "\n".join("        " + line for line in code.strip().splitlines())
-        done = subprocess.run(
-            [sys.executable, "-c", body], cwd=self.root, env=self.environment(), capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr[-4000:]
-        return done.stdout.strip()
+        return self.run_code(head + "\n".join("        " + line for line in code.strip().splitlines()))
 
     def git(self, *arguments: str) -> str:
         done = subprocess.run(["git", *IDENTITY, *arguments], cwd=self.root, capture_output=True, text=True, check=True)

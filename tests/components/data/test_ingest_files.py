@@ -1,5 +1,6 @@
 """One's own files: formats, encodings, compression, long texts, other languages, and what is left out."""
 
+import csv
 import gzip
 import json
 import os
@@ -218,6 +219,12 @@ def test_the_licence_policy_holds(tmp_path: Path, policy: LicencePolicy, kept: i
     report, out = run_on_files(mine, tmp_path, licences=policy)
     assert (report.metrics["documents/kept"], report.metrics["documents/dropped"]) == (kept, dropped)
     assert read_manifest(out / "data/dropped").facts["rules"] == {"licence": dropped}
+    with (out / "reports/details/licences.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert (sum(int(row["kept"]) for row in rows), sum(int(row["refused"]) for row in rows)) == (kept, dropped)
+    refused = {row["licence"] for row in rows if row["refused"] == "1"}
+    assert refused <= {"GPL-3.0-only", "NOASSERTION"}
+    assert f"unknown (NOASSERTION): {policy.unknown}." in report.markdown
 
 
 def test_unknown_licences_can_be_refused(tmp_path: Path) -> None:

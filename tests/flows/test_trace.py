@@ -1,0 +1,60 @@
+"""`python -m flows.trace`: in a house that has run, a text leads to its documents and to the models that saw it."""
+
+import json
+import re
+
+import pytest
+from conftest import House
+
+from flows.trained import training_of
+
+pytestmark = [pytest.mark.house]
+
+FIRST_TRAINED = """
+import numpy as np
+from flows import house; house.settle()
+from flows.trained import models
+from components.data.corpus import read_corpus
+from components.data.tokens import TokenShards
+from components.train.loader import Windows
+run = models()[0].training
+shards = TokenShards.open(house.ROOT / "data/tokenize/train")
+order = Windows(shards, run.context, run.length, run.seed)
+ids = order.window(0)  # the first sample of the first batch
+starts, text = shards.document_starts(), list(read_corpus(house.ROOT / "data/mix/train"))
+at = next(w for w in range(order.count) if (shards.window(w * run.context, run.length) == ids).all()) * run.context
+print(text[int(np.searchsorted(starts, at, side="right")) - 1].id)
+"""
+
+
+def test_a_text_leads_to_the_models_that_saw_it(grown_house: House) -> None:
+    trained = grown_house.run_code(FIRST_TRAINED)
+    said = grown_house.run("flows.trace", trained)
+    assert re.search(r"licence \S+ \(read from: \w", said)
+    assert re.search(r"tokenize +train +tokens-00000\.bin, tokens \d+ to \d+", said)
+    (causal,) = [line for line in said.splitlines() if line.strip().startswith("causal (")]
+    assert "@champion" in causal
+    assert "workspace" in causal
+    assert "each trained on" in causal
+    found = json.loads(grown_house.run("flows.trace", trained, "--json"))["documents"][0]
+    assert found["facts"]["id"] == trained.split("-")[0]
+    assert {seen["branch"] for seen in found["models"]} == {"causal", "masked"}
+    assert found["models"][0]["most"] >= 1
+
+
+def test_nothing_found_says_so(grown_house: House) -> None:
+    said = grown_house.run("flows.trace", "words that were written by nobody anywhere at any time", expect=2)
+    assert "No document has this passage" in said
+    assert "fewer than 5 words" in grown_house.run("flows.trace", "too short", expect=1)
+
+
+def test_help_teaches(grown_house: House) -> None:
+    said = grown_house.run("flows.trace", "--help")
+    assert "opt-out list" in said
+    assert "passage: five words or more" in said
+
+
+def test_batch_follows_from_what_a_model_records() -> None:
+    facts = {"training": {"tokens": 12 * 4 * 64, "steps": 12, "context": 64, "seed": 7, "skipped_batches": [3]}}
+    run = training_of(facts, 5000, "masked")
+    assert (run.batch, run.length, run.trained(3), run.trained(12), run.trained(13)) == (4, 64, False, True, False)
