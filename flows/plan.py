@@ -1,85 +1,108 @@
-"""What the next run will take: seconds, energy and gCO2e per stale stage, each with its interval, before anything runs.
+"""What the next run will take: why each stale stage is stale, its seconds, energy and gCO2e, before anything runs.
 
-    python -m flows.plan
+    python -m flows.plan            the forecast, with 80 % intervals
+    python -m flows.plan --fit      set the pretraining steps so that the run fits `runtime.budget`
 
-The figures come from the ledger: earlier runs of the stage on this machine. A stage that has never completed here has
-none, and is said to have none. Stages whose inputs are still to be made are compared with all their runs.
+The figures come from the ledger: earlier runs of the stage on this machine. Pretraining that has no two runs of the
+same inputs is forecast from a calibration: some real steps on this machine, tried once (flows/rates.py). A stage
+without history is said to have none.
 """
 
 import argparse
-import math
 import sys
+from dataclasses import dataclass
 
 from components import params as schema
-from components.carbon.forecast import Forecast, StageForecast, forecast
+from components.carbon import ledger
+from components.carbon.forecast import Forecast, StageForecast, total
 from components.carbon.intensity import Intensity, resolve
-from components.carbon.ledger import read
 from components.errors import UserError
-from flows import dag, house
+from components.params import Params
+from flows import dag, house, rates
+from flows.promise import expected
 
 
-def rows() -> tuple[list[StageForecast], list[str]]:
-    """Forecasts of the stages that are stale or follow one that is, and the names of those without history."""
+@dataclass(frozen=True)
+class Row:
+    """A stage that the next run will do; `expected` is None if nothing is known of it."""
+
+    stage: str
+    reason: str
+    expected: StageForecast | None
+
+
+def plan(params: Params, books: ledger.Ledger) -> list[Row]:
+    """The stages that are stale or follow one that is, in order. Calibrates if one of them pretrains."""
     stages = dag.graph()
     stale = dag.stale()
     after = dag.downstream(stages, set(stale))
-    ledger = read(house.LEDGER)
-    known, unknown = [], []
-    for stage in [name for name in stages if name in after]:
-        # Inputs that an earlier stage is about to change have no fingerprint yet.
-        settled = not set(stages[stage]) & after
-        found = forecast(ledger, stage, dag.inputs(stage).fingerprint if settled else "")
-        known += [found] if found else []
-        unknown += [] if found else [stage]
-    return known, unknown
+    settled = {name for name in after if not set(stages[name]) & after}  # the others' inputs are still to be made
+    prints = dag.fingerprints() if settled else {}
+    found = rates.measured(params) if any(name.startswith("pretrain@") for name in after) else {}
+    return [
+        Row(
+            stage,
+            stale[stage][0] if stage in stale else f"follows {', '.join(sorted(set(stages[stage]) & after))}",
+            expected(books, stage, prints[stage] if stage in settled else "", params, found),
+        )
+        for stage in stages
+        if stage in after
+    ]
 
 
-def total(parts: list[Forecast]) -> Forecast:
-    """Sum of independent figures: half-widths add in quadrature, on either side."""
-    mid = sum(part.mid for part in parts)
-    low = mid - math.sqrt(sum((part.mid - part.low) ** 2 for part in parts))
-    high = mid + math.sqrt(sum((part.high - part.mid) ** 2 for part in parts))
-    return Forecast(low, mid, high)
+# -- as text -----------------------------------------------------------------------------------------------------------
 
 
-def render(known: list[StageForecast], unknown: list[str], grid: Intensity, pue: float) -> str:
+def render(rows: list[Row], grid: Intensity, pue: float) -> str:
     """The plan as a table."""
-    if not known and not unknown:
+    if not rows:
         return "nothing is stale: the next run has nothing to do"
-    lines = [f"{'stage':<18} {'seconds':>22} {'Wh':>28} {'gCO2e':>28}  from"]
+    lines = [f"{'stage':<18}{'seconds':>20}{'Wh':>26}{'gCO2e':>26}  why; forecast from"]
     per_kwh = grid.mean.mid * pue
-    for row in known:
-        lines.append(_line(row.stage, row.seconds, row.kwh, per_kwh, row.basis))
+    known = [row.expected for row in rows if row.expected]
+    for row in rows:
+        if row.expected:
+            why = f"{row.reason}; {row.expected.basis}"
+            lines.append(_line(row.stage, row.expected.seconds, row.expected.kwh, per_kwh, why))
+        else:
+            lines.append(f"{row.stage:<18}{'?':>20}{'?':>26}{'?':>26}  {row.reason}; never completed on this machine")
     if known:
-        seconds, kwh = total([row.seconds for row in known]), total([row.kwh for row in known])
+        seconds, kwh = total([one.seconds for one in known]), total([one.kwh for one in known])
         lines.append(_line("all of these", seconds, kwh, per_kwh, ""))
-        lines.append("90 % intervals; seconds as if one stage ran after another: independent ones run at the same time")
+        lines.append(
+            "80 % intervals of the mid estimate, on a machine without other work; how many watts a busy thread"
+        )
+        lines.append("draws is uncertain beyond that (docs/carbon.md). Seconds as if one stage ran after another.")
         lines.append(f"grid: {grid.source}")
-    if unknown:
-        lines.append(f"never completed on this machine, so no forecast: {', '.join(unknown)}")
     return "\n".join(lines)
 
 
-def _line(name: str, seconds: Forecast, kwh: Forecast, grams_per_kwh: float, basis: str) -> str:
+def _line(name: str, seconds: Forecast, kwh: Forecast, grams_per_kwh: float, note: str) -> str:
     energy, carbon = _cell(kwh, 1000), _cell(kwh, grams_per_kwh)
-    return f"{name:<18} {_cell(seconds, 1):>22} {energy:>28} {carbon:>28}  {basis}".rstrip()
+    return f"{name:<18}{_cell(seconds, 1):>20}{energy:>26}{carbon:>26}  {note}".rstrip()
 
 
 def _cell(value: Forecast, scale: float) -> str:
-    return f"{value.mid * scale:.2g} ({value.low * scale:.2g} to {value.high * scale:.2g})"
+    return f"{value.mid * scale:.3g} ({value.low * scale:.3g}..{value.high * scale:.3g})"
 
 
 def main() -> None:
-    """Print the plan."""
+    """Print the plan, or fit the steps to the budget."""
     parser = argparse.ArgumentParser(
         prog="python -m flows.plan", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.parse_args()
+    parser.add_argument("--fit", action="store_true", help="edit params.yaml: pretraining steps that fit the budget")
+    fit = parser.parse_args().fit
     house.settle()
     try:
-        grid = schema.load(house.ROOT / "params.yaml").runtime.grid
-        known, unknown = rows()
-        print(render(known, unknown, resolve(grid, house.ROOT), grid.pue))
+        params = schema.load(house.ROOT / "params.yaml")
+        if fit:
+            from flows.fit import fit_to_budget
+
+            print(fit_to_budget(params))
+            return
+        grid = params.runtime.grid
+        print(render(plan(params, ledger.history(house.LEDGER)), resolve(grid, house.ROOT), grid.pue))
     except UserError as error:
         sys.exit(f"plan: {error}")
 

@@ -17,6 +17,7 @@ from components.carbon.meter import Meter
 from components.files import read_json, write_json
 from components.params import Params
 from flows import dag, house
+from flows.promise import Spent, errors
 from flows.stage import Outcome
 
 GRACE_S = 4.0
@@ -224,6 +225,8 @@ class PipelineRun:
 
         failed = any(outcome.name == "Failed" for outcome in self.outcomes.values())
         metrics = {"seconds/pipeline": self.wall_s, "seconds/orchestration": self.overhead_s()}
+        parts = [Spent(**outcome.spent) for outcome in self.outcomes.values() if outcome.name == "Completed"]
+        metrics |= errors(parts, "total_")
         status = "FAILED" if failed else "KILLED" if self.stopped else "FINISHED"
         figures, tags = metrics | headline(self.root), {"stages": json.dumps(list(self.timings))}
         files = (self.root / "params.yaml", self.root / "dvc.lock")

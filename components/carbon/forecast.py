@@ -1,12 +1,17 @@
-"""What a stage will take, from what it took before: seconds and energy, each with an interval.
+"""What a stage will take: seconds and energy, each with an interval, and how good such forecasts have been.
 
-A prediction interval of a new run, on the logarithm (times and energies are positive and their errors multiply), with
-Student's t for the few runs there are. Runs of the same inputs (the same fingerprint) say more than others of the
-stage; with fewer than two of them all runs of the stage are used and the forecast says so.
+From the ledger's history: a prediction interval of a new run, on the logarithm (times and energies are positive and
+their errors multiply), with Student's t for the few runs there are. Runs of the same inputs (the same fingerprint) say
+more than others of the stage; with fewer than two of them all runs of the stage are used and the forecast says so.
+
+From a calibration (calibration.py), for pretraining: what some real steps took here, times the steps. What it leaves
+out, and how far it was off, is learnt from every run that was forecast so: its ratio of actual to raw forecast is the
+next one's correction, and the spread of the ratios its interval.
 """
 
 import math
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from components.carbon.ledger import Ledger, Span, Spans
@@ -17,46 +22,101 @@ FLOOR = 0.05
 """Smallest relative standard deviation: two equal runs are luck."""
 UNKNOWN = 0.5
 """Relative standard deviation taken for one run."""
-T90 = [6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812, 1.796, 1.782, 1.771, 1.761, 1.753]
-"""Student's t, 5 % in each tail, for 1, 2, ... degrees of freedom; beyond the list 1.73."""
+UNTRIED = 0.12
+"""Relative standard deviation of a calibration that has been tried once at most (docs/carbon.md)."""
+T80 = [3.078, 1.886, 1.638, 1.533, 1.476, 1.440, 1.415, 1.397, 1.383, 1.372, 1.363, 1.356, 1.350, 1.345, 1.341]
+"""Student's t, 10 % in each tail, for 1, 2, ... degrees of freedom; beyond the list 1.32."""
+NORMAL80 = 1.282
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """An expected value and the interval in which 90 % of new runs should lie."""
+    """An expected value and the interval in which 80 % of new runs should lie."""
 
     low: float
     mid: float
     high: float
 
+    def times(self, factor: float) -> "Forecast":
+        return Forecast(self.low * factor, self.mid * factor, self.high * factor)
+
+    def holds(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
 
 @dataclass(frozen=True)
 class StageForecast:
-    """Of one stage; `basis` says on which runs it rests."""
+    """Of one stage; `basis` says on what it rests. `raw` is a calibration's seconds and kWh before correction."""
 
     stage: str
     seconds: Forecast
     kwh: Forecast
     basis: str
+    raw: tuple[float, float] | None = None
+
+    def line(self) -> dict:
+        """As a line of the ledger (`Meter.record`)."""
+        facts = {"seconds": _listed(self.seconds), "kwh": _listed(self.kwh), "basis": self.basis}
+        return facts | ({"raw": list(self.raw)} if self.raw else {})
 
 
-def interval(values: list[float]) -> Forecast:
-    """90 % prediction interval for one more value like these (positive ones)."""
+@dataclass(frozen=True)
+class Checked:
+    """A forecast and what the run then took."""
+
+    promise: StageForecast
+    seconds: float
+    kwh: float
+    run: str = ""
+    ended: str = ""
+
+    @property
+    def errors_pct(self) -> tuple[float, float]:
+        """Of seconds and of kWh: forecast less actual, in percent of the actual."""
+        return error_pct(self.promise.seconds.mid, self.seconds), error_pct(self.promise.kwh.mid, self.kwh)
+
+
+def error_pct(forecast_mid: float, actual: float) -> float:
+    """Positive where the forecast was too high."""
+    return 100 * (forecast_mid - actual) / actual if actual else 0.0
+
+
+def _listed(forecast: Forecast) -> list[float]:
+    return [forecast.low, forecast.mid, forecast.high]
+
+
+def interval(values: Sequence[float], unknown: float = UNKNOWN) -> Forecast:
+    """80 % prediction interval for one more value like these (positive ones).
+
+    Args:
+        unknown: relative standard deviation where there is one value.
+    """
     logs = [math.log(max(value, 1e-12)) for value in values]
     n = len(logs)
     mid = statistics.fmean(logs)
     if n == 1:
-        half = 1.645 * UNKNOWN
+        half = NORMAL80 * unknown * math.sqrt(2)
     else:
         deviation = max(statistics.stdev(logs), FLOOR)
-        half = (T90[n - 2] if n - 2 < len(T90) else 1.73) * deviation * math.sqrt(1 + 1 / n)
+        half = (T80[n - 2] if n - 2 < len(T80) else 1.32) * deviation * math.sqrt(1 + 1 / n)
     return Forecast(math.exp(mid - half), math.exp(mid), math.exp(mid + half))
+
+
+def total(parts: Sequence[Forecast]) -> Forecast:
+    """Sum of independent figures: half-widths add in quadrature, on either side."""
+    mid = sum(part.mid for part in parts)
+    low = mid - math.sqrt(sum((part.mid - part.low) ** 2 for part in parts))
+    high = mid + math.sqrt(sum((part.high - part.mid) ** 2 for part in parts))
+    return Forecast(low, mid, high)
+
+
+# -- from history ------------------------------------------------------------------------------------------------------
 
 
 def forecast(ledger: Ledger, stage: str, fingerprint: str = "") -> StageForecast | None:
     """What the stage will take if it runs now; None if it never completed."""
     runs = completed(ledger, stage)
-    same = [run for run in runs if fingerprint and run.labels.get("fingerprint") == fingerprint]
+    same = same_inputs(runs, fingerprint)
     basis = (
         f"{len(same)} runs of the same inputs" if len(same) >= 2 else f"{len(runs)} runs of the stage, other inputs too"
     )
@@ -65,6 +125,11 @@ def forecast(ledger: Ledger, stage: str, fingerprint: str = "") -> StageForecast
         return None
     kwh = [ledger.inside(run).energy.mid_kwh for run in chosen]
     return StageForecast(stage, interval([run.seconds for run in chosen]), interval(kwh), basis)
+
+
+def same_inputs(runs: list[Span], fingerprint: str) -> list[Span]:
+    """Those of `runs` with this fingerprint."""
+    return [run for run in runs if fingerprint and run.labels.get("fingerprint") == fingerprint]
 
 
 def completed(ledger: Spans, stage: str) -> list[Span]:
@@ -79,3 +144,51 @@ def completed(ledger: Spans, stage: str) -> list[Span]:
             found.append(span)
         disturbed.discard(key) if span.outcome == "Completed" else disturbed.add(key)
     return found
+
+
+def interrupted(ledger: Spans, stage: str, fingerprint: str) -> bool:
+    """Whether the last run of these inputs did not complete: the next one resumes it."""
+    runs = [span for span in ledger.select(stage=stage, fingerprint=fingerprint) if not span.is_phase]
+    return bool(runs) and any(run.outcome not in ("Completed", "") for run in runs[-1:])
+
+
+# -- from a calibration ------------------------------------------------------------------------------------------------
+
+
+def calibrated(ledger: Ledger, stage: str, seconds: float, kwh: float, basis: str) -> StageForecast:
+    """What a calibration says (`seconds`, `kwh`), corrected by how earlier ones of this stage have turned out."""
+    tried = [one for one in checked(ledger) if one.promise.stage == stage and one.promise.raw][-RECENT:]
+    raw = [one.promise.raw for one in tried if one.promise.raw]
+    ratios = [
+        _ratio([one.seconds / said[0] for one, said in zip(tried, raw, strict=True)]),
+        _ratio([one.kwh / said[1] for one, said in zip(tried, raw, strict=True)]),
+    ]
+    basis += f", corrected by {len(tried)} earlier" if tried else ""
+    return StageForecast(stage, ratios[0].times(seconds), ratios[1].times(kwh), basis, (seconds, kwh))
+
+
+def _ratio(ratios: list[float]) -> Forecast:
+    if ratios:
+        return interval(ratios, UNTRIED)
+    half = NORMAL80 * UNTRIED
+    return Forecast(math.exp(-half), 1.0, math.exp(half))
+
+
+def checked(ledger: Ledger) -> list[Checked]:
+    """Every forecast whose run then completed, undisturbed, oldest first."""
+    stages = dict.fromkeys(line["stage"] for line in ledger.forecasts)
+    runs = {run.id: run for stage in stages for run in completed(ledger, stage)}
+    found = []
+    for line in ledger.forecasts:
+        run = runs.get(line["span"])
+        kwh = ledger.inside(run).energy.mid_kwh if run else 0.0
+        if run and kwh and run.seconds:
+            ended = run.end.isoformat(timespec="seconds")
+            found.append(Checked(promised(line), run.seconds, kwh, run.labels.get("run", ""), ended))
+    return found
+
+
+def promised(line: dict) -> StageForecast:
+    """The forecast of a ledger line."""
+    raw = (line["raw"][0], line["raw"][1]) if "raw" in line else None
+    return StageForecast(line["stage"], Forecast(*line["seconds"]), Forecast(*line["kwh"]), line["basis"], raw)

@@ -174,7 +174,8 @@ class Spans:
 class Ledger(Spans):
     """All spans, the hosts they ran on, and the rest of what the hosts' counters counted.
 
-    `hosts` is by file stem: the `host` line of that file; `rests` what is nobody's, by host.
+    `hosts` is by file stem: the `host` line of that file; `rests` what is nobody's, by host; `forecasts` the lines that
+    stages wrote before they began.
     """
 
     hosts: dict[str, dict] = field(default_factory=dict)
@@ -184,6 +185,7 @@ class Ledger(Spans):
     host_busy_us: int = 0
     skipped_lines: int = 0
     rests: dict[str, dict[str, Energy]] = field(default_factory=dict)
+    forecasts: list[dict] = field(default_factory=list)
 
     @property
     def host_energy(self) -> Energy:
@@ -254,6 +256,23 @@ def read(folder: Path) -> Ledger:
     return ledger
 
 
+def history(folder: Path) -> Ledger:
+    """What ended when and used how much, and what was forecast: all a forecast needs, without parsing a reading.
+
+    A span's energy is its whole tree's here; phases and spans that never ended have none.
+    """
+    ledger = Ledger([])
+    spans: dict[str, Span] = {}
+    seen: set[tuple] = set()
+    for path in sorted(folder.rglob("*.jsonl")):
+        for line in _lines(path, ledger, skip='{"kind":"reading"'):
+            _enter(ledger, spans, seen, line, {})
+            if line["kind"] == "end" and "uj" in line and not spans[line["span"]].is_phase:
+                spans[line["span"]].parts = {"tree": Energy(*line["uj"])}
+    ledger.spans = sorted(spans.values(), key=lambda span: (span.start, span.id))
+    return ledger
+
+
 def _shares(paths: list[Path]) -> dict[tuple, int]:
     """Key of a reading -> microseconds of it that count, for hosts of which there is more than one file."""
     stems = [path.stem for path in paths]
@@ -284,10 +303,13 @@ def _no_rest_below_zero(ledger: Ledger, rest: dict[str, Energy]) -> None:
         ledger.unattributed_parts = _sum_dicts([ledger.unattributed_parts, {name: energy + missing}])
 
 
-def _lines(path: Path, ledger: Ledger) -> Iterator[dict]:
+def _lines(path: Path, ledger: Ledger, skip: str = "\n") -> Iterator[dict]:
+    """The lines of a file, but those that begin with `skip`."""
     host = path.stem
     with open(path, encoding="utf-8", errors="replace") as file:
         for text in file:
+            if text.startswith(skip):
+                continue
             try:
                 line = json.loads(text)
             except ValueError:
@@ -312,6 +334,8 @@ def _enter(ledger: Ledger, spans: dict[str, Span], seen: set[tuple], line: dict,
         span.outcome, span.labels = line["outcome"], span.labels | line.get("labels", {})
         if span.outcome != "Killed":
             span.end = _time(line["t"])
+    elif kind == "forecast":
+        ledger.forecasts.append(line)
     elif kind == "reading":
         _enter_reading(ledger, spans, line, shares.get(key, line["dt_us"]))
 

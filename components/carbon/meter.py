@@ -24,6 +24,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from components.carbon.attribution import Books, OpenSpan, Watts, entry, look
 from components.carbon.counters import Counters, Reading, SystemCounters, utc
@@ -124,6 +125,23 @@ class Meter:
         low, mid, high = (sum(span.uj[i] + span.ended_uj[i] for span in inside) / 1e6 for i in range(3))
         cpu_s = sum(span.cpu_us + span.ended_cpu_us for span in inside) / 1e6
         return Totals(low, mid, high, cpu_s, (self._counters.now_us() - books.at_us) / 1e6)
+
+    def record(self, kind: str, **facts: Any) -> None:
+        """Put a line of another kind (a forecast) about this span into the ledger."""
+        stage = self.labels.get("stage", "")
+        try:
+            with self._logbook.transaction() as (_, lines):
+                lines.append({"kind": kind, "span": self.id, "t": utc(time.time()), "stage": stage} | facts)
+        except (OSError, UserError) as error:
+            self._complain(f"{type(error).__name__}: {error}")
+
+    def totals_now(self) -> Totals:
+        """`totals`, after a reading; as of the last one if none can be taken."""
+        try:
+            self.read()
+        except (OSError, UserError) as error:
+            self._complain(f"{type(error).__name__}: {error}")
+        return self.totals()
 
     def read(self) -> None:
         """Take a reading now."""
@@ -268,7 +286,8 @@ def _end(books: Books, span: OpenSpan, outcome: str, labels: dict[str, str]) -> 
     for child in books.spans.values():
         if child.parent == span.id:
             child.parent = span.parent
-    return {"kind": "end", "span": span.id, "t": utc(time.time()), "outcome": outcome} | (
+    uj = [own + inside for own, inside in zip(span.uj, span.ended_uj, strict=True)]
+    return {"kind": "end", "span": span.id, "t": utc(time.time()), "outcome": outcome, "uj": uj} | (
         {"labels": {name: value for name, value in labels.items() if span.labels.get(name) != value}} if labels else {}
     )
 

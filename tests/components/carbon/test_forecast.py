@@ -2,9 +2,23 @@
 
 import random
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from components.carbon.forecast import completed, forecast, interval
-from components.carbon.ledger import Energy, Ledger, Span
+import pytest
+
+from components.carbon.forecast import (
+    Forecast,
+    calibrated,
+    checked,
+    completed,
+    error_pct,
+    forecast,
+    interrupted,
+    interval,
+    total,
+)
+from components.carbon.ledger import Energy, Ledger, Span, history, read
+from components.carbon.meter import Meter
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -39,17 +53,71 @@ def test_a_resumed_run_is_half_a_run() -> None:
     assert [one.id for one in completed(Ledger(spans), "dedup")] == ["0", "3"]
 
 
-def test_the_interval_covers_nine_of_ten() -> None:
+def test_the_interval_covers_eight_of_ten() -> None:
     source = random.Random(1)
     covered = 0
     for _ in range(2000):
         history = [source.lognormvariate(3.0, 0.2) for _ in range(5)]
         found = interval(history)
         covered += found.low <= source.lognormvariate(3.0, 0.2) <= found.high
-    assert 0.87 < covered / 2000 < 0.93
+    assert 0.77 < covered / 2000 < 0.83
 
 
 def test_one_run_gives_a_wide_interval() -> None:
     found = interval([100.0])
     assert found.low < 50
     assert found.high > 200
+
+
+def test_half_widths_of_independent_stages_add_in_quadrature() -> None:
+    added = total([Forecast(7.0, 10.0, 14.0), Forecast(16.0, 20.0, 23.0)])
+    assert added == Forecast(pytest.approx(25.0), 30.0, pytest.approx(35.0))
+
+
+def said(number: int, seconds: float, kwh: float) -> dict:
+    """The ledger line of a calibrated forecast, before run `number`."""
+    return calibrated(Ledger([]), "dedup", seconds, kwh, "calibration").line() | {
+        "span": str(number), "stage": "dedup"
+    }  # fmt: skip
+
+
+def test_a_calibration_is_corrected_by_how_it_has_turned_out() -> None:
+    """Its runs took a quarter longer than the steps alone said: the next forecast knows, and its interval narrows."""
+    untried = calibrated(Ledger([]), "dedup", 100.0, 0.001, "calibration")
+    assert untried.seconds.mid == 100.0
+    spans = [span(number, 125.0 + number) for number in range(6)]
+    ledger = Ledger(spans, forecasts=[said(number, 100.0, 0.0005) for number in range(6)])
+    found = calibrated(ledger, "dedup", 200.0, 0.001, "calibration")
+    assert found.seconds.mid == pytest.approx(255.0, rel=0.01)
+    assert found.basis == "calibration, corrected by 6 earlier"
+    assert found.raw == (200.0, 0.001)
+    assert found.seconds.high / found.seconds.low < untried.seconds.high / untried.seconds.low
+    assert found.seconds.high < 1.2 * found.seconds.mid
+
+
+def test_forecasts_are_compared_with_what_came_of_them() -> None:
+    spans = [span(0, 100.0), span(1, 80.0, "Killed"), span(2, 60.0), span(3, 125.0)]
+    ledger = Ledger(spans, forecasts=[said(number, 100.0, 0.0005) for number in range(4)])
+    found = checked(ledger)
+    assert [one.seconds for one in found] == [100.0, 125.0]  # the killed one and the one that resumed it are no runs
+    assert found[1].errors_pct[0] == pytest.approx(-20.0)
+    assert error_pct(120.0, 100.0) == pytest.approx(20.0)
+    assert not interrupted(ledger, "dedup", "f")
+    assert interrupted(Ledger(spans[:2]), "dedup", "f")
+
+
+def test_history_is_read_without_the_readings(tmp_path: Path) -> None:
+    with Meter(tmp_path, 0.05, {"run": "r"}), Meter(tmp_path, 0.05, {"stage": "mix", "fingerprint": "f"}) as meter:
+        meter.record("forecast", **calibrated(Ledger([]), "mix", 1.0, 1e-6, "calibration").line())
+        with meter.span("inside"):
+            sum(range(2_000_000))
+        meter.read()
+    quick, whole = history(tmp_path), read(tmp_path)
+    (run,) = completed(quick, "mix")
+    (same,) = completed(whole, "mix")
+    assert quick.inside(run).energy == whole.inside(same).energy
+    assert quick.inside(run).energy.mid_uj > 0
+    assert abs(run.seconds - same.seconds) < 1e-6
+    (one,) = checked(quick)
+    assert (one.run, one.promise.raw) == ("r", (1.0, 1e-6))
+    assert checked(whole) == checked(quick)

@@ -1,0 +1,94 @@
+"""The calibration of pretraining: run once per shape, numerics and machine, then read from `.greenhouse/calibration/`.
+
+Both branches are tried at the same time if a run would train them so: they slow each other down. Steps that had to
+share the processor with other work are used, less the waiting, but not kept: the next plan tries again.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from components.carbon.calibration import DISTURBED, Rates, key
+from components.errors import UserError
+from components.files import read_json, write_json
+from components.params import Params
+from flows import house
+
+FOLDER = house.STATE / "calibration"
+BRANCHES = ("causal", "masked")
+
+
+def known(params: Params) -> dict[str, Rates]:
+    """Branch -> rates, for those that have been measured for these parameters on this machine."""
+    paths = {branch: FOLDER / f"{_key(branch, params)}.json" for branch in BRANCHES}
+    return {branch: _rates(read_json(path)) for branch, path in paths.items() if path.exists()}
+
+
+def measured(params: Params, say: Callable[[str], None] = print) -> dict[str, Rates]:
+    """Branch -> rates; what is not known yet is measured now, which takes some seconds and says so.
+
+    Raises:
+        UserError: a calibration fails; its last line is shown.
+    """
+    found = known(params)
+    missing = [branch for branch in BRANCHES if branch not in found]
+    if params.numerics.processes > 1 or not missing:  # one process cannot tell what several take
+        return found
+    say(f"calibration: some real training steps of {' and '.join(missing)} on this machine ...")
+    began_s = time.perf_counter()
+    for group in [missing] if params.runtime.parallel_stages > 1 else [[one] for one in missing]:
+        processes = {branch: _start(branch, params) for branch in group}
+        found |= {branch: _rates(_answer(branch, process)) for branch, process in processes.items()}
+    for branch in missing:
+        if found[branch].waited < DISTURBED:
+            write_json(FOLDER / f"{_key(branch, params)}.json", asdict(found[branch]))
+    took_s = time.perf_counter() - began_s
+    say(f"calibration: {took_s:.0f} s; " + "; ".join(_told(branch, found[branch]) for branch in missing))
+    return found
+
+
+def _key(branch: str, params: Params) -> str:
+    beside = params.runtime.parallel_stages > 1
+    return key(branch, getattr(params.pretrain, branch), params.numerics, params.tokenize.vocab_size, beside)
+
+
+def _start(branch: str, params: Params) -> subprocess.Popen:
+    arguments = {
+        "objective": branch,
+        "params": getattr(params.pretrain, branch).model_dump(mode="json"),
+        "numerics": params.numerics.model_dump(mode="json"),
+        "vocab_size": params.tokenize.vocab_size,
+        "ledger": str(house.LEDGER),
+        "interval_s": params.runtime.meter_interval_s,
+        "run": f"calibrate-{os.getpid()}",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "components.train.calibrate", json.dumps(arguments)], cwd=house.ROOT, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=house.dies_with_parent(),
+    )  # fmt: skip
+
+
+def _answer(branch: str, process: subprocess.Popen) -> dict[str, Any]:
+    output, errors = process.communicate()
+    if process.returncode:
+        last = (errors.strip().splitlines() or ["no output"])[-1].removeprefix("components.errors.UserError: ")
+        raise UserError(f"calibration of pretrain.{branch}: {last}")
+    return json.loads(output.strip().splitlines()[-1])
+
+
+def _rates(raw: dict[str, Any]) -> Rates:
+    low, mid, high = raw["joules_per_step"]
+    return Rates(**raw | {"joules_per_step": (low, mid, high)})
+
+
+def _told(branch: str, rates: Rates) -> str:
+    joules = rates.joules_per_flop[1] * 1e12
+    other = f" (other work had the processor {rates.waited:.0%} of the time)" if rates.waited >= DISTURBED else ""
+    return (
+        f"{branch} {rates.tokens_per_s / 1000:.1f}k tokens/s, {rates.watts:.1f} W, {joules:.2g} J per 10^12 FLOP{other}"
+    )
