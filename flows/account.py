@@ -8,15 +8,12 @@ import os
 import sys
 from typing import Any
 
-from prefect import flow
-from prefect.states import State
-
 from components import params as schema
 from components.errors import UserError
 from components.params import Account, Params
 from components.report import Report, Watch
 from flows import dag, house
-from flows.process import main, run_as_flow
+from flows.process import State, flow, main, run_as_flow
 from flows.stage import Place, Stage
 
 
@@ -85,7 +82,6 @@ def _since() -> None:
     )
     parser.add_argument("--since", default="", metavar="DATE", help="a day in UTC, such as 2026-01-31; empty for all")
     since = parser.parse_args().since
-    house.settle()
     try:
         print(project(since))
     except UserError as error:

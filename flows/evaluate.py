@@ -1,11 +1,8 @@
 """The evaluate stage as a Prefect flow; `python -m flows.evaluate` has DVC reproduce it."""
 
-from prefect import flow
-from prefect.states import State
-
 from components.params import Evaluate
 from components.report import Report
-from flows.process import main, run_as_flow
+from flows.process import State, flow, main, run_as_flow
 from flows.stage import Place, Stage
 
 

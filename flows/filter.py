@@ -1,12 +1,9 @@
 """The filter stage as a Prefect flow; `python -m flows.filter` has DVC reproduce it."""
 
-from prefect import flow
-from prefect.states import State
-
 from components.params import Filter, Params
 from components.report import Report
 from flows import house
-from flows.process import main, run_as_flow
+from flows.process import State, flow, main, run_as_flow
 from flows.stage import Place, Stage
 
 

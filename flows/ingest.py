@@ -3,13 +3,10 @@
 import tempfile
 from pathlib import Path
 
-from prefect import flow
-from prefect.states import State
-
 from components.params import Ingest, Params
 from components.report import Report, Watch
 from flows import house
-from flows.process import main, run_as_flow
+from flows.process import State, flow, main, run_as_flow
 from flows.stage import Place, Stage
 
 

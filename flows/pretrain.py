@@ -2,12 +2,9 @@
 
 from typing import Literal
 
-from prefect import flow
-from prefect.states import State
-
 from components.params import PretrainBranches
 from components.report import Report
-from flows.process import main, run_as_flow
+from flows.process import State, flow, main, run_as_flow
 from flows.stage import Place, Stage
 
 

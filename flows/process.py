@@ -15,11 +15,19 @@ from pathlib import Path
 from typing import Any, NoReturn
 from uuid import UUID
 
-from components import params as schema
-from components.errors import UserError
-from components.files import write_json
 from flows import house
-from flows.stage import Outcome, Stage, perform, run_name
+
+house.settle()  # before Prefect is imported, here and nowhere else in a stage: it reads its settings then
+
+from prefect import flow  # noqa: E402
+from prefect.states import State  # noqa: E402
+
+from components import params as schema  # noqa: E402
+from components.errors import UserError  # noqa: E402
+from components.files import write_json  # noqa: E402
+from flows.stage import Outcome, Stage, perform, run_name  # noqa: E402
+
+__all__ = ["State", "flow", "main", "run_as_flow"]
 
 
 def main(stage: Stage, flow: Any) -> None:
@@ -31,7 +39,6 @@ def main(stage: Stage, flow: Any) -> None:
         parser.add_argument("--dry-run", action="store_true", help="say what it would do, with counts and examples")
     arguments = parser.parse_args()
     branch = getattr(arguments, "branch", "")
-    house.settle()
     if stage.dry_run and arguments.dry_run:
         try:
             print(stage.dry_run(schema.load(house.ROOT / "params.yaml")))

@@ -33,6 +33,27 @@ def test_the_workspace_is_clean_for_git(grown_house: House) -> None:
     assert left <= {"?? dvc.lock", "?? first-run.log"}
 
 
+def test_a_plain_dvc_repro_ends_its_run_in_mlflow_with_the_last_stage(grown_house: House) -> None:
+    before = set(mlflow_parents(grown_house))
+    assert "account: done" in grown_house.run("dvc", "repro", "--force", "--single-item", "account")
+    (ended,) = set(mlflow_parents(grown_house)) - before
+    assert ended.startswith("dvc-repro-")
+    assert ended.endswith(" FINISHED")
+    assert list((grown_house.root / ".greenhouse/parents").glob("*.json")) == []
+
+
+def mlflow_parents(house: House) -> list[str]:
+    """Name and status of each parent run in MLflow."""
+    said = house.ask("""
+import mlflow
+c = mlflow.MlflowClient()
+for run in c.search_runs([c.get_experiment_by_name("greenhouse").experiment_id], max_results=1000):
+    if "mlflow.parentRunId" not in run.data.tags:
+        print("run:", run.info.run_name, run.info.status)
+""")
+    return [line.removeprefix("run: ") for line in said.splitlines() if line.startswith("run: ")]
+
+
 def test_nothing_is_written_to_the_home_folder(grown_house: House) -> None:
     written = [str(path) for path in (grown_house.root.parent / "home").rglob("*")]
     assert written == []
