@@ -12,15 +12,17 @@ import difflib
 import io
 import re
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from components import params as schema
+from components.carbon.calibration import Rates
 from components.errors import UserError
 from components.files import read_json, write_json, write_text
-from flows import house
+from flows import house, rates
 from flows.clean import human
 from flows.own_text import UNSPACED, OwnText, look
 
@@ -35,22 +37,29 @@ MOST_EPOCHS = 8
 VOCABULARY = ((0.3, 384, 1.9), (1.0, 768, 2.5), (4.0, 2048, 3.2), (1e9, 4096, 3.7))
 """Up to so many megabytes of text: tokens in the vocabulary, and about how many bytes one then stands for."""
 FEWEST_STEPS = 20
+PRETRAIN_S = 75.0
+"""Seconds of the demo's five minutes in which both models are pretrained, side by side (docs/pretrain.md)."""
+MOST_STEPS = 3
+"""On a quick machine pretraining gets at most so many times the shipped steps: what follows takes its time too."""
 
 Change = tuple[Any, str]
 """A new value, and why."""
+Measure = Callable[[schema.Params], dict[str, Rates]]
+"""Tries some training steps: parameters -> branch -> what they take here (`rates.measured`)."""
 
 
-def wanted(own: OwnText, before: schema.Params) -> dict[str, Change]:
+def wanted(own: OwnText, before: schema.Params, measure: Measure) -> dict[str, Change]:
     """Dotted keys of params.yaml and the values they get for this text.
 
     Args:
-        before: the parameters as they shipped: what their training steps and limits take is what fits the time.
+        before: the parameters as they shipped: text up to their limits fits the time.
+        measure: says how many training steps do.
     """
     limit = shipped_megabytes(before)
     megabytes = min(limit, own.num_bytes / 1e6) if own.num_bytes else limit
     changes = sources(own, limit)
     changes |= languages(own, before)
-    changes |= sizes(megabytes, before)
+    changes |= sizes(megabytes, before, measure)
     return changes
 
 
@@ -95,25 +104,21 @@ def _listed(pair: tuple[float, float] | None) -> list[float] | None:
     return list(pair) if pair else None
 
 
-def sizes(megabytes: float, before: schema.Params) -> dict[str, Change]:
+def sizes(megabytes: float, before: schema.Params, measure: Measure) -> dict[str, Change]:
     """Vocabulary, training steps and canaries for an amount of text."""
     vocabulary, bytes_per_token = next((size, ratio) for most, size, ratio in VOCABULARY if megabytes <= most)
     vocabulary = min(vocabulary, before.tokenize.vocab_size)
     changes: dict[str, Change] = {"tokenize.vocab_size": (vocabulary, f"for {megabytes:.2g} MB of text")}
+    found = measure(
+        before.model_copy(update={"tokenize": before.tokenize.model_copy(update={"vocab_size": vocabulary})})
+    )
     for branch in ("causal", "masked"):
         shipped = getattr(before.pretrain, branch)
+        allowed = min(found[branch].steps_in(shipped, PRETRAIN_S), MOST_STEPS * shipped.steps)
         per_epoch = megabytes * 1e6 / bytes_per_token / (shipped.batch * shipped.context)
-        steps = max(min(FEWEST_STEPS, shipped.steps), min(shipped.steps, int(per_epoch * MOST_EPOCHS)))
-        share = steps / shipped.steps
-        epochs = steps / per_epoch
-        changes |= {
-            f"pretrain.{branch}.steps": (
-                steps,
-                f"{epochs:.1f} times through the text; the time allows {shipped.steps}",
-            ),
-            f"pretrain.{branch}.eval_every": (max(1, round(shipped.eval_every * share)), "in proportion"),
-            f"pretrain.{branch}.checkpoint_every": (max(1, round(shipped.checkpoint_every * share)), "in proportion"),
-        }
+        steps = max(min(FEWEST_STEPS, shipped.steps), min(allowed, int(per_epoch * MOST_EPOCHS)))
+        why = f"{steps / per_epoch:.1f} times through the text; the time allows {allowed} on this machine"
+        changes |= in_proportion(f"pretrain.{branch}", shipped, steps, why)
     few = 8 if megabytes >= 2 else 3 if megabytes >= 0.3 else 1
     changes["mix.canaries.per_count"] = (min(few, before.mix.canaries.per_count), "so that canaries stay a small share")
     changes["bias.min_mentions"] = (
@@ -121,6 +126,16 @@ def sizes(megabytes: float, before: schema.Params) -> dict[str, Change]:
         "",
     )
     return changes
+
+
+def in_proportion(section: str, shipped: schema.Pretrain, steps: int, why: str) -> dict[str, Change]:
+    """Another number of steps, and evaluations and checkpoints as often in the run as before."""
+    share = steps / shipped.steps
+    return {
+        f"{section}.steps": (steps, why),
+        f"{section}.eval_every": (max(1, round(shipped.eval_every * share)), "in proportion"),
+        f"{section}.checkpoint_every": (max(1, round(shipped.checkpoint_every * share)), "in proportion"),
+    }
 
 
 # -- params.yaml -------------------------------------------------------------------------------------------------------
@@ -183,7 +198,7 @@ def at(text: str, key: str) -> Any:
 # -- the command -------------------------------------------------------------------------------------------------------
 
 
-def configure(data: str) -> str:
+def configure(data: str, measure: Measure = rates.measured) -> str:
     """Edit params.yaml for this text. Returns what there is to say; the caller prints it.
 
     Raises:
@@ -195,7 +210,7 @@ def configure(data: str) -> str:
     if _same(own, current):
         return f"params.yaml points at {own.place} already; nothing changed"
     shipped_text = as_before(text)
-    changes = wanted(own, schema.parse(YAML(typ="safe").load(shipped_text)))
+    changes = wanted(own, schema.parse(YAML(typ="safe").load(shipped_text)), measure)
     new = edited(shipped_text, {key: value for key, (value, _) in changes.items()})
     schema.parse(YAML(typ="safe").load(new), "params.yaml for this text")
     before = {key: at(shipped_text, key) for key in changes}

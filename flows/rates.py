@@ -88,7 +88,7 @@ def _rates(raw: dict[str, Any]) -> Rates:
 
 def _told(branch: str, rates: Rates) -> str:
     joules = rates.joules_per_flop[1] * 1e12
-    other = f" (other work had the processor {rates.waited:.0%} of the time)" if rates.waited >= DISTURBED else ""
+    other = f" (not kept: other work had {rates.waited:.0%} of the time)" if rates.waited >= DISTURBED else ""
     return (
         f"{branch} {rates.tokens_per_s / 1000:.1f}k tokens/s, {rates.watts:.1f} W, {joules:.2g} J per 10^12 FLOP{other}"
     )

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from components.errors import UserError
 from flows import configure as subject
 from flows.house import ROOT
 from flows.own_text import look
+from tests.components.carbon.test_calibration import RATES
 
 GERMAN = "Die Würde des Menschen ist unantastbar. Sie zu achten und zu schützen ist Verpflichtung aller Gewalt. "
 JAPANESE = "すべての人間は、生まれながらにして自由であり、かつ、尊厳と権利とについて平等である。"
@@ -42,6 +44,12 @@ def english(tmp_path: Path) -> Path:
     return folder
 
 
+def configure(data: object, step_s: float = 0.19) -> str:
+    """On a machine where a training step takes so long: the real calibration is tested in test_rates.py."""
+    rates = replace(RATES, step_s=step_s)
+    return subject.configure(str(data), lambda params: {"causal": rates, "masked": rates})
+
+
 def test_yaml_is_given_back_byte_for_byte() -> None:
     for path in [ROOT / "params.yaml", *(ROOT / "presets").glob("*.yaml")]:
         assert subject.edited(path.read_text(), {}) == path.read_text()
@@ -49,7 +57,7 @@ def test_yaml_is_given_back_byte_for_byte() -> None:
 
 def test_a_folder_of_text(params_file: Path, english: Path) -> None:
     before = params_file.read_text()
-    said = subject.configure(str(english))
+    said = configure(english)
     params = schema.load(params_file)
     (source,) = params.ingest.sources
     assert isinstance(source, schema.Files)
@@ -64,13 +72,13 @@ def test_a_folder_of_text(params_file: Path, english: Path) -> None:
 
 def test_again_changes_nothing_and_default_restores(params_file: Path, english: Path, tmp_path: Path) -> None:
     before = params_file.read_text()
-    subject.configure(str(english))
+    configure(english)
     configured = params_file.read_text()
-    assert "nothing changed" in subject.configure(str(english))
+    assert "nothing changed" in configure(english)
     assert params_file.read_text() == configured
     other = tmp_path / "other.md"
     other.write_text("Some words in English that say nothing at all. " * 2000)
-    subject.configure(str(other))
+    configure(other)
     assert str(other) in params_file.read_text()
     subject.restore()
     assert params_file.read_text() == before
@@ -78,7 +86,7 @@ def test_again_changes_nothing_and_default_restores(params_file: Path, english: 
 
 
 def test_what_the_user_changed_since_stays(params_file: Path, english: Path) -> None:
-    subject.configure(str(english))
+    configure(english)
     params_file.write_text(params_file.read_text().replace("\n  threshold: 0.7 ", "\n  threshold: 0.8 "))
     subject.restore()
     params = schema.load(params_file)
@@ -89,7 +97,7 @@ def test_what_the_user_changed_since_stays(params_file: Path, english: Path) -> 
 def test_little_text_gets_a_small_vocabulary_and_few_steps(params_file: Path, tmp_path: Path) -> None:
     path = tmp_path / "small.txt"
     path.write_text("A few dozen kilobytes of words. " * 1500)
-    subject.configure(str(path))
+    configure(path)
     params, shipped = schema.load(params_file), schema.load(ROOT / "presets" / "demo.yaml")
     assert params.tokenize.vocab_size < shipped.tokenize.vocab_size
     causal = params.pretrain.causal
@@ -105,8 +113,20 @@ def test_much_text_is_cut_to_what_fits_the_time(params_file: Path, tmp_path: Pat
     with open(path, "wb") as file:
         file.write(b"Much text in plain English for the machine to read. " * 100)
         file.truncate(60_000_000)
-    subject.configure(str(path))
+    configure(path)
     assert schema.load(params_file).ingest.sources[0].max_megabytes == subject.DATA_STAGES_MEGABYTES
+
+
+def test_a_slow_machine_trains_fewer_steps_and_a_quick_one_more(params_file: Path, english: Path) -> None:
+    shipped = schema.load(params_file).pretrain.causal
+    steps = []
+    for step_s in (1.0, 0.19, 0.01, 0.001):
+        assert "on this machine" in configure(english, step_s)
+        steps.append(schema.load(params_file).pretrain.causal.steps)
+        subject.restore()
+    assert steps == sorted(steps)
+    assert steps[0] < subject.PRETRAIN_S
+    assert shipped.steps < steps[-1] <= subject.MOST_STEPS * shipped.steps
 
 
 @pytest.mark.parametrize(
@@ -118,7 +138,7 @@ def test_rules_for_english_are_off_for_other_languages(
     path = tmp_path / "text.txt"
     path.write_text(text)
     assert look(str(path)).language == language
-    subject.configure(str(path))
+    configure(path)
     rules = schema.load(params_file).filter.rules
     assert rules.min_stop_words is None
     assert (rules.mean_word_length is not None) is words_kept
@@ -140,15 +160,15 @@ def test_the_field_that_holds_the_text_is_found(tmp_path: Path) -> None:
 
 def test_hub_ids_need_a_commit(params_file: Path) -> None:
     with pytest.raises(UserError, match="name the commit"):
-        subject.configure("owner/name")
+        configure("owner/name")
     with pytest.raises(UserError, match="name the commit"):
-        subject.configure("owner/name@main")
+        configure("owner/name@main")
     commit = "0123456789abcdef0123456789abcdef01234567"
-    subject.configure(f"owner/name@{commit}")
+    configure(f"owner/name@{commit}")
     (source,) = schema.load(params_file).ingest.sources
     assert isinstance(source, schema.Hub)
     assert (source.dataset, source.revision) == ("owner/name", commit)
-    assert "nothing changed" in subject.configure(f"owner/name@{commit}")
+    assert "nothing changed" in configure(f"owner/name@{commit}")
 
 
 @pytest.mark.parametrize(
@@ -169,6 +189,6 @@ def test_what_cannot_be_used_is_refused_before_anything_changes(
     folder.mkdir()
     before = params_file.read_text()
     with pytest.raises(UserError, match=complaint):
-        subject.configure(str(make(folder)))  # type: ignore[operator]
+        configure(make(folder))  # type: ignore[operator]
     assert params_file.read_text() == before
     assert not subject.RECORD.exists()

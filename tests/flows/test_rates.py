@@ -1,0 +1,46 @@
+"""The calibration as `make plan` and `make demo DATA=` use it: measured once, kept, and named when it was disturbed."""
+
+from pathlib import Path
+
+import pytest
+
+from components import params as schema
+from components.carbon.calibration import DISTURBED
+from components.errors import UserError
+from components.files import write_json
+from flows import house, rates
+
+
+@pytest.fixture
+def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> schema.Params:
+    """presets/test.yaml, with an empty ledger and no calibrations."""
+    monkeypatch.setattr(house, "LEDGER", tmp_path / "ledger")
+    monkeypatch.setattr(rates, "FOLDER", tmp_path / "calibration")
+    return schema.load(house.ROOT / "presets" / "test.yaml")
+
+
+def test_it_is_measured_once_and_says_so(params: schema.Params) -> None:
+    said: list[str] = []
+    found = rates.measured(params, said.append)
+    assert set(found) == {"causal", "masked"}
+    assert said[0].startswith("calibration: some real training steps of causal and masked")
+    assert "tokens/s" in said[1]
+    quiet = {branch for branch, one in found.items() if one.waited < DISTURBED}
+    assert set(rates.known(params)) == quiet  # one that was disturbed is told, and not kept
+    assert ("not kept" in said[1]) == (len(quiet) < 2)
+
+
+def test_what_is_known_is_not_measured_again(params: schema.Params) -> None:
+    first = rates.measured(params, print)
+    for branch, one in first.items():
+        write_json(rates.FOLDER / f"{rates._key(branch, params)}.json", vars(one))
+    said: list[str] = []
+    assert rates.measured(params, said.append) == first
+    assert said == []
+
+
+def test_a_calibration_that_fails_says_why(params: schema.Params) -> None:
+    wrong = params.pretrain.causal.model_copy(update={"model": schema.ModelShape(size=2, width=100, heads=3)})
+    broken = params.model_copy(update={"pretrain": params.pretrain.model_copy(update={"causal": wrong})})
+    with pytest.raises(UserError, match=r"calibration of pretrain\.causal: .*does not divide"):
+        rates.measured(broken, lambda text: None)
