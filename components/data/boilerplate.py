@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-HASH, COUNT, CHARS, DOCUMENT, OFFSET = range(5)
+HASH, COUNT, BYTES, DOCUMENT, OFFSET = range(5)
 
 
 @dataclass
@@ -19,20 +19,20 @@ class Repeats:
 
     Attributes:
         num_distinct, num_repeated: distinct stretches, and how many of them occur more than once.
-        total_chars, repeated_chars: of all stretches counted, and of all but the first of each.
-        top: the ones that take the most room: {"text", "count", "chars"}.
+        total_bytes, repeated_bytes: of all stretches counted, and of all but the first of each.
+        top: the ones that take the most room: {"text", "count", "bytes"}.
     """
 
     num_distinct: int
     num_repeated: int
-    total_chars: int
-    repeated_chars: int
+    total_bytes: int
+    repeated_bytes: int
     top: list[dict]
 
     @property
     def share(self) -> float:
-        """Characters in repeats, as a share of all counted."""
-        return self.repeated_chars / self.total_chars if self.total_chars else 0.0
+        """Bytes in repeats, as a share of all counted."""
+        return self.repeated_bytes / self.total_bytes if self.total_bytes else 0.0
 
 
 def repeats(kind: str, targets: list[Path], shards: list[Path], num_top: int = 20) -> Repeats:
@@ -49,18 +49,19 @@ def repeats(kind: str, targets: list[Path], shards: list[Path], num_top: int = 2
     table, shard = table[order], shard[order]
     begins = np.flatnonzero(np.concatenate([[True], table[1:, HASH] != table[:-1, HASH]]))
     counts = np.add.reduceat(table[:, COUNT], begins).astype(np.int64)
-    chars = table[begins, CHARS].astype(np.int64)
-    extra = (counts - 1) * chars
+    sizes = table[begins, BYTES].astype(np.int64)
+    extra = (counts - 1) * sizes
     largest = [at for at in np.lexsort((begins, -extra))[:num_top] if extra[at] > 0]
     top = [
-        {"text": _text(shards[shard[begins[at]]], table[begins[at]]), "count": int(counts[at]), "chars": int(chars[at])}
+        {"text": _text(shards[shard[begins[at]]], table[begins[at]]), "count": int(counts[at]), "bytes": int(sizes[at])}
         for at in largest
     ]
-    return Repeats(len(begins), int((counts > 1).sum()), int((counts * chars).sum()), int(extra.sum()), top)
+    return Repeats(len(begins), int((counts > 1).sum()), int((counts * sizes).sum()), int(extra.sum()), top)
 
 
 def _text(shard: Path, row: np.ndarray) -> str:
     """A stretch (lower case), from the document that holds its first occurrence."""
-    text = pq.read_table(shard, columns=["text"])["text"][int(row[DOCUMENT])].as_py().lower()
+    with pq.ParquetFile(shard) as file:
+        text = file.read(columns=["text"])["text"][int(row[DOCUMENT])].as_py()
     start = int(row[OFFSET])
-    return text[start : start + int(row[CHARS])]
+    return text.lower().encode("utf-8", "surrogatepass")[start : start + int(row[BYTES])].decode("utf-8", "replace")

@@ -8,17 +8,20 @@ Each document that goes has word n-gram Jaccard similarity >= `threshold` with o
 `tests/components/data/test_dedup.py` recomputes it from the texts by other code. The held-out corpus is never edited.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.data import dedup_check, dedup_report, parts
 from components.data.corpus import read_manifest, read_shard, reconcile, shard_paths
-from components.data.duplicates import Search, band_keys, first_equal, ranking
-from components.data.sketch import Sketches, SketchJob, read_shingles, similarities, sketch_name, sketch_shard
+from components.data.duplicates import Search, first_equal, ranking
+from components.data.sketch import Sketches, SketchJob, similarities, sketch_name, sketch_shard
 from components.errors import UserError
 from components.params import Dedup
 from components.report import Report, Watch
@@ -26,7 +29,7 @@ from components.workers import Pool, pool
 
 LINES_COUNTED_BYTES = 200_000_000
 """Repeated lines are counted in full up to this much text, then for an even sample of the distinct lines."""
-PAIRS_PER_TASK = 500
+PAIRS_PER_TASK = 2000
 
 
 def dedup(
@@ -54,7 +57,8 @@ def dedup(
     books = Books.open(heldout, train)
     with pool(workers) as workers_pool:
         with watch.phase("sketch"):
-            targets = _sketch(books, params, work, workers_pool, watch)
+            line_sampling = -(-books.num_bytes // LINES_COUNTED_BYTES)
+            targets = sketch(books, params, work, workers_pool, watch, line_sampling)
         sketches = Sketches.read(targets)
         with watch.phase("search"):
             found = find(books, sketches, params, workers_pool)
@@ -66,6 +70,20 @@ def dedup(
     report = dedup_report.build(books, sketches, found, check, params, reports)
     report.write(reports)
     return report
+
+
+class Strings(Sequence[str]):
+    """Read-only text, one per document, at the cost of its bytes: a large corpus has too many for Python strings."""
+
+    def __init__(self, columns: list[pa.ChunkedArray]) -> None:
+        chunks = [chunk.cast(pa.large_string()) for column in columns for chunk in column.chunks]
+        self._array = pa.concat_arrays(chunks)
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __getitem__(self, number: Any) -> Any:  # an int; `Sequence` wants slices too
+        return str(self._array[int(number)])
 
 
 @dataclass
@@ -83,9 +101,9 @@ class Books:
     num_heldout_shards: int
     num_heldout: int
     num_bytes: int
-    ids: list[str]
-    sources: list[str]
-    locations: list[str]
+    ids: Strings
+    sources: Strings
+    locations: Strings
 
     @classmethod
     def open(cls, heldout: Path, train: Path) -> "Books":
@@ -97,16 +115,16 @@ class Books:
         held, trained = shard_paths(heldout), shard_paths(train)
         if not trained:
             raise UserError("dedup: the training corpus has no documents; see reports/ingest for where they went")
-        num_bytes = read_manifest(heldout).num_bytes + read_manifest(train).num_bytes
-        books = cls([*held, *trained], len(held), 0, num_bytes, [], [], [])
-        for number, shard in enumerate(books.shards):
-            table = pq.read_table(shard, columns=["id", "source", "location"])
-            books.ids += table["id"].to_pylist()
-            books.sources += table["source"].to_pylist()
-            books.locations += table["location"].to_pylist()
-            if number < len(held):
-                books.num_heldout = len(books.ids)
-        return books
+        manifests = read_manifest(heldout), read_manifest(train)
+        num_bytes = sum(manifest.num_bytes for manifest in manifests)
+        columns: dict[str, list[pa.ChunkedArray]] = {"id": [], "source": [], "location": []}
+        for shard in [*held, *trained]:
+            with pq.ParquetFile(shard) as file:
+                table = file.read(columns=list(columns))
+            for name, values in columns.items():
+                values.append(table[name])
+        texts = [Strings(values) for values in columns.values()]
+        return cls([*held, *trained], len(held), manifests[0].num_documents, num_bytes, *texts)
 
 
 @dataclass
@@ -141,15 +159,14 @@ class Found:
         return f"heldout_{kind}" if self.stays_for[number] < self.num_heldout else kind
 
 
-def _sketch(books: Books, params: Dedup, work: Path, workers_pool: Pool, watch: Watch) -> list[Path]:
-    """Sketch every shard; paths of the sketches."""
-    sampling = -(-books.num_bytes // LINES_COUNTED_BYTES)
+def sketch(
+    books: Books, params: Dedup, work: Path, workers_pool: Pool, watch: Watch, line_sampling: int = 0
+) -> list[Path]:
+    """Sketch every shard; paths of the sketches. For `line_sampling` see `SketchJob`."""
     jobs = []
     for number, shard in enumerate(books.shards):
-        held = number < books.num_heldout_shards
-        name = sketch_name(work, "heldout" if held else "train", number)
-        num_hashes = params.bands * params.rows if params.near else 0
-        jobs.append(SketchJob(shard, name, params.ngram, num_hashes, params.seed, sampling))
+        rows, target = params.rows if params.near else 0, sketch_name(work, number)
+        jobs.append(SketchJob(shard, target, params.ngram, params.bands, rows, params.seed, line_sampling))
     done = 0
     for number, count in enumerate(workers_pool.map(sketch_shard, jobs)):
         done += count
@@ -169,12 +186,12 @@ def find(books: Books, sketches: Sketches, params: Dedup, workers_pool: Pool) ->
     if not params.near:
         return Found(stays_for, similarity, exact, np.zeros(0), 0, books.num_heldout)
     search = Search(
-        signatures=sketches.signatures[distinct],
+        signatures=sketches.agreement[distinct],
         sizes=sketches.size[distinct],
         num_heldout=int((distinct < books.num_heldout).sum()),
         threshold=params.threshold,
         bands=params.bands,
-        rows=params.rows,
+        band=lambda band: sketches.band(band)[distinct],
         verify=partial(_verify, sketches, distinct, workers_pool),
     )
     near, near_similarity = search.run()
@@ -188,10 +205,15 @@ def find(books: Books, sketches: Sketches, params: Dedup, workers_pool: Pool) ->
 
 def _verify(sketches: Sketches, documents: np.ndarray, workers_pool: Pool, pairs: np.ndarray) -> np.ndarray:
     """Exact similarity of pairs of places in `documents`."""
-    places = [(sketches.place(documents[first]), sketches.place(documents[second])) for first, second in pairs]
-    tasks = [places[at : at + PAIRS_PER_TASK] for at in range(0, len(places), PAIRS_PER_TASK)]
-    results = workers_pool.map(similarities, tasks) if len(tasks) > 1 else map(similarities, tasks)
-    return np.array([value for result in results for value in result], dtype=np.float64)
+
+    def tasks() -> Iterator[np.ndarray]:
+        for at in range(0, len(pairs), PAIRS_PER_TASK):
+            block = documents[pairs[at : at + PAIRS_PER_TASK]]
+            yield np.stack([sketches.places(block[:, side]) for side in (0, 1)], axis=1)
+
+    compare = partial(similarities, sketches.targets[0].parent)
+    results = map(compare, tasks()) if len(pairs) <= PAIRS_PER_TASK else workers_pool.map(compare, tasks())
+    return np.concatenate([np.zeros(0), *results])
 
 
 def _check(books: Books, sketches: Sketches, found: Found, params: Dedup, workers_pool: Pool) -> list[dict]:
@@ -200,15 +222,15 @@ def _check(books: Books, sketches: Sketches, found: Found, params: Dedup, worker
         return []
     allowed = np.flatnonzero(sketches.size > 0)
     documents = dedup_check.choose(books.ids, allowed)
-    sample = dedup_check.make_sample(documents, [read_shingles(sketches.place(number)) for number in documents])
+    sample = dedup_check.make_sample(documents, [sketches.shingles(number) for number in documents])
     firsts = np.searchsorted(sketches.shard, np.arange(len(sketches.targets)))
     jobs = [dedup_check.ShardJob(*job) for job in zip(sketches.targets, firsts.tolist(), strict=True)]
     compared = list(workers_pool.map(partial(dedup_check.compare_shard, sample), jobs))
     pairs = dedup_check.unique_pairs(np.concatenate(compared))
     proposed = np.zeros(len(pairs), dtype=bool)
     for band in range(params.bands):
-        first, second = (sketches.signatures[pairs[:, side].astype(int)] for side in (0, 1))
-        proposed |= band_keys(first, band, params.rows) == band_keys(second, band, params.rows)
+        keys = sketches.band(band)
+        proposed |= keys[pairs[:, 0].astype(int)] == keys[pairs[:, 1].astype(int)]
     return dedup_check.recall_table(pairs, books.num_heldout, proposed, found.removed, params.bands, params.rows)
 
 
@@ -236,21 +258,28 @@ def _write(
     books: Books, found: Found, out: Path, work: Path, workers_pool: Pool, watch: Watch
 ) -> tuple[int, dict[str, int]]:
     """Write both corpora; returns documents kept, and dropped by rule."""
-    jobs, first = [], books.num_heldout
-    for number, shard in enumerate(books.shards[books.num_heldout_shards :]):
-        count = pq.read_metadata(shard).num_rows
-        left_out = {
-            at: (found.rule(first + at), reason(books, found, first + at))
-            for at in np.flatnonzero(found.removed[first : first + count]).tolist()
-        }
-        jobs.append(WriteJob(shard, work / f"kept-{number:05d}", work / f"dropped-{number:05d}", left_out))
-        first += count
+    shards = books.shards[books.num_heldout_shards :]
+    names = [(work / f"kept-{number:05d}", work / f"dropped-{number:05d}") for number in range(len(shards))]
+    removed = found.removed
+
+    def jobs() -> Iterator[WriteJob]:
+        first = books.num_heldout
+        for shard, (kept_part, dropped_part) in zip(shards, names, strict=True):
+            count = pq.read_metadata(shard).num_rows
+            left_out = {
+                at: (found.rule(first + at), reason(books, found, first + at))
+                for at in np.flatnonzero(removed[first : first + count]).tolist()
+            }
+            yield WriteJob(shard, kept_part, dropped_part, left_out)
+            first += count
+
     done = 0
-    for kept, dropped in workers_pool.map(write_shard, jobs):
+    for kept, dropped in workers_pool.map(write_shard, jobs()):
         done += kept + dropped
         watch.progress(done, len(books.ids) - books.num_heldout, "documents", "written")
-    total = parts.gather([job.kept for job in jobs], out / "train")
-    return total.num_documents, parts.gather([job.dropped for job in jobs], out / "dropped").facts["rules"]
+    total = parts.gather([kept_part for kept_part, _ in names], out / "train")
+    gone = parts.gather([dropped_part for _, dropped_part in names], out / "dropped")
+    return total.num_documents, gone.facts["rules"]
 
 
 def reason(books: Books, found: Found, number: int) -> str:

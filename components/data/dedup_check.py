@@ -5,12 +5,13 @@ shared shingles (one sparse matrix product per shard), without bands or signatur
 similarity: did the MinHash bands propose them, and does at most one of the two remain?
 """
 
+import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from components.data.sketch import read_shingles
 from components.files import sha256_bytes
 
 JACCARD_BANDS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -46,10 +47,10 @@ class ShardJob:
     first_document: int
 
 
-def choose(ids: list[str], allowed: np.ndarray, count: int = SAMPLE) -> np.ndarray:
+def choose(ids: Sequence[str], allowed: np.ndarray, count: int = SAMPLE) -> np.ndarray:
     """`count` of the `allowed` documents, those with the smallest hash of their id. Sorted."""
-    keyed = sorted((sha256_bytes(f"sample {ids[number]}".encode()), number) for number in allowed.tolist())
-    return np.array(sorted(number for _, number in keyed[:count]), dtype=np.int64)
+    keyed = ((sha256_bytes(f"sample {ids[number]}".encode()), number) for number in allowed.tolist())
+    return np.array(sorted(number for _, number in heapq.nsmallest(count, keyed)), dtype=np.int64)
 
 
 def make_sample(documents: np.ndarray, sets: list[np.ndarray]) -> Sample:
@@ -70,7 +71,7 @@ def compare_shard(sample: Sample, job: ShardJob) -> np.ndarray:
 
     with np.load(job.target.with_suffix(".npz"), allow_pickle=False) as saved:
         offsets = saved["offsets"]
-    shingles = read_shingles((job.target.with_suffix(".shingles.bin"), 0, int(offsets[-1])))
+    shingles = np.fromfile(f"{job.target}.shingles.bin", dtype=np.uint64)
     if not len(sample.vocabulary) or not len(shingles):
         return np.zeros((0, 3))
     column = np.minimum(np.searchsorted(sample.vocabulary, shingles), len(sample.vocabulary) - 1)

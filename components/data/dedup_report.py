@@ -37,7 +37,7 @@ def build(
     write_text(
         details / "check.csv", _csv(tuple(check[0]) if check else ("pairs",), [tuple(row.values()) for row in check])
     )
-    write_text(details / "boilerplate.csv", _csv(("kind", "count", "chars", "text"), _boilerplate(lines)))
+    write_text(details / "boilerplate.csv", _csv(("kind", "count", "bytes", "text"), _boilerplate(lines)))
     write_text(details / "examples.md", examples(books, found))
     _plot_rules(counts, reports / "plots" / "rules.png")
     if params.near:
@@ -84,7 +84,7 @@ def _clusters(books: "Books", found: "Found") -> list[tuple]:
 
 
 def _boilerplate(lines: dict[str, Repeats]) -> list[tuple]:
-    return [(kind, row["count"], row["chars"], row["text"][:300]) for kind in lines for row in lines[kind].top]
+    return [(kind, row["count"], row["bytes"], row["text"][:300]) for kind in lines for row in lines[kind].top]
 
 
 def _metrics(
@@ -150,7 +150,8 @@ def _text(books: "Books", number: int) -> str:
     for shard in books.shards:
         count = pq.read_metadata(shard).num_rows
         if number < count:
-            return pq.read_table(shard, columns=["text"])["text"][number].as_py()
+            with pq.ParquetFile(shard) as file:
+                return str(file.read(columns=["text"])["text"][number])
         number -= count
     raise AssertionError("no such document")
 
@@ -163,7 +164,7 @@ def _markdown(metrics: dict[str, float], counts: list[tuple], check: list[dict],
         f"like it. Limit: Jaccard {params.threshold} of word {params.ngram}-grams.",
         "| source | rule | documents | MB |\n|---|---|---:|---:|\n"
         + "\n".join(f"| {source} | {rule} | {number} | {size / 1e6:.2f} |" for source, rule, number, size in counts),
-        f"Lines of 40 characters or more: {metrics['repeated/lines']:.1%} of their characters repeat an earlier line; "
+        f"Lines of 40 bytes or more: {metrics['repeated/lines']:.1%} of their bytes repeat an earlier line; "
         f"paragraphs of 100 or more: {metrics['repeated/paragraphs']:.1%}. They are counted, not removed.",
     ]
     if check:

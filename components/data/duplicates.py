@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from components.data.scan import mixed
 from components.data.shingles import agreement
 
 BUCKET_WINDOW = 1000
@@ -25,12 +24,14 @@ BUCKET_WINDOW = 1000
 
 Verify = Callable[[np.ndarray], np.ndarray]
 """Pairs (n, 2) of ranks -> their exact Jaccard similarity (n,)."""
+Band = Callable[[int], np.ndarray]
+"""A band's number -> its hash for each document, (n,) uint64, in rank order."""
 
 
 def ranking(num_heldout: int, num_chars: np.ndarray, ids: Sequence[str]) -> np.ndarray:
     """Documents by rank, (num_documents,) int64; the first `num_heldout` documents are the held-out ones."""
     heldout = np.arange(len(ids)) < num_heldout
-    return np.lexsort((np.array(ids), -num_chars, ~heldout))
+    return np.lexsort((np.array(list(ids), dtype=np.bytes_), -num_chars, ~heldout))
 
 
 def first_equal(exact: np.ndarray) -> np.ndarray:
@@ -40,24 +41,16 @@ def first_equal(exact: np.ndarray) -> np.ndarray:
     return first[inverse]
 
 
-def band_keys(signatures: np.ndarray, band: int, rows: int) -> np.ndarray:
-    """uint64 hash of one band of each signature."""
-    total = np.full(len(signatures), band, dtype=np.uint64)
-    for column in range(band * rows, (band + 1) * rows):
-        total = mixed(total ^ signatures[:, column]) + np.uint64(column)
-    return total
-
-
 @dataclass
 class Search:
     """Finds the near-duplicates among documents given in rank order.
 
     Attributes:
-        signatures: (n, bands * rows) uint32.
+        signatures: (n, K) uint8, of which only the agreement counts.
         sizes: (n,) int64, shingles per document.
         num_heldout: how many of the first ranks are held-out: never dropped, never compared with each other.
         threshold: Jaccard similarity from which a document goes.
-        bands, rows: of the signature.
+        bands: how many; `band` gives the hashes of one.
         verify: exact similarity of pairs.
         pairs, similarity: all verified pairs so far, (p, 2) and (p,).
         num_proposed: pairs the bands proposed, before sizes and signatures were looked at, with repeats over bands.
@@ -68,7 +61,7 @@ class Search:
     num_heldout: int
     threshold: float
     bands: int
-    rows: int
+    band: Band
     verify: Verify
     pairs: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
     similarity: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -106,7 +99,7 @@ class Search:
         """
         found = [np.zeros(0, dtype=np.int64)]
         for band in range(self.bands):
-            keys = band_keys(self.signatures[candidates], band, self.rows)
+            keys = self.band(band)[candidates]
             order = np.argsort(keys, kind="stable")
             ranks, keys = candidates[order], keys[order]
             pairs = _star(ranks, keys) if window == 0 else _all_pairs(ranks, keys, window)
@@ -120,7 +113,10 @@ class Search:
         pairs = pairs[pairs[:, 1] >= self.num_heldout]
         first, second = self.sizes[pairs[:, 0]], self.sizes[pairs[:, 1]]
         pairs = pairs[np.minimum(first, second) >= self.threshold * np.maximum(first, second)]
-        error = np.sqrt(self.threshold * (1 - self.threshold) / (self.bands * self.rows))
+        # Of n shingles about K (1 - exp(-n / K)) different places of K are filled; the others repeat those.
+        places = self.signatures.shape[1]
+        smaller = np.minimum(self.sizes[pairs[:, 0]], self.sizes[pairs[:, 1]])
+        error = np.sqrt(self.threshold * (1 - self.threshold) / (places * -np.expm1(-smaller / places)))
         return pairs[agreement(self.signatures, pairs) >= self.threshold - 4 * error]
 
     def _fresh(self, pairs: np.ndarray) -> np.ndarray:

@@ -103,20 +103,6 @@ def scan(texts: Sequence[str]) -> Scan:
     return Scan(codes, kinds_of(codes), bounds)
 
 
-def words(scanned: Scan) -> tuple[np.ndarray, np.ndarray]:
-    """Starts and ends (int64) of all words, in order."""
-    kinds = scanned.kinds
-    inside = (kinds & WORD) != 0
-    before = np.concatenate([[False], inside[:-1]])
-    starts, ends = inside & ~before, before & ~inside
-    alone = (kinds & UNSPACED) != 0
-    if alone.any():
-        alone_before = np.concatenate([[False], alone[:-1]])
-        cut = inside & before & (alone | alone_before)
-        starts, ends = starts | cut, ends | cut
-    return np.flatnonzero(starts), np.flatnonzero(ends)
-
-
 def lines(scanned: Scan) -> tuple[np.ndarray, np.ndarray]:
     """Starts and ends (int64) of all lines, in order; a line's end is its newline's position."""
     ends = np.flatnonzero(scanned.codes == _NEWLINE)

@@ -1,103 +1,114 @@
-"""Documents as sets of word n-grams (shingles), and their MinHash signatures.
+"""Word n-grams ("shingles") of texts as sets of 64-bit numbers, their MinHash signatures, and exact similarity.
 
-A shingle is the hash of n words in a row, lower-cased (`scan` says what a word is). A document of fewer words has one
-shingle, all its words: short documents are alike only if they are the same word for word. A document without any word
-has none. Two documents are compared by the Jaccard similarity of these sets, |A and B| / |A or B|.
+A document becomes the set of its word n-grams, lower-cased; a document of fewer than n words the set with the one gram
+of all its words, so that short documents are compared too (and are alike only word for word). What the project calls
+the similarity of two documents is the Jaccard similarity of these sets, |A and B| / |A or B|.
 
-The signature holds, for each of K hash functions, the smallest value over the set; the share of places in which two
-signatures agree estimates the Jaccard similarity with a standard error of sqrt(J (1 - J) / K) (Broder 1997, "On the
-resemblance and containment of documents").
+The signature is by one permutation (Li, Owen and Zhang 2012): the range of the hashes is cut into K bins, and the
+smallest value of each bin is kept. Sets are sorted anyway, for exact comparison, so a signature costs one pass instead
+of K. A bin without value borrows that of another, chosen by a hash of the bin (Shrivastava 2017, "Optimal
+densification for fast and accurate minwise hashing"). The share of places in which two signatures agree estimates the
+Jaccard similarity, with a standard error of at most sqrt(J (1 - J) / filled bins).
 """
 
 import numpy as np
 
-from components.data.scan import Hasher, Scan, mixed, words
+from components.data.packed import Packed, hashes, words
+from components.data.scan import mixed
 
-_BLOCK = 1 << 15
-"""Shingles hashed at once: 256 KB, so that a block stays in the cache through all K functions."""
+_ATTEMPTS = 64
+"""Bins asked before a document of very few shingles takes the first value it has."""
 
 
-def shingle_sets(scanned: Scan, hasher: Hasher, ngram: int) -> tuple[np.ndarray, np.ndarray]:
-    """The shingles of each text of `scanned` (whose texts are lower-cased).
+def shingle_sets(block: Packed, ngram: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The shingles of each text of a block; `seed` chooses the hash function.
 
     Returns:
-        (total,) uint64, sorted and unique within each text; (num_texts + 1,) int64 where each text's begin.
+        (total,) uint64, sorted and unique within each text; (num_texts,) int64, how many each has.
     """
-    starts, ends = words(scanned)
-    hashes = hasher(starts, ends)
-    first_word = np.searchsorted(starts, scanned.bounds)
-    grams = _grams(hashes, ngram)
-    sets = []
-    for first, last in zip(first_word[:-1].tolist(), first_word[1:].tolist(), strict=True):
-        if last - first >= ngram:
-            sets.append(np.unique(grams[first : last - ngram + 1]))
-        else:
-            sets.append(_grams(hashes[first:last], last - first))
-    offsets = np.zeros(len(sets) + 1, dtype=np.int64)
-    np.cumsum([len(each) for each in sets], out=offsets[1:])
-    return np.concatenate([np.zeros(0, np.uint64), *sets]), offsets
+    starts, ends = words(block)
+    hashed = hashes(block.data, starts, ends)
+    hashed ^= mixed(np.array([seed % (1 << 64)], dtype=np.uint64))
+    first = np.searchsorted(starts, block.bounds)
+    sets = np.zeros(len(hashed), dtype=np.uint64)
+    grams = _grams(hashed, ngram)
+    sets[: len(grams)] = grams
+    kept = np.ones(len(hashed), dtype=bool)
+    for begin, end in zip(first[:-1].tolist(), first[1:].tolist(), strict=True):
+        last = end - ngram + 1
+        if begin < last:
+            sets[begin:last].sort()
+            kept[last:end] = False
+        elif begin < end:
+            sets[begin] = _grams(hashed[begin:end], end - begin)[0]
+            kept[begin + 1 : end] = False
+    repeated = sets[1:] == sets[:-1]
+    repeated[first[(first > 0) & (first < len(sets))] - 1] = False  # the first of a text repeats nothing
+    kept[1:] &= ~repeated
+    counts = np.diff(np.searchsorted(np.flatnonzero(kept), first))
+    return sets[kept], counts
 
 
-def _grams(hashes: np.ndarray, ngram: int) -> np.ndarray:
+def _grams(hashed: np.ndarray, ngram: int) -> np.ndarray:
     """Hashes of every `ngram` neighbours, and of their number: a short text never equals part of a long one."""
-    count = max(len(hashes) - ngram + 1, 0) if ngram else 0
+    count = max(len(hashed) - ngram + 1, 0) if ngram else 0
     total = np.full(count, ngram, dtype=np.uint64)
     weight = 1
     for place in range(ngram):
         weight = weight * 0xD6E8FEB86659FD93 % (1 << 64)
-        total += hashes[place : place + count] * np.uint64(weight)
+        total += hashed[place : place + count] * np.uint64(weight)
     return mixed(total)
 
 
-def coefficients(seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Multipliers (odd) and addends of `count` hash functions, each (count,) uint64, from splitmix64 of `seed`."""
-    steps = np.arange(1, 2 * count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    values = mixed(steps + mixed(np.array([seed % (1 << 64)], dtype=np.uint64)))
-    return values[:count] | np.uint64(1), values[count:]
-
-
-def signatures(shingles: np.ndarray, offsets: np.ndarray, seed: int, count: int) -> np.ndarray:
-    """MinHash signatures.
+def signatures(shingles: np.ndarray, offsets: np.ndarray, count: int) -> np.ndarray:
+    """MinHash signatures by one permutation.
 
     Args:
-        shingles: (total,) uint64, the sets end to end.
+        shingles: (total,) uint64, the sorted sets end to end.
         offsets: (num_texts + 1,) int64.
-        seed: chooses the hash functions.
-        count: K, how many.
+        count: K, how many bins.
 
     Returns:
         (num_texts, count) uint32; all ones for an empty set.
     """
     result = np.full((len(offsets) - 1, count), 0xFFFFFFFF, dtype=np.uint32)
-    filled = np.flatnonzero(np.diff(offsets))
-    if not len(filled):
+    filled = np.zeros(result.shape, dtype=bool)
+    if not len(shingles):
         return result
-    firsts = offsets[filled]
-    segments = np.union1d(firsts, np.arange(0, len(shingles), _BLOCK))
-    smallest = np.empty((len(segments), count), dtype=np.uint32)
-    for block in range(0, len(shingles), _BLOCK):
-        values = shingles[block : block + _BLOCK]
-        low, high = np.searchsorted(segments, [block, block + _BLOCK])
-        _sign_block(values, segments[low:high] - block, seed, smallest[low:high])
-    result[filled] = np.minimum.reduceat(smallest, np.searchsorted(segments, firsts), axis=0)
+    scaled = (shingles >> np.uint64(32)) * np.uint64(count)  # bin in the upper half, place in the bin in the lower
+    bins = (scaled >> np.uint64(32)).astype(np.uint32)
+    leads = np.ones(len(bins), dtype=bool)
+    leads[1:] = bins[1:] != bins[:-1]
+    leads[offsets[:-1][np.diff(offsets) > 0]] = True
+    at = np.flatnonzero(leads)
+    place = (np.searchsorted(offsets, at, side="right") - 1) * count + bins[at]
+    result.ravel()[place] = scaled[at].astype(np.uint32)
+    filled.ravel()[place] = True
+    _densify(result, filled)
     return result
 
 
-def _sign_block(values: np.ndarray, firsts: np.ndarray, seed: int, out: np.ndarray) -> None:
-    """Signatures of the pieces of a block that begin at `firsts`, into `out`."""
-    multipliers, addends = coefficients(seed, out.shape[1])
-    hashed = np.empty_like(values)
-    for function in range(out.shape[1]):
-        np.multiply(values, multipliers[function], out=hashed)
-        hashed += addends[function]
-        hashed >>= np.uint64(32)  # the upper half of a multiply-add is well mixed, the lower is not
-        out[:, function] = np.minimum.reduceat(hashed, firsts)
+def _densify(result: np.ndarray, filled: np.ndarray) -> None:
+    """Give every empty bin of a text that has any value one of its values, by the same choice in all texts."""
+    count = result.shape[1]
+    row, column = np.nonzero(~filled & filled.any(axis=1, keepdims=True))
+    for attempt in range(_ATTEMPTS):
+        asked = mixed(np.uint64(attempt * count) + np.arange(count, dtype=np.uint64)) % np.uint64(count)
+        source = asked.astype(np.int64)[column]
+        found = filled[row, source]
+        result[row[found], column[found]] = result[row[found], source[found]]
+        row, column = row[~found], column[~found]
+        if not len(row):
+            return
+    result[row, column] = result[row, filled.argmax(axis=1)[row]]
 
 
 def jaccard(first: np.ndarray, second: np.ndarray) -> float:
     """Jaccard similarity of two sorted sets; 1 for two empty ones."""
-    shared = len(np.intersect1d(first, second, assume_unique=True))
-    union = len(first) + len(second) - shared
+    both = np.concatenate([first, second])
+    both.sort()
+    shared = int(np.count_nonzero(both[1:] == both[:-1]))
+    union = len(both) - shared
     return shared / union if union else 1.0
 
 
