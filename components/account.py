@@ -5,6 +5,8 @@
     reports/report.html      the long form: tables, every stage's report and plots; one file, no link leads outside
     reports/energy.png       where the energy went
     reports/cards/*.md       model cards
+    reports/data.md          the data card
+    data/croissant.json      the corpora, for machines
 
 These hold measurements, so no hash of DVC covers them, and they are written anew even when no stage had to run.
 """
@@ -16,6 +18,8 @@ from typing import Any
 from components.carbon import embodied, intensity, ledger
 from components.carbon.costs import Books, Made, made, project_total
 from components.card import write_cards
+from components.croissant import croissant
+from components.data_card import data_card, data_facts
 from components.files import rounded, write_json, write_text
 from components.page import plot_energy, render_html
 from components.params import Params
@@ -52,8 +56,17 @@ def account(
         write_json(reports / "summary.json", rounded(summary))
         write_text(reports / "summary.md", f"```\n{render_table(summary)}```\n")
         write_cards(summary, reports / "cards")
+        write_data_card(root, summary, reports / "data.md")
         write_text(reports / "report.html", render_html(summary, reports))
     return Report(summary["headline"], f"```\n{render_table(summary)}```\n", summary)
+
+
+def write_data_card(root: Path, summary: dict[str, Any], path: Path) -> None:
+    """The data card, and the Croissant description beside the corpora it describes."""
+    facts = data_facts(root, summary)
+    write_text(path, data_card(facts, summary["model_name"]))
+    if facts.documents:
+        write_json(root / "data" / "croissant.json", croissant(root, facts, summary["model_name"]))
 
 
 def summarise(root: Path, ledger_folder: Path, params: Params, fingerprints: Mapping[str, str]) -> dict[str, Any]:
