@@ -29,7 +29,7 @@ from components.model.lora import has_lora
 from components.model.transformer import Transformer
 from components.params import Numerics
 from components.report import Watch
-from components.train import checkpoint, optimizer, schedule
+from components.train import checkpoint, optimizer, schedule, sharding
 from components.train import numerics as floats
 from components.train.objectives import Batch, Objective
 from components.train.parallel import SINGLE, Group
@@ -153,7 +153,9 @@ class _Run:
         self.work, self.watch, self.numerics, self.group = work, watch, numerics, group
         self.device = floats.settle(numerics)
         self.model.to(self.device)
-        self.optimizers = optimizer.build(model, settings.optimizer)
+        # What is trained: the model itself, or a copy of it that is spread over the processes.
+        self.trained = sharding.shard(model, group.size) if group.sharded else model
+        self.optimizers = optimizer.build(self.trained, settings.optimizer)
         self.result = TrainResult()
         self.live = _Live(settings, watch, numerics) if group.leads else None
 
@@ -167,8 +169,8 @@ class _Run:
         if not self.resume():
             self.save()
         if self.numerics.compile:
-            floats.compile_blocks(self.model)
-        self.model.train()
+            floats.compile_blocks(self.trained)
+        self.trained.train()
         with floats.denormals_flushed():
             while self.step < self.settings.steps:
                 self.advance()
@@ -203,26 +205,28 @@ class _Run:
         total = torch.zeros((), device=self.device)
         for start in range(0, len(mine.ids_BT), size):
             with floats.autocast(self.numerics):
-                loss = self.objective(self.model, mine.part(start, start + size).to(self.device))
+                loss = self.objective(self.trained, mine.part(start, start + size).to(self.device))
             (loss / max(1, count)).backward()
             total += loss.detach()
         trained = list(self.optimizers.names)
-        if self.group.size > 1:
+        if self.group.size > 1 and not self.group.sharded:
             for parameter in trained:  # a process without examples still takes part in the sum
                 parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
-        self.group.sum_([total, *gradients])
-        norm = torch.nn.utils.get_total_norm(gradients)
+        self.group.sum_([total] if self.group.sharded else [total, *gradients])  # slices arrive summed
+        norm = sharding.whole(torch.nn.utils.get_total_norm(gradients))
         torch.nn.utils.clip_grads_with_norm_(trained, self.settings.optimizer.grad_clip, norm)
         return float(total) / max(1, count), float(norm)
 
     def after_step(self, batch: Batch, rate: float) -> None:
         """Evaluate, save, report, and end if asked to."""
         done, every = self.step == self.settings.steps, self.settings.eval_every
-        if self.evaluate and (done or (every and self.step % every == 0)) and self.group.leads:
-            self.model.eval()
-            self.result.evals.append({"step": self.step} | self.evaluate(self.step))
-            self.model.train()
+        if self.evaluate and (done or (every and self.step % every == 0)):
+            self.collect()
+            if self.group.leads:
+                self.model.eval()
+                self.result.evals.append({"step": self.step} | self.evaluate(self.step))
+                self.model.train()
         saved = done or self.step % self.settings.checkpoint_every == 0
         if saved:
             self.save()
@@ -273,8 +277,9 @@ class _Run:
 
     def save(self) -> None:
         """Write a checkpoint of now."""
+        self.collect()
+        tensors = {f"optimizer/{name}": sharding.whole(tensor) for name, tensor in self.optimizers.state().items()}
         if self.group.leads:
-            tensors = {f"optimizer/{name}": tensor for name, tensor in self.optimizers.state().items()}
             if not self.model_is_plain:
                 tensors |= {f"parameter/{name}": p.detach() for p, name in self.optimizers.names.items()}
             for name in ("losses", "grad_norms"):
@@ -282,6 +287,11 @@ class _Run:
             state = {name: getattr(self.result, name) for name in ("evals", "skipped", "num_targets")}
             checkpoint.save(self.work, self.step, self.settings.keep, self.write_model, tensors, state)
         self.group.wait()
+
+    def collect(self) -> None:
+        """Have the model's own weights up to date, if it is a sharded copy that is trained."""
+        if self.group.sharded:
+            sharding.collect(self.trained, self.model)
 
     def resume(self) -> bool:
         """Take the state of the newest whole checkpoint; False if there is none. The leader chooses it for all."""
@@ -306,7 +316,7 @@ class _Run:
         with torch.no_grad():
             for parameter, name in self.optimizers.names.items():
                 saved = weights[export.hub_name(name)] if self.model_is_plain else tensors[f"parameter/{name}"]
-                parameter.copy_(saved)
+                parameter.copy_(sharding.sliced_like(saved.to(parameter.device), parameter))
 
     @property
     def model_is_plain(self) -> bool:

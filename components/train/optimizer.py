@@ -3,6 +3,11 @@
 Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) replaces the momentum of a matrix by the nearest
 orthogonal one, so that every direction of it learns at the same pace; `torch.optim.Muon` does it. AdamW is Loshchilov &
 Hutter 2017 (arXiv:1711.05101). At this project's sizes Muon saves more than half of the steps (docs/pretrain.md).
+
+Rates found at one width serve at every other: Muon's updates have the same spectral norm whatever the width, which is
+what lets a rate transfer (Yang et al. 2023, arXiv:2310.17813), and AdamW's rate of an embedding does not depend on the
+width in muP either (Yang et al. 2022, arXiv:2203.03466). docs/scaling.md shows it at 3 sizes. With `name: adamw` the
+matrices' best rate falls with the width, and nothing here corrects for that.
 """
 
 from collections.abc import Iterator
@@ -13,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from components.params import Optimizer
+from components.train.sharding import sliced_like
 
 MOMENTUM = 0.95
 BETAS = (0.9, 0.95)
@@ -58,7 +64,7 @@ class Optimizers:
             part, parameter = owner[name]
             # Adam counts its steps on the CPU, whatever the parameter's device.
             device = "cpu" if field == "step" else parameter.device
-            part.state[parameter][field] = tensor.to(device, copy=True)
+            part.state[parameter][field] = sliced_like(tensor.to(device, copy=True), parameter)
 
     def _states(self) -> Iterator[tuple[Any, dict[str, Tensor]]]:
         for part in self.parts:

@@ -2,7 +2,8 @@
 
 Data parallelism in the plain form (Li et al. 2020, arXiv:2006.15704): equal weights everywhere, equal updates
 everywhere. The loss is divided by the targets of the whole batch before the backward pass, so summing is all there is
-to it, and N processes follow the losses of one. Rank 0 is the stage's own process, which reports, evaluates and saves;
+to it, and N processes follow the losses of one. With `numerics.sharded` no process holds all of the training state
+(sharding.py). Rank 0 is the stage's own process, which reports, evaluates and saves;
 it starts the others and they die with it. Started under torchrun (its environment variables are set), every process
 joins the group torchrun made instead.
 """
@@ -37,6 +38,7 @@ class Group:
 
     rank: int = 0
     size: int = 1
+    sharded: bool = False
 
     @property
     def leads(self) -> bool:
@@ -139,7 +141,7 @@ def _join(numerics: Numerics, meeting: Path) -> Group:
         raise UserError(
             f"numerics.processes = {numerics.processes}, but torchrun started {dist.get_world_size()}; make them equal"
         )
-    return Group(rank, numerics.processes)
+    return Group(rank, numerics.processes, numerics.sharded)
 
 
 def _start(follower: Sequence[str], rank: int) -> subprocess.Popen:

@@ -139,6 +139,11 @@ def prepare(objective: Objective, tokens: Path, params: Pretrain, numerics: Nume
             f"numerics.processes = {numerics.processes} is more than pretrain.{objective}.batch = {params.batch}: some "
             "processes would have no sequence; set batch higher or processes lower"
         )
+    if numerics.sharded and params.batch % numerics.processes:
+        raise UserError(
+            f"numerics.sharded with {numerics.processes} processes needs a batch they can share evenly, and "
+            f"pretrain.{objective}.batch is {params.batch}; set it to a multiple of {numerics.processes}"
+        )
     shape = derive_shape(params.model, train.manifest.vocab_size, params.context, objective == "causal")
     mask_rate = params.mask_rate if objective == "masked" else None
     if heldout.num_tokens < params.context + 1:

@@ -1,5 +1,6 @@
 """Two processes train as one does."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,24 +30,53 @@ def test_more_processes_than_sequences_are_refused(tmp_path: Path) -> None:
         )  # fmt: skip
 
 
+def trained(tokens: Path, place: Path, name: str, **numerics: int) -> list[float]:
+    """Losses of eight steps in float32."""
+    optimizer = Optimizer(name=name, matrix_lr=0.003 if name == "adamw" else 0.02)
+    pretrain(
+        objective="causal",
+        tokens=tokens,
+        params=small(steps=8, optimizer=optimizer),
+        numerics=Numerics(dtype="float32", **numerics),
+        out=place / "out",
+        reports=place / "reports",
+        work=place / "work",
+    )
+    lines = (place / "reports" / "plots" / "loss.csv").read_text().split()[1:]
+    return [float(line.split(",")[1]) for line in lines]
+
+
+def furthest(a: list[float], b: list[float]) -> float:
+    return max(abs(x - y) for x, y in zip(a, b, strict=True))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "tolerance"), [("adamw", 1e-5), ("muon", 2e-3)])
 def test_two_processes_follow_the_losses_of_one(name: str, tolerance: float, tmp_path: Path) -> None:
     tokens = write_tokens(tmp_path / "tokenize")
-    optimizer = Optimizer(name=name, matrix_lr=0.003 if name == "adamw" else 0.02)
-    losses = {}
-    for processes in (1, 2):
-        place = tmp_path / str(processes)
-        pretrain(
-            objective="causal",
-            tokens=tokens,
-            params=small(steps=8, optimizer=optimizer),
-            numerics=Numerics(dtype="float32", processes=processes),
-            out=place / "out",
-            reports=place / "reports",
-            work=place / "work",
-        )
-        lines = (place / "reports" / "plots" / "loss.csv").read_text().split()[1:]
-        losses[processes] = [float(line.split(",")[1]) for line in lines]
-        assert export.load(place / "out")[0].shape.depth == 2
-    assert max(abs(a - b) for a, b in zip(losses[1], losses[2], strict=True)) < tolerance
+    one = trained(tokens, tmp_path / "one", name)
+    for kind in ("whole", "sharded"):
+        two = trained(tokens, tmp_path / kind, name, processes=2, sharded=kind == "sharded")
+        assert furthest(one, two) < tolerance, kind
+        assert export.load(tmp_path / kind / "out")[0].shape.depth == 2
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_sharded_training_is_read_by_one_process(tmp_path: Path) -> None:
+    tokens = write_tokens(tmp_path / "tokenize")
+    sharded = trained(tokens, tmp_path / "sharded", "adamw", processes=2, sharded=True)
+    work = tmp_path / "sharded" / "work"
+    assert sorted(path.name for path in work.glob("step-*")) == ["step-000004", "step-000008"]
+    shutil.rmtree(work / "step-000008")
+    shutil.copytree(work, tmp_path / "alone" / "work")
+    alone = trained(tokens, tmp_path / "alone", "adamw")
+    assert alone[:4] == sharded[:4]
+    assert furthest(alone, sharded) < 1e-5
+    again = trained(tokens, tmp_path / "sharded", "adamw", processes=2, sharded=True)  # and by two: from step 4 on
+    assert again == sharded
+
+
+def test_a_batch_that_processes_cannot_share_evenly_is_refused(tmp_path: Path) -> None:
+    tokens = write_tokens(tmp_path / "tokenize")
+    with pytest.raises(UserError, match=r"pretrain.causal.batch is 4; set it to a multiple of 3"):
+        trained(tokens, tmp_path, "adamw", processes=3, sharded=True)

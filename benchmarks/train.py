@@ -1,0 +1,132 @@
+"""Ours beside transformers' Trainer, LitGPT and the classic recipe, at equal time on equal cores: `make bench-train`.
+
+    python -m benchmarks.train [--seeds 3] [--seconds 60 150] [--steps 75]
+
+Every contestant: `--steps` steps (equal tokens; also tells how fast it is), then as many as fit each time limit,
+compile included. Further seeds repeat the longest limit alone. Ours also runs at fractions of the limits, so that the
+time in which it reaches a peer's loss can be read off: a schedule ends with its run, so a shorter time is another run.
+Learning rates are those of `make bench-train-tune`. Scaling errors are those of the last `make scaling`.
+"""
+
+import argparse
+import math
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+from benchmarks.results import ROOT, figure, goal, write
+from benchmarks.train_facts import facts
+from benchmarks.train_runs import NAMES, RATES, THREADS, prepare, run, steps_for
+from components.errors import UserError
+from components.files import read_json
+
+PEERS = ("trainer", "litgpt")
+FRACTIONS = (0.1, 0.2)
+"""Of the longest limit: further runs of ours."""
+FIGURES = ("bits_per_byte", "seconds", "tokens", "tokens_per_s", "peak_mb", "compile_s")
+SCALING = ROOT / "reports" / "scaling" / "scaling.json"
+SCALING_GOALS = {"scaling_error_3x": 0.01, "scaling_error_10x": 0.02, "scaling_error_vs_straight_line": 0.5}
+
+Runs = dict[str, list[dict[str, Any]]]
+"""Label (`60 s`, `equal tokens`) to the runs of a contestant, one per seed."""
+
+
+def rates() -> dict[str, float]:
+    """The tuned rate of each contestant.
+
+    Raises:
+        UserError: they have not been tuned.
+    """
+    if not RATES.exists():
+        raise UserError(f"{RATES.name} is not there; run `make bench-train-tune` first")
+    return {name: row["rate"] for name, row in read_json(RATES)["contestants"].items()}
+
+
+def contest(seeds: int, seconds: list[float], steps: int) -> dict[str, Runs]:
+    """All runs. The longest limit comes last for each contestant, so that all are equally warm."""
+    rate, found = rates(), {name: {} for name in NAMES}  # type: dict[str, float], dict[str, Runs]
+    probes = {}
+    for name in NAMES:
+        probes[name] = run(name, steps, rate[name])
+        found[name]["equal tokens"] = [probes[name]]
+        limits = sorted(seconds) if name != "ours" else sorted({*seconds, *(f * max(seconds) for f in FRACTIONS)})
+        for limit in limits:
+            found[name][f"{limit:g} s"] = [run(name, steps_for(limit, probes[name]), rate[name])]
+    for seed in range(2, seeds + 1):
+        for name in NAMES:
+            label = f"{max(seconds):g} s"
+            found[name][label].append(run(name, steps_for(max(seconds), probes[name]), rate[name], seed))
+    return found
+
+
+def time_to(loss: float, ours: Runs) -> float:
+    """Seconds in which ours reaches a loss: log-linear between its runs of different length, at least the shortest."""
+    rows = [row for label, runs in ours.items() if label != "equal tokens" for row in runs[:1]]
+    points = sorted((row["seconds"], row["bits_per_byte"]) for row in rows)
+    if points[0][1] <= loss:
+        return points[0][0]
+    for (before_s, before), (after_s, after) in pairwise(points):
+        if after <= loss:
+            share = (before - loss) / (before - after)
+            return math.exp(math.log(before_s) + share * math.log(after_s / before_s))
+    return math.inf
+
+
+def last(runs: Runs, longest: str, name: str) -> float:
+    """Median over the seeds of a figure of the longest runs."""
+    return median(row[name] for row in runs[longest])
+
+
+def goals(found: dict[str, Runs], longest: str, own: dict[str, float]) -> list[dict]:
+    """The issue's goals."""
+    value = {name: {key: last(found[name], longest, key) for key in FIGURES} for name in NAMES}
+    fastest = max(value[name]["tokens_per_s"] for name in PEERS)
+    best = min(PEERS, key=lambda name: value[name]["bits_per_byte"])
+    ratio = {}
+    for name in ("classic", best):
+        seconds = time_to(value[name]["bits_per_byte"], found["ours"])
+        ratio[name] = value[name]["seconds"] / seconds
+    rows = [
+        goal("tokens_per_s_vs_best_peer", value["ours"]["tokens_per_s"] / fastest, 1.3, "higher"),
+        goal("time_to_classic_loss", ratio["classic"], 4, "higher"),
+        goal("time_to_best_peer_loss", ratio[best], 3, "higher"),
+        goal("resume_s", own["resume_s"], 2, "lower"),
+        goal("checkpoint_stall", own["checkpoint_s"] / 30, 0.01, "lower"),
+        goal("logits_max_diff", own["logits_max_diff"], 1e-4, "lower"),
+    ]
+    if SCALING.exists():
+        errors = read_json(SCALING)["goals"]
+        rows += [goal(name, errors[name], limit, "lower") for name, limit in SCALING_GOALS.items() if name in errors]
+    else:
+        print("no scaling errors: run `make scaling` first to have them here")
+    return rows
+
+
+def main() -> None:
+    """Measure, write benchmarks/results/train.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3, help="runs of the longest limit (default: 3)")
+    parser.add_argument("--seconds", type=float, nargs="+", default=[60.0, 150.0], help="time limits (default: 60 150)")
+    parser.add_argument("--steps", type=int, default=75, help="steps of the runs at equal tokens (default: 75)")
+    arguments = parser.parse_args()
+    prepare()
+    own = facts()
+    found = contest(arguments.seeds, arguments.seconds, arguments.steps)
+    for runs in found.values():
+        for rows in runs.values():
+            for row in rows:
+                row["mfu"] = row["tokens_per_s"] * own["flops_per_token"] / own["peak_flops"]
+    results = {
+        name: {
+            label: {key: figure([row[key] for row in rows]) for key in (*FIGURES, "mfu")}
+            for label, rows in runs.items()
+        }
+        for name, runs in found.items()
+    }
+    settings = {"rates": rates(), "seeds": arguments.seeds, "threads": THREADS, "tuned_s": read_json(RATES)["seconds"]}
+    longest = f"{max(arguments.seconds):g} s"
+    write("train", {"contestants": results, "ours": own, "settings": settings}, goals(found, longest, own))
+
+
+if __name__ == "__main__":
+    main()

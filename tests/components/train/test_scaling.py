@@ -1,0 +1,124 @@
+"""The sweep: every cell spends its budget, is made once, resumes after a kill, and predictions come before the runs."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from small_corpus import NUMERICS, docstrings, write_tokens
+from task_corpora import plain, write
+
+from components.errors import UserError
+from components.files import read_json, write_json
+from components.params import Evaluate, Scaling
+from components.train import scaling, scaling_law, scaling_report
+from components.train.scaling import Cell, Place
+
+PARAMS = Scaling(
+    vocab_size=400, depth=1, widths=[16, 32, 48, 64], budgets=[1e9, 2e9, 4e9], steps=(2, 200), checks=[2.0], seeds=2,
+    batch=4, context=64, bootstrap=20, items=20, shots=[0, 1],
+)  # fmt: skip
+
+
+def place(folder: Path) -> Place:
+    texts = docstrings()
+    corpus = write(folder / "corpus", plain(texts[1:], "numpy"), plain(texts[:1], "numpy.lib"))
+    tokens = write_tokens(folder / "tokenize")
+    return Place(
+        tokens, corpus / "heldout", folder / "cells", NUMERICS, Evaluate(items=20, shots=[0, 1], bootstrap=100)
+    )
+
+
+def test_every_cell_spends_its_budget() -> None:
+    cells = scaling.plan(PARAMS)
+    assert len({cell.name for cell in cells}) == len(cells) >= 12
+    for cell in cells:
+        step = PARAMS.batch * PARAMS.context * cell.flops_per_token
+        assert abs(cell.flops - cell.budget) <= step / 2
+    for budget in PARAMS.budgets:
+        seeds = {cell.seed for cell in cells if cell.budget == budget}
+        assert seeds == ({1} if budget == max(PARAMS.budgets) else {1, 2})
+    assert [cell.pretrain.steps for cell in cells] == sorted((cell.pretrain.steps for cell in cells), reverse=True)
+
+
+def test_a_budget_that_fits_too_few_widths_is_refused() -> None:
+    with pytest.raises(UserError, match=r"scaling.budgets 1e\+09: 1 of the widths take 70 to 200 steps .* needs three"):
+        scaling.plan(PARAMS.model_copy(update={"steps": (70, 200)}))
+
+
+def test_heads_grow_with_the_width_from_the_first() -> None:
+    heads = [scaling.shape_of(PARAMS, width).heads for width in PARAMS.widths]
+    assert heads == [1, 2, 3, 4]
+
+
+def test_a_finished_cell_is_read_back_and_not_run_again(tmp_path: Path) -> None:
+    where, cell = place(tmp_path), scaling.plan(PARAMS)[-1]
+    result = scaling.run_cell(cell, where)
+    assert result["size"] == cell.size
+    assert result["flops"] == cell.flops
+    assert 0.0 <= result["minimal_pairs"] <= 1.0
+    assert result["few_shot_examples"] in (0.0, 1.0)
+    write_json(where.folder(cell) / "result.json", result | {"loss": 7.0})
+    assert scaling.run_cell(cell, where)["loss"] == 7.0
+
+
+PROGRAM = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from test_scaling import long_cell, place
+from components.train import scaling
+scaling.run_cell(long_cell(), place(Path(sys.argv[2])))
+"""
+
+
+def long_cell() -> Cell:
+    return scaling.cell(PARAMS, 16, 2e10, 1)
+
+
+@pytest.mark.slow
+def test_a_killed_cell_goes_on_and_ends_with_the_same_loss(tmp_path: Path) -> None:
+    straight = scaling.run_cell(long_cell(), place(tmp_path / "straight"))
+    killed, here = tmp_path / "killed", Path(__file__).parent
+    environment = os.environ | {"PYTHONPATH": str(here.parents[2])}
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(here), str(killed)], env=environment)
+    work = killed / "cells" / long_cell().name / "work"
+    while process.poll() is None and not [path for path in work.glob("step-*") if path.name != "step-000000"]:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert not (work.parent / "result.json").exists(), "it was killed too late to test anything"
+    resumed = scaling.run_cell(long_cell(), place(killed))
+    assert {**resumed, "seconds": 0, "cpu_s": 0} == {**straight, "seconds": 0, "cpu_s": 0}
+
+
+def made_up(cells: list[Cell], law: scaling_law.Law) -> list[dict]:
+    """Results as a law would have them."""
+    rows = []
+    for cell in cells:
+        row = {name: getattr(cell, name) for name in ("name", "purpose", "width", "budget", "seed", "size")}
+        row |= {"tokens": cell.tokens, "flops": cell.flops, "loss": law.loss(cell.size, cell.tokens)}
+        rows.append(row | {"minimal_pairs": 0.5, "few_shot_margin": None, "seconds": 2.0, "cpu_s": 2.0, "joules": 20.0})
+    return rows
+
+
+def test_predictions_are_right_where_the_law_holds_and_the_report_says_how_right(tmp_path: Path) -> None:
+    law = scaling_law.Law(1.0, 500.0, 0.7, 60.0, 0.35)
+    fits = scaling_report.Fits.of(PARAMS, made_up(scaling.plan(PARAMS), law))
+    expected = scaling_report.predictions(fits)
+    assert [row["multiple"] for row in expected] == [2.0]
+    cells = [cell for cell, _ in scaling.larger(PARAMS, fits.law)]
+    results = fits.results + made_up(cells, law)
+    text = scaling_report.write(fits, expected, results, tmp_path)
+    found = read_json(tmp_path / "scaling.json")
+    assert found["goals"]["scaling_error_2x"] < 1e-3
+    assert found["goals"]["scaling_error_vs_straight_line"] < 0.5
+    assert {path.name for path in tmp_path.iterdir()} == {"scaling.json", "report.md", "scaling.png", "ladder.png"}
+    hours = next(row for row in found["best"] if row["budget"] == "1 h")
+    rate, _ = scaling_report.speed(results)
+    assert hours["flops"] == pytest.approx(3600 * rate)
+    assert "| 1 MJ |" in text
+    wrong = scaling_report.checked(expected, made_up(cells, scaling_law.Law(1.2, 500.0, 0.7, 60.0, 0.35)))
+    assert wrong[0]["error"] < -0.03
