@@ -24,7 +24,7 @@ from itertools import islice
 from typing import Literal
 
 TASKS = ("copy", "recall", "mapping", "arithmetic")
-VERSION = 1
+VERSION = 2
 """Changes when a form changes: items of two versions are not to be compared."""
 TEST_ONE_IN = 8
 """One problem in this many is kept for tests."""
@@ -179,20 +179,27 @@ def _recall(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made
 def _mapping(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made:
     """Two word classes, a letter for each: the letters mean nothing outside the item, so zero shots is chance.
 
-    The problem is the word asked with its letter. Training shows no such test pair, not even among its shots, so a
-    right answer to a test item comes from the shots, and it stays a test with fewer of them (`fewer_shots`).
+    The problem is the word asked with both letters. Training never shows a test word in an item of these two letters,
+    so a right answer comes from the shots, also with fewer of them (`fewer_shots`). The letters are not told apart on
+    purpose: were only the right one kept from training, knowing by heart which letters a word had would be wrong more
+    often than chance.
     """
     shots = difficulty["shots"] if "shots" in difficulty else draw.randint(1, 8)
     kinds = draw.sample(sorted(CLASSES), 2)
     labels = draw.sample(LABELS, 2)
     words = [draw.sample(CLASSES[kind], len(CLASSES[kind])) for kind in kinds]
     if split == "train":
-        words = [[w for w in each if not is_test("mapping", f"{w} {x}")] for each, x in zip(words, labels, strict=True)]
+        words = [[word for word in each if not is_test("mapping", _asked(word, labels))] for each in words]
     turns = [*_balanced(draw, shots), draw.randrange(2)]
     *shown, (word, label) = [(words[turn].pop(), labels[turn]) for turn in turns]
     prompt = f"label:{''.join(f' {each} {letter},' for each, letter in shown)} {word}"
     answer, choices = f" {label}", tuple(f" {each}" for each in sorted(labels))
-    return f"{word} {label}", Item("mapping", "label", prompt, answer, "", answer, choices, {"shots": shots})
+    return _asked(word, labels), Item("mapping", "label", prompt, answer, "", answer, choices, {"shots": shots})
+
+
+def _asked(word: str, labels: list[str]) -> str:
+    """A label problem: the word and the two letters, in alphabetical order."""
+    return " ".join([word, *sorted(labels)])
 
 
 def fewer_shots(item: Item, shots: int) -> Item:

@@ -93,11 +93,27 @@ def test_no_problem_is_in_both_splits() -> None:
         assert not train & test
 
 
-def test_training_never_shows_a_test_pair_of_word_and_letter() -> None:
-    asked = {f"{i.prompt.split(' ')[-1]}{i.answer}" for i in items("mapping", 2, 500, split="test")}
-    shown = set(re.findall(r"\w+ [A-Z]", " ".join(item.text for item in items("mapping", 1, 8000))))
+def test_training_never_shows_a_test_word_with_its_two_letters() -> None:
+    asked = {(item.prompt.split(" ")[-1], item.choices) for item in items("mapping", 2, 500, split="test")}
+    shown = {
+        (word, item.choices) for item in items("mapping", 1, 8000) for word in re.findall(r"(\w+) [A-Z]", item.text)
+    }
     assert len(asked) > 80
     assert not asked & shown
+
+
+def test_letters_known_by_heart_from_training_answer_test_items_by_chance_alone() -> None:
+    """A test word had its right letter in training as often as the wrong one: neither above chance nor below it."""
+    had: dict[tuple[str, str], int] = {}
+    for item in items("mapping", 1, 20_000):
+        for word, letter in re.findall(r"(\w+) ([A-Z])", item.text):
+            had[word, letter] = had.get((word, letter), 0) + 1
+    right = []
+    for item in items("mapping", 2, 2000, split="test"):
+        word, (wrong,) = item.prompt.split(" ")[-1], set(item.choices) - {item.answer}
+        counts = [had.get((word, letter.strip()), 0) for letter in (item.answer, wrong)]
+        right.append(0.5 if counts[0] == counts[1] else float(counts[0] > counts[1]))
+    assert abs(sum(right) / len(right) - 0.5) < 0.05  # 4.5 standard errors
 
 
 def test_fewer_shots_keeps_the_question() -> None:
