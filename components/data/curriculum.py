@@ -86,7 +86,7 @@ def items(task: str, seed: int, n: int, *, split: Split = "train", **difficulty:
         n: how many. Test items are distinct; training items may repeat where problems are few (sums).
         split: whose problems: no problem is in both.
         **difficulty: fixes what is otherwise drawn per item. copy: `length` (2-20). recall: `pairs` (2-20), `depth`
-            (which pair is asked first, 0-based). mapping: `shots` (0-22; in training 0-12). arithmetic: `digits` (1-6),
+            (which pair is asked first, 0-based). mapping: `shots` (0-22; in training 0-10). arithmetic: `digits` (1-6),
             `steps` (0 or 1).
 
     Raises:
@@ -140,7 +140,7 @@ def _check(task: str, split: str, difficulty: dict[str, int]) -> None:
         if name not in LIMITS[task]:
             raise ValueError(f"curriculum task {task} has no difficulty {name!r}; one of {', '.join(LIMITS[task])}")
         low, high = LIMITS[task][name]
-        high = 12 if name == "shots" and split == "train" else high
+        high = 10 if name == "shots" and split == "train" else high
         if not low <= value <= high:
             raise ValueError(f"curriculum task {task}: {name} = {value}, allowed {low} to {high}")
     if "depth" in difficulty and difficulty["depth"] >= difficulty.get("pairs", 2):

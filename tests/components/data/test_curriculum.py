@@ -143,7 +143,7 @@ def test_test_items_are_distinct_and_run_out_with_a_message() -> None:
         ("copy", {"pairs": 3}, "no difficulty 'pairs'"),
         ("copy", {"length": 21}, "length = 21, allowed 2 to 20"),
         ("recall", {"pairs": 3, "depth": 3}, "depth = 3 needs more pairs"),
-        ("mapping", {"shots": 13}, "shots = 13, allowed 0 to 12"),
+        ("mapping", {"shots": 11}, "shots = 11, allowed 0 to 10"),
     ],
 )
 def test_bad_arguments_are_named(task: str, difficulty: dict, message: str) -> None:
