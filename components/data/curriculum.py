@@ -18,7 +18,7 @@ behind a space (` k`), digits do not (it splits numbers into digits, and a space
 import hashlib
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from typing import Literal
@@ -180,7 +180,7 @@ def _mapping(draw: random.Random, split: str, difficulty: dict[str, int]) -> Mad
     """Two word classes, a letter for each: the letters mean nothing outside the item, so zero shots is chance.
 
     The problem is the word asked with both letters. Training never shows a test word in an item of these two letters,
-    so a right answer comes from the shots, also with fewer of them (`fewer_shots`). The letters are not told apart on
+    so a right answer comes from the shots, however many are kept. The letters are not told apart on
     purpose: were only the right one kept from training, knowing by heart which letters a word had would be wrong more
     often than chance.
     """
@@ -200,15 +200,6 @@ def _mapping(draw: random.Random, split: str, difficulty: dict[str, int]) -> Mad
 def _asked(word: str, labels: list[str]) -> str:
     """A label problem: the word and the two letters, in alphabetical order."""
     return " ".join([word, *sorted(labels)])
-
-
-def fewer_shots(item: Item, shots: int) -> Item:
-    """The same question behind only the last `shots` of its examples: the points of a few-shot curve, paired."""
-    assert item.task == "mapping", "only label items have shots"
-    assert shots <= item.difficulty["shots"], "an item cannot get more shots than it has"
-    *shown, word = item.prompt.removeprefix("label: ").split(", ")
-    kept = [*shown[len(shown) - shots :], word]
-    return replace(item, prompt=f"label: {', '.join(kept)}", difficulty={"shots": shots})
 
 
 def _balanced(draw: random.Random, shots: int) -> list[int]:

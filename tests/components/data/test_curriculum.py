@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from components.data.curriculum import LIMITS, TASKS, Item, fewer_shots, is_test, items, stream
+from components.data.curriculum import LIMITS, TASKS, Item, is_test, items, stream
 
 
 def numbers_of(item: Item) -> tuple[int, int]:
@@ -114,17 +114,6 @@ def test_letters_known_by_heart_from_training_answer_test_items_by_chance_alone(
         counts = [had.get((word, letter.strip()), 0) for letter in (item.answer, wrong)]
         right.append(0.5 if counts[0] == counts[1] else float(counts[0] > counts[1]))
     assert abs(sum(right) / len(right) - 0.5) < 0.05  # 4.5 standard errors
-
-
-def test_fewer_shots_keeps_the_question() -> None:
-    for item in items("mapping", 1, 20, split="test", shots=8):
-        for shots in (8, 4, 1, 0):
-            fewer = fewer_shots(item, shots)
-            assert len(fewer.prompt.split()) == 2 * shots + 2
-            assert fewer.prompt.split(" ")[-1] == item.prompt.split(" ")[-1]
-            assert item.prompt.endswith(fewer.prompt.removeprefix("label: "))
-            assert (fewer.answer, fewer.choices) == (item.answer, item.choices)
-        assert fewer_shots(item, 8) == item
 
 
 def test_test_items_are_distinct_and_run_out_with_a_message() -> None:
