@@ -180,9 +180,8 @@ def _mapping(draw: random.Random, split: str, difficulty: dict[str, int]) -> Mad
     """Two word classes, a letter for each: the letters mean nothing outside the item, so zero shots is chance.
 
     The problem is the word asked with both letters. Training never shows a test word in an item of these two letters,
-    so a right answer comes from the shots, however many are kept. The letters are not told apart on
-    purpose: were only the right one kept from training, knowing by heart which letters a word had would be wrong more
-    often than chance.
+    so a right answer comes from the shots, however many are kept. The two are not told apart on purpose: were only the
+    right letter kept from training, knowing by heart which letters a word had would be wrong more often than chance.
     """
     shots = difficulty["shots"] if "shots" in difficulty else draw.randint(1, 8)
     kinds = draw.sample(sorted(CLASSES), 2)
