@@ -52,13 +52,16 @@ class PackageTexts(Section):
 
 
 class Files(Section):
-    """Your own files: txt, md, rst, html, json, jsonl, csv, tsv, parquet, gz or zst or plain; a folder or one file."""
+    """Your own files: txt, md, rst, html, json, jsonl, csv, tsv, parquet, warc, gz or zst or plain; a folder or a file."""
 
     kind: Literal["files"] = "files"
     name: str = "files"
     """Name of the source in reports, weights and thresholds."""
     path: str
-    """A folder or a file, absolute or relative to the project. Must lie under `ingest.watch`, which DVC watches."""
+    """A folder or a file. A local one must lie under `ingest.watch`, which DVC watches; `s3://...` and the like need
+    `revision` instead."""
+    revision: str = ""
+    """For a path on another file system (fsspec): fingerprint of the listing. Leave it empty once to be told."""
     pattern: str = "**/*"
     """Which files of the folder, as a glob."""
     text_field: str = "text"
@@ -386,7 +389,11 @@ class Pretrain(Section):
     checkpoint_every: int = Field(default=50, ge=1)
     """Steps between checkpoints."""
     keep: int = Field(default=2, ge=1)
-    """Checkpoints kept while training."""
+    """Checkpoints kept while training: the newest so many."""
+    keep_every: int = Field(default=0, ge=0)
+    """Checkpoints of multiples of this many steps are kept too; 0 for none."""
+    keep_best: bool = False
+    """The checkpoint with the lowest held-out loss is kept too."""
     max_rollbacks: int = Field(default=3, ge=0)
     """Times a NaN or loss spike may be rolled back before the run stops with an error."""
 
@@ -479,9 +486,6 @@ class Account(Section):
     """First sentence of the model card."""
 
 
-class Numerics(Section):
-    """How floats are computed. Identity: each of these may change bytes."""
-
 # -- scaling -----------------------------------------------------------------------------------------------------------
 
 
@@ -524,6 +528,9 @@ class Scaling(Section):
         return self
 
 
+class Numerics(Section):
+    """How floats are computed. Identity: each of these may change bytes."""
+
     device: Literal["cpu", "cuda"] = "cpu"
     """Where tensors live."""
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
@@ -534,9 +541,6 @@ class Scaling(Section):
     """Threads of each training or evaluation process: a fixed number, never all cores."""
     processes: int = Field(default=1, ge=1)
     """Training processes (torchrun)."""
-
-
-class Budget(Section):
     sharded: bool = False
     """Spread weights, gradients and optimizer state over the processes (FSDP2) instead of keeping all in each."""
 
@@ -550,6 +554,9 @@ class ProjectBudget(Section):
     """Energy (mid estimate)."""
     grams: float = Field(default=0.0, ge=0.0)
     """Grams CO2e (mid estimate)."""
+
+
+class Budget(Section):
     """Limits on what a run may use; 0 for none."""
 
     hours: float = Field(default=0.0, ge=0.0)
@@ -558,6 +565,8 @@ class ProjectBudget(Section):
     """Energy of one pipeline run (mid estimate)."""
     grams: float = Field(default=0.0, ge=0.0)
     """Grams CO2e of one pipeline run (mid estimate)."""
+    project: ProjectBudget = ProjectBudget()
+    """The same for everything in the ledger: every run, experiment and failure."""
 
 
 class Grid(Section):
@@ -619,13 +628,13 @@ class Params(Section):
     """Examine the models."""
     account: Account = Account()
     """Summarise and account."""
+    scaling: Scaling = Scaling()
+    """Predict larger runs from small ones."""
     numerics: Numerics = Numerics()
     """How floats are computed."""
     runtime: Runtime = Runtime()
     """Neutral settings."""
 
-    scaling: Scaling = Scaling()
-    """Predict larger runs from small ones."""
     def identity(self) -> dict:
         """All that may change bytes: everything but `runtime`."""
         return self.model_dump(mode="json", exclude={"runtime"})

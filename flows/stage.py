@@ -161,6 +161,7 @@ def attempt(stage: Stage, branch: str, place: Place) -> tuple[Outcome, Report | 
     """Call the stage function, move what it made into place, and say in one sentence how it ended."""
     name = stage.full_name(branch)
     try:
+        place.watch.check()  # a budget that is spent lets no stage begin
         report = stage.call(place, branch)
         _settle_work(stage, branch, place)
         return Outcome("Completed", f"{name}: done"), report

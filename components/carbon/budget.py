@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from components.errors import Stopped
 
 if TYPE_CHECKING:
+    from components.carbon.intensity import Intensity
     from components.params import Runtime
 
 WARN_AT = 0.8
@@ -30,14 +31,16 @@ class Used(Protocol):
 
 @dataclass
 class Budget:
-    """Limits of a run; 0 for none.
+    """Limits of a run or of the project; 0 for none.
 
     Args:
         hours: wall-clock hours.
         kwh: energy, mid estimate.
-        grams: CO2e, mid estimate, at `grams_per_kwh` (PUE included).
-        spent_hours, spent_kwh: what the run used before its present process began.
+        grams: CO2e, mid estimate.
+        grams_per_kwh: now, PUE included; may be set anew between checks.
+        spent_hours, spent_kwh, spent_grams: what was used before the present process began.
         began_kwh: what `check`'s totals were when its clock was 0.
+        whose: `run` or `project`, for messages.
     """
 
     hours: float = 0.0
@@ -46,13 +49,17 @@ class Budget:
     grams_per_kwh: float = 0.0
     spent_hours: float = 0.0
     spent_kwh: float = 0.0
+    spent_grams: float = 0.0
     began_kwh: float = 0.0
+    whose: str = "run"
+    fraction: float = field(default=0.0, init=False)
     _last_s: float = field(default=0.0, init=False)
     _step_s: float = field(default=0.0, init=False)
+    _counted_kwh: float = field(default=0.0, init=False)
     _warned: bool = field(default=False, init=False)
 
     def check(self, totals: Used, elapsed_s: float) -> str:
-        """Call between steps. Returns a warning once, at 80 %; else "".
+        """Call between steps. Returns a warning once, at 80 %; else "". `fraction` is how much will be used after one.
 
         The next step is taken to last as long as the longest of the last few, at the power used so far.
 
@@ -67,56 +74,84 @@ class Budget:
             if needed > limit:
                 raise Stopped("BudgetReached", self._sentence(used, limit, unit, needed - used))
             fractions.append((needed / limit, used, limit, unit))
-        worst = max(fractions, default=None)
-        if worst is None or worst[0] < WARN_AT or self._warned:
+        worst = max(fractions, default=(0.0, 0.0, 0.0, ""))
+        self.fraction = worst[0]
+        if self.fraction < WARN_AT or self._warned:
             return ""
         self._warned = True
-        return f"budget: {worst[1]:.3g} of {worst[2]:.3g} {worst[3]} used ({worst[0]:.0%} with the next step)"
+        return f"budget of the {self.whose}: {worst[1]:.3g} of {worst[2]:.3g} {worst[3]} used ({worst[0]:.0%} soon)"
 
     def _limits(self, totals: Used, elapsed_s: float) -> list[tuple[float, float, float, str]]:
         """(limit, used until now, growth per second, unit) of each limit that is set."""
         read_at_s = elapsed_s - totals.as_of_s
         rate_kwh = (totals.mid_kwh - self.began_kwh) / read_at_s if read_at_s > 0 else 0.0
-        kwh = self.spent_kwh + totals.mid_kwh + rate_kwh * totals.as_of_s
-        hours = self.spent_hours + elapsed_s / 3600
+        own_kwh = totals.mid_kwh + rate_kwh * totals.as_of_s  # of the present process and those beside it
+        self.spent_grams += (own_kwh - self._counted_kwh) * self.grams_per_kwh  # each at the intensity of its hour
+        self._counted_kwh = own_kwh
         rows = [
-            (self.hours, hours, 1 / 3600, "h"),
-            (self.kwh, kwh, rate_kwh, "kWh"),
-            (self.grams, kwh * self.grams_per_kwh, rate_kwh * self.grams_per_kwh, "gCO2e"),
+            (self.hours, self.spent_hours + elapsed_s / 3600, 1 / 3600, "h"),
+            (self.kwh, self.spent_kwh + own_kwh, rate_kwh, "kWh"),
+            (self.grams, self.spent_grams, rate_kwh * self.grams_per_kwh, "gCO2e"),
         ]
         return [row for row in rows if row[0] > 0]
 
     def _sentence(self, used: float, limit: float, unit: str, step: float) -> str:
+        key = "runtime.budget" if self.whose == "run" else "runtime.budget.project"
         return (
-            f"runtime.budget: {used:.3g} of {limit:.3g} {unit} are used and the next step needs {step:.2g}; "
+            f"{key}: {used:.3g} of {limit:.3g} {unit} are used and the next step needs {step:.2g}; "
             f"all is saved, raise the budget in params.yaml and run again to go on from here"
         )
 
 
-def guard(runtime: "Runtime", meter: Any, ledger_folder: Path, run: str, root: Path = Path()) -> Callable[[], None]:
-    """A function for `Watch.check`: raises `Stopped` when the run's budget does not hold another step.
+def guard(
+    runtime: "Runtime",
+    meter: Any,
+    ledger_folder: Path,
+    run: str,
+    root: Path = Path(),
+    clock: Callable[[], float] = time.monotonic,
+) -> Callable[[], None]:
+    """A function for `Watch.check`: raises `Stopped` when a budget does not hold another step.
 
-    The budget is the whole run's: stages that ran before, and those that run beside this one, are in it.
+    The budget is the whole run's: stages that ran before, and those that run beside this one, are in it. Near a limit,
+    and before the first reading, it has the counters read at each check, so that it never learns too late.
     """
-    limits = runtime.budget
-    if not (limits.hours or limits.kwh or limits.grams):
+    limits: dict[str, Any] = {"run": runtime.budget, "project": runtime.budget.project}
+    wanted = {whose: limit for whose, limit in limits.items() if limit.hours or limit.kwh or limit.grams}
+    if not wanted:
         return lambda: None
     from components.carbon.intensity import resolve
     from components.carbon.ledger import read
 
-    spent = read(ledger_folder).select(run=run)
-    whole = meter.totals(whole_run=True)
-    budget = Budget(
-        **limits.model_dump(),
-        grams_per_kwh=resolve(runtime.grid, root).mean.mid * runtime.grid.pue,
-        spent_hours=spent.elapsed_s / 3600,
-        spent_kwh=max(0.0, spent.energy.mid_kwh - whole.mid_kwh),
-        began_kwh=whole.mid_kwh,
-    )
-    started = time.monotonic()
+    books, whole = read(ledger_folder), meter.totals(whole_run=True)
+    intensity, pue = resolve(runtime.grid, root), runtime.grid.pue
+    budgets = []
+    for whose, limit in wanted.items():
+        spent = books.select(run=run) if whose == "run" else books
+        grams = intensity.grams(spent.hours, pue).mid - whole.mid_kwh * _now(intensity) * pue
+        budgets.append(
+            Budget(
+                limit.hours, limit.kwh, limit.grams, spent_hours=spent.elapsed_s / 3600,
+                spent_kwh=max(0.0, spent.energy.mid_kwh - whole.mid_kwh), spent_grams=max(0.0, grams),
+                began_kwh=whole.mid_kwh, whose=whose,
+            )
+        )  # fmt: skip
+    started = clock()
 
     def check() -> None:
-        if warning := budget.check(meter.totals(whole_run=True), time.monotonic() - started):
-            print(warning, flush=True)
+        now = clock()
+        near = any(budget.fraction >= WARN_AT for budget in budgets)
+        totals = meter.totals(whole_run=True)
+        if near or totals.as_of_s >= now - started:  # no reading yet since it began
+            totals = meter.totals_now(whole_run=True)
+        for budget in budgets:
+            budget.grams_per_kwh = _now(intensity) * pue
+            if warning := budget.check(totals, now - started):
+                print(warning, flush=True)
 
     return check
+
+
+def _now(intensity: "Intensity") -> float:
+    """Grams per kWh in this hour, mid."""
+    return intensity.at(time.strftime("%Y-%m-%dT%H", time.gmtime())).mid

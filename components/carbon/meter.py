@@ -135,13 +135,13 @@ class Meter:
         except (OSError, UserError) as error:
             self._complain(f"{type(error).__name__}: {error}")
 
-    def totals_now(self) -> Totals:
+    def totals_now(self, whole_run: bool = False) -> Totals:
         """`totals`, after a reading; as of the last one if none can be taken."""
         try:
             self.read()
         except (OSError, UserError) as error:
             self._complain(f"{type(error).__name__}: {error}")
-        return self.totals()
+        return self.totals(whole_run)
 
     def read(self) -> None:
         """Take a reading now."""

@@ -4,14 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from components.carbon.budget import Budget, guard
+from components.carbon.ledger import read
 from components.carbon.meter import Meter
 from components.errors import Stopped
 from components.params import Budget as Limits
-from components.params import Grid, Runtime
+from components.params import Grid, ProjectBudget, Runtime
 
 
 @dataclass
@@ -58,6 +59,71 @@ def test_overshoot_is_at_most_one_step(watts: float, step_s: float, steps: float
     taken, _ = run(Budget(kwh=limit_kwh), watts, step_s, interval_s)
     assert watts * taken * step_s / 3.6e6 <= limit_kwh + watts * step_s / 3.6e6
     assert taken >= min(steps, 10_000) - 2 - interval_s / step_s
+
+
+@dataclass
+class FakeMeter:
+    """Reads its counters every second, and when asked; power is whatever the test sets."""
+
+    now_s: float = 0.0
+    true_kwh: float = 0.0
+    read_kwh: float = 0.0
+    read_s: float = -1.0
+
+    def work(self, seconds: float, watts: float) -> None:
+        while seconds > 0:
+            part = min(seconds, 1.0 - self.now_s % 1.0)
+            self.now_s, self.true_kwh, seconds = self.now_s + part, self.true_kwh + part * watts / 3.6e6, seconds - part
+            if self.now_s % 1.0 < 1e-9 or 1.0 - self.now_s % 1.0 < 1e-9:
+                self.totals_now()
+
+    def totals(self, whole_run: bool = False) -> Totals:
+        return Totals(self.read_kwh, self.now_s - self.read_s)
+
+    def totals_now(self, whole_run: bool = False) -> Totals:
+        self.read_kwh, self.read_s = self.true_kwh, self.now_s
+        return self.totals()
+
+
+@settings(deadline=None)
+@given(st.floats(0.01, 4.0), st.floats(1.0, 200.0), st.floats(1.5, 400.0))
+def test_no_limit_is_passed_by_more_than_a_step(step_s: float, watts: float, steps: float) -> None:
+    """Also limits below what one interval uses: the guard has the counters read when it knows too little."""
+    meter = FakeMeter()
+    limit = steps * step_s * watts / 3.6e6
+    check = guard(Runtime(budget=Limits(kwh=limit)), meter, Path("no-ledger"), "r", clock=lambda: meter.now_s)
+    taken, stopped = 0, False
+    while not stopped:
+        try:
+            check()
+        except Stopped:
+            stopped = True
+        else:
+            meter.work(step_s, watts)
+            taken += 1
+    assert taken <= steps + 1
+    assert taken >= min(steps * 0.8, steps - 2.5)
+
+
+def test_the_projects_budget_has_what_every_run_used(tmp_path: Path) -> None:
+    with Meter(tmp_path, 0.1, {"stage": "a", "run": "yesterday"}) as meter:
+        sum(range(3_000_000))
+    used = read(tmp_path).energy.mid_kwh
+    with Meter(tmp_path, 0.1, {"stage": "a", "run": "today"}) as meter:
+        tight = Limits(project=ProjectBudget(kwh=used))
+        with pytest.raises(Stopped, match=r"runtime\.budget\.project") as stop:
+            guard(Runtime(budget=tight), meter, tmp_path, "today")()
+        assert "raise the budget" in str(stop.value)
+        guard(Runtime(budget=Limits(kwh=used * 100)), meter, tmp_path, "today")()
+        guard(Runtime(budget=Limits(project=ProjectBudget(kwh=used * 100))), meter, tmp_path, "today")()
+
+
+def test_grams_are_those_of_the_hour_in_which_they_were_spent() -> None:
+    budget = Budget(grams=9000.0, grams_per_kwh=100.0)
+    budget.check(Totals(1.0), 100.0)
+    budget.grams_per_kwh = 900.0
+    budget.check(Totals(1.5), 150.0)
+    assert budget.spent_grams == pytest.approx(100 + 0.5 * 900)
 
 
 def test_what_was_spent_before_counts() -> None:
