@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.data.corpus import CorpusWriter, read_corpus
-from components.data.ingest_report import report_of
+from components.data.ingest_report import report_of, samples
 from components.data.records import Entry
 from components.data.sorting import Sorting
 from components.data.tally import Tally
@@ -38,14 +38,14 @@ def ingest(
 
     Args:
         root: the project, to which relative paths in params refer.
-        work: folder for text on its way; what an interrupted run left there is removed first.
+        work: folder for text on its way. Of a large corpus, files that a killed run had read are not read again.
 
     Raises:
         UserError: a source is missing, has drifted, is empty, or has too many bad records; or there is no text, or no
             second group to hold out.
     """
     sorting = Sorting(params, root, work / "spool", watch)
-    _clear(work)
+    _clear(work, *(() if sorting.desk.keep else ("spool",)))
     shard_bytes = int(params.shard_megabytes * 1e6)
     try:
         with watch.phase("read"):
@@ -55,6 +55,7 @@ def ingest(
             _split(sorting, work / "kept", out, shard_bytes)
     finally:
         _clear(work)
+    _clear(work, "spool")
     report = report_of(sorting.tallies, sorting.refused, sorting.policy, reports)
     report.write(reports)
     return report
@@ -62,7 +63,7 @@ def ingest(
 
 @dataclass(frozen=True)
 class DryRun:
-    """What ingest would do: the books per source (counts, reasons, sample documents), and its report in Markdown."""
+    """What ingest would do: the books per source (counts, reasons, sample documents), and both in Markdown."""
 
     tallies: dict[str, Tally]
     markdown: str
@@ -84,7 +85,6 @@ def dry_run(
         UserError: a source is missing, has drifted or is empty.
     """
     sorting = Sorting(params, root, work / "spool", watch)
-    _clear(work)
     try:
         with pool(sorting.workers(workers)) as running:
             for entry, num_bytes in sorting.entries(running):
@@ -93,12 +93,14 @@ def dry_run(
                 if not entry.rule and position < params.heldout_fraction:
                     sorting.tallies[document.source].hold_out(document, num_bytes)
     finally:
-        _clear(work)
-    return DryRun(sorting.tallies, report_of(sorting.tallies, sorting.refused, sorting.policy, None).markdown)
+        _clear(work, "spool")
+    report = report_of(sorting.tallies, sorting.refused, sorting.policy, None)
+    return DryRun(sorting.tallies, f"{report.markdown}\n{samples(sorting.tallies)}")
 
 
-def _clear(work: Path) -> None:
-    for name in ("spool", "kept"):
+def _clear(work: Path, *more: str) -> None:
+    """Remove the kept text on its way, and folders named besides."""
+    for name in ("kept", *more):
         shutil.rmtree(work / name, ignore_errors=True)
 
 

@@ -149,7 +149,7 @@ def _tables(tallies: dict[str, Tally], folder: Path) -> None:
     _table(folder / "quarantine.csv", ["source", "file", "line", "byte_offset", "rule", "reason"], faults)
     _table(folder / "skipped.csv", ["source", "file", "reason"], skipped)
     _table(folder / "heldout.csv", ["source", "group", "bytes"], groups)
-    (folder / "samples.md").write_bytes(_samples(tallies).encode())
+    (folder / "samples.md").write_bytes(samples(tallies).encode())
 
 
 def _table(path: Path, header: list[str], rows: list[list]) -> None:
@@ -159,7 +159,7 @@ def _table(path: Path, header: list[str], rows: list[list]) -> None:
         writer.writerows(rows)
 
 
-def _samples(tallies: dict[str, Tally]) -> str:
+def samples(tallies: dict[str, Tally]) -> str:
     """The beginnings of some documents of each source, as a person would read them."""
     lines = ["# Samples", ""]
     for name, tally in tallies.items():

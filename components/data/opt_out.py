@@ -46,12 +46,13 @@ class OptOut:
 
     def line_of(self, document: Document) -> int:
         """The line of the list that a document falls under; 0 if none."""
-        file = document.location.split("#")[0]
-        keys = (("id", document.id), ("sha256", document.sha256), ("location", document.location), ("location", file))
+        file, _, key = document.location.partition("#id=")
+        places = (document.location, file.split("#")[0], key)  # `key` is the URL of an archived page
+        keys = [("id", document.id), ("sha256", document.sha256), *(("location", place) for place in places)]
         if found := next((self._exact[key] for key in keys if key in self._exact), 0):
             return found
         for folder, line in self._folders:
-            if document.location.startswith(folder):
+            if any(place.startswith(folder) for place in places):
                 return line
         number = self._passages.first_in(document.text)
         return 0 if number is None else self._passage_lines[number]

@@ -1,4 +1,4 @@
-"""Read one file of a known format into records: text, html, json, jsonl, csv, tsv, parquet, plain or compressed.
+"""Read one file of a known format into records: text, html, json, jsonl, csv, tsv, parquet, WARC, plain or compressed.
 
 Every reader streams, and goes on after a bad record (datatrove, polars, pyarrow and datasets all lose the rest of the
 file to one bad byte). A file that cannot be read on (a truncated archive) is one fault at the place where it broke.
@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 
 from components.data import table_rows
+from components.data.pages import main_text, warc_records
 from components.data.passages import SCENE, TARGET_BYTES, plain_text
 from components.data.records import RAW_BYTES, Fault, Record
 from components.errors import UserError
@@ -30,6 +31,8 @@ FORMATS = dict.fromkeys(TEXT_SUFFIXES, "text") | {
     ".csv": "csv",
     ".tsv": "csv",
     ".parquet": "parquet",
+    ".warc": "warc",
+    ".wet": "warc",
 }
 """Format by the suffix of a file's name, after `.gz` or `.zst` is taken off."""
 
@@ -161,16 +164,13 @@ def _play(file: Any, options: Options) -> Iterator[Record | Fault]:
 
 
 def _html(file: Any, options: Options) -> Iterator[Record | Fault]:
-    """The main text of a page (trafilatura drops menus, footers, advertisements)."""
-    import trafilatura
-
+    """The main text of a page."""
     raw = file.read(WHOLE_FILE_BYTES + 1)
     if len(raw) > WHOLE_FILE_BYTES:
         yield Fault.of("too_long", f"an HTML page over {WHOLE_FILE_BYTES} bytes", raw)
         return
-    text = trafilatura.extract(raw, include_comments=False, include_tables=True, deduplicate=False)
-    if text:
-        yield Record(text + "\n", transforms=("html_to_text",))
+    if text := main_text(raw):
+        yield Record(text, transforms=("html_to_text",))
     else:
         yield Fault.of("no_text", "no main text was found in the page", raw)
 
@@ -274,10 +274,15 @@ def _from_row(row: table_rows.Row, options: Options) -> Record | Fault:
     return Record(found.text, found.part, row.line, row.offset, found.key, found.group, found.licence)
 
 
+def _warc(file: Any, options: Options) -> Iterator[Record | Fault]:
+    yield from warc_records(file)
+
+
 READERS: dict[str, Callable[[Any, Options], Iterator[Record | Fault]]] = {
     "text": _text,
     "play": _play,
     "html": _html,
+    "warc": _warc,
     "json": _json,
     "jsonl": _jsonl,
     "csv": _csv,

@@ -14,12 +14,15 @@ from components.data.opt_out import load as load_opt_out
 from components.data.records import Entry, encoded
 from components.data.sources import Listing, listings
 from components.data.tally import Tally
-from components.data.tasks import Reading, read
+from components.data.tasks import Desk, Reading, read
 from components.errors import UserError
 from components.files import sha256_bytes
 from components.params import Ingest
 from components.report import Watch
 from components.workers import Pool
+
+RESUMED_BYTES = 100_000_000
+"""With more to read than this, what was read is kept for a run after a kill; less is read again in seconds."""
 
 SMALL_BYTES = 6_000_000
 """Up to so much text a pool costs more than it saves: its processes start in half a second."""
@@ -39,18 +42,22 @@ class Sorting:
 
     def __init__(self, params: Ingest, root: Path, spool: Path, watch: Watch) -> None:
         self.policy = Policy(params.licences)
-        self.opt_out = root / params.opt_out
-        self.refused = load_opt_out(self.opt_out)
+        self.refused = load_opt_out(root / params.opt_out)
         self.listings = listings(params, root)
         self.tallies = {listing.name: Tally() for listing in self.listings}
         self.cut = Cut(params.heldout_fraction, params.heldout_salt)
-        self.spool, self.watch = spool, watch
+        self.watch = watch
+        self.desk = Desk(spool, root / params.opt_out, self._to_read() > RESUMED_BYTES)
         self._files_done = self._bytes = 0
 
     def workers(self, wanted: int) -> int:
         """Workers that are worth starting for what there is to read."""
+        return wanted if self._to_read() > SMALL_BYTES else 1
+
+    def _to_read(self) -> int:
+        """Bytes of the files that will be read, at most the limits of their sources."""
         sizes = [(listing.max_bytes, sum(task.size for task in listing.tasks)) for listing in self.listings]
-        return wanted if sum(min(limit or size, size) for limit, size in sizes) > SMALL_BYTES else 1
+        return sum(min(limit or size, size) for limit, size in sizes)
 
     def entries(self, running: Pool) -> Iterator[tuple[Entry, int]]:
         """All entries with the bytes of their text."""
@@ -62,7 +69,7 @@ class Sorting:
         tally = self.tallies[listing.name]
         tally.skipped = listing.skipped
         keys: set[int] = set()
-        readings = running.map(functools.partial(read, self.spool, self.opt_out), listing.tasks)
+        readings = running.map(functools.partial(read, self.desk), listing.tasks)
         for task, reading in zip(listing.tasks, readings, strict=True):
             tally.files += 1
             if reading.skipped:

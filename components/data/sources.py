@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from components.data import hub, pins
+from components.data import hub, pins, remote
 from components.data.licences import UNKNOWN, licence_param
 from components.data.passages import TARGET_BYTES
 from components.data.readers import Options, format_of
@@ -21,7 +21,7 @@ from components.errors import UserError
 from components.files import sha256_bytes
 from components.params import Files, Hub, Ingest, Packages, PackageTexts
 
-OWN_RECORDS = ("jsonl", "json", "csv", "parquet")
+OWN_RECORDS = ("jsonl", "json", "csv", "parquet", "warc")
 """Formats of many records, each a group of its own."""
 
 LARGEST_GROUP = 0.2
@@ -130,26 +130,34 @@ def watched_path(path: str, params: Ingest, root: Path, source: str) -> Path:
 
 
 def _files(source: Files, params: Ingest, limits: Limits, root: Path, listing: Listing) -> None:
-    path = watched_path(source.path, params, root, source.name)
     licence = licence_param(source.licence, f"ingest source {source.name} licence")
     origin = Origin(source.name, "", licence, "params" if licence != UNKNOWN else "", source.retrieved)
-    names = [path.name] if path.is_file() else sorted(_names_under(path, source.pattern, listing))
-    folder = path.parent if path.is_file() else path
-    sizes = {name: (folder / name).stat().st_size for name in names}
-    total = sum(size for name, size in sizes.items() if format_of(name))
-    for name in names:
-        kind = format_of(name)
+    if remote.is_remote(source.path):
+        found = remote.listing(source.name, source.path, source.pattern, source.revision)
+    else:
+        found = list(_local(source, params, root, listing))
+    total = sum(file.size for file in found if format_of(file.name))
+    for file in found:
+        kind = format_of(file.name)
         if not kind:
-            suffix = Path(name).suffix.lower() or "(no suffix)"
-            listing.skipped.append((name, f"{suffix} is no format that ingest reads"))
+            suffix = Path(file.name).suffix.lower() or "(no suffix)"
+            listing.skipped.append((file.name, f"{suffix} is no format that ingest reads"))
             continue
-        group, target = _grouping(name, kind, sizes[name], total)
+        group, target = _grouping(file.name, kind, file.size, total)
         target = min(target, params.max_chars // 3)  # no passage is then too long
         options = Options(source.text_field, target, params.max_chars)
-        file = str(folder / name)
-        listing.tasks.append(Task(0, file, name, sizes[name], kind, origin, limits, group, options))
+        listing.tasks.append(Task(0, file.url, file.name, file.size, kind, origin, limits, group, options))
     if not listing.tasks:
         raise UserError(f"ingest source {source.name}: no file to read in {source.path}{_why_none(listing)}")
+
+
+def _local(source: Files, params: Ingest, root: Path, listing: Listing) -> Iterator[remote.FoundFile]:
+    """The files of a local source, their paths as addresses."""
+    path = watched_path(source.path, params, root, source.name)
+    names = [path.name] if path.is_file() else sorted(_names_under(path, source.pattern, listing))
+    folder = path.parent if path.is_file() else path
+    for name in names:
+        yield remote.FoundFile(str(folder / name), name, (folder / name).stat().st_size)
 
 
 def _names_under(folder: Path, pattern: str, listing: Listing) -> Iterator[str]:
@@ -203,4 +211,6 @@ def _hub(source: Hub, params: Ingest, limits: Limits, root: Path) -> Task:
     version = "local" if local else source.revision
     origin = Origin(source.name, version, licence, "params" if licence != UNKNOWN else "")
     location = "/".join(part for part in (source.config, source.split) if part)
-    return Task(0, "", location, 0, "hub", origin, limits, "", Options(source.text_field), dataset=dataset)
+    return Task(
+        0, "", location, limits.max_bytes, "hub", origin, limits, "", Options(source.text_field), dataset=dataset
+    )

@@ -3,10 +3,13 @@
 A task names a file and all that is needed to read it. Its result is a list of pieces, each some `PIECE_BYTES` of
 entries: the first comes back in memory, the others through files in the stage's work folder, so neither a worker nor
 the parent ever holds a large file whole.
+
+Where there is much to read, all pieces go through files and stay until the stage has ended, with a note for each file
+that was read to its end: a run that was killed reads again only what it had not finished.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,10 +18,11 @@ import pyarrow.parquet as pq
 from components.data import docstrings, hub, pins
 from components.data.corpus import LEFT_OUT_SCHEMA, Document
 from components.data.opt_out import load as load_opt_out
-from components.data.readers import NotText, Options, records_of
+from components.data.readers import FORMATS, NotText, Options, records_of
 from components.data.records import Entry, Fault, Limits, Origin, Record, entry_of
+from components.data.remote import fetched, is_remote
 from components.errors import UserError
-from components.files import sha256_file
+from components.files import read_json, sha256_file, write_json, written_whole
 
 PIECE_BYTES = 8_000_000
 """Text bytes of a piece."""
@@ -45,9 +49,9 @@ class Task:
 
     Attributes:
         number: of the task in the run; names its spool files.
-        path: absolute path; never part of an output. Empty for a data set of the hub.
+        path: absolute path or address; never part of an output. Empty for a data set of the hub.
         location: the file's name in provenance, relative to the source's root.
-        size: bytes on disk.
+        size: bytes on disk; of a data set of the hub, the bytes that are wanted.
         reader: a format of `readers`, or `module`, `description` (package documentation), or `hub`.
         origin: what all its documents have in common.
         limits: lengths, and the bytes after which the source is full.
@@ -76,36 +80,60 @@ class Reading:
 
     pieces: list[list[Entry] | str] = field(default_factory=list)
     skipped: str = ""
+    kept: bool = False
 
     def entries(self) -> Iterator[Entry]:
-        """All entries, a piece in memory at a time; spooled pieces are deleted as they are read."""
+        """All entries, a piece in memory at a time; spooled pieces are deleted as they are read, unless kept."""
         for piece in self.pieces:
             if isinstance(piece, str):
                 yield from _unspool(Path(piece))
+                if not self.kept:
+                    Path(piece).unlink()
             else:
                 yield from piece
 
 
-def read(spool: Path, opt_out: Path, task: Task) -> Reading:
-    """Read a task's file.
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every reading needs: the folder for pieces, the opt-out list, whether pieces are kept for a later run."""
 
-    Args:
-        spool: folder for pieces after the first.
-        opt_out: the opt-out list.
+    spool: Path
+    opt_out: Path
+    keep: bool = False
+
+
+def read(desk: Desk, task: Task) -> Reading:
+    """Read a task's file, or take what an earlier run has read of it.
 
     Raises:
-        UserError: the file drifted from its pin, may not be read, or has no text column.
+        UserError: the file drifted from its pin, may not be read or fetched, or has no text column.
     """
-    reading = Reading()
+    note = desk.spool / f"{task.number:06d}.json"
+    if desk.keep and note.exists():
+        return Reading(**read_json(note))
+    if is_remote(task.path):
+        name = f"{task.number:06d}-{Path(task.location).name}"
+        with fetched(task.path, desk.spool / "fetched", name) as copy:
+            reading = _read(desk, replace(task, path=str(copy)))
+    else:
+        reading = _read(desk, task)
+    if desk.keep:
+        write_json(note, asdict(reading))
+    return reading
+
+
+def _read(desk: Desk, task: Task) -> Reading:
+    reading = Reading(kept=desk.keep)
     origin = task.origin
-    if task.reader in ("text", "html", "json", "jsonl", "csv", "parquet"):
+    if task.reader in FORMATS.values():
         origin = _with_version(origin, Path(task.path))
     found = _until_full(_found(task), task.limits.max_bytes)
-    refused = load_opt_out(opt_out)
+    refused = load_opt_out(desk.opt_out)
     entries = (refused.applied(entry_of(item, task.location, task.group, origin, task.limits)) for item in found)
     try:
         for piece in _in_pieces(entries):
-            reading.pieces.append(_spool(piece, spool, task, len(reading.pieces)) if reading.pieces else piece)
+            to_file = desk.keep or reading.pieces
+            reading.pieces.append(_spool(piece, desk.spool, task, len(reading.pieces)) if to_file else piece)
     except NotText as reason:
         reading.skipped = str(reason)
     return reading
@@ -180,13 +208,13 @@ def _spool(piece: list[Entry], folder: Path, task: Task, number: int) -> str:
         rows.append(row | {name: getattr(entry, name) for name in Entry.__slots__ if name != "document"})
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{task.number:06d}-{number:05d}.parquet"
-    pq.write_table(pa.Table.from_pylist(rows, schema=SPOOL_SCHEMA), path, compression="zstd")
+    with written_whole(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, schema=SPOOL_SCHEMA), temporary, compression="zstd")
     return str(path)
 
 
 def _unspool(path: Path) -> Iterator[Entry]:
     rows = pq.read_table(path).to_pylist()
-    path.unlink()
     for row in rows:
         values = {name: row.pop(name) for name in Document.__slots__}
         yield Entry(Document(**values | {"transforms": tuple(values["transforms"])}), **row)

@@ -243,6 +243,8 @@ def test_a_dry_run_counts_and_shows_samples_and_writes_nothing(mixed: Path, tmp_
     assert result.tallies["files"].kept == 10
     assert len(result.tallies["files"].samples()) == 3
     assert "| files | 9 | 10 | 10 |" in result.markdown
+    assert "# Samples" in result.markdown
+    assert PROSE[:60] in result.markdown
 
 
 def test_what_a_person_gets_wrong_is_named(mixed: Path, tmp_path: Path) -> None:
