@@ -216,7 +216,7 @@ def configure(data: str, measure: Measure = rates.measured) -> str:
     before = {key: at(shipped_text, key) for key in changes}
     write_json(RECORD, {"data": data, "values": before, "before": shipped_text, "after": new})
     write_text(PARAMS, new)
-    return "\n".join([_introduction(own), *_told(text, changes), "", *_difference(text, new)])
+    return "\n".join([_introduction(own), *_told(text, changes), "", *difference(text, new)])
 
 
 def as_before(text: str) -> str:
@@ -246,7 +246,7 @@ def restore() -> str:
     schema.parse(YAML(typ="safe").load(new), "params.yaml as it was")
     write_text(PARAMS, new)
     RECORD.unlink()
-    return "\n".join(["back to the sources of before", *_difference(text, new)])
+    return "\n".join(["back to the sources of before", *difference(text, new)])
 
 
 def _introduction(own: OwnText) -> str:
@@ -268,7 +268,8 @@ def _brief(value: Any) -> str:
     return value[0]["name"] if isinstance(value, list) and value and isinstance(value[0], dict) else str(value)
 
 
-def _difference(old: str, new: str) -> list[str]:
+def difference(old: str, new: str) -> list[str]:
+    """What changed in params.yaml."""
     lines = difflib.unified_diff(old.splitlines(), new.splitlines(), "params.yaml", "params.yaml", n=0, lineterm="")
     return list(lines)
 

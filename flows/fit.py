@@ -1,0 +1,137 @@
+"""`python -m flows.plan --fit`: a budget becomes a number of pretraining steps, before the run.
+
+Bytes never depend on joules: what a budget may decide is how many tokens are trained on, and that is decided here, in
+params.yaml, so that the learning-rate schedule ends annealed. During the run the budget is only a guard.
+
+The upper ends of the forecasts' 80 % intervals must fit. Both branches keep the proportion of their steps.
+"""
+
+from dataclasses import dataclass
+
+from components.carbon import ledger
+from components.carbon.calibration import Rates
+from components.carbon.forecast import StageForecast, calibrated, total
+from components.carbon.intensity import resolve
+from components.errors import UserError
+from components.files import write_text
+from components.params import Params
+from flows import dag, house, rates
+from flows.configure import PARAMS, Change, difference, edited, in_proportion
+from flows.promise import expected
+
+MOST = 1000.0
+"""Times the present steps at most."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What is left of the budgets; infinite where there is none."""
+
+    hours: float
+    kwh: float
+
+    def holds(self, seconds: float, kwh: float) -> bool:
+        return seconds <= self.hours * 3600 and kwh <= self.kwh
+
+
+def fit_to_budget(params: Params) -> str:
+    """Edit params.yaml; returns what there is to say.
+
+    Raises:
+        UserError: there is no budget, or it does not hold one step.
+    """
+    books = ledger.history(house.LEDGER)
+    room, found = room_left(params, ledger.read(house.LEDGER)), rates.measured(params)
+    stages = dag.graph()
+    pretraining = [stage for stage in stages if stage.startswith("pretrain@")]
+    after = dag.downstream(stages, {*pretraining, *dag.stale()}) - set(pretraining)
+    others = {stage: expected(books, stage, "", params, {}) for stage in stages if stage in after}
+    steps = fitted(params, found, [one for one in others.values() if one], room, books)
+    unknown = [stage for stage, one in others.items() if one is None]
+    changes: dict[str, Change] = {}
+    for branch, number in steps.items():
+        section = getattr(params.pretrain, branch)
+        changes |= in_proportion(f"pretrain.{branch}", section, number, "fits the budget")
+    text = PARAMS.read_text()
+    new = edited(text, {key: value for key, (value, _) in changes.items()})
+    write_text(PARAMS, new)
+    lines = [
+        f"pretrain.{name}: {count:,} steps, {_tokens(params, name, count):,} tokens" for name, count in steps.items()
+    ]
+    lines += [f"not counted, because they never completed here: {', '.join(unknown)}"] if unknown else []
+    return "\n".join([*lines, "", *difference(text, new)])
+
+
+def room_left(params: Params, books: ledger.Ledger) -> Room:
+    """The tightest of all limits, in hours and kWh; grams at the present mean intensity."""
+    budget, grid = params.runtime.budget, params.runtime.grid
+    intensity = resolve(grid, house.ROOT)
+    per_kwh = intensity.mean.mid * grid.pue
+    spent_kwh = books.energy.mid_kwh
+    hours, kwh = [], []
+    for limit, used_h, used_kwh, used_g in (
+        (budget, 0.0, 0.0, 0.0),
+        (budget.project, books.elapsed_s / 3600, spent_kwh, intensity.grams(books.hours, grid.pue).mid),
+    ):
+        hours += [limit.hours - used_h] if limit.hours else []
+        kwh += [limit.kwh - used_kwh] if limit.kwh else []
+        kwh += [(limit.grams - used_g) / per_kwh] if limit.grams else []
+    if not hours and not kwh:
+        raise UserError("runtime.budget has no limit; set hours, kwh or grams in params.yaml")
+    return Room(min(hours, default=float("inf")), min(kwh, default=float("inf")))
+
+
+def fitted(
+    params: Params, found: dict[str, Rates], others: list[StageForecast], room: Room, books: ledger.Ledger
+) -> dict[str, int]:
+    """Branch -> the most steps with which everything fits, both in the proportion they have now.
+
+    Raises:
+        UserError: not even one step of each does.
+    """
+
+    def needs(share: float) -> tuple[float, float]:
+        return needed(params, found, others, steps_at(params, share), books)
+
+    low, high = 0.0, MOST
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if room.holds(*needs(middle)) else (low, middle)
+    steps = steps_at(params, low)
+    if not room.holds(*needs(low)):
+        seconds, kwh = needs(0.0)
+        raise UserError(
+            f"runtime.budget: one step of each model and all other stages need up to {seconds / 3600:.3g} h and "
+            f"{kwh:.3g} kWh, and {room.hours:.3g} h and {room.kwh:.3g} kWh are left; raise the budget"
+        )
+    return steps
+
+
+def steps_at(params: Params, share: float) -> dict[str, int]:
+    """Branch -> that share of its present steps, at least one."""
+    return {branch: max(1, int(getattr(params.pretrain, branch).steps * share)) for branch in rates.BRANCHES}
+
+
+def needed(
+    params: Params, found: dict[str, Rates], others: list[StageForecast], steps: dict[str, int], books: ledger.Ledger
+) -> tuple[float, float]:
+    """Seconds and kWh of all stages, upper ends of the intervals. Branches side by side last as long as the longer."""
+    trained: list[StageForecast] = []
+    for branch, number in steps.items():
+        section = getattr(params.pretrain, branch)
+        changed = section.model_copy(update=_plain(in_proportion("", section, number, "")))
+        own = found[branch]
+        trained.append(calibrated(books, f"pretrain@{branch}", own.seconds(changed), own.kwh(changed), ""))
+    longest = max(trained, key=lambda one: one.seconds.high)
+    timed = [longest] if params.runtime.parallel_stages > 1 else trained
+    seconds = total([one.seconds for one in [*others, *timed]])
+    return seconds.high, total([one.kwh for one in [*others, *trained]]).high
+
+
+def _plain(changes: dict[str, Change]) -> dict[str, int]:
+    return {key.removeprefix("."): value for key, (value, _) in changes.items()}
+
+
+def _tokens(params: Params, branch: str, steps: int) -> int:
+    section = getattr(params.pretrain, branch)
+    return steps * section.batch * section.context

@@ -1,0 +1,69 @@
+"""A budget becomes a number of steps: the most that fit, none that do not, in params.yaml."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components import params as schema
+from components.carbon.forecast import Forecast, StageForecast
+from components.carbon.ledger import Ledger
+from components.errors import UserError
+from components.params import Budget, Grid, Params, ProjectBudget, Runtime
+from flows import fit
+from tests.components.carbon.test_calibration import RATES
+from tests.components.carbon.test_forecast import span
+
+FOUND = {"causal": RATES, "masked": replace(RATES, step_s=0.3)}
+OTHER = StageForecast("evaluate", Forecast(40, 50, 60), Forecast(2e-4, 3e-4, 4e-4), "")
+
+
+def params(**budget: object) -> Params:
+    return Params(runtime=Runtime(budget=Budget(**budget), grid=Grid(zone="FRA")))  # type: ignore[arg-type]
+
+
+@given(st.floats(0.05, 20))
+def test_the_most_steps_that_fit_the_hours(hours: float) -> None:
+    chosen = params(hours=hours)
+    room = fit.room_left(chosen, Ledger([]))
+    steps = fit.fitted(chosen, FOUND, [OTHER], room, Ledger([]))
+    assert room.holds(*fit.needed(chosen, FOUND, [OTHER], steps, Ledger([])))
+    more = {branch: round(number * 1.03) + 2 for branch, number in steps.items()}
+    assert not room.holds(*fit.needed(chosen, FOUND, [OTHER], more, Ledger([])))
+    shipped = chosen.pretrain.causal.steps / chosen.pretrain.masked.steps
+    assert steps["causal"] / steps["masked"] == pytest.approx(shipped, rel=0.05)
+
+
+def test_grams_and_the_projects_kwh_are_limits_too() -> None:
+    spent = Ledger([span(0, 100.0)])
+    assert fit.room_left(params(grams=56.0), spent).kwh == pytest.approx(1.0, rel=0.01)
+    room = fit.room_left(params(project=ProjectBudget(kwh=1.0), kwh=2.0), spent)
+    assert room.kwh == pytest.approx(1.0 - spent.energy.mid_kwh)
+    assert room.hours == float("inf")
+
+
+def test_no_budget_and_one_that_is_too_small_are_refused() -> None:
+    with pytest.raises(UserError, match="has no limit"):
+        fit.room_left(params(), Ledger([]))
+    tiny = params(hours=0.01)
+    with pytest.raises(UserError, match="raise the budget"):
+        fit.fitted(tiny, FOUND, [OTHER], fit.room_left(tiny, Ledger([])), Ledger([]))
+
+
+def test_params_yaml_is_edited_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "params.yaml"
+    text = (fit.house.ROOT / "presets" / "demo.yaml").read_text()
+    path.write_text(text.replace("    hours: 0.0  # Wall", "    hours: 0.03  # Wall"))
+    monkeypatch.setattr(fit, "PARAMS", path)
+    monkeypatch.setattr(fit.house, "LEDGER", tmp_path / "ledger")
+    monkeypatch.setattr(fit.rates, "measured", lambda params: FOUND)
+    before = schema.load(path)
+    said = fit.fit_to_budget(before)
+    after = schema.load(path)
+    assert 1 < after.pretrain.causal.steps < before.pretrain.causal.steps
+    assert f"{after.pretrain.causal.steps:,} steps" in said
+    assert "not counted, because they never completed here: " in said
+    assert after.pretrain.causal.checkpoint_every < before.pretrain.causal.checkpoint_every
+    assert after.runtime == before.runtime
