@@ -22,6 +22,8 @@ CACHED_LOGITS = 1 << 20
 """Logits worked on at once: 2 MB in bfloat16, which stay in a core's cache between the passes over it."""
 HELD_LOGITS = 1 << 25
 """Gradients of logits held at once: 64 MB in bfloat16."""
+CACHED_GATES = 1 << 19
+"""Gates and ups worked on at once: 1 MB in bfloat16."""
 QUERY_BLOCK = 128
 """Queries per block of causal attention: a block meets only the keys up to its end."""
 
@@ -76,11 +78,11 @@ class _UnitRMS(Function):
         return unit_rms_gradient(dy, y, dy * y, inverse).to(ctx.dtype), None, None
 
 
-def unit_rms_gradient(dy: Tensor, y: Tensor, product: Tensor, inverse: Tensor) -> Tensor:
+def unit_rms_gradient(dy: Tensor, y: Tensor, product: Tensor, inverse: Tensor, out: Tensor | None = None) -> Tensor:
     """Gradient of unit_rms; `product` is dy * y. What in `dy` would change the length of y is taken out."""
     # A product with a column of 1 / width is a mean, several times faster than `mean` in bfloat16.
     along = product @ product.new_full((product.shape[-1], 1), 1 / product.shape[-1])
-    return torch.addcmul(dy, y, along, value=-1).mul_(inverse.to(dy.dtype))
+    return torch.addcmul(dy, y, along, value=-1, out=out).mul_(inverse.to(dy.dtype))
 
 
 # -- attention ---------------------------------------------------------------------------------------------------------
@@ -114,50 +116,52 @@ class _SelfAttention(Function):
         cos: Tensor, sin: Tensor, heads: int, eps: float, causal: bool,
     ) -> Tensor:  # fmt: skip
         batch, length, _ = qkv_BTX.shape
-        qkv_BXTC = qkv_BTX.view(batch, length, 3 * heads, -1).transpose(1, 2).contiguous()
-        qk, v = qkv_BXTC[:, : 2 * heads], qkv_BXTC[:, 2 * heads :]
+        # Heads first: queries, keys and values are then whole blocks of memory, and no part is copied again.
+        qkv_XBTC = qkv_BTX.view(batch, length, 3 * heads, -1).permute(2, 0, 1, 3).contiguous()
+        qk, v = qkv_XBTC[: 2 * heads], qkv_XBTC[2 * heads :].flatten(0, 1)
         inverse = inverse_rms(qk, eps) if q_gain is not None else None
         unit = qk * inverse.to(qk.dtype) if inverse is not None else qk
         table = _angles(q_gain, k_gain, cos, sin, heads, qk.dtype)
         turned = _turn(unit, *table)
-        q, k, v = (x.reshape(batch * heads, length, -1) for x in (turned[:, :heads], turned[:, heads:], v))
+        q, k = turned[:heads].flatten(0, 1), turned[heads:].flatten(0, 1)
         y, weights = _attend(q, k, v, causal)
         ctx.save_for_backward(unit, inverse, q_gain, k_gain, *table, q, k, v, *weights)
         ctx.heads = heads
-        return y.view(batch, heads, length, -1).transpose(1, 2).reshape(batch, length, -1)
+        return y.view(heads, batch, length, -1).permute(1, 2, 0, 3).reshape(batch, length, -1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy_BTX: Tensor) -> tuple[Tensor | None, ...]:
         unit, inverse, q_gain, k_gain, cos, sin, q, k, v, *weights = ctx.saved_tensors
         (batch, length, _), heads = dy_BTX.shape, ctx.heads
-        dy = dy_BTX.view(batch, length, heads, -1).transpose(1, 2).reshape(batch * heads, length, -1)
-        dqkv = torch.empty(batch, 3 * heads, length, dy.shape[-1], dtype=dy.dtype)
-        dq, dk, dv = _attend_gradient(dy, q, k, v, weights)
-        dqkv[:, 2 * heads :] = dv.view(batch, heads, length, -1)
-        dturned = torch.cat((dq.view(batch, heads, length, -1), dk.view(batch, heads, length, -1)), dim=1)
-        dunit = _turn_back(dturned, cos, sin)
+        dy = dy_BTX.view(batch, length, heads, -1).permute(2, 0, 1, 3).reshape(q.shape)
+        dqkv_XBTC = dy.new_empty(3 * heads, batch, length, dy.shape[-1])
+        dturned = torch.empty_like(unit)
+        dq, dk = dturned[:heads].flatten(0, 1), dturned[heads:].flatten(0, 1)
+        _attend_gradient(dy, q, k, v, weights, (dq, dk, dqkv_XBTC[2 * heads :].flatten(0, 1)))
+        dunit, dqk = _turn_back(dturned, cos, sin), dqkv_XBTC[: 2 * heads]
         dq_gain = dk_gain = None
         if inverse is not None:
             product = dunit * unit
             # The gains are part of the table, so dunit is gain * d(gain * unit): one sum gives their gradients too.
-            summed_XC = (product.new_ones(1, length) @ product).float().sum((0, 2))
+            summed_XC = (product.new_ones(1, length) @ product).float().sum((1, 2))
             dq_gain, dk_gain = summed_XC[:heads].sum(0) / q_gain, summed_XC[heads:].sum(0) / k_gain
-            dunit = unit_rms_gradient(dunit, unit, product, inverse)
-        dqkv[:, : 2 * heads] = dunit
-        return dqkv.transpose(1, 2).reshape(batch, length, -1), dq_gain, dk_gain, None, None, None, None, None
+            unit_rms_gradient(dunit, unit, product, inverse, out=dqk)
+        else:
+            dqk.copy_(dunit)
+        return dqkv_XBTC.permute(1, 2, 0, 3).reshape(batch, length, -1), dq_gain, dk_gain, None, None, None, None, None
 
 
 def _angles(
     q_gain: Tensor | None, k_gain: Tensor | None, cos: Tensor, sin: Tensor, heads: int, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """RoPE's tables for queries and keys, (2 * heads, T, C), with gains and 1 / sqrt(C) multiplied in."""
+    """RoPE's tables for queries and keys, (2 * heads, 1, T, C), with gains and 1 / sqrt(C) multiplied in."""
     ones = torch.ones(cos.shape[-1], device=cos.device)
     gains = (q_gain if q_gain is not None else ones) / math.sqrt(len(ones)), k_gain if k_gain is not None else ones
     # The turned channel c takes gain * unit of channel c by the cosine, and of its partner c +- C/2 by the sine.
     tables = [(cos * gain, sin * gain.roll(len(ones) // 2)) for gain in gains]
-    pair = [torch.stack(part)[:, None].expand(-1, heads, -1, -1).flatten(0, 1) for part in zip(*tables, strict=True)]
-    return pair[0].to(dtype), pair[1].to(dtype)
+    pair = [torch.stack(part).to(dtype)[:, None, None] for part in zip(*tables, strict=True)]
+    return tuple(part.expand(-1, heads, -1, -1, -1).flatten(0, 1) for part in pair)
 
 
 def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -198,23 +202,68 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> tuple[Tensor, list
             later = torch.full((size, size), -torch.inf, dtype=score.dtype, device=score.device).triu_(1)
             score[:, :, block.start :] += later
         weight = score.softmax(-1)
-        y[:, block] = torch.bmm(weight, v[:, :keys])
+        y[:, block].baddbmm_(weight, v[:, :keys], beta=0)
         weights.append(weight)
     return y, weights
 
 
 def _attend_gradient(
-    dy: Tensor, q: Tensor, k: Tensor, v: Tensor, weights: list[Tensor]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of _attend for q, k and v."""
-    dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
-    for weight, (block, keys) in zip(weights, _blocks(q.shape[1], len(weights) > 1), strict=True):
+    dy: Tensor, q: Tensor, k: Tensor, v: Tensor, weights: list[Tensor], into: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    """Gradients of _attend for q, k and v, written `into` three tensors of their shapes."""
+    dq, dk, dv = into
+    blocks = list(zip(weights, _blocks(q.shape[1], len(weights) > 1), strict=True))
+    for weight, (block, keys) in reversed(blocks):  # the last block meets all keys, the others add to what it wrote
         dweight = torch.bmm(dy[:, block], v[:, :keys].transpose(1, 2))
         dscore = torch._softmax_backward_data(dweight, weight, -1, weight.dtype)
-        dq[:, block] = torch.bmm(dscore, k[:, :keys])
-        dk[:, :keys] += torch.bmm(dscore.transpose(1, 2), q[:, block])
-        dv[:, :keys] += torch.bmm(weight.transpose(1, 2), dy[:, block])
-    return dq, dk, dv
+        dq[:, block].baddbmm_(dscore, k[:, :keys], beta=0)
+        beta = 0 if keys == q.shape[1] else 1
+        dk[:, :keys].baddbmm_(dscore.transpose(1, 2), q[:, block], beta=beta)
+        dv[:, :keys].baddbmm_(weight.transpose(1, 2), dy[:, block], beta=beta)
+
+
+# -- feed-forward ------------------------------------------------------------------------------------------------------
+
+
+def swiglu(both_BTX: Tensor) -> Tensor:
+    """silu(gate) * up, gate and up side by side in `both_BTX`: (B, T, 2F) to (B, T, F)."""
+    result: Tensor = _SwiGLU.apply(both_BTX)
+    return result
+
+
+class _SwiGLU(Function):
+    """Worked on in pieces that stay in cache between the passes over them."""
+
+    @staticmethod
+    def forward(ctx: Any, both: Tensor) -> Tensor:
+        y = both.new_empty(*both.shape[:-1], both.shape[-1] // 2)
+        acts = []
+        for (gate, up), out in zip(_gates(both), y.flatten(0, -2).split(_gate_rows(both)), strict=True):
+            acts.append(F.silu(gate))
+            torch.mul(acts[-1], up, out=out)
+        ctx.save_for_backward(both, *acts)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> Tensor:
+        both, *acts = ctx.saved_tensors
+        dboth = torch.empty_like(both)
+        dys = dy.flatten(0, -2).split(_gate_rows(both))
+        for (gate, up), (dgate, dup), act, piece in zip(_gates(both), _gates(dboth), acts, dys, strict=True):
+            torch.mul(piece, act, out=dup)
+            torch.ops.aten.silu_backward.grad_input(piece * up, gate, grad_input=dgate)
+        return dboth
+
+
+def _gate_rows(both: Tensor) -> int:
+    """Rows of a piece."""
+    return max(1, CACHED_GATES // both.shape[-1])
+
+
+def _gates(both: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """(gate, up) of each piece, as views."""
+    return [piece.chunk(2, dim=-1) for piece in both.flatten(0, -2).split(_gate_rows(both))]
 
 
 # -- loss --------------------------------------------------------------------------------------------------------------
@@ -266,10 +315,10 @@ def _loss_and_gradient(x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> tu
     for start in range(0, len(x_ND), rows):
         targets = targets_N[start : start + rows]
         at = torch.arange(len(targets), device=targets.device), targets
-        probability = torch.softmax(F.linear(x_ND[start : start + rows], weight_VD), -1)
+        probability = dlogits_NV[start : start + rows]
+        torch.ops.aten._softmax.out(F.linear(x_ND[start : start + rows], weight_VD), -1, False, out=probability)
         at_target = probability[at]
         # float32's smallest normal number stands for zero: a loss of 87 nats, and finite
         total -= at_target.float().clamp_min(1.2e-38).log_().sum()
         probability[at] = at_target - 1
-        dlogits_NV[start : start + rows] = probability
     return total, dlogits_NV

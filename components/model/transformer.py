@@ -238,8 +238,9 @@ class FeedForward(nn.Module):
 
     def fused(self, unit_BTD: Tensor, gain_D: Tensor) -> Tensor:
         """The same for a normed input whose gain is not applied yet."""
-        gate_BTF, up_BTF = kernels.linear(unit_BTD, gain_D, self.gate_proj.weight, self.up_proj.weight).chunk(2, dim=-1)
-        return self.down_proj(F.silu(gate_BTF) * up_BTF)
+        return self.down_proj(
+            kernels.swiglu(kernels.linear(unit_BTD, gain_D, self.gate_proj.weight, self.up_proj.weight))
+        )
 
 
 class Block(nn.Module):
@@ -331,7 +332,7 @@ class Transformer(nn.Module):
         start = cache.length if cache is not None else 0
         length = ids_BT.shape[1]
         at_T = torch.arange(start, start + length, device=ids_BT.device)
-        angle_TC = torch.outer(at_T.float(), cast(Tensor, self.frequency_C)).repeat(1, 2)
+        angle_TX = torch.outer(at_T.float(), cast(Tensor, self.frequency_C))  # X: half of the channels
         mask = None
         if documents_BT is not None:
             mask = (documents_BT[:, :, None] == documents_BT[:, None, :])[:, None]
@@ -340,7 +341,7 @@ class Transformer(nn.Module):
         elif self.shape.causal and start and length > 1:
             mask = at_T[:, None] >= torch.arange(start + length, device=ids_BT.device)
         causal = self.shape.causal and mask is None and length > 1
-        return Positions(angle_TC.cos(), angle_TC.sin(), mask, causal, cache)
+        return Positions(angle_TX.cos().repeat(1, 2), angle_TX.sin().repeat(1, 2), mask, causal, cache)
 
 
 @contextmanager

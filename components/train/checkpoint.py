@@ -33,10 +33,12 @@ def save(
     write_model: Callable[[Path], None],
     tensors: dict[str, Tensor],
     state: dict[str, Any],
+    spare: Callable[[int], bool] = lambda step: False,
 ) -> Path:
-    """Write the checkpoint of `step` under `work`, then remove all but the newest `keep`.
+    """Write the checkpoint of `step` under `work`, then remove all but the newest `keep` and those to `spare`.
 
     Args:
+        spare: whether to keep the checkpoint of a step though it is old.
         write_model: writes the model folder into the path it is given.
         tensors: everything else resuming needs.
         state: JSON beside the tensors.
@@ -53,7 +55,8 @@ def save(
     os.replace(aside, folder)
     sync_folder(work)
     for old in steps(work)[keep:]:
-        shutil.rmtree(folder_of(work, old), ignore_errors=True)
+        if not spare(old):
+            shutil.rmtree(folder_of(work, old), ignore_errors=True)
     return folder
 
 

@@ -46,7 +46,9 @@ class Settings:
         steps: optimizer steps.
         optimizer: learning rates and schedule.
         micro_batch: examples per forward pass; None for all of a batch at once.
-        checkpoint_every, keep: steps between checkpoints, and how many are kept.
+        checkpoint_every, keep: steps between checkpoints, and how many of the newest are kept.
+        keep_every: checkpoints of multiples of it are kept too; 0 for none.
+        keep_best: the checkpoint with the lowest held-out loss is kept too.
         eval_every: steps between calls of `evaluate` (the last step is always evaluated); 0 for the last alone.
         max_rollbacks: bad batches passed over before the run gives up.
         bytes_per_token: to show bits per byte while training; None where that means nothing.
@@ -59,6 +61,8 @@ class Settings:
     micro_batch: int | None = None
     checkpoint_every: int = 50
     keep: int = 2
+    keep_every: int = 0
+    keep_best: bool = False
     eval_every: int = 0
     max_rollbacks: int = 3
     bytes_per_token: float | None = None
@@ -285,8 +289,15 @@ class _Run:
             for name in ("losses", "grad_norms"):
                 tensors[name] = torch.tensor(getattr(self.result, name), dtype=torch.float64)
             state = {name: getattr(self.result, name) for name in ("evals", "skipped", "num_targets")}
-            checkpoint.save(self.work, self.step, self.settings.keep, self.write_model, tensors, state)
+            checkpoint.save(self.work, self.step, self.settings.keep, self.write_model, tensors, state, self.spare())
         self.group.wait()
+
+    def spare(self) -> Callable[[int], bool]:
+        """Which old checkpoints to keep: every so many steps, and the one that did best on held-out text."""
+        every, saved = self.settings.keep_every, {*checkpoint.steps(self.work), self.step}
+        judged = [one for one in self.result.evals if "loss" in one and one["step"] in saved]
+        best = min(judged, key=lambda one: one["loss"])["step"] if judged and self.settings.keep_best else None
+        return lambda step: step == best or bool(every and step % every == 0)
 
     def collect(self) -> None:
         """Have the model's own weights up to date, if it is a sharded copy that is trained."""

@@ -1,8 +1,8 @@
 """Who updates what: Muon for the matrices of the blocks, AdamW for embeddings, head and gains.
 
 Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) replaces the momentum of a matrix by the nearest
-orthogonal one, so that every direction of it learns at the same pace; `torch.optim.Muon` does it. AdamW is Loshchilov &
-Hutter 2017 (arXiv:1711.05101). At this project's sizes Muon saves more than half of the steps (docs/pretrain.md).
+orthogonal one, so that every direction of it learns at the same pace (muon.py). AdamW is Loshchilov & Hutter 2017
+(arXiv:1711.05101). At this project's sizes Muon saves more than half of the steps (docs/pretrain.md).
 
 Rates found at one width serve at every other: Muon's updates have the same spectral norm whatever the width, which is
 what lets a rate transfer (Yang et al. 2023, arXiv:2310.17813), and AdamW's rate of an embedding does not depend on the
@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from components.params import Optimizer
-from components.train.sharding import sliced_like
+from components.train.muon import Muon
+from components.train.sharding import is_slice, sliced_like
 
 MOMENTUM = 0.95
 BETAS = (0.9, 0.95)
@@ -81,7 +82,9 @@ def build(model: nn.Module, params: Optimizer) -> Optimizers:
     parts: list[torch.optim.Optimizer] = []
     if matrices:
         muon = {"params": matrices, "lr": params.matrix_lr, "peak_lr": params.matrix_lr}
-        parts.append(torch.optim.Muon([muon], weight_decay=params.weight_decay, momentum=MOMENTUM))
+        # Slices of FSDP2 know no batched products: there PyTorch's own, which takes matrices one by one.
+        kind = torch.optim.Muon if is_slice(matrices[0]) else Muon
+        parts.append(kind([muon], lr=params.matrix_lr, weight_decay=params.weight_decay, momentum=MOMENTUM))
     groups = [
         {"params": [p for p in rest if p.ndim >= 2], "lr": rest_lr, "peak_lr": rest_lr, "weight_decay": _decay(params)},
         {"params": [p for p in rest if p.ndim < 2], "lr": rest_lr, "peak_lr": rest_lr, "weight_decay": 0.0},

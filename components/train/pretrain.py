@@ -180,6 +180,8 @@ def _train(task: Task, model: Transformer, work: Path, watch: Watch, group: para
         micro_batch=params.micro_batch,
         checkpoint_every=params.checkpoint_every,
         keep=params.keep,
+        keep_every=params.keep_every,
+        keep_best=params.keep_best,
         eval_every=params.eval_every,
         max_rollbacks=params.max_rollbacks,
         bytes_per_token=manifest.num_bytes / manifest.num_tokens if task.objective == "causal" else None,

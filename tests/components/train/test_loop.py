@@ -90,6 +90,18 @@ def test_stopped_and_resumed_ends_with_the_same_bits(stops: list[int], tmp_path:
     assert [e["step"] for e in result.evals] == [4, 8, 12]
 
 
+def test_checkpoints_are_kept_by_the_policy(tmp_path: Path) -> None:
+    losses = {4: 3.0, 8: 1.0, 12: 2.0, 16: 2.5, 20: 2.2}
+    settings = replace(SETTINGS, steps=20, checkpoint_every=2, keep=2)
+    evaluate: Callable[[int], dict[str, float]] = lambda step: {"loss": losses[step]}  # noqa: E731
+    run(tmp_path / "last", settings=settings, evaluate=evaluate)
+    assert checkpoint.steps(tmp_path / "last") == [20, 18]
+    run(tmp_path / "best", settings=replace(settings, keep_best=True), evaluate=evaluate)
+    assert checkpoint.steps(tmp_path / "best") == [20, 18, 8]
+    run(tmp_path / "every", settings=replace(settings, keep_every=10), evaluate=evaluate)
+    assert checkpoint.steps(tmp_path / "every") == [20, 18, 10, 0]
+
+
 def test_a_damaged_checkpoint_costs_its_interval_and_no_bit(tmp_path: Path) -> None:
     straight, _ = run(tmp_path / "a")
     with pytest.raises(Stopped):
