@@ -3,17 +3,20 @@
     python -m flows.pipeline            run what is stale, show a summary
     python -m flows.pipeline --until tokenize
     python -m flows.pipeline --demo     write the summary anew, even if nothing ran, and show it (`make demo`)
+    python -m flows.pipeline --before 2026-11-26T08:00     begin in the hours that emit least, end before then (UTC)
 
 DVC decides what is stale; Prefect orders, shows and cancels, and caches nothing. Independent branches run at the same
 time. Values other than those of params.yaml make an experiment (flows/experiment.py) and leave the workspace as it is.
 """
 
 import argparse
+import logging
 import os
 import signal
 import sys
 import time
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from typing import Any
 
 from flows import house
@@ -68,7 +71,7 @@ def dvc_stage(stage: str, run: str) -> State:
 
 
 @flow(name="pipeline", task_runner=_runner(), log_prints=False)  # type: ignore[arg-type]
-def pipeline(params: Params | None = None, params_hash: str = "", until: str = "") -> State:
+def pipeline(params: Params | None = None, params_hash: str = "", until: str = "", before: str = "") -> State:
     """Raw text to a compared, accounted model: runs every stage that DVC finds stale.
 
     Leave the values as they are to bring the workspace up to date. Change some, and the run becomes an experiment: it
@@ -78,7 +81,10 @@ def pipeline(params: Params | None = None, params_hash: str = "", until: str = "
         params: the whole of params.yaml.
         params_hash: leave it as it is: it shows which params.yaml the form was filled from.
         until: stop after this stage; empty for all. An experiment always runs to the end.
+        before: a time, such as 2026-11-26T08:00 (UTC): begin in the hours that emit least, end before then; empty: now.
     """
+    if before and (postponed := _postponed(params, params_hash, until, before)):
+        return postponed
     return run_pipeline(params, params_hash, [until] if until else [])
 
 
@@ -104,6 +110,24 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
         return Failed(message=str(error))
     finally:
         open_runs.closed(name)  # an experiment's worktree
+
+
+def _postponed(params: Params | None, form_hash: str, until: str, before: str) -> State | None:
+    """Put the run off if later is cleaner: another run of this deployment is scheduled. None to begin now."""
+    from flows import postpone
+
+    now = datetime.now(UTC)
+    try:
+        own = schema.load(house.ROOT / "params.yaml")
+        refuse_stale_form(form_hash, own)
+        start = postpone.chosen(params or own, before)
+    except UserError as error:
+        return Failed(message=str(error))
+    if not flow_run.deployment_id or not postpone.worth_waiting(start, now):
+        return None
+    again = {"params": params.model_dump(mode="json") if params else None, "params_hash": form_hash, "until": until}
+    postpone.reschedule(flow_run.deployment_id, start.at, again)
+    return Completed(name="Postponed", message=start.told(now))
 
 
 def refuse_stale_form(form_hash: str, own: Params) -> None:
@@ -158,11 +182,14 @@ def main() -> None:
     parser.add_argument(
         "--until", default="", metavar="STAGE", help="stop after this stage, such as tokenize or pretrain@causal"
     )
+    parser.add_argument(
+        "--before", default="", metavar="TIME", help="begin in the cleanest hours, end before then (UTC)"
+    )
     parser.add_argument("--demo", action="store_true", help="end with the summary table")
     arguments = parser.parse_args()
     started = time.perf_counter()
     try:
-        state = run_from_terminal(arguments.until)
+        state = run_from_terminal(arguments.until, arguments.before)
     except UserError as error:
         sys.exit(f"pipeline: {error}")
     if arguments.demo and state.is_completed():
@@ -179,7 +206,7 @@ def show_summary() -> None:
     print("\n" + refresh(schema.load(house.ROOT / "params.yaml")).markdown.replace("```", "").strip())
 
 
-def run_from_terminal(until: str) -> State:
+def run_from_terminal(until: str, before: str = "") -> State:
     """The pipeline flow in this process, after checking what can be checked before anything starts."""
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
@@ -190,10 +217,19 @@ def run_from_terminal(until: str) -> State:
     if until and until not in stages:
         raise UserError(f"--until {until}: no such stage; there are {', '.join(stages)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # What failed is said once, in the stage's own lines and in the last one; Prefect would say it of every task after it.
+    logging.getLogger("prefect.task_runs").propagate = False
     with prefect_server() as url, temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         open_runs.recover()
         os.environ["PREFECT_API_URL"] = url
         try:
+            if before:
+                from flows import postpone
+
+                start, now = postpone.chosen(own, before), datetime.now(UTC)
+                print(f"pipeline: {start.told(now)}", flush=True)
+                if postpone.worth_waiting(start, now):
+                    return postpone.run_at(pipeline, start.at, {"until": until})
             return pipeline(own, params_hash(own), until, return_state=True)
         finally:
             _drain()
