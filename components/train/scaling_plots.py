@@ -17,6 +17,7 @@ LOSS = "held-out bits per byte"
 def laws(fits: "Fits", checks: Sequence[dict[str, Any]], path: Path) -> None:
     """Three panels: loss against size, against tokens, against compute."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
     figure = Figure(figsize=(13, 4.3), layout="constrained")
     size, data, compute = figure.subplots(1, 3)
@@ -25,6 +26,9 @@ def laws(fits: "Fits", checks: Sequence[dict[str, Any]], path: Path) -> None:
     _compute(compute, fits, checks)
     for axes in (size, data, compute):
         axes.set(xscale="log", ylabel=LOSS)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.legend(fontsize=7)
     figure.savefig(path, dpi=90, metadata={"Software": None})
 
