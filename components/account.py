@@ -3,7 +3,8 @@
     reports/summary.json     everything below as data; `headline` holds the few figures that stand for a run
     reports/summary.md       the short table of `make demo`
     reports/report.html      the long form: tables, every stage's report and plots; one file, no link leads outside
-    reports/energy.png       where the energy went
+    reports/energy.png       where the energy went; forecast.png: what was forecast and what it took;
+                             loss_per_gram.png: held-out loss against the CO2e spent on it
     reports/cards/*.md       model cards
     reports/data.md          the data card
     data/croissant.json      the corpora, for machines
@@ -17,11 +18,13 @@ from typing import Any
 
 from components.carbon import embodied, intensity, ledger
 from components.carbon.costs import Books, Made, made, project_total
+from components.carbon.forecast import Checked, checked
 from components.card import write_cards
+from components.cost_plots import plot_energy, plot_forecasts, plot_loss_per_gram
 from components.croissant import croissant
 from components.data_card import data_card, data_facts
 from components.files import rounded, write_json, write_text
-from components.page import plot_energy, render_html
+from components.page import render_html
 from components.params import Params
 from components.report import Report, Watch
 from components.summary import MODELS, STAGES, gather
@@ -53,6 +56,8 @@ def account(
         summary = summarise(root, ledger_folder, params, fingerprints or {})
     with watch.phase("write"):
         plot_energy(summary["cost"], reports / "energy.png")
+        plot_forecasts(summary["forecasts"], reports / "forecast.png")
+        plot_loss_per_gram(summary["cost"], reports)
         write_json(reports / "summary.json", rounded(summary))
         write_text(reports / "summary.md", f"```\n{render_table(summary)}```\n")
         write_cards(summary, reports / "cards")
@@ -80,8 +85,25 @@ def summarise(root: Path, ledger_folder: Path, params: Params, fingerprints: Map
     summary |= {"model_name": params.account.model_name, "description": params.account.description}
     summary["cost"] = costs(books, runs)
     summary["project"] = project_total(books)
+    summary["forecasts"] = [forecast_row(one) for one in checked(found)]
     summary["headline"] = headline(summary)
     return summary
+
+
+def forecast_row(one: Checked) -> dict[str, Any]:
+    """A forecast and what came of it, as JSON."""
+    seconds, kwh = one.promise.seconds, one.promise.kwh
+    return {
+        "stage": one.promise.stage,
+        "run": one.run,
+        "ended": one.ended,
+        "basis": one.promise.basis,
+        "seconds": [seconds.low, seconds.mid, seconds.high],
+        "kwh": [kwh.low, kwh.mid, kwh.high],
+        "actual_seconds": one.seconds,
+        "actual_kwh": one.kwh,
+        "error_pct": {"seconds": one.errors_pct[0], "kwh": one.errors_pct[1]},
+    }
 
 
 # -- cost --------------------------------------------------------------------------------------------------------------

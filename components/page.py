@@ -1,11 +1,10 @@
-"""The report: one self-contained HTML page with every stage's text and plots, and the plot of where the energy went."""
+"""The report: one self-contained HTML page with every stage's text and plots, and the plots of what it cost."""
 
 import base64
 from pathlib import Path
 from typing import Any
 
 from components.card import environment
-from components.files import written_whole
 from components.summary import stage_reports
 from components.table import render_table
 
@@ -13,42 +12,22 @@ MAX_PICTURE_BYTES = 600_000
 """Larger pictures are left out of the page; they are in the stage's plots folder."""
 
 
-def plot_energy(cost: dict[str, Any], path: Path) -> None:
-    """Watt-hours per stage, by component, with the bounds of the sum."""
-    from matplotlib.figure import Figure
-
-    stages = list(cost["parts"])
-    names = sorted({name for parts in cost["parts"].values() for name in parts})
-    figure = Figure(figsize=(9, 0.35 * max(3, len(stages)) + 1.4), layout="constrained")
-    axes = figure.subplots()
-    left = [0.0] * len(stages)
-    for name in names:
-        widths = [cost["parts"][stage].get(name, [0.0] * 3)[1] * 1000 for stage in stages]
-        axes.barh(stages, widths, left=left, label=f"{name} ({cost['sources'].get(name, '').split(':')[0]})")
-        left = [start + width for start, width in zip(left, widths, strict=True)]
-    bounds = [[sum(part[i] for part in cost["parts"][stage].values()) * 1000 for stage in stages] for i in (0, 2)]
-    if stages:
-        errors = [
-            [m - low for m, low in zip(left, bounds[0], strict=True)],
-            [h - m for m, h in zip(left, bounds[1], strict=True)],
-        ]
-        axes.errorbar(
-            left, stages, xerr=errors, fmt="none", ecolor="black", capsize=3, linewidth=1, label="low to high"
-        )
-        axes.invert_yaxis()
-        axes.legend(fontsize=8)
-    axes.set_xlabel("energy of this machine (Wh), earlier attempts included")
-    axes.set_title("Where the energy went")
-    with written_whole(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
-
-
 def render_html(summary: dict[str, Any], reports: Path) -> str:
     """The report as one self-contained page."""
     sections = [_section(stage, folder) for stage, folder in stage_reports(reports).items()]
     return environment().get_template("report.html.j2").render(
-        summary=summary, sections=sections, energy=picture(reports / "energy.png"), table=render_table(summary)
+        summary=summary, sections=sections, costs=_cost_pictures(reports), table=render_table(summary)
     )  # fmt: skip
+
+
+def _cost_pictures(reports: Path) -> list[tuple[str, str]]:
+    names = {
+        "energy": "Where the energy went",
+        "loss_per_gram": "Held-out loss against CO2e",
+        "forecast": "Forecast and actual",
+    }
+    found = [(title, picture(reports / f"{name}.png")) for name, title in names.items()]
+    return [(title, data) for title, data in found if data]
 
 
 def _section(stage: str, folder: Path) -> dict[str, Any]:

@@ -65,6 +65,10 @@ def project(since: str) -> str:
         lines.append(title)
         lines += [_line(f"  {name or 'Running'}", row, str(row["runs"])) for name, row in sorted(rows.items())]
     lines.append(_line("all, since " + (since or "the first run"), total["total"], ""))
+    saved = total["cache_saved"]
+    lines.append(_line("saved by DVC's cache", saved, str(saved["stages"])))
+    if "price" in total["total"]:
+        lines.append(f"price: {total['total']['price'][1]:.4f} {grid.currency}")
     lines.append(f"grid: {books.intensity.source}; hosts: {', '.join(total['hosts']) or 'none'}")
     return "\n".join(lines)
 

@@ -81,6 +81,7 @@ class PipelineRun:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
         self.wall_s = time.perf_counter() - self._began
+        self._meter.note(cached=",".join(self._cached()))
         self._meter.__exit__(kind, error, trace)
         stages = {stage: vars(timing) for stage, timing in self.timings.items()}
         write_json(house.LOGS / self.name / "timings.json", {
@@ -96,6 +97,13 @@ class PipelineRun:
             if need in self.outcomes
         )
         return stage in self._stale or any(ran)
+
+    def _cached(self) -> list[str]:
+        """Stages that DVC had done before; none if the run did not come to its end, for then nobody knows."""
+        if self.stopped or any(outcome.name == "Failed" for outcome in self.outcomes.values()):
+            return []
+        names = {stage: self.outcomes[stage].name if stage in self.outcomes else "Cached" for stage in self.stages}
+        return [stage for stage, name in names.items() if name in ("Cached", "Restored")]
 
     def seconds(self, stage: str) -> float:
         """Wall seconds of a stage's process; 0 if none was started."""

@@ -22,6 +22,7 @@ from components.files import move, write_json
 from components.params import Params, Runtime
 from components.report import Report
 from flows import dag, house, open_runs, surroundings
+from flows.live import LiveProgress
 from flows.promise import Spent, errors, promise, spent
 from flows.tracking import Tracker, client, close_parent, git_commit, log_files, log_inputs, log_metrics, log_params
 from flows.watching import FlowWatch
@@ -130,7 +131,7 @@ def _perform(stage: Stage, branch: str, name: str, run: str, log: Path) -> Outco
     with sole_writer(work):
         tracker = _tracker(name, run, inputs, log)
         with _meter(params, name, run, inputs.fingerprint) as meter:
-            watch = FlowWatch(name, log, tracker, meter.span, _guard(params, meter, run))
+            watch = FlowWatch(name, log, tracker, meter.span, _guard(params, meter, run), _live(name))
             watch.listen()
             place = Place(params, fresh(work / "out"), fresh(work / "reports"), work, watch)
             said = promise(meter, name, inputs.fingerprint, params)
@@ -230,7 +231,13 @@ def _meter(params: Params, name: str, run: str, fingerprint: str) -> Any:
     return Meter(house.LEDGER, params.runtime.meter_interval_s, labels)
 
 
-def _guard(params: Params, meter: Any, run: str) -> Callable[[], None]:
+def _live(name: str) -> LiveProgress | None:
+    """The stage's bar in Prefect, if it is shown there."""
+    flow_run = os.environ.get("GREENHOUSE_FLOW_RUN")
+    return LiveProgress(flow_run, name) if flow_run else None
+
+
+def _guard(params: Params, meter: Any, run: str) -> Callable[[], str]:
     from components.carbon.budget import guard
 
     return guard(params.runtime, meter, house.LEDGER, run)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from components.errors import Stopped
 from components.report import Watch
+from flows.live import LiveProgress
 from flows.tracking import Tracker
 
 INTERVAL_S = 4.0
@@ -24,6 +25,7 @@ class FlowWatch(Watch):
         tracker: MLflow run, or None.
         span: `Meter.span`, to meter phases.
         guard: called between steps; raises `Stopped` when a budget does not hold another step.
+        live: the bar in Prefect, or None.
     """
 
     def __init__(
@@ -32,9 +34,11 @@ class FlowWatch(Watch):
         log: Path,
         tracker: Tracker | None = None,
         span: Callable[[str], AbstractContextManager] = lambda name: nullcontext(),
-        guard: Callable[[], None] = lambda: None,
+        guard: Callable[[], str] = lambda: "",
+        live: LiveProgress | None = None,
     ) -> None:
-        self.stage, self.tracker, self.span, self.guard = stage, tracker, span, guard
+        self.stage, self.tracker, self.span, self.guard, self.live = stage, tracker, span, guard, live
+        self._budget = ""
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = open(log, "a", encoding="utf-8")  # noqa: SIM115 - closed with the process
         self._started, self._shown = time.monotonic(), 0.0
@@ -52,7 +56,10 @@ class FlowWatch(Watch):
         if now - self._shown < (0.2 if self._terminal else INTERVAL_S) and not last:
             return
         self._shown = now
-        self._show(f"{_bar(done, total)} {unit}{_eta(done, total, now - self._started)}  {note}".rstrip(), last)
+        line = f"{unit}{_eta(done, total, now - self._started)}  {note}".rstrip()
+        self._show(f"{_bar(done, total)} {line}", last)
+        if self.live:
+            self.live.show(done, total, f"{done:,} of {total:,} {line}{self._budget}" if total else line)
 
     def _show(self, line: str, last: bool) -> None:
         self._log.write(line + "\n")
@@ -74,7 +81,7 @@ class FlowWatch(Watch):
     def check(self) -> None:
         if self._signal:
             raise Stopped(self._signal, f"{self.stage}: cancelled; all is saved, run it again to go on from here")
-        self.guard()
+        self._budget = self.guard()
 
     def say(self, text: str) -> None:
         self._show(text, last=True)

@@ -79,7 +79,7 @@ class Budget:
         if self.fraction < WARN_AT or self._warned:
             return ""
         self._warned = True
-        return f"budget of the {self.whose}: {worst[1]:.3g} of {worst[2]:.3g} {worst[3]} used ({worst[0]:.0%} soon)"
+        return f"budget of the {self.whose}: {worst[1]:.3g} of {worst[2]:.3g} {worst[3]} used ({worst[0]:.0%} after the next step)"
 
     def _limits(self, totals: Used, elapsed_s: float) -> list[tuple[float, float, float, str]]:
         """(limit, used until now, growth per second, unit) of each limit that is set."""
@@ -110,8 +110,8 @@ def guard(
     run: str,
     root: Path = Path(),
     clock: Callable[[], float] = time.monotonic,
-) -> Callable[[], None]:
-    """A function for `Watch.check`: raises `Stopped` when a budget does not hold another step.
+) -> Callable[[], str]:
+    """A function for `Watch.check`: raises `Stopped` when a budget does not hold another step, else says how it stands.
 
     The budget is the whole run's: stages that ran before, and those that run beside this one, are in it. Near a limit,
     and before the first reading, it has the counters read at each check, so that it never learns too late.
@@ -119,7 +119,7 @@ def guard(
     limits: dict[str, Any] = {"run": runtime.budget, "project": runtime.budget.project}
     wanted = {whose: limit for whose, limit in limits.items() if limit.hours or limit.kwh or limit.grams}
     if not wanted:
-        return lambda: None
+        return lambda: ""
     from components.carbon.intensity import resolve
     from components.carbon.ledger import read
 
@@ -138,7 +138,7 @@ def guard(
         )  # fmt: skip
     started = clock()
 
-    def check() -> None:
+    def check() -> str:
         now = clock()
         near = any(budget.fraction >= WARN_AT for budget in budgets)
         totals = meter.totals(whole_run=True)
@@ -148,6 +148,7 @@ def guard(
             budget.grams_per_kwh = _now(intensity) * pue
             if warning := budget.check(totals, now - started):
                 print(warning, flush=True)
+        return "".join(f"; {budget.fraction:.0%} of the {budget.whose}'s budget" for budget in budgets)
 
     return check
 

@@ -6,11 +6,11 @@ its cost and shown apart; what DVC took from its cache cost nothing now and show
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from components.carbon.embodied import machine
 from components.carbon.intensity import Grams, Intensity
-from components.carbon.ledger import Ledger, Span, Spans
+from components.carbon.ledger import ORCHESTRATION, Ledger, Span, Spans
 
 if TYPE_CHECKING:
     from components.params import Grid
@@ -115,7 +115,8 @@ def project_total(books: Books, since: str = "") -> dict:
     """Everything the project has cost since a UTC time (ISO, such as `2026-01-31`): every outcome, every experiment.
 
     Returns:
-        `total`, `by_outcome` and `by_stage` (cost and number of runs each), `unattributed_kwh`, `since`, `hosts`.
+        `total`, `by_outcome` and `by_stage` (cost and number of runs each), `cache_saved`, `unattributed_kwh`, `since`,
+        `hosts`.
     """
     ledger = books.ledger
     spans = ledger.where(lambda span: span.start.isoformat() >= since) if since else Spans(ledger.spans)
@@ -128,9 +129,31 @@ def project_total(books: Books, since: str = "") -> dict:
         "total": books.cost(spans),
         "by_outcome": {name: books.cost(group) | {"runs": _runs(group)} for name, group in by_outcome.items()},
         "by_stage": {name: books.cost(group) | {"runs": _runs(group)} for name, group in by_stage.items()},
+        "cache_saved": cache_saved(books),
         "unattributed_kwh": [rest.low_kwh, rest.mid_kwh, rest.high_kwh],
         "hosts": sorted(ledger.hosts),
     }
+
+
+def cache_saved(books: Books) -> dict:
+    """What stages that DVC took from its cache would have cost again, going by their last run before.
+
+    A pipeline run names them in its span's label `cached`. Returns `kwh`, `grams` (triples) and `stages`, their number.
+    """
+    ledger = books.ledger
+    costs: dict[str, dict] = {}
+    total: dict[str, Any] = {"kwh": [0.0] * 3, "grams": [0.0] * 3, "stages": 0}
+    completed = ledger.where(lambda span: span.outcome == "Completed" and not span.is_phase)
+    for run in ledger.where(lambda span: bool(span.labels.get("cached")) and span.stage == ORCHESTRATION):
+        for stage in run.labels["cached"].split(","):
+            before = [span for span in completed.select(stage=stage) if span.end <= run.end]
+            if before:
+                last = before[-1]
+                cost = costs.setdefault(last.id, books.cost(ledger.inside(last)))
+                total["stages"] += 1
+                for key in ("kwh", "grams"):
+                    total[key] = [a + b for a, b in zip(total[key], cost[key], strict=True)]
+    return total
 
 
 def outcomes(ledger: Ledger) -> dict[str, str]:

@@ -2,13 +2,16 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 import yaml
 
 from components.account import account, how
-from components.carbon.ledger import read
+from components.carbon.forecast import forecast
+from components.carbon.ledger import history, read
+from components.carbon.meter import Meter
 from components.files import read_json
 from components.page import markdown
 from components.params import Grid, Params, Runtime
@@ -124,3 +127,21 @@ def test_deleting_a_model_or_an_experiment_deletes_no_cost(tmp_path: Path) -> No
     shutil.rmtree(root / "data")
     account(root=root, ledger_folder=ledger_folder, params=Params())
     assert read_json(root / "reports/summary.json")["project"]["total"]["kwh"] == before["total"]["kwh"]
+
+
+def test_forecasts_are_shown_beside_what_came_of_them(tmp_path: Path) -> None:
+    root = tmp_path / "greenhouse"
+    folder = project(root)
+    for seconds in (0.2, 0.3):
+        with Meter(folder, 0.1, {"stage": "mix", "run": "r", "fingerprint": "mix"}) as meter:
+            said = forecast(history(folder), "mix", "mix")
+            assert said
+            meter.record("forecast", **said.line())
+            time.sleep(seconds)
+    account(root=root, ledger_folder=folder, params=Params())
+    rows = read_json(root / "reports/summary.json")["forecasts"]
+    assert [row["stage"] for row in rows] == ["mix", "mix"]
+    assert rows[1]["actual_seconds"] == pytest.approx(0.3, abs=0.2)
+    assert set(rows[0]["error_pct"]) == {"seconds", "kwh"}
+    assert (root / "reports/forecast.png").stat().st_size > 5000
+    assert "Forecast and actual" in (root / "reports/report.html").read_text()

@@ -83,3 +83,17 @@ def test_the_projects_total_has_everything_and_phases_end_as_their_process_did()
     assert total["by_outcome"]["Killed"]["runs"] == 1
     assert set(total["by_stage"]) == {"pretrain@causal", "evaluate", "orchestration"}
     assert project_total(books(spans), since="2026-01-01T02")["total"]["kwh"][1] == pytest.approx(2.0)
+
+
+def test_what_the_cache_saved_is_what_the_stages_cost_when_they_were_made() -> None:
+    spans = [
+        span(0, "Completed", 5.0, stage="dedup"),
+        span(1, "Completed", 2.0, stage="dedup"),
+        span(2, "Completed", 0.1, run="a", cached="dedup,never-ran"),
+        span(3, "Completed", 9.0, stage="dedup"),
+        span(4, "Completed", 0.1, run="b", cached="dedup"),
+    ]
+    saved = project_total(books(spans))["cache_saved"]
+    assert saved["stages"] == 2
+    assert saved["kwh"][1] == pytest.approx(2.0 + 9.0)
+    assert saved["grams"][1] == pytest.approx(11.0 * 56)
