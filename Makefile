@@ -33,7 +33,7 @@ endef
 .venv/installed-dev: pyproject.toml constraints.txt flows/install.py
 	@$(FIND_PYTHON); "$$chosen" -m flows.install dev
 
-.PHONY: help demo why plan accept up chat verify trace compare test test-fast lint clean gc purge bench-overhead bench-train bench-train-tune bench-train-transfer scaling setup
+.PHONY: help demo why plan accept up chat verify trace compare test test-fast lint clean gc purge bench-overhead bench-carbon bench-train bench-train-tune bench-train-transfer scaling setup
 
 help:  ## Show this.
 	@echo "make ..."
@@ -95,11 +95,15 @@ purge: .venv/installed  ## Remove everything Greenhouse made; LEDGER=1 the energ
 bench-overhead: .venv/installed-dev  ## What Prefect, DVC, MLflow and the meter add.
 	@$(RUN) benchmarks.overhead
 
+bench-carbon: .venv/installed-dev  ## The ledger beside codecarbon and carbontracker: 6 minutes; PART=forecast: 27 more.
+	@$(RUN) pip install -q -c constraints.txt -e ".[bench]"
+	@$(RUN) benchmarks.carbon --only $${PART:-meter}
+
 bench-train: .venv/installed-dev  ## Training beside transformers' Trainer, LitGPT and the classic recipe: 45 minutes.
 	@$(RUN) benchmarks.train
 
 bench-train-tune: .venv/installed-dev  ## The learning rates bench-train uses, three tries each: 35 minutes.
 	@$(RUN) benchmarks.train_tune
 
-bench-train-transfer: .venv/installed-dev  ## Loss against learning rate at three widths: 5 minutes.
+bench-train-transfer: .venv/installed-dev  ## Loss against learning rate at three widths: 3 minutes.
 	@$(RUN) benchmarks.train_transfer
