@@ -217,7 +217,7 @@ def run_from_terminal(until: str, before: str = "") -> State:
     if until and until not in stages:
         raise UserError(f"--until {until}: no such stage; there are {', '.join(stages)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    # What failed is said once, in the stage's own lines and in the last one; Prefect would say it of every task after it.
+    # What failed is said once, in the stage's own lines and in the last one; Prefect would say it of every task after.
     logging.getLogger("prefect.task_runs").propagate = False
     with prefect_server() as url, temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         open_runs.recover()

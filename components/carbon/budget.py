@@ -79,7 +79,8 @@ class Budget:
         if self.fraction < WARN_AT or self._warned:
             return ""
         self._warned = True
-        return f"budget of the {self.whose}: {worst[1]:.3g} of {worst[2]:.3g} {worst[3]} used ({worst[0]:.0%} after the next step)"
+        share, used, limit, unit = worst
+        return f"budget of the {self.whose}: {used:.3g} of {limit:.3g} {unit} used ({share:.0%} after the next step)"
 
     def _limits(self, totals: Used, elapsed_s: float) -> list[tuple[float, float, float, str]]:
         """(limit, used until now, growth per second, unit) of each limit that is set."""

@@ -18,11 +18,11 @@ from components.carbon.ledger import Ledger, Span, Spans
 
 RECENT = 20
 """Runs looked back at: machines and code change."""
-FLOOR = 0.05
+FLOOR = 0.04
 """Smallest relative standard deviation: two equal runs are luck."""
 UNKNOWN = 0.5
 """Relative standard deviation taken for one run."""
-UNTRIED = 0.12
+UNTRIED = 0.10
 """Relative standard deviation of a calibration that has been tried once at most (docs/carbon.md)."""
 T80 = [3.078, 1.886, 1.638, 1.533, 1.476, 1.440, 1.415, 1.397, 1.383, 1.372, 1.363, 1.356, 1.350, 1.345, 1.341]
 """Student's t, 10 % in each tail, for 1, 2, ... degrees of freedom; beyond the list 1.32."""

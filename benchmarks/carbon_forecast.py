@@ -1,0 +1,115 @@
+"""Forecasts of pretraining, each written before its run: how far off, and how often within their interval.
+
+`RUNS` runs of at least two minutes, three sizes in turn, Shakespeare's works as text. Each is forecast as `make plan`
+does it: from a calibration of 20 steps, corrected by the runs before. Nothing else may run on the machine.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import train_corpus
+from benchmarks.results import ROOT, figure, goal
+from components.carbon.calibration import Rates
+from components.carbon.forecast import StageForecast, calibrated, checked
+from components.carbon.ledger import history
+from components.params import ModelShape, Numerics, Pretrain
+
+RUNS = 12
+SIZES = ((2, 192), (3, 256), (4, 256))
+"""Depth and width."""
+RUN_S = 126.0
+"""Seconds a run is planned to take; steps are as many as the calibration says fit."""
+NUMERICS = Numerics(threads=1)
+STAGE = "pretrain@causal"
+
+
+def params_of(size: tuple[int, int], steps: int = 100) -> Pretrain:
+    """Pretraining of a size, with four evaluations and checkpoints on the way."""
+    depth, width = size
+    often = max(1, steps // 4)
+    model = ModelShape(size=depth, width=width)
+    return Pretrain(model=model, steps=steps, batch=8, context=256, eval_every=often, checkpoint_every=often)
+
+
+def calibration(size: tuple[int, int], ledger: Path) -> Rates:
+    """Twenty steps of a size, in a process of its own."""
+    arguments = {
+        "objective": "causal", "params": params_of(size).model_dump(mode="json"),
+        "numerics": NUMERICS.model_dump(mode="json"), "vocab_size": train_corpus.VOCABULARY, "ledger": str(ledger),
+        "interval_s": 1.0, "run": "calibrate",
+    }  # fmt: skip
+    command = [sys.executable, "-m", "components.train.calibrate", json.dumps(arguments)]
+    done = subprocess.run(command, cwd=ROOT, env=_environment(), capture_output=True, text=True, check=True)
+    return Rates(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def one_run(number: int, rates: Rates, size: tuple[int, int], folder: Path) -> StageForecast:
+    """Forecast a run, then run it; both are in the ledger of `folder`."""
+    params = params_of(size)
+    params = params_of(size, rates.steps_in(params, RUN_S))
+    said = calibrated(history(folder / "ledger"), STAGE, rates.seconds(params), rates.kwh(params), "calibration")
+    arguments = {"params": params.model_dump(mode="json"), "forecast": said.line(), "number": number}
+    command = [sys.executable, "-m", "benchmarks.carbon_forecast", json.dumps(arguments), str(folder)]
+    subprocess.run(command, cwd=ROOT, env=_environment(), check=True, stdout=subprocess.DEVNULL)
+    return said
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def forecast_part() -> tuple[dict, list[dict]]:
+    """Figures and goals."""
+    with tempfile.TemporaryDirectory(prefix="greenhouse-bench-") as temporary:
+        folder = Path(temporary)
+        train_corpus.write(folder / "tokens")
+        rates = {size: calibration(size, folder / "ledger") for size in SIZES}
+        for number in range(RUNS):
+            size = SIZES[number % len(SIZES)]
+            one_run(number, rates[size], size, folder)
+            done = checked(history(folder / "ledger"))[-1]
+            print(f"run {number}: size {size}, forecast {done.promise.seconds}, took {done.seconds:.1f} s", flush=True)
+        found = checked(history(folder / "ledger"))
+    errors = [abs(error) / 100 for one in found for error in one.errors_pct]
+    inside = [one.promise.seconds.holds(one.seconds) and one.promise.kwh.holds(one.kwh) for one in found]
+    narrow = [one for one in found if one.promise.seconds.high <= 1.2 * one.promise.seconds.mid]
+    results = {
+        "forecasts": [
+            {
+                "seconds": vars(one.promise.seconds), "took_s": one.seconds, "kwh": vars(one.promise.kwh),
+                "took_kwh": one.kwh, "errors_pct": one.errors_pct,
+            } for one in found
+        ],
+        "forecast_errors": figure(errors),
+        "forecast_intervals_within_20_percent": len(narrow) / len(found),
+    }  # fmt: skip
+    return results, [
+        goal(
+            "forecast_error", figure(errors)["median"], 0.10, "lower", f"median of seconds and kWh, {len(found)} runs"
+        ),
+        goal("forecast_interval_coverage", sum(inside) / len(inside), 0.8, "higher", "runs within their 80 % interval"),
+    ]
+
+
+def carry_out(arguments: dict, folder: Path) -> None:
+    """The process of a run: forecast into the ledger, then train."""
+    from components.carbon.meter import Meter
+
+    run = f"run-{arguments['number']}"
+    labels = {"stage": STAGE, "run": run, "fingerprint": run}
+    with Meter(folder / "ledger", 1.0, labels) as meter:
+        meter.record("forecast", **arguments["forecast"])
+        from components.train.pretrain import pretrain
+
+        pretrain(
+            objective="causal", tokens=folder / "tokens", params=Pretrain(**arguments["params"]), numerics=NUMERICS,
+            **{name: folder / run / name for name in ("out", "reports", "work")},
+        )  # fmt: skip
+
+
+if __name__ == "__main__":
+    carry_out(json.loads(sys.argv[1]), Path(sys.argv[2]))
