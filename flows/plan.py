@@ -2,6 +2,7 @@
 
     python -m flows.plan            the forecast, with 80 % intervals
     python -m flows.plan --fit      set the pretraining steps so that the run fits `runtime.budget`
+    python -m flows.plan --best     by the scaling law: the best size and tokens, and the same loss for less carbon
 
 The figures come from the ledger: earlier runs of the stage on this machine. Pretraining that has no two runs of the
 same inputs is forecast from a calibration: some real steps on this machine, tried once (flows/rates.py). A stage
@@ -92,14 +93,20 @@ def main() -> None:
         prog="python -m flows.plan", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--fit", action="store_true", help="edit params.yaml: pretraining steps that fit the budget")
-    fit = parser.parse_args().fit
+    parser.add_argument("--best", action="store_true", help="what the scaling law advises (after `make scaling`)")
+    arguments = parser.parse_args()
     house.settle()
     try:
         params = schema.load(house.ROOT / "params.yaml")
-        if fit:
+        if arguments.fit:
             from flows.fit import fit_to_budget
 
             print(fit_to_budget(params))
+            return
+        if arguments.best:
+            from flows.optimum import advice
+
+            print(advice(params, rates.measured(params)["causal"]))
             return
         grid = params.runtime.grid
         print(render(plan(params, ledger.history(house.LEDGER)), resolve(grid, house.ROOT), grid.pue))

@@ -1,8 +1,7 @@
 """A run whose budget is spent: a state of its own, exit 75, the stage undone; raised, it goes on to the same bytes."""
 
 import pytest
-
-from tests.flows.conftest import House
+from conftest import House
 
 pytestmark = pytest.mark.house
 
