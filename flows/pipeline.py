@@ -158,8 +158,11 @@ def _run_stages(run: PipelineRun) -> State:
 
 def _show(run: PipelineRun, states: dict[str, State]) -> None:
     """The run as a table, and the report's summary, on the run's page in Prefect."""
-    rows = [{"stage": stage, "state": state.name, "seconds": run.seconds(stage)} for stage, state in states.items()]
-    create_table_artifact(rows, key="pipeline", description="What ran, and how long it took")
+    rows: list[dict[str, Any]] = [
+        {"stage": stage, "state": state.name, "seconds": run.seconds(stage), **run.energy(stage)}
+        for stage, state in states.items()
+    ]
+    create_table_artifact(rows, key="pipeline", description="What ran, how long it took, what it used")
     summary = run.root / "reports" / "summary.md"
     if summary.exists():
         create_markdown_artifact(summary.read_text(), key="summary", description="The models in a page")

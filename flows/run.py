@@ -17,6 +17,7 @@ from components.carbon.meter import Meter
 from components.files import read_json, write_json
 from components.params import Params
 from flows import dag, house
+from flows.cross_check import CrossCheck
 from flows.promise import Spent, errors
 from flows.stage import Outcome
 
@@ -77,11 +78,12 @@ class PipelineRun:
         # A span of the ledger without a stage: what orchestration itself uses.
         self._meter = Meter(house.LEDGER, self.params.runtime.meter_interval_s, {"run": self.name})
         self._meter.__enter__()
+        self._cross_check = CrossCheck(self.params)
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
         self.wall_s = time.perf_counter() - self._began
-        self._meter.note(cached=",".join(self._cached()))
+        self._meter.note(cached=",".join(self._cached()), **self._cross_check.labels())
         self._meter.__exit__(kind, error, trace)
         stages = {stage: vars(timing) for stage, timing in self.timings.items()}
         write_json(house.LOGS / self.name / "timings.json", {
@@ -109,6 +111,15 @@ class PipelineRun:
         """Wall seconds of a stage's process; 0 if none was started."""
         timing = self.timings.get(stage)
         return round(timing.ended - timing.began, 1) if timing else 0.0
+
+    def energy(self, stage: str) -> dict[str, str]:
+        """Forecast and actual watt-hours of a stage's process, for the table of the run; empty if none was started."""
+        outcome = self.outcomes.get(stage)
+        if not outcome or not outcome.spent:
+            return {"Wh": "", "forecast Wh": ""}
+        part = Spent(**outcome.spent)
+        said = f"{1000 * part.forecast_kwh:.3g}" if part.forecast_kwh else ""
+        return {"Wh": f"{1000 * part.kwh:.3g}", "forecast Wh": said}
 
     # -- one stage -----------------------------------------------------------------------------------------------------
 

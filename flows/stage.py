@@ -274,7 +274,8 @@ def _finish_record(
     tracker.submit(lambda mlflow: log_params(mlflow, tracker.run_id, inputs.params))
     tracker.submit(lambda mlflow: log_inputs(mlflow, tracker.run_id, inputs.hashes))
     if report is not None:
-        figures = report.metrics | {"seconds/function": outcome.function_s} | errors([Spent(**outcome.spent)])
+        part = Spent(**outcome.spent)
+        figures = report.metrics | {"seconds/function": part.seconds, "energy/kwh": part.kwh} | errors([part])
         tracker.submit(lambda mlflow: log_metrics(mlflow, tracker.run_id, figures))
         tracker.submit(lambda mlflow: log_files(mlflow, tracker.run_id, house.ROOT / stage.reports(branch)))
         if stage.folder == "models":
