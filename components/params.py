@@ -227,6 +227,17 @@ class FilterRules(Section):
     """Smallest probability that the text is in one of `languages`."""
 
 
+class Decontaminate(Section):
+    """Drop training documents that hold what the models are examined on (rule `contaminated`)."""
+
+    ngram: int = Field(default=13, ge=8, le=50)
+    """Words of a run that counts as shared; items of 8 words or more that are shorter than this are looked for whole."""
+    max_share: Fraction = 0.3
+    """A document goes if more than this share of its runs is held-out text; 1 keeps all. One item is always enough."""
+    items: str = Field(default="exams", min_length=1)
+    """Folder of evaluation sets (jsonl, txt), besides the held-out set."""
+
+
 class Filter(Section):
     """Score every document in one pass, then apply thresholds per source; redact personal data."""
 
@@ -238,6 +249,8 @@ class Filter(Section):
     """ISO 639-1 codes to keep when `min_language_score` is set; empty keeps all."""
     redact: list[Kind] = ["email", "phone", "ip", "card", "iban", "secret"]
     """Kinds of personal data replaced by `<KIND>`."""
+    decontaminate: Decontaminate = Decontaminate()
+    """What training text must not hold."""
 
     @model_validator(mode="after")
     def _per_source_makes_sense(self) -> "Filter":

@@ -11,7 +11,13 @@ def call(place: Place, branch: str) -> Report:
     """Run the stage function on the stage's inputs."""
     from components.data.filter import filter_corpus
 
-    return filter_corpus(train=place.root / "data/dedup/train", params=place.params.filter, **place.data)
+    return filter_corpus(
+        train=place.root / "data/dedup/train",
+        params=place.params.filter,
+        heldout=place.root / "data/ingest/heldout",
+        items=place.root / place.params.filter.decontaminate.items,
+        **place.data,
+    )
 
 
 def dry_run(params: Params) -> str:

@@ -21,13 +21,14 @@ import pyarrow.parquet as pq
 
 from components.data import filter_report, parts
 from components.data.corpus import Document, read_manifest, read_shard, reconcile, shard_paths
+from components.data.decontaminate import RULE, Exam, exam_of
 from components.data.language import identify, known_languages
 from components.data.pii import redact
 from components.data.quality import scores
 from components.data.rules import RULES, Columns, explain, verdicts
 from components.errors import UserError
 from components.files import read_json, write_json, written_whole
-from components.params import Filter, load
+from components.params import Decontaminate, Filter, load
 from components.report import Report, Watch
 from components.workers import pool
 
@@ -42,6 +43,8 @@ def filter_corpus(
     out: Path,
     reports: Path,
     work: Path,
+    heldout: Path | None = None,
+    items: Path | None = None,
     workers: int = 1,
     watch: Watch | None = None,
 ) -> Report:
@@ -49,6 +52,7 @@ def filter_corpus(
 
     Args:
         train: a corpus.
+        heldout, items: held-out corpus, folder of evaluation items: what training text must not hold.
         work: finished shards are kept here until all are; those that are there are not done again.
         workers: processes; they change no byte.
 
@@ -60,7 +64,9 @@ def filter_corpus(
     _check(params, manifest.num_documents)
     shards = shard_paths(train)
     folders = [work / f"part-{number:05d}" for number in range(len(shards))]
-    jobs = [ShardJob(*job) for job in zip(shards, folders, strict=True)]
+    exam = exam_of(heldout, items, params.decontaminate.ngram)
+    exam.save(work / "exam.npz")
+    jobs = [ShardJob(*job, work / "exam.npz") for job in zip(shards, folders, strict=True)]
     total = Outcome()
     with watch.phase("score"), pool(workers) as workers_pool:
         for outcome in workers_pool.map(partial(filter_shard, params), jobs):
@@ -96,10 +102,11 @@ def _worst(total: "Outcome") -> str:
 
 @dataclass(frozen=True)
 class ShardJob:
-    """One shard to filter: where it is, and the folder its results go to."""
+    """One shard to filter: where it is, the folder its results go to, and what it must not hold (an `Exam`)."""
 
     shard: Path
     folder: Path
+    exam: Path
 
 
 @dataclass
@@ -111,6 +118,8 @@ class Outcome:
         first_rules: documents dropped by the rule that names the reason.
         personal: finds of personal data by "source kind".
         redacted: documents in which something was found.
+        contact: documents that share a run of words with an evaluation set, [set, source, location, shared, total,
+            dropped?].
     """
 
     documents: int = 0
@@ -118,6 +127,7 @@ class Outcome:
     redacted: int = 0
     first_rules: Counter[str] = field(default_factory=Counter)
     personal: Counter[str] = field(default_factory=Counter)
+    contact: list[list] = field(default_factory=list)
 
     def add(self, other: "Outcome") -> None:
         """Add the numbers of another."""
@@ -126,6 +136,7 @@ class Outcome:
         self.redacted += other.redacted
         self.first_rules += other.first_rules
         self.personal += other.personal
+        self.contact += other.contact
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON (`asdict` of a Counter is broken in Python 3.11)."""
@@ -146,7 +157,8 @@ def filter_shard(params: Filter, job: ShardJob) -> Outcome:
     columns = tag(documents, params.languages)
     write_tags(job.folder / "tags.parquet", documents, columns)
     reasons = decide(params, [document.source for document in documents], columns)
-    outcome = Outcome(documents=len(documents), dropped=len(reasons))
+    contact = contaminated(documents, Exam.load(job.exam), params.decontaminate, reasons)
+    outcome = Outcome(documents=len(documents), dropped=len(reasons), contact=contact)
     outcome.first_rules.update(rule for rule, _ in reasons.values())
     redacted = [_redacted(document, params, outcome) for document in documents]
     parts.write_part(kept, (each for at, each in enumerate(redacted) if at not in reasons))
@@ -190,6 +202,21 @@ def decide(params: Filter, sources: list[str], columns: Columns) -> dict[int, tu
         for at in np.flatnonzero(broken.any(axis=1) & (by_source == source)).tolist():
             result[at] = explain(rules, broken[at], {rule.score: float(columns[rule.score][at]) for rule in RULES})
     return result
+
+
+def contaminated(
+    documents: list[Document], exam: Exam, params: Decontaminate, reasons: dict[int, tuple[str, str]]
+) -> list[list]:
+    """Add to `reasons` what holds evaluation text; the rows of `Outcome.contact`."""
+    rows = []
+    for at, hits in enumerate(exam.hits([document.text for document in documents])):
+        for hit in hits:
+            if hit.drops(params):
+                reasons[at] = (RULE, hit.reason())
+            document = documents[at]
+            row = [hit.name, document.source, document.location, hit.shared, hit.total, int(hit.drops(params))]
+            rows.append(row)
+    return rows
 
 
 def _redacted(document: Document, params: Filter, outcome: Outcome) -> Document:

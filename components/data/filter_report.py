@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from components.data.filter import Outcome
 
 EXAMPLES = 3
+LISTED = 1000
+"""Documents in contamination.csv, those that share most."""
 PLOTTED = (
     "num_words",
     "mean_word_length",
@@ -50,11 +52,27 @@ def build(
     personal = [(*key.rsplit(" ", 1), count) for key, count in sorted(total.personal.items())]
     write_text(details / "personal.csv", _csv(("source", "kind", "found"), personal))
     write_text(details / "examples.md", _examples(out / "dropped"))
+    contact = sorted(total.contact, key=lambda row: (-row[3] / row[4], row[0], row[2]))
+    header = ("evaluation_set", "source", "location", "shared_runs", "runs", "dropped")
+    write_text(details / "contamination.csv", _csv(header, [tuple(row) for row in contact[:LISTED]]))
     _plot_dropped(by_rule, given, reports / "plots" / "dropped.png")
     _plot_scores(sources, columns, params, reports / "plots" / "scores.png")
     metrics = _metrics(given, kept, dropped, total)
-    text = _markdown(metrics, by_rule, published, personal, languages, given)
+    text = _markdown(metrics, by_rule, published, personal, languages, given) + _contact(contact, params)
     return Report(metrics, text, {"rules": dropped.facts["rules"], "personal": dict(sorted(total.personal.items()))})
+
+
+def _contact(rows: list[list], params: Filter) -> str:
+    """What training text shares with evaluation sets, as a paragraph and a table."""
+    documents, dropped = Counter(row[0] for row in rows), Counter(row[0] for row in rows if row[5])
+    table = [(name, documents[name], dropped[name]) for name in sorted(documents)]
+    return "\n\n".join(
+        [
+            f"\n\nDocuments that share a run of {params.decontaminate.ngram} words with an evaluation set, or hold a "
+            "shorter item of it:",
+            _table(("evaluation set", "documents", "dropped"), table),
+        ]
+    )
 
 
 def read_tags(folder: Path) -> tuple[np.ndarray, Columns]:
@@ -137,6 +155,7 @@ def _metrics(given: Manifest, kept: Manifest, dropped: Manifest, total: "Outcome
         "megabytes/dropped": dropped.num_bytes / 1e6,
         "personal/documents": total.redacted,
         "personal/found": total.personal.total(),
+        "contact/documents": len({(row[1], row[2]) for row in total.contact}),
     }
     return metrics | {f"dropped/{rule}": count for rule, count in dropped.facts["rules"].items()}
 
