@@ -43,7 +43,7 @@ def plan(params: Params, books: ledger.Ledger) -> list[Row]:
     return [
         Row(
             stage,
-            stale[stage][0] if stage in stale else f"follows {', '.join(sorted(set(stages[stage]) & after))}",
+            next(iter(stale.get(stage, [])), f"follows {', '.join(sorted(set(stages[stage]) & after))}"),
             expected(books, stage, prints[stage] if stage in settled else "", params, found),
         )
         for stage in stages
