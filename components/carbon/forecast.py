@@ -147,9 +147,10 @@ def completed(ledger: Spans, stage: str) -> list[Span]:
 
 
 def interrupted(ledger: Spans, stage: str, fingerprint: str) -> bool:
-    """Whether the last run of these inputs did not complete: the next one resumes it."""
+    """Whether the last run of these inputs that ended did not complete: the next one, or the present one, resumes it."""
     runs = [span for span in ledger.select(stage=stage, fingerprint=fingerprint) if not span.is_phase]
-    return bool(runs) and any(run.outcome not in ("Completed", "") for run in runs[-1:])
+    ended = [run.outcome for run in runs if run.outcome not in ("", "Running")]
+    return bool(ended) and ended[-1] != "Completed"
 
 
 # -- from a calibration ------------------------------------------------------------------------------------------------

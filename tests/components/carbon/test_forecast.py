@@ -104,6 +104,7 @@ def test_forecasts_are_compared_with_what_came_of_them() -> None:
     assert error_pct(120.0, 100.0) == pytest.approx(20.0)
     assert not interrupted(ledger, "dedup", "f")
     assert interrupted(Ledger(spans[:2]), "dedup", "f")
+    assert interrupted(Ledger([*spans[:2], span(2, 1.0, "")]), "dedup", "f")  # the present run is in the ledger too
 
 
 def test_history_is_read_without_the_readings(tmp_path: Path) -> None:
