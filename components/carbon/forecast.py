@@ -147,7 +147,7 @@ def completed(ledger: Spans, stage: str) -> list[Span]:
 
 
 def interrupted(ledger: Spans, stage: str, fingerprint: str) -> bool:
-    """Whether the last run of these inputs that ended did not complete: the next one, or the present one, resumes it."""
+    """Whether the last run of these inputs that ended did not complete: the next, or the present one, resumes it."""
     runs = [span for span in ledger.select(stage=stage, fingerprint=fingerprint) if not span.is_phase]
     ended = [run.outcome for run in runs if run.outcome not in ("", "Running")]
     return bool(ended) and ended[-1] != "Completed"
