@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows import house
 
@@ -34,11 +34,13 @@ from components.carbon.meter import Meter  # noqa: E402
 from components.errors import UserError  # noqa: E402
 from components.files import fingerprint, move, read_json, write_json  # noqa: E402
 from components.params import Evaluate, Params, Scaling, Tokenize  # noqa: E402
-from components.train.scaling import Cell, Place, done, plan, run_cell  # noqa: E402
 from components.workers import pool  # noqa: E402
 from flows import dag, open_runs, tracking  # noqa: E402
 from flows.pipeline import refuse_stale_form  # noqa: E402
 from flows.stage import sole_writer  # noqa: E402
+
+if TYPE_CHECKING:
+    from components.train.scaling import Cell, Place
 
 INPUTS = ("data/mix", "data/ingest/heldout")
 REPORTS = house.ROOT / "reports" / "scaling"
@@ -79,6 +81,8 @@ class Sweep:
         Raises:
             UserError: the pipeline's data is not there, or the sweep cannot be fitted.
         """
+        from components.train.scaling import plan
+
         plan(params.scaling)  # refuses budgets that too few widths fit
         if missing := [path for path in INPUTS if not (house.ROOT / path).exists()]:
             raise UserError(
@@ -107,7 +111,7 @@ class Sweep:
 
     def _through(self, record: "Record") -> str:
         from components.train import scaling_report
-        from components.train.scaling import larger
+        from components.train.scaling import larger, plan
 
         place = self.place(tokens(self.work, self.params.scaling))
         fitted = run_cells(plan(self.params.scaling), place, self.params.runtime.workers, record)
@@ -119,8 +123,10 @@ class Sweep:
         shutil.copy(self.work / "predictions.json", REPORTS)
         return scaling_report.write(fits, expected, fitted + checks, REPORTS)
 
-    def place(self, where: Path) -> Place:
+    def place(self, where: Path) -> "Place":
         """Where and how cells are run."""
+        from components.train.scaling import Place
+
         chosen = self.params.scaling
         examine = Evaluate(items=chosen.items, shots=chosen.shots, bootstrap=100)
         return Place(
@@ -166,8 +172,10 @@ def tokens(work: Path, params: Scaling) -> Path:
 
 
 @task(cache_policy=NO_CACHE)
-def run_cells(cells: Sequence[Cell], place: Place, workers: int, record: "Record") -> list[dict[str, Any]]:
+def run_cells(cells: Sequence["Cell"], place: "Place", workers: int, record: "Record") -> list[dict[str, Any]]:
     """Results of the cells, in their order; finished ones are read back."""
+    from components.train.scaling import done, run_cell
+
     known, results = {cell.name for cell in cells if done(place, cell)}, []
     with pool(min(workers, len(cells))) as processes:
         for cell, result in zip(cells, processes.map(partial(run_cell, place=place), cells), strict=True):
@@ -199,7 +207,7 @@ class Record:
         }
         return cls(mlflow, name, parent, values)
 
-    def cell(self, cell: Cell, result: dict[str, Any], reports: Path) -> None:
+    def cell(self, cell: "Cell", result: dict[str, Any], reports: Path) -> None:
         """A child run with a cell's settings, figures and plots."""
         tags = {"mlflow.user": "greenhouse", "mlflow.parentRunId": self.parent, "stage": "scaling"}
         run = self.mlflow.create_run(tracking.experiment_id(self.mlflow), run_name=cell.name, tags=tags)
