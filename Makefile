@@ -33,7 +33,7 @@ endef
 .venv/installed-dev: pyproject.toml constraints.txt flows/install.py
 	@$(FIND_PYTHON); "$$chosen" -m flows.install dev
 
-.PHONY: help demo why plan accept up chat verify trace compare test test-fast lint clean gc purge bench-overhead bench-carbon bench-train bench-train-tune bench-train-transfer scaling setup
+.PHONY: help demo why plan accept up chat verify trace mitigate compare test test-fast lint clean gc purge bench-overhead bench-data bench-carbon bench-train bench-train-tune bench-train-transfer scaling setup
 
 help:  ## Show this.
 	@echo "make ..."
@@ -63,6 +63,9 @@ chat: .venv/installed  ## Prompt the model just made; PROMPT="..." for one answe
 scaling: .venv/installed  ## A sweep of small models, a scaling law, and larger runs that check it (after `make demo`).
 	@exec $(RUN) flows.scaling
 
+mitigate: .venv/installed  ## Models with counterfactual augmentation, without, and with repeats: gap and price.
+	@exec $(RUN) flows.mitigate
+
 verify: .venv/installed  ## Rebuild a model from the commit and compare hashes: MODEL=causal.
 	@$(RUN) flows.verify "$${MODEL:-causal}"
 
@@ -91,6 +94,10 @@ gc: .venv/installed  ## Free DVC's cache and MLflow's models of what nothing nam
 
 purge: .venv/installed  ## Remove everything Greenhouse made; LEDGER=1 the energy ledger too.
 	@$(RUN) flows.clean purge
+
+bench-data: .venv/installed-dev  ## The data stages beside datatrove, rensa, datasketch, tokenizers: 20 minutes; PART=name for one part.
+	@$(RUN) pip install -q -c constraints.txt -e ".[bench]"
+	@$(RUN) benchmarks.data --only "$$PART"
 
 bench-overhead: .venv/installed-dev  ## What Prefect, DVC, MLflow and the meter add.
 	@$(RUN) benchmarks.overhead

@@ -3,7 +3,7 @@
 Docstrings (one document per module) and long descriptions of everything in the environment, read by the project's own
 readers without importing anything; then copies of documents with seeded edits at 11 rates, of single words and of one
 block, until there are `MEGABYTES`. The similarity of each copy with its original is computed from the texts by
-`data_oracle`. Built once per environment into .greenhouse/bench/, which git does not see.
+`data_oracle`. Built once per environment into .greenhouse/bench-data/, which git does not see.
 
     python -m benchmarks.data_corpus        build it now
 """
@@ -30,7 +30,7 @@ FEWEST_CHARS = 200
 RATES = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.4)
 """Shares of a document's words that an edit replaces."""
 KINDS = ("words", "block")
-CACHE = ROOT / ".greenhouse" / "bench"
+CACHE = ROOT / ".greenhouse" / "bench-data"
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,7 @@ def machine() -> str:
 
 def write(name: str, results: dict, goals: list[dict]) -> Path:
     """Write the file, print the goals, fill the tables of the docs."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True
-    ).stdout.strip()
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     path = ROOT / "benchmarks" / "results" / f"{name}.json"
     date = datetime.now(UTC).date().isoformat()
     write_json(

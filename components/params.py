@@ -52,7 +52,7 @@ class PackageTexts(Section):
 
 
 class Files(Section):
-    """Your own files: txt, md, rst, html, json, jsonl, csv, tsv, parquet, warc, gz or zst or plain; a folder or a file."""
+    """Your own files: txt, md, rst, html, json, jsonl, csv, tsv, parquet, warc, plain, gz or zst; folder or file."""
 
     kind: Literal["files"] = "files"
     name: str = "files"
@@ -231,7 +231,7 @@ class Decontaminate(Section):
     """Drop training documents that hold what the models are examined on (rule `contaminated`)."""
 
     ngram: int = Field(default=13, ge=8, le=50)
-    """Words of a run that counts as shared; items of 8 words or more that are shorter than this are looked for whole."""
+    """Words of a run that counts as shared; shorter items, of 8 words or more, are looked for whole."""
     max_share: Fraction = 0.3
     """A document goes if more than this share of its runs is held-out text; 1 keeps all. One item is always enough."""
     items: str = Field(default="exams", min_length=1)
@@ -499,6 +499,26 @@ class Account(Section):
     """First sentence of the model card."""
 
 
+# -- mitigate ----------------------------------------------------------------------------------------------------------
+
+
+class Mitigate(Section):
+    """Pretraining with counterfactual twins, without, and with random twins of equal size: same seeds, same tokens."""
+
+    seeds: int = Field(default=3, ge=2, le=50)
+    """Runs of each arm; they differ in initialisation and data order."""
+    model: ModelShape = ModelShape(size=2, width=128)
+    """Shape of the networks."""
+    steps: int = Field(default=150, ge=1)
+    """Optimizer steps of each run."""
+    batch: int = Field(default=16, ge=1)
+    """Sequences per step."""
+    context: int = Field(default=128, ge=16)
+    """Tokens per sequence."""
+    heldout_kilobytes: float = Field(default=60.0, gt=0.0)
+    """Held-out text scored per source (10^3 bytes)."""
+
+
 # -- scaling -----------------------------------------------------------------------------------------------------------
 
 
@@ -641,12 +661,24 @@ class Params(Section):
     """Examine the models."""
     account: Account = Account()
     """Summarise and account."""
+    mitigate: Mitigate = Mitigate()
+    """Prove counterfactual augmentation, or not."""
     scaling: Scaling = Scaling()
     """Predict larger runs from small ones."""
     numerics: Numerics = Numerics()
     """How floats are computed."""
     runtime: Runtime = Runtime()
     """Neutral settings."""
+
+    @model_validator(mode="after")
+    def _evaluation_sets_are_looked_for(self) -> "Params":
+        pairs, items = self.evaluate.minimal_pairs, self.filter.decontaminate.items
+        if pairs and not Path(pairs).is_relative_to(items):
+            raise ValueError(
+                f"evaluate.minimal_pairs = {pairs} lies outside filter.decontaminate.items = {items}, so training text "
+                "would not be cleared of it; move it there"
+            )
+        return self
 
     def identity(self) -> dict:
         """All that may change bytes: everything but `runtime`."""

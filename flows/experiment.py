@@ -18,7 +18,7 @@ from components.errors import UserError
 from components.params import Params
 from flows import house, open_runs
 
-SOURCE_FOLDERS = ("components", "flows", "dvc.yaml")
+SOURCE_FOLDERS = ("components", "flows", "exams", "dvc.yaml")
 
 
 @contextmanager

@@ -36,8 +36,8 @@ FOLLOW_S = 2.0
 
 
 def stage_flows() -> dict[str, Any]:
-    """Stage name (without branch) -> its flow, for every stage of dvc.yaml that has a flow of ours."""
-    names = dict.fromkeys(name.split("@")[0] for name in dag.graph())
+    """Name -> flow, for every stage of dvc.yaml that has a flow of ours (without branch), the sweep and the trial."""
+    names = [*dict.fromkeys(name.split("@")[0] for name in dag.graph()), "scaling", "mitigate"]
     found: dict[str, Any] = {}
     for name in names:
         try:

@@ -12,14 +12,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
+from components.data.association import Together, words_in
 from components.data.bias_report import Books, write_report
 from components.data.corpus import CorpusWriter, Document, read_manifest, read_shard, reconcile, shard_paths
 from components.data.identity import GROUPS, mentions_and_masked
 from components.data.probe import Probe, gap, probe
+from components.data.sentiment import Moments, sampled
 from components.data.toxicity import scorer
 from components.errors import UserError
 from components.files import read_json, write_json
@@ -62,10 +65,38 @@ class Shard:
     """One shard, judged: its documents, and sentences counted by source and group.
 
     `sentences[source][group]` is [scored, toxic masked, toxic raw]; group "" is sentences without any mention.
+    `together` counts groups with words, `sentiment` is of a sample; both of the source's distinct sentences.
     """
 
     documents: list[Judged] = field(default_factory=list)
     sentences: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+    together: dict[str, Together] = field(default_factory=dict)
+    sentiment: dict[str, dict[str, Moments]] = field(default_factory=dict)
+
+    def to_json(self) -> dict:
+        """As plain JSON."""
+        return {
+            "documents": [asdict(judged) for judged in self.documents],
+            "sentences": self.sentences,
+            "together": {source: found.to_json() for source, found in self.together.items()},
+            "sentiment": {
+                source: {group: vars(moments) for group, moments in groups.items()}
+                for source, groups in self.sentiment.items()
+            },
+        }
+
+    @classmethod
+    def from_json(cls, raw: dict) -> "Shard":
+        """The reverse of `to_json`."""
+        return cls(
+            [Judged(**row) for row in raw["documents"]],
+            raw["sentences"],
+            {source: Together.from_json(found) for source, found in raw["together"].items()},
+            {
+                source: {group: Moments(**moments) for group, moments in groups.items()}
+                for source, groups in raw["sentiment"].items()
+            },
+        )
 
 
 def filter_bias(
@@ -132,10 +163,9 @@ def judge_shard(path: Path, *, params: Bias, work: Path) -> Shard:
     """Judge one shard and leave the result in `work`, where the next run finds it."""
     saved = work / f"judged-{path.stem}.json"
     if saved.exists():
-        raw = read_json(saved)
-        return Shard([Judged(**row) for row in raw["documents"]], raw["sentences"])
+        return Shard.from_json(read_json(saved))
     shard = judge(read_shard(path), params)
-    write_json(saved, asdict(shard))
+    write_json(saved, shard.to_json())
     return shard
 
 
@@ -150,7 +180,17 @@ def judge(documents: Sequence[Document], params: Bias) -> Shard:
         here = np.unique(np.array(place, dtype=np.int64))
         shard.documents.append(_judged(document, here, scored, params))
         _count(shard.sentences.setdefault(document.source, {}), here, scored)
+    for source in sorted({document.source for document in documents}):
+        own = [place for document, place in zip(documents, places, strict=True) if document.source == source]
+        _describe(shard, source, np.unique(np.array(list(chain.from_iterable(own)), dtype=np.int64)), scored)
     return shard
+
+
+def _describe(shard: Shard, source: str, here: np.ndarray, scored: "Sentences") -> None:
+    """What is said with which group, and how positively, in the distinct sentences of a source."""
+    texts, groups = [scored.texts[at] for at in here], scored.groups[here]
+    shard.together.setdefault(source, Together()).count(groups, [words_in(text) for text in texts])
+    shard.sentiment[source] = sampled(texts, groups)
 
 
 def sentences_of(text: str) -> list[str]:
@@ -239,6 +279,7 @@ def write_corpora(train: Path, shards: list[Shard], params: Bias, out: Path) -> 
     with CorpusWriter(out / "train") as kept, CorpusWriter(out / "dropped", left_out=True) as dropped:
         for path, shard in zip(shard_paths(train), shards, strict=True):
             books.add_sentences(shard.sentences)
+            books.add_said(shard.together, shard.sentiment)
             for document, judged in zip(read_shard(path), shard.documents, strict=True):
                 gone, raw = drops(judged, params), drops(judged, params, mask=False)
                 books.add_document(judged.source, judged.groups, judged.scored, judged.sentences, gone, raw)

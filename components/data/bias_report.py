@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from components.data.association import Together, associations
 from components.data.corpus import Document
 from components.data.disparity import Rate, Ratio, holm, rate, stratified_ratio
 from components.data.identity import GROUPS, VERSION
 from components.data.probe import HARMLESS, HOSTILE, Probe, gap
+from components.data.said import said_lines, sure
+from components.data.sentiment import Moments, compared
 from components.data.tables import as_csv
 from components.files import write_text
 from components.params import Bias
@@ -31,6 +34,8 @@ class Books:
     gone: list[bool] = field(default_factory=list)
     gone_raw: list[bool] = field(default_factory=list)
     sentences: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+    together: dict[str, Together] = field(default_factory=dict)
+    sentiment: dict[str, dict[str, Moments]] = field(default_factory=dict)
     examples: list[dict] = field(default_factory=list)
     bytes_in: int = 0
     bytes_kept: int = 0
@@ -50,6 +55,15 @@ class Books:
             ours = self.sentences.setdefault(source, {})
             for group, counts in groups.items():
                 ours[group] = [old + new for old, new in zip(ours.get(group, [0, 0, 0]), counts, strict=True)]
+
+    def add_said(self, together: dict[str, Together], sentiment: dict[str, dict[str, Moments]]) -> None:
+        """A shard's words and sentiment by source and group."""
+        for source, found in together.items():
+            self.together.setdefault(source, Together()).add(found)
+        for source, groups in sentiment.items():
+            ours = self.sentiment.setdefault(source, {})
+            for group, moments in groups.items():
+                ours[group] = ours.get(group, Moments()) + moments
 
     def add_example(self, document: Document, toxic: int, scored: int, worst: str) -> None:
         """A dropped document, while there is room."""
@@ -168,12 +182,17 @@ def write_report(books: Books, probes: dict[bool, list[Probe]], params: Bias, re
     write_text(details / "disparate_impact.csv", as_csv(map(_impact_row, rows)))
     write_text(details / "probe.csv", as_csv(_probe_rows(probes)))
     write_text(details / "dropped_examples.csv", as_csv(books.examples))
+    feelings = compared(books.sentiment, params.min_mentions)
+    said = associations(books.together, params.min_mentions)
+    write_text(details / "sentiment.csv", as_csv(feelings))
+    write_text(details / "associations.csv", as_csv(said))
     plot_impact(rows, params.min_keep_ratio, reports / "plots" / "keep_ratio.png")
     plot_mentions(mentioned, reports / "plots" / "mentions.png")
     plot_toxicity(toxic, reports / "plots" / "toxicity.png")
     warnings = _warnings(rows, params)
     report = Report(_metrics(books, rows, probes, params), "", {"lexicon_version": VERSION, "warnings": warnings})
-    report.markdown = _markdown(rows, report.metrics, params, warnings)
+    report.metrics |= {"sentiment_differences": len(sure(feelings)), "associations": len(sure(said))}
+    report.markdown = _markdown(rows, report.metrics, params, warnings) + "\n" + said_lines(feelings, said, params)
     report.write(reports)
     return report
 

@@ -117,9 +117,15 @@ def probe(scorer: Scorer, threshold: float, mask: bool) -> list[Probe]:
 
 
 def gap(probes: list[Probe]) -> float:
-    """Largest difference of false-positive rates between two groups."""
-    rates = [each.false_positive_rate for each in probes]
-    return max(rates) - min(rates)
+    """Largest difference of false-positive rates between two groups, by fairlearn's `MetricFrame`."""
+    from fairlearn.metrics import MetricFrame, false_positive_rate  # pandas comes with it: a second
+
+    rows = [(each.group, flagged < each.false_positives) for each in probes for flagged in range(each.harmless)]
+    groups, flags = zip(*rows, strict=True)
+    frame = MetricFrame(
+        metrics=false_positive_rate, y_true=[0] * len(rows), y_pred=list(map(int, flags)), sensitive_features=groups
+    )
+    return float(frame.difference(method="between_groups"))
 
 
 def is_listed(phrase: str) -> bool:

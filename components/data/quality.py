@@ -1,56 +1,48 @@
 """Scores of a shard's documents for the rules of Gopher, C4 and FineWeb, all in one pass over arrays.
 
 Sources: Rae et al. 2021 (Gopher, arXiv:2112.11446, table A1), Raffel et al. 2020 (C4, JMLR 21/140), Penedo et al. 2024
-(FineWeb, arXiv:2406.17557). Each score is per document; limits are applied elsewhere (`rules`), so that one pass serves
-any limits.
+(FineWeb, arXiv:2406.17557); where they leave room, a score is what datatrove 0.10 computes, whose decisions the field
+compares with. Each score is per document; limits are applied elsewhere (`rules`), so that one pass serves any limits.
 
-A *token* is a word (see `scan`) or a run of one other character (`==`, `...`, `,`). N-grams are of tokens, joined by
-one space when their characters are counted. All shares are 0 for a document without the thing counted.
+A *token* is what `word_split` makes of the text (spaCy's English words and punctuation marks); a *word* is a token that
+is not all symbols. All shares are 0 for a document without the thing counted.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from components.data.counting import repeats, share
+from components.data.counting import repeats, share, within
 from components.data.line_quality import line_scores
-from components.data.scan import ALPHA, SPACE, UNSPACED, WORD, Hasher, Scan, hash_word, mixed, scan
+from components.data.scan import ALPHA, SPACE, SYMBOL, UNSPACED, Hasher, Scan, hash_word, mixed, scan
+from components.data.word_tokens import Tokens, tokenise
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
-"""Gopher's list. Found in any case."""
+"""Gopher's list, in lower case as there."""
 TOP_NGRAMS, DUPLICATE_NGRAMS = (2, 3, 4), (5, 6, 7, 8, 9, 10)
 
 Scores = dict[str, np.ndarray]
 """Name of a score -> (num_documents,) int64 or float64."""
 
 
-@dataclass
-class Tokens:
-    """The tokens of a scan.
-
-    Attributes:
-        starts, ends: (num_tokens,) int64 positions.
-        is_word: (num_tokens,) bool.
-        hashes: (num_tokens,) uint64.
-        bounds: (num_texts + 1,) int64, the first token of each text.
-    """
-
-    starts: np.ndarray
-    ends: np.ndarray
-    is_word: np.ndarray
-    hashes: np.ndarray
-    bounds: np.ndarray
-
-    def sums(self, values: np.ndarray) -> np.ndarray:
-        """Sum of `values`, one per token, within each text; int64."""
-        total = np.zeros(len(values) + 1, dtype=np.int64)
-        np.cumsum(values, out=total[1:])
-        return total[self.bounds[1:]] - total[self.bounds[:-1]]
+BLOCK_CHARS = 1 << 18
+"""Texts are scored so many characters at a time: the arrays then stay in the processor's cache, and memory is small."""
 
 
 def scores(texts: Sequence[str]) -> Scores:
     """All scores of `texts` but the language's."""
+    parts, start, size = [], 0, 0
+    for number, text in enumerate(texts):
+        size += len(text)
+        if size >= BLOCK_CHARS or number == len(texts) - 1:
+            parts.append(_scores(texts[start : number + 1]))
+            start, size = number + 1, 0
+    parts = parts or [_scores([])]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _scores(texts: Sequence[str]) -> Scores:
+    """The same, of a block."""
     scanned = scan(texts)
     hasher = Hasher(scanned.codes)
     tokens = tokenise(scanned, hasher)
@@ -58,40 +50,28 @@ def scores(texts: Sequence[str]) -> Scores:
     return (
         {"num_chars": num_chars}
         | word_scores(scanned, tokens)
-        | line_scores(scanned, hasher, np.diff(tokens.bounds), num_chars)
+        | line_scores(scanned, hasher, tokens, num_chars)
         | ngram_scores(tokens, num_chars)
     )
 
 
-def tokenise(scanned: Scan, hasher: Hasher) -> Tokens:
-    """Words and runs of one other character."""
-    kinds, codes = scanned.kinds, scanned.codes
-    word, space, alone = ((kinds & bit) != 0 for bit in (WORD, SPACE, UNSPACED))
-    begins = ~space
-    same = begins[1:] & begins[:-1] & (word[1:] == word[:-1]) & ~alone[1:] & ~alone[:-1]
-    begins[1:] &= ~(same & (word[1:] | (codes[1:] == codes[:-1])))
-    starts = np.flatnonzero(begins)
-    # A token ends where the next one begins or at white space. Every text is followed by a newline, so one comes.
-    ends = np.flatnonzero((begins | space)[1:] & ~space[:-1]) + 1
-    return Tokens(starts, ends, word[starts], hasher(starts, ends), np.searchsorted(starts, scanned.bounds))
-
-
 def word_scores(scanned: Scan, tokens: Tokens) -> Scores:
     """Counts and ratios of words: Gopher's quality rules."""
-    num_tokens, num_words = np.diff(tokens.bounds), tokens.sums(tokens.is_word)
-    letters = np.flatnonzero(scanned.kinds & ALPHA)
-    num_letters = scanned.count(letters)
-    unspaced = scanned.count(letters[(scanned.kinds[letters] & UNSPACED) != 0])
-    has_letter = np.diff(np.searchsorted(letters, np.append(tokens.starts, len(scanned.codes)))) > 0
+    kinds, num_tokens = scanned.kinds, np.diff(tokens.bounds)
+    is_letter = (kinds & ALPHA) != 0
+    letters = np.flatnonzero(is_letter)
+    is_word = tokens.hold((kinds & (SYMBOL | SPACE)) == 0) > 0
+    num_words = tokens.sums(is_word)
+    unspaced = scanned.count(letters[(kinds[letters] & UNSPACED) != 0])
     hashes = scanned.count(np.flatnonzero(scanned.codes == ord("#")))
     return {
         "num_words": num_words,
         "num_tokens": num_tokens,
-        "mean_word_length": share(tokens.sums((tokens.ends - tokens.starts) * tokens.is_word), num_words),
-        "alpha_words": share(tokens.sums(has_letter), num_tokens),
+        "mean_word_length": share(tokens.sums((tokens.ends - tokens.starts) * is_word), num_words),
+        "alpha_words": share(tokens.sums(tokens.hold(is_letter) > 0), num_tokens),
         "symbols_per_word": share(np.maximum(hashes, _ellipses(scanned)), num_tokens),
         "stop_words": _stop_words(tokens),
-        "unspaced_letters": share(unspaced, num_letters),
+        "unspaced_letters": share(unspaced, scanned.count(letters)),
     }
 
 
@@ -111,10 +91,8 @@ def _stop_words(tokens: Tokens) -> np.ndarray:
     """How many different stop words each text has."""
     total = np.zeros(len(tokens.bounds) - 1, dtype=np.int64)
     for word in STOP_WORDS:
-        found = np.zeros(len(tokens.hashes), dtype=bool)
-        for form in (word, word.capitalize(), word.upper()):
-            found |= tokens.hashes == hash_word(form)
-        total += np.diff(np.searchsorted(np.flatnonzero(found), tokens.bounds)) > 0
+        found = np.flatnonzero(tokens.hashes == hash_word(word))
+        total += np.diff(np.searchsorted(found, tokens.bounds)) > 0
     return total
 
 
@@ -127,21 +105,23 @@ def ngram_scores(tokens: Tokens, num_chars: np.ndarray) -> Scores:
     room = tokens.bounds[1:][document] - np.arange(len(document))  # tokens from here to the end of the text
     lengths = np.zeros(len(document) + 1, dtype=np.int64)
     np.cumsum(tokens.ends - tokens.starts, out=lengths[1:])
-    keys = mixed(tokens.hashes ^ mixed(document.astype(np.uint64)))  # equal only within a text
+    keys = within(tokens.hashes, document)
     at, result = np.arange(len(document)), {}
     for n in range(2, max(DUPLICATE_NGRAMS) + 1):
-        at = at[room[at] >= n]
-        keys_n = keys[at].copy()
-        for place in range(1, n):
-            keys_n = mixed(keys_n) + tokens.hashes[at + place]
-        chars = lengths[at + n] - lengths[at] + n - 1
-        repeated, is_first, count = repeats(keys_n)
-        at, chars, is_first, count = at[repeated], chars[repeated], is_first[repeated], count[repeated]
+        fits = room[at] >= n
+        at = at[fits]
+        keys = mixed(keys[fits]) + tokens.hashes[at + n - 1]
+        groups, first, count = repeats(keys)
+        repeated = count > 1
+        at, keys = at[repeated], keys[repeated]
+        groups, first, count = groups[repeated], first[repeated], count[repeated]
+        chars = lengths[at + n] - lengths[at]
         if n in TOP_NGRAMS:
-            result[f"top_{n}gram"] = share(_top(document[at], chars, is_first, count, len(num_chars)), num_chars)
+            top = _top(document[at], chars + n - 1, first, count, len(num_chars))
+            result[f"top_{n}gram"] = share(np.where(top, top, _first_gram(tokens, lengths, n)), num_chars)
         elif n in DUPLICATE_NGRAMS:
-            later = ~is_first
-            covered = _non_overlapping(at[later], chars[later], document[at[later]], n, len(num_chars))
+            taken = at[_taken(at, groups, n)]
+            covered = np.bincount(document[taken], lengths[taken + n] - lengths[taken], len(num_chars))
             result[f"duplicate_{n}gram"] = share(covered, num_chars)
     return result
 
@@ -158,25 +138,30 @@ def _top(
     return result
 
 
-def _non_overlapping(at: np.ndarray, chars: np.ndarray, document: np.ndarray, n: int, num_documents: int) -> np.ndarray:
-    """Characters of repeated grams, taken from left to right so that none overlaps the one before.
+def _first_gram(tokens: Tokens, lengths: np.ndarray, n: int) -> np.ndarray:
+    """Characters of each text's first n-gram, the most frequent one where none repeats; 0 if there is none."""
+    first = tokens.bounds[:-1]
+    whole = np.diff(tokens.bounds) >= n
+    last = np.where(whole, first + n, first)
+    return np.where(whole, lengths[last] - lengths[first] + n - 1, 0)
 
-    `at` are the places where a gram begins that occurred earlier in the text; runs of neighbours go in steps of n.
+
+def _taken(at: np.ndarray, groups: np.ndarray, n: int) -> list[int]:
+    """Which grams count as duplicates when a text is read from left to right, as indices into `at`.
+
+    A gram that was read before is one, and reading goes on after its end; so what lies inside it is never read.
+
+    Args:
+        at: (m,) places of all grams that occur more than once in their text, in order.
+        groups: (m,) the same number for equal grams of a text.
     """
-    result = np.zeros(num_documents, dtype=np.int64)
-    if not len(at):
-        return result
-    cuts = np.flatnonzero((np.diff(at) > 1) | (np.diff(document) > 0)) + 1
-    begins, ends = np.append(0, cuts), np.append(cuts, len(at))
-    first_place = at[begins]
-    free, picks = 0, []
-    for begin, end, place in zip(begins.tolist(), ends.tolist(), first_place.tolist(), strict=True):
-        start = begin + max(free - place, 0)
-        if start < end:
-            taken = -(-(end - start) // n)
-            free = place + (start - begin) + taken * n
-            picks.append((start, end))
-    if picks:
-        chosen = np.concatenate([np.arange(start, end, n) for start, end in picks])
-        np.add.at(result, document[chosen], chars[chosen])
-    return result
+    seen = bytearray(int(groups.max()) + 1 if len(groups) else 0)
+    taken, free = [], 0
+    for index, (place, group) in enumerate(zip(at.tolist(), groups.tolist(), strict=True)):
+        if place >= free:
+            if seen[group]:
+                taken.append(index)
+                free = place + n
+            else:
+                seen[group] = 1
+    return taken

@@ -17,9 +17,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import regex
 
-SPACE, WORD, ALPHA, UNSPACED, UPPER = (np.uint8(1 << bit) for bit in range(5))
-"""Kinds of a code point, one bit each: white space; in a word; a letter; of a script without spaces; a capital."""
+SPACE, WORD, ALPHA, UNSPACED, PUNCTUATION, SYMBOL, TERMINAL = (np.uint8(1 << bit) for bit in range(7))
+"""Kinds of a code point, one bit each: white space; in a word; a letter; of a script without spaces; punctuation by its
+Unicode category; what Gopher's rules take for a symbol (that, controls and all ASCII signs); ends a sentence (UAX 44).
+"""
 
 _UNKNOWN = np.uint8(0x80)
 _NEWLINE = 0x0A
@@ -42,13 +45,19 @@ UNSPACED_RANGES = (
 """Unicode blocks in which a character counts as a word of its own."""
 
 
+_SENTENCE_END = regex.compile(r"\p{Sentence_Terminal}")
+
+
 def kind_of(code: int) -> int:
     """The kinds of one code point, as bits."""
     character = chr(code)
     in_word = character.isalnum() or character == "_" or unicodedata.category(character)[0] == "M"
     unspaced = in_word and any(first <= code <= last for first, last in UNSPACED_RANGES)
-    kinds = SPACE * character.isspace() | WORD * in_word | ALPHA * character.isalpha()
-    return int(kinds | UNSPACED * unspaced | UPPER * character.isupper())
+    category = unicodedata.category(character)
+    symbol = category[0] == "P" or category == "Cc" or (code < 0x80 and not (in_word or character.isspace()))
+    kinds = SPACE * character.isspace() | WORD * in_word | ALPHA * character.isalpha() | UNSPACED * unspaced
+    kinds |= PUNCTUATION * (category[0] == "P") | SYMBOL * (symbol or character == "_")
+    return int(kinds | TERMINAL * bool(_SENTENCE_END.match(character)))
 
 
 _TABLE = np.full(0x110000, _UNKNOWN, dtype=np.uint8)
@@ -73,11 +82,13 @@ class Scan:
     """Some texts, end to end.
 
     Attributes:
-        codes: (num_chars,) uint8 if all is ASCII, else uint32; each text is followed by one newline.
+        text: all of it; each text is followed by one newline.
+        codes: (num_chars,) uint8 if all is ASCII, else uint32.
         kinds: (num_chars,) uint8 bits, see above.
         bounds: (num_texts + 1,) int64; text i is codes[bounds[i] : bounds[i + 1] - 1].
     """
 
+    text: str
     codes: np.ndarray
     kinds: np.ndarray
     bounds: np.ndarray
@@ -100,7 +111,7 @@ def scan(texts: Sequence[str]) -> Scan:
         codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     bounds = np.zeros(len(texts) + 1, dtype=np.int64)
     np.cumsum([len(text) + 1 for text in texts], out=bounds[1:])
-    return Scan(codes, kinds_of(codes), bounds)
+    return Scan(joined, codes, kinds_of(codes), bounds)
 
 
 def lines(scanned: Scan) -> tuple[np.ndarray, np.ndarray]:

@@ -10,12 +10,14 @@ that Devanagari or decomposed accents are not cut apart).
 """
 
 import json
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from components.data.unit_encoder import UnitEncoder, blocks
 from components.errors import UserError
 
 SPECIAL_TOKENS = ("<|endoftext|>", "<|pad|>", "<|mask|>", "<|user|>", "<|assistant|>", "<|end|>")
@@ -98,6 +100,7 @@ class Encoder:
         self.vocab_size = len(ranks) + len(SPECIAL_TOKENS)
         self._special = {name: id for id, name in enumerate(SPECIAL_TOKENS)}
         self._plain = tiktoken.Encoding("greenhouse", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens={})
+        self._local = threading.local()
         self._bytes = [name.encode() for name in SPECIAL_TOKENS] + sorted(ranks, key=ranks.__getitem__)
 
     def encode(self, text: str) -> list[int]:
@@ -109,12 +112,21 @@ class Encoder:
         return self._plain.encode_to_numpy(text, disallowed_special=())
 
     def encode_many(self, texts: Sequence[str], workers: int = 1) -> Iterator[np.ndarray]:
-        """`encode_array` of each text, in order, on `workers` threads (tiktoken lets go of Python's lock)."""
+        """`encode_array` of each text, in order, on `workers` threads; ids of words are remembered (`unit_encoder`)."""
         if workers == 1:
-            yield from map(self.encode_array, texts)
+            for block in blocks(texts):
+                yield from self._remembering().encode(block)
             return
         with ThreadPoolExecutor(workers) as pool:
-            yield from pool.map(self.encode_array, texts)
+            for encoded in pool.map(lambda block: self._remembering().encode(block), blocks(texts)):
+                yield from encoded
+
+    def _remembering(self) -> UnitEncoder:
+        """This thread's encoder with a memory."""
+        if not hasattr(self._local, "encoder"):
+            lengths = np.array([len(each) for each in self._bytes], dtype=np.int64)
+            self._local.encoder = UnitEncoder(self.encode_array, lengths)
+        return self._local.encoder
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of `ids`; special tokens by name; bytes that are no UTF-8 (a cut character) become U+FFFD."""

@@ -8,7 +8,6 @@ one up. benchmarks/data_filters.py compares it with spaCy itself.
 """
 
 import re
-import sys
 import unicodedata
 from functools import cache, lru_cache
 
@@ -22,6 +21,7 @@ _UNIT = re.compile(
     "(?<=[0-9])(?:km²|km³|km|m²|m³|m/s|m|dm²|dm³|dm|cm²|cm³|cm|mm²|mm³|mm|ha|µm|nm|yd|in|ft|kg|g|mg|µg|t|lb|oz|km/h|kmh"
     "|mph|hPa|Pa|mbar|mb|MB|kb|KB|gb|GB|tb|TB|T|G|M|K|%)$"
 )
+_DIGIT = re.compile("[0-9]")
 _CURRENCY_END = re.compile(f"(?<=[0-9])(?:US\\$|C\\$|A\\$|[{''.join(sorted(CURRENCY))}])$")
 _DOTS_END = re.compile(r"\.\.+$")
 _DOTS = re.compile(r"\.\.+")
@@ -61,9 +61,9 @@ def _suffix(text: str) -> int:
     if last == "+":
         return int(text[-2:-1].isdigit())
     if last.isalpha() or last in "²³%":
-        if not any(digit in text[-5:] for digit in "0123456789"):
-            return int(last not in "²³%" and not last.isascii() and _is_icon(last))
-        unit = _UNIT.search(text)
+        if text.isalpha() or not _DIGIT.search(text, max(0, len(text) - 5)):
+            return 0
+        unit = _UNIT.search(text, max(0, len(text) - 5))
         return len(text) - unit.start() if unit else 0
     if last in CURRENCY:
         found = _CURRENCY_END.search(text)
@@ -288,11 +288,16 @@ def _with_exceptions(pieces: list[str]) -> list[str]:
     return result
 
 
-@lru_cache(maxsize=1 << 18)
 def split(stretch: str) -> tuple[str, ...]:
     """The words of a stretch without white space, in order; together they are the stretch."""
     if stretch in _LISTED:
         return _LISTED[stretch]
     if stretch.isalpha() or len(stretch) > _UNSPLIT_CHARS:
         return (stretch,)
-    return tuple(sys.intern(word) for word in _with_exceptions(_affixed(stretch, _LISTED)))
+    return tuple(_with_exceptions(_affixed(stretch, _LISTED)))
+
+
+@lru_cache(maxsize=1 << 18)
+def word_lengths(stretch: str) -> tuple[int, ...]:
+    """Lengths of `split(stretch)`; remembered, as most stretches come again in the next shard."""
+    return tuple(map(len, split(stretch)))

@@ -9,12 +9,12 @@ bits per byte on held-out text, the price.
 import copy
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from components.data.corpus import read_shard, shard_paths
+from components.data.corpus import Document, read_shard, shard_paths
 from components.data.counterfactual import mentions_gender, swap
 from components.evaluate.heldout import score_documents
 from components.evaluate.perplexity import bits
@@ -49,14 +49,19 @@ def bias_mitigation(exam: Exam) -> Outcome:
     documents = exam.heldout[::HELDOUT_SHARE] or exam.heldout
     for arm in ARMS:
         model = exam.causal if arm == "before" else _tuned(exam, passages, steps, arm == "swapped")
-        add_gaps(outcome, model, arm)
-        for one in score_documents(model, documents):
-            weight = one.num_bytes.sum()
-            name, score = one.document.id, bits(one.scores.logp)
-            outcome.item("bits_per_byte", name, score, condition=arm, weight=weight, direction="lower")
+        examine_arm(outcome, model, documents, arm)
     outcome.facts |= {"passages": len(passages), "steps": steps}
     _summarise(outcome, exam)
     return outcome
+
+
+def examine_arm(outcome: Outcome, model: LanguageModel, documents: Sequence[Document], arm: str) -> None:
+    """Rows of one arm: the pronoun gap per occupation and template, bits per byte per document."""
+    add_gaps(outcome, model, arm)
+    for one in score_documents(model, documents):
+        weight = one.num_bytes.sum()
+        name, score = one.document.id, bits(one.scores.logp)
+        outcome.item("bits_per_byte", name, score, condition=arm, weight=weight, direction="lower")
 
 
 # -- text --------------------------------------------------------------------------------------------------------------

@@ -161,7 +161,8 @@ def _angles(
     # The turned channel c takes gain * unit of channel c by the cosine, and of its partner c +- C/2 by the sine.
     tables = [(cos * gain, sin * gain.roll(len(ones) // 2)) for gain in gains]
     pair = [torch.stack(part).to(dtype)[:, None, None] for part in zip(*tables, strict=True)]
-    return tuple(part.expand(-1, heads, -1, -1, -1).flatten(0, 1) for part in pair)
+    cosines, sines = (part.expand(-1, heads, -1, -1, -1).flatten(0, 1) for part in pair)
+    return cosines, sines
 
 
 def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -139,6 +139,10 @@ def prepare(objective: Objective, tokens: Path, params: Pretrain, numerics: Nume
             f"numerics.processes = {numerics.processes} is more than pretrain.{objective}.batch = {params.batch}: some "
             "processes would have no sequence; set batch higher or processes lower"
         )
+    if numerics.sharded and numerics.compile:
+        raise UserError(
+            "numerics.sharded = true does not go with numerics.compile = true yet; set one of them to false"
+        )
     if numerics.sharded and params.batch % numerics.processes:
         raise UserError(
             f"numerics.sharded with {numerics.processes} processes needs a batch they can share evenly, and "

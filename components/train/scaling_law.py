@@ -137,7 +137,7 @@ def _descend(data: _Logs, start: np.ndarray) -> tuple[float, np.ndarray]:
 
 def resampled(points: Sequence[Point], law: Law, times: int, seed: int) -> list[Law]:
     """Laws of `times` bootstrap samples of the points, each from the law of all: what other luck would have said."""
-    random, laws = np.random.default_rng(seed), []
+    random, laws = np.random.default_rng(seed), list[Law]()
     while len(laws) < times:
         chosen = [points[index] for index in random.integers(0, len(points), len(points))]
         if len({p.size for p in chosen}) > 2 and len({p.tokens for p in chosen}) > 2:

@@ -64,6 +64,7 @@ def test_a_preset_takes_a_step(path: Path, branch: str) -> None:
         ({"dedup": {"treshold": 0.7}}, ["dedup.treshold", "unknown key"]),
         ({"ingest": {"sources": []}}, ["ingest", "sources is empty"]),
         ({"filter": {"per_source": {"a": {"min_wrds": 1}}}}, ["min_wrds"]),
+        ({"evaluate": {"minimal_pairs": "blimp"}}, ["evaluate.minimal_pairs = blimp", "move it there"]),
         ({"pretrain": {"causal": {"steps": "many"}}}, ["pretrain.causal.steps = 'many'", "integer"]),
     ],
 )

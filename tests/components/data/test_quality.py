@@ -1,6 +1,7 @@
 """Scores from arrays, against the rules written in plain Python."""
 
 import re
+import string
 import unicodedata
 from collections import Counter
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from real_text import modules
 
 from components.data.quality import STOP_WORDS, scores
+from components.data.word_split import split
 
 ODD_TEXTS = [
     "",
@@ -28,64 +30,67 @@ ODD_TEXTS = [
 ]
 
 
-def plain_is_word(character: str) -> bool:
-    """A letter, digit, underscore or combining mark."""
-    return character.isalnum() or character == "_" or unicodedata.category(character)[0] == "M"
-
-
 def plain_tokens(text: str) -> list[str]:
-    """Words, and runs of one other character."""
+    """Stretches without white space, split; each character of a script without spaces by itself."""
     tokens: list[str] = []
-    previous = ("", False)
-    for character in text:
-        is_word = plain_is_word(character)
-        unspaced = is_word and (0x2E80 <= ord(character) <= 0x312F or 0x31A0 <= ord(character) <= 0x9FFF)
-        kind = "unspaced" if unspaced else "word" if is_word else "" if character.isspace() else character
-        if kind and kind == previous[0] and kind != "unspaced" and previous[1]:
-            tokens[-1] += character
-        elif kind:
-            tokens.append(character)
-        previous = (kind, bool(kind))
+    for word in (word for stretch in text.split() for word in split(stretch)):
+        tokens += [part for part in re.split("([\u2e80-\u312f\u31a0-\u9fff])", word) if part]
     return tokens
 
 
+def is_symbol(character: str) -> bool:
+    """What Gopher's rules take for a symbol."""
+    category = unicodedata.category(character)
+    return category[0] == "P" or category == "Cc" or character in string.punctuation
+
+
+def repeated(pieces: list[str]) -> list[str]:
+    """Those that occurred before."""
+    return [piece for at, piece in enumerate(pieces) if piece in pieces[:at]]
+
+
+def characters(pieces: list[str]) -> int:
+    """Of all pieces."""
+    return sum(map(len, pieces))
+
+
 def plain_scores(text: str) -> dict[str, float]:
-    """The documented definitions, one by one."""
+    """The documented definitions, one by one, as datatrove computes them."""
     tokens = plain_tokens(text)
-    words = [token for token in tokens if plain_is_word(token[0])]
-    lines = text.split("\n")
-    full = [line for line in lines if line.strip()]
-    stripped = [line.strip() for line in full]
-    repeated = [line for at, line in enumerate(full) if line in full[:at]]
+    words = [token for token in tokens if not all(map(is_symbol, token))]
+    lines = text.split("\n")[: -1 if text.endswith("\n") or not text else None]
+    pieces = re.split(r"\n+", text) if text else []
+    paragraphs = [part for part in re.split(r"\n{2,}", text.strip()) if part]
+    full = [line for line in text.split("\n") if line.strip()]
     dots = sum(len(run) // 3 for run in re.findall(r"\.+", text)) + text.count("…")
     result: dict[str, float] = {
         "num_chars": len(text),
         "num_words": len(words),
         "num_tokens": len(tokens),
-        "mean_word_length": ratio(sum(map(len, words)), len(words)),
+        "mean_word_length": ratio(characters(words), len(words)),
         "alpha_words": ratio(sum(any(c.isalpha() for c in token) for token in tokens), len(tokens)),
         "symbols_per_word": ratio(max(text.count("#"), dots), len(tokens)),
-        "stop_words": sum(any(form in words for form in (w, w.capitalize(), w.upper())) for w in STOP_WORDS),
-        "bullet_lines": ratio(sum(line[0] in "•-*‣▪●–" for line in stripped), len(full)),
-        "ellipsis_lines": ratio(sum(line.endswith(("...", "…")) for line in stripped), len(full)),
-        "duplicate_lines": ratio(len(repeated), len(full)),
-        "duplicate_line_chars": ratio(sum(map(len, repeated)), len(text)),
-        "punctuated_lines": ratio(sum(line.endswith((".", "?", "!", '"', "'")) for line in stripped), len(full)),
+        "stop_words": sum(word in tokens for word in STOP_WORDS),
+        "bullet_lines": ratio(sum(line.lstrip().startswith(("•", "-")) for line in lines), len(lines)),
+        "ellipsis_lines": ratio(sum(line.rstrip().endswith(("...", "…")) for line in lines), len(lines)),
+        "duplicate_lines": ratio(len(repeated(pieces)), len(pieces)),
+        "duplicate_line_chars": ratio(characters(repeated(pieces)), len(text)),
+        "duplicate_paragraphs": ratio(len(repeated(paragraphs)), len(paragraphs)),
+        "duplicate_paragraph_chars": ratio(characters(repeated(paragraphs)), len(text)),
+        "punctuated_lines": ratio(sum(line.endswith(tuple(".?!。")) for line in full), len(full)),
         "short_lines": ratio(sum(len(line) <= 30 for line in full), len(full)),
-        "repeated_line_chars": ratio(sum(map(len, repeated)), len(text.replace("\n", ""))),
+        "repeated_line_chars": ratio(characters(repeated(full)), len(text.replace("\n", ""))),
         "newlines_per_word": ratio(text.count("\n"), len(tokens)),
-        "lorem_ipsum": text.lower().count("lorem ipsum"),
     }
     for n in (2, 3, 4):
         grams = Counter(" ".join(tokens[at : at + n]) for at in range(len(tokens) - n + 1))
         top, count = grams.most_common(1)[0] if grams else ("", 0)
-        result[f"top_{n}gram"] = ratio(len(top) * count, len(text)) if count > 1 else 0.0
+        result[f"top_{n}gram"] = ratio(len(top) * count, len(text))
     for n in range(5, 11):
-        seen, chars, free = set[str](), 0, 0
-        for at in range(len(tokens) - n + 1):
-            gram = " ".join(tokens[at : at + n])
-            if gram in seen and at >= free:
-                chars, free = chars + len(gram), at + n
+        seen, chars, at = set[tuple[str, ...]](), 0, 0
+        while at < len(tokens) - n + 1:
+            gram = tuple(tokens[at : at + n])
+            chars, at = (chars + characters([*gram]), at + n) if gram in seen else (chars, at + 1)
             seen.add(gram)
         result[f"duplicate_{n}gram"] = ratio(chars, len(text))
     return result

@@ -80,3 +80,9 @@ def test_a_batch_that_processes_cannot_share_evenly_is_refused(tmp_path: Path) -
     tokens = write_tokens(tmp_path / "tokenize")
     with pytest.raises(UserError, match=r"pretrain.causal.batch is 4; set it to a multiple of 3"):
         trained(tokens, tmp_path, "adamw", processes=3, sharded=True)
+
+
+def test_compiled_and_sharded_is_refused(tmp_path: Path) -> None:
+    tokens = write_tokens(tmp_path / "tokenize")
+    with pytest.raises(UserError, match=r"numerics.sharded = true does not go with numerics.compile = true"):
+        trained(tokens, tmp_path, "adamw", processes=2, sharded=True, compile=True)

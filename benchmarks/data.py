@@ -1,0 +1,76 @@
+"""The data stages beside the tools people use: `make bench-data`.
+
+    python -m benchmarks.data                               all parts but larger-than-memory: some 20 minutes
+    python -m benchmarks.data --only dedup,filters          these parts; figures of the others stay as they are
+    python -m benchmarks.data --only larger-than-memory     5 GB, half an hour
+    python -m benchmarks.data --prepare                     the corpora and what is computed once, without timing
+
+Peers come from the `bench` extra. Everything is written to benchmarks/results/data.json and the table in
+docs/benchmarks-data.md is made of that.
+"""
+
+import argparse
+from collections.abc import Callable
+
+from benchmarks import data_dedup, data_encode, data_filters, data_memory, data_people, data_records, data_table
+from benchmarks.data_corpus import Corpus, build
+from benchmarks.results import ROOT, write
+from components.files import read_json
+
+Part = tuple[dict, list[dict]]
+PARTS: dict[str, Callable[[Corpus], Part]] = {
+    "dedup": data_dedup.measure,
+    "dedup-quality": data_dedup.quality,
+    "growth": data_dedup.growth,
+    "filters": data_filters.measure,
+    "encode": data_encode.measure,
+    "encode-identity": data_encode.identity,
+    "records": data_records.measure,
+    "personal-data": lambda corpus: data_people.personal_data(),
+    "bias": lambda corpus: data_people.bias(),
+    "larger-than-memory": data_memory.measure,
+}
+RESULTS = ROOT / "benchmarks" / "results" / "data.json"
+
+
+def prepare(corpus: Corpus) -> None:
+    """What takes long and is not timed."""
+    data_filters.agreement(corpus)
+    for size in (data_filters.TIMED_BYTES, data_dedup.DATASKETCH_BYTES):
+        data_filters.subset(corpus, size)
+    data_dedup.grown(corpus)
+    data_encode.tokenizer(corpus)
+
+
+def main() -> None:
+    """Measure the parts asked for, and merge them into the results."""
+    parser = argparse.ArgumentParser("python -m benchmarks.data", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--only", default="", help=f"parts, separated by commas: {', '.join(PARTS)}")
+    parser.add_argument("--prepare", action="store_true", help="build the corpora, time nothing")
+    asked = parser.parse_args()
+    parts = asked.only.split(",") if asked.only else [name for name in PARTS if name != "larger-than-memory"]
+    for name in parts:
+        if name not in PARTS:
+            parser.error(f"no part is called {name!r}; there are {', '.join(PARTS)}")
+    corpus = build()
+    if asked.prepare:
+        prepare(corpus)
+        return
+    for name in parts:
+        print(f"-- {name}", flush=True)
+        merge(*PARTS[name](corpus))
+    data_table.update()
+
+
+def merge(results: dict, goals: list[dict]) -> None:
+    """Put new figures in the place of old ones, so that a part can be measured again alone."""
+    old = read_json(RESULTS) if RESULTS.exists() else {"results": {}, "goals": []}
+    named = {each["name"]: each for each in old["goals"]} | {each["name"]: each for each in goals}
+    write("data", old["results"] | results, list(named.values()))
+
+
+if __name__ == "__main__":
+    from benchmarks.data import main as named_main  # workers cannot import `__main__`
+
+    named_main()

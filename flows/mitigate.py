@@ -1,0 +1,172 @@
+"""Prove counterfactual augmentation, or not: models trained with it, without it, and with as much repeated text.
+
+    python -m flows.mitigate        (`make mitigate`)
+
+Reads what the pipeline made (data/bias, data/tokenize, data/ingest/heldout), trains `mitigate.seeds` models per arm in
+`runtime.workers` processes, and compares pronoun gap and bits per byte seed by seed. Each model is a child run in
+MLflow. Killed and started again, it reads finished models back and goes on. Results: reports/mitigate/.
+"""
+
+import os
+import signal
+import sys
+import time
+from functools import partial
+from typing import Any
+
+from flows import house
+
+house.settle()  # before Prefect is imported: it reads its settings then
+
+from prefect import flow, task  # noqa: E402
+from prefect.artifacts import create_markdown_artifact  # noqa: E402
+from prefect.cache_policies import NO_CACHE  # noqa: E402
+from prefect.runtime import flow_run  # noqa: E402
+from prefect.states import Completed, Failed, State  # noqa: E402
+
+from components import params as schema  # noqa: E402
+from components.carbon.meter import Meter  # noqa: E402
+from components.errors import UserError  # noqa: E402
+from components.evaluate import mitigation_trial as trial  # noqa: E402
+from components.files import fingerprint, write_json, write_text  # noqa: E402
+from components.params import Mitigate, Params  # noqa: E402
+from components.workers import pool  # noqa: E402
+from flows import dag, open_runs, tracking  # noqa: E402
+from flows.pipeline import refuse_stale_form  # noqa: E402
+from flows.stage import sole_writer  # noqa: E402
+
+INPUTS = ("data/bias/train", "data/tokenize", "data/ingest/heldout")
+REPORTS = house.ROOT / "reports" / "mitigate"
+
+
+@flow(name="mitigate", log_prints=False)
+def mitigate(params: Mitigate | None = None, params_hash: str = "") -> State:
+    """Train models with counterfactual augmentation, without, and with random augmentation of equal size; compare.
+
+    Args:
+        params: the section `mitigate` of params.yaml.
+        params_hash: leave it as it is: it shows which params.yaml the form was filled from.
+    """
+    open_runs.tag_flow_run(str(flow_run.id))
+    try:
+        own = schema.load(house.ROOT / "params.yaml")
+        refuse_stale_form(params_hash, own)
+        text = through(str(flow_run.name), own.model_copy(update={"mitigate": params or own.mitigate}))
+        create_markdown_artifact(text, key="mitigate", description="With augmentation, without, and the control")
+    except UserError as error:
+        return Failed(message=f"mitigate: {error}")
+    return Completed(message=f"mitigate: done; see {REPORTS.relative_to(house.ROOT)}/report.md")
+
+
+def through(name: str, params: Params) -> str:
+    """The whole trial, locked, metered and recorded; returns the report.
+
+    Raises:
+        UserError: the pipeline's data is not there.
+    """
+    if missing := [path for path in INPUTS if not (house.ROOT / path).exists()]:
+        raise UserError(f"{missing[0]} is not there; run `make demo` or `dvc repro tokenize` first")
+    code = {path: value for path, value in dag.inputs("pretrain@causal").hashes.items() if path.endswith(".py")}
+    known = [params.mitigate.model_dump(mode="json"), params.mix.model_dump(mode="json"), code]
+    known += [params.numerics.model_dump(mode="json"), dag.inputs("mix").hashes, dag.inputs("tokenize").hashes]
+    work = house.WORK / "mitigate" / fingerprint(known)
+    labels = {"stage": "mitigate", "run": name, "fingerprint": work.name}
+    with sole_writer(work), Meter(house.LEDGER, params.runtime.meter_interval_s, labels):
+        record = Record(name, params)
+        status = "KILLED"
+        try:
+            place = trial.Place(house.ROOT / "data", work, params.numerics)
+            text, contrasts = compare(place, params, record)
+            status = "FINISHED"
+        finally:
+            record.close(status, contrasts if status == "FINISHED" else {})
+    return text
+
+
+def compare(place: trial.Place, params: Params, record: "Record") -> tuple[str, dict[str, float]]:
+    """Mixtures, models, report; the report's text and its headline figures."""
+    num_tokens = {arm: tokens(arm, place, params) for arm in trial.ARMS}
+    found = trial.summary(models(place, params, record))
+    text = trial.markdown(found, params.mitigate, num_tokens)
+    write_json(REPORTS / "mitigate.json", found)
+    write_text(REPORTS / "report.md", text)
+    trial.plot(found, REPORTS / "plots" / "mitigate.png")
+    swap = found["contrasts"]["counterfactual - random"]
+    headline = {f"{figure}_swap_{bound}": swap[figure][bound] for figure in swap for bound in ("value", "low", "high")}
+    return text, headline
+
+
+@task(cache_policy=NO_CACHE)
+def tokens(arm: trial.Arm, place: trial.Place, params: Params) -> int:
+    """The mixture of an arm as token shards; how many tokens it has."""
+    return trial.prepare(arm, place, params.mix)
+
+
+@task(cache_policy=NO_CACHE)
+def models(place: trial.Place, params: Params, record: "Record") -> list[dict[str, Any]]:
+    """Figures of all models, in their order; finished ones are read back."""
+    chosen, results = trial.runs(params.mitigate), []
+    with pool(min(params.runtime.workers, len(chosen))) as processes:
+        work = partial(trial.run_one, place=place, params=params.mitigate)
+        for run, result in zip(chosen, processes.map(work, chosen), strict=True):
+            results.append(result)
+            figures = f"gap {result['gap']:+.3f}, {result['bits_per_byte']:.4f} bits per byte"
+            print(f"[{len(results)}/{len(chosen)}] {run.arm}, seed {run.seed}: {figures}", flush=True)
+            record.model(run, result)
+    return results
+
+
+class Record:
+    """The trial in MLflow: a parent run, and a child per model."""
+
+    def __init__(self, name: str, params: Params) -> None:
+        self.mlflow, self.name, self.params = tracking.client(), name, params
+        tags = {"kind": "mitigate", "git.commit": tracking.git_commit()}
+        self.parent = tracking.parent_run(self.mlflow, name, house.process_tag(), tags)
+
+    def model(self, run: trial.Run, result: dict[str, Any]) -> None:
+        """A child run with a model's arm, seed and figures."""
+        tags = {"mlflow.user": "greenhouse", "mlflow.parentRunId": self.parent, "stage": "mitigate", "arm": run.arm}
+        name = f"{run.arm}-seed{run.seed}"
+        child = self.mlflow.create_run(tracking.experiment_id(self.mlflow), run_name=name, tags=tags).info.run_id
+        tracking.log_params(self.mlflow, child, {"arm": run.arm, "seed": run.seed})
+        tracking.log_metrics(self.mlflow, child, {figure: result[figure] for figure in trial.FIGURES})
+        self.mlflow.set_terminated(child, "FINISHED")
+
+    def close(self, status: str, metrics: dict[str, float]) -> None:
+        """End the parent run with the swap's effect and the report."""
+        files = (REPORTS / "report.md", REPORTS / "mitigate.json", REPORTS / "plots" / "mitigate.png")
+        values = {"mitigate": self.params.mitigate.model_dump(mode="json")}
+        tracking.close_parent(
+            self.mlflow, self.name, status, metrics, values, {}, files if status == "FINISHED" else ()
+        )
+
+
+def main() -> None:
+    """Run the trial from a terminal, with a Prefect server of its own if none runs."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    from flows.servers import prefect_server
+
+    started = time.perf_counter()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        with (
+            prefect_server() as url,
+            temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+        ):
+            open_runs.recover()
+            os.environ["PREFECT_API_URL"] = url
+            state = mitigate(return_state=True)
+    except UserError as error:
+        sys.exit(f"mitigate: {error}")
+    if state.is_completed():
+        print("\n" + (REPORTS / "report.md").read_text())
+    print(f"mitigate: {state.name} after {time.perf_counter() - started:.0f} s: {state.message}")
+    sys.exit(0 if state.is_completed() else 1)
+
+
+if __name__ == "__main__":
+    from flows.mitigate import main as entry  # so that worker processes and Prefect know its functions by one name
+
+    entry()
