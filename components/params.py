@@ -179,7 +179,7 @@ class FilterRules(Section):
     """Largest share of lines that start with a bullet (Gopher)."""
     max_ellipsis_lines: float | None = 0.5
     """Largest share of lines that end with an ellipsis (Gopher)."""
-    min_alpha_words: float | None = 0.4
+    min_alpha_words: float | None = 0.3
     """Smallest share of words with a letter (Gopher)."""
     min_stop_words: int | None = 1
     """Fewest of the/be/to/of/and/that/have/with (Gopher); English only."""

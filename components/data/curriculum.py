@@ -24,7 +24,7 @@ from itertools import islice
 from typing import Literal
 
 TASKS = ("copy", "recall", "mapping", "arithmetic")
-VERSION = 2
+VERSION = 3
 """Changes when a form changes: items of two versions are not to be compared."""
 TEST_ONE_IN = 8
 """One problem in this many is kept for tests."""
@@ -182,8 +182,9 @@ def _mapping(draw: random.Random, split: str, difficulty: dict[str, int]) -> Mad
     The problem is the word asked with both letters. Training never shows a test word in an item of these two letters,
     so a right answer comes from the shots, however many are kept. The two are not told apart on purpose: were only the
     right letter kept from training, knowing by heart which letters a word had would be wrong more often than chance.
+    From two shots on both letters are seen; of one letter alone, an item could be that of another problem.
     """
-    shots = difficulty["shots"] if "shots" in difficulty else draw.randint(1, 8)
+    shots = difficulty["shots"] if "shots" in difficulty else draw.randint(2, 8)
     kinds = draw.sample(sorted(CLASSES), 2)
     labels = draw.sample(LABELS, 2)
     words = [draw.sample(CLASSES[kind], len(CLASSES[kind])) for kind in kinds]

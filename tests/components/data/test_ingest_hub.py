@@ -25,8 +25,8 @@ def _no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def descriptions() -> list[str]:
     """Real prose: the long descriptions of some installed packages."""
-    found = [metadata.distribution(name).metadata.get_payload() for name in ("rich", "click", "attrs", "pydantic")]
-    paragraphs = [paragraph for text in found for paragraph in str(text).split("\n\n") if len(paragraph) > 60]
+    found = [metadata.distribution(name).read_text("METADATA") or "" for name in ("rich", "click", "attrs", "pydantic")]
+    paragraphs = [paragraph for text in found for paragraph in text.split("\n\n")[1:] if len(paragraph) > 60]
     return list(dict.fromkeys(paragraphs))[:60]
 
 
