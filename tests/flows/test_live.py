@@ -2,9 +2,12 @@
 
 import time
 
+import pytest
+
 from flows import house
 
 
+@pytest.mark.slow
 def test_one_artifact_is_updated_in_place() -> None:
     house.settle()
     from prefect import flow

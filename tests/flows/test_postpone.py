@@ -37,6 +37,7 @@ def test_work_waits_for_the_clean_hours(tmp_path: Path) -> None:
     assert not postpone.worth_waiting(postpone.start_of([known], Grid(zone="FRA"), "2026-03-02T20:00", NOW), NOW)
 
 
+@pytest.mark.slow
 def test_it_is_scheduled_until_its_time_and_then_runs() -> None:
     house.settle()
     from prefect import flow

@@ -19,6 +19,7 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> schema.Params:
     return schema.load(house.ROOT / "presets" / "test.yaml")
 
 
+@pytest.mark.slow
 def test_it_is_measured_once_and_says_so(params: schema.Params) -> None:
     said: list[str] = []
     found = rates.measured(params, said.append)
@@ -30,6 +31,7 @@ def test_it_is_measured_once_and_says_so(params: schema.Params) -> None:
     assert ("not kept" in said[1]) == (len(quiet) < 2)
 
 
+@pytest.mark.slow
 def test_what_is_known_is_not_measured_again(params: schema.Params) -> None:
     first = rates.measured(params, print)
     for branch, one in first.items():
@@ -39,6 +41,7 @@ def test_what_is_known_is_not_measured_again(params: schema.Params) -> None:
     assert said == []
 
 
+@pytest.mark.slow
 def test_a_calibration_that_fails_says_why(params: schema.Params) -> None:
     wrong = params.pretrain.causal.model_copy(update={"model": schema.ModelShape(size=2, width=100, heads=3)})
     broken = params.model_copy(update={"pretrain": params.pretrain.model_copy(update={"causal": wrong})})

@@ -116,6 +116,7 @@ def test_a_scorer_with_a_gap_stops_the_stage(train: Path, tmp_path: Path) -> Non
     assert not list((tmp_path / "out").iterdir())
 
 
+@pytest.mark.slow
 def test_workers_and_repetition_change_no_byte(train: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("components.data.bias.BYTES_PER_WORKER", 1000)
     for name, workers in (("a", 1), ("b", 2), ("c", 1)):
@@ -137,6 +138,7 @@ filter_bias(train=train, params=Bias(min_mentions=20), **folders)
 """
 
 
+@pytest.mark.slow
 def test_killed_and_run_again_gives_the_same_bytes(train: Path, tmp_path: Path) -> None:
     """SIGKILL as soon as one shard is judged; the next run reads that and finishes."""
     folder = tmp_path / "killed"

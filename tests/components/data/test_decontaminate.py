@@ -89,6 +89,7 @@ def test_every_drop_is_over_the_limit_recomputed_from_the_texts(folders: dict[st
     assert kept_all.metrics["contact/documents"] >= sum(share > 0 for _, share in shares.values()) - 2
 
 
+@pytest.mark.slow
 def test_workers_change_no_byte(folders: dict[str, Path], tmp_path: Path) -> None:
     run(folders, tmp_path / "a")
     run(folders, tmp_path / "b", workers=2)

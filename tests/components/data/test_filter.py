@@ -121,6 +121,7 @@ def test_personal_data_is_replaced_and_named_in_provenance(done: Path) -> None:
         assert (each == originals[location]) == (not each.transforms)
 
 
+@pytest.mark.slow
 def test_workers_do_not_matter_and_resuming_gives_the_same(done: Path, tmp_path: Path) -> None:
     run(tmp_path, given(), workers=2)
     assert tree(tmp_path / "out") == tree(done / "out")

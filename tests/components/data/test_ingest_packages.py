@@ -101,6 +101,7 @@ def test_pins_agree_with_the_constraints() -> None:
         assert constrained[name.lower()] == pin["version"], name
 
 
+@pytest.mark.slow
 def test_pinning_again_gives_the_same_pins(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     date = pins.load()["packages"]["click"]["retrieved"]
     for name in ("click", "mpmath", "rich"):

@@ -168,6 +168,7 @@ ingest(root=out.parent, params=settings, out=out / "data", reports=out / "report
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGKILL when some files are read; they are then emptied, and the next run does not miss them."""
     folder = tmp_path / "mine"

@@ -151,6 +151,7 @@ def test_random_augmentation_is_a_control_of_equal_size(train: Path, tmp_path: P
     }
 
 
+@pytest.mark.slow
 def test_workers_and_repetition_change_no_byte(train: Path, tmp_path: Path) -> None:
     params = Mix(weights={"docs": 0.7}, augment="counterfactual")
     for name, workers in (("a", 1), ("b", 2), ("c", 1)):

@@ -87,6 +87,8 @@ def test_no_output_holds_a_path_of_this_machine(examined: tuple[Report, Path]) -
 SCRIPT = """
 import pickle, sys
 from components.evaluate.evaluate import evaluate
+
+pytestmark = pytest.mark.slow
 evaluate(**pickle.load(open(sys.argv[1], "rb")), workers=int(sys.argv[2]))
 """
 

@@ -43,6 +43,7 @@ def verdicts(folder: Path, trials: int, **challenger: float) -> Iterator[str]:
         yield judge(a, b, how=QUICK).verdict
 
 
+@pytest.mark.slow
 def test_equal_models_are_promoted_in_at_most_five_percent(tmp_path: Path) -> None:
     found = list(verdicts(tmp_path, 200))
     assert found.count("promote") / 200 <= 0.05

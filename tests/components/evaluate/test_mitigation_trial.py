@@ -45,6 +45,7 @@ def test_the_arms_differ_in_their_text_alone(place: trial.Place) -> None:
     assert trial.prepare("none", place, Mix()) == counts["none"]  # made once
 
 
+@pytest.mark.slow
 def test_models_are_made_once_and_the_same(place: trial.Place) -> None:
     for arm in trial.ARMS:
         trial.prepare(arm, place, Mix())

@@ -25,6 +25,7 @@ class Guarded(Watch):
         self.budget.check(Totals(self.steps * 36 / 3.6e6), float(self.steps))
 
 
+@pytest.mark.slow
 def test_same_bytes_after_two_budgets(tmp_path: Path) -> None:
     tokens = write_tokens(tmp_path / "tokenize")
     params = small()

@@ -15,6 +15,7 @@ from components.train.calibrate import STEPS
 SMALL = Pretrain(model=ModelShape(size=1, width=64), steps=5, batch=4, context=32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["causal", "masked"])
 def test_twenty_steps_tell_what_a_run_takes(objective: str, tmp_path: Path) -> None:
     arguments = {
