@@ -5,14 +5,14 @@
     python -m benchmarks.data --only larger-than-memory     5 GB, half an hour
     python -m benchmarks.data --prepare                     the corpora and what is computed once, without timing
 
-Peers come from the `bench` extra. Everything is written to benchmarks/results/data.json and the table in
-docs/benchmarks-data.md is made of that.
+Peers come from the `bench` extra. Everything is written to benchmarks/results/data.json and the tables of
+docs/benchmarks-data.md and docs/filter.md are made of that.
 """
 
 import argparse
 from collections.abc import Callable
 
-from benchmarks import data_dedup, data_encode, data_filters, data_memory, data_people, data_records, data_table
+from benchmarks import data_dedup, data_encode, data_filters, data_memory, data_people, data_records
 from benchmarks.data_corpus import Corpus, build
 from benchmarks.results import ROOT, write
 from components.files import read_json
@@ -60,7 +60,6 @@ def main() -> None:
     for name in parts:
         print(f"-- {name}", flush=True)
         merge(*PARTS[name](corpus))
-    data_table.update()
 
 
 def merge(results: dict, goals: list[dict]) -> None:

@@ -47,7 +47,15 @@ def measure(corpus: Corpus, runs: int = 3) -> tuple[dict, list[dict]]:
             "ratio_to_rensa": rensa.seconds / middle,
         }
     }
-    return results, [goal("near_dedup_vs_datatrove", peer.seconds / middle, 30, "higher")]
+    return results, [
+        goal(
+            "near_dedup_vs_datatrove",
+            peer.seconds / middle,
+            30,
+            "higher",
+            says="near-duplicates, times as fast as datatrove (signatures to clusters)",
+        )
+    ]
 
 
 # -- what it finds -----------------------------------------------------------------------------------------------------
@@ -82,9 +90,27 @@ def quality(corpus: Corpus) -> tuple[dict, list[dict]]:
         / sum(row["pairs"] for row in high),
     }
     goals = [
-        goal("near_dedup_recall_j70_80", shares["near_dedup_recall_j70_80"], 0.95, "higher"),
-        goal("near_dedup_recall_j80_100", shares["near_dedup_recall_j80_100"], 0.97, "higher"),
-        goal("near_dedup_wrong_removals", float(wrong), 0, "lower"),
+        goal(
+            "near_dedup_recall_j70_80",
+            shares["near_dedup_recall_j70_80"],
+            0.95,
+            "higher",
+            says="pairs of Jaccard 0.7 to 0.8 of which at most one remains",
+        ),
+        goal(
+            "near_dedup_recall_j80_100",
+            shares["near_dedup_recall_j80_100"],
+            0.97,
+            "higher",
+            says="pairs of Jaccard 0.8 and more of which at most one remains",
+        ),
+        goal(
+            "near_dedup_wrong_removals",
+            float(wrong),
+            0,
+            "lower",
+            says="documents removed without a similar one that stays",
+        ),
     ]
     return {"near_dedup_quality": {"removed": len(rows), "wrong": wrong, "sampled": SAMPLE, "recall": table}}, goals
 
@@ -150,4 +176,6 @@ def growth(corpus: Corpus) -> tuple[dict, list[dict]]:
         row = {"times": number, "megabytes": size / 1e6, "seconds": run.seconds, "peak_gb": run.peak_gb}
         series.append(row | {"removed": run.said["removed"]})
     ratio = series[-1]["seconds"] / series[0]["seconds"]
-    return {"growth": series}, [goal("growth_10x", ratio, 11, "lower")]
+    return {"growth": series}, [
+        goal("growth_10x", ratio, 11, "lower", says="time for ten times as much text, in times")
+    ]

@@ -35,8 +35,8 @@ def personal_data() -> tuple[dict, list[dict]]:
     recall = {kind: found[kind] / sum(case["kind"] == kind for case in positives) for kind in KINDS}
     results = {"positives": len(positives), "hard_negatives": len(cases) - len(positives), "recall": recall}
     goals = [
-        goal("pii_recall", sum(found.values()) / len(positives), 0.95, "higher"),
-        goal("pii_precision", right / (right + wrong), 0.95, "higher"),
+        goal("pii_recall", sum(found.values()) / len(positives), 0.95, "higher", says="personal data found"),
+        goal("pii_precision", right / (right + wrong), 0.95, "higher", says="finds that are personal data"),
     ]
     return {"personal_data": results | {"wrong_finds": wrong}}, goals
 
@@ -55,7 +55,19 @@ def bias() -> tuple[dict, list[dict]]:
         ingest(root=root, params=Ingest(), workers=2, **paths("ingest"))
         report = filter_bias(train=root / "ingest/out/train", params=Bias(), workers=2, **paths("bias"))
     goals = [
-        goal("bias_template_fpr_gap", report.metrics["probe_gap"], 0.05, "lower"),
-        goal("bias_keep_rate_ratio_min", report.metrics["keep_ratio_min"], 0.8, "higher"),
+        goal(
+            "bias_template_fpr_gap",
+            report.metrics["probe_gap"],
+            0.05,
+            "lower",
+            says="gap of false-positive rates between groups, template probe",
+        ),
+        goal(
+            "bias_keep_rate_ratio_min",
+            report.metrics["keep_ratio_min"],
+            0.8,
+            "higher",
+            says="smallest ratio of keep rates, a group against the rest",
+        ),
     ]
     return {"bias": report.metrics}, goals

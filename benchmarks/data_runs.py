@@ -8,37 +8,15 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from benchmarks.memory import PeakMemory
 from benchmarks.results import ROOT
 
 WORKERS = 2
-
-
-class PeakMemory(threading.Thread):
-    """The largest sum of proportional set sizes of a process tree, in bytes, read four times a second."""
-
-    def __init__(self, pid: int) -> None:
-        super().__init__(daemon=True)
-        self.root, self.peak_bytes = psutil.Process(pid), 0
-        self.start()
-
-    def run(self) -> None:
-        while self.root.is_running() and self.root.status() != psutil.STATUS_ZOMBIE:
-            total = 0
-            for process in [self.root, *self.root.children(recursive=True)]:
-                try:
-                    total += process.memory_full_info().pss
-                except psutil.Error:
-                    continue
-            self.peak_bytes = max(self.peak_bytes, total)
-            time.sleep(0.25)
 
 
 @dataclass(frozen=True)

@@ -10,36 +10,14 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
-import psutil
-
+from benchmarks.memory import PeakMemory
 from benchmarks.results import ROOT, figure, goal, write
 from components.files import read_json
 
 RUNS = 3
-
-
-class PeakMemory(threading.Thread):
-    """The largest memory of a process tree, in bytes, until the process ends."""
-
-    def __init__(self, pid: int) -> None:
-        super().__init__(daemon=True)
-        self.root, self.peak_bytes = psutil.Process(pid), 0
-        self.start()
-
-    def run(self) -> None:
-        while self.root.is_running() and self.root.status() != psutil.STATUS_ZOMBIE:
-            total = 0
-            for process in [self.root, *self.root.children(recursive=True)]:
-                try:
-                    total += process.memory_full_info().pss
-                except psutil.Error:
-                    continue
-            self.peak_bytes = max(self.peak_bytes, total)
-            time.sleep(0.5)
 
 
 def clone(folder: Path) -> Path:
@@ -55,7 +33,7 @@ def timed(command: list[str], root: Path, **more: str) -> tuple[float, float]:
     kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])  # as in an activated environment
     started = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-m", *command], cwd=root, env=kept | {"PYTHONPATH": str(root), **more})
-    memory = PeakMemory(process.pid)
+    memory = PeakMemory(process.pid, every_s=0.5)
     if process.wait():
         sys.exit(f"{command} failed in {root}")
     return time.perf_counter() - started, memory.peak_bytes / 1e9

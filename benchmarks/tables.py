@@ -1,17 +1,25 @@
 """Fill the tables of README.md and docs/ from benchmarks/results/*.json: `python -m benchmarks.tables`.
 
-A table stands between `<!-- goals NAME -->` and `<!-- end -->`; a benchmark fills its own when it ends. With `--demo`
-the table of the last `make demo` in this checkout is put between `<!-- demo -->` and `<!-- end -->`.
+A table stands between `<!-- goals NAME -->`, or the name of one of `TABLES`, and `<!-- end -->`; a benchmark fills its
+own when it ends. With `--demo` the table of the last `make demo` in this checkout is put between `<!-- demo -->` and
+`<!-- end -->`.
 """
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks import data_table, train_table
 from components.files import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
-BLOCK = re.compile(r"(<!-- (goals (?P<name>[\w-]+)|demo) -->\n).*?(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- (?:goals )?(?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+TABLES: dict[str, tuple[str, Callable[[dict], str]]] = {
+    "contestants": ("train", train_table.table),
+    "agreement": ("data", data_table.agreement),
+}
+"""Name -> the results it is made of, and by what."""
 
 
 def goals_table(results: dict) -> str:
@@ -33,11 +41,15 @@ def filled(text: str, demo: bool = False) -> str:
     """`text` with its tables made anew; one whose benchmark has no results stays as it is."""
 
     def fill(match: re.Match[str]) -> str:
-        path = ROOT / "benchmarks" / "results" / f"{match['name']}.json"
-        if not (path.exists() if match["name"] else demo):
+        results, made = TABLES.get(match["name"], (match["name"], goals_table))
+        path = ROOT / "benchmarks" / "results" / f"{results}.json"
+        if match["name"] == "demo" and demo:
+            table = demo_table()
+        elif path.exists():
+            table = made(read_json(path))
+        else:
             return match[0]
-        table = goals_table(read_json(path)) if match["name"] else demo_table()
-        return f"{match[1]}\n{table}\n\n{match[4]}"
+        return f"{match[1]}\n{table}\n\n{match[3]}"
 
     return BLOCK.sub(fill, text)
 

@@ -1,16 +1,5 @@
-"""The contestants' table of docs/pretrain.md from benchmarks/results/train.json: `python -m benchmarks.train_table`.
+"""The contestants' table of docs/pretrain.md."""
 
-Stands between `<!-- contestants -->` and `<!-- end -->`; the goals' table is benchmarks/tables.py's.
-"""
-
-import re
-
-from benchmarks.results import ROOT
-from benchmarks.train_runs import NAMES
-from components.files import read_json
-
-PAGE = ROOT / "docs" / "pretrain.md"
-BLOCK = re.compile(r"(<!-- contestants -->\n).*?(<!-- end -->)", re.DOTALL)
 TITLES = {
     "ours": "Greenhouse",
     "litgpt": "LitGPT (bf16, compiled)",
@@ -27,7 +16,7 @@ def table(found: dict) -> str:
     )
     head = ["trained by", "rate", "tokens/s", "MFU", "peak MB", "first steps", *(f"after {label}" for label in labels)]
     rows = [[*head, "equal tokens"], ["---", *["--:"] * len(head)]]
-    for name in reversed(NAMES):
+    for name in TITLES:
         runs, longest = contestants[name], contestants[name][labels[-1]]
         value = {key: row["median"] for key, row in longest.items()}
         losses = [f"{runs[label]['bits_per_byte']['median']:.3f}" for label in [*labels, "equal tokens"]]
@@ -35,14 +24,3 @@ def table(found: dict) -> str:
         rate = f"{found['results']['settings']['rates'][name]:g}"
         rows.append([TITLES[name], rate, *speed, f"{value['compile_s']:.1f} s", *losses])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
-def main() -> None:
-    """Fill the table."""
-    text = PAGE.read_text()
-    made = table(read_json(ROOT / "benchmarks" / "results" / "train.json"))
-    PAGE.write_text(BLOCK.sub(lambda match: f"{match[1]}\n{made}\n\n{match[2]}", text))
-
-
-if __name__ == "__main__":
-    main()

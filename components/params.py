@@ -509,7 +509,7 @@ class Mitigate(Section):
     """Runs of each arm; they differ in initialisation and data order."""
     model: ModelShape = ModelShape(size=2, width=128)
     """Shape of the networks."""
-    steps: int = Field(default=150, ge=1)
+    steps: int = Field(default=200, ge=1)
     """Optimizer steps of each run."""
     batch: int = Field(default=16, ge=1)
     """Sequences per step."""

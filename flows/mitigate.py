@@ -7,10 +7,6 @@ Reads what the pipeline made (data/bias, data/tokenize, data/ingest/heldout), tr
 MLflow. Killed and started again, it reads finished models back and goes on. Results: reports/mitigate/.
 """
 
-import os
-import signal
-import sys
-import time
 from functools import partial
 from typing import Any
 
@@ -31,7 +27,7 @@ from components.evaluate import mitigation_trial as trial  # noqa: E402
 from components.files import fingerprint, write_json, write_text  # noqa: E402
 from components.params import Mitigate, Params  # noqa: E402
 from components.workers import pool  # noqa: E402
-from flows import dag, open_runs, tracking  # noqa: E402
+from flows import dag, open_runs, terminal, tracking  # noqa: E402
 from flows.pipeline import refuse_stale_form  # noqa: E402
 from flows.stage import sole_writer  # noqa: E402
 
@@ -143,27 +139,8 @@ class Record:
 
 
 def main() -> None:
-    """Run the trial from a terminal, with a Prefect server of its own if none runs."""
-    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-
-    from flows.servers import prefect_server
-
-    started = time.perf_counter()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        with (
-            prefect_server() as url,
-            temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
-        ):
-            open_runs.recover()
-            os.environ["PREFECT_API_URL"] = url
-            state = mitigate(return_state=True)
-    except UserError as error:
-        sys.exit(f"mitigate: {error}")
-    if state.is_completed():
-        print("\n" + (REPORTS / "report.md").read_text())
-    print(f"mitigate: {state.name} after {time.perf_counter() - started:.0f} s: {state.message}")
-    sys.exit(0 if state.is_completed() else 1)
+    """Run the trial from a terminal."""
+    terminal.run(mitigate, REPORTS / "report.md")
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ time. Values other than those of params.yaml make an experiment (flows/experimen
 
 import argparse
 import logging
-import os
-import signal
 import sys
 import time
 from contextlib import nullcontext
@@ -34,7 +32,7 @@ from components import params as schema  # noqa: E402
 from components.errors import STOPPED_EXIT, UserError  # noqa: E402
 from components.files import fingerprint  # noqa: E402
 from components.params import Params  # noqa: E402
-from flows import dag, experiment, open_runs  # noqa: E402
+from flows import dag, experiment, open_runs, terminal  # noqa: E402
 from flows.run import PipelineRun  # noqa: E402
 from flows.stage import Stage  # noqa: E402
 
@@ -211,40 +209,21 @@ def show_summary() -> None:
 
 def run_from_terminal(until: str, before: str = "") -> State:
     """The pipeline flow in this process, after checking what can be checked before anything starts."""
-    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-
-    from flows.servers import prefect_server
-
     own = schema.load(house.ROOT / "params.yaml")
     stages = dag.graph()
     if until and until not in stages:
         raise UserError(f"--until {until}: no such stage; there are {', '.join(stages)}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # What failed is said once, in the stage's own lines and in the last one; Prefect would say it of every task after.
     logging.getLogger("prefect.task_runs").propagate = False
-    with prefect_server() as url, temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        open_runs.recover()
-        os.environ["PREFECT_API_URL"] = url
-        try:
-            if before:
-                from flows import postpone
+    with terminal.with_prefect():
+        if before:
+            from flows import postpone
 
-                start, now = postpone.chosen(own, before), datetime.now(UTC)
-                print(f"pipeline: {start.told(now)}", flush=True)
-                if postpone.worth_waiting(start, now):
-                    return postpone.run_at(pipeline, start.at, {"until": until})
-            return pipeline(own, params_hash(own), until, return_state=True)
-        finally:
-            _drain()
-
-
-def _drain() -> None:
-    """Send what Prefect still holds back, while its server is there: at exit it would wait a minute for it in vain."""
-    from prefect.events.worker import EventsWorker
-    from prefect.logging.handlers import APILogWorker
-
-    for service in (APILogWorker, EventsWorker):
-        service.drain_all(timeout=10)
+            start, now = postpone.chosen(own, before), datetime.now(UTC)
+            print(f"pipeline: {start.told(now)}", flush=True)
+            if postpone.worth_waiting(start, now):
+                return postpone.run_at(pipeline, start.at, {"until": until})
+        return pipeline(own, params_hash(own), until, return_state=True)
 
 
 if __name__ == "__main__":

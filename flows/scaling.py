@@ -8,11 +8,7 @@ for the larger runs are in `predictions.json` before one of them begins. Killed 
 cells back and resumes the others. Results: reports/scaling/ (scaling.json, report.md, plots).
 """
 
-import os
 import shutil
-import signal
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -35,7 +31,7 @@ from components.errors import UserError  # noqa: E402
 from components.files import fingerprint, move, read_json, write_json  # noqa: E402
 from components.params import Evaluate, Params, Scaling, Tokenize  # noqa: E402
 from components.workers import pool  # noqa: E402
-from flows import dag, open_runs, tracking  # noqa: E402
+from flows import dag, open_runs, terminal, tracking  # noqa: E402
 from flows.pipeline import refuse_stale_form  # noqa: E402
 from flows.stage import sole_writer  # noqa: E402
 
@@ -229,27 +225,8 @@ class Record:
 
 
 def main() -> None:
-    """Run the sweep from a terminal, with a Prefect server of its own if none runs."""
-    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-
-    from flows.servers import prefect_server
-
-    started = time.perf_counter()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        with (
-            prefect_server() as url,
-            temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
-        ):
-            open_runs.recover()
-            os.environ["PREFECT_API_URL"] = url
-            state = scaling(return_state=True)
-    except UserError as error:
-        sys.exit(f"scaling: {error}")
-    if state.is_completed():
-        print("\n" + (REPORTS / "report.md").read_text())
-    print(f"scaling: {state.name} after {time.perf_counter() - started:.0f} s: {state.message}")
-    sys.exit(0 if state.is_completed() else 1)
+    """Run the sweep from a terminal."""
+    terminal.run(scaling, REPORTS / "report.md")
 
 
 if __name__ == "__main__":

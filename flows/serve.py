@@ -20,10 +20,12 @@ from flows import house
 
 house.settle()
 
+from httpx import HTTPError  # noqa: E402
 from prefect import Flow, serve  # noqa: E402
 from prefect.client.orchestration import get_client  # noqa: E402
 from prefect.client.schemas.actions import DeploymentUpdate  # noqa: E402
 from prefect.deployments.runner import EntrypointType, RunnerDeployment  # noqa: E402
+from prefect.exceptions import ObjectNotFound  # noqa: E402
 
 from components import params as schema  # noqa: E402
 from components.errors import UserError  # noqa: E402
@@ -80,13 +82,22 @@ def follow(params: Params) -> None:
             continue
         if params_hash(now) == filled:
             continue
-        with get_client(sync_client=True) as client:
-            for name in ["pipeline", *stage_flows()]:
-                deployment = client.read_deployment_by_name(f"{name}/{name}")
-                update = DeploymentUpdate(parameters=defaults(name, now))
-                client.update_deployment(UUID(str(deployment.id)), update)
+        try:
+            _refill(now)
+        except (ObjectNotFound, HTTPError) as error:  # not registered yet, or the server is busy
+            print(f"serve: forms not refilled yet ({type(error).__name__}); trying again", flush=True)
+            continue
         filled = params_hash(now)
         print("serve: params.yaml changed, forms refilled", flush=True)
+
+
+def _refill(params: Params) -> None:
+    """Give every form these values."""
+    with get_client(sync_client=True) as client:
+        for name in ["pipeline", *stage_flows()]:
+            deployment = client.read_deployment_by_name(f"{name}/{name}")
+            update = DeploymentUpdate(parameters=defaults(name, params))
+            client.update_deployment(UUID(str(deployment.id)), update)
 
 
 def main() -> None:

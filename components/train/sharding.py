@@ -28,6 +28,7 @@ def shard(model: nn.Module, processes: int) -> nn.Module:
     for module in spread.modules():
         if isinstance(module, FSDPModule):
             module.set_gradient_divide_factor(1.0)  # losses are divided by the whole batch's targets: sum, no mean
+            module.set_force_sum_reduction_for_comms(True)  # gloo cannot divide while it sums
     return spread
 
 

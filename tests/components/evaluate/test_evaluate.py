@@ -22,6 +22,8 @@ from components.report import Report, Watch, flat
 from tests.components.data.real_text import tree
 from tests.components.evaluate.conftest import World
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def examined(world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
@@ -87,8 +89,6 @@ def test_no_output_holds_a_path_of_this_machine(examined: tuple[Report, Path]) -
 SCRIPT = """
 import pickle, sys
 from components.evaluate.evaluate import evaluate
-
-pytestmark = pytest.mark.slow
 evaluate(**pickle.load(open(sys.argv[1], "rb")), workers=int(sys.argv[2]))
 """
 
