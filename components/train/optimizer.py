@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from components.params import Optimizer
 from components.train.muon import Muon
-from components.train.sharding import is_slice, sliced_like
+from components.train.sharding import sliced_like
 
 MOMENTUM = 0.95
 BETAS = (0.9, 0.95)
@@ -82,9 +82,7 @@ def build(model: nn.Module, params: Optimizer) -> Optimizers:
     parts: list[torch.optim.Optimizer] = []
     if matrices:
         muon = {"params": matrices, "lr": params.matrix_lr, "peak_lr": params.matrix_lr}
-        # Slices of FSDP2 know no batched products: there PyTorch's own, which takes matrices one by one.
-        kind = torch.optim.Muon if is_slice(matrices[0]) else Muon
-        parts.append(kind([muon], lr=params.matrix_lr, weight_decay=params.weight_decay, momentum=MOMENTUM))
+        parts.append(Muon([muon], lr=params.matrix_lr, weight_decay=params.weight_decay, momentum=MOMENTUM))
     groups = [
         {"params": [p for p in rest if p.ndim >= 2], "lr": rest_lr, "peak_lr": rest_lr, "weight_decay": _decay(params)},
         {"params": [p for p in rest if p.ndim < 2], "lr": rest_lr, "peak_lr": rest_lr, "weight_decay": 0.0},
