@@ -4,7 +4,7 @@ The update is that of `torch.optim.Muon` (Jordan et al. 2024, kellerjordan.githu
 iteration in bfloat16 towards the nearest orthogonal matrix, and a rate that grows with sqrt(rows / columns) where there
 are more rows. The iteration is three steps with polynomials of their own instead of five with one: the composition of
 odd quintics that is nearest to 1 on [0.01, 1] (Amsel et al. 2025, Polar Express, arXiv:2505.16932). It is about as
-near, at three fifths of the products; docs/pretrain.md has the figures. State and its names are those of torch.optim.Muon.
+near, at three fifths of the products (figures: docs/pretrain.md). State and its names are those of torch.optim.Muon.
 """
 
 from collections.abc import Iterable
