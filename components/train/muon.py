@@ -1,10 +1,8 @@
 """Muon with the matrices of equal shape orthogonalised together: fewer and larger products than one by one.
 
-The update is that of `torch.optim.Muon` (Jordan et al. 2024, kellerjordan.github.io/posts/muon): Nesterov momentum, an
-iteration in bfloat16 towards the nearest orthogonal matrix, and a rate that grows with sqrt(rows / columns) where there
-are more rows. The iteration is three steps with polynomials of their own instead of five with one: the composition of
-odd quintics that is nearest to 1 on [0.01, 1] (Amsel et al. 2025, Polar Express, arXiv:2505.16932). It is about as
-near, at three fifths of the products (figures: docs/pretrain.md). State and its names are those of torch.optim.Muon.
+The update is that of `torch.optim.Muon` (Jordan et al. 2024, kellerjordan.github.io/posts/muon): Nesterov momentum,
+five steps of a Newton-Schulz iteration in bfloat16 towards the nearest orthogonal matrix, and a rate that grows with
+sqrt(rows / columns) where there are more rows. State and its names are the same too, so checkpoints of either fit both.
 """
 
 from collections.abc import Iterable
@@ -15,20 +13,21 @@ from torch import Tensor
 
 from components.train.sharding import sliced_like, whole
 
-POLYNOMIALS = ((8.0934, -23.6204, 17.4462), (3.6366, -2.7219, 0.5365), (2.6613, -1.9772, 0.4526))
-"""Of the iteration X <- a X + (b G + c G^2) X, G = X X^T: singular values from 0.01 to 1 end between 0.73 and 1.27."""
+A, B, C = 3.4445, -4.7750, 2.0315
+"""Of the iteration X <- a X + (b G + c G^2) X, G = X X^T: steepest at zero with singular values staying near 1."""
+STEPS = 5
 EPSILON = 1e-7
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:
-    """The nearest orthogonal matrix of each of (n, rows, columns), roughly: singular values from 0.7 to 1.3."""
+    """The nearest orthogonal matrix of each of (n, rows, columns), roughly: singular values from 0.7 to 1.2."""
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.bfloat16()
     x = x.transpose(1, 2).contiguous() if tall else x
     x = x / torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True).clamp(min=EPSILON)
-    for a, b, c in POLYNOMIALS:
+    for _ in range(STEPS):
         gram = torch.bmm(x, x.transpose(1, 2))
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=B, alpha=C), x, beta=A)
     return x.transpose(1, 2) if tall else x
 
 
