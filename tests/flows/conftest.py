@@ -112,6 +112,13 @@ def make_house(folder: Path) -> House:
     return house
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each file to one worker (`--dist loadgroup`), and all files that share a grown house to the same."""
+    grown = {item.path for item in items if "grown_house" in getattr(item, "fixturenames", ())}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("grown house" if item.path in grown else str(item.path)))
+
+
 @pytest.fixture
 def fresh_house(tmp_path: Path) -> House:
     """A clone in which nothing has run."""
