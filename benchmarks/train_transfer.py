@@ -100,4 +100,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from benchmarks.train_transfer import main as named_main  # workers cannot import `__main__`
+
+    named_main()
