@@ -79,6 +79,8 @@ def plot(found: dict[str, dict[str, list[float]]]) -> None:
             best = min(range(len(row)), key=row.__getitem__)
             axes.plot([MIDDLE * FACTORS[best]], [row[best]], "*", color=f"C{number}", markersize=13)
         axes.set(xscale="log", title=title, xlabel="peak learning rate", ylabel="held-out bits per byte")
+        axes.set_xticks([MIDDLE * f for f in FACTORS], [f"{MIDDLE * f:g}" for f in FACTORS])
+        axes.minorticks_off()
         axes.legend(fontsize=8)
     figure.savefig(PICTURE, dpi=90, metadata={"Software": None})
 
