@@ -2,8 +2,8 @@
 
 A cell is one pretraining run (pretrain.py) at a size and a compute budget, with its own whole schedule, in a folder of
 its own; a finished cell leaves `result.json` there and is never run twice, an interrupted one goes on from its newest
-checkpoint. Sizes differ in width alone. All have the same learning rates, which transfer across widths (optimizer.py),
-so that each trains as well as the others and what differs between cells is size and data.
+checkpoint. Sizes differ in width alone. All have the same learning rates, which serve every width within about 1% of
+the loss (optimizer.py): beside size and data, that much of a difference between cells may be the rate's.
 """
 
 import math

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import House
 
 from components import params as schema
 from components.errors import UserError
@@ -192,3 +193,26 @@ def test_what_cannot_be_used_is_refused_before_anything_changes(
         configure(make(folder))  # type: ignore[operator]
     assert params_file.read_text() == before
     assert not subject.RECORD.exists()
+
+
+@pytest.mark.house
+@pytest.mark.slow
+def test_a_file_changed_added_or_deleted_makes_ingest_stale(fresh_house: House, english: Path) -> None:
+    """What `make demo DATA=folder` writes, in a house, up to ingest."""
+    params = fresh_house.root / "params.yaml"
+    source = {"kind": "files", "name": "own", "path": str(english)}
+    params.write_text(subject.edited(params.read_text(), {"ingest.sources": [source], "ingest.watch": str(english)}))
+    fresh_house.run("flows.pipeline", "--until", "ingest")
+    lock = (fresh_house.root / "dvc.lock").read_text()
+    assert "\ningest:" not in "\n" + fresh_house.run("flows.why")
+    changed, content = english / "0.txt", (english / "0.txt").read_text()
+    changed.write_text(content + "One line more.\n")
+    assert "\ningest:" in "\n" + fresh_house.run("flows.why")
+    changed.write_text(content)
+    (english / "added.txt").write_text("A file that was not there before, of a few words.\n")
+    assert "\ningest:" in "\n" + fresh_house.run("flows.why")
+    (english / "added.txt").unlink()
+    assert "\ningest:" not in "\n" + fresh_house.run("flows.why")
+    changed.unlink()
+    assert "\ningest:" in "\n" + fresh_house.run("flows.why")
+    assert (fresh_house.root / "dvc.lock").read_text() == lock, "asking changes nothing"
