@@ -65,7 +65,7 @@ def _parent(mlflow: Any, run_id: str) -> dict[str, str]:
 
 def used_objects(commits: list[str], runs: dict[str, str]) -> set[str]:
     """Hashes of DVC's cache that the workspace, git tags, these commits and these runs need."""
-    with dag._repo(house.ROOT) as repo:
+    with dag.open_repo(house.ROOT) as repo:
         wanted = repo.used_objs(all_tags=True, revs=commits or None, force=True)
         used = {one.value for hashes in wanted.values() for one in hashes if one.value}
     cache = Cache()

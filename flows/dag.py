@@ -3,6 +3,8 @@
 `dvc.yaml` is the one DAG; everything here reads it through DVC itself. DVC decides what is stale, nobody else.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,17 +15,23 @@ from components.files import fingerprint
 from flows.house import ROOT
 
 
-def _repo(root: Path) -> Any:
-    from dvc.repo import Repo
+@contextmanager
+def open_repo(root: Path = ROOT) -> Iterator[Any]:
+    """DVC's view of a checkout, under DVC's own lock: a stage that ends beside us rewrites dvc.lock in place.
 
-    return Repo(str(root))
+    Waits for that lock, as `dvc --wait-for-lock` does; DVC lets go of it while a stage runs. Not to be nested.
+    """
+    from dvc.repo import Repo, lock_repo
+
+    with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
+        yield repo
 
 
 def graph(root: Path = ROOT) -> dict[str, list[str]]:
     """Stage -> the stages it depends on, in topological order. `.dvc` files are nodes without a command: left out."""
     import networkx
 
-    with _repo(root) as repo:
+    with open_repo(root) as repo:
         edges = repo.index.graph
         stages = [stage for stage in networkx.dfs_postorder_nodes(edges) if stage.cmd]
         return {stage.name: [up.name for up in edges.successors(stage) if up.cmd] for stage in stages}
@@ -64,20 +72,20 @@ class Inputs:
 
 def inputs(stage: str, root: Path = ROOT) -> Inputs:
     """The inputs of a stage as they are on disk now (a dependency that is missing hashes to "")."""
-    with _repo(root) as repo:
-        return _inputs(repo.stage.load_one(name=stage))
+    with open_repo(root) as repo:
+        return _inputs(repo.stage.load_one(str(root / "dvc.yaml"), stage))
 
 
 def hash_of(stage: str, path: str, root: Path = ROOT) -> str:
     """The hash DVC gives the output `path` of a stage as it is on disk now: what dvc.lock will say."""
-    with _repo(root) as repo:
-        outs = {out.def_path: out for out in repo.stage.load_one(name=stage).outs}
+    with open_repo(root) as repo:
+        outs = {out.def_path: out for out in repo.stage.load_one(str(root / "dvc.yaml"), stage).outs}
         return outs[path].get_hash().value
 
 
 def fingerprints(root: Path = ROOT) -> dict[str, str]:
     """Stage -> fingerprint of its present inputs, for every stage of the graph."""
-    with _repo(root) as repo:
+    with open_repo(root) as repo:
         return {stage.name: _inputs(stage).fingerprint for stage in repo.index.stages if stage.cmd}
 
 
@@ -103,13 +111,16 @@ def output_hashes(root: Path = ROOT) -> dict[str, dict[str, str]]:
 def lock(root: Path = ROOT) -> dict[str, dict]:
     """The stages of dvc.lock; empty where there is none."""
     path = root / "dvc.lock"
-    return (yaml.safe_load(path.read_text()) or {}).get("stages", {}) if path.exists() else {}
+    if not path.exists():
+        return {}
+    with open_repo(root):
+        return (yaml.safe_load(path.read_text()) or {}).get("stages", {})
 
 
 def stale(root: Path = ROOT) -> dict[str, list[str]]:
     """Stage -> reasons, for each stage whose own state differs from dvc.lock (not yet what follows downstream)."""
     locked = lock(root)
-    with _repo(root) as repo:
+    with open_repo(root) as repo:
         status = repo.status()
     found = {}
     for address, changes in status.items():  # `dvc.yaml:dedup` where the current folder is not the root

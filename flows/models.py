@@ -28,8 +28,10 @@ def registered_name(params: Params, stage: str, branch: str) -> str:
     return f"{params.account.model_name}-{branch}-{size}"
 
 
-def log_model(mlflow_client: Any, run_id: str, folder: Path, stage: str, branch: str, params: Params) -> None:
-    """Copy a model folder into MLflow, register it, set its aliases.
+def log_model(
+    mlflow_client: Any, run_id: str, folder: Path, stage: str, branch: str, params: Params, fingerprint: str
+) -> None:
+    """Copy a model folder into MLflow, register it, set its aliases, tag it with its inputs' `fingerprint`.
 
     The copy is safetensors and JSON, no pickle; the requirements are stated, not guessed by importing.
     """
@@ -54,7 +56,7 @@ def log_model(mlflow_client: Any, run_id: str, folder: Path, stage: str, branch:
     mlflow_client.set_registered_model_alias(name, "challenger", version)
     if version == "1":
         mlflow_client.set_registered_model_alias(name, "champion", version)
-    for key, value in _tags(stage, branch).items():
+    for key, value in _tags(stage, branch, fingerprint).items():
         mlflow_client.set_model_version_tag(name, version, key, value)
 
 
@@ -91,7 +93,7 @@ def _version(package: str) -> str:
     return version(package).split("+")[0]
 
 
-def _tags(stage: str, branch: str) -> dict[str, str]:
+def _tags(stage: str, branch: str, fingerprint: str) -> dict[str, str]:
     """Where DVC has the bytes: path and hash, and the inputs they were made from."""
     name, path = f"{stage}@{branch}", f"models/{stage}/{branch}"
-    return {"dvc.path": path, "dvc.md5": dag.hash_of(name, path), "fingerprint": dag.inputs(name).fingerprint}
+    return {"dvc.path": path, "dvc.md5": dag.hash_of(name, path), "fingerprint": fingerprint}

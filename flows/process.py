@@ -71,10 +71,17 @@ def die_with_dvc() -> None:
     """Have the kernel kill this process when DVC is gone: else a killed DVC leaves a trainer that nobody owns."""
     if sys.platform != "linux":
         return
-    parent = os.getppid()
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1 = PR_SET_PDEATHSIG
-    if os.getppid() != parent:  # it died before the call
+    if _orphaned():
         os._exit(1)
+
+
+def _orphaned() -> bool:
+    """Whether DVC died before the kernel was asked: this process needs a second or more to come that far."""
+    pipeline = os.environ.get("GREENHOUSE_PROCESS")
+    if pipeline and not house.tag_alive(pipeline):
+        return True
+    return os.getsid(os.getppid()) != os.getsid(0)  # DVC starts a stage in its own session; who adopts it has another
 
 
 def prefect_answers() -> bool:

@@ -174,7 +174,7 @@ class Cache:
     folder: Path = field(init=False)
 
     def __post_init__(self) -> None:
-        with dag._repo(self.root) as repo:
+        with dag.open_repo(self.root) as repo:
             self.folder = Path(repo.cache.local.path)
 
     def path(self, md5: str) -> Path:
@@ -206,5 +206,5 @@ class Cache:
         from dvc_data.hashfile.hash_info import HashInfo
 
         # Where no remote is set up, or it does not have the object, the caller says so.
-        with dag._repo(self.root) as repo, suppress(DvcException):
+        with dag.open_repo(self.root) as repo, suppress(DvcException):
             repo.cloud.pull([HashInfo("md5", md5)])

@@ -282,7 +282,8 @@ def _finish_record(
             from flows.models import log_model
 
             model = house.ROOT / stage.output(branch)
-            tracker.submit(lambda mlflow: log_model(mlflow, tracker.run_id, model, stage.name, branch, params))
+            made = (model, stage.name, branch, params, inputs.fingerprint)
+            tracker.submit(lambda mlflow: log_model(mlflow, tracker.run_id, *made))
     else:
         tracker.submit(lambda mlflow: mlflow.set_tag(tracker.run_id, "error", outcome.message[:5000]))
     tracker.submit(lambda mlflow: mlflow.set_tag(tracker.run_id, "outcome", outcome.name))

@@ -1,10 +1,15 @@
 """dvc.yaml is the one DAG: its deps are held against the import graph, its reading against small graphs."""
 
 import ast
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from dvc.repo import Repo
 
 from flows import dag
 
@@ -93,3 +98,29 @@ def test_leaves_names_every_key_that_differs() -> None:
     old = {"threshold": 0.7, "near": True, "nested": {"seed": 1}}
     new = {"threshold": 0.8, "near": True, "nested": {"seed": 2}, "extra": None}
     assert dag.leaves("dedup", old, new) == [("dedup.nested.seed", 1, 2), ("dedup.threshold", 0.7, 0.8)]
+
+
+@pytest.mark.parametrize(
+    "read", [dag.lock, lambda root: dag.inputs("one", root), dag.stale], ids=["lock", "inputs", "stale"]
+)
+def test_dvc_lock_is_never_read_half_written(tmp_path: Path, read: Callable[[Path], Any]) -> None:
+    """A stage that ends beside us has DVC rewrite the file in place; who reads it then waits."""
+    Repo.init(str(tmp_path), no_scm=True).close()
+    (tmp_path / "dvc.yaml").write_text("stages:\n  one:\n    cmd: 'true'\n")
+    lock, whole = tmp_path / "dvc.lock", "schema: '2.0'\nstages:\n  one:\n    cmd: 'true'\n"
+    lock.write_text(whole)
+    expected = read(tmp_path)
+    torn = threading.Event()
+
+    def rewrite() -> None:
+        with dag.open_repo(tmp_path):
+            lock.write_text(whole[:20])
+            torn.set()
+            time.sleep(0.3)
+            lock.write_text(whole)
+
+    writer = threading.Thread(target=rewrite)
+    writer.start()
+    torn.wait()
+    assert read(tmp_path) == expected
+    writer.join()

@@ -5,6 +5,8 @@ import os
 import random
 import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -75,6 +77,35 @@ print(json.dumps({
     assert "Running" not in shown["prefect"] + shown["tasks"]
     assert "RUNNING" not in shown["mlflow"]
     assert "Crashed" in shown["prefect"]
+
+
+DVC_THAT_DIES = """
+import subprocess, sys
+command = [sys.executable, "-m", "flows.ingest"]
+print(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).pid)
+"""
+
+
+def test_a_stage_whose_dvc_died_before_it_could_ask_ends_too(fresh_house: House) -> None:
+    """Killed while the stage's process still imports, when the kernel has not been told yet to take it along."""
+    dead = subprocess.run(
+        [sys.executable, "-c", DVC_THAT_DIES], cwd=fresh_house.root, env=fresh_house.environment(DVC_STAGE="ingest"),
+        capture_output=True, text=True, check=True, start_new_session=True,
+    )  # fmt: skip
+    pid = int(dead.stdout)
+    deadline = time.monotonic() + 60
+    while is_running(pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not is_running(pid)
+    assert not (fresh_house.root / ".greenhouse/work").exists(), "it began to work"
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process runs; a zombie that nobody reaps does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_pretraining_resumes_from_its_last_checkpoint(grown_house: House) -> None:

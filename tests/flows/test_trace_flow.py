@@ -32,9 +32,9 @@ def test_a_text_leads_to_the_models_that_saw_it(grown_house: House) -> None:
     said = grown_house.run("flows.trace", trained)
     assert re.search(r"licence \S+ \(read from: \w", said)
     assert re.search(r"tokenize +train +tokens-00000\.bin, tokens \d+ to \d+", said)
-    (causal,) = [line for line in said.splitlines() if line.strip().startswith("causal (")]
+    lines = [line.strip() for line in said.splitlines()]  # one per model; other tests have made models of their own
+    (causal,) = [line for line in lines if line.startswith("causal (") and "workspace" in line]
     assert "@champion" in causal
-    assert "workspace" in causal
     assert "each trained on" in causal
     found = json.loads(grown_house.run("flows.trace", trained, "--json"))["documents"][0]
     assert found["facts"]["id"] == trained.split("-")[0]
