@@ -86,9 +86,23 @@ def datasketch_minhash(work: Path, jsonl: str) -> int:
     return data_peers.datasketch_minhash(Path(jsonl), WORKERS)
 
 
+def decide_shard(path: Path) -> list[list[bool]]:
+    """Per document of a shard: kept by each published rule set? The stage's own scores (languages too) and rules."""
+    import numpy as np
+
+    from benchmarks.data_peers import FILTERS
+    from components.data.corpus import read_shard
+    from components.data.filter import tag
+    from components.data.rules import PUBLISHED, verdicts
+
+    columns = tag(read_shard(path), [])
+    kept = [~verdicts(PUBLISHED[name], columns).any(axis=1) for name in FILTERS]
+    return np.stack(kept, axis=1).tolist()
+
+
 def ours_filters(work: Path, corpus: str) -> list[list[bool]]:
     """All scores of all documents and the decision of each rule set, shard by shard."""
-    from benchmarks.data_filters import decide_shard
+    from benchmarks.data_runs import decide_shard  # by its name: workers cannot import `__main__`
     from components.data.corpus import shard_paths
     from components.workers import pool
 

@@ -42,6 +42,11 @@ class FlowWatch(Watch):
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = open(log, "a", encoding="utf-8")  # noqa: SIM115 - closed with the process
         self._started, self._shown = time.monotonic(), 0.0
+        self._first: tuple[int, int | None, float] = (
+            0,
+            None,
+            0.0,
+        )  # first report of the work at hand: done, total, when
         self._signal = ""
         self._terminal = sys.stdout.isatty()
 
@@ -52,14 +57,23 @@ class FlowWatch(Watch):
 
     def progress(self, done: int, total: int | None, unit: str, note: str = "") -> None:
         now = time.monotonic()
+        if total != self._first[1] or done < self._first[0]:
+            self._first = (done, total, now)
         last = total is not None and done >= total
         if now - self._shown < (0.2 if self._terminal else INTERVAL_S) and not last:
             return
         self._shown = now
-        line = f"{unit}{_eta(done, total, now - self._started)}  {note}".rstrip()
+        line = f"{unit}, {self._time(done, total, now)}  {note}".rstrip()
         self._show(f"{_bar(done, total)} {line}", last)
         if self.live:
             self.live.show(done, total, f"{done:,} of {total:,} {line}{self._budget}" if total else line)
+
+    def _time(self, done: int, total: int | None, now: float) -> str:
+        """Seconds left, at the pace since the first report: neither the start nor what an earlier run did counts."""
+        before, _, since = self._first
+        if not total or done >= total or done == before:
+            return f"{now - self._started:.0f} s"
+        return f"{(now - since) * (total - done) / (done - before):.0f} s left"
 
     def _show(self, line: str, last: bool) -> None:
         self._log.write(line + "\n")
@@ -92,9 +106,3 @@ def _bar(done: int, total: int | None) -> str:
         return f"{done:,}"
     filled = round(20 * min(done / total, 1.0))
     return f"[{'#' * filled}{'.' * (20 - filled)}] {done:,}/{total:,}"
-
-
-def _eta(done: int, total: int | None, elapsed_s: float) -> str:
-    if not total or not done or done >= total:
-        return f", {elapsed_s:.0f} s"
-    return f", {elapsed_s * (total - done) / done:.0f} s left"
