@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from components.carbon.attribution import OpenSpan
 from components.carbon.counters import Reading
-from components.carbon.ledger import Energy, Ledger, read
+from components.carbon.ledger import Energy, Ledger, history, read
 from components.carbon.overlap import counted_us
 from tests.components.carbon.world import HOST, WATTS, World
 
@@ -160,6 +160,16 @@ def test_a_torn_line_is_skipped_and_its_spans_energy_not_lost_twice(tmp_path: Pa
     assert lost.difference_uj() == 0
     assert lost.energy.mid_uj == 0
     assert lost.unattributed == lost.host_energy
+
+
+def test_history_bears_an_end_whose_start_was_lost(tmp_path: Path) -> None:
+    start, end = (
+        {"kind": "start", "span": "a", "parent": "", "t": "2026-01-01T00:00:00Z", "name": "a", "labels": {}},
+        {"kind": "end", "span": "a", "t": "2026-01-01T00:01:00Z", "outcome": "Completed", "uj": [1, 2, 3]},
+    )
+    write(tmp_path / "box.jsonl", [end | {"span": "lost"}, start, end])
+    (span,) = history(tmp_path)
+    assert (span.id, span.energy) == ("a", Energy(1, 2, 3))
 
 
 def test_groups_and_elapsed_time(tmp_path: Path) -> None:
