@@ -153,6 +153,7 @@ def _enter_reading(ledger: Ledger, spans: dict[str, Span], line: dict, counted: 
         span.sources |= {name: line["source"][name] for name in energies}
         span.end = max(span.end, at)
     ledger.rests[line["host"]] = added([ledger.rests.get(line["host"], {}), rest])
+    ledger.rest_hours[hour] = ledger.rest_hours.get(hour, Energy()) + sum(rest.values(), Energy())
 
 
 def _energies(parts: dict[str, list[int]]) -> dict[str, Energy]:

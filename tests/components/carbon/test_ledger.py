@@ -151,6 +151,7 @@ def test_a_torn_line_is_skipped_and_its_spans_energy_not_lost_twice(tmp_path: Pa
     whole = read(tmp_path)
     path.write_text(path.read_text()[:-40])
     torn = read(tmp_path)
+    assert sum(torn.unattributed_hours(datetime.min.replace(tzinfo=UTC)).values(), Energy()) == torn.unattributed
     assert torn.skipped_lines == 1
     assert torn.difference_uj() == 0
     assert torn.energy.mid_uj < whole.energy.mid_uj
