@@ -614,7 +614,9 @@ class Grid(Section):
     machine: Literal["server", "workstation", "laptop"] = "server"
     """Kind of machine, for the carbon of making it (components/carbon/embodied.json)."""
     pue: float = Field(default=1.0, ge=1.0)
-    """Power usage effectiveness: the building's energy per energy of the machine; in grams and price, not in kWh."""
+    """Power usage effectiveness: the building's energy per energy of the machine.
+
+    Grams and price include it; kWh are the machine's own."""
     price_per_kwh: float = Field(default=0.0, ge=0.0)
     """Price of electricity; 0 leaves cost out."""
     currency: str = "EUR"
