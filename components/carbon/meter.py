@@ -51,8 +51,16 @@ class Totals:
     as_of_s: float
 
     @property
+    def low_kwh(self) -> float:
+        return self.low_j / 3.6e6
+
+    @property
     def mid_kwh(self) -> float:
         return self.mid_j / 3.6e6
+
+    @property
+    def high_kwh(self) -> float:
+        return self.high_j / 3.6e6
 
 
 class Meter:
