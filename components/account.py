@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.carbon import embodied, intensity, ledger
+from components.carbon import embodied, intensity, ledger, water
 from components.carbon.costs import Books, Made, by_host, made, num_gpus, project_total
 from components.carbon.forecast import Checked, checked
 from components.card import write_cards
@@ -146,6 +146,7 @@ def costs(books: Books, runs: dict[str, Made]) -> dict[str, Any]:
         "counters": sorted(found.counters),
         "intensity": "; ".join(books.intensity.sources(hours)),
         "intensity_short": short_intensity(books),
+        "water_source": water.resolve(grid).source,
         "location": "not stated" if grid.zone == "WORLD" else grid.zone,
         "pue": grid.pue,
         "currency": grid.currency,
@@ -229,6 +230,15 @@ def _gpus(spans: ledger.Spans) -> int:
     return max((num_gpus(group) for group in by_host(spans).values()), default=0)
 
 
+HEADLINED = {
+    "kwh": "energy/kwh",
+    "grams": "carbon/grams",
+    "embodied_grams": "carbon/embodied_grams",
+    "water_litres": "water/litres",
+}
+"""Part of a cost -> its name in MLflow."""
+
+
 def headline(summary: dict[str, Any]) -> dict[str, float]:
     """The few figures that stand for a run as a whole, with names fit for MLflow."""
     cost = summary["cost"]
@@ -239,7 +249,7 @@ def headline(summary: dict[str, Any]) -> dict[str, float]:
     figures |= {f"evaluate/{line['question']}": line["value"] for line in reversed(summary["evaluation"])}
     if "train" in summary["tokens"]:
         figures["tokens/train"] = summary["tokens"]["train"]["num_tokens"]
-    for key, unit in (("kwh", "energy/kwh"), ("grams", "carbon/grams"), ("embodied_grams", "carbon/embodied_grams")):
+    for key, unit in HEADLINED.items():
         low, mid, high = cost["total"][key]
         figures |= {unit: mid, f"{unit}_low": low, f"{unit}_high": high}
     return figures | sci(summary)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from components.carbon import water
 from components.carbon.embodied import machine
 from components.carbon.intensity import Grams, Intensity
 from components.carbon.ledger import ORCHESTRATION, Energy, Ledger, Span, Spans
@@ -33,7 +34,8 @@ class Books:
     def cost(self, spans: Spans) -> dict:
         """Everything a set of spans cost; plain JSON, triples as [low, mid, high].
 
-        `kwh` is the machines' own, as in budgets, forecasts and metrics; `grams` and `price` include PUE.
+        `kwh` is the machines' own, as in budgets, forecasts and metrics; `grams` and `price` include PUE, and so does
+        the part of `water_litres` that the making of the electricity took.
         """
         kwh = triple_kwh(spans.energy)
         operational, embodied = self.operational(spans), self.embodied(spans)
@@ -41,6 +43,7 @@ class Books:
             "kwh": kwh,
             "grams": triple(operational),
             "embodied_grams": triple(embodied),
+            "water_litres": water.resolve(self.grid).litres(spans.energy),
             "cpu_s": spans.cpu_s,
             "elapsed_s": spans.elapsed_s,
         }

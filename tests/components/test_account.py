@@ -104,6 +104,16 @@ def test_annex_xi_has_compute_time_and_energy(root: Path) -> None:
     assert float(low) < float(mid) < float(high)
 
 
+def test_water_is_in_summary_report_and_card(root: Path) -> None:
+    summary = read_json(root / "reports/summary.json")
+    low, mid, high = summary["cost"]["total"]["water_litres"]
+    assert mid == pytest.approx(summary["cost"]["total"]["kwh"][1] * (0.36 + 3.142), rel=1e-3)
+    assert low == 0 < mid < high
+    assert summary["headline"]["water/litres"] == mid
+    assert f"water consumed: {mid:.3g} " in (root / "reports/report.html").read_text()
+    assert f"litres for this model, {mid:.3g} (" in (root / "reports/cards/pretrain-causal.md").read_text()
+
+
 def test_the_report_shows_what_the_cache_saved_and_what_is_nobodys(root: Path) -> None:
     project, page = read_json(root / "reports/summary.json")["project"], (root / "reports/report.html").read_text()
     assert "saved by DVC's cache: 0.000 (0.000 to 0.000) Wh" in page

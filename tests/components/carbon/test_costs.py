@@ -11,6 +11,7 @@ from components.carbon.embodied import machine
 from components.carbon.intensity import resolve
 from components.carbon.ledger import Energy, Ledger, Span
 from components.carbon.meter import WATTS
+from components.carbon.water import TABLE as WATER
 from components.errors import UserError
 from components.params import Grid
 
@@ -79,11 +80,15 @@ def test_the_source_of_the_embodied_carbon_names_the_gpus_that_are_in_it() -> No
 
 
 def test_every_constant_has_a_source_and_bounds_in_order() -> None:
-    for table, values in ((WATTS, lambda row: row), (EMBODIED, lambda row: row["kg"])):
+    for table, values in (
+        (WATTS, lambda row: row),
+        (EMBODIED, lambda row: row["kg"]),
+        (WATER, lambda row: row["litres_per_kwh"]),
+    ):
         for name, row in json.loads(table.read_bytes()).items():
             assert len(row["source"]) > 20, name
             assert any(char.isdigit() for char in row["source"]) or "Manufacturers" in row["source"], name
-            assert 0 < values(row)["low"] <= values(row)["mid"] <= values(row)["high"], name
+            assert 0 <= values(row)["low"] <= values(row)["mid"] <= values(row)["high"], name
 
 
 def test_the_projects_total_has_everything_and_phases_end_as_their_process_did() -> None:
