@@ -7,6 +7,7 @@ Reads what the pipeline made (data/bias, data/tokenize, data/ingest/heldout), tr
 MLflow. Killed and started again, it reads finished models back and goes on. Results: reports/mitigate/.
 """
 
+import argparse
 from functools import partial
 from typing import Any
 
@@ -140,6 +141,9 @@ class Record:
 
 def main() -> None:
     """Run the trial from a terminal."""
+    argparse.ArgumentParser(
+        prog="python -m flows.mitigate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     terminal.run(mitigate, REPORTS / "report.md")
 
 

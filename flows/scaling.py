@@ -1,6 +1,7 @@
 """Predict larger runs from small ones: a sweep of sizes and compute budgets, a law, and runs that check it.
 
-    python -m flows.scaling        (`make scaling`)
+    python -m flows.scaling                                     (`make scaling`)
+    python -m flows.scaling --sweep presets/overnight-cpu.yaml  larger runs: an hour on two cores
 
 Reads what the pipeline made (data/mix, data/ingest/heldout), tokenizes it with a small vocabulary of its own, and runs
 the cells of components/train/scaling.py in `runtime.workers` processes. Each cell is a child run in MLflow. Predictions
@@ -8,7 +9,9 @@ for the larger runs are in `predictions.json` before one of them begins. Killed 
 cells back and resumes the others. Results: reports/scaling/ (scaling.json, report.md, plots).
 """
 
+import argparse
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -226,7 +229,21 @@ class Record:
 
 def main() -> None:
     """Run the sweep from a terminal."""
-    terminal.run(scaling, REPORTS / "report.md")
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.scaling", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--sweep",
+        type=Path,
+        default=house.ROOT / "params.yaml",
+        metavar="FILE",
+        help="whose section `scaling` to take",
+    )
+    try:
+        params = schema.load(parser.parse_args().sweep).scaling
+    except UserError as error:
+        sys.exit(f"scaling: {error}")
+    terminal.run(scaling, REPORTS / "report.md", params=params)
 
 
 if __name__ == "__main__":

@@ -39,12 +39,12 @@ def _drain() -> None:
         service.drain_all(timeout=10)
 
 
-def run(flow: Any, report: Path) -> None:
-    """Run a flow that takes no arguments, print its report, and exit."""
+def run(flow: Any, report: Path, **parameters: Any) -> None:
+    """Run a flow, print its report, and exit."""
     started = time.perf_counter()
     try:
         with with_prefect():
-            state = flow(return_state=True)
+            state = flow(**parameters, return_state=True)
     except UserError as error:
         sys.exit(f"{flow.name}: {error}")
     if state.is_completed():
