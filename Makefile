@@ -33,7 +33,7 @@ endef
 .venv/installed-dev: pyproject.toml constraints.txt flows/install.py
 	@$(FIND_PYTHON); "$$chosen" -m flows.install dev
 
-.PHONY: help demo why plan accept up chat verify trace mitigate compare test test-fast lint clean gc purge bench-overhead bench-data bench-carbon bench-train bench-train-tune bench-train-transfer scaling setup
+.PHONY: help demo why plan accept up chat verify trace mitigate compare test test-fast lint clean gc purge bench-overhead bench-data bench-carbon bench-train bench-train-tune bench-train-transfer bench-scaling scaling setup
 
 help:  ## Show this.
 	@echo "make ..."
@@ -111,6 +111,10 @@ bench-train: .venv/installed-dev  ## Training beside transformers' Trainer, LitG
 
 bench-train-tune: .venv/installed-dev  ## The learning rates bench-train uses, three tries each: 35 minutes.
 	@$(RUN) benchmarks.train_tune
+
+bench-scaling: .venv/installed-dev  ## The hour's sweep behind the scaling errors in train.json (after `make demo`).
+	@$(RUN) flows.scaling --sweep benchmarks/scaling.yaml
+	@$(RUN) benchmarks.train --scaling
 
 bench-train-transfer: .venv/installed-dev  ## Loss against learning rate at three widths: 3 minutes.
 	@$(RUN) benchmarks.train_transfer

@@ -1,7 +1,7 @@
 """Predict larger runs from small ones: a sweep of sizes and compute budgets, a law, and runs that check it.
 
-    python -m flows.scaling                                     (`make scaling`)
-    python -m flows.scaling --sweep presets/overnight-cpu.yaml  larger runs: an hour on two cores
+    python -m flows.scaling                                    (`make scaling`)
+    python -m flows.scaling --sweep benchmarks/scaling.yaml    larger runs (`make bench-scaling`)
 
 Reads what the pipeline made (data/mix, data/ingest/heldout), tokenizes it with a small vocabulary of its own, and runs
 the cells of components/train/scaling.py in `runtime.workers` processes. Each cell is a child run in MLflow. Predictions
