@@ -172,7 +172,7 @@ def test_ids_that_differ_late_or_in_odd_characters_are_different(tmp_path: Path)
     odd = ["x" * 600 + "one", "x" * 600 + "two", "a\0b", "a?b", "a\ud800b", "a\udfffb"]
     lines = [record(text=f"{PROSE} {number}", id=name) for number, name in enumerate([*odd, odd[0], odd[4]])]
     (mine / "ids.jsonl").write_bytes(b"".join(lines))
-    report, out = run(mine, tmp_path)
+    _, out = run(mine, tmp_path)
     assert read_manifest(out / "data/quarantine").facts["rules"] == {"duplicate_id": 2}
     kept = [each for part in ("train", "heldout") for each in read_corpus(out / "data" / part)]
     assert len(kept) == len({each.id for each in kept}) == len(odd)
