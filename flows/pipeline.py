@@ -156,8 +156,10 @@ def _run_stages(run: PipelineRun) -> State:
 
 def _show(run: PipelineRun, states: dict[str, State]) -> None:
     """The run as a table, and the report's summary, on the run's page in Prefect."""
+    grams = run.grams()
     rows: list[dict[str, Any]] = [
         {"stage": stage, "state": state.name, "seconds": run.seconds(stage), **run.energy(stage)}
+        | {"gCO2e": f"{grams[stage]:.3g}" if stage in grams else ""}
         for stage, state in states.items()
     ]
     create_table_artifact(rows, key="pipeline", description="What ran, how long it took, what it used")

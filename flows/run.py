@@ -13,7 +13,9 @@ from typing import Any
 
 import psutil
 
+from components.carbon import intensity, ledger
 from components.carbon.meter import Meter
+from components.errors import UserError
 from components.files import read_json, write_json
 from components.params import Params
 from flows import dag, house
@@ -120,6 +122,17 @@ class PipelineRun:
         part = Spent(**outcome.spent)
         said = f"{1000 * part.forecast_kwh:.3g}" if part.forecast_kwh else ""
         return {"Wh": f"{1000 * part.kwh:.3g}", "forecast Wh": said}
+
+    def grams(self) -> dict[str, float]:
+        """CO2e of each stage that this run started, by the ledger (mid); empty, and said, if the grid is not known."""
+        grid = self.params.runtime.grid
+        try:
+            known = intensity.resolve(grid, self.root)
+        except UserError as error:
+            print(f"no grams of CO2e: {error}", flush=True)
+            return {}
+        stages = ledger.read(house.LEDGER).select(run=self.name).by("stage")
+        return {stage: known.grams(spans.hours, grid.pue).mid for stage, spans in stages.items()}
 
     # -- one stage -----------------------------------------------------------------------------------------------------
 
