@@ -32,7 +32,7 @@ from components import params as schema  # noqa: E402
 from components.errors import STOPPED_EXIT, UserError  # noqa: E402
 from components.files import fingerprint  # noqa: E402
 from components.params import Params  # noqa: E402
-from flows import dag, experiment, open_runs, terminal  # noqa: E402
+from flows import dag, experiment, open_runs, postpone, terminal  # noqa: E402
 from flows.run import PipelineRun  # noqa: E402
 from flows.stage import Stage  # noqa: E402
 
@@ -81,7 +81,7 @@ def pipeline(params: Params | None = None, params_hash: str = "", until: str = "
         until: stop after this stage; empty for all. An experiment always runs to the end.
         before: a time, such as 2026-11-26T08:00 (UTC): begin in the hours that emit least, end before then; empty: now.
     """
-    if before and (postponed := _postponed(params, params_hash, until, before)):
+    if before and (postponed := _postponed(params, params_hash, until, before, datetime.now(UTC))):
         return postponed
     return run_pipeline(params, params_hash, [until] if until else [])
 
@@ -98,7 +98,8 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
         place = experiment.worktree(name, chosen) if aside else nullcontext(house.ROOT)
         with place as root:
             # An experiment runs to the end: `dvc exp save` would record stages left out as made from the new values.
-            run = _runs[name] = PipelineRun(name, root, chosen, [] if aside else targets)
+            facts = postpone.saving(flow_run.tags)
+            run = _runs[name] = PipelineRun(name, root, chosen, [] if aside else targets, facts)
             state = _run_stages(run)
             if aside and state.is_completed():
                 experiment.save(root, name)
@@ -110,21 +111,18 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
         open_runs.closed(name)  # an experiment's worktree
 
 
-def _postponed(params: Params | None, form_hash: str, until: str, before: str) -> State | None:
+def _postponed(params: Params | None, form_hash: str, until: str, before: str, now: datetime) -> State | None:
     """Put the run off if later is cleaner: another run of this deployment is scheduled. None to begin now."""
-    from flows import postpone
-
-    now = datetime.now(UTC)
     try:
         own = schema.load(house.ROOT / "params.yaml")
         refuse_stale_form(form_hash, own)
-        start = postpone.chosen(params or own, before)
+        start = postpone.chosen(params or own, own, before, now, until)
     except UserError as error:
         return Failed(message=str(error))
     if not flow_run.deployment_id or not postpone.worth_waiting(start, now):
         return None
     again = {"params": params.model_dump(mode="json") if params else None, "params_hash": form_hash, "until": until}
-    postpone.reschedule(flow_run.deployment_id, start.at, again)
+    postpone.reschedule(flow_run.deployment_id, start.at, again, [postpone.saving_tag(start)])
     return Completed(name="Postponed", message=start.told(now))
 
 
@@ -217,12 +215,11 @@ def run_from_terminal(until: str, before: str = "") -> State:
     logging.getLogger("prefect.task_runs").propagate = False
     with terminal.with_prefect():
         if before:
-            from flows import postpone
-
-            start, now = postpone.chosen(own, before), datetime.now(UTC)
+            now = datetime.now(UTC)
+            start = postpone.chosen(own, own, before, now, until)
             print(f"pipeline: {start.told(now)}", flush=True)
             if postpone.worth_waiting(start, now):
-                return postpone.run_at(pipeline, start.at, {"until": until})
+                return postpone.run_at(pipeline, start.at, {"until": until}, tags=[postpone.saving_tag(start)])
         return pipeline(own, params_hash(own), until, return_state=True)
 
 
