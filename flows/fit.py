@@ -41,7 +41,7 @@ def fit_to_budget(params: Params) -> str:
         UserError: there is no budget, or it does not hold one step.
     """
     books = ledger.history(house.LEDGER)
-    room, found = room_left(params, ledger.read(house.LEDGER)), rates.measured(params)
+    room, found = room_left(params, ledger.read(house.LEDGER)), rates.required(params)
     stages = dag.graph()
     pretraining = [stage for stage in stages if stage.startswith("pretrain@")]
     after = dag.downstream(stages, {*pretraining, *dag.stale()}) - set(pretraining)

@@ -106,7 +106,7 @@ def main() -> None:
         if arguments.best:
             from flows.optimum import advice
 
-            print(advice(params, rates.measured(params)["causal"]))
+            print(advice(params, rates.required(params)["causal"]))
             return
         grid = params.runtime.grid
         print(render(plan(params, ledger.history(house.LEDGER)), resolve(grid, house.ROOT), grid.pue))

@@ -32,6 +32,8 @@ def known(params: Params) -> dict[str, Rates]:
 def measured(params: Params, say: Callable[[str], None] = print) -> dict[str, Rates]:
     """Branch -> rates; what is not known yet is measured now, which takes some seconds and says so.
 
+    Of several training processes (`numerics.processes`) nothing is known: then it is empty.
+
     Raises:
         UserError: a calibration fails; its last line is shown.
     """
@@ -49,6 +51,22 @@ def measured(params: Params, say: Callable[[str], None] = print) -> dict[str, Ra
             write_json(FOLDER / f"{_key(branch, params)}.json", asdict(found[branch]))
     took_s = time.perf_counter() - began_s
     say(f"calibration: {took_s:.0f} s; " + "; ".join(_told(branch, found[branch]) for branch in missing))
+    return found
+
+
+def required(params: Params, say: Callable[[str], None] = print) -> dict[str, Rates]:
+    """`measured`, for what cannot do without: the rates of every branch.
+
+    Raises:
+        UserError: a calibration fails, or cannot tell because several processes train.
+    """
+    found = measured(params, say)
+    if missing := [branch for branch in BRANCHES if branch not in found]:
+        raise UserError(
+            f"numerics.processes = {params.numerics.processes}: a calibration trains in one process and cannot tell what "
+            f"several take, so nothing is known of pretrain.{missing[0]}; set numerics.processes to 1 to plan by it, or "
+            "choose pretrain.*.steps by hand and let the budget's guard stop the run"
+        )
     return found
 
 

@@ -58,7 +58,7 @@ def test_params_yaml_is_edited_in_place(tmp_path: Path, monkeypatch: pytest.Monk
     path.write_text(text.replace("    hours: 0.0  # Wall", "    hours: 0.03  # Wall"))
     monkeypatch.setattr(fit, "PARAMS", path)
     monkeypatch.setattr(fit.house, "LEDGER", tmp_path / "ledger")
-    monkeypatch.setattr(fit.rates, "measured", lambda params: FOUND)
+    monkeypatch.setattr(fit.rates, "required", lambda params: FOUND)
     before = schema.load(path)
     said = fit.fit_to_budget(before)
     after = schema.load(path)
