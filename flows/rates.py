@@ -63,9 +63,9 @@ def required(params: Params, say: Callable[[str], None] = print) -> dict[str, Ra
     found = measured(params, say)
     if missing := [branch for branch in BRANCHES if branch not in found]:
         raise UserError(
-            f"numerics.processes = {params.numerics.processes}: a calibration trains in one process and cannot tell what "
-            f"several take, so nothing is known of pretrain.{missing[0]}; set numerics.processes to 1 to plan by it, or "
-            "choose pretrain.*.steps by hand and let the budget's guard stop the run"
+            f"numerics.processes = {params.numerics.processes}: a calibration trains in one process and cannot tell "
+            f"what several take, so nothing is known of pretrain.{missing[0]}; set numerics.processes to 1 to plan, "
+            "or choose pretrain.*.steps by hand and let the budget's guard stop the run"
         )
     return found
 

@@ -14,6 +14,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from components.carbon.intensity import Grams
 from components.carbon.ledger import Ledger, Span, Spans
 
 RECENT = 20
@@ -39,6 +40,13 @@ class Forecast:
 
     def times(self, factor: float) -> "Forecast":
         return Forecast(self.low * factor, self.mid * factor, self.high * factor)
+
+    def carbon(self, per_kwh: Grams) -> "Forecast":
+        """Grams of CO2e, if this is kWh and `per_kwh` (PUE included) the intensity of the hours it is spent in.
+
+        The bounds of energy and of intensity are taken together, as `Intensity.grams` does.
+        """
+        return Forecast(self.low * per_kwh.low, self.mid * per_kwh.mid, self.high * per_kwh.high)
 
     def holds(self, value: float) -> bool:
         return self.low <= value <= self.high
