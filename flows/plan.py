@@ -3,6 +3,8 @@
     python -m flows.plan            the forecast, with 80 % intervals
     python -m flows.plan --fit      set the pretraining steps so that the run fits `runtime.budget`
     python -m flows.plan --best     by the scaling law: the best size and tokens, and the same loss for less carbon
+    python -m flows.plan --best --flops 1e15        ... for a budget of floating-point operations too
+    python -m flows.plan --best --served 1e9        ... for a model that will read and write so many tokens
 
 The figures come from the ledger: earlier runs of the stage on this machine. Pretraining that has no two runs of the
 same inputs is forecast from a calibration: some real steps on this machine, tried once (flows/rates.py). A stage
@@ -106,7 +108,11 @@ def main() -> None:
     )
     parser.add_argument("--fit", action="store_true", help="edit params.yaml: pretraining steps that fit the budget")
     parser.add_argument("--best", action="store_true", help="what the scaling law advises (after `make scaling`)")
+    parser.add_argument("--flops", type=float, default=0.0, metavar="N", help="with --best: a budget in FLOPs")
+    parser.add_argument("--served", type=float, default=0.0, metavar="TOKENS", help="with --best: count serving, too")
     arguments = parser.parse_args()
+    if (arguments.flops or arguments.served) and not arguments.best:
+        parser.error("--flops and --served go with --best")
     house.settle()
     try:
         params = schema.load(house.ROOT / "params.yaml")
@@ -118,7 +124,8 @@ def main() -> None:
         if arguments.best:
             from flows.optimum import advice
 
-            print(advice(params, rates.required(params)["causal"]))
+            rate = rates.required(params)["causal"]
+            print(advice(params, rate, datetime.now(UTC), arguments.flops, arguments.served))
             return
         grid = params.runtime.grid
         rows = plan(params, ledger.history(house.LEDGER))
