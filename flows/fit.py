@@ -87,13 +87,13 @@ def room_left(params: Params, books: ledger.Ledger, now: datetime) -> Room:
     outlook = Outlook(intensity)
     used = books.elapsed_s / 3600, books.energy.mid_kwh, intensity.grams(books.hours, grid.pue).mid
     limits = (budget.hours, budget.kwh, budget.grams), (budget.project.hours, budget.project.kwh, budget.project.grams)
-    left = [
+    hours, kwh, grams = (
         min(run or float("inf"), project - spent if project else float("inf"))
         for run, project, spent in zip(*limits, used, strict=True)
-    ]
-    if all(one == float("inf") for one in left):
+    )
+    if hours == kwh == grams == float("inf"):
         raise UserError("runtime.budget has no limit; set hours, kwh or grams in params.yaml")
-    return Room(*left, lambda seconds, kwh: outlook.grams(now, seconds, kwh, grid.pue).mid)
+    return Room(hours, kwh, grams, lambda seconds, kwh: outlook.grams(now, seconds, kwh, grid.pue).mid)
 
 
 def fitted(

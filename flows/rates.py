@@ -14,7 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from components.carbon.calibration import DISTURBED, Rates, key
-from components.errors import UserError
+from components.errors import Stopped, UserError
 from components.files import read_json, write_json
 from components.params import Params
 from flows import house
@@ -35,7 +35,7 @@ def measured(params: Params, say: Callable[[str], None] = print) -> dict[str, Ra
     Of several training processes (`numerics.processes`) nothing is known: then it is empty.
 
     Raises:
-        UserError: a calibration fails; its last line is shown.
+        UserError: a calibration fails, or the project's budget does not hold it; its last line is shown.
     """
     found = known(params)
     missing = [branch for branch in BRANCHES if branch not in found]
@@ -82,7 +82,7 @@ def _start(branch: str, params: Params) -> subprocess.Popen:
         "numerics": params.numerics.model_dump(mode="json"),
         "vocab_size": params.tokenize.vocab_size,
         "ledger": str(house.LEDGER),
-        "interval_s": params.runtime.meter_interval_s,
+        "runtime": params.runtime.model_dump(mode="json"),
         "run": f"calibrate-{os.getpid()}",
     }
     return subprocess.Popen(
@@ -94,7 +94,9 @@ def _start(branch: str, params: Params) -> subprocess.Popen:
 def _answer(branch: str, process: subprocess.Popen) -> dict[str, Any]:
     output, errors = process.communicate()
     if process.returncode:
-        last = (errors.strip().splitlines() or ["no output"])[-1].removeprefix("components.errors.UserError: ")
+        last = (errors.strip().splitlines() or ["no output"])[-1]
+        for told in (UserError, Stopped):
+            last = last.removeprefix(f"{told.__module__}.{told.__qualname__}: ")
         raise UserError(f"calibration of pretrain.{branch}: {last}")
     return json.loads(output.strip().splitlines()[-1])
 

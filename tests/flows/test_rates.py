@@ -48,6 +48,13 @@ def test_of_several_processes_nothing_is_known_and_what_needs_it_says_so(params:
         rates.required(several)
 
 
+def test_the_projects_budget_binds_a_calibration(params: schema.Params) -> None:
+    budget = schema.Budget(project=schema.ProjectBudget(hours=1e-9))
+    spent = params.model_copy(update={"runtime": params.runtime.model_copy(update={"budget": budget})})
+    with pytest.raises(UserError, match=r"^calibration of pretrain\.causal: runtime\.budget\.project: "):
+        rates.measured(spent, lambda text: None)
+
+
 @pytest.mark.slow
 def test_a_calibration_that_fails_says_why(params: schema.Params) -> None:
     wrong = params.pretrain.causal.model_copy(update={"model": schema.ModelShape(size=2, width=100, heads=3)})
