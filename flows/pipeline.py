@@ -29,6 +29,7 @@ from prefect.states import Cancelled, Completed, Failed, State  # noqa: E402
 from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
 
 from components import params as schema  # noqa: E402
+from components.carbon.pause import PAUSED  # noqa: E402
 from components.errors import STOPPED_EXIT, UserError  # noqa: E402
 from components.files import fingerprint  # noqa: E402
 from components.params import Params  # noqa: E402
@@ -83,11 +84,19 @@ def pipeline(params: Params | None = None, params_hash: str = "", until: str = "
     """
     if before and (postponed := _postponed(params, params_hash, until, before, datetime.now(UTC))):
         return postponed
-    return run_pipeline(params, params_hash, [until] if until else [])
+    state = run_pipeline(params, params_hash, [until] if until else [], pausing=not before)
+    if state.name == PAUSED and flow_run.deployment_id:
+        at = postpone.after_pause(params, datetime.now(UTC))
+        postpone.reschedule(flow_run.deployment_id, at, _again(params, params_hash, until))
+        return Completed(name=PAUSED, message=f"goes on by itself at {at:%Y-%m-%d %H:%M} UTC: {state.message}")
+    return state
 
 
-def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> State:
-    """The body of the flow, also of a stage's flow (`targets`: its stages)."""
+def run_pipeline(params: Params | None, form_hash: str, targets: list[str], pausing: bool = True) -> State:
+    """The body of the flow, also of a stage's flow (`targets`: its stages).
+
+    A run whose start was chosen has its hours, and a deadline to keep: it is not `pausing`.
+    """
     name = str(flow_run.name)
     open_runs.tag_flow_run(str(flow_run.id))
     try:
@@ -99,6 +108,7 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
         with place as root:
             # An experiment runs to the end: `dvc exp save` would record stages left out as made from the new values.
             facts = postpone.saving(flow_run.tags)
+            chosen = chosen if pausing and not facts else postpone.without_pauses(chosen)
             run = _runs[name] = PipelineRun(name, root, chosen, [] if aside else targets, facts)
             state = _run_stages(run)
             if aside and state.is_completed():
@@ -121,9 +131,14 @@ def _postponed(params: Params | None, form_hash: str, until: str, before: str, n
         return Failed(message=str(error))
     if not flow_run.deployment_id or not postpone.worth_waiting(start, now):
         return None
-    again = {"params": params.model_dump(mode="json") if params else None, "params_hash": form_hash, "until": until}
+    again = _again(params, form_hash, until)
     postpone.reschedule(flow_run.deployment_id, start.at, again, [postpone.saving_tag(start)])
     return Completed(name="Postponed", message=start.told(now))
+
+
+def _again(params: Params | None, form_hash: str, until: str) -> dict[str, Any]:
+    """Parameters of another run of the deployment."""
+    return {"params": params.model_dump(mode="json") if params else None, "params_hash": form_hash, "until": until}
 
 
 def refuse_stale_form(form_hash: str, own: Params) -> None:
@@ -208,7 +223,7 @@ def show_summary() -> None:
 def run_from_terminal(until: str, before: str = "") -> State:
     """The pipeline flow in this process, after checking what can be checked before anything starts."""
     own = schema.load(house.ROOT / "params.yaml")
-    stages = dag.graph()
+    stages, form = dag.graph(), params_hash(own)
     if until and until not in stages:
         raise UserError(f"--until {until}: no such stage; there are {', '.join(stages)}")
     # What failed is said once, in the stage's own lines and in the last one; Prefect would say it of every task after.
@@ -220,7 +235,13 @@ def run_from_terminal(until: str, before: str = "") -> State:
             print(f"pipeline: {start.told(now)}", flush=True)
             if postpone.worth_waiting(start, now):
                 return postpone.run_at(pipeline, start.at, {"until": until}, tags=[postpone.saving_tag(start)])
-        return pipeline(own, params_hash(own), until, return_state=True)
+            own = postpone.without_pauses(own)
+        state = pipeline(own, form, until, return_state=True)
+        while state.name == PAUSED:
+            at = postpone.after_pause(None, datetime.now(UTC))
+            print(f"pipeline: {state.message}\npipeline: waits here until {at:%Y-%m-%d %H:%M} UTC", flush=True)
+            state = postpone.run_at(pipeline, at, {"until": until})
+        return state
 
 
 if __name__ == "__main__":

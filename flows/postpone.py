@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from components import params as schema
 from components.carbon import ledger
 from components.carbon.forecast import StageForecast, total
 from components.carbon.intensity import resolve
+from components.carbon.pause import resumes_at
 from components.carbon.timing import Start, best_start
 from components.errors import UserError
 from components.params import Grid, Params
@@ -111,6 +113,17 @@ def reschedule(deployment: str, at: datetime, parameters: dict[str, Any], tags: 
     run_deployment(
         UUID(deployment), parameters=parameters, scheduled_time=at, timeout=0, as_subflow=False, tags=list(tags)
     )
+
+
+def after_pause(params: Params | None, now: datetime) -> datetime:
+    """When a run that paused goes on; at once if no clean hour comes any more. None for params.yaml as it is now."""
+    runtime = (params or schema.load(house.ROOT / "params.yaml")).runtime
+    return resumes_at(runtime, now, house.ROOT) or now
+
+
+def without_pauses(params: Params) -> Params:
+    """The same for a run that goes through to its end."""
+    return params.model_copy(update={"runtime": params.runtime.model_copy(update={"pause_above": None})})
 
 
 def saving_tag(start: Start) -> str:

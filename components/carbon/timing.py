@@ -123,3 +123,15 @@ def best_start(
     # A later start must be worth it: sums of the same hours differ in the last bits.
     best = min(range(len(starts)), key=lambda number: (round(grams[number], 12), starts[number]))
     return Start(starts[best], kwh, grams[best], grams[0], " and ".join(sorted(outlook.used)), latest >= now)
+
+
+def next_clean(now: datetime, above: float, deadline: datetime, outlook: Outlook) -> datetime | None:
+    """The first time from now on, and before the deadline, whose hour is at most that dirty; None if there is none.
+
+    Args:
+        above: g/kWh (mid), without PUE.
+    """
+    at = now
+    while at < deadline and outlook.at(at).mid > above:
+        at = at.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    return at if at < deadline else None

@@ -1,5 +1,6 @@
 """A run that waits for cleaner hours: a scheduled state in Prefect, on a clock of the test's."""
 
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,10 @@ from components.errors import UserError
 from components.params import Dedup, Grid, Params, Runtime
 from flows import dag, house, pipeline, postpone
 from tests.components.carbon.test_forecast import span
+
+house.settle()  # before Prefect is imported: it reads its settings then
+
+from prefect.states import Completed, State  # noqa: E402
 
 NOW = datetime(2026, 3, 2, 17, 20, tzinfo=UTC)
 
@@ -116,6 +121,54 @@ def test_the_form_schedules_another_run_of_its_deployment(own: Params, monkeypat
     assert pipeline._postponed(other, "", "", "2026-03-02T20:00", NOW) is None  # the terminal waits by itself
     assert len(asked) == 1
     assert postpone.saving(["greenhouse", "pid:7"]) == {}
+
+
+def test_a_paused_run_of_the_form_is_scheduled_again(own: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    deployment, asked = UUID(int=7), list[dict[str, Any]]()
+    paused = Completed(name="Paused", message="runtime.pause_above: dirty")
+    monkeypatch.setattr("prefect.deployments.run_deployment", lambda name, **how: asked.append({"name": name} | how))
+    monkeypatch.setattr(pipeline, "flow_run", SimpleNamespace(deployment_id=str(deployment)))
+    monkeypatch.setattr(pipeline, "run_pipeline", lambda *_, pausing: paused if pausing else Completed())
+    monkeypatch.setattr(pipeline, "datetime", SimpleNamespace(now=lambda zone: NOW))
+    dirty = own.model_copy(update={"runtime": own.runtime.model_copy(update={"pause_above": 100.0})})
+    state = pipeline.pipeline.fn(dirty, "", "dedup")
+    assert (state.name, state.is_completed()) == ("Paused", True)
+    assert state.message == "goes on by itself at 2026-03-02 19:00 UTC: runtime.pause_above: dirty"
+    (again,) = asked
+    assert (again["name"], again["scheduled_time"]) == (deployment, NOW.replace(hour=19, minute=0))
+    assert again["parameters"] == {"params": dirty.model_dump(mode="json"), "params_hash": "", "until": "dedup"}
+    assert pipeline.pipeline.fn(own, "", "", "2026-03-02T20:00").name == "Completed"  # one with a deadline goes through
+    assert len(asked) == 1
+
+
+def test_the_terminal_waits_for_a_clean_hour_as_often_as_it_must(
+    own: Params, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock, begun = [NOW], list[datetime]()
+    dirty = own.model_copy(update={"runtime": own.runtime.model_copy(update={"pause_above": 100.0})})
+    paused = Completed(name="Paused", message="dirty")
+
+    def run_at(flow: object, at: datetime, parameters: dict[str, Any]) -> State:
+        clock[0] = at
+        begun.append(at)
+        assert parameters == {"until": ""}
+        return paused if len(begun) == 1 else Completed()
+
+    monkeypatch.setattr(pipeline.schema, "load", lambda path: dirty)
+    monkeypatch.setattr(pipeline.terminal, "with_prefect", nullcontext)
+    monkeypatch.setattr(pipeline, "pipeline", lambda *_, return_state: paused)
+    monkeypatch.setattr(pipeline, "datetime", SimpleNamespace(now=lambda zone: clock[0]))
+    monkeypatch.setattr(postpone, "run_at", run_at)
+    assert pipeline.run_from_terminal("").name == "Completed"
+    assert begun == [NOW.replace(hour=19, minute=0)] * 2
+    assert "waits here until 2026-03-02 19:00 UTC" in capsys.readouterr().out
+
+
+def test_a_run_whose_start_was_chosen_does_not_pause(own: Params) -> None:
+    dirty = own.model_copy(update={"runtime": own.runtime.model_copy(update={"pause_above": 100.0})})
+    steady = postpone.without_pauses(dirty)
+    assert steady == own
+    assert steady.identity() == dirty.identity()
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.carbon.intensity import Grams, Intensity
-from components.carbon.timing import Outlook, best_start, climatology
+from components.carbon.timing import Outlook, best_start, climatology, next_clean
 
 NOW = datetime(2026, 3, 2, 17, 20, tzinfo=UTC)  # a Monday
 MEAN = Grams(80.0, 100.0, 120.0)
@@ -85,3 +85,13 @@ def test_the_outlook_has_bounds_of_what_it_rests_on() -> None:
 def test_years_of_work_are_priced_as_four_weeks() -> None:
     outlook = Outlook(series([100.0, 300.0] * 84, NOW.replace(minute=0) - timedelta(days=7)))
     assert outlook.per_kwh(NOW.replace(minute=0), 1e12).mid == pytest.approx(200.0)
+
+
+def test_the_next_clean_hour() -> None:
+    outlook = Outlook(series([400.0, 300.0, 90.0, 50.0], NOW.replace(minute=0)))  # 17:00 to 20:00; then the mean, 100
+    deadline = NOW + timedelta(hours=6)
+    assert next_clean(NOW, 90.0, deadline, outlook) == NOW.replace(hour=19, minute=0)
+    assert next_clean(NOW, 400.0, deadline, outlook) == NOW
+    assert next_clean(NOW, 60.0, deadline, outlook) == NOW.replace(hour=20, minute=0)
+    assert next_clean(NOW, 40.0, deadline, outlook) is None
+    assert next_clean(NOW, 90.0, NOW.replace(hour=19, minute=0), outlook) is None  # the deadline comes first
