@@ -48,8 +48,8 @@ demo: .venv/installed  ## The whole pipeline, then a table. DATA=path for your o
 why: .venv/installed  ## What would run, and which key or file made it so.
 	@$(RUN) flows.why
 
-plan: .venv/installed  ## What the next run will take: time, energy, gCO2e.
-	@$(RUN) flows.plan
+plan: .venv/installed  ## What the next run will take: time, energy, gCO2e. ARGS="--best --served 1e9" asks the scaling law.
+	@$(RUN) flows.plan $(ARGS)
 
 accept: .venv/installed  ## Keep a stage's output after a neutral change: STAGE=name REASON="why it is neutral".
 	@$(RUN) flows.why --accept "$$STAGE" --reason "$$REASON"

@@ -23,7 +23,7 @@ from prefect.states import Completed, Failed, State  # noqa: E402
 
 from components import params as schema  # noqa: E402
 from components.carbon.meter import Meter  # noqa: E402
-from components.errors import UserError  # noqa: E402
+from components.errors import Stopped, UserError  # noqa: E402
 from components.evaluate import mitigation_trial as trial  # noqa: E402
 from components.files import fingerprint, write_json, write_text  # noqa: E402
 from components.params import Mitigate, Params  # noqa: E402
@@ -52,6 +52,8 @@ def mitigate(params: Mitigate | None = None, params_hash: str = "") -> State:
         create_markdown_artifact(text, key="mitigate", description="With augmentation, without, and the control")
     except UserError as error:
         return Failed(message=f"mitigate: {error}")
+    except Stopped as stop:
+        return Completed(name=stop.name, message=f"mitigate: {stop}")
     return Completed(message=f"mitigate: done; see {REPORTS.relative_to(house.ROOT)}/report.md")
 
 
@@ -72,7 +74,7 @@ def through(name: str, params: Params) -> str:
         record = Record(name, params)
         status = "KILLED"
         try:
-            place = trial.Place(house.ROOT / "data", work, params.numerics)
+            place = trial.Place(house.ROOT / "data", work, params.numerics, house.LEDGER, params.runtime, house.ROOT)
             text, contrasts = compare(place, params, record)
             status = "FINISHED"
         finally:

@@ -30,7 +30,7 @@ from prefect.states import Completed, Failed, State  # noqa: E402
 
 from components import params as schema  # noqa: E402
 from components.carbon.meter import Meter  # noqa: E402
-from components.errors import UserError  # noqa: E402
+from components.errors import Stopped, UserError  # noqa: E402
 from components.files import fingerprint, move, read_json, write_json  # noqa: E402
 from components.params import Evaluate, Params, Scaling, Tokenize  # noqa: E402
 from components.workers import pool  # noqa: E402
@@ -62,6 +62,8 @@ def scaling(params: Scaling | None = None, params_hash: str = "") -> State:
         create_markdown_artifact(sweep.through(), key="scaling", description="The law, and how it did")
     except UserError as error:
         return Failed(message=f"scaling: {error}")
+    except Stopped as stop:
+        return Completed(name=stop.name, message=f"scaling: {stop}")
     return Completed(message=f"scaling: done; see {REPORTS.relative_to(house.ROOT)}/report.md")
 
 
@@ -130,7 +132,7 @@ class Sweep:
         examine = Evaluate(items=chosen.items, shots=chosen.shots, bootstrap=100)
         return Place(
             where, house.ROOT / "data/ingest/heldout", self.work / "cells", self.params.numerics, examine,
-            house.LEDGER, self.name,
+            house.LEDGER, self.name, self.params.runtime, house.ROOT,
         )  # fmt: skip
 
     def predict(self, made: list[dict[str, Any]]) -> list[dict[str, Any]]:
