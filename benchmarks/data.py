@@ -12,7 +12,7 @@ docs/benchmarks-data.md and docs/filter.md are made of that.
 import argparse
 from collections.abc import Callable
 
-from benchmarks import data_dedup, data_encode, data_filters, data_memory, data_people, data_records
+from benchmarks import data_bpe, data_dedup, data_encode, data_filters, data_memory, data_people, data_records
 from benchmarks.data_corpus import Corpus, build
 from benchmarks.results import ROOT, write
 from components.files import read_json
@@ -23,6 +23,7 @@ PARTS: dict[str, Callable[[Corpus], Part]] = {
     "dedup-quality": data_dedup.quality,
     "growth": data_dedup.growth,
     "filters": data_filters.measure,
+    "bpe": data_bpe.measure,
     "encode": data_encode.measure,
     "encode-identity": data_encode.identity,
     "records": data_records.measure,

@@ -632,8 +632,6 @@ class Runtime(Section):
 
     workers: int = Field(default=2, ge=1)
     """Processes of the data stages."""
-    engine: Literal["local", "ray"] = "local"
-    """Where shards are worked on: an in-process pool, or a Ray cluster."""
     parallel_stages: int = Field(default=2, ge=1)
     """Stages of the DAG that may run at the same time."""
     meter_interval_s: float = Field(default=1.0, gt=0.0)
@@ -642,6 +640,10 @@ class Runtime(Section):
     """Where the electricity comes from."""
     budget: Budget = Budget()
     """Limits on what a run may use."""
+    pause_above: float | None = Field(default=None, gt=0.0)
+    """Pause in hours that are dirtier than this (g/kWh) if a cleaner one is known to come; null never pauses."""
+    pause_hours: float = Field(default=24.0, gt=0.0)
+    """Longest pause: if no cleaner hour comes within so many hours, the run goes on."""
 
 
 class Params(Section):
@@ -684,6 +686,19 @@ class Params(Section):
                 f"evaluate.minimal_pairs = {pairs} lies outside filter.decontaminate.items = {items}, so training text "
                 "would not be cleared of it; move it there"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _settings_per_source_name_sources(self) -> "Params":
+        """A setting for a source that is not there would silently do nothing."""
+        known = [source.name for source in self.ingest.sources]
+        for key, named in (("filter.per_source", self.filter.per_source), ("mix.weights", self.mix.weights)):
+            for name in named:
+                if name not in known:
+                    raise ValueError(
+                        f"{key}.{name}: ingest.sources has no source of that name (there is: {', '.join(known)}); "
+                        "correct the name or remove the entry"
+                    )
         return self
 
     def identity(self) -> dict:

@@ -21,10 +21,16 @@ def call(place: Place, branch: str) -> Report:
 
 
 def dry_run(params: Params) -> str:
-    """Rule by rule, what the limits would drop of the corpus that lies there, with examples."""
-    from components.data.filter import dry_run as would_drop
+    """Rule by rule, what the limits would drop of the corpus that lies there, with examples; personal data."""
+    from components.data.filter_dry_run import dry_run as would_drop
 
-    return would_drop(house.ROOT / "data/dedup/train", params.filter, params.runtime.workers)
+    return would_drop(
+        house.ROOT / "data/dedup/train",
+        params.filter,
+        params.runtime.workers,
+        heldout=house.ROOT / "data/ingest/heldout",
+        items=house.ROOT / params.filter.decontaminate.items,
+    )
 
 
 STAGE = Stage("filter", call, dry_run=dry_run)

@@ -244,8 +244,15 @@ def _live(name: str) -> LiveProgress | None:
 
 def _guard(params: Params, meter: Any, run: str) -> Callable[[], str]:
     from components.carbon.budget import guard
+    from components.carbon.pause import pauses
 
-    return guard(params.runtime, meter, house.LEDGER, run)
+    budget, pause = guard(params.runtime, meter, house.LEDGER, run), pauses(params.runtime)
+
+    def check() -> str:
+        pause()
+        return budget()
+
+    return check
 
 
 def _tracker(name: str, run: str, inputs: dag.Inputs, log: Path) -> Tracker:

@@ -70,6 +70,8 @@ class Exam:
             return found
         scanned = overlap.words(texts)
         for length, (hashes, sets) in sorted(self.by_length.items()):
+            if not len(hashes):  # all held-out documents are shorter than a run
+                continue
             grams, documents = overlap.ngrams(scanned, length)
             totals = np.bincount(documents, minlength=len(texts))
             at = np.minimum(np.searchsorted(hashes, grams), len(hashes) - 1)

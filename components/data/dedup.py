@@ -222,7 +222,8 @@ def _check(books: Books, sketches: Sketches, found: Found, params: Dedup, worker
         return []
     allowed = np.flatnonzero(sketches.size > 0)
     documents = dedup_check.choose(books.ids, allowed)
-    sample = dedup_check.make_sample(documents, [sketches.shingles(number) for number in documents])
+    lows = dedup_check.bands_from(params.threshold)
+    sample = dedup_check.make_sample(documents, [sketches.shingles(number) for number in documents], lows[0])
     firsts = np.searchsorted(sketches.shard, np.arange(len(sketches.targets)))
     jobs = [dedup_check.ShardJob(*job) for job in zip(sketches.targets, firsts.tolist(), strict=True)]
     compared = list(workers_pool.map(partial(dedup_check.compare_shard, sample), jobs))
@@ -231,7 +232,12 @@ def _check(books: Books, sketches: Sketches, found: Found, params: Dedup, worker
     for band in range(params.bands):
         keys = sketches.band(band)
         proposed |= keys[pairs[:, 0].astype(int)] == keys[pairs[:, 1].astype(int)]
-    return dedup_check.recall_table(pairs, books.num_heldout, proposed, found.removed, params.bands, params.rows)
+    removed = found.removed
+    gone = dedup_check.choose(books.ids, np.flatnonzero(removed & (sketches.size > 0)))
+    reasons = (gone, found.stays_for, found.similarity, removed, sketches.shingles, params.threshold)
+    removals = dedup_check.check_removals(*reasons)
+    expected = partial(dedup_check.share_proposed, params.bands, params.rows)
+    return dedup_check.check_table(pairs, books.num_heldout, proposed, removed, removals, lows, expected)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from components.data.boilerplate import Repeats, repeats
+from components.data.dedup_check import share_proposed
 from components.data.sketch import Sketches
 from components.files import rounded, write_text
 from components.params import Dedup
@@ -115,6 +116,10 @@ def _metrics(
     if pairs:
         metrics["check/pairs"] = pairs
         metrics["check/recall"] = sum(row["resolved"] for row in above) / pairs
+    removals = sum(row["removals"] for row in check)
+    if removals:
+        metrics["check/removals"] = removals
+        metrics["check/precision"] = sum(row["confirmed"] for row in check) / removals
     if removed.any():
         metrics["check/smallest_jaccard"] = float(found.similarity[removed].min())
     return metrics
@@ -170,13 +175,20 @@ def _markdown(metrics: dict[str, float], counts: list[tuple], check: list[dict],
     if check:
         parts.append(
             "Brute-force comparison of a sample with all documents (pairs of training documents, or training and "
-            "held-out):\n\n| Jaccard | pairs | proposed | at most one remains |\n|---|---:|---:|---:|\n"
-            + "\n".join(
-                f"| {row['jaccard_from']} up | {row['pairs']} | {row['proposed']} | {row['resolved']} |"
-                for row in check
-            )
+            "held-out), and a sample of the documents that went: is the reason right?\n\n"
+            "| Jaccard | pairs | proposed | at most one remains | recall | went | rightly | precision |\n"
+            "|---|---:|---:|---:|---:|---:|---:|---:|\n" + "\n".join(map(_check_row, check))
         )
     return "\n\n".join(parts)
+
+
+def _check_row(row: dict) -> str:
+    def share(part: str, whole: str) -> str:
+        return f"{row[part] / row[whole]:.3f}" if row[whole] else ""
+
+    cells = [f"{row['jaccard_from']} up", *(row[name] for name in ("pairs", "proposed", "resolved"))]
+    cells += [share("resolved", "pairs"), row["removals"], row["confirmed"], share("confirmed", "removals")]
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def _csv(header: tuple[str, ...], rows: list[tuple]) -> str:
@@ -224,7 +236,8 @@ def _plot_check(check: list[dict], params: Dedup, path: Path) -> None:
 
     drawing, axes = figure("Pairs the bands propose")
     curve = np.linspace(0, 1, 201)
-    axes.plot(curve, 1 - (1 - curve**params.rows) ** params.bands, label=f"expected, {params.bands} x {params.rows}")
+    expected = share_proposed(params.bands, params.rows, curve)
+    axes.plot(curve, expected, label=f"expected, {params.bands} x {params.rows}")
     for row in check:
         if row["pairs"]:
             middle = (row["jaccard_from"] + (row["jaccard_below"] or 1.0)) / 2

@@ -4,11 +4,9 @@
     out/dropped/   documents dropped: rule, and a reason with value and limit
     out/tags/      the scores of every document (Parquet, one file per input shard), so that other limits can be tried
 
-One pass over the shards, each by itself. `dry_run` shows what the limits would drop, rule by rule, with examples:
-`python -m components.data.filter data/dedup/train`.
+One pass over the shards, each by itself. What other limits would do is shown by filter_dry_run.py.
 """
 
-import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,7 +26,7 @@ from components.data.quality import scores
 from components.data.rules import RULES, Columns, explain, verdicts
 from components.errors import UserError
 from components.files import read_json, write_json, written_whole
-from components.params import Decontaminate, Filter, load
+from components.params import Decontaminate, Filter
 from components.report import Report, Watch
 from components.workers import pool
 
@@ -61,7 +59,7 @@ def filter_corpus(
     """
     watch = watch or Watch()
     manifest = read_manifest(train)
-    _check(params, manifest.num_documents)
+    check(params, manifest.num_documents)
     shards = shard_paths(train)
     folders = [work / f"part-{number:05d}" for number in range(len(shards))]
     exam = exam_of(heldout, items, params.decontaminate.ngram)
@@ -87,8 +85,12 @@ def filter_corpus(
     return report
 
 
-def _check(params: Filter, num_documents: int) -> None:
-    """Refuse what cannot be meant, before any work."""
+def check(params: Filter, num_documents: int) -> None:
+    """Refuse what cannot be meant, before any work.
+
+    Raises:
+        UserError: the corpus is empty, or a language in params is unknown.
+    """
     if not num_documents:
         raise UserError("filter: the corpus has no documents; see reports/dedup for where they went")
     unknown = sorted(set(params.languages) - set(known_languages())) if params.languages else []
@@ -160,7 +162,7 @@ def filter_shard(params: Filter, job: ShardJob) -> Outcome:
     contact = contaminated(documents, Exam.load(job.exam), params.decontaminate, reasons)
     outcome = Outcome(documents=len(documents), dropped=len(reasons), contact=contact)
     outcome.first_rules.update(rule for rule, _ in reasons.values())
-    redacted = [_redacted(document, params, outcome) for document in documents]
+    redacted = [redacted_document(document, params, outcome) for document in documents]
     parts.write_part(kept, (each for at, each in enumerate(redacted) if at not in reasons))
     parts.write_left_out_part(dropped, ((redacted[at], *why) for at, why in sorted(reasons.items())))
     write_json(done, outcome.to_json())
@@ -219,7 +221,7 @@ def contaminated(
     return rows
 
 
-def _redacted(document: Document, params: Filter, outcome: Outcome) -> Document:
+def redacted_document(document: Document, params: Filter, outcome: Outcome) -> Document:
     """The document without personal data, what was found counted in `outcome`."""
     text, found = redact(document.text, params.redact)
     if not found:
@@ -227,34 +229,3 @@ def _redacted(document: Document, params: Filter, outcome: Outcome) -> Document:
     outcome.redacted += 1
     outcome.personal.update({f"{document.source} {kind}": count for kind, count in found.items()})
     return document.changed(text, TRANSFORM)
-
-
-def dry_run(train: Path, params: Filter, workers: int = 1, examples: int = 3) -> str:
-    """What the limits would drop, rule by rule, with examples; and what the published sets would. Writes nothing."""
-    shards = shard_paths(train)
-    with pool(workers) as workers_pool:
-        tables = list(workers_pool.map(partial(tag_shard, params.languages), shards))
-    return filter_report.would_drop(tables, params, examples)
-
-
-def tag_shard(languages: list[str], shard: Path) -> tuple[list[str], list[str], list[str], Columns]:
-    """Sources, locations, beginnings and scores of a shard's documents."""
-    documents = read_shard(shard)
-    beginnings = [" ".join(document.text[:400].split())[:160] for document in documents]
-    sources = [document.source for document in documents]
-    return sources, [document.location for document in documents], beginnings, tag(documents, languages)
-
-
-def main(arguments: list[str]) -> None:
-    """Print the dry run of a corpus: `CORPUS [params.yaml]`."""
-    if not arguments:
-        sys.exit("usage: python -m components.data.filter CORPUS [params.yaml]")
-    params = load(Path(arguments[1] if len(arguments) > 1 else "params.yaml"))
-    print(dry_run(Path(arguments[0]), params.filter, params.runtime.workers))
-
-
-if __name__ == "__main__":
-    # By name: the workers must be able to import what they are given, and cannot import `__main__`.
-    from components.data.filter import main as named_main
-
-    named_main(sys.argv[1:])

@@ -3,16 +3,18 @@
 import csv
 import io
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from components.data.corpus import Manifest, shard_paths
-from components.data.rules import PUBLISHED, RULES, Columns, limits, verdicts
+from components.data.rule_counts import RuleCounts
+from components.data.rules import RULES, Columns, limits
 from components.files import rounded, write_text
-from components.params import Filter, FilterRules
+from components.params import Filter
 from components.report import Report
 
 if TYPE_CHECKING:
@@ -39,10 +41,10 @@ def build(
     given: Manifest, kept: Manifest, dropped: Manifest, total: "Outcome", out: Path, params: Filter, reports: Path
 ) -> Report:
     """Write tables, examples and plots under `reports`; return the report."""
-    sources, columns = read_tags(out / "tags")
-    rules = rule_table(sources, columns, params)
-    published = published_table(sources, columns, params)
-    languages = _languages(sources, columns)
+    counts = RuleCounts()
+    for sources, columns in read_tags(out / "tags"):
+        counts.add(sources, columns, params)
+    rules, published, languages = counts.rule_table(params), counts.set_table(), counts.language_table()
     details = reports / "details"
     by_rule = _by_rule(out / "dropped")
     write_text(details / "dropped.csv", _csv(("source", "rule", "documents", "bytes"), by_rule))
@@ -56,7 +58,7 @@ def build(
     header = ("evaluation_set", "source", "location", "shared_runs", "runs", "dropped")
     write_text(details / "contamination.csv", _csv(header, [tuple(row) for row in contact[:LISTED]]))
     _plot_dropped(by_rule, given, reports / "plots" / "dropped.png")
-    _plot_scores(sources, columns, params, reports / "plots" / "scores.png")
+    _plot_scores(out / "tags", counts, params, reports / "plots" / "scores.png")
     metrics = _metrics(given, kept, dropped, total)
     text = _markdown(metrics, by_rule, published, personal, languages, given) + _contact(contact, params)
     return Report(metrics, text, {"rules": dropped.facts["rules"], "personal": dict(sorted(total.personal.items()))})
@@ -65,67 +67,22 @@ def build(
 def _contact(rows: list[list], params: Filter) -> str:
     """What training text shares with evaluation sets, as a paragraph and a table."""
     documents, dropped = Counter(row[0] for row in rows), Counter(row[0] for row in rows if row[5])
-    table = [(name, documents[name], dropped[name]) for name in sorted(documents)]
+    contact = [(name, documents[name], dropped[name]) for name in sorted(documents)]
     return "\n\n".join(
         [
             f"\n\nDocuments that share a run of {params.decontaminate.ngram} words with an evaluation set, or hold a "
             "shorter item of it:",
-            _table(("evaluation set", "documents", "dropped"), table),
+            table(("evaluation set", "documents", "dropped"), contact),
         ]
     )
 
 
-def read_tags(folder: Path) -> tuple[np.ndarray, Columns]:
-    """Source of every document, and all scores."""
-    table = pq.read_table(sorted(folder.glob("*.parquet")))
-    names = [name for name in table.column_names if name not in ("id", "source", "location")]
-    return np.array(table["source"].to_pylist()), {name: np.array(table[name].to_pylist()) for name in names}
-
-
-def rule_table(sources: np.ndarray, columns: Columns, params: Filter) -> list[tuple]:
-    """(rule, source, limit, documents that break it, that break no other, documents) for rules that are on."""
-    rows = []
-    for source in sorted(set(sources.tolist())):
-        here, rules = sources == source, params.rules_for(source)
-        broken = verdicts(rules, columns)[here]
-        alone = broken.sum(axis=1) == 1
-        for at, rule in enumerate(RULES):
-            allowed = limits(rule, rules)
-            if allowed is not None:
-                shown = " to ".join(f"{value:g}" for value in allowed if np.isfinite(value))
-                only = int((broken[:, at] & alone).sum())
-                rows.append((rule.name, source, shown, int(broken[:, at].sum()), only, int(here.sum())))
-    return sorted(rows)
-
-
-def published_table(sources: np.ndarray, columns: Columns, params: Filter) -> list[tuple]:
-    """(rules, source, documents they would drop, documents): params.yaml's, then the published sets."""
-    rows = []
-    for source in sorted(set(sources.tolist())):
-        here = sources == source
-        sets: dict[str, FilterRules] = {"params.yaml": params.rules_for(source)} | PUBLISHED
-        for name, rules in sets.items():
-            rows.append((name, source, int(verdicts(rules, columns)[here].any(axis=1).sum()), int(here.sum())))
-    return rows
-
-
-def would_drop(tables: list[tuple[list[str], list[str], list[str], Columns]], params: Filter, examples: int) -> str:
-    """The text of a dry run."""
-    sources = np.array([source for table in tables for source in table[0]])
-    locations = [location for table in tables for location in table[1]]
-    beginnings = [beginning for table in tables for beginning in table[2]]
-    columns = {name: np.concatenate([table[3][name] for table in tables]) for name in tables[0][3]}
-    parts = ["# Dry run\n", _table(("rules", "source", "would drop", "of"), published_table(sources, columns, params))]
-    rows = [row for row in rule_table(sources, columns, params) if row[3]]
-    parts.append(_table(("rule", "source", "limit", "broken", "only this", "of"), rows))
-    for name, source, limit, count, _, _ in rows:
-        at = [rule.name for rule in RULES].index(name)
-        rules = params.rules_for(source)
-        broken = np.flatnonzero(verdicts(rules, columns)[:, at] & (sources == source))[:examples].tolist()
-        values = columns[RULES[at].score]
-        lines = [f"- {values[each]:.4g}: `{locations[each]}` {beginnings[each]}" for each in broken]
-        parts.append(f"## {name} ({limit}) in {source}: {count}\n\n" + "\n".join(lines))
-    return "\n\n".join(parts)
+def read_tags(folder: Path) -> Iterator[tuple[np.ndarray, Columns]]:
+    """Source of every document, and all scores, a shard at a time."""
+    for path in sorted(folder.glob("*.parquet")):
+        tags = pq.read_table(path)
+        names = [name for name in tags.column_names if name not in ("id", "source", "location")]
+        yield np.array(tags["source"].to_pylist()), {name: np.array(tags[name].to_pylist()) for name in names}
 
 
 def _by_rule(dropped: Path) -> list[tuple]:
@@ -137,13 +94,6 @@ def _by_rule(dropped: Path) -> list[tuple]:
             documents[key] += 1
             size[key] += len(row["text"].encode())
     return [(*key, documents[key], size[key]) for key in sorted(documents)]
-
-
-def _languages(sources: np.ndarray, columns: Columns) -> list[tuple]:
-    """(source, language, documents); `unsure` below a probability of one half."""
-    names = np.where(columns["language_score"] >= 0.5, columns["language"], "unsure")
-    counts = Counter(zip(sources.tolist(), names.tolist(), strict=True))
-    return sorted(((*key, count) for key, count in counts.items()), key=lambda row: (row[0], -row[2], row[1]))
 
 
 def _metrics(given: Manifest, kept: Manifest, dropped: Manifest, total: "Outcome") -> dict[str, float]:
@@ -192,17 +142,18 @@ def _markdown(
     return "\n\n".join(
         [
             head,
-            _table(("source", "rule", "documents", "MB"), dropped),
+            table(("source", "rule", "documents", "MB"), dropped),
             "What sets of rules would drop (those of the papers are tuned for web pages):",
-            _table(("rules", "source", "documents", "share"), shares),
-            _table(("source", "kind", "found"), personal),
+            table(("rules", "source", "documents", "share"), shares),
+            table(("source", "kind", "found"), personal),
             "Languages (from 1 % of a source's documents):",
-            _table(("source", "language", "documents"), top),
+            table(("source", "language", "documents"), top),
         ]
     )
 
 
-def _table(header: tuple[str, ...], rows: list[tuple]) -> str:
+def table(header: tuple[str, ...], rows: list[tuple]) -> str:
+    """A table in Markdown."""
     lines = [f"| {' | '.join(map(str, row))} |" for row in [header, ("---",) * len(header), *rows]]
     return "\n".join(lines) if rows else f"({', '.join(header)}: none)"
 
@@ -232,22 +183,38 @@ def _plot_dropped(by_rule: list[tuple], given: Manifest, path: Path) -> None:
     save(drawing, path)
 
 
-def _plot_scores(sources: np.ndarray, columns: Columns, params: Filter, path: Path) -> None:
+def _plot_scores(tags: Path, counts: RuleCounts, params: Filter, path: Path) -> None:
     """Distribution of the main scores per source, with the limits."""
     from components.data.plots import panels, save
 
     drawing, grid = panels("Scores of all documents, limits in red", 3, 3)
-    names = sorted(set(sources.tolist()))
+    edges = {name: np.linspace(0, max(_scaled(name, counts.largest[name]), 0.05), 41) for name in PLOTTED}
+    seen = histograms(tags, edges)
     for axes, name in zip(grid, PLOTTED, strict=True):
-        values = np.log10(np.maximum(columns[name], 1)) if name == "num_words" else columns[name]
-        edges = np.linspace(0, max(float(values.max()), 0.05), 41)
-        for source in names:
-            axes.hist(values[sources == source], bins=edges.tolist(), histtype="step", density=True, label=source)
+        for source, documents in sorted(counts.documents.items()):
+            density = seen[name, source] / (documents * np.diff(edges[name]))
+            axes.stairs(density, edges[name], label=source)
         for rule in (rule for rule in RULES if rule.score == name):
             for limit in limits(rule, params.rules) or ():
-                if np.isfinite(limit) and limit <= 10 * edges[-1]:
-                    axes.axvline(np.log10(max(limit, 1)) if name == "num_words" else limit, color="tab:red", lw=1)
+                if np.isfinite(limit) and limit <= 10 * edges[name][-1]:
+                    axes.axvline(_scaled(name, limit), color="tab:red", lw=1)
         axes.set_title("log10 " * (name == "num_words") + name.replace("_", " "), fontsize=9)
         axes.set_yticks([])
     grid[0].legend(fontsize=7)
     save(drawing, path)
+
+
+def _scaled(name: str, values: Any) -> Any:
+    """Scores as they are drawn: numbers of words as logarithms."""
+    return np.log10(np.maximum(values, 1)) if name == "num_words" else values
+
+
+def histograms(tags: Path, edges: dict[str, np.ndarray]) -> dict[tuple[str, str], np.ndarray]:
+    """Documents per bin of each score (with `edges`, as drawn) and source: int64 (num_bins,)."""
+    seen: dict[tuple[str, str], np.ndarray] = {}
+    for sources, columns in read_tags(tags):
+        for source in np.unique(sources).tolist():
+            for name in edges:
+                count, _ = np.histogram(_scaled(name, columns[name][sources == source]), edges[name])
+                seen[name, source] = seen.get((name, source), 0) + count
+    return seen

@@ -8,7 +8,7 @@ A word here is a run of ASCII letters and digits and of bytes above 127, ASCII l
 Chinese or Japanese character (U+3000 to U+9FFF) is a word. All is done on arrays of bytes: 30 MB take about a second.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,16 +38,22 @@ class Words:
     document: np.ndarray
 
 
-def words(texts: Sequence[str]) -> Words:
-    """Hash the words of `texts`. Memory is about 40 times their bytes: give it a shard at a time."""
+Fold = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""Rewrites words: their bytes (a space between words) and the places where documents begin, to the same of others."""
+
+
+def words(texts: Sequence[str], fold: Fold | None = None) -> Words:
+    """Hash the words of `texts`, folded if asked. Memory is about 40 times their bytes: give it a shard at a time."""
     pieces = [text.encode().translate(_TABLE) for text in texts]
     data = np.frombuffer(b" ".join(pieces) + b" ", dtype=np.uint8).copy()
     _blank_punctuation(data)
+    first_byte = np.cumsum([0] + [len(piece) + 1 for piece in pieces])
+    if fold:
+        data, first_byte = fold(data, first_byte)
     starts, ends = _word_bounds(data)
     powers, inverses = _powers(_BASE, len(data)), _powers(_BASE_INVERSE, len(data))
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(data * powers, dtype=np.uint64)])
     hashes = _mixed((sums[ends] - sums[starts]) * inverses[starts])
-    first_byte = np.cumsum([0] + [len(piece) + 1 for piece in pieces])
     return Words(hashes, np.searchsorted(first_byte, starts, side="right") - 1)
 
 
@@ -126,6 +132,13 @@ class Overlap:
             hashes = ngrams(found)[0]
             at = np.minimum(np.searchsorted(self._distinct, hashes), len(self._distinct) - 1)
             self._seen[at[self._distinct[at] == hashes]] = True
+
+    def repeats(self, document: int) -> np.ndarray:
+        """Which n-grams of a held-out document training repeats, in order: bool (num_ngrams,)."""
+        hashes = np.concatenate(
+            [each[documents == document] for each, documents in zip(self._hashes, self._documents, strict=True)]
+        )
+        return self._seen[np.searchsorted(self._distinct, hashes)] if len(self._distinct) else np.zeros(0, bool)
 
     def per_document(self) -> tuple[np.ndarray, np.ndarray]:
         """N-grams of each held-out document, and how many of them training repeats: int64 (num_documents,) each."""

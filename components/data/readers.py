@@ -16,8 +16,9 @@ import pyarrow as pa
 from components.data import table_rows
 from components.data.pages import main_text, warc_records
 from components.data.passages import SCENE, TARGET_BYTES, plain_text
-from components.data.records import RAW_BYTES, Fault, Record
+from components.data.records import RAW_BYTES, Fault, Record, encoded
 from components.errors import UserError
+from components.files import sha256_bytes
 
 COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
 TEXT_SUFFIXES = (".txt", ".text", ".md", ".markdown", ".rst", ".adoc", ".org")
@@ -38,6 +39,8 @@ FORMATS = dict.fromkeys(TEXT_SUFFIXES, "text") | {
 
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
+NAME_CHARS = 480
+"""Longest id, group or licence of a record that is taken as it is."""
 WHOLE_FILE_BYTES = 50_000_000
 """Longest HTML page or JSON value that is read: both need the whole of it in memory."""
 
@@ -221,10 +224,12 @@ def record_of(value: Any, text_field: str, part: str) -> Record | Fault:
 
 
 def _word(value: Any) -> str:
-    """A short text or a whole number as a name; anything else is none."""
+    """A text or a whole number as a name; anything else is none. A long one is cut, its hash keeping it unique."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    return value[:500] if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    return value if len(value) <= NAME_CHARS else f"{value[:NAME_CHARS]}~{sha256_bytes(encoded(value))[:16]}"
 
 
 def _type(value: Any) -> str:

@@ -136,17 +136,17 @@ def entry_of(found: Record | Fault, location: str, group: str, origin: Origin, l
 def _document(record: Record, location: str, group: str, origin: Origin) -> Document:
     part = f"id={record.key}" if record.key else record.part
     place = f"{location}#{part}" if part else location
-    place = SURROGATE.sub("?", place.replace("\0", "?"))
+    shown = SURROGATE.sub("?", place.replace("\0", "?"))
     licence, licence_from = origin.licence, origin.licence_from
     if record.licence:
         licence, licence_from = stated_licence(record.licence)
     return Document(
-        id=sha256_bytes(f"{origin.source}\n{place}".encode())[:16],
+        id=sha256_bytes(encoded(f"{origin.source}\n{place}"))[:16],  # of the place as it is: `shown` may be another's
         text=record.text,
         source=origin.source,
         source_version=origin.source_version,
-        location=place,
-        group=SURROGATE.sub("?", record.group or group or place),
+        location=shown,
+        group=SURROGATE.sub("?", record.group or group or shown),
         licence=licence,
         licence_from=licence_from,
         retrieved=origin.retrieved,

@@ -2,7 +2,8 @@
 
 Documents are dealt to buckets by the first bits of their hash, a file each; then the buckets are read one after
 the other and sorted. The order depends on the seed and the ids alone, not on the order that comes in, nor on how many
-buckets there are, and memory is bounded by the largest bucket.
+buckets there are. Memory is bounded by the largest bucket; as all are open at once, there are `MOST_BUCKETS` at most,
+so buckets grow with a corpus over 6 GB (160 MB of text each at 32 GB).
 """
 
 import hashlib
@@ -14,8 +15,13 @@ import pyarrow as pa
 
 from components.data.corpus import SCHEMA, Document
 
-ROWS_BUFFERED = 2000
-BYTES_BUFFERED = 4_000_000
+MOST_BUCKETS = 200
+"""Files open at once: a process may have 256 on macOS."""
+BYTES_BUFFERED = 64_000_000
+"""Documents of all buckets together that wait in memory to be written."""
+BUCKET_BUFFERED = 4_000_000
+ROW_BYTES = 1500
+"""What a document takes besides its text: its provenance, as Python objects."""
 
 
 def key(seed: int, name: str, salt: str = "order") -> int:
@@ -25,8 +31,12 @@ def key(seed: int, name: str, salt: str = "order") -> int:
 
 
 def shuffled(documents: Iterable[Document], seed: int, folder: Path, num_buckets: int) -> Iterator[Document]:
-    """`documents` in the order of `key(seed, id)`; `folder` must exist and takes `num_buckets` temporary files."""
-    paths = [folder / f"bucket-{index:05d}.arrow" for index in range(num_buckets)]
+    """`documents` in the order of `key(seed, id)`; `folder` must exist.
+
+    Args:
+        num_buckets: temporary files wanted in `folder`; over `MOST_BUCKETS` it is `MOST_BUCKETS`.
+    """
+    paths = [folder / f"bucket-{index:05d}.arrow" for index in range(min(num_buckets, MOST_BUCKETS))]
     _deal(documents, seed, paths)
     for path in paths:
         with pa.memory_map(str(path)) as file:
@@ -38,7 +48,8 @@ def shuffled(documents: Iterable[Document], seed: int, folder: Path, num_buckets
 
 def _deal(documents: Iterable[Document], seed: int, paths: list[Path]) -> None:
     """Write each document to the bucket of its hash."""
-    buckets = [_Bucket(path) for path in paths]
+    buffered = min(BUCKET_BUFFERED, BYTES_BUFFERED // len(paths))
+    buckets = [_Bucket(path, buffered) for path in paths]
     try:
         for document in documents:
             buckets[key(seed, document.id) * len(buckets) >> 64].add(document)
@@ -48,17 +59,18 @@ def _deal(documents: Iterable[Document], seed: int, paths: list[Path]) -> None:
 
 
 class _Bucket:
-    """A file of documents, written some thousand at a time."""
+    """A file of documents, written when `buffered` bytes of them have come together."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, buffered: int) -> None:
+        self._buffered = buffered
         self._writer: Any = pa.ipc.new_stream(str(path), SCHEMA)
         self._rows: list[dict] = []
         self._size = 0
 
     def add(self, document: Document) -> None:
         self._rows.append({name: getattr(document, name) for name in SCHEMA.names})
-        self._size += len(document.text)
-        if len(self._rows) >= ROWS_BUFFERED or self._size >= BYTES_BUFFERED:
+        self._size += len(document.text) + ROW_BYTES
+        if self._size >= self._buffered:
             self._flush()
 
     def _flush(self) -> None:

@@ -5,8 +5,8 @@
     out/heldout/
 
 Only training text teaches the BPE. Memory is bounded by the sample it is trained on (`train_megabytes`) and one shard.
-The report says how well each source compresses, which tokens go unused, and how much of the held-out text the training
-text still repeats word for word.
+The report says how well each source and language compresses, which tokens go unused, and how much of the held-out text
+the training text still repeats, word for word and in other spellings.
 """
 
 from collections.abc import Iterator
@@ -17,8 +17,9 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from components.data import tokenize_report
-from components.data.corpus import Manifest, read_manifest
-from components.data.overlap import Overlap, words
+from components.data.corpus import Manifest, read_corpus, read_manifest
+from components.data.fertility import Languages
+from components.data.spellings import Overlaps
 from components.data.tokenizer import END_OF_TEXT, Encoder, reference, train_bpe
 from components.data.tokens import TokenWriter
 from components.errors import UserError
@@ -68,7 +69,8 @@ def tokenize(
         # Held-out text first: the overlap needs its n-grams before it sees the training text.
         held = encoding.corpus(heldout, manifests["heldout"], out / "heldout", is_heldout=True)
         trained = encoding.corpus(train, manifests["train"], out / "train", is_heldout=False)
-    report = tokenize_report.build(encoding.encoder, trained, held, encoding.overlap, reports)
+    overlaps = encoding.overlaps.measured(document.text for document in read_corpus(heldout))
+    report = tokenize_report.build(encoding.encoder, trained, held, overlaps, reports)
     report.write(reports)
     return report
 
@@ -81,6 +83,7 @@ class Encoded:
         sources: names; the rows of the arrays below.
         counts: int64 (num_sources, 4): documents, bytes, tokens, words.
         token_counts: int64 (vocab_size,), how often each token occurs.
+        languages: the same counts per language, of a sample.
         document_sources: of every held-out document, index into `sources`.
         document_names: of every held-out document, `source: location`.
         example: a sentence or so of the corpus.
@@ -89,6 +92,7 @@ class Encoded:
     sources: list[str]
     counts: np.ndarray
     token_counts: np.ndarray
+    languages: Languages
     document_sources: list[int] = field(default_factory=list)
     document_names: list[str] = field(default_factory=list)
     example: str = ""
@@ -142,12 +146,13 @@ class _Encoding:
         self.encoder, self.workers, self.watch = encoder, workers, watch
         self.sha256 = sha256_bytes(tokenizer_json.encode())
         self.reference = reference(tokenizer_json)
-        self.overlap = Overlap()
+        self.overlaps = Overlaps()
         self._unchecked = 0.0
 
     def corpus(self, folder: Path, manifest: Manifest, out: Path, is_heldout: bool) -> Encoded:
         sources = sorted(manifest.sources)
-        found = Encoded(sources, np.zeros((len(sources), 4), np.int64), np.zeros(self.encoder.vocab_size, np.int64))
+        counts, token_counts = np.zeros((len(sources), 4), np.int64), np.zeros(self.encoder.vocab_size, np.int64)
+        found = Encoded(sources, counts, token_counts, Languages(manifest.num_documents))
         writer = TokenWriter(out, self.encoder.vocab_size, self.sha256, sources)
         for number, shard in enumerate(manifest.shards, 1):
             self.watch.check()
@@ -159,7 +164,7 @@ class _Encoding:
         return found
 
     def _shard(self, path: Path, writer: TokenWriter, found: Encoded, is_heldout: bool) -> None:
-        texts, names, locations = _read(path, "text", "source", "location")
+        texts, names, locations, keys = _read(path, "text", "source", "location", "id")
         ids = list(self.encoder.encode_many(texts, self.workers))
         self._compare(texts, ids, path)
         separator = np.array([END_OF_TEXT], dtype=np.uint32)
@@ -168,23 +173,15 @@ class _Encoding:
         sources = np.array([found.sources.index(name) for name in names], np.int64)
         num_bytes = np.array([len(text.encode()) for text in texts], np.int64)
         writer.add_shard(flat, lengths, sources, num_bytes)
-        word_counts = self._words(texts, is_heldout)
-        for column, values in enumerate((np.ones_like(lengths), num_bytes, lengths, word_counts)):
-            np.add.at(found.counts[:, column], sources, values)
+        num_words = (self.overlaps.hold_out if is_heldout else self.overlaps.see)(texts)
+        counts = np.stack([np.ones_like(lengths), num_bytes, lengths, num_words], axis=1)
+        np.add.at(found.counts, sources, counts)
+        found.languages.add(keys, texts, counts)
         found.token_counts += np.bincount(flat, minlength=self.encoder.vocab_size)
         if is_heldout:
             found.document_sources += sources.tolist()
             found.document_names += [f"{name}: {location}" for name, location in zip(names, locations, strict=True)]
         found.example = found.example or next((text for text in texts if len(text) > 200), texts[0])[:400]
-
-    def _words(self, texts: list[str], is_heldout: bool) -> np.ndarray:
-        """Words of each text; on the way, hold their 13-grams out or look them up."""
-        found = words(texts)
-        if is_heldout:
-            self.overlap.hold_out(found, len(texts))
-        else:
-            self.overlap.see(found)
-        return np.bincount(found.document, minlength=len(texts))
 
     def _compare(self, texts: list[str], ids: list[np.ndarray], path: Path) -> None:
         """Every so many characters, encode a document's start with `tokenizers` as well: the ids must be the same."""

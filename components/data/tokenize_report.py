@@ -1,13 +1,16 @@
-"""The report of the tokenize stage: compression and fertility per source, unused tokens, remaining overlap."""
+"""The report of the tokenize stage: compression and fertility per source and language, unused tokens, overlap left."""
 
 import csv
 import io
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from components.data.overlap import NGRAM, Overlap
+from components.data.language import SURE
+from components.data.overlap import NGRAM
+from components.data.spellings import Measured
 from components.data.tokenizer import SMALLEST_VOCABULARY, SPECIAL_TOKENS, Encoder
 from components.files import write_text
 from components.report import Report
@@ -15,23 +18,32 @@ from components.report import Report
 if TYPE_CHECKING:
     from components.data.tokenize import Encoded
 
+LANGUAGE_COLUMNS = ("split", "language", "documents", "bytes", "tokens", "words", "bytes_per_token", "tokens_per_word")
 COLUMNS = ("split", "source", "documents", "bytes", "tokens", "words", "bytes_per_token", "tokens_per_word", "overlap")
 
 
-def build(encoder: Encoder, trained: "Encoded", held: "Encoded", overlap: Overlap, reports: Path) -> Report:
+def build(encoder: Encoder, trained: "Encoded", held: "Encoded", overlaps: Measured, reports: Path) -> Report:
     """Write tables and plots under `reports` and return the report."""
-    total, repeated = overlap.per_document()
+    total, repeated, folded = overlaps.total, overlaps.repeated, overlaps.folded
     shares = _overlap_per_source(held, total, repeated)
     rows = _rows("train", trained, {}) + _rows("heldout", held, shares)
     write_text(reports / "details" / "sources.csv", _csv(COLUMNS, rows))
     write_text(reports / "details" / "vocabulary.csv", _vocabulary(encoder, trained, held))
-    documents = _most_repeated(held, total, repeated)
-    write_text(reports / "details" / "overlap.csv", _csv(("document", "ngrams", "repeated", "share"), documents))
+    languages = _language_rows("train", trained) + _language_rows("heldout", held)
+    write_text(reports / "details" / "languages.csv", _csv(LANGUAGE_COLUMNS, languages))
+    documents = _most_repeated(held, total, repeated, folded)
+    header = ("document", "ngrams", "repeated", "folded", "share")
+    write_text(reports / "details" / "overlap.csv", _csv(header, documents))
     _plot(rows, trained, reports / "plots" / "tokenizer.png")
-    metrics = _metrics(encoder, trained, held, int(total.sum()), int(repeated.sum()))
-    return Report(
-        metrics, _markdown(metrics, rows, encoder, held, documents), {"overlap_ngram": NGRAM, "overlap": shares}
+    metrics = _metrics(encoder, trained, held, overlaps)
+    text = "\n".join(
+        [
+            _markdown(metrics, rows, languages, encoder, held),
+            _overlap_text(metrics, documents),
+            *_spelling_text(overlaps, held),
+        ]
     )
+    return Report(metrics, text, {"overlap_ngram": NGRAM, "overlap": shares})
 
 
 def _overlap_per_source(held: "Encoded", total: np.ndarray, repeated: np.ndarray) -> dict[str, float]:
@@ -52,6 +64,13 @@ def _rows(split: str, found: "Encoded", overlap: dict[str, float]) -> list[tuple
     return rows
 
 
+def _language_rows(split: str, found: "Encoded") -> list[tuple]:
+    return [
+        (split, name, documents, num_bytes, tokens, words, f"{num_bytes / tokens:.3f}", f"{tokens / max(1, words):.3f}")
+        for name, documents, num_bytes, tokens, words in found.languages.rows()
+    ]
+
+
 def _csv(header: tuple[str, ...], rows: list[tuple]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -69,18 +88,20 @@ def _vocabulary(encoder: Encoder, trained: "Encoded", held: "Encoded") -> str:
     return _csv(("id", "bytes", "train", "heldout"), rows)
 
 
-def _most_repeated(held: "Encoded", total: np.ndarray, repeated: np.ndarray, most: int = 50) -> list[tuple]:
-    """The held-out documents with the largest share of n-grams in training, of those with any."""
+def _most_repeated(
+    held: "Encoded", total: np.ndarray, repeated: np.ndarray, folded: np.ndarray, most: int = 50
+) -> list[tuple]:
+    """The held-out documents with the largest share of n-grams in training, of those with any in any spelling."""
     share = repeated / np.maximum(1, total)
-    order = np.lexsort((np.arange(len(share)), -repeated, -share))
+    order = np.lexsort((np.arange(len(share)), -folded, -repeated, -share))
     return [
-        (held.document_names[i], int(total[i]), int(repeated[i]), f"{share[i]:.4f}")
+        (held.document_names[i], int(total[i]), int(repeated[i]), int(folded[i]), f"{share[i]:.4f}")
         for i in order[:most]
-        if repeated[i]
+        if folded[i]
     ]
 
 
-def _metrics(encoder: Encoder, trained: "Encoded", held: "Encoded", total: int, repeated: int) -> dict[str, float]:
+def _metrics(encoder: Encoder, trained: "Encoded", held: "Encoded", overlaps: Measured) -> dict[str, float]:
     merges = slice(SMALLEST_VOCABULARY, None)
     metrics: dict[str, float] = {"vocab_size": encoder.vocab_size}
     for split, found in (("train", trained), ("heldout", held)):
@@ -95,15 +116,16 @@ def _metrics(encoder: Encoder, trained: "Encoded", held: "Encoded", total: int, 
             f"{split}/single_byte_share": single / tokens,
         }
     metrics["unused_tokens"] = int((trained.token_counts[merges] == 0).sum())
+    total = overlaps.total.sum()
     if total:
-        metrics[f"heldout/overlap_{NGRAM}gram"] = repeated / total
+        metrics[f"heldout/overlap_{NGRAM}gram"] = float(overlaps.repeated.sum() / total)
+        metrics[f"heldout/overlap_{NGRAM}gram_folded"] = float(overlaps.folded.sum() / total)
     return metrics
 
 
 def _markdown(
-    metrics: dict[str, float], rows: list[tuple], encoder: Encoder, held: "Encoded", documents: list[tuple]
+    metrics: dict[str, float], rows: list[tuple], languages: list[tuple], encoder: Encoder, held: "Encoded"
 ) -> str:
-    table = "\n".join("| " + " | ".join(str(value) for value in row) + " |" for row in rows)
     pieces = [encoder.decode([id]) for id in encoder.encode(held.example)[:60]]
     shown = "|".join(piece.replace("\n", "\\n").replace("`", "'") for piece in pieces)
     lines = [
@@ -112,15 +134,29 @@ def _markdown(
         f"{metrics['vocab_size']} tokens, {metrics['unused_tokens']} of them learned and never used in the training "
         f"text. Held-out text takes {metrics['heldout/bytes_per_token']:.2f} bytes a token.",
         "",
-        "| " + " | ".join(COLUMNS) + " |",
-        "|" + "---|" * len(COLUMNS),
-        table,
+        _table(COLUMNS, rows),
+        "",
+        f"By language, of {sum(row[2] for row in languages)} documents chosen by hash (py3langid; `unsure` below "
+        f"{SURE:.0%}; languages of one document or more per hundred, all in details/languages.csv):",
+        "",
+        _table(LANGUAGE_COLUMNS, _common(languages)),
         "",
         f"A piece of held-out text, cut into tokens: `{shown}`",
         "",
-        _overlap_text(metrics, documents),
     ]
     return "\n".join(lines)
+
+
+def _common(languages: list[tuple]) -> list[tuple]:
+    """Those with 1 % of their split's documents."""
+    documents = Counter[str]()
+    for row in languages:
+        documents[row[0]] += row[2]
+    return [row for row in languages if row[2] >= 0.01 * documents[row[0]]]
+
+
+def _table(header: tuple[str, ...], rows: list[tuple]) -> str:
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in [header, ("---",) * len(header), *rows])
 
 
 def _overlap_text(metrics: dict[str, float], documents: list[tuple]) -> str:
@@ -129,12 +165,27 @@ def _overlap_text(metrics: dict[str, float], documents: list[tuple]) -> str:
         return (
             f"No held-out document is {NGRAM} words long, so what it shares with the training text cannot be measured."
         )
-    most = f" Most: {documents[0][0]} ({float(documents[0][3]):.0%})." if documents else ""
+    most = f" Most: {documents[0][0]} ({float(documents[0][4]):.0%})." if documents and documents[0][2] else ""
     return (
         f"{share:.2%} of the held-out {NGRAM}-grams (words) also occur in the training text: quotations, boilerplate, "
         "other versions of a text that are no near-duplicates as a whole. Held-out scores are that much flattered."
         f"{most}"
     )
+
+
+def _spelling_text(overlaps: Measured, held: "Encoded") -> list[str]:
+    total, repeated, folded = (int(each.sum()) for each in (overlaps.total, overlaps.repeated, overlaps.folded))
+    if not total:
+        return []
+    lines = [
+        "",
+        f"With spellings folded (u/v, i/j/y, doubled letters, final e) it is {folded / total:.2%}: {folded} of "
+        f"{total}, against {repeated} word for word.",
+    ]
+    if overlaps.example:
+        where = held.document_names[overlaps.example_document]
+        lines.append(f"In the training text in another spelling only: `{overlaps.example}` ({where}).")
+    return lines
 
 
 def _plot(rows: list[tuple], trained: "Encoded", path: Path) -> None:

@@ -112,3 +112,12 @@ def test_a_broken_line_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text('{"a": "b"}\n{"a": \n')
     with pytest.raises(UserError, match=r"bad\.jsonl line 2: not JSON"):
         exam_of(None, tmp_path, 13)
+
+
+def test_held_out_documents_shorter_than_a_run_are_no_exam(tmp_path: Path) -> None:
+    heldout = corpus(tmp_path / "heldout", [document("short", "only five words are here"), document("none", "...")])
+    exam = exam_of(heldout, None, 13)
+    assert exam.hits(["only five words are here", LONG_ITEM, ""]) == [[], [], []]
+    train = corpus(tmp_path / "train", list(modules("scipy", 3)))
+    report = run({"train": train, "heldout": heldout}, tmp_path)
+    assert report.metrics["contact/documents"] == 0

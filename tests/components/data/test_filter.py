@@ -1,22 +1,27 @@
 """Filter: decisions, books, determinism, languages, redaction."""
 
+import csv
 import re
 import shutil
-import subprocess
-import sys
+import tracemalloc
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from real_text import corpus, document, modules, tree
 
 from components.data.corpus import Document, read_corpus, read_manifest
-from components.data.filter import dry_run, filter_corpus
+from components.data.filter import filter_corpus
+from components.data.filter_dry_run import dry_run
+from components.data.filter_report import histograms, read_tags
 from components.data.language import identify, is_foreign
+from components.data.rule_counts import RuleCounts
 from components.data.rules import RULES
 from components.errors import UserError
 from components.files import sha256_bytes
-from components.params import Filter, FilterRules, load
+from components.params import Filter, FilterRules
 
 ORDINARY = {
     "English": "The committee met on Tuesday to discuss the budget, and its members agreed that more time was needed.",
@@ -162,20 +167,75 @@ def test_nothing_left_is_refused(tmp_path: Path) -> None:
         run(tmp_path, list(modules()[:3]), Filter(rules=FilterRules(min_words=10**6)))
 
 
-def test_dry_run_writes_nothing_and_counts_the_same(done: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_dry_run_writes_nothing_and_counts_the_same(done: Path, workers: int) -> None:
     before = tree(done)
-    text = dry_run(done / "train", Filter())
+    text = dry_run(done / "train", Filter(), workers)
     assert tree(done) == before
     total = sum(1 for _ in dropped(done / "out"))
     assert f"| params.yaml | docs | {total} | {len(given())} |" in text
+    with (done / "reports/details/rules.csv").open() as file:
+        broken = {row["rule"]: row for row in csv.DictReader(file)}
+    for rule, row in broken.items():
+        shown = f"| {rule} | docs | {row['limit']} | {row['broken']} | {row['only_this']} | {len(given())} |"
+        assert (shown in text) == (row["broken"] != "0")
     assert "## min_words (5) in docs: " in text
-    assert "`too short` Click here" in text
+    assert "- 2: `too short` Click here" in text
+    with (done / "reports/details/personal.csv").open() as file:
+        finds = [f"| docs | {row['kind']} | {row['found']} |" for row in csv.DictReader(file)]
+    assert finds
+    assert all(line in text for line in finds)
 
 
-def test_dry_run_from_the_command_line(done: Path) -> None:
-    command = [sys.executable, "-m", "components.data.filter", str(done / "train"), "params.yaml"]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert printed.strip() == dry_run(done / "train", load(Path("params.yaml")).filter).strip()
+def test_dry_run_says_what_holds_evaluation_text(tmp_path: Path) -> None:
+    held = modules()[5]
+    (tmp_path / "exams").mkdir()
+    (tmp_path / "exams/questions.txt").write_text("the quick brown fox jumps over the lazy dog tonight\n")
+    item = document("item", modules()[0].text + "\nThe quick brown fox jumps over the lazy dog tonight.")
+    train = corpus(tmp_path / "train", [*modules()[1:5], document("copy", held.text), item])
+    heldout = corpus(tmp_path / "heldout", [held])
+    off = FilterRules.model_validate(dict.fromkeys(FilterRules.model_fields))
+    text = dry_run(train, Filter(rules=off), heldout=heldout, items=tmp_path / "exams")
+    assert "| contaminated | docs | an item, or > 0.3 held-out | 2 | 2 | 6 |" in text
+    assert "| params.yaml | docs | 2 | 6 |" in text
+    section = text.partition("## contaminated")[2]
+    assert "words are in held-out: `copy`" in section
+    assert "words are in questions.txt: `item`" in section
+
+
+def test_dry_run_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"train: there is no corpus; run .*dedup"):
+        dry_run(tmp_path / "train", Filter())
+
+
+def test_the_report_is_counted_in_bounded_memory_and_the_same_in_any_shards(done: Path, tmp_path: Path) -> None:
+    tables = [pq.read_table(path) for path in sorted((done / "out/tags").glob("*.parquet"))]
+    for name, times in (("few", 2), ("many", 40)):
+        (tmp_path / name).mkdir()
+        for number in range(times):
+            pq.write_table(tables[number % len(tables)], tmp_path / name / f"part-{number:05d}.parquet")
+    edges = {"num_words": np.linspace(0, 5, 11), "alpha_words": np.linspace(0, 1, 11)}
+
+    def peak(folder: Path) -> tuple[int, RuleCounts, dict]:
+        tracemalloc.start()
+        counts = RuleCounts()
+        for sources, columns in read_tags(folder):
+            counts.add(sources, columns, Filter())
+        seen = histograms(folder, edges)
+        size = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return size, counts, seen
+
+    peak(tmp_path / "few")  # what is imported and cached once does not count
+    assert peak(tmp_path / "many")[0] < 1.5 * peak(tmp_path / "few")[0]
+    (tmp_path / "one").mkdir()
+    pq.write_table(pa.concat_tables(tables), tmp_path / "one/part-00000.parquet")
+    _, split, split_seen = peak(done / "out/tags")
+    _, whole, whole_seen = peak(tmp_path / "one")
+    assert split == whole
+    assert split_seen.keys() == whole_seen.keys()
+    assert all((split_seen[key] == whole_seen[key]).all() for key in whole_seen)
+    assert whole_seen["alpha_words", "docs"].sum() == len(given())
 
 
 def test_language() -> None:

@@ -164,3 +164,18 @@ def test_a_bad_row_of_parquet_costs_that_row_only(tmp_path: Path) -> None:
         ("wrong_type", "row 201"),
     ]
     assert report.metrics["documents/kept"] == 200
+
+
+def test_ids_that_differ_late_or_in_odd_characters_are_different(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    odd = ["x" * 600 + "one", "x" * 600 + "two", "a\0b", "a?b", "a\ud800b", "a\udfffb"]
+    lines = [record(text=f"{PROSE} {number}", id=name) for number, name in enumerate([*odd, odd[0], odd[4]])]
+    (mine / "ids.jsonl").write_bytes(b"".join(lines))
+    _, out = run(mine, tmp_path)
+    assert read_manifest(out / "data/quarantine").facts["rules"] == {"duplicate_id": 2}
+    kept = [each for part in ("train", "heldout") for each in read_corpus(out / "data" / part)]
+    assert len(kept) == len({each.id for each in kept}) == len(odd)
+    plain = next(each for each in kept if each.text.endswith(" 3"))
+    assert plain.id == hashlib.sha256(b"files\nids.jsonl#id=a?b").hexdigest()[:16]
+    assert all("\0" not in each.location and len(each.location) < 600 for each in kept)

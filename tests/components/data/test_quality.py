@@ -7,6 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from real_text import modules
@@ -34,7 +35,9 @@ def plain_tokens(text: str) -> list[str]:
     """Stretches without white space, split; each character of a script without spaces by itself."""
     tokens: list[str] = []
     for word in (word for stretch in text.split() for word in split(stretch)):
-        tokens += [part for part in re.split("([\u2e80-\u312f\u31a0-\u9fff])", word) if part]
+        tokens += [
+            part for part in regex.split(r"(?V1)([[\u2e80-\u312f\u31a0-\u9fff]&&[\p{L}\p{N}\p{M}]])", word) if part
+        ]
     return tokens
 
 
@@ -82,6 +85,7 @@ def plain_scores(text: str) -> dict[str, float]:
         "repeated_line_chars": ratio(characters(repeated(full)), len(text.replace("\n", ""))),
         "newlines_per_word": ratio(text.count("\n"), len(tokens)),
     }
+    result |= plain_c4(text)
     for n in (2, 3, 4):
         grams = Counter(" ".join(tokens[at : at + n]) for at in range(len(tokens) - n + 1))
         top, count = grams.most_common(1)[0] if grams else ("", 0)
@@ -94,6 +98,39 @@ def plain_scores(text: str) -> dict[str, float]:
             seen.add(gram)
         result[f"duplicate_{n}gram"] = ratio(chars, len(text))
     return result
+
+
+POLICIES = ["terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies"]
+
+
+def plain_c4(text: str) -> dict[str, float]:
+    """C4's facts, line by line, in the order in which datatrove asks for them."""
+    found = dict.fromkeys(("sentences", "curly_lines", "lorem_ipsum"), 0)
+    for whole in text.split("\n"):
+        words = whole.split()
+        line = re.sub(r"\[\d*]|\[edit]|\[citation needed]", "", whole.strip())
+        ends_well = line.endswith((".", "?", "!", '"', "'")) and not line.endswith("...")
+        if not ends_well or len(words) < 3 or any(len(word) > 1000 for word in words):
+            continue
+        lower = line.lower()
+        found["lorem_ipsum"] += "lorem ipsum" in lower
+        if "javascript" in lower:
+            continue
+        found["curly_lines"] += "{" in line
+        if not any(phrase in lower for phrase in POLICIES):
+            found["sentences"] += plain_sentences(line)
+    return dict(found)
+
+
+def plain_sentences(line: str) -> int:
+    """A sentence begins with the line, and with the first word after a mark that ends sentences."""
+    count, ended = 1, False
+    for token in plain_tokens(line):
+        if len(token) == 1 and regex.match(r"\p{Sentence_Terminal}", token):
+            ended = True
+        elif not all(unicodedata.category(character)[0] == "P" for character in token):
+            count, ended = count + ended, False
+    return count
 
 
 def ratio(part: float, whole: float) -> float:
@@ -121,6 +158,50 @@ def test_real_texts() -> None:
 @given(st.lists(st.text(st.sampled_from("ab.#\n é…漢-"), max_size=60), min_size=1, max_size=5))
 def test_any_texts(texts: list[str]) -> None:
     compare(texts)
+
+
+LINE_PARTS = [
+    "Words ",
+    "of ",
+    "a line",
+    ". ",
+    "! ",
+    "? ",
+    '"',
+    "'",
+    "...",
+    "…",
+    ".",
+    ",",
+    " ",
+    "\n",
+    "(",
+    "漢字。",
+    "é",
+]
+C4_PARTS = [
+    "Lorem  ",
+    "lorem ",
+    "Lorem ipsum ",
+    "JavaScript ",
+    "{",
+    "}",
+    "use cookies ",
+    "Terms of use",
+    "[",
+    "]",
+    "[1]",
+]
+C4_PARTS += ["[12]", "[]", "[edit]", "[citation needed]", "[note]", "x" * 1000, "x" * 1001]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.lists(st.sampled_from(LINE_PARTS * 2 + C4_PARTS), max_size=40).map("".join), min_size=1, max_size=4))
+def test_c4_on_any_lines(texts: list[str]) -> None:
+    found = scores(texts)
+    for at, text in enumerate(texts):
+        for name, value in plain_c4(text).items():
+            assert found[name][at] == value, (name, text)
 
 
 def test_a_document_scores_the_same_in_any_company() -> None:

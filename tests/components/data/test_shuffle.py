@@ -1,13 +1,16 @@
 """The shuffle: one order for a seed, whatever comes in first and however many buckets."""
 
 import itertools
+import resource
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from real_text import document, modules
 
 from components.data.corpus import Document
-from components.data.shuffle import shuffled
+from components.data.shuffle import BYTES_BUFFERED, MOST_BUCKETS, shuffled
 
 DOCUMENTS = [*modules("scipy", 60), *(document(f"small/{number}", f"text {number}") for number in range(5000))]
 
@@ -49,3 +52,30 @@ def test_any_prefix_is_a_fair_sample(tmp_path: Path) -> None:
     found = order(DOCUMENTS[-5000:], tmp_path)
     first = sum(int(each.text.split()[1]) < 2500 for each in found[:1000])
     assert abs(first - 500) < 5 * (1000 * 0.25 * 0.8) ** 0.5
+
+
+def test_many_buckets_open_no_more_files_than_a_process_may(tmp_path: Path) -> None:
+    """256 is what macOS allows; a corpus of 100 GB asks for 3000 buckets."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, allowed[1]))
+    try:
+        many = list(shuffled(DOCUMENTS, 1, tmp_path, 3000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
+    assert many == order(DOCUMENTS, tmp_path)
+
+
+def test_what_waits_to_be_written_is_bounded_for_all_buckets_together(tmp_path: Path) -> None:
+    long = document("long", "word " * 10_000)
+    waiting = []
+
+    def given() -> Iterator[Document]:
+        for number in range(2500):
+            yield replace(long, id=f"{number:016x}")
+            if number % 100 == 99:
+                on_disk = sum(path.stat().st_size for path in tmp_path.iterdir())
+                waiting.append((number + 1) * len(long.text) - on_disk)
+
+    next(shuffled(given(), 1, tmp_path, 3000))
+    assert 0 < max(waiting) <= BYTES_BUFFERED + MOST_BUCKETS * len(long.text)
+    assert len(list(tmp_path.iterdir())) < MOST_BUCKETS  # the first has been read

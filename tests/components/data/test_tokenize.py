@@ -1,5 +1,6 @@
 """The tokenize stage: shards hold every byte of the corpora, bytes do not depend on workers, bad input is explained."""
 
+import csv
 import hashlib
 import json
 from pathlib import Path
@@ -101,6 +102,13 @@ def test_the_report_adds_up(corpora: Path, made: tuple[Path, Report]) -> None:
         assert report.metrics[f"{split}/bytes_per_token"] == manifest["num_bytes"] / manifest["num_tokens"]
     assert 1.5 < report.metrics["heldout/bytes_per_token"] < 5
     assert 0 <= report.metrics["heldout/overlap_13gram"] < 1
+    assert report.metrics["heldout/overlap_13gram"] <= report.metrics["heldout/overlap_13gram_folded"] < 1
+    with (folder / "reports" / "details" / "languages.csv").open() as file:
+        languages = [row for row in csv.DictReader(file) if row["split"] == "heldout"]
+    assert sum(int(row["documents"]) for row in languages) == 8  # fewer than the sample: all of them
+    assert sum(int(row["tokens"]) for row in languages) == report.metrics["heldout/tokens"]
+    assert languages[0]["language"] == "en"
+    assert "| heldout | en |" in report.markdown
     lines = (folder / "reports" / "details" / "sources.csv").read_text().splitlines()
     assert len(lines) == 5
     assert len((folder / "reports" / "details" / "vocabulary.csv").read_text().splitlines()) >= 601
