@@ -33,7 +33,7 @@ endef
 .venv/installed-dev: pyproject.toml constraints.txt flows/install.py
 	@$(FIND_PYTHON); "$$chosen" -m flows.install dev
 
-.PHONY: help demo why plan accept up chat verify trace mitigate compare test test-fast lint clean gc purge bench-overhead bench-data bench-carbon bench-train bench-train-tune bench-train-transfer scaling setup
+.PHONY: help demo why plan accept up chat verify trace mitigate compare test test-fast lint clean gc purge bench-overhead bench-data bench-carbon bench-train bench-train-tune bench-train-transfer bench-scaling scaling setup
 
 help:  ## Show this.
 	@echo "make ..."
@@ -48,8 +48,8 @@ demo: .venv/installed  ## The whole pipeline, then a table. DATA=path for your o
 why: .venv/installed  ## What would run, and which key or file made it so.
 	@$(RUN) flows.why
 
-plan: .venv/installed  ## What the next run will take: time, energy, gCO2e.
-	@$(RUN) flows.plan
+plan: .venv/installed  ## What the next run will take: time, energy, gCO2e. ARGS="--best --served 1e9" asks the scaling law.
+	@$(RUN) flows.plan $(ARGS)
 
 accept: .venv/installed  ## Keep a stage's output after a neutral change: STAGE=name REASON="why it is neutral".
 	@$(RUN) flows.why --accept "$$STAGE" --reason "$$REASON"
@@ -111,6 +111,10 @@ bench-train: .venv/installed-dev  ## Training beside transformers' Trainer, LitG
 
 bench-train-tune: .venv/installed-dev  ## The learning rates bench-train uses, three tries each: 35 minutes.
 	@$(RUN) benchmarks.train_tune
+
+bench-scaling: .venv/installed-dev  ## The hour's sweep behind the scaling errors in train.json (after `make demo`).
+	@$(RUN) flows.scaling --sweep benchmarks/scaling.yaml
+	@$(RUN) benchmarks.train --scaling
 
 bench-train-transfer: .venv/installed-dev  ## Loss against learning rate at three widths: 3 minutes.
 	@$(RUN) benchmarks.train_transfer

@@ -40,7 +40,7 @@ def calibration(size: tuple[int, int], ledger: Path) -> Rates:
     arguments = {
         "objective": "causal", "params": params_of(size).model_dump(mode="json"),
         "numerics": NUMERICS.model_dump(mode="json"), "vocab_size": train_corpus.VOCABULARY, "ledger": str(ledger),
-        "interval_s": 1.0, "run": "calibrate",
+        "runtime": {"meter_interval_s": 1.0}, "run": "calibrate",
     }  # fmt: skip
     command = [sys.executable, "-m", "components.train.calibrate", json.dumps(arguments)]
     done = subprocess.run(command, cwd=ROOT, env=_environment(), capture_output=True, text=True, check=True)

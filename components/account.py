@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.carbon import embodied, intensity, ledger
-from components.carbon.costs import Books, Made, made, project_total
+from components.carbon import embodied, intensity, ledger, water
+from components.carbon.costs import Books, Made, by_host, made, num_gpus, project_total
 from components.carbon.forecast import Checked, checked
 from components.card import write_cards
 from components.cost_plots import plot_energy, plot_forecasts, plot_loss_per_gram
@@ -146,11 +146,12 @@ def costs(books: Books, runs: dict[str, Made]) -> dict[str, Any]:
         "counters": sorted(found.counters),
         "intensity": "; ".join(books.intensity.sources(hours)),
         "intensity_short": short_intensity(books),
+        "water_source": water.resolve(grid).source,
         "location": "not stated" if grid.zone == "WORLD" else grid.zone,
         "pue": grid.pue,
         "currency": grid.currency,
         "hardware": hardware(found, everything),
-        "embodied_source": embodied.machine(grid.machine, 0.0, _threads(found)).source,
+        "embodied_source": embodied.machine(grid.machine, 0.0, _threads(found), _gpus(everything)).source,
     } | ({"price": total["price"]} if "price" in total else {})
 
 
@@ -225,6 +226,19 @@ def _threads(found: ledger.Ledger) -> int:
     return max((facts["usable_threads"] for facts in found.hosts.values()), default=1)
 
 
+def _gpus(spans: ledger.Spans) -> int:
+    return max((num_gpus(group) for group in by_host(spans).values()), default=0)
+
+
+HEADLINED = {
+    "kwh": "energy/kwh",
+    "grams": "carbon/grams",
+    "embodied_grams": "carbon/embodied_grams",
+    "water_litres": "water/litres",
+}
+"""Part of a cost -> its name in MLflow."""
+
+
 def headline(summary: dict[str, Any]) -> dict[str, float]:
     """The few figures that stand for a run as a whole, with names fit for MLflow."""
     cost = summary["cost"]
@@ -235,7 +249,7 @@ def headline(summary: dict[str, Any]) -> dict[str, float]:
     figures |= {f"evaluate/{line['question']}": line["value"] for line in reversed(summary["evaluation"])}
     if "train" in summary["tokens"]:
         figures["tokens/train"] = summary["tokens"]["train"]["num_tokens"]
-    for key, unit in (("kwh", "energy/kwh"), ("grams", "carbon/grams"), ("embodied_grams", "carbon/embodied_grams")):
+    for key, unit in HEADLINED.items():
         low, mid, high = cost["total"][key]
         figures |= {unit: mid, f"{unit}_low": low, f"{unit}_high": high}
     return figures | sci(summary)
@@ -248,4 +262,5 @@ def sci(summary: dict[str, Any]) -> dict[str, float]:
     )
     total = summary["cost"]["total"]
     score = embodied.sci(intensity.Grams(*total["grams"]), intensity.Grams(*total["embodied_grams"]), trained / 1e6)
-    return {} if score is None else {"sci/grams_per_mtok": score.mid}
+    bounds = {"": "mid", "_low": "low", "_high": "high"}
+    return {} if score is None else {f"sci/grams_per_mtok{end}": getattr(score, name) for end, name in bounds.items()}

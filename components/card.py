@@ -55,6 +55,7 @@ def card(summary: dict[str, Any], name: str) -> str:
         pue=cost["pue"],
         intensity=cost["intensity"],
         embodied_source=cost["embodied_source"],
+        water_source=cost["water_source"],
         measured=cost["measured"],
         process=_process(model),
         kwh=lambda row: _range(row, "%.3g"),

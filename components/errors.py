@@ -20,6 +20,10 @@ class Stopped(Exception):  # noqa: N818 - stopping on purpose is no error
         super().__init__(message)
         self.name = name
 
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        """Out of a worker process whole: by default an exception is pickled with its message alone."""
+        return type(self), (self.name, str(self))
+
 
 STOPPED_EXIT = 75
 """Exit status of a stage that stopped on purpose: EX_TEMPFAIL of sysexits.h, "try again later"."""

@@ -614,7 +614,13 @@ class Grid(Section):
     machine: Literal["server", "workstation", "laptop"] = "server"
     """Kind of machine, for the carbon of making it (components/carbon/embodied.json)."""
     pue: float = Field(default=1.0, ge=1.0)
-    """Power usage effectiveness: the building's energy per energy of the machine."""
+    """Power usage effectiveness: the building's energy per energy of the machine.
+
+    Grams and price include it; kWh are the machine's own."""
+    wue: float | None = Field(default=None, ge=0.0)
+    """Water usage effectiveness: litres to cool a kWh of the machine; null: the range of water.json."""
+    ewif: float | None = Field(default=None, ge=0.0)
+    """Litres of water to make a kWh of electricity; null: the range of water.json."""
     price_per_kwh: float = Field(default=0.0, ge=0.0)
     """Price of electricity; 0 leaves cost out."""
     currency: str = "EUR"
@@ -634,6 +640,10 @@ class Runtime(Section):
     """Where the electricity comes from."""
     budget: Budget = Budget()
     """Limits on what a run may use."""
+    pause_above: float | None = Field(default=None, gt=0.0)
+    """Pause in hours that are dirtier than this (g/kWh) if a cleaner one is known to come; null never pauses."""
+    pause_hours: float = Field(default=24.0, gt=0.0)
+    """Longest pause: if no cleaner hour comes within so many hours, the run goes on."""
 
 
 class Params(Section):

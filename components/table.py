@@ -115,9 +115,10 @@ def _cost(cost: dict[str, Any]) -> list[str]:
     total = cost["total"]
     if not total["kwh"][1]:
         return ["energy: the ledger has no completed run of these artifacts"]
+    pue = f"PUE {cost['pue']:g}" + (" (counted in the grams alone)" if cost["pue"] != 1 else "")
     kwh, grams, embodied = total["kwh"], total["grams"], total["embodied_grams"]
     lines = [
-        f"{'energy':<18}{kwh[1]:.3g} kWh ({kwh[0]:.3g} to {kwh[2]:.3g}), PUE {cost['pue']:g}",
+        f"{'energy':<18}{kwh[1]:.3g} kWh ({kwh[0]:.3g} to {kwh[2]:.3g}), {pue}",
         f"{'':<18}{cost['how']}",
         f"{'carbon':<18}{grams[1]:.3g} gCO2e ({grams[0]:.3g} to {grams[2]:.3g}); {cost['intensity_short']}",
         f"{'machine':<18}{embodied[1]:.3g} gCO2e ({embodied[0]:.3g} to {embodied[2]:.3g}) for making it"

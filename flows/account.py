@@ -38,7 +38,11 @@ def call(place: Place, branch: str) -> Report:
     return report
 
 
-STAGE = Stage("account", call, folder="")
+WRITTEN = (
+    "summary.json", "summary.md", "report.html", "energy.png", "forecast.png", "loss_per_gram.png", "cards", "data.md",
+)  # fmt: skip
+"""What the stage leaves in reports/ that no other stage does."""
+STAGE = Stage("account", call, folder="", artifacts=tuple(f"reports/{name}" for name in WRITTEN))
 
 
 @flow(name="account")
@@ -61,15 +65,17 @@ def project(since: str) -> str:
     books = Books(ledger.read(house.LEDGER), grid, intensity.resolve(grid, house.ROOT))
     total = project_total(books, since)
     lines = [f"{'':<24} {'runs':>6} {'Wh':>24} {'gCO2e':>26}"]
-    for title, rows in (("by stage", total["by_stage"]), ("by outcome", total["by_outcome"])):
-        lines.append(title)
-        lines += [_line(f"  {name or 'Running'}", row, str(row["runs"])) for name, row in sorted(rows.items())]
+    for by in ("by_stage", "by_outcome", "by_experiment"):
+        lines.append(by.replace("_", " "))
+        lines += [_line(f"  {name or 'Running'}", row, str(row["runs"])) for name, row in sorted(total[by].items())]
     lines.append(_line("all, since " + (since or "the first run"), total["total"], ""))
     saved = total["cache_saved"]
     lines.append(_line("saved by DVC's cache", saved, str(saved["stages"])))
+    lines.append(_line("nobody's (unattributed)", total["unattributed"], ""))
     if "price" in total["total"]:
         lines.append(f"price: {total['total']['price'][1]:.4f} {grid.currency}")
-    lines.append(f"grid: {books.intensity.source}; hosts: {', '.join(total['hosts']) or 'none'}")
+    source = f"{books.intensity.source}, PUE {grid.pue:g} in grams and price"
+    lines.append(f"grid: {source}; hosts: {', '.join(total['hosts']) or 'none'}")
     return "\n".join(lines)
 
 

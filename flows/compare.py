@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from components import params as schema
 from components.errors import UserError
 from components.params import Evaluate
 from flows import dag, house
@@ -121,25 +122,35 @@ def _score_line(row: Any, width: int) -> str:
 
 def energy_lines(a: Snapshot, b: Snapshot) -> list[str]:
     """What each has cost, by the ledger: every attempt at its stages, failed and resumed ones included."""
-    from components.carbon import ledger
+    from components.carbon import intensity, ledger
+    from components.carbon.costs import Books
 
-    book = ledger.read(house.LEDGER)
-    return [f"energy {label}: {_energy(book, one)}" for label, one in (("A", a), ("B", b))]
+    grid = schema.load(house.ROOT / "params.yaml").runtime.grid
+    books = Books(ledger.read(house.LEDGER), grid, intensity.resolve(grid, house.ROOT))
+    return [f"energy {label}: {_energy(books, one)}" for label, one in (("A", a), ("B", b))]
 
 
-def _energy(book: Any, one: Snapshot) -> str:
-    from components.carbon.ledger import Energy
+def _energy(books: Any, one: Snapshot) -> str:
+    from components.carbon.ledger import Spans
 
     wanted = one.fingerprints()
-    made = [span for span in book if wanted.get(span.stage) == span.labels.get("fingerprint", "")]
+    made = [span for span in books.ledger if wanted.get(span.stage) == span.labels.get("fingerprint", "")]
     spans = [span for span in made if not span.labels.get("checkout", "").startswith("verify-")]  # not its making
     if not spans:
         return "not in this machine's ledger"
-    within = {inner.id: inner for span in spans for inner in book.inside(span)}
-    total = sum((span.energy for span in within.values()), Energy())
+    within = {inner.id: inner for span in spans for inner in books.ledger.inside(span)}
+    cost = books.cost(Spans(list(within.values())))
     absent = len(wanted) - len({span.stage for span in spans})
     missing = f"; {absent} of {len(wanted)} stages are not in this machine's ledger" if absent else ""
-    return f"{total.mid_kwh:.6f} kWh [{total.low_kwh:.6f}, {total.high_kwh:.6f}]{missing}"
+    figures = [_figure(cost["kwh"], ".6f", "kWh"), _figure(cost["grams"], ".3f", "gCO2e")]
+    if "price" in cost:
+        figures.append(_figure(cost["price"], ".4f", books.grid.currency))
+    return ", ".join(figures) + missing
+
+
+def _figure(bounds: list[float], form: str, unit: str) -> str:
+    low, mid, high = (format(value, form) for value in bounds)
+    return f"{mid} {unit} [{low}, {high}]"
 
 
 # -- the whole ---------------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ MOST_STEPS = 3
 Change = tuple[Any, str]
 """A new value, and why."""
 Measure = Callable[[schema.Params], dict[str, Rates]]
-"""Tries some training steps: parameters -> branch -> what they take here (`rates.measured`)."""
+"""Tries some training steps: parameters -> branch -> what they take here (`rates.required`)."""
 
 
 def wanted(own: OwnText, before: schema.Params, measure: Measure) -> dict[str, Change]:
@@ -198,7 +198,7 @@ def at(text: str, key: str) -> Any:
 # -- the command -------------------------------------------------------------------------------------------------------
 
 
-def configure(data: str, measure: Measure = rates.measured) -> str:
+def configure(data: str, measure: Measure = rates.required) -> str:
     """Edit params.yaml for this text. Returns what there is to say; the caller prints it.
 
     Raises:

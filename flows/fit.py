@@ -3,15 +3,19 @@
 Bytes never depend on joules: what a budget may decide is how many tokens are trained on, and that is decided here, in
 params.yaml, so that the learning-rate schedule ends annealed. During the run the budget is only a guard.
 
-The upper ends of the forecasts' 80 % intervals must fit. Both branches keep the proportion of their steps.
+The upper ends of the forecasts' 80 % intervals must fit; grams at the mid intensity of the hours from now on, as the
+guard will count them. Both branches keep the proportion of their steps.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from components.carbon import ledger
 from components.carbon.calibration import Rates
 from components.carbon.forecast import StageForecast, calibrated, total
 from components.carbon.intensity import resolve
+from components.carbon.timing import Outlook
 from components.errors import UserError
 from components.files import write_text
 from components.params import Params
@@ -29,9 +33,19 @@ class Room:
 
     hours: float
     kwh: float
+    grams: float
+    carbon: Callable[[float, float], float]
+    """(seconds, kWh) -> grams of work that begins now, mid."""
 
     def holds(self, seconds: float, kwh: float) -> bool:
-        return seconds <= self.hours * 3600 and kwh <= self.kwh
+        fits = seconds <= self.hours * 3600 and kwh <= self.kwh
+        return fits and (self.grams == float("inf") or self.carbon(seconds, kwh) <= self.grams)
+
+    @property
+    def told(self) -> str:
+        """For a person: the limits there are."""
+        limits = {"h": self.hours, "kWh": self.kwh, "gCO2e": self.grams}
+        return ", ".join(f"{value:.3g} {unit}" for unit, value in limits.items() if value < float("inf"))
 
 
 def fit_to_budget(params: Params) -> str:
@@ -41,7 +55,7 @@ def fit_to_budget(params: Params) -> str:
         UserError: there is no budget, or it does not hold one step.
     """
     books = ledger.history(house.LEDGER)
-    room, found = room_left(params, ledger.read(house.LEDGER)), rates.measured(params)
+    room, found = room_left(params, ledger.read(house.LEDGER), datetime.now(UTC)), rates.required(params)
     stages = dag.graph()
     pretraining = [stage for stage in stages if stage.startswith("pretrain@")]
     after = dag.downstream(stages, {*pretraining, *dag.stale()}) - set(pretraining)
@@ -62,23 +76,24 @@ def fit_to_budget(params: Params) -> str:
     return "\n".join([*lines, "", *difference(text, new)])
 
 
-def room_left(params: Params, books: ledger.Ledger) -> Room:
-    """The tightest of all limits, in hours and kWh; grams at the present mean intensity."""
+def room_left(params: Params, books: ledger.Ledger, now: datetime) -> Room:
+    """The tightest of all limits for work that begins now.
+
+    Raises:
+        UserError: there is none.
+    """
     budget, grid = params.runtime.budget, params.runtime.grid
     intensity = resolve(grid, house.ROOT)
-    per_kwh = intensity.mean.mid * grid.pue
-    spent_kwh = books.energy.mid_kwh
-    hours, kwh = [], []
-    for limit, used_h, used_kwh, used_g in (
-        (budget, 0.0, 0.0, 0.0),
-        (budget.project, books.elapsed_s / 3600, spent_kwh, intensity.grams(books.hours, grid.pue).mid),
-    ):
-        hours += [limit.hours - used_h] if limit.hours else []
-        kwh += [limit.kwh - used_kwh] if limit.kwh else []
-        kwh += [(limit.grams - used_g) / per_kwh] if limit.grams else []
-    if not hours and not kwh:
+    outlook = Outlook(intensity)
+    used = books.elapsed_s / 3600, books.energy.mid_kwh, intensity.grams(books.hours, grid.pue).mid
+    limits = (budget.hours, budget.kwh, budget.grams), (budget.project.hours, budget.project.kwh, budget.project.grams)
+    hours, kwh, grams = (
+        min(run or float("inf"), project - spent if project else float("inf"))
+        for run, project, spent in zip(*limits, used, strict=True)
+    )
+    if hours == kwh == grams == float("inf"):
         raise UserError("runtime.budget has no limit; set hours, kwh or grams in params.yaml")
-    return Room(min(hours, default=float("inf")), min(kwh, default=float("inf")))
+    return Room(hours, kwh, grams, lambda seconds, kwh: outlook.grams(now, seconds, kwh, grid.pue).mid)
 
 
 def fitted(
@@ -102,7 +117,7 @@ def fitted(
         seconds, kwh = needs(0.0)
         raise UserError(
             f"runtime.budget: one step of each model and all other stages need up to {seconds / 3600:.3g} h and "
-            f"{kwh:.3g} kWh, and {room.hours:.3g} h and {room.kwh:.3g} kWh are left; raise the budget"
+            f"{kwh:.3g} kWh ({room.carbon(seconds, kwh):.3g} gCO2e), and {room.told} are left; raise the budget"
         )
     return steps
 

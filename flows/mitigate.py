@@ -7,6 +7,7 @@ Reads what the pipeline made (data/bias, data/tokenize, data/ingest/heldout), tr
 MLflow. Killed and started again, it reads finished models back and goes on. Results: reports/mitigate/.
 """
 
+import argparse
 from functools import partial
 from typing import Any
 
@@ -22,7 +23,7 @@ from prefect.states import Completed, Failed, State  # noqa: E402
 
 from components import params as schema  # noqa: E402
 from components.carbon.meter import Meter  # noqa: E402
-from components.errors import UserError  # noqa: E402
+from components.errors import Stopped, UserError  # noqa: E402
 from components.evaluate import mitigation_trial as trial  # noqa: E402
 from components.files import fingerprint, write_json, write_text  # noqa: E402
 from components.params import Mitigate, Params  # noqa: E402
@@ -51,6 +52,8 @@ def mitigate(params: Mitigate | None = None, params_hash: str = "") -> State:
         create_markdown_artifact(text, key="mitigate", description="With augmentation, without, and the control")
     except UserError as error:
         return Failed(message=f"mitigate: {error}")
+    except Stopped as stop:
+        return Completed(name=stop.name, message=f"mitigate: {stop}")
     return Completed(message=f"mitigate: done; see {REPORTS.relative_to(house.ROOT)}/report.md")
 
 
@@ -71,7 +74,7 @@ def through(name: str, params: Params) -> str:
         record = Record(name, params)
         status = "KILLED"
         try:
-            place = trial.Place(house.ROOT / "data", work, params.numerics)
+            place = trial.Place(house.ROOT / "data", work, params.numerics, house.LEDGER, params.runtime, house.ROOT)
             text, contrasts = compare(place, params, record)
             status = "FINISHED"
         finally:
@@ -140,6 +143,9 @@ class Record:
 
 def main() -> None:
     """Run the trial from a terminal."""
+    argparse.ArgumentParser(
+        prog="python -m flows.mitigate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     terminal.run(mitigate, REPORTS / "report.md")
 
 

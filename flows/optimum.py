@@ -4,75 +4,127 @@ Needs the law that `make scaling` fitted. It was fitted with a small vocabulary 
 of other sizes is as good as its checks (reports/scaling/report.md).
 """
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from datetime import datetime
 from pathlib import Path
 
+from components.carbon import ledger
 from components.carbon.calibration import Rates
 from components.carbon.intensity import resolve
-from components.carbon.optimum import cheapest, frontier, plot
+from components.carbon.optimum import Fitted, Life, Price, cheapest_for_life, frontier, lived, plot
+from components.carbon.timing import Outlook
 from components.errors import UserError
 from components.files import read_json
 from components.model.transformer import derive_shape
 from components.params import Params
 from components.train import scaling
-from components.train.scaling_law import Law, Plan, best
+from components.train.scaling_law import Candidate, Law, Plan, best, resampled
 from flows import house
 
 REPORTS = house.ROOT / "reports" / "scaling"
 
 
-def advice(params: Params, rate: Rates, reports: Path = REPORTS) -> str:
+def advice(
+    params: Params, rate: Rates, now: datetime, flops: float = 0.0, served: float = 0.0, reports: Path = REPORTS
+) -> str:
     """What the law says, as text; the plot is written beside the law.
 
     Args:
         rate: of the causal model: what a floating-point operation takes.
+        now: when the work would begin (UTC).
+        flops: a budget of floating-point operations beside those of params.yaml; 0 for none.
+        served: tokens that the model will read and write in its life; 0 leaves serving out.
 
     Raises:
-        UserError: no law has been fitted yet.
+        UserError: no law has been fitted yet, or a number is negative.
     """
-    path = reports / "scaling.json"
-    if not path.exists():
-        raise UserError(f"{path} is not there; run `make scaling` first, it fits the law")
-    raw = read_json(path)["law"]
-    law = Law(**{field.name: raw[field.name] for field in fields(Law)})
-    own, grid = params.pretrain.causal, params.runtime.grid
-    shape = derive_shape(own.model, params.scaling.vocab_size, own.context, True)
-    tokens = float(own.steps * own.batch * own.context)
-    flops, loss = shape.flops_per_token * tokens, law.loss(scaling.size_of(shape), tokens)
-    joules = rate.joules_per_flop[1]
-    grams = joules / 3.6e6 * resolve(grid, house.ROOT).mean.mid * grid.pue
-    candidates = scaling.candidates(params.scaling)
-    plot(frontier(law, flops, candidates), (flops * grams, loss), grams, reports / "loss_per_gram.png")
-    lines = [_line("params.yaml", scaling.size_of(shape), tokens, flops, joules, grams, loss)]
-    lines.append(_told("best for the same compute", best(law, flops, candidates), joules, grams))
-    for name, budget in budgets(params, rate, grams).items():
-        lines.append(_told(f"best for {name}", best(law, budget, candidates), joules, grams))
-    if found := cheapest(law, loss, candidates):
-        lines.append(_told("the same loss", found, joules, grams))
-        lines.append(f"the same loss at {found.flops / flops:.0%} of the carbon")
+    if min(flops, served) < 0:
+        raise UserError("--flops and --served are numbers of operations and of tokens; they cannot be negative")
+    fitted, grid = read_law(reports / "scaling.json", params.scaling.bootstrap), params.runtime.grid
+    price = Price(rate, Outlook(resolve(grid, house.ROOT)), grid.pue, now)
+    table = _Table(fitted, price, served)
+    own, candidates = present(params, fitted.law), scaling.candidates(params.scaling)
+    plot(
+        frontier(fitted.law, own.flops, candidates), (own.flops, own.loss), lambda spent: price.grams(spent).mid,
+        fitted, reports / "loss_per_gram.png",
+    )  # fmt: skip
+    lines = [
+        table.line("params.yaml", own),
+        table.line("best for the same compute", best(fitted.law, own.flops, candidates)),
+    ]
+    for name, budget in budgets(params, price, ledger.read(house.LEDGER), flops).items():
+        plan = best(fitted.law, budget, candidates) if budget > 0 else None
+        lines.append(table.line(f"best for {name}", plan) if plan else f"{name}: nothing is left")
+    if found := cheapest_for_life(fitted.law, own.loss, served, candidates):
+        lines.append(table.line("the same loss", found.plan))
+        lines.append(f"the same loss at {found.flops / lived(own, served).flops:.0%} of the carbon{table.serving}")
+    lines.append("losses in bits per byte with 95 % intervals (bootstrap of the runs behind the law)")
+    lines.append(f"grid: {' and '.join(price.outlook.sources)}")
     return "\n".join([*lines, f"plot: {reports / 'loss_per_gram.png'}"])
 
 
-def budgets(params: Params, rate: Rates, grams: float) -> dict[str, float]:
-    """Name -> FLOPs of each limit of `runtime.budget`, all of it spent on the causal model."""
-    limit, joules = params.runtime.budget, rate.joules_per_flop[1]
-    found = {
-        f"{limit.hours:g} h": limit.hours * 3600 * rate.tokens_per_s * rate.flops_per_token,
-        f"{limit.kwh:g} kWh": limit.kwh * 3.6e6 / joules,
-        f"{limit.grams:g} g": limit.grams / grams,
-    }
-    return {name: flops for name, flops in found.items() if flops}
+def read_law(path: Path, bootstrap: int) -> Fitted:
+    """The law of a finished sweep, with `bootstrap` resamples of its runs.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not path.exists():
+        raise UserError(f"{path} is not there; run `make scaling` first, it fits the law")
+    found = read_json(path)
+    law = Law(**{field.name: found["fits"]["law"][field.name] for field in fields(Law)})
+    points = [scaling.point(cell) for cell in found["cells"] if cell["purpose"] == "fit"]
+    return Fitted(law, resampled(points, law, bootstrap, seed=1))
 
 
-def _told(name: str, plan: Plan, joules: float, grams: float) -> str:
-    return _line(name, plan.candidate.size, plan.tokens, plan.flops, joules, grams, plan.loss, plan.candidate.label)
+def present(params: Params, law: Law) -> Plan:
+    """What params.yaml trains, with the vocabulary that the law knows."""
+    own = params.pretrain.causal
+    shape = derive_shape(own.model, params.scaling.vocab_size, own.context, True)
+    tokens, size = float(own.steps * own.batch * own.context), scaling.size_of(shape)
+    candidate = Candidate("", size, shape.flops_per_token)
+    return Plan(candidate, tokens * shape.flops_per_token, tokens, law.loss(size, tokens))
 
 
-def _line(
-    name: str, size: float, tokens: float, flops: float, joules: float, grams: float, loss: float, width: str = ""
-) -> str:
-    shape = f", width {width}" if width else ""
-    return (
-        f"{name:<28}{size / 1e6:.2f} M weights{shape}, {tokens / 1e6:.2f} M tokens, {flops:.2e} FLOP, "
-        f"{flops * joules / 3600:.3g} Wh, {flops * grams:.3g} g: loss {loss:.3f}"
-    )
+def budgets(params: Params, price: Price, books: ledger.Ledger, flops: float = 0.0) -> dict[str, float]:
+    """Name -> FLOPs of each limit of `runtime.budget` and of what is left of the project's, all of it spent on the
+    causal model; and `flops` itself."""
+    limit, grid = params.runtime.budget, params.runtime.grid
+    used_g = resolve(grid, house.ROOT).grams(books.hours, grid.pue).mid
+    found = {f"{flops:.3g} FLOP": flops} if flops else {}
+    for whose, part, used in (
+        ("", limit, (0.0, 0.0, 0.0)),
+        (" left of the project's budget", limit.project, (books.elapsed_s / 3600, books.energy.mid_kwh, used_g)),
+    ):
+        hours, kwh, grams = (max(0.0, a - b) for a, b in zip((part.hours, part.kwh, part.grams), used, strict=True))
+        found |= {f"{hours:.3g} h{whose}": hours * 3600 / price.seconds(1.0)} if part.hours else {}
+        found |= {f"{kwh:.3g} kWh{whose}": kwh / price.kwh(1.0)} if part.kwh else {}
+        found |= {f"{grams:.3g} g{whose}": price.flops_for(grams)} if part.grams else {}
+    return found
+
+
+@dataclass(frozen=True)
+class _Table:
+    """How plans are told: what each takes to train, and to serve if it will be."""
+
+    fitted: Fitted
+    price: Price
+    served: float
+
+    @property
+    def serving(self) -> str:
+        return f" of training and serving {self.served:.3g} tokens" if self.served else ""
+
+    def line(self, name: str, plan: Plan) -> str:
+        life: Life = lived(plan, self.served)
+        low, mid, high = self.fitted.loss(plan.candidate.size, plan.tokens)
+        width = f", width {plan.candidate.label}" if plan.candidate.label else ""
+        served = f", serving {self._cost(life.served_flops)}" if self.served else ""
+        return (
+            f"{name:<28}{plan.candidate.size / 1e6:.2f} M weights{width}, {plan.tokens / 1e6:.2f} M tokens, "
+            f"{plan.flops:.2e} FLOP, {self._cost(plan.flops)}{served}: loss {mid:.3f} ({low:.3f}..{high:.3f})"
+        )
+
+    def _cost(self, flops: float) -> str:
+        grams = self.price.grams(flops)
+        return f"{1000 * self.price.kwh(flops):.3g} Wh, {grams.mid:.3g} g ({grams.low:.3g}..{grams.high:.3g})"

@@ -29,10 +29,11 @@ from prefect.states import Cancelled, Completed, Failed, State  # noqa: E402
 from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
 
 from components import params as schema  # noqa: E402
+from components.carbon.pause import PAUSED  # noqa: E402
 from components.errors import STOPPED_EXIT, UserError  # noqa: E402
 from components.files import fingerprint  # noqa: E402
 from components.params import Params  # noqa: E402
-from flows import dag, experiment, open_runs, terminal  # noqa: E402
+from flows import dag, experiment, open_runs, postpone, terminal  # noqa: E402
 from flows.run import PipelineRun  # noqa: E402
 from flows.stage import Stage  # noqa: E402
 
@@ -81,13 +82,21 @@ def pipeline(params: Params | None = None, params_hash: str = "", until: str = "
         until: stop after this stage; empty for all. An experiment always runs to the end.
         before: a time, such as 2026-11-26T08:00 (UTC): begin in the hours that emit least, end before then; empty: now.
     """
-    if before and (postponed := _postponed(params, params_hash, until, before)):
+    if before and (postponed := _postponed(params, params_hash, until, before, datetime.now(UTC))):
         return postponed
-    return run_pipeline(params, params_hash, [until] if until else [])
+    state = run_pipeline(params, params_hash, [until] if until else [], pausing=not before)
+    if state.name == PAUSED and flow_run.deployment_id:
+        at = postpone.after_pause(params, datetime.now(UTC))
+        postpone.reschedule(flow_run.deployment_id, at, _again(params, params_hash, until))
+        return Completed(name=PAUSED, message=f"goes on by itself at {at:%Y-%m-%d %H:%M} UTC: {state.message}")
+    return state
 
 
-def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> State:
-    """The body of the flow, also of a stage's flow (`targets`: its stages)."""
+def run_pipeline(params: Params | None, form_hash: str, targets: list[str], pausing: bool = True) -> State:
+    """The body of the flow, also of a stage's flow (`targets`: its stages).
+
+    A run whose start was chosen has its hours, and a deadline to keep: it is not `pausing`.
+    """
     name = str(flow_run.name)
     open_runs.tag_flow_run(str(flow_run.id))
     try:
@@ -98,7 +107,9 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
         place = experiment.worktree(name, chosen) if aside else nullcontext(house.ROOT)
         with place as root:
             # An experiment runs to the end: `dvc exp save` would record stages left out as made from the new values.
-            run = _runs[name] = PipelineRun(name, root, chosen, [] if aside else targets)
+            facts = postpone.saving(flow_run.tags)
+            chosen = chosen if pausing and not facts else postpone.without_pauses(chosen)
+            run = _runs[name] = PipelineRun(name, root, chosen, [] if aside else targets, facts)
             state = _run_stages(run)
             if aside and state.is_completed():
                 experiment.save(root, name)
@@ -110,22 +121,24 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
         open_runs.closed(name)  # an experiment's worktree
 
 
-def _postponed(params: Params | None, form_hash: str, until: str, before: str) -> State | None:
+def _postponed(params: Params | None, form_hash: str, until: str, before: str, now: datetime) -> State | None:
     """Put the run off if later is cleaner: another run of this deployment is scheduled. None to begin now."""
-    from flows import postpone
-
-    now = datetime.now(UTC)
     try:
         own = schema.load(house.ROOT / "params.yaml")
         refuse_stale_form(form_hash, own)
-        start = postpone.chosen(params or own, before)
+        start = postpone.chosen(params or own, own, before, now, until)
     except UserError as error:
         return Failed(message=str(error))
     if not flow_run.deployment_id or not postpone.worth_waiting(start, now):
         return None
-    again = {"params": params.model_dump(mode="json") if params else None, "params_hash": form_hash, "until": until}
-    postpone.reschedule(flow_run.deployment_id, start.at, again)
+    again = _again(params, form_hash, until)
+    postpone.reschedule(flow_run.deployment_id, start.at, again, [postpone.saving_tag(start)])
     return Completed(name="Postponed", message=start.told(now))
+
+
+def _again(params: Params | None, form_hash: str, until: str) -> dict[str, Any]:
+    """Parameters of another run of the deployment."""
+    return {"params": params.model_dump(mode="json") if params else None, "params_hash": form_hash, "until": until}
 
 
 def refuse_stale_form(form_hash: str, own: Params) -> None:
@@ -156,8 +169,10 @@ def _run_stages(run: PipelineRun) -> State:
 
 def _show(run: PipelineRun, states: dict[str, State]) -> None:
     """The run as a table, and the report's summary, on the run's page in Prefect."""
+    grams = run.grams()
     rows: list[dict[str, Any]] = [
         {"stage": stage, "state": state.name, "seconds": run.seconds(stage), **run.energy(stage)}
+        | {"gCO2e": f"{grams[stage]:.3g}" if stage in grams else ""}
         for stage, state in states.items()
     ]
     create_table_artifact(rows, key="pipeline", description="What ran, how long it took, what it used")
@@ -210,20 +225,25 @@ def show_summary() -> None:
 def run_from_terminal(until: str, before: str = "") -> State:
     """The pipeline flow in this process, after checking what can be checked before anything starts."""
     own = schema.load(house.ROOT / "params.yaml")
-    stages = dag.graph()
+    stages, form = dag.graph(), params_hash(own)
     if until and until not in stages:
         raise UserError(f"--until {until}: no such stage; there are {', '.join(stages)}")
     # What failed is said once, in the stage's own lines and in the last one; Prefect would say it of every task after.
     logging.getLogger("prefect.task_runs").propagate = False
     with terminal.with_prefect():
         if before:
-            from flows import postpone
-
-            start, now = postpone.chosen(own, before), datetime.now(UTC)
+            now = datetime.now(UTC)
+            start = postpone.chosen(own, own, before, now, until)
             print(f"pipeline: {start.told(now)}", flush=True)
             if postpone.worth_waiting(start, now):
-                return postpone.run_at(pipeline, start.at, {"until": until})
-        return pipeline(own, params_hash(own), until, return_state=True)
+                return postpone.run_at(pipeline, start.at, {"until": until}, tags=[postpone.saving_tag(start)])
+            own = postpone.without_pauses(own)
+        state = pipeline(own, form, until, return_state=True)
+        while state.name == PAUSED:
+            at = postpone.after_pause(None, datetime.now(UTC))
+            print(f"pipeline: {state.message}\npipeline: waits here until {at:%Y-%m-%d %H:%M} UTC", flush=True)
+            state = postpone.run_at(pipeline, at, {"until": until})
+        return state
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
     python -m flows.plan            the forecast, with 80 % intervals
     python -m flows.plan --fit      set the pretraining steps so that the run fits `runtime.budget`
     python -m flows.plan --best     by the scaling law: the best size and tokens, and the same loss for less carbon
+    python -m flows.plan --best --flops 1e15        ... for a budget of floating-point operations too
+    python -m flows.plan --best --served 1e9        ... for a model that will read and write so many tokens
 
 The figures come from the ledger: earlier runs of the stage on this machine. Pretraining that has no two runs of the
 same inputs is forecast from a calibration: some real steps on this machine, tried once (flows/rates.py). A stage
@@ -12,11 +14,13 @@ without history is said to have none.
 import argparse
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from components import params as schema
 from components.carbon import ledger
 from components.carbon.forecast import Forecast, StageForecast, total
-from components.carbon.intensity import Intensity, resolve
+from components.carbon.intensity import Grams, Intensity, resolve
+from components.carbon.timing import Outlook
 from components.errors import UserError
 from components.params import Params
 from flows import dag, house, rates
@@ -54,32 +58,42 @@ def plan(params: Params, books: ledger.Ledger) -> list[Row]:
 # -- as text -----------------------------------------------------------------------------------------------------------
 
 
-def render(rows: list[Row], grid: Intensity, pue: float) -> str:
-    """The plan as a table."""
+def render(rows: list[Row], grid: Intensity, pue: float, now: datetime) -> str:
+    """The plan as a table; grams are those of the hours from `now` (UTC) on, one stage after another."""
     if not rows:
         return "nothing is stale: the next run has nothing to do"
     lines = [f"{'stage':<18}{'seconds':>20}{'Wh':>26}{'gCO2e':>26}  why; forecast from"]
-    per_kwh = grid.mean.mid * pue
-    known = [row.expected for row in rows if row.expected]
+    outlook, at = Outlook(grid), now
+    known, per_kwh = list[StageForecast](), list[Grams]()
     for row in rows:
         if row.expected:
+            known.append(row.expected)
+            per_kwh.append(outlook.per_kwh(at, row.expected.seconds.mid).times(pue))
+            at += timedelta(seconds=row.expected.seconds.mid)
             why = f"{row.reason}; {row.expected.basis}"
-            lines.append(_line(row.stage, row.expected.seconds, row.expected.kwh, per_kwh, why))
+            lines.append(_line(row.stage, row.expected.seconds, row.expected.kwh, per_kwh[-1], why))
         else:
             lines.append(f"{row.stage:<18}{'?':>20}{'?':>26}{'?':>26}  {row.reason}; never completed on this machine")
     if known:
         seconds, kwh = total([one.seconds for one in known]), total([one.kwh for one in known])
-        lines.append(_line("all of these", seconds, kwh, per_kwh, ""))
+        lines.append(_line("all of these", seconds, kwh, _weighted(per_kwh, [one.kwh.mid for one in known]), ""))
         lines.append(
             "80 % intervals of the mid estimate, on a machine without other work; how many watts a busy thread"
         )
-        lines.append("draws is uncertain beyond that (docs/carbon.md). Seconds as if one stage ran after another.")
-        lines.append(f"grid: {grid.source}")
+        lines.append("draws is uncertain beyond that (docs/carbon.md). Seconds as if one stage ran after another, from")
+        lines.append("now on; gCO2e at the intensity of those hours, its bounds included.")
+        lines.append(f"grid: {' and '.join(outlook.sources)}")
     return "\n".join(lines)
 
 
-def _line(name: str, seconds: Forecast, kwh: Forecast, grams_per_kwh: float, note: str) -> str:
-    energy, carbon = _cell(kwh, 1000), _cell(kwh, grams_per_kwh)
+def _weighted(parts: list[Grams], weights: list[float]) -> Grams:
+    """Their mean: what is uncertain about the grid is so for all stages alike, and does not average out."""
+    whole = sum(weights) or 1.0
+    return sum((part.times(weight / whole) for part, weight in zip(parts, weights, strict=True)), Grams())
+
+
+def _line(name: str, seconds: Forecast, kwh: Forecast, per_kwh: Grams, note: str) -> str:
+    energy, carbon = _cell(kwh, 1000), _cell(kwh.carbon(per_kwh), 1)
     return f"{name:<18}{_cell(seconds, 1):>20}{energy:>26}{carbon:>26}  {note}".rstrip()
 
 
@@ -94,7 +108,11 @@ def main() -> None:
     )
     parser.add_argument("--fit", action="store_true", help="edit params.yaml: pretraining steps that fit the budget")
     parser.add_argument("--best", action="store_true", help="what the scaling law advises (after `make scaling`)")
+    parser.add_argument("--flops", type=float, default=0.0, metavar="N", help="with --best: a budget in FLOPs")
+    parser.add_argument("--served", type=float, default=0.0, metavar="TOKENS", help="with --best: count serving, too")
     arguments = parser.parse_args()
+    if (arguments.flops or arguments.served) and not arguments.best:
+        parser.error("--flops and --served go with --best")
     house.settle()
     try:
         params = schema.load(house.ROOT / "params.yaml")
@@ -106,10 +124,12 @@ def main() -> None:
         if arguments.best:
             from flows.optimum import advice
 
-            print(advice(params, rates.measured(params)["causal"]))
+            rate = rates.required(params)["causal"]
+            print(advice(params, rate, datetime.now(UTC), arguments.flops, arguments.served))
             return
         grid = params.runtime.grid
-        print(render(plan(params, ledger.history(house.LEDGER)), resolve(grid, house.ROOT), grid.pue))
+        rows = plan(params, ledger.history(house.LEDGER))
+        print(render(rows, resolve(grid, house.ROOT), grid.pue, datetime.now(UTC)))
     except UserError as error:
         sys.exit(f"plan: {error}")
 

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from components.carbon.calibration import DISTURBED, Rates, key
-from components.errors import UserError
+from components.errors import Stopped, UserError
 from components.files import read_json, write_json
 from components.params import Params
 from flows import house
@@ -32,8 +32,10 @@ def known(params: Params) -> dict[str, Rates]:
 def measured(params: Params, say: Callable[[str], None] = print) -> dict[str, Rates]:
     """Branch -> rates; what is not known yet is measured now, which takes some seconds and says so.
 
+    Of several training processes (`numerics.processes`) nothing is known: then it is empty.
+
     Raises:
-        UserError: a calibration fails; its last line is shown.
+        UserError: a calibration fails, or the project's budget does not hold it; its last line is shown.
     """
     found = known(params)
     missing = [branch for branch in BRANCHES if branch not in found]
@@ -52,6 +54,22 @@ def measured(params: Params, say: Callable[[str], None] = print) -> dict[str, Ra
     return found
 
 
+def required(params: Params, say: Callable[[str], None] = print) -> dict[str, Rates]:
+    """`measured`, for what cannot do without: the rates of every branch.
+
+    Raises:
+        UserError: a calibration fails, or cannot tell because several processes train.
+    """
+    found = measured(params, say)
+    if missing := [branch for branch in BRANCHES if branch not in found]:
+        raise UserError(
+            f"numerics.processes = {params.numerics.processes}: a calibration trains in one process and cannot tell "
+            f"what several take, so nothing is known of pretrain.{missing[0]}; set numerics.processes to 1 to plan, "
+            "or choose pretrain.*.steps by hand and let the budget's guard stop the run"
+        )
+    return found
+
+
 def _key(branch: str, params: Params) -> str:
     beside = params.runtime.parallel_stages > 1
     return key(branch, getattr(params.pretrain, branch), params.numerics, params.tokenize.vocab_size, beside)
@@ -64,7 +82,7 @@ def _start(branch: str, params: Params) -> subprocess.Popen:
         "numerics": params.numerics.model_dump(mode="json"),
         "vocab_size": params.tokenize.vocab_size,
         "ledger": str(house.LEDGER),
-        "interval_s": params.runtime.meter_interval_s,
+        "runtime": params.runtime.model_dump(mode="json"),
         "run": f"calibrate-{os.getpid()}",
     }
     return subprocess.Popen(
@@ -76,7 +94,9 @@ def _start(branch: str, params: Params) -> subprocess.Popen:
 def _answer(branch: str, process: subprocess.Popen) -> dict[str, Any]:
     output, errors = process.communicate()
     if process.returncode:
-        last = (errors.strip().splitlines() or ["no output"])[-1].removeprefix("components.errors.UserError: ")
+        last = (errors.strip().splitlines() or ["no output"])[-1]
+        for told in (UserError, Stopped):
+            last = last.removeprefix(f"{told.__module__}.{told.__qualname__}: ")
         raise UserError(f"calibration of pretrain.{branch}: {last}")
     return json.loads(output.strip().splitlines()[-1])
 

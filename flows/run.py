@@ -13,7 +13,9 @@ from typing import Any
 
 import psutil
 
+from components.carbon import intensity, ledger
 from components.carbon.meter import Meter
+from components.errors import UserError
 from components.files import read_json, write_json
 from components.params import Params
 from flows import dag, house
@@ -54,12 +56,14 @@ class PipelineRun:
         root: the checkout to run in: the workspace, or a worktree.
         params: values of this run (identity as in root's params.yaml; runtime may differ).
         targets: stages to end with; empty for all.
+        facts: figures for its record that are known before it begins (what waiting for its start saves).
     """
 
     name: str
     root: Path
     params: Params
     targets: list[str]
+    facts: dict[str, float] = field(default_factory=dict)
     stages: dict[str, list[str]] = field(init=False)
     stopped: Outcome | None = None
     outcomes: dict[str, Outcome] = field(default_factory=dict)
@@ -83,7 +87,8 @@ class PipelineRun:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
         self.wall_s = time.perf_counter() - self._began
-        self._meter.note(cached=",".join(self._cached()), **self._cross_check.labels())
+        facts = {key: f"{value:.6g}" for key, value in self.facts.items()}
+        self._meter.note(cached=",".join(self._cached()), **self._cross_check.labels(), **facts)
         self._meter.__exit__(kind, error, trace)
         stages = {stage: vars(timing) for stage, timing in self.timings.items()}
         write_json(house.LOGS / self.name / "timings.json", {
@@ -120,6 +125,17 @@ class PipelineRun:
         part = Spent(**outcome.spent)
         said = f"{1000 * part.forecast_kwh:.3g}" if part.forecast_kwh else ""
         return {"Wh": f"{1000 * part.kwh:.3g}", "forecast Wh": said}
+
+    def grams(self) -> dict[str, float]:
+        """CO2e of each stage that this run started, by the ledger (mid); empty, and said, if the grid is not known."""
+        grid = self.params.runtime.grid
+        try:
+            known = intensity.resolve(grid, self.root)
+        except UserError as error:
+            print(f"no grams of CO2e: {error}", flush=True)
+            return {}
+        stages = ledger.read(house.LEDGER).select(run=self.name).by("stage")
+        return {stage: known.grams(spans.hours, grid.pue).mid for stage, spans in stages.items()}
 
     # -- one stage -----------------------------------------------------------------------------------------------------
 
@@ -243,7 +259,7 @@ class PipelineRun:
         from flows.tracking import client, close_parent
 
         failed = any(outcome.name == "Failed" for outcome in self.outcomes.values())
-        metrics = {"seconds/pipeline": self.wall_s, "seconds/orchestration": self.overhead_s()}
+        metrics = {"seconds/pipeline": self.wall_s, "seconds/orchestration": self.overhead_s()} | self.facts
         parts = [Spent(**outcome.spent) for outcome in self.outcomes.values() if outcome.name == "Completed"]
         metrics |= errors(parts, "total_")
         status = "FAILED" if failed else "KILLED" if self.stopped else "FINISHED"

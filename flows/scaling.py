@@ -1,6 +1,7 @@
 """Predict larger runs from small ones: a sweep of sizes and compute budgets, a law, and runs that check it.
 
-    python -m flows.scaling        (`make scaling`)
+    python -m flows.scaling                                    (`make scaling`)
+    python -m flows.scaling --sweep benchmarks/scaling.yaml    larger runs (`make bench-scaling`)
 
 Reads what the pipeline made (data/mix, data/ingest/heldout), tokenizes it with a small vocabulary of its own, and runs
 the cells of components/train/scaling.py in `runtime.workers` processes. Each cell is a child run in MLflow. Predictions
@@ -8,7 +9,9 @@ for the larger runs are in `predictions.json` before one of them begins. Killed 
 cells back and resumes the others. Results: reports/scaling/ (scaling.json, report.md, plots).
 """
 
+import argparse
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +30,7 @@ from prefect.states import Completed, Failed, State  # noqa: E402
 
 from components import params as schema  # noqa: E402
 from components.carbon.meter import Meter  # noqa: E402
-from components.errors import UserError  # noqa: E402
+from components.errors import Stopped, UserError  # noqa: E402
 from components.files import fingerprint, move, read_json, write_json  # noqa: E402
 from components.params import Evaluate, Params, Scaling, Tokenize  # noqa: E402
 from components.workers import pool  # noqa: E402
@@ -59,6 +62,8 @@ def scaling(params: Scaling | None = None, params_hash: str = "") -> State:
         create_markdown_artifact(sweep.through(), key="scaling", description="The law, and how it did")
     except UserError as error:
         return Failed(message=f"scaling: {error}")
+    except Stopped as stop:
+        return Completed(name=stop.name, message=f"scaling: {stop}")
     return Completed(message=f"scaling: done; see {REPORTS.relative_to(house.ROOT)}/report.md")
 
 
@@ -127,7 +132,7 @@ class Sweep:
         examine = Evaluate(items=chosen.items, shots=chosen.shots, bootstrap=100)
         return Place(
             where, house.ROOT / "data/ingest/heldout", self.work / "cells", self.params.numerics, examine,
-            house.LEDGER, self.name,
+            house.LEDGER, self.name, self.params.runtime, house.ROOT,
         )  # fmt: skip
 
     def predict(self, made: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -226,7 +231,21 @@ class Record:
 
 def main() -> None:
     """Run the sweep from a terminal."""
-    terminal.run(scaling, REPORTS / "report.md")
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.scaling", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--sweep",
+        type=Path,
+        default=house.ROOT / "params.yaml",
+        metavar="FILE",
+        help="whose section `scaling` to take",
+    )
+    try:
+        params = schema.load(parser.parse_args().sweep).scaling
+    except UserError as error:
+        sys.exit(f"scaling: {error}")
+    terminal.run(scaling, REPORTS / "report.md", params=params)
 
 
 if __name__ == "__main__":

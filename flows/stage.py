@@ -63,6 +63,7 @@ class Stage:
         folder: `data` or `models`: where its outputs go; empty if it has reports alone.
         branches: the names after `@`; empty for a stage without.
         dry_run: says what the stage would do, and does nothing; None for a stage without.
+        artifacts: what it writes outside its outputs and reports that MLflow keeps with its run, relative to the root.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Stage:
     folder: str = "data"
     branches: tuple[str, ...] = ()
     dry_run: Callable[[Params], str] | None = None
+    artifacts: tuple[str, ...] = ()
 
     def full_name(self, branch: str = "") -> str:
         """The stage's name in DVC."""
@@ -86,7 +88,7 @@ class Stage:
 
 @dataclass
 class Outcome:
-    """How a stage ended: one sentence, the log, seconds of its function, and `promise.Spent` as a mapping.
+    """How a stage ended: one sentence, the log, seconds of its function, `promise.Spent` as a mapping, and its energy.
 
     `name` is `Completed`, `Failed`, what DVC did without it (`Cached`, `Restored`), or the name of a stop on purpose.
     """
@@ -96,6 +98,7 @@ class Outcome:
     log: str = ""
     function_s: float = 0.0
     spent: dict[str, float] = field(default_factory=dict)
+    kwh: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
     def stopped(self) -> bool:
@@ -139,7 +142,9 @@ def _perform(stage: Stage, branch: str, name: str, run: str, log: Path) -> Outco
             outcome, report = attempt(stage, branch, place)
             outcome.function_s = time.perf_counter() - started
             meter.outcome = outcome.name
-            outcome.spent = vars(spent(said, outcome.function_s, meter.totals_now().mid_kwh))
+            used = meter.totals_now()
+            outcome.kwh = (used.low_kwh, used.mid_kwh, used.high_kwh)
+            outcome.spent = vars(spent(said, outcome.function_s, used.mid_kwh))
         outcome.log = str(log)
         _finish_record(stage, branch, params, inputs, tracker, outcome, report)
     open_runs.closed(f"{run}.{name}")
@@ -239,8 +244,15 @@ def _live(name: str) -> LiveProgress | None:
 
 def _guard(params: Params, meter: Any, run: str) -> Callable[[], str]:
     from components.carbon.budget import guard
+    from components.carbon.pause import pauses
 
-    return guard(params.runtime, meter, house.LEDGER, run)
+    budget, pause = guard(params.runtime, meter, house.LEDGER, run), pauses(params.runtime)
+
+    def check() -> str:
+        pause()
+        return budget()
+
+    return check
 
 
 def _tracker(name: str, run: str, inputs: dag.Inputs, log: Path) -> Tracker:
@@ -273,11 +285,10 @@ def _finish_record(
     """Send params, data sets, metrics, pictures and the model to MLflow, and end the run."""
     tracker.submit(lambda mlflow: log_params(mlflow, tracker.run_id, inputs.params))
     tracker.submit(lambda mlflow: log_inputs(mlflow, tracker.run_id, inputs.hashes))
+    tracker.submit(lambda mlflow: log_metrics(mlflow, tracker.run_id, figures(outcome, report)))
     if report is not None:
-        part = Spent(**outcome.spent)
-        figures = report.metrics | {"seconds/function": part.seconds, "energy/kwh": part.kwh} | errors([part])
-        tracker.submit(lambda mlflow: log_metrics(mlflow, tracker.run_id, figures))
-        tracker.submit(lambda mlflow: log_files(mlflow, tracker.run_id, house.ROOT / stage.reports(branch)))
+        besides = [house.ROOT / path for path in stage.artifacts]
+        tracker.submit(lambda mlflow: log_files(mlflow, tracker.run_id, house.ROOT / stage.reports(branch), besides))
         if stage.folder == "models":
             from flows.models import log_model
 
@@ -288,3 +299,12 @@ def _finish_record(
         tracker.submit(lambda mlflow: mlflow.set_tag(tracker.run_id, "error", outcome.message[:5000]))
     tracker.submit(lambda mlflow: mlflow.set_tag(tracker.run_id, "outcome", outcome.name))
     tracker.close({"Completed": "FINISHED", "Failed": "FAILED"}.get(outcome.name, "KILLED"))
+
+
+def figures(outcome: Outcome, report: Report | None) -> dict[str, float]:
+    """What MLflow has of a stage run: time and energy whichever way it ended, and its metrics if it completed."""
+    low, mid, high = outcome.kwh
+    used = {
+        "seconds/function": outcome.function_s, "energy/kwh": mid, "energy/kwh_low": low, "energy/kwh_high": high,
+    }  # fmt: skip
+    return used if report is None else report.metrics | used | errors([Spent(**outcome.spent)])

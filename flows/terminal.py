@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from components.errors import UserError
+from components.errors import STOPPED_EXIT, UserError
 from flows import open_runs
 
 
@@ -39,15 +39,16 @@ def _drain() -> None:
         service.drain_all(timeout=10)
 
 
-def run(flow: Any, report: Path) -> None:
-    """Run a flow that takes no arguments, print its report, and exit."""
+def run(flow: Any, report: Path, **parameters: Any) -> None:
+    """Run a flow with these parameters, print its report, and exit; 75 if it stopped on purpose."""
     started = time.perf_counter()
     try:
         with with_prefect():
-            state = flow(return_state=True)
+            state = flow(**parameters, return_state=True)
     except UserError as error:
         sys.exit(f"{flow.name}: {error}")
-    if state.is_completed():
+    done = state.name == "Completed"  # a run that stopped on purpose is of that type too, under another name
+    if done:
         print("\n" + report.read_text(encoding="utf-8"))
     print(f"{flow.name}: {state.name} after {time.perf_counter() - started:.0f} s: {state.message}")
-    sys.exit(0 if state.is_completed() else 1)
+    sys.exit(0 if done else 1 if state.is_failed() else STOPPED_EXIT)

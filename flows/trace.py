@@ -102,10 +102,16 @@ def _place_line(place: Place) -> str:
     return f"{place.stage:<9}{place.part:<11}{place.file} row {place.row}{name}{why}{changes}"
 
 
+def _seen_as_json(seen: Seen | str) -> dict:
+    """A model's exposure; `{"said": why}` where it is not known."""
+    return {"said": seen} if isinstance(seen, str) else asdict(seen)
+
+
 def as_json(query: Query, found: list[Answer]) -> str:
     """The answer for a program."""
     rows = [
-        asdict(each.document) | {"models": [seen if isinstance(seen, str) else asdict(seen) for seen in each.seen]}
+        asdict(each.document)
+        | {"models": [{"said": one} if isinstance(one, str) else asdict(one) for one in each.seen]}
         for each in found
     ]
     return json.dumps({"query": asdict(query), "documents": rows}, indent=2, ensure_ascii=False)

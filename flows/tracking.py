@@ -10,7 +10,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -221,13 +221,19 @@ def log_inputs(mlflow: Any, run_id: str, hashes: dict[str, str]) -> None:
         mlflow.log_inputs(run_id, datasets=inputs)
 
 
-def log_files(mlflow: Any, run_id: str, reports: Path) -> None:
-    """Copy a stage's pictures and its report to the run."""
-    for path in sorted(reports.rglob("*.png")):
-        mlflow.log_artifact(run_id, str(path), "plots")
-    for path in (reports / "details" / "report.md", reports / "metrics.json"):
-        if path.exists():
-            mlflow.log_artifact(run_id, str(path))
+def log_files(mlflow: Any, run_id: str, reports: Path, besides: Iterable[Path] = ()) -> None:
+    """Copy a stage's pictures and its report to the run, and `besides`: files, and folders whole. What is not there
+    is left out."""
+    for path in (
+        *sorted(reports.rglob("*.png")),
+        reports / "details" / "report.md",
+        reports / "metrics.json",
+        *besides,
+    ):
+        if path.is_dir():
+            mlflow.log_artifacts(run_id, str(path), path.name)
+        elif path.exists():
+            mlflow.log_artifact(run_id, str(path), "plots" if path.suffix == ".png" else None)
 
 
 def git_commit() -> str:

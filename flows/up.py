@@ -8,6 +8,7 @@ reads `.greenhouse/servers.json`). A server that a team has already (`PREFECT_AP
 environment) is used, not started. Ctrl-C or SIGTERM stops all that was started; so does the end of any of them.
 """
 
+import argparse
 import os
 import signal
 import socket
@@ -289,6 +290,9 @@ def _stop(*_: int | FrameType | None) -> None:
 
 
 def main() -> int:
+    argparse.ArgumentParser(
+        prog="python -m flows.up", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     try:

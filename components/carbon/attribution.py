@@ -137,7 +137,7 @@ def look(books: Books, reading: Reading) -> None:
         books.seen[pid] = Seen(process.start, process.parent, process.own_us, process.reaped_us, domain)
     books.at_us = reading.at_us
     books.busy_us = reading.busy_us or 0
-    books.energy_uj = dict(reading.energy_uj)
+    books.energy_uj |= reading.energy_uj  # a counter that this reading lacks goes on from its last known value
 
 
 def cpu_by_domain(books: Books, reading: Reading) -> dict[int, int]:
@@ -189,6 +189,7 @@ def entry(books: Books, reading: Reading, watts: Watts, host: Host) -> dict | No
     """The ledger line for the time since the last reading; the books move on. None if nobody was metering then."""
     living = [span for span in books.spans.values() if books.alive(span, reading)]
     if not living or reading.at_us < books.at_us:  # the clock of another boot or time namespace
+        books.energy_uj = {}  # what was used while nobody metered is nobody's
         look(books, reading)
         return None
     dt_us = reading.at_us - books.at_us
@@ -205,7 +206,7 @@ def entry(books: Books, reading: Reading, watts: Watts, host: Host) -> dict | No
         "cpu": (granted, busy_us),
         "memory": _resident(books, reading, owner),
         "idle": (dict.fromkeys(leaves, 1), len(leaves)),
-    } | {f"gpu{name[5:]}": _on_gpu(books, reading, owner, name, leaves) for name in reading.gpu_pids}
+    } | {f"gpu{name[5:]}": _on_gpu(books, reading, owner, name, leaves) for name in _devices(reading)}
     line = _line(books, reading, host, dt_us, busy_us, counter)
     line["spans"] = {id: {"cpu_us": us, "uj": {}} for id, us in granted.items() if us} | {
         id: {"cpu_us": granted.get(id, 0), "wall_us": dt_us // len(leaves), "uj": {}} for id in leaves
@@ -297,15 +298,20 @@ def _on_gpu(
     books: Books, reading: Reading, owner: dict[int, OpenSpan], name: str, leaves: list[str]
 ) -> tuple[dict[str, int], int]:
     """A device's energy is divided equally among its processes; in a container NVML names none: the leaves share."""
-    pids = reading.gpu_pids[name]
     if not _names_its_processes(reading, name):
         return dict.fromkeys(leaves, 1), len(leaves)
     used: dict[str, int] = defaultdict(int)
     found = domains(books, reading)
+    pids = reading.gpu_pids[name]
     for pid in pids:
         if pid in found:
             used[owner[found[pid]].id] += 1
     return used, len(pids)
+
+
+def _devices(reading: Reading) -> list[str]:
+    """Names of the NVML devices whose energy was read."""
+    return [name for name in reading.energy_uj if name.startswith("nvml:")]
 
 
 def _names_its_processes(reading: Reading, name: str) -> bool:

@@ -38,8 +38,8 @@ class Budget:
         kwh: energy, mid estimate.
         grams: CO2e, mid estimate.
         grams_per_kwh: now, PUE included; may be set anew between checks.
-        spent_hours, spent_kwh, spent_grams: what was used before the present process began.
-        began_kwh: what `check`'s totals were when its clock was 0.
+        spent_hours, spent_kwh, spent_grams: what was used until `check`'s clock was 0, grams at the hours' intensities.
+        began_kwh: what `check`'s totals were then.
         whose: `run` or `project`, for messages.
     """
 
@@ -57,6 +57,9 @@ class Budget:
     _step_s: float = field(default=0.0, init=False)
     _counted_kwh: float = field(default=0.0, init=False)
     _warned: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self._counted_kwh = self.began_kwh
 
     def check(self, totals: Used, elapsed_s: float) -> str:
         """Call between steps. Returns a warning once, at 80 %; else "". `fraction` is how much will be used after one.
@@ -91,7 +94,7 @@ class Budget:
         self._counted_kwh = own_kwh
         rows = [
             (self.hours, self.spent_hours + elapsed_s / 3600, 1 / 3600, "h"),
-            (self.kwh, self.spent_kwh + own_kwh, rate_kwh, "kWh"),
+            (self.kwh, self.spent_kwh + own_kwh - self.began_kwh, rate_kwh, "kWh"),
             (self.grams, self.spent_grams, rate_kwh * self.grams_per_kwh, "gCO2e"),
         ]
         return [row for row in rows if row[0] > 0]
@@ -124,16 +127,16 @@ def guard(
     from components.carbon.intensity import resolve
     from components.carbon.ledger import read
 
-    books, whole = read(ledger_folder), meter.totals(whole_run=True)
+    whole = meter.totals(whole_run=True)
+    books = read(ledger_folder)  # after the totals: a reading in between counts twice rather than not at all
     intensity, pue = resolve(runtime.grid, root), runtime.grid.pue
     budgets = []
     for whose, limit in wanted.items():
         spent = books.select(run=run) if whose == "run" else books
-        grams = intensity.grams(spent.hours, pue).mid - whole.mid_kwh * _now(intensity) * pue
         budgets.append(
             Budget(
                 limit.hours, limit.kwh, limit.grams, spent_hours=spent.elapsed_s / 3600,
-                spent_kwh=max(0.0, spent.energy.mid_kwh - whole.mid_kwh), spent_grams=max(0.0, grams),
+                spent_kwh=spent.energy.mid_kwh, spent_grams=intensity.grams(spent.hours, pue).mid,
                 began_kwh=whole.mid_kwh, whose=whose,
             )
         )  # fmt: skip

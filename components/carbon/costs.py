@@ -6,14 +6,21 @@ its cost and shown apart; what DVC took from its cache cost nothing now and show
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from components.carbon import water
 from components.carbon.embodied import machine
 from components.carbon.intensity import Grams, Intensity
-from components.carbon.ledger import ORCHESTRATION, Ledger, Span, Spans
+from components.carbon.ledger import ORCHESTRATION, Energy, Ledger, Span, Spans
+from components.errors import UserError
 
 if TYPE_CHECKING:
     from components.params import Grid
+
+ALWAYS = datetime.min.replace(tzinfo=UTC)
+WORKSPACE = "workspace"
+"""Where runs that are no experiment are counted."""
 
 
 @dataclass(frozen=True)
@@ -25,19 +32,23 @@ class Books:
     intensity: Intensity
 
     def cost(self, spans: Spans) -> dict:
-        """Everything a set of spans cost; plain JSON, triples as [low, mid, high]. `kwh` includes PUE."""
-        energy, pue = spans.energy, self.grid.pue
-        kwh = [energy.low_kwh * pue, energy.mid_kwh * pue, energy.high_kwh * pue]
+        """Everything a set of spans cost; plain JSON, triples as [low, mid, high].
+
+        `kwh` is the machines' own, as in budgets, forecasts and metrics; `grams` and `price` include PUE, and so does
+        the part of `water_litres` that the making of the electricity took.
+        """
+        kwh = triple_kwh(spans.energy)
         operational, embodied = self.operational(spans), self.embodied(spans)
         result = {
             "kwh": kwh,
             "grams": triple(operational),
             "embodied_grams": triple(embodied),
+            "water_litres": water.resolve(self.grid).litres(spans.energy),
             "cpu_s": spans.cpu_s,
             "elapsed_s": spans.elapsed_s,
         }
         if self.grid.price_per_kwh:
-            result["price"] = [value * self.grid.price_per_kwh for value in kwh]
+            result["price"] = [value * self.grid.pue * self.grid.price_per_kwh for value in kwh]
         return result
 
     def operational(self, spans: Spans) -> Grams:
@@ -49,9 +60,13 @@ class Books:
         total = Grams()
         for host, group in by_host(spans).items():
             facts = self.ledger.hosts.get(host, {})
-            gpus = sum(name.startswith("gpu") for name in group.parts)
-            total += machine(self.grid.machine, group.share_s, facts.get("usable_threads", 1), gpus).grams
+            total += machine(self.grid.machine, group.share_s, facts.get("usable_threads", 1), num_gpus(group)).grams
         return total
+
+
+def num_gpus(spans: Spans) -> int:
+    """GPUs that spans of one host have used."""
+    return sum(name.startswith("gpu") for name in spans.parts)
 
 
 def by_host(spans: Spans) -> dict[str, Spans]:
@@ -64,6 +79,10 @@ def by_host(spans: Spans) -> dict[str, Spans]:
 
 def triple(grams: Grams) -> list[float]:
     return [grams.low, grams.mid, grams.high]
+
+
+def triple_kwh(energy: Energy) -> list[float]:
+    return [energy.low_kwh, energy.mid_kwh, energy.high_kwh]
 
 
 # -- which spans made what lies here -----------------------------------------------------------------------------------
@@ -112,39 +131,68 @@ def _attempts(runs: list[Span], run: Span) -> list[Span]:
 
 
 def project_total(books: Books, since: str = "") -> dict:
-    """Everything the project has cost since a UTC time (ISO, such as `2026-01-31`): every outcome, every experiment.
+    """Everything the project has cost since a time (ISO, UTC, such as `2026-01-31`): every outcome, every experiment.
+
+    A run counts if it began since then.
 
     Returns:
-        `total`, `by_outcome` and `by_stage` (cost and number of runs each), `cache_saved`, `unattributed_kwh`, `since`,
-        `hosts`.
+        `total`, `by_outcome`, `by_stage` and `by_experiment` (cost and number of runs each), `cache_saved`,
+        `unattributed` (`kwh` and `grams` of what is nobody's), `since`, `hosts`.
+
+    Raises:
+        UserError: `since` is no date.
     """
-    ledger = books.ledger
-    spans = ledger.where(lambda span: span.start.isoformat() >= since) if since else Spans(ledger.spans)
-    outcome = outcomes(ledger)
-    by_outcome = _grouped(spans, lambda span: outcome[span.id])
-    by_stage = _grouped(spans, lambda span: span.stage)
-    rest = ledger.unattributed
+    ledger, begin = books.ledger, moment(since)
+    spans = ledger.where(lambda span: span.start >= begin)
+    outcome, aside = outcomes(ledger), experiments(ledger)
+    keys: dict[str, Callable[[Span], str]] = {
+        "by_outcome": lambda span: outcome[span.id],
+        "by_stage": lambda span: span.stage,
+        "by_experiment": lambda span: run if (run := span.labels.get("run", "")) in aside else WORKSPACE,
+    }
+    groups = {
+        by: {name: books.cost(group) | {"runs": _runs(group)} for name, group in _grouped(spans, key).items()}
+        for by, key in keys.items()
+    }
+    rest = ledger.unattributed_hours(begin)
     return {
         "since": since,
         "total": books.cost(spans),
-        "by_outcome": {name: books.cost(group) | {"runs": _runs(group)} for name, group in by_outcome.items()},
-        "by_stage": {name: books.cost(group) | {"runs": _runs(group)} for name, group in by_stage.items()},
-        "cache_saved": cache_saved(books),
-        "unattributed_kwh": [rest.low_kwh, rest.mid_kwh, rest.high_kwh],
+        **groups,
+        "cache_saved": cache_saved(books, begin),
+        "unattributed": {
+            "kwh": triple_kwh(sum(rest.values(), Energy())),
+            "grams": triple(books.intensity.grams(rest, books.grid.pue)),
+        },
         "hosts": sorted(ledger.hosts),
     }
 
 
-def cache_saved(books: Books) -> dict:
+def moment(since: str) -> datetime:
+    """A time as a user writes it; the beginning of all time for "".
+
+    Raises:
+        UserError: it is no ISO date or time.
+    """
+    try:
+        at = datetime.fromisoformat(since.strip()) if since else ALWAYS
+    except ValueError:
+        raise UserError(f"since {since}: no date; write a day in UTC, such as 2026-01-31") from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def cache_saved(books: Books, begin: datetime = ALWAYS) -> dict:
     """What stages that DVC took from its cache would have cost again, going by their last run before.
 
-    A pipeline run names them in its span's label `cached`. Returns `kwh`, `grams` (triples) and `stages`, their number.
+    A pipeline run names them in its span's label `cached`; those that began at `begin` or later count. Returns `kwh`,
+    `grams` (triples) and `stages`, their number.
     """
     ledger = books.ledger
     costs: dict[str, dict] = {}
     total: dict[str, Any] = {"kwh": [0.0] * 3, "grams": [0.0] * 3, "stages": 0}
     completed = ledger.where(lambda span: span.outcome == "Completed" and not span.is_phase)
-    for run in ledger.where(lambda span: bool(span.labels.get("cached")) and span.stage == ORCHESTRATION):
+    cached = ledger.where(lambda span: bool(span.labels.get("cached")) and span.stage == ORCHESTRATION)
+    for run in cached.where(lambda span: span.start >= begin):
         for stage in run.labels["cached"].split(","):
             before = [span for span in completed.select(stage=stage) if span.end <= run.end]
             if before:
@@ -154,6 +202,11 @@ def cache_saved(books: Books) -> dict:
                 for key in ("kwh", "grams"):
                     total[key] = [a + b for a, b in zip(total[key], cost[key], strict=True)]
     return total
+
+
+def experiments(ledger: Ledger) -> set[str]:
+    """Runs that were experiments: their stages ran in a worktree of the run's name."""
+    return {run for span in ledger if (run := span.labels.get("run")) and run == span.labels.get("checkout")}
 
 
 def outcomes(ledger: Ledger) -> dict[str, str]:

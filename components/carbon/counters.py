@@ -96,10 +96,11 @@ class SystemCounters:
         self._rapl = rapl_zones(powercap)
         self._nvml: Any = None
 
-    def warm_up(self) -> None:
-        """Open NVML if there is an NVIDIA device and its Python package is installed."""
+    def warm_up(self) -> bool:
+        """Open NVML if there is an NVIDIA device and its Python package is installed; whether that added counters."""
         if self._nvml is None and os.path.exists("/dev/nvidiactl"):
             self._nvml = open_nvml()
+        return self._nvml is not None
 
     def now_us(self) -> int:
         return time.monotonic_ns() // 1000
@@ -295,10 +296,14 @@ def read_nvml(nvml: Any) -> tuple[dict[str, int], dict[str, list[int]]]:
     """Energy since the driver was loaded (Volta and later, mJ -> uJ) and the processes, per device."""
     energy, pids = {}, {}
     for index in range(nvml.nvmlDeviceGetCount()):
+        name = f"nvml:{index}"
         try:
             device = nvml.nvmlDeviceGetHandleByIndex(index)
-            energy[f"nvml:{index}"] = int(nvml.nvmlDeviceGetTotalEnergyConsumption(device)) * 1000
-            pids[f"nvml:{index}"] = [p.pid for p in nvml.nvmlDeviceGetComputeRunningProcesses(device)]
+            energy[name] = int(nvml.nvmlDeviceGetTotalEnergyConsumption(device)) * 1000
         except nvml.NVMLError:
             continue
+        try:
+            pids[name] = [process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(device)]
+        except nvml.NVMLError:  # as in a container: the energy is known, whose it is is not
+            pids[name] = []
     return energy, pids

@@ -36,7 +36,9 @@ def machine(kind: str, share_s: float, threads: int, gpus: int = 0) -> Embodied:
     reserved = min(1.0, threads / row["threads"]) if row["threads"] else 1.0
     grams = _share(row, share_s).times(reserved) + _share(rows["gpu"], share_s).times(gpus)
     kg, years = row["kg"]["mid"], row["lifetime_years"]
-    source = f"{kind} of {kg} kg over {years} years, {reserved:.0%} reserved" + (f", {gpus} GPU" if gpus else "")
+    source = f"{kind} of {kg} kg over {years} years, {reserved:.0%} reserved"
+    if gpus:
+        source += f"; {gpus} GPU of {rows['gpu']['kg']['mid']} kg each over {rows['gpu']['lifetime_years']} years"
     return Embodied(grams, source)
 
 

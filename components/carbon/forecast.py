@@ -14,7 +14,9 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from components.carbon.intensity import Grams
 from components.carbon.ledger import Ledger, Span, Spans
+from components.carbon.pause import PAUSED
 
 RECENT = 20
 """Runs looked back at: machines and code change."""
@@ -39,6 +41,13 @@ class Forecast:
 
     def times(self, factor: float) -> "Forecast":
         return Forecast(self.low * factor, self.mid * factor, self.high * factor)
+
+    def carbon(self, per_kwh: Grams) -> "Forecast":
+        """Grams of CO2e, if this is kWh and `per_kwh` (PUE included) the intensity of the hours it is spent in.
+
+        The bounds of energy and of intensity are taken together, as `Intensity.grams` does.
+        """
+        return Forecast(self.low * per_kwh.low, self.mid * per_kwh.mid, self.high * per_kwh.high)
 
     def holds(self, value: float) -> bool:
         return self.low <= value <= self.high
@@ -123,26 +132,61 @@ def forecast(ledger: Ledger, stage: str, fingerprint: str = "") -> StageForecast
     chosen = (same if len(same) >= 2 else runs)[-RECENT:]
     if not chosen:
         return None
-    kwh = [ledger.inside(run).energy.mid_kwh for run in chosen]
+    kwh = [run.kwh(ledger) for run in chosen]
     return StageForecast(stage, interval([run.seconds for run in chosen]), interval(kwh), basis)
 
 
-def same_inputs(runs: list[Span], fingerprint: str) -> list[Span]:
+@dataclass(frozen=True)
+class Run:
+    """A whole run of a stage: the span that completed it, after those that ended in a pause on the way."""
+
+    parts: list[Span]
+
+    @property
+    def id(self) -> str:
+        """Of the first span: the one that the run was forecast in."""
+        return self.parts[0].id
+
+    @property
+    def last(self) -> Span:
+        return self.parts[-1]
+
+    @property
+    def seconds(self) -> float:
+        """At work: pauses are not in it."""
+        return sum(part.seconds for part in self.parts)
+
+    def kwh(self, ledger: Ledger) -> float:
+        """Mid, of all that ran inside."""
+        return sum(ledger.inside(part).energy.mid_kwh for part in self.parts)
+
+
+def same_inputs(runs: list[Run], fingerprint: str) -> list[Run]:
     """Those of `runs` with this fingerprint."""
-    return [run for run in runs if fingerprint and run.labels.get("fingerprint") == fingerprint]
+    return [run for run in runs if fingerprint and run.last.labels.get("fingerprint") == fingerprint]
 
 
-def completed(ledger: Spans, stage: str) -> list[Span]:
-    """Spans of whole runs of a stage, oldest first. One that resumed a killed run is half a run: left out."""
-    found: list[Span] = []
+def completed(ledger: Spans, stage: str) -> list[Run]:
+    """Whole runs of a stage, oldest first.
+
+    One that resumed a killed run is half a run: left out. One that resumed a paused run is its other half: together
+    they are one, for a pause loses no work.
+    """
+    found: list[Run] = []
+    paused: dict[str, list[Span]] = {}
     disturbed: set[str] = set()
     for span in ledger.select(stage=stage):
         key = span.labels.get("fingerprint", "")
         if span.is_phase:
             continue
-        if span.outcome == "Completed" and key not in disturbed:
-            found.append(span)
-        disturbed.discard(key) if span.outcome == "Completed" else disturbed.add(key)
+        if span.outcome == PAUSED:
+            paused.setdefault(key, []).append(span)
+        elif span.outcome == "Completed":
+            parts = [*paused.pop(key, []), span]
+            found += [Run(parts)] if key not in disturbed else []
+            disturbed.discard(key)
+        else:
+            disturbed.add(key)
     return found
 
 
@@ -182,10 +226,10 @@ def checked(ledger: Ledger) -> list[Checked]:
     found = []
     for line in ledger.forecasts:
         run = runs.get(line["span"])
-        kwh = ledger.inside(run).energy.mid_kwh if run else 0.0
+        kwh = run.kwh(ledger) if run else 0.0
         if run and kwh and run.seconds:
-            ended = run.end.isoformat(timespec="seconds")
-            found.append(Checked(promised(line), run.seconds, kwh, run.labels.get("run", ""), ended))
+            ended = run.last.end.isoformat(timespec="seconds")
+            found.append(Checked(promised(line), run.seconds, kwh, run.last.labels.get("run", ""), ended))
     return found
 
 

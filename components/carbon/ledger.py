@@ -50,8 +50,9 @@ def history(folder: Path) -> Ledger:
     for path in sorted(folder.rglob("*.jsonl")):
         for line in _lines(path, ledger, skip='{"kind":"reading"'):
             _enter(ledger, spans, seen, line, {})
-            if line["kind"] == "end" and "uj" in line and not spans[line["span"]].is_phase:
-                spans[line["span"]].parts = {"tree": Energy(*line["uj"])}
+            span = spans.get(line.get("span", ""))  # None if its start line was lost with a power cut
+            if span and line["kind"] == "end" and "uj" in line and not span.is_phase:
+                span.parts = {"tree": Energy(*line["uj"])}
     ledger.spans = sorted(spans.values(), key=lambda span: (span.start, span.id))
     return ledger
 
@@ -152,6 +153,7 @@ def _enter_reading(ledger: Ledger, spans: dict[str, Span], line: dict, counted: 
         span.sources |= {name: line["source"][name] for name in energies}
         span.end = max(span.end, at)
     ledger.rests[line["host"]] = added([ledger.rests.get(line["host"], {}), rest])
+    ledger.rest_hours[hour] = ledger.rest_hours.get(hour, Energy()) + sum(rest.values(), Energy())
 
 
 def _energies(parts: dict[str, list[int]]) -> dict[str, Energy]:

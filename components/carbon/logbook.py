@@ -120,6 +120,41 @@ class Logbook:
                 os.close(handle)  # which frees the lock
 
 
+class Syncer:
+    """Has the disk keep what was appended, at most `every_s` after it was: a busy disk takes seconds, so on a thread.
+
+    It syncs when told that something was written, and then not again for `every_s`.
+    """
+
+    def __init__(self, logbook: Logbook, every_s: float) -> None:
+        self._logbook, self._every_s = logbook, every_s
+        self._written, self._closed = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._work, name="meter-sync", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def written(self) -> None:
+        """Say that lines were appended; returns at once."""
+        self._written.set()
+
+    def close(self) -> None:
+        """Sync a last time; a disk that hangs is waited for no longer than `every_s`."""
+        self._closed.set()
+        self._written.set()
+        self._thread.join(timeout=self._every_s)
+
+    def _work(self) -> None:
+        last = False
+        while not last:
+            self._written.wait()
+            self._written.clear()
+            last = self._closed.is_set()
+            with contextlib.suppress(OSError):
+                self._logbook.sync()
+            self._closed.wait(self._every_s)
+
+
 def _lock(handle: int, name: str) -> None:
     """Wait for the lock.
 

@@ -20,7 +20,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +28,7 @@ from typing import Any
 
 from components.carbon.attribution import Books, OpenSpan, Watts, entry, look
 from components.carbon.counters import Counters, Reading, SystemCounters, utc
-from components.carbon.logbook import Logbook
+from components.carbon.logbook import Logbook, Syncer
 from components.errors import Stopped, UserError
 
 WATTS = Path(__file__).with_name("watts.json")
@@ -51,8 +51,16 @@ class Totals:
     as_of_s: float
 
     @property
+    def low_kwh(self) -> float:
+        return self.low_j / 3.6e6
+
+    @property
     def mid_kwh(self) -> float:
         return self.mid_j / 3.6e6
+
+    @property
+    def high_kwh(self) -> float:
+        return self.high_j / 3.6e6
 
 
 class Meter:
@@ -85,20 +93,21 @@ class Meter:
         self._at_us = 0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._sample_until_done, name="meter", daemon=True)
-        self._written = threading.Event()
+        self._syncer = Syncer(self._logbook, interval_s)
 
     def __enter__(self) -> "Meter":
         self.id = self._open(self.labels.get("stage") or self.labels.get("run") or "span", self.labels)
         self._thread.start()
+        self._syncer.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._done.set()
-        self._written.set()
         self._thread.join(timeout=5.0)
         self._close(self.id, self.outcome or _outcome(error), self.labels)
+        self._syncer.close()
 
     @contextlib.contextmanager
     def span(self, name: str, **labels: str) -> Iterator[None]:
@@ -130,7 +139,7 @@ class Meter:
         """Put a line of another kind (a forecast) about this span into the ledger."""
         stage = self.labels.get("stage", "")
         try:
-            with self._logbook.transaction() as (_, lines):
+            with self._transaction() as (_, lines):
                 lines.append({"kind": kind, "span": self.id, "t": utc(time.time()), "stage": stage} | facts)
         except (OSError, UserError) as error:
             self._complain(f"{type(error).__name__}: {error}")
@@ -145,13 +154,20 @@ class Meter:
 
     def read(self) -> None:
         """Take a reading now."""
-        with self._logbook.transaction() as (books, lines):
+        with self._transaction() as (books, lines):
             self._account(books, lines, self._counters.read())
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[tuple[Books, list[dict]]]:
+        with self._logbook.transaction() as (books, lines):
+            yield books, lines
+        if lines:
+            self._syncer.written()
 
     # -- beginning and end ---------------------------------------------------------------------------------------------
 
     def _open(self, name: str, labels: dict[str, str], edge: bool = False) -> str:
-        with self._logbook.transaction() as (books, lines):
+        with self._transaction() as (books, lines):
             if books.seq == 0 and not books.spans:
                 lines.append(self._host_line())
             reading = None if edge and self._fresh(books) else self._counters.read()
@@ -176,7 +192,7 @@ class Meter:
             self._complain(f"{type(error).__name__}: {error}")
 
     def _close_now(self, id: str, outcome: str, labels: Mapping[str, str] | None, edge: bool) -> None:
-        with self._logbook.transaction() as (books, lines):
+        with self._transaction() as (books, lines):
             if not (edge and self._fresh(books)):
                 self._account(books, lines, self._counters.read())
             if id in books.spans:
@@ -202,34 +218,31 @@ class Meter:
 
     def _sample_until_done(self) -> None:
         """Wake when the last reading is an interval old, whoever took it; read if it still is."""
-        threading.Thread(target=self._sync_until_done, name="meter-sync", daemon=True).start()
-        if warm_up := getattr(self._counters, "warm_up", None):
-            warm_up()
+        self._sample(self._warm_up)
         while not self._done.wait(max(0.0, self._at_us + self.interval_us - self._counters.now_us()) / 1e6):
-            try:
-                self._sample_if_due()
-            except (OSError, ValueError, UserError) as error:  # a full disk must not end the stage; counters integrate
-                self._complain(f"{type(error).__name__}: {error}")
-                self._done.wait(self.interval_us / 1e6)
+            self._sample(self._sample_if_due)
+
+    def _sample(self, take: Callable[[], None]) -> None:
+        try:
+            take()
+        except (OSError, ValueError, UserError) as error:  # a full disk must not end the stage; counters integrate
+            self._complain(f"{type(error).__name__}: {error}")
+            self._done.wait(self.interval_us / 1e6)
+
+    def _warm_up(self) -> None:
+        """Add slow counters, and read them at once: what a counter counts is known from its first reading on."""
+        warm_up = getattr(self._counters, "warm_up", None)
+        if warm_up and warm_up():
+            self.read()
 
     def _sample_if_due(self) -> None:
         self._at_us = max(self._at_us, self._logbook.peek().at_us)
         if self._counters.now_us() - self._at_us < self.interval_us:
             return
-        with self._logbook.transaction() as (books, lines):
+        with self._transaction() as (books, lines):
             if self._counters.now_us() - books.at_us >= self.interval_us:
                 self._account(books, lines, self._counters.read())
             self._at_us = books.at_us
-        if lines:
-            self._written.set()
-
-    def _sync_until_done(self) -> None:
-        """Have the disk keep each interval's line; in a thread of its own, because a busy disk takes seconds."""
-        while not self._done.is_set():
-            self._written.wait()
-            self._written.clear()
-            with contextlib.suppress(OSError):
-                self._logbook.sync()
 
     def _complain(self, trouble: str) -> None:
         if not self.trouble:

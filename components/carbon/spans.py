@@ -163,8 +163,8 @@ class Spans:
 class Ledger(Spans):
     """All spans, the hosts they ran on, and the rest of what the hosts' counters counted.
 
-    `hosts` is by file stem: the `host` line of that file; `rests` what is nobody's, by host; `forecasts` the lines that
-    stages wrote before they began.
+    `hosts` is by file stem: the `host` line of that file; `rests` what is nobody's, by host, and `rest_hours` by UTC
+    hour; `forecasts` the lines that stages wrote before they began.
     """
 
     hosts: dict[str, dict] = field(default_factory=dict)
@@ -174,6 +174,7 @@ class Ledger(Spans):
     host_busy_us: int = 0
     skipped_lines: int = 0
     rests: dict[str, dict[str, Energy]] = field(default_factory=dict)
+    rest_hours: dict[str, Energy] = field(default_factory=dict)
     forecasts: list[dict] = field(default_factory=list)
 
     @property
@@ -183,6 +184,11 @@ class Ledger(Spans):
     @property
     def unattributed(self) -> Energy:
         return sum(self.unattributed_parts.values(), Energy())
+
+    def unattributed_hours(self, begin: datetime) -> dict[str, Energy]:
+        """What is nobody's, by UTC hour from that of `begin` on. Never negative, as `unattributed` is not."""
+        first = begin.astimezone(UTC).isoformat()[:13]
+        return {hour: rest + rest.deficit for hour, rest in self.rest_hours.items() if hour >= first}
 
     def difference_uj(self) -> int:
         """Largest difference, over components and bounds, of host and spans + unattributed: 0, or the books are off."""

@@ -1,7 +1,8 @@
-"""When to start: the hours before a deadline in which the same work emits least.
+"""The grid in coming hours, and when to start: the hours before a deadline in which the same work emits least.
 
 The intensity of a coming hour is the user's series where it reaches that far (a day-ahead forecast), else the mean of
-that hour of the week in the series (its climatology), else the yearly mean. The energy is the same whenever it runs;
+that hour of the week in the series (its climatology, bounded by the least and the most it was), else the yearly mean
+with its bounds. The energy is the same whenever it runs;
 what differs is how dirty each kilowatt-hour is.
 """
 
@@ -9,10 +10,13 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from components.carbon.intensity import Intensity
+from components.carbon.intensity import Grams, Intensity
 
 STEP = timedelta(minutes=15)
 """Between the starts that are compared."""
+HORIZON_S = 28 * 24 * 3600.0
+"""Work that lasts longer is priced as its first four weeks: what is known of hours farther off repeats by the week."""
+HOURLY, USUAL, YEARLY = "hourly series", "usual for the hour of the week", "yearly mean"
 
 
 @dataclass(frozen=True)
@@ -47,44 +51,56 @@ class Start:
 
 
 class Outlook:
-    """Grams per kWh of coming hours."""
+    """Grams of CO2e per kWh of coming hours, with bounds. `used` collects what they rested on."""
 
     def __init__(self, intensity: Intensity) -> None:
         self.intensity = intensity
         self.usual = climatology(intensity.series)
         self.used: set[str] = set()
 
-    def at(self, hour: datetime) -> float:
-        """Mid, in the hour that begins then (UTC)."""
+    def at(self, hour: datetime) -> Grams:
+        """In the hour that this time (UTC) is in."""
         key = hour.strftime("%Y-%m-%dT%H")
         if key in self.intensity.series:
-            self.used.add("hourly series")
-            return self.intensity.series[key]
+            self.used.add(HOURLY)
+            return self.intensity.at(key)
         slot = (hour.weekday(), hour.hour)
         if slot in self.usual:
-            self.used.add("usual for the hour of the week")
+            self.used.add(USUAL)
             return self.usual[slot]
-        self.used.add("yearly mean")
-        return self.intensity.mean.mid
+        self.used.add(YEARLY)
+        return self.intensity.mean
 
-    def grams(self, start: datetime, seconds: float, kwh: float, pue: float) -> float:
-        """CO2e of so much energy, spent evenly from `start` on."""
-        total, at, end = 0.0, start, start + timedelta(seconds=seconds)
+    def per_kwh(self, start: datetime, seconds: float) -> Grams:
+        """Mean over so many seconds from `start` (UTC) on."""
+        seconds = min(max(seconds, 1.0), HORIZON_S)
+        total, at, end = Grams(), start, start + timedelta(seconds=seconds)
         while at < end:
             next_hour = at.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
             until = min(end, next_hour)
-            total += kwh * pue * self.at(at) * (until - at).total_seconds() / seconds
+            total += self.at(at).times((until - at).total_seconds() / seconds)
             at = until
         return total
 
+    def grams(self, start: datetime, seconds: float, kwh: float, pue: float) -> Grams:
+        """CO2e of so much energy, spent evenly from `start` on."""
+        return self.per_kwh(start, seconds).times(kwh * pue)
 
-def climatology(series: dict[str, float]) -> dict[tuple[int, int], float]:
-    """(weekday, hour) -> mean of the series in that hour of the week."""
+    @property
+    def sources(self) -> list[str]:
+        """What was used, with names, years and licences."""
+        series, mean = self.intensity.series_source, self.intensity.source
+        named = {HOURLY: series, USUAL: f"the usual for the hour of the week in {series}", YEARLY: mean}
+        return [named[one] for one in sorted(self.used)]
+
+
+def climatology(series: dict[str, float]) -> dict[tuple[int, int], Grams]:
+    """(weekday, hour) -> least, mean and most of the series in that hour of the week."""
     slots: dict[tuple[int, int], list[float]] = defaultdict(list)
     for hour, value in series.items():
         at = datetime.strptime(hour, "%Y-%m-%dT%H").replace(tzinfo=UTC)
         slots[at.weekday(), at.hour].append(value)
-    return {slot: sum(values) / len(values) for slot, values in slots.items()}
+    return {slot: Grams(min(values), sum(values) / len(values), max(values)) for slot, values in slots.items()}
 
 
 def best_start(
@@ -103,7 +119,19 @@ def best_start(
     first = now.replace(minute=0, second=0, microsecond=0)
     quarters = (first + STEP * number for number in range(int((latest - first) / STEP) + 1))
     starts = [now, *(at for at in quarters if now < at <= latest)]
-    grams = [outlook.grams(at, seconds, kwh, pue) for at in starts]
+    grams = [outlook.grams(at, seconds, kwh, pue).mid for at in starts]
     # A later start must be worth it: sums of the same hours differ in the last bits.
     best = min(range(len(starts)), key=lambda number: (round(grams[number], 12), starts[number]))
     return Start(starts[best], kwh, grams[best], grams[0], " and ".join(sorted(outlook.used)), latest >= now)
+
+
+def next_clean(now: datetime, above: float, deadline: datetime, outlook: Outlook) -> datetime | None:
+    """The first time from now on, and before the deadline, whose hour is at most that dirty; None if there is none.
+
+    Args:
+        above: g/kWh (mid), without PUE.
+    """
+    at = now
+    while at < deadline and outlook.at(at).mid > above:
+        at = at.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    return at if at < deadline else None

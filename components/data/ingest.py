@@ -23,6 +23,9 @@ from components.params import Ingest
 from components.report import Report, Watch
 from components.workers import pool
 
+CHECK_EVERY = 200
+"""Documents between two looks at whether to go on."""
+
 
 def ingest(
     *,
@@ -43,16 +46,17 @@ def ingest(
     Raises:
         UserError: a source is missing, has drifted, is empty, or has too many bad records; or there is no text, or no
             second group to hold out.
+        Stopped: the watch asked to stop.
     """
     sorting = Sorting(params, root, work / "spool", watch)
     _clear(work, *(() if sorting.desk.keep else ("spool",)))
     shard_bytes = int(params.shard_megabytes * 1e6)
     try:
         with watch.phase("read"):
-            _sort_out(sorting, workers, out, work / "kept", shard_bytes)
+            _sort_out(sorting, workers, out, work / "kept", shard_bytes, watch)
         _refuse_if_unfit(sorting, params, work)
         with watch.phase("split"):
-            _split(sorting, work / "kept", out, shard_bytes)
+            _split(sorting, work / "kept", out, shard_bytes, watch)
     finally:
         _clear(work)
     _clear(work, "spool")
@@ -104,7 +108,7 @@ def _clear(work: Path, *more: str) -> None:
         shutil.rmtree(work / name, ignore_errors=True)
 
 
-def _sort_out(sorting: Sorting, workers: int, out: Path, kept: Path, shard_bytes: int) -> None:
+def _sort_out(sorting: Sorting, workers: int, out: Path, kept: Path, shard_bytes: int, watch: Watch) -> None:
     """Write every entry to where it belongs: kept, dropped, or quarantine (with the evidence beside it)."""
     with ExitStack() as stack:
         keep = stack.enter_context(CorpusWriter(kept, shard_bytes))
@@ -112,7 +116,9 @@ def _sort_out(sorting: Sorting, workers: int, out: Path, kept: Path, shard_bytes
         quarantine = stack.enter_context(CorpusWriter(out / "quarantine", shard_bytes, left_out=True))
         evidence = stack.enter_context(open(out / "quarantine" / "records.jsonl", "w", encoding="utf-8", newline="\n"))
         running = stack.enter_context(pool(sorting.workers(workers)))
-        for entry, _ in sorting.entries(running):
+        for number, (entry, _) in enumerate(sorting.entries(running)):
+            if number % CHECK_EVERY == 0:
+                watch.check()
             if entry.quarantined:
                 quarantine.add(entry.document, entry.rule, entry.reason)
                 evidence.write(json.dumps(evidence_of(entry), ensure_ascii=False) + "\n")
@@ -169,10 +175,12 @@ def _too_many_bad(name: str, tally: Tally, params: Ingest, work: Path) -> str:
     )
 
 
-def _split(sorting: Sorting, kept: Path, out: Path, shard_bytes: int) -> None:
+def _split(sorting: Sorting, kept: Path, out: Path, shard_bytes: int, watch: Watch) -> None:
     """Cut what was kept into train and heldout."""
     with CorpusWriter(out / "train", shard_bytes) as train, CorpusWriter(out / "heldout", shard_bytes) as heldout:
-        for document in read_corpus(kept):
+        for number, document in enumerate(read_corpus(kept)):
+            if number % CHECK_EVERY == 0:
+                watch.check()
             if sorting.cut.holds_out(document.source, document.group):
                 heldout.add(document)
                 sorting.tallies[document.source].hold_out(document, len(document.text.encode()))

@@ -27,6 +27,8 @@ from components.workers import pool
 
 BUCKET_BYTES = 32_000_000
 """Text per bucket of the shuffle: what bounds its memory."""
+CHECK_EVERY = 200
+"""Documents between two looks at whether to go on."""
 ITEMS_PER_DOCUMENT = 4
 """Curriculum items in one document, a line each: fewer rows for the same text."""
 
@@ -70,10 +72,11 @@ def mix(
 
     Raises:
         UserError: a weight names no source, or the weights leave nothing.
+        Stopped: the watch asked to stop.
     """
     watch = watch or Watch()
     with watch.phase("plan"):
-        plan = make_plan(train, params, workers)
+        plan = make_plan(train, params, workers, watch)
     with watch.phase("write"):
         added = write_mixture(train, plan, params, out, work, watch)
     return write_report(added, sum(not entry.taken for entry in plan.entries), params, reports)
@@ -82,12 +85,13 @@ def mix(
 # -- planning ----------------------------------------------------------------------------------------------------------
 
 
-def make_plan(train: Path, params: Mix, workers: int = 1) -> Plan:
+def make_plan(train: Path, params: Mix, workers: int = 1, watch: Watch | None = None) -> Plan:
     """How often each document is taken, which twins are added, and how much is generated.
 
     Memory grows with the documents, not with their text: 300 bytes for each (measured), so 0.6 GB for two million.
     """
-    entries = [entry for path in shard_paths(train) for entry in _entries(path)]
+    watch = watch or Watch()
+    entries = [entry for path in shard_paths(train) for entry in _entries(path, watch)]
     check_weights(params.weights, {entry.source for entry in entries})
     for source in sorted({entry.source for entry in entries}):
         take([entry for entry in entries if entry.source == source], params.weights.get(source, 1.0), params.seed)
@@ -95,7 +99,7 @@ def make_plan(train: Path, params: Mix, workers: int = 1) -> Plan:
     if not plan.real_bytes:
         raise UserError("mix.weights leaves no document of any source; raise a weight above 0")
     if params.augment != "none":
-        _plan_twins(train, entries, params, workers)
+        _plan_twins(train, entries, params, workers, watch)
     plan.secrets = canaries.make(params.seed, params.canaries.per_count, params.canaries.counts)
     twins = sum(twin_bytes(entry, params) for entry in entries)
     inserted = sum(secret.count * len(secret.text) for secret in plan.secrets)
@@ -104,7 +108,8 @@ def make_plan(train: Path, params: Mix, workers: int = 1) -> Plan:
     return plan
 
 
-def _entries(path: Path) -> list[Entry]:
+def _entries(path: Path, watch: Watch) -> list[Entry]:
+    watch.check()
     table = pq.read_table(path, columns=["id", "source", "text"])
     sizes = pc.binary_length(table["text"]).to_pylist()
     return list(map(Entry, table["id"].to_pylist(), table["source"].to_pylist(), sizes))
@@ -137,12 +142,16 @@ def _up_to(entries: Sequence[Entry], num_bytes: float, seed: int, salt: str) -> 
         yield entry
 
 
-def _plan_twins(train: Path, entries: list[Entry], params: Mix, workers: int) -> None:
+def _plan_twins(train: Path, entries: list[Entry], params: Mix, workers: int, watch: Watch) -> None:
     """`counterfactual`: a swapped twin for each copy taken. `random`: per source, as many bytes of unchanged copies."""
     with pool(workers) as processes:
         sizes = processes.map(partial(swapped_sizes, names=params.swap_names), shard_paths(train))
-        for entry, size in zip(entries, (size for shard in sizes for size in shard), strict=True):
-            entry.swapped = size
+        left = iter(entries)
+        for shard in sizes:
+            watch.check()
+            for size in shard:
+                next(left).swapped = size
+        assert next(left, None) is None, "every document has a size"
     if params.augment == "counterfactual":
         for entry in entries:
             entry.twins = entry.taken if entry.swapped else 0
@@ -178,8 +187,12 @@ def write_mixture(train: Path, plan: Plan, params: Mix, out: Path, work: Path, w
     total = plan.real_bytes + plan.curriculum_bytes + sum(twin_bytes(entry, params) for entry in plan.entries)
     with CorpusWriter(out / "train") as kept, CorpusWriter(out / "dropped", left_out=True) as dropped:
         documents = all_documents(train, plan, params, added, dropped)
-        for number, document in enumerate(shuffled(documents, params.seed, folder, total // BUCKET_BYTES + 1)):
+        for number, document in enumerate(
+            shuffled(_checked(documents, watch), params.seed, folder, total // BUCKET_BYTES + 1)
+        ):
             kept.add(document)
+            if number % CHECK_EVERY == 0:
+                watch.check()
             if number % 2000 == 0:
                 watch.progress(number, None, "documents")
     write_json(out / "canaries.json", canaries.as_json(plan.secrets, params.seed))
@@ -187,6 +200,14 @@ def write_mixture(train: Path, plan: Plan, params: Mix, out: Path, work: Path, w
     reconcile("mix", len(plan.entries), once, dropped.rules)
     reconcile("mix, output", kept.manifest.num_documents, added.num_documents(), {})
     return added
+
+
+def _checked(documents: Iterator[Document], watch: Watch) -> Iterator[Document]:
+    """The documents, with a look at whether to go on now and then: the shuffle takes all before it gives the first."""
+    for number, document in enumerate(documents):
+        if number % CHECK_EVERY == 0:
+            watch.check()
+        yield document
 
 
 def all_documents(train: Path, plan: Plan, params: Mix, added: Added, dropped: CorpusWriter) -> Iterator[Document]:

@@ -54,6 +54,7 @@ def tokenize(
 
     Raises:
         UserError: a corpus is empty, or too small for `vocab_size`.
+        Stopped: the watch asked to stop.
     """
     watch = watch or Watch()
     manifests = {
@@ -154,6 +155,7 @@ class _Encoding:
         found = Encoded(sources, counts, token_counts, Languages(manifest.num_documents))
         writer = TokenWriter(out, self.encoder.vocab_size, self.sha256, sources)
         for number, shard in enumerate(manifest.shards, 1):
+            self.watch.check()
             self._shard(folder / shard.file, writer, found, is_heldout)
             self.watch.progress(number, len(manifest.shards), "shards", "held-out" if is_heldout else "training")
         written = writer.close()

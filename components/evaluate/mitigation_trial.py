@@ -9,7 +9,8 @@ number of tokens, in one tokenizer. A model's pronoun gap and bits per byte are 
 
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +27,8 @@ from components.evaluate.heldout import sample
 from components.evaluate.question import Outcome
 from components.evaluate.scoring import LanguageModel
 from components.files import move, read_json, sha256_bytes, write_json
-from components.params import Canaries, Curriculum, Mitigate, Mix, Numerics, Pretrain
+from components.params import Canaries, Curriculum, Mitigate, Mix, Numerics, Pretrain, Runtime
+from components.report import Watch
 
 Arm = Literal["none", "counterfactual", "random"]
 ARMS: tuple[Arm, ...] = ("none", "counterfactual", "random")
@@ -37,11 +39,18 @@ CONTRASTS = (("counterfactual", "random"), ("counterfactual", "none"), ("random"
 
 @dataclass(frozen=True)
 class Place:
-    """The pipeline's `data` folder, a work folder that survives kills, and how floats are computed."""
+    """The pipeline's `data` folder, a work folder that survives kills, and how floats are computed.
+
+    With `ledger` and `runtime` each model is metered, and the project's budget stops it between steps; `root` is where
+    runtime's relative paths begin.
+    """
 
     data: Path
     work: Path
     numerics: Numerics
+    ledger: Path | None = None
+    runtime: Runtime | None = None
+    root: Path = Path()
 
     def folder(self, arm: str, seed: int) -> Path:
         """Of one run."""
@@ -108,7 +117,11 @@ def encode(corpus: Path, tokenizer_json: str, out: Path) -> None:
 
 
 def run_one(run: Run, *, place: Place, params: Mitigate) -> dict[str, Any]:
-    """Train and examine one model; a finished one is read back, an interrupted one goes on from its checkpoint."""
+    """Train and examine one model; a finished one is read back, an interrupted one goes on from its checkpoint.
+
+    Raises:
+        Stopped: the project's budget does not hold another step; a checkpoint is written.
+    """
     from components.train.pretrain import pretrain
 
     folder = place.folder(run.arm, run.seed)
@@ -117,18 +130,35 @@ def run_one(run: Run, *, place: Place, params: Mitigate) -> dict[str, Any]:
             shutil.rmtree(folder / name, ignore_errors=True)
             (folder / name).mkdir(parents=True)
         (folder / "work").mkdir(exist_ok=True)
-        pretrain(
-            objective="causal",
-            tokens=place.work / f"tokens-{run.arm}",
-            params=settings(params, run.seed),
-            numerics=place.numerics,
-            out=folder / "model",
-            reports=folder / "reports",
-            work=folder / "work",
-        )
+        with watched(place) as watch:
+            pretrain(
+                objective="causal",
+                tokens=place.work / f"tokens-{run.arm}",
+                params=settings(params, run.seed),
+                numerics=place.numerics,
+                out=folder / "model",
+                reports=folder / "reports",
+                work=folder / "work",
+                watch=watch,
+            )
         write_json(folder / "result.json", asdict(run) | examined(folder / "model", place, params))
         shutil.rmtree(folder / "work")
     return dict(read_json(folder / "result.json"))
+
+
+@contextmanager
+def watched(place: Place) -> Iterator[Watch]:
+    """A meter for a model, as part of whatever span this process is in, and the project's budget over it."""
+    if place.ledger is None or place.runtime is None:
+        yield Watch()
+        return
+    from components.carbon.meter import Meter
+    from components.carbon.project import ProjectWatch
+
+    with Meter(place.ledger, place.runtime.meter_interval_s, {"stage": "mitigate"}) as meter:
+        watch = ProjectWatch(place.runtime, meter, place.ledger, place.root)
+        watch.check()  # a budget that is spent lets no model begin
+        yield watch
 
 
 def settings(params: Mitigate, seed: int) -> Pretrain:

@@ -11,6 +11,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -18,8 +19,9 @@ from typing import TYPE_CHECKING
 
 from components.carbon.calibration import Rates
 from components.carbon.meter import Meter, Totals
+from components.carbon.project import ProjectWatch
 from components.errors import Stopped
-from components.params import Numerics, Pretrain
+from components.params import Numerics, Pretrain, Runtime
 from components.report import Watch
 
 if TYPE_CHECKING:
@@ -30,15 +32,19 @@ WARM_UP, STEPS, FEWEST = 3, 20, 5
 """Steps that do not count, steps that do, and how many of these suffice if they are slow."""
 MOST_S = 20.0
 """Seconds after which the fewest steps suffice."""
+CALIBRATED = "Calibrated"
 WINDOWS = 16
 """Held-out windows scored at once, as pretraining does."""
 
 
 class StepClock(Watch):
-    """Notes when each step ended; takes a reading of the meter when the ones that count begin and end."""
+    """Notes when each step ended; takes a reading of the meter when the ones that count begin and end.
 
-    def __init__(self, meter: Meter) -> None:
-        self.meter = meter
+    `limit` is asked between steps as well: the project's budget.
+    """
+
+    def __init__(self, meter: Meter, limit: Watch) -> None:
+        self.meter, self.limit = meter, limit
         self.ends_s: list[float] = []
         self.waited_s = 0.0
         self.before: Totals | None = None
@@ -46,13 +52,14 @@ class StepClock(Watch):
 
     def check(self) -> None:
         self.ends_s.append(time.perf_counter())
+        self.limit.check()
         counted = len(self.ends_s) - WARM_UP
         slow = counted >= FEWEST and self.ends_s[-1] - self.ends_s[0] > MOST_S
         if counted == 0:
             self.before, self.waited_s = self.meter.totals_now(), waited_s()
         elif slow or counted == STEPS:
             self.after, self.waited_s = self.meter.totals_now(), waited_s() - self.waited_s
-            raise Stopped("Calibrated", "enough steps")
+            raise Stopped(CALIBRATED, "enough steps")
 
     def joules(self) -> tuple[float, float, float]:
         """Per step that counts: low, mid, high."""
@@ -62,16 +69,20 @@ class StepClock(Watch):
         return (b.low_j - a.low_j) / steps, (b.mid_j - a.mid_j) / steps, (b.high_j - a.high_j) / steps
 
 
-def calibrate(objective: str, params: Pretrain, numerics: Numerics, vocab_size: int, meter: Meter) -> Rates:
+def calibrate(
+    objective: str, params: Pretrain, numerics: Numerics, vocab_size: int, meter: Meter, limit: Watch | None = None
+) -> Rates:
     """Train a few steps on random tokens.
 
     Args:
         objective: `causal` or `masked`.
         vocab_size: ids to draw from.
         meter: metering this process.
+        limit: asked between steps whether to go on; None for no limit.
 
     Raises:
         UserError: device, compiler or memory are missing.
+        Stopped: `limit` says so.
     """
     began_s = time.perf_counter()
     from components.model.transformer import Transformer, derive_shape
@@ -86,10 +97,10 @@ def calibrate(objective: str, params: Pretrain, numerics: Numerics, vocab_size: 
         steps=params.steps + WARM_UP + STEPS + 1, optimizer=params.optimizer, micro_batch=params.micro_batch,
         checkpoint_every=1 << 30, name=f"pretrain.{objective}",
     )  # fmt: skip
-    clock = StepClock(meter)
+    clock = StepClock(meter, limit or Watch())
     with tempfile.TemporaryDirectory(prefix="greenhouse-calibrate-") as work:
         started_s = time.perf_counter()
-        with contextlib.suppress(Stopped):
+        with enough():
             loop.train(
                 model, lambda number: batch_of(objective, params, vocab_size, number), language_model_loss, settings,
                 Path(work), clock, numerics=numerics, write_model=lambda folder: write_bare(model, folder),
@@ -113,6 +124,16 @@ def calibrate(objective: str, params: Pretrain, numerics: Numerics, vocab_size: 
         flops_per_token=shape.flops_per_token,
         took_s=time.perf_counter() - began_s,
     )
+
+
+@contextlib.contextmanager
+def enough() -> Iterator[None]:
+    """Goes on after the stop of a finished calibration; any other stop is one."""
+    try:
+        yield
+    except Stopped as stop:
+        if stop.name != CALIBRATED:
+            raise
 
 
 def waited_s() -> float:
@@ -163,8 +184,11 @@ def seconds_per_window(
 def main(arguments: dict) -> None:
     params, numerics = Pretrain(**arguments["params"]), Numerics(**arguments["numerics"])
     labels = {"stage": "calibrate", "run": arguments["run"]}
-    with Meter(Path(arguments["ledger"]), arguments["interval_s"], labels) as meter:
-        rates = calibrate(arguments["objective"], params, numerics, arguments["vocab_size"], meter)
+    runtime, ledger = Runtime(**arguments["runtime"]), Path(arguments["ledger"])
+    with Meter(ledger, runtime.meter_interval_s, labels) as meter:
+        limit = ProjectWatch(runtime, meter, ledger)
+        limit.check()  # a budget that is spent lets nothing begin
+        rates = calibrate(arguments["objective"], params, numerics, arguments["vocab_size"], meter, limit)
     print(json.dumps(asdict(rates)))
 
 

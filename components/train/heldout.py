@@ -5,6 +5,7 @@ time; its bits are per byte of hidden tokens, each seen with both sides, and do 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,11 +61,12 @@ class HeldOut:
         return [round(index * last / max(1, count - 1)) for index in range(count)]
 
     @torch.no_grad()
-    def score(self, model: Transformer, windows: int) -> dict[str, float]:
-        """Loss (nats per target), accuracy, and bits per byte over `windows` windows."""
+    def score(self, model: Transformer, windows: int, check: Callable[[], None] = lambda: None) -> dict[str, float]:
+        """Loss (nats per target), accuracy, and bits per byte over `windows` windows; `check` precedes each batch."""
         nats = hits = targets = size = 0.0
         starts = self.starts(windows)
         for first in range(0, len(starts), self.batch):
+            check()
             batch = self.batch_of(starts[first : first + self.batch], first).to(self.numerics.device)
             with autocast(self.numerics):
                 hidden_BTD = model.hidden(batch.ids_BT)

@@ -106,7 +106,7 @@ def pretrain(
         result = _train(task, model, work, watch, group)
     model.eval()
     with watch.phase("examine"):
-        scores = task.heldout.score(model, FINAL_WINDOWS)
+        scores = task.heldout.score(model, FINAL_WINDOWS, watch.check)
     facts = {
         "training": {
             "steps": params.steps,

@@ -18,7 +18,7 @@ from typing import Any
 from components.errors import UserError
 from components.files import read_json, write_json
 from components.model.transformer import Shape, derive_shape
-from components.params import Evaluate, ModelShape, Numerics, Pretrain, Scaling
+from components.params import Evaluate, ModelShape, Numerics, Pretrain, Runtime, Scaling
 from components.report import Watch
 from components.train.scaling_law import Candidate, Law, Plan, Point, best
 
@@ -140,6 +140,8 @@ class Place:
         cells: a folder per cell is made here.
         ledger: the energy ledger; None meters nothing.
         run: name of the sweep in the ledger.
+        runtime: whose project budget stops a cell between steps; None has no limit, as without a ledger.
+        root: where runtime's relative paths begin.
     """
 
     tokens: Path
@@ -149,6 +151,8 @@ class Place:
     examine: Evaluate
     ledger: Path | None = None
     run: str = ""
+    runtime: Runtime | None = None
+    root: Path = Path()
 
     def folder(self, one: Cell) -> Path:
         return self.cells / one.name
@@ -166,6 +170,9 @@ def run_cell(one: Cell, place: Place) -> dict[str, Any]:
     Returns:
         name, purpose, width, budget, seed; size, tokens, flops; loss (bits per byte); minimal_pairs and few_shot_margin
         (None where they cannot be asked); and what was measured: seconds, cpu_s, joules.
+
+    Raises:
+        Stopped: the project's budget does not hold another step; a checkpoint is written.
     """
     if found := done(place, one):
         return found
@@ -184,7 +191,7 @@ def run_cell(one: Cell, place: Place) -> dict[str, Any]:
             out=folder / "model",
             reports=folder / "reports",
             work=folder / "work",
-            watch=Watch(),
+            watch=_watch(place, meter),
         )
         used = {"seconds": time.perf_counter() - started, "cpu_s": time.process_time() - cpu_started}
         used["joules"] = meter.totals().mid_j if meter else 0.0
@@ -203,6 +210,16 @@ def _meter(place: Place, one: Cell) -> Any:
     from components.carbon.meter import Meter
 
     return Meter(place.ledger, 1.0, {"stage": "scaling", "run": place.run, "cell": one.name})
+
+
+def _watch(place: Place, meter: Any) -> Watch:
+    if place.ledger is None or place.runtime is None:
+        return Watch()
+    from components.carbon.project import ProjectWatch
+
+    watch = ProjectWatch(place.runtime, meter, place.ledger, place.root)
+    watch.check()  # a budget that is spent lets no cell begin
+    return watch
 
 
 def _abilities(model: Path, place: Place) -> dict[str, float | None]:

@@ -66,7 +66,7 @@ def test_headline_has_few_figures_with_names_for_mlflow(root: Path) -> None:
     figures = read_json(root / "reports/summary.json")["headline"]
     assert figures["pretrain/causal/heldout/bits_per_byte"] == 2.1
     assert figures["energy/kwh_low"] < figures["energy/kwh"] < figures["energy/kwh_high"]
-    assert figures["sci/grams_per_mtok"] > 0
+    assert 0 < figures["sci/grams_per_mtok_low"] < figures["sci/grams_per_mtok"] < figures["sci/grams_per_mtok_high"]
     assert len(figures) < 40
     assert all(isinstance(value, int | float) for value in figures.values())
 
@@ -86,6 +86,40 @@ def test_cards_are_what_the_hub_reads(root: Path) -> None:
     assert "Annex XI" in body
     assert "dedup_rule 4" in body
     assert "{{" not in body
+
+
+def test_annex_xi_has_compute_time_and_energy(root: Path) -> None:
+    summary = read_json(root / "reports/summary.json")
+    text = (root / "reports/cards/pretrain-causal.md").read_text()
+    rows = {cells[0]: cells[1] for line in text.splitlines() if len(cells := line.strip("| ").split(" | ")) == 2}
+    compute, cost = rows["1(2)(d) compute, training time"], summary["cost"]["stages"]["pretrain@causal"]
+    flop = summary["models"]["pretrain/causal"]["flop"]
+    assert flop > 6 * 512 * 64 * 20_480  # the head alone
+    assert (
+        compute
+        == f"{flop:.3g} FLOP (weights and attention); {cost['elapsed_s']:.0f} s on {summary['cost']['hardware']}"
+    )
+    low, mid, high = (f"{value:.3g}" for value in cost["kwh"])
+    assert rows["1(2)(e) energy"] == f"estimated: {mid} ({low} to {high}) kWh"
+    assert float(low) < float(mid) < float(high)
+
+
+def test_water_is_in_summary_report_and_card(root: Path) -> None:
+    summary = read_json(root / "reports/summary.json")
+    low, mid, high = summary["cost"]["total"]["water_litres"]
+    assert mid == pytest.approx(summary["cost"]["total"]["kwh"][1] * (0.36 + 3.142), rel=1e-3)
+    assert low == 0 < mid < high
+    assert summary["headline"]["water/litres"] == mid
+    assert f"water consumed: {mid:.3g} " in (root / "reports/report.html").read_text()
+    assert f"litres for this model, {mid:.3g} (" in (root / "reports/cards/pretrain-causal.md").read_text()
+
+
+def test_the_report_shows_what_the_cache_saved_and_what_is_nobodys(root: Path) -> None:
+    project, page = read_json(root / "reports/summary.json")["project"], (root / "reports/report.html").read_text()
+    assert "saved by DVC's cache: 0.000 (0.000 to 0.000) Wh" in page
+    low, mid, high = (f"{1000 * value:.3f}" for value in project["unattributed"]["kwh"])
+    assert f"anything else: {mid} ({low} to {high}) Wh" in page
+    assert "<tr><th>experiment</th>" in page
 
 
 def test_the_report_is_one_file_that_leads_nowhere(root: Path) -> None:

@@ -1,11 +1,58 @@
 """A run whose budget is spent: a state of its own, exit 75, the stage undone; raised, it goes on to the same bytes."""
 
+from contextlib import nullcontext
+from pathlib import Path
+from types import ModuleType
+
 import pytest
 from conftest import House
 
-pytestmark = pytest.mark.house
+from components.errors import Stopped
+from components.params import Params
+from flows import house
+
+house.settle()  # before Prefect is imported: it reads its settings then
+
+from prefect.states import Completed, Failed, State  # noqa: E402
+
+from flows import mitigate, scaling, terminal  # noqa: E402
 
 
+@pytest.mark.parametrize("flow", [scaling, mitigate], ids=lambda flow: flow.__name__)
+def test_a_sweep_and_a_trial_stop_by_that_name_too(flow: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spent(*_: object) -> str:
+        raise Stopped("BudgetReached", "runtime.budget.project: all of 1 kWh is used")
+
+    monkeypatch.setattr(flow.open_runs, "tag_flow_run", lambda id: None)
+    monkeypatch.setattr(flow.schema, "load", lambda path: Params())
+    monkeypatch.setattr(mitigate, "through", spent)
+    monkeypatch.setattr(scaling.Sweep, "prepare", spent)
+    state = getattr(flow, flow.__name__.rpartition(".")[2]).fn()
+    assert (state.name, state.is_completed()) == ("BudgetReached", True)
+    assert "runtime.budget.project: all of 1 kWh is used" in state.message
+
+
+@pytest.mark.parametrize(("state", "status"), [
+    (Completed(), 0), (Completed(name="BudgetReached", message="spent"), 75), (Failed(message="wrong"), 1),
+])  # fmt: skip
+def test_the_exit_status_of_a_flow_in_a_terminal(
+    state: State, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def flow(return_state: bool) -> State:
+        return state
+
+    flow.name = "sweep"  # type: ignore[attr-defined]
+    monkeypatch.setattr(terminal, "with_prefect", nullcontext)
+    (tmp_path / "report.md").write_text("the report")
+    with pytest.raises(SystemExit) as ended:
+        terminal.run(flow, tmp_path / "report.md")
+    assert ended.value.code == status
+    said = capsys.readouterr().out
+    assert ("the report" in said) == (status == 0)
+    assert f"sweep: {state.name} after" in said
+
+
+@pytest.mark.house
 def test_a_spent_budget_stops_and_a_raised_one_goes_on(fresh_house: House, grown_house: House) -> None:
     params = fresh_house.root / "params.yaml"
     without = params.read_text()

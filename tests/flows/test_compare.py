@@ -1,8 +1,20 @@
 """`python -m flows.compare`: what differs, what that did, and no scores across different exams."""
 
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from conftest import House
 from toy import BIN, change_seed, toy_house, toy_pattern
+
+from components.carbon.costs import Books
+from components.carbon.intensity import resolve
+from components.carbon.ledger import read
+from components.params import Grid
+from flows.compare import _energy
+from tests.components.greenhouse import ledger
 
 __all__ = ["toy_house", "toy_pattern"]
 pytestmark = [pytest.mark.house]
@@ -49,3 +61,18 @@ def test_unknown_names_are_refused_with_what_there_could_be(toy_house: House) ->
     assert "neither `workspace`, a git revision" in said
     bare = toy_house.git("commit-tree", "4b825dc642cb6eb9a060e54bf8d69288fbee4904", "-m", "empty").strip()
     assert "holds no dvc.lock" in toy_house.run("flows.compare", bare, "workspace", expect=1)
+
+
+def test_what_a_state_cost_is_told_in_energy_carbon_and_money(tmp_path: Path) -> None:
+    ledger(tmp_path, tmp_path, {"dedup": 0.05})
+    one: Any = SimpleNamespace(fingerprints=lambda: {"dedup": "dedup", "mix": "never-ran"})
+    grid = Grid(grams_per_kwh=50.0, pue=2.0, price_per_kwh=0.5)
+    books = Books(read(tmp_path), grid, resolve(grid))
+    said = re.sub(r" \[[^]]*\]", "", _energy(books, one))
+    kwh, grams, money = (float(part.split()[0]) for part in said.split(";")[0].split(", "))
+    assert said.endswith("; 1 of 2 stages are not in this machine's ledger")
+    used = read(tmp_path).select(stage="dedup").energy.mid_kwh
+    assert kwh == pytest.approx(used, abs=1e-6)
+    assert grams == pytest.approx(used * 2 * 50, abs=1e-3)
+    assert money == pytest.approx(used * 2 * 0.5, abs=1e-4)
+    assert _energy(Books(read(tmp_path), Grid(), resolve(Grid())), one).count(",") == 3  # kWh and g alone, with bounds

@@ -1,6 +1,7 @@
 """A budget becomes a number of steps: the most that fit, none that do not, in params.yaml."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from flows import fit
 from tests.components.carbon.test_calibration import RATES
 from tests.components.carbon.test_forecast import span
 
+NOW = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
 FOUND = {"causal": RATES, "masked": replace(RATES, step_s=0.3)}
 OTHER = StageForecast("evaluate", Forecast(40, 50, 60), Forecast(2e-4, 3e-4, 4e-4), "")
 
@@ -27,7 +29,7 @@ def params(**budget: object) -> Params:
 @given(st.floats(0.05, 20))
 def test_the_most_steps_that_fit_the_hours(hours: float) -> None:
     chosen = params(hours=hours)
-    room = fit.room_left(chosen, Ledger([]))
+    room = fit.room_left(chosen, Ledger([]), NOW)
     steps = fit.fitted(chosen, FOUND, [OTHER], room, Ledger([]))
     assert room.holds(*fit.needed(chosen, FOUND, [OTHER], steps, Ledger([])))
     more = {branch: round(number * 1.03) + 2 for branch, number in steps.items()}
@@ -38,18 +40,30 @@ def test_the_most_steps_that_fit_the_hours(hours: float) -> None:
 
 def test_grams_and_the_projects_kwh_are_limits_too() -> None:
     spent = Ledger([span(0, 100.0)])
-    assert fit.room_left(params(grams=56.0), spent).kwh == pytest.approx(1.0, rel=0.01)
-    room = fit.room_left(params(project=ProjectBudget(kwh=1.0), kwh=2.0), spent)
+    room = fit.room_left(params(grams=56.0), spent, NOW)  # France: 56 g/kWh
+    assert room.holds(60.0, 0.99)
+    assert not room.holds(60.0, 1.01)
+    room = fit.room_left(params(project=ProjectBudget(kwh=1.0), kwh=2.0), spent, NOW)
     assert room.kwh == pytest.approx(1.0 - spent.energy.mid_kwh)
     assert room.hours == float("inf")
 
 
 def test_no_budget_and_one_that_is_too_small_are_refused() -> None:
     with pytest.raises(UserError, match="has no limit"):
-        fit.room_left(params(), Ledger([]))
+        fit.room_left(params(), Ledger([]), NOW)
     tiny = params(hours=0.01)
-    with pytest.raises(UserError, match="raise the budget"):
-        fit.fitted(tiny, FOUND, [OTHER], fit.room_left(tiny, Ledger([])), Ledger([]))
+    with pytest.raises(UserError, match=r"and 0\.01 h are left; raise the budget"):
+        fit.fitted(tiny, FOUND, [OTHER], fit.room_left(tiny, Ledger([]), NOW), Ledger([]))
+
+
+def test_grams_are_those_of_the_users_series(tmp_path: Path) -> None:
+    """An hour at 100 g/kWh and then one at 900: what fits depends on how long it takes."""
+    (tmp_path / "grid.csv").write_text("time,g_per_kwh\n2026-03-02T17:00,100\n2026-03-02T18:00,900\n")
+    grid = Grid(zone="FRA", series=str(tmp_path / "grid.csv"))
+    room = fit.room_left(Params(runtime=Runtime(budget=Budget(grams=200.0), grid=grid)), Ledger([]), NOW)
+    assert room.holds(3600.0, 1.9)
+    assert not room.holds(7200.0, 1.9)
+    assert room.holds(7200.0, 0.39)
 
 
 def test_params_yaml_is_edited_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +72,7 @@ def test_params_yaml_is_edited_in_place(tmp_path: Path, monkeypatch: pytest.Monk
     path.write_text(text.replace("    hours: 0.0  # Wall", "    hours: 0.03  # Wall"))
     monkeypatch.setattr(fit, "PARAMS", path)
     monkeypatch.setattr(fit.house, "LEDGER", tmp_path / "ledger")
-    monkeypatch.setattr(fit.rates, "measured", lambda params: FOUND)
+    monkeypatch.setattr(fit.rates, "required", lambda params: FOUND)
     before = schema.load(path)
     said = fit.fit_to_budget(before)
     after = schema.load(path)

@@ -1,5 +1,6 @@
 """The plan: the table, what it says when there is nothing to say, and on what a stage's forecast rests."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,27 +10,70 @@ from components.carbon.intensity import Grams, Intensity
 from components.carbon.ledger import Ledger, history, read
 from components.carbon.meter import Meter
 from components.params import Params
-from flows import house, promise
+from flows import dag, house, plan, promise, rates
 from flows.plan import Row, render
 from tests.components.carbon.test_calibration import RATES
 from tests.components.carbon.test_forecast import span
 
+NOW = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
 GRID = Intensity(Grams(400.0, 500.0, 600.0), "a grid made up for this test")
 
 
 def test_the_table_has_reasons_grams_with_pue_and_stages_without_history() -> None:
     said = StageForecast("dedup", Forecast(7.0, 10.0, 14.0), Forecast(0.001, 0.002, 0.004), "3 runs of the same inputs")
     rows = [Row("dedup", "key dedup.threshold: 0.7 -> 0.8", said), Row("filter", "follows dedup", None)]
-    text = render(rows, GRID, pue=2.0)
+    text = render(rows, GRID, 2.0, NOW)
     assert "10 (7..14)" in text
-    assert "2 (1..4)" in text  # grams: 0.002 kWh x 500 g/kWh x 2
+    assert "2 (0.8..4.8)" in text  # grams: 0.002 kWh x 500 g/kWh x 2, from 0.001 x 400 x 2 to 0.004 x 600 x 2
     assert "key dedup.threshold: 0.7 -> 0.8; 3 runs of the same inputs" in text
     assert "follows dedup; never completed" in text
     assert "made up for this test" in text
 
 
+def test_grams_are_those_of_the_hours_each_stage_would_run_in() -> None:
+    """The second stage begins in the next hour, in which the user's series says a tenth."""
+    grid = Intensity(
+        GRID.mean, GRID.source, series={"2026-03-02T17": 400.0, "2026-03-02T18": 40.0}, series_source="csv"
+    )
+    hour = Forecast(3000.0, 3600.0, 4000.0)
+    kwh = Forecast(0.5, 1.0, 2.0)
+    rows = [Row(stage, "why", StageForecast(stage, hour, kwh, "")) for stage in ("dedup", "filter")]
+    lines = render(rows, grid, 1.0, NOW).splitlines()
+    assert "400 (200..800)" in lines[1]
+    assert "40 (20..80)" in lines[2]
+    assert "440 (" in lines[3]
+    assert lines[-1] == "grid: csv"
+
+
 def test_nothing_stale_is_said() -> None:
-    assert "nothing to do" in render([], GRID, pue=1.0)
+    assert "nothing to do" in render([], GRID, 1.0, NOW)
+
+
+def test_every_stage_that_will_run_is_a_row_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A changed key, what follows it, a calibration for what pretrains, and nothing for what stays."""
+    stages = {"ingest": [], "dedup": ["ingest"], "pretrain@causal": ["dedup"], "evaluate": ["pretrain@causal"]}
+    asked = list[Params]()
+    monkeypatch.setattr(dag, "graph", lambda: stages)
+    monkeypatch.setattr(dag, "stale", lambda: {"dedup": ["key dedup.threshold: 0.7 -> 0.8", "file x: modified"]})
+    monkeypatch.setattr(dag, "fingerprints", lambda: dict.fromkeys(stages, "f"))
+    monkeypatch.setattr(rates, "measured", lambda params: asked.append(params) or {"causal": RATES})
+    books = Ledger([span(0, 10.0), span(1, 10.0), span(2, 99.0, fingerprint="other")])
+    dedup, pretrain, evaluate = plan.plan(Params(), books)
+    assert [row.stage for row in (dedup, pretrain, evaluate)] == list(stages)[1:]
+    assert dedup.reason == "key dedup.threshold: 0.7 -> 0.8"
+    assert dedup.expected is not None
+    assert dedup.expected.basis == "2 runs of the same inputs"
+    assert (pretrain.reason, evaluate.reason) == ("follows dedup", "follows pretrain@causal")
+    assert pretrain.expected is not None
+    assert pretrain.expected.basis.startswith("calibration: ")
+    assert evaluate.expected is None
+    assert asked == [Params()]
+
+    monkeypatch.setattr(dag, "stale", lambda: {"evaluate": ["never ran"]})
+    assert [row.stage for row in plan.plan(Params(), books)] == ["evaluate"]
+    assert len(asked) == 1  # nothing pretrains: no calibration
+    monkeypatch.setattr(dag, "stale", dict)
+    assert plan.plan(Params(), books) == []
 
 
 def test_pretraining_is_forecast_from_its_calibration_until_the_same_inputs_ran_twice() -> None:

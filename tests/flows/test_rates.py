@@ -41,6 +41,20 @@ def test_what_is_known_is_not_measured_again(params: schema.Params) -> None:
     assert said == []
 
 
+def test_of_several_processes_nothing_is_known_and_what_needs_it_says_so(params: schema.Params) -> None:
+    several = params.model_copy(update={"numerics": params.numerics.model_copy(update={"processes": 2})})
+    assert rates.measured(several) == {}
+    with pytest.raises(UserError, match=r"numerics\.processes = 2: .*set numerics\.processes to 1"):
+        rates.required(several)
+
+
+def test_the_projects_budget_binds_a_calibration(params: schema.Params) -> None:
+    budget = schema.Budget(project=schema.ProjectBudget(hours=1e-9))
+    spent = params.model_copy(update={"runtime": params.runtime.model_copy(update={"budget": budget})})
+    with pytest.raises(UserError, match=r"^calibration of pretrain\.causal: runtime\.budget\.project: "):
+        rates.measured(spent, lambda text: None)
+
+
 @pytest.mark.slow
 def test_a_calibration_that_fails_says_why(params: schema.Params) -> None:
     wrong = params.pretrain.causal.model_copy(update={"model": schema.ModelShape(size=2, width=100, heads=3)})

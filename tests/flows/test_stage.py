@@ -1,15 +1,20 @@
 """How a stage ends: one outcome and one sentence for each way, nothing half-written taken for whole."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from components.carbon import pause
+from components.carbon.meter import Meter
 from components.errors import Stopped, UserError
 from components.files import read_json
+from components.params import Budget, Grid, Params, Runtime
 from components.report import Report
-from flows.stage import Outcome, Place, Stage, attempt, fresh, sole_writer
+from flows.stage import Outcome, Place, Stage, _guard, attempt, fresh, sole_writer
 from flows.watching import FlowWatch
 
 
@@ -92,6 +97,22 @@ def test_a_disk_that_fills_is_named_and_what_was_there_stays(place: Place) -> No
 def test_the_log_of_a_mistake_has_the_traceback(place: Place) -> None:
     ended(place, raising(ZeroDivisionError("by zero")))
     assert "Traceback" in (place.root / "toy.log").read_text()
+
+
+def test_a_stage_pauses_before_it_is_over_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both guards are asked at each check; the dirty hour comes first, for a budget may be spent in a cleaner one."""
+    now = datetime(2026, 3, 2, 17, 20, tzinfo=UTC)
+    monkeypatch.setattr(pause, "pauses", partial(pause.pauses, clock=lambda: now))
+    (tmp_path / "grid.csv").write_text("time,g_per_kwh\n2026-03-02T17:00,400\n2026-03-02T18:00,50\n")
+    grid = Grid(series=str(tmp_path / "grid.csv"))
+    params = Params(runtime=Runtime(grid=grid, pause_above=100.0, budget=Budget(hours=1e-9)))
+    with Meter(tmp_path / "ledger", 1.0, {"stage": "mix", "run": "r"}) as meter:
+        with pytest.raises(Stopped) as paused:
+            _guard(params, meter, "r")()
+        never = params.model_copy(update={"runtime": params.runtime.model_copy(update={"pause_above": None})})
+        with pytest.raises(Stopped) as spent:
+            _guard(never, meter, "r")()
+    assert (paused.value.name, spent.value.name) == ("Paused", "BudgetReached")
 
 
 def test_two_processes_never_work_in_one_folder(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a running stage says of itself."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -42,3 +43,39 @@ def test_reports_in_quick_succession_are_not_all_shown(
     reported(clock, watch, *((at / 10, at, 1000) for at in range(100)))
     shown = [line.split()[1] for line in capsys.readouterr().out.splitlines()]
     assert shown == ["0/1,000", "40/1,000", "80/1,000"]
+
+
+def test_what_is_left_of_the_budget_stands_under_the_live_bar(clock: list[float], tmp_path: Path) -> None:
+    """From the guard through the watch to the bar in Prefect."""
+    from components.carbon.budget import guard
+    from components.errors import Stopped
+    from components.params import Budget, Runtime
+    from tests.components.carbon.test_budget import FakeMeter
+
+    class Bar:
+        """Instead of `LiveProgress`."""
+
+        lines: ClassVar[list[str]] = []
+
+        def show(self, done: int, total: int | None, line: str) -> None:
+            self.lines.append(line)
+
+    meter = FakeMeter()
+    limit = Budget(kwh=10 * 36 / 3.6e6)  # ten steps of a second at 36 W
+    check = guard(Runtime(budget=limit), meter, tmp_path / "ledger", "r", clock=lambda: meter.now_s)
+    watch = FlowWatch("toy", tmp_path / "log", guard=check, live=Bar())  # type: ignore[arg-type]
+    watch.check()
+    for step in range(1, 6):
+        meter.work(1.0, 36.0)
+        watch.check()
+        reported(clock, watch, (10.0 * step, step, 20))
+    assert Bar.lines[-1].endswith("; 60% of the run's budget")  # five steps, and the next one
+
+    def go_on() -> None:
+        while True:
+            meter.work(1.0, 36.0)
+            watch.check()
+
+    with pytest.raises(Stopped, match=r"runtime\.budget"):
+        go_on()
+    assert meter.now_s == pytest.approx(10.0)

@@ -1,9 +1,12 @@
 """Attribution: exact to the microjoule whatever processes do, and right about who used it."""
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.carbon.attribution import Books, entry
+from components.carbon.attribution import Books, entry, look
+from components.carbon.overlap import SHARED
 from tests.components.carbon.world import HOST, WATTS, World
 
 EVENTS = st.lists(
@@ -222,8 +225,6 @@ def test_a_clock_that_went_back_starts_anew() -> None:
 
 
 def test_a_hidden_host_counter_is_said() -> None:
-    from dataclasses import replace
-
     world = World()
     stage = world.fork(2)
     world.open(stage, "stage")
@@ -236,8 +237,6 @@ def test_a_hidden_host_counter_is_said() -> None:
 
 
 def test_a_gpu_goes_to_the_process_on_it_and_to_the_leaves_where_pids_are_hidden() -> None:
-    from dataclasses import replace
-
     world = World()
     stages = [world.fork(2), world.fork(2)]
     world.open(stages[0], "a")
@@ -255,6 +254,48 @@ def test_a_gpu_goes_to_the_process_on_it_and_to_the_leaves_where_pids_are_hidden
     line = entry(world.books, hidden, WATTS, HOST)
     assert line is not None
     assert line["spans"]["a"]["uj"]["gpu0"] == [50] * 3
+
+
+def test_a_gpu_that_does_not_name_its_processes_is_divided_equally_as_its_source_says() -> None:
+    world = World()
+    stages = [world.fork(2), world.fork(2)]
+    world.open(stages[0], "a")
+    world.open(stages[1], "b")
+    world.books.energy_uj = {"nvml:0": 1000}
+    world.pass_time(1_000_000)
+    line = entry(world.books, replace(world.reading(), energy_uj={"nvml:0": 9000}), WATTS, HOST)
+    assert line is not None
+    assert line["source"]["gpu0"] == "measured:nvml" + SHARED
+    assert [line["spans"][name]["uj"]["gpu0"] for name in "ab"] == [[4000] * 3] * 2
+    assert line["unattributed_uj"]["gpu0"] == [0] * 3
+
+
+def test_a_counter_that_one_reading_lacks_goes_on_from_its_last_known_value() -> None:
+    """A stage's process opens NVML beside its first reading, which therefore lacks it."""
+    world = World()
+    world.open(world.fork(2), "pipeline")
+    look(world.books, replace(world.reading(), energy_uj={"nvml:0": 1000}))
+    world.pass_time(700_000)
+    world.open(world.fork(2), "stage")
+    world.pass_time(300_000)
+    line = entry(world.books, replace(world.reading(), energy_uj={"nvml:0": 9000}), WATTS, HOST)
+    assert line is not None
+    assert line["host_uj"]["gpu0"] == (8000,) * 3
+
+
+def test_what_a_gpu_used_while_nobody_metered_is_nobodys() -> None:
+    world = World()
+    world.open(world.fork(2), "yesterday")
+    look(world.books, replace(world.reading(), energy_uj={"nvml:0": 1000}))
+    world.close("yesterday")
+    world.pass_time(3_600_000_000)
+    world.open(world.fork(2), "today")
+    world.pass_time(1_000_000)
+    for counted, used in ((5_000_000, None), (5_000_700, (700,) * 3)):
+        line = entry(world.books, replace(world.reading(), energy_uj={"nvml:0": counted}), WATTS, HOST)
+        assert line is not None
+        assert line["host_uj"].get("gpu0") == used
+        world.pass_time(1_000_000)
 
 
 def test_books_survive_json() -> None:

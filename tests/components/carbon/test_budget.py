@@ -1,6 +1,8 @@
 """The budget guard, on a made-up clock: it warns at 80 %, stops before the step that cannot fit, overshoots by none."""
 
+import json
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -124,6 +126,29 @@ def test_grams_are_those_of_the_hour_in_which_they_were_spent() -> None:
     budget.grams_per_kwh = 900.0
     budget.check(Totals(1.5), 150.0)
     assert budget.spent_grams == pytest.approx(100 + 0.5 * 900)
+
+
+def test_hours_that_are_over_keep_their_intensity_when_the_grid_turns_dirty(tmp_path: Path) -> None:
+    """1 kWh in a clean hour, and a run that goes on in a dirty one: 50 g stay 50 g."""
+    hours, now = tmp_path / "grid.csv", datetime.now(UTC)
+    dirty = [(now + timedelta(hours=ahead)).strftime("%Y-%m-%dT%H:00,400") for ahead in (0, 1)]
+    hours.write_text("\n".join(["time,g_per_kwh", "2026-01-01T00:00,50", *dirty]) + "\n")
+    kwh = [3_600_000_000_000] * 3
+    lines = [
+        {"kind": "start", "span": "a", "parent": "", "t": "2026-01-01T00:00:00Z", "name": "a", "labels": {"run": "r"}},
+        {"kind": "reading", "host": "box", "book": "1", "seq": 1, "t": "2026-01-01T00:30:00Z", "dt_us": 1_800_000_000,
+         "counter": "x", "busy_us": 0, "host_uj": {"cpu": kwh}, "source": {"cpu": "measured:rapl"},
+         "unattributed_uj": {"cpu": [0] * 3}, "spans": {"a": {"cpu_us": 0, "uj": {"cpu": kwh}}}},
+    ]  # fmt: skip
+    (tmp_path / "box.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    meter = FakeMeter(now_s=10.0, true_kwh=1.0, read_kwh=1.0, read_s=10.0)  # the run's span has the hour's 1 kWh
+    grid = Grid(series="grid.csv")
+    tight, wide = Runtime(grid=grid, budget=Limits(grams=49)), Runtime(grid=grid, budget=Limits(grams=60))
+    with pytest.raises(Stopped, match="50 of 49 gCO2e"):
+        guard(tight, meter, tmp_path, "r", tmp_path, clock=lambda: meter.now_s)()
+    check = guard(wide, meter, tmp_path, "r", tmp_path, clock=lambda: meter.now_s)
+    meter.work(10.0, 36.0)  # 0.1 Wh, at 400 g/kWh
+    assert check() == "; 83% of the run's budget"  # 50.04 g used, as much again for the next step
 
 
 def test_what_was_spent_before_counts() -> None:

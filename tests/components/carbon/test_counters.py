@@ -101,5 +101,19 @@ def test_nvml_millijoules_become_microjoules_and_an_old_card_is_left_out() -> No
     assert read_nvml(nvml) == ({"nvml:0": 123_456_000}, {"nvml:0": [42]})
 
 
+def test_energy_is_kept_where_nvml_names_no_processes() -> None:
+    def processes(device: int) -> list:
+        raise NVMLError("not permitted")
+
+    nvml = SimpleNamespace(
+        NVMLError=NVMLError,
+        nvmlDeviceGetCount=lambda: 1,
+        nvmlDeviceGetHandleByIndex=lambda index: index,
+        nvmlDeviceGetTotalEnergyConsumption=lambda device: 5,
+        nvmlDeviceGetComputeRunningProcesses=processes,
+    )
+    assert read_nvml(nvml) == ({"nvml:0": 5000}, {"nvml:0": []})
+
+
 def test_utc() -> None:
     assert utc(0.0425) == "1970-01-01T00:00:00.042Z"

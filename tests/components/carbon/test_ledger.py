@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from components.carbon.attribution import OpenSpan
 from components.carbon.counters import Reading
-from components.carbon.ledger import Energy, Ledger, read
+from components.carbon.ledger import Energy, Ledger, history, read
 from components.carbon.overlap import counted_us
 from tests.components.carbon.world import HOST, WATTS, World
 
@@ -151,6 +151,7 @@ def test_a_torn_line_is_skipped_and_its_spans_energy_not_lost_twice(tmp_path: Pa
     whole = read(tmp_path)
     path.write_text(path.read_text()[:-40])
     torn = read(tmp_path)
+    assert sum(torn.unattributed_hours(datetime.min.replace(tzinfo=UTC)).values(), Energy()) == torn.unattributed
     assert torn.skipped_lines == 1
     assert torn.difference_uj() == 0
     assert torn.energy.mid_uj < whole.energy.mid_uj
@@ -160,6 +161,16 @@ def test_a_torn_line_is_skipped_and_its_spans_energy_not_lost_twice(tmp_path: Pa
     assert lost.difference_uj() == 0
     assert lost.energy.mid_uj == 0
     assert lost.unattributed == lost.host_energy
+
+
+def test_history_bears_an_end_whose_start_was_lost(tmp_path: Path) -> None:
+    start, end = (
+        {"kind": "start", "span": "a", "parent": "", "t": "2026-01-01T00:00:00Z", "name": "a", "labels": {}},
+        {"kind": "end", "span": "a", "t": "2026-01-01T00:01:00Z", "outcome": "Completed", "uj": [1, 2, 3]},
+    )
+    write(tmp_path / "box.jsonl", [end | {"span": "lost"}, start, end])
+    (span,) = history(tmp_path)
+    assert (span.id, span.energy) == ("a", Energy(1, 2, 3))
 
 
 def test_groups_and_elapsed_time(tmp_path: Path) -> None:

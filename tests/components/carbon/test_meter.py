@@ -7,11 +7,14 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from components.carbon.counters import Reading, SystemCounters
 from components.carbon.ledger import Ledger, Span, read
+from components.carbon.logbook import Logbook
 from components.carbon.meter import Meter
 
 PREAMBLE = """
@@ -254,6 +257,43 @@ def test_a_full_disk_does_not_end_the_stage_and_is_made_up_for(tmp_path: Path) -
     assert ledger.skipped_lines == 0
     assert only(ledger, "a").cpu_us / 1e6 == pytest.approx(0.8, abs=0.1)
     assert ledger.difference_uj() == 0
+
+
+def test_readings_at_the_edges_of_phases_reach_the_disk_within_an_interval(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They keep the last reading fresh, so the sampler itself never takes one."""
+    synced: list[int] = []
+    monkeypatch.setattr(Logbook, "sync", lambda self: synced.append(self.path.stat().st_size))
+    deadline = time.monotonic() + 30
+    with Meter(tmp_path, 0.4, {"stage": "a"}) as meter:
+        while len(synced) < 4 and time.monotonic() < deadline:
+            meter.read()
+            time.sleep(0.02)
+    (path,) = tmp_path.glob("*.jsonl")
+    assert len(synced) >= 4
+    assert synced == sorted(synced)
+    assert synced[-1] == path.stat().st_size  # the last line too
+
+
+def test_a_counter_that_opens_late_is_read_at_once(tmp_path: Path) -> None:
+    class Late(SystemCounters):
+        """Its GPU is there after a moment, as NVML is."""
+
+        open = False
+
+        def warm_up(self) -> bool:
+            self.open = True
+            return True
+
+        def read(self) -> Reading:
+            return replace(super().read(), energy_uj={"nvml:0": 1_000_000} if self.open else {})
+
+    with Meter(tmp_path, 60.0, {"stage": "a"}, Late()) as meter:
+        deadline = time.monotonic() + 30
+        while "nvml:0" not in meter._logbook.peek().energy_uj and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert "nvml:0" in meter._logbook.peek().energy_uj
 
 
 def test_a_thousand_short_phases_cost_few_readings(tmp_path: Path) -> None:

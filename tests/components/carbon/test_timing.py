@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.carbon.intensity import Grams, Intensity
-from components.carbon.timing import Outlook, best_start, climatology
+from components.carbon.timing import Outlook, best_start, climatology, next_clean
 
 NOW = datetime(2026, 3, 2, 17, 20, tzinfo=UTC)  # a Monday
 MEAN = Grams(80.0, 100.0, 120.0)
@@ -41,7 +41,7 @@ def test_beyond_the_series_the_hour_of_the_week_is_what_it_usually_is() -> None:
     """Two past weeks in which nights are clean; nothing is known of the coming one."""
     past = NOW.replace(hour=0, minute=0) - timedelta(days=14)
     grid = series([20.0 if n % 24 < 5 else 400.0 for n in range(14 * 24)], past)
-    assert climatology(grid.series)[1, 3] == 20.0
+    assert climatology(grid.series)[1, 3] == Grams(20.0, 20.0, 20.0)
     found = best_start(NOW, NOW + timedelta(hours=20), 3600, 3600, 1.0, grid, 1.0)
     assert found.at == datetime(2026, 3, 3, 0, 0, tzinfo=UTC)
     assert found.basis == "usual for the hour of the week"
@@ -65,4 +65,33 @@ def test_no_start_is_better_and_the_energy_is_the_same(values: list[float], seco
     for minutes in range(0, int(hours * 60 - seconds / 60), 60):
         at = NOW.replace(minute=0) + timedelta(hours=1, minutes=minutes)
         if at + timedelta(seconds=seconds) <= deadline:
-            assert found.grams <= outlook.grams(at, seconds, 2.0, 1.0) + 1e-6
+            assert found.grams <= outlook.grams(at, seconds, 2.0, 1.0).mid + 1e-6
+
+
+def test_the_outlook_has_bounds_of_what_it_rests_on() -> None:
+    """An hour of the series is what it says; the same hour of next week is between the least and the most it was."""
+    grid = series([100.0] + [500.0] * 167 + [300.0], NOW.replace(minute=0))  # 17:00 this Monday and the next
+    outlook = Outlook(grid)
+    assert outlook.at(NOW) == Grams(100.0, 100.0, 100.0)
+    assert outlook.at(NOW + timedelta(days=14)) == Grams(100.0, 200.0, 300.0)
+    half_an_hour_of_each = outlook.per_kwh(NOW.replace(minute=30), 3600)
+    assert half_an_hour_of_each.mid == pytest.approx(300.0)
+    assert outlook.sources == ["a series", "the usual for the hour of the week in a series"]
+    unknown = Outlook(Intensity(MEAN, "the mean of a country"))
+    assert unknown.grams(NOW, 7200, 2.0, 1.5).low == pytest.approx(2 * 1.5 * 80)
+    assert unknown.sources == ["the mean of a country"]
+
+
+def test_years_of_work_are_priced_as_four_weeks() -> None:
+    outlook = Outlook(series([100.0, 300.0] * 84, NOW.replace(minute=0) - timedelta(days=7)))
+    assert outlook.per_kwh(NOW.replace(minute=0), 1e12).mid == pytest.approx(200.0)
+
+
+def test_the_next_clean_hour() -> None:
+    outlook = Outlook(series([400.0, 300.0, 90.0, 50.0], NOW.replace(minute=0)))  # 17:00 to 20:00; then the mean, 100
+    deadline = NOW + timedelta(hours=6)
+    assert next_clean(NOW, 90.0, deadline, outlook) == NOW.replace(hour=19, minute=0)
+    assert next_clean(NOW, 400.0, deadline, outlook) == NOW
+    assert next_clean(NOW, 60.0, deadline, outlook) == NOW.replace(hour=20, minute=0)
+    assert next_clean(NOW, 40.0, deadline, outlook) is None
+    assert next_clean(NOW, 90.0, NOW.replace(hour=19, minute=0), outlook) is None  # the deadline comes first

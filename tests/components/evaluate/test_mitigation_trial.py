@@ -1,13 +1,18 @@
 """The trial of counterfactual augmentation: arms equal but for the text, the same figures again, intervals hold."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from components.carbon.ledger import read
 from components.data.corpus import read_corpus
 from components.data.tokenize import tokenize
 from components.data.tokens import TokenShards
+from components.errors import Stopped
 from components.evaluate import mitigation_trial as trial
-from components.params import Mitigate, Mix, ModelShape, Numerics, Tokenize
+from components.params import Budget, Mitigate, Mix, ModelShape, Numerics, ProjectBudget, Runtime, Tokenize
 from tests.components.data.real_text import corpus, modules
 
 PARAMS = Mitigate(seeds=2, model=ModelShape(size=1, width=32), steps=4, batch=2, context=32, heldout_kilobytes=4)
@@ -43,6 +48,16 @@ def test_the_arms_differ_in_their_text_alone(place: trial.Place) -> None:
     plain = sum(len(each.text.encode()) for each in read_corpus(place.data / "bias/train"))
     assert shards["none"].manifest.num_bytes == plain
     assert trial.prepare("none", place, Mix()) == counts["none"]  # made once
+
+
+def test_a_projects_budget_that_is_spent_lets_no_model_begin(place: trial.Place, tmp_path: Path) -> None:
+    runtime = Runtime(budget=Budget(project=ProjectBudget(hours=1e-9)))
+    spent = replace(place, work=tmp_path / "spent", ledger=tmp_path / "ledger", runtime=runtime)
+    with pytest.raises(Stopped, match=r"runtime\.budget\.project: .* run again to go on"):
+        trial.run_one(trial.Run("none", 1), place=spent, params=PARAMS)
+    (span,) = read(tmp_path / "ledger")
+    assert (span.stage, span.outcome) == ("mitigate", "BudgetReached")
+    assert not (spent.folder("none", 1) / "result.json").exists()
 
 
 @pytest.mark.slow

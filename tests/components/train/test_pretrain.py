@@ -7,16 +7,18 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from small_corpus import NUMERICS, small, write_tokens
 
-from components.errors import UserError
+from components.errors import Stopped, UserError
 from components.files import read_json, write_json
 from components.model import export
 from components.params import Pretrain
-from components.report import Report
+from components.report import Report, Watch
 from components.train.pretrain import pretrain
 
 
@@ -50,6 +52,35 @@ def test_a_run_learns_and_repeats_to_the_byte(objective: str, tokens: Path, tmp_
     assert plots == {"loss.csv", "heldout.csv", "learning_curve.png", "attention.png"}
     text = "".join(path.read_text() for path in (tmp_path / "a" / "reports").rglob("*.json"))
     assert str(tmp_path) not in text + json.dumps(facts)
+
+
+def test_it_can_be_stopped_between_batches_of_the_final_exam(tokens: Path, tmp_path: Path) -> None:
+    class Examined(Watch):
+        """Asks to stop at its second look within the final exam, if told to."""
+
+        def __init__(self, stops: bool) -> None:
+            self.stops, self.looks, self.examining = stops, 0, False
+
+        @contextmanager
+        def phase(self, name: str) -> Iterator[None]:
+            self.examining = name == "examine"
+            yield
+
+        def check(self) -> None:
+            self.looks += self.examining
+            if self.stops and self.looks == 2:
+                raise Stopped("BudgetReached", "enough")
+
+    def train(place: Path, watch: Watch) -> None:
+        folders = {name: place / name for name in ("out", "reports", "work")}
+        pretrain(objective="causal", tokens=tokens, params=small(context=16), numerics=NUMERICS, watch=watch, **folders)
+
+    train(tmp_path / "whole", whole := Examined(stops=False))
+    assert whole.looks > 1
+    with pytest.raises(Stopped):
+        train(tmp_path / "stopped", Examined(stops=True))
+    train(tmp_path / "stopped", Watch())
+    assert hashes(tmp_path / "stopped/out") == hashes(tmp_path / "whole/out")
 
 
 PROGRAM = """

@@ -4,15 +4,17 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from small_corpus import NUMERICS, docstrings, write_tokens
 from task_corpora import plain, write
 
-from components.errors import UserError
+from components.carbon.ledger import read
+from components.errors import Stopped, UserError
 from components.files import read_json, write_json
-from components.params import Evaluate, Scaling
+from components.params import Budget, Evaluate, ProjectBudget, Runtime, Scaling
 from components.train import scaling, scaling_law, scaling_report
 from components.train.scaling import Cell, Place
 
@@ -94,6 +96,33 @@ def test_a_killed_cell_goes_on_and_ends_with_the_same_loss(tmp_path: Path) -> No
     assert not (work.parent / "result.json").exists(), "it was killed too late to test anything"
     resumed = scaling.run_cell(long_cell(), place(killed))
     assert {**resumed, "seconds": 0, "cpu_s": 0} == {**straight, "seconds": 0, "cpu_s": 0}
+
+
+def test_a_cell_that_the_projects_budget_stopped_goes_on_under_a_larger_one(tmp_path: Path) -> None:
+    """Spent before, it does not begin; reached between steps, it stops there, and ends like one never stopped."""
+    cell, ledger = scaling.plan(PARAMS)[-1], tmp_path / "ledger"
+    straight = scaling.run_cell(cell, place(tmp_path / "straight"))
+
+    def limited(project: ProjectBudget) -> Place:
+        runtime = Runtime(budget=Budget(project=project), meter_interval_s=0.2)
+        return replace(place(tmp_path / "stopped"), ledger=ledger, run="sweep", runtime=runtime)
+
+    with pytest.raises(Stopped, match=r"runtime\.budget\.project"):
+        scaling.run_cell(cell, limited(ProjectBudget(hours=1e-9)))
+    assert not (tmp_path / "stopped/cells" / cell.name / "work").exists()
+    after = [True, True, False]
+    with pytest.MonkeyPatch.context() as patch:  # no clock in a test: the guard lets the start and a step pass
+        patch.setattr("components.carbon.project.guard", lambda *_: lambda: after.pop(0) or stop_now())
+        with pytest.raises(Stopped):
+            scaling.run_cell(cell, limited(ProjectBudget(hours=1.0)))
+    assert not scaling.done(limited(ProjectBudget()), cell)
+    resumed = scaling.run_cell(cell, limited(ProjectBudget(hours=10.0)))
+    assert {name for name in resumed if resumed[name] != straight[name]} <= {"seconds", "cpu_s", "joules"}
+    assert [span.outcome for span in read(ledger)] == ["BudgetReached", "BudgetReached", "Completed"]
+
+
+def stop_now() -> str:
+    raise Stopped("BudgetReached", "the project's")
 
 
 def made_up(cells: list[Cell], law: scaling_law.Law) -> list[dict]:

@@ -1,0 +1,115 @@
+"""What a run leaves on record when it ends: how far off its forecasts were, and what waiting for its start saved."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from components.carbon.ledger import read
+from components.files import write_json
+from components.params import Params
+from components.report import Report
+from flows import dag, house, run, stage, tracking
+from flows.promise import Spent
+from flows.stage import Outcome, Stage
+
+
+@pytest.fixture
+def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A house of two stages in a temporary folder; what MLflow's parent run was ended with."""
+    found: dict[str, Any] = {}
+
+    def close(mlflow: object, name: str, status: str, metrics: dict[str, float], *_: object) -> None:
+        found.update(name=name, status=status, metrics=metrics)
+
+    for name in ("STATE", "LEDGER", "LOGS"):
+        monkeypatch.setattr(house, name, tmp_path / name.lower())
+    monkeypatch.setattr(dag, "graph", lambda root: {"mix": [], "evaluate": ["mix"]})
+    monkeypatch.setattr(dag, "stale", lambda root: {"mix": ["never ran"]})
+    monkeypatch.setattr(tracking, "client", lambda: None)
+    monkeypatch.setattr(tracking, "close_parent", close)
+    write_json(house.STATE / "parents" / "calm-otter.json", {"mlflow": "m"})
+    return found
+
+
+def test_the_parent_gets_the_error_of_all_that_was_forecast_and_completed(
+    closed: dict[str, Any], tmp_path: Path
+) -> None:
+    facts = {"delayed_start/grams_saved": 30.0, "delayed_start/grams_at_once": 50.0}
+    with run.PipelineRun("calm-otter", tmp_path, Params(), [], facts) as this:
+        this.outcomes["mix"] = Outcome("Completed", "", spent=vars(Spent(120.0, 0.9, 100.0, 1.0)))
+        this.outcomes["evaluate"] = Outcome("Completed", "", spent=vars(Spent(0.0, 0.0, 500.0, 9.0)))
+        this.outcomes["account"] = Outcome("Failed", "", spent=vars(Spent(10.0, 1.0, 1.0, 1.0)))
+    metrics = closed["metrics"]
+    assert (closed["name"], closed["status"]) == ("calm-otter", "FAILED")
+    assert metrics["forecast_error_pct/total_seconds"] == pytest.approx(20.0)
+    assert metrics["forecast_error_pct/total_kwh"] == pytest.approx(-10.0)
+    assert facts.items() <= metrics.items()
+    (span,) = read(house.LEDGER)
+    assert span.labels["delayed_start/grams_saved"] == "30"
+    assert span.labels["delayed_start/grams_at_once"] == "50"
+
+
+def test_a_run_that_did_not_wait_says_nothing_of_waiting(closed: dict[str, Any], tmp_path: Path) -> None:
+    with run.PipelineRun("calm-otter", tmp_path, Params(), []):
+        pass
+    assert closed["status"] == "FINISHED"
+    assert not [name for name in closed["metrics"] if name.startswith(("delayed_start", "forecast_error"))]
+    (span,) = read(house.LEDGER)
+    assert not [name for name in span.labels if name.startswith("delayed_start")]
+
+
+class Recorded:
+    """A tracker that does at once what a real one queues, and the client it does it to."""
+
+    run_id = "m"
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, float] = {}
+        self.tags: dict[str, str] = {}
+        self.status = ""
+
+    def submit(self, work: Any) -> None:
+        work(self)
+
+    def close(self, status: str) -> None:
+        self.status = status
+
+    def log_batch(self, run_id: str, metrics: Any = (), params: Any = ()) -> None:
+        self.metrics |= {one.key: one.value for one in metrics}
+
+    def log_inputs(self, *_: object) -> None:
+        pass
+
+    def set_tag(self, run_id: str, key: str, value: str) -> None:
+        self.tags[key] = value
+
+
+def finished(outcome: Outcome, report: Report | None, root: Path, monkeypatch: pytest.MonkeyPatch) -> Recorded:
+    monkeypatch.setattr(house, "ROOT", root)
+    tracker = Recorded()
+    inputs = SimpleNamespace(params={}, hashes={}, fingerprint="f")
+    stage._finish_record(Stage("mix", lambda *_: Report()), "", Params(), inputs, tracker, outcome, report)  # type: ignore[arg-type]
+    return tracker
+
+
+def test_a_stage_logs_its_forecasts_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = Outcome("Completed", "mix: done", spent=vars(Spent(50.0, 2.0, 100.0, 1.0)))
+    tracker = finished(done, Report({"documents": 7}), tmp_path, monkeypatch)
+    assert tracker.status == "FINISHED"
+    assert tracker.metrics == {
+        "documents": 7, "seconds/function": 100.0, "energy/kwh": 1.0,
+        "forecast_error_pct/seconds": pytest.approx(-50.0), "forecast_error_pct/kwh": pytest.approx(100.0),
+    }  # fmt: skip
+
+
+def test_what_was_not_forecast_or_did_not_complete_has_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Outcome("Completed", "mix: done", spent=vars(Spent(0.0, 0.0, 100.0, 1.0)))
+    assert set(finished(first, Report(), tmp_path, monkeypatch).metrics) == {"seconds/function", "energy/kwh"}
+    stopped = Outcome("BudgetReached", "1 g is spent", spent=vars(Spent(50.0, 2.0, 10.0, 0.1)))
+    tracker = finished(stopped, None, tmp_path, monkeypatch)
+    assert (tracker.metrics, tracker.status) == ({}, "KILLED")
+    assert tracker.tags == {"error": "1 g is spent", "outcome": "BudgetReached"}
