@@ -6,8 +6,9 @@ phrases, so a share of the document's n-grams is needed. 13 words is the length 
 arXiv:2005.14165, appendix C). Words and hashes are those of overlap.py.
 """
 
+import heapq
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ HELD_OUT = "held-out"
 """Name of the held-out set among the evaluation sets."""
 FEWEST_WORDS = 8
 """Shorter items are not looked for: they occur by chance."""
+LISTED = 1000
+"""Documents that are listed, those that share most; all are counted."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,11 @@ class Hit:
     def reason(self) -> str:
         """For the dropped record."""
         return f"{self.shared} of {self.total} runs of {self.ngram} words are in {self.name}"
+
+
+def most_shared(rows: Iterable[list]) -> list[list]:
+    """The `LISTED` rows [set, source, location, shared, total, ...] with the largest share, in order."""
+    return heapq.nsmallest(LISTED, rows, key=lambda row: (-row[3] / row[4], *row[:3]))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from components.data import filter_report, parts
 from components.data.corpus import Document, read_manifest, read_shard, reconcile, shard_paths
-from components.data.decontaminate import RULE, Exam, exam_of
+from components.data.decontaminate import RULE, Exam, exam_of, most_shared
 from components.data.language import identify, known_languages
 from components.data.pii import redact
 from components.data.quality import scores
@@ -120,8 +120,9 @@ class Outcome:
         first_rules: documents dropped by the rule that names the reason.
         personal: finds of personal data by "source kind".
         redacted: documents in which something was found.
-        contact: documents that share a run of words with an evaluation set, [set, source, location, shared, total,
-            dropped?].
+        contact_documents: that share a run of words with an evaluation set.
+        contact_sets, contact_dropped: by evaluation set, documents that do, and that go for it.
+        contact: those that share most (`decontaminate.most_shared`), [set, source, location, shared, total, dropped?].
     """
 
     documents: int = 0
@@ -129,7 +130,17 @@ class Outcome:
     redacted: int = 0
     first_rules: Counter[str] = field(default_factory=Counter)
     personal: Counter[str] = field(default_factory=Counter)
+    contact_documents: int = 0
+    contact_sets: Counter[str] = field(default_factory=Counter)
+    contact_dropped: Counter[str] = field(default_factory=Counter)
     contact: list[list] = field(default_factory=list)
+
+    def count_contact(self, rows: list[list]) -> None:
+        """Count the documents of a shard that share text with evaluation sets."""
+        self.contact_documents += len({tuple(row[1:3]) for row in rows})
+        self.contact_sets.update(row[0] for row in rows)
+        self.contact_dropped.update(row[0] for row in rows if row[5])
+        self.contact = most_shared([*self.contact, *rows])
 
     def add(self, other: "Outcome") -> None:
         """Add the numbers of another."""
@@ -138,7 +149,10 @@ class Outcome:
         self.redacted += other.redacted
         self.first_rules += other.first_rules
         self.personal += other.personal
-        self.contact += other.contact
+        self.contact_documents += other.contact_documents
+        self.contact_sets += other.contact_sets
+        self.contact_dropped += other.contact_dropped
+        self.contact = most_shared([*self.contact, *other.contact])
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON (`asdict` of a Counter is broken in Python 3.11)."""
@@ -147,7 +161,8 @@ class Outcome:
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> "Outcome":
         """The reverse of `to_json`."""
-        return cls(**raw | {name: Counter(raw[name]) for name in ("first_rules", "personal")})
+        counters = ("first_rules", "personal", "contact_sets", "contact_dropped")
+        return cls(**raw | {name: Counter(raw[name]) for name in counters})
 
 
 def filter_shard(params: Filter, job: ShardJob) -> Outcome:
@@ -160,7 +175,8 @@ def filter_shard(params: Filter, job: ShardJob) -> Outcome:
     write_tags(job.folder / "tags.parquet", documents, columns)
     reasons = decide(params, [document.source for document in documents], columns)
     contact = contaminated(documents, Exam.load(job.exam), params.decontaminate, reasons)
-    outcome = Outcome(documents=len(documents), dropped=len(reasons), contact=contact)
+    outcome = Outcome(documents=len(documents), dropped=len(reasons))
+    outcome.count_contact(contact)
     outcome.first_rules.update(rule for rule, _ in reasons.values())
     redacted = [redacted_document(document, params, outcome) for document in documents]
     parts.write_part(kept, (each for at, each in enumerate(redacted) if at not in reasons))
@@ -209,7 +225,7 @@ def decide(params: Filter, sources: list[str], columns: Columns) -> dict[int, tu
 def contaminated(
     documents: list[Document], exam: Exam, params: Decontaminate, reasons: dict[int, tuple[str, str]]
 ) -> list[list]:
-    """Add to `reasons` what holds evaluation text; the rows of `Outcome.contact`."""
+    """Add to `reasons` what holds evaluation text; a row of `Outcome.contact` for each document and set."""
     rows = []
     for at, hits in enumerate(exam.hits([document.text for document in documents])):
         for hit in hits:

@@ -76,7 +76,7 @@ def try_shard(params: Filter, exam: Path, examples: int, shard: Path) -> Trial:
     """Score one shard and look for personal data and evaluation text in it."""
     documents, trial, reasons = read_shard(shard), Trial(), dict[int, tuple[str, str]]()
     columns = tag(documents, params.languages)
-    trial.outcome.contact = contaminated(documents, Exam.load(exam), params.decontaminate, reasons)
+    trial.outcome.count_contact(contaminated(documents, Exam.load(exam), params.decontaminate, reasons))
     for document in documents:
         redacted_document(document, params, trial.outcome)
     sources = np.array([document.source for document in documents])

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from components.data.filter import Outcome
 
 EXAMPLES = 3
-LISTED = 1000
-"""Documents in contamination.csv, those that share most."""
 PLOTTED = (
     "num_words",
     "mean_word_length",
@@ -54,20 +52,18 @@ def build(
     personal = [(*key.rsplit(" ", 1), count) for key, count in sorted(total.personal.items())]
     write_text(details / "personal.csv", _csv(("source", "kind", "found"), personal))
     write_text(details / "examples.md", _examples(out / "dropped"))
-    contact = sorted(total.contact, key=lambda row: (-row[3] / row[4], row[0], row[2]))
     header = ("evaluation_set", "source", "location", "shared_runs", "runs", "dropped")
-    write_text(details / "contamination.csv", _csv(header, [tuple(row) for row in contact[:LISTED]]))
+    write_text(details / "contamination.csv", _csv(header, [tuple(row) for row in total.contact]))
     _plot_dropped(by_rule, given, reports / "plots" / "dropped.png")
     _plot_scores(out / "tags", counts, params, reports / "plots" / "scores.png")
     metrics = _metrics(given, kept, dropped, total)
-    text = _markdown(metrics, by_rule, published, personal, languages, given) + _contact(contact, params)
+    text = _markdown(metrics, by_rule, published, personal, languages, given) + _contact(total, params)
     return Report(metrics, text, {"rules": dropped.facts["rules"], "personal": dict(sorted(total.personal.items()))})
 
 
-def _contact(rows: list[list], params: Filter) -> str:
+def _contact(total: "Outcome", params: Filter) -> str:
     """What training text shares with evaluation sets, as a paragraph and a table."""
-    documents, dropped = Counter(row[0] for row in rows), Counter(row[0] for row in rows if row[5])
-    contact = [(name, documents[name], dropped[name]) for name in sorted(documents)]
+    contact = [(name, count, total.contact_dropped[name]) for name, count in sorted(total.contact_sets.items())]
     return "\n\n".join(
         [
             f"\n\nDocuments that share a run of {params.decontaminate.ngram} words with an evaluation set, or hold a "
@@ -105,7 +101,7 @@ def _metrics(given: Manifest, kept: Manifest, dropped: Manifest, total: "Outcome
         "megabytes/dropped": dropped.num_bytes / 1e6,
         "personal/documents": total.redacted,
         "personal/found": total.personal.total(),
-        "contact/documents": len({(row[1], row[2]) for row in total.contact}),
+        "contact/documents": total.contact_documents,
     }
     return metrics | {f"dropped/{rule}": count for rule, count in dropped.facts["rules"].items()}
 

@@ -5,11 +5,13 @@ entries: the first comes back in memory, the others through files in the stage's
 the parent ever holds a large file whole.
 
 Where there is much to read, all pieces go through files and stay until the stage has ended, with a note for each file
-that was read to its end: a run that was killed reads again only what it had not finished.
+that was read to its end. A run that was killed takes what is there: whole files, and of the file it was in the pieces
+that are whole. The records in them are read past, not worked on again.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -127,7 +129,10 @@ def _read(desk: Desk, task: Task) -> Reading:
     origin = task.origin
     if task.reader in FORMATS.values():
         origin = _with_version(origin, Path(task.path))
-    found = _until_full(_found(task), task.limits.max_bytes)
+    num_read = 0
+    if desk.keep:
+        reading.pieces, num_read = _pieces_there(desk.spool, task, origin)
+    found = islice(_until_full(_found(task), task.limits.max_bytes), num_read, None)  # a record is an entry
     refused = load_opt_out(desk.opt_out)
     entries = (refused.applied(entry_of(item, task.location, task.group, origin, task.limits)) for item in found)
     try:
@@ -137,6 +142,25 @@ def _read(desk: Desk, task: Task) -> Reading:
     except NotText as reason:
         reading.skipped = str(reason)
     return reading
+
+
+def _pieces_there(spool: Path, task: Task, origin: Origin) -> tuple[list[list[Entry] | str], int]:
+    """Pieces that a killed run has left of this version of the file, from its beginning, and the records in them."""
+    pieces: list[list[Entry] | str] = []
+    num_read = 0
+    while (path := _piece(spool, task, len(pieces))).exists():
+        with pq.ParquetFile(path) as file:
+            versions = file.read(columns=["source_version"])["source_version"].unique().to_pylist()
+            num_rows = file.metadata.num_rows
+        if versions != [origin.source_version]:
+            break
+        pieces.append(str(path))
+        num_read += num_rows
+    return pieces, num_read
+
+
+def _piece(spool: Path, task: Task, number: int) -> Path:
+    return spool / f"{task.number:06d}-{number:05d}.parquet"
 
 
 def _with_version(origin: Origin, path: Path) -> Origin:
@@ -207,7 +231,7 @@ def _spool(piece: list[Entry], folder: Path, task: Task, number: int) -> str:
         row = {name: getattr(entry.document, name) for name in Document.__slots__}
         rows.append(row | {name: getattr(entry, name) for name in Entry.__slots__ if name != "document"})
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{task.number:06d}-{number:05d}.parquet"
+    path = _piece(folder, task, number)
     with written_whole(path) as temporary:
         pq.write_table(pa.Table.from_pylist(rows, schema=SPOOL_SCHEMA), temporary, compression="zstd")
     return str(path)

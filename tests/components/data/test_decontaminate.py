@@ -121,3 +121,22 @@ def test_held_out_documents_shorter_than_a_run_are_no_exam(tmp_path: Path) -> No
     train = corpus(tmp_path / "train", list(modules("scipy", 3)))
     report = run({"train": train, "heldout": heldout}, tmp_path)
     assert report.metrics["contact/documents"] == 0
+
+
+def test_those_that_share_most_are_listed_and_all_are_counted(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is held of documents in contact with the exam does not grow with them."""
+    everything = run(folders, tmp_path / "all")
+    monkeypatch.setattr("components.data.decontaminate.LISTED", 3)
+    found = run(folders, tmp_path / "few")
+    assert found.metrics == everything.metrics
+    assert found.markdown == everything.markdown
+    few, all_ = (
+        (tmp_path / name / "reports/details/contamination.csv").read_text().splitlines() for name in ("few", "all")
+    )
+    assert len(all_) > 5
+    assert few == all_[:4]
+    shares = [int(row.split(",")[3]) / int(row.split(",")[4]) for row in all_[1:]]
+    assert shares == sorted(shares, reverse=True)
+    assert found.metrics["contact/documents"] > 3

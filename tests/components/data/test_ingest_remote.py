@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 from ingest_run import hashes, run_ingest, run_on_files
@@ -19,6 +21,7 @@ from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 from components.data.corpus import read_corpus, read_manifest
+from components.data.records import Entry, entry_of
 from components.errors import UserError
 from components.params import Files, Ingest
 
@@ -194,3 +197,52 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(tmp_path: Path, monkeypat
     assert hashes(resumed) == hashes(whole)
     assert read_manifest(resumed / "data/train").num_documents > 40 * 600
     assert not spool.exists()
+
+
+KILLED_INSIDE = f"""
+import os, signal
+from components.data import tasks
+spooled = tasks._spool
+
+def spool(piece, folder, task, number):
+    if number == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return spooled(piece, folder, task, number)
+
+tasks._spool, tasks.PIECE_BYTES = spool, 100_000
+{KILLED}"""
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_run_killed_inside_a_file_keeps_its_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: bool
+) -> None:
+    """SIGKILL inside one large file: its records so far are not made again, unless it is another file by now."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    records = [json.dumps({"text": f"{number} {LINES[number % 700]}", "id": number}) for number in range(9_000)]
+    records[7] = '{"text": '
+    (folder / "large.jsonl").write_text("\n".join(records))
+    monkeypatch.setattr("components.data.sorting.RESUMED_BYTES", 0)
+    monkeypatch.setattr("components.data.tasks.PIECE_BYTES", 100_000)
+    settings = Ingest(sources=[Files(path=str(folder))], watch=str(folder))
+    (tmp_path / "first" / "data").mkdir(parents=True)
+    (tmp_path / settings.opt_out).touch()
+    command = [sys.executable, "-c", KILLED_INSIDE, str(folder), str(tmp_path / "first")]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    pieces = [path.name for path in sorted((tmp_path / "kept-work" / "spool").iterdir())]
+    assert pieces == [f"000000-{number:05d}.parquet" for number in range(5)]
+    there = sum(pq.read_metadata(tmp_path / "kept-work" / "spool" / name).num_rows for name in pieces)
+    if changed:
+        (folder / "large.jsonl").write_text("\n".join(records[1:]))
+    _, whole = run_ingest(settings, tmp_path, "whole")
+    made: list[Entry] = []
+
+    def counted(*given: Any) -> Entry:
+        made.append(entry_of(*given))
+        return made[-1]
+
+    monkeypatch.setattr("components.data.tasks.entry_of", counted)
+    _, resumed = run_ingest(settings, tmp_path, "kept")
+    assert hashes(resumed) == hashes(whole)
+    assert len(made) == (len(records) - 1 if changed else len(records) - there)
