@@ -24,6 +24,7 @@ house.settle()  # before Prefect is imported: it reads its settings then
 from prefect import flow, task  # noqa: E402
 from prefect.artifacts import create_markdown_artifact, create_table_artifact  # noqa: E402
 from prefect.cache_policies import NO_CACHE  # noqa: E402
+from prefect.context import FlowRunContext  # noqa: E402
 from prefect.runtime import flow_run, task_run  # noqa: E402
 from prefect.states import Cancelled, Completed, Failed, State  # noqa: E402
 from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
@@ -85,9 +86,9 @@ def pipeline(params: Params | None = None, params_hash: str = "", until: str = "
     if before and (postponed := _postponed(params, params_hash, until, before, datetime.now(UTC))):
         return postponed
     state = run_pipeline(params, params_hash, [until] if until else [], pausing=not before)
-    if state.name == PAUSED and flow_run.deployment_id:
+    if state.name == PAUSED and (deployment := own_deployment()):
         at = postpone.after_pause(params, datetime.now(UTC))
-        postpone.reschedule(flow_run.deployment_id, at, _again(params, params_hash, until))
+        postpone.reschedule(deployment, at, _again(params, params_hash, until))
         return Completed(name=PAUSED, message=f"goes on by itself at {at:%Y-%m-%d %H:%M} UTC: {state.message}")
     return state
 
@@ -129,11 +130,19 @@ def _postponed(params: Params | None, form_hash: str, until: str, before: str, n
         start = postpone.chosen(params or own, own, before, now, until)
     except UserError as error:
         return Failed(message=str(error))
-    if not flow_run.deployment_id or not postpone.worth_waiting(start, now):
+    deployment = own_deployment()
+    if not deployment or not postpone.worth_waiting(start, now):
         return None
     again = _again(params, form_hash, until)
-    postpone.reschedule(flow_run.deployment_id, start.at, again, [postpone.saving_tag(start)])
+    postpone.reschedule(deployment, start.at, again, [postpone.saving_tag(start)])
     return Completed(name="Postponed", message=start.told(now))
+
+
+def own_deployment() -> str:
+    """The deployment that the present flow run is of; empty in a terminal. prefect.runtime.flow_run cannot tell."""
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    return str(run.deployment_id) if run and run.deployment_id else ""
 
 
 def _again(params: Params | None, form_hash: str, until: str) -> dict[str, Any]:

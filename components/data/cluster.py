@@ -10,6 +10,7 @@ dep of one in dvc.yaml: tests/components/data/test_cluster.py holds its outputs 
 import os
 import platform
 import signal
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,6 +33,8 @@ JOBS_PER_CORE = 2
 """In flight: one at work, one on its way. What bounds the results that wait for their turn."""
 SENDERS = 8
 """Threads that send files: a store answers slowly but many at a time."""
+ANSWER_S = 10.0
+"""Seconds for a cluster's head to answer."""
 CODE = Path(__file__).resolve().parents[1]
 """Sent to the nodes by Ray, so that they run this checkout's code."""
 SAME = ("numpy", "pyarrow", "polars", "regex", "scikit-learn", "scipy", "py3langid", "tokenizers")
@@ -44,7 +47,7 @@ class Cluster:
 
     Attributes:
         workers: processes on this machine, for what is not spread, and of a cluster that is started here.
-        address: of the cluster's head (`10.0.0.1:6379`, `ray://...` is not supported); "" joins the one that runs on
+        address: of the cluster's head (`10.0.0.1:6379`); "" joins the one that runs on
             this machine, or starts one for the time of the stage.
         work_path: fsspec path through which machines exchange files; "" if all share this one's disk.
     """
@@ -236,15 +239,19 @@ def _connect(ray: Any, address: str, workers: int) -> None:
         "log_to_driver": False,
     }
     try:
-        ray.init(address=address or "auto", **settings)
-    except (ConnectionError, RuntimeError, ValueError) as error:
         if address:
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(
-                f"runtime.ray_address: no Ray cluster answers at {address} ({reason}); start one (ray start --head), "
-                "correct the address, or leave it empty"
-            ) from None
-        ray.init(address="local", num_cpus=workers, include_dashboard=False, **settings)
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host, int(port)), ANSWER_S).close()  # Ray itself would try for a minute
+        ray.init(address=address or "auto", **settings)
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, ConnectionError) and not address:  # none runs here
+            ray.init(address="local", num_cpus=workers, include_dashboard=False, **settings)
+            return
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"runtime.ray_address: no Ray cluster to use at {address or 'this machine'} ({reason}); start one "
+            "(ray start --head), write the address as host:port, or leave it empty"
+        ) from None
 
 
 def _refuse_other_machines(ray: Any) -> None:

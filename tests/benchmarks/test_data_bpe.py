@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from benchmarks import data_bpe
 from components.data.tokenizer import Encoder, train_bpe
 
@@ -53,7 +51,6 @@ def test_tokens_are_those_of_the_encoder() -> None:
 
 
 def test_rustbpe_learns_the_same_tokens_but_for_ties() -> None:
-    pytest.importorskip("rustbpe")
     one, other = data_bpe.ours(texts(), 1500)(), data_bpe.rustbpe(texts(), 1500)()
     found = data_bpe.compare(one, other)
     assert found["merges"] == found["merges_other"] == 1500 - 6 - 256

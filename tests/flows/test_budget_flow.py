@@ -1,6 +1,9 @@
 """A run whose budget is spent: a state of its own, exit 75, the stage undone; raised, it goes on to the same bytes."""
 
+import signal
+import time
 from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 
@@ -75,3 +78,33 @@ def test_a_spent_budget_stops_and_a_raised_one_goes_on(fresh_house: House, grown
     assert done < resumed.keys()  # what it stopped was not recorded, and now is
     assert "data/mix" in resumed
     assert resumed.items() <= undisturbed.items()
+
+
+@pytest.mark.house
+def test_a_dirty_hour_pauses_and_what_waits_is_scheduled(fresh_house: House) -> None:
+    """The terminal waits for the clean hour; ended while it waits it leaves nothing half done, and a run goes on."""
+    this_hour = datetime.now(UTC)
+    hours = [f"{this_hour + timedelta(hours=ahead):%Y-%m-%dT%H:00},{400 if ahead < 2 else 50}" for ahead in range(4)]
+    (fresh_house.root / "grid.csv").write_text("\n".join(["time,g_per_kwh", *hours]))
+    fresh_house.edit("params.yaml", "    series: ''", "    series: grid.csv")
+    fresh_house.edit("params.yaml", "  pause_above: null", "  pause_above: 100.0")
+    waiting = fresh_house.start("flows.pipeline", "--until", "ingest")
+    assert waiting.stdout is not None
+    lines = list[str]()
+    for line in waiting.stdout:
+        lines.append(line)
+        if "waits here until" in line:
+            break
+    assert "runtime.pause_above: this hour is dirtier than 100 g/kWh; all is saved" in "".join(lines), lines[-20:]
+    assert not (fresh_house.root / "dvc.lock").exists()
+    asked = "print(sorted({(run.state.name, run.state.type.value) for run in client.read_flow_runs() if run.state}))"
+    deadline, states = time.monotonic() + 30, ""
+    while "SCHEDULED" not in states and time.monotonic() < deadline:  # it says so before it asks Prefect
+        states = fresh_house.ask(asked)
+    assert states == "[('Paused', 'COMPLETED'), ('Scheduled', 'SCHEDULED')]"
+    waiting.send_signal(signal.SIGTERM)
+    waiting.communicate(timeout=60)
+    assert fresh_house.ask(asked) == "[('Cancelled', 'CANCELLED'), ('Paused', 'COMPLETED')]"
+    fresh_house.edit("params.yaml", "  pause_above: 100.0", "  pause_above: null")
+    fresh_house.run("flows.pipeline", "--until", "ingest")
+    assert "data/ingest/train" in fresh_house.outputs()

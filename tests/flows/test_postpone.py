@@ -101,7 +101,7 @@ def test_the_form_schedules_another_run_of_its_deployment(own: Params, monkeypat
     deployment, asked = UUID(int=7), list[dict[str, Any]]()
     monkeypatch.setattr("prefect.deployments.run_deployment", lambda name, **how: asked.append({"name": name} | how))
     monkeypatch.setattr(pipeline.schema, "load", lambda path: own)
-    monkeypatch.setattr(pipeline, "flow_run", SimpleNamespace(deployment_id=str(deployment)))
+    monkeypatch.setattr(pipeline, "own_deployment", lambda: str(deployment))
     other = own.model_copy(update={"dedup": Dedup(threshold=0.8)})
     state = pipeline._postponed(other, "", "", "2026-03-02T20:00", NOW)
     assert state is not None
@@ -117,7 +117,7 @@ def test_the_form_schedules_another_run_of_its_deployment(own: Params, monkeypat
     late = pipeline._postponed(other, "", "", "2026-03-02T17:00", NOW)
     assert late is not None
     assert late.is_failed()
-    monkeypatch.setattr(pipeline, "flow_run", SimpleNamespace(deployment_id=None))
+    monkeypatch.setattr(pipeline, "own_deployment", str)
     assert pipeline._postponed(other, "", "", "2026-03-02T20:00", NOW) is None  # the terminal waits by itself
     assert len(asked) == 1
     assert postpone.saving(["greenhouse", "pid:7"]) == {}
@@ -127,7 +127,7 @@ def test_a_paused_run_of_the_form_is_scheduled_again(own: Params, monkeypatch: p
     deployment, asked = UUID(int=7), list[dict[str, Any]]()
     paused = Completed(name="Paused", message="runtime.pause_above: dirty")
     monkeypatch.setattr("prefect.deployments.run_deployment", lambda name, **how: asked.append({"name": name} | how))
-    monkeypatch.setattr(pipeline, "flow_run", SimpleNamespace(deployment_id=str(deployment)))
+    monkeypatch.setattr(pipeline, "own_deployment", lambda: str(deployment))
     monkeypatch.setattr(pipeline, "run_pipeline", lambda *_, pausing: paused if pausing else Completed())
     monkeypatch.setattr(pipeline, "datetime", SimpleNamespace(now=lambda zone: NOW))
     dirty = own.model_copy(update={"runtime": own.runtime.model_copy(update={"pause_above": 100.0})})
@@ -176,6 +176,7 @@ def test_it_is_scheduled_until_its_time_and_then_runs() -> None:
     house.settle()
     from prefect import flow
     from prefect.client.orchestration import get_client
+    from prefect.flow_engine import run_flow
     from prefect.runtime import flow_run
     from prefect.testing.utilities import prefect_test_harness
 
@@ -183,8 +184,8 @@ def test_it_is_scheduled_until_its_time_and_then_runs() -> None:
     at = clock[0] + timedelta(hours=1)
 
     @flow(name="waits")
-    def waits(number: int) -> dict[str, float]:
-        return {"number": number} | postpone.saving(flow_run.tags)
+    def waits(number: int) -> dict[str, Any]:
+        return {"number": number, "deployment": pipeline.own_deployment()} | postpone.saving(flow_run.tags)
 
     def sleep(seconds: float) -> None:
         with get_client(sync_client=True) as client:
@@ -196,5 +197,15 @@ def test_it_is_scheduled_until_its_time_and_then_runs() -> None:
         state = postpone.run_at(waits, at, {"number": 7}, lambda: clock[0], sleep, [tag])
         assert state.is_completed()
         saved = {"delayed_start/grams_saved": 30.0, "delayed_start/grams_at_once": 50.0}
-        assert state.result() == {"number": 7} | saved
+        assert state.result() == {"number": 7, "deployment": ""} | saved
+        # From the form: another run of the deployment, which knows its deployment and what it saves.
+        deployment = str(waits.to_deployment("form").apply())
+        later = datetime.now(UTC) - timedelta(minutes=1)  # else Prefect would wait here
+        postpone.reschedule(deployment, later, {"number": 8}, [tag])
+        with get_client(sync_client=True) as client:
+            (run,) = [run for run in client.read_flow_runs() if run.deployment_id]
+        assert run.state is not None
+        assert (run.state.name, run.state.state_details.scheduled_time) == ("Scheduled", later)
+        ended = run_flow(waits, flow_run=run, parameters=run.parameters, return_type="state")
+        assert ended.result() == {"number": 8, "deployment": deployment} | saved
     assert seen == ["SCHEDULED"] * 3

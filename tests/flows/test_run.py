@@ -95,11 +95,12 @@ def finished(outcome: Outcome, report: Report | None, root: Path, monkeypatch: p
 
 
 def test_a_stage_logs_its_forecasts_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = Outcome("Completed", "mix: done", spent=vars(Spent(50.0, 2.0, 100.0, 1.0)))
+    spent = vars(Spent(50.0, 2.0, 100.0, 1.0))
+    done = Outcome("Completed", "mix: done", function_s=100.0, kwh=(0.5, 1.0, 2.0), spent=spent)
     tracker = finished(done, Report({"documents": 7}), tmp_path, monkeypatch)
     assert tracker.status == "FINISHED"
     assert tracker.metrics == {
-        "documents": 7, "seconds/function": 100.0, "energy/kwh": 1.0,
+        "documents": 7, "seconds/function": 100.0, "energy/kwh": 1.0, "energy/kwh_low": 0.5, "energy/kwh_high": 2.0,
         "forecast_error_pct/seconds": pytest.approx(-50.0), "forecast_error_pct/kwh": pytest.approx(100.0),
     }  # fmt: skip
 
@@ -107,9 +108,10 @@ def test_a_stage_logs_its_forecasts_errors(tmp_path: Path, monkeypatch: pytest.M
 def test_what_was_not_forecast_or_did_not_complete_has_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    used = {"seconds/function", "energy/kwh", "energy/kwh_low", "energy/kwh_high"}
     first = Outcome("Completed", "mix: done", spent=vars(Spent(0.0, 0.0, 100.0, 1.0)))
-    assert set(finished(first, Report(), tmp_path, monkeypatch).metrics) == {"seconds/function", "energy/kwh"}
+    assert set(finished(first, Report(), tmp_path, monkeypatch).metrics) == used
     stopped = Outcome("BudgetReached", "1 g is spent", spent=vars(Spent(50.0, 2.0, 10.0, 0.1)))
     tracker = finished(stopped, None, tmp_path, monkeypatch)
-    assert (tracker.metrics, tracker.status) == ({}, "KILLED")
+    assert (set(tracker.metrics), tracker.status) == (used, "KILLED")
     assert tracker.tags == {"error": "1 g is spent", "outcome": "BudgetReached"}

@@ -211,11 +211,12 @@ def test_ray_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
-@pytest.mark.slow
-def test_a_cluster_that_does_not_answer_is_named() -> None:
-    with pytest.raises(UserError, match=r"runtime\.ray_address: no Ray cluster answers at 127\.0\.0\.1:1 "):  # noqa: SIM117
-        with Cluster(1, "127.0.0.1:1").pool():
-            pass
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "head", "ray://head:x"])
+def test_a_cluster_that_does_not_answer_is_named(address: str) -> None:
+    pytest.importorskip("ray")
+    wanted = rf"runtime\.ray_address: no Ray cluster to use at {address} "
+    with pytest.raises(UserError, match=wanted), Cluster(1, address).pool():
+        pass
 
 
 def test_other_machines_need_a_work_path() -> None:
