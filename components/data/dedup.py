@@ -21,11 +21,12 @@ import pyarrow.parquet as pq
 from components.data import dedup_check, dedup_report, parts
 from components.data.corpus import read_manifest, read_shard, reconcile, shard_paths
 from components.data.duplicates import Search, first_equal, ranking
+from components.data.shingles import agreement
 from components.data.sketch import Sketches, SketchJob, similarities, sketch_name, sketch_reads, sketch_shard
 from components.errors import UserError
 from components.params import Dedup
 from components.report import Report, Watch
-from components.workers import Pool, Workers, pool
+from components.workers import Pool, Workers, pool, return_memory
 
 LINES_COUNTED_BYTES = 200_000_000
 """Repeated lines are counted in full up to this much text, then for an even sample of the distinct lines."""
@@ -55,11 +56,12 @@ def dedup(
     """
     watch = watch or Watch()
     books = Books.open(heldout, train)
-    with pool(workers) as workers_pool:
-        with watch.phase("sketch"):
-            line_sampling = -(-books.num_bytes // LINES_COUNTED_BYTES)
-            targets = sketch(books, params, work, workers_pool, watch, line_sampling)
+    with pool(workers) as workers_pool, watch.phase("sketch"):
+        line_sampling = -(-books.num_bytes // LINES_COUNTED_BYTES)
+        targets = sketch(books, params, work, workers_pool, watch, line_sampling)
+    with pool(workers) as workers_pool:  # new processes: those that made sketches keep what a shard took
         sketches = Sketches.read(targets)
+        return_memory()
         with watch.phase("search"):
             found = find(books, sketches, params, workers_pool)
         with watch.phase("check"):
@@ -123,7 +125,8 @@ class Books:
                 table = file.read(columns=list(columns))
             for name, values in columns.items():
                 values.append(table[name])
-        texts = [Strings(values) for values in columns.values()]
+        texts = [Strings(columns.pop(name)) for name in list(columns)]
+        return_memory()
         return cls([*held, *trained], len(held), manifests[0].num_documents, num_bytes, *texts)
 
 
@@ -186,7 +189,8 @@ def find(books: Books, sketches: Sketches, params: Dedup, workers_pool: Pool) ->
     if not params.near:
         return Found(stays_for, similarity, exact, np.zeros(0), 0, books.num_heldout)
     search = Search(
-        signatures=sketches.agreement[distinct],
+        agree=lambda pairs: agreement(sketches.agreement, distinct[pairs]),
+        places=sketches.agreement.shape[1],
         sizes=sketches.size[distinct],
         num_heldout=int((distinct < books.num_heldout).sum()),
         threshold=params.threshold,

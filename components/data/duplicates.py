@@ -12,18 +12,19 @@
    among all proposed pairs, are similar enough.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from components.data.shingles import agreement
-
 BUCKET_WINDOW = 1000
 """In a bucket of more documents that stay, each is paired with this many that follow it by rank."""
 
+PAIRS_HELD = 1 << 20
+"""Proposed pairs that are looked at together: 16 MB."""
+
 Verify = Callable[[np.ndarray], np.ndarray]
-"""Pairs (n, 2) of ranks -> their exact Jaccard similarity (n,)."""
+"""Pairs (n, 2) of ranks -> their Jaccard similarity (n,)."""
 Band = Callable[[int], np.ndarray]
 """A band's number -> its hash for each document, (n,) uint64, in rank order."""
 
@@ -46,7 +47,7 @@ class Search:
     """Finds the near-duplicates among documents given in rank order.
 
     Attributes:
-        signatures: (n, K) uint8, of which only the agreement counts.
+        agree: estimated similarity of pairs, from `places` places of their signatures.
         sizes: (n,) int64, shingles per document.
         num_heldout: how many of the first ranks are held-out: never dropped, never compared with each other.
         threshold: Jaccard similarity from which a document goes.
@@ -56,7 +57,8 @@ class Search:
         num_proposed: pairs the bands proposed, before sizes and signatures were looked at, with repeats over bands.
     """
 
-    signatures: np.ndarray
+    agree: Verify
+    places: int
     sizes: np.ndarray
     num_heldout: int
     threshold: float
@@ -102,9 +104,9 @@ class Search:
             keys = self.band(band)[candidates]
             order = np.argsort(keys, kind="stable")
             ranks, keys = candidates[order], keys[order]
-            pairs = _star(ranks, keys) if window == 0 else _all_pairs(ranks, keys, window)
-            self.num_proposed += len(pairs)
-            found.append(self._codes(self._hopeful(pairs)))
+            for pairs in [_star(ranks, keys)] if window == 0 else _all_pairs(ranks, keys, window):
+                self.num_proposed += len(pairs)
+                found.append(self._codes(self._hopeful(pairs)))
         codes = np.unique(np.concatenate(found))
         return np.stack([codes // len(self.sizes), codes % len(self.sizes)], axis=1)
 
@@ -114,10 +116,10 @@ class Search:
         first, second = self.sizes[pairs[:, 0]], self.sizes[pairs[:, 1]]
         pairs = pairs[np.minimum(first, second) >= self.threshold * np.maximum(first, second)]
         # Of n shingles about K (1 - exp(-n / K)) different places of K are filled; the others repeat those.
-        places = self.signatures.shape[1]
         smaller = np.minimum(self.sizes[pairs[:, 0]], self.sizes[pairs[:, 1]])
-        error = np.sqrt(self.threshold * (1 - self.threshold) / (places * -np.expm1(-smaller / places)))
-        return pairs[agreement(self.signatures, pairs) >= self.threshold - 4 * error]
+        filled = self.places * -np.expm1(-smaller / self.places)
+        error = np.sqrt(self.threshold * (1 - self.threshold) / filled)
+        return pairs[self.agree(pairs) >= self.threshold - 4 * error]
 
     def _fresh(self, pairs: np.ndarray) -> np.ndarray:
         """Pairs not verified yet."""
@@ -135,9 +137,9 @@ def _star(ranks: np.ndarray, keys: np.ndarray) -> np.ndarray:
     return np.stack([ranks[first[~begins]], ranks[~begins]], axis=1)
 
 
-def _all_pairs(ranks: np.ndarray, keys: np.ndarray, window: int) -> np.ndarray:
-    """All pairs within a bucket, up to `window` places apart."""
-    found = [np.zeros((0, 2), dtype=np.int64)]
+def _all_pairs(ranks: np.ndarray, keys: np.ndarray, window: int) -> Iterator[np.ndarray]:
+    """All pairs within a bucket, up to `window` places apart, some at a time: of one big bucket there are many."""
+    found, waiting = [np.zeros((0, 2), dtype=np.int64)], 0
     at = np.arange(len(keys))
     for distance in range(1, window + 1):
         at = at[at + distance < len(keys)]
@@ -145,4 +147,8 @@ def _all_pairs(ranks: np.ndarray, keys: np.ndarray, window: int) -> np.ndarray:
         if not len(at):
             break
         found.append(np.stack([ranks[at], ranks[at + distance]], axis=1))
-    return np.concatenate(found)
+        waiting += len(at)
+        if waiting >= PAIRS_HELD:
+            yield np.concatenate(found)
+            found, waiting = found[:1], 0
+    yield np.concatenate(found)

@@ -8,10 +8,12 @@ from functools import cache
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from real_text import corpus, document, edited, modules, tree
 
+from components.data import duplicates
 from components.data.corpus import Document, read_corpus, read_manifest
 from components.data.dedup import dedup
 from components.errors import UserError
@@ -239,3 +241,15 @@ def test_nothing_to_drop(tmp_path: Path) -> None:
 def test_empty_corpus_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no documents"):
         run(tmp_path, [modules()[0]], [])
+
+
+def test_pairs_of_a_big_bucket_come_in_pieces_and_are_all_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = np.sort(np.random.default_rng(1).integers(0, 9, 200))
+    ranks = np.arange(200)
+    monkeypatch.setattr(duplicates, "PAIRS_HELD", 100)
+    pieces = list(duplicates._all_pairs(ranks, keys, window=7))
+    assert max(map(len, pieces)) < 100 + 200
+    expected = {(a, b) for a in range(200) for b in range(a + 1, min(a + 8, 200)) if keys[a] == keys[b]}
+    found = [tuple(pair) for piece in pieces for pair in piece.tolist()]
+    assert len(found) == len(expected)
+    assert set(found) == expected
