@@ -62,7 +62,7 @@ def ours_minhash(work: Path, corpus: str) -> dict[str, float]:
     with pool(WORKERS) as workers_pool:
         sketches = Sketches.read(sketch(books, Dedup(), work, workers_pool, Watch()))
         found = find(books, sketches, Dedup(), workers_pool)
-    return {"documents": len(books.ids), "removed": int(found.removed.sum()), "verified": len(found.pair_similarity)}
+    return {"documents": len(books.ids), "removed": int(found.removed.sum()), "verified": int(found.histogram.sum())}
 
 
 def datatrove_minhash(work: Path, jsonl: str) -> None:

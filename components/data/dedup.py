@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from components.data import dedup_check, dedup_report, parts
 from components.data.corpus import read_manifest, read_shard, reconcile, shard_paths
-from components.data.duplicates import Search, first_equal, ranking
+from components.data.duplicates import BINS, Search, first_equal, ranking
 from components.data.shingles import agreement
 from components.data.sketch import Sketches, SketchJob, similarities, sketch_name, sketch_reads, sketch_shard
 from components.errors import UserError
@@ -138,7 +138,7 @@ class Found:
         stays_for: (num_documents,) int64, the document that stays for each: itself, or the one it duplicates.
         similarity: (num_documents,) float64, exact similarity with it; 1 for itself.
         exact: (num_documents,) bool, equal to it but for white space.
-        pair_similarity: similarity of every verified pair.
+        histogram: verified pairs per bin of similarity (`duplicates.BINS`).
         num_proposed: pairs proposed by the bands, repeats included.
         num_heldout: documents below this number are held-out.
     """
@@ -146,7 +146,7 @@ class Found:
     stays_for: np.ndarray
     similarity: np.ndarray
     exact: np.ndarray
-    pair_similarity: np.ndarray
+    histogram: np.ndarray
     num_proposed: int
     num_heldout: int
 
@@ -187,7 +187,7 @@ def find(books: Books, sketches: Sketches, params: Dedup, workers_pool: Pool) ->
     exact, similarity = stays_for != np.arange(len(equal)), np.ones(len(equal))
     distinct = by_rank[stays_for[by_rank] == by_rank]
     if not params.near:
-        return Found(stays_for, similarity, exact, np.zeros(0), 0, books.num_heldout)
+        return Found(stays_for, similarity, exact, np.zeros(len(BINS) - 1, dtype=np.int64), 0, books.num_heldout)
     search = Search(
         agree=lambda pairs: agreement(sketches.agreement, distinct[pairs]),
         places=sketches.agreement.shape[1],
@@ -204,7 +204,7 @@ def find(books: Books, sketches: Sketches, params: Dedup, workers_pool: Pool) ->
     # A copy of a document that goes itself has the same words, so it is as similar to the one that stays.
     exact &= target[stays_for] == stays_for
     similarity = target_similarity[stays_for]
-    return Found(target[stays_for], similarity, exact, search.similarity, search.num_proposed, books.num_heldout)
+    return Found(target[stays_for], similarity, exact, search.histogram, search.num_proposed, books.num_heldout)
 
 
 def _verify(sketches: Sketches, documents: np.ndarray, workers_pool: Pool, pairs: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from components.data.boilerplate import Repeats, repeats
 from components.data.dedup_check import share_proposed
+from components.data.duplicates import BINS
 from components.data.sketch import Sketches
 from components.files import rounded, write_text
 from components.params import Dedup
@@ -42,7 +43,7 @@ def build(
     write_text(details / "examples.md", examples(books, found))
     _plot_rules(counts, reports / "plots" / "rules.png")
     if params.near:
-        _plot_similarity(found.pair_similarity, params.threshold, reports / "plots" / "similarity.png")
+        _plot_similarity(found.histogram, params.threshold, reports / "plots" / "similarity.png")
         _plot_check(check, params, reports / "plots" / "recall.png")
     metrics = _metrics(books, sketches, found, check, lines, params)
     return Report(metrics, _markdown(metrics, counts, check, params), {"threshold": params.threshold, "check": check})
@@ -217,12 +218,12 @@ def _plot_rules(counts: list[tuple], path: Path) -> None:
     save(drawing, path)
 
 
-def _plot_similarity(similarity: np.ndarray, threshold: float, path: Path) -> None:
+def _plot_similarity(histogram: np.ndarray, threshold: float, path: Path) -> None:
     """Histogram of the exact similarity of all pairs that were verified."""
     from components.data.plots import figure, save
 
-    drawing, axes = figure(f"Exact similarity of {len(similarity)} proposed pairs")
-    axes.hist(similarity, bins=np.linspace(0, 1, 51).tolist(), color="tab:blue")
+    drawing, axes = figure(f"Exact similarity of {histogram.sum()} proposed pairs")
+    axes.stairs(histogram, BINS, fill=True, color="tab:blue")
     axes.axvline(threshold, color="tab:red", label=f"threshold {threshold}")
     axes.set_xlabel("Jaccard similarity of word n-grams")
     axes.set_ylabel("pairs")

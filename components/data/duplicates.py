@@ -21,7 +21,9 @@ BUCKET_WINDOW = 1000
 """In a bucket of more documents that stay, each is paired with this many that follow it by rank."""
 
 PAIRS_HELD = 1 << 20
-"""Proposed pairs that are looked at together: 16 MB."""
+"""Pairs that are looked at together: 16 MB."""
+BINS = np.linspace(0, 1, 51)
+"""Of the histogram of similarities."""
 
 Verify = Callable[[np.ndarray], np.ndarray]
 """Pairs (n, 2) of ranks -> their Jaccard similarity (n,)."""
@@ -53,7 +55,10 @@ class Search:
         threshold: Jaccard similarity from which a document goes.
         bands: how many; `band` gives the hashes of one.
         verify: exact similarity of pairs.
-        pairs, similarity: all verified pairs so far, (p, 2) and (p,).
+        verified: (v,) int64, the pairs verified so far as numbers (`_codes`), sorted. There are many, of a cluster of m
+            documents m^2 / 2, so of those that are not similar nothing else is kept.
+        similar, similarity: (s, 2) and (s,), the verified pairs that reach the threshold.
+        histogram: (len(BINS) - 1,) int64, how many verified pairs have a similarity in each bin.
         num_proposed: pairs the bands proposed, before sizes and signatures were looked at, with repeats over bands.
     """
 
@@ -65,8 +70,10 @@ class Search:
     bands: int
     band: Band
     verify: Verify
-    pairs: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
+    verified: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    similar: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
     similarity: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    histogram: np.ndarray = field(default_factory=lambda: np.zeros(len(BINS) - 1, dtype=np.int64))
     num_proposed: int = 0
 
     def run(self) -> tuple[np.ndarray, np.ndarray]:
@@ -74,19 +81,32 @@ class Search:
         candidates = np.flatnonzero(self.sizes)
         window = 0
         while True:
-            fresh = self._fresh(self._propose(candidates, window))
+            fresh = self._propose(candidates, window)
             if window and not len(fresh):
                 return self.stands_for()
-            self.pairs = np.concatenate([self.pairs, fresh])
-            self.similarity = np.concatenate([self.similarity, self.verify(fresh)])
+            self._look_at(fresh)
             stays = self.stands_for()[0] == np.arange(len(self.sizes))
             candidates, window = np.flatnonzero(stays & (self.sizes > 0)), BUCKET_WINDOW
+
+    def _look_at(self, fresh: np.ndarray) -> None:
+        """Verify pairs, given as sorted numbers, some at a time."""
+        similar, similarity = [self.similar], [self.similarity]
+        for at in range(0, len(fresh), PAIRS_HELD):
+            codes = fresh[at : at + PAIRS_HELD]
+            pairs = np.stack([codes // len(self.sizes), codes % len(self.sizes)], axis=1)
+            found = self.verify(pairs)
+            self.histogram += np.histogram(found, BINS)[0]
+            reached = found >= self.threshold
+            similar.append(pairs[reached])
+            similarity.append(found[reached])
+        self.similar, self.similarity = np.concatenate(similar), np.concatenate(similarity)
+        self.verified = np.concatenate([self.verified, fresh])
+        self.verified.sort()
 
     def stands_for(self) -> tuple[np.ndarray, np.ndarray]:
         """Go down the ranks over the verified pairs (the module's point 4); of several that stay, take the likest."""
         result = np.arange(len(self.sizes))
-        similar = self.similarity >= self.threshold
-        pairs, similarity = self.pairs[similar], self.similarity[similar]
+        pairs, similarity = self.similar, self.similarity
         best = np.zeros(len(self.sizes))
         for at in np.lexsort((pairs[:, 0], pairs[:, 1])):
             first, second = pairs[at].tolist()
@@ -95,9 +115,10 @@ class Search:
         return result, np.where(best > 0, best, 1.0)
 
     def _propose(self, candidates: np.ndarray, window: int) -> np.ndarray:
-        """Pairs (first < second) of candidates that share a bucket and are not hopeless, each once.
+        """Pairs (first < second) of candidates that share a bucket, are not hopeless and not verified yet, each once.
 
-        `window` 0 pairs each with the first of its bucket, else with that many that follow.
+        They come as numbers, sorted. `window` 0 pairs each with the first of its bucket, else with that many of those
+        that follow.
         """
         found = [np.zeros(0, dtype=np.int64)]
         for band in range(self.bands):
@@ -106,9 +127,8 @@ class Search:
             ranks, keys = candidates[order], keys[order]
             for pairs in [_star(ranks, keys)] if window == 0 else _all_pairs(ranks, keys, window):
                 self.num_proposed += len(pairs)
-                found.append(self._codes(self._hopeful(pairs)))
-        codes = np.unique(np.concatenate(found))
-        return np.stack([codes // len(self.sizes), codes % len(self.sizes)], axis=1)
+                found.append(self._fresh(self._codes(self._hopeful(pairs))))
+        return np.unique(np.concatenate(found))
 
     def _hopeful(self, pairs: np.ndarray) -> np.ndarray:
         """Pairs that can still reach the threshold: by sizes for certain, by signatures but for 4 standard errors."""
@@ -121,9 +141,12 @@ class Search:
         error = np.sqrt(self.threshold * (1 - self.threshold) / filled)
         return pairs[self.agree(pairs) >= self.threshold - 4 * error]
 
-    def _fresh(self, pairs: np.ndarray) -> np.ndarray:
+    def _fresh(self, codes: np.ndarray) -> np.ndarray:
         """Pairs not verified yet."""
-        return pairs[~np.isin(self._codes(pairs), self._codes(self.pairs))]
+        if not len(self.verified):
+            return codes
+        at = np.minimum(np.searchsorted(self.verified, codes), len(self.verified) - 1)
+        return codes[self.verified[at] != codes]
 
     def _codes(self, pairs: np.ndarray) -> np.ndarray:
         """Pairs as single numbers."""
