@@ -9,7 +9,6 @@ dep of one in dvc.yaml: tests/components/data/test_cluster.py holds its outputs 
 
 import os
 import platform
-import secrets
 import signal
 import socket
 import threading
@@ -246,8 +245,6 @@ def _connect(ray: Any, address: str, workers: int) -> None:
         ray.init(address=address or "auto", **settings)
     except (OSError, RuntimeError, ValueError) as error:
         if isinstance(error, ConnectionError) and not address:  # none runs here
-            if not any(name in os.environ for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
-                os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # else Ray writes one into the home folder
             ray.init(address="local", num_cpus=workers, include_dashboard=False, **settings)
             return
         reason = " ".join(str(error).split())[:200]

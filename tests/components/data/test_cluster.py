@@ -45,11 +45,11 @@ def _nothing_is_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
 def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a source of some files: docstrings, and copies with a few words changed."""
     root = tmp_path_factory.mktemp("project")
-    texts = [each.text for each in modules("scipy", 24)]
-    texts += [edited(text, 0.03, number) for number, text in enumerate(texts[:12])]
+    texts = [each.text for each in modules("scipy", 40)]
+    texts += [edited(text, 0.03, number) for number, text in enumerate(texts[:20])]
     (root / "text").mkdir()
-    for at in range(0, len(texts), 4):
-        (root / "text" / f"{at:03d}.txt").write_text("\n\n".join(texts[at : at + 4]), encoding="utf-8")
+    for at in range(0, len(texts), 8):
+        (root / "text" / f"{at:03d}.txt").write_text("\n\n".join(texts[at : at + 8]), encoding="utf-8")
     (root / "opt_out.txt").touch()
     return root
 
