@@ -18,7 +18,7 @@ from components.carbon.forecast import StageForecast, calibrated, checked
 from components.carbon.ledger import history
 from components.params import ModelShape, Numerics, Pretrain
 
-RUNS = 12
+RUNS = 10
 SIZES = ((2, 192), (3, 256), (4, 256))
 """Depth and width."""
 RUN_S = 126.0

@@ -59,8 +59,11 @@ def defaults(name: str, params: Params) -> dict[str, Any]:
 
 
 def deployments(params: Params) -> list[RunnerDeployment]:
-    """One for the pipeline, one per stage; by module, since `flows/tokenize.py` by path would shadow Python's own."""
-    flows = {"pipeline": pipeline} | stage_flows()
+    """One per stage, the pipeline's last (`follow` looks at it alone).
+
+    By module, since `flows/tokenize.py` by path would shadow Python's own.
+    """
+    flows = stage_flows() | {"pipeline": pipeline}
     return [
         flow.to_deployment(
             name, parameters=defaults(name, params), concurrency_limit=1, tags=["greenhouse"],
@@ -70,9 +73,12 @@ def deployments(params: Params) -> list[RunnerDeployment]:
     ]  # fmt: skip
 
 
-def follow(params: Params) -> None:
-    """Refill the forms whenever params.yaml changes (on a thread); a broken params.yaml leaves them as they are."""
-    filled = params_hash(params)
+def follow() -> None:
+    """Keep the forms filled with params.yaml as it is (on a thread); a broken one leaves them as they are.
+
+    What is in the forms is asked of the server: `serve` registers them with the values of its start, which may come
+    after a change.
+    """
     while True:
         time.sleep(FOLLOW_S)
         try:
@@ -80,24 +86,26 @@ def follow(params: Params) -> None:
         except UserError as error:
             print(f"serve: {error}; the forms keep their values", flush=True)
             continue
-        if params_hash(now) == filled:
-            continue
         try:
-            _refill(now)
+            refilled = _refill(now)
         except (ObjectNotFound, HTTPError) as error:  # not registered yet, or the server is busy
             print(f"serve: forms not refilled yet ({type(error).__name__}); trying again", flush=True)
             continue
-        filled = params_hash(now)
-        print("serve: params.yaml changed, forms refilled", flush=True)
+        if refilled:
+            print("serve: params.yaml changed, forms refilled", flush=True)
 
 
-def _refill(params: Params) -> None:
-    """Give every form these values."""
+def _refill(params: Params) -> bool:
+    """Give every form these values, if the pipeline's, the last to be refilled, has others. Whether it had."""
     with get_client(sync_client=True) as client:
-        for name in ["pipeline", *stage_flows()]:
+        found = client.read_deployment_by_name("pipeline/pipeline")
+        if found.parameters.get("params_hash") == params_hash(params):
+            return False
+        for name in [*stage_flows(), "pipeline"]:
             deployment = client.read_deployment_by_name(f"{name}/{name}")
             update = DeploymentUpdate(parameters=defaults(name, params))
             client.update_deployment(UUID(str(deployment.id)), update)
+    return True
 
 
 def main() -> None:
@@ -115,7 +123,7 @@ def main() -> None:
         sys.exit(f"serve: {error}")
     open_runs.recover(serving=alone)  # a run that a kill left open would hold its deployment's only slot
     logging.getLogger("prefect").setLevel(logging.WARNING)
-    threading.Thread(target=follow, args=[params], daemon=True).start()
+    threading.Thread(target=follow, daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     print("serve: deployments are ready", flush=True)
     serve(*deployments(params), pause_on_shutdown=False, print_starting_message=False)

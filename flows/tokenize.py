@@ -14,8 +14,7 @@ def call(place: Place, branch: str) -> Report:
         train=place.root / "data/mix/train",
         heldout=place.root / "data/ingest/heldout",
         params=place.params.tokenize,
-        workers=place.params.runtime.workers,  # threads
-        **place.common,
+        **place.data,
     )
 
 
