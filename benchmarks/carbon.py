@@ -1,7 +1,7 @@
 """The ledger beside codecarbon and carbontracker, on the same jobs in one run: `make bench-carbon`.
 
     python -m benchmarks.carbon                     the meter, the budget and the peers: 6 minutes
-    python -m benchmarks.carbon --only forecast     forecasts written before, and what came of them: 27 minutes
+    python -m benchmarks.carbon --only forecast     forecasts written before, and what came of them: 23 minutes
 
 Each part writes its figures and goals into benchmarks/results/carbon.json and leaves the other's. Run it on a quiet
 machine: `attributed_fraction` is the one busy stage's share of all that the machine did.
