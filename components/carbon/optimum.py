@@ -85,12 +85,6 @@ class Life:
         return self.plan.flops + self.served_flops
 
 
-def cheapest(law: Law, loss: float, candidates: Sequence[Candidate]) -> Plan | None:
-    """The least training compute with which a candidate is expected to reach `loss`; None if none can, by the law."""
-    life = cheapest_for_life(law, loss, 0.0, candidates)
-    return life.plan if life else None
-
-
 def cheapest_for_life(law: Law, loss: float, served_tokens: float, candidates: Sequence[Candidate]) -> Life | None:
     """The candidate that reaches `loss` with the least compute of training and serving together.
 

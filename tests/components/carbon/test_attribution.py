@@ -236,13 +236,19 @@ def test_a_hidden_host_counter_is_said() -> None:
     assert line["busy_us"] == 40_000
 
 
-def test_a_gpu_goes_to_the_process_on_it_and_to_the_leaves_where_pids_are_hidden() -> None:
+def two_stages_and_a_gpu() -> tuple[World, list[int]]:
+    """Spans `a` and `b` in a process each, a second into the first interval; the GPU's counter stood at 1,000."""
     world = World()
     stages = [world.fork(2), world.fork(2)]
     world.open(stages[0], "a")
     world.open(stages[1], "b")
     world.books.energy_uj = {"nvml:0": 1000}
     world.pass_time(1_000_000)
+    return world, stages
+
+
+def test_a_gpu_goes_to_the_process_on_it_and_to_the_leaves_where_pids_are_hidden() -> None:
+    world, stages = two_stages_and_a_gpu()
     seen = replace(world.reading(), energy_uj={"nvml:0": 9000}, gpu_pids={"nvml:0": [stages[1]]})
     line = entry(world.books, seen, WATTS, HOST)
     assert line is not None
@@ -257,12 +263,7 @@ def test_a_gpu_goes_to_the_process_on_it_and_to_the_leaves_where_pids_are_hidden
 
 
 def test_a_gpu_that_does_not_name_its_processes_is_divided_equally_as_its_source_says() -> None:
-    world = World()
-    stages = [world.fork(2), world.fork(2)]
-    world.open(stages[0], "a")
-    world.open(stages[1], "b")
-    world.books.energy_uj = {"nvml:0": 1000}
-    world.pass_time(1_000_000)
+    world, _ = two_stages_and_a_gpu()
     line = entry(world.books, replace(world.reading(), energy_uj={"nvml:0": 9000}), WATTS, HOST)
     assert line is not None
     assert line["source"]["gpu0"] == "measured:nvml" + SHARED

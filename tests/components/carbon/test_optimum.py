@@ -1,5 +1,6 @@
 """The best for a budget, and the same loss for less, in training and over a life, by a made-up law."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.carbon.intensity import Grams, Intensity
-from components.carbon.optimum import Fitted, Price, cheapest, cheapest_for_life, frontier, lived, plot, tokens_to
+from components.carbon.optimum import Fitted, Price, cheapest_for_life, frontier, lived, plot, tokens_to
 from components.carbon.timing import Outlook
 from components.train.scaling_law import Candidate, Law, Plan, best
 from tests.components.carbon.test_calibration import RATES
@@ -19,6 +20,12 @@ LAWS = [replace(LAW, floor=1.5 + number / 100) for number in range(-20, 21)]
 CANDIDATES = [Candidate(str(width), 30.0 * width**2, 200.0 * width**2) for width in range(64, 2049, 64)]
 NOW = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
 FLOPS_PER_S = RATES.tokens_per_s * RATES.flops_per_token
+
+
+def cheapest(law: Law, loss: float, candidates: Sequence[Candidate]) -> Plan | None:
+    """The plan that reaches the loss with the least training, if nothing will be served."""
+    life = cheapest_for_life(law, loss, 0.0, candidates)
+    return life.plan if life else None
 
 
 @pytest.mark.parametrize("size", [1_000_000.0, 20_000_000.0])
