@@ -18,10 +18,8 @@ from torch.autograd.function import once_differentiable
 
 IGNORE = -100
 """A target that counts for nothing (PyTorch's convention)."""
-CACHED_LOGITS = 1 << 20
-"""Logits worked on at once: 2 MB in bfloat16, which stay in a core's cache between the passes over it."""
 HELD_LOGITS = 1 << 25
-"""Gradients of logits held at once: 64 MB in bfloat16."""
+"""Logits worked on at once: 64 MB in bfloat16."""
 CACHED_GATES = 1 << 19
 """Gates and ups worked on at once: 1 MB in bfloat16."""
 QUERY_BLOCK = 128
@@ -274,8 +272,8 @@ def linear_cross_entropy(x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> 
     """Summed cross entropy (nats, float32 scalar) of `targets_N` under softmax(x_ND weight_VD^T).
 
     The logits of a batch are its largest tensor by far. They are made in pieces, each is turned into its own gradient
-    while it is in cache, and none outlives the forward pass, which does the backward pass's work. Rows whose target is
-    IGNORE are dropped first.
+    where it lies, and none outlives the forward pass, which does the backward pass's work. Rows whose target is IGNORE
+    are dropped first.
     """
     keep_N = targets_N != IGNORE
     if not bool(keep_N.all()):
@@ -294,7 +292,7 @@ class _LinearCrossEntropy(Function):
             rows = max(1, HELD_LOGITS // len(weight_VD))
             for start in range(0, len(x_ND), rows):
                 x, targets = x_ND[start : start + rows], targets_N[start : start + rows]
-                loss, dlogits = _loss_and_gradient(x, weight_VD, targets)
+                loss, dlogits = _loss_and_gradient(F.linear(x, weight_VD), targets)
                 total += loss
                 torch.mm(dlogits, weight_VD, out=dx_ND[start : start + rows])
                 dweight_VD += dlogits.T @ x
@@ -308,18 +306,12 @@ class _LinearCrossEntropy(Function):
         return dx_ND * dtotal.to(dx_ND.dtype), dweight_VD * dtotal.to(dweight_VD.dtype), None
 
 
-def _loss_and_gradient(x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
-    """Summed loss, and its gradient with respect to the logits (N, V) in the type of `x_ND`: softmax minus one-hot."""
-    total = torch.zeros((), dtype=torch.float32, device=x_ND.device)
-    dlogits_NV = torch.empty(len(x_ND), len(weight_VD), dtype=x_ND.dtype, device=x_ND.device)
-    rows = max(1, CACHED_LOGITS // len(weight_VD))
-    for start in range(0, len(x_ND), rows):
-        targets = targets_N[start : start + rows]
-        at = torch.arange(len(targets), device=targets.device), targets
-        probability = dlogits_NV[start : start + rows]
-        torch.ops.aten._softmax.out(F.linear(x_ND[start : start + rows], weight_VD), -1, False, out=probability)
-        at_target = probability[at]
-        # float32's smallest normal number stands for zero: a loss of 87 nats, and finite
-        total -= at_target.float().clamp_min(1.2e-38).log_().sum()
-        probability[at] = at_target - 1
-    return total, dlogits_NV
+def _loss_and_gradient(logits_NV: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Summed loss, and its gradient with respect to the logits, which it takes the place of: softmax minus one-hot."""
+    probability_NV = torch.ops.aten._softmax.out(logits_NV, -1, False, out=logits_NV)
+    at = torch.arange(len(targets_N), device=targets_N.device), targets_N
+    at_target_N = probability_NV[at]
+    # float32's smallest normal number stands for zero: a loss of 87 nats, and finite
+    total = -at_target_N.float().clamp_min(1.2e-38).log_().sum()
+    probability_NV[at] = at_target_N - 1
+    return total, probability_NV

@@ -219,7 +219,8 @@ class _Run:
         gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
         self.group.sum_([total] if self.group.sharded else [total, *gradients])  # slices arrive summed
         norm = sharding.whole(torch.nn.utils.get_total_norm(gradients))
-        torch.nn.utils.clip_grads_with_norm_(trained, self.settings.optimizer.grad_clip, norm)
+        if not float(norm) < self.settings.optimizer.grad_clip:  # else a pass over all gradients to multiply them by 1
+            torch.nn.utils.clip_grads_with_norm_(trained, self.settings.optimizer.grad_clip, norm)
         return float(total) / max(1, count), float(norm)
 
     def after_step(self, batch: Batch, rate: float) -> None:

@@ -6,7 +6,7 @@ sqrt(rows / columns) where there are more rows. State and its names are the same
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -19,16 +19,14 @@ STEPS = 5
 EPSILON = 1e-7
 
 
-def orthogonalised(matrices: Tensor) -> Tensor:
-    """The nearest orthogonal matrix of each of (n, rows, columns), roughly: singular values from 0.7 to 1.2."""
-    tall = matrices.shape[1] > matrices.shape[2]
-    x = matrices.bfloat16()
-    x = x.transpose(1, 2).contiguous() if tall else x
+def orthogonalised(matrices_NRC: Tensor) -> Tensor:
+    """The nearest orthogonal matrix of each of N with R <= C, roughly: singular values from 0.7 to 1.2, bfloat16."""
+    x = matrices_NRC.bfloat16()
     x = x / torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True).clamp(min=EPSILON)
     for _ in range(STEPS):
         gram = torch.bmm(x, x.transpose(1, 2))
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=B, alpha=C), x, beta=A)
-    return x.transpose(1, 2) if tall else x
+    return x
 
 
 class Muon(torch.optim.Optimizer):
@@ -57,16 +55,24 @@ class Muon(torch.optim.Optimizer):
                 self._update(matrices, group)
 
     def _update(self, matrices: list[Tensor], group: dict[str, Any]) -> None:
-        gradients: Any = [matrix.grad for matrix in matrices]
-        for matrix in matrices:
-            if not self.state[matrix]:
-                self.state[matrix]["momentum_buffer"] = torch.zeros_like(matrix)
-        buffers = [self.state[matrix]["momentum_buffer"] for matrix in matrices]
-        torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
-        ahead = torch._foreach_lerp(gradients, buffers, group["momentum"])
-        together = orthogonalised(torch.stack([whole(one) for one in ahead])).to(matrices[0].dtype)
-        updates = [sliced_like(update, matrix) for update, matrix in zip(together, matrices, strict=True)]
+        # Matrix by matrix up to the stack and from it: what one needs stays in the processor's cache meanwhile.
         rows, columns = matrices[0].shape
-        if group["weight_decay"]:
-            torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(matrices, updates, alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
+        shape = len(matrices), min(rows, columns), max(rows, columns)
+        stack = torch.empty(shape, dtype=torch.bfloat16, device=matrices[0].device)
+        for matrix, wide in zip(matrices, stack, strict=True):
+            ahead = whole(self._ahead(matrix, group["momentum"]))
+            wide.copy_(ahead.T if rows > columns else ahead)
+        rate = group["lr"] * max(1.0, rows / columns) ** 0.5
+        for matrix, wide in zip(matrices, orthogonalised(stack), strict=True):
+            update = wide.T.contiguous() if rows > columns else wide
+            if group["weight_decay"]:
+                matrix.mul_(1 - group["lr"] * group["weight_decay"])
+            matrix.add_(sliced_like(update.to(matrix.dtype), matrix), alpha=-rate)
+
+    def _ahead(self, matrix: Tensor, momentum: float) -> Tensor:
+        """Nesterov's momentum: the running mean of gradients, brought up to date and looked past."""
+        state, gradient = self.state[matrix], cast(Tensor, matrix.grad)
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(matrix)
+        state["momentum_buffer"].lerp_(gradient, 1 - momentum)
+        return gradient.lerp(state["momentum_buffer"], momentum)

@@ -27,7 +27,7 @@ def test_it_takes_the_steps_of_pytorchs_muon(weight_decay: float) -> None:
 
 
 def test_all_directions_of_an_update_are_of_like_size() -> None:
-    matrices = torch.randn(3, 96, 32, generator=torch.Generator().manual_seed(1))
+    matrices = torch.randn(3, 32, 96, generator=torch.Generator().manual_seed(1))
     found = torch.linalg.svdvals(orthogonalised(matrices).float())
     assert found.min() > 0.5
     assert found.max() < 1.3
