@@ -15,6 +15,7 @@ from components.carbon import ledger
 from components.carbon.calibration import Rates
 from components.carbon.forecast import StageForecast, calibrated, total
 from components.carbon.intensity import resolve
+from components.carbon.remaining import NO_LIMIT, left_to_begin
 from components.carbon.timing import Outlook
 from components.errors import UserError
 from components.files import write_text
@@ -39,13 +40,13 @@ class Room:
 
     def holds(self, seconds: float, kwh: float) -> bool:
         fits = seconds <= self.hours * 3600 and kwh <= self.kwh
-        return fits and (self.grams == float("inf") or self.carbon(seconds, kwh) <= self.grams)
+        return fits and (self.grams == NO_LIMIT or self.carbon(seconds, kwh) <= self.grams)
 
     @property
     def told(self) -> str:
         """For a person: the limits there are."""
         limits = {"h": self.hours, "kWh": self.kwh, "gCO2e": self.grams}
-        return ", ".join(f"{value:.3g} {unit}" for unit, value in limits.items() if value < float("inf"))
+        return ", ".join(f"{value:.3g} {unit}" for unit, value in limits.items() if value < NO_LIMIT)
 
 
 def fit_to_budget(params: Params) -> str:
@@ -82,18 +83,17 @@ def room_left(params: Params, books: ledger.Ledger, now: datetime) -> Room:
     Raises:
         UserError: there is none.
     """
-    budget, grid = params.runtime.budget, params.runtime.grid
+    grid = params.runtime.grid
     intensity = resolve(grid, house.ROOT)
     outlook = Outlook(intensity)
-    used = books.elapsed_s / 3600, books.energy.mid_kwh, intensity.grams(books.hours, grid.pue).mid
-    limits = (budget.hours, budget.kwh, budget.grams), (budget.project.hours, budget.project.kwh, budget.project.grams)
-    hours, kwh, grams = (
-        min(run or float("inf"), project - spent if project else float("inf"))
-        for run, project, spent in zip(*limits, used, strict=True)
-    )
-    if hours == kwh == grams == float("inf"):
+    run, project = left_to_begin(params.runtime.budget, books, intensity, grid.pue)
+    tightest = run.least(project)
+    if tightest.hours == tightest.kwh == tightest.grams == NO_LIMIT:
         raise UserError("runtime.budget has no limit; set hours, kwh or grams in params.yaml")
-    return Room(hours, kwh, grams, lambda seconds, kwh: outlook.grams(now, seconds, kwh, grid.pue).mid)
+    return Room(
+        tightest.hours, tightest.kwh, tightest.grams,
+        lambda seconds, kwh: outlook.grams(now, seconds, kwh, grid.pue).mid,
+    )  # fmt: skip
 
 
 def fitted(

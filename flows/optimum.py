@@ -12,6 +12,7 @@ from components.carbon import ledger
 from components.carbon.calibration import Rates
 from components.carbon.intensity import resolve
 from components.carbon.optimum import Fitted, Life, Price, cheapest_for_life, frontier, lived, plot
+from components.carbon.remaining import NO_LIMIT, left_to_begin
 from components.carbon.timing import Outlook
 from components.errors import UserError
 from components.files import read_json
@@ -89,17 +90,13 @@ def present(params: Params, law: Law) -> Plan:
 def budgets(params: Params, price: Price, books: ledger.Ledger, flops: float = 0.0) -> dict[str, float]:
     """Name -> FLOPs of each limit of `runtime.budget` and of what is left of the project's, all of it spent on the
     causal model; and `flops` itself."""
-    limit, grid = params.runtime.budget, params.runtime.grid
-    used_g = resolve(grid, house.ROOT).grams(books.hours, grid.pue).mid
+    grid = params.runtime.grid
+    run, project = left_to_begin(params.runtime.budget, books, resolve(grid, house.ROOT), grid.pue)
     found = {f"{flops:.3g} FLOP": flops} if flops else {}
-    for whose, part, used in (
-        ("", limit, (0.0, 0.0, 0.0)),
-        (" left of the project's budget", limit.project, (books.elapsed_s / 3600, books.energy.mid_kwh, used_g)),
-    ):
-        hours, kwh, grams = (max(0.0, a - b) for a, b in zip((part.hours, part.kwh, part.grams), used, strict=True))
-        found |= {f"{hours:.3g} h{whose}": hours * 3600 / price.seconds(1.0)} if part.hours else {}
-        found |= {f"{kwh:.3g} kWh{whose}": kwh / price.kwh(1.0)} if part.kwh else {}
-        found |= {f"{grams:.3g} g{whose}": price.flops_for(grams)} if part.grams else {}
+    for whose, part in (("", run), (" left of the project's budget", project)):
+        found |= {f"{part.hours:.3g} h{whose}": part.hours * 3600 / price.seconds(1.0)} if part.hours < NO_LIMIT else {}
+        found |= {f"{part.kwh:.3g} kWh{whose}": part.kwh / price.kwh(1.0)} if part.kwh < NO_LIMIT else {}
+        found |= {f"{part.grams:.3g} g{whose}": price.flops_for(part.grams)} if part.grams < NO_LIMIT else {}
     return found
 
 

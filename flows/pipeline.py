@@ -28,6 +28,7 @@ from prefect.context import FlowRunContext  # noqa: E402
 from prefect.runtime import flow_run, task_run  # noqa: E402
 from prefect.states import Cancelled, Completed, Failed, State  # noqa: E402
 from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
+from pydantic import BaseModel  # noqa: E402
 
 from components import params as schema  # noqa: E402
 from components.carbon.pause import PAUSED  # noqa: E402
@@ -86,11 +87,7 @@ def pipeline(params: Params | None = None, params_hash: str = "", until: str = "
     if before and (postponed := _postponed(params, params_hash, until, before, datetime.now(UTC))):
         return postponed
     state = run_pipeline(params, params_hash, [until] if until else [], pausing=not before)
-    if state.name == PAUSED and (deployment := own_deployment()):
-        at = postpone.after_pause(params, datetime.now(UTC))
-        postpone.reschedule(deployment, at, _again(params, params_hash, until))
-        return Completed(name=PAUSED, message=f"goes on by itself at {at:%Y-%m-%d %H:%M} UTC: {state.message}")
-    return state
+    return _going_on(state, params, _again(params, params_hash) | {"until": until})
 
 
 def run_pipeline(params: Params | None, form_hash: str, targets: list[str], pausing: bool = True) -> State:
@@ -133,7 +130,7 @@ def _postponed(params: Params | None, form_hash: str, until: str, before: str, n
     deployment = own_deployment()
     if not deployment or not postpone.worth_waiting(start, now):
         return None
-    again = _again(params, form_hash, until)
+    again = _again(params, form_hash) | {"until": until}
     postpone.reschedule(deployment, start.at, again, [postpone.saving_tag(start)])
     return Completed(name="Postponed", message=start.told(now))
 
@@ -145,9 +142,19 @@ def own_deployment() -> str:
     return str(run.deployment_id) if run and run.deployment_id else ""
 
 
-def _again(params: Params | None, form_hash: str, until: str) -> dict[str, Any]:
-    """Parameters of another run of the deployment."""
-    return {"params": params.model_dump(mode="json") if params else None, "params_hash": form_hash, "until": until}
+def _again(params: BaseModel | None, form_hash: str) -> dict[str, Any]:
+    """Parameters of another run of the deployment that all forms have."""
+    return {"params": params.model_dump(mode="json") if params else None, "params_hash": form_hash}
+
+
+def _going_on(state: State, params: Params | None, again: dict[str, Any]) -> State:
+    """Schedule another run of the deployment where this one paused; a terminal waits by itself."""
+    deployment = own_deployment()
+    if state.name != PAUSED or not deployment:
+        return state
+    at = postpone.after_pause(params, datetime.now(UTC))
+    postpone.reschedule(deployment, at, again)
+    return Completed(name=PAUSED, message=f"goes on by itself at {at:%Y-%m-%d %H:%M} UTC: {state.message}")
 
 
 def refuse_stale_form(form_hash: str, own: Params) -> None:
@@ -195,7 +202,8 @@ def run_one(stage: Stage, branch: str, section: Any, form_hash: str) -> State:
     own = schema.load(house.ROOT / "params.yaml")
     chosen = own if section is None else own.model_copy(update={stage.name: section})
     branches = [branch] if branch and branch != "all" else list(stage.branches)
-    return run_pipeline(chosen, form_hash, [stage.full_name(one) for one in branches or [""]])
+    state = run_pipeline(chosen, form_hash, [stage.full_name(one) for one in branches or [""]])
+    return _going_on(state, chosen, _again(section, form_hash) | ({"branch": branch} if stage.branches else {}))
 
 
 # -- the command -------------------------------------------------------------------------------------------------------

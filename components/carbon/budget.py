@@ -126,18 +126,18 @@ def guard(
         return lambda: ""
     from components.carbon.intensity import resolve
     from components.carbon.ledger import read
+    from components.carbon.remaining import used
 
     whole = meter.totals(whole_run=True)
     books = read(ledger_folder)  # after the totals: a reading in between counts twice rather than not at all
     intensity, pue = resolve(runtime.grid, root), runtime.grid.pue
     budgets = []
     for whose, limit in wanted.items():
-        spent = books.select(run=run) if whose == "run" else books
+        spent = used(books.select(run=run) if whose == "run" else books, intensity, pue)
         budgets.append(
             Budget(
-                limit.hours, limit.kwh, limit.grams, spent_hours=spent.elapsed_s / 3600,
-                spent_kwh=spent.energy.mid_kwh, spent_grams=intensity.grams(spent.hours, pue).mid,
-                began_kwh=whole.mid_kwh, whose=whose,
+                limit.hours, limit.kwh, limit.grams, spent_hours=spent.hours, spent_kwh=spent.kwh,
+                spent_grams=spent.grams, began_kwh=whole.mid_kwh, whose=whose,
             )
         )  # fmt: skip
     started = clock()

@@ -40,11 +40,6 @@ def identify(text: str, wanted: Sequence[str] = ()) -> tuple[str, float, float]:
     return language, round(float(probability), 3), round(float(kept), 3)
 
 
-def is_foreign(language: str, probability: float) -> bool:
-    """Surely in another language than English, so that rules made for English do not apply."""
-    return language not in ("en", NO_LANGUAGE) and probability >= SURE
-
-
 def known_languages() -> list[str]:
     """Codes the model knows."""
     return sorted(set(_identifier().labels))

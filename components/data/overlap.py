@@ -44,9 +44,8 @@ Fold = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 def words(texts: Sequence[str], fold: Fold | None = None) -> Words:
     """Hash the words of `texts`, folded if asked. Memory is about 40 times their bytes: give it a shard at a time."""
-    pieces = [text.encode().translate(_TABLE) for text in texts]
-    data = np.frombuffer(b" ".join(pieces) + b" ", dtype=np.uint8).copy()
-    _blank_punctuation(data)
+    pieces = [text.encode() for text in texts]
+    data = _separated(pieces)
     first_byte = np.cumsum([0] + [len(piece) + 1 for piece in pieces])
     if fold:
         data, first_byte = fold(data, first_byte)
@@ -55,6 +54,20 @@ def words(texts: Sequence[str], fold: Fold | None = None) -> Words:
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(data * powers, dtype=np.uint64)])
     hashes = _mixed((sums[ends] - sums[starts]) * inverses[starts])
     return Words(hashes, np.searchsorted(first_byte, starts, side="right") - 1)
+
+
+def as_written(text: str) -> list[str]:
+    """The words of a text that `words` hashes, to show them."""
+    data = text.encode()
+    starts, ends = _word_bounds(_separated([data]))
+    return [data[start:end].decode() for start, end in zip(starts, ends, strict=True)]
+
+
+def _separated(pieces: list[bytes]) -> np.ndarray:
+    """The bytes of all texts, ASCII lower-cased, with a space after each and for whatever separates words."""
+    data = np.frombuffer((b" ".join(pieces) + b" ").translate(_TABLE), dtype=np.uint8).copy()
+    _blank_punctuation(data)
+    return data
 
 
 def _blank_punctuation(data: np.ndarray) -> None:

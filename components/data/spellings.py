@@ -6,19 +6,16 @@ out ("loue", "love" -> "lou"; "sonne", "son" -> "son"). That folds different wor
 but hardly thirteen in a row. Paraphrases and translations stay unseen.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 
-from components.data.overlap import NGRAM, Overlap, words
+from components.data.overlap import NGRAM, Overlap, as_written, words
 
 _SPACE, _E = ord(" "), ord("e")
 _FOLDED = np.frombuffer(bytes.maketrans(b"vjy", b"uii"), np.uint8)
-_WORD = re.compile("[\u3040-\u9fff]|[A-Za-z0-9\u0080-\u1fff\u2040-\u2fff\ua000-\U0010ffff]+")
-"""A word of overlap.py, to show it."""
 
 
 def fold(data: np.ndarray, first_byte: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -91,5 +88,5 @@ class Overlaps:
         new = self._folded.repeats(best) & ~self._verbatim.repeats(best)
         at = int(np.flatnonzero(new)[0])
         text = next(islice(heldout, best, None))
-        shown = " ".join(_WORD.findall(text)[at : at + NGRAM])
+        shown = " ".join(as_written(text)[at : at + NGRAM])
         return Measured(total, repeated, folded, shown, best)

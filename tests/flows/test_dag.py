@@ -28,6 +28,8 @@ ENTRY = {
     "account": "components/account.py",
 }
 """The file that holds each stage's function."""
+SCHEMA = ROOT / "components/params"
+"""No dep of a stage: DVC watches the values in params.yaml instead."""
 
 
 def imports(path: Path) -> set[Path]:
@@ -46,11 +48,11 @@ def imports(path: Path) -> set[Path]:
 
 
 def closure(path: Path) -> set[str]:
-    """All files of components/ that a file needs, params.py excepted, relative to the root."""
+    """All files of components/ that a file needs, the schema of params.yaml excepted, relative to the root."""
     seen, todo = set(), [path]
     while todo:
         current = todo.pop()
-        if current not in seen and current.name != "params.py":
+        if current not in seen and not current.is_relative_to(SCHEMA):
             seen.add(current)
             todo += imports(current)
     return {str(file.relative_to(ROOT)) for file in seen}

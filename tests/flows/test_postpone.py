@@ -15,7 +15,7 @@ from components.carbon.ledger import Ledger
 from components.carbon.timing import Start
 from components.errors import UserError
 from components.params import Dedup, Grid, Params, Runtime
-from flows import dag, house, pipeline, postpone
+from flows import dag, dedup, house, pipeline, postpone, pretrain
 from tests.components.carbon.test_forecast import span
 
 house.settle()  # before Prefect is imported: it reads its settings then
@@ -139,6 +139,41 @@ def test_a_paused_run_of_the_form_is_scheduled_again(own: Params, monkeypatch: p
     assert again["parameters"] == {"params": dirty.model_dump(mode="json"), "params_hash": "", "until": "dedup"}
     assert pipeline.pipeline.fn(own, "", "", "2026-03-02T20:00").name == "Completed"  # one with a deadline goes through
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("stage", "section", "parameters"),
+    [
+        (dedup.dedup, Dedup(threshold=0.8), {}),
+        (dedup.dedup, None, {}),
+        (pretrain.pretrain, None, {"branch": "masked"}),
+    ],
+    ids=["changed values", "as params.yaml", "one branch"],
+)
+def test_a_paused_run_of_a_stages_form_is_scheduled_again(
+    stage: Any, section: Dedup | None, parameters: dict[str, str], own: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, ran = list[dict[str, Any]](), list[tuple[Any, ...]]()
+    dirty = own.model_copy(update={"runtime": own.runtime.model_copy(update={"pause_above": 100.0})})
+    paused = Completed(name="Paused", message="runtime.pause_above: dirty")
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    monkeypatch.setattr("prefect.deployments.run_deployment", lambda name, **how: asked.append({"name": name} | how))
+    monkeypatch.setattr(pipeline.schema, "load", lambda path: dirty)
+    monkeypatch.setattr(pipeline, "own_deployment", lambda: str(UUID(int=7)))
+    monkeypatch.setattr(pipeline, "run_pipeline", lambda *how: ran.append(how) or paused)
+    monkeypatch.setattr(pipeline, "datetime", SimpleNamespace(now=lambda zone: NOW))
+    state = stage.fn(params=section, params_hash="f00", **parameters)
+    assert state.message == "goes on by itself at 2026-03-02 19:00 UTC: runtime.pause_above: dirty"
+    (again,) = asked
+    assert (again["name"], again["scheduled_time"]) == (UUID(int=7), NOW.replace(hour=19, minute=0))
+    shown = section and section.model_dump(mode="json")
+    assert again["parameters"] == {"params": shown, "params_hash": "f00", **parameters}
+    # What was scheduled is what the flow takes, and does the same.
+    stage.fn(**stage.validate_parameters(again["parameters"]))
+    assert ran[0] == ran[1]
+    monkeypatch.setattr(pipeline, "own_deployment", str)
+    assert stage.fn(params=section, **parameters) is paused  # in a terminal DVC tells when to run it again
+    assert len(asked) == 2
 
 
 def test_the_terminal_waits_for_a_clean_hour_as_often_as_it_must(

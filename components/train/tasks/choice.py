@@ -62,7 +62,7 @@ def choose(branch: Branch, name: str, draw: Draw) -> Choice:
         except Unfit as unfit:
             skipped.append({"task": task.name, "reason": str(unfit)})
     others = "set it to auto" if name != "auto" else "give the pipeline more text"
-    assert skipped, f"no task {name}: params.py names one that is not here"
+    assert skipped, f"no task {name}: components/params/finetune.py names one that is not here"
     raise UserError(f"finetune.{branch}.task = {name}: {skipped[-1]['reason']}; {others}")
 
 

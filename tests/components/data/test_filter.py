@@ -16,7 +16,7 @@ from components.data.corpus import Document, read_corpus, read_manifest
 from components.data.filter import filter_corpus
 from components.data.filter_dry_run import dry_run
 from components.data.filter_report import histograms, read_tags
-from components.data.language import identify, is_foreign
+from components.data.language import SURE, identify
 from components.data.rule_counts import RuleCounts
 from components.data.rules import RULES
 from components.errors import UserError
@@ -242,5 +242,4 @@ def test_language() -> None:
     found = {name: identify(text) for name, text in ORDINARY.items()}
     codes = ["en", "de", "fr", "ru", "tr", "hi", "ar", "ja", "zh", "th", "ko", "fi"]
     assert [found[name][0] for name in ORDINARY] == codes
-    assert not is_foreign(*found["English"][:2])
-    assert is_foreign(*found["Finnish"][:2])
+    assert min(probability for _, probability, _ in found.values()) >= SURE

@@ -11,7 +11,7 @@ from components.errors import UserError
 from components.model.transformer import Transformer, derive_shape
 from components.train import objectives, optimizer
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
 TOKENS = 24
 """Of the reduced step: one short sequence instead of a batch."""

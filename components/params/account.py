@@ -1,0 +1,12 @@
+"""`account` in params.yaml: how the models are named and described."""
+
+from components.params.section import Section
+
+
+class Account(Section):
+    """The summary, the report, and the model card."""
+
+    model_name: str = "greenhouse"
+    """Registered models are named `<model_name>-<objective>-<size>`."""
+    description: str = "A small language model grown with Greenhouse."
+    """First sentence of the model card."""

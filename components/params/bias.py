@@ -1,0 +1,28 @@
+"""`bias` in params.yaml: what is measured per group, and what is dropped as toxic."""
+
+from pydantic import Field
+
+from components.params.section import Fraction, Section
+
+
+class Bias(Section):
+    """Measure mentions and toxicity per group and source; filter on identity-masked scores; audit the filter."""
+
+    scorer: str = "profanity-check"
+    """`profanity-check` (offline default) or `transformers:<folder or hub id>@<revision>`."""
+    sentence_threshold: Fraction = 0.7
+    """Probability of toxicity above which a sentence counts as toxic."""
+    max_toxic_share: Fraction = 0.1
+    """Documents with a larger share of toxic sentences are dropped (rule `toxic`); 1 drops none."""
+    min_toxic_sentences: int = Field(default=2, ge=1)
+    """Documents with fewer toxic sentences are kept whatever their share: one in a short text may be chance."""
+    min_known_words: Fraction = 0.5
+    """`profanity-check` scores sentences of which it knows this share of words; other languages pass unscored."""
+    mask_identity: bool = True
+    """Hide words for identity groups from the scorer, so that mention alone is no reason to drop."""
+    min_mentions: int = Field(default=50, ge=1)
+    """Groups with fewer mentions (documents or sentences) are listed without a rate."""
+    max_probe_gap: Fraction = 0.05
+    """Largest gap of false-positive rates between groups on the template probe; above it the flow stops."""
+    min_keep_ratio: Fraction = 0.8
+    """Smallest ratio of keep rates, group against rest, stratified by source; below it the report says so."""

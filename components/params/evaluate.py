@@ -1,0 +1,28 @@
+"""`evaluate` in params.yaml: how much is asked of the models, and how sure the answers are."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from components.params.section import Section
+
+
+class Evaluate(Section):
+    """Questions asked of the models, each with an interval and a chance level."""
+
+    heldout_kilobytes: float = Field(default=120.0, gt=0.0)
+    """Held-out text scored per source at most (10^3 bytes)."""
+    items: int = Field(default=120, ge=20)
+    """Items per probe and condition."""
+    shots: list[Annotated[int, Field(ge=0, le=24)]] = [0, 1, 2, 4, 8]
+    """Example counts of the few-shot curve."""
+    mitigation_steps: int = Field(default=24, ge=0)
+    """Optimizer steps of each arm of the bias mitigation (counterfactual text against the same text unswapped)."""
+    minimal_pairs: str = ""
+    """Folder of BLiMP-style jsonl (`sentence_good`, `sentence_bad`) to score too; empty: the generated pairs alone."""
+    bootstrap: int = Field(default=2000, ge=100)
+    """Bootstrap resamples per interval."""
+    confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
+    """Coverage of the intervals."""
+    seed: int = 1
+    """Seed of item generation and resampling."""

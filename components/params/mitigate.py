@@ -1,0 +1,23 @@
+"""`mitigate` in params.yaml: the trial of counterfactual augmentation."""
+
+from pydantic import Field
+
+from components.params.pretrain import ModelShape
+from components.params.section import Section
+
+
+class Mitigate(Section):
+    """Pretraining with counterfactual twins, without, and with random twins of equal size: same seeds, same tokens."""
+
+    seeds: int = Field(default=3, ge=2, le=50)
+    """Runs of each arm; they differ in initialisation and data order."""
+    model: ModelShape = ModelShape(size=2, width=128)
+    """Shape of the networks."""
+    steps: int = Field(default=200, ge=1)
+    """Optimizer steps of each run."""
+    batch: int = Field(default=16, ge=1)
+    """Sequences per step."""
+    context: int = Field(default=128, ge=16)
+    """Tokens per sequence."""
+    heldout_kilobytes: float = Field(default=60.0, gt=0.0)
+    """Held-out text scored per source (10^3 bytes)."""

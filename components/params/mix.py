@@ -1,0 +1,44 @@
+"""`mix` in params.yaml: the weight of each source, and what is generated and added."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from components.params.section import Section
+
+
+class Curriculum(Section):
+    """Generated text that teaches in-context skills; counted apart from real text everywhere."""
+
+    share: float = Field(default=0.25, ge=0.0, le=0.9)
+    """Share of generated text in the training bytes; 0 switches it off."""
+    tasks: list[Literal["copy", "recall", "mapping", "arithmetic"]] = Field(
+        default=["copy", "recall", "mapping", "arithmetic"], min_length=1
+    )
+    """Copying a sequence, key-value recall, k-shot label mapping, arithmetic with and without a scratchpad."""
+
+
+class Canaries(Section):
+    """Made-up secrets inserted a known number of times, to measure memorisation."""
+
+    per_count: int = Field(default=8, ge=0, le=1000)
+    """How many canaries for each repeat count; 0 switches them off."""
+    counts: list[Annotated[int, Field(ge=1, le=10_000)]] = [1, 4, 16, 64]
+    """How often each canary of a class is inserted. As many more are made and never inserted: the control."""
+
+
+class Mix(Section):
+    """Choose how much of each source is trained on; add curriculum and canaries, counted apart."""
+
+    weights: dict[str, Annotated[float, Field(ge=0.0, le=1000.0)]] = {}
+    """Relative weight per source: 1 takes its text once, 2 twice, 0.5 a seeded half. Unnamed sources weigh 1."""
+    curriculum: Curriculum = Curriculum()
+    """Generated curriculum."""
+    canaries: Canaries = Canaries()
+    """Canaries."""
+    augment: Literal["none", "counterfactual", "random"] = "none"
+    """Add a gender-swapped twin of each document that can have one; `random`, its control, adds unchanged copies."""
+    swap_names: bool = False
+    """Swap common given names too in `counterfactual` twins."""
+    seed: int = 1
+    """Seed of sampling and order."""

@@ -1,0 +1,24 @@
+"""`numerics` in params.yaml: how floats are computed."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from components.params.section import Section
+
+
+class Numerics(Section):
+    """How floats are computed. Identity: each of these may change bytes."""
+
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where tensors live."""
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    """Autocast type of matrix products; weights and optimizer state stay float32."""
+    compile: bool = False
+    """torch.compile the blocks; needs a C++ compiler on CPU. A missing one is an error, never a silent fallback."""
+    threads: int = Field(default=1, ge=1)
+    """Threads of each training or evaluation process: a fixed number, never all cores."""
+    processes: int = Field(default=1, ge=1)
+    """Training processes (torchrun)."""
+    sharded: bool = False
+    """Spread weights, gradients and optimizer state over the processes (FSDP2) instead of keeping all in each."""

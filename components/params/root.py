@@ -1,0 +1,123 @@
+"""The whole of params.yaml: its sections, what must hold between them, and how it is read."""
+
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError, model_validator
+
+from components.errors import UserError
+from components.params.account import Account
+from components.params.bias import Bias
+from components.params.dedup import Dedup
+from components.params.evaluate import Evaluate
+from components.params.filter import Filter
+from components.params.finetune import FinetuneBranches
+from components.params.ingest import Ingest
+from components.params.mitigate import Mitigate
+from components.params.mix import Mix
+from components.params.numerics import Numerics
+from components.params.pretrain import PretrainBranches
+from components.params.runtime import Runtime
+from components.params.scaling import Scaling
+from components.params.section import Section
+from components.params.tokenize import Tokenize
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    ingest: Ingest = Ingest()
+    """Read the sources."""
+    dedup: Dedup = Dedup()
+    """Remove duplicates."""
+    filter: Filter = Filter()
+    """Remove poor text, redact personal data."""
+    bias: Bias = Bias()
+    """Measure and filter for bias."""
+    mix: Mix = Mix()
+    """Weigh sources, add curriculum."""
+    tokenize: Tokenize = Tokenize()
+    """Train the tokenizer, encode."""
+    pretrain: PretrainBranches = PretrainBranches()
+    """Pretrain both models."""
+    finetune: FinetuneBranches = FinetuneBranches()
+    """Fine-tune both models."""
+    evaluate: Evaluate = Evaluate()
+    """Examine the models."""
+    account: Account = Account()
+    """Summarise and account."""
+    mitigate: Mitigate = Mitigate()
+    """Prove counterfactual augmentation, or not."""
+    scaling: Scaling = Scaling()
+    """Predict larger runs from small ones."""
+    numerics: Numerics = Numerics()
+    """How floats are computed."""
+    runtime: Runtime = Runtime()
+    """Neutral settings."""
+
+    @model_validator(mode="after")
+    def _evaluation_sets_are_looked_for(self) -> "Params":
+        pairs, items = self.evaluate.minimal_pairs, self.filter.decontaminate.items
+        if pairs and not Path(pairs).is_relative_to(items):
+            raise ValueError(
+                f"evaluate.minimal_pairs = {pairs} lies outside filter.decontaminate.items = {items}, so training text "
+                "would not be cleared of it; move it there"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _settings_per_source_name_sources(self) -> "Params":
+        """A setting for a source that is not there would silently do nothing."""
+        known = [source.name for source in self.ingest.sources]
+        for key, named in (("filter.per_source", self.filter.per_source), ("mix.weights", self.mix.weights)):
+            for name in named:
+                if name not in known:
+                    raise ValueError(
+                        f"{key}.{name}: ingest.sources has no source of that name (there is: {', '.join(known)}); "
+                        "correct the name or remove the entry"
+                    )
+        return self
+
+    def identity(self) -> dict:
+        """All that may change bytes: everything but `runtime`."""
+        return self.model_dump(mode="json", exclude={"runtime"})
+
+
+def explain(error: ValidationError, where: str) -> str:
+    """One sentence for the first fault of a validation: key, value, limit, what to do."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"]) or "params"
+    value = first.get("input")
+    shown = "" if isinstance(value, dict | list) else f" = {value!r}"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    rule = "unknown key; remove it or correct its spelling" if first["type"] == "extra_forbidden" else first["msg"]
+    return f"{where}: {key}{shown}: {rule}{more}"
+
+
+def parse(raw: object, where: str = "params") -> Params:
+    """Validate a mapping.
+
+    Raises:
+        UserError: naming key, value and limit.
+    """
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        raise UserError(explain(error, where)) from None
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    """Read params.yaml.
+
+    Raises:
+        UserError: it is missing, is no YAML, or holds an unknown key or a value out of range.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; copy presets/demo.yaml to it") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{place}: not valid YAML ({getattr(error, 'problem', error)}); correct it") from None
+    return parse(raw or {}, str(path))

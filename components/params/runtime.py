@@ -1,0 +1,75 @@
+"""`runtime` in params.yaml, the neutral settings: workers, grid, budgets, pauses."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from components.params.section import Section
+
+
+class ProjectBudget(Section):
+    """Limits on what the whole project may use; 0 for none."""
+
+    hours: float = Field(default=0.0, ge=0.0)
+    """Hours in which something of it ran."""
+    kwh: float = Field(default=0.0, ge=0.0)
+    """Energy (mid estimate)."""
+    grams: float = Field(default=0.0, ge=0.0)
+    """Grams CO2e (mid estimate)."""
+
+
+class Budget(Section):
+    """Limits on what a run may use; 0 for none."""
+
+    hours: float = Field(default=0.0, ge=0.0)
+    """Wall-clock hours of one pipeline run."""
+    kwh: float = Field(default=0.0, ge=0.0)
+    """Energy of one pipeline run (mid estimate)."""
+    grams: float = Field(default=0.0, ge=0.0)
+    """Grams CO2e of one pipeline run (mid estimate)."""
+    project: ProjectBudget = ProjectBudget()
+    """The same for everything in the ledger: every run, experiment and failure."""
+
+
+class Grid(Section):
+    """Where the electricity comes from."""
+
+    zone: str = "WORLD"
+    """ISO 3166 alpha-3 country of the machine, or WORLD. Never guessed from the network."""
+    grams_per_kwh: float = Field(default=0.0, ge=0.0)
+    """Fixed carbon intensity; 0 looks `zone` up in the shipped table."""
+    series: str = ""
+    """CSV of hourly intensity (`time` in UTC, `g_per_kwh`); wins over `zone`, not over `grams_per_kwh`."""
+    machine: Literal["server", "workstation", "laptop"] = "server"
+    """Kind of machine, for the carbon of making it (components/carbon/embodied.json)."""
+    pue: float = Field(default=1.0, ge=1.0)
+    """Power usage effectiveness: the building's energy per energy of the machine.
+
+    Grams and price include it; kWh are the machine's own."""
+    wue: float | None = Field(default=None, ge=0.0)
+    """Water usage effectiveness: litres to cool a kWh of the machine; null: the range of water.json."""
+    ewif: float | None = Field(default=None, ge=0.0)
+    """Litres of water to make a kWh of electricity; null: the range of water.json."""
+    price_per_kwh: float = Field(default=0.0, ge=0.0)
+    """Price of electricity; 0 leaves cost out."""
+    currency: str = "EUR"
+    """Currency of the price."""
+
+
+class Runtime(Section):
+    """Neutral settings: no test finds a byte that depends on them."""
+
+    workers: int = Field(default=2, ge=1)
+    """Processes of the data stages."""
+    parallel_stages: int = Field(default=2, ge=1)
+    """Stages of the DAG that may run at the same time."""
+    meter_interval_s: float = Field(default=1.0, gt=0.0)
+    """Seconds between the meter's readings."""
+    grid: Grid = Grid()
+    """Where the electricity comes from."""
+    budget: Budget = Budget()
+    """Limits on what a run may use."""
+    pause_above: float | None = Field(default=None, gt=0.0)
+    """Pause in hours that are dirtier than this (g/kWh) if a cleaner one is known to come; null never pauses."""
+    pause_hours: float = Field(default=24.0, gt=0.0)
+    """Longest pause: if no cleaner hour comes within so many hours, the run goes on."""
