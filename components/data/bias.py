@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from components.data.association import Together, words_in
-from components.data.bias_report import Books, write_report
+from components.data.bias_books import Books
+from components.data.bias_report import write_report
 from components.data.corpus import CorpusWriter, Document, read_manifest, read_shard, reconcile, shard_paths
 from components.data.identity import GROUPS, mentions_and_masked
 from components.data.probe import Probe, gap, probe
@@ -106,7 +107,8 @@ def filter_bias(
 
     Raises:
         UserError: the scorer cannot be had, or flags harmless sentences about some group more often than
-            `params.max_probe_gap` allows.
+            `params.max_probe_gap` allows; or the filter keeps some group less often than `params.min_keep_ratio`
+            beyond chance.
     """
     watch = watch or Watch()
     with watch.phase("probe"):
