@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from real_text import corpus, document, modules, tree
 
-from components.data.bias import filter_bias, judge, sentences_of
+from components.data.bias import filter_bias, judge
 from components.data.corpus import Document, read_corpus, read_manifest
+from components.data.sentences import sentences_of
 from components.errors import UserError
 from components.params import Bias
 from components.report import Report
