@@ -5,17 +5,31 @@ changes the bytes of an artifact, and dvc.yaml lists it. `runtime` holds only wh
 each field is its description in the Prefect form.
 """
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from components.errors import UserError
 
 Kind = Literal["email", "phone", "ip", "card", "iban", "secret"]
 """Kinds of personal data."""
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+def _day(value: object) -> object:
+    """Only a day of the calendar, or nothing; YAML makes a date of an unquoted one, which DVC and JSON do not know."""
+    if isinstance(value, date):
+        raise ValueError(f"write the day in quotes: '{value.isoformat()}'")
+    if isinstance(value, str) and value and date.fromisoformat(value).isoformat() != value:
+        raise ValueError("write the day as YYYY-MM-DD")
+    return value
+
+
+Day = Annotated[str, BeforeValidator(_day)]
+"""A day, ISO 8601, or "" for unknown."""
 
 
 class Section(BaseModel):
@@ -68,8 +82,8 @@ class Files(Section):
     """Field (jsonl) or column (csv, parquet) that holds the text."""
     licence: str = "NOASSERTION"
     """SPDX licence of these files, where the records do not state one."""
-    retrieved: str = ""
-    """Date you obtained them (ISO); empty if unknown."""
+    retrieved: Day = ""
+    """Day you obtained them (ISO, such as 2026-11-25); empty if unknown."""
     max_megabytes: float = Field(default=0.0, ge=0.0)
     """Stop after this much text (10^6 bytes); 0 for all."""
 
@@ -92,6 +106,8 @@ class Hub(Section):
     """Column that holds the text."""
     licence: str = "NOASSERTION"
     """SPDX licence, from the data set's card."""
+    retrieved: Day = ""
+    """Day the revision was pinned (ISO, such as 2026-11-25); empty if unknown. Never the day of a run."""
     max_megabytes: float = Field(default=100.0, gt=0.0)
     """Stop after this much text (10^6 bytes)."""
 
