@@ -23,6 +23,7 @@ PARTS: dict[str, Callable[[Corpus], Part]] = {
     "dedup-quality": data_dedup.quality,
     "growth": data_dedup.growth,
     "filters": data_filters.measure,
+    "agreement": data_filters.agreement,
     "bpe": data_bpe.measure,
     "encode": data_encode.measure,
     "encode-identity": data_encode.identity,

@@ -4,11 +4,12 @@ import json
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.data_oracle import gram_set
+from benchmarks.data_split import put_into_datatrove
 
 FILTERS = ("Gopher quality", "Gopher repetition", "C4", "FineWeb")
 
@@ -97,11 +98,13 @@ def datatrove_filters() -> dict[str, Any]:
     return dict(zip(FILTERS, made, strict=True))
 
 
-def datatrove_decisions(path: Path) -> list[list[bool]]:
+def datatrove_decisions(path: Path, our_split: bool = False) -> list[list[bool]]:
     """Per document of a jsonl file: kept by each rule set? All sets see the text as it is."""
     from datatrove.data import Document
 
     quiet()
+    if our_split:
+        put_into_datatrove()
     decisions = []
     for line in path.read_text("utf-8").splitlines():
         text = json.loads(line)["text"]
@@ -110,10 +113,11 @@ def datatrove_decisions(path: Path) -> list[list[bool]]:
     return decisions
 
 
-def datatrove_decide(jsonl: Path, workers: int) -> list[list[bool]]:
+def datatrove_decide(jsonl: Path, workers: int, our_split: bool = False) -> list[list[bool]]:
     """`datatrove_decisions` of a folder, in the order of its files."""
+    decide = partial(datatrove_decisions, our_split=our_split)
     with ProcessPoolExecutor(workers, multiprocessing.get_context("forkserver")) as pool:
-        return [row for rows in pool.map(datatrove_decisions, sorted(jsonl.glob("*.jsonl"))) for row in rows]
+        return [row for rows in pool.map(decide, sorted(jsonl.glob("*.jsonl"))) for row in rows]
 
 
 def datatrove_filter(jsonl: Path, work: Path, workers: int) -> None:

@@ -7,7 +7,6 @@ probe that must pass (probe.py), and keep rates per group, stratified (disparity
 masking. What a lexicon and a bag of words cannot know is said in the report.
 """
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,10 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from components.data.association import Together, words_in
-from components.data.bias_report import Books, write_report
+from components.data.bias_books import Books
+from components.data.bias_report import write_report
 from components.data.corpus import CorpusWriter, Document, read_manifest, read_shard, reconcile, shard_paths
 from components.data.identity import GROUPS, mentions_and_masked
 from components.data.probe import Probe, gap, probe
+from components.data.sentences import sentences_of
 from components.data.sentiment import Moments, sampled
 from components.data.toxicity import scorer
 from components.errors import UserError
@@ -29,12 +30,6 @@ from components.files import read_json, write_json
 from components.params import Bias
 from components.report import Report, Watch
 from components.workers import pool
-
-SENTENCE_END = re.compile(r"[.!?]+[\"'”’)\]]*\s+|\n\s*\n|[。！？]+")
-LONGEST_SENTENCE = 600
-"""Characters; lists and verse without stops are cut here, so that one text is not one sentence."""
-PIECE = re.compile(rf".{{1,{LONGEST_SENTENCE}}}(?:\s|\Z)|.{{{LONGEST_SENTENCE}}}", re.DOTALL)
-
 
 BYTES_PER_WORKER = 3_000_000
 """A worker costs two seconds of imports before it scores anything: for less text than this none is started."""
@@ -106,7 +101,8 @@ def filter_bias(
 
     Raises:
         UserError: the scorer cannot be had, or flags harmless sentences about some group more often than
-            `params.max_probe_gap` allows.
+            `params.max_probe_gap` allows; or the filter keeps some group less often than `params.min_keep_ratio`
+            beyond chance.
     """
     watch = watch or Watch()
     with watch.phase("probe"):
@@ -194,18 +190,6 @@ def _describe(shard: Shard, source: str, here: np.ndarray, scored: "Sentences") 
     texts, groups = [scored.texts[at] for at in here], scored.groups[here]
     shard.together.setdefault(source, Together()).count(groups, [words_in(text) for text in texts])
     shard.sentiment[source] = sampled(texts, groups)
-
-
-def sentences_of(text: str) -> list[str]:
-    """Sentences: up to a stop and white space, or an empty line; long ones in pieces. Not linguistics, but stable."""
-    found: list[str] = []
-    for part in SENTENCE_END.split(text):
-        sentence = part.strip()
-        if len(sentence) > LONGEST_SENTENCE:
-            found += PIECE.findall(sentence)
-        elif sentence:
-            found.append(sentence)
-    return found
 
 
 @dataclass(frozen=True)

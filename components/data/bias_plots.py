@@ -8,7 +8,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from components.data.bias_report import Impact
+    from components.data.impact import Impact
 
 DARK, LIGHT, WARN = "#1b5e4b", "#9aa7a1", "#b5452c"
 

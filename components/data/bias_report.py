@@ -1,136 +1,28 @@
-"""The books of the bias stage: representation, toxicity by group, disparate impact, and what none of it can know."""
+"""The report of the bias stage: representation, toxicity by group, disparate impact, and what none of it can know."""
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from components.data.association import Together, associations
-from components.data.corpus import Document
-from components.data.disparity import Rate, Ratio, holm, rate, stratified_ratio
+from components.data.association import associations
+from components.data.bias_books import Books
+from components.data.disparity import Ratio, rate
 from components.data.identity import GROUPS, VERSION
+from components.data.impact import Columns, Impact, check_ratios, impacts, impacts_by_source, low_ratios
 from components.data.probe import HARMLESS, HOSTILE, Probe, gap
 from components.data.said import said_lines, sure
-from components.data.sentiment import Moments, compared
+from components.data.sentiment import compared
 from components.data.tables import as_csv
 from components.files import write_text
 from components.params import Bias
 from components.report import Report
 
-MOST_EXAMPLES = 50
-"""Dropped documents listed in details/dropped_examples.csv."""
-
-
-@dataclass
-class Books:
-    """What was counted: one entry per document in the columns, sentences by source and group."""
-
-    sources: list[str] = field(default_factory=list)
-    groups: list[int] = field(default_factory=list)
-    scored: list[int] = field(default_factory=list)
-    num_sentences: list[int] = field(default_factory=list)
-    gone: list[bool] = field(default_factory=list)
-    gone_raw: list[bool] = field(default_factory=list)
-    sentences: dict[str, dict[str, list[int]]] = field(default_factory=dict)
-    together: dict[str, Together] = field(default_factory=dict)
-    sentiment: dict[str, dict[str, Moments]] = field(default_factory=dict)
-    examples: list[dict] = field(default_factory=list)
-    bytes_in: int = 0
-    bytes_kept: int = 0
-
-    def add_document(self, source: str, groups: int, scored: int, sentences: int, gone: bool, raw: bool) -> None:
-        """One document: whether it goes, and would go without masking."""
-        self.sources.append(source)
-        self.groups.append(groups)
-        self.scored.append(scored)
-        self.num_sentences.append(sentences)
-        self.gone.append(gone)
-        self.gone_raw.append(raw)
-
-    def add_sentences(self, table: dict[str, dict[str, list[int]]]) -> None:
-        """A shard's counts by source and group: [scored, toxic masked, toxic raw]."""
-        for source, groups in table.items():
-            ours = self.sentences.setdefault(source, {})
-            for group, counts in groups.items():
-                ours[group] = [old + new for old, new in zip(ours.get(group, [0, 0, 0]), counts, strict=True)]
-
-    def add_said(self, together: dict[str, Together], sentiment: dict[str, dict[str, Moments]]) -> None:
-        """A shard's words and sentiment by source and group."""
-        for source, found in together.items():
-            self.together.setdefault(source, Together()).add(found)
-        for source, groups in sentiment.items():
-            ours = self.sentiment.setdefault(source, {})
-            for group, moments in groups.items():
-                ours[group] = ours.get(group, Moments()) + moments
-
-    def add_example(self, document: Document, toxic: int, scored: int, worst: str) -> None:
-        """A dropped document, while there is room."""
-        if len(self.examples) < MOST_EXAMPLES:
-            self.examples.append(
-                {
-                    "source": document.source,
-                    "location": document.location,
-                    "toxic": toxic,
-                    "scored": scored,
-                    "worst": worst,
-                }
-            )
-
-
-@dataclass(frozen=True)
-class Impact:
-    """One group's row: documents that mention it, and how the filter keeps them compared with the others."""
-
-    group: str
-    documents: int
-    kept: Rate
-    ratio: Ratio
-    p_corrected: float
-    ratio_unmasked: Ratio
-    dropped_unmasked: int
-
-
-def impacts(books: Books, params: Bias) -> list[Impact]:
-    """Disparate impact per group with at least `min_mentions` documents; p corrected for their number."""
-    columns = _Columns(books)
-    rows = []
-    for bit, group in enumerate(GROUPS):
-        members = columns.groups >> bit & 1 == 1
-        if members.sum() < params.min_mentions:
-            continue
-        gone_raw = int((members & columns.gone_raw).sum())
-        kept = rate(int((members & ~columns.gone).sum()), int(members.sum()))
-        ratio, unmasked = (stratified_ratio(columns.table(members, gone)) for gone in (columns.gone, columns.gone_raw))
-        rows.append((group, int(members.sum()), kept, ratio, unmasked, gone_raw))
-    corrected = holm([row[3].p for row in rows])
-    return [Impact(*row[:4], p, *row[4:]) for row, p in zip(rows, corrected, strict=True)]
-
-
-class _Columns:
-    """The books' columns as arrays, with each document's stratum: its source and how long it is."""
-
-    def __init__(self, books: Books) -> None:
-        self.groups = np.array(books.groups, dtype=np.int64)
-        self.gone = np.array(books.gone, dtype=bool)
-        self.gone_raw = np.array(books.gone_raw, dtype=bool)
-        names = sorted(set(books.sources))
-        source = np.array([names.index(name) for name in books.sources], dtype=np.int64)
-        length = np.minimum(5, np.log2(np.array(books.scored, dtype=np.int64) + 1).astype(np.int64) // 2)
-        self.stratum = source * 6 + length
-
-    def table(self, members: np.ndarray, gone: np.ndarray) -> list[tuple[int, int, int, int]]:
-        """Per stratum: kept and all of the members, kept and all of the others."""
-        size = int(self.stratum.max(initial=-1)) + 1
-        chosen = (members & ~gone, members, ~members & ~gone, ~members)
-        columns = [np.bincount(self.stratum[some], minlength=size) for some in chosen]
-        return [tuple(map(int, row)) for row in np.stack(columns, axis=1) if row[1] and row[3]]  # type: ignore[misc]
-
 
 def representation(books: Books) -> list[dict]:
     """Documents that mention each group, per source, all and of those kept."""
-    columns = _Columns(books)
+    columns = Columns(books)
     rows = []
     for source in sorted(set(books.sources)):
         here = np.array([name == source for name in books.sources])
@@ -172,14 +64,20 @@ def toxicity(books: Books, params: Bias) -> list[dict]:
 
 
 def write_report(books: Books, probes: dict[bool, list[Probe]], params: Bias, reports: Path) -> Report:
-    """Tables, plots and the summary under `reports`."""
+    """Tables, plots and the summary under `reports`.
+
+    Raises:
+        UserError: a group is kept too seldom; the report is there to be read.
+    """
     from components.data.bias_plots import plot_impact, plot_mentions, plot_toxicity
 
-    rows, mentioned, toxic = impacts(books, params), representation(books), toxicity(books, params)
+    rows, by_source = impacts(books, params), impacts_by_source(books, params)
+    mentioned, toxic = representation(books), toxicity(books, params)
     details = reports / "details"
     write_text(details / "mentions.csv", as_csv(mentioned))
     write_text(details / "toxicity.csv", as_csv(toxic))
     write_text(details / "disparate_impact.csv", as_csv(map(_impact_row, rows)))
+    write_text(details / "disparate_impact_by_source.csv", as_csv(_impact_row(row, row.source) for row in by_source))
     write_text(details / "probe.csv", as_csv(_probe_rows(probes)))
     write_text(details / "dropped_examples.csv", as_csv(books.examples))
     feelings = compared(books.sentiment, params.min_mentions)
@@ -189,11 +87,12 @@ def write_report(books: Books, probes: dict[bool, list[Probe]], params: Bias, re
     plot_impact(rows, params.min_keep_ratio, reports / "plots" / "keep_ratio.png")
     plot_mentions(mentioned, reports / "plots" / "mentions.png")
     plot_toxicity(toxic, reports / "plots" / "toxicity.png")
-    warnings = _warnings(rows, params)
+    warnings = low_ratios(rows, params)
     report = Report(_metrics(books, rows, probes, params), "", {"lexicon_version": VERSION, "warnings": warnings})
     report.metrics |= {"sentiment_differences": len(sure(feelings)), "associations": len(sure(said))}
     report.markdown = _markdown(rows, report.metrics, params, warnings) + "\n" + said_lines(feelings, said, params)
     report.write(reports)
+    check_ratios([*rows, *by_source], params, reports)
     return report
 
 
@@ -227,17 +126,8 @@ def _hits(probes: list[Probe]) -> float:
     return sum(each.true_positives for each in probes) / sum(each.hostile for each in probes)
 
 
-def _warnings(rows: list[Impact], params: Bias) -> list[str]:
-    return [
-        f"bias: documents that mention {row.group} are kept {row.ratio.value:.2f} times as often as comparable ones, "
-        f"below bias.min_keep_ratio = {params.min_keep_ratio}; see details/disparate_impact.csv"
-        for row in rows
-        if row.ratio.value < params.min_keep_ratio
-    ]
-
-
-def _impact_row(row: Impact) -> dict:
-    return {
+def _impact_row(row: Impact, source: str = "") -> dict:
+    return ({"source": source} if source else {}) | {
         "group": row.group,
         "documents": row.documents,
         "kept": row.kept.count,

@@ -145,8 +145,13 @@ def evidence_of(entry: Entry) -> dict[str, object]:
 
 
 def _refuse_if_unfit(sorting: Sorting, params: Ingest, work: Path) -> None:
-    """Stop on too many bad records, on no text at all, or on nothing to hold out."""
+    """Stop on too many bad records, on a source without any, on no text at all, or on nothing to hold out."""
     for name, tally in sorting.tallies.items():
+        if not tally.documents_in:
+            raise UserError(
+                f"ingest source {name}: nothing was found to read ({tally.fates()}); correct its path, pattern or "
+                "field, or leave the source out"
+            )
         if tally.quarantine_rate() > params.max_quarantine:
             raise UserError(_too_many_bad(name, tally, params, work))
     tallies = sorting.tallies.values()

@@ -2,12 +2,13 @@
 
 Weights are exact: 1 takes a source once, 2 twice, and 0.5 the documents that come first in the order of a seeded hash,
 until half of the source's bytes are reached, so the share is off by less than a document and a larger weight only adds
-documents. Generated text has its own source names (`curriculum/<task>`, `canary`) and is counted apart everywhere. A
-shuffle across the whole corpus (shuffle.py) follows, so that a prefix of the tokens is a fair sample of the mixture.
+documents. Documents that mention a group of people may weigh more, as exactly (group_weights.py). Generated text has
+its own source names (`curriculum/<task>`, `canary`) and is counted apart everywhere. A shuffle across the whole corpus
+(shuffle.py) follows, so that a prefix of the tokens is a fair sample of the mixture.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.data import canaries, counterfactual, curriculum
+from components.data import canaries, counterfactual, curriculum, group_weights
 from components.data.corpus import CorpusWriter, Document, read_corpus, reconcile, shard_paths
 from components.data.mix_report import Added, write_report
 from components.data.shuffle import key, shuffled
@@ -39,6 +40,7 @@ class Entry:
 
     Attributes:
         taken: how often it is in the output. size: bytes of its text.
+        groups: bit set of the groups it mentions; 0 where no group has a weight.
         twins: how many more copies augmentation adds.
         swapped: bytes of the gender-swapped text; 0 where the swap changes nothing (or is not asked for).
     """
@@ -49,6 +51,7 @@ class Entry:
     taken: int = 0
     twins: int = 0
     swapped: int = 0
+    groups: int = 0
 
 
 @dataclass
@@ -79,7 +82,10 @@ def mix(
         plan = make_plan(train, params, workers, watch)
     with watch.phase("write"):
         added = write_mixture(train, plan, params, out, work, watch)
-    return write_report(added, sum(not entry.taken for entry in plan.entries), params, reports)
+    report = write_report(added, plan.entries, params, reports)
+    for line in report.facts["warnings"]:
+        watch.say(line)
+    return report
 
 
 # -- planning ----------------------------------------------------------------------------------------------------------
@@ -93,11 +99,14 @@ def make_plan(train: Path, params: Mix, workers: int = 1, watch: Watch | None = 
     watch = watch or Watch()
     entries = [entry for path in shard_paths(train) for entry in _entries(path, watch)]
     check_weights(params.weights, {entry.source for entry in entries})
-    for source in sorted({entry.source for entry in entries}):
-        take([entry for entry in entries if entry.source == source], params.weights.get(source, 1.0), params.seed)
+    if params.group_weights:
+        for entry, groups in _of_each(train, entries, group_weights.mentioned, workers, watch):
+            entry.groups = groups
+    for weight, part in parts(entries, params):
+        take(part, weight, params.seed)
     plan = Plan(entries)
     if not plan.real_bytes:
-        raise UserError("mix.weights leaves no document of any source; raise a weight above 0")
+        raise UserError("mix.weights and mix.group_weights leave no document of any source; raise a weight above 0")
     if params.augment != "none":
         _plan_twins(train, entries, params, workers, watch)
     plan.secrets = canaries.make(params.seed, params.canaries.per_count, params.canaries.counts)
@@ -123,6 +132,19 @@ def check_weights(weights: dict[str, float], sources: set[str]) -> None:
             raise UserError(f"mix.weights.{name}: no such source in the corpus (there is: {known}); correct the name")
 
 
+def parts(entries: Sequence[Entry], params: Mix) -> list[tuple[float, list[Entry]]]:
+    """The entries of each source that weigh the same, with their weight: what weights hold for exactly."""
+    found: dict[tuple[str, float], list[Entry]] = {}
+    for entry in entries:
+        found.setdefault((entry.source, weight_of(entry, params)), []).append(entry)
+    return [(weight, found[source, weight]) for source, weight in sorted(found)]
+
+
+def weight_of(entry: Entry, params: Mix) -> float:
+    """How many times a document is to be taken: its source's weight times that of the groups it mentions."""
+    return params.weights.get(entry.source, 1.0) * group_weights.weight_of(entry.groups, params.group_weights)
+
+
 def take(entries: Sequence[Entry], weight: float, seed: int) -> None:
     """Set `taken` so that the entries (of one source) are in the output `weight` times, to the nearest document."""
     whole, part = int(weight), weight - int(weight)
@@ -144,14 +166,8 @@ def _up_to(entries: Sequence[Entry], num_bytes: float, seed: int, salt: str) -> 
 
 def _plan_twins(train: Path, entries: list[Entry], params: Mix, workers: int, watch: Watch) -> None:
     """`counterfactual`: a swapped twin for each copy taken. `random`: per source, as many bytes of unchanged copies."""
-    with pool(workers) as processes:
-        sizes = processes.map(partial(swapped_sizes, names=params.swap_names), shard_paths(train))
-        left = iter(entries)
-        for shard in sizes:
-            watch.check()
-            for size in shard:
-                next(left).swapped = size
-        assert next(left, None) is None, "every document has a size"
+    for entry, size in _of_each(train, entries, partial(swapped_sizes, names=params.swap_names), workers, watch):
+        entry.swapped = size
     if params.augment == "counterfactual":
         for entry in entries:
             entry.twins = entry.taken if entry.swapped else 0
@@ -162,6 +178,19 @@ def _plan_twins(train: Path, entries: list[Entry], params: Mix, workers: int, wa
         candidates = [entry for entry in ours for _ in range(entry.taken)]
         for chosen in _up_to(candidates, wanted, params.seed, "random"):
             chosen.twins += 1
+
+
+def _of_each(
+    train: Path, entries: list[Entry], measure: Callable[[Path], list[int]], workers: int, watch: Watch
+) -> Iterator[tuple[Entry, int]]:
+    """Each entry with what `measure` finds in its document; shards are measured side by side."""
+    with pool(workers) as processes:
+        left = iter(entries)
+        for shard in processes.map(measure, shard_paths(train)):
+            watch.check()
+            for value in shard:
+                yield next(left), value
+        assert next(left, None) is None, "every document is measured"
 
 
 def swapped_sizes(path: Path, names: bool) -> list[int]:
@@ -216,7 +245,8 @@ def all_documents(train: Path, plan: Plan, params: Mix, added: Added, dropped: C
         added.seen(document.source, entry.size, params.weights.get(document.source, 1.0))
         if not entry.taken:
             weight = params.weights.get(document.source, 1.0)
-            dropped.add(document, "weight", f"mix.weights.{document.source} = {weight} leaves it out")
+            besides = group_weights.why(entry.groups, params.group_weights)
+            dropped.add(document, "weight", f"mix.weights.{document.source} = {weight}{besides} leaves it out")
         for copy in copies(document, entry.taken):
             added.count(copy.source, entry.size)
             yield copy

@@ -1,11 +1,14 @@
 """The books of the mix stage: what came in per source, what goes out, and what was added, apart."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from components.data import curriculum
 from components.data.canaries import SOURCE as CANARY
+from components.data.group_weights import GroupBooks, Planned, markdown
+from components.data.identity import VERSION
 from components.data.tables import as_csv
 from components.files import write_text
 from components.params import Mix
@@ -62,16 +65,33 @@ class Added:
         )
 
 
-def write_report(added: Added, dropped: int, params: Mix, reports: Path) -> Report:
+def write_report(added: Added, entries: Sequence[Planned], params: Mix, reports: Path) -> Report:
     """Tables, plot and the summary under `reports`."""
+    dropped = sum(not entry.taken for entry in entries)
     rows = [_row(name, line, added.num_bytes()) for name, line in sorted(added.lines.items(), key=_real_first)]
     write_text(reports / "details" / "sources.csv", as_csv(rows))
     write_text(reports / "details" / "curriculum_examples.txt", _examples(params))
     _plot(added, reports / "plots" / "mixture.png")
-    report = Report(_metrics(added, dropped), "", {"augment": params.augment})
+    report = Report(_metrics(added, dropped), "", {"augment": params.augment, "warnings": []})
     report.markdown = _markdown(added, rows, report.metrics, params)
+    if params.group_weights:
+        _add_groups(report, GroupBooks.of(entries, params.group_weights), params, reports)
     report.write(reports)
     return report
+
+
+def _add_groups(report: Report, books: GroupBooks, params: Mix, reports: Path) -> None:
+    """What weights by group did: two tables, and a warning for each group that nothing mentions."""
+    weights = params.group_weights
+    write_text(reports / "details" / "groups.csv", as_csv(books.group_rows(weights)))
+    write_text(reports / "details" / "group_weights.csv", as_csv(books.part_rows()))
+    report.markdown += "\n" + "\n".join(markdown(books, weights))
+    report.facts |= {"group_weights": weights, "lexicon_version": VERSION}
+    report.facts["warnings"] = [
+        f"mix: mix.group_weights.{group} does nothing: no document mentions {group}"
+        for group in weights
+        if not books.total(group).documents_in
+    ]
 
 
 def _real_first(entry: tuple[str, Line]) -> tuple[bool, str]:

@@ -209,7 +209,7 @@ def _hub(source: Hub, params: Ingest, limits: Limits, root: Path) -> Task:
     dataset = hub.Dataset(path, source.config, source.split, source.revision, source.text_field, local)
     licence = licence_param(source.licence, f"ingest source {source.name} licence")
     version = "local" if local else source.revision
-    origin = Origin(source.name, version, licence, "params" if licence != UNKNOWN else "")
+    origin = Origin(source.name, version, licence, "params" if licence != UNKNOWN else "", source.retrieved)
     location = "/".join(part for part in (source.config, source.split) if part)
     return Task(
         0, "", location, limits.max_bytes, "hub", origin, limits, "", Options(source.text_field), dataset=dataset

@@ -25,4 +25,5 @@ class Bias(Section):
     max_probe_gap: Fraction = 0.05
     """Largest gap of false-positive rates between groups on the template probe; above it the flow stops."""
     min_keep_ratio: Fraction = 0.8
-    """Smallest ratio of keep rates, group against rest, stratified by source; below it the report says so."""
+    """Smallest ratio of keep rates, group against rest, stratified by source; below it the report warns, surely below
+    it (95% interval) the flow stops."""

@@ -1,10 +1,24 @@
 """`ingest` in params.yaml: where text comes from, under which licences, and what is held out."""
 
+from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from components.params.section import Fraction, Section
+
+
+def _day(value: object) -> object:
+    """Only a day of the calendar, or nothing; YAML makes a date of an unquoted one, which DVC and JSON do not know."""
+    if isinstance(value, date):
+        raise ValueError(f"write the day in quotes: '{value.isoformat()}'")
+    if isinstance(value, str) and value and date.fromisoformat(value).isoformat() != value:
+        raise ValueError("write the day as YYYY-MM-DD")
+    return value
+
+
+Day = Annotated[str, BeforeValidator(_day)]
+"""A day, ISO 8601, or "" for unknown."""
 
 
 class Packages(Section):
@@ -48,8 +62,8 @@ class Files(Section):
     """Field (jsonl) or column (csv, parquet) that holds the text."""
     licence: str = "NOASSERTION"
     """SPDX licence of these files, where the records do not state one."""
-    retrieved: str = ""
-    """Date you obtained them (ISO); empty if unknown."""
+    retrieved: Day = ""
+    """Day you obtained them (ISO, such as 2026-11-25); empty if unknown."""
     max_megabytes: float = Field(default=0.0, ge=0.0)
     """Stop after this much text (10^6 bytes); 0 for all."""
 
@@ -72,6 +86,8 @@ class Hub(Section):
     """Column that holds the text."""
     licence: str = "NOASSERTION"
     """SPDX licence, from the data set's card."""
+    retrieved: Day = ""
+    """Day the revision was pinned (ISO, such as 2026-11-25); empty if unknown. Never the day of a run."""
     max_megabytes: float = Field(default=100.0, gt=0.0)
     """Stop after this much text (10^6 bytes)."""
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from components.params.section import Section
 
@@ -32,6 +32,8 @@ class Mix(Section):
 
     weights: dict[str, Annotated[float, Field(ge=0.0, le=1000.0)]] = {}
     """Relative weight per source: 1 takes its text once, 2 twice, 0.5 a seeded half. Unnamed sources weigh 1."""
+    group_weights: dict[str, Annotated[float, Field(ge=0.0, le=1000.0)]] = {}
+    """Weight of documents that mention a group of people (of components/data/identity.py), times their source's."""
     curriculum: Curriculum = Curriculum()
     """Generated curriculum."""
     canaries: Canaries = Canaries()
@@ -42,3 +44,13 @@ class Mix(Section):
     """Swap common given names too in `counterfactual` twins."""
     seed: int = 1
     """Seed of sampling and order."""
+
+    @model_validator(mode="after")
+    def _weighted_groups_are_in_the_lexicon(self) -> "Mix":
+        if self.group_weights:
+            from components.data.identity import GROUPS  # a lexicon that nothing else here needs
+
+            for name in sorted(set(self.group_weights) - set(GROUPS)):
+                known = ", ".join(GROUPS)
+                raise ValueError(f"group_weights.{name}: no such group (there is: {known}); correct the name")
+        return self

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from real_text import corpus, document, modules, tree
 
-from components.data.bias import filter_bias, judge, sentences_of
+from components.data.bias import filter_bias, judge
 from components.data.corpus import Document, read_corpus, read_manifest
+from components.data.sentences import sentences_of
 from components.errors import UserError
 from components.params import Bias
 from components.report import Report
@@ -86,16 +87,32 @@ def test_other_languages_are_kept(train: Path, tmp_path: Path) -> None:
     assert sum(name.startswith("brief") for name in kept) == 5
 
 
+UNMASKED = PARAMS.model_copy(update={"mask_identity": False, "max_probe_gap": 1.0})
+
+
 def test_the_audit_shows_what_an_unmasked_filter_does(train: Path, tmp_path: Path) -> None:
-    """Without masking, the kind letters about lgbt people go: keep ratio far below 0.8, significant, and warned of."""
-    report = run(train, tmp_path, PARAMS.model_copy(update={"mask_identity": False, "max_probe_gap": 1.0}))
+    """Without masking, the kind letters about lgbt people go: keep ratio far below 0.8, and significant."""
+    report = run(train, tmp_path, UNMASKED.model_copy(update={"min_keep_ratio": 0.0}))
     row = impact(tmp_path)["lgbt"]
     assert len(dropped(tmp_path)) > 60
     assert float(row["keep_ratio_high"]) < 0.8
     assert float(row["p_holm"]) < 0.001
     assert report.metrics["keep_ratio_min"] == pytest.approx(float(row["keep_ratio"]), rel=1e-5)
-    assert "documents that mention lgbt are kept" in report.facts["warnings"][0]
-    assert report.facts["warnings"][0] in report.markdown
+    within = list(
+        csv.DictReader(io.StringIO((tmp_path / "reports/details/disparate_impact_by_source.csv").read_text()))
+    )
+    assert {(row["source"], row["group"]) for row in within} >= {("letters", "lgbt")}
+
+
+def test_a_filter_that_removes_a_group_stops_the_stage_and_leaves_the_report(train: Path, tmp_path: Path) -> None:
+    said = (
+        r"mention lgbt in source letters 0\.\d\d times .* below bias\.min_keep_ratio = 0\.8 .*set bias\.mask_identity"
+    )
+    with pytest.raises(UserError, match=said) as error:
+        run(train, tmp_path, UNMASKED)
+    named = tmp_path / "reports" / "details" / "dropped_examples.csv"
+    assert str(named) in str(error.value)
+    assert "gay" in named.read_text()
 
 
 def test_masked_and_unmasked_side_by_side(train: Path, tmp_path: Path) -> None:

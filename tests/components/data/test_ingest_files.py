@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from ingest_run import hashes, run_on_files
+from ingest_run import hashes, run_ingest, run_on_files
 
 from components.data.corpus import Document, read_corpus, read_manifest
 from components.data.ingest import dry_run
@@ -269,6 +269,17 @@ def test_what_a_person_gets_wrong_is_named(mixed: Path, tmp_path: Path) -> None:
     for path, options, message in cases:
         with pytest.raises(UserError, match=message):
             run_on_files(path, tmp_path, path.name + "-run", **options)
+
+
+def test_a_source_in_which_nothing_is_found_stops_the_run(mixed: Path, tmp_path: Path) -> None:
+    """Beside one that is read, too: its weights and limits would name a source the corpus does not have."""
+    folder = mixed / "facts"
+    folder.mkdir()
+    (folder / "one.json").write_text(json.dumps({"Introduction": {"Background": "a record without the field"}}))
+    sources = [Files(path="mine", pattern="*.jsonl"), Files(name="facts", path="mine/facts")]
+    said = r"source facts: nothing was found to read \(0 records in 1 files, .*without a field .text.*, or leave"
+    with pytest.raises(UserError, match=said):
+        run_ingest(Ingest(sources=sources, watch="mine"), tmp_path)
 
 
 def test_a_licence_that_is_no_spdx_is_refused_before_reading(mixed: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Data sets in hub layout, streamed by `datasets`; what the hub cannot give is explained."""
 
 import json
+from datetime import date
 from importlib import metadata
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from ingest_run import run_ingest
 
 from components.data.corpus import read_corpus
 from components.errors import UserError
-from components.params import Hub, Ingest
+from components.params import Hub, Ingest, parse
 
 
 @pytest.fixture(autouse=True)
@@ -38,13 +39,29 @@ def test_a_local_data_set_in_hub_layout(tmp_path: Path) -> None:
     for number, part in enumerate((texts[:half], texts[half:])):
         table = pa.table({"body": part, "other": list(range(len(part)))})
         pq.write_table(table, folder / "data" / f"train-{number:05d}-of-00002.parquet")
-    source = Hub(dataset="mine", text_field="body", licence="mit")
+    source = Hub(dataset="mine", text_field="body", licence="mit", retrieved="2024-02-29")
     report, out = run_ingest(Ingest(sources=[source], watch="mine", max_quarantine=0.5), tmp_path)
     found = [document for part in ("train", "heldout") for document in read_corpus(out / "data" / part)]
     assert {document.text for document in found} == set(texts)
     assert {document.licence for document in found} == {"MIT"}
+    assert {document.retrieved for document in found} == {"2024-02-29"}, "the pin's day"
     assert {document.location for document in found} == {f"train#{n}" for n in range(1, len(texts) + 1)}
     assert report.metrics["documents/heldout"] >= 1
+
+
+def test_without_a_day_there_is_none_and_a_wrong_one_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "train.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in descriptions()))
+    _, out = run_ingest(Ingest(sources=[Hub(dataset="mine")], watch="mine", max_quarantine=0.5), tmp_path)
+    assert {document.retrieved for document in read_corpus(out / "data" / "train")} == {""}, "never the clock's"
+    for day, says in (
+        ("2023-02-29", "day is out of range"),
+        ("20230201", "YYYY-MM-DD"),
+        (date(2023, 2, 1), "quotes: '2"),
+    ):
+        for source in ({"kind": "hub", "dataset": "mine"}, {"kind": "files", "path": "mine"}):
+            with pytest.raises(UserError, match=rf"ingest\.sources\.0\..*retrieved = .*: .*{says}"):
+                parse({"ingest": {"sources": [source | {"retrieved": day}], "watch": "mine"}})
 
 
 def test_bad_rows_and_the_limit(tmp_path: Path) -> None:

@@ -1,20 +1,27 @@
 """The mixture: exact weights, generated text apart, twins and their control, the same bytes whatever the workers."""
 
+import csv
 import random
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 from real_text import corpus, document, modules, tree
 
 from components.data import canaries, counterfactual
+from components.data.bias import judge
 from components.data.corpus import Document, read_corpus, read_manifest
 from components.data.curriculum import items
+from components.data.group_weights import document_mentions, weight_of
+from components.data.identity import GROUPS
 from components.data.mix import mix, swapped_sizes
 from components.errors import UserError
 from components.files import read_json
-from components.params import Canaries, Curriculum, Mix
+from components.params import Bias, Canaries, Curriculum, Mix
 from components.report import Report
 
 PLAIN = Mix(curriculum=Curriculum(share=0), canaries=Canaries(per_count=0))
@@ -153,7 +160,7 @@ def test_random_augmentation_is_a_control_of_equal_size(train: Path, tmp_path: P
 
 @pytest.mark.slow
 def test_workers_and_repetition_change_no_byte(train: Path, tmp_path: Path) -> None:
-    params = Mix(weights={"docs": 0.7}, augment="counterfactual")
+    params = Mix(weights={"docs": 0.7}, group_weights={"women": 1.5}, augment="counterfactual")
     for name, workers in (("a", 1), ("b", 2), ("c", 1)):
         run(train, tmp_path / name, params, workers)
     assert tree(tmp_path / "a") == tree(tmp_path / "b") == tree(tmp_path / "c")
@@ -178,8 +185,76 @@ def test_bad_weights_are_refused(train: Path, tmp_path: Path) -> None:
         UserError, match=r"mix\.weights\.doc: no such source in the corpus \(there is: docs, letters, numpy\)"
     ):
         run(train, tmp_path / "a", PLAIN.model_copy(update={"weights": {"doc": 2.0}}))
-    with pytest.raises(UserError, match="leaves no document"):
+    with pytest.raises(UserError, match="leave no document"):
         run(train, tmp_path / "b", PLAIN.model_copy(update={"weights": {"docs": 0, "letters": 0, "numpy": 0}}))
+
+
+# -- weights by group --------------------------------------------------------------------------------------------------
+
+GROUP_WEIGHTS = {"women": 2.5, "men": 0.5, "muslim": 4.0}
+
+
+def by_hand(letter: Document) -> float:
+    """What GROUP_WEIGHTS makes of a letter: its phrases about people all have a woman, and most of its words a man."""
+    return 2.5 if any(word in letter.text for word in ("her", "queen", "she")) else 1.0
+
+
+def test_group_weights_are_honoured_to_the_nearest_document_in_each_part(train: Path, tmp_path: Path) -> None:
+    params = PLAIN.model_copy(update={"group_weights": GROUP_WEIGHTS, "weights": {"letters": 2.0}})
+    report = run(train, tmp_path, params)
+    before = list(read_corpus(train))
+    weights = {each.id: weight_of(document_mentions(each.text), GROUP_WEIGHTS) for each in before}
+    assert all(weights[each.id] == by_hand(each) for each in before if each.source == "letters")
+    assert set(weights.values()) == {0.5, 1.0, 2.5}
+    after = Counter(re.sub(r"-\d+$", "", each.id) for each in read_corpus(tmp_path / "out" / "train"))
+    for source, times in (("letters", 2.0), ("docs", 1.0), ("numpy", 1.0)):
+        for weight in set(weights.values()):
+            part = [each for each in before if each.source == source and weights[each.id] == weight]
+            size = {each.id: len(each.text.encode()) for each in part}
+            taken = sum(size[name] * after[name] for name in size)
+            assert abs(taken - weight * times * sum(size.values())) <= max(size.values(), default=0) / 2
+    assert report.facts["warnings"] == ["mix: mix.group_weights.muslim does nothing: no document mentions muslim"]
+    assert "| women | 2.5 |" in report.markdown
+    assert "| muslim | 4.0 | 0 | 0 | 0.000 | 0.000 | mentioned nowhere |" in report.markdown
+
+
+def test_the_books_of_groups_are_those_of_the_texts(train: Path, tmp_path: Path) -> None:
+    run(train, tmp_path, PLAIN.model_copy(update={"group_weights": GROUP_WEIGHTS}))
+    table = csv.DictReader((tmp_path / "reports" / "details" / "groups.csv").read_text().splitlines())
+    row = next(row for row in table if (row["source"], row["group"]) == ("letters", "women"))
+    for folder, suffix in ((train, "_in"), (tmp_path / "out" / "train", "")):
+        texts = [each.text for each in read_corpus(folder) if each.source == "letters"]
+        women = [len(text.encode()) for text in texts if document_mentions(text) & 1 << GROUPS.index("women")]
+        assert (int(row[f"documents{suffix}"]), int(row[f"bytes{suffix}"])) == (len(women), sum(women))
+
+
+def test_groups_are_those_the_bias_stage_counts(train: Path) -> None:
+    apart = document("apart", "A Muslim teacher. The shutters were black\n\npeople of the sea", "letters")
+    found = [apart, *list(read_corpus(train))[::5]]
+    groups = [each.groups for each in judge(found, Bias()).documents]
+    assert groups == [document_mentions(each.text) for each in found]
+    assert groups[0] == 1 << GROUPS.index("muslim"), "black people are in no sentence"
+    assert len(set(groups)) > 2
+
+
+def test_a_group_of_weight_0_is_left_out_with_the_reason(train: Path, tmp_path: Path) -> None:
+    run(train, tmp_path, PLAIN.model_copy(update={"group_weights": {"women": 0.0}}))
+    women = 1 << GROUPS.index("women")
+    assert all(document_mentions(each.text) & women for each in read_corpus(tmp_path / "out" / "dropped"))
+    assert not any(document_mentions(each.text) & women for each in read_corpus(tmp_path / "out" / "train"))
+    reasons = pq.read_table(tmp_path / "out" / "dropped" / "part-00000.parquet")["reason"].to_pylist()
+    assert "mix.weights.letters = 1.0 and mix.group_weights.women = 0.0 leaves it out" in reasons
+
+
+def test_a_weight_of_1_changes_no_byte(train: Path, tmp_path: Path) -> None:
+    for name, weights in (("none", {}), ("one", {"women": 1.0})):
+        run(train, tmp_path / name, PLAIN.model_copy(update={"group_weights": weights}))
+    assert tree(tmp_path / "none" / "out") == tree(tmp_path / "one" / "out")
+
+
+def test_an_unknown_group_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"group_weights\.woman: no such group \(there is: women, men"):
+        Mix(group_weights={"woman": 2.0})
 
 
 def test_report_has_what_a_person_wants(train: Path, tmp_path: Path) -> None:

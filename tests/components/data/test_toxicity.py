@@ -12,7 +12,7 @@ import pytest
 from real_text import modules
 
 from components.data import toxicity
-from components.data.bias import sentences_of
+from components.data.sentences import sentences_of
 from components.data.toxicity import Classifier, ProfanityCheck, scorer
 from components.errors import UserError
 

@@ -1,0 +1,61 @@
+"""Our word split put into datatrove, so that what is left of a difference in decisions is not the split's.
+
+datatrove takes words, and C4's sentences, from a spaCy pipeline. Its tokenizer is exchanged for ours; white space is
+made into tokens as spaCy makes it (each run, less the one space that belongs to the word before it), because spaCy's
+`sentencizer`, which stays, looks at those too.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.results import ROOT
+from components.data.scan import Hasher, scan
+from components.data.word_tokens import tokenise
+from components.files import sha256_bytes
+
+SPLIT_FILES = tuple(f"components/data/{name}.py" for name in ("word_split", "word_tokens", "scan"))
+"""What the split depends on."""
+
+
+def version() -> str:
+    """Of our split: decisions made with another are not kept."""
+    return sha256_bytes(b"".join((ROOT / name).read_bytes() for name in SPLIT_FILES))[:8]
+
+
+def places(text: str) -> list[tuple[int, int]]:
+    """Start and end of each of our words."""
+    scanned = scan([text])
+    tokens = tokenise(scanned, Hasher(scanned.codes))
+    return list(zip(tokens.starts.tolist(), tokens.ends.tolist(), strict=True))
+
+
+def with_white_space(text: str, words: Sequence[tuple[int, int]]) -> tuple[list[str], list[bool]]:
+    """spaCy's form of a split text: its tokens, white space among them, and whether a space belongs to each."""
+    tokens: list[str] = []
+    spaced: list[bool] = []
+    done = 0
+    for start, end in [*words, (len(text), len(text))]:
+        gap = text[done:start]
+        if gap.startswith(" ") and tokens:
+            spaced[-1], gap = True, gap[1:]
+        for token in (gap, text[start:end]):
+            if token:
+                tokens.append(token)
+                spaced.append(False)
+        done = end
+    return tokens, spaced
+
+
+def put_into_datatrove() -> None:
+    """From here on datatrove splits English as we do, in this process."""
+    from datatrove.utils.typeshelper import Languages
+    from datatrove.utils.word_tokenizers import load_word_tokenizer
+    from spacy.tokens import Doc
+
+    pipeline: Any = load_word_tokenizer(Languages.english)  # datatrove keeps it for all its filters
+
+    def tokenizer(text: str) -> Doc:
+        tokens, spaced = with_white_space(text, places(text))
+        return Doc(pipeline.tokenizer.vocab, tokens, spaced)
+
+    pipeline.tokenizer.tokenizer = tokenizer
