@@ -102,7 +102,7 @@ bench-data: .venv/installed-dev  ## The data stages beside datatrove, rensa, dat
 bench-overhead: .venv/installed-dev  ## What Prefect, DVC, MLflow and the meter add.
 	@$(RUN) benchmarks.overhead
 
-bench-carbon: .venv/installed-dev  ## The ledger beside codecarbon and carbontracker: 6 minutes; PART=forecast: 23 more.
+bench-carbon: .venv/installed-dev  ## The ledger beside codecarbon and carbontracker: 15 minutes; PART=forecast: 23 more.
 	@$(RUN) pip install -q -c constraints.txt -e ".[bench]"
 	@$(RUN) benchmarks.carbon --only $${PART:-meter}
 

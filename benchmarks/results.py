@@ -35,14 +35,21 @@ def machine() -> str:
     return f"{cpu_model()}, {psutil.cpu_count()} threads, {memory_gb:.0f} GB, {system}"
 
 
+def commit() -> str:
+    """Of the code that is measured."""
+    return subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+
+def today() -> str:
+    """The day in UTC."""
+    return datetime.now(UTC).date().isoformat()
+
+
 def write(name: str, results: dict, goals: list[dict]) -> Path:
     """Write the file, print the goals, fill the tables of the docs."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     path = ROOT / "benchmarks" / "results" / f"{name}.json"
-    date = datetime.now(UTC).date().isoformat()
-    write_json(
-        path, rounded({"machine": machine(), "commit": commit, "date": date, "results": results, "goals": goals})
-    )
+    facts = {"machine": machine(), "commit": commit(), "date": today()}
+    write_json(path, rounded(facts | {"results": results, "goals": goals}))
     for row in goals:
         sign = "met" if row["met"] else "NOT met"
         limit = ">=" if row["better"] == "higher" else "<="

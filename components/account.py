@@ -139,7 +139,8 @@ def costs(books: Books, runs: dict[str, Made]) -> dict[str, Any]:
         "attempts": books.cost(attempts),
         "total": total,
         "nothing": books.cost(ledger.Spans([])),
-        "parts": {stage: _parts(run) for stage, run in runs.items()},
+        "parts": {stage: _parts([*run.spans, *run.attempt_spans]) for stage, run in runs.items()},
+        "orchestration_parts": _parts(list(around)),
         "sources": sources,
         "measured": bool(sources) and all(source.startswith("measured") for source in sources.values()),
         "how": how(sources),
@@ -173,8 +174,9 @@ def _around(found: ledger.Ledger, runs: dict[str, Made]) -> ledger.Spans:
     return found.where(lambda span: span.labels.get("run") in names and "stage" not in span.labels)
 
 
-def _parts(run: Made) -> dict[str, list[float]]:
-    parts = ledger.Spans([*run.spans, *run.attempt_spans]).parts
+def _parts(spans: list[ledger.Span]) -> dict[str, list[float]]:
+    """kWh by component: low, mid, high."""
+    parts = ledger.Spans(spans).parts
     return {name: [energy.low_kwh, energy.mid_kwh, energy.high_kwh] for name, energy in parts.items()}
 
 

@@ -6,21 +6,25 @@ from typing import Any
 
 from components.files import written_whole
 
+AROUND = "Prefect, DVC, MLflow"
+"""What ran around the stages: of a small run the most."""
+
 
 def plot_energy(cost: dict[str, Any], path: Path) -> None:
-    """Watt-hours per stage, by component, with the bounds of the sum."""
+    """Watt-hours per stage and around them, by component, with the bounds of the sum."""
     from matplotlib.figure import Figure
 
-    stages = list(cost["parts"])
-    names = sorted({name for parts in cost["parts"].values() for name in parts})
+    rows = cost["parts"] | ({AROUND: around} if (around := cost["orchestration_parts"]) else {})
+    stages = list(rows)
+    names = sorted({name for parts in rows.values() for name in parts})
     figure = Figure(figsize=(9, 0.35 * max(3, len(stages)) + 1.4), layout="constrained")
     axes = figure.subplots()
     left = [0.0] * len(stages)
     for name in names:
-        widths = [cost["parts"][stage].get(name, [0.0] * 3)[1] * 1000 for stage in stages]
+        widths = [rows[stage].get(name, [0.0] * 3)[1] * 1000 for stage in stages]
         axes.barh(stages, widths, left=left, label=f"{name} ({cost['sources'].get(name, '').split(':')[0]})")
         left = [start + width for start, width in zip(left, widths, strict=True)]
-    bounds = [[sum(part[i] for part in cost["parts"][stage].values()) * 1000 for stage in stages] for i in (0, 2)]
+    bounds = [[sum(part[i] for part in rows[stage].values()) * 1000 for stage in stages] for i in (0, 2)]
     if stages:
         errors = [
             [m - low for m, low in zip(left, bounds[0], strict=True)],
@@ -29,6 +33,9 @@ def plot_energy(cost: dict[str, Any], path: Path) -> None:
         axes.errorbar(
             left, stages, xerr=errors, fmt="none", ecolor="black", capsize=3, linewidth=1, label="low to high"
         )
+        for stage, mid, high in zip(stages, left, bounds[1], strict=True):
+            axes.annotate(f"{mid:.3g}", (high, stage), (6, 0), textcoords="offset points", va="center", fontsize=8)
+        axes.margins(x=0.08)
         axes.invert_yaxis()
         axes.legend(fontsize=8)
     axes.set_xlabel("energy of this machine (Wh), earlier attempts included")
@@ -43,20 +50,39 @@ def plot_forecasts(rows: list[dict[str, Any]], path: Path, most: int = 200) -> N
     path.unlink(missing_ok=True)
     if not rows:
         return
-    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    figure = Figure(figsize=(10.5, 4.2), layout="constrained")
     units = (("seconds", "actual_seconds", 1.0, "seconds"), ("kwh", "actual_kwh", 1000.0, "Wh"))
     for axes, (said, took, scale, unit) in zip(figure.subplots(1, 2), units, strict=True):
-        actual = [row[took] * scale for row in rows[-most:]]
-        low, mid, high = ([row[said][i] * scale for row in rows[-most:]] for i in range(3))
-        errors = [[m - a for m, a in zip(mid, low, strict=True)], [b - m for m, b in zip(mid, high, strict=True)]]
-        axes.errorbar(actual, mid, yerr=errors, fmt="o", markersize=3, linewidth=0.8, alpha=0.7)
-        ends = [min(actual + low), max(actual + high)]
-        axes.plot(ends, ends, color="black", linewidth=0.8, label="forecast = actual")
-        axes.set(xscale="log", yscale="log", xlabel=f"actual ({unit})", ylabel=f"forecast ({unit}), 80 % interval")
-        axes.legend(fontsize=8)
+        _draw_forecasts(axes, rows[-most:], said, took, scale)
+        axes.set(xlabel=f"actual ({unit})", ylabel=f"forecast ({unit}), 80 % interval")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", fontsize=8)
     inside = sum(row["seconds"][0] <= row["actual_seconds"] <= row["seconds"][2] for row in rows)
     figure.suptitle(f"Forecasts of {len(rows)} stage runs; {inside} within their interval of seconds")
     _save(figure, path)
+
+
+def _draw_forecasts(axes: Any, rows: list[dict[str, Any]], said: str, took: str, scale: float) -> None:
+    """A colour for each stage, the same range on both axes: above the diagonal is too much, below too little."""
+    from matplotlib import colormaps
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    stages = list(dict.fromkeys(row["stage"] for row in rows))
+    for number, stage in enumerate(stages):
+        own = [row for row in rows if row["stage"] == stage]
+        low, mid, high = ([row[said][i] * scale for row in own] for i in range(3))
+        errors = [[m - a for m, a in zip(mid, low, strict=True)], [b - m for m, b in zip(mid, high, strict=True)]]
+        axes.errorbar(
+            [row[took] * scale for row in own], mid, yerr=errors, fmt="o", markersize=4, linewidth=0.9, alpha=0.8,
+            color=colormaps["tab20"](number % 20), label=stage,
+        )  # fmt: skip
+    values = [value * scale for row in rows for value in (*row[said], row[took])]
+    ends = [0.8 * min(values), 1.25 * max(values)]
+    axes.plot(ends, ends, color="black", linewidth=0.8, label="forecast = actual")
+    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def plot_loss_per_gram(cost: dict[str, Any], reports: Path) -> None:
@@ -69,10 +95,10 @@ def plot_loss_per_gram(cost: dict[str, Any], reports: Path) -> None:
     axes, drawn = figure.subplots(), 0
     for branch in ("causal", "masked"):
         curve = _curve(reports / "pretrain" / branch / "plots" / "heldout.csv")
-        grams = cost["stages"].get(f"pretrain@{branch}", {}).get("grams", [0.0] * 3)[1]
+        low, grams, high = cost["stages"].get(f"pretrain@{branch}", {}).get("grams", [0.0] * 3)
         if curve and grams:
-            last = curve[-1][0]
-            axes.plot([grams * step / last for step, _ in curve], [loss for _, loss in curve], "o-", label=branch)
+            last, label = curve[-1][0], f"{branch}: {grams:.2g} g in all ({low:.2g} to {high:.2g})"
+            axes.plot([grams * step / last for step, _ in curve], [loss for _, loss in curve], "o-", label=label)
             drawn += 1
     if drawn:
         axes.set(xlabel="gCO2e of pretraining until then (mid)", ylabel="held-out loss (nats per target)")

@@ -3,8 +3,9 @@
 Bytes never depend on joules: what a budget may decide is how many tokens are trained on, and that is decided here, in
 params.yaml, so that the learning-rate schedule ends annealed. During the run the budget is only a guard.
 
-The upper ends of the forecasts' 80 % intervals must fit; grams at the mid intensity of the hours from now on, as the
-guard will count them. Both branches keep the proportion of their steps.
+The upper ends of the forecasts' 80 % intervals must fit, and with them what Prefect, DVC and MLflow take around the
+stages; grams at the mid intensity of the hours from now on, as the guard will count them. Both branches keep the
+proportion of their steps.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 
 from components.carbon import ledger
 from components.carbon.calibration import Rates
-from components.carbon.forecast import StageForecast, calibrated, total
+from components.carbon.forecast import AROUND, StageForecast, around, calibrated, total
 from components.carbon.intensity import resolve
 from components.carbon.remaining import NO_LIMIT, left_to_begin
 from components.carbon.timing import Outlook
@@ -61,6 +62,7 @@ def fit_to_budget(params: Params) -> str:
     pretraining = [stage for stage in stages if stage.startswith("pretrain@")]
     after = dag.downstream(stages, {*pretraining, *dag.stale()}) - set(pretraining)
     others = {stage: expected(books, stage, "", params, {}) for stage in stages if stage in after}
+    others |= {AROUND: around(books, len(others) + len(pretraining))}
     steps = fitted(params, found, [one for one in others.values() if one], room, books)
     unknown = [stage for stage, one in others.items() if one is None]
     changes: dict[str, Change] = {}

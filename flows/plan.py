@@ -8,7 +8,8 @@
 
 The figures come from the ledger: earlier runs of the stage on this machine. Pretraining that has no two runs of the
 same inputs is forecast from a calibration: some real steps on this machine, tried once (flows/rates.py). A stage
-without history is said to have none.
+without history is said to have none. What Prefect, DVC and MLflow take around the stages is a row of its own, from
+earlier pipeline runs.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 
 from components import params as schema
 from components.carbon import ledger
-from components.carbon.forecast import Forecast, StageForecast, total
+from components.carbon.forecast import AROUND, Forecast, StageForecast, around, total
 from components.carbon.intensity import Grams, Intensity, resolve
 from components.carbon.timing import Outlook
 from components.errors import UserError
@@ -37,14 +38,17 @@ class Row:
 
 
 def plan(params: Params, books: ledger.Ledger) -> list[Row]:
-    """The stages that are stale or follow one that is, in order. Calibrates if one of them pretrains."""
+    """The stages that are stale or follow one that is, in order, and what runs around them.
+
+    Calibrates if one of them pretrains.
+    """
     stages = dag.graph()
     stale = dag.stale()
     after = dag.downstream(stages, set(stale))
     settled = {name for name in after if not set(stages[name]) & after}  # the others' inputs are still to be made
     prints = dag.fingerprints() if settled else {}
     found = rates.measured(params) if any(name.startswith("pretrain@") for name in after) else {}
-    return [
+    rows = [
         Row(
             stage,
             next(iter(stale.get(stage, [])), f"follows {', '.join(sorted(set(stages[stage]) & after))}"),
@@ -53,6 +57,8 @@ def plan(params: Params, books: ledger.Ledger) -> list[Row]:
         for stage in stages
         if stage in after
     ]
+    orchestration = around(books, len(rows)) if rows else None
+    return rows + ([Row(AROUND, "around the stages", orchestration)] if orchestration else [])
 
 
 # -- as text -----------------------------------------------------------------------------------------------------------
@@ -62,7 +68,7 @@ def render(rows: list[Row], grid: Intensity, pue: float, now: datetime) -> str:
     """The plan as a table; grams are those of the hours from `now` (UTC) on, one stage after another."""
     if not rows:
         return "nothing is stale: the next run has nothing to do"
-    lines = [f"{'stage':<18}{'seconds':>20}{'Wh':>26}{'gCO2e':>26}  why; forecast from"]
+    lines = [f"{'stage':<20} {'seconds':>20} {'Wh':>26} {'gCO2e':>26}  why; forecast from"]
     outlook, at = Outlook(grid), now
     known, per_kwh = list[StageForecast](), list[Grams]()
     for row in rows:
@@ -73,7 +79,7 @@ def render(rows: list[Row], grid: Intensity, pue: float, now: datetime) -> str:
             why = f"{row.reason}; {row.expected.basis}"
             lines.append(_line(row.stage, row.expected.seconds, row.expected.kwh, per_kwh[-1], why))
         else:
-            lines.append(f"{row.stage:<18}{'?':>20}{'?':>26}{'?':>26}  {row.reason}; never completed on this machine")
+            lines.append(f"{row.stage:<20} {'?':>20} {'?':>26} {'?':>26}  {row.reason}; never completed here")
     if known:
         seconds, kwh = total([one.seconds for one in known]), total([one.kwh for one in known])
         lines.append(_line("all of these", seconds, kwh, _weighted(per_kwh, [one.kwh.mid for one in known]), ""))
@@ -94,7 +100,7 @@ def _weighted(parts: list[Grams], weights: list[float]) -> Grams:
 
 def _line(name: str, seconds: Forecast, kwh: Forecast, per_kwh: Grams, note: str) -> str:
     energy, carbon = _cell(kwh, 1000), _cell(kwh.carbon(per_kwh), 1)
-    return f"{name:<18}{_cell(seconds, 1):>20}{energy:>26}{carbon:>26}  {note}".rstrip()
+    return f"{name:<20} {_cell(seconds, 1):>20} {energy:>26} {carbon:>26}  {note}".rstrip()
 
 
 def _cell(value: Forecast, scale: float) -> str:

@@ -88,6 +88,7 @@ class PipelineRun:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
         self.wall_s = time.perf_counter() - self._began
         facts = {key: f"{value:.6g}" for key, value in self.facts.items()}
+        self._meter.outcome = self._verdict_name() if kind is None else ""
         self._meter.note(cached=",".join(self._cached()), **self._cross_check.labels(), **facts)
         self._meter.__exit__(kind, error, trace)
         stages = {stage: vars(timing) for stage, timing in self.timings.items()}
@@ -228,6 +229,12 @@ class PipelineRun:
         _, left = psutil.wait_procs([one for tree in trees.values() for one in tree], timeout=GRACE_S)
         for one in left:
             _signal(one, signal.SIGKILL)
+
+    def _verdict_name(self) -> str:
+        """`Failed`, the name of the stop, or `Completed`: what orchestration cost in vain is counted as that, too."""
+        if any(outcome.name == "Failed" for outcome in self.outcomes.values()):
+            return "Failed"
+        return self.stopped.name if self.stopped else "Completed"
 
     def verdict(self, states: dict[str, str]) -> Any:
         """The run's own state: failed if a stage failed, stopped if one stopped, else completed."""

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 
 from components.carbon.counters import Host, Process, Reading
 from components.carbon.overlap import SHARED
+from components.carbon.rapl import counted
 
 Bounds = tuple[int, int, int]
 """Low, mid, high."""
@@ -137,7 +138,8 @@ def look(books: Books, reading: Reading) -> None:
         books.seen[pid] = Seen(process.start, process.parent, process.own_us, process.reaped_us, domain)
     books.at_us = reading.at_us
     books.busy_us = reading.busy_us or 0
-    books.energy_uj |= reading.energy_uj  # a counter that this reading lacks goes on from its last known value
+    # A GPU that this reading lacks goes on from its last known value; where RAPL is lacking, an estimate stood in.
+    books.energy_uj = {name: uj for name, uj in books.energy_uj.items() if name.startswith("nvml:")} | reading.energy_uj
 
 
 def cpu_by_domain(books: Books, reading: Reading) -> dict[int, int]:
@@ -252,7 +254,7 @@ def _parts(
 ) -> dict[str, tuple[Bounds, str]]:
     """Energy of the host since the last reading: component -> (bounds in uJ, how it was obtained)."""
     used = {
-        name: _counted(books.energy_uj[name], now, reading.wrap_uj.get(name))
+        name: counted(books.energy_uj[name], now, reading.wrap_uj.get(name), dt_us)
         for name, now in reading.energy_uj.items()
         if name in books.energy_uj
     }
@@ -271,13 +273,6 @@ def _parts(
     else:
         parts["memory"] = _model(watts["memory_w_per_gb"], round(dt_us * gigabytes)), "assumed:watts per GB"
     return parts | {f"gpu{name[5:]}": ((uj,) * 3, "measured:nvml") for name, uj in used.items() if name[:5] == "nvml:"}
-
-
-def _counted(before: int, now: int, wrap: int | None) -> int:
-    """Growth of a counter that starts again from zero at `wrap`; one that fell without a wrap was reset."""
-    if now >= before:
-        return now - before
-    return now - before + wrap if wrap else now
 
 
 def _model(row: dict, amount_us: int) -> Bounds:

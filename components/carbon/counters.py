@@ -8,7 +8,6 @@ Linux is read from /proc and /sys directly (a psutil walk costs ten times as muc
 reaped children of other processes cannot be read. No network is ever touched.
 """
 
-import glob
 import hashlib
 import os
 import platform
@@ -17,6 +16,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+
+from components.carbon import nvml, rapl
 
 TICK_US = 1_000_000 // (os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100)
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
@@ -93,28 +94,26 @@ class SystemCounters:
 
     def __init__(self, powercap: Path = Path("/sys/class/powercap")) -> None:
         self.host = this_host()
-        self._rapl = rapl_zones(powercap)
+        self._rapl = rapl.zones(powercap, self.host.cpu)
         self._nvml: Any = None
 
-    def warm_up(self) -> bool:
-        """Open NVML if there is an NVIDIA device and its Python package is installed; whether that added counters."""
-        if self._nvml is None and os.path.exists("/dev/nvidiactl"):
-            self._nvml = open_nvml()
-        return self._nvml is not None
+    def warm_up(self) -> tuple[bool, str]:
+        """Open NVML if there is an NVIDIA device: whether that added counters, and what of the GPUs is not metered."""
+        self._nvml, lacking = nvml.open_nvml()
+        return self._nvml is not None, lacking
 
     def now_us(self) -> int:
         return time.monotonic_ns() // 1000
 
     def read(self) -> Reading:
-        energy = {name: int(Path(path).read_bytes()) for name, (path, _) in self._rapl.items()}
-        gpu_energy, gpu_pids = read_nvml(self._nvml) if self._nvml else ({}, {})
+        gpu_energy, gpu_pids = nvml.read_nvml(self._nvml) if self._nvml else ({}, {})
         return Reading(
             at_us=self.now_us(),
             time=utc(time.time()),
             busy_us=host_busy_us(),
             processes=processes(),
-            energy_uj=energy | gpu_energy,
-            wrap_uj={name: wrap for name, (_, wrap) in self._rapl.items()},
+            energy_uj=rapl.read(self._rapl) | gpu_energy,
+            wrap_uj={name: zone.wrap_uj for name, zone in self._rapl.items()},
             gpu_pids=gpu_pids,
         )
 
@@ -255,55 +254,3 @@ def _psutil_processes() -> dict[int, Process]:
         except psutil.Error:
             continue
     return found
-
-
-# -- energy counters ---------------------------------------------------------------------------------------------------
-
-
-def rapl_zones(powercap: Path) -> dict[str, tuple[str, int]]:
-    """Readable RAPL zones: name -> (counter file, value at which it wraps). Packages, and the memory beside them.
-
-    Zones inside a package (core, uncore) are part of it, and `psys` contains it: counting those too would count twice.
-    Most systems let only root read them; then there are none, and the ledger says `estimated`.
-    """
-    zones = {}
-    for folder in sorted(glob.glob(f"{powercap}/intel-rapl*:*"), key=lambda folder: ("mmio" in folder, folder)):
-        kind = _text(f"{folder}/name")
-        index = Path(folder).name.split(":")[1]
-        name = kind if kind.startswith("package-") else f"dram-{index}" if kind == "dram" else ""
-        try:
-            wrap = int(Path(f"{folder}/max_energy_range_uj").read_text())
-            int(Path(f"{folder}/energy_uj").read_text())
-        except (OSError, ValueError):
-            continue
-        if name and f"rapl:{name}" not in zones:  # the MMIO interface shows the same packages once more
-            zones[f"rapl:{name}"] = (f"{folder}/energy_uj", wrap)
-    return zones
-
-
-def open_nvml() -> Any:
-    """The `pynvml` module, initialised; None if it is not installed or finds no driver."""
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        return pynvml
-    except Exception:  # whatever a broken driver raises: no GPU is metered, and no stage fails for it
-        return None
-
-
-def read_nvml(nvml: Any) -> tuple[dict[str, int], dict[str, list[int]]]:
-    """Energy since the driver was loaded (Volta and later, mJ -> uJ) and the processes, per device."""
-    energy, pids = {}, {}
-    for index in range(nvml.nvmlDeviceGetCount()):
-        name = f"nvml:{index}"
-        try:
-            device = nvml.nvmlDeviceGetHandleByIndex(index)
-            energy[name] = int(nvml.nvmlDeviceGetTotalEnergyConsumption(device)) * 1000
-        except nvml.NVMLError:
-            continue
-        try:
-            pids[name] = [process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(device)]
-        except nvml.NVMLError:  # as in a container: the energy is known, whose it is is not
-            pids[name] = []
-    return energy, pids

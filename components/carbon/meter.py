@@ -232,7 +232,10 @@ class Meter:
     def _warm_up(self) -> None:
         """Add slow counters, and read them at once: what a counter counts is known from its first reading on."""
         warm_up = getattr(self._counters, "warm_up", None)
-        if warm_up and warm_up():
+        added, lacking = warm_up() if warm_up else (False, "")
+        if lacking:
+            print(f"ledger: {lacking}", file=sys.stderr)
+        if added:
             self.read()
 
     def _sample_if_due(self) -> None:

@@ -63,8 +63,8 @@ class Runtime(Section):
     """Processes of the data stages."""
     parallel_stages: int = Field(default=2, ge=1)
     """Stages of the DAG that may run at the same time."""
-    meter_interval_s: float = Field(default=1.0, gt=0.0)
-    """Seconds between the meter's readings."""
+    meter_interval_s: float = Field(default=1.0, gt=0.0, le=60.0)
+    """Seconds between the meter's readings: at most a minute, for a busy processor's counter wraps within four."""
     grid: Grid = Grid()
     """Where the electricity comes from."""
     budget: Budget = Budget()

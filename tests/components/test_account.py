@@ -107,7 +107,7 @@ def test_annex_xi_has_compute_time_and_energy(root: Path) -> None:
 def test_water_is_in_summary_report_and_card(root: Path) -> None:
     summary = read_json(root / "reports/summary.json")
     low, mid, high = summary["cost"]["total"]["water_litres"]
-    assert mid == pytest.approx(summary["cost"]["total"]["kwh"][1] * (0.36 + 3.142), rel=1e-3)
+    assert mid == pytest.approx(summary["cost"]["total"]["kwh"][1] * (0.36 + 4.35), rel=1e-3)
     assert low == 0 < mid < high
     assert summary["headline"]["water/litres"] == mid
     assert f"water consumed: {mid:.3g} " in (root / "reports/report.html").read_text()

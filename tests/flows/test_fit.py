@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components import params as schema
-from components.carbon.forecast import Forecast, StageForecast
+from components.carbon.forecast import AROUND, Forecast, StageForecast
 from components.carbon.ledger import Ledger
 from components.errors import UserError
 from components.params import Budget, Grid, Params, ProjectBudget, Runtime
 from flows import fit
 from tests.components.carbon.test_calibration import RATES
-from tests.components.carbon.test_forecast import span
+from tests.components.carbon.test_forecast import pipeline, span
 
 NOW = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
 FOUND = {"causal": RATES, "masked": replace(RATES, step_s=0.3)}
@@ -81,3 +81,11 @@ def test_params_yaml_is_edited_in_place(tmp_path: Path, monkeypatch: pytest.Monk
     assert "not counted, because they never completed here: " in said
     assert after.pretrain.causal.checkpoint_every < before.pretrain.causal.checkpoint_every
     assert after.runtime == before.runtime
+    assert AROUND in said
+    found = []
+    for spans in ([], pipeline(0, 6)):
+        path.write_text(text.replace("    hours: 0.0  # Wall", "    hours: 0.2  # Wall"))
+        monkeypatch.setattr(fit.ledger, "history", lambda folder, spans=spans: Ledger(spans))
+        fit.fit_to_budget(schema.load(path))
+        found.append(schema.load(path).pretrain.causal.steps)
+    assert 1 < found[1] < found[0]  # orchestration takes its part

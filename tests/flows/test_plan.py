@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from components.carbon.forecast import Forecast, StageForecast
+from components.carbon.forecast import AROUND, Forecast, StageForecast
 from components.carbon.intensity import Grams, Intensity
 from components.carbon.ledger import Ledger, history, read
 from components.carbon.meter import Meter
@@ -13,7 +13,7 @@ from components.params import Params
 from flows import dag, house, plan, promise, rates
 from flows.plan import Row, render
 from tests.components.carbon.test_calibration import RATES
-from tests.components.carbon.test_forecast import span
+from tests.components.carbon.test_forecast import pipeline, span
 
 NOW = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
 GRID = Intensity(Grams(400.0, 500.0, 600.0), "a grid made up for this test")
@@ -27,6 +27,12 @@ def test_the_table_has_reasons_grams_with_pue_and_stages_without_history() -> No
     assert "2 (0.8..4.8)" in text  # grams: 0.002 kWh x 500 g/kWh x 2, from 0.001 x 400 x 2 to 0.004 x 600 x 2
     assert "key dedup.threshold: 0.7 -> 0.8; 3 runs of the same inputs" in text
     assert "follows dedup; never completed" in text
+    wide = [Row("pretrain@causal", "why", StageForecast("x", Forecast(12345, 67890, 98765.0), Forecast(0, 0, 0), ""))]
+    assert render(wide, GRID, 1.0, NOW).splitlines()[1].split()[:3] == [
+        "pretrain@causal",
+        "6.79e+04",
+        "(1.23e+04..9.88e+04)",
+    ]
     assert "made up for this test" in text
 
 
@@ -72,6 +78,10 @@ def test_every_stage_that_will_run_is_a_row_with_its_reason(monkeypatch: pytest.
     monkeypatch.setattr(dag, "stale", lambda: {"evaluate": ["never ran"]})
     assert [row.stage for row in plan.plan(Params(), books)] == ["evaluate"]
     assert len(asked) == 1  # nothing pretrains: no calibration
+    *_, orchestration = plan.plan(Params(), Ledger([*books, *pipeline(0, 3)]))
+    assert orchestration.stage == AROUND
+    assert orchestration.expected is not None
+    assert orchestration.expected.basis == "1 pipeline run"
     monkeypatch.setattr(dag, "stale", dict)
     assert plan.plan(Params(), books) == []
 
@@ -101,7 +111,7 @@ def test_a_stage_says_before_what_is_compared_after(tmp_path: Path, monkeypatch:
         errors.append(promise.errors([promise.spent(said, 0.5, totals.mid_kwh)]))
     assert errors[0] == {}  # nothing was known yet
     assert set(errors[1]) == {"forecast_error_pct/seconds", "forecast_error_pct/kwh"}
-    assert [line["basis"] for line in history(tmp_path).forecasts] == ["1 runs of the stage, other inputs too"]
+    assert [line["basis"] for line in history(tmp_path).forecasts] == ["1 run of the stage, other inputs too"]
     assert read(tmp_path).difference_uj() == 0
 
 

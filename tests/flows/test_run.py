@@ -49,6 +49,15 @@ def test_the_parent_gets_the_error_of_all_that_was_forecast_and_completed(
     (span,) = read(house.LEDGER)
     assert span.labels["delayed_start/grams_saved"] == "30"
     assert span.labels["delayed_start/grams_at_once"] == "50"
+    assert span.outcome == "Failed"  # what orchestration used was in vain, too
+
+
+def test_the_span_of_a_stopped_run_ends_as_the_run_does(closed: dict[str, Any], tmp_path: Path) -> None:
+    with run.PipelineRun("calm-otter", tmp_path, Params(), []) as this:
+        this.stopped = this.outcomes["mix"] = Outcome("BudgetReached", "")
+    (span,) = read(house.LEDGER)
+    assert span.outcome == "BudgetReached"
+    assert closed["status"] == "KILLED"
 
 
 def test_a_run_that_did_not_wait_says_nothing_of_waiting(closed: dict[str, Any], tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from components.carbon.forecast import (
+    AROUND,
     Forecast,
+    around,
     calibrated,
     checked,
     completed,
@@ -46,6 +48,36 @@ def test_runs_of_the_same_inputs_are_preferred() -> None:
     mixed = forecast(ledger, "dedup", "new")
     assert mixed is not None
     assert "other inputs too" in mixed.basis
+
+
+def pipeline(number: int, stages: int, outcome: str = "Completed") -> list[Span]:
+    """A run of 100 s with that many stages of 10 s, as `history` has it: 10 J in each, half a joule around each."""
+    begin = START + timedelta(hours=number)
+
+    def one(id: str, parent: str, labels: dict[str, str], at: float, seconds: float, joules: float) -> Span:
+        start = begin + timedelta(seconds=at)
+        parts = {"tree": Energy(0, round(joules * 1e6), round(joules * 2e6))}
+        end = start + timedelta(seconds=seconds)
+        return Span(id, parent, labels.get("stage", labels["run"]), "box", labels, start, end, outcome, parts=parts)
+
+    run = f"run-{number}"
+    whole = one(run, "", {"run": run}, 0, 100, stages * 10.5)
+    return [whole, *(one(f"{run}-{i}", run, {"run": run, "stage": f"s{i}"}, 10 * i, 10, 10) for i in range(stages))]
+
+
+def test_what_runs_around_the_stages_is_forecast_from_runs_that_had_some() -> None:
+    assert around(Ledger([]), 3) is None
+    assert around(Ledger([*pipeline(0, 0), *pipeline(1, 4, "BudgetReached"), span(2, 10)]), 3) is None
+    ledger = Ledger([*pipeline(0, 0), *pipeline(1, 6), *pipeline(2, 2)])
+    found = around(ledger, 4)
+    assert found is not None
+    assert (found.stage, found.basis) == (AROUND, "2 pipeline runs")
+    assert found.kwh.low < 2 / 3.6e6 < found.kwh.high
+    assert found.kwh.mid == pytest.approx(2 / 3.6e6)  # the stages' own 40 J are not in it
+    assert found.seconds.low < (40 * 4 / 6 * 80 * 4 / 2) ** 0.5 < found.seconds.high
+    more = around(ledger, 12)
+    assert more is not None
+    assert more.kwh.mid == pytest.approx(6 / 3.6e6)
 
 
 def test_a_resumed_run_is_half_a_run() -> None:

@@ -276,15 +276,17 @@ def test_readings_at_the_edges_of_phases_reach_the_disk_within_an_interval(
     assert synced[-1] == path.stat().st_size  # the last line too
 
 
-def test_a_counter_that_opens_late_is_read_at_once(tmp_path: Path) -> None:
+def test_a_counter_that_opens_late_is_read_at_once_and_what_lacks_one_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     class Late(SystemCounters):
         """Its GPU is there after a moment, as NVML is."""
 
         open = False
 
-        def warm_up(self) -> bool:
+        def warm_up(self) -> tuple[bool, str]:
             self.open = True
-            return True
+            return True, "GPU 1 has no energy counter"
 
         def read(self) -> Reading:
             return replace(super().read(), energy_uj={"nvml:0": 1_000_000} if self.open else {})
@@ -294,6 +296,7 @@ def test_a_counter_that_opens_late_is_read_at_once(tmp_path: Path) -> None:
         while "nvml:0" not in meter._logbook.peek().energy_uj and time.monotonic() < deadline:
             time.sleep(0.01)
         assert "nvml:0" in meter._logbook.peek().energy_uj
+    assert capsys.readouterr().err == "ledger: GPU 1 has no energy counter\n"
 
 
 def test_a_thousand_short_phases_cost_few_readings(tmp_path: Path) -> None:
