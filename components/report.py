@@ -78,6 +78,10 @@ class Watch:
         """A named part of the stage (`encode`, `compile`); the ledger meters it as a nested span."""
         yield
 
+    def joules(self) -> float | None:
+        """Energy that the stage has used so far (mid estimate, as of the last reading); None if nobody meters it."""
+        return None
+
     def check(self) -> None:
         """Called between steps, when all is saved that resuming needs. Raises `Stopped` if the run should end here."""
 

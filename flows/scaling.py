@@ -2,11 +2,13 @@
 
     python -m flows.scaling                                    (`make scaling`)
     python -m flows.scaling --sweep benchmarks/scaling.yaml    larger runs (`make bench-scaling`)
+    python -m flows.scaling --objective masked                 of masked models
 
 Reads what the pipeline made (data/mix, data/ingest/heldout), tokenizes it with a small vocabulary of its own, and runs
 the cells of components/train/scaling.py in `runtime.workers` processes. Each cell is a child run in MLflow. Predictions
 for the larger runs are in `predictions.json` before one of them begins. Killed and started again, it reads finished
-cells back and resumes the others. Results: reports/scaling/ (scaling.json, report.md, plots).
+cells back and resumes the others. Results: reports/scaling/ (scaling.json, report.md, plots); of a masked sweep in
+reports/scaling-masked/, since the forecasts read the causal law.
 """
 
 import argparse
@@ -42,7 +44,11 @@ if TYPE_CHECKING:
     from components.train.scaling import Cell, Place
 
 INPUTS = ("data/mix", "data/ingest/heldout")
-REPORTS = house.ROOT / "reports" / "scaling"
+
+
+def reports(params: Scaling) -> Path:
+    """Where a sweep's results go."""
+    return house.ROOT / "reports" / ("scaling" if params.objective == "causal" else f"scaling-{params.objective}")
 
 
 @flow(name="scaling", log_prints=False)
@@ -59,12 +65,13 @@ def scaling(params: Scaling | None = None, params_hash: str = "") -> State:
         own = schema.load(house.ROOT / "params.yaml")
         refuse_stale_form(params_hash, own)
         sweep = Sweep.prepare(name, own.model_copy(update={"scaling": params or own.scaling}))
-        create_markdown_artifact(sweep.through(), key="scaling", description="The law, and how it did")
+        folder = reports(sweep.params.scaling)
+        create_markdown_artifact(sweep.through(), key=folder.name, description="The law, and how it did")
     except UserError as error:
         return Failed(message=f"scaling: {error}")
     except Stopped as stop:
         return Completed(name=stop.name, message=f"scaling: {stop}")
-    return Completed(message=f"scaling: done; see {REPORTS.relative_to(house.ROOT)}/report.md")
+    return Completed(message=f"scaling: done; see {folder.relative_to(house.ROOT)}/report.md")
 
 
 @dataclass
@@ -103,7 +110,7 @@ class Sweep:
             except BaseException:
                 record.close("KILLED", {})
                 raise
-            record.close("FINISHED", read_json(REPORTS / "scaling.json")["goals"])
+            record.close("FINISHED", read_json(reports(self.params.scaling) / "scaling.json")["goals"])
         return text
 
     @property
@@ -120,9 +127,10 @@ class Sweep:
         expected = self.predict(scaling_report.predictions(fits))
         cells = [cell for cell, _ in larger(self.params.scaling, fits.law)]
         checks = run_cells(cells, place, self.params.runtime.workers, record)
-        REPORTS.mkdir(parents=True, exist_ok=True)
-        shutil.copy(self.work / "predictions.json", REPORTS)
-        return scaling_report.write(fits, expected, fitted + checks, REPORTS)
+        folder = reports(self.params.scaling)
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(self.work / "predictions.json", folder)
+        return scaling_report.write(fits, expected, fitted + checks, folder)
 
     def place(self, where: Path) -> "Place":
         """Where and how cells are run."""
@@ -195,6 +203,7 @@ class Record:
     name: str
     parent: str
     params: dict[str, Any]
+    reports: Path
 
     @classmethod
     def open(cls, name: str, params: Params) -> "Record":
@@ -206,7 +215,7 @@ class Record:
             "scaling": params.scaling.model_dump(mode="json"),
             "numerics": params.numerics.model_dump(mode="json"),
         }
-        return cls(mlflow, name, parent, values)
+        return cls(mlflow, name, parent, values, reports(params.scaling))
 
     def cell(self, cell: "Cell", result: dict[str, Any], reports: Path) -> None:
         """A child run with a cell's settings, figures and plots."""
@@ -222,8 +231,8 @@ class Record:
     def close(self, status: str, metrics: dict[str, float]) -> None:
         """End the parent run with its headline figures and plots."""
         if status == "FINISHED":
-            tracking.log_files(self.mlflow, self.parent, REPORTS)
-        files = (REPORTS / "report.md", REPORTS / "scaling.json", REPORTS / "predictions.json")
+            tracking.log_files(self.mlflow, self.parent, self.reports)
+        files = tuple(self.reports / name for name in ("report.md", "scaling.json", "predictions.json"))
         tracking.close_parent(
             self.mlflow, self.name, status, metrics, self.params, {}, files if status == "FINISHED" else ()
         )
@@ -241,11 +250,15 @@ def main() -> None:
         metavar="FILE",
         help="whose section `scaling` to take",
     )
+    parser.add_argument("--objective", choices=("causal", "masked"), help="instead of the file's `scaling.objective`")
+    arguments = parser.parse_args()
     try:
-        params = schema.load(parser.parse_args().sweep).scaling
+        params = schema.load(arguments.sweep).scaling
     except UserError as error:
         sys.exit(f"scaling: {error}")
-    terminal.run(scaling, REPORTS / "report.md", params=params)
+    if arguments.objective:
+        params = params.model_copy(update={"objective": arguments.objective})
+    terminal.run(scaling, reports(params) / "report.md", params=params)
 
 
 if __name__ == "__main__":

@@ -134,7 +134,8 @@ def _perform(stage: Stage, branch: str, name: str, run: str, log: Path) -> Outco
     with sole_writer(work):
         tracker = _tracker(name, run, inputs, log)
         with _meter(params, name, run, inputs.fingerprint) as meter:
-            watch = FlowWatch(name, log, tracker, meter.span, _guard(params, meter, run), _live(name))
+            guard, live = _guard(params, meter, run), _live(name)
+            watch = FlowWatch(name, log, tracker, meter.span, guard, live, lambda: meter.totals().mid_j)
             watch.listen()
             place = Place(params, fresh(work / "out"), fresh(work / "reports"), work, watch)
             said = promise(meter, name, inputs.fingerprint, params)

@@ -26,6 +26,7 @@ class FlowWatch(Watch):
         span: `Meter.span`, to meter phases.
         guard: called between steps; raises `Stopped` when a budget does not hold another step.
         live: the bar in Prefect, or None.
+        joules: energy used so far, or None.
     """
 
     def __init__(
@@ -36,9 +37,10 @@ class FlowWatch(Watch):
         span: Callable[[str], AbstractContextManager] = lambda name: nullcontext(),
         guard: Callable[[], str] = lambda: "",
         live: LiveProgress | None = None,
+        joules: Callable[[], float] | None = None,
     ) -> None:
         self.stage, self.tracker, self.span, self.guard, self.live = stage, tracker, span, guard, live
-        self._budget = ""
+        self._budget, self._joules = "", joules
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = open(log, "a", encoding="utf-8")  # noqa: SIM115 - closed with the process
         self._started, self._shown = time.monotonic(), 0.0
@@ -91,6 +93,9 @@ class FlowWatch(Watch):
     def phase(self, name: str) -> Iterator[None]:
         with self.span(name):
             yield
+
+    def joules(self) -> float | None:
+        return self._joules() if self._joules else None
 
     def check(self) -> None:
         if self._signal:

@@ -100,6 +100,10 @@ class TokenShards:
             done, shard = done + len(piece), shard + 1
         return ids
 
+    def largest_id(self) -> int:
+        """The largest id in all shards; reads them through."""
+        return max(int(one.max()) for one in self._maps if len(one))
+
     def document_starts(self) -> np.ndarray:
         """Global index of each document's first token, and `num_tokens` at the end: int64 (num_documents + 1,)."""
         pieces = [

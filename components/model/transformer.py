@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from components.errors import UserError
-from components.model import kernels
+from components.model import document_attention, kernels
 from components.params import ModelShape
 
 HEAD_DIM = 64
@@ -153,6 +153,7 @@ class Positions:
         cos, sin: (T, C), RoPE's angles of the queries' positions.
         mask: bool, broadcast to (B, H, T, S), True where a query may look; None when `causal` says it all.
         causal: each position sees itself and those before it.
+        blocks: instead of `mask`, where attention goes by blocks (document_attention.py).
     """
 
     cos: Tensor
@@ -160,6 +161,7 @@ class Positions:
     mask: Tensor | None
     causal: bool
     cache: Cache | None = None
+    blocks: Any = None
 
 
 class Attention(nn.Module):
@@ -185,9 +187,12 @@ class Attention(nn.Module):
             k_BKTC, v_BKTC = at.cache.extend(self.layer, k_BKTC, v_BKTC)
         if self.capturing:
             self.seen_BHTS = attention_weights(q_BHTC, k_BKTC, at)
-        y_BHTC = F.scaled_dot_product_attention(
-            q_BHTC, k_BKTC, v_BKTC, at.mask, is_causal=at.causal, enable_gqa=self.shape.kv_heads < self.shape.heads
-        )
+        if at.blocks is not None:
+            y_BHTC = document_attention.attend(q_BHTC, k_BKTC, v_BKTC, at.blocks)
+        else:
+            y_BHTC = F.scaled_dot_product_attention(
+                q_BHTC, k_BKTC, v_BKTC, at.mask, is_causal=at.causal, enable_gqa=self.shape.kv_heads < self.shape.heads
+            )
         return self.o_proj(y_BHTC.transpose(1, 2).flatten(2))
 
     def fused(self, unit_BTD: Tensor, gain_D: Tensor, at: Positions) -> Tensor:
@@ -200,7 +205,8 @@ class Attention(nn.Module):
 
     def fits_kernels(self, at: Positions) -> bool:
         """Whether `fused` computes what is wanted."""
-        return at.mask is None and at.cache is None and not self.capturing and self.shape.heads == self.shape.kv_heads
+        plain = at.mask is None and at.blocks is None and at.cache is None
+        return plain and not self.capturing and self.shape.heads == self.shape.kv_heads
 
     def project(self, x_BTD: Tensor, at: Positions) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, normed and turned."""
@@ -333,15 +339,17 @@ class Transformer(nn.Module):
         length = ids_BT.shape[1]
         at_T = torch.arange(start, start + length, device=ids_BT.device)
         angle_TX = torch.outer(at_T.float(), cast(Tensor, self.frequency_C))  # X: half of the channels
-        mask = None
-        if documents_BT is not None:
+        mask = blocks = None
+        if documents_BT is not None and document_attention.fits(documents_BT, self.shape.head_dim):
+            blocks = document_attention.block_mask(documents_BT, self.shape.causal)
+        elif documents_BT is not None:
             mask = (documents_BT[:, :, None] == documents_BT[:, None, :])[:, None]
             if self.shape.causal:
                 mask = mask & torch.ones(length, length, dtype=torch.bool, device=ids_BT.device).tril()
         elif self.shape.causal and start and length > 1:
             mask = at_T[:, None] >= torch.arange(start + length, device=ids_BT.device)
-        causal = self.shape.causal and mask is None and length > 1
-        return Positions(angle_TX.cos().repeat(1, 2), angle_TX.sin().repeat(1, 2), mask, causal, cache)
+        causal = self.shape.causal and mask is None and blocks is None and length > 1
+        return Positions(angle_TX.cos().repeat(1, 2), angle_TX.sin().repeat(1, 2), mask, causal, cache, blocks)
 
 
 @contextmanager

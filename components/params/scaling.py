@@ -2,6 +2,8 @@
 
 from typing import Annotated
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from components.params.pretrain import Optimizer
@@ -9,8 +11,10 @@ from components.params.section import Section
 
 
 class Scaling(Section):
-    """A sweep of small causal models, the law fitted to it, and larger runs that check what it predicts."""
+    """A sweep of small models, the law fitted to it, and larger runs that check what it predicts."""
 
+    objective: Literal["causal", "masked"] = "causal"
+    """What the models are trained for. Masked: losses are bits per byte of hidden tokens."""
     vocab_size: int = Field(default=512, ge=300)
     """Tokens in the sweep's own vocabulary: small, so that the head does not outweigh the blocks."""
     train_megabytes: float = Field(default=5.0, gt=0.0)

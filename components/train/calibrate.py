@@ -25,6 +25,8 @@ from components.params import Numerics, Pretrain, Runtime
 from components.report import Watch
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from components.model.transformer import Transformer
     from components.train.objectives import Batch
 
@@ -103,7 +105,7 @@ def calibrate(
         with enough():
             loop.train(
                 model, lambda number: batch_of(objective, params, vocab_size, number), language_model_loss, settings,
-                Path(work), clock, numerics=numerics, write_model=lambda folder: write_bare(model, folder),
+                Path(work), clock, numerics=numerics, write_model=write_bare,
             )  # fmt: skip
         checkpoint_s = time.perf_counter() - clock.ends_s[-1]  # the loop saves before it stops
     model.eval()
@@ -157,7 +159,7 @@ def batch_of(objective: str, params: Pretrain, vocab_size: int, number: int, cou
     return objectives.masked(ids, range(count), number, params.mask_rate, params.document_mask)
 
 
-def write_bare(model: "Transformer", folder: Path) -> None:
+def write_bare(model: "nn.Module", _step: int, folder: Path) -> None:
     """The weights of a checkpoint, without the tokenizer that a calibration has none of."""
     from components.model import export
 

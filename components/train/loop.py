@@ -11,13 +11,13 @@ A loss that is not finite, or jumps far above the recent ones, is not trained on
 checkpoint and passes over that batch (as in Chowdhery et al. 2022, PaLM, arXiv:2204.02311, section 5.1).
 """
 
+import copy
 import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from time import perf_counter
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,11 +31,15 @@ from components.params import Numerics
 from components.report import Watch
 from components.train import checkpoint, optimizer, schedule, sharding
 from components.train import numerics as floats
+from components.train.live import Live
 from components.train.objectives import Batch, Objective
 from components.train.parallel import SINGLE, Group
+from components.train.saving import Saves
 
 RECENT = 16
 """Losses that a new one is compared with."""
+WriteModel = Callable[[nn.Module, int, Path], None]
+"""(model, steps done, folder): writes the model's part of a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Settings:
         micro_batch: examples per forward pass; None for all of a batch at once.
         checkpoint_every, keep: steps between checkpoints, and how many of the newest are kept.
         keep_every: checkpoints of multiples of it are kept too; 0 for none.
-        keep_best: the checkpoint with the lowest held-out loss is kept too.
+        keep_best: the checkpoint with the lowest held-out loss is kept too; each such loss is a time to save.
         eval_every: steps between calls of `evaluate` (the last step is always evaluated); 0 for the last alone.
         max_rollbacks: bad batches passed over before the run gives up.
         bytes_per_token: to show bits per byte while training; None where that means nothing.
@@ -100,7 +104,7 @@ def train(
     numerics: Numerics,
     tokenizer_json: str = "",
     evaluate: Callable[[int], dict[str, float]] | None = None,
-    write_model: Callable[[Path], None] | None = None,
+    write_model: WriteModel | None = None,
     group: Group = SINGLE,
 ) -> TrainResult:
     """Train `model` in place.
@@ -114,8 +118,8 @@ def train(
         tokenizer_json: goes into checkpoints.
         evaluate: called with the number of steps done; what it returns is kept in the result. Must not use the global
             random state.
-        write_model: writes a checkpoint's model folder; default: `export.save` for a Transformer (LoRA merged), else
-            the bare tensors.
+        write_model: writes a checkpoint's model folder, perhaps from a copy of the model and on another thread;
+            default: `export.save` for a Transformer (LoRA merged), else the bare tensors.
         group: the processes that share this training.
 
     Raises:
@@ -140,7 +144,7 @@ class _Run:
     """One call of `train`: its state, and the parts of a step."""
 
     evaluate: Callable[[int], dict[str, float]] | None
-    write_model: Callable[[Path], None]
+    write_model: WriteModel
 
     def __init__(
         self,
@@ -161,7 +165,8 @@ class _Run:
         self.trained = sharding.shard(model, group.size) if group.sharded else model
         self.optimizers = optimizer.build(self.trained, settings.optimizer)
         self.result = TrainResult()
-        self.live = _Live(settings, watch, numerics) if group.leads else None
+        self.live = Live(settings, watch, numerics) if group.leads else None
+        self.saves = Saves()
 
     @property
     def step(self) -> int:
@@ -175,7 +180,7 @@ class _Run:
         if self.numerics.compile:
             floats.compile_blocks(self.trained)
         self.trained.train()
-        with floats.denormals_flushed():
+        with floats.denormals_flushed(), self.saves:
             while self.step < self.settings.steps:
                 self.advance()
         return self.result
@@ -232,12 +237,18 @@ class _Run:
                 self.model.eval()
                 self.result.evals.append({"step": self.step} | self.evaluate(self.step))
                 self.model.train()
-        saved = done or self.step % self.settings.checkpoint_every == 0
+        saved = done or self.step % self.settings.checkpoint_every == 0 or self.is_best()
         if saved:
-            self.save()
+            self.save(beside=self.saves.costly and not done)
         if self.live:
             self.live.show(self.result, batch, rate)
         self.end_if_asked(saved)
+
+    def is_best(self) -> bool:
+        """Whether this step was just evaluated, and did better than all before, where that one is to be kept."""
+        judged = [one for one in self.result.evals if "loss" in one] if self.settings.keep_best else []
+        best = bool(judged) and min(judged, key=lambda one: one["loss"])["step"] == self.step
+        return self.group.any(best) if self.settings.keep_best else False
 
     def end_if_asked(self, saved: bool) -> None:
         """Save and raise `Stopped` if the watch of any process does."""
@@ -280,8 +291,9 @@ class _Run:
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------
 
-    def save(self) -> None:
-        """Write a checkpoint of now."""
+    def save(self, beside: bool = False) -> None:
+        """Write a checkpoint of now; `beside` the steps that follow, from a copy, or before them (saving.py)."""
+        self.saves.settle()
         self.collect()
         tensors = {f"optimizer/{name}": sharding.whole(tensor) for name, tensor in self.optimizers.state().items()}
         if self.group.leads:
@@ -289,8 +301,15 @@ class _Run:
                 tensors |= {f"parameter/{name}": p.detach() for p, name in self.optimizers.names.items()}
             for name in ("losses", "grad_norms"):
                 tensors[name] = torch.tensor(getattr(self.result, name), dtype=torch.float64)
-            state = {name: getattr(self.result, name) for name in ("evals", "skipped", "num_targets")}
-            checkpoint.save(self.work, self.step, self.settings.keep, self.write_model, tensors, state, self.spare())
+            state = {"evals": [*self.result.evals], "skipped": [*self.result.skipped]}
+            state |= {"num_targets": self.result.num_targets}
+            model = self.model
+            if beside:
+                tensors = {name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()}
+                model = copy.deepcopy(model).to("cpu")
+            write_model, work, step = partial(self.write_model, model, self.step), self.work, self.step
+            spare, keep = self.spare(), self.settings.keep
+            self.saves.write(lambda: checkpoint.save(work, step, keep, write_model, tensors, state, spare), beside)
         self.group.wait()
 
     def spare(self) -> Callable[[int], bool]:
@@ -307,6 +326,7 @@ class _Run:
 
     def resume(self) -> bool:
         """Take the state of the newest whole checkpoint; False if there is none. The leader chooses it for all."""
+        self.saves.settle()
         step = checkpoint.newest(self.work, self.watch.say) if self.group.leads else None
         step = self.group.from_leader(-1 if step is None else step)
         if step < 0:
@@ -335,44 +355,13 @@ class _Run:
         """Whether model.safetensors holds every parameter as it is."""
         return isinstance(self.model, Transformer) and not has_lora(self.model)
 
-    def default_writer(self, tokenizer_json: str) -> Callable[[Path], None]:
+    def default_writer(self, tokenizer_json: str) -> WriteModel:
         """How a checkpoint's model folder is written."""
 
-        def write(folder: Path) -> None:
-            if isinstance(self.model, Transformer):
-                export.save(self.model, tokenizer_json, folder, {"training": {"steps": self.step}})
+        def write(model: nn.Module, step: int, folder: Path) -> None:
+            if isinstance(model, Transformer):
+                export.save(model, tokenizer_json, folder, {"training": {"steps": step}})
             else:
-                export.save_tensors(dict(self.model.named_parameters()), folder / "model.safetensors")
+                export.save_tensors(dict(model.named_parameters()), folder / "model.safetensors")
 
         return write
-
-
-class _Live:
-    """What a person sees while it trains. Uses the clock, and is no part of the result."""
-
-    def __init__(self, settings: Settings, watch: Watch, numerics: Numerics) -> None:
-        self.settings, self.watch = settings, watch
-        self.peak = floats.peak_flops(numerics) if settings.flops_per_token else 0.0
-        self.since, self.tokens = perf_counter(), 0
-
-    def show(self, result: TrainResult, batch: Batch, rate: float) -> None:
-        """Report the step just done; figures at most four times a second."""
-        self.tokens += batch.ids_BT.numel()
-        step, now = len(result.losses), perf_counter()
-        elapsed_s = now - self.since
-        if elapsed_s < 0.25 and step < self.settings.steps:
-            return
-        tokens_per_s = self.tokens / elapsed_s
-        self.since, self.tokens = now, 0
-        figures: dict[str, Any] = {"loss": result.losses[-1], "grad_norm": result.grad_norms[-1]}
-        figures |= {"learning_rate": rate * self.settings.optimizer.matrix_lr, "tokens_per_s": tokens_per_s}
-        note = f"loss {result.losses[-1]:.3f}"
-        if self.settings.bytes_per_token:
-            figures["bits_per_byte"] = result.losses[-1] / math.log(2) / self.settings.bytes_per_token
-            note += f", {figures['bits_per_byte']:.3f} bits per byte"
-        note += f", {tokens_per_s / 1000:.1f}k tokens/s"
-        if self.peak:
-            figures["mfu"] = tokens_per_s * self.settings.flops_per_token / self.peak
-            note += f", {figures['mfu']:.0%} of peak"
-        self.watch.figures(step, figures)
-        self.watch.progress(step, self.settings.steps, "step", note)

@@ -16,7 +16,7 @@ from typing import Literal
 import tokenizers
 
 from components.data.tokenizer import END_OF_TEXT, SPECIAL_TOKENS
-from components.data.tokens import TokenManifest, TokenShards
+from components.data.tokens import TokenShards
 from components.errors import UserError
 from components.files import sha256_bytes
 from components.model import export
@@ -24,7 +24,7 @@ from components.model.generate import generate
 from components.model.transformer import Shape, Transformer, derive_shape
 from components.params import Numerics, Pretrain
 from components.report import Report, Watch
-from components.train import loop, parallel, pretrain_report
+from components.train import loop, memory, parallel, pretrain_report
 from components.train import numerics as floats
 from components.train.heldout import HeldOut, bytes_of_tokens
 from components.train.loader import PretrainBatches, pretrain_batches
@@ -97,6 +97,10 @@ def pretrain(
     Raises:
         UserError: shards, sizes or settings do not fit each other; nothing has been trained then.
         Stopped: the watch asked to stop; a checkpoint is saved.
+
+    Returns:
+        The report. Under torchrun every process calls this function; only the first examines and writes, the others
+        return an empty report.
     """
     watch = watch or Watch()
     task = prepare(objective, tokens, params, numerics)
@@ -104,6 +108,8 @@ def pretrain(
     model = Transformer(task.shape).initialise(params.seed)
     with parallel.group(numerics, work, _follower(objective, tokens, params, numerics, work)) as group:
         result = _train(task, model, work, watch, group)
+    if not group.leads:
+        return Report()
     model.eval()
     with watch.phase("examine"):
         scores = task.heldout.score(model, FINAL_WINDOWS, watch.check)
@@ -133,7 +139,7 @@ def prepare(objective: Objective, tokens: Path, params: Pretrain, numerics: Nume
     train, heldout = TokenShards.open(tokens / "train"), TokenShards.open(tokens / "heldout")
     tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
     for shards in (train, heldout):
-        _check_tokenizer(shards.manifest, shards.folder, tokenizer_json, tokenizer)
+        _check_tokenizer(shards, tokenizer_json, tokenizer)
     if numerics.processes > params.batch:
         raise UserError(
             f"numerics.processes = {numerics.processes} is more than pretrain.{objective}.batch = {params.batch}: some "
@@ -149,6 +155,7 @@ def prepare(objective: Objective, tokens: Path, params: Pretrain, numerics: Nume
             f"pretrain.{objective}.batch is {params.batch}; set it to a multiple of {numerics.processes}"
         )
     shape = derive_shape(params.model, train.manifest.vocab_size, params.context, objective == "causal")
+    memory.refuse_what_cannot_fit(f"pretrain.{objective}", params, shape, numerics)
     mask_rate = params.mask_rate if objective == "masked" else None
     if heldout.num_tokens < params.context + 1:
         raise UserError(
@@ -161,17 +168,21 @@ def prepare(objective: Objective, tokens: Path, params: Pretrain, numerics: Nume
     return task
 
 
-def _check_tokenizer(
-    manifest: TokenManifest, folder: Path, tokenizer_json: str, tokenizer: tokenizers.Tokenizer
-) -> None:
+def _check_tokenizer(shards: TokenShards, tokenizer_json: str, tokenizer: tokenizers.Tokenizer) -> None:
+    manifest, folder, size = shards.manifest, shards.folder, tokenizer.get_vocab_size()
     if manifest.tokenizer_sha256 != sha256_bytes(tokenizer_json.encode()):
         raise UserError(
             f"{folder}: these shards are of another tokenizer than {folder.parent / 'tokenizer.json'} (the sha256 "
             "in manifest.json differs); run the tokenize stage again"
         )
-    if manifest.vocab_size != tokenizer.get_vocab_size():
+    if manifest.vocab_size != size:
         raise UserError(
-            f"{folder}: manifest.json says {manifest.vocab_size} ids, the tokenizer has {tokenizer.get_vocab_size()}; "
+            f"{folder}: manifest.json says {manifest.vocab_size} ids, the tokenizer has {size}; "
+            "run the tokenize stage again"
+        )
+    if (largest := shards.largest_id()) >= size:
+        raise UserError(
+            f"{folder}: holds token {largest}, and the model has rows for the {size} of its tokenizer; "
             "run the tokenize stage again"
         )
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from components.errors import UserError
 from components.files import read_json, write_json
@@ -27,6 +27,10 @@ HEAD_CHANNELS = 16
 had one head and 64 two, and the law missed the step between them by 4% (docs/scaling.md)."""
 CHECKPOINTS = 4
 """Checkpoints per cell: what a kill may cost is a quarter of a cell."""
+ABILITIES = ("minimal_pairs", "few_shot_margin", "few_shot_examples", "restored")
+"""What is asked of a finished model beside its loss."""
+LOSS = {"causal": "heldout/bits_per_byte", "masked": "heldout/bits_per_hidden_byte"}
+"""The figure of a run that the law is about."""
 WIDEST = 2048
 """Widest network considered when a budget's best size is looked for."""
 
@@ -43,6 +47,7 @@ class Cell:
     pretrain: Pretrain
     size: int
     flops_per_token: int
+    objective: Literal["causal", "masked"] = "causal"
 
     @property
     def tokens(self) -> int:
@@ -61,7 +66,7 @@ def network(params: Scaling, width: int) -> ModelShape:
 
 def shape_of(params: Scaling, width: int) -> Shape:
     """Its numbers."""
-    return derive_shape(network(params, width), params.vocab_size, params.context, causal=True)
+    return derive_shape(network(params, width), params.vocab_size, params.context, params.objective == "causal")
 
 
 def size_of(shape: Shape) -> int:
@@ -85,7 +90,7 @@ def cell(params: Scaling, width: int, budget: float, seed: int, purpose: str = "
         keep=1,
     )
     name = f"{purpose}-{budget:.3g}-width{width}-seed{seed}".replace("+", "")
-    return Cell(name, width, budget, seed, purpose, pretrain, size_of(shape), shape.flops_per_token)
+    return Cell(name, width, budget, seed, purpose, pretrain, size_of(shape), shape.flops_per_token, params.objective)
 
 
 def plan(params: Scaling) -> list[Cell]:
@@ -168,8 +173,9 @@ def run_cell(one: Cell, place: Place) -> dict[str, Any]:
     """Train and examine one cell; read back if it is finished already.
 
     Returns:
-        name, purpose, width, budget, seed; size, tokens, flops; loss (bits per byte); minimal_pairs and few_shot_margin
-        (None where they cannot be asked); and what was measured: seconds, cpu_s, joules.
+        name, purpose, width, budget, seed; size, tokens, flops; loss (bits per byte, masked: of hidden tokens);
+        minimal_pairs, few_shot_margin and restored (None where they cannot be asked); and what was measured: seconds,
+        cpu_s, joules.
 
     Raises:
         Stopped: the project's budget does not hold another step; a checkpoint is written.
@@ -184,7 +190,7 @@ def run_cell(one: Cell, place: Place) -> dict[str, Any]:
     started, cpu_started = time.perf_counter(), time.process_time()
     with _meter(place, one) as meter:
         report = pretrain(
-            objective="causal",
+            objective=one.objective,
             tokens=place.tokens,
             params=one.pretrain,
             numerics=place.numerics,
@@ -197,8 +203,8 @@ def run_cell(one: Cell, place: Place) -> dict[str, Any]:
         used["joules"] = meter.totals().mid_j if meter else 0.0
     fields = asdict(one)
     result = {name: fields[name] for name in ("name", "purpose", "width", "budget", "seed", "size")}
-    result |= {"tokens": one.tokens, "flops": one.flops, "loss": report.metrics["heldout/bits_per_byte"]}
-    result |= _abilities(folder / "model", place) | used
+    result |= {"tokens": one.tokens, "flops": one.flops, "loss": report.metrics[LOSS[one.objective]]}
+    result |= _abilities(one, folder / "model", place) | used
     write_json(folder / "result.json", result)
     shutil.rmtree(folder / "work", ignore_errors=True)
     return result
@@ -222,14 +228,20 @@ def _watch(place: Place, meter: Any) -> Watch:
     return watch
 
 
-def _abilities(model: Path, place: Place) -> dict[str, float | None]:
-    """Minimal-pair accuracy, and the margin of label mapping with the most examples that fit the context."""
+def _abilities(one: Cell, model: Path, place: Place) -> dict[str, float | None]:
+    """Minimal-pair accuracy, and the margin of label mapping with the most examples that fit the context; masked: the
+    share of hidden tokens restored."""
     from components.evaluate.few_shot import condition, few_shot
+    from components.evaluate.masked import masked
     from components.evaluate.minimal_pairs import minimal_pairs
     from components.evaluate.question import Exam, Folders, Skip
 
     exam = Exam(Folders(model, model, model, model, model, place.heldout), place.examine, place.numerics)
-    found: dict[str, float | None] = {"minimal_pairs": None, "few_shot_margin": None, "few_shot_examples": None}
+    found: dict[str, float | None] = dict.fromkeys(ABILITIES)
+    if one.objective == "masked":
+        with suppress(Skip):  # the held-out documents are too short
+            found["restored"] = masked(exam).metrics["accuracy"]
+        return found
     with suppress(Skip):  # the held-out text is in another language
         found["minimal_pairs"] = minimal_pairs(exam).metrics["accuracy"]
     with suppress(Skip):  # no prompt fits the context

@@ -11,7 +11,15 @@ from components.train import scaling, scaling_law
 if TYPE_CHECKING:
     from components.train.scaling_report import Fits
 
-LOSS = "held-out bits per byte"
+LOSS = {"causal": "held-out bits per byte", "masked": "held-out bits per hidden byte"}
+ABILITIES = {
+    "causal": (
+        ("minimal_pairs", "Minimal pairs", "accuracy", 0.5),
+        ("few_shot_margin", "Label mapping in context", "margin (nats)", 0.0),
+    ),
+    "masked": (("restored", "Hidden tokens restored", "accuracy", None),),
+}
+"""By objective: key of a result, title, label, chance."""
 
 
 def laws(fits: "Fits", checks: Sequence[dict[str, Any]], path: Path) -> None:
@@ -25,7 +33,7 @@ def laws(fits: "Fits", checks: Sequence[dict[str, Any]], path: Path) -> None:
     _tokens(data, fits)
     _compute(compute, fits, checks)
     for axes in (size, data, compute):
-        axes.set(xscale="log", ylabel=LOSS)
+        axes.set(xscale="log", ylabel=LOSS[fits.params.objective])
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -77,22 +85,20 @@ def _compute(axes: Any, fits: "Fits", checks: Sequence[dict[str, Any]]) -> None:
     axes.set(title="Compute", xlabel="floating-point operations, C")
 
 
-def ladder(results: Sequence[dict[str, Any]], path: Path) -> None:
-    """Minimal-pair accuracy and the margin of label mapping against loss."""
+def ladder(results: Sequence[dict[str, Any]], objective: str, path: Path) -> None:
+    """Abilities against loss: minimal pairs and label mapping, or restored tokens."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    panels = figure.subplots(1, 2)
-    rows = (
-        ("minimal_pairs", "Minimal pairs", "accuracy", 0.5),
-        ("few_shot_margin", "Label mapping in context", "margin (nats)", 0.0),
-    )
+    rows = ABILITIES[objective]
+    figure = Figure(figsize=(4.5 * len(rows), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(rows), squeeze=False)[0]
     for axes, (key, title, label, chance) in zip(panels, rows, strict=True):
         for purpose, style in (("fit", "o"), ("check", "D")):
             chosen = [one for one in results if one["purpose"] == purpose and one[key] is not None]
             axes.plot([one["loss"] for one in chosen], [one[key] for one in chosen], style, markersize=4, label=purpose)
-        axes.axhline(chance, color="0.6", linestyle=":", label="chance")
+        if chance is not None:
+            axes.axhline(chance, color="0.6", linestyle=":", label="chance")
         axes.invert_xaxis()
-        axes.set(title=title, xlabel=LOSS, ylabel=label)
+        axes.set(title=title, xlabel=LOSS[objective], ylabel=label)
         axes.legend(fontsize=7)
     figure.savefig(path, dpi=90, metadata={"Software": None})

@@ -153,7 +153,7 @@ def write(fits: Fits, expected: list[dict[str, Any]], results: list[dict[str, An
     text = _markdown(fits, checks, table)
     write_text(folder / "report.md", text)
     scaling_plots.laws(fits, checks, folder / "scaling.png")
-    scaling_plots.ladder(results, folder / "ladder.png")
+    scaling_plots.ladder(results, fits.params.objective, folder / "ladder.png")
     return text
 
 
@@ -167,13 +167,14 @@ def goals(checks: Sequence[dict[str, Any]]) -> dict[str, float]:
 
 def _markdown(fits: Fits, checks: Sequence[dict[str, Any]], table: Sequence[dict[str, Any]]) -> str:
     law = fits.law
+    text = "held-out text" if fits.params.objective == "causal" else "hidden tokens of held-out text"
     low, high = fits.interval(lambda one: one.optimum_exponent)
     exponent = f"{fits.exponent:.2f}" if fits.exponent is not None else f"none: {fits.reason}"
     lines = [
         "# Scaling",
         "",
-        f"{len(fits.results)} runs; loss in bits per byte of held-out text; equal runs with other seeds differ by "
-        f"{fits.seed_spread:.4f} (standard deviation).",
+        f"{len(fits.results)} {fits.params.objective} runs; loss in bits per byte of {text}; equal runs with other "
+        f"seeds differ by {fits.seed_spread:.4f} (standard deviation).",
         "",
         f"    L(N, D) = {law.floor:.3f} + {law.size_scale:.4g} / N^{law.size_exponent:.3f} "
         f"+ {law.token_scale:.4g} / D^{law.token_exponent:.3f}",

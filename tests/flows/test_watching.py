@@ -36,6 +36,11 @@ def test_time_left_is_told_at_the_pace_of_the_work_itself(
     assert (tmp_path / "log").read_text().count("s left") == 2
 
 
+def test_the_energy_it_passes_on_is_the_meters(tmp_path: Path) -> None:
+    assert FlowWatch("toy", tmp_path / "log", joules=lambda: 7.5).joules() == 7.5
+    assert FlowWatch("toy", tmp_path / "log").joules() is None
+
+
 def test_reports_in_quick_succession_are_not_all_shown(
     clock: list[float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,8 @@
 """The loop: it resumes to the bit, adds up micro-batches, goes around bad batches, and saves before it stops."""
 
 import math
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +18,7 @@ from components.model.lora import add_lora
 from components.model.transformer import Transformer, derive_shape
 from components.params import ModelShape, Numerics, Optimizer
 from components.report import Watch
-from components.train import checkpoint, loop, objectives
+from components.train import checkpoint, loop, objectives, saving
 from components.train.objectives import Batch, language_model_loss
 
 NUMERICS = Numerics()
@@ -98,6 +100,8 @@ def test_checkpoints_are_kept_by_the_policy(tmp_path: Path) -> None:
     assert checkpoint.steps(tmp_path / "last") == [20, 18]
     run(tmp_path / "best", settings=replace(settings, keep_best=True), evaluate=evaluate)
     assert checkpoint.steps(tmp_path / "best") == [20, 18, 8]
+    run(tmp_path / "between", settings=replace(settings, keep_best=True, checkpoint_every=6), evaluate=evaluate)
+    assert checkpoint.steps(tmp_path / "between") == [20, 18, 8]  # the best is saved though its time had not come
     run(tmp_path / "every", settings=replace(settings, keep_every=10), evaluate=evaluate)
     assert checkpoint.steps(tmp_path / "every") == [20, 18, 10, 0]
 
@@ -170,6 +174,80 @@ def test_too_many_bad_batches_end_the_run_with_what_to_do(tmp_path: Path) -> Non
     settings = replace(SETTINGS, max_rollbacks=1)
     with pytest.raises(UserError, match=r"nan at step 6, after 1 batches.*lower pretrain.optimizer.matrix_lr"):
         loop.train(network(), batches, poisoned(5, 7), settings, tmp_path, numerics=NUMERICS)
+
+
+def slow_disk(monkeypatch: pytest.MonkeyPatch, costly: bool) -> list[str]:
+    """Checkpoints take 1% of the time since the last one, and more if `costly`; who writes them is noted."""
+    monkeypatch.setattr(saving, "MOST", 0.0 if costly else 1e9)
+    by, save = [], checkpoint.save
+
+    def noted(*arguments: Any) -> Path:
+        time.sleep(0.05)
+        by.append(threading.current_thread().name.partition("_")[0])
+        return save(*arguments)
+
+    monkeypatch.setattr(checkpoint, "save", noted)
+    return by
+
+
+@pytest.mark.parametrize("kind", ["plain", "adapters"])
+def test_costly_checkpoints_are_written_beside_the_training_with_the_same_bytes(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained(work: Path, costly: bool) -> tuple[list[str], Any]:
+        with monkeypatch.context() as patch:
+            by = slow_disk(patch, costly)
+            model = add_lora(network(), 4, 1) if kind == "adapters" else network()
+            evaluate: Callable[[int], dict[str, float]] = lambda step: {"loss": 1.0 / step}  # noqa: E731
+            settings = replace(SETTINGS, steps=30, keep=9)
+            _, result = run(work, model, settings=settings, evaluate=evaluate)
+        return by, result
+
+    at_once, expected = trained(tmp_path / "a", costly=False)
+    beside, result = trained(tmp_path / "b", costly=True)
+    assert at_once == ["MainThread"] * 7
+    assert beside == ["MainThread"] * 2 + ["checkpoint"] * 4 + ["MainThread"]  # not the first two, nor the last
+    assert result == expected
+    steps = checkpoint.steps(tmp_path / "a")
+    assert steps == checkpoint.steps(tmp_path / "b") == [30, 25, 20, 15, 10, 5, 0]
+    for folders in ((checkpoint.folder_of(tmp_path / name, step) for name in "ab") for step in steps):
+        one, other = folders
+        assert (one / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
+        assert (one / "greenhouse.json").read_bytes() == (other / "greenhouse.json").read_bytes()
+        (_, tensors, state), (_, same_tensors, same_state) = checkpoint.read(one), checkpoint.read(other)
+        assert state == same_state
+        assert tensors.keys() == same_tensors.keys()
+        assert all(torch.equal(tensors[name], same_tensors[name]) for name in tensors)
+
+
+def test_a_step_back_and_a_stop_wait_for_the_checkpoint_on_its_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clean, _ = run(tmp_path / "a", batches=lambda number: batches(number + (number >= 11)))
+    by = slow_disk(monkeypatch, costly=True)
+    model, settings = network(), replace(SETTINGS, checkpoint_every=2)
+    with pytest.raises(Stopped):
+        loop.train(model, batches, poisoned(11), settings, tmp_path / "b", StopAt(9), numerics=NUMERICS)
+    assert checkpoint.steps(tmp_path / "b") == [9, 8]
+    loop.train(model, batches, poisoned(11), settings, tmp_path / "b", numerics=NUMERICS)
+    assert "checkpoint" in by
+    assert same(weights(model), weights(clean))
+
+
+def test_a_checkpoint_that_could_not_be_written_beside_the_training_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow_disk(monkeypatch, costly=True)
+    write = checkpoint.save
+
+    def full(*arguments: Any) -> Path:
+        if threading.current_thread() is not threading.main_thread():
+            raise OSError(28, "No space left on device")
+        return write(*arguments)
+
+    monkeypatch.setattr(checkpoint, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        run(tmp_path, settings=replace(SETTINGS, checkpoint_every=2))
 
 
 def test_running_out_of_memory_says_what_to_lower(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """Two processes train as one does."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +45,8 @@ def trained(tokens: Path, place: Path, name: str, **numerics: int) -> list[float
         reports=place / "reports",
         work=place / "work",
     )
+    if os.environ.get("RANK", "0") != "0":
+        return []
     lines = (place / "reports" / "plots" / "loss.csv").read_text().split()[1:]
     return [float(line.split(",")[1]) for line in lines]
 
@@ -59,6 +64,32 @@ def test_two_processes_follow_the_losses_of_one(name: str, tolerance: float, tmp
         two = trained(tokens, tmp_path / kind, name, processes=2, sharded=kind == "sharded")
         assert furthest(one, two) < tolerance, kind
         assert export.load(tmp_path / kind / "out")[0].shape.depth == 2
+
+
+TORCHRUN = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from test_parallel import trained
+trained(Path(sys.argv[2]), Path(sys.argv[3]), "adamw", processes=2, sharded=sys.argv[4] == "sharded")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["whole", "sharded"])
+def test_torchrun_starts_the_processes_as_well_and_the_first_alone_writes(kind: str, tmp_path: Path) -> None:
+    here, tokens = Path(__file__).parent, write_tokens(tmp_path / "tokenize")
+    trained(tokens, tmp_path / "ours", "adamw", processes=2, sharded=kind == "sharded")
+    (tmp_path / "script.py").write_text(TORCHRUN)
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(tmp_path / "script.py")]
+    environment = os.environ | {"PYTHONPATH": str(here.parents[2])}
+    done = subprocess.run(
+        [sys.executable, *command, str(here), str(tokens), str(tmp_path / "torchrun"), kind],
+        env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    for name in ("out/model.safetensors", "reports/metrics.json"):
+        assert (tmp_path / "torchrun" / name).read_bytes() == (tmp_path / "ours" / name).read_bytes()
 
 
 @pytest.mark.slow

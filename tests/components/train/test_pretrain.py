@@ -150,6 +150,7 @@ def test_compiled_it_repeats_and_resumes_to_the_byte(tokens: Path, tmp_path: Pat
     [
         ({"context": 4000}, r"held-out tokens are fewer than one sequence of context 4000"),
         ({"model": {"size": 2, "width": 100, "heads": 3}}, r"width 100 does not divide into 3 heads"),
+        ({"batch": 10_000_000}, r"10000000 sequences of 64 tokens at once .* set pretrain.causal.micro_batch to \d+"),
     ],
 )
 def test_settings_that_do_not_fit_are_named_before_the_first_step(
@@ -169,6 +170,12 @@ def test_shards_of_another_tokenizer_are_refused(tokens: Path, tmp_path: Path) -
     write_json(other / "train" / "manifest.json", manifest | {"vocab_size": 5000})
     with pytest.raises(UserError, match=r"says 5000 ids, the tokenizer has 400"):
         run(other, tmp_path)
+    write_json(other / "train" / "manifest.json", manifest)
+    path = other / "train" / manifest["shards"][-1]["tokens"]
+    path.write_bytes(path.read_bytes()[:-2] + (400).to_bytes(2, "little"))
+    with pytest.raises(UserError, match=r"train: holds token 400, and the model has rows for the 400 of its tokenizer"):
+        run(other, tmp_path)
+    assert not (tmp_path / "work").exists()
     (other / "tokenizer.json").unlink()
     with pytest.raises(UserError, match=r"tokenizer.json: not readable"):
         run(other, tmp_path)

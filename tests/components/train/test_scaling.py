@@ -14,6 +14,7 @@ from task_corpora import plain, write
 from components.carbon.ledger import read
 from components.errors import Stopped, UserError
 from components.files import read_json, write_json
+from components.model import export
 from components.params import Budget, Evaluate, ProjectBudget, Runtime, Scaling
 from components.train import scaling, scaling_law, scaling_report
 from components.train.scaling import Cell, Place
@@ -66,6 +67,18 @@ def test_a_finished_cell_is_read_back_and_not_run_again(tmp_path: Path) -> None:
     assert result["few_shot_examples"] in (0.0, 1.0)
     write_json(where.folder(cell) / "result.json", result | {"loss": 7.0})
     assert scaling.run_cell(cell, where)["loss"] == 7.0
+
+
+def test_a_cell_of_a_masked_sweep_is_about_hidden_tokens(tmp_path: Path) -> None:
+    where, params = place(tmp_path), PARAMS.model_copy(update={"objective": "masked"})
+    cell = scaling.plan(params)[-1]
+    assert cell.flops_per_token > scaling.cell(PARAMS, cell.width, cell.budget, 1).flops_per_token  # sees both sides
+    result = scaling.run_cell(cell, where)
+    assert export.load(where.folder(cell) / "model")[0].shape.causal is False
+    metrics = read_json(where.folder(cell) / "reports" / "metrics.json")
+    assert result["loss"] == pytest.approx(metrics["heldout"]["bits_per_hidden_byte"], rel=1e-5)
+    assert 0.0 <= result["restored"] <= 1.0
+    assert result["minimal_pairs"] is result["few_shot_margin"] is None
 
 
 PROGRAM = """
@@ -131,18 +144,23 @@ def made_up(cells: list[Cell], law: scaling_law.Law) -> list[dict]:
     for cell in cells:
         row = {name: getattr(cell, name) for name in ("name", "purpose", "width", "budget", "seed", "size")}
         row |= {"tokens": cell.tokens, "flops": cell.flops, "loss": law.loss(cell.size, cell.tokens)}
-        rows.append(row | {"minimal_pairs": 0.5, "few_shot_margin": None, "seconds": 2.0, "cpu_s": 2.0, "joules": 20.0})
+        rows.append(row | {"minimal_pairs": 0.5, "few_shot_margin": None, "restored": 0.2, "seconds": 2.0, "cpu_s": 2.0,
+                      "joules": 20.0})  # fmt: skip
     return rows
 
 
-def test_predictions_are_right_where_the_law_holds_and_the_report_says_how_right(tmp_path: Path) -> None:
-    law = scaling_law.Law(1.0, 500.0, 0.7, 60.0, 0.35)
-    fits = scaling_report.Fits.of(PARAMS, made_up(scaling.plan(PARAMS), law))
+@pytest.mark.parametrize("objective", ["causal", "masked"])
+def test_predictions_are_right_where_the_law_holds_and_the_report_says_how_right(
+    objective: str, tmp_path: Path
+) -> None:
+    law, params = scaling_law.Law(1.0, 500.0, 0.7, 60.0, 0.35), PARAMS.model_copy(update={"objective": objective})
+    fits = scaling_report.Fits.of(params, made_up(scaling.plan(params), law))
     expected = scaling_report.predictions(fits)
     assert [row["multiple"] for row in expected] == [2.0]
-    cells = [cell for cell, _ in scaling.larger(PARAMS, fits.law)]
+    cells = [cell for cell, _ in scaling.larger(params, fits.law)]
     results = fits.results + made_up(cells, law)
     text = scaling_report.write(fits, expected, results, tmp_path)
+    assert f"{objective} runs; loss in bits per byte of {'hidden' if objective == 'masked' else 'held-out'}" in text
     found = read_json(tmp_path / "scaling.json")
     assert found["goals"]["scaling_error_2x"] < 1e-3
     assert found["goals"]["scaling_error_vs_straight_line"] < 0.5
