@@ -1,8 +1,6 @@
 """`scaling` in params.yaml: the sweep of small models, and the larger runs that check its law."""
 
-from typing import Annotated
-
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
