@@ -63,7 +63,7 @@ class StepClock(Watch):
             self.after, self.waited_s = self.meter.totals_now(), waited_s() - self.waited_s
             raise Stopped(CALIBRATED, "enough steps")
 
-    def joules(self) -> tuple[float, float, float]:
+    def joules_per_step(self) -> tuple[float, float, float]:
         """Per step that counts: low, mid, high."""
         assert self.before
         assert self.after
@@ -121,7 +121,7 @@ def calibrate(
         waited=waited,
         window_s=window_s * alone,
         checkpoint_s=checkpoint_s * alone,
-        joules_per_step=clock.joules(),
+        joules_per_step=clock.joules_per_step(),
         tokens_per_step=params.batch * params.context,
         flops_per_token=shape.flops_per_token,
         took_s=time.perf_counter() - began_s,

@@ -24,7 +24,7 @@ class Saves:
         self._pending: Future[None] | None = None
         self._thread = ThreadPoolExecutor(1, "checkpoint")
 
-    def write(self, write: Callable[[], None], beside: bool) -> None:
+    def write(self, write: Callable[[], object], beside: bool) -> None:
         """Carry out `write`: now, or `beside` what follows. The one before must have been settled."""
         assert self._pending is None
         if beside:
@@ -38,7 +38,7 @@ class Saves:
         if pending is not None:
             pending.result()
 
-    def _timed(self, write: Callable[[], None]) -> None:
+    def _timed(self, write: Callable[[], object]) -> None:
         started_s = perf_counter()
         write()
         ended_s = perf_counter()
