@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from real_text import corpus, document, modules, tree
+from real_text import corpus, document, modules, places, tree
 
 from components.data import canaries, counterfactual
 from components.data.corpus import Document, read_corpus, read_manifest
@@ -37,16 +37,7 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(train: Path, folder: Path, params: Mix, workers: int = 1) -> Report:
-    for name in ("out", "reports", "work"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    return mix(
-        train=train,
-        params=params,
-        out=folder / "out",
-        reports=folder / "reports",
-        work=folder / "work",
-        workers=workers,
-    )
+    return mix(train=train, params=params, workers=workers, **places(folder))
 
 
 def sizes(folder: Path) -> Counter[str]:
