@@ -1,8 +1,6 @@
 """The report of the dedup stage: what went and why, how good the search was, repeated lines, examples."""
 
-import csv
 import difflib
-import io
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +12,8 @@ from components.data.boilerplate import Repeats, repeats
 from components.data.dedup_check import share_proposed
 from components.data.duplicates import BINS
 from components.data.sketch import Sketches
-from components.files import rounded, write_text
+from components.data.tables import write_table
+from components.files import write_text
 from components.params import Dedup
 from components.report import Report
 
@@ -34,12 +33,10 @@ def build(
     counts = _counts(books, sketches, found)
     lines = {kind: repeats(kind, sketches.targets, books.shards) for kind in ("lines", "paragraphs")}
     details = reports / "details"
-    write_text(details / "rules.csv", _csv(("source", "rule", "documents", "bytes"), counts))
-    write_text(details / "clusters.csv", _csv(CLUSTER_COLUMNS, _clusters(books, found)))
-    write_text(
-        details / "check.csv", _csv(tuple(check[0]) if check else ("pairs",), [tuple(row.values()) for row in check])
-    )
-    write_text(details / "boilerplate.csv", _csv(("kind", "count", "bytes", "text"), _boilerplate(lines)))
+    write_table(details / "rules.csv", ("source", "rule", "documents", "bytes"), counts)
+    write_table(details / "clusters.csv", CLUSTER_COLUMNS, _clusters(books, found))
+    write_table(details / "check.csv", tuple(check[0]) if check else ("pairs",), [tuple(row.values()) for row in check])
+    write_table(details / "boilerplate.csv", ("kind", "count", "bytes", "text"), _boilerplate(lines))
     write_text(details / "examples.md", examples(books, found))
     _plot_rules(counts, reports / "plots" / "rules.png")
     if params.near:
@@ -190,14 +187,6 @@ def _check_row(row: dict) -> str:
     cells = [f"{row['jaccard_from']} up", *(row[name] for name in ("pairs", "proposed", "resolved"))]
     cells += [share("resolved", "pairs"), row["removals"], row["confirmed"], share("confirmed", "removals")]
     return f"| {' | '.join(map(str, cells))} |"
-
-
-def _csv(header: tuple[str, ...], rows: list[tuple]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rounded(rows))
-    return buffer.getvalue()
 
 
 def _plot_rules(counts: list[tuple], path: Path) -> None:

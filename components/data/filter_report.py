@@ -1,7 +1,5 @@
 """The report of the filter stage: what was dropped and why, what other limits would drop, what was redacted."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +11,8 @@ import pyarrow.parquet as pq
 from components.data.corpus import Manifest, shard_paths
 from components.data.rule_counts import RuleCounts
 from components.data.rules import RULES, Columns, limits
-from components.files import rounded, write_text
+from components.data.tables import write_table
+from components.files import write_text
 from components.params import Filter
 from components.report import Report
 
@@ -45,15 +44,15 @@ def build(
     rules, published, languages = counts.rule_table(params), counts.set_table(), counts.language_table()
     details = reports / "details"
     by_rule = _by_rule(out / "dropped")
-    write_text(details / "dropped.csv", _csv(("source", "rule", "documents", "bytes"), by_rule))
-    write_text(details / "rules.csv", _csv(("rule", "source", "limit", "broken", "only_this", "documents"), rules))
-    write_text(details / "published.csv", _csv(("rules", "source", "dropped", "documents"), published))
-    write_text(details / "languages.csv", _csv(("source", "language", "documents"), languages))
+    write_table(details / "dropped.csv", ("source", "rule", "documents", "bytes"), by_rule)
+    write_table(details / "rules.csv", ("rule", "source", "limit", "broken", "only_this", "documents"), rules)
+    write_table(details / "published.csv", ("rules", "source", "dropped", "documents"), published)
+    write_table(details / "languages.csv", ("source", "language", "documents"), languages)
     personal = [(*key.rsplit(" ", 1), count) for key, count in sorted(total.personal.items())]
-    write_text(details / "personal.csv", _csv(("source", "kind", "found"), personal))
+    write_table(details / "personal.csv", ("source", "kind", "found"), personal)
     write_text(details / "examples.md", _examples(out / "dropped"))
     header = ("evaluation_set", "source", "location", "shared_runs", "runs", "dropped")
-    write_text(details / "contamination.csv", _csv(header, [tuple(row) for row in total.contact]))
+    write_table(details / "contamination.csv", header, [tuple(row) for row in total.contact])
     _plot_dropped(by_rule, given, reports / "plots" / "dropped.png")
     _plot_scores(out / "tags", counts, params, reports / "plots" / "scores.png")
     metrics = _metrics(given, kept, dropped, total)
@@ -152,14 +151,6 @@ def table(header: tuple[str, ...], rows: list[tuple]) -> str:
     """A table in Markdown."""
     lines = [f"| {' | '.join(map(str, row))} |" for row in [header, ("---",) * len(header), *rows]]
     return "\n".join(lines) if rows else f"({', '.join(header)}: none)"
-
-
-def _csv(header: tuple[str, ...], rows: list[tuple]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rounded(rows))
-    return buffer.getvalue()
 
 
 def _plot_dropped(by_rule: list[tuple], given: Manifest, path: Path) -> None:

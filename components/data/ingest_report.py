@@ -1,12 +1,12 @@
 """The report of ingest: figures, tables, and a picture of what the corpus is made of."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from components.data.licences import Policy
 from components.data.opt_out import OptOut
+from components.data.tables import write_table
 from components.data.tally import Tally, length_of_bin
 from components.report import Report
 
@@ -18,7 +18,7 @@ def report_of(tallies: dict[str, Tally], opt_out: OptOut, policy: Policy, folder
     report = Report(_metrics(tallies), _markdown(tallies, opt_out, policy), _facts(tallies))
     if folder is not None:
         _tables(tallies, folder / "details")
-        _table(folder / "details" / "opted_out.csv", ["line", "kind", "documents"], _opted_out(tallies, opt_out))
+        write_table(folder / "details" / "opted_out.csv", ["line", "kind", "documents"], _opted_out(tallies, opt_out))
         _picture(tallies, folder / "plots" / "corpus.png")
     return report
 
@@ -145,18 +145,11 @@ def _tables(tallies: dict[str, Tally], folder: Path) -> None:
     groups = [
         [name, group, size] for name, tally in tallies.items() for group, size in sorted(tally.heldout_groups.items())
     ]
-    _table(folder / "licences.csv", ["source", "licence", "read_from", "kept", "bytes", "refused"], licences)
-    _table(folder / "quarantine.csv", ["source", "file", "line", "byte_offset", "rule", "reason"], faults)
-    _table(folder / "skipped.csv", ["source", "file", "reason"], skipped)
-    _table(folder / "heldout.csv", ["source", "group", "bytes"], groups)
+    write_table(folder / "licences.csv", ["source", "licence", "read_from", "kept", "bytes", "refused"], licences)
+    write_table(folder / "quarantine.csv", ["source", "file", "line", "byte_offset", "rule", "reason"], faults)
+    write_table(folder / "skipped.csv", ["source", "file", "reason"], skipped)
+    write_table(folder / "heldout.csv", ["source", "group", "bytes"], groups)
     (folder / "samples.md").write_bytes(samples(tallies).encode())
-
-
-def _table(path: Path, header: list[str], rows: list[list]) -> None:
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
 
 
 def samples(tallies: dict[str, Tally]) -> str:

@@ -3,9 +3,10 @@
 import csv
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-from components.files import rounded
+from components.files import rounded, write_text
 
 
 def as_csv(rows: Iterable[dict]) -> str:
@@ -17,6 +18,15 @@ def as_csv(rows: Iterable[dict]) -> str:
     writer.writeheader()
     writer.writerows({key: "" if _missing(value) else value for key, value in row.items()} for row in listed)
     return buffer.getvalue()
+
+
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a header and rows as CSV, floats to six digits."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rounded(row) for row in rows)
+    write_text(path, buffer.getvalue())
 
 
 def _missing(value: object) -> bool:

@@ -1,7 +1,5 @@
 """The report of the tokenize stage: compression and fertility per source and language, unused tokens, overlap left."""
 
-import csv
-import io
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +9,8 @@ import numpy as np
 from components.data.language import SURE
 from components.data.overlap import NGRAM
 from components.data.spellings import Measured
+from components.data.tables import write_table
 from components.data.tokenizer import SMALLEST_VOCABULARY, SPECIAL_TOKENS, Encoder
-from components.files import write_text
 from components.report import Report
 
 if TYPE_CHECKING:
@@ -27,13 +25,15 @@ def build(encoder: Encoder, trained: "Encoded", held: "Encoded", overlaps: Measu
     total, repeated, folded = overlaps.total, overlaps.repeated, overlaps.folded
     shares = _overlap_per_source(held, total, repeated)
     rows = _rows("train", trained, {}) + _rows("heldout", held, shares)
-    write_text(reports / "details" / "sources.csv", _csv(COLUMNS, rows))
-    write_text(reports / "details" / "vocabulary.csv", _vocabulary(encoder, trained, held))
+    write_table(reports / "details" / "sources.csv", COLUMNS, rows)
+    write_table(
+        reports / "details" / "vocabulary.csv", ("id", "bytes", "train", "heldout"), _vocabulary(encoder, trained, held)
+    )
     languages = _language_rows("train", trained) + _language_rows("heldout", held)
-    write_text(reports / "details" / "languages.csv", _csv(LANGUAGE_COLUMNS, languages))
+    write_table(reports / "details" / "languages.csv", LANGUAGE_COLUMNS, languages)
     documents = _most_repeated(held, total, repeated, folded)
     header = ("document", "ngrams", "repeated", "folded", "share")
-    write_text(reports / "details" / "overlap.csv", _csv(header, documents))
+    write_table(reports / "details" / "overlap.csv", header, documents)
     _plot(rows, trained, reports / "plots" / "tokenizer.png")
     metrics = _metrics(encoder, trained, held, overlaps)
     text = "\n".join(
@@ -71,21 +71,12 @@ def _language_rows(split: str, found: "Encoded") -> list[tuple]:
     ]
 
 
-def _csv(header: tuple[str, ...], rows: list[tuple]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return buffer.getvalue()
-
-
-def _vocabulary(encoder: Encoder, trained: "Encoded", held: "Encoded") -> str:
+def _vocabulary(encoder: Encoder, trained: "Encoded", held: "Encoded") -> list[tuple]:
     """Every token as Python shows its bytes, with its counts."""
-    rows = [
+    return [
         (id, repr(encoder.token_bytes(id))[2:-1], int(trained.token_counts[id]), int(held.token_counts[id]))
         for id in range(encoder.vocab_size)
     ]
-    return _csv(("id", "bytes", "train", "heldout"), rows)
 
 
 def _most_repeated(

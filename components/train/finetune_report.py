@@ -1,16 +1,15 @@
 """The reports of the two fine-tuning branches: metrics with intervals, examples, learning curves."""
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from components.data.tables import write_table
 from components.evaluate.statistics import Estimate, ratio
-from components.files import rounded, write_json, write_text, written_whole
+from components.files import rounded, write_json, written_whole
 from components.report import Report
 from components.train.classify import Verdict, verdict
 from components.train.instruct import CHOICES, Judged
@@ -81,7 +80,7 @@ def classify(
         "train_loss": _last_loss(result),
     }
     confusion = ours.confusion.sum(axis=0).astype(int)
-    write_text(reports / "details" / "confusion.csv", _csv(("true \\ predicted", *labels), _named(labels, confusion)))
+    write_table(reports / "details" / "confusion.csv", ("true \\ predicted", *labels), _named(labels, confusion))
     write_json(reports / "details" / "misread.json", _misread(passages, probability, labels))
     _confusion_plot(labels, confusion, reports / "plots" / "confusion.png")
     _learning(result, "heldout_accuracy", "held-out accuracy", reports)
@@ -188,14 +187,6 @@ def _cell(text: str, most: int = 160) -> str:
 # -- tables and plots --------------------------------------------------------------------------------------------------
 
 
-def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return buffer.getvalue()
-
-
 def _named(labels: list[str], confusion: np.ndarray) -> list[list[object]]:
     return [[label, *row] for label, row in zip(labels, confusion.tolist(), strict=True)]
 
@@ -204,9 +195,9 @@ def _learning(result: TrainResult, metric: str, name: str, reports: Path) -> Non
     """Curves of the training loss and of the held-out figure: CSV for `dvc plots`, and a picture."""
     steps = range(1, len(result.losses) + 1)
     losses = [(step, f"{loss:.6g}") for step, loss in zip(steps, result.losses, strict=True)]
-    write_text(reports / "plots" / "training_loss.csv", _csv(("step", "loss"), losses))
+    write_table(reports / "plots" / "training_loss.csv", ("step", "loss"), losses)
     evals = [(int(entry["step"]), f"{entry[metric]:.6g}") for entry in result.evals]
-    write_text(reports / "plots" / f"{metric}.csv", _csv(("step", metric), evals))
+    write_table(reports / "plots" / f"{metric}.csv", ("step", metric), evals)
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.4), layout="constrained")

@@ -46,6 +46,14 @@ def edited(text: str, rate: float, seed: int) -> str:
     return "".join(chance.choice(pool) if not word.isspace() and chance.random() < rate else word for word in words)
 
 
+def places(folder: Path) -> dict[str, Path]:
+    """Where a stage function writes: folders `out`, `reports` and `work`."""
+    found = {name: folder / name for name in ("out", "reports", "work")}
+    for each in found.values():
+        each.mkdir(parents=True, exist_ok=True)
+    return found
+
+
 def corpus(folder: Path, documents: Iterable[Document], shard_bytes: int = 200_000) -> Path:
     """Write a corpus."""
     with CorpusWriter(folder, shard_bytes) as writer:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from real_text import corpus, document, modules, tree
+from real_text import corpus, document, modules, places, tree
 
 from components.data.bias import filter_bias, judge
 from components.data.corpus import Document, read_corpus, read_manifest
@@ -50,16 +50,7 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(train: Path, folder: Path, params: Bias = PARAMS, workers: int = 1) -> Report:
-    for name in ("out", "reports", "work"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    return filter_bias(
-        train=train,
-        params=params,
-        out=folder / "out",
-        reports=folder / "reports",
-        work=folder / "work",
-        workers=workers,
-    )
+    return filter_bias(train=train, params=params, workers=workers, **places(folder))
 
 
 def dropped(folder: Path) -> set[str]:

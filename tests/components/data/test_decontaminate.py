@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from real_text import corpus, document, modules, tree
+from real_text import corpus, document, modules, places, tree
 
 from components.data.corpus import read_corpus, read_manifest
 from components.data.decontaminate import Exam, exam_of
@@ -44,10 +44,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def run(folders: dict[str, Path], out: Path, workers: int = 1, **settings: float) -> Report:
     params = Filter(rules=OFF, redact=[], decontaminate=Decontaminate(**settings))
-    for name in ("out", "reports", "work"):
-        (out / name).mkdir(parents=True)
-    places = {name: out / name for name in ("out", "reports", "work")}
-    return filter_corpus(params=params, workers=workers, **folders, **places)
+    return filter_corpus(params=params, workers=workers, **folders, **places(out))
 
 
 def test_what_holds_the_exam_goes(folders: dict[str, Path], tmp_path: Path) -> None:

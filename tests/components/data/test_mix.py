@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
-from real_text import corpus, document, modules, tree
+from real_text import corpus, document, modules, places, tree
 
 from components.data import canaries, counterfactual
 from components.data.bias import judge
@@ -44,16 +44,7 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(train: Path, folder: Path, params: Mix, workers: int = 1) -> Report:
-    for name in ("out", "reports", "work"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    return mix(
-        train=train,
-        params=params,
-        out=folder / "out",
-        reports=folder / "reports",
-        work=folder / "work",
-        workers=workers,
-    )
+    return mix(train=train, params=params, workers=workers, **places(folder))
 
 
 def sizes(folder: Path) -> Counter[str]:

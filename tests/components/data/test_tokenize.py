@@ -8,6 +8,7 @@ from pathlib import Path
 import networkx
 import numpy as np
 import pytest
+from real_text import places
 
 from components.data.corpus import CorpusWriter, Document, read_corpus, read_manifest
 from components.data.tokenize import even_sample, tokenize
@@ -52,10 +53,8 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(corpora: Path, target: Path, params: Tokenize = PARAMS, workers: int = 1) -> Report:
-    where = {name: target / name for name in ("out", "reports", "work")}
-    for folder in where.values():
-        folder.mkdir(parents=True)
-    return tokenize(train=corpora / "train", heldout=corpora / "heldout", params=params, workers=workers, **where)
+    where = {"train": corpora / "train", "heldout": corpora / "heldout"} | places(target)
+    return tokenize(params=params, workers=workers, **where)
 
 
 def hashes(folder: Path) -> dict[str, str]:
