@@ -32,6 +32,7 @@ class DataFacts:
         tables: CSV of the reports by `stage/name`, rows as text; empty where there is none.
         metrics: stage -> metrics.
         sources: source -> what ingest read, kept, dropped and put aside.
+        mixing: what the mix stage recorded of its mitigations: `augment`, `group_weights`.
         overlap: held-out source -> share of its 13-grams that training text repeats.
     """
 
@@ -39,6 +40,7 @@ class DataFacts:
     tables: dict[str, list[dict[str, str]]]
     metrics: dict[str, dict[str, float]]
     sources: dict[str, dict[str, Any]]
+    mixing: dict[str, Any]
     overlap: dict[str, float]
 
     @property
@@ -80,6 +82,7 @@ def data_facts(root: Path, summary: dict[str, Any]) -> DataFacts:
         tables={name: _rows(reports / name.replace("/", "/details/")) for name in TABLES},
         metrics=summary["metrics"],
         sources=_facts(reports / "ingest").get("sources", {}),
+        mixing=_facts(reports / "mix"),
         overlap=_facts(reports / "tokenize").get("overlap", {}),
     )
 

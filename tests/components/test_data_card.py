@@ -10,6 +10,7 @@ from mlcroissant import Dataset
 from components.account import write_data_card
 from components.data.corpus import read_corpus
 from components.data.tables import as_csv
+from components.data_card import data_card, data_facts
 from components.files import sha256_file, write_text
 from components.report import Report
 from components.summary import gather
@@ -78,6 +79,24 @@ def test_the_card_counts_by_source_licence_rule_and_group(root: Path) -> None:
         "it sees mention, not identity",
     ):
         assert line in card, line
+
+
+def test_the_card_says_which_mitigations_the_mixture_has(root: Path) -> None:
+    folder = root / "reports/mix"
+    for facts, says in (
+        ({"augment": "none"}, ""),
+        (
+            {"augment": "random", "group_weights": {"women": 1.5, "old": 2.0}},
+            "source's: old 2.0, women 1.5.\n\nUnchanged",
+        ),
+        ({"augment": "counterfactual"}, "a twin with the gender swapped."),
+    ):
+        Report({"documents_in": 3}, "", facts).write(folder)
+        card = data_card(data_facts(root, gather(root)), "title")
+        assert says in card
+        assert ("Sampling weights" in card) == ("group_weights" in facts)
+        assert ("twin" in card) == (facts["augment"] != "none")
+        assert "\n\n## The exam\n" in card
 
 
 def test_without_any_stage_there_is_a_card_and_no_description(tmp_path: Path) -> None:
