@@ -78,12 +78,20 @@ def fit_to_budget(params: Params) -> str:
     return "\n".join([*lines, "", *difference(text, new)])
 
 
+def has_limit(params: Params) -> bool:
+    """Whether `runtime.budget` limits anything."""
+    budget = params.runtime.budget
+    return any(limit.hours or limit.kwh or limit.grams for limit in (budget, budget.project))
+
+
 def room_left(params: Params, books: ledger.Ledger, now: datetime) -> Room:
     """The tightest of all limits for work that begins now.
 
     Raises:
         UserError: there is none.
     """
+    if not has_limit(params):
+        raise UserError("runtime.budget has no limit; set hours, kwh or grams in params.yaml")
     budget, grid = params.runtime.budget, params.runtime.grid
     intensity = resolve(grid, house.ROOT)
     outlook = Outlook(intensity)
@@ -93,8 +101,6 @@ def room_left(params: Params, books: ledger.Ledger, now: datetime) -> Room:
         min(run or float("inf"), project - spent if project else float("inf"))
         for run, project, spent in zip(*limits, used, strict=True)
     )
-    if hours == kwh == grams == float("inf"):
-        raise UserError("runtime.budget has no limit; set hours, kwh or grams in params.yaml")
     return Room(hours, kwh, grams, lambda seconds, kwh: outlook.grams(now, seconds, kwh, grid.pue).mid)
 
 
