@@ -163,6 +163,7 @@ def _stage_cost(books: Books, run: Made) -> dict[str, Any]:
     return books.cost(both) | labels | {
         "elapsed_s": run.run.seconds,
         "attempts": len(run.attempts),
+        "attempts_s": ledger.Spans(run.attempts).elapsed_s,
         "attempts_kwh": books.cost(run.attempt_spans)["kwh"],
         "ended": run.run.end.isoformat(timespec="seconds"),
     }  # fmt: skip

@@ -79,19 +79,25 @@ def fit_to_budget(params: Params) -> str:
     return "\n".join([*lines, "", *difference(text, new)])
 
 
+def has_limit(params: Params) -> bool:
+    """Whether `runtime.budget` limits anything."""
+    budget = params.runtime.budget
+    return any(limit.hours or limit.kwh or limit.grams for limit in (budget, budget.project))
+
+
 def room_left(params: Params, books: ledger.Ledger, now: datetime) -> Room:
     """The tightest of all limits for work that begins now.
 
     Raises:
         UserError: there is none.
     """
+    if not has_limit(params):
+        raise UserError("runtime.budget has no limit; set hours, kwh or grams in params.yaml")
     grid = params.runtime.grid
     intensity = resolve(grid, house.ROOT)
     outlook = Outlook(intensity)
     run, project = left_to_begin(params.runtime.budget, books, intensity, grid.pue)
     tightest = run.least(project)
-    if tightest.hours == tightest.kwh == tightest.grams == NO_LIMIT:
-        raise UserError("runtime.budget has no limit; set hours, kwh or grams in params.yaml")
     return Room(
         tightest.hours, tightest.kwh, tightest.grams,
         lambda seconds, kwh: outlook.grams(now, seconds, kwh, grid.pue).mid,

@@ -245,6 +245,8 @@ def run_from_terminal(until: str, before: str = "") -> State:
     stages, form = dag.graph(), params_hash(own)
     if until and until not in stages:
         raise UserError(f"--until {until}: no such stage; there are {', '.join(stages)}")
+    if before:
+        postpone.deadline_of(before, datetime.now(UTC))
     # What failed is said once, in the stage's own lines and in the last one; Prefect would say it of every task after.
     logging.getLogger("prefect.task_runs").propagate = False
     with terminal.with_prefect():

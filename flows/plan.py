@@ -107,6 +107,22 @@ def _cell(value: Forecast, scale: float) -> str:
     return f"{value.mid * scale:.3g} ({value.low * scale:.3g}..{value.high * scale:.3g})"
 
 
+def budget_line(rows: list[Row], params: Params, now: datetime) -> str:
+    """Whether what is known of the run fits what is left of the budgets, by the upper ends; "" without any budget."""
+    from flows.fit import has_limit, room_left
+
+    known = [row.expected for row in rows if row.expected]
+    if not has_limit(params) or not known:
+        return ""
+    room = room_left(params, ledger.read(house.LEDGER), now)
+    seconds, kwh = (total(parts).high for parts in ([one.seconds for one in known], [one.kwh for one in known]))
+    need = f"{seconds / 3600:.3g} h, {kwh:.3g} kWh, {room.carbon(seconds, kwh):.3g} gCO2e"
+    verdict = (
+        "it fits" if room.holds(seconds, kwh) else "it does not fit: `python -m flows.plan --fit` sets steps that do"
+    )
+    return f"budget: {room.told} left, up to {need} needed: {verdict}"
+
+
 def main() -> None:
     """Print the plan, or fit the steps to the budget."""
     parser = argparse.ArgumentParser(
@@ -136,6 +152,8 @@ def main() -> None:
         grid = params.runtime.grid
         rows = plan(params, ledger.history(house.LEDGER))
         print(render(rows, resolve(grid, house.ROOT), grid.pue, datetime.now(UTC)))
+        if rows and (told := budget_line(rows, params, datetime.now(UTC))):
+            print(told)
     except UserError as error:
         sys.exit(f"plan: {error}")
 

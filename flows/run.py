@@ -258,6 +258,15 @@ class PipelineRun:
             longest[stage] = before + (self.timings[stage].function_s if stage in self.timings else 0.0)
         return self.wall_s - max(longest.values(), default=0.0)
 
+    def _own_cost(self) -> dict[str, float]:
+        """What this run itself used, in vain or not, by the ledger: kWh and gCO2e, mid."""
+        spans = ledger.read(house.LEDGER).select(run=self.name)
+        found = {"energy/run_kwh": spans.energy.mid_kwh}
+        with contextlib.suppress(UserError):  # of an unknown grid the pipeline has said so
+            grid = self.params.runtime.grid
+            found["carbon/run_grams"] = intensity.resolve(grid, self.root).grams(spans.hours, grid.pue).mid
+        return found
+
     def _close_parent(self) -> None:
         """End the MLflow parent run, if a stage opened one."""
         record = house.STATE / "parents" / f"{self.name}.json"
@@ -270,9 +279,11 @@ class PipelineRun:
         parts = [Spent(**outcome.spent) for outcome in self.outcomes.values() if outcome.name == "Completed"]
         metrics |= errors(parts, "total_")
         status = "FAILED" if failed else "KILLED" if self.stopped else "FINISHED"
-        figures, tags = metrics | headline(self.root), {"stages": json.dumps(list(self.timings))}
+        told = "account" in self.outcomes and self.outcomes["account"].name == "Completed"
+        metrics |= self._own_cost() | (headline(self.root) if told else {})  # else it is of an earlier run
+        tags = {"stages": json.dumps(list(self.timings))}
         files = (self.root / "params.yaml", self.root / "dvc.lock")
-        close_parent(client(), self.name, status, figures, self.params.identity(), tags, files)
+        close_parent(client(), self.name, status, metrics, self.params.identity(), tags, files)
 
 
 def headline(root: Path) -> dict[str, float]:

@@ -12,6 +12,7 @@ from components.account import account, how
 from components.carbon.forecast import forecast
 from components.carbon.ledger import history, read
 from components.carbon.meter import Meter
+from components.card import write_cards
 from components.files import read_json
 from components.page import markdown
 from components.params import Grid, Params, Runtime
@@ -102,6 +103,15 @@ def test_annex_xi_has_compute_time_and_energy(root: Path) -> None:
     low, mid, high = (f"{value:.3g}" for value in cost["kwh"])
     assert rows["1(2)(e) energy"] == f"estimated: {mid} ({low} to {high}) kWh"
     assert float(low) < float(mid) < float(high)
+
+
+def test_training_time_is_that_of_all_attempts(root: Path, tmp_path: Path) -> None:
+    """A run that was stopped near its end and resumed trained all the time, not only for the rest."""
+    summary = read_json(root / "reports/summary.json")
+    summary["cost"]["stages"]["pretrain@causal"] |= {"elapsed_s": 68.0, "attempts": 2, "attempts_s": 900.4}
+    write_cards(summary, tmp_path)
+    assert "; 968 s on " in (text := (tmp_path / "pretrain-causal.md").read_text())
+    assert ", 900 s of them in 2 earlier attempts |" in text
 
 
 def test_water_is_in_summary_report_and_card(root: Path) -> None:

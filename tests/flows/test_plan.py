@@ -9,7 +9,7 @@ from components.carbon.forecast import AROUND, Forecast, StageForecast
 from components.carbon.intensity import Grams, Intensity
 from components.carbon.ledger import Ledger, history, read
 from components.carbon.meter import Meter
-from components.params import Params
+from components.params import Budget, Grid, Params, ProjectBudget, Runtime
 from flows import dag, house, plan, promise, rates
 from flows.plan import Row, render
 from tests.components.carbon.test_calibration import RATES
@@ -49,6 +49,20 @@ def test_grams_are_those_of_the_hours_each_stage_would_run_in() -> None:
     assert "40 (20..80)" in lines[2]
     assert "440 (" in lines[3]
     assert lines[-1] == "grid: csv"
+
+
+def test_the_plan_says_whether_it_fits_the_budget(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(house, "LEDGER", tmp_path)
+    said = StageForecast("dedup", Forecast(7.0, 10.0, 36.0), Forecast(0.001, 0.002, 0.004), "")
+    rows = [Row("dedup", "why", said), Row("filter", "follows dedup", None)]
+    assert plan.budget_line(rows, Params(), NOW) == ""
+    grid = Grid(grams_per_kwh=500.0)
+    enough = Params(runtime=Runtime(grid=grid, budget=Budget(kwh=0.005, project=ProjectBudget(hours=1.0))))
+    told = plan.budget_line(rows, enough, NOW)
+    assert told == "budget: 1 h, 0.005 kWh left, up to 0.01 h, 0.004 kWh, 2 gCO2e needed: it fits"
+    scarce = Params(runtime=Runtime(grid=grid, budget=Budget(grams=1.9)))
+    assert "1.9 gCO2e left" in plan.budget_line(rows, scarce, NOW)
+    assert "does not fit: `python -m flows.plan --fit`" in plan.budget_line(rows, scarce, NOW)
 
 
 def test_nothing_stale_is_said() -> None:

@@ -34,6 +34,16 @@ def test_a_deadline_is_a_time_to_come() -> None:
         postpone.deadline_of("2026-03-02", NOW)
 
 
+def test_a_deadline_that_is_past_is_refused_before_a_server_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start() -> None:
+        raise AssertionError("a server was started")
+
+    monkeypatch.setattr(pipeline.terminal, "with_prefect", start)
+    for before, said in (("2020-01-01", "is past"), ("soon", "no time")):
+        with pytest.raises(UserError, match=said):
+            pipeline.run_from_terminal("", before)
+
+
 def test_work_waits_for_the_clean_hours(tmp_path: Path) -> None:
     csv = tmp_path / "grid.csv"
     csv.write_text("time,g_per_kwh\n2026-03-02T17:00,400\n2026-03-02T18:00,400\n2026-03-02T19:00,50\n")

@@ -52,6 +52,23 @@ def test_the_parent_gets_the_error_of_all_that_was_forecast_and_completed(
     assert span.outcome == "Failed"  # what orchestration used was in vain, too
 
 
+def test_only_a_run_that_accounted_has_the_summarys_figures_and_each_has_its_own_cost(
+    closed: dict[str, Any], tmp_path: Path
+) -> None:
+    """A run that was stopped finds the summary of the run before it."""
+    write_json(tmp_path / "reports" / "summary.json", {"headline": {"energy/kwh": 7.0}})
+    for outcomes, told in (
+        ({"mix": "Completed"}, False),
+        ({"account": "Failed"}, False),
+        ({"account": "Completed"}, True),
+    ):
+        with run.PipelineRun("calm-otter", tmp_path, Params(), []) as this:
+            this.outcomes |= {stage: Outcome(name, "") for stage, name in outcomes.items()}
+        assert ("energy/kwh" in closed["metrics"]) is told
+        assert 0 < closed["metrics"]["energy/run_kwh"] < 1
+        assert closed["metrics"]["carbon/run_grams"] > 0
+
+
 def test_the_span_of_a_stopped_run_ends_as_the_run_does(closed: dict[str, Any], tmp_path: Path) -> None:
     with run.PipelineRun("calm-otter", tmp_path, Params(), []) as this:
         this.stopped = this.outcomes["mix"] = Outcome("BudgetReached", "")

@@ -299,6 +299,32 @@ def test_a_counter_that_opens_late_is_read_at_once_and_what_lacks_one_is_said(
     assert capsys.readouterr().err == "ledger: GPU 1 has no energy counter\n"
 
 
+def test_nothing_is_lost_when_the_last_reading_is_interrupted(tmp_path: Path) -> None:
+    """On a full machine time passes between reading the host's counter and the processes': the last can be ahead."""
+
+    class Interrupted(SystemCounters):
+        busy_us: int | None = None
+        now = False
+
+        def read(self) -> Reading:
+            reading = super().read()
+            if self.now:
+                self.now = False
+                return replace(reading, busy_us=self.busy_us)
+            self.busy_us = reading.busy_us
+            return reading
+
+    counters = Interrupted()
+    with Meter(tmp_path, 60.0, {"stage": "a"}, counters):
+        began = time.process_time()
+        while time.process_time() - began < 0.3:
+            pass
+        counters.now = True
+    span = only(read(tmp_path), "a")
+    assert span.cpu_us >= 250_000
+    assert read(tmp_path).difference_uj() == 0
+
+
 def test_a_thousand_short_phases_cost_few_readings(tmp_path: Path) -> None:
     with Meter(tmp_path, 1.0, {"stage": "a"}) as meter:
         for _ in range(200):
