@@ -17,7 +17,7 @@ from components.workers import pool
 
 WIDTHS = (64, 128, 256)
 DEPTH, HEAD_CHANNELS = 2, 32
-STEPS, BATCH, CONTEXT = 120, 8, 128
+STEPS, BATCH, CONTEXT = 480, 8, 128
 MIDDLE = 0.02
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 RATES = {"matrix_lr": "matrices (Muon)", "embedding_lr": "embedding and head (AdamW)"}
