@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from components.errors import UserError
 
@@ -631,7 +631,13 @@ class Runtime(Section):
     """Neutral settings: no test finds a byte that depends on them."""
 
     workers: int = Field(default=2, ge=1)
-    """Processes of the data stages."""
+    """Processes of the data stages on this machine."""
+    engine: Literal["local", "ray"] = "local"
+    """Where the data stages work on shards: processes of this machine, or a Ray cluster (docs/cluster.md)."""
+    ray_address: str = ""
+    """The cluster's head (host:port); empty joins the one that runs on this machine, or starts one."""
+    work_path: str = ""
+    """Where the cluster's machines exchange files: s3://bucket/prefix or a shared folder; empty if all share a disk."""
     parallel_stages: int = Field(default=2, ge=1)
     """Stages of the DAG that may run at the same time."""
     meter_interval_s: float = Field(default=1.0, gt=0.0)
@@ -644,6 +650,13 @@ class Runtime(Section):
     """Pause in hours that are dirtier than this (g/kWh) if a cleaner one is known to come; null never pauses."""
     pause_hours: float = Field(default=24.0, gt=0.0)
     """Longest pause: if no cleaner hour comes within so many hours, the run goes on."""
+
+    @field_validator("work_path")
+    @classmethod
+    def _same_everywhere(cls, path: str) -> str:
+        if path and "://" not in path and not Path(path).is_absolute():
+            raise ValueError("must be an address (s3://bucket/prefix) or an absolute path: machines have other folders")
+        return path
 
 
 class Params(Section):
