@@ -635,7 +635,7 @@ class Runtime(Section):
     engine: Literal["local", "ray"] = "local"
     """Where the data stages work on shards: processes of this machine, or a Ray cluster (docs/cluster.md)."""
     ray_address: str = ""
-    """The cluster's head (host:port); empty joins the one that runs on this machine, or starts one."""
+    """The cluster's head (host:port), or auto for the one of this machine; empty starts one for each stage."""
     work_path: str = ""
     """Where the cluster's machines exchange files: s3://bucket/prefix or a shared folder; empty if all share a disk."""
     parallel_stages: int = Field(default=2, ge=1)

@@ -1,17 +1,13 @@
 """The data stages' pool on a Ray cluster: the same jobs, the same results in the same order.
 
-    dedup(..., workers=Cluster(workers=2, address="auto", work_path="s3://bucket/prefix"))
+    dedup(..., workers=Cluster(workers=2, address="10.0.0.1:6379", work_path="s3://bucket/prefix"))
 
 Each job needs one core of any node. A job whose node is lost is done again elsewhere; jobs write aside and rename, so a
-half-done one leaves nothing. Ray is imported here alone, when a pool opens. No stage imports this module, so it is no
+half-done one leaves nothing. Ray is imported when a pool opens, not before. No stage imports this module, so it is no
 dep of one in dvc.yaml: tests/components/data/test_cluster.py holds its outputs against the local pool's, byte for byte.
 """
 
-import os
 import platform
-import secrets
-import signal
-import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,9 +20,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from components.data.exchange import Exchange, Sent, carried_out, packed, unpacked
+from components.data.cluster_join import joined, refuse_other_machines
+from components.data.exchange import Exchange, Sent, carried_out
 from components.errors import UserError
-from components.workers import ONE_THREAD, Item, Pool, Reads, Result, pool
+from components.workers import Item, Pool, Reads, Result, pool
 
 RETRIES = 10
 """A job is given up when its worker has died so often: it is the job then, not the machines (want of memory)."""
@@ -34,10 +31,6 @@ JOBS_PER_CORE = 2
 """In flight: one at work, one on its way. What bounds the results that wait for their turn."""
 SENDERS = 8
 """Threads that send files: a store answers slowly but many at a time."""
-ANSWER_S = 10.0
-"""Seconds for a cluster's head to answer."""
-CODE = Path(__file__).resolve().parents[1]
-"""Sent to the nodes by Ray, so that they run this checkout's code."""
 SAME = ("numpy", "pyarrow", "polars", "regex", "scikit-learn", "scipy", "py3langid", "tokenizers")
 """Packages whose version can change bytes of the data stages."""
 
@@ -48,8 +41,8 @@ class Cluster:
 
     Attributes:
         workers: processes on this machine, for what is not spread, and of a cluster that is started here.
-        address: of the cluster's head (`10.0.0.1:6379`); "" joins the one that runs on
-            this machine, or starts one for the time of the stage.
+        address: of the cluster's head (`10.0.0.1:6379`), `auto` for the cluster that runs on this machine, or "" to
+            start one here for as long as the pool is open.
         work_path: fsspec path through which machines exchange files; "" if all share this one's disk.
     """
 
@@ -65,9 +58,9 @@ class Cluster:
             UserError: Ray is missing, no cluster answers, the work path cannot be reached, or there is none although
                 the cluster has other machines.
         """
-        with _joined(self.address, self.workers) as ray, pool(self.workers) as local:
+        with joined(self.address, self.workers) as ray, pool(self.workers) as local:
             if not self.work_path:
-                _refuse_other_machines(ray)
+                refuse_other_machines(ray)
             exchange = Exchange.under(self.work_path) if self.work_path else None
             try:
                 yield RayPool(ray, exchange, local)
@@ -130,7 +123,7 @@ class RayPool:
     def _begin(self, function: Callable, item: Any, wanted: Sequence[Path]) -> Any:
         """Send what the job reads and hand it to the cluster; Ray's reference to its result."""
         sent = [(path, self._name_of(path)) for path in wanted]
-        return self._do.remote(packed((function, item)), sent, self._exchange, self._versions)
+        return self._do.remote(function, item, sent, self._exchange, self._versions)
 
     def _name_of(self, path: Path) -> str:
         """The file's name in the exchange; what is there already is not sent again."""
@@ -176,8 +169,14 @@ def _state(path: Path) -> tuple[int, int]:
 # -- on a node ---------------------------------------------------------------------------------------------------------
 
 
-def do(job: bytes, reads: list[Sent], exchange: Exchange | None, expected: dict[str, str]) -> tuple[Any, list[Sent]]:
-    """Do one packed job in a worker of the cluster; its result and the files it sent.
+def do(
+    function: Callable[[Item], Result],
+    item: Item,
+    reads: list[Sent],
+    exchange: Exchange | None,
+    expected: dict[str, str],
+) -> tuple[Result, list[Sent]]:
+    """Do one job in a worker of the cluster; its result and the files it sent.
 
     Raises:
         UserError: of the job; or the packages here are not the driver's, so that bytes might differ.
@@ -189,8 +188,7 @@ def do(job: bytes, reads: list[Sent], exchange: Exchange | None, expected: dict[
                 f"{expected[name] or '(none)'}; install the same constraints.txt on every node"
             )
     if exchange is not None:
-        return carried_out(job, reads, exchange)
-    function, item = unpacked(job, Path(os.sep))
+        return carried_out(function, item, reads, exchange)
     return function(item), []
 
 
@@ -204,64 +202,3 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = ""
     return found
-
-
-# -- joining a cluster -------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _joined(address: str, workers: int) -> Iterator[Any]:
-    """The `ray` module, connected; disconnected on leaving unless it was connected before."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing phones home
-    try:
-        import ray
-    except ImportError:
-        raise UserError("runtime.engine is ray, but Ray is not installed; pip install 'greenhouse-lm[ray]'") from None
-    if ray.is_initialized():
-        yield ray
-        return
-    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        _connect(ray, address, workers)
-    finally:
-        if threading.current_thread() is threading.main_thread():  # Ray takes SIGTERM, which asks a stage to save
-            for number, handler in kept.items():
-                signal.signal(number, handler)
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
-
-
-def _connect(ray: Any, address: str, workers: int) -> None:
-    settings: dict[str, Any] = {
-        "runtime_env": {"env_vars": ONE_THREAD, "py_modules": [str(CODE)], "excludes": ["__pycache__"]},
-        "configure_logging": False,
-        "log_to_driver": False,
-    }
-    try:
-        if address:
-            host, _, port = address.rpartition(":")
-            socket.create_connection((host, int(port)), ANSWER_S).close()  # Ray itself would try for a minute
-        ray.init(address=address or "auto", **settings)
-    except (OSError, RuntimeError, ValueError) as error:
-        if isinstance(error, ConnectionError) and not address:  # none runs here
-            if not any(name in os.environ for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
-                os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # else Ray writes one into the home folder
-            ray.init(address="local", num_cpus=workers, include_dashboard=False, **settings)
-            return
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"runtime.ray_address: no Ray cluster to use at {address or 'this machine'} ({reason}); start one "
-            "(ray start --head), write the address as host:port, or leave it empty"
-        ) from None
-
-
-def _refuse_other_machines(ray: Any) -> None:
-    """Without a work path all nodes must be on this disk."""
-    others = sorted({node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]} - {platform.node()})
-    if others:
-        raise UserError(
-            f"runtime.work_path is empty, but the Ray cluster has other machines ({', '.join(others[:3])}); set it to "
-            "a path that all of them reach (s3://bucket/prefix, or a shared folder)"
-        )

@@ -6,23 +6,28 @@ file in the exchange gets a new random name and is written once, so a job that r
 sets of files, of which one is taken, and nothing is ever overwritten while it is read.
 """
 
-import io
 import os
-import pickle
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
+
+import numpy as np
+from pydantic import BaseModel
 
 from components.errors import UserError
 from components.files import written_whole
 
 Sent = tuple[Path, str]
 """A file: its path on the driver, and its name in the exchange."""
+PLAIN = (str, bytes, int, float, type(None), np.ndarray, np.generic, BaseModel)
+"""Holds no path of the driver: text, numbers, settings (which name no place on a machine)."""
 Value = TypeVar("Value")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -101,23 +106,26 @@ def _reached(address: str, what: str, act: Callable[[], Value]) -> Value:
 # -- paths of the driver in a folder of the node -----------------------------------------------------------------------
 
 
-def packed(value: Any) -> bytes:
-    """`value` pickled, its absolute paths marked as the driver's."""
-    buffer = io.BytesIO()
-    _Packer(buffer, protocol=pickle.HIGHEST_PROTOCOL).dump(value)
-    return buffer.getvalue()
+def moved(value: Any, root: Path) -> Any:
+    """A job, the driver's absolute paths in it moved under `root`.
 
-
-def unpacked(data: bytes, root: Path) -> Any:
-    """What `packed` got, its absolute paths moved under `root`. From our own driver only: it is a pickle."""
-    unpacker = pickle.Unpickler(io.BytesIO(data))
-    unpacker.persistent_load = lambda path: mirrored(Path(path), root)  # type: ignore[method-assign]
-    return unpacker.load()
-
-
-class _Packer(pickle.Pickler):
-    def persistent_id(self, value: Any) -> str | None:
-        return str(value) if isinstance(value, Path) and value.is_absolute() else None
+    Raises:
+        TypeError: it holds something that might hide a path.
+    """
+    if isinstance(value, Path):
+        return mirrored(value, root) if value.is_absolute() else value
+    if isinstance(value, PLAIN) or (callable(value) and hasattr(value, "__qualname__")):
+        return value
+    if isinstance(value, partial):
+        keywords = moved(value.keywords, root)
+        return partial(value.func, *moved(value.args, root), **keywords)
+    if type(value) in (tuple, list):
+        return type(value)(moved(each, root) for each in value)
+    if type(value) is dict:
+        return {moved(key, root): moved(each, root) for key, each in value.items()}
+    if is_dataclass(value):
+        return replace(value, **{each.name: moved(getattr(value, each.name), root) for each in fields(value)})  # type: ignore[type-var]
+    raise TypeError(f"a {type(value).__qualname__} in a job cannot travel to another machine")
 
 
 def mirrored(path: Path, root: Path) -> Path:
@@ -125,11 +133,10 @@ def mirrored(path: Path, root: Path) -> Path:
     return root / path.relative_to(path.anchor)
 
 
-def carried_out(job: bytes, reads: Iterable[Sent], exchange: Exchange) -> tuple[Any, list[Sent]]:
+def carried_out(
+    function: Callable[[Value], Result], item: Value, reads: Iterable[Sent], exchange: Exchange
+) -> tuple[Result, list[Sent]]:
     """On a node: fetch what a job reads, do it in a folder of its own, and send what it wrote.
-
-    Args:
-        job: a packed (function, item).
 
     Returns:
         Its result, and the files in the order they were written in (the last says that all are there).
@@ -143,8 +150,7 @@ def carried_out(job: bytes, reads: Iterable[Sent], exchange: Exchange) -> tuple[
         for path, name in reads:
             given.add(mirrored(path, root))
             exchange.fetch(name, mirrored(path, root))
-        function, item = unpacked(job, root)
-        result = function(item)
+        result = moved(function, root)(moved(item, root))
         wrote = [path for path in root.rglob("*") if path.is_file() and path not in given]
         wrote.sort(key=lambda path: (path.stat().st_mtime_ns, str(path)))
         return result, [(Path(os.sep) / path.relative_to(root), exchange.send(path)) for path in wrote]

@@ -1,11 +1,19 @@
-"""The data stages on a Ray cluster of three nodes: the bytes of the local pool, though a node is lost midway."""
+"""The data stages on a Ray cluster of several nodes: the bytes of the local pool, though a node is lost midway.
 
+One cluster serves all tests, under a keeper as in production; a process of it that is left at the end is a failure.
+"""
+
+import json
+import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +22,7 @@ import psutil
 import pytest
 from real_text import edited, modules, tree
 
-from components.data import bias, cluster, sorting
+from components.data import bias, cluster, cluster_join, remote, sorting
 from components.data.bias import filter_bias
 from components.data.cluster import Cluster
 from components.data.corpus import read_manifest
@@ -23,22 +31,40 @@ from components.data.filter import filter_corpus
 from components.data.ingest import ingest as ingest_sources
 from components.data.mix import mix
 from components.errors import UserError
+from components.files import read_json
+from components.keeper import kept
 from components.params import Bias, Dedup, Filter, Ingest, Mix
 from components.params import Files as FilesSource
 from components.report import Watch
 from components.workers import Workers
 
-STORE = 80_000_000
-"""Bytes of a node's object store; the smallest that Ray allows."""
+pytestmark = pytest.mark.xdist_group("ray")  # else each process of the suite starts a cluster
+
 BUCKET = "greenhouse-test"
-ROOT = Path(__file__).resolve().parents[3]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+ENVIRONMENT = {
+    "PYTHONPATH": str(ROOT),
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on loopback
+    "RAY_health_check_timeout_ms": "60000",  # a busy machine is not a lost one
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": "0" * 64,
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small inputs start no pool; these do."""
-    monkeypatch.setattr(sorting, "SMALL_BYTES", 0)
-    monkeypatch.setattr(bias, "BYTES_PER_WORKER", 1)
+@pytest.fixture(autouse=True, scope="module")
+def _environment() -> Iterator[None]:
+    """Ray reads its settings when it is imported, so they are there from the first test on; the nodes inherit them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        patch.setattr(sorting, "SMALL_BYTES", 0)  # small inputs start no pool; these do
+        patch.setattr(bias, "BYTES_PER_WORKER", 1)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +80,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def run_stages(root: Path, folder: Path, workers: Workers, watch: Watch) -> dict[str, bytes]:
+def run_stages(root: Path, folder: Path, workers: Workers, watch: Watch, source: FilesSource) -> dict[str, bytes]:
     """Ingest, dedup, filter, bias, mix, each from what the one before made; all they wrote."""
 
     def places(stage: str) -> dict[str, Any]:
@@ -66,7 +92,6 @@ def run_stages(root: Path, folder: Path, workers: Workers, watch: Watch) -> dict
     def train(stage: str) -> Path:
         return folder / stage / "out" / "train"
 
-    source = FilesSource(path="text", pattern="*.txt")
     settings = Ingest(sources=[source], watch="text", shard_megabytes=0.05, max_chars=5000)
     ingest_sources(root=root, params=settings, **places("ingest"))
     heldout = folder / "ingest" / "out" / "heldout"
@@ -81,37 +106,15 @@ def run_stages(root: Path, folder: Path, workers: Workers, watch: Watch) -> dict
 
 @pytest.fixture(scope="module")
 def expected(given: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sorting, "SMALL_BYTES", 0)
-        return run_stages(given, tmp_path_factory.mktemp("local"), 1, Watch())
+    return run_stages(given, tmp_path_factory.mktemp("local"), 2, Watch(), FilesSource(path="text"))
 
 
-class Nodes:
-    """A cluster whose head does no work: its nodes do, and can be lost."""
-
-    def __init__(self) -> None:
-        from ray.cluster_utils import Cluster as RayNodes
-
-        settings = {"include_dashboard": False, "num_cpus": 0, "object_store_memory": STORE}
-        self._nodes = RayNodes(initialize_head=True, head_node_args=settings)
-        self.address = self._nodes.address
-        self.workers = [self.add(), self.add()]
-
-    def add(self) -> Any:
-        return self._nodes.add_node(num_cpus=1, object_store_memory=STORE)
-
-    def lose_one(self) -> None:
-        """Kill a node's processes, and put a fresh one in its place."""
-        self._nodes.remove_node(self.workers.pop(0), allow_graceful=False)
-        self.workers.append(self.add())
-
-    def close(self) -> None:
-        self._nodes.shutdown()
+# -- a cluster, a store ------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def store() -> Iterator[str]:
-    """An S3 bucket on this machine; what connects to it is in the environment, which the nodes inherit."""
+def store(_environment: None, given: Path) -> Iterator[str]:
+    """An S3 bucket on this machine, the project's files in it; what connects to it is in the environment."""
     import boto3
     from moto.server import ThreadedMotoServer
 
@@ -120,79 +123,114 @@ def store() -> Iterator[str]:
     host, port = server.get_host_and_port()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        boto3.client("s3").create_bucket(Bucket=BUCKET)
-        yield f"s3://{BUCKET}/work"
+        client = boto3.client("s3")
+        client.create_bucket(Bucket=BUCKET)
+        for path in (given / "text").iterdir():
+            client.upload_file(str(path), BUCKET, f"text/{path.name}")
+        yield f"s3://{BUCKET}"
     server.stop()
+
+
+class Nodes:
+    """The cluster of `ray_nodes`."""
+
+    def __init__(self, address: str, pid: int) -> None:
+        self.address, self.pid = address, pid
+
+    def lose_one(self) -> None:
+        """Have a node killed, and return when the cluster knows."""
+        before = self._lost()
+        os.kill(self.pid, signal.SIGUSR1)
+        until = time.monotonic() + 120
+        while self._lost() == before:
+            assert time.monotonic() < until, "no node was lost"
+            time.sleep(0.05)
+
+    @staticmethod
+    def _lost() -> int:
+        import ray
+
+        return sum(not node["Alive"] for node in ray.nodes())
 
 
 @pytest.fixture(scope="module")
 def nodes(store: str) -> Iterator[Nodes]:
-    before = {process.pid for process in psutil.process_iter()}
-    scratch = Path(tempfile.mkdtemp(prefix="gh"))  # short: Ray's sockets lie in it
+    """One cluster for all tests. Its keeper has ended every process of it, or the tests fail."""
+    folder = Path(tempfile.mkdtemp(prefix="gh", dir="/tmp"))  # short: Ray's sockets lie in it
+    ready = folder / "ready.json"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TMPDIR", str(scratch))
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setattr(tempfile, "tempdir", None)
-        running = Nodes()
-        yield running
-        running.close()
-    shutil.rmtree(scratch)
-    left = [each for each in psutil.process_iter() if each.pid not in before and _is_ray(each)]
-    assert not psutil.wait_procs(left, timeout=10)[1], "processes of Ray are left"
-
-
-def _is_ray(process: psutil.Process) -> bool:
-    try:
-        return "ray" in " ".join(process.cmdline()[:3]) and process.is_running()
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return False
+        patch.setenv("TMPDIR", str(folder))
+        with kept([sys.executable, str(HERE / "ray_nodes.py"), str(ready)], folder) as keeper:
+            while not ready.exists():
+                assert keeper.poll() is None, (folder / "log").read_text()
+                time.sleep(0.05)
+            yield Nodes(**read_json(ready))
+            below = psutil.Process(keeper.pid).children(recursive=True)
+            assert {"raylet", "gcs_server"} <= {process.name() for process in below}
+    assert keeper.returncode == 0, "processes of Ray could not be ended"
+    assert not [process for process in below if process.is_running()], "processes of Ray are left"
+    assert not folder.exists()
 
 
 class LosesANode(Watch):
-    """Loses a node once, at the second sign of life of ingest."""
+    """Loses a node in the middle of a phase: after its first sign of life."""
 
-    def __init__(self, nodes: Nodes) -> None:
-        self.nodes, self.seen = nodes, 0
+    def __init__(self, nodes: Nodes, *phases: str) -> None:
+        self.nodes, self.phases, self.now = nodes, list(phases), ""
 
-    def progress(self, *args: Any, **more: Any) -> None:
-        self.seen += 1
-        if self.seen == 2:
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        self.now = name
+        yield
+
+    def progress(self, done: int, total: int | None, unit: str, note: str = "") -> None:
+        if self.now in self.phases and total and done < total:
+            self.phases.remove(self.now)
             self.nodes.lose_one()
+
+
+# -- the same bytes ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
 def test_the_bytes_are_those_of_the_local_pool_though_a_node_is_lost(
     given: Path, expected: dict[str, bytes], nodes: Nodes, tmp_path: Path
 ) -> None:
-    watch = LosesANode(nodes)
+    watch = LosesANode(nodes, "sketch")
     engine = Cluster(2, nodes.address)
     with engine.pool():  # stays connected from stage to stage, so that the nodes' workers need not start again
-        found = run_stages(given, tmp_path, engine, watch)
-    assert watch.seen > 2
+        found = run_stages(given, tmp_path, engine, watch, FilesSource(path="text"))
+    assert not watch.phases, "no node was lost midway"
     assert found == expected
 
 
 @pytest.mark.slow
-def test_files_may_go_through_a_store(
+def test_inputs_and_the_shuffle_may_be_in_a_store(
     given: Path, expected: dict[str, bytes], nodes: Nodes, store: str, tmp_path: Path
 ) -> None:
     import boto3
 
-    watch = LosesANode(nodes)
-    engine = Cluster(2, nodes.address, store)
+    watch = LosesANode(nodes, "score")
+    engine = Cluster(2, nodes.address, f"{store}/work")
+    with pytest.raises(UserError, match=r"set `revision: [0-9a-f]{16}`") as error:
+        remote.listing("files", f"{store}/text", "**/*", "")
+    source = FilesSource(path=f"{store}/text", revision=str(error.value).split("revision: ")[1][:16])
     with engine.pool():
-        found = run_stages(given, tmp_path, engine, watch)
+        found = run_stages(given, tmp_path, engine, watch, source)
+    assert not watch.phases, "no node was lost midway"
     assert found == expected
-    assert "Contents" not in boto3.client("s3").list_objects_v2(Bucket=BUCKET)
+    left = boto3.client("s3").list_objects_v2(Bucket=BUCKET)["Contents"]
+    assert {entry["Key"].split("/")[0] for entry in left} == {"text"}, "the exchange is removed"
+
+
+# -- what goes wrong ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_what_goes_wrong_on_a_node_is_said_as_if_it_were_here(nodes: Nodes) -> None:
+def test_what_goes_wrong_on_a_node_is_said_as_if_it_were_here(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", nodes.address)
     nowhere = Path("/nowhere")
-    with pytest.raises(UserError, match=r"^/nowhere: no manifest\.json"), Cluster(1, nodes.address).pool() as running:
+    with pytest.raises(UserError, match=r"^/nowhere: no manifest\.json"), Cluster(1, "auto").pool() as running:
         list(running.map(read_manifest, [nowhere]))
 
 
@@ -213,17 +251,64 @@ def test_ray_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "head", "ray://head:x"])
 def test_a_cluster_that_does_not_answer_is_named(address: str) -> None:
-    pytest.importorskip("ray")
     wanted = rf"runtime\.ray_address: no Ray cluster to use at {address} "
     with pytest.raises(UserError, match=wanted), Cluster(1, address).pool():
         pass
+
+
+def test_a_cluster_that_does_not_start_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_join, "START", ("-c", "raise SystemExit('no memory')"))
+    with pytest.raises(UserError, match=r"no Ray cluster starts on this machine \(no memory\)"):  # noqa: SIM117
+        with cluster_join.started(1):
+            pass
 
 
 def test_other_machines_need_a_work_path() -> None:
     hosts = ((platform.node(), True), ("far", True), ("lost", False))
     ray = SimpleNamespace(nodes=lambda: [{"NodeManagerHostname": name, "Alive": alive} for name, alive in hosts])
     with pytest.raises(UserError, match=r"runtime\.work_path is empty, but .* other machines \(far\)"):
-        cluster._refuse_other_machines(ray)
+        cluster_join.refuse_other_machines(ray)
+
+
+# -- a cluster for the time of a stage ---------------------------------------------------------------------------------
+
+STAGE = """
+import json, os, sys, time
+import psutil
+from components.data.cluster import Cluster
+with Cluster(2).pool() as running:
+    assert list(running.map(str, range(3))) == ["0", "1", "2"]
+    below = psutil.Process().children(recursive=True)
+    listening = sorted({each.laddr.ip for one in below for each in one.net_connections() if each.status == "LISTEN"})
+    print(json.dumps({"below": [one.pid for one in below], "listening": listening}), flush=True)
+    time.sleep(600 if sys.argv[1] == "stay" else 0)
+"""
+
+
+def stage(mode: str) -> tuple["subprocess.Popen[str]", list[psutil.Process], list[str]]:
+    """A process with a cluster of its own: it, the processes below it, the addresses these listen at."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    running = subprocess.Popen(
+        [sys.executable, "-c", STAGE, mode], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert running.stdout
+    said = json.loads(running.stdout.readline())
+    return running, [psutil.Process(pid) for pid in said["below"] if psutil.pid_exists(pid)], said["listening"]
+
+
+@pytest.mark.slow
+def test_a_cluster_started_for_a_stage_is_gone_after_it_and_after_a_kill() -> None:
+    running, below, listening = stage("stay")
+    assert {"raylet", "gcs_server"} <= {each.name() for each in below}
+    assert {address.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
+    running.kill()
+    running.wait()
+    assert not psutil.wait_procs(below, timeout=60)[1], "processes of Ray outlive a killed stage"
+    running, below, _ = stage("end")
+    assert running.wait(120) == 0
+    assert not [each for each in below if each.is_running()], "processes of Ray outlive a stage"
+    assert not (Path.home() / ".ray").exists()
+    assert not list(Path("/tmp").glob("gh-ray-*"))
 
 
 def test_ray_is_imported_for_its_engine_alone() -> None:

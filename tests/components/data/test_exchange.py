@@ -1,13 +1,17 @@
 """Files of a job by way of a shared folder: it runs in a folder of its own, and what it wrote comes back."""
 
 import tempfile
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from components.data.exchange import Exchange, carried_out, mirrored, packed, unpacked
+from components.data.exchange import Exchange, carried_out, moved
 from components.errors import UserError
 from components.files import write_text
+from components.params import Dedup
 
 
 def double(paths: tuple[Path, Path]) -> str:
@@ -43,7 +47,7 @@ def test_a_job_sees_only_what_was_sent_and_its_files_come_back(
     write_text(source, "ab")
     name = exchange.send(source)
     source.unlink()  # the job has its copy
-    where, wrote = carried_out(packed((double, (source, target))), [(source, name)], exchange)
+    where, wrote = carried_out(double, (source, target), [(source, name)], exchange)
     assert where.startswith(str(nodes_disk))
     assert [path for path, _ in wrote] == [target / "twice.txt", target / "done"], "in the order of writing"
     assert not target.exists()
@@ -55,15 +59,33 @@ def test_a_job_sees_only_what_was_sent_and_its_files_come_back(
 
 def test_an_error_names_the_drivers_path(exchange: Exchange, nodes_disk: Path) -> None:
     with pytest.raises(UserError, match=r"^/data/in\.txt: bad; mend it$"):
-        carried_out(packed((complain, Path("/data/in.txt"))), [], exchange)
+        carried_out(complain, Path("/data/in.txt"), [], exchange)
     assert not list(nodes_disk.iterdir())
 
 
+@dataclass(frozen=True)
+class Job:
+    shard: Path
+    settings: Dedup
+    numbers: np.ndarray
+
+
 def test_paths_move_wherever_they_are_in_a_job_and_nothing_else_does() -> None:
-    job = {"deep": [(Path("/a/b"), "/a/b")], "relative": Path("a")}
-    moved = unpacked(packed(job), Path("/node"))
-    assert moved == {"deep": [(mirrored(Path("/a/b"), Path("/node")), "/a/b")], "relative": Path("a")}
-    assert moved["deep"][0][0] == Path("/node/a/b")
+    node, settings, numbers = Path("/node"), Dedup(), np.arange(3)
+    job = {"deep": [(Path("/a/b"), "/a/b")], "relative": Path("a"), "job": Job(Path("/c"), settings, numbers)}
+    assert moved(job, node) == {
+        "deep": [(Path("/node/a/b"), "/a/b")],
+        "relative": Path("a"),
+        "job": Job(Path("/node/c"), settings, numbers),
+    }
+    bound = moved(partial(double, Path("/d"), work=Path("/e")), node)
+    assert (bound.func, bound.args, bound.keywords) == (double, (Path("/node/d"),), {"work": Path("/node/e")})
+
+
+@pytest.mark.parametrize("value", [{Path("/a")}, iter([Path("/a")]), partial(map, object())])
+def test_what_might_hide_a_path_does_not_travel(value: object) -> None:
+    with pytest.raises(TypeError, match="cannot travel to another machine"):
+        moved(value, Path("/node"))
 
 
 def test_a_run_has_a_folder_of_its_own_and_removes_it(exchange: Exchange, tmp_path: Path) -> None:
