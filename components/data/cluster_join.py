@@ -66,6 +66,7 @@ def _keep_to_this_machine() -> None:
     """A cluster started here is on loopback and has a token, in memory: Ray would write one to the home folder."""
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # there Ray listens on loopback; so it does here then
     os.environ.setdefault("RAY_health_check_timeout_ms", "60000")  # a busy machine is not a lost one
+    os.environ.setdefault("RAY_prestart_worker_first_driver", "0")  # those would be without our runtime_env
     if not any(name in os.environ for name in TOKEN):
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 

@@ -48,6 +48,7 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on loopback
     "RAY_health_check_timeout_ms": "60000",  # a busy machine is not a lost one
+    "RAY_prestart_worker_first_driver": "0",  # those would be without our runtime_env
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": "0" * 64,
     "AWS_ACCESS_KEY_ID": "test",
@@ -106,7 +107,8 @@ def run_stages(root: Path, folder: Path, workers: Workers, watch: Watch, source:
 
 @pytest.fixture(scope="module")
 def expected(given: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    return run_stages(given, tmp_path_factory.mktemp("local"), 2, Watch(), FilesSource(path="text"))
+    """Of the local pool of one process; that two change no byte, each stage's own tests show."""
+    return run_stages(given, tmp_path_factory.mktemp("local"), 1, Watch(), FilesSource(path="text"))
 
 
 # -- a cluster, a store ------------------------------------------------------------------------------------------------
@@ -273,42 +275,50 @@ def test_other_machines_need_a_work_path() -> None:
 # -- a cluster for the time of a stage ---------------------------------------------------------------------------------
 
 STAGE = """
-import json, os, sys, time
+import json, sys, time
 import psutil
 from components.data.cluster import Cluster
 with Cluster(2).pool() as running:
     assert list(running.map(str, range(3))) == ["0", "1", "2"]
-    below = psutil.Process().children(recursive=True)
-    listening = sorted({each.laddr.ip for one in below for each in one.net_connections() if each.status == "LISTEN"})
-    print(json.dumps({"below": [one.pid for one in below], "listening": listening}), flush=True)
+    keeper = next(one for one in psutil.Process().children() if "keeper.py" in " ".join(one.cmdline()))
+    below = [keeper, *keeper.children(recursive=True)]
+    listening = {each.laddr.ip for one in below for each in one.net_connections() if each.status == "LISTEN"}
+    folder = next(word for one in below for word in one.cmdline() if word.startswith("--temp-dir="))
+    said = {"below": [one.pid for one in below], "listening": sorted(listening), "folder": folder.split("=")[1]}
+    print(json.dumps(said), flush=True)
     time.sleep(600 if sys.argv[1] == "stay" else 0)
 """
 
 
-def stage(mode: str) -> tuple["subprocess.Popen[str]", list[psutil.Process], list[str]]:
-    """A process with a cluster of its own: it, the processes below it, the addresses these listen at."""
+def stage(mode: str, home: Path) -> tuple["subprocess.Popen[str]", list[psutil.Process], dict[str, Any]]:
+    """A process with a cluster of its own, ready: it, the keeper and all below it, what it says of them."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     running = subprocess.Popen(
-        [sys.executable, "-c", STAGE, mode], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", STAGE, mode],
+        cwd=ROOT,
+        env=environment | {"HOME": str(home)},
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert running.stdout
     said = json.loads(running.stdout.readline())
-    return running, [psutil.Process(pid) for pid in said["below"] if psutil.pid_exists(pid)], said["listening"]
+    return running, [psutil.Process(pid) for pid in said["below"] if psutil.pid_exists(pid)], said
 
 
 @pytest.mark.slow
-def test_a_cluster_started_for_a_stage_is_gone_after_it_and_after_a_kill() -> None:
-    running, below, listening = stage("stay")
+def test_a_cluster_started_for_a_stage_is_gone_after_it_and_after_a_kill(tmp_path: Path) -> None:
+    killed, below, said = stage("stay", tmp_path)
     assert {"raylet", "gcs_server"} <= {each.name() for each in below}
-    assert {address.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
-    running.kill()
-    running.wait()
+    assert {address.removeprefix("::ffff:") for address in said["listening"]} == {"127.0.0.1"}
+    killed.kill()
+    killed.wait()
     assert not psutil.wait_procs(below, timeout=60)[1], "processes of Ray outlive a killed stage"
-    running, below, _ = stage("end")
-    assert running.wait(120) == 0
+    assert not Path(said["folder"]).exists()
+    ended, below, said = stage("end", tmp_path)
+    assert ended.wait(120) == 0
     assert not [each for each in below if each.is_running()], "processes of Ray outlive a stage"
-    assert not (Path.home() / ".ray").exists()
-    assert not list(Path("/tmp").glob("gh-ray-*"))
+    assert not Path(said["folder"]).exists()
+    assert not list(tmp_path.iterdir()), "something is written to the home folder"
 
 
 def test_ray_is_imported_for_its_engine_alone() -> None:
