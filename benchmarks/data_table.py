@@ -1,4 +1,8 @@
-"""The table of docs/filter.md on decisions that agree with datatrove's."""
+"""Tables made of benchmarks/results/data.json: docs/filter.md on agreement, docs/cluster.md on a terabyte."""
+
+TERABYTE_MB = 1_000_000
+CORES = 2
+"""Of the machine that the rates were measured on; the data stages used both."""
 
 
 def agreement(found: dict) -> str:
@@ -17,3 +21,19 @@ def agreement(found: dict) -> str:
         ]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def terabyte(found: dict) -> str:
+    """What 1 TB would take at the measured rates, as if time grew with the text."""
+    results = found["results"]
+    measured = [
+        ("dedup, sketches to clusters", results["near_dedup"], "ours, 32 x 4 and exact verification"),
+        ("filter, all scores and four rule sets", results["filters_10_mb"] | {"megabytes": 10}, "ours"),
+        ("encoding", results["encode"], "ours"),
+    ]
+    rows = ["| step | measured on 2 cores | core-hours for 1 TB | hours on 2 cores |", "|---|--:|--:|--:|"]
+    for step, part, ours in measured:
+        seconds, megabytes = part[ours]["seconds"]["median"], part["megabytes"]
+        hours = seconds / megabytes * TERABYTE_MB / 3600
+        rows.append(f"| {step} | {megabytes:.0f} MB in {seconds:.2f} s | {hours * CORES:.1f} | {hours:.1f} |")
+    return "\n".join(rows) + f"\n\nRates: {found['machine']}, {found['date']}, commit {found['commit'][:9]}."

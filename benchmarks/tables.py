@@ -18,6 +18,7 @@ BLOCK = re.compile(r"(<!-- (?:goals )?(?P<name>[\w-]+) -->\n).*?(<!-- end -->)",
 TABLES: dict[str, tuple[str, Callable[[dict], str]]] = {
     "contestants": ("train", train_table.table),
     "agreement": ("data", data_table.agreement),
+    "terabyte": ("data", data_table.terabyte),
 }
 """Name -> the results it is made of, and by what."""
 

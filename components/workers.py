@@ -9,6 +9,9 @@ process that holds threads of Arrow, torch or Prefect can deadlock), so `functio
 its items and its results must pickle; bind constants with `functools.partial`. Items are handed out a few at a time and
 results are taken in order, so memory is bounded by the items in flight. Workers use one thread each, ignore Ctrl-C
 (the parent ends them) and die with the parent, even when that is killed.
+
+Instead of a number, an `Engine` may be given: another place where the work is done (`data.cluster.Cluster`). There a
+worker may not see this machine's disk, so `map` is told what an item reads.
 """
 
 import ctypes
@@ -17,17 +20,20 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import islice
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from components.errors import UserError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Reads = Callable[[Item], Sequence[Path] | None]
+"""The files an item reads; None for one to be worked on here: it is done already, or its input cannot travel."""
 
 PR_SET_PDEATHSIG = 1
 """prctl(2): the signal this process gets when its parent dies. Linux only."""
@@ -51,8 +57,25 @@ class Pool(Protocol):
 
     workers: int
 
-    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """`function` of each item, in the order of the items, lazily."""
+    def map(
+        self, function: Callable[[Item], Result], items: Iterable[Item], reads: Reads[Item] | None = None
+    ) -> Iterator[Result]:
+        """`function` of each item, in the order of the items, lazily.
+
+        Args:
+            reads: the files an item reads, for workers without this machine's disk. What it writes needs no naming.
+        """
+
+
+class Engine(Protocol):
+    """A place where items are worked on, other than processes of this machine."""
+
+    def pool(self) -> AbstractContextManager[Pool]:
+        """Its pool, open."""
+
+
+Workers = int | Engine
+"""What a stage is given: a number of processes, or an engine. Neither changes a byte of its results."""
 
 
 class InProcess:
@@ -60,7 +83,9 @@ class InProcess:
 
     workers = 1
 
-    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    def map(
+        self, function: Callable[[Item], Result], items: Iterable[Item], reads: Reads[Item] | None = None
+    ) -> Iterator[Result]:
         """`function` of each item, one after the other."""
         return map(function, items)
 
@@ -72,7 +97,9 @@ class Processes:
         self.workers = workers
         self._executor = executor
 
-    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    def map(
+        self, function: Callable[[Item], Result], items: Iterable[Item], reads: Reads[Item] | None = None
+    ) -> Iterator[Result]:
         """`function` of each item, in the order of the items; at most four items per worker are in flight.
 
         Raises:
@@ -102,12 +129,19 @@ class Processes:
 
 
 @contextmanager
-def pool(workers: int) -> Iterator[Pool]:
-    """A pool of `workers` processes, or of this one alone if `workers` is 1. Ends them all on leaving.
+def pool(workers: Workers) -> Iterator[Pool]:
+    """A pool of `workers` processes, of this one alone if `workers` is 1, or an engine's. Ends them all on leaving.
 
     Args:
-        workers: how many items are worked on at once, >= 1. Never changes a result.
+        workers: how many items are worked on at once, >= 1, or where. Never changes a result.
+
+    Raises:
+        UserError: the engine is not there.
     """
+    if not isinstance(workers, int):
+        with workers.pool() as engine_pool:
+            yield engine_pool
+        return
     assert workers >= 1, f"a pool of {workers} workers"
     if workers == 1:
         yield InProcess()
@@ -122,6 +156,11 @@ def pool(workers: int) -> Iterator[Pool]:
         raise
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
+
+
+def at_most(workers: Workers, number: int) -> Workers:
+    """As many of `workers` as are worth starting for `number` items; for one, this process."""
+    return min(workers, number) if isinstance(workers, int) else workers if number > 1 else 1
 
 
 def _end_workers(executor: ProcessPoolExecutor) -> None:

@@ -21,6 +21,7 @@ from components.errors import STOPPED_EXIT, Stopped, UserError
 from components.files import move, write_json
 from components.params import Params, Runtime
 from components.report import Report
+from components.workers import Workers
 from flows import dag, house, open_runs, surroundings
 from flows.live import LiveProgress
 from flows.promise import Spent, errors, promise, spent
@@ -50,7 +51,16 @@ class Place:
     @property
     def data(self) -> dict[str, Any]:
         """The arguments every data stage takes."""
-        return self.common | {"workers": self.params.runtime.workers}
+        return self.common | {"workers": workers_of(self.params.runtime)}
+
+
+def workers_of(runtime: Runtime) -> Workers:
+    """Where data stages work on shards, as their `workers`."""
+    if runtime.engine == "local":
+        return runtime.workers
+    from components.data.cluster import Cluster
+
+    return Cluster(runtime.workers, runtime.ray_address, runtime.work_path)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ def call(place: Place, branch: str) -> Report:
         train=place.root / "data/mix/train",
         heldout=place.root / "data/ingest/heldout",
         params=place.params.tokenize,
-        **place.data,
+        workers=place.params.runtime.workers,  # threads
+        **place.common,
     )
 
 

@@ -29,7 +29,7 @@ from components.errors import UserError
 from components.files import read_json, write_json
 from components.params import Bias
 from components.report import Report, Watch
-from components.workers import pool
+from components.workers import Workers, at_most, pool
 
 BYTES_PER_WORKER = 3_000_000
 """A worker costs two seconds of imports before it scores anything: for less text than this none is started."""
@@ -95,7 +95,7 @@ class Shard:
 
 
 def filter_bias(
-    *, train: Path, params: Bias, out: Path, reports: Path, work: Path, workers: int = 1, watch: Watch | None = None
+    *, train: Path, params: Bias, out: Path, reports: Path, work: Path, workers: Workers = 1, watch: Watch | None = None
 ) -> Report:
     """Run the stage: `train` (a corpus) to `out/train` and `out/dropped`, the audit to `reports`.
 
@@ -142,7 +142,7 @@ def check_gap(probes: list[Probe], params: Bias) -> None:
 _scorer = cache(scorer)
 
 
-def judge_corpus(train: Path, params: Bias, work: Path, workers: int, watch: Watch) -> list[Shard]:
+def judge_corpus(train: Path, params: Bias, work: Path, workers: Workers, watch: Watch) -> list[Shard]:
     """All shards, judged, in order. Those a killed run had finished are read from `work`.
 
     Memory grows with the documents, not with their text: 250 bytes for each (measured), so 0.5 GB for two million.
@@ -150,8 +150,9 @@ def judge_corpus(train: Path, params: Bias, work: Path, workers: int, watch: Wat
     paths = shard_paths(train)
     worth = 1 + read_manifest(train).num_bytes // BYTES_PER_WORKER
     shards = []
-    with pool(min(workers, worth)) as processes:
-        for shard in processes.map(partial(judge_shard, params=params, work=work), paths):
+    with pool(at_most(workers, worth)) as processes:
+        judging = partial(judge_shard, params=params, work=work), paths, partial(judge_reads, work=work)
+        for shard in processes.map(*judging):
             shards.append(shard)
             watch.progress(len(shards), len(paths), "shards")
             watch.check()
@@ -160,12 +161,21 @@ def judge_corpus(train: Path, params: Bias, work: Path, workers: int, watch: Wat
 
 def judge_shard(path: Path, *, params: Bias, work: Path) -> Shard:
     """Judge one shard and leave the result in `work`, where the next run finds it."""
-    saved = work / f"judged-{path.stem}.json"
+    saved = _judged_file(path, work)
     if saved.exists():
         return Shard.from_json(read_json(saved))
     shard = judge(read_shard(path), params)
     write_json(saved, shard.to_json())
     return shard
+
+
+def judge_reads(path: Path, *, work: Path) -> list[Path] | None:
+    """What `judge_shard` reads; None if it is done."""
+    return None if _judged_file(path, work).exists() else [path]
+
+
+def _judged_file(path: Path, work: Path) -> Path:
+    return work / f"judged-{path.stem}.json"
 
 
 def judge(documents: Sequence[Document], params: Bias) -> Shard:

@@ -22,11 +22,11 @@ from components.data import dedup_check, dedup_report, parts
 from components.data.corpus import read_manifest, read_shard, reconcile, shard_paths
 from components.data.duplicates import BINS, Search, first_equal, ranking
 from components.data.shingles import agreement
-from components.data.sketch import Sketches, SketchJob, similarities, sketch_name, sketch_shard
+from components.data.sketch import Sketches, SketchJob, similarities, sketch_name, sketch_reads, sketch_shard
 from components.errors import UserError
 from components.params import Dedup
 from components.report import Report, Watch
-from components.workers import Pool, pool, return_memory
+from components.workers import Pool, Workers, pool, return_memory
 
 LINES_COUNTED_BYTES = 200_000_000
 """Repeated lines are counted in full up to this much text, then for an even sample of the distinct lines."""
@@ -41,7 +41,7 @@ def dedup(
     out: Path,
     reports: Path,
     work: Path,
-    workers: int = 1,
+    workers: Workers = 1,
     watch: Watch | None = None,
 ) -> Report:
     """Write `out/train` and `out/dropped`; see the module docstring.
@@ -171,7 +171,7 @@ def sketch(
         rows, target = params.rows if params.near else 0, sketch_name(work, number)
         jobs.append(SketchJob(shard, target, params.ngram, params.bands, rows, params.seed, line_sampling))
     done = 0
-    for number, count in enumerate(workers_pool.map(sketch_shard, jobs)):
+    for number, count in enumerate(workers_pool.map(sketch_shard, jobs, sketch_reads)):
         done += count
         watch.progress(done, len(books.ids), "documents", f"shard {number + 1} of {len(jobs)}")
         watch.check()
@@ -208,7 +208,7 @@ def find(books: Books, sketches: Sketches, params: Dedup, workers_pool: Pool) ->
 
 
 def _verify(sketches: Sketches, documents: np.ndarray, workers_pool: Pool, pairs: np.ndarray) -> np.ndarray:
-    """Exact similarity of pairs of places in `documents`."""
+    """Exact similarity of pairs of places in `documents`; random reads in all sketches, so always on this machine."""
 
     def tasks() -> Iterator[np.ndarray]:
         for at in range(0, len(pairs), PAIRS_PER_TASK):
@@ -230,7 +230,7 @@ def _check(books: Books, sketches: Sketches, found: Found, params: Dedup, worker
     sample = dedup_check.make_sample(documents, [sketches.shingles(number) for number in documents], lows[0])
     firsts = np.searchsorted(sketches.shard, np.arange(len(sketches.targets)))
     jobs = [dedup_check.ShardJob(*job) for job in zip(sketches.targets, firsts.tolist(), strict=True)]
-    compared = list(workers_pool.map(partial(dedup_check.compare_shard, sample), jobs))
+    compared = list(workers_pool.map(partial(dedup_check.compare_shard, sample), jobs, dedup_check.compare_reads))
     pairs = dedup_check.unique_pairs(np.concatenate(compared))
     proposed = np.zeros(len(pairs), dtype=bool)
     for band in range(params.bands):
@@ -284,7 +284,7 @@ def _write(
             first += count
 
     done = 0
-    for kept, dropped in workers_pool.map(write_shard, jobs()):
+    for kept, dropped in workers_pool.map(write_shard, jobs(), lambda job: [job.shard]):
         done += kept + dropped
         watch.progress(done, len(books.ids) - books.num_heldout, "documents", "written")
     total = parts.gather([kept_part for kept_part, _ in names], out / "train")

@@ -100,6 +100,11 @@ def compare_shard(sample: Sample, job: ShardJob) -> np.ndarray:
     return pairs[(jaccard >= sample.lowest) & (pairs[:, 0] != pairs[:, 1])]
 
 
+def compare_reads(job: ShardJob) -> list[Path]:
+    """The files that `compare_shard` reads."""
+    return [job.target.with_suffix(end) for end in (".npz", ".shingles.bin")]
+
+
 def unique_pairs(found: np.ndarray) -> np.ndarray:
     """Each unordered pair once, in order."""
     low, high = found[:, :2].min(axis=1), found[:, :2].max(axis=1)

@@ -28,7 +28,7 @@ from components.errors import UserError
 from components.files import read_json, write_json, written_whole
 from components.params import Decontaminate, Filter
 from components.report import Report, Watch
-from components.workers import pool
+from components.workers import Workers, pool
 
 TRANSFORM = "redact_pii"
 """Name of the redaction in a document's provenance."""
@@ -43,7 +43,7 @@ def filter_corpus(
     work: Path,
     heldout: Path | None = None,
     items: Path | None = None,
-    workers: int = 1,
+    workers: Workers = 1,
     watch: Watch | None = None,
 ) -> Report:
     """Write `out/train`, `out/dropped` and `out/tags`; see the module docstring.
@@ -67,7 +67,7 @@ def filter_corpus(
     jobs = [ShardJob(*job, work / "exam.npz") for job in zip(shards, folders, strict=True)]
     total = Outcome()
     with watch.phase("score"), pool(workers) as workers_pool:
-        for outcome in workers_pool.map(partial(filter_shard, params), jobs):
+        for outcome in workers_pool.map(partial(filter_shard, params), jobs, filter_reads):
             total.add(outcome)
             watch.progress(total.documents, manifest.num_documents, "documents", f"{total.dropped} dropped")
             watch.check()
@@ -168,7 +168,7 @@ class Outcome:
 def filter_shard(params: Filter, job: ShardJob) -> Outcome:
     """Score, decide and redact one shard, unless that is done."""
     done, kept, dropped = job.folder / "done.json", job.folder / "kept", job.folder / "dropped"
-    if done.exists() and parts.is_whole(kept) and parts.is_whole(dropped) and (job.folder / "tags.parquet").exists():
+    if filter_reads(job) is None:
         return Outcome.from_json(read_json(done))
     documents = read_shard(job.shard)
     columns = tag(documents, params.languages)
@@ -183,6 +183,14 @@ def filter_shard(params: Filter, job: ShardJob) -> Outcome:
     parts.write_left_out_part(dropped, ((redacted[at], *why) for at, why in sorted(reasons.items())))
     write_json(done, outcome.to_json())
     return outcome
+
+
+def filter_reads(job: ShardJob) -> list[Path] | None:
+    """What `filter_shard` reads; None if it is done."""
+    written = job.folder / "done.json", job.folder / "tags.parquet"
+    corpora = job.folder / "kept", job.folder / "dropped"
+    done = all(path.exists() for path in written) and all(parts.is_whole(folder) for folder in corpora)
+    return None if done else [job.shard, job.exam]
 
 
 def tag(documents: list[Document], languages: list[str]) -> Columns:

@@ -18,7 +18,7 @@ from components.data.rule_counts import RuleCounts
 from components.data.rules import RULES, Columns, verdicts
 from components.errors import UserError
 from components.params import Filter
-from components.workers import pool
+from components.workers import Workers, pool
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Trial:
 def dry_run(
     train: Path,
     params: Filter,
-    workers: int = 1,
+    workers: Workers = 1,
     examples: int = 3,
     heldout: Path | None = None,
     items: Path | None = None,

@@ -21,7 +21,7 @@ from components.data.tally import Tally
 from components.errors import UserError
 from components.params import Ingest
 from components.report import Report, Watch
-from components.workers import pool
+from components.workers import Workers, pool
 
 CHECK_EVERY = 200
 """Documents between two looks at whether to go on."""
@@ -34,7 +34,7 @@ def ingest(
     out: Path,
     reports: Path,
     work: Path,
-    workers: int = 1,
+    workers: Workers = 1,
     watch: Watch = Watch(),  # noqa: B008 - it has no state
 ) -> Report:
     """Read all sources into `out/{train,heldout,dropped,quarantine}`, and report.
@@ -78,7 +78,7 @@ def dry_run(
     root: Path,
     params: Ingest,
     work: Path,
-    workers: int = 1,
+    workers: Workers = 1,
     watch: Watch = Watch(),  # noqa: B008 - it has no state
 ) -> DryRun:
     """Read all sources and count; nothing is written (large files pass through `work`).
@@ -108,7 +108,7 @@ def _clear(work: Path, *more: str) -> None:
         shutil.rmtree(work / name, ignore_errors=True)
 
 
-def _sort_out(sorting: Sorting, workers: int, out: Path, kept: Path, shard_bytes: int, watch: Watch) -> None:
+def _sort_out(sorting: Sorting, workers: Workers, out: Path, kept: Path, shard_bytes: int, watch: Watch) -> None:
     """Write every entry to where it belongs: kept, dropped, or quarantine (with the evidence beside it)."""
     with ExitStack() as stack:
         keep = stack.enter_context(CorpusWriter(kept, shard_bytes))

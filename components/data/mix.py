@@ -24,7 +24,7 @@ from components.errors import UserError
 from components.files import write_json
 from components.params import Mix
 from components.report import Report, Watch
-from components.workers import pool
+from components.workers import Workers, pool
 
 BUCKET_BYTES = 32_000_000
 """Text per bucket of the shuffle: what bounds its memory."""
@@ -69,7 +69,7 @@ class Plan:
 
 
 def mix(
-    *, train: Path, params: Mix, out: Path, reports: Path, work: Path, workers: int = 1, watch: Watch | None = None
+    *, train: Path, params: Mix, out: Path, reports: Path, work: Path, workers: Workers = 1, watch: Watch | None = None
 ) -> Report:
     """Run the stage: `train` (a corpus) to `out/train`, `out/dropped` (left out by weight) and `out/canaries.json`.
 
@@ -91,7 +91,7 @@ def mix(
 # -- planning ----------------------------------------------------------------------------------------------------------
 
 
-def make_plan(train: Path, params: Mix, workers: int = 1, watch: Watch | None = None) -> Plan:
+def make_plan(train: Path, params: Mix, workers: Workers = 1, watch: Watch | None = None) -> Plan:
     """How often each document is taken, which twins are added, and how much is generated.
 
     Memory grows with the documents, not with their text: 300 bytes for each (measured), so 0.6 GB for two million.
@@ -164,7 +164,7 @@ def _up_to(entries: Sequence[Entry], num_bytes: float, seed: int, salt: str) -> 
         yield entry
 
 
-def _plan_twins(train: Path, entries: list[Entry], params: Mix, workers: int, watch: Watch) -> None:
+def _plan_twins(train: Path, entries: list[Entry], params: Mix, workers: Workers, watch: Watch) -> None:
     """`counterfactual`: a swapped twin for each copy taken. `random`: per source, as many bytes of unchanged copies."""
     for entry, size in _of_each(train, entries, partial(swapped_sizes, names=params.swap_names), workers, watch):
         entry.swapped = size
@@ -181,12 +181,12 @@ def _plan_twins(train: Path, entries: list[Entry], params: Mix, workers: int, wa
 
 
 def _of_each(
-    train: Path, entries: list[Entry], measure: Callable[[Path], list[int]], workers: int, watch: Watch
+    train: Path, entries: list[Entry], measure: Callable[[Path], list[int]], workers: Workers, watch: Watch
 ) -> Iterator[tuple[Entry, int]]:
     """Each entry with what `measure` finds in its document; shards are measured side by side."""
     with pool(workers) as processes:
         left = iter(entries)
-        for shard in processes.map(measure, shard_paths(train)):
+        for shard in processes.map(measure, shard_paths(train), lambda path: [path]):
             watch.check()
             for value in shard:
                 yield next(left), value

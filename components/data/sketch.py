@@ -55,8 +55,8 @@ class SketchJob:
 
 def sketch_shard(job: SketchJob) -> int:
     """Sketch one shard, unless it is done. Returns its number of documents."""
-    table, shingle_file, band_file = (job.target.with_suffix(end) for end in (".npz", ".shingles.bin", ".bands.bin"))
-    if all(path.exists() for path in (table, shingle_file, band_file)):
+    table, shingle_file, band_file = sketch_files(job)
+    if sketch_reads(job) is None:
         with np.load(table, allow_pickle=False) as done:
             return len(done["num_chars"])
     with pq.ParquetFile(job.shard) as shard:
@@ -92,6 +92,16 @@ def sketch_shard(job: SketchJob) -> int:
     with written_whole(table) as temporary, open(temporary, "wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
     return len(texts)
+
+
+def sketch_files(job: SketchJob) -> list[Path]:
+    """What `sketch_shard` writes: the table, the shingles, the bands."""
+    return [job.target.with_suffix(end) for end in (".npz", ".shingles.bin", ".bands.bin")]
+
+
+def sketch_reads(job: SketchJob) -> list[Path] | None:
+    """What `sketch_shard` reads; None if it is done."""
+    return None if all(path.exists() for path in sketch_files(job)) else [job.shard]
 
 
 def band_keys(signature_rows: np.ndarray, band: int, rows: int) -> np.ndarray:

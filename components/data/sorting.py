@@ -14,12 +14,12 @@ from components.data.opt_out import load as load_opt_out
 from components.data.records import Entry, encoded
 from components.data.sources import Listing, listings
 from components.data.tally import Tally
-from components.data.tasks import Desk, Reading, read
+from components.data.tasks import Desk, Reading, read, reads
 from components.errors import UserError
 from components.files import sha256_bytes
 from components.params import Ingest
 from components.report import Watch
-from components.workers import Pool
+from components.workers import Pool, Workers, at_most
 
 RESUMED_BYTES = 100_000_000
 """With more to read than this, what was read is kept for a run after a kill; less is read again in seconds."""
@@ -50,9 +50,9 @@ class Sorting:
         self.desk = Desk(spool, root / params.opt_out, self._to_read() > RESUMED_BYTES)
         self._files_done = self._bytes = 0
 
-    def workers(self, wanted: int) -> int:
+    def workers(self, wanted: Workers) -> Workers:
         """Workers that are worth starting for what there is to read."""
-        return wanted if self._to_read() > SMALL_BYTES else 1
+        return wanted if self._to_read() > SMALL_BYTES else at_most(wanted, 1)
 
     def _to_read(self) -> int:
         """Bytes of the files that will be read, at most the limits of their sources."""
@@ -69,7 +69,8 @@ class Sorting:
         tally = self.tallies[listing.name]
         tally.skipped = listing.skipped
         keys: set[int] = set()
-        readings = running.map(functools.partial(read, self.desk), listing.tasks)
+        on_desk = functools.partial(read, self.desk), listing.tasks, functools.partial(reads, self.desk)
+        readings = running.map(*on_desk)
         for task, reading in zip(listing.tasks, readings, strict=True):
             tally.files += 1
             if reading.skipped:
@@ -82,7 +83,7 @@ class Sorting:
                 return
 
     def _of_file(self, reading: Reading, listing: Listing, tally: Tally, keys: set[int]) -> Iterator[tuple[Entry, int]]:
-        for found in reading.entries():
+        for found in reading.entries(self.desk.spool):
             entry = found if found.rule else self._decided(found, listing, tally, keys)
             num_bytes = len(encoded(entry.document.text))
             tally.enter(entry, num_bytes)

@@ -105,7 +105,7 @@ def _pinned_files(name: str, pin: dict, source: str, limits: Limits, groups: dic
         size = path.stat().st_size if path.exists() else 0
         reader = "play" if groups else "description" if file.endswith("/METADATA") else "module"
         location = f"{name}/METADATA" if reader == "description" else file
-        yield Task(0, str(path), location, size, reader, origin, limits, groups.get(file, name), sha256=digest)
+        yield Task(0, path, location, size, reader, origin, limits, groups.get(file, name), sha256=digest)
 
 
 # -- a user's files ----------------------------------------------------------------------------------------------------
@@ -132,7 +132,8 @@ def watched_path(path: str, params: Ingest, root: Path, source: str) -> Path:
 def _files(source: Files, params: Ingest, limits: Limits, root: Path, listing: Listing) -> None:
     licence = licence_param(source.licence, f"ingest source {source.name} licence")
     origin = Origin(source.name, "", licence, "params" if licence != UNKNOWN else "", source.retrieved)
-    if remote.is_remote(source.path):
+    on_disk = not remote.is_remote(source.path)
+    if not on_disk:
         found = remote.listing(source.name, source.path, source.pattern, source.revision)
     else:
         found = list(_local(source, params, root, listing))
@@ -146,7 +147,8 @@ def _files(source: Files, params: Ingest, limits: Limits, root: Path, listing: L
         group, target = _grouping(file.name, kind, file.size, total)
         target = min(target, params.max_chars // 3)  # no passage is then too long
         options = Options(source.text_field, target, params.max_chars)
-        listing.tasks.append(Task(0, file.url, file.name, file.size, kind, origin, limits, group, options))
+        path = Path(file.url) if on_disk else file.url
+        listing.tasks.append(Task(0, path, file.name, file.size, kind, origin, limits, group, options))
     if not listing.tasks:
         raise UserError(f"ingest source {source.name}: no file to read in {source.path}{_why_none(listing)}")
 

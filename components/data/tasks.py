@@ -51,7 +51,7 @@ class Task:
 
     Attributes:
         number: of the task in the run; names its spool files.
-        path: absolute path or address; never part of an output. Empty for a data set of the hub.
+        path: absolute path on this machine, or an address (str); never part of an output. "" for a data set of the hub.
         location: the file's name in provenance, relative to the source's root.
         size: bytes on disk; of a data set of the hub, the bytes that are wanted.
         reader: a format of `readers`, or `module`, `description` (package documentation), or `hub`.
@@ -64,7 +64,7 @@ class Task:
     """
 
     number: int
-    path: str
+    path: Path | str
     location: str
     size: int
     reader: str
@@ -78,19 +78,19 @@ class Task:
 
 @dataclass
 class Reading:
-    """What came of a task: pieces of entries (or paths of spooled ones), or why the file was left out."""
+    """What came of a task: pieces of entries (or file names of spooled ones), or why the file was left out."""
 
     pieces: list[list[Entry] | str] = field(default_factory=list)
     skipped: str = ""
     kept: bool = False
 
-    def entries(self) -> Iterator[Entry]:
-        """All entries, a piece in memory at a time; spooled pieces are deleted as they are read, unless kept."""
+    def entries(self, spool: Path) -> Iterator[Entry]:
+        """All entries, a piece in memory at a time; pieces in `spool` are deleted as they are read, unless kept."""
         for piece in self.pieces:
             if isinstance(piece, str):
-                yield from _unspool(Path(piece))
+                yield from _unspool(spool / piece)
                 if not self.kept:
-                    Path(piece).unlink()
+                    (spool / piece).unlink()
             else:
                 yield from piece
 
@@ -110,18 +110,34 @@ def read(desk: Desk, task: Task) -> Reading:
     Raises:
         UserError: the file drifted from its pin, may not be read or fetched, or has no text column.
     """
-    note = desk.spool / f"{task.number:06d}.json"
+    note = _note(desk, task)
     if desk.keep and note.exists():
         return Reading(**read_json(note))
-    if is_remote(task.path):
+    if isinstance(task.path, str) and is_remote(task.path):
         name = f"{task.number:06d}-{Path(task.location).name}"
         with fetched(task.path, desk.spool / "fetched", name) as copy:
-            reading = _read(desk, replace(task, path=str(copy)))
+            reading = _read(desk, replace(task, path=copy))
     else:
         reading = _read(desk, task)
     if desk.keep:
         write_json(note, asdict(reading))
     return reading
+
+
+def reads(desk: Desk, task: Task) -> list[Path] | None:
+    """The files on this machine that `read` needs, or None if it is to be called here.
+
+    That is: for what an earlier run has read; for data sets of the hub, which come over the network in one stream; and
+    for package documentation, thousands of small files.
+    """
+    if (desk.keep and _note(desk, task).exists()) or task.dataset is not None or task.sha256:
+        return None
+    return [desk.opt_out, *([task.path] if isinstance(task.path, Path) else [])]
+
+
+def _note(desk: Desk, task: Task) -> Path:
+    """Says that a task was read to its end, and what came of it."""
+    return desk.spool / f"{task.number:06d}.json"
 
 
 def _read(desk: Desk, task: Task) -> Reading:
@@ -154,7 +170,7 @@ def _pieces_there(spool: Path, task: Task, origin: Origin) -> tuple[list[list[En
             num_rows = file.metadata.num_rows
         if versions != [origin.source_version]:
             break
-        pieces.append(str(path))
+        pieces.append(path.name)
         num_read += num_rows
     return pieces, num_read
 
@@ -234,7 +250,7 @@ def _spool(piece: list[Entry], folder: Path, task: Task, number: int) -> str:
     path = _piece(folder, task, number)
     with written_whole(path) as temporary:
         pq.write_table(pa.Table.from_pylist(rows, schema=SPOOL_SCHEMA), temporary, compression="zstd")
-    return str(path)
+    return path.name
 
 
 def _unspool(path: Path) -> Iterator[Entry]:

@@ -1,8 +1,9 @@
 """`runtime` in params.yaml, the neutral settings: workers, grid, budgets, pauses."""
 
+from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from components.params.section import Section
 
@@ -60,7 +61,13 @@ class Runtime(Section):
     """Neutral settings: no test finds a byte that depends on them."""
 
     workers: int = Field(default=2, ge=1)
-    """Processes of the data stages."""
+    """Processes of the data stages on this machine."""
+    engine: Literal["local", "ray"] = "local"
+    """Where the data stages work on shards: processes of this machine, or a Ray cluster (docs/cluster.md)."""
+    ray_address: str = ""
+    """The cluster's head (host:port), or auto for the one of this machine; empty starts one for each stage."""
+    work_path: str = ""
+    """Where the cluster's machines exchange files: s3://bucket/prefix or a shared folder; empty if all share a disk."""
     parallel_stages: int = Field(default=2, ge=1)
     """Stages of the DAG that may run at the same time."""
     meter_interval_s: float = Field(default=1.0, gt=0.0, le=60.0)
@@ -73,3 +80,10 @@ class Runtime(Section):
     """Pause in hours that are dirtier than this (g/kWh) if a cleaner one is known to come; null never pauses."""
     pause_hours: float = Field(default=24.0, gt=0.0)
     """Longest pause: if no cleaner hour comes within so many hours, the run goes on."""
+
+    @field_validator("work_path")
+    @classmethod
+    def _same_everywhere(cls, path: str) -> str:
+        if path and "://" not in path and not Path(path).is_absolute():
+            raise ValueError("must be an address (s3://bucket/prefix) or an absolute path: machines have other folders")
+        return path
