@@ -31,10 +31,10 @@ from components.params import Numerics
 from components.report import Watch
 from components.train import checkpoint, optimizer, schedule, sharding
 from components.train import numerics as floats
-from components.train.live import Live
 from components.train.objectives import Batch, Objective
 from components.train.parallel import SINGLE, Group
 from components.train.saving import Saves
+from components.train.telemetry import Live
 
 RECENT = 16
 """Losses that a new one is compared with."""
