@@ -9,7 +9,7 @@ import pytest
 from small_corpus import NUMERICS, small, write_tokens
 
 from components.report import Watch
-from components.train import live
+from components.train import telemetry
 from components.train.pretrain import pretrain
 
 
@@ -43,7 +43,7 @@ def seen(place: Path, metered: bool = True, **settings: Any) -> Seen:
 
 
 def test_all_that_is_promised_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "EVERY_S", 0.0)
+    monkeypatch.setattr(telemetry, "EVERY_S", 0.0)
     watch = seen(tmp_path, objective="causal")
     last = watch.rows[10]
     assert set(watch.rows) == set(range(1, 11))
