@@ -64,6 +64,6 @@ def _note(figures: dict[str, float]) -> str:
     note += f", {figures['tokens_per_s'] / 1000:.1f}k tokens/s"
     if "mfu" in figures:
         note += f", {figures['mfu']:.0%} of peak"
-    if "joules_per_token" in figures:
+    if figures.get("joules_per_token"):  # before the meter's first reading there is nothing to tell
         note += f", {1000 * figures['joules_per_token']:.3g} mJ/token"
     return note
