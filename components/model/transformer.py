@@ -321,7 +321,8 @@ class Transformer(nn.Module):
             ids_BT: int64 token ids.
             documents_BT: which document each position belongs to; attention then stays inside documents. None lets
                 it cross them.
-            cache: keys and values of earlier positions (causal, one call per new piece); extended in place.
+            cache: keys and values of earlier positions (causal, one call per new piece); extended in place. Not
+                together with `documents_BT`.
         """
         at = self.positions(ids_BT, documents_BT, cache)
         x_BTD = self.embed_tokens(ids_BT)
@@ -335,6 +336,8 @@ class Transformer(nn.Module):
 
     def positions(self, ids_BT: Tensor, documents_BT: Tensor | None, cache: Cache | None) -> Positions:
         """Angles and mask for a forward pass."""
+        # The mask below compares the new positions with each other alone: it knows no documents of cached ones.
+        assert documents_BT is None or cache is None, "pass documents_BT or cache, not both"
         start = cache.length if cache is not None else 0
         length = ids_BT.shape[1]
         at_T = torch.arange(start, start + length, device=ids_BT.device)

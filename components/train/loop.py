@@ -13,6 +13,7 @@ checkpoint and passes over that batch (as in Chowdhery et al. 2022, PaLM, arXiv:
 
 import copy
 import math
+import re
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,6 +36,9 @@ from components.train.objectives import Batch, Objective
 from components.train.parallel import SINGLE, Group
 from components.train.saving import Saves
 from components.train.telemetry import Live
+
+OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory", re.IGNORECASE)
+"""What PyTorch says when an allocation fails, on CUDA and MPS, and on the CPU, where it is a plain RuntimeError."""
 
 RECENT = 16
 """Losses that a new one is compared with."""
@@ -131,7 +135,7 @@ def train(
     try:
         return run.through()
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
+        if isinstance(error, RuntimeError) and not OUT_OF_MEMORY.search(str(error)):
             raise
         raise UserError(
             f"{settings.name}: out of memory on {numerics.device} with {settings.micro_batch or 'all'} sequences of a "

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from components.errors import UserError
 from components.model import kernels
-from components.model.transformer import Shape, Transformer, captured_attention, derive_shape
+from components.model.transformer import Cache, Shape, Transformer, captured_attention, derive_shape
 from components.params import ModelShape
 
 VOCABULARY = 300
@@ -126,3 +126,10 @@ def test_fresh_weights_are_a_function_of_the_seed() -> None:
     first, again, other = (Transformer(shape).initialise(seed) for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
     assert not torch.equal(first.embed_tokens.weight, other.embed_tokens.weight)
+
+
+def test_documents_and_a_cache_together_are_refused() -> None:
+    """The mask of documents covers the new positions alone, so attention to cached ones would be wrong."""
+    model, ids = network(), some_ids(1, 8)
+    with pytest.raises(AssertionError, match="documents_BT or cache"):
+        model(ids, torch.zeros_like(ids), Cache(model.shape))

@@ -258,6 +258,15 @@ def test_running_out_of_memory_says_what_to_lower(tmp_path: Path) -> None:
         loop.train(network(), batches, objective, SETTINGS, tmp_path, numerics=NUMERICS)
 
 
+def test_an_error_that_only_mentions_memory_keeps_its_message(tmp_path: Path) -> None:
+    def objective(model: Any, batch: Batch) -> Tensor:
+        shared = torch.zeros(1).expand(4)
+        return language_model_loss(model, batch) + shared.add_(1).sum()
+
+    with pytest.raises(RuntimeError, match="refers to a single memory location"):
+        loop.train(network(), batches, objective, SETTINGS, tmp_path, numerics=NUMERICS)
+
+
 def test_a_checkpoint_loads_in_transformers(tmp_path: Path) -> None:
     from transformers import Qwen3ForCausalLM
 
