@@ -76,10 +76,10 @@ compare: .venv/installed  ## What differs between two runs, with intervals: A=na
 	@$(RUN) flows.compare "$$A" "$$B"
 
 test: .venv/installed-dev  ## The whole test suite.
-	@$(RUN) pytest -n $(JOBS) --dist loadgroup
+	@$(RUN) pytest -n $(JOBS)
 
 test-fast: .venv/installed-dev  ## The inner loop, under two minutes: no pipeline runs.
-	@$(RUN) pytest -n $(JOBS) --dist loadgroup -m "not slow and not house"
+	@$(RUN) pytest -n $(JOBS) -m "not slow and not pipeline and not long"
 
 lint: .venv/installed-dev  ## Ruff and mypy.
 	@$(RUN) ruff check components flows tests benchmarks

@@ -6,60 +6,59 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import House
-from toy import BIN, change_seed, toy_house, toy_pattern
 
 from flows.clean import human
+from tests.flows.pipeline_clone import PipelineClone
+from tests.flows.toy import BIN, change_seed
 
-__all__ = ["toy_house", "toy_pattern"]
-pytestmark = [pytest.mark.house]
+pytestmark = [pytest.mark.pipeline]
 
 
-def cached(house: House) -> int:
+def cached(clone: PipelineClone) -> int:
     """Objects in DVC's cache."""
-    return sum(1 for path in (house.root / ".dvc/cache/files/md5").glob("??/*"))
+    return sum(1 for path in (clone.root / ".dvc/cache/files/md5").glob("??/*"))
 
 
 def test_bytes_are_said_as_a_person_reads_them() -> None:
     assert [human(n) for n in (0, 999, 1500, 2_340_000, 5e9)] == ["0 B", "999 B", "1.5 kB", "2.3 MB", "5.0 GB"]
 
 
-def test_clean_takes_leftovers_and_idle_work_folders(toy_house: House) -> None:
-    work = toy_house.root / ".greenhouse" / "work" / "pretrain@causal"
+def test_clean_takes_leftovers_and_idle_work_folders(toy_clone: PipelineClone) -> None:
+    work = toy_clone.root / ".greenhouse" / "work" / "pretrain@causal"
     for name in ("idle", "busy"):
         (work / name).mkdir(parents=True)
         (work / name / "lock").touch()
         (work / name / "checkpoint").write_bytes(b"x" * 1_000_000)
-    (toy_house.root / ".pytest_cache").mkdir()
+    (toy_clone.root / ".pytest_cache").mkdir()
     with open(work / "busy" / "lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        said = toy_house.run("flows.clean", "clean", expect=1)
+        said = toy_clone.run("flows.clean", "clean", expect=1)
         assert "1.0 MB  .greenhouse/work/pretrain@causal/idle" in said
         assert "busy" not in said
         assert (work / "idle").exists()
-        toy_house.run("flows.clean", "clean", YES="1")
+        toy_clone.run("flows.clean", "clean", YES="1")
     assert not (work / "idle").exists()
     assert (work / "busy").exists()
-    assert not (toy_house.root / ".pytest_cache").exists()
-    assert "up to date" in toy_house.run("dvc", "status")
+    assert not (toy_clone.root / ".pytest_cache").exists()
+    assert "up to date" in toy_clone.run("dvc", "status")
 
 
-def test_gc_keeps_the_workspace_and_tags(toy_house: House) -> None:
-    change_seed(toy_house, 2)
-    change_seed(toy_house, 3, old=2)
-    before = cached(toy_house)
-    said = toy_house.run("flows.clean", "gc", expect=1)
+def test_gc_keeps_the_workspace_and_tags(toy_clone: PipelineClone) -> None:
+    change_seed(toy_clone, 2)
+    change_seed(toy_clone, 3, old=2)
+    before = cached(toy_clone)
+    said = toy_clone.run("flows.clean", "gc", expect=1)
     assert "objects of DVC's cache" in said
-    assert cached(toy_house) == before
-    toy_house.run("flows.clean", "gc", YES="1")
-    assert 0 < cached(toy_house) < before
-    assert "nothing to remove" in toy_house.run("flows.clean", "gc")
-    toy_house.git("stash")
-    toy_house.run("dvc", "checkout")
-    assert b"causal 1 " in (toy_house.root / "models/pretrain/causal/model.safetensors").read_bytes()
-    toy_house.git("stash", "pop")
-    toy_house.run("dvc", "checkout")
-    assert b"causal 3 " in (toy_house.root / "models/pretrain/causal/model.safetensors").read_bytes()
+    assert cached(toy_clone) == before
+    toy_clone.run("flows.clean", "gc", YES="1")
+    assert 0 < cached(toy_clone) < before
+    assert "nothing to remove" in toy_clone.run("flows.clean", "gc")
+    toy_clone.git("stash")
+    toy_clone.run("dvc", "checkout")
+    assert b"causal 1 " in (toy_clone.root / "models/pretrain/causal/model.safetensors").read_bytes()
+    toy_clone.git("stash", "pop")
+    toy_clone.run("dvc", "checkout")
+    assert b"causal 3 " in (toy_clone.root / "models/pretrain/causal/model.safetensors").read_bytes()
 
 
 RECORD_RUNS = """
@@ -85,67 +84,67 @@ if alias:
 """
 
 
-def record_run(house: House, name: str, alias: str) -> None:
+def record_run(clone: PipelineClone, name: str, alias: str) -> None:
     """A pipeline run in MLflow as one leaves it: a parent with dvc.lock, a child with a registered model."""
     command = [sys.executable, "-c", RECORD_RUNS, name, alias]
-    done = subprocess.run(command, cwd=house.root, env=house.environment(), capture_output=True, text=True)
+    done = subprocess.run(command, cwd=clone.root, env=clone.environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_gc_keeps_the_champion_and_forgets_the_rest(toy_house: House) -> None:
+def test_gc_keeps_the_champion_and_forgets_the_rest(toy_clone: PipelineClone) -> None:
     for number, (name, alias) in enumerate([("best-run", "champion"), ("poor-run", ""), ("last-run", "challenger")]):
-        change_seed(toy_house, number + 2, old=number + 1)
-        record_run(toy_house, name, alias)
-    change_seed(toy_house, 9, old=4)
-    said = toy_house.run("flows.clean", "gc", YES="1")
+        change_seed(toy_clone, number + 2, old=number + 1)
+        record_run(toy_clone, name, alias)
+    change_seed(toy_clone, 9, old=4)
+    said = toy_clone.run("flows.clean", "gc", YES="1")
     assert "best-run, last-run" in said
     assert "greenhouse-causal-1 version 2" in said
-    assert "pretrain.causal.seed: 2 -> 4" in toy_house.run(
+    assert "pretrain.causal.seed: 2 -> 4" in toy_clone.run(
         "flows.compare", "greenhouse-causal-1@champion", "greenhouse-causal-1@challenger"
     )
-    assert "+0.2000" in toy_house.run("flows.compare", "best-run", "last-run")
-    assert "not in DVC's cache" in toy_house.run("flows.compare", "best-run", "poor-run", expect=1)
+    assert "+0.2000" in toy_clone.run("flows.compare", "best-run", "last-run")
+    assert "not in DVC's cache" in toy_clone.run("flows.compare", "best-run", "poor-run", expect=1)
 
 
-def test_gc_forgets_experiments_that_nothing_names(toy_house: House) -> None:
-    toy_house.run("dvc", "exp", "run", "--name", "idle-try", "-S", "pretrain.causal.seed=5", **BIN)
-    toy_house.git("checkout", "--quiet", "--", ".")
-    toy_house.run("dvc", "checkout")
-    assert "DVC experiment idle-try" in toy_house.run("flows.clean", "gc", YES="1")
-    assert "idle-try" not in toy_house.git("for-each-ref", "refs/exps")
-    assert "up to date" in toy_house.run("dvc", "status")
+def test_gc_forgets_experiments_that_nothing_names(toy_clone: PipelineClone) -> None:
+    toy_clone.run("dvc", "exp", "run", "--name", "idle-try", "-S", "pretrain.causal.seed=5", **BIN)
+    toy_clone.git("checkout", "--quiet", "--", ".")
+    toy_clone.run("dvc", "checkout")
+    assert "DVC experiment idle-try" in toy_clone.run("flows.clean", "gc", YES="1")
+    assert "idle-try" not in toy_clone.git("for-each-ref", "refs/exps")
+    assert "up to date" in toy_clone.run("dvc", "status")
 
 
-def test_purge_takes_all_but_the_sources_and_the_ledger(toy_house: House, tmp_path: Path) -> None:
-    (toy_house.root / ".greenhouse" / "ledger").mkdir(parents=True)
-    (toy_house.root / ".greenhouse" / "ledger" / "host.jsonl").write_text("{}\n")
+def test_purge_takes_all_but_the_sources_and_the_ledger(toy_clone: PipelineClone, tmp_path: Path) -> None:
+    (toy_clone.root / ".greenhouse" / "ledger").mkdir(parents=True)
+    (toy_clone.root / ".greenhouse" / "ledger" / "host.jsonl").write_text("{}\n")
     (tmp_path / "venv").mkdir()
-    (toy_house.root / ".venv").symlink_to(tmp_path / "venv")
-    assert toy_house.run("flows.clean", "purge", expect=1).count("YES=1") == 1
-    assert (toy_house.root / "models").exists()
-    assert "energy ledger" in toy_house.run("flows.clean", "purge", YES="1")
+    (toy_clone.root / ".venv").symlink_to(tmp_path / "venv")
+    assert toy_clone.run("flows.clean", "purge", expect=1).count("YES=1") == 1
+    assert (toy_clone.root / "models").exists()
+    assert "energy ledger" in toy_clone.run("flows.clean", "purge", YES="1")
     for gone in ("data", "models", "reports", ".dvc/cache", ".venv"):
-        assert not (toy_house.root / gone).exists()
+        assert not (toy_clone.root / gone).exists()
     assert (tmp_path / "venv").exists()  # a link goes, not what it points at
-    assert [path.name for path in (toy_house.root / ".greenhouse").iterdir()] == ["ledger"]
-    changed = toy_house.git("status", "--porcelain").split()
+    assert [path.name for path in (toy_clone.root / ".greenhouse").iterdir()] == ["ledger"]
+    changed = toy_clone.git("status", "--porcelain").split()
     assert changed == ["D", "dvc.lock"]
-    toy_house.run("flows.clean", "purge", YES="1", LEDGER="1")
-    assert not list((toy_house.root / ".greenhouse").iterdir())
+    toy_clone.run("flows.clean", "purge", YES="1", LEDGER="1")
+    assert not list((toy_clone.root / ".greenhouse").iterdir())
 
 
-def test_nothing_is_taken_from_under_a_run(toy_house: House) -> None:
+def test_nothing_is_taken_from_under_a_run(toy_clone: PipelineClone) -> None:
     code = (
         "import time; from flows.open_runs import opened; opened('busy-run'); print('open', flush=True); time.sleep(60)"
     )
     runner = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=toy_house.root, env=toy_house.environment(), stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code], cwd=toy_clone.root, env=toy_clone.environment(), stdout=subprocess.PIPE, text=True
     )
     try:
         assert runner.stdout
         assert runner.stdout.readline() == "open\n"
         for verb in ("gc", "purge"):
-            assert "busy-run" in toy_house.run("flows.clean", verb, expect=1, YES="1")
+            assert "busy-run" in toy_clone.run("flows.clean", verb, expect=1, YES="1")
     finally:
         runner.kill()
         runner.wait()

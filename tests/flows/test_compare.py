@@ -6,8 +6,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import House
-from toy import BIN, change_seed, toy_house, toy_pattern
 
 from components.carbon.costs import Books
 from components.carbon.intensity import resolve
@@ -15,14 +13,15 @@ from components.carbon.ledger import read
 from components.params import Grid
 from flows.compare import _energy
 from tests.components.greenhouse import ledger
+from tests.flows.pipeline_clone import PipelineClone
+from tests.flows.toy import BIN, change_seed
 
-__all__ = ["toy_house", "toy_pattern"]
-pytestmark = [pytest.mark.house]
+pytestmark = [pytest.mark.pipeline]
 
 
-def test_two_states_side_by_side(toy_house: House) -> None:
-    change_seed(toy_house, 3)
-    said = toy_house.run("flows.compare", "first", "workspace")
+def test_two_states_side_by_side(toy_clone: PipelineClone) -> None:
+    change_seed(toy_clone, 3)
+    said = toy_clone.run("flows.compare", "first", "workspace")
     assert "pretrain.causal.seed: 1 -> 3" in said
     assert "code: the same" in said
     assert "data: the same" in said
@@ -33,34 +32,34 @@ def test_two_states_side_by_side(toy_house: House) -> None:
     assert "[+0.2000, +0.2000]" in scores
     assert scores.endswith("*")
     assert said.count("not in this machine's ledger") == 2  # the miniature stages are not metered
-    same = toy_house.run("flows.compare", "workspace", "workspace")
+    same = toy_clone.run("flows.compare", "workspace", "workspace")
     assert "scores: the same evaluation" in same
 
 
-def test_an_experiment_is_compared_by_its_name(toy_house: House) -> None:
-    toy_house.run("dvc", "exp", "run", "--name", "wild-seed", "-S", "pretrain.causal.seed=5", **BIN)
-    toy_house.git("checkout", "--quiet", "--", ".")
-    toy_house.run("dvc", "checkout")
-    said = toy_house.run("flows.compare", "workspace", "wild-seed")
+def test_an_experiment_is_compared_by_its_name(toy_clone: PipelineClone) -> None:
+    toy_clone.run("dvc", "exp", "run", "--name", "wild-seed", "-S", "pretrain.causal.seed=5", **BIN)
+    toy_clone.git("checkout", "--quiet", "--", ".")
+    toy_clone.run("dvc", "checkout")
+    said = toy_clone.run("flows.compare", "workspace", "wild-seed")
     assert "B = wild-seed (experiment" in said
     assert "pretrain.causal.seed: 1 -> 5" in said
     assert "+0.4000" in said
 
 
-def test_different_exams_do_not_compare(toy_house: House) -> None:
-    toy_house.edit("params.yaml", "heldout_salt: greenhouse", "heldout_salt: other")
-    toy_house.run("dvc", "repro", **BIN)
-    said = toy_house.run("flows.compare", "first", "workspace")
+def test_different_exams_do_not_compare(toy_clone: PipelineClone) -> None:
+    toy_clone.edit("params.yaml", "heldout_salt: greenhouse", "heldout_salt: other")
+    toy_clone.run("dvc", "repro", **BIN)
+    said = toy_clone.run("flows.compare", "first", "workspace")
     assert "NOT COMPARABLE" in said
     assert "improvement" not in said
-    assert "gate: inconclusive" in toy_house.run("flows.compare", "first", "workspace", "--promote")
+    assert "gate: inconclusive" in toy_clone.run("flows.compare", "first", "workspace", "--promote")
 
 
-def test_unknown_names_are_refused_with_what_there_could_be(toy_house: House) -> None:
-    said = toy_house.run("flows.compare", "first", "nothing-of-the-kind", expect=1)
+def test_unknown_names_are_refused_with_what_there_could_be(toy_clone: PipelineClone) -> None:
+    said = toy_clone.run("flows.compare", "first", "nothing-of-the-kind", expect=1)
     assert "neither `workspace`, a git revision" in said
-    bare = toy_house.git("commit-tree", "4b825dc642cb6eb9a060e54bf8d69288fbee4904", "-m", "empty").strip()
-    assert "holds no dvc.lock" in toy_house.run("flows.compare", bare, "workspace", expect=1)
+    bare = toy_clone.git("commit-tree", "4b825dc642cb6eb9a060e54bf8d69288fbee4904", "-m", "empty").strip()
+    assert "holds no dvc.lock" in toy_clone.run("flows.compare", bare, "workspace", expect=1)
 
 
 def test_what_a_state_cost_is_told_in_energy_carbon_and_money(tmp_path: Path) -> None:

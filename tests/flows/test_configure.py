@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import House
 
 from components import params as schema
 from components.errors import UserError
@@ -14,6 +13,7 @@ from flows import configure as subject
 from flows.house import ROOT
 from flows.own_text import look
 from tests.components.carbon.test_calibration import RATES
+from tests.flows.pipeline_clone import PipelineClone
 
 GERMAN = "Die Würde des Menschen ist unantastbar. Sie zu achten und zu schützen ist Verpflichtung aller Gewalt. "
 JAPANESE = "すべての人間は、生まれながらにして自由であり、かつ、尊厳と権利とについて平等である。"
@@ -195,24 +195,24 @@ def test_what_cannot_be_used_is_refused_before_anything_changes(
     assert not subject.RECORD.exists()
 
 
-@pytest.mark.house
+@pytest.mark.pipeline
 @pytest.mark.slow
-def test_a_file_changed_added_or_deleted_makes_ingest_stale(fresh_house: House, english: Path) -> None:
-    """What `make demo DATA=folder` writes, in a house, up to ingest."""
-    params = fresh_house.root / "params.yaml"
+def test_a_file_changed_added_or_deleted_makes_ingest_stale(fresh_clone: PipelineClone, english: Path) -> None:
+    """What `make demo DATA=folder` writes, in a clone, up to ingest."""
+    params = fresh_clone.root / "params.yaml"
     source = {"kind": "files", "name": "own", "path": str(english)}
     params.write_text(subject.edited(params.read_text(), {"ingest.sources": [source], "ingest.watch": str(english)}))
-    fresh_house.run("flows.pipeline", "--until", "ingest")
-    lock = (fresh_house.root / "dvc.lock").read_text()
-    assert "\ningest:" not in "\n" + fresh_house.run("flows.why")
+    fresh_clone.run("flows.pipeline", "--until", "ingest")
+    lock = (fresh_clone.root / "dvc.lock").read_text()
+    assert "\ningest:" not in "\n" + fresh_clone.run("flows.why")
     changed, content = english / "0.txt", (english / "0.txt").read_text()
     changed.write_text(content + "One line more.\n")
-    assert "\ningest:" in "\n" + fresh_house.run("flows.why")
+    assert "\ningest:" in "\n" + fresh_clone.run("flows.why")
     changed.write_text(content)
     (english / "added.txt").write_text("A file that was not there before, of a few words.\n")
-    assert "\ningest:" in "\n" + fresh_house.run("flows.why")
+    assert "\ningest:" in "\n" + fresh_clone.run("flows.why")
     (english / "added.txt").unlink()
-    assert "\ningest:" not in "\n" + fresh_house.run("flows.why")
+    assert "\ningest:" not in "\n" + fresh_clone.run("flows.why")
     changed.unlink()
-    assert "\ningest:" in "\n" + fresh_house.run("flows.why")
-    assert (fresh_house.root / "dvc.lock").read_text() == lock, "asking changes nothing"
+    assert "\ningest:" in "\n" + fresh_clone.run("flows.why")
+    assert (fresh_clone.root / "dvc.lock").read_text() == lock, "asking changes nothing"

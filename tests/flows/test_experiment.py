@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from conftest import House
 
-pytestmark = [pytest.mark.house, pytest.mark.slow, pytest.mark.timeout(900)]
+from tests.flows.pipeline_clone import PipelineClone
+
+pytestmark = [pytest.mark.pipeline, pytest.mark.slow, pytest.mark.timeout(900)]
 
 CLIENT = """
 import copy, json, os, sys, time
@@ -42,8 +43,8 @@ def deployment(name):
 
 
 @contextmanager
-def served(house: House) -> Iterator[dict[str, str]]:
-    """A Prefect server and `flows.serve` in the house; yields the environment that reaches them."""
+def served(clone: PipelineClone) -> Iterator[dict[str, str]]:
+    """A Prefect server and `flows.serve` in the clone; yields the environment that reaches them."""
     code = (
         "import os, subprocess, sys, time\n"
         "from flows import house; house.settle()\n"
@@ -55,31 +56,31 @@ def served(house: House) -> Iterator[dict[str, str]]:
         "    child.terminate(); child.wait()\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=house.root, env=house.environment(PREFECT_RUNNER_POLL_FREQUENCY="2"),
+        [sys.executable, "-c", code], cwd=clone.root, env=clone.environment(PREFECT_RUNNER_POLL_FREQUENCY="2"),
         text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     try:
         assert process.stdout
         url = next(line for line in process.stdout if line.startswith("http")).strip()
-        yield house.environment(PREFECT_API_URL=url)
+        yield clone.environment(PREFECT_API_URL=url)
     finally:
         process.communicate(input="", timeout=60)
 
 
-def ask(house: House, environment: dict[str, str], code: str) -> dict:
-    """Run a few lines against the served house; what they print last, as JSON."""
+def ask(clone: PipelineClone, environment: dict[str, str], code: str) -> dict:
+    """Run a few lines against the served clone; what they print last, as JSON."""
     done = subprocess.run(
-        [sys.executable, "-c", CLIENT + code], cwd=house.root, env=environment, capture_output=True, text=True
+        [sys.executable, "-c", CLIENT + code], cwd=clone.root, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr[-4000:]
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def test_an_override_from_the_form_is_an_experiment(grown_house: House) -> None:
-    house = grown_house
-    before, status = house.outputs(), house.git("status", "--porcelain")
-    with served(house) as environment:
-        shown = ask(house, environment, """
+def test_an_override_from_the_form_is_an_experiment(finished_clone: PipelineClone) -> None:
+    clone = finished_clone
+    before, status = clone.outputs(), clone.git("status", "--porcelain")
+    with served(clone) as environment:
+        shown = ask(clone, environment, """
 form = deployment("pipeline")
 values = copy.deepcopy(form.parameters)
 values["params"]["finetune"]["instruct"]["learning_rate"] = 0.0021
@@ -90,7 +91,7 @@ print(json.dumps({"name": run.name, "state": run.state.name, "message": run.stat
         assert shown["state"] == "Completed", shown
         assert shown["tasks"]["pretrain@causal"] == "Cached"
         assert shown["tasks"]["finetune@instruct"] == "Completed"
-        refused = ask(house, environment, """
+        refused = ask(clone, environment, """
 form = deployment("pipeline")
 values = copy.deepcopy(form.parameters)
 values["params"]["dedup"]["threshold"] = 7
@@ -102,13 +103,13 @@ except Exception as error:
 """)  # fmt: skip
         assert "dedup.threshold" in refused["error"]
         assert "maximum of 1" in refused["error"]
-    assert house.outputs() == before
-    assert house.git("status", "--porcelain") == status
-    assert house.git("worktree", "list").count("\n") == 1
-    assert "up to date" in house.run("dvc", "status")
-    assert shown["name"] in house.run("dvc", "exp", "list")
-    assert "0.0021" in house.run("dvc", "exp", "show", "--csv")
-    names = house.ask("""
+    assert clone.outputs() == before
+    assert clone.git("status", "--porcelain") == status
+    assert clone.git("worktree", "list").count("\n") == 1
+    assert "up to date" in clone.run("dvc", "status")
+    assert shown["name"] in clone.run("dvc", "exp", "list")
+    assert "0.0021" in clone.run("dvc", "exp", "show", "--csv")
+    names = clone.ask("""
 import mlflow
 c = mlflow.MlflowClient()
 print([run.info.run_name for run in c.search_runs([c.get_experiment_by_name("greenhouse").experiment_id])])
@@ -116,14 +117,14 @@ print([run.info.run_name for run in c.search_runs([c.get_experiment_by_name("gre
     assert f"'{shown['name']}'" in names
 
 
-def test_a_form_older_than_params_yaml_is_refused(grown_house: House) -> None:
-    house = grown_house
-    original = (house.root / "params.yaml").read_text()
-    with served(house) as environment:
-        old = ask(house, environment, 'print(json.dumps(deployment("pipeline").parameters))')
-        house.edit("params.yaml", "bootstrap: 200", "bootstrap: 260")
-        (house.root.parent / "old.json").write_text(json.dumps(old))
-        shown = ask(house, environment, """
+def test_a_form_older_than_params_yaml_is_refused(finished_clone: PipelineClone) -> None:
+    clone = finished_clone
+    original = (clone.root / "params.yaml").read_text()
+    with served(clone) as environment:
+        old = ask(clone, environment, 'print(json.dumps(deployment("pipeline").parameters))')
+        clone.edit("params.yaml", "bootstrap: 200", "bootstrap: 260")
+        (clone.root.parent / "old.json").write_text(json.dumps(old))
+        shown = ask(clone, environment, """
 form = deployment("pipeline")
 for _ in range(80):
     form = deployment("pipeline")
@@ -135,16 +136,16 @@ run = finished(client.create_flow_run_from_deployment(form.id, parameters=old).i
 now = form.parameters["params"]["evaluate"]["bootstrap"]
 print(json.dumps({"now": now, "state": run.state.name, "message": run.state.message}))
 """)  # fmt: skip
-    (house.root / "params.yaml").write_text(original)
+    (clone.root / "params.yaml").write_text(original)
     assert shown["now"] == 260
     assert shown["state"] == "Failed"
     assert "reload the page" in shown["message"]
 
 
-def test_cancel_ends_the_tree_and_the_run_can_be_resumed(grown_house: House) -> None:
-    house = grown_house
-    with served(house) as environment:
-        shown = ask(house, environment, """
+def test_cancel_ends_the_tree_and_the_run_can_be_resumed(finished_clone: PipelineClone) -> None:
+    clone = finished_clone
+    with served(clone) as environment:
+        shown = ask(clone, environment, """
 import psutil
 form = deployment("pipeline")
 values = copy.deepcopy(form.parameters)
@@ -177,4 +178,4 @@ print(json.dumps({"gone_s": gone_s, "state": run.state.name, "kept": len(list(wo
     assert shown["gone_s"] < 10, shown
     assert shown["state"] == "Cancelled"
     assert shown["kept"] >= 1
-    assert house.git("worktree", "list").count("\n") == 1
+    assert clone.git("worktree", "list").count("\n") == 1

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import House, make_house
 
-pytestmark = [pytest.mark.house, pytest.mark.slow, pytest.mark.timeout(1500)]
+from tests.flows.pipeline_clone import PipelineClone, make_clone
+
+pytestmark = [pytest.mark.pipeline, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 STAGES = [
     *("ingest", "dedup", "filter", "bias", "mix", "tokenize", "pretrain@causal", "pretrain@masked"),
@@ -22,12 +23,12 @@ STAGES = [
 ]
 
 
-def kill_in_the_middle(house: House, stage: str, delay_s: float) -> bool:
+def kill_in_the_middle(clone: PipelineClone, stage: str, delay_s: float) -> bool:
     """Start the pipeline, wait for the stage's process, let it work for `delay_s`, kill -9 the pipeline's process.
 
     Returns whether the stage was still at work then.
     """
-    pipeline = house.start("flows.pipeline")
+    pipeline = clone.start("flows.pipeline")
     words = ["-m", f"flows.{stage.split('@')[0]}", *stage.split("@")[1:]]
     found = None
     deadline = time.monotonic() + 240
@@ -51,19 +52,19 @@ def kill_in_the_middle(house: House, stage: str, delay_s: float) -> bool:
     return at_work
 
 
-def test_one_seeded_kill_per_stage(grown_house: House, tmp_path_factory: pytest.TempPathFactory) -> None:
-    house = make_house(tmp_path_factory.mktemp("killed"))
+def test_one_seeded_kill_per_stage(finished_clone: PipelineClone, tmp_path_factory: pytest.TempPathFactory) -> None:
+    clone = make_clone(tmp_path_factory.mktemp("killed"))
     dice = random.Random(20261125)
     # Into the stage function: past the start of the process, which takes about a second.
-    at_work = [kill_in_the_middle(house, stage, delay_s=1.0 + dice.random()) for stage in STAGES]
+    at_work = [kill_in_the_middle(clone, stage, delay_s=1.0 + dice.random()) for stage in STAGES]
     assert sum(at_work) > len(STAGES) // 2, f"most stages had ended before they were killed: {at_work}"
-    log = house.run("flows.pipeline")
+    log = clone.run("flows.pipeline")
     assert "pipeline: Completed" in log
-    assert house.outputs() == grown_house.outputs()
-    assert "up to date" in house.run("dvc", "status")
-    assert list((house.root / ".greenhouse/open").glob("*.json")) == []
+    assert clone.outputs() == finished_clone.outputs()
+    assert "up to date" in clone.run("dvc", "status")
+    assert list((clone.root / ".greenhouse/open").glob("*.json")) == []
     shown = json.loads(
-        house.ask("""
+        clone.ask("""
 import json, mlflow
 c = mlflow.MlflowClient()
 runs = c.search_runs([c.get_experiment_by_name("greenhouse").experiment_id], max_results=1000)
@@ -86,10 +87,10 @@ print(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEV
 """
 
 
-def test_a_stage_whose_dvc_died_before_it_could_ask_ends_too(fresh_house: House) -> None:
+def test_a_stage_whose_dvc_died_before_it_could_ask_ends_too(fresh_clone: PipelineClone) -> None:
     """Killed while the stage's process still imports, when the kernel has not been told yet to take it along."""
     dead = subprocess.run(
-        [sys.executable, "-c", DVC_THAT_DIES], cwd=fresh_house.root, env=fresh_house.environment(DVC_STAGE="ingest"),
+        [sys.executable, "-c", DVC_THAT_DIES], cwd=fresh_clone.root, env=fresh_clone.environment(DVC_STAGE="ingest"),
         capture_output=True, text=True, check=True, start_new_session=True,
     )  # fmt: skip
     pid = int(dead.stdout)
@@ -97,7 +98,7 @@ def test_a_stage_whose_dvc_died_before_it_could_ask_ends_too(fresh_house: House)
     while is_running(pid) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not is_running(pid)
-    assert not (fresh_house.root / ".greenhouse/work").exists(), "it began to work"
+    assert not (fresh_clone.root / ".greenhouse/work").exists(), "it began to work"
 
 
 def is_running(pid: int) -> bool:
@@ -108,18 +109,18 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def test_pretraining_resumes_from_its_last_checkpoint(grown_house: House) -> None:
-    house = grown_house
+def test_pretraining_resumes_from_its_last_checkpoint(finished_clone: PipelineClone) -> None:
+    clone = finished_clone
     # A longer run, so that a kill lands between checkpoints.
-    text = (house.root / "params.yaml").read_text()
-    (house.root / "params.yaml").write_text(re.sub(r"steps: \d+ ", "steps: 120 ", text, count=1))
-    work = house.root / ".greenhouse/work/pretrain@causal"
+    text = (clone.root / "params.yaml").read_text()
+    (clone.root / "params.yaml").write_text(re.sub(r"steps: \d+ ", "steps: 120 ", text, count=1))
+    work = clone.root / ".greenhouse/work/pretrain@causal"
 
     def checkpoints() -> set[Path]:
         return {folder for folder in work.glob("*/step-*") if folder.name > "step-000000"}  # 0: before the first step
 
     earlier = checkpoints()  # of runs that another test cancelled
-    pipeline = house.start("flows.pipeline", "--until", "pretrain@causal")
+    pipeline = clone.start("flows.pipeline", "--until", "pretrain@causal")
     deadline = time.monotonic() + 240
     while not checkpoints() - earlier and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -127,10 +128,10 @@ def test_pretraining_resumes_from_its_last_checkpoint(grown_house: House) -> Non
     pipeline.communicate()
     time.sleep(1)
     assert checkpoints() - earlier, "the kill came after the end"
-    log = house.run("flows.pipeline", "--until", "pretrain@causal")
+    log = clone.run("flows.pipeline", "--until", "pretrain@causal")
     assert re.search(r"going on from step [1-9]", log), log[-3000:]
-    resumed = house.outputs()["models/pretrain/causal"]
-    house.run("dvc", "repro", "--force", "--single-item", "pretrain@causal")
-    assert house.outputs()["models/pretrain/causal"] == resumed
-    (house.root / "params.yaml").write_text(text)
-    house.run("flows.pipeline")
+    resumed = clone.outputs()["models/pretrain/causal"]
+    clone.run("dvc", "repro", "--force", "--single-item", "pretrain@causal")
+    assert clone.outputs()["models/pretrain/causal"] == resumed
+    (clone.root / "params.yaml").write_text(text)
+    clone.run("flows.pipeline")

@@ -1,11 +1,12 @@
-"""`python -m flows.mitigate` in a house that has run: three arms, their differences, children in MLflow; read back."""
+"""`python -m flows.mitigate` in a clone that has run: three arms, their differences, children in MLflow; read back."""
 
 import json
 
 import pytest
-from conftest import House
 
-pytestmark = [pytest.mark.house]
+from tests.flows.pipeline_clone import PipelineClone
+
+pytestmark = [pytest.mark.pipeline]
 
 CHILDREN = """
 from flows import house, snapshots; house.settle()
@@ -15,21 +16,21 @@ print(sorted((run.data.tags["arm"], run.data.params["seed"], "gap" in run.data.m
 """
 
 
-def test_the_trial(grown_house: House) -> None:
-    before = grown_house.git("status", "--porcelain")
-    said = grown_house.run("flows.mitigate")
+def test_the_trial(finished_clone: PipelineClone) -> None:
+    before = finished_clone.git("status", "--porcelain")
+    said = finished_clone.run("flows.mitigate")
     assert "[6/6] random, seed 2" in said
     assert "| difference, counterfactual - random | " in said
-    reports = grown_house.root / "reports/mitigate"
+    reports = finished_clone.root / "reports/mitigate"
     first = (reports / "mitigate.json").read_bytes()
     assert {path.name for path in reports.iterdir()} == {"mitigate.json", "report.md", "plots"}
     assert len(json.loads(first)["runs"]) == 6
     arms = [(arm, seed, True) for arm in ("counterfactual", "none", "random") for seed in ("1", "2")]
-    assert grown_house.run_code(CHILDREN) == str(arms)
-    models = list((grown_house.root / ".greenhouse/work/mitigate").glob("*/*/model/model.safetensors"))
+    assert finished_clone.run_code(CHILDREN) == str(arms)
+    models = list((finished_clone.root / ".greenhouse/work/mitigate").glob("*/*/model/model.safetensors"))
     made = {path: path.stat().st_mtime_ns for path in models}
     assert len(made) == 6
-    grown_house.run("flows.mitigate")
+    finished_clone.run("flows.mitigate")
     assert {path: path.stat().st_mtime_ns for path in models} == made, "finished models are read back"
     assert (reports / "mitigate.json").read_bytes() == first
-    assert grown_house.git("status", "--porcelain") == before
+    assert finished_clone.git("status", "--porcelain") == before

@@ -1,14 +1,14 @@
-"""`python -m flows.trace`: in a house that has run, a text leads to its documents and to the models that saw it."""
+"""`python -m flows.trace`: in a clone that has run, a text leads to its documents and to the models that saw it."""
 
 import json
 import re
 
 import pytest
-from conftest import House
 
 from flows.trained import training_of
+from tests.flows.pipeline_clone import PipelineClone
 
-pytestmark = [pytest.mark.house]
+pytestmark = [pytest.mark.pipeline]
 
 FIRST_TRAINED = """
 import numpy as np
@@ -27,30 +27,30 @@ print(text[int(np.searchsorted(starts, at, side="right")) - 1].id)
 """
 
 
-def test_a_text_leads_to_the_models_that_saw_it(grown_house: House) -> None:
-    trained = grown_house.run_code(FIRST_TRAINED)
-    said = grown_house.run("flows.trace", trained)
+def test_a_text_leads_to_the_models_that_saw_it(finished_clone: PipelineClone) -> None:
+    trained = finished_clone.run_code(FIRST_TRAINED)
+    said = finished_clone.run("flows.trace", trained)
     assert re.search(r"licence \S+ \(read from: \w", said)
     assert re.search(r"tokenize +train +tokens-00000\.bin, tokens \d+ to \d+", said)
     lines = [line.strip() for line in said.splitlines()]  # one per model; other tests have made models of their own
     (causal,) = [line for line in lines if line.startswith("causal (") and "workspace" in line]
     assert "@champion" in causal
     assert "each trained on" in causal
-    found = json.loads(grown_house.run("flows.trace", trained, "--json"))["documents"][0]
+    found = json.loads(finished_clone.run("flows.trace", trained, "--json"))["documents"][0]
     assert found["facts"]["id"] == trained.split("-")[0]
     seen = {one["branch"]: one for one in found["models"] if "workspace" in one.get("model", "")}
     assert set(seen) == {"causal", "masked"}
     assert seen["causal"]["most"] >= 1
 
 
-def test_nothing_found_says_so(grown_house: House) -> None:
-    said = grown_house.run("flows.trace", "words that were written by nobody anywhere at any time", expect=2)
+def test_nothing_found_says_so(finished_clone: PipelineClone) -> None:
+    said = finished_clone.run("flows.trace", "words that were written by nobody anywhere at any time", expect=2)
     assert "No document has this passage" in said
-    assert "fewer than 5 words" in grown_house.run("flows.trace", "too short", expect=1)
+    assert "fewer than 5 words" in finished_clone.run("flows.trace", "too short", expect=1)
 
 
-def test_help_teaches(grown_house: House) -> None:
-    said = grown_house.run("flows.trace", "--help")
+def test_help_teaches(finished_clone: PipelineClone) -> None:
+    said = finished_clone.run("flows.trace", "--help")
     assert "opt-out list" in said
     assert "passage: five words or more" in said
 

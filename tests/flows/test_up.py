@@ -60,7 +60,7 @@ def gone(processes: list[psutil.Process], seconds: float) -> bool:
     return False
 
 
-@pytest.mark.house
+@pytest.mark.pipeline
 @pytest.mark.slow
 def test_up_serves_guards_and_stops(tmp_path: Path) -> None:
     state = tmp_path / "with a space" / ".greenhouse"
@@ -90,7 +90,7 @@ def test_up_serves_guards_and_stops(tmp_path: Path) -> None:
         assert not (state / "servers.json").exists()
 
 
-@pytest.mark.house
+@pytest.mark.pipeline
 @pytest.mark.slow
 def test_login_is_needed_and_killing_up_leaves_nothing(tmp_path: Path) -> None:
     login = {
@@ -117,7 +117,7 @@ def process_tree(process: subprocess.Popen) -> list[psutil.Process]:
 
 
 def addresses_seen_elsewhere(state: Path) -> tuple[str, str]:
-    """The addresses that another command of the house would use."""
+    """The addresses that another command of the project would use."""
     code = "import os; from flows import house; house.settle(); print(*map(os.environ.get, ADDRESSES))"
     code = code.replace("ADDRESSES", repr(["PREFECT_API_URL", "MLFLOW_TRACKING_URI"]))
     shown = subprocess.run(

@@ -1,13 +1,12 @@
 """`python -m flows.verify`: rebuilt from the commit, identical or the first difference by name."""
 
 import pytest
-from conftest import House
-from toy import BIN, change_seed, toy_house, toy_pattern
 
 from components.errors import UserError
 from flows.verify import target
+from tests.flows.pipeline_clone import PipelineClone
+from tests.flows.toy import BIN, change_seed
 
-__all__ = ["toy_house", "toy_pattern"]
 STAGES = ["ingest", "pretrain@causal", "pretrain@masked", "finetune@instruct"]
 
 
@@ -21,18 +20,18 @@ def test_unknown_models_are_refused() -> None:
         target("ingest", STAGES)
 
 
-@pytest.mark.house
-def test_identical_then_the_first_difference(toy_house: House) -> None:
-    assert "identical" in toy_house.run("flows.verify", "causal", **BIN)
-    change_seed(toy_house, 7)  # uncommitted: the workspace is rebuilt with its changes, a tag without them
-    said = toy_house.run("flows.verify", "pretrain/masked", **BIN)
+@pytest.mark.pipeline
+def test_identical_then_the_first_difference(toy_clone: PipelineClone) -> None:
+    assert "identical" in toy_clone.run("flows.verify", "causal", **BIN)
+    change_seed(toy_clone, 7)  # uncommitted: the workspace is rebuilt with its changes, a tag without them
+    said = toy_clone.run("flows.verify", "pretrain/masked", **BIN)
     assert said.strip().endswith("identical")
     assert "evaluate" not in said
-    assert "identical" in toy_house.run("flows.verify", "causal", "--at", "first", **BIN)
-    said = toy_house.run("flows.verify", "causal", expect=1, TOY_NOISE="1", **BIN)
+    assert "identical" in toy_clone.run("flows.verify", "causal", "--at", "first", **BIN)
+    said = toy_clone.run("flows.verify", "causal", expect=1, TOY_NOISE="1", **BIN)
     assert "differs: pretrain@causal: models/pretrain/causal/model.safetensors: recorded " in said
     assert ", rebuilt " in said
     assert "no record of where it was made" in said  # the stages in miniature keep none in MLflow
     assert "    torch " in said
-    assert toy_house.git("worktree", "list").count("\n") == 1
-    assert "up to date" in toy_house.run("dvc", "status")
+    assert toy_clone.git("worktree", "list").count("\n") == 1
+    assert "up to date" in toy_clone.run("dvc", "status")

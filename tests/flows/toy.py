@@ -1,12 +1,10 @@
 """A pipeline in miniature: real DVC and git, stages that take a moment. For tests of what reads DVC's records."""
 
 import os
-import shutil
 import sys
 from pathlib import Path
 
-import pytest
-from conftest import House, make_house
+from tests.flows.pipeline_clone import PipelineClone
 
 DVC_YAML = """
 stages:
@@ -73,28 +71,8 @@ else:
 BIN = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
 
 
-@pytest.fixture
-def toy_house(toy_pattern: House, tmp_path: Path) -> House:
-    """A clone whose DAG is the miniature one, run once, dvc.lock committed and tagged `first`."""
-    shutil.copytree(toy_pattern.root.parent, tmp_path / "copy", symlinks=True)
-    return House(tmp_path / "copy" / toy_pattern.root.name)
-
-
-@pytest.fixture(scope="session")
-def toy_pattern(tmp_path_factory: pytest.TempPathFactory) -> House:
-    """What each test gets a copy of."""
-    house = make_house(tmp_path_factory.mktemp("toy"))
-    (house.root / "dvc.yaml").write_text(DVC_YAML)
-    (house.root / "components" / "toy.py").write_text(PROGRAM)
-    house.run("dvc", "repro", **BIN)
-    house.git("add", "--all")
-    house.git("commit", "--quiet", "--message", "in miniature")
-    house.git("tag", "first")
-    return house
-
-
-def change_seed(house: House, seed: int, old: int = 1) -> None:
+def change_seed(clone: PipelineClone, seed: int, old: int = 1) -> None:
     """Another seed for both branches, reproduced."""
-    text = (house.root / "params.yaml").read_text()
-    (house.root / "params.yaml").write_text(text.replace(f"    seed: {old} ", f"    seed: {seed} "))
-    house.run("dvc", "repro", **BIN)
+    text = (clone.root / "params.yaml").read_text()
+    (clone.root / "params.yaml").write_text(text.replace(f"    seed: {old} ", f"    seed: {seed} "))
+    clone.run("dvc", "repro", **BIN)

@@ -1,0 +1,41 @@
+"""How the suite is spread over processes: by file, what takes long first, and one process for the finished clone.
+
+`--dist loadgroup` of xdist 3.8 has no effect under pytest 9.2: it writes `item._nodeid`, which pytest no longer reads.
+"""
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
+
+WORK = ("finished_clone", "mark.pipeline", "mark.slow")
+"""Words of a test file that tell how long it takes, from the longest."""
+
+
+@cache
+def work(path: Path) -> int:
+    """Rank of a test file by the time it takes; 0 for quick ones."""
+    text = path.read_text(encoding="utf-8")
+    return next((len(WORK) - rank for rank, word in enumerate(WORK) if word in text), 0)
+
+
+class ByFile(LoadScopeScheduling):
+    """A scheduler that gives each file to one process, and all that use the session's finished clone to the same."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return WORK[0] if work(self.config.rootpath / file) == len(WORK) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    config.option.loadscopereorder = False  # in the order of the collection, not by the number of tests
+    return ByFile(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes long begins first, so that the processes end together."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: -work(item.path))

@@ -1,0 +1,111 @@
+"""Clones of the project for the tests that run it: what a user has, at the size of presets/test.yaml."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+OUTSIDE = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "PREFECT_HOME", "GREENHOUSE_STATE", "GREENHOUSE_RUN", "GIT_DIR")
+IDENTITY = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+
+
+@dataclass
+class PipelineClone:
+    """A clone: `run` starts a command in it as a user would."""
+
+    root: Path
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """This process's, without what would point at another checkout. HOME is a folder that must stay empty."""
+        kept = {name: value for name, value in os.environ.items() if name not in OUTSIDE}
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # as in an activated venv
+        return kept | {"HOME": str(self.root.parent / "home"), "PATH": path, "PYTHONPATH": str(self.root), **more}
+
+    def start(self, *command: str, prefix: tuple[str, ...] = (), **more: str) -> subprocess.Popen:
+        """Start `python -m ...` in the clone, in a process group of its own."""
+        return subprocess.Popen(
+            [*prefix, sys.executable, "-m", *command], cwd=self.root, env=self.environment(**more), text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+
+    def run(self, *command: str, prefix: tuple[str, ...] = (), expect: int = 0, **more: str) -> str:
+        """Run `python -m ...` in the clone; its output. Fails if it does not exit with `expect`."""
+        process = self.start(*command, prefix=prefix, **more)
+        output, _ = process.communicate(timeout=540)
+        assert process.returncode == expect, f"{command} exited {process.returncode}, not {expect}:\n{output[-6000:]}"
+        return output
+
+    def run_code(self, code: str) -> str:
+        """What a few lines of Python print inside the clone."""
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=self.root, env=self.environment(), capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done.stdout.strip()
+
+    def ask(self, code: str) -> str:
+        """What a few lines of Python print inside the clone, with a Prefect client `client` at hand."""
+        head = (
+            "from flows import house; house.settle()\n"
+            "from flows.servers import prefect_server\n"
+            "with prefect_server():\n"
+            "    from prefect.client.orchestration import get_client\n"
+            "    with get_client(sync_client=True) as client:\n"
+        )
+        return self.run_code(head + "\n".join("        " + line for line in code.strip().splitlines()))
+
+    def git(self, *arguments: str) -> str:
+        done = subprocess.run(["git", *IDENTITY, *arguments], cwd=self.root, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replace the first `old` in a file of the clone; it must be there."""
+        text = (self.root / path).read_text()
+        assert old in text, f"{path} does not hold {old!r}"
+        (self.root / path).write_text(text.replace(old, new, 1))
+
+    @contextmanager
+    def edited(self, path: str, *changes: tuple[str, str]) -> Iterator[None]:
+        """Within: the changes made. After: the file as it was, and the clone up to date with it."""
+        original = (self.root / path).read_text()
+        for old, new in changes:
+            self.edit(path, old, new)
+        try:
+            yield
+        finally:
+            (self.root / path).write_text(original)
+            self.run("flows.pipeline")
+
+    def outputs(self) -> dict[str, str]:
+        """Path -> DVC hash of every out in dvc.lock."""
+        stages = yaml.safe_load((self.root / "dvc.lock").read_text())["stages"]
+        return {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
+
+
+def make_clone(folder: Path) -> PipelineClone:
+    """A clone of the working tree as it is (uncommitted work too), with presets/test.yaml as params.yaml, committed."""
+    clone = PipelineClone(folder / "greenhouse")
+    (folder / "home").mkdir(parents=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if name == "dvc.lock" or not (ROOT / name).exists():
+            continue
+        (clone.root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, clone.root / name)
+    shutil.copy(ROOT / "presets" / "test.yaml", clone.root / "params.yaml")
+    clone.git("init", "--quiet", "--initial-branch", "main")
+    clone.git("add", "--all")
+    clone.git("commit", "--quiet", "--message", "as cloned")
+    return clone
