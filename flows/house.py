@@ -8,6 +8,7 @@ home folder. Servers and remotes that a team already has are honoured: what is s
 import ctypes
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from components.carbon.counters import read_stat
 from components.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -88,39 +90,75 @@ def settle() -> None:
 
 
 SERVERS = STATE / "servers.json"
-"""Written by `make up`: {"pid", "started", "PREFECT_API_URL", "MLFLOW_TRACKING_URI"}."""
+"""Written by `make up`: {"pid", "started" (`start_of`), "PREFECT_API_URL", "MLFLOW_TRACKING_URI"}."""
 
 
 def running_servers() -> dict[str, str]:
     """Addresses of the servers that `make up` runs now (environment variables), or nothing."""
     try:
         record = json.loads(SERVERS.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        if not alive(int(record["pid"]), str(record["started"])):
+            return {}
+    except FileNotFoundError:
         return {}
-    if not alive(record["pid"], record["started"]):
+    except (ValueError, TypeError, KeyError):  # cut short by a power cut: whoever wrote it is gone
         return {}
     return {name: record[name] for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI") if record.get(name)}
 
 
-def alive(pid: int, started: int) -> bool:
-    """Whether the process that had `pid` at `started` (its create time, whole seconds) still runs."""
+def start_of(pid: int) -> str:
+    """Text that names the start of a process, and never changes while it runs.
+
+    On Linux it is the boot's id and the clock ticks since that boot: the wall-clock start that psutil computes moves
+    with every step of the clock. Other systems store the wall-clock start itself, in seconds.
+
+    Raises:
+        psutil.NoSuchProcess: there is no such process.
+    """
+    if sys.platform != "linux":
+        return str(int(psutil.Process(pid).create_time()))
+    if (found := read_stat(f"/proc/{pid}/stat")) is None:
+        raise psutil.NoSuchProcess(pid)
+    return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}.{found.start}"
+
+
+def alive(pid: int, start: str) -> bool:
+    """Whether the process that had `pid` and `start_of` still runs.
+
+    A start of digits alone is of an earlier version on Linux too: whole seconds of the wall clock.
+    """
     try:
         process = psutil.Process(pid)
-        return int(process.create_time()) == started and process.status() != psutil.STATUS_ZOMBIE
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return abs(process.create_time() - int(start)) < 2 if start.isdecimal() else start_of(pid) == start
     except psutil.NoSuchProcess:
         return False
 
 
+_TAG = re.compile(r"proc:([^:]+):([0-9]{1,9}):([0-9a-f.-]+)")
+
+
 def process_tag(pid: int | None = None) -> str:
-    """`proc:<host>:<pid>:<create time>`: names a process for `open_runs.py`."""
-    process = psutil.Process(pid)
-    return f"proc:{os.uname().nodename}:{process.pid}:{int(process.create_time())}"
+    """`proc:<host>:<pid>:<start>`: names a process for `open_runs.py`."""
+    pid = os.getpid() if pid is None else pid
+    return f"proc:{os.uname().nodename}:{pid}:{start_of(pid)}"
+
+
+def is_process_tag(text: object) -> bool:
+    """Whether `text` is a `process_tag`, of this version or an earlier one."""
+    return isinstance(text, str) and _TAG.fullmatch(text) is not None
 
 
 def tag_alive(tag: str) -> bool:
-    """Whether the process of a `process_tag` still runs; one of another host counts as alive: it cannot be seen."""
-    _, host, pid, started = tag.split(":")
-    return host != os.uname().nodename or alive(int(pid), int(started))
+    """Whether the process of a `process_tag` still runs.
+
+    One of another host counts as alive, for it cannot be seen; so does a text that names no process.
+    """
+    if not (found := _TAG.fullmatch(tag)):
+        return True
+    host, pid, start = found.groups()
+    return host != os.uname().nodename or alive(int(pid), start)
 
 
 def dies_with_parent(sig: int = signal.SIGTERM) -> Callable[[], None]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from components.files import read_json, write_json
-from flows.house import ROOT, STATE, process_tag, tag_alive
+from flows.house import ROOT, STATE, is_process_tag, process_tag, tag_alive
 
 OPEN = STATE / "open"
 
@@ -81,7 +81,7 @@ def _crash_in_prefect(say: Callable[[str], None], serving: bool) -> int:
 
 def _is_dead(tags: list[str], never_began: bool = False) -> bool:
     """Whether a run names its process (one per try), and none of them lives; `never_began` if it names none."""
-    processes = [tag for tag in tags if tag.startswith("proc:")]
+    processes = [tag for tag in tags if is_process_tag(tag)]
     return never_began if not processes else not any(tag_alive(tag) for tag in processes)
 
 

@@ -233,9 +233,9 @@ def deployed(api: str, since: float) -> set[str]:
 
 def record(chosen: Plan) -> None:
     """Tell the other commands of the house where the servers are, as long as this process lives."""
-    me = psutil.Process()
+    me = os.getpid()
     addresses = {"PREFECT_API_URL": chosen.prefect_url, "MLFLOW_TRACKING_URI": chosen.mlflow_url}
-    write_json(house.SERVERS, {"pid": me.pid, "started": int(me.create_time())} | addresses)
+    write_json(house.SERVERS, {"pid": me, "started": house.start_of(me)} | addresses)
 
 
 def settle_logins() -> None:

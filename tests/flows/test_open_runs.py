@@ -1,9 +1,11 @@
 """Which open runs count as dead: those whose process is gone; never one that lives, names none, or is elsewhere."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from components.files import read_json, write_json
@@ -44,8 +46,30 @@ def test_only_runs_of_ended_processes_are_dead(place: Path, ended: str) -> None:
 
 
 def test_a_reused_pid_is_another_process() -> None:
-    kind, host, pid, started = house.process_tag().split(":")
-    assert not house.tag_alive(f"{kind}:{host}:{pid}:{int(started) - 5}")
+    kind, host, pid, _ = house.process_tag().split(":")
+    assert not house.tag_alive(f"{kind}:{host}:{pid}:{house.start_of(os.getppid())}")
+    assert not house.tag_alive(f"{kind}:{host}:{pid}:{int(psutil.Process().create_time()) - 5}")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems store a start that no step of the clock changes")
+def test_a_step_of_the_clock_ends_no_live_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    tag, start = house.process_tag(), house.start_of(os.getpid())
+    real = psutil.Process.create_time
+    for step in (-7200.0, -1.0, 1.0, 7200.0):  # psutil computes it from the boot's wall-clock time, which moves along
+        monkeypatch.setattr(psutil.Process, "create_time", lambda process, step=step: real(process) + step)
+        assert house.tag_alive(tag)
+        assert house.alive(os.getpid(), start)
+        assert house.process_tag() == tag
+
+
+def test_tags_of_an_earlier_version_and_of_others_do_no_harm(ended: str) -> None:
+    host, pid = house.process_tag().split(":")[1:3]
+    started = int(psutil.Process().create_time())
+    assert house.tag_alive(f"proc:{host}:{pid}:{started}")
+    assert not house.tag_alive(f"proc:{host}:{ended.split(':')[2]}:{started}")
+    for text in ("proc:", "proc:a:b:c:d", f"proc:{host}:x:y", "processing"):
+        assert house.tag_alive(text)
+        assert not open_runs._is_dead([text])
 
 
 def test_a_prefect_run_is_dead_if_it_names_processes_and_none_lives(ended: str) -> None:
