@@ -3,9 +3,8 @@
     python -m benchmarks.carbon                     the meter, the budget and the peers: 15 minutes
     python -m benchmarks.carbon --only forecast     forecasts written before, and what came of them: 23 minutes
 
-Each part writes its figures and goals into benchmarks/results/carbon.json and leaves the other's; `measured` says at
-which commit each was. Tools take turns, job by job. Run it on a quiet machine: `attributed_fraction` is the one busy
-stage's share of all that the machine did.
+Each part writes its figures and goals into benchmarks/results/carbon.json and leaves the other's. Tools take turns, job
+by job. Run it on a quiet machine: `attributed_fraction` is the one busy stage's share of all that the machine did.
 """
 
 import argparse
@@ -18,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.carbon_job import CPU_S, IDLE_S, INTERVAL_S
-from benchmarks.results import ROOT, commit, figure, goal, today, write
+from benchmarks.results import ROOT, figure, goal, write
 from components.carbon.budget import guard
 from components.carbon.ledger import read
 from components.carbon.meter import Meter
 from components.errors import Stopped
-from components.files import read_json
 from components.params import Budget, Runtime
 
 PEERS = ("greenhouse", "codecarbon", "carbontracker")
@@ -190,12 +188,7 @@ def main() -> None:
         from benchmarks.carbon_forecast import forecast_part as part
     else:
         part = meter_part
-    path = ROOT / "benchmarks" / "results" / "carbon.json"
-    before = read_json(path) if path.exists() else {"results": {}, "goals": []}
-    results, goals = part()
-    results["measured"] = before["results"].get("measured", {}) | {only: {"commit": commit(), "date": today()}}
-    new = {row["name"] for row in goals}
-    write("carbon", before["results"] | results, [row for row in before["goals"] if row["name"] not in new] + goals)
+    write("carbon", *part())
 
 
 if __name__ == "__main__":

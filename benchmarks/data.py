@@ -1,7 +1,7 @@
 """The data stages beside the tools people use: `make bench-data`.
 
     python -m benchmarks.data                               all parts but larger-than-memory: some 20 minutes
-    python -m benchmarks.data --only dedup,filters          these parts; figures of the others stay as they are
+    python -m benchmarks.data --only dedup,filters          these parts; other figures stay, as does their stamp
     python -m benchmarks.data --only larger-than-memory     5 GB, half an hour
     python -m benchmarks.data --prepare                     the corpora and what is computed once, without timing
 
@@ -14,8 +14,7 @@ from collections.abc import Callable
 
 from benchmarks import data_bpe, data_dedup, data_encode, data_filters, data_memory, data_people, data_records
 from benchmarks.data_corpus import Corpus, build
-from benchmarks.results import ROOT, write
-from components.files import read_json
+from benchmarks.results import write
 
 Part = tuple[dict, list[dict]]
 PARTS: dict[str, Callable[[Corpus], Part]] = {
@@ -32,7 +31,6 @@ PARTS: dict[str, Callable[[Corpus], Part]] = {
     "bias": lambda corpus: data_people.bias(),
     "larger-than-memory": data_memory.measure,
 }
-RESULTS = ROOT / "benchmarks" / "results" / "data.json"
 
 
 def prepare(corpus: Corpus) -> None:
@@ -61,14 +59,7 @@ def main() -> None:
         return
     for name in parts:
         print(f"-- {name}", flush=True)
-        merge(*PARTS[name](corpus))
-
-
-def merge(results: dict, goals: list[dict]) -> None:
-    """Put new figures in the place of old ones, so that a part can be measured again alone."""
-    old = read_json(RESULTS) if RESULTS.exists() else {"results": {}, "goals": []}
-    named = {each["name"]: each for each in old["goals"]} | {each["name"]: each for each in goals}
-    write("data", old["results"] | results, list(named.values()))
+        write("data", *PARTS[name](corpus))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Tables made of benchmarks/results/data.json: docs/filter.md on agreement, docs/cluster.md on a terabyte."""
 
+from benchmarks.stamp import in_words
+
 TERABYTE_MB = 1_000_000
 CORES = 2
 """Of the machine that the rates were measured on; the data stages used both."""
@@ -26,14 +28,15 @@ def agreement(found: dict) -> str:
 def terabyte(found: dict) -> str:
     """What 1 TB would take at the measured rates, as if time grew with the text."""
     results = found["results"]
+    megabytes = {"filters_10_mb": 10}
     measured = [
-        ("dedup, sketches to clusters", results["near_dedup"], "ours, 32 x 4 and exact verification"),
-        ("filter, all scores and four rule sets", results["filters_10_mb"] | {"megabytes": 10}, "ours"),
-        ("encoding", results["encode"], "ours"),
+        ("dedup, sketches to clusters", "near_dedup", "ours, 32 x 4 and exact verification"),
+        ("filter, all scores and four rule sets", "filters_10_mb", "ours"),
+        ("encoding", "encode", "ours"),
     ]
     rows = ["| step | measured on 2 cores | core-hours for 1 TB | hours on 2 cores |", "|---|--:|--:|--:|"]
     for step, part, ours in measured:
-        seconds, megabytes = part[ours]["seconds"]["median"], part["megabytes"]
-        hours = seconds / megabytes * TERABYTE_MB / 3600
-        rows.append(f"| {step} | {megabytes:.0f} MB in {seconds:.2f} s | {hours * CORES:.1f} | {hours:.1f} |")
-    return "\n".join(rows) + f"\n\nRates: {found['machine']}, {found['date']}, commit {found['commit'][:9]}."
+        seconds, size = results[part][ours]["seconds"]["median"], megabytes.get(part) or results[part]["megabytes"]
+        hours = seconds / size * TERABYTE_MB / 3600
+        rows.append(f"| {step} | {size:.0f} MB in {seconds:.2f} s | {hours * CORES:.1f} | {hours:.1f} |")
+    return "\n".join(rows) + "\n\n" + in_words({step: found["measured"][part] for step, part, _ in measured})

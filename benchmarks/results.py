@@ -1,19 +1,13 @@
 """How a benchmark's figures are kept: benchmarks/results/<name>.json, committed with the code it measured."""
 
-import platform
-import subprocess
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Literal
 
-import psutil
-
-from benchmarks import tables
+from benchmarks import stamp, tables
 from benchmarks.tables import ROOT
-from components.carbon.counters import cpu_model
-from components.files import rounded, write_json
+from components.files import read_json, rounded, write_json
 
 
 def figure(values: Sequence[float]) -> dict[str, float]:
@@ -28,28 +22,26 @@ def goal(name: str, value: float, target: float, better: Literal["higher", "lowe
     return row | ({"says": says} if says else {})
 
 
-def machine() -> str:
-    """Processor, cores, memory, Python: what a figure needs beside it to mean something."""
-    memory_gb = psutil.virtual_memory().total / 1e9
-    system = f"Python {platform.python_version()}, {platform.system()}"
-    return f"{cpu_model()}, {psutil.cpu_count()} threads, {memory_gb:.0f} GB, {system}"
+def merged(old: dict, results: dict, goals: list[dict], stamped: stamp.Stamp) -> dict:
+    """The contents of a results file after a measurement: new figures in the place of old ones of the same name.
 
-
-def commit() -> str:
-    """Of the code that is measured."""
-    return subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-
-
-def today() -> str:
-    """The day in UTC."""
-    return datetime.now(UTC).date().isoformat()
+    Args:
+        old: the contents before; {} if there are none.
+        stamped: of the new figures. All others keep their own.
+    """
+    named = {row["name"]: row for row in old.get("goals", [])} | {row["name"]: row | stamped for row in goals}
+    return {
+        "results": old.get("results", {}) | results,
+        "measured": old.get("measured", {}) | dict.fromkeys(results, stamped),
+        "goals": list(named.values()),
+    }
 
 
 def write(name: str, results: dict, goals: list[dict]) -> Path:
-    """Write the file, print the goals, fill the tables of the docs."""
+    """Merge new figures into the file, print their goals, fill the tables of the docs."""
     path = ROOT / "benchmarks" / "results" / f"{name}.json"
-    facts = {"machine": machine(), "commit": commit(), "date": today()}
-    write_json(path, rounded(facts | {"results": results, "goals": goals}))
+    old = read_json(path) if path.exists() else {}
+    write_json(path, rounded(merged(old, results, goals, stamp.now())))
     for row in goals:
         sign = "met" if row["met"] else "NOT met"
         limit = ">=" if row["better"] == "higher" else "<="

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import data_table, train_table
+from benchmarks import data_table, stamp, train_table
 from components.files import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,13 +24,13 @@ TABLES: dict[str, tuple[str, Callable[[dict], str]]] = {
 
 
 def goals_table(results: dict) -> str:
-    """A benchmark's goals as a Markdown table, with the machine and the day below it."""
+    """A benchmark's goals as a Markdown table; below it where and at which commit each was measured."""
     rows = ["| | measured | goal | met |", "|---|--:|--:|---|"]
     for row in results["goals"]:
         sign, met = "≥" if row["better"] == "higher" else "≤", "yes" if row["met"] else "no"
         named = f"`{row['name']}`" + (f": {row['says']}" if row.get("says") else "")
         rows.append(f"| {named} | {row['value']:.4g} | {sign} {row['goal']:g} | {met} |")
-    return "\n".join(rows) + f"\n\nMeasured on {results['machine']}, {results['date']}, commit {results['commit'][:9]}."
+    return "\n".join(rows) + "\n\n" + stamp.in_words({row["name"]: row for row in results["goals"]})
 
 
 def demo_table() -> str:

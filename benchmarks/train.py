@@ -19,7 +19,7 @@ from benchmarks.results import ROOT, figure, goal, write
 from benchmarks.train_facts import facts
 from benchmarks.train_runs import NAMES, RATES, THREADS, prepare, run, steps_for
 from components.errors import UserError
-from components.files import read_json, rounded, write_json
+from components.files import read_json, rounded
 
 PEERS = ("trainer", "litgpt")
 FRACTIONS = (0.1, 0.2, 1 / 3)
@@ -124,7 +124,7 @@ def goals(found: dict[str, Runs], longest: str, own: dict[str, float]) -> list[d
         ),
         goal("logits_max_diff", own["logits_max_diff"], 1e-4, "lower", says="of a model loaded in transformers"),
     ]
-    return rows + scaling_goals()
+    return rows
 
 
 def scaling_goals() -> list[dict]:
@@ -139,10 +139,11 @@ def scaling_goals() -> list[dict]:
 
 
 def renew_scaling() -> None:
-    """Put the errors of the last sweep into the results there are."""
-    found = read_json(RESULTS)
-    others = [row for row in found["goals"] if row["name"] not in SCALING_GOALS]
-    write_json(RESULTS, rounded(found | {"goals": others + scaling_goals()}))
+    """Put the errors of the last sweep into the results; those of a sweep that is in there keep their stamp."""
+    there = {row["name"]: row["value"] for row in read_json(RESULTS)["goals"]}
+    new = [row for row in rounded(scaling_goals()) if row["value"] != there.get(row["name"])]
+    if new:
+        write("train", {}, new)
 
 
 def main() -> None:
@@ -172,6 +173,7 @@ def main() -> None:
     settings = {"rates": rates(), "seeds": arguments.seeds, "threads": THREADS, "tuned_s": read_json(RATES)["seconds"]}
     longest = f"{max(arguments.seconds):g} s"
     write("train", {"contestants": results, "ours": own, "settings": settings}, goals(found, longest, own))
+    renew_scaling()
 
 
 if __name__ == "__main__":
