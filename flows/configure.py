@@ -30,7 +30,8 @@ PARAMS = house.ROOT / "params.yaml"
 RECORD = house.STATE / "configured.json"
 
 DATA_STAGES_MEGABYTES = 25.0
-"""Text that the data stages get through in their part of the demo's five minutes on two cores (docs/benchmarks.md)."""
+"""Megabytes the data stages get through in their part of the demo's five minutes on two cores
+(docs/data-of-your-own.md)."""
 MOST_EPOCHS = 8
 """Times a text is repeated at most: to about 4 repeats are as good as new text, beyond 16 they bring nothing
 (Muennighoff et al. 2023, arXiv:2305.16264)."""

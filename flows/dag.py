@@ -108,6 +108,12 @@ def output_hashes(root: Path = ROOT) -> dict[str, dict[str, str]]:
     }  # fmt: skip
 
 
+def outputs(root: Path = ROOT) -> set[str]:
+    """Paths of all outputs of all stages, as dvc.yaml names them."""
+    with open_repo(root) as repo:
+        return {out.def_path for stage in repo.index.stages if stage.cmd for out in stage.outs}
+
+
 def lock(root: Path = ROOT) -> dict[str, dict]:
     """The stages of dvc.lock; empty where there is none."""
     path = root / "dvc.lock"

@@ -15,7 +15,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from components.errors import UserError
-from components.params import Params
+from components.params import Files, Params
 from flows import house, open_runs
 
 SOURCE_FOLDERS = ("components", "flows", "exams", "dvc.yaml")
@@ -26,14 +26,15 @@ def worktree(name: str, params: Params, say: Callable[[str], None] = print) -> I
     """A checkout of the workspace's state with `params` in place; removed at the end, also after a failure.
 
     Raises:
-        UserError: untracked source files would be missing in it; they are named.
+        UserError: untracked files would be missing in it, which are named; git or DVC fails, whose words are shown.
     """
     refuse_untracked_sources()
+    refuse_untracked_inputs(params)
     root = house.WORKTREES / name
     root.parent.mkdir(parents=True, exist_ok=True)
     open_runs.opened(name, worktree=str(root))
-    _git("worktree", "add", "--quiet", "--detach", str(root), "HEAD")
     try:
+        _git("worktree", "add", "--quiet", "--detach", str(root), "HEAD")
         _bring_changes(root)
         edit_params(root / "params.yaml", params)
         _share_cache(root)
@@ -51,14 +52,46 @@ def refuse_untracked_sources() -> None:
         )
 
 
+def refuse_untracked_inputs(params: Params) -> None:
+    """Refuse to run without a file that `params` name by a relative path and that neither git nor DVC tracks."""
+    missing = sorted({path for name in named_inputs(params) for path in _untracked(name)})
+    if missing:
+        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        raise UserError(
+            f"untracked files that the parameters name would be missing in the experiment: {shown}; `git add` them "
+            "(`--force` if .gitignore names them), or give their absolute path"
+        )
+
+
+def named_inputs(params: Params) -> list[str]:
+    """Files and folders of the checkout that `params` name: relative paths, which in a worktree mean other files."""
+    sources = [source.path for source in params.ingest.sources if isinstance(source, Files)]
+    named = [
+        *(params.ingest.watch, params.ingest.opt_out, params.filter.decontaminate.items),
+        *(params.evaluate.minimal_pairs, params.runtime.grid.series, *sources),
+    ]
+    return [name for name in named if name and not Path(name).is_absolute() and (house.ROOT / name).exists()]
+
+
+def _untracked(name: str) -> list[str]:
+    """Files at or below a path that git does not track; none if a tracked `.dvc` file stands for the path."""
+    path = os.path.relpath(house.ROOT / name, house.ROOT)
+    if path.startswith(os.pardir):
+        raise UserError(
+            f"{name} leads out of the checkout: an experiment would not find it there; give its absolute path"
+        )
+    stand_ins = [f":(literal){one}.dvc" for one in (Path(path), *Path(path).parents) if one != Path(".")]
+    if stand_ins and _git("ls-files", "--", *stand_ins):
+        return []
+    listed = _git("ls-files", "--others", "-z", "--", f":(literal){path}")
+    return [one for one in listed.split("\0") if one]
+
+
 def _bring_changes(root: Path) -> None:
     """Apply the uncommitted changes of tracked files, and bring the files a first run leaves untracked."""
     # Without external diff tools and renames, so that `git apply` understands it whatever the user's settings.
-    diff = subprocess.run(
-        ["git", "diff", "--no-ext-diff", "--binary", "HEAD"], cwd=house.ROOT, check=True, capture_output=True
-    )
-    if diff.stdout:
-        subprocess.run(["git", "apply", "--whitespace=nowarn", "-"], cwd=root, input=diff.stdout, check=True)
+    if diff := _output(["git", "diff", "--no-ext-diff", "--binary", "HEAD"], house.ROOT):
+        _output(["git", "apply", "--whitespace=nowarn", "-"], root, diff)
     for path in ("dvc.lock", ".dvc/config.local"):
         if (house.ROOT / path).exists() and not (root / path).exists():
             shutil.copy(house.ROOT / path, root / path)
@@ -87,14 +120,9 @@ def _merge(tree: dict, values: dict) -> None:
 
 def _share_cache(root: Path) -> None:
     """Use the main checkout's DVC cache, and bring the outputs it has (a missing one is made by its stage)."""
-    cache = subprocess.run(
-        house.dvc("cache", "dir"), cwd=house.ROOT, env=os.environ, check=True, capture_output=True, text=True
-    ).stdout.strip()  # fmt: skip
-    absolute = (house.ROOT / cache).resolve()
-    subprocess.run(
-        house.dvc("cache", "dir", "--local", str(absolute)), cwd=root, env=os.environ, check=True, capture_output=True
-    )
-    subprocess.run(house.dvc("checkout", "--quiet"), cwd=root, env=os.environ, capture_output=True)
+    cache = (house.ROOT / os.fsdecode(_output(house.dvc("cache", "dir"), house.ROOT)).strip()).resolve()
+    _output(house.dvc("cache", "dir", "--local", str(cache)), root)
+    _output(house.dvc("checkout", "--allow-missing"), root)
 
 
 def save(root: Path, name: str) -> None:
@@ -103,16 +131,26 @@ def save(root: Path, name: str) -> None:
     Raises:
         UserError: DVC refuses; its last line is shown.
     """
-    command = house.dvc("exp", "save", "--name", name, "--force", "--include-untracked", "dvc.lock")
-    saved = subprocess.run(command, cwd=root, env=os.environ, capture_output=True, text=True)
-    if saved.returncode:
-        raise UserError(
-            f"dvc exp save {name}: {saved.stderr.strip().splitlines()[-1:]}; the run's MLflow record is complete"
-        )
+    try:
+        _output(house.dvc("exp", "save", "--name", name, "--force", "--include-untracked", "dvc.lock"), root)
+    except UserError as error:
+        raise UserError(f"{error}; the run's MLflow record is complete") from None
 
 
 def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=house.ROOT, capture_output=True, text=True)
+    return os.fsdecode(_output(["git", *arguments], house.ROOT))
+
+
+def _output(command: list[str], root: Path, given: bytes = b"") -> bytes:
+    """What git or DVC prints when run in `root` with `given` as its input.
+
+    Raises:
+        UserError: it fails; the first line that says so, or the last one, is shown.
+    """
+    done = subprocess.run(command, cwd=root, env=os.environ, input=given, capture_output=True)
     if done.returncode:
-        raise UserError(f"git {' '.join(arguments)}: {done.stderr.strip()}")
+        said = os.fsdecode(done.stderr.strip() or done.stdout.strip() or b"no output").splitlines()
+        line = next((one for one in said if one.startswith(("ERROR: ", "fatal: ", "error: "))), said[-1])
+        words = " ".join(command[2:] if command[1] == "-m" else command)
+        raise UserError(f"{words} ended with status {done.returncode}: {line.removeprefix('ERROR: ')}")
     return done.stdout

@@ -28,7 +28,7 @@ def _main_checkout() -> Path:
     """The checkout that owns this one: itself, or for a worktree the one it was made from.
 
     Raises:
-        UserError: git is missing, or this is no git repository.
+        UserError: git is missing or refuses the folder, or this is no git repository.
     """
     if known := os.environ.get("GREENHOUSE_STATE"):
         return Path(known).parent
@@ -39,13 +39,21 @@ def _main_checkout() -> Path:
         )  # fmt: skip
     except FileNotFoundError:
         raise UserError("git: no such command; install git, DVC and experiments need it") from None
+    if shown.returncode and "dubious ownership" in shown.stderr:
+        raise UserError(
+            f"{ROOT}: belongs to another user, so git refuses it; clone it as yourself, chown it, or trust it: "
+            f"git config --global --add safe.directory '{ROOT}'"
+        )
     lines = shown.stdout.splitlines()
     if shown.returncode or Path(lines[0]) != ROOT:
         raise UserError(f"{ROOT}: no git repository; clone the project with git, or run `git init` here")
     return Path(lines[1]).parent
 
 
-STATE = _main_checkout() / ".greenhouse"
+try:
+    STATE = _main_checkout() / ".greenhouse"
+except UserError as error:  # every command imports this module first, before it can catch anything
+    sys.exit(str(error))
 LEDGER = STATE / "ledger"
 LOGS = STATE / "logs"
 WORK = STATE / "work"

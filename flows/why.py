@@ -25,11 +25,12 @@ def explain() -> list[str]:
     """One paragraph per stage that is stale, then those that may follow."""
     stages = dag.graph()
     reasons = dag.stale()
+    outputs = dag.outputs() if reasons else set()
     lines = []
     for stage in stages:
         if own := reasons.get(stage):
             lines.append(f"{stage}:")
-            lines += [f"    {reason}" for reason in own if not _from_upstream(reason)] or [
+            lines += [f"    {reason}" for reason in own if not _from_upstream(reason, outputs)] or [
                 "    what is before it changed"
             ]
     after = [stage for stage in dag.downstream(stages, set(reasons)) if stage not in reasons]
@@ -39,9 +40,10 @@ def explain() -> list[str]:
     return lines or ["nothing is stale: everything is up to date"]
 
 
-def _from_upstream(reason: str) -> bool:
-    """Whether the reason is an upstream output that is missing only because that stage never ran."""
-    return reason.endswith(": deleted") and reason.startswith("file ")
+def _from_upstream(reason: str, outputs: set[str]) -> bool:
+    """Whether the reason is the output of a stage before, missing: that stage is stale itself, and says why."""
+    path = reason.removeprefix("file ").removesuffix(": deleted")
+    return reason == f"file {path}: deleted" and any(f"{path}/".startswith(f"{output}/") for output in outputs)
 
 
 def accept(stage: str, reason: str) -> str:

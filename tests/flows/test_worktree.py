@@ -1,0 +1,126 @@
+"""The worktree of an experiment: what would be missing in it is refused, and what git or DVC refuse is one sentence."""
+
+import pytest
+
+from tests.flows.pipeline_clone import PipelineClone, make_clone
+
+pytestmark = pytest.mark.pipeline
+
+TRY = """
+from components.errors import UserError
+from components.params import load
+from flows import experiment, house
+house.settle()
+try:
+    with experiment.worktree("calm-otter", load(house.ROOT / "params.yaml")) as root:
+        {inside}
+        print("went in")
+except UserError as error:
+    print(f"refused: {{error}}")
+"""
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> PipelineClone:
+    """A clone in which nothing runs; each test leaves it as it was."""
+    return make_clone(tmp_path_factory.mktemp("worktree"))
+
+
+def attempt(clone: PipelineClone, inside: str = "pass") -> str:
+    """The last line of making a worktree: `went in`, or the refusal."""
+    return clone.run_code(TRY.format(inside=inside)).splitlines()[-1]
+
+
+NAMED = [
+    ("ingest", "opt_out", "mine.txt", "mine.txt"),
+    ("ingest", "watch", "notes", "notes/a.txt"),
+    ("ingest.sources", "path", "notes/b.txt", "notes/b.txt"),
+    ("filter.decontaminate", "items", "sets", "sets/a.jsonl"),
+    ("evaluate", "minimal_pairs", "exams/pairs", "exams/pairs/a.jsonl"),
+    ("runtime.grid", "series", "reports/hours.csv", "reports/hours.csv"),  # reports/ is in .gitignore
+]
+
+SET = """
+import sys
+from ruamel.yaml import YAML
+section, key, value = sys.argv[1:]
+yaml = YAML()
+tree = node = yaml.load(open("params.yaml"))
+if section == "ingest.sources":
+    node["ingest"]["sources"][:] = [{"kind": "files", "name": "own", "path": value}]
+else:
+    for part in section.split("."):
+        node = node[part]
+    node[key] = value
+yaml.dump(tree, open("params.yaml", "w"))
+"""
+
+
+@pytest.mark.parametrize(("section", "key", "value", "file"), NAMED, ids=[f"{one[0]}.{one[1]}" for one in NAMED])
+def test_an_untracked_file_that_a_parameter_names_is_refused(
+    clone: PipelineClone, section: str, key: str, value: str, file: str
+) -> None:
+    before = (clone.root / "params.yaml").read_text()
+    path = clone.root / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("one line\n")
+    try:
+        clone.run_code(f"import sys; sys.argv[1:] = {[section, key, value]!r}\n{SET}")
+        said = attempt(clone)
+        assert said.startswith("refused: untracked"), said
+        assert file in said
+        assert "`git add` them" in said
+        clone.git("add", "--force", file)
+        assert attempt(clone, f"assert (root / {file!r}).exists()") == "went in"
+    finally:
+        clone.git("rm", "--quiet", "--force", "--ignore-unmatch", file)
+        path.unlink(missing_ok=True)
+        (clone.root / "params.yaml").write_text(before)
+
+
+def test_a_tracked_dvc_file_stands_for_its_folder(clone: PipelineClone) -> None:
+    text = clone.root / "texts" / "a.txt"
+    text.parent.mkdir()
+    text.write_text("one line\n")
+    before = (clone.root / "params.yaml").read_text()
+    clone.run("dvc", "add", "texts")
+    clone.git("add", "texts.dvc")
+    try:
+        clone.edit("params.yaml", "  watch: components/data/pins.json", "  watch: texts")
+        assert attempt(clone, "assert (root / 'texts/a.txt').exists()") == "went in"
+    finally:
+        clone.git("rm", "--quiet", "--force", "texts.dvc")
+        (clone.root / "params.yaml").write_text(before)
+        clone.git("checkout", "--quiet", "--", ".gitignore")
+
+
+def test_a_checkout_that_dvc_refuses_is_a_sentence(clone: PipelineClone) -> None:
+    lock = clone.root / "dvc.lock"
+    lock.write_text("stages: [\n")
+    try:
+        said = attempt(clone)
+    finally:
+        lock.unlink()
+    assert said.startswith("refused: dvc checkout"), said
+    assert "dvc.lock" in said
+
+
+def test_a_worktree_that_git_refuses_is_a_sentence(clone: PipelineClone) -> None:
+    taken = clone.root / ".greenhouse" / "worktrees" / "calm-otter" / "file"
+    taken.parent.mkdir(parents=True, exist_ok=True)
+    taken.write_text("")
+    try:
+        said = attempt(clone)
+    finally:
+        taken.unlink()
+        taken.parent.rmdir()
+    assert said.startswith("refused: git worktree add"), said
+    assert "already exists" in said
+
+
+def test_an_experiment_that_dvc_cannot_save_is_a_sentence(clone: PipelineClone) -> None:
+    said = attempt(clone, "experiment.save(root, 'no~name')")
+    assert said.startswith("refused: dvc exp save"), said
+    assert "[" not in said
+    assert "no~name" in said
+    assert said.endswith("the run's MLflow record is complete")
