@@ -145,12 +145,12 @@ def _output(command: list[str], root: Path, given: bytes = b"") -> bytes:
     """What git or DVC prints when run in `root` with `given` as its input.
 
     Raises:
-        UserError: it fails; the first line that says so, or the last one, is shown.
+        UserError: it fails; the line that says why is shown.
     """
     done = subprocess.run(command, cwd=root, env=os.environ, input=given, capture_output=True)
     if done.returncode:
         said = os.fsdecode(done.stderr.strip() or done.stdout.strip() or b"no output").splitlines()
-        line = next((one for one in said if one.startswith(("ERROR: ", "fatal: ", "error: "))), said[-1])
+        line = next((one for one in said if one.startswith(("ERROR: ", "fatal: ", "error: "))), said[0])
         words = " ".join(command[2:] if command[1] == "-m" else command)
         raise UserError(f"{words} ended with status {done.returncode}: {line.removeprefix('ERROR: ')}")
     return done.stdout

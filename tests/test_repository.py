@@ -87,3 +87,10 @@ def test_every_package_is_declared() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     found = {name_of(path.parent).replace("/", ".") for path in CODE if "benchmarks" not in path.parts}
     assert set(declared) == found
+
+
+def test_pages_that_code_and_settings_name_exist() -> None:
+    settings = [ROOT / "Makefile", ROOT / "dvc.yaml", ROOT / "params.yaml", *(ROOT / "presets").glob("*.yaml")]
+    for path in [*CODE, *settings]:
+        for page in re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text(encoding="utf-8")):
+            assert (ROOT / page).exists(), f"{name_of(path)} names {page}"
