@@ -139,7 +139,8 @@ def refuse_while_running() -> None:
     """Raise `UserError` if a run or the servers are up: they would lose what is under their feet."""
     if house.running_servers():
         raise UserError("`make up` is running; stop it first (Ctrl-C there)")
-    running = {path.stem for path in open_runs.OPEN.glob("*.json")} - {path.stem for path in open_runs.dead()}
+    gone = {path.stem for path in open_runs.dead()}  # first: it sets damaged records aside
+    running = {path.stem for path in open_runs.OPEN.glob("*.json")} - gone
     if running:
         raise UserError(f"runs are going on: {', '.join(sorted(running))}; wait for them or stop them first")
 

@@ -5,11 +5,14 @@ for worktrees: databases, logs, ledger, work folders; what DVC must neither dele
 home folder. Servers and remotes that a team already has are honoured: what is set in the environment wins.
 """
 
+import contextlib
 import ctypes
 import json
 import os
 import re
+import shutil
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -58,6 +61,8 @@ LEDGER = STATE / "ledger"
 LOGS = STATE / "logs"
 WORK = STATE / "work"
 WORKTREES = STATE / "worktrees"
+DVC_CACHE, DVC_CONFIG = STATE / "dvc", STATE / "dvc-config"
+"""DVC's site cache, from which it unpickles, and its configuration: apart, since DVC opens the former to everyone."""
 
 
 def environment() -> dict[str, str]:
@@ -75,9 +80,9 @@ def environment() -> dict[str, str]:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "DO_NOT_TRACK": "true",
         "DVC_NO_ANALYTICS": "1",
-        "DVC_SITE_CACHE_DIR": str(STATE / "dvc"),
-        "DVC_GLOBAL_CONFIG_DIR": str(STATE / "dvc"),
-        "DVC_SYSTEM_CONFIG_DIR": str(STATE / "dvc"),
+        "DVC_SITE_CACHE_DIR": str(DVC_CACHE),
+        "DVC_GLOBAL_CONFIG_DIR": str(DVC_CONFIG),
+        "DVC_SYSTEM_CONFIG_DIR": str(DVC_CONFIG),
         "HF_HOME": str(STATE / "huggingface"),
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "MPLCONFIGDIR": str(STATE / "matplotlib"),
@@ -94,7 +99,45 @@ def environment() -> dict[str, str]:
 def settle() -> None:
     """Put `environment()` into this process; call before Prefect, MLflow or DVC are imported."""
     os.environ.update(environment())
-    STATE.mkdir(parents=True, exist_ok=True)
+    private(STATE)
+    _drop_exposed_cache()
+    for folder in (DVC_CACHE, DVC_CACHE / "repo", DVC_CONFIG):  # DVC would make the second one writable for everyone
+        private(folder)
+
+
+def private(folder: Path) -> None:
+    """Make a folder that its owner alone can enter, also of one that exists with wider modes.
+
+    Raises:
+        SystemExit: it belongs to another user, who could have this one run code.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not _mode(folder) & 0o077:
+        return
+    try:
+        folder.chmod(0o700)
+    except PermissionError:
+        if folder.stat().st_uid != os.geteuid():  # else a file system without modes
+            sys.exit(f"{folder}: belongs to another user, who could run code as you; remove it, or `chown` it to you")
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def _drop_exposed_cache() -> None:
+    """Remove a site cache that others could write, as earlier versions left it: DVC unpickles what is in it.
+
+    All of it can be computed anew. It is renamed first, so that two processes that start now do not meet in it.
+    """
+    if _mode(STATE) & 0o077:  # a file system without modes: they say nothing
+        return
+    exposed = (folder for folder in (DVC_CACHE, DVC_CACHE / "repo") if folder.exists() and _mode(folder) & 0o022)
+    if next(exposed, None):
+        aside = STATE / f"dvc.{os.getpid()}.exposed"
+        with contextlib.suppress(FileNotFoundError):
+            DVC_CACHE.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 SERVERS = STATE / "servers.json"

@@ -177,7 +177,8 @@ def install(dev: bool) -> None:
         return
     check_machine()
     announce(dev)
-    LOG.parent.mkdir(parents=True, exist_ok=True)
+    LOG.parents[1].mkdir(mode=0o700, exist_ok=True)
+    LOG.parent.mkdir(exist_ok=True)
     started = time.monotonic()
     make_venv()
     for kind in (False, True):

@@ -2,25 +2,55 @@
 
 In Prefect every run of ours carries its process as a tag (`house.process_tag`). For MLflow and worktrees a file of
 `.greenhouse/open/` holds the process and the run's id or the path; it is removed when the run ends. At the next start
-`recover()` closes those whose process is gone: Prefect `Crashed`, MLflow `KILLED`, worktree removed. A run of another
-host is never touched, nor one naming no process unless this process alone could have started it.
+`recover()` closes those whose process is gone: Prefect `Crashed`, MLflow `KILLED`, worktree removed; what starts
+without a Prefect server calls `recover_records()` alone. A run of another host is never touched, nor one naming no
+process unless this process alone could have started it. No record, whatever is in it, stops the work.
 """
 
+import logging
+import os
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from components.files import read_json, write_json
+from components.files import canonical_json, read_json, written_whole
 from flows.house import ROOT, STATE, is_process_tag, process_tag, tag_alive
 
 OPEN = STATE / "open"
+PARENTS = STATE / "parents"
+"""A file per MLflow parent run that is open: its id, and the process of its pipeline or `dvc repro`."""
+
+
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Write a JSON record that its owner alone can read."""
+    with written_whole(path) as temporary:
+        temporary.touch(0o600)
+        temporary.write_text(canonical_json(record), encoding="utf-8")
+
+
+def read_record(path: Path, say: Callable[[str], None] = print) -> dict[str, Any]:
+    """The record of a run; empty if there is none, or if it is damaged: that is said, and the file set aside."""
+    try:
+        record = read_json(path)
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        record = None
+    if isinstance(record, dict) and is_process_tag(record.get("process")):
+        return record
+    aside = path.with_suffix(".damaged")
+    with suppress(FileNotFoundError):
+        os.replace(path, aside)
+    say(f"{path}: damaged, perhaps by a power cut, so its run cannot be closed in MLflow; set aside as {aside.name}")
+    return {}
 
 
 def opened(name: str, **facts: str) -> Path:
     """Record that this process has a run open, or add to the record: `mlflow` (its id), `worktree` (a path)."""
     path = OPEN / f"{name}.json"
-    before = read_json(path) if path.exists() else {}
-    write_json(path, before | {"process": process_tag()} | facts)
+    write_record(path, read_record(path) | {"process": process_tag()} | facts)
     return path
 
 
@@ -29,10 +59,10 @@ def closed(name: str) -> None:
     (OPEN / f"{name}.json").unlink(missing_ok=True)
 
 
-def dead() -> list[Path]:
-    """Records of runs whose process is gone."""
-    paths = sorted(OPEN.glob("*.json")) if OPEN.exists() else []
-    return [path for path in paths if not tag_alive(read_json(path)["process"])]
+def dead(folder: Path | None = None, say: Callable[[str], None] = print) -> list[Path]:
+    """Records of runs whose process is gone; `folder` is `OPEN` if none is given."""
+    records = {path: read_record(path, say) for path in sorted((folder or OPEN).glob("*.json"))}
+    return [path for path, record in records.items() if record and not tag_alive(record["process"])]
 
 
 def recover(say: Callable[[str], None] = print, serving: bool = False) -> int:
@@ -42,17 +72,24 @@ def recover(say: Callable[[str], None] = print, serving: bool = False) -> int:
         serving: this process is the only one that starts runs of deployments, and has not begun: one that is unfinished
             and names no process was killed before our code began, and would hold its deployment's slot for ever.
     """
-    crashed = _crash_in_prefect(say, serving)
-    records = dead()
-    for path in records:
-        record = read_json(path)
-        say(f"closing {path.stem}: its process ended without closing it")
-        if run := record.get("mlflow"):
-            _kill_in_mlflow(run)
+    return _crash_in_prefect(say, serving) + recover_records(say)
+
+
+def recover_records(say: Callable[[str], None] = print) -> int:
+    """Close in MLflow and git what dead processes left open; asks no Prefect server. Returns how many runs."""
+    runs, parents = dead(OPEN, say), dead(PARENTS, say)
+    reachable = _mlflow_answers(say) if runs or parents else False
+    for path in [*runs, *parents]:
+        record = read_record(path, say)
         if worktree := record.get("worktree"):
             remove_worktree(Path(worktree))
+        run_id = record.get("mlflow")
+        if run_id and not (reachable and _end_in_mlflow(run_id, path.parent == PARENTS, say)):
+            continue  # the record stays for a later start
+        say(f"closing {path.stem}: its process ended without closing it")
         path.unlink(missing_ok=True)
-    return crashed + len(records) + _close_parents(say)
+        path.with_suffix(".lock").unlink(missing_ok=True)
+    return len(runs) + len(parents)
 
 
 UNFINISHED = ("RUNNING", "PENDING", "CANCELLING")
@@ -96,34 +133,49 @@ def tag_flow_run(flow_run_id: str) -> None:
         client.update_flow_run(UUID(flow_run_id), tags=[*tags, process_tag()])
 
 
-def _kill_in_mlflow(run_id: str) -> None:
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
+def _mlflow_answers(say: Callable[[str], None]) -> bool:
+    """Whether MLflow can be asked at all: its client tries a server that is away for two minutes, for each record."""
+    import httpx
 
-    client = MlflowClient()
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not uri.startswith(("http://", "https://")):
+        return True
     try:
-        if client.get_run(run_id).info.status == "RUNNING":
-            client.set_terminated(run_id, "KILLED")
-    except MlflowException as error:  # another database than the one that held it
-        print(f"MLflow run {run_id} cannot be closed: {error}")
+        httpx.get(f"{uri}/health", timeout=5)
+        return True
+    except httpx.HTTPError as error:
+        say(f"MLflow ({uri}) does not answer ({error}): runs that a kill left open there are closed at a later start")
+        return False
 
 
-def _close_parents(say: Callable[[str], None]) -> int:
-    """End MLflow parent runs whose process is gone: a `dvc repro` has nobody to close its own when it is done."""
-    found = sorted((STATE / "parents").glob("*.json"))
-    gone = [path for path in found if not tag_alive(read_json(path)["process"])]
-    for path in gone:
-        from mlflow import MlflowClient
+GONE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""MLflow's error codes for a run that it does not have: its database was reset, or is another one."""
 
-        record, client = read_json(path), MlflowClient()
-        run = client.get_run(record["mlflow"])
-        children = client.search_runs([run.info.experiment_id], f"tags.mlflow.parentRunId = '{run.info.run_id}'")
-        whole = run.data.tags.get("kind") == "dvc repro" and all(one.info.status == "FINISHED" for one in children)
-        say(f"closing {path.stem} in MLflow: its process is gone")
-        client.set_terminated(run.info.run_id, "FINISHED" if whole else "KILLED")
-        path.unlink()
-        path.with_suffix(".lock").unlink(missing_ok=True)
-    return len(gone)
+
+def _end_in_mlflow(run_id: str, parent: bool, say: Callable[[str], None]) -> bool:
+    """End a run if MLflow has it and believes that it runs. Returns whether its record has served its purpose."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    from mlflow import MlflowClient
+
+    try:
+        client = MlflowClient()
+        run = client.get_run(run_id)
+        if run.info.lifecycle_stage == "deleted":
+            say(f"MLflow run {run_id} was deleted, so there is nothing to close")
+        elif run.info.status == "RUNNING":
+            client.set_terminated(run_id, "FINISHED" if parent and _is_whole(client, run) else "KILLED")
+        return True
+    except Exception as error:  # whatever it is: the record must not take the work down with it
+        gone = getattr(error, "error_code", "") in GONE
+        todo = "its record is dropped" if gone else "tried again at the next start"
+        say(f"MLflow run {run_id} cannot be closed ({type(error).__name__}: {error}); {todo}")
+        return gone
+
+
+def _is_whole(client: Any, run: Any) -> bool:
+    """Whether a parent run is of a `dvc repro`, which has nobody to close its own when it is done, and all of it is."""
+    children = client.search_runs([run.info.experiment_id], f"tags.mlflow.parentRunId = '{run.info.run_id}'")
+    return run.data.tags.get("kind") == "dvc repro" and all(one.info.status == "FINISHED" for one in children)
 
 
 def remove_worktree(path: Path) -> None:

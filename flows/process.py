@@ -25,6 +25,7 @@ from prefect.states import State  # noqa: E402
 from components import params as schema  # noqa: E402
 from components.errors import UserError  # noqa: E402
 from components.files import write_json  # noqa: E402
+from flows import open_runs  # noqa: E402
 from flows.stage import Outcome, Stage, perform, run_name  # noqa: E402
 
 __all__ = ["State", "flow", "main", "run_as_flow"]
@@ -49,6 +50,8 @@ def main(stage: Stage, flow: Any) -> None:
         command = house.dvc("repro", "--single-item", stage.full_name(branch))
         os.execvpe(command[0], command, os.environ)
     die_with_dvc()
+    if "GREENHOUSE_RUN" not in os.environ:  # plain DVC: no pipeline has closed what an earlier kill left open
+        open_runs.recover_records()
     outcome = under_prefect(stage, branch, flow) if prefect_answers() else perform(stage, branch)
     if postbox := os.environ.get("GREENHOUSE_OUTCOMES"):
         write_json(Path(postbox) / f"{stage.full_name(branch)}.json", vars(outcome))

@@ -16,7 +16,6 @@ from typing import Any
 
 from filelock import FileLock
 
-from components.files import read_json, write_json
 from flows import open_runs
 from flows.house import EXPERIMENT, ROOT, STATE, process_tag
 
@@ -56,12 +55,12 @@ def parent_run(mlflow: Any, name: str, process: str, tags: dict[str, str]) -> st
     record = STATE / "parents" / f"{name}.json"
     record.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(record.with_suffix(".lock")):
-        if record.exists():
-            return read_json(record)["mlflow"]
+        if run_id := open_runs.read_record(record).get("mlflow"):
+            return run_id
         run = mlflow.create_run(
             experiment_id(mlflow), run_name=name, tags={"mlflow.user": "greenhouse", "process": process} | tags
         )
-        write_json(record, {"mlflow": run.info.run_id, "process": process})
+        open_runs.write_record(record, {"mlflow": run.info.run_id, "process": process})
         return run.info.run_id
 
 
@@ -79,9 +78,8 @@ def close_parent(
     `files` (params.yaml, dvc.lock) are kept with it: by them a later `compare`, `verify` or `gc` knows the run's bytes.
     """
     record = STATE / "parents" / f"{name}.json"
-    if not record.exists():
+    if not (run_id := open_runs.read_record(record).get("mlflow")):
         return
-    run_id = read_json(record)["mlflow"]
     log_metrics(mlflow, run_id, metrics)
     log_params(mlflow, run_id, params)
     for key, value in tags.items():
@@ -90,7 +88,7 @@ def close_parent(
         if path.exists():
             mlflow.log_artifact(run_id, str(path))
     mlflow.set_terminated(run_id, status)
-    record.unlink()
+    record.unlink(missing_ok=True)
     record.with_suffix(".lock").unlink(missing_ok=True)
 
 

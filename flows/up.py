@@ -23,8 +23,7 @@ from types import FrameType
 import psutil
 
 from components.errors import UserError
-from components.files import write_json
-from flows import dag, house
+from flows import dag, house, open_runs
 from flows.servers import healthy
 
 START_S = 90.0
@@ -235,7 +234,7 @@ def record(chosen: Plan) -> None:
     """Tell the other commands of the house where the servers are, as long as this process lives."""
     me = os.getpid()
     addresses = {"PREFECT_API_URL": chosen.prefect_url, "MLFLOW_TRACKING_URI": chosen.mlflow_url}
-    write_json(house.SERVERS, {"pid": me, "started": house.start_of(me)} | addresses)
+    open_runs.write_record(house.SERVERS, {"pid": me, "started": house.start_of(me)} | addresses)
 
 
 def settle_logins() -> None:

@@ -207,6 +207,7 @@ def main() -> int:
     parser.add_argument("--at", default="workspace", help="workspace (default), a git revision, an experiment, a run")
     arguments = parser.parse_args()
     house.settle()
+    open_runs.recover_records()
     try:
         return 0 if verify(arguments.model, arguments.at) else 1
     except UserError as error:

@@ -44,3 +44,32 @@ def test_a_folder_without_git_is_one_sentence(fresh_clone: PipelineClone) -> Non
     shown = fresh_clone.run("flows.why", expect=1)
     assert shown.count("\n") == 1, shown
     assert "no git repository; clone the project with git" in shown
+
+
+MODES = """
+import os, subprocess
+os.umask(0)
+from flows import house, open_runs
+house.settle()
+subprocess.run(house.dvc("status"), cwd=house.ROOT, capture_output=True)
+open_runs.opened("calm-otter")
+folders = [house.STATE, house.STATE / "dvc", house.STATE / "dvc" / "repo", house.STATE / "dvc-config"]
+for path in [*folders, open_runs.OPEN / "calm-otter.json"]:
+    print(oct(path.stat().st_mode & 0o777), end=" ")
+"""
+
+
+def test_no_other_user_can_enter_the_state_folder_or_plant_what_dvc_reads(fresh_clone: PipelineClone) -> None:
+    state = fresh_clone.root / ".greenhouse"
+    assert fresh_clone.run_code(MODES) == "0o700 0o700 0o700 0o700 0o600"
+    # As an earlier version left it, and as another user may have used it since.
+    (state / "dvc" / "repo" / "planted").mkdir()
+    (state / "dvc" / "config").write_text("[core]\n    autostage = true\n")
+    for folder in (state, state / "dvc", state / "dvc" / "repo"):
+        folder.chmod(0o777)
+    assert fresh_clone.run_code(MODES) == "0o700 0o700 0o700 0o700 0o600"
+    assert not (state / "dvc" / "repo" / "planted").exists()
+    assert not (state / "dvc" / "config").exists()
+    asked = "from flows import house; house.settle(); from dvc.dirs import global_config_dir, system_config_dir; "
+    told = fresh_clone.run_code(asked + "print(global_config_dir(), system_config_dir(), sep='\\n')").splitlines()
+    assert told == [str(state / "dvc-config")] * 2  # not the site cache

@@ -1,0 +1,157 @@
+"""What a kill or a power cut leaves of a run never stops the work that follows: it is closed, or set aside and said."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from components.files import read_json, write_json
+from flows import house, open_runs, tracking
+from tests.flows.pipeline_clone import PipelineClone
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state folder with an MLflow database of its own."""
+    for module in (open_runs, tracking):
+        monkeypatch.setattr(module, "STATE", tmp_path)
+    monkeypatch.setattr(open_runs, "OPEN", tmp_path / "open")
+    monkeypatch.setattr(open_runs, "PARENTS", tmp_path / "parents")
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    mlflow.set_tracking_uri(uri)
+    return tmp_path
+
+
+@pytest.fixture
+def ended() -> str:
+    """The tag of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    tag = house.process_tag(process.pid)
+    process.communicate(b"\n")
+    return tag
+
+
+@pytest.fixture
+def client(state: Path) -> mlflow.MlflowClient:
+    return tracking.client()
+
+
+def running(client: mlflow.MlflowClient, **tags: str) -> str:
+    """The id of a run that MLflow believes to be going on."""
+    return client.create_run(tracking.experiment_id(client), tags=tags).info.run_id
+
+
+def status(client: mlflow.MlflowClient, run_id: str) -> str:
+    return client.get_run(run_id).info.status
+
+
+@pytest.mark.parametrize("text", ["", "{", "\0" * 40, "[]", "{}", '{"process": 7}', "\xff"])
+def test_a_damaged_record_is_set_aside_with_one_sentence(state: Path, ended: str, text: str) -> None:
+    for path in (state / "open" / "calm-otter.json", state / "parents" / "calm-otter.json"):
+        path.parent.mkdir()
+        path.write_bytes(text.encode("latin-1"))
+    said: list[str] = []
+    assert open_runs.recover_records(said.append) == 0
+    assert len(said) == 2
+    assert all("damaged" in sentence and "set aside" in sentence for sentence in said)
+    assert open_runs.recover_records(said.append) == 0
+    assert len(said) == 2
+    assert [path.name for path in (state / "open").iterdir()] == ["calm-otter.damaged"]
+
+
+def test_a_run_goes_on_over_a_damaged_record_of_its_own_name(state: Path, client: mlflow.MlflowClient) -> None:
+    for path in (state / "open" / "dvc-repro-7.json", state / "parents" / "dvc-repro-7.json"):
+        path.parent.mkdir()
+        path.write_text("")
+    path = open_runs.opened("dvc-repro-7", mlflow="abc")
+    assert read_json(path)["mlflow"] == "abc"
+    run_id = tracking.parent_run(client, "dvc-repro-7", house.process_tag(), {})
+    assert tracking.parent_run(client, "dvc-repro-7", house.process_tag(), {}) == run_id
+    tracking.close_parent(client, "dvc-repro-7", "FINISHED", {}, {}, {})
+    assert status(client, run_id) == "FINISHED"
+
+
+def test_runs_that_mlflow_no_longer_has_are_closed_with_one_sentence(
+    state: Path, client: mlflow.MlflowClient, ended: str
+) -> None:
+    deleted = running(client)
+    client.delete_run(deleted)
+    for name, run_id in (("deleted", deleted), ("reset", "0" * 32)):
+        write_json(state / "parents" / f"{name}.json", {"mlflow": run_id, "process": ended})
+        write_json(state / "open" / f"{name}.mix.json", {"mlflow": run_id, "process": ended})
+    said: list[str] = []
+    assert open_runs.recover_records(said.append) == 4
+    assert list(state.glob("*/*.json")) == []
+    assert sum("was deleted" in sentence for sentence in said) == 2
+    assert sum("cannot be closed" in sentence for sentence in said) == 2
+
+
+def test_runs_of_ended_processes_are_closed_and_live_ones_left(
+    state: Path, client: mlflow.MlflowClient, ended: str
+) -> None:
+    run_ids = {name: running(client) for name in ("mix", "calm-otter", "live")}
+    write_json(state / "open" / "calm-otter.mix.json", {"mlflow": run_ids["mix"], "process": ended})
+    write_json(state / "parents" / "calm-otter.json", {"mlflow": run_ids["calm-otter"], "process": ended})
+    write_json(state / "parents" / "live.json", {"mlflow": run_ids["live"], "process": house.process_tag()})
+    assert open_runs.recover_records(lambda _: None) == 2
+    assert [status(client, run_id) for run_id in run_ids.values()] == ["KILLED", "KILLED", "RUNNING"]
+    assert [path.stem for path in state.glob("*/*.json")] == ["live"]
+
+
+def test_a_server_that_is_away_costs_a_sentence_and_no_record(
+    state: Path, ended: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_json(state / "parents" / "calm-otter.json", {"mlflow": "m", "process": ended})
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    said: list[str] = []
+    open_runs.recover_records(said.append)
+    assert len(said) == 1
+    assert "does not answer" in said[0]
+    assert [path.stem for path in state.glob("*/*.json")] == ["calm-otter"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"pid": 1}', '{"pid": "x", "started": 3}'])
+def test_a_damaged_record_of_the_servers_counts_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(house, "SERVERS", tmp_path / "servers.json")
+    house.SERVERS.write_text(text)
+    assert house.running_servers() == {}
+
+
+STATUSES = """
+import mlflow
+from flows import house
+house.settle()
+client = mlflow.MlflowClient()
+runs = client.search_runs([client.get_experiment_by_name("greenhouse").experiment_id])
+print(*sorted(run.info.status for run in runs))
+"""
+
+
+@pytest.mark.pipeline
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_plain_dvc_and_verify_close_what_a_kill_of_theirs_left(fresh_clone: PipelineClone) -> None:
+    records = fresh_clone.root / ".greenhouse" / "open"
+    process = fresh_clone.start("dvc", "repro", "ingest")
+    deadline = time.monotonic() + 240
+    while not any("mlflow" in path.read_text() for path in records.glob("*.json")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    (left,) = records.glob("*.json")
+    assert fresh_clone.run_code(STATUSES).splitlines()[-1] == "RUNNING RUNNING"
+    log = fresh_clone.run("dvc", "repro", "ingest")
+    assert f"closing {left.stem}" in log
+    # The parent of the second `dvc repro` is open: only the graph's last stage could have closed it.
+    assert fresh_clone.run_code(STATUSES).splitlines()[-1] == "FINISHED KILLED KILLED RUNNING"
+    said = fresh_clone.run("flows.verify", "causal", expect=1)
+    assert "closing dvc-repro-" in said
+    assert fresh_clone.run_code(STATUSES).splitlines()[-1] == "FINISHED FINISHED KILLED KILLED"
