@@ -49,6 +49,7 @@ def _facts(tallies: dict[str, Tally]) -> dict:
                 "files": tally.files,
                 "files_not_read": tally.files_not_read,
                 "files_skipped": dict(sorted(Counter(reason for _, reason in tally.skipped).items())),
+                "cut_bytes": tally.cut_bytes(),
                 "documents_in": tally.documents_in,
                 "kept": tally.kept,
                 "kept_bytes": tally.kept_bytes,
@@ -107,6 +108,9 @@ def _remarks(tallies: dict[str, Tally]) -> list[str]:
                 remarks.append(f"- {name}: {what} {rules}.")
         for reason, count in sorted(Counter(reason for _, reason in tally.skipped).items()):
             remarks.append(f"- {name}: {count} files left out: {reason}.")
+        for rule, num_bytes in tally.cut_bytes().items():
+            count = sum(of == rule for _, of, _ in tally.cut)
+            remarks.append(f"- {name}: {num_bytes} bytes cut from {count} files by {rule} (cut.csv has each).")
         if tally.files_not_read:
             remarks.append(f"- {name}: full at its limit, {tally.files_not_read} files were not read.")
         if tally.kept and not tally.heldout:
@@ -142,12 +146,14 @@ def _tables(tallies: dict[str, Tally], folder: Path) -> None:
         for entry in tally.faults
     ]
     skipped = [[name, *item] for name, tally in tallies.items() for item in sorted(tally.skipped)]
+    cut = [[name, *item] for name, tally in tallies.items() for item in tally.cut]
     groups = [
         [name, group, size] for name, tally in tallies.items() for group, size in sorted(tally.heldout_groups.items())
     ]
     write_table(folder / "licences.csv", ["source", "licence", "read_from", "kept", "bytes", "refused"], licences)
     write_table(folder / "quarantine.csv", ["source", "file", "line", "byte_offset", "rule", "reason"], faults)
     write_table(folder / "skipped.csv", ["source", "file", "reason"], skipped)
+    write_table(folder / "cut.csv", ["source", "file", "rule", "bytes"], cut)
     write_table(folder / "heldout.csv", ["source", "group", "bytes"], groups)
     (folder / "samples.md").write_bytes(samples(tallies).encode())
 

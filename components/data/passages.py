@@ -6,8 +6,10 @@ sentence. Text that fits one document stays one.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import chain, islice
 from typing import BinaryIO
 
 from components.data.records import Fault, Record
@@ -72,35 +74,52 @@ def _last_end(raw: bytes) -> int:
     return end - 1 if end > half and raw[end - 1] >= 0xC0 else len(raw)
 
 
-@dataclass
-class GutenbergStripper:
-    """Drop the header and licence that Project Gutenberg wraps around a book; `found` tells whether there were any."""
+class GutenbergBooks:
+    """The books of a file without the header and licence that Project Gutenberg wraps around each.
 
-    found: bool = False
-    held: list[Line] = field(default_factory=list)
+    Attributes:
+        found: whether there was a mark so far.
+        cut: bytes that were left out so far, by rule: `gutenberg_header` up to the first start mark,
+            `gutenberg_licence` from an end mark to the next start mark or the end of the file.
+    """
 
-    def lines(self, lines: Iterable[Line]) -> Iterator[Line]:
-        """The lines between the marks; all lines if there is no mark."""
+    def __init__(self, cut: Counter[str]) -> None:
+        self.found, self.cut = False, cut
+
+    def of(self, lines: Iterable[Line]) -> Iterator[Iterator[Line]]:
+        """The lines of each book; all lines if there is no mark. A book must be read before the next is asked for."""
         source = iter(lines)
-        for line in source:
-            self.held.append(line)
+        rest, more = chain(self._without_header(source), source), True
+        while more:
+            yield self._until_end(rest)
+            more = self._pass_start(rest)
+
+    def _without_header(self, source: Iterator[Line]) -> Iterator[Line]:
+        """The first lines, if none is a start mark."""
+        held: list[Line] = []
+        for line in islice(source, GUTENBERG_HEADER_LINES):
+            held.append(line)
             if GUTENBERG_START.search(line.raw):
-                self.found, self.held = True, []
-                break
-            if len(self.held) >= GUTENBERG_HEADER_LINES:
-                break
-        yield from self._until_end(iter(self.held))
-        self.held = []
-        yield from self._until_end(source)
+                self.found = True
+                self.cut["gutenberg_header"] += sum(len(one.raw) for one in held)
+                return
+        yield from held
 
     def _until_end(self, lines: Iterator[Line]) -> Iterator[Line]:
         for line in lines:
             if GUTENBERG_END.search(line.raw):
                 self.found = True
-                for _ in lines:  # the licence
-                    pass
+                self.cut["gutenberg_licence"] += len(line.raw)
                 return
             yield line
+
+    def _pass_start(self, lines: Iterator[Line]) -> bool:
+        """Leave out lines up to the next start mark; whether there is one."""
+        for line in lines:
+            self.cut["gutenberg_licence"] += len(line.raw)
+            if GUTENBERG_START.search(line.raw):
+                return True
+        return False
 
 
 def passages(lines: Iterable[Line], target_bytes: int, heading: re.Pattern[bytes] | None) -> Iterator[list[Line]]:
@@ -126,25 +145,33 @@ def passages(lines: Iterable[Line], target_bytes: int, heading: re.Pattern[bytes
 
 
 def plain_text(
-    file: BinaryIO, target_bytes: int = TARGET_BYTES, heading: re.Pattern[bytes] | None = None
+    file: BinaryIO,
+    target_bytes: int = TARGET_BYTES,
+    heading: re.Pattern[bytes] | None = None,
+    cut: Counter[str] | None = None,
 ) -> Iterator[Record | Fault]:
-    """The documents of a plain-text file in UTF-8; `part` is "" if it is only one. An empty file is an empty record."""
-    stripper = GutenbergStripper()
-    cut = "cut_at_scenes" if heading else "cut_at_paragraphs"
+    """The documents of a plain-text file in UTF-8; `part` is "" if it is only one. An empty file is an empty record.
+
+    Args:
+        cut: is filled with the bytes left out, by rule, see `GutenbergBooks`.
+    """
+    books = GutenbergBooks(Counter() if cut is None else cut)
+    transforms = ("cut_at_scenes" if heading else "cut_at_paragraphs",)
     number = 0
     waiting: list[Line] | None = None
-    for run in passages(stripper.lines(lines_of(file, target_bytes)), target_bytes, heading):
-        if waiting is not None:
-            number += 1
-            yield _document(waiting, str(number), (cut,), stripper)
-        waiting = run
+    for book in books.of(lines_of(file, target_bytes)):
+        for run in passages(book, target_bytes, heading):
+            if waiting is not None:
+                number += 1
+                yield _document(waiting, str(number), transforms, books.found)
+            waiting = run
     if waiting is not None:
-        yield _document(waiting, str(number + 1) if number else "", (cut,) if number else (), stripper)
+        yield _document(waiting, str(number + 1) if number else "", transforms if number else (), books.found)
     else:
         yield Record("")
 
 
-def _document(run: list[Line], part: str, transforms: tuple[str, ...], stripper: GutenbergStripper) -> Record | Fault:
+def _document(run: list[Line], part: str, transforms: tuple[str, ...], is_gutenberg: bool) -> Record | Fault:
     raw = b"".join(line.raw for line in run)
     first = run[0]
     if first.offset == 0 and raw.startswith(b"\xef\xbb\xbf"):
@@ -157,7 +184,7 @@ def _document(run: list[Line], part: str, transforms: tuple[str, ...], stripper:
         return Fault.of("invalid_utf8", f"{where}; convert the file with `iconv -t utf-8`", raw, line, first.offset)
     if "\r" in text:
         text, transforms = text.replace("\r\n", "\n").replace("\r", "\n"), (*transforms, "unix_newlines")
-    if stripper.found:
+    if is_gutenberg:
         transforms = (*transforms, "strip_gutenberg")
     text = re.sub(r"^(?:[ \t]*\n)+", "", text).rstrip()
     return Record(text + "\n" if text else "", part, first.number, first.offset, transforms=transforms)

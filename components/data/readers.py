@@ -6,6 +6,7 @@ file to one bad byte). A file that cannot be read on (a truncated archive) is on
 
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,17 +88,20 @@ def open_bytes(path: Path) -> BinaryIO:
     return cast(BinaryIO, io.BufferedReader(stream, buffer_size=1 << 20))
 
 
-def records_of(path: Path, format_name: str, options: Options) -> Iterator[Record | Fault]:
+def records_of(
+    path: Path, format_name: str, options: Options, cut: Counter[str] | None = None
+) -> Iterator[Record | Fault]:
     """The records of a file, and a fault for each that cannot be read.
 
     Args:
         format_name: one of the values of `FORMATS`, or `play`: plain text cut at acts and scenes.
+        cut: is filled with the bytes that were left out of plain text, by rule; whole when the last record was given.
 
     Raises:
         UserError: the file may not be read, or a table has no text column.
         NotText: the file as a whole is not for us.
     """
-    counted = _Position(open_bytes(path))
+    counted = _Position(open_bytes(path), Counter() if cut is None else cut)
     try:
         yield from READERS[format_name](counted, options)
     except (OSError, EOFError, pa.ArrowException) as error:
@@ -110,10 +114,10 @@ def records_of(path: Path, format_name: str, options: Options) -> Iterator[Recor
 
 
 class _Position(io.RawIOBase):
-    """A stream that knows how far it has been read, to say where a file broke."""
+    """A stream that knows how far it has been read, to say where a file broke, and what was `cut` out of its text."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self.file, self.offset = file, 0
+    def __init__(self, file: BinaryIO, cut: Counter[str]) -> None:
+        self.file, self.cut, self.offset = file, cut, 0
 
     def readline(self, size: int | None = -1) -> bytes:
         line = self.file.readline(-1 if size is None else size)
@@ -141,7 +145,7 @@ def _text(file: Any, options: Options) -> Iterator[Record | Fault]:
     if file.peek(2) in UTF_16_MARKS:
         yield from _utf_16(file, options)
     else:
-        yield from plain_text(file, options.target_bytes)
+        yield from plain_text(file, options.target_bytes, cut=file.cut)
 
 
 def _utf_16(file: Any, options: Options) -> Iterator[Record | Fault]:
@@ -155,7 +159,8 @@ def _utf_16(file: Any, options: Options) -> Iterator[Record | Fault]:
     if text is None:
         yield Fault.of("too_long", f"UTF-16 text over {WHOLE_FILE_BYTES} bytes; convert the file to UTF-8", raw)
         return
-    for found in plain_text(io.BytesIO(text.encode("utf-8", "surrogatepass")), options.target_bytes):
+    utf_8 = io.BytesIO(text.encode("utf-8", "surrogatepass"))
+    for found in plain_text(utf_8, options.target_bytes, cut=file.cut):
         if isinstance(found, Record):
             yield Record(found.text, found.part, found.line, found.offset, transforms=("from_utf16", *found.transforms))
         else:
@@ -163,7 +168,7 @@ def _utf_16(file: Any, options: Options) -> Iterator[Record | Fault]:
 
 
 def _play(file: Any, options: Options) -> Iterator[Record | Fault]:
-    yield from plain_text(file, options.target_bytes, SCENE)
+    yield from plain_text(file, options.target_bytes, SCENE, file.cut)
 
 
 def _html(file: Any, options: Options) -> Iterator[Record | Fault]:

@@ -75,6 +75,7 @@ class Sorting:
             tally.files += 1
             if reading.skipped:
                 listing.skipped.append((task.location, reading.skipped))
+            tally.cut += [(task.location, rule, num_bytes) for rule, num_bytes in sorted(reading.cut.items())]
             yield from self._of_file(reading, listing, tally, keys)
             self._progress(task.location)
             if listing.max_bytes and tally.kept_bytes >= listing.max_bytes:

@@ -18,7 +18,10 @@ LISTED = 1000
 
 @dataclass
 class Tally:
-    """The books of one source. Bytes are UTF-8 bytes of text."""
+    """The books of one source. Bytes are UTF-8 bytes of text.
+
+    `cut` has what the reader left out of the text of a file: location, rule, bytes.
+    """
 
     files: int = 0
     files_not_read: int = 0
@@ -34,6 +37,7 @@ class Tally:
     heldout_groups: dict[str, int] = field(default_factory=dict)
     faults: list[Entry] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    cut: list[tuple[str, str, int]] = field(default_factory=list)
     opted_out: Counter[str] = field(default_factory=Counter)
     refused_licences: Counter[tuple[str, str]] = field(default_factory=Counter)
     _samples: list[tuple[int, str, Document]] = field(default_factory=list)
@@ -86,6 +90,13 @@ class Tally:
         reasons = Counter(reason for _, reason in self.skipped)
         lost += [f"{count} files left out: {reason}" for reason, count in sorted(reasons.items())]
         return ", ".join([f"{self.documents_in} records in {self.files} files, {self.kept} kept", *lost])
+
+    def cut_bytes(self) -> dict[str, int]:
+        """Bytes that were left out of the text of files, by rule."""
+        total: Counter[str] = Counter()
+        for _, rule, num_bytes in self.cut:
+            total[rule] += num_bytes
+        return dict(sorted(total.items()))
 
     def quarantine_rate(self) -> float:
         """Share of the records that came in which are quarantined."""

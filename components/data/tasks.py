@@ -9,6 +9,7 @@ that was read to its end. A run that was killed takes what is there: whole files
 that are whole. The records in them are read past, not worked on again.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
@@ -78,11 +79,15 @@ class Task:
 
 @dataclass
 class Reading:
-    """What came of a task: pieces of entries (or file names of spooled ones), or why the file was left out."""
+    """What came of a task: pieces of entries (or file names of spooled ones), or why the file was left out.
+
+    `cut` is the bytes that the reader left out of the file's text, by rule.
+    """
 
     pieces: list[list[Entry] | str] = field(default_factory=list)
     skipped: str = ""
     kept: bool = False
+    cut: dict[str, int] = field(default_factory=dict)
 
     def entries(self, spool: Path) -> Iterator[Entry]:
         """All entries, a piece in memory at a time; pieces in `spool` are deleted as they are read, unless kept."""
@@ -148,7 +153,8 @@ def _read(desk: Desk, task: Task) -> Reading:
     num_read = 0
     if desk.keep:
         reading.pieces, num_read = _pieces_there(desk.spool, task, origin)
-    found = islice(_until_full(_found(task), task.limits.max_bytes), num_read, None)  # a record is an entry
+    cut: Counter[str] = Counter()
+    found = islice(_until_full(_found(task, cut), task.limits.max_bytes), num_read, None)  # a record is an entry
     refused = load_opt_out(desk.opt_out)
     entries = (refused.applied(entry_of(item, task.location, task.group, origin, task.limits)) for item in found)
     try:
@@ -157,6 +163,7 @@ def _read(desk: Desk, task: Task) -> Reading:
             reading.pieces.append(_spool(piece, desk.spool, task, len(reading.pieces)) if to_file else piece)
     except NotText as reason:
         reading.skipped = str(reason)
+    reading.cut = dict(cut)
     return reading
 
 
@@ -188,7 +195,7 @@ def _with_version(origin: Origin, path: Path) -> Origin:
     return Origin(origin.source, version, origin.licence, origin.licence_from, origin.retrieved)
 
 
-def _found(task: Task) -> Iterator[Record | Fault]:
+def _found(task: Task, cut: Counter[str]) -> Iterator[Record | Fault]:
     if task.dataset is not None:
         yield from hub.records(task.dataset)
         return
@@ -200,7 +207,7 @@ def _found(task: Task) -> Iterator[Record | Fault]:
         if task.reader == "description":
             yield Record(pins.description(data))
             return
-    yield from records_of(Path(task.path), task.reader, task.options)
+    yield from records_of(Path(task.path), task.reader, task.options, cut)
 
 
 def _pinned_bytes(task: Task) -> bytes:

@@ -189,6 +189,45 @@ def test_gutenberg_header_and_licence_are_stripped_and_named(tmp_path: Path) -> 
     assert found["x.txt"].transforms == ("strip_gutenberg",)
 
 
+def test_every_gutenberg_book_of_a_file_is_kept_and_what_is_cut_is_counted(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    header = "Title: Faust {0}\n*** START OF THE PROJECT GUTENBERG EBOOK FAUST {0} ***\n"
+    footer = "*** END OF THE PROJECT GUTENBERG EBOOK FAUST {0} ***\n" + "Updated editions replace this one.\n" * 500
+    books = [f"{number} {PROSE * size}\n\n" for number, size in ((1, 300), (2, 1), (3, 300))]
+    wrapped = [header.format(n) + text + footer.format(n) for n, text in enumerate(books, 1)]
+    (folder / "faust.txt").write_text("".join(wrapped))
+    (folder / "faust16.txt").write_text("".join(wrapped[:2]), encoding="utf-16")
+    (folder / "own.txt").write_text(PROSE + "no book")
+    report, out = run_on_files(folder, tmp_path)
+    found = documents(out)
+    parts = [found[f"faust.txt#{n}"].text for n in range(1, sum(name.startswith("faust.txt") for name in found) + 1)]
+    assert "".join(parts).split() == "".join(books).split()
+    assert any(part.strip() == books[1].strip() for part in parts)  # no document holds text of two books
+    assert all(one.transforms[-1] == "strip_gutenberg" for name, one in found.items() if name.startswith("faust"))
+    cut = {
+        (row["file"], row["rule"]): int(row["bytes"])
+        for row in csv.DictReader((out / "reports/details/cut.csv").read_text().splitlines())
+    }
+    head, size = len(header.format(1)), sum(map(len, wrapped))
+    assert cut["faust.txt", "gutenberg_header"] == cut["faust16.txt", "gutenberg_header"] == head
+    assert cut["faust.txt", "gutenberg_licence"] == size - sum(map(len, books)) - head
+    assert {name for name, _ in cut} == {"faust.txt", "faust16.txt"}
+    assert report.facts["sources"]["files"]["cut_bytes"]["gutenberg_header"] == 2 * head
+    assert f"- files: {2 * head} bytes cut from 2 files by gutenberg_header" in report.markdown
+
+
+def test_an_end_mark_near_the_top_cuts_the_whole_licence(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    licence = "End of Project Gutenberg's X\n" + "Redistribution is subject to the licence.\n" * 600
+    (folder / "x.txt").write_text(PROSE + "\n" + licence)
+    (folder / "y.txt").write_text(PROSE + "with no header")
+    report, out = run_on_files(folder, tmp_path)
+    assert documents(out)["x.txt"].text == PROSE.strip() + "\n"
+    assert report.facts["sources"]["files"]["cut_bytes"] == {"gutenberg_licence": len(licence)}
+
+
 def test_a_size_limit_stops_reading_and_counts_what_is_over(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
