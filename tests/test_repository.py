@@ -1,11 +1,10 @@
-"""Rules of the house that a linter does not know: layers, module docstrings, file lengths, names, pinned packages."""
+"""Rules of the project that a linter does not know: layers, module docstrings, file lengths, names, pinned packages."""
 
 import ast
 import re
+import sys
 import tomllib
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = sorted(path for folder in ("components", "flows", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
@@ -30,23 +29,28 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", CODE, ids=name_of)
-def test_every_module_says_what_it_is_and_stays_readable(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text())), "no module docstring"
-    assert len(path.read_text().splitlines()) <= MOST_LINES, "too long: split it by a seam"
-    assert path.stem not in ("utils", "util", "helpers", "misc", "common"), "name it by what it does"
+def test_every_module_says_what_it_is_and_stays_readable() -> None:
+    wrong = []
+    for path in CODE:
+        text = path.read_text()
+        if not ast.get_docstring(ast.parse(text)):
+            wrong.append(f"{name_of(path)}: no module docstring")
+        if (lines := len(text.splitlines())) > MOST_LINES:
+            wrong.append(f"{name_of(path)}: {lines} lines; split it by a seam")
+        if path.stem in ("utils", "util", "helpers", "misc", "common"):
+            wrong.append(f"{name_of(path)}: name it by what it does")
+    assert CODE
+    assert wrong == []
 
 
-@pytest.mark.parametrize("path", [one for one in CODE if one.is_relative_to(ROOT / "components")], ids=name_of)
-def test_components_know_nothing_of_the_orchestration(path: Path) -> None:
-    assert not imports(path) & FORBIDDEN_BELOW
+def test_components_know_nothing_of_the_orchestration() -> None:
+    below = [path for path in CODE if path.is_relative_to(ROOT / "components")]
+    assert below
+    assert {name_of(path): wrong for path in below if (wrong := imports(path) & FORBIDDEN_BELOW)} == {}
 
 
-@pytest.mark.parametrize("path", [ROOT / "flows" / "install.py"], ids=name_of)
-def test_what_installs_needs_nothing_installed(path: Path) -> None:
-    import sys
-
-    assert imports(path) <= set(sys.stdlib_module_names)
+def test_what_installs_needs_nothing_installed() -> None:
+    assert imports(ROOT / "flows" / "install.py") <= set(sys.stdlib_module_names)
 
 
 def test_no_test_is_skipped() -> None:
