@@ -25,7 +25,7 @@ def modules(package: str = "scipy", count: int = 150) -> tuple[Document, ...]:
     site = Path(sysconfig.get_paths()["purelib"])
     found = []
     for path in sorted((site / package).rglob("*.py")):
-        if "tests" in path.parts:
+        if "tests" in path.relative_to(site).parts:  # not in the absolute path: the checkout may be below a `tests`
             continue
         nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
         kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)

@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -37,6 +36,7 @@ from components.params import Bias, Dedup, Filter, Ingest, Mix
 from components.params import Files as FilesSource
 from components.report import Watch
 from components.workers import Workers
+from tests.recorder import Recorder
 
 pytestmark = pytest.mark.xdist_group("ray")  # else each process of the suite starts a cluster
 
@@ -174,20 +174,16 @@ def nodes(store: str) -> Iterator[Nodes]:
     assert not folder.exists()
 
 
-class LosesANode(Watch):
+class LosesANode(Recorder):
     """Loses a node in the middle of a phase: after its first sign of life."""
 
     def __init__(self, nodes: Nodes, *phases: str) -> None:
-        self.nodes, self.phases, self.now = nodes, list(phases), ""
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        self.now = name
-        yield
+        super().__init__()
+        self.nodes, self.phases = nodes, list(phases)
 
     def progress(self, done: int, total: int | None, unit: str, note: str = "") -> None:
-        if self.now in self.phases and total and done < total:
-            self.phases.remove(self.now)
+        if self.current in self.phases and total and done < total:
+            self.phases.remove(self.current)
             self.nodes.lose_one()
 
 

@@ -73,11 +73,12 @@ class Job:
 def test_paths_move_wherever_they_are_in_a_job_and_nothing_else_does() -> None:
     node, settings, numbers = Path("/node"), Dedup(), np.arange(3)
     job = {"deep": [(Path("/a/b"), "/a/b")], "relative": Path("a"), "job": Job(Path("/c"), settings, numbers)}
-    assert moved(job, node) == {
-        "deep": [(Path("/node/a/b"), "/a/b")],
-        "relative": Path("a"),
-        "job": Job(Path("/node/c"), settings, numbers),
-    }
+    found = moved(job, node)
+    sent = found.pop("job")
+    assert found == {"deep": [(Path("/node/a/b"), "/a/b")], "relative": Path("a")}
+    # Field by field: from Python 3.13 on, dataclasses that hold arrays cannot be compared.
+    assert (type(sent), sent.shard, sent.settings) == (Job, Path("/node/c"), settings)
+    assert sent.numbers is numbers
     bound = moved(partial(double, Path("/d"), work=Path("/e")), node)
     assert (bound.func, bound.args, bound.keywords) == (double, (Path("/node/d"),), {"work": Path("/node/e")})
 

@@ -15,18 +15,7 @@ from components.data.tokenize import tokenize
 from components.errors import Stopped
 from components.params import Files, Ingest, Mix, Tokenize
 from components.report import Watch
-
-
-class Limited(Watch):
-    """Lets so many looks pass, then asks to stop."""
-
-    def __init__(self, limit: int = 10**9) -> None:
-        self.limit, self.checks = limit, 0
-
-    def check(self) -> None:
-        self.checks += 1
-        if self.checks > self.limit:
-            raise Stopped("BudgetReached", "enough")
+from tests.recorder import Recorder, stops_at
 
 
 def run_ingest(place: Path, source: Path, watch: Watch) -> None:
@@ -84,14 +73,14 @@ def test_it_looks_often_and_a_stopped_run_made_anew_has_the_same_bytes(
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     for place in (whole, stopped):
         place.mkdir()
-    undisturbed = Limited()
+    undisturbed = Recorder()
     run(whole, source, undisturbed)
     shards = len(list(train.glob("*.parquet")))
     assert shards > 3
     # Sixty documents, read once and written once; or every shard, twice.
-    assert undisturbed.checks >= (2 * shards if run is run_tokenize else 12)
-    for limit in (0, undisturbed.checks // 2, undisturbed.checks - 1):
+    assert undisturbed.num_checks >= (2 * shards if run is run_tokenize else 12)
+    for limit in (0, undisturbed.num_checks // 2, undisturbed.num_checks - 1):
         with pytest.raises(Stopped):
-            run(stopped, source, Limited(limit))
+            run(stopped, source, stops_at(limit + 1))
     run(stopped, source, Watch())
     assert hashes(stopped / "out") == hashes(whole / "out")

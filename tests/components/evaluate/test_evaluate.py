@@ -18,9 +18,10 @@ from components.evaluate.question import COLUMNS
 from components.evaluate.questions import GROUPS, QUESTIONS, answer_path
 from components.evaluate.statistics import paired_difference
 from components.files import read_json
-from components.report import Report, Watch, flat
+from components.report import Report, flat
 from tests.components.data.real_text import tree
 from tests.components.evaluate.conftest import World
+from tests.recorder import Recorder
 
 pytestmark = pytest.mark.slow
 
@@ -113,31 +114,17 @@ def test_a_killed_stage_asks_only_what_is_missing(
     assert tree(tmp_path / "reports") == tree(examined[1])
 
 
-class Impatient(Watch):
-    """Stops the stage when two questions are answered, and remembers what it was told."""
-
-    def __init__(self, most: int) -> None:
-        self.most, self.told = most, [0]
-
-    def progress(self, done: int, total: int | None, unit: str, note: str = "") -> None:
-        assert (total, unit) == (len(QUESTIONS), "questions")
-        self.told.append(done)
-
-    def check(self) -> None:
-        if self.told[-1] >= self.most:
-            raise Stopped("Cancelled", "enough")
-
-
 @pytest.mark.slow
 def test_a_stopped_stage_goes_on_where_it_was(world: World, examined: tuple[Report, Path], tmp_path: Path) -> None:
     arguments = world.stage(tmp_path / "reports", tmp_path / "work")
     with pytest.raises(Stopped):
-        evaluate(**arguments, workers=2, watch=Impatient(2))
+        evaluate(**arguments, workers=2, watch=Recorder(lambda seen: bool(seen.done) and seen.done[-1] >= 2))
     assert not tree(tmp_path / "reports") if (tmp_path / "reports").exists() else True
-    watch = Impatient(99)
+    watch = Recorder()
     evaluate(**arguments, workers=2, watch=watch)
-    assert watch.told[-1] == len(QUESTIONS)
-    assert watch.told == sorted(watch.told)
+    assert watch.totals == {(len(QUESTIONS), "questions")}
+    assert watch.done[-1] == len(QUESTIONS)
+    assert watch.done == sorted(watch.done)
     assert tree(tmp_path / "reports") == tree(examined[1])
 
 

@@ -1,6 +1,5 @@
 """A run that its budget or a dirty hour stopped and that was let go on ends with the bytes of one never stopped."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,18 +14,18 @@ from components.report import Watch
 from components.train.pretrain import pretrain
 from tests.components.carbon.test_budget import Totals
 from tests.components.train.test_pretrain import hashes
+from tests.recorder import Recorder
 
 
-class Guarded(Watch):
+def guarded(limit_j: float, spent_steps: int = 0) -> Recorder:
     """Each step takes a second and 36 W of a made-up machine."""
+    budget = Budget(kwh=limit_j / 3.6e6, spent_kwh=spent_steps * 36 / 3.6e6)
 
-    def __init__(self, limit_j: float, spent_steps: int = 0) -> None:
-        self.budget = Budget(kwh=limit_j / 3.6e6, spent_kwh=spent_steps * 36 / 3.6e6)
-        self.steps = 0
+    def check(seen: Recorder) -> bool:
+        budget.check(Totals(seen.num_checks * 36 / 3.6e6), float(seen.num_checks))
+        return False
 
-    def check(self) -> None:
-        self.steps += 1
-        self.budget.check(Totals(self.steps * 36 / 3.6e6), float(self.steps))
+    return Recorder(check)
 
 
 @pytest.mark.slow
@@ -41,26 +40,30 @@ def test_same_bytes_after_two_budgets(tmp_path: Path) -> None:
 
     run(tmp_path / "undisturbed", Watch())
     for limit_steps in (2.5, params.steps - 1.5):
-        guarded = Guarded(limit_steps * 36, done)
+        watch = guarded(limit_steps * 36, done)
         with pytest.raises(Stopped) as stop:
-            run(tmp_path / "stopped", guarded)
+            run(tmp_path / "stopped", watch)
         assert stop.value.name == "BudgetReached"
-        done += guarded.steps
+        done += watch.num_checks
         assert done <= limit_steps  # no step began that could not fit
-    run(tmp_path / "stopped", Guarded(1e9, done))
+    run(tmp_path / "stopped", guarded(1e9, done))
     assert hashes(tmp_path / "stopped/out") == hashes(tmp_path / "undisturbed/out")
 
 
-class Hourly(Watch):
+STEP = timedelta(minutes=20)
+
+
+def hourly(runtime: Runtime, root: Path, start: datetime) -> Recorder:
     """Each step takes twenty minutes of a made-up day; pauses by its grid."""
+    watch = Recorder()
+    pause = pauses(runtime, root, lambda: start + STEP * (watch.num_checks - 1))
 
-    def __init__(self, runtime: Runtime, root: Path, at: datetime) -> None:
-        self.at, self.steps = at, 0
-        self._pause: Callable[[], None] = pauses(runtime, root, lambda: self.at)
+    def check(_: Recorder) -> bool:
+        pause()
+        return False
 
-    def check(self) -> None:
-        self._pause()
-        self.at, self.steps = self.at + timedelta(minutes=20), self.steps + 1
+    watch.stop = check
+    return watch
 
 
 @pytest.mark.slow
@@ -80,14 +83,14 @@ def test_same_bytes_after_two_pauses(tmp_path: Path) -> None:
     run(tmp_path / "undisturbed", Watch())
     at, worked = noon, []
     for resumed in (hours[3], hours[6]):
-        watch = Hourly(runtime, tmp_path, at)
+        watch = hourly(runtime, tmp_path, at)
         with pytest.raises(Stopped) as stop:
             run(tmp_path / "paused", watch)
         assert stop.value.name == "Paused"
-        worked.append(watch.steps)
-        found = resumes_at(runtime, watch.at, tmp_path)
+        worked.append(watch.num_checks - 1)  # before the last, no step was taken
+        found = resumes_at(runtime, at + STEP * worked[-1], tmp_path)
         assert found == resumed
         at = found
-    run(tmp_path / "paused", Hourly(runtime, tmp_path, at))
+    run(tmp_path / "paused", hourly(runtime, tmp_path, at))
     assert worked == [6, 3]
     assert hashes(tmp_path / "paused/out") == hashes(tmp_path / "undisturbed/out")

@@ -25,6 +25,7 @@ from components.model.transformer import Transformer, derive_shape
 from components.params import Classify, Finetune, Instruct, ModelShape, Numerics
 from components.report import Report, Watch
 from components.train.finetune import finetune
+from tests.recorder import Recorder, stops_at
 
 NUMERICS = Numerics()
 FAST: dict[str, Any] = {"steps": 12, "batch": 8, "context": 64, "max_pairs": 120, "checkpoint_every": 4}
@@ -103,27 +104,10 @@ def test_a_killed_run_ends_with_the_same_bytes(branch: str, place: Path, made: d
     assert list(checkpoints.glob("step-*")), "killed before the first checkpoint"
     for part in ("out", "reports"):  # what the flow does: staging folders are empty when a stage starts
         subprocess.run(["rm", "-rf", str(tmp_path / part)], check=True)
-    heard = Heard()
-    assert run(place, tmp_path, branch, watch=heard) == made[branch][1]
-    assert any("going on from step" in line for line in heard.lines)
+    told = Recorder()
+    assert run(place, tmp_path, branch, watch=told) == made[branch][1]
+    assert any("going on from step" in line for line in told.lines)
     assert same(tmp_path, made[branch][0])
-
-
-class Heard(Watch):
-    """Keeps what is said; asks to stop after so many checks."""
-
-    def __init__(self, stop_after: int | None = None) -> None:
-        self.lines: list[str] = []
-        self.left = stop_after
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-    def check(self) -> None:
-        if self.left is not None:
-            self.left -= 1
-            if self.left < 0:
-                raise Stopped("Cancelled", "stopped by the test")
 
 
 @pytest.mark.slow
@@ -131,7 +115,7 @@ class Heard(Watch):
 def test_a_stopped_run_goes_on(rank: int, place: Path, tmp_path: Path) -> None:
     params = PARAMS["instruct"].model_copy(update={"lora_rank": rank})
     with pytest.raises(Stopped):
-        run(place, tmp_path / "stopped", "instruct", params, Heard(stop_after=5))
+        run(place, tmp_path / "stopped", "instruct", params, stops_at(6))
     assert not (tmp_path / "stopped" / "out").exists()
     report = run(place, tmp_path / "stopped", "instruct", params)
     assert report == run(place, tmp_path / "whole", "instruct", params)

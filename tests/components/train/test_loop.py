@@ -20,6 +20,7 @@ from components.params import ModelShape, Numerics, Optimizer
 from components.report import Watch
 from components.train import checkpoint, loop, objectives, saving
 from components.train.objectives import Batch, language_model_loss
+from tests.recorder import Recorder, stops_at
 
 NUMERICS = Numerics()
 OPTIMIZER = Optimizer(schedule="linear")
@@ -43,21 +44,6 @@ def weights(model: torch.nn.Module) -> list[Tensor]:
 
 def same(a: list[Tensor], b: list[Tensor]) -> bool:
     return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
-
-
-class StopAt(Watch):
-    """Asks to stop after some steps, and counts them."""
-
-    def __init__(self, step: int) -> None:
-        self.left, self.said = step, []
-
-    def check(self) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise Stopped("Cancelled", "enough")
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
 
 
 def run(
@@ -84,7 +70,7 @@ def test_stopped_and_resumed_ends_with_the_same_bits(stops: list[int], tmp_path:
     straight, expected = run(tmp_path / "a", evaluate=evaluate)
     for after in stops:
         with pytest.raises(Stopped):
-            run(tmp_path / "b", watch=StopAt(after), evaluate=evaluate)
+            run(tmp_path / "b", watch=stops_at(after), evaluate=evaluate)
     assert checkpoint.steps(tmp_path / "b")[0] == sum(stops)
     resumed, result = run(tmp_path / "b", evaluate=evaluate)
     assert same(weights(straight), weights(resumed))
@@ -109,13 +95,13 @@ def test_checkpoints_are_kept_by_the_policy(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_costs_its_interval_and_no_bit(tmp_path: Path) -> None:
     straight, _ = run(tmp_path / "a")
     with pytest.raises(Stopped):
-        run(tmp_path / "b", watch=StopAt(7))
+        run(tmp_path / "b", watch=stops_at(7))
     path = tmp_path / "b" / "step-000007" / "trainer.safetensors"
     path.write_bytes(path.read_bytes()[:-10])
-    watch = StopAt(-1)
+    watch = Recorder()
     resumed, _ = run(tmp_path / "b", watch=watch)
-    assert "damaged" in watch.said[0]
-    assert "step 5" in watch.said[1]
+    assert "damaged" in watch.lines[0]
+    assert "step 5" in watch.lines[1]
     assert same(weights(straight), weights(resumed))
 
 
@@ -123,7 +109,7 @@ def test_adapters_alone_resume_too(tmp_path: Path) -> None:
     adamw = replace(SETTINGS, optimizer=Optimizer(name="adamw", matrix_lr=0.01))
     straight, _ = run(tmp_path / "a", add_lora(network(), 4, 1), settings=adamw)
     with pytest.raises(Stopped):
-        run(tmp_path / "b", add_lora(network(), 4, 1), StopAt(6), adamw)
+        run(tmp_path / "b", add_lora(network(), 4, 1), stops_at(6), adamw)
     resumed, _ = run(tmp_path / "b", add_lora(network(), 4, 1), settings=adamw)
     assert same(weights(straight), weights(resumed))
     assert not same(weights(straight), weights(add_lora(network(), 4, 1)))
@@ -151,11 +137,11 @@ def poisoned(*numbers: int) -> Callable[[Any, Batch], Tensor]:
 
 
 def test_a_bad_batch_is_passed_over_and_the_run_is_as_if_it_was_not_there(tmp_path: Path) -> None:
-    model, watch = network(), StopAt(-1)
+    model, watch = network(), Recorder()
     result = loop.train(model, batches, poisoned(7), SETTINGS, tmp_path / "a", watch, numerics=NUMERICS)
     clean, _ = run(tmp_path / "b", batches=lambda number: batches(number + (number >= 7)))
     assert result.skipped == [7]
-    assert any("back to step 5, batch 7 is passed over" in line for line in watch.said)
+    assert any("back to step 5, batch 7 is passed over" in line for line in watch.lines)
     assert same(weights(model), weights(clean))
     assert len(result.losses) == SETTINGS.steps
 
@@ -227,7 +213,7 @@ def test_a_step_back_and_a_stop_wait_for_the_checkpoint_on_its_way(
     by = slow_disk(monkeypatch, costly=True)
     model, settings = network(), replace(SETTINGS, checkpoint_every=2)
     with pytest.raises(Stopped):
-        loop.train(model, batches, poisoned(11), settings, tmp_path / "b", StopAt(9), numerics=NUMERICS)
+        loop.train(model, batches, poisoned(11), settings, tmp_path / "b", stops_at(9), numerics=NUMERICS)
     assert checkpoint.steps(tmp_path / "b") == [9, 8]
     loop.train(model, batches, poisoned(11), settings, tmp_path / "b", numerics=NUMERICS)
     assert "checkpoint" in by

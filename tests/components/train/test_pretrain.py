@@ -7,8 +7,6 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,7 @@ from components.model import export
 from components.params import Pretrain
 from components.report import Report, Watch
 from components.train.pretrain import pretrain
+from tests.recorder import Recorder
 
 
 @pytest.fixture(scope="module")
@@ -55,30 +54,17 @@ def test_a_run_learns_and_repeats_to_the_byte(objective: str, tokens: Path, tmp_
 
 
 def test_it_can_be_stopped_between_batches_of_the_final_exam(tokens: Path, tmp_path: Path) -> None:
-    class Examined(Watch):
-        """Asks to stop at its second look within the final exam, if told to."""
-
-        def __init__(self, stops: bool) -> None:
-            self.stops, self.looks, self.examining = stops, 0, False
-
-        @contextmanager
-        def phase(self, name: str) -> Iterator[None]:
-            self.examining = name == "examine"
-            yield
-
-        def check(self) -> None:
-            self.looks += self.examining
-            if self.stops and self.looks == 2:
-                raise Stopped("BudgetReached", "enough")
+    def second_look(seen: Recorder) -> bool:
+        return seen.current == "examine" and seen.checks["examine"] == 2
 
     def train(place: Path, watch: Watch) -> None:
         folders = {name: place / name for name in ("out", "reports", "work")}
         pretrain(objective="causal", tokens=tokens, params=small(context=16), numerics=NUMERICS, watch=watch, **folders)
 
-    train(tmp_path / "whole", whole := Examined(stops=False))
-    assert whole.looks > 1
+    train(tmp_path / "whole", whole := Recorder())
+    assert whole.checks["examine"] > 1
     with pytest.raises(Stopped):
-        train(tmp_path / "stopped", Examined(stops=True))
+        train(tmp_path / "stopped", Recorder(second_look))
     train(tmp_path / "stopped", Watch())
     assert hashes(tmp_path / "stopped/out") == hashes(tmp_path / "whole/out")
 

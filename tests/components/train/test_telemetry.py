@@ -8,35 +8,14 @@ from typing import Any
 import pytest
 from small_corpus import NUMERICS, small, write_tokens
 
-from components.report import Watch
 from components.train import telemetry
 from components.train.pretrain import pretrain
+from tests.recorder import Recorder
 
 
-class Seen(Watch):
-    """Keeps what it is told; every look at the meter finds ten joules more."""
-
-    def __init__(self, metered: bool) -> None:
-        self.rows: dict[int, dict[str, float]] = {}
-        self.notes: list[str] = []
-        self.said: list[str] = []
-        self.meter = count(0, 10) if metered else None
-
-    def progress(self, done: int, total: int | None, unit: str, note: str = "") -> None:
-        self.notes.append(note)
-
-    def figures(self, step: int, values: dict[str, float]) -> None:
-        self.rows[step] = self.rows.get(step, {}) | values
-
-    def joules(self) -> float | None:
-        return None if self.meter is None else float(next(self.meter))
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-
-def seen(place: Path, metered: bool = True, **settings: Any) -> Seen:
-    watch, folders = Seen(metered), {name: place / name for name in ("out", "reports", "work")}
+def seen(place: Path, metered: bool = True, **settings: Any) -> Recorder:
+    watch = Recorder(joules=count(0.0, 10.0) if metered else None)  # every look at the meter finds ten joules more
+    folders = {name: place / name for name in ("out", "reports", "work")}
     tokens = write_tokens(place / "tokenize")
     pretrain(tokens=tokens, params=small(steps=10, eval_every=5), numerics=NUMERICS, watch=watch, **settings, **folders)
     return watch
@@ -57,7 +36,7 @@ def test_all_that_is_promised_is_shown(tmp_path: Path, monkeypatch: pytest.Monke
     assert 1 < bytes_per_token < 4  # of a vocabulary of 400
     for part in ("loss ", "bits per byte", "k tokens/s", "% of peak", "39.1 mJ/token"):
         assert part in watch.notes[-1]
-    samples = [line for line in watch.said if line.startswith("step ") and "[" in line]
+    samples = [line for line in watch.lines if line.startswith("step ") and "[" in line]
     assert [line.split(":")[0] for line in samples] == ["step 5", "step 10"]
     assert {"heldout_loss", "heldout_bits_per_byte"} <= last.keys()
 
