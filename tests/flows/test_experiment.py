@@ -168,14 +168,15 @@ for _ in range(800):
         break
     time.sleep(0.1)
 client.set_flow_run_state(run.id, Cancelling(), force=True)
-started = time.monotonic()
-while trainers() and time.monotonic() - started < 60:
+for _ in range(600):
+    if not trainers():
+        break
     time.sleep(0.1)
-gone_s = time.monotonic() - started
+left = len(trainers())
 run = finished(run.id, 150)
-print(json.dumps({"gone_s": gone_s, "state": run.state.name, "kept": len(list(work.glob("*/step-*")))}))
+print(json.dumps({"left": left, "state": run.state.name, "kept": len(list(work.glob("*/step-*")))}))
 """)  # fmt: skip
-    assert shown["gone_s"] < 10, shown
+    assert shown["left"] == 0, shown
     assert shown["state"] == "Cancelled"
     assert shown["kept"] >= 1
     assert clone.git("worktree", "list").count("\n") == 1

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -72,13 +73,12 @@ def test_dvc_metrics_plots_and_params_show_something(finished_clone: PipelineClo
     shown = finished_clone.run("dvc", "plots", "show")
     page = re.search(r"file://(\S+\.html)", shown)
     assert page, shown
+    assert Path(page[1]).is_relative_to(finished_clone.root / "dvc_plots")
+    assert Path(page[1]).exists()
     finished_clone.run("dvc", "params", "diff")
-    (finished_clone.root / "dvc_plots").exists()
 
 
-def test_push_and_pull_to_a_folder(finished_clone: PipelineClone, tmp_path: object) -> None:
-    import shutil
-
+def test_push_and_pull_to_a_folder(finished_clone: PipelineClone, tmp_path: Path) -> None:
     clone = finished_clone
     clone.run("dvc", "remote", "add", "--local", "shelf", str(tmp_path))
     clone.run("dvc", "push", "--remote", "shelf")

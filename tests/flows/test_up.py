@@ -85,8 +85,8 @@ def test_up_serves_guards_and_stops(tmp_path: Path) -> None:
         assert "run already" in again.stderr
         tree = process_tree(process)
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
-        assert gone(tree, 1)
+        assert process.wait(60) == 0
+        assert gone(tree, 60)
         assert not (state / "servers.json").exists()
 
 
@@ -108,7 +108,7 @@ def test_login_is_needed_and_killing_up_leaves_nothing(tmp_path: Path) -> None:
         tree = process_tree(process)
         process.kill()
         process.wait()
-        assert gone(tree, 15)
+        assert gone(tree, 60)
     assert house.running_servers() == {}
 
 
