@@ -11,6 +11,7 @@ time. Values other than those of params.yaml make an experiment (flows/experimen
 
 import argparse
 import logging
+import signal
 import sys
 import time
 from contextlib import nullcontext
@@ -18,6 +19,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flows import house
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the seconds of imports: no traceback
 
 house.settle()  # before Prefect is imported: it reads its settings then
 
@@ -36,7 +40,7 @@ from components.errors import STOPPED_EXIT, UserError  # noqa: E402
 from components.files import fingerprint  # noqa: E402
 from components.params import Params  # noqa: E402
 from flows import dag, experiment, open_runs, postpone, terminal  # noqa: E402
-from flows.run import PipelineRun  # noqa: E402
+from flows.run import GRACE_S, PipelineRun  # noqa: E402
 from flows.stage import Stage  # noqa: E402
 
 _runs: dict[str, PipelineRun] = {}
@@ -220,16 +224,35 @@ def main() -> None:
     )
     parser.add_argument("--demo", action="store_true", help="end with the summary table")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     started = time.perf_counter()
     try:
         state = run_from_terminal(arguments.until, arguments.before)
+        if arguments.demo and state.is_completed():
+            show_summary()
     except UserError as error:
         sys.exit(f"pipeline: {error}")
-    if arguments.demo and state.is_completed():
-        show_summary()
+    except KeyboardInterrupt:
+        terminal.interrupted("pipeline")
     said = f": {state.message}" if state.message else ""
     print(f"\npipeline: {state.name} after {time.perf_counter() - started:.0f} s{said}")
     sys.exit(0 if state.name in ("Completed", "Cached") else 1 if state.is_failed() else STOPPED_EXIT)
+
+
+def stop_runs(name: str, message: str) -> bool:
+    """Stop the stages of every run of this process, so that each ends by itself. False if there is none.
+
+    Args:
+        name: of the state that the runs get. With `Failed`, nobody can be told: wait until their records are closed.
+        message: why, in one sentence.
+    """
+    runs = [run for run in _runs.values() if not run.closed.is_set()]
+    for run in runs:
+        run.stop(name, message)
+    if name == "Failed":
+        for run in runs:
+            run.closed.wait(GRACE_S)
+    return bool(runs)
 
 
 def show_summary() -> None:
@@ -249,7 +272,7 @@ def run_from_terminal(until: str, before: str = "") -> State:
         postpone.deadline_of(before, datetime.now(UTC))
     # What failed is said once, in the stage's own lines and in the last one; Prefect would say it of every task after.
     logging.getLogger("prefect.task_runs").propagate = False
-    with terminal.with_prefect():
+    with terminal.with_prefect(stop_runs):
         if before:
             now = datetime.now(UTC)
             start = postpone.chosen(own, own, before, now, until)

@@ -77,6 +77,8 @@ class PipelineRun:
         self._lock = threading.Lock()
         self._processes: dict[str, subprocess.Popen] = {}
         self._began = time.perf_counter()
+        self._ending = False
+        self.closed = threading.Event()
 
     def __enter__(self) -> "PipelineRun":
         # A span of the ledger without a stage: what orchestration itself uses.
@@ -96,6 +98,7 @@ class PipelineRun:
             "wall_s": self.wall_s, "orchestration_s": self.overhead_s(), "stages": stages,
         })  # fmt: skip
         self._close_parent()
+        self.closed.set()
 
     def must_ask(self, stage: str) -> bool:
         """Whether DVC must look at the stage: it was stale when the run began, or one before it has run since."""
@@ -148,14 +151,17 @@ class PipelineRun:
         postbox = house.LOGS / self.name / "outcomes" / f"{stage}.json"
         postbox.unlink(missing_ok=True)
         timing = self.timings[stage] = Timing(time.perf_counter() - self._began)
-        process = subprocess.Popen(
-            house.dvc("--wait-for-lock", "repro", "--single-item", stage),
-            cwd=self.root, env=self._environment(parent_task, postbox), text=True, bufsize=1,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            preexec_fn=house.dies_with_parent(signal.SIGTERM),
-        )  # fmt: skip
         with self._lock:
-            self._processes[stage] = process
+            if self._ending:
+                assert self.stopped is not None
+                return self.stopped
+            # Ctrl-C reaches this process alone, which then stops the others in order: hence sessions of their own.
+            process = self._processes[stage] = subprocess.Popen(
+                house.dvc("--wait-for-lock", "repro", "--single-item", stage),
+                cwd=self.root, env=self._environment(parent_task, postbox), text=True, bufsize=1,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                preexec_fn=house.dies_with_parent(signal.SIGTERM), start_new_session=True,
+            )  # fmt: skip
         lines = self._relay(stage, process)
         process.wait()
         timing.ended = time.perf_counter() - self._began
@@ -186,7 +192,8 @@ class PipelineRun:
                 continue
             kept = [*kept[-30:], line]
             logger.info(line)
-            print(f"{stage:>17} | {line}", flush=True)
+            if not self._ending:  # of processes that are being stopped, the last lines are noise
+                print(f"{stage:>17} | {line}", flush=True)
         return kept
 
     def _outcome(self, stage: str, status: int, lines: list[str], postbox: Path) -> Outcome:
@@ -222,6 +229,7 @@ class PipelineRun:
         """End every stage process: ask the stages to save and stop, then kill what is left of the tree."""
         self.stopped = self.stopped or Outcome(name, message)
         with self._lock:
+            self._ending = True
             trees = {process: _tree(process.pid) for process in self._processes.values()}
         for tree in trees.values():
             for one in tree[1:]:  # DVC itself stays: the stage dies with it

@@ -9,9 +9,11 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from components.errors import UserError
 from flows import house
@@ -41,8 +43,11 @@ def healthy(url: str, seconds: float, process: subprocess.Popen | None = None) -
 
 
 @contextmanager
-def prefect_server() -> Iterator[str]:
+def prefect_server(on_end: Callable[[str], None] | None = None) -> Iterator[str]:
     """The API of a Prefect server: the one the environment names, else a temporary one.
+
+    Args:
+        on_end: called on a thread, with a sentence, if the temporary one ends before the `with` block does.
 
     Raises:
         UserError: the named one does not answer, or the temporary one does not start; the log is named.
@@ -61,13 +66,18 @@ def prefect_server() -> Iterator[str]:
             [sys.executable, "-m", "flows.guard", "prefect", "--port", str(port)],
             cwd=house.ROOT, env=os.environ | {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT_UI_ENABLED": "0"},
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, preexec_fn=house.dies_with_parent(),
+            start_new_session=True,  # Ctrl-C would end it first, and what is stopped then could not report to it
         )  # fmt: skip
+    closing = threading.Event()
     try:
         if not healthy(f"{url}/health", 90, process):
             raise UserError(f"the Prefect server did not start; see {log}")
         os.environ["PREFECT_API_URL"] = url
+        if on_end:
+            threading.Thread(target=_report_end, args=(process, closing, on_end, log), daemon=True).start()
         yield url
     finally:
+        closing.set()
         os.environ.pop("PREFECT_API_URL", None)
         process.terminate()
         try:
@@ -75,3 +85,10 @@ def prefect_server() -> Iterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _report_end(process: subprocess.Popen, closing: threading.Event, on_end: Callable[[str], None], log: Path) -> None:
+    """Call `on_end` once the server's process is gone, unless it was ended on purpose."""
+    status = process.wait()
+    if not closing.is_set():
+        on_end(f"the temporary Prefect server ended (status {status}, see {log}); run it again, it resumes")

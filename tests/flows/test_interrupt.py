@@ -1,0 +1,81 @@
+"""Ctrl-C, and a temporary Prefect server that ends by itself: everything stops in order, and one sentence says so."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from tests.flows.pipeline_clone import PipelineClone
+
+pytestmark = [pytest.mark.pipeline, pytest.mark.slow, pytest.mark.timeout(600)]
+
+HANGS_S = 120
+"""Longer than any orderly end takes on a busy machine, shorter than the client's retries."""
+
+
+def wait_for(pipeline: subprocess.Popen, words: list[str], seconds: float = 240) -> psutil.Process:
+    """The process below the pipeline whose command line holds these words, as soon as there is one."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and pipeline.poll() is None:
+        for one in psutil.Process(pipeline.pid).children(recursive=True):
+            try:
+                if set(words) <= set(one.cmdline()):
+                    return one
+            except psutil.Error:
+                continue
+        time.sleep(0.05)
+    raise AssertionError(f"{words} was never seen: {pipeline.stdout.read() if pipeline.poll() is not None else ''}")
+
+
+def end_of(pipeline: subprocess.Popen, disturb: Callable[[], None]) -> tuple[int, str, list[psutil.Process]]:
+    """Exit status, output, and the processes that outlived it, of a pipeline that is disturbed."""
+    tree = psutil.Process(pipeline.pid).children(recursive=True)
+    disturb()
+    output, _ = pipeline.communicate(timeout=HANGS_S)
+    _, left = psutil.wait_procs(tree, timeout=15)
+    return pipeline.returncode, output, left
+
+
+def test_ctrl_c_stops_the_stages_and_is_one_sentence(fresh_clone: PipelineClone) -> None:
+    pipeline = fresh_clone.start("flows.pipeline")
+    wait_for(pipeline, ["flows.ingest"])
+    time.sleep(2)  # into the stage
+    status, output, left = end_of(pipeline, lambda: os.killpg(pipeline.pid, signal.SIGINT))
+    assert (status, left) == (75, []), output
+    assert "Traceback" not in output
+    assert re.fullmatch(r"pipeline: Cancelled after \d+ s: interrupted; run it again, it resumes", last(output)), output
+    assert len(output.splitlines()) < 15, output
+    states = fresh_clone.ask("print(sorted({run.state.name for run in client.read_flow_runs()}))").splitlines()[-1]
+    assert "Running" not in states
+    assert "Cancelled" in states
+    assert "pipeline: Completed" in fresh_clone.run("flows.pipeline", "--until", "ingest")
+
+
+def test_ctrl_c_before_anything_runs_is_one_sentence(fresh_clone: PipelineClone) -> None:
+    pipeline = fresh_clone.start("flows.pipeline")
+    wait_for(pipeline, ["flows.guard"])
+    status, output, left = end_of(pipeline, lambda: os.killpg(pipeline.pid, signal.SIGINT))
+    assert (status, output.strip(), left) == (130, "pipeline: interrupted", [])
+
+
+def test_a_server_that_ends_by_itself_ends_the_pipeline(fresh_clone: PipelineClone) -> None:
+    pipeline = fresh_clone.start("flows.pipeline")
+    wait_for(pipeline, ["flows.ingest"])
+    time.sleep(2)
+    server = wait_for(pipeline, ["flows.guard"])
+    status, output, left = end_of(pipeline, server.kill)
+    assert (status, left) == (1, []), output
+    assert "Traceback" not in output
+    assert "the temporary Prefect server ended (status -9" in last(output), output
+    assert "run it again, it resumes" in last(output)
+    assert "pipeline: Completed" in fresh_clone.run("flows.pipeline", "--until", "ingest")
+
+
+def last(output: str) -> str:
+    """The last line of an output."""
+    return output.strip().splitlines()[-1]
