@@ -52,13 +52,6 @@ def params_hash(params: Params) -> str:
     return fingerprint(params.model_dump(mode="json"))
 
 
-def _runner() -> ThreadPoolTaskRunner[Any]:
-    try:
-        return ThreadPoolTaskRunner(schema.load(house.ROOT / "params.yaml").runtime.parallel_stages)
-    except UserError:
-        return ThreadPoolTaskRunner(2)  # the flow itself says what is wrong with params.yaml
-
-
 @task(task_run_name="{stage}", cache_policy=NO_CACHE, log_prints=False)
 def dvc_stage(stage: str, run: str) -> State:
     """One stage: nothing to do, or a `dvc repro --single-item` whose end becomes this task's state."""
@@ -75,7 +68,7 @@ def dvc_stage(stage: str, run: str) -> State:
     return Completed(name=outcome.name, message=outcome.message)
 
 
-@flow(name="pipeline", task_runner=_runner(), log_prints=False)  # type: ignore[arg-type]
+@flow(name="pipeline", log_prints=False)
 def pipeline(params: Params | None = None, params_hash: str = "", until: str = "", before: str = "") -> State:
     """Raw text to a compared, accounted model: runs every stage that DVC finds stale.
 
@@ -172,16 +165,13 @@ def refuse_stale_form(form_hash: str, own: Params) -> None:
 
 def _run_stages(run: PipelineRun) -> State:
     futures: dict[str, Any] = {}
-    try:
-        with run:
-            for stage, needs in run.stages.items():
-                waits = [futures[need] for need in needs if need in futures]
-                futures[stage] = dvc_stage.submit(stage, run.name, wait_for=waits)  # type: ignore[call-overload]
-            for future in futures.values():
-                future.wait()
-    except BaseException:
-        run.stop("Cancelled", "cancelled; run it again, it resumes")
-        raise
+    # A task runner of this run, not of the flow: a form may have another value than params.yaml had at the import.
+    with ThreadPoolTaskRunner[State](run.params.runtime.parallel_stages) as runner, run:
+        for stage, needs in run.stages.items():
+            waits = [futures[need] for need in needs if need in futures]
+            futures[stage] = runner.submit(dvc_stage, {"stage": stage, "run": run.name}, waits)
+        for future in futures.values():
+            future.wait()
     states = {stage: future.state for stage, future in futures.items()}
     _show(run, states)
     return run.verdict({stage: state.name for stage, state in states.items()})

@@ -88,9 +88,13 @@ class PipelineRun:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, Exception):
+            self.stop("Failed", f"{type(error).__name__}: {error}")
+        elif error is not None:  # Ctrl-C, SIGTERM, a cancel in Prefect's page
+            self.stop("Cancelled", "cancelled; run it again, it resumes")
         self.wall_s = time.perf_counter() - self._began
         facts = {key: f"{value:.6g}" for key, value in self.facts.items()}
-        self._meter.outcome = self._verdict_name() if kind is None else ""
+        self._meter.outcome = self._verdict_name()
         self._meter.note(cached=",".join(self._cached()), **self._cross_check.labels(), **facts)
         self._meter.__exit__(kind, error, trace)
         stages = {stage: vars(timing) for stage, timing in self.timings.items()}
@@ -237,6 +241,9 @@ class PipelineRun:
         _, left = psutil.wait_procs([one for tree in trees.values() for one in tree], timeout=GRACE_S)
         for one in left:
             _signal(one, signal.SIGKILL)
+        until = time.monotonic() + GRACE_S  # the threads that waited for them tell how they ended
+        while self._processes and time.monotonic() < until:
+            time.sleep(0.02)
 
     def _verdict_name(self) -> str:
         """`Failed`, the name of the stop, or `Completed`: what orchestration cost in vain is counted as that, too."""
@@ -282,16 +289,18 @@ class PipelineRun:
             return
         from flows.tracking import client, close_parent
 
-        failed = any(outcome.name == "Failed" for outcome in self.outcomes.values())
         metrics = {"seconds/pipeline": self.wall_s, "seconds/orchestration": self.overhead_s()} | self.facts
         parts = [Spent(**outcome.spent) for outcome in self.outcomes.values() if outcome.name == "Completed"]
         metrics |= errors(parts, "total_")
-        status = "FAILED" if failed else "KILLED" if self.stopped else "FINISHED"
+        status = {"Failed": "FAILED", "Completed": "FINISHED"}.get(self._verdict_name(), "KILLED")
         told = "account" in self.outcomes and self.outcomes["account"].name == "Completed"
         metrics |= self._own_cost() | (headline(self.root) if told else {})  # else it is of an earlier run
         tags = {"stages": json.dumps(list(self.timings))}
         files = (self.root / "params.yaml", self.root / "dvc.lock")
-        close_parent(client(), self.name, status, metrics, self.params.identity(), tags, files)
+        try:
+            close_parent(client(), self.name, status, metrics, self.params.identity(), tags, files)
+        except Exception as error:  # the record must not take the work down with it, nor hide why the run ended
+            print(f"MLflow: {type(error).__name__}: {error}; the run is closed at the next start", flush=True)
 
 
 def headline(root: Path) -> dict[str, float]:

@@ -135,18 +135,42 @@ print(*sorted(run.info.status for run in runs))
 """
 
 
+def wait_for_a_record(clone: PipelineClone) -> None:
+    """Until a stage of the clone has its run in MLflow."""
+    records = clone.root / ".greenhouse" / "open"
+    deadline = time.monotonic() + 240
+    while not any("mlflow" in path.read_text() for path in records.glob("*.json")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+@pytest.mark.pipeline
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_cancelled_pipeline_is_killed_in_mlflow(fresh_clone: PipelineClone, number: signal.Signals) -> None:
+    process = fresh_clone.start("flows.pipeline", "--until", "ingest")
+    wait_for_a_record(fresh_clone)
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does
+    else:
+        process.send_signal(number)
+    log, _ = process.communicate(timeout=300)
+    parents = STATUSES.replace("in runs)", "in runs if 'mlflow.parentRunId' not in run.data.tags)")
+    assert fresh_clone.run_code(parents).splitlines()[-1] == "KILLED", log
+    assert "RUNNING" not in fresh_clone.run_code(STATUSES)
+    assert list((fresh_clone.root / ".greenhouse" / "open").glob("*.json")) == []
+    assert list((fresh_clone.root / ".greenhouse" / "parents").glob("*.json")) == []
+
+
 @pytest.mark.pipeline
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_plain_dvc_and_verify_close_what_a_kill_of_theirs_left(fresh_clone: PipelineClone) -> None:
-    records = fresh_clone.root / ".greenhouse" / "open"
     process = fresh_clone.start("dvc", "repro", "ingest")
-    deadline = time.monotonic() + 240
-    while not any("mlflow" in path.read_text() for path in records.glob("*.json")) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for_a_record(fresh_clone)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    (left,) = records.glob("*.json")
+    (left,) = (fresh_clone.root / ".greenhouse" / "open").glob("*.json")
     assert fresh_clone.run_code(STATUSES).splitlines()[-1] == "RUNNING RUNNING"
     log = fresh_clone.run("dvc", "repro", "ingest")
     assert f"closing {left.stem}" in log

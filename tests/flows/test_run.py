@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from prefect.exceptions import TerminationSignal
 
 from components.carbon.ledger import read
 from components.files import write_json
@@ -75,6 +76,41 @@ def test_the_span_of_a_stopped_run_ends_as_the_run_does(closed: dict[str, Any], 
     (span,) = read(house.LEDGER)
     assert span.outcome == "BudgetReached"
     assert closed["status"] == "KILLED"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "outcome"),
+    [
+        (KeyboardInterrupt(), "KILLED", "Cancelled"),
+        (SystemExit(143), "KILLED", "Cancelled"),
+        (TerminationSignal(15), "KILLED", "Cancelled"),
+        (RuntimeError("a mistake"), "FAILED", "Failed"),
+    ],
+)
+def test_a_run_that_did_not_come_to_its_end_is_not_finished(
+    closed: dict[str, Any], tmp_path: Path, error: BaseException, status: str, outcome: str
+) -> None:
+    this = run.PipelineRun("calm-otter", tmp_path, Params(), [])
+    this.outcomes["mix"] = Outcome("Completed", "")
+    with pytest.raises(type(error)), this:
+        raise error
+    assert closed["status"] == status
+    (span,) = read(house.LEDGER)
+    assert span.outcome == outcome
+    assert this.stopped
+    assert this.stopped.name == outcome
+
+
+def test_an_mlflow_that_fails_does_not_hide_why_the_run_ended(
+    closed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no such server")
+
+    monkeypatch.setattr(tracking, "close_parent", fail)
+    with pytest.raises(KeyboardInterrupt), run.PipelineRun("calm-otter", tmp_path, Params(), []):
+        raise KeyboardInterrupt
+    assert "MLflow: OSError: no such server; the run is closed at the next start" in capsys.readouterr().out
 
 
 def test_a_run_that_did_not_wait_says_nothing_of_waiting(closed: dict[str, Any], tmp_path: Path) -> None:
