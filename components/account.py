@@ -78,6 +78,8 @@ def summarise(root: Path, ledger_folder: Path, params: Params, fingerprints: Map
     """The summary as plain JSON."""
     grid = params.runtime.grid
     found = ledger.read(ledger_folder)
+    off_uj = found.difference_uj()
+    assert not off_uj, f"{ledger_folder}: spans and unattributed energy are {off_uj} microjoules off the host's"
     books = Books(found, grid, intensity.resolve(grid, root))
     summary = gather(root)
     present = [stage for stage in STAGES if stage in summary["metrics"]]

@@ -4,10 +4,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from components.carbon.forecast import AROUND
 from components.files import written_whole
-
-AROUND = "Prefect, DVC, MLflow"
-"""What ran around the stages: of a small run the most."""
 
 
 def plot_energy(cost: dict[str, Any], path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from components.files import read_json
+from components.model.shape import Shape
 from components.report import flat
 
 CORPUS_STAGES = ("ingest", "dedup", "filter", "bias", "mix")
@@ -116,17 +117,9 @@ def models(folder: Path, metrics: dict[str, dict[str, float]]) -> dict[str, dict
 
 
 def training_flop(facts: dict[str, Any]) -> float:
-    """Floating-point operations of pretraining: 6 per weight and token, and attention's two products (PaLM, app. B)."""
+    """Floating-point operations of pretraining; 0.0 if the facts do not tell."""
     shape, num_tokens = facts.get("shape", {}), facts.get("training", {}).get("tokens", 0)
-    if not shape or not num_tokens:
-        return 0.0
-    attention = shape["width"] * shape["head_dim"] * (2 * shape["heads"] + 2 * shape["kv_heads"])
-    blocks = shape["depth"] * (attention + 3 * shape["width"] * shape["feed_forward"])
-    seen = shape["context"] // 2 if shape.get("causal", True) else shape["context"]
-    per_token = 6 * (blocks + shape["vocab_size"] * shape["width"]) + 12 * shape["depth"] * shape["heads"] * shape[
-        "head_dim"
-    ] * seen  # fmt: skip
-    return float(per_token) * num_tokens
+    return float(Shape(**shape).flops_per_token) * num_tokens if shape and num_tokens else 0.0
 
 
 SCORES = {

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from components.carbon.forecast import AROUND
+
 WIDTH = 100
 MAX_SCORES = 10
 MAX_SKIPPED = 3
@@ -33,7 +35,7 @@ def _stages(summary: dict[str, Any]) -> list[str]:
     around = summary["cost"]["orchestration"]
     if around["kwh"][1]:
         # Its spans last as long as the whole run: their seconds would say nothing.
-        lines.append(f"{'Prefect, DVC, MLflow':<67}{'':>9}{_energy(around)}")
+        lines.append(f"{AROUND:<67}{'':>9}{_energy(around)}")
     return lines if len(lines) > 1 else []
 
 

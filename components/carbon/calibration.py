@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from components.carbon.counters import this_host
 from components.files import fingerprint
+from components.train.schedule import FINAL_WINDOWS, LIVE_WINDOWS
 
 if TYPE_CHECKING:
     from components.params import Numerics, Pretrain
 
 DISTURBED = 0.1
 """Share of waiting from which a calibration says more about the other work than about the machine: it is not kept."""
-LIVE_WINDOWS, FINAL_WINDOWS = 32, 256
-"""Held-out windows that pretraining scores at each evaluation, and at its end (components/train/pretrain.py)."""
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,6 @@ UNKNOWN = 0.5
 """Relative standard deviation taken for one run."""
 UNTRIED = 0.10
 """Relative standard deviation of a calibration that has been tried once at most (docs/carbon.md)."""
-T80 = [3.078, 1.886, 1.638, 1.533, 1.476, 1.440, 1.415, 1.397, 1.383, 1.372, 1.363, 1.356, 1.350, 1.345, 1.341]
-"""Student's t, 10 % in each tail, for 1, 2, ... degrees of freedom; beyond the list 1.32."""
 NORMAL80 = 1.282
 
 
@@ -100,6 +98,8 @@ def interval(values: Sequence[float], unknown: float = UNKNOWN) -> Forecast:
     Args:
         unknown: relative standard deviation where there is one value.
     """
+    from scipy.special import stdtrit
+
     logs = [math.log(max(value, 1e-12)) for value in values]
     n = len(logs)
     mid = statistics.fmean(logs)
@@ -107,7 +107,7 @@ def interval(values: Sequence[float], unknown: float = UNKNOWN) -> Forecast:
         half = NORMAL80 * unknown * math.sqrt(2)
     else:
         deviation = max(statistics.stdev(logs), FLOOR)
-        half = (T80[n - 2] if n - 2 < len(T80) else 1.32) * deviation * math.sqrt(1 + 1 / n)
+        half = float(stdtrit(n - 1, 0.9)) * deviation * math.sqrt(1 + 1 / n)  # Student's t, 10 % in each tail
     return Forecast(math.exp(mid - half), math.exp(mid), math.exp(mid + half))
 
 

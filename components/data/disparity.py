@@ -80,14 +80,3 @@ def _cmh_p(a: NDArray, n1: NDArray, b: NDArray, n0: NDArray) -> float:
     if not variance.any():
         return 1.0
     return float(chi2.sf(float((a - n1 * kept / total).sum()) ** 2 / float(variance.sum()), df=1))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values corrected for their number (Holm 1979), in the order given."""
-    order = sorted(range(len(p_values)), key=lambda index: (p_values[index], index))
-    corrected = [0.0] * len(p_values)
-    largest = 0.0
-    for rank, index in enumerate(order):
-        largest = max(largest, min(1.0, p_values[index] * (len(p_values) - rank)))
-        corrected[index] = largest
-    return corrected

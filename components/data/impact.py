@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from components.data.bias_books import Books
-from components.data.disparity import Rate, Ratio, Table, holm, rate, stratified_ratio
+from components.data.disparity import Rate, Ratio, Table, rate, stratified_ratio
 from components.data.identity import GROUPS
 from components.errors import UserError
+from components.evaluate.statistics import holm
 from components.params import Bias
 
 CONFIDENCE = 0.95

@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 
-from components.data.identity import mentions, mentions_and_masked
+from components.data.identity import mentions_and_masked
 from components.data.toxicity import Scorer
 
 HARMLESS = (
@@ -126,8 +126,3 @@ def gap(probes: list[Probe]) -> float:
         metrics=false_positive_rate, y_true=[0] * len(rows), y_pred=list(map(int, flags)), sensitive_features=groups
     )
     return float(frame.difference(method="between_groups"))
-
-
-def is_listed(phrase: str) -> bool:
-    """Whether the lexicon knows the phrase; the probe's own claim about `UNLISTED_PHRASES`, held by a test."""
-    return mentions(phrase) != 0

@@ -33,7 +33,7 @@ CHAT_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-"""Jinja template of `transformers` for `chat_ids`, less the leading `<|endoftext|>`."""
+"""Jinja template of `transformers` for `<|endoftext|><|user|>prompt<|assistant|>answer<|end|>`, less the first."""
 
 PATTERN = (
     r"'(?:[sdmtSDMT]|ll|ve|re|LL|VE|RE)"  # English contractions
@@ -135,18 +135,6 @@ class Encoder:
     def token_bytes(self, id: int) -> bytes:
         """The bytes a token stands for (of a special token: its name)."""
         return self._bytes[id]
-
-
-def chat_ids(encoder: Encoder, prompt: str, answer: str | None = None) -> tuple[list[int], int]:
-    """Ids of `<|endoftext|><|user|>prompt<|assistant|>answer<|end|>`, and where the answer begins.
-
-    Without an `answer` the ids end at `<|assistant|>`: what a model is given to answer.
-    """
-    ids = [END_OF_TEXT, USER, *encoder.encode(prompt), ASSISTANT]
-    start = len(ids)
-    if answer is not None:
-        ids += [*encoder.encode(answer), END]
-    return ids, start
 
 
 def byte_ranks(tokenizer_json: str) -> dict[bytes, int]:

@@ -29,13 +29,10 @@ from components.train import numerics as floats
 from components.train.heldout import HeldOut, bytes_of_tokens
 from components.train.loader import PretrainBatches, pretrain_batches
 from components.train.objectives import language_model_loss
+from components.train.schedule import FINAL_WINDOWS, LIVE_WINDOWS
 
 Objective = Literal["causal", "masked"]
 
-LIVE_WINDOWS = 32
-"""Held-out windows scored while training: enough for a curve."""
-FINAL_WINDOWS = 256
-"""Held-out windows scored at the end."""
 SAMPLE_TOKENS = 24
 """Tokens of the text shown as the model learns."""
 

@@ -1,8 +1,16 @@
-"""The learning rate over time, as a factor of its peak: a function of the step alone, so resuming needs no state."""
+"""The learning rate over time, as a factor of its peak: a function of the step alone, so resuming needs no state.
+
+And how much held-out text pretraining scores on its way and at its end.
+"""
 
 import math
 
 from components.params import Optimizer
+
+LIVE_WINDOWS = 32
+"""Held-out windows scored while training: enough for a curve."""
+FINAL_WINDOWS = 256
+"""Held-out windows scored at the end."""
 
 
 def rate(step: int, steps: int, optimizer: Optimizer) -> float:

@@ -202,3 +202,9 @@ def test_codecarbons_figures_stand_beside_ours(tmp_path: Path) -> None:
     assert (row["codecarbon_kwh"], row["codecarbon_grams"]) == (0.0123, 4.5)
     assert 0 < row["kwh_low"] < row["kwh"] < row["kwh_high"]
     assert "codecarbon        12.3 Wh, 4.5 gCO2e" in (root / "reports/summary.md").read_text()
+
+
+def test_books_that_are_off_are_not_summarised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("components.carbon.ledger.Ledger.difference_uj", lambda self: 7)
+    with pytest.raises(AssertionError, match="7 microjoules off the host's"):
+        account(root=tmp_path, ledger_folder=tmp_path / "ledger", params=Params())

@@ -2,9 +2,9 @@
 
 import pytest
 
-from components.carbon.calibration import FINAL_WINDOWS, LIVE_WINDOWS, Rates, key
+from components.carbon.calibration import Rates, key
 from components.params import ModelShape, Numerics, Pretrain
-from components.train import pretrain
+from components.train.schedule import FINAL_WINDOWS, LIVE_WINDOWS
 
 RATES = Rates(
     steps=20, startup_s=5.0, step_s=0.2, waited=0.0, window_s=0.01, checkpoint_s=0.1, joules_per_step=(0.5, 1.0, 2.0),
@@ -19,10 +19,6 @@ def test_a_run_is_its_start_steps_evaluations_checkpoints_and_exam() -> None:
     assert RATES.kwh(PARAMS) == pytest.approx(RATES.seconds(PARAMS) * 5.0 / 3.6e6)
     assert RATES.tokens_per_s == pytest.approx(10_240)
     assert RATES.joules_per_flop[1] == pytest.approx(1.0 / (2048 * 1e7))
-
-
-def test_the_windows_are_those_pretraining_scores() -> None:
-    assert (LIVE_WINDOWS, FINAL_WINDOWS) == (pretrain.LIVE_WINDOWS, pretrain.FINAL_WINDOWS)
 
 
 @pytest.mark.parametrize("seconds", [5.0, 9.0, 20.0, 300.0, 4000.0])

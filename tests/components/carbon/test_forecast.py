@@ -1,6 +1,8 @@
 """Forecasts from the ledger's own history: intervals that cover, and halves of runs left out."""
 
+import math
 import random
+import statistics
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -173,3 +175,12 @@ def test_history_is_read_without_the_readings(tmp_path: Path) -> None:
     (one,) = checked(quick)
     assert (one.run, one.promise.raw) == ("r", (1.0, 1e-6))
     assert checked(whole) == checked(quick)
+
+
+def test_the_interval_is_students_for_any_number_of_runs() -> None:
+    from scipy.stats import t
+
+    for n in (2, 10, 40):
+        values = [math.exp(0.3 * (number % 2)) for number in range(n)]
+        found, spread = interval(values), statistics.stdev(map(math.log, values)) * math.sqrt(1 + 1 / n)
+        assert math.log(found.high / found.mid) == pytest.approx(t.ppf(0.9, n - 1) * spread)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import fisher_exact
 
-from components.data.disparity import holm, rate, stratified_ratio
+from components.data.disparity import rate, stratified_ratio
 
 
 def test_wilson_interval() -> None:
@@ -58,9 +58,3 @@ def test_nothing_to_compare() -> None:
     everything = stratified_ratio([(5, 5, 7, 7)])
     assert (everything.value, everything.p) == (1, 1)
     assert stratified_ratio([(0, 5, 7, 7)]).value == 0
-
-
-def test_holm() -> None:
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.9, 0.001]) == pytest.approx([0.9, 0.002])
-    assert holm([]) == []

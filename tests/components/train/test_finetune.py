@@ -16,7 +16,7 @@ import task_corpora as corpora
 import torch
 
 from components.data.corpus import read_corpus
-from components.data.tokenizer import Encoder, chat_ids, train_bpe
+from components.data.tokenizer import ASSISTANT, END, END_OF_TEXT, USER, Encoder, train_bpe
 from components.errors import Stopped, UserError
 from components.files import read_json
 from components.model import export
@@ -166,8 +166,9 @@ def test_the_tuned_model_is_an_ordinary_one(made: dict) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     encoder = Encoder((folder / "tokenizer.json").read_text())
     chat = tokenizer.apply_chat_template([{"role": "user", "content": "Why?"}], add_generation_prompt=True)
-    assert [0, *chat["input_ids"]] == chat_ids(encoder, "Why?")[0]
-    asked = torch.tensor([chat_ids(encoder, "Why?", "So.")[0]])
+    question = [END_OF_TEXT, USER, *encoder.encode("Why?"), ASSISTANT]
+    assert [END_OF_TEXT, *chat["input_ids"]] == question
+    asked = torch.tensor([[*question, *encoder.encode("So."), END]])
     with torch.inference_mode():
         torch.testing.assert_close(ours(asked), theirs(asked).logits, atol=2e-5, rtol=1e-5)
     assert facts["task"] == {
