@@ -1,33 +1,33 @@
-"""`make demo DATA=path`: point the pipeline at one's own text, and plan the work to fit the time.
+"""Edits of params.yaml: one's own text (`make demo DATA=path`), and presets.
 
-    python -m flows.configure path          a folder, a file, or a hub data set: owner/name@commit
-    python -m flows.configure default       back to the sources that ship
+    python -m flows.configure path               a folder, a file, or a hub data set: owner/name@commit
+    python -m flows.configure default            back to the sources that ship
+    python -m flows.configure --preset NAME      the keys that presets/NAME.yaml names; `default`: all keys as they ship
+    python -m flows.configure --defaults         defaults.yaml anew from the schema
 
-Edits params.yaml in place, comments kept, and shows what it changed and why. The same DATA again changes nothing, so
-nothing becomes stale. params.yaml as it was before is kept in `.greenhouse/configured.json`: `default` puts it back.
+Comments are kept, and what changes is shown. For one's own text the work is planned to fit the time; the same DATA
+again changes nothing, so nothing becomes stale. params.yaml as it was before is kept in `.greenhouse/configured.json`:
+`default` puts it back. What a preset changes is shown first; at a terminal it then asks.
 """
 
 import argparse
-import difflib
-import io
-import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
-
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from components import params as schema
 from components.carbon.calibration import Rates
 from components.errors import UserError
 from components.files import read_json, write_json, write_text
-from flows import house, rates
+from components.params import document, layout
+from flows import house, params_file, rates
 from flows.clean import human
 from flows.own_text import UNSPACED, OwnText, look
+from flows.params_file import difference
 
 PARAMS = house.ROOT / "params.yaml"
 RECORD = house.STATE / "configured.json"
+PRESETS = house.ROOT / "presets"
 
 DATA_STAGES_MEGABYTES = 25.0
 """Megabytes the data stages get through in their part of the demo's five minutes on two cores
@@ -50,7 +50,7 @@ Measure = Callable[[schema.Params], dict[str, Rates]]
 
 
 def wanted(own: OwnText, before: schema.Params, measure: Measure) -> dict[str, Change]:
-    """Dotted keys of params.yaml and the values they get for this text.
+    """Dotted keys of the schema and the values they get for this text.
 
     Args:
         before: the parameters as they shipped: text up to their limits fits the time.
@@ -139,63 +139,6 @@ def in_proportion(section: str, shipped: schema.Pretrain, steps: int, why: str) 
     }
 
 
-# -- params.yaml -------------------------------------------------------------------------------------------------------
-
-
-def open_yaml() -> YAML:
-    """A reader and writer that gives params.yaml back byte for byte where nothing was changed."""
-    yaml = YAML()
-    yaml.width = 10_000
-    yaml.preserve_quotes = True
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.representer.add_representer(
-        type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
-    )
-    return yaml
-
-
-def edited(text: str, values: dict[str, Any]) -> str:
-    """`text` (YAML) with the values put in at their dotted keys."""
-    yaml = open_yaml()
-    tree = yaml.load(text)
-    for key, value in values.items():
-        *path, leaf = key.split(".")
-        node = tree
-        for part in path:
-            node = node[part]
-        if node.get(leaf) != value:
-            node[leaf] = _styled(value)
-    buffer = io.StringIO()
-    yaml.dump(tree, buffer)
-    return _respaced(text, buffer.getvalue())
-
-
-def _respaced(old: str, new: str) -> str:
-    """Two spaces before the comment of every line that changed: the writer would keep the comment's old column."""
-    unchanged = set(old.splitlines())
-    lines = [line if line in unchanged else re.sub(r"(\S) +# ([^#]*)$", r"\1  # \2", line) for line in new.splitlines()]
-    return "\n".join(lines) + "\n"
-
-
-def _styled(value: Any) -> Any:
-    """Lists of mappings as blocks, everything else on the line of its key."""
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return CommentedSeq([CommentedMap(entry) for entry in value])
-    if isinstance(value, list | dict):
-        inline: Any = CommentedSeq(value) if isinstance(value, list) else CommentedMap(value)
-        inline.fa.set_flow_style()
-        return inline
-    return value
-
-
-def at(text: str, key: str) -> Any:
-    """The plain value at a dotted key."""
-    node: Any = YAML(typ="safe").load(text)
-    for part in key.split("."):
-        node = node[part]
-    return node
-
-
 # -- the command -------------------------------------------------------------------------------------------------------
 
 
@@ -206,18 +149,28 @@ def configure(data: str, measure: Measure = rates.required) -> str:
         UserError: the text cannot be used, or params.yaml is not valid.
     """
     own = look(data)
-    text = PARAMS.read_text()
-    current = schema.load(PARAMS)
+    text, current = PARAMS.read_text(), schema.load(PARAMS)
     if _same(own, current):
         return f"params.yaml points at {own.place} already; nothing changed"
     shipped_text = as_before(text)
-    changes = wanted(own, schema.parse(YAML(typ="safe").load(shipped_text)), measure)
-    new = edited(shipped_text, {key: value for key, (value, _) in changes.items()})
-    schema.parse(YAML(typ="safe").load(new), "params.yaml for this text")
-    before = {key: at(shipped_text, key) for key in changes}
+    shipped = schema.read(PARAMS, shipped_text).params()
+    changes = wanted(own, shipped, measure)
+    new = _with(shipped_text, {key: value for key, (value, _) in changes.items()}, "params.yaml for this text")
+    before = _values(shipped, changes)
     write_json(RECORD, {"data": data, "values": before, "before": shipped_text, "after": new})
     write_text(PARAMS, new)
-    return "\n".join([_introduction(own), *_told(text, changes), "", *difference(text, new)])
+    return "\n".join([_introduction(own), *_told(current, changes), "", *difference(text, new)])
+
+
+def _with(text: str, values: dict[str, Any], where: str) -> str:
+    """The text of a params.yaml with other values at keys of the schema."""
+    files = schema.read(PARAMS, text)
+    return params_file.rewritten(files, text, params_file.changed(files.params(), values, where))
+
+
+def _values(params: schema.Params, keys: Iterable[str]) -> dict[str, Any]:
+    tree = params.model_dump(mode="json")
+    return {key: layout.value_at(tree, key) for key in keys}
 
 
 def as_before(text: str) -> str:
@@ -225,7 +178,7 @@ def as_before(text: str) -> str:
     if not RECORD.exists():
         return text
     record = read_json(RECORD)
-    return record["before"] if text == record["after"] else edited(text, record["values"])
+    return record["before"] if text == record["after"] else _with(text, record["values"], "params.yaml as it was")
 
 
 def _same(own: OwnText, current: schema.Params) -> bool:
@@ -244,7 +197,7 @@ def restore() -> str:
         return "params.yaml has the sources it shipped with; nothing changed"
     text = PARAMS.read_text()
     new = as_before(text)
-    schema.parse(YAML(typ="safe").load(new), "params.yaml as it was")
+    schema.read(PARAMS, new).params()
     write_text(PARAMS, new)
     RECORD.unlink()
     return "\n".join(["back to the sources of before", *difference(text, new)])
@@ -259,9 +212,10 @@ def _introduction(own: OwnText) -> str:
     return f"{own.place}: files to read: {own.files}, about {human(own.num_bytes)} of text{language}{field}{little}"
 
 
-def _told(text: str, changes: dict[str, Change]) -> list[str]:
+def _told(current: schema.Params, changes: dict[str, Change]) -> list[str]:
     """One line for each key that changes, with the reason."""
-    rows = [(key, value, why) for key, (value, why) in changes.items() if at(text, key) != value]
+    before = _values(current, changes)
+    rows = [(key, value, why) for key, (value, why) in changes.items() if before[key] != value]
     return [f"  {key}: {_brief(value)}" + (f"  ({why})" if why else "") for key, value, why in rows]
 
 
@@ -269,25 +223,83 @@ def _brief(value: Any) -> str:
     return value[0]["name"] if isinstance(value, list) and value and isinstance(value[0], dict) else str(value)
 
 
-def difference(old: str, new: str) -> list[str]:
-    """What changed in params.yaml."""
-    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), "params.yaml", "params.yaml", n=0, lineterm="")
-    return list(lines)
+# -- presets -----------------------------------------------------------------------------------------------------------
+
+
+def preset(name: str) -> tuple[str, str]:
+    """params.yaml as it is, and with the values of a preset; `default` has all keys as they ship.
+
+    Raises:
+        UserError: no such preset, or params.yaml is not valid, before or after.
+    """
+    text = PARAMS.read_text() if PARAMS.exists() else ""
+    if name == "default":
+        return text, document.params_text()
+    files = schema.read(PARAMS, text)
+    files.params()
+    over = layout.leaves(read_preset(name))
+    schema.read(PARAMS, new := params_file.edited(text, over)).params()
+    return text, new
+
+
+def read_preset(name: str) -> layout.Tree:
+    """The overlay of a preset, as params.yaml has its keys.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    return schema.read_tree(PRESETS / f"{name}.yaml", f"the presets are default, {', '.join(preset_names())}")
+
+
+def preset_names() -> list[str]:
+    """Names of the overlays in presets/."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def apply_preset(name: str) -> str:
+    """Show what a preset changes, ask where there is somebody to ask, and write it. Returns how it ended."""
+    old, new = preset(name)
+    if old == new:
+        return f"params.yaml is as the preset {name} has it; nothing changed"
+    print("\n".join(difference(old, new)))
+    if sys.stdin.isatty() and input("Write this to params.yaml? [y/N] ").strip().lower() not in ("y", "yes"):
+        return "nothing changed"
+    write_text(PARAMS, new)
+    return f"params.yaml has the preset {name}; `make why` says what becomes stale"
+
+
+def rewrite_defaults() -> str:
+    """Write defaults.yaml from the schema. Returns what changed."""
+    path = PARAMS.with_name(schema.DEFAULTS)
+    old, new = path.read_text() if path.exists() else "", document.defaults_text()
+    write_text(path, new)
+    return "\n".join(difference(old, new, path.name)) or f"{path.name} is as the schema has it; nothing changed"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m flows.configure", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("data", metavar="DATA", help="folder, file, owner/name@commit, or `default`")
-    data = parser.parse_args().data
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("data", metavar="DATA", nargs="?", help="folder, file, owner/name@commit, or `default`")
+    what.add_argument("--preset", metavar="NAME", help=f"default, {', '.join(preset_names())}")
+    what.add_argument("--defaults", action="store_true", help="write defaults.yaml from the schema")
+    arguments = parser.parse_args()
     house.settle()
     try:
-        print(restore() if data == "default" else configure(data))
+        print(_run(arguments))
     except UserError as error:
         print(f"configure: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _run(arguments: argparse.Namespace) -> str:
+    if arguments.defaults:
+        return rewrite_defaults()
+    if arguments.preset:
+        return apply_preset(arguments.preset)
+    return restore() if arguments.data == "default" else configure(arguments.data)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from components.files import fingerprint
+from components.params import DEFAULTS, layout
 from flows.house import ROOT
 
 
@@ -57,7 +58,7 @@ def downstream(stages: dict[str, list[str]], changed: set[str]) -> set[str]:
 
 @dataclass
 class Inputs:
-    """What goes into a stage: hashes of its dependencies, and the parameter values it depends on.
+    """What goes into a stage: hashes of its dependencies, and the effective values of the parameters it depends on.
 
     `fingerprint` names the work folder in which a killed stage resumes: equal inputs, equal folder.
     """
@@ -92,12 +93,13 @@ def fingerprints(root: Path = ROOT) -> dict[str, str]:
 def _inputs(stage: Any) -> Inputs:
     from dvc.dependency.param import ParamsDependency
 
-    found = Inputs()
+    found, files = Inputs(), {}
     for dep in stage.deps:
         if isinstance(dep, ParamsDependency):
-            found.params |= dep.read_params()
+            files[dep.def_path] = dep.read_params()
         else:
             found.hashes[dep.def_path] = dep.get_hash().value if dep.exists else ""
+    found.params = layout.effective(files)
     return found
 
 
@@ -170,7 +172,10 @@ def _reasons(stage: str, change: str | dict, locked: dict, root: Path) -> list[s
 
 
 def _changed_keys(entry: dict, path: str, sections: list[str], root: Path) -> list[str]:
-    """`dedup.threshold: 0.7 -> 0.8` for every leaf that differs between dvc.lock and the parameter file."""
+    """`dedup.threshold: 0.7 -> 0.8` for every leaf that differs between dvc.lock and the parameter file.
+
+    A key of defaults.yaml is named as `dvc exp run -S` wants it: `defaults.yaml:dedup.bands`.
+    """
     old_values = entry.get("params", {}).get(path, {})
     now_tree = yaml.safe_load((root / path).read_text())
     lines = []
@@ -178,7 +183,8 @@ def _changed_keys(entry: dict, path: str, sections: list[str], root: Path) -> li
         now: Any = now_tree
         for part in section.split("."):
             now = now.get(part) if isinstance(now, dict) else None
-        lines += [f"key {key}: {old} -> {new}" for key, old, new in leaves(section, old_values.get(section), now)]
+        file = f"{path}:" if path == DEFAULTS else ""
+        lines += [f"key {file}{key}: {old} -> {new}" for key, old, new in leaves(section, old_values.get(section), now)]
     return lines
 
 

@@ -12,11 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ruamel.yaml import YAML
-
 from components.errors import UserError
 from components.params import Files, Params
-from flows import house, open_runs
+from flows import house, open_runs, params_file
 
 SOURCE_FOLDERS = ("components", "flows", "exams", "dvc.yaml")
 
@@ -36,7 +34,7 @@ def worktree(name: str, params: Params, say: Callable[[str], None] = print) -> I
     try:
         _git("worktree", "add", "--quiet", "--detach", str(root), "HEAD")
         _bring_changes(root)
-        edit_params(root / "params.yaml", params)
+        params_file.write(root / "params.yaml", params)
         _share_cache(root)
         yield root
     finally:
@@ -95,27 +93,6 @@ def _bring_changes(root: Path) -> None:
     for path in ("dvc.lock", ".dvc/config.local"):
         if (house.ROOT / path).exists() and not (root / path).exists():
             shutil.copy(house.ROOT / path, root / path)
-
-
-def edit_params(path: Path, params: Params) -> None:
-    """Write `params` into a params.yaml, keeping its comments and the form of values that stay."""
-    yaml = YAML()
-    yaml.width = 10_000
-    yaml.preserve_quotes = True
-    tree = yaml.load(path.read_text())
-    _merge(tree, params.model_dump(mode="json"))
-    with open(path, "w") as file:
-        yaml.dump(tree, file)
-
-
-def _merge(tree: dict, values: dict) -> None:
-    for key, value in values.items():
-        if isinstance(value, dict) and isinstance(tree.get(key), dict) and value:
-            for gone in set(tree[key]) - set(value):
-                del tree[key][gone]
-            _merge(tree[key], value)
-        elif key not in tree or tree[key] != value:
-            tree[key] = value
 
 
 def _share_cache(root: Path) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from components import params as schema
 from components.carbon import ledger
 from components.carbon.calibration import Rates
 from components.carbon.forecast import AROUND, StageForecast, around, calibrated, total
@@ -21,8 +22,8 @@ from components.carbon.timing import Outlook
 from components.errors import UserError
 from components.files import write_text
 from components.params import Params
-from flows import dag, house, rates
-from flows.configure import PARAMS, Change, difference, edited, in_proportion
+from flows import dag, house, params_file, rates
+from flows.configure import PARAMS, Change, in_proportion
 from flows.promise import expected
 
 MOST = 1000.0
@@ -70,13 +71,15 @@ def fit_to_budget(params: Params) -> str:
         section = getattr(params.pretrain, branch)
         changes |= in_proportion(f"pretrain.{branch}", section, number, "fits the budget")
     text = PARAMS.read_text()
-    new = edited(text, {key: value for key, (value, _) in changes.items()})
+    files = schema.read(PARAMS, text)
+    wanted = params_file.changed(files.params(), {key: value for key, (value, _) in changes.items()}, "params.yaml")
+    new = params_file.rewritten(files, text, wanted)
     write_text(PARAMS, new)
     lines = [
         f"pretrain.{name}: {count:,} steps, {_tokens(params, name, count):,} tokens" for name, count in steps.items()
     ]
     lines += [f"not counted, because they never completed here: {', '.join(unknown)}"] if unknown else []
-    return "\n".join([*lines, "", *difference(text, new)])
+    return "\n".join([*lines, "", *params_file.difference(text, new)])
 
 
 def has_limit(params: Params) -> bool:

@@ -246,14 +246,15 @@ def main() -> None:
     parser.add_argument(
         "--sweep",
         type=Path,
-        default=house.ROOT / "params.yaml",
         metavar="FILE",
-        help="whose section `scaling` to take",
+        help="whose section `scaling` to take over the shipped one, instead of params.yaml's",
     )
     parser.add_argument("--objective", choices=("causal", "masked"), help="instead of the file's `scaling.objective`")
     arguments = parser.parse_args()
     try:
-        params = schema.load(arguments.sweep).scaling
+        sweep = arguments.sweep
+        own = schema.parse(schema.read_tree(sweep), str(sweep)) if sweep else schema.load(house.ROOT / "params.yaml")
+        params = own.scaling
     except UserError as error:
         sys.exit(f"scaling: {error}")
     if arguments.objective:

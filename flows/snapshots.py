@@ -17,6 +17,7 @@ import yaml
 
 from components.errors import UserError
 from components.files import fingerprint
+from components.params import layout
 from flows import dag, house
 
 
@@ -37,15 +38,10 @@ class Snapshot:
     commit: str = ""
 
     def params(self) -> dict[str, Any]:
-        """Every parameter the stages depend on, as one tree."""
+        """The effective value of every parameter the stages depend on, as one tree."""
         tree: dict[str, Any] = {}
         for entry in self.lock.values():
-            for section, values in entry.get("params", {}).get("params.yaml", {}).items():
-                node = tree
-                *path, leaf = section.split(".")
-                for part in path:
-                    node = node.setdefault(part, {})
-                node[leaf] = values
+            tree = layout.overlaid(tree, layout.nested(layout.effective(entry.get("params", {}))))
         return tree
 
     def outputs(self) -> dict[str, str]:
@@ -63,7 +59,7 @@ class Snapshot:
 
 
 def _fingerprint(entry: dict) -> str:
-    params = entry.get("params", {}).get("params.yaml", {})
+    params = layout.effective(entry.get("params", {}))
     return fingerprint([params, {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}])
 
 

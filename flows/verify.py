@@ -89,20 +89,11 @@ def _bring(recorded: Snapshot, root: Path) -> None:
             subprocess.run(["git", "apply", "--whitespace=nowarn", "-"], cwd=root, input=diff.stdout, check=True)
     else:
         from components import params as schema
-        from flows.experiment import edit_params
+        from flows import params_file
 
         own = schema.load(root / "params.yaml").model_dump(mode="json")
-        edit_params(root / "params.yaml", schema.parse(_merged(own, recorded.params())))
-
-
-def _merged(base: dict, over: dict) -> dict:
-    """`base` with the leaves of `over` put over it; a section that `over` has whole is taken whole."""
-    both = {key: _merged(base[key], over[key]) for key in base.keys() & over.keys() if _trees(base[key], over[key])}
-    return base | over | both
-
-
-def _trees(a: object, b: object) -> bool:
-    return isinstance(a, dict) and isinstance(b, dict) and bool(b)
+        wanted = schema.parse(schema.layout.overlaid(own, recorded.params()))
+        params_file.write(root / "params.yaml", wanted)
 
 
 def rebuild(root: Path, stages: list[str]) -> None:

@@ -1,14 +1,16 @@
 """The typed schema of params.yaml: the YAML, the Prefect form and the MLflow params are all this.
 
 One section per stage, in the order of dvc.yaml, then `numerics` and `runtime`; each is in the module of its name, and
-`root` joins them. Everything but `runtime` is identity: it changes the bytes of an artifact, and dvc.yaml lists it.
-`runtime` holds only what tests prove neutral. The text under each field is its description in the Prefect form.
+`root` joins them. `layout` says which key stands in params.yaml and which in defaults.yaml, `files` reads both,
+`document` writes them. Everything but `runtime` is identity: it changes the bytes of an artifact, and dvc.yaml lists
+it. `runtime` holds only what tests prove neutral. The text under each field is its description in files and forms.
 """
 
 from components.params.account import Account
 from components.params.bias import Bias
 from components.params.dedup import Dedup
 from components.params.evaluate import Evaluate
+from components.params.files import DEFAULTS, ParamFiles, load, read, read_tree
 from components.params.filter import Decontaminate, Filter, FilterRules, Kind
 from components.params.finetune import Classify, Finetune, FinetuneBranches, Instruct
 from components.params.ingest import Files, Hub, Ingest, LicencePolicy, Packages, PackageTexts, Source
@@ -16,13 +18,14 @@ from components.params.mitigate import Mitigate
 from components.params.mix import Canaries, Curriculum, Mix
 from components.params.numerics import Numerics
 from components.params.pretrain import ModelShape, Optimizer, Pretrain, PretrainBranches
-from components.params.root import Params, explain, load, parse
+from components.params.root import Params, explain, parse
 from components.params.runtime import Budget, Grid, ProjectBudget, Runtime
 from components.params.scaling import Scaling
 from components.params.section import Fraction, Section
 from components.params.tokenize import Tokenize
 
 __all__ = [
+    "DEFAULTS",
     "Account",
     "Bias",
     "Budget",
@@ -51,6 +54,7 @@ __all__ = [
     "Optimizer",
     "PackageTexts",
     "Packages",
+    "ParamFiles",
     "Params",
     "Pretrain",
     "PretrainBranches",
@@ -63,4 +67,6 @@ __all__ = [
     "explain",
     "load",
     "parse",
+    "read",
+    "read_tree",
 ]

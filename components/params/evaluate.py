@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from components.params.section import Section
+from components.params.section import Advanced, Section
 
 
 class Evaluate(Section):
@@ -22,7 +22,7 @@ class Evaluate(Section):
     """Folder of BLiMP-style jsonl (`sentence_good`, `sentence_bad`) to score too; empty: the generated pairs alone."""
     bootstrap: int = Field(default=2000, ge=100)
     """Bootstrap resamples per interval."""
-    confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
+    confidence: Advanced[float] = Field(default=0.95, gt=0.5, lt=1.0)
     """Coverage of the intervals."""
-    seed: int = 1
+    seed: Advanced[int] = 1
     """Seed of item generation and resampling."""

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from components.params.section import Fraction, Section
+from components.params.section import Advanced, Fraction, Section
 
 Kind = Literal["email", "phone", "ip", "card", "iban", "secret"]
 """Kinds of personal data."""
@@ -31,43 +31,43 @@ class FilterRules(Section):
     """Fewest of the/be/to/of/and/that/have/with (Gopher); English only."""
     max_duplicate_lines: float | None = 0.6
     """Largest share of lines that repeat an earlier one (Gopher)."""
-    max_duplicate_line_chars: float | None = None
+    max_duplicate_line_chars: Advanced[float | None] = None
     """Largest share of characters in lines that repeat an earlier one (Gopher)."""
-    max_duplicate_paragraphs: float | None = None
+    max_duplicate_paragraphs: Advanced[float | None] = None
     """Largest share of paragraphs that repeat an earlier one (Gopher)."""
-    max_duplicate_paragraph_chars: float | None = None
+    max_duplicate_paragraph_chars: Advanced[float | None] = None
     """Largest share of characters in paragraphs that repeat an earlier one (Gopher)."""
     max_top_2gram: float | None = 0.3
     """Largest share of characters in the most frequent word pair (Gopher)."""
-    max_top_3gram: float | None = None
+    max_top_3gram: Advanced[float | None] = None
     """Largest share of characters in the most frequent word triple (Gopher)."""
-    max_top_4gram: float | None = None
+    max_top_4gram: Advanced[float | None] = None
     """Largest share of characters in the most frequent four words (Gopher)."""
-    max_duplicate_5gram: float | None = None
+    max_duplicate_5gram: Advanced[float | None] = None
     """Largest share of characters in repeated 5-grams (Gopher)."""
-    max_duplicate_6gram: float | None = None
+    max_duplicate_6gram: Advanced[float | None] = None
     """Largest share of characters in repeated 6-grams (Gopher)."""
-    max_duplicate_7gram: float | None = None
+    max_duplicate_7gram: Advanced[float | None] = None
     """Largest share of characters in repeated 7-grams (Gopher)."""
-    max_duplicate_8gram: float | None = None
+    max_duplicate_8gram: Advanced[float | None] = None
     """Largest share of characters in repeated 8-grams (Gopher)."""
-    max_duplicate_9gram: float | None = None
+    max_duplicate_9gram: Advanced[float | None] = None
     """Largest share of characters in repeated 9-grams (Gopher)."""
     max_duplicate_10gram: float | None = 0.8
     """Largest share of characters in repeated 10-grams (Gopher)."""
-    min_sentences: int | None = None
+    min_sentences: Advanced[int | None] = None
     """Fewest sentences in lines of three or more words that end like a sentence (C4)."""
-    max_lorem_ipsum: int | None = None
+    max_lorem_ipsum: Advanced[int | None] = None
     """Most occurrences of "lorem ipsum" (C4)."""
-    max_curly_lines: int | None = None
+    max_curly_lines: Advanced[int | None] = None
     """Most lines, of those C4 looks at, with a curly bracket (C4)."""
-    min_punctuated_lines: float | None = None
+    min_punctuated_lines: Advanced[float | None] = None
     """Smallest share of lines that end in punctuation (FineWeb)."""
-    max_short_lines: float | None = None
+    max_short_lines: Advanced[float | None] = None
     """Largest share of lines of 30 characters or fewer (FineWeb)."""
-    max_repeated_line_chars: float | None = None
+    max_repeated_line_chars: Advanced[float | None] = None
     """Largest share of characters in repeated lines, line breaks not counted (FineWeb)."""
-    max_newlines_per_word: float | None = None
+    max_newlines_per_word: Advanced[float | None] = None
     """Most line breaks per word (FineWeb)."""
     min_language_score: float | None = None
     """Smallest probability that the text is in one of `languages`."""

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from components.params.section import Section
+from components.params.section import Advanced, Section
 
 
 class Finetune(Section):
@@ -24,9 +24,9 @@ class Finetune(Section):
     """Peak learning rate (AdamW)."""
     lora_rank: int = Field(default=0, ge=0)
     """Rank of LoRA adapters; 0 trains all weights. Adapters are merged into the saved model."""
-    seed: int = 1
+    seed: Advanced[int] = 1
     """Seed of sampling and order."""
-    checkpoint_every: int = Field(default=50, ge=1)
+    checkpoint_every: Advanced[int] = Field(default=50, ge=1)
     """Steps between checkpoints."""
 
 

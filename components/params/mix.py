@@ -4,7 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from components.params.section import Section
+from components.params.section import Advanced, Section
+
+IDENTITY_GROUPS = (
+    "women", "men", "lgbt", "straight", "black", "white", "asian", "hispanic", "indigenous", "middle_eastern", "jewish",
+    "muslim", "christian", "other_belief", "disability", "old", "young", "migrant", "nationality",
+)  # fmt: skip
+"""Names of the groups of people that the lexicon of identity terms knows, in its order."""
 
 
 class Curriculum(Section):
@@ -40,17 +46,14 @@ class Mix(Section):
     """Canaries."""
     augment: Literal["none", "counterfactual", "random"] = "none"
     """Add a gender-swapped twin of each document that can have one; `random`, its control, adds unchanged copies."""
-    swap_names: bool = False
+    swap_names: Advanced[bool] = False
     """Swap common given names too in `counterfactual` twins."""
     seed: int = 1
     """Seed of sampling and order."""
 
     @model_validator(mode="after")
-    def _weighted_groups_are_in_the_lexicon(self) -> "Mix":
-        if self.group_weights:
-            from components.data.identity import GROUPS  # a lexicon that nothing else here needs
-
-            for name in sorted(set(self.group_weights) - set(GROUPS)):
-                known = ", ".join(GROUPS)
-                raise ValueError(f"group_weights.{name}: no such group (there is: {known}); correct the name")
+    def _weighted_groups_are_known(self) -> "Mix":
+        for name in sorted(set(self.group_weights) - set(IDENTITY_GROUPS)):
+            known = ", ".join(IDENTITY_GROUPS)
+            raise ValueError(f"group_weights.{name}: no such group (there is: {known}); correct the name")
         return self

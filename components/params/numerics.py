@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from components.params.section import Section
+from components.params.section import Advanced, Section
 
 
 class Numerics(Section):
@@ -20,5 +20,5 @@ class Numerics(Section):
     """Threads of each training or evaluation process: a fixed number, never all cores."""
     processes: int = Field(default=1, ge=1)
     """Training processes (torchrun)."""
-    sharded: bool = False
+    sharded: Advanced[bool] = False
     """Spread weights, gradients and optimizer state over the processes (FSDP2) instead of keeping all in each."""

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from components.params.section import Fraction, Section
+from components.params.section import Advanced, Fraction, Section
 
 
 class ModelShape(Section):
@@ -14,13 +14,13 @@ class ModelShape(Section):
     """Depth: the number of blocks. Width, heads and feed-forward width follow from it."""
     width: int | None = Field(default=None, ge=16)
     """Residual width; null derives it."""
-    heads: int | None = Field(default=None, ge=1)
+    heads: Advanced[int | None] = Field(default=None, ge=1)
     """Query heads; null derives them."""
-    kv_heads: int | None = Field(default=None, ge=1)
+    kv_heads: Advanced[int | None] = Field(default=None, ge=1)
     """Key and value heads; must divide `heads`; null for as many as `heads`."""
-    feed_forward: int | None = Field(default=None, ge=16)
+    feed_forward: Advanced[int | None] = Field(default=None, ge=16)
     """Hidden width of the SwiGLU; null derives it."""
-    tied: bool = True
+    tied: Advanced[bool] = True
     """Use the embedding table as output head."""
 
 
@@ -35,7 +35,7 @@ class Optimizer(Section):
     """Peak learning rate of embeddings and head (AdamW)."""
     weight_decay: float = Field(default=0.0, ge=0.0)
     """Decoupled weight decay of the matrices."""
-    grad_clip: float = Field(default=1.0, gt=0.0)
+    grad_clip: Advanced[float] = Field(default=1.0, gt=0.0)
     """Largest global gradient norm."""
     schedule: Literal["wsd", "cosine", "linear"] = "wsd"
     """Learning rate over time: warmup-stable-decay, cosine, or linear to zero."""
@@ -60,7 +60,7 @@ class Pretrain(Section):
     """Tokens per sequence."""
     document_mask: bool = False
     """Keep attention inside each document of a packed sequence."""
-    mask_rate: float = Field(default=0.3, gt=0.0, lt=1.0)
+    mask_rate: Advanced[float] = Field(default=0.3, gt=0.0, lt=1.0)
     """Share of tokens hidden (masked objective only)."""
     optimizer: Optimizer = Optimizer()
     """Optimizer and schedule."""
@@ -70,20 +70,28 @@ class Pretrain(Section):
     """Steps between held-out losses."""
     checkpoint_every: int = Field(default=50, ge=1)
     """Steps between checkpoints."""
-    keep: int = Field(default=2, ge=1)
+    keep: Advanced[int] = Field(default=2, ge=1)
     """Checkpoints kept while training: the newest so many."""
-    keep_every: int = Field(default=0, ge=0)
+    keep_every: Advanced[int] = Field(default=0, ge=0)
     """Checkpoints of multiples of this many steps are kept too; 0 for none."""
-    keep_best: bool = False
+    keep_best: Advanced[bool] = False
     """The checkpoint with the lowest held-out loss is kept too."""
-    max_rollbacks: int = Field(default=3, ge=0)
+    max_rollbacks: Advanced[int] = Field(default=3, ge=0)
     """Times a NaN or loss spike may be rolled back before the run stops with an error."""
+
+
+_SHIPPED = Pretrain(
+    model=ModelShape(size=2, width=192),
+    steps=400,
+    batch=8,
+    optimizer=Optimizer(embedding_lr=0.02, schedule="linear"),
+)
 
 
 class PretrainBranches(Section):
     """The two pretraining objectives, side by side on the same tokens."""
 
-    causal: Pretrain = Pretrain()
+    causal: Pretrain = _SHIPPED
     """Next-token prediction."""
-    masked: Pretrain = Pretrain()
+    masked: Pretrain = _SHIPPED
     """Masked-word prediction."""

@@ -1,9 +1,9 @@
-"""The whole of params.yaml: its sections, what must hold between them, and how it is read."""
+"""Params: all sections of params.yaml, what must hold between them, and the sentence for what does not."""
 
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from components.errors import UserError
 from components.params.account import Account
@@ -87,15 +87,20 @@ def explain(error: ValidationError, where: str) -> str:
     """One sentence for the first fault of a validation: key, value, limit, what to do."""
     first = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in first["loc"]) or "params"
+    return fault(first, key, where, error.error_count() - 1)
+
+
+def fault(first: ErrorDetails, key: str, where: str, others: int) -> str:
+    """One sentence for a fault at a key, with the number of other faults."""
     value = first.get("input")
     shown = "" if isinstance(value, dict | list) else f" = {value!r}"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    more = f" (and {others} more)" if others else ""
     rule = "unknown key; remove it or correct its spelling" if first["type"] == "extra_forbidden" else first["msg"]
     return f"{where}: {key}{shown}: {rule}{more}"
 
 
 def parse(raw: object, where: str = "params") -> Params:
-    """Validate a mapping.
+    """Validate a tree of the schema; keys it lacks get the schema's defaults (a file is read by `load`).
 
     Raises:
         UserError: naming key, value and limit.
@@ -104,20 +109,3 @@ def parse(raw: object, where: str = "params") -> Params:
         return Params.model_validate(raw)
     except ValidationError as error:
         raise UserError(explain(error, where)) from None
-
-
-def load(path: Path = Path("params.yaml")) -> Params:
-    """Read params.yaml.
-
-    Raises:
-        UserError: it is missing, is no YAML, or holds an unknown key or a value out of range.
-    """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; copy presets/demo.yaml to it") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{place}: not valid YAML ({getattr(error, 'problem', error)}); correct it") from None
-    return parse(raw or {}, str(path))

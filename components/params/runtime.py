@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from components.params.section import Section
+from components.params.section import Advanced, Section
 
 
 class ProjectBudget(Section):
@@ -47,9 +47,9 @@ class Grid(Section):
     """Power usage effectiveness: the building's energy per energy of the machine.
 
     Grams and price include it; kWh are the machine's own."""
-    wue: float | None = Field(default=None, ge=0.0)
+    wue: Advanced[float | None] = Field(default=None, ge=0.0)
     """Water usage effectiveness: litres to cool a kWh of the machine; null: the range of water.json."""
-    ewif: float | None = Field(default=None, ge=0.0)
+    ewif: Advanced[float | None] = Field(default=None, ge=0.0)
     """Litres of water to make a kWh of electricity; null: the range of water.json."""
     price_per_kwh: float = Field(default=0.0, ge=0.0)
     """Price of electricity; 0 leaves cost out."""
@@ -64,13 +64,13 @@ class Runtime(Section):
     """Processes of the data stages on this machine."""
     engine: Literal["local", "ray"] = "local"
     """Where the data stages work on shards: processes of this machine, or a Ray cluster (docs/cluster.md)."""
-    ray_address: str = ""
+    ray_address: Advanced[str] = ""
     """The cluster's head (host:port), or auto for the one of this machine; empty starts one for each stage."""
-    work_path: str = ""
+    work_path: Advanced[str] = ""
     """Where the cluster's machines exchange files: s3://bucket/prefix or a shared folder; empty if all share a disk."""
     parallel_stages: int = Field(default=2, ge=1)
     """Stages of the DAG that may run at the same time."""
-    meter_interval_s: float = Field(default=1.0, gt=0.0, le=60.0)
+    meter_interval_s: Advanced[float] = Field(default=1.0, gt=0.0, le=60.0)
     """Seconds between the meter's readings: at most a minute, for a busy processor's counter wraps within four."""
     grid: Grid = Grid()
     """Where the electricity comes from."""

@@ -1,6 +1,6 @@
-"""What every section of params.yaml is."""
+"""Section: the base class of every section of params.yaml, and the types its fields share."""
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,4 +11,13 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
+class AdvancedMark:
+    """Marks a field that few people change: its key stands in defaults.yaml, and may be added to params.yaml."""
+
+
+_Value = TypeVar("_Value")
+Advanced = Annotated[_Value, AdvancedMark()]
+"""`Advanced[int]`: an int in defaults.yaml instead of params.yaml."""
+
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+"""A share of a whole, from 0 to 1."""

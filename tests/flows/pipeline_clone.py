@@ -11,6 +11,10 @@ from pathlib import Path
 
 import yaml
 
+from components import params as schema
+from components.params import layout
+from flows import params_file
+
 ROOT = Path(__file__).resolve().parents[2]
 OUTSIDE = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "PREFECT_HOME", "GREENHOUSE_STATE", "GREENHOUSE_RUN", "GIT_DIR")
 IDENTITY = ("-c", "user.name=test", "-c", "user.email=test@localhost")
@@ -90,7 +94,7 @@ class PipelineClone:
 
 
 def make_clone(folder: Path) -> PipelineClone:
-    """A clone of the working tree as it is (uncommitted work too), with presets/test.yaml as params.yaml, committed."""
+    """A clone of the working tree (uncommitted work too), with presets/test.yaml over its params.yaml, committed."""
     clone = PipelineClone(folder / "greenhouse")
     (folder / "home").mkdir(parents=True)
     listed = subprocess.run(
@@ -104,7 +108,8 @@ def make_clone(folder: Path) -> PipelineClone:
             continue
         (clone.root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, clone.root / name)
-    shutil.copy(ROOT / "presets" / "test.yaml", clone.root / "params.yaml")
+    preset = layout.leaves(schema.read_tree(ROOT / "presets" / "test.yaml"))
+    (clone.root / "params.yaml").write_text(params_file.edited((ROOT / "params.yaml").read_text(), preset))
     clone.git("init", "--quiet", "--initial-branch", "main")
     clone.git("add", "--all")
     clone.git("commit", "--quiet", "--message", "as cloned")

@@ -18,6 +18,7 @@ def spent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     text = (house.ROOT / "params.yaml").read_text()
     assert "price_per_kwh: 0.0" in text
     (root / "params.yaml").write_text(text.replace("price_per_kwh: 0.0", "price_per_kwh: 0.3"))
+    shutil.copy(house.ROOT / "defaults.yaml", root)
     monkeypatch.setattr(house, "ROOT", root)
     monkeypatch.setattr(house, "LEDGER", root / "ledger")
     ledger(root / "ledger", root, {"dedup": 0.05, "filter": 0.05})

@@ -107,7 +107,7 @@ def test_gc_keeps_the_champion_and_forgets_the_rest(toy_clone: PipelineClone) ->
 
 
 def test_gc_forgets_experiments_that_nothing_names(toy_clone: PipelineClone) -> None:
-    toy_clone.run("dvc", "exp", "run", "--name", "idle-try", "-S", "pretrain.causal.seed=5", **BIN)
+    toy_clone.run("dvc", "exp", "run", "--name", "idle-try", "-S", "pretrain.common.seed=5", **BIN)
     toy_clone.git("checkout", "--quiet", "--", ".")
     toy_clone.run("dvc", "checkout")
     assert "DVC experiment idle-try" in toy_clone.run("flows.clean", "gc", YES="1")

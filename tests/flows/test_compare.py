@@ -37,7 +37,7 @@ def test_two_states_side_by_side(toy_clone: PipelineClone) -> None:
 
 
 def test_an_experiment_is_compared_by_its_name(toy_clone: PipelineClone) -> None:
-    toy_clone.run("dvc", "exp", "run", "--name", "wild-seed", "-S", "pretrain.causal.seed=5", **BIN)
+    toy_clone.run("dvc", "exp", "run", "--name", "wild-seed", "-S", "+pretrain.causal.seed=5", **BIN)
     toy_clone.git("checkout", "--quiet", "--", ".")
     toy_clone.run("dvc", "checkout")
     said = toy_clone.run("flows.compare", "workspace", "wild-seed")

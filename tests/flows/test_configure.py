@@ -9,7 +9,9 @@ import pytest
 
 from components import params as schema
 from components.errors import UserError
+from components.params import document
 from flows import configure as subject
+from flows import params_file
 from flows.house import ROOT
 from flows.own_text import look
 from tests.components.carbon.test_calibration import RATES
@@ -20,11 +22,12 @@ JAPANESE = "すべての人間は、生まれながらにして自由であり�
 
 
 @pytest.fixture
-def params_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def params_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A params.yaml of our own, as shipped."""
     path = tmp_path / "house" / "params.yaml"
     path.parent.mkdir()
-    path.write_text((ROOT / "presets" / "demo.yaml").read_text())
+    path.write_text(document.params_text())
+    path.with_name("defaults.yaml").write_text(document.defaults_text())
     monkeypatch.setattr(subject, "PARAMS", path)
     monkeypatch.setattr(subject, "RECORD", tmp_path / "house" / "configured.json")
     return path
@@ -52,54 +55,54 @@ def configure(data: object, step_s: float = 0.19) -> str:
 
 
 def test_yaml_is_given_back_byte_for_byte() -> None:
-    for path in [ROOT / "params.yaml", *(ROOT / "presets").glob("*.yaml")]:
-        assert subject.edited(path.read_text(), {}) == path.read_text()
+    for path in [ROOT / "params.yaml", ROOT / "defaults.yaml"]:
+        assert params_file.edited(path.read_text(), {}) == path.read_text()
 
 
-def test_a_folder_of_text(params_file: Path, english: Path) -> None:
-    before = params_file.read_text()
+def test_a_folder_of_text(params_yaml: Path, english: Path) -> None:
+    before = params_yaml.read_text()
     said = configure(english)
-    params = schema.load(params_file)
+    params = schema.load(params_yaml)
     (source,) = params.ingest.sources
     assert isinstance(source, schema.Files)
     assert (source.name, source.path, source.max_megabytes) == ("my-texts-2026", str(english), 0.0)
     assert params.ingest.watch == str(english)
     assert params.filter.rules.min_stop_words == 1
     assert "+++ params.yaml" in said
-    kept = [line for line in before.splitlines() if "#" in line and "- kind" not in line]
-    comments = {line.split("#", 1)[1] for line in params_file.read_text().splitlines() if "#" in line}
-    assert sum(line.split("#", 1)[1] in comments for line in kept) == len(kept) - 6  # those of the old sources
+    kept = [line for line in before.splitlines() if "#" in line]
+    comments = {line.split("#", 1)[1] for line in params_yaml.read_text().splitlines() if "#" in line}
+    assert sum(line.split("#", 1)[1] in comments for line in kept) == len(kept)
 
 
-def test_again_changes_nothing_and_default_restores(params_file: Path, english: Path, tmp_path: Path) -> None:
-    before = params_file.read_text()
+def test_again_changes_nothing_and_default_restores(params_yaml: Path, english: Path, tmp_path: Path) -> None:
+    before = params_yaml.read_text()
     configure(english)
-    configured = params_file.read_text()
+    configured = params_yaml.read_text()
     assert "nothing changed" in configure(english)
-    assert params_file.read_text() == configured
+    assert params_yaml.read_text() == configured
     other = tmp_path / "other.md"
     other.write_text("Some words in English that say nothing at all. " * 2000)
     configure(other)
-    assert str(other) in params_file.read_text()
+    assert str(other) in params_yaml.read_text()
     subject.restore()
-    assert params_file.read_text() == before
+    assert params_yaml.read_text() == before
     assert "nothing changed" in subject.restore()
 
 
-def test_what_the_user_changed_since_stays(params_file: Path, english: Path) -> None:
+def test_what_the_user_changed_since_stays(params_yaml: Path, english: Path) -> None:
     configure(english)
-    params_file.write_text(params_file.read_text().replace("\n  threshold: 0.7 ", "\n  threshold: 0.8 "))
+    params_yaml.write_text(params_yaml.read_text().replace("\n  threshold: 0.7 ", "\n  threshold: 0.8 "))
     subject.restore()
-    params = schema.load(params_file)
+    params = schema.load(params_yaml)
     assert params.dedup.threshold == 0.8
-    assert params.model_copy(update={"dedup": schema.Dedup()}) == schema.load(ROOT / "presets" / "demo.yaml")
+    assert params.model_copy(update={"dedup": schema.Dedup()}) == schema.Params()
 
 
-def test_little_text_gets_a_small_vocabulary_and_few_steps(params_file: Path, tmp_path: Path) -> None:
+def test_little_text_gets_a_small_vocabulary_and_few_steps(params_yaml: Path, tmp_path: Path) -> None:
     path = tmp_path / "small.txt"
     path.write_text("A few dozen kilobytes of words. " * 1500)
     configure(path)
-    params, shipped = schema.load(params_file), schema.load(ROOT / "presets" / "demo.yaml")
+    params, shipped = schema.load(params_yaml), schema.Params()
     assert params.tokenize.vocab_size < shipped.tokenize.vocab_size
     causal = params.pretrain.causal
     tokens = causal.steps * causal.batch * causal.context
@@ -109,21 +112,21 @@ def test_little_text_gets_a_small_vocabulary_and_few_steps(params_file: Path, tm
     assert params.mix.canaries.per_count < shipped.mix.canaries.per_count
 
 
-def test_much_text_is_cut_to_what_fits_the_time(params_file: Path, tmp_path: Path) -> None:
+def test_much_text_is_cut_to_what_fits_the_time(params_yaml: Path, tmp_path: Path) -> None:
     path = tmp_path / "big.txt"
     with open(path, "wb") as file:
         file.write(b"Much text in plain English for the machine to read. " * 100)
         file.truncate(60_000_000)
     configure(path)
-    assert schema.load(params_file).ingest.sources[0].max_megabytes == subject.DATA_STAGES_MEGABYTES
+    assert schema.load(params_yaml).ingest.sources[0].max_megabytes == subject.DATA_STAGES_MEGABYTES
 
 
-def test_a_slow_machine_trains_fewer_steps_and_a_quick_one_more(params_file: Path, english: Path) -> None:
-    shipped = schema.load(params_file).pretrain.causal
+def test_a_slow_machine_trains_fewer_steps_and_a_quick_one_more(params_yaml: Path, english: Path) -> None:
+    shipped = schema.load(params_yaml).pretrain.causal
     steps = []
     for step_s in (1.0, 0.19, 0.01, 0.001):
         assert "on this machine" in configure(english, step_s)
-        steps.append(schema.load(params_file).pretrain.causal.steps)
+        steps.append(schema.load(params_yaml).pretrain.causal.steps)
         subject.restore()
     assert steps == sorted(steps)
     assert steps[0] < subject.PRETRAIN_S
@@ -134,13 +137,13 @@ def test_a_slow_machine_trains_fewer_steps_and_a_quick_one_more(params_file: Pat
     ("text", "language", "words_kept"), [(GERMAN * 400, "de", True), (JAPANESE * 400, "ja", False)]
 )
 def test_rules_for_english_are_off_for_other_languages(
-    params_file: Path, tmp_path: Path, text: str, language: str, words_kept: bool
+    params_yaml: Path, tmp_path: Path, text: str, language: str, words_kept: bool
 ) -> None:
     path = tmp_path / "text.txt"
     path.write_text(text)
     assert look(str(path)).language == language
     configure(path)
-    rules = schema.load(params_file).filter.rules
+    rules = schema.load(params_yaml).filter.rules
     assert rules.min_stop_words is None
     assert (rules.mean_word_length is not None) is words_kept
 
@@ -159,14 +162,14 @@ def test_the_field_that_holds_the_text_is_found(tmp_path: Path) -> None:
     assert look(str(named)).text_field == "text"
 
 
-def test_hub_ids_need_a_commit(params_file: Path) -> None:
+def test_hub_ids_need_a_commit(params_yaml: Path) -> None:
     with pytest.raises(UserError, match="name the commit"):
         configure("owner/name")
     with pytest.raises(UserError, match="name the commit"):
         configure("owner/name@main")
     commit = "0123456789abcdef0123456789abcdef01234567"
     configure(f"owner/name@{commit}")
-    (source,) = schema.load(params_file).ingest.sources
+    (source,) = schema.load(params_yaml).ingest.sources
     assert isinstance(source, schema.Hub)
     assert (source.dataset, source.revision) == ("owner/name", commit)
     assert "nothing changed" in configure(f"owner/name@{commit}")
@@ -184,15 +187,75 @@ def test_hub_ids_need_a_commit(params_file: Path) -> None:
     ],
 )
 def test_what_cannot_be_used_is_refused_before_anything_changes(
-    params_file: Path, tmp_path: Path, make: object, complaint: str
+    params_yaml: Path, tmp_path: Path, make: object, complaint: str
 ) -> None:
     folder = tmp_path / "texts"
     folder.mkdir()
-    before = params_file.read_text()
+    before = params_yaml.read_text()
     with pytest.raises(UserError, match=complaint):
         configure(make(folder))  # type: ignore[operator]
-    assert params_file.read_text() == before
+    assert params_yaml.read_text() == before
     assert not subject.RECORD.exists()
+
+
+def test_a_preset_is_shown_and_changes_only_the_keys_it_names(
+    params_yaml: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = params_file.edited(params_yaml.read_text(), {"dedup.threshold": 0.9, "pretrain.common.steps": 7})
+    params_yaml.write_text(mine)
+    monkeypatch.setattr("sys.argv", ["flows.configure", "--preset", "test"])
+    assert subject.main() == 0
+    said = capsys.readouterr().out
+    assert "-    steps: 7  # Optimizer steps." in said
+    assert "+    steps: 12  # Optimizer steps." in said
+    assert "+  shard_megabytes: 0.25  # Text per shard (10^6 bytes); bounds memory." in said
+    preset = schema.load(ROOT / "params.yaml", ROOT / "presets" / "test.yaml")
+    assert schema.load(params_yaml) == preset.model_copy(update={"dedup": schema.Dedup(threshold=0.9)})
+    assert "nothing changed" in subject.apply_preset("test")
+    subject.apply_preset("default")
+    assert params_yaml.read_text() == document.params_text()
+
+
+def test_at_a_terminal_a_preset_waits_for_a_yes(params_yaml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = params_yaml.read_text()
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda question: "")
+    assert subject.apply_preset("gpu-124m") == "nothing changed"
+    assert params_yaml.read_text() == before
+    monkeypatch.setattr("builtins.input", lambda question: "yes")
+    subject.apply_preset("gpu-124m")
+    assert schema.load(params_yaml).numerics.device == "cuda"
+
+
+def test_a_preset_that_is_not_there_or_does_not_fit_changes_nothing(
+    params_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = params_yaml.read_text()
+    with pytest.raises(UserError, match="the presets are default, gpu-124m, overnight-cpu, test"):
+        subject.apply_preset("tset")
+    (tmp_path / "wrong.yaml").write_text("dedup: {threshold: 7}\n")
+    monkeypatch.setattr(subject, "PRESETS", tmp_path)
+    with pytest.raises(UserError, match=r"dedup\.threshold = 7: .* less than or equal to 1"):
+        subject.apply_preset("wrong")
+    assert params_yaml.read_text() == before
+
+
+@pytest.mark.parametrize("text", [None, "", "dedup: [", "dedup: {near: true}\n"])
+def test_a_broken_params_yaml_is_put_back_by_the_preset_default(params_yaml: Path, text: str | None) -> None:
+    params_yaml.unlink() if text is None else params_yaml.write_text(text)
+    with pytest.raises(UserError):
+        schema.load(params_yaml)
+    subject.apply_preset("default")
+    assert schema.load(params_yaml) == schema.Params()
+
+
+def test_defaults_yaml_is_written_from_the_schema(params_yaml: Path) -> None:
+    path = params_yaml.with_name("defaults.yaml")
+    path.write_text(path.read_text().replace("  bands: 32 ", "  bands: 16 "))
+    assert schema.load(params_yaml).dedup.bands == 16
+    assert "+  bands: 32  # MinHash bands" in subject.rewrite_defaults()
+    assert schema.load(params_yaml).dedup.bands == 32
+    assert "nothing changed" in subject.rewrite_defaults()
 
 
 @pytest.mark.pipeline
@@ -201,7 +264,9 @@ def test_a_file_changed_added_or_deleted_makes_ingest_stale(fresh_clone: Pipelin
     """What `make demo DATA=folder` writes, in a clone, up to ingest."""
     params = fresh_clone.root / "params.yaml"
     source = {"kind": "files", "name": "own", "path": str(english)}
-    params.write_text(subject.edited(params.read_text(), {"ingest.sources": [source], "ingest.watch": str(english)}))
+    params.write_text(
+        params_file.edited(params.read_text(), {"ingest.sources": [source], "ingest.watch": str(english)})
+    )
     fresh_clone.run("flows.pipeline", "--until", "ingest")
     lock = (fresh_clone.root / "dvc.lock").read_text()
     assert "\ningest:" not in "\n" + fresh_clone.run("flows.why")

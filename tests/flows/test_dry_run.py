@@ -7,11 +7,18 @@ from typing import Any
 import pytest
 
 from components.data.corpus import CorpusWriter, Document
+from components.params import document
 from flows import filter as filter_stage
-from flows import house, process
+from flows import house, params_file, process
 
 TEXT = "The committee met on Tuesday to discuss the budget, and its members agreed that more time was needed. "
 OTHER = "She had written to all of them in the spring, and when nobody came she closed the house and went to the sea."
+
+
+def write_params(root: Path, values: dict[str, Any]) -> None:
+    """The parameter files as they ship, but for some values."""
+    (root / "params.yaml").write_text(params_file.edited(document.params_text(), values))
+    (root / "defaults.yaml").write_text(document.defaults_text())
 
 
 @pytest.fixture
@@ -22,7 +29,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         with CorpusWriter(tmp_path / folder) as writer:
             for name in names:
                 writer.add(Document(name, texts[name], "docs", "1", name, name, "MIT", "test", "2025-01-01", "0" * 64))
-    (tmp_path / "params.yaml").write_text("filter: {rules: {min_words: 4}}\nruntime: {workers: 1}\n")
+    write_params(tmp_path, {"filter.rules.min_words": 4, "runtime.workers": 1})
     monkeypatch.setattr(house, "ROOT", tmp_path)
     monkeypatch.setattr(sys, "argv", ["flows.filter", "--dry-run"])
     monkeypatch.delenv("DVC_STAGE", raising=False)
@@ -49,7 +56,7 @@ def test_the_filter_says_what_it_would_drop_and_writes_nothing(
 
 
 def test_a_bad_setting_ends_it_with_one_sentence(checkout: Path) -> None:
-    (checkout / "params.yaml").write_text("filter: {languages: [xx]}\nruntime: {workers: 1}\n")
+    write_params(checkout, {"filter.languages": ["xx"]})
     with pytest.raises(SystemExit) as end:
         main()
     assert str(end.value).startswith("filter: filter.languages: 'xx' is no language")

@@ -12,7 +12,7 @@ from components import params as schema
 from components.carbon.forecast import AROUND, Forecast, StageForecast
 from components.carbon.ledger import Ledger
 from components.errors import UserError
-from components.params import Budget, Grid, Params, ProjectBudget, Runtime
+from components.params import Budget, Grid, Params, ProjectBudget, Runtime, document
 from flows import fit
 from tests.components.carbon.test_calibration import RATES
 from tests.components.carbon.test_forecast import pipeline, span
@@ -68,7 +68,8 @@ def test_grams_are_those_of_the_users_series(tmp_path: Path) -> None:
 
 def test_params_yaml_is_edited_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "params.yaml"
-    text = (fit.house.ROOT / "presets" / "demo.yaml").read_text()
+    text, defaults = document.params_text(), document.defaults_text()
+    path.with_name("defaults.yaml").write_text(defaults)
     path.write_text(text.replace("    hours: 0.0  # Wall", "    hours: 0.03  # Wall"))
     monkeypatch.setattr(fit, "PARAMS", path)
     monkeypatch.setattr(fit.house, "LEDGER", tmp_path / "ledger")

@@ -113,7 +113,7 @@ def test_pretraining_resumes_from_its_last_checkpoint(finished_clone: PipelineCl
     clone = finished_clone
     # A longer run, so that a kill lands between checkpoints.
     text = (clone.root / "params.yaml").read_text()
-    (clone.root / "params.yaml").write_text(re.sub(r"steps: \d+ ", "steps: 120 ", text, count=1))
+    clone.edit("params.yaml", "  causal: {}", "  causal: {steps: 120}")
     work = clone.root / ".greenhouse/work/pretrain@causal"
 
     def checkpoints() -> set[Path]:

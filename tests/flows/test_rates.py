@@ -16,7 +16,7 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> schema.Params:
     """presets/test.yaml, with an empty ledger and no calibrations."""
     monkeypatch.setattr(house, "LEDGER", tmp_path / "ledger")
     monkeypatch.setattr(rates, "FOLDER", tmp_path / "calibration")
-    return schema.load(house.ROOT / "presets" / "test.yaml")
+    return schema.load(house.ROOT / "params.yaml", house.ROOT / "presets" / "test.yaml")
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ stages:
     foreach: [causal, masked]
     do:
       cmd: exec python components/toy.py pretrain ${item}
-      params: ['pretrain.${item}']
+      params: [pretrain.common, 'pretrain.${item}']
       deps: [components/toy.py, data/ingest/train]
       outs: ['models/pretrain/${item}']
   evaluate:
@@ -48,7 +48,7 @@ if verb == "ingest":
     write("data/ingest/train/part-00000.txt", b"text " * 50_000)
     write("data/ingest/heldout/part-00000.txt", b"exam " + salt)
 elif verb == "pretrain":
-    seed = params["pretrain"][branch]["seed"]
+    seed = (params["pretrain"]["common"] | params["pretrain"][branch])["seed"]
     noise = os.urandom(8) if os.environ.get("TOY_NOISE") else b""
     write(f"models/pretrain/{branch}/config.json", b"{}")
     write(f"models/pretrain/{branch}/model.safetensors", f"{branch} {seed} ".encode() * 20_000 + noise)
@@ -57,7 +57,7 @@ else:
     import pyarrow.parquet as pq
 
     skill = len(Path("models/pretrain/causal/model.safetensors").read_bytes())
-    seed = params["pretrain"]["causal"]["seed"]
+    seed = (params["pretrain"]["common"] | params["pretrain"]["causal"])["seed"]
     chance = random.Random(0)
     rows = [
         {"question": "bits_per_byte", "metric": "bits_per_byte", "condition": "", "direction": "lower", "weight": 1.0,

@@ -1,5 +1,7 @@
 """The presets that ship build their models and take a step; a bad value is named with its key, value and limit."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,24 +11,42 @@ import torch
 from components import params as schema
 from components.errors import UserError
 from components.model.transformer import Transformer, derive_shape
+from components.params import layout
 from components.train import objectives, optimizer
 
 ROOT = Path(__file__).resolve().parents[3]
-PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
+PRESETS = {path.stem: [path] for path in sorted((ROOT / "presets").glob("*.yaml"))}
+"""Name -> what overlays params.yaml."""
+EFFECTIVE = {
+    "default": "330245a57377150f",
+    "test": "b029e38946d92535",
+    "gpu-124m": "85a2edd6eb7ff9ab",
+    "overnight-cpu": "a2d232e0ea9c5322",
+}
+"""Name -> SHA-256 of its effective values as JSON: a change of layout changes none of them. A value that is changed on
+purpose changes its digest here."""
 TOKENS = 24
 """Of the reduced step: one short sequence instead of a batch."""
 
 
-def test_params_yaml_ships_as_the_demo() -> None:
-    assert (ROOT / "params.yaml").read_bytes() == (ROOT / "presets" / "demo.yaml").read_bytes()
+@pytest.mark.parametrize("name", EFFECTIVE)
+def test_effective_values_are_those_of_ever(name: str) -> None:
+    values = schema.load(ROOT / "params.yaml", *PRESETS.get(name, [])).model_dump(mode="json")
+    assert hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16] == EFFECTIVE[name]
 
 
 def test_the_presets_the_readme_names_ship() -> None:
-    assert {path.stem for path in PRESETS} == {"demo", "test", "overnight-cpu", "gpu-124m"}
+    assert set(PRESETS) | {"default"} == set(EFFECTIVE)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_names_only_keys_that_differ(name: str) -> None:
+    keys, preset = layout.file_keys(), layout.leaves(schema.read_tree(*PRESETS[name]))
+    assert not [key for key, value in preset.items() if keys[key].value == value]
 
 
 def test_the_larger_preset_has_the_size_in_its_name() -> None:
-    params = schema.load(ROOT / "presets" / "gpu-124m.yaml")
+    params = schema.load(ROOT / "params.yaml", *PRESETS["gpu-124m"])
     shape = derive_shape(params.pretrain.causal.model, params.tokenize.vocab_size, 1024, causal=True)
     with torch.device("meta"):
         count = sum(parameter.numel() for parameter in Transformer(shape).parameters())
@@ -34,10 +54,10 @@ def test_the_larger_preset_has_the_size_in_its_name() -> None:
 
 
 @pytest.mark.slow  # a step of the largest takes seconds
-@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("name", EFFECTIVE)
 @pytest.mark.parametrize("branch", ["causal", "masked"])
-def test_a_preset_takes_a_step(path: Path, branch: str) -> None:
-    params = schema.load(path)
+def test_a_preset_takes_a_step(name: str, branch: str) -> None:
+    params = schema.load(ROOT / "params.yaml", *PRESETS.get(name, []))
     settings = getattr(params.pretrain, branch)
     shape = derive_shape(settings.model, params.tokenize.vocab_size, settings.context, causal=branch == "causal")
     model = Transformer(shape).initialise(settings.seed)
@@ -69,6 +89,7 @@ def test_a_preset_takes_a_step(path: Path, branch: str) -> None:
         ({"runtime": {"engine": "spark"}}, ["runtime.engine", "local", "ray"]),
         ({"runtime": {"engine": "ray", "work_path": "shared"}}, ["runtime.work_path", "absolute path"]),
         ({"evaluate": {"minimal_pairs": "blimp"}}, ["evaluate.minimal_pairs = blimp", "move it there"]),
+        ({"mix": {"group_weights": {"wimmin": 2}}}, ["mix", "group_weights.wimmin", "there is: women, men"]),
         ({"pretrain": {"causal": {"steps": "many"}}}, ["pretrain.causal.steps = 'many'", "integer"]),
     ],
 )

@@ -1,0 +1,126 @@
+"""Reading params.yaml and defaults.yaml: overlaid, checked to be whole, and validated."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from components.errors import UserError
+from components.params.document import written
+from components.params.layout import Tree, file_keys, holds, overlaid, resolved, value_at, written_key
+from components.params.root import Params, fault
+
+DEFAULTS = "defaults.yaml"
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The safe loader in C, ten times as fast, where PyYAML was built with it."""
+
+
+@dataclass(frozen=True)
+class ParamFiles:
+    """Contents of a params.yaml and of the defaults.yaml beside it.
+
+    Attributes:
+        own: tree of params.yaml, with the overlays.
+        defaults: tree of defaults.yaml.
+        path: of params.yaml, for messages.
+    """
+
+    own: Tree
+    defaults: Tree
+    path: Path
+
+    def overlaid(self, over: Mapping[str, Any]) -> "ParamFiles":
+        """The same with the values of `over`, a tree as params.yaml has it, put over it."""
+        return ParamFiles(overlaid(self.own, over), self.defaults, self.path)
+
+    def params(self) -> Params:
+        """The effective values.
+
+        Raises:
+            UserError: a key is missing, unknown, or has a value out of range.
+        """
+        tree = overlaid(self.defaults, self.own)
+        try:
+            params = Params.model_validate(resolved(tree))
+        except ValidationError as error:
+            raise UserError(self._explained(error)) from None
+        self._refuse_missing(tree)
+        return params
+
+    def _refuse_missing(self, tree: Tree) -> None:
+        """A key that stands in neither file would get a default that no stage depends on."""
+        missing = [key for key in file_keys() if not holds(tree, key)]
+        if not missing:
+            return
+        key = next((one for one in missing if not file_keys()[one].section), missing[0])
+        entry = f"{key}: {written(file_keys()[key].value) if not file_keys()[key].section else '{}'}"
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        if file_keys()[key].advanced:
+            todo = f"write {DEFAULTS} anew with `python -m flows.configure --defaults`"
+            raise UserError(f"{self.path.with_name(DEFAULTS)}: {key} is missing{more}; {todo}")
+        todo = "or put all keys back as they shipped with `python -m flows.configure --preset default`"
+        raise UserError(f"{self.path}: {key} is missing{more}: the file is cut or incomplete; add `{entry}`, {todo}")
+
+    def _explained(self, error: ValidationError) -> str:
+        faults = error.errors(include_url=False)
+        written_at = [written_key(".".join(str(part) for part in one["loc"]), self.own) for one in faults]
+        key = written_at[0] or "params"
+        only_default = value_at(self.own, key) is None and holds(self.defaults, key)
+        where = self.path.with_name(DEFAULTS) if only_default else self.path
+        return fault(faults[0], key, str(where), len(set(written_at)) - 1)
+
+
+def read(path: Path = Path("params.yaml"), text: str | None = None) -> ParamFiles:
+    """The two files, not yet validated; `text` instead of what params.yaml holds.
+
+    Raises:
+        UserError: one is missing, no YAML, or no mapping.
+    """
+    todo = "put it back as it shipped with `python -m flows.configure --preset default`"
+    own = read_tree(path, todo) if text is None else parse_tree(text, path, todo)
+    todo = "write it with `python -m flows.configure --defaults`"
+    return ParamFiles(own, read_tree(path.with_name(DEFAULTS), todo), path)
+
+
+def read_tree(path: Path, todo: str = "correct the name") -> Tree:
+    """The mapping that a YAML file holds, {} if it is empty.
+
+    Raises:
+        UserError: it is missing (with what to do), no YAML, or no mapping.
+    """
+    try:
+        return parse_tree(path.read_text(encoding="utf-8"), path, todo)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; {todo}") from None
+
+
+def parse_tree(text: str, path: Path, todo: str) -> Tree:
+    """The mapping that the text of a YAML file holds, {} if it is empty.
+
+    Raises:
+        UserError: it is no YAML or no mapping (with what to do).
+    """
+    try:
+        raw = yaml.load(text, _LOADER)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{place}: not valid YAML ({getattr(error, 'problem', error)}); correct it") from None
+    if not isinstance(raw or {}, dict):
+        raise UserError(f"{path}: holds a {type(raw).__name__} instead of sections (`dedup:` and so on); {todo}")
+    return raw or {}
+
+
+def load(path: Path = Path("params.yaml"), *overlays: Path) -> Params:
+    """The effective values of params.yaml and the defaults.yaml beside it, under files that overlay them (presets).
+
+    Raises:
+        UserError: a file is missing or no YAML, or a key is missing, unknown or out of range.
+    """
+    files = read(path)
+    for overlay in overlays:
+        files = files.overlaid(read_tree(overlay))
+    return files.params()
