@@ -21,7 +21,7 @@ def test_it(number{fixture}):
 """
 
 
-def test_a_file_stays_in_one_process_and_so_do_all_that_share_the_finished_clone(tmp_path: Path) -> None:
+def test_a_file_stays_in_one_process_and_so_do_all_files_that_share_one(tmp_path: Path) -> None:
     shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)
     with open(tmp_path / "conftest.py", "a") as file:
         print(f"@pytest.fixture(scope='session')\ndef {WORK[0]}():\n    pass", file=file)

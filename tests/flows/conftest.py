@@ -1,9 +1,14 @@
 """Clones of the project that tests share or get to themselves; what a clone is, pipeline_clone.py and toy.py say."""
 
+import json
+import os
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.flows.pipeline_clone import PipelineClone, make_clone
 from tests.flows.toy import BIN, DVC_YAML, PROGRAM
@@ -16,11 +21,40 @@ def fresh_clone(tmp_path: Path) -> PipelineClone:
 
 
 @pytest.fixture(scope="session")
-def finished_clone(tmp_path_factory: pytest.TempPathFactory) -> PipelineClone:
-    """A clone in which the pipeline has run once. Tests share it: each leaves params, dvc.lock and git as they were."""
+def finished_clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PipelineClone]:
+    """A clone in which the pipeline has run once, and a Prefect server for it.
+
+    Tests share both: each leaves params, dvc.lock and git as they were.
+    """
     clone = make_clone(tmp_path_factory.mktemp("finished"))
-    (clone.root / "first-run.log").write_text(clone.run("flows.pipeline"))
-    return clone
+    with _building(tmp_path_factory) as outputs:
+        (clone.root / "first-run.log").write_text(clone.run("flows.pipeline"))
+        outputs.write_text(json.dumps(clone.outputs()))
+    with clone.prefect():
+        yield clone
+
+
+@contextmanager
+def _building(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where this run of the suite keeps the finished clone's outputs, held while one of its processes makes them."""
+    base = tmp_path_factory.getbasetemp()
+    path = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished-outputs.json"
+    with FileLock(path.with_suffix(".lock")):
+        yield path
+
+
+@pytest.fixture
+def finished_outputs(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], dict[str, str]]:
+    """Gives path -> DVC hash of what the pipeline makes undisturbed; call it late: another process may still run it."""
+
+    def outputs() -> dict[str, str]:
+        with _building(tmp_path_factory) as path:
+            known = json.loads(path.read_text()) if path.exists() else {}
+        return known or request.getfixturevalue("finished_clone").outputs()
+
+    return outputs
 
 
 @pytest.fixture(scope="session")

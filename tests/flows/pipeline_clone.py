@@ -19,16 +19,30 @@ ROOT = Path(__file__).resolve().parents[2]
 OUTSIDE = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "PREFECT_HOME", "GREENHOUSE_STATE", "GREENHOUSE_RUN", "GIT_DIR")
 IDENTITY = ("-c", "user.name=test", "-c", "user.email=test@localhost")
 
+SERVER = """
+import sys
+from flows import house; house.settle()
+from flows.servers import prefect_server
+with prefect_server() as url:
+    print(url, flush=True)
+    sys.stdin.read()
+"""
+
 
 @dataclass
 class PipelineClone:
-    """A clone: `run` starts a command in it as a user would."""
+    """A clone: `run` starts a command in it as a user would.
+
+    Within `prefect()` one Prefect server serves all commands; otherwise each that needs one starts one for itself.
+    """
 
     root: Path
+    api: str = ""
 
     def environment(self, **more: str) -> dict[str, str]:
         """This process's, without what would point at another checkout. HOME is a folder that must stay empty."""
         kept = {name: value for name, value in os.environ.items() if name not in OUTSIDE}
+        kept |= {"PREFECT_API_URL": self.api} if self.api else {}
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # as in an activated venv
         return kept | {"HOME": str(self.root.parent / "home"), "PATH": path, "PYTHONPATH": str(self.root), **more}
 
@@ -54,6 +68,21 @@ class PipelineClone:
         assert done.returncode == 0, done.stderr[-4000:]
         return done.stdout.strip()
 
+    @contextmanager
+    def prefect(self) -> Iterator[None]:
+        """Within: a Prefect server of this clone that all its commands use, as one of a team would be."""
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVER], cwd=self.root, env=self.environment(PREFECT_RUNNER_POLL_FREQUENCY="2"),
+            text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            assert process.stdout
+            self.api = next(line for line in process.stdout if line.startswith("http")).strip()
+            yield
+        finally:
+            self.api = ""
+            process.communicate(input="", timeout=60)
+
     def ask(self, code: str) -> str:
         """What a few lines of Python print inside the clone, with a Prefect client `client` at hand."""
         head = (
@@ -77,15 +106,16 @@ class PipelineClone:
 
     @contextmanager
     def edited(self, path: str, *changes: tuple[str, str]) -> Iterator[None]:
-        """Within: the changes made. After: the file as it was, and the clone up to date with it."""
-        original = (self.root / path).read_text()
+        """Within: the changes made. After: the file, dvc.lock and all outputs as they were."""
+        original, lock = (self.root / path).read_text(), (self.root / "dvc.lock").read_text()
         for old, new in changes:
             self.edit(path, old, new)
         try:
             yield
         finally:
             (self.root / path).write_text(original)
-            self.run("flows.pipeline")
+            (self.root / "dvc.lock").write_text(lock)
+            self.run("dvc", "checkout", "--force")
 
     def outputs(self) -> dict[str, str]:
         """Path -> DVC hash of every out in dvc.lock."""

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -57,21 +58,22 @@ def test_the_exit_status_of_a_flow_in_a_terminal(
 
 @pytest.mark.pipeline
 def test_a_spent_budget_stops_and_a_raised_one_goes_on(
-    fresh_clone: PipelineClone, finished_clone: PipelineClone
+    fresh_clone: PipelineClone, finished_outputs: Callable[[], dict[str, str]]
 ) -> None:
     params = fresh_clone.root / "params.yaml"
     without = params.read_text()
     fresh_clone.edit("params.yaml", "    hours: 0.0  # Wall", "    hours: 0.002  # Wall")
-    output = fresh_clone.run("flows.pipeline", expect=75)
-    assert "pipeline: BudgetReached after" in output
-    assert "raise the budget in params.yaml and run again" in output
-    name = fresh_clone.ask(
-        "from prefect.client.schemas.sorting import FlowRunSort\n"
-        "runs = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC)\n"
-        "print({run.state.name for run in runs} & {'BudgetReached', 'Failed', 'Crashed', 'AwaitingRetry'})"
-    )
-    assert name == "{'BudgetReached'}"
-    undisturbed = finished_clone.outputs()
+    with fresh_clone.prefect():
+        output = fresh_clone.run("flows.pipeline", expect=75)
+        assert "pipeline: BudgetReached after" in output
+        assert "raise the budget in params.yaml and run again" in output
+        name = fresh_clone.ask(
+            "from prefect.client.schemas.sorting import FlowRunSort\n"
+            "runs = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC)\n"
+            "print({run.state.name for run in runs} & {'BudgetReached', 'Failed', 'Crashed', 'AwaitingRetry'})"
+        )
+        assert name == "{'BudgetReached'}"
+    undisturbed = finished_outputs()
     done = set(fresh_clone.outputs()) if (fresh_clone.root / "dvc.lock").exists() else set()
     assert "data/mix" not in done, "the budget was spent before"
     params.write_text(without)
@@ -90,23 +92,26 @@ def test_a_dirty_hour_pauses_and_what_waits_is_scheduled(fresh_clone: PipelineCl
     (fresh_clone.root / "grid.csv").write_text("\n".join(["time,g_per_kwh", *hours]))
     fresh_clone.edit("params.yaml", "    series: ''", "    series: grid.csv")
     fresh_clone.edit("params.yaml", "  pause_above: null", "  pause_above: 100.0")
-    waiting = fresh_clone.start("flows.pipeline", "--until", "ingest")
-    assert waiting.stdout is not None
-    lines = list[str]()
-    for line in waiting.stdout:
-        lines.append(line)
-        if "waits here until" in line:
-            break
-    assert "runtime.pause_above: this hour is dirtier than 100 g/kWh; all is saved" in "".join(lines), lines[-20:]
-    assert not (fresh_clone.root / "dvc.lock").exists()
-    asked = "print(sorted({(run.state.name, run.state.type.value) for run in client.read_flow_runs() if run.state}))"
-    deadline, states = time.monotonic() + 30, ""
-    while "SCHEDULED" not in states and time.monotonic() < deadline:  # it says so before it asks Prefect
-        states = fresh_clone.ask(asked)
-    assert states == "[('Paused', 'COMPLETED'), ('Scheduled', 'SCHEDULED')]"
-    waiting.send_signal(signal.SIGTERM)
-    waiting.communicate(timeout=60)
-    assert fresh_clone.ask(asked) == "[('Cancelled', 'CANCELLED'), ('Paused', 'COMPLETED')]"
-    fresh_clone.edit("params.yaml", "  pause_above: 100.0", "  pause_above: null")
-    fresh_clone.run("flows.pipeline", "--until", "ingest")
-    assert "data/ingest/train" in fresh_clone.outputs()
+    with fresh_clone.prefect():
+        waiting = fresh_clone.start("flows.pipeline", "--until", "ingest")
+        assert waiting.stdout is not None
+        lines = list[str]()
+        for line in waiting.stdout:
+            lines.append(line)
+            if "waits here until" in line:
+                break
+        assert "runtime.pause_above: this hour is dirtier than 100 g/kWh; all is saved" in "".join(lines), lines[-20:]
+        assert not (fresh_clone.root / "dvc.lock").exists()
+        asked = (
+            "print(sorted({(run.state.name, run.state.type.value) for run in client.read_flow_runs() if run.state}))"
+        )
+        deadline, states = time.monotonic() + 30, ""
+        while "SCHEDULED" not in states and time.monotonic() < deadline:  # it says so before it asks Prefect
+            states = fresh_clone.ask(asked)
+        assert states == "[('Paused', 'COMPLETED'), ('Scheduled', 'SCHEDULED')]"
+        waiting.send_signal(signal.SIGTERM)
+        waiting.communicate(timeout=60)
+        assert fresh_clone.ask(asked) == "[('Cancelled', 'CANCELLED'), ('Paused', 'COMPLETED')]"
+        fresh_clone.edit("params.yaml", "  pause_above: 100.0", "  pause_above: null")
+        fresh_clone.run("flows.pipeline", "--until", "ingest")
+        assert "data/ingest/train" in fresh_clone.outputs()

@@ -4,10 +4,10 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
+from flows import house
 from tests.flows.pipeline_clone import PipelineClone
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -42,45 +42,28 @@ def deployment(name):
 """
 
 
-@contextmanager
-def served(clone: PipelineClone) -> Iterator[dict[str, str]]:
-    """A Prefect server and `flows.serve` in the clone; yields the environment that reaches them."""
-    code = (
-        "import os, subprocess, sys, time\n"
-        "from flows import house; house.settle()\n"
-        "from flows.servers import prefect_server\n"
-        "with prefect_server() as url:\n"
-        "    child = subprocess.Popen([sys.executable, '-m', 'flows.serve'], preexec_fn=house.dies_with_parent())\n"
-        "    print(url, flush=True)\n"
-        "    sys.stdin.read()\n"
-        "    child.terminate(); child.wait()\n"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=clone.root, env=clone.environment(PREFECT_RUNNER_POLL_FREQUENCY="2"),
-        text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    try:
-        assert process.stdout
-        url = next(line for line in process.stdout if line.startswith("http")).strip()
-        yield clone.environment(PREFECT_API_URL=url)
-    finally:
-        process.communicate(input="", timeout=60)
+@pytest.fixture(scope="module")
+def served(finished_clone: PipelineClone) -> Iterator[PipelineClone]:
+    """The finished clone, its deployments served."""
+    with open(finished_clone.root.parent / "serve.log", "w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.serve"], cwd=finished_clone.root, env=finished_clone.environment(),
+            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, preexec_fn=house.dies_with_parent(),
+        )  # fmt: skip
+    yield finished_clone
+    process.terminate()
+    process.wait(60)
 
 
-def ask(clone: PipelineClone, environment: dict[str, str], code: str) -> dict:
+def ask(clone: PipelineClone, code: str) -> dict:
     """Run a few lines against the served clone; what they print last, as JSON."""
-    done = subprocess.run(
-        [sys.executable, "-c", CLIENT + code], cwd=clone.root, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr[-4000:]
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    return json.loads(clone.run_code(CLIENT + code).splitlines()[-1])
 
 
-def test_an_override_from_the_form_is_an_experiment(finished_clone: PipelineClone) -> None:
-    clone = finished_clone
+def test_an_override_from_the_form_is_an_experiment(served: PipelineClone) -> None:
+    clone = served
     before, status = clone.outputs(), clone.git("status", "--porcelain")
-    with served(clone) as environment:
-        shown = ask(clone, environment, """
+    shown = ask(clone, """
 form = deployment("pipeline")
 values = copy.deepcopy(form.parameters)
 values["params"]["finetune"]["instruct"]["learning_rate"] = 0.0021
@@ -88,10 +71,10 @@ run = finished(client.create_flow_run_from_deployment(form.id, parameters=values
 tasks = {task.name: task.state.name for task in client.read_task_runs() if task.flow_run_id == run.id}
 print(json.dumps({"name": run.name, "state": run.state.name, "message": run.state.message, "tasks": tasks}))
 """)  # fmt: skip
-        assert shown["state"] == "Completed", shown
-        assert shown["tasks"]["pretrain@causal"] == "Cached"
-        assert shown["tasks"]["finetune@instruct"] == "Completed"
-        refused = ask(clone, environment, """
+    assert shown["state"] == "Completed", shown
+    assert shown["tasks"]["pretrain@causal"] == "Cached"
+    assert shown["tasks"]["finetune@instruct"] == "Completed"
+    refused = ask(clone, """
 form = deployment("pipeline")
 values = copy.deepcopy(form.parameters)
 values["params"]["dedup"]["threshold"] = 7
@@ -101,8 +84,8 @@ try:
 except Exception as error:
     print(json.dumps({"error": str(error)}))
 """)  # fmt: skip
-        assert "dedup.threshold" in refused["error"]
-        assert "maximum of 1" in refused["error"]
+    assert "dedup.threshold" in refused["error"]
+    assert "maximum of 1" in refused["error"]
     assert clone.outputs() == before
     assert clone.git("status", "--porcelain") == status
     assert clone.git("worktree", "list").count("\n") == 1
@@ -117,14 +100,13 @@ print([run.info.run_name for run in c.search_runs([c.get_experiment_by_name("gre
     assert f"'{shown['name']}'" in names
 
 
-def test_a_form_older_than_params_yaml_is_refused(finished_clone: PipelineClone) -> None:
-    clone = finished_clone
+def test_a_form_older_than_params_yaml_is_refused(served: PipelineClone) -> None:
+    clone = served
     original = (clone.root / "params.yaml").read_text()
-    with served(clone) as environment:
-        old = ask(clone, environment, 'print(json.dumps(deployment("pipeline").parameters))')
-        clone.edit("params.yaml", "bootstrap: 200", "bootstrap: 260")
-        (clone.root.parent / "old.json").write_text(json.dumps(old))
-        shown = ask(clone, environment, """
+    old = ask(clone, 'print(json.dumps(deployment("pipeline").parameters))')
+    clone.edit("params.yaml", "bootstrap: 200", "bootstrap: 260")
+    (clone.root.parent / "old.json").write_text(json.dumps(old))
+    shown = ask(clone, """
 form = deployment("pipeline")
 for _ in range(80):
     form = deployment("pipeline")
@@ -142,10 +124,9 @@ print(json.dumps({"now": now, "state": run.state.name, "message": run.state.mess
     assert "reload the page" in shown["message"]
 
 
-def test_cancel_ends_the_tree_and_the_run_can_be_resumed(finished_clone: PipelineClone) -> None:
-    clone = finished_clone
-    with served(clone) as environment:
-        shown = ask(clone, environment, """
+def test_cancel_ends_the_tree_and_the_run_can_be_resumed(served: PipelineClone) -> None:
+    clone = served
+    shown = ask(clone, """
 import psutil
 form = deployment("pipeline")
 values = copy.deepcopy(form.parameters)

@@ -1,19 +1,19 @@
-"""kill -9 in the middle of every stage, then run again: the same hashes, and nobody still believes in the dead run."""
+"""kill -9 in the middle of every stage, then run again: the hashes of another clone, and no run is left open."""
 
 import json
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import suppress
 
 import psutil
 import pytest
 
-from tests.flows.pipeline_clone import PipelineClone, make_clone
+from tests.flows.pipeline_clone import PipelineClone
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -23,61 +23,82 @@ STAGES = [
 ]
 
 
-def kill_in_the_middle(clone: PipelineClone, stage: str, delay_s: float) -> bool:
-    """Start the pipeline, wait for the stage's process, let it work for `delay_s`, kill -9 the pipeline's process.
+ONE_CORE = ("taskset", "--cpu-list", "0") if sys.platform == "linux" else ()
+PIPELINE, REPRO = ("flows.pipeline",), ("dvc", "repro")
+
+
+def kill_in_the_middle(clone: PipelineClone, stage: str, delay_s: float, by_pipeline: bool) -> bool:
+    """Start the pipeline or `dvc repro`, let the stage work for `delay_s`, kill -9 the process that was started.
 
     Returns whether the stage was still at work then.
     """
-    pipeline = clone.start("flows.pipeline")
+    parent = clone.start(*PIPELINE) if by_pipeline else clone.start(*REPRO, stage, prefix=ONE_CORE)
     words = ["-m", f"flows.{stage.split('@')[0]}", *stage.split("@")[1:]]
+    work = clone.root / ".greenhouse" / "work" / stage
     found = None
     deadline = time.monotonic() + 240
-    while found is None and time.monotonic() < deadline and pipeline.poll() is None:
-        time.sleep(0.05)
-        for one in psutil.Process(pipeline.pid).children(recursive=True):
-            try:
-                if one.cmdline()[-len(words) :] == words:
-                    found = one
-            except psutil.Error:
-                continue
-    assert found is not None, f"{stage} was never seen: {pipeline.stdout.read() if pipeline.poll() is not None else ''}"
+    while not (found and list(work.glob("*/lock"))) and time.monotonic() < deadline and parent.poll() is None:
+        time.sleep(0.02)
+        for one in psutil.Process(parent.pid).children(recursive=True):
+            with suppress(psutil.Error):
+                found = one if one.cmdline()[-len(words) :] == words else found
+    assert found is not None, f"{stage} was never seen: {parent.stdout.read() if parent.poll() is not None else ''}"
     time.sleep(delay_s)
     at_work = found.is_running() and found.status() != psutil.STATUS_ZOMBIE
-    tree = psutil.Process(pipeline.pid).children(recursive=True)
-    os.kill(pipeline.pid, signal.SIGKILL)
-    pipeline.communicate()
-    _, left = psutil.wait_procs(tree, timeout=10)
+    tree = psutil.Process(parent.pid).children(recursive=True)
+    os.kill(parent.pid, signal.SIGKILL)
+    output, _ = parent.communicate()
+    assert by_pipeline or "no server runs" in output
+    _, left = psutil.wait_procs(tree, timeout=60)
     left = [one for one in left if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
     assert left == [], f"outlived a killed pipeline: {[one.cmdline() for one in left]}"
     return at_work
 
 
-def test_one_seeded_kill_per_stage(finished_clone: PipelineClone, tmp_path_factory: pytest.TempPathFactory) -> None:
-    clone = make_clone(tmp_path_factory.mktemp("killed"))
+KILLED = [
+    pytest.param({"dedup", "pretrain@causal", "evaluate"}, id="three under the pipeline"),
+    pytest.param(set(STAGES), id="all under the pipeline", marks=pytest.mark.long),
+    pytest.param(set(), id="all under dvc", marks=pytest.mark.long),
+]
+
+
+@pytest.mark.parametrize("by_pipeline", KILLED)
+def test_one_seeded_kill_per_stage(
+    by_pipeline: set[str], fresh_clone: PipelineClone, finished_outputs: Callable[[], dict[str, str]]
+) -> None:
+    """With one worker, and under `dvc repro` on one core: neither is seen in the bytes."""
+    clone = fresh_clone
+    clone.edit("params.yaml", "  workers: 2", "  workers: 1")
     dice = random.Random(20261125)
-    # Into the stage function: past the start of the process, which takes about a second.
-    at_work = [kill_in_the_middle(clone, stage, delay_s=1.0 + dice.random()) for stage in STAGES]
+    at_work = [kill_in_the_middle(clone, stage, dice.random(), stage in by_pipeline) for stage in STAGES]
     assert sum(at_work) > len(STAGES) // 2, f"most stages had ended before they were killed: {at_work}"
-    log = clone.run("flows.pipeline")
-    assert "pipeline: Completed" in log
-    assert clone.outputs() == finished_clone.outputs()
+    clone.run(*REPRO, prefix=ONE_CORE)
+    assert clone.outputs() == finished_outputs()
     assert "up to date" in clone.run("dvc", "status")
+    with clone.prefect():
+        assert "nothing to do" in clone.run("flows.pipeline")
+        shown = json.loads(clone.ask(ENDS).splitlines()[-1])
     assert list((clone.root / ".greenhouse/open").glob("*.json")) == []
-    shown = json.loads(
-        clone.ask("""
+    assert "Running" not in shown["prefect"] + shown["tasks"]
+    assert ("Crashed" in shown["prefect"]) == bool(by_pipeline)
+    assert "RUNNING" not in shown["mlflow"]
+    assert shown["repro"] == [["account", "evaluate"]]
+
+
+ENDS = """
 import json, mlflow
 c = mlflow.MlflowClient()
 runs = c.search_runs([c.get_experiment_by_name("greenhouse").experiment_id], max_results=1000)
+parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+whole = [run.info.run_id for run in parents if (run.data.tags["kind"], run.info.status) == ("dvc repro", "FINISHED")]
 print(json.dumps({
     "prefect": sorted({run.state.name for run in client.read_flow_runs()}),
     "tasks": sorted({run.state.name for run in client.read_task_runs() if run.state}),
     "mlflow": sorted({run.info.status for run in runs}),
+    "repro": [sorted(run.info.run_name for run in runs if run.data.tags.get("mlflow.parentRunId") == one and
+                     run.info.status == "FINISHED") for one in whole],
 }))
-""").splitlines()[-1]
-    )
-    assert "Running" not in shown["prefect"] + shown["tasks"]
-    assert "RUNNING" not in shown["mlflow"]
-    assert "Crashed" in shown["prefect"]
+"""
 
 
 DVC_THAT_DIES = """
@@ -107,31 +128,3 @@ def is_running(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def test_pretraining_resumes_from_its_last_checkpoint(finished_clone: PipelineClone) -> None:
-    clone = finished_clone
-    # A longer run, so that a kill lands between checkpoints.
-    text = (clone.root / "params.yaml").read_text()
-    clone.edit("params.yaml", "  causal: {}", "  causal: {steps: 120}")
-    work = clone.root / ".greenhouse/work/pretrain@causal"
-
-    def checkpoints() -> set[Path]:
-        return {folder for folder in work.glob("*/step-*") if folder.name > "step-000000"}  # 0: before the first step
-
-    earlier = checkpoints()  # of runs that another test cancelled
-    pipeline = clone.start("flows.pipeline", "--until", "pretrain@causal")
-    deadline = time.monotonic() + 240
-    while not checkpoints() - earlier and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.kill(pipeline.pid, signal.SIGKILL)
-    pipeline.communicate()
-    time.sleep(1)
-    assert checkpoints() - earlier, "the kill came after the end"
-    log = clone.run("flows.pipeline", "--until", "pretrain@causal")
-    assert re.search(r"going on from step [1-9]", log), log[-3000:]
-    resumed = clone.outputs()["models/pretrain/causal"]
-    clone.run("dvc", "repro", "--force", "--single-item", "pretrain@causal")
-    assert clone.outputs()["models/pretrain/causal"] == resumed
-    (clone.root / "params.yaml").write_text(text)
-    clone.run("flows.pipeline")

@@ -4,11 +4,14 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.flows.pipeline_clone import PipelineClone
@@ -166,6 +169,43 @@ def test_one_changed_value_runs_only_what_depends_on_it(finished_clone: Pipeline
         ran = set(re.findall(r"Running stage '([^']+)'", clone.run("flows.pipeline")))
     assert ran <= {"evaluate", "account"}
     assert "evaluate" in ran
+
+
+def test_pretraining_resumes_from_its_last_checkpoint(finished_clone: PipelineClone) -> None:
+    clone = finished_clone
+    work = clone.root / ".greenhouse/work/pretrain@causal"
+
+    def checkpoints() -> set[Path]:
+        return {folder for folder in work.glob("*/step-*") if folder.name > "step-000000"}  # 0: before the first step
+
+    with clone.edited("params.yaml", ("  causal: {}", "  causal: {steps: 120}")):  # longer, so that a kill lands between checkpoints
+        earlier = checkpoints()  # of runs that another test cancelled
+        pipeline = clone.start("flows.pipeline", "--until", "pretrain@causal")
+        deadline = time.monotonic() + 240
+        while not checkpoints() - earlier and time.monotonic() < deadline:
+            time.sleep(0.02)
+        tree = psutil.Process(pipeline.pid).children(recursive=True)
+        os.kill(pipeline.pid, signal.SIGKILL)
+        pipeline.communicate()
+        psutil.wait_procs(tree, timeout=60)
+        assert checkpoints() - earlier, "the kill came after the end"
+        log = clone.run("flows.pipeline", "--until", "pretrain@causal")
+        assert re.search(r"going on from step [1-9]", log), log[-3000:]
+        resumed = clone.outputs()["models/pretrain/causal"]
+        clone.run("dvc", "repro", "--force", "--single-item", "pretrain@causal")
+        assert clone.outputs()["models/pretrain/causal"] == resumed
+
+
+def test_other_filter_settings_leave_the_exam_as_it_is(finished_clone: PipelineClone) -> None:
+    before = finished_clone.outputs()
+    with finished_clone.edited(
+        "params.yaml", ("min_words: 5 ", "min_words: 1500 "), ("threshold: 0.7 ", "threshold: 0.6 ")
+    ):
+        finished_clone.run("flows.pipeline", "--until", "filter")
+        after = finished_clone.outputs()
+    assert after["data/ingest/heldout"] == before["data/ingest/heldout"]
+    assert after["data/filter"] != before["data/filter"]
+    assert finished_clone.outputs() == before
 
 
 def test_a_stage_added_to_dvc_yaml_appears_in_prefect(finished_clone: PipelineClone) -> None:
