@@ -178,7 +178,8 @@ def test_pretraining_resumes_from_its_last_checkpoint(finished_clone: PipelineCl
     def checkpoints() -> set[Path]:
         return {folder for folder in work.glob("*/step-*") if folder.name > "step-000000"}  # 0: before the first step
 
-    with clone.edited("params.yaml", ("  causal: {}", "  causal: {steps: 120}")):  # longer, so that a kill lands between checkpoints
+    # A longer run, so that a kill lands between checkpoints.
+    with clone.edited("params.yaml", ("  causal: {}", "  causal: {steps: 120}")):
         earlier = checkpoints()  # of runs that another test cancelled
         pipeline = clone.start("flows.pipeline", "--until", "pretrain@causal")
         deadline = time.monotonic() + 240
