@@ -28,10 +28,10 @@ fi
 endef
 
 .venv/installed: pyproject.toml constraints.txt flows/install.py
-	@$(FIND_PYTHON); "$$chosen" -m flows.install
+	@$(FIND_PYTHON); "$$chosen" flows/install.py
 
 .venv/installed-dev: pyproject.toml constraints.txt flows/install.py
-	@$(FIND_PYTHON); "$$chosen" -m flows.install dev
+	@$(FIND_PYTHON); "$$chosen" flows/install.py dev
 
 .PHONY: help demo why plan accept up chat verify trace mitigate compare test test-fast lint clean gc purge bench-overhead bench-data bench-carbon bench-train bench-train-tune bench-train-transfer bench-scaling scaling setup
 
@@ -58,7 +58,7 @@ up: .venv/installed  ## Prefect, MLflow and the deployments on 127.0.0.1 (PREFEC
 	@exec $(RUN) flows.up
 
 chat: .venv/installed  ## Prompt the model just made; PROMPT="..." for one answer.
-	@if [ -n "$$PROMPT" ]; then exec $(RUN) flows.generate --prompt "$$PROMPT"; else exec $(RUN) flows.generate; fi
+	@if [ -n "$$PROMPT" ]; then exec $(RUN) flows.chat --prompt "$$PROMPT"; else exec $(RUN) flows.chat; fi
 
 scaling: .venv/installed  ## A sweep of small models, a scaling law, and larger runs that check it (after `make demo`).
 	@exec $(RUN) flows.scaling

@@ -9,7 +9,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from flows.house import ROOT, environment
+from flows.system.environment import environment
+from flows.system.paths import ROOT
 
 SECOND_DEMO_S = 60.0
 HOME_FOLDERS = (".prefect", ".mlflow", ".dvc", ".cache/huggingface", ".cache/matplotlib", ".cache/dvc", ".cache/torch",
@@ -26,7 +27,7 @@ def run(*command: str) -> str:
 
 
 def check_summary() -> None:
-    from flows.dag import graph
+    from flows.system.dvc import graph
 
     summary = json.loads((ROOT / "reports" / "summary.json").read_text())
     stages = [stage for stage in graph() if stage != "account"]
@@ -70,7 +71,7 @@ def check_processes() -> None:
 
 
 def check_chat() -> None:
-    answer = run(sys.executable, "-m", "flows.generate", "--prompt", "What does numpy.mean do?", "--max-tokens", "24")
+    answer = run(sys.executable, "-m", "flows.chat", "--prompt", "What does numpy.mean do?", "--max-tokens", "24")
     assert answer.strip(), "the model says nothing"
     print(answer)
 

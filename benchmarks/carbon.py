@@ -18,10 +18,10 @@ from typing import Any
 
 from benchmarks.carbon_job import CPU_S, IDLE_S, INTERVAL_S
 from benchmarks.results import ROOT, figure, goal, write
-from components.carbon.budget import guard
-from components.carbon.ledger import read
-from components.carbon.meter import Meter
-from components.errors import Stopped
+from components.carbon.ledger.reader import read
+from components.carbon.metering.meter import Meter
+from components.carbon.planning.budget import guard
+from components.core.errors import Stopped
 from components.params import Budget, Runtime
 
 PEERS = ("greenhouse", "codecarbon", "carbontracker")

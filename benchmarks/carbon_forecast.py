@@ -13,9 +13,9 @@ from pathlib import Path
 
 from benchmarks import train_corpus
 from benchmarks.results import ROOT, figure, goal
-from components.carbon.calibration import Rates
-from components.carbon.forecast import StageForecast, calibrated, checked
-from components.carbon.ledger import history
+from components.carbon.ledger.reader import history
+from components.carbon.planning.forecast import StageForecast, calibrated, checked
+from components.carbon.planning.step_cost_table import Rates
 from components.params import ModelShape, Numerics, Pretrain
 
 RUNS = 10
@@ -42,7 +42,7 @@ def calibration(size: tuple[int, int], ledger: Path) -> Rates:
         "numerics": NUMERICS.model_dump(mode="json"), "vocab_size": train_corpus.VOCABULARY, "ledger": str(ledger),
         "runtime": {"meter_interval_s": 1.0}, "run": "calibrate",
     }  # fmt: skip
-    command = [sys.executable, "-m", "components.train.calibrate", json.dumps(arguments)]
+    command = [sys.executable, "-m", "components.studies.step_cost", json.dumps(arguments)]
     done = subprocess.run(command, cwd=ROOT, env=_environment(), capture_output=True, text=True, check=True)
     return Rates(**json.loads(done.stdout.splitlines()[-1]))
 
@@ -97,13 +97,13 @@ def forecast_part() -> tuple[dict, list[dict]]:
 
 def carry_out(arguments: dict, folder: Path) -> None:
     """The process of a run: forecast into the ledger, then train."""
-    from components.carbon.meter import Meter
+    from components.carbon.metering.meter import Meter
 
     run = f"run-{arguments['number']}"
     labels = {"stage": STAGE, "run": run, "fingerprint": run}
     with Meter(folder / "ledger", 1.0, labels) as meter:
         meter.record("forecast", **arguments["forecast"])
-        from components.train.pretrain import pretrain
+        from components.stages.pretrain.stage import pretrain
 
         pretrain(
             objective="causal", tokens=folder / "tokens", params=Pretrain(**arguments["params"]), numerics=NUMERICS,

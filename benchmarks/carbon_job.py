@@ -29,9 +29,9 @@ COUNTRY = "FRA"
 
 @contextlib.contextmanager
 def greenhouse(folder: Path, said: dict) -> Iterator[None]:
-    from components.carbon.intensity import resolve
-    from components.carbon.ledger import Energy, read
-    from components.carbon.meter import Meter
+    from components.carbon.footprint.intensity import resolve
+    from components.carbon.ledger.reader import Energy, read
+    from components.carbon.metering.meter import Meter
     from components.params import Grid
 
     began = time.perf_counter()
@@ -77,7 +77,7 @@ def carbontracker(folder: Path, said: dict) -> Iterator[None]:
 
 
 TOOLS = {"greenhouse": greenhouse, "codecarbon": codecarbon, "carbontracker": carbontracker}
-MODULES = {"greenhouse": "components.carbon.meter", "carbontracker": "carbontracker.tracker"}
+MODULES = {"greenhouse": "components.carbon.metering.meter", "carbontracker": "carbontracker.tracker"}
 
 
 def work(job: str) -> None:

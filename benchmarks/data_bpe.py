@@ -22,8 +22,8 @@ from benchmarks.data_filters import seconds, subset, times
 from benchmarks.data_runs import WORKERS, Run
 from benchmarks.memory import PeakMemory
 from benchmarks.results import ROOT, figure
-from components.data.corpus import read_corpus
-from components.data.tokenizer import PATTERN, SPECIAL_TOKENS, byte_ranks, train_bpe
+from components.corpus.corpus import read_corpus
+from components.tokens.tokenizer import PATTERN, SPECIAL_TOKENS, byte_ranks, train_bpe
 
 UNSEEN_BYTES = 5_000_000
 """Text after the training text, to count tokens on."""

@@ -20,10 +20,10 @@ from pathlib import Path
 
 from benchmarks.data_oracle import jaccard
 from benchmarks.results import ROOT
-from components.data.corpus import CorpusWriter, Document, read_manifest
-from components.data.docstrings import module_name, module_text
-from components.data.pins import description
-from components.files import fingerprint, sha256_bytes
+from components.core.files import fingerprint, sha256_bytes
+from components.corpus.corpus import CorpusWriter, Document, read_manifest
+from components.stages.ingest.docstrings import module_name, module_text
+from components.stages.ingest.pinned_packages import description
 
 MEGABYTES = 210
 FEWEST_CHARS = 200

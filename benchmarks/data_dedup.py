@@ -15,9 +15,9 @@ from benchmarks.data_filters import seconds, subset, times
 from benchmarks.data_oracle import brute_force, jaccard
 from benchmarks.data_runs import WORKERS, timed
 from benchmarks.results import goal
-from components.data.corpus import CorpusWriter, read_corpus, read_manifest, read_shard, shard_paths
-from components.data.dedup import dedup
+from components.corpus.corpus import CorpusWriter, read_corpus, read_manifest, read_shard, shard_paths
 from components.params import Dedup
+from components.stages.dedup.stage import dedup
 
 SAMPLE = 600
 """Documents compared with all others by brute force."""

@@ -12,8 +12,8 @@ from benchmarks.data_corpus import Corpus
 from benchmarks.data_filters import seconds, subset, times
 from benchmarks.data_runs import WORKERS, timed
 from benchmarks.results import figure, goal
-from components.data.corpus import read_corpus
-from components.data.tokenizer import Encoder, reference, train_bpe
+from components.corpus.corpus import read_corpus
+from components.tokens.tokenizer import Encoder, reference, train_bpe
 
 VOCAB_SIZE, TRAIN_BYTES = 32_768, 20_000_000
 

@@ -12,8 +12,8 @@ from benchmarks.data_corpus import Corpus, document, write
 from benchmarks.data_peers import FILTERS, datatrove_decide
 from benchmarks.data_runs import WORKERS, Run, ours_filters, timed
 from benchmarks.results import figure, goal
-from components.data.corpus import Document, read_corpus
-from components.files import sha256_bytes
+from components.core.files import sha256_bytes
+from components.corpus.corpus import Document, read_corpus
 
 AGREEMENT_BYTES, TIMED_BYTES = 50_000_000, 10_000_000
 PASSAGE_CHARS = 4000

@@ -18,8 +18,8 @@ from pathlib import Path
 from benchmarks.data_corpus import CACHE, Corpus, document
 from benchmarks.memory import PeakMemory
 from benchmarks.results import ROOT, figure, goal
-from components.data.corpus import Document, read_corpus, read_manifest
-from components.files import read_json
+from components.core.files import read_json
+from components.corpus.corpus import Document, read_corpus, read_manifest
 
 GIGABYTES, LIMIT_GB = 5.0, 1.5
 FILE_BYTES = 50_000_000
@@ -104,10 +104,10 @@ def measure(corpus: Corpus, gigabytes: float = GIGABYTES, limit_gb: float = LIMI
 
 def run_stage(stage: str, root: Path) -> None:
     """One stage over the files of the one before; its books are written beside its output."""
-    from components.data.dedup import dedup
-    from components.data.filter import filter_corpus
-    from components.data.ingest import ingest
     from components.params import Dedup, Files, Filter, Ingest
+    from components.stages.dedup.stage import dedup
+    from components.stages.filter.stage import filter_corpus
+    from components.stages.ingest.stage import ingest
 
     folder = root / stage
     (folder / "work").mkdir(parents=True)

@@ -1,8 +1,8 @@
 """Personal data found and missed on the labelled set, and the bias stage's audit on the demo's corpus.
 
-The set (tests/components/data/pii_labelled.jsonl: positives by `faker`, hard negatives from real documentation) was
-committed before the detectors. The audit is the stage's own: the gap of false-positive rates on a template probe, and
-the smallest ratio of keep rates, group against rest, stratified by source and length.
+The set (tests/components/stages/filter/pii_labelled.jsonl: positives by `faker`, hard negatives from real
+documentation) was committed before the detectors. The audit is the stage's own: the gap of false-positive rates on a
+template probe, and the smallest ratio of keep rates, group against rest, stratified by source and length.
 """
 
 import json
@@ -10,12 +10,12 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.results import ROOT, goal
-from components.data.bias import filter_bias
-from components.data.ingest import ingest
-from components.data.pii import KINDS, find
 from components.params import Bias, Ingest
+from components.stages.bias.stage import filter_bias
+from components.stages.filter.pii import KINDS, find
+from components.stages.ingest.stage import ingest
 
-LABELLED = ROOT / "tests/components/data/pii_labelled.jsonl"
+LABELLED = ROOT / "tests/components/stages/filter/pii_labelled.jsonl"
 
 
 def personal_data() -> tuple[dict, list[dict]]:

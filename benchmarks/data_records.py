@@ -13,9 +13,9 @@ from pathlib import Path
 
 from benchmarks.data_corpus import Corpus
 from benchmarks.results import goal
-from components.data.corpus import read_corpus
-from components.data.ingest import ingest
+from components.corpus.corpus import read_corpus
 from components.params import Files, Ingest
+from components.stages.ingest.stage import ingest
 
 SOUND, BROKEN_SHARE, FILES, HUGE_CHARS = 3000, 0.1, 6, 100_000
 BREAKS: dict[str, Callable[[str, str], bytes]] = {

@@ -48,13 +48,13 @@ def timed(contestant: str, *arguments: object) -> Run:
 
 
 def ours_minhash(work: Path, corpus: str) -> dict[str, float]:
-    """Signatures to clusters, as `components.data.dedup` does it: what is not timed is writing the corpus."""
-    from components.data.corpus import CorpusWriter
-    from components.data.dedup import Books, find, sketch
-    from components.data.sketch import Sketches
+    """Signatures to clusters, as `components.stages.dedup.stage` does it: what is not timed is writing the corpus."""
+    from components.core.report import Watch
+    from components.core.workers import pool
+    from components.corpus.corpus import CorpusWriter
     from components.params import Dedup
-    from components.report import Watch
-    from components.workers import pool
+    from components.similarity.sketch import Sketches
+    from components.stages.dedup.stage import Books, find, sketch
 
     with CorpusWriter(work / "heldout"):
         pass
@@ -91,9 +91,9 @@ def decide_shard(path: Path) -> list[list[bool]]:
     import numpy as np
 
     from benchmarks.data_peers import FILTERS
-    from components.data.corpus import read_shard
-    from components.data.filter import tag
-    from components.data.rules import PUBLISHED, verdicts
+    from components.corpus.corpus import read_shard
+    from components.stages.filter.rules import PUBLISHED, verdicts
+    from components.stages.filter.stage import tag
 
     columns = tag(read_shard(path), [])
     kept = [~verdicts(PUBLISHED[name], columns).any(axis=1) for name in FILTERS]
@@ -103,8 +103,8 @@ def decide_shard(path: Path) -> list[list[bool]]:
 def ours_filters(work: Path, corpus: str) -> list[list[bool]]:
     """All scores of all documents and the decision of each rule set, shard by shard."""
     from benchmarks.data_runs import decide_shard  # by its name: workers cannot import `__main__`
-    from components.data.corpus import shard_paths
-    from components.workers import pool
+    from components.core.workers import pool
+    from components.corpus.corpus import shard_paths
 
     with pool(WORKERS) as workers_pool:
         return [row for rows in workers_pool.map(decide_shard, shard_paths(Path(corpus))) for row in rows]

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.results import ROOT
-from components.data.scan import Hasher, scan
-from components.data.word_tokens import tokenise
-from components.files import sha256_bytes
+from components.core.files import sha256_bytes
+from components.stages.filter.word_tokens import tokenise
+from components.text.codepoints import Hasher, scan
 
 SPLIT_FILES = tuple(f"components/data/{name}.py" for name in ("word_split", "word_tokens", "scan"))
 """What the split depends on."""

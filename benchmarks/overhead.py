@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.memory import PeakMemory
 from benchmarks.results import ROOT, figure, goal, write
-from components.files import read_json
+from components.core.files import read_json
 
 RUNS = 3
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from benchmarks import stamp, tables
 from benchmarks.tables import ROOT
-from components.files import read_json, rounded, write_json
+from components.core.files import read_json, rounded, write_json
 
 
 def figure(values: Sequence[float]) -> dict[str, float]:

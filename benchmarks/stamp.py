@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from components.carbon.counters import cpu_model
+from components.carbon.metering.counters import cpu_model
 
 Stamp = dict[str, str]
 KEYS = ("machine", "date", "commit")

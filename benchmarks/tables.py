@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import data_table, stamp, train_table
-from components.files import read_json
+from components.core.files import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"(<!-- (?:goals )?(?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -18,8 +18,8 @@ from typing import Any
 from benchmarks.results import ROOT, figure, goal, write
 from benchmarks.train_facts import facts
 from benchmarks.train_runs import NAMES, RATES, THREADS, prepare, run, steps_for
-from components.errors import UserError
-from components.files import read_json, rounded
+from components.core.errors import UserError
+from components.core.files import read_json, rounded
 
 PEERS = ("trainer", "litgpt")
 FRACTIONS = (0.1, 0.2, 1 / 3)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from components.train.objectives import Batch
+from components.training.objectives import Batch
 
 
 class Block(nn.Module):

@@ -1,6 +1,6 @@
 """One training run of one contestant, in a process of its own: `python -m benchmarks.train_contestants JOB`.
 
-    ours      components/train/loop.py: Muon and AdamW, linear schedule, bf16
+    ours      components/training/loop.py: Muon and AdamW, linear schedule, bf16
     classic   benchmarks/train_classic.py in the same loop: AdamW, cosine, float32, eager
     trainer   transformers' Trainer with Qwen3 of the same shape: AdamW, cosine, bf16
     litgpt    LitGPT's pretrain with the same shape: AdamW, cosine, bf16-mixed, torch.compile
@@ -25,10 +25,10 @@ from torch import Tensor
 
 from benchmarks import train_corpus
 from benchmarks.train_corpus import BATCH, CONTEXT, VOCABULARY
-from components.files import write_json
+from components.core.files import write_json
+from components.core.report import Watch
 from components.model.transformer import Shape, Transformer, derive_shape
 from components.params import ModelShape, Numerics, Optimizer
-from components.report import Watch
 
 SIZE = 4
 """Of derive_shape: 4 blocks, 256 wide, 3.2 M parameters in the blocks."""
@@ -91,8 +91,8 @@ class _Ticking(Watch):
 
 
 def _in_our_loop(job: Job, model: Any, objective: Any, optimizer: Optimizer, numerics: Numerics, clock: Clock) -> None:
-    from components.train.loader import PretrainBatches
-    from components.train.loop import Settings, train
+    from components.training.data_order import PretrainBatches
+    from components.training.loop import Settings, train
 
     batches = PretrainBatches(train_corpus.windows(job.corpus, job.seed), BATCH, None, False)
     settings = Settings(job.steps, optimizer, checkpoint_every=job.steps)
@@ -102,7 +102,7 @@ def _in_our_loop(job: Job, model: Any, objective: Any, optimizer: Optimizer, num
 
 def ours(job: Job, clock: Clock) -> Callable[[Tensor], Tensor]:
     """Ours as it ships: `rate` is that of the matrices, and of the embedding."""
-    from components.train.objectives import language_model_loss
+    from components.training.objectives import language_model_loss
 
     model = Transformer(shape()).initialise(job.seed)
     optimizer = Optimizer(matrix_lr=job.rate, embedding_lr=job.rate, schedule="linear", warmup=WARMUP)

@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from components.data.tokenizer import Encoder, train_bpe
-from components.data.tokens import TokenShards, TokenWriter
-from components.files import sha256_bytes, write_text
-from components.train.heldout import bytes_of_tokens
-from components.train.loader import Windows
+from components.core.files import sha256_bytes, write_text
+from components.stages.pretrain.heldout_loss import bytes_of_tokens
+from components.tokens.shards import TokenShards, TokenWriter
+from components.tokens.tokenizer import Encoder, train_bpe
+from components.training.data_order import Windows
 
 HELD_OUT = ("macbeth", "twelfth_night", "twelfe-night", "richard_iii", "henry_v_")
 VOCABULARY = 4096

@@ -10,13 +10,13 @@ import torch
 from benchmarks import train_corpus
 from benchmarks.train_contestants import shape
 from benchmarks.train_runs import CORPUS, THREADS
+from components.core.report import Watch
 from components.model import export
 from components.model.transformer import Transformer
 from components.params import Numerics, Optimizer
-from components.report import Watch
-from components.train import loop
-from components.train.loader import PretrainBatches
-from components.train.objectives import language_model_loss
+from components.training import loop
+from components.training.data_order import PretrainBatches
+from components.training.objectives import language_model_loss
 
 PEAK_SIZE = 2048
 REPEATS = 10

@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks import train_corpus
 from benchmarks.results import ROOT, goal, write
 from benchmarks.train_runs import CORPUS, prepare
-from components.workers import pool
+from components.core.workers import pool
 
 WIDTHS = (64, 128, 256)
 DEPTH, HEAD_CHANNELS = 2, 32
@@ -29,13 +29,13 @@ Run = tuple[int, float, float]
 
 def train_one(run: Run, corpus: Path) -> float:
     """Bits per byte of held-out text."""
-    from components.data.tokens import TokenShards
+    from components.core.report import Watch
     from components.model.transformer import Transformer, derive_shape
     from components.params import ModelShape, Numerics, Optimizer
-    from components.report import Watch
-    from components.train.loader import pretrain_batches
-    from components.train.loop import Settings, train
-    from components.train.objectives import language_model_loss
+    from components.tokens.shards import TokenShards
+    from components.training.data_order import pretrain_batches
+    from components.training.loop import Settings, train
+    from components.training.objectives import language_model_loss
 
     width, matrix_lr, embedding_lr = run
     network = ModelShape(size=DEPTH, width=width, heads=width // HEAD_CHANNELS)

@@ -9,7 +9,7 @@ benchmark's own, so all are flattered alike.
 import argparse
 
 from benchmarks.train_runs import NAMES, RATES, prepare, run, steps_for
-from components.files import rounded, write_json
+from components.core.files import rounded, write_json
 
 GRID = {
     "ours": (0.01, 0.02, 0.04),

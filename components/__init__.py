@@ -1,1 +1,1 @@
-"""What the flows do: plain Python on files and tensors. Nothing here imports Prefect, MLflow or DVC."""
+"""Plain Python on files and tensors: what the flows do. Nothing here imports Prefect, MLflow or DVC."""

@@ -9,23 +9,23 @@ import sys
 from typing import Any
 
 from components import params as schema
-from components.errors import UserError
+from components.core.errors import UserError
+from components.core.report import Report, Watch
 from components.params import Account, Params
-from components.report import Report, Watch
-from flows import dag, house
-from flows.process import State, flow, main, run_as_flow
-from flows.stage import Place, Stage
+from flows.execution.stage import Place, Stage
+from flows.execution.stage_process import State, flow, main, run_as_flow
+from flows.system import dvc, paths
 
 
 def refresh(params: Params, watch: Watch | None = None) -> Report:
     """Write the summary, the report and the cards anew from what lies in the checkout and the ledger."""
-    from components.account import account as write_books
+    from components.stages.account.stage import account as write_books
 
     return write_books(
-        root=house.ROOT,
-        ledger_folder=house.LEDGER,
+        root=paths.ROOT,
+        ledger_folder=paths.LEDGER,
         params=params,
-        fingerprints=dag.fingerprints(),
+        fingerprints=dvc.fingerprints(),
         watch=watch,
     )
 
@@ -58,11 +58,12 @@ def account(params: Account | None = None, params_hash: str = "") -> State:
 
 def project(since: str) -> str:
     """What the project has cost since a day (UTC), by stage and by how the runs ended."""
-    from components.carbon import intensity, ledger
-    from components.carbon.costs import Books, project_total
+    from components.carbon.footprint import intensity
+    from components.carbon.footprint.costs import Books, project_total
+    from components.carbon.ledger import reader
 
-    grid = schema.load(house.ROOT / "params.yaml").runtime.grid
-    books = Books(ledger.read(house.LEDGER), grid, intensity.resolve(grid, house.ROOT))
+    grid = schema.load(paths.ROOT / "params.yaml").runtime.grid
+    books = Books(reader.read(paths.LEDGER), grid, intensity.resolve(grid, paths.ROOT))
     total = project_total(books, since)
     lines = [f"{'':<24} {'runs':>6} {'Wh':>24} {'gCO2e':>26}"]
     for by in ("by_stage", "by_outcome", "by_experiment"):

@@ -1,14 +1,14 @@
 """The bias stage as a Prefect flow; `python -m flows.bias` has DVC reproduce it."""
 
+from components.core.report import Report
 from components.params import Bias
-from components.report import Report
-from flows.process import State, flow, main, run_as_flow
-from flows.stage import Place, Stage
+from flows.execution.stage import Place, Stage
+from flows.execution.stage_process import State, flow, main, run_as_flow
 
 
 def call(place: Place, branch: str) -> Report:
     """Run the stage function on the stage's inputs."""
-    from components.data.bias import filter_bias
+    from components.stages.bias.stage import filter_bias
 
     return filter_bias(train=place.root / "data/filter/train", params=place.params.bias, **place.data)
 

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.errors import UserError
-from flows import house, open_runs
+from components.core.errors import UserError
+from flows.system import environment, paths, recovery
 
 LEFTOVERS = ("build", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis")
 SOURCES = ("components", "flows", "tests", "benchmarks", ".ci")
@@ -58,18 +58,18 @@ def _make_writable(function: Callable, path: str, _: object) -> None:
     function(path)
 
 
-def of_paths(paths: Iterable[Path]) -> list[Item]:
-    """The paths that exist, as items."""
+def of_paths(files: Iterable[Path]) -> list[Item]:
+    """The files that exist, as items."""
     return [
         Item(shown(path), size_of(path), lambda path=path: remove_path(path))  # type: ignore[misc]
-        for path in paths
+        for path in files
         if path.exists() or path.is_symlink()
     ]
 
 
 def shown(path: Path) -> str:
     """A path as a person wants to read it: relative to the project where it lies in it."""
-    for base in (house.ROOT, house.STATE.parent):
+    for base in (paths.ROOT, paths.STATE.parent):
         if path.is_relative_to(base):
             return str(path.relative_to(base))
     return str(path)
@@ -80,16 +80,16 @@ def shown(path: Path) -> str:
 
 def leftovers() -> list[Item]:
     """Caches of tools, compiled Python, and work folders nobody works in."""
-    paths = [house.ROOT / name for name in LEFTOVERS]
+    files = [paths.ROOT / name for name in LEFTOVERS]
     for source in SOURCES:
-        paths += sorted((house.ROOT / source).rglob("__pycache__"))
-    paths += [house.STATE / name for name in ("matplotlib", "inductor", "outcomes")]
-    return of_paths(paths) + of_paths(idle_work_folders())
+        files += sorted((paths.ROOT / source).rglob("__pycache__"))
+    files += [paths.STATE / name for name in ("matplotlib", "inductor", "outcomes")]
+    return of_paths(files) + of_paths(idle_work_folders())
 
 
 def idle_work_folders() -> list[Path]:
     """Work folders (`work/<stage>/<fingerprint>`) whose lock is free."""
-    return [folder for folder in sorted(house.WORK.glob("*/*")) if folder.is_dir() and not in_use(folder)]
+    return [folder for folder in sorted(paths.WORK.glob("*/*")) if folder.is_dir() and not in_use(folder)]
 
 
 def in_use(folder: Path) -> bool:
@@ -109,38 +109,38 @@ def in_use(folder: Path) -> bool:
 
 def everything(ledger_too: bool) -> list[Item]:
     """All that Greenhouse made in this checkout, its experiments among it; the environment goes last."""
-    state = [path for path in sorted(house.STATE.glob("*")) if ledger_too or path != house.LEDGER]
-    paths = [*state, *(house.ROOT / name for name in MADE)]
-    return leftovers_outside(state) + of_paths(paths) + experiments() + of_paths([house.ROOT / ".venv"])
+    state = [path for path in sorted(paths.STATE.glob("*")) if ledger_too or path != paths.LEDGER]
+    files = [*state, *(paths.ROOT / name for name in MADE)]
+    return leftovers_outside(state) + of_paths(files) + experiments() + of_paths([paths.ROOT / ".venv"])
 
 
 def leftovers_outside(state: list[Path]) -> list[Item]:
     """Leftovers that are not in the state folder, which goes as a whole."""
-    paths = [house.ROOT / name for name in LEFTOVERS]
-    paths += [path for source in SOURCES for path in sorted((house.ROOT / source).rglob("__pycache__"))]
-    return of_paths([*paths, *house.ROOT.glob("*.egg-info")])
+    files = [paths.ROOT / name for name in LEFTOVERS]
+    files += [path for source in SOURCES for path in sorted((paths.ROOT / source).rglob("__pycache__"))]
+    return of_paths([*files, *paths.ROOT.glob("*.egg-info")])
 
 
 def experiments() -> list[Item]:
     """DVC's experiments: git references under refs/exps, and worktrees that a kill left."""
     listed = subprocess.run(
-        ["git", "for-each-ref", "--format=%(refname)", "refs/exps"], cwd=house.ROOT, capture_output=True, text=True
+        ["git", "for-each-ref", "--format=%(refname)", "refs/exps"], cwd=paths.ROOT, capture_output=True, text=True
     ).stdout.split()
 
     def remove() -> None:
         for reference in listed:
-            subprocess.run(["git", "update-ref", "-d", reference], cwd=house.ROOT, check=True)
-        subprocess.run(["git", "worktree", "prune"], cwd=house.ROOT, check=True)
+            subprocess.run(["git", "update-ref", "-d", reference], cwd=paths.ROOT, check=True)
+        subprocess.run(["git", "worktree", "prune"], cwd=paths.ROOT, check=True)
 
     return [Item(f"{len(listed)} references of DVC experiments", 0, remove)] if listed else []
 
 
 def refuse_while_running() -> None:
     """Raise `UserError` if a run or the servers are up: they would lose what is under their feet."""
-    if house.running_servers():
+    if environment.running_servers():
         raise UserError("`make up` is running; stop it first (Ctrl-C there)")
-    gone = {path.stem for path in open_runs.dead()}  # first: it sets damaged records aside
-    running = {path.stem for path in open_runs.OPEN.glob("*.json")} - gone
+    gone = {path.stem for path in recovery.dead()}  # first: it sets damaged records aside
+    running = {path.stem for path in recovery.OPEN.glob("*.json")} - gone
     if running:
         raise UserError(f"runs are going on: {', '.join(sorted(running))}; wait for them or stop them first")
 
@@ -205,10 +205,10 @@ def run(verb: str) -> int:
         kept = (
             "The energy ledger goes too."
             if ledger_too
-            else f"Kept: the energy ledger, {shown(house.LEDGER)} (LEDGER=1 removes it)."
+            else f"Kept: the energy ledger, {shown(paths.LEDGER)} (LEDGER=1 removes it)."
         )
         return carry_out(everything(ledger_too), [kept], "purge")
-    from flows.collect import unused
+    from flows.tracking.garbage import unused
 
     items, notes = unused()
     return carry_out(items, notes, "yes")
@@ -220,7 +220,7 @@ def main() -> int:
     )
     parser.add_argument("verb", choices=["clean", "gc", "purge"])
     arguments = parser.parse_args()
-    house.settle()
+    environment.settle()
     try:
         return run(arguments.verb)
     except UserError as error:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from components import params as schema
-from components.errors import UserError
+from components.core.errors import UserError
 from components.params import Evaluate
-from flows import dag, house
-from flows.snapshots import Cache, Snapshot, find
+from flows.system import dvc, environment, paths
+from flows.tracking.snapshots import Cache, Snapshot, find
 
 EXAM = "data/ingest/heldout"
 ITEMS = ("reports/evaluate/details", "items.parquet")
@@ -29,7 +29,7 @@ SHOWN = 12
 
 def different(a: Snapshot, b: Snapshot) -> list[str]:
     """What differs in parameters, code, data and models, as lines of text."""
-    params = [f"{key}: {old} -> {new}" for key, old, new in dag.leaves("", a.params(), b.params())]
+    params = [f"{key}: {old} -> {new}" for key, old, new in dvc.leaves("", a.params(), b.params())]
     sections = {
         "parameters": params,
         "code": _changed(a.code(), b.code()),
@@ -45,8 +45,8 @@ def _only(hashes: dict[str, str], prefix: str) -> dict[str, str]:
 
 def _changed(a: dict[str, str], b: dict[str, str]) -> list[str]:
     """One line per path whose hash differs."""
-    paths = [*a, *(path for path in b if path not in a)]
-    return [f"{path}: {_short(a.get(path))} -> {_short(b.get(path))}" for path in paths if a.get(path) != b.get(path)]
+    names = [*a, *(path for path in b if path not in a)]
+    return [f"{path}: {_short(a.get(path))} -> {_short(b.get(path))}" for path in names if a.get(path) != b.get(path)]
 
 
 def _short(value: str | None) -> str:
@@ -86,7 +86,7 @@ def same_exam(a: Snapshot, b: Snapshot) -> bool:
 
 def differences(a: Snapshot, b: Snapshot) -> list[Any]:
     """The paired difference of every metric, on the items both answered."""
-    from components.evaluate.statistics import paired_difference
+    from components.statistics import paired_difference
 
     cache = Cache()
     return paired_difference(items(a, cache), items(b, cache), how=resampling(a))
@@ -94,7 +94,7 @@ def differences(a: Snapshot, b: Snapshot) -> list[Any]:
 
 def resampling(a: Snapshot) -> Any:
     """Bootstrap as the evaluation of A was set up."""
-    from components.evaluate.statistics import Resampling
+    from components.statistics import Resampling
 
     own = Evaluate.model_validate(a.params().get("evaluate", {}))
     return Resampling(own.bootstrap, own.confidence, own.seed)
@@ -122,16 +122,17 @@ def _score_line(row: Any, width: int) -> str:
 
 def energy_lines(a: Snapshot, b: Snapshot) -> list[str]:
     """What each has cost, by the ledger: every attempt at its stages, failed and resumed ones included."""
-    from components.carbon import intensity, ledger
-    from components.carbon.costs import Books
+    from components.carbon.footprint import intensity
+    from components.carbon.footprint.costs import Books
+    from components.carbon.ledger import reader
 
-    grid = schema.load(house.ROOT / "params.yaml").runtime.grid
-    books = Books(ledger.read(house.LEDGER), grid, intensity.resolve(grid, house.ROOT))
+    grid = schema.load(paths.ROOT / "params.yaml").runtime.grid
+    books = Books(reader.read(paths.LEDGER), grid, intensity.resolve(grid, paths.ROOT))
     return [f"energy {label}: {_energy(books, one)}" for label, one in (("A", a), ("B", b))]
 
 
 def _energy(books: Any, one: Snapshot) -> str:
-    from components.carbon.ledger import Spans
+    from components.carbon.ledger.reader import Spans
 
     wanted = one.fingerprints()
     made = [span for span in books.ledger if wanted.get(span.stage) == span.labels.get("fingerprint", "")]
@@ -177,7 +178,7 @@ def report(a: Snapshot, b: Snapshot) -> Iterator[str]:
 
 def promote(a: Snapshot, b: Snapshot) -> Iterator[str]:
     """Ask the gate whether B should replace A, and move the alias `champion` if it says so."""
-    from components.evaluate.gate import judge
+    from components.studies.promotion_gate import judge
 
     cache = Cache()
     verdict = judge(items(a, cache), items(b, cache), _metrics(b), how=resampling(b), same_exam=same_exam(a, b))
@@ -191,7 +192,7 @@ def _metrics(one: Snapshot) -> dict[str, float]:
     """The evaluation's metrics.json of a snapshot, flat."""
     import json
 
-    from components.report import flat
+    from components.core.report import flat
 
     path = "reports/evaluate/metrics.json"
     return flat(json.loads(Cache().fetched(one.outputs()[path]).read_bytes())) if path in one.outputs() else {}
@@ -199,7 +200,7 @@ def _metrics(one: Snapshot) -> dict[str, float]:
 
 def crown(one: Snapshot) -> Iterator[tuple[str, str]]:
     """Give the alias `champion` to every registered model that was made from the inputs of this snapshot."""
-    from flows.tracking import client
+    from flows.tracking.mlflow_run import client
 
     mlflow = client()
     made = set(one.fingerprints().values())
@@ -217,7 +218,7 @@ def main() -> int:
     parser.add_argument("b", metavar="B")
     parser.add_argument("--promote", action="store_true", help="make B champion if the gate finds it better than A")
     arguments = parser.parse_args()
-    house.settle()
+    environment.settle()
     try:
         a, b = find(arguments.a), find(arguments.b)
         for line in report(a, b):

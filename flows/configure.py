@@ -16,18 +16,19 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from components import params as schema
-from components.carbon.calibration import Rates
-from components.errors import UserError
-from components.files import read_json, write_json, write_text
+from components.carbon.planning.step_cost_table import Rates
+from components.core.errors import UserError
+from components.core.files import read_json, write_json, write_text
 from components.params import document, layout
-from flows import house, params_file, rates
 from flows.clean import human
-from flows.own_text import UNSPACED, OwnText, look
-from flows.params_file import difference
+from flows.planning import step_cost
+from flows.planning.inspect_text import UNSPACED, OwnText, look
+from flows.system import environment, params_file, paths
+from flows.system.params_file import difference
 
-PARAMS = house.ROOT / "params.yaml"
-RECORD = house.STATE / "configured.json"
-PRESETS = house.ROOT / "presets"
+PARAMS = paths.ROOT / "params.yaml"
+RECORD = paths.STATE / "configured.json"
+PRESETS = paths.ROOT / "presets"
 
 DATA_STAGES_MEGABYTES = 25.0
 """Megabytes the data stages get through in their part of the demo's five minutes on two cores
@@ -82,7 +83,7 @@ def sources(own: OwnText, limit: float) -> dict[str, Change]:
     why = f"the first {limit:g} MB, which fit the time; 0 for all of it" if cut else "all of it fits the time"
     return {
         "ingest.sources": ([entry], why),
-        "ingest.watch": (own.place if own.kind == "files" else "components/data/pins.json", "what DVC watches"),
+        "ingest.watch": (own.place if own.kind == "files" else "corpora/pins.json", "what DVC watches"),
         "mix.weights": ({}, "they named other sources"),
         "filter.per_source": ({}, "they named other sources"),
     }
@@ -142,7 +143,7 @@ def in_proportion(section: str, shipped: schema.Pretrain, steps: int, why: str) 
 # -- the command -------------------------------------------------------------------------------------------------------
 
 
-def configure(data: str, measure: Measure = rates.required) -> str:
+def configure(data: str, measure: Measure = step_cost.required) -> str:
     """Edit params.yaml for this text. Returns what there is to say; the caller prints it.
 
     Raises:
@@ -285,7 +286,7 @@ def main() -> int:
     what.add_argument("--preset", metavar="NAME", help=f"default, {', '.join(preset_names())}")
     what.add_argument("--defaults", action="store_true", help="write defaults.yaml from the schema")
     arguments = parser.parse_args()
-    house.settle()
+    environment.settle()
     try:
         print(_run(arguments))
     except UserError as error:

@@ -1,14 +1,14 @@
 """The dedup stage as a Prefect flow; `python -m flows.dedup` has DVC reproduce it."""
 
+from components.core.report import Report
 from components.params import Dedup
-from components.report import Report
-from flows.process import State, flow, main, run_as_flow
-from flows.stage import Place, Stage
+from flows.execution.stage import Place, Stage
+from flows.execution.stage_process import State, flow, main, run_as_flow
 
 
 def call(place: Place, branch: str) -> Report:
     """Run the stage function on the stage's inputs."""
-    from components.data.dedup import dedup as remove_duplicates
+    from components.stages.dedup.stage import dedup as remove_duplicates
 
     ingested = place.root / "data/ingest"
     return remove_duplicates(

@@ -1,14 +1,14 @@
 """The evaluate stage as a Prefect flow; `python -m flows.evaluate` has DVC reproduce it."""
 
+from components.core.report import Report
 from components.params import Evaluate
-from components.report import Report
-from flows.process import State, flow, main, run_as_flow
-from flows.stage import Place, Stage
+from flows.execution.stage import Place, Stage
+from flows.execution.stage_process import State, flow, main, run_as_flow
 
 
 def call(place: Place, branch: str) -> Report:
     """Run the stage function on the stage's inputs."""
-    from components.evaluate.evaluate import evaluate as examine
+    from components.stages.evaluate.stage import evaluate as examine
 
     models = place.root / "models"
     return examine(

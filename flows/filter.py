@@ -1,15 +1,15 @@
 """The filter stage as a Prefect flow; `python -m flows.filter` has DVC reproduce it."""
 
+from components.core.report import Report
 from components.params import Filter, Params
-from components.report import Report
-from flows import house
-from flows.process import State, flow, main, run_as_flow
-from flows.stage import Place, Stage
+from flows.execution.stage import Place, Stage
+from flows.execution.stage_process import State, flow, main, run_as_flow
+from flows.system import paths
 
 
 def call(place: Place, branch: str) -> Report:
     """Run the stage function on the stage's inputs."""
-    from components.data.filter import filter_corpus
+    from components.stages.filter.stage import filter_corpus
 
     return filter_corpus(
         train=place.root / "data/dedup/train",
@@ -22,14 +22,14 @@ def call(place: Place, branch: str) -> Report:
 
 def dry_run(params: Params) -> str:
     """Rule by rule, what the limits would drop of the corpus that lies there, with examples; personal data."""
-    from components.data.filter_dry_run import dry_run as would_drop
+    from components.stages.filter.dry_run import dry_run as would_drop
 
     return would_drop(
-        house.ROOT / "data/dedup/train",
+        paths.ROOT / "data/dedup/train",
         params.filter,
         params.runtime.workers,
-        heldout=house.ROOT / "data/ingest/heldout",
-        items=house.ROOT / params.filter.decontaminate.items,
+        heldout=paths.ROOT / "data/ingest/heldout",
+        items=paths.ROOT / params.filter.decontaminate.items,
     )
 
 

@@ -2,10 +2,10 @@
 
 from typing import Literal
 
+from components.core.report import Report
 from components.params import FinetuneBranches
-from components.report import Report
-from flows.process import State, flow, main, run_as_flow
-from flows.stage import Place, Stage
+from flows.execution.stage import Place, Stage
+from flows.execution.stage_process import State, flow, main, run_as_flow
 
 BASE = {"instruct": "causal", "classify": "masked"}
 """Which pretrained model each branch starts from."""
@@ -13,7 +13,7 @@ BASE = {"instruct": "causal", "classify": "masked"}
 
 def call(place: Place, branch: Literal["instruct", "classify"]) -> Report:
     """Run the stage function on the stage's inputs."""
-    from components.train.finetune import finetune as tune
+    from components.stages.finetune.stage import finetune as tune
 
     return tune(
         branch=branch,

@@ -3,27 +3,27 @@
 import tempfile
 from pathlib import Path
 
+from components.core.report import Report, Watch
 from components.params import Ingest, Params
-from components.report import Report, Watch
-from flows import house
-from flows.process import State, flow, main, run_as_flow
-from flows.stage import Place, Stage
+from flows.execution.stage import Place, Stage
+from flows.execution.stage_process import State, flow, main, run_as_flow
+from flows.system import paths
 
 
 def call(place: Place, branch: str) -> Report:
     """Run the stage function on the stage's inputs."""
-    from components.data.ingest import ingest as ingest_sources
+    from components.stages.ingest.stage import ingest as ingest_sources
 
     return ingest_sources(root=place.root, params=place.params.ingest, **place.data)
 
 
 def dry_run(params: Params) -> str:
     """What the sources hold: counts, what would be left out and why, a few documents."""
-    from components.data.ingest import dry_run as read_only
+    from components.stages.ingest.stage import dry_run as read_only
 
     with tempfile.TemporaryDirectory() as work:
         found = read_only(
-            root=house.ROOT, params=params.ingest, work=Path(work), workers=params.runtime.workers, watch=Watch()
+            root=paths.ROOT, params=params.ingest, work=Path(work), workers=params.runtime.workers, watch=Watch()
         )
     return found.markdown
 

@@ -1,6 +1,6 @@
 """Makes `.venv` and installs the pinned set with plain pip. Runs on the system's Python: standard library only.
 
-    python3 -m flows.install [dev]
+    python3 flows/install.py [dev]
 
 What it is about to do is said first (size, time), and it shows that it is alive all the while; pip's own output goes
 to `.greenhouse/logs/install.log`. A finished installation leaves `.venv/installed` (or `.venv/installed-dev`) with the

@@ -11,29 +11,27 @@ import argparse
 from functools import partial
 from typing import Any
 
-from flows import house
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed, State
 
-house.settle()  # before Prefect is imported: it reads its settings then
-
-from prefect import flow, task  # noqa: E402
-from prefect.artifacts import create_markdown_artifact  # noqa: E402
-from prefect.cache_policies import NO_CACHE  # noqa: E402
-from prefect.runtime import flow_run  # noqa: E402
-from prefect.states import Completed, Failed, State  # noqa: E402
-
-from components import params as schema  # noqa: E402
-from components.carbon.meter import Meter  # noqa: E402
-from components.errors import Stopped, UserError  # noqa: E402
-from components.evaluate import mitigation_trial as trial  # noqa: E402
-from components.files import fingerprint, write_json, write_text  # noqa: E402
-from components.params import Mitigate, Params  # noqa: E402
-from components.workers import pool  # noqa: E402
-from flows import dag, open_runs, terminal, tracking  # noqa: E402
-from flows.pipeline import refuse_stale_form  # noqa: E402
-from flows.stage import sole_writer  # noqa: E402
+from components import params as schema
+from components.carbon.metering.meter import Meter
+from components.core.errors import Stopped, UserError
+from components.core.files import fingerprint, write_json, write_text
+from components.core.workers import pool
+from components.params import Mitigate, Params
+from components.studies import mitigation as trial
+from flows.execution import cli
+from flows.execution.stage import sole_writer
+from flows.pipeline import refuse_stale_form
+from flows.system import dvc, paths, processes, recovery
+from flows.tracking import mlflow_run
 
 INPUTS = ("data/bias/train", "data/tokenize", "data/ingest/heldout")
-REPORTS = house.ROOT / "reports" / "mitigate"
+REPORTS = paths.ROOT / "reports" / "mitigate"
 
 
 @flow(name="mitigate", log_prints=False)
@@ -44,9 +42,9 @@ def mitigate(params: Mitigate | None = None, params_hash: str = "") -> State:
         params: the section `mitigate` of params.yaml.
         params_hash: leave it as it is: it shows which params.yaml the form was filled from.
     """
-    open_runs.tag_flow_run(str(flow_run.id))
+    recovery.tag_flow_run(str(flow_run.id))
     try:
-        own = schema.load(house.ROOT / "params.yaml")
+        own = schema.load(paths.ROOT / "params.yaml")
         refuse_stale_form(params_hash, own)
         text = through(str(flow_run.name), own.model_copy(update={"mitigate": params or own.mitigate}))
         create_markdown_artifact(text, key="mitigate", description="With augmentation, without, and the control")
@@ -54,7 +52,7 @@ def mitigate(params: Mitigate | None = None, params_hash: str = "") -> State:
         return Failed(message=f"mitigate: {error}")
     except Stopped as stop:
         return Completed(name=stop.name, message=f"mitigate: {stop}")
-    return Completed(message=f"mitigate: done; see {REPORTS.relative_to(house.ROOT)}/report.md")
+    return Completed(message=f"mitigate: done; see {REPORTS.relative_to(paths.ROOT)}/report.md")
 
 
 def through(name: str, params: Params) -> str:
@@ -63,18 +61,18 @@ def through(name: str, params: Params) -> str:
     Raises:
         UserError: the pipeline's data is not there.
     """
-    if missing := [path for path in INPUTS if not (house.ROOT / path).exists()]:
+    if missing := [path for path in INPUTS if not (paths.ROOT / path).exists()]:
         raise UserError(f"{missing[0]} is not there; run `make demo` or `dvc repro tokenize` first")
-    code = {path: value for path, value in dag.inputs("pretrain@causal").hashes.items() if path.endswith(".py")}
+    code = {path: value for path, value in dvc.inputs("pretrain@causal").hashes.items() if path.endswith(".py")}
     known = [params.mitigate.model_dump(mode="json"), params.mix.model_dump(mode="json"), code]
-    known += [params.numerics.model_dump(mode="json"), dag.inputs("mix").hashes, dag.inputs("tokenize").hashes]
-    work = house.WORK / "mitigate" / fingerprint(known)
+    known += [params.numerics.model_dump(mode="json"), dvc.inputs("mix").hashes, dvc.inputs("tokenize").hashes]
+    work = paths.WORK / "mitigate" / fingerprint(known)
     labels = {"stage": "mitigate", "run": name, "fingerprint": work.name}
-    with sole_writer(work), Meter(house.LEDGER, params.runtime.meter_interval_s, labels):
+    with sole_writer(work), Meter(paths.LEDGER, params.runtime.meter_interval_s, labels):
         record = Record(name, params)
         status = "KILLED"
         try:
-            place = trial.Place(house.ROOT / "data", work, params.numerics, house.LEDGER, params.runtime, house.ROOT)
+            place = trial.Place(paths.ROOT / "data", work, params.numerics, paths.LEDGER, params.runtime, paths.ROOT)
             text, contrasts = compare(place, params, record)
             status = "FINISHED"
         finally:
@@ -105,9 +103,9 @@ def tokens(arm: trial.Arm, place: trial.Place, params: Params) -> int:
 def models(place: trial.Place, params: Params, record: "Record") -> list[dict[str, Any]]:
     """Figures of all models, in their order; finished ones are read back."""
     chosen, results = trial.runs(params.mitigate), []
-    with pool(min(params.runtime.workers, len(chosen))) as processes:
+    with pool(min(params.runtime.workers, len(chosen))) as executor:
         work = partial(trial.run_one, place=place, params=params.mitigate)
-        for run, result in zip(chosen, processes.map(work, chosen), strict=True):
+        for run, result in zip(chosen, executor.map(work, chosen), strict=True):
             results.append(result)
             figures = f"gap {result['gap']:+.3f}, {result['bits_per_byte']:.4f} bits per byte"
             print(f"[{len(results)}/{len(chosen)}] {run.arm}, seed {run.seed}: {figures}", flush=True)
@@ -119,24 +117,24 @@ class Record:
     """The trial in MLflow: a parent run, and a child per model."""
 
     def __init__(self, name: str, params: Params) -> None:
-        self.mlflow, self.name, self.params = tracking.client(), name, params
-        tags = {"kind": "mitigate", "git.commit": tracking.git_commit()}
-        self.parent = tracking.parent_run(self.mlflow, name, house.process_tag(), tags)
+        self.mlflow, self.name, self.params = mlflow_run.client(), name, params
+        tags = {"kind": "mitigate", "git.commit": mlflow_run.git_commit()}
+        self.parent = mlflow_run.parent_run(self.mlflow, name, processes.process_tag(), tags)
 
     def model(self, run: trial.Run, result: dict[str, Any]) -> None:
         """A child run with a model's arm, seed and figures."""
         tags = {"mlflow.user": "greenhouse", "mlflow.parentRunId": self.parent, "stage": "mitigate", "arm": run.arm}
         name = f"{run.arm}-seed{run.seed}"
-        child = self.mlflow.create_run(tracking.experiment_id(self.mlflow), run_name=name, tags=tags).info.run_id
-        tracking.log_params(self.mlflow, child, {"arm": run.arm, "seed": run.seed})
-        tracking.log_metrics(self.mlflow, child, {figure: result[figure] for figure in trial.FIGURES})
+        child = self.mlflow.create_run(mlflow_run.experiment_id(self.mlflow), run_name=name, tags=tags).info.run_id
+        mlflow_run.log_params(self.mlflow, child, {"arm": run.arm, "seed": run.seed})
+        mlflow_run.log_metrics(self.mlflow, child, {figure: result[figure] for figure in trial.FIGURES})
         self.mlflow.set_terminated(child, "FINISHED")
 
     def close(self, status: str, metrics: dict[str, float]) -> None:
         """End the parent run with the swap's effect and the report."""
         files = (REPORTS / "report.md", REPORTS / "mitigate.json", REPORTS / "plots" / "mitigate.png")
         values = {"mitigate": self.params.mitigate.model_dump(mode="json")}
-        tracking.close_parent(
+        mlflow_run.close_parent(
             self.mlflow, self.name, status, metrics, values, {}, files if status == "FINISHED" else ()
         )
 
@@ -146,7 +144,7 @@ def main() -> None:
     argparse.ArgumentParser(
         prog="python -m flows.mitigate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
-    terminal.run(mitigate, REPORTS / "report.md")
+    cli.run(mitigate, REPORTS / "report.md")
 
 
 if __name__ == "__main__":

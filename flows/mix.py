@@ -1,14 +1,14 @@
 """The mix stage as a Prefect flow; `python -m flows.mix` has DVC reproduce it."""
 
+from components.core.report import Report
 from components.params import Mix
-from components.report import Report
-from flows.process import State, flow, main, run_as_flow
-from flows.stage import Place, Stage
+from flows.execution.stage import Place, Stage
+from flows.execution.stage_process import State, flow, main, run_as_flow
 
 
 def call(place: Place, branch: str) -> Report:
     """Run the stage function on the stage's inputs."""
-    from components.data.mix import mix as mix_sources
+    from components.stages.mix.stage import mix as mix_sources
 
     return mix_sources(train=place.root / "data/bias/train", params=place.params.mix, **place.data)
 

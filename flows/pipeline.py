@@ -6,7 +6,7 @@
     python -m flows.pipeline --before 2026-11-26T08:00     begin in the hours that emit least, end before then (UTC)
 
 DVC decides what is stale; Prefect orders, shows and cancels, and caches nothing. Independent branches run at the same
-time. Values other than those of params.yaml make an experiment (flows/experiment.py) and leave the workspace as it is.
+time. Values other than those of params.yaml make an experiment (execution/experiment.py) and leave the workspace alone.
 """
 
 import argparse
@@ -18,30 +18,31 @@ from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
-from flows import house
+from flows.system import paths
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the seconds of imports: no traceback
 
-house.settle()  # before Prefect is imported: it reads its settings then
 
-from prefect import flow, task  # noqa: E402
-from prefect.artifacts import create_markdown_artifact, create_table_artifact  # noqa: E402
-from prefect.cache_policies import NO_CACHE  # noqa: E402
-from prefect.context import FlowRunContext  # noqa: E402
-from prefect.runtime import flow_run, task_run  # noqa: E402
-from prefect.states import Cancelled, Completed, Failed, State  # noqa: E402
-from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
-from pydantic import BaseModel  # noqa: E402
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.context import FlowRunContext
+from prefect.runtime import flow_run, task_run
+from prefect.states import Cancelled, Completed, Failed, State
+from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import BaseModel
 
-from components import params as schema  # noqa: E402
-from components.carbon.pause import PAUSED  # noqa: E402
-from components.errors import STOPPED_EXIT, UserError  # noqa: E402
-from components.files import fingerprint  # noqa: E402
-from components.params import Params  # noqa: E402
-from flows import dag, experiment, open_runs, postpone, terminal  # noqa: E402
-from flows.run import GRACE_S, PipelineRun  # noqa: E402
-from flows.stage import Stage  # noqa: E402
+from components import params as schema
+from components.carbon.planning.pause import PAUSED
+from components.core.errors import STOPPED_EXIT, UserError
+from components.core.files import fingerprint
+from components.params import Params
+from flows.execution import cli, experiment
+from flows.execution.pipeline_run import GRACE_S, PipelineRun
+from flows.execution.stage import Stage
+from flows.planning import deferral
+from flows.system import dvc, recovery
 
 _runs: dict[str, PipelineRun] = {}
 """The runs of this process, by name: what the threads of one run share."""
@@ -93,17 +94,17 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str], paus
     A run whose start was chosen has its hours, and a deadline to keep: it is not `pausing`.
     """
     name = str(flow_run.name)
-    open_runs.tag_flow_run(str(flow_run.id))
+    recovery.tag_flow_run(str(flow_run.id))
     try:
-        own = schema.load(house.ROOT / "params.yaml")
+        own = schema.load(paths.ROOT / "params.yaml")
         refuse_stale_form(form_hash, own)
         chosen = params or own
         aside = chosen.identity() != own.identity()
-        place = experiment.worktree(name, chosen) if aside else nullcontext(house.ROOT)
+        place = experiment.worktree(name, chosen) if aside else nullcontext(paths.ROOT)
         with place as root:
             # An experiment runs to the end: `dvc exp save` would record stages left out as made from the new values.
-            facts = postpone.saving(flow_run.tags)
-            chosen = chosen if pausing and not facts else postpone.without_pauses(chosen)
+            facts = deferral.saving(flow_run.tags)
+            chosen = chosen if pausing and not facts else deferral.without_pauses(chosen)
             run = _runs[name] = PipelineRun(name, root, chosen, [] if aside else targets, facts)
             state = _run_stages(run)
             if aside and state.is_completed():
@@ -113,22 +114,22 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str], paus
     except UserError as error:
         return Failed(message=str(error))
     finally:
-        open_runs.closed(name)  # an experiment's worktree
+        recovery.closed(name)  # an experiment's worktree
 
 
 def _postponed(params: Params | None, form_hash: str, until: str, before: str, now: datetime) -> State | None:
     """Put the run off if later is cleaner: another run of this deployment is scheduled. None to begin now."""
     try:
-        own = schema.load(house.ROOT / "params.yaml")
+        own = schema.load(paths.ROOT / "params.yaml")
         refuse_stale_form(form_hash, own)
-        start = postpone.chosen(params or own, own, before, now, until)
+        start = deferral.chosen(params or own, own, before, now, until)
     except UserError as error:
         return Failed(message=str(error))
     deployment = own_deployment()
-    if not deployment or not postpone.worth_waiting(start, now):
+    if not deployment or not deferral.worth_waiting(start, now):
         return None
     again = _again(params, form_hash) | {"until": until}
-    postpone.reschedule(deployment, start.at, again, [postpone.saving_tag(start)])
+    deferral.reschedule(deployment, start.at, again, [deferral.saving_tag(start)])
     return Completed(name="Postponed", message=start.told(now))
 
 
@@ -149,8 +150,8 @@ def _going_on(state: State, params: Params | None, again: dict[str, Any]) -> Sta
     deployment = own_deployment()
     if state.name != PAUSED or not deployment:
         return state
-    at = postpone.after_pause(params, datetime.now(UTC))
-    postpone.reschedule(deployment, at, again)
+    at = deferral.after_pause(params, datetime.now(UTC))
+    deferral.reschedule(deployment, at, again)
     return Completed(name=PAUSED, message=f"goes on by itself at {at:%Y-%m-%d %H:%M} UTC: {state.message}")
 
 
@@ -193,7 +194,7 @@ def _show(run: PipelineRun, states: dict[str, State]) -> None:
 
 def run_one(stage: Stage, branch: str, section: Any, form_hash: str) -> State:
     """A stage's flow triggered without DVC: the pipeline up to that stage, with its section of the parameters."""
-    own = schema.load(house.ROOT / "params.yaml")
+    own = schema.load(paths.ROOT / "params.yaml")
     chosen = own if section is None else own.model_copy(update={stage.name: section})
     branches = [branch] if branch and branch != "all" else list(stage.branches)
     state = run_pipeline(chosen, form_hash, [stage.full_name(one) for one in branches or [""]])
@@ -223,7 +224,7 @@ def main() -> None:
     except UserError as error:
         sys.exit(f"pipeline: {error}")
     except KeyboardInterrupt:
-        terminal.interrupted("pipeline")
+        cli.interrupted("pipeline")
     said = f": {state.message}" if state.message else ""
     print(f"\npipeline: {state.name} after {time.perf_counter() - started:.0f} s{said}")
     sys.exit(0 if state.name in ("Completed", "Cached") else 1 if state.is_failed() else STOPPED_EXIT)
@@ -249,32 +250,32 @@ def show_summary() -> None:
     """Write summary, report and cards anew from what is there now, and print the table."""
     from flows.account import refresh
 
-    print("\n" + refresh(schema.load(house.ROOT / "params.yaml")).markdown.replace("```", "").strip())
+    print("\n" + refresh(schema.load(paths.ROOT / "params.yaml")).markdown.replace("```", "").strip())
 
 
 def run_from_terminal(until: str, before: str = "") -> State:
     """The pipeline flow in this process, after checking what can be checked before anything starts."""
-    own = schema.load(house.ROOT / "params.yaml")
-    stages, form = dag.graph(), params_hash(own)
+    own = schema.load(paths.ROOT / "params.yaml")
+    stages, form = dvc.graph(), params_hash(own)
     if until and until not in stages:
         raise UserError(f"--until {until}: no such stage; there are {', '.join(stages)}")
     if before:
-        postpone.deadline_of(before, datetime.now(UTC))
+        deferral.deadline_of(before, datetime.now(UTC))
     # What failed is said once, in the stage's own lines and in the last one; Prefect would say it of every task after.
     logging.getLogger("prefect.task_runs").propagate = False
-    with terminal.with_prefect(stop_runs):
+    with cli.with_prefect(stop_runs):
         if before:
             now = datetime.now(UTC)
-            start = postpone.chosen(own, own, before, now, until)
+            start = deferral.chosen(own, own, before, now, until)
             print(f"pipeline: {start.told(now)}", flush=True)
-            if postpone.worth_waiting(start, now):
-                return postpone.run_at(pipeline, start.at, {"until": until}, tags=[postpone.saving_tag(start)])
-            own = postpone.without_pauses(own)
+            if deferral.worth_waiting(start, now):
+                return deferral.run_at(pipeline, start.at, {"until": until}, tags=[deferral.saving_tag(start)])
+            own = deferral.without_pauses(own)
         state = pipeline(own, form, until, return_state=True)
         while state.name == PAUSED:
-            at = postpone.after_pause(None, datetime.now(UTC))
+            at = deferral.after_pause(None, datetime.now(UTC))
             print(f"pipeline: {state.message}\npipeline: waits here until {at:%Y-%m-%d %H:%M} UTC", flush=True)
-            state = postpone.run_at(pipeline, at, {"until": until})
+            state = deferral.run_at(pipeline, at, {"until": until})
         return state
 
 

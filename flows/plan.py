@@ -7,9 +7,9 @@
     python -m flows.plan --best --served 1e9        ... for a model that will read and write so many tokens
 
 The figures come from the ledger: earlier runs of the stage on this machine. Pretraining that has no two runs of the
-same inputs is forecast from a calibration: some real steps on this machine, tried once (flows/rates.py). A stage
-without history is said to have none. What Prefect, DVC and MLflow take around the stages is a row of its own, from
-earlier pipeline runs.
+same inputs is forecast from a calibration: some real steps on this machine, tried once (flows/planning/step_cost.py). A
+stage without history is said to have none. What Prefect, DVC and MLflow take around the stages is a row of its own,
+from earlier pipeline runs.
 """
 
 import argparse
@@ -18,14 +18,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from components import params as schema
-from components.carbon import ledger
-from components.carbon.forecast import AROUND, Forecast, StageForecast, around, total
-from components.carbon.intensity import Grams, Intensity, resolve
-from components.carbon.timing import Outlook
-from components.errors import UserError
+from components.carbon.footprint.intensity import Grams, Intensity, resolve
+from components.carbon.ledger import reader
+from components.carbon.planning.forecast import AROUND, Forecast, StageForecast, around, total
+from components.carbon.planning.grid_schedule import Outlook
+from components.core.errors import UserError
 from components.params import Params
-from flows import dag, house, rates
-from flows.promise import expected
+from flows.planning import step_cost
+from flows.planning.stage_forecast import expected
+from flows.system import dvc, environment, paths
 
 
 @dataclass(frozen=True)
@@ -37,17 +38,17 @@ class Row:
     expected: StageForecast | None
 
 
-def plan(params: Params, books: ledger.Ledger) -> list[Row]:
+def plan(params: Params, books: reader.Ledger) -> list[Row]:
     """The stages that are stale or follow one that is, in order, and what runs around them.
 
     Calibrates if one of them pretrains.
     """
-    stages = dag.graph()
-    stale = dag.stale()
-    after = dag.downstream(stages, set(stale))
+    stages = dvc.graph()
+    stale = dvc.stale()
+    after = dvc.downstream(stages, set(stale))
     settled = {name for name in after if not set(stages[name]) & after}  # the others' inputs are still to be made
-    prints = dag.fingerprints() if settled else {}
-    found = rates.measured(params) if any(name.startswith("pretrain@") for name in after) else {}
+    prints = dvc.fingerprints() if settled else {}
+    found = step_cost.measured(params) if any(name.startswith("pretrain@") for name in after) else {}
     rows = [
         Row(
             stage,
@@ -109,12 +110,12 @@ def _cell(value: Forecast, scale: float) -> str:
 
 def budget_line(rows: list[Row], params: Params, now: datetime) -> str:
     """Whether what is known of the run fits what is left of the budgets, by the upper ends; "" without any budget."""
-    from flows.fit import has_limit, room_left
+    from flows.planning.fit_budget import has_limit, room_left
 
     known = [row.expected for row in rows if row.expected]
     if not has_limit(params) or not known:
         return ""
-    room = room_left(params, ledger.read(house.LEDGER), now)
+    room = room_left(params, reader.read(paths.LEDGER), now)
     seconds, kwh = (total(parts).high for parts in ([one.seconds for one in known], [one.kwh for one in known]))
     need = f"{seconds / 3600:.3g} h, {kwh:.3g} kWh, {room.carbon(seconds, kwh):.3g} gCO2e"
     verdict = (
@@ -135,23 +136,23 @@ def main() -> None:
     arguments = parser.parse_args()
     if (arguments.flops or arguments.served) and not arguments.best:
         parser.error("--flops and --served go with --best")
-    house.settle()
+    environment.settle()
     try:
-        params = schema.load(house.ROOT / "params.yaml")
+        params = schema.load(paths.ROOT / "params.yaml")
         if arguments.fit:
-            from flows.fit import fit_to_budget
+            from flows.planning.fit_budget import fit_to_budget
 
             print(fit_to_budget(params))
             return
         if arguments.best:
-            from flows.optimum import advice
+            from flows.planning.compute_optimal import advice
 
-            rate = rates.required(params)["causal"]
+            rate = step_cost.required(params)["causal"]
             print(advice(params, rate, datetime.now(UTC), arguments.flops, arguments.served))
             return
         grid = params.runtime.grid
-        rows = plan(params, ledger.history(house.LEDGER))
-        print(render(rows, resolve(grid, house.ROOT), grid.pue, datetime.now(UTC)))
+        rows = plan(params, reader.history(paths.LEDGER))
+        print(render(rows, resolve(grid, paths.ROOT), grid.pue, datetime.now(UTC)))
         if rows and (told := budget_line(rows, params, datetime.now(UTC))):
             print(told)
     except UserError as error:

@@ -2,15 +2,15 @@
 
 from typing import Literal
 
+from components.core.report import Report
 from components.params import PretrainBranches
-from components.report import Report
-from flows.process import State, flow, main, run_as_flow
-from flows.stage import Place, Stage
+from flows.execution.stage import Place, Stage
+from flows.execution.stage_process import State, flow, main, run_as_flow
 
 
 def call(place: Place, branch: Literal["causal", "masked"]) -> Report:
     """Run the stage function on the stage's inputs."""
-    from components.train.pretrain import pretrain as train_model
+    from components.stages.pretrain.stage import pretrain as train_model
 
     return train_model(
         objective=branch,

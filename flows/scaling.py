@@ -5,10 +5,10 @@
     python -m flows.scaling --objective masked                 of masked models
 
 Reads what the pipeline made (data/mix, data/ingest/heldout), tokenizes it with a small vocabulary of its own, and runs
-the cells of components/train/scaling.py in `runtime.workers` processes. Each cell is a child run in MLflow. Predictions
-for the larger runs are in `predictions.json` before one of them begins. Killed and started again, it reads finished
-cells back and resumes the others. Results: reports/scaling/ (scaling.json, report.md, plots); of a masked sweep in
-reports/scaling-masked/, since the forecasts read the causal law.
+the cells of components/studies/scaling/sweep.py in `runtime.workers` processes. Each cell is a child run in MLflow.
+Predictions for the larger runs are in `predictions.json` before one of them begins. Killed and started again, it reads
+finished cells back and resumes the others. Results: reports/scaling/ (scaling.json, report.md, plots); of a masked sweep
+in reports/scaling-masked/, since the forecasts read the causal law.
 """
 
 import argparse
@@ -20,35 +20,33 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows import house
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed, State
 
-house.settle()  # before Prefect is imported: it reads its settings then
-
-from prefect import flow, task  # noqa: E402
-from prefect.artifacts import create_markdown_artifact  # noqa: E402
-from prefect.cache_policies import NO_CACHE  # noqa: E402
-from prefect.runtime import flow_run  # noqa: E402
-from prefect.states import Completed, Failed, State  # noqa: E402
-
-from components import params as schema  # noqa: E402
-from components.carbon.meter import Meter  # noqa: E402
-from components.errors import Stopped, UserError  # noqa: E402
-from components.files import fingerprint, move, read_json, write_json  # noqa: E402
-from components.params import Evaluate, Params, Scaling, Tokenize  # noqa: E402
-from components.workers import pool  # noqa: E402
-from flows import dag, open_runs, terminal, tracking  # noqa: E402
-from flows.pipeline import refuse_stale_form  # noqa: E402
-from flows.stage import sole_writer  # noqa: E402
+from components import params as schema
+from components.carbon.metering.meter import Meter
+from components.core.errors import Stopped, UserError
+from components.core.files import fingerprint, move, read_json, write_json
+from components.core.workers import pool
+from components.params import Evaluate, Params, Scaling, Tokenize
+from flows.execution import cli
+from flows.execution.stage import sole_writer
+from flows.pipeline import refuse_stale_form
+from flows.system import dvc, paths, processes, recovery
+from flows.tracking import mlflow_run
 
 if TYPE_CHECKING:
-    from components.train.scaling import Cell, Place
+    from components.studies.scaling.sweep import Cell, Place
 
 INPUTS = ("data/mix", "data/ingest/heldout")
 
 
 def reports(params: Scaling) -> Path:
     """Where a sweep's results go."""
-    return house.ROOT / "reports" / ("scaling" if params.objective == "causal" else f"scaling-{params.objective}")
+    return paths.ROOT / "reports" / ("scaling" if params.objective == "causal" else f"scaling-{params.objective}")
 
 
 @flow(name="scaling", log_prints=False)
@@ -60,9 +58,9 @@ def scaling(params: Scaling | None = None, params_hash: str = "") -> State:
         params_hash: leave it as it is: it shows which params.yaml the form was filled from.
     """
     name = str(flow_run.name)
-    open_runs.tag_flow_run(str(flow_run.id))
+    recovery.tag_flow_run(str(flow_run.id))
     try:
-        own = schema.load(house.ROOT / "params.yaml")
+        own = schema.load(paths.ROOT / "params.yaml")
         refuse_stale_form(params_hash, own)
         sweep = Sweep.prepare(name, own.model_copy(update={"scaling": params or own.scaling}))
         folder = reports(sweep.params.scaling)
@@ -71,7 +69,7 @@ def scaling(params: Scaling | None = None, params_hash: str = "") -> State:
         return Failed(message=f"scaling: {error}")
     except Stopped as stop:
         return Completed(name=stop.name, message=f"scaling: {stop}")
-    return Completed(message=f"scaling: done; see {folder.relative_to(house.ROOT)}/report.md")
+    return Completed(message=f"scaling: done; see {folder.relative_to(paths.ROOT)}/report.md")
 
 
 @dataclass
@@ -89,21 +87,21 @@ class Sweep:
         Raises:
             UserError: the pipeline's data is not there, or the sweep cannot be fitted.
         """
-        from components.train.scaling import plan
+        from components.studies.scaling.sweep import plan
 
         plan(params.scaling)  # refuses budgets that too few widths fit
-        if missing := [path for path in INPUTS if not (house.ROOT / path).exists()]:
+        if missing := [path for path in INPUTS if not (paths.ROOT / path).exists()]:
             raise UserError(
                 f"{missing[0]} is not there; run `make demo` or `python -m flows.pipeline --until mix` first"
             )
-        inputs = dag.inputs("tokenize").hashes
-        code = {path: value for path, value in dag.inputs("pretrain@causal").hashes.items() if path.endswith(".py")}
+        inputs = dvc.inputs("tokenize").hashes
+        code = {path: value for path, value in dvc.inputs("pretrain@causal").hashes.items() if path.endswith(".py")}
         chosen = params.scaling.model_dump(mode="json"), params.numerics.model_dump(mode="json")
-        return cls(name, params, house.WORK / "scaling" / fingerprint([chosen, inputs, code]))
+        return cls(name, params, paths.WORK / "scaling" / fingerprint([chosen, inputs, code]))
 
     def through(self) -> str:
         """All of it; returns the report."""
-        with sole_writer(self.work), Meter(house.LEDGER, self.params.runtime.meter_interval_s, self.labels):
+        with sole_writer(self.work), Meter(paths.LEDGER, self.params.runtime.meter_interval_s, self.labels):
             record = Record.open(self.name, self.params)
             try:
                 text = self._through(record)
@@ -118,29 +116,29 @@ class Sweep:
         return {"stage": "scaling", "run": self.name, "fingerprint": self.work.name}
 
     def _through(self, record: "Record") -> str:
-        from components.train import scaling_report
-        from components.train.scaling import larger, plan
+        from components.studies.scaling import report
+        from components.studies.scaling.sweep import larger, plan
 
         place = self.place(tokens(self.work, self.params.scaling))
         fitted = run_cells(plan(self.params.scaling), place, self.params.runtime.workers, record)
-        fits = scaling_report.Fits.of(self.params.scaling, fitted)
-        expected = self.predict(scaling_report.predictions(fits))
+        fits = report.Fits.of(self.params.scaling, fitted)
+        expected = self.predict(report.predictions(fits))
         cells = [cell for cell, _ in larger(self.params.scaling, fits.law)]
         checks = run_cells(cells, place, self.params.runtime.workers, record)
         folder = reports(self.params.scaling)
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(self.work / "predictions.json", folder)
-        return scaling_report.write(fits, expected, fitted + checks, folder)
+        return report.write(fits, expected, fitted + checks, folder)
 
     def place(self, where: Path) -> "Place":
         """Where and how cells are run."""
-        from components.train.scaling import Place
+        from components.studies.scaling.sweep import Place
 
         chosen = self.params.scaling
         examine = Evaluate(items=chosen.items, shots=chosen.shots, bootstrap=100)
         return Place(
-            where, house.ROOT / "data/ingest/heldout", self.work / "cells", self.params.numerics, examine,
-            house.LEDGER, self.name, self.params.runtime, house.ROOT,
+            where, paths.ROOT / "data/ingest/heldout", self.work / "cells", self.params.numerics, examine,
+            paths.LEDGER, self.name, self.params.runtime, paths.ROOT,
         )  # fmt: skip
 
     def predict(self, made: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -159,7 +157,7 @@ class Sweep:
 @task(cache_policy=NO_CACHE)
 def tokens(work: Path, params: Scaling) -> Path:
     """Token shards of the pipeline's text with the sweep's vocabulary; made once."""
-    from components.data.tokenize import tokenize
+    from components.stages.tokenize.stage import tokenize
 
     folder, aside = work / "tokens", work / "tokens-aside"
     if folder.exists():
@@ -168,8 +166,8 @@ def tokens(work: Path, params: Scaling) -> Path:
     for path in (aside / "out", aside / "reports", aside / "work"):
         path.mkdir(parents=True)
     tokenize(
-        train=house.ROOT / "data/mix/train",
-        heldout=house.ROOT / "data/ingest/heldout",
+        train=paths.ROOT / "data/mix/train",
+        heldout=paths.ROOT / "data/ingest/heldout",
         params=Tokenize(vocab_size=params.vocab_size, train_megabytes=params.train_megabytes),
         out=aside / "out",
         reports=aside / "reports",
@@ -183,11 +181,11 @@ def tokens(work: Path, params: Scaling) -> Path:
 @task(cache_policy=NO_CACHE)
 def run_cells(cells: Sequence["Cell"], place: "Place", workers: int, record: "Record") -> list[dict[str, Any]]:
     """Results of the cells, in their order; finished ones are read back."""
-    from components.train.scaling import done, run_cell
+    from components.studies.scaling.sweep import done, run_cell
 
     known, results = {cell.name for cell in cells if done(place, cell)}, []
-    with pool(min(workers, len(cells))) as processes:
-        for cell, result in zip(cells, processes.map(partial(run_cell, place=place), cells), strict=True):
+    with pool(min(workers, len(cells))) as executor:
+        for cell, result in zip(cells, executor.map(partial(run_cell, place=place), cells), strict=True):
             results.append(result)
             note = "read back" if cell.name in known else f"{result['seconds']:.0f} s"
             print(f"[{len(results)}/{len(cells)}] {cell.name}: {result['loss']:.4f} bits per byte, {note}", flush=True)
@@ -208,9 +206,9 @@ class Record:
     @classmethod
     def open(cls, name: str, params: Params) -> "Record":
         """Begin the parent run."""
-        mlflow = tracking.client()
-        tags = {"kind": "scaling", "git.commit": tracking.git_commit()}
-        parent = tracking.parent_run(mlflow, name, house.process_tag(), tags)
+        mlflow = mlflow_run.client()
+        tags = {"kind": "scaling", "git.commit": mlflow_run.git_commit()}
+        parent = mlflow_run.parent_run(mlflow, name, processes.process_tag(), tags)
         values = {
             "scaling": params.scaling.model_dump(mode="json"),
             "numerics": params.numerics.model_dump(mode="json"),
@@ -220,20 +218,20 @@ class Record:
     def cell(self, cell: "Cell", result: dict[str, Any], reports: Path) -> None:
         """A child run with a cell's settings, figures and plots."""
         tags = {"mlflow.user": "greenhouse", "mlflow.parentRunId": self.parent, "stage": "scaling"}
-        run = self.mlflow.create_run(tracking.experiment_id(self.mlflow), run_name=cell.name, tags=tags)
-        tracking.log_params(self.mlflow, run.info.run_id, {"pretrain": cell.pretrain.model_dump(mode="json")})
-        tracking.log_metrics(
+        run = self.mlflow.create_run(mlflow_run.experiment_id(self.mlflow), run_name=cell.name, tags=tags)
+        mlflow_run.log_params(self.mlflow, run.info.run_id, {"pretrain": cell.pretrain.model_dump(mode="json")})
+        mlflow_run.log_metrics(
             self.mlflow, run.info.run_id, {k: v for k, v in result.items() if k not in ("name", "purpose")}
         )
-        tracking.log_files(self.mlflow, run.info.run_id, reports)
+        mlflow_run.log_files(self.mlflow, run.info.run_id, reports)
         self.mlflow.set_terminated(run.info.run_id, "FINISHED")
 
     def close(self, status: str, metrics: dict[str, float]) -> None:
         """End the parent run with its headline figures and plots."""
         if status == "FINISHED":
-            tracking.log_files(self.mlflow, self.parent, self.reports)
+            mlflow_run.log_files(self.mlflow, self.parent, self.reports)
         files = tuple(self.reports / name for name in ("report.md", "scaling.json", "predictions.json"))
-        tracking.close_parent(
+        mlflow_run.close_parent(
             self.mlflow, self.name, status, metrics, self.params, {}, files if status == "FINISHED" else ()
         )
 
@@ -253,13 +251,13 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         sweep = arguments.sweep
-        own = schema.parse(schema.read_tree(sweep), str(sweep)) if sweep else schema.load(house.ROOT / "params.yaml")
+        own = schema.parse(schema.read_tree(sweep), str(sweep)) if sweep else schema.load(paths.ROOT / "params.yaml")
         params = own.scaling
     except UserError as error:
         sys.exit(f"scaling: {error}")
     if arguments.objective:
         params = params.model_copy(update={"objective": arguments.objective})
-    terminal.run(scaling, reports(params) / "report.md", params=params)
+    cli.run(scaling, reports(params) / "report.md", params=params)
 
 
 if __name__ == "__main__":

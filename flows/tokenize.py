@@ -1,14 +1,14 @@
 """The tokenize stage as a Prefect flow; `python -m flows.tokenize` has DVC reproduce it."""
 
+from components.core.report import Report
 from components.params import Tokenize
-from components.report import Report
-from flows.process import State, flow, main, run_as_flow
-from flows.stage import Place, Stage
+from flows.execution.stage import Place, Stage
+from flows.execution.stage_process import State, flow, main, run_as_flow
 
 
 def call(place: Place, branch: str) -> Report:
     """Run the stage function on the stage's inputs."""
-    from components.data.tokenize import tokenize as encode
+    from components.stages.tokenize.stage import tokenize as encode
 
     return encode(
         train=place.root / "data/mix/train",

@@ -17,10 +17,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from components.data.trace import Place, Query, Traced, near, query_of, trace
-from components.errors import UserError
-from flows import house
-from flows.trained import Seen, models, seen_by, stretch_of, workspace_view
+from components.core.errors import UserError
+from components.lineage.documents import Place, Query, Traced, near, query_of, trace
+from flows.system import environment
+from flows.tracking.model_exposure import Seen, models, seen_by, stretch_of, workspace_view
 
 SHOWN = 20
 """Documents printed; `--json` has all."""
@@ -124,7 +124,7 @@ def main() -> int:
     parser.add_argument("text", help="passage, id, sha256 or location")
     parser.add_argument("--json", action="store_true", help="all of it as JSON")
     arguments = parser.parse_args()
-    house.settle()
+    environment.settle()
     try:
         if workspace_view("data/ingest/train/manifest.json") is None:
             raise UserError("trace: nothing has been ingested here yet; run `make demo` or `dvc repro` first")

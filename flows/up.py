@@ -2,9 +2,9 @@
 
     python -m flows.up                  ports by PREFECT_PORT (4200) and MLFLOW_PORT (5000)
 
-They work over the databases that runs without servers write, on loopback, behind the guard of flows/guard.py. A taken
-port is an error before anything starts. While this runs, every other command of the house uses these servers (house.py
-reads `.greenhouse/servers.json`). A server that a team has already (`PREFECT_API_URL`, `MLFLOW_TRACKING_URI` in the
+They work over the databases that runs without servers write, on loopback, behind flows/serving/access_control.py. A
+taken port is an error before anything starts. While this runs, every other command uses these servers (it reads
+`.greenhouse/servers.json`). A server that a team has already (`PREFECT_API_URL`, `MLFLOW_TRACKING_URI` in the
 environment) is used, not started. Ctrl-C or SIGTERM stops all that was started; so does the end of any of them.
 """
 
@@ -22,9 +22,9 @@ from types import FrameType
 
 import psutil
 
-from components.errors import UserError
-from flows import dag, house, open_runs
-from flows.servers import healthy
+from components.core.errors import UserError
+from flows.system import dvc, environment, paths, processes, recovery
+from flows.system.prefect_server import healthy
 
 START_S = 90.0
 STOP_S = 8.0
@@ -41,7 +41,7 @@ class Child:
 
     @property
     def log(self) -> Path:
-        return house.LOGS / f"{self.name}.log"
+        return paths.LOGS / f"{self.name}.log"
 
     def start(self) -> None:
         """Start it in a session of its own, so that Ctrl-C reaches `up` alone, which stops the children in order."""
@@ -49,8 +49,9 @@ class Child:
         with open(self.log, "w") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *self.command],
-                cwd=house.ROOT, env=os.environ | self.environment, stdin=subprocess.DEVNULL,
-                stdout=output, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=house.dies_with_parent(),
+                cwd=paths.ROOT, env=os.environ | self.environment, stdin=subprocess.DEVNULL,
+                stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+                preexec_fn=processes.dies_with_parent(),
             )  # fmt: skip
 
     def failure(self, what: str) -> UserError:
@@ -115,8 +116,8 @@ def plan(given: dict[str, str]) -> Plan:
     Raises:
         UserError: a port is taken or none, both are the same, or `make up` runs already.
     """
-    if house.running_servers():
-        raise UserError(f"the servers run already: {house.SERVERS} says where; stop that `make up` first")
+    if environment.running_servers():
+        raise UserError(f"the servers run already: {paths.SERVERS} says where; stop that `make up` first")
     team_prefect, team_mlflow = given.get("PREFECT_API_URL", ""), given.get("MLFLOW_TRACKING_URI", "")
     served = team_mlflow.startswith(("http://", "https://", "databricks"))
     prefect_port = 0 if team_prefect else port_from("PREFECT_PORT", 4200)
@@ -124,7 +125,7 @@ def plan(given: dict[str, str]) -> Plan:
     if prefect_port and prefect_port == mlflow_port:
         raise UserError(f"PREFECT_PORT and MLFLOW_PORT are both {prefect_port}; choose two ports")
     return Plan(
-        prefect_port, mlflow_port, team_mlflow or f"sqlite:///{house.STATE / 'mlflow.db'}",
+        prefect_port, mlflow_port, team_mlflow or f"sqlite:///{paths.STATE / 'mlflow.db'}",
         team_prefect or f"http://127.0.0.1:{prefect_port}/api",
         team_mlflow if served else f"http://127.0.0.1:{mlflow_port}",
     )  # fmt: skip
@@ -140,7 +141,7 @@ class Servers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        house.SERVERS.unlink(missing_ok=True)
+        paths.SERVERS.unlink(missing_ok=True)
         for child in reversed(self.children):
             stop(child.process)
 
@@ -179,10 +180,10 @@ def start_servers(servers: Servers, chosen: Plan) -> None:
     """Start both servers side by side and wait until both answer."""
     started = []
     if chosen.prefect_port:
-        prefect = Child("prefect", ["flows.guard", "prefect", "--port", str(chosen.prefect_port)])
+        prefect = Child("prefect", ["flows.serving.access_control", "prefect", "--port", str(chosen.prefect_port)])
         started.append((servers.start(prefect), f"{chosen.prefect_url}/health"))
     if chosen.mlflow_port:
-        command = ["flows.guard", "mlflow", "--port", str(chosen.mlflow_port), "--store", chosen.store]
+        command = ["flows.serving.access_control", "mlflow", "--port", str(chosen.mlflow_port), "--store", chosen.store]
         started.append((servers.start(Child("mlflow", command)), f"{chosen.mlflow_url}/health"))
     for child, health in started:
         if not healthy(health, START_S, child.process):
@@ -198,7 +199,7 @@ def start_deployments(servers: Servers, chosen: Plan) -> None:
     """Serve the deployments and wait until Prefect has them."""
     since = time.time()
     # On a team's server others may serve the same deployments.
-    child = servers.start(Child("serve", ["flows.serve", *(["--alone"] if chosen.prefect_port else [])]))
+    child = servers.start(Child("serve", ["flows.serving.deployments", *(["--alone"] if chosen.prefect_port else [])]))
     deadline = time.monotonic() + START_S
     wanted = forms()
     while not wanted <= deployed(chosen.prefect_url, since):
@@ -209,8 +210,8 @@ def start_deployments(servers: Servers, chosen: Plan) -> None:
 
 
 def forms() -> set[str]:
-    """Names of the deployments `flows.serve` makes: the pipeline, and each stage of dvc.yaml that has a flow."""
-    stages = {name.split("@")[0] for name in dag.graph()}
+    """Names of the deployments that are served: the pipeline, and each stage of dvc.yaml that has a flow."""
+    stages = {name.split("@")[0] for name in dvc.graph()}
     return {"pipeline", *(name for name in stages if find_spec(f"flows.{name}"))}
 
 
@@ -231,10 +232,10 @@ def deployed(api: str, since: float) -> set[str]:
 
 
 def record(chosen: Plan) -> None:
-    """Tell the other commands of the house where the servers are, as long as this process lives."""
+    """Tell the other commands where the servers are, as long as this process lives."""
     me = os.getpid()
     addresses = {"PREFECT_API_URL": chosen.prefect_url, "MLFLOW_TRACKING_URI": chosen.mlflow_url}
-    open_runs.write_record(house.SERVERS, {"pid": me, "started": house.start_of(me)} | addresses)
+    recovery.write_record(paths.SERVERS, {"pid": me, "started": processes.start_of(me)} | addresses)
 
 
 def settle_logins() -> None:
@@ -247,7 +248,7 @@ def training_view(url: str) -> str:
     """The page of our runs in MLflow's model-training view; without the query it opens in the one for agents."""
     import httpx
 
-    query = {"experiment_name": house.EXPERIMENT}
+    query = {"experiment_name": paths.EXPERIMENT}
     try:
         answer = httpx.get(f"{url}/api/2.0/mlflow/experiments/get-by-name", params=query, timeout=10).json()
     except (httpx.HTTPError, ValueError):  # a team's server behind a login
@@ -260,7 +261,7 @@ def training_view(url: str) -> str:
 def serve_all() -> None:
     """Start everything, say where it is, and stay until told to stop."""
     chosen = plan(dict(os.environ))
-    house.settle()
+    environment.settle()
     settle_logins()
     os.environ["PREFECT_API_URL"], os.environ["MLFLOW_TRACKING_URI"] = chosen.prefect_url, chosen.mlflow_url
     with Servers() as servers:
@@ -272,7 +273,7 @@ def serve_all() -> None:
             f"Prefect   {chosen.prefect_url.removesuffix('/api')}   deployments: pipeline, and one per stage; press Run"
         )
         print(f"MLflow    {training_view(chosen.mlflow_url)}")
-        print(f"logs      {house.LOGS}\nCtrl-C stops all of it.", flush=True)
+        print(f"logs      {paths.LOGS}\nCtrl-C stops all of it.", flush=True)
         while True:
             servers.check()
             time.sleep(0.5)

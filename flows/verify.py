@@ -19,10 +19,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from components.errors import UserError
-from components.files import write_json
-from flows import dag, house, open_runs, surroundings
-from flows.snapshots import Cache, Snapshot, find
+from components.core.errors import UserError
+from components.core.files import write_json
+from flows.system import dvc, environment, paths, recovery
+from flows.tracking import environment_record
+from flows.tracking.snapshots import Cache, Snapshot, find
 
 HASHED = ("data/", "models/")
 """Outputs that are compared; reports follow from them."""
@@ -44,7 +45,7 @@ def target(model: str, stages: list[str]) -> str:
 
 def choose(model: str, at: str) -> tuple[Snapshot, str]:
     """The recorded state and the stage to rebuild."""
-    stages = list(dag.graph())
+    stages = list(dvc.graph())
     name, _, alias = model.rpartition("@")
     if name and alias and model not in stages:
         return find(model), target(name.split("-")[-2] if name.count("-") > 1 else name, stages)
@@ -57,39 +58,39 @@ def choose(model: str, at: str) -> tuple[Snapshot, str]:
 @contextmanager
 def rebuilding_place(recorded: Snapshot) -> Iterator[Path]:
     """A worktree of the recorded commit (the workspace: with its uncommitted changes), an empty cache, no dvc.lock."""
-    from flows.experiment import refuse_untracked_sources
+    from flows.execution.experiment import refuse_untracked_sources
 
     name = f"verify-{os.getpid()}"
-    root = house.WORKTREES / name
+    root = paths.WORKTREES / name
     root.parent.mkdir(parents=True, exist_ok=True)
     if recorded.kind == "workspace":
         refuse_untracked_sources()
     commit = (recorded.commit or "HEAD").removesuffix("+changes")
-    open_runs.opened(name, worktree=str(root))
+    recovery.opened(name, worktree=str(root))
     try:
-        _run(["git", "worktree", "add", "--quiet", "--detach", str(root), commit], house.ROOT)
+        _run(["git", "worktree", "add", "--quiet", "--detach", str(root), commit], paths.ROOT)
         _bring(recorded, root)
         (root / "dvc.lock").unlink(missing_ok=True)
-        _run(house.dvc("cache", "dir", "--local", str(root / ".dvc" / "rebuilt")), root)
+        _run(dvc.command("cache", "dir", "--local", str(root / ".dvc" / "rebuilt")), root)
         (root / ".greenhouse").mkdir()
-        house.LEDGER.mkdir(parents=True, exist_ok=True)
-        (root / ".greenhouse" / "ledger").symlink_to(house.LEDGER)
+        paths.LEDGER.mkdir(parents=True, exist_ok=True)
+        (root / ".greenhouse" / "ledger").symlink_to(paths.LEDGER)
         yield root
     finally:
-        open_runs.remove_worktree(root)
+        recovery.remove_worktree(root)
         shutil.rmtree(root, ignore_errors=True)
-        open_runs.closed(name)
+        recovery.closed(name)
 
 
 def _bring(recorded: Snapshot, root: Path) -> None:
     """What the recorded state has beyond its commit: uncommitted changes of the workspace, a run's parameters."""
     if recorded.kind == "workspace":
-        diff = subprocess.run(["git", "diff", "--no-ext-diff", "--binary", "HEAD"], cwd=house.ROOT, capture_output=True)
+        diff = subprocess.run(["git", "diff", "--no-ext-diff", "--binary", "HEAD"], cwd=paths.ROOT, capture_output=True)
         if diff.stdout:
             subprocess.run(["git", "apply", "--whitespace=nowarn", "-"], cwd=root, input=diff.stdout, check=True)
     else:
         from components import params as schema
-        from flows import params_file
+        from flows.system import params_file
 
         own = schema.load(root / "params.yaml").model_dump(mode="json")
         wanted = schema.parse(schema.layout.overlaid(own, recorded.params()))
@@ -102,19 +103,19 @@ def rebuild(root: Path, stages: list[str]) -> None:
     Raises:
         UserError: one of them failed.
     """
-    environment = house.environment() | {
+    variables = environment.environment() | {
         "GREENHOUSE_STATE": str(root / ".greenhouse"),  # neither work folders to resume from, nor a record in MLflow
         "MLFLOW_TRACKING_URI": f"sqlite:///{root / '.greenhouse' / 'mlflow.db'}",
         "PREFECT_HOME": str(root / ".greenhouse" / "prefect"),
     }
     for name in ("PREFECT_API_URL", "GREENHOUSE_RUN", "GREENHOUSE_PARENT_TASK"):
-        environment.pop(name, None)
+        variables.pop(name, None)
     for stage in stages:
         print(f"rebuilding {stage} ...", flush=True)
-        command = house.dvc("repro", "--single-item", "--no-run-cache", "--force", stage)
-        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+        command = dvc.command("repro", "--single-item", "--no-run-cache", "--force", stage)
+        done = subprocess.run(command, cwd=root, env=variables, capture_output=True, text=True)
         if done.returncode:
-            log = house.LOGS / f"verify-{stage}.log"
+            log = paths.LOGS / f"verify-{stage}.log"
             log.parent.mkdir(parents=True, exist_ok=True)
             log.write_text(done.stdout + done.stderr)
             last = (done.stdout + done.stderr).strip().splitlines()[-1:]
@@ -159,11 +160,14 @@ def _first_file(path: str, old: str, new: str, root: Path) -> str:
 
 def then_and_here(recorded: Snapshot, stage: str) -> list[str]:
     """What may explain a difference in `stage`: what is not as it was when the recorded bytes were made."""
-    from flows.tracking import client
+    from flows.tracking.mlflow_run import client
 
-    then, here = surroundings.recorded(client(), stage, recorded.fingerprints()[stage]), surroundings.surroundings()
+    then, here = (
+        environment_record.recorded(client(), stage, recorded.fingerprints()[stage]),
+        environment_record.surroundings(),
+    )
     if then:
-        return surroundings.differences(then, here) or ["the same processor and the same packages then and here"]
+        return environment_record.differences(then, here) or ["the same processor and the same packages then and here"]
     compute = ("processor", "python", "torch", "numpy", "tokenizers", "scikit-learn", "pyarrow", "polars")
     return ["no record of where it was made (MLflow); here:", *(f"{name} {here.get(name, 'none')}" for name in compute)]
 
@@ -172,15 +176,15 @@ def verify(model: str, at: str) -> bool:
     """Rebuild and compare; prints what it finds. Returns whether all is identical."""
     recorded, goal = choose(model, at)
     with rebuilding_place(recorded) as root:
-        stages = dag.upstream(dag.graph(root), goal)
+        stages = dvc.upstream(dvc.graph(root), goal)
         if missing := [stage for stage in stages if stage not in recorded.lock]:
             raise UserError(f"{recorded.name}: {', '.join(missing)} never ran there; run the pipeline first")
         print(f"{goal} as recorded by {recorded.name}, {len(stages)} stages", flush=True)
         rebuild(root, stages)
-        difference = first_difference(recorded, dag.lock(root), stages, root)
+        difference = first_difference(recorded, dvc.lock(root), stages, root)
     write_json(
-        house.STATE / "verified" / f"{goal}.json",
-        {"recorded": recorded.name, "difference": difference} | surroundings.surroundings(),
+        paths.STATE / "verified" / f"{goal}.json",
+        {"recorded": recorded.name, "difference": difference} | environment_record.surroundings(),
     )
     print(f"differs: {difference}" if difference else "identical")
     if difference:
@@ -197,8 +201,8 @@ def main() -> int:
     parser.add_argument("model", help="causal, masked, instruct, classify, pretrain@causal, or a registered name@alias")
     parser.add_argument("--at", default="workspace", help="workspace (default), a git revision, an experiment, a run")
     arguments = parser.parse_args()
-    house.settle()
-    open_runs.recover_records()
+    environment.settle()
+    recovery.recover_records()
     try:
         return 0 if verify(arguments.model, arguments.at) else 1
     except UserError as error:

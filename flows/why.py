@@ -15,17 +15,17 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 
-from components.errors import UserError
-from flows import dag, house
+from components.core.errors import UserError
+from flows.system import dvc, environment, paths
 
-ACCEPTED = house.ROOT / "accepted.jsonl"
+ACCEPTED = paths.ROOT / "accepted.jsonl"
 
 
 def explain() -> list[str]:
     """One paragraph per stage that is stale, then those that may follow."""
-    stages = dag.graph()
-    reasons = dag.stale()
-    outputs = dag.outputs() if reasons else set()
+    stages = dvc.graph()
+    reasons = dvc.stale()
+    outputs = dvc.outputs() if reasons else set()
     lines = []
     for stage in stages:
         if own := reasons.get(stage):
@@ -33,7 +33,7 @@ def explain() -> list[str]:
             lines += [f"    {reason}" for reason in own if not _from_upstream(reason, outputs)] or [
                 "    what is before it changed"
             ]
-    after = [stage for stage in dag.downstream(stages, set(reasons)) if stage not in reasons]
+    after = [stage for stage in dvc.downstream(stages, set(reasons)) if stage not in reasons]
     if after:
         ordered = [stage for stage in stages if stage in after]
         lines.append(f"after them, if their outputs change: {', '.join(ordered)}")
@@ -52,7 +52,7 @@ def accept(stage: str, reason: str) -> str:
     Raises:
         UserError: no such stage, nothing to accept, no reason, an output that is not there.
     """
-    stages, reasons = dag.graph(), dag.stale()
+    stages, reasons = dvc.graph(), dvc.stale()
     if stage not in stages:
         raise UserError(f"STAGE={stage}: no such stage; there are {', '.join(stages)}")
     if not reason.strip():
@@ -62,7 +62,7 @@ def accept(stage: str, reason: str) -> str:
     if bad := [line for line in reasons[stage] if line.startswith("output ") or line == "never ran"]:
         raise UserError(f"{stage}: {bad[0]}; only an output that is there as DVC knows it can be kept")
     done = subprocess.run(
-        house.dvc("commit", "--force", stage), cwd=house.ROOT, env=os.environ, capture_output=True, text=True
+        dvc.command("commit", "--force", stage), cwd=paths.ROOT, env=os.environ, capture_output=True, text=True
     )
     if done.returncode:
         raise UserError(f"dvc commit {stage}: {done.stderr.strip()}")
@@ -72,7 +72,7 @@ def accept(stage: str, reason: str) -> str:
         "changes": reasons[stage],
         "by": getpass.getuser(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "outputs": dag.output_hashes()[stage],
+        "outputs": dvc.output_hashes()[stage],
     }
     with open(ACCEPTED, "a") as file:
         file.write(json.dumps(record, ensure_ascii=False) + "\n")
@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--accept", metavar="STAGE", help="keep this stage's output")
     parser.add_argument("--reason", default="", help="why the change does not matter (with --accept)")
     arguments = parser.parse_args()
-    house.settle()
+    environment.settle()
     try:
         print(accept(arguments.accept, arguments.reason) if arguments.accept else "\n".join(explain()))
     except UserError as error:

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from components.errors import Stopped
-from components.report import Watch
+from components.core.errors import Stopped
+from components.core.report import Watch
 
 
 class Recorder(Watch):

@@ -6,6 +6,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+from setuptools import find_packages
+
 ROOT = Path(__file__).resolve().parents[1]
 CODE = sorted(path for folder in ("components", "flows", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
@@ -87,10 +89,10 @@ def test_tables_of_the_docs_are_what_the_benchmarks_measured() -> None:
 
 
 def test_every_package_is_declared() -> None:
-    """A folder of code that pyproject.toml does not list would be missing from what is installed."""
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    found = {name_of(path.parent).replace("/", ".") for path in CODE if "benchmarks" not in path.parts}
-    assert set(declared) == found
+    """A folder of code that setuptools does not find would be missing from what is installed."""
+    find = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]
+    folders = {name_of(path.parent).replace("/", ".") for path in CODE if "benchmarks" not in path.parts}
+    assert set(find_packages(str(ROOT), include=find["include"])) == folders
 
 
 def test_pages_that_code_and_settings_name_exist() -> None:

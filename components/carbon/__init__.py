@@ -1,1 +1,1 @@
-"""Energy and carbon: meter, ledger, intensity, forecast, budget."""
+"""Energy and carbon."""

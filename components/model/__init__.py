@@ -1,1 +1,1 @@
-"""The Transformer: one block, causal and bidirectional; export to and from `transformers`; generation."""
+"""The Transformer, causal and bidirectional; export to and from `transformers`; generation."""

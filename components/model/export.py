@@ -20,10 +20,10 @@ import tokenizers
 import torch
 from torch import Tensor, nn
 
-from components.data.tokenizer import ASSISTANT, CHAT_TEMPLATE, END, END_OF_TEXT, MASK, PAD, SPECIAL_TOKENS, USER
-from components.errors import UserError
-from components.files import read_json, write_json, write_text, written_whole
+from components.core.errors import UserError
+from components.core.files import read_json, write_json, write_text, written_whole
 from components.model.transformer import Shape, Transformer
+from components.tokens.tokenizer import ASSISTANT, CHAT_TEMPLATE, END, END_OF_TEXT, MASK, PAD, SPECIAL_TOKENS, USER
 
 HEAD = "lm_head.weight"
 

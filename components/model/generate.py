@@ -6,8 +6,8 @@ import tokenizers
 import torch
 from torch import Tensor
 
-from components.data.tokenizer import END, END_OF_TEXT
 from components.model.transformer import Cache, Transformer
+from components.tokens.tokenizer import END, END_OF_TEXT
 
 
 @torch.inference_mode()

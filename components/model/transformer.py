@@ -30,8 +30,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from components.errors import UserError
-from components.model import document_attention, kernels
+from components.core.errors import UserError
+from components.model import cpu_kernels, document_attention
 from components.model.shape import Shape
 from components.params import ModelShape
 
@@ -78,8 +78,8 @@ class Norm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        if kernels.fast(x):
-            y = kernels.unit_rms(x, self.eps)
+        if cpu_kernels.fast(x):
+            y = cpu_kernels.unit_rms(x, self.eps)
             return y * self.weight.to(y.dtype)
         return F.rms_norm(x, (x.shape[-1],), self.weight.to(x.dtype), self.eps)
 
@@ -163,10 +163,10 @@ class Attention(nn.Module):
 
     def fused(self, unit_BTD: Tensor, gain_D: Tensor, at: Positions) -> Tensor:
         """The same for a normed input whose gain is not applied yet, by kernels that are made for it."""
-        qkv_BTX = kernels.linear(unit_BTD, gain_D, self.q_proj.weight, self.k_proj.weight, self.v_proj.weight)
+        qkv_BTX = cpu_kernels.linear(unit_BTD, gain_D, self.q_proj.weight, self.k_proj.weight, self.v_proj.weight)
         gains = (self.q_norm.weight, self.k_norm.weight) if self.shape.qk_norm else None
         shape = self.shape
-        y_BTX = kernels.self_attention(qkv_BTX, gains, at.cos, at.sin, shape.heads, shape.norm_eps, shape.causal)
+        y_BTX = cpu_kernels.self_attention(qkv_BTX, gains, at.cos, at.sin, shape.heads, shape.norm_eps, shape.causal)
         return self.o_proj(y_BTX)
 
     def fits_kernels(self, at: Positions) -> bool:
@@ -211,7 +211,7 @@ class FeedForward(nn.Module):
     def fused(self, unit_BTD: Tensor, gain_D: Tensor) -> Tensor:
         """The same for a normed input whose gain is not applied yet."""
         return self.down_proj(
-            kernels.swiglu(kernels.linear(unit_BTD, gain_D, self.gate_proj.weight, self.up_proj.weight))
+            cpu_kernels.swiglu(cpu_kernels.linear(unit_BTD, gain_D, self.gate_proj.weight, self.up_proj.weight))
         )
 
 
@@ -227,7 +227,7 @@ class Block(nn.Module):
         self.adapted = False  # lora.py sets it: adapters change what a matrix computes
 
     def forward(self, x_BTD: Tensor, at: Positions) -> Tensor:
-        if kernels.fast(x_BTD) and self.self_attn.fits_kernels(at) and not self.adapted:
+        if cpu_kernels.fast(x_BTD) and self.self_attn.fits_kernels(at) and not self.adapted:
             return self.fused(x_BTD, at)
         x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), at)
         return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
@@ -235,8 +235,8 @@ class Block(nn.Module):
     def fused(self, x_BTD: Tensor, at: Positions) -> Tensor:
         """The same by fewer passes over memory; see kernels.py."""
         first, second = self.input_layernorm, self.post_attention_layernorm
-        x_BTD = x_BTD + self.self_attn.fused(kernels.unit_rms(x_BTD, first.eps), first.weight, at)
-        return x_BTD + self.mlp.fused(kernels.unit_rms(x_BTD, second.eps), second.weight)
+        x_BTD = x_BTD + self.self_attn.fused(cpu_kernels.unit_rms(x_BTD, first.eps), first.weight, at)
+        return x_BTD + self.mlp.fused(cpu_kernels.unit_rms(x_BTD, second.eps), second.weight)
 
 
 class Transformer(nn.Module):

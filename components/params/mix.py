@@ -39,7 +39,7 @@ class Mix(Section):
     weights: dict[str, Annotated[float, Field(ge=0.0, le=1000.0)]] = {}
     """Relative weight per source: 1 takes its text once, 2 twice, 0.5 a seeded half. Unnamed sources weigh 1."""
     group_weights: dict[str, Annotated[float, Field(ge=0.0, le=1000.0)]] = {}
-    """Weight of documents that mention a group of people (of components/data/identity.py), times their source's."""
+    """Weight of documents that mention a group of people (components/text/identity_terms.py), times their source's."""
     curriculum: Curriculum = Curriculum()
     """Generated curriculum."""
     canaries: Canaries = Canaries()

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from components.errors import UserError
+from components.core.errors import UserError
 from components.params.account import Account
 from components.params.bias import Bias
 from components.params.dedup import Dedup

@@ -42,7 +42,7 @@ class Grid(Section):
     series: str = ""
     """CSV of hourly intensity (`time` in UTC, `g_per_kwh`); wins over `zone`, not over `grams_per_kwh`."""
     machine: Literal["server", "workstation", "laptop"] = "server"
-    """Kind of machine, for the carbon of making it (components/carbon/embodied.json)."""
+    """Kind of machine, for the carbon of making it (components/carbon/footprint/embodied.json)."""
     pue: float = Field(default=1.0, ge=1.0)
     """Power usage effectiveness: the building's energy per energy of the machine.
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from benchmarks import data_bpe
-from components.data.tokenizer import Encoder, train_bpe
+from components.tokens.tokenizer import Encoder, train_bpe
 
 BYTES = {bytes([byte]): byte for byte in range(256)}
 ROOT = Path(__file__).resolve().parents[2]

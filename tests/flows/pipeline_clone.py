@@ -13,7 +13,7 @@ import yaml
 
 from components import params as schema
 from components.params import layout
-from flows import params_file
+from flows.system import params_file
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTSIDE = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "PREFECT_HOME", "GREENHOUSE_STATE", "GREENHOUSE_RUN", "GIT_DIR")
@@ -21,8 +21,8 @@ IDENTITY = ("-c", "user.name=test", "-c", "user.email=test@localhost")
 
 SERVER = """
 import sys
-from flows import house; house.settle()
-from flows.servers import prefect_server
+from flows.system import paths
+from flows.system.prefect_server import prefect_server
 with prefect_server() as url:
     print(url, flush=True)
     sys.stdin.read()
@@ -86,8 +86,8 @@ class PipelineClone:
     def ask(self, code: str) -> str:
         """What a few lines of Python print inside the clone, with a Prefect client `client` at hand."""
         head = (
-            "from flows import house; house.settle()\n"
-            "from flows.servers import prefect_server\n"
+            "import flows\n"
+            "from flows.system.prefect_server import prefect_server\n"
             "with prefect_server():\n"
             "    from prefect.client.orchestration import get_client\n"
             "    with get_client(sync_client=True) as client:\n"

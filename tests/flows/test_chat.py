@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from components.data.tokenizer import ASSISTANT, END_OF_TEXT, USER, train_bpe
-from components.errors import UserError
+from components.core.errors import UserError
 from components.model.export import save
 from components.model.transformer import Transformer, derive_shape
 from components.params import ModelShape
-from flows.generate import Chat, Sampling, model_folder, open_chat
-from flows.house import ROOT
+from components.tokens.tokenizer import ASSISTANT, END_OF_TEXT, USER, train_bpe
+from flows.chat import Chat, Sampling, model_folder, open_chat
+from flows.system.paths import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_the_chat_format_and_the_oldest_turns_go_first(folder: Path) -> None:
 
 
 def test_one_answer_from_the_command_line(folder: Path) -> None:
-    command = [sys.executable, "-m", "flows.generate", "--model", str(folder), "--prompt", "abs(x)", "--seed", "3"]
+    command = [sys.executable, "-m", "flows.chat", "--model", str(folder), "--prompt", "abs(x)", "--seed", "3"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.rstrip("\n") == chat(folder, seed=3).answer("abs(x)", lambda _: None).rstrip("\n")
@@ -70,16 +70,16 @@ def test_one_answer_from_the_command_line(folder: Path) -> None:
 
 
 def test_a_conversation_ends_with_the_input(folder: Path) -> None:
-    command = [sys.executable, "-m", "flows.generate", "--model", str(folder), "--max-tokens", "4"]
+    command = [sys.executable, "-m", "flows.chat", "--model", str(folder), "--max-tokens", "4"]
     done = subprocess.run(command, cwd=ROOT, input="hello\nmore\n", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("model> ") == 2
 
 
 def test_no_model_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows import house
+    from flows.system import paths
 
-    monkeypatch.setattr(house, "ROOT", tmp_path)
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
     with pytest.raises(UserError, match="run `make demo` first"):
         model_folder("")
     with pytest.raises(UserError, match="no model folder"):

@@ -63,10 +63,9 @@ def test_gc_keeps_the_workspace_and_tags(toy_clone: PipelineClone) -> None:
 
 RECORD_RUNS = """
 import os, sys
-from flows import house
-house.settle()
+import flows
 import mlflow
-from flows.tracking import client, experiment_id
+from flows.tracking.mlflow_run import client, experiment_id
 c = client()
 e = experiment_id(c)
 name, alias = sys.argv[1:]
@@ -135,7 +134,8 @@ def test_purge_takes_all_but_the_sources_and_the_ledger(toy_clone: PipelineClone
 
 def test_nothing_is_taken_from_under_a_run(toy_clone: PipelineClone) -> None:
     code = (
-        "import time; from flows.open_runs import opened; opened('busy-run'); print('open', flush=True); time.sleep(60)"
+        "import time; from flows.system.recovery import opened; "
+        "opened('busy-run'); print('open', flush=True); time.sleep(60)"
     )
     runner = subprocess.Popen(
         [sys.executable, "-c", code], cwd=toy_clone.root, env=toy_clone.environment(), stdout=subprocess.PIPE, text=True

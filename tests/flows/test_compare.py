@@ -1,4 +1,4 @@
-"""`python -m flows.compare`: what differs, what that did, and no scores across different exams."""
+"""`python -m flows.compare`: what differs, what that did, and no scores across different held-out sets."""
 
 import re
 from pathlib import Path
@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from components.carbon.costs import Books
-from components.carbon.intensity import resolve
-from components.carbon.ledger import read
+from components.carbon.footprint.costs import Books
+from components.carbon.footprint.intensity import resolve
+from components.carbon.ledger.reader import read
 from components.params import Grid
 from flows.compare import _energy
-from tests.components.greenhouse import ledger
+from tests.components.finished_project import ledger
 from tests.flows.pipeline_clone import PipelineClone
 from tests.flows.toy import BIN, change_seed
 

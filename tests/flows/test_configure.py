@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from components import params as schema
-from components.errors import UserError
+from components.core.errors import UserError
 from components.params import document
 from flows import configure as subject
-from flows import params_file
-from flows.house import ROOT
-from flows.own_text import look
-from tests.components.carbon.test_calibration import RATES
+from flows.planning.inspect_text import look
+from flows.system import params_file
+from flows.system.paths import ROOT
+from tests.components.carbon.planning.test_step_cost_table import RATES
 from tests.flows.pipeline_clone import PipelineClone
 
 GERMAN = "Die Würde des Menschen ist unantastbar. Sie zu achten und zu schützen ist Verpflichtung aller Gewalt. "

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows import install
-from flows.house import ROOT
+from flows.system.paths import ROOT
 
 
 def make(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess:

@@ -58,7 +58,7 @@ def test_ctrl_c_stops_the_stages_and_is_one_sentence(fresh_clone: PipelineClone)
 
 def test_ctrl_c_before_anything_runs_is_one_sentence(fresh_clone: PipelineClone) -> None:
     pipeline = fresh_clone.start("flows.pipeline")
-    wait_for(pipeline, ["flows.guard"])
+    wait_for(pipeline, ["flows.serving.access_control"])
     status, output, left = end_of(pipeline, lambda: os.killpg(pipeline.pid, signal.SIGINT))
     assert (status, output.strip(), left) == (130, "pipeline: interrupted", [])
 
@@ -67,7 +67,7 @@ def test_a_server_that_ends_by_itself_ends_the_pipeline(fresh_clone: PipelineClo
     pipeline = fresh_clone.start("flows.pipeline")
     wait_for(pipeline, ["flows.ingest"])
     time.sleep(2)
-    server = wait_for(pipeline, ["flows.guard"])
+    server = wait_for(pipeline, ["flows.serving.access_control"])
     status, output, left = end_of(pipeline, server.kill)
     assert (status, left) == (1, []), output
     assert "Traceback" not in output

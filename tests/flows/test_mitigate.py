@@ -9,9 +9,9 @@ from tests.flows.pipeline_clone import PipelineClone
 pytestmark = [pytest.mark.pipeline]
 
 CHILDREN = """
-from flows import house, snapshots; house.settle()
+from flows.system import paths; from flows.tracking import snapshots
 client = snapshots._mlflow()
-runs = client.search_runs([client.get_experiment_by_name(house.EXPERIMENT).experiment_id], "tags.stage = 'mitigate'")
+runs = client.search_runs([client.get_experiment_by_name(paths.EXPERIMENT).experiment_id], "tags.stage = 'mitigate'")
 print(sorted((run.data.tags["arm"], run.data.params["seed"], "gap" in run.data.metrics) for run in runs))
 """
 

@@ -35,14 +35,14 @@ Path(f"{name}.txt").write_text(str(most))
 """
 
 RUN = """
-from flows import house; house.settle()
+from flows.system import paths
 from components import params as schema
-from flows import terminal
+from flows.execution import cli
 from flows.pipeline import pipeline
 
-own = schema.load(house.ROOT / "params.yaml")
+own = schema.load(paths.ROOT / "params.yaml")
 form = own.model_copy(update={"runtime": own.runtime.model_copy(update={"parallel_stages": PARALLEL})})
-with terminal.with_prefect():
+with cli.with_prefect():
     state = pipeline(form, return_state=True)
 print(own.runtime.parallel_stages, state.is_completed())
 """

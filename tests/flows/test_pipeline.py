@@ -248,16 +248,16 @@ def test_bad_params_are_refused_before_anything_starts(
 
 def test_accept_keeps_an_output_on_the_record(finished_clone: PipelineClone) -> None:
     clone = finished_clone
-    original = (clone.root / "components/data/mix.py").read_text()
+    original = (clone.root / "components/stages/mix/stage.py").read_text()
     lock = (clone.root / "dvc.lock").read_text()
-    (clone.root / "components/data/mix.py").write_text(original + "# a comment\n")
+    (clone.root / "components/stages/mix/stage.py").write_text(original + "# a comment\n")
     assert "mix" in clone.run("flows.why")
     assert "REASON is empty" in clone.run("flows.why", "--accept", "mix", expect=1)
     clone.run("flows.why", "--accept", "mix", "--reason", "a comment was added")
     record = json.loads((clone.root / "accepted.jsonl").read_text())
     assert record["stage"] == "mix"
-    assert "components/data/mix.py" in record["changes"][0]
+    assert "components/stages/mix/stage.py" in record["changes"][0]
     assert "nothing is stale" in clone.run("flows.why")
-    (clone.root / "components/data/mix.py").write_text(original)
+    (clone.root / "components/stages/mix/stage.py").write_text(original)
     (clone.root / "dvc.lock").write_text(lock)
     (clone.root / "accepted.jsonl").unlink()

@@ -5,15 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from components.carbon.forecast import AROUND, Forecast, StageForecast
-from components.carbon.intensity import Grams, Intensity
-from components.carbon.ledger import Ledger, history, read
-from components.carbon.meter import Meter
+from components.carbon.footprint.intensity import Grams, Intensity
+from components.carbon.ledger.reader import Ledger, history, read
+from components.carbon.metering.meter import Meter
+from components.carbon.planning.forecast import AROUND, Forecast, StageForecast
 from components.params import Budget, Grid, Params, ProjectBudget, Runtime
-from flows import dag, house, plan, promise, rates
+from flows import plan
 from flows.plan import Row, render
-from tests.components.carbon.test_calibration import RATES
-from tests.components.carbon.test_forecast import pipeline, span
+from flows.planning import stage_forecast, step_cost
+from flows.system import dvc, paths
+from tests.components.carbon.planning.test_forecast import pipeline, span
+from tests.components.carbon.planning.test_step_cost_table import RATES
 
 NOW = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
 GRID = Intensity(Grams(400.0, 500.0, 600.0), "a grid made up for this test")
@@ -52,7 +54,7 @@ def test_grams_are_those_of_the_hours_each_stage_would_run_in() -> None:
 
 
 def test_the_plan_says_whether_it_fits_the_budget(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(house, "LEDGER", tmp_path)
+    monkeypatch.setattr(paths, "LEDGER", tmp_path)
     said = StageForecast("dedup", Forecast(7.0, 10.0, 36.0), Forecast(0.001, 0.002, 0.004), "")
     rows = [Row("dedup", "why", said), Row("filter", "follows dedup", None)]
     assert plan.budget_line(rows, Params(), NOW) == ""
@@ -73,10 +75,10 @@ def test_every_stage_that_will_run_is_a_row_with_its_reason(monkeypatch: pytest.
     """A changed key, what follows it, a calibration for what pretrains, and nothing for what stays."""
     stages = {"ingest": [], "dedup": ["ingest"], "pretrain@causal": ["dedup"], "evaluate": ["pretrain@causal"]}
     asked = list[Params]()
-    monkeypatch.setattr(dag, "graph", lambda: stages)
-    monkeypatch.setattr(dag, "stale", lambda: {"dedup": ["key dedup.threshold: 0.7 -> 0.8", "file x: modified"]})
-    monkeypatch.setattr(dag, "fingerprints", lambda: dict.fromkeys(stages, "f"))
-    monkeypatch.setattr(rates, "measured", lambda params: asked.append(params) or {"causal": RATES})
+    monkeypatch.setattr(dvc, "graph", lambda: stages)
+    monkeypatch.setattr(dvc, "stale", lambda: {"dedup": ["key dedup.threshold: 0.7 -> 0.8", "file x: modified"]})
+    monkeypatch.setattr(dvc, "fingerprints", lambda: dict.fromkeys(stages, "f"))
+    monkeypatch.setattr(step_cost, "measured", lambda params: asked.append(params) or {"causal": RATES})
     books = Ledger([span(0, 10.0), span(1, 10.0), span(2, 99.0, fingerprint="other")])
     dedup, pretrain, evaluate = plan.plan(Params(), books)
     assert [row.stage for row in (dedup, pretrain, evaluate)] == list(stages)[1:]
@@ -89,14 +91,14 @@ def test_every_stage_that_will_run_is_a_row_with_its_reason(monkeypatch: pytest.
     assert evaluate.expected is None
     assert asked == [Params()]
 
-    monkeypatch.setattr(dag, "stale", lambda: {"evaluate": ["never ran"]})
+    monkeypatch.setattr(dvc, "stale", lambda: {"evaluate": ["never ran"]})
     assert [row.stage for row in plan.plan(Params(), books)] == ["evaluate"]
     assert len(asked) == 1  # nothing pretrains: no calibration
     *_, orchestration = plan.plan(Params(), Ledger([*books, *pipeline(0, 3)]))
     assert orchestration.stage == AROUND
     assert orchestration.expected is not None
     assert orchestration.expected.basis == "1 pipeline run"
-    monkeypatch.setattr(dag, "stale", dict)
+    monkeypatch.setattr(dvc, "stale", dict)
     assert plan.plan(Params(), books) == []
 
 
@@ -104,25 +106,25 @@ def test_pretraining_is_forecast_from_its_calibration_until_the_same_inputs_ran_
     runs = [span(0, 30), span(1, 31)]
     for one in runs:
         one.labels["stage"] = "pretrain@causal"
-    said = promise.expected(Ledger(runs), "pretrain@causal", "new", Params(), {"causal": RATES})
+    said = stage_forecast.expected(Ledger(runs), "pretrain@causal", "new", Params(), {"causal": RATES})
     assert said is not None
     assert said.basis.startswith("calibration: ")
     assert said.seconds.mid == pytest.approx(RATES.seconds(Params().pretrain.causal))
-    same = promise.expected(Ledger(runs), "pretrain@causal", "f", Params(), {"causal": RATES})
+    same = stage_forecast.expected(Ledger(runs), "pretrain@causal", "f", Params(), {"causal": RATES})
     assert same is not None
     assert same.basis == "2 runs of the same inputs"
-    assert promise.expected(Ledger([]), "dedup", "f", Params(), {"causal": RATES}) is None
+    assert stage_forecast.expected(Ledger([]), "dedup", "f", Params(), {"causal": RATES}) is None
 
 
 def test_a_stage_says_before_what_is_compared_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(house, "LEDGER", tmp_path)
+    monkeypatch.setattr(paths, "LEDGER", tmp_path)
     errors = []
     for _ in range(2):
         with Meter(tmp_path, 1.0, {"stage": "mix", "run": "r", "fingerprint": "f"}) as meter:
-            said = promise.promise(meter, "mix", "f", Params())
+            said = stage_forecast.promise(meter, "mix", "f", Params())
             sum(range(3_000_000))
             totals = meter.totals_now()
-        errors.append(promise.errors([promise.spent(said, 0.5, totals.mid_kwh)]))
+        errors.append(stage_forecast.errors([stage_forecast.spent(said, 0.5, totals.mid_kwh)]))
     assert errors[0] == {}  # nothing was known yet
     assert set(errors[1]) == {"forecast_error_pct/seconds", "forecast_error_pct/kwh"}
     assert [line["basis"] for line in history(tmp_path).forecasts] == ["1 run of the stage, other inputs too"]
@@ -131,11 +133,11 @@ def test_a_stage_says_before_what_is_compared_after(tmp_path: Path, monkeypatch:
 
 def test_the_total_leaves_out_stages_without_a_forecast() -> None:
     parts = [
-        promise.Spent(90.0, 0.9, 100.0, 1.0),
-        promise.Spent(130.0, 1.0, 100.0, 1.0),
-        promise.Spent(0, 0, 500.0, 9.0),
+        stage_forecast.Spent(90.0, 0.9, 100.0, 1.0),
+        stage_forecast.Spent(130.0, 1.0, 100.0, 1.0),
+        stage_forecast.Spent(0, 0, 500.0, 9.0),
     ]
-    assert promise.errors(parts, "total_") == {
+    assert stage_forecast.errors(parts, "total_") == {
         "forecast_error_pct/total_seconds": pytest.approx(10.0),
         "forecast_error_pct/total_kwh": pytest.approx(-5.0),
     }

@@ -10,18 +10,19 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from components.files import read_json, write_json
-from flows import house, open_runs, tracking
+from components.core.files import read_json, write_json
+from flows.system import environment, paths, processes, recovery
+from flows.tracking import mlflow_run
 from tests.flows.pipeline_clone import PipelineClone
 
 
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A state folder with an MLflow database of its own."""
-    for module in (open_runs, tracking):
+    for module in (recovery, mlflow_run):
         monkeypatch.setattr(module, "STATE", tmp_path)
-    monkeypatch.setattr(open_runs, "OPEN", tmp_path / "open")
-    monkeypatch.setattr(open_runs, "PARENTS", tmp_path / "parents")
+    monkeypatch.setattr(recovery, "OPEN", tmp_path / "open")
+    monkeypatch.setattr(recovery, "PARENTS", tmp_path / "parents")
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     mlflow.set_tracking_uri(uri)
@@ -32,19 +33,19 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def ended() -> str:
     """The tag of a process that has ended."""
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    tag = house.process_tag(process.pid)
+    tag = processes.process_tag(process.pid)
     process.communicate(b"\n")
     return tag
 
 
 @pytest.fixture
 def client(state: Path) -> mlflow.MlflowClient:
-    return tracking.client()
+    return mlflow_run.client()
 
 
 def running(client: mlflow.MlflowClient, **tags: str) -> str:
     """The id of a run that MLflow believes to be going on."""
-    return client.create_run(tracking.experiment_id(client), tags=tags).info.run_id
+    return client.create_run(mlflow_run.experiment_id(client), tags=tags).info.run_id
 
 
 def status(client: mlflow.MlflowClient, run_id: str) -> str:
@@ -57,10 +58,10 @@ def test_a_damaged_record_is_set_aside_with_one_sentence(state: Path, ended: str
         path.parent.mkdir()
         path.write_bytes(text.encode("latin-1"))
     said: list[str] = []
-    assert open_runs.recover_records(said.append) == 0
+    assert recovery.recover_records(said.append) == 0
     assert len(said) == 2
     assert all("damaged" in sentence and "set aside" in sentence for sentence in said)
-    assert open_runs.recover_records(said.append) == 0
+    assert recovery.recover_records(said.append) == 0
     assert len(said) == 2
     assert [path.name for path in (state / "open").iterdir()] == ["calm-otter.damaged"]
 
@@ -69,11 +70,11 @@ def test_a_run_goes_on_over_a_damaged_record_of_its_own_name(state: Path, client
     for path in (state / "open" / "dvc-repro-7.json", state / "parents" / "dvc-repro-7.json"):
         path.parent.mkdir()
         path.write_text("")
-    path = open_runs.opened("dvc-repro-7", mlflow="abc")
+    path = recovery.opened("dvc-repro-7", mlflow="abc")
     assert read_json(path)["mlflow"] == "abc"
-    run_id = tracking.parent_run(client, "dvc-repro-7", house.process_tag(), {})
-    assert tracking.parent_run(client, "dvc-repro-7", house.process_tag(), {}) == run_id
-    tracking.close_parent(client, "dvc-repro-7", "FINISHED", {}, {}, {})
+    run_id = mlflow_run.parent_run(client, "dvc-repro-7", processes.process_tag(), {})
+    assert mlflow_run.parent_run(client, "dvc-repro-7", processes.process_tag(), {}) == run_id
+    mlflow_run.close_parent(client, "dvc-repro-7", "FINISHED", {}, {}, {})
     assert status(client, run_id) == "FINISHED"
 
 
@@ -86,7 +87,7 @@ def test_runs_that_mlflow_no_longer_has_are_closed_with_one_sentence(
         write_json(state / "parents" / f"{name}.json", {"mlflow": run_id, "process": ended})
         write_json(state / "open" / f"{name}.mix.json", {"mlflow": run_id, "process": ended})
     said: list[str] = []
-    assert open_runs.recover_records(said.append) == 4
+    assert recovery.recover_records(said.append) == 4
     assert list(state.glob("*/*.json")) == []
     assert sum("was deleted" in sentence for sentence in said) == 2
     assert sum("cannot be closed" in sentence for sentence in said) == 2
@@ -98,8 +99,8 @@ def test_runs_of_ended_processes_are_closed_and_live_ones_left(
     run_ids = {name: running(client) for name in ("mix", "calm-otter", "live")}
     write_json(state / "open" / "calm-otter.mix.json", {"mlflow": run_ids["mix"], "process": ended})
     write_json(state / "parents" / "calm-otter.json", {"mlflow": run_ids["calm-otter"], "process": ended})
-    write_json(state / "parents" / "live.json", {"mlflow": run_ids["live"], "process": house.process_tag()})
-    assert open_runs.recover_records(lambda _: None) == 2
+    write_json(state / "parents" / "live.json", {"mlflow": run_ids["live"], "process": processes.process_tag()})
+    assert recovery.recover_records(lambda _: None) == 2
     assert [status(client, run_id) for run_id in run_ids.values()] == ["KILLED", "KILLED", "RUNNING"]
     assert [path.stem for path in state.glob("*/*.json")] == ["live"]
 
@@ -110,7 +111,7 @@ def test_a_server_that_is_away_costs_a_sentence_and_no_record(
     write_json(state / "parents" / "calm-otter.json", {"mlflow": "m", "process": ended})
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     said: list[str] = []
-    open_runs.recover_records(said.append)
+    recovery.recover_records(said.append)
     assert len(said) == 1
     assert "does not answer" in said[0]
     assert [path.stem for path in state.glob("*/*.json")] == ["calm-otter"]
@@ -120,15 +121,14 @@ def test_a_server_that_is_away_costs_a_sentence_and_no_record(
 def test_a_damaged_record_of_the_servers_counts_as_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    monkeypatch.setattr(house, "SERVERS", tmp_path / "servers.json")
-    house.SERVERS.write_text(text)
-    assert house.running_servers() == {}
+    monkeypatch.setattr(paths, "SERVERS", tmp_path / "servers.json")
+    paths.SERVERS.write_text(text)
+    assert environment.running_servers() == {}
 
 
 STATUSES = """
+import flows
 import mlflow
-from flows import house
-house.settle()
 client = mlflow.MlflowClient()
 runs = client.search_runs([client.get_experiment_by_name("greenhouse").experiment_id])
 print(*sorted(run.info.status for run in runs))

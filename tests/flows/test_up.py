@@ -14,15 +14,16 @@ import httpx
 import psutil
 import pytest
 
-from components.errors import UserError
-from components.files import read_json
-from flows import house, up
-from flows.servers import free_port
+from components.core.errors import UserError
+from components.core.files import read_json
+from flows import up
+from flows.system import environment, paths
+from flows.system.prefect_server import free_port
 
 OUTSIDE = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "PREFECT_HOME", "GREENHOUSE_STATE")
 
 
-def environment(state: Path, **more: str) -> dict[str, str]:
+def variables(state: Path, **more: str) -> dict[str, str]:
     """This process's, with a state folder of its own."""
     kept = {name: value for name, value in os.environ.items() if name not in OUTSIDE}
     return kept | {"GREENHOUSE_STATE": str(state), **more}
@@ -33,7 +34,7 @@ def servers(state: Path, **more: str) -> Iterator[tuple[subprocess.Popen, dict[s
     """`make up` until its addresses are printed: the process and the addresses."""
     ports = {"PREFECT_PORT": str(free_port()), "MLFLOW_PORT": str(free_port())}
     process = subprocess.Popen(
-        [sys.executable, "-m", "flows.up"], cwd=house.ROOT, env=environment(state, **ports, **more),
+        [sys.executable, "-m", "flows.up"], cwd=paths.ROOT, env=variables(state, **ports, **more),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
@@ -109,7 +110,7 @@ def test_login_is_needed_and_killing_up_leaves_nothing(tmp_path: Path) -> None:
         process.kill()
         process.wait()
         assert gone(tree, 60)
-    assert house.running_servers() == {}
+    assert environment.running_servers() == {}
 
 
 def process_tree(process: subprocess.Popen) -> list[psutil.Process]:
@@ -118,10 +119,10 @@ def process_tree(process: subprocess.Popen) -> list[psutil.Process]:
 
 def addresses_seen_elsewhere(state: Path) -> tuple[str, str]:
     """The addresses that another command of the project would use."""
-    code = "import os; from flows import house; house.settle(); print(*map(os.environ.get, ADDRESSES))"
+    code = "import os; from flows.system import paths; print(*map(os.environ.get, ADDRESSES))"
     code = code.replace("ADDRESSES", repr(["PREFECT_API_URL", "MLFLOW_TRACKING_URI"]))
     shown = subprocess.run(
-        [sys.executable, "-c", code], cwd=house.ROOT, env=environment(state), capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], cwd=paths.ROOT, env=variables(state), capture_output=True, text=True, check=True
     )
     prefect, mlflow = shown.stdout.split()
     return prefect, mlflow
@@ -130,8 +131,8 @@ def addresses_seen_elsewhere(state: Path) -> tuple[str, str]:
 def run_up(state: Path, **more: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-m", "flows.up"],
-        cwd=house.ROOT,
-        env=environment(state, **more),
+        cwd=paths.ROOT,
+        env=variables(state, **more),
         capture_output=True,
         text=True,
     )
@@ -149,7 +150,9 @@ def test_a_taken_port_is_an_error_before_anything_starts(tmp_path: Path, variabl
     assert f"port {port} is taken" in done.stderr
     assert f"{variable}=" in done.stderr
     assert done.stdout == ""
-    assert not (tmp_path / ".greenhouse").exists()
+    state = tmp_path / ".greenhouse"  # its private folders are made by every command
+    assert not (state / "logs").exists()
+    assert not (state / "servers.json").exists()
 
 
 @pytest.mark.parametrize("text", ["0", "70000", "http", "-1"])
@@ -161,7 +164,7 @@ def test_a_port_must_be_one(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 
 def test_servers_of_a_team_are_used_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_PORT", str(free_port()))
-    monkeypatch.setattr(house, "SERVERS", Path("/nonexistent"))
+    monkeypatch.setattr(paths, "SERVERS", Path("/nonexistent"))
     team = {"PREFECT_API_URL": "https://prefect.team/api", "MLFLOW_TRACKING_URI": "https://mlflow.team"}
     chosen = up.plan(team)
     assert (chosen.prefect_port, chosen.mlflow_port) == (0, 0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.errors import UserError
+from components.core.errors import UserError
 from flows.verify import target
 from tests.flows.pipeline_clone import PipelineClone
 from tests.flows.toy import BIN, change_seed

@@ -7,12 +7,12 @@ from tests.flows.pipeline_clone import PipelineClone, make_clone
 pytestmark = pytest.mark.pipeline
 
 TRY = """
-from components.errors import UserError
+from components.core.errors import UserError
 from components.params import load
-from flows import experiment, house
-house.settle()
+from flows.execution import experiment
+from flows.system import paths
 try:
-    with experiment.worktree("calm-otter", load(house.ROOT / "params.yaml")) as root:
+    with experiment.worktree("calm-otter", load(paths.ROOT / "params.yaml")) as root:
         {inside}
         print("went in")
 except UserError as error:
@@ -36,7 +36,7 @@ NAMED = [
     ("ingest", "watch", "notes", "notes/a.txt"),
     ("ingest.sources", "path", "notes/b.txt", "notes/b.txt"),
     ("filter.decontaminate", "items", "sets", "sets/a.jsonl"),
-    ("evaluate", "minimal_pairs", "exams/pairs", "exams/pairs/a.jsonl"),
+    ("evaluate", "minimal_pairs", "eval_sets/pairs", "eval_sets/pairs/a.jsonl"),
     ("runtime.grid", "series", "reports/hours.csv", "reports/hours.csv"),  # reports/ is in .gitignore
 ]
 
@@ -86,7 +86,7 @@ def test_a_tracked_dvc_file_stands_for_its_folder(clone: PipelineClone) -> None:
     clone.run("dvc", "add", "texts")
     clone.git("add", "texts.dvc")
     try:
-        clone.edit("params.yaml", "  watch: components/data/pins.json", "  watch: texts")
+        clone.edit("params.yaml", "  watch: corpora/pins.json", "  watch: texts")
         assert attempt(clone, "assert (root / 'texts/a.txt').exists()") == "went in"
     finally:
         clone.git("rm", "--quiet", "--force", "texts.dvc")

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from components.carbon.attribution import Books, OpenSpan, entry, look
-from components.carbon.counters import Host, Process, Reading
+from components.carbon.metering.attribution import Books, OpenSpan, entry, look
+from components.carbon.metering.counters import Host, Process, Reading
 
 HOST = Host("box", "b0071234", "Linux test", "Some CPU", threads=4, usable_threads=4, memory_bytes=8_000_000_000)
 WATTS = {

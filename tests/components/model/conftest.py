@@ -4,7 +4,7 @@ import pytest
 import tokenizers
 import torch
 
-from components.data.tokenizer import train_bpe
+from components.tokens.tokenizer import train_bpe
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from test_transformer import network, some_ids
 
 from components.model import document_attention
+from tests.components.model.test_transformer import network, some_ids
 
 LENGTH = 4 * document_attention.BLOCK
 

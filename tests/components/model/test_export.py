@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_transformer import network
 
-from components.data.tokenizer import CHAT_TEMPLATE, SPECIAL_TOKENS
-from components.errors import UserError
+from components.core.errors import UserError
 from components.model import export
 from components.model.transformer import Transformer
+from components.tokens.tokenizer import CHAT_TEMPLATE, SPECIAL_TOKENS
+from tests.components.model.test_transformer import network
 
 
 @pytest.mark.parametrize(

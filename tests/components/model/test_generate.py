@@ -2,9 +2,9 @@
 
 import tokenizers
 import torch
-from test_transformer import network
 
 from components.model.generate import generate
+from tests.components.model.test_transformer import network
 
 
 def test_logprobs_are_those_of_one_pass_over_the_whole_text(tokenizer: tokenizers.Tokenizer) -> None:

@@ -1,12 +1,12 @@
 """LoRA: it starts at the base model, trains adapters alone, and merges into a plain model."""
 
 import torch
-from test_transformer import network, some_ids
 
 from components.model import lora
 from components.model.export import hub_tensors
 from components.params import Optimizer
-from components.train import optimizer
+from components.training import optimizer
+from tests.components.model.test_transformer import network, some_ids
 
 
 def test_adapters_train_and_merge() -> None:

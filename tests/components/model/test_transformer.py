@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from components.errors import UserError
-from components.model import kernels
+from components.core.errors import UserError
+from components.model import cpu_kernels
 from components.model.transformer import Cache, Shape, Transformer, captured_attention, derive_shape
 from components.params import ModelShape
 
@@ -78,10 +78,10 @@ def test_with_a_document_mask_packed_documents_do_not_see_each_other(causal: boo
 @pytest.mark.parametrize("length", [31, 128, 150])
 def test_kernels_give_the_plain_loss_and_gradients(causal: bool, length: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model, ids, targets = network(causal), some_ids(2, length), some_ids(2, length).flip(1)
-    targets[:, :5] = kernels.IGNORE
-    fast = kernels.linear_cross_entropy(model.hidden(ids).flatten(0, 1), model.head_weight, targets.flatten())
+    targets[:, :5] = cpu_kernels.IGNORE
+    fast = cpu_kernels.linear_cross_entropy(model.hidden(ids).flatten(0, 1), model.head_weight, targets.flatten())
     fast_gradients = torch.autograd.grad(fast, list(model.parameters()))
-    monkeypatch.setattr(kernels, "fast", lambda x: False)
+    monkeypatch.setattr(cpu_kernels, "fast", lambda x: False)
     plain = F.cross_entropy(model(ids).flatten(0, 1), targets.flatten(), reduction="sum")
     plain_gradients = torch.autograd.grad(plain, list(model.parameters()))
     torch.testing.assert_close(fast, plain, rtol=1e-6, atol=0)
@@ -91,21 +91,21 @@ def test_kernels_give_the_plain_loss_and_gradients(causal: bool, length: int, mo
 
 def test_kernels_in_bfloat16_stay_close_to_float32() -> None:
     model, ids = network(), some_ids(4, 128)
-    exact = kernels.linear_cross_entropy(model.hidden(ids).flatten(0, 1), model.head_weight, ids.flatten())
+    exact = cpu_kernels.linear_cross_entropy(model.hidden(ids).flatten(0, 1), model.head_weight, ids.flatten())
     with torch.autocast("cpu", torch.bfloat16):
-        rounded = kernels.linear_cross_entropy(model.hidden(ids).flatten(0, 1), model.head_weight, ids.flatten())
+        rounded = cpu_kernels.linear_cross_entropy(model.hidden(ids).flatten(0, 1), model.head_weight, ids.flatten())
     assert abs(rounded - exact) / exact < 0.005
 
 
 def test_the_loss_works_in_pieces_and_with_nothing_to_predict(monkeypatch: pytest.MonkeyPatch) -> None:
     model, ids = network(), some_ids(2, 64)
     hidden = model.hidden(ids).flatten(0, 1).detach().requires_grad_()
-    whole = torch.autograd.grad(kernels.linear_cross_entropy(hidden, model.head_weight, ids.flatten()), hidden)[0]
-    monkeypatch.setattr(kernels, "HELD_LOGITS", 50 * VOCABULARY)
-    pieces = torch.autograd.grad(kernels.linear_cross_entropy(hidden, model.head_weight, ids.flatten()), hidden)[0]
+    whole = torch.autograd.grad(cpu_kernels.linear_cross_entropy(hidden, model.head_weight, ids.flatten()), hidden)[0]
+    monkeypatch.setattr(cpu_kernels, "HELD_LOGITS", 50 * VOCABULARY)
+    pieces = torch.autograd.grad(cpu_kernels.linear_cross_entropy(hidden, model.head_weight, ids.flatten()), hidden)[0]
     torch.testing.assert_close(pieces, whole)
-    nothing = torch.full((128,), kernels.IGNORE)
-    assert kernels.linear_cross_entropy(hidden, model.head_weight, nothing).item() == 0.0
+    nothing = torch.full((128,), cpu_kernels.IGNORE)
+    assert cpu_kernels.linear_cross_entropy(hidden, model.head_weight, nothing).item() == 0.0
 
 
 def test_captured_attention_is_what_attention_uses() -> None:

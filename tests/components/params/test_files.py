@@ -6,10 +6,10 @@ import pytest
 import yaml
 
 from components import params as schema
-from components.data.identity import GROUPS
-from components.errors import UserError
+from components.core.errors import UserError
 from components.params import document, layout
 from components.params.mix import IDENTITY_GROUPS
+from components.text.identity_terms import GROUPS
 
 ROOT = Path(__file__).resolve().parents[3]
 MOST_KEYS = 150

@@ -9,19 +9,19 @@ import pytest
 import torch
 
 from components import params as schema
-from components.errors import UserError
+from components.core.errors import UserError
 from components.model.transformer import Transformer, derive_shape
 from components.params import layout
-from components.train import objectives, optimizer
+from components.training import objectives, optimizer
 
 ROOT = Path(__file__).resolve().parents[3]
 PRESETS = {path.stem: [path] for path in sorted((ROOT / "presets").glob("*.yaml"))}
 """Name -> what overlays params.yaml."""
 EFFECTIVE = {
-    "default": "330245a57377150f",
-    "test": "b029e38946d92535",
-    "gpu-124m": "85a2edd6eb7ff9ab",
-    "overnight-cpu": "a2d232e0ea9c5322",
+    "default": "3917adc4dcfb8911",
+    "test": "5db9d5bb9bf46d43",
+    "gpu-124m": "77cf80dda3480a19",
+    "overnight-cpu": "7391d7fe1a40baa4",
 }
 """Name -> SHA-256 of its effective values as JSON: a change of layout changes none of them. A value that is changed on
 purpose changes its digest here."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.train.tasks.sentences import cut_near, first_sentence, is_sentence
+from components.instruction_pairs.sentences import cut_near, first_sentence, is_sentence
 
 
 @pytest.mark.parametrize(

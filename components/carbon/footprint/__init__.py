@@ -1,0 +1,1 @@
+"""From energy to carbon, water and cost."""

@@ -1,0 +1,232 @@
+"""What something cost: energy, carbon, hardware and money of any set of spans; and which spans made what lies here now.
+
+A figure is a triple low, mid, high. Attempts that failed, were stopped or killed on the way to an artifact are part of
+its cost and shown apart; what DVC took from its cache cost nothing now and shows what it cost when it was made.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from components.carbon.footprint import water
+from components.carbon.footprint.embodied import machine
+from components.carbon.footprint.intensity import Grams, Intensity
+from components.carbon.ledger.reader import ORCHESTRATION, Energy, Ledger, Span, Spans
+from components.core.errors import UserError
+
+if TYPE_CHECKING:
+    from components.params import Grid
+
+ALWAYS = datetime.min.replace(tzinfo=UTC)
+WORKSPACE = "workspace"
+"""Where runs that are no experiment are counted."""
+
+
+@dataclass(frozen=True)
+class Books:
+    """A ledger, and what turns its joules into grams and money."""
+
+    ledger: Ledger
+    grid: "Grid"
+    intensity: Intensity
+
+    def cost(self, spans: Spans) -> dict:
+        """Everything a set of spans cost; plain JSON, triples as [low, mid, high].
+
+        `kwh` is the machines' own, as in budgets, forecasts and metrics; `grams` and `price` include PUE, and so does
+        the part of `water_litres` that the making of the electricity took.
+        """
+        kwh = triple_kwh(spans.energy)
+        operational, embodied = self.operational(spans), self.embodied(spans)
+        result = {
+            "kwh": kwh,
+            "grams": triple(operational),
+            "embodied_grams": triple(embodied),
+            "water_litres": water.resolve(self.grid).litres(spans.energy),
+            "cpu_s": spans.cpu_s,
+            "elapsed_s": spans.elapsed_s,
+        }
+        if self.grid.price_per_kwh:
+            result["price"] = [value * self.grid.pue * self.grid.price_per_kwh for value in kwh]
+        return result
+
+    def operational(self, spans: Spans) -> Grams:
+        """CO2e of the electricity, PUE included."""
+        return self.intensity.grams(spans.hours, self.grid.pue)
+
+    def embodied(self, spans: Spans) -> Grams:
+        """CO2e of making the machines, the spans' share."""
+        total = Grams()
+        for host, group in by_host(spans).items():
+            facts = self.ledger.hosts.get(host, {})
+            total += machine(self.grid.machine, group.share_s, facts.get("usable_threads", 1), num_gpus(group)).grams
+        return total
+
+
+def num_gpus(spans: Spans) -> int:
+    """GPUs that spans of one host have used."""
+    return sum(name.startswith("gpu") for name in spans.parts)
+
+
+def by_host(spans: Spans) -> dict[str, Spans]:
+    """Grouped by ledger file: a host and a boot."""
+    groups: dict[str, list[Span]] = {}
+    for span in spans:
+        groups.setdefault(span.host, []).append(span)
+    return {host: Spans(group) for host, group in groups.items()}
+
+
+def triple(grams: Grams) -> list[float]:
+    return [grams.low, grams.mid, grams.high]
+
+
+def triple_kwh(energy: Energy) -> list[float]:
+    return [energy.low_kwh, energy.mid_kwh, energy.high_kwh]
+
+
+# -- which spans made what lies here -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Made:
+    """A stage's artifact: the run that completed it, and the attempts before that did not."""
+
+    stage: str
+    run: Span
+    spans: Spans
+    attempts: list[Span]
+    attempt_spans: Spans
+
+
+def made(ledger: Ledger, stages: Iterable[str], fingerprints: Mapping[str, str], checkout: str) -> dict[str, Made]:
+    """For each stage the newest completed run, preferably of these inputs (`fingerprints`) and in this checkout."""
+    found = {}
+    for stage in stages:
+        runs = [span for span in ledger.select(stage=stage) if not span.is_phase]
+        if run := _newest(runs, fingerprints.get(stage, ""), checkout):
+            attempts = _attempts(runs, run)
+            inside = Spans([one for attempt in attempts for one in ledger.inside(attempt)])
+            found[stage] = Made(stage, run, ledger.inside(run), attempts, inside)
+    return found
+
+
+def _newest(runs: list[Span], fingerprint: str, checkout: str) -> Span | None:
+    """Of these inputs if any completed run is; else of this checkout; else whatever there is."""
+    completed = [span for span in runs if span.outcome == "Completed"]
+    same = [span for span in completed if fingerprint and span.labels.get("fingerprint") == fingerprint]
+    here = [span for span in completed if span.labels.get("checkout", checkout) == checkout]
+    return max(same or here or completed, key=lambda span: span.end, default=None)
+
+
+def _attempts(runs: list[Span], run: Span) -> list[Span]:
+    """Runs of the same inputs since the last one that completed before `run`."""
+    fingerprint = run.labels.get("fingerprint")
+    earlier = [span for span in runs if span.labels.get("fingerprint") == fingerprint and span.end <= run.start]
+    after = max((span.end for span in earlier if span.outcome == "Completed"), default=None)
+    return [
+        span for span in earlier
+        if span.outcome not in ("Completed", "Running") and (after is None or span.start >= after)
+    ]  # fmt: skip
+
+
+def project_total(books: Books, since: str = "") -> dict:
+    """Everything the project has cost since a time (ISO, UTC, such as `2026-01-31`): every outcome, every experiment.
+
+    A run counts if it began since then.
+
+    Returns:
+        `total`, `by_outcome`, `by_stage` and `by_experiment` (cost and number of runs each), `cache_saved`,
+        `unattributed` (`kwh` and `grams` of what is nobody's), `since`, `hosts`.
+
+    Raises:
+        UserError: `since` is no date.
+    """
+    ledger, begin = books.ledger, moment(since)
+    spans = ledger.where(lambda span: span.start >= begin)
+    outcome, aside = outcomes(ledger), experiments(ledger)
+    keys: dict[str, Callable[[Span], str]] = {
+        "by_outcome": lambda span: outcome[span.id],
+        "by_stage": lambda span: span.stage,
+        "by_experiment": lambda span: run if (run := span.labels.get("run", "")) in aside else WORKSPACE,
+    }
+    groups = {
+        by: {name: books.cost(group) | {"runs": _runs(group)} for name, group in _grouped(spans, key).items()}
+        for by, key in keys.items()
+    }
+    rest = ledger.unattributed_hours(begin)
+    return {
+        "since": since,
+        "total": books.cost(spans),
+        **groups,
+        "cache_saved": cache_saved(books, begin),
+        "unattributed": {
+            "kwh": triple_kwh(sum(rest.values(), Energy())),
+            "grams": triple(books.intensity.grams(rest, books.grid.pue)),
+        },
+        "hosts": sorted(ledger.hosts),
+    }
+
+
+def moment(since: str) -> datetime:
+    """A time as a user writes it; the beginning of all time for "".
+
+    Raises:
+        UserError: it is no ISO date or time.
+    """
+    try:
+        at = datetime.fromisoformat(since.strip()) if since else ALWAYS
+    except ValueError:
+        raise UserError(f"since {since}: no date; write a day in UTC, such as 2026-01-31") from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def cache_saved(books: Books, begin: datetime = ALWAYS) -> dict:
+    """What stages that DVC took from its cache would have cost again, going by their last run before.
+
+    A pipeline run names them in its span's label `cached`; those that began at `begin` or later count. Returns `kwh`,
+    `grams` (triples) and `stages`, their number.
+    """
+    ledger = books.ledger
+    costs: dict[str, dict] = {}
+    total: dict[str, Any] = {"kwh": [0.0] * 3, "grams": [0.0] * 3, "stages": 0}
+    completed = ledger.where(lambda span: span.outcome == "Completed" and not span.is_phase)
+    cached = ledger.where(lambda span: bool(span.labels.get("cached")) and span.stage == ORCHESTRATION)
+    for run in cached.where(lambda span: span.start >= begin):
+        for stage in run.labels["cached"].split(","):
+            before = [span for span in completed.select(stage=stage) if span.end <= run.end]
+            if before:
+                last = before[-1]
+                cost = costs.setdefault(last.id, books.cost(ledger.inside(last)))
+                total["stages"] += 1
+                for key in ("kwh", "grams"):
+                    total[key] = [a + b for a, b in zip(total[key], cost[key], strict=True)]
+    return total
+
+
+def experiments(ledger: Ledger) -> set[str]:
+    """Runs that were experiments: their stages ran in a worktree of the run's name."""
+    return {run for span in ledger if (run := span.labels.get("run")) and run == span.labels.get("checkout")}
+
+
+def outcomes(ledger: Ledger) -> dict[str, str]:
+    """Span id -> how the process's span it is in ended: a phase that completed in a killed stage cost in vain."""
+    by_id = {span.id: span for span in ledger}
+    result = {}
+    for span in ledger:
+        top = span
+        while top.is_phase and top.parent in by_id:
+            top = by_id[top.parent]
+        result[span.id] = top.outcome
+    return result
+
+
+def _grouped(spans: Spans, key: Callable[[Span], str]) -> dict[str, Spans]:
+    groups: dict[str, list[Span]] = {}
+    for span in spans:
+        groups.setdefault(key(span), []).append(span)
+    return {name: Spans(groups[name]) for name in sorted(groups)}
+
+
+def _runs(spans: Spans) -> int:
+    return sum(not span.is_phase for span in spans)

@@ -1,0 +1,1 @@
+"""The ledger: reading spans and their energy."""

@@ -1,0 +1,187 @@
+"""The ledger read back: what each span, stage and run has used, in integer microjoules with bounds and sources.
+
+Killed and failed spans are as good as others: a span without an end ends at its last reading. A run that DVC had
+nothing to do for has no spans of stages, and costs what looking cost. Files of other hosts, clones and teammates may
+lie in subfolders; the same file twice counts once, and so does a host that two clones metered at once (overlap.py).
+"""
+
+import json
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from components.carbon.ledger.merge import SHARED, Interval, counted_us
+from components.carbon.metering.counters import read_stat
+from components.carbon.spans import ORCHESTRATION, Energy, Ledger, Span, Spans, added
+
+__all__ = ["ORCHESTRATION", "Energy", "Ledger", "Span", "Spans", "history", "read"]
+
+
+def read(folder: Path) -> Ledger:
+    """Read every ledger file under `folder`; empty if there is none. A line that a power cut tore is skipped."""
+    ledger = Ledger([])
+    spans: dict[str, Span] = {}
+    seen: set[tuple] = set()
+    paths = sorted(folder.rglob("*.jsonl"))
+    shares = _shares(paths)
+    for path in paths:
+        for line in _lines(path, ledger):
+            _enter(ledger, spans, seen, line, shares)
+    for rest in ledger.rests.values():
+        _no_rest_below_zero(ledger, rest)
+    running = _running(folder)
+    for span in spans.values():
+        span.outcome = span.outcome or ("Running" if span.id in running else "Killed")
+    ledger.spans = sorted(spans.values(), key=lambda span: (span.start, span.id))
+    return ledger
+
+
+def history(folder: Path) -> Ledger:
+    """What ended when and used how much, and what was forecast: all a forecast needs, without parsing a reading.
+
+    A span's energy is its whole tree's here; phases and spans that never ended have none.
+    """
+    ledger = Ledger([])
+    spans: dict[str, Span] = {}
+    seen: set[tuple] = set()
+    for path in sorted(folder.rglob("*.jsonl")):
+        for line in _lines(path, ledger, skip='{"kind":"reading"'):
+            _enter(ledger, spans, seen, line, {})
+            span = spans.get(line.get("span", ""))  # None if its start line was lost with a power cut
+            if span and line["kind"] == "end" and "uj" in line and not span.is_phase:
+                span.parts = {"tree": Energy(*line["uj"])}
+    ledger.spans = sorted(spans.values(), key=lambda span: (span.start, span.id))
+    return ledger
+
+
+def _shares(paths: list[Path]) -> dict[tuple, int]:
+    """Key of a reading -> microseconds of it that count, for hosts of which there is more than one file."""
+    stems = [path.stem for path in paths]
+    by_host: dict[str, dict[tuple, Interval]] = defaultdict(dict)
+    for path in paths:
+        if stems.count(path.stem) > 1:
+            for line in _lines(path, Ledger([])):
+                if line["kind"] == "reading":
+                    end_us = round(_time(line["t"]).timestamp() * 1e6)
+                    by_host[line["host"]][_key(line)] = (line.get("book", ""), end_us - line["dt_us"], end_us)
+    found: dict[tuple, int] = {}
+    for readings in by_host.values():
+        if len({book for book, _, _ in readings.values()}) > 1:
+            found |= dict(zip(readings, counted_us(list(readings.values())), strict=True))
+    return found
+
+
+def _key(line: dict) -> tuple:
+    """What tells a line from every other: the same line of a copied file has the same."""
+    return line["kind"], line["host"], line.get("book", ""), line.get("seq", line.get("span")), line["t"]
+
+
+def _no_rest_below_zero(ledger: Ledger, rest: dict[str, Energy]) -> None:
+    """Where two books' readings divide time differently the spans may claim a trace more than the host: it is added."""
+    for name, energy in rest.items():
+        missing = energy.deficit
+        ledger.host_parts = added([ledger.host_parts, {name: missing}])
+        ledger.unattributed_parts = added([ledger.unattributed_parts, {name: energy + missing}])
+
+
+def _lines(path: Path, ledger: Ledger, skip: str = "\n") -> Iterator[dict]:
+    """The lines of a file, but those that begin with `skip`."""
+    host = path.stem
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for text in file:
+            if text.startswith(skip):
+                continue
+            try:
+                line = json.loads(text)
+            except ValueError:
+                ledger.skipped_lines += 1
+                continue
+            host = line.get("host", host) if line.get("kind") in ("host", "reading") else host
+            yield {"host": host} | line
+
+
+def _enter(ledger: Ledger, spans: dict[str, Span], seen: set[tuple], line: dict, shares: dict[tuple, int]) -> None:
+    """Put one line into the ledger."""
+    kind, key = line["kind"], _key(line)
+    if key in seen:
+        return
+    seen.add(key)
+    if kind == "host":
+        ledger.hosts[line["host"]] = line | {"stem": line["host"]}
+    elif kind == "start":
+        spans[line["span"]] = _started(line)
+    elif kind == "end" and line["span"] in spans:
+        span = spans[line["span"]]
+        span.outcome, span.labels = line["outcome"], span.labels | line.get("labels", {})
+        if span.outcome != "Killed":
+            span.end = _time(line["t"])
+    elif kind == "forecast":
+        ledger.forecasts.append(line)
+    elif kind == "reading":
+        _enter_reading(ledger, spans, line, shares.get(key, line["dt_us"]))
+
+
+def _started(line: dict) -> Span:
+    at = _time(line["t"])
+    return Span(line["span"], line["parent"], line["name"], line["host"], line["labels"], at, at)
+
+
+def _enter_reading(ledger: Ledger, spans: dict[str, Span], line: dict, counted: int) -> None:
+    """`counted` microseconds of the reading are not another book's."""
+    whole = line["dt_us"]
+    ledger.counters.add(line["counter"])
+    ledger.host_busy_us += line["busy_us"] * counted // whole if whole else line["busy_us"]
+    rest = {name: energy.part(counted, whole) for name, energy in _energies(line["host_uj"]).items()}
+    ledger.host_parts = added([ledger.host_parts, rest])
+    hour, at = line["t"][:13], _time(line["t"])
+    for id, part in line["spans"].items():
+        if id not in spans:  # its start line was lost with a power cut: the energy is nobody else's
+            continue
+        energies = {
+            name: energy.part(counted, whole) if name == "idle" or line["source"][name].endswith(SHARED) else energy
+            for name, energy in _energies(part["uj"]).items()
+        }
+        rest |= {name: rest[name] - energy for name, energy in energies.items()}
+        span = spans[id]
+        span.cpu_us += part["cpu_us"]
+        span.wall_us += part.get("wall_us", 0) * counted // whole if whole else 0
+        span.parts = added([span.parts, energies])
+        span.hours = added([span.hours, {hour: sum(energies.values(), Energy())}])
+        span.sources |= {name: line["source"][name] for name in energies}
+        span.end = max(span.end, at)
+    ledger.rests[line["host"]] = added([ledger.rests.get(line["host"], {}), rest])
+    ledger.rest_hours[hour] = ledger.rest_hours.get(hour, Energy()) + sum(rest.values(), Energy())
+
+
+def _energies(parts: dict[str, list[int]]) -> dict[str, Energy]:
+    return {name: Energy(*bounds) for name, bounds in parts.items()}
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _running(folder: Path) -> set[str]:
+    """Spans whose process lives on this host now."""
+    found = set()
+    for path in folder.rglob(".*.books"):
+        try:
+            books = json.loads(path.read_bytes())["books"]
+        except (OSError, ValueError):
+            continue
+        found |= {id for id, span in books["spans"].items() if _lives(span["pid"], span["start"])}
+    return found
+
+
+def _lives(pid: int, start: int) -> bool:
+    if sys.platform == "linux":
+        process = read_stat(f"/proc/{pid}/stat")
+        return process is not None and process.start == start
+    try:
+        os.kill(pid, 0)
+        return True
+    except OSError:
+        return False

@@ -1,0 +1,256 @@
+"""What the machine counts: CPU-seconds per process, the host's busy time, RAPL and NVML energy.
+
+Only counters that integrate are read, so nothing between two readings is lost: no power is polled, no load is guessed.
+A reading has the CPU-seconds of every process and, apart from them, of its *reaped* children: eight children that lived
+for half a second each are in their parent's figure, though no sampler ever saw them.
+
+Linux is read from /proc and /sys directly (a psutil walk costs ten times as much); other systems through psutil, where
+reaped children of other processes cannot be read. No network is ever touched.
+"""
+
+import hashlib
+import os
+import platform
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from components.carbon.metering import nvml, rapl
+
+TICK_US = 1_000_000 // (os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100)
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process. `start` (ticks after boot) with the pid names it for good: pids are used again."""
+
+    start: int
+    parent: int
+    own_us: int
+    reaped_us: int
+    rss_bytes: int
+
+
+@dataclass(frozen=True)
+class Host:
+    """What a ledger file says about the machine it is from."""
+
+    name: str
+    boot: str
+    system: str
+    cpu: str
+    threads: int
+    usable_threads: int
+    memory_bytes: int
+
+    @property
+    def file_stem(self) -> str:
+        """Names the ledger file: one per host, boot and PID namespace (containers do not see each other)."""
+        return f"{self.name}-{self.boot}"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """All counters at one moment.
+
+    Attributes:
+        at_us: monotonic clock, the same for all processes of a boot; stands still while the machine sleeps.
+        time: UTC, ISO 8601.
+        busy_us: CPU time the host has been busy since boot, over all threads; None if the system hides it.
+        processes: by pid.
+        energy_uj: counters of energy since some moment, by name (`rapl:package-0`, `rapl:dram-0`, `nvml:0`).
+        wrap_uj: at what value a counter starts again from zero; absent for one that does not.
+        gpu_pids: processes on each NVML device.
+    """
+
+    at_us: int
+    time: str
+    busy_us: int | None
+    processes: dict[int, Process]
+    energy_uj: dict[str, int] = field(default_factory=dict)
+    wrap_uj: dict[str, int] = field(default_factory=dict)
+    gpu_pids: dict[str, list[int]] = field(default_factory=dict)
+
+
+class Counters(Protocol):
+    """Where readings come from: the system, or a test's fake."""
+
+    host: Host
+
+    def now_us(self) -> int:
+        """The clock of `Reading.at_us`."""
+        ...
+
+    def read(self) -> Reading:
+        """The counters now."""
+        ...
+
+
+class SystemCounters:
+    """The counters of this machine. `warm_up` adds the slow one (NVML), so that starting a meter stays quick."""
+
+    def __init__(self, powercap: Path = Path("/sys/class/powercap")) -> None:
+        self.host = this_host()
+        self._rapl = rapl.zones(powercap, self.host.cpu)
+        self._nvml: Any = None
+
+    def warm_up(self) -> tuple[bool, str]:
+        """Open NVML if there is an NVIDIA device: whether that added counters, and what of the GPUs is not metered."""
+        self._nvml, lacking = nvml.open_nvml()
+        return self._nvml is not None, lacking
+
+    def now_us(self) -> int:
+        return time.monotonic_ns() // 1000
+
+    def read(self) -> Reading:
+        gpu_energy, gpu_pids = nvml.read_nvml(self._nvml) if self._nvml else ({}, {})
+        return Reading(
+            at_us=self.now_us(),
+            time=utc(time.time()),
+            busy_us=host_busy_us(),
+            processes=processes(),
+            energy_uj=rapl.read(self._rapl) | gpu_energy,
+            wrap_uj={name: zone.wrap_uj for name, zone in self._rapl.items()},
+            gpu_pids=gpu_pids,
+        )
+
+
+def utc(seconds: float) -> str:
+    """Seconds after the epoch as ISO 8601 UTC with milliseconds."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds * 1000) % 1000:03d}Z"
+
+
+# -- the host ----------------------------------------------------------------------------------------------------------
+
+
+def this_host() -> Host:
+    """The machine, without asking the network."""
+    name = "".join(c if c.isalnum() else "-" for c in platform.node()) or "host"
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Host(
+        name=name[:40],
+        boot=hashlib.sha256("|".join(_boot()).encode()).hexdigest()[:8],
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        cpu=cpu_model(),
+        threads=os.cpu_count() or 1,
+        usable_threads=min(usable, _quota_threads()),
+        memory_bytes=_memory_bytes(),
+    )
+
+
+def _boot() -> list[str]:
+    """What tells this boot (and PID namespace) of this machine from every other."""
+    if sys.platform == "linux":
+        return [_text("/etc/machine-id"), _text("/proc/sys/kernel/random/boot_id"), os.readlink("/proc/self/ns/pid")]
+    import psutil
+
+    return [platform.node(), str(round(psutil.boot_time() / 10))]  # derived from two clocks: it trembles
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""
+
+
+def cpu_model() -> str:
+    """The processor's name, as the kernel or Python tells it."""
+    for line in _text("/proc/cpuinfo").splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _quota_threads() -> int:
+    """Threads the container may keep busy (cgroup v2 `cpu.max`), rounded up."""
+    quota, _, period = _text("/sys/fs/cgroup/cpu.max").partition(" ")
+    return max(1, -(-int(quota) // int(period))) if quota.isdigit() else 1 << 20
+
+
+def _memory_bytes() -> int:
+    """Memory of the machine, or what the container may use."""
+    limit = _text("/sys/fs/cgroup/memory.max")
+    total = os.sysconf("SC_PHYS_PAGES") * PAGE_BYTES if hasattr(os, "sysconf") else _psutil_memory()
+    return min(total, int(limit)) if limit.isdigit() else total
+
+
+def _psutil_memory() -> int:
+    import psutil
+
+    return int(psutil.virtual_memory().total)
+
+
+def host_busy_us() -> int | None:
+    """CPU time spent on anything but idling, all threads together; None where it is hidden (some sandboxes)."""
+    if sys.platform == "linux":
+        user, nice, system, _idle, _iowait, irq, softirq, *_ = map(
+            int, _text("/proc/stat").split("\n", 1)[0].split()[1:]
+        )
+        return (user + nice + system + irq + softirq) * TICK_US or None
+    import psutil
+
+    times = psutil.cpu_times()
+    return int((times.user + times.system + getattr(times, "nice", 0.0)) * 1e6)
+
+
+# -- processes ---------------------------------------------------------------------------------------------------------
+
+
+def processes() -> dict[int, Process]:
+    """Every process that can be seen, zombies included: until it is reaped a dead child's time is with itself."""
+    return _linux_processes() if sys.platform == "linux" else _psutil_processes()
+
+
+def _linux_processes() -> dict[int, Process]:
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit() and (stat := read_stat(f"/proc/{name}/stat")):
+            found[int(name)] = stat
+    return found
+
+
+def read_stat(path: str) -> Process | None:
+    """Parse /proc/<pid>/stat (proc(5)); None if the process is gone."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        raw = os.read(handle, 1024)
+    except OSError:
+        return None
+    finally:
+        os.close(handle)
+    fields = raw[raw.rindex(b")") + 2 :].split()  # the name before it may hold spaces and brackets
+    user, system, reaped_user, reaped_system = (int(fields[i]) for i in (11, 12, 13, 14))
+    return Process(
+        start=int(fields[19]),
+        parent=int(fields[1]),
+        own_us=(user + system) * TICK_US,
+        reaped_us=(reaped_user + reaped_system) * TICK_US,
+        rss_bytes=int(fields[21]) * PAGE_BYTES,
+    )
+
+
+def _psutil_processes() -> dict[int, Process]:
+    import psutil
+
+    found = {}
+    for process in psutil.process_iter():
+        try:
+            with process.oneshot():
+                times = process.cpu_times()
+                found[process.pid] = Process(
+                    start=int(process.create_time() * 100),
+                    parent=process.ppid(),
+                    own_us=int((times.user + times.system) * 1e6),
+                    reaped_us=0,
+                    rss_bytes=process.memory_info().rss,
+                )
+        except psutil.Error:
+            continue
+    return found

@@ -1,0 +1,187 @@
+"""The ledger's files, written so that kill -9 at any instruction loses nothing that was written.
+
+    <folder>/<host>-<boot>.jsonl      append-only: `host`, `start`, `reading` and `end` lines, see docs/carbon.md
+    <folder>/.<host>-<boot>.books     what the next reading needs (`attribution.Books`) and the lines last appended
+    <folder>/.<host>-<boot>.lock      held for the few milliseconds of a transaction; the kernel frees it on death
+
+A transaction first replaces the books, with the lines and the place they belong to, then appends the lines. Whoever
+comes next appends them again if that did not happen, and cuts off what was written by half. The disk is told to sync
+once per interval, after the lock is free.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from components.carbon.metering.attribution import Books
+from components.carbon.metering.counters import Host
+from components.core.errors import UserError
+
+LOCK_TIMEOUT_S = 10.0
+_threads = threading.Lock()
+"""POSIX record locks exclude processes, not threads."""
+
+
+def _fresh_lock() -> None:
+    global _threads
+    _threads = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fresh_lock)  # the thread that held it does not exist in the child
+
+
+class Logbook:
+    """Books and ledger file of one host and boot.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, host: Host) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"{folder}: the ledger cannot be written ({error.strerror}); make the folder writable"
+            ) from None
+        self.path = folder / f"{host.file_stem}.jsonl"
+        self.books_path = folder / f".{host.file_stem}.books"
+        self.lock_path = folder / f".{host.file_stem}.lock"
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[tuple[Books, list[dict]]]:
+        """The books, and a list for new lines; both are written when the block ends, and not if it raises."""
+        with self._locked():
+            books = self._recover()
+            lines: list[dict] = []
+            yield books, lines
+            self._commit(books, lines)
+
+    def peek(self) -> Books:
+        """The books as they were last written, without waiting for the lock."""
+        try:
+            return Books.from_json(json.loads(self.books_path.read_bytes())["books"])
+        except (FileNotFoundError, ValueError):
+            return Books()
+
+    def sync(self) -> None:
+        """Have the disk keep what was appended."""
+        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def _recover(self) -> Books:
+        """The books; the lines of a transaction that was killed halfway are appended first."""
+        try:
+            raw = json.loads(self.books_path.read_bytes())
+        except (FileNotFoundError, ValueError):
+            return Books()
+        size = self.path.stat().st_size if self.path.exists() else 0
+        if size < raw["offset"] + len(raw["appended"].encode()):
+            self._append(raw["offset"], raw["appended"])
+        return Books.from_json(raw["books"])
+
+    def _commit(self, books: Books, lines: list[dict]) -> None:
+        offset = self.path.stat().st_size if self.path.exists() else 0
+        appended = "".join(json.dumps(line, separators=(",", ":"), ensure_ascii=False) + "\n" for line in lines)
+        raw = {"books": books.to_json(), "offset": offset, "appended": appended}
+        temporary = self.books_path.with_suffix(".new")
+        temporary.write_text(json.dumps(raw, separators=(",", ":")), encoding="utf-8")
+        os.replace(temporary, self.books_path)
+        self._append(offset, appended)
+
+    def _append(self, offset: int, text: str) -> None:
+        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
+        try:
+            os.ftruncate(handle, min(offset, os.fstat(handle).st_size))
+            os.lseek(handle, 0, os.SEEK_END)
+            left = text.encode()
+            while left:  # a disk that fills takes a part, and only then refuses
+                left = left[os.write(handle, left) :]
+        finally:
+            os.close(handle)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        with _threads:
+            handle = os.open(self.lock_path, os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                _lock(handle, str(self.lock_path))
+                yield
+            finally:
+                os.close(handle)  # which frees the lock
+
+
+class Syncer:
+    """Has the disk keep what was appended, at most `every_s` after it was: a busy disk takes seconds, so on a thread.
+
+    It syncs when told that something was written, and then not again for `every_s`.
+    """
+
+    def __init__(self, logbook: Logbook, every_s: float) -> None:
+        self._logbook, self._every_s = logbook, every_s
+        self._written, self._closed = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._work, name="meter-sync", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def written(self) -> None:
+        """Say that lines were appended; returns at once."""
+        self._written.set()
+
+    def close(self) -> None:
+        """Sync a last time; a disk that hangs is waited for no longer than `every_s`."""
+        self._closed.set()
+        self._written.set()
+        self._thread.join(timeout=self._every_s)
+
+    def _work(self) -> None:
+        last = False
+        while not last:
+            self._written.wait()
+            self._written.clear()
+            last = self._closed.is_set()
+            with contextlib.suppress(OSError):
+                self._logbook.sync()
+            self._closed.wait(self._every_s)
+
+
+def _lock(handle: int, name: str) -> None:
+    """Wait for the lock.
+
+    Raises:
+        UserError: another process held it for ten seconds (it was stopped in the middle, or the disk hangs).
+    """
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
+    while not _try_lock(handle):
+        if time.monotonic() > deadline:
+            raise UserError(
+                f"{name}: held for {LOCK_TIMEOUT_S:.0f} s by another process; end the process that is stopped"
+            )
+        time.sleep(0.001)
+
+
+def _try_lock(handle: int) -> bool:
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        else:
+            import fcntl
+
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+            return False
+        raise

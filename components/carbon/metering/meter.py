@@ -1,0 +1,317 @@
+"""The meter: a span for this process and its children, and a sampler for the host.
+
+    with Meter(ledger, interval_s=1.0, labels={"stage": "dedup", "run": "calm-otter"}) as meter:
+        with meter.span("signatures"):
+            ...
+        meter.totals().mid_kwh
+
+Every metered process has a thread that wakes when the last reading of the host is an interval old. Whoever wakes first
+takes the next reading, for all spans of all processes; when that process is killed, the others wake as they would have
+anyway, so no reading is missed and none is taken twice. The books are on disk: nothing of what was counted before is
+lost with the process that counted it. Beginning and end of a span take a reading of their own, so its edges are exact.
+
+Imports the standard library alone (psutil where there is no /proc), and opens no socket.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from components.carbon.metering.attribution import Books, OpenSpan, Watts, entry, look
+from components.carbon.metering.counters import Counters, Reading, SystemCounters, utc
+from components.carbon.metering.ledger_writer import Logbook, Syncer
+from components.core.errors import Stopped, UserError
+
+WATTS = Path(__file__).with_name("watts.json")
+EDGE_S = 0.05
+"""Phases that begin or end within this time of the last reading take none of their own: a thousand short phases cost no
+more than a few readings, and each edge is off by at most this much."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What a span and all inside it, child processes included, have used so far.
+
+    `as_of_s` is the age of the reading behind the figures: at most an interval.
+    """
+
+    low_j: float
+    mid_j: float
+    high_j: float
+    cpu_s: float
+    as_of_s: float
+
+    @property
+    def low_kwh(self) -> float:
+        return self.low_j / 3.6e6
+
+    @property
+    def mid_kwh(self) -> float:
+        return self.mid_j / 3.6e6
+
+    @property
+    def high_kwh(self) -> float:
+        return self.high_j / 3.6e6
+
+
+class Meter:
+    """Meters this process and its descendants as one span of the ledger in `folder`.
+
+    Args:
+        folder: the ledger; one file per host and boot.
+        interval_s: seconds between readings of the host.
+        labels: stage, run, fingerprint, ...; what a child's span does not state it takes from its parent's.
+        counters: where readings come from; None for the system.
+
+    `outcome` ends up in the ledger; unset, it is `Completed`, `Failed` if an exception passed, or the name of the stop.
+    A span whose process was killed gets `Killed` from the next reading.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+
+    def __init__(
+        self, folder: Path, interval_s: float, labels: Mapping[str, str], counters: Counters | None = None
+    ) -> None:
+        self.interval_us = int(interval_s * 1e6)
+        self.labels = {name: str(value) for name, value in labels.items()}
+        self.outcome = ""
+        self.id = ""
+        self.trouble = ""
+        self._counters: Counters = counters or SystemCounters()
+        self._watts: Watts = json.loads(WATTS.read_bytes())
+        self._logbook = Logbook(folder, self._counters.host)
+        self._at_us = 0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._sample_until_done, name="meter", daemon=True)
+        self._syncer = Syncer(self._logbook, interval_s)
+
+    def __enter__(self) -> "Meter":
+        self.id = self._open(self.labels.get("stage") or self.labels.get("run") or "span", self.labels)
+        self._thread.start()
+        self._syncer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._thread.join(timeout=5.0)
+        self._close(self.id, self.outcome or _outcome(error), self.labels)
+        self._syncer.close()
+
+    @contextlib.contextmanager
+    def span(self, name: str, **labels: str) -> Iterator[None]:
+        """A named part of the work (a phase); may be nested."""
+        id = self._open(name, {"phase": name} | labels, edge=True)
+        try:
+            yield
+        except BaseException as error:
+            self._close(id, _outcome(error), edge=True)
+            raise
+        self._close(id, "Completed", edge=True)
+
+    def note(self, **labels: str) -> None:
+        """Labels known only later (an MLflow run); written with the span's end."""
+        self.labels |= {name: str(value) for name, value in labels.items()}
+
+    def totals(self, whole_run: bool = False) -> Totals:
+        """What this span has used so far; with `whole_run`, the outermost span it is in (the pipeline's)."""
+        books = self._logbook.peek()
+        at = self.id
+        while whole_run and at in books.spans and books.spans[at].parent in books.spans:
+            at = books.spans[at].parent
+        inside = [span for span in books.spans.values() if _within(books, span, at)]
+        low, mid, high = (sum(span.uj[i] + span.ended_uj[i] for span in inside) / 1e6 for i in range(3))
+        cpu_s = sum(span.cpu_us + span.ended_cpu_us for span in inside) / 1e6
+        return Totals(low, mid, high, cpu_s, (self._counters.now_us() - books.at_us) / 1e6)
+
+    def record(self, kind: str, **facts: Any) -> None:
+        """Put a line of another kind (a forecast) about this span into the ledger."""
+        stage = self.labels.get("stage", "")
+        try:
+            with self._transaction() as (_, lines):
+                lines.append({"kind": kind, "span": self.id, "t": utc(time.time()), "stage": stage} | facts)
+        except (OSError, UserError) as error:
+            self._complain(f"{type(error).__name__}: {error}")
+
+    def totals_now(self, whole_run: bool = False) -> Totals:
+        """`totals`, after a reading; as of the last one if none can be taken."""
+        try:
+            self.read()
+        except (OSError, UserError) as error:
+            self._complain(f"{type(error).__name__}: {error}")
+        return self.totals(whole_run)
+
+    def read(self) -> None:
+        """Take a reading now."""
+        with self._transaction() as (books, lines):
+            self._account(books, lines, self._counters.read())
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[tuple[Books, list[dict]]]:
+        with self._logbook.transaction() as (books, lines):
+            yield books, lines
+        if lines:
+            self._syncer.written()
+
+    # -- beginning and end ---------------------------------------------------------------------------------------------
+
+    def _open(self, name: str, labels: dict[str, str], edge: bool = False) -> str:
+        with self._transaction() as (books, lines):
+            if books.seq == 0 and not books.spans:
+                lines.append(self._host_line())
+            reading = None if edge and self._fresh(books) else self._counters.read()
+            if reading:
+                self._account(books, lines, reading)
+            process = _self(reading)
+            parent = _parent_span(books, reading, self.id)
+            inherited = books.spans[parent].labels if parent else {}
+            span = OpenSpan(secrets.token_hex(6), parent, name, inherited | labels, *process, since_us=books.at_us)
+            books.spans[span.id] = span
+            if reading:
+                look(books, reading)  # from here this process and its children are the span's
+            lines.append({"kind": "start", "span": span.id, "parent": parent, "t": utc(time.time()), "name": name,
+                          "labels": span.labels, "pid": span.pid})  # fmt: skip
+        return span.id
+
+    def _close(self, id: str, outcome: str, labels: Mapping[str, str] | None = None, edge: bool = False) -> None:
+        """Close a span. A full disk here must not take the stage's result with it: the next reading closes the span."""
+        try:
+            self._close_now(id, outcome, labels, edge)
+        except (OSError, UserError) as error:
+            self._complain(f"{type(error).__name__}: {error}")
+
+    def _close_now(self, id: str, outcome: str, labels: Mapping[str, str] | None, edge: bool) -> None:
+        with self._transaction() as (books, lines):
+            if not (edge and self._fresh(books)):
+                self._account(books, lines, self._counters.read())
+            if not edge and id in books.spans and books.spans[id].pending_us:
+                # The host's counter is read before the processes', on a full machine a moment before: now it has it.
+                self._account(books, lines, self._counters.read())
+            if id in books.spans:
+                lines.append(_end(books, books.spans[id], outcome, dict(labels or {})))
+
+    def _account(self, books: Books, lines: list[dict], reading: Reading) -> None:
+        """Attribute the time since the last reading, and close the spans of processes that are gone."""
+        if line := entry(books, reading, self._watts, self._counters.host):
+            lines.append(line)
+        lost = [span for span in books.spans.values() if not books.alive(span, reading)]
+        for span in reversed(lost):
+            lines.append(_end(books, span, "Killed", {}))
+        self._at_us = books.at_us
+
+    def _fresh(self, books: Books) -> bool:
+        return self._counters.now_us() - books.at_us < EDGE_S * 1e6
+
+    def _host_line(self) -> dict:
+        host = self._counters.host
+        return {"kind": "host", "t": utc(time.time()), "host": host.file_stem, "watts": self._watts} | asdict(host)
+
+    # -- the sampler ---------------------------------------------------------------------------------------------------
+
+    def _sample_until_done(self) -> None:
+        """Wake when the last reading is an interval old, whoever took it; read if it still is."""
+        self._sample(self._warm_up)
+        while not self._done.wait(max(0.0, self._at_us + self.interval_us - self._counters.now_us()) / 1e6):
+            self._sample(self._sample_if_due)
+
+    def _sample(self, take: Callable[[], None]) -> None:
+        try:
+            take()
+        except (OSError, ValueError, UserError) as error:  # a full disk must not end the stage; counters integrate
+            self._complain(f"{type(error).__name__}: {error}")
+            self._done.wait(self.interval_us / 1e6)
+
+    def _warm_up(self) -> None:
+        """Add slow counters, and read them at once: what a counter counts is known from its first reading on."""
+        warm_up = getattr(self._counters, "warm_up", None)
+        added, lacking = warm_up() if warm_up else (False, "")
+        if lacking:
+            print(f"ledger: {lacking}", file=sys.stderr)
+        if added:
+            self.read()
+
+    def _sample_if_due(self) -> None:
+        self._at_us = max(self._at_us, self._logbook.peek().at_us)
+        if self._counters.now_us() - self._at_us < self.interval_us:
+            return
+        with self._transaction() as (books, lines):
+            if self._counters.now_us() - books.at_us >= self.interval_us:
+                self._account(books, lines, self._counters.read())
+            self._at_us = books.at_us
+
+    def _complain(self, trouble: str) -> None:
+        if not self.trouble:
+            print(f"ledger: no reading could be written ({trouble}); it will be made up for", file=sys.stderr)
+        self.trouble = trouble
+
+
+def _self(reading: Reading | None) -> tuple[int, int]:
+    """pid and start of this process."""
+    pid = os.getpid()
+    if reading and pid in reading.processes:
+        return pid, reading.processes[pid].start
+    return pid, own_start()
+
+
+def own_start() -> int:
+    """Start of this process as `Process.start` counts it."""
+    from components.carbon.metering.counters import processes, read_stat
+
+    found = read_stat("/proc/self/stat") if sys.platform == "linux" else processes().get(os.getpid())
+    assert found is not None
+    return found.start
+
+
+def _parent_span(books: Books, reading: Reading | None, own: str) -> str:
+    """The innermost open span of this process, else of the nearest ancestor that has one; "" if none has."""
+    owner = books.innermost()
+    pid = os.getpid()
+    if reading is None:  # right after a reading, so by this process's own meter
+        return owner[pid].id if pid in owner else own
+    while pid in reading.processes:
+        if pid in owner and books.alive(owner[pid], reading):
+            return owner[pid].id
+        pid = reading.processes[pid].parent
+    return ""
+
+
+def _within(books: Books, span: OpenSpan, ancestor: str) -> bool:
+    at: OpenSpan | None = span
+    while at is not None:
+        if at.id == ancestor:
+            return True
+        at = books.spans.get(at.parent)
+    return False
+
+
+def _end(books: Books, span: OpenSpan, outcome: str, labels: dict[str, str]) -> dict:
+    """The line that closes a span; its totals and what it has not been charged yet go to its parent."""
+    del books.spans[span.id]
+    if parent := books.spans.get(span.parent):
+        parent.ended_cpu_us += span.cpu_us + span.ended_cpu_us
+        parent.ended_uj = [a + b + c for a, b, c in zip(parent.ended_uj, span.uj, span.ended_uj, strict=True)]
+        parent.pending_us += span.pending_us
+    for child in books.spans.values():
+        if child.parent == span.id:
+            child.parent = span.parent
+    uj = [own + inside for own, inside in zip(span.uj, span.ended_uj, strict=True)]
+    return {"kind": "end", "span": span.id, "t": utc(time.time()), "outcome": outcome, "uj": uj} | (
+        {"labels": {name: value for name, value in labels.items() if span.labels.get(name) != value}} if labels else {}
+    )
+
+
+def _outcome(error: BaseException | None) -> str:
+    if error is None:
+        return "Completed"
+    return error.name if isinstance(error, Stopped) else "Failed"

@@ -1,0 +1,1 @@
+"""Forecasts, budgets and cleaner hours."""

@@ -1,0 +1,262 @@
+"""What a stage will take: seconds and energy, each with an interval, and how good such forecasts have been.
+
+From the ledger's history: a prediction interval of a new run, on the logarithm (times and energies are positive and
+their errors multiply), with Student's t for the few runs there are. Runs of the same inputs (the same fingerprint) say
+more than others of the stage; with fewer than two of them all runs of the stage are used and the forecast says so.
+
+From a calibration (calibration.py), for pretraining: what some real steps took here, times the steps. What it leaves
+out, and how far it was off, is learnt from every run that was forecast so: its ratio of actual to raw forecast is the
+next one's correction, and the spread of the ratios its interval.
+"""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from components.carbon.footprint.intensity import Grams
+from components.carbon.ledger.reader import Ledger, Span, Spans
+from components.carbon.planning.pause import PAUSED
+
+RECENT = 20
+"""Runs looked back at: machines and code change."""
+FLOOR = 0.04
+"""Smallest relative standard deviation: two equal runs are luck."""
+UNKNOWN = 0.5
+"""Relative standard deviation taken for one run."""
+UNTRIED = 0.10
+"""Relative standard deviation of a calibration that has been tried once at most (docs/carbon.md)."""
+NORMAL80 = 1.282
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """An expected value and the interval in which 80 % of new runs should lie."""
+
+    low: float
+    mid: float
+    high: float
+
+    def times(self, factor: float) -> "Forecast":
+        return Forecast(self.low * factor, self.mid * factor, self.high * factor)
+
+    def carbon(self, per_kwh: Grams) -> "Forecast":
+        """Grams of CO2e, if this is kWh and `per_kwh` (PUE included) the intensity of the hours it is spent in.
+
+        The bounds of energy and of intensity are taken together, as `Intensity.grams` does.
+        """
+        return Forecast(self.low * per_kwh.low, self.mid * per_kwh.mid, self.high * per_kwh.high)
+
+    def holds(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class StageForecast:
+    """Of one stage; `basis` says on what it rests. `raw` is a calibration's seconds and kWh before correction."""
+
+    stage: str
+    seconds: Forecast
+    kwh: Forecast
+    basis: str
+    raw: tuple[float, float] | None = None
+
+    def line(self) -> dict:
+        """As a line of the ledger (`Meter.record`)."""
+        facts = {"seconds": _listed(self.seconds), "kwh": _listed(self.kwh), "basis": self.basis}
+        return facts | ({"raw": list(self.raw)} if self.raw else {})
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A forecast and what the run then took."""
+
+    promise: StageForecast
+    seconds: float
+    kwh: float
+    run: str = ""
+    ended: str = ""
+
+    @property
+    def errors_pct(self) -> tuple[float, float]:
+        """Of seconds and of kWh: forecast less actual, in percent of the actual."""
+        return error_pct(self.promise.seconds.mid, self.seconds), error_pct(self.promise.kwh.mid, self.kwh)
+
+
+def error_pct(forecast_mid: float, actual: float) -> float:
+    """Positive where the forecast was too high."""
+    return 100 * (forecast_mid - actual) / actual if actual else 0.0
+
+
+def _listed(forecast: Forecast) -> list[float]:
+    return [forecast.low, forecast.mid, forecast.high]
+
+
+def interval(values: Sequence[float], unknown: float = UNKNOWN) -> Forecast:
+    """80 % prediction interval for one more value like these (positive ones).
+
+    Args:
+        unknown: relative standard deviation where there is one value.
+    """
+    from scipy.special import stdtrit
+
+    logs = [math.log(max(value, 1e-12)) for value in values]
+    n = len(logs)
+    mid = statistics.fmean(logs)
+    if n == 1:
+        half = NORMAL80 * unknown * math.sqrt(2)
+    else:
+        deviation = max(statistics.stdev(logs), FLOOR)
+        half = float(stdtrit(n - 1, 0.9)) * deviation * math.sqrt(1 + 1 / n)  # Student's t, 10 % in each tail
+    return Forecast(math.exp(mid - half), math.exp(mid), math.exp(mid + half))
+
+
+def total(parts: Sequence[Forecast]) -> Forecast:
+    """Sum of independent figures: half-widths add in quadrature, on either side."""
+    mid = sum(part.mid for part in parts)
+    low = mid - math.sqrt(sum((part.mid - part.low) ** 2 for part in parts))
+    high = mid + math.sqrt(sum((part.high - part.mid) ** 2 for part in parts))
+    return Forecast(low, mid, high)
+
+
+# -- from history ------------------------------------------------------------------------------------------------------
+
+
+def forecast(ledger: Ledger, stage: str, fingerprint: str = "") -> StageForecast | None:
+    """What the stage will take if it runs now; None if it never completed."""
+    runs = completed(ledger, stage)
+    same = same_inputs(runs, fingerprint)
+    basis = (
+        f"{len(same)} runs of the same inputs"
+        if len(same) >= 2
+        else f"{len(runs)} run{'s' * (len(runs) > 1)} of the stage, other inputs too"
+    )
+    chosen = (same if len(same) >= 2 else runs)[-RECENT:]
+    if not chosen:
+        return None
+    kwh = [run.kwh(ledger) for run in chosen]
+    return StageForecast(stage, interval([run.seconds for run in chosen]), interval(kwh), basis)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A whole run of a stage: the span that completed it, after those that ended in a pause on the way."""
+
+    parts: list[Span]
+
+    @property
+    def id(self) -> str:
+        """Of the first span: the one that the run was forecast in."""
+        return self.parts[0].id
+
+    @property
+    def last(self) -> Span:
+        return self.parts[-1]
+
+    @property
+    def seconds(self) -> float:
+        """At work: pauses are not in it."""
+        return sum(part.seconds for part in self.parts)
+
+    def kwh(self, ledger: Ledger) -> float:
+        """Mid, of all that ran inside."""
+        return sum(ledger.inside(part).energy.mid_kwh for part in self.parts)
+
+
+AROUND = "Prefect, DVC, MLflow"
+"""What a pipeline run takes beside its stages: a third of the demo's energy."""
+
+
+def around(ledger: Ledger, num_stages: int) -> StageForecast | None:
+    """What orchestration will take around so many stages, by `history`; None if no pipeline run completed with any.
+
+    In proportion to the number of stages: 19 mWh each around 2, 16 around 3 and 18 around 12, on a quiet machine.
+    """
+    seconds, kwh = list[float](), list[float]()
+    whole = [span for span in ledger if not span.parent and span.name == span.labels.get("run")]
+    for run in [span for span in whole if span.outcome == "Completed"][-RECENT:]:
+        inside = Spans([one for one in ledger.inside(run) if "stage" in one.labels and not one.is_phase])
+        if inside:
+            scale = num_stages / len(inside)
+            seconds.append(scale * max(0.0, run.seconds - inside.elapsed_s))
+            kwh.append(scale * (run.energy - inside.energy).mid_kwh)
+    basis = "1 pipeline run" if len(kwh) == 1 else f"{len(kwh)} pipeline runs"
+    return StageForecast(AROUND, interval(seconds), interval(kwh), basis) if kwh else None
+
+
+def same_inputs(runs: list[Run], fingerprint: str) -> list[Run]:
+    """Those of `runs` with this fingerprint."""
+    return [run for run in runs if fingerprint and run.last.labels.get("fingerprint") == fingerprint]
+
+
+def completed(ledger: Spans, stage: str) -> list[Run]:
+    """Whole runs of a stage, oldest first.
+
+    One that resumed a killed run is half a run: left out. One that resumed a paused run is its other half: together
+    they are one, for a pause loses no work.
+    """
+    found: list[Run] = []
+    paused: dict[str, list[Span]] = {}
+    disturbed: set[str] = set()
+    for span in ledger.select(stage=stage):
+        key = span.labels.get("fingerprint", "")
+        if span.is_phase:
+            continue
+        if span.outcome == PAUSED:
+            paused.setdefault(key, []).append(span)
+        elif span.outcome == "Completed":
+            parts = [*paused.pop(key, []), span]
+            found += [Run(parts)] if key not in disturbed else []
+            disturbed.discard(key)
+        else:
+            disturbed.add(key)
+    return found
+
+
+def interrupted(ledger: Spans, stage: str, fingerprint: str) -> bool:
+    """Whether the last run of these inputs that ended did not complete: the next, or the present one, resumes it."""
+    runs = [span for span in ledger.select(stage=stage, fingerprint=fingerprint) if not span.is_phase]
+    ended = [run.outcome for run in runs if run.outcome not in ("", "Running")]
+    return bool(ended) and ended[-1] != "Completed"
+
+
+# -- from a calibration ------------------------------------------------------------------------------------------------
+
+
+def calibrated(ledger: Ledger, stage: str, seconds: float, kwh: float, basis: str) -> StageForecast:
+    """What a calibration says (`seconds`, `kwh`), corrected by how earlier ones of this stage have turned out."""
+    tried = [one for one in checked(ledger) if one.promise.stage == stage and one.promise.raw][-RECENT:]
+    raw = [one.promise.raw for one in tried if one.promise.raw]
+    ratios = [
+        _ratio([one.seconds / said[0] for one, said in zip(tried, raw, strict=True)]),
+        _ratio([one.kwh / said[1] for one, said in zip(tried, raw, strict=True)]),
+    ]
+    basis += f", corrected by {len(tried)} earlier" if tried else ""
+    return StageForecast(stage, ratios[0].times(seconds), ratios[1].times(kwh), basis, (seconds, kwh))
+
+
+def _ratio(ratios: list[float]) -> Forecast:
+    if ratios:
+        return interval(ratios, UNTRIED)
+    half = NORMAL80 * UNTRIED
+    return Forecast(math.exp(-half), 1.0, math.exp(half))
+
+
+def checked(ledger: Ledger) -> list[Checked]:
+    """Every forecast whose run then completed, undisturbed, oldest first."""
+    stages = dict.fromkeys(line["stage"] for line in ledger.forecasts)
+    runs = {run.id: run for stage in stages for run in completed(ledger, stage)}
+    found = []
+    for line in ledger.forecasts:
+        run = runs.get(line["span"])
+        kwh = run.kwh(ledger) if run else 0.0
+        if run and kwh and run.seconds:
+            ended = run.last.end.isoformat(timespec="seconds")
+            found.append(Checked(promised(line), run.seconds, kwh, run.last.labels.get("run", ""), ended))
+    return found
+
+
+def promised(line: dict) -> StageForecast:
+    """The forecast of a ledger line."""
+    raw = (line["raw"][0], line["raw"][1]) if "raw" in line else None
+    return StageForecast(line["stage"], Forecast(*line["seconds"]), Forecast(*line["kwh"]), line["basis"], raw)

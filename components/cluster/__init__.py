@@ -1,0 +1,1 @@
+"""Data stages on a Ray cluster."""

@@ -1,0 +1,1 @@
+"""What everything uses: errors, files, stage reports and progress, worker pools."""

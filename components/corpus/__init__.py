@@ -1,0 +1,1 @@
+"""A corpus on disk: Parquet shards with a manifest, and how they are shuffled."""

@@ -1,1 +1,0 @@
-"""Data stages: from raw text to token shards, one file per verb."""

@@ -1,0 +1,1 @@
+"""Instruction pairs drawn from a corpus, one module per task."""

@@ -1,0 +1,150 @@
+"""What tasks draw from and what they give: documents in, pairs or passages out.
+
+Draws are made by hash: an example is kept or not by its own key, so the choice depends on the seed and on the example,
+never on the order or the number of its neighbours.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from heapq import nsmallest
+from pathlib import Path
+
+from components.core.files import sha256_bytes
+from components.corpus.corpus import Document, read_corpus, read_manifest
+
+MOST_MEGABYTES = 64
+"""Text looked at per corpus (10^6 bytes); of a larger one, a share of its documents drawn by hash."""
+
+
+class Unfit(Exception):  # noqa: N818 - an answer, not an error
+    """The corpus cannot feed this task; the message says why, for the report."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A prompt and its answer; `cluster` names what is resampled together when intervals are made (the document)."""
+
+    prompt: str
+    answer: str
+    cluster: str
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A text and the index of its label."""
+
+    text: str
+    label: int
+    cluster: str
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Training and held-out examples of a task.
+
+    Attributes:
+        train, heldout: all `Pair`s, or all `Passage`s.
+        labels: names of the classes; empty for pairs.
+        note: what the reader of a score must know about how examples were held out.
+    """
+
+    train: list[Pair] | list[Passage]
+    heldout: list[Pair] | list[Passage]
+    labels: list[str] = field(default_factory=list)
+    note: str = ""
+
+
+@dataclass
+class Draw:
+    """The corpora and the limits of a draw; documents are read once.
+
+    Attributes:
+        train, heldout: corpus folders.
+        max_train, max_heldout: most examples.
+        passage_chars: length of a passage to classify.
+        seed: chooses among examples where there are more than the limits.
+    """
+
+    train: Path
+    heldout: Path
+    max_train: int
+    max_heldout: int
+    passage_chars: int
+    seed: int
+    _read: dict[Path, list[Document]] = field(default_factory=dict)
+
+    def documents(self, folder: Path) -> list[Document]:
+        """The documents of a corpus, or of a large one a share drawn by hash."""
+        if folder not in self._read:
+            share = MOST_MEGABYTES * 1e6 / max(1, read_manifest(folder).num_bytes)
+            found = read_corpus(folder)
+            self._read[folder] = [one for one in found if share >= 1 or self.fraction(one.id) < share]
+        return self._read[folder]
+
+    def key(self, *parts: object) -> str:
+        """A hash of the seed and `parts`: examples are kept in the order of their keys."""
+        return sha256_bytes(" ".join(map(str, (self.seed, *parts))).encode())
+
+    def fraction(self, *parts: object) -> float:
+        """The key as a number from 0 to 1."""
+        return int(self.key(*parts)[:13], 16) / 16**13
+
+
+def draw_pairs(
+    draw: Draw, of: Callable[[Document], Iterable[Pair]], per_document: int, least: int, what: str
+) -> Examples:
+    """Pairs that `of` finds in each document, those with the lowest keys.
+
+    An answer is used once, and a held-out answer that is also a training answer is left out: boilerplate would be
+    recited, not answered.
+
+    Args:
+        per_document: most pairs of one document.
+        least: training pairs without which the task is unfit; a quarter as many held-out ones are needed.
+        what: the pairs in words, for the reason.
+
+    Raises:
+        Unfit: too few.
+    """
+    train = _distinct(draw, draw.train, of, per_document, set())
+    heldout = _distinct(draw, draw.heldout, of, per_document, {pair.answer for pair in train})
+    _refuse_few(len(train), len(heldout), least, what)
+    return Examples(train[: draw.max_train], heldout[: draw.max_heldout])
+
+
+def _distinct(
+    draw: Draw, folder: Path, of: Callable[[Document], Iterable[Pair]], per_document: int, known: set[str]
+) -> list[Pair]:
+    keyed: list[tuple[str, Pair]] = []
+    for document in draw.documents(folder):
+        mine = ((draw.key(document.id, index), pair) for index, pair in enumerate(of(document)))
+        keyed += nsmallest(per_document, mine, key=lambda item: item[0])
+    taken = set(known)
+    found = []
+    for _, pair in sorted(keyed, key=lambda item: item[0]):
+        if pair.answer not in taken:
+            taken.add(pair.answer)
+            found.append(pair)
+    return found
+
+
+def _refuse_few(train: int, heldout: int, least: int, what: str) -> None:
+    needed = max(4, least // 4)
+    if train < least or heldout < needed:
+        raise Unfit(f"{train} training and {heldout} held-out {what} were found, {least} and {needed} are needed")
+
+
+def lowest(draw: Draw, candidates: Iterable[tuple[str, Passage]], most: int) -> list[Passage]:
+    """The `most` passages with the lowest keys, in the order of their keys."""
+    return [passage for _, passage in nsmallest(most, candidates, key=lambda item: item[0])]
+
+
+def passages(draw: Draw, document: Document, chars: int, stride: int | None = None) -> Iterable[tuple[str, Passage]]:
+    """Passages of `chars` characters, one every `stride` (consecutive if None), with their keys and label 0.
+
+    An end shorter than half a passage is left out.
+    """
+    text = document.text
+    for start in range(0, len(text), stride or chars):
+        if len(text) - start >= chars // 2 and (part := text[start : start + chars].strip()):
+            yield draw.key(document.id, start), Passage(part, 0, document.id)

@@ -1,0 +1,1 @@
+"""From a text to its documents, and from a document to the steps that trained on it."""

@@ -1,0 +1,1 @@
+"""Similarity of texts: shingles, MinHash sketches, n-gram overlap, decontamination."""

@@ -1,0 +1,168 @@
+"""Training documents that hold what the models will be examined on: found by shared n-grams of words, and dropped.
+
+Looked for are the held-out set and the items of evaluation sets in a folder. An item (a sentence, a question, an
+answer) that occurs word for word is enough to drop a document; of the held-out set, text of the same kind shares
+phrases, so a share of the document's n-grams is needed. 13 words is the length of GPT-3 (Brown et al. 2020,
+arXiv:2005.14165, appendix C). Words and hashes are those of overlap.py.
+"""
+
+import heapq
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.core.errors import UserError
+from components.core.files import written_whole
+from components.corpus.corpus import read_corpus
+from components.params import Decontaminate
+from components.similarity import ngram_overlap
+
+RULE = "contaminated"
+HELD_OUT = "held-out"
+"""Name of the held-out set among the evaluation sets."""
+FEWEST_WORDS = 8
+"""Shorter items are not looked for: they occur by chance."""
+LISTED = 1000
+"""Documents that are listed, those that share most; all are counted."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """What a document shares with an evaluation set: `shared` of its `total` runs of `ngram` words."""
+
+    name: str
+    ngram: int
+    shared: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        """Of the document's n-grams."""
+        return self.shared / self.total
+
+    def drops(self, params: Decontaminate) -> bool:
+        """Whether the document goes."""
+        return self.name != HELD_OUT or self.share > params.max_share
+
+    def reason(self) -> str:
+        """For the dropped record."""
+        return f"{self.shared} of {self.total} runs of {self.ngram} words are in {self.name}"
+
+
+def most_shared(rows: Iterable[list]) -> list[list]:
+    """The `LISTED` rows [set, source, location, shared, total, ...] with the largest share, in order."""
+    return heapq.nsmallest(LISTED, rows, key=lambda row: (-row[3] / row[4], *row[:3]))
+
+
+@dataclass(frozen=True)
+class Exam:
+    """All that is looked for: per length in words, sorted hashes (uint64) and the evaluation set each is from.
+
+    Attributes:
+        names: of the evaluation sets.
+        short: items that are too short to be looked for.
+    """
+
+    names: list[str]
+    by_length: dict[int, tuple[np.ndarray, np.ndarray]]
+    short: int = 0
+
+    def hits(self, texts: Sequence[str]) -> list[list[Hit]]:
+        """What each text shares with each evaluation set."""
+        found: list[list[Hit]] = [[] for _ in texts]
+        if not texts:
+            return found
+        scanned = ngram_overlap.words(texts)
+        for length, (hashes, sets) in sorted(self.by_length.items()):
+            if not len(hashes):  # all held-out documents are shorter than a run
+                continue
+            grams, documents = ngram_overlap.ngrams(scanned, length)
+            totals = np.bincount(documents, minlength=len(texts))
+            at = np.minimum(np.searchsorted(hashes, grams), len(hashes) - 1)
+            hit = hashes[at] == grams
+            pairs, counts = np.unique(
+                np.stack([documents[hit], sets[at[hit]].astype(np.int64)]), axis=1, return_counts=True
+            )
+            for document, number, count in zip(*pairs.tolist(), counts.tolist(), strict=True):
+                found[document].append(Hit(self.names[number], length, count, int(totals[document])))
+        return found
+
+    def save(self, path: Path) -> None:
+        """Write it for the workers."""
+        arrays: dict[str, np.ndarray] = {"names": np.array(self.names), "short": np.array(self.short)}
+        for length, (hashes, sets) in self.by_length.items():
+            arrays |= {f"hashes-{length}": hashes, f"sets-{length}": sets}
+        with written_whole(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+
+    @classmethod
+    def load(cls, path: Path) -> "Exam":
+        """The reverse of `save`."""
+        with np.load(path, allow_pickle=False) as arrays:
+            lengths = [int(name.partition("-")[2]) for name in arrays.files if name.startswith("hashes-")]
+            tables = {length: (arrays[f"hashes-{length}"], arrays[f"sets-{length}"]) for length in lengths}
+            return cls(arrays["names"].tolist(), tables, int(arrays["short"]))
+
+
+def exam_of(heldout: Path | None, items: Path | None, ngram: int) -> Exam:
+    """Everything that training text must not hold.
+
+    Args:
+        heldout: the held-out corpus.
+        items: folder of evaluation sets, a file or subfolder each.
+
+    Raises:
+        UserError: a file of `items` cannot be read; it is named with the line.
+    """
+    grams: dict[int, list[tuple[np.ndarray, int]]] = {}
+    names, short = [HELD_OUT], 0
+    for document in read_corpus(heldout) if heldout else ():
+        grams.setdefault(ngram, []).append((ngram_overlap.ngrams(ngram_overlap.words([document.text]), ngram)[0], 0))
+    for path in sorted(items.rglob("*")) if items else ():
+        if path.suffix not in (".jsonl", ".txt") or not path.is_file():
+            continue
+        assert items is not None
+        name = path.relative_to(items).as_posix()
+        names.append(name)
+        for text in _texts(path, name):
+            found = ngram_overlap.words([text])
+            length = min(ngram, len(found.hashes))
+            short += length < FEWEST_WORDS
+            if length >= FEWEST_WORDS:
+                grams.setdefault(length, []).append((ngram_overlap.ngrams(found, length)[0], len(names) - 1))
+    return Exam(names, {length: _sorted(entries) for length, entries in grams.items()}, short)
+
+
+def _sorted(entries: list[tuple[np.ndarray, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct hashes in order, and the set each is from: an evaluation set's before the held-out set's."""
+    hashes = np.concatenate([found for found, _ in entries])
+    sets = np.concatenate([np.full(len(found), number, dtype=np.uint16) for found, number in entries])
+    order = np.lexsort((~sets, hashes))
+    hashes, sets = hashes[order], sets[order]
+    first = np.concatenate([[True], hashes[1:] != hashes[:-1]]) if len(hashes) else np.zeros(0, bool)
+    return hashes[first], sets[first]
+
+
+def _texts(path: Path, name: str) -> Iterator[str]:
+    """The items of a file."""
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        if path.suffix == ".txt":
+            yield line
+        elif line.strip():
+            try:
+                yield from _strings(json.loads(line))
+            except ValueError as error:
+                raise UserError(f"filter.decontaminate: {name} line {number}: not JSON ({error}); mend it") from None
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Every text inside a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _strings(inner)

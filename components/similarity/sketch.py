@@ -1,0 +1,249 @@
+"""What dedup keeps of each document while it compares: its shingles and bands on disk, a few numbers in memory.
+
+One call per shard writes three files into the work folder and is skipped when they are there already:
+`<name>.shingles.bin` (8 bytes per word, read back by the document), `<name>.bands.bin` (a hash per band and document,
+read back by the band) and `<name>.npz` (the rest). Memory of the whole is one byte per hash of the signature and some
+60 bytes more per document, and one shard per process; never the corpus.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.core.files import written_whole
+from components.similarity.shingles import jaccard, shingle_sets, signatures
+from components.text.codepoints import mixed
+from components.text.packed_bytes import Packed, blocks, lines_and_paragraphs
+
+MIN_LINE_BYTES, MIN_PARAGRAPH_BYTES = 40, 100
+"""Shorter lines and paragraphs repeat by nature; only longer ones are counted as boilerplate."""
+_UNICODE_SPACE = re.compile(rb"\xc2[\x85\xa0]|\xe1\x9a\x80|\xe2\x80[\x80-\x8a\xa8\xa9\xaf]|\xe2\x81\x9f|\xe3\x80\x80")
+"""White space outside ASCII, in UTF-8."""
+_TO_SPACE = bytes.maketrans(b"\t\n\v\f\r\x1c\x1d\x1e\x1f", b" " * 9)
+
+
+@dataclass(frozen=True)
+class SketchJob:
+    """One shard to sketch.
+
+    Attributes:
+        shard: the Parquet file.
+        target: path without suffix of the files written.
+        ngram: words per shingle.
+        bands, rows: of the signature; no rows for no near-duplicates, then no shingles are made.
+        seed: of the hash function.
+        line_sampling: lines and paragraphs whose hash is a multiple of this are counted; 1 counts all, 0 none.
+    """
+
+    shard: Path
+    target: Path
+    ngram: int
+    bands: int
+    rows: int
+    seed: int
+    line_sampling: int
+
+
+def sketch_shard(job: SketchJob) -> int:
+    """Sketch one shard, unless it is done. Returns its number of documents."""
+    table, shingle_file, band_file = sketch_files(job)
+    if sketch_reads(job) is None:
+        with np.load(table, allow_pickle=False) as done:
+            return len(done["num_chars"])
+    with pq.ParquetFile(job.shard) as shard:
+        texts = shard.read(columns=["text"])["text"].cast(pa.binary()).to_pylist()
+    sets, sizes = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
+    stretches: dict[str, list[np.ndarray]] = {"lines": [], "paragraphs": []}
+    for block in blocks(texts):
+        if job.line_sampling:
+            for name, rows in _long_stretches(block, job.line_sampling):
+                stretches[name].append(rows)
+        if job.rows:
+            shingles, counts = shingle_sets(block, job.ngram, job.seed)
+            sets.append(shingles)
+            sizes.append(counts)
+    offsets = np.zeros(len(texts) + 1, np.int64)
+    if job.rows:
+        np.cumsum(np.concatenate(sizes), out=offsets[1:])
+    together = np.concatenate(sets)
+    signed = signatures(together, offsets, job.bands * job.rows)
+    with written_whole(shingle_file) as temporary, open(temporary, "wb") as file:
+        together.tofile(file)
+    with written_whole(band_file) as temporary, open(temporary, "wb") as file:
+        for band in range(job.bands if job.rows else 0):
+            band_keys(signed, band, job.rows).tofile(file)
+    arrays: dict[str, Any] = {
+        "offsets": offsets,
+        "agreement": signed.astype(np.uint8),
+        "exact": np.frombuffer(b"".join(exact_hashes(texts)), dtype=np.uint64).reshape(-1, 2),
+        "num_chars": np.array([len(text) if text.isascii() else len(text.decode()) for text in texts], dtype=np.int64),
+        "num_bytes": np.array([len(text) for text in texts], dtype=np.int64),
+    }
+    arrays |= {name: _merged(rows) for name, rows in stretches.items()}
+    with written_whole(table) as temporary, open(temporary, "wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+    return len(texts)
+
+
+def sketch_files(job: SketchJob) -> list[Path]:
+    """What `sketch_shard` writes: the table, the shingles, the bands."""
+    return [job.target.with_suffix(end) for end in (".npz", ".shingles.bin", ".bands.bin")]
+
+
+def sketch_reads(job: SketchJob) -> list[Path] | None:
+    """What `sketch_shard` reads; None if it is done."""
+    return None if all(path.exists() for path in sketch_files(job)) else [job.shard]
+
+
+def band_keys(signature_rows: np.ndarray, band: int, rows: int) -> np.ndarray:
+    """uint64 hash of one band of each signature."""
+    total = np.full(len(signature_rows), band, dtype=np.uint64)
+    for column in range(band * rows, (band + 1) * rows):
+        total = mixed(total ^ signature_rows[:, column]) + np.uint64(column)
+    return total
+
+
+# -- equal but for white space -----------------------------------------------------------------------------------------
+
+
+def exact_hash(text: str) -> bytes:
+    """16 bytes that name a text but for its white space: runs of white space count as one space."""
+    return hashlib.sha256(" ".join(text.split()).encode()).digest()[:16]
+
+
+def exact_hashes(texts: Sequence[bytes]) -> list[bytes]:
+    """`exact_hash` of each text, as arrays, many at once; one by one where there is white space outside ASCII."""
+    result: list[bytes] = []
+    for at in range(0, len(texts), 32):
+        some = texts[at : at + 32]
+        data = np.frombuffer(b"\n".join([*some, b""]).translate(_TO_SPACE), dtype=np.uint8)
+        space = np.concatenate([[True], data == 0x20])
+        repeated = space[1:] & space[:-1]
+        collapsed = data[~repeated].tobytes()
+        bounds = np.zeros(len(some) + 1, dtype=np.int64)
+        np.cumsum([len(text) + 1 for text in some], out=bounds[1:])
+        places = (bounds - np.searchsorted(np.flatnonzero(repeated), bounds)).tolist()
+        for text, start, end in zip(some, places[:-1], places[1:], strict=True):
+            if not text.isascii() and _UNICODE_SPACE.search(text):
+                result.append(exact_hash(text.decode()))
+            else:
+                result.append(hashlib.sha256(collapsed[start:end].removesuffix(b" ")).digest()[:16])
+    return result
+
+
+# -- repeated lines and paragraphs -------------------------------------------------------------------------------------
+
+
+def _long_stretches(block: Packed, sampling: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Lines and paragraphs long enough to count: uint64 (n, 4) of hash, bytes, document, offset in it."""
+    lines, paragraphs = lines_and_paragraphs(block)
+    for name, found, least in (
+        ("lines", lines, MIN_LINE_BYTES),
+        ("paragraphs", paragraphs, MIN_PARAGRAPH_BYTES),
+    ):
+        taken = found.ends - found.starts >= least
+        if sampling > 1:
+            taken &= found.hashes % np.uint64(sampling) == 0
+        starts, length = found.starts[taken], (found.ends - found.starts)[taken]
+        at = np.searchsorted(block.bounds, starts, side="right") - 1
+        columns = [found.hashes[taken], length, block.first + at, starts - block.bounds[at]]
+        yield name, np.stack([column.astype(np.uint64) for column in columns], axis=1)
+
+
+def _merged(rows: list[np.ndarray]) -> np.ndarray:
+    """Distinct stretches: uint64 (n, 5) of hash, count, bytes, document and offset of the first. Sorted by hash."""
+    table = np.concatenate([np.zeros((0, 4), np.uint64), *rows])
+    distinct, first, counts = np.unique(table[:, 0], return_index=True, return_counts=True)
+    return np.column_stack([distinct, counts.astype(np.uint64), table[first, 1:]])
+
+
+# -- all sketches ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Sketches:
+    """The sketches of all documents: held-out first, then training, in the order of their shards.
+
+    Attributes:
+        targets: files of each shard.
+        shard: (num_documents,) int32, which shard.
+        start, size: (num_documents,) int64, where its shingles are in the shard's file, and how many.
+        agreement: (num_documents, K) uint8, the lowest byte of each place of the signature.
+        exact: (num_documents, 2) uint64.
+        num_chars, num_bytes: (num_documents,) int64, of the text.
+    """
+
+    targets: list[Path]
+    shard: np.ndarray
+    start: np.ndarray
+    size: np.ndarray
+    agreement: np.ndarray
+    exact: np.ndarray
+    num_chars: np.ndarray
+    num_bytes: np.ndarray
+
+    @classmethod
+    def read(cls, targets: list[Path]) -> "Sketches":
+        """Read what `sketch_shard` wrote."""
+        columns: dict[str, list[np.ndarray]] = {name: [] for name in cls.__dataclass_fields__ if name != "targets"}
+        for number, target in enumerate(targets):
+            with np.load(target.with_suffix(".npz"), allow_pickle=False) as saved:
+                columns["shard"].append(np.full(len(saved["num_chars"]), number, dtype=np.int32))
+                offsets = saved["offsets"]
+                columns["start"].append(offsets[:-1])
+                columns["size"].append(np.diff(offsets))
+                for name in ("agreement", "exact", "num_chars", "num_bytes"):
+                    columns[name].append(saved[name])
+        # One column at a time, so that at no time all of them are there twice.
+        return cls(targets, **{name: np.concatenate(columns.pop(name)) for name in list(columns)})
+
+    def __len__(self) -> int:
+        return len(self.shard)
+
+    def band(self, band: int) -> np.ndarray:
+        """(num_documents,) uint64, the hash of one band of every document."""
+        counts = np.bincount(self.shard, minlength=len(self.targets)).tolist()
+        result, done = np.empty(len(self), dtype=np.uint64), 0
+        for target, count in zip(self.targets, counts, strict=True):
+            path = f"{target}.bands.bin"
+            result[done : done + count] = np.fromfile(path, np.uint64, count=count, offset=8 * band * count)
+            done += count
+        return result
+
+    def places(self, documents: np.ndarray) -> np.ndarray:
+        """(n, 3) int64: number of the shard, first shingle, number of shingles of each document."""
+        return np.stack([self.shard[documents], self.start[documents], self.size[documents]], axis=1)
+
+    def shingles(self, document: int) -> np.ndarray:
+        """The sorted shingles of one document, from disk."""
+        start, size = int(self.start[document]), int(self.size[document])
+        path = f"{self.targets[int(self.shard[document])]}.shingles.bin"
+        return np.fromfile(path, dtype=np.uint64, count=size, offset=8 * start)
+
+
+def similarities(work: Path, pairs: np.ndarray) -> np.ndarray:
+    """Exact Jaccard similarity of pairs of documents, given by their places: (n, 2, 3) of `Sketches.places`."""
+
+    @lru_cache(maxsize=100)
+    def opened(shard: int) -> BinaryIO:
+        return cast(BinaryIO, open(f"{sketch_name(work, shard)}.shingles.bin", "rb", buffering=0))
+
+    @lru_cache(maxsize=256)  # pairs come in order of the first
+    def read(shard: int, start: int, size: int) -> np.ndarray:
+        return np.frombuffer(os.pread(opened(shard).fileno(), 8 * size, 8 * start), dtype=np.uint64)
+
+    return np.array([jaccard(read(*first), read(*second)) for first, second in pairs.tolist()], dtype=np.float64)
+
+
+def sketch_name(work: Path, shard: int) -> Path:
+    """Path without suffix of the sketch of a shard."""
+    return work / f"sketch-{shard:05d}"

@@ -1,0 +1,1 @@
+"""The ten stages, one package each: `stage.py` is the pure function. No stage imports another."""

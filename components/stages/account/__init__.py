@@ -1,0 +1,1 @@
+"""Stage `account`: summary, report and cards."""

@@ -1,0 +1,107 @@
+"""The data card: what the corpus is made of, under which licences, what was removed, from whom, and what is not known.
+
+Everything in it is read from what the stages left under `data/` and `reports/`; a stage that has not run is left out.
+The same facts fill the Croissant description (croissant.py).
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.core.files import read_json
+from components.stages.account.model_card import environment
+
+LIMITS = (
+    "Groups of people are found by a lexicon: it sees mention, not identity and not authorship, knows no names and no "
+    "irony, and is English.",
+    "Licences are what the sources state; whether a statement is true, or covers what a text quotes, was not checked.",
+    "Personal data is found by patterns and checksums: names and postal addresses are not found.",
+    "Quality rules judge the form of a text, not whether it is true or worth learning from.",
+    "What was never collected is in none of these tables.",
+)
+"""What the tables cannot know."""
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What the stages recorded of the data.
+
+    Attributes:
+        documents: stage -> counts, rules, sources and licences (summary.py).
+        tables: CSV of the reports by `stage/name`, rows as text; empty where there is none.
+        metrics: stage -> metrics.
+        sources: source -> what ingest read, kept, dropped and put aside.
+        mixing: what the mix stage recorded of its mitigations: `augment`, `group_weights`.
+        overlap: held-out source -> share of its 13-grams that training text repeats.
+    """
+
+    documents: dict[str, dict[str, Any]]
+    tables: dict[str, list[dict[str, str]]]
+    metrics: dict[str, dict[str, float]]
+    sources: dict[str, dict[str, Any]]
+    mixing: dict[str, Any]
+    overlap: dict[str, float]
+
+    @property
+    def mixture(self) -> dict[str, Any]:
+        """Counts of the text that models are trained on."""
+        return self.documents.get("mix") or self.documents.get("bias") or {}
+
+    @property
+    def licences(self) -> list[str]:
+        """Licences of the text that models are trained on."""
+        return sorted(self.mixture.get("licences", {}))
+
+    @property
+    def personal(self) -> dict[str, int]:
+        """Kind of personal data -> finds redacted."""
+        found: dict[str, int] = {}
+        for row in self.tables["filter/personal"]:
+            found[row["kind"]] = found.get(row["kind"], 0) + int(row["found"])
+        return found
+
+    @property
+    def mentions(self) -> dict[str, tuple[int, int]]:
+        """Group -> documents that mention it before and after the bias filter, all sources together."""
+        found: dict[str, tuple[int, int]] = {}
+        for row in self.tables["bias/mentions"]:
+            before, after = found.get(row["group"], (0, 0))
+            found[row["group"]] = (before + int(row["documents"]), after + int(row["documents_kept"]))
+        return {group: counts for group, counts in found.items() if counts[0]}
+
+
+TABLES = ("ingest/licences", "ingest/opted_out", "filter/personal", "bias/mentions", "bias/disparate_impact")
+
+
+def data_facts(root: Path, summary: dict[str, Any]) -> DataFacts:
+    """The facts that lie under `root`, a checkout; `summary` is that of `summary.gather`."""
+    reports = root / "reports"
+    return DataFacts(
+        documents=summary["documents"],
+        tables={name: _rows(reports / name.replace("/", "/details/")) for name in TABLES},
+        metrics=summary["metrics"],
+        sources=_facts(reports / "ingest").get("sources", {}),
+        mixing=_facts(reports / "mix"),
+        overlap=_facts(reports / "tokenize").get("overlap", {}),
+    )
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    path = path.with_suffix(".csv")
+    if not path.exists():
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _facts(report: Path) -> dict[str, Any]:
+    path = report / "details" / "facts.json"
+    return dict(read_json(path)) if path.exists() else {}
+
+
+def data_card(facts: DataFacts, title: str) -> str:
+    """The card as Markdown."""
+    templates = environment()
+    templates.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
+    return str(templates.get_template("data.md.j2").render(facts=facts, title=title, limits=LIMITS))

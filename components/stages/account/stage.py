@@ -1,0 +1,272 @@
+"""Account, the last stage: what came of it all and what it cost, on one page, in one file, and on each model's card.
+
+    reports/summary.json     everything below as data; `headline` holds the few figures that stand for a run
+    reports/summary.md       the short table of `make demo`
+    reports/report.html      the long form: tables, every stage's report and plots; one file, no link leads outside
+    reports/energy.png       where the energy went; forecast.png: what was forecast and what it took;
+                             loss_per_gram.png: held-out loss against the CO2e spent on it
+    reports/cards/*.md       model cards
+    reports/data.md          the data card
+    data/croissant.json      the corpora, for machines
+
+These hold measurements, so no hash of DVC covers them, and they are written anew even when no stage had to run.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from components.carbon.footprint import embodied, intensity, water
+from components.carbon.footprint.costs import Books, Made, by_host, made, num_gpus, project_total
+from components.carbon.ledger import reader
+from components.carbon.planning.forecast import Checked, checked
+from components.core.files import rounded, write_json, write_text
+from components.core.report import Report, Watch
+from components.params import Params
+from components.stages.account.cost_plots import plot_energy, plot_forecasts, plot_loss_per_gram
+from components.stages.account.croissant import croissant
+from components.stages.account.data_card import data_card, data_facts
+from components.stages.account.html_report import render_html
+from components.stages.account.model_card import write_cards
+from components.stages.account.summary import MODELS, STAGES, gather
+from components.stages.account.terminal_table import render_table
+
+
+def account(
+    *,
+    root: Path,
+    ledger_folder: Path,
+    params: Params,
+    fingerprints: Mapping[str, str] | None = None,
+    watch: Watch | None = None,
+) -> Report:
+    """Write the summary, the report, the plot and the cards under `root`/reports.
+
+    Args:
+        root: the checkout, with `data/`, `models/` and `reports/` as the stages left them; missing ones are left out.
+        ledger_folder: the ledger; what is in it from other checkouts counts for the project's total alone.
+        params: `account` and `runtime.grid` are used.
+        fingerprints: stage -> fingerprint of its present inputs, to find the run that made what lies here.
+
+    Returns:
+        The headline as metrics, the table as text, the summary as facts.
+    """
+    watch = watch or Watch()
+    reports = root / "reports"
+    with watch.phase("gather"):
+        summary = summarise(root, ledger_folder, params, fingerprints or {})
+    with watch.phase("write"):
+        plot_energy(summary["cost"], reports / "energy.png")
+        plot_forecasts(summary["forecasts"], reports / "forecast.png")
+        plot_loss_per_gram(summary["cost"], reports)
+        write_json(reports / "summary.json", rounded(summary))
+        write_text(reports / "summary.md", f"```\n{render_table(summary)}```\n")
+        write_cards(summary, reports / "cards")
+        write_data_card(root, summary, reports / "data.md")
+        write_text(reports / "report.html", render_html(summary, reports))
+    return Report(summary["headline"], f"```\n{render_table(summary)}```\n", summary)
+
+
+def write_data_card(root: Path, summary: dict[str, Any], path: Path) -> None:
+    """The data card, and the Croissant description beside the corpora it describes."""
+    facts = data_facts(root, summary)
+    write_text(path, data_card(facts, summary["model_name"]))
+    if facts.documents:
+        write_json(root / "data" / "croissant.json", croissant(root, facts, summary["model_name"]))
+
+
+def summarise(root: Path, ledger_folder: Path, params: Params, fingerprints: Mapping[str, str]) -> dict[str, Any]:
+    """The summary as plain JSON."""
+    grid = params.runtime.grid
+    found = reader.read(ledger_folder)
+    off_uj = found.difference_uj()
+    assert not off_uj, f"{ledger_folder}: spans and unattributed energy are {off_uj} microjoules off the host's"
+    books = Books(found, grid, intensity.resolve(grid, root))
+    summary = gather(root)
+    present = [stage for stage in STAGES if stage in summary["metrics"]]
+    runs = made(found, present, fingerprints, root.name)
+    summary |= {"model_name": params.account.model_name, "description": params.account.description}
+    summary["cost"] = costs(books, runs)
+    summary["project"] = project_total(books)
+    summary["cross_check"] = cross_check(books)
+    summary["forecasts"] = [forecast_row(one) for one in checked(found)]
+    summary["headline"] = headline(summary)
+    return summary
+
+
+def forecast_row(one: Checked) -> dict[str, Any]:
+    """A forecast and what came of it, as JSON."""
+    seconds, kwh = one.promise.seconds, one.promise.kwh
+    return {
+        "stage": one.promise.stage,
+        "run": one.run,
+        "ended": one.ended,
+        "basis": one.promise.basis,
+        "seconds": [seconds.low, seconds.mid, seconds.high],
+        "kwh": [kwh.low, kwh.mid, kwh.high],
+        "actual_seconds": one.seconds,
+        "actual_kwh": one.kwh,
+        "error_pct": {"seconds": one.errors_pct[0], "kwh": one.errors_pct[1]},
+    }
+
+
+def cross_check(books: Books) -> dict[str, float]:
+    """The newest run that codecarbon watched too: its figures and ours of the same run; empty if none was."""
+    watched = books.ledger.where(lambda span: "codecarbon_kwh" in span.labels)
+    if not watched:
+        return {}
+    run = watched.spans[-1]
+    ours = books.cost(books.ledger.select(run=run.labels["run"]))
+    theirs = {name: float(run.labels[f"codecarbon_{name}"]) for name in ("kwh", "grams")}
+    return {f"codecarbon_{name}": value for name, value in theirs.items()} | {
+        f"{name}{bound}": ours[name][i] for name in theirs for i, bound in enumerate(("_low", "", "_high"))
+    }
+
+
+# -- cost --------------------------------------------------------------------------------------------------------------
+
+
+def costs(books: Books, runs: dict[str, Made]) -> dict[str, Any]:
+    """Cost of the artifacts that lie here: per stage (earlier attempts included), around the stages, in total."""
+    grid, found = books.grid, books.ledger
+    stages = {stage: _stage_cost(books, run) for stage, run in runs.items()}
+    around = _around(found, runs)
+    attempts = reader.Spans([span for run in runs.values() for span in run.attempt_spans])
+    everything = reader.Spans([span for run in runs.values() for span in run.spans] + list(attempts) + list(around))
+    sources = everything.sources
+    hours = everything.hours
+    total = books.cost(everything)
+    return {
+        "stages": stages,
+        "orchestration": books.cost(around),
+        "attempts": books.cost(attempts),
+        "total": total,
+        "nothing": books.cost(reader.Spans([])),
+        "parts": {stage: _parts([*run.spans, *run.attempt_spans]) for stage, run in runs.items()},
+        "orchestration_parts": _parts(list(around)),
+        "sources": sources,
+        "measured": bool(sources) and all(source.startswith("measured") for source in sources.values()),
+        "how": how(sources),
+        "counters": sorted(found.counters),
+        "intensity": "; ".join(books.intensity.sources(hours)),
+        "intensity_short": short_intensity(books),
+        "water_source": water.resolve(grid).source,
+        "location": "not stated" if grid.zone == "WORLD" else grid.zone,
+        "pue": grid.pue,
+        "currency": grid.currency,
+        "hardware": hardware(found, everything),
+        "embodied_source": embodied.machine(grid.machine, 0.0, _threads(found), _gpus(everything)).source,
+    } | ({"price": total["price"]} if "price" in total else {})
+
+
+def _stage_cost(books: Books, run: Made) -> dict[str, Any]:
+    """Of the completed run and the attempts before it; `elapsed_s` is of the completed run alone."""
+    both = reader.Spans([*run.spans, *run.attempt_spans])
+    labels = {name: run.run.labels.get(name, "") for name in ("run", "fingerprint")}
+    return books.cost(both) | labels | {
+        "elapsed_s": run.run.seconds,
+        "attempts": len(run.attempts),
+        "attempts_s": reader.Spans(run.attempts).elapsed_s,
+        "attempts_kwh": books.cost(run.attempt_spans)["kwh"],
+        "ended": run.run.end.isoformat(timespec="seconds"),
+    }  # fmt: skip
+
+
+def _around(found: reader.Ledger, runs: dict[str, Made]) -> reader.Spans:
+    """What ran around these stages in the same pipeline runs: Prefect, DVC, MLflow."""
+    names = {run.run.labels.get("run", "") for run in runs.values()} - {""}
+    return found.where(lambda span: span.labels.get("run") in names and "stage" not in span.labels)
+
+
+def _parts(spans: list[reader.Span]) -> dict[str, list[float]]:
+    """kWh by component: low, mid, high."""
+    parts = reader.Spans(spans).parts
+    return {name: [energy.low_kwh, energy.mid_kwh, energy.high_kwh] for name, energy in parts.items()}
+
+
+WAYS = {
+    "cpu_seconds x watts": "from CPU-seconds",
+    "watts per thread": "",
+    "watts per GB": "",
+    "rapl": "(RAPL)",
+    "nvml": "(NVML)",
+}
+"""How a figure was obtained (as in the ledger's `source`), in the words of the table."""
+
+
+def how(sources: dict[str, str]) -> str:
+    """How the energy was obtained, in a few words: `cpu estimated from CPU-seconds; idle, memory assumed`."""
+    if not sources:
+        return "not metered"
+    ways: dict[str, list[str]] = {}
+    for part, source in sources.items():
+        flag, _, way = source.partition(":")
+        text = "now measured, now estimated" if "+" in source else f"{flag} {WAYS.get(way, way)}".strip()
+        ways.setdefault(text, []).append(part)
+    return "; ".join(f"{', '.join(parts)} {way}" for way, parts in sorted(ways.items(), key=lambda entry: entry[1]))
+
+
+def short_intensity(books: Books) -> str:
+    """`France 2023: 56 g/kWh`, for one line of the table."""
+    found = books.intensity
+    if found.series:
+        return found.series_source
+    if books.grid.grams_per_kwh:
+        return f"fixed {books.grid.grams_per_kwh:g} g/kWh"
+    hint = " (no zone set)" if books.grid.zone == "WORLD" else ""
+    row = intensity.table()[books.grid.zone]
+    return f"{row['name']} {row['year']}: {found.mean.mid:g} g/kWh{hint}"
+
+
+def hardware(found: reader.Ledger, spans: reader.Spans) -> str:
+    """The machines, in words."""
+    names = []
+    for host in sorted({span.host for span in spans}):
+        facts = found.hosts.get(host)
+        if facts:
+            names.append(f"{facts['usable_threads']} threads of {facts['cpu']}, {facts['memory_bytes'] / 1e9:.0f} GB")
+    return "; ".join(dict.fromkeys(names)) or "not recorded"
+
+
+def _threads(found: reader.Ledger) -> int:
+    return max((facts["usable_threads"] for facts in found.hosts.values()), default=1)
+
+
+def _gpus(spans: reader.Spans) -> int:
+    return max((num_gpus(group) for group in by_host(spans).values()), default=0)
+
+
+HEADLINED = {
+    "kwh": "energy/kwh",
+    "grams": "carbon/grams",
+    "embodied_grams": "carbon/embodied_grams",
+    "water_litres": "water/litres",
+}
+"""Part of a cost -> its name in MLflow."""
+
+
+def headline(summary: dict[str, Any]) -> dict[str, float]:
+    """The few figures that stand for a run as a whole, with names fit for MLflow."""
+    cost = summary["cost"]
+    figures: dict[str, float] = {}
+    for name in MODELS:
+        for score, row in summary["models"].get(name, {}).get("scores", {}).items():
+            figures[f"{name}/{score}"] = row["value"]
+    figures |= {f"evaluate/{line['question']}": line["value"] for line in reversed(summary["evaluation"])}
+    if "train" in summary["tokens"]:
+        figures["tokens/train"] = summary["tokens"]["train"]["num_tokens"]
+    for key, unit in HEADLINED.items():
+        low, mid, high = cost["total"][key]
+        figures |= {unit: mid, f"{unit}_low": low, f"{unit}_high": high}
+    return figures | sci(summary)
+
+
+def sci(summary: dict[str, Any]) -> dict[str, float]:
+    """Grams per million tokens trained (SCI, ISO/IEC 21031). Boundary: all that made what lies here."""
+    trained = sum(
+        model["training"].get("tokens", 0) for name, model in summary["models"].items() if name.startswith("pretrain")
+    )
+    total = summary["cost"]["total"]
+    score = embodied.sci(intensity.Grams(*total["grams"]), intensity.Grams(*total["embodied_grams"]), trained / 1e6)
+    bounds = {"": "mid", "_low": "low", "_high": "high"}
+    return {} if score is None else {f"sci/grams_per_mtok{end}": getattr(score, name) for end, name in bounds.items()}

@@ -1,0 +1,173 @@
+"""What the reports of all stages say together: documents, tokens, models, scores, and what was skipped and why.
+
+Everything here is read from files that stages left: corpus manifests (`data/`), metrics.json and facts.json
+(`reports/`), greenhouse.json (`models/`). A stage that has not run is left out. What it cost is the ledger's
+(carbon/costs.py).
+"""
+
+from pathlib import Path
+from typing import Any
+
+from components.core.files import read_json
+from components.core.report import flat
+from components.model.shape import Shape
+
+CORPUS_STAGES = ("ingest", "dedup", "filter", "bias", "mix")
+MODELS = {
+    "pretrain/causal": "text-generation",
+    "pretrain/masked": "fill-mask",
+    "finetune/instruct": "text-generation",
+    "finetune/classify": "text-classification",
+}
+"""Model folder -> task as the Hugging Face hub names it."""
+STAGES = (*CORPUS_STAGES, "tokenize", *(name.replace("/", "@") for name in MODELS), "evaluate")
+"""Stages in the order of the table."""
+
+
+def stage_reports(reports: Path) -> dict[str, Path]:
+    """Stage (as DVC names it, `pretrain@causal`) -> its folder, for all that left metrics.json; in order."""
+    folders = {stage: reports.joinpath(*stage.split("@")) for stage in STAGES}
+    return {stage: folder for stage, folder in folders.items() if (folder / "metrics.json").exists()}
+
+
+def gather(root: Path) -> dict[str, Any]:
+    """All but the cost. Plain JSON."""
+    reports = stage_reports(root / "reports")
+    metrics = {stage: flat(read_json(folder / "metrics.json")) for stage, folder in reports.items()}
+    facts = {stage: _read(folder / "details" / "facts.json") for stage, folder in reports.items()}
+    return {
+        "documents": documents(root / "data"),
+        "tokens": tokens(root / "data" / "tokenize"),
+        "models": models(root / "models", metrics),
+        "evaluation": facts.get("evaluate", {}).get("highlights", []),
+        "skipped": skipped(facts),
+        "metrics": metrics,
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.exists() else {}
+
+
+# -- documents and tokens ----------------------------------------------------------------------------------------------
+
+
+def documents(data: Path) -> dict[str, dict[str, Any]]:
+    """Stage -> documents in, kept (to train on), dropped, quarantined, held out, and the rules that dropped them.
+
+    Mix takes nothing away: it repeats, samples and adds, so what it has beyond real text is `generated`.
+    """
+    found = {}
+    for stage in CORPUS_STAGES:
+        parts = {
+            name: _read(data / stage / name / "manifest.json") for name in ("train", "heldout", "dropped", "quarantine")
+        }
+        if not parts["train"]:
+            continue
+        counts = {name: part.get("num_documents", 0) for name, part in parts.items()}
+        found[stage] = {
+            "in": sum(counts.values()),
+            "kept": counts["train"],
+            "dropped": counts["dropped"],
+            "quarantined": counts["quarantine"],
+            "heldout": counts["heldout"],
+            "kept_bytes": parts["train"]["num_bytes"],
+            "rules": parts["dropped"].get("facts", {}).get("rules", {}),
+            "reasons": parts["quarantine"].get("facts", {}).get("rules", {}),
+            "sources": parts["train"].get("sources", {}),
+            "licences": parts["train"].get("licences", {}),
+        }
+    if "mix" in found and "bias" in found:
+        found["mix"]["in"] = found["bias"]["kept"]
+    return found
+
+
+def tokens(folder: Path) -> dict[str, Any]:
+    """Tokens and bytes of both splits."""
+    found = {}
+    for split in ("train", "heldout"):
+        if manifest := _read(folder / split / "manifest.json"):
+            found[split] = {name: manifest[name] for name in ("num_tokens", "num_bytes", "num_documents")}
+            found["vocab_size"] = manifest["vocab_size"]
+    return found
+
+
+# -- models ------------------------------------------------------------------------------------------------------------
+
+
+def models(folder: Path, metrics: dict[str, dict[str, float]]) -> dict[str, dict[str, Any]]:
+    """Model folder -> what it is, how it was trained, and its scores on the held-out set."""
+    found = {}
+    for name, task in MODELS.items():
+        facts = _read(folder / name / "greenhouse.json")
+        if facts:
+            own = metrics.get(name.replace("/", "@"), {})
+            found[name] = {
+                "pipeline_tag": task,
+                "objective": facts.get("objective", ""),
+                "parameters": facts.get("num_parameters", 0),
+                "shape": facts.get("shape", {}),
+                "training": facts.get("training", {}),
+                "finetuning": facts.get("finetuning", {}),
+                "task": facts.get("task", {}),
+                "flop": training_flop(facts),
+                "scores": scores(own, name),
+            }
+    return found
+
+
+def training_flop(facts: dict[str, Any]) -> float:
+    """Floating-point operations of pretraining; 0.0 if the facts do not tell."""
+    shape, num_tokens = facts.get("shape", {}), facts.get("training", {}).get("tokens", 0)
+    return float(Shape(**shape).flops_per_token) * num_tokens if shape and num_tokens else 0.0
+
+
+SCORES = {
+    "pretrain/causal": ("heldout/bits_per_byte", "heldout_bits_per_byte", "bits_per_byte"),
+    "pretrain/masked": ("heldout/accuracy", "heldout_accuracy", "accuracy"),
+    "finetune/instruct": ("choice_accuracy", "answer_bits_per_byte"),
+    "finetune/classify": ("accuracy", "macro_f1"),
+}
+"""Model folder -> the scores that stand for it, the first that is there for pretraining, all for fine-tuning."""
+SCORE_WORDS = ("accuracy", "bits_per_byte", "f1")
+
+
+def scores(metrics: dict[str, float], name: str) -> dict[str, dict[str, float]]:
+    """Score -> value, and low, high and chance where the stage has them (`x/low` beside `x/value`, or `x_low`)."""
+    wanted = [score for score in SCORES[name] if _value(metrics, score) is not None]
+    loose = [key for key in metrics if any(word in key for word in SCORE_WORDS) and not key.endswith(("low", "high"))]
+    chosen = wanted[: 1 if name.startswith("pretrain") else 2] or loose[:1]
+    found = {}
+    for score in chosen:
+        row = {"value": _value(metrics, score)}
+        for part in ("low", "high", "chance"):
+            row[part] = metrics.get(f"{score}/{part}", metrics.get(f"{score}_{part}"))
+        found[score] = {part: value for part, value in row.items() if value is not None}
+    return found
+
+
+def _value(metrics: dict[str, float], score: str) -> float | None:
+    return metrics.get(f"{score}/value", metrics.get(score))
+
+
+# -- skipped -----------------------------------------------------------------------------------------------------------
+
+
+def skipped(facts: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
+    """Tasks the corpus could not feed and questions not asked, with the reason: what stages name in `skipped`."""
+    rows = []
+    for stage, found in facts.items():
+        entries = found.get("skipped", {})
+        pairs = entries.items() if isinstance(entries, dict) else [_pair(entry) for entry in entries]
+        rows += [{"stage": stage, "what": str(what).replace("_", " "), "why": str(why)} for what, why in pairs]
+    return rows
+
+
+def _pair(entry: Any) -> tuple[str, str]:
+    """A skipped task written as {"task": ..., "reason": ...}, as [task, reason], or as its name alone."""
+    if isinstance(entry, dict):
+        values = [str(value) for value in entry.values()]
+        return entry.get("task") or entry.get("name") or values[0], entry.get("reason") or entry.get("why") or values[
+            -1
+        ]
+    return (entry[0], entry[1]) if isinstance(entry, list | tuple) and len(entry) > 1 else (str(entry), "")

@@ -1,0 +1,1 @@
+"""Stage `bias`: measure groups, filter toxic text, audit the filter."""

@@ -1,0 +1,230 @@
+"""The report of the bias stage: representation, toxicity by group, disparate impact, and what none of it can know."""
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from components.core.files import write_text
+from components.core.report import Report
+from components.params import Bias
+from components.reporting.csv_tables import as_csv
+from components.stages.bias.counts import Books
+from components.stages.bias.disparate_impact import (
+    Columns,
+    Impact,
+    check_ratios,
+    impacts,
+    impacts_by_source,
+    low_ratios,
+)
+from components.stages.bias.said import said_lines, sure
+from components.stages.bias.sentiment import compared
+from components.stages.bias.stratified_rates import Ratio, rate
+from components.stages.bias.template_probe import HARMLESS, HOSTILE, Probe, gap
+from components.stages.bias.word_associations import associations
+from components.text.identity_terms import GROUPS, VERSION
+
+
+def representation(books: Books) -> list[dict]:
+    """Documents that mention each group, per source, all and of those kept."""
+    columns = Columns(books)
+    rows = []
+    for source in sorted(set(books.sources)):
+        here = np.array([name == source for name in books.sources])
+        kept = here & ~columns.gone
+        for bit, group in enumerate(GROUPS):
+            members = columns.groups >> bit & 1 == 1
+            before, after = int((here & members).sum()), int((kept & members).sum())
+            rows.append(
+                {
+                    "source": source,
+                    "group": group,
+                    "documents": before,
+                    "share": before / int(here.sum()),
+                    "documents_kept": after,
+                    "share_kept": after / max(1, int(kept.sum())),
+                }
+            )
+    return rows
+
+
+def toxicity(books: Books, params: Bias) -> list[dict]:
+    """Toxic sentences by source and group, as the text stands and with identity masked, with Wilson intervals."""
+    rows = []
+    for source, groups in sorted(books.sentences.items()):
+        rest = groups.get("", [0, 0, 0])
+        for group in ["", *(name for name in GROUPS if name in groups)]:
+            total, masked, raw = groups.get(group, [0, 0, 0])
+            row: dict = {"source": source, "group": group or "(no group)", "sentences": total}
+            row |= {"toxic": raw, "toxic_masked": masked}
+            if total >= params.min_mentions:
+                found, hidden = rate(raw, total), rate(masked, total)
+                row |= {"rate": found.value, "low": found.low, "high": found.high, "rate_masked": hidden.value}
+                row["times_no_group"] = found.value / (rest[2] / rest[0]) if rest[0] and rest[2] else ""
+            rows.append(row)
+    return rows
+
+
+# -- the report --------------------------------------------------------------------------------------------------------
+
+
+def write_report(books: Books, probes: dict[bool, list[Probe]], params: Bias, reports: Path) -> Report:
+    """Tables, plots and the summary under `reports`.
+
+    Raises:
+        UserError: a group is kept too seldom; the report is there to be read.
+    """
+    from components.stages.bias.plots import plot_impact, plot_mentions, plot_toxicity
+
+    rows, by_source = impacts(books, params), impacts_by_source(books, params)
+    mentioned, toxic = representation(books), toxicity(books, params)
+    details = reports / "details"
+    write_text(details / "mentions.csv", as_csv(mentioned))
+    write_text(details / "toxicity.csv", as_csv(toxic))
+    write_text(details / "disparate_impact.csv", as_csv(map(_impact_row, rows)))
+    write_text(details / "disparate_impact_by_source.csv", as_csv(_impact_row(row, row.source) for row in by_source))
+    write_text(details / "probe.csv", as_csv(_probe_rows(probes)))
+    write_text(details / "dropped_examples.csv", as_csv(books.examples))
+    feelings = compared(books.sentiment, params.min_mentions)
+    said = associations(books.together, params.min_mentions)
+    write_text(details / "sentiment.csv", as_csv(feelings))
+    write_text(details / "associations.csv", as_csv(said))
+    plot_impact(rows, params.min_keep_ratio, reports / "plots" / "keep_ratio.png")
+    plot_mentions(mentioned, reports / "plots" / "mentions.png")
+    plot_toxicity(toxic, reports / "plots" / "toxicity.png")
+    warnings = low_ratios(rows, params)
+    report = Report(_metrics(books, rows, probes, params), "", {"lexicon_version": VERSION, "warnings": warnings})
+    report.metrics |= {"sentiment_differences": len(sure(feelings)), "associations": len(sure(said))}
+    report.markdown = _markdown(rows, report.metrics, params, warnings) + "\n" + said_lines(feelings, said, params)
+    report.write(reports)
+    check_ratios([*rows, *by_source], params, reports)
+    return report
+
+
+def _metrics(books: Books, rows: list[Impact], probes: dict[bool, list[Probe]], params: Bias) -> dict[str, float]:
+    scored, sentences = sum(books.scored), sum(books.num_sentences)
+    metrics: dict[str, float] = {
+        "documents_in": len(books.gone),
+        "documents_kept": len(books.gone) - sum(books.gone),
+        "documents_dropped": sum(books.gone),
+        "documents_dropped_unmasked": sum(books.gone_raw),
+        "bytes_in": books.bytes_in,
+        "bytes_kept": books.bytes_kept,
+        "unscored_sentence_share": 1 - scored / sentences if sentences else 0.0,
+        "groups_compared": len(rows),
+        "probe_gap": gap(probes[params.mask_identity]),
+        "probe_gap_unmasked": gap(probes[False]),
+        "probe_hits": _hits(probes[params.mask_identity]),
+        "probe_hits_unmasked": _hits(probes[False]),
+    }
+    if rows:
+        metrics["keep_ratio_min"] = _least(row.ratio for row in rows)
+        metrics["keep_ratio_min_unmasked"] = _least(row.ratio_unmasked for row in rows)
+    return metrics
+
+
+def _least(ratios: Iterable[Ratio]) -> float:
+    return min((ratio.value for ratio in ratios if math.isfinite(ratio.value)), default=1.0)
+
+
+def _hits(probes: list[Probe]) -> float:
+    return sum(each.true_positives for each in probes) / sum(each.hostile for each in probes)
+
+
+def _impact_row(row: Impact, source: str = "") -> dict:
+    return ({"source": source} if source else {}) | {
+        "group": row.group,
+        "documents": row.documents,
+        "kept": row.kept.count,
+        "keep_rate": row.kept.value,
+        "keep_rate_low": row.kept.low,
+        "keep_rate_high": row.kept.high,
+        "keep_ratio": row.ratio.value,
+        "keep_ratio_low": row.ratio.low,
+        "keep_ratio_high": row.ratio.high,
+        "p": row.ratio.p,
+        "p_holm": row.p_corrected,
+        "kept_unmasked": row.documents - row.dropped_unmasked,
+        "keep_ratio_unmasked": row.ratio_unmasked.value,
+    }
+
+
+def _probe_rows(probes: dict[bool, list[Probe]]) -> list[dict]:
+    rows = []
+    for masked, plain in zip(probes[True], probes[False], strict=True):
+        rows.append(
+            {
+                "group": plain.group,
+                "harmless": plain.harmless,
+                "flagged": plain.false_positives,
+                "flagged_masked": masked.false_positives,
+                "hostile": plain.hostile,
+                "hit": plain.true_positives,
+                "hit_masked": masked.true_positives,
+            }
+        )
+    return rows
+
+
+def _markdown(rows: list[Impact], metrics: dict[str, float], params: Bias, warnings: Sequence[str]) -> str:
+    few, state = len(GROUPS) - len(rows), "masked" if params.mask_identity else "not masked"
+    lines = [
+        "# Bias",
+        "",
+        f"{metrics['documents_dropped']:,} of {metrics['documents_in']:,} documents dropped: more than "
+        f"{params.max_toxic_share:.0%} of their sentences (and at least {params.min_toxic_sentences}) score above "
+        f"{params.sentence_threshold} with `{params.scorer}`, identity {state}. "
+        f"Without masking it would be {metrics['documents_dropped_unmasked']:,}.",
+        "",
+        "## Who is filtered",
+        "",
+        "Keep rate of documents that mention a group, against documents of the same source and like length that do not",
+        f"(Mantel-Haenszel ratio, 95% interval; p corrected by Holm for {len(rows)} groups).",
+        f"{few} groups are in fewer than {params.min_mentions} documents and get no rate.",
+        "",
+        "| group | documents | kept | ratio | p (Holm) | ratio without masking |",
+        "|---|---:|---:|---|---:|---:|",
+    ]
+    lines += [
+        f"| {row.group} | {row.documents:,} | {row.kept.value:.1%} | {_shown(row.ratio)} | {row.p_corrected:.2g} "
+        f"| {_number(row.ratio_unmasked.value)} |"
+        for row in rows
+    ]
+    lines += ["", *(f"**Warning.** {warning}." for warning in warnings), "", *_probe_lines(metrics, params), ""]
+    lines.append(LIMITS.format(version=VERSION, unscored=metrics["unscored_sentence_share"]))
+    return "\n".join(lines)
+
+
+def _shown(ratio: Ratio) -> str:
+    """A ratio with its interval; a dash where the source has no document without the group to compare with."""
+    return "-" if math.isnan(ratio.value) else f"{ratio.value:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _probe_lines(metrics: dict[str, float], params: Bias) -> list[str]:
+    unmasked = metrics["probe_gap_unmasked"]
+    return [
+        "## The probe of the scorer",
+        "",
+        f"{len(HARMLESS)} harmless and {len(HOSTILE)} hostile templates per phrase. False-positive gap between groups: "
+        f"{metrics['probe_gap']:.3f} as used (limit {params.max_probe_gap}), {unmasked:.3f} without. "
+        f"Hostile sentences found: {metrics['probe_hits']:.1%} as used, {metrics['probe_hits_unmasked']:.1%} without.",
+        "For terms of the lexicon the masked gap is 0 by construction; it measures `unlisted`, people the lexicon "
+        "does not name.",
+    ]
+
+
+LIMITS = """## What this cannot know
+
+* A lexicon (version {version}, English) finds mention, not identity, not authorship. It does not see names, irony, who
+  speaks, or a word's older sense, and it counts a king in a chess manual as a man.
+* The scorer is a classifier with its own history. The default is a bag of words: it knows insults, not hostility, and a
+  sentence in a language it does not know gets no score and counts as harmless ({unscored:.1%} of sentences here).
+* Equal keep rates do not make a corpus fair: what was never written or collected is in none of these tables. A small
+  ratio is a reason to read dropped_examples.csv, not a verdict; a ratio near 1 with few documents is not an acquittal.
+* Groups are compared one at a time; people belong to several."""

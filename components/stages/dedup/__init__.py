@@ -1,0 +1,1 @@
+"""Stage `dedup`: remove exact and near duplicates."""

@@ -1,0 +1,196 @@
+"""How good was the search? A brute-force comparison of a sample of documents with all others.
+
+For a sample of documents, chosen by the hash of their ids, the exact similarity with *every* document is computed from
+shared shingles (one sparse matrix product per shard), without bands or signatures. Pairs are then counted per band of
+similarity: did the MinHash bands propose them, and does at most one of the two remain (recall)?
+
+For a sample of the documents that went, the reason given is checked (precision): does the document it names stay, and
+are the two as similar as the threshold asks, by plain sets?
+"""
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.core.files import sha256_bytes
+
+JACCARD_BANDS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+"""Lower ends of the bands; the last is for pairs with equal sets."""
+SAMPLE = 400
+"""Documents compared with all others; documents that went of which the reason is checked."""
+
+
+def bands_from(threshold: float) -> tuple[float, ...]:
+    """`JACCARD_BANDS`, with one for all that a lower threshold removes."""
+    return (threshold, *JACCARD_BANDS) if threshold < JACCARD_BANDS[0] else JACCARD_BANDS
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The sampled documents' shingles as one sorted vocabulary and a membership table.
+
+    Attributes:
+        documents: (s,) their numbers in `Sketches`.
+        sizes: (s,) shingles of each.
+        vocabulary: sorted distinct shingles.
+        columns: place in the vocabulary of each shingle, sample documents end to end.
+        owners: which sample document each of `columns` belongs to.
+        lowest: similarity from which a pair is kept.
+    """
+
+    documents: np.ndarray
+    sizes: np.ndarray
+    vocabulary: np.ndarray
+    columns: np.ndarray
+    owners: np.ndarray
+    lowest: float
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """One shard to compare the sample with: its sketch, and the number of its first document."""
+
+    target: Path
+    first_document: int
+
+
+def choose(ids: Sequence[str], allowed: np.ndarray, count: int = SAMPLE) -> np.ndarray:
+    """`count` of the `allowed` documents, those with the smallest hash of their id. Sorted."""
+    keyed = ((sha256_bytes(f"sample {ids[number]}".encode()), number) for number in allowed.tolist())
+    return np.array(sorted(number for _, number in heapq.nsmallest(count, keyed)), dtype=np.int64)
+
+
+def make_sample(documents: np.ndarray, sets: list[np.ndarray], lowest: float = JACCARD_BANDS[0]) -> Sample:
+    """The sample from its documents' shingle sets."""
+    sizes = np.array([len(each) for each in sets], dtype=np.int64)
+    together = np.concatenate([np.zeros(0, np.uint64), *sets])
+    vocabulary, columns = np.unique(together, return_inverse=True)
+    return Sample(documents, sizes, vocabulary, columns, np.repeat(np.arange(len(sets)), sizes), lowest)
+
+
+def compare_shard(sample: Sample, job: ShardJob) -> np.ndarray:
+    """All pairs of a sample document and a document of the shard with similarity >= `lowest`.
+
+    Returns:
+        (n, 3) float64: the two documents' numbers and their Jaccard similarity.
+    """
+    from scipy.sparse import csr_array
+
+    with np.load(job.target.with_suffix(".npz"), allow_pickle=False) as saved:
+        offsets = saved["offsets"]
+    shingles = np.fromfile(f"{job.target}.shingles.bin", dtype=np.uint64)
+    if not len(sample.vocabulary) or not len(shingles):
+        return np.zeros((0, 3))
+    column = np.minimum(np.searchsorted(sample.vocabulary, shingles), len(sample.vocabulary) - 1)
+    known = sample.vocabulary[column] == shingles
+    row = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))[known]
+    width = len(sample.vocabulary)
+    theirs = csr_array((np.ones(len(row), np.int32), (row, column[known])), shape=(len(offsets) - 1, width))
+    ours = csr_array(
+        (np.ones(len(sample.columns), np.int32), (sample.owners, sample.columns)), shape=(len(sample.sizes), width)
+    )
+    shared = (ours @ theirs.T).tocoo()
+    union = sample.sizes[shared.row] + np.diff(offsets)[shared.col] - shared.data
+    jaccard = shared.data / union
+    pairs = np.stack([sample.documents[shared.row], job.first_document + shared.col, jaccard], axis=1)
+    return pairs[(jaccard >= sample.lowest) & (pairs[:, 0] != pairs[:, 1])]
+
+
+def compare_reads(job: ShardJob) -> list[Path]:
+    """The files that `compare_shard` reads."""
+    return [job.target.with_suffix(end) for end in (".npz", ".shingles.bin")]
+
+
+def unique_pairs(found: np.ndarray) -> np.ndarray:
+    """Each unordered pair once, in order."""
+    low, high = found[:, :2].min(axis=1), found[:, :2].max(axis=1)
+    table = np.stack([low, high, found[:, 2]], axis=1)
+    return np.unique(table, axis=0)
+
+
+@dataclass(frozen=True)
+class Removals:
+    """A sample of the documents that went.
+
+    Attributes:
+        stated: (n,) similarity that the reason gives.
+        confirmed: (n,) bool, the reason holds.
+    """
+
+    stated: np.ndarray
+    confirmed: np.ndarray
+
+
+def check_removals(
+    gone: np.ndarray,
+    stays_for: np.ndarray,
+    stated: np.ndarray,
+    removed: np.ndarray,
+    shingles: Callable[[int], np.ndarray],
+    threshold: float,
+) -> Removals:
+    """Whether the reasons hold for which the documents `gone` (n,) went.
+
+    Args:
+        stays_for, stated, removed: (num_documents,) the document named, the similarity, who went.
+        shingles: the shingles of a document.
+    """
+
+    def holds(number: int) -> bool:
+        stays = int(stays_for[number])
+        one, other = (set(shingles(each).tolist()) for each in (number, stays))
+        return not removed[stays] and len(one & other) >= threshold * len(one | other)
+
+    return Removals(stated[gone], np.array([holds(number) for number in gone.tolist()], dtype=bool))
+
+
+def share_proposed(bands: int, rows: int, similarity: Any) -> Any:
+    """Chance that a pair of this similarity (a number or an array) agrees in a band: 1 - (1 - J^rows)^bands."""
+    return 1 - (1 - similarity**rows) ** bands
+
+
+def check_table(
+    pairs: np.ndarray,
+    num_heldout: int,
+    proposed: np.ndarray,
+    removed: np.ndarray,
+    removals: Removals,
+    lows: Sequence[float],
+    expected: Callable[[float], float],
+) -> list[dict]:
+    """Per band of similarity: pairs, proposed by the bands, of which at most one remains; removals, and confirmed ones.
+
+    Pairs of two held-out documents are left out: both stay by rule.
+
+    Args:
+        pairs: (n, 3) of `unique_pairs`.
+        num_heldout: documents below this number are held-out.
+        proposed: (n,) bool, the MinHash bands agree somewhere.
+        removed: (num_documents,) bool.
+        lows: lower ends of the bands.
+        expected: share of pairs of a similarity that should be proposed; taken at a band's middle.
+    """
+    first, second, jaccard = pairs[:, 0].astype(int), pairs[:, 1].astype(int), pairs[:, 2]
+    counted = second >= num_heldout
+    resolved = removed[first] | removed[second]
+    table = []
+    for low, high in zip(lows, (*lows[1:], np.inf), strict=True):
+        here = counted & (jaccard >= low) & (jaccard < high)
+        gone = (removals.stated >= low) & (removals.stated < high)
+        table.append(
+            {
+                "jaccard_from": low,
+                "jaccard_below": high if np.isfinite(high) else None,
+                "pairs": int(here.sum()),
+                "proposed": int((here & proposed).sum()),
+                "resolved": int((here & resolved).sum()),
+                "expected_proposed_share": expected(min((low + min(high, 1.0)) / 2, 1.0)),
+                "removals": int(gone.sum()),
+                "confirmed": int((gone & removals.confirmed).sum()),
+            }
+        )
+    return table

@@ -1,0 +1,305 @@
+"""Remove exact and near duplicates, and training copies of held-out documents.
+
+    out/train/     documents that stay
+    out/dropped/   documents that went: rule, and a reason that names the document that stays and their similarity
+
+One pass over the shards makes sketches (`sketch`), the search works on signatures (`duplicates`), a second pass writes.
+Each document that goes has word n-gram Jaccard similarity >= `threshold` with one that stays, or that is held-out;
+tests/components/stages/dedup/test_stage.py recomputes it from the texts by other code. The held-out corpus is never
+edited.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.core.errors import UserError
+from components.core.report import Report, Watch
+from components.core.workers import Pool, Workers, pool, return_memory
+from components.corpus import shard_parts
+from components.corpus.corpus import read_manifest, read_shard, reconcile, shard_paths
+from components.params import Dedup
+from components.similarity.duplicates import BINS, Search, first_equal, ranking
+from components.similarity.shingles import agreement
+from components.similarity.sketch import Sketches, SketchJob, similarities, sketch_name, sketch_reads, sketch_shard
+from components.stages.dedup import recall_check
+from components.stages.dedup import report as dedup_report
+
+LINES_COUNTED_BYTES = 200_000_000
+"""Repeated lines are counted in full up to this much text, then for an even sample of the distinct lines."""
+PAIRS_PER_TASK = 2000
+
+
+def dedup(
+    *,
+    train: Path,
+    heldout: Path,
+    params: Dedup,
+    out: Path,
+    reports: Path,
+    work: Path,
+    workers: Workers = 1,
+    watch: Watch | None = None,
+) -> Report:
+    """Write `out/train` and `out/dropped`; see the module docstring.
+
+    Args:
+        train, heldout: corpora.
+        work: sketches are kept here; those that are there are not made again.
+        workers: processes; they change no byte.
+
+    Raises:
+        UserError: the training corpus is empty.
+    """
+    watch = watch or Watch()
+    books = Books.open(heldout, train)
+    with pool(workers) as workers_pool, watch.phase("sketch"):
+        line_sampling = -(-books.num_bytes // LINES_COUNTED_BYTES)
+        targets = sketch(books, params, work, workers_pool, watch, line_sampling)
+    with pool(workers) as workers_pool:  # new processes: those that made sketches keep what a shard took
+        sketches = Sketches.read(targets)
+        return_memory()
+        with watch.phase("search"):
+            found = find(books, sketches, params, workers_pool)
+        with watch.phase("check"):
+            check = _check(books, sketches, found, params, workers_pool)
+        with watch.phase("write"):
+            kept, dropped = _write(books, found, out, work, workers_pool, watch)
+    reconcile("dedup", len(books.ids) - books.num_heldout, kept, dropped)
+    report = dedup_report.build(books, sketches, found, check, params, reports)
+    report.write(reports)
+    return report
+
+
+class Strings(Sequence[str]):
+    """Read-only text, one per document, at the cost of its bytes: a large corpus has too many for Python strings."""
+
+    def __init__(self, columns: list[pa.ChunkedArray]) -> None:
+        chunks = [chunk.cast(pa.large_string()) for column in columns for chunk in column.chunks]
+        self._array = pa.concat_arrays(chunks)
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __getitem__(self, number: Any) -> Any:  # an int; `Sequence` wants slices too
+        return str(self._array[int(number)])
+
+
+@dataclass
+class Books:
+    """Who is who: the documents of both corpora, held-out first, in the order of their shards.
+
+    Attributes:
+        shards: all shards; the first `num_heldout_shards` are held-out.
+        num_heldout: held-out documents; they have the first numbers.
+        num_bytes: of the text of both corpora.
+        ids, sources, locations: per document.
+    """
+
+    shards: list[Path]
+    num_heldout_shards: int
+    num_heldout: int
+    num_bytes: int
+    ids: Strings
+    sources: Strings
+    locations: Strings
+
+    @classmethod
+    def open(cls, heldout: Path, train: Path) -> "Books":
+        """Read ids, sources and locations.
+
+        Raises:
+            UserError: there is nothing to train on.
+        """
+        held, trained = shard_paths(heldout), shard_paths(train)
+        if not trained:
+            raise UserError("dedup: the training corpus has no documents; see reports/ingest for where they went")
+        manifests = read_manifest(heldout), read_manifest(train)
+        num_bytes = sum(manifest.num_bytes for manifest in manifests)
+        columns: dict[str, list[pa.ChunkedArray]] = {"id": [], "source": [], "location": []}
+        for shard in [*held, *trained]:
+            with pq.ParquetFile(shard) as file:
+                table = file.read(columns=list(columns))
+            for name, values in columns.items():
+                values.append(table[name])
+        texts = [Strings(columns.pop(name)) for name in list(columns)]
+        return_memory()
+        return cls([*held, *trained], len(held), manifests[0].num_documents, num_bytes, *texts)
+
+
+@dataclass
+class Found:
+    """What the search decided.
+
+    Attributes:
+        stays_for: (num_documents,) int64, the document that stays for each: itself, or the one it duplicates.
+        similarity: (num_documents,) float64, exact similarity with it; 1 for itself.
+        exact: (num_documents,) bool, equal to it but for white space.
+        histogram: verified pairs per bin of similarity (`duplicates.BINS`).
+        num_proposed: pairs proposed by the bands, repeats included.
+        num_heldout: documents below this number are held-out.
+    """
+
+    stays_for: np.ndarray
+    similarity: np.ndarray
+    exact: np.ndarray
+    histogram: np.ndarray
+    num_proposed: int
+    num_heldout: int
+
+    @property
+    def removed(self) -> np.ndarray:
+        """(num_documents,) bool. Held-out documents that equal one another all stay."""
+        numbers = np.arange(len(self.stays_for))
+        return (self.stays_for != numbers) & (numbers >= self.num_heldout)
+
+    def rule(self, number: int) -> str:
+        """Name of the rule that removes a document."""
+        kind = "duplicate" if self.exact[number] else "near_duplicate"
+        return f"heldout_{kind}" if self.stays_for[number] < self.num_heldout else kind
+
+
+def sketch(
+    books: Books, params: Dedup, work: Path, workers_pool: Pool, watch: Watch, line_sampling: int = 0
+) -> list[Path]:
+    """Sketch every shard; paths of the sketches. For `line_sampling` see `SketchJob`."""
+    jobs = []
+    for number, shard in enumerate(books.shards):
+        rows, target = params.rows if params.near else 0, sketch_name(work, number)
+        jobs.append(SketchJob(shard, target, params.ngram, params.bands, rows, params.seed, line_sampling))
+    done = 0
+    for number, count in enumerate(workers_pool.map(sketch_shard, jobs, sketch_reads)):
+        done += count
+        watch.progress(done, len(books.ids), "documents", f"shard {number + 1} of {len(jobs)}")
+        watch.check()
+    return [job.target for job in jobs]
+
+
+def find(books: Books, sketches: Sketches, params: Dedup, workers_pool: Pool) -> Found:
+    """Decide for every document which one stays for it."""
+    by_rank = ranking(books.num_heldout, sketches.num_chars, books.ids)
+    equal = by_rank[first_equal(sketches.exact[by_rank])]
+    stays_for = np.empty_like(equal)
+    stays_for[by_rank] = equal
+    exact, similarity = stays_for != np.arange(len(equal)), np.ones(len(equal))
+    distinct = by_rank[stays_for[by_rank] == by_rank]
+    if not params.near:
+        return Found(stays_for, similarity, exact, np.zeros(len(BINS) - 1, dtype=np.int64), 0, books.num_heldout)
+    search = Search(
+        agree=lambda pairs: agreement(sketches.agreement, distinct[pairs]),
+        places=sketches.agreement.shape[1],
+        sizes=sketches.size[distinct],
+        num_heldout=int((distinct < books.num_heldout).sum()),
+        threshold=params.threshold,
+        bands=params.bands,
+        band=lambda band: sketches.band(band)[distinct],
+        verify=partial(_verify, sketches, distinct, workers_pool),
+    )
+    near, near_similarity = search.run()
+    target, target_similarity = np.arange(len(equal)), np.ones(len(equal))
+    target[distinct], target_similarity[distinct] = distinct[near], near_similarity
+    # A copy of a document that goes itself has the same words, so it is as similar to the one that stays.
+    exact &= target[stays_for] == stays_for
+    similarity = target_similarity[stays_for]
+    return Found(target[stays_for], similarity, exact, search.histogram, search.num_proposed, books.num_heldout)
+
+
+def _verify(sketches: Sketches, documents: np.ndarray, workers_pool: Pool, pairs: np.ndarray) -> np.ndarray:
+    """Exact similarity of pairs of places in `documents`; random reads in all sketches, so always on this machine."""
+
+    def tasks() -> Iterator[np.ndarray]:
+        for at in range(0, len(pairs), PAIRS_PER_TASK):
+            block = documents[pairs[at : at + PAIRS_PER_TASK]]
+            yield np.stack([sketches.places(block[:, side]) for side in (0, 1)], axis=1)
+
+    compare = partial(similarities, sketches.targets[0].parent)
+    results = map(compare, tasks()) if len(pairs) <= PAIRS_PER_TASK else workers_pool.map(compare, tasks())
+    return np.concatenate([np.zeros(0), *results])
+
+
+def _check(books: Books, sketches: Sketches, found: Found, params: Dedup, workers_pool: Pool) -> list[dict]:
+    """Compare a sample with all documents, by brute force; see `dedup_check`."""
+    if not params.near:
+        return []
+    allowed = np.flatnonzero(sketches.size > 0)
+    documents = recall_check.choose(books.ids, allowed)
+    lows = recall_check.bands_from(params.threshold)
+    sample = recall_check.make_sample(documents, [sketches.shingles(number) for number in documents], lows[0])
+    firsts = np.searchsorted(sketches.shard, np.arange(len(sketches.targets)))
+    jobs = [recall_check.ShardJob(*job) for job in zip(sketches.targets, firsts.tolist(), strict=True)]
+    compared = list(workers_pool.map(partial(recall_check.compare_shard, sample), jobs, recall_check.compare_reads))
+    pairs = recall_check.unique_pairs(np.concatenate(compared))
+    proposed = np.zeros(len(pairs), dtype=bool)
+    for band in range(params.bands):
+        keys = sketches.band(band)
+        proposed |= keys[pairs[:, 0].astype(int)] == keys[pairs[:, 1].astype(int)]
+    removed = found.removed
+    gone = recall_check.choose(books.ids, np.flatnonzero(removed & (sketches.size > 0)))
+    reasons = (gone, found.stays_for, found.similarity, removed, sketches.shingles, params.threshold)
+    removals = recall_check.check_removals(*reasons)
+    expected = partial(recall_check.share_proposed, params.bands, params.rows)
+    return recall_check.check_table(pairs, books.num_heldout, proposed, removed, removals, lows, expected)
+
+
+@dataclass(frozen=True)
+class WriteJob:
+    """One training shard to write: `left_out` maps the place of a document in it to (rule, reason)."""
+
+    shard: Path
+    kept: Path
+    dropped: Path
+    left_out: dict[int, tuple[str, str]]
+
+
+def write_shard(job: WriteJob) -> tuple[int, int]:
+    """Write what stays and what goes of one shard. Returns their numbers."""
+    documents = read_shard(job.shard)
+    kept = shard_parts.write_part(job.kept, (each for at, each in enumerate(documents) if at not in job.left_out))
+    left_out = ((documents[at], *why) for at, why in sorted(job.left_out.items()))
+    dropped = shard_parts.write_left_out_part(job.dropped, left_out)
+    reconcile(f"dedup {job.shard.name}", len(documents), kept.num_documents, [dropped.num_documents])
+    return kept.num_documents, dropped.num_documents
+
+
+def _write(
+    books: Books, found: Found, out: Path, work: Path, workers_pool: Pool, watch: Watch
+) -> tuple[int, dict[str, int]]:
+    """Write both corpora; returns documents kept, and dropped by rule."""
+    shards = books.shards[books.num_heldout_shards :]
+    names = [(work / f"kept-{number:05d}", work / f"dropped-{number:05d}") for number in range(len(shards))]
+    removed = found.removed
+
+    def jobs() -> Iterator[WriteJob]:
+        first = books.num_heldout
+        for shard, (kept_part, dropped_part) in zip(shards, names, strict=True):
+            count = pq.read_metadata(shard).num_rows
+            left_out = {
+                at: (found.rule(first + at), reason(books, found, first + at))
+                for at in np.flatnonzero(removed[first : first + count]).tolist()
+            }
+            yield WriteJob(shard, kept_part, dropped_part, left_out)
+            first += count
+
+    done = 0
+    for kept, dropped in workers_pool.map(write_shard, jobs(), lambda job: [job.shard]):
+        done += kept + dropped
+        watch.progress(done, len(books.ids) - books.num_heldout, "documents", "written")
+    total = shard_parts.gather([kept_part for kept_part, _ in names], out / "train")
+    gone = shard_parts.gather([dropped_part for _, dropped_part in names], out / "dropped")
+    return total.num_documents, gone.facts["rules"]
+
+
+def reason(books: Books, found: Found, number: int) -> str:
+    """Why a document goes: the one that stays, and how similar it is."""
+    stays = int(found.stays_for[number])
+    where = "held-out" if stays < books.num_heldout else "kept"
+    if found.exact[number]:
+        return f"equal but for white space to {where} {books.ids[stays]} ({books.locations[stays]}); Jaccard 1"
+    similarity = f"Jaccard {found.similarity[number]:.4f} of word n-grams"
+    return f"{similarity} with {where} {books.ids[stays]} ({books.locations[stays]})"

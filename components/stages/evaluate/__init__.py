@@ -1,0 +1,1 @@
+"""Stage `evaluate`: score the models on held-out text and generated tasks."""

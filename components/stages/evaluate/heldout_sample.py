@@ -1,0 +1,133 @@
+"""Which held-out text the models are examined on.
+
+A sample per source, the same for every model: documents in an order drawn by hash (so that it depends on no neighbour),
+long ones cut, until the agreed size is reached. The cut is made in text, before any tokenizer, so that models with
+different tokenizers are examined on the same bytes.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from components.core.files import sha256_bytes
+from components.corpus.corpus import Document, read_corpus, read_manifest
+from components.stages.evaluate.tasks.scoring import LanguageModel, Scores
+
+MIN_PIECE_BYTES = 8_000
+"""A document is never cut shorter than this, so that long-range questions find long texts."""
+
+ENGLISH = frozenset(
+    (
+        "the",
+        "of",
+        "and",
+        "to",
+        "that",
+        "with",
+        "for",
+        "is",
+        "be",
+        "this",
+        "it",
+        "are",
+        "not",
+        "by",
+        "which",
+        "from",
+        "as",
+    )
+)
+MIN_ENGLISH_SHARE = 0.10
+"""Share of words in `ENGLISH` above which text counts as English: prose has about 0.3, terse documentation 0.2,
+other languages written in Latin letters under 0.05 (measured on Genesis in six languages)."""
+
+
+def sample(heldout: Path, kilobytes: float, seed: int) -> list[Document]:
+    """Held-out documents, about `kilobytes` (10^3 bytes) of text per source, sorted by source.
+
+    Memory is bounded by one shard and the sample: a first pass over ids picks, a second keeps the text.
+    """
+    budget = int(kilobytes * 1000)
+    sources = read_manifest(heldout).sources
+    chosen = _choose(heldout, budget, seed)
+    pieces = {name: max(MIN_PIECE_BYTES, budget // max(1, row["num_documents"])) for name, row in sources.items()}
+    kept = [_cut(document, pieces[document.source]) for document in read_corpus(heldout) if document.id in chosen]
+    return sorted(kept, key=lambda document: (document.source, chosen[document.id]))
+
+
+def _choose(heldout: Path, budget: int, seed: int) -> dict[str, str]:
+    """Ids of the sample and their place in the drawn order."""
+    num_documents = {name: row["num_documents"] for name, row in read_manifest(heldout).sources.items()}
+    drawn: dict[str, list[tuple[str, str, int]]] = {}
+    for document in read_corpus(heldout):
+        key = sha256_bytes(f"{seed} {document.id}".encode())
+        drawn.setdefault(document.source, []).append((key, document.id, len(document.text.encode())))
+    chosen: dict[str, str] = {}
+    for source, rows in sorted(drawn.items()):
+        piece, total = max(MIN_PIECE_BYTES, budget // num_documents[source]), 0
+        for key, name, size in sorted(rows):
+            if total >= budget:
+                break
+            chosen[name] = key
+            total += min(size, piece)
+    return chosen
+
+
+def _cut(document: Document, num_bytes: int) -> Document:
+    """The document with at most its first `num_bytes` bytes of text, cut at a character."""
+    text = document.text.encode()[:num_bytes].decode(errors="ignore")
+    return replace(document, text=text)
+
+
+def english_share(documents: Sequence[Document], max_words: int = 20_000) -> float:
+    """Share of the words that are in `ENGLISH`, over the beginnings of the documents; every source has its turn."""
+    words: list[str] = []
+    for document in sorted(documents, key=lambda document: document.id):
+        words += re.findall(r"[^\W\d_]+", document.text[:4000].lower())
+        if len(words) >= max_words:
+            break
+    return sum(word in ENGLISH for word in words) / max(1, len(words))
+
+
+@dataclass(frozen=True)
+class DocumentScores:
+    """A causal model's account of one held-out document; arrays have one entry per token after the leading separator.
+
+    Attributes:
+        document: the text and its provenance.
+        scores: log-probabilities, see `Scores`.
+        position: how many tokens the model had seen in this window when it made the prediction (1 .. context).
+        num_bytes: UTF-8 bytes each token stands for.
+    """
+
+    document: Document
+    scores: Scores
+    position: np.ndarray
+    num_bytes: np.ndarray
+
+
+def score_documents(model: LanguageModel, documents: Sequence[Document], context: int = 0) -> list[DocumentScores]:
+    """Score documents in windows of `context` tokens (0: the model's own), each beginning afresh.
+
+    Every token is predicted once; the first of a window from one token of context. Documents without text are left out.
+    """
+    context = context or model.context
+    ids = [model.encode(document.text) for document in documents]
+    windows = [one[start : start + context + 1] for one in ids for start in range(0, len(one) - 1, context)]
+    scored = iter(model.score(windows))
+    token_bytes = model.token_bytes()
+    found = []
+    for document, one in zip(documents, ids, strict=True):
+        parts = [next(scored) for _ in range(0, len(one) - 1, context)]
+        if parts:
+            position = np.arange(len(one) - 1) % context + 1
+            found.append(DocumentScores(document, joined(parts), position, token_bytes[one[1:]]))
+    return found
+
+
+def joined(parts: Sequence[Scores]) -> Scores:
+    """Scores of consecutive windows as one."""
+    return Scores(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("logp", "top", "hit")))

@@ -1,0 +1,1 @@
+"""Eval tasks, one module each."""

@@ -1,0 +1,164 @@
+"""Mitigation for context: reading further than the model was trained to.
+
+A model trained on windows of T tokens meets angles of its rotary embedding beyond T that it has never seen. Two known
+remedies need no training: position interpolation (Chen et al. 2023) divides positions by the factor wanted, NTK-aware
+scaling (bloc97 2023) raises RoPE's base so that only slow rotations stretch. Long held-out windows are scored three
+times, untouched and with each remedy: before and after, on the same tokens.
+"""
+
+import copy
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from components.corpus.corpus import Document
+from components.stages.evaluate.heldout_sample import DocumentScores
+from components.stages.evaluate.tasks.bits_per_byte import bits, position_bins
+from components.stages.evaluate.tasks.scoring import LanguageModel
+from components.stages.evaluate.tasks.task import Curve, Exam, Outcome, Skip
+from components.statistics import Estimate, ratio
+
+if TYPE_CHECKING:
+    import torch
+
+    from components.model.transformer import Shape
+
+NAME = "context_extension"
+FACTOR = 2
+"""Windows are this many times longer than those trained on."""
+ARMS = ("untouched", "interpolated", "ntk")
+MOST_WINDOWS = 24
+
+
+def context_extension(exam: Exam) -> Outcome:
+    """Loss by position over windows of twice the trained context, before and after each remedy."""
+    model = exam.causal
+    length = FACTOR * model.context
+    windows = _windows(exam, length)
+    if not windows:
+        raise Skip(f"no held-out document is longer than {length} tokens, twice the model's context")
+    outcome = Outcome(NAME)
+    curve = Curve(
+        "context_extension",
+        f"Loss beyond the trained context of {model.context}",
+        "tokens of context (at most)",
+        "bits per byte",
+        [],
+    )
+    curve.log2_x = True
+    for arm in ARMS:
+        scored = _score(extended(model, arm), windows, length)
+        _add(outcome, windows, scored, arm, model.context)
+        for low, high in position_bins(length):
+            curve.add(high - 1, _at(scored, low, high, exam), arm)
+    outcome.curves.append(curve)
+    _summarise(outcome, exam, len(windows))
+    return outcome
+
+
+def extended(model: LanguageModel, arm: str) -> LanguageModel:
+    """The model with rotary frequencies for windows `FACTOR` times longer; weights are shared, not copied."""
+    if arm == "untouched":
+        return LanguageModel(model.model, model.tokenizer, FACTOR * model.context)
+    changed = copy.copy(model.model)
+    changed._buffers = model.model._buffers | {
+        "frequency_C": scaled_frequencies(model.model.shape, arm).to(model.device)
+    }
+    return LanguageModel(changed, model.tokenizer, FACTOR * model.context)
+
+
+def scaled_frequencies(shape: "Shape", arm: str) -> "torch.Tensor":
+    """RoPE's angles per position for a remedy: float32 (head_dim / 2,)."""
+    import torch
+
+    power_C = torch.arange(0, shape.head_dim, 2).float() / shape.head_dim
+    if arm == "interpolated":
+        return 1.0 / shape.rope_theta**power_C / FACTOR
+    base = shape.rope_theta * FACTOR ** (shape.head_dim / (shape.head_dim - 2))
+    return 1.0 / base**power_C
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """`FACTOR` times `context` + 1 ids of a document from `start`."""
+
+    document: Document
+    start: int
+    ids: list[int]
+
+
+def _windows(exam: Exam, length: int) -> list[Window]:
+    """Document, start and ids of windows of `length` + 1 ids, one of each document in turn, `MOST_WINDOWS` at most."""
+    most = min(MOST_WINDOWS, exam.params.items)
+    encoded = [(document, exam.causal.encode(document.text)) for document in exam.heldout]
+    starts = range(0, max((len(ids) for _, ids in encoded), default=0), length)
+    found = (
+        Window(document, at, ids[at : at + length + 1])
+        for at in starts
+        for document, ids in encoded
+        if at + length < len(ids)
+    )
+    return list(itertools.islice(found, most))
+
+
+def _score(model: LanguageModel, windows: list[Window], length: int) -> list[DocumentScores]:
+    """Scores of whole windows."""
+    token_bytes = model.token_bytes()
+    position = np.arange(length) + 1
+    scores = model.score([window.ids for window in windows])
+    return [
+        DocumentScores(window.document, one, position, token_bytes[window.ids[1:]])
+        for window, one in zip(windows, scores, strict=True)
+    ]
+
+
+def _add(outcome: Outcome, windows: list[Window], scored: list[DocumentScores], arm: str, context: int) -> None:
+    """Rows within and beyond the trained context, clustered by document."""
+    for window, one in zip(windows, scored, strict=True):
+        name = one.document.id
+        common = {"condition": arm, "cluster": name, "direction": "lower"}
+        for part, inside in (("within", one.position <= context), ("beyond", one.position > context)):
+            weight = max(1, int(one.num_bytes[inside].sum()))
+            outcome.item(part, f"{name} {window.start}", bits(one.scores.logp[inside]), weight=weight, **common)
+
+
+def _at(scored: list[DocumentScores], low: int, high: int, exam: Exam) -> Estimate:
+    """Bits per byte at positions `low` to `high`."""
+    scores, weights, clusters = [], [], []
+    for one in scored:
+        inside = (one.position >= low) & (one.position < high)
+        scores.append(bits(one.scores.logp[inside]))
+        weights.append(float(one.num_bytes[inside].sum()))
+        clusters.append(one.document.id)
+    return ratio(scores, weights, clusters, exam.how)
+
+
+def _summarise(outcome: Outcome, exam: Exam, num_windows: int) -> None:
+    """Metrics of each arm, and the paired gain of the better remedy."""
+    for arm in ARMS:
+        outcome.metric(f"beyond_{arm}", outcome.estimate("beyond", exam.how, arm), bounds=False)
+        outcome.facts[f"within_{arm}"] = outcome.estimate("within", exam.how, arm).as_dict()
+    best = min(ARMS[1:], key=lambda arm: outcome.metrics[f"beyond_{arm}"])
+    before = outcome.estimate("beyond", exam.how, "untouched")
+    after = outcome.estimate("beyond", exam.how, best)
+    gain = paired(outcome, exam, "untouched", best)
+    outcome.metric("gain_beyond", gain)
+    outcome.facts["best"] = best
+    outcome.highlight("bits per byte beyond the context", before, None, f"{num_windows} windows, untouched")
+    note = f"{best}; paired gain {gain.value:+.3f}" + (
+        f" [{gain.low:+.3f}, {gain.high:+.3f}]" if gain.low is not None else ""
+    )
+    outcome.highlight("... with scaled positions", after, None, note)
+
+
+def paired(outcome: Outcome, exam: Exam, before: str, after: str) -> Estimate:
+    """How many bits per byte beyond the context `after` saves, window by window."""
+    by_arm: dict[str, list[dict]] = {
+        arm: [row for row in outcome.items if row["metric"] == "beyond" and row["condition"] == arm]
+        for arm in (before, after)
+    }
+    scores = [a["score"] - b["score"] for a, b in zip(by_arm[before], by_arm[after], strict=True)]
+    weights = [row["weight"] for row in by_arm[before]]
+    return ratio(scores, weights, [row["cluster"] for row in by_arm[before]], exam.how)

@@ -1,0 +1,201 @@
+"""What a question asked of the models is, and what it answers.
+
+A question is a function of an `Exam` (models, held-out text, settings) that returns an `Outcome`: one row per item it
+asked, and from those rows its metrics, highlights and curves. Everything reported can be recomputed from the
+rows, and two models are compared on rows with the same ids. A question that cannot be asked (another language, no
+canaries) raises `Skip` with the reason, which is reported like a score.
+
+Columns of `details/items.parquet`:
+    question, condition, metric   what was asked, under which condition (source, number of examples), in which unit
+    item, cluster                 stable id, and the group of items that rise and fall together (document, occupation)
+    score, weight                 the metric is sum(score) / sum(weight)
+    direction                     higher, lower or zero: what is better
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from components.corpus.corpus import Document
+from components.params import Evaluate, Numerics
+from components.stages.evaluate.heldout_sample import (
+    MIN_ENGLISH_SHARE,
+    DocumentScores,
+    english_share,
+    sample,
+    score_documents,
+)
+from components.stages.evaluate.tasks.scoring import LanguageModel
+from components.statistics import Estimate, Resampling, ratio
+
+COLUMNS = ("question", "condition", "metric", "item", "cluster", "score", "weight", "direction")
+
+
+class Skip(Exception):  # noqa: N818 - a question that cannot be asked is no error
+    """This question cannot be asked here; the message is the reason a person reads."""
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where the models and the data are (absolute; never written to an output)."""
+
+    causal: Path
+    masked: Path
+    instruct: Path
+    classify: Path
+    mix: Path
+    heldout: Path
+
+
+@dataclass
+class Exam:
+    """All a question needs, loaded when first used and shared by the questions of one process."""
+
+    folders: Folders
+    params: Evaluate
+    numerics: Numerics
+
+    @property
+    def how(self) -> Resampling:
+        """How intervals are made."""
+        return Resampling(self.params.bootstrap, self.params.confidence, self.params.seed)
+
+    @cached_property
+    def causal(self) -> LanguageModel:
+        """The pretrained causal model."""
+        return LanguageModel.load(self.folders.causal, self.numerics.device)
+
+    @cached_property
+    def masked(self) -> LanguageModel:
+        """The pretrained masked model."""
+        return LanguageModel.load(self.folders.masked, self.numerics.device)
+
+    @cached_property
+    def instruct(self) -> LanguageModel:
+        """The instruction-tuned causal model."""
+        return LanguageModel.load(self.folders.instruct, self.numerics.device)
+
+    @cached_property
+    def heldout(self) -> list[Document]:
+        """Held-out documents of every source, cut to the agreed size."""
+        return sample(self.folders.heldout, self.params.heldout_kilobytes, self.params.seed)
+
+    @cached_property
+    def heldout_scores(self) -> list[DocumentScores]:
+        """What the causal model says about the held-out documents."""
+        return score_documents(self.causal, self.heldout)
+
+    @cached_property
+    def english_share(self) -> float:
+        """Share of common English words in the held-out text."""
+        return english_share(self.heldout)
+
+    @property
+    def english(self) -> bool:
+        """Whether the held-out text reads as English."""
+        return self.english_share >= MIN_ENGLISH_SHARE
+
+    def must_be_english(self) -> None:
+        """Raise `Skip` unless the held-out text reads as English."""
+        if not self.english:
+            raise Skip(f"the held-out text does not read as English ({self.english_share:.1%} common English words)")
+
+
+@dataclass
+class Curve:
+    """A plot as data: what is drawn to PNG and written as CSV for `dvc plots`.
+
+    Attributes:
+        name: file name without suffix.
+        points: rows with x, y, low, high (None where there is no interval), series, n.
+        chance: where guessing would be, drawn as a dashed line; None for no line.
+        kind: `line`, `bar` (x is a category) or `diagonal` (a line plus y = x).
+    """
+
+    name: str
+    title: str
+    x_label: str
+    y_label: str
+    points: list[dict[str, Any]]
+    chance: float | None = None
+    kind: str = "line"
+    log2_x: bool = False
+
+    def add(self, x: float | str, estimate: Estimate, series: str = "") -> None:
+        """Append a point."""
+        bounds = {"low": estimate.low, "high": estimate.high, "n": estimate.n}
+        self.points.append({"series": series, "x": x, "y": estimate.value, **bounds})
+
+
+@dataclass
+class Outcome:
+    """What a question found out.
+
+    Attributes:
+        question: its name.
+        items: rows in the columns above.
+        metrics: for metrics.json, without the question's name in front.
+        highlights: lines of the summary table, in order.
+        curves: plots.
+        facts: anything else worth keeping.
+    """
+
+    question: str
+    items: list[dict[str, Any]] = field(default_factory=list)
+    metrics: dict[str, float] = field(default_factory=dict)
+    highlights: list[dict[str, Any]] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def item(
+        self,
+        metric: str,
+        item: str,
+        score: float,
+        *,
+        condition: str = "",
+        weight: float = 1.0,
+        cluster: str = "",
+        direction: str = "higher",
+    ) -> None:
+        """Append a row; without `cluster` the item is its own."""
+        values = (self.question, condition, metric, item, cluster or item, float(score), float(weight), direction)
+        self.items.append(dict(zip(COLUMNS, values, strict=True)))
+
+    def estimate(self, metric: str, how: Resampling, condition: str | None = None) -> Estimate:
+        """The score and interval of this metric's rows (of one condition, or of all)."""
+        rows = [
+            row
+            for row in self.items
+            if row["metric"] == metric and (condition is None or row["condition"] == condition)
+        ]
+        assert rows, f"{self.question}: no items for {metric} {condition}"
+        score, weight, cluster = ([row[name] for row in rows] for name in ("score", "weight", "cluster"))
+        return ratio(score, weight, cluster, how)
+
+    def metric(self, name: str, estimate: Estimate, bounds: bool = True) -> None:
+        """Put an estimate into metrics.json, as `name`, `name_low`, `name_high`."""
+        self.metrics[name] = estimate.value
+        if bounds and estimate.low is not None and estimate.high is not None:
+            self.metrics |= {f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+
+    def highlight(self, name: str, estimate: Estimate, chance: float | None = None, note: str = "") -> None:
+        """Put an estimate into the summary table."""
+        line = {"question": self.question, "name": name, "value": estimate.value, "chance": chance, "note": note}
+        self.highlights.append(line | {"low": estimate.low, "high": estimate.high, "n": estimate.n})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any]) -> "Outcome":
+        """The reverse of `as_dict`."""
+        return cls(**raw | {"curves": [Curve(**curve) for curve in raw["curves"]]})
+
+
+def mean(values: Sequence[float]) -> float:
+    """Arithmetic mean of a non-empty sequence."""
+    return sum(values) / len(values)

@@ -1,0 +1,1 @@
+"""Stage `filter`: quality rules, personal data, decontamination."""

@@ -1,0 +1,36 @@
+"""Two counts that all scores are made of: a share, and what occurs more than once."""
+
+import numpy as np
+
+from components.text.codepoints import mixed
+
+
+def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole, 0 where whole is 0; float64."""
+    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+
+
+def within(hashes: np.ndarray, document: np.ndarray) -> np.ndarray:
+    """Hashes that are equal only within a text.
+
+    The number of the text is lifted out of the range of code points: the hash of a one-letter word is its mixed code,
+    so that the letter of one text's number in another text would otherwise cancel out.
+    """
+    return mixed(hashes ^ mixed(document.astype(np.uint64) + np.uint64(1 << 40)))
+
+
+def repeats(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A number for each group of equal keys; which keys come first of theirs (bool); how many there are of each."""
+    if not len(keys):
+        return np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0, np.int64)
+    order = np.argsort(keys)
+    ordered = keys[order]
+    begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    per_group = np.diff(np.append(begins, len(keys)))
+    group, count = np.empty((2, len(keys)), dtype=np.int64)
+    group[order] = np.repeat(np.arange(len(begins)), per_group)
+    count[order] = np.repeat(per_group, per_group)
+    is_first = np.zeros(len(keys), dtype=bool)
+    # The sort is fast and not stable; the smallest place of a group is the same whatever it did.
+    is_first[np.minimum.reduceat(order, begins)] = True
+    return group, is_first, count

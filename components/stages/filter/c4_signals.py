@@ -1,0 +1,127 @@
+"""Scores for C4's rules: what is left when lines that are no text are taken out, sentence by sentence.
+
+A line counts if none of its words is longer than 1,000 characters, it ends like a sentence, has three words, and says
+nothing of JavaScript or cookie policies. Marks of citations are taken out of it first. A document that has "lorem
+ipsum" or a curly bracket in such a line is no prose (a bracket counts where no JavaScript is, as in the reference).
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from components.stages.filter.lines import Lines, ends_in_ellipsis, find_lines, is_any
+from components.stages.filter.word_tokens import Tokens, stretches, tokenise
+from components.text.codepoints import PUNCTUATION, TERMINAL, Hasher, Scan, scan
+
+LINE_ENDS = ".?!\"'"
+POLICIES = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
+MIN_LINE_WORDS, MAX_WORD_CHARS = 3, 1000
+CITATION = re.compile(r"\[\d*]|\[edit]|\[citation needed]")
+
+
+@dataclass
+class Facts:
+    """What C4 asks of lines; arrays of (num_lines,), bool but for the number of sentences."""
+
+    ends_well: np.ndarray
+    lorem: np.ndarray
+    javascript: np.ndarray
+    curly: np.ndarray
+    policy: np.ndarray
+    sentences: np.ndarray
+
+
+def c4_scores(scanned: Scan, found: Lines, tokens: Tokens, count: int) -> dict[str, np.ndarray]:
+    """Sentences, and lines with "lorem ipsum" and with a curly bracket, per text; see `quality.scores`."""
+    starts, ends = stretches(scanned)
+    long = starts[ends - starts > MAX_WORD_CHARS]
+    candidate = (found.within(starts) >= MIN_LINE_WORDS) & (found.within(long) == 0)
+    facts = _facts(scanned, found, tokens)
+    _without_citations(scanned, found, candidate, facts)
+    text = candidate & facts.ends_well
+    prose = text & ~facts.javascript
+
+    def total(lines: np.ndarray) -> np.ndarray:
+        return np.bincount(found.document[lines], minlength=count)
+
+    kept = prose & ~facts.policy
+    sentences = np.bincount(found.document[kept], weights=facts.sentences[kept], minlength=count)
+    return {
+        "sentences": sentences.astype(np.int64),
+        "curly_lines": total(prose & facts.curly),
+        "lorem_ipsum": total(text & facts.lorem),
+    }
+
+
+def _facts(scanned: Scan, found: Lines, tokens: Tokens) -> Facts:
+    text = lowered(scanned.text)
+
+    def has(*phrases: str) -> np.ndarray:
+        hits = np.zeros(len(found.starts), dtype=bool)
+        places = np.array(sorted(place for phrase in phrases for place in occurrences(text, phrase)), dtype=np.int64)
+        hits[np.searchsorted(found.ends, places)] = True
+        return hits
+
+    ends_well = found.full & is_any(scanned.codes, found.last, LINE_ENDS) & ~ends_in_ellipsis(scanned.codes, found)
+    return Facts(
+        ends_well, has("lorem ipsum"), has("javascript"), has("{"), has(*POLICIES), _sentences(scanned, found, tokens)
+    )
+
+
+def _sentences(scanned: Scan, found: Lines, tokens: Tokens) -> np.ndarray:
+    """Sentences per line: one, and one more where a token that is no punctuation follows a mark that ends sentences."""
+    kinds = scanned.kinds
+    mark = (tokens.ends - tokens.starts == 1) & ((kinds[tokens.starts] & TERMINAL) != 0)
+    inside = np.flatnonzero((tokens.hold((kinds & PUNCTUATION) == 0) > 0) & ~mark)
+    marks_before = np.cumsum(mark)[inside]  # `inside` are no marks themselves
+    line = np.searchsorted(found.ends, tokens.starts, side="right")
+    first_token = np.searchsorted(line, line[inside])  # of its line
+    before_line = np.concatenate([[0], np.cumsum(mark)])[first_token]
+    previous = np.concatenate([[-1], marks_before[:-1]])
+    same_line = np.concatenate([[False], line[inside][1:] == line[inside][:-1]])
+    begins = marks_before > np.where(same_line, previous, before_line)
+    return 1 + np.bincount(line[inside][begins], minlength=len(found.starts))
+
+
+def _without_citations(scanned: Scan, found: Lines, candidate: np.ndarray, facts: Facts) -> None:
+    """Put the facts of lines with marks of citations right: those of the lines without the marks."""
+    codes = scanned.codes
+    opening = np.flatnonzero(codes == ord("["))
+    after = codes[opening + 1]
+    maybe = opening[
+        ((after >= 0x30) & (after <= 0x39)) | np.isin(after, [ord("]"), ord("e"), ord("c")]) | (after > 0x7F)
+    ]
+    numbers, cleaned = [], []
+    for number in np.flatnonzero(candidate & (found.within(maybe) > 0)).tolist():
+        line = scanned.text[found.first[number] : found.last[number] + 1]
+        without = CITATION.sub("", line)
+        if without != line:
+            numbers.append(number)
+            cleaned.append(without)
+    if not numbers:
+        return
+    again = scan(cleaned)
+    lines = find_lines(again)
+    lines.last = np.where(lines.ends - 1 > lines.last, lines.ends - 1, lines.last)  # white space at the end stays
+    better = _facts(again, lines, tokenise(again, Hasher(again.codes)))
+    for name, values in vars(facts).items():
+        values[numbers] = getattr(better, name)
+
+
+def lowered(text: str) -> str:
+    """The text in lower case; only its ASCII if other letters would change its length."""
+    lower = text.lower()
+    return lower if len(lower) == len(text) else text.translate(_ASCII_LOWER)
+
+
+_ASCII_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+
+
+def occurrences(text: str, phrase: str) -> Iterator[int]:
+    """Where a phrase begins."""
+    at = text.find(phrase)
+    while at >= 0:
+        yield at
+        at = text.find(phrase, at + 1)

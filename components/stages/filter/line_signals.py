@@ -1,0 +1,108 @@
+"""Scores of lines and paragraphs: Gopher's repetition of lines, FineWeb's shapes of lines."""
+
+import numpy as np
+
+from components.stages.filter.array_counts import repeats, share, within
+from components.stages.filter.c4_signals import c4_scores
+from components.stages.filter.lines import Lines, ends_in_ellipsis, find_lines, is_any
+from components.stages.filter.word_tokens import Tokens
+from components.text.codepoints import TERMINAL, Hasher, Scan
+
+SHORT_LINE_CHARS = 30
+"""FineWeb: lines of this length or less are short."""
+BULLETS = "•-"
+"""Characters that begin a bulleted line."""
+
+
+def line_scores(scanned: Scan, hasher: Hasher, tokens: Tokens, num_chars: np.ndarray) -> dict[str, np.ndarray]:
+    """All scores that look at lines or paragraphs; see `quality.scores`."""
+    found = find_lines(scanned)
+    newlines = _per_document(found.document, len(num_chars)) - 1
+    return (
+        _bullets_and_ellipses(scanned, found, len(num_chars))
+        | _repetition(scanned, hasher, found, num_chars)
+        | _shapes(scanned, hasher, found, num_chars, newlines)
+        | {"newlines_per_word": share(newlines, np.diff(tokens.bounds))}
+        | c4_scores(scanned, found, tokens, len(num_chars))
+    )
+
+
+def _bullets_and_ellipses(scanned: Scan, found: Lines, count: int) -> dict[str, np.ndarray]:
+    """Gopher's quality rules look at all lines, blank ones too, but for what follows a last newline."""
+    document = found.document
+    counted = ~((found.ends == scanned.bounds[1:][document] - 1) & (found.ends == found.starts))
+    total = _per_document(document[counted], count)
+    bullet = found.full & is_any(scanned.codes, found.first, BULLETS)
+    ellipsis = found.full & ends_in_ellipsis(scanned.codes, found)
+    return {
+        "bullet_lines": share(_per_document(document[bullet], count), total),
+        "ellipsis_lines": share(_per_document(document[ellipsis], count), total),
+    }
+
+
+def _repetition(scanned: Scan, hasher: Hasher, found: Lines, num_chars: np.ndarray) -> dict[str, np.ndarray]:
+    """Gopher: the text cut at runs of newlines (which leaves an empty piece where it begins or ends with one)."""
+    count = len(num_chars)
+    full = found.ends > found.starts
+    begins_empty = scanned.codes[scanned.bounds[:-1]] == 0x0A
+    ends_empty = (scanned.codes[scanned.bounds[1:] - 2] == 0x0A) & (num_chars > 0)
+    pieces = _per_document(found.document[full], count) + (begins_empty & (num_chars > 0)) + ends_empty
+    again, chars = _repeated(hasher, found.starts[full], found.ends[full], found.document[full], count)
+    again = again + (begins_empty & ends_empty)
+    starts, ends, document = _paragraphs(scanned, found, full)
+    paragraphs_again, paragraph_chars = _repeated(hasher, starts, ends, document, count)
+    return {
+        "duplicate_lines": share(again, pieces),
+        "duplicate_line_chars": share(chars, num_chars),
+        "duplicate_paragraphs": share(paragraphs_again, _per_document(document, count)),
+        "duplicate_paragraph_chars": share(paragraph_chars, num_chars),
+    }
+
+
+def _paragraphs(scanned: Scan, found: Lines, full: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Starts, ends and texts of all runs of lines with characters; the text's outer white space is no part of them."""
+    new_text = np.diff(found.document) > 0
+    begins = np.flatnonzero(full & np.concatenate([[True], ~full[:-1] | new_text]))
+    ends = np.flatnonzero(full & np.concatenate([~full[1:] | new_text, [True]]))
+    document = found.document[begins]
+    inked = found.full
+    first, last = np.full((2, len(scanned.bounds) - 1), -1, dtype=np.int64)
+    inked_document, leads = np.unique(found.document[inked], return_index=True)
+    first[inked_document] = found.first[inked][leads]
+    last[inked_document] = found.last[inked][np.append(leads[1:], inked.sum()) - 1] if len(leads) else 0
+    starts = np.maximum(found.starts[begins], first[document])
+    stops = np.minimum(found.ends[ends], last[document] + 1)
+    inside = starts < stops
+    return starts[inside], stops[inside], document[inside]
+
+
+def _shapes(
+    scanned: Scan, hasher: Hasher, found: Lines, num_chars: np.ndarray, newlines: np.ndarray
+) -> dict[str, np.ndarray]:
+    """FineWeb looks at lines that are not blank, as they are."""
+    count, full = len(num_chars), found.full
+    document = found.document[full]
+    starts, ends = found.starts[full], found.ends[full]
+    total = _per_document(document, count)
+    ends_well = (scanned.kinds[ends - 1] & TERMINAL) != 0
+    short = ends - starts <= SHORT_LINE_CHARS
+    _, chars = _repeated(hasher, starts, ends, document, count)
+    return {
+        "punctuated_lines": share(_per_document(document[ends_well], count), total),
+        "short_lines": share(_per_document(document[short], count), total),
+        "repeated_line_chars": share(chars, num_chars - newlines),
+    }
+
+
+def _per_document(document: np.ndarray, count: int) -> np.ndarray:
+    return np.bincount(document, minlength=count)
+
+
+def _repeated(
+    hasher: Hasher, starts: np.ndarray, ends: np.ndarray, document: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Per text: how many of its stretches repeat an earlier one of it, and their characters."""
+    _, is_first, _ = repeats(within(hasher(starts, ends), document))
+    later = ~is_first
+    chars = np.bincount(document[later], weights=(ends - starts)[later], minlength=count)
+    return _per_document(document[later], count), chars.astype(np.int64)

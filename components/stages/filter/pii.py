@@ -1,0 +1,196 @@
+"""Find personal data and keys in text, and replace them by their kind: `<EMAIL>`, `<PHONE>`, `<IP>`, `<CARD>`, ...
+
+Each kind has a cheap test that most texts fail, a pattern, and a check that weeds out what only looks alike:
+Luhn's check digit and issuer prefixes for cards (ISO/IEC 7812), country lengths and the modulo 97 checksum for IBANs
+(ISO 13616), `ipaddress` for addresses, shapes and words nearby for telephone numbers, randomness for passwords.
+Documentation is full of things that look alike (versions, decorators, floats, seeds), so recall and precision are
+measured on a labelled set that was committed before this file (tests/components/stages/filter/test_pii.py). Names and
+postal addresses are not found.
+"""
+
+import ipaddress
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from components.stages.filter.pii_numbers import find_cards, find_ibans, find_phones
+
+KINDS = ("secret", "email", "iban", "card", "ip", "phone")
+"""All kinds, in order of precedence where two overlap."""
+
+
+class Span(NamedTuple):
+    """A stretch text[start:end] of personal data."""
+
+    start: int
+    end: int
+    kind: str
+
+
+# -- e-mail ------------------------------------------------------------------------------------------------------------
+
+_LOCAL = re.compile(r"[A-Za-z0-9_%+'-]+(?:\.[A-Za-z0-9_%+'-]+)*$")
+_DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,6}([A-Za-z]{2,24})(?![\w@-])")
+_NO_PERSON = frozenset({"git", "hg", "svn", "noreply", "no-reply"})
+_TOP_DOMAINS = frozenset(
+    (  # noqa: SIM905 - a table reads better as one text
+        "com org net edu gov mil int info biz name pro aero coop museum mobi jobs travel cat asia tel dev app io tech "
+        "online store site blog cloud email group agency solutions systems network consulting software world today "
+        "news life live company international center academy foundation institute digital media studio design academy "
+        "school university bank money finance health care law legal xyz club shop test example invalid local "
+    ).split()
+)
+
+
+def find_emails(text: str) -> Iterator[Span]:
+    """Addresses around each `@`, with a top domain of two letters or a known one."""
+    at = text.find("@")
+    while at >= 0:
+        local = _LOCAL.search(text, max(0, at - 64), at)
+        domain = _DOMAIN.match(text, at + 1)
+        if local and domain and _is_person(local[0], domain[1]):
+            start = local.start() + (len(local[0]) - len(local[0].lstrip("'%+-")))
+            if start < at:
+                yield Span(start, domain.end(), "email")
+        at = text.find("@", at + 1)
+
+
+def _is_person(local: str, top: str) -> bool:
+    return local.lower() not in _NO_PERSON and (len(top) == 2 or top.lower() in _TOP_DOMAINS)
+
+
+# -- addresses of machines ---------------------------------------------------------------------------------------------
+
+_V4 = re.compile(r"(?<![\w.])\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?!\w|\.\d|-\w)")
+_MAYBE_V4 = re.compile(r"\.\d{1,3}\.\d")
+_V6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{0,4}){3,7}(?![\w:])")
+_MAYBE_V6 = re.compile(r":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:")
+_VERSION_BEFORE = re.compile(r"(?:\bv|version|release|section|chapter|[<>=~]=|[<>~^])\s*$", re.IGNORECASE)
+_VERSION_LIKE = 32
+
+
+def find_ips(text: str) -> Iterator[Span]:
+    """Public addresses. Four small numbers, or four after a word like "version", are a version."""
+    for match in _V4.finditer(text) if _MAYBE_V4.search(text) else ():
+        small = all(int(part) < _VERSION_LIKE for part in match[0].split("."))
+        if not small and not _VERSION_BEFORE.search(text, max(0, match.start() - 12), match.start()):
+            yield from _if_public(match)
+    for match in _V6.finditer(text) if _MAYBE_V6.search(text) else ():
+        if _looks_v6(match[0]):
+            yield from _if_public(match)
+
+
+def _looks_v6(text: str) -> bool:
+    """Eight groups with letters in them, or a shortened address in the range that is handed out (2000::/3)."""
+    groups = text.split(":")
+    if "" not in groups:
+        return len(groups) == 8 and len(text) >= 20 and bool(re.search("[A-Fa-f]", text))
+    return len(groups[0]) == 4 and groups[0][0] in "23" and len([group for group in groups if group]) >= 3
+
+
+def _if_public(match: re.Match[str]) -> Iterator[Span]:
+    try:
+        address = ipaddress.ip_address(match[0])
+    except ValueError:
+        return
+    if address.is_global or (address.version == 6 and "::" not in match[0] and not address.is_private):
+        yield Span(match.start(), match.end(), "ip")
+
+
+# -- keys and passwords ------------------------------------------------------------------------------------------------
+
+_KEY_FORMS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (mark, re.compile(pattern))
+    for mark, pattern in (
+        ("AKIA", r"\bAKIA[0-9A-Z]{16}\b"),
+        ("ASIA", r"\bASIA[0-9A-Z]{16}\b"),
+        ("gh", r"\bgh[pousr]_[A-Za-z0-9]{36,255}\b"),
+        ("github_pat_", r"\bgithub_pat_[A-Za-z0-9_]{60,255}\b"),
+        ("glpat-", r"\bglpat-[A-Za-z0-9_-]{20,}"),
+        ("_live_", r"\b[rs]k_live_[A-Za-z0-9]{16,}\b"),
+        ("xox", r"\bxox[abprs]-[A-Za-z0-9-]{20,}"),
+        ("AIza", r"\bAIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])"),
+        ("hf_", r"\bhf_[A-Za-z]{30,40}\b"),
+        ("sk-", r"\bsk-(?:proj-|ant-)?[A-Za-z0-9_-]{32,}"),
+        ("eyJ", r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
+        (
+            "PRIVATE KEY",
+            r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[\s\S]{16,8000}?-----END [A-Z ]{0,20}PRIVATE KEY-----",
+        ),
+    )
+)
+_ASSIGNED = re.compile(
+    r"(?:pass(?:word|wd|phrase)|secret|api[_-]?key|access[_-]?key|auth[_-]?token|token)[\w-]{0,20}[\"']?\s{0,3}[:=]\s{0,3}"
+    r"[\"']?([A-Za-z0-9+/_\-!$%&*#=^~]{12,128})(?![A-Za-z0-9(\[.])",
+    re.IGNORECASE,
+)
+_ASSIGNED_MARKS = ("pass", "secret", "api", "access", "auth", "token")
+
+
+def find_secrets(text: str) -> Iterator[Span]:
+    """Keys in the published form of their issuer, and random values given to a password, secret, key or token."""
+    for mark, pattern in _KEY_FORMS:
+        if mark in text:
+            yield from (Span(match.start(), match.end(), "secret") for match in pattern.finditer(text))
+    for place in _marks(text):
+        match = _ASSIGNED.match(text, place)
+        if match and _is_random(match[1]):
+            yield Span(match.start(1), match.end(1), "secret")
+
+
+def _marks(text: str) -> list[int]:
+    """Where an assignment may begin. Finding words and matching there is ten times faster than one search."""
+    lowered = text.lower()
+    if len(lowered) != len(text):  # a few letters become two in lower case, and places shift
+        lowered = text
+    places = []
+    for mark in _ASSIGNED_MARKS:
+        at = lowered.find(mark)
+        while at >= 0:
+            places.append(at)
+            at = lowered.find(mark, at + 1)
+    return places
+
+
+def _is_random(value: str) -> bool:
+    """Letters and a digit mixed, with more than 3 bits of entropy per character: no word, number or placeholder."""
+    counts = Counter(value)
+    entropy = -sum(count / len(value) * math.log2(count / len(value)) for count in counts.values())
+    digits = sum(character.isdigit() for character in value)
+    words = re.search(r"[a-zA-Z]{11}|0123|1234|abcd|(.{5}).*\1", value)
+    return 1 <= digits < len(value) and entropy > 3.0 and not words
+
+
+# -- all together ------------------------------------------------------------------------------------------------------
+
+_FINDERS: dict[str, Callable[[str], Iterable[tuple[int, int, str] | Span]]] = {
+    "secret": find_secrets,
+    "email": find_emails,
+    "iban": find_ibans,
+    "card": find_cards,
+    "ip": find_ips,
+    "phone": find_phones,
+}
+
+
+def find(text: str, kinds: Iterable[str] = KINDS) -> list[Span]:
+    """All personal data of these kinds, by place; where two overlap, the kind that comes first in KINDS stays."""
+    wanted, taken = set(kinds), list[Span]()
+    for kind in KINDS:
+        if kind in wanted:
+            for start, end, name in _FINDERS[kind](text):
+                if all(end <= span.start or start >= span.end for span in taken):
+                    taken.append(Span(start, end, name))
+    return sorted(taken)
+
+
+def redact(text: str, kinds: Iterable[str] = KINDS) -> tuple[str, Counter[str]]:
+    """The text with each find replaced by `<KIND>`, and how many of each kind there were."""
+    spans = find(text, kinds)
+    pieces, done = [], 0
+    for span in spans:
+        pieces += [text[done : span.start], f"<{span.kind.upper()}>"]
+        done = span.end
+    return "".join([*pieces, text[done:]]), Counter(span.kind for span in spans)

@@ -1,0 +1,167 @@
+"""Scores of a shard's documents for the rules of Gopher, C4 and FineWeb, all in one pass over arrays.
+
+Sources: Rae et al. 2021 (Gopher, arXiv:2112.11446, table A1), Raffel et al. 2020 (C4, JMLR 21/140), Penedo et al. 2024
+(FineWeb, arXiv:2406.17557); where they leave room, a score is what datatrove 0.10 computes, whose decisions the field
+compares with. Each score is per document; limits are applied elsewhere (`rules`), so that one pass serves any limits.
+
+A *token* is what `word_split` makes of the text (spaCy's English words and punctuation marks); a *word* is a token that
+is not all symbols. All shares are 0 for a document without the thing counted.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from components.stages.filter.array_counts import repeats, share, within
+from components.stages.filter.line_signals import line_scores
+from components.stages.filter.word_tokens import Tokens, tokenise
+from components.text.codepoints import ALPHA, SPACE, SYMBOL, UNSPACED, Hasher, Scan, hash_word, mixed, scan
+
+STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
+"""Gopher's list, in lower case as there."""
+TOP_NGRAMS, DUPLICATE_NGRAMS = (2, 3, 4), (5, 6, 7, 8, 9, 10)
+
+Scores = dict[str, np.ndarray]
+"""Name of a score -> (num_documents,) int64 or float64."""
+
+
+BLOCK_CHARS = 1 << 18
+"""Texts are scored so many characters at a time: the arrays then stay in the processor's cache, and memory is small."""
+
+
+def scores(texts: Sequence[str]) -> Scores:
+    """All scores of `texts` but the language's."""
+    parts, start, size = [], 0, 0
+    for number, text in enumerate(texts):
+        size += len(text)
+        if size >= BLOCK_CHARS or number == len(texts) - 1:
+            parts.append(_scores(texts[start : number + 1]))
+            start, size = number + 1, 0
+    parts = parts or [_scores([])]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _scores(texts: Sequence[str]) -> Scores:
+    """The same, of a block."""
+    scanned = scan(texts)
+    hasher = Hasher(scanned.codes)
+    tokens = tokenise(scanned, hasher)
+    num_chars = np.diff(scanned.bounds) - 1
+    return (
+        {"num_chars": num_chars}
+        | word_scores(scanned, tokens)
+        | line_scores(scanned, hasher, tokens, num_chars)
+        | ngram_scores(tokens, num_chars)
+    )
+
+
+def word_scores(scanned: Scan, tokens: Tokens) -> Scores:
+    """Counts and ratios of words: Gopher's quality rules."""
+    kinds, num_tokens = scanned.kinds, np.diff(tokens.bounds)
+    is_letter = (kinds & ALPHA) != 0
+    letters = np.flatnonzero(is_letter)
+    is_word = tokens.hold((kinds & (SYMBOL | SPACE)) == 0) > 0
+    num_words = tokens.sums(is_word)
+    unspaced = scanned.count(letters[(kinds[letters] & UNSPACED) != 0])
+    hashes = scanned.count(np.flatnonzero(scanned.codes == ord("#")))
+    return {
+        "num_words": num_words,
+        "num_tokens": num_tokens,
+        "mean_word_length": share(tokens.sums((tokens.ends - tokens.starts) * is_word), num_words),
+        "alpha_words": share(tokens.sums(tokens.hold(is_letter) > 0), num_tokens),
+        "symbols_per_word": share(np.maximum(hashes, _ellipses(scanned)), num_tokens),
+        "stop_words": _stop_words(tokens),
+        "unspaced_letters": share(unspaced, scanned.count(letters)),
+    }
+
+
+def _ellipses(scanned: Scan) -> np.ndarray:
+    """How often `...` or the one-character ellipsis occurs in each text."""
+    codes = scanned.codes
+    dots = codes == ord(".")
+    begins = dots & ~np.concatenate([[False], dots[:-1]])
+    first = np.flatnonzero(begins)
+    after = np.flatnonzero(~dots)
+    length = after[np.searchsorted(after, first)] - first
+    threes = np.bincount(scanned.document_of(first), weights=length // 3, minlength=len(scanned.bounds) - 1)
+    return threes.astype(np.int64) + scanned.count(np.flatnonzero(codes == ord("…")))
+
+
+def _stop_words(tokens: Tokens) -> np.ndarray:
+    """How many different stop words each text has."""
+    total = np.zeros(len(tokens.bounds) - 1, dtype=np.int64)
+    for word in STOP_WORDS:
+        found = np.flatnonzero(tokens.hashes == hash_word(word))
+        total += np.diff(np.searchsorted(found, tokens.bounds)) > 0
+    return total
+
+
+def ngram_scores(tokens: Tokens, num_chars: np.ndarray) -> Scores:
+    """Shares of characters in the most frequent n-gram (n = 2 to 4) and in repeated n-grams (n = 5 to 10), by Gopher.
+
+    A gram can only be repeated where the one word shorter is, so each n looks only where the last one found repeats.
+    """
+    document = np.repeat(np.arange(len(num_chars)), np.diff(tokens.bounds))
+    room = tokens.bounds[1:][document] - np.arange(len(document))  # tokens from here to the end of the text
+    lengths = np.zeros(len(document) + 1, dtype=np.int64)
+    np.cumsum(tokens.ends - tokens.starts, out=lengths[1:])
+    keys = within(tokens.hashes, document)
+    at, result = np.arange(len(document)), {}
+    for n in range(2, max(DUPLICATE_NGRAMS) + 1):
+        fits = room[at] >= n
+        at = at[fits]
+        keys = mixed(keys[fits]) + tokens.hashes[at + n - 1]
+        groups, first, count = repeats(keys)
+        repeated = count > 1
+        at, keys = at[repeated], keys[repeated]
+        groups, first, count = groups[repeated], first[repeated], count[repeated]
+        chars = lengths[at + n] - lengths[at]
+        if n in TOP_NGRAMS:
+            top = _top(document[at], chars + n - 1, first, count, len(num_chars))
+            result[f"top_{n}gram"] = share(np.where(top, top, _first_gram(tokens, lengths, n)), num_chars)
+        elif n in DUPLICATE_NGRAMS:
+            taken = at[_taken(at, groups, n)]
+            covered = np.bincount(document[taken], lengths[taken + n] - lengths[taken], len(num_chars))
+            result[f"duplicate_{n}gram"] = share(covered, num_chars)
+    return result
+
+
+def _top(
+    document: np.ndarray, chars: np.ndarray, is_first: np.ndarray, count: np.ndarray, num_documents: int
+) -> np.ndarray:
+    """Characters in the most frequent gram of each text; of equally frequent ones the first. 0 if none repeats."""
+    document, chars, count = document[is_first], chars[is_first], count[is_first]
+    order = np.lexsort((np.arange(len(document)), -count, document))
+    leads = order[np.concatenate([[True], document[order][1:] != document[order][:-1]])] if len(order) else order
+    result = np.zeros(num_documents, dtype=np.int64)
+    result[document[leads]] = (chars * count)[leads]
+    return result
+
+
+def _first_gram(tokens: Tokens, lengths: np.ndarray, n: int) -> np.ndarray:
+    """Characters of each text's first n-gram, the most frequent one where none repeats; 0 if there is none."""
+    first = tokens.bounds[:-1]
+    whole = np.diff(tokens.bounds) >= n
+    last = np.where(whole, first + n, first)
+    return np.where(whole, lengths[last] - lengths[first] + n - 1, 0)
+
+
+def _taken(at: np.ndarray, groups: np.ndarray, n: int) -> list[int]:
+    """Which grams count as duplicates when a text is read from left to right, as indices into `at`.
+
+    A gram that was read before is one, and reading goes on after its end; so what lies inside it is never read.
+
+    Args:
+        at: (m,) places of all grams that occur more than once in their text, in order.
+        groups: (m,) the same number for equal grams of a text.
+    """
+    seen = bytearray(int(groups.max()) + 1 if len(groups) else 0)
+    taken, free = [], 0
+    for index, (place, group) in enumerate(zip(at.tolist(), groups.tolist(), strict=True)):
+        if place >= free:
+            if seen[group]:
+                taken.append(index)
+                free = place + n
+            else:
+                seen[group] = 1
+    return taken

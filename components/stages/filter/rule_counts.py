@@ -1,0 +1,108 @@
+"""What limits do to the scores of a corpus, counted a shard at a time: memory does not grow with the documents."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from components.params import Filter, FilterRules
+from components.stages.filter.rules import PUBLISHED, RULES, Columns, limits, verdicts
+from components.text.language import SURE
+
+OURS = "params.yaml"
+"""Name of the limits in use, beside the published sets."""
+
+
+@dataclass
+class RuleCounts:
+    """Numbers of documents.
+
+    Attributes:
+        documents: by source.
+        broken, alone: that break a rule, and that break no other, by (rule, source).
+        sets: that a set of rules drops, by (name, source).
+        languages: by (source, language); `unsure` below a probability of one half.
+        largest: highest value of each score.
+    """
+
+    documents: Counter[str] = field(default_factory=Counter)
+    broken: Counter[tuple[str, str]] = field(default_factory=Counter)
+    alone: Counter[tuple[str, str]] = field(default_factory=Counter)
+    sets: Counter[tuple[str, str]] = field(default_factory=Counter)
+    languages: Counter[tuple[str, str]] = field(default_factory=Counter)
+    largest: dict[str, float] = field(default_factory=dict)
+
+    def add(
+        self, sources: np.ndarray, columns: Columns, params: Filter, more: dict[str, np.ndarray] | None = None
+    ) -> None:
+        """Count some documents.
+
+        Args:
+            sources: (num_documents,) str.
+            more: rules that are no limit of a score: (num_documents,) bool, who breaks them.
+        """
+        more = more or {}
+        names = [*(rule.name for rule in RULES), *more]
+        for source in np.unique(sources).tolist():
+            here = sources == source
+            ours = {name: values[here] for name, values in columns.items()}
+            broken = np.column_stack(
+                [verdicts(params.rules_for(source), ours), *(each[here] for each in more.values())]
+            )
+            alone = broken & (broken.sum(axis=1, keepdims=True) == 1)
+            self.documents[source] += int(here.sum())
+            self.sets[OURS, source] += int(broken.any(axis=1).sum())
+            for name, rules in PUBLISHED.items():
+                self.sets[name, source] += int(verdicts(rules, ours).any(axis=1).sum())
+            for name, count, only in zip(names, broken.sum(axis=0).tolist(), alone.sum(axis=0).tolist(), strict=True):
+                self.broken[name, source] += count
+                self.alone[name, source] += only
+            languages = np.where(ours["language_score"] >= SURE, ours["language"], "unsure").tolist()
+            self.languages.update((source, language) for language in languages)
+        for name, values in columns.items():
+            if len(values) and values.dtype.kind != "U":
+                self.largest[name] = max(self.largest.get(name, -np.inf), float(values.max()))
+
+    def merge(self, other: "RuleCounts") -> None:
+        """Add the numbers of another."""
+        for name in ("documents", "broken", "alone", "sets", "languages"):
+            getattr(self, name).update(getattr(other, name))
+        for name, value in other.largest.items():
+            self.largest[name] = max(self.largest.get(name, -np.inf), value)
+
+    def rule_table(self, params: Filter, more: dict[str, str] | None = None) -> list[tuple]:
+        """(rule, source, limit, documents that break it, that break no other, documents) for rules that are on.
+
+        Args:
+            more: limits, as text, of rules that are no limit of a score.
+        """
+        rows = []
+        for source, documents in self.documents.items():
+            shown = _limits(params.rules_for(source)) | (more or {})
+            for rule, limit in shown.items():
+                rows.append((rule, source, limit, self.broken[rule, source], self.alone[rule, source], documents))
+        return sorted(rows)
+
+    def set_table(self) -> list[tuple]:
+        """(rules, source, documents they would drop, documents): params.yaml's, then the published sets."""
+        names = (OURS, *PUBLISHED)
+        return [
+            (name, source, self.sets[name, source], count)
+            for source, count in sorted(self.documents.items())
+            for name in names
+        ]
+
+    def language_table(self) -> list[tuple]:
+        """(source, language, documents), the most frequent of each source first."""
+        rows = ((*key, count) for key, count in self.languages.items())
+        return sorted(rows, key=lambda row: (row[0], -row[2], row[1]))
+
+
+def _limits(rules: FilterRules) -> dict[str, str]:
+    """The rules that are on, with their limits as text."""
+    allowed = {rule.name: limits(rule, rules) for rule in RULES}
+    return {
+        name: " to ".join(f"{value:g}" for value in pair if np.isfinite(value))
+        for name, pair in allowed.items()
+        if pair is not None
+    }

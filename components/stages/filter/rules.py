@@ -1,0 +1,152 @@
+"""Which score each rule limits, where a rule applies, and what it says of a document that breaks it.
+
+Scores are made once (`quality`, `language`); any limits can be applied to them afterwards: those of params.yaml, or the
+published sets below, whose limits are tuned for web pages and would drop most of a technical corpus.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from components.params import FilterRules
+from components.text.language import NO_LANGUAGE, SURE
+
+Columns = dict[str, np.ndarray]
+"""Scores by name, (num_documents,) each, `language` (str) among them."""
+MOSTLY_UNSPACED = 0.5
+"""Share of letters in scripts without spaces from which rules about words do not apply."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule: the field of `FilterRules` with its limit, the score it limits, and the texts it is meant for.
+
+    Attributes:
+        name: field of `FilterRules`.
+        score: name of the score.
+        scope: "all"; "spaced": scripts that put spaces between words; "english": not surely another language.
+    """
+
+    name: str
+    score: str
+    scope: str = "all"
+
+
+RULES = (
+    Rule("min_words", "num_words"),
+    Rule("max_words", "num_words"),
+    Rule("mean_word_length", "mean_word_length", "spaced"),
+    Rule("max_symbol_word_ratio", "symbols_per_word"),
+    Rule("max_bullet_lines", "bullet_lines"),
+    Rule("max_ellipsis_lines", "ellipsis_lines"),
+    Rule("min_alpha_words", "alpha_words"),
+    Rule("min_stop_words", "stop_words", "english"),
+    Rule("max_duplicate_lines", "duplicate_lines"),
+    Rule("max_duplicate_line_chars", "duplicate_line_chars"),
+    Rule("max_duplicate_paragraphs", "duplicate_paragraphs"),
+    Rule("max_duplicate_paragraph_chars", "duplicate_paragraph_chars"),
+    *(Rule(f"max_top_{n}gram", f"top_{n}gram", "spaced") for n in (2, 3, 4)),
+    *(Rule(f"max_duplicate_{n}gram", f"duplicate_{n}gram", "spaced") for n in range(5, 11)),
+    Rule("min_sentences", "sentences", "english"),
+    Rule("max_lorem_ipsum", "lorem_ipsum"),
+    Rule("max_curly_lines", "curly_lines"),
+    Rule("min_punctuated_lines", "punctuated_lines", "english"),
+    Rule("max_short_lines", "short_lines", "spaced"),
+    Rule("max_repeated_line_chars", "repeated_line_chars"),
+    Rule("max_newlines_per_word", "newlines_per_word", "spaced"),
+    Rule("min_language_score", "language_kept"),
+)
+"""All rules, in the order in which they are applied: the first one broken names the reason."""
+
+_OFF = dict.fromkeys(FilterRules.model_fields)
+PUBLISHED = {
+    "Gopher quality": FilterRules.model_validate(
+        _OFF
+        | {
+            "min_words": 50,
+            "max_words": 100_000,
+            "mean_word_length": (3, 10),
+            "max_symbol_word_ratio": 0.1,
+            "max_bullet_lines": 0.9,
+            "max_ellipsis_lines": 0.3,
+            "min_alpha_words": 0.8,
+            "min_stop_words": 2,
+        }
+    ),
+    "Gopher repetition": FilterRules.model_validate(
+        _OFF
+        | {
+            "max_duplicate_lines": 0.3,
+            "max_duplicate_line_chars": 0.2,
+            "max_duplicate_paragraphs": 0.3,
+            "max_duplicate_paragraph_chars": 0.2,
+            "max_top_2gram": 0.2,
+            "max_top_3gram": 0.18,
+            "max_top_4gram": 0.16,
+        }
+        | {f"max_duplicate_{n}gram": 0.2 - n / 100 for n in range(5, 11)}
+    ),
+    "C4": FilterRules.model_validate(_OFF | {"min_sentences": 5, "max_lorem_ipsum": 0, "max_curly_lines": 0}),
+    "FineWeb": FilterRules.model_validate(
+        _OFF
+        | {
+            "min_punctuated_lines": 0.12,
+            "max_short_lines": 0.67,
+            "max_repeated_line_chars": 0.01,
+            "max_newlines_per_word": 0.3,
+        }
+    ),
+}
+"""The limits of the papers, for the table of what they would drop."""
+
+
+def limits(rule: Rule, rules: FilterRules) -> tuple[float, float] | None:
+    """Lowest and highest value allowed; None if the rule is off."""
+    value = getattr(rules, rule.name)
+    if value is None:
+        return None
+    if isinstance(value, tuple):
+        return float(value[0]), float(value[1])
+    return (float(value), np.inf) if rule.name.startswith("min_") else (-np.inf, float(value))
+
+
+def breaks(rule: Rule, rules: FilterRules, columns: Columns) -> np.ndarray:
+    """Which documents break the rule, (num_documents,) bool."""
+    values = columns[rule.score]
+    allowed = limits(rule, rules)
+    if allowed is None:
+        return np.zeros(len(values), dtype=bool)
+    broken = (values < allowed[0]) | (values > allowed[1])
+    return broken & applies(rule.scope, columns)
+
+
+def applies(scope: str, columns: Columns) -> np.ndarray:
+    """Which documents rules of this scope are meant for, (num_documents,) bool."""
+    spaced = columns["unspaced_letters"] < MOSTLY_UNSPACED
+    if scope == "all":
+        return np.ones(len(spaced), dtype=bool)
+    if scope == "spaced":
+        return spaced
+    other = (columns["language"] != "en") & (columns["language"] != NO_LANGUAGE)
+    return spaced & ~(other & (columns["language_score"] >= SURE))
+
+
+def verdicts(rules: FilterRules, columns: Columns) -> np.ndarray:
+    """Which documents break which rule, (num_documents, num_rules) bool, rules in the order of RULES."""
+    return np.stack([breaks(rule, rules, columns) for rule in RULES], axis=1)
+
+
+def explain(rules: FilterRules, broken: np.ndarray, scores: dict[str, float]) -> tuple[str, str]:
+    """The rule that drops a document, and the reason: value and limit of it, names of the others it breaks.
+
+    Args:
+        broken: (num_rules,) bool, at least one set.
+        scores: the document's scores.
+    """
+    names = [rule for rule, is_broken in zip(RULES, broken, strict=True) if is_broken]
+    allowed = limits(names[0], rules)
+    assert allowed is not None
+    value = scores[names[0].score]
+    sign, limit = ("<", allowed[0]) if value < allowed[0] else (">", allowed[1])
+    more = f"; also {', '.join(rule.name for rule in names[1:])}" if len(names) > 1 else ""
+    return names[0].name, f"{names[0].score} {value:.4g} {sign} {limit:.4g}{more}"

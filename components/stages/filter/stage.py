@@ -1,0 +1,256 @@
+"""Drop poor text, redact personal data. Every document is scored first; limits are applied to the scores.
+
+    out/train/     documents kept, personal data replaced by its kind
+    out/dropped/   documents dropped: rule, and a reason with value and limit
+    out/tags/      the scores of every document (Parquet, one file per input shard), so that other limits can be tried
+
+One pass over the shards, each by itself. What other limits would do is shown by filter_dry_run.py.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.core.errors import UserError
+from components.core.files import read_json, write_json, written_whole
+from components.core.report import Report, Watch
+from components.core.workers import Workers, pool
+from components.corpus import shard_parts
+from components.corpus.corpus import Document, read_manifest, read_shard, reconcile, shard_paths
+from components.params import Decontaminate, Filter
+from components.similarity.decontaminate import RULE, Exam, exam_of, most_shared
+from components.stages.filter import report as filter_report
+from components.stages.filter.pii import redact
+from components.stages.filter.quality import scores
+from components.stages.filter.rules import RULES, Columns, explain, verdicts
+from components.text.language import identify, known_languages
+
+TRANSFORM = "redact_pii"
+"""Name of the redaction in a document's provenance."""
+
+
+def filter_corpus(
+    *,
+    train: Path,
+    params: Filter,
+    out: Path,
+    reports: Path,
+    work: Path,
+    heldout: Path | None = None,
+    items: Path | None = None,
+    workers: Workers = 1,
+    watch: Watch | None = None,
+) -> Report:
+    """Write `out/train`, `out/dropped` and `out/tags`; see the module docstring.
+
+    Args:
+        train: a corpus.
+        heldout, items: held-out corpus, folder of evaluation items: what training text must not hold.
+        work: finished shards are kept here until all are; those that are there are not done again.
+        workers: processes; they change no byte.
+
+    Raises:
+        UserError: the corpus is empty, a language in params is unknown, or nothing is left.
+    """
+    watch = watch or Watch()
+    manifest = read_manifest(train)
+    check(params, manifest.num_documents)
+    shards = shard_paths(train)
+    folders = [work / f"part-{number:05d}" for number in range(len(shards))]
+    exam = exam_of(heldout, items, params.decontaminate.ngram)
+    exam.save(work / "exam.npz")
+    jobs = [ShardJob(*job, work / "exam.npz") for job in zip(shards, folders, strict=True)]
+    total = Outcome()
+    with watch.phase("score"), pool(workers) as workers_pool:
+        for outcome in workers_pool.map(partial(filter_shard, params), jobs, filter_reads):
+            total.add(outcome)
+            watch.progress(total.documents, manifest.num_documents, "documents", f"{total.dropped} dropped")
+            watch.check()
+    kept = shard_parts.gather([folder / "kept" for folder in folders], out / "train")
+    dropped = shard_parts.gather([folder / "dropped" for folder in folders], out / "dropped")
+    (out / "tags").mkdir(parents=True)
+    for number, folder in enumerate(folders):
+        (folder / "tags.parquet").rename(out / "tags" / f"part-{number:05d}.parquet")
+    reconcile("filter", manifest.num_documents, kept.num_documents, dropped.facts["rules"])
+    if not kept.num_documents:
+        raise UserError(f"filter: all {total.documents} documents were dropped ({_worst(total)}); relax filter.rules")
+    with watch.phase("report"):
+        report = filter_report.build(manifest, kept, dropped, total, out, params, reports)
+    report.write(reports)
+    return report
+
+
+def check(params: Filter, num_documents: int) -> None:
+    """Refuse what cannot be meant, before any work.
+
+    Raises:
+        UserError: the corpus is empty, or a language in params is unknown.
+    """
+    if not num_documents:
+        raise UserError("filter: the corpus has no documents; see reports/dedup for where they went")
+    unknown = sorted(set(params.languages) - set(known_languages())) if params.languages else []
+    if unknown:
+        raise UserError(f"filter.languages: {unknown[0]!r} is no language the identifier knows; use ISO 639-1 codes")
+
+
+def _worst(total: "Outcome") -> str:
+    return ", ".join(f"{rule} {count}" for rule, count in total.first_rules.most_common(3))
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """One shard to filter: where it is, the folder its results go to, and what it must not hold (an `Exam`)."""
+
+    shard: Path
+    folder: Path
+    exam: Path
+
+
+@dataclass
+class Outcome:
+    """What happened to the documents of a shard, or of all.
+
+    Attributes:
+        documents, dropped: how many.
+        first_rules: documents dropped by the rule that names the reason.
+        personal: finds of personal data by "source kind".
+        redacted: documents in which something was found.
+        contact_documents: that share a run of words with an evaluation set.
+        contact_sets, contact_dropped: by evaluation set, documents that do, and that go for it.
+        contact: those that share most (`decontaminate.most_shared`), [set, source, location, shared, total, dropped?].
+    """
+
+    documents: int = 0
+    dropped: int = 0
+    redacted: int = 0
+    first_rules: Counter[str] = field(default_factory=Counter)
+    personal: Counter[str] = field(default_factory=Counter)
+    contact_documents: int = 0
+    contact_sets: Counter[str] = field(default_factory=Counter)
+    contact_dropped: Counter[str] = field(default_factory=Counter)
+    contact: list[list] = field(default_factory=list)
+
+    def count_contact(self, rows: list[list]) -> None:
+        """Count the documents of a shard that share text with evaluation sets."""
+        self.contact_documents += len({tuple(row[1:3]) for row in rows})
+        self.contact_sets.update(row[0] for row in rows)
+        self.contact_dropped.update(row[0] for row in rows if row[5])
+        self.contact = most_shared([*self.contact, *rows])
+
+    def add(self, other: "Outcome") -> None:
+        """Add the numbers of another."""
+        self.documents += other.documents
+        self.dropped += other.dropped
+        self.redacted += other.redacted
+        self.first_rules += other.first_rules
+        self.personal += other.personal
+        self.contact_documents += other.contact_documents
+        self.contact_sets += other.contact_sets
+        self.contact_dropped += other.contact_dropped
+        self.contact = most_shared([*self.contact, *other.contact])
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON (`asdict` of a Counter is broken in Python 3.11)."""
+        return {name: dict(value) if isinstance(value, Counter) else value for name, value in vars(self).items()}
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> "Outcome":
+        """The reverse of `to_json`."""
+        counters = ("first_rules", "personal", "contact_sets", "contact_dropped")
+        return cls(**raw | {name: Counter(raw[name]) for name in counters})
+
+
+def filter_shard(params: Filter, job: ShardJob) -> Outcome:
+    """Score, decide and redact one shard, unless that is done."""
+    done, kept, dropped = job.folder / "done.json", job.folder / "kept", job.folder / "dropped"
+    if filter_reads(job) is None:
+        return Outcome.from_json(read_json(done))
+    documents = read_shard(job.shard)
+    columns = tag(documents, params.languages)
+    write_tags(job.folder / "tags.parquet", documents, columns)
+    reasons = decide(params, [document.source for document in documents], columns)
+    contact = contaminated(documents, Exam.load(job.exam), params.decontaminate, reasons)
+    outcome = Outcome(documents=len(documents), dropped=len(reasons))
+    outcome.count_contact(contact)
+    outcome.first_rules.update(rule for rule, _ in reasons.values())
+    redacted = [redacted_document(document, params, outcome) for document in documents]
+    shard_parts.write_part(kept, (each for at, each in enumerate(redacted) if at not in reasons))
+    shard_parts.write_left_out_part(dropped, ((redacted[at], *why) for at, why in sorted(reasons.items())))
+    write_json(done, outcome.to_json())
+    return outcome
+
+
+def filter_reads(job: ShardJob) -> list[Path] | None:
+    """What `filter_shard` reads; None if it is done."""
+    written = job.folder / "done.json", job.folder / "tags.parquet"
+    corpora = job.folder / "kept", job.folder / "dropped"
+    done = all(path.exists() for path in written) and all(shard_parts.is_whole(folder) for folder in corpora)
+    return None if done else [job.shard, job.exam]
+
+
+def tag(documents: list[Document], languages: list[str]) -> Columns:
+    """All scores of some documents, the language's included."""
+    texts = [document.text for document in documents]
+    columns: Columns = scores(texts)
+    found = [identify(text, languages) for text in texts]
+    columns["language"] = np.array([language for language, _, _ in found])
+    columns["language_score"] = np.array([probability for _, probability, _ in found])
+    columns["language_kept"] = np.array([kept for _, _, kept in found])
+    return columns
+
+
+def write_tags(path: Path, documents: list[Document], columns: Columns) -> None:
+    """Write the scores, one row per document, in order."""
+    table = pa.table(
+        {
+            "id": [document.id for document in documents],
+            "source": [document.source for document in documents],
+            "location": [document.location for document in documents],
+            **columns,
+        }
+    )
+    with written_whole(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def decide(params: Filter, sources: list[str], columns: Columns) -> dict[int, tuple[str, str]]:
+    """Place of each document to drop -> (rule, reason)."""
+    result = {}
+    by_source = np.array(sources)
+    for source in sorted(set(sources)):
+        rules = params.rules_for(source)
+        broken = verdicts(rules, columns)
+        for at in np.flatnonzero(broken.any(axis=1) & (by_source == source)).tolist():
+            result[at] = explain(rules, broken[at], {rule.score: float(columns[rule.score][at]) for rule in RULES})
+    return result
+
+
+def contaminated(
+    documents: list[Document], exam: Exam, params: Decontaminate, reasons: dict[int, tuple[str, str]]
+) -> list[list]:
+    """Add to `reasons` what holds evaluation text; a row of `Outcome.contact` for each document and set."""
+    rows = []
+    for at, hits in enumerate(exam.hits([document.text for document in documents])):
+        for hit in hits:
+            if hit.drops(params):
+                reasons[at] = (RULE, hit.reason())
+            document = documents[at]
+            row = [hit.name, document.source, document.location, hit.shared, hit.total, int(hit.drops(params))]
+            rows.append(row)
+    return rows
+
+
+def redacted_document(document: Document, params: Filter, outcome: Outcome) -> Document:
+    """The document without personal data, what was found counted in `outcome`."""
+    text, found = redact(document.text, params.redact)
+    if not found:
+        return document
+    outcome.redacted += 1
+    outcome.personal.update({f"{document.source} {kind}": count for kind, count in found.items()})
+    return document.changed(text, TRANSFORM)

@@ -1,0 +1,1 @@
+"""Stage `finetune`: instruction tuning and classification."""

@@ -1,0 +1,98 @@
+"""A masked model with a classification head, in the layout of `transformers`' EuroBertForSequenceClassification.
+
+    ids -> backbone -> mean over the tokens -> dense -> GELU -> classifier -> logits of the classes
+
+Their layout is kept so that `pipeline("text-classification", folder)` reads the folder as it is, with the same logits.
+Padding is a document of its own: attention stays inside documents, so no token sees it, and the mean leaves it out.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import tokenizers
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from components.core.errors import UserError
+from components.core.files import read_json, write_json
+from components.model import export
+from components.model.lora import merged
+from components.model.transformer import Shape, Transformer
+from components.tokens.tokenizer import PAD
+
+
+class Classifier(nn.Module):
+    """Logits (B, num_labels) of texts (B, T); see the module docstring."""
+
+    def __init__(self, backbone: Transformer, num_labels: int) -> None:
+        super().__init__()
+        assert not backbone.shape.causal
+        self.backbone = backbone
+        width = backbone.shape.width
+        self.dense = nn.Linear(width, width)
+        self.classifier = nn.Linear(width, num_labels)
+
+    @property
+    def shape(self) -> Shape:
+        """Of the backbone."""
+        return self.backbone.shape
+
+    def initialise_head(self, seed: int) -> "Classifier":
+        """A fresh head, a function of the seed and the shape alone; it begins by giving every class the same logit."""
+        generator = torch.Generator().manual_seed(seed)
+        nn.init.normal_(self.dense.weight, std=self.shape.width**-0.5, generator=generator)
+        for parameter in (self.dense.bias, self.classifier.weight, self.classifier.bias):
+            nn.init.zeros_(parameter)
+        return self
+
+    def forward(self, ids_BT: Tensor) -> Tensor:
+        inside_BT = ids_BT != PAD
+        padded = not bool(inside_BT.all())
+        hidden_BTD = self.backbone.hidden(ids_BT, inside_BT.long() if padded else None)
+        weight_BT1 = inside_BT[..., None].to(hidden_BTD.dtype)
+        mean_BD = (hidden_BTD * weight_BT1).sum(1) / weight_BT1.sum(1).clamp(min=1)
+        return self.classifier(F.gelu(self.dense(mean_BD)))
+
+
+def save_classifier(
+    model: Classifier, labels: list[str], tokenizer_json: str, folder: Path, facts: dict[str, Any]
+) -> None:
+    """Write a model folder that `AutoModelForSequenceClassification` loads; `labels` in the order of the logits."""
+    export.save(model.backbone, tokenizer_json, folder, facts)
+    tensors = {_hub_name(name): tensor for name, tensor in merged(model).items() if name != f"backbone.{export.HEAD}"}
+    export.save_tensors(tensors, folder / "model.safetensors")
+    fields = {
+        "architectures": ["EuroBertForSequenceClassification"],
+        "problem_type": "single_label_classification",
+        "id2label": {str(index): label for index, label in enumerate(labels)},
+        "label2id": {label: index for index, label in enumerate(labels)},
+    }
+    write_json(folder / "config.json", export.config(model.shape) | fields)
+    num_parameters = sum(tensor.numel() for tensor in tensors.values())
+    write_json(folder / "greenhouse.json", read_json(folder / "greenhouse.json") | {"num_parameters": num_parameters})
+
+
+def load_classifier(folder: Path, device: str = "cpu") -> tuple[Classifier, tokenizers.Tokenizer, list[str]]:
+    """Read a folder that `save_classifier` wrote: the model in eval mode, its tokenizer, the labels.
+
+    Raises:
+        UserError: the folder holds no classifier.
+    """
+    fields = read_json(folder / "config.json")
+    if fields.get("architectures") != ["EuroBertForSequenceClassification"]:
+        raise UserError(f"{folder}: config.json is no classifier's; give a folder that finetune@classify wrote")
+    labels = [fields["id2label"][str(index)] for index in range(len(fields["id2label"]))]
+    model = Classifier(Transformer(export.shape_of(fields, folder)), len(labels))
+    tensors = safetensors.torch.load_file(folder / "model.safetensors")
+    parameters = {_hub_name(name): parameter for name, parameter in model.named_parameters()}
+    assert parameters.keys() - {export.HEAD} == tensors.keys()
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            parameters[name].copy_(tensor)
+    return model.to(device).eval(), tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")), labels
+
+
+def _hub_name(name: str) -> str:
+    return export.hub_name(name.removeprefix("backbone.")) if name.startswith("backbone.") else name

@@ -1,0 +1,127 @@
+"""Classification with the masked model: what it is trained on, and how its answers are judged.
+
+A passage is given as plain tokens, as `transformers`' tokenizer gives them. On held-out passages: accuracy and macro F1
+with intervals over documents, beside three yardsticks that need no model to be trained: guessing, always the commonest
+class, and naive Bayes on the passage's tokens (how far counting words gets).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from components.instruction_pairs.examples import Passage
+from components.params import Numerics
+from components.stages.finetune.classifier import Classifier
+from components.stages.finetune.instruct import drawn
+from components.statistics import DEFAULT, Estimate, bootstrap_over, ratio, wilson
+from components.tokens.tokenizer import PAD, Encoder
+from components.training import numerics as floats
+from components.training.objectives import Batch
+
+BATCH = 32
+
+
+def loss(model: Classifier, batch: Batch) -> Tensor:
+    """Cross entropy of the classes, summed over the batch."""
+    return F.cross_entropy(model(batch.ids_BT).float(), batch.targets, reduction="sum")
+
+
+def encoded(encoder: Encoder, passages: Sequence[Passage], context: int) -> list[list[int]]:
+    """Ids of each passage, at most `context`."""
+    return [encoder.encode(passage.text)[:context] for passage in passages]
+
+
+def padded(rows: Sequence[Sequence[int]]) -> Tensor:
+    """Ids as int64 (B, longest), filled with `<|pad|>`."""
+    longest = max(len(ids) for ids in rows)
+    return torch.tensor([[*ids, *[PAD] * (longest - len(ids))] for ids in rows], dtype=torch.int64)
+
+
+@dataclass(frozen=True)
+class PassageBatches:
+    """The n-th training batch, a function of the seed and n alone: every epoch shuffles the passages anew."""
+
+    ids: Sequence[Sequence[int]]
+    labels: Sequence[int]
+    batch: int
+    seed: int
+
+    def __call__(self, number: int) -> Batch:
+        chosen = drawn(number, self.batch, len(self.ids), self.seed)
+        return Batch(padded([self.ids[i] for i in chosen]), torch.tensor([self.labels[i] for i in chosen]))
+
+
+@torch.inference_mode()
+def predict(model: Classifier, ids: Sequence[Sequence[int]], numerics: Numerics) -> np.ndarray:
+    """Probabilities of the classes: float64 (num_passages, num_labels). Batches hold passages of similar length."""
+    order = sorted(range(len(ids)), key=lambda index: (-len(ids[index]), index))
+    device = next(model.parameters()).device
+    found = np.zeros((len(ids), model.classifier.out_features))
+    for start in range(0, len(order), BATCH):
+        rows = order[start : start + BATCH]
+        with floats.autocast(numerics):
+            logits_BC = model(padded([ids[index] for index in rows]).to(device))
+        found[rows] = logits_BC.float().softmax(-1).double().cpu().numpy()
+    return found
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How predictions compare with the truth.
+
+    Attributes:
+        confusion: (num_clusters, K, K), passages by document, true class and predicted class.
+        accuracy: with its interval.
+        macro_f1: mean over the classes of their F1, and the bounds of its interval (None for a single document).
+    """
+
+    confusion: np.ndarray
+    accuracy: Estimate
+    macro_f1: tuple[float, float | None, float | None]
+
+
+def verdict(predicted: np.ndarray, passages: Sequence[Passage], num_labels: int) -> Verdict:
+    """Compare predicted classes (num_passages,) with the passages' own."""
+    truth = np.array([passage.label for passage in passages])
+    names = [passage.cluster for passage in passages]
+    _, cluster = np.unique(names, return_inverse=True)
+    confusion = np.zeros((cluster.max() + 1, num_labels, num_labels))
+    np.add.at(confusion, (cluster, truth, predicted), 1)
+    accuracy = _accuracy((predicted == truth).tolist(), names)
+    value = float(macro_f1(confusion.sum(axis=0, keepdims=True))[0])
+    bounds = bootstrap_over(confusion, macro_f1, DEFAULT) if len(confusion) > 1 else (None, None)
+    return Verdict(confusion, accuracy, (value, *bounds))
+
+
+def _accuracy(right: list[bool], clusters: list[str]) -> Estimate:
+    """Share of right answers, resampled by cluster; all right (or wrong), Wilson's interval for so many clusters.
+
+    Resampling cannot tell 5 of 5 from 500 of 500.
+    """
+    found = ratio([float(one) for one in right], None, clusters)
+    if 0 < found.value < 1:
+        return found
+    low, high = wilson(round(found.value) * found.clusters, found.clusters, DEFAULT.confidence)
+    return replace(found, low=low, high=high)
+
+
+def macro_f1(confusion: np.ndarray) -> np.ndarray:
+    """Mean F1 over the classes from tables (N, K, K) of true by predicted class; a class nobody named counts 0."""
+    right = np.diagonal(confusion, axis1=-2, axis2=-1)
+    named = confusion.sum(axis=-1) + confusion.sum(axis=-2)
+    return (2 * right / np.maximum(named, 1)).mean(axis=-1)
+
+
+def naive_bayes(
+    train: Sequence[Sequence[int]], labels: Sequence[int], test: Sequence[Sequence[int]], vocab_size: int
+) -> np.ndarray:
+    """Classes (num_test,) by multinomial naive Bayes on token counts, add-one smoothed, all classes equally likely."""
+    counts = np.ones((max(labels) + 1, vocab_size))
+    for ids, label in zip(train, labels, strict=True):
+        np.add.at(counts[label], ids, 1)
+    log_share = np.log(counts / counts.sum(axis=1, keepdims=True))
+    return np.array([int(log_share[:, ids].sum(axis=1).argmax()) for ids in test])

@@ -1,0 +1,185 @@
+"""Instruction tuning of the causal model: what it is trained on, and how its answers are judged.
+
+A pair becomes `<|endoftext|><|user|>prompt<|assistant|>answer<|end|>`, with the loss on the answer alone. Two measures
+on held-out pairs, both before and after:
+
+- bits per byte of the answer given its prompt. `<|end|>` is not counted, so that the base model can be judged too.
+- choice: of four pairs the model is asked, for each prompt, which of the four answers is its own. An answer's score is
+  its log-probability after this prompt less its mean after all four prompts: what an answer gains from *this* prompt,
+  whatever its length or style. A model that does not read the prompt gets a quarter right.
+
+Before tuning the model has never seen the chat tokens, so the base model is given prompt and answer as plain lines of
+text, the form in which it does best; anything else would flatter the tuning.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from components.instruction_pairs.examples import Pair
+from components.model.transformer import Transformer
+from components.params import Numerics
+from components.statistics import Estimate, ratio
+from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, PAD, USER, Encoder
+from components.training import numerics as floats
+from components.training import objectives
+from components.training.data_order import mixed, permuted
+from components.training.objectives import Batch
+
+CHOICES = 4
+BATCH_TOKENS = 2048
+"""Tokens of a forward pass without gradient."""
+STEP = 32
+"""Rows are padded to a multiple of this."""
+
+Ids = tuple[list[int], list[int]]
+"""Prompt ids and answer ids."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a pair is written as ids that fit `context`.
+
+    Attributes:
+        encoder: the tokenizer.
+        context: most ids of a pair. A long answer loses its end, beyond half the context; a long prompt its beginning.
+        chat: with chat tokens; else as two lines of a document.
+    """
+
+    encoder: Encoder
+    context: int
+    chat: bool
+
+    def __call__(self, prompt: str, answer: str, end: bool = True) -> Ids:
+        """Ids of a pair; the answer with its `<|end|>` if `end` (chat only)."""
+        answer_ids = self.encoder.encode(answer)[: self.context // 2]
+        if self.chat and end:
+            answer_ids.append(END)
+        return self.prompt(prompt, self.context - len(answer_ids)), answer_ids
+
+    def prompt(self, prompt: str, room: int) -> list[int]:
+        """Ids of a prompt, at most `room`."""
+        before, after = ([END_OF_TEXT, USER], [ASSISTANT]) if self.chat else ([END_OF_TEXT], self.encoder.encode("\n"))
+        room -= len(before) + len(after)
+        return [*before, *self.encoder.encode(prompt)[-max(1, room) :], *after]
+
+
+@dataclass(frozen=True)
+class PairBatches:
+    """The n-th training batch, a function of the seed and n alone.
+
+    Pairs of similar length share a batch, and rows are padded to a multiple of `STEP` tokens: little is computed for
+    nothing, and the matrix products of a CPU, which are prepared anew for every shape, meet few shapes.
+
+    Attributes:
+        pairs: sorted by length (see `by_length`).
+        batch: pairs in a batch; the last of an epoch begins anew at the shortest pairs.
+    """
+
+    pairs: Sequence[Ids]
+    batch: int
+    context: int
+    seed: int
+
+    def __call__(self, number: int) -> Batch:
+        block = drawn(number, 1, -(-len(self.pairs) // self.batch), self.seed)[0]
+        chosen = [self.pairs[index % len(self.pairs)] for index in range(block * self.batch, (block + 1) * self.batch)]
+        return widened(objectives.sft(chosen, self.context), min(STEP, self.context))
+
+
+def by_length(pairs: Sequence[Ids]) -> list[Ids]:
+    """The pairs, the shortest first; equals keep their order."""
+    return sorted(pairs, key=lambda pair: len(pair[0]) + len(pair[1]))
+
+
+def widened(batch: Batch, step: int) -> Batch:
+    """Pad the rows to a multiple of `step`; what is added is predicted from nothing and counts for nothing."""
+    more = -batch.ids_BT.shape[1] % step
+    ids_BT = F.pad(batch.ids_BT, (0, more), value=PAD)
+    return Batch(ids_BT, F.pad(batch.targets, (0, more), value=objectives.IGNORE))
+
+
+def drawn(number: int, batch: int, size: int, seed: int) -> list[int]:
+    """Which examples are in the n-th batch: every epoch is a permutation of its own."""
+    found = []
+    for sample in range(number * batch, (number + 1) * batch):
+        epoch, index = divmod(sample, size)
+        found.append(permuted(index, size, mixed(seed, epoch)))
+    return found
+
+
+@torch.inference_mode()
+def answer_nats(model: Transformer, asked: Sequence[Ids], numerics: Numerics) -> np.ndarray:
+    """Nats of each answer after its prompt: float64 (num_asked,). Batches hold pairs of similar length."""
+    nats = np.zeros(len(asked))
+    lengths = [len(prompt) + len(answer) for prompt, answer in asked]
+    order = sorted(range(len(asked)), key=lambda index: (-lengths[index], index))
+    device, start = next(model.parameters()).device, 0
+    while start < len(order):
+        rows = order[start : start + max(1, BATCH_TOKENS // lengths[order[start]])]
+        batch = widened(objectives.sft([asked[index] for index in rows], lengths[rows[0]]), STEP).to(str(device))
+        with floats.autocast(numerics):
+            hidden_BTD = model.hidden(batch.ids_BT)
+        row_N, place_N = torch.nonzero(batch.targets != objectives.IGNORE, as_tuple=True)
+        with floats.autocast(numerics):
+            logits_NV = F.linear(hidden_BTD[row_N, place_N], model.head_weight).float()
+        loss_N = F.cross_entropy(logits_NV, batch.targets[row_N, place_N], reduction="none").double()
+        sums_B = torch.zeros(len(rows), dtype=torch.float64, device=device).index_add_(0, row_N, loss_N)
+        nats[rows] = sums_B.cpu().numpy()
+        start += len(rows)
+    return nats
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a model makes of the held-out pairs.
+
+    Attributes:
+        bits: (num_pairs,) bits of each answer after its own prompt.
+        num_bytes: (num_pairs,) UTF-8 bytes of each answer, as far as the context let it be read.
+        right: (num_choices,) whether the pair's own answer was chosen; a tie of k counts 1/k.
+        clusters, groups: what is resampled together: each pair's document, each choice's group of four.
+    """
+
+    bits: np.ndarray
+    num_bytes: np.ndarray
+    right: np.ndarray
+    clusters: list[str]
+    groups: list[str]
+
+    @property
+    def bits_per_byte(self) -> Estimate:
+        return ratio(self.bits.tolist(), self.num_bytes.tolist(), self.clusters)
+
+    @property
+    def choice(self) -> Estimate | None:
+        """Share of right choices; None with fewer than four pairs."""
+        return ratio(self.right.tolist(), None, self.groups) if len(self.right) else None
+
+
+def judge(model: Transformer, pairs: Sequence[Pair], form: Format, numerics: Numerics) -> Judged:
+    """Score held-out pairs: each answer after its own prompt and after those of its group of four."""
+    count = len(pairs) - len(pairs) % CHOICES
+    asked = [
+        form(pairs[group + i].prompt, pairs[group + j].answer, end=False)
+        for group in range(0, count, CHOICES)
+        for i in range(CHOICES)
+        for j in range(CHOICES)
+    ]
+    asked += [form(pair.prompt, pair.answer, end=False) for pair in pairs[count:]]
+    nats = answer_nats(model, asked, numerics)
+    square_GPA = -nats[: count * CHOICES].reshape(-1, CHOICES, CHOICES)
+    own = np.concatenate([-np.diagonal(square_GPA, axis1=1, axis2=2).reshape(-1), nats[count * CHOICES :]])
+    sizes = [sum(len(form.encoder.token_bytes(id)) for id in form(p.prompt, p.answer, end=False)[1]) for p in pairs]
+    groups = [str(index // CHOICES) for index in range(count)]
+    return Judged(own / np.log(2), np.array(sizes), chosen(square_GPA), [p.cluster for p in pairs], groups)
+
+
+def chosen(square_GPA: np.ndarray) -> np.ndarray:
+    """From log-probabilities (groups, prompts, answers) whether each prompt's own answer wins: float (groups * 4,)."""
+    gain_GPA = square_GPA - square_GPA.mean(axis=1, keepdims=True)
+    best_GPA = gain_GPA >= gain_GPA.max(axis=2, keepdims=True) - 1e-9
+    return (np.diagonal(best_GPA, axis1=1, axis2=2) / best_GPA.sum(axis=2)).reshape(-1)

@@ -1,0 +1,41 @@
+"""Classification: which source is this line of text from? Held-out lines are of held-out works, never seen before."""
+
+from pathlib import Path
+
+from components.instruction_pairs.examples import Draw, Examples, Passage, Unfit, lowest, passages
+
+LEAST = 16
+"""Passages a source needs to be a class, in training and in the held-out text each."""
+MOST_CLASSES = 20
+SNIPPET_CHARS = 60
+"""A passage is one line's worth of text: whole paragraphs of documentation and of drama are told apart without fail,
+and a score at its ceiling compares nothing."""
+
+
+def draw(draw: Draw) -> Examples:
+    """Passages of each source with enough text, an equal share of the limits for each.
+
+    Raises:
+        Unfit: fewer than two sources have enough text on both sides.
+    """
+    found = {folder: _by_source(draw, folder) for folder in (draw.train, draw.heldout)}
+    names = sorted(found[draw.train].keys() | found[draw.heldout].keys())
+    sizes = {name: min(len(found[folder].get(name, [])) for folder in found) for name in names}
+    fit = sorted((name for name in names if sizes[name] >= LEAST), key=lambda name: (-sizes[name], name))
+    if len(fit) < 2:
+        have = ", ".join(f"{name} {sizes[name]}" for name in names)
+        raise Unfit(f"it takes two sources with {LEAST} passages in training and held-out text; there are: {have}")
+    labels = sorted(fit[:MOST_CLASSES])
+    drawn = []
+    for folder, most in ((draw.train, draw.max_train), (draw.heldout, draw.max_heldout)):
+        each = [lowest(draw, found[folder][name], most // len(labels)) for name in labels]
+        drawn.append([Passage(p.text, label, p.cluster) for label, mine in enumerate(each) for p in mine])
+    return Examples(drawn[0], drawn[1], labels, "Held-out passages are from works that no training text is from.")
+
+
+def _by_source(draw: Draw, folder: Path) -> dict[str, list[tuple[str, Passage]]]:
+    found: dict[str, list[tuple[str, Passage]]] = {}
+    chars = min(SNIPPET_CHARS, draw.passage_chars)
+    for document in draw.documents(folder):
+        found.setdefault(document.source, []).extend(passages(draw, document, chars, draw.passage_chars))
+    return found

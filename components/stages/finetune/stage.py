@@ -1,0 +1,199 @@
+"""Fine-tune a pretrained model on a task drawn from the corpus itself.
+
+    instruct   the causal model learns to answer (components/stages/finetune/instruct.py)
+    classify   the masked model learns to tell passages apart (components/stages/finetune/classify.py)
+
+Which task is the first of an ordered list that the corpus can feed (components/train/tasks); those passed over are
+named in the report with the reason. The result is a model folder as any other. Killed and started again on the same
+`work`, it goes on from its newest checkpoint and ends with the same bytes.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from components.core.errors import UserError
+from components.core.report import Report, Watch
+from components.instruction_pairs.examples import Draw
+from components.model import export, generate, lora
+from components.model.transformer import Transformer
+from components.params import Finetune, Numerics, Optimizer
+from components.stages.finetune import classifier, classify, instruct
+from components.stages.finetune import report as finetune_report
+from components.stages.finetune.task_selection import Branch, Choice, choose
+from components.tokens.tokenizer import Encoder
+from components.training import numerics as floats
+from components.training.loop import Settings, TrainResult
+from components.training.loop import train as train_loop
+from components.training.objectives import language_model_loss
+
+MOST_HELDOUT = 240
+"""Held-out examples judged: they bound an accuracy to about 6 percent."""
+CHARS_PER_TOKEN = 4
+"""A passage of `context` times this many characters fills the context, in most languages, and is cut there."""
+EVALUATIONS = 3
+"""Points of the held-out learning curve."""
+EXAMPLES = 8
+ANSWER_TOKENS = 40
+
+
+def finetune(
+    *,
+    branch: Branch,
+    base: Path,
+    train: Path,
+    heldout: Path,
+    params: Finetune,
+    numerics: Numerics,
+    out: Path,
+    reports: Path,
+    work: Path,
+    watch: Watch | None = None,
+) -> Report:
+    """Fine-tune the model in `base` and write the result to `out`; see the module docstring.
+
+    Args:
+        branch: `instruct` (base is causal) or `classify` (base is masked).
+        train, heldout: corpora that examples are drawn from.
+        work: checkpoints, for resuming.
+
+    Raises:
+        UserError: the base is of the other kind, or no task can be fed.
+        Stopped: the watch asked for it; a checkpoint has been saved.
+    """
+    watch = watch or Watch()
+    device = floats.settle(numerics)
+    model, _, facts = export.load(base, device)
+    if model.shape.causal != (branch == "instruct"):
+        kind = "causal" if branch == "instruct" else "masked"
+        raise UserError(
+            f"finetune.{branch}: {base.name} holds no {kind} model; give the one that pretrain@{kind} wrote"
+        )
+    context = min(params.context, model.shape.context)
+    with watch.phase("draw"):
+        most = min(MOST_HELDOUT, params.max_pairs)
+        draw = Draw(train, heldout, params.max_pairs, most, CHARS_PER_TOKEN * context, params.seed)
+        choice = choose(branch, params.task, draw)
+    watch.say(f"task {choice.task.name}: {choice.task.title}")
+    tokenizer_json = export.tokenizer_text(base)
+    job = _Job(branch, model, Encoder(tokenizer_json), tokenizer_json, facts, context, params, numerics, choice, watch)
+    report = job.tune(out, reports, work) if branch == "instruct" else job.teach(out, reports, work)
+    report.write(reports)
+    return report
+
+
+@dataclass
+class _Job:
+    """One call of `finetune`, what its two branches share."""
+
+    branch: Branch
+    model: Transformer
+    encoder: Encoder
+    tokenizer_json: str
+    base_facts: dict[str, Any]
+    context: int
+    params: Finetune
+    numerics: Numerics
+    choice: Choice
+    watch: Watch
+
+    def tune(self, out: Path, reports: Path, work: Path) -> Report:
+        """Tune on pairs, judge before and after, save."""
+        examples: Any = self.choice.examples
+        chat = instruct.Format(self.encoder, self.context, chat=True)
+        plain = instruct.Format(self.encoder, self.context, chat=False)
+        with self.watch.phase("evaluate"):
+            before = instruct.judge(self.model, examples.heldout, plain, self.numerics)
+            answers = [self._answers(examples.heldout[:EXAMPLES], plain)]
+        self._add_lora(self.model)
+        pairs = instruct.by_length([chat(pair.prompt, pair.answer) for pair in examples.train])
+        own = [chat(pair.prompt, pair.answer, end=False) for pair in examples.heldout]
+
+        def evaluate(step: int) -> dict[str, float]:
+            nats = instruct.answer_nats(self.model, own, self.numerics)
+            return {"heldout_bits_per_byte": float(nats.sum() / math.log(2) / before.num_bytes.sum())}
+
+        batches = instruct.PairBatches(pairs, self.params.batch, self.context, self.params.seed)
+        result = self._train(self.model, batches, language_model_loss, evaluate, work)
+        lora.merge_lora(self.model)
+        self.model.eval()
+        with self.watch.phase("evaluate"):
+            after = instruct.judge(self.model, examples.heldout, chat, self.numerics)
+            answers.append(self._answers(examples.heldout[:EXAMPLES], chat))
+        export.save(self.model, self.tokenizer_json, out, self._facts(result, {"chat": True}))
+        shown = finetune_report.Examples(examples.heldout[:EXAMPLES], answers[0], answers[1])
+        return finetune_report.instruct(self.choice, result, before, after, shown, self.context, reports)
+
+    def teach(self, out: Path, reports: Path, work: Path) -> Report:
+        """Train a head and the backbone on passages, judge, save."""
+        examples: Any = self.choice.examples
+        labels = examples.labels
+        model = classifier.Classifier(self.model, len(labels)).initialise_head(self.params.seed)
+        self._add_lora(self.model)
+        train_ids = classify.encoded(self.encoder, examples.train, self.context)
+        test_ids = classify.encoded(self.encoder, examples.heldout, self.context)
+        truth = [passage.label for passage in examples.train]
+
+        def evaluate(step: int) -> dict[str, float]:
+            predicted = classify.predict(model, test_ids, self.numerics).argmax(axis=1)
+            right = [guess == passage.label for guess, passage in zip(predicted, examples.heldout, strict=True)]
+            return {"heldout_accuracy": sum(right) / len(right)}
+
+        batches = classify.PassageBatches(train_ids, truth, self.params.batch, self.params.seed)
+        result = self._train(model, batches, classify.loss, evaluate, work)
+        lora.merge_lora(self.model)
+        model.eval()
+        with self.watch.phase("evaluate"):
+            probability = classify.predict(model, test_ids, self.numerics)
+            bayes = classify.naive_bayes(train_ids, truth, test_ids, self.encoder.vocab_size)
+        facts = self._facts(result, {"labels": labels, "pooling": "mean"})
+        classifier.save_classifier(model, labels, self.tokenizer_json, out, facts)
+        return finetune_report.classify(self.choice, result, probability, bayes, self.context, reports)
+
+    def _add_lora(self, model: Transformer) -> None:
+        if self.params.lora_rank:
+            lora.add_lora(model, self.params.lora_rank, self.params.seed)
+
+    def _train(self, model: Any, batches: Any, objective: Any, evaluate: Any, work: Path) -> TrainResult:
+        rates = Optimizer(
+            name="adamw", matrix_lr=self.params.learning_rate, schedule="linear", warmup=0.1, weight_decay=0.01
+        )
+        settings = Settings(
+            steps=self.params.steps,
+            optimizer=rates,
+            checkpoint_every=self.params.checkpoint_every,
+            eval_every=max(1, -(-self.params.steps // EVALUATIONS)),
+            name=f"finetune.{self.branch}",
+        )
+        with self.watch.phase("train"):
+            return train_loop(
+                model,
+                batches,
+                objective,
+                settings,
+                work / "checkpoints",
+                self.watch,
+                numerics=self.numerics,
+                tokenizer_json=self.tokenizer_json,
+                evaluate=evaluate,
+            )
+
+    def _facts(self, result: TrainResult, more: dict[str, Any]) -> dict[str, Any]:
+        """What greenhouse.json says of the fine-tuning, beside what the base's says of the pretraining."""
+        task = {"name": self.choice.task.name, "title": self.choice.task.title, "branch": self.branch} | more
+        tuning = {"steps": len(result.losses), "examples": self.params.batch * len(result.losses)}
+        return self.base_facts | {"task": task, "finetuning": tuning | {"lora_rank": self.params.lora_rank}}
+
+    def _answers(self, pairs: Any, form: instruct.Format) -> list[str]:
+        """The model's own answers, greedily."""
+        tokenizer = Tokenizer.from_str(self.tokenizer_json)
+        most = min(ANSWER_TOKENS, self.context // 3)
+        texts = []
+        for pair in pairs:
+            ids = form.prompt(pair.prompt, self.context - most)
+            text, _, _ = generate.generate(self.model, tokenizer, ids, max_tokens=most, seed=self.params.seed)
+            texts.append(text if form.chat else text.split("\n")[0])
+        return texts

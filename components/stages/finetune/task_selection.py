@@ -1,0 +1,77 @@
+"""What a corpus can teach beyond prediction: tasks for fine-tuning, drawn from its own text.
+
+Each branch has an ordered list of tasks, the most telling first and one that any text can feed last. A task looks at
+the corpus and either gives examples or says why it cannot; `choose` takes the first that can, and keeps the reasons of
+those before it for the report.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from components.core.errors import UserError
+from components.instruction_pairs import continuation, describe, heading
+from components.instruction_pairs.examples import Draw, Examples, Unfit
+from components.stages.finetune import order_task, source_task, work_task
+
+Branch = Literal["instruct", "classify"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task: its name in params.yaml, one line for the report, and the function that draws its examples."""
+
+    name: str
+    title: str
+    draw: Callable[[Draw], Examples]
+
+
+TASKS: dict[str, tuple[Task, ...]] = {
+    "instruct": (
+        Task("describe", "name and signature of a Python object -> first sentence of its docstring", describe.draw),
+        Task("heading", "heading of a section -> its first sentence", heading.draw),
+        Task("continue", "beginning of a passage -> how it goes on", continuation.draw),
+    ),
+    "classify": (
+        Task("source", "a line of text -> the source it is from", source_task.draw),
+        Task("work", "passage -> the work it is from", work_task.draw),
+        Task("order", "passage -> whether its halves are in their true order", order_task.draw),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The task taken, its examples, and those passed over: `{"task", "reason"}` each."""
+
+    task: Task
+    examples: Examples
+    skipped: list[dict[str, str]]
+
+
+def choose(branch: Branch, name: str, draw: Draw) -> Choice:
+    """The task `name`, or with `auto` the first that the corpus can feed.
+
+    Raises:
+        UserError: the named task, or every task, lacks text.
+    """
+    tasks = TASKS[branch]
+    skipped: list[dict[str, str]] = []
+    for task in tasks if name == "auto" else [task for task in tasks if task.name == name]:
+        try:
+            return Choice(task, _with_clusters(task.draw(draw)), skipped)
+        except Unfit as unfit:
+            skipped.append({"task": task.name, "reason": str(unfit)})
+    others = "set it to auto" if name != "auto" else "give the pipeline more text"
+    assert skipped, f"no task {name}: components/params/finetune.py names one that is not here"
+    raise UserError(f"finetune.{branch}.task = {name}: {skipped[-1]['reason']}; {others}")
+
+
+def _with_clusters(examples: Examples) -> Examples:
+    """The examples; where all held-out ones are of one document, each stands for itself, and the note says so."""
+    found: list[Any] = list(examples.heldout)
+    if len({one.cluster for one in found}) > 1:
+        return examples
+    heldout = [replace(one, cluster=f"{one.cluster}/{index}") for index, one in enumerate(found)]
+    note = "All held-out examples are of one document, so intervals speak of that document alone."
+    return replace(examples, heldout=heldout, note=f"{examples.note} {note}".strip())

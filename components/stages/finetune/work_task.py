@@ -1,0 +1,46 @@
+"""Classification: which work (file, package, thread) is this passage from?
+
+The held-out corpus has other works than the training corpus, so here the test passages are a fifth of the training
+corpus's own: unseen in fine-tuning, but seen without labels in pretraining. The report says so.
+"""
+
+from components.corpus.corpus import Document
+from components.instruction_pairs.examples import Draw, Examples, Passage, Unfit, lowest, passages
+
+LEAST = 40
+"""Passages a work needs to be a class."""
+MOST_CLASSES = 8
+TEST_SHARE = 0.2
+
+
+def draw(draw: Draw) -> Examples:
+    """Passages of the largest works.
+
+    Raises:
+        Unfit: fewer than two works have enough text.
+    """
+    found: dict[str, list[tuple[str, Passage]]] = {}
+    for document in draw.documents(draw.train):
+        found.setdefault(_work(document), []).extend(passages(draw, document, draw.passage_chars))
+    fit = sorted((name for name in found if len(found[name]) >= LEAST), key=lambda name: (-len(found[name]), name))
+    if len(fit) < 2:
+        raise Unfit(f"{len(fit)} of {len(found)} works have the {LEAST} passages a class needs, and it takes two works")
+    labels = sorted(fit[:MOST_CLASSES])
+    train: list[Passage] = []
+    heldout: list[Passage] = []
+    for label, name in enumerate(labels):
+        mine = [(key, Passage(p.text, label, p.cluster)) for key, p in found[name]]
+        test = [item for item in mine if _is_test(item[0])]
+        train += lowest(draw, [item for item in mine if not _is_test(item[0])], draw.max_train // len(labels))
+        heldout += lowest(draw, test, draw.max_heldout // len(labels))
+    return Examples(train, heldout, labels, "Test passages are of the same works, and were in the pretraining text.")
+
+
+def _work(document: Document) -> str:
+    """The document's group; of a file cut into pieces, the file: which piece a passage is from means nothing."""
+    return document.group.split("#")[0] if document.group == document.location else document.group
+
+
+def _is_test(key: str) -> bool:
+    """By another part of the key than the one that orders."""
+    return int(key[-8:], 16) < TEST_SHARE * 16**8

@@ -1,0 +1,118 @@
+"""Entries of all sources, in order, each with its fate decided and booked.
+
+What a worker that sees one file cannot know is decided here, in the order of the files: repeated ids, the licence
+policy, a source that is full. So the outcome is the same whatever the number of workers.
+"""
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+from components.core.errors import UserError
+from components.core.files import sha256_bytes
+from components.core.report import Watch
+from components.core.workers import Pool, Workers, at_most
+from components.params import Ingest
+from components.stages.ingest.file_reading import Desk, Reading, read, reads
+from components.stages.ingest.heldout_split import Cut
+from components.stages.ingest.licences import UNKNOWN, Policy
+from components.stages.ingest.opt_out import load as load_opt_out
+from components.stages.ingest.records import Entry, encoded
+from components.stages.ingest.source_counts import Tally
+from components.stages.ingest.sources import Listing, listings
+
+RESUMED_BYTES = 100_000_000
+"""With more to read than this, what was read is kept for a run after a kill; less is read again in seconds."""
+
+SMALL_BYTES = 6_000_000
+"""Up to so much text a pool costs more than it saves: its processes start in half a second."""
+
+
+class Sorting:
+    """One pass over all sources.
+
+    Attributes:
+        refused: the opt-out list.
+        tallies: the books per source, complete after `entries` has run dry.
+        cut: has then seen every group that was kept.
+
+    Raises:
+        UserError: see `listings`, `Policy` and `opt_out.load`.
+    """
+
+    def __init__(self, params: Ingest, root: Path, spool: Path, watch: Watch) -> None:
+        self.policy = Policy(params.licences)
+        self.refused = load_opt_out(root / params.opt_out)
+        self.listings = listings(params, root)
+        self.tallies = {listing.name: Tally() for listing in self.listings}
+        self.cut = Cut(params.heldout_fraction, params.heldout_salt)
+        self.watch = watch
+        self.desk = Desk(spool, root / params.opt_out, self._to_read() > RESUMED_BYTES)
+        self._files_done = self._bytes = 0
+
+    def workers(self, wanted: Workers) -> Workers:
+        """Workers that are worth starting for what there is to read."""
+        return wanted if self._to_read() > SMALL_BYTES else at_most(wanted, 1)
+
+    def _to_read(self) -> int:
+        """Bytes of the files that will be read, at most the limits of their sources."""
+        sizes = [(listing.max_bytes, sum(task.size for task in listing.tasks)) for listing in self.listings]
+        return sum(min(limit or size, size) for limit, size in sizes)
+
+    def entries(self, running: Pool) -> Iterator[tuple[Entry, int]]:
+        """All entries with the bytes of their text."""
+        for listing in self.listings:
+            yield from self._of_source(listing, running)
+            self.tallies[listing.name].reconcile(listing.name)
+
+    def _of_source(self, listing: Listing, running: Pool) -> Iterator[tuple[Entry, int]]:
+        tally = self.tallies[listing.name]
+        tally.skipped = listing.skipped
+        keys: set[int] = set()
+        on_desk = functools.partial(read, self.desk), listing.tasks, functools.partial(reads, self.desk)
+        readings = running.map(*on_desk)
+        for task, reading in zip(listing.tasks, readings, strict=True):
+            tally.files += 1
+            if reading.skipped:
+                listing.skipped.append((task.location, reading.skipped))
+            tally.cut += [(task.location, rule, num_bytes) for rule, num_bytes in sorted(reading.cut.items())]
+            yield from self._of_file(reading, listing, tally, keys)
+            self._progress(task.location)
+            if listing.max_bytes and tally.kept_bytes >= listing.max_bytes:
+                tally.files_not_read = len(listing.tasks) - tally.files
+                self._files_done += tally.files_not_read
+                return
+
+    def _of_file(self, reading: Reading, listing: Listing, tally: Tally, keys: set[int]) -> Iterator[tuple[Entry, int]]:
+        for found in reading.entries(self.desk.spool):
+            entry = found if found.rule else self._decided(found, listing, tally, keys)
+            num_bytes = len(encoded(entry.document.text))
+            tally.enter(entry, num_bytes)
+            if not entry.rule:
+                self.cut.see(entry.document.source, entry.document.group)
+                self._bytes += num_bytes
+            yield entry, num_bytes
+
+    def _decided(self, entry: Entry, listing: Listing, tally: Tally, keys: set[int]) -> Entry:
+        if entry.key:
+            key = int(sha256_bytes(encoded(entry.key))[:15], 16)  # a number: millions of them must fit
+            if key in keys:
+                return entry.refused("duplicate_id", f"another record of {listing.name} has the id {entry.key!r}")
+            keys.add(key)
+        licence = entry.document.licence
+        if licence == UNKNOWN and self.policy.unknown == "refuse":
+            raise UserError(
+                f"ingest source {listing.name}: {entry.document.location} states no licence, and "
+                "ingest.licences.unknown is `refuse`; state it with `licence`, or choose `keep` or `drop`"
+            )
+        refusal = self.policy.refusal(licence)
+        if refusal:
+            return entry.dropped("licence", refusal)
+        if listing.max_bytes and tally.kept_bytes >= listing.max_bytes:
+            return entry.dropped("over_limit", f"the source is full at {listing.max_bytes / 1e6:g} MB")
+        return entry
+
+    def _progress(self, location: str) -> None:
+        self._files_done += 1
+        total = sum(len(listing.tasks) for listing in self.listings)
+        self.watch.progress(self._files_done, total, "files", f"{self._bytes / 1e6:.1f} MB  {location}")

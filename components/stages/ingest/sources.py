@@ -1,0 +1,219 @@
+"""From the sources in params.yaml to files to read, in an order that depends on nothing but names.
+
+Files are read in the order of their names. A source with a size limit is read in the order of a hash of the names
+instead: what fits is then a fixed, even sample of the whole, and reading stops early.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from components.core.errors import UserError
+from components.core.files import sha256_bytes
+from components.params import Files, Hub, Ingest, Packages, PackageTexts
+from components.stages.ingest import hub, pinned_packages, remote_files
+from components.stages.ingest.file_reading import Task
+from components.stages.ingest.licences import UNKNOWN, licence_param
+from components.stages.ingest.readers import Options, format_of
+from components.stages.ingest.records import Limits, Origin
+from components.stages.ingest.text_splitting import TARGET_BYTES
+
+OWN_RECORDS = ("jsonl", "json", "csv", "parquet", "warc")
+"""Formats of many records, each a group of its own."""
+
+LARGEST_GROUP = 0.2
+"""A file with more than this share of its source's bytes is no group for the held-out cut: its passages are."""
+
+PASSAGES_OF_LARGE = 40
+"""Such a file is cut into at least so many passages, if they have `SHORTEST_PASSAGE` bytes each."""
+
+SHORTEST_PASSAGE = 1000
+
+
+@dataclass
+class Listing:
+    """The files of a source: those to read, in order, and those left out with the reason."""
+
+    name: str
+    max_bytes: int
+    tasks: list[Task] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+
+def listings(params: Ingest, root: Path) -> list[Listing]:
+    """The files of all sources.
+
+    Args:
+        root: folder of the project, to which relative paths refer.
+
+    Raises:
+        UserError: a source is missing, not pinned, not installed, not watched, or empty.
+    """
+    result = [_listed(source, params, root) for source in params.sources]
+    number = 0
+    for listing in result:
+        if listing.max_bytes:
+            listing.tasks.sort(key=lambda task: sha256_bytes(f"{task.origin.source}\n{task.location}".encode()))
+        listing.tasks = [replace(task, number=number + index) for index, task in enumerate(listing.tasks)]
+        number += len(listing.tasks)
+    return result
+
+
+def _listed(source: Packages | PackageTexts | Files | Hub, params: Ingest, root: Path) -> Listing:
+    listing = Listing(source.name, int(source.max_megabytes * 1e6))
+    limits = Limits(params.min_chars, params.max_chars, listing.max_bytes)
+    if isinstance(source, Packages):
+        listing.tasks = list(_packages(source, limits))
+    elif isinstance(source, PackageTexts):
+        listing.tasks = list(_package_texts(source, limits))
+    elif isinstance(source, Files):
+        _files(source, params, limits, root, listing)
+    else:
+        listing.tasks = [_hub(source, params, limits, root)]
+    return listing
+
+
+def _packages(source: Packages, limits: Limits) -> Iterator[Task]:
+    pinned = pinned_packages.load()["packages"]
+    for name in sorted(source.packages or pinned):
+        pin = _pin(name, pinned, source.name)
+        yield from _pinned_files(name, pin, source.name, limits, {})
+
+
+def _package_texts(source: PackageTexts, limits: Limits) -> Iterator[Task]:
+    pin = _pin(source.package, pinned_packages.load()["texts"], source.name)
+    yield from _pinned_files(source.package, pin, source.name, limits, pin["groups"])
+
+
+def _pin(name: str, pinned: dict, source: str) -> dict:
+    if name not in pinned:
+        raise UserError(
+            f"ingest source {source}: package {name!r} is not pinned in corpora/pins.json (there are: "
+            f"{', '.join(sorted(pinned))}); pin it with "
+            "`python -m components.stages.ingest.pinned_packages`, or correct the name"
+        )
+    return dict(pinned[name])
+
+
+def _pinned_files(name: str, pin: dict, source: str, limits: Limits, groups: dict[str, str]) -> Iterator[Task]:
+    folder = pinned_packages.installed(name, pin)
+    origin = Origin(source, f"{name}=={pin['version']}", pin["licence"], pin["licence_from"], pin["retrieved"])
+    for file, digest in sorted(pin["files"].items()):
+        path = folder / file
+        size = path.stat().st_size if path.exists() else 0
+        reader = "play" if groups else "description" if file.endswith("/METADATA") else "module"
+        location = f"{name}/METADATA" if reader == "description" else file
+        yield Task(0, path, location, size, reader, origin, limits, groups.get(file, name), sha256=digest)
+
+
+# -- a user's files ----------------------------------------------------------------------------------------------------
+
+
+def watched_path(path: str, params: Ingest, root: Path, source: str) -> Path:
+    """An existing path of a source, absolute; it must lie under `ingest.watch`, or DVC would not see it change.
+
+    Raises:
+        UserError: it does not exist, or lies elsewhere.
+    """
+    full, watch = (Path(os.path.abspath(root / Path(name).expanduser())) for name in (path, params.watch))
+    if not full.exists():
+        raise UserError(f"ingest source {source}: {path}: no such file or folder; correct `path` in params.yaml")
+    inside = full.is_relative_to(watch) or full.resolve().is_relative_to(watch.resolve())
+    if not inside:
+        raise UserError(
+            f"ingest source {source}: {path} does not lie under ingest.watch = {params.watch}, so DVC would not see "
+            "it change; set ingest.watch to the file or folder that holds every source"
+        )
+    return full
+
+
+def _files(source: Files, params: Ingest, limits: Limits, root: Path, listing: Listing) -> None:
+    licence = licence_param(source.licence, f"ingest source {source.name} licence")
+    origin = Origin(source.name, "", licence, "params" if licence != UNKNOWN else "", source.retrieved)
+    on_disk = not remote_files.is_remote(source.path)
+    if not on_disk:
+        found = remote_files.listing(source.name, source.path, source.pattern, source.revision)
+    else:
+        found = list(_local(source, params, root, listing))
+    total = sum(file.size for file in found if format_of(file.name))
+    for file in found:
+        kind = format_of(file.name)
+        if not kind:
+            suffix = Path(file.name).suffix.lower() or "(no suffix)"
+            listing.skipped.append((file.name, f"{suffix} is no format that ingest reads"))
+            continue
+        group, target = _grouping(file.name, kind, file.size, total)
+        target = min(target, params.max_chars // 3)  # no passage is then too long
+        options = Options(source.text_field, target, params.max_chars)
+        path = Path(file.url) if on_disk else file.url
+        listing.tasks.append(Task(0, path, file.name, file.size, kind, origin, limits, group, options))
+    if not listing.tasks:
+        raise UserError(f"ingest source {source.name}: no file to read in {source.path}{_why_none(listing)}")
+
+
+def _local(source: Files, params: Ingest, root: Path, listing: Listing) -> Iterator[remote_files.FoundFile]:
+    """The files of a local source, their paths as addresses."""
+    path = watched_path(source.path, params, root, source.name)
+    names = [path.name] if path.is_file() else sorted(_names_under(path, source.pattern, listing))
+    folder = path.parent if path.is_file() else path
+    for name in names:
+        yield remote_files.FoundFile(str(folder / name), name, (folder / name).stat().st_size)
+
+
+def _names_under(folder: Path, pattern: str, listing: Listing) -> Iterator[str]:
+    """Files that match, as POSIX paths relative to the folder; hidden ones and links that lead out are left out."""
+    inside = folder.resolve()
+    for path in folder.glob(pattern):
+        if not path.is_file():
+            continue
+        name = path.relative_to(folder).as_posix()
+        if any(part.startswith(".") for part in name.split("/")):
+            listing.skipped.append((name, "hidden"))
+        elif not path.resolve().is_relative_to(inside):
+            listing.skipped.append((name, "a link that leads out of the folder"))
+        elif not _is_unicode(name):
+            listing.skipped.append((ascii(name), "its name is not UTF-8"))
+        else:
+            yield name
+
+
+def _is_unicode(name: str) -> bool:
+    return re.search("[\ud800-\udfff]", name) is None
+
+
+def _grouping(name: str, kind: str, size: int, total: int) -> tuple[str, int]:
+    """The group of a file's documents ("" for one each), and the length of its passages."""
+    if kind in OWN_RECORDS:
+        return "", TARGET_BYTES
+    if size <= LARGEST_GROUP * total:
+        return name, TARGET_BYTES
+    return "", min(TARGET_BYTES, max(SHORTEST_PASSAGE, size // PASSAGES_OF_LARGE))
+
+
+def _why_none(listing: Listing) -> str:
+    counts = Counter(reason for _, reason in listing.skipped)
+    seen = "; ".join(f"{count} x {reason}" for reason, count in sorted(counts.items()))
+    if not seen:
+        return "; it is empty, or `pattern` matches none"
+    return f" (left out: {seen}); see docs/ingest.md for the formats"
+
+
+def _hub(source: Hub, params: Ingest, limits: Limits, root: Path) -> Task:
+    local = (root / Path(source.dataset).expanduser()).exists()
+    if not local and not re.fullmatch(r"[0-9a-f]{40}", source.revision):
+        raise UserError(
+            f"ingest source {source.name}: hub data set {source.dataset!r} needs `revision`, the 40 hex digits of a "
+            "commit (a branch name moves); find it on the data set's page under Files, History"
+        )
+    path = str(watched_path(source.dataset, params, root, source.name)) if local else source.dataset
+    dataset = hub.Dataset(path, source.config, source.split, source.revision, source.text_field, local)
+    licence = licence_param(source.licence, f"ingest source {source.name} licence")
+    version = "local" if local else source.revision
+    origin = Origin(source.name, version, licence, "params" if licence != UNKNOWN else "", source.retrieved)
+    location = "/".join(part for part in (source.config, source.split) if part)
+    return Task(
+        0, "", location, limits.max_bytes, "hub", origin, limits, "", Options(source.text_field), dataset=dataset
+    )

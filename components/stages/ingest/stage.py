@@ -1,0 +1,193 @@
+"""Ingest: read the sources, keep provenance, quarantine bad records, cut the held-out set by group.
+
+    sources -> files -> records -> kept | dropped (by rule) | quarantined (with evidence);  kept -> train | heldout
+
+Files are read by a pool of workers and written in the order of their names, so the bytes are the same whatever the
+number of workers; memory is bounded by a shard and the pieces in flight. The exam is cut here, before any stage that
+has settings to tune, and nothing edits it later.
+"""
+
+import json
+import shutil
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.core.errors import UserError
+from components.core.report import Report, Watch
+from components.core.workers import Workers, pool
+from components.corpus.corpus import CorpusWriter, read_corpus
+from components.params import Ingest
+from components.stages.ingest.decisions import Sorting
+from components.stages.ingest.records import Entry
+from components.stages.ingest.report import report_of, samples
+from components.stages.ingest.source_counts import Tally
+
+CHECK_EVERY = 200
+"""Documents between two looks at whether to go on."""
+
+
+def ingest(
+    *,
+    root: Path,
+    params: Ingest,
+    out: Path,
+    reports: Path,
+    work: Path,
+    workers: Workers = 1,
+    watch: Watch = Watch(),  # noqa: B008 - it has no state
+) -> Report:
+    """Read all sources into `out/{train,heldout,dropped,quarantine}`, and report.
+
+    Args:
+        root: the project, to which relative paths in params refer.
+        work: folder for text on its way. Of a large corpus, files that a killed run had read are not read again.
+
+    Raises:
+        UserError: a source is missing, has drifted, is empty, or has too many bad records; or there is no text, or no
+            second group to hold out.
+        Stopped: the watch asked to stop.
+    """
+    sorting = Sorting(params, root, work / "spool", watch)
+    _clear(work, *(() if sorting.desk.keep else ("spool",)))
+    shard_bytes = int(params.shard_megabytes * 1e6)
+    try:
+        with watch.phase("read"):
+            _sort_out(sorting, workers, out, work / "kept", shard_bytes, watch)
+        _refuse_if_unfit(sorting, params, work)
+        with watch.phase("split"):
+            _split(sorting, work / "kept", out, shard_bytes, watch)
+    finally:
+        _clear(work)
+    _clear(work, "spool")
+    report = report_of(sorting.tallies, sorting.refused, sorting.policy, reports)
+    report.write(reports)
+    return report
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What ingest would do: the books per source (counts, reasons, sample documents), and both in Markdown."""
+
+    tallies: dict[str, Tally]
+    markdown: str
+
+
+def dry_run(
+    *,
+    root: Path,
+    params: Ingest,
+    work: Path,
+    workers: Workers = 1,
+    watch: Watch = Watch(),  # noqa: B008 - it has no state
+) -> DryRun:
+    """Read all sources and count; nothing is written (large files pass through `work`).
+
+    The held-out counts are those of the hash alone, which may give a source of few groups none.
+
+    Raises:
+        UserError: a source is missing, has drifted or is empty.
+    """
+    sorting = Sorting(params, root, work / "spool", watch)
+    try:
+        with pool(sorting.workers(workers)) as running:
+            for entry, num_bytes in sorting.entries(running):
+                document = entry.document
+                position = sorting.cut.position(document.source, document.group)
+                if not entry.rule and position < params.heldout_fraction:
+                    sorting.tallies[document.source].hold_out(document, num_bytes)
+    finally:
+        _clear(work, "spool")
+    report = report_of(sorting.tallies, sorting.refused, sorting.policy, None)
+    return DryRun(sorting.tallies, f"{report.markdown}\n{samples(sorting.tallies)}")
+
+
+def _clear(work: Path, *more: str) -> None:
+    """Remove the kept text on its way, and folders named besides."""
+    for name in ("kept", *more):
+        shutil.rmtree(work / name, ignore_errors=True)
+
+
+def _sort_out(sorting: Sorting, workers: Workers, out: Path, kept: Path, shard_bytes: int, watch: Watch) -> None:
+    """Write every entry to where it belongs: kept, dropped, or quarantine (with the evidence beside it)."""
+    with ExitStack() as stack:
+        keep = stack.enter_context(CorpusWriter(kept, shard_bytes))
+        drop = stack.enter_context(CorpusWriter(out / "dropped", shard_bytes, left_out=True))
+        quarantine = stack.enter_context(CorpusWriter(out / "quarantine", shard_bytes, left_out=True))
+        evidence = stack.enter_context(open(out / "quarantine" / "records.jsonl", "w", encoding="utf-8", newline="\n"))
+        running = stack.enter_context(pool(sorting.workers(workers)))
+        for number, (entry, _) in enumerate(sorting.entries(running)):
+            if number % CHECK_EVERY == 0:
+                watch.check()
+            if entry.quarantined:
+                quarantine.add(entry.document, entry.rule, entry.reason)
+                evidence.write(json.dumps(evidence_of(entry), ensure_ascii=False) + "\n")
+            elif entry.rule:
+                drop.add(entry.document, entry.rule, entry.reason)
+            else:
+                keep.add(entry.document)
+
+
+def evidence_of(entry: Entry) -> dict[str, object]:
+    """A quarantined record as one line of records.jsonl: where it is, why, its hash and its first bytes."""
+    document = entry.document
+    return {
+        "source": document.source,
+        "file": document.location.split("#")[0],
+        "line": entry.line,
+        "byte_offset": entry.offset,
+        "num_bytes": entry.num_bytes,
+        "sha256": document.sha256,
+        "rule": entry.rule,
+        "reason": entry.reason,
+        "raw_base64": entry.raw,
+    }
+
+
+def _refuse_if_unfit(sorting: Sorting, params: Ingest, work: Path) -> None:
+    """Stop on too many bad records, on a source without any, on no text at all, or on nothing to hold out."""
+    for name, tally in sorting.tallies.items():
+        if not tally.documents_in:
+            raise UserError(
+                f"ingest source {name}: nothing was found to read ({tally.fates()}); correct its path, pattern or "
+                "field, or leave the source out"
+            )
+        if tally.quarantine_rate() > params.max_quarantine:
+            raise UserError(_too_many_bad(name, tally, params, work))
+    tallies = sorting.tallies.values()
+    if not any(tally.kept for tally in tallies):
+        came = "; ".join(f"{name}: {tally.fates()}" for name, tally in sorting.tallies.items())
+        raise UserError(f"ingest: no document is left to train on ({came}); see ingest.sources, min_chars and licences")
+    if all(sorting.cut.is_single(name) for name, tally in sorting.tallies.items() if tally.kept):
+        raise UserError(
+            "ingest: every source has only one group, so nothing can be held out to examine the models on; give more "
+            "text (a single file needs at least some 2000 characters)"
+        )
+
+
+def _too_many_bad(name: str, tally: Tally, params: Ingest, work: Path) -> str:
+    bad, total = tally.quarantined.total(), tally.documents_in
+    work.mkdir(parents=True, exist_ok=True)
+    listing = work / "quarantine.jsonl"
+    lines = [json.dumps(evidence_of(entry), ensure_ascii=False) for entry in tally.faults]
+    listing.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    first = tally.faults[0]
+    where = f"{first.document.location.split('#')[0]} line {first.line}" if first.line else first.document.location
+    return (
+        f"ingest source {name}: {bad} of {total} records are bad ({bad / total:.0%}; ingest.max_quarantine allows "
+        f"{params.max_quarantine:.0%}), the first in {where}: {first.rule}, {first.reason}; mend them (list: "
+        f"{listing}), leave their files out with `pattern`, or raise the limit"
+    )
+
+
+def _split(sorting: Sorting, kept: Path, out: Path, shard_bytes: int, watch: Watch) -> None:
+    """Cut what was kept into train and heldout."""
+    with CorpusWriter(out / "train", shard_bytes) as train, CorpusWriter(out / "heldout", shard_bytes) as heldout:
+        for number, document in enumerate(read_corpus(kept)):
+            if number % CHECK_EVERY == 0:
+                watch.check()
+            if sorting.cut.holds_out(document.source, document.group):
+                heldout.add(document)
+                sorting.tallies[document.source].hold_out(document, len(document.text.encode()))
+            else:
+                train.add(document)

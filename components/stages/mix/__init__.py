@@ -1,0 +1,1 @@
+"""Stage `mix`: weigh sources, add curriculum and canaries."""

@@ -1,0 +1,1 @@
+"""Stage `pretrain`: causal and masked language models."""

@@ -1,0 +1,83 @@
+"""Does the training fit in memory at all? A lower bound, asked before the first step: what it refuses never fits.
+
+Linux lends more memory than there is and kills who uses it, without a word; so what cannot fit is named beforehand. The
+bound counts what every way of computing a step holds at once: weights, gradients, the optimizer's state, and for each
+token of a forward pass what the backward pass needs of each block. Real steps were seen to hold up to twice of it.
+"""
+
+from pathlib import Path
+
+import psutil
+
+from components.core.errors import UserError
+from components.model.transformer import Shape
+from components.params import Numerics, Pretrain
+
+FLOAT32 = 4
+"""Bytes of a weight, a gradient, and each value of an optimizer's state."""
+
+
+def refuse_what_cannot_fit(
+    name: str, params: Pretrain, shape: Shape, numerics: Numerics, limit: int | None = None
+) -> None:
+    """Compare the least that training takes with what there is.
+
+    Args:
+        name: of the section in params.yaml.
+        limit: bytes there are; None for those of the device.
+
+    Raises:
+        UserError: naming the setting to lower, and to what.
+    """
+    limit = limit if limit is not None else _bytes_of(numerics.device)
+    share = limit // (numerics.processes if numerics.device == "cpu" else 1)
+    state, sequence = state_bytes(params, shape, numerics), sequence_bytes(params, shape, numerics)
+    own = -(-params.batch // numerics.processes)
+    rows = min(params.micro_batch or own, own)
+    if state + rows * sequence <= share:
+        return
+    most = (share - state) // sequence
+    has = f"{_gb(share)} on {numerics.device}" + (" for each process" if share < limit else "")
+    if most < 1:
+        raise UserError(
+            f"{name}: its weights, their optimizer and one sequence take at least {_gb(state + sequence)} and there "
+            f"are {has}; set {name}.model.size or {name}.context lower"
+        )
+    raise UserError(
+        f"{name}: {rows} sequences of {params.context} tokens at once take at least {_gb(state + rows * sequence)} and "
+        f"there are {has}; set {name}.micro_batch to {most} or lower (gradients add up to the same step)"
+    )
+
+
+def state_bytes(params: Pretrain, shape: Shape, numerics: Numerics) -> int:
+    """Of weights, gradients and optimizer state in one process: Muon keeps one value a weight, AdamW two."""
+    embedding = shape.vocab_size * shape.width * (1 if shape.tied else 2)
+    kept = 3 if params.optimizer.name == "muon" else 4
+    trained = FLOAT32 * (kept * shape.num_block_parameters + 4 * embedding)
+    if not numerics.sharded:
+        return trained
+    return trained // numerics.processes + FLOAT32 * (shape.num_block_parameters + embedding)
+
+
+def sequence_bytes(params: Pretrain, shape: Shape, numerics: Numerics) -> int:
+    """What the backward pass needs of one sequence: inputs of the norms, and of every product."""
+    size = 2 if numerics.dtype == "bfloat16" else FLOAT32
+    heads = 2 * (shape.heads + shape.kv_heads) * shape.head_dim
+    token = 2 * FLOAT32 * shape.width + size * (2 * shape.width + heads + 3 * shape.feed_forward)
+    return params.context * shape.depth * token
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.3g} GB"
+
+
+def _bytes_of(device: str) -> int:
+    """Memory of the device: of the machine, or of the container if that has less."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info()[1])
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text().strip() if limit.exists() else ""
+    total = int(psutil.virtual_memory().total)
+    return min(total, int(text)) if text.isdigit() else total

@@ -1,0 +1,147 @@
+"""The report of a pretraining run: figures, the learning curve, and what each head looks at."""
+
+import csv
+import io
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tokenizers
+import torch
+
+from components.core.files import rounded, write_text
+from components.core.report import Report
+from components.model.transformer import Transformer, captured_attention
+from components.params import Pretrain
+from components.stages.pretrain.heldout_loss import HeldOut
+from components.training.loop import TrainResult
+
+RECENT = 20
+"""Steps over which the last training loss is averaged."""
+SHOWN_TOKENS = 24
+"""Tokens of the sentence in the picture of attention."""
+SHOWN = 6
+"""Layers and heads in that picture at most."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What there is to report on. `train_tokens` is the length of the training text."""
+
+    objective: str
+    params: Pretrain
+    model: Transformer
+    heldout: HeldOut
+    train_tokens: int
+    result: TrainResult
+    scores: dict[str, float]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens trained on."""
+        return self.params.steps * self.params.batch * self.params.context
+
+
+def write(trained: Trained, tokenizer: tokenizers.Tokenizer, reports: Path) -> Report:
+    """Write metrics, plots and details under `reports`; returns the report."""
+    result, shape = trained.result, trained.model.shape
+    metrics = {f"heldout/{name}": value for name, value in trained.scores.items()}
+    metrics |= {
+        "train/loss": float(np.mean(result.losses[-RECENT:])),
+        "train/skipped_batches": float(len(result.skipped)),
+        "num_parameters": float(trained.model.num_parameters),
+        "tokens": float(trained.tokens),
+        "epochs": trained.tokens / trained.train_tokens,
+        "flops": float(shape.flops_per_token * trained.tokens),
+    }
+    report = Report(metrics, _markdown(trained))
+    report.write(reports)
+    plots = reports / "plots"
+    _write_csv(plots / "loss.csv", [{"step": step, "loss": loss} for step, loss in enumerate(result.losses, 1)])
+    _write_csv(plots / "heldout.csv", result.evals)
+    _plot_curve(trained, plots / "learning_curve.png")
+    _plot_attention(trained, tokenizer, plots / "attention.png")
+    return report
+
+
+def _markdown(trained: Trained) -> str:
+    shape, params, result = trained.model.shape, trained.params, trained.result
+    scores = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in trained.scores.items())
+    head = "tied" if shape.tied else "untied"
+    lines = [
+        f"# Pretraining, {trained.objective}",
+        "",
+        f"Held out: **{scores}**.",
+        "",
+        f"- {trained.model.num_parameters / 1e6:.2f} M parameters ({shape.num_block_parameters / 1e6:.2f} M in "
+        f"{shape.depth} blocks of width {shape.width}, {shape.heads} heads, feed-forward {shape.feed_forward}, {head} "
+        f"head over {shape.vocab_size} tokens)",
+        f"- {params.steps} steps of {params.batch} x {params.context} tokens: {trained.tokens / 1e6:.2f} M, "
+        f"{trained.tokens / trained.train_tokens:.2f} epochs, {shape.flops_per_token * trained.tokens:.3g} FLOPs",
+        f"- {params.optimizer.name}, {params.optimizer.schedule} schedule, peak rates {params.optimizer.matrix_lr:g} "
+        f"(matrices) and {params.optimizer.embedding_lr:g} (the rest)",
+    ]
+    if trained.objective == "masked":
+        lines.append(f"- {params.mask_rate:.0%} of tokens hidden; bits are per byte of hidden tokens, seen from both "
+                     "sides, and do not compare with a causal model's")  # fmt: skip
+    if result.skipped:
+        lines.append(f"- batches passed over after a bad loss: {', '.join(map(str, result.skipped))}")
+    return "\n".join(lines)
+
+
+def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rounded(rows))
+    write_text(path, text.getvalue())
+
+
+def _plot_curve(trained: Trained, path: Path) -> None:
+    """Training loss with its running mean, held-out loss, and the loss of guessing."""
+    from matplotlib.figure import Figure
+
+    losses, evals = trained.result.losses, trained.result.evals
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    steps = np.arange(1, len(losses) + 1)
+    axes.plot(steps, losses, color="C0", alpha=0.25, linewidth=1)
+    width = max(1, len(losses) // 40)
+    smooth = np.convolve(losses, np.ones(width) / width, mode="valid")
+    axes.plot(steps[width - 1 :], smooth, color="C0", label=f"training (mean of {width} steps)")
+    axes.plot([e["step"] for e in evals], [e["loss"] for e in evals], "o-", color="C1", label="held out")
+    guess = math.log(trained.model.shape.vocab_size)
+    axes.axhline(guess, color="0.6", linestyle=":", label=f"guessing ({guess:.2f})")
+    axes.set(title=f"Learning curve, {trained.objective}", xlabel="step", ylabel="loss (nats per token)")
+    axes.legend()
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+@torch.no_grad()
+def _plot_attention(trained: Trained, tokenizer: tokenizers.Tokenizer, path: Path) -> None:
+    """A picture of what each head looks at, for the first tokens of the held-out text."""
+    from matplotlib.figure import Figure
+
+    shards, model = trained.heldout.shards, trained.model
+    ids = shards.window(0, min(SHOWN_TOKENS, shards.num_tokens, model.shape.context))
+    device = model.embed_tokens.weight.device
+    with captured_attention(model) as seen:
+        model.hidden(torch.from_numpy(ids)[None].to(device))
+    layers, heads = min(SHOWN, model.shape.depth), min(SHOWN, model.shape.heads)
+    figure = Figure(figsize=(2.6 * heads + 1.2, 2.6 * layers + 0.8), layout="constrained")
+    grid = figure.subplots(layers, heads, squeeze=False)
+    labels = [tokenizer.decode([int(token)], skip_special_tokens=False).replace("\n", "\\n") for token in ids]
+    labels = [label.replace("$", r"\$")[:12] for label in labels]
+    for layer in range(layers):
+        for head in range(heads):
+            axes = grid[layer][head]
+            image = axes.imshow(seen[layer][0, head].cpu().numpy(), vmin=0, vmax=1, cmap="viridis")
+            axes.set_title(f"layer {layer + 1}, head {head + 1}", fontsize=8)
+            axes.set_xticks([])
+            axes.set_yticks(range(len(labels)), labels if head == 0 else [""] * len(labels), fontsize=5)
+    figure.colorbar(image, ax=grid.ravel().tolist(), shrink=0.6, label="share of attention")
+    figure.suptitle(f"What each head looks at ({trained.objective}): a row per token, columns in the same order")
+    figure.savefig(path, dpi=110, metadata={"Software": None})

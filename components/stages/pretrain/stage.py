@@ -1,0 +1,268 @@
+"""Pretraining: a model learns a language from token shards, by next-token or masked-word prediction.
+
+Both objectives take the same path: check everything that can be wrong before the first step, train (loop.py), examine
+on held-out text (heldout.py), write the model folder and the report. With `numerics.processes` > 1 this process leads,
+and starts followers that run `python -m components.stages.pretrain.stage` (parallel.py).
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tokenizers
+
+from components.core.errors import UserError
+from components.core.files import sha256_bytes
+from components.core.report import Report, Watch
+from components.model import export
+from components.model.generate import generate
+from components.model.transformer import Shape, Transformer, derive_shape
+from components.params import Numerics, Pretrain
+from components.stages.pretrain import memory_check, report
+from components.stages.pretrain.heldout_loss import HeldOut, bytes_of_tokens
+from components.tokens.shards import TokenShards
+from components.tokens.tokenizer import END_OF_TEXT, SPECIAL_TOKENS
+from components.training import data_parallel, loop
+from components.training import numerics as floats
+from components.training.data_order import PretrainBatches, pretrain_batches
+from components.training.lr_schedule import FINAL_WINDOWS, LIVE_WINDOWS
+from components.training.objectives import language_model_loss
+
+Objective = Literal["causal", "masked"]
+
+SAMPLE_TOKENS = 24
+"""Tokens of the text shown as the model learns."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that training needs, checked."""
+
+    objective: Objective
+    params: Pretrain
+    numerics: Numerics
+    shape: Shape
+    train: TokenShards
+    heldout: HeldOut
+    tokenizer_json: str
+
+    @property
+    def mask_rate(self) -> float | None:
+        return self.params.mask_rate if self.objective == "masked" else None
+
+    @property
+    def tokenizer(self) -> tokenizers.Tokenizer:
+        return tokenizers.Tokenizer.from_str(self.tokenizer_json)
+
+    @property
+    def batches(self) -> PretrainBatches:
+        params = self.params
+        return pretrain_batches(
+            self.train,
+            context=params.context,
+            batch=params.batch,
+            seed=params.seed,
+            mask_rate=self.mask_rate,
+            document_mask=params.document_mask,
+        )
+
+
+def pretrain(
+    *,
+    objective: Objective,
+    tokens: Path,
+    params: Pretrain,
+    numerics: Numerics,
+    out: Path,
+    reports: Path,
+    work: Path,
+    watch: Watch | None = None,
+) -> Report:
+    """Train a model from nothing.
+
+    Args:
+        objective: `causal` or `masked`.
+        tokens: what the tokenize stage wrote (tokenizer.json, train/, heldout/).
+        params, numerics: the sections of params.yaml.
+        out: becomes a model folder (export.py).
+        reports: metrics.json, plots (loss.csv, heldout.csv, learning curve, attention), details.
+        work: checkpoints; survives kills, and a second call goes on from them.
+
+    Raises:
+        UserError: shards, sizes or settings do not fit each other; nothing has been trained then.
+        Stopped: the watch asked to stop; a checkpoint is saved.
+
+    Returns:
+        The report. Under torchrun every process calls this function; only the first examines and writes, the others
+        return an empty report.
+    """
+    watch = watch or Watch()
+    task = prepare(objective, tokens, params, numerics)
+    floats.settle(numerics)
+    model = Transformer(task.shape).initialise(params.seed)
+    with data_parallel.group(numerics, work, _follower(objective, tokens, params, numerics, work)) as group:
+        result = _train(task, model, work, watch, group)
+    if not group.leads:
+        return Report()
+    model.eval()
+    with watch.phase("examine"):
+        scores = task.heldout.score(model, FINAL_WINDOWS, watch.check)
+    facts = {
+        "training": {
+            "steps": params.steps,
+            "tokens": params.steps * params.batch * params.context,
+            "context": params.context,
+            "seed": params.seed,
+            "skipped_batches": result.skipped,
+            "tokenizer_sha256": task.train.manifest.tokenizer_sha256,
+        },
+        "heldout": scores,
+    }
+    export.save(model, task.tokenizer_json, out, facts)
+    trained = report.Trained(objective, params, model, task.heldout, task.train.num_tokens, result, scores)
+    return report.write(trained, task.tokenizer, reports)
+
+
+def prepare(objective: Objective, tokens: Path, params: Pretrain, numerics: Numerics) -> Task:
+    """Open everything and check that it fits.
+
+    Raises:
+        UserError: naming what does not.
+    """
+    tokenizer_json = export.tokenizer_text(tokens)
+    train, heldout = TokenShards.open(tokens / "train"), TokenShards.open(tokens / "heldout")
+    tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
+    for shards in (train, heldout):
+        _check_tokenizer(shards, tokenizer_json, tokenizer)
+    if numerics.processes > params.batch:
+        raise UserError(
+            f"numerics.processes = {numerics.processes} is more than pretrain.{objective}.batch = {params.batch}: some "
+            "processes would have no sequence; set batch higher or processes lower"
+        )
+    if numerics.sharded and numerics.compile:
+        raise UserError(
+            "numerics.sharded = true does not go with numerics.compile = true yet; set one of them to false"
+        )
+    if numerics.sharded and params.batch % numerics.processes:
+        raise UserError(
+            f"numerics.sharded with {numerics.processes} processes needs a batch they can share evenly, and "
+            f"pretrain.{objective}.batch is {params.batch}; set it to a multiple of {numerics.processes}"
+        )
+    shape = derive_shape(params.model, train.manifest.vocab_size, params.context, objective == "causal")
+    memory_check.refuse_what_cannot_fit(f"pretrain.{objective}", params, shape, numerics)
+    mask_rate = params.mask_rate if objective == "masked" else None
+    if heldout.num_tokens < params.context + 1:
+        raise UserError(
+            f"{heldout.folder}: {heldout.num_tokens} held-out tokens are fewer than one sequence of context "
+            f"{params.context}; set pretrain.{objective}.context lower, or ingest.heldout_fraction higher"
+        )
+    exam = HeldOut(heldout, bytes_of_tokens(tokenizer), params.context, mask_rate, numerics)
+    task = Task(objective, params, numerics, shape, train, exam, tokenizer_json)
+    assert task.batches  # refuses a training text shorter than a window
+    return task
+
+
+def _check_tokenizer(shards: TokenShards, tokenizer_json: str, tokenizer: tokenizers.Tokenizer) -> None:
+    manifest, folder, size = shards.manifest, shards.folder, tokenizer.get_vocab_size()
+    if manifest.tokenizer_sha256 != sha256_bytes(tokenizer_json.encode()):
+        raise UserError(
+            f"{folder}: these shards are of another tokenizer than {folder.parent / 'tokenizer.json'} (the sha256 "
+            "in manifest.json differs); run the tokenize stage again"
+        )
+    if manifest.vocab_size != size:
+        raise UserError(
+            f"{folder}: manifest.json says {manifest.vocab_size} ids, the tokenizer has {size}; "
+            "run the tokenize stage again"
+        )
+    if (largest := shards.largest_id()) >= size:
+        raise UserError(
+            f"{folder}: holds token {largest}, and the model has rows for the {size} of its tokenizer; "
+            "run the tokenize stage again"
+        )
+
+
+def _train(task: Task, model: Transformer, work: Path, watch: Watch, group: data_parallel.Group) -> loop.TrainResult:
+    params, manifest = task.params, task.train.manifest
+    settings = loop.Settings(
+        steps=params.steps,
+        optimizer=params.optimizer,
+        micro_batch=params.micro_batch,
+        checkpoint_every=params.checkpoint_every,
+        keep=params.keep,
+        keep_every=params.keep_every,
+        keep_best=params.keep_best,
+        eval_every=params.eval_every,
+        max_rollbacks=params.max_rollbacks,
+        bytes_per_token=manifest.num_bytes / manifest.num_tokens if task.objective == "causal" else None,
+        flops_per_token=task.shape.flops_per_token,
+        name=f"pretrain.{task.objective}",
+    )
+    return loop.train(
+        model,
+        task.batches,
+        language_model_loss,
+        settings,
+        work,
+        watch,
+        numerics=task.numerics,
+        tokenizer_json=task.tokenizer_json,
+        evaluate=_exam(task, model, watch),
+        group=group,
+    )
+
+
+def _exam(task: Task, model: Transformer, watch: Watch) -> Callable[[int], dict[str, float]]:
+    """What the loop calls now and then: held-out scores, and a sample of the model's own text."""
+    tokenizer = task.tokenizer
+    prompt = [END_OF_TEXT, *_first_words(task.heldout.shards)]
+
+    def examine(step: int) -> dict[str, float]:
+        scores = task.heldout.score(model, LIVE_WINDOWS)
+        watch.figures(step, {f"heldout_{name}": value for name, value in scores.items()})
+        line = f"step {step}: held out " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
+        if task.objective == "causal":
+            text, _, _ = generate(model, tokenizer, prompt, max_tokens=SAMPLE_TOKENS, temperature=0.7, seed=step)
+            line += f" | {tokenizer.decode(prompt)}[{text}]".replace("\n", "\\n")
+        watch.say(line)
+        return scores
+
+    return examine
+
+
+def _first_words(shards: TokenShards, count: int = 8) -> list[int]:
+    """A few ordinary tokens of held-out text, to be continued by the model."""
+    ids = shards.window(0, min(count + 1, shards.num_tokens))
+    return [int(token) for token in ids if token >= len(SPECIAL_TOKENS)][:count]
+
+
+# -- followers ---------------------------------------------------------------------------------------------------------
+
+
+def _follower(objective: Objective, tokens: Path, params: Pretrain, numerics: Numerics, work: Path) -> list[str]:
+    """Arguments that make a Python process train beside this one."""
+    arguments = {
+        "objective": objective,
+        "tokens": str(tokens),
+        "params": params.model_dump(mode="json"),
+        "numerics": numerics.model_dump(mode="json"),
+        "work": str(work),
+    }
+    return ["-m", "components.stages.pretrain.stage", json.dumps(arguments)]
+
+
+def _follow(arguments: dict) -> None:
+    params, numerics = Pretrain(**arguments["params"]), Numerics(**arguments["numerics"])
+    task = prepare(arguments["objective"], Path(arguments["tokens"]), params, numerics)
+    floats.settle(numerics)
+    model, work = Transformer(task.shape).initialise(params.seed), Path(arguments["work"])
+    with data_parallel.group(numerics, work, []) as group:
+        _train(task, model, work, Watch(), group)
+
+
+if __name__ == "__main__":
+    assert "RANK" in os.environ, "followers are started by parallel.group"
+    _follow(json.loads(sys.argv[1]))

@@ -1,0 +1,1 @@
+"""Stage `tokenize`: train the BPE, encode the corpus."""

@@ -1,0 +1,198 @@
+"""Train the tokenizer and encode both corpora into memory-mapped shards.
+
+    out/tokenizer.json     byte-level BPE in the format of `tokenizers`
+    out/train/             token shards (components/tokens/shards.py), one per corpus shard
+    out/heldout/
+
+Only training text teaches the BPE. Memory is bounded by the sample it is trained on (`train_megabytes`) and one shard.
+The report says how well each source and language compresses, which tokens go unused, and how much of the held-out text
+the training text still repeats, word for word and in other spellings.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from components.core.errors import UserError
+from components.core.files import sha256_bytes, write_text
+from components.core.report import Report, Watch
+from components.corpus.corpus import Manifest, read_corpus, read_manifest
+from components.params import Tokenize
+from components.stages.tokenize import report as tokenize_report
+from components.stages.tokenize.fertility import Languages
+from components.stages.tokenize.spelling_overlap import Overlaps
+from components.tokens.shards import TokenWriter
+from components.tokens.tokenizer import END_OF_TEXT, Encoder, reference, train_bpe
+
+PIECE_CHARS = 20_000
+"""Documents are sampled in pieces of this length, so that one long book cannot be all of the sample, or none of it."""
+
+CHECK_SHARE = 0.01
+"""Share of the text for which ids are made a second time, by `tokenizers`, and compared."""
+
+
+def tokenize(
+    *,
+    train: Path,
+    heldout: Path,
+    params: Tokenize,
+    out: Path,
+    reports: Path,
+    work: Path,
+    workers: int = 1,
+    watch: Watch | None = None,
+) -> Report:
+    """Write `out/tokenizer.json`, `out/train` and `out/heldout`; see the module docstring.
+
+    Args:
+        train, heldout: corpora.
+        work: unused; the stage is short and starts over when interrupted.
+        workers: threads that encode; they change no byte.
+
+    Raises:
+        UserError: a corpus is empty, or too small for `vocab_size`.
+        Stopped: the watch asked to stop.
+    """
+    watch = watch or Watch()
+    manifests = {
+        "train": _manifest(train, "documents left to train on"),
+        "heldout": _manifest(heldout, "held-out documents"),
+    }
+    with watch.phase("bpe"):
+        tokenizer_json = _train_bpe(train, manifests["train"], params, watch)
+    write_text(out / "tokenizer.json", tokenizer_json)
+    encoding = _Encoding(Encoder(tokenizer_json), tokenizer_json, workers, watch)
+    with watch.phase("encode"):
+        # Held-out text first: the overlap needs its n-grams before it sees the training text.
+        held = encoding.corpus(heldout, manifests["heldout"], out / "heldout", is_heldout=True)
+        trained = encoding.corpus(train, manifests["train"], out / "train", is_heldout=False)
+    overlaps = encoding.overlaps.measured(document.text for document in read_corpus(heldout))
+    report = tokenize_report.build(encoding.encoder, trained, held, overlaps, reports)
+    report.write(reports)
+    return report
+
+
+@dataclass
+class Encoded:
+    """What encoding one corpus found; the report is made of it.
+
+    Attributes:
+        sources: names; the rows of the arrays below.
+        counts: int64 (num_sources, 4): documents, bytes, tokens, words.
+        token_counts: int64 (vocab_size,), how often each token occurs.
+        languages: the same counts per language, of a sample.
+        document_sources: of every held-out document, index into `sources`.
+        document_names: of every held-out document, `source: location`.
+        example: a sentence or so of the corpus.
+    """
+
+    sources: list[str]
+    counts: np.ndarray
+    token_counts: np.ndarray
+    languages: Languages
+    document_sources: list[int] = field(default_factory=list)
+    document_names: list[str] = field(default_factory=list)
+    example: str = ""
+
+
+def _manifest(folder: Path, documents: str) -> Manifest:
+    manifest = read_manifest(folder)
+    if not manifest.num_documents:
+        raise UserError(
+            f"tokenize: there are no {documents}; give the pipeline more text, or loosen the rules before this stage"
+        )
+    return manifest
+
+
+def _read(path: Path, *columns: str) -> list[list[str]]:
+    with pq.ParquetFile(path) as file:
+        table = file.read(columns=list(columns))
+    return [table.column(name).to_pylist() for name in columns]
+
+
+# -- train -------------------------------------------------------------------------------------------------------------
+
+
+def _train_bpe(folder: Path, manifest: Manifest, params: Tokenize, watch: Watch) -> str:
+    limit = params.train_megabytes * 1e6
+    watch.say(f"training a BPE of {params.vocab_size} tokens on {min(limit, manifest.num_bytes) / 1e6:.1f} MB")
+    sample = list(even_sample(folder, manifest, min(1.0, limit / max(1, manifest.num_bytes))))
+    return train_bpe(sample, params.vocab_size).to_str(pretty=True)
+
+
+def even_sample(folder: Path, manifest: Manifest, share: float) -> Iterator[str]:
+    """Pieces of the corpus, evenly spaced, that hold `share` of its text."""
+    credit = 0.5
+    for shard in manifest.shards:
+        for text in _read(folder / shard.file, "text")[0]:
+            for start in range(0, len(text), PIECE_CHARS):
+                piece = text[start : start + PIECE_CHARS]
+                credit += share * len(piece) / PIECE_CHARS
+                if share == 1.0 or credit >= len(piece) / PIECE_CHARS:
+                    credit -= len(piece) / PIECE_CHARS
+                    yield piece
+
+
+# -- encode ------------------------------------------------------------------------------------------------------------
+
+
+class _Encoding:
+    """Encodes corpora shard by shard, counts as it goes, and compares a sample with `tokenizers`."""
+
+    def __init__(self, encoder: Encoder, tokenizer_json: str, workers: int, watch: Watch) -> None:
+        self.encoder, self.workers, self.watch = encoder, workers, watch
+        self.sha256 = sha256_bytes(tokenizer_json.encode())
+        self.reference = reference(tokenizer_json)
+        self.overlaps = Overlaps()
+        self._unchecked = 0.0
+
+    def corpus(self, folder: Path, manifest: Manifest, out: Path, is_heldout: bool) -> Encoded:
+        sources = sorted(manifest.sources)
+        counts, token_counts = np.zeros((len(sources), 4), np.int64), np.zeros(self.encoder.vocab_size, np.int64)
+        found = Encoded(sources, counts, token_counts, Languages(manifest.num_documents))
+        writer = TokenWriter(out, self.encoder.vocab_size, self.sha256, sources)
+        for number, shard in enumerate(manifest.shards, 1):
+            self.watch.check()
+            self._shard(folder / shard.file, writer, found, is_heldout)
+            self.watch.progress(number, len(manifest.shards), "shards", "held-out" if is_heldout else "training")
+        written = writer.close()
+        assert written.num_documents == manifest.num_documents, "every document is encoded"
+        assert written.num_bytes == manifest.num_bytes, "every byte is encoded"
+        return found
+
+    def _shard(self, path: Path, writer: TokenWriter, found: Encoded, is_heldout: bool) -> None:
+        texts, names, locations, keys = _read(path, "text", "source", "location", "id")
+        ids = list(self.encoder.encode_many(texts, self.workers))
+        self._compare(texts, ids, path)
+        separator = np.array([END_OF_TEXT], dtype=np.uint32)
+        flat = np.concatenate([part for document in ids for part in (separator, document)])
+        lengths = np.array([len(document) + 1 for document in ids], np.int64)
+        sources = np.array([found.sources.index(name) for name in names], np.int64)
+        num_bytes = np.array([len(text.encode()) for text in texts], np.int64)
+        writer.add_shard(flat, lengths, sources, num_bytes)
+        num_words = (self.overlaps.hold_out if is_heldout else self.overlaps.see)(texts)
+        counts = np.stack([np.ones_like(lengths), num_bytes, lengths, num_words], axis=1)
+        np.add.at(found.counts, sources, counts)
+        found.languages.add(keys, texts, counts)
+        found.token_counts += np.bincount(flat, minlength=self.encoder.vocab_size)
+        if is_heldout:
+            found.document_sources += sources.tolist()
+            found.document_names += [f"{name}: {location}" for name, location in zip(names, locations, strict=True)]
+        found.example = found.example or next((text for text in texts if len(text) > 200), texts[0])[:400]
+
+    def _compare(self, texts: list[str], ids: list[np.ndarray], path: Path) -> None:
+        """Every so many characters, encode a document's start with `tokenizers` as well: the ids must be the same."""
+        for text, fast in zip(texts, ids, strict=True):
+            self._unchecked += len(text) * CHECK_SHARE
+            if self._unchecked < min(len(text), PIECE_CHARS):
+                continue
+            head = text[:PIECE_CHARS]
+            self._unchecked -= len(head)
+            ours = fast.tolist() if len(head) == len(text) else self.encoder.encode(head)
+            slow = self.reference.encode(head, add_special_tokens=False).ids
+            assert ours == slow, (
+                f"{path.name}: tiktoken and tokenizers disagree on a document that begins {head[:60]!r}"
+            )

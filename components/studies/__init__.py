@@ -1,0 +1,1 @@
+"""Studies beside the pipeline: scaling, mitigation, promotion gate, step cost."""

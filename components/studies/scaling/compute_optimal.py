@@ -1,0 +1,142 @@
+"""The best model a budget buys, and the same loss for less: the scaling law, priced in joules and grams.
+
+The law says what loss N weights and D tokens reach (components/studies/scaling/law.py); the calibration says what a
+floating-point operation costs here; the grid says how dirty the joule is in the hours that the work would run in.
+
+A model that is served costs on: every token it reads or writes is a forward pass, a third of a training step's
+operations. Counting these moves the optimum to a smaller network trained on more tokens (Sardana & Frankle 2023,
+arXiv:2401.00448).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from components.carbon.footprint.intensity import Grams
+from components.carbon.planning.grid_schedule import Outlook
+from components.carbon.planning.step_cost_table import Rates
+from components.core.files import written_whole
+from components.studies.scaling.law import Candidate, Law, Plan, best, interval
+
+FORWARD = 1 / 3
+"""Of the operations of a training step: forward and backward are one and two parts (Kaplan et al. 2020)."""
+HALVINGS = 60
+SPAN, POINTS = 30.0, 25
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A law, and the laws of bootstrap samples of the runs it was fitted to: what other luck would have said."""
+
+    law: Law
+    laws: Sequence[Law]
+
+    def loss(self, size: float, tokens: float) -> tuple[float, float, float]:
+        """Expected loss with the ends of its 95 % interval: low, mid, high."""
+        low, high = interval([law.loss(size, tokens) for law in self.laws])
+        return low, self.law.loss(size, tokens), high
+
+
+@dataclass(frozen=True)
+class Price:
+    """What floating-point operations take here if they begin `now` (UTC) and go on without pause."""
+
+    rate: Rates
+    outlook: Outlook
+    pue: float
+    now: datetime
+
+    def seconds(self, flops: float) -> float:
+        """Of training steps."""
+        return flops / (self.rate.tokens_per_s * self.rate.flops_per_token)
+
+    def kwh(self, flops: float) -> float:
+        """Mid, without PUE: what budgets in kWh count."""
+        return flops * self.rate.joules_per_flop[1] / 3.6e6
+
+    def grams(self, flops: float) -> Grams:
+        """CO2e; bounds of the joules and of the intensity are taken together."""
+        per_kwh = self.outlook.per_kwh(self.now, self.seconds(flops)).times(flops * self.pue / 3.6e6)
+        low, mid, high = self.rate.joules_per_flop
+        return Grams(low * per_kwh.low, mid * per_kwh.mid, high * per_kwh.high)
+
+    def flops_for(self, grams: float) -> float:
+        """The most operations that emit so many grams (mid)."""
+        low, high = 0.0, 1.0
+        while self.grams(high).mid < grams:
+            low, high = high, 2 * high
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.grams(middle).mid <= grams else (low, middle)
+        return low
+
+
+@dataclass(frozen=True)
+class Life:
+    """A model's training and the operations of serving it."""
+
+    plan: Plan
+    served_flops: float
+
+    @property
+    def flops(self) -> float:
+        """Of both."""
+        return self.plan.flops + self.served_flops
+
+
+def cheapest_for_life(law: Law, loss: float, served_tokens: float, candidates: Sequence[Candidate]) -> Life | None:
+    """The candidate that reaches `loss` with the least compute of training and serving together.
+
+    Args:
+        loss: to reach, in the law's unit.
+        served_tokens: tokens it will read and write in its life.
+
+    Returns:
+        None if the law says that no candidate reaches the loss, on whatever number of tokens.
+    """
+    lives = [lived(Plan(one, 0.0, tokens_to(law, one.size, loss), loss), served_tokens) for one in candidates]
+    return min((life for life in lives if life.flops < float("inf")), key=lambda life: life.flops, default=None)
+
+
+def lived(plan: Plan, served_tokens: float) -> Life:
+    """The life of a plan; training's compute follows from its tokens."""
+    per_token = plan.candidate.flops_per_token
+    trained = Plan(plan.candidate, plan.tokens * per_token, plan.tokens, plan.loss)
+    return Life(trained, FORWARD * per_token * served_tokens)
+
+
+def tokens_to(law: Law, size: float, loss: float) -> float:
+    """Training tokens with which a model of `size` reaches `loss`; infinite if it never does."""
+    left = loss - law.floor - law.size_scale / size**law.size_exponent
+    return (law.token_scale / left) ** (1 / law.token_exponent) if left > 0 else float("inf")
+
+
+def frontier(law: Law, flops: float, candidates: Sequence[Candidate]) -> list[Plan]:
+    """The best of `POINTS` budgets from `flops` / `SPAN` to `flops` x `SPAN`."""
+    budgets = [flops * SPAN ** (2 * number / (POINTS - 1) - 1) for number in range(POINTS)]
+    return [best(law, budget, candidates) for budget in budgets]
+
+
+def plot(
+    plans: Sequence[Plan], here: tuple[float, float], grams: Callable[[float], float], fitted: Fitted, path: Path
+) -> None:
+    """Expected loss against grams: the frontier with its interval, and where params.yaml stands (`here`: FLOPs, loss).
+
+    Args:
+        grams: of so many FLOPs, mid.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    spent = [grams(plan.flops) for plan in plans]
+    low, mid, high = zip(*(fitted.loss(plan.candidate.size, plan.tokens) for plan in plans), strict=True)
+    axes.plot(spent, mid, label="best size and tokens")
+    axes.fill_between(spent, low, high, alpha=0.2, linewidth=0, label="95 %, bootstrap of the runs behind the law")
+    axes.plot(grams(here[0]), here[1], "o", color="black", label="params.yaml")
+    axes.set(xscale="log", xlabel="gCO2e of pretraining (mid)", ylabel="expected held-out loss (bits per byte)")
+    axes.set_title("Loss and grams, by the scaling law")
+    axes.legend(fontsize=8)
+    with written_whole(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})

@@ -1,0 +1,208 @@
+"""What a sweep found, as figures, plots and tables: the fits, what they predicted, and what came of it."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.core.files import rounded, write_json, write_text
+from components.params import Scaling
+from components.studies.scaling import law as scaling_law
+from components.studies.scaling import sweep
+from components.studies.scaling.law import Law, Line, Minimum
+
+MULTIPLES = (1, 3, 10, 30, 100)
+"""Budgets of the table, in multiples of the largest that was fitted."""
+HOURS = (1, 8, 24)
+MEGAJOULES = (0.1, 1.0, 10.0)
+FAR = 100.0
+"""Multiple of the largest fitted compute beyond which an expected loss is marked as a guess."""
+
+
+@dataclass(frozen=True)
+class Fits:
+    """All that was fitted to the finished cells of a sweep."""
+
+    params: Scaling
+    results: list[dict[str, Any]]
+    law: Law
+    laws: list[Law]
+    minima: list[Minimum]
+    line: Line
+    exponent: float | None
+    reason: str
+
+    @classmethod
+    def of(cls, params: Scaling, results: list[dict[str, Any]]) -> "Fits":
+        """Fit the cells whose purpose is `fit`."""
+        rows = [one for one in results if one["purpose"] == "fit"]
+        points = [sweep.point(one) for one in rows]
+        budgets = sweep.by_budget(rows)
+        law = scaling_law.fit(points)
+        laws = scaling_law.resampled(points, law, params.bootstrap, seed=1)
+        minima = [scaling_law.minimum(row) for row in budgets.values()]
+        exponent, reason = scaling_law.optimum_exponent(minima)
+        return cls(params, rows, law, laws, minima, scaling_law.straight_line(budgets), exponent, reason)  # type: ignore[arg-type]
+
+    @property
+    def largest(self) -> float:
+        """The largest fitted budget."""
+        return max(self.params.budgets)
+
+    def interval(self, value: Callable[[Law], float]) -> tuple[float, float]:
+        """95% bootstrap interval of something a law says."""
+        return scaling_law.interval([value(law) for law in self.laws])
+
+    @property
+    def seed_spread(self) -> float:
+        """Standard deviation of the loss of equal cells with different seeds, pooled; NaN if none was repeated."""
+        groups: dict[tuple, list[float]] = {}
+        for one in self.results:
+            groups.setdefault((one["width"], one["budget"]), []).append(one["loss"])
+        repeated = [losses for losses in groups.values() if len(losses) > 1]
+        freedom = sum(len(losses) - 1 for losses in repeated)
+        return math.sqrt(sum(np.var(losses) * len(losses) for losses in repeated) / freedom) if freedom else math.nan
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        names = ("floor", "size_exponent", "token_exponent", "optimum_exponent")
+        return {
+            "law": self.law.as_dict(),
+            "intervals": {name: self.interval(lambda law, key=name: getattr(law, key)) for name in names},  # type: ignore[misc]
+            "minima": [asdict(one) | {"size": _number(one.size), "loss": _number(one.loss)} for one in self.minima],
+            "parabola_exponent": self.exponent,
+            "parabola_reason": self.reason,
+            "straight_line": asdict(self.line),
+            "seed_spread": _number(self.seed_spread),
+            "cells": len(self.results),
+        }
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+# -- predictions -------------------------------------------------------------------------------------------------------
+
+
+def predictions(fits: Fits) -> list[dict[str, Any]]:
+    """What is expected of the larger runs, to be written down before they are made."""
+    rows = []
+    for cell, plan in sweep.larger(fits.params, fits.law):
+        low, high = fits.interval(lambda law, one=plan: law.loss(one.candidate.size, one.tokens))  # type: ignore[misc]
+        expected = {"loss": plan.loss, "low": low, "high": high, "straight_line": fits.line.loss(plan.flops)}
+        size = {"width": cell.width, "size": cell.size, "tokens": cell.tokens, "flops": cell.flops}
+        rows.append({"name": cell.name, "multiple": cell.budget / fits.largest} | size | expected)
+    return rows
+
+
+def checked(expected: Sequence[dict[str, Any]], results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The predictions beside what was measured, with relative errors."""
+    measured = {one["name"]: one["loss"] for one in results}
+    rows = []
+    for row in expected:
+        loss = measured[row["name"]]
+        errors = {"error": row["loss"] / loss - 1, "straight_line_error": row["straight_line"] / loss - 1}
+        rows.append(row | {"measured": loss} | errors)
+    return rows
+
+
+# -- the way back ------------------------------------------------------------------------------------------------------
+
+
+def speed(results: Sequence[dict[str, Any]]) -> tuple[float, float]:
+    """(FLOP/s of one training process, joules per FLOP), from the widest cells, which larger runs are most like."""
+    widest = max(one["width"] for one in results)
+    rows = [one for one in results if one["width"] == widest]
+    flops = sum(one["flops"] for one in rows)
+    return flops / sum(one["seconds"] for one in rows), sum(one["joules"] for one in rows) / flops
+
+
+def best_rows(fits: Fits, results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """For budgets in FLOPs, hours and joules: the best size and tokens, and the loss to expect."""
+    flops_per_s, joules_per_flop = speed(results)
+    budgets = [(f"{multiple * fits.largest:.3g} FLOPs", multiple * fits.largest) for multiple in MULTIPLES]
+    budgets += [(f"{hours} h", hours * 3600 * flops_per_s) for hours in HOURS]
+    if joules_per_flop:
+        budgets += [(f"{megajoules:g} MJ", megajoules * 1e6 / joules_per_flop) for megajoules in MEGAJOULES]
+    candidates, rows = sweep.candidates(fits.params), []
+    for name, flops in budgets:
+        plan = scaling_law.best(fits.law, flops, candidates)
+        low, high = fits.interval(lambda law, one=plan: law.loss(one.candidate.size, one.tokens))  # type: ignore[misc]
+        rows.append({
+            "budget": name, "flops": flops, "width": int(plan.candidate.label), "size": plan.candidate.size,
+            "tokens": plan.tokens, "loss": plan.loss, "low": low, "high": high,
+            "hours": flops / flops_per_s / 3600, "megajoules": flops * joules_per_flop / 1e6,
+        })  # fmt: skip
+    return rows
+
+
+# -- written -----------------------------------------------------------------------------------------------------------
+
+
+def write(fits: Fits, expected: list[dict[str, Any]], results: list[dict[str, Any]], folder: Path) -> str:
+    """Write scaling.json, report.md and the plots; returns the report's text."""
+    from components.studies.scaling import plots
+
+    checks = checked(expected, results)
+    table = best_rows(fits, results)
+    found = {"fits": fits.as_dict(), "checks": checks, "best": table, "cells": results, "goals": goals(checks)}
+    write_json(folder / "scaling.json", rounded(found))
+    text = _markdown(fits, checks, table)
+    write_text(folder / "report.md", text)
+    plots.laws(fits, checks, folder / "scaling.png")
+    plots.ladder(results, fits.params.objective, folder / "ladder.png")
+    return text
+
+
+def goals(checks: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """The benchmark's figures: relative error at each multiple, and against the straight line's over all of them."""
+    found = {f"scaling_error_{row['multiple']:.3g}x": abs(row["error"]) for row in checks}
+    line = sum(abs(row["straight_line_error"]) for row in checks)
+    found["scaling_error_vs_straight_line"] = sum(abs(row["error"]) for row in checks) / max(line, 1e-12)
+    return found
+
+
+def _markdown(fits: Fits, checks: Sequence[dict[str, Any]], table: Sequence[dict[str, Any]]) -> str:
+    law = fits.law
+    text = "held-out text" if fits.params.objective == "causal" else "hidden tokens of held-out text"
+    low, high = fits.interval(lambda one: one.optimum_exponent)
+    exponent = f"{fits.exponent:.2f}" if fits.exponent is not None else f"none: {fits.reason}"
+    lines = [
+        "# Scaling",
+        "",
+        f"{len(fits.results)} {fits.params.objective} runs; loss in bits per byte of {text}; equal runs with other "
+        f"seeds differ by {fits.seed_spread:.4f} (standard deviation).",
+        "",
+        f"    L(N, D) = {law.floor:.3f} + {law.size_scale:.4g} / N^{law.size_exponent:.3f} "
+        f"+ {law.token_scale:.4g} / D^{law.token_exponent:.3f}",
+        "",
+        f"- by this law the best size grows as compute to the power {law.optimum_exponent:.2f} "
+        f"(95%: {low:.2f} to {high:.2f})",
+        f"- by the parabolas: {exponent}",
+        "",
+        "| larger run | weights | tokens | predicted | 95% | measured | error | straight line's error |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in checks:
+        lines.append(
+            f"| {row['multiple']:.3g}x, {row['flops']:.3g} FLOPs | {row['size'] / 1e3:.0f} k "
+            f"| {row['tokens'] / 1e6:.2f} M | {row['loss']:.3f} | {row['low']:.3f} to {row['high']:.3f} "
+            f"| {row['measured']:.3f} | {row['error']:+.2%} | {row['straight_line_error']:+.2%} |"
+        )
+    lines += [
+        "",
+        "| budget | width | weights | tokens | expected | 95% | hours | MJ |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in table:
+        far = " (far beyond what was run)" if row["flops"] > FAR * fits.largest else ""
+        lines.append(
+            f"| {row['budget']} | {row['width']} | {row['size'] / 1e6:.3g} M | {row['tokens'] / 1e6:.3g} M "
+            f"| {row['loss']:.3f}{far} | {row['low']:.3f} to {row['high']:.3f} | {row['hours']:.2g} "
+            f"| {row['megajoules']:.2g} |"
+        )
+    return "\n".join(lines) + "\n"

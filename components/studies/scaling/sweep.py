@@ -1,0 +1,263 @@
+"""The sweep behind a scaling law: which small runs to make, how one is made and examined, which larger ones check it.
+
+A cell is one pretraining run (pretrain.py) at a size and a compute budget, with its own whole schedule, in a folder of
+its own; a finished cell leaves `result.json` there and is never run twice, an interrupted one goes on from its newest
+checkpoint. Sizes differ in width alone. All have the same learning rates, which serve every width within about 1% of
+the loss (optimizer.py): beside size and data, that much of a difference between cells may be the rate's.
+"""
+
+import math
+import shutil
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from components.core.errors import UserError
+from components.core.files import read_json, write_json
+from components.core.report import Watch
+from components.model.transformer import Shape, derive_shape
+from components.params import Evaluate, ModelShape, Numerics, Pretrain, Runtime, Scaling
+from components.studies.scaling.law import Candidate, Law, Plan, Point, best
+
+HEAD_CHANNELS = 16
+"""Channels of a head. Small, so that the number of heads grows with the width from the first: with 32, a width of 48
+had one head and 64 two, and the law missed the step between them by 4% (docs/scaling.md)."""
+CHECKPOINTS = 4
+"""Checkpoints per cell: what a kill may cost is a quarter of a cell."""
+ABILITIES = ("minimal_pairs", "few_shot_margin", "few_shot_examples", "restored")
+"""What is asked of a finished model beside its loss."""
+LOSS = {"causal": "heldout/bits_per_byte", "masked": "heldout/bits_per_hidden_byte"}
+"""The figure of a run that the law is about."""
+WIDEST = 2048
+"""Widest network considered when a budget's best size is looked for."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the sweep. `purpose` is `fit`, or `check` for a larger run that tests the prediction."""
+
+    name: str
+    width: int
+    budget: float
+    seed: int
+    purpose: str
+    pretrain: Pretrain
+    size: int
+    flops_per_token: int
+    objective: Literal["causal", "masked"] = "causal"
+
+    @property
+    def tokens(self) -> int:
+        """Tokens trained on: whole steps, so the compute is the budget up to half a step."""
+        return self.pretrain.steps * self.pretrain.batch * self.pretrain.context
+
+    @property
+    def flops(self) -> float:
+        return float(self.tokens * self.flops_per_token)
+
+
+def network(params: Scaling, width: int) -> ModelShape:
+    """The network of a width."""
+    return ModelShape(size=params.depth, width=width, heads=max(1, width // HEAD_CHANNELS))
+
+
+def shape_of(params: Scaling, width: int) -> Shape:
+    """Its numbers."""
+    return derive_shape(network(params, width), params.vocab_size, params.context, params.objective == "causal")
+
+
+def size_of(shape: Shape) -> int:
+    """N: weights used in matrix products, the head's among them (Pearce & Song 2024, arXiv:2406.12907)."""
+    return shape.num_block_parameters + shape.vocab_size * shape.width
+
+
+def cell(params: Scaling, width: int, budget: float, seed: int, purpose: str = "fit") -> Cell:
+    """The run of a width and a budget of floating-point operations."""
+    shape = shape_of(params, width)
+    steps = max(1, round(budget / shape.flops_per_token / (params.batch * params.context)))
+    pretrain = Pretrain(
+        model=network(params, width),
+        steps=steps,
+        batch=params.batch,
+        context=params.context,
+        optimizer=params.optimizer,
+        seed=seed,
+        eval_every=steps,
+        checkpoint_every=math.ceil(steps / CHECKPOINTS),
+        keep=1,
+    )
+    name = f"{purpose}-{budget:.3g}-width{width}-seed{seed}".replace("+", "")
+    return Cell(name, width, budget, seed, purpose, pretrain, size_of(shape), shape.flops_per_token, params.objective)
+
+
+def plan(params: Scaling) -> list[Cell]:
+    """The runs a law is fitted to, the longest first.
+
+    Every width at every budget once, if it takes neither too few nor too many steps, and the middle width of all
+    budgets but the largest again with other seeds: errors of the law are compared with the spread of equal runs.
+
+    Raises:
+        UserError: a budget is left with fewer than three widths.
+    """
+    budgets, cells = sorted(params.budgets), []
+    for budget in budgets:
+        row = [cell(params, width, budget, 1) for width in sorted(params.widths)]
+        row = [one for one in row if params.steps[0] <= one.pretrain.steps <= params.steps[1]]
+        if len(row) < 3:
+            raise UserError(
+                f"scaling.budgets {budget:.3g}: {len(row)} of the widths take {params.steps[0]} to {params.steps[1]} "
+                "steps for it, and a parabola needs three; add widths, change the budget, or widen scaling.steps"
+            )
+        seeds = range(2, params.seeds + 1 if budget < budgets[-1] else 2)
+        cells += row + [cell(params, row[len(row) // 2].width, budget, seed) for seed in seeds]
+    return sorted(cells, key=lambda one: (-one.pretrain.steps, one.name))
+
+
+def larger(params: Scaling, law: Law) -> list[tuple[Cell, Plan]]:
+    """Runs at multiples of the largest fitted budget, each of the size the law calls best, the longest first."""
+    chosen = []
+    for multiple in sorted(params.checks, reverse=True):
+        found = best(law, multiple * max(params.budgets), candidates(params))
+        made = cell(params, int(found.candidate.label), found.flops, 1, "check")
+        chosen.append((made, Plan(found.candidate, made.flops, made.tokens, law.loss(made.size, made.tokens))))
+    return chosen
+
+
+def candidates(params: Scaling) -> list[Candidate]:
+    """Networks a budget may be spent on: the sweep's depth, widths in steps of a head."""
+    shapes = {width: shape_of(params, width) for width in range(HEAD_CHANNELS, WIDEST + 1, HEAD_CHANNELS)}
+    return [Candidate(str(width), size_of(shape), shape.flops_per_token) for width, shape in shapes.items()]
+
+
+# -- one cell ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where cells are run: folders, and how the models are examined.
+
+    Attributes:
+        tokens: what the tokenize stage wrote, with the sweep's vocabulary.
+        heldout: the held-out corpus (the exam must know whether it is English).
+        cells: a folder per cell is made here.
+        ledger: the energy ledger; None meters nothing.
+        run: name of the sweep in the ledger.
+        runtime: whose project budget stops a cell between steps; None has no limit, as without a ledger.
+        root: where runtime's relative paths begin.
+    """
+
+    tokens: Path
+    heldout: Path
+    cells: Path
+    numerics: Numerics
+    examine: Evaluate
+    ledger: Path | None = None
+    run: str = ""
+    runtime: Runtime | None = None
+    root: Path = Path()
+
+    def folder(self, one: Cell) -> Path:
+        return self.cells / one.name
+
+
+def done(place: Place, one: Cell) -> dict[str, Any] | None:
+    """The result of a finished cell, or None."""
+    path = place.folder(one) / "result.json"
+    return read_json(path) if path.exists() else None
+
+
+def run_cell(one: Cell, place: Place) -> dict[str, Any]:
+    """Train and examine one cell; read back if it is finished already.
+
+    Returns:
+        name, purpose, width, budget, seed; size, tokens, flops; loss (bits per byte, masked: of hidden tokens);
+        minimal_pairs, few_shot_margin and restored (None where they cannot be asked); and what was measured: seconds,
+        cpu_s, joules.
+
+    Raises:
+        Stopped: the project's budget does not hold another step; a checkpoint is written.
+    """
+    if found := done(place, one):
+        return found
+    from components.stages.pretrain.stage import pretrain
+
+    folder = place.folder(one)
+    for name in ("model", "reports"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    started, cpu_started = time.perf_counter(), time.process_time()
+    with _meter(place, one) as meter:
+        report = pretrain(
+            objective=one.objective,
+            tokens=place.tokens,
+            params=one.pretrain,
+            numerics=place.numerics,
+            out=folder / "model",
+            reports=folder / "reports",
+            work=folder / "work",
+            watch=_watch(place, meter),
+        )
+        used = {"seconds": time.perf_counter() - started, "cpu_s": time.process_time() - cpu_started}
+        used["joules"] = meter.totals().mid_j if meter else 0.0
+    fields = asdict(one)
+    result = {name: fields[name] for name in ("name", "purpose", "width", "budget", "seed", "size")}
+    result |= {"tokens": one.tokens, "flops": one.flops, "loss": report.metrics[LOSS[one.objective]]}
+    result |= _abilities(one, folder / "model", place) | used
+    write_json(folder / "result.json", result)
+    shutil.rmtree(folder / "work", ignore_errors=True)
+    return result
+
+
+def _meter(place: Place, one: Cell) -> Any:
+    if place.ledger is None:
+        return nullcontext()
+    from components.carbon.metering.meter import Meter
+
+    return Meter(place.ledger, 1.0, {"stage": "scaling", "run": place.run, "cell": one.name})
+
+
+def _watch(place: Place, meter: Any) -> Watch:
+    if place.ledger is None or place.runtime is None:
+        return Watch()
+    from components.carbon.planning.project_budget import ProjectWatch
+
+    watch = ProjectWatch(place.runtime, meter, place.ledger, place.root)
+    watch.check()  # a budget that is spent lets no cell begin
+    return watch
+
+
+def _abilities(one: Cell, model: Path, place: Place) -> dict[str, float | None]:
+    """Minimal-pair accuracy, and the margin of label mapping with the most examples that fit the context; masked: the
+    share of hidden tokens restored."""
+    from components.stages.evaluate.tasks.few_shot import condition, few_shot
+    from components.stages.evaluate.tasks.masked import masked
+    from components.stages.evaluate.tasks.minimal_pairs import minimal_pairs
+    from components.stages.evaluate.tasks.task import Exam, Folders, Skip
+
+    exam = Exam(Folders(model, model, model, model, model, place.heldout), place.examine, place.numerics)
+    found: dict[str, float | None] = dict.fromkeys(ABILITIES)
+    if one.objective == "masked":
+        with suppress(Skip):  # the held-out documents are too short
+            found["restored"] = masked(exam).metrics["accuracy"]
+        return found
+    with suppress(Skip):  # the held-out text is in another language
+        found["minimal_pairs"] = minimal_pairs(exam).metrics["accuracy"]
+    with suppress(Skip):  # no prompt fits the context
+        outcome = few_shot(exam)
+        most = max(set(place.examine.shots) - set(outcome.facts["left_out_shots"]))
+        found["few_shot_margin"] = outcome.estimate("margin", exam.how, condition(most)).value
+        found["few_shot_examples"] = float(most)
+    return found
+
+
+def point(result: dict[str, Any]) -> Point:
+    """A finished cell as a point of the fits."""
+    return Point(result["size"], result["tokens"], result["flops"], result["loss"])
+
+
+def by_budget(results: Sequence[dict[str, Any]]) -> dict[float, list[Point]]:
+    """Points of each budget, smallest first."""
+    budgets = sorted({result["budget"] for result in results})
+    return {budget: [point(one) for one in results if one["budget"] == budget] for budget in budgets}

@@ -1,0 +1,1 @@
+"""Generated text: curriculum, canaries, counterfactual copies."""

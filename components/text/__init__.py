@@ -1,0 +1,1 @@
+"""Properties of a text: code points, words, sentences, language, identity terms."""

@@ -1,0 +1,216 @@
+"""Token shards: a tokenized corpus on disk, read by one global token index without loading it.
+
+    train/
+      tokens-00000.bin     little-endian uint16 (uint32 for vocabularies over 65,536), documents one after the other,
+                           each beginning with the id of `<|endoftext|>`, 0
+      documents-00000.npy  int64, where each document starts in that shard, and the shard's length at the end
+      sources-00000.npy    uint16 per document, an index into the manifest's `sources`
+      manifest.json        dtype, vocabulary, counts, a sha256 per file
+
+A flat file of ids can be memory-mapped: any window is one seek, so data order is a function of seed and step alone, and
+a run resumes without replaying a stream. `num_bytes` counts the UTF-8 bytes of the texts, so that losses compare across
+tokenizers: bits per byte = nats / ln 2 / num_bytes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from components.core.errors import UserError
+from components.core.files import read_json, sha256_file, write_json, written_whole
+
+UINT16_VOCABULARY = 65_536
+"""Largest vocabulary whose ids fit in two bytes."""
+
+
+@dataclass
+class TokenShard:
+    """One line of a manifest: three files and what is in them (`sha256` by kind of file)."""
+
+    tokens: str
+    documents: str
+    sources: str
+    num_tokens: int
+    num_documents: int
+    num_bytes: int
+    sha256: dict[str, str]
+
+
+@dataclass
+class TokenManifest:
+    """`manifest.json` of a folder of token shards."""
+
+    dtype: str
+    vocab_size: int
+    tokenizer_sha256: str
+    sources: list[str]
+    num_tokens: int = 0
+    num_documents: int = 0
+    num_bytes: int = 0
+    shards: list[TokenShard] = field(default_factory=list)
+    per_source: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+class TokenShards:
+    """All shards of a folder as one sequence of `num_tokens` ids.
+
+    Attributes:
+        manifest: what the folder says of itself.
+        num_tokens: ids in all shards.
+        starts: int64 (num_shards + 1,), global index at which each shard starts; `num_tokens` at the end.
+    """
+
+    def __init__(self, folder: Path, manifest: TokenManifest) -> None:
+        self.folder, self.manifest = folder, manifest
+        self.num_tokens = manifest.num_tokens
+        self.starts = np.cumsum([0] + [shard.num_tokens for shard in manifest.shards], dtype=np.int64)
+        self._maps = [
+            np.memmap(folder / shard.tokens, dtype=np.dtype(manifest.dtype).newbyteorder("<"), mode="r")
+            for shard in manifest.shards
+        ]
+
+    @classmethod
+    def open(cls, folder: Path, verify: bool = False) -> "TokenShards":
+        """Map the shards of `folder`; sizes are checked always, checksums if `verify`.
+
+        Raises:
+            UserError: no manifest, no tokens, or a file that is missing, cut short or changed.
+        """
+        manifest = read_token_manifest(folder)
+        if not manifest.num_tokens:
+            raise UserError(f"{folder}: holds no tokens; give the pipeline more text, or loosen the filters before it")
+        for shard in manifest.shards:
+            _check(folder, shard, np.dtype(manifest.dtype).itemsize, verify)
+        return cls(folder, manifest)
+
+    def __len__(self) -> int:
+        return self.num_tokens
+
+    def window(self, start: int, length: int) -> np.ndarray:
+        """Ids `start` to `start + length` of the whole corpus, across shards: int64 (length,), a copy."""
+        assert 0 <= start <= start + length <= self.num_tokens, (start, length, self.num_tokens)
+        ids = np.empty(length, dtype=np.int64)
+        done, shard = 0, int(np.searchsorted(self.starts, start, side="right")) - 1
+        while done < length:
+            at = start + done - int(self.starts[shard])
+            piece = self._maps[shard][at : at + length - done]
+            ids[done : done + len(piece)] = piece
+            done, shard = done + len(piece), shard + 1
+        return ids
+
+    def largest_id(self) -> int:
+        """The largest id in all shards; reads them through."""
+        return max(int(one.max()) for one in self._maps if len(one))
+
+    def document_starts(self) -> np.ndarray:
+        """Global index of each document's first token, and `num_tokens` at the end: int64 (num_documents + 1,)."""
+        pieces = [
+            np.load(self.folder / shard.documents, allow_pickle=False)[:-1] + start
+            for shard, start in zip(self.manifest.shards, self.starts[:-1], strict=True)
+        ]
+        return np.concatenate([*pieces, [self.num_tokens]]).astype(np.int64)
+
+    def document_sources(self) -> np.ndarray:
+        """Index into `manifest.sources` of each document: uint16 (num_documents,)."""
+        return np.concatenate(
+            [np.load(self.folder / shard.sources, allow_pickle=False) for shard in self.manifest.shards]
+        )
+
+
+def read_token_manifest(folder: Path) -> TokenManifest:
+    """The manifest of a folder of token shards.
+
+    Raises:
+        UserError: there is none (the tokenize stage has not finished).
+    """
+    try:
+        raw = read_json(folder / "manifest.json")
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder}: no manifest.json, so these are no finished token shards; run the tokenize stage"
+        ) from None
+    return TokenManifest(**raw | {"shards": [TokenShard(**shard) for shard in raw["shards"]]})
+
+
+def _check(folder: Path, shard: TokenShard, item_bytes: int, verify: bool) -> None:
+    """Refuse a shard whose files are missing, of another size, or (if `verify`) of other content."""
+    path = folder / shard.tokens
+    expected = shard.num_tokens * item_bytes
+    found = path.stat().st_size if path.exists() else -1
+    if found != expected:
+        state = "is missing" if found < 0 else f"has {found} bytes where the manifest says {expected}"
+        raise UserError(f"{path}: {state}; run the tokenize stage again")
+    for kind, name in (("tokens", shard.tokens), ("documents", shard.documents), ("sources", shard.sources)):
+        if not (folder / name).exists():
+            raise UserError(f"{folder / name}: is missing; run the tokenize stage again")
+        if verify and sha256_file(folder / name) != shard.sha256[kind]:
+            raise UserError(
+                f"{folder / name}: its sha256 is not the manifest's, so it was changed; run the tokenize stage again"
+            )
+
+
+class TokenWriter:
+    """Write documents' ids to shards, one shard per `add_shard` call; `close()` writes the manifest last.
+
+    Args:
+        folder: made if missing.
+        vocab_size: decides the width of an id on disk.
+        tokenizer_sha256: of the tokenizer.json that made the ids.
+        sources: names of the sources; documents refer to them by position.
+    """
+
+    def __init__(self, folder: Path, vocab_size: int, tokenizer_sha256: str, sources: Sequence[str]) -> None:
+        assert len(set(sources)) == len(sources) <= 65_536
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        dtype = "uint16" if vocab_size <= UINT16_VOCABULARY else "uint32"
+        self.manifest = TokenManifest(dtype, vocab_size, tokenizer_sha256, list(sources))
+        for name in sources:
+            self.manifest.per_source[name] = {"num_tokens": 0, "num_documents": 0, "num_bytes": 0}
+
+    def add_shard(self, ids: np.ndarray, lengths: np.ndarray, sources: np.ndarray, num_bytes: np.ndarray) -> None:
+        """Write one shard.
+
+        Args:
+            ids: (num_tokens,) all documents' ids, each document beginning with id 0.
+            lengths: (num_documents,) ids per document, the leading 0 included.
+            sources: (num_documents,) index into the names given at the start.
+            num_bytes: (num_documents,) UTF-8 bytes of each text.
+        """
+        assert len(lengths) == len(sources) == len(num_bytes)
+        assert int(lengths.sum()) == len(ids)
+        number = len(self.manifest.shards)
+        names = {"tokens": f"tokens-{number:05d}.bin"}
+        names |= {kind: f"{kind}-{number:05d}.npy" for kind in ("documents", "sources")}
+        with written_whole(self.folder / names["tokens"]) as path:
+            ids.astype(np.dtype(self.manifest.dtype).newbyteorder("<")).tofile(path)
+        self._save(names["documents"], np.concatenate([[0], np.cumsum(lengths)]).astype("<i8"))
+        self._save(names["sources"], sources.astype("<u2"))
+        sha256 = {kind: sha256_file(self.folder / name) for kind, name in names.items()}
+        shard = TokenShard(
+            **names, num_tokens=len(ids), num_documents=len(lengths), num_bytes=int(num_bytes.sum()), sha256=sha256
+        )
+        self._count(shard, lengths, sources, num_bytes)
+
+    def _save(self, name: str, array: np.ndarray) -> None:
+        with written_whole(self.folder / name) as path, open(path, "wb") as file:
+            np.save(file, array, allow_pickle=False)
+
+    def _count(self, shard: TokenShard, lengths: np.ndarray, sources: np.ndarray, num_bytes: np.ndarray) -> None:
+        manifest = self.manifest
+        manifest.shards.append(shard)
+        manifest.num_tokens += shard.num_tokens
+        manifest.num_documents += shard.num_documents
+        manifest.num_bytes += shard.num_bytes
+        for index in np.unique(sources):
+            mine, entry = sources == index, manifest.per_source[manifest.sources[index]]
+            entry["num_tokens"] += int(lengths[mine].sum())
+            entry["num_documents"] += int(mine.sum())
+            entry["num_bytes"] += int(num_bytes[mine].sum())
+
+    def close(self) -> TokenManifest:
+        """Write the manifest: the folder is complete."""
+        write_json(self.folder / "manifest.json", asdict(self.manifest))
+        return self.manifest

@@ -1,1 +1,0 @@
-"""Tasks for fine-tuning, one file each; choice.py has the ordered lists and picks."""

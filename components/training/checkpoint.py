@@ -1,0 +1,104 @@
+"""Checkpoints: a folder per step, written aside, synced, renamed; the newest that verifies is the one resumed.
+
+    step-000050/
+      model.safetensors, config.json, tokenizer.json, ...   a model folder, as `transformers` reads it
+      trainer.safetensors                                   optimizer state, losses so far; the rest as JSON metadata
+      files.json                                            sha256 of each file, written last
+
+A kill at any moment leaves whole checkpoints and perhaps a folder whose name begins with a dot, which the next save
+removes. A damaged checkpoint is skipped with a message, and the one before it is taken.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import safetensors
+from torch import Tensor
+
+from components.core.files import read_json, sha256_file, sync_folder, write_json
+from components.model.export import save_tensors
+
+NAME = re.compile(r"step-(\d{6,})")
+
+
+def save(
+    work: Path,
+    step: int,
+    keep: int,
+    write_model: Callable[[Path], None],
+    tensors: dict[str, Tensor],
+    state: dict[str, Any],
+    spare: Callable[[int], bool] = lambda step: False,
+) -> Path:
+    """Write the checkpoint of `step` under `work`, then remove all but the newest `keep` and those to `spare`.
+
+    Args:
+        spare: whether to keep the checkpoint of a step though it is old.
+        write_model: writes the model folder into the path it is given.
+        tensors: everything else resuming needs.
+        state: JSON beside the tensors.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    folder, aside = folder_of(work, step), work / f".step-{step:06d}"
+    for left in (aside, folder):
+        shutil.rmtree(left, ignore_errors=True)
+    aside.mkdir()
+    write_model(aside)
+    save_tensors(tensors, aside / "trainer.safetensors", {"state": json.dumps(state)})
+    write_json(aside / "files.json", {path.name: sha256_file(path) for path in sorted(aside.iterdir())})
+    sync_folder(aside)
+    os.replace(aside, folder)
+    sync_folder(work)
+    for old in steps(work)[keep:]:
+        if not spare(old):
+            shutil.rmtree(folder_of(work, old), ignore_errors=True)
+    return folder
+
+
+def steps(work: Path) -> list[int]:
+    """Steps that have a checkpoint, newest first."""
+    if not work.is_dir():
+        return []
+    found = (NAME.fullmatch(path.name) for path in work.iterdir())
+    return sorted((int(match[1]) for match in found if match), reverse=True)
+
+
+def folder_of(work: Path, step: int) -> Path:
+    """Where the checkpoint of `step` is."""
+    return work / f"step-{step:06d}"
+
+
+def newest(work: Path, say: Callable[[str], None]) -> int | None:
+    """The newest step whose checkpoint is whole, or None; `say` hears of each that is passed over."""
+    for step in steps(work):
+        folder = folder_of(work, step)
+        fault = damage(folder)
+        if fault is None:
+            return step
+        say(f"checkpoint {folder.name} is damaged ({fault}); trying the one before it")
+    return None
+
+
+def damage(folder: Path) -> str | None:
+    """What is wrong with a checkpoint, or None."""
+    try:
+        expected = read_json(folder / "files.json")
+        wrong = [name for name, digest in expected.items() if sha256_file(folder / name) != digest]
+    except (OSError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    return f"{wrong[0]} does not match its checksum" if wrong else None
+
+
+def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
+    """(the model's tensors, the trainer's tensors, the trainer's state) of a checkpoint."""
+    with safetensors.safe_open(folder / "model.safetensors", framework="pt") as file:
+        model = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    with safetensors.safe_open(folder / "trainer.safetensors", framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        state = json.loads(file.metadata()["state"])
+    return model, tensors, state

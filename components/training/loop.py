@@ -1,0 +1,371 @@
+"""The training loop: one for pretraining and fine-tuning, every objective, one process or several.
+
+    result = train(model, batches, objective, settings, work, watch, numerics=numerics)
+
+`batches(n)` gives the n-th batch and depends on nothing else, so a run that is killed anywhere and started again on the
+same `work` folder goes on from its newest checkpoint and ends with the same weights, bit for bit. Nothing of the clock
+gets into the result. What a step does, in order: batch, gradients (in parts of `micro_batch`), judgement, update,
+evaluation, checkpoint, report.
+
+A loss that is not finite, or jumps far above the recent ones, is not trained on: the run goes back to its newest
+checkpoint and passes over that batch (as in Chowdhery et al. 2022, PaLM, arXiv:2204.02311, section 5.1).
+"""
+
+import copy
+import math
+import re
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from components import params as schema
+from components.core.errors import Stopped, UserError
+from components.core.report import Watch
+from components.model import export
+from components.model.lora import has_lora
+from components.model.transformer import Transformer
+from components.params import Numerics
+from components.training import checkpoint, fsdp, lr_schedule, optimizer
+from components.training import numerics as floats
+from components.training.checkpoint_writer import Saves
+from components.training.data_parallel import SINGLE, Group
+from components.training.objectives import Batch, Objective
+from components.training.progress import Live
+
+OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory", re.IGNORECASE)
+"""What PyTorch says when an allocation fails, on CUDA and MPS, and on the CPU, where it is a plain RuntimeError."""
+
+RECENT = 16
+"""Losses that a new one is compared with."""
+WriteModel = Callable[[nn.Module, int, Path], None]
+"""(model, steps done, folder): writes the model's part of a checkpoint."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train.
+
+    Attributes:
+        steps: optimizer steps.
+        optimizer: learning rates and schedule.
+        micro_batch: examples per forward pass; None for all of a batch at once.
+        checkpoint_every, keep: steps between checkpoints, and how many of the newest are kept.
+        keep_every: checkpoints of multiples of it are kept too; 0 for none.
+        keep_best: the checkpoint with the lowest held-out loss is kept too; each such loss is a time to save.
+        eval_every: steps between calls of `evaluate` (the last step is always evaluated); 0 for the last alone.
+        max_rollbacks: bad batches passed over before the run gives up.
+        bytes_per_token: to show bits per byte while training; None where that means nothing.
+        flops_per_token: to show the share of the machine's peak in use; 0 leaves it out.
+        name: of the section in params.yaml, for messages.
+    """
+
+    steps: int
+    optimizer: schema.Optimizer
+    micro_batch: int | None = None
+    checkpoint_every: int = 50
+    keep: int = 2
+    keep_every: int = 0
+    keep_best: bool = False
+    eval_every: int = 0
+    max_rollbacks: int = 3
+    bytes_per_token: float | None = None
+    flops_per_token: int = 0
+    name: str = "pretrain"
+
+
+@dataclass
+class TrainResult:
+    """What happened, the same for the same inputs.
+
+    Attributes:
+        losses: mean loss in nats per target, one per step.
+        grad_norms: global gradient norm before clipping, one per step.
+        evals: what `evaluate` returned, with its `step`.
+        skipped: numbers of the batches passed over after a bad loss.
+        num_targets: targets trained on.
+    """
+
+    losses: list[float] = field(default_factory=list)
+    grad_norms: list[float] = field(default_factory=list)
+    evals: list[dict[str, float]] = field(default_factory=list)
+    skipped: list[int] = field(default_factory=list)
+    num_targets: int = 0
+
+
+def train(
+    model: nn.Module,
+    batches: Callable[[int], Batch],
+    objective: Objective,
+    settings: Settings,
+    work: Path,
+    watch: Watch | None = None,
+    *,
+    numerics: Numerics,
+    tokenizer_json: str = "",
+    evaluate: Callable[[int], dict[str, float]] | None = None,
+    write_model: WriteModel | None = None,
+    group: Group = SINGLE,
+) -> TrainResult:
+    """Train `model` in place.
+
+    Args:
+        model: initialised as the run should start; checkpoints in `work` win over it. Only parameters that require a
+            gradient are trained.
+        batches: the n-th batch, n from 0; any n must do, since bad batches are passed over.
+        objective: summed loss of a batch, in nats.
+        work: checkpoints live here; must belong to this run alone, and survive kills.
+        tokenizer_json: goes into checkpoints.
+        evaluate: called with the number of steps done; what it returns is kept in the result. Must not use the global
+            random state.
+        write_model: writes a checkpoint's model folder, perhaps from a copy of the model and on another thread;
+            default: `export.save` for a Transformer (LoRA merged), else the bare tensors.
+        group: the processes that share this training.
+
+    Raises:
+        Stopped: `watch.check()` said so; a checkpoint has been saved.
+        UserError: out of memory, too many bad losses, device or compiler missing.
+    """
+    run = _Run(model, batches, objective, settings, work, watch or Watch(), numerics, group)
+    run.evaluate, run.write_model = evaluate, write_model or run.default_writer(tokenizer_json)
+    try:
+        return run.through()
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not OUT_OF_MEMORY.search(str(error)):
+            raise
+        raise UserError(
+            f"{settings.name}: out of memory on {numerics.device} with {settings.micro_batch or 'all'} sequences of a "
+            f"batch per forward pass; set {settings.name}.micro_batch lower (gradients add up to the same step), then "
+            "context or model.size"
+        ) from error
+
+
+class _Run:
+    """One call of `train`: its state, and the parts of a step."""
+
+    evaluate: Callable[[int], dict[str, float]] | None
+    write_model: WriteModel
+
+    def __init__(
+        self,
+        model: nn.Module,
+        batches: Callable[[int], Batch],
+        objective: Objective,
+        settings: Settings,
+        work: Path,
+        watch: Watch,
+        numerics: Numerics,
+        group: Group,
+    ) -> None:
+        self.model, self.batches, self.objective, self.settings = model, batches, objective, settings
+        self.work, self.watch, self.numerics, self.group = work, watch, numerics, group
+        self.device = floats.settle(numerics)
+        self.model.to(self.device)
+        # What is trained: the model itself, or a copy of it that is spread over the processes.
+        self.trained = fsdp.shard(model, group.size) if group.sharded else model
+        self.optimizers = optimizer.build(self.trained, settings.optimizer)
+        self.result = TrainResult()
+        self.live = Live(settings, watch, numerics) if group.leads else None
+        self.saves = Saves()
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return len(self.result.losses)
+
+    def through(self) -> TrainResult:
+        """All steps that are left."""
+        if not self.resume():
+            self.save()
+        if self.numerics.compile:
+            floats.compile_blocks(self.trained)
+        self.trained.train()
+        with floats.denormals_flushed(), self.saves:
+            while self.step < self.settings.steps:
+                self.advance()
+        return self.result
+
+    def advance(self) -> None:
+        """One step, or one step back."""
+        number = self.next_batch()
+        batch = self.batches(number)
+        loss, norm = self.gradients(batch)
+        if self.is_bad(loss, norm):
+            self.roll_back(number, loss)
+            return
+        rate = lr_schedule.rate(self.step, self.settings.steps, self.settings.optimizer)
+        self.optimizers.step(rate)
+        self.result.losses.append(loss)
+        self.result.grad_norms.append(norm)
+        self.result.num_targets += batch.num_targets
+        self.after_step(batch, rate)
+
+    def next_batch(self) -> int:
+        """Number of the batch for this step: skipped ones are passed over."""
+        number = self.step
+        for skipped in sorted(self.result.skipped):
+            number += skipped <= number
+        return number
+
+    def gradients(self, batch: Batch) -> tuple[float, float]:
+        """Fill the gradients of the mean loss; returns that loss and the norm of its gradient before clipping."""
+        mine, count = self.group.part(batch), batch.num_targets
+        size = self.settings.micro_batch or max(1, len(mine.ids_BT))
+        total = torch.zeros((), device=self.device)
+        for start in range(0, len(mine.ids_BT), size):
+            with floats.autocast(self.numerics):
+                loss = self.objective(self.trained, mine.part(start, start + size).to(self.device))
+            (loss / max(1, count)).backward()
+            total += loss.detach()
+        trained = list(self.optimizers.names)
+        if self.group.size > 1 and not self.group.sharded:
+            for parameter in trained:  # a process without examples still takes part in the sum
+                parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
+        self.group.sum_([total] if self.group.sharded else [total, *gradients])  # slices arrive summed
+        norm = fsdp.whole(torch.nn.utils.get_total_norm(gradients))
+        if not float(norm) < self.settings.optimizer.grad_clip:  # else a pass over all gradients to multiply them by 1
+            torch.nn.utils.clip_grads_with_norm_(trained, self.settings.optimizer.grad_clip, norm)
+        return float(total) / max(1, count), float(norm)
+
+    def after_step(self, batch: Batch, rate: float) -> None:
+        """Evaluate, save, report, and end if asked to."""
+        done, every = self.step == self.settings.steps, self.settings.eval_every
+        if self.evaluate and (done or (every and self.step % every == 0)):
+            self.collect()
+            if self.group.leads:
+                self.model.eval()
+                self.result.evals.append({"step": self.step} | self.evaluate(self.step))
+                self.model.train()
+        saved = done or self.step % self.settings.checkpoint_every == 0 or self.is_best()
+        if saved:
+            self.save(beside=self.saves.costly and not done)
+        if self.live:
+            self.live.show(self.result, batch, rate)
+        self.end_if_asked(saved)
+
+    def is_best(self) -> bool:
+        """Whether this step was just evaluated, and did better than all before, where that one is to be kept."""
+        judged = [one for one in self.result.evals if "loss" in one] if self.settings.keep_best else []
+        best = bool(judged) and min(judged, key=lambda one: one["loss"])["step"] == self.step
+        return self.group.any(best) if self.settings.keep_best else False
+
+    def end_if_asked(self, saved: bool) -> None:
+        """Save and raise `Stopped` if the watch of any process does."""
+        stopped: Stopped | None = None
+        try:
+            self.watch.check()
+        except Stopped as request:
+            stopped = request
+        if self.group.any(stopped is not None):
+            if not saved:
+                self.save()
+            raise stopped or Stopped("Stopped", "another process of this training was stopped")
+
+    # -- bad losses ----------------------------------------------------------------------------------------------------
+
+    def is_bad(self, loss: float, norm: float) -> bool:
+        """Whether this loss should not be trained on: not finite, or far above the recent ones."""
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            return True
+        recent = self.result.losses[-RECENT:]
+        if len(recent) < RECENT:
+            return False
+        middle = statistics.median(recent)
+        spread = statistics.median(abs(value - middle) for value in recent)
+        return loss > middle + max(2.0, 8 * spread)
+
+    def roll_back(self, number: int, loss: float) -> None:
+        """Return to the newest checkpoint and pass over batch `number` from now on."""
+        step, skipped = self.step, sorted({*self.result.skipped, number})
+        if len(skipped) > self.settings.max_rollbacks:
+            raise UserError(
+                f"{self.settings.name}: the loss was {loss:.4g} at step {step}, after {len(skipped) - 1} batches had "
+                f"been passed over already; lower {self.settings.name}.optimizer.matrix_lr and embedding_lr, or raise "
+                f"max_rollbacks (now {self.settings.max_rollbacks})"
+            )
+        self.optimizers.clear_gradients()
+        assert self.resume(), "a checkpoint is saved before the first step"
+        self.result.skipped = skipped
+        self.watch.say(f"loss {loss:.4g} at step {step}: back to step {self.step}, batch {number} is passed over")
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------------
+
+    def save(self, beside: bool = False) -> None:
+        """Write a checkpoint of now; `beside` the steps that follow, from a copy, or before them (saving.py)."""
+        self.saves.settle()
+        self.collect()
+        tensors = {f"optimizer/{name}": fsdp.whole(tensor) for name, tensor in self.optimizers.state().items()}
+        if self.group.leads:
+            if not self.model_is_plain:
+                tensors |= {f"parameter/{name}": p.detach() for p, name in self.optimizers.names.items()}
+            for name in ("losses", "grad_norms"):
+                tensors[name] = torch.tensor(getattr(self.result, name), dtype=torch.float64)
+            state = {"evals": [*self.result.evals], "skipped": [*self.result.skipped]}
+            state |= {"num_targets": self.result.num_targets}
+            model = self.model
+            if beside:
+                tensors = {name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()}
+                model = copy.deepcopy(model).to("cpu")
+            write_model, work, step = partial(self.write_model, model, self.step), self.work, self.step
+            spare, keep = self.spare(), self.settings.keep
+            self.saves.write(lambda: checkpoint.save(work, step, keep, write_model, tensors, state, spare), beside)
+        self.group.wait()
+
+    def spare(self) -> Callable[[int], bool]:
+        """Which old checkpoints to keep: every so many steps, and the one that did best on held-out text."""
+        every, saved = self.settings.keep_every, {*checkpoint.steps(self.work), self.step}
+        judged = [one for one in self.result.evals if "loss" in one and one["step"] in saved]
+        best = min(judged, key=lambda one: one["loss"])["step"] if judged and self.settings.keep_best else None
+        return lambda step: step == best or bool(every and step % every == 0)
+
+    def collect(self) -> None:
+        """Have the model's own weights up to date, if it is a sharded copy that is trained."""
+        if self.group.sharded:
+            fsdp.collect(self.trained, self.model)
+
+    def resume(self) -> bool:
+        """Take the state of the newest whole checkpoint; False if there is none. The leader chooses it for all."""
+        self.saves.settle()
+        step = checkpoint.newest(self.work, self.watch.say) if self.group.leads else None
+        step = self.group.from_leader(-1 if step is None else step)
+        if step < 0:
+            return False
+        folder = checkpoint.folder_of(self.work, step)
+        weights, tensors, state = checkpoint.read(folder)
+        self.load_parameters(weights, tensors)
+        prefix = "optimizer/"
+        optimizer_state = {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
+        self.optimizers.load_state(optimizer_state)
+        losses, grad_norms = tensors["losses"].tolist(), tensors["grad_norms"].tolist()
+        self.result = TrainResult(losses, grad_norms, **state)
+        if self.step:
+            self.watch.say(f"going on from step {self.step} ({folder.name})")
+        return True
+
+    def load_parameters(self, weights: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
+        """Fill the trained parameters from a checkpoint."""
+        with torch.no_grad():
+            for parameter, name in self.optimizers.names.items():
+                saved = weights[export.hub_name(name)] if self.model_is_plain else tensors[f"parameter/{name}"]
+                parameter.copy_(fsdp.sliced_like(saved.to(parameter.device), parameter))
+
+    @property
+    def model_is_plain(self) -> bool:
+        """Whether model.safetensors holds every parameter as it is."""
+        return isinstance(self.model, Transformer) and not has_lora(self.model)
+
+    def default_writer(self, tokenizer_json: str) -> WriteModel:
+        """How a checkpoint's model folder is written."""
+
+        def write(model: nn.Module, step: int, folder: Path) -> None:
+            if isinstance(model, Transformer):
+                export.save(model, tokenizer_json, folder, {"training": {"steps": step}})
+            else:
+                export.save_tensors(dict(model.named_parameters()), folder / "model.safetensors")
+
+        return write

@@ -1,0 +1,97 @@
+"""How floats are computed: the process is set up from `numerics` before the first tensor, or the setting is refused."""
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from time import perf_counter
+from typing import Any, cast
+
+import torch
+
+from components.core.errors import UserError
+from components.params import Numerics
+
+
+def settle(numerics: Numerics) -> str:
+    """Set threads and determinism for this process; returns the device.
+
+    Raises:
+        UserError: the device or the compiler that `numerics` asks for is not there.
+    """
+    if numerics.device == "cuda":
+        if not torch.cuda.is_available():
+            raise UserError("numerics.device = 'cuda': no CUDA device is visible to PyTorch; set it to cpu")
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats its sums only with this
+        torch.use_deterministic_algorithms(True)
+    if numerics.compile:
+        _require_compiler(numerics.device)
+    torch.set_num_threads(numerics.threads)
+    keep_memory()
+    return numerics.device
+
+
+def _require_compiler(device: str) -> None:
+    if device != "cpu":
+        return
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        raise UserError(
+            "numerics.compile = true: torch.compile needs a C++ compiler and none was found (g++, clang++ or $CXX); "
+            "install one, or set numerics.compile to false"
+        ) from None
+
+
+@contextmanager
+def denormals_flushed() -> Iterator[None]:
+    """Count numbers below 1e-38 as zero: they take a slow path in the processor, and softmax makes many."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def keep_memory() -> None:
+    """Have glibc keep freed memory for the next step: else a seventh of each step goes into page faults."""
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD: blocks up to 1 GB come from the heap
+        mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD: the heap does not shrink
+
+
+def autocast(numerics: Numerics) -> AbstractContextManager:
+    """Matrix products in `numerics.dtype`; weights, sums and softmax stay float32."""
+    if numerics.dtype == "float32":
+        return nullcontext()
+    return torch.autocast(numerics.device, torch.bfloat16)
+
+
+def compile_blocks(model: torch.nn.Module) -> None:
+    """Compile the network's blocks, in place.
+
+    Block by block, as all blocks are alike and the first one's code serves the rest. Embedding and loss stay outside:
+    the compiled gradient of an embedding adds up in whatever order threads come, and runs would not repeat to the bit.
+    """
+    for module in model.modules():
+        if type(module).__name__ == "Block":
+            cast(Any, module).compile()
+
+
+def peak_flops(numerics: Numerics) -> float:
+    """Floating-point operations per second of a large product, best of three: what MFU is a share of. For display."""
+    dtype = torch.bfloat16 if numerics.dtype == "bfloat16" else torch.float32
+    size = 4096 if numerics.device == "cuda" else 1024
+    a, best = torch.ones(size, size, dtype=dtype, device=numerics.device), float("inf")
+    for _ in range(3):
+        started = perf_counter()
+        (a @ a)[0, 0].item()
+        best = min(best, perf_counter() - started)
+    return 2 * size**3 / best

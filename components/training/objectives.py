@@ -1,0 +1,118 @@
+"""What a model is trained to predict: `causal`, `masked` and `sft`, each a function that makes a batch with targets.
+
+The three differ in their targets alone, so they share one loss, and one loop trains them all. Classification brings a
+loss of its own (see finetune.py): an objective, to the loop, is any function of (model, batch) that returns the summed
+loss in nats over the batch's targets.
+
+Legend: B batch, T positions, N targets. Targets that are `IGNORE` count for nothing.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from components.model.cpu_kernels import IGNORE, linear_cross_entropy
+from components.tokens.tokenizer import END_OF_TEXT, MASK, PAD, SPECIAL_TOKENS
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples and what to predict from them.
+
+    Attributes:
+        ids_BT: int64 token ids.
+        targets: int64, (B, T) ids or (B,) classes; `IGNORE` where nothing is to be predicted.
+        documents_BT: which document each position belongs to; None lets attention cross documents.
+    """
+
+    ids_BT: Tensor
+    targets: Tensor
+    documents_BT: Tensor | None = None
+
+    @property
+    def num_targets(self) -> int:
+        return int((self.targets != IGNORE).sum())
+
+    def part(self, start: int, stop: int) -> "Batch":
+        """Examples `start` to `stop`."""
+        documents = None if self.documents_BT is None else self.documents_BT[start:stop]
+        return replace(self, ids_BT=self.ids_BT[start:stop], targets=self.targets[start:stop], documents_BT=documents)
+
+    def to(self, device: str) -> "Batch":
+        documents = None if self.documents_BT is None else self.documents_BT.to(device)
+        return Batch(self.ids_BT.to(device), self.targets.to(device), documents)
+
+
+Objective = Callable[[Any, Batch], Tensor]
+"""(model, batch) -> summed loss in nats over the batch's targets, a scalar with a gradient."""
+
+
+def language_model_loss(model: Any, batch: Batch) -> Tensor:
+    """Cross entropy of the targets, summed: the objective of `causal`, `masked` and `sft` batches."""
+    hidden_BTD = model.hidden(batch.ids_BT, batch.documents_BT)
+    return linear_cross_entropy(hidden_BTD.flatten(0, 1), model.head_weight, batch.targets.flatten())
+
+
+def causal(windows: np.ndarray, document_mask: bool = False) -> Batch:
+    """Predict each next token. `windows` (B, T + 1) are ids as they stand in the corpus."""
+    ids_BT = torch.from_numpy(windows)
+    documents_BT = document_numbers(ids_BT[:, :-1]) if document_mask else None
+    return Batch(ids_BT[:, :-1].contiguous(), ids_BT[:, 1:].contiguous(), documents_BT)
+
+
+def masked(
+    windows: np.ndarray, samples: Sequence[int], seed: int, mask_rate: float, document_mask: bool = False
+) -> Batch:
+    """Predict hidden tokens from both sides: BERT's task (Devlin et al. 2018, arXiv:1810.04805).
+
+    Every hidden token is shown as `<|mask|>`: at rates above 15% nothing is gained by showing random or true tokens in
+    some of these places (Wettig et al. 2022, arXiv:2202.08005).
+
+    Args:
+        windows: (B, T) ids.
+        samples: number of each window in the data order; with `seed` it decides what is hidden, so no state is kept.
+        mask_rate: share of the ordinary tokens of a window that is hidden (rounded, at least one).
+    """
+    ids_BT = torch.from_numpy(windows)
+    hidden_BT = torch.from_numpy(
+        np.stack([hidden_places(row, mask_rate, seed, sample) for row, sample in zip(windows, samples, strict=True)])
+    )
+    documents_BT = document_numbers(ids_BT) if document_mask else None
+    return Batch(ids_BT.masked_fill(hidden_BT, MASK), ids_BT.masked_fill(~hidden_BT, IGNORE), documents_BT)
+
+
+def hidden_places(row: np.ndarray, mask_rate: float, seed: int, sample: int) -> np.ndarray:
+    """Which tokens of a window to hide: bool (T,), a function of seed and sample number; special tokens stay."""
+    ordinary = np.flatnonzero(row >= len(SPECIAL_TOKENS))
+    count = min(len(ordinary), max(1, round(mask_rate * len(ordinary))))
+    random = np.random.Generator(np.random.Philox(key=[seed, sample]))
+    hidden = np.zeros(len(row), dtype=bool)
+    hidden[random.permutation(ordinary)[:count]] = True
+    return hidden
+
+
+def sft(pairs: Sequence[tuple[Sequence[int], Sequence[int]]], context: int) -> Batch:
+    """Supervised fine-tuning: predict the answer's tokens given the prompt; the prompt itself is not predicted.
+
+    Args:
+        pairs: (prompt ids, answer ids); the answer includes the token that ends it. Each must fit `context` together.
+        context: longest row. Rows are padded at the end to the longest of the batch, which causal attention cannot see.
+    """
+    longest = max(len(prompt) + len(answer) for prompt, answer in pairs) - 1
+    assert longest <= context, (longest, context)
+    ids = np.full((len(pairs), longest), PAD, dtype=np.int64)
+    targets = np.full((len(pairs), longest), IGNORE, dtype=np.int64)
+    for row, (prompt, answer) in enumerate(pairs):
+        whole = np.array([*prompt, *answer], dtype=np.int64)
+        ids[row, : len(whole) - 1] = whole[:-1]
+        targets[row, len(prompt) - 1 : len(whole) - 1] = answer
+    return Batch(torch.from_numpy(ids), torch.from_numpy(targets))
+
+
+def document_numbers(ids_BT: Tensor) -> Tensor:
+    """Which document of its window each position belongs to: every `<|endoftext|>` begins one."""
+    return (ids_BT == END_OF_TEXT).cumsum(1)

@@ -1,0 +1,98 @@
+"""Who updates what: Muon for the matrices of the blocks, AdamW for embeddings, head and gains.
+
+Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) replaces the momentum of a matrix by the nearest
+orthogonal one, so that every direction of it learns at the same pace (muon.py). AdamW is Loshchilov & Hutter 2017
+(arXiv:1711.05101). At this project's sizes Muon saves more than half of the steps (docs/pretrain.md).
+
+The rates that ship serve all widths within 1% of the loss (docs/scaling.md, 3 widths): Muon's updates have the same
+spectral norm whatever the width (Yang et al. 2023, arXiv:2310.17813), and AdamW's rate of an embedding does not depend
+on the width in muP (Yang et al. 2022, arXiv:2203.03466). With `name: adamw` the matrices' best rate falls with the
+width, and nothing here corrects for that.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from components.params import Optimizer
+from components.training.fsdp import sliced_like
+from components.training.muon import Muon
+
+MOMENTUM = 0.95
+BETAS = (0.9, 0.95)
+EPSILON = 1e-10
+
+
+@dataclass
+class Optimizers:
+    """Several optimizers that act as one.
+
+    Attributes:
+        parts: the optimizers; each parameter belongs to one.
+        names: of every trained parameter, as in the model.
+    """
+
+    parts: list[torch.optim.Optimizer]
+    names: dict[nn.Parameter, str]
+
+    def step(self, rate: float) -> None:
+        """Update all parameters at `rate` times their peak learning rate, and clear the gradients."""
+        for part in self.parts:
+            for group in part.param_groups:
+                group["lr"] = group["peak_lr"] * rate
+            part.step()
+        self.clear_gradients()
+
+    def clear_gradients(self) -> None:
+        """Forget the gradients."""
+        for part in self.parts:
+            part.zero_grad(set_to_none=True)
+
+    def state(self) -> dict[str, Tensor]:
+        """All state as tensors, `<parameter>/<field>`."""
+        return {f"{self.names[p]}/{field}": tensor for p, fields in self._states() for field, tensor in fields.items()}
+
+    def load_state(self, tensors: dict[str, Tensor]) -> None:
+        """Put back what `state` gave."""
+        for part in self.parts:
+            part.state.clear()
+        owner = {self.names[p]: (part, p) for part in self.parts for g in part.param_groups for p in g["params"]}
+        for key, tensor in tensors.items():
+            name, _, field = key.rpartition("/")
+            part, parameter = owner[name]
+            # Adam counts its steps on the CPU, whatever the parameter's device.
+            device = "cpu" if field == "step" else parameter.device
+            part.state[parameter][field] = sliced_like(tensor.to(device, copy=True), parameter)
+
+    def _states(self) -> Iterator[tuple[Any, dict[str, Tensor]]]:
+        for part in self.parts:
+            yield from part.state.items()
+
+
+def build(model: nn.Module, params: Optimizer) -> Optimizers:
+    """Optimizers for all parameters of `model` that require a gradient."""
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    matrices = [p for name, p in trained.items() if params.name == "muon" and "layers." in name and p.ndim == 2]
+    chosen = {id(parameter) for parameter in matrices}
+    rest = [parameter for parameter in trained.values() if id(parameter) not in chosen]
+    rest_lr = params.embedding_lr if params.name == "muon" else params.matrix_lr
+    parts: list[torch.optim.Optimizer] = []
+    if matrices:
+        muon = {"params": matrices, "lr": params.matrix_lr, "peak_lr": params.matrix_lr}
+        parts.append(Muon([muon], lr=params.matrix_lr, weight_decay=params.weight_decay, momentum=MOMENTUM))
+    groups = [
+        {"params": [p for p in rest if p.ndim >= 2], "lr": rest_lr, "peak_lr": rest_lr, "weight_decay": _decay(params)},
+        {"params": [p for p in rest if p.ndim < 2], "lr": rest_lr, "peak_lr": rest_lr, "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if groups:
+        parts.append(torch.optim.AdamW(groups, betas=BETAS, eps=EPSILON, fused=True))
+    return Optimizers(parts, {parameter: name for name, parameter in trained.items()})
+
+
+def _decay(params: Optimizer) -> float:
+    """Embeddings are not decayed when Muon has the matrices; with AdamW everything two-dimensional is."""
+    return params.weight_decay if params.name == "adamw" else 0.0

@@ -1,0 +1,69 @@
+"""What a person sees while a model trains: loss, bits per byte, speed, share of the peak, energy.
+
+Everything here uses the clock, and nothing of it gets into the result.
+"""
+
+import math
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from components.core.report import Watch
+from components.params import Numerics
+from components.training import numerics as floats
+from components.training.objectives import Batch
+
+if TYPE_CHECKING:
+    from components.training.loop import Settings, TrainResult
+
+EVERY_S = 0.25
+"""Seconds between two reports at least."""
+
+
+class Live:
+    """Tells a watch how the training goes."""
+
+    def __init__(self, settings: "Settings", watch: Watch, numerics: Numerics) -> None:
+        self.settings, self.watch = settings, watch
+        self.peak = floats.peak_flops(numerics) if settings.flops_per_token else 0.0
+        self.since, self.tokens, self.all_tokens = perf_counter(), 0, 0
+        self.joules = watch.joules()
+
+    def show(self, result: "TrainResult", batch: Batch, rate: float) -> None:
+        """Report the step just done, if it is time to."""
+        self.tokens += batch.ids_BT.numel()
+        self.all_tokens += batch.ids_BT.numel()
+        step, now = len(result.losses), perf_counter()
+        elapsed_s = now - self.since
+        if elapsed_s < EVERY_S and step < self.settings.steps:
+            return
+        tokens_per_s = self.tokens / elapsed_s
+        self.since, self.tokens = now, 0
+        learning_rate = rate * self.settings.optimizer.matrix_lr
+        figures = {"loss": result.losses[-1], "grad_norm": result.grad_norms[-1], "learning_rate": learning_rate}
+        figures |= self._figures(result.losses[-1], tokens_per_s)
+        self.watch.figures(step, figures)
+        self.watch.progress(step, self.settings.steps, "step", _note(figures))
+
+    def _figures(self, loss: float, tokens_per_s: float) -> dict[str, float]:
+        figures = {"tokens_per_s": tokens_per_s}
+        if self.settings.bytes_per_token:
+            figures["bits_per_byte"] = loss / math.log(2) / self.settings.bytes_per_token
+        if self.peak:
+            figures["mfu"] = tokens_per_s * self.settings.flops_per_token / self.peak
+        used = self.watch.joules()
+        if used is not None and self.joules is not None:  # since this process began to train: readings are seconds old
+            figures["joules_per_token"] = (used - self.joules) / self.all_tokens
+        return figures
+
+
+def _note(figures: dict[str, float]) -> str:
+    """A few words beside the bar."""
+    note = f"loss {figures['loss']:.3f}"
+    if "bits_per_byte" in figures:
+        note += f", {figures['bits_per_byte']:.3f} bits per byte"
+    note += f", {figures['tokens_per_s'] / 1000:.1f}k tokens/s"
+    if "mfu" in figures:
+        note += f", {figures['mfu']:.0%} of peak"
+    if figures.get("joules_per_token"):  # before the meter's first reading there is nothing to tell
+        note += f", {1000 * figures['joules_per_token']:.3g} mJ/token"
+    return note

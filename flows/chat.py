@@ -1,0 +1,195 @@
+"""`make chat`: talk to the model just made.
+
+    python -m flows.chat                                   a conversation; an empty line or Ctrl-D ends it
+    python -m flows.chat --prompt "What is a list?"        one answer, for scripts
+    python -m flows.chat --model models/pretrain/causal    another model folder
+
+The instruction-tuned model answers in the chat format; a merely pretrained one continues the text. The conversation so
+far is part of the prompt as long as it fits the context; the oldest turns are dropped first.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from components.core.errors import UserError
+from flows.system import environment, paths
+
+CANDIDATES = ("models/finetune/instruct", "models/pretrain/causal")
+"""Where a model is looked for, the better partner first."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen (components/model/generate.py)."""
+
+    max_tokens: int = 64
+    temperature: float = 0.7
+    top_p: float = 0.9
+    seed: int = 1
+
+
+@dataclass
+class Chat:
+    """A model and the conversation with it so far.
+
+    Attributes:
+        instruct: whether the model knows the chat format; without it each turn simply continues the text.
+        turns: ids of each finished turn, question and answer.
+    """
+
+    model: Any
+    tokenizer: Any
+    instruct: bool
+    sampling: Sampling
+    turns: list[list[int]] = field(default_factory=list)
+
+    @property
+    def room(self) -> int:
+        """Tokens of the context that are left for the prompt."""
+        return self.model.shape.context - min(self.sampling.max_tokens, self.model.shape.context // 2)
+
+    def question(self, prompt: str) -> list[int]:
+        """Ids of a prompt, up to where the answer begins."""
+        from components.tokens.tokenizer import ASSISTANT, USER
+
+        ids = self.tokenizer.encode(prompt, add_special_tokens=False).ids
+        return [USER, *ids, ASSISTANT] if self.instruct else ids
+
+    def context(self, question: list[int]) -> list[int]:
+        """The prompt with as many of the latest turns before it as fit."""
+        from components.tokens.tokenizer import END_OF_TEXT
+
+        while self.turns and 1 + sum(map(len, self.turns)) + len(question) > self.room:
+            self.turns.pop(0)
+        return [END_OF_TEXT, *(token for turn in self.turns for token in turn), *question]
+
+    def answer(self, prompt: str, show: Callable[[str], None]) -> str:
+        """Answer a prompt; `show` gets the text piece by piece while it grows."""
+        from components.model.generate import generate
+
+        question = self.question(prompt)
+        printer = Printer(self.tokenizer, show)
+        _, made, _ = generate(
+            self.model, self.tokenizer, self.context(question),
+            max_tokens=min(self.sampling.max_tokens, self.model.shape.context - self.room),
+            temperature=self.sampling.temperature, top_p=self.sampling.top_p,
+            seed=self.sampling.seed + len(self.turns), on_token=printer.add,
+        )  # fmt: skip
+        text = self.tokenizer.decode(made)  # special tokens are nothing to show
+        show(text[len(printer.shown) :])
+        self.turns.append([*question, *made])
+        return text
+
+
+@dataclass
+class Printer:
+    """Turns ids into text as they come; a character that is not whole yet waits for the rest of its bytes."""
+
+    tokenizer: Any
+    show: Callable[[str], None]
+    ids: list[int] = field(default_factory=list)
+    shown: str = ""
+
+    def add(self, token: int) -> None:
+        """One more id."""
+        self.ids.append(token)
+        text = self.tokenizer.decode(self.ids)
+        if text.startswith(self.shown) and not text.endswith("\N{REPLACEMENT CHARACTER}"):
+            self.show(text[len(self.shown) :])
+            self.shown = text
+
+
+def model_folder(given: str) -> Path:
+    """The folder of the model to talk to.
+
+    Raises:
+        UserError: there is none yet.
+    """
+    if given:
+        return Path(given)
+    for candidate in CANDIDATES:
+        if (paths.ROOT / candidate / "model.safetensors").exists():
+            return paths.ROOT / candidate
+    raise UserError(f"no model yet in {' or '.join(CANDIDATES)}; run `make demo` first")
+
+
+def open_chat(folder: Path, sampling: Sampling) -> tuple[Chat, str]:
+    """Load a model; also the sentence that says what it is.
+
+    Raises:
+        UserError: no model there, or one that cannot write text.
+    """
+    from components.model.export import load
+
+    model, tokenizer, facts = load(folder)
+    if not model.shape.causal:
+        raise UserError(f"{folder}: a masked model fills gaps and writes no text; take models/pretrain/causal")
+    instruct = bool(facts.get("task"))
+    place = folder.relative_to(paths.ROOT) if folder.is_relative_to(paths.ROOT) else folder
+    millions = model.num_parameters / 1e6
+    kind = (
+        "answers questions like those it was tuned on"
+        if instruct
+        else "continues your text; it was not tuned to answer"
+    )
+    said = f"{place}: {millions:.1f} million parameters, context {model.shape.context} tokens. It is tiny: it {kind}."
+    return Chat(model, tokenizer, instruct, sampling), said
+
+
+def converse(chat: Chat) -> None:
+    """Ask and answer until an empty line or the end of input."""
+    while True:
+        try:
+            prompt = input("\nyou> ").strip()
+        except EOFError:
+            print()
+            return
+        if not prompt:
+            return
+        print("model> ", end="", flush=True)
+        chat.answer(prompt, write)
+        print()
+
+
+def write(text: str) -> None:
+    """Print a piece of text at once."""
+    print(text, end="", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.chat", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    usual = Sampling()
+    parser.add_argument("--prompt", default="", help="answer this and end")
+    parser.add_argument("--model", default="", help=f"model folder; default: the first of {', '.join(CANDIDATES)}")
+    parser.add_argument("--max-tokens", type=int, default=usual.max_tokens)
+    parser.add_argument("--temperature", type=float, default=usual.temperature, help="0: always the likeliest token")
+    parser.add_argument("--top-p", type=float, default=usual.top_p)
+    parser.add_argument("--seed", type=int, default=usual.seed, help="the same seed gives the same answer")
+    arguments = parser.parse_args()
+    environment.settle()
+    sampling = Sampling(arguments.max_tokens, arguments.temperature, arguments.top_p, arguments.seed)
+    try:
+        chat, said = open_chat(model_folder(arguments.model), sampling)
+    except UserError as error:
+        print(f"generate: {error}", file=sys.stderr)
+        return 1
+    print(said, file=sys.stderr)
+    try:
+        if arguments.prompt:
+            chat.answer(arguments.prompt, write)
+            print()
+        else:
+            converse(chat)
+    except KeyboardInterrupt:
+        print()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

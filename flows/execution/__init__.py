@@ -1,0 +1,1 @@
+"""Layer 4: how a stage and a pipeline run."""

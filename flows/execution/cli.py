@@ -1,0 +1,100 @@
+"""Running a flow from a terminal: with a Prefect server of its own if none answers, and an exit code at the end."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from components.core.errors import STOPPED_EXIT, UserError
+from flows.system import recovery
+
+
+@contextmanager
+def with_prefect(stop: Callable[[str, str], bool] = lambda name, message: False) -> Iterator[None]:
+    """A server for the flows in this process; runs whose process is gone are closed first. SIGTERM ends it in order.
+
+    Args:
+        stop: ends what runs, in order, by the name of a state and a sentence; False if nothing runs. Ctrl-C calls it,
+            and raises KeyboardInterrupt where nothing runs; the end of the temporary server calls it, and exits.
+    """
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    from flows.system.prefect_server import prefect_server
+
+    def server_ended(message: str) -> None:
+        _leave_without_server(message, stop)
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, _on_interrupt(stop))
+    with (
+        prefect_server(server_ended) as url,
+        temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+    ):
+        recovery.recover()
+        os.environ["PREFECT_API_URL"] = url
+        try:
+            yield
+        finally:
+            _drain()
+
+
+def _on_interrupt(stop: Callable[[str, str], bool]) -> Callable[..., None]:
+    """The handler of Ctrl-C. An exception in the middle of a flow would end it as crashed, with a traceback."""
+    stopping = threading.Event()
+
+    def handle(*_: Any) -> None:
+        if stopping.is_set():
+            return  # pressed again: `stop` waits for seconds only
+        stopping.set()
+        if not stop("Cancelled", "interrupted; run it again, it resumes"):
+            stopping.clear()
+            raise KeyboardInterrupt
+
+    return handle
+
+
+def _leave_without_server(message: str, stop: Callable[[str, str], bool]) -> None:
+    """End this process with one sentence: the client would try for minutes to reach a server that is gone."""
+    logging.disable(logging.CRITICAL)
+    stderr, sys.stderr = sys.stderr, open(os.devnull, "w")  # noqa: SIM115 - until the process ends
+    stop("Failed", message)
+    print(message, file=stderr, flush=True)
+    os._exit(1)
+
+
+def interrupted(name: str) -> NoReturn:
+    """End after a Ctrl-C that found nothing at work, with the status of shells."""
+    print(f"\n{name}: interrupted", file=sys.stderr)
+    sys.exit(130)
+
+
+def _drain() -> None:
+    """Send what Prefect still holds back, while its server is there: at exit it would wait a minute for it in vain."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    for service in (APILogWorker, EventsWorker):
+        service.drain_all(timeout=10)
+
+
+def run(flow: Any, report: Path, **parameters: Any) -> None:
+    """Run a flow with these parameters, print its report, and exit; 75 if it stopped on purpose."""
+    started = time.perf_counter()
+    try:
+        with with_prefect():
+            state = flow(**parameters, return_state=True)
+    except UserError as error:
+        sys.exit(f"{flow.name}: {error}")
+    except KeyboardInterrupt:
+        interrupted(flow.name)
+    done = state.name == "Completed"  # a run that stopped on purpose is of that type too, under another name
+    if done:
+        print("\n" + report.read_text(encoding="utf-8"))
+    print(f"{flow.name}: {state.name} after {time.perf_counter() - started:.0f} s: {state.message}")
+    sys.exit(0 if done else 1 if state.is_failed() else STOPPED_EXIT)

@@ -1,0 +1,324 @@
+"""One run of the pipeline: which stages it asks DVC about, their processes, and how they end."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from components.carbon.footprint import intensity
+from components.carbon.ledger import reader
+from components.carbon.metering.meter import Meter
+from components.core.errors import UserError
+from components.core.files import read_json, write_json
+from components.params import Params
+from flows.execution.cross_check import CrossCheck
+from flows.execution.stage import Outcome
+from flows.planning.stage_forecast import Spent, errors
+from flows.system import dvc, environment, paths, processes
+
+GRACE_S = 4.0
+"""Seconds a stage gets to save and end before it is killed; a cancelled tree is gone within 10."""
+
+
+DVC_ADVICE = (
+    "Use `dvc push`",
+    "To track the changes",
+    "\tgit add",
+    "To enable auto",
+    "\tdvc config",
+    "Updating lock file",
+)
+"""What DVC says to a person at a terminal after each stage: noise here."""
+
+
+@dataclass
+class Timing:
+    """Seconds since the run began: of a stage's process, and of its stage function alone."""
+
+    began: float
+    ended: float = 0.0
+    function_s: float = 0.0
+
+
+@dataclass
+class PipelineRun:
+    """What the threads of one pipeline run share.
+
+    Args:
+        name: the Prefect run's; the MLflow parent run and the DVC experiment are named like it.
+        root: the checkout to run in: the workspace, or a worktree.
+        params: values of this run (identity as in root's params.yaml; runtime may differ).
+        targets: stages to end with; empty for all.
+        facts: figures for its record that are known before it begins (what waiting for its start saves).
+    """
+
+    name: str
+    root: Path
+    params: Params
+    targets: list[str]
+    facts: dict[str, float] = field(default_factory=dict)
+    stages: dict[str, list[str]] = field(init=False)
+    stopped: Outcome | None = None
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    timings: dict[str, Timing] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        whole = dvc.graph(self.root)
+        wanted = {name for target in self.targets for name in dvc.upstream(whole, target)} or set(whole)
+        self.stages = {name: needs for name, needs in whole.items() if name in wanted}
+        self._stale = set(dvc.stale(self.root)) & wanted
+        self._lock = threading.Lock()
+        self._processes: dict[str, subprocess.Popen] = {}
+        self._began = time.perf_counter()
+        self._ending = False
+        self.closed = threading.Event()
+
+    def __enter__(self) -> "PipelineRun":
+        # A span of the ledger without a stage: what orchestration itself uses.
+        self._meter = Meter(paths.LEDGER, self.params.runtime.meter_interval_s, {"run": self.name})
+        self._meter.__enter__()
+        self._cross_check = CrossCheck(self.params)
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, Exception):
+            self.stop("Failed", f"{type(error).__name__}: {error}")
+        elif error is not None:  # Ctrl-C, SIGTERM, a cancel in Prefect's page
+            self.stop("Cancelled", "cancelled; run it again, it resumes")
+        self.wall_s = time.perf_counter() - self._began
+        facts = {key: f"{value:.6g}" for key, value in self.facts.items()}
+        self._meter.outcome = self._verdict_name()
+        self._meter.note(cached=",".join(self._cached()), **self._cross_check.labels(), **facts)
+        self._meter.__exit__(kind, error, trace)
+        stages = {stage: vars(timing) for stage, timing in self.timings.items()}
+        write_json(paths.LOGS / self.name / "timings.json", {
+            "wall_s": self.wall_s, "orchestration_s": self.overhead_s(), "stages": stages,
+        })  # fmt: skip
+        self._close_parent()
+        self.closed.set()
+
+    def must_ask(self, stage: str) -> bool:
+        """Whether DVC must look at the stage: it was stale when the run began, or one before it has run since."""
+        ran = (
+            self.outcomes[need].name in ("Completed", "Restored")
+            for need in self.stages[stage]
+            if need in self.outcomes
+        )
+        return stage in self._stale or any(ran)
+
+    def _cached(self) -> list[str]:
+        """Stages that DVC had done before; none if the run did not come to its end, for then nobody knows."""
+        if self.stopped or any(outcome.name == "Failed" for outcome in self.outcomes.values()):
+            return []
+        names = {stage: self.outcomes[stage].name if stage in self.outcomes else "Cached" for stage in self.stages}
+        return [stage for stage, name in names.items() if name in ("Cached", "Restored")]
+
+    def seconds(self, stage: str) -> float:
+        """Wall seconds of a stage's process; 0 if none was started."""
+        timing = self.timings.get(stage)
+        return round(timing.ended - timing.began, 1) if timing else 0.0
+
+    def energy(self, stage: str) -> dict[str, str]:
+        """Forecast and actual watt-hours of a stage's process, for the table of the run; empty if none was started."""
+        outcome = self.outcomes.get(stage)
+        if not outcome or not outcome.spent:
+            return {"Wh": "", "forecast Wh": ""}
+        part = Spent(**outcome.spent)
+        said = f"{1000 * part.forecast_kwh:.3g}" if part.forecast_kwh else ""
+        return {"Wh": f"{1000 * part.kwh:.3g}", "forecast Wh": said}
+
+    def grams(self) -> dict[str, float]:
+        """CO2e of each stage that this run started, by the ledger (mid); empty, and said, if the grid is not known."""
+        grid = self.params.runtime.grid
+        try:
+            known = intensity.resolve(grid, self.root)
+        except UserError as error:
+            print(f"no grams of CO2e: {error}", flush=True)
+            return {}
+        stages = reader.read(paths.LEDGER).select(run=self.name).by("stage")
+        return {stage: known.grams(spans.hours, grid.pue).mid for stage, spans in stages.items()}
+
+    # -- one stage -----------------------------------------------------------------------------------------------------
+
+    def reproduce(self, stage: str, parent_task: str) -> Outcome:
+        """Have DVC reproduce one stage in a process of its own, showing its output line by line.
+
+        Called on a thread of the task runner, which waits here: the child is told to die with that thread.
+        """
+        postbox = paths.LOGS / self.name / "outcomes" / f"{stage}.json"
+        postbox.unlink(missing_ok=True)
+        timing = self.timings[stage] = Timing(time.perf_counter() - self._began)
+        with self._lock:
+            if self._ending:
+                assert self.stopped is not None
+                return self.stopped
+            # Ctrl-C reaches this process alone, which then stops the others in order: hence sessions of their own.
+            process = self._processes[stage] = subprocess.Popen(
+                dvc.command("--wait-for-lock", "repro", "--single-item", stage),
+                cwd=self.root, env=self._environment(parent_task, postbox), text=True, bufsize=1,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                preexec_fn=processes.dies_with_parent(signal.SIGTERM), start_new_session=True,
+            )  # fmt: skip
+        lines = self._relay(stage, process)
+        process.wait()
+        timing.ended = time.perf_counter() - self._began
+        outcome = self._outcome(stage, process.returncode, lines, postbox)
+        timing.function_s = outcome.function_s
+        return outcome
+
+    def _environment(self, parent_task: str, postbox: Path) -> dict[str, str]:
+        return environment.environment() | {
+            "GREENHOUSE_RUN": self.name,
+            "GREENHOUSE_PROCESS": processes.process_tag(),
+            "GREENHOUSE_PARENT_TASK": parent_task,
+            "GREENHOUSE_OUTCOMES": str(postbox.parent),
+            "GREENHOUSE_RUNTIME": self.params.runtime.model_dump_json(),
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def _relay(self, stage: str, process: subprocess.Popen) -> list[str]:
+        """Show the child's lines under the stage's name, in the terminal and in Prefect's log; keep the last ones."""
+        from prefect.logging import get_run_logger
+
+        logger = get_run_logger()
+        kept: list[str] = []
+        assert process.stdout is not None
+        for raw in process.stdout:
+            line = raw.rstrip()
+            if not line or line.startswith(DVC_ADVICE):
+                continue
+            kept = [*kept[-30:], line]
+            logger.info(line)
+            if not self._ending:  # of processes that are being stopped, the last lines are noise
+                print(f"{stage:>17} | {line}", flush=True)
+        return kept
+
+    def _outcome(self, stage: str, status: int, lines: list[str], postbox: Path) -> Outcome:
+        if postbox.exists():
+            outcome = Outcome(**read_json(postbox))
+        elif status == 0:
+            restored = any("is cached - skipping run" in line for line in lines)
+            outcome = Outcome(
+                "Restored" if restored else "Cached", "DVC: taken from its cache" if restored else "DVC: nothing to run"
+            )
+        else:
+            last = next(
+                (line for line in reversed(lines) if line.startswith("ERROR")), lines[-1] if lines else "no output"
+            )
+            outcome = Outcome(
+                "Failed", f"{stage}: dvc repro ended with status {status}: {last.removeprefix('ERROR: ')}"
+            )
+        if outcome.name == "Completed" and status:
+            last = lines[-1] if lines else "no output"
+            outcome = Outcome("Failed", f"{stage}: the stage is done, but DVC could not record it: {last}")
+        if self.stopped and outcome.name == "Failed":
+            outcome = self.stopped
+        with self._lock:
+            self.outcomes[stage] = outcome
+            self._processes.pop(stage, None)
+            if outcome.stopped:
+                self.stopped = self.stopped or outcome
+        return outcome
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def stop(self, name: str, message: str) -> None:
+        """End every stage process: ask the stages to save and stop, then kill what is left of the tree."""
+        self.stopped = self.stopped or Outcome(name, message)
+        with self._lock:
+            self._ending = True
+            trees = {process: _tree(process.pid) for process in self._processes.values()}
+        for tree in trees.values():
+            for one in tree[1:]:  # DVC itself stays: the stage dies with it
+                _signal(one, signal.SIGTERM)
+        _, left = psutil.wait_procs([one for tree in trees.values() for one in tree], timeout=GRACE_S)
+        for one in left:
+            _signal(one, signal.SIGKILL)
+        until = time.monotonic() + GRACE_S  # the threads that waited for them tell how they ended
+        while self._processes and time.monotonic() < until:
+            time.sleep(0.02)
+
+    def _verdict_name(self) -> str:
+        """`Failed`, the name of the stop, or `Completed`: what orchestration cost in vain is counted as that, too."""
+        if any(outcome.name == "Failed" for outcome in self.outcomes.values()):
+            return "Failed"
+        return self.stopped.name if self.stopped else "Completed"
+
+    def verdict(self, states: dict[str, str]) -> Any:
+        """The run's own state: failed if a stage failed, stopped if one stopped, else completed."""
+        from prefect.states import Cancelled, Completed, Failed
+
+        failed = [outcome for outcome in self.outcomes.values() if outcome.name == "Failed"]
+        if failed:
+            return Failed(message=failed[0].message)
+        if self.stopped:
+            kind = Cancelled if self.stopped.name == "Cancelled" else Completed
+            return kind(name=self.stopped.name, message=self.stopped.message)
+        if all(name == "Cached" for name in states.values()):
+            return Completed(name="Cached", message="nothing to do: everything is up to date")
+        return Completed(message="")
+
+    def overhead_s(self) -> float:
+        """Wall seconds less the stage functions' own on the longest path of the graph: what orchestration adds."""
+        longest: dict[str, float] = {}
+        for stage, needs in self.stages.items():
+            before = max((longest[need] for need in needs if need in longest), default=0.0)
+            longest[stage] = before + (self.timings[stage].function_s if stage in self.timings else 0.0)
+        return self.wall_s - max(longest.values(), default=0.0)
+
+    def _own_cost(self) -> dict[str, float]:
+        """What this run itself used, in vain or not, by the ledger: kWh and gCO2e, mid."""
+        spans = reader.read(paths.LEDGER).select(run=self.name)
+        found = {"energy/run_kwh": spans.energy.mid_kwh}
+        with contextlib.suppress(UserError):  # of an unknown grid the pipeline has said so
+            grid = self.params.runtime.grid
+            found["carbon/run_grams"] = intensity.resolve(grid, self.root).grams(spans.hours, grid.pue).mid
+        return found
+
+    def _close_parent(self) -> None:
+        """End the MLflow parent run, if a stage opened one."""
+        record = paths.STATE / "parents" / f"{self.name}.json"
+        if not record.exists():
+            return
+        from flows.tracking.mlflow_run import client, close_parent
+
+        metrics = {"seconds/pipeline": self.wall_s, "seconds/orchestration": self.overhead_s()} | self.facts
+        parts = [Spent(**outcome.spent) for outcome in self.outcomes.values() if outcome.name == "Completed"]
+        metrics |= errors(parts, "total_")
+        status = {"Failed": "FAILED", "Completed": "FINISHED"}.get(self._verdict_name(), "KILLED")
+        told = "account" in self.outcomes and self.outcomes["account"].name == "Completed"
+        metrics |= self._own_cost() | (headline(self.root) if told else {})  # else it is of an earlier run
+        tags = {"stages": json.dumps(list(self.timings))}
+        files = (self.root / "params.yaml", self.root / "dvc.lock")
+        try:
+            close_parent(client(), self.name, status, metrics, self.params.identity(), tags, files)
+        except Exception as error:  # the record must not take the work down with it, nor hide why the run ended
+            print(f"MLflow: {type(error).__name__}: {error}; the run is closed at the next start", flush=True)
+
+
+def headline(root: Path) -> dict[str, float]:
+    """The few figures that stand for a run as a whole (reports/summary.json, "headline")."""
+    path = root / "reports" / "summary.json"
+    return read_json(path).get("headline", {}) if path.exists() else {}
+
+
+def _tree(pid: int) -> list[psutil.Process]:
+    """A process and all below it."""
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _signal(process: psutil.Process, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, number)

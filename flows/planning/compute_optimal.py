@@ -1,0 +1,127 @@
+"""`python -m flows.plan --best`: the best size and tokens for the budget, and today's loss for less carbon.
+
+Needs the law that `make scaling` fitted. It was fitted with a small vocabulary of its own and one process; what it says
+of other sizes is as good as its checks (reports/scaling/report.md).
+"""
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from pathlib import Path
+
+from components.carbon.footprint.intensity import resolve
+from components.carbon.ledger import reader
+from components.carbon.planning.budget_left import NO_LIMIT, left_to_begin
+from components.carbon.planning.grid_schedule import Outlook
+from components.carbon.planning.step_cost_table import Rates
+from components.core.errors import UserError
+from components.core.files import read_json
+from components.model.transformer import derive_shape
+from components.params import Params
+from components.studies.scaling import sweep
+from components.studies.scaling.compute_optimal import Fitted, Life, Price, cheapest_for_life, frontier, lived, plot
+from components.studies.scaling.law import Candidate, Law, Plan, best, resampled
+from flows.system import paths
+
+REPORTS = paths.ROOT / "reports" / "scaling"
+
+
+def advice(
+    params: Params, rate: Rates, now: datetime, flops: float = 0.0, served: float = 0.0, reports: Path = REPORTS
+) -> str:
+    """What the law says, as text; the plot is written beside the law.
+
+    Args:
+        rate: of the causal model: what a floating-point operation takes.
+        now: when the work would begin (UTC).
+        flops: a budget of floating-point operations beside those of params.yaml; 0 for none.
+        served: tokens that the model will read and write in its life; 0 leaves serving out.
+
+    Raises:
+        UserError: no law has been fitted yet, or a number is negative.
+    """
+    if min(flops, served) < 0:
+        raise UserError("--flops and --served are numbers of operations and of tokens; they cannot be negative")
+    fitted, grid = read_law(reports / "scaling.json", params.scaling.bootstrap), params.runtime.grid
+    price = Price(rate, Outlook(resolve(grid, paths.ROOT)), grid.pue, now)
+    table = _Table(fitted, price, served)
+    own, candidates = present(params, fitted.law), sweep.candidates(params.scaling)
+    plot(
+        frontier(fitted.law, own.flops, candidates), (own.flops, own.loss), lambda spent: price.grams(spent).mid,
+        fitted, reports / "loss_per_gram.png",
+    )  # fmt: skip
+    lines = [
+        table.line("params.yaml", own),
+        table.line("best for the same compute", best(fitted.law, own.flops, candidates)),
+    ]
+    for name, budget in budgets(params, price, reader.read(paths.LEDGER), flops).items():
+        plan = best(fitted.law, budget, candidates) if budget > 0 else None
+        lines.append(table.line(f"best for {name}", plan) if plan else f"{name}: nothing is left")
+    if found := cheapest_for_life(fitted.law, own.loss, served, candidates):
+        lines.append(table.line("the same loss", found.plan))
+        lines.append(f"the same loss at {found.flops / lived(own, served).flops:.0%} of the carbon{table.serving}")
+    lines.append("losses in bits per byte with 95 % intervals (bootstrap of the runs behind the law)")
+    lines.append(f"grid: {' and '.join(price.outlook.sources)}")
+    return "\n".join([*lines, f"plot: {reports / 'loss_per_gram.png'}"])
+
+
+def read_law(path: Path, bootstrap: int) -> Fitted:
+    """The law of a finished sweep, with `bootstrap` resamples of its runs.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not path.exists():
+        raise UserError(f"{path} is not there; run `make scaling` first, it fits the law")
+    found = read_json(path)
+    law = Law(**{field.name: found["fits"]["law"][field.name] for field in fields(Law)})
+    points = [sweep.point(cell) for cell in found["cells"] if cell["purpose"] == "fit"]
+    return Fitted(law, resampled(points, law, bootstrap, seed=1))
+
+
+def present(params: Params, law: Law) -> Plan:
+    """What params.yaml trains, with the vocabulary that the law knows."""
+    own = params.pretrain.causal
+    shape = derive_shape(own.model, params.scaling.vocab_size, own.context, True)
+    tokens, size = float(own.steps * own.batch * own.context), sweep.size_of(shape)
+    candidate = Candidate("", size, shape.flops_per_token)
+    return Plan(candidate, tokens * shape.flops_per_token, tokens, law.loss(size, tokens))
+
+
+def budgets(params: Params, price: Price, books: reader.Ledger, flops: float = 0.0) -> dict[str, float]:
+    """Name -> FLOPs of each limit of `runtime.budget` and of what is left of the project's, all of it spent on the
+    causal model; and `flops` itself."""
+    grid = params.runtime.grid
+    run, project = left_to_begin(params.runtime.budget, books, resolve(grid, paths.ROOT), grid.pue)
+    found = {f"{flops:.3g} FLOP": flops} if flops else {}
+    for whose, part in (("", run), (" left of the project's budget", project)):
+        found |= {f"{part.hours:.3g} h{whose}": part.hours * 3600 / price.seconds(1.0)} if part.hours < NO_LIMIT else {}
+        found |= {f"{part.kwh:.3g} kWh{whose}": part.kwh / price.kwh(1.0)} if part.kwh < NO_LIMIT else {}
+        found |= {f"{part.grams:.3g} g{whose}": price.flops_for(part.grams)} if part.grams < NO_LIMIT else {}
+    return found
+
+
+@dataclass(frozen=True)
+class _Table:
+    """How plans are told: what each takes to train, and to serve if it will be."""
+
+    fitted: Fitted
+    price: Price
+    served: float
+
+    @property
+    def serving(self) -> str:
+        return f" of training and serving {self.served:.3g} tokens" if self.served else ""
+
+    def line(self, name: str, plan: Plan) -> str:
+        life: Life = lived(plan, self.served)
+        low, mid, high = self.fitted.loss(plan.candidate.size, plan.tokens)
+        width = f", width {plan.candidate.label}" if plan.candidate.label else ""
+        served = f", serving {self._cost(life.served_flops)}" if self.served else ""
+        return (
+            f"{name:<28}{plan.candidate.size / 1e6:.2f} M weights{width}, {plan.tokens / 1e6:.2f} M tokens, "
+            f"{plan.flops:.2e} FLOP, {self._cost(plan.flops)}{served}: loss {mid:.3f} ({low:.3f}..{high:.3f})"
+        )
+
+    def _cost(self, flops: float) -> str:
+        grams = self.price.grams(flops)
+        return f"{1000 * self.price.kwh(flops):.3g} Wh, {grams.mid:.3g} g ({grams.low:.3g}..{grams.high:.3g})"

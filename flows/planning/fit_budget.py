@@ -1,0 +1,164 @@
+"""`python -m flows.plan --fit`: a budget becomes a number of pretraining steps, before the run.
+
+Bytes never depend on joules: what a budget may decide is how many tokens are trained on, and that is decided here, in
+params.yaml, so that the learning-rate schedule ends annealed. During the run the budget is only a guard.
+
+The upper ends of the forecasts' 80 % intervals must fit, and with them what Prefect, DVC and MLflow take around the
+stages; grams at the mid intensity of the hours from now on, as the guard will count them. Both branches keep the
+proportion of their steps.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from components import params as schema
+from components.carbon.footprint.intensity import resolve
+from components.carbon.ledger import reader
+from components.carbon.planning.budget_left import NO_LIMIT, left_to_begin
+from components.carbon.planning.forecast import AROUND, StageForecast, around, calibrated, total
+from components.carbon.planning.grid_schedule import Outlook
+from components.carbon.planning.step_cost_table import Rates
+from components.core.errors import UserError
+from components.core.files import write_text
+from components.params import Params
+from flows.configure import PARAMS, Change, in_proportion
+from flows.planning import step_cost
+from flows.planning.stage_forecast import expected
+from flows.system import dvc, params_file, paths
+
+MOST = 1000.0
+"""Times the present steps at most."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What is left of the budgets; infinite where there is none."""
+
+    hours: float
+    kwh: float
+    grams: float
+    carbon: Callable[[float, float], float]
+    """(seconds, kWh) -> grams of work that begins now, mid."""
+
+    def holds(self, seconds: float, kwh: float) -> bool:
+        fits = seconds <= self.hours * 3600 and kwh <= self.kwh
+        return fits and (self.grams == NO_LIMIT or self.carbon(seconds, kwh) <= self.grams)
+
+    @property
+    def told(self) -> str:
+        """For a person: the limits there are."""
+        limits = {"h": self.hours, "kWh": self.kwh, "gCO2e": self.grams}
+        return ", ".join(f"{value:.3g} {unit}" for unit, value in limits.items() if value < NO_LIMIT)
+
+
+def fit_to_budget(params: Params) -> str:
+    """Edit params.yaml; returns what there is to say.
+
+    Raises:
+        UserError: there is no budget, or it does not hold one step.
+    """
+    books = reader.history(paths.LEDGER)
+    room, found = room_left(params, reader.read(paths.LEDGER), datetime.now(UTC)), step_cost.required(params)
+    stages = dvc.graph()
+    pretraining = [stage for stage in stages if stage.startswith("pretrain@")]
+    after = dvc.downstream(stages, {*pretraining, *dvc.stale()}) - set(pretraining)
+    others = {stage: expected(books, stage, "", params, {}) for stage in stages if stage in after}
+    others |= {AROUND: around(books, len(others) + len(pretraining))}
+    steps = fitted(params, found, [one for one in others.values() if one], room, books)
+    unknown = [stage for stage, one in others.items() if one is None]
+    changes: dict[str, Change] = {}
+    for branch, number in steps.items():
+        section = getattr(params.pretrain, branch)
+        changes |= in_proportion(f"pretrain.{branch}", section, number, "fits the budget")
+    text = PARAMS.read_text()
+    files = schema.read(PARAMS, text)
+    wanted = params_file.changed(files.params(), {key: value for key, (value, _) in changes.items()}, "params.yaml")
+    new = params_file.rewritten(files, text, wanted)
+    write_text(PARAMS, new)
+    lines = [
+        f"pretrain.{name}: {count:,} steps, {_tokens(params, name, count):,} tokens" for name, count in steps.items()
+    ]
+    lines += [f"not counted, because they never completed here: {', '.join(unknown)}"] if unknown else []
+    return "\n".join([*lines, "", *params_file.difference(text, new)])
+
+
+def has_limit(params: Params) -> bool:
+    """Whether `runtime.budget` limits anything."""
+    budget = params.runtime.budget
+    return any(limit.hours or limit.kwh or limit.grams for limit in (budget, budget.project))
+
+
+def room_left(params: Params, books: reader.Ledger, now: datetime) -> Room:
+    """The tightest of all limits for work that begins now.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not has_limit(params):
+        raise UserError("runtime.budget has no limit; set hours, kwh or grams in params.yaml")
+    grid = params.runtime.grid
+    intensity = resolve(grid, paths.ROOT)
+    outlook = Outlook(intensity)
+    run, project = left_to_begin(params.runtime.budget, books, intensity, grid.pue)
+    tightest = run.least(project)
+    return Room(
+        tightest.hours, tightest.kwh, tightest.grams,
+        lambda seconds, kwh: outlook.grams(now, seconds, kwh, grid.pue).mid,
+    )  # fmt: skip
+
+
+def fitted(
+    params: Params, found: dict[str, Rates], others: list[StageForecast], room: Room, books: reader.Ledger
+) -> dict[str, int]:
+    """Branch -> the most steps with which everything fits, both in the proportion they have now.
+
+    Raises:
+        UserError: not even one step of each does.
+    """
+
+    def needs(share: float) -> tuple[float, float]:
+        return needed(params, found, others, steps_at(params, share), books)
+
+    low, high = 0.0, MOST
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if room.holds(*needs(middle)) else (low, middle)
+    steps = steps_at(params, low)
+    if not room.holds(*needs(low)):
+        seconds, kwh = needs(0.0)
+        raise UserError(
+            f"runtime.budget: one step of each model and all other stages need up to {seconds / 3600:.3g} h and "
+            f"{kwh:.3g} kWh ({room.carbon(seconds, kwh):.3g} gCO2e), and {room.told} are left; raise the budget"
+        )
+    return steps
+
+
+def steps_at(params: Params, share: float) -> dict[str, int]:
+    """Branch -> that share of its present steps, at least one."""
+    return {branch: max(1, int(getattr(params.pretrain, branch).steps * share)) for branch in step_cost.BRANCHES}
+
+
+def needed(
+    params: Params, found: dict[str, Rates], others: list[StageForecast], steps: dict[str, int], books: reader.Ledger
+) -> tuple[float, float]:
+    """Seconds and kWh of all stages, upper ends of the intervals. Branches side by side last as long as the longer."""
+    trained: list[StageForecast] = []
+    for branch, number in steps.items():
+        section = getattr(params.pretrain, branch)
+        changed = section.model_copy(update=_plain(in_proportion("", section, number, "")))
+        own = found[branch]
+        trained.append(calibrated(books, f"pretrain@{branch}", own.seconds(changed), own.kwh(changed), ""))
+    longest = max(trained, key=lambda one: one.seconds.high)
+    timed = [longest] if params.runtime.parallel_stages > 1 else trained
+    seconds = total([one.seconds for one in [*others, *timed]])
+    return seconds.high, total([one.kwh for one in [*others, *trained]]).high
+
+
+def _plain(changes: dict[str, Change]) -> dict[str, int]:
+    return {key.removeprefix("."): value for key, (value, _) in changes.items()}
+
+
+def _tokens(params: Params, branch: str, steps: int) -> int:
+    section = getattr(params.pretrain, branch)
+    return steps * section.batch * section.context

@@ -1,0 +1,71 @@
+"""A stage's forecast, made right before its function begins, and how far off it was: for ledger, MLflow, and a total.
+
+What is not said beforehand cannot be checked afterwards, so every run is forecast, also those nobody planned. A stage
+that never completed here has no forecast; one that resumes is not compared with a whole run.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from components.carbon.ledger import reader
+from components.carbon.planning.forecast import (
+    StageForecast,
+    calibrated,
+    completed,
+    error_pct,
+    forecast,
+    interrupted,
+    same_inputs,
+)
+from components.params import Params
+from flows.planning import step_cost
+from flows.system import paths
+
+
+@dataclass
+class Spent:
+    """A stage's seconds and kWh: what was expected (0 for nothing), and what it took."""
+
+    forecast_s: float = 0.0
+    forecast_kwh: float = 0.0
+    seconds: float = 0.0
+    kwh: float = 0.0
+
+
+def expected(
+    books: reader.Ledger, stage: str, fingerprint: str, params: Params, found: dict[str, step_cost.Rates]
+) -> StageForecast | None:
+    """What a stage will take; None if it never completed here and no calibration says anything of it."""
+    branch = stage.removeprefix("pretrain@")
+    if branch not in found or len(same_inputs(completed(books, stage), fingerprint)) >= 2:
+        return forecast(books, stage, fingerprint)
+    own, section = found[branch], getattr(params.pretrain, branch)
+    basis = f"calibration: {section.steps} steps of {own.step_s:.3g} s"
+    return calibrated(books, stage, own.seconds(section), own.kwh(section), basis)
+
+
+def promise(meter: Any, stage: str, fingerprint: str, params: Params) -> StageForecast | None:
+    """Forecast the run that is about to begin, and put it into the ledger. None if nothing is known."""
+    books = reader.history(paths.LEDGER)
+    if interrupted(books, stage, fingerprint):
+        return None
+    found = step_cost.known(params) if stage.startswith("pretrain@") else {}
+    said = expected(books, stage, fingerprint, params, found)
+    if said:
+        meter.record("forecast", **said.line())
+    return said
+
+
+def spent(said: StageForecast | None, seconds: float, kwh: float) -> Spent:
+    """For the total of the run."""
+    return Spent(said.seconds.mid if said else 0.0, said.kwh.mid if said else 0.0, seconds, kwh)
+
+
+def errors(parts: list[Spent], of: str = "") -> dict[str, float]:
+    """Metrics `forecast_error_pct/...` of those parts together that were forecast; positive: forecast too high."""
+    known = [part for part in parts if part.forecast_s]
+    if not known:
+        return {}
+    seconds = error_pct(sum(part.forecast_s for part in known), sum(part.seconds for part in known))
+    kwh = error_pct(sum(part.forecast_kwh for part in known), sum(part.kwh for part in known))
+    return {f"forecast_error_pct/{of}seconds": seconds, f"forecast_error_pct/{of}kwh": kwh}

@@ -1,0 +1,115 @@
+"""The calibration of pretraining: run once per shape, numerics and machine, then read from `.greenhouse/calibration/`.
+
+Both branches are tried at the same time if a run would train them so: they slow each other down. Steps that had to
+share the processor with other work are used, less the waiting, but not kept: the next plan tries again.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from components.carbon.planning.step_cost_table import DISTURBED, Rates, key
+from components.core.errors import Stopped, UserError
+from components.core.files import read_json, write_json
+from components.params import Params
+from flows.system import paths, processes
+
+FOLDER = paths.STATE / "calibration"
+BRANCHES = ("causal", "masked")
+
+
+def known(params: Params) -> dict[str, Rates]:
+    """Branch -> rates, for those that have been measured for these parameters on this machine."""
+    records = {branch: FOLDER / f"{_key(branch, params)}.json" for branch in BRANCHES}
+    return {branch: _rates(read_json(path)) for branch, path in records.items() if path.exists()}
+
+
+def measured(params: Params, say: Callable[[str], None] = print) -> dict[str, Rates]:
+    """Branch -> rates; what is not known yet is measured now, which takes some seconds and says so.
+
+    Of several training processes (`numerics.processes`) nothing is known: then it is empty.
+
+    Raises:
+        UserError: a calibration fails, or the project's budget does not hold it; its last line is shown.
+    """
+    found = known(params)
+    missing = [branch for branch in BRANCHES if branch not in found]
+    if params.numerics.processes > 1 or not missing:  # one process cannot tell what several take
+        return found
+    say(f"calibration: some real training steps of {' and '.join(missing)} on this machine ...")
+    began_s = time.perf_counter()
+    for group in [missing] if params.runtime.parallel_stages > 1 else [[one] for one in missing]:
+        started = {branch: _start(branch, params) for branch in group}
+        found |= {branch: _rates(_answer(branch, process)) for branch, process in started.items()}
+    for branch in missing:
+        if found[branch].waited < DISTURBED:
+            write_json(FOLDER / f"{_key(branch, params)}.json", asdict(found[branch]))
+    took_s = time.perf_counter() - began_s
+    say(f"calibration: {took_s:.0f} s; " + "; ".join(_told(branch, found[branch]) for branch in missing))
+    return found
+
+
+def required(params: Params, say: Callable[[str], None] = print) -> dict[str, Rates]:
+    """`measured`, for what cannot do without: the rates of every branch.
+
+    Raises:
+        UserError: a calibration fails, or cannot tell because several processes train.
+    """
+    found = measured(params, say)
+    if missing := [branch for branch in BRANCHES if branch not in found]:
+        raise UserError(
+            f"numerics.processes = {params.numerics.processes}: a calibration trains in one process and cannot tell "
+            f"what several take, so nothing is known of pretrain.{missing[0]}; set numerics.processes to 1 to plan, "
+            "or choose pretrain.*.steps by hand and let the budget's guard stop the run"
+        )
+    return found
+
+
+def _key(branch: str, params: Params) -> str:
+    beside = params.runtime.parallel_stages > 1
+    return key(branch, getattr(params.pretrain, branch), params.numerics, params.tokenize.vocab_size, beside)
+
+
+def _start(branch: str, params: Params) -> subprocess.Popen:
+    arguments = {
+        "objective": branch,
+        "params": getattr(params.pretrain, branch).model_dump(mode="json"),
+        "numerics": params.numerics.model_dump(mode="json"),
+        "vocab_size": params.tokenize.vocab_size,
+        "ledger": str(paths.LEDGER),
+        "runtime": params.runtime.model_dump(mode="json"),
+        "run": f"calibrate-{os.getpid()}",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "components.studies.step_cost", json.dumps(arguments)], cwd=paths.ROOT, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=processes.dies_with_parent(),
+    )  # fmt: skip
+
+
+def _answer(branch: str, process: subprocess.Popen) -> dict[str, Any]:
+    output, errors = process.communicate()
+    if process.returncode:
+        last = (errors.strip().splitlines() or ["no output"])[-1]
+        for told in (UserError, Stopped):
+            last = last.removeprefix(f"{told.__module__}.{told.__qualname__}: ")
+        raise UserError(f"calibration of pretrain.{branch}: {last}")
+    return json.loads(output.strip().splitlines()[-1])
+
+
+def _rates(raw: dict[str, Any]) -> Rates:
+    low, mid, high = raw["joules_per_step"]
+    return Rates(**raw | {"joules_per_step": (low, mid, high)})
+
+
+def _told(branch: str, rates: Rates) -> str:
+    joules = rates.joules_per_flop[1] * 1e12
+    other = f" (not kept: other work had {rates.waited:.0%} of the time)" if rates.waited >= DISTURBED else ""
+    return (
+        f"{branch} {rates.tokens_per_s / 1000:.1f}k tokens/s, {rates.watts:.1f} W, {joules:.2g} J per 10^12 FLOP{other}"
+    )

@@ -1,0 +1,131 @@
+"""Serve the pipeline and every stage as Prefect deployments with typed forms.
+
+    python -m flows.serving.deployments        (`make up` starts it beside the servers)
+
+The forms are filled from params.yaml and follow it within seconds. Each carries the hash of the values it was filled
+from: a form that was open while params.yaml changed is refused when it is sent, with what to do. One run at a time.
+"""
+
+import argparse
+import importlib
+import logging
+import signal
+import sys
+import threading
+import time
+from typing import Any
+from uuid import UUID
+
+from httpx import HTTPError
+from prefect import Flow, serve
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import DeploymentUpdate
+from prefect.deployments.runner import EntrypointType, RunnerDeployment
+from prefect.exceptions import ObjectNotFound
+
+from components import params as schema
+from components.core.errors import UserError
+from components.params import Params
+from flows.pipeline import params_hash, pipeline
+from flows.system import dvc, paths, recovery
+
+FOLLOW_S = 2.0
+"""Seconds between looks at params.yaml."""
+
+
+def stage_flows() -> dict[str, Any]:
+    """Name -> flow, for every stage of dvc.yaml that has a flow of ours (without branch), the sweep and the trial."""
+    names = [*dict.fromkeys(name.split("@")[0] for name in dvc.graph()), "scaling", "mitigate"]
+    found: dict[str, Any] = {}
+    for name in names:
+        try:
+            module = importlib.import_module(f"flows.{name}")
+        except ModuleNotFoundError:
+            continue  # a stage of the user's own: it runs in the pipeline, and has no form
+        for value in vars(module).values():
+            if isinstance(value, Flow) and value.name == name:
+                found[name] = value
+    return found
+
+
+def defaults(name: str, params: Params) -> dict[str, Any]:
+    """What the form of a deployment is filled with."""
+    values = params if name == "pipeline" else getattr(params, name)
+    return {"params": values.model_dump(mode="json"), "params_hash": params_hash(params)}
+
+
+def deployments(params: Params) -> list[RunnerDeployment]:
+    """One per stage, the pipeline's last (`follow` looks at it alone).
+
+    By module, since `flows/tokenize.py` by path would shadow Python's own.
+    """
+    flows = stage_flows() | {"pipeline": pipeline}
+    return [
+        flow.to_deployment(
+            name, parameters=defaults(name, params), concurrency_limit=1, tags=["greenhouse"],
+            description=flow.description, entrypoint_type=EntrypointType.MODULE_PATH,
+        )
+        for name, flow in flows.items()
+    ]  # fmt: skip
+
+
+def follow() -> None:
+    """Keep the forms filled with params.yaml as it is (on a thread); a broken one leaves them as they are.
+
+    What is in the forms is asked of the server: `serve` registers them with the values of its start, which may come
+    after a change.
+    """
+    while True:
+        time.sleep(FOLLOW_S)
+        try:
+            now = schema.load(paths.ROOT / "params.yaml")
+        except UserError as error:
+            print(f"serve: {error}; the forms keep their values", flush=True)
+            continue
+        try:
+            refilled = _refill(now)
+        except (ObjectNotFound, HTTPError) as error:  # not registered yet, or the server is busy
+            print(f"serve: forms not refilled yet ({type(error).__name__}); trying again", flush=True)
+            continue
+        if refilled:
+            print("serve: params.yaml changed, forms refilled", flush=True)
+
+
+def _refill(params: Params) -> bool:
+    """Give every form these values, if the pipeline's, the last to be refilled, has others. Whether it had."""
+    with get_client(sync_client=True) as client:
+        found = client.read_deployment_by_name("pipeline/pipeline")
+        if found.parameters.get("params_hash") == params_hash(params):
+            return False
+        for name in [*stage_flows(), "pipeline"]:
+            deployment = client.read_deployment_by_name(f"{name}/{name}")
+            update = DeploymentUpdate(parameters=defaults(name, params))
+            client.update_deployment(UUID(str(deployment.id)), update)
+    return True
+
+
+def main() -> None:
+    """Serve until stopped."""
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.serving.deployments",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--alone", action="store_true", help="nobody else serves this Prefect: runs that never began are closed"
+    )
+    alone = parser.parse_args().alone
+    try:
+        params = schema.load(paths.ROOT / "params.yaml")
+    except UserError as error:
+        sys.exit(f"serve: {error}")
+    recovery.recover(serving=alone)  # a run that a kill left open would hold its deployment's only slot
+    logging.getLogger("prefect").setLevel(logging.WARNING)
+    threading.Thread(target=follow, daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    print("serve: deployments are ready", flush=True)
+    serve(*deployments(params), pause_on_shutdown=False, print_starting_message=False)
+
+
+if __name__ == "__main__":
+    main()

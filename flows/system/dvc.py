@@ -1,0 +1,202 @@
+"""What DVC knows: the graph of stages, what is stale and why, and what goes into a stage.
+
+`dvc.yaml` is the one DAG; everything here reads it through DVC itself. DVC decides what is stale, nobody else.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.core.files import fingerprint
+from components.params import DEFAULTS, layout
+from flows.system.paths import ROOT
+
+
+@contextmanager
+def open_repo(root: Path = ROOT) -> Iterator[Any]:
+    """DVC's view of a checkout, under DVC's own lock: a stage that ends beside us rewrites dvc.lock in place.
+
+    Waits for that lock, as `dvc --wait-for-lock` does; DVC lets go of it while a stage runs. Not to be nested.
+    """
+    from dvc.repo import Repo, lock_repo
+
+    with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
+        yield repo
+
+
+def graph(root: Path = ROOT) -> dict[str, list[str]]:
+    """Stage -> the stages it depends on, in topological order. `.dvc` files are nodes without a command: left out."""
+    import networkx
+
+    with open_repo(root) as repo:
+        edges = repo.index.graph
+        stages = [stage for stage in networkx.dfs_postorder_nodes(edges) if stage.cmd]
+        return {stage.name: [up.name for up in edges.successors(stage) if up.cmd] for stage in stages}
+
+
+def upstream(stages: dict[str, list[str]], target: str) -> list[str]:
+    """`target` and all it depends on, in topological order."""
+    wanted = {target}
+    for name in reversed(list(stages)):
+        if name in wanted:
+            wanted |= set(stages[name])
+    return [name for name in stages if name in wanted]
+
+
+def downstream(stages: dict[str, list[str]], changed: set[str]) -> set[str]:
+    """`changed` and all that depends on it."""
+    result = set(changed)
+    for name, needs in stages.items():
+        if result & set(needs):
+            result.add(name)
+    return result
+
+
+@dataclass
+class Inputs:
+    """What goes into a stage: hashes of its dependencies, and the effective values of the parameters it depends on.
+
+    `fingerprint` names the work folder in which a killed stage resumes: equal inputs, equal folder.
+    """
+
+    hashes: dict[str, str] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint([self.params, self.hashes])
+
+
+def inputs(stage: str, root: Path = ROOT) -> Inputs:
+    """The inputs of a stage as they are on disk now (a dependency that is missing hashes to "")."""
+    with open_repo(root) as repo:
+        return _inputs(repo.stage.load_one(str(root / "dvc.yaml"), stage))
+
+
+def hash_of(stage: str, path: str, root: Path = ROOT) -> str:
+    """The hash DVC gives the output `path` of a stage as it is on disk now: what dvc.lock will say."""
+    with open_repo(root) as repo:
+        outs = {out.def_path: out for out in repo.stage.load_one(str(root / "dvc.yaml"), stage).outs}
+        return outs[path].get_hash().value
+
+
+def fingerprints(root: Path = ROOT) -> dict[str, str]:
+    """Stage -> fingerprint of its present inputs, for every stage of the graph."""
+    with open_repo(root) as repo:
+        return {stage.name: _inputs(stage).fingerprint for stage in repo.index.stages if stage.cmd}
+
+
+def _inputs(stage: Any) -> Inputs:
+    from dvc.dependency.param import ParamsDependency
+
+    found, files = Inputs(), {}
+    for dep in stage.deps:
+        if isinstance(dep, ParamsDependency):
+            files[dep.def_path] = dep.read_params()
+        else:
+            found.hashes[dep.def_path] = dep.get_hash().value if dep.exists else ""
+    found.params = layout.effective(files)
+    return found
+
+
+def output_hashes(root: Path = ROOT) -> dict[str, dict[str, str]]:
+    """Stage -> path -> DVC hash of every out that dvc.lock records."""
+    return {
+        name: {out["path"]: out["md5"] for out in entry.get("outs", [])} for name, entry in lock(root).items()
+    }  # fmt: skip
+
+
+def outputs(root: Path = ROOT) -> set[str]:
+    """Paths of all outputs of all stages, as dvc.yaml names them."""
+    with open_repo(root) as repo:
+        return {out.def_path for stage in repo.index.stages if stage.cmd for out in stage.outs}
+
+
+def lock(root: Path = ROOT) -> dict[str, dict]:
+    """The stages of dvc.lock; empty where there is none."""
+    path = root / "dvc.lock"
+    if not path.exists():
+        return {}
+    with open_repo(root):
+        return (yaml.safe_load(path.read_text()) or {}).get("stages", {})
+
+
+def stale(root: Path = ROOT) -> dict[str, list[str]]:
+    """Stage -> reasons, for each stage whose own state differs from dvc.lock (not yet what follows downstream)."""
+    locked = lock(root)
+    with open_repo(root) as repo:
+        status = repo.status()
+    found = {}
+    for address, changes in status.items():  # `dvc.yaml:dedup` where the current folder is not the root
+        stage = address.rpartition(":")[2]
+        if changes and stage in locked:
+            found[stage] = [line for change in changes for line in _reasons(stage, change, locked, root)]
+        elif changes:
+            found[stage] = ["never ran"]
+    return found
+
+
+def reading(keys: set[str], root: Path = ROOT) -> set[str]:
+    """The stages that depend on one of these dotted keys of params.yaml (`dedup.threshold`), or on a part of it."""
+    from dvc.dependency.param import ParamsDependency
+
+    def touched(params: list[str]) -> bool:
+        return any(f"{key}.".startswith(f"{one}.") or f"{one}.".startswith(f"{key}.") for key in keys for one in params)
+
+    with open_repo(root) as repo:
+        return {
+            stage.name for stage in repo.index.stages if stage.cmd
+            for dep in stage.deps if isinstance(dep, ParamsDependency) and touched(dep.params)
+        }  # fmt: skip
+
+
+def _reasons(stage: str, change: str | dict, locked: dict, root: Path) -> list[str]:
+    """One line per changed key or file of a `dvc status` entry."""
+    if isinstance(change, str):
+        return [change]
+    lines = []
+    for kind, entries in change.items():
+        if isinstance(entries, str):
+            lines.append(f"{kind}: {entries}")
+            continue
+        for path, what in entries.items():
+            if isinstance(what, dict):  # a parameter file: {section: state}
+                lines += _changed_keys(locked.get(stage, {}), path, list(what), root)
+            else:
+                lines.append(f"{'output' if kind == 'changed outs' else 'file'} {path}: {what}")
+    return lines
+
+
+def _changed_keys(entry: dict, path: str, sections: list[str], root: Path) -> list[str]:
+    """`dedup.threshold: 0.7 -> 0.8` for every leaf that differs between dvc.lock and the parameter file.
+
+    A key of defaults.yaml is named as `dvc exp run -S` wants it: `defaults.yaml:dedup.bands`.
+    """
+    old_values = entry.get("params", {}).get(path, {})
+    now_tree = yaml.safe_load((root / path).read_text())
+    lines = []
+    for section in sections:
+        now: Any = now_tree
+        for part in section.split("."):
+            now = now.get(part) if isinstance(now, dict) else None
+        file = f"{path}:" if path == DEFAULTS else ""
+        lines += [f"key {file}{key}: {old} -> {new}" for key, old, new in leaves(section, old_values.get(section), now)]
+    return lines
+
+
+def leaves(key: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
+    """Every leaf at which two parameter trees differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted(set(old) | set(new))
+        return [leaf for name in keys for leaf in leaves(f"{key}.{name}".lstrip("."), old.get(name), new.get(name))]
+    return [] if old == new else [(key, old, new)]
+
+
+def command(*arguments: str) -> list[str]:
+    """DVC's command line, of this environment."""
+    return [sys.executable, "-m", "dvc", *arguments]

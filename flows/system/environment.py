@@ -1,0 +1,104 @@
+"""The environment that every command and its children run in.
+
+Nothing is written to the home folder. Servers and remotes that a team already has are honoured: what is set in the
+environment wins. `flows/__init__.py` applies it before Prefect, MLflow or DVC are imported.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import stat
+import sys
+from pathlib import Path
+
+from flows.system.paths import DVC_CACHE, DVC_CONFIG, SERVERS, STATE
+from flows.system.processes import alive
+
+
+def environment() -> dict[str, str]:
+    """`os.environ` with our settings added; what a user or a team has set is kept."""
+    own = {
+        "GREENHOUSE_STATE": str(STATE),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+        "PREFECT_HOME": str(STATE / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_CLI_PROMPT": "false",
+        "PREFECT_RUNNER_POLL_FREQUENCY": "2",  # seconds; by default a click or a cancel may wait for ten
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{STATE / 'mlflow.db'}",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "DO_NOT_TRACK": "true",
+        "DVC_NO_ANALYTICS": "1",
+        "DVC_SITE_CACHE_DIR": str(DVC_CACHE),
+        "DVC_GLOBAL_CONFIG_DIR": str(DVC_CONFIG),
+        "DVC_SYSTEM_CONFIG_DIR": str(DVC_CONFIG),
+        "HF_HOME": str(STATE / "huggingface"),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "MPLCONFIGDIR": str(STATE / "matplotlib"),
+        "TORCHINDUCTOR_CACHE_DIR": str(STATE / "inductor"),
+        "TOKENIZERS_PARALLELISM": "false",
+        # `dvc exp save` commits; a first run needs no git identity.
+        "GIT_AUTHOR_NAME": "greenhouse", "GIT_AUTHOR_EMAIL": "greenhouse@localhost",
+        "GIT_COMMITTER_NAME": "greenhouse", "GIT_COMMITTER_EMAIL": "greenhouse@localhost",
+    }  # fmt: skip
+    kept = {name: value for name, value in os.environ.items() if value and name != "PATH"}
+    return own | running_servers() | kept
+
+
+def settle() -> None:
+    """Put `environment()` into this process; call before Prefect, MLflow or DVC are imported."""
+    os.environ.update(environment())
+    private(STATE)
+    _drop_exposed_cache()
+    for folder in (DVC_CACHE, DVC_CACHE / "repo", DVC_CONFIG):  # DVC would make the second one writable for everyone
+        private(folder)
+
+
+def private(folder: Path) -> None:
+    """Make a folder that its owner alone can enter, also of one that exists with wider modes.
+
+    Raises:
+        SystemExit: it belongs to another user, who could have this one run code.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not _mode(folder) & 0o077:
+        return
+    try:
+        folder.chmod(0o700)
+    except PermissionError:
+        if folder.stat().st_uid != os.geteuid():  # else a file system without modes
+            sys.exit(f"{folder}: belongs to another user, who could run code as you; remove it, or `chown` it to you")
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def _drop_exposed_cache() -> None:
+    """Remove a site cache that others could write, as earlier versions left it: DVC unpickles what is in it.
+
+    All of it can be computed anew. It is renamed first, so that two processes that start now do not meet in it.
+    """
+    if _mode(STATE) & 0o077:  # a file system without modes: they say nothing
+        return
+    exposed = (folder for folder in (DVC_CACHE, DVC_CACHE / "repo") if folder.exists() and _mode(folder) & 0o022)
+    if next(exposed, None):
+        aside = STATE / f"dvc.{os.getpid()}.exposed"
+        with contextlib.suppress(FileNotFoundError):
+            DVC_CACHE.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def running_servers() -> dict[str, str]:
+    """Addresses of the servers that `make up` runs now (environment variables), or nothing."""
+    try:
+        record = json.loads(SERVERS.read_text())
+        if not alive(int(record["pid"]), str(record["started"])):
+            return {}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError, KeyError):  # cut short by a power cut: whoever wrote it is gone
+        return {}
+    return {name: record[name] for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI") if record.get(name)}

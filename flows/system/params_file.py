@@ -1,0 +1,119 @@
+"""Edits of params.yaml that keep its comments and change no line that need not change."""
+
+import difflib
+import io
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+from components import params as schema
+from components.core.files import write_text
+from components.params import ParamFiles, Params, layout
+
+
+def edited(text: str, values: Mapping[str, Any]) -> str:
+    """`text` (YAML) with the values put in at their dotted file keys; a key it lacks is added, with its description."""
+    yaml = _open_yaml()
+    tree = yaml.load(text)
+    for key, value in values.items():
+        *path, leaf = key.split(".")
+        node = tree
+        for part in path:
+            if not isinstance(node.get(part), dict):
+                _add(node, part, CommentedMap())
+            node = node[part]
+        if leaf not in node:
+            _add(node, leaf, _styled(value), layout.file_keys()[key].description if key in layout.file_keys() else "")
+        elif node[leaf] != value:
+            node[leaf] = _styled(value)
+    buffer = io.StringIO()
+    yaml.dump(tree, buffer)
+    return _respaced(text, buffer.getvalue())
+
+
+def rewritten(files: ParamFiles, text: str, wanted: Params) -> str:
+    """`text`, the params.yaml of `files`, with the fewest edits that make its effective values those of `wanted`."""
+    before = layout.leaves(files.params().model_dump(mode="json"))
+    after = layout.leaves(wanted.model_dump(mode="json"))
+    changed = {key: value for key, value in after.items() if before[key] != value}
+    values: dict[str, Any] = {}
+    for key, value in changed.items():
+        if key == "ingest.sources":
+            kinds = layout.value_at(files.defaults, "ingest.source_defaults") or {}
+            value = [layout.shortened(source, kinds) for source in value]
+        values[_place(key, value, after, files.own)] = value
+    return edited(text, values)
+
+
+def _place(key: str, value: Any, after: Mapping[str, Any], own: layout.Tree) -> str:
+    """The file key for a key of the schema: shared where both branches of pretraining get the value, else its own."""
+    if not key.startswith("pretrain."):
+        return key
+    leaf = key.split(".", 2)[2]
+    both = [f"pretrain.{branch}.{leaf}" for branch in layout.BRANCHES]
+    shared = all(after[one] == value and not layout.holds(own, one) for one in both)
+    return f"{layout.COMMON}.{leaf}" if shared else key
+
+
+def write(path: Path, wanted: Params) -> None:
+    """Edit a params.yaml so that its effective values are those of `wanted`.
+
+    Raises:
+        UserError: it is not valid as it is.
+    """
+    write_text(path, rewritten(schema.read(path), path.read_text(encoding="utf-8"), wanted))
+
+
+def changed(params: Params, values: Mapping[str, Any], where: str) -> Params:
+    """`params` with other values at keys of the schema.
+
+    Raises:
+        UserError: a value is out of range.
+    """
+    tree = layout.overlaid(params.model_dump(mode="json"), layout.nested(values))
+    return schema.parse(tree, where)
+
+
+def difference(old: str, new: str, name: str = "params.yaml") -> list[str]:
+    """Lines of a unified diff without context."""
+    return list(difflib.unified_diff(old.splitlines(), new.splitlines(), name, name, n=0, lineterm=""))
+
+
+def _open_yaml() -> YAML:
+    """A reader and writer that gives params.yaml back byte for byte where nothing was changed."""
+    yaml = YAML()
+    yaml.width = 10_000
+    yaml.preserve_quotes = True
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.representer.add_representer(
+        type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    return yaml
+
+
+def _add(node: CommentedMap, leaf: str, value: Any, description: str = "") -> None:
+    """Put a key first in its section: after the last one stands the blank line before the next section."""
+    node.fa.set_block_style()
+    node.insert(0, leaf, value, comment=description or None)
+
+
+def _respaced(old: str, new: str) -> str:
+    """Two spaces before the comment of every line that changed: the writer would keep the comment's old column."""
+    unchanged = set(old.splitlines())
+    lines = [line if line in unchanged else re.sub(r"(\S) +# ([^#]*)$", r"\1  # \2", line) for line in new.splitlines()]
+    return "\n".join(lines) + "\n"
+
+
+def _styled(value: Any) -> Any:
+    """Lists of mappings as blocks, everything else on the line of its key."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return CommentedSeq([CommentedMap(entry) for entry in value])
+    if isinstance(value, list | dict):
+        inline: Any = CommentedSeq(value) if isinstance(value, list) else CommentedMap(value)
+        inline.fa.set_flow_style()
+        return inline
+    return value

@@ -1,0 +1,94 @@
+"""A Prefect server of our own for the length of one command, where none runs.
+
+Prefect would start one by itself, but such a server outlives a killed parent, and every child would start another.
+Ours dies with its parent, stands behind flows/serving/access_control.py, and its address is put into the environment,
+so that the stages and their flows share it.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from components.core.errors import UserError
+from flows.system import paths, processes
+
+
+def free_port() -> int:
+    """A port of the loopback interface that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def healthy(url: str, seconds: float, process: subprocess.Popen | None = None) -> bool:
+    """Whether `url` answers 200 within `seconds`; given up at once if `process` ends."""
+    import httpx
+
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process is not None and process.poll() is not None:
+            return False
+        try:
+            if httpx.get(url, timeout=2).status_code == 200:
+                return True
+        except httpx.HTTPError:
+            time.sleep(0.05)
+    return False
+
+
+@contextmanager
+def prefect_server(on_end: Callable[[str], None] | None = None) -> Iterator[str]:
+    """The API of a Prefect server: the one the environment names, else a temporary one.
+
+    Args:
+        on_end: called on a thread, with a sentence, if the temporary one ends before the `with` block does.
+
+    Raises:
+        UserError: the named one does not answer, or the temporary one does not start; the log is named.
+    """
+    if url := os.environ.get("PREFECT_API_URL"):
+        if not healthy(f"{url}/health", 10):
+            raise UserError(f"PREFECT_API_URL={url} does not answer; start that server, or unset the variable")
+        yield url
+        return
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/api"
+    log = paths.LOGS / "prefect-server.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.serving.access_control", "prefect", "--port", str(port)],
+            cwd=paths.ROOT, env=os.environ | {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT_UI_ENABLED": "0"},
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, preexec_fn=processes.dies_with_parent(),
+            start_new_session=True,  # Ctrl-C would end it first, and what is stopped then could not report to it
+        )  # fmt: skip
+    closing = threading.Event()
+    try:
+        if not healthy(f"{url}/health", 90, process):
+            raise UserError(f"the Prefect server did not start; see {log}")
+        os.environ["PREFECT_API_URL"] = url
+        if on_end:
+            threading.Thread(target=_report_end, args=(process, closing, on_end, log), daemon=True).start()
+        yield url
+    finally:
+        closing.set()
+        os.environ.pop("PREFECT_API_URL", None)
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _report_end(process: subprocess.Popen, closing: threading.Event, on_end: Callable[[str], None], log: Path) -> None:
+    """Call `on_end` once the server's process is gone, unless it was ended on purpose."""
+    status = process.wait()
+    if not closing.is_set():
+        on_end(f"the temporary Prefect server ended (status {status}, see {log}); run it again, it resumes")

@@ -1,0 +1,79 @@
+"""Processes: which one a record names, whether it still runs, and children that end with their parent."""
+
+import ctypes
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from components.carbon.metering.counters import read_stat
+
+
+def start_of(pid: int) -> str:
+    """Text that names the start of a process, and never changes while it runs.
+
+    On Linux it is the boot's id and the clock ticks since that boot: the wall-clock start that psutil computes moves
+    with every step of the clock. Other systems store the wall-clock start itself, in seconds.
+
+    Raises:
+        psutil.NoSuchProcess: there is no such process.
+    """
+    if sys.platform != "linux":
+        return str(int(psutil.Process(pid).create_time()))
+    if (found := read_stat(f"/proc/{pid}/stat")) is None:
+        raise psutil.NoSuchProcess(pid)
+    return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}.{found.start}"
+
+
+def alive(pid: int, start: str) -> bool:
+    """Whether the process that had `pid` and `start_of` still runs.
+
+    A start of digits alone is of an earlier version on Linux too: whole seconds of the wall clock.
+    """
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return abs(process.create_time() - int(start)) < 2 if start.isdecimal() else start_of(pid) == start
+    except psutil.NoSuchProcess:
+        return False
+
+
+_TAG = re.compile(r"proc:([^:]+):([0-9]{1,9}):([0-9a-f.-]+)")
+
+
+def process_tag(pid: int | None = None) -> str:
+    """`proc:<host>:<pid>:<start>`: names a process for `open_runs.py`."""
+    pid = os.getpid() if pid is None else pid
+    return f"proc:{os.uname().nodename}:{pid}:{start_of(pid)}"
+
+
+def is_process_tag(text: object) -> bool:
+    """Whether `text` is a `process_tag`, of this version or an earlier one."""
+    return isinstance(text, str) and _TAG.fullmatch(text) is not None
+
+
+def tag_alive(tag: str) -> bool:
+    """Whether the process of a `process_tag` still runs.
+
+    One of another host counts as alive, for it cannot be seen; so does a text that names no process.
+    """
+    if not (found := _TAG.fullmatch(tag)):
+        return True
+    host, pid, start = found.groups()
+    return host != os.uname().nodename or alive(int(pid), start)
+
+
+def dies_with_parent(sig: int = signal.SIGTERM) -> Callable[[], None]:
+    """A `preexec_fn` after which the kernel sends `sig` when the thread that started the child ends (Linux only)."""
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+    def arm() -> None:
+        if libc is not None:
+            libc.prctl(1, sig)  # 1 = PR_SET_PDEATHSIG
+
+    return arm

@@ -1,0 +1,1 @@
+"""Layer 2: MLflow runs and models, progress, what a run left."""

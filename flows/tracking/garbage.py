@@ -1,0 +1,138 @@
+"""What `make gc` may remove: objects of DVC's cache and models in MLflow that nothing names any more.
+
+Named, and so kept, is what these need: the workspace; git tags; every pipeline run whose model is `champion` or
+`challenger` or which carries the MLflow tag `keep` (its dvc.lock lies with the run); the DVC experiment of that name.
+Other experiments go with their bytes. A team's MLflow server is left alone: its models are the team's.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+from components.core.errors import UserError
+from flows.clean import Item, remove_path, size_of
+from flows.system import dvc, paths
+from flows.tracking import snapshots
+from flows.tracking.snapshots import Cache
+
+KEEP_ALIASES = ("champion", "challenger")
+
+
+def unused() -> tuple[list[Item], list[str]]:
+    """What can go, and notes on what is kept and why."""
+    address = os.environ["MLFLOW_TRACKING_URI"]
+    ours = address.startswith("sqlite:")
+    mlflow = snapshots._mlflow() if ours and Path(address.removeprefix("sqlite:///")).exists() else None
+    kept_runs = named_runs(mlflow) if mlflow else {}
+    going = {name: commit for name, commit in snapshots.experiments().items() if name not in kept_runs.values()}
+    kept = [commit for name, commit in snapshots.experiments().items() if name not in going]
+    items = cache_items(used_objects(kept, kept_runs)) + [experiment_item(name) for name in going]
+    if mlflow:
+        items += model_items(mlflow, set(kept_runs))
+    names = ", ".join(sorted(set(kept_runs.values()))) or "none"
+    notes = [f"Kept: the workspace, git tags, and runs that are champion, challenger or tagged `keep`: {names}."]
+    if not ours:
+        notes.append(f"MLflow at {address} is a server of its own: its models stay.")
+    return items, notes
+
+
+# -- what is named -----------------------------------------------------------------------------------------------------
+
+
+def named_runs(mlflow: Any) -> dict[str, str]:
+    """MLflow id -> name of each pipeline run that is to be kept."""
+    found: dict[str, str] = {}
+    here = set(snapshots.Snapshot("workspace", "workspace", dvc.lock()).fingerprints().values())
+    for version in mlflow.search_model_versions(""):
+        aliases = mlflow.get_model_version(version.name, version.version).aliases
+        named = set(aliases) & set(KEEP_ALIASES) or "keep" in version.tags
+        if named or version.tags.get("fingerprint") in here:
+            found |= _parent(mlflow, version.run_id)
+    experiment = mlflow.get_experiment_by_name(paths.EXPERIMENT)
+    for run in mlflow.search_runs([experiment.experiment_id], "tags.keep LIKE '%'") if experiment else []:
+        found |= _parent(mlflow, run.info.run_id)
+    return found
+
+
+def _parent(mlflow: Any, run_id: str) -> dict[str, str]:
+    run = mlflow.get_run(run_id)
+    if above := run.data.tags.get("mlflow.parentRunId"):
+        run = mlflow.get_run(above)
+    return {run.info.run_id: run.info.run_name}
+
+
+def used_objects(commits: list[str], runs: dict[str, str]) -> set[str]:
+    """Hashes of DVC's cache that the workspace, git tags, these commits and these runs need."""
+    with dvc.open_repo(paths.ROOT) as repo:
+        wanted = repo.used_objs(all_tags=True, revs=commits or None, force=True)
+        used = {one.value for hashes in wanted.values() for one in hashes if one.value}
+    cache = Cache()
+    for name in runs.values():
+        try:
+            hashes = snapshots._of_run(name).outputs().values()
+        except UserError:
+            continue  # a run of plain `dvc repro` leaves no dvc.lock; its model is in MLflow
+        for md5 in hashes:
+            used.add(md5)
+            if md5.endswith(".dir") and cache.path(md5).exists():
+                used |= set(cache.files(md5).values())
+    return used
+
+
+# -- what can go -------------------------------------------------------------------------------------------------------
+
+
+def cache_items(used: set[str]) -> list[Item]:
+    """The unused objects of DVC's cache, as one item."""
+    folder = Cache().folder
+    unused = [path for path in sorted(folder.glob("??/*")) if path.parent.name + path.name not in used]
+
+    def remove() -> None:
+        for path in unused:
+            remove_path(path)
+
+    total = sum(size_of(path) for path in unused)
+    return [Item(f"{len(unused)} objects of DVC's cache", total, remove)] if unused else []
+
+
+def experiment_item(name: str) -> Item:
+    """A DVC experiment (its bytes are counted with the cache)."""
+
+    def remove() -> None:
+        subprocess.run(dvc.command("exp", "remove", "-q", name), cwd=paths.ROOT, env=os.environ, check=True)
+
+    return Item(f"DVC experiment {name}", 0, remove)
+
+
+def model_items(mlflow: Any, kept_runs: set[str]) -> list[Item]:
+    """Models in MLflow of runs that are not kept: registered version, record, and the copy on disk."""
+    versions = {version.source.removeprefix("models:/"): version for version in mlflow.search_model_versions("")}
+    experiment = mlflow.get_experiment_by_name(paths.EXPERIMENT)
+    models = mlflow.search_logged_models([experiment.experiment_id]) if experiment else []
+    return [
+        _model_item(mlflow, model, versions.get(model.model_id))
+        for model in models
+        if not set(_parent(mlflow, model.source_run_id)) & kept_runs
+    ]
+
+
+def _model_item(mlflow: Any, model: Any, version: Any) -> Item:
+    folder = _local(model.artifact_location)
+
+    def remove() -> None:
+        if version:
+            mlflow.delete_model_version(version.name, version.version)
+        mlflow.delete_logged_model(model.model_id)
+        if folder.exists():
+            remove_path(folder)
+
+    name = f"{version.name} version {version.version}" if version else f"model {model.name}"
+    return Item(f"MLflow: {name}", size_of(folder) if folder.exists() else 0, remove)
+
+
+def _local(uri: str) -> Path:
+    """The folder of a `file:` address."""
+    return Path(url2pathname(urlparse(uri).path))

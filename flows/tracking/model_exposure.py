@@ -1,0 +1,234 @@
+"""Which models there are, and how often each was trained on a document: counted from the data order, not estimated.
+
+A model is known by the dvc.lock of the state that made it: the workspace's, a DVC experiment's, that of a pipeline run
+in MLflow. From it follow the tokens it was trained on (in the workspace or DVC's cache) and the order it saw them in.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.core.errors import UserError
+from components.core.files import read_json
+from components.lineage.documents import Place, Traced, View, span_of, text_at
+from components.lineage.exposure import Training, times_seen
+from flows.system import dvc, environment, paths
+from flows.tracking import snapshots
+from flows.tracking.snapshots import Cache, Snapshot
+
+# -- where files are ---------------------------------------------------------------------------------------------------
+
+
+def workspace_view(path: str) -> Path | None:
+    """A file of the pipeline as it lies here."""
+    found = paths.ROOT / path
+    return found if found.exists() else None
+
+
+def cached_view(one: Snapshot) -> View:
+    """Files of another state, by the hashes in its dvc.lock; those DVC no longer holds are none."""
+    store, outputs = Cache(), one.outputs()
+
+    @cache
+    def folder(md5: str) -> dict[str, str]:
+        try:
+            return store.files(md5)
+        except UserError:
+            return {}
+
+    def view(path: str) -> Path | None:
+        for out, md5 in outputs.items():
+            if path.startswith(f"{out}/") and (file := folder(md5).get(path.removeprefix(f"{out}/"))):
+                found = store.path(file)
+                return found if found.exists() else None
+        return None
+
+    return view
+
+
+# -- models ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Model:
+    """A pretrained model: its names, how it was trained, and the files of the state that made it."""
+
+    branch: str
+    names: list[str]
+    view: View
+    mix: str
+    """Hash of the mixture it was trained on: models of one mixture are traced together."""
+    problem: str = ""
+    training: Training | None = field(default=None)
+
+
+def models() -> list[Model]:
+    """Every distinct pretrained model of the workspace, of DVC's experiments and of the pipeline runs in MLflow."""
+    found: dict[tuple[str, str], Model] = {}
+    registered = _registered()
+    for one in _states():
+        view = workspace_view if one.kind == "workspace" else cached_view(one)
+        for branch in ("causal", "masked"):
+            if f"pretrain@{branch}" not in one.lock:
+                continue
+            fingerprint = one.fingerprints()[f"pretrain@{branch}"]
+            if (branch, fingerprint) not in found:
+                names = registered.get(fingerprint, [])
+                found[branch, fingerprint] = _model(branch, [*names], one, view)
+            found[branch, fingerprint].names.append(one.name)
+    return list(found.values())
+
+
+def _states() -> Iterator[Snapshot]:
+    if lock := dvc.lock():
+        yield Snapshot("workspace", "workspace", lock)
+    for name in snapshots.experiments():
+        yield snapshots.find(name)
+    if not _has_mlflow():
+        return
+    mlflow = snapshots._mlflow()
+    experiment = mlflow.get_experiment_by_name(paths.EXPERIMENT)
+    for run in mlflow.search_runs([experiment.experiment_id]) if experiment else []:
+        if "mlflow.parentRunId" not in run.data.tags:
+            try:
+                yield snapshots._of_record(run.info.run_name, mlflow, run)
+            except UserError:  # a run that did not finish made no model that is known by its lock
+                continue
+
+
+def _has_mlflow() -> bool:
+    return "MLFLOW_TRACKING_URI" in environment.running_servers() or (paths.STATE / "mlflow.db").exists()
+
+
+def _registered() -> dict[str, list[str]]:
+    """Fingerprint of the inputs -> names of the registered models made from them (`name v2 @champion`)."""
+    names: dict[str, list[str]] = {}
+    for version in snapshots._mlflow().search_model_versions("") if _has_mlflow() else []:
+        known = snapshots._mlflow().get_model_version(version.name, version.version)
+        aliases = "".join(f" @{alias}" for alias in known.aliases)
+        names.setdefault(known.tags.get("fingerprint", ""), []).append(f"{version.name} v{version.version}{aliases}")
+    return names
+
+
+def _model(branch: str, names: list[str], one: Snapshot, view: View) -> Model:
+    """The model of a state, with its training if all that follows from is known."""
+    outputs = one.outputs()
+    used = {dep["path"]: dep["md5"] for dep in one.lock[f"pretrain@{branch}"]["deps"]}
+    model = Model(branch, names, view, outputs.get("data/mix", ""))
+    if used.get("data/tokenize") != outputs.get("data/tokenize"):
+        model.problem = "was trained on other tokens than its state records now; run the pipeline there"
+        return model
+    facts = view(f"models/pretrain/{branch}/greenhouse.json")
+    tokens = view("data/tokenize/train/manifest.json")
+    if facts is None or tokens is None:
+        model.problem = "its files are neither here nor in DVC's cache"
+        return model
+    model.training = training_of(read_json(facts), read_json(tokens)["num_tokens"], branch)
+    return model
+
+
+def training_of(facts: dict[str, Any], num_tokens: int, branch: str) -> Training:
+    """The data order of a model, from its greenhouse.json."""
+    known = facts["training"]
+    return Training(
+        num_tokens=num_tokens,
+        context=known["context"],
+        batch=known["tokens"] // (known["steps"] * known["context"]),
+        seed=known["seed"],
+        steps=known["steps"],
+        causal=branch == "causal",
+        skipped=tuple(known["skipped_batches"]),
+    )
+
+
+# -- exposure ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Where a document (or a passage in it) lies in the token shards: global token indices from `start` to `end`."""
+
+    shard: str
+    start: int
+    end: int
+    in_shard: int
+    of_passage: bool = False
+
+
+def stretch_of(place: Place, view: View) -> Stretch | None:
+    """Tokens of a document of the mixture: corpus shard k is token shard k, rows are in the same order."""
+    path = view("data/tokenize/train/manifest.json")
+    if path is None:
+        return None
+    rows = read_json(path)["shards"]
+    starts = view(f"data/tokenize/train/{rows[place.shard]['documents']}")
+    if starts is None:
+        return None
+    before = sum(row["num_tokens"] for row in rows[: place.shard])
+    offsets = np.load(starts, allow_pickle=False)
+    start, end = int(offsets[place.row]), int(offsets[place.row + 1])
+    return Stretch(rows[place.shard]["tokens"], before + start, before + end, start)
+
+
+def narrowed(stretch: Stretch, place: Place, view: View, passage: str) -> Stretch:
+    """The tokens of a passage inside its document; all of the document if they cannot be told apart."""
+    import tokenizers
+
+    span, path = span_of(passage, text := text_at(place, view)), view("data/tokenize/tokenizer.json")
+    if span is None or path is None:
+        return stretch
+    offsets = tokenizers.Tokenizer.from_file(str(path)).encode(text).offsets
+    inside = [at for at, (first, last) in enumerate(offsets) if first < span[1] and last > span[0]]
+    if len(offsets) + 1 != stretch.end - stretch.start or not inside:
+        return stretch
+    begin = stretch.start + 1 + inside[0]  # the document begins with a separator
+    return replace(stretch, start=begin, end=begin + len(inside), of_passage=True)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How often a model was trained on the tokens of a passage or document, all its copies together."""
+
+    model: str
+    branch: str
+    tokens: int
+    of_passage: bool
+    least: int
+    mean: float
+    most: int
+    untouched: float
+    epochs: float
+    copies: int
+
+    def line(self) -> str:
+        """For a person."""
+        what = "tokens of the passage" if self.of_passage else "tokens"
+        copies = f" in {self.copies} copies" if self.copies > 1 else ""
+        head = f"{self.branch} ({self.model}): {self.tokens} {what}{copies}"
+        if not self.most:
+            return f"{head}, never trained on ({self.epochs:.2f} epochs in all)"
+        never = f", {self.untouched:.0%} of them never" if self.untouched else ""
+        return (
+            f"{head}, each trained on {self.mean:.2f} times on average ({self.least} to {self.most}{never}; "
+            f"{self.epochs:.2f} epochs in all)"
+        )
+
+
+def seen_by(model: Model, document: Traced, passage: str = "") -> Seen | str:
+    """How often a model was trained on a document (on the passage in it, if one is given); or why that is not known."""
+    name = ", ".join(dict.fromkeys(model.names))
+    if model.training is None:
+        return f"{model.branch} ({name}): not known: {model.problem}"
+    places = [(place, stretch) for place in document.trained if (stretch := stretch_of(place, model.view))]
+    if not places:
+        return f"{model.branch} ({name}): not in its training text"
+    found = [narrowed(each, place, model.view, passage) if passage else each for place, each in places]
+    times = np.concatenate([times_seen(model.training, each.start, each.end) for each in found])
+    return Seen(
+        name, model.branch, len(times), all(each.of_passage for each in found), int(times.min()), float(times.mean()),
+        int(times.max()), float((times == 0).mean()), model.training.epochs, len(found),
+    )  # fmt: skip

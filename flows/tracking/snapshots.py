@@ -1,0 +1,206 @@
+"""A state of the pipeline that has a name, and what DVC recorded of it.
+
+`workspace`; a git revision; a DVC experiment; a pipeline run in MLflow by its name; a registered model's alias such as
+`greenhouse-causal-2@champion`. Each has a dvc.lock, and in it the hash of every input and output of every stage: enough
+to compare two states, to find the energy spent on one, and to know which bytes of the cache it needs.
+"""
+
+import json
+import os
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.core.errors import UserError
+from components.core.files import fingerprint
+from components.params import layout
+from flows.system import dvc, paths
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One state.
+
+    Attributes:
+        name: as asked for.
+        kind: workspace, revision, experiment, run.
+        lock: the stages of its dvc.lock.
+        commit: the git commit it was made from, as far as known.
+    """
+
+    name: str
+    kind: str
+    lock: dict[str, dict]
+    commit: str = ""
+
+    def params(self) -> dict[str, Any]:
+        """The effective value of every parameter the stages depend on, as one tree."""
+        tree: dict[str, Any] = {}
+        for entry in self.lock.values():
+            tree = layout.overlaid(tree, layout.nested(layout.effective(entry.get("params", {}))))
+        return tree
+
+    def outputs(self) -> dict[str, str]:
+        """Path -> hash of every output."""
+        return {out["path"]: out["md5"] for entry in self.lock.values() for out in entry.get("outs", [])}
+
+    def code(self) -> dict[str, str]:
+        """Path -> hash of every source file the stages depend on."""
+        deps = [dep for entry in self.lock.values() for dep in entry.get("deps", [])]
+        return {dep["path"]: dep["md5"] for dep in deps if dep["path"].startswith(("components/", "flows/"))}
+
+    def fingerprints(self) -> dict[str, str]:
+        """Stage -> the name of its inputs, as in work folders, the ledger and the tags of models (`dag.Inputs`)."""
+        return {stage: _fingerprint(entry) for stage, entry in self.lock.items()}
+
+
+def _fingerprint(entry: dict) -> str:
+    params = layout.effective(entry.get("params", {}))
+    return fingerprint([params, {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}])
+
+
+def find(name: str) -> Snapshot:
+    """The snapshot of that name.
+
+    Raises:
+        UserError: nothing has that name, or what has it recorded no dvc.lock.
+    """
+    if name == "workspace":
+        if not (lock := dvc.lock()):
+            raise UserError("the workspace has no dvc.lock: nothing ran yet; run `make demo` first")
+        return Snapshot(name, "workspace", lock, _git("rev-parse", "HEAD"))
+    if commit := experiments().get(name):
+        return _of_commit(name, "experiment", commit)
+    if "@" in name and "@{" not in name:
+        return _of_alias(name)
+    if commit := _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"):
+        return _of_commit(name, "revision", commit)
+    return _of_run(name)
+
+
+def experiments() -> dict[str, str]:
+    """Name -> commit of every DVC experiment in this repository."""
+    listed = _git("for-each-ref", "--format=%(refname) %(objectname)", "refs/exps").splitlines()
+    pairs = [line.rsplit(" ", 1) for line in listed]
+    return {ref.rsplit("/", 1)[1]: commit for ref, commit in pairs if ref.count("/") == 4}
+
+
+def _of_commit(name: str, kind: str, commit: str) -> Snapshot:
+    text = _git("show", f"{commit}:dvc.lock")
+    if not text:
+        raise UserError(f"{name}: commit {commit[:9]} holds no dvc.lock; commit dvc.lock with the work it records")
+    return Snapshot(name, kind, (yaml.safe_load(text) or {}).get("stages", {}), commit)
+
+
+def _of_alias(name: str) -> Snapshot:
+    """The run that made a registered model."""
+    from mlflow.exceptions import MlflowException
+
+    mlflow = _mlflow()
+    model, alias = name.rsplit("@", 1)
+    try:
+        version = mlflow.get_model_version_by_alias(model, alias)
+        run = mlflow.get_run(version.run_id)
+        parent = mlflow.get_run(run.data.tags.get("mlflow.parentRunId", run.info.run_id))
+    except MlflowException:
+        raise UserError(f"{name}: no registered model of that name and alias in {_address()}") from None
+    return _of_record(name, mlflow, parent)
+
+
+def _of_run(name: str) -> Snapshot:
+    mlflow = _mlflow()
+    experiment = mlflow.get_experiment_by_name(paths.EXPERIMENT)
+    query = f"attributes.run_name = '{name}'"
+    runs = mlflow.search_runs([experiment.experiment_id], query) if experiment and "'" not in name else []
+    runs = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    if not runs:
+        raise UserError(
+            f"{name}: neither `workspace`, a git revision, a DVC experiment (`dvc exp show`), a registered model's "
+            f"alias, nor a pipeline run in {_address()}"
+        )
+    return _of_record(name, mlflow, runs[0])
+
+
+def _of_record(name: str, mlflow: Any, run: Any) -> Snapshot:
+    """From the dvc.lock that a pipeline run leaves with its MLflow run."""
+    import tempfile
+
+    from mlflow.exceptions import MlflowException
+
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one small file
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            path = mlflow.download_artifacts(run.info.run_id, "dvc.lock", folder)
+        except (MlflowException, OSError):
+            raise UserError(
+                f"{name}: its MLflow run holds no dvc.lock, so it was no pipeline run that finished"
+            ) from None
+        lock = yaml.safe_load(Path(path).read_text())["stages"]
+    return Snapshot(name, "run", lock, run.data.tags.get("git.commit", ""))
+
+
+def _address() -> str:
+    return os.environ.get("MLFLOW_TRACKING_URI", "MLflow")
+
+
+def _mlflow() -> Any:
+    from flows.tracking.mlflow_run import client
+
+    return client()
+
+
+def _git(*arguments: str) -> str:
+    """Output of a git command; empty if it fails."""
+    done = subprocess.run(["git", *arguments], cwd=paths.ROOT, capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+# -- bytes in DVC's cache ----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Cache:
+    """DVC's cache of this repository, read by hash."""
+
+    root: Path = paths.ROOT
+    folder: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        with dvc.open_repo(self.root) as repo:
+            self.folder = Path(repo.cache.local.path)
+
+    def path(self, md5: str) -> Path:
+        """Where an object lies (`.dir` objects list the files of a folder)."""
+        return self.folder / md5[:2] / md5[2:]
+
+    def files(self, md5: str) -> dict[str, str]:
+        """Relative path -> hash of a folder's files; `{"": md5}` for a file.
+
+        Raises:
+            UserError: the object is in neither the cache nor the default remote.
+        """
+        if not md5.endswith(".dir"):
+            return {"": md5}
+        return {row["relpath"]: row["md5"] for row in json.loads(self.fetched(md5).read_bytes())}
+
+    def fetched(self, md5: str) -> Path:
+        """The object's path, after a pull from the default remote if it is not here."""
+        if not self.path(md5).exists():
+            self._pull(md5)
+        if not self.path(md5).exists():
+            raise UserError(
+                f"{md5}: not in DVC's cache ({self.folder}), nor in a remote; `dvc pull` it, or make it again"
+            )
+        return self.path(md5)
+
+    def _pull(self, md5: str) -> None:
+        from dvc.exceptions import DvcException
+        from dvc_data.hashfile.hash_info import HashInfo
+
+        # Where no remote is set up, or it does not have the object, the caller says so.
+        with dvc.open_repo(self.root) as repo, suppress(DvcException):
+            repo.cloud.pull([HashInfo("md5", md5)])

@@ -1,0 +1,159 @@
+"""Costs: attempts that failed are part of what they led to, experiments of the project, cached stages of nothing."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from components.carbon.footprint.costs import Books, made, outcomes, project_total
+from components.carbon.footprint.embodied import TABLE as EMBODIED
+from components.carbon.footprint.embodied import machine
+from components.carbon.footprint.intensity import resolve
+from components.carbon.footprint.water import TABLE as WATER
+from components.carbon.ledger.reader import Energy, Ledger, Span
+from components.carbon.metering.meter import WATTS
+from components.core.errors import UserError
+from components.params import Grid
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+KWH_UJ = 3_600_000_000_000
+
+
+def span(number: int, outcome: str, kwh: float = 1.0, parent: str = "", **labels: str) -> Span:
+    start = START + timedelta(hours=number)
+    energy = Energy(round(kwh * KWH_UJ / 2), round(kwh * KWH_UJ), round(kwh * KWH_UJ * 2))
+    hour = start.strftime("%Y-%m-%dT%H")
+    return Span(
+        str(number), parent, labels.get("stage", "x"), "box", labels, start, start + timedelta(minutes=30), outcome,
+        cpu_us=1_000_000, wall_us=1_800_000_000, parts={"cpu": energy}, hours={hour: energy},
+        sources={"cpu": "measured:rapl"},
+    )  # fmt: skip
+
+
+def books(spans: list[Span], **grid: float | str) -> Books:
+    found = Grid(zone="FRA", **grid)  # type: ignore[arg-type]
+    return Books(Ledger(spans, hosts={"box": {"usable_threads": 64}}), found, resolve(found))
+
+
+DEDUP = {"stage": "dedup", "fingerprint": "new", "checkout": "main"}
+
+
+def test_the_run_of_these_inputs_and_the_attempts_before_it() -> None:
+    spans = [
+        span(0, "Completed", stage="dedup", fingerprint="old", checkout="main"),
+        span(1, "Failed", stage="dedup", fingerprint="other", checkout="main"),
+        span(2, "Killed", **DEDUP),
+        span(3, "BudgetReached", **DEDUP),
+        span(4, "Completed", **DEDUP),
+        span(5, "Completed", stage="dedup", fingerprint="experiment", checkout="calm-otter"),
+        span(6, "Running", **DEDUP),
+    ]
+    ledger = Ledger(spans)
+    found = made(ledger, ["dedup", "filter"], {"dedup": "new"}, "main")
+    assert list(found) == ["dedup"]
+    assert found["dedup"].run.id == "4"
+    assert [one.id for one in found["dedup"].attempts] == ["2", "3"]
+    assert found["dedup"].attempt_spans.energy.mid_kwh == 2.0
+    assert made(ledger, ["dedup"], {}, "main")["dedup"].run.id == "4"  # of this checkout
+    assert made(ledger, ["dedup"], {"dedup": "old"}, "main")["dedup"].run.id == "0"  # restored from DVC's cache
+
+
+def test_attempts_before_an_earlier_success_belong_to_that_one() -> None:
+    ledger = Ledger([span(0, "Killed", **DEDUP), span(1, "Completed", **DEDUP), span(2, "Completed", **DEDUP)])
+    assert made(ledger, ["dedup"], {}, "main")["dedup"].attempts == []
+
+
+def test_cost_has_pue_price_and_the_machine() -> None:
+    spans = [span(0, "Completed", 2.0, **DEDUP)]
+    cost = books(spans, pue=1.5, price_per_kwh=0.2).cost(Ledger(spans))
+    assert cost["kwh"] == pytest.approx([1.0, 2.0, 4.0])  # the machine's own, as budgets and forecasts have it
+    assert cost["grams"] == pytest.approx([1.5 * 56 * 0.8, 3.0 * 56, 6.0 * 56 * 1.2])
+    assert cost["price"] == pytest.approx([0.3, 0.6, 1.2])
+    assert cost["embodied_grams"][1] == pytest.approx(1_500_000 * 1800 / (4 * 365.25 * 86400))
+
+
+def test_the_source_of_the_embodied_carbon_names_the_gpus_that_are_in_it() -> None:
+    without, with_gpus = machine("server", 3600.0, 64), machine("server", 3600.0, 64, gpus=2)
+    assert with_gpus.grams.mid > without.grams.mid
+    assert "2 GPU of 150 kg each over 4 years" in with_gpus.source
+    assert "GPU" not in without.source
+
+
+def test_every_constant_has_a_source_and_bounds_in_order() -> None:
+    for table, values in (
+        (WATTS, lambda row: row),
+        (EMBODIED, lambda row: row["kg"]),
+        (WATER, lambda row: row["litres_per_kwh"]),
+    ):
+        for name, row in json.loads(table.read_bytes()).items():
+            assert len(row["source"]) > 20, name
+            assert any(char.isdigit() for char in row["source"]) or "Manufacturers" in row["source"], name
+            assert 0 <= values(row)["low"] <= values(row)["mid"] <= values(row)["high"], name
+
+
+def test_the_projects_total_has_everything_and_phases_end_as_their_process_did() -> None:
+    spans = [
+        span(0, "Killed", stage="pretrain@causal"),
+        span(1, "Completed", parent="0", stage="pretrain@causal", phase="compile"),
+        span(2, "Failed", stage="evaluate"),
+        span(3, "Completed", run="calm-otter"),
+    ]
+    ledger = Ledger(spans)
+    assert outcomes(ledger)["1"] == "Killed"
+    total = project_total(books(spans))
+    assert total["total"]["kwh"][1] == pytest.approx(4.0)
+    assert {name: row["kwh"][1] for name, row in total["by_outcome"].items()} == pytest.approx(
+        {"Completed": 1.0, "Failed": 1.0, "Killed": 2.0}
+    )
+    assert total["by_outcome"]["Killed"]["runs"] == 1
+    assert set(total["by_stage"]) == {"pretrain@causal", "evaluate", "orchestration"}
+    assert total["unattributed"]["kwh"] == [0.0] * 3
+
+
+def test_since_a_time_nothing_that_was_before_counts() -> None:
+    spans = [
+        span(0, "Completed", 5.0, stage="dedup"),
+        span(1, "Completed", 0.1, run="a", cached="dedup"),
+        span(30, "Completed", 0.1, run="b", cached="dedup"),
+        span(31, "Failed", 2.0, stage="evaluate"),
+    ]
+    found = books(spans)
+    one = Energy(KWH_UJ, KWH_UJ, KWH_UJ)
+    found.ledger.rest_hours = {"2026-01-01T00": one, "2026-01-02T05": one, "2026-01-02T06": one}
+    whole, late = project_total(found), project_total(found, since="2026-01-02T06:30")
+    assert whole["total"]["kwh"][1] == pytest.approx(7.2)
+    assert whole["cache_saved"]["stages"] == 2
+    assert whole["unattributed"]["kwh"] == pytest.approx([3.0] * 3)
+    assert late["total"]["kwh"][1] == pytest.approx(2.0)
+    assert late["cache_saved"]["stages"] == 0
+    assert project_total(found, "2026-01-02")["cache_saved"]["stages"] == 1
+    assert late["unattributed"]["kwh"] == pytest.approx([1.0] * 3)
+    assert late["unattributed"]["grams"][1] == pytest.approx(56.0)
+    with pytest.raises(UserError, match="write a day in UTC"):
+        project_total(found, since="yesterday")
+
+
+def test_an_experiment_has_what_its_stages_and_its_pipeline_cost() -> None:
+    spans = [
+        span(0, "Completed", 4.0, stage="dedup", run="first", checkout="greenhouse"),
+        span(1, "Completed", 1.0, run="calm-otter"),
+        span(2, "Killed", 2.0, stage="dedup", run="calm-otter", checkout="calm-otter"),
+        span(3, "Completed", 0.5, parent="2", stage="dedup", run="calm-otter", checkout="calm-otter", phase="read"),
+    ]
+    rows = project_total(books(spans))["by_experiment"]
+    assert {name: row["kwh"][1] for name, row in rows.items()} == pytest.approx({"calm-otter": 3.5, "workspace": 4.0})
+    assert {name: row["runs"] for name, row in rows.items()} == {"calm-otter": 2, "workspace": 1}
+
+
+def test_what_the_cache_saved_is_what_the_stages_cost_when_they_were_made() -> None:
+    spans = [
+        span(0, "Completed", 5.0, stage="dedup"),
+        span(1, "Completed", 2.0, stage="dedup"),
+        span(2, "Completed", 0.1, run="a", cached="dedup,never-ran"),
+        span(3, "Completed", 9.0, stage="dedup"),
+        span(4, "Completed", 0.1, run="b", cached="dedup"),
+    ]
+    saved = project_total(books(spans))["cache_saved"]
+    assert saved["stages"] == 2
+    assert saved["kwh"][1] == pytest.approx(2.0 + 9.0)
+    assert saved["grams"][1] == pytest.approx(11.0 * 56)

@@ -1,0 +1,92 @@
+"""Intensity: the order of sources, each of them named, and bad input in one sentence."""
+
+from pathlib import Path
+
+import pytest
+
+from components.carbon.footprint.embodied import machine, sci
+from components.carbon.footprint.intensity import Grams, resolve, table
+from components.carbon.ledger.reader import Energy
+from components.core.errors import UserError
+from components.params import Grid
+
+KWH = Energy(3_600_000_000_000, 3_600_000_000_000, 3_600_000_000_000)
+SERIES = "time,g_per_kwh\n2026-01-01T00:00:00Z,100\n2026-01-01T00:30:00Z,200\n2026-01-01T02:00:00+01:00,50\n"
+
+
+def test_fixed_value_wins(tmp_path: Path) -> None:
+    (tmp_path / "grid.csv").write_text(SERIES)
+    found = resolve(Grid(grams_per_kwh=42.0, zone="FRA", series="grid.csv"), tmp_path)
+    assert found.grams({"2026-01-01T00": KWH}) == Grams(42.0, 42.0, 42.0)
+    assert "fixed value" in found.source
+
+
+def test_then_the_series_by_hour_and_the_country_where_it_is_silent(tmp_path: Path) -> None:
+    (tmp_path / "grid.csv").write_text(SERIES)
+    found = resolve(Grid(zone="FRA", series="grid.csv"), tmp_path)
+    assert found.at("2026-01-01T00").mid == 150
+    assert found.at("2026-01-01T01").mid == 50
+    assert found.at("2026-01-01T02").mid == 56
+    hours = {"2026-01-01T00": KWH, "2026-01-01T02": KWH}
+    assert found.grams(hours, pue=2.0).mid == pytest.approx(2 * (150 + 56))
+    sources = found.sources(hours)
+    assert "grid.csv (1 of 2 hours)" in sources[0]
+    assert "France" in sources[1]
+
+
+def test_then_the_country_with_year_and_licence() -> None:
+    found = resolve(Grid(zone="SWE"))
+    assert found.mean == Grams(41 * 0.8, 41, 41 * 1.2)
+    assert all(word in found.source for word in ("Sweden", "2023", "CC BY 4.0", "Ember"))
+
+
+def test_the_world_is_said_and_has_wide_bounds() -> None:
+    found = resolve(Grid())
+    assert found.mean.mid == 481
+    assert found.mean.low < 40
+    assert found.mean.high > 700
+    assert "names no country" in found.source
+
+
+def test_every_row_has_year_licence_and_source() -> None:
+    rows = table()
+    assert len(rows) >= 30
+    assert all(row["year"].isdigit() and row["licence"] and row["source"] for row in rows.values())
+    assert all(0 < float(row["g_per_kwh"]) < 1000 for row in rows.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "no such file"),
+        ("hour,g\n1,2\n", "no column `time`"),
+        ("time,g_per_kwh\n2026-01-01T00:00,5\nyesterday,5\n", "line 3"),
+        ("time,g_per_kwh\n2026-01-01T00:00,many\n", "line 2"),
+    ],
+)
+def test_a_bad_series_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
+    if text is not None:
+        (tmp_path / "grid.csv").write_text(text)
+    with pytest.raises(UserError, match=message):
+        resolve(Grid(series="grid.csv"), tmp_path)
+
+
+def test_an_unknown_zone_is_refused() -> None:
+    with pytest.raises(UserError, match=r"zone = 'FR': not in intensity.csv"):
+        resolve(Grid(zone="FR"))
+
+
+def test_embodied_is_te_ts_rs() -> None:
+    year_s = 365.25 * 86400
+    whole = machine("server", share_s=4 * year_s, threads=64)
+    assert whole.grams.mid == pytest.approx(1_500_000)
+    half = machine("server", share_s=2 * year_s, threads=32)
+    assert half.grams.mid == pytest.approx(1_500_000 / 4)
+    assert "50% reserved" in half.source
+    gpu = machine("workstation", share_s=4 * year_s, threads=8, gpus=2)
+    assert gpu.grams.mid == pytest.approx(350_000 * 4 / 5 + 2 * 150_000)
+
+
+def test_sci() -> None:
+    assert sci(Grams(1, 2, 3), Grams(1, 1, 1), 2.0) == Grams(1.0, 1.5, 2.0)
+    assert sci(Grams(), Grams(), 0) is None

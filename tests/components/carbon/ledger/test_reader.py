@@ -1,0 +1,201 @@
+"""The ledger read back: merged without counting twice, robust to a torn line, complete."""
+
+import json
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from components.carbon.ledger.merge import counted_us
+from components.carbon.ledger.reader import Energy, Ledger, history, read
+from components.carbon.metering.attribution import OpenSpan
+from components.carbon.metering.counters import Reading
+from tests.components.carbon.world import HOST, WATTS, World
+
+
+def lines_of(world: World, spans: dict[str, dict], host: str = HOST.file_stem) -> list[dict]:
+    """Start lines, the world's readings, and end lines."""
+    starts = [
+        {"kind": "start", "span": name, "parent": "", "t": "2026-01-01T00:00:00.000Z", "name": name, "pid": 1,
+         "labels": labels} for name, labels in spans.items()
+    ]  # fmt: skip
+    return starts + [line | {"host": host} for line in world.lines]
+
+
+def busy_world(seconds: int = 3) -> World:
+    world = World()
+    stage = world.fork(2)
+    world.open(stage, "a")
+    for _ in range(seconds):
+        world.burn(stage, 500_000)
+        world.burn(2, 100_000)
+        world.pass_time(1_000_000)
+        world.sample()
+    return world
+
+
+def write(path: Path, lines: list[dict]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_an_empty_folder_is_an_empty_ledger(tmp_path: Path) -> None:
+    ledger = read(tmp_path / "none")
+    assert len(ledger) == 0
+    assert ledger.difference_uj() == 0
+    assert ledger.elapsed_s == 0
+
+
+def test_a_span_without_an_end_ends_at_its_last_reading(tmp_path: Path) -> None:
+    write(tmp_path / "box-b0071234.jsonl", lines_of(busy_world(), {"a": {"stage": "dedup"}}))
+    (span,) = read(tmp_path)
+    assert span.outcome == "Killed"
+    assert span.cpu_us == 1_500_000
+    assert span.parts["cpu"] == Energy(2_250_000, 5_250_000, 10_500_000)
+    assert span.wall_us == 3_000_000
+    assert span.sources["cpu"] == "estimated:cpu_seconds x watts"
+
+
+def test_two_clones_and_two_hosts_merge_without_counting_twice(tmp_path: Path) -> None:
+    lines = lines_of(busy_world(), {"a": {"stage": "dedup"}})
+    write(tmp_path / "mine/box-b0071234.jsonl", lines)
+    once = read(tmp_path)
+    shutil.copytree(tmp_path / "mine", tmp_path / "copy")
+    write(tmp_path / "mate/box-b0071234.jsonl", lines[:3])  # a copy from earlier
+    twice = read(tmp_path)
+    assert twice.host_energy == once.host_energy
+    assert twice.energy == once.energy
+    other = [line | {"span": "b"} if line["kind"] == "start" else line for line in lines]
+    for line in other:
+        if line["kind"] == "reading":
+            line["spans"] = {"b": line["spans"]["a"]}
+    write(tmp_path / "mate/other-11111111.jsonl", [line | {"host": "other-11111111"} for line in other])
+    both = read(tmp_path)
+    assert both.energy == once.energy + once.energy
+    assert both.difference_uj() == 0
+
+
+def two_books(apart_us: int, seconds: int = 20) -> tuple[World, World]:
+    """One machine, metered by two clones at once, whose readings are `apart_us` apart; each runs a stage of its own."""
+    from components.carbon.metering.attribution import entry, look
+
+    world = World()
+    stages = [world.fork(2), world.fork(2)]
+    clones = [World(tasks=world.tasks), World(tasks=world.tasks)]
+    for number, clone in enumerate(clones):
+        clone.books.book = f"book-{number}"
+        span = OpenSpan(f"s{number}", "", f"s{number}", {}, stages[number], world.tasks[stages[number]].start, 0)
+        clone.books.spans[span.id] = span
+        look(clone.books, world.reading())
+    for _ in range(seconds):
+        for clone, wait_us in zip(clones, (apart_us, 1_000_000 - apart_us), strict=True):
+            world.burn(stages[0], int(0.9 * wait_us))
+            world.burn(stages[1], int(0.5 * wait_us))
+            world.pass_time(wait_us)
+            line = entry(clone.books, timed(world), WATTS, HOST)
+            assert line is not None
+            clone.lines.append(line)
+    return clones[0], clones[1]
+
+
+def timed(world: World) -> Reading:
+    """A reading whose UTC is the world's own clock to the millisecond."""
+    at = datetime.fromtimestamp(1_800_000_000 + world.now_us / 1e6, UTC)
+    return replace(world.reading(), time=at.isoformat(timespec="milliseconds"))
+
+
+@given(st.integers(1, 999))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_two_clones_metering_one_machine_at_once_count_it_once(tmp_path: Path, apart_ms: int) -> None:
+    first, second = two_books(apart_ms * 1000)
+    write(tmp_path / "mine/box-b0071234.jsonl", lines_of(first, {"s0": {"stage": "a"}}))
+    write(tmp_path / "theirs/box-b0071234.jsonl", lines_of(second, {"s1": {"stage": "b"}}))
+    mine, theirs, both = read(tmp_path / "mine"), read(tmp_path / "theirs"), read(tmp_path)
+    # Alone, each has the whole machine; together they have it once (the ends, where one metered alone, apart).
+    assert both.host_energy.mid_uj == pytest.approx(mine.host_energy.mid_uj, rel=0.06)
+    assert both.difference_uj() == 0
+    assert min(min(one.low_uj, one.mid_uj, one.high_uj) for one in both.unattributed_parts.values()) >= 0
+    # CPU time is each one's own, idle energy is shared.
+    assert both.parts["cpu"] == mine.parts["cpu"] + theirs.parts["cpu"]
+    assert both.parts["idle"].mid_uj == pytest.approx(mine.parts["idle"].mid_uj, rel=0.06)
+    assert both.share_s == pytest.approx(20, rel=0.06)
+    assert both.host_busy_us == pytest.approx(mine.host_busy_us, rel=0.06)
+
+
+def test_what_k_books_cover_counts_to_a_kth() -> None:
+    assert counted_us([("a", 0, 10), ("b", 4, 20)]) == [7, 13]
+    assert counted_us([("a", 0, 12), ("b", 0, 12), ("c", 0, 12)]) == [4, 4, 4]
+    assert counted_us([("a", 0, 10), ("a", 10, 20), ("b", 30, 40)]) == [10, 10, 10]
+    assert counted_us([]) == []
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 1000), st.integers(1, 100)), max_size=30))
+def test_time_is_counted_once(spans: list[tuple[str, int, int]]) -> None:
+    """Readings of one book follow each other; whatever the books do, all that counts is the time they cover."""
+    intervals, ends = [], {"a": 0, "b": 0, "c": 0}
+    for book, gap, length in spans:
+        start = ends[book] + gap
+        ends[book] = start + length
+        intervals.append((book, start, start + length))
+    covered = {us for _, start, end in intervals for us in range(start, end)}
+    assert sum(counted_us(intervals)) == pytest.approx(len(covered), abs=len(intervals))
+
+
+def test_a_torn_line_is_skipped_and_its_spans_energy_not_lost_twice(tmp_path: Path) -> None:
+    path = tmp_path / "box-b0071234.jsonl"
+    write(path, lines_of(busy_world(), {"a": {}}))
+    whole = read(tmp_path)
+    path.write_text(path.read_text()[:-40])
+    torn = read(tmp_path)
+    assert sum(torn.unattributed_hours(datetime.min.replace(tzinfo=UTC)).values(), Energy()) == torn.unattributed
+    assert torn.skipped_lines == 1
+    assert torn.difference_uj() == 0
+    assert torn.energy.mid_uj < whole.energy.mid_uj
+    text = path.read_text().splitlines()
+    path.write_text("\n".join(text[1:-1]) + "\n")  # and without the start line its energy is nobody's
+    lost = read(tmp_path)
+    assert lost.difference_uj() == 0
+    assert lost.energy.mid_uj == 0
+    assert lost.unattributed == lost.host_energy
+
+
+def test_history_bears_an_end_whose_start_was_lost(tmp_path: Path) -> None:
+    start, end = (
+        {"kind": "start", "span": "a", "parent": "", "t": "2026-01-01T00:00:00Z", "name": "a", "labels": {}},
+        {"kind": "end", "span": "a", "t": "2026-01-01T00:01:00Z", "outcome": "Completed", "uj": [1, 2, 3]},
+    )
+    write(tmp_path / "box.jsonl", [end | {"span": "lost"}, start, end])
+    (span,) = history(tmp_path)
+    assert (span.id, span.energy) == ("a", Energy(1, 2, 3))
+
+
+def test_groups_and_elapsed_time(tmp_path: Path) -> None:
+    world = World()
+    first, second = world.fork(2), world.fork(2)
+    world.open(first, "a")
+    world.open(second, "b")
+    world.burn(first, 100_000)
+    world.pass_time(2_000_000)
+    world.sample()
+    write(tmp_path / "box.jsonl", lines_of(world, {"a": {"stage": "dedup", "run": "r"}, "b": {"run": "r"}}))
+    ledger = read(tmp_path)
+    assert set(ledger.by("stage")) == {"dedup", "orchestration"}
+    assert ledger.select(run="r").energy == ledger.energy
+    assert ledger.share_s == pytest.approx(2.0)
+    assert isinstance(ledger, Ledger)
+
+
+def test_reading_a_long_ledger_is_quick(tmp_path: Path) -> None:
+    """Ten hours of readings: seconds, not minutes (no timing asserted; the test's timeout is the limit)."""
+    world = busy_world(2)
+    line = world.lines[-1]
+    many = [line | {"seq": number, "t": f"2026-01-01T{number // 3600:02d}:00:00.000Z"} for number in range(36_000)]
+    world.lines = many
+    write(tmp_path / "box.jsonl", lines_of(world, {"a": {}}))
+    ledger = read(tmp_path)
+    assert len(next(iter(ledger)).hours) == 10
+    assert ledger.difference_uj() == 0

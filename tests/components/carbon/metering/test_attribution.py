@@ -1,0 +1,307 @@
+"""Attribution: exact to the microjoule whatever processes do, and right about who used it."""
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.carbon.ledger.merge import SHARED
+from components.carbon.metering.attribution import Books, entry, look
+from tests.components.carbon.world import HOST, WATTS, World
+
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(["burn", "burn", "fork", "end", "zombie", "reap", "open", "close", "sample", "wait"]),
+        st.integers(0, 1000),
+        st.integers(0, 2_000_000),
+    ),
+    max_size=60,
+)
+
+
+def happen(world: World, event: tuple[str, int, int]) -> None:
+    """One event; `which` picks the process or span it happens to."""
+    kind, which, amount = event
+    mortal = [pid for pid, task in world.tasks.items() if pid > 2 and not task.zombie]
+    able = [pid for pid, task in world.tasks.items() if pid > 1 and not task.zombie]
+    zombies = [pid for pid, task in world.tasks.items() if task.zombie]
+    world.pass_time(amount // 10)
+    if kind == "burn":
+        world.burn(able[which % len(able)], amount)
+    elif kind == "fork":
+        world.fork(able[which % len(able)])
+    elif kind in ("end", "zombie") and mortal:
+        world.end(mortal[which % len(mortal)], reap=kind == "end")
+    elif kind == "reap" and zombies:
+        world.reap(zombies[which % len(zombies)])
+    elif kind == "open" and mortal:
+        pid = mortal[which % len(mortal)]
+        inner = [span.id for span in world.books.spans.values() if span.pid == pid]
+        world.open(pid, f"span-{amount}-{len(world.lines)}-{world.now_us}", inner[-1] if inner else "")
+    elif kind == "close" and world.books.spans:
+        world.close(list(world.books.spans)[which % len(world.books.spans)])
+    elif kind == "sample":
+        world.sample()
+
+
+def assert_reconciles(line: dict) -> None:
+    for name, host in line["host_uj"].items():
+        rest = line["unattributed_uj"][name]
+        assert min(rest) >= 0, (name, line)
+        for bound in range(3):
+            spans = sum(part["uj"].get(name, (0, 0, 0))[bound] for part in line["spans"].values())
+            assert spans + rest[bound] == host[bound]
+        assert host[0] <= host[1] <= host[2]
+    assert sum(part["cpu_us"] for part in line["spans"].values()) <= line["busy_us"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(EVENTS, st.booleans())
+def test_spans_and_unattributed_are_the_host_exactly(events: list, rapl: bool) -> None:
+    world = World(rapl=rapl)
+    stage = world.fork(2)
+    world.open(stage, "stage")
+    busy, used = world.busy_us, world.rapl_true_uj
+    for event in events:
+        happen(world, event)
+        if stage not in world.tasks or world.tasks[stage].zombie or "stage" not in world.books.spans:
+            break  # from here there may be nobody who meters
+    else:
+        world.sample()
+        assert sum(line["busy_us"] for line in world.lines) == world.busy_us - busy
+        if rapl:
+            assert sum(line["host_uj"]["cpu"][1] for line in world.lines) == world.rapl_true_uj - used
+    for line in world.lines:
+        assert_reconciles(line)
+
+
+@settings(max_examples=300, deadline=None)
+@given(EVENTS)
+def test_what_is_reaped_within_the_tree_is_counted_once(events: list) -> None:
+    """No process outlives its parent here: then the span has every microsecond of its tree, no more and no less."""
+    world = World()
+    stage = world.fork(2)
+    world.open(stage, "stage")
+    for kind, which, amount in events:
+        leaf = [pid for pid in world.tasks if pid > stage and pid not in {one.parent for one in world.tasks.values()}]
+        if kind in ("end", "zombie"):
+            if leaf:
+                world.end(leaf[which % len(leaf)], reap=kind == "end")
+        elif kind not in ("open", "close"):
+            happen(world, (kind, which, amount))
+    world.sample()
+    assert world.cpu_us("stage") + world.books.spans["stage"].pending_us == world.tree_us(stage)
+
+
+def test_children_that_no_reading_saw_are_counted() -> None:
+    world = World()
+    stage = world.fork(2)
+    world.open(stage, "stage")
+    for _ in range(8):
+        child = world.fork(stage)
+        world.burn(child, 500_000)
+        world.end(child)
+    world.pass_time(1_000_000)
+    world.sample()
+    assert world.cpu_us("stage") == 8 * 500_000
+
+
+def test_a_stage_inside_a_pipeline_is_not_the_pipelines() -> None:
+    world = World()
+    pipeline = world.fork(2)
+    world.open(pipeline, "pipeline")
+    dvc = world.fork(pipeline)
+    stage = world.fork(dvc)
+    world.open(stage, "stage", "pipeline")
+    for amount in (100_000, 200_000):
+        world.burn(stage, amount)
+        world.burn(pipeline, 1_000)
+        world.burn(dvc, 2_000)
+        world.pass_time(400_000)
+        world.sample()
+    assert world.cpu_us("stage") == 300_000
+    assert world.cpu_us("pipeline") == 2 * 3_000
+    world.close("stage")
+    world.burn(stage, 5_000)  # the interpreter shuts down
+    world.end(stage)
+    world.end(dvc)
+    world.sample()
+    assert world.cpu_us("stage") == 300_000
+    assert world.cpu_us("pipeline") == 2 * 3_000 + 5_000
+
+
+def test_the_last_moments_of_a_killed_stage_are_its_own() -> None:
+    world = World()
+    pipeline = world.fork(2)
+    world.open(pipeline, "pipeline")
+    stage = world.fork(pipeline)
+    world.open(stage, "stage", "pipeline")
+    world.burn(stage, 100_000)
+    world.pass_time(200_000)
+    world.sample()
+    world.burn(stage, 70_000)
+    world.end(stage)
+    world.pass_time(200_000)
+    world.sample()
+    assert world.cpu_us("stage") == 170_000
+    assert world.cpu_us("pipeline") == 0
+    assert "stage" not in world.books.spans
+
+
+def test_a_worker_that_outlives_its_pool_stays_with_the_stage() -> None:
+    world = World()
+    stage = world.fork(2)
+    world.open(stage, "stage")
+    pool = world.fork(stage)
+    worker = world.fork(pool)
+    world.sample()
+    world.end(pool)
+    world.burn(worker, 300_000)
+    world.sample()
+    assert world.cpu_us("stage") == 300_000
+
+
+def test_two_stages_at_once_share_the_idle_power_and_nothing_counts_twice() -> None:
+    world = World()
+    stages = [world.fork(2), world.fork(2)]
+    world.open(stages[0], "a")
+    world.open(stages[1], "b")
+    for _ in range(5):
+        world.burn(stages[0], 900_000)
+        world.burn(stages[1], 300_000)
+        world.burn(2, 200_000)
+        world.pass_time(1_000_000)
+        world.sample()
+    assert world.cpu_us("a") == 4_500_000
+    assert world.cpu_us("b") == 1_500_000
+    line = world.lines[-1]
+    assert line["spans"]["a"]["uj"]["idle"] == line["spans"]["b"]["uj"]["idle"]
+    assert line["spans"]["a"]["wall_us"] == 500_000
+    assert line["unattributed_uj"]["cpu"][1] == 200_000 * 3.5
+
+
+def test_one_busy_stage_gets_its_cpu_even_when_the_counters_tick_apart() -> None:
+    """/proc/stat lags by 5 ms at one reading and catches up at the next: nothing is lost, nothing exceeds the host."""
+    world = World()
+    stage = world.fork(2)
+    world.open(stage, "stage")
+    for lag in (5_000, -5_000) * 10:
+        world.burn(stage, 1_000_000)
+        world.busy_us -= lag
+        world.pass_time(1_000_000)
+        world.sample()
+        assert_reconciles(world.lines[-1])
+    assert world.cpu_us("stage") >= 0.95 * world.tree_us(stage)
+    assert world.cpu_us("stage") == world.tree_us(stage)
+
+
+def test_nobody_metering_means_no_line_and_a_new_start() -> None:
+    world = World()
+    world.open(world.fork(2), "a")
+    world.close("a")
+    lines = len(world.lines)
+    world.burn(2, 1_000_000)
+    world.pass_time(3_600_000_000)
+    world.sample()
+    assert len(world.lines) == lines
+    stage = world.fork(2)
+    world.open(stage, "b")
+    world.burn(stage, 10_000)
+    world.pass_time(20_000)
+    world.sample()
+    assert world.lines[-1]["busy_us"] == 10_000
+    assert world.lines[-1]["dt_us"] == 20_000
+
+
+def test_a_clock_that_went_back_starts_anew() -> None:
+    world = World()
+    world.open(world.fork(2), "a")
+    world.now_us -= 500_000
+    world.sample()
+    assert world.lines == []
+    world.pass_time(10_000)
+    world.sample()
+    assert world.lines[-1]["dt_us"] == 10_000
+
+
+def test_a_hidden_host_counter_is_said() -> None:
+    world = World()
+    stage = world.fork(2)
+    world.open(stage, "stage")
+    world.burn(stage, 40_000)
+    world.pass_time(50_000)
+    line = entry(world.books, replace(world.reading(), busy_us=None), WATTS, HOST)
+    assert line is not None
+    assert line["counter"] == "processes"
+    assert line["busy_us"] == 40_000
+
+
+def two_stages_and_a_gpu() -> tuple[World, list[int]]:
+    """Spans `a` and `b` in a process each, a second into the first interval; the GPU's counter stood at 1,000."""
+    world = World()
+    stages = [world.fork(2), world.fork(2)]
+    world.open(stages[0], "a")
+    world.open(stages[1], "b")
+    world.books.energy_uj = {"nvml:0": 1000}
+    world.pass_time(1_000_000)
+    return world, stages
+
+
+def test_a_gpu_goes_to_the_process_on_it_and_to_the_leaves_where_pids_are_hidden() -> None:
+    world, stages = two_stages_and_a_gpu()
+    seen = replace(world.reading(), energy_uj={"nvml:0": 9000}, gpu_pids={"nvml:0": [stages[1]]})
+    line = entry(world.books, seen, WATTS, HOST)
+    assert line is not None
+    assert line["source"]["gpu0"] == "measured:nvml"
+    assert line["spans"]["b"]["uj"]["gpu0"] == [8000] * 3
+    assert "gpu0" not in line["spans"]["a"]["uj"]
+    world.pass_time(1_000_000)
+    hidden = replace(world.reading(), energy_uj={"nvml:0": 9100}, gpu_pids={"nvml:0": [99999]})
+    line = entry(world.books, hidden, WATTS, HOST)
+    assert line is not None
+    assert line["spans"]["a"]["uj"]["gpu0"] == [50] * 3
+
+
+def test_a_gpu_that_does_not_name_its_processes_is_divided_equally_as_its_source_says() -> None:
+    world, _ = two_stages_and_a_gpu()
+    line = entry(world.books, replace(world.reading(), energy_uj={"nvml:0": 9000}), WATTS, HOST)
+    assert line is not None
+    assert line["source"]["gpu0"] == "measured:nvml" + SHARED
+    assert [line["spans"][name]["uj"]["gpu0"] for name in "ab"] == [[4000] * 3] * 2
+    assert line["unattributed_uj"]["gpu0"] == [0] * 3
+
+
+def test_a_counter_that_one_reading_lacks_goes_on_from_its_last_known_value() -> None:
+    """A stage's process opens NVML beside its first reading, which therefore lacks it."""
+    world = World()
+    world.open(world.fork(2), "pipeline")
+    look(world.books, replace(world.reading(), energy_uj={"nvml:0": 1000}))
+    world.pass_time(700_000)
+    world.open(world.fork(2), "stage")
+    world.pass_time(300_000)
+    line = entry(world.books, replace(world.reading(), energy_uj={"nvml:0": 9000}), WATTS, HOST)
+    assert line is not None
+    assert line["host_uj"]["gpu0"] == (8000,) * 3
+
+
+def test_what_a_gpu_used_while_nobody_metered_is_nobodys() -> None:
+    world = World()
+    world.open(world.fork(2), "yesterday")
+    look(world.books, replace(world.reading(), energy_uj={"nvml:0": 1000}))
+    world.close("yesterday")
+    world.pass_time(3_600_000_000)
+    world.open(world.fork(2), "today")
+    world.pass_time(1_000_000)
+    for counted, used in ((5_000_000, None), (5_000_700, (700,) * 3)):
+        line = entry(world.books, replace(world.reading(), energy_uj={"nvml:0": counted}), WATTS, HOST)
+        assert line is not None
+        assert line["host_uj"].get("gpu0") == used
+        world.pass_time(1_000_000)
+
+
+def test_books_survive_json() -> None:
+    import json
+
+    world = World(rapl=True)
+    world.open(world.fork(2), "a")
+    assert Books.from_json(json.loads(json.dumps(world.books.to_json()))) == world.books

@@ -1,0 +1,24 @@
+"""Counters: one reading of this machine, with the RAPL zones of a recorded one."""
+
+import os
+from pathlib import Path
+
+from components.carbon.metering.counters import SystemCounters, utc
+from tests.components.carbon.metering.test_rapl import MACHINES, build
+
+
+def test_a_reading_has_the_zones_and_this_process(tmp_path: Path) -> None:
+    facts = MACHINES["rapl"]["xeon, four sockets, numbered backwards"]
+    counters = SystemCounters(build(tmp_path, facts))
+    reading = counters.read()
+    assert reading.energy_uj["rapl:package-3"] == facts["zones"]["intel-rapl:0"][1]
+    assert reading.wrap_uj["rapl:dram-3"] == facts["zones"]["intel-rapl:0:0"][2]
+    me = reading.processes[os.getpid()]
+    assert me.parent == os.getppid()
+    assert me.rss_bytes > 1_000_000
+    assert counters.host.threads >= counters.host.usable_threads >= 1
+    assert counters.read().at_us > reading.at_us
+
+
+def test_utc() -> None:
+    assert utc(0.0425) == "1970-01-01T00:00:00.042Z"

@@ -1,0 +1,103 @@
+"""NVML: units and widths of recorded counters, devices without one, and the real bindings' names."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pynvml
+import pytest
+
+from components.carbon.metering import nvml
+from components.carbon.metering.attribution import entry, look
+from tests.components.carbon.world import HOST, WATTS, World
+
+RECORDED = json.loads(Path(__file__).with_name("machines.json").read_bytes())["nvml"]
+
+
+def driver(counters: list[int | None], pids: list[int] | None = None) -> Any:
+    """A driver with these counters (None: the device has none), by the names the real bindings have."""
+
+    def or_error(value: Any) -> Any:
+        if value is None:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        return value
+
+    calls: dict[str, Callable] = {
+        "nvmlInit": lambda: None,
+        "nvmlDeviceGetCount": lambda: len(counters),
+        "nvmlDeviceGetHandleByIndex": lambda index: index,
+        "nvmlDeviceGetTotalEnergyConsumption": lambda device: or_error(counters[device]),
+        "nvmlDeviceGetComputeRunningProcesses": lambda device: [SimpleNamespace(pid=pid) for pid in or_error(pids)],
+    }
+    assert all(callable(getattr(pynvml, name)) for name in calls)
+    return SimpleNamespace(NVMLError=pynvml.NVMLError, **calls)
+
+
+def test_recorded_counters_keep_all_their_digits() -> None:
+    values = RECORDED["counters_mj"]["values"]
+    assert max(values) > 2**32
+    energy, pids = nvml.read_nvml(driver(values, [42]))
+    assert energy == {f"nvml:{index}": 1000 * value for index, value in enumerate(values)}
+    assert pids == {name: [42] for name in energy}
+
+
+@pytest.mark.parametrize("state", ["idle", "busy"])
+def test_a_recorded_minute_is_what_nvidia_smi_showed(state: str) -> None:
+    """pyJoules took the millijoules for microjoules: 0.28 W."""
+    facts, begin = RECORDED["titan rtx"], 4_294_000_000
+    world = World()
+    world.open(world.fork(2), "stage")
+    look(world.books, replace(world.reading(), energy_uj=nvml.read_nvml(driver([begin]))[0]))
+    world.pass_time(facts["seconds"] * 1_000_000)
+    after = nvml.read_nvml(driver([begin + facts[f"{state}_mj"]]))[0]
+    line = entry(world.books, replace(world.reading(), energy_uj=after), WATTS, HOST)
+    assert line is not None
+    assert line["host_uj"]["gpu0"][1] / (facts["seconds"] * 1e6) == pytest.approx(facts[f"{state}_w"], rel=0.03)
+    assert line["source"]["gpu0"].startswith("measured:nvml")
+
+
+def test_a_card_without_a_counter_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(nvml, "DEVICE", str(tmp_path))
+    old = driver([5, None], [42])
+    assert nvml.read_nvml(old) == ({"nvml:0": 5000}, {"nvml:0": [42]})
+    monkeypatch.setitem(sys.modules, "pynvml", old)
+    assert nvml.open_nvml() == (old, "GPU 1 has no energy counter: its energy is not counted")
+    monkeypatch.setitem(sys.modules, "pynvml", driver([5]))
+    assert nvml.open_nvml()[1] == ""
+
+
+def test_energy_is_kept_where_nvml_names_no_processes() -> None:
+    assert nvml.read_nvml(driver([5])) == ({"nvml:0": 5000}, {"nvml:0": []})
+
+
+def test_a_driver_that_is_lost_in_the_middle_fails_no_reading() -> None:
+    lost = driver([5])
+
+    def gone() -> int:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+
+    lost.nvmlDeviceGetCount = gone
+    assert nvml.read_nvml(lost) == ({}, {})
+
+
+def test_a_device_whose_driver_does_not_open_is_said_and_no_device_is_silent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(nvml, "DEVICE", str(tmp_path / "none"))
+    assert nvml.open_nvml() == (None, "")
+    broken = driver([5])
+
+    def refuse() -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_DRIVER_NOT_LOADED)
+
+    broken.nvmlInit = refuse
+    monkeypatch.setattr(nvml, "DEVICE", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "pynvml", broken)
+    module, lacking = nvml.open_nvml()
+    assert module is None
+    assert "Driver Not Loaded" in lacking
+    assert "not counted" in lacking

@@ -1,0 +1,177 @@
+"""The budget guard, on a made-up clock: it warns at 80 %, stops before the step that cannot fit, overshoots by none."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from components.carbon.ledger.reader import read
+from components.carbon.metering.meter import Meter
+from components.carbon.planning.budget import Budget, guard
+from components.core.errors import Stopped
+from components.params import Budget as Limits
+from components.params import Grid, ProjectBudget, Runtime
+
+
+@dataclass
+class Totals:
+    """What a fake meter has read."""
+
+    mid_kwh: float
+    as_of_s: float = 0.0
+
+
+def run(budget: Budget, watts: float, step_s: float, interval_s: float = 0.0) -> tuple[int, list[str]]:
+    """Steps until the budget stops them (at most 10,000), and the warnings. Readings come every `interval_s`."""
+    warnings = []
+    for step in range(1, 10_001):
+        now = step * step_s
+        read_at = now // interval_s * interval_s if interval_s else now
+        try:
+            warning = budget.check(Totals(watts * read_at / 3.6e6, now - read_at), now)
+        except Stopped:
+            return step, warnings
+        warnings += [warning] if warning else []
+    return 10_000, warnings
+
+
+def test_no_limit_never_stops() -> None:
+    assert run(Budget(), 100.0, 1.0) == (10_000, [])
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [Budget(hours=100 / 3600), Budget(kwh=100 * 36.0 / 3.6e6), Budget(grams=100 * 36 / 3.6e6 * 50, grams_per_kwh=50)],
+)
+def test_every_limit_stops_before_the_step_that_cannot_fit(budget: Budget) -> None:
+    steps, warnings = run(budget, watts=36.0, step_s=0.99)
+    assert steps == 101  # 101 x 0.99 s = 99.99 s fit, one more would not
+    assert len(warnings) == 1
+    assert "8" in warnings[0]
+
+
+@given(st.floats(1, 500), st.floats(0.05, 5), st.floats(10, 500), st.sampled_from([0.0, 1.0]))
+def test_overshoot_is_at_most_one_step(watts: float, step_s: float, steps: float, interval_s: float) -> None:
+    limit_kwh = watts * step_s * steps / 3.6e6
+    assume(steps * step_s > 2 * interval_s)  # before its first reading a meter knows nothing
+    taken, _ = run(Budget(kwh=limit_kwh), watts, step_s, interval_s)
+    assert watts * taken * step_s / 3.6e6 <= limit_kwh + watts * step_s / 3.6e6
+    assert taken >= min(steps, 10_000) - 2 - interval_s / step_s
+
+
+@dataclass
+class FakeMeter:
+    """Reads its counters every second, and when asked; power is whatever the test sets."""
+
+    now_s: float = 0.0
+    true_kwh: float = 0.0
+    read_kwh: float = 0.0
+    read_s: float = -1.0
+
+    def work(self, seconds: float, watts: float) -> None:
+        while seconds > 0:
+            part = min(seconds, 1.0 - self.now_s % 1.0)
+            self.now_s, self.true_kwh, seconds = self.now_s + part, self.true_kwh + part * watts / 3.6e6, seconds - part
+            if self.now_s % 1.0 < 1e-9 or 1.0 - self.now_s % 1.0 < 1e-9:
+                self.totals_now()
+
+    def totals(self, whole_run: bool = False) -> Totals:
+        return Totals(self.read_kwh, self.now_s - self.read_s)
+
+    def totals_now(self, whole_run: bool = False) -> Totals:
+        self.read_kwh, self.read_s = self.true_kwh, self.now_s
+        return self.totals()
+
+
+@settings(deadline=None)
+@given(st.floats(0.01, 4.0), st.floats(1.0, 200.0), st.floats(1.5, 400.0))
+def test_no_limit_is_passed_by_more_than_a_step(step_s: float, watts: float, steps: float) -> None:
+    """Also limits below what one interval uses: the guard has the counters read when it knows too little."""
+    meter = FakeMeter()
+    limit = steps * step_s * watts / 3.6e6
+    check = guard(Runtime(budget=Limits(kwh=limit)), meter, Path("no-ledger"), "r", clock=lambda: meter.now_s)
+    taken, stopped = 0, False
+    while not stopped:
+        try:
+            check()
+        except Stopped:
+            stopped = True
+        else:
+            meter.work(step_s, watts)
+            taken += 1
+    assert taken <= steps + 1
+    assert taken >= min(steps * 0.8, steps - 2.5)
+
+
+def test_the_projects_budget_has_what_every_run_used(tmp_path: Path) -> None:
+    with Meter(tmp_path, 0.1, {"stage": "a", "run": "yesterday"}) as meter:
+        sum(range(3_000_000))
+    used = read(tmp_path).energy.mid_kwh
+    with Meter(tmp_path, 0.1, {"stage": "a", "run": "today"}) as meter:
+        tight = Limits(project=ProjectBudget(kwh=used))
+        with pytest.raises(Stopped, match=r"runtime\.budget\.project") as stop:
+            guard(Runtime(budget=tight), meter, tmp_path, "today")()
+        assert "raise the budget" in str(stop.value)
+        guard(Runtime(budget=Limits(kwh=used * 100)), meter, tmp_path, "today")()
+        guard(Runtime(budget=Limits(project=ProjectBudget(kwh=used * 100))), meter, tmp_path, "today")()
+
+
+def test_grams_are_those_of_the_hour_in_which_they_were_spent() -> None:
+    budget = Budget(grams=9000.0, grams_per_kwh=100.0)
+    budget.check(Totals(1.0), 100.0)
+    budget.grams_per_kwh = 900.0
+    budget.check(Totals(1.5), 150.0)
+    assert budget.spent_grams == pytest.approx(100 + 0.5 * 900)
+
+
+def test_hours_that_are_over_keep_their_intensity_when_the_grid_turns_dirty(tmp_path: Path) -> None:
+    """1 kWh in a clean hour, and a run that goes on in a dirty one: 50 g stay 50 g."""
+    hours, now = tmp_path / "grid.csv", datetime.now(UTC)
+    dirty = [(now + timedelta(hours=ahead)).strftime("%Y-%m-%dT%H:00,400") for ahead in (0, 1)]
+    hours.write_text("\n".join(["time,g_per_kwh", "2026-01-01T00:00,50", *dirty]) + "\n")
+    kwh = [3_600_000_000_000] * 3
+    lines = [
+        {"kind": "start", "span": "a", "parent": "", "t": "2026-01-01T00:00:00Z", "name": "a", "labels": {"run": "r"}},
+        {"kind": "reading", "host": "box", "book": "1", "seq": 1, "t": "2026-01-01T00:30:00Z", "dt_us": 1_800_000_000,
+         "counter": "x", "busy_us": 0, "host_uj": {"cpu": kwh}, "source": {"cpu": "measured:rapl"},
+         "unattributed_uj": {"cpu": [0] * 3}, "spans": {"a": {"cpu_us": 0, "uj": {"cpu": kwh}}}},
+    ]  # fmt: skip
+    (tmp_path / "box.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    meter = FakeMeter(now_s=10.0, true_kwh=1.0, read_kwh=1.0, read_s=10.0)  # the run's span has the hour's 1 kWh
+    grid = Grid(series="grid.csv")
+    tight, wide = Runtime(grid=grid, budget=Limits(grams=49)), Runtime(grid=grid, budget=Limits(grams=60))
+    with pytest.raises(Stopped, match="50 of 49 gCO2e"):
+        guard(tight, meter, tmp_path, "r", tmp_path, clock=lambda: meter.now_s)()
+    check = guard(wide, meter, tmp_path, "r", tmp_path, clock=lambda: meter.now_s)
+    meter.work(10.0, 36.0)  # 0.1 Wh, at 400 g/kWh
+    assert check() == "; 83% of the run's budget"  # 50.04 g used, as much again for the next step
+
+
+def test_what_was_spent_before_counts() -> None:
+    fresh, _ = run(Budget(kwh=0.001), 36.0, 1.0)
+    resumed, _ = run(Budget(kwh=0.001, spent_kwh=0.0005), 36.0, 1.0)
+    assert resumed == pytest.approx(fresh / 2, abs=2)
+
+
+def test_a_long_first_step_is_forgotten() -> None:
+    budget = Budget(hours=100 / 3600)
+    budget.check(Totals(0.0), 30.0)  # compiling
+    for half_seconds in range(61, 197):
+        budget.check(Totals(0.0), half_seconds / 2)
+    with pytest.raises(Stopped, match="raise the budget") as stop:
+        budget.check(Totals(0.0), 99.9)
+    assert stop.value.name == "BudgetReached"
+
+
+def test_the_guard_of_a_real_run(tmp_path: Path) -> None:
+    grid = Grid(zone="FRA")
+    with Meter(tmp_path, 0.1, {"stage": "a", "run": "r"}) as meter:
+        guard(Runtime(grid=grid), meter, tmp_path, "r")()  # no budget: nothing happens
+        guard(Runtime(grid=grid, budget=Limits(hours=1.0)), meter, tmp_path, "r")()
+        meter.read()
+        with pytest.raises(Stopped, match="gCO2e"):
+            guard(Runtime(grid=grid, budget=Limits(grams=1e-9)), meter, tmp_path, "r")()

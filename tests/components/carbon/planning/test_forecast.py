@@ -1,0 +1,186 @@
+"""Forecasts from the ledger's own history: intervals that cover, and halves of runs left out."""
+
+import math
+import random
+import statistics
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from components.carbon.ledger.reader import Energy, Ledger, Span, history, read
+from components.carbon.metering.meter import Meter
+from components.carbon.planning.forecast import (
+    AROUND,
+    Forecast,
+    around,
+    calibrated,
+    checked,
+    completed,
+    error_pct,
+    forecast,
+    interrupted,
+    interval,
+    total,
+)
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def span(number: int, seconds: float, outcome: str = "Completed", fingerprint: str = "f") -> Span:
+    start = START + timedelta(hours=number)
+    energy = Energy(1, round(seconds * 10e6), round(seconds * 20e6))
+    return Span(
+        str(number), "", "dedup", "box", {"stage": "dedup", "fingerprint": fingerprint}, start,
+        start + timedelta(seconds=seconds), outcome, parts={"cpu": energy},
+    )  # fmt: skip
+
+
+def test_no_history_is_no_forecast() -> None:
+    assert forecast(Ledger([]), "dedup") is None
+
+
+def test_runs_of_the_same_inputs_are_preferred() -> None:
+    ledger = Ledger([span(0, 10), span(1, 11), span(2, 500, fingerprint="other")])
+    found = forecast(ledger, "dedup", "f")
+    assert found is not None
+    assert found.basis == "2 runs of the same inputs"
+    assert 10 < found.seconds.mid < 11
+    assert found.kwh.mid * 3.6e6 / 10 == found.seconds.mid or abs(found.kwh.mid * 3.6e5 - found.seconds.mid) < 1e-6
+    mixed = forecast(ledger, "dedup", "new")
+    assert mixed is not None
+    assert "other inputs too" in mixed.basis
+
+
+def pipeline(number: int, stages: int, outcome: str = "Completed") -> list[Span]:
+    """A run of 100 s with that many stages of 10 s, as `history` has it: 10 J in each, half a joule around each."""
+    begin = START + timedelta(hours=number)
+
+    def one(id: str, parent: str, labels: dict[str, str], at: float, seconds: float, joules: float) -> Span:
+        start = begin + timedelta(seconds=at)
+        parts = {"tree": Energy(0, round(joules * 1e6), round(joules * 2e6))}
+        end = start + timedelta(seconds=seconds)
+        return Span(id, parent, labels.get("stage", labels["run"]), "box", labels, start, end, outcome, parts=parts)
+
+    run = f"run-{number}"
+    whole = one(run, "", {"run": run}, 0, 100, stages * 10.5)
+    return [whole, *(one(f"{run}-{i}", run, {"run": run, "stage": f"s{i}"}, 10 * i, 10, 10) for i in range(stages))]
+
+
+def test_what_runs_around_the_stages_is_forecast_from_runs_that_had_some() -> None:
+    assert around(Ledger([]), 3) is None
+    assert around(Ledger([*pipeline(0, 0), *pipeline(1, 4, "BudgetReached"), span(2, 10)]), 3) is None
+    ledger = Ledger([*pipeline(0, 0), *pipeline(1, 6), *pipeline(2, 2)])
+    found = around(ledger, 4)
+    assert found is not None
+    assert (found.stage, found.basis) == (AROUND, "2 pipeline runs")
+    assert found.kwh.low < 2 / 3.6e6 < found.kwh.high
+    assert found.kwh.mid == pytest.approx(2 / 3.6e6)  # the stages' own 40 J are not in it
+    assert found.seconds.low < (40 * 4 / 6 * 80 * 4 / 2) ** 0.5 < found.seconds.high
+    more = around(ledger, 12)
+    assert more is not None
+    assert more.kwh.mid == pytest.approx(6 / 3.6e6)
+
+
+def test_a_resumed_run_is_half_a_run() -> None:
+    spans = [span(0, 10), span(1, 4, "Killed"), span(2, 6), span(3, 10)]
+    assert [one.id for one in completed(Ledger(spans), "dedup")] == ["0", "3"]
+
+
+def test_a_run_that_paused_is_one_run_without_its_pauses() -> None:
+    """Two pauses are no failures and no time: the forecast made before the first is held against the sum."""
+    spans = [span(0, 30.0, "Paused"), span(1, 20.0, "Paused"), span(2, 50.0), span(3, 100.0)]
+    ledger = Ledger(spans, forecasts=[said(0, 125.0, 0.0005)])
+    paused, straight = completed(ledger, "dedup")
+    assert (paused.id, paused.seconds) == ("0", 100.0)
+    assert paused.kwh(ledger) == pytest.approx(straight.kwh(ledger))
+    found = forecast(ledger, "dedup", "f")
+    assert found is not None
+    assert found.basis == "2 runs of the same inputs"
+    assert found.seconds.mid == pytest.approx(100.0)
+    (one,) = checked(ledger)
+    assert one.seconds == 100.0
+    assert one.errors_pct[0] == pytest.approx(25.0)
+    assert interrupted(Ledger(spans[:2]), "dedup", "f")  # what comes now is the rest of a run: no forecast of its own
+    killed = Ledger([span(0, 30.0, "Paused"), span(1, 5.0, "Killed"), span(2, 50.0), span(3, 100.0)])
+    assert [one.id for one in completed(killed, "dedup")] == ["3"]
+
+
+def test_the_interval_covers_eight_of_ten() -> None:
+    source = random.Random(1)
+    covered = 0
+    for _ in range(2000):
+        history = [source.lognormvariate(3.0, 0.2) for _ in range(5)]
+        found = interval(history)
+        covered += found.low <= source.lognormvariate(3.0, 0.2) <= found.high
+    assert 0.77 < covered / 2000 < 0.83
+
+
+def test_one_run_gives_a_wide_interval() -> None:
+    found = interval([100.0])
+    assert found.low < 50
+    assert found.high > 200
+
+
+def test_half_widths_of_independent_stages_add_in_quadrature() -> None:
+    added = total([Forecast(7.0, 10.0, 14.0), Forecast(16.0, 20.0, 23.0)])
+    assert added == Forecast(pytest.approx(25.0), 30.0, pytest.approx(35.0))
+
+
+def said(number: int, seconds: float, kwh: float) -> dict:
+    """The ledger line of a calibrated forecast, before run `number`."""
+    return calibrated(Ledger([]), "dedup", seconds, kwh, "calibration").line() | {
+        "span": str(number), "stage": "dedup"
+    }  # fmt: skip
+
+
+def test_a_calibration_is_corrected_by_how_it_has_turned_out() -> None:
+    """Its runs took a quarter longer than the steps alone said: the next forecast knows, and its interval narrows."""
+    untried = calibrated(Ledger([]), "dedup", 100.0, 0.001, "calibration")
+    assert untried.seconds.mid == 100.0
+    spans = [span(number, 125.0 + number) for number in range(6)]
+    ledger = Ledger(spans, forecasts=[said(number, 100.0, 0.0005) for number in range(6)])
+    found = calibrated(ledger, "dedup", 200.0, 0.001, "calibration")
+    assert found.seconds.mid == pytest.approx(255.0, rel=0.01)
+    assert found.basis == "calibration, corrected by 6 earlier"
+    assert found.raw == (200.0, 0.001)
+    assert found.seconds.high / found.seconds.low < untried.seconds.high / untried.seconds.low
+    assert found.seconds.high < 1.2 * found.seconds.mid
+
+
+def test_forecasts_are_compared_with_what_came_of_them() -> None:
+    spans = [span(0, 100.0), span(1, 80.0, "Killed"), span(2, 60.0), span(3, 125.0)]
+    ledger = Ledger(spans, forecasts=[said(number, 100.0, 0.0005) for number in range(4)])
+    found = checked(ledger)
+    assert [one.seconds for one in found] == [100.0, 125.0]  # the killed one and the one that resumed it are no runs
+    assert found[1].errors_pct[0] == pytest.approx(-20.0)
+    assert error_pct(120.0, 100.0) == pytest.approx(20.0)
+    assert not interrupted(ledger, "dedup", "f")
+    assert interrupted(Ledger(spans[:2]), "dedup", "f")
+    assert interrupted(Ledger([*spans[:2], span(2, 1.0, "")]), "dedup", "f")  # the present run is in the ledger too
+
+
+def test_history_is_read_without_the_readings(tmp_path: Path) -> None:
+    with Meter(tmp_path, 0.05, {"run": "r"}), Meter(tmp_path, 0.05, {"stage": "mix", "fingerprint": "f"}) as meter:
+        meter.record("forecast", **calibrated(Ledger([]), "mix", 1.0, 1e-6, "calibration").line())
+        with meter.span("inside"):
+            sum(range(2_000_000))
+        meter.read()
+    quick, whole = history(tmp_path), read(tmp_path)
+    (run,) = completed(quick, "mix")
+    (same,) = completed(whole, "mix")
+    assert quick.inside(run.last).energy == whole.inside(same.last).energy
+    assert run.kwh(quick) > 0
+    assert abs(run.seconds - same.seconds) < 1e-6
+    (one,) = checked(quick)
+    assert (one.run, one.promise.raw) == ("r", (1.0, 1e-6))
+    assert checked(whole) == checked(quick)
+
+
+def test_the_interval_is_students_for_any_number_of_runs() -> None:
+    from scipy.stats import t
+
+    for n in (2, 10, 40):
+        values = [math.exp(0.3 * (number % 2)) for number in range(n)]
+        found, spread = interval(values), statistics.stdev(map(math.log, values)) * math.sqrt(1 + 1 / n)
+        assert math.log(found.high / found.mid) == pytest.approx(t.ppf(0.9, n - 1) * spread)

@@ -1,0 +1,335 @@
+"""The data stages on a Ray cluster of several nodes: the bytes of the local pool, though a node is lost midway.
+
+One cluster serves all tests, under a keeper as in production; a process of it that is left at the end is a failure.
+"""
+
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+
+from components.cluster import ray_cluster, ray_pool
+from components.cluster.ray_pool import Cluster
+from components.cluster.supervisor import kept
+from components.core.errors import UserError
+from components.core.files import read_json
+from components.core.report import Watch
+from components.core.workers import Workers
+from components.corpus.corpus import read_manifest
+from components.params import Bias, Dedup, Filter, Ingest, Mix
+from components.params import Files as FilesSource
+from components.stages.bias import stage as bias
+from components.stages.bias.stage import filter_bias
+from components.stages.dedup.stage import dedup
+from components.stages.filter.stage import filter_corpus
+from components.stages.ingest import decisions, remote_files
+from components.stages.ingest.stage import ingest as ingest_sources
+from components.stages.mix.stage import mix
+from tests.components.real_text import edited, modules, tree
+from tests.recorder import Recorder
+
+pytestmark = pytest.mark.xdist_group("ray")  # else each process of the suite starts a cluster
+
+BUCKET = "greenhouse-test"
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+ENVIRONMENT = {
+    "PYTHONPATH": str(ROOT),
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on loopback
+    "RAY_health_check_timeout_ms": "60000",  # a busy machine is not a lost one
+    "RAY_prestart_worker_first_driver": "0",  # those would be without our runtime_env
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": "0" * 64,
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _environment() -> Iterator[None]:
+    """Ray reads its settings when it is imported, so they are there from the first test on; the nodes inherit them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        patch.setattr(decisions, "SMALL_BYTES", 0)  # small inputs start no pool; these do
+        patch.setattr(bias, "BYTES_PER_WORKER", 1)
+        yield
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a source of some files: docstrings, and copies with a few words changed."""
+    root = tmp_path_factory.mktemp("project")
+    texts = [each.text for each in modules("scipy", 24)]
+    texts += [edited(text, 0.03, number) for number, text in enumerate(texts[:12])]
+    (root / "text").mkdir()
+    for at in range(0, len(texts), 4):
+        (root / "text" / f"{at:03d}.txt").write_text("\n\n".join(texts[at : at + 4]), encoding="utf-8")
+    (root / "opt_out.txt").touch()
+    return root
+
+
+def run_stages(root: Path, folder: Path, workers: Workers, watch: Watch, source: FilesSource) -> dict[str, bytes]:
+    """Ingest, dedup, filter, bias, mix, each from what the one before made; all they wrote."""
+
+    def places(stage: str) -> dict[str, Any]:
+        made = {name: folder / stage / name for name in ("out", "reports", "work")}
+        for path in made.values():
+            path.mkdir(parents=True)
+        return made | {"workers": workers, "watch": watch}
+
+    def train(stage: str) -> Path:
+        return folder / stage / "out" / "train"
+
+    settings = Ingest(sources=[source], watch="text", shard_megabytes=0.05, max_chars=5000)
+    ingest_sources(root=root, params=settings, **places("ingest"))
+    heldout = folder / "ingest" / "out" / "heldout"
+    dedup(train=train("ingest"), heldout=heldout, params=Dedup(), **places("dedup"))
+    filter_corpus(train=train("dedup"), heldout=heldout, params=Filter(), **places("filter"))
+    filter_bias(train=train("filter"), params=Bias(), **places("bias"))
+    mix(train=train("bias"), params=Mix(augment="counterfactual"), **places("mix"))
+    for work in folder.glob("*/work"):
+        shutil.rmtree(work)
+    return tree(folder)
+
+
+@pytest.fixture(scope="module")
+def expected(given: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Of the local pool of one process; that two change no byte, each stage's own tests show."""
+    return run_stages(given, tmp_path_factory.mktemp("local"), 1, Watch(), FilesSource(path="text"))
+
+
+# -- a cluster, a store ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def store(_environment: None, given: Path) -> Iterator[str]:
+    """An S3 bucket on this machine, the project's files in it; what connects to it is in the environment."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        client = boto3.client("s3")
+        client.create_bucket(Bucket=BUCKET)
+        for path in (given / "text").iterdir():
+            client.upload_file(str(path), BUCKET, f"text/{path.name}")
+        yield f"s3://{BUCKET}"
+    server.stop()
+
+
+class Nodes:
+    """The cluster of `ray_nodes`."""
+
+    def __init__(self, address: str, pid: int) -> None:
+        self.address, self.pid = address, pid
+
+    def lose_one(self) -> None:
+        """Have a node killed, and return when the cluster knows."""
+        before = self._lost()
+        os.kill(self.pid, signal.SIGUSR1)
+        until = time.monotonic() + 120
+        while self._lost() == before:
+            assert time.monotonic() < until, "no node was lost"
+            time.sleep(0.05)
+
+    @staticmethod
+    def _lost() -> int:
+        import ray
+
+        return sum(not node["Alive"] for node in ray.nodes())
+
+
+@pytest.fixture(scope="module")
+def nodes(store: str) -> Iterator[Nodes]:
+    """One cluster for all tests. Its keeper has ended every process of it, or the tests fail."""
+    folder = Path(tempfile.mkdtemp(prefix="gh", dir="/tmp"))  # short: Ray's sockets lie in it
+    ready = folder / "ready.json"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder))
+        with kept([sys.executable, str(HERE / "ray_nodes.py"), str(ready)], folder) as keeper:
+            while not ready.exists():
+                assert keeper.poll() is None, (folder / "log").read_text()
+                time.sleep(0.05)
+            yield Nodes(**read_json(ready))
+            below = psutil.Process(keeper.pid).children(recursive=True)
+            assert {"raylet", "gcs_server"} <= {process.name() for process in below}
+    assert keeper.returncode == 0, "processes of Ray could not be ended"
+    assert not [process for process in below if process.is_running()], "processes of Ray are left"
+    assert not folder.exists()
+
+
+class LosesANode(Recorder):
+    """Loses a node in the middle of a phase: after its first sign of life."""
+
+    def __init__(self, nodes: Nodes, *phases: str) -> None:
+        super().__init__()
+        self.nodes, self.phases = nodes, list(phases)
+
+    def progress(self, done: int, total: int | None, unit: str, note: str = "") -> None:
+        if self.current in self.phases and total and done < total:
+            self.phases.remove(self.current)
+            self.nodes.lose_one()
+
+
+# -- the same bytes ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_bytes_are_those_of_the_local_pool_though_a_node_is_lost(
+    given: Path, expected: dict[str, bytes], nodes: Nodes, tmp_path: Path
+) -> None:
+    watch = LosesANode(nodes, "sketch")
+    engine = Cluster(2, nodes.address)
+    with engine.pool():  # stays connected from stage to stage, so that the nodes' workers need not start again
+        found = run_stages(given, tmp_path, engine, watch, FilesSource(path="text"))
+    assert not watch.phases, "no node was lost midway"
+    assert found == expected
+
+
+@pytest.mark.slow
+def test_inputs_and_the_shuffle_may_be_in_a_store(
+    given: Path, expected: dict[str, bytes], nodes: Nodes, store: str, tmp_path: Path
+) -> None:
+    import boto3
+
+    watch = LosesANode(nodes, "score")
+    engine = Cluster(2, nodes.address, f"{store}/work")
+    with pytest.raises(UserError, match=r"set `revision: [0-9a-f]{16}`") as error:
+        remote_files.listing("files", f"{store}/text", "**/*", "")
+    source = FilesSource(path=f"{store}/text", revision=str(error.value).split("revision: ")[1][:16])
+    with engine.pool():
+        found = run_stages(given, tmp_path, engine, watch, source)
+    assert not watch.phases, "no node was lost midway"
+    assert found == expected
+    left = boto3.client("s3").list_objects_v2(Bucket=BUCKET)["Contents"]
+    assert {entry["Key"].split("/")[0] for entry in left} == {"text"}, "the exchange is removed"
+
+
+# -- what goes wrong ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_what_goes_wrong_on_a_node_is_said_as_if_it_were_here(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", nodes.address)
+    nowhere = Path("/nowhere")
+    with pytest.raises(UserError, match=r"^/nowhere: no manifest\.json"), Cluster(1, "auto").pool() as running:
+        list(running.map(read_manifest, [nowhere]))
+
+
+@pytest.mark.slow
+def test_other_packages_on_a_node_are_refused(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = ray_pool.versions() | {"numpy": "0.1"}
+    monkeypatch.setattr(ray_pool, "versions", lambda: ours)
+    wanted = r"has numpy .*, this machine 0\.1; install the same constraints"
+    with pytest.raises(UserError, match=wanted), Cluster(1, nodes.address).pool() as running:
+        list(running.map(str, range(2)))
+
+
+def test_ray_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"pip install 'greenhouse-lm\[ray\]'"), Cluster(1).pool():
+        pass
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "head", "ray://head:x"])
+def test_a_cluster_that_does_not_answer_is_named(address: str) -> None:
+    wanted = rf"runtime\.ray_address: no Ray cluster to use at {address} "
+    with pytest.raises(UserError, match=wanted), Cluster(1, address).pool():
+        pass
+
+
+def test_a_cluster_that_does_not_start_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_cluster, "START", ("-c", "raise SystemExit('no memory')"))
+    with pytest.raises(UserError, match=r"no Ray cluster starts on this machine \(no memory\)"):  # noqa: SIM117
+        with ray_cluster.started(1):
+            pass
+
+
+def test_other_machines_need_a_work_path() -> None:
+    hosts = ((platform.node(), True), ("far", True), ("lost", False))
+    ray = SimpleNamespace(nodes=lambda: [{"NodeManagerHostname": name, "Alive": alive} for name, alive in hosts])
+    with pytest.raises(UserError, match=r"runtime\.work_path is empty, but .* other machines \(far\)"):
+        ray_cluster.refuse_other_machines(ray)
+
+
+# -- a cluster for the time of a stage ---------------------------------------------------------------------------------
+
+STAGE = """
+import json, sys, time
+import psutil
+from components.cluster.ray_pool import Cluster
+with Cluster(2).pool() as running:
+    assert list(running.map(str, range(3))) == ["0", "1", "2"]
+    keeper = next(one for one in psutil.Process().children() if "keeper.py" in " ".join(one.cmdline()))
+    below = [keeper, *keeper.children(recursive=True)]
+    listening = {each.laddr.ip for one in below for each in one.net_connections() if each.status == "LISTEN"}
+    folder = next(word for one in below for word in one.cmdline() if word.startswith("--temp-dir="))
+    said = {"below": [one.pid for one in below], "listening": sorted(listening), "folder": folder.split("=")[1]}
+    print(json.dumps(said), flush=True)
+    time.sleep(600 if sys.argv[1] == "stay" else 0)
+"""
+
+
+def stage(mode: str, home: Path) -> tuple["subprocess.Popen[str]", list[psutil.Process], dict[str, Any]]:
+    """A process with a cluster of its own, ready: it, the keeper and all below it, what it says of them."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    running = subprocess.Popen(
+        [sys.executable, "-c", STAGE, mode],
+        cwd=ROOT,
+        env=environment | {"HOME": str(home)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdout
+    said = json.loads(running.stdout.readline())
+    return running, [psutil.Process(pid) for pid in said["below"] if psutil.pid_exists(pid)], said
+
+
+@pytest.mark.slow
+def test_a_cluster_started_for_a_stage_is_gone_after_it_and_after_a_kill(tmp_path: Path) -> None:
+    killed, below, said = stage("stay", tmp_path)
+    assert {"raylet", "gcs_server"} <= {each.name() for each in below}
+    assert {address.removeprefix("::ffff:") for address in said["listening"]} == {"127.0.0.1"}
+    killed.kill()
+    killed.wait()
+    assert not psutil.wait_procs(below, timeout=60)[1], "processes of Ray outlive a killed stage"
+    assert not Path(said["folder"]).exists()
+    ended, below, said = stage("end", tmp_path)
+    assert ended.wait(120) == 0
+    assert not [each for each in below if each.is_running()], "processes of Ray outlive a stage"
+    assert not Path(said["folder"]).exists()
+    assert not list(tmp_path.iterdir()), "something is written to the home folder"
+
+
+def test_ray_is_imported_for_its_engine_alone() -> None:
+    """Making the stage's `workers` imports nothing of it either: only an open pool does."""
+    code = """
+import sys
+from components.params import Runtime
+from flows.execution.stage import workers_of
+import components.stages.dedup.stage, components.stages.filter.stage, components.stages.ingest.stage
+assert workers_of(Runtime(workers=3)) == 3
+assert "components.cluster.ray_pool" not in sys.modules
+made = workers_of(Runtime(workers=3, engine="ray", ray_address="here:1", work_path="s3://b"))
+assert (made.workers, made.address, made.work_path) == (3, "here:1", "s3://b")
+assert "ray" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

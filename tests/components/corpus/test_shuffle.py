@@ -1,0 +1,81 @@
+"""The shuffle: one order for a seed, whatever comes in first and however many buckets."""
+
+import itertools
+import resource
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from components.corpus.corpus import Document
+from components.corpus.shuffle import BYTES_BUFFERED, MOST_BUCKETS, shuffled
+from tests.components.real_text import document, modules
+
+DOCUMENTS = [*modules("scipy", 60), *(document(f"small/{number}", f"text {number}") for number in range(5000))]
+
+
+def order(documents: list[Document], folder: Path, seed: int = 1, buckets: int = 1) -> list[Document]:
+    """The documents, shuffled; the folder must be empty before and is after."""
+    found = list(shuffled(documents, seed, folder, buckets))
+    assert not list(folder.iterdir())
+    return found
+
+
+def test_nothing_is_lost_or_changed(tmp_path: Path) -> None:
+    found = order(DOCUMENTS, tmp_path)
+    assert found != DOCUMENTS
+    assert sorted(found, key=lambda each: each.id) == sorted(DOCUMENTS, key=lambda each: each.id)
+
+
+@pytest.mark.parametrize("buckets", [2, 7, 64])
+def test_buckets_and_input_order_are_neutral(tmp_path: Path, buckets: int) -> None:
+    assert order(DOCUMENTS[::-1], tmp_path, buckets=buckets) == order(DOCUMENTS, tmp_path)
+
+
+def test_another_seed_is_another_order(tmp_path: Path) -> None:
+    one, two = (order(DOCUMENTS, tmp_path, seed) for seed in (1, 2))
+    places = {each.id: place for place, each in enumerate(one)}
+    kept_neighbours = sum(abs(places[a.id] - places[b.id]) == 1 for a, b in itertools.pairwise(two))
+    assert kept_neighbours < 20
+
+
+def test_what_a_killed_run_left_is_overwritten(tmp_path: Path) -> None:
+    partial = shuffled(DOCUMENTS, 1, tmp_path, 5)
+    next(partial)
+    assert list(tmp_path.iterdir())
+    assert list(shuffled(DOCUMENTS, 1, tmp_path, 5)) == list(shuffled(DOCUMENTS, 1, tmp_path, 1))
+
+
+def test_any_prefix_is_a_fair_sample(tmp_path: Path) -> None:
+    """Half of two halves: within five standard deviations of the hypergeometric."""
+    found = order(DOCUMENTS[-5000:], tmp_path)
+    first = sum(int(each.text.split()[1]) < 2500 for each in found[:1000])
+    assert abs(first - 500) < 5 * (1000 * 0.25 * 0.8) ** 0.5
+
+
+def test_many_buckets_open_no_more_files_than_a_process_may(tmp_path: Path) -> None:
+    """256 is what macOS allows; a corpus of 100 GB asks for 3000 buckets."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, allowed[1]))
+    try:
+        many = list(shuffled(DOCUMENTS, 1, tmp_path, 3000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
+    assert many == order(DOCUMENTS, tmp_path)
+
+
+def test_what_waits_to_be_written_is_bounded_for_all_buckets_together(tmp_path: Path) -> None:
+    long = document("long", "word " * 10_000)
+    waiting = []
+
+    def given() -> Iterator[Document]:
+        for number in range(2500):
+            yield replace(long, id=f"{number:016x}")
+            if number % 100 == 99:
+                on_disk = sum(path.stat().st_size for path in tmp_path.iterdir())
+                waiting.append((number + 1) * len(long.text) - on_disk)
+
+    next(shuffled(given(), 1, tmp_path, 3000))
+    assert 0 < max(waiting) <= BYTES_BUFFERED + MOST_BUCKETS * len(long.text)
+    assert len(list(tmp_path.iterdir())) < MOST_BUCKETS  # the first has been read

@@ -1,0 +1,105 @@
+"""A small finished project on disk, made with the project's own writers: corpora, reports, models, and a ledger."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+from components.carbon.metering.meter import Meter
+from components.core.files import sha256_bytes, write_json
+from components.core.report import Report
+from components.corpus.corpus import CorpusWriter, Document
+from components.stages.account.summary import CORPUS_STAGES
+
+
+def document(number: int, source: str) -> Document:
+    text = np.ndarray.__doc__ or ""
+    text = f"{number}\n{text[number * 7 : number * 7 + 400]}"
+    return Document(
+        f"{number:016x}", text, source, "1.0", f"{source}/{number}.py", source, "BSD-3-Clause", "METADATA",
+        "2026-01-01", sha256_bytes(text.encode()),
+    )  # fmt: skip
+
+
+def corpus(folder: Path, number: int, rule: str = "") -> None:
+    with CorpusWriter(folder, left_out=bool(rule)) as writer:
+        for index in range(number):
+            writer.add(
+                document(index, "numpy" if index % 3 else "shakespeare"), rule, f"{rule} of {index}" if rule else ""
+            )
+
+
+SHAPE = {
+    "vocab_size": 512, "depth": 2, "width": 64, "heads": 2, "kv_heads": 2, "head_dim": 32, "feed_forward": 192,
+    "context": 64, "causal": True,
+}  # fmt: skip
+
+
+def data(root: Path) -> None:
+    counts = {"ingest": (30, 2), "dedup": (26, 4), "filter": (24, 2), "bias": (23, 1)}
+    for stage, (kept, dropped) in counts.items():
+        corpus(root / f"data/{stage}/train", kept)
+        corpus(root / f"data/{stage}/dropped", dropped, f"{stage}_rule")
+    corpus(root / "data/ingest/heldout", 5)
+    corpus(root / "data/ingest/quarantine", 1, "not_utf8")
+    corpus(root / "data/mix/train", 40)
+    for split, number in (("train", 9000), ("heldout", 700)):
+        manifest = {"num_tokens": number, "num_bytes": 3 * number, "num_documents": 10, "vocab_size": 512}
+        write_json(root / f"data/tokenize/{split}/manifest.json", manifest)
+
+
+def models(root: Path) -> None:
+    for branch in ("causal", "masked"):
+        facts = {
+            "objective": branch, "shape": SHAPE | {"causal": branch == "causal"}, "num_parameters": 123_456,
+            "training": {"steps": 10, "tokens": 20_480},
+        }  # fmt: skip
+        write_json(root / f"models/pretrain/{branch}/greenhouse.json", facts)
+        tuned, task = ("instruct", "describe") if branch == "causal" else ("classify", "source")
+        more = {"task": {"name": task, "title": f"the {task} task"}, "finetuning": {"steps": 5}}
+        write_json(root / f"models/finetune/{tuned}/greenhouse.json", facts | more)
+
+
+def reports(root: Path) -> None:
+    highlight = {"n": 120, "note": "a note", "chance": 0.5, "low": 0.6, "high": 0.8, "value": 0.7}
+    facts = {
+        "highlights": [highlight | {"question": f"q{i // 2}", "name": f"question {i}"} for i in range(26)],
+        "skipped": {"few_shot": "the curriculum is switched off"},
+    }
+    found = {
+        **dict.fromkeys((*CORPUS_STAGES, "tokenize"), Report({"documents/in": 1}, "# Text")),
+        "pretrain/causal": Report({"heldout/bits_per_byte": 2.1, "train/loss": 3.0}, "# Causal"),
+        "pretrain/masked": Report({"heldout/accuracy": 0.21}, "# Masked"),
+        "finetune/instruct": Report(
+            {"choice_accuracy/value": 0.5, "choice_accuracy/low": 0.4, "choice_accuracy/high": 0.6,
+             "choice_accuracy/chance": 0.25, "answer_bits_per_byte/value": 1.9}, "# Instruct",
+            {"skipped": [{"task": "describe", "reason": "no signatures in this corpus"}]},
+        ),
+        "finetune/classify": Report({"accuracy/value": 0.9, "macro_f1/value": 0.8}, "# <script>alert(1)</script>"),
+        "evaluate": Report({"q0/accuracy": 0.7}, "# Evaluate\n\n| a | b |\n|---|---|\n| 1 | 2 |", facts),
+    }  # fmt: skip
+    for stage, report in found.items():
+        report.write(root / "reports" / stage)
+
+
+def ledger(folder: Path, root: Path, stages: dict[str, float]) -> None:
+    """Meter real work in this process: seconds per stage, all in one pipeline run."""
+    with Meter(folder, 0.5, {"run": "calm-otter", "checkout": root.name}):
+        for stage, seconds in stages.items():
+            with Meter(folder, 0.5, {"stage": stage, "run": "calm-otter", "fingerprint": stage, "checkout": root.name}):
+                start = time.process_time()
+                while time.process_time() - start < seconds:
+                    json.dumps(list(range(1000)))
+
+
+def project(root: Path) -> Path:
+    """A project whose stages all completed; returns the ledger folder."""
+    data(root)
+    models(root)
+    reports(root)
+    folder = root / ".greenhouse" / "ledger"
+    names = ["ingest", "dedup", "filter", "bias", "mix", "tokenize", "pretrain@causal", "pretrain@masked"]
+    names += ["finetune@instruct", "finetune@classify", "evaluate"]
+    ledger(folder, root, dict.fromkeys(names, 0.05))
+    return folder

@@ -1,0 +1,119 @@
+"""A text is followed through every stage that ran, found by passage, id, hash and place; near misses are named."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from components.core.errors import UserError
+from components.corpus.corpus import CorpusWriter, Document, read_corpus
+from components.lineage.documents import Query, View, near, query_of, span_of, text_at, trace
+from components.params import Canaries, Curriculum, Dedup, Mix
+from components.stages.dedup.stage import dedup
+from components.stages.mix.stage import mix
+from tests.components.real_text import corpus, modules
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pipeline of ingest (made here), dedup and mix (the real ones); one document is a copy, one is dropped early."""
+    root = tmp_path_factory.mktemp("house")
+    documents = list(modules("scipy", 60))
+    ingest, out = root / "data/ingest", root / "data"
+    train = [*documents[:50], replace(documents[3], id="c0ffee0123456789", location="copy/of/it.py#2")]
+    corpus(ingest / "train", train)
+    corpus(ingest / "heldout", documents[50:58])
+    for part, rows in (("dropped", documents[58:59]), ("quarantine", documents[59:])):
+        with CorpusWriter(ingest / part, left_out=True) as writer:
+            for each in rows:
+                writer.add(each, "too_short", "by way of example")
+    folders = {"reports": root / "reports", "work": root / "work"}
+    (root / "work").mkdir()
+    dedup(train=ingest / "train", heldout=ingest / "heldout", params=Dedup(), out=out / "dedup", **folders)
+    settings = Mix(
+        weights={"docs": 2}, curriculum=Curriculum(share=0.1), canaries=Canaries(per_count=1, counts=[3]), seed=1
+    )
+    mix(train=out / "dedup/train", params=settings, out=out / "mix", **folders)
+    return root
+
+
+@pytest.fixture
+def view(root: Path) -> View:
+    return lambda path: root / path if (root / path).exists() else None
+
+
+def passage_of(document: Document) -> str:
+    """Twelve words of the middle of a text, spelt in another way."""
+    found = document.text.split()
+    middle = found[len(found) // 2 : len(found) // 2 + 12]
+    return "\n".join(middle).upper()
+
+
+def fates(view: View, query: str) -> dict[str, set[tuple[str, str, str]]]:
+    """Id -> stage, part and rule of each place."""
+    return {
+        each.facts["id"]: {(place.stage, place.part, place.rule) for place in each.places}
+        for each in trace(query_of(query, view), view)
+    }
+
+
+def test_a_passage_is_followed_to_its_end(root: Path, view: View) -> None:
+    kept, doubled = modules("scipy", 60)[10], modules("scipy", 60)[3]
+    assert fates(view, passage_of(kept))[kept.id] == {
+        ("ingest", "train", ""),
+        ("dedup", "train", ""),
+        ("mix", "train", ""),
+    }
+    found = fates(view, passage_of(doubled))
+    assert {doubled.id, "c0ffee0123456789"} <= set(found)
+    gone = [rule for fate in found.values() for _, part, rule in fate if part == "dropped"]
+    assert gone == ["duplicate"]
+
+
+def test_places_are_where_the_text_is(root: Path, view: View) -> None:
+    wanted = modules("scipy", 60)[20]
+    (found,) = trace(Query("id", wanted.id), view)
+    assert len(found.places) == 4  # ingest, dedup, and two copies in the mixture
+    assert [place.id for place in found.trained] in ([wanted.id, f"{wanted.id}-2"], [f"{wanted.id}-2", wanted.id])
+    assert all(text_at(place, view) == wanted.text for place in found.places)
+
+
+def test_the_other_kinds_of_query(root: Path, view: View) -> None:
+    document = modules("scipy", 60)[30]
+    for query in (document.id, f"{document.id}-2", document.sha256.upper(), document.location):
+        assert set(fates(view, query)) == {document.id}, query
+    assert set(fates(view, "copy/of/it.py")) == {"c0ffee0123456789"}  # all parts of a file
+    for number, part in ((52, "heldout"), (58, "dropped"), (59, "quarantine")):
+        left_out = modules("scipy", 60)[number]
+        assert ("ingest", part) in {fate[:2] for fate in fates(view, left_out.id)[left_out.id]}
+
+
+def test_what_the_mixture_adds_is_found(root: Path, view: View) -> None:
+    canary = next(each for each in read_corpus(root / "data/mix/train") if each.source == "canary")
+    found = trace(query_of(canary.text, view), view)
+    assert len(found) == 3  # each insertion is a document
+    assert all(len(each.trained) == 1 for each in found)
+
+
+def test_near_misses_are_named(root: Path, view: View) -> None:
+    document = modules("scipy", 60)[10]
+    altered = passage_of(document).split()
+    altered[2] = "something else"
+    text = " ".join(altered)
+    assert trace(query_of(text, view), view) == []
+    nearest = near(text, view)[0]
+    assert nearest.facts["id"] == document.id
+    assert 0.2 <= nearest.share < 1
+    assert near("words that were written by nobody anywhere at any time", view) == []
+
+
+def test_too_short_a_passage_is_refused(view: View) -> None:
+    with pytest.raises(UserError, match="fewer than 5 words"):
+        query_of("only four words here", view)
+
+
+def test_the_span_of_a_passage() -> None:
+    text = "He said: 'What news\n  abroad?' And left."
+    start, end = span_of("what NEWS abroad and", text) or (0, 0)
+    assert text[start:end] == "What news\n  abroad?' And"
+    assert span_of("news abroad he", text) is None

@@ -1,0 +1,139 @@
+"""Training text that holds evaluation items or much held-out text goes, by rule, and is reported; other text stays."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from components.core.errors import UserError
+from components.core.report import Report
+from components.corpus.corpus import read_corpus, read_manifest
+from components.params import Decontaminate, Filter, FilterRules
+from components.similarity.decontaminate import Exam, exam_of
+from components.stages.filter.stage import filter_corpus
+from tests.components.real_text import corpus, document, modules, places, tree
+
+OFF = FilterRules.model_validate(dict.fromkeys(FilterRules.model_fields))
+ITEM = "the quick brown fox jumps over the lazy dog tonight"
+LONG_ITEM = "in the beginning there was a very small model that nobody had trained on any text at all"
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """60 documents of training text, of which 4 hold what they must not; 10 held out; two evaluation sets."""
+    root = tmp_path_factory.mktemp("exam")
+    documents = list(modules("scipy", 70))
+    held = documents[60:]
+    half = held[0].text[: len(held[0].text) // 2]
+    added = [
+        document("half-held-out", documents[0].text[: len(half) // 2] + "\n" + half),
+        document("tells-an-item", documents[1].text + "\n" + ITEM.upper() + "!\n" + documents[2].text),
+        document("tells-part-of-a-long-item", documents[3].text + "\n" + LONG_ITEM.rsplit(" ", 3)[0]),
+        document("one-word-off", documents[4].text + "\n" + ITEM.replace("lazy", "sleepy")),
+    ]
+    items = root / "eval_sets"
+    (items / "pairs").mkdir(parents=True)
+    rows = [{"sentence_good": ITEM, "nested": {"choices": ["no", LONG_ITEM]}}, {"sentence_good": "too short"}]
+    (items / "pairs" / "one.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (items / "questions.txt").write_text(f"{documents[5].text.splitlines()[0]}\n" + "who wrote the seven words\n")
+    (items / "README.md").write_text(documents[6].text)
+    train = corpus(root / "train", [*documents[:60], *added])
+    return {"train": train, "heldout": corpus(root / "heldout", held), "items": items}
+
+
+def run(folders: dict[str, Path], out: Path, workers: int = 1, **settings: float) -> Report:
+    params = Filter(rules=OFF, redact=[], decontaminate=Decontaminate(**settings))
+    return filter_corpus(params=params, workers=workers, **folders, **places(out))
+
+
+def test_what_holds_the_exam_goes(folders: dict[str, Path], tmp_path: Path) -> None:
+    report = run(folders, tmp_path)
+    gone = {each.location for each in read_corpus(tmp_path / "out/dropped")}
+    assert {"half-held-out", "tells-an-item", "tells-part-of-a-long-item"} <= gone
+    assert "one-word-off" not in gone
+    assert read_manifest(tmp_path / "out/dropped").facts["rules"] == {"contaminated": len(gone)}
+    assert report.metrics["dropped/contaminated"] == len(gone)
+    with (tmp_path / "reports/details/contamination.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    by_place = {row["location"]: row["evaluation_set"] for row in rows if row["dropped"] == "1"}
+    assert by_place["half-held-out"] == "held-out"
+    assert by_place["tells-an-item"] == by_place["tells-part-of-a-long-item"] == "pairs/one.jsonl"
+    assert set(by_place) == gone
+    assert report.metrics["contact/documents"] == len({row["location"] for row in rows})
+    assert "| pairs/one.jsonl | 2 | 2 |" in report.markdown
+
+
+def test_every_drop_is_over_the_limit_recomputed_from_the_texts(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Plain Python sets of words agree with the arrays: what stays shares at most `max_share` with held-out text."""
+
+    def runs(text: str) -> list[tuple[str, ...]]:
+        words = "".join(character if (character.isalnum() and character.isascii()) or character > "\x7f" else " "
+                        for character in text.lower().replace("\u2019", " ")).split()  # fmt: skip
+        return list(zip(*(words[at:] for at in range(13)), strict=False))
+
+    run(folders, tmp_path, max_share=0.2)
+    exam = {gram for each in read_corpus(folders["heldout"]) for gram in runs(each.text)}
+    shares = {}
+    for part in ("train", "dropped"):
+        for each in read_corpus(tmp_path / "out" / part):
+            grams = runs(each.text)
+            shares[each.location] = (part, sum(gram in exam for gram in grams) / max(1, len(grams)))
+    assert all(share <= 0.21 for part, share in shares.values() if part == "train")
+    assert shares["half-held-out"][0] == "dropped"
+    assert shares["half-held-out"][1] > 0.2
+    kept_all = run(folders, tmp_path / "all", max_share=1.0)
+    assert kept_all.metrics["contact/documents"] >= sum(share > 0 for _, share in shares.values()) - 2
+
+
+@pytest.mark.slow
+def test_workers_change_no_byte(folders: dict[str, Path], tmp_path: Path) -> None:
+    run(folders, tmp_path / "a")
+    run(folders, tmp_path / "b", workers=2)
+    for name in ("out", "reports"):
+        assert tree(tmp_path / "a" / name) == tree(tmp_path / "b" / name)
+
+
+def test_the_exam_is_read_from_a_folder(folders: dict[str, Path], tmp_path: Path) -> None:
+    exam = exam_of(None, folders["items"], 13)
+    assert exam.names == ["held-out", "pairs/one.jsonl", "questions.txt"]
+    assert exam.short >= 3  # "no", "too short", "who wrote the seven words"
+    exam.save(tmp_path / "exam.npz")
+    again = Exam.load(tmp_path / "exam.npz")
+    assert again.hits([ITEM, "nothing"]) == exam.hits([ITEM, "nothing"])
+    assert exam.hits([f"so {ITEM}, he said"])[0][0].name == "pairs/one.jsonl"
+    assert exam_of(None, None, 13).hits(["any text"]) == [[]]
+
+
+def test_a_broken_line_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.jsonl").write_text('{"a": "b"}\n{"a": \n')
+    with pytest.raises(UserError, match=r"bad\.jsonl line 2: not JSON"):
+        exam_of(None, tmp_path, 13)
+
+
+def test_held_out_documents_shorter_than_a_run_are_no_exam(tmp_path: Path) -> None:
+    heldout = corpus(tmp_path / "heldout", [document("short", "only five words are here"), document("none", "...")])
+    exam = exam_of(heldout, None, 13)
+    assert exam.hits(["only five words are here", LONG_ITEM, ""]) == [[], [], []]
+    train = corpus(tmp_path / "train", list(modules("scipy", 3)))
+    report = run({"train": train, "heldout": heldout}, tmp_path)
+    assert report.metrics["contact/documents"] == 0
+
+
+def test_those_that_share_most_are_listed_and_all_are_counted(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is held of documents in contact with the exam does not grow with them."""
+    everything = run(folders, tmp_path / "all")
+    monkeypatch.setattr("components.similarity.decontaminate.LISTED", 3)
+    found = run(folders, tmp_path / "few")
+    assert found.metrics == everything.metrics
+    assert found.markdown == everything.markdown
+    few, all_ = (
+        (tmp_path / name / "reports/details/contamination.csv").read_text().splitlines() for name in ("few", "all")
+    )
+    assert len(all_) > 5
+    assert few == all_[:4]
+    shares = [int(row.split(",")[3]) / int(row.split(",")[4]) for row in all_[1:]]
+    assert shares == sorted(shares, reverse=True)
+    assert found.metrics["contact/documents"] > 3

@@ -1,0 +1,90 @@
+"""The plots of what it cost draw the figures they are given, each in its place."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.stages.account import cost_plots
+
+COST: dict[str, Any] = {
+    "parts": {
+        "dedup": {"cpu": [0.001, 0.002, 0.004], "memory": [0.0005, 0.001, 0.0015]},
+        "pretrain@causal": {"cpu": [0.01, 0.02, 0.04]},
+    },
+    "orchestration_parts": {"cpu": [0.05, 0.1, 0.2]},
+    "sources": {"cpu": "estimated:cpu_seconds x watts", "memory": "assumed:watts per GB"},
+    "stages": {"pretrain@causal": {"grams": [10.0, 30.0, 60.0]}, "pretrain@masked": {"grams": [0.0, 0.0, 0.0]}},
+}
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """File name -> the axes of what was saved as it."""
+    found: dict[str, Any] = {}
+    save = cost_plots._save
+
+    def keep(figure: Any, path: Path) -> None:
+        found[path.name] = figure.axes[0] if len(figure.axes) == 1 else figure
+        save(figure, path)
+
+    monkeypatch.setattr(cost_plots, "_save", keep)
+    return found
+
+
+def test_energy_is_stacked_by_component_with_the_bounds_of_the_sum(drawn: dict[str, Any], tmp_path: Path) -> None:
+    cost_plots.plot_energy(COST, tmp_path / "energy.png")
+    axes = drawn["energy.png"]
+    bars = [(bar.get_x(), bar.get_width()) for group in axes.containers[:2] for bar in group]
+    flat = [number for bar in bars for number in bar]
+    assert flat == pytest.approx([0, 2, 0, 20, 0, 100, 2, 1, 20, 0, 100, 0])  # Wh: cpu, then memory on top
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["dedup", "pretrain@causal", cost_plots.AROUND]
+    assert [text.get_text() for text in axes.texts] == ["3", "20", "100"]
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["cpu (estimated)", "memory (assumed)", "low to high"]
+    (lines,) = axes.containers[2].lines[2]
+    spans = [[segment[0][0], segment[1][0]] for segment in lines.get_segments()]
+    assert [end for span in spans for end in span] == pytest.approx([1.5, 5.5, 10, 40, 50, 200])
+    assert "Wh" in axes.get_xlabel()
+    assert (tmp_path / "energy.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_loss_stands_over_the_grams_spent_until_then(drawn: dict[str, Any], tmp_path: Path) -> None:
+    for branch in ("causal", "masked"):
+        folder = tmp_path / "pretrain" / branch / "plots"
+        folder.mkdir(parents=True)
+        (folder / "heldout.csv").write_text("step,loss\n0,6.0\n50,4.0\n100,3.0\n")
+    cost_plots.plot_loss_per_gram(COST, tmp_path)
+    (line,) = drawn["loss_per_gram.png"].lines  # nothing is known of what the masked one cost
+    assert line.get_label() == "causal: 30 g in all (10 to 60)"
+    assert list(line.get_xdata()) == pytest.approx([15.0, 30.0])
+    assert list(line.get_ydata()) == [4.0, 3.0]
+
+
+def test_a_plot_of_nothing_is_not_left_from_the_run_before(tmp_path: Path) -> None:
+    (tmp_path / "loss_per_gram.png").write_bytes(b"old")
+    cost_plots.plot_loss_per_gram({"stages": {}}, tmp_path)
+    assert not (tmp_path / "loss_per_gram.png").exists()
+
+
+def test_forecasts_stand_beside_what_came_of_them_by_stage(drawn: dict[str, Any], tmp_path: Path) -> None:
+    rows = [
+        {
+            "stage": stage, "seconds": [5.0, 10.0, 20.0], "actual_seconds": took,
+            "kwh": [0.001, 0.002, 0.004], "actual_kwh": 0.002,
+        } for stage, took in (("dedup", 12.0), ("evaluate", 90.0), ("dedup", 30.0))
+    ]  # fmt: skip
+    cost_plots.plot_forecasts(rows, tmp_path / "forecast.png")
+    figure = drawn["forecast.png"]
+    assert figure.get_suptitle() == "Forecasts of 3 stage runs; 1 within their interval of seconds"
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["forecast = actual", "dedup", "evaluate"]
+    seconds, energy = figure.axes
+    assert list(seconds.containers[0].lines[0].get_xdata()) == [12.0, 30.0]
+    assert list(energy.containers[1].lines[0].get_ydata()) == [2.0]  # Wh
+    for axes in figure.axes:
+        assert axes.get_xlim() == axes.get_ylim()
+    assert seconds.get_xlim()[0] < 5.0
+    assert seconds.get_xlim()[1] > 90.0
+    cost_plots.plot_forecasts([], tmp_path / "forecast.png")
+    assert not (tmp_path / "forecast.png").exists()

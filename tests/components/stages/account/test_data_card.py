@@ -1,0 +1,105 @@
+"""The data card and the Croissant description say what the stages counted, and others can load what is described."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+from mlcroissant import Dataset
+
+from components.core.files import sha256_file, write_text
+from components.core.report import Report
+from components.corpus.corpus import read_corpus
+from components.reporting.csv_tables import as_csv
+from components.stages.account.data_card import data_card, data_facts
+from components.stages.account.stage import write_data_card
+from components.stages.account.summary import gather
+from tests.components.finished_project import data, reports
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose data stages ran, with the tables that ingest, filter and bias leave."""
+    root = tmp_path_factory.mktemp("greenhouse")
+    data(root)
+    reports(root)
+    books = {"files": 3, "documents_in": 38, "kept": 35, "dropped": {"opted_out": 2}, "quarantined": {"nul": 1}}
+    facts = {"sources": {"num|py": books | {"kept_bytes": 9000, "heldout": 5}}}
+    Report({"documents/in": 38}, "", facts).write(root / "reports/ingest")
+    Report({"probe_gap": 0.031, "probe_gap_unmasked": 0.2}).write(root / "reports/bias")
+    rule = [{"line": 1, "kind": "id", "documents": 2}]
+    write_text(root / "reports/ingest/details/opted_out.csv", as_csv(rule))
+    write_text(root / "reports/filter/details/personal.csv", as_csv([{"source": "a", "kind": "email", "found": 7}]))
+    mentions = [{"source": s, "group": "women", "documents": 4, "documents_kept": k} for s, k in (("a", 4), ("b", 1))]
+    write_text(root / "reports/bias/details/mentions.csv", as_csv(mentions))
+    write_data_card(root, gather(root) | {"model_name": "my greenhouse"}, root / "reports/data.md")
+    return root
+
+
+def test_the_description_validates_and_loads(root: Path) -> None:
+    logging.disable(logging.WARNING)  # absl prints recommendations
+    described = Dataset(jsonld=str(root / "data/croissant.json"))
+    logging.disable(logging.NOTSET)
+    assert list(described.metadata.issues.errors) == []
+    for part, folder in (("train", "mix/train"), ("heldout", "ingest/heldout")):
+        documents = list(read_corpus(root / "data" / folder))
+        records = list(described.records(part))
+        assert [row[f"{part}/text"].decode() for row in records] == [document.text for document in documents]
+        assert [row[f"{part}/licence"].decode() for row in records] == [document.licence for document in documents]
+
+
+def test_every_shard_has_its_hash(root: Path) -> None:
+    described = json.loads((root / "data/croissant.json").read_text())
+    shards = {entry["contentUrl"]: entry["sha256"] for entry in described["distribution"] if "sha256" in entry}
+    assert shards
+    for url, sha256 in shards.items():
+        assert sha256_file(root / "data" / url) == sha256
+    assert str(root) not in json.dumps(described)
+
+
+def test_the_responsible_ai_fields_are_facts(root: Path) -> None:
+    described = json.loads((root / "data/croissant.json").read_text())
+    assert described["rai:dataCollectionMissingData"].startswith("1 records could not be read")
+    assert "women: mentioned by 8 documents, 3 of them dropped by the toxicity filter." in described["rai:dataBiases"]
+    assert "7 email" in str(described["rai:personalSensitiveInformation"])
+    (dedup,) = [line for line in described["rai:dataPreprocessingProtocol"] if line.startswith("dedup")]
+    assert dedup.endswith("Dropped: 4 dedup_rule.")
+    assert "https://spdx.org/licenses/BSD-3-Clause.html" in described["license"]
+
+
+def test_the_card_counts_by_source_licence_rule_and_group(root: Path) -> None:
+    card = (root / "reports/data.md").read_text()
+    for line in (
+        "| num\\|py | 3 | 38 | 35 | opted_out 2 | 1 | 0.01 | 5 |",
+        "| dedup | 30 | 26 | dedup_rule 4 | 0 | 0 |",
+        "| women | 8 | 5 | 3 | too few |  |",
+        "| BSD-3-Clause | 40 |",
+        "Opt-out list: 1 entries, 2 documents left out.",
+        "0.031 (0.200 if it saw which group is meant)",
+        "it sees mention, not identity",
+    ):
+        assert line in card, line
+
+
+def test_the_card_says_which_mitigations_the_mixture_has(root: Path) -> None:
+    folder = root / "reports/mix"
+    for facts, says in (
+        ({"augment": "none"}, ""),
+        (
+            {"augment": "random", "group_weights": {"women": 1.5, "old": 2.0}},
+            "source's: old 2.0, women 1.5.\n\nUnchanged",
+        ),
+        ({"augment": "counterfactual"}, "a twin with the gender swapped."),
+    ):
+        Report({"documents_in": 3}, "", facts).write(folder)
+        card = data_card(data_facts(root, gather(root)), "title")
+        assert says in card
+        assert ("Sampling weights" in card) == ("group_weights" in facts)
+        assert ("twin" in card) == (facts["augment"] != "none")
+        assert "\n\n## The exam\n" in card
+
+
+def test_without_any_stage_there_is_a_card_and_no_description(tmp_path: Path) -> None:
+    write_data_card(tmp_path, gather(tmp_path) | {"model_name": "new"}, tmp_path / "data.md")
+    assert "has not been made yet" in (tmp_path / "data.md").read_text()
+    assert not (tmp_path / "data").exists()

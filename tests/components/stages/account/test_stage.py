@@ -1,0 +1,210 @@
+"""The account: a whole project on disk, summed up; a new one with nothing in it; one whose texts are hostile."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components.carbon.ledger.reader import history, read
+from components.carbon.metering.meter import Meter
+from components.carbon.planning.forecast import forecast
+from components.core.files import read_json
+from components.params import Grid, Params, Runtime
+from components.stages.account.html_report import markdown
+from components.stages.account.model_card import write_cards
+from components.stages.account.stage import account, how
+from components.stages.account.terminal_table import WIDTH
+from tests.components.finished_project import project
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project accounted for once."""
+    root = tmp_path_factory.mktemp("greenhouse")
+    params = Params(runtime=Runtime(grid=Grid(zone="FRA", price_per_kwh=0.25)))
+    account(root=root, ledger_folder=project(root), params=params, fingerprints={"dedup": "dedup"})
+    return root
+
+
+def test_documents_add_up(root: Path) -> None:
+    rows = read_json(root / "reports/summary.json")["documents"]
+    assert rows["ingest"]["in"] == 30 + 2 + 1 + 5
+    assert rows["dedup"] == rows["dedup"] | {"in": 30, "kept": 26, "dropped": 4, "rules": {"dedup_rule": 4}}
+    for stage, before in (("dedup", "ingest"), ("filter", "dedup"), ("bias", "filter")):
+        row = rows[stage]
+        assert row["in"] == rows[before]["kept"]
+        assert row["in"] == row["kept"] + row["dropped"] + row["quarantined"] + row["heldout"]
+    assert rows["mix"]["in"] == rows["bias"]["kept"]
+
+
+def test_the_cost_is_the_ledgers(root: Path) -> None:
+    summary = read_json(root / "reports/summary.json")
+    cost, ledger = summary["cost"], read(root / ".greenhouse/ledger")
+    assert ledger.difference_uj() == 0
+    assert cost["total"]["kwh"][1] == pytest.approx(ledger.energy.mid_kwh, rel=1e-4)
+    rows = [*cost["stages"].values(), cost["orchestration"]]
+    assert sum(row["kwh"][1] for row in rows) == pytest.approx(cost["total"]["kwh"][1], rel=1e-4)
+    assert cost["total"]["grams"][1] == pytest.approx(cost["total"]["kwh"][1] * 56, rel=1e-4)
+    assert cost["price"][1] == pytest.approx(cost["total"]["kwh"][1] * 0.25, rel=1e-4)
+    assert all(row["kwh"][0] <= row["kwh"][1] <= row["kwh"][2] for row in rows)
+    assert cost["stages"]["dedup"]["fingerprint"] == "dedup"
+
+
+def test_the_table_is_a_page(root: Path) -> None:
+    text = (root / "reports/summary.md").read_text()
+    lines = text.splitlines()[1:-1]
+    assert len(lines) <= 45
+    assert max(map(len, lines)) <= WIDTH
+    for word in ("ingest", "bits per byte 2.100", "accuracy 0.210", "chance 0.25", "no signatures", "kWh", "gCO2e",
+                 "France 2023", "estimated", "reports/report.html", "question 0", "[0.600, 0.800]"):  # fmt: skip
+        assert word in text, word
+
+
+def test_headline_has_few_figures_with_names_for_mlflow(root: Path) -> None:
+    figures = read_json(root / "reports/summary.json")["headline"]
+    assert figures["pretrain/causal/heldout/bits_per_byte"] == 2.1
+    assert figures["energy/kwh_low"] < figures["energy/kwh"] < figures["energy/kwh_high"]
+    assert 0 < figures["sci/grams_per_mtok_low"] < figures["sci/grams_per_mtok"] < figures["sci/grams_per_mtok_high"]
+    assert len(figures) < 40
+    assert all(isinstance(value, int | float) for value in figures.values())
+
+
+def test_cards_are_what_the_hub_reads(root: Path) -> None:
+    names = sorted(path.name for path in (root / "reports/cards").iterdir())
+    assert names == ["finetune-classify.md", "finetune-instruct.md", "pretrain-causal.md", "pretrain-masked.md"]
+    _, front, body = (root / "reports/cards/finetune-instruct.md").read_text().split("---\n", 2)
+    meta = yaml.safe_load(front)
+    summary = read_json(root / "reports/summary.json")
+    emissions = meta["co2_eq_emissions"]
+    assert emissions["emissions"] == pytest.approx(summary["cost"]["stages"]["finetune@instruct"]["grams"][1], rel=1e-4)
+    assert emissions["training_type"] == "fine-tuning"
+    assert emissions["geographical_location"] == "FRA"
+    assert "estimated" in emissions["source"]
+    assert meta["pipeline_tag"] == "text-generation"
+    assert "Annex XI" in body
+    assert "dedup_rule 4" in body
+    assert "{{" not in body
+
+
+def test_annex_xi_has_compute_time_and_energy(root: Path) -> None:
+    summary = read_json(root / "reports/summary.json")
+    text = (root / "reports/cards/pretrain-causal.md").read_text()
+    rows = {cells[0]: cells[1] for line in text.splitlines() if len(cells := line.strip("| ").split(" | ")) == 2}
+    compute, cost = rows["1(2)(d) compute, training time"], summary["cost"]["stages"]["pretrain@causal"]
+    flop = summary["models"]["pretrain/causal"]["flop"]
+    assert flop > 6 * 512 * 64 * 20_480  # the head alone
+    assert (
+        compute
+        == f"{flop:.3g} FLOP (weights and attention); {cost['elapsed_s']:.0f} s on {summary['cost']['hardware']}"
+    )
+    low, mid, high = (f"{value:.3g}" for value in cost["kwh"])
+    assert rows["1(2)(e) energy"] == f"estimated: {mid} ({low} to {high}) kWh"
+    assert float(low) < float(mid) < float(high)
+
+
+def test_training_time_is_that_of_all_attempts(root: Path, tmp_path: Path) -> None:
+    """A run that was stopped near its end and resumed trained all the time, not only for the rest."""
+    summary = read_json(root / "reports/summary.json")
+    summary["cost"]["stages"]["pretrain@causal"] |= {"elapsed_s": 68.0, "attempts": 2, "attempts_s": 900.4}
+    write_cards(summary, tmp_path)
+    assert "; 968 s on " in (text := (tmp_path / "pretrain-causal.md").read_text())
+    assert ", 900 s of them in 2 earlier attempts |" in text
+
+
+def test_water_is_in_summary_report_and_card(root: Path) -> None:
+    summary = read_json(root / "reports/summary.json")
+    low, mid, high = summary["cost"]["total"]["water_litres"]
+    assert mid == pytest.approx(summary["cost"]["total"]["kwh"][1] * (0.36 + 4.35), rel=1e-3)
+    assert low == 0 < mid < high
+    assert summary["headline"]["water/litres"] == mid
+    assert f"water consumed: {mid:.3g} " in (root / "reports/report.html").read_text()
+    assert f"litres for this model, {mid:.3g} (" in (root / "reports/cards/pretrain-causal.md").read_text()
+
+
+def test_the_report_shows_what_the_cache_saved_and_what_is_nobodys(root: Path) -> None:
+    project, page = read_json(root / "reports/summary.json")["project"], (root / "reports/report.html").read_text()
+    assert "saved by DVC's cache: 0.000 (0.000 to 0.000) Wh" in page
+    low, mid, high = (f"{1000 * value:.3f}" for value in project["unattributed"]["kwh"])
+    assert f"anything else: {mid} ({low} to {high}) Wh" in page
+    assert "<tr><th>experiment</th>" in page
+
+
+def test_the_report_is_one_file_that_leads_nowhere(root: Path) -> None:
+    page = (root / "reports/report.html").read_text()
+    assert "data:image/png;base64," in page
+    assert "default-src 'none'" in page
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<td>1</td>" in page  # the table of a stage's Markdown
+    assert 'href="http' not in page
+
+
+def test_reports_quote_documents_and_obey_none() -> None:
+    shown = markdown('<img src="https://example.org/x.png"> ![x](https://example.org/y.png) [l](javascript:alert(1))')
+    assert "<img" not in shown
+    assert 'href="javascript' not in shown
+
+
+def test_a_project_in_which_nothing_ran(tmp_path: Path) -> None:
+    report = account(root=tmp_path, ledger_folder=tmp_path / "ledger", params=Params())
+    assert "no completed run" in report.markdown
+    assert json.loads((tmp_path / "reports/summary.json").read_text())["models"] == {}
+    assert (tmp_path / "reports/report.html").exists()
+
+
+def test_how() -> None:
+    assert how({}) == "not metered"
+    assert how({"cpu": "measured:rapl", "memory": "measured:rapl"}) == "cpu, memory measured (RAPL)"
+    mixed = {"cpu": "estimated:cpu_seconds x watts + measured:rapl", "idle": "assumed:watts per thread"}
+    assert how(mixed) == "cpu now measured, now estimated; idle assumed"
+
+
+def test_deleting_a_model_or_an_experiment_deletes_no_cost(tmp_path: Path) -> None:
+    root = tmp_path / "greenhouse"
+    ledger_folder = project(root)
+    account(root=root, ledger_folder=ledger_folder, params=Params())
+    before = read_json(root / "reports/summary.json")["project"]
+    shutil.rmtree(root / "models")
+    shutil.rmtree(root / "data")
+    account(root=root, ledger_folder=ledger_folder, params=Params())
+    assert read_json(root / "reports/summary.json")["project"]["total"]["kwh"] == before["total"]["kwh"]
+
+
+def test_forecasts_are_shown_beside_what_came_of_them(tmp_path: Path) -> None:
+    root = tmp_path / "greenhouse"
+    folder = project(root)
+    for seconds in (0.2, 0.3):
+        with Meter(folder, 0.1, {"stage": "mix", "run": "r", "fingerprint": "mix"}) as meter:
+            said = forecast(history(folder), "mix", "mix")
+            assert said
+            meter.record("forecast", **said.line())
+            time.sleep(seconds)
+    account(root=root, ledger_folder=folder, params=Params())
+    rows = read_json(root / "reports/summary.json")["forecasts"]
+    assert [row["stage"] for row in rows] == ["mix", "mix"]
+    assert rows[1]["actual_seconds"] == pytest.approx(0.3, abs=0.2)
+    assert set(rows[0]["error_pct"]) == {"seconds", "kwh"}
+    assert (root / "reports/forecast.png").stat().st_size > 5000
+    assert "Forecast and actual" in (root / "reports/report.html").read_text()
+
+
+def test_codecarbons_figures_stand_beside_ours(tmp_path: Path) -> None:
+    root = tmp_path / "greenhouse"
+    folder = project(root)
+    with Meter(folder, 0.1, {"run": "watched"}) as meter:
+        time.sleep(0.2)
+        meter.note(codecarbon_kwh="0.0123", codecarbon_grams="4.5")
+    account(root=root, ledger_folder=folder, params=Params())
+    row = read_json(root / "reports/summary.json")["cross_check"]
+    assert (row["codecarbon_kwh"], row["codecarbon_grams"]) == (0.0123, 4.5)
+    assert 0 < row["kwh_low"] < row["kwh"] < row["kwh_high"]
+    assert "codecarbon        12.3 Wh, 4.5 gCO2e" in (root / "reports/summary.md").read_text()
+
+
+def test_books_that_are_off_are_not_summarised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("components.carbon.ledger.reader.Ledger.difference_uj", lambda self: 7)
+    with pytest.raises(AssertionError, match="7 microjoules off the host's"):
+        account(root=tmp_path, ledger_folder=tmp_path / "ledger", params=Params())

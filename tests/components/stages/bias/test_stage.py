@@ -1,0 +1,209 @@
+"""The bias stage: drops hostility, not mention; its audit sees a biased filter; same bytes whatever happens."""
+
+import csv
+import io
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from components.core.errors import UserError
+from components.core.report import Report
+from components.corpus.corpus import Document, read_corpus, read_manifest
+from components.params import Bias
+from components.stages.bias.stage import filter_bias, judge
+from components.text.sentences import sentences_of
+from tests.components.real_text import corpus, document, modules, places, tree
+
+PARAMS = Bias(min_mentions=20)
+KIND = [
+    "She lives by the sea.",
+    "We met the teacher at noon.",
+    "They sold bread and honey.",
+    "The hall was full of music.",
+]
+GAY = ["My friend is gay.", "You are gay.", "They are gay.", "We are gay."]
+RUDE = ["You are a stupid idiot!", "Shut up, you moron.", "What an ugly piece of trash.", "Go to hell, bastard."]
+GERMAN = "Die Frau liest das Buch. Die Katze schläft auf dem Sofa. Die Kinder spielen draußen. Die Sonne scheint."
+
+
+def letters() -> list[Document]:
+    """Made-up letters: 60 kind ones, 60 that mention lgbt people kindly, 20 rude ones, some not in English."""
+    draw = random.Random(1)
+    found = []
+    for number in range(140):
+        kind, own = (KIND, GAY) if 60 <= number < 120 else (KIND, RUDE if number >= 120 else [])
+        text = " ".join(draw.sample(kind, 4) + draw.sample(own, min(3, len(own))))
+        found.append(document(f"letter-{number}", text, "letters"))
+    found += [document(f"brief-{number}", GERMAN, "letters") for number in range(5)]
+    return [*found, document("ja", "彼女は本を読む。彼は眠る。", "letters"), document("empty", "...", "letters")]
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return corpus(tmp_path_factory.mktemp("in") / "train", [*letters(), *modules("scipy", 120)])
+
+
+def run(train: Path, folder: Path, params: Bias = PARAMS, workers: int = 1) -> Report:
+    return filter_bias(train=train, params=params, workers=workers, **places(folder))
+
+
+def dropped(folder: Path) -> set[str]:
+    return {each.location for each in read_corpus(folder / "out" / "dropped")}
+
+
+def impact(folder: Path) -> dict[str, dict[str, str]]:
+    """disparate_impact.csv by group."""
+    text = (folder / "reports" / "details" / "disparate_impact.csv").read_text()
+    return {row["group"]: row for row in csv.DictReader(io.StringIO(text))}
+
+
+def test_drops_hostility_and_not_mention(train: Path, tmp_path: Path) -> None:
+    report = run(train, tmp_path)
+    assert dropped(tmp_path) == {f"letter-{number}" for number in range(120, 140)}
+    assert read_manifest(tmp_path / "out" / "dropped").facts["rules"] == {"toxic": 20}
+    assert report.metrics["documents_kept"] == read_manifest(tmp_path / "out" / "train").num_documents
+    assert report.metrics["probe_gap"] <= 0.05
+
+
+def test_other_languages_are_kept(train: Path, tmp_path: Path) -> None:
+    run(train, tmp_path)
+    kept = {each.location: each.text for each in read_corpus(tmp_path / "out" / "train")}
+    assert kept["ja"] == "彼女は本を読む。彼は眠る。"
+    assert sum(name.startswith("brief") for name in kept) == 5
+
+
+UNMASKED = PARAMS.model_copy(update={"mask_identity": False, "max_probe_gap": 1.0})
+
+
+def test_the_audit_shows_what_an_unmasked_filter_does(train: Path, tmp_path: Path) -> None:
+    """Without masking, the kind letters about lgbt people go: keep ratio far below 0.8, and significant."""
+    report = run(train, tmp_path, UNMASKED.model_copy(update={"min_keep_ratio": 0.0}))
+    row = impact(tmp_path)["lgbt"]
+    assert len(dropped(tmp_path)) > 60
+    assert float(row["keep_ratio_high"]) < 0.8
+    assert float(row["p_holm"]) < 0.001
+    assert report.metrics["keep_ratio_min"] == pytest.approx(float(row["keep_ratio"]), rel=1e-5)
+    within = list(
+        csv.DictReader(io.StringIO((tmp_path / "reports/details/disparate_impact_by_source.csv").read_text()))
+    )
+    assert {(row["source"], row["group"]) for row in within} >= {("letters", "lgbt")}
+
+
+def test_a_filter_that_removes_a_group_stops_the_stage_and_leaves_the_report(train: Path, tmp_path: Path) -> None:
+    said = (
+        r"mention lgbt in source letters 0\.\d\d times .* below bias\.min_keep_ratio = 0\.8 .*set bias\.mask_identity"
+    )
+    with pytest.raises(UserError, match=said) as error:
+        run(train, tmp_path, UNMASKED)
+    named = tmp_path / "reports" / "details" / "dropped_examples.csv"
+    assert str(named) in str(error.value)
+    assert "gay" in named.read_text()
+
+
+def test_masked_and_unmasked_side_by_side(train: Path, tmp_path: Path) -> None:
+    """The report of the masked filter says what masking prevented."""
+    report = run(train, tmp_path)
+    row = impact(tmp_path)["lgbt"]
+    assert float(row["keep_ratio"]) >= 1
+    assert float(row["keep_ratio_unmasked"]) < 0.8
+    assert report.metrics["documents_dropped_unmasked"] > report.metrics["documents_dropped"]
+    assert report.facts["warnings"] == []
+
+
+def test_a_scorer_with_a_gap_stops_the_stage(train: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"flags 8% of harmless sentences about lgbt and 0% .* over bias\.max_probe_gap"
+    ):
+        run(train, tmp_path, PARAMS.model_copy(update={"mask_identity": False}))
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.slow
+def test_workers_and_repetition_change_no_byte(train: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("components.stages.bias.stage.BYTES_PER_WORKER", 1000)
+    for name, workers in (("a", 1), ("b", 2), ("c", 1)):
+        run(train, tmp_path / name, PARAMS, workers)
+    a, b, c = ({k: v for k, v in tree(tmp_path / name).items() if not k.startswith("work")} for name in "abc")
+    assert a == b == c
+    assert str(tmp_path).encode() not in b"".join(a.values())
+    assert read_manifest(train).shards[3:], "the corpus has several shards"
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from components.stages.bias.stage import filter_bias
+from components.params import Bias
+train, folder = map(Path, sys.argv[1:])
+folders = {name: folder / name for name in ("out", "reports", "work")}
+filter_bias(train=train, params=Bias(min_mentions=20), **folders)
+"""
+
+
+@pytest.mark.slow
+def test_killed_and_run_again_gives_the_same_bytes(train: Path, tmp_path: Path) -> None:
+    """SIGKILL as soon as one shard is judged; the next run reads that and finishes."""
+    folder = tmp_path / "killed"
+    for name in ("out", "reports", "work"):
+        (folder / name).mkdir(parents=True)
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(train), str(folder)])
+    deadline = time.monotonic() + 60
+    while not list((folder / "work").glob("judged-*.json")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert list((folder / "work").glob("judged-*.json"))
+    for name in ("out", "reports"):  # the caller hands over empty staging folders
+        shutil.rmtree(folder / name)
+    run(train, folder)
+    run(train, tmp_path / "whole")
+    for name in ("out", "reports"):
+        assert tree(folder / name) == tree(tmp_path / "whole" / name)
+
+
+def test_a_sentence_counts_once_per_document() -> None:
+    """A speaker called BASTARD in a play, against as many different insults."""
+    play = document("play", "BASTARD. I come from France. " + "\n\n".join(f"BASTARD.\n\n{kind}" for kind in KIND * 3))
+    fight = document("fight", " ".join(RUDE + KIND))
+    judged = judge([play, fight], PARAMS).documents
+    assert (judged[0].toxic, judged[1].toxic) == (1, 4)
+
+
+def test_few_toxic_sentences_are_no_reason() -> None:
+    shard = judge([document("one", RUDE[0]), document("two", " ".join(RUDE[:2]))], PARAMS)
+    assert [bool(each.worst) for each in shard.documents] == [False, True]
+
+
+def test_sentences() -> None:
+    assert sentences_of('He said "No." Then\nleft?  Yes!\n\nA title\n\n終わり。次') == [
+        'He said "No',
+        "Then\nleft",
+        "Yes",
+        "A title",
+        "終わり",
+        "次",
+    ]
+    assert all(len(part) <= 601 for part in sentences_of("word " * 1000 + "x" * 2000))
+    assert "".join(sentences_of("x" * 2000)) == "x" * 2000
+    assert sentences_of(" \n\n ") == []
+
+
+def test_empty_corpus(tmp_path: Path) -> None:
+    report = run(corpus(tmp_path / "train", []), tmp_path)
+    assert report.metrics["documents_in"] == 0
+
+
+def test_report_has_what_a_person_wants(train: Path, tmp_path: Path) -> None:
+    report = run(train, tmp_path)
+    names = set(tree(tmp_path / "reports"))
+    tables = {"mentions", "toxicity", "disparate_impact", "probe", "dropped_examples"}
+    assert names >= {f"details/{name}.csv" for name in tables}
+    assert names >= {f"plots/{name}.png" for name in ("keep_ratio", "mentions", "toxicity")}
+    assert "What this cannot know" in report.markdown
+    assert "stupid idiot" in (tmp_path / "reports" / "details" / "dropped_examples.csv").read_text()

@@ -1,0 +1,255 @@
+"""Dedup's promises, recomputed from the texts by plain Python."""
+
+import random
+import re
+import shutil
+import unicodedata
+from functools import cache
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from components.core.errors import UserError
+from components.corpus.corpus import Document, read_corpus, read_manifest
+from components.params import Dedup
+from components.similarity import duplicates
+from components.stages.dedup.stage import dedup
+from tests.components.real_text import corpus, document, edited, modules, tree
+
+PARAMS = Dedup()
+
+
+def plain_words(text: str) -> list[str]:
+    """Words by the documented rule, character by character: nothing of the implementation is used."""
+    words, current = [], ""
+    for character in text.lower():
+        is_word = character.isalnum() or character == "_" or unicodedata.category(character).startswith("M")
+        code = ord(character)
+        unspaced = is_word and (0x0E00 <= code <= 0x0FFF or 0x2E80 <= code <= 0x312F or 0x31A0 <= code <= 0x9FFF)
+        if current and (unspaced or not is_word):
+            words.append(current)
+            current = ""
+        if unspaced:
+            words.append(character)
+        elif is_word:
+            current += character
+    return words + [current] * bool(current)
+
+
+@cache
+def plain_grams(text: str, n: int) -> frozenset[tuple[str, ...]]:
+    """The set of word n-grams; of a text of fewer words the one tuple of all."""
+    words = plain_words(text)
+    return frozenset(tuple(words[at : at + n]) for at in range(max(len(words) - n + 1, 1)) if words)
+
+
+def plain_jaccard(first: str, second: str, n: int = 5) -> float:
+    """Word n-gram Jaccard similarity, with sets of tuples."""
+    sets = plain_grams(first, n), plain_grams(second, n)
+    shared = len(sets[0] & sets[1])
+    union = len(sets[0]) + len(sets[1]) - shared
+    return shared / union if union else 1.0
+
+
+def planted() -> tuple[list[Document], list[Document]]:
+    """(held-out, training) documents: real ones, copies edited at many rates, a chain, copies of held-out ones."""
+    real = list(modules())
+    heldout, train = real[:15], real[15:]
+    copies = []
+    for number, original in enumerate(real[::2]):
+        rate = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1)[number % 7]
+        text = edited(original.text, rate, number)
+        copies.append(document(f"copy/{number}", text.replace("\n", "\n ") if rate == 0 else text))
+    text = real[40].text
+    for link in range(8):  # a chain: each is like the one before, the last is unlike the first
+        text = edited(text, 0.02, 1000 + link)
+        copies.append(document(f"chain/{link}", text))
+    mixed = [*train, *copies]
+    random.Random(3).shuffle(mixed)
+    return heldout, mixed
+
+
+def run(folder: Path, heldout: list[Document], train: list[Document], params: Dedup = PARAMS, workers: int = 1) -> Path:
+    """Dedup into `folder`/out."""
+    held = corpus(folder / "heldout", heldout)
+    trained = corpus(folder / "train", train)
+    (folder / "work").mkdir(exist_ok=True)
+    dedup(
+        train=trained,
+        heldout=held,
+        params=params,
+        out=folder / "out",
+        reports=folder / "reports",
+        work=folder / "work",
+        workers=workers,
+    )
+    return folder / "out"
+
+
+def dropped(out: Path) -> list[dict]:
+    """Rows of the dropped corpus."""
+    return [row for shard in sorted((out / "dropped").glob("*.parquet")) for row in pq.read_table(shard).to_pylist()]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Document], list[Document]]:
+    """The planted corpus, deduplicated with one worker."""
+    folder = tmp_path_factory.mktemp("dedup")
+    heldout, train = planted()
+    run(folder, heldout, train)
+    return folder, heldout, train
+
+
+def test_every_removed_document_is_similar_to_one_that_stays(done: tuple) -> None:
+    folder, heldout, _ = done
+    stays = {each.id: each.text for each in [*heldout, *read_corpus(folder / "out/train")]}
+    gone = dropped(folder / "out")
+    assert len(gone) > 50
+    for row in gone:
+        named = re.search(r"(?:kept|held-out) ([0-9a-f]{16})", row["reason"])
+        assert named is not None
+        similarity = plain_jaccard(row["text"], stays[named[1]])
+        assert similarity >= PARAMS.threshold
+        stated = re.search(r"Jaccard ([\d.]+)", row["reason"])
+        assert stated is not None
+        assert similarity == pytest.approx(float(stated[1]), abs=1e-4)
+        assert ("heldout" in row["rule"]) == (named[1] in {each.id for each in heldout})
+        if row["rule"].endswith("near_duplicate"):
+            assert similarity < 1.0 or " ".join(row["text"].split()) != " ".join(stays[named[1]].split())
+        else:
+            assert " ".join(row["text"].split()) == " ".join(stays[named[1]].split())
+
+
+def test_no_two_documents_that_stay_are_similar(done: tuple) -> None:
+    folder, heldout, _ = done
+    kept = list(read_corpus(folder / "out/train"))
+    similar = []
+    for first, second in [*combinations(kept, 2), *((a, b) for a in kept for b in heldout)]:
+        short, long = sorted((len(first.text), len(second.text)))
+        if short >= 0.5 * long and plain_jaccard(first.text, second.text) >= PARAMS.threshold:
+            similar.append((first.location, second.location))
+    assert similar == []
+
+
+def test_books_balance(done: tuple) -> None:
+    folder, _, train = done
+    kept, gone = read_manifest(folder / "out/train"), read_manifest(folder / "out/dropped")
+    assert kept.num_documents + gone.num_documents == len(train)
+    assert sum(gone.facts["rules"].values()) == gone.num_documents
+    assert kept.num_bytes + gone.num_bytes == sum(len(each.text.encode()) for each in train)
+    by_id = {each.id: each for each in train}
+    assert all(by_id[each.id] == each for each in read_corpus(folder / "out/train"))
+
+
+def test_longer_then_smaller_id_stays(done: tuple) -> None:
+    folder, _, _ = done
+    stays = {each.id: each for each in read_corpus(folder / "out/train")}
+    for row in dropped(folder / "out"):
+        named = re.search(r" kept ([0-9a-f]{16})", row["reason"])
+        if named:
+            other = stays[named[1]]
+            assert (-len(other.text), other.id) < (-len(row["text"]), row["id"])
+
+
+def test_order_and_workers_do_not_matter(done: tuple, tmp_path: Path) -> None:
+    folder, heldout, train = done
+    run(tmp_path / "two", heldout, train, workers=2)
+    assert tree(tmp_path / "two/out") == tree(folder / "out")
+    assert tree(tmp_path / "two/reports") == tree(folder / "reports")
+    shuffled = random.Random(9).sample(train, len(train))
+    run(tmp_path / "shuffled", heldout[::-1], shuffled)
+    rows = [
+        {row["id"]: (row["rule"], row["reason"]) for row in dropped(out)}
+        for out in (folder / "out", tmp_path / "shuffled/out")
+    ]
+    assert rows[0] == rows[1]
+
+
+def test_resumes_from_sketches(done: tuple, tmp_path: Path) -> None:
+    folder, heldout, train = done
+    run(tmp_path, heldout, train)
+    sketches = tree(tmp_path / "work")
+    for name in sorted(sketches)[::2]:  # as after a kill: some are missing, the finished parts were moved
+        (tmp_path / "work" / name).unlink()
+    for name in ("out", "reports", "heldout", "train"):
+        shutil.rmtree(tmp_path / name)
+    run(tmp_path, heldout, train)
+    assert tree(tmp_path / "out") == tree(folder / "out")
+
+
+def test_short_and_wordless_documents(tmp_path: Path) -> None:
+    texts = [
+        "one two three",
+        "one two four",
+        "one two three!",
+        "one two three four five six",
+        "...",
+        "---",
+        " ... ",
+        "a",
+    ]
+    train = [document(f"short/{number}", text) for number, text in enumerate(texts)]
+    out = run(tmp_path, [document("held", "something else entirely, and longer than the rest of them")], train)
+    gone = {row["text"]: row["rule"] for row in dropped(out)}
+    assert gone == {"one two three": "near_duplicate", "...": "duplicate"}
+
+
+def test_scripts_without_spaces(tmp_path: Path) -> None:
+    han = (
+        "大規模な言語モデルを学習させるためには、大量の文章を集め、重複を取り除き、品質の低いものを捨てる必要がある。"
+        * 3
+    )
+    near, other = (
+        han.replace("品質", "性質", 1),
+        "春はあけぼの。やうやう白くなりゆく山ぎは、少し明かりて、紫だちたる雲の細くたなびきたる。" * 3,
+    )
+    thai = "การเรียนรู้ของเครื่องเป็นสาขาหนึ่งของปัญญาประดิษฐ์ที่พัฒนามาจากการศึกษาการรู้จำแบบ" * 2
+    texts = [han, near, other, thai, thai.replace("สาขา", "แขนง", 1)]
+    out = run(tmp_path, [], [document(f"unspaced/{number}", text) for number, text in enumerate(texts)])
+    gone = dropped(out)
+    assert len(gone) == 2
+    stays = {each.id: each.text for each in read_corpus(out / "train")}
+    for row in gone:
+        named = re.search(r"kept ([0-9a-f]{16})", row["reason"])
+        assert named is not None
+        assert plain_jaccard(row["text"], stays[named[1]]) >= PARAMS.threshold
+
+
+def test_held_out_copies_of_each_other_stay_and_take_training_copies_along(tmp_path: Path) -> None:
+    text = modules()[3].text
+    held = [document("held/0", text), document("held/1", text), document("held/2", text + " and")]
+    out = run(tmp_path, held, [document("train/0", text), document("train/1", text + " more"), modules()[7]])
+    assert [row["rule"] for row in dropped(out)] == ["heldout_duplicate", "heldout_near_duplicate"]
+    assert [each.location for each in read_corpus(out / "train")] == [modules()[7].location]
+
+
+def test_near_off_leaves_near_duplicates(tmp_path: Path) -> None:
+    text = modules()[3].text
+    train = [document("a", text), document("b", text + " more"), document("c", " " + text)]
+    out = run(tmp_path, [], train, Dedup(near=False))
+    assert [row["rule"] for row in dropped(out)] == ["duplicate"]
+
+
+def test_nothing_to_drop(tmp_path: Path) -> None:
+    out = run(tmp_path, [modules()[0]], [modules()[7], modules()[9]])
+    assert read_manifest(out / "dropped").num_documents == 0
+
+
+def test_empty_corpus_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no documents"):
+        run(tmp_path, [modules()[0]], [])
+
+
+def test_pairs_of_a_big_bucket_come_in_pieces_and_are_all_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = np.sort(np.random.default_rng(1).integers(0, 9, 200))
+    ranks = np.arange(200)
+    monkeypatch.setattr(duplicates, "PAIRS_HELD", 100)
+    pieces = list(duplicates._all_pairs(ranks, keys, window=7))
+    assert max(map(len, pieces)) < 100 + 200
+    expected = {(a, b) for a in range(200) for b in range(a + 1, min(a + 8, 200)) if keys[a] == keys[b]}
+    found = [tuple(pair) for piece in pieces for pair in piece.tolist()]
+    assert len(found) == len(expected)
+    assert set(found) == expected

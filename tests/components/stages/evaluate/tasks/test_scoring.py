@@ -1,0 +1,82 @@
+"""Log-probabilities are the model's, whatever shares the batch."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from components.model.generate import generate
+from components.stages.evaluate.tasks.scoring import LanguageModel, batches
+from tests.components.stages.evaluate.conftest import World
+
+
+@pytest.fixture(scope="module")
+def model(world: World) -> LanguageModel:
+    return world.exam().causal
+
+
+def slow_logps(model: LanguageModel, ids: list[int]) -> np.ndarray:
+    """One token at a time, nothing shared."""
+    found = []
+    for end in range(1, len(ids)):
+        with torch.inference_mode():
+            logits_V = model.model(torch.tensor([ids[:end]]))[0, -1]
+        found.append(float(logits_V.double().log_softmax(-1)[ids[end]]))
+    return np.array(found)
+
+
+def test_scores_are_those_of_a_token_by_token_loop(model: LanguageModel) -> None:
+    texts = ["The array is returned.", "x", "A function of two variables, evaluated at each of the given points."]
+    sequences = [model.encode(text) for text in texts]
+    for ids, scores in zip(sequences, model.score(sequences), strict=True):
+        assert scores.logp == pytest.approx(slow_logps(model, ids), abs=1e-4)
+        assert np.all(scores.top >= scores.logp - 1e-12)
+        assert np.array_equal(scores.hit, np.isclose(scores.top, scores.logp, rtol=0, atol=0))
+
+
+def test_the_order_of_the_sequences_does_not_matter(model: LanguageModel) -> None:
+    sequences = [model.encode("word " * n) for n in (1, 30, 7, 30, 2)]
+    forward = model.score(sequences)
+    for one, other in zip(forward, reversed(model.score(sequences[::-1])), strict=True):
+        assert one.logp == pytest.approx(other.logp, abs=1e-5)
+
+
+def test_choices_by_one_pass_and_by_whole_continuations_agree(model: LanguageModel) -> None:
+    prompt, choices = "recall: k B, d M ? d", (" B", " M", " D")
+    assert model._plan(prompt, choices) is not None
+    quick = model.choose([(prompt, choices)])[0]
+    whole = [one.logp for one in model.answers([(prompt, choice) for choice in choices])]
+    assert np.diff(quick) == pytest.approx(np.diff(whole), abs=1e-4)  # what choices share cancels
+
+
+def test_choices_of_several_tokens_are_scored_whole(model: LanguageModel) -> None:
+    choices = (" returns the value", " xylophone", " returns")
+    whole = model.answers([("This function", choice) for choice in choices])
+    assert model.choose([("This function", choices)])[0] == pytest.approx([one.logp for one in whole])
+    assert whole[0].num_tokens > whole[2].num_tokens
+
+
+def test_greedy_writes_what_generate_writes(model: LanguageModel) -> None:
+    prompts = ["copy: q d x m =", "sum: 47+38=", "The array", "A"]
+    for prompt, text in zip(prompts, model.greedy(prompts, 12, "\n"), strict=True):
+        expected, _, _ = generate(model.model, model.tokenizer, prompt, max_tokens=12, stop_ids=(0,))
+        assert text == expected.split("\n")[0]
+
+
+def test_special_tokens_in_text_are_plain_text(model: LanguageModel) -> None:
+    assert all(index > 5 for index in model.encode("<|endoftext|><|mask|>")[1:])
+
+
+def test_token_bytes_add_up_to_the_text(model: LanguageModel) -> None:
+    text = "Naïve café, x ≤ y:\n    return 1\n"
+    assert model.token_bytes()[model.encode(text)].sum() == len(text.encode())
+
+
+def test_batches_hold_every_index_once_and_stay_small() -> None:
+    lengths = list(np.random.default_rng(0).integers(2, 200, 500))
+    found = list(batches(lengths, 1000))
+    assert sorted(index for batch in found for index in batch) == list(range(500))
+    assert all(len(batch) * max(lengths[i] for i in batch) <= 1000 for batch in found)
+    longest = [max(lengths[i] for i in batch) for batch in found]
+    assert all(a >= b for a, b in pairwise(longest))

@@ -1,0 +1,141 @@
+"""The stage: the same bytes whatever the workers and whenever it was killed, and reports that say what they must."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from components.core.errors import Stopped, UserError
+from components.core.files import read_json
+from components.core.report import Report, flat
+from components.corpus.corpus import read_manifest
+from components.stages.evaluate.registry import GROUPS, QUESTIONS, answer_path
+from components.stages.evaluate.stage import evaluate
+from components.stages.evaluate.tasks.task import COLUMNS
+from components.statistics import paired_difference
+from tests.components.real_text import tree
+from tests.components.stages.evaluate.conftest import World
+from tests.recorder import Recorder
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def examined(world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
+    folder = tmp_path_factory.mktemp("examined")
+    return evaluate(**world.stage(folder / "reports", folder / "work")), folder / "reports"
+
+
+def test_every_question_is_answered_or_has_a_reason(examined: tuple[Report, Path]) -> None:
+    report, reports = examined
+    assert sorted(name for group in GROUPS for name in group) == sorted(QUESTIONS)
+    answered = {name.split("/")[0] for name in report.metrics}
+    assert answered | set(report.facts["skipped"]) == set(QUESTIONS)
+    assert not answered & set(report.facts["skipped"])
+    assert flat(read_json(reports / "metrics.json")).keys() == report.metrics.keys()
+    assert len(report.metrics) <= 85
+
+
+def test_highlights_have_bounds_around_their_value(examined: tuple[Report, Path]) -> None:
+    report, reports = examined
+    assert len(report.facts["highlights"]) >= 15
+    for line in report.facts["highlights"]:
+        assert set(line) == {"question", "name", "value", "low", "high", "chance", "n", "note"}
+        assert line["low"] is None or line["low"] <= line["value"] <= line["high"], line
+        assert line["name"] in (reports / "details" / "report.md").read_text(encoding="utf-8")
+
+
+def test_items_are_unique_and_rebuild_a_metric(examined: tuple[Report, Path]) -> None:
+    report, reports = examined
+    rows = pq.read_table(reports / "details" / "items.parquet").to_pylist()
+    keys = {(row["question"], row["condition"], row["metric"], row["item"]) for row in rows}
+    assert len(keys) == len(rows) > 1000
+    assert tuple(rows[0]) == COLUMNS
+    mine = [row for row in rows if (row["question"], row["metric"]) == ("bits_per_byte", "bits_per_byte")]
+    value = sum(row["score"] for row in mine) / sum(row["weight"] for row in mine)
+    assert value == pytest.approx(report.metrics["bits_per_byte/all"])
+
+
+def test_a_model_does_not_differ_from_itself(examined: tuple[Report, Path]) -> None:
+    items = examined[1] / "details" / "items.parquet"
+    found = paired_difference(items, items)
+    assert len(found) > 15
+    assert all(one.improvement == 0.0 and one.p_holm == 1.0 for one in found)
+
+
+def test_each_plot_has_its_table(examined: tuple[Report, Path]) -> None:
+    plots = examined[1] / "plots"
+    assert {path.stem for path in plots.glob("*.png")} == {path.stem for path in plots.glob("*.csv")}
+    assert {"few_shot", "recall", "reliability", "risk_coverage", "memorisation", "bias_mitigation"} <= {
+        path.stem for path in plots.glob("*.png")
+    }
+
+
+def test_workers_change_no_byte(world: World, examined: tuple[Report, Path], tmp_path: Path) -> None:
+    evaluate(**world.stage(tmp_path / "reports", tmp_path / "work"), workers=2)
+    assert tree(tmp_path / "reports") == tree(examined[1])
+
+
+def test_no_output_holds_a_path_of_this_machine(examined: tuple[Report, Path]) -> None:
+    for name, content in tree(examined[1]).items():
+        assert str(examined[1].parents[1]).encode() not in content, name
+
+
+SCRIPT = """
+import pickle, sys
+from components.stages.evaluate.stage import evaluate
+evaluate(**pickle.load(open(sys.argv[1], "rb")), workers=int(sys.argv[2]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_stage_asks_only_what_is_missing(
+    world: World, examined: tuple[Report, Path], tmp_path: Path, workers: int
+) -> None:
+    arguments = world.stage(tmp_path / "reports", tmp_path / "work")
+    (tmp_path / "arguments").write_bytes(pickle.dumps(arguments))
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "arguments"), str(workers)]
+    process = subprocess.Popen(command, cwd=Path.cwd(), stderr=subprocess.DEVNULL)
+    while not (done := list((tmp_path / "work").rglob("*.json"))) and process.poll() is None:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert 0 < len(done) < len(QUESTIONS)
+    kept = {path: path.stat().st_mtime_ns for path in done}
+    evaluate(**arguments, workers=workers)
+    assert {path: path.stat().st_mtime_ns for path in done} == kept
+    assert tree(tmp_path / "reports") == tree(examined[1])
+
+
+@pytest.mark.slow
+def test_a_stopped_stage_goes_on_where_it_was(world: World, examined: tuple[Report, Path], tmp_path: Path) -> None:
+    arguments = world.stage(tmp_path / "reports", tmp_path / "work")
+    with pytest.raises(Stopped):
+        evaluate(**arguments, workers=2, watch=Recorder(lambda seen: bool(seen.done) and seen.done[-1] >= 2))
+    assert not tree(tmp_path / "reports") if (tmp_path / "reports").exists() else True
+    watch = Recorder()
+    evaluate(**arguments, workers=2, watch=watch)
+    assert watch.totals == {(len(QUESTIONS), "questions")}
+    assert watch.done[-1] == len(QUESTIONS)
+    assert watch.done == sorted(watch.done)
+    assert tree(tmp_path / "reports") == tree(examined[1])
+
+
+def test_a_missing_model_is_named(world: World, tmp_path: Path) -> None:
+    arguments = world.stage(tmp_path / "reports", tmp_path / "work") | {"masked": tmp_path / "nowhere"}
+    with pytest.raises(UserError, match=r"nowhere: no config\.json"):
+        evaluate(**arguments)
+    assert answer_path(tmp_path / "work", "bits_per_byte").exists()
+
+
+def test_the_held_out_set_is_named_by_its_shards(world: World, examined: tuple[Report, Path]) -> None:
+    found = read_json(examined[1] / "details" / "facts.json")["heldout_sha256"]
+    assert len(found) == 16
+    assert read_manifest(world.folders.heldout).shards

@@ -1,0 +1,223 @@
+"""Scores from arrays, against the rules written in plain Python."""
+
+import re
+import string
+import unicodedata
+from collections import Counter
+
+import numpy as np
+import pytest
+import regex
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.stages.filter.quality import STOP_WORDS, scores
+from components.stages.filter.spacy_rules import split
+from tests.components.real_text import modules
+
+ODD_TEXTS = [
+    "",
+    "\n\n\n",
+    "...",
+    "• one\n• two\n- three\nfour...\nfive…",
+    "the the the the the of OF Of",
+    "a b c d e f g h i j k l a b c d e f g h i j k l a b c d e f g h i j k l",
+    "same line\nsame line\n\nsame line\n\nother\nsame line",
+    "Lorem Ipsum dolor sit amet. { x }\nThis line has words. And two sentences here! Has it?\nUses cookies and such.",
+    "大規模な言語モデル。\nТекст на русском языке, с пробелами.\nnaïve café #1 ##",
+    "word " * 300,
+    "A line, that ends well.\n" * 9,
+    " indented\n\ttabbed \n trailing   \n",
+]
+
+
+def plain_tokens(text: str) -> list[str]:
+    """Stretches without white space, split; each character of a script without spaces by itself."""
+    tokens: list[str] = []
+    for word in (word for stretch in text.split() for word in split(stretch)):
+        tokens += [
+            part for part in regex.split(r"(?V1)([[\u2e80-\u312f\u31a0-\u9fff]&&[\p{L}\p{N}\p{M}]])", word) if part
+        ]
+    return tokens
+
+
+def is_symbol(character: str) -> bool:
+    """What Gopher's rules take for a symbol."""
+    category = unicodedata.category(character)
+    return category[0] == "P" or category == "Cc" or character in string.punctuation
+
+
+def repeated(pieces: list[str]) -> list[str]:
+    """Those that occurred before."""
+    return [piece for at, piece in enumerate(pieces) if piece in pieces[:at]]
+
+
+def characters(pieces: list[str]) -> int:
+    """Of all pieces."""
+    return sum(map(len, pieces))
+
+
+def plain_scores(text: str) -> dict[str, float]:
+    """The documented definitions, one by one, as datatrove computes them."""
+    tokens = plain_tokens(text)
+    words = [token for token in tokens if not all(map(is_symbol, token))]
+    lines = text.split("\n")[: -1 if text.endswith("\n") or not text else None]
+    pieces = re.split(r"\n+", text) if text else []
+    paragraphs = [part for part in re.split(r"\n{2,}", text.strip()) if part]
+    full = [line for line in text.split("\n") if line.strip()]
+    dots = sum(len(run) // 3 for run in re.findall(r"\.+", text)) + text.count("…")
+    result: dict[str, float] = {
+        "num_chars": len(text),
+        "num_words": len(words),
+        "num_tokens": len(tokens),
+        "mean_word_length": ratio(characters(words), len(words)),
+        "alpha_words": ratio(sum(any(c.isalpha() for c in token) for token in tokens), len(tokens)),
+        "symbols_per_word": ratio(max(text.count("#"), dots), len(tokens)),
+        "stop_words": sum(word in tokens for word in STOP_WORDS),
+        "bullet_lines": ratio(sum(line.lstrip().startswith(("•", "-")) for line in lines), len(lines)),
+        "ellipsis_lines": ratio(sum(line.rstrip().endswith(("...", "…")) for line in lines), len(lines)),
+        "duplicate_lines": ratio(len(repeated(pieces)), len(pieces)),
+        "duplicate_line_chars": ratio(characters(repeated(pieces)), len(text)),
+        "duplicate_paragraphs": ratio(len(repeated(paragraphs)), len(paragraphs)),
+        "duplicate_paragraph_chars": ratio(characters(repeated(paragraphs)), len(text)),
+        "punctuated_lines": ratio(sum(line.endswith(tuple(".?!。")) for line in full), len(full)),
+        "short_lines": ratio(sum(len(line) <= 30 for line in full), len(full)),
+        "repeated_line_chars": ratio(characters(repeated(full)), len(text.replace("\n", ""))),
+        "newlines_per_word": ratio(text.count("\n"), len(tokens)),
+    }
+    result |= plain_c4(text)
+    for n in (2, 3, 4):
+        grams = Counter(" ".join(tokens[at : at + n]) for at in range(len(tokens) - n + 1))
+        top, count = grams.most_common(1)[0] if grams else ("", 0)
+        result[f"top_{n}gram"] = ratio(len(top) * count, len(text))
+    for n in range(5, 11):
+        seen, chars, at = set[tuple[str, ...]](), 0, 0
+        while at < len(tokens) - n + 1:
+            gram = tuple(tokens[at : at + n])
+            chars, at = (chars + characters([*gram]), at + n) if gram in seen else (chars, at + 1)
+            seen.add(gram)
+        result[f"duplicate_{n}gram"] = ratio(chars, len(text))
+    return result
+
+
+POLICIES = ["terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies"]
+
+
+def plain_c4(text: str) -> dict[str, float]:
+    """C4's facts, line by line, in the order in which datatrove asks for them."""
+    found = dict.fromkeys(("sentences", "curly_lines", "lorem_ipsum"), 0)
+    for whole in text.split("\n"):
+        words = whole.split()
+        line = re.sub(r"\[\d*]|\[edit]|\[citation needed]", "", whole.strip())
+        ends_well = line.endswith((".", "?", "!", '"', "'")) and not line.endswith("...")
+        if not ends_well or len(words) < 3 or any(len(word) > 1000 for word in words):
+            continue
+        lower = line.lower()
+        found["lorem_ipsum"] += "lorem ipsum" in lower
+        if "javascript" in lower:
+            continue
+        found["curly_lines"] += "{" in line
+        if not any(phrase in lower for phrase in POLICIES):
+            found["sentences"] += plain_sentences(line)
+    return dict(found)
+
+
+def plain_sentences(line: str) -> int:
+    """A sentence begins with the line, and with the first word after a mark that ends sentences."""
+    count, ended = 1, False
+    for token in plain_tokens(line):
+        if len(token) == 1 and regex.match(r"\p{Sentence_Terminal}", token):
+            ended = True
+        elif not all(unicodedata.category(character)[0] == "P" for character in token):
+            count, ended = count + ended, False
+    return count
+
+
+def ratio(part: float, whole: float) -> float:
+    """part / whole, 0 for 0 / 0."""
+    return part / whole if whole else 0.0
+
+
+def compare(texts: list[str]) -> None:
+    """All texts at once against each alone."""
+    found = scores(texts)
+    for at, text in enumerate(texts):
+        for name, value in plain_scores(text).items():
+            assert found[name][at] == pytest.approx(value, abs=1e-12), (name, text[:200])
+
+
+def test_odd_texts() -> None:
+    compare(ODD_TEXTS)
+
+
+def test_real_texts() -> None:
+    compare([document.text for document in modules()[:60]])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text(st.sampled_from("ab.#\n é…漢-"), max_size=60), min_size=1, max_size=5))
+def test_any_texts(texts: list[str]) -> None:
+    compare(texts)
+
+
+LINE_PARTS = [
+    "Words ",
+    "of ",
+    "a line",
+    ". ",
+    "! ",
+    "? ",
+    '"',
+    "'",
+    "...",
+    "…",
+    ".",
+    ",",
+    " ",
+    "\n",
+    "(",
+    "漢字。",
+    "é",
+]
+C4_PARTS = [
+    "Lorem  ",
+    "lorem ",
+    "Lorem ipsum ",
+    "JavaScript ",
+    "{",
+    "}",
+    "use cookies ",
+    "Terms of use",
+    "[",
+    "]",
+    "[1]",
+]
+C4_PARTS += ["[12]", "[]", "[edit]", "[citation needed]", "[note]", "x" * 1000, "x" * 1001]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.lists(st.sampled_from(LINE_PARTS * 2 + C4_PARTS), max_size=40).map("".join), min_size=1, max_size=4))
+def test_c4_on_any_lines(texts: list[str]) -> None:
+    found = scores(texts)
+    for at, text in enumerate(texts):
+        for name, value in plain_c4(text).items():
+            assert found[name][at] == value, (name, text)
+
+
+def test_a_document_scores_the_same_in_any_company() -> None:
+    texts = [document.text for document in modules()[:30]]
+    together, reversed_ = scores(texts), scores(texts[::-1])
+    for name, values in together.items():
+        assert np.array_equal(values, reversed_[name][::-1]), name
+
+
+def test_c4_looks_only_at_lines_that_read_like_text() -> None:
+    text = "This is a sentence. And another one!\nheading { x }\nToo short.\nIt uses cookies, see.\nA line with { in."
+    found = scores([text, "Prose without brackets, but no end"])
+    assert found["sentences"].tolist() == [3, 0]
+    assert found["curly_lines"].tolist() == [1, 0]
+
+
+def test_scripts_without_spaces_are_seen() -> None:
+    found = scores(["漢字かな交じり文", "Latin letters", "ภาษาไทย"])
+    assert found["unspaced_letters"].tolist() == [1.0, 0.0, 1.0]

@@ -1,0 +1,98 @@
+"""The classifier: what we save is what `transformers` loads, with the same logits."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from components.core.errors import UserError
+from components.core.files import read_json
+from components.model.lora import add_lora
+from components.model.transformer import Transformer, derive_shape
+from components.params import ModelShape
+from components.stages.finetune.classifier import Classifier, load_classifier, save_classifier
+from components.tokens.tokenizer import PAD, train_bpe
+
+LABELS = ["docs", "plays", "tales"]
+TOKENIZER = train_bpe([Path(torch.functional.__file__).read_text()], 400).to_str()
+
+
+def model(tied: bool = True, seed: int = 3) -> Classifier:
+    """A classifier whose head and blocks are no longer at their first, partly zero, values."""
+    shape = derive_shape(ModelShape(size=2, width=64, heads=2, tied=tied), 400, 64, causal=False)
+    made = Classifier(Transformer(shape).initialise(seed), len(LABELS)).initialise_head(seed)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter += 0.02 * torch.randn(parameter.shape, generator=generator)
+    return made.eval()
+
+
+def padded_ids() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    ids_BT = torch.randint(6, 400, (4, 20), generator=generator)
+    ids_BT[1, 12:] = PAD
+    ids_BT[2, 3:] = PAD
+    return ids_BT
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@torch.inference_mode()
+def test_transformers_computes_the_same_logits(tied: bool, tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    ours = model(tied)
+    save_classifier(ours, LABELS, TOKENIZER, tmp_path, {"task": {"name": "source"}})
+    theirs, loading = AutoModelForSequenceClassification.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(loading[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    assert type(theirs).__name__ == "EuroBertForSequenceClassification"
+    ids_BT = padded_ids()
+    logits = theirs.eval()(ids_BT, attention_mask=(ids_BT != PAD).long()).logits
+    torch.testing.assert_close(ours(ids_BT), logits, atol=2e-5, rtol=1e-5)
+
+
+def test_pipeline_reads_the_folder(tmp_path: Path) -> None:
+    from transformers import pipeline
+
+    save_classifier(model(), LABELS, TOKENIZER, tmp_path, {})
+    found = pipeline("text-classification", str(tmp_path))("def one(x): return x", top_k=None)
+    assert {row["label"] for row in found} == set(LABELS)
+
+
+@torch.inference_mode()
+def test_what_is_saved_loads(tmp_path: Path) -> None:
+    ours = model()
+    save_classifier(ours, LABELS, TOKENIZER, tmp_path, {"task": {"name": "source"}})
+    loaded, tokenizer, labels = load_classifier(tmp_path)
+    assert labels == LABELS
+    assert tokenizer.get_vocab_size() == 400
+    torch.testing.assert_close(loaded(padded_ids()), ours(padded_ids()), atol=0, rtol=0)
+    facts = read_json(tmp_path / "greenhouse.json")
+    assert facts["num_parameters"] == sum(parameter.numel() for parameter in ours.parameters())
+    assert facts["task"] == {"name": "source"}
+
+
+@torch.inference_mode()
+def test_padding_changes_nothing() -> None:
+    ours, ids_BT = model(), padded_ids()
+    torch.testing.assert_close(ours(ids_BT)[1:2], ours(ids_BT[1:2, :12]), atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_adapters_are_merged_when_saved(tmp_path: Path) -> None:
+    ours = model()
+    add_lora(ours.backbone, rank=4, seed=1)
+    for name, parameter in ours.named_parameters():
+        if "lora_b" in name:
+            parameter += 0.05
+    save_classifier(ours, LABELS, TOKENIZER, tmp_path, {})
+    loaded, _, _ = load_classifier(tmp_path)
+    torch.testing.assert_close(loaded(padded_ids()), ours(padded_ids()), atol=1e-5, rtol=1e-4)
+
+
+def test_another_model_is_refused(tmp_path: Path) -> None:
+    from components.model import export
+
+    export.save(model().backbone, TOKENIZER, tmp_path, {})
+    with pytest.raises(UserError, match="is no classifier's; give a folder that finetune@classify wrote"):
+        load_classifier(tmp_path)

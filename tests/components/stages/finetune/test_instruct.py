@@ -1,0 +1,126 @@
+"""Instruction pairs as ids, batches, and the two measures."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from components.instruction_pairs.examples import Pair
+from components.model.transformer import Transformer, derive_shape
+from components.params import ModelShape, Numerics
+from components.stages.finetune.instruct import (
+    CHOICES,
+    Format,
+    PairBatches,
+    answer_nats,
+    by_length,
+    chosen,
+    drawn,
+    judge,
+)
+from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, PAD, USER, Encoder, train_bpe
+from components.training.objectives import IGNORE
+
+EXACT = Numerics(dtype="float32")
+ENCODER = Encoder(train_bpe([Path(torch.functional.__file__).read_text()], 400).to_str())
+PAIRS = [
+    Pair(f"What is {number} times {number}?", f"It is {number * number}, I think.", str(number // 3))
+    for number in range(22)
+]
+
+
+@pytest.fixture(scope="module")
+def model() -> Transformer:
+    made = Transformer(derive_shape(ModelShape(size=2, width=64, heads=2), 400, 64, causal=True)).initialise(1)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter += 0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2))
+    return made.eval()
+
+
+def test_format() -> None:
+    prompt, answer = Format(ENCODER, 64, chat=True)("Why?", "So.")
+    assert prompt == [END_OF_TEXT, USER, *ENCODER.encode("Why?"), ASSISTANT]
+    assert answer == [*ENCODER.encode("So."), END]
+    prompt, answer = Format(ENCODER, 64, chat=False)("Why?", "So.")
+    assert ENCODER.decode(prompt[1:]) == "Why?\n"
+    assert ENCODER.decode(answer) == "So."
+
+
+def test_long_pairs_fit_the_context() -> None:
+    for chat in (True, False):
+        form = Format(ENCODER, 32, chat)
+        prompt, answer = form("beginning " * 50 + "the end?", "answer " * 50)
+        assert len(prompt) + len(answer) == 32
+        assert len(answer) in (16, 17)
+        assert "the end?" in ENCODER.decode(prompt)
+
+
+def test_loss_is_on_the_answer_alone() -> None:
+    form = Format(ENCODER, 64, chat=True)
+    pairs = by_length([form(pair.prompt, pair.answer) for pair in PAIRS])
+    batch = PairBatches(pairs, 4, 64, seed=1)(0)
+    assert batch.ids_BT.shape[1] % 32 == 0
+    for ids, targets in zip(batch.ids_BT.tolist(), batch.targets.tolist(), strict=True):
+        start = ids.index(ASSISTANT)
+        assert all(target == IGNORE for target in targets[:start])
+        answer = [target for target in targets if target != IGNORE]
+        assert targets[start : start + len(answer)] == answer
+        assert answer[-1] == END
+        assert ENCODER.decode(answer[:-1]).startswith("It is ")
+        assert set(ids[start + len(answer) :]) <= {PAD, END}
+
+
+def test_every_epoch_shows_every_pair() -> None:
+    form = Format(ENCODER, 64, chat=True)
+    pairs = by_length([form(pair.prompt, pair.answer) for pair in PAIRS])
+    batches = PairBatches(pairs, 4, 64, seed=1)
+    for epoch in range(3):
+        seen = [tuple(ids) for number in range(6) for ids in batches(epoch * 6 + number).ids_BT.tolist()]
+        assert len({tuple(token for token in ids if token != PAD) for ids in seen}) == len(PAIRS)
+    assert torch.equal(batches(5).ids_BT, PairBatches(pairs, 4, 64, seed=1)(5).ids_BT)
+    assert [drawn(number, 4, 22, seed=1) for number in range(9)] != [
+        drawn(number, 4, 22, seed=2) for number in range(9)
+    ]
+
+
+def test_answer_nats_are_the_models_log_probabilities(model: Transformer) -> None:
+    form = Format(ENCODER, 64, chat=True)
+    asked = [form(pair.prompt, pair.answer, end=False) for pair in PAIRS]
+    found = answer_nats(model, asked, EXACT)
+    for (prompt, answer), nats in zip(asked, found, strict=True):
+        with torch.inference_mode():
+            logp_TV = model(torch.tensor([[*prompt, *answer]]))[0].log_softmax(-1)
+        expected = -sum(float(logp_TV[len(prompt) - 1 + i, token]) for i, token in enumerate(answer))
+        assert nats == pytest.approx(expected, rel=1e-4)
+
+
+def test_choice_ignores_how_likely_an_answer_is_by_itself() -> None:
+    right = np.eye(CHOICES)[None] - 3.0
+    habit = np.array([5.0, -40.0, 0.0, 2.0])  # some answers are likelier whatever the prompt
+    style = np.array([[1.0], [0.0], [-7.0], [3.0]])
+    assert chosen(right + habit + style).tolist() == [1.0] * CHOICES
+    assert chosen(np.zeros((2, CHOICES, CHOICES)) + habit).tolist() == [0.25] * 2 * CHOICES
+    assert chosen(-right + habit).sum() == 0
+
+
+def test_choice_is_at_chance_without_knowledge() -> None:
+    square = np.random.default_rng(0).normal(size=(5000, CHOICES, CHOICES))
+    assert chosen(square).mean() == pytest.approx(0.25, abs=0.01)
+
+
+def test_judge_counts_bytes_and_leftovers(model: Transformer) -> None:
+    judged = judge(model, PAIRS, Format(ENCODER, 64, chat=True), EXACT)
+    assert len(judged.bits) == len(PAIRS) == 22
+    assert len(judged.right) == 20
+    assert judged.num_bytes.tolist() == [len(pair.answer.encode()) for pair in PAIRS]
+    form = Format(ENCODER, 64, chat=True)
+    nats = answer_nats(model, [form(pair.prompt, pair.answer, end=False) for pair in PAIRS], EXACT)
+    np.testing.assert_allclose(judged.bits, nats / math.log(2), rtol=1e-4)
+    estimate = judged.bits_per_byte
+    assert estimate.value == pytest.approx(judged.bits.sum() / judged.num_bytes.sum())
+    assert estimate.low is not None
+    assert estimate.low < estimate.value < (estimate.high or 0)
+    assert judge(model, PAIRS[:3], form, EXACT).choice is None

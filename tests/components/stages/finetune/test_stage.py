@@ -1,0 +1,221 @@
+"""The finetune stage on real text: it learns, repeats to the byte, survives kills, and its models load elsewhere."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from components.core.errors import Stopped, UserError
+from components.core.files import read_json
+from components.core.report import Report, Watch
+from components.corpus.corpus import read_corpus
+from components.model import export
+from components.model.transformer import Transformer, derive_shape
+from components.params import Classify, Finetune, Instruct, ModelShape, Numerics
+from components.stages.finetune.classifier import load_classifier
+from components.stages.finetune.stage import finetune
+from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, USER, Encoder, train_bpe
+from tests.components import task_corpora as corpora
+from tests.recorder import Recorder, stops_at
+
+NUMERICS = Numerics()
+FAST: dict[str, Any] = {"steps": 12, "batch": 8, "context": 64, "max_pairs": 120, "checkpoint_every": 4}
+PARAMS: dict[str, Finetune] = {"instruct": Instruct(**FAST), "classify": Classify(**FAST)}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Corpora, and a base model of each kind with random weights."""
+    root = corpora.python_docs(tmp_path_factory.mktemp("finetune"))
+    tokenizer_json = train_bpe([document.text for document in read_corpus(root / "train")], 600).to_str()
+    for kind in ("causal", "masked"):
+        shape = derive_shape(ModelShape(size=2, width=64, heads=2), 600, 64, causal=kind == "causal")
+        model = Transformer(shape).initialise(1)
+        export.save(model, tokenizer_json, root / kind, {"training": {"steps": 0}})
+    return root
+
+
+def run(place: Path, target: Path, branch: str, params: Finetune | None = None, watch: Watch | None = None) -> Report:
+    folders = {name: target / name for name in ("out", "reports", "work")}
+    return finetune(
+        branch=branch,  # type: ignore[arg-type]
+        base=place / ("causal" if branch == "instruct" else "masked"),
+        train=place / "train",
+        heldout=place / "heldout",
+        params=params or PARAMS[branch],
+        numerics=NUMERICS,
+        watch=watch,
+        **folders,
+    )
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def same(a: Path, b: Path) -> bool:
+    return all(hashes(a / part) == hashes(b / part) for part in ("out", "reports"))
+
+
+@pytest.fixture(scope="module")
+def made(place: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Report]]:
+    found = {}
+    for branch in PARAMS:
+        target = tmp_path_factory.mktemp(branch)
+        found[branch] = (target, run(place, target, branch))
+    return found
+
+
+@pytest.mark.parametrize("branch", PARAMS)
+def test_a_run_repeats_to_the_byte(branch: str, place: Path, made: dict, tmp_path: Path) -> None:
+    report = run(place, tmp_path, branch)
+    assert report == made[branch][1]
+    assert same(tmp_path, made[branch][0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("branch", PARAMS)
+def test_a_killed_run_ends_with_the_same_bytes(branch: str, place: Path, made: dict, tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.path[:0] = sys.argv[3:]\n"
+        "from pathlib import Path; import tests.components.stages.finetune.test_stage as test_finetune\n"
+        "test_finetune.run(Path(sys.argv[1]), Path(sys.argv[2]), '" + branch + "')"
+    )
+    root = Path(__file__).resolve().parents[4]
+    command = [sys.executable, "-c", code, str(place), str(tmp_path), str(root), str(Path(__file__).parent)]
+    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    checkpoints = tmp_path / "work" / "checkpoints"
+    deadline = time.monotonic() + 120
+    while not list(checkpoints.glob("step-00000[48]")) and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.005)
+    time.sleep(random.Random(branch).random() * 0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert list(checkpoints.glob("step-*")), "killed before the first checkpoint"
+    for part in ("out", "reports"):  # what the flow does: staging folders are empty when a stage starts
+        subprocess.run(["rm", "-rf", str(tmp_path / part)], check=True)
+    told = Recorder()
+    assert run(place, tmp_path, branch, watch=told) == made[branch][1]
+    assert any("going on from step" in line for line in told.lines)
+    assert same(tmp_path, made[branch][0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 4])
+def test_a_stopped_run_goes_on(rank: int, place: Path, tmp_path: Path) -> None:
+    params = PARAMS["instruct"].model_copy(update={"lora_rank": rank})
+    with pytest.raises(Stopped):
+        run(place, tmp_path / "stopped", "instruct", params, stops_at(6))
+    assert not (tmp_path / "stopped" / "out").exists()
+    report = run(place, tmp_path / "stopped", "instruct", params)
+    assert report == run(place, tmp_path / "whole", "instruct", params)
+    assert same(tmp_path / "stopped", tmp_path / "whole")
+
+
+def test_instruct_learns(place: Path, tmp_path: Path) -> None:
+    params = Instruct(**FAST | {"steps": 60, "learning_rate": 0.003})
+    report = run(place, tmp_path, "instruct", params)
+    metrics = report.metrics
+    assert metrics["answer_bits_per_byte/value"] < metrics["answer_bits_per_byte/before"] - 0.3
+    assert metrics["gain_bits_per_byte/low"] > 0
+    assert metrics["choice_accuracy/chance"] == 0.25
+    assert metrics["choice_accuracy/low"] <= metrics["choice_accuracy/value"] <= metrics["choice_accuracy/high"]
+    assert report.facts["task"] == "describe"
+    assert report.facts["skipped"] == []
+    examples = read_json(tmp_path / "reports" / "details" / "examples.json")
+    assert len(examples) == 8
+    assert examples[0].keys() == {"prompt", "answer", "before", "after"}
+    lines = (tmp_path / "reports" / "plots" / "heldout_bits_per_byte.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["step", "20", "40", "60"]
+    assert float(lines[-1].split(",")[1]) == pytest.approx(metrics["answer_bits_per_byte/value"], rel=1e-3)
+
+
+@pytest.mark.parametrize("rank", [0, 8])
+def test_classify_learns(rank: int, place: Path, tmp_path: Path) -> None:
+    params = Classify(**FAST | {"steps": 40, "learning_rate": 0.003, "lora_rank": rank})
+    report = run(place, tmp_path, "classify", params)
+    assert report.facts["task"] == "source"
+    assert report.facts["labels"] == ["docs", "tales"]
+    assert report.metrics["accuracy/value"] > 0.8
+    assert report.metrics["accuracy/chance"] == 0.5
+    assert 0.5 <= report.metrics["accuracy/majority"] < report.metrics["accuracy/low"]
+    confusion = (tmp_path / "reports" / "details" / "confusion.csv").read_text().splitlines()
+    counts = [int(number) for line in confusion[1:] for number in line.split(",")[1:]]
+    assert sum(counts) == report.metrics["heldout_passages"]
+    model, _, labels = load_classifier(tmp_path / "out")
+    assert labels == ["docs", "tales"]
+    assert not any("lora" in name for name, _ in model.named_parameters())
+
+
+def test_the_tuned_model_is_an_ordinary_one(made: dict) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = made["instruct"][0] / "out"
+    ours, _, facts = export.load(folder)
+    theirs = AutoModelForCausalLM.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    encoder = Encoder((folder / "tokenizer.json").read_text())
+    chat = tokenizer.apply_chat_template([{"role": "user", "content": "Why?"}], add_generation_prompt=True)
+    question = [END_OF_TEXT, USER, *encoder.encode("Why?"), ASSISTANT]
+    assert [END_OF_TEXT, *chat["input_ids"]] == question
+    asked = torch.tensor([[*question, *encoder.encode("So."), END]])
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(asked), theirs(asked).logits, atol=2e-5, rtol=1e-5)
+    assert facts["task"] == {
+        "name": "describe",
+        "title": "name and signature of a Python object -> first sentence of its docstring",
+        "branch": "instruct",
+        "chat": True,
+    }
+    assert facts["finetuning"] == {"steps": 12, "examples": 96, "lora_rank": 0}
+    assert facts["training"] == {"steps": 0}
+
+
+@pytest.mark.parametrize("branch", PARAMS)
+def test_reports_hold_no_paths_and_all_they_should(branch: str, place: Path, made: dict) -> None:
+    folder, report = made[branch]
+    text = json.dumps([report.metrics, report.markdown, report.facts])
+    assert str(folder) not in text
+    assert str(place) not in text
+    assert (folder / "reports" / "plots" / "learning.png").stat().st_size > 5000
+    losses = (folder / "reports" / "plots" / "training_loss.csv").read_text().splitlines()
+    assert len(losses) == 13
+    assert report.facts["chance"] == (0.25 if branch == "instruct" else 0.5)
+    assert "| " in report.markdown
+
+
+@pytest.mark.parametrize("language", ["german", "japanese"])
+def test_plain_text_of_one_work(language: str, place: Path, tmp_path: Path) -> None:
+    rng = random.Random(1)
+    words = list(corpora.JAPANESE) if language == "japanese" else [f"{word} " for word in corpora.GERMAN.split()]
+    train, heldout = ("".join(rng.choices(words, k=count)) for count in (9000, 3000))
+    corpora.write(tmp_path, corpora.plain([train], "book"), corpora.plain([heldout], "exam"))
+    for kind in ("causal", "masked"):
+        (tmp_path / kind).symlink_to(place / kind)
+    expected = {"instruct": ("continue", ["describe", "heading"]), "classify": ("order", ["source", "work"])}
+    for branch, (task, skipped) in expected.items():
+        report = run(tmp_path, tmp_path / branch, branch)
+        assert report.facts["task"] == task
+        assert [entry["task"] for entry in report.facts["skipped"]] == skipped
+        assert all(entry["reason"] in report.markdown for entry in report.facts["skipped"])
+
+
+def test_bad_input_is_explained(place: Path, tmp_path: Path) -> None:
+    folders = {name: tmp_path / name for name in ("out", "reports", "work")}
+    common = {"train": place / "train", "heldout": place / "heldout", "numerics": NUMERICS, **folders}
+    with pytest.raises(UserError, match="holds no causal model; give the one that pretrain@causal wrote"):
+        finetune(branch="instruct", base=place / "masked", params=PARAMS["instruct"], **common)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"finetune.instruct.task = heading: .* set it to auto"):
+        run(place, tmp_path / "heading", "instruct", Instruct(**FAST | {"task": "heading"}))
+    with pytest.raises(ValueError, match="task"):
+        Instruct(task="order")  # type: ignore[arg-type]

@@ -1,0 +1,141 @@
+"""Which task a corpus can feed: any text feeds one of each branch, and those passed over say why."""
+
+import re
+from pathlib import Path
+from random import Random
+
+import networkx
+import pytest
+
+from components.core.errors import UserError
+from components.instruction_pairs.examples import Pair
+from components.stages.finetune.task_selection import TASKS, choose
+from tests.components import task_corpora as corpora
+
+
+@pytest.fixture(scope="module")
+def docs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return corpora.python_docs(tmp_path_factory.mktemp("docs"))
+
+
+def test_python_documentation_feeds_the_first_tasks(docs: Path) -> None:
+    instruct = choose("instruct", "auto", corpora.draw(docs))
+    assert instruct.task.name == "describe"
+    assert instruct.skipped == []
+    classify = choose("classify", "auto", corpora.draw(docs))
+    assert classify.task.name == "source"
+    assert classify.examples.labels == ["docs", "tales"]
+    assert classify.skipped == []
+
+
+def test_pairs_are_the_authors_own(docs: Path) -> None:
+    examples = choose("instruct", "describe", corpora.draw(docs, max_train=10_000)).examples
+    pairs = {pair.prompt: pair.answer for pair in examples.train if isinstance(pair, Pair)}
+    assert len(pairs) > 100
+    for prompt, answer in list(pairs.items())[:50]:
+        module, header = re.fullmatch(r"What does this do\?\n([\w.]+): ((?:async def|def|class) .+)", prompt).groups()  # type: ignore[union-attr]
+        path = Path(networkx.__file__).parents[1] / (module.replace(".", "/") + ".py")
+        source = path.read_text() if path.exists() else (path.with_suffix("") / "__init__.py").read_text()
+        assert answer in " ".join(source.replace('r"""', '"""').split())
+        assert re.split(r"[ (.]", header.split(" ", 1)[1])[0] in source
+
+
+def test_no_answer_is_both_trained_and_held_out(docs: Path) -> None:
+    for task in TASKS["instruct"][::2]:
+        examples = task.draw(corpora.draw(docs, max_train=10_000, max_heldout=10_000))
+        train, heldout = ({pair.answer for pair in part} for part in (examples.train, examples.heldout))  # type: ignore[union-attr]
+        assert len(train) == len(examples.train)
+        assert len(heldout) == len(examples.heldout)
+        assert not train & heldout
+
+
+def test_a_draw_depends_on_the_seed_and_on_nothing_else(docs: Path, tmp_path: Path) -> None:
+    for branch, name in (("instruct", "describe"), ("classify", "source"), ("classify", "order")):
+        one, again, other = (choose(branch, name, corpora.draw(docs, seed=seed)).examples for seed in (1, 1, 2))  # type: ignore[arg-type]
+        assert one == again
+        assert one != other
+
+
+def test_limits_are_kept(docs: Path) -> None:
+    for tasks in TASKS.values():
+        for task in tasks:
+            if task.name != "heading":
+                examples = task.draw(corpora.draw(docs, max_train=64, max_heldout=16))
+                assert len(examples.train) <= 64
+                assert len(examples.heldout) <= 16
+
+
+def test_markdown_feeds_headings(tmp_path: Path) -> None:
+    def page(index: int) -> str:
+        words = GERMAN_WORDS[index % 40 : index % 40 + 9]
+        return "".join(
+            f"## Section {index} {part}\n\n{part.title()} {' '.join(words)} {index}.\n\nMore.\n\n" for part in "abc"
+        )
+
+    pages = [corpora.document(page(index), f"{index}.md", f"{index}.md") for index in range(40)]
+    corpus = corpora.write(tmp_path, pages[:30], pages[30:])
+    choice = choose("instruct", "auto", corpora.draw(corpus))
+    assert choice.task.name == "heading"
+    assert [entry["task"] for entry in choice.skipped] == ["describe"]
+    pair = choice.examples.train[0]
+    assert isinstance(pair, Pair)
+    assert re.fullmatch(r"Write the first sentence of this section\.\nSection \d+ [abc]", pair.prompt)
+    assert pair.answer.endswith(".")
+    assert "\n" not in pair.answer
+
+
+GERMAN_WORDS = corpora.GERMAN.replace(".", "").replace(",", "").split()
+
+
+def shuffled(kind: str, seed: int = 1) -> str:
+    """Some 20,000 characters that do not repeat, of the words or signs of a language."""
+    random = Random(seed)
+    if kind == "japanese":
+        return "".join(random.choices(corpora.JAPANESE, k=20_000))
+    if kind == "one_line":
+        return "".join(random.choices("abcdefgh", k=20_000))
+    words = corpora.GERMAN.split() if kind == "german" else GERMAN_WORDS
+    return " ".join(random.choices(words, k=3000))
+
+
+@pytest.mark.parametrize("text", ["german", "japanese", "no_punctuation", "one_line"])
+@pytest.mark.parametrize("works", [1, 3])
+def test_any_text_feeds_a_task_of_each_branch(tmp_path: Path, text: str, works: int) -> None:
+    whole = shuffled(text)
+    pieces = [f"{index} {whole[index * 10 :]}" for index in range(works)]
+    train = [one for index, piece in enumerate(pieces) for one in corpora.plain([piece], f"work {index}")]
+    corpus = corpora.write(tmp_path, train, corpora.plain([shuffled(text, seed=2)[:3000]], "exam"))
+    instruct = choose("instruct", "auto", corpora.draw(corpus))
+    assert instruct.task.name == "continue"
+    assert [entry["task"] for entry in instruct.skipped] == ["describe", "heading"]
+    assert all("were found" in entry["reason"] for entry in instruct.skipped)
+    classify = choose("classify", "auto", corpora.draw(corpus))
+    assert classify.task.name == ("order" if works == 1 else "work")
+    assert classify.skipped[0]["reason"].startswith("it takes two sources")
+    counts = [sum(passage.label == label for passage in classify.examples.train) for label in range(2)]  # type: ignore[union-attr]
+    assert min(counts) > 0.2 * max(counts)
+
+
+def test_pieces_of_one_file_are_one_work(tmp_path: Path) -> None:
+    pieces = [corpora.document(shuffled("german", seed), f"book.txt#{seed}", f"book.txt#{seed}") for seed in range(4)]
+    choice = choose("classify", "auto", corpora.draw(corpora.write(tmp_path, pieces[:3], pieces[3:])))
+    assert choice.task.name == "order"
+    assert choice.skipped[1]["reason"].startswith("1 of 1 works have the 40 passages")
+
+
+def test_held_out_text_of_one_document_is_said(tmp_path: Path, docs: Path) -> None:
+    texts = [shuffled("german", seed) for seed in range(3)]
+    corpus = corpora.write(tmp_path, corpora.plain(texts[:2], "book"), corpora.plain(texts[2:], "exam"))
+    for branch in TASKS:
+        examples = choose(branch, "auto", corpora.draw(corpus)).examples  # type: ignore[arg-type]
+        assert "of one document, so intervals speak of that document alone" in examples.note
+        assert len({one.cluster for one in examples.heldout}) == len(examples.heldout)
+    assert "of one document" not in choose("instruct", "auto", corpora.draw(docs)).examples.note
+
+
+def test_no_text_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    corpus = corpora.write(tmp_path, corpora.plain(["short text"], "a"), corpora.plain(["short"], "b"))
+    with pytest.raises(UserError, match=r"finetune.instruct.task = auto: 0 training .* give the pipeline more text"):
+        choose("instruct", "auto", corpora.draw(corpus))
+    with pytest.raises(UserError, match=r"finetune.classify.task = source: it takes two sources .* set it to auto"):
+        choose("classify", "source", corpora.draw(corpus))

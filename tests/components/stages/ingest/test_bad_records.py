@@ -1,0 +1,181 @@
+"""Bad records are quarantined one by one with evidence, and the rest of the file survives."""
+
+import base64
+import gzip
+import hashlib
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from components.core.errors import UserError
+from components.corpus.corpus import read_corpus, read_manifest
+from tests.components.stages.ingest.ingest_run import run_on_files as run
+
+PROSE = "The quality of mercy is not strained. It droppeth as the gentle rain from heaven upon the place beneath. "
+
+
+def record(**fields: object) -> bytes:
+    return json.dumps(fields).encode() + b"\n"
+
+
+# line, what is wrong with it, the rule it breaks ("" for a good one; blank lines are no records)
+LINES: list[tuple[bytes, str]] = [
+    (record(text=PROSE + "one"), ""),
+    (b'{"text": "' + PROSE.encode() + b"\n", "invalid_json"),
+    (b"\n", "blank"),
+    (record(text=None), "wrong_type"),
+    (record(text=123), "wrong_type"),
+    (record(title="no text here"), "missing_field"),
+    (record(text=[PROSE]), "wrong_type"),
+    (b"[1, 2, 3]\n", "wrong_type"),
+    (b'{"text": "caf\xe9 ' + PROSE.encode() + b'"}\n', "invalid_utf8"),
+    (b'{"text": "\\ud800 ' + PROSE.encode() + b'"}\n', "lone_surrogate"),
+    (record(text=PROSE + "\0"), "nul"),
+    (record(text="", id="empty"), "empty"),
+    (record(text=PROSE + "two", id="a"), ""),
+    (record(text=PROSE + "three", id="a"), "duplicate_id"),
+    (record(text="x" * 3000, id="long"), "too_long"),
+    (b"[" * 50_000 + b"\n", "invalid_json"),
+    (record(text="short"), "too_short"),
+    (record(text=PROSE + "last"), ""),
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the bad file, and a good one."""
+    made = tmp_path / "mine"
+    made.mkdir()
+    (made / "bad.jsonl").write_bytes(b"".join(line for line, _ in LINES))
+    (made / "good.jsonl").write_bytes(b"".join(record(text=f"{PROSE} good {n}") for n in range(10)))
+    return made
+
+
+def test_each_bad_record_is_quarantined_with_its_place_reason_and_bytes(folder: Path, tmp_path: Path) -> None:
+    _, out = run(folder, tmp_path)
+    evidence = [json.loads(line) for line in (out / "data/quarantine/records.jsonl").read_text().splitlines()]
+    expected = [(number, rule) for number, (_, rule) in enumerate(LINES, 1) if rule not in ("", "blank", "too_short")]
+    assert [(item["line"], item["rule"]) for item in evidence] == expected
+    raw_file = (folder / "bad.jsonl").read_bytes()
+    for item in evidence:
+        line = LINES[item["line"] - 1][0]
+        assert raw_file[item["byte_offset"] :].startswith(line)
+        assert item["file"] == "bad.jsonl"
+        assert item["reason"]
+        assert len(item["raw_base64"]) <= 4096
+        if item["rule"] in ("invalid_json", "invalid_utf8", "wrong_type", "missing_field"):
+            assert item["num_bytes"] == len(line)
+            assert item["sha256"] == hashlib.sha256(line).hexdigest()
+            assert base64.b64decode(item["raw_base64"]) == line[:3072]
+
+
+def test_the_rest_of_the_file_survives_and_the_books_balance(folder: Path, tmp_path: Path) -> None:
+    report, out = run(folder, tmp_path)
+    kept = {
+        document.text.removeprefix(PROSE)
+        for part in ("train", "heldout")
+        for document in read_corpus(out / "data" / part)
+        if document.location.startswith("bad.jsonl")
+    }
+    assert kept == {"one", "two", "last"}
+    metrics = report.metrics
+    assert metrics["documents/in"] == 10 + sum(rule != "blank" for _, rule in LINES)
+    assert metrics["documents/in"] == sum(metrics[f"documents/{fate}"] for fate in ("kept", "dropped", "quarantined"))
+    assert read_manifest(out / "data/dropped").facts["rules"] == {"too_short": 1}
+    assert read_manifest(out / "data/quarantine").num_documents == metrics["documents/quarantined"]
+
+
+def test_too_many_bad_records_stop_the_stage_and_name_the_first(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"13 of 27 records are bad \(48%; .*allows 5%\).*bad\.jsonl line 2: invalid_json"
+    ):
+        run(folder, tmp_path, max_quarantine=0.05)
+    assert (tmp_path / "run-work/quarantine.jsonl").read_text().count("\n") == 13
+
+
+def test_bad_utf8_in_plain_text_costs_its_passage_only(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    paragraph = (PROSE * 20 + "\n\n").encode()
+    (mine / "book.txt").write_bytes(paragraph * 30 + b"caf\xe9\n\n" + paragraph * 30)
+    report, out = run(mine, tmp_path)
+    (item,) = [json.loads(line) for line in (out / "data/quarantine/records.jsonl").read_text().splitlines()]
+    assert item["rule"] == "invalid_utf8"
+    assert f"byte 0xe9 at offset {len(paragraph) * 30 + 3}" in item["reason"]
+    assert report.metrics["documents/kept"] >= 30
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_a_truncated_archive_keeps_what_came_before(tmp_path: Path, suffix: str) -> None:
+    import zstandard
+
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    random_like = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(40_000)]
+    plain = b"".join(record(text=f"{PROSE} {words}") for words in random_like)
+    packed = gzip.compress(plain, 1) if suffix == ".gz" else zstandard.compress(plain, 1)
+    (mine / f"cut.jsonl{suffix}").write_bytes(packed[: len(packed) * 2 // 3])
+    report, out = run(mine, tmp_path)
+    rules = [json.loads(line)["rule"] for line in (out / "data/quarantine/records.jsonl").read_text().splitlines()]
+    assert rules == ["unreadable"]
+    assert report.metrics["documents/kept"] > 10_000
+
+
+def test_a_bad_row_of_csv_costs_that_row_only(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    rows = [
+        b"id,text\n",
+        b'1,"' + PROSE.encode() + b' one, with a comma\nand a second line"\n',
+        b"2," + PROSE.encode() + b",too many,fields\n",
+        b'3,"an open quotation mark swallows the rest ' + PROSE.encode() + b"\n",
+        b"4,caf\xe9 " + PROSE.encode() + b"\n",
+        b"5," + PROSE.encode() + b" five\n",
+        b"1," + PROSE.encode() + b" again\n",
+    ]
+    (mine / "table.csv").write_bytes(b"".join(rows))
+    report, out = run(mine, tmp_path)
+    evidence = [json.loads(line) for line in (out / "data/quarantine/records.jsonl").read_text().splitlines()]
+    assert [(item["line"], item["rule"]) for item in evidence] == [
+        (4, "invalid_csv"),
+        (5, "invalid_csv"),
+        (6, "invalid_utf8"),
+        (8, "duplicate_id"),
+    ]
+    assert evidence[1]["byte_offset"] == sum(map(len, rows[:3]))
+    assert report.metrics["documents/kept"] == 2
+
+
+def test_a_bad_row_of_parquet_costs_that_row_only(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    texts = [f"{PROSE} {n}".encode() for n in range(200)]
+    texts[70] = b"caf\xe9 " + PROSE.encode()
+    column = pa.array(texts, pa.binary()).view(pa.string())
+    column = pa.concat_arrays([column, pa.array([None, PROSE], pa.string())])
+    pq.write_table(pa.table({"text": column}), mine / "table.parquet")
+    report, out = run(mine, tmp_path)
+    evidence = [json.loads(line) for line in (out / "data/quarantine/records.jsonl").read_text().splitlines()]
+    assert [(item["rule"], item["reason"].split(":")[0]) for item in evidence] == [
+        ("invalid_utf8", "row 71"),
+        ("wrong_type", "row 201"),
+    ]
+    assert report.metrics["documents/kept"] == 200
+
+
+def test_ids_that_differ_late_or_in_odd_characters_are_different(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    odd = ["x" * 600 + "one", "x" * 600 + "two", "a\0b", "a?b", "a\ud800b", "a\udfffb"]
+    lines = [record(text=f"{PROSE} {number}", id=name) for number, name in enumerate([*odd, odd[0], odd[4]])]
+    (mine / "ids.jsonl").write_bytes(b"".join(lines))
+    _, out = run(mine, tmp_path)
+    assert read_manifest(out / "data/quarantine").facts["rules"] == {"duplicate_id": 2}
+    kept = [each for part in ("train", "heldout") for each in read_corpus(out / "data" / part)]
+    assert len(kept) == len({each.id for each in kept}) == len(odd)
+    plain = next(each for each in kept if each.text.endswith(" 3"))
+    assert plain.id == hashlib.sha256(b"files\nids.jsonl#id=a?b").hexdigest()[:16]
+    assert all("\0" not in each.location and len(each.location) < 600 for each in kept)

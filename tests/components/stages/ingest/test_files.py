@@ -1,0 +1,337 @@
+"""One's own files: formats, encodings, compression, long texts, other languages, and what is left out."""
+
+import csv
+import gzip
+import json
+import os
+from pathlib import Path
+
+import numpy
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from components.core.errors import UserError
+from components.corpus.corpus import Document, read_corpus, read_manifest
+from components.params import Files, Ingest, LicencePolicy
+from components.stages.ingest.stage import dry_run
+from tests.components.stages.ingest.ingest_run import hashes, run_ingest, run_on_files
+
+DOCS = sorted(Path(numpy.__file__).parent.glob("ma/*.py"))
+PROSE = "It is a truth universally acknowledged, that a single man in possession of a good fortune, must be in want. "
+
+
+def real_text(num_bytes: int) -> str:
+    """Real prose and code of an installed package, with blank lines between paragraphs."""
+    text = "".join(path.read_text() for path in DOCS)
+    assert len(text) > num_bytes
+    return text[:num_bytes]
+
+
+def documents(out: Path) -> dict[str, Document]:
+    """All kept documents by location."""
+    return {
+        document.location: document for part in ("train", "heldout") for document in read_corpus(out / "data" / part)
+    }
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """A folder with a file of every format, plain and compressed, and some that are no text."""
+    folder = tmp_path / "mine"
+    (folder / "sub" / ".git").mkdir(parents=True)
+    (folder / "a.txt").write_text(PROSE + "plain")
+    (folder / "sub" / "b.md.gz").write_bytes(gzip.compress((PROSE + "markdown").encode()))
+    (folder / "c.rst.zst").write_bytes(zstandard.compress((PROSE + "rst").encode()))
+    (folder / "d.jsonl").write_text("".join(json.dumps({"text": f"{PROSE} row {n}"}) + "\n" for n in range(3)))
+    (folder / "e.csv").write_text(f'id;text\nx;"{PROSE} semicolons"\n')
+    pq.write_table(pa.table({"text": [PROSE + "parquet"], "license": ["mit"]}), folder / "f.parquet")
+    (folder / "g.json").write_text(json.dumps([{"text": PROSE + "json", "id": 7}]))
+    page = f"<html><head><title>T</title></head><body><nav>Menu Home About</nav><article><p>{PROSE * 5}</p></article>"
+    (folder / "h.html").write_text(page + "<footer>All rights reserved</footer></body></html>")
+    (folder / "settings.json").write_text('{"name": "no text"}')
+    (folder / "picture.png").write_bytes(b"\x89PNG")
+    (folder / "sub" / ".git" / "config.txt").write_text(PROSE)
+    outside = tmp_path / "secret.txt"
+    outside.write_text(PROSE)
+    os.symlink(outside, folder / "link.txt")
+    return folder
+
+
+def test_every_format_is_read_and_what_is_not_is_listed(mixed: Path, tmp_path: Path) -> None:
+    report, out = run_on_files(mixed, tmp_path, source={"licence": "cc-by-4.0", "retrieved": "2026-01-02"})
+    found = documents(out)
+    assert set(found) == {
+        "a.txt",
+        "sub/b.md.gz",
+        "c.rst.zst",
+        "d.jsonl#1",
+        "d.jsonl#2",
+        "d.jsonl#3",
+        "e.csv#id=x",
+        "f.parquet#1",
+        "g.json#id=7",
+        "h.html",
+    }
+    assert found["sub/b.md.gz"].text == PROSE + "markdown\n"
+    assert "Menu" not in found["h.html"].text
+    assert found["h.html"].transforms == ("html_to_text",)
+    assert (found["a.txt"].licence, found["a.txt"].licence_from) == ("CC-BY-4.0", "params")
+    assert (found["f.parquet#1"].licence, found["f.parquet#1"].licence_from) == ("MIT", "record field")
+    assert {document.retrieved for document in found.values()} == {"2026-01-02"}
+    assert all(document.source_version.startswith("sha256:") for document in found.values())
+    assert report.facts["sources"]["files"]["files_skipped"] == {
+        ".png is no format that ingest reads": 1,
+        "JSON without a field 'text'; see text_field": 1,
+        "a link that leads out of the folder": 1,
+        "hidden": 1,
+    }
+    assert "picture.png" in (out / "reports/details/skipped.csv").read_text()
+
+
+def test_no_absolute_path_and_the_same_bytes_for_any_number_of_workers(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for number in range(6):
+        lines = [json.dumps({"text": f"{number} {n} {real_text(2500)}", "id": f"{number % 5}-{n}"}) for n in range(500)]
+        (folder / f"{number}.jsonl").write_text("\n".join(lines) + "\nbroken\n")
+    _, one = run_on_files(folder, tmp_path, "one", 1, max_chars=5000, shard_megabytes=1.0)
+    _, three = run_on_files(folder, tmp_path, "three", 3, max_chars=5000, shard_megabytes=1.0)
+    assert hashes(one) == hashes(three)
+    assert read_manifest(one / "data/train").num_bytes > 5_500_000
+    for path in one.rglob("*"):
+        assert path.is_dir() or str(tmp_path).encode() not in path.read_bytes()
+
+
+def test_a_file_larger_than_a_piece_goes_through_the_work_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    lines = [json.dumps({"text": f"{n} {PROSE}", "id": n}) for n in range(300)]
+    (folder / "big.jsonl").write_text("\n".join([*lines[:100], "broken", *lines[100:], lines[5]]))
+    _, whole = run_on_files(folder, tmp_path, "whole")
+    monkeypatch.setattr("components.stages.ingest.file_reading.PIECE_BYTES", 5000)
+    _, pieces = run_on_files(folder, tmp_path, "pieces")
+    assert hashes(whole) == hashes(pieces)
+    assert not list((tmp_path / "pieces-work").rglob("*.parquet"))
+
+
+def test_a_corpus_of_one_text_file_has_an_exam(tmp_path: Path) -> None:
+    book = tmp_path / "book.txt"
+    text = real_text(150_000)
+    book.write_text(text)
+    report, out = run_on_files(book, tmp_path, max_chars=100_000)
+    assert 0.01 < report.metrics["heldout_share"] < 0.2
+    found = documents(out)
+    assert len(found) > 30
+    assert set(found) == {f"book.txt#{n}" for n in range(1, len(found) + 1)}
+    joined = "".join(found[f"book.txt#{n}"].text for n in range(1, len(found) + 1))
+    assert joined.split() == text.split()
+    assert {document.transforms for document in found.values()} == {("cut_at_paragraphs",)}
+
+
+def test_a_file_among_many_is_one_group(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for number in range(12):
+        (folder / f"{number}.txt").write_text(real_text(60_000))
+    _, out = run_on_files(folder, tmp_path, max_chars=100_000)
+    sides = {part: {d.group for d in read_corpus(out / "data" / part)} for part in ("train", "heldout")}
+    assert sides["heldout"]
+    assert not sides["train"] & sides["heldout"]
+    assert sides["train"] | sides["heldout"] == {f"{n}.txt" for n in range(12)}
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "道可道，非常道。名可名，非常名。無名天地之始；有名萬物之母。",
+        "كان يا ما كان في قديم الزمان. ",
+        "Жили-были старик да старуха. ",
+    ],
+)
+def test_text_in_other_scripts_even_without_spaces_or_lines(tmp_path: Path, sentence: str) -> None:
+    book = tmp_path / "book.txt"
+    text = "".join(sentence + str(n) for n in range(3000))
+    book.write_text(text, encoding="utf-8")
+    report, out = run_on_files(book, tmp_path, max_chars=100_000)
+    found = documents(out)
+    assert report.metrics["documents/quarantined"] == 0
+    assert len(found) > 10
+    joined = "".join(found[f"book.txt#{n}"].text.rstrip("\n") for n in range(1, len(found) + 1))
+    assert "".join(joined.split()) == "".join(text.split())
+
+
+def test_windows_text_is_read_and_the_changes_named(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "utf16.txt").write_bytes((PROSE + "\r\nsecond line").encode("utf-16"))
+    (folder / "bom.txt").write_bytes(b"\xef\xbb\xbf" + PROSE.encode() + b"\r\nsecond line")
+    _, out = run_on_files(folder, tmp_path)
+    found = documents(out)
+    assert {document.text for document in found.values()} == {PROSE + "\nsecond line\n"}
+    assert found["utf16.txt"].transforms == ("from_utf16", "unix_newlines")
+    assert found["bom.txt"].transforms == ("strip_byte_order_mark", "unix_newlines")
+
+
+def test_gutenberg_header_and_licence_are_stripped_and_named(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    header = "The Project Gutenberg eBook of X\n\n*** START OF THE PROJECT GUTENBERG EBOOK X ***\n\n"
+    footer = "\n*** END OF THE PROJECT GUTENBERG EBOOK X ***\n\nUpdated editions will replace the previous one.\n"
+    (folder / "x.txt").write_text(header + PROSE + footer)
+    (folder / "y.txt").write_text(PROSE + "with no header")
+    _, out = run_on_files(folder, tmp_path)
+    found = documents(out)
+    assert found["x.txt"].text == PROSE.strip() + "\n"
+    assert found["x.txt"].transforms == ("strip_gutenberg",)
+
+
+def test_every_gutenberg_book_of_a_file_is_kept_and_what_is_cut_is_counted(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    header = "Title: Faust {0}\n*** START OF THE PROJECT GUTENBERG EBOOK FAUST {0} ***\n"
+    footer = "*** END OF THE PROJECT GUTENBERG EBOOK FAUST {0} ***\n" + "Updated editions replace this one.\n" * 500
+    books = [f"{number} {PROSE * size}\n\n" for number, size in ((1, 300), (2, 1), (3, 300))]
+    wrapped = [header.format(n) + text + footer.format(n) for n, text in enumerate(books, 1)]
+    (folder / "faust.txt").write_text("".join(wrapped))
+    (folder / "faust16.txt").write_text("".join(wrapped[:2]), encoding="utf-16")
+    (folder / "own.txt").write_text(PROSE + "no book")
+    report, out = run_on_files(folder, tmp_path)
+    found = documents(out)
+    parts = [found[f"faust.txt#{n}"].text for n in range(1, sum(name.startswith("faust.txt") for name in found) + 1)]
+    assert "".join(parts).split() == "".join(books).split()
+    assert any(part.strip() == books[1].strip() for part in parts)  # no document holds text of two books
+    assert all(one.transforms[-1] == "strip_gutenberg" for name, one in found.items() if name.startswith("faust"))
+    cut = {
+        (row["file"], row["rule"]): int(row["bytes"])
+        for row in csv.DictReader((out / "reports/details/cut.csv").read_text().splitlines())
+    }
+    head, size = len(header.format(1)), sum(map(len, wrapped))
+    assert cut["faust.txt", "gutenberg_header"] == cut["faust16.txt", "gutenberg_header"] == head
+    assert cut["faust.txt", "gutenberg_licence"] == size - sum(map(len, books)) - head
+    assert {name for name, _ in cut} == {"faust.txt", "faust16.txt"}
+    assert report.facts["sources"]["files"]["cut_bytes"]["gutenberg_header"] == 2 * head
+    assert f"- files: {2 * head} bytes cut from 2 files by gutenberg_header" in report.markdown
+
+
+def test_an_end_mark_near_the_top_cuts_the_whole_licence(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    licence = "End of Project Gutenberg's X\n" + "Redistribution is subject to the licence.\n" * 600
+    (folder / "x.txt").write_text(PROSE + "\n" + licence)
+    (folder / "y.txt").write_text(PROSE + "with no header")
+    report, out = run_on_files(folder, tmp_path)
+    assert documents(out)["x.txt"].text == PROSE.strip() + "\n"
+    assert report.facts["sources"]["files"]["cut_bytes"] == {"gutenberg_licence": len(licence)}
+
+
+def test_a_size_limit_stops_reading_and_counts_what_is_over(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for number in range(20):
+        lines = [json.dumps({"text": f"{number} {n} {PROSE}"}) for n in range(100)]
+        (folder / f"{number:02}.jsonl").write_text("\n".join(lines))
+    report, out = run_on_files(folder, tmp_path, source={"max_megabytes": 0.03})
+    facts = report.facts["sources"]["files"]
+    assert 30_000 <= facts["kept_bytes"] < 30_300
+    assert facts["files"] + facts["files_not_read"] == 20
+    assert facts["files"] == 3
+    assert read_manifest(out / "data/dropped").facts["rules"] == {"over_limit": facts["dropped"]["over_limit"]}
+    assert facts["documents_in"] == facts["kept"] + facts["dropped"]["over_limit"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "kept", "dropped"),
+    [
+        (LicencePolicy(deny=["GPL-3.0-only"]), 3, 1),
+        (LicencePolicy(allow=["MIT"], unknown="drop"), 2, 2),
+        (LicencePolicy(unknown="drop"), 3, 1),
+    ],
+)
+def test_the_licence_policy_holds(tmp_path: Path, policy: LicencePolicy, kept: int, dropped: int) -> None:
+    rows = [("mit", 0), ("GPL-3.0-only", 1), ("MIT OR GPL-3.0-only", 2), ("who knows", 3)]
+    mine = tmp_path / "rows.jsonl"
+    mine.write_text("\n".join(json.dumps({"text": f"{PROSE} {n}", "license": name}) for name, n in rows))
+    report, out = run_on_files(mine, tmp_path, licences=policy)
+    assert (report.metrics["documents/kept"], report.metrics["documents/dropped"]) == (kept, dropped)
+    assert read_manifest(out / "data/dropped").facts["rules"] == {"licence": dropped}
+    with (out / "reports/details/licences.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert (sum(int(row["kept"]) for row in rows), sum(int(row["refused"]) for row in rows)) == (kept, dropped)
+    refused = {row["licence"] for row in rows if row["refused"] == "1"}
+    assert refused <= {"GPL-3.0-only", "NOASSERTION"}
+    assert f"unknown (NOASSERTION): {policy.unknown}." in report.markdown
+
+
+def test_unknown_licences_can_be_refused(tmp_path: Path) -> None:
+    mine = tmp_path / "rows.jsonl"
+    mine.write_text(json.dumps({"text": PROSE}))
+    with pytest.raises(UserError, match=r"rows\.jsonl#1 states no licence.*refuse"):
+        run_on_files(mine, tmp_path, licences=LicencePolicy(unknown="refuse"))
+
+
+def test_a_dry_run_counts_and_shows_samples_and_writes_nothing(mixed: Path, tmp_path: Path) -> None:
+    (tmp_path / "opt_out.txt").touch()
+    before = hashes(tmp_path)
+    settings = Ingest(sources=[Files(path=str(mixed))], watch=str(mixed))
+    result = dry_run(root=tmp_path, params=settings, work=tmp_path / "work")
+    assert hashes(tmp_path) == before
+    assert result.tallies["files"].kept == 10
+    assert len(result.tallies["files"].samples()) == 3
+    assert "| files | 9 | 10 | 10 |" in result.markdown
+    assert "# Samples" in result.markdown
+    assert PROSE[:60] in result.markdown
+
+
+def test_what_a_person_gets_wrong_is_named(mixed: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    (pictures / "a.png").write_bytes(b"\x89PNG")
+    tiny = tmp_path / "tiny.txt"
+    tiny.write_text("too little")
+    table = tmp_path / "table.csv"
+    table.write_text("body,date\nx,y\n")
+    cases: list[tuple[Path, dict, str]] = [
+        (tmp_path / "nowhere", {}, r"nowhere: no such file or folder; correct `path`"),
+        (empty, {}, r"no file to read in .*empty; it is empty"),
+        (pictures, {}, r"no file to read in .*1 x \.png is no format"),
+        (tiny, {}, r"no document is left to train on \(files: 1 records in 1 files, 0 kept, 1 too_short\)"),
+        (table, {}, r"table\.csv: no column 'text' in the table \(there are: body, date\); set text_field"),
+        (mixed / "a.txt", {}, r"every source has only one group"),
+        (mixed, {"watch": str(empty)}, r"mine does not lie under ingest\.watch = .*empty"),
+    ]
+    for path, options, message in cases:
+        with pytest.raises(UserError, match=message):
+            run_on_files(path, tmp_path, path.name + "-run", **options)
+
+
+def test_a_source_in_which_nothing_is_found_stops_the_run(mixed: Path, tmp_path: Path) -> None:
+    """Beside one that is read, too: its weights and limits would name a source the corpus does not have."""
+    folder = mixed / "facts"
+    folder.mkdir()
+    (folder / "one.json").write_text(json.dumps({"Introduction": {"Background": "a record without the field"}}))
+    sources = [Files(path="mine", pattern="*.jsonl"), Files(name="facts", path="mine/facts")]
+    said = r"source facts: nothing was found to read \(0 records in 1 files, .*without a field .text.*, or leave"
+    with pytest.raises(UserError, match=said):
+        run_ingest(Ingest(sources=sources, watch="mine"), tmp_path)
+
+
+def test_a_licence_that_is_no_spdx_is_refused_before_reading(mixed: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"licence = 'my own' is no SPDX licence"):
+        run_on_files(mixed, tmp_path, source={"licence": "my own"})
+    with pytest.raises(UserError, match=r"ingest\.licences\.deny = 'GPLish' is no SPDX"):
+        run_on_files(mixed, tmp_path, "again", licences=LicencePolicy(deny=["GPLish"]))
+
+
+def test_an_unreadable_file_is_named(mixed: Path, tmp_path: Path) -> None:
+    (mixed / "gone.txt").symlink_to(mixed / "a.txt")
+    broken = mixed / "broken.parquet"
+    broken.write_bytes(b"PAR1 this is no table")
+    _, out = run_on_files(mixed, tmp_path)
+    lines = [json.loads(line) for line in (out / "data/quarantine/records.jsonl").read_text().splitlines()]
+    assert [(line["file"], line["rule"]) for line in lines] == [("broken.parquet", "unreadable")]

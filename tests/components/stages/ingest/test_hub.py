@@ -1,0 +1,99 @@
+"""Data sets in hub layout, streamed by `datasets`; what the hub cannot give is explained."""
+
+import json
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from components.core.errors import UserError
+from components.corpus.corpus import read_corpus
+from components.params import Hub, Ingest, parse
+from tests.components.stages.ingest.ingest_run import run_ingest
+
+
+@pytest.fixture(autouse=True)
+def _no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test asks the hub, and nothing is written to the home folder."""
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "hf" / "datasets"))
+
+
+def descriptions() -> list[str]:
+    """Real prose: the long descriptions of some installed packages."""
+    found = [metadata.distribution(name).read_text("METADATA") or "" for name in ("rich", "click", "attrs", "pydantic")]
+    paragraphs = [paragraph for text in found for paragraph in text.split("\n\n")[1:] if len(paragraph) > 60]
+    return list(dict.fromkeys(paragraphs))[:60]
+
+
+def test_a_local_data_set_in_hub_layout(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    (folder / "data").mkdir(parents=True)
+    texts = descriptions()
+    half = len(texts) // 2
+    for number, part in enumerate((texts[:half], texts[half:])):
+        table = pa.table({"body": part, "other": list(range(len(part)))})
+        pq.write_table(table, folder / "data" / f"train-{number:05d}-of-00002.parquet")
+    source = Hub(dataset="mine", text_field="body", licence="mit", retrieved="2024-02-29")
+    report, out = run_ingest(Ingest(sources=[source], watch="mine", max_quarantine=0.5), tmp_path)
+    found = [document for part in ("train", "heldout") for document in read_corpus(out / "data" / part)]
+    assert {document.text for document in found} == set(texts)
+    assert {document.licence for document in found} == {"MIT"}
+    assert {document.retrieved for document in found} == {"2024-02-29"}, "the pin's day"
+    assert {document.location for document in found} == {f"train#{n}" for n in range(1, len(texts) + 1)}
+    assert report.metrics["documents/heldout"] >= 1
+
+
+def test_without_a_day_there_is_none_and_a_wrong_one_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "train.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in descriptions()))
+    _, out = run_ingest(Ingest(sources=[Hub(dataset="mine")], watch="mine", max_quarantine=0.5), tmp_path)
+    assert {document.retrieved for document in read_corpus(out / "data" / "train")} == {""}, "never the clock's"
+    for day, says in (
+        ("2023-02-29", "day is out of range"),
+        ("20230201", "YYYY-MM-DD"),
+        (date(2023, 2, 1), "quotes: '2"),
+    ):
+        for source in ({"kind": "hub", "dataset": "mine"}, {"kind": "files", "path": "mine"}):
+            with pytest.raises(UserError, match=rf"ingest\.sources\.0\..*retrieved = .*: .*{says}"):
+                parse({"ingest": {"sources": [source | {"retrieved": day}], "watch": "mine"}})
+
+
+def test_bad_rows_and_the_limit(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    rows = [{"text": text} for text in descriptions()]
+    rows.insert(3, {"text": None})
+    (folder / "train.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    settings = Ingest(sources=[Hub(dataset="mine", max_megabytes=0.003)], watch="mine", max_quarantine=0.5)
+    report, _ = run_ingest(settings, tmp_path)
+    facts = report.facts["sources"]["hub"]
+    assert facts["quarantined"] == {"wrong_type": 1}
+    assert 3000 <= facts["kept_bytes"] < 3000 + max(len(row["text"] or "") for row in rows)
+    assert facts["documents_in"] < len(rows)
+
+
+def test_a_hub_id_needs_a_commit(tmp_path: Path) -> None:
+    for revision in ("", "main"):
+        with pytest.raises(UserError, match=r"'owner/name' needs `revision`, the 40 hex digits"):
+            run_ingest(Ingest(sources=[Hub(dataset="owner/name", revision=revision)]), tmp_path, f"r{revision}")
+
+
+def test_no_network_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"data set owner/name@aaaaaaaa, split train, after 0 rows: .*hub can be reached"
+    ):
+        run_ingest(Ingest(sources=[Hub(dataset="owner/name", revision="a" * 40)]), tmp_path)
+
+
+def test_a_wrong_split_is_explained(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "train.jsonl").write_text(json.dumps({"text": "x" * 100}))
+    with pytest.raises(UserError, match=r"data set the local folder, split nope.*check config, split"):
+        run_ingest(Ingest(sources=[Hub(dataset="mine", split="nope")], watch="mine"), tmp_path)

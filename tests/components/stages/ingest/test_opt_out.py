@@ -1,0 +1,124 @@
+"""The opt-out list: each kind of entry is honoured, counted and told; a bad line stops the run."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy
+import pytest
+
+from components.core.errors import UserError
+from components.corpus.corpus import read_corpus
+from components.stages.ingest.opt_out import load
+from components.text.passage_match import Passages, words
+from tests.components.stages.ingest.ingest_run import hashes, run_on_files
+
+DOCS = sorted(Path(numpy.__file__).parent.glob("ma/*.py"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Real text: one file in three paragraphs, and a jsonl of 12 passages of another."""
+    mine = tmp_path / "mine"
+    (mine / "essays").mkdir(parents=True)
+    text = DOCS[0].read_text()
+    for number in range(3):
+        (mine / "essays" / f"e{number}.txt").write_text(text[number * 600 : number * 600 + 600])
+    rows = [DOCS[1].read_text()[at : at + 900] for at in range(0, 12 * 900, 900)]
+    lines = [json.dumps({"id": f"r{number}", "text": row}) for number, row in enumerate(rows)]
+    (mine / "rows.jsonl").write_text("\n".join(lines))
+    return mine
+
+
+def lost(out: Path) -> dict[str, str]:
+    """Location -> reason of what was opted out; none of it may keep its text."""
+    found = {}
+    for path in sorted((out / "data" / "dropped").glob("*.parquet")):
+        import pyarrow.parquet as pq
+
+        for row in pq.read_table(path).to_pylist():
+            if row["rule"] == "opted_out":
+                assert (row["text"], row["transforms"][-1]) == ("", "text_withheld")
+                assert len(row["sha256"]) == 64
+                found[row["location"]] = row["reason"]
+    return found
+
+
+def test_every_kind_is_honoured_and_counted(folder: Path, tmp_path: Path) -> None:
+    _, before = run_on_files(folder, tmp_path, "before")
+    whole = {
+        document.location: document for part in ("train", "heldout") for document in read_corpus(before / "data" / part)
+    }
+    passage = " ".join(whole["rows.jsonl#id=r5"].text.split()[20:32]).upper()
+    entries = [
+        "# a comment, then a blank line",
+        "",
+        f"id: {whole['rows.jsonl#id=r1'].id}",
+        f"sha256: {whole['rows.jsonl#id=r2'].sha256.upper()}",
+        "location: rows.jsonl#id=r3",
+        "location: essays/",
+        f"passage: {passage}",
+        json.dumps({"passage": "words that are nowhere in\nthis text at all"}),
+    ]
+    (tmp_path / "opt_out.txt").write_text("\n".join(entries))
+    report, out = run_on_files(folder, tmp_path, "after")
+    assert lost(out) == {
+        "rows.jsonl#id=r1": "opt_out.txt line 3 (id)",
+        "rows.jsonl#id=r2": "opt_out.txt line 4 (sha256)",
+        "rows.jsonl#id=r3": "opt_out.txt line 5 (location)",
+        **{f"essays/e{n}.txt": "opt_out.txt line 6 (location)" for n in range(3)},
+        "rows.jsonl#id=r5": "opt_out.txt line 7 (passage)",
+    }
+    after = {document.location for part in ("train", "heldout") for document in read_corpus(out / "data" / part)}
+    assert after == set(whole) - set(lost(out))
+    assert report.facts["sources"]["files"]["dropped"] == {"opted_out": 7}
+    rows = list(csv.reader((out / "reports" / "details" / "opted_out.csv").open()))
+    assert [int(row[2]) for row in rows[1:]] == [1, 1, 1, 3, 1, 0]
+    assert "6 entries, 7 documents opted out; found nothing: line 8." in report.markdown
+    assert passage.lower() not in "".join(path.read_text() for path in (out / "reports").rglob("*.md")).lower()
+
+
+def test_workers_change_no_byte(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("components.stages.ingest.decisions.SMALL_BYTES", 0)
+    passage = " ".join(DOCS[1].read_text()[1900:2600].split()[1:-1])
+    (tmp_path / "opt_out.txt").write_text(f"passage: {passage}\nlocation: essays/e1.txt\n")
+    _, one = run_on_files(folder, tmp_path, "one", workers=1)
+    _, two = run_on_files(folder, tmp_path, "two", workers=2)
+    assert hashes(one) == hashes(two)
+    assert len(lost(one)) >= 2
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("pasage: one two three four five", "no opt-out entry"),
+        ("passage:", "no opt-out entry"),
+        ("id: 12ab", "not 16 hex digits"),
+        ("sha256: " + "g" * 64, "not 64 hex digits"),
+        ("passage: too short by one", "5 or more"),
+        ('{"passage": "one two three four five"', "not a JSON object"),
+        ('{"id": "0123456789abcdef", "note": "two fields"}', "not a JSON object of one field"),
+    ],
+)
+def test_a_bad_entry_stops_the_run_and_names_the_line(line: str, says: str, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "opt_out.txt").write_text(f"# first\nid: 0123456789abcdef\n{line}\n")
+    with pytest.raises(UserError, match=rf"opt_out\.txt line 3.*{says}"):
+        run_on_files(folder, tmp_path)
+
+
+def test_a_missing_list_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"gone\.txt: No such file"):
+        load(tmp_path / "gone.txt")
+    (tmp_path / "latin.txt").write_bytes("# eins\nlocation: m\xfcll".encode("latin-1"))
+    with pytest.raises(UserError, match=r"latin\.txt line 2: not UTF-8"):
+        load(tmp_path / "latin.txt")
+
+
+def test_what_counts_as_the_same_passage() -> None:
+    looked_for = Passages([words("The old man’s boat — it drifted, away!"), words("吾輩は猫である")])
+    assert looked_for.first_in("see: THE OLD\n\nMAN'S BOAT (it drifted away)") == 0
+    assert looked_for.first_in("the old mans boat it drifted away") is None
+    assert looked_for.first_in("「吾輩は猫である。名前はまだ無い」") == 1
+    assert looked_for.first_in("an old man s boat it drifted") is None
+    assert Passages([]).first_in("anything at all goes here") is None
+    assert words("ﬁnal ＡＢＣ") == ["final", "abc"]

@@ -1,0 +1,248 @@
+"""Sources on other file systems, archives of web pages, and going on after a kill."""
+
+import gzip
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+from warcio.statusandheaders import StatusAndHeaders
+from warcio.warcwriter import WARCWriter
+
+from components.core.errors import UserError
+from components.corpus.corpus import read_corpus, read_manifest
+from components.params import Files, Ingest
+from components.stages.ingest.records import Entry, entry_of
+from tests.components.stages.ingest.ingest_run import hashes, run_ingest, run_on_files
+
+DOCS = sorted(Path(numpy.__file__).parent.glob("ma/*.py"))
+TEXT = "\n\n".join(path.read_text() for path in DOCS)
+LINES = [line for line in TEXT.splitlines() if len(line) > 60]
+
+
+def remote(address: str, revision: str = "", **more: str) -> Ingest:
+    return Ingest(sources=[Files(path=address, revision=revision, **more)], max_quarantine=1.0)
+
+
+def kept(out: Path) -> dict[str, str]:
+    parts = ("train", "heldout")
+    return {document.location: document.text for part in parts for document in read_corpus(out / "data" / part)}
+
+
+# -- fsspec ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bucket() -> str:
+    """A bucket in memory: a plain file, a compressed one, one below a folder, one of another kind."""
+    system = fsspec.filesystem("memory")
+    system.store.clear()
+    system.pipe("/bucket/a.txt", TEXT[:900].encode())
+    system.pipe(
+        "/bucket/b.jsonl.gz", gzip.compress("\n".join(json.dumps({"text": line}) for line in LINES[:20]).encode())
+    )
+    system.pipe("/bucket/deep/c.md.zst", zstandard.compress(TEXT[2000:2900].encode()))
+    system.pipe("/bucket/picture.png", b"\x89PNG")
+    return "memory://bucket"
+
+
+def revision_of(address: str, tmp_path: Path) -> str:
+    with pytest.raises(UserError, match=r"has no revision in params\.yaml.*set `revision: [0-9a-f]{16}`") as error:
+        run_ingest(remote(address), tmp_path, "ask")
+    return str(error.value).split("revision: ")[1][:16]
+
+
+def test_a_bucket_is_read_like_a_folder(bucket: str, tmp_path: Path) -> None:
+    report, out = run_ingest(remote(bucket, revision_of(bucket, tmp_path)), tmp_path)
+    found = kept(out)
+    assert {name.split("#")[0] for name in found} == {"a.txt", "b.jsonl.gz", "deep/c.md.zst"}
+    assert found["b.jsonl.gz#3"] == LINES[2]
+    assert report.facts["sources"]["files"]["files_skipped"] == {".png is no format that ingest reads": 1}
+    local = tmp_path / "local"
+    fsspec.filesystem("memory").get("/bucket/", str(local), recursive=True)
+    _, same = run_on_files(local, tmp_path, "local-run", max_chars=2_000_000)
+    assert hashes(out / "data") == hashes(same / "data")
+    assert not list((tmp_path / "run-work").rglob("*.txt")), "copies are removed"
+
+
+def test_what_changed_there_is_refused(bucket: str, tmp_path: Path) -> None:
+    revision = revision_of(bucket, tmp_path)
+    fsspec.filesystem("memory").pipe("/bucket/a.txt", TEXT[:800].encode())
+    with pytest.raises(UserError, match=f"is no longer revision {revision}"):
+        run_ingest(remote(bucket, revision), tmp_path)
+
+
+def test_a_file_address_and_one_that_is_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "one.jsonl").write_text("\n".join(json.dumps({"text": line}) for line in LINES[:30]))
+    address = f"file://{tmp_path}/one.jsonl"
+    _, out = run_ingest(remote(address, revision_of(address, tmp_path)), tmp_path)
+    assert len(kept(out)) == 30
+    assert str(tmp_path).encode() not in b"".join(path.read_bytes() for path in out.rglob("*.json"))
+    with pytest.raises(UserError, match=r"nothing at memory://nowhere matches"):
+        run_ingest(remote("memory://nowhere"), tmp_path, "nowhere")
+    with pytest.raises(UserError, match=r"ftpx://host/x cannot be listed \(Protocol not known"):
+        run_ingest(remote("ftpx://host/x"), tmp_path, "unknown")
+
+
+# -- WARC --------------------------------------------------------------------------------------------------------------
+
+
+def archive(gzipped: bool) -> bytes:
+    """Pages of three hosts, what is no page, a page of plain text and one without text."""
+    stream = io.BytesIO()
+    writer = WARCWriter(stream, gzip=gzipped)
+    html = "<html><head><title>T</title></head><body><nav>Menu Home</nav><article><p>{}</p></article></body></html>"
+    pages = [
+        ("https://a.example/1", "text/html; charset=utf-8", html.format("</p><p>".join(LINES[:12])), "200 OK"),
+        ("https://c.example/2", "text/html", html.format("</p><p>".join(LINES[12:24])), "200 OK"),
+        ("https://b.example/gone", "text/html", html.format("not found " * 40), "404 Not Found"),
+        ("https://b.example/x.png", "image/png", "PNG", "200 OK"),
+        ("https://b.example/plain", "text/plain", "\n".join(LINES[24:30]), "200 OK"),
+        ("https://b.example/empty", "text/html", "<html></html>", "200 OK"),
+    ]
+    for url, kind, body, status in pages:
+        headers = StatusAndHeaders(status, [("Content-Type", kind)], protocol="HTTP/1.1")
+        writer.write_record(writer.create_warc_record(url, "response", io.BytesIO(body.encode()), http_headers=headers))
+    writer.write_record(writer.create_warc_record("https://a.example/1", "metadata", io.BytesIO(b"x: y")))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("gzipped", [True, False])
+def test_pages_of_an_archive(gzipped: bool, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    name = "crawl.warc.gz" if gzipped else "crawl.warc"
+    (mine / name).write_bytes(archive(gzipped))
+    report, out = run_on_files(mine, tmp_path)
+    documents = [document for part in ("train", "heldout") for document in read_corpus(out / "data" / part)]
+    assert {document.location: document.group for document in documents} == {
+        f"{name}#id=https://a.example/1": "a.example",
+        f"{name}#id=https://c.example/2": "c.example",
+        f"{name}#id=https://b.example/plain": "b.example",
+    }
+    first = next(document for document in documents if document.location.endswith("/1"))
+    assert " ".join(LINES[0].split()) in first.text
+    assert "Menu" not in first.text
+    assert report.facts["sources"]["files"]["quarantined"] == {"no_text": 1}
+
+
+def test_an_archive_s_url_can_be_opted_out(tmp_path: Path) -> None:
+    (tmp_path / "crawl.warc").write_bytes(archive(False))
+    (tmp_path / "opt_out.txt").write_text("location: https://a.example/\nlocation: https://b.example/nothing\n")
+    report, out = run_on_files(tmp_path / "crawl.warc", tmp_path)
+    assert report.facts["sources"]["files"]["dropped"] == {"opted_out": 1}
+    assert not any("a.example" in name for name in kept(out))
+
+
+def test_a_broken_archive_loses_only_what_is_broken(tmp_path: Path) -> None:
+    whole = archive(False)
+    starts = [at for at in range(len(whole)) if whole.startswith(b"WARC/1.", at)]
+    damaged = whole[: starts[1]] + b"garbage\r\nmore of it\r\n" + whole[starts[1] : starts[5] - 90]
+    (tmp_path / "crawl.warc").write_bytes(damaged)
+    report, out = run_on_files(tmp_path / "crawl.warc", tmp_path)
+    assert set(kept(out)) == {"crawl.warc#id=https://a.example/1", "crawl.warc#id=https://c.example/2"}
+    assert report.facts["sources"]["files"]["quarantined"] == {"invalid_warc": 1, "unreadable": 1}
+    lines = [json.loads(line) for line in (out / "data/quarantine/records.jsonl").read_text().splitlines()]
+    assert [line["byte_offset"] for line in lines] == [starts[1], starts[4] + 21]
+
+
+# -- resuming ----------------------------------------------------------------------------------------------------------
+
+KILLED = """
+import sys
+from pathlib import Path
+from components.stages.ingest import decisions as sorting
+from components.stages.ingest.stage import ingest
+from components.params import Files, Ingest
+sorting.RESUMED_BYTES = 0
+folder, out = Path(sys.argv[1]), Path(sys.argv[2])
+settings = Ingest(sources=[Files(path=str(folder))], watch=str(folder))
+ingest(root=out.parent, params=settings, out=out / "data", reports=out / "reports", work=out.parent / "kept-work")
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGKILL when some files are read; they are then emptied, and the next run does not miss them."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for number in range(40):
+        lines = (json.dumps({"text": f"{number} {line}"}) for line in LINES[:700])
+        (folder / f"f{number:02}.jsonl").write_text("\n".join(lines))
+    monkeypatch.setattr("components.stages.ingest.decisions.RESUMED_BYTES", 0)
+    settings = Ingest(sources=[Files(path=str(folder))], watch=str(folder))
+    _, whole = run_ingest(settings, tmp_path, "whole")
+    (tmp_path / "first" / "data").mkdir(parents=True)
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(folder), str(tmp_path / "first")])
+    spool, deadline = tmp_path / "kept-work" / "spool", time.monotonic() + 60
+    while len(list(spool.glob("*.json"))) < 5 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = len(list(spool.glob("*.json")))
+    assert 5 <= done < 40
+    for number in range(done):
+        os.truncate(folder / f"f{number:02}.jsonl", 0)
+    _, resumed = run_ingest(settings, tmp_path, "kept")
+    assert hashes(resumed) == hashes(whole)
+    assert read_manifest(resumed / "data/train").num_documents > 40 * 600
+    assert not spool.exists()
+
+
+KILLED_INSIDE = f"""
+import os, signal
+from components.stages.ingest import file_reading as tasks
+spooled = tasks._spool
+
+def spool(piece, folder, task, number):
+    if number == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return spooled(piece, folder, task, number)
+
+tasks._spool, tasks.PIECE_BYTES = spool, 100_000
+{KILLED}"""
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_run_killed_inside_a_file_keeps_its_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: bool
+) -> None:
+    """SIGKILL inside one large file: its records so far are not made again, unless it is another file by now."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    records = [json.dumps({"text": f"{number} {LINES[number % 700]}", "id": number}) for number in range(9_000)]
+    records[7] = '{"text": '
+    (folder / "large.jsonl").write_text("\n".join(records))
+    monkeypatch.setattr("components.stages.ingest.decisions.RESUMED_BYTES", 0)
+    monkeypatch.setattr("components.stages.ingest.file_reading.PIECE_BYTES", 100_000)
+    settings = Ingest(sources=[Files(path=str(folder))], watch=str(folder))
+    (tmp_path / "first" / "data").mkdir(parents=True)
+    (tmp_path / settings.opt_out).touch()
+    command = [sys.executable, "-c", KILLED_INSIDE, str(folder), str(tmp_path / "first")]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    pieces = [path.name for path in sorted((tmp_path / "kept-work" / "spool").iterdir())]
+    assert pieces == [f"000000-{number:05d}.parquet" for number in range(5)]
+    there = sum(pq.read_metadata(tmp_path / "kept-work" / "spool" / name).num_rows for name in pieces)
+    if changed:
+        (folder / "large.jsonl").write_text("\n".join(records[1:]))
+    _, whole = run_ingest(settings, tmp_path, "whole")
+    made: list[Entry] = []
+
+    def counted(*given: Any) -> Entry:
+        made.append(entry_of(*given))
+        return made[-1]
+
+    monkeypatch.setattr("components.stages.ingest.file_reading.entry_of", counted)
+    _, resumed = run_ingest(settings, tmp_path, "kept")
+    assert hashes(resumed) == hashes(whole)
+    assert len(made) == (len(records) - 1 if changed else len(records) - there)

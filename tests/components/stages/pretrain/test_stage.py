@@ -1,0 +1,167 @@
+"""The pretrain stage on real text: the same bytes every time, killed or not, and bad input named before it starts."""
+
+import hashlib
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from components.core.errors import Stopped, UserError
+from components.core.files import read_json, write_json
+from components.core.report import Report, Watch
+from components.model import export
+from components.params import Pretrain
+from components.stages.pretrain.stage import pretrain
+from tests.components.small_corpus import NUMERICS, small, write_tokens
+from tests.recorder import Recorder
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tokens(tmp_path_factory.mktemp("corpus") / "tokenize")
+
+
+def run(tokens: Path, place: Path, objective: str = "causal", params: Pretrain | None = None) -> Report:
+    folders = {name: place / name for name in ("out", "reports", "work")}
+    return pretrain(objective=objective, tokens=tokens, params=params or small(), numerics=NUMERICS, **folders)  # type: ignore[arg-type]
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.mark.parametrize("objective", ["causal", "masked"])
+def test_a_run_learns_and_repeats_to_the_byte(objective: str, tokens: Path, tmp_path: Path) -> None:
+    report = run(tokens, tmp_path / "a", objective)
+    run(tokens, tmp_path / "b", objective)
+    for part in ("out", "reports"):
+        assert hashes(tmp_path / "a" / part) == hashes(tmp_path / "b" / part)
+    assert report.metrics["heldout/loss"] < 5.9  # guessing: ln 400 = 5.99
+    assert ("heldout/bits_per_byte" in report.metrics) is (objective == "causal")
+    model, _, facts = export.load(tmp_path / "a" / "out")
+    assert model.shape.causal is (objective == "causal")
+    assert facts["training"]["tokens"] == report.metrics["tokens"] == 20 * 4 * 64
+    plots = {path.name for path in (tmp_path / "a" / "reports" / "plots").iterdir()}
+    assert plots == {"loss.csv", "heldout.csv", "learning_curve.png", "attention.png"}
+    text = "".join(path.read_text() for path in (tmp_path / "a" / "reports").rglob("*.json"))
+    assert str(tmp_path) not in text + json.dumps(facts)
+
+
+def test_it_can_be_stopped_between_batches_of_the_final_exam(tokens: Path, tmp_path: Path) -> None:
+    def second_look(seen: Recorder) -> bool:
+        return seen.current == "examine" and seen.checks["examine"] == 2
+
+    def train(place: Path, watch: Watch) -> None:
+        folders = {name: place / name for name in ("out", "reports", "work")}
+        pretrain(objective="causal", tokens=tokens, params=small(context=16), numerics=NUMERICS, watch=watch, **folders)
+
+    train(tmp_path / "whole", whole := Recorder())
+    assert whole.checks["examine"] > 1
+    with pytest.raises(Stopped):
+        train(tmp_path / "stopped", Recorder(second_look))
+    train(tmp_path / "stopped", Watch())
+    assert hashes(tmp_path / "stopped/out") == hashes(tmp_path / "whole/out")
+
+
+PROGRAM = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from tests.components.small_corpus import small
+from components.params import Numerics
+from components.stages.pretrain.stage import pretrain
+place = Path(sys.argv[3])
+numerics = Numerics(**json.loads(sys.argv[4]))
+folders = {name: place / name for name in ("out", "reports", "work")}
+params = small(steps=int(sys.argv[5]))
+pretrain(objective="causal", tokens=Path(sys.argv[2]), params=params, numerics=numerics, **folders)
+"""
+
+
+def start(tokens: Path, place: Path, steps: int = 120, **numerics: object) -> subprocess.Popen:
+    here = Path(__file__).parent
+    arguments = [str(here), str(tokens), str(place), json.dumps(numerics), str(steps)]
+    environment = os.environ | {"PYTHONPATH": str(here.parents[3])}
+    return subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], env=environment)
+
+
+def killed_and_resumed(tokens: Path, place: Path, kills: int, seed: int, **numerics: object) -> list[int]:
+    """Kill the run -9 at random moments after its first checkpoint; returns the steps reached by each life."""
+    moments, reached = random.Random(seed), []
+    for _ in range(kills):
+        process = start(tokens, place, **numerics)
+        known = {place / "work" / "step-000000", *(place / "work").glob("step-*")}
+        while process.poll() is None and set((place / "work").glob("step-*")) <= known:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.4))
+        process.kill()
+        process.wait()
+        reached.append(max(int(path.name[5:]) for path in (place / "work").glob("step-*")))
+    assert start(tokens, place, **numerics).wait() == 0
+    return reached
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_ends_with_the_same_bytes(tokens: Path, tmp_path: Path) -> None:
+    assert start(tokens, tmp_path / "straight").wait() == 0
+    reached = killed_and_resumed(tokens, tmp_path / "killed", kills=2, seed=1)
+    assert 0 < reached[0] < 120
+    assert hashes(tmp_path / "straight" / "out") == hashes(tmp_path / "killed" / "out")
+    assert hashes(tmp_path / "straight" / "reports") == hashes(tmp_path / "killed" / "reports")
+
+
+@pytest.mark.slow
+def test_killed_at_many_moments_it_ends_with_the_same_bytes(tokens: Path, tmp_path: Path) -> None:
+    assert start(tokens, tmp_path / "straight").wait() == 0
+    for seed in range(3):
+        killed_and_resumed(tokens, tmp_path / f"killed-{seed}", kills=4, seed=seed)
+        assert hashes(tmp_path / "straight" / "out") == hashes(tmp_path / f"killed-{seed}" / "out")
+
+
+@pytest.mark.slow
+def test_compiled_it_repeats_and_resumes_to_the_byte(tokens: Path, tmp_path: Path) -> None:
+    assert start(tokens, tmp_path / "straight", compile=True, threads=2).wait() == 0
+    killed_and_resumed(tokens, tmp_path / "killed", kills=1, seed=1, compile=True, threads=2)
+    assert hashes(tmp_path / "straight" / "out") == hashes(tmp_path / "killed" / "out")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"context": 4000}, r"held-out tokens are fewer than one sequence of context 4000"),
+        ({"model": {"size": 2, "width": 100, "heads": 3}}, r"width 100 does not divide into 3 heads"),
+        ({"batch": 10_000_000}, r"10000000 sequences of 64 tokens at once .* set pretrain.causal.micro_batch to \d+"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named_before_the_first_step(
+    changes: dict, message: str, tokens: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        run(tokens, tmp_path, params=small(**changes))
+    assert not (tmp_path / "work").exists()
+
+
+def test_shards_of_another_tokenizer_are_refused(tokens: Path, tmp_path: Path) -> None:
+    other = write_tokens(tmp_path / "tokenize")
+    manifest = read_json(other / "train" / "manifest.json")
+    write_json(other / "train" / "manifest.json", manifest | {"tokenizer_sha256": "0" * 64})
+    with pytest.raises(UserError, match=r"another tokenizer than .*tokenizer.json"):
+        run(other, tmp_path)
+    write_json(other / "train" / "manifest.json", manifest | {"vocab_size": 5000})
+    with pytest.raises(UserError, match=r"says 5000 ids, the tokenizer has 400"):
+        run(other, tmp_path)
+    write_json(other / "train" / "manifest.json", manifest)
+    path = other / "train" / manifest["shards"][-1]["tokens"]
+    path.write_bytes(path.read_bytes()[:-2] + (400).to_bytes(2, "little"))
+    with pytest.raises(UserError, match=r"train: holds token 400, and the model has rows for the 400 of its tokenizer"):
+        run(other, tmp_path)
+    assert not (tmp_path / "work").exists()
+    (other / "tokenizer.json").unlink()
+    with pytest.raises(UserError, match=r"tokenizer.json: not readable"):
+        run(other, tmp_path)

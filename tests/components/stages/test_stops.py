@@ -1,0 +1,86 @@
+"""A data stage that is to stop does so between two pieces of work, and the next run makes the same bytes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from components.core.errors import Stopped
+from components.core.report import Watch
+from components.params import Files, Ingest, Mix, Tokenize
+from components.stages.ingest import stage as ingest_stage
+from components.stages.ingest.stage import ingest
+from components.stages.mix import stage as mix_stage
+from components.stages.mix.stage import mix
+from components.stages.tokenize.stage import tokenize
+from tests.components.real_text import corpus, modules
+from tests.components.stages.ingest.ingest_run import hashes
+from tests.recorder import Recorder, stops_at
+
+
+def run_ingest(place: Path, source: Path, watch: Watch) -> None:
+    (place / "opt_out.txt").touch()
+    settings = Ingest(sources=[Files(path=str(source))], opt_out="opt_out.txt", watch=str(source), max_quarantine=1.0)
+    ingest(root=place, params=settings, watch=watch, **folders(place))
+
+
+def run_mix(place: Path, source: Path, watch: Watch) -> None:
+    mix(train=source, params=Mix(augment="counterfactual"), watch=watch, **folders(place))
+
+
+def run_tokenize(place: Path, source: Path, watch: Watch) -> None:
+    tokenize(train=source, heldout=source, params=Tokenize(vocab_size=400), watch=watch, **folders(place))
+
+
+def folders(place: Path) -> dict[str, Path]:
+    """As a flow gives them: staging folders empty, work as the last run left it."""
+    import shutil
+
+    for name in ("out", "reports"):
+        shutil.rmtree(place / name, ignore_errors=True)
+    found = {name: place / name for name in ("out", "reports", "work")}
+    for folder in found.values():
+        folder.mkdir(parents=True, exist_ok=True)
+    return found
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty small files."""
+    folder = tmp_path_factory.mktemp("files")
+    for number, document in enumerate(modules("scipy", 60)):
+        (folder / f"{number:02d}.txt").write_text(document.text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus of several shards."""
+    return corpus(tmp_path_factory.mktemp("in") / "train", modules("scipy", 60), shard_bytes=20_000)
+
+
+@pytest.mark.parametrize("run", [run_ingest, run_mix, run_tokenize])
+def test_it_looks_often_and_a_stopped_run_made_anew_has_the_same_bytes(
+    run: Callable[[Path, Path, Watch], None],
+    files: Path,
+    train: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for stage in (ingest_stage, mix_stage):
+        monkeypatch.setattr(stage, "CHECK_EVERY", 10)
+    source = files if run is run_ingest else train
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    for place in (whole, stopped):
+        place.mkdir()
+    undisturbed = Recorder()
+    run(whole, source, undisturbed)
+    shards = len(list(train.glob("*.parquet")))
+    assert shards > 3
+    # Sixty documents, read once and written once; or every shard, twice.
+    assert undisturbed.num_checks >= (2 * shards if run is run_tokenize else 12)
+    for limit in (0, undisturbed.num_checks // 2, undisturbed.num_checks - 1):
+        with pytest.raises(Stopped):
+            run(stopped, source, stops_at(limit + 1))
+    run(stopped, source, Watch())
+    assert hashes(stopped / "out") == hashes(whole / "out")

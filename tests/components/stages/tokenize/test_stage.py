@@ -1,0 +1,172 @@
+"""The tokenize stage: shards hold every byte of the corpora, bytes do not depend on workers, bad input is explained."""
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+
+import networkx
+import numpy as np
+import pytest
+
+from components.core.errors import UserError
+from components.core.files import read_json, sha256_file
+from components.core.report import Report
+from components.corpus.corpus import CorpusWriter, Document, read_corpus, read_manifest
+from components.params import Tokenize
+from components.stages.tokenize.stage import even_sample, tokenize
+from components.tokens.shards import TokenShards
+from components.tokens.tokenizer import Encoder, reference
+from tests.components.real_text import places
+
+PARAMS = Tokenize(vocab_size=600, train_megabytes=0.3)
+
+
+def document(text: str, source: str, location: str) -> Document:
+    name = hashlib.sha256(f"{source}\0{location}".encode()).hexdigest()[:16]
+    return Document(
+        name, text, source, "1", location, location, "MIT", "test", "", hashlib.sha256(text.encode()).hexdigest()
+    )
+
+
+def write(folder: Path, documents: list[Document]) -> Path:
+    with CorpusWriter(folder, shard_bytes=150_000) as writer:
+        for one in documents:
+            writer.add(one)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real source text of networkx as two sources, and a document with special-token strings and rare scripts."""
+    folder = tmp_path_factory.mktemp("corpora")
+    root = Path(networkx.__file__).parent
+    paths = sorted(root.glob("algorithms/**/*.py"))[:80]
+    documents = [
+        document(path.read_text(), "graphs" if index % 3 else "others", path.relative_to(root).as_posix())
+        for index, path in enumerate(paths)
+    ]
+    special = document("<|endoftext|><|pad|> 名前はまだ無い \U0001f600 \x00 " * 5, "others", "special")
+    write(folder / "train", [*documents[8:], special])
+    write(folder / "heldout", documents[:8])
+    return folder
+
+
+def run(corpora: Path, target: Path, params: Tokenize = PARAMS, workers: int = 1) -> Report:
+    where = {"train": corpora / "train", "heldout": corpora / "heldout"} | places(target)
+    return tokenize(params=params, workers=workers, **where)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {p.relative_to(folder).as_posix(): sha256_file(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def made(corpora: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
+    target = tmp_path_factory.mktemp("made")
+    return target, run(corpora, target)
+
+
+def test_the_shards_are_the_corpus(corpora: Path, made: tuple[Path, Report]) -> None:
+    tokenizer_json = (made[0] / "out" / "tokenizer.json").read_text()
+    encoder, slow = Encoder(tokenizer_json), reference(tokenizer_json)
+    for split in ("train", "heldout"):
+        shards = TokenShards.open(made[0] / "out" / split, verify=True)
+        starts = shards.document_starts().tolist()
+        documents = list(read_corpus(corpora / split))
+        assert len(shards.manifest.shards) == len(read_manifest(corpora / split).shards) > 0
+        for index, one in enumerate(documents):
+            ids = shards.window(starts[index], starts[index + 1] - starts[index]).tolist()
+            assert ids == [0, *slow.encode(one.text, add_special_tokens=False).ids]
+            assert encoder.decode(ids[1:]) == one.text
+            assert shards.manifest.sources[shards.document_sources()[index]] == one.source
+        assert shards.manifest.num_bytes == sum(len(one.text.encode()) for one in documents)
+    assert len(read_manifest(corpora / "train").shards) > 1
+
+
+def test_neither_workers_nor_a_second_run_change_a_byte(
+    corpora: Path, made: tuple[Path, Report], tmp_path: Path
+) -> None:
+    report = run(corpora, tmp_path / "again", workers=3)
+    assert report == made[1]
+    for folder in ("out", "reports"):
+        assert hashes(tmp_path / "again" / folder) == hashes(made[0] / folder)
+
+
+def test_the_report_adds_up(corpora: Path, made: tuple[Path, Report]) -> None:
+    folder, report = made
+    for split in ("train", "heldout"):
+        manifest = read_json(folder / "out" / split / "manifest.json")
+        assert report.metrics[f"{split}/tokens"] == manifest["num_tokens"]
+        assert report.metrics[f"{split}/bytes_per_token"] == manifest["num_bytes"] / manifest["num_tokens"]
+    assert 1.5 < report.metrics["heldout/bytes_per_token"] < 5
+    assert 0 <= report.metrics["heldout/overlap_13gram"] < 1
+    assert report.metrics["heldout/overlap_13gram"] <= report.metrics["heldout/overlap_13gram_folded"] < 1
+    with (folder / "reports" / "details" / "languages.csv").open() as file:
+        languages = [row for row in csv.DictReader(file) if row["split"] == "heldout"]
+    assert sum(int(row["documents"]) for row in languages) == 8  # fewer than the sample: all of them
+    assert sum(int(row["tokens"]) for row in languages) == report.metrics["heldout/tokens"]
+    assert languages[0]["language"] == "en"
+    assert "| heldout | en |" in report.markdown
+    lines = (folder / "reports" / "details" / "sources.csv").read_text().splitlines()
+    assert len(lines) == 5
+    assert len((folder / "reports" / "details" / "vocabulary.csv").read_text().splitlines()) >= 601
+    assert (folder / "reports" / "plots" / "tokenizer.png").stat().st_size > 5000
+    assert read_json(folder / "reports" / "metrics.json")["vocab_size"] == 600
+    assert "heldout" in report.markdown
+    assert str(folder) not in json.dumps([report.markdown, report.facts])
+
+
+def test_overlap_finds_a_quotation(corpora: Path, tmp_path: Path) -> None:
+    heldout = list(read_corpus(corpora / "heldout"))
+    train = list(read_corpus(corpora / "train"))
+    write(tmp_path / "heldout", heldout)
+    write(tmp_path / "train", [*train, document("As they say:\n" + heldout[0].text, "others", "quotation")])
+    run(tmp_path, tmp_path / "made")
+    table = (tmp_path / "made" / "reports" / "details" / "overlap.csv").read_text().splitlines()
+    assert table[1].startswith(f"{heldout[0].source}: {heldout[0].location},")
+    assert table[1].endswith("1.0000")
+
+
+def test_wide_ids_for_a_large_vocabulary() -> None:
+    from components.tokens.shards import UINT16_VOCABULARY
+
+    assert UINT16_VOCABULARY - 1 <= np.iinfo(np.uint16).max < UINT16_VOCABULARY
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.5, 1.0])
+def test_the_sample_is_even(corpora: Path, share: float) -> None:
+    manifest = read_manifest(corpora / "train")
+    pieces = list(even_sample(corpora / "train", manifest, share))
+    total = sum(len(one.text) for one in read_corpus(corpora / "train"))
+    assert abs(sum(map(len, pieces)) - share * total) <= 20_000
+    if share == 1.0:
+        assert "".join(pieces) == "".join(one.text for one in read_corpus(corpora / "train"))
+
+
+@pytest.mark.parametrize("language", ["ja", "de", "one_file"])
+def test_other_languages_and_a_single_document(tmp_path: Path, language: str) -> None:
+    text = {
+        "ja": "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。\n" * 300,
+        "de": "Es war einmal ein König, der hatte eine Tochter; die Bäume wuchsen über die Dächer.\n" * 300,
+        "one_file": Path(networkx.__file__).read_text() * 3,
+    }[language]
+    write(tmp_path / "train", [document(text, "files", "a.txt")])
+    write(tmp_path / "heldout", [document(text[:500], "files", "b.txt")])
+    report = run(tmp_path, tmp_path / "made", Tokenize(vocab_size=300))
+    assert report.metrics["heldout/bytes_per_token"] >= 1
+    encoder = Encoder((tmp_path / "made" / "out" / "tokenizer.json").read_text())
+    shards = TokenShards.open(tmp_path / "made" / "out" / "train")
+    assert encoder.decode(shards.window(1, len(shards) - 1)) == text
+
+
+def test_a_small_corpus_says_what_to_set(corpora: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"tokenize.vocab_size = 150000: .* set tokenize.vocab_size to at most \d+"):
+        run(corpora, tmp_path / "made", Tokenize(vocab_size=150_000))
+
+
+def test_an_empty_corpus_is_refused(corpora: Path, tmp_path: Path) -> None:
+    write(tmp_path / "train", list(read_corpus(corpora / "train"))[:3])
+    write(tmp_path / "heldout", [])
+    with pytest.raises(UserError, match="no held-out documents"):
+        run(tmp_path, tmp_path / "made")

@@ -1,0 +1,110 @@
+"""The best for a budget, and the same loss for less, in training and over a life, by a made-up law."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.carbon.footprint.intensity import Grams, Intensity
+from components.carbon.planning.grid_schedule import Outlook
+from components.studies.scaling.compute_optimal import (
+    Fitted,
+    Price,
+    cheapest_for_life,
+    frontier,
+    lived,
+    plot,
+    tokens_to,
+)
+from components.studies.scaling.law import Candidate, Law, Plan, best
+from tests.components.carbon.planning.test_step_cost_table import RATES
+
+LAW = Law(floor=1.5, size_scale=40.0, size_exponent=0.35, token_scale=120.0, token_exponent=0.3)
+LAWS = [replace(LAW, floor=1.5 + number / 100) for number in range(-20, 21)]
+CANDIDATES = [Candidate(str(width), 30.0 * width**2, 200.0 * width**2) for width in range(64, 2049, 64)]
+NOW = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
+FLOPS_PER_S = RATES.tokens_per_s * RATES.flops_per_token
+
+
+def cheapest(law: Law, loss: float, candidates: Sequence[Candidate]) -> Plan | None:
+    """The plan that reaches the loss with the least training, if nothing will be served."""
+    life = cheapest_for_life(law, loss, 0.0, candidates)
+    return life.plan if life else None
+
+
+@pytest.mark.parametrize("size", [1_000_000.0, 20_000_000.0])
+def test_a_lopsided_choice_reaches_its_loss_for_less(size: float) -> None:
+    """Twenty times too few tokens for its size: the law knows a cheaper way to the same loss."""
+    tokens = size
+    flops, loss = 20.0 / 3 * size * tokens, LAW.loss(size, tokens)
+    found = cheapest(LAW, loss, CANDIDATES)
+    assert found
+    assert LAW.loss(found.candidate.size, found.tokens) == pytest.approx(loss)
+    assert found.flops < flops
+    assert best(LAW, found.flops * 0.98, CANDIDATES).loss > loss
+
+
+def test_below_the_laws_floor_nothing_helps() -> None:
+    assert cheapest(LAW, 1.4, CANDIDATES) is None
+    assert tokens_to(LAW, 1e6, 1.6) == float("inf")
+
+
+@given(st.floats(1e6, 1e14), st.floats(1.9, 3.0))
+def test_a_model_that_is_served_is_smaller_and_trained_for_longer(served: float, loss: float) -> None:
+    """Sardana & Frankle 2023: and over its life nothing that reaches the loss costs less."""
+    trained, life = cheapest(LAW, loss, CANDIDATES), cheapest_for_life(LAW, loss, served, CANDIDATES)
+    if trained is None:
+        assert life is None
+        return
+    assert life
+    assert life.plan.candidate.size <= trained.candidate.size
+    assert life.plan.tokens >= trained.tokens
+    assert life.flops <= lived(trained, served).flops * (1 + 1e-12)
+    assert life.flops == pytest.approx(life.plan.candidate.flops_per_token * (life.plan.tokens + served / 3))
+    others = [lived(Plan(one, 0.0, tokens_to(LAW, one.size, loss), loss), served).flops for one in CANDIDATES]
+    assert life.flops == min(others)
+
+
+def test_a_million_million_tokens_change_the_choice() -> None:
+    trained, life = cheapest(LAW, 2.2, CANDIDATES), cheapest_for_life(LAW, 2.2, 1e12, CANDIDATES)
+    assert trained
+    assert life
+    assert life.plan.candidate.size < trained.candidate.size
+    assert life.flops < 0.9 * lived(trained, 1e12).flops
+
+
+def test_an_operation_costs_what_the_calibration_and_the_hours_say() -> None:
+    series = {"2026-03-02T17": 100.0, "2026-03-02T18": 900.0}
+    price = Price(RATES, Outlook(Intensity(Grams(1.0, 2.0, 3.0), "mean", series=series)), 1.5, NOW)
+    hour = FLOPS_PER_S * 3600
+    assert price.seconds(hour) == pytest.approx(3600)
+    assert price.kwh(hour) == pytest.approx(RATES.watts / 1000)
+    low, mid, high = (joules / RATES.joules_per_step[1] for joules in RATES.joules_per_step)
+    assert price.grams(hour).mid == pytest.approx(RATES.watts / 1000 * 1.5 * 100)
+    assert price.grams(2 * hour).mid == pytest.approx(RATES.watts / 1000 * 1.5 * 1000)
+    assert price.grams(hour).low == pytest.approx(price.grams(hour).mid * low / mid)
+    assert price.grams(hour).high == pytest.approx(price.grams(hour).mid * high / mid)
+    for grams in (1e-3, price.grams(hour).mid, price.grams(1.5 * hour).mid):
+        assert price.grams(price.flops_for(grams)).mid == pytest.approx(grams)
+    later = replace(price, now=NOW + timedelta(hours=1))
+    assert later.grams(hour).mid == pytest.approx(9 * price.grams(hour).mid)
+
+
+def test_the_frontier_falls_with_every_gram(tmp_path: Path) -> None:
+    plans = frontier(LAW, 1e13, CANDIDATES)
+    assert plans[0].flops == pytest.approx(1e13 / 30)
+    assert plans[-1].flops == pytest.approx(3e14)
+    losses = [plan.loss for plan in plans]
+    assert losses == sorted(losses, reverse=True)
+    plot(plans, (1e13, 4.0), lambda flops: flops * 1e-13, Fitted(LAW, LAWS), tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").stat().st_size > 5000
+
+
+def test_the_expected_loss_has_the_interval_of_the_resampled_laws() -> None:
+    low, mid, high = Fitted(LAW, LAWS).loss(1e6, 1e8)
+    assert mid == LAW.loss(1e6, 1e8)
+    assert (mid - low, high - mid) == (pytest.approx(0.19), pytest.approx(0.19))

@@ -1,0 +1,104 @@
+"""Fits recover the law that made the points, refuse what the points do not say, and find the way back."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from components.studies.scaling import law as scaling_law
+from components.studies.scaling.law import Candidate, Law, Point
+
+TRUE = Law(floor=1.2, size_scale=60.0, size_exponent=0.35, token_scale=200.0, token_exponent=0.4)
+SIZES = (2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6)
+BUDGETS = (1e12, 2e12, 4e12, 8e12)
+
+
+def points(law: Law = TRUE, noise: float = 0.0, sizes: Sequence[float] = SIZES) -> dict[float, list[Point]]:
+    random = np.random.default_rng(1)
+    made: dict[float, list[Point]] = {}
+    for budget in BUDGETS:
+        for size in sizes:
+            tokens = budget / (6 * size)
+            loss = law.loss(size, tokens) * math.exp(noise * random.standard_normal())
+            made.setdefault(budget, []).append(Point(size, tokens, budget, loss))
+    return made
+
+
+def flat(budgets: dict[float, list[Point]]) -> list[Point]:
+    return [point for row in budgets.values() for point in row]
+
+
+@pytest.mark.parametrize("law", [TRUE, Law(0.7, 900.0, 0.6, 40.0, 0.25)])
+def test_a_law_is_recovered_from_its_points(law: Law) -> None:
+    found = scaling_law.fit(flat(points(law)))
+    for name, value in law.as_dict().items():
+        assert found.as_dict()[name] == pytest.approx(value, rel=1e-3), name
+
+
+def test_one_outlier_does_not_bend_the_law() -> None:
+    rows = flat(points())
+    worst = rows[5]
+    rows[5] = Point(worst.size, worst.tokens, worst.flops, worst.loss * 1.5)
+    found = scaling_law.fit(rows)
+    assert found.size_exponent == pytest.approx(TRUE.size_exponent, rel=0.02)
+    assert found.token_exponent == pytest.approx(TRUE.token_exponent, rel=0.02)
+
+
+def test_bootstrap_covers_the_truth_and_widens_with_noise() -> None:
+    widths = []
+    for noise in (0.002, 0.01):
+        rows = flat(points(noise=noise))
+        laws = scaling_law.resampled(rows, scaling_law.fit(rows), 60, seed=1)
+        low, high = scaling_law.interval([law.loss(3e6, 1e7) for law in laws])
+        assert low < TRUE.loss(3e6, 1e7) < high
+        widths.append(high - low)
+    assert widths[1] > 2 * widths[0]
+    rows = flat(points(noise=0.01))
+    again = [scaling_law.resampled(rows, TRUE, 3, seed=1) for _ in range(2)]
+    assert again[0] == again[1]
+
+
+def test_parabolas_find_the_best_size_and_its_exponent() -> None:
+    minima = [scaling_law.minimum(row) for row in points().values()]
+    assert not any(one.edge for one in minima)
+    for one in minima:  # where the law's own derivative is zero, up to the parabola's own error
+        ratio = TRUE.size_exponent * TRUE.size_scale / (TRUE.token_exponent * TRUE.token_scale)
+        exact = (ratio * (one.flops / 6) ** TRUE.token_exponent) ** (1 / (TRUE.size_exponent + TRUE.token_exponent))
+        assert one.size == pytest.approx(exact, rel=0.25)
+    exponent, reason = scaling_law.optimum_exponent(minima)
+    assert reason == ""
+    assert exponent == pytest.approx(TRUE.optimum_exponent, abs=0.08)
+
+
+@pytest.mark.parametrize(("sizes", "which"), [(SIZES[4:], "smallest"), (SIZES[:3], "largest")])
+def test_a_minimum_at_an_edge_gives_no_exponent(sizes: Sequence[float], which: str) -> None:
+    minima = [scaling_law.minimum(row) for row in points(sizes=sizes).values()]
+    assert all(math.isnan(one.size) for one in minima)
+    exponent, reason = scaling_law.optimum_exponent(minima)
+    assert exponent is None
+    assert f"the {which} size that was run is the best" in reason
+    assert f"{BUDGETS[0]:.3g} FLOPs" in reason
+
+
+def test_too_few_budgets_give_no_exponent() -> None:
+    minima = [scaling_law.minimum(row) for row in list(points().values())[:2]]
+    assert scaling_law.optimum_exponent(minima) == (None, "2 budgets are fewer than 3")
+
+
+def test_a_law_with_a_floor_extrapolates_where_a_straight_line_fails() -> None:
+    budgets = points(noise=0.001)
+    law, line = scaling_law.fit(flat(budgets)), scaling_law.straight_line(budgets)  # type: ignore[arg-type]
+    flops = 100 * BUDGETS[-1]
+    candidates = [Candidate(str(n), n, 6 * n) for n in np.geomspace(1e5, 1e8, 60)]
+    plan = scaling_law.best(law, flops, candidates)
+    truth = TRUE.loss(plan.candidate.size, plan.tokens)
+    assert abs(plan.loss - truth) < 0.5 * abs(line.loss(flops) - truth)
+
+
+def test_the_best_plan_spends_the_budget_and_no_other_is_better() -> None:
+    candidates = [Candidate(str(n), n, 6 * n + 1e5) for n in np.geomspace(1e4, 1e7, 40)]
+    plan = scaling_law.best(TRUE, 1e13, candidates)
+    assert plan.tokens * plan.candidate.flops_per_token == pytest.approx(1e13)
+    assert plan.loss == min(TRUE.loss(one.size, 1e13 / one.flops_per_token) for one in candidates)
+    assert candidates[0] != plan.candidate != candidates[-1]

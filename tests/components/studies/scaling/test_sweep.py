@@ -1,0 +1,174 @@
+"""The sweep: every cell spends its budget, is made once, resumes after a kill, and predictions come before the runs."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from components.carbon.ledger.reader import read
+from components.core.errors import Stopped, UserError
+from components.core.files import read_json, write_json
+from components.model import export
+from components.params import Budget, Evaluate, ProjectBudget, Runtime, Scaling
+from components.studies.scaling import law as scaling_law
+from components.studies.scaling import report, sweep
+from components.studies.scaling.sweep import Cell, Place
+from tests.components.small_corpus import NUMERICS, docstrings, write_tokens
+from tests.components.task_corpora import plain, write
+
+PARAMS = Scaling(
+    vocab_size=400, depth=1, widths=[16, 32, 48, 64], budgets=[1e9, 2e9, 4e9], steps=(2, 200), checks=[2.0], seeds=2,
+    batch=4, context=64, bootstrap=20, items=20, shots=[0, 1],
+)  # fmt: skip
+
+
+def place(folder: Path) -> Place:
+    texts = docstrings()
+    corpus, tokens = folder / "corpus", folder / "tokenize"
+    if not tokens.exists():
+        write(corpus, plain(texts[1:], "numpy"), plain(texts[:1], "numpy.lib"))
+        write_tokens(tokens)
+    return Place(
+        tokens, corpus / "heldout", folder / "cells", NUMERICS, Evaluate(items=20, shots=[0, 1], bootstrap=100)
+    )
+
+
+def test_every_cell_spends_its_budget() -> None:
+    cells = sweep.plan(PARAMS)
+    assert len({cell.name for cell in cells}) == len(cells) >= 12
+    for cell in cells:
+        step = PARAMS.batch * PARAMS.context * cell.flops_per_token
+        assert abs(cell.flops - cell.budget) <= step / 2
+    for budget in PARAMS.budgets:
+        seeds = {cell.seed for cell in cells if cell.budget == budget}
+        assert seeds == ({1} if budget == max(PARAMS.budgets) else {1, 2})
+    assert [cell.pretrain.steps for cell in cells] == sorted((cell.pretrain.steps for cell in cells), reverse=True)
+
+
+def test_a_budget_that_fits_too_few_widths_is_refused() -> None:
+    with pytest.raises(UserError, match=r"scaling.budgets 1e\+09: 1 of the widths take 50 to 200 steps .* needs three"):
+        sweep.plan(PARAMS.model_copy(update={"steps": (50, 200)}))
+
+
+def test_heads_grow_with_the_width_from_the_first() -> None:
+    heads = [sweep.shape_of(PARAMS, width).heads for width in PARAMS.widths]
+    assert heads == [1, 2, 3, 4]
+
+
+def test_a_finished_cell_is_read_back_and_not_run_again(tmp_path: Path) -> None:
+    where, cell = place(tmp_path), sweep.plan(PARAMS)[-1]
+    result = sweep.run_cell(cell, where)
+    assert result["size"] == cell.size
+    assert result["flops"] == cell.flops
+    assert 0.0 <= result["minimal_pairs"] <= 1.0
+    assert result["few_shot_examples"] in (0.0, 1.0)
+    write_json(where.folder(cell) / "result.json", result | {"loss": 7.0})
+    assert sweep.run_cell(cell, where)["loss"] == 7.0
+
+
+def test_a_cell_of_a_masked_sweep_is_about_hidden_tokens(tmp_path: Path) -> None:
+    where, params = place(tmp_path), PARAMS.model_copy(update={"objective": "masked"})
+    cell = sweep.plan(params)[-1]
+    assert cell.flops_per_token > sweep.cell(PARAMS, cell.width, cell.budget, 1).flops_per_token  # sees both sides
+    result = sweep.run_cell(cell, where)
+    assert export.load(where.folder(cell) / "model")[0].shape.causal is False
+    metrics = read_json(where.folder(cell) / "reports" / "metrics.json")
+    assert result["loss"] == pytest.approx(metrics["heldout"]["bits_per_hidden_byte"], rel=1e-5)
+    assert 0.0 <= result["restored"] <= 1.0
+    assert result["minimal_pairs"] is result["few_shot_margin"] is None
+
+
+PROGRAM = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from tests.components.studies.scaling.test_sweep import long_cell, place
+from components.studies.scaling import sweep as scaling
+scaling.run_cell(long_cell(), place(Path(sys.argv[2])))
+"""
+
+
+def long_cell() -> Cell:
+    return sweep.cell(PARAMS, 16, 2e10, 1)
+
+
+@pytest.mark.slow
+def test_a_killed_cell_goes_on_and_ends_with_the_same_loss(tmp_path: Path) -> None:
+    straight = sweep.run_cell(long_cell(), place(tmp_path / "straight"))
+    killed, here = tmp_path / "killed", Path(__file__).parent
+    environment = os.environ | {"PYTHONPATH": str(here.parents[3])}
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(here), str(killed)], env=environment)
+    work = killed / "cells" / long_cell().name / "work"
+    while process.poll() is None and not [path for path in work.glob("step-*") if path.name != "step-000000"]:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert not (work.parent / "result.json").exists(), "it was killed too late to test anything"
+    resumed = sweep.run_cell(long_cell(), place(killed))
+    assert {**resumed, "seconds": 0, "cpu_s": 0} == {**straight, "seconds": 0, "cpu_s": 0}
+
+
+def test_a_cell_that_the_projects_budget_stopped_goes_on_under_a_larger_one(tmp_path: Path) -> None:
+    """Spent before, it does not begin; reached between steps, it stops there, and ends like one never stopped."""
+    cell, ledger = sweep.plan(PARAMS)[-1], tmp_path / "ledger"
+    straight = sweep.run_cell(cell, place(tmp_path / "straight"))
+
+    def limited(project: ProjectBudget) -> Place:
+        runtime = Runtime(budget=Budget(project=project), meter_interval_s=0.2)
+        return replace(place(tmp_path / "stopped"), ledger=ledger, run="sweep", runtime=runtime)
+
+    with pytest.raises(Stopped, match=r"runtime\.budget\.project"):
+        sweep.run_cell(cell, limited(ProjectBudget(hours=1e-9)))
+    assert not (tmp_path / "stopped/cells" / cell.name / "work").exists()
+    after = [True, True, False]
+    with pytest.MonkeyPatch.context() as patch:  # no clock in a test: the guard lets the start and a step pass
+        patch.setattr("components.carbon.planning.project_budget.guard", lambda *_: lambda: after.pop(0) or stop_now())
+        with pytest.raises(Stopped):
+            sweep.run_cell(cell, limited(ProjectBudget(hours=1.0)))
+    assert not sweep.done(limited(ProjectBudget()), cell)
+    resumed = sweep.run_cell(cell, limited(ProjectBudget(hours=10.0)))
+    assert {name for name in resumed if resumed[name] != straight[name]} <= {"seconds", "cpu_s", "joules"}
+    assert [span.outcome for span in read(ledger)] == ["BudgetReached", "BudgetReached", "Completed"]
+
+
+def stop_now() -> str:
+    raise Stopped("BudgetReached", "the project's")
+
+
+def made_up(cells: list[Cell], law: scaling_law.Law) -> list[dict]:
+    """Results as a law would have them."""
+    rows = []
+    for cell in cells:
+        row = {name: getattr(cell, name) for name in ("name", "purpose", "width", "budget", "seed", "size")}
+        row |= {"tokens": cell.tokens, "flops": cell.flops, "loss": law.loss(cell.size, cell.tokens)}
+        rows.append(row | {"minimal_pairs": 0.5, "few_shot_margin": None, "restored": 0.2, "seconds": 2.0, "cpu_s": 2.0,
+                      "joules": 20.0})  # fmt: skip
+    return rows
+
+
+@pytest.mark.parametrize("objective", ["causal", "masked"])
+def test_predictions_are_right_where_the_law_holds_and_the_report_says_how_right(
+    objective: str, tmp_path: Path
+) -> None:
+    law, params = scaling_law.Law(1.0, 500.0, 0.7, 60.0, 0.35), PARAMS.model_copy(update={"objective": objective})
+    fits = report.Fits.of(params, made_up(sweep.plan(params), law))
+    expected = report.predictions(fits)
+    assert [row["multiple"] for row in expected] == [2.0]
+    cells = [cell for cell, _ in sweep.larger(params, fits.law)]
+    results = fits.results + made_up(cells, law)
+    text = report.write(fits, expected, results, tmp_path)
+    assert f"{objective} runs; loss in bits per byte of {'hidden' if objective == 'masked' else 'held-out'}" in text
+    found = read_json(tmp_path / "scaling.json")
+    assert found["goals"]["scaling_error_2x"] < 1e-3
+    assert found["goals"]["scaling_error_vs_straight_line"] < 0.5
+    assert {path.name for path in tmp_path.iterdir()} == {"scaling.json", "report.md", "scaling.png", "ladder.png"}
+    hours = next(row for row in found["best"] if row["budget"] == "1 h")
+    rate, _ = report.speed(results)
+    assert hours["flops"] == pytest.approx(3600 * rate, rel=1e-5)
+    assert "| 1 MJ |" in text
+    wrong = report.checked(expected, made_up(cells, scaling_law.Law(1.2, 500.0, 0.7, 60.0, 0.35)))
+    assert wrong[0]["error"] < -0.03

@@ -1,0 +1,152 @@
+"""The curriculum's items: right answers, no problem in both splits, the same items for the same seed."""
+
+import re
+
+import pytest
+
+from components.synthetic.curriculum import LIMITS, TASKS, Item, is_test, items, stream
+
+
+def numbers_of(item: Item) -> tuple[int, int]:
+    """The two numbers that an arithmetic item adds."""
+    left, right = re.match(r"(?:sum|steps): (\d+)\+(\d+)[=;]", item.prompt).groups()
+    return int(left), int(right)
+
+
+def pairs_of(text: str) -> list[tuple[str, str]]:
+    """`a B, c D` as pairs."""
+    words = text.replace(",", " ").split()
+    return list(zip(words[::2], words[1::2], strict=True))
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_same_arguments_same_items(task: str, split: str) -> None:
+    assert items(task, 3, 40, split=split) == items(task, 3, 40, split=split)
+    assert items(task, 3, 40, split=split)[:10] == items(task, 3, 10, split=split)
+    assert items(task, 3, 40, split=split) != items(task, 4, 40, split=split)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_texts_are_regular(task: str) -> None:
+    """One ASCII line; a word's space is in the answer, never at the end of the prompt: both sides tokenize apart."""
+    for item in items(task, 1, 300) + items(task, 1, 100, split="test"):
+        assert re.fullmatch(r"[a-z]+:[ -~]+", item.text)
+        assert item.answer.startswith(" ")
+        assert not item.prompt.endswith(" ")
+        assert "  " not in item.text
+        assert item.answer.endswith(item.final)
+        assert not item.choices or item.final in item.choices
+
+
+def test_copy_copies() -> None:
+    for item in items("copy", 1, 200):
+        assert item.answer == item.prompt.removeprefix("copy:").removesuffix(" =")
+
+
+def test_recall_answers_are_in_the_prompt_at_the_stated_depth() -> None:
+    for item in items("recall", 1, 300) + items("recall", 2, 50, split="test", pairs=8, depth=5):
+        shown, asked = item.prompt.removeprefix("recall: ").split(" ? ")
+        pairs = pairs_of(shown)
+        assert len(pairs) == item.difficulty["pairs"]
+        assert pairs[item.difficulty["depth"]] == (asked, item.answer.strip())
+        assert set(pairs_of(item.rest)) == set(pairs)
+
+
+def test_sums_are_right_and_so_is_every_step() -> None:
+    for item in items("arithmetic", 1, 400) + items("arithmetic", 1, 50, digits=4, steps=1):
+        a, b = numbers_of(item)
+        assert int(item.final) == a + b
+        steps = item.answer.removesuffix(f"={item.final}").split(";") if item.form == "steps" else []
+        assert len(steps) == (item.difficulty["digits"] if item.form == "steps" else 0)
+        for step in steps:
+            left, right = step.split("=")
+            assert sum(map(int, left.split("+"))) == int(right)
+
+
+def test_label_answers_follow_from_the_shots() -> None:
+    """A class seen among the shots has the letter the answer gives; choices are the item's two letters."""
+    from components.synthetic.curriculum import CLASSES
+
+    kind = {word: name for name, words in CLASSES.items() for word in words}
+    for item in items("mapping", 1, 300) + items("mapping", 1, 60, split="test", shots=22):
+        asked = item.prompt.split()[-1]
+        shots = pairs_of(item.prompt.removeprefix("label:").removesuffix(asked))
+        letter = {kind[word]: label for word, label in shots}
+        assert letter.get(kind[asked], item.answer.strip()) == item.answer.strip()
+        assert asked not in dict(shots)
+        assert len(shots) == item.difficulty["shots"]
+
+
+def test_no_problem_is_in_both_splits() -> None:
+    def sums(split: str) -> set:
+        return {tuple(sorted(numbers_of(item))) for item in items("arithmetic", 5, 700, split=split)}
+
+    assert not sums("train") & sums("test")
+    for task in ("copy", "recall"):
+        train, test = (
+            {frozenset(pairs_of(item.prompt.split(":")[1].split(" ? ")[0])) for item in made}
+            if task == "recall"
+            else {item.prompt for item in made}
+            for made in (items(task, 1, 5000), items(task, 2, 500, split="test"))
+        )
+        assert not train & test
+
+
+def test_training_never_shows_a_test_word_with_its_two_letters() -> None:
+    asked = {(item.prompt.split(" ")[-1], item.choices) for item in items("mapping", 2, 500, split="test")}
+    shown = {
+        (word, item.choices) for item in items("mapping", 1, 8000) for word in re.findall(r"(\w+) [A-Z]", item.text)
+    }
+    assert len(asked) > 80
+    assert not asked & shown
+
+
+def test_letters_known_by_heart_from_training_answer_test_items_by_chance_alone() -> None:
+    """A test word had its right letter in training as often as the wrong one: neither above chance nor below it."""
+    had: dict[tuple[str, str], int] = {}
+    for item in items("mapping", 1, 20_000):
+        for word, letter in re.findall(r"(\w+) ([A-Z])", item.text):
+            had[word, letter] = had.get((word, letter), 0) + 1
+    right = []
+    for item in items("mapping", 2, 2000, split="test"):
+        word, (wrong,) = item.prompt.split(" ")[-1], set(item.choices) - {item.answer}
+        counts = [had.get((word, letter.strip()), 0) for letter in (item.answer, wrong)]
+        right.append(0.5 if counts[0] == counts[1] else float(counts[0] > counts[1]))
+    assert abs(sum(right) / len(right) - 0.5) < 0.05  # 4.5 standard errors
+
+
+def test_test_items_are_distinct_and_run_out_with_a_message() -> None:
+    found = items("recall", 1, 400, split="test", pairs=4)
+    assert len({(item.prompt, item.answer) for item in found}) == 400
+    with pytest.raises(
+        ValueError, match=r"only \d+ distinct test items of arithmetic with {'digits': 1} found, 90 asked"
+    ):
+        items("arithmetic", 1, 90, split="test", digits=1)
+
+
+@pytest.mark.parametrize(
+    ("task", "difficulty", "message"),
+    [
+        ("copying", {}, "unknown curriculum task 'copying'"),
+        ("copy", {"pairs": 3}, "no difficulty 'pairs'"),
+        ("copy", {"length": 21}, "length = 21, allowed 2 to 20"),
+        ("recall", {"pairs": 3, "depth": 3}, "depth = 3 needs more pairs"),
+        ("mapping", {"shots": 11}, "shots = 11, allowed 0 to 10"),
+    ],
+)
+def test_bad_arguments_are_named(task: str, difficulty: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        items(task, 1, 1, **difficulty)
+
+
+def test_every_difficulty_can_be_had() -> None:
+    for task, limits in LIMITS.items():
+        for name, (low, high) in limits.items():
+            for value in (low, high):
+                extra = {"pairs": 20} if name == "depth" else {}
+                assert next(stream(task, 1, split="test", **{name: value}, **extra)).difficulty[name] == value
+
+
+def test_the_split_is_about_one_in_eight() -> None:
+    assert 0.1 < sum(is_test("arithmetic", f"{a}+{b}") for a in range(10, 100) for b in range(a, 100)) / 4095 < 0.15

@@ -1,0 +1,93 @@
+"""Token shards: one index over all shards, and nothing damaged is read."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.core.errors import UserError
+from components.tokens.shards import TokenShards, TokenWriter
+
+
+def write(folder: Path, vocab_size: int = 500, num_shards: int = 3) -> np.ndarray:
+    """Three shards of random documents; their ids in order."""
+    rng = np.random.default_rng(7)
+    writer = TokenWriter(folder, vocab_size, "0" * 64, ["prose", "verse"])
+    written = []
+    for _ in range(num_shards):
+        lengths = rng.integers(1, 20, 6)
+        ids = rng.integers(6, vocab_size, lengths.sum())
+        ids[np.concatenate([[0], np.cumsum(lengths)[:-1]])] = 0
+        writer.add_shard(ids, lengths, rng.integers(0, 2, 6), lengths * 3)
+        written.append(ids)
+    writer.close()
+    return np.concatenate(written)
+
+
+def test_every_window_equals_the_flat_corpus(tmp_path: Path) -> None:
+    ids = write(tmp_path)
+    shards = TokenShards.open(tmp_path, verify=True)
+    assert len(shards) == shards.num_tokens == len(ids)
+    for start in range(len(ids) + 1):
+        for length in range(len(ids) - start + 1):
+            window = shards.window(start, length)
+            assert window.dtype == np.int64
+            assert np.array_equal(window, ids[start : start + length])
+
+
+def test_document_starts_and_sources(tmp_path: Path) -> None:
+    ids = write(tmp_path)
+    shards = TokenShards.open(tmp_path)
+    starts = shards.document_starts()
+    assert np.array_equal(starts[:-1], np.flatnonzero(ids == 0))
+    assert starts[-1] == len(ids)
+    assert len(shards.document_sources()) == shards.manifest.num_documents == 18
+    per_source = shards.manifest.per_source
+    assert sum(entry["num_tokens"] for entry in per_source.values()) == len(ids)
+    assert sum(entry["num_bytes"] for entry in per_source.values()) == 3 * len(ids) == shards.manifest.num_bytes
+
+
+@pytest.mark.parametrize(("vocab_size", "dtype"), [(65_536, "uint16"), (65_537, "uint32"), (200_000, "uint32")])
+def test_ids_are_as_wide_as_the_vocabulary_needs(tmp_path: Path, vocab_size: int, dtype: str) -> None:
+    ids = write(tmp_path, vocab_size)
+    shards = TokenShards.open(tmp_path)
+    assert shards.manifest.dtype == dtype
+    assert np.array_equal(shards.window(0, len(ids)), ids)
+    assert (tmp_path / "tokens-00000.bin").read_bytes()[: np.dtype(dtype).itemsize * 2] == ids[:2].astype(
+        dtype
+    ).tobytes()
+
+
+def test_a_cut_file_is_refused(tmp_path: Path) -> None:
+    write(tmp_path)
+    path = tmp_path / "tokens-00001.bin"
+    path.write_bytes(path.read_bytes()[:-2])
+    with pytest.raises(UserError, match=r"tokens-00001.bin: has \d+ bytes where the manifest says \d+; run"):
+        TokenShards.open(tmp_path)
+
+
+def test_a_changed_file_is_refused_when_verified(tmp_path: Path) -> None:
+    write(tmp_path)
+    path = tmp_path / "tokens-00002.bin"
+    data = bytearray(path.read_bytes())
+    data[5] ^= 1
+    path.write_bytes(data)
+    TokenShards.open(tmp_path)
+    with pytest.raises(UserError, match=r"tokens-00002.bin: its sha256"):
+        TokenShards.open(tmp_path, verify=True)
+
+
+@pytest.mark.parametrize("name", ["tokens-00000.bin", "documents-00001.npy", "sources-00002.npy"])
+def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
+    write(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(UserError, match=f"{name}: is missing"):
+        TokenShards.open(tmp_path)
+
+
+def test_no_manifest_and_no_tokens(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no finished token shards"):
+        TokenShards.open(tmp_path)
+    TokenWriter(tmp_path, 300, "", []).close()
+    with pytest.raises(UserError, match="holds no tokens"):
+        TokenShards.open(tmp_path)

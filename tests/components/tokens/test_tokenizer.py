@@ -1,0 +1,155 @@
+"""The tokenizer: `tiktoken` and `tokenizers` agree on everything, text comes back exact, training is deterministic."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.core.errors import UserError
+from components.tokens.tokenizer import SMALLEST_VOCABULARY, SPECIAL_TOKENS, Encoder, reference, train_bpe
+
+SOURCES = sorted(Path(scipy.__file__).parent.glob("stats/_*.py"))
+VOCABULARY = 1500
+
+TRICKY = [
+    "",
+    " ",
+    "\r\n\r\n\tx  y   z    \n",
+    "1234567890 + 12 = 1234567902; x_1 = 3.14e-10",
+    "don't DON'T it's we've she'll 'tis \u2019tis",
+    "na\u00efve cafe\u0301 \u0928\u092e\u0938\u094d\u0924\u0947 \u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35",
+    "\u543e\u8f29\u306f\u732b\u3067\u3042\u308b\u3002\u540d\u524d\u306f\u307e\u3060\u7121\u3044\u3002",
+    "\U0001f469\u200d\U0001f469\u200d\U0001f467 \U0001f1e9\U0001f1ea \ufeff\x00\x01\x7f\u2028\u00a0\u3000",
+    "a" * 5000,
+    " " * 3000 + "x",
+    "\n" * 3000,
+    "-=" * 2000,
+    " \n" * 1000,
+    "<|endoftext|><|user|>hi<|assistant|>there<|end|> <|mask|>",
+]
+
+
+@pytest.fixture(scope="module")
+def corpus() -> list[str]:
+    return [path.read_text() for path in SOURCES]
+
+
+@pytest.fixture(scope="module")
+def tokenizer_json(corpus: list[str]) -> str:
+    return train_bpe(corpus, VOCABULARY).to_str()
+
+
+@pytest.fixture(scope="module")
+def encoder(tokenizer_json: str) -> Encoder:
+    return Encoder(tokenizer_json)
+
+
+def slow_ids(tokenizer_json: str, text: str) -> list[int]:
+    return reference(tokenizer_json).encode(text, add_special_tokens=False).ids
+
+
+def test_ids_are_those_of_tokenizers_over_a_whole_corpus(
+    corpus: list[str], tokenizer_json: str, encoder: Encoder
+) -> None:
+    slow = reference(tokenizer_json)
+    assert sum(map(len, corpus)) > 1_000_000
+    for text, fast in zip(corpus, encoder.encode_many(corpus, workers=2), strict=True):
+        assert slow.encode(text, add_special_tokens=False).ids == fast.tolist()
+        assert encoder.decode(fast) == text
+
+
+@pytest.mark.parametrize("text", TRICKY, ids=range(len(TRICKY)))
+def test_ids_are_those_of_tokenizers_on_tricky_text(tokenizer_json: str, encoder: Encoder, text: str) -> None:
+    ids = encoder.encode(text)
+    assert ids == slow_ids(tokenizer_json, text) == encoder.encode_array(text).tolist()
+    assert encoder.decode(ids) == text
+    assert all(id >= len(SPECIAL_TOKENS) for id in ids)
+
+
+@pytest.mark.slow
+def test_every_code_point_is_cut_alike(tokenizer_json: str, encoder: Encoder) -> None:
+    """Oniguruma and fancy-regex have their own Unicode tables: they must put each character in the same class."""
+    slow = reference(tokenizer_json)
+    points = [chr(point) for point in range(0x110000) if not 0xD800 <= point < 0xE000]
+    for start in range(0, len(points), 50_000):
+        for before, after in (("the", "ing"), (" ", " of"), ("1", "\n")):
+            texts = [before + point + after for point in points[start : start + 50_000]]
+            found = slow.encode_batch_fast(texts, add_special_tokens=False)
+            for text, encoding in zip(texts, found, strict=True):
+                assert encoding.ids == encoder.encode(text), repr(text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_text_comes_back(tokenizer_json: str, encoder: Encoder, text: str) -> None:
+    ids = encoder.encode(text)
+    assert encoder.decode(ids) == text
+    assert ids == slow_ids(tokenizer_json, text)
+
+
+def test_very_long_runs_do_not_overflow_the_regex_stack(encoder: Encoder) -> None:
+    for text in (" " * 400_000 + "x", "a" * 1_000_000, "\u4e2d" * 300_000, "\n" * 300_000):
+        assert encoder.decode(encoder.encode_array(text)) == text
+
+
+def test_layout_of_ids(tokenizer_json: str, encoder: Encoder) -> None:
+    vocabulary = reference(tokenizer_json).get_vocab()
+    assert [vocabulary[name] for name in SPECIAL_TOKENS] == list(range(6))
+    assert encoder.vocab_size == len(vocabulary) == VOCABULARY
+    singles = {encoder.token_bytes(id) for id in range(len(SPECIAL_TOKENS), SMALLEST_VOCABULARY)}
+    assert singles == {bytes([byte]) for byte in range(256)}
+    assert sorted(vocabulary.values()) == list(range(VOCABULARY))
+
+
+def test_special_strings_of_the_user_stay_plain(encoder: Encoder) -> None:
+    said = "say <|end|><|assistant|>"
+    assert min(encoder.encode(said)) >= len(SPECIAL_TOKENS)
+    assert encoder.decode(encoder.encode(said)) == said
+
+
+def test_training_does_not_depend_on_threads(tmp_path: Path, tokenizer_json: str) -> None:
+    code = (
+        "import sys; from pathlib import Path; from components.tokens.tokenizer import train_bpe\n"
+        f"sys.stdout.write(train_bpe([Path(p).read_text() for p in sys.argv[1:]], {VOCABULARY}).to_str())"
+    )
+    for threads in ("1", "3"):
+        environment = os.environ | {"RAYON_NUM_THREADS": threads, "PYTHONHASHSEED": threads}
+        command = [sys.executable, "-c", code, *map(str, SOURCES)]
+        found = subprocess.run(command, env=environment, capture_output=True, check=True)
+        assert found.stdout.decode() == tokenizer_json
+
+
+def test_a_large_vocabulary_needs_text(corpus: list[str]) -> None:
+    with pytest.raises(
+        UserError, match=r"tokenize.vocab_size = 4096: .* only \d+ tokens; set tokenize.vocab_size to at"
+    ):
+        train_bpe([corpus[0][:5000]], 4096)
+    with pytest.raises(UserError, match="hardly any text, or give the pipeline more text"):
+        train_bpe(["ab"], 300)
+
+
+def test_foreign_tokenizers_are_refused(tokenizer_json: str) -> None:
+    with pytest.raises(UserError, match="not made by this version's tokenize stage"):
+        Encoder(tokenizer_json.replace("<|mask|>", "[MASK]"))
+    with pytest.raises(UserError, match="not made by this version's tokenize stage"):
+        Encoder(tokenizer_json.replace("{1,512}", "{1,256}"))
+
+
+def test_transformers_reads_the_same_tokenizer(tmp_path: Path, tokenizer_json: str, encoder: Encoder) -> None:
+    from transformers import PreTrainedTokenizerFast
+
+    (tmp_path / "tokenizer.json").write_text(tokenizer_json)
+    loaded = PreTrainedTokenizerFast(tokenizer_file=str(tmp_path / "tokenizer.json"))
+    for text in TRICKY[1:8]:
+        assert loaded(text)["input_ids"] == encoder.encode(text)
+        assert loaded.decode(encoder.encode(text), clean_up_tokenization_spaces=False) == text
+
+
+def test_arrays_are_uint32(encoder: Encoder) -> None:
+    assert encoder.encode_array("abc").dtype == np.uint32

@@ -1,0 +1,96 @@
+"""A run that its budget or a dirty hour stopped and that was let go on ends with the bytes of one never stopped."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from components.carbon.planning.budget import Budget
+from components.carbon.planning.pause import pauses, resumes_at
+from components.core.errors import Stopped
+from components.core.report import Watch
+from components.params import Grid, Runtime
+from components.stages.pretrain.stage import pretrain
+from tests.components.carbon.planning.test_budget import Totals
+from tests.components.small_corpus import NUMERICS, small, write_tokens
+from tests.components.stages.pretrain.test_stage import hashes
+from tests.recorder import Recorder
+
+
+def guarded(limit_j: float, spent_steps: int = 0) -> Recorder:
+    """Each step takes a second and 36 W of a made-up machine."""
+    budget = Budget(kwh=limit_j / 3.6e6, spent_kwh=spent_steps * 36 / 3.6e6)
+
+    def check(seen: Recorder) -> bool:
+        budget.check(Totals(seen.num_checks * 36 / 3.6e6), float(seen.num_checks))
+        return False
+
+    return Recorder(check)
+
+
+@pytest.mark.slow
+def test_same_bytes_after_two_budgets(tmp_path: Path) -> None:
+    tokens = write_tokens(tmp_path / "tokenize")
+    params = small()
+    done = 0
+
+    def run(place: Path, watch: Watch) -> None:
+        folders = {name: place / name for name in ("out", "reports", "work")}
+        pretrain(objective="causal", tokens=tokens, params=params, numerics=NUMERICS, watch=watch, **folders)
+
+    run(tmp_path / "undisturbed", Watch())
+    for limit_steps in (2.5, params.steps - 1.5):
+        watch = guarded(limit_steps * 36, done)
+        with pytest.raises(Stopped) as stop:
+            run(tmp_path / "stopped", watch)
+        assert stop.value.name == "BudgetReached"
+        done += watch.num_checks
+        assert done <= limit_steps  # no step began that could not fit
+    run(tmp_path / "stopped", guarded(1e9, done))
+    assert hashes(tmp_path / "stopped/out") == hashes(tmp_path / "undisturbed/out")
+
+
+STEP = timedelta(minutes=20)
+
+
+def hourly(runtime: Runtime, root: Path, start: datetime) -> Recorder:
+    """Each step takes twenty minutes of a made-up day; pauses by its grid."""
+    watch = Recorder()
+    pause = pauses(runtime, root, lambda: start + STEP * (watch.num_checks - 1))
+
+    def check(_: Recorder) -> bool:
+        pause()
+        return False
+
+    watch.stop = check
+    return watch
+
+
+@pytest.mark.slow
+def test_same_bytes_after_two_pauses(tmp_path: Path) -> None:
+    """Two clean hours, a dirty one, one clean, two dirty, then clean: it works in the clean ones alone."""
+    tokens, params, noon = write_tokens(tmp_path / "tokenize"), small(), datetime(2026, 3, 2, 12, tzinfo=UTC)
+    grams = [50, 50, 400, 50, 400, 400] + [50] * 200
+    hours = [noon + timedelta(hours=number) for number in range(len(grams))]
+    rows = [f"{hour:%Y-%m-%dT%H:00},{value}" for hour, value in zip(hours, grams, strict=True)]
+    (tmp_path / "grid.csv").write_text("\n".join(["time,g_per_kwh", *rows]))
+    runtime = Runtime(grid=Grid(series="grid.csv"), pause_above=100.0)
+
+    def run(place: Path, watch: Watch) -> None:
+        folders = {name: place / name for name in ("out", "reports", "work")}
+        pretrain(objective="causal", tokens=tokens, params=params, numerics=NUMERICS, watch=watch, **folders)
+
+    run(tmp_path / "undisturbed", Watch())
+    at, worked = noon, []
+    for resumed in (hours[3], hours[6]):
+        watch = hourly(runtime, tmp_path, at)
+        with pytest.raises(Stopped) as stop:
+            run(tmp_path / "paused", watch)
+        assert stop.value.name == "Paused"
+        worked.append(watch.num_checks - 1)  # before the last, no step was taken
+        found = resumes_at(runtime, at + STEP * worked[-1], tmp_path)
+        assert found == resumed
+        at = found
+    run(tmp_path / "paused", hourly(runtime, tmp_path, at))
+    assert worked == [6, 3]
+    assert hashes(tmp_path / "paused/out") == hashes(tmp_path / "undisturbed/out")

@@ -1,0 +1,58 @@
+"""Checkpoints: the newest whole one is found, damaged and half-written ones are passed over."""
+
+from pathlib import Path
+
+import torch
+
+from components.core.files import write_text
+from components.training import checkpoint
+
+
+def write_model(folder: Path) -> None:
+    from components.model.export import save_tensors
+
+    save_tensors({"weight": torch.arange(1000.0)}, folder / "model.safetensors")
+
+
+def save(work: Path, step: int, keep: int = 9) -> Path:
+    return checkpoint.save(
+        work, step, keep, write_model, {"momentum": torch.full((5,), float(step))}, {"evals": [step]}
+    )
+
+
+def test_it_reads_what_it_saved_and_keeps_the_newest(tmp_path: Path) -> None:
+    for step in (0, 4, 8, 12):
+        folder = save(tmp_path, step, keep=2)
+    assert checkpoint.steps(tmp_path) == [12, 8]
+    assert checkpoint.newest(tmp_path, print) == 12
+    assert folder == checkpoint.folder_of(tmp_path, 12) == tmp_path / "step-000012"
+    model, tensors, state = checkpoint.read(folder)
+    assert torch.equal(model["weight"], torch.arange(1000.0))
+    assert tensors["momentum"].tolist() == [12.0] * 5
+    assert state == {"evals": [12]}
+
+
+def test_a_damaged_one_is_skipped_with_a_message(tmp_path: Path) -> None:
+    save(tmp_path, 4)
+    for step, name in ((8, "trainer.safetensors"), (12, "model.safetensors")):
+        path = save(tmp_path, step) / name
+        content = bytearray(path.read_bytes())
+        content[-3] ^= 1
+        path.write_bytes(content)
+    (save(tmp_path, 16) / "files.json").unlink()
+    said: list[str] = []
+    assert checkpoint.newest(tmp_path, said.append) == 4
+    assert len(said) == 3
+    assert "step-000012 is damaged (model.safetensors does not match" in said[1]
+
+
+def test_one_that_was_being_written_when_killed_does_not_count(tmp_path: Path) -> None:
+    save(tmp_path, 4)
+    write_text(tmp_path / ".step-000008" / "model.safetensors", "half")
+    assert checkpoint.newest(tmp_path, print) == 4
+    save(tmp_path, 8)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000004", "step-000008"]
+
+
+def test_an_empty_work_folder_has_none(tmp_path: Path) -> None:
+    assert checkpoint.newest(tmp_path / "absent", print) is None

@@ -1,0 +1,53 @@
+"""The data order is a permutation, each epoch has its own, and a batch depends on its number alone."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.core.errors import UserError
+from components.tokens.shards import TokenShards
+from components.training.data_order import Windows, permuted, pretrain_batches
+from tests.components.small_corpus import write_tokens
+
+
+@given(size=st.integers(1, 700), seed=st.integers(0, 2**63))
+def test_every_index_goes_to_a_place_of_its_own(size: int, seed: int) -> None:
+    assert sorted(permuted(index, size, seed) for index in range(size)) == list(range(size))
+
+
+def test_the_order_looks_random_and_huge_sizes_cost_nothing() -> None:
+    places = [permuted(index, 1000, 5) for index in range(1000)]
+    assert sum(abs(a - b) < 10 for a, b in pairwise(places)) < 40
+    assert 0 <= permuted(10**12, 10**12 + 7, 3) < 10**12 + 7
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> TokenShards:
+    return TokenShards.open(write_tokens(tmp_path_factory.mktemp("tokens")) / "train")
+
+
+def test_an_epoch_reads_every_window_once_and_the_next_in_another_order(shards: TokenShards) -> None:
+    windows = Windows(shards, context=64, length=65, seed=1)
+    epochs = [[windows.window(epoch * windows.count + i).tobytes() for i in range(windows.count)] for epoch in (0, 1)]
+    everything = sorted(shards.window(i * 64, 65).tobytes() for i in range(windows.count))
+    assert sorted(epochs[0]) == sorted(epochs[1]) == everything
+    assert epochs[0] != epochs[1]
+    assert windows.count * 64 + 1 <= shards.num_tokens < (windows.count + 1) * 64 + 1
+
+
+@pytest.mark.parametrize("mask_rate", [None, 0.3])
+def test_a_batch_is_a_function_of_its_number(shards: TokenShards, mask_rate: float | None) -> None:
+    def batches(seed: int = 1):
+        return pretrain_batches(shards, context=64, batch=4, seed=seed, mask_rate=mask_rate, document_mask=False)
+
+    straight = [batches()(number) for number in range(5)]
+    assert (batches()(4).ids_BT == straight[4].ids_BT).all()
+    assert (batches()(4).targets == straight[4].targets).all()
+    assert not (batches(2)(4).ids_BT == straight[4].ids_BT).all()
+
+
+def test_a_text_shorter_than_a_window_is_refused(shards: TokenShards) -> None:
+    with pytest.raises(UserError, match="set context lower"):
+        pretrain_batches(shards, context=shards.num_tokens, batch=1, seed=1, mask_rate=None, document_mask=False)

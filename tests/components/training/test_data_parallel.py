@@ -1,0 +1,119 @@
+"""Two processes train as one does."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from components.core.errors import UserError
+from components.model import export
+from components.params import Numerics, Optimizer
+from components.stages.pretrain.stage import pretrain
+from components.training import data_parallel
+from components.training.objectives import Batch
+from tests.components.small_corpus import small, write_tokens
+
+
+def test_parts_cover_a_batch_once() -> None:
+    ids = torch.arange(7)[:, None]
+    parts = [data_parallel.Group(rank, 3).part(Batch(ids, ids)) for rank in range(3)]
+    assert torch.cat([part.ids_BT for part in parts]).flatten().tolist() == list(range(7))
+
+
+def test_more_processes_than_sequences_are_refused(tmp_path: Path) -> None:
+    tokens = write_tokens(tmp_path / "tokenize")
+    with pytest.raises(UserError, match=r"numerics.processes = 8 is more than pretrain.causal.batch = 4"):
+        pretrain(
+            objective="causal", tokens=tokens, params=small(), numerics=Numerics(processes=8),
+            out=tmp_path / "out", reports=tmp_path / "reports", work=tmp_path / "work",
+        )  # fmt: skip
+
+
+def trained(tokens: Path, place: Path, name: str, **numerics: int) -> list[float]:
+    """Losses of eight steps in float32."""
+    optimizer = Optimizer(name=name, matrix_lr=0.003 if name == "adamw" else 0.02)
+    pretrain(
+        objective="causal",
+        tokens=tokens,
+        params=small(steps=8, optimizer=optimizer),
+        numerics=Numerics(dtype="float32", **numerics),
+        out=place / "out",
+        reports=place / "reports",
+        work=place / "work",
+    )
+    if os.environ.get("RANK", "0") != "0":
+        return []
+    lines = (place / "reports" / "plots" / "loss.csv").read_text().split()[1:]
+    return [float(line.split(",")[1]) for line in lines]
+
+
+def furthest(a: list[float], b: list[float]) -> float:
+    return max(abs(x - y) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "tolerance"), [("adamw", 1e-5), ("muon", 2e-3)])
+def test_two_processes_follow_the_losses_of_one(name: str, tolerance: float, tmp_path: Path) -> None:
+    tokens = write_tokens(tmp_path / "tokenize")
+    one = trained(tokens, tmp_path / "one", name)
+    for kind in ("whole", "sharded"):
+        two = trained(tokens, tmp_path / kind, name, processes=2, sharded=kind == "sharded")
+        assert furthest(one, two) < tolerance, kind
+        assert export.load(tmp_path / kind / "out")[0].shape.depth == 2
+
+
+TORCHRUN = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from tests.components.training.test_data_parallel import trained
+trained(Path(sys.argv[2]), Path(sys.argv[3]), "adamw", processes=2, sharded=sys.argv[4] == "sharded")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["whole", "sharded"])
+def test_torchrun_starts_the_processes_as_well_and_the_first_alone_writes(kind: str, tmp_path: Path) -> None:
+    here, tokens = Path(__file__).parent, write_tokens(tmp_path / "tokenize")
+    trained(tokens, tmp_path / "ours", "adamw", processes=2, sharded=kind == "sharded")
+    (tmp_path / "script.py").write_text(TORCHRUN)
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(tmp_path / "script.py")]
+    environment = os.environ | {"PYTHONPATH": str(here.parents[2])}
+    done = subprocess.run(
+        [sys.executable, *command, str(here), str(tokens), str(tmp_path / "torchrun"), kind],
+        env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    for name in ("out/model.safetensors", "reports/metrics.json"):
+        assert (tmp_path / "torchrun" / name).read_bytes() == (tmp_path / "ours" / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_sharded_training_is_read_by_one_process(tmp_path: Path) -> None:
+    tokens = write_tokens(tmp_path / "tokenize")
+    sharded = trained(tokens, tmp_path / "sharded", "adamw", processes=2, sharded=True)
+    work = tmp_path / "sharded" / "work"
+    assert sorted(path.name for path in work.glob("step-*")) == ["step-000004", "step-000008"]
+    shutil.rmtree(work / "step-000008")
+    shutil.copytree(work, tmp_path / "alone" / "work")
+    alone = trained(tokens, tmp_path / "alone", "adamw")
+    assert alone[:4] == sharded[:4]
+    assert furthest(alone, sharded) < 1e-5
+    again = trained(tokens, tmp_path / "sharded", "adamw", processes=2, sharded=True)  # and by two: from step 4 on
+    assert again == sharded
+
+
+def test_a_batch_that_processes_cannot_share_evenly_is_refused(tmp_path: Path) -> None:
+    tokens = write_tokens(tmp_path / "tokenize")
+    with pytest.raises(UserError, match=r"pretrain.causal.batch is 4; set it to a multiple of 3"):
+        trained(tokens, tmp_path, "adamw", processes=3, sharded=True)
+
+
+def test_compiled_and_sharded_is_refused(tmp_path: Path) -> None:
+    tokens = write_tokens(tmp_path / "tokenize")
+    with pytest.raises(UserError, match=r"numerics.sharded = true does not go with numerics.compile = true"):
+        trained(tokens, tmp_path, "adamw", processes=2, sharded=True, compile=True)

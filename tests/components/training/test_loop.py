@@ -1,0 +1,276 @@
+"""The loop: it resumes to the bit, adds up micro-batches, goes around bad batches, and saves before it stops."""
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from components.core.errors import Stopped, UserError
+from components.core.report import Watch
+from components.model.lora import add_lora
+from components.model.transformer import Transformer, derive_shape
+from components.params import ModelShape, Numerics, Optimizer
+from components.training import checkpoint, checkpoint_writer, loop, objectives
+from components.training.objectives import Batch, language_model_loss
+from tests.recorder import Recorder, stops_at
+
+NUMERICS = Numerics()
+OPTIMIZER = Optimizer(schedule="linear")
+SETTINGS = loop.Settings(steps=12, optimizer=OPTIMIZER, checkpoint_every=5, eval_every=4)
+
+
+def network(causal: bool = True) -> Transformer:
+    return Transformer(derive_shape(ModelShape(size=2, width=64, heads=2), 100, 32, causal)).initialise(1)
+
+
+def batches(number: int) -> Batch:
+    """Counting with a stride that the network has to find out."""
+    random = np.random.default_rng(number)
+    start, stride = random.integers(6, 100, (4, 1)), random.integers(1, 4, (4, 1))
+    return objectives.causal((start + stride * np.arange(33)) % 94 + 6)
+
+
+def weights(model: torch.nn.Module) -> list[Tensor]:
+    return [parameter.detach().clone() for parameter in model.parameters()]
+
+
+def same(a: list[Tensor], b: list[Tensor]) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def run(
+    work: Path, model: Any = None, watch: Watch | None = None, settings: loop.Settings = SETTINGS, **more: Any
+) -> Any:
+    model = model or network()
+    result = loop.train(
+        model, more.pop("batches", batches), language_model_loss, settings, work, watch, numerics=NUMERICS, **more
+    )
+    return model, result
+
+
+def test_it_learns_and_reports_every_step(tmp_path: Path) -> None:
+    _, result = run(tmp_path, settings=replace(SETTINGS, steps=40))
+    assert len(result.losses) == len(result.grad_norms) == 40
+    assert abs(result.losses[0] - math.log(100)) < 0.1
+    assert result.losses[-1] < 0.7 * result.losses[0]
+    assert result.num_targets == 40 * 4 * 32
+
+
+@pytest.mark.parametrize("stops", [[1], [5], [7], [3, 2, 4]])
+def test_stopped_and_resumed_ends_with_the_same_bits(stops: list[int], tmp_path: Path) -> None:
+    evaluate: Callable[[int], dict[str, float]] = lambda step: {"twice": 2.0 * step}  # noqa: E731
+    straight, expected = run(tmp_path / "a", evaluate=evaluate)
+    for after in stops:
+        with pytest.raises(Stopped):
+            run(tmp_path / "b", watch=stops_at(after), evaluate=evaluate)
+    assert checkpoint.steps(tmp_path / "b")[0] == sum(stops)
+    resumed, result = run(tmp_path / "b", evaluate=evaluate)
+    assert same(weights(straight), weights(resumed))
+    assert result == expected
+    assert [e["step"] for e in result.evals] == [4, 8, 12]
+
+
+def test_checkpoints_are_kept_by_the_policy(tmp_path: Path) -> None:
+    losses = {4: 3.0, 8: 1.0, 12: 2.0, 16: 2.5, 20: 2.2}
+    settings = replace(SETTINGS, steps=20, checkpoint_every=2, keep=2)
+    evaluate: Callable[[int], dict[str, float]] = lambda step: {"loss": losses[step]}  # noqa: E731
+    run(tmp_path / "last", settings=settings, evaluate=evaluate)
+    assert checkpoint.steps(tmp_path / "last") == [20, 18]
+    run(tmp_path / "best", settings=replace(settings, keep_best=True), evaluate=evaluate)
+    assert checkpoint.steps(tmp_path / "best") == [20, 18, 8]
+    run(tmp_path / "between", settings=replace(settings, keep_best=True, checkpoint_every=6), evaluate=evaluate)
+    assert checkpoint.steps(tmp_path / "between") == [20, 18, 8]  # the best is saved though its time had not come
+    run(tmp_path / "every", settings=replace(settings, keep_every=10), evaluate=evaluate)
+    assert checkpoint.steps(tmp_path / "every") == [20, 18, 10, 0]
+
+
+def test_a_damaged_checkpoint_costs_its_interval_and_no_bit(tmp_path: Path) -> None:
+    straight, _ = run(tmp_path / "a")
+    with pytest.raises(Stopped):
+        run(tmp_path / "b", watch=stops_at(7))
+    path = tmp_path / "b" / "step-000007" / "trainer.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+    watch = Recorder()
+    resumed, _ = run(tmp_path / "b", watch=watch)
+    assert "damaged" in watch.lines[0]
+    assert "step 5" in watch.lines[1]
+    assert same(weights(straight), weights(resumed))
+
+
+def test_adapters_alone_resume_too(tmp_path: Path) -> None:
+    adamw = replace(SETTINGS, optimizer=Optimizer(name="adamw", matrix_lr=0.01))
+    straight, _ = run(tmp_path / "a", add_lora(network(), 4, 1), settings=adamw)
+    with pytest.raises(Stopped):
+        run(tmp_path / "b", add_lora(network(), 4, 1), stops_at(6), adamw)
+    resumed, _ = run(tmp_path / "b", add_lora(network(), 4, 1), settings=adamw)
+    assert same(weights(straight), weights(resumed))
+    assert not same(weights(straight), weights(add_lora(network(), 4, 1)))
+
+
+def test_micro_batches_add_up_to_the_batch(tmp_path: Path) -> None:
+    exact = Numerics(dtype="float32")
+    whole, parts = network(), network()
+    for model, size in ((whole, None), (parts, 3)):
+        settings = replace(SETTINGS, micro_batch=size, steps=3, optimizer=Optimizer(name="adamw", matrix_lr=1e-3))
+        loop.train(model, batches, language_model_loss, settings, tmp_path / str(size), numerics=exact)
+    for ours, theirs in zip(weights(whole), weights(parts), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=2e-6)
+
+
+def poisoned(*numbers: int) -> Callable[[Any, Batch], Tensor]:
+    """The usual loss, but not a number on some batches."""
+    bad = [batches(number).ids_BT for number in numbers]
+
+    def objective(model: Any, batch: Batch) -> Tensor:
+        loss = language_model_loss(model, batch)
+        return loss * math.nan if any(torch.equal(batch.ids_BT, ids) for ids in bad) else loss
+
+    return objective
+
+
+def test_a_bad_batch_is_passed_over_and_the_run_is_as_if_it_was_not_there(tmp_path: Path) -> None:
+    model, watch = network(), Recorder()
+    result = loop.train(model, batches, poisoned(7), SETTINGS, tmp_path / "a", watch, numerics=NUMERICS)
+    clean, _ = run(tmp_path / "b", batches=lambda number: batches(number + (number >= 7)))
+    assert result.skipped == [7]
+    assert any("back to step 5, batch 7 is passed over" in line for line in watch.lines)
+    assert same(weights(model), weights(clean))
+    assert len(result.losses) == SETTINGS.steps
+
+
+def test_a_spike_is_a_bad_batch(tmp_path: Path) -> None:
+    def objective(model: Any, batch: Batch) -> Tensor:
+        loss = language_model_loss(model, batch)
+        return loss * 20 if torch.equal(batch.ids_BT, batches(36).ids_BT) else loss
+
+    settings = replace(SETTINGS, steps=40)
+    result = loop.train(network(), batches, objective, settings, tmp_path, numerics=NUMERICS)
+    assert result.skipped == [36]
+
+
+def test_too_many_bad_batches_end_the_run_with_what_to_do(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, max_rollbacks=1)
+    with pytest.raises(UserError, match=r"nan at step 6, after 1 batches.*lower pretrain.optimizer.matrix_lr"):
+        loop.train(network(), batches, poisoned(5, 7), settings, tmp_path, numerics=NUMERICS)
+
+
+def slow_disk(monkeypatch: pytest.MonkeyPatch, costly: bool) -> list[str]:
+    """Checkpoints take 1% of the time since the last one, and more if `costly`; who writes them is noted."""
+    monkeypatch.setattr(checkpoint_writer, "MOST", 0.0 if costly else 1e9)
+    by, save = [], checkpoint.save
+
+    def noted(*arguments: Any) -> Path:
+        time.sleep(0.05)
+        by.append(threading.current_thread().name.partition("_")[0])
+        return save(*arguments)
+
+    monkeypatch.setattr(checkpoint, "save", noted)
+    return by
+
+
+@pytest.mark.parametrize("kind", ["plain", "adapters"])
+def test_costly_checkpoints_are_written_beside_the_training_with_the_same_bytes(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained(work: Path, costly: bool) -> tuple[list[str], Any]:
+        with monkeypatch.context() as patch:
+            by = slow_disk(patch, costly)
+            model = add_lora(network(), 4, 1) if kind == "adapters" else network()
+            evaluate: Callable[[int], dict[str, float]] = lambda step: {"loss": 1.0 / step}  # noqa: E731
+            settings = replace(SETTINGS, steps=30, keep=9)
+            _, result = run(work, model, settings=settings, evaluate=evaluate)
+        return by, result
+
+    at_once, expected = trained(tmp_path / "a", costly=False)
+    beside, result = trained(tmp_path / "b", costly=True)
+    assert at_once == ["MainThread"] * 7
+    assert beside == ["MainThread"] * 2 + ["checkpoint"] * 4 + ["MainThread"]  # not the first two, nor the last
+    assert result == expected
+    steps = checkpoint.steps(tmp_path / "a")
+    assert steps == checkpoint.steps(tmp_path / "b") == [30, 25, 20, 15, 10, 5, 0]
+    for folders in ((checkpoint.folder_of(tmp_path / name, step) for name in "ab") for step in steps):
+        one, other = folders
+        assert (one / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
+        assert (one / "greenhouse.json").read_bytes() == (other / "greenhouse.json").read_bytes()
+        (_, tensors, state), (_, same_tensors, same_state) = checkpoint.read(one), checkpoint.read(other)
+        assert state == same_state
+        assert tensors.keys() == same_tensors.keys()
+        assert all(torch.equal(tensors[name], same_tensors[name]) for name in tensors)
+
+
+def test_a_step_back_and_a_stop_wait_for_the_checkpoint_on_its_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clean, _ = run(tmp_path / "a", batches=lambda number: batches(number + (number >= 11)))
+    by = slow_disk(monkeypatch, costly=True)
+    model, settings = network(), replace(SETTINGS, checkpoint_every=2)
+    with pytest.raises(Stopped):
+        loop.train(model, batches, poisoned(11), settings, tmp_path / "b", stops_at(9), numerics=NUMERICS)
+    assert checkpoint.steps(tmp_path / "b") == [9, 8]
+    loop.train(model, batches, poisoned(11), settings, tmp_path / "b", numerics=NUMERICS)
+    assert "checkpoint" in by
+    assert same(weights(model), weights(clean))
+
+
+def test_a_checkpoint_that_could_not_be_written_beside_the_training_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow_disk(monkeypatch, costly=True)
+    write = checkpoint.save
+
+    def full(*arguments: Any) -> Path:
+        if threading.current_thread() is not threading.main_thread():
+            raise OSError(28, "No space left on device")
+        return write(*arguments)
+
+    monkeypatch.setattr(checkpoint, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        run(tmp_path, settings=replace(SETTINGS, checkpoint_every=2))
+
+
+def test_running_out_of_memory_says_what_to_lower(tmp_path: Path) -> None:
+    def objective(model: Any, batch: Batch) -> Tensor:
+        return language_model_loss(model, batch) + torch.empty(1 << 60).sum()
+
+    with pytest.raises(UserError, match=r"out of memory on cpu.*micro_batch"):
+        loop.train(network(), batches, objective, SETTINGS, tmp_path, numerics=NUMERICS)
+
+
+def test_an_error_that_only_mentions_memory_keeps_its_message(tmp_path: Path) -> None:
+    def objective(model: Any, batch: Batch) -> Tensor:
+        shared = torch.zeros(1).expand(4)
+        return language_model_loss(model, batch) + shared.add_(1).sum()
+
+    with pytest.raises(RuntimeError, match="refers to a single memory location"):
+        loop.train(network(), batches, objective, SETTINGS, tmp_path, numerics=NUMERICS)
+
+
+def test_a_checkpoint_loads_in_transformers(tmp_path: Path) -> None:
+    from transformers import Qwen3ForCausalLM
+
+    model, _ = run(tmp_path)
+    theirs = Qwen3ForCausalLM.from_pretrained(tmp_path / "step-000012").eval()
+    ids = batches(0).ids_BT
+    with torch.no_grad():
+        assert (theirs(ids).logits - model.eval()(ids)).abs().max() < 1e-4
+
+
+def test_a_device_or_compiler_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match=r"numerics.device = 'cuda'"):
+            loop.train(network(), batches, language_model_loss, SETTINGS, tmp_path, numerics=Numerics(device="cuda"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CXX", str(tmp_path / "no-compiler"))
+    from torch._inductor import config
+
+    monkeypatch.setattr(config.cpp, "cxx", (None, str(tmp_path / "no-compiler")))
+    with pytest.raises(UserError, match=r"numerics.compile = true.*C\+\+ compiler"):
+        loop.train(network(), batches, language_model_loss, SETTINGS, tmp_path, numerics=Numerics(compile=True))

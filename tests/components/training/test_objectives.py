@@ -1,0 +1,57 @@
+"""What each objective predicts."""
+
+import numpy as np
+import torch
+
+from components.tokens.tokenizer import ASSISTANT, END, MASK, PAD, USER
+from components.training import objectives
+from components.training.objectives import IGNORE
+
+WINDOWS = np.random.default_rng(1).integers(6, 300, (3, 41))
+WINDOWS[0, [0, 12]] = 0
+
+
+def test_causal_predicts_the_next_token_and_numbers_documents() -> None:
+    batch = objectives.causal(WINDOWS, document_mask=True)
+    assert (batch.ids_BT[:, 1:] == batch.targets[:, :-1]).all()
+    assert batch.num_targets == 3 * 40
+    assert batch.documents_BT is not None
+    assert batch.documents_BT[0].tolist() == [1] * 12 + [2] * 28
+
+
+def test_masked_hides_its_share_of_ordinary_tokens_and_asks_for_them() -> None:
+    batch = objectives.masked(WINDOWS, [4, 5, 6], seed=1, mask_rate=0.3)
+    hidden = batch.ids_BT == MASK
+    assert hidden.sum(1).tolist() == [round(0.3 * 39), round(0.3 * 41), round(0.3 * 41)]
+    assert (batch.targets[hidden] == torch.from_numpy(WINDOWS)[hidden]).all()
+    assert (batch.targets[~hidden] == IGNORE).all()
+    assert not hidden[0, [0, 12]].any()
+
+
+def test_what_is_hidden_depends_on_seed_and_sample_alone() -> None:
+    def hidden(row: int, sample: int, seed: int) -> list[bool]:
+        batch = objectives.masked(WINDOWS[row : row + 1], [sample], seed, 0.3)
+        return (batch.ids_BT == MASK)[0].tolist()
+
+    together = objectives.masked(WINDOWS, [4, 5, 6], 1, 0.3).ids_BT == MASK
+    assert hidden(2, 6, 1) == together[2].tolist()
+    assert hidden(2, 7, 1) != hidden(2, 6, 1) != hidden(2, 6, 2)
+
+
+def test_sft_predicts_the_answer_and_its_end_alone() -> None:
+    pairs = [([0, USER, 50, 51, ASSISTANT], [60, END]), ([0, USER, 52, ASSISTANT], [61, 62, 63, 64, END])]
+    batch = objectives.sft(pairs, context=16)
+    assert batch.ids_BT.tolist() == [
+        [0, USER, 50, 51, ASSISTANT, 60, PAD, PAD],
+        [0, USER, 52, ASSISTANT, 61, 62, 63, 64],
+    ]
+    expected = [[IGNORE] * 4 + [60, END, IGNORE, IGNORE], [IGNORE] * 3 + [61, 62, 63, 64, END]]
+    assert batch.targets.tolist() == expected
+
+
+def test_a_batch_comes_apart_by_examples() -> None:
+    batch = objectives.causal(WINDOWS, document_mask=True)
+    part = batch.part(1, 3)
+    assert part.ids_BT.shape == part.targets.shape == (2, 40)
+    assert part.documents_BT is not None
+    assert (part.documents_BT == batch.documents_BT[1:3]).all()

@@ -1,0 +1,113 @@
+"""A run whose budget is spent: a state of its own, exit 75, the stage undone; raised, it goes on to the same bytes."""
+
+import signal
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from prefect.states import Completed, Failed, State
+
+from components.core.errors import Stopped
+from components.params import Params
+from flows import mitigate, scaling
+from flows.execution import cli
+from tests.flows.pipeline_clone import PipelineClone
+
+
+@pytest.mark.parametrize("flow", [scaling, mitigate], ids=lambda flow: flow.__name__)
+def test_a_sweep_and_a_trial_stop_by_that_name_too(flow: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spent(*_: object) -> str:
+        raise Stopped("BudgetReached", "runtime.budget.project: all of 1 kWh is used")
+
+    monkeypatch.setattr(flow.recovery, "tag_flow_run", lambda id: None)
+    monkeypatch.setattr(flow.schema, "load", lambda path: Params())
+    monkeypatch.setattr(mitigate, "through", spent)
+    monkeypatch.setattr(scaling.Sweep, "prepare", spent)
+    state = getattr(flow, flow.__name__.rpartition(".")[2]).fn()
+    assert (state.name, state.is_completed()) == ("BudgetReached", True)
+    assert "runtime.budget.project: all of 1 kWh is used" in state.message
+
+
+@pytest.mark.parametrize(("state", "status"), [
+    (Completed(), 0), (Completed(name="BudgetReached", message="spent"), 75), (Failed(message="wrong"), 1),
+])  # fmt: skip
+def test_the_exit_status_of_a_flow_in_a_terminal(
+    state: State, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def flow(return_state: bool) -> State:
+        return state
+
+    flow.name = "sweep"  # type: ignore[attr-defined]
+    monkeypatch.setattr(cli, "with_prefect", nullcontext)
+    (tmp_path / "report.md").write_text("the report")
+    with pytest.raises(SystemExit) as ended:
+        cli.run(flow, tmp_path / "report.md")
+    assert ended.value.code == status
+    said = capsys.readouterr().out
+    assert ("the report" in said) == (status == 0)
+    assert f"sweep: {state.name} after" in said
+
+
+@pytest.mark.pipeline
+def test_a_spent_budget_stops_and_a_raised_one_goes_on(
+    fresh_clone: PipelineClone, finished_outputs: Callable[[], dict[str, str]]
+) -> None:
+    params = fresh_clone.root / "params.yaml"
+    without = params.read_text()
+    fresh_clone.edit("params.yaml", "    hours: 0.0  # Wall", "    hours: 0.002  # Wall")
+    with fresh_clone.prefect():
+        output = fresh_clone.run("flows.pipeline", expect=75)
+        assert "pipeline: BudgetReached after" in output
+        assert "raise the budget in params.yaml and run again" in output
+        name = fresh_clone.ask(
+            "from prefect.client.schemas.sorting import FlowRunSort\n"
+            "runs = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC)\n"
+            "print({run.state.name for run in runs} & {'BudgetReached', 'Failed', 'Crashed', 'AwaitingRetry'})"
+        )
+        assert name == "{'BudgetReached'}"
+    undisturbed = finished_outputs()
+    done = set(fresh_clone.outputs()) if (fresh_clone.root / "dvc.lock").exists() else set()
+    assert "data/mix" not in done, "the budget was spent before"
+    params.write_text(without)
+    fresh_clone.run("flows.pipeline", "--until", "mix")
+    resumed = fresh_clone.outputs()
+    assert done < resumed.keys()  # what it stopped was not recorded, and now is
+    assert "data/mix" in resumed
+    assert resumed.items() <= undisturbed.items()
+
+
+@pytest.mark.pipeline
+def test_a_dirty_hour_pauses_and_what_waits_is_scheduled(fresh_clone: PipelineClone) -> None:
+    """The terminal waits for the clean hour; ended while it waits it leaves nothing half done, and a run goes on."""
+    this_hour = datetime.now(UTC)
+    hours = [f"{this_hour + timedelta(hours=ahead):%Y-%m-%dT%H:00},{400 if ahead < 2 else 50}" for ahead in range(4)]
+    (fresh_clone.root / "grid.csv").write_text("\n".join(["time,g_per_kwh", *hours]))
+    fresh_clone.edit("params.yaml", "    series: ''", "    series: grid.csv")
+    fresh_clone.edit("params.yaml", "  pause_above: null", "  pause_above: 100.0")
+    with fresh_clone.prefect():
+        waiting = fresh_clone.start("flows.pipeline", "--until", "ingest")
+        assert waiting.stdout is not None
+        lines = list[str]()
+        for line in waiting.stdout:
+            lines.append(line)
+            if "waits here until" in line:
+                break
+        assert "runtime.pause_above: this hour is dirtier than 100 g/kWh; all is saved" in "".join(lines), lines[-20:]
+        assert not (fresh_clone.root / "dvc.lock").exists()
+        asked = (
+            "print(sorted({(run.state.name, run.state.type.value) for run in client.read_flow_runs() if run.state}))"
+        )
+        deadline, states = time.monotonic() + 30, ""
+        while "SCHEDULED" not in states and time.monotonic() < deadline:  # it says so before it asks Prefect
+            states = fresh_clone.ask(asked)
+        assert states == "[('Paused', 'COMPLETED'), ('Scheduled', 'SCHEDULED')]"
+        waiting.send_signal(signal.SIGTERM)
+        waiting.communicate(timeout=60)
+        assert fresh_clone.ask(asked) == "[('Cancelled', 'CANCELLED'), ('Paused', 'COMPLETED')]"
+        fresh_clone.edit("params.yaml", "  pause_above: 100.0", "  pause_above: null")
+        fresh_clone.run("flows.pipeline", "--until", "ingest")
+        assert "data/ingest/train" in fresh_clone.outputs()

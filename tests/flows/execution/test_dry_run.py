@@ -1,0 +1,63 @@
+"""`python -m flows.<stage> --dry-run` prints what the stage would do with params.yaml, and changes nothing."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.corpus.corpus import CorpusWriter, Document
+from components.params import document
+from flows import filter as filter_stage
+from flows.execution import stage_process
+from flows.system import params_file, paths
+
+TEXT = "The committee met on Tuesday to discuss the budget, and its members agreed that more time was needed. "
+OTHER = "She had written to all of them in the spring, and when nobody came she closed the house and went to the sea."
+
+
+def write_params(root: Path, values: dict[str, Any]) -> None:
+    """The parameter files as they ship, but for some values."""
+    (root / "params.yaml").write_text(params_file.edited(document.params_text(), values))
+    (root / "defaults.yaml").write_text(document.defaults_text())
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout with a params.yaml of its own and three training documents, one of them the held-out one's copy."""
+    texts = {"short": "Click here", "letter": TEXT + "Write to jane.doe@mail.org.", "copy": OTHER}
+    for folder, names in (("data/dedup/train", list(texts)), ("data/ingest/heldout", ["copy"])):
+        with CorpusWriter(tmp_path / folder) as writer:
+            for name in names:
+                writer.add(Document(name, texts[name], "docs", "1", name, name, "MIT", "test", "2025-01-01", "0" * 64))
+    write_params(tmp_path, {"filter.rules.min_words": 4, "runtime.workers": 1})
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["flows.filter", "--dry-run"])
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    return tmp_path
+
+
+def main() -> None:
+    """What `python -m flows.filter --dry-run` runs."""
+    flow: Any = filter_stage.filter_flow
+    stage_process.main(filter_stage.STAGE, flow)
+
+
+def test_the_filter_says_what_it_would_drop_and_writes_nothing(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in checkout.rglob("*")}
+    main()
+    printed = capsys.readouterr().out
+    assert "| params.yaml | docs | 2 | 3 |" in printed
+    assert "## min_words (4) in docs: 1\n\n- 2: `short` Click here" in printed
+    assert "words are in held-out: `copy`" in printed
+    assert "| docs | email | 1 |" in printed
+    assert {path: path.stat().st_mtime_ns for path in checkout.rglob("*")} == before
+
+
+def test_a_bad_setting_ends_it_with_one_sentence(checkout: Path) -> None:
+    write_params(checkout, {"filter.languages": ["xx"]})
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert str(end.value).startswith("filter: filter.languages: 'xx' is no language")

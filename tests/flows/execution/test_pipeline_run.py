@@ -1,0 +1,181 @@
+"""What a run leaves on record when it ends: how far off its forecasts were, and what waiting for its start saved."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from prefect.exceptions import TerminationSignal
+
+from components.carbon.ledger.reader import read
+from components.core.files import write_json
+from components.core.report import Report
+from components.params import Params
+from flows.execution import pipeline_run, stage
+from flows.execution.stage import Outcome, Stage
+from flows.planning.stage_forecast import Spent
+from flows.system import dvc, paths
+from flows.tracking import mlflow_run
+
+
+@pytest.fixture
+def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A house of two stages in a temporary folder; what MLflow's parent run was ended with."""
+    found: dict[str, Any] = {}
+
+    def close(mlflow: object, name: str, status: str, metrics: dict[str, float], *_: object) -> None:
+        found.update(name=name, status=status, metrics=metrics)
+
+    for name in ("STATE", "LEDGER", "LOGS"):
+        monkeypatch.setattr(paths, name, tmp_path / name.lower())
+    monkeypatch.setattr(dvc, "graph", lambda root: {"mix": [], "evaluate": ["mix"]})
+    monkeypatch.setattr(dvc, "stale", lambda root: {"mix": ["never ran"]})
+    monkeypatch.setattr(mlflow_run, "client", lambda: None)
+    monkeypatch.setattr(mlflow_run, "close_parent", close)
+    write_json(paths.STATE / "parents" / "calm-otter.json", {"mlflow": "m"})
+    return found
+
+
+def test_the_parent_gets_the_error_of_all_that_was_forecast_and_completed(
+    closed: dict[str, Any], tmp_path: Path
+) -> None:
+    facts = {"delayed_start/grams_saved": 30.0, "delayed_start/grams_at_once": 50.0}
+    with pipeline_run.PipelineRun("calm-otter", tmp_path, Params(), [], facts) as this:
+        this.outcomes["mix"] = Outcome("Completed", "", spent=vars(Spent(120.0, 0.9, 100.0, 1.0)))
+        this.outcomes["evaluate"] = Outcome("Completed", "", spent=vars(Spent(0.0, 0.0, 500.0, 9.0)))
+        this.outcomes["account"] = Outcome("Failed", "", spent=vars(Spent(10.0, 1.0, 1.0, 1.0)))
+    metrics = closed["metrics"]
+    assert (closed["name"], closed["status"]) == ("calm-otter", "FAILED")
+    assert metrics["forecast_error_pct/total_seconds"] == pytest.approx(20.0)
+    assert metrics["forecast_error_pct/total_kwh"] == pytest.approx(-10.0)
+    assert facts.items() <= metrics.items()
+    (span,) = read(paths.LEDGER)
+    assert span.labels["delayed_start/grams_saved"] == "30"
+    assert span.labels["delayed_start/grams_at_once"] == "50"
+    assert span.outcome == "Failed"  # what orchestration used was in vain, too
+
+
+def test_only_a_run_that_accounted_has_the_summarys_figures_and_each_has_its_own_cost(
+    closed: dict[str, Any], tmp_path: Path
+) -> None:
+    """A run that was stopped finds the summary of the run before it."""
+    write_json(tmp_path / "reports" / "summary.json", {"headline": {"energy/kwh": 7.0}})
+    for outcomes, told in (
+        ({"mix": "Completed"}, False),
+        ({"account": "Failed"}, False),
+        ({"account": "Completed"}, True),
+    ):
+        with pipeline_run.PipelineRun("calm-otter", tmp_path, Params(), []) as this:
+            this.outcomes |= {stage: Outcome(name, "") for stage, name in outcomes.items()}
+        assert ("energy/kwh" in closed["metrics"]) is told
+        assert 0 < closed["metrics"]["energy/run_kwh"] < 1
+        assert closed["metrics"]["carbon/run_grams"] > 0
+
+
+def test_the_span_of_a_stopped_run_ends_as_the_run_does(closed: dict[str, Any], tmp_path: Path) -> None:
+    with pipeline_run.PipelineRun("calm-otter", tmp_path, Params(), []) as this:
+        this.stopped = this.outcomes["mix"] = Outcome("BudgetReached", "")
+    (span,) = read(paths.LEDGER)
+    assert span.outcome == "BudgetReached"
+    assert closed["status"] == "KILLED"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "outcome"),
+    [
+        (KeyboardInterrupt(), "KILLED", "Cancelled"),
+        (SystemExit(143), "KILLED", "Cancelled"),
+        (TerminationSignal(15), "KILLED", "Cancelled"),
+        (RuntimeError("a mistake"), "FAILED", "Failed"),
+    ],
+)
+def test_a_run_that_did_not_come_to_its_end_is_not_finished(
+    closed: dict[str, Any], tmp_path: Path, error: BaseException, status: str, outcome: str
+) -> None:
+    this = pipeline_run.PipelineRun("calm-otter", tmp_path, Params(), [])
+    this.outcomes["mix"] = Outcome("Completed", "")
+    with pytest.raises(type(error)), this:
+        raise error
+    assert closed["status"] == status
+    (span,) = read(paths.LEDGER)
+    assert span.outcome == outcome
+    assert this.stopped
+    assert this.stopped.name == outcome
+
+
+def test_an_mlflow_that_fails_does_not_hide_why_the_run_ended(
+    closed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no such server")
+
+    monkeypatch.setattr(mlflow_run, "close_parent", fail)
+    with pytest.raises(KeyboardInterrupt), pipeline_run.PipelineRun("calm-otter", tmp_path, Params(), []):
+        raise KeyboardInterrupt
+    assert "MLflow: OSError: no such server; the run is closed at the next start" in capsys.readouterr().out
+
+
+def test_a_run_that_did_not_wait_says_nothing_of_waiting(closed: dict[str, Any], tmp_path: Path) -> None:
+    with pipeline_run.PipelineRun("calm-otter", tmp_path, Params(), []):
+        pass
+    assert closed["status"] == "FINISHED"
+    assert not [name for name in closed["metrics"] if name.startswith(("delayed_start", "forecast_error"))]
+    (span,) = read(paths.LEDGER)
+    assert not [name for name in span.labels if name.startswith("delayed_start")]
+
+
+class Recorded:
+    """A tracker that does at once what a real one queues, and the client it does it to."""
+
+    run_id = "m"
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, float] = {}
+        self.tags: dict[str, str] = {}
+        self.status = ""
+
+    def submit(self, work: Any) -> None:
+        work(self)
+
+    def close(self, status: str) -> None:
+        self.status = status
+
+    def log_batch(self, run_id: str, metrics: Any = (), params: Any = ()) -> None:
+        self.metrics |= {one.key: one.value for one in metrics}
+
+    def log_inputs(self, *_: object) -> None:
+        pass
+
+    def set_tag(self, run_id: str, key: str, value: str) -> None:
+        self.tags[key] = value
+
+
+def finished(outcome: Outcome, report: Report | None, root: Path, monkeypatch: pytest.MonkeyPatch) -> Recorded:
+    monkeypatch.setattr(paths, "ROOT", root)
+    tracker = Recorded()
+    inputs = SimpleNamespace(params={}, hashes={}, fingerprint="f")
+    stage._finish_record(Stage("mix", lambda *_: Report()), "", Params(), inputs, tracker, outcome, report)  # type: ignore[arg-type]
+    return tracker
+
+
+def test_a_stage_logs_its_forecasts_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spent = vars(Spent(50.0, 2.0, 100.0, 1.0))
+    done = Outcome("Completed", "mix: done", function_s=100.0, kwh=(0.5, 1.0, 2.0), spent=spent)
+    tracker = finished(done, Report({"documents": 7}), tmp_path, monkeypatch)
+    assert tracker.status == "FINISHED"
+    assert tracker.metrics == {
+        "documents": 7, "seconds/function": 100.0, "energy/kwh": 1.0, "energy/kwh_low": 0.5, "energy/kwh_high": 2.0,
+        "forecast_error_pct/seconds": pytest.approx(-50.0), "forecast_error_pct/kwh": pytest.approx(100.0),
+    }  # fmt: skip
+
+
+def test_what_was_not_forecast_or_did_not_complete_has_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = {"seconds/function", "energy/kwh", "energy/kwh_low", "energy/kwh_high"}
+    first = Outcome("Completed", "mix: done", spent=vars(Spent(0.0, 0.0, 100.0, 1.0)))
+    assert set(finished(first, Report(), tmp_path, monkeypatch).metrics) == used
+    stopped = Outcome("BudgetReached", "1 g is spent", spent=vars(Spent(50.0, 2.0, 10.0, 0.1)))
+    tracker = finished(stopped, None, tmp_path, monkeypatch)
+    assert (set(tracker.metrics), tracker.status) == (used, "KILLED")
+    assert tracker.tags == {"error": "1 g is spent", "outcome": "BudgetReached"}

@@ -1,0 +1,64 @@
+"""The calibration as `make plan` and `make demo DATA=` use it: measured once, kept, and named when it was disturbed."""
+
+from pathlib import Path
+
+import pytest
+
+from components import params as schema
+from components.carbon.planning.step_cost_table import DISTURBED
+from components.core.errors import UserError
+from components.core.files import write_json
+from flows.planning import step_cost
+from flows.system import paths
+
+
+@pytest.fixture
+def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> schema.Params:
+    """presets/test.yaml, with an empty ledger and no calibrations."""
+    monkeypatch.setattr(paths, "LEDGER", tmp_path / "ledger")
+    monkeypatch.setattr(step_cost, "FOLDER", tmp_path / "calibration")
+    return schema.load(paths.ROOT / "params.yaml", paths.ROOT / "presets" / "test.yaml")
+
+
+@pytest.mark.slow
+def test_it_is_measured_once_and_says_so(params: schema.Params) -> None:
+    said: list[str] = []
+    found = step_cost.measured(params, said.append)
+    assert set(found) == {"causal", "masked"}
+    assert said[0].startswith("calibration: some real training steps of causal and masked")
+    assert "tokens/s" in said[1]
+    quiet = {branch for branch, one in found.items() if one.waited < DISTURBED}
+    assert set(step_cost.known(params)) == quiet  # one that was disturbed is told, and not kept
+    assert ("not kept" in said[1]) == (len(quiet) < 2)
+
+
+@pytest.mark.slow
+def test_what_is_known_is_not_measured_again(params: schema.Params) -> None:
+    first = step_cost.measured(params, print)
+    for branch, one in first.items():
+        write_json(step_cost.FOLDER / f"{step_cost._key(branch, params)}.json", vars(one))
+    said: list[str] = []
+    assert step_cost.measured(params, said.append) == first
+    assert said == []
+
+
+def test_of_several_processes_nothing_is_known_and_what_needs_it_says_so(params: schema.Params) -> None:
+    several = params.model_copy(update={"numerics": params.numerics.model_copy(update={"processes": 2})})
+    assert step_cost.measured(several) == {}
+    with pytest.raises(UserError, match=r"numerics\.processes = 2: .*set numerics\.processes to 1"):
+        step_cost.required(several)
+
+
+def test_the_projects_budget_binds_a_calibration(params: schema.Params) -> None:
+    budget = schema.Budget(project=schema.ProjectBudget(hours=1e-9))
+    spent = params.model_copy(update={"runtime": params.runtime.model_copy(update={"budget": budget})})
+    with pytest.raises(UserError, match=r"^calibration of pretrain\.causal: runtime\.budget\.project: "):
+        step_cost.measured(spent, lambda text: None)
+
+
+@pytest.mark.slow
+def test_a_calibration_that_fails_says_why(params: schema.Params) -> None:
+    wrong = params.pretrain.causal.model_copy(update={"model": schema.ModelShape(size=2, width=100, heads=3)})
+    broken = params.model_copy(update={"pretrain": params.pretrain.model_copy(update={"causal": wrong})})
+    with pytest.raises(UserError, match=r"calibration of pretrain\.causal: .*does not divide"):
+        step_cost.measured(broken, lambda text: None)

@@ -1,0 +1,68 @@
+"""The guard before both servers: loopback names, own origin, login."""
+
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from flows.serving.access_control import Guard
+
+PORT = 4200
+SOCKET = f"ws://127.0.0.1:{PORT}/ws"
+
+
+async def hello(_: object) -> PlainTextResponse:
+    return PlainTextResponse("hello")
+
+
+async def greet(socket: WebSocket) -> None:
+    await socket.accept()
+    await socket.send_text("hello")
+
+
+def client(login: str = "") -> TestClient:
+    app = Starlette(
+        routes=[Route(path, hello, methods=["GET", "POST"]) for path in ("/", "/health")]
+        + [WebSocketRoute("/ws", greet)]
+    )
+    return TestClient(Guard(app, PORT, login, ("/health",)), base_url=f"http://127.0.0.1:{PORT}")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": f"localhost:{PORT}"}, 200),
+        ({"Host": "localhost"}, 200),
+        ({"Host": "[::1]:4200"}, 200),
+        ({"Host": "evil.com"}, 403),
+        ({"Host": f"evil.com:{PORT}"}, 403),
+        ({"Host": "127.0.0.1.evil.com"}, 403),
+        ({"Origin": f"http://127.0.0.1:{PORT}"}, 200),
+        ({"Origin": f"http://localhost:{PORT}"}, 200),
+        ({"Origin": "http://localhost:3000"}, 403),
+        ({"Origin": "https://evil.com"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Host": "localhost:14200", "Origin": "http://localhost:14200"}, 200),  # through a tunnel
+    ],
+)
+def test_host_and_origin(headers: dict[str, str], status: int) -> None:
+    assert client().post("/", headers=headers).status_code == status
+
+
+def test_login_is_asked_for_except_by_the_health_check() -> None:
+    guarded = client("me:secret")
+    assert guarded.get("/").status_code == 401
+    assert guarded.get("/").headers["www-authenticate"].startswith("Basic")
+    assert guarded.get("/", auth=("me", "wrong")).status_code == 401
+    assert guarded.get("/", auth=("me", "secret")).status_code == 200
+    assert guarded.get("/health").status_code == 200
+
+
+def test_websockets_are_guarded_too() -> None:
+    with client().websocket_connect(SOCKET) as socket:
+        assert socket.receive_text() == "hello"
+    with pytest.raises(WebSocketDisconnect), client().websocket_connect(SOCKET, headers={"Origin": "https://evil.com"}):
+        pass

@@ -1,0 +1,74 @@
+"""Where things are: what an experiment's worktree uses is booked in the ledger of the checkout it was made from."""
+
+import shutil
+
+import pytest
+
+from components.carbon.footprint.costs import experiments
+from components.carbon.ledger.reader import read
+from tests.flows.pipeline_clone import PipelineClone
+from tests.flows.test_help import COMMANDS
+
+pytestmark = pytest.mark.pipeline
+
+METERED = """
+from components.params import Params
+from flows.execution.stage import _meter
+with _meter(Params(), "dedup", "calm-otter", "a-fingerprint"):
+    sum(range(1_000_000))
+"""
+
+
+def test_an_experiments_spans_are_in_the_main_checkouts_ledger(fresh_clone: PipelineClone) -> None:
+    root = fresh_clone.root / ".greenhouse" / "worktrees" / "calm-otter"
+    fresh_clone.git("worktree", "add", "--quiet", "--detach", str(root), "HEAD")
+    PipelineClone(root).run_code(METERED)
+    fresh_clone.git("worktree", "remove", "--force", str(root))  # as at the end of an experiment
+    ledger = read(fresh_clone.root / ".greenhouse" / "ledger")
+    (span,) = ledger.select(stage="dedup")
+    assert (span.outcome, span.labels["checkout"]) == ("Completed", "calm-otter")
+    assert span.energy.mid_uj > 0
+    assert experiments(ledger) == {"calm-otter"}
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "install"])
+def test_a_checkout_that_git_refuses_is_one_sentence_of_every_command(fresh_clone: PipelineClone, command: str) -> None:
+    shown = fresh_clone.run(f"flows.{command}", "--help", expect=1, GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
+    assert shown.count("\n") == 1, shown
+    assert "belongs to another user, so git refuses it" in shown
+    assert "safe.directory" in shown
+
+
+def test_a_folder_without_git_is_one_sentence(fresh_clone: PipelineClone) -> None:
+    shutil.rmtree(fresh_clone.root / ".git")
+    shown = fresh_clone.run("flows.why", expect=1)
+    assert shown.count("\n") == 1, shown
+    assert "no git repository; clone the project with git" in shown
+
+
+MODES = """
+import os, subprocess
+os.umask(0)
+from flows.system import dvc, paths, recovery
+subprocess.run(dvc.command("status"), cwd=paths.ROOT, capture_output=True)
+recovery.opened("calm-otter")
+folders = [paths.STATE, paths.STATE / "dvc", paths.STATE / "dvc" / "repo", paths.STATE / "dvc-config"]
+for path in [*folders, recovery.OPEN / "calm-otter.json"]:
+    print(oct(path.stat().st_mode & 0o777), end=" ")
+"""
+
+
+def test_no_other_user_can_enter_the_state_folder_or_plant_what_dvc_reads(fresh_clone: PipelineClone) -> None:
+    state = fresh_clone.root / ".greenhouse"
+    assert fresh_clone.run_code(MODES) == "0o700 0o700 0o700 0o700 0o600"
+    # As an earlier version left it, and as another user may have used it since.
+    (state / "dvc" / "repo" / "planted").mkdir()
+    (state / "dvc" / "config").write_text("[core]\n    autostage = true\n")
+    for folder in (state, state / "dvc", state / "dvc" / "repo"):
+        folder.chmod(0o777)
+    assert fresh_clone.run_code(MODES) == "0o700 0o700 0o700 0o700 0o600"
+    assert not (state / "dvc" / "repo" / "planted").exists()
+    assert not (state / "dvc" / "config").exists()
+    asked = "import flows; from dvc.dirs import global_config_dir, system_config_dir; "
+    told = fresh_clone.run_code(asked + "print(global_config_dir(), system_config_dir(), sep='\\n')").splitlines()
+    assert told == [str(state / "dvc-config")] * 2  # not the site cache

@@ -1,0 +1,83 @@
+"""Which open runs count as dead: those whose process is gone; never one that lives, names none, or is elsewhere."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from components.core.files import read_json, write_json
+from flows.system import processes, recovery
+
+
+@pytest.fixture
+def ended() -> str:
+    """The tag of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    tag = processes.process_tag(process.pid)
+    assert processes.tag_alive(tag)
+    process.communicate(b"\n")
+    return tag
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(recovery, "OPEN", tmp_path)
+    return tmp_path
+
+
+def test_a_record_gathers_what_a_run_opens_and_goes_when_it_ends(place: Path) -> None:
+    recovery.opened("calm-otter", worktree="/somewhere")
+    path = recovery.opened("calm-otter", mlflow="abc")
+    assert read_json(path) == {"process": processes.process_tag(), "worktree": "/somewhere", "mlflow": "abc"}
+    assert recovery.dead() == []
+    recovery.closed("calm-otter")
+    assert list(place.iterdir()) == []
+
+
+def test_only_runs_of_ended_processes_are_dead(place: Path, ended: str) -> None:
+    _, _, pid, started = ended.split(":")
+    write_json(place / "gone.json", {"process": ended})
+    write_json(place / "here.json", {"process": processes.process_tag()})
+    write_json(place / "elsewhere.json", {"process": f"proc:another-host:{pid}:{started}"})
+    assert [path.stem for path in recovery.dead()] == ["gone"]
+
+
+def test_a_reused_pid_is_another_process() -> None:
+    kind, host, pid, _ = processes.process_tag().split(":")
+    assert not processes.tag_alive(f"{kind}:{host}:{pid}:{processes.start_of(os.getppid())}")
+    assert not processes.tag_alive(f"{kind}:{host}:{pid}:{int(psutil.Process().create_time()) - 5}")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems store a start that no step of the clock changes")
+def test_a_step_of_the_clock_ends_no_live_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    tag, start = processes.process_tag(), processes.start_of(os.getpid())
+    real = psutil.Process.create_time
+    for step in (-7200.0, -1.0, 1.0, 7200.0):  # psutil computes it from the boot's wall-clock time, which moves along
+        monkeypatch.setattr(psutil.Process, "create_time", lambda process, step=step: real(process) + step)
+        assert processes.tag_alive(tag)
+        assert processes.alive(os.getpid(), start)
+        assert processes.process_tag() == tag
+
+
+def test_tags_of_an_earlier_version_and_of_others_do_no_harm(ended: str) -> None:
+    host, pid = processes.process_tag().split(":")[1:3]
+    started = int(psutil.Process().create_time())
+    assert processes.tag_alive(f"proc:{host}:{pid}:{started}")
+    assert not processes.tag_alive(f"proc:{host}:{ended.split(':')[2]}:{started}")
+    for text in ("proc:", "proc:a:b:c:d", f"proc:{host}:x:y", "processing"):
+        assert processes.tag_alive(text)
+        assert not recovery._is_dead([text])
+
+
+def test_a_prefect_run_is_dead_if_it_names_processes_and_none_lives(ended: str) -> None:
+    assert recovery._is_dead([ended])
+    assert not recovery._is_dead([ended, processes.process_tag()])  # tried again
+    assert not recovery._is_dead(["greenhouse"])
+
+
+def test_a_deployments_run_that_names_no_process_is_dead_for_the_only_server_of_deployments(ended: str) -> None:
+    assert recovery._is_dead(["greenhouse"], never_began=True)
+    assert not recovery._is_dead([processes.process_tag()], never_began=True)

@@ -1,0 +1,61 @@
+"""`python -m flows.trace`: in a clone that has run, a text leads to its documents and to the models that saw it."""
+
+import json
+import re
+
+import pytest
+
+from flows.tracking.model_exposure import training_of
+from tests.flows.pipeline_clone import PipelineClone
+
+pytestmark = [pytest.mark.pipeline]
+
+FIRST_TRAINED = """
+import numpy as np
+from flows.system import paths
+from flows.tracking.model_exposure import models
+from components.corpus.corpus import read_corpus
+from components.tokens.shards import TokenShards
+from components.training.data_order import Windows
+run = models()[0].training
+shards = TokenShards.open(paths.ROOT / "data/tokenize/train")
+order = Windows(shards, run.context, run.length, run.seed)
+ids = order.window(0)  # the first sample of the first batch
+starts, text = shards.document_starts(), list(read_corpus(paths.ROOT / "data/mix/train"))
+at = next(w for w in range(order.count) if (shards.window(w * run.context, run.length) == ids).all()) * run.context
+print(text[int(np.searchsorted(starts, at, side="right")) - 1].id)
+"""
+
+
+def test_a_text_leads_to_the_models_that_saw_it(finished_clone: PipelineClone) -> None:
+    trained = finished_clone.run_code(FIRST_TRAINED)
+    said = finished_clone.run("flows.trace", trained)
+    assert re.search(r"licence \S+ \(read from: \w", said)
+    assert re.search(r"tokenize +train +tokens-00000\.bin, tokens \d+ to \d+", said)
+    lines = [line.strip() for line in said.splitlines()]  # one per model; other tests have made models of their own
+    (causal,) = [line for line in lines if line.startswith("causal (") and "workspace" in line]
+    assert "@champion" in causal
+    assert "each trained on" in causal
+    found = json.loads(finished_clone.run("flows.trace", trained, "--json"))["documents"][0]
+    assert found["facts"]["id"] == trained.split("-")[0]
+    seen = {one["branch"]: one for one in found["models"] if "workspace" in one.get("model", "")}
+    assert set(seen) == {"causal", "masked"}
+    assert seen["causal"]["most"] >= 1
+
+
+def test_nothing_found_says_so(finished_clone: PipelineClone) -> None:
+    said = finished_clone.run("flows.trace", "words that were written by nobody anywhere at any time", expect=2)
+    assert "No document has this passage" in said
+    assert "fewer than 5 words" in finished_clone.run("flows.trace", "too short", expect=1)
+
+
+def test_help_teaches(finished_clone: PipelineClone) -> None:
+    said = finished_clone.run("flows.trace", "--help")
+    assert "opt-out list" in said
+    assert "passage: five words or more" in said
+
+
+def test_batch_follows_from_what_a_model_records() -> None:
+    facts = {"training": {"tokens": 12 * 4 * 64, "steps": 12, "context": 64, "seed": 7, "skipped_batches": [3]}}
+    run = training_of(facts, 5000, "masked")
+    assert (run.batch, run.length, run.trained(3), run.trained(12), run.trained(13)) == (4, 64, False, True, False)

@@ -1,0 +1,59 @@
+"""What MLflow is sent of a stage: its files, and time and energy whichever way it ended."""
+
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from components.core.files import read_json
+from components.core.report import Report
+from components.params import Grid, Params, Runtime
+from flows import account
+from flows.execution.pipeline_run import PipelineRun
+from flows.execution.stage import Outcome, figures
+from flows.system import paths
+from flows.tracking.mlflow_run import log_files
+from tests.components.finished_project import project
+
+SPENT = {"forecast_s": 8.0, "forecast_kwh": 0.002, "seconds": 10.0, "kwh": 0.002}
+
+
+def test_a_stage_that_failed_or_stopped_has_its_energy_too() -> None:
+    used = {"seconds/function": 10.0, "energy/kwh": 0.002, "energy/kwh_low": 0.001, "energy/kwh_high": 0.004}
+    for name in ("Failed", "BudgetReached", "Cancelled"):
+        outcome = Outcome(name, "it ended", function_s=10.0, spent=SPENT, kwh=(0.001, 0.002, 0.004))
+        assert figures(outcome, None) == used
+    outcome = Outcome("Completed", "done", function_s=10.0, spent=SPENT, kwh=(0.001, 0.002, 0.004))
+    errors = {"forecast_error_pct/seconds": pytest.approx(-20.0), "forecast_error_pct/kwh": 0.0}
+    assert figures(outcome, Report({"loss": 2.0})) == {"loss": 2.0} | used | errors
+
+
+def test_the_account_is_kept_with_its_run(tmp_path: Path) -> None:
+    root = tmp_path / "greenhouse"
+    from components.stages.account.stage import account as write_books
+
+    write_books(root=root, ledger_folder=project(root), params=Params())
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    experiment = client.create_experiment("e", artifact_location=(tmp_path / "artifacts").as_uri())
+    run = client.create_run(experiment).info.run_id
+    log_files(client, run, root / "reports/account", [root / path for path in account.STAGE.artifacts])
+    kept = tmp_path / "artifacts" / run / "artifacts"
+    assert (kept / "report.html").read_bytes() == (root / "reports/report.html").read_bytes()
+    assert read_json(kept / "summary.json")["headline"]
+    assert len(list((kept / "cards").glob("*.md"))) == 4
+    assert (kept / "plots" / "energy.png").exists()
+    assert not (kept / "plots" / "forecast.png").exists()  # nothing was forecast
+
+
+def test_the_table_of_a_run_has_the_grams_of_its_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "LEDGER", project(tmp_path / "greenhouse"))
+    run = object.__new__(PipelineRun)  # without DVC's graph
+    run.name, run.root = "calm-otter", tmp_path
+    run.params = Params(runtime=Runtime(grid=Grid(grams_per_kwh=100.0, pue=2.0)))
+    doubled = run.grams()
+    run.params = Params(runtime=Runtime(grid=Grid(grams_per_kwh=100.0)))
+    grams = run.grams()
+    assert grams["dedup"] > 0
+    assert doubled["dedup"] == pytest.approx(2 * grams["dedup"])
+    run.params = Params(runtime=Runtime(grid=Grid(zone="NOWHERE")))
+    assert run.grams() == {}
