@@ -86,7 +86,7 @@ def test_params_yaml_is_edited_in_place(tmp_path: Path, monkeypatch: pytest.Monk
     found = []
     for spans in ([], pipeline(0, 6)):
         path.write_text(text.replace("    hours: 0.0  # Wall", "    hours: 0.2  # Wall"))
-        monkeypatch.setattr(fit_budget.ledger, "history", lambda folder, spans=spans: Ledger(spans))
+        monkeypatch.setattr(fit_budget.reader, "history", lambda folder, spans=spans: Ledger(spans))
         fit_budget.fit_to_budget(schema.load(path))
         found.append(schema.load(path).pretrain.causal.steps)
     assert 1 < found[1] < found[0]  # orchestration takes its part
