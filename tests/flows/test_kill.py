@@ -42,7 +42,8 @@ def kill_in_the_middle(clone: PipelineClone, stages: list[str], delay_s: float, 
 
     Returns for each stage whether it was still at work then.
     """
-    parent = clone.start(*PIPELINE) if by_pipeline else clone.start(*REPRO, *stages, prefix=ONE_CORE)
+    command, prefix = (PIPELINE, ()) if by_pipeline else ((*REPRO, *stages), ONE_CORE)
+    parent = clone.start(*command, prefix=prefix, PYTHONUNBUFFERED="1")  # what was said is not lost with a process
     found: dict[str, psutil.Process] = {}
     deadline = time.monotonic() + 240
     while len(found) < len(stages) and time.monotonic() < deadline and parent.poll() is None:
