@@ -31,6 +31,7 @@ from components import params as schema  # noqa: E402
 from components.errors import UserError  # noqa: E402
 from components.params import Params  # noqa: E402
 from flows import dag, open_runs  # noqa: E402
+from flows.form import PipelineForm  # noqa: E402
 from flows.pipeline import params_hash, pipeline  # noqa: E402
 
 FOLLOW_S = 2.0
@@ -54,7 +55,7 @@ def stage_flows() -> dict[str, Any]:
 
 def defaults(name: str, params: Params) -> dict[str, Any]:
     """What the form of a deployment is filled with."""
-    values = params if name == "pipeline" else getattr(params, name)
+    values = PipelineForm.filled(params) if name == "pipeline" else getattr(params, name)
     return {"params": values.model_dump(mode="json"), "params_hash": params_hash(params)}
 
 

@@ -38,10 +38,11 @@ RUN = """
 from flows import house; house.settle()
 from components import params as schema
 from flows import terminal
+from flows.form import PipelineForm
 from flows.pipeline import pipeline
 
 own = schema.load(house.ROOT / "params.yaml")
-form = own.model_copy(update={"runtime": own.runtime.model_copy(update={"parallel_stages": PARALLEL})})
+form = PipelineForm(settings=["runtime.parallel_stages=PARALLEL"])
 with terminal.with_prefect():
     state = pipeline(form, return_state=True)
 print(own.runtime.parallel_stages, state.is_completed())
