@@ -10,12 +10,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field
 
-from components import params as schema
 from components.errors import UserError
 from components.params import Budget, ParamFiles, Params, Section, Source, layout
-from flows import house
+from flows.params_file import preset_names, read_preset
 
-PRESETS = house.ROOT / "presets"
 FIELDS = {
     "sources": "ingest.sources",
     "vocabulary": "tokenize.vocab_size",
@@ -34,11 +32,6 @@ FIELDS = {
 _SHIPPED = Params()
 _TRAINED = _SHIPPED.pretrain.causal
 Setting = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+ *=.*$")]
-
-
-def preset_names() -> list[str]:
-    """Names of the overlays in presets/."""
-    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
 class PipelineForm(Section):
@@ -86,8 +79,7 @@ class PipelineForm(Section):
         """
         changed = self._changed(files.params())
         if self.preset:
-            known = f"the presets are {', '.join(preset_names())}"
-            files = files.overlaid(schema.read_tree(PRESETS / f"{self.preset}.yaml", known))
+            files = files.overlaid(read_preset(self.preset))
         for key, value in changed.items():
             files = files.overlaid(layout.nested(dict.fromkeys(_places(key, files.own), value)))
         settings = layout.nested(dict(_setting(entry) for entry in self.settings))

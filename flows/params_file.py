@@ -13,6 +13,9 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from components import params as schema
 from components.files import write_text
 from components.params import ParamFiles, Params, layout
+from flows import house
+
+PRESETS = house.ROOT / "presets"
 
 
 def edited(text: str, values: Mapping[str, Any]) -> str:
@@ -76,6 +79,20 @@ def changed(params: Params, values: Mapping[str, Any], where: str) -> Params:
     """
     tree = layout.overlaid(params.model_dump(mode="json"), layout.nested(values))
     return schema.parse(tree, where)
+
+
+def preset_names() -> list[str]:
+    """Names of the overlays in presets/."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def read_preset(name: str) -> layout.Tree:
+    """The overlay of a preset, as params.yaml has its keys.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    return schema.read_tree(PRESETS / f"{name}.yaml", f"the presets are {', '.join(preset_names())}")
 
 
 def difference(old: str, new: str, name: str = "params.yaml") -> list[str]:

@@ -170,7 +170,7 @@ def _close_repro(name: str, run: str, params: Params) -> None:
         return
     from flows.run import headline
 
-    files = (house.ROOT / "params.yaml", house.ROOT / "dvc.lock")
+    files = [house.ROOT / name for name in ("params.yaml", "defaults.yaml", "dvc.lock")]
     close_parent(client(), run, "FINISHED", headline(house.ROOT), params.identity(), {}, files)
 
 

@@ -1,6 +1,5 @@
 """The form of `pipeline`: short, true, and every other key by name; an error names one field."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,11 +7,12 @@ import pytest
 from components import params as schema
 from components.errors import UserError
 from components.params import document, layout
-from flows import form as subject
+from flows import house
 from flows.form import FIELDS, PipelineForm
+from flows.params_file import read_preset
 
 MOST_FIELDS = 14
-FILES = schema.read(Path(subject.house.ROOT / "params.yaml"), document.params_text())
+FILES = schema.read(house.ROOT / "params.yaml", document.params_text())
 OWN = FILES.params()
 
 
@@ -68,7 +68,7 @@ def test_a_shared_field_is_set_for_a_branch_that_has_its_own_value() -> None:
 
 
 def test_a_preset_holds_but_for_what_is_changed() -> None:
-    preset = FILES.overlaid(schema.read_tree(subject.PRESETS / "gpu-124m.yaml")).params()
+    preset = FILES.overlaid(read_preset("gpu-124m")).params()
     assert applied(preset="gpu-124m") == preset
     params = applied(preset="gpu-124m", steps=9, settings=["pretrain.common.batch=4"])
     assert (params.pretrain.causal.steps, params.pretrain.causal.batch, params.numerics.device) == (9, 4, "cuda")
