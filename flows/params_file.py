@@ -12,7 +12,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from components import params as schema
 from components.files import write_text
-from components.params import ParamFiles, Params, layout
+from components.params import ParamFiles, Params, document, layout
 from flows import house
 
 PRESETS = house.ROOT / "presets"
@@ -108,6 +108,9 @@ def _open_yaml() -> YAML:
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.representer.add_representer(
         type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    yaml.representer.add_representer(
+        float, lambda dumper, value: dumper.represent_scalar("tag:yaml.org,2002:float", document.number(value))
     )
     return yaml
 
