@@ -68,7 +68,7 @@ def rebuilding_place(recorded: Snapshot) -> Iterator[Path]:
     open_runs.opened(name, worktree=str(root))
     try:
         _run(["git", "worktree", "add", "--quiet", "--detach", str(root), commit], house.ROOT)
-        _bring(recorded, root)
+        bring(recorded, root)
         (root / "dvc.lock").unlink(missing_ok=True)
         _run(house.dvc("cache", "dir", "--local", str(root / ".dvc" / "rebuilt")), root)
         (root / ".greenhouse").mkdir()
@@ -81,7 +81,7 @@ def rebuilding_place(recorded: Snapshot) -> Iterator[Path]:
         open_runs.closed(name)
 
 
-def _bring(recorded: Snapshot, root: Path) -> None:
+def bring(recorded: Snapshot, root: Path) -> None:
     """What the recorded state has beyond its commit: uncommitted changes of the workspace, a run's parameters."""
     if recorded.kind == "workspace":
         diff = subprocess.run(["git", "diff", "--no-ext-diff", "--binary", "HEAD"], cwd=house.ROOT, capture_output=True)
@@ -91,6 +91,11 @@ def _bring(recorded: Snapshot, root: Path) -> None:
         from components import params as schema
         from flows import params_file
 
+        if not (root / schema.DEFAULTS).exists():
+            raise UserError(
+                f"{recorded.name}: its commit is older than {schema.DEFAULTS}, so this version cannot set its parameters; "
+                "check that commit out and verify there"
+            )
         own = schema.load(root / "params.yaml").model_dump(mode="json")
         wanted = schema.parse(schema.layout.overlaid(own, recorded.params()))
         params_file.write(root / "params.yaml", wanted)
