@@ -93,7 +93,7 @@ def bring(recorded: Snapshot, root: Path) -> None:
 
         if not (root / schema.DEFAULTS).exists():
             raise UserError(
-                f"{recorded.name}: its commit is older than {schema.DEFAULTS}, so this version cannot set its parameters; "
+                f"{recorded.name}: its commit is older than {schema.DEFAULTS}, so its parameters cannot be set; "
                 "check that commit out and verify there"
             )
         own = schema.load(root / "params.yaml").model_dump(mode="json")
