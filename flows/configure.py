@@ -28,7 +28,6 @@ from flows.system.params_file import difference
 
 PARAMS = paths.ROOT / "params.yaml"
 RECORD = paths.STATE / "configured.json"
-PRESETS = paths.ROOT / "presets"
 
 DATA_STAGES_MEGABYTES = 25.0
 """Megabytes the data stages get through in their part of the demo's five minutes on two cores
@@ -238,23 +237,9 @@ def preset(name: str) -> tuple[str, str]:
         return text, document.params_text()
     files = schema.read(PARAMS, text)
     files.params()
-    over = layout.leaves(read_preset(name))
+    over = layout.leaves(params_file.read_preset(name))
     schema.read(PARAMS, new := params_file.edited(text, over)).params()
     return text, new
-
-
-def read_preset(name: str) -> layout.Tree:
-    """The overlay of a preset, as params.yaml has its keys.
-
-    Raises:
-        UserError: there is none of that name.
-    """
-    return schema.read_tree(PRESETS / f"{name}.yaml", f"the presets are default, {', '.join(preset_names())}")
-
-
-def preset_names() -> list[str]:
-    """Names of the overlays in presets/."""
-    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
 def apply_preset(name: str) -> str:
@@ -283,7 +268,7 @@ def main() -> int:
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("data", metavar="DATA", nargs="?", help="folder, file, owner/name@commit, or `default`")
-    what.add_argument("--preset", metavar="NAME", help=f"default, {', '.join(preset_names())}")
+    what.add_argument("--preset", metavar="NAME", help=f"default, {', '.join(params_file.preset_names())}")
     what.add_argument("--defaults", action="store_true", help="write defaults.yaml from the schema")
     arguments = parser.parse_args()
     environment.settle()

@@ -18,11 +18,8 @@ from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
-from flows.system import paths
-
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the seconds of imports: no traceback
-
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -39,10 +36,11 @@ from components.core.errors import STOPPED_EXIT, UserError
 from components.core.files import fingerprint
 from components.params import Params
 from flows.execution import cli, experiment
+from flows.execution.form import PipelineForm
 from flows.execution.pipeline_run import GRACE_S, PipelineRun
 from flows.execution.stage import Stage
 from flows.planning import deferral
-from flows.system import dvc, recovery
+from flows.system import dvc, paths, recovery
 
 _runs: dict[str, PipelineRun] = {}
 """The runs of this process, by name: what the threads of one run share."""
@@ -70,22 +68,40 @@ def dvc_stage(stage: str, run: str) -> State:
 
 
 @flow(name="pipeline", log_prints=False)
-def pipeline(params: Params | None = None, params_hash: str = "", until: str = "", before: str = "") -> State:
+def pipeline(params: PipelineForm | None = None, params_hash: str = "", until: str = "", before: str = "") -> State:
     """Raw text to a compared, accounted model: runs every stage that DVC finds stale.
 
     Leave the values as they are to bring the workspace up to date. Change some, and the run becomes an experiment: it
     runs aside, does only what the change touches, and is saved as a DVC experiment under this run's name.
 
     Args:
-        params: the whole of params.yaml.
+        params: what people change most; its `settings` take every other key.
         params_hash: leave it as it is: it shows which params.yaml the form was filled from.
         until: stop after this stage; empty for all. An experiment always runs to the end.
         before: a time, such as 2026-11-26T08:00 (UTC): begin in the hours that emit least, end before then; empty: now.
     """
-    if before and (postponed := _postponed(params, params_hash, until, before, datetime.now(UTC))):
+    again = _again(params, params_hash) | {"until": until}
+    try:
+        chosen = chosen_params(params, params_hash)
+    except UserError as error:
+        return Failed(message=str(error))
+    if before and (postponed := _postponed(chosen, again, before, datetime.now(UTC))):
         return postponed
-    state = run_pipeline(params, params_hash, [until] if until else [], pausing=not before)
-    return _going_on(state, params, _again(params, params_hash) | {"until": until})
+    state = run_pipeline(chosen, params_hash, [until] if until else [], pausing=not before)
+    return _going_on(state, chosen, again)
+
+
+def chosen_params(form: PipelineForm | None, form_hash: str) -> Params | None:
+    """The parameters that a form asks for; None for params.yaml as it is when the run begins.
+
+    Raises:
+        UserError: params.yaml is not valid, the form is stale, or one of its fields is out of range.
+    """
+    if form is None:
+        return None
+    files = schema.read(paths.ROOT / "params.yaml")
+    refuse_stale_form(form_hash, files.params())
+    return form.applied(files)
 
 
 def run_pipeline(params: Params | None, form_hash: str, targets: list[str], pausing: bool = True) -> State:
@@ -117,18 +133,17 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str], paus
         recovery.closed(name)  # an experiment's worktree
 
 
-def _postponed(params: Params | None, form_hash: str, until: str, before: str, now: datetime) -> State | None:
+def _postponed(params: Params | None, again: dict[str, Any], before: str, now: datetime) -> State | None:
     """Put the run off if later is cleaner: another run of this deployment is scheduled. None to begin now."""
     try:
         own = schema.load(paths.ROOT / "params.yaml")
-        refuse_stale_form(form_hash, own)
-        start = deferral.chosen(params or own, own, before, now, until)
+        refuse_stale_form(again["params_hash"], own)
+        start = deferral.chosen(params or own, own, before, now, again["until"])
     except UserError as error:
         return Failed(message=str(error))
     deployment = own_deployment()
     if not deployment or not deferral.worth_waiting(start, now):
         return None
-    again = _again(params, form_hash) | {"until": until}
     deferral.reschedule(deployment, start.at, again, [deferral.saving_tag(start)])
     return Completed(name="Postponed", message=start.told(now))
 
@@ -142,7 +157,8 @@ def own_deployment() -> str:
 
 def _again(params: BaseModel | None, form_hash: str) -> dict[str, Any]:
     """Parameters of another run of the deployment that all forms have."""
-    return {"params": params.model_dump(mode="json") if params else None, "params_hash": form_hash}
+    sent = params.model_dump(mode="json", exclude_unset=isinstance(params, PipelineForm)) if params else None
+    return {"params": sent, "params_hash": form_hash}
 
 
 def _going_on(state: State, params: Params | None, again: dict[str, Any]) -> State:
@@ -256,7 +272,7 @@ def show_summary() -> None:
 def run_from_terminal(until: str, before: str = "") -> State:
     """The pipeline flow in this process, after checking what can be checked before anything starts."""
     own = schema.load(paths.ROOT / "params.yaml")
-    stages, form = dvc.graph(), params_hash(own)
+    stages, form = dvc.graph(), None
     if until and until not in stages:
         raise UserError(f"--until {until}: no such stage; there are {', '.join(stages)}")
     if before:
@@ -270,8 +286,8 @@ def run_from_terminal(until: str, before: str = "") -> State:
             print(f"pipeline: {start.told(now)}", flush=True)
             if deferral.worth_waiting(start, now):
                 return deferral.run_at(pipeline, start.at, {"until": until}, tags=[deferral.saving_tag(start)])
-            own = deferral.without_pauses(own)
-        state = pipeline(own, form, until, return_state=True)
+            form = PipelineForm(settings=["runtime.pause_above=null"])  # its hours were chosen, and it has a deadline
+        state = pipeline(form, params_hash(own), until, return_state=True)
         while state.name == PAUSED:
             at = deferral.after_pause(None, datetime.now(UTC))
             print(f"pipeline: {state.message}\npipeline: waits here until {at:%Y-%m-%d %H:%M} UTC", flush=True)

@@ -7,8 +7,8 @@
 Reads what the pipeline made (data/mix, data/ingest/heldout), tokenizes it with a small vocabulary of its own, and runs
 the cells of components/studies/scaling/sweep.py in `runtime.workers` processes. Each cell is a child run in MLflow.
 Predictions for the larger runs are in `predictions.json` before one of them begins. Killed and started again, it reads
-finished cells back and resumes the others. Results: reports/scaling/ (scaling.json, report.md, plots); of a masked sweep
-in reports/scaling-masked/, since the forecasts read the causal law.
+finished cells back and resumes the others. Results: reports/scaling/ (scaling.json, report.md, plots); of a masked
+sweep in reports/scaling-masked/, since the forecasts read the causal law.
 """
 
 import argparse

@@ -69,7 +69,7 @@ def rebuilding_place(recorded: Snapshot) -> Iterator[Path]:
     recovery.opened(name, worktree=str(root))
     try:
         _run(["git", "worktree", "add", "--quiet", "--detach", str(root), commit], paths.ROOT)
-        _bring(recorded, root)
+        bring(recorded, root)
         (root / "dvc.lock").unlink(missing_ok=True)
         _run(dvc.command("cache", "dir", "--local", str(root / ".dvc" / "rebuilt")), root)
         (root / ".greenhouse").mkdir()
@@ -82,7 +82,7 @@ def rebuilding_place(recorded: Snapshot) -> Iterator[Path]:
         recovery.closed(name)
 
 
-def _bring(recorded: Snapshot, root: Path) -> None:
+def bring(recorded: Snapshot, root: Path) -> None:
     """What the recorded state has beyond its commit: uncommitted changes of the workspace, a run's parameters."""
     if recorded.kind == "workspace":
         diff = subprocess.run(["git", "diff", "--no-ext-diff", "--binary", "HEAD"], cwd=paths.ROOT, capture_output=True)
@@ -92,6 +92,11 @@ def _bring(recorded: Snapshot, root: Path) -> None:
         from components import params as schema
         from flows.system import params_file
 
+        if not (root / schema.DEFAULTS).exists():
+            raise UserError(
+                f"{recorded.name}: its commit is older than {schema.DEFAULTS}, so its parameters cannot be set; "
+                "check that commit out and verify there"
+            )
         own = schema.load(root / "params.yaml").model_dump(mode="json")
         wanted = schema.parse(schema.layout.overlaid(own, recorded.params()))
         params_file.write(root / "params.yaml", wanted)

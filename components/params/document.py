@@ -60,17 +60,16 @@ class _Dumper(yaml.SafeDumper):
     """YAML on one line, with large floats as powers of ten."""
 
 
-def _represent_float(dumper: yaml.SafeDumper, value: float) -> yaml.Node:
-    if abs(value) < 1e9:
-        return yaml.SafeDumper.represent_float(dumper, value)
-    mantissa, exponent = f"{value:e}".split("e")
-    mantissa = mantissa.rstrip("0")
-    return dumper.represent_scalar(
-        "tag:yaml.org,2002:float", f"{mantissa}{'0' * mantissa.endswith('.')}e{int(exponent):+d}"
-    )
+def number(value: float) -> str:
+    """A float as YAML 1.1 and 1.2 read it, large ones as powers of ten: `0.001`, `2.5e+11`."""
+    text = repr(value)
+    if abs(value) >= 1e9:
+        exponent = len(str(int(abs(value)))) - 1
+        text = f"{value / 10**exponent!r}e+{exponent}"
+    return text if float(text) == value and "." in text else yaml.safe_dump(value).split()[0]
 
 
-_Dumper.add_representer(float, _represent_float)
+_Dumper.add_representer(float, lambda dumper, value: dumper.represent_scalar("tag:yaml.org,2002:float", number(value)))
 
 
 def written(value: Any) -> str:

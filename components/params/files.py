@@ -55,10 +55,11 @@ class ParamFiles:
         missing = [key for key in file_keys() if not holds(tree, key)]
         if not missing:
             return
-        key = next((one for one in missing if not file_keys()[one].section), missing[0])
-        entry = f"{key}: {written(file_keys()[key].value) if not file_keys()[key].section else '{}'}"
-        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        if file_keys()[key].advanced:
+        keys = [key for key in missing if not file_keys()[key].section] or missing
+        key, one = keys[0], file_keys()[keys[0]]
+        entry = f"{key}: {'{}' if one.section else written(one.value)}"
+        more = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
+        if one.advanced:
             todo = f"write {DEFAULTS} anew with `python -m flows.configure --defaults`"
             raise UserError(f"{self.path.with_name(DEFAULTS)}: {key} is missing{more}; {todo}")
         todo = "or put all keys back as they shipped with `python -m flows.configure --preset default`"

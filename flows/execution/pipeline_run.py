@@ -297,7 +297,7 @@ class PipelineRun:
         told = "account" in self.outcomes and self.outcomes["account"].name == "Completed"
         metrics |= self._own_cost() | (headline(self.root) if told else {})  # else it is of an earlier run
         tags = {"stages": json.dumps(list(self.timings))}
-        files = (self.root / "params.yaml", self.root / "dvc.lock")
+        files = [self.root / name for name in ("params.yaml", "defaults.yaml", "dvc.lock")]
         try:
             close_parent(client(), self.name, status, metrics, self.params.identity(), tags, files)
         except Exception as error:  # the record must not take the work down with it, nor hide why the run ended

@@ -180,7 +180,7 @@ def _close_repro(name: str, run: str, params: Params) -> None:
         return
     from flows.execution.pipeline_run import headline
 
-    files = (paths.ROOT / "params.yaml", paths.ROOT / "dvc.lock")
+    files = [paths.ROOT / name for name in ("params.yaml", "defaults.yaml", "dvc.lock")]
     close_parent(client(), run, "FINISHED", headline(paths.ROOT), params.identity(), {}, files)
 
 

@@ -117,7 +117,7 @@ def under_prefect(stage: Stage, branch: str, flow: Any) -> Outcome:
             tags=[f"stage:{stage.full_name(branch)}", processes.process_tag()],
         )  # fmt: skip
     os.environ["GREENHOUSE_FLOW_RUN"] = str(run.id)
-    # The heartbeat thread of a sync flow makes its end wait a second; whether a run lives is known from open_runs.py.
+    # The heartbeat thread of a sync flow makes its end wait a second; whether a run lives is known from recovery.py.
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         run_flow(flow, flow_run=run, parameters=parameters, return_type="state")
     assert _outcome is not None, "the flow ended without running its stage"

@@ -26,6 +26,7 @@ from prefect.exceptions import ObjectNotFound
 from components import params as schema
 from components.core.errors import UserError
 from components.params import Params
+from flows.execution.form import PipelineForm
 from flows.pipeline import params_hash, pipeline
 from flows.system import dvc, paths, recovery
 
@@ -50,7 +51,7 @@ def stage_flows() -> dict[str, Any]:
 
 def defaults(name: str, params: Params) -> dict[str, Any]:
     """What the form of a deployment is filled with."""
-    values = params if name == "pipeline" else getattr(params, name)
+    values = PipelineForm.filled(params) if name == "pipeline" else getattr(params, name)
     return {"params": values.model_dump(mode="json"), "params_hash": params_hash(params)}
 
 

@@ -12,7 +12,10 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from components import params as schema
 from components.core.files import write_text
-from components.params import ParamFiles, Params, layout
+from components.params import ParamFiles, Params, document, layout
+from flows.system import paths
+
+PRESETS = paths.ROOT / "presets"
 
 
 def edited(text: str, values: Mapping[str, Any]) -> str:
@@ -78,6 +81,20 @@ def changed(params: Params, values: Mapping[str, Any], where: str) -> Params:
     return schema.parse(tree, where)
 
 
+def preset_names() -> list[str]:
+    """Names of the overlays in presets/."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def read_preset(name: str) -> layout.Tree:
+    """The overlay of a preset, as params.yaml has its keys.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    return schema.read_tree(PRESETS / f"{name}.yaml", f"the presets are {', '.join(preset_names())}")
+
+
 def difference(old: str, new: str, name: str = "params.yaml") -> list[str]:
     """Lines of a unified diff without context."""
     return list(difflib.unified_diff(old.splitlines(), new.splitlines(), name, name, n=0, lineterm=""))
@@ -91,6 +108,9 @@ def _open_yaml() -> YAML:
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.representer.add_representer(
         type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    yaml.representer.add_representer(
+        float, lambda dumper, value: dumper.represent_scalar("tag:yaml.org,2002:float", document.number(value))
     )
     return yaml
 

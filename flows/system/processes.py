@@ -47,7 +47,7 @@ _TAG = re.compile(r"proc:([^:]+):([0-9]{1,9}):([0-9a-f.-]+)")
 
 
 def process_tag(pid: int | None = None) -> str:
-    """`proc:<host>:<pid>:<start>`: names a process for `open_runs.py`."""
+    """`proc:<host>:<pid>:<start>`: names a process for recovery.py."""
     pid = os.getpid() if pid is None else pid
     return f"proc:{os.uname().nodename}:{pid}:{start_of(pid)}"
 

@@ -10,7 +10,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +72,12 @@ def close_parent(
     metrics: dict[str, float],
     params: dict,
     tags: dict[str, str],
-    files: tuple[Path, ...] = (),
+    files: Sequence[Path] = (),
 ) -> None:
     """End a parent run with its headline figures and all parameters; nothing happens if no stage opened one.
 
-    `files` (params.yaml, dvc.lock) are kept with it: by them a later `compare`, `verify` or `gc` knows the run's bytes.
+    `files` (params.yaml, defaults.yaml, dvc.lock) are kept with it: by them a later `compare`, `verify` or `gc` knows
+    the bytes of the run.
     """
     record = STATE / "parents" / f"{name}.json"
     if not (run_id := recovery.read_record(record).get("mlflow")):

@@ -54,7 +54,7 @@ class Snapshot:
         return {dep["path"]: dep["md5"] for dep in deps if dep["path"].startswith(("components/", "flows/"))}
 
     def fingerprints(self) -> dict[str, str]:
-        """Stage -> the name of its inputs, as in work folders, the ledger and the tags of models (`dag.Inputs`)."""
+        """Stage -> the name of its inputs, as in work folders, the ledger and the tags of models (`dvc.Inputs`)."""
         return {stage: _fingerprint(entry) for stage, entry in self.lock.items()}
 
 

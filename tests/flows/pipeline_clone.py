@@ -11,7 +11,6 @@ from pathlib import Path
 
 import yaml
 
-from components import params as schema
 from components.params import layout
 from flows.system import params_file
 
@@ -138,7 +137,7 @@ def make_clone(folder: Path) -> PipelineClone:
             continue
         (clone.root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, clone.root / name)
-    preset = layout.leaves(schema.read_tree(ROOT / "presets" / "test.yaml"))
+    preset = layout.leaves(params_file.read_preset("test"))
     (clone.root / "params.yaml").write_text(params_file.edited((ROOT / "params.yaml").read_text(), preset))
     clone.git("init", "--quiet", "--initial-branch", "main")
     clone.git("add", "--all")

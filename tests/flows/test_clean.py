@@ -1,6 +1,7 @@
 """Giving room back: bytes first, then a yes; what has a name stays."""
 
 import fcntl
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -68,32 +69,39 @@ import mlflow
 from flows.tracking.mlflow_run import client, experiment_id
 c = client()
 e = experiment_id(c)
-name, alias = sys.argv[1:]
-parent = c.create_run(e, run_name=name)
-c.log_artifact(parent.info.run_id, "dvc.lock")
-child = c.create_run(e, run_name="pretrain@causal", tags={"mlflow.parentRunId": parent.info.run_id})
-with mlflow.start_run(child.info.run_id):
-    model = mlflow.create_external_model(name="causal", source_run_id=child.info.run_id)
-if not c.search_registered_models():
-    c.create_registered_model("greenhouse-causal-1")
-version = c.create_model_version(
-    "greenhouse-causal-1", f"models:/{model.model_id}", child.info.run_id, model_id=model.model_id)
-if alias:
-    c.set_registered_model_alias("greenhouse-causal-1", alias, version.version)
+c.create_registered_model("greenhouse-causal-1")
+for argument in sys.argv[1:]:
+    name, alias = argument.split(":")
+    parent = c.create_run(e, run_name=name)
+    c.log_artifact(parent.info.run_id, f"../{name}/dvc.lock")
+    child = c.create_run(e, run_name="pretrain@causal", tags={"mlflow.parentRunId": parent.info.run_id})
+    with mlflow.start_run(child.info.run_id):
+        model = mlflow.create_external_model(name="causal", source_run_id=child.info.run_id)
+    version = c.create_model_version(
+        "greenhouse-causal-1", f"models:/{model.model_id}", child.info.run_id, model_id=model.model_id)
+    if alias:
+        c.set_registered_model_alias("greenhouse-causal-1", alias, version.version)
 """
 
 
-def record_run(clone: PipelineClone, name: str, alias: str) -> None:
-    """A pipeline run in MLflow as one leaves it: a parent with dvc.lock, a child with a registered model."""
-    command = [sys.executable, "-c", RECORD_RUNS, name, alias]
+def record_runs(clone: PipelineClone, aliases: dict[str, str]) -> None:
+    """Pipeline runs in MLflow as they leave them: a parent with its dvc.lock, a child with a registered model.
+
+    Args:
+        aliases: name of a run, whose dvc.lock lies beside the clone in a folder of that name, to its model's alias.
+    """
+    command = [sys.executable, "-c", RECORD_RUNS, *(f"{name}:{alias}" for name, alias in aliases.items())]
     done = subprocess.run(command, cwd=clone.root, env=clone.environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_gc_keeps_the_champion_and_forgets_the_rest(toy_clone: PipelineClone) -> None:
-    for number, (name, alias) in enumerate([("best-run", "champion"), ("poor-run", ""), ("last-run", "challenger")]):
+    aliases = {"best-run": "champion", "poor-run": "", "last-run": "challenger"}
+    for number, name in enumerate(aliases):
         change_seed(toy_clone, number + 2, old=number + 1)
-        record_run(toy_clone, name, alias)
+        (toy_clone.root.parent / name).mkdir()
+        shutil.copy(toy_clone.root / "dvc.lock", toy_clone.root.parent / name)
+    record_runs(toy_clone, aliases)
     change_seed(toy_clone, 9, old=4)
     said = toy_clone.run("flows.clean", "gc", YES="1")
     assert "best-run, last-run" in said

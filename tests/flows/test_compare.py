@@ -37,12 +37,14 @@ def test_two_states_side_by_side(toy_clone: PipelineClone) -> None:
 
 
 def test_an_experiment_is_compared_by_its_name(toy_clone: PipelineClone) -> None:
-    toy_clone.run("dvc", "exp", "run", "--name", "wild-seed", "-S", "+pretrain.causal.seed=5", **BIN)
+    changes = ["-S", "+pretrain.causal.seed=5", "-S", "defaults.yaml:ingest.max_quarantine=0.25"]
+    toy_clone.run("dvc", "exp", "run", "--name", "wild-seed", *changes, **BIN)
     toy_clone.git("checkout", "--quiet", "--", ".")
     toy_clone.run("dvc", "checkout")
     said = toy_clone.run("flows.compare", "workspace", "wild-seed")
     assert "B = wild-seed (experiment" in said
     assert "pretrain.causal.seed: 1 -> 5" in said
+    assert "ingest.max_quarantine: 0.05 -> 0.25" in said
     assert "+0.4000" in said
 
 

@@ -231,10 +231,10 @@ def test_a_preset_that_is_not_there_or_does_not_fit_changes_nothing(
     params_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = params_yaml.read_text()
-    with pytest.raises(UserError, match="the presets are default, gpu-124m, overnight-cpu, test"):
+    with pytest.raises(UserError, match="the presets are gpu-124m, overnight-cpu, test"):
         subject.apply_preset("tset")
     (tmp_path / "wrong.yaml").write_text("dedup: {threshold: 7}\n")
-    monkeypatch.setattr(subject, "PRESETS", tmp_path)
+    monkeypatch.setattr(params_file, "PRESETS", tmp_path)
     with pytest.raises(UserError, match=r"dedup\.threshold = 7: .* less than or equal to 1"):
         subject.apply_preset("wrong")
     assert params_yaml.read_text() == before

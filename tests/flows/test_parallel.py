@@ -38,10 +38,11 @@ RUN = """
 from flows.system import paths
 from components import params as schema
 from flows.execution import cli
+from flows.execution.form import PipelineForm
 from flows.pipeline import pipeline
 
 own = schema.load(paths.ROOT / "params.yaml")
-form = own.model_copy(update={"runtime": own.runtime.model_copy(update={"parallel_stages": PARALLEL})})
+form = PipelineForm(settings=["runtime.parallel_stages=PARALLEL"])
 with cli.with_prefect():
     state = pipeline(form, return_state=True)
 print(own.runtime.parallel_stages, state.is_completed())

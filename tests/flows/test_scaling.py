@@ -52,5 +52,6 @@ print("\\n".join(sorted(run.info.run_name for run in runs)))
     return set(clone.ask(code).splitlines())
 
 
-def test_without_data_it_says_what_to_run_first(fresh_clone: PipelineClone) -> None:
+def test_without_data_it_says_what_to_run_first(fresh_clone: PipelineClone, finished_clone: PipelineClone) -> None:
+    fresh_clone.api = finished_clone.api
     assert "data/mix is not there; run `make demo`" in fresh_clone.run("flows.scaling", expect=1)

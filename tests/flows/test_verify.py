@@ -1,8 +1,12 @@
 """`python -m flows.verify`: rebuilt from the commit, identical or the first difference by name."""
 
+from pathlib import Path
+
 import pytest
 
 from components.core.errors import UserError
+from flows import verify
+from flows.tracking.snapshots import Snapshot
 from flows.verify import target
 from tests.flows.pipeline_clone import PipelineClone
 from tests.flows.toy import BIN, change_seed
@@ -18,6 +22,11 @@ def test_a_model_has_several_names(name: str) -> None:
 def test_unknown_models_are_refused() -> None:
     with pytest.raises(UserError, match="no such model"):
         target("ingest", STAGES)
+
+
+def test_a_commit_without_defaults_yaml_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"v0\.1: its commit is older than defaults\.yaml"):
+        verify.bring(Snapshot("v0.1", "revision", {}), tmp_path)
 
 
 @pytest.mark.pipeline

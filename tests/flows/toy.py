@@ -10,7 +10,7 @@ DVC_YAML = """
 stages:
   ingest:
     cmd: exec python components/toy.py ingest
-    params: [ingest]
+    params: [ingest, {defaults.yaml: [ingest]}]
     deps: [components/toy.py]
     outs: [data/ingest/train, data/ingest/heldout]
   pretrain:

@@ -158,9 +158,11 @@ class _Job:
             lora.add_lora(model, self.params.lora_rank, self.params.seed)
 
     def _train(self, model: Any, batches: Any, objective: Any, evaluate: Any, work: Path) -> TrainResult:
+        # Every value that counts, though some are the schema's defaults: no stage depends on a default of the schema.
         rates = Optimizer(
-            name="adamw", matrix_lr=self.params.learning_rate, schedule="linear", warmup=0.1, weight_decay=0.01
-        )
+            name="adamw", matrix_lr=self.params.learning_rate, weight_decay=0.01, grad_clip=1.0,
+            schedule="linear", warmup=0.1,
+        )  # fmt: skip
         settings = Settings(
             steps=self.params.steps,
             optimizer=rates,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ruamel.yaml import YAML
 
 from components import params as schema
 from components.core.errors import UserError
@@ -60,6 +61,15 @@ def test_a_file_cut_at_any_line_is_refused(files: Path) -> None:
             schema.load(files)
         assert "\n" not in str(error.value)
         assert "missing" in str(error.value) or number < 8, str(error.value)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3, 1e-3, 1e-7, 2.5e-9, 1e9, 2.5e11, 123456789012.25, 1e16, 3.7e22, -4e9])
+def test_a_float_is_read_back_by_every_reader(value: float) -> None:
+    for reader in (yaml.safe_load, YAML(typ="safe").load):
+        read = reader(f"key: {document.number(value)}\n")["key"]
+        assert isinstance(read, float)
+        assert read == value
+    assert [document.number(one) for one in (2.5e11, 1e12)] == ["2.5e+11", "1.0e+12"]
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "{}\n", "null\n"])

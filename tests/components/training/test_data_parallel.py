@@ -76,7 +76,7 @@ trained(Path(sys.argv[2]), Path(sys.argv[3]), "adamw", processes=2, sharded=sys.
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["whole", "sharded"])
+@pytest.mark.parametrize("kind", [pytest.param("whole", marks=pytest.mark.long), "sharded"])
 def test_torchrun_starts_the_processes_as_well_and_the_first_alone_writes(kind: str, tmp_path: Path) -> None:
     here, tokens = Path(__file__).parent, write_tokens(tmp_path / "tokenize")
     trained(tokens, tmp_path / "ours", "adamw", processes=2, sharded=kind == "sharded")

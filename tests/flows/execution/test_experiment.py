@@ -67,7 +67,7 @@ def test_an_override_from_the_form_is_an_experiment(served: PipelineClone) -> No
     shown = ask(clone, """
 form = deployment("pipeline")
 values = copy.deepcopy(form.parameters)
-values["params"]["finetune"]["instruct"]["learning_rate"] = 0.0021
+values["params"]["settings"] = ["finetune.instruct.learning_rate=0.0021"]
 run = finished(client.create_flow_run_from_deployment(form.id, parameters=values).id)
 tasks = {task.name: task.state.name for task in client.read_task_runs() if task.flow_run_id == run.id}
 print(json.dumps({"name": run.name, "state": run.state.name, "message": run.state.message, "tasks": tasks}))
@@ -78,15 +78,15 @@ print(json.dumps({"name": run.name, "state": run.state.name, "message": run.stat
     refused = ask(clone, """
 form = deployment("pipeline")
 values = copy.deepcopy(form.parameters)
-values["params"]["dedup"]["threshold"] = 7
+values["params"]["vocabulary"] = 7
 try:
     client.create_flow_run_from_deployment(form.id, parameters=values)
     print(json.dumps({"error": ""}))
 except Exception as error:
     print(json.dumps({"error": str(error)}))
 """)  # fmt: skip
-    assert "dedup.threshold" in refused["error"]
-    assert "maximum of 1" in refused["error"]
+    assert "params.vocabulary" in refused["error"]
+    assert "minimum of 300" in refused["error"]
     assert clone.outputs() == before
     assert clone.git("status", "--porcelain") == status
     assert clone.git("worktree", "list").count("\n") == 1
@@ -105,22 +105,22 @@ def test_a_form_older_than_params_yaml_is_refused(served: PipelineClone) -> None
     clone = served
     original = (clone.root / "params.yaml").read_text()
     old = ask(clone, 'print(json.dumps(deployment("pipeline").parameters))')
-    clone.edit("params.yaml", "bootstrap: 200", "bootstrap: 260")
+    clone.edit("params.yaml", "vocab_size: 512 ", "vocab_size: 500 ")
     (clone.root.parent / "old.json").write_text(json.dumps(old))
     shown = ask(clone, """
 form = deployment("pipeline")
 for _ in range(80):
     form = deployment("pipeline")
-    if form.parameters["params"]["evaluate"]["bootstrap"] == 260:
+    if form.parameters["params"]["vocabulary"] == 500:
         break
     time.sleep(0.25)
 old = json.load(open("../old.json"))
 run = finished(client.create_flow_run_from_deployment(form.id, parameters=old).id)
-now = form.parameters["params"]["evaluate"]["bootstrap"]
+now = form.parameters["params"]["vocabulary"]
 print(json.dumps({"now": now, "state": run.state.name, "message": run.state.message}))
 """)  # fmt: skip
     (clone.root / "params.yaml").write_text(original)
-    assert shown["now"] == 260
+    assert shown["now"] == 500
     assert shown["state"] == "Failed"
     assert "reload the page" in shown["message"]
 
@@ -131,7 +131,7 @@ def test_cancel_ends_the_tree_and_the_run_can_be_resumed(served: PipelineClone) 
 import psutil
 form = deployment("pipeline")
 values = copy.deepcopy(form.parameters)
-values["params"]["pretrain"]["causal"]["steps"] = 400
+values["params"]["settings"] = ["pretrain.causal.steps=400"]
 run = client.create_flow_run_from_deployment(form.id, parameters=values)
 def trainers():
     found = []

@@ -17,61 +17,74 @@ from tests.flows.pipeline_clone import PipelineClone
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.slow, pytest.mark.timeout(1500)]
 
-STAGES = [
-    *("ingest", "dedup", "filter", "bias", "mix", "tokenize", "pretrain@causal", "pretrain@masked"),
-    *("finetune@instruct", "finetune@classify", "evaluate"),
-]
-
-
+DATA = ["ingest", "dedup", "filter", "bias", "mix", "tokenize"]
+TOGETHER = [["pretrain@causal", "pretrain@masked"], ["finetune@instruct", "finetune@classify"]]
+"""Stages that the pipeline runs at the same time."""
+ALONE = [[stage] for stage in (*DATA, *TOGETHER[0], *TOGETHER[1], "evaluate")]
 ONE_CORE = ("taskset", "--cpu-list", "0") if sys.platform == "linux" else ()
 PIPELINE, REPRO = ("flows.pipeline",), ("dvc", "repro")
 
 
-def kill_in_the_middle(clone: PipelineClone, stage: str, delay_s: float, by_pipeline: bool) -> bool:
-    """Start the pipeline or `dvc repro`, let the stage work for `delay_s`, kill -9 the process that was started.
-
-    Returns whether the stage was still at work then.
-    """
-    parent = clone.start(*PIPELINE) if by_pipeline else clone.start(*REPRO, stage, prefix=ONE_CORE)
+def at_work(clone: PipelineClone, parent: subprocess.Popen, stage: str) -> list[psutil.Process]:
+    """The stage's process below `parent`, if it holds the lock of its work folder."""
+    if not list((clone.root / ".greenhouse" / "work" / stage).glob("*/lock")):
+        return []
     words = ["-m", f"flows.{stage.split('@')[0]}", *stage.split("@")[1:]]
-    work = clone.root / ".greenhouse" / "work" / stage
-    found = None
+    found = []
+    for one in psutil.Process(parent.pid).children(recursive=True):
+        with suppress(psutil.Error):
+            found += [one] if one.cmdline()[-len(words) :] == words else []
+    return found
+
+
+def kill_in_the_middle(clone: PipelineClone, stages: list[str], delay_s: float, by_pipeline: bool) -> list[bool]:
+    """Start the pipeline or `dvc repro`, let the stages work for `delay_s`, kill -9 the process that was started.
+
+    Returns for each stage whether it was still at work then.
+    """
+    command, prefix = (PIPELINE, ()) if by_pipeline else ((*REPRO, *stages), ONE_CORE)
+    parent = clone.start(*command, prefix=prefix, PYTHONUNBUFFERED="1")  # what was said is not lost with a process
+    found: dict[str, psutil.Process] = {}
     deadline = time.monotonic() + 240
-    while not (found and list(work.glob("*/lock"))) and time.monotonic() < deadline and parent.poll() is None:
+    while len(found) < len(stages) and time.monotonic() < deadline and parent.poll() is None:
         time.sleep(0.02)
-        for one in psutil.Process(parent.pid).children(recursive=True):
-            with suppress(psutil.Error):
-                found = one if one.cmdline()[-len(words) :] == words else found
-    assert found is not None, f"{stage} was never seen: {parent.stdout.read() if parent.poll() is not None else ''}"
+        found |= {stage: one for stage in stages for one in at_work(clone, parent, stage)}
+    assert len(found) == len(stages), f"{stages}: {parent.stdout.read() if parent.poll() is not None else 'not seen'}"
     time.sleep(delay_s)
-    at_work = found.is_running() and found.status() != psutil.STATUS_ZOMBIE
+    busy = [is_running(one.pid) for one in found.values()]
     tree = psutil.Process(parent.pid).children(recursive=True)
     os.kill(parent.pid, signal.SIGKILL)
     output, _ = parent.communicate()
     assert by_pipeline or "no server runs" in output
     _, left = psutil.wait_procs(tree, timeout=60)
-    left = [one for one in left if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    left = [one for one in left if is_running(one.pid)]
     assert left == [], f"outlived a killed pipeline: {[one.cmdline() for one in left]}"
-    return at_work
+    return busy
 
 
-KILLED = [
-    pytest.param({"dedup", "pretrain@causal", "evaluate"}, id="three under the pipeline"),
-    pytest.param(set(STAGES), id="all under the pipeline", marks=pytest.mark.long),
-    pytest.param(set(), id="all under dvc", marks=pytest.mark.long),
-]
-
-
-@pytest.mark.parametrize("by_pipeline", KILLED)
+@pytest.mark.parametrize(
+    ("kills", "by_pipeline"),
+    [
+        ([*([stage] for stage in DATA), *TOGETHER, ["evaluate"]], TOGETHER),
+        pytest.param(ALONE, ALONE, marks=pytest.mark.long),
+        pytest.param(ALONE, [], marks=pytest.mark.long),
+    ],
+    ids=["training under the pipeline", "all under the pipeline", "all under dvc"],
+)
 def test_one_seeded_kill_per_stage(
-    by_pipeline: set[str], fresh_clone: PipelineClone, finished_outputs: Callable[[], dict[str, str]]
+    kills: list[list[str]],
+    by_pipeline: list[list[str]],
+    fresh_clone: PipelineClone,
+    finished_outputs: Callable[[], dict[str, str]],
 ) -> None:
     """With one worker, and under `dvc repro` on one core: neither is seen in the bytes."""
     clone = fresh_clone
     clone.edit("params.yaml", "  workers: 2", "  workers: 1")
     dice = random.Random(20261125)
-    at_work = [kill_in_the_middle(clone, stage, dice.random(), stage in by_pipeline) for stage in STAGES]
-    assert sum(at_work) > len(STAGES) // 2, f"most stages had ended before they were killed: {at_work}"
+    busy = [
+        each for stages in kills for each in kill_in_the_middle(clone, stages, dice.random(), stages in by_pipeline)
+    ]
+    assert sum(busy) > len(busy) // 2, f"most stages had ended before they were killed: {busy}"
     clone.run(*REPRO, prefix=ONE_CORE)
     assert clone.outputs() == finished_outputs()
     assert "up to date" in clone.run("dvc", "status")

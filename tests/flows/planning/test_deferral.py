@@ -17,6 +17,7 @@ from components.carbon.planning.grid_schedule import Start
 from components.core.errors import UserError
 from components.params import Dedup, Grid, Params, Runtime
 from flows import dedup, pipeline, pretrain
+from flows.execution.form import PipelineForm
 from flows.planning import deferral
 from flows.system import dvc, environment
 from tests.components.carbon.planning.test_forecast import span
@@ -112,22 +113,23 @@ def test_the_form_schedules_another_run_of_its_deployment(own: Params, monkeypat
     monkeypatch.setattr(pipeline.schema, "load", lambda path: own)
     monkeypatch.setattr(pipeline, "own_deployment", lambda: str(deployment))
     other = own.model_copy(update={"dedup": Dedup(threshold=0.8)})
-    state = pipeline._postponed(other, "", "", "2026-03-02T20:00", NOW)
+    again = {"params": {"settings": ["dedup.threshold=0.8"]}, "params_hash": "", "until": ""}
+    state = pipeline._postponed(other, again, "2026-03-02T20:00", NOW)
     assert state is not None
     assert state.name == "Postponed"
     assert "starts at 2026-03-02 19:00 UTC" in str(state.message)
     (asked_for,) = asked
     assert (asked_for["name"], asked_for["scheduled_time"]) == (deployment, NOW.replace(hour=19, minute=0))
-    assert asked_for["parameters"] == {"params": other.model_dump(mode="json"), "params_hash": "", "until": ""}
+    assert asked_for["parameters"] == again
     found = deferral.saving(asked_for["tags"])
     assert found["delayed_start/grams_saved"] == pytest.approx(found["delayed_start/grams_at_once"] * 7 / 8, rel=1e-4)
 
-    assert pipeline._postponed(own, "", "", "2026-03-02T20:00", NOW) is None  # nothing to do: begin now
-    late = pipeline._postponed(other, "", "", "2026-03-02T17:00", NOW)
+    assert pipeline._postponed(own, again, "2026-03-02T20:00", NOW) is None  # nothing to do: begin now
+    late = pipeline._postponed(other, again, "2026-03-02T17:00", NOW)
     assert late is not None
     assert late.is_failed()
     monkeypatch.setattr(pipeline, "own_deployment", str)
-    assert pipeline._postponed(other, "", "", "2026-03-02T20:00", NOW) is None  # the terminal waits by itself
+    assert pipeline._postponed(other, again, "2026-03-02T20:00", NOW) is None  # the terminal waits by itself
     assert len(asked) == 1
     assert deferral.saving(["greenhouse", "pid:7"]) == {}
 
@@ -140,13 +142,19 @@ def test_a_paused_run_of_the_form_is_scheduled_again(own: Params, monkeypatch: p
     monkeypatch.setattr(pipeline, "run_pipeline", lambda *_, pausing: paused if pausing else Completed())
     monkeypatch.setattr(pipeline, "datetime", SimpleNamespace(now=lambda zone: NOW))
     dirty = own.model_copy(update={"runtime": own.runtime.model_copy(update={"pause_above": 100.0})})
-    state = pipeline.pipeline.fn(dirty, "", "dedup")
+    monkeypatch.setattr(pipeline, "chosen_params", lambda form, form_hash: dirty if form else own)
+    form = PipelineForm(settings=["runtime.pause_above=100.0"])
+    state = pipeline.pipeline.fn(form, "", "dedup")
     assert (state.name, state.is_completed()) == ("Paused", True)
     assert state.message == "goes on by itself at 2026-03-02 19:00 UTC: runtime.pause_above: dirty"
     (again,) = asked
     assert (again["name"], again["scheduled_time"]) == (deployment, NOW.replace(hour=19, minute=0))
-    assert again["parameters"] == {"params": dirty.model_dump(mode="json"), "params_hash": "", "until": "dedup"}
-    assert pipeline.pipeline.fn(own, "", "", "2026-03-02T20:00").name == "Completed"  # one with a deadline goes through
+    sent = {"settings": ["runtime.pause_above=100.0"]}  # the fields that were sent, and no others
+    assert again["parameters"] == {"params": sent, "params_hash": "", "until": "dedup"}
+    monkeypatch.setattr(pipeline.schema, "load", lambda path: own)
+    assert (
+        pipeline.pipeline.fn(None, "", "", "2026-03-02T20:00").name == "Completed"
+    )  # one with a deadline goes through
     assert len(asked) == 1
 
 

@@ -44,6 +44,10 @@ def added(text: str) -> list[str]:
         ({"mix.weights": {"shakespeare": 2.0}}, ["weights: {shakespeare: 2.0}"]),
         ({"pretrain.causal.steps": 5, "pretrain.masked.steps": 5}, ["steps: 5"]),
         ({"pretrain.causal.steps": 5}, ["causal:", "steps: 5"]),
+        (
+            {"scaling.budgets": [3e11, 1.25e15], "scaling.checks": [2.0]},
+            ["budgets: [3.0e+11, 1.25e+15]", "checks: [2.0]"],
+        ),
         ({"pretrain.masked.mask_rate": 0.2}, ["mask_rate: 0.2"]),
         ({"pretrain.masked.optimizer.grad_clip": 2.0}, ["optimizer:", "grad_clip: 2.0"]),
         (

@@ -77,11 +77,6 @@ def test_each_plot_has_its_table(examined: tuple[Report, Path]) -> None:
     }
 
 
-def test_workers_change_no_byte(world: World, examined: tuple[Report, Path], tmp_path: Path) -> None:
-    evaluate(**world.stage(tmp_path / "reports", tmp_path / "work"), workers=2)
-    assert tree(tmp_path / "reports") == tree(examined[1])
-
-
 def test_no_output_holds_a_path_of_this_machine(examined: tuple[Report, Path]) -> None:
     for name, content in tree(examined[1]).items():
         assert str(examined[1].parents[1]).encode() not in content, name
@@ -94,9 +89,8 @@ evaluate(**pickle.load(open(sys.argv[1], "rb")), workers=int(sys.argv[2]))
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_killed_stage_asks_only_what_is_missing(
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.long), 2])
+def test_a_killed_stage_asks_only_what_is_missing_and_workers_change_no_byte(
     world: World, examined: tuple[Report, Path], tmp_path: Path, workers: int
 ) -> None:
     arguments = world.stage(tmp_path / "reports", tmp_path / "work")
@@ -114,7 +108,6 @@ def test_a_killed_stage_asks_only_what_is_missing(
     assert tree(tmp_path / "reports") == tree(examined[1])
 
 
-@pytest.mark.slow
 def test_a_stopped_stage_goes_on_where_it_was(world: World, examined: tuple[Report, Path], tmp_path: Path) -> None:
     arguments = world.stage(tmp_path / "reports", tmp_path / "work")
     with pytest.raises(Stopped):

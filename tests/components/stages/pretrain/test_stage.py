@@ -116,7 +116,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(tokens: Path, tmp_path
     assert hashes(tmp_path / "straight" / "reports") == hashes(tmp_path / "killed" / "reports")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_at_many_moments_it_ends_with_the_same_bytes(tokens: Path, tmp_path: Path) -> None:
     assert start(tokens, tmp_path / "straight").wait() == 0
     for seed in range(3):
@@ -124,7 +124,7 @@ def test_killed_at_many_moments_it_ends_with_the_same_bytes(tokens: Path, tmp_pa
         assert hashes(tmp_path / "straight" / "out") == hashes(tmp_path / f"killed-{seed}" / "out")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_compiled_it_repeats_and_resumes_to_the_byte(tokens: Path, tmp_path: Path) -> None:
     assert start(tokens, tmp_path / "straight", compile=True, threads=2).wait() == 0
     killed_and_resumed(tokens, tmp_path / "killed", kills=1, seed=1, compile=True, threads=2)

@@ -1,0 +1,112 @@
+"""The form of `pipeline`: the settings people change most, and `key=value` for every other one.
+
+It is filled from params.yaml. A field counts only where its value differs from what it was filled with, so that it does
+not undo a preset: first the preset, then the changed fields, then `settings`.
+"""
+
+import difflib
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field
+
+from components.core.errors import UserError
+from components.params import Budget, ParamFiles, Params, Section, Source, layout
+from flows.system.params_file import preset_names, read_preset
+
+FIELDS = {
+    "sources": "ingest.sources",
+    "vocabulary": "tokenize.vocab_size",
+    "size": "pretrain.common.model.size",
+    "width": "pretrain.common.model.width",
+    "steps": "pretrain.common.steps",
+    "matrix_lr": "pretrain.common.optimizer.matrix_lr",
+    "embedding_lr": "pretrain.common.optimizer.embedding_lr",
+    "seed": "pretrain.common.seed",
+    "task": "finetune.instruct.task",
+    "device": "numerics.device",
+    "budget": "runtime.budget",
+}
+"""Field -> file key. What both branches of pretraining share is shown as the causal one has it, and set for both."""
+
+_SHIPPED = Params()
+_TRAINED = _SHIPPED.pretrain.causal
+Setting = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+ *=.*$")]
+
+
+class PipelineForm(Section):
+    """What people change most. Leave all as it is to bring the workspace up to date."""
+
+    preset: str = Field(default="", json_schema_extra={"enum": ["", *preset_names()]})
+    """A preset of presets/ to take for this run; empty for none. Fields that you change win over it."""
+    sources: list[Source] = Field(default=_SHIPPED.ingest.sources)
+    """Where text comes from; several at once. Names must differ."""
+    vocabulary: int = Field(default=_SHIPPED.tokenize.vocab_size, ge=300, le=200_000)
+    """Tokens in the vocabulary (tokenize.vocab_size)."""
+    size: int = Field(default=_TRAINED.model.size, ge=1, le=128)
+    """Blocks of both networks (pretrain.common.model.size)."""
+    width: int | None = Field(default=_TRAINED.model.width, ge=16)
+    """Residual width of both networks; null derives it from the size (pretrain.common.model.width)."""
+    steps: int = Field(default=_TRAINED.steps, ge=1)
+    """Pretraining steps of both models (pretrain.common.steps)."""
+    matrix_lr: float = Field(default=_TRAINED.optimizer.matrix_lr, gt=0.0)
+    """Peak learning rate of the matrices (pretrain.common.optimizer.matrix_lr)."""
+    embedding_lr: float = Field(default=_TRAINED.optimizer.embedding_lr, gt=0.0)
+    """Peak learning rate of embeddings and head (pretrain.common.optimizer.embedding_lr)."""
+    seed: int = _TRAINED.seed
+    """Seed of both pretrainings: initialisation, data order, masks (pretrain.common.seed)."""
+    task: Literal["auto", "describe", "heading", "continue"] = _SHIPPED.finetune.instruct.task
+    """Task of instruction tuning; auto takes the first that the corpus can feed (finetune.instruct.task)."""
+    device: Literal["cpu", "cuda"] = _SHIPPED.numerics.device
+    """Where tensors live (numerics.device)."""
+    budget: Budget = _SHIPPED.runtime.budget
+    """Limits on what this run may use, and the whole project; 0 for none (runtime.budget)."""
+    settings: list[Setting] = Field(default=[])
+    """Any other key of params.yaml or defaults.yaml as key=value, such as dedup.threshold=0.8 (docs/params.md)."""
+
+    @classmethod
+    def filled(cls, params: Params) -> "PipelineForm":
+        """The form as it is shown for these parameters."""
+        tree = params.model_dump(mode="json")
+        shown = {name: key.replace(layout.COMMON, "pretrain.causal") for name, key in FIELDS.items()}
+        return cls.model_validate({name: layout.value_at(tree, key) for name, key in shown.items()})
+
+    def applied(self, files: ParamFiles) -> Params:
+        """The parameters of a run with this form over the files it was filled from.
+
+        Raises:
+            UserError: no such preset, an unknown key, or a value out of range: one field or key is named.
+        """
+        changed = self._changed(files.params())
+        if self.preset:
+            files = files.overlaid(read_preset(self.preset))
+        for key, value in changed.items():
+            files = files.overlaid(layout.nested(dict.fromkeys(_places(key, files.own), value)))
+        settings = layout.nested(dict(_setting(entry) for entry in self.settings))
+        return ParamFiles(files.overlaid(settings).own, files.defaults, files.path.with_name("this form")).params()
+
+    def _changed(self, own: Params) -> dict[str, Any]:
+        """File key -> value of the fields that were sent and differ from what they were filled with."""
+        mine, filled = self.model_dump(mode="json", exclude_unset=True), self.filled(own).model_dump(mode="json")
+        return {key: mine[name] for name, key in FIELDS.items() if name in mine and mine[name] != filled[name]}
+
+
+def _places(key: str, tree: layout.Tree) -> list[str]:
+    """Where a value must stand so that both branches of pretraining get it."""
+    branches = [key.replace(layout.COMMON, f"pretrain.{branch}") for branch in layout.BRANCHES]
+    return [key, *(one for one in branches if one != key and layout.holds(tree, one))]
+
+
+def _setting(entry: str) -> tuple[str, Any]:
+    """File key and value of `key=value`; the value is YAML."""
+    key, _, text = (part.strip() for part in entry.partition("="))
+    keys = layout.file_keys()
+    shared = key.replace("pretrain.causal.", f"{layout.COMMON}.").replace("pretrain.masked.", f"{layout.COMMON}.")
+    if shared not in keys or keys[shared].section:
+        near = difflib.get_close_matches(key, [one for one in keys if not keys[one].section], n=1, cutoff=0.4)
+        meant = f"; did you mean {near[0]}" if near else ""
+        raise UserError(f"settings: {key}: no such key{meant}? docs/params.md says where the keys are")
+    try:
+        return key, yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"settings: {key}: {text!r} is no YAML; write it as in params.yaml") from None

@@ -1,0 +1,115 @@
+"""The form of `pipeline`: short, true, and every other key by name; an error names one field."""
+
+from typing import Any
+
+import pytest
+
+from components import params as schema
+from components.core.errors import UserError
+from components.params import document, layout
+from flows.execution.form import FIELDS, PipelineForm
+from flows.system import paths
+from flows.system.params_file import read_preset
+
+MOST_FIELDS = 14
+FILES = schema.read(paths.ROOT / "params.yaml", document.params_text())
+OWN = FILES.params()
+
+
+def applied(files: schema.ParamFiles = FILES, **fields: Any) -> schema.Params:
+    """The parameters of a form with some fields changed."""
+    form = PipelineForm.filled(files.params())
+    return PipelineForm.model_validate(form.model_dump() | fields).applied(files)
+
+
+def test_it_is_short_and_every_field_is_described() -> None:
+    fields = PipelineForm.model_fields
+    assert len(fields) + len(["until", "before"]) <= MOST_FIELDS + len(["settings"])
+    assert set(fields) == {*FIELDS, "preset", "settings"}
+    assert all(field.description for field in fields.values())
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_field_has_the_type_and_limits_of_its_key(name: str) -> None:
+    shipped: Any = OWN
+    for part in FIELDS[name].replace(layout.COMMON, "pretrain.causal").split("."):
+        field, shipped = type(shipped).model_fields[part], getattr(shipped, part)
+    mine = PipelineForm.model_fields[name]
+    assert (mine.annotation, mine.metadata, mine.default) == (field.annotation, field.metadata, shipped)
+    assert FIELDS[name] in layout.file_keys()
+
+
+def test_left_as_it_is_it_changes_nothing() -> None:
+    assert applied() == OWN
+    mine = FILES.overlaid({"pretrain": {"causal": {"steps": 7}}, "mix": {"weights": {"shakespeare": 2.0}}})
+    assert applied(mine) == mine.params()
+
+
+def test_a_field_that_is_not_sent_is_as_in_the_file() -> None:
+    mine = FILES.overlaid({"tokenize": {"vocab_size": 512}})
+    assert PipelineForm.model_validate({"settings": []}).applied(mine) == mine.params()
+
+
+def test_fields_are_the_keys_they_name() -> None:
+    params = applied(vocabulary=512, steps=9, width=None, device="cuda", budget={"hours": 2.0}, task="heading")
+    assert params.tokenize.vocab_size == 512
+    assert {params.pretrain.causal.steps, params.pretrain.masked.steps} == {9}
+    assert params.pretrain.masked.model.width is None
+    assert params.numerics.device == "cuda"
+    assert params.runtime.budget.hours == 2.0
+    assert params.finetune.instruct.task == "heading"
+    source = {"kind": "files", "name": "mine", "path": "/texts"}
+    assert applied(sources=[source]).ingest.sources == [schema.Files(name="mine", path="/texts")]
+
+
+def test_a_shared_field_is_set_for_a_branch_that_has_its_own_value() -> None:
+    mine = FILES.overlaid({"pretrain": {"masked": {"steps": 7}}})
+    assert applied(mine, steps=9).pretrain.masked.steps == 9
+
+
+def test_a_preset_holds_but_for_what_is_changed() -> None:
+    preset = FILES.overlaid(read_preset("gpu-124m")).params()
+    assert applied(preset="gpu-124m") == preset
+    params = applied(preset="gpu-124m", steps=9, settings=["pretrain.common.batch=4"])
+    assert (params.pretrain.causal.steps, params.pretrain.causal.batch, params.numerics.device) == (9, 4, "cuda")
+
+
+def test_any_other_key_is_a_setting() -> None:
+    params = applied(
+        settings=[
+            "dedup.threshold=0.8",
+            "dedup.bands = 16",
+            "mix.weights={shakespeare: 2}",
+            "filter.redact=[email]",
+            "pretrain.masked.optimizer.grad_clip=2.0",
+            "evaluate.minimal_pairs=''",
+            "runtime.grid.wue=1.5",
+        ]
+    )
+    assert (params.dedup.threshold, params.dedup.bands) == (0.8, 16)
+    assert params.mix.weights == {"shakespeare": 2.0}
+    assert params.filter.redact == ["email"]
+    assert params.pretrain.masked.optimizer.grad_clip == 2.0
+    assert params.pretrain.causal == OWN.pretrain.causal
+    assert params.runtime.grid.wue == 1.5
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"settings": ["dedup.treshold=0.8"]}, "settings: dedup.treshold: no such key; did you mean dedup.threshold?"),
+        ({"settings": ["dedup={}"]}, "settings: dedup: no such key"),
+        ({"settings": ["pretrain.causal.stepz=1"]}, "settings: pretrain.causal.stepz: no such key; did you mean"),
+        (
+            {"settings": ["dedup.threshold=7"]},
+            "this form: dedup.threshold = 7: Input should be less than or equal to 1",
+        ),
+        ({"settings": ["filter.redact=[email"]}, "settings: filter.redact: '[email' is no YAML"),
+        ({"preset": "gpu"}, "gpu.yaml: no such file; the presets are gpu-124m, overnight-cpu, test"),
+    ],
+)
+def test_an_error_names_one_field(fields: dict[str, Any], says: str) -> None:
+    with pytest.raises(UserError) as error:
+        applied(**fields)
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
