@@ -25,6 +25,8 @@ EFFECTIVE = {
 }
 """Name -> SHA-256 of its effective values as JSON: a change of layout changes none of them. A value that is changed on
 purpose changes its digest here."""
+LARGE = dict.fromkeys(("gpu-124m", "overnight-cpu"), pytest.mark.long)
+"""Presets of models whose step takes half a minute."""
 TOKENS = 24
 """Of the reduced step: one short sequence instead of a batch."""
 
@@ -54,7 +56,7 @@ def test_the_larger_preset_has_the_size_in_its_name() -> None:
 
 
 @pytest.mark.slow  # a step of the largest takes seconds
-@pytest.mark.parametrize("name", EFFECTIVE)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=LARGE.get(name, ())) for name in EFFECTIVE])
 @pytest.mark.parametrize("branch", ["causal", "masked"])
 def test_a_preset_takes_a_step(name: str, branch: str) -> None:
     params = schema.load(ROOT / "params.yaml", *PRESETS.get(name, []))

@@ -21,7 +21,7 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> schema.Params:
 
 
 @pytest.mark.slow
-def test_it_is_measured_once_and_says_so(params: schema.Params) -> None:
+def test_it_is_measured_once_says_so_and_is_not_measured_again(params: schema.Params) -> None:
     said: list[str] = []
     found = step_cost.measured(params, said.append)
     assert set(found) == {"causal", "masked"}
@@ -30,15 +30,10 @@ def test_it_is_measured_once_and_says_so(params: schema.Params) -> None:
     quiet = {branch for branch, one in found.items() if one.waited < DISTURBED}
     assert set(step_cost.known(params)) == quiet  # one that was disturbed is told, and not kept
     assert ("not kept" in said[1]) == (len(quiet) < 2)
-
-
-@pytest.mark.slow
-def test_what_is_known_is_not_measured_again(params: schema.Params) -> None:
-    first = step_cost.measured(params, print)
-    for branch, one in first.items():
+    for branch, one in found.items():
         write_json(step_cost.FOLDER / f"{step_cost._key(branch, params)}.json", vars(one))
-    said: list[str] = []
-    assert step_cost.measured(params, said.append) == first
+    said.clear()
+    assert step_cost.measured(params, said.append) == found
     assert said == []
 
 
