@@ -23,7 +23,7 @@ from components.core.report import Report
 from components.core.workers import Workers
 from components.params import Params, Runtime
 from flows.planning.stage_forecast import Spent, errors, promise, spent
-from flows.system import dvc, paths, processes, recovery
+from flows.system import code_files, dvc, paths, processes, recovery
 from flows.tracking import environment_record
 from flows.tracking.mlflow_run import (
     Tracker,
@@ -150,6 +150,7 @@ def _perform(stage: Stage, branch: str, name: str, run: str, log: Path) -> Outco
     if runtime := os.environ.get("GREENHOUSE_RUNTIME"):  # a run may carry its own neutral settings
         params = params.model_copy(update={"runtime": Runtime.model_validate_json(runtime)})
     inputs = dvc.inputs(name)
+    code_files.record(inputs.hashes, paths.ROOT)
     work = paths.WORK / name / inputs.fingerprint
     with sole_writer(work):
         tracker = _tracker(name, run, inputs, log)

@@ -14,6 +14,7 @@ import yaml
 
 from components.core.files import fingerprint
 from components.params import DEFAULTS, layout
+from flows.system import code_files
 from flows.system.paths import ROOT
 
 
@@ -167,9 +168,20 @@ def _reasons(stage: str, change: str | dict, locked: dict, root: Path) -> list[s
         for path, what in entries.items():
             if isinstance(what, dict):  # a parameter file: {section: state}
                 lines += _changed_keys(locked.get(stage, {}), path, list(what), root)
+            elif kind == "changed outs":
+                lines.append(f"output {path}: {what}")
             else:
-                lines.append(f"{'output' if kind == 'changed outs' else 'file'} {path}: {what}")
+                lines += _changed_files(locked.get(stage, {}), path, what, root)
     return lines
+
+
+def _changed_files(entry: dict, path: str, what: str, root: Path) -> list[str]:
+    """`file components/core/files.py: modified` for each changed file of a dependency; a folder of code by its files."""
+    locked = next((dep["md5"] for dep in entry.get("deps", []) if dep["path"] == path), "")
+    if what == "modified" and (known := code_files.of_folder(locked)):
+        files = code_files.changed(known, code_files.present(path, root))
+        return [f"file {file}: modified" for file in files] or [f"file {path}: {what}"]
+    return [f"file {path}: {what}"]
 
 
 def _changed_keys(entry: dict, path: str, sections: list[str], root: Path) -> list[str]:

@@ -18,7 +18,7 @@ import yaml
 from components.core.errors import UserError
 from components.core.files import fingerprint
 from components.params import layout
-from flows.system import dvc, paths
+from flows.system import code_files, dvc, paths
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Snapshot:
         return {out["path"]: out["md5"] for entry in self.lock.values() for out in entry.get("outs", [])}
 
     def code(self) -> dict[str, str]:
-        """Path -> hash of every source file the stages depend on."""
+        """Path -> hash of every source file the stages depend on; a folder stands for its files where those are unknown."""
         deps = [dep for entry in self.lock.values() for dep in entry.get("deps", [])]
-        return {dep["path"]: dep["md5"] for dep in deps if dep["path"].startswith(("components/", "flows/"))}
+        return code_files.expanded({dep["path"]: dep["md5"] for dep in deps if dep["path"].startswith("components/")})
 
     def fingerprints(self) -> dict[str, str]:
         """Stage -> the name of its inputs, as in work folders, the ledger and the tags of models (`dvc.Inputs`)."""

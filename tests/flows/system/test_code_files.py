@@ -1,0 +1,51 @@
+"""A change inside a folder that a stage depends on is told by the file's name."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+
+from flows.system import code_files, dvc, paths
+from flows.tracking.snapshots import Snapshot
+
+DVC_YAML = "stages:\n  one:\n    cmd: 'true'\n    deps: [components/core]\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A DVC repository with one stage that depends on a folder, run once and recorded."""
+    monkeypatch.setattr(paths, "STATE", tmp_path / "state")
+    root = tmp_path / "project"
+    (root / "components/core").mkdir(parents=True)
+    for name in ("files", "errors"):
+        (root / "components/core" / f"{name}.py").write_text(f"name = {name!r}\n")
+    (root / "dvc.yaml").write_text(DVC_YAML)
+    Repo.init(str(root), no_scm=True).close()
+    subprocess.run(dvc.command("repro", "--quiet"), cwd=root, check=True)
+    code_files.record(dvc.inputs("one", root).hashes, root)
+    return root
+
+
+def test_the_changed_file_of_a_folder_is_named(project: Path) -> None:
+    (project / "components/core/files.py").write_text("name = 'other'\n")
+    (project / "components/core/errors.py").unlink()
+    (project / "components/core/new.py").write_text("")
+    changed = [f"file components/core/{name}.py: modified" for name in ("errors", "files", "new")]
+    assert dvc.stale(project) == {"one": changed}
+
+
+def test_without_a_record_the_folder_is_named(project: Path) -> None:
+    for path in (paths.STATE / code_files.FOLDER).iterdir():
+        path.unlink()
+    (project / "components/core/files.py").write_text("name = 'other'\n")
+    assert dvc.stale(project) == {"one": ["file components/core: modified"]}
+
+
+def test_two_runs_differ_in_files(project: Path) -> None:
+    before = Snapshot("a", "run", dvc.lock(project)).code()
+    (project / "components/core/files.py").write_text("name = 'other'\n")
+    subprocess.run(dvc.command("repro", "--quiet"), cwd=project, check=True)
+    code_files.record(dvc.inputs("one", project).hashes, project)
+    after = Snapshot("b", "run", dvc.lock(project)).code()
+    assert code_files.changed(before, after) == ["components/core/files.py"]
