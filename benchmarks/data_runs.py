@@ -49,7 +49,7 @@ def timed(contestant: str, *arguments: object) -> Run:
 
 def ours_minhash(work: Path, corpus: str) -> dict[str, float]:
     """Signatures to clusters, as `components.stages.dedup.stage` does it: what is not timed is writing the corpus."""
-    from components.core.report import Watch
+    from components.core.progress import Progress
     from components.core.workers import pool
     from components.corpus.corpus import CorpusWriter
     from components.params import Dedup
@@ -60,7 +60,7 @@ def ours_minhash(work: Path, corpus: str) -> dict[str, float]:
         pass
     books = Books.open(work / "heldout", Path(corpus))
     with pool(WORKERS) as workers_pool:
-        sketches = Sketches.read(sketch(books, Dedup(), work, workers_pool, Watch()))
+        sketches = Sketches.read(sketch(books, Dedup(), work, workers_pool, Progress()))
         found = find(books, sketches, Dedup(), workers_pool)
     return {"documents": len(books.ids), "removed": int(found.removed.sum()), "verified": int(found.histogram.sum())}
 

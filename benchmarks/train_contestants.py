@@ -26,7 +26,7 @@ from torch import Tensor
 from benchmarks import train_corpus
 from benchmarks.train_corpus import BATCH, CONTEXT, VOCABULARY
 from components.core.files import write_json
-from components.core.report import Watch
+from components.core.progress import Progress
 from components.model.transformer import Shape, Transformer, derive_shape
 from components.params import ModelShape, Numerics, Optimizer
 
@@ -80,13 +80,13 @@ def windows_in_order(job: Job) -> Callable[[int], Tensor]:
 # -- our loop ----------------------------------------------------------------------------------------------------------
 
 
-class _Ticking(Watch):
+class _Ticking(Progress):
     """Ticks after every step."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
 
-    def check(self) -> None:
+    def raise_if_stopped(self) -> None:
         self.clock.tick()
 
 

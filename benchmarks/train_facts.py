@@ -10,7 +10,7 @@ import torch
 from benchmarks import train_corpus
 from benchmarks.train_contestants import shape
 from benchmarks.train_runs import CORPUS, THREADS
-from components.core.report import Watch
+from components.core.progress import Progress
 from components.model import export
 from components.model.transformer import Transformer
 from components.params import Numerics, Optimizer
@@ -49,7 +49,14 @@ def _trained(work: Path) -> loop._Run:
     settings = loop.Settings(2, Optimizer(), checkpoint_every=100)
     numerics = Numerics(threads=THREADS)
     run = loop._Run(
-        Transformer(shape()).initialise(1), batches, language_model_loss, settings, work, Watch(), numerics, loop.SINGLE
+        Transformer(shape()).initialise(1),
+        batches,
+        language_model_loss,
+        settings,
+        work,
+        Progress(),
+        numerics,
+        loop.SINGLE,
     )
     run.evaluate, run.write_model = None, run.default_writer((CORPUS / "tokenizer.json").read_text())
     return run

@@ -29,7 +29,7 @@ Run = tuple[int, float, float]
 
 def train_one(run: Run, corpus: Path) -> float:
     """Bits per byte of held-out text."""
-    from components.core.report import Watch
+    from components.core.progress import Progress
     from components.model.transformer import Transformer, derive_shape
     from components.params import ModelShape, Numerics, Optimizer
     from components.tokens.shards import TokenShards
@@ -45,7 +45,7 @@ def train_one(run: Run, corpus: Path) -> float:
     optimizer = Optimizer(matrix_lr=matrix_lr, embedding_lr=embedding_lr, schedule="linear")
     settings = Settings(STEPS, optimizer, checkpoint_every=STEPS, max_rollbacks=10)
     with tempfile.TemporaryDirectory(prefix="greenhouse-transfer-") as work:
-        train(model, batches, language_model_loss, settings, Path(work), Watch(), numerics=Numerics())
+        train(model, batches, language_model_loss, settings, Path(work), Progress(), numerics=Numerics())
     return train_corpus.bits_per_byte(model.eval(), corpus, CONTEXT)
 
 

@@ -10,14 +10,15 @@ from typing import Any
 
 from components import params as schema
 from components.core.errors import UserError
-from components.core.report import Report, Watch
+from components.core.progress import Progress
+from components.core.report import Report
 from components.params import Account, Params
 from flows.execution.stage import Place, Stage
 from flows.execution.stage_process import State, flow, main, run_as_flow
 from flows.system import dvc, paths
 
 
-def refresh(params: Params, watch: Watch | None = None) -> Report:
+def refresh(params: Params, progress: Progress | None = None) -> Report:
     """Write the summary, the report and the cards anew from what lies in the checkout and the ledger."""
     from components.stages.account.stage import account as write_books
 
@@ -26,13 +27,13 @@ def refresh(params: Params, watch: Watch | None = None) -> Report:
         ledger_folder=paths.LEDGER,
         params=params,
         fingerprints=dvc.fingerprints(),
-        watch=watch,
+        progress=progress,
     )
 
 
 def call(place: Place, branch: str) -> Report:
     """Run the stage function; its headline is what the MLflow run of the stage shows."""
-    report = refresh(place.params, place.watch)
+    report = refresh(place.params, place.progress)
     report.facts = {}
     report.write(place.reports)
     return report

@@ -23,7 +23,7 @@ def call(place: Place, branch: str) -> Report:
         reports=place.reports,
         work=place.work,
         workers=place.params.runtime.workers,
-        watch=place.watch,
+        progress=place.progress,
     )
 
 

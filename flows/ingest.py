@@ -3,7 +3,8 @@
 import tempfile
 from pathlib import Path
 
-from components.core.report import Report, Watch
+from components.core.progress import Progress
+from components.core.report import Report
 from components.params import Ingest, Params
 from flows.execution.stage import Place, Stage
 from flows.execution.stage_process import State, flow, main, run_as_flow
@@ -23,7 +24,7 @@ def dry_run(params: Params) -> str:
 
     with tempfile.TemporaryDirectory() as work:
         found = read_only(
-            root=paths.ROOT, params=params.ingest, work=Path(work), workers=params.runtime.workers, watch=Watch()
+            root=paths.ROOT, params=params.ingest, work=Path(work), workers=params.runtime.workers, progress=Progress()
         )
     return found.markdown
 

@@ -1,14 +1,14 @@
-"""A watch for tests: keeps all that a stage tells, and can ask it to stop."""
+"""Progress for tests: records what a stage reports, and can ask it to stop."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from components.core.errors import Stopped
-from components.core.report import Watch
+from components.core.progress import Progress
 
 
-class Recorder(Watch):
-    """A `Watch` that remembers.
+class Recorder(Progress):
+    """`Progress` that keeps all it is told.
 
     Args:
         stop: called at each check, with this recorder; the stage is asked to stop where it returns True.
@@ -31,12 +31,12 @@ class Recorder(Watch):
     def num_checks(self) -> int:
         return sum(self.checks.values())
 
-    def progress(self, done: int, total: int | None, unit: str, note: str = "") -> None:
+    def update(self, done: int, total: int | None, unit: str, note: str = "") -> None:
         self.done.append(done)
         self.totals.add((total, unit))
         self.notes.append(note)
 
-    def figures(self, step: int, values: dict[str, float]) -> None:
+    def log_metrics(self, step: int, values: dict[str, float]) -> None:
         self.rows[step] = self.rows.get(step, {}) | values
 
     @contextmanager
@@ -50,12 +50,12 @@ class Recorder(Watch):
     def joules(self) -> float | None:
         return None if self.meter is None else next(self.meter)
 
-    def check(self) -> None:
+    def raise_if_stopped(self) -> None:
         self.checks[self.current] = self.checks.get(self.current, 0) + 1
         if self.stop(self):
             raise Stopped("Cancelled", "the test asks to stop")
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         self.lines.append(text)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from components.core.files import move, read_json, sha256_bytes, write_json
-from components.core.report import Watch
+from components.core.progress import Progress
 from components.corpus.corpus import read_manifest, read_shard
 from components.params import Canaries, Curriculum, Mitigate, Mix, Numerics, Pretrain, Runtime
 from components.stages.evaluate.heldout_sample import sample
@@ -130,7 +130,7 @@ def run_one(run: Run, *, place: Place, params: Mitigate) -> dict[str, Any]:
             shutil.rmtree(folder / name, ignore_errors=True)
             (folder / name).mkdir(parents=True)
         (folder / "work").mkdir(exist_ok=True)
-        with watched(place) as watch:
+        with watched(place) as progress:
             pretrain(
                 objective="causal",
                 tokens=place.work / f"tokens-{run.arm}",
@@ -139,7 +139,7 @@ def run_one(run: Run, *, place: Place, params: Mitigate) -> dict[str, Any]:
                 out=folder / "model",
                 reports=folder / "reports",
                 work=folder / "work",
-                watch=watch,
+                progress=progress,
             )
         write_json(folder / "result.json", asdict(run) | examined(folder / "model", place, params))
         shutil.rmtree(folder / "work")
@@ -147,18 +147,18 @@ def run_one(run: Run, *, place: Place, params: Mitigate) -> dict[str, Any]:
 
 
 @contextmanager
-def watched(place: Place) -> Iterator[Watch]:
+def watched(place: Place) -> Iterator[Progress]:
     """A meter for a model, as part of whatever span this process is in, and the project's budget over it."""
     if place.ledger is None or place.runtime is None:
-        yield Watch()
+        yield Progress()
         return
     from components.carbon.metering.meter import Meter
-    from components.carbon.planning.project_budget import ProjectWatch
+    from components.carbon.planning.project_budget import ProjectProgress
 
     with Meter(place.ledger, place.runtime.meter_interval_s, {"stage": "mitigate"}) as meter:
-        watch = ProjectWatch(place.runtime, meter, place.ledger, place.root)
-        watch.check()  # a budget that is spent lets no model begin
-        yield watch
+        progress = ProjectProgress(place.runtime, meter, place.ledger, place.root)
+        progress.raise_if_stopped()  # a budget that is spent lets no model begin
+        yield progress
 
 
 def settings(params: Mitigate, seed: int) -> Pretrain:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.carbon.metering.meter import Meter, Totals
-from components.carbon.planning.project_budget import ProjectWatch
+from components.carbon.planning.project_budget import ProjectProgress
 from components.carbon.planning.step_cost_table import Rates
 from components.core.errors import Stopped
-from components.core.report import Watch
+from components.core.progress import Progress
 from components.params import Numerics, Pretrain, Runtime
 
 if TYPE_CHECKING:
@@ -39,22 +39,22 @@ WINDOWS = 16
 """Held-out windows scored at once, as pretraining does."""
 
 
-class StepClock(Watch):
+class StepClock(Progress):
     """Notes when each step ended; takes a reading of the meter when the ones that count begin and end.
 
     `limit` is asked between steps as well: the project's budget.
     """
 
-    def __init__(self, meter: Meter, limit: Watch) -> None:
+    def __init__(self, meter: Meter, limit: Progress) -> None:
         self.meter, self.limit = meter, limit
         self.ends_s: list[float] = []
         self.waited_s = 0.0
         self.before: Totals | None = None
         self.after: Totals | None = None
 
-    def check(self) -> None:
+    def raise_if_stopped(self) -> None:
         self.ends_s.append(time.perf_counter())
-        self.limit.check()
+        self.limit.raise_if_stopped()
         counted = len(self.ends_s) - WARM_UP
         slow = counted >= FEWEST and self.ends_s[-1] - self.ends_s[0] > MOST_S
         if counted == 0:
@@ -72,7 +72,7 @@ class StepClock(Watch):
 
 
 def calibrate(
-    objective: str, params: Pretrain, numerics: Numerics, vocab_size: int, meter: Meter, limit: Watch | None = None
+    objective: str, params: Pretrain, numerics: Numerics, vocab_size: int, meter: Meter, limit: Progress | None = None
 ) -> Rates:
     """Train a few steps on random tokens.
 
@@ -99,7 +99,7 @@ def calibrate(
         steps=params.steps + WARM_UP + STEPS + 1, optimizer=params.optimizer, micro_batch=params.micro_batch,
         checkpoint_every=1 << 30, name=f"pretrain.{objective}",
     )  # fmt: skip
-    clock = StepClock(meter, limit or Watch())
+    clock = StepClock(meter, limit or Progress())
     with tempfile.TemporaryDirectory(prefix="greenhouse-calibrate-") as work:
         started_s = time.perf_counter()
         with enough():
@@ -188,8 +188,8 @@ def main(arguments: dict) -> None:
     labels = {"stage": "calibrate", "run": arguments["run"]}
     runtime, ledger = Runtime(**arguments["runtime"]), Path(arguments["ledger"])
     with Meter(ledger, runtime.meter_interval_s, labels) as meter:
-        limit = ProjectWatch(runtime, meter, ledger)
-        limit.check()  # a budget that is spent lets nothing begin
+        limit = ProjectProgress(runtime, meter, ledger)
+        limit.raise_if_stopped()  # a budget that is spent lets nothing begin
         rates = calibrate(arguments["objective"], params, numerics, arguments["vocab_size"], meter, limit)
     print(json.dumps(asdict(rates)))
 

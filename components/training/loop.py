@@ -1,6 +1,6 @@
 """The training loop: one for pretraining and fine-tuning, every objective, one process or several.
 
-    result = train(model, batches, objective, settings, work, watch, numerics=numerics)
+    result = train(model, batches, objective, settings, work, progress, numerics=numerics)
 
 `batches(n)` gives the n-th batch and depends on nothing else, so a run that is killed anywhere and started again on the
 same `work` folder goes on from its newest checkpoint and ends with the same weights, bit for bit. Nothing of the clock
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from components import params as schema
 from components.core.errors import Stopped, UserError
-from components.core.report import Watch
+from components.core.progress import Progress
 from components.model import export
 from components.model.lora import has_lora
 from components.model.transformer import Transformer
@@ -103,7 +103,7 @@ def train(
     objective: Objective,
     settings: Settings,
     work: Path,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
     *,
     numerics: Numerics,
     tokenizer_json: str = "",
@@ -127,10 +127,10 @@ def train(
         group: the processes that share this training.
 
     Raises:
-        Stopped: `watch.check()` said so; a checkpoint has been saved.
+        Stopped: `progress.raise_if_stopped()` raised it; a checkpoint has been saved.
         UserError: out of memory, too many bad losses, device or compiler missing.
     """
-    run = _Run(model, batches, objective, settings, work, watch or Watch(), numerics, group)
+    run = _Run(model, batches, objective, settings, work, progress or Progress(), numerics, group)
     run.evaluate, run.write_model = evaluate, write_model or run.default_writer(tokenizer_json)
     try:
         return run.through()
@@ -157,19 +157,19 @@ class _Run:
         objective: Objective,
         settings: Settings,
         work: Path,
-        watch: Watch,
+        progress: Progress,
         numerics: Numerics,
         group: Group,
     ) -> None:
         self.model, self.batches, self.objective, self.settings = model, batches, objective, settings
-        self.work, self.watch, self.numerics, self.group = work, watch, numerics, group
+        self.work, self.progress, self.numerics, self.group = work, progress, numerics, group
         self.device = floats.settle(numerics)
         self.model.to(self.device)
         # What is trained: the model itself, or a copy of it that is spread over the processes.
         self.trained = fsdp.shard(model, group.size) if group.sharded else model
         self.optimizers = optimizer.build(self.trained, settings.optimizer)
         self.result = TrainResult()
-        self.live = Live(settings, watch, numerics) if group.leads else None
+        self.live = Live(settings, progress, numerics) if group.leads else None
         self.saves = Saves()
 
     @property
@@ -255,10 +255,10 @@ class _Run:
         return self.group.any(best) if self.settings.keep_best else False
 
     def end_if_asked(self, saved: bool) -> None:
-        """Save and raise `Stopped` if the watch of any process does."""
+        """Save and raise `Stopped` if any process must stop."""
         stopped: Stopped | None = None
         try:
-            self.watch.check()
+            self.progress.raise_if_stopped()
         except Stopped as request:
             stopped = request
         if self.group.any(stopped is not None):
@@ -291,7 +291,7 @@ class _Run:
         self.optimizers.clear_gradients()
         assert self.resume(), "a checkpoint is saved before the first step"
         self.result.skipped = skipped
-        self.watch.say(f"loss {loss:.4g} at step {step}: back to step {self.step}, batch {number} is passed over")
+        self.progress.log(f"loss {loss:.4g} at step {step}: back to step {self.step}, batch {number} is passed over")
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------
 
@@ -331,7 +331,7 @@ class _Run:
     def resume(self) -> bool:
         """Take the state of the newest whole checkpoint; False if there is none. The leader chooses it for all."""
         self.saves.settle()
-        step = checkpoint.newest(self.work, self.watch.say) if self.group.leads else None
+        step = checkpoint.newest(self.work, self.progress.log) if self.group.leads else None
         step = self.group.from_leader(-1 if step is None else step)
         if step < 0:
             return False
@@ -344,7 +344,7 @@ class _Run:
         losses, grad_norms = tensors["losses"].tolist(), tensors["grad_norms"].tolist()
         self.result = TrainResult(losses, grad_norms, **state)
         if self.step:
-            self.watch.say(f"going on from step {self.step} ({folder.name})")
+            self.progress.log(f"going on from step {self.step} ({folder.name})")
         return True
 
     def load_parameters(self, weights: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:

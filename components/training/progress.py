@@ -7,7 +7,7 @@ import math
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from components.core.report import Watch
+from components.core.progress import Progress
 from components.params import Numerics
 from components.training import numerics as floats
 from components.training.objectives import Batch
@@ -20,13 +20,13 @@ EVERY_S = 0.25
 
 
 class Live:
-    """Tells a watch how the training goes."""
+    """Metrics of a training run, sent to a `Progress`."""
 
-    def __init__(self, settings: "Settings", watch: Watch, numerics: Numerics) -> None:
-        self.settings, self.watch = settings, watch
+    def __init__(self, settings: "Settings", progress: Progress, numerics: Numerics) -> None:
+        self.settings, self.progress = settings, progress
         self.peak = floats.peak_flops(numerics) if settings.flops_per_token else 0.0
         self.since, self.tokens, self.all_tokens = perf_counter(), 0, 0
-        self.joules = watch.joules()
+        self.joules = progress.joules()
 
     def show(self, result: "TrainResult", batch: Batch, rate: float) -> None:
         """Report the step just done, if it is time to."""
@@ -41,8 +41,8 @@ class Live:
         learning_rate = rate * self.settings.optimizer.matrix_lr
         figures = {"loss": result.losses[-1], "grad_norm": result.grad_norms[-1], "learning_rate": learning_rate}
         figures |= self._figures(result.losses[-1], tokens_per_s)
-        self.watch.figures(step, figures)
-        self.watch.progress(step, self.settings.steps, "step", _note(figures))
+        self.progress.log_metrics(step, figures)
+        self.progress.update(step, self.settings.steps, "step", _note(figures))
 
     def _figures(self, loss: float, tokens_per_s: float) -> dict[str, float]:
         figures = {"tokens_per_s": tokens_per_s}
@@ -50,7 +50,7 @@ class Live:
             figures["bits_per_byte"] = loss / math.log(2) / self.settings.bytes_per_token
         if self.peak:
             figures["mfu"] = tokens_per_s * self.settings.flops_per_token / self.peak
-        used = self.watch.joules()
+        used = self.progress.joules()
         if used is not None and self.joules is not None:  # since this process began to train: readings are seconds old
             figures["joules_per_token"] = (used - self.joules) / self.all_tokens
         return figures

@@ -36,7 +36,7 @@ from flows.tracking.mlflow_run import (
     log_params,
 )
 from flows.tracking.prefect_progress import LiveProgress
-from flows.tracking.progress import FlowWatch
+from flows.tracking.progress import FlowProgress
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ class Place:
     out: Path
     reports: Path
     work: Path
-    watch: FlowWatch
+    progress: FlowProgress
     root: Path = paths.ROOT
 
     @property
     def common(self) -> dict[str, Any]:
         """The arguments every stage function takes."""
-        return {"out": self.out, "reports": self.reports, "work": self.work, "watch": self.watch}
+        return {"out": self.out, "reports": self.reports, "work": self.work, "progress": self.progress}
 
     @property
     def data(self) -> dict[str, Any]:
@@ -156,9 +156,9 @@ def _perform(stage: Stage, branch: str, name: str, run: str, log: Path) -> Outco
         tracker = _tracker(name, run, inputs, log)
         with _meter(params, name, run, inputs.fingerprint) as meter:
             guard, live = _guard(params, meter, run), _live(name)
-            watch = FlowWatch(name, log, tracker, meter.span, guard, live, lambda: meter.totals().mid_j)
-            watch.listen()
-            place = Place(params, fresh(work / "out"), fresh(work / "reports"), work, watch)
+            progress = FlowProgress(name, log, tracker, meter.span, guard, live, lambda: meter.totals().mid_j)
+            progress.listen()
+            place = Place(params, fresh(work / "out"), fresh(work / "reports"), work, progress)
             said = promise(meter, name, inputs.fingerprint, params)
             started = time.perf_counter()
             outcome, report = attempt(stage, branch, place)
@@ -189,7 +189,7 @@ def attempt(stage: Stage, branch: str, place: Place) -> tuple[Outcome, Report | 
     """Call the stage function, move what it made into place, and say in one sentence how it ended."""
     name = stage.full_name(branch)
     try:
-        place.watch.check()  # a budget that is spent lets no stage begin
+        place.progress.raise_if_stopped()  # a budget that is spent lets no stage begin
         report = stage.call(place, branch)
         _settle_work(stage, branch, place)
         return Outcome("Completed", f"{name}: done"), report
@@ -203,11 +203,11 @@ def attempt(stage: Stage, branch: str, place: Place) -> tuple[Outcome, Report | 
             "Failed", f"{name}: out of memory; lower batch, micro_batch or runtime.workers in params.yaml"
         ), None
     except OSError as error:
-        place.watch.say(traceback.format_exc())
+        place.progress.log(traceback.format_exc())
         todo = "free space on the disk and run again" if error.errno == errno.ENOSPC else "mend it and run again"
         return Outcome("Failed", f"{name}: {error}; {todo}"), None
     except Exception as error:
-        place.watch.say(traceback.format_exc())
+        place.progress.log(traceback.format_exc())
         return Outcome(
             "Failed", f"{name}: {type(error).__name__}: {error} (a mistake in Greenhouse; see the log)"
         ), None

@@ -159,7 +159,7 @@ class Tracker:
         """Have `call(client)` carried out on the thread, after all calls before it."""
         self._calls.put(call)
 
-    def figures(self, step: int, values: dict[str, float]) -> None:
+    def log_metrics(self, step: int, values: dict[str, float]) -> None:
         """Buffer live figures; they are sent `BATCH` at a time, at `flush()` and at the end."""
         self._figures.append((step, int(time.time() * 1000), values))
         if sum(len(row) for _, _, row in self._figures) >= BATCH:

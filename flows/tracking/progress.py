@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from components.core.errors import Stopped
-from components.core.report import Watch
+from components.core.progress import Progress
 from flows.tracking.mlflow_run import Tracker
 from flows.tracking.prefect_progress import LiveProgress
 
@@ -16,8 +16,8 @@ INTERVAL_S = 4.0
 """Seconds between progress lines where the output is no terminal."""
 
 
-class FlowWatch(Watch):
-    """The watch a stage gets from its flow.
+class FlowProgress(Progress):
+    """Progress of a stage that its flow shows, records and can stop.
 
     Args:
         stage: name shown before every line.
@@ -53,11 +53,11 @@ class FlowWatch(Watch):
         self._terminal = sys.stdout.isatty()
 
     def listen(self) -> None:
-        """End at the next `check()` after SIGTERM or SIGINT, with all saved that resuming needs."""
+        """End at the next `raise_if_stopped()` after SIGTERM or SIGINT, with all saved that resuming needs."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: setattr(self, "_signal", "Cancelled"))
 
-    def progress(self, done: int, total: int | None, unit: str, note: str = "") -> None:
+    def update(self, done: int, total: int | None, unit: str, note: str = "") -> None:
         now = time.monotonic()
         if total != self._first[1] or done < self._first[0]:
             self._first = (done, total, now)
@@ -85,9 +85,9 @@ class FlowWatch(Watch):
         else:
             print(line, flush=True)
 
-    def figures(self, step: int, values: dict[str, float]) -> None:
+    def log_metrics(self, step: int, values: dict[str, float]) -> None:
         if self.tracker:
-            self.tracker.figures(step, values)
+            self.tracker.log_metrics(step, values)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -97,12 +97,12 @@ class FlowWatch(Watch):
     def joules(self) -> float | None:
         return self._joules() if self._joules else None
 
-    def check(self) -> None:
+    def raise_if_stopped(self) -> None:
         if self._signal:
             raise Stopped(self._signal, f"{self.stage}: cancelled; all is saved, run it again to go on from here")
         self._budget = self.guard()
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         self._show(text, last=True)
 
 

@@ -115,7 +115,7 @@ def guard(
     root: Path = Path(),
     clock: Callable[[], float] = time.monotonic,
 ) -> Callable[[], str]:
-    """A function for `Watch.check`: raises `Stopped` when a budget does not hold another step, else says how it stands.
+    """Budget check for `Progress.raise_if_stopped`: raises `Stopped` if none is left for a step, else says what is.
 
     The budget is the whole run's: stages that ran before, and those that run beside this one, are in it. Near a limit,
     and before the first reading, it has the counters read at each check, so that it never learns too late.

@@ -33,7 +33,7 @@ def resumes_at(runtime: "Runtime", now: datetime, root: Path = Path()) -> dateti
 
 
 def pauses(runtime: "Runtime", root: Path = Path(), clock: Callable[[], datetime] = utc_now) -> Callable[[], None]:
-    """A function for `Watch.check`: raises `Stopped` (`Paused`) in an hour after which a cleaner one is known to come.
+    """Hour check for `Progress.raise_if_stopped`: raises `Stopped` (`Paused`) when a cleaner hour is known to come.
 
     It looks once per hour. Where no clean hour comes in time it says so, and the work goes on.
     """

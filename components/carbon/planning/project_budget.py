@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.carbon.planning.budget import guard
-from components.core.report import Watch
+from components.core.progress import Progress
 
 if TYPE_CHECKING:
     from components.params import Runtime
 
 
-class ProjectWatch(Watch):
+class ProjectProgress(Progress):
     """Silent; `check` stops when `runtime.budget.project` does not hold another step.
 
     Args:
@@ -29,7 +29,7 @@ class ProjectWatch(Watch):
         alone = runtime.model_copy(update={"budget": Budget(project=runtime.budget.project)})
         self._guard = guard(alone, meter, ledger, "", root)
 
-    def check(self) -> None:
+    def raise_if_stopped(self) -> None:
         """Between steps.
 
         Raises:

@@ -21,7 +21,8 @@ from components.carbon.footprint.costs import Books, Made, by_host, made, num_gp
 from components.carbon.ledger import reader
 from components.carbon.planning.forecast import Checked, checked
 from components.core.files import rounded, write_json, write_text
-from components.core.report import Report, Watch
+from components.core.progress import Progress
+from components.core.report import Report
 from components.params import Params
 from components.stages.account.cost_plots import plot_energy, plot_forecasts, plot_loss_per_gram
 from components.stages.account.croissant import croissant
@@ -38,7 +39,7 @@ def account(
     ledger_folder: Path,
     params: Params,
     fingerprints: Mapping[str, str] | None = None,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Write the summary, the report, the plot and the cards under `root`/reports.
 
@@ -51,11 +52,11 @@ def account(
     Returns:
         The headline as metrics, the table as text, the summary as facts.
     """
-    watch = watch or Watch()
+    progress = progress or Progress()
     reports = root / "reports"
-    with watch.phase("gather"):
+    with progress.phase("gather"):
         summary = summarise(root, ledger_folder, params, fingerprints or {})
-    with watch.phase("write"):
+    with progress.phase("write"):
         plot_energy(summary["cost"], reports / "energy.png")
         plot_forecasts(summary["forecasts"], reports / "forecast.png")
         plot_loss_per_gram(summary["cost"], reports)

@@ -18,7 +18,8 @@ import numpy as np
 
 from components.core.errors import UserError
 from components.core.files import read_json, write_json
-from components.core.report import Report, Watch
+from components.core.progress import Progress
+from components.core.report import Report
 from components.core.workers import Workers, at_most, pool
 from components.corpus.corpus import CorpusWriter, Document, read_manifest, read_shard, reconcile, shard_paths
 from components.params import Bias
@@ -95,7 +96,14 @@ class Shard:
 
 
 def filter_bias(
-    *, train: Path, params: Bias, out: Path, reports: Path, work: Path, workers: Workers = 1, watch: Watch | None = None
+    *,
+    train: Path,
+    params: Bias,
+    out: Path,
+    reports: Path,
+    work: Path,
+    workers: Workers = 1,
+    progress: Progress | None = None,
 ) -> Report:
     """Run the stage: `train` (a corpus) to `out/train` and `out/dropped`, the audit to `reports`.
 
@@ -104,17 +112,17 @@ def filter_bias(
             `params.max_probe_gap` allows; or the filter keeps some group less often than `params.min_keep_ratio`
             beyond chance.
     """
-    watch = watch or Watch()
-    with watch.phase("probe"):
+    progress = progress or Progress()
+    with progress.phase("probe"):
         probes = probe_scorer(params)
         check_gap(probes[params.mask_identity], params)
-    with watch.phase("score"):
-        shards = judge_corpus(train, params, work, workers, watch)
-    with watch.phase("write"):
+    with progress.phase("score"):
+        shards = judge_corpus(train, params, work, workers, progress)
+    with progress.phase("write"):
         books = write_corpora(train, shards, params, out)
     report = write_report(books, probes, params, reports)
     for line in report.facts["warnings"]:
-        watch.say(line)
+        progress.log(line)
     return report
 
 
@@ -142,7 +150,7 @@ def check_gap(probes: list[Probe], params: Bias) -> None:
 _scorer = cache(scorer)
 
 
-def judge_corpus(train: Path, params: Bias, work: Path, workers: Workers, watch: Watch) -> list[Shard]:
+def judge_corpus(train: Path, params: Bias, work: Path, workers: Workers, progress: Progress) -> list[Shard]:
     """All shards, judged, in order. Those a killed run had finished are read from `work`.
 
     Memory grows with the documents, not with their text: 250 bytes for each (measured), so 0.5 GB for two million.
@@ -154,8 +162,8 @@ def judge_corpus(train: Path, params: Bias, work: Path, workers: Workers, watch:
         judging = partial(judge_shard, params=params, work=work), paths, partial(judge_reads, work=work)
         for shard in processes.map(*judging):
             shards.append(shard)
-            watch.progress(len(shards), len(paths), "shards")
-            watch.check()
+            progress.update(len(shards), len(paths), "shards")
+            progress.raise_if_stopped()
     return shards
 
 

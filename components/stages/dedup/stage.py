@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.core.errors import UserError
-from components.core.report import Report, Watch
+from components.core.progress import Progress
+from components.core.report import Report
 from components.core.workers import Pool, Workers, pool, return_memory
 from components.corpus import shard_parts
 from components.corpus.corpus import read_manifest, read_shard, reconcile, shard_paths
@@ -45,7 +46,7 @@ def dedup(
     reports: Path,
     work: Path,
     workers: Workers = 1,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Write `out/train` and `out/dropped`; see the module docstring.
 
@@ -57,20 +58,20 @@ def dedup(
     Raises:
         UserError: the training corpus is empty.
     """
-    watch = watch or Watch()
+    progress = progress or Progress()
     books = Books.open(heldout, train)
-    with pool(workers) as workers_pool, watch.phase("sketch"):
+    with pool(workers) as workers_pool, progress.phase("sketch"):
         line_sampling = -(-books.num_bytes // LINES_COUNTED_BYTES)
-        targets = sketch(books, params, work, workers_pool, watch, line_sampling)
+        targets = sketch(books, params, work, workers_pool, progress, line_sampling)
     with pool(workers) as workers_pool:  # new processes: those that made sketches keep what a shard took
         sketches = Sketches.read(targets)
         return_memory()
-        with watch.phase("search"):
+        with progress.phase("search"):
             found = find(books, sketches, params, workers_pool)
-        with watch.phase("check"):
+        with progress.phase("check"):
             check = _check(books, sketches, found, params, workers_pool)
-        with watch.phase("write"):
-            kept, dropped = _write(books, found, out, work, workers_pool, watch)
+        with progress.phase("write"):
+            kept, dropped = _write(books, found, out, work, workers_pool, progress)
     reconcile("dedup", len(books.ids) - books.num_heldout, kept, dropped)
     report = dedup_report.build(books, sketches, found, check, params, reports)
     report.write(reports)
@@ -166,7 +167,7 @@ class Found:
 
 
 def sketch(
-    books: Books, params: Dedup, work: Path, workers_pool: Pool, watch: Watch, line_sampling: int = 0
+    books: Books, params: Dedup, work: Path, workers_pool: Pool, progress: Progress, line_sampling: int = 0
 ) -> list[Path]:
     """Sketch every shard; paths of the sketches. For `line_sampling` see `SketchJob`."""
     jobs = []
@@ -176,8 +177,8 @@ def sketch(
     done = 0
     for number, count in enumerate(workers_pool.map(sketch_shard, jobs, sketch_reads)):
         done += count
-        watch.progress(done, len(books.ids), "documents", f"shard {number + 1} of {len(jobs)}")
-        watch.check()
+        progress.update(done, len(books.ids), "documents", f"shard {number + 1} of {len(jobs)}")
+        progress.raise_if_stopped()
     return [job.target for job in jobs]
 
 
@@ -268,7 +269,7 @@ def write_shard(job: WriteJob) -> tuple[int, int]:
 
 
 def _write(
-    books: Books, found: Found, out: Path, work: Path, workers_pool: Pool, watch: Watch
+    books: Books, found: Found, out: Path, work: Path, workers_pool: Pool, progress: Progress
 ) -> tuple[int, dict[str, int]]:
     """Write both corpora; returns documents kept, and dropped by rule."""
     shards = books.shards[books.num_heldout_shards :]
@@ -289,7 +290,7 @@ def _write(
     done = 0
     for kept, dropped in workers_pool.map(write_shard, jobs(), lambda job: [job.shard]):
         done += kept + dropped
-        watch.progress(done, len(books.ids) - books.num_heldout, "documents", "written")
+        progress.update(done, len(books.ids) - books.num_heldout, "documents", "written")
     total = shard_parts.gather([kept_part for kept_part, _ in names], out / "train")
     gone = shard_parts.gather([dropped_part for _, dropped_part in names], out / "dropped")
     return total.num_documents, gone.facts["rules"]

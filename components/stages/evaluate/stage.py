@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.core.files import fingerprint, written_whole
-from components.core.report import Report, Watch
+from components.core.progress import Progress
+from components.core.report import Report
 from components.core.workers import pool
 from components.corpus.corpus import read_manifest
 from components.params import Evaluate, Numerics
@@ -48,7 +49,7 @@ def evaluate(
     reports: Path,
     work: Path,
     workers: int = 1,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Ask every question and report.
 
@@ -61,14 +62,14 @@ def evaluate(
         reports: empty folder for the report.
         work: folder that survives kills; finished answers are kept there.
         workers: processes that ask; changes no figure.
-        watch: where progress goes.
+        progress: receives progress, and may ask to stop.
 
     Raises:
         UserError: a model or corpus is missing or damaged, or the folder of minimal pairs is.
     """
-    watch = watch or Watch()
+    progress = progress or Progress()
     folders = Folders(causal, masked, instruct, classify, mix, heldout)
-    _ask_all(partial(answer, folders=folders, params=params, numerics=numerics, work=work), work, workers, watch)
+    _ask_all(partial(answer, folders=folders, params=params, numerics=numerics, work=work), work, workers, progress)
     answers = {name: read_answer(work, name) for name in QUESTIONS}
     outcomes = [found for found in answers.values() if isinstance(found, Outcome)]
     _write_items(outcomes, reports / "details" / "items.parquet")
@@ -82,23 +83,23 @@ def evaluate(
 # -- asking ------------------------------------------------------------------------------------------------------------
 
 
-def _ask_all(ask: Callable[[tuple[str, ...]], None], work: Path, workers: int, watch: Watch) -> None:
-    """Ask all groups in `workers` processes, telling the watch which questions are finished."""
+def _ask_all(ask: Callable[[tuple[str, ...]], None], work: Path, workers: int, progress: Progress) -> None:
+    """Ask all groups in `workers` processes, reporting which questions are finished."""
     with pool(workers) as processes:
         asking = Background(lambda: list(processes.map(ask, GROUPS)))
         importlib.import_module("matplotlib.figure")  # needed next, and this process has nothing else to do
         while not asking.wait(TICK_S):
-            _tell(work, watch)
-            watch.check()
+            _tell(work, progress)
+            progress.raise_if_stopped()
         asking.result()
-    _tell(work, watch)
+    _tell(work, progress)
 
 
-def _tell(work: Path, watch: Watch) -> None:
+def _tell(work: Path, progress: Progress) -> None:
     """Progress: how many questions are answered, and which comes next in the order of the report."""
     open_questions = [name for name in QUESTIONS if not answer_path(work, name).exists()]
     note = open_questions[0].replace("_", " ") if open_questions else ""
-    watch.progress(len(QUESTIONS) - len(open_questions), len(QUESTIONS), "questions", note)
+    progress.update(len(QUESTIONS) - len(open_questions), len(QUESTIONS), "questions", note)
 
 
 class Background:

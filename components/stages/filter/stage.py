@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 
 from components.core.errors import UserError
 from components.core.files import read_json, write_json, written_whole
-from components.core.report import Report, Watch
+from components.core.progress import Progress
+from components.core.report import Report
 from components.core.workers import Workers, pool
 from components.corpus import shard_parts
 from components.corpus.corpus import Document, read_manifest, read_shard, reconcile, shard_paths
@@ -45,7 +46,7 @@ def filter_corpus(
     heldout: Path | None = None,
     items: Path | None = None,
     workers: Workers = 1,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Write `out/train`, `out/dropped` and `out/tags`; see the module docstring.
 
@@ -58,7 +59,7 @@ def filter_corpus(
     Raises:
         UserError: the corpus is empty, a language in params is unknown, or nothing is left.
     """
-    watch = watch or Watch()
+    progress = progress or Progress()
     manifest = read_manifest(train)
     check(params, manifest.num_documents)
     shards = shard_paths(train)
@@ -67,11 +68,11 @@ def filter_corpus(
     exam.save(work / "exam.npz")
     jobs = [ShardJob(*job, work / "exam.npz") for job in zip(shards, folders, strict=True)]
     total = Outcome()
-    with watch.phase("score"), pool(workers) as workers_pool:
+    with progress.phase("score"), pool(workers) as workers_pool:
         for outcome in workers_pool.map(partial(filter_shard, params), jobs, filter_reads):
             total.add(outcome)
-            watch.progress(total.documents, manifest.num_documents, "documents", f"{total.dropped} dropped")
-            watch.check()
+            progress.update(total.documents, manifest.num_documents, "documents", f"{total.dropped} dropped")
+            progress.raise_if_stopped()
     kept = shard_parts.gather([folder / "kept" for folder in folders], out / "train")
     dropped = shard_parts.gather([folder / "dropped" for folder in folders], out / "dropped")
     (out / "tags").mkdir(parents=True)
@@ -80,7 +81,7 @@ def filter_corpus(
     reconcile("filter", manifest.num_documents, kept.num_documents, dropped.facts["rules"])
     if not kept.num_documents:
         raise UserError(f"filter: all {total.documents} documents were dropped ({_worst(total)}); relax filter.rules")
-    with watch.phase("report"):
+    with progress.phase("report"):
         report = filter_report.build(manifest, kept, dropped, total, out, params, reports)
     report.write(reports)
     return report

@@ -16,7 +16,8 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from components.core.errors import UserError
-from components.core.report import Report, Watch
+from components.core.progress import Progress
+from components.core.report import Report
 from components.instruction_pairs.examples import Draw
 from components.model import export, generate, lora
 from components.model.transformer import Transformer
@@ -51,7 +52,7 @@ def finetune(
     out: Path,
     reports: Path,
     work: Path,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Fine-tune the model in `base` and write the result to `out`; see the module docstring.
 
@@ -62,9 +63,9 @@ def finetune(
 
     Raises:
         UserError: the base is of the other kind, or no task can be fed.
-        Stopped: the watch asked for it; a checkpoint has been saved.
+        Stopped: `progress` asked for it; a checkpoint has been saved.
     """
-    watch = watch or Watch()
+    progress = progress or Progress()
     device = floats.settle(numerics)
     model, _, facts = export.load(base, device)
     if model.shape.causal != (branch == "instruct"):
@@ -73,13 +74,15 @@ def finetune(
             f"finetune.{branch}: {base.name} holds no {kind} model; give the one that pretrain@{kind} wrote"
         )
     context = min(params.context, model.shape.context)
-    with watch.phase("draw"):
+    with progress.phase("draw"):
         most = min(MOST_HELDOUT, params.max_pairs)
         draw = Draw(train, heldout, params.max_pairs, most, CHARS_PER_TOKEN * context, params.seed)
         choice = choose(branch, params.task, draw)
-    watch.say(f"task {choice.task.name}: {choice.task.title}")
+    progress.log(f"task {choice.task.name}: {choice.task.title}")
     tokenizer_json = export.tokenizer_text(base)
-    job = _Job(branch, model, Encoder(tokenizer_json), tokenizer_json, facts, context, params, numerics, choice, watch)
+    job = _Job(
+        branch, model, Encoder(tokenizer_json), tokenizer_json, facts, context, params, numerics, choice, progress
+    )
     report = job.tune(out, reports, work) if branch == "instruct" else job.teach(out, reports, work)
     report.write(reports)
     return report
@@ -98,14 +101,14 @@ class _Job:
     params: Finetune
     numerics: Numerics
     choice: Choice
-    watch: Watch
+    progress: Progress
 
     def tune(self, out: Path, reports: Path, work: Path) -> Report:
         """Tune on pairs, judge before and after, save."""
         examples: Any = self.choice.examples
         chat = instruct.Format(self.encoder, self.context, chat=True)
         plain = instruct.Format(self.encoder, self.context, chat=False)
-        with self.watch.phase("evaluate"):
+        with self.progress.phase("evaluate"):
             before = instruct.judge(self.model, examples.heldout, plain, self.numerics)
             answers = [self._answers(examples.heldout[:EXAMPLES], plain)]
         self._add_lora(self.model)
@@ -120,7 +123,7 @@ class _Job:
         result = self._train(self.model, batches, language_model_loss, evaluate, work)
         lora.merge_lora(self.model)
         self.model.eval()
-        with self.watch.phase("evaluate"):
+        with self.progress.phase("evaluate"):
             after = instruct.judge(self.model, examples.heldout, chat, self.numerics)
             answers.append(self._answers(examples.heldout[:EXAMPLES], chat))
         export.save(self.model, self.tokenizer_json, out, self._facts(result, {"chat": True}))
@@ -146,7 +149,7 @@ class _Job:
         result = self._train(model, batches, classify.loss, evaluate, work)
         lora.merge_lora(self.model)
         model.eval()
-        with self.watch.phase("evaluate"):
+        with self.progress.phase("evaluate"):
             probability = classify.predict(model, test_ids, self.numerics)
             bayes = classify.naive_bayes(train_ids, truth, test_ids, self.encoder.vocab_size)
         facts = self._facts(result, {"labels": labels, "pooling": "mean"})
@@ -170,14 +173,14 @@ class _Job:
             eval_every=max(1, -(-self.params.steps // EVALUATIONS)),
             name=f"finetune.{self.branch}",
         )
-        with self.watch.phase("train"):
+        with self.progress.phase("train"):
             return train_loop(
                 model,
                 batches,
                 objective,
                 settings,
                 work / "checkpoints",
-                self.watch,
+                self.progress,
                 numerics=self.numerics,
                 tokenizer_json=self.tokenizer_json,
                 evaluate=evaluate,

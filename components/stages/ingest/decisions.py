@@ -10,7 +10,7 @@ from pathlib import Path
 
 from components.core.errors import UserError
 from components.core.files import sha256_bytes
-from components.core.report import Watch
+from components.core.progress import Progress
 from components.core.workers import Pool, Workers, at_most
 from components.params import Ingest
 from components.stages.ingest.file_reading import Desk, Reading, read, reads
@@ -40,13 +40,13 @@ class Sorting:
         UserError: see `listings`, `Policy` and `opt_out.load`.
     """
 
-    def __init__(self, params: Ingest, root: Path, spool: Path, watch: Watch) -> None:
+    def __init__(self, params: Ingest, root: Path, spool: Path, progress: Progress) -> None:
         self.policy = Policy(params.licences)
         self.refused = load_opt_out(root / params.opt_out)
         self.listings = listings(params, root)
         self.tallies = {listing.name: Tally() for listing in self.listings}
         self.cut = Cut(params.heldout_fraction, params.heldout_salt)
-        self.watch = watch
+        self.progress = progress
         self.desk = Desk(spool, root / params.opt_out, self._to_read() > RESUMED_BYTES)
         self._files_done = self._bytes = 0
 
@@ -115,4 +115,4 @@ class Sorting:
     def _progress(self, location: str) -> None:
         self._files_done += 1
         total = sum(len(listing.tasks) for listing in self.listings)
-        self.watch.progress(self._files_done, total, "files", f"{self._bytes / 1e6:.1f} MB  {location}")
+        self.progress.update(self._files_done, total, "files", f"{self._bytes / 1e6:.1f} MB  {location}")

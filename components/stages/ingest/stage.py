@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.core.errors import UserError
-from components.core.report import Report, Watch
+from components.core.progress import Progress
+from components.core.report import Report
 from components.core.workers import Workers, pool
 from components.corpus.corpus import CorpusWriter, read_corpus
 from components.params import Ingest
@@ -35,7 +36,7 @@ def ingest(
     reports: Path,
     work: Path,
     workers: Workers = 1,
-    watch: Watch = Watch(),  # noqa: B008 - it has no state
+    progress: Progress = Progress(),  # noqa: B008 - it has no state
 ) -> Report:
     """Read all sources into `out/{train,heldout,dropped,quarantine}`, and report.
 
@@ -46,17 +47,17 @@ def ingest(
     Raises:
         UserError: a source is missing, has drifted, is empty, or has too many bad records; or there is no text, or no
             second group to hold out.
-        Stopped: the watch asked to stop.
+        Stopped: `progress` asked to stop.
     """
-    sorting = Sorting(params, root, work / "spool", watch)
+    sorting = Sorting(params, root, work / "spool", progress)
     _clear(work, *(() if sorting.desk.keep else ("spool",)))
     shard_bytes = int(params.shard_megabytes * 1e6)
     try:
-        with watch.phase("read"):
-            _sort_out(sorting, workers, out, work / "kept", shard_bytes, watch)
+        with progress.phase("read"):
+            _sort_out(sorting, workers, out, work / "kept", shard_bytes, progress)
         _refuse_if_unfit(sorting, params, work)
-        with watch.phase("split"):
-            _split(sorting, work / "kept", out, shard_bytes, watch)
+        with progress.phase("split"):
+            _split(sorting, work / "kept", out, shard_bytes, progress)
     finally:
         _clear(work)
     _clear(work, "spool")
@@ -79,7 +80,7 @@ def dry_run(
     params: Ingest,
     work: Path,
     workers: Workers = 1,
-    watch: Watch = Watch(),  # noqa: B008 - it has no state
+    progress: Progress = Progress(),  # noqa: B008 - it has no state
 ) -> DryRun:
     """Read all sources and count; nothing is written (large files pass through `work`).
 
@@ -88,7 +89,7 @@ def dry_run(
     Raises:
         UserError: a source is missing, has drifted or is empty.
     """
-    sorting = Sorting(params, root, work / "spool", watch)
+    sorting = Sorting(params, root, work / "spool", progress)
     try:
         with pool(sorting.workers(workers)) as running:
             for entry, num_bytes in sorting.entries(running):
@@ -108,7 +109,7 @@ def _clear(work: Path, *more: str) -> None:
         shutil.rmtree(work / name, ignore_errors=True)
 
 
-def _sort_out(sorting: Sorting, workers: Workers, out: Path, kept: Path, shard_bytes: int, watch: Watch) -> None:
+def _sort_out(sorting: Sorting, workers: Workers, out: Path, kept: Path, shard_bytes: int, progress: Progress) -> None:
     """Write every entry to where it belongs: kept, dropped, or quarantine (with the evidence beside it)."""
     with ExitStack() as stack:
         keep = stack.enter_context(CorpusWriter(kept, shard_bytes))
@@ -118,7 +119,7 @@ def _sort_out(sorting: Sorting, workers: Workers, out: Path, kept: Path, shard_b
         running = stack.enter_context(pool(sorting.workers(workers)))
         for number, (entry, _) in enumerate(sorting.entries(running)):
             if number % CHECK_EVERY == 0:
-                watch.check()
+                progress.raise_if_stopped()
             if entry.quarantined:
                 quarantine.add(entry.document, entry.rule, entry.reason)
                 evidence.write(json.dumps(evidence_of(entry), ensure_ascii=False) + "\n")
@@ -180,12 +181,12 @@ def _too_many_bad(name: str, tally: Tally, params: Ingest, work: Path) -> str:
     )
 
 
-def _split(sorting: Sorting, kept: Path, out: Path, shard_bytes: int, watch: Watch) -> None:
+def _split(sorting: Sorting, kept: Path, out: Path, shard_bytes: int, progress: Progress) -> None:
     """Cut what was kept into train and heldout."""
     with CorpusWriter(out / "train", shard_bytes) as train, CorpusWriter(out / "heldout", shard_bytes) as heldout:
         for number, document in enumerate(read_corpus(kept)):
             if number % CHECK_EVERY == 0:
-                watch.check()
+                progress.raise_if_stopped()
             if sorting.cut.holds_out(document.source, document.group):
                 heldout.add(document)
                 sorting.tallies[document.source].hold_out(document, len(document.text.encode()))

@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 
 from components.core.errors import UserError
 from components.core.files import write_json
-from components.core.report import Report, Watch
+from components.core.progress import Progress
+from components.core.report import Report
 from components.core.workers import Workers, pool
 from components.corpus.corpus import CorpusWriter, Document, read_corpus, reconcile, shard_paths
 from components.corpus.shuffle import key, shuffled
@@ -70,38 +71,45 @@ class Plan:
 
 
 def mix(
-    *, train: Path, params: Mix, out: Path, reports: Path, work: Path, workers: Workers = 1, watch: Watch | None = None
+    *,
+    train: Path,
+    params: Mix,
+    out: Path,
+    reports: Path,
+    work: Path,
+    workers: Workers = 1,
+    progress: Progress | None = None,
 ) -> Report:
     """Run the stage: `train` (a corpus) to `out/train`, `out/dropped` (left out by weight) and `out/canaries.json`.
 
     Raises:
         UserError: a weight names no source, or the weights leave nothing.
-        Stopped: the watch asked to stop.
+        Stopped: `progress` asked to stop.
     """
-    watch = watch or Watch()
-    with watch.phase("plan"):
-        plan = make_plan(train, params, workers, watch)
-    with watch.phase("write"):
-        added = write_mixture(train, plan, params, out, work, watch)
+    progress = progress or Progress()
+    with progress.phase("plan"):
+        plan = make_plan(train, params, workers, progress)
+    with progress.phase("write"):
+        added = write_mixture(train, plan, params, out, work, progress)
     report = write_report(added, plan.entries, params, reports)
     for line in report.facts["warnings"]:
-        watch.say(line)
+        progress.log(line)
     return report
 
 
 # -- planning ----------------------------------------------------------------------------------------------------------
 
 
-def make_plan(train: Path, params: Mix, workers: Workers = 1, watch: Watch | None = None) -> Plan:
+def make_plan(train: Path, params: Mix, workers: Workers = 1, progress: Progress | None = None) -> Plan:
     """How often each document is taken, which twins are added, and how much is generated.
 
     Memory grows with the documents, not with their text: 300 bytes for each (measured), so 0.6 GB for two million.
     """
-    watch = watch or Watch()
-    entries = [entry for path in shard_paths(train) for entry in _entries(path, watch)]
+    progress = progress or Progress()
+    entries = [entry for path in shard_paths(train) for entry in _entries(path, progress)]
     check_weights(params.weights, {entry.source for entry in entries})
     if params.group_weights:
-        for entry, groups in _of_each(train, entries, group_weights.mentioned, workers, watch):
+        for entry, groups in _of_each(train, entries, group_weights.mentioned, workers, progress):
             entry.groups = groups
     for weight, part in parts(entries, params):
         take(part, weight, params.seed)
@@ -109,7 +117,7 @@ def make_plan(train: Path, params: Mix, workers: Workers = 1, watch: Watch | Non
     if not plan.real_bytes:
         raise UserError("mix.weights and mix.group_weights leave no document of any source; raise a weight above 0")
     if params.augment != "none":
-        _plan_twins(train, entries, params, workers, watch)
+        _plan_twins(train, entries, params, workers, progress)
     plan.secrets = canaries.make(params.seed, params.canaries.per_count, params.canaries.counts)
     twins = sum(twin_bytes(entry, params) for entry in entries)
     inserted = sum(secret.count * len(secret.text) for secret in plan.secrets)
@@ -118,8 +126,8 @@ def make_plan(train: Path, params: Mix, workers: Workers = 1, watch: Watch | Non
     return plan
 
 
-def _entries(path: Path, watch: Watch) -> list[Entry]:
-    watch.check()
+def _entries(path: Path, progress: Progress) -> list[Entry]:
+    progress.raise_if_stopped()
     table = pq.read_table(path, columns=["id", "source", "text"])
     sizes = pc.binary_length(table["text"]).to_pylist()
     return list(map(Entry, table["id"].to_pylist(), table["source"].to_pylist(), sizes))
@@ -165,9 +173,9 @@ def _up_to(entries: Sequence[Entry], num_bytes: float, seed: int, salt: str) -> 
         yield entry
 
 
-def _plan_twins(train: Path, entries: list[Entry], params: Mix, workers: Workers, watch: Watch) -> None:
+def _plan_twins(train: Path, entries: list[Entry], params: Mix, workers: Workers, progress: Progress) -> None:
     """`counterfactual`: a swapped twin for each copy taken. `random`: per source, as many bytes of unchanged copies."""
-    for entry, size in _of_each(train, entries, partial(swapped_sizes, names=params.swap_names), workers, watch):
+    for entry, size in _of_each(train, entries, partial(swapped_sizes, names=params.swap_names), workers, progress):
         entry.swapped = size
     if params.augment == "counterfactual":
         for entry in entries:
@@ -182,13 +190,13 @@ def _plan_twins(train: Path, entries: list[Entry], params: Mix, workers: Workers
 
 
 def _of_each(
-    train: Path, entries: list[Entry], measure: Callable[[Path], list[int]], workers: Workers, watch: Watch
+    train: Path, entries: list[Entry], measure: Callable[[Path], list[int]], workers: Workers, progress: Progress
 ) -> Iterator[tuple[Entry, int]]:
     """Each entry with what `measure` finds in its document; shards are measured side by side."""
     with pool(workers) as processes:
         left = iter(entries)
         for shard in processes.map(measure, shard_paths(train), lambda path: [path]):
-            watch.check()
+            progress.raise_if_stopped()
             for value in shard:
                 yield next(left), value
         assert next(left, None) is None, "every document is measured"
@@ -209,7 +217,7 @@ def twin_bytes(entry: Entry, params: Mix) -> int:
 # -- writing -----------------------------------------------------------------------------------------------------------
 
 
-def write_mixture(train: Path, plan: Plan, params: Mix, out: Path, work: Path, watch: Watch) -> Added:
+def write_mixture(train: Path, plan: Plan, params: Mix, out: Path, work: Path, progress: Progress) -> Added:
     """Write the mixture in its final order, and the books of what went into it."""
     added = Added()
     folder = work / "shuffle"
@@ -218,13 +226,13 @@ def write_mixture(train: Path, plan: Plan, params: Mix, out: Path, work: Path, w
     with CorpusWriter(out / "train") as kept, CorpusWriter(out / "dropped", left_out=True) as dropped:
         documents = all_documents(train, plan, params, added, dropped)
         for number, document in enumerate(
-            shuffled(_checked(documents, watch), params.seed, folder, total // BUCKET_BYTES + 1)
+            shuffled(_checked(documents, progress), params.seed, folder, total // BUCKET_BYTES + 1)
         ):
             kept.add(document)
             if number % CHECK_EVERY == 0:
-                watch.check()
+                progress.raise_if_stopped()
             if number % 2000 == 0:
-                watch.progress(number, None, "documents")
+                progress.update(number, None, "documents")
     write_json(out / "canaries.json", canaries.as_json(plan.secrets, params.seed))
     once = sum(entry.taken > 0 for entry in plan.entries)
     reconcile("mix", len(plan.entries), once, dropped.rules)
@@ -232,11 +240,11 @@ def write_mixture(train: Path, plan: Plan, params: Mix, out: Path, work: Path, w
     return added
 
 
-def _checked(documents: Iterator[Document], watch: Watch) -> Iterator[Document]:
+def _checked(documents: Iterator[Document], progress: Progress) -> Iterator[Document]:
     """The documents, with a look at whether to go on now and then: the shuffle takes all before it gives the first."""
     for number, document in enumerate(documents):
         if number % CHECK_EVERY == 0:
-            watch.check()
+            progress.raise_if_stopped()
         yield document
 
 

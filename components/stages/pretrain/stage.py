@@ -17,7 +17,8 @@ import tokenizers
 
 from components.core.errors import UserError
 from components.core.files import sha256_bytes
-from components.core.report import Report, Watch
+from components.core.progress import Progress
+from components.core.report import Report
 from components.model import export
 from components.model.generate import generate
 from components.model.transformer import Shape, Transformer, derive_shape
@@ -80,7 +81,7 @@ def pretrain(
     out: Path,
     reports: Path,
     work: Path,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Train a model from nothing.
 
@@ -94,23 +95,23 @@ def pretrain(
 
     Raises:
         UserError: shards, sizes or settings do not fit each other; nothing has been trained then.
-        Stopped: the watch asked to stop; a checkpoint is saved.
+        Stopped: `progress` asked to stop; a checkpoint is saved.
 
     Returns:
         The report. Under torchrun every process calls this function; only the first examines and writes, the others
         return an empty report.
     """
-    watch = watch or Watch()
+    progress = progress or Progress()
     task = prepare(objective, tokens, params, numerics)
     floats.settle(numerics)
     model = Transformer(task.shape).initialise(params.seed)
     with data_parallel.group(numerics, work, _follower(objective, tokens, params, numerics, work)) as group:
-        result = _train(task, model, work, watch, group)
+        result = _train(task, model, work, progress, group)
     if not group.leads:
         return Report()
     model.eval()
-    with watch.phase("examine"):
-        scores = task.heldout.score(model, FINAL_WINDOWS, watch.check)
+    with progress.phase("examine"):
+        scores = task.heldout.score(model, FINAL_WINDOWS, progress.raise_if_stopped)
     facts = {
         "training": {
             "steps": params.steps,
@@ -185,7 +186,9 @@ def _check_tokenizer(shards: TokenShards, tokenizer_json: str, tokenizer: tokeni
         )
 
 
-def _train(task: Task, model: Transformer, work: Path, watch: Watch, group: data_parallel.Group) -> loop.TrainResult:
+def _train(
+    task: Task, model: Transformer, work: Path, progress: Progress, group: data_parallel.Group
+) -> loop.TrainResult:
     params, manifest = task.params, task.train.manifest
     settings = loop.Settings(
         steps=params.steps,
@@ -207,27 +210,27 @@ def _train(task: Task, model: Transformer, work: Path, watch: Watch, group: data
         language_model_loss,
         settings,
         work,
-        watch,
+        progress,
         numerics=task.numerics,
         tokenizer_json=task.tokenizer_json,
-        evaluate=_exam(task, model, watch),
+        evaluate=_exam(task, model, progress),
         group=group,
     )
 
 
-def _exam(task: Task, model: Transformer, watch: Watch) -> Callable[[int], dict[str, float]]:
+def _exam(task: Task, model: Transformer, progress: Progress) -> Callable[[int], dict[str, float]]:
     """What the loop calls now and then: held-out scores, and a sample of the model's own text."""
     tokenizer = task.tokenizer
     prompt = [END_OF_TEXT, *_first_words(task.heldout.shards)]
 
     def examine(step: int) -> dict[str, float]:
         scores = task.heldout.score(model, LIVE_WINDOWS)
-        watch.figures(step, {f"heldout_{name}": value for name, value in scores.items()})
+        progress.log_metrics(step, {f"heldout_{name}": value for name, value in scores.items()})
         line = f"step {step}: held out " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
         if task.objective == "causal":
             text, _, _ = generate(model, tokenizer, prompt, max_tokens=SAMPLE_TOKENS, temperature=0.7, seed=step)
             line += f" | {tokenizer.decode(prompt)}[{text}]".replace("\n", "\\n")
-        watch.say(line)
+        progress.log(line)
         return scores
 
     return examine
@@ -260,7 +263,7 @@ def _follow(arguments: dict) -> None:
     floats.settle(numerics)
     model, work = Transformer(task.shape).initialise(params.seed), Path(arguments["work"])
     with data_parallel.group(numerics, work, []) as group:
-        _train(task, model, work, Watch(), group)
+        _train(task, model, work, Progress(), group)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 
 from components.core.errors import UserError
 from components.core.files import sha256_bytes, write_text
-from components.core.report import Report, Watch
+from components.core.progress import Progress
+from components.core.report import Report
 from components.corpus.corpus import Manifest, read_corpus, read_manifest
 from components.params import Tokenize
 from components.stages.tokenize import report as tokenize_report
@@ -43,7 +44,7 @@ def tokenize(
     reports: Path,
     work: Path,
     workers: int = 1,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Write `out/tokenizer.json`, `out/train` and `out/heldout`; see the module docstring.
 
@@ -54,18 +55,18 @@ def tokenize(
 
     Raises:
         UserError: a corpus is empty, or too small for `vocab_size`.
-        Stopped: the watch asked to stop.
+        Stopped: `progress` asked to stop.
     """
-    watch = watch or Watch()
+    progress = progress or Progress()
     manifests = {
         "train": _manifest(train, "documents left to train on"),
         "heldout": _manifest(heldout, "held-out documents"),
     }
-    with watch.phase("bpe"):
-        tokenizer_json = _train_bpe(train, manifests["train"], params, watch)
+    with progress.phase("bpe"):
+        tokenizer_json = _train_bpe(train, manifests["train"], params, progress)
     write_text(out / "tokenizer.json", tokenizer_json)
-    encoding = _Encoding(Encoder(tokenizer_json), tokenizer_json, workers, watch)
-    with watch.phase("encode"):
+    encoding = _Encoding(Encoder(tokenizer_json), tokenizer_json, workers, progress)
+    with progress.phase("encode"):
         # Held-out text first: the overlap needs its n-grams before it sees the training text.
         held = encoding.corpus(heldout, manifests["heldout"], out / "heldout", is_heldout=True)
         trained = encoding.corpus(train, manifests["train"], out / "train", is_heldout=False)
@@ -116,9 +117,9 @@ def _read(path: Path, *columns: str) -> list[list[str]]:
 # -- train -------------------------------------------------------------------------------------------------------------
 
 
-def _train_bpe(folder: Path, manifest: Manifest, params: Tokenize, watch: Watch) -> str:
+def _train_bpe(folder: Path, manifest: Manifest, params: Tokenize, progress: Progress) -> str:
     limit = params.train_megabytes * 1e6
-    watch.say(f"training a BPE of {params.vocab_size} tokens on {min(limit, manifest.num_bytes) / 1e6:.1f} MB")
+    progress.log(f"training a BPE of {params.vocab_size} tokens on {min(limit, manifest.num_bytes) / 1e6:.1f} MB")
     sample = list(even_sample(folder, manifest, min(1.0, limit / max(1, manifest.num_bytes))))
     return train_bpe(sample, params.vocab_size).to_str(pretty=True)
 
@@ -142,8 +143,8 @@ def even_sample(folder: Path, manifest: Manifest, share: float) -> Iterator[str]
 class _Encoding:
     """Encodes corpora shard by shard, counts as it goes, and compares a sample with `tokenizers`."""
 
-    def __init__(self, encoder: Encoder, tokenizer_json: str, workers: int, watch: Watch) -> None:
-        self.encoder, self.workers, self.watch = encoder, workers, watch
+    def __init__(self, encoder: Encoder, tokenizer_json: str, workers: int, progress: Progress) -> None:
+        self.encoder, self.workers, self.progress = encoder, workers, progress
         self.sha256 = sha256_bytes(tokenizer_json.encode())
         self.reference = reference(tokenizer_json)
         self.overlaps = Overlaps()
@@ -155,9 +156,9 @@ class _Encoding:
         found = Encoded(sources, counts, token_counts, Languages(manifest.num_documents))
         writer = TokenWriter(out, self.encoder.vocab_size, self.sha256, sources)
         for number, shard in enumerate(manifest.shards, 1):
-            self.watch.check()
+            self.progress.raise_if_stopped()
             self._shard(folder / shard.file, writer, found, is_heldout)
-            self.watch.progress(number, len(manifest.shards), "shards", "held-out" if is_heldout else "training")
+            self.progress.update(number, len(manifest.shards), "shards", "held-out" if is_heldout else "training")
         written = writer.close()
         assert written.num_documents == manifest.num_documents, "every document is encoded"
         assert written.num_bytes == manifest.num_bytes, "every byte is encoded"

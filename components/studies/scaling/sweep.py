@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from components.core.errors import UserError
 from components.core.files import read_json, write_json
-from components.core.report import Watch
+from components.core.progress import Progress
 from components.model.transformer import Shape, derive_shape
 from components.params import Evaluate, ModelShape, Numerics, Pretrain, Runtime, Scaling
 from components.studies.scaling.law import Candidate, Law, Plan, Point, best
@@ -197,7 +197,7 @@ def run_cell(one: Cell, place: Place) -> dict[str, Any]:
             out=folder / "model",
             reports=folder / "reports",
             work=folder / "work",
-            watch=_watch(place, meter),
+            progress=_progress(place, meter),
         )
         used = {"seconds": time.perf_counter() - started, "cpu_s": time.process_time() - cpu_started}
         used["joules"] = meter.totals().mid_j if meter else 0.0
@@ -218,14 +218,14 @@ def _meter(place: Place, one: Cell) -> Any:
     return Meter(place.ledger, 1.0, {"stage": "scaling", "run": place.run, "cell": one.name})
 
 
-def _watch(place: Place, meter: Any) -> Watch:
+def _progress(place: Place, meter: Any) -> Progress:
     if place.ledger is None or place.runtime is None:
-        return Watch()
-    from components.carbon.planning.project_budget import ProjectWatch
+        return Progress()
+    from components.carbon.planning.project_budget import ProjectProgress
 
-    watch = ProjectWatch(place.runtime, meter, place.ledger, place.root)
-    watch.check()  # a budget that is spent lets no cell begin
-    return watch
+    progress = ProjectProgress(place.runtime, meter, place.ledger, place.root)
+    progress.raise_if_stopped()  # a budget that is spent lets no cell begin
+    return progress
 
 
 def _abilities(one: Cell, model: Path, place: Place) -> dict[str, float | None]:

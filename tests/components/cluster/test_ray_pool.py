@@ -25,7 +25,7 @@ from components.cluster.ray_pool import Cluster
 from components.cluster.supervisor import kept
 from components.core.errors import UserError
 from components.core.files import read_json
-from components.core.report import Watch
+from components.core.progress import Progress
 from components.core.workers import Workers
 from components.corpus.corpus import read_manifest
 from components.params import Bias, Dedup, Filter, Ingest, Mix
@@ -83,14 +83,14 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def run_stages(root: Path, folder: Path, workers: Workers, watch: Watch, source: FilesSource) -> dict[str, bytes]:
+def run_stages(root: Path, folder: Path, workers: Workers, progress: Progress, source: FilesSource) -> dict[str, bytes]:
     """Ingest, dedup, filter, bias, mix, each from what the one before made; all they wrote."""
 
     def places(stage: str) -> dict[str, Any]:
         made = {name: folder / stage / name for name in ("out", "reports", "work")}
         for path in made.values():
             path.mkdir(parents=True)
-        return made | {"workers": workers, "watch": watch}
+        return made | {"workers": workers, "progress": progress}
 
     def train(stage: str) -> Path:
         return folder / stage / "out" / "train"
@@ -110,7 +110,7 @@ def run_stages(root: Path, folder: Path, workers: Workers, watch: Watch, source:
 @pytest.fixture(scope="module")
 def expected(given: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Of the local pool of one process; that two change no byte, each stage's own tests show."""
-    return run_stages(given, tmp_path_factory.mktemp("local"), 1, Watch(), FilesSource(path="text"))
+    return run_stages(given, tmp_path_factory.mktemp("local"), 1, Progress(), FilesSource(path="text"))
 
 
 # -- a cluster, a store ------------------------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ class LosesANode(Recorder):
         super().__init__()
         self.nodes, self.phases = nodes, list(phases)
 
-    def progress(self, done: int, total: int | None, unit: str, note: str = "") -> None:
+    def update(self, done: int, total: int | None, unit: str, note: str = "") -> None:
         if self.current in self.phases and total and done < total:
             self.phases.remove(self.current)
             self.nodes.lose_one()
@@ -196,11 +196,11 @@ class LosesANode(Recorder):
 def test_the_bytes_are_those_of_the_local_pool_though_a_node_is_lost(
     given: Path, expected: dict[str, bytes], nodes: Nodes, tmp_path: Path
 ) -> None:
-    watch = LosesANode(nodes, "sketch")
+    progress = LosesANode(nodes, "sketch")
     engine = Cluster(2, nodes.address)
     with engine.pool():  # stays connected from stage to stage, so that the nodes' workers need not start again
-        found = run_stages(given, tmp_path, engine, watch, FilesSource(path="text"))
-    assert not watch.phases, "no node was lost midway"
+        found = run_stages(given, tmp_path, engine, progress, FilesSource(path="text"))
+    assert not progress.phases, "no node was lost midway"
     assert found == expected
 
 
@@ -210,14 +210,14 @@ def test_inputs_and_the_shuffle_may_be_in_a_store(
 ) -> None:
     import boto3
 
-    watch = LosesANode(nodes, "score")
+    progress = LosesANode(nodes, "score")
     engine = Cluster(2, nodes.address, f"{store}/work")
     with pytest.raises(UserError, match=r"set `revision: [0-9a-f]{16}`") as error:
         remote_files.listing("files", f"{store}/text", "**/*", "")
     source = FilesSource(path=f"{store}/text", revision=str(error.value).split("revision: ")[1][:16])
     with engine.pool():
-        found = run_stages(given, tmp_path, engine, watch, source)
-    assert not watch.phases, "no node was lost midway"
+        found = run_stages(given, tmp_path, engine, progress, source)
+    assert not progress.phases, "no node was lost midway"
     assert found == expected
     left = boto3.client("s3").list_objects_v2(Bucket=BUCKET)["Contents"]
     assert {entry["Key"].split("/")[0] for entry in left} == {"text"}, "the exchange is removed"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.core.errors import Stopped
-from components.core.report import Watch
+from components.core.progress import Progress
 from components.params import Files, Ingest, Mix, Tokenize
 from components.stages.ingest import stage as ingest_stage
 from components.stages.ingest.stage import ingest
@@ -18,18 +18,18 @@ from tests.components.stages.ingest.ingest_run import hashes
 from tests.recorder import Recorder, stops_at
 
 
-def run_ingest(place: Path, source: Path, watch: Watch) -> None:
+def run_ingest(place: Path, source: Path, progress: Progress) -> None:
     (place / "opt_out.txt").touch()
     settings = Ingest(sources=[Files(path=str(source))], opt_out="opt_out.txt", watch=str(source), max_quarantine=1.0)
-    ingest(root=place, params=settings, watch=watch, **folders(place))
+    ingest(root=place, params=settings, progress=progress, **folders(place))
 
 
-def run_mix(place: Path, source: Path, watch: Watch) -> None:
-    mix(train=source, params=Mix(augment="counterfactual"), watch=watch, **folders(place))
+def run_mix(place: Path, source: Path, progress: Progress) -> None:
+    mix(train=source, params=Mix(augment="counterfactual"), progress=progress, **folders(place))
 
 
-def run_tokenize(place: Path, source: Path, watch: Watch) -> None:
-    tokenize(train=source, heldout=source, params=Tokenize(vocab_size=400), watch=watch, **folders(place))
+def run_tokenize(place: Path, source: Path, progress: Progress) -> None:
+    tokenize(train=source, heldout=source, params=Tokenize(vocab_size=400), progress=progress, **folders(place))
 
 
 def folders(place: Path) -> dict[str, Path]:
@@ -61,7 +61,7 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("run", [run_ingest, run_mix, run_tokenize])
 def test_it_looks_often_and_a_stopped_run_made_anew_has_the_same_bytes(
-    run: Callable[[Path, Path, Watch], None],
+    run: Callable[[Path, Path, Progress], None],
     files: Path,
     train: Path,
     tmp_path: Path,
@@ -82,5 +82,5 @@ def test_it_looks_often_and_a_stopped_run_made_anew_has_the_same_bytes(
     for limit in (0, undisturbed.num_checks // 2, undisturbed.num_checks - 1):
         with pytest.raises(Stopped):
             run(stopped, source, stops_at(limit + 1))
-    run(stopped, source, Watch())
+    run(stopped, source, Progress())
     assert hashes(stopped / "out") == hashes(whole / "out")

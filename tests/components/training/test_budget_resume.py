@@ -8,7 +8,7 @@ import pytest
 from components.carbon.planning.budget import Budget
 from components.carbon.planning.pause import pauses, resumes_at
 from components.core.errors import Stopped
-from components.core.report import Watch
+from components.core.progress import Progress
 from components.params import Grid, Runtime
 from components.stages.pretrain.stage import pretrain
 from tests.components.carbon.planning.test_budget import Totals
@@ -34,17 +34,17 @@ def test_same_bytes_after_two_budgets(tmp_path: Path) -> None:
     params = small()
     done = 0
 
-    def run(place: Path, watch: Watch) -> None:
+    def run(place: Path, progress: Progress) -> None:
         folders = {name: place / name for name in ("out", "reports", "work")}
-        pretrain(objective="causal", tokens=tokens, params=params, numerics=NUMERICS, watch=watch, **folders)
+        pretrain(objective="causal", tokens=tokens, params=params, numerics=NUMERICS, progress=progress, **folders)
 
-    run(tmp_path / "undisturbed", Watch())
+    run(tmp_path / "undisturbed", Progress())
     for limit_steps in (2.5, params.steps - 1.5):
-        watch = guarded(limit_steps * 36, done)
+        progress = guarded(limit_steps * 36, done)
         with pytest.raises(Stopped) as stop:
-            run(tmp_path / "stopped", watch)
+            run(tmp_path / "stopped", progress)
         assert stop.value.name == "BudgetReached"
-        done += watch.num_checks
+        done += progress.num_checks
         assert done <= limit_steps  # no step began that could not fit
     run(tmp_path / "stopped", guarded(1e9, done))
     assert hashes(tmp_path / "stopped/out") == hashes(tmp_path / "undisturbed/out")
@@ -55,15 +55,15 @@ STEP = timedelta(minutes=20)
 
 def hourly(runtime: Runtime, root: Path, start: datetime) -> Recorder:
     """Each step takes twenty minutes of a made-up day; pauses by its grid."""
-    watch = Recorder()
-    pause = pauses(runtime, root, lambda: start + STEP * (watch.num_checks - 1))
+    progress = Recorder()
+    pause = pauses(runtime, root, lambda: start + STEP * (progress.num_checks - 1))
 
     def check(_: Recorder) -> bool:
         pause()
         return False
 
-    watch.stop = check
-    return watch
+    progress.stop = check
+    return progress
 
 
 @pytest.mark.slow
@@ -76,18 +76,18 @@ def test_same_bytes_after_two_pauses(tmp_path: Path) -> None:
     (tmp_path / "grid.csv").write_text("\n".join(["time,g_per_kwh", *rows]))
     runtime = Runtime(grid=Grid(series="grid.csv"), pause_above=100.0)
 
-    def run(place: Path, watch: Watch) -> None:
+    def run(place: Path, progress: Progress) -> None:
         folders = {name: place / name for name in ("out", "reports", "work")}
-        pretrain(objective="causal", tokens=tokens, params=params, numerics=NUMERICS, watch=watch, **folders)
+        pretrain(objective="causal", tokens=tokens, params=params, numerics=NUMERICS, progress=progress, **folders)
 
-    run(tmp_path / "undisturbed", Watch())
+    run(tmp_path / "undisturbed", Progress())
     at, worked = noon, []
     for resumed in (hours[3], hours[6]):
-        watch = hourly(runtime, tmp_path, at)
+        progress = hourly(runtime, tmp_path, at)
         with pytest.raises(Stopped) as stop:
-            run(tmp_path / "paused", watch)
+            run(tmp_path / "paused", progress)
         assert stop.value.name == "Paused"
-        worked.append(watch.num_checks - 1)  # before the last, no step was taken
+        worked.append(progress.num_checks - 1)  # before the last, no step was taken
         found = resumes_at(runtime, at + STEP * worked[-1], tmp_path)
         assert found == resumed
         at = found

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from components.core.errors import Stopped, UserError
-from components.core.report import Watch
+from components.core.progress import Progress
 from components.model.lora import add_lora
 from components.model.transformer import Transformer, derive_shape
 from components.params import ModelShape, Numerics, Optimizer
@@ -47,11 +47,11 @@ def same(a: list[Tensor], b: list[Tensor]) -> bool:
 
 
 def run(
-    work: Path, model: Any = None, watch: Watch | None = None, settings: loop.Settings = SETTINGS, **more: Any
+    work: Path, model: Any = None, progress: Progress | None = None, settings: loop.Settings = SETTINGS, **more: Any
 ) -> Any:
     model = model or network()
     result = loop.train(
-        model, more.pop("batches", batches), language_model_loss, settings, work, watch, numerics=NUMERICS, **more
+        model, more.pop("batches", batches), language_model_loss, settings, work, progress, numerics=NUMERICS, **more
     )
     return model, result
 
@@ -70,7 +70,7 @@ def test_stopped_and_resumed_ends_with_the_same_bits(stops: list[int], tmp_path:
     straight, expected = run(tmp_path / "a", evaluate=evaluate)
     for after in stops:
         with pytest.raises(Stopped):
-            run(tmp_path / "b", watch=stops_at(after), evaluate=evaluate)
+            run(tmp_path / "b", progress=stops_at(after), evaluate=evaluate)
     assert checkpoint.steps(tmp_path / "b")[0] == sum(stops)
     resumed, result = run(tmp_path / "b", evaluate=evaluate)
     assert same(weights(straight), weights(resumed))
@@ -95,13 +95,13 @@ def test_checkpoints_are_kept_by_the_policy(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_costs_its_interval_and_no_bit(tmp_path: Path) -> None:
     straight, _ = run(tmp_path / "a")
     with pytest.raises(Stopped):
-        run(tmp_path / "b", watch=stops_at(7))
+        run(tmp_path / "b", progress=stops_at(7))
     path = tmp_path / "b" / "step-000007" / "trainer.safetensors"
     path.write_bytes(path.read_bytes()[:-10])
-    watch = Recorder()
-    resumed, _ = run(tmp_path / "b", watch=watch)
-    assert "damaged" in watch.lines[0]
-    assert "step 5" in watch.lines[1]
+    progress = Recorder()
+    resumed, _ = run(tmp_path / "b", progress=progress)
+    assert "damaged" in progress.lines[0]
+    assert "step 5" in progress.lines[1]
     assert same(weights(straight), weights(resumed))
 
 
@@ -137,11 +137,11 @@ def poisoned(*numbers: int) -> Callable[[Any, Batch], Tensor]:
 
 
 def test_a_bad_batch_is_passed_over_and_the_run_is_as_if_it_was_not_there(tmp_path: Path) -> None:
-    model, watch = network(), Recorder()
-    result = loop.train(model, batches, poisoned(7), SETTINGS, tmp_path / "a", watch, numerics=NUMERICS)
+    model, progress = network(), Recorder()
+    result = loop.train(model, batches, poisoned(7), SETTINGS, tmp_path / "a", progress, numerics=NUMERICS)
     clean, _ = run(tmp_path / "b", batches=lambda number: batches(number + (number >= 7)))
     assert result.skipped == [7]
-    assert any("back to step 5, batch 7 is passed over" in line for line in watch.lines)
+    assert any("back to step 5, batch 7 is passed over" in line for line in progress.lines)
     assert same(weights(model), weights(clean))
     assert len(result.losses) == SETTINGS.steps
 

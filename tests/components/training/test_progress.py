@@ -14,34 +14,36 @@ from tests.recorder import Recorder
 
 
 def seen(place: Path, metered: bool = True, **settings: Any) -> Recorder:
-    watch = Recorder(joules=count(0.0, 10.0) if metered else None)  # every look at the meter finds ten joules more
+    progress = Recorder(joules=count(0.0, 10.0) if metered else None)  # every look at the meter finds ten joules more
     folders = {name: place / name for name in ("out", "reports", "work")}
     tokens = write_tokens(place / "tokenize")
-    pretrain(tokens=tokens, params=small(steps=10, eval_every=5), numerics=NUMERICS, watch=watch, **settings, **folders)
-    return watch
+    pretrain(
+        tokens=tokens, params=small(steps=10, eval_every=5), numerics=NUMERICS, progress=progress, **settings, **folders
+    )
+    return progress
 
 
 def test_all_that_is_promised_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "EVERY_S", 0.0)
-    watch = seen(tmp_path, objective="causal")
-    last = watch.rows[10]
-    assert set(watch.rows) == set(range(1, 11))
+    recorder = seen(tmp_path, objective="causal")
+    last = recorder.rows[10]
+    assert set(recorder.rows) == set(range(1, 11))
     assert {"loss", "bits_per_byte", "tokens_per_s", "mfu", "joules_per_token", "learning_rate"} <= last.keys()
     losses = (tmp_path / "reports" / "plots" / "loss.csv").read_text().split()
     assert last["loss"] == pytest.approx(float(losses[-1].split(",")[1]), rel=1e-5)
     tokens_per_step = 4 * 64
-    assert [row["joules_per_token"] for row in watch.rows.values()] == pytest.approx([10 / tokens_per_step] * 10)
+    assert [row["joules_per_token"] for row in recorder.rows.values()] == pytest.approx([10 / tokens_per_step] * 10)
     assert 0 < last["mfu"] < 1
     bytes_per_token = last["loss"] / math.log(2) / last["bits_per_byte"]
     assert 1 < bytes_per_token < 4  # of a vocabulary of 400
     for part in ("loss ", "bits per byte", "k tokens/s", "% of peak", "39.1 mJ/token"):
-        assert part in watch.notes[-1]
-    samples = [line for line in watch.lines if line.startswith("step ") and "[" in line]
+        assert part in recorder.notes[-1]
+    samples = [line for line in recorder.lines if line.startswith("step ") and "[" in line]
     assert [line.split(":")[0] for line in samples] == ["step 5", "step 10"]
     assert {"heldout_loss", "heldout_bits_per_byte"} <= last.keys()
 
 
 def test_what_means_nothing_is_left_out(tmp_path: Path) -> None:
-    watch = seen(tmp_path, metered=False, objective="masked")
-    assert not {"joules_per_token", "bits_per_byte"} & watch.rows[10].keys()
-    assert "mJ" not in watch.notes[-1]
+    recorder = seen(tmp_path, metered=False, objective="masked")
+    assert not {"joules_per_token", "bits_per_byte"} & recorder.rows[10].keys()
+    assert "mJ" not in recorder.notes[-1]

@@ -15,14 +15,14 @@ from components.core.files import read_json
 from components.core.report import Report
 from components.params import Budget, Grid, Params, Runtime
 from flows.execution.stage import Outcome, Place, Stage, _guard, attempt, fresh, sole_writer
-from flows.tracking.progress import FlowWatch
+from flows.tracking.progress import FlowProgress
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     work = tmp_path / "work"
-    watch = FlowWatch("toy", tmp_path / "toy.log")
-    return Place(None, fresh(work / "out"), fresh(work / "reports"), work, watch, tmp_path)  # type: ignore[arg-type]
+    progress = FlowProgress("toy", tmp_path / "toy.log")
+    return Place(None, fresh(work / "out"), fresh(work / "reports"), work, progress, tmp_path)  # type: ignore[arg-type]
 
 
 def ended(place: Place, call: Callable[[Place], Any]) -> Outcome:

@@ -6,52 +6,52 @@ from typing import ClassVar
 import pytest
 
 from flows.tracking import progress
-from flows.tracking.progress import FlowWatch
+from flows.tracking.progress import FlowProgress
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Seconds on the clock the watch reads; set `clock[0]`."""
+    """Seconds on the clock that `FlowProgress` reads; set `clock[0]`."""
     now = [1000.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return now
 
 
-def reported(clock: list[float], watch: FlowWatch, *reports: tuple[float, int, int]) -> None:
+def reported(clock: list[float], progress: FlowProgress, *reports: tuple[float, int, int]) -> None:
     for at, done, total in reports:
         clock[0] = 1000.0 + at
-        watch.progress(done, total, "step")
+        progress.update(done, total, "step")
 
 
 def test_time_left_is_told_at_the_pace_of_the_work_itself(
     clock: list[float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    watch = FlowWatch("toy", tmp_path / "log")
+    progress = FlowProgress("toy", tmp_path / "log")
     # Twenty seconds to start, and a run that goes on from step 50 of 100, two steps a second.
-    reported(clock, watch, (20, 50, 100), (24, 58, 100), (45, 100, 100))
+    reported(clock, progress, (20, 50, 100), (24, 58, 100), (45, 100, 100))
     # Other work of the same stage: its own pace.
-    reported(clock, watch, (60, 0, 10), (70, 5, 10))
+    reported(clock, progress, (60, 0, 10), (70, 5, 10))
     said = [line.split("step, ")[1] for line in capsys.readouterr().out.splitlines()]
     assert said == ["20 s", "21 s left", "45 s", "60 s", "10 s left"]
     assert (tmp_path / "log").read_text().count("s left") == 2
 
 
 def test_the_energy_it_passes_on_is_the_meters(tmp_path: Path) -> None:
-    assert FlowWatch("toy", tmp_path / "log", joules=lambda: 7.5).joules() == 7.5
-    assert FlowWatch("toy", tmp_path / "log").joules() is None
+    assert FlowProgress("toy", tmp_path / "log", joules=lambda: 7.5).joules() == 7.5
+    assert FlowProgress("toy", tmp_path / "log").joules() is None
 
 
 def test_reports_in_quick_succession_are_not_all_shown(
     clock: list[float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    watch = FlowWatch("toy", tmp_path / "log")
-    reported(clock, watch, *((at / 10, at, 1000) for at in range(100)))
+    progress = FlowProgress("toy", tmp_path / "log")
+    reported(clock, progress, *((at / 10, at, 1000) for at in range(100)))
     shown = [line.split()[1] for line in capsys.readouterr().out.splitlines()]
     assert shown == ["0/1,000", "40/1,000", "80/1,000"]
 
 
 def test_what_is_left_of_the_budget_stands_under_the_live_bar(clock: list[float], tmp_path: Path) -> None:
-    """From the guard through the watch to the bar in Prefect."""
+    """From the guard through `FlowProgress` to the bar in Prefect."""
     from components.carbon.planning.budget import guard
     from components.core.errors import Stopped
     from components.params import Budget, Runtime
@@ -68,18 +68,18 @@ def test_what_is_left_of_the_budget_stands_under_the_live_bar(clock: list[float]
     meter = FakeMeter()
     limit = Budget(kwh=10 * 36 / 3.6e6)  # ten steps of a second at 36 W
     check = guard(Runtime(budget=limit), meter, tmp_path / "ledger", "r", clock=lambda: meter.now_s)
-    watch = FlowWatch("toy", tmp_path / "log", guard=check, live=Bar())  # type: ignore[arg-type]
-    watch.check()
+    progress = FlowProgress("toy", tmp_path / "log", guard=check, live=Bar())  # type: ignore[arg-type]
+    progress.raise_if_stopped()
     for step in range(1, 6):
         meter.work(1.0, 36.0)
-        watch.check()
-        reported(clock, watch, (10.0 * step, step, 20))
+        progress.raise_if_stopped()
+        reported(clock, progress, (10.0 * step, step, 20))
     assert Bar.lines[-1].endswith("; 60% of the run's budget")  # five steps, and the next one
 
     def go_on() -> None:
         while True:
             meter.work(1.0, 36.0)
-            watch.check()
+            progress.raise_if_stopped()
 
     with pytest.raises(Stopped, match=r"runtime\.budget"):
         go_on()

@@ -7,7 +7,7 @@ import pytest
 
 from components.carbon.ledger.reader import read
 from components.carbon.metering.meter import Meter
-from components.carbon.planning.project_budget import ProjectWatch
+from components.carbon.planning.project_budget import ProjectProgress
 from components.core.errors import Stopped
 from components.params import Budget, Grid, ProjectBudget, Runtime
 
@@ -19,16 +19,16 @@ def test_the_projects_limits_bind_and_the_runs_do_not(tmp_path: Path) -> None:
     (tmp_path / "grid.csv").write_text("time,g_per_kwh\n2026-03-02T17:00,100\n")
     grid = Grid(zone="FRA", series="grid.csv")
 
-    def watch(meter: Meter, **budget: object) -> ProjectWatch:
-        return ProjectWatch(Runtime(budget=Budget(**budget), grid=grid), meter, tmp_path, tmp_path)  # type: ignore[arg-type]
+    def progress(meter: Meter, **budget: object) -> ProjectProgress:
+        return ProjectProgress(Runtime(budget=Budget(**budget), grid=grid), meter, tmp_path, tmp_path)  # type: ignore[arg-type]
 
     with Meter(tmp_path, 0.1, {"stage": "scaling", "run": "sweep"}) as meter:
-        watch(meter).check()
-        watch(meter, kwh=used / 2, hours=1e-9, grams=1e-9).check()
-        watch(meter, project=ProjectBudget(kwh=100 * used, grams=1000.0)).check()
+        progress(meter).raise_if_stopped()
+        progress(meter, kwh=used / 2, hours=1e-9, grams=1e-9).raise_if_stopped()
+        progress(meter, project=ProjectBudget(kwh=100 * used, grams=1000.0)).raise_if_stopped()
         for spent in (ProjectBudget(kwh=used), ProjectBudget(hours=1e-9), ProjectBudget(grams=used)):
             with pytest.raises(Stopped, match=r"runtime\.budget\.project") as stop:
-                watch(meter, project=spent).check()
+                progress(meter, project=spent).raise_if_stopped()
             assert stop.value.name == "BudgetReached"
 
 

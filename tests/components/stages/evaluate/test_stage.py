@@ -111,13 +111,13 @@ def test_a_killed_stage_asks_only_what_is_missing_and_workers_change_no_byte(
 def test_a_stopped_stage_goes_on_where_it_was(world: World, examined: tuple[Report, Path], tmp_path: Path) -> None:
     arguments = world.stage(tmp_path / "reports", tmp_path / "work")
     with pytest.raises(Stopped):
-        evaluate(**arguments, workers=2, watch=Recorder(lambda seen: bool(seen.done) and seen.done[-1] >= 2))
+        evaluate(**arguments, workers=2, progress=Recorder(lambda seen: bool(seen.done) and seen.done[-1] >= 2))
     assert not tree(tmp_path / "reports") if (tmp_path / "reports").exists() else True
-    watch = Recorder()
-    evaluate(**arguments, workers=2, watch=watch)
-    assert watch.totals == {(len(QUESTIONS), "questions")}
-    assert watch.done[-1] == len(QUESTIONS)
-    assert watch.done == sorted(watch.done)
+    progress = Recorder()
+    evaluate(**arguments, workers=2, progress=progress)
+    assert progress.totals == {(len(QUESTIONS), "questions")}
+    assert progress.done[-1] == len(QUESTIONS)
+    assert progress.done == sorted(progress.done)
     assert tree(tmp_path / "reports") == tree(examined[1])
 
 

@@ -16,7 +16,8 @@ import torch
 
 from components.core.errors import Stopped, UserError
 from components.core.files import read_json
-from components.core.report import Report, Watch
+from components.core.progress import Progress
+from components.core.report import Report
 from components.corpus.corpus import read_corpus
 from components.model import export
 from components.model.transformer import Transformer, derive_shape
@@ -44,7 +45,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def run(place: Path, target: Path, branch: str, params: Finetune | None = None, watch: Watch | None = None) -> Report:
+def run(
+    place: Path, target: Path, branch: str, params: Finetune | None = None, progress: Progress | None = None
+) -> Report:
     folders = {name: target / name for name in ("out", "reports", "work")}
     return finetune(
         branch=branch,  # type: ignore[arg-type]
@@ -53,7 +56,7 @@ def run(place: Path, target: Path, branch: str, params: Finetune | None = None, 
         heldout=place / "heldout",
         params=params or PARAMS[branch],
         numerics=NUMERICS,
-        watch=watch,
+        progress=progress,
         **folders,
     )
 
@@ -105,7 +108,7 @@ def test_a_killed_run_ends_with_the_same_bytes(branch: str, place: Path, made: d
     for part in ("out", "reports"):  # what the flow does: staging folders are empty when a stage starts
         subprocess.run(["rm", "-rf", str(tmp_path / part)], check=True)
     told = Recorder()
-    assert run(place, tmp_path, branch, watch=told) == made[branch][1]
+    assert run(place, tmp_path, branch, progress=told) == made[branch][1]
     assert any("going on from step" in line for line in told.lines)
     assert same(tmp_path, made[branch][0])
 

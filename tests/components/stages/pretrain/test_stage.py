@@ -13,7 +13,8 @@ import pytest
 
 from components.core.errors import Stopped, UserError
 from components.core.files import read_json, write_json
-from components.core.report import Report, Watch
+from components.core.progress import Progress
+from components.core.report import Report
 from components.model import export
 from components.params import Pretrain
 from components.stages.pretrain.stage import pretrain
@@ -57,15 +58,17 @@ def test_it_can_be_stopped_between_batches_of_the_final_exam(tokens: Path, tmp_p
     def second_look(seen: Recorder) -> bool:
         return seen.current == "examine" and seen.checks["examine"] == 2
 
-    def train(place: Path, watch: Watch) -> None:
+    def train(place: Path, progress: Progress) -> None:
         folders = {name: place / name for name in ("out", "reports", "work")}
-        pretrain(objective="causal", tokens=tokens, params=small(context=16), numerics=NUMERICS, watch=watch, **folders)
+        pretrain(
+            objective="causal", tokens=tokens, params=small(context=16), numerics=NUMERICS, progress=progress, **folders
+        )
 
     train(tmp_path / "whole", whole := Recorder())
     assert whole.checks["examine"] > 1
     with pytest.raises(Stopped):
         train(tmp_path / "stopped", Recorder(second_look))
-    train(tmp_path / "stopped", Watch())
+    train(tmp_path / "stopped", Progress())
     assert hashes(tmp_path / "stopped/out") == hashes(tmp_path / "whole/out")
 
 
