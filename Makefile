@@ -1,5 +1,5 @@
 # Each target sets itself up: the first call makes .venv and installs the pinned set, later calls go straight to work.
-# The verbs live in flows/*.py; this file finds a Python, sees that things are installed, and calls them.
+# The commands are modules of flows/; this file finds a Python, sees that things are installed, and calls them.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -33,49 +33,58 @@ endef
 .venv/installed-dev: pyproject.toml constraints.txt flows/install.py
 	@$(FIND_PYTHON); "$$chosen" flows/install.py dev
 
-.PHONY: help demo why plan accept up chat verify trace mitigate compare test test-fast lint clean gc purge bench-overhead bench-data bench-carbon bench-train bench-train-tune bench-train-transfer bench-scaling scaling setup
+.PHONY: help setup demo up chat why plan compare trace verify scaling clean gc purge test test-fast lint bench
 
-help:  ## Show this.
-	@echo "make ..."
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
-
-setup: .venv/installed  ## Only install.
+#: Start here
 
 demo: .venv/installed  ## The whole pipeline, then a table. DATA=path for your own text, DATA=default to go back.
 	@if [ -n "$$DATA" ]; then $(RUN) flows.configure "$$DATA"; fi
 	@$(RUN) flows.pipeline --demo
 
-why: .venv/installed  ## What would run, and which key or file made it so.
-	@$(RUN) flows.why
-
-plan: .venv/installed  ## What the next run will take: time, energy, gCO2e. ARGS="--best --served 1e9" asks the scaling law.
-	@$(RUN) flows.plan $(ARGS)
-
-accept: .venv/installed  ## Keep a stage's output after a neutral change: STAGE=name REASON="why it is neutral".
-	@$(RUN) flows.why --accept "$$STAGE" --reason "$$REASON"
-
-up: .venv/installed  ## Prefect, MLflow and the deployments on 127.0.0.1 (PREFECT_PORT, MLFLOW_PORT); Ctrl-C stops them.
+up: .venv/installed  ## Prefect, MLflow and the forms on 127.0.0.1 (PREFECT_PORT, MLFLOW_PORT); Ctrl-C stops them.
 	@exec $(RUN) flows.up
 
 chat: .venv/installed  ## Prompt the model just made; PROMPT="..." for one answer.
 	@if [ -n "$$PROMPT" ]; then exec $(RUN) flows.chat --prompt "$$PROMPT"; else exec $(RUN) flows.chat; fi
 
-scaling: .venv/installed  ## A sweep of small models, a scaling law, and larger runs that check it (after `make demo`).
-	@exec $(RUN) flows.scaling
+#: Before a run
 
-mitigate: .venv/installed  ## Models with counterfactual augmentation, without, and with repeats: gap and price.
-	@exec $(RUN) flows.mitigate
+why: .venv/installed  ## Which stages would run, and which key or file made each stale.
+	@$(RUN) flows.why
 
-verify: .venv/installed  ## Rebuild a model from the commit and compare hashes: MODEL=causal.
-	@$(RUN) flows.verify "$${MODEL:-causal}"
+plan: .venv/installed  ## Time, energy and gCO2e of the next run. ARGS="--best --served 1e9" asks the scaling law.
+	@$(RUN) flows.plan $(ARGS)
 
-trace: .venv/installed  ## Which documents hold a text, and which models saw it how often: Q="passage, id or location".
-	@$(RUN) flows.trace "$$Q"
+#: After a run
 
 compare: .venv/installed  ## What differs between two runs, with intervals: A=name B=name.
 	@$(RUN) flows.compare "$$A" "$$B"
 
-test: .venv/installed-dev  ## The whole test suite.
+trace: .venv/installed  ## Which documents hold a text, and which models saw it how often: Q="passage, id or location".
+	@$(RUN) flows.trace "$$Q"
+
+verify: .venv/installed  ## Rebuild a model from the commit and compare hashes: MODEL=causal.
+	@$(RUN) flows.verify "$${MODEL:-causal}"
+
+scaling: .venv/installed  ## A sweep of small models, a scaling law, and larger runs that check it.
+	@exec $(RUN) flows.scaling
+
+#: Disk space; each says how much first
+
+clean: .venv/installed  ## Remove build leftovers and work folders (YES=1 does not ask).
+	@$(RUN) flows.clean clean
+
+gc: .venv/installed  ## Free DVC's cache and MLflow's models of what nothing names any more.
+	@$(RUN) flows.clean gc
+
+purge: .venv/installed  ## Remove everything Greenhouse made; LEDGER=1 the energy ledger too.
+	@$(RUN) flows.clean purge
+
+#: Development
+
+setup: .venv/installed  ## Only install.
+
+test: .venv/installed-dev  ## The test suite; JOBS=4 processes instead of 2.
 	@$(RUN) pytest -n $(JOBS)
 
 test-fast: .venv/installed-dev  ## The inner loop, under two minutes: no pipeline runs.
@@ -86,35 +95,12 @@ lint: .venv/installed-dev  ## Ruff and mypy.
 	@$(RUN) ruff format --check components flows tests benchmarks
 	@$(RUN) mypy
 
-clean: .venv/installed  ## Remove build leftovers and work folders; says how much first (YES=1 does not ask).
-	@$(RUN) flows.clean clean
+bench: .venv/installed-dev  ## A benchmark: NAME=data, ARGS="its options"; without NAME a list with the minutes each takes.
+	@$(RUN) benchmarks $(NAME) $(ARGS)
 
-gc: .venv/installed  ## Free DVC's cache and MLflow's models of what nothing names any more; says how much first.
-	@$(RUN) flows.clean gc
-
-purge: .venv/installed  ## Remove everything Greenhouse made; LEDGER=1 the energy ledger too.
-	@$(RUN) flows.clean purge
-
-bench-data: .venv/installed-dev  ## The data stages beside datatrove, rensa, datasketch, tokenizers: 20 minutes; PART=name for one part.
-	@$(RUN) pip install -q -c constraints.txt -e ".[bench]"
-	@$(RUN) benchmarks.data --only "$$PART"
-
-bench-overhead: .venv/installed-dev  ## What Prefect, DVC, MLflow and the meter add.
-	@$(RUN) benchmarks.overhead
-
-bench-carbon: .venv/installed-dev  ## The ledger beside codecarbon and carbontracker: 15 minutes; PART=forecast: 23 more.
-	@$(RUN) pip install -q -c constraints.txt -e ".[bench]"
-	@$(RUN) benchmarks.carbon --only $${PART:-meter}
-
-bench-train: .venv/installed-dev  ## Training beside transformers' Trainer, LitGPT and the classic recipe: 45 minutes.
-	@$(RUN) benchmarks.train
-
-bench-train-tune: .venv/installed-dev  ## The learning rates bench-train uses, three tries each: 35 minutes.
-	@$(RUN) benchmarks.train_tune
-
-bench-scaling: .venv/installed-dev  ## The hour's sweep behind the scaling errors in train.json (after `make demo`).
-	@$(RUN) flows.scaling --sweep benchmarks/scaling.yaml
-	@$(RUN) benchmarks.train --scaling
-
-bench-train-transfer: .venv/installed-dev  ## Loss against learning rate at three widths: 3 minutes.
-	@$(RUN) benchmarks.train_transfer
+help:
+	@awk '/^#: / { printf "\n%s\n", substr($$0, 4) } \
+	  match($$0, /^[a-z-]+:.*## /) { name = $$0; sub(/:.*/, "", name); sub(/.*## /, ""); printf "  make %-10s %s\n", name, $$0 }' Makefile
+	@echo
+	@echo "Everything else is a module: . .venv/bin/activate, then python -m flows.NAME --help. Among them: configure (presets),"
+	@echo "plan, account, why --accept, mitigate, and one per stage. README.md shows what to do first."

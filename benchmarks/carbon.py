@@ -1,4 +1,4 @@
-"""The ledger beside codecarbon and carbontracker, on the same jobs in one run: `make bench-carbon`.
+"""The ledger beside codecarbon and carbontracker, on the same jobs in one run: `make bench NAME=carbon`.
 
     python -m benchmarks.carbon                     the meter, the budget and the peers: 15 minutes
     python -m benchmarks.carbon --only forecast     forecasts written before, and what came of them: 23 minutes

@@ -1,4 +1,4 @@
-"""The data stages beside the tools people use: `make bench-data`.
+"""The data stages beside the tools people use: `make bench NAME=data`.
 
     python -m benchmarks.data                               all parts but larger-than-memory: some 20 minutes
     python -m benchmarks.data --only dedup,filters          these parts; other figures stay, as does their stamp
@@ -13,7 +13,7 @@ import argparse
 from collections.abc import Callable
 
 from benchmarks import data_bpe, data_dedup, data_encode, data_filters, data_memory, data_people, data_records
-from benchmarks.data_corpus import Corpus, build
+from benchmarks.data_corpus import Corpus, build, subset
 from benchmarks.results import write
 
 Part = tuple[dict, list[dict]]
@@ -37,7 +37,7 @@ def prepare(corpus: Corpus) -> None:
     """What takes long and is not timed."""
     data_filters.agreement(corpus)
     for size in (data_filters.TIMED_BYTES, data_dedup.DATASKETCH_BYTES):
-        data_filters.subset(corpus, size)
+        subset(corpus, size)
     data_dedup.grown(corpus)
     data_encode.tokenizer(corpus)
 

@@ -16,10 +16,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.data_corpus import Corpus
+from benchmarks.data_corpus import Corpus, subset
 from benchmarks.data_encode import TRAIN_BYTES, VOCAB_SIZE
-from benchmarks.data_filters import seconds, subset, times
-from benchmarks.data_runs import WORKERS, Run
+from benchmarks.data_runs import WORKERS, Run, seconds, times
 from benchmarks.memory import PeakMemory
 from benchmarks.results import ROOT, figure
 from components.corpus.corpus import read_corpus
@@ -116,7 +115,7 @@ def measure(corpus: Corpus, runs: int = 3) -> tuple[dict, list[dict]]:
 
 
 def unseen(corpus: Corpus) -> Iterator[str]:
-    """Texts that follow the training text (`data_filters.limited` ends it before the document that is too much)."""
+    """Texts that follow the training text (`data_corpus.limited` ends it before the document that is too much)."""
     size = 0
     for document in read_corpus(corpus.folder):
         size += len(document.text.encode())

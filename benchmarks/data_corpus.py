@@ -1,4 +1,4 @@
-"""The corpus of `make bench-data`: documentation of the installed packages, and edited copies of known similarity.
+"""The corpus of `make bench NAME=data`: documentation of the installed packages, and edited copies of known similarity.
 
 Docstrings (one document per module) and long descriptions of everything in the environment, read by the project's own
 readers without importing anything; then copies of documents with seeded edits at 11 rates, of single words and of one
@@ -16,12 +16,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 
 from benchmarks.data_oracle import jaccard
 from benchmarks.results import ROOT
 from components.core.files import fingerprint, sha256_bytes
-from components.corpus.corpus import CorpusWriter, Document, read_manifest
+from components.corpus.corpus import CorpusWriter, Document, read_corpus, read_manifest
 from components.stages.ingest.docstrings import module_name, module_text
 from components.stages.ingest.pinned_packages import description
 
@@ -203,6 +204,24 @@ def write(documents: Sequence[Document], corpus: Path, jsonl: Path | None = None
             (jsonl / f"{number:05d}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
             at += shard.num_documents
     return corpus
+
+
+def limited(documents: Iterator[Document], num_bytes: int) -> Iterator[Document]:
+    """The first of them, up to so much text."""
+    for each in documents:
+        num_bytes -= len(each.text.encode())
+        if num_bytes < 0:
+            return
+        yield each
+
+
+def subset(corpus: Corpus, num_bytes: int, before: Sequence[Document] = (), name: str = "first") -> tuple[Path, Path]:
+    """`before` and the first documents of the corpus, as a corpus and as jsonl files, in shards for two workers."""
+    folder = corpus.folder.parent / f"{name}-{num_bytes}"
+    if not (folder / "corpus/manifest.json").exists():
+        taken = list(limited(chain(before, read_corpus(corpus.folder)), num_bytes))
+        write(taken, folder / "corpus", folder / "jsonl", shard_bytes=1_700_000)
+    return folder / "corpus", folder / "jsonl"
 
 
 if __name__ == "__main__":

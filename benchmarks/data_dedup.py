@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from benchmarks.data_corpus import CACHE, Corpus, reseeded, write
-from benchmarks.data_filters import seconds, subset, times
+from benchmarks.data_corpus import CACHE, Corpus, reseeded, subset, write
 from benchmarks.data_oracle import brute_force, jaccard
-from benchmarks.data_runs import WORKERS, timed
+from benchmarks.data_runs import WORKERS, seconds, timed, times
 from benchmarks.results import goal
+from components.core.progress import Progress
+from components.core.workers import pool
 from components.corpus.corpus import CorpusWriter, read_corpus, read_manifest, read_shard, shard_paths
 from components.params import Dedup
-from components.stages.dedup.stage import dedup
+from components.similarity.sketch import Sketches
+from components.stages.dedup.stage import Books, dedup, find, sketch
 
 SAMPLE = 600
 """Documents compared with all others by brute force."""
@@ -26,20 +28,31 @@ DATASKETCH_BYTES = 40_000_000
 GROWTH_BYTES, GROWTH = 30_000_000, (1, 3, 10)
 
 
+def minhash(work: Path, corpus: str) -> dict[str, int]:
+    """Numbers of documents, removed and verified, by the stage's own search; writing the corpus is left out."""
+    with CorpusWriter(work / "heldout"):
+        pass
+    books = Books.open(work / "heldout", Path(corpus))
+    with pool(WORKERS) as workers_pool:
+        sketches = Sketches.read(sketch(books, Dedup(), work, workers_pool, Progress()))
+        found = find(books, sketches, Dedup(), workers_pool)
+    return {"documents": len(books.ids), "removed": int(found.removed.sum()), "verified": int(found.histogram.sum())}
+
+
 def measure(corpus: Corpus, runs: int = 3) -> tuple[dict, list[dict]]:
     """Everything that is timed, and the goals that need it."""
-    ours = [timed("ours_minhash", corpus.folder) for _ in range(runs)]
-    peer = timed("datatrove_minhash", corpus.jsonl)
-    rensa = timed("rensa_minhash", corpus.jsonl)
+    ours = [timed("benchmarks.data_dedup:minhash", corpus.folder) for _ in range(runs)]
+    peer = timed("benchmarks.data_peers:datatrove_minhash", corpus.jsonl)
+    rensa = timed("benchmarks.data_peers:rensa_minhash", corpus.jsonl)
     _, few = subset(corpus, DATASKETCH_BYTES)
-    datasketch = timed("datasketch_minhash", few)
+    datasketch = timed("benchmarks.data_peers:datasketch_minhash", few)
     middle = sorted(seconds(ours))[runs // 2]
     results = {
         "near_dedup": {
             "megabytes": corpus.num_bytes / 1e6,
             "documents": corpus.num_documents,
             "edited_copies": len(corpus.planted),
-            "ours, 32 x 4 and exact verification": times(ours) | ours[0].said,
+            "ours, 32 x 4 and exact verification": times(ours) | ours[0].result,
             "datatrove 0.10.1, 14 x 8 (stages 1 to 3)": times([peer]),
             "rensa 0.5.0, 14 x 8, one process": times([rensa]),
             f"datasketch 2.0.0, 14 x 8, one process, first {DATASKETCH_BYTES / 1e6:.0f} MB": times([datasketch]),
@@ -171,10 +184,10 @@ def growth(corpus: Corpus) -> tuple[dict, list[dict]]:
     """Dedup of 1, 3 and 10 times as much text, by differently seeded edits of the same documents."""
     series = []
     for number, folder in grown(corpus).items():
-        run = timed("ours_minhash", folder)
+        run = timed("benchmarks.data_dedup:minhash", folder)
         size = read_manifest(folder).num_bytes
         row = {"times": number, "megabytes": size / 1e6, "seconds": run.seconds, "peak_gb": run.peak_gb}
-        series.append(row | {"removed": run.said["removed"]})
+        series.append(row | {"removed": run.result["removed"]})
     ratio = series[-1]["seconds"] / series[0]["seconds"]
     return {"growth": series}, [
         goal("growth_10x", ratio, 11, "lower", says="time for ten times as much text, in times")

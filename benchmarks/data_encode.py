@@ -8,9 +8,8 @@ import os
 import time
 from pathlib import Path
 
-from benchmarks.data_corpus import Corpus
-from benchmarks.data_filters import seconds, subset, times
-from benchmarks.data_runs import WORKERS, timed
+from benchmarks.data_corpus import Corpus, subset
+from benchmarks.data_runs import WORKERS, seconds, timed, times
 from benchmarks.results import figure, goal
 from components.corpus.corpus import read_corpus
 from components.tokens.tokenizer import Encoder, reference, train_bpe
@@ -27,7 +26,7 @@ def tokenizer(corpus: Corpus) -> Path:
     return path
 
 
-def ours(corpus: str, tokenizer_json: str) -> dict[str, float]:
+def ours(work: Path, corpus: str, tokenizer_json: str) -> dict[str, float]:
     """Encode all texts; only encoding is timed."""
     encoder = Encoder(Path(tokenizer_json).read_text("utf-8"))
     texts = [each.text for each in read_corpus(Path(corpus))]
@@ -36,7 +35,7 @@ def ours(corpus: str, tokenizer_json: str) -> dict[str, float]:
     return {"seconds": time.perf_counter() - started, "tokens": tokens}
 
 
-def theirs(corpus: str, tokenizer_json: str) -> dict[str, float]:
+def theirs(work: Path, corpus: str, tokenizer_json: str) -> dict[str, float]:
     """The same by `tokenizers`, on as many threads."""
     os.environ |= {"TOKENIZERS_PARALLELISM": "true", "RAYON_NUM_THREADS": str(WORKERS)}
     slow = reference(Path(tokenizer_json).read_text("utf-8"))
@@ -63,13 +62,13 @@ def different(corpus: Path, tokenizer_json: Path) -> int:
 def measure(corpus: Corpus, runs: int = 3) -> tuple[dict, list[dict]]:
     """Times and their ratio; `identity` shows that the ids are the same."""
     path = tokenizer(corpus)
-    fast = [timed("ours_encode", corpus.folder, path) for _ in range(runs)]
-    slow = [timed("tokenizers_encode", corpus.folder, path) for _ in range(2)]
+    fast = [timed("benchmarks.data_encode:ours", corpus.folder, path) for _ in range(runs)]
+    slow = [timed("benchmarks.data_encode:theirs", corpus.folder, path) for _ in range(2)]
     ratio = figure(seconds(slow))["median"] / figure(seconds(fast))["median"]
     results = {
         "megabytes": corpus.num_bytes / 1e6,
         "vocab_size": VOCAB_SIZE,
-        "tokens": fast[0].said["tokens"],
+        "tokens": fast[0].result["tokens"],
         "ours": times(fast),
         "tokenizers": times(slow),
         "ratio": ratio,

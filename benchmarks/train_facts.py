@@ -1,4 +1,4 @@
-"""What `make bench-train` asks of ours alone: the machine's peak, a checkpoint's cost, resuming, and the export."""
+"""Figures of our training alone: peak of the machine, cost of a checkpoint, time to resume, exactness of the export."""
 
 import tempfile
 from pathlib import Path

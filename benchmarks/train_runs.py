@@ -1,4 +1,4 @@
-"""How contestants of `make bench-train` and `make bench-train-tune` are run: one process after the other.
+"""How contestants of `make bench NAME=train` and `make bench NAME=train-tune` are run: one process after the other.
 
 LitGPT 0.5.13 asks for an older huggingface-hub than transformers 5 allows, so it cannot be installed beside us. It gets
 an environment of its own under `.greenhouse/bench/`, on top of ours, without that one dependency, which pretraining

@@ -1,4 +1,4 @@
-"""Do learning rates transfer across widths? Loss against each rate at three widths: `make bench-train-transfer`.
+"""Do learning rates transfer across widths? Loss against each rate at three widths: `make bench NAME=transfer`.
 
 Same corpus, steps and seed; one rate is varied at a time, the other stays at its middle. Writes
 benchmarks/results/transfer.json and docs/images/transfer.png. Losses depend on no clock: a busy machine does no harm.

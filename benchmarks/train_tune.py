@@ -1,9 +1,9 @@
-"""Learning rates for `make bench-train`: three per contestant at the horizon of the benchmark, one seed.
+"""Learning rates for `make bench NAME=train`: three per contestant at the horizon of the benchmark, one seed.
 
     python -m benchmarks.train_tune [--seconds 150]
 
-Writes benchmarks/train_rates.json, which the benchmark reads. All contestants get as many tries. The exam is the
-benchmark's own, so all are flattered alike.
+Writes benchmarks/train_rates.json, which the benchmark reads. All contestants get as many tries. The rates are
+chosen on the benchmark's own held-out text, so all gain alike.
 """
 
 import argparse

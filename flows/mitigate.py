@@ -1,6 +1,6 @@
 """Prove counterfactual augmentation, or not: models trained with it, without it, and with as much repeated text.
 
-    python -m flows.mitigate        (`make mitigate`)
+    python -m flows.mitigate
 
 Reads what the pipeline made (data/bias, data/tokenize, data/ingest/heldout), trains `mitigate.seeds` models per arm in
 `runtime.workers` processes, and compares pronoun gap and bits per byte seed by seed. Each model is a child run in

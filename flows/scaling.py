@@ -1,7 +1,7 @@
 """Predict larger runs from small ones: a sweep of sizes and compute budgets, a law, and runs that check it.
 
     python -m flows.scaling                                    (`make scaling`)
-    python -m flows.scaling --sweep benchmarks/scaling.yaml    larger runs (`make bench-scaling`)
+    python -m flows.scaling --sweep benchmarks/scaling.yaml    larger runs (`make bench NAME=scaling`)
     python -m flows.scaling --objective masked                 of masked models
 
 Reads what the pipeline made (data/mix, data/ingest/heldout), tokenizes it with a small vocabulary of its own, and runs

@@ -1,0 +1,78 @@
+"""All benchmarks by name: `make bench NAME=data`, or `python -m benchmarks data` and the benchmark's own options."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from benchmarks.tables import ROOT
+
+PEERS = ("pip", "install", "-q", "-c", "constraints.txt", "-e", ".[bench]")
+"""Installs the tools that Greenhouse is compared with."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark: its description, and the modules with arguments that it runs one after the other."""
+
+    description: str
+    commands: tuple[tuple[str, ...], ...]
+
+
+BENCHMARKS = {
+    "data": Benchmark(
+        "the data stages beside datatrove, rensa, datasketch, tokenizers: 20 minutes; --only dedup,filters",
+        (PEERS, ("benchmarks.data",)),
+    ),
+    "train": Benchmark(
+        "training beside transformers' Trainer, LitGPT and the classic recipe: 45 minutes", (("benchmarks.train",),)
+    ),
+    "train-tune": Benchmark(
+        "the learning rates that `train` uses, three per contestant: 35 minutes", (("benchmarks.train_tune",),)
+    ),
+    "transfer": Benchmark("loss against learning rate at three widths: 3 minutes", (("benchmarks.train_transfer",),)),
+    "scaling": Benchmark(
+        "the sweep behind the scaling errors in train.json, after `make demo`: an hour",
+        (("flows.scaling", "--sweep", "benchmarks/scaling.yaml"), ("benchmarks.train", "--scaling")),
+    ),
+    "carbon": Benchmark(
+        "the energy ledger beside codecarbon and carbontracker: 15 minutes", (PEERS, ("benchmarks.carbon",))
+    ),
+    "forecast": Benchmark(
+        "forecasts of pretraining and what the runs then took: 23 minutes",
+        (("benchmarks.carbon", "--only", "forecast"),),
+    ),
+    "overhead": Benchmark("what Prefect, DVC, MLflow and the meter add: under 10 minutes", (("benchmarks.overhead",),)),
+    "long": Benchmark("the rare test cases that take minutes", (("pytest", "-m", "long"),)),
+}
+
+
+def names() -> str:
+    """All names, separated by commas."""
+    return ", ".join(BENCHMARKS)
+
+
+def run(name: str, options: list[str]) -> int:
+    """Exit status of a benchmark; the options go to its last module."""
+    *before, last = BENCHMARKS[name].commands
+    for command in (*before, (*last, *options)):
+        if status := subprocess.run([sys.executable, "-m", *command], cwd=ROOT).returncode:
+            return status
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Run the benchmark that the first argument names; without one, list all. Returns the exit status."""
+    if not arguments:
+        print("make bench NAME=...")
+        for name, benchmark in BENCHMARKS.items():
+            print(f"  {name:<12} {benchmark.description}")
+        return 0
+    name, *options = arguments
+    if name not in BENCHMARKS:
+        print(f"No benchmark is named {name!r}; there are {names()}.", file=sys.stderr)
+        return 2
+    return run(name, options)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
