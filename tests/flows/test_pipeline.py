@@ -161,14 +161,14 @@ def test_the_readmes_lines_load_the_models_in_a_clean_process(finished_clone: Pi
 
 
 def test_one_changed_value_runs_only_what_depends_on_it(finished_clone: PipelineClone) -> None:
+    """In the workspace; test_experiment.py changes one of an earlier stage."""
     clone = finished_clone
-    with clone.edited("params.yaml", ("bootstrap: 200", "bootstrap: 250")):
+    with clone.edited("params.yaml", ("model grown with Greenhouse.", "model grown with care.")):
         why = clone.run("flows.why")
-        assert "key evaluate.bootstrap: 200 -> 250" in why
-        assert "pretrain" not in why
+        assert "key account.description: A small language model grown with Greenhouse. -> A small" in why
+        assert "evaluate" not in why
         ran = set(re.findall(r"Running stage '([^']+)'", clone.run("flows.pipeline")))
-    assert ran <= {"evaluate", "account"}
-    assert "evaluate" in ran
+    assert ran == {"account"}
 
 
 def test_pretraining_resumes_from_its_last_checkpoint(finished_clone: PipelineClone) -> None:

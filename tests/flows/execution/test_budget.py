@@ -71,12 +71,12 @@ def test_a_spent_budget_stops_and_a_raised_one_goes_on(
         assert name == "{'BudgetReached'}"
     undisturbed = finished_outputs()
     done = set(fresh_clone.outputs()) if (fresh_clone.root / "dvc.lock").exists() else set()
-    assert "data/mix" not in done, "the budget was spent before"
+    assert "data/filter" not in done, "the budget was spent before"
     params.write_text(without)
-    fresh_clone.run("flows.pipeline", "--until", "mix")
+    fresh_clone.run("flows.pipeline", "--until", "filter")
     resumed = fresh_clone.outputs()
     assert done < resumed.keys()  # what it stopped was not recorded, and now is
-    assert "data/mix" in resumed
+    assert "data/filter" in resumed
     assert resumed.items() <= undisturbed.items()
 
 
