@@ -105,7 +105,9 @@ def test_killed_and_stopped_it_asks_only_what_is_missing_and_workers_change_no_b
     kept = {path: path.stat().st_mtime_ns for path in done}
     most = len(list((tmp_path / "work").rglob("*.json"))) + 2
     with pytest.raises(Stopped):
-        evaluate(**arguments, workers=workers, progress=Recorder(lambda seen: bool(seen.done) and seen.done[-1] >= most))
+        evaluate(
+            **arguments, workers=workers, progress=Recorder(lambda seen: bool(seen.done) and seen.done[-1] >= most)
+        )
     assert not tree(tmp_path / "reports") if (tmp_path / "reports").exists() else True
     progress = Recorder()
     evaluate(**arguments, workers=workers, progress=progress)
