@@ -100,3 +100,44 @@ def test_pages_that_code_and_settings_name_exist() -> None:
     for path in [*CODE, *settings]:
         for page in re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text(encoding="utf-8")):
             assert (ROOT / page).exists(), f"{name_of(path)} names {page}"
+
+
+PAGES = sorted(path for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "eval_sets").glob("*.md")])
+SHIPPED = "components|flows|tests|benchmarks|docs|presets|corpora|eval_sets|[.]ci"
+"""Folders whose contents git holds: what a page names below them is there, or the page is wrong."""
+
+
+def is_module(name: str) -> bool:
+    """Whether a dotted name is a module or package of the project."""
+    path = ROOT / name.replace(".", "/")
+    return path.is_dir() or path.with_suffix(".py").exists()
+
+
+def wrong_names(page: str) -> list[str]:
+    """Paths, modules, links and make targets that the text of a page names and that do not exist."""
+    paths = re.findall(rf"(?<![\w/.-])(?:{SHIPPED})/[\w./*-]*[\w/*]", page)
+    modules = re.findall(r"-m ((?:flows|components|benchmarks)[\w.]*)", page)
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    files = {path.name for path in [*CODE, *TESTS]}
+    wrong = [path for path in paths if not any(ROOT.glob(path.rstrip("/")))]
+    wrong += [name for name in re.findall(r"`(\w+\.py)`", page) if name not in files]
+    wrong += [name for name in modules if not is_module(name)]
+    made = re.findall(r"(?:`|^    )make ([a-z][\w-]*)", page, re.MULTILINE)
+    wrong += [f"make {name}" for name in made if name not in targets]
+    return wrong
+
+
+def test_what_the_pages_name_exists() -> None:
+    assert ROOT / "docs" / "architecture.md" in PAGES
+    assert {name_of(path): wrong for path in PAGES if (wrong := wrong_names(path.read_text("utf-8")))} == {}
+
+
+def test_a_wrong_name_is_found() -> None:
+    page = "`components/no.py`, `flows/no/`, `house.py`, `python -m flows.no`, `make no-such`, but `flows/pipeline.py`"
+    assert wrong_names(page) == ["components/no.py", "flows/no/", "house.py", "flows.no", "make no-such"]
+
+
+def test_links_of_the_pages_lead_to_files() -> None:
+    for path in PAGES:
+        for link in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", path.read_text("utf-8")):
+            assert (path.parent / link).exists(), f"{name_of(path)} links to {link}"

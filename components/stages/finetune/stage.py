@@ -3,9 +3,9 @@
     instruct   the causal model learns to answer (components/stages/finetune/instruct.py)
     classify   the masked model learns to tell passages apart (components/stages/finetune/classify.py)
 
-Which task is the first of an ordered list that the corpus can feed (components/train/tasks); those passed over are
-named in the report with the reason. The result is a model folder as any other. Killed and started again on the same
-`work`, it goes on from its newest checkpoint and ends with the same bytes.
+Which task is the first of an ordered list that the corpus can feed (task_selection.py); those passed over are named in
+the report with the reason. The result is a model folder as any other. Killed and started again on the same `work`, it
+goes on from its newest checkpoint and ends with the same bytes.
 """
 
 import math

@@ -1,8 +1,8 @@
 """How well does the tuned model predict the answers of held-out instructions?
 
 Bits per byte of the answer given its prompt in chat form, on pairs drawn from held-out documents with the extractors of
-fine-tuning (components/train/tasks). Fine-tuning reports its own scores on its own pairs; these rows let two tuned
-models be compared pair by pair.
+fine-tuning (components/instruction_pairs). Fine-tuning reports its own scores on its own pairs; with these rows two
+tuned models are compared pair by pair.
 """
 
 from collections.abc import Callable, Iterable

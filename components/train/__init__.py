@@ -1,1 +1,0 @@
-"""One training loop: objectives causal, masked and sft; optimizer, schedule, loader, checkpoint."""
