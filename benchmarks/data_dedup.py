@@ -19,7 +19,7 @@ from components.core.workers import pool
 from components.corpus.corpus import CorpusWriter, read_corpus, read_manifest, read_shard, shard_paths
 from components.params import Dedup
 from components.similarity.sketch import Sketches
-from components.stages.dedup.stage import Books, dedup, find, sketch
+from components.stages.dedup.stage import DocumentIndex, dedup, find, sketch
 
 SAMPLE = 600
 """Documents compared with all others by brute force."""
@@ -32,11 +32,11 @@ def minhash(work: Path, corpus: str) -> dict[str, int]:
     """Numbers of documents, removed and verified, by the stage's own search; writing the corpus is left out."""
     with CorpusWriter(work / "heldout"):
         pass
-    books = Books.open(work / "heldout", Path(corpus))
+    index = DocumentIndex.open(work / "heldout", Path(corpus))
     with pool(WORKERS) as workers_pool:
-        sketches = Sketches.read(sketch(books, Dedup(), work, workers_pool, Progress()))
-        found = find(books, sketches, Dedup(), workers_pool)
-    return {"documents": len(books.ids), "removed": int(found.removed.sum()), "verified": int(found.histogram.sum())}
+        sketches = Sketches.read(sketch(index, Dedup(), work, workers_pool, Progress()))
+        found = find(index, sketches, Dedup(), workers_pool)
+    return {"documents": len(index.ids), "removed": int(found.removed.sum()), "verified": int(found.histogram.sum())}
 
 
 def measure(corpus: Corpus, runs: int = 3) -> tuple[dict, list[dict]]:

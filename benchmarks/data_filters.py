@@ -14,7 +14,7 @@ from benchmarks.results import figure, goal
 from components.core.files import sha256_bytes
 from components.core.workers import pool
 from components.corpus.corpus import Document, read_shard, shard_paths
-from components.stages.filter.rules import PUBLISHED, verdicts
+from components.stages.filter.rules import PUBLISHED, broken_rules
 from components.stages.filter.stage import tag
 
 AGREEMENT_BYTES, TIMED_BYTES = 50_000_000, 10_000_000
@@ -37,7 +37,7 @@ def prose() -> Iterator[Document]:
 def decide_shard(path: Path) -> list[list[bool]]:
     """Decisions on each document of a shard: kept by each published rule set? By the stage's own scores and rules."""
     columns = tag(read_shard(path), [])
-    kept = [~verdicts(PUBLISHED[name], columns).any(axis=1) for name in FILTERS]
+    kept = [~broken_rules(PUBLISHED[name], columns).any(axis=1) for name in FILTERS]
     return np.stack(kept, axis=1).tolist()
 
 

@@ -61,7 +61,7 @@ SCHEMA = pa.schema(
     [(name, pa.string()) for name in Document.__slots__ if name != "transforms"]
     + [("transforms", pa.list_(pa.string()))]
 )
-LEFT_OUT_SCHEMA = SCHEMA.append(pa.field("rule", pa.string())).append(pa.field("reason", pa.string()))
+DROPPED_SCHEMA = SCHEMA.append(pa.field("rule", pa.string())).append(pa.field("reason", pa.string()))
 
 
 @dataclass
@@ -94,14 +94,14 @@ class CorpusWriter:
     Args:
         folder: made if missing; must hold no manifest.
         shard_bytes: text bytes after which a shard is closed.
-        left_out: the records are dropped or quarantined: `add` then needs `rule` and `reason`.
+        dropped: the records are dropped or quarantined: `add` then needs `rule` and `reason`.
     """
 
-    def __init__(self, folder: Path, shard_bytes: int = 8_000_000, left_out: bool = False) -> None:
+    def __init__(self, folder: Path, shard_bytes: int = 8_000_000, dropped: bool = False) -> None:
         assert not (folder / "manifest.json").exists(), f"{folder} already holds a corpus"
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.shard_bytes, self.left_out = folder, shard_bytes, left_out
-        self.schema = LEFT_OUT_SCHEMA if left_out else SCHEMA
+        self.folder, self.shard_bytes, self.dropped = folder, shard_bytes, dropped
+        self.schema = DROPPED_SCHEMA if dropped else SCHEMA
         self.manifest = Manifest()
         self.rules: Counter[str] = Counter()
         self._rows: list[dict] = []
@@ -111,7 +111,7 @@ class CorpusWriter:
         """Append a document (with `rule` and `reason` if it is one left out)."""
         row: dict[str, Any] = {name: getattr(document, name) for name in Document.__slots__}  # `asdict` is 20 x slower
         size = len(document.text.encode("utf-8", "surrogatepass"))
-        if self.left_out:
+        if self.dropped:
             assert rule, "a left-out document needs the rule that removed it"
             row |= {"rule": rule, "reason": reason}
             self.rules[rule] += 1
@@ -139,7 +139,7 @@ class CorpusWriter:
     def close(self) -> Manifest:
         """Write what is left and the manifest."""
         self._flush()
-        if self.left_out:
+        if self.dropped:
             self.manifest.facts["rules"] = dict(sorted(self.rules.items()))
         write_json(self.folder / "manifest.json", asdict(self.manifest))
         return self.manifest

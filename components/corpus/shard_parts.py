@@ -24,9 +24,9 @@ def write_part(folder: Path, documents: Iterable[Document]) -> Manifest:
     return writer.manifest
 
 
-def write_left_out_part(folder: Path, records: Iterable[tuple[Document, str, str]]) -> Manifest:
+def write_dropped_part(folder: Path, records: Iterable[tuple[Document, str, str]]) -> Manifest:
     """Write (document, rule, reason) records as one shard of a left-out corpus."""
-    with CorpusWriter(_emptied(folder), shard_bytes=_NEVER, left_out=True) as writer:
+    with CorpusWriter(_emptied(folder), shard_bytes=_NEVER, dropped=True) as writer:
         for document, rule, reason in records:
             writer.add(document, rule, reason)
     return writer.manifest
@@ -42,7 +42,7 @@ def is_whole(folder: Path) -> bool:
 def gather(parts: Iterable[Path], out: Path) -> Manifest:
     """Move the shards of `parts` together under `out`, with one manifest."""
     out.mkdir(parents=True, exist_ok=True)
-    total, rules, left_out = Manifest(), Counter[str](), False
+    total, rules, dropped = Manifest(), Counter[str](), False
     for part in parts:
         manifest = read_manifest(part)
         for shard in manifest.shards:
@@ -53,9 +53,9 @@ def gather(parts: Iterable[Path], out: Path) -> Manifest:
         total.num_bytes += manifest.num_bytes
         _add(total.sources, manifest.sources)
         _add(total.licences, manifest.licences)
-        left_out |= "rules" in manifest.facts
+        dropped |= "rules" in manifest.facts
         rules.update(manifest.facts.get("rules", {}))
-    if left_out:
+    if dropped:
         total.facts["rules"] = dict(sorted(rules.items()))
     write_json(out / "manifest.json", asdict(total))
     return total

@@ -59,7 +59,7 @@ def most_shared(rows: Iterable[list]) -> list[list]:
 
 
 @dataclass(frozen=True)
-class Exam:
+class ContaminationIndex:
     """All that is looked for: per length in words, sorted hashes (uint64) and the evaluation set each is from.
 
     Attributes:
@@ -100,7 +100,7 @@ class Exam:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
     @classmethod
-    def load(cls, path: Path) -> "Exam":
+    def load(cls, path: Path) -> "ContaminationIndex":
         """The reverse of `save`."""
         with np.load(path, allow_pickle=False) as arrays:
             lengths = [int(name.partition("-")[2]) for name in arrays.files if name.startswith("hashes-")]
@@ -108,7 +108,7 @@ class Exam:
             return cls(arrays["names"].tolist(), tables, int(arrays["short"]))
 
 
-def exam_of(heldout: Path | None, items: Path | None, ngram: int) -> Exam:
+def contamination_index(heldout: Path | None, items: Path | None, ngram: int) -> ContaminationIndex:
     """Everything that training text must not hold.
 
     Args:
@@ -134,7 +134,7 @@ def exam_of(heldout: Path | None, items: Path | None, ngram: int) -> Exam:
             short += length < FEWEST_WORDS
             if length >= FEWEST_WORDS:
                 grams.setdefault(length, []).append((ngram_overlap.ngrams(found, length)[0], len(names) - 1))
-    return Exam(names, {length: _sorted(entries) for length, entries in grams.items()}, short)
+    return ContaminationIndex(names, {length: _sorted(entries) for length, entries in grams.items()}, short)
 
 
 def _sorted(entries: list[tuple[np.ndarray, int]]) -> tuple[np.ndarray, np.ndarray]:

@@ -23,7 +23,7 @@ def document(number: int, source: str) -> Document:
 
 
 def corpus(folder: Path, number: int, rule: str = "") -> None:
-    with CorpusWriter(folder, left_out=bool(rule)) as writer:
+    with CorpusWriter(folder, dropped=bool(rule)) as writer:
         for index in range(number):
             writer.add(
                 document(index, "numpy" if index % 3 else "shakespeare"), rule, f"{rule} of {index}" if rule else ""

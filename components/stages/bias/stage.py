@@ -281,7 +281,7 @@ def write_corpora(train: Path, shards: list[Shard], params: Bias, out: Path) -> 
     """Write kept and dropped documents, shard by shard, and gather what the report is made of."""
     books = Books()
     manifest = read_manifest(train)
-    with CorpusWriter(out / "train") as kept, CorpusWriter(out / "dropped", left_out=True) as dropped:
+    with CorpusWriter(out / "train") as kept, CorpusWriter(out / "dropped", dropped=True) as dropped:
         for path, shard in zip(shard_paths(train), shards, strict=True):
             books.add_sentences(shard.sentences)
             books.add_said(shard.together, shard.sentiment)

@@ -105,10 +105,10 @@ def compare_reads(job: ShardJob) -> list[Path]:
     return [job.target.with_suffix(end) for end in (".npz", ".shingles.bin")]
 
 
-def unique_pairs(found: np.ndarray) -> np.ndarray:
+def unique_pairs(result: np.ndarray) -> np.ndarray:
     """Each unordered pair once, in order."""
-    low, high = found[:, :2].min(axis=1), found[:, :2].max(axis=1)
-    table = np.stack([low, high, found[:, 2]], axis=1)
+    low, high = result[:, :2].min(axis=1), result[:, :2].max(axis=1)
+    table = np.stack([low, high, result[:, 2]], axis=1)
     return np.unique(table, axis=0)
 
 
@@ -127,7 +127,7 @@ class Removals:
 
 def check_removals(
     gone: np.ndarray,
-    stays_for: np.ndarray,
+    canonical: np.ndarray,
     stated: np.ndarray,
     removed: np.ndarray,
     shingles: Callable[[int], np.ndarray],
@@ -136,12 +136,12 @@ def check_removals(
     """Whether the reasons hold for which the documents `gone` (n,) went.
 
     Args:
-        stays_for, stated, removed: (num_documents,) the document named, the similarity, who went.
+        canonical, stated, removed: (num_documents,) the document named, the similarity, who went.
         shingles: the shingles of a document.
     """
 
     def holds(number: int) -> bool:
-        stays = int(stays_for[number])
+        stays = int(canonical[number])
         one, other = (set(shingles(each).tolist()) for each in (number, stays))
         return not removed[stays] and len(one & other) >= threshold * len(one | other)
 

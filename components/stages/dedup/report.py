@@ -18,7 +18,7 @@ from components.stages.dedup.recall_check import share_proposed
 from components.stages.dedup.repeated_lines import Repeats, repeats
 
 if TYPE_CHECKING:
-    from components.stages.dedup.stage import Books, Found
+    from components.stages.dedup.stage import DedupResult, DocumentIndex
 
 RULES = ("heldout_duplicate", "heldout_near_duplicate", "duplicate", "near_duplicate")
 """Rules that remove a document: equal or similar to a held-out one, equal or similar to one that stays."""
@@ -27,31 +27,31 @@ DIFF_LINES = 24
 
 
 def build(
-    books: "Books", sketches: Sketches, found: "Found", check: list[dict], params: Dedup, reports: Path
+    index: "DocumentIndex", sketches: Sketches, result: "DedupResult", check: list[dict], params: Dedup, reports: Path
 ) -> Report:
     """Write tables, examples and plots under `reports`; return the report."""
-    counts = _counts(books, sketches, found)
-    lines = {kind: repeats(kind, sketches.targets, books.shards) for kind in ("lines", "paragraphs")}
+    counts = _counts(index, sketches, result)
+    lines = {kind: repeats(kind, sketches.targets, index.shards) for kind in ("lines", "paragraphs")}
     details = reports / "details"
     write_table(details / "rules.csv", ("source", "rule", "documents", "bytes"), counts)
-    write_table(details / "clusters.csv", CLUSTER_COLUMNS, _clusters(books, found))
+    write_table(details / "clusters.csv", CLUSTER_COLUMNS, _clusters(index, result))
     write_table(details / "check.csv", tuple(check[0]) if check else ("pairs",), [tuple(row.values()) for row in check])
     write_table(details / "boilerplate.csv", ("kind", "count", "bytes", "text"), _boilerplate(lines))
-    write_text(details / "examples.md", examples(books, found))
+    write_text(details / "examples.md", examples(index, result))
     _plot_rules(counts, reports / "plots" / "rules.png")
     if params.near:
-        _plot_similarity(found.histogram, params.threshold, reports / "plots" / "similarity.png")
+        _plot_similarity(result.histogram, params.threshold, reports / "plots" / "similarity.png")
         _plot_check(check, params, reports / "plots" / "recall.png")
-    metrics = _metrics(books, sketches, found, check, lines, params)
+    metrics = _metrics(index, sketches, result, check, lines, params)
     return Report(metrics, _markdown(metrics, counts, check, params), {"threshold": params.threshold, "check": check})
 
 
-def _counts(books: "Books", sketches: Sketches, found: "Found") -> list[tuple]:
+def _counts(index: "DocumentIndex", sketches: Sketches, result: "DedupResult") -> list[tuple]:
     """(source, rule or "kept", documents, bytes) of the training documents, sorted."""
     documents, num_bytes = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
-    removed = found.removed
-    for number in range(books.num_heldout, len(books.ids)):
-        key = (books.sources[number], found.rule(number) if removed[number] else "kept")
+    removed = result.removed
+    for number in range(index.num_heldout, len(index.ids)):
+        key = (index.sources[number], result.rule(number) if removed[number] else "kept")
         documents[key] += 1
         num_bytes[key] += int(sketches.num_bytes[number])
     return [(*key, documents[key], num_bytes[key]) for key in sorted(documents)]
@@ -68,17 +68,17 @@ CLUSTER_COLUMNS = (
 )
 
 
-def _clusters(books: "Books", found: "Found") -> list[tuple]:
+def _clusters(index: "DocumentIndex", result: "DedupResult") -> list[tuple]:
     """One row per document that stays for others, the largest first."""
     members: dict[int, list[int]] = {}
-    for number in np.flatnonzero(found.removed).tolist():
-        members.setdefault(int(found.stays_for[number]), []).append(number)
+    for number in np.flatnonzero(result.removed).tolist():
+        members.setdefault(int(result.canonical[number]), []).append(number)
     rows = []
-    for stays, gone in sorted(members.items(), key=lambda item: (-len(item[1]), books.ids[item[0]])):
-        smallest = f"{min(found.similarity[number] for number in gone):.4f}"
-        ids, places = (" ".join(column[number] for number in gone[:50]) for column in (books.ids, books.locations))
-        held = str(stays < found.num_heldout).lower()
-        rows.append((books.ids[stays], books.locations[stays], held, len(gone), smallest, ids, places))
+    for stays, gone in sorted(members.items(), key=lambda item: (-len(item[1]), index.ids[item[0]])):
+        smallest = f"{min(result.similarity[number] for number in gone):.4f}"
+        ids, places = (" ".join(column[number] for number in gone[:50]) for column in (index.ids, index.locations))
+        held = str(stays < result.num_heldout).lower()
+        rows.append((index.ids[stays], index.locations[stays], held, len(gone), smallest, ids, places))
     return rows
 
 
@@ -87,17 +87,17 @@ def _boilerplate(lines: dict[str, Repeats]) -> list[tuple]:
 
 
 def _metrics(
-    books: "Books",
+    index: "DocumentIndex",
     sketches: Sketches,
-    found: "Found",
+    result: "DedupResult",
     check: list[dict],
     lines: dict[str, Repeats],
     params: Dedup,
 ) -> dict[str, float]:
-    removed = found.removed
-    total = sketches.num_bytes[books.num_heldout :]
-    rules = Counter(found.rule(number) for number in np.flatnonzero(removed).tolist())
-    from_heldout = removed & (found.stays_for < books.num_heldout)
+    removed = result.removed
+    total = sketches.num_bytes[index.num_heldout :]
+    rules = Counter(result.rule(number) for number in np.flatnonzero(removed).tolist())
+    from_heldout = removed & (result.canonical < index.num_heldout)
     metrics: dict[str, float] = {
         "documents/in": len(total),
         "documents/kept": int(len(total) - removed.sum()),
@@ -119,38 +119,38 @@ def _metrics(
         metrics["check/removals"] = removals
         metrics["check/precision"] = sum(row["confirmed"] for row in check) / removals
     if removed.any():
-        metrics["check/smallest_jaccard"] = float(found.similarity[removed].min())
+        metrics["check/smallest_jaccard"] = float(result.similarity[removed].min())
     return metrics
 
 
-def examples(books: "Books", found: "Found") -> str:
+def examples(index: "DocumentIndex", result: "DedupResult") -> str:
     """Removed documents beside the ones that stay for them: the largest clusters, then the least similar pairs."""
-    gone = np.flatnonzero(found.removed & ~found.exact)
-    size = Counter(found.stays_for[gone].tolist())
-    largest = sorted(gone.tolist(), key=lambda number: (-size[int(found.stays_for[number])], number))
-    one_each = list({int(found.stays_for[number]): number for number in reversed(largest)}.values())[::-1]
-    closest = sorted(gone.tolist(), key=lambda number: (found.similarity[number], number))
+    gone = np.flatnonzero(result.removed & ~result.exact)
+    size = Counter(result.canonical[gone].tolist())
+    largest = sorted(gone.tolist(), key=lambda number: (-size[int(result.canonical[number])], number))
+    one_each = list({int(result.canonical[number]): number for number in reversed(largest)}.values())[::-1]
+    closest = sorted(gone.tolist(), key=lambda number: (result.similarity[number], number))
     chosen = list(dict.fromkeys([*one_each[: NUM_EXAMPLES // 2], *closest[: NUM_EXAMPLES // 2]]))
     sections = ["# Near-duplicates, side by side\n\n`-` stays, `+` went; lines both have are left out."]
     for number in chosen:
-        stays = int(found.stays_for[number])
-        head = f"## Jaccard {found.similarity[number]:.3f}, {size[stays]} removed for this document"
-        names = f"- stays: `{books.locations[stays]}` ({books.ids[stays]})\n- went: `{books.locations[number]}`"
-        sections.append(f"{head}\n\n{names} ({books.ids[number]})\n\n```diff\n{_difference(books, stays, number)}\n```")
+        stays = int(result.canonical[number])
+        head = f"## Jaccard {result.similarity[number]:.3f}, {size[stays]} removed for this document"
+        names = f"- stays: `{index.locations[stays]}` ({index.ids[stays]})\n- went: `{index.locations[number]}`"
+        sections.append(f"{head}\n\n{names} ({index.ids[number]})\n\n```diff\n{_difference(index, stays, number)}\n```")
     return "\n\n".join(sections) + "\n"
 
 
-def _difference(books: "Books", first: int, second: int) -> str:
+def _difference(index: "DocumentIndex", first: int, second: int) -> str:
     """The first lines in which two documents differ."""
-    stays, went = (_text(books, number)[:20_000].splitlines() for number in (first, second))
+    stays, went = (_text(index, number)[:20_000].splitlines() for number in (first, second))
     changes = [line for line in difflib.unified_diff(stays, went, n=0, lineterm="") if line[:3] not in ("---", "+++")]
     shown = [line[:160].replace("```", "'''") for line in changes if not line.startswith("@@")]
     more = f"\n({len(shown) - DIFF_LINES} more)" if len(shown) > DIFF_LINES else ""
     return "\n".join(shown[:DIFF_LINES]) + more
 
 
-def _text(books: "Books", number: int) -> str:
-    for shard in books.shards:
+def _text(index: "DocumentIndex", number: int) -> str:
+    for shard in index.shards:
         count = pq.read_metadata(shard).num_rows
         if number < count:
             with pq.ParquetFile(shard) as file:

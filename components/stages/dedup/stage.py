@@ -59,21 +59,21 @@ def dedup(
         UserError: the training corpus is empty.
     """
     progress = progress or Progress()
-    books = Books.open(heldout, train)
+    index = DocumentIndex.open(heldout, train)
     with pool(workers) as workers_pool, progress.phase("sketch"):
-        line_sampling = -(-books.num_bytes // LINES_COUNTED_BYTES)
-        targets = sketch(books, params, work, workers_pool, progress, line_sampling)
+        line_sampling = -(-index.num_bytes // LINES_COUNTED_BYTES)
+        targets = sketch(index, params, work, workers_pool, progress, line_sampling)
     with pool(workers) as workers_pool:  # new processes: those that made sketches keep what a shard took
         sketches = Sketches.read(targets)
         return_memory()
         with progress.phase("search"):
-            found = find(books, sketches, params, workers_pool)
+            result = find(index, sketches, params, workers_pool)
         with progress.phase("check"):
-            check = _check(books, sketches, found, params, workers_pool)
+            check = _check(index, sketches, result, params, workers_pool)
         with progress.phase("write"):
-            kept, dropped = _write(books, found, out, work, workers_pool, progress)
-    reconcile("dedup", len(books.ids) - books.num_heldout, kept, dropped)
-    report = dedup_report.build(books, sketches, found, check, params, reports)
+            kept, dropped = _write(index, result, out, work, workers_pool, progress)
+    reconcile("dedup", len(index.ids) - index.num_heldout, kept, dropped)
+    report = dedup_report.build(index, sketches, result, check, params, reports)
     report.write(reports)
     return report
 
@@ -93,7 +93,7 @@ class Strings(Sequence[str]):
 
 
 @dataclass
-class Books:
+class DocumentIndex:
     """Who is who: the documents of both corpora, held-out first, in the order of their shards.
 
     Attributes:
@@ -112,7 +112,7 @@ class Books:
     locations: Strings
 
     @classmethod
-    def open(cls, heldout: Path, train: Path) -> "Books":
+    def open(cls, heldout: Path, train: Path) -> "DocumentIndex":
         """Read ids, sources and locations.
 
         Raises:
@@ -135,11 +135,11 @@ class Books:
 
 
 @dataclass
-class Found:
+class DedupResult:
     """What the search decided.
 
     Attributes:
-        stays_for: (num_documents,) int64, the document that stays for each: itself, or the one it duplicates.
+        canonical: (num_documents,) int64, the document that stays for each: itself, or the one it duplicates.
         similarity: (num_documents,) float64, exact similarity with it; 1 for itself.
         exact: (num_documents,) bool, equal to it but for white space.
         histogram: verified pairs per bin of similarity (`duplicates.BINS`).
@@ -147,7 +147,7 @@ class Found:
         num_heldout: documents below this number are held-out.
     """
 
-    stays_for: np.ndarray
+    canonical: np.ndarray
     similarity: np.ndarray
     exact: np.ndarray
     histogram: np.ndarray
@@ -157,46 +157,46 @@ class Found:
     @property
     def removed(self) -> np.ndarray:
         """(num_documents,) bool. Held-out documents that equal one another all stay."""
-        numbers = np.arange(len(self.stays_for))
-        return (self.stays_for != numbers) & (numbers >= self.num_heldout)
+        numbers = np.arange(len(self.canonical))
+        return (self.canonical != numbers) & (numbers >= self.num_heldout)
 
     def rule(self, number: int) -> str:
         """Name of the rule that removes a document."""
         kind = "duplicate" if self.exact[number] else "near_duplicate"
-        return f"heldout_{kind}" if self.stays_for[number] < self.num_heldout else kind
+        return f"heldout_{kind}" if self.canonical[number] < self.num_heldout else kind
 
 
 def sketch(
-    books: Books, params: Dedup, work: Path, workers_pool: Pool, progress: Progress, line_sampling: int = 0
+    index: DocumentIndex, params: Dedup, work: Path, workers_pool: Pool, progress: Progress, line_sampling: int = 0
 ) -> list[Path]:
     """Sketch every shard; paths of the sketches. For `line_sampling` see `SketchJob`."""
     jobs = []
-    for number, shard in enumerate(books.shards):
+    for number, shard in enumerate(index.shards):
         rows, target = params.rows if params.near else 0, sketch_name(work, number)
         jobs.append(SketchJob(shard, target, params.ngram, params.bands, rows, params.seed, line_sampling))
     done = 0
     for number, count in enumerate(workers_pool.map(sketch_shard, jobs, sketch_reads)):
         done += count
-        progress.update(done, len(books.ids), "documents", f"shard {number + 1} of {len(jobs)}")
+        progress.update(done, len(index.ids), "documents", f"shard {number + 1} of {len(jobs)}")
         progress.raise_if_stopped()
     return [job.target for job in jobs]
 
 
-def find(books: Books, sketches: Sketches, params: Dedup, workers_pool: Pool) -> Found:
+def find(index: DocumentIndex, sketches: Sketches, params: Dedup, workers_pool: Pool) -> DedupResult:
     """Decide for every document which one stays for it."""
-    by_rank = ranking(books.num_heldout, sketches.num_chars, books.ids)
+    by_rank = ranking(index.num_heldout, sketches.num_chars, index.ids)
     equal = by_rank[first_equal(sketches.exact[by_rank])]
-    stays_for = np.empty_like(equal)
-    stays_for[by_rank] = equal
-    exact, similarity = stays_for != np.arange(len(equal)), np.ones(len(equal))
-    distinct = by_rank[stays_for[by_rank] == by_rank]
+    canonical = np.empty_like(equal)
+    canonical[by_rank] = equal
+    exact, similarity = canonical != np.arange(len(equal)), np.ones(len(equal))
+    distinct = by_rank[canonical[by_rank] == by_rank]
     if not params.near:
-        return Found(stays_for, similarity, exact, np.zeros(len(BINS) - 1, dtype=np.int64), 0, books.num_heldout)
+        return DedupResult(canonical, similarity, exact, np.zeros(len(BINS) - 1, dtype=np.int64), 0, index.num_heldout)
     search = Search(
         agree=lambda pairs: agreement(sketches.agreement, distinct[pairs]),
         places=sketches.agreement.shape[1],
         sizes=sketches.size[distinct],
-        num_heldout=int((distinct < books.num_heldout).sum()),
+        num_heldout=int((distinct < index.num_heldout).sum()),
         threshold=params.threshold,
         bands=params.bands,
         band=lambda band: sketches.band(band)[distinct],
@@ -206,9 +206,9 @@ def find(books: Books, sketches: Sketches, params: Dedup, workers_pool: Pool) ->
     target, target_similarity = np.arange(len(equal)), np.ones(len(equal))
     target[distinct], target_similarity[distinct] = distinct[near], near_similarity
     # A copy of a document that goes itself has the same words, so it is as similar to the one that stays.
-    exact &= target[stays_for] == stays_for
-    similarity = target_similarity[stays_for]
-    return Found(target[stays_for], similarity, exact, search.histogram, search.num_proposed, books.num_heldout)
+    exact &= target[canonical] == canonical
+    similarity = target_similarity[canonical]
+    return DedupResult(target[canonical], similarity, exact, search.histogram, search.num_proposed, index.num_heldout)
 
 
 def _verify(sketches: Sketches, documents: np.ndarray, workers_pool: Pool, pairs: np.ndarray) -> np.ndarray:
@@ -224,12 +224,14 @@ def _verify(sketches: Sketches, documents: np.ndarray, workers_pool: Pool, pairs
     return np.concatenate([np.zeros(0), *results])
 
 
-def _check(books: Books, sketches: Sketches, found: Found, params: Dedup, workers_pool: Pool) -> list[dict]:
+def _check(
+    index: DocumentIndex, sketches: Sketches, result: DedupResult, params: Dedup, workers_pool: Pool
+) -> list[dict]:
     """Compare a sample with all documents, by brute force; see `dedup_check`."""
     if not params.near:
         return []
     allowed = np.flatnonzero(sketches.size > 0)
-    documents = recall_check.choose(books.ids, allowed)
+    documents = recall_check.choose(index.ids, allowed)
     lows = recall_check.bands_from(params.threshold)
     sample = recall_check.make_sample(documents, [sketches.shingles(number) for number in documents], lows[0])
     firsts = np.searchsorted(sketches.shard, np.arange(len(sketches.targets)))
@@ -240,67 +242,67 @@ def _check(books: Books, sketches: Sketches, found: Found, params: Dedup, worker
     for band in range(params.bands):
         keys = sketches.band(band)
         proposed |= keys[pairs[:, 0].astype(int)] == keys[pairs[:, 1].astype(int)]
-    removed = found.removed
-    gone = recall_check.choose(books.ids, np.flatnonzero(removed & (sketches.size > 0)))
-    reasons = (gone, found.stays_for, found.similarity, removed, sketches.shingles, params.threshold)
+    removed = result.removed
+    gone = recall_check.choose(index.ids, np.flatnonzero(removed & (sketches.size > 0)))
+    reasons = (gone, result.canonical, result.similarity, removed, sketches.shingles, params.threshold)
     removals = recall_check.check_removals(*reasons)
     expected = partial(recall_check.share_proposed, params.bands, params.rows)
-    return recall_check.check_table(pairs, books.num_heldout, proposed, removed, removals, lows, expected)
+    return recall_check.check_table(pairs, index.num_heldout, proposed, removed, removals, lows, expected)
 
 
 @dataclass(frozen=True)
 class WriteJob:
-    """One training shard to write: `left_out` maps the place of a document in it to (rule, reason)."""
+    """One training shard to write: `reasons` maps the place of a document in it to (rule, reason)."""
 
     shard: Path
     kept: Path
     dropped: Path
-    left_out: dict[int, tuple[str, str]]
+    reasons: dict[int, tuple[str, str]]
 
 
 def write_shard(job: WriteJob) -> tuple[int, int]:
     """Write what stays and what goes of one shard. Returns their numbers."""
     documents = read_shard(job.shard)
-    kept = shard_parts.write_part(job.kept, (each for at, each in enumerate(documents) if at not in job.left_out))
-    left_out = ((documents[at], *why) for at, why in sorted(job.left_out.items()))
-    dropped = shard_parts.write_left_out_part(job.dropped, left_out)
+    kept = shard_parts.write_part(job.kept, (each for at, each in enumerate(documents) if at not in job.reasons))
+    records = ((documents[at], *why) for at, why in sorted(job.reasons.items()))
+    dropped = shard_parts.write_dropped_part(job.dropped, records)
     reconcile(f"dedup {job.shard.name}", len(documents), kept.num_documents, [dropped.num_documents])
     return kept.num_documents, dropped.num_documents
 
 
 def _write(
-    books: Books, found: Found, out: Path, work: Path, workers_pool: Pool, progress: Progress
+    index: DocumentIndex, result: DedupResult, out: Path, work: Path, workers_pool: Pool, progress: Progress
 ) -> tuple[int, dict[str, int]]:
     """Write both corpora; returns documents kept, and dropped by rule."""
-    shards = books.shards[books.num_heldout_shards :]
+    shards = index.shards[index.num_heldout_shards :]
     names = [(work / f"kept-{number:05d}", work / f"dropped-{number:05d}") for number in range(len(shards))]
-    removed = found.removed
+    removed = result.removed
 
     def jobs() -> Iterator[WriteJob]:
-        first = books.num_heldout
+        first = index.num_heldout
         for shard, (kept_part, dropped_part) in zip(shards, names, strict=True):
             count = pq.read_metadata(shard).num_rows
-            left_out = {
-                at: (found.rule(first + at), reason(books, found, first + at))
+            reasons = {
+                at: (result.rule(first + at), reason(index, result, first + at))
                 for at in np.flatnonzero(removed[first : first + count]).tolist()
             }
-            yield WriteJob(shard, kept_part, dropped_part, left_out)
+            yield WriteJob(shard, kept_part, dropped_part, reasons)
             first += count
 
     done = 0
     for kept, dropped in workers_pool.map(write_shard, jobs(), lambda job: [job.shard]):
         done += kept + dropped
-        progress.update(done, len(books.ids) - books.num_heldout, "documents", "written")
+        progress.update(done, len(index.ids) - index.num_heldout, "documents", "written")
     total = shard_parts.gather([kept_part for kept_part, _ in names], out / "train")
     gone = shard_parts.gather([dropped_part for _, dropped_part in names], out / "dropped")
     return total.num_documents, gone.facts["rules"]
 
 
-def reason(books: Books, found: Found, number: int) -> str:
+def reason(index: DocumentIndex, result: DedupResult, number: int) -> str:
     """Why a document goes: the one that stays, and how similar it is."""
-    stays = int(found.stays_for[number])
-    where = "held-out" if stays < books.num_heldout else "kept"
-    if found.exact[number]:
-        return f"equal but for white space to {where} {books.ids[stays]} ({books.locations[stays]}); Jaccard 1"
-    similarity = f"Jaccard {found.similarity[number]:.4f} of word n-grams"
-    return f"{similarity} with {where} {books.ids[stays]} ({books.locations[stays]})"
+    stays = int(result.canonical[number])
+    where = "held-out" if stays < index.num_heldout else "kept"
+    if result.exact[number]:
+        return f"equal but for white space to {where} {index.ids[stays]} ({index.locations[stays]}); Jaccard 1"
+    similarity = f"Jaccard {result.similarity[number]:.4f} of word n-grams"
+    return f"{similarity} with {where} {index.ids[stays]} ({index.locations[stays]})"

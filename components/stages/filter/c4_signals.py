@@ -22,7 +22,7 @@ CITATION = re.compile(r"\[\d*]|\[edit]|\[citation needed]")
 
 
 @dataclass
-class Facts:
+class LineFacts:
     """What C4 asks of lines; arrays of (num_lines,), bool but for the number of sentences."""
 
     ends_well: np.ndarray
@@ -55,7 +55,7 @@ def c4_scores(scanned: Scan, found: Lines, tokens: Tokens, count: int) -> dict[s
     }
 
 
-def _facts(scanned: Scan, found: Lines, tokens: Tokens) -> Facts:
+def _facts(scanned: Scan, found: Lines, tokens: Tokens) -> LineFacts:
     text = lowered(scanned.text)
 
     def has(*phrases: str) -> np.ndarray:
@@ -65,7 +65,7 @@ def _facts(scanned: Scan, found: Lines, tokens: Tokens) -> Facts:
         return hits
 
     ends_well = found.full & is_any(scanned.codes, found.last, LINE_ENDS) & ~ends_in_ellipsis(scanned.codes, found)
-    return Facts(
+    return LineFacts(
         ends_well, has("lorem ipsum"), has("javascript"), has("{"), has(*POLICIES), _sentences(scanned, found, tokens)
     )
 
@@ -74,7 +74,7 @@ def _sentences(scanned: Scan, found: Lines, tokens: Tokens) -> np.ndarray:
     """Sentences per line: one, and one more where a token that is no punctuation follows a mark that ends sentences."""
     kinds = scanned.kinds
     mark = (tokens.ends - tokens.starts == 1) & ((kinds[tokens.starts] & TERMINAL) != 0)
-    inside = np.flatnonzero((tokens.hold((kinds & PUNCTUATION) == 0) > 0) & ~mark)
+    inside = np.flatnonzero((tokens.count_inside((kinds & PUNCTUATION) == 0) > 0) & ~mark)
     marks_before = np.cumsum(mark)[inside]  # `inside` are no marks themselves
     line = np.searchsorted(found.ends, tokens.starts, side="right")
     first_token = np.searchsorted(line, line[inside])  # of its line
@@ -85,7 +85,7 @@ def _sentences(scanned: Scan, found: Lines, tokens: Tokens) -> np.ndarray:
     return 1 + np.bincount(line[inside][begins], minlength=len(found.starts))
 
 
-def _without_citations(scanned: Scan, found: Lines, candidate: np.ndarray, facts: Facts) -> None:
+def _without_citations(scanned: Scan, found: Lines, candidate: np.ndarray, facts: LineFacts) -> None:
     """Put the facts of lines with marks of citations right: those of the lines without the marks."""
     codes = scanned.codes
     opening = np.flatnonzero(codes == ord("["))

@@ -60,7 +60,7 @@ def word_scores(scanned: Scan, tokens: Tokens) -> Scores:
     kinds, num_tokens = scanned.kinds, np.diff(tokens.bounds)
     is_letter = (kinds & ALPHA) != 0
     letters = np.flatnonzero(is_letter)
-    is_word = tokens.hold((kinds & (SYMBOL | SPACE)) == 0) > 0
+    is_word = tokens.count_inside((kinds & (SYMBOL | SPACE)) == 0) > 0
     num_words = tokens.sums(is_word)
     unspaced = scanned.count(letters[(kinds[letters] & UNSPACED) != 0])
     hashes = scanned.count(np.flatnonzero(scanned.codes == ord("#")))
@@ -68,7 +68,7 @@ def word_scores(scanned: Scan, tokens: Tokens) -> Scores:
         "num_words": num_words,
         "num_tokens": num_tokens,
         "mean_word_length": share(tokens.sums((tokens.ends - tokens.starts) * is_word), num_words),
-        "alpha_words": share(tokens.sums(tokens.hold(is_letter) > 0), num_tokens),
+        "alpha_words": share(tokens.sums(tokens.count_inside(is_letter) > 0), num_tokens),
         "symbols_per_word": share(np.maximum(hashes, _ellipses(scanned)), num_tokens),
         "stop_words": _stop_words(tokens),
         "unspaced_letters": share(unspaced, scanned.count(letters)),
@@ -120,7 +120,7 @@ def ngram_scores(tokens: Tokens, num_chars: np.ndarray) -> Scores:
             top = _top(document[at], chars + n - 1, first, count, len(num_chars))
             result[f"top_{n}gram"] = share(np.where(top, top, _first_gram(tokens, lengths, n)), num_chars)
         elif n in DUPLICATE_NGRAMS:
-            taken = at[_taken(at, groups, n)]
+            taken = at[_duplicates(at, groups, n)]
             covered = np.bincount(document[taken], lengths[taken + n] - lengths[taken], len(num_chars))
             result[f"duplicate_{n}gram"] = share(covered, num_chars)
     return result
@@ -146,7 +146,7 @@ def _first_gram(tokens: Tokens, lengths: np.ndarray, n: int) -> np.ndarray:
     return np.where(whole, lengths[last] - lengths[first] + n - 1, 0)
 
 
-def _taken(at: np.ndarray, groups: np.ndarray, n: int) -> list[int]:
+def _duplicates(at: np.ndarray, groups: np.ndarray, n: int) -> list[int]:
     """Which grams count as duplicates when a text is read from left to right, as indices into `at`.
 
     A gram that was read before is one, and reading goes on after its end; so what lies inside it is never read.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from components.params import Filter, FilterRules
-from components.stages.filter.rules import PUBLISHED, RULES, Columns, limits, verdicts
+from components.stages.filter.rules import PUBLISHED, RULES, Columns, broken_rules, limits
 from components.text.language import SURE
 
 OURS = "params.yaml"
@@ -47,13 +47,13 @@ class RuleCounts:
             here = sources == source
             ours = {name: values[here] for name, values in columns.items()}
             broken = np.column_stack(
-                [verdicts(params.rules_for(source), ours), *(each[here] for each in more.values())]
+                [broken_rules(params.rules_for(source), ours), *(each[here] for each in more.values())]
             )
             alone = broken & (broken.sum(axis=1, keepdims=True) == 1)
             self.documents[source] += int(here.sum())
             self.sets[OURS, source] += int(broken.any(axis=1).sum())
             for name, rules in PUBLISHED.items():
-                self.sets[name, source] += int(verdicts(rules, ours).any(axis=1).sum())
+                self.sets[name, source] += int(broken_rules(rules, ours).any(axis=1).sum())
             for name, count, only in zip(names, broken.sum(axis=0).tolist(), alone.sum(axis=0).tolist(), strict=True):
                 self.broken[name, source] += count
                 self.alone[name, source] += only

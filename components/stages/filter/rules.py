@@ -131,7 +131,7 @@ def applies(scope: str, columns: Columns) -> np.ndarray:
     return spaced & ~(other & (columns["language_score"] >= SURE))
 
 
-def verdicts(rules: FilterRules, columns: Columns) -> np.ndarray:
+def broken_rules(rules: FilterRules, columns: Columns) -> np.ndarray:
     """Which documents break which rule, (num_documents, num_rules) bool, rules in the order of RULES."""
     return np.stack([breaks(rule, rules, columns) for rule in RULES], axis=1)
 

@@ -25,11 +25,11 @@ from components.core.workers import Workers, pool
 from components.corpus import shard_parts
 from components.corpus.corpus import Document, read_manifest, read_shard, reconcile, shard_paths
 from components.params import Decontaminate, Filter
-from components.similarity.decontaminate import RULE, Exam, exam_of, most_shared
+from components.similarity.decontaminate import RULE, ContaminationIndex, contamination_index, most_shared
 from components.stages.filter import report as filter_report
 from components.stages.filter.pii import redact
 from components.stages.filter.quality import scores
-from components.stages.filter.rules import RULES, Columns, explain, verdicts
+from components.stages.filter.rules import RULES, Columns, broken_rules, explain
 from components.text.language import identify, known_languages
 
 TRANSFORM = "redact_pii"
@@ -64,13 +64,13 @@ def filter_corpus(
     check(params, manifest.num_documents)
     shards = shard_paths(train)
     folders = [work / f"part-{number:05d}" for number in range(len(shards))]
-    exam = exam_of(heldout, items, params.decontaminate.ngram)
-    exam.save(work / "exam.npz")
-    jobs = [ShardJob(*job, work / "exam.npz") for job in zip(shards, folders, strict=True)]
-    total = Outcome()
+    index = contamination_index(heldout, items, params.decontaminate.ngram)
+    index.save(work / "contamination.npz")
+    jobs = [ShardJob(*job, work / "contamination.npz") for job in zip(shards, folders, strict=True)]
+    total = FilterCounts()
     with progress.phase("score"), pool(workers) as workers_pool:
-        for outcome in workers_pool.map(partial(filter_shard, params), jobs, filter_reads):
-            total.add(outcome)
+        for counts in workers_pool.map(partial(filter_shard, params), jobs, filter_reads):
+            total.add(counts)
             progress.update(total.documents, manifest.num_documents, "documents", f"{total.dropped} dropped")
             progress.raise_if_stopped()
     kept = shard_parts.gather([folder / "kept" for folder in folders], out / "train")
@@ -100,21 +100,21 @@ def check(params: Filter, num_documents: int) -> None:
         raise UserError(f"filter.languages: {unknown[0]!r} is no language the identifier knows; use ISO 639-1 codes")
 
 
-def _worst(total: "Outcome") -> str:
+def _worst(total: "FilterCounts") -> str:
     return ", ".join(f"{rule} {count}" for rule, count in total.first_rules.most_common(3))
 
 
 @dataclass(frozen=True)
 class ShardJob:
-    """One shard to filter: where it is, the folder its results go to, and what it must not hold (an `Exam`)."""
+    """One shard to filter: where it is, the folder its results go to, the index of evaluation text."""
 
     shard: Path
     folder: Path
-    exam: Path
+    index: Path
 
 
 @dataclass
-class Outcome:
+class FilterCounts:
     """What happened to the documents of a shard, or of all.
 
     Attributes:
@@ -144,7 +144,7 @@ class Outcome:
         self.contact_dropped.update(row[0] for row in rows if row[5])
         self.contact = most_shared([*self.contact, *rows])
 
-    def add(self, other: "Outcome") -> None:
+    def add(self, other: "FilterCounts") -> None:
         """Add the numbers of another."""
         self.documents += other.documents
         self.dropped += other.dropped
@@ -161,30 +161,30 @@ class Outcome:
         return {name: dict(value) if isinstance(value, Counter) else value for name, value in vars(self).items()}
 
     @classmethod
-    def from_json(cls, raw: dict[str, Any]) -> "Outcome":
+    def from_json(cls, raw: dict[str, Any]) -> "FilterCounts":
         """The reverse of `to_json`."""
         counters = ("first_rules", "personal", "contact_sets", "contact_dropped")
         return cls(**raw | {name: Counter(raw[name]) for name in counters})
 
 
-def filter_shard(params: Filter, job: ShardJob) -> Outcome:
+def filter_shard(params: Filter, job: ShardJob) -> FilterCounts:
     """Score, decide and redact one shard, unless that is done."""
     done, kept, dropped = job.folder / "done.json", job.folder / "kept", job.folder / "dropped"
     if filter_reads(job) is None:
-        return Outcome.from_json(read_json(done))
+        return FilterCounts.from_json(read_json(done))
     documents = read_shard(job.shard)
     columns = tag(documents, params.languages)
     write_tags(job.folder / "tags.parquet", documents, columns)
     reasons = decide(params, [document.source for document in documents], columns)
-    contact = contaminated(documents, Exam.load(job.exam), params.decontaminate, reasons)
-    outcome = Outcome(documents=len(documents), dropped=len(reasons))
-    outcome.count_contact(contact)
-    outcome.first_rules.update(rule for rule, _ in reasons.values())
-    redacted = [redacted_document(document, params, outcome) for document in documents]
+    contact = contaminated(documents, ContaminationIndex.load(job.index), params.decontaminate, reasons)
+    counts = FilterCounts(documents=len(documents), dropped=len(reasons))
+    counts.count_contact(contact)
+    counts.first_rules.update(rule for rule, _ in reasons.values())
+    redacted = [redacted_document(document, params, counts) for document in documents]
     shard_parts.write_part(kept, (each for at, each in enumerate(redacted) if at not in reasons))
-    shard_parts.write_left_out_part(dropped, ((redacted[at], *why) for at, why in sorted(reasons.items())))
-    write_json(done, outcome.to_json())
-    return outcome
+    shard_parts.write_dropped_part(dropped, ((redacted[at], *why) for at, why in sorted(reasons.items())))
+    write_json(done, counts.to_json())
+    return counts
 
 
 def filter_reads(job: ShardJob) -> list[Path] | None:
@@ -192,7 +192,7 @@ def filter_reads(job: ShardJob) -> list[Path] | None:
     written = job.folder / "done.json", job.folder / "tags.parquet"
     corpora = job.folder / "kept", job.folder / "dropped"
     done = all(path.exists() for path in written) and all(shard_parts.is_whole(folder) for folder in corpora)
-    return None if done else [job.shard, job.exam]
+    return None if done else [job.shard, job.index]
 
 
 def tag(documents: list[Document], languages: list[str]) -> Columns:
@@ -226,18 +226,18 @@ def decide(params: Filter, sources: list[str], columns: Columns) -> dict[int, tu
     by_source = np.array(sources)
     for source in sorted(set(sources)):
         rules = params.rules_for(source)
-        broken = verdicts(rules, columns)
+        broken = broken_rules(rules, columns)
         for at in np.flatnonzero(broken.any(axis=1) & (by_source == source)).tolist():
             result[at] = explain(rules, broken[at], {rule.score: float(columns[rule.score][at]) for rule in RULES})
     return result
 
 
 def contaminated(
-    documents: list[Document], exam: Exam, params: Decontaminate, reasons: dict[int, tuple[str, str]]
+    documents: list[Document], index: ContaminationIndex, params: Decontaminate, reasons: dict[int, tuple[str, str]]
 ) -> list[list]:
-    """Add to `reasons` what holds evaluation text; a row of `Outcome.contact` for each document and set."""
+    """Add to `reasons` what holds evaluation text; a row of `FilterCounts.contact` for each document and set."""
     rows = []
-    for at, hits in enumerate(exam.hits([document.text for document in documents])):
+    for at, hits in enumerate(index.hits([document.text for document in documents])):
         for hit in hits:
             if hit.drops(params):
                 reasons[at] = (RULE, hit.reason())
@@ -247,11 +247,11 @@ def contaminated(
     return rows
 
 
-def redacted_document(document: Document, params: Filter, outcome: Outcome) -> Document:
-    """The document without personal data, what was found counted in `outcome`."""
+def redacted_document(document: Document, params: Filter, counts: FilterCounts) -> Document:
+    """The document without personal data, what was found counted in `counts`."""
     text, found = redact(document.text, params.redact)
     if not found:
         return document
-    outcome.redacted += 1
-    outcome.personal.update({f"{document.source} {kind}": count for kind, count in found.items()})
+    counts.redacted += 1
+    counts.personal.update({f"{document.source} {kind}": count for kind, count in found.items()})
     return document.changed(text, TRANSFORM)

@@ -30,7 +30,7 @@ class Tokens:
         np.cumsum(values, out=total[1:])
         return total[self.bounds[1:]] - total[self.bounds[:-1]]
 
-    def hold(self, flags: np.ndarray) -> np.ndarray:
+    def count_inside(self, flags: np.ndarray) -> np.ndarray:
         """How many of the flagged characters each token holds, (num_tokens,) int32; `flags` is (num_chars,) bool."""
         before = np.zeros(len(flags) + 1, dtype=np.int32)
         np.cumsum(flags, out=before[1:])

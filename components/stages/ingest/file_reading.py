@@ -1,4 +1,4 @@
-"""Read one file of a source in a worker: a function of a `Task`, with its results in bounded pieces.
+"""Read one file of a source in a worker: a function of a `FileTask`, with its results in bounded pieces.
 
 A task names a file and all that is needed to read it. Its result is a list of pieces, each some `PIECE_BYTES` of
 entries: the first comes back in memory, the others through files in the stage's work folder, so neither a worker nor
@@ -20,11 +20,11 @@ import pyarrow.parquet as pq
 
 from components.core.errors import UserError
 from components.core.files import read_json, sha256_file, write_json, written_whole
-from components.corpus.corpus import LEFT_OUT_SCHEMA, Document
+from components.corpus.corpus import DROPPED_SCHEMA, Document
 from components.stages.ingest import docstrings, hub, pinned_packages
 from components.stages.ingest.opt_out import load as load_opt_out
 from components.stages.ingest.readers import FORMATS, NotText, Options, records_of
-from components.stages.ingest.records import Entry, Fault, Limits, Origin, Record, entry_of
+from components.stages.ingest.records import BadRecord, Entry, Limits, Origin, Record, entry_of
 from components.stages.ingest.remote_files import fetched, is_remote
 
 PIECE_BYTES = 8_000_000
@@ -32,7 +32,7 @@ PIECE_BYTES = 8_000_000
 
 SPOOL_SCHEMA = pa.schema(
     [
-        *LEFT_OUT_SCHEMA,
+        *DROPPED_SCHEMA,
         ("quarantined", pa.bool_()),
         ("key", pa.string()),
         ("line", pa.int64()),
@@ -47,7 +47,7 @@ DEFAULTS = Options()
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class FileTask:
     """A file to read.
 
     Attributes:
@@ -78,7 +78,7 @@ class Task:
 
 
 @dataclass
-class Reading:
+class ReadResult:
     """What came of a task: pieces of entries (or file names of spooled ones), or why the file was left out.
 
     `cut` is the bytes that the reader left out of the file's text, by rule.
@@ -101,73 +101,73 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """What every reading needs: the folder for pieces, the opt-out list, whether pieces are kept for a later run."""
+class ReadContext:
+    """Inputs of every reading: the folder for pieces, the opt-out list, whether pieces are kept for a later run."""
 
     spool: Path
     opt_out: Path
     keep: bool = False
 
 
-def read(desk: Desk, task: Task) -> Reading:
+def read(context: ReadContext, task: FileTask) -> ReadResult:
     """Read a task's file, or take what an earlier run has read of it.
 
     Raises:
         UserError: the file drifted from its pin, may not be read or fetched, or has no text column.
     """
-    note = _note(desk, task)
-    if desk.keep and note.exists():
-        return Reading(**read_json(note))
+    note = _note(context, task)
+    if context.keep and note.exists():
+        return ReadResult(**read_json(note))
     if isinstance(task.path, str) and is_remote(task.path):
         name = f"{task.number:06d}-{Path(task.location).name}"
-        with fetched(task.path, desk.spool / "fetched", name) as copy:
-            reading = _read(desk, replace(task, path=copy))
+        with fetched(task.path, context.spool / "fetched", name) as copy:
+            result = _read(context, replace(task, path=copy))
     else:
-        reading = _read(desk, task)
-    if desk.keep:
-        write_json(note, asdict(reading))
-    return reading
+        result = _read(context, task)
+    if context.keep:
+        write_json(note, asdict(result))
+    return result
 
 
-def reads(desk: Desk, task: Task) -> list[Path] | None:
+def reads(context: ReadContext, task: FileTask) -> list[Path] | None:
     """The files on this machine that `read` needs, or None if it is to be called here.
 
     That is: for what an earlier run has read; for data sets of the hub, which come over the network in one stream; and
     for package documentation, thousands of small files.
     """
-    if (desk.keep and _note(desk, task).exists()) or task.dataset is not None or task.sha256:
+    if (context.keep and _note(context, task).exists()) or task.dataset is not None or task.sha256:
         return None
-    return [desk.opt_out, *([task.path] if isinstance(task.path, Path) else [])]
+    return [context.opt_out, *([task.path] if isinstance(task.path, Path) else [])]
 
 
-def _note(desk: Desk, task: Task) -> Path:
+def _note(context: ReadContext, task: FileTask) -> Path:
     """Says that a task was read to its end, and what came of it."""
-    return desk.spool / f"{task.number:06d}.json"
+    return context.spool / f"{task.number:06d}.json"
 
 
-def _read(desk: Desk, task: Task) -> Reading:
-    reading = Reading(kept=desk.keep)
+def _read(context: ReadContext, task: FileTask) -> ReadResult:
+    result = ReadResult(kept=context.keep)
     origin = task.origin
     if task.reader in FORMATS.values():
         origin = _with_version(origin, Path(task.path))
     num_read = 0
-    if desk.keep:
-        reading.pieces, num_read = _pieces_there(desk.spool, task, origin)
+    if context.keep:
+        result.pieces, num_read = _pieces_there(context.spool, task, origin)
     cut: Counter[str] = Counter()
     found = islice(_until_full(_found(task, cut), task.limits.max_bytes), num_read, None)  # a record is an entry
-    refused = load_opt_out(desk.opt_out)
-    entries = (refused.applied(entry_of(item, task.location, task.group, origin, task.limits)) for item in found)
+    opt_out = load_opt_out(context.opt_out)
+    entries = (opt_out.applied(entry_of(item, task.location, task.group, origin, task.limits)) for item in found)
     try:
         for piece in _in_pieces(entries):
-            to_file = desk.keep or reading.pieces
-            reading.pieces.append(_spool(piece, desk.spool, task, len(reading.pieces)) if to_file else piece)
+            to_file = context.keep or result.pieces
+            result.pieces.append(_spool(piece, context.spool, task, len(result.pieces)) if to_file else piece)
     except NotText as reason:
-        reading.skipped = str(reason)
-    reading.cut = dict(cut)
-    return reading
+        result.skipped = str(reason)
+    result.cut = dict(cut)
+    return result
 
 
-def _pieces_there(spool: Path, task: Task, origin: Origin) -> tuple[list[list[Entry] | str], int]:
+def _pieces_there(spool: Path, task: FileTask, origin: Origin) -> tuple[list[list[Entry] | str], int]:
     """Pieces that a killed run has left of this version of the file, from its beginning, and the records in them."""
     pieces: list[list[Entry] | str] = []
     num_read = 0
@@ -182,7 +182,7 @@ def _pieces_there(spool: Path, task: Task, origin: Origin) -> tuple[list[list[En
     return pieces, num_read
 
 
-def _piece(spool: Path, task: Task, number: int) -> Path:
+def _piece(spool: Path, task: FileTask, number: int) -> Path:
     return spool / f"{task.number:06d}-{number:05d}.parquet"
 
 
@@ -195,7 +195,7 @@ def _with_version(origin: Origin, path: Path) -> Origin:
     return Origin(origin.source, version, origin.licence, origin.licence_from, origin.retrieved)
 
 
-def _found(task: Task, cut: Counter[str]) -> Iterator[Record | Fault]:
+def _found(task: FileTask, cut: Counter[str]) -> Iterator[Record | BadRecord]:
     if task.dataset is not None:
         yield from hub.records(task.dataset)
         return
@@ -210,7 +210,7 @@ def _found(task: Task, cut: Counter[str]) -> Iterator[Record | Fault]:
     yield from records_of(Path(task.path), task.reader, task.options, cut)
 
 
-def _pinned_bytes(task: Task) -> bytes:
+def _pinned_bytes(task: FileTask) -> bytes:
     try:
         data = Path(task.path).read_bytes()
     except OSError as error:
@@ -224,7 +224,7 @@ def _pinned_bytes(task: Task) -> bytes:
     return data
 
 
-def _until_full(found: Iterable[Record | Fault], max_bytes: int) -> Iterator[Record | Fault]:
+def _until_full(found: Iterable[Record | BadRecord], max_bytes: int) -> Iterator[Record | BadRecord]:
     """Stop reading a file that alone fills its source."""
     size = 0
     for item in found:
@@ -248,7 +248,7 @@ def _in_pieces(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
         yield piece
 
 
-def _spool(piece: list[Entry], folder: Path, task: Task, number: int) -> str:
+def _spool(piece: list[Entry], folder: Path, task: FileTask, number: int) -> str:
     rows = []
     for entry in piece:  # `dataclasses.asdict` is 20 times slower
         row = {name: getattr(entry.document, name) for name in Document.__slots__}

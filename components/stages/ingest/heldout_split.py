@@ -19,7 +19,7 @@ class _Range:
 
 
 @dataclass
-class Cut:
+class HeldoutSplit:
     """Sees every document's group once (`see`), then tells each one's side (`holds_out`).
 
     Attributes:
@@ -36,7 +36,7 @@ class Cut:
         digest = sha256_bytes(f"{self.salt}\n{source}\n{group}".encode())
         return int(digest[:13], 16) / 16**13
 
-    def see(self, source: str, group: str) -> None:
+    def observe(self, source: str, group: str) -> None:
         """Take note of a group (as often as you like; memory does not grow with groups)."""
         place = (self.position(source, group), group)
         known = self._ranges.setdefault(source, _Range(place, place))

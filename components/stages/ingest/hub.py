@@ -6,7 +6,7 @@ from typing import Any
 
 from components.core.errors import UserError
 from components.stages.ingest.readers import record_of
-from components.stages.ingest.records import Fault, Record
+from components.stages.ingest.records import BadRecord, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Dataset:
     local: bool
 
 
-def records(dataset: Dataset) -> Iterator[Record | Fault]:
+def records(dataset: Dataset) -> Iterator[Record | BadRecord]:
     """The rows of a split, streamed: nothing is downloaded whole. No code from the hub is run.
 
     Raises:
@@ -38,8 +38,8 @@ def records(dataset: Dataset) -> Iterator[Record | Fault]:
             raise _explained(error, dataset, number) from None
         number += 1
         found = record_of(row, dataset.text_field, str(number))
-        if isinstance(found, Fault):
-            yield Fault.of(found.rule, f"row {number}: {found.reason}", repr(row).encode("utf-8", "replace"))
+        if isinstance(found, BadRecord):
+            yield BadRecord.of(found.rule, f"row {number}: {found.reason}", repr(row).encode("utf-8", "replace"))
         else:
             yield found
 

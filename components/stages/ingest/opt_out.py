@@ -62,7 +62,7 @@ class OptOut:
         if not self.entries or not (line := self.line_of(entry.document)):
             return entry
         emptied = replace(entry, document=entry.document.changed("", "text_withheld"))
-        return emptied.dropped(RULE, self.reason(line))
+        return emptied.as_dropped(RULE, self.reason(line))
 
     def reason(self, line: int) -> str:
         """What a dropped record says: the line and its kind, never what it holds."""

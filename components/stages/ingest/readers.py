@@ -17,7 +17,7 @@ import pyarrow as pa
 from components.core.errors import UserError
 from components.core.files import sha256_bytes
 from components.stages.ingest import tabular
-from components.stages.ingest.records import RAW_BYTES, Fault, Record, encoded
+from components.stages.ingest.records import RAW_BYTES, BadRecord, Record, encoded
 from components.stages.ingest.text_splitting import SCENE, TARGET_BYTES, plain_text
 from components.stages.ingest.web_pages import main_text, warc_records
 
@@ -90,7 +90,7 @@ def open_bytes(path: Path) -> BinaryIO:
 
 def records_of(
     path: Path, format_name: str, options: Options, cut: Counter[str] | None = None
-) -> Iterator[Record | Fault]:
+) -> Iterator[Record | BadRecord]:
     """The records of a file, and a fault for each that cannot be read.
 
     Args:
@@ -106,7 +106,7 @@ def records_of(
         yield from READERS[format_name](counted, options)
     except (OSError, EOFError, pa.ArrowException) as error:
         reason = f"the file cannot be read on after byte {counted.offset} ({_short(error)}); get a whole copy of it"
-        yield Fault.of("unreadable", reason, b"", 0, counted.offset)
+        yield BadRecord.of("unreadable", reason, b"", 0, counted.offset)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     finally:
@@ -141,23 +141,23 @@ def _short(error: BaseException) -> str:
     return str(error).strip().split("\n")[0][:200] or type(error).__name__
 
 
-def _text(file: Any, options: Options) -> Iterator[Record | Fault]:
+def _text(file: Any, options: Options) -> Iterator[Record | BadRecord]:
     if file.peek(2) in UTF_16_MARKS:
         yield from _utf_16(file, options)
     else:
         yield from plain_text(file, options.target_bytes, cut=file.cut)
 
 
-def _utf_16(file: Any, options: Options) -> Iterator[Record | Fault]:
+def _utf_16(file: Any, options: Options) -> Iterator[Record | BadRecord]:
     """Text of a Windows program; its offsets are those of the same text in UTF-8."""
     raw = file.read(WHOLE_FILE_BYTES + 1)
     try:
         text = raw.decode("utf-16") if len(raw) <= WHOLE_FILE_BYTES else None
     except UnicodeDecodeError as error:
-        yield Fault.of("invalid_utf16", f"not UTF-16 at byte {error.start}; convert the file to UTF-8", raw)
+        yield BadRecord.of("invalid_utf16", f"not UTF-16 at byte {error.start}; convert the file to UTF-8", raw)
         return
     if text is None:
-        yield Fault.of("too_long", f"UTF-16 text over {WHOLE_FILE_BYTES} bytes; convert the file to UTF-8", raw)
+        yield BadRecord.of("too_long", f"UTF-16 text over {WHOLE_FILE_BYTES} bytes; convert the file to UTF-8", raw)
         return
     utf_8 = io.BytesIO(text.encode("utf-8", "surrogatepass"))
     for found in plain_text(utf_8, options.target_bytes, cut=file.cut):
@@ -167,23 +167,23 @@ def _utf_16(file: Any, options: Options) -> Iterator[Record | Fault]:
             yield found
 
 
-def _play(file: Any, options: Options) -> Iterator[Record | Fault]:
+def _play(file: Any, options: Options) -> Iterator[Record | BadRecord]:
     yield from plain_text(file, options.target_bytes, SCENE, file.cut)
 
 
-def _html(file: Any, options: Options) -> Iterator[Record | Fault]:
+def _html(file: Any, options: Options) -> Iterator[Record | BadRecord]:
     """The main text of a page."""
     raw = file.read(WHOLE_FILE_BYTES + 1)
     if len(raw) > WHOLE_FILE_BYTES:
-        yield Fault.of("too_long", f"an HTML page over {WHOLE_FILE_BYTES} bytes", raw)
+        yield BadRecord.of("too_long", f"an HTML page over {WHOLE_FILE_BYTES} bytes", raw)
         return
     if text := main_text(raw):
         yield Record(text, transforms=("html_to_text",))
     else:
-        yield Fault.of("no_text", "no main text was found in the page", raw)
+        yield BadRecord.of("no_text", "no main text was found in the page", raw)
 
 
-def _jsonl(file: Any, options: Options) -> Iterator[Record | Fault]:
+def _jsonl(file: Any, options: Options) -> Iterator[Record | BadRecord]:
     """One JSON object per line; blank lines are none."""
     longest = 6 * options.max_chars + 65_536  # a character is at most six bytes of JSON, `\\u1234`
     number = offset = 0
@@ -191,7 +191,7 @@ def _jsonl(file: Any, options: Options) -> Iterator[Record | Fault]:
         number += 1
         start, offset = offset, offset + len(raw)
         if len(raw) >= longest and not raw.endswith(b"\n"):
-            yield Fault.of("too_long", f"a line over {longest} bytes", raw[:RAW_BYTES], number, start)
+            yield BadRecord.of("too_long", f"a line over {longest} bytes", raw[:RAW_BYTES], number, start)
             while rest := file.readline(1 << 20):
                 offset += len(rest)
                 if rest.endswith(b"\n"):
@@ -200,30 +200,30 @@ def _jsonl(file: Any, options: Options) -> Iterator[Record | Fault]:
             yield _from_json(raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw, number, start, options)
 
 
-def _from_json(raw: bytes, line: int, offset: int, options: Options) -> Record | Fault:
+def _from_json(raw: bytes, line: int, offset: int, options: Options) -> Record | BadRecord:
     try:
         value = json.loads(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
         place = f"byte 0x{raw[error.start]:02x} at offset {offset + error.start}"
-        return Fault.of("invalid_utf8", f"{place} is not UTF-8", raw, line, offset)
+        return BadRecord.of("invalid_utf8", f"{place} is not UTF-8", raw, line, offset)
     except (ValueError, RecursionError) as error:
-        return Fault.of("invalid_json", f"not JSON: {_short(error)}", raw, line, offset)
+        return BadRecord.of("invalid_json", f"not JSON: {_short(error)}", raw, line, offset)
     found = record_of(value, options.text_field, str(line))
-    if isinstance(found, Fault):
-        return Fault.of(found.rule, found.reason, raw, line, offset)
+    if isinstance(found, BadRecord):
+        return BadRecord.of(found.rule, found.reason, raw, line, offset)
     return Record(found.text, found.part, line, offset, found.key, found.group, found.licence)
 
 
-def record_of(value: Any, text_field: str, part: str) -> Record | Fault:
+def record_of(value: Any, text_field: str, part: str) -> Record | BadRecord:
     """The record of a JSON object or table row. `id`, `group` and `license` (or `licence`) are taken if present."""
     if not isinstance(value, dict):
-        return Fault.of("wrong_type", f"the record is {_type(value)}, not an object", b"")
+        return BadRecord.of("wrong_type", f"the record is {_type(value)}, not an object", b"")
     if text_field not in value:
         names = ", ".join(sorted(map(str, value))[:8])
-        return Fault.of("missing_field", f"no field {text_field!r} (there are: {names}); see text_field", b"")
+        return BadRecord.of("missing_field", f"no field {text_field!r} (there are: {names}); see text_field", b"")
     text = value[text_field]
     if not isinstance(text, str):
-        return Fault.of("wrong_type", f"field {text_field!r} is {_type(text)}, not text", b"")
+        return BadRecord.of("wrong_type", f"field {text_field!r} is {_type(text)}, not text", b"")
     key, group, licence = (_word(value.get(name)) for name in ("id", "group", "license"))
     return Record(text, part, key=key, group=group, licence=licence or _word(value.get("licence")))
 
@@ -242,7 +242,7 @@ def _type(value: Any) -> str:
     return names.get(type(value), "an object" if isinstance(value, dict) else type(value).__name__)
 
 
-def _json(file: Any, options: Options) -> Iterator[Record | Fault]:
+def _json(file: Any, options: Options) -> Iterator[Record | BadRecord]:
     """A JSON file: an object with text, or a list of them. One without any (settings, metadata) is left out, listed."""
     raw = file.read(WHOLE_FILE_BYTES + 1)
     if len(raw) > WHOLE_FILE_BYTES:
@@ -250,45 +250,45 @@ def _json(file: Any, options: Options) -> Iterator[Record | Fault]:
     try:
         value = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        yield Fault.of("invalid_json", f"not JSON: {_short(error)}", raw)
+        yield BadRecord.of("invalid_json", f"not JSON: {_short(error)}", raw)
         return
     values = value if isinstance(value, list) else [value]
     if not any(isinstance(item, dict) and options.text_field in item for item in values):
         raise NotText(f"JSON without a field {options.text_field!r}; see text_field")
     for number, item in enumerate(values, 1):
         found = record_of(item, options.text_field, str(number) if isinstance(value, list) else "")
-        if isinstance(found, Fault):
+        if isinstance(found, BadRecord):
             shown = json.dumps(item).encode()
-            yield Fault.of(found.rule, f"item {number}: {found.reason}", shown)
+            yield BadRecord.of(found.rule, f"item {number}: {found.reason}", shown)
         else:
             yield found
 
 
-def _csv(file: Any, options: Options) -> Iterator[Record | Fault]:
+def _csv(file: Any, options: Options) -> Iterator[Record | BadRecord]:
     for row in tabular.csv_rows(file, options.text_field, options.max_chars):
-        yield row if isinstance(row, Fault) else _from_row(row, options)
+        yield row if isinstance(row, BadRecord) else _from_row(row, options)
 
 
-def _parquet(file: Any, options: Options) -> Iterator[Record | Fault]:
+def _parquet(file: Any, options: Options) -> Iterator[Record | BadRecord]:
     if not file.file.raw.seekable():
         raise NotText("compressed Parquet cannot be read at random; unpack it (Parquet compresses inside)")
     for row in tabular.parquet_rows(file.file.raw, options.text_field):
-        yield row if isinstance(row, Fault) else _from_row(row, options)
+        yield row if isinstance(row, BadRecord) else _from_row(row, options)
 
 
-def _from_row(row: tabular.Row, options: Options) -> Record | Fault:
+def _from_row(row: tabular.Row, options: Options) -> Record | BadRecord:
     found = record_of(row.values, options.text_field, str(row.number))
-    if isinstance(found, Fault):
+    if isinstance(found, BadRecord):
         shown = json.dumps(row.values, default=repr).encode("utf-8", "replace")
-        return Fault.of(found.rule, f"row {row.number}: {found.reason}", shown, row.line, row.offset)
+        return BadRecord.of(found.rule, f"row {row.number}: {found.reason}", shown, row.line, row.offset)
     return Record(found.text, found.part, row.line, row.offset, found.key, found.group, found.licence)
 
 
-def _warc(file: Any, options: Options) -> Iterator[Record | Fault]:
+def _warc(file: Any, options: Options) -> Iterator[Record | BadRecord]:
     yield from warc_records(file)
 
 
-READERS: dict[str, Callable[[Any, Options], Iterator[Record | Fault]]] = {
+READERS: dict[str, Callable[[Any, Options], Iterator[Record | BadRecord]]] = {
     "text": _text,
     "play": _play,
     "html": _html,

@@ -1,6 +1,6 @@
-"""What reading a file gives: records, faults, and the entries both become.
+"""Records and bad records, which a reader yields, and the entries both become.
 
-A reader yields a `Record` for each text it finds and a `Fault` in the place of each one it cannot read, so that one bad
+A reader yields a `Record` for each text it finds and a `BadRecord` in the place of each it cannot read, so that one bad
 byte costs one record and never the file. `entry_of` turns either into an `Entry`: a document with its provenance and
 whether it is kept, dropped (by which rule) or quarantined (why, and the raw bytes that show it).
 """
@@ -45,7 +45,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class BadRecord:
     """A record that cannot be read: the rule it breaks, why, where, and its first bytes."""
 
     rule: str
@@ -57,7 +57,7 @@ class Fault:
     sha256: str = ""
 
     @classmethod
-    def of(cls, rule: str, reason: str, raw: bytes, line: int = 0, offset: int = 0) -> "Fault":
+    def of(cls, rule: str, reason: str, raw: bytes, line: int = 0, offset: int = 0) -> "BadRecord":
         """A fault of a record whose bytes are all at hand; only the first `RAW_BYTES` are kept."""
         return cls(rule, reason, raw[:RAW_BYTES], line, offset, len(raw), sha256_bytes(raw))
 
@@ -100,12 +100,12 @@ class Entry:
     num_bytes: int = 0
     raw: str = ""
 
-    def refused(self, rule: str, reason: str) -> "Entry":
+    def as_quarantined(self, rule: str, reason: str) -> "Entry":
         """This entry quarantined, its text becoming the evidence."""
-        fault = Fault.of(rule, reason, encoded(self.document.text), self.line, self.offset)
+        fault = BadRecord.of(rule, reason, encoded(self.document.text), self.line, self.offset)
         return _quarantined(fault, self.document, self.key)
 
-    def dropped(self, rule: str, reason: str) -> "Entry":
+    def as_dropped(self, rule: str, reason: str) -> "Entry":
         """This entry dropped by a rule."""
         return Entry(self.document, rule, reason, key=self.key, line=self.line, offset=self.offset)
 
@@ -115,21 +115,21 @@ def encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def entry_of(found: Record | Fault, location: str, group: str, origin: Origin, limits: Limits) -> Entry:
+def entry_of(found: Record | BadRecord, location: str, group: str, origin: Origin, limits: Limits) -> Entry:
     """The entry of what a reader found in the file at `location`.
 
     Args:
         group: the group of all records of the file, or "" if each is its own.
     """
-    if isinstance(found, Fault):
+    if isinstance(found, BadRecord):
         return _quarantined(found, _document(Record("", f"L{found.line}@{found.offset}"), location, group, origin))
     document = _document(found, location, group, origin)
     entry = Entry(document, key=found.key, line=found.line, offset=found.offset)
-    bad = _fault_in(found.text, limits)
+    bad = _defect_in(found.text, limits)
     if bad:
-        return entry.refused(*bad)
+        return entry.as_quarantined(*bad)
     if len(found.text) < limits.min_chars:
-        return entry.dropped("too_short", f"{len(found.text)} characters, the limit is {limits.min_chars}")
+        return entry.as_dropped("too_short", f"{len(found.text)} characters, the limit is {limits.min_chars}")
     return entry
 
 
@@ -155,7 +155,7 @@ def _document(record: Record, location: str, group: str, origin: Origin) -> Docu
     )
 
 
-def _fault_in(text: str, limits: Limits) -> tuple[str, str] | None:
+def _defect_in(text: str, limits: Limits) -> tuple[str, str] | None:
     """The rule a text breaks, and how; None if it is sound."""
     if len(text) > limits.max_chars:
         return "too_long", f"{len(text)} characters, the limit is {limits.max_chars}"
@@ -169,7 +169,7 @@ def _fault_in(text: str, limits: Limits) -> tuple[str, str] | None:
     return None
 
 
-def _quarantined(fault: Fault, document: Document, key: str = "") -> Entry:
+def _quarantined(fault: BadRecord, document: Document, key: str = "") -> Entry:
     excerpt = fault.raw.decode("utf-8", "replace").replace("\0", "\N{SYMBOL FOR NULL}")
     values = {name: getattr(document, name) for name in Document.__slots__}
     values |= {"text": excerpt, "sha256": fault.sha256 or document.sha256}

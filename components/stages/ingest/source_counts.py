@@ -17,7 +17,7 @@ LISTED = 1000
 
 
 @dataclass
-class Tally:
+class SourceCounts:
     """The books of one source. Bytes are UTF-8 bytes of text.
 
     `cut` has what the reader left out of the text of a file: location, rule, bytes.
@@ -35,20 +35,20 @@ class Tally:
     licences: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     lengths: Counter[int] = field(default_factory=Counter)
     heldout_groups: dict[str, int] = field(default_factory=dict)
-    faults: list[Entry] = field(default_factory=list)
+    bad_records: list[Entry] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     cut: list[tuple[str, str, int]] = field(default_factory=list)
     opted_out: Counter[str] = field(default_factory=Counter)
     refused_licences: Counter[tuple[str, str]] = field(default_factory=Counter)
     _samples: list[tuple[int, str, Document]] = field(default_factory=list)
 
-    def enter(self, entry: Entry, num_bytes: int) -> None:
+    def count(self, entry: Entry, num_bytes: int) -> None:
         """Book an entry by its fate."""
         self.documents_in += 1
         if entry.quarantined:
             self.quarantined[entry.rule] += 1
-            if len(self.faults) < LISTED:
-                self.faults.append(entry)
+            if len(self.bad_records) < LISTED:
+                self.bad_records.append(entry)
         elif entry.rule:
             self.dropped[entry.rule] += 1
             if entry.rule == OPTED_OUT:
@@ -69,7 +69,7 @@ class Tally:
         if len(self._samples) > SAMPLES:
             heapq.heappop(self._samples)
 
-    def hold_out(self, document: Document, num_bytes: int) -> None:
+    def count_heldout(self, document: Document, num_bytes: int) -> None:
         """Book a kept document as part of the exam."""
         self.heldout += 1
         self.heldout_bytes += num_bytes
@@ -84,7 +84,7 @@ class Tally:
         """Hold the source to in = kept + dropped + quarantined."""
         reconcile(f"ingest {source}", self.documents_in, self.kept, dict(self.dropped), self.quarantined.total())
 
-    def fates(self) -> str:
+    def summary(self) -> str:
         """In a few words, what became of the files and records that came in."""
         lost = [f"{count} {rule}" for rule, count in sorted((self.dropped + self.quarantined).items())]
         reasons = Counter(reason for _, reason in self.skipped)

@@ -1,7 +1,7 @@
 """From the sources in params.yaml to files to read, in an order that depends on nothing but names.
 
 Files are read in the order of their names. A source with a size limit is read in the order of a hash of the names
-instead: what fits is then a fixed, even sample of the whole, and reading stops early.
+instead: what fits is then a fixed, even sample of the whole, and result stops early.
 """
 
 import os
@@ -15,7 +15,7 @@ from components.core.errors import UserError
 from components.core.files import sha256_bytes
 from components.params import Files, Hub, Ingest, Packages, PackageTexts
 from components.stages.ingest import hub, pinned_packages, remote_files
-from components.stages.ingest.file_reading import Task
+from components.stages.ingest.file_reading import FileTask
 from components.stages.ingest.licences import UNKNOWN, licence_param
 from components.stages.ingest.readers import Options, format_of
 from components.stages.ingest.records import Limits, Origin
@@ -39,7 +39,7 @@ class Listing:
 
     name: str
     max_bytes: int
-    tasks: list[Task] = field(default_factory=list)
+    tasks: list[FileTask] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -76,14 +76,14 @@ def _listed(source: Packages | PackageTexts | Files | Hub, params: Ingest, root:
     return listing
 
 
-def _packages(source: Packages, limits: Limits) -> Iterator[Task]:
+def _packages(source: Packages, limits: Limits) -> Iterator[FileTask]:
     pinned = pinned_packages.load()["packages"]
     for name in sorted(source.packages or pinned):
         pin = _pin(name, pinned, source.name)
         yield from _pinned_files(name, pin, source.name, limits, {})
 
 
-def _package_texts(source: PackageTexts, limits: Limits) -> Iterator[Task]:
+def _package_texts(source: PackageTexts, limits: Limits) -> Iterator[FileTask]:
     pin = _pin(source.package, pinned_packages.load()["texts"], source.name)
     yield from _pinned_files(source.package, pin, source.name, limits, pin["groups"])
 
@@ -98,7 +98,7 @@ def _pin(name: str, pinned: dict, source: str) -> dict:
     return dict(pinned[name])
 
 
-def _pinned_files(name: str, pin: dict, source: str, limits: Limits, groups: dict[str, str]) -> Iterator[Task]:
+def _pinned_files(name: str, pin: dict, source: str, limits: Limits, groups: dict[str, str]) -> Iterator[FileTask]:
     folder = pinned_packages.installed(name, pin)
     origin = Origin(source, f"{name}=={pin['version']}", pin["licence"], pin["licence_from"], pin["retrieved"])
     for file, digest in sorted(pin["files"].items()):
@@ -106,7 +106,7 @@ def _pinned_files(name: str, pin: dict, source: str, limits: Limits, groups: dic
         size = path.stat().st_size if path.exists() else 0
         reader = "play" if groups else "description" if file.endswith("/METADATA") else "module"
         location = f"{name}/METADATA" if reader == "description" else file
-        yield Task(0, path, location, size, reader, origin, limits, groups.get(file, name), sha256=digest)
+        yield FileTask(0, path, location, size, reader, origin, limits, groups.get(file, name), sha256=digest)
 
 
 # -- a user's files ----------------------------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ def _files(source: Files, params: Ingest, limits: Limits, root: Path, listing: L
         target = min(target, params.max_chars // 3)  # no passage is then too long
         options = Options(source.text_field, target, params.max_chars)
         path = Path(file.url) if on_disk else file.url
-        listing.tasks.append(Task(0, path, file.name, file.size, kind, origin, limits, group, options))
+        listing.tasks.append(FileTask(0, path, file.name, file.size, kind, origin, limits, group, options))
     if not listing.tasks:
         raise UserError(f"ingest source {source.name}: no file to read in {source.path}{_why_none(listing)}")
 
@@ -201,7 +201,7 @@ def _why_none(listing: Listing) -> str:
     return f" (left out: {seen}); see docs/ingest.md for the formats"
 
 
-def _hub(source: Hub, params: Ingest, limits: Limits, root: Path) -> Task:
+def _hub(source: Hub, params: Ingest, limits: Limits, root: Path) -> FileTask:
     local = (root / Path(source.dataset).expanduser()).exists()
     if not local and not re.fullmatch(r"[0-9a-f]{40}", source.revision):
         raise UserError(
@@ -214,6 +214,6 @@ def _hub(source: Hub, params: Ingest, limits: Limits, root: Path) -> Task:
     version = "local" if local else source.revision
     origin = Origin(source.name, version, licence, "params" if licence != UNKNOWN else "", source.retrieved)
     location = "/".join(part for part in (source.config, source.split) if part)
-    return Task(
+    return FileTask(
         0, "", location, limits.max_bytes, "hub", origin, limits, "", Options(source.text_field), dataset=dataset
     )

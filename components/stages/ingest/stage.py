@@ -19,10 +19,10 @@ from components.core.report import Report
 from components.core.workers import Workers, pool
 from components.corpus.corpus import CorpusWriter, read_corpus
 from components.params import Ingest
-from components.stages.ingest.decisions import Sorting
+from components.stages.ingest.ingest_pass import IngestPass
 from components.stages.ingest.records import Entry
 from components.stages.ingest.report import report_of, samples
-from components.stages.ingest.source_counts import Tally
+from components.stages.ingest.source_counts import SourceCounts
 
 CHECK_EVERY = 200
 """Documents between two looks at whether to go on."""
@@ -49,19 +49,19 @@ def ingest(
             second group to hold out.
         Stopped: `progress` asked to stop.
     """
-    sorting = Sorting(params, root, work / "spool", progress)
-    _clear(work, *(() if sorting.desk.keep else ("spool",)))
+    ingest_pass = IngestPass(params, root, work / "spool", progress)
+    _clear(work, *(() if ingest_pass.context.keep else ("spool",)))
     shard_bytes = int(params.shard_megabytes * 1e6)
     try:
         with progress.phase("read"):
-            _sort_out(sorting, workers, out, work / "kept", shard_bytes, progress)
-        _refuse_if_unfit(sorting, params, work)
+            _write_entries(ingest_pass, workers, out, work / "kept", shard_bytes, progress)
+        _raise_if_unfit(ingest_pass, params, work)
         with progress.phase("split"):
-            _split(sorting, work / "kept", out, shard_bytes, progress)
+            _split(ingest_pass, work / "kept", out, shard_bytes, progress)
     finally:
         _clear(work)
     _clear(work, "spool")
-    report = report_of(sorting.tallies, sorting.refused, sorting.policy, reports)
+    report = report_of(ingest_pass.source_counts, ingest_pass.opt_out, ingest_pass.policy, reports)
     report.write(reports)
     return report
 
@@ -70,7 +70,7 @@ def ingest(
 class DryRun:
     """What ingest would do: the books per source (counts, reasons, sample documents), and both in Markdown."""
 
-    tallies: dict[str, Tally]
+    source_counts: dict[str, SourceCounts]
     markdown: str
 
 
@@ -89,18 +89,18 @@ def dry_run(
     Raises:
         UserError: a source is missing, has drifted or is empty.
     """
-    sorting = Sorting(params, root, work / "spool", progress)
+    ingest_pass = IngestPass(params, root, work / "spool", progress)
     try:
-        with pool(sorting.workers(workers)) as running:
-            for entry, num_bytes in sorting.entries(running):
+        with pool(ingest_pass.workers(workers)) as running:
+            for entry, num_bytes in ingest_pass.entries(running):
                 document = entry.document
-                position = sorting.cut.position(document.source, document.group)
+                position = ingest_pass.split.position(document.source, document.group)
                 if not entry.rule and position < params.heldout_fraction:
-                    sorting.tallies[document.source].hold_out(document, num_bytes)
+                    ingest_pass.source_counts[document.source].count_heldout(document, num_bytes)
     finally:
         _clear(work, "spool")
-    report = report_of(sorting.tallies, sorting.refused, sorting.policy, None)
-    return DryRun(sorting.tallies, f"{report.markdown}\n{samples(sorting.tallies)}")
+    report = report_of(ingest_pass.source_counts, ingest_pass.opt_out, ingest_pass.policy, None)
+    return DryRun(ingest_pass.source_counts, f"{report.markdown}\n{samples(ingest_pass.source_counts)}")
 
 
 def _clear(work: Path, *more: str) -> None:
@@ -109,15 +109,17 @@ def _clear(work: Path, *more: str) -> None:
         shutil.rmtree(work / name, ignore_errors=True)
 
 
-def _sort_out(sorting: Sorting, workers: Workers, out: Path, kept: Path, shard_bytes: int, progress: Progress) -> None:
+def _write_entries(
+    ingest_pass: IngestPass, workers: Workers, out: Path, kept: Path, shard_bytes: int, progress: Progress
+) -> None:
     """Write every entry to where it belongs: kept, dropped, or quarantine (with the evidence beside it)."""
     with ExitStack() as stack:
         keep = stack.enter_context(CorpusWriter(kept, shard_bytes))
-        drop = stack.enter_context(CorpusWriter(out / "dropped", shard_bytes, left_out=True))
-        quarantine = stack.enter_context(CorpusWriter(out / "quarantine", shard_bytes, left_out=True))
+        drop = stack.enter_context(CorpusWriter(out / "dropped", shard_bytes, dropped=True))
+        quarantine = stack.enter_context(CorpusWriter(out / "quarantine", shard_bytes, dropped=True))
         evidence = stack.enter_context(open(out / "quarantine" / "records.jsonl", "w", encoding="utf-8", newline="\n"))
-        running = stack.enter_context(pool(sorting.workers(workers)))
-        for number, (entry, _) in enumerate(sorting.entries(running)):
+        running = stack.enter_context(pool(ingest_pass.workers(workers)))
+        for number, (entry, _) in enumerate(ingest_pass.entries(running)):
             if number % CHECK_EVERY == 0:
                 progress.raise_if_stopped()
             if entry.quarantined:
@@ -145,34 +147,34 @@ def evidence_of(entry: Entry) -> dict[str, object]:
     }
 
 
-def _refuse_if_unfit(sorting: Sorting, params: Ingest, work: Path) -> None:
+def _raise_if_unfit(ingest_pass: IngestPass, params: Ingest, work: Path) -> None:
     """Stop on too many bad records, on a source without any, on no text at all, or on nothing to hold out."""
-    for name, tally in sorting.tallies.items():
-        if not tally.documents_in:
+    for name, counts in ingest_pass.source_counts.items():
+        if not counts.documents_in:
             raise UserError(
-                f"ingest source {name}: nothing was found to read ({tally.fates()}); correct its path, pattern or "
+                f"ingest source {name}: nothing was found to read ({counts.summary()}); correct its path, pattern or "
                 "field, or leave the source out"
             )
-        if tally.quarantine_rate() > params.max_quarantine:
-            raise UserError(_too_many_bad(name, tally, params, work))
-    tallies = sorting.tallies.values()
-    if not any(tally.kept for tally in tallies):
-        came = "; ".join(f"{name}: {tally.fates()}" for name, tally in sorting.tallies.items())
+        if counts.quarantine_rate() > params.max_quarantine:
+            raise UserError(_too_many_bad(name, counts, params, work))
+    source_counts = ingest_pass.source_counts.values()
+    if not any(counts.kept for counts in source_counts):
+        came = "; ".join(f"{name}: {counts.summary()}" for name, counts in ingest_pass.source_counts.items())
         raise UserError(f"ingest: no document is left to train on ({came}); see ingest.sources, min_chars and licences")
-    if all(sorting.cut.is_single(name) for name, tally in sorting.tallies.items() if tally.kept):
+    if all(ingest_pass.split.is_single(name) for name, counts in ingest_pass.source_counts.items() if counts.kept):
         raise UserError(
             "ingest: every source has only one group, so nothing can be held out to examine the models on; give more "
             "text (a single file needs at least some 2000 characters)"
         )
 
 
-def _too_many_bad(name: str, tally: Tally, params: Ingest, work: Path) -> str:
-    bad, total = tally.quarantined.total(), tally.documents_in
+def _too_many_bad(name: str, counts: SourceCounts, params: Ingest, work: Path) -> str:
+    bad, total = counts.quarantined.total(), counts.documents_in
     work.mkdir(parents=True, exist_ok=True)
     listing = work / "quarantine.jsonl"
-    lines = [json.dumps(evidence_of(entry), ensure_ascii=False) for entry in tally.faults]
+    lines = [json.dumps(evidence_of(entry), ensure_ascii=False) for entry in counts.bad_records]
     listing.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    first = tally.faults[0]
+    first = counts.bad_records[0]
     where = f"{first.document.location.split('#')[0]} line {first.line}" if first.line else first.document.location
     return (
         f"ingest source {name}: {bad} of {total} records are bad ({bad / total:.0%}; ingest.max_quarantine allows "
@@ -181,14 +183,14 @@ def _too_many_bad(name: str, tally: Tally, params: Ingest, work: Path) -> str:
     )
 
 
-def _split(sorting: Sorting, kept: Path, out: Path, shard_bytes: int, progress: Progress) -> None:
-    """Cut what was kept into train and heldout."""
+def _split(ingest_pass: IngestPass, kept: Path, out: Path, shard_bytes: int, progress: Progress) -> None:
+    """HeldoutSplit what was kept into train and heldout."""
     with CorpusWriter(out / "train", shard_bytes) as train, CorpusWriter(out / "heldout", shard_bytes) as heldout:
         for number, document in enumerate(read_corpus(kept)):
             if number % CHECK_EVERY == 0:
                 progress.raise_if_stopped()
-            if sorting.cut.holds_out(document.source, document.group):
+            if ingest_pass.split.holds_out(document.source, document.group):
                 heldout.add(document)
-                sorting.tallies[document.source].hold_out(document, len(document.text.encode()))
+                ingest_pass.source_counts[document.source].count_heldout(document, len(document.text.encode()))
             else:
                 train.add(document)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.core.errors import UserError
-from components.stages.ingest.records import RAW_BYTES, Fault
+from components.stages.ingest.records import RAW_BYTES, BadRecord
 
 TAKEN = ("id", "group", "license", "licence")
 """Columns that are read beside the text, where there are any."""
@@ -71,7 +71,7 @@ class _Lines:
         return culprit
 
 
-def csv_rows(file: Any, text_field: str, max_chars: int) -> Iterator[Row | Fault]:
+def csv_rows(file: Any, text_field: str, max_chars: int) -> Iterator[Row | BadRecord]:
     """The rows of a CSV file with a header line; the delimiter is the commonest of `,`, `;` and tab in it.
 
     Raises:
@@ -97,7 +97,7 @@ def csv_rows(file: Any, text_field: str, max_chars: int) -> Iterator[Row | Fault
             return
         except csv.Error as error:
             number += 1
-            yield Fault.of("invalid_csv", f"not CSV: {error}", lines.give_back(), line, offset)
+            yield BadRecord.of("invalid_csv", f"not CSV: {error}", lines.give_back(), line, offset)
             rows = csv.reader(lines, delimiter=delimiter, strict=True)
             continue
         if not values:
@@ -106,13 +106,15 @@ def csv_rows(file: Any, text_field: str, max_chars: int) -> Iterator[Row | Fault
         yield _csv_row(values, names, number, line, offset, lines.row)
 
 
-def _csv_row(values: list[str], names: list[str], number: int, line: int, offset: int, raw: list[bytes]) -> Row | Fault:
+def _csv_row(
+    values: list[str], names: list[str], number: int, line: int, offset: int, raw: list[bytes]
+) -> Row | BadRecord:
     if len(values) != len(names):
         reason = f"{len(values)} fields, but the header names {len(names)}"
-        return Fault.of("invalid_csv", reason, b"".join(raw), line, offset)
+        return BadRecord.of("invalid_csv", reason, b"".join(raw), line, offset)
     row = dict(zip(names, values, strict=True))
     if any("\udc80" <= character <= "\udcff" for value in values for character in _escapes(value)):
-        return Fault.of("invalid_utf8", "the row is not UTF-8", b"".join(raw), line, offset)
+        return BadRecord.of("invalid_utf8", "the row is not UTF-8", b"".join(raw), line, offset)
     return Row(row, number, line, offset)
 
 
@@ -121,7 +123,7 @@ def _escapes(value: str) -> str:
     return "" if value.isascii() else value
 
 
-def parquet_rows(file: Any, text_field: str) -> Iterator[Row | Fault]:
+def parquet_rows(file: Any, text_field: str) -> Iterator[Row | BadRecord]:
     """The rows of a Parquet file, a few in memory at once. Text is decoded row by row: one bad byte costs one row.
 
     Raises:
@@ -149,10 +151,10 @@ def _as_bytes(column: pa.Array) -> pa.Array:
     return column.view(pa.large_binary()) if pa.types.is_large_string(column.type) else column
 
 
-def _parquet_row(text: Any, rest: dict[str, Any], text_field: str, number: int) -> Row | Fault:
+def _parquet_row(text: Any, rest: dict[str, Any], text_field: str, number: int) -> Row | BadRecord:
     if isinstance(text, bytes):
         try:
             text = text.decode("utf-8")
         except UnicodeDecodeError as error:
-            return Fault.of("invalid_utf8", f"row {number}: not UTF-8 at byte {error.start}", text[:RAW_BYTES])
+            return BadRecord.of("invalid_utf8", f"row {number}: not UTF-8 at byte {error.start}", text[:RAW_BYTES])
     return Row(rest | {text_field: text}, number)

@@ -1,4 +1,4 @@
-"""Cut long plain text into documents as it streams by, at borders its author set.
+"""HeldoutSplit long plain text into documents as it streams by, at borders its author set.
 
 A novel is no document to sample, shuffle or compare; a passage of some 20 kB is. Text is cut before a heading (acts and
 scenes of a play), else at the first blank line after the target length, else at an end of line, else at an end of
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import BinaryIO
 
-from components.stages.ingest.records import Fault, Record
+from components.stages.ingest.records import BadRecord, Record
 
 TARGET_BYTES = 20_000
 """Length after which a passage ends at the next blank line."""
@@ -149,7 +149,7 @@ def plain_text(
     target_bytes: int = TARGET_BYTES,
     heading: re.Pattern[bytes] | None = None,
     cut: Counter[str] | None = None,
-) -> Iterator[Record | Fault]:
+) -> Iterator[Record | BadRecord]:
     """The documents of a plain-text file in UTF-8; `part` is "" if it is only one. An empty file is an empty record.
 
     Args:
@@ -171,7 +171,7 @@ def plain_text(
         yield Record("")
 
 
-def _document(run: list[Line], part: str, transforms: tuple[str, ...], is_gutenberg: bool) -> Record | Fault:
+def _document(run: list[Line], part: str, transforms: tuple[str, ...], is_gutenberg: bool) -> Record | BadRecord:
     raw = b"".join(line.raw for line in run)
     first = run[0]
     if first.offset == 0 and raw.startswith(b"\xef\xbb\xbf"):
@@ -181,7 +181,7 @@ def _document(run: list[Line], part: str, transforms: tuple[str, ...], is_gutenb
     except UnicodeDecodeError as error:
         line = first.number + raw.count(b"\n", 0, error.start)
         where = f"byte 0x{raw[error.start]:02x} at offset {first.offset + error.start} is not UTF-8"
-        return Fault.of("invalid_utf8", f"{where}; convert the file with `iconv -t utf-8`", raw, line, first.offset)
+        return BadRecord.of("invalid_utf8", f"{where}; convert the file with `iconv -t utf-8`", raw, line, first.offset)
     if "\r" in text:
         text, transforms = text.replace("\r\n", "\n").replace("\r", "\n"), (*transforms, "unix_newlines")
     if is_gutenberg:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from components.stages.ingest.records import Fault, Record
+from components.stages.ingest.records import BadRecord, Record
 
 BEGIN = b"WARC/1."
 MOST_HEADER_BYTES = 1_000_000
@@ -27,7 +27,7 @@ def main_text(raw: bytes) -> str | None:
     return f"{text}\n" if text else None
 
 
-def warc_records(file: Any) -> Iterator[Record | Fault]:
+def warc_records(file: Any) -> Iterator[Record | BadRecord]:
     """The pages of a decompressed archive, a record in memory at a time.
 
     Args:
@@ -39,28 +39,30 @@ def warc_records(file: Any) -> Iterator[Record | Fault]:
         if not line.startswith(BEGIN):
             if line.strip() and not lost:
                 lost = 1
-                yield Fault.of("invalid_warc", "no WARC record begins here; passed over to the next", line, 0, offset)
+                yield BadRecord.of(
+                    "invalid_warc", "no WARC record begins here; passed over to the next", line, 0, offset
+                )
             continue
         lost = 0
         yield from _record(line, offset, file)
 
 
-def _record(line: bytes, offset: int, file: Any) -> Iterator[Record | Fault]:
+def _record(line: bytes, offset: int, file: Any) -> Iterator[Record | BadRecord]:
     header = line
     while line.strip() and len(header) < MOST_HEADER_BYTES:
         header += (line := file.readline(MOST_HEADER_BYTES))
     length = _length(header)
     if length is None:
-        yield Fault.of("invalid_warc", "a record without a readable Content-Length", header, 0, offset)
+        yield BadRecord.of("invalid_warc", "a record without a readable Content-Length", header, 0, offset)
         return
     body = file.read(min(length, LONGEST_PAGE))
     if length > LONGEST_PAGE:
         left = length - LONGEST_PAGE
         while left and (more := file.read(min(left, 1 << 20))):
             left -= len(more)
-        yield Fault.of("too_long", f"a record over {LONGEST_PAGE} bytes", header, 0, offset)
+        yield BadRecord.of("too_long", f"a record over {LONGEST_PAGE} bytes", header, 0, offset)
     elif len(body) < length:
-        yield Fault.of("unreadable", f"the archive ends {length - len(body)} bytes too early", header, 0, offset)
+        yield BadRecord.of("unreadable", f"the archive ends {length - len(body)} bytes too early", header, 0, offset)
     else:
         yield from _page(header + body, offset)
 
@@ -73,7 +75,7 @@ def _length(header: bytes) -> int | None:
     return None
 
 
-def _page(raw: bytes, offset: int) -> Iterator[Record | Fault]:
+def _page(raw: bytes, offset: int) -> Iterator[Record | BadRecord]:
     """The document of one whole record, if it is a page."""
     from warcio.exceptions import ArchiveLoadFailed
     from warcio.recordloader import ArcWarcRecordLoader
@@ -83,7 +85,7 @@ def _page(raw: bytes, offset: int) -> Iterator[Record | Fault]:
         kind = _content_type(found)
         content = found.content_stream().read() if kind else b""
     except (ArchiveLoadFailed, EOFError, ValueError) as error:
-        yield Fault.of("invalid_warc", f"a record that cannot be parsed: {error}", raw, 0, offset)
+        yield BadRecord.of("invalid_warc", f"a record that cannot be parsed: {error}", raw, 0, offset)
         return
     url = found.rec_headers.get_header("WARC-Target-URI") or ""
     if not kind or not url:
@@ -93,12 +95,12 @@ def _page(raw: bytes, offset: int) -> Iterator[Record | Fault]:
         if text := main_text(content):
             yield Record(text, "", 0, offset, url, group, transforms=("html_to_text",))
         else:
-            yield Fault.of("no_text", f"no main text was found in {url}", content, 0, offset)
+            yield BadRecord.of("no_text", f"no main text was found in {url}", content, 0, offset)
         return
     try:
         yield Record(content.decode("utf-8"), "", 0, offset, url, group)
     except UnicodeDecodeError as error:
-        yield Fault.of("invalid_utf8", f"{url}: not UTF-8 at byte {error.start} of the page", content, 0, offset)
+        yield BadRecord.of("invalid_utf8", f"{url}: not UTF-8 at byte {error.start} of the page", content, 0, offset)
 
 
 def _content_type(found: Any) -> str:

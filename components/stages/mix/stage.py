@@ -223,7 +223,7 @@ def write_mixture(train: Path, plan: Plan, params: Mix, out: Path, work: Path, p
     folder = work / "shuffle"
     folder.mkdir(parents=True, exist_ok=True)
     total = plan.real_bytes + plan.curriculum_bytes + sum(twin_bytes(entry, params) for entry in plan.entries)
-    with CorpusWriter(out / "train") as kept, CorpusWriter(out / "dropped", left_out=True) as dropped:
+    with CorpusWriter(out / "train") as kept, CorpusWriter(out / "dropped", dropped=True) as dropped:
         documents = all_documents(train, plan, params, added, dropped)
         for number, document in enumerate(
             shuffled(_checked(documents, progress), params.seed, folder, total // BUCKET_BYTES + 1)

@@ -34,7 +34,7 @@ from components.stages.bias import stage as bias
 from components.stages.bias.stage import filter_bias
 from components.stages.dedup.stage import dedup
 from components.stages.filter.stage import filter_corpus
-from components.stages.ingest import decisions, remote_files
+from components.stages.ingest import ingest_pass, remote_files
 from components.stages.ingest.stage import ingest as ingest_sources
 from components.stages.mix.stage import mix
 from tests.components.real_text import edited, modules, tree
@@ -65,7 +65,7 @@ def _environment() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
-        patch.setattr(decisions, "SMALL_BYTES", 0)  # small inputs start no pool; these do
+        patch.setattr(ingest_pass, "SMALL_BYTES", 0)  # small inputs start no pool; these do
         patch.setattr(bias, "BYTES_PER_WORKER", 1)
         yield
 

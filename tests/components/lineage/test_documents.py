@@ -24,7 +24,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     corpus(ingest / "train", train)
     corpus(ingest / "heldout", documents[50:58])
     for part, rows in (("dropped", documents[58:59]), ("quarantine", documents[59:])):
-        with CorpusWriter(ingest / part, left_out=True) as writer:
+        with CorpusWriter(ingest / part, dropped=True) as writer:
             for each in rows:
                 writer.add(each, "too_short", "by way of example")
     folders = {"reports": root / "reports", "work": root / "work"}

@@ -10,7 +10,7 @@ from components.core.errors import UserError
 from components.core.report import Report
 from components.corpus.corpus import read_corpus, read_manifest
 from components.params import Decontaminate, Filter, FilterRules
-from components.similarity.decontaminate import Exam, exam_of
+from components.similarity.decontaminate import ContaminationIndex, contamination_index
 from components.stages.filter.stage import filter_corpus
 from tests.components.real_text import corpus, document, modules, places, tree
 
@@ -22,7 +22,7 @@ LONG_ITEM = "in the beginning there was a very small model that nobody had train
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """60 documents of training text, of which 4 hold what they must not; 10 held out; two evaluation sets."""
-    root = tmp_path_factory.mktemp("exam")
+    root = tmp_path_factory.mktemp("index")
     documents = list(modules("scipy", 70))
     held = documents[60:]
     half = held[0].text[: len(held[0].text) // 2]
@@ -73,12 +73,12 @@ def test_every_drop_is_over_the_limit_recomputed_from_the_texts(folders: dict[st
         return list(zip(*(words[at:] for at in range(13)), strict=False))
 
     run(folders, tmp_path, max_share=0.2)
-    exam = {gram for each in read_corpus(folders["heldout"]) for gram in runs(each.text)}
+    index = {gram for each in read_corpus(folders["heldout"]) for gram in runs(each.text)}
     shares = {}
     for part in ("train", "dropped"):
         for each in read_corpus(tmp_path / "out" / part):
             grams = runs(each.text)
-            shares[each.location] = (part, sum(gram in exam for gram in grams) / max(1, len(grams)))
+            shares[each.location] = (part, sum(gram in index for gram in grams) / max(1, len(grams)))
     assert all(share <= 0.21 for part, share in shares.values() if part == "train")
     assert shares["half-held-out"][0] == "dropped"
     assert shares["half-held-out"][1] > 0.2
@@ -95,26 +95,26 @@ def test_workers_change_no_byte(folders: dict[str, Path], tmp_path: Path) -> Non
 
 
 def test_the_exam_is_read_from_a_folder(folders: dict[str, Path], tmp_path: Path) -> None:
-    exam = exam_of(None, folders["items"], 13)
-    assert exam.names == ["held-out", "pairs/one.jsonl", "questions.txt"]
-    assert exam.short >= 3  # "no", "too short", "who wrote the seven words"
-    exam.save(tmp_path / "exam.npz")
-    again = Exam.load(tmp_path / "exam.npz")
-    assert again.hits([ITEM, "nothing"]) == exam.hits([ITEM, "nothing"])
-    assert exam.hits([f"so {ITEM}, he said"])[0][0].name == "pairs/one.jsonl"
-    assert exam_of(None, None, 13).hits(["any text"]) == [[]]
+    index = contamination_index(None, folders["items"], 13)
+    assert index.names == ["held-out", "pairs/one.jsonl", "questions.txt"]
+    assert index.short >= 3  # "no", "too short", "who wrote the seven words"
+    index.save(tmp_path / "contamination.npz")
+    again = ContaminationIndex.load(tmp_path / "contamination.npz")
+    assert again.hits([ITEM, "nothing"]) == index.hits([ITEM, "nothing"])
+    assert index.hits([f"so {ITEM}, he said"])[0][0].name == "pairs/one.jsonl"
+    assert contamination_index(None, None, 13).hits(["any text"]) == [[]]
 
 
 def test_a_broken_line_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text('{"a": "b"}\n{"a": \n')
     with pytest.raises(UserError, match=r"bad\.jsonl line 2: not JSON"):
-        exam_of(None, tmp_path, 13)
+        contamination_index(None, tmp_path, 13)
 
 
 def test_held_out_documents_shorter_than_a_run_are_no_exam(tmp_path: Path) -> None:
     heldout = corpus(tmp_path / "heldout", [document("short", "only five words are here"), document("none", "...")])
-    exam = exam_of(heldout, None, 13)
-    assert exam.hits(["only five words are here", LONG_ITEM, ""]) == [[], [], []]
+    index = contamination_index(heldout, None, 13)
+    assert index.hits(["only five words are here", LONG_ITEM, ""]) == [[], [], []]
     train = corpus(tmp_path / "train", list(modules("scipy", 3)))
     report = run({"train": train, "heldout": heldout}, tmp_path)
     assert report.metrics["contact/documents"] == 0
@@ -123,7 +123,7 @@ def test_held_out_documents_shorter_than_a_run_are_no_exam(tmp_path: Path) -> No
 def test_those_that_share_most_are_listed_and_all_are_counted(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is held of documents in contact with the exam does not grow with them."""
+    """What is held of documents in contact with the index does not grow with them."""
     everything = run(folders, tmp_path / "all")
     monkeypatch.setattr("components.similarity.decontaminate.LISTED", 3)
     found = run(folders, tmp_path / "few")

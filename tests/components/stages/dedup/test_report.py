@@ -84,8 +84,8 @@ def test_recall_and_precision_are_those_of_all_pairs(done: tuple) -> None:
 def test_a_removal_for_a_document_that_is_unlike_or_goes_itself_is_not_confirmed() -> None:
     shingles = [np.arange(10), np.arange(9), np.arange(5, 15), np.arange(10)]
     removed = np.array([False, True, True, True])
-    stays_for, stated = np.array([0, 0, 0, 1]), np.array([1.0, 0.9, 0.8, 0.9])
-    found = check_removals(np.array([1, 2, 3]), stays_for, stated, removed, shingles.__getitem__, 0.7)
+    canonical, stated = np.array([0, 0, 0, 1]), np.array([1.0, 0.9, 0.8, 0.9])
+    found = check_removals(np.array([1, 2, 3]), canonical, stated, removed, shingles.__getitem__, 0.7)
     assert found.confirmed.tolist() == [True, False, False]  # right; Jaccard 1/3; the one named goes too
     assert found.stated.tolist() == [0.9, 0.8, 0.9]
 

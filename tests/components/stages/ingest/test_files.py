@@ -279,8 +279,8 @@ def test_a_dry_run_counts_and_shows_samples_and_writes_nothing(mixed: Path, tmp_
     settings = Ingest(sources=[Files(path=str(mixed))], watch=str(mixed))
     result = dry_run(root=tmp_path, params=settings, work=tmp_path / "work")
     assert hashes(tmp_path) == before
-    assert result.tallies["files"].kept == 10
-    assert len(result.tallies["files"].samples()) == 3
+    assert result.source_counts["files"].kept == 10
+    assert len(result.source_counts["files"].samples()) == 3
     assert "| files | 9 | 10 | 10 |" in result.markdown
     assert "# Samples" in result.markdown
     assert PROSE[:60] in result.markdown

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.stages.ingest.heldout_split import Cut
+from components.stages.ingest.heldout_split import HeldoutSplit
 
 NAMES = st.sets(st.text(min_size=1, max_size=12), min_size=1, max_size=30)
 
@@ -11,9 +11,9 @@ NAMES = st.sets(st.text(min_size=1, max_size=12), min_size=1, max_size=30)
 @given(NAMES, st.floats(0.001, 0.499), st.text(max_size=5))
 @settings(max_examples=200, deadline=None)
 def test_two_groups_make_two_sides(groups: set[str], fraction: float, salt: str) -> None:
-    cut = Cut(fraction, salt)
+    cut = HeldoutSplit(fraction, salt)
     for group in groups:
-        cut.see("source", group)
+        cut.observe("source", group)
     held = {group for group in groups if cut.holds_out("source", group)}
     if len(groups) == 1:
         assert cut.is_single("source")
@@ -23,11 +23,11 @@ def test_two_groups_make_two_sides(groups: set[str], fraction: float, salt: str)
 
 
 def test_groups_that_come_move_no_other_across() -> None:
-    few, many = Cut(0.1, "salt"), Cut(0.1, "salt")
+    few, many = HeldoutSplit(0.1, "salt"), HeldoutSplit(0.1, "salt")
     for number in range(200):
-        few.see("source", f"group {number}")
+        few.observe("source", f"group {number}")
     for number in range(1000):
-        many.see("source", f"group {number}")
+        many.observe("source", f"group {number}")
     for number in range(200):
         group = f"group {number}"
         assert few.holds_out("source", group) == many.holds_out("source", group)
@@ -35,11 +35,11 @@ def test_groups_that_come_move_no_other_across() -> None:
 
 def test_the_share_is_near_the_fraction_and_the_salt_changes_which() -> None:
     groups = [f"group {number}" for number in range(5000)]
-    cuts = [Cut(0.06, salt) for salt in ("one", "two")]
+    cuts = [HeldoutSplit(0.06, salt) for salt in ("one", "two")]
     held = []
     for cut in cuts:
         for group in groups:
-            cut.see("source", group)
+            cut.observe("source", group)
         held.append({group for group in groups if cut.holds_out("source", group)})
     assert all(0.05 < len(side) / len(groups) < 0.07 for side in held)
     assert len(held[0] & held[1]) < 0.2 * len(held[0])

@@ -79,7 +79,7 @@ def test_every_kind_is_honoured_and_counted(folder: Path, tmp_path: Path) -> Non
 
 
 def test_workers_change_no_byte(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("components.stages.ingest.decisions.SMALL_BYTES", 0)
+    monkeypatch.setattr("components.stages.ingest.ingest_pass.SMALL_BYTES", 0)
     passage = " ".join(DOCS[1].read_text()[1900:2600].split()[1:-1])
     (tmp_path / "opt_out.txt").write_text(f"passage: {passage}\nlocation: essays/e1.txt\n")
     _, one = run_on_files(folder, tmp_path, "one", workers=1)

@@ -161,10 +161,10 @@ def test_a_broken_archive_loses_only_what_is_broken(tmp_path: Path) -> None:
 KILLED = """
 import sys
 from pathlib import Path
-from components.stages.ingest import decisions as sorting
+from components.stages.ingest import ingest_pass
 from components.stages.ingest.stage import ingest
 from components.params import Files, Ingest
-sorting.RESUMED_BYTES = 0
+ingest_pass.RESUMED_BYTES = 0
 folder, out = Path(sys.argv[1]), Path(sys.argv[2])
 settings = Ingest(sources=[Files(path=str(folder))], watch=str(folder))
 ingest(root=out.parent, params=settings, out=out / "data", reports=out / "reports", work=out.parent / "kept-work")
@@ -179,7 +179,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(tmp_path: Path, monkeypat
     for number in range(40):
         lines = (json.dumps({"text": f"{number} {line}"}) for line in LINES[:700])
         (folder / f"f{number:02}.jsonl").write_text("\n".join(lines))
-    monkeypatch.setattr("components.stages.ingest.decisions.RESUMED_BYTES", 0)
+    monkeypatch.setattr("components.stages.ingest.ingest_pass.RESUMED_BYTES", 0)
     settings = Ingest(sources=[Files(path=str(folder))], watch=str(folder))
     _, whole = run_ingest(settings, tmp_path, "whole")
     (tmp_path / "first" / "data").mkdir(parents=True)
@@ -223,7 +223,7 @@ def test_a_run_killed_inside_a_file_keeps_its_pieces(
     records = [json.dumps({"text": f"{number} {LINES[number % 700]}", "id": number}) for number in range(9_000)]
     records[7] = '{"text": '
     (folder / "large.jsonl").write_text("\n".join(records))
-    monkeypatch.setattr("components.stages.ingest.decisions.RESUMED_BYTES", 0)
+    monkeypatch.setattr("components.stages.ingest.ingest_pass.RESUMED_BYTES", 0)
     monkeypatch.setattr("components.stages.ingest.file_reading.PIECE_BYTES", 100_000)
     settings = Ingest(sources=[Files(path=str(folder))], watch=str(folder))
     (tmp_path / "first" / "data").mkdir(parents=True)

@@ -13,12 +13,12 @@ from components.core.files import sha256_bytes
 from components.core.progress import Progress
 from components.core.workers import Pool, Workers, at_most
 from components.params import Ingest
-from components.stages.ingest.file_reading import Desk, Reading, read, reads
-from components.stages.ingest.heldout_split import Cut
+from components.stages.ingest.file_reading import ReadContext, ReadResult, read, reads
+from components.stages.ingest.heldout_split import HeldoutSplit
 from components.stages.ingest.licences import UNKNOWN, Policy
 from components.stages.ingest.opt_out import load as load_opt_out
 from components.stages.ingest.records import Entry, encoded
-from components.stages.ingest.source_counts import Tally
+from components.stages.ingest.source_counts import SourceCounts
 from components.stages.ingest.sources import Listing, listings
 
 RESUMED_BYTES = 100_000_000
@@ -28,12 +28,12 @@ SMALL_BYTES = 6_000_000
 """Up to so much text a pool costs more than it saves: its processes start in half a second."""
 
 
-class Sorting:
+class IngestPass:
     """One pass over all sources.
 
     Attributes:
         refused: the opt-out list.
-        tallies: the books per source, complete after `entries` has run dry.
+        source_counts: the books per source, complete after `entries` has run dry.
         cut: has then seen every group that was kept.
 
     Raises:
@@ -42,12 +42,12 @@ class Sorting:
 
     def __init__(self, params: Ingest, root: Path, spool: Path, progress: Progress) -> None:
         self.policy = Policy(params.licences)
-        self.refused = load_opt_out(root / params.opt_out)
+        self.opt_out = load_opt_out(root / params.opt_out)
         self.listings = listings(params, root)
-        self.tallies = {listing.name: Tally() for listing in self.listings}
-        self.cut = Cut(params.heldout_fraction, params.heldout_salt)
+        self.source_counts = {listing.name: SourceCounts() for listing in self.listings}
+        self.split = HeldoutSplit(params.heldout_fraction, params.heldout_salt)
         self.progress = progress
-        self.desk = Desk(spool, root / params.opt_out, self._to_read() > RESUMED_BYTES)
+        self.context = ReadContext(spool, root / params.opt_out, self._to_read() > RESUMED_BYTES)
         self._files_done = self._bytes = 0
 
     def workers(self, wanted: Workers) -> Workers:
@@ -63,41 +63,45 @@ class Sorting:
         """All entries with the bytes of their text."""
         for listing in self.listings:
             yield from self._of_source(listing, running)
-            self.tallies[listing.name].reconcile(listing.name)
+            self.source_counts[listing.name].reconcile(listing.name)
 
     def _of_source(self, listing: Listing, running: Pool) -> Iterator[tuple[Entry, int]]:
-        tally = self.tallies[listing.name]
-        tally.skipped = listing.skipped
+        counts = self.source_counts[listing.name]
+        counts.skipped = listing.skipped
         keys: set[int] = set()
-        on_desk = functools.partial(read, self.desk), listing.tasks, functools.partial(reads, self.desk)
-        readings = running.map(*on_desk)
-        for task, reading in zip(listing.tasks, readings, strict=True):
-            tally.files += 1
-            if reading.skipped:
-                listing.skipped.append((task.location, reading.skipped))
-            tally.cut += [(task.location, rule, num_bytes) for rule, num_bytes in sorted(reading.cut.items())]
-            yield from self._of_file(reading, listing, tally, keys)
+        arguments = functools.partial(read, self.context), listing.tasks, functools.partial(reads, self.context)
+        results = running.map(*arguments)
+        for task, result in zip(listing.tasks, results, strict=True):
+            counts.files += 1
+            if result.skipped:
+                listing.skipped.append((task.location, result.skipped))
+            counts.cut += [(task.location, rule, num_bytes) for rule, num_bytes in sorted(result.cut.items())]
+            yield from self._of_file(result, listing, counts, keys)
             self._progress(task.location)
-            if listing.max_bytes and tally.kept_bytes >= listing.max_bytes:
-                tally.files_not_read = len(listing.tasks) - tally.files
-                self._files_done += tally.files_not_read
+            if listing.max_bytes and counts.kept_bytes >= listing.max_bytes:
+                counts.files_not_read = len(listing.tasks) - counts.files
+                self._files_done += counts.files_not_read
                 return
 
-    def _of_file(self, reading: Reading, listing: Listing, tally: Tally, keys: set[int]) -> Iterator[tuple[Entry, int]]:
-        for found in reading.entries(self.desk.spool):
-            entry = found if found.rule else self._decided(found, listing, tally, keys)
+    def _of_file(
+        self, result: ReadResult, listing: Listing, counts: SourceCounts, keys: set[int]
+    ) -> Iterator[tuple[Entry, int]]:
+        for found in result.entries(self.context.spool):
+            entry = found if found.rule else self._decided(found, listing, counts, keys)
             num_bytes = len(encoded(entry.document.text))
-            tally.enter(entry, num_bytes)
+            counts.count(entry, num_bytes)
             if not entry.rule:
-                self.cut.see(entry.document.source, entry.document.group)
+                self.split.observe(entry.document.source, entry.document.group)
                 self._bytes += num_bytes
             yield entry, num_bytes
 
-    def _decided(self, entry: Entry, listing: Listing, tally: Tally, keys: set[int]) -> Entry:
+    def _decided(self, entry: Entry, listing: Listing, counts: SourceCounts, keys: set[int]) -> Entry:
         if entry.key:
             key = int(sha256_bytes(encoded(entry.key))[:15], 16)  # a number: millions of them must fit
             if key in keys:
-                return entry.refused("duplicate_id", f"another record of {listing.name} has the id {entry.key!r}")
+                return entry.as_quarantined(
+                    "duplicate_id", f"another record of {listing.name} has the id {entry.key!r}"
+                )
             keys.add(key)
         licence = entry.document.licence
         if licence == UNKNOWN and self.policy.unknown == "refuse":
@@ -107,9 +111,9 @@ class Sorting:
             )
         refusal = self.policy.refusal(licence)
         if refusal:
-            return entry.dropped("licence", refusal)
-        if listing.max_bytes and tally.kept_bytes >= listing.max_bytes:
-            return entry.dropped("over_limit", f"the source is full at {listing.max_bytes / 1e6:g} MB")
+            return entry.as_dropped("licence", refusal)
+        if listing.max_bytes and counts.kept_bytes >= listing.max_bytes:
+            return entry.as_dropped("over_limit", f"the source is full at {listing.max_bytes / 1e6:g} MB")
         return entry
 
     def _progress(self, location: str) -> None:
