@@ -92,10 +92,10 @@ class _Ticking(Progress):
 
 def _in_our_loop(job: Job, model: Any, objective: Any, optimizer: Optimizer, numerics: Numerics, clock: Clock) -> None:
     from components.training.data_order import PretrainBatches
-    from components.training.loop import Settings, train
+    from components.training.loop import TrainConfig, train
 
     batches = PretrainBatches(train_corpus.windows(job.corpus, job.seed), BATCH, None, False)
-    settings = Settings(job.steps, optimizer, checkpoint_every=job.steps)
+    settings = TrainConfig(job.steps, optimizer, checkpoint_every=job.steps)
     clock.tick()
     train(model, batches, objective, settings, job.work, _Ticking(clock), numerics=numerics)
 

@@ -43,12 +43,12 @@ def peak_flops() -> float:
     return 2 * PEAK_SIZE**3 / best
 
 
-def _trained(work: Path) -> loop._Run:
+def _trained(work: Path) -> loop.Trainer:
     """Our loop at the benchmark's size, with state in its optimizers."""
     batches = PretrainBatches(train_corpus.windows(CORPUS, 1), train_corpus.BATCH, None, False)
-    settings = loop.Settings(2, Optimizer(), checkpoint_every=100)
+    settings = loop.TrainConfig(2, Optimizer(), checkpoint_every=100)
     numerics = Numerics(threads=THREADS)
-    run = loop._Run(
+    run = loop.Trainer(
         Transformer(shape()).initialise(1),
         batches,
         language_model_loss,
@@ -65,7 +65,7 @@ def _trained(work: Path) -> loop._Run:
 def _checkpoints(work: Path) -> dict[str, float]:
     """Seconds that training stands still for a checkpoint, and from opening one to being ready for the next step."""
     first, saves, resumes = _trained(work), [], []
-    first.through()
+    first.run()
     for _ in range(REPEATS):
         started = perf_counter()
         first.save()

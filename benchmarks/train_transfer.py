@@ -34,7 +34,7 @@ def train_one(run: Run, corpus: Path) -> float:
     from components.params import ModelShape, Numerics, Optimizer
     from components.tokens.shards import TokenShards
     from components.training.data_order import pretrain_batches
-    from components.training.loop import Settings, train
+    from components.training.loop import TrainConfig, train
     from components.training.objectives import language_model_loss
 
     width, matrix_lr, embedding_lr = run
@@ -43,7 +43,7 @@ def train_one(run: Run, corpus: Path) -> float:
     shards = TokenShards.open(corpus / "train")
     batches = pretrain_batches(shards, context=CONTEXT, batch=BATCH, seed=1, mask_rate=None, document_mask=False)
     optimizer = Optimizer(matrix_lr=matrix_lr, embedding_lr=embedding_lr, schedule="linear")
-    settings = Settings(STEPS, optimizer, checkpoint_every=STEPS, max_rollbacks=10)
+    settings = TrainConfig(STEPS, optimizer, checkpoint_every=STEPS, max_rollbacks=10)
     with tempfile.TemporaryDirectory(prefix="greenhouse-transfer-") as work:
         train(model, batches, language_model_loss, settings, Path(work), Progress(), numerics=Numerics())
     return train_corpus.bits_per_byte(model.eval(), corpus, CONTEXT)

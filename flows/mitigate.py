@@ -72,7 +72,9 @@ def through(name: str, params: Params) -> str:
         record = Record(name, params)
         status = "KILLED"
         try:
-            place = trial.Place(paths.ROOT / "data", work, params.numerics, paths.LEDGER, params.runtime, paths.ROOT)
+            place = trial.TrialFolders(
+                paths.ROOT / "data", work, params.numerics, paths.LEDGER, params.runtime, paths.ROOT
+            )
             text, contrasts = compare(place, params, record)
             status = "FINISHED"
         finally:
@@ -80,7 +82,7 @@ def through(name: str, params: Params) -> str:
     return text
 
 
-def compare(place: trial.Place, params: Params, record: "Record") -> tuple[str, dict[str, float]]:
+def compare(place: trial.TrialFolders, params: Params, record: "Record") -> tuple[str, dict[str, float]]:
     """Mixtures, models, report; the report's text and its headline figures."""
     num_tokens = {arm: tokens(arm, place, params) for arm in trial.ARMS}
     found = trial.summary(models(place, params, record))
@@ -94,17 +96,17 @@ def compare(place: trial.Place, params: Params, record: "Record") -> tuple[str, 
 
 
 @task(cache_policy=NO_CACHE)
-def tokens(arm: trial.Arm, place: trial.Place, params: Params) -> int:
+def tokens(arm: trial.Arm, place: trial.TrialFolders, params: Params) -> int:
     """The mixture of an arm as token shards; how many tokens it has."""
     return trial.prepare(arm, place, params.mix)
 
 
 @task(cache_policy=NO_CACHE)
-def models(place: trial.Place, params: Params, record: "Record") -> list[dict[str, Any]]:
+def models(place: trial.TrialFolders, params: Params, record: "Record") -> list[dict[str, Any]]:
     """Figures of all models, in their order; finished ones are read back."""
     chosen, results = trial.runs(params.mitigate), []
     with pool(min(params.runtime.workers, len(chosen))) as executor:
-        work = partial(trial.run_one, place=place, params=params.mitigate)
+        work = partial(trial.run_one, folders=place, params=params.mitigate)
         for run, result in zip(chosen, executor.map(work, chosen), strict=True):
             results.append(result)
             figures = f"gap {result['gap']:+.3f}, {result['bits_per_byte']:.4f} bits per byte"

@@ -39,7 +39,7 @@ from flows.system import dvc, paths, processes, recovery
 from flows.tracking import mlflow_run
 
 if TYPE_CHECKING:
-    from components.studies.scaling.sweep import Cell, Place
+    from components.studies.scaling.sweep import Cell, SweepFolders
 
 INPUTS = ("data/mix", "data/ingest/heldout")
 
@@ -130,13 +130,13 @@ class Sweep:
         shutil.copy(self.work / "predictions.json", folder)
         return report.write(fits, expected, fitted + checks, folder)
 
-    def place(self, where: Path) -> "Place":
+    def place(self, where: Path) -> "SweepFolders":
         """Where and how cells are run."""
-        from components.studies.scaling.sweep import Place
+        from components.studies.scaling.sweep import SweepFolders
 
         chosen = self.params.scaling
         examine = Evaluate(items=chosen.items, shots=chosen.shots, bootstrap=100)
-        return Place(
+        return SweepFolders(
             where, paths.ROOT / "data/ingest/heldout", self.work / "cells", self.params.numerics, examine,
             paths.LEDGER, self.name, self.params.runtime, paths.ROOT,
         )  # fmt: skip
@@ -179,13 +179,13 @@ def tokens(work: Path, params: Scaling) -> Path:
 
 
 @task(cache_policy=NO_CACHE)
-def run_cells(cells: Sequence["Cell"], place: "Place", workers: int, record: "Record") -> list[dict[str, Any]]:
+def run_cells(cells: Sequence["Cell"], place: "SweepFolders", workers: int, record: "Record") -> list[dict[str, Any]]:
     """Results of the cells, in their order; finished ones are read back."""
     from components.studies.scaling.sweep import done, run_cell
 
     known, results = {cell.name for cell in cells if done(place, cell)}, []
     with pool(min(workers, len(cells))) as executor:
-        for cell, result in zip(cells, executor.map(partial(run_cell, place=place), cells), strict=True):
+        for cell, result in zip(cells, executor.map(partial(run_cell, folders=place), cells), strict=True):
             results.append(result)
             note = "read back" if cell.name in known else f"{result['seconds']:.0f} s"
             print(f"[{len(results)}/{len(cells)}] {cell.name}: {result['loss']:.4f} bits per byte, {note}", flush=True)

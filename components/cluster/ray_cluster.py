@@ -1,7 +1,7 @@
 """Joining a Ray cluster, or starting one for a while: see `cluster`.
 
 A cluster that is started here runs under a supervisor (components/cluster/supervisor.py), listens on loopback with a
-token of its own, writes to a folder that goes with it, and is gone, all its processes with it, when it is left.
+token of its own, writes to a temporary folder, and ends with all its processes when the context is left.
 """
 
 import os
@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from components.cluster.supervisor import kept
+from components.cluster.supervisor import supervised
 from components.core.errors import UserError
 from components.core.workers import ONE_THREAD
 
@@ -78,23 +78,25 @@ def started(workers: int) -> Iterator[str]:
     Raises:
         UserError: it does not start.
     """
-    said = ""
+    log = ""
     for _ in range(TRIES):
         short = "/tmp" if Path("/tmp").is_dir() else None  # sockets lie in it, whose paths have 107 bytes at most
         folder = Path(tempfile.mkdtemp(prefix="gh-ray-", dir=short))
-        with kept([sys.executable, *START, f"--num-cpus={workers}", f"--temp-dir={folder}"], folder) as keeper:
-            if address := _address_of(keeper, folder):
+        with supervised(
+            [sys.executable, *START, f"--num-cpus={workers}", f"--temp-dir={folder}"], folder
+        ) as supervisor:
+            if address := _address_of(supervisor, folder):
                 yield address
                 return
-            said = " ".join((folder / "log").read_text(errors="replace").split())[-300:]
-    raise UserError(f"runtime.engine: no Ray cluster starts on this machine ({said}); set it to local, or mend that")
+            log = " ".join((folder / "log").read_text(errors="replace").split())[-300:]
+    raise UserError(f"runtime.engine: no Ray cluster starts on this machine ({log}); set it to local, or fix that")
 
 
-def _address_of(keeper: Any, folder: Path) -> str:
+def _address_of(supervisor: Any, folder: Path) -> str:
     """The head's address, which it writes when it is ready; "" if it does not."""
     until = time.monotonic() + START_S
     written = folder / "ray_current_cluster"
-    while keeper.poll() is None and time.monotonic() < until:
+    while supervisor.poll() is None and time.monotonic() < until:
         if written.exists() and (address := written.read_text().strip()):
             return address
         time.sleep(0.05)

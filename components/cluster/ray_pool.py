@@ -100,7 +100,7 @@ class RayPool:
         with ThreadPoolExecutor(SENDERS) as senders:
             try:
                 while True:
-                    for item in islice(source, max(0, self._room() - len(waiting))):
+                    for item in islice(source, max(0, self._limit() - len(waiting))):
                         wanted = reads(item) if reads and self._exchange else ()
                         if wanted is None:
                             waiting.append(partial(function, item))
@@ -112,12 +112,12 @@ class RayPool:
                     yield self._result(first.result()) if isinstance(first, Future) else first()
             finally:
                 senders.shutdown(wait=True, cancel_futures=True)
-                for left in waiting:  # nobody wants the rest
-                    if isinstance(left, Future) and not left.cancelled() and not left.exception():
-                        self._ray.cancel(left.result(), force=True)
+                for future in waiting:  # their results are not needed any more
+                    if isinstance(future, Future) and not future.cancelled() and not future.exception():
+                        self._ray.cancel(future.result(), force=True)
 
-    def _room(self) -> int:
-        """Jobs in flight; nodes come and go."""
+    def _limit(self) -> int:
+        """Most jobs in flight now; nodes come and go."""
         return JOBS_PER_CORE * max(1, int(self._ray.cluster_resources().get("CPU", 1)))
 
     def _begin(self, function: Callable, item: Any, wanted: Sequence[Path]) -> Any:
@@ -131,7 +131,7 @@ class RayPool:
         try:
             state = _state(path)
         except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror}); mend that, then run again") from None
+            raise UserError(f"{path}: cannot be read ({error.strerror}); fix that, then run again") from None
         with self._lock:
             known = self._sent.get(path)
         if known is None or known[0] != state:
@@ -161,7 +161,7 @@ class RayPool:
 
 
 def _state(path: Path) -> tuple[int, int]:
-    """What changes when a file does: size and time."""
+    """Size and modification time (ns) of a file: they change when it does."""
     found = path.stat()
     return found.st_size, found.st_mtime_ns
 

@@ -1,12 +1,12 @@
-"""A program that starts others, and a promise that none of them outlives its use.
+"""Run a command under a supervisor that ends its whole process tree when the caller exits or dies.
 
-    with kept(["ray", "start", "--head", "--block"], folder) as keeper:
+    with supervised(["ray", "start", "--head", "--block"], folder) as supervisor:
         ...
 
-Between this process and the program stands a keeper: this file, run by itself. On Linux it adopts every process below
-it whose parent dies, so at any time it can name them all, orphans included. When this process closes its pipe, or
-dies by whatever signal (the kernel closes it then), the keeper asks the program to end, kills what is left, and exits
-when nothing is. It stands in a session of its own: Ctrl-C is for this process, which ends it in order.
+Between this process and the program runs a supervisor: this file as a script. On Linux it adopts every process below it
+whose parent dies (PR_SET_CHILD_SUBREAPER), so it can list them all, orphans included. When this process closes its pipe,
+or dies by any signal (the kernel closes the pipe then), the supervisor sends the program SIGTERM, kills what is left, and
+exits when nothing is. It has a session of its own: Ctrl-C reaches this process alone, which ends the supervisor.
 """
 
 import ctypes
@@ -25,54 +25,54 @@ from typing import Any
 import psutil
 
 PATIENCE_S = 15.0
-"""The program's time to end in its own way."""
+"""Seconds that the program has to end after SIGTERM."""
 FORCE_S = 20.0
 """Then all that is left is killed, again and again for so long; a killed process can only stay in a system call."""
 LONGEST_S = PATIENCE_S + FORCE_S + 10.0
-"""After which the keeper itself is given up."""
+"""Seconds after which the supervisor itself is killed."""
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 """prctl(2), Linux only: a signal when the parent dies; orphans below this process become its children."""
 
 
 @contextmanager
-def kept(command: Sequence[str], folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run `command` under a keeper; on leaving, it, all it started and `folder` are gone.
+def supervised(command: Sequence[str], folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run `command` under a supervisor; on leaving, it, all it started and `folder` are gone.
 
     Args:
-        folder: for what the program writes; what it says is in `folder/log`.
+        folder: for what the program writes; its output is in `folder/log`.
 
     Raises:
         RuntimeError: a process could not be ended within `LONGEST_S`.
     """
-    with open(folder / "log", "wb") as said:
-        keeper = subprocess.Popen(
+    with open(folder / "log", "wb") as log:
+        supervisor = subprocess.Popen(
             [sys.executable, "-P", __file__, str(folder), *command],
             stdin=subprocess.PIPE,
-            stdout=said,
+            stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     try:
-        yield keeper
+        yield supervisor
     finally:
-        _end(keeper)
+        _end(supervisor)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _end(keeper: "subprocess.Popen[bytes]") -> None:
-    below = _below(keeper.pid)
-    assert keeper.stdin
-    keeper.stdin.close()
+def _end(supervisor: "subprocess.Popen[bytes]") -> None:
+    below = _below(supervisor.pid)
+    assert supervisor.stdin
+    supervisor.stdin.close()
     try:
-        keeper.wait(LONGEST_S)
+        supervisor.wait(LONGEST_S)
     except subprocess.TimeoutExpired:
-        below |= _below(keeper.pid)
-        keeper.kill()
-        keeper.wait()
+        below |= _below(supervisor.pid)
+        supervisor.kill()
+        supervisor.wait()
         _kill(below)
-    left = sorted(each.pid for each in below if _alive(each))
-    if left:
-        raise RuntimeError(f"processes {left} could not be ended; end them (kill -9) before the next run")
+    remaining = sorted(each.pid for each in below if _alive(each))
+    if remaining:
+        raise RuntimeError(f"processes {remaining} could not be ended; end them (kill -9) before the next run")
 
 
 def _below(pid: int) -> set[psutil.Process]:
@@ -96,10 +96,10 @@ def _kill(processes: set[psutil.Process]) -> None:
     psutil.wait_procs(processes, timeout=1)
 
 
-# -- the keeper itself -------------------------------------------------------------------------------------------------
+# -- the supervisor process --------------------------------------------------------------------------------------------
 
 
-def keep(folder: Path, command: Sequence[str]) -> int:
+def supervise(folder: Path, command: Sequence[str]) -> int:
     """Run `command` until it ends or standard input closes, then end all there is; what was ended leaves no `folder`.
 
     Returns:
@@ -108,7 +108,7 @@ def keep(folder: Path, command: Sequence[str]) -> int:
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    program = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_keeper)
+    program = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_supervisor)
     status = None
     try:
         while (status := program.poll()) is None and not select.select([sys.stdin], [], [], 0.5)[0]:
@@ -142,9 +142,9 @@ def _prctl(option: int, value: int) -> None:
         libc.prctl(option, value, 0, 0, 0)
 
 
-def _die_with_keeper() -> None:
+def _die_with_supervisor() -> None:
     _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 if __name__ == "__main__":
-    sys.exit(keep(Path(sys.argv[1]), sys.argv[2:]))
+    sys.exit(supervise(Path(sys.argv[1]), sys.argv[2:]))

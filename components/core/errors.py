@@ -1,13 +1,13 @@
-"""Errors a person can act on.
+"""Exceptions: `UserError` for errors the user can fix, `Stopped` for a stage that stops on purpose.
 
-`UserError` is raised for anything the user can mend: a bad value, a missing file, a full disk, an empty corpus. Its
+`UserError` is raised for anything the user can fix: a bad value, a missing file, a full disk, an empty corpus. Its
 message is one sentence that says what is wrong, where, which limit, and what to do; the terminal's last line, the
 Prefect state and the MLflow tag all show that same sentence. Programming mistakes are asserts, not these.
 """
 
 
 class UserError(Exception):
-    """Something the user can mend. The message is one sentence: what, where, limit, what to do."""
+    """Error that the user can fix. The message is one sentence: what, where, limit, what to do."""
 
 
 class Stopped(Exception):  # noqa: N818 - stopping on purpose is no error

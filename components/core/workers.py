@@ -10,7 +10,7 @@ its items and its results must pickle; bind constants with `functools.partial`. 
 results are taken in order, so memory is bounded by the items in flight. Workers use one thread each, ignore Ctrl-C
 (the parent ends them) and die with the parent, even when that is killed.
 
-Instead of a number, an `Engine` may be given: another place where the work is done (`data.cluster.Cluster`). There a
+Instead of a number, an `Engine` may be given: another place where the work is done (`components.cluster.ray_pool.Cluster`). There a
 worker may not see this machine's disk, so `map` is told what an item reads.
 """
 
@@ -120,7 +120,7 @@ class Processes:
                 "set runtime.workers lower, or give the machine more memory"
             ) from None
         finally:
-            for future in waiting:  # nobody wants the rest
+            for future in waiting:  # their results are not needed any more
                 future.cancel()
 
     def _submit(self, function: Callable[[Item], Result], item: Item) -> "Future[Result]":
@@ -164,7 +164,7 @@ def at_most(workers: Workers, number: int) -> Workers:
 
 
 def _end_workers(executor: ProcessPoolExecutor) -> None:
-    """End the workers now: what they are doing is wanted no more (an error, a cancel, Ctrl-C)."""
+    """End the workers now: their results are not needed (an error, a cancel, Ctrl-C)."""
     for process in list((getattr(executor, "_processes", None) or {}).values()):
         process.terminate()
 

@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 
 IGNORE = -100
 """A target that counts for nothing (PyTorch's convention)."""
-HELD_LOGITS = 1 << 25
+LOGITS_CHUNK = 1 << 25
 """Logits worked on at once: 64 MB in bfloat16."""
 CACHED_GATES = 1 << 19
 """Gates and ups worked on at once: 1 MB in bfloat16."""
@@ -40,7 +40,7 @@ def autocast_dtype(x: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
 
 
-def fast(x: Tensor) -> bool:
+def use_cpu_kernels(x: Tensor) -> bool:
     """Whether these functions pay: training on a CPU, not compiled. Elsewhere PyTorch's own are as good or better."""
     return x.device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
@@ -48,9 +48,9 @@ def fast(x: Tensor) -> bool:
 # -- norm --------------------------------------------------------------------------------------------------------------
 
 
-def unit_rms(x: Tensor, eps: float) -> Tensor:
+def rms_normalize(x: Tensor, eps: float) -> Tensor:
     """x / sqrt(mean(x^2) + eps) over the last dimension, in the type of matrix products. The gain is the caller's."""
-    result: Tensor = _UnitRMS.apply(x, eps, autocast_dtype(x))
+    result: Tensor = _RMSNormalize.apply(x, eps, autocast_dtype(x))
     return result
 
 
@@ -60,7 +60,7 @@ def inverse_rms(x: Tensor, eps: float) -> Tensor:
     return norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
 
 
-class _UnitRMS(Function):
+class _RMSNormalize(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
         inverse = inverse_rms(x, eps)
@@ -73,11 +73,13 @@ class _UnitRMS(Function):
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         y, inverse = ctx.saved_tensors
-        return unit_rms_gradient(dy, y, dy * y, inverse).to(ctx.dtype), None, None
+        return rms_normalize_gradient(dy, y, dy * y, inverse).to(ctx.dtype), None, None
 
 
-def unit_rms_gradient(dy: Tensor, y: Tensor, product: Tensor, inverse: Tensor, out: Tensor | None = None) -> Tensor:
-    """Gradient of unit_rms; `product` is dy * y. What in `dy` would change the length of y is taken out."""
+def rms_normalize_gradient(
+    dy: Tensor, y: Tensor, product: Tensor, inverse: Tensor, out: Tensor | None = None
+) -> Tensor:
+    """Gradient of rms_normalize; `product` is dy * y. What in `dy` would change the length of y is taken out."""
     # A product with a column of 1 / width is a mean, several times faster than `mean` in bfloat16.
     along = product @ product.new_full((product.shape[-1], 1), 1 / product.shape[-1])
     return torch.addcmul(dy, y, along, value=-1, out=out).mul_(inverse.to(dy.dtype))
@@ -120,8 +122,8 @@ class _SelfAttention(Function):
         inverse = inverse_rms(qk, eps) if q_gain is not None else None
         unit = qk * inverse.to(qk.dtype) if inverse is not None else qk
         table = _angles(q_gain, k_gain, cos, sin, heads, qk.dtype)
-        turned = _turn(unit, *table)
-        q, k = turned[:heads].flatten(0, 1), turned[heads:].flatten(0, 1)
+        rotated = _apply_rotary(unit, *table)
+        q, k = rotated[:heads].flatten(0, 1), rotated[heads:].flatten(0, 1)
         y, weights = _attend(q, k, v, causal)
         ctx.save_for_backward(unit, inverse, q_gain, k_gain, *table, q, k, v, *weights)
         ctx.heads = heads
@@ -134,17 +136,17 @@ class _SelfAttention(Function):
         (batch, length, _), heads = dy_BTX.shape, ctx.heads
         dy = dy_BTX.view(batch, length, heads, -1).permute(2, 0, 1, 3).reshape(q.shape)
         dqkv_XBTC = dy.new_empty(3 * heads, batch, length, dy.shape[-1])
-        dturned = torch.empty_like(unit)
-        dq, dk = dturned[:heads].flatten(0, 1), dturned[heads:].flatten(0, 1)
+        drotated = torch.empty_like(unit)
+        dq, dk = drotated[:heads].flatten(0, 1), drotated[heads:].flatten(0, 1)
         _attend_gradient(dy, q, k, v, weights, (dq, dk, dqkv_XBTC[2 * heads :].flatten(0, 1)))
-        dunit, dqk = _turn_back(dturned, cos, sin), dqkv_XBTC[: 2 * heads]
+        dunit, dqk = _rotary_gradient(drotated, cos, sin), dqkv_XBTC[: 2 * heads]
         dq_gain = dk_gain = None
         if inverse is not None:
             product = dunit * unit
             # The gains are part of the table, so dunit is gain * d(gain * unit): one sum gives their gradients too.
             summed_XC = (product.new_ones(1, length) @ product).float().sum((1, 2))
             dq_gain, dk_gain = summed_XC[:heads].sum(0) / q_gain, summed_XC[heads:].sum(0) / k_gain
-            unit_rms_gradient(dunit, unit, product, inverse, out=dqk)
+            rms_normalize_gradient(dunit, unit, product, inverse, out=dqk)
         else:
             dqk.copy_(dunit)
         return dqkv_XBTC.permute(1, 2, 0, 3).reshape(batch, length, -1), dq_gain, dk_gain, None, None, None, None, None
@@ -163,7 +165,7 @@ def _angles(
     return cosines, sines
 
 
-def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def _apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """RoPE: (a, b) -> (a cos - b sin, b cos + a sin), a and b the two halves of the channels."""
     half = x.shape[-1] // 2
     result = x * cos
@@ -172,8 +174,8 @@ def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return result
 
 
-def _turn_back(dx: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Gradient of _turn."""
+def _rotary_gradient(dx: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Gradient of _apply_rotary."""
     half = dx.shape[-1] // 2
     result = dx * cos
     result[..., :half].addcmul_(dx[..., half:], sin[..., half:])
@@ -289,7 +291,7 @@ class _LinearCrossEntropy(Function):
         with torch.autocast(x_ND.device.type, enabled=False):
             total = torch.zeros((), dtype=torch.float32, device=x_ND.device)
             dx_ND, dweight_VD = torch.empty_like(x_ND), torch.zeros_like(weight_VD, dtype=torch.float32)
-            rows = max(1, HELD_LOGITS // len(weight_VD))
+            rows = max(1, LOGITS_CHUNK // len(weight_VD))
             for start in range(0, len(x_ND), rows):
                 x, targets = x_ND[start : start + rows], targets_N[start : start + rows]
                 loss, dlogits = _loss_and_gradient(F.linear(x, weight_VD), targets)

@@ -78,13 +78,13 @@ class Norm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        if cpu_kernels.fast(x):
-            y = cpu_kernels.unit_rms(x, self.eps)
+        if cpu_kernels.use_cpu_kernels(x):
+            y = cpu_kernels.rms_normalize(x, self.eps)
             return y * self.weight.to(y.dtype)
         return F.rms_norm(x, (x.shape[-1],), self.weight.to(x.dtype), self.eps)
 
 
-def rotate(x_BHTC: Tensor, cos_TC: Tensor, sin_TC: Tensor) -> Tensor:
+def apply_rotary(x_BHTC: Tensor, cos_TC: Tensor, sin_TC: Tensor) -> Tensor:
     """RoPE: turn each pair of channels (c, c + C/2) by its position's angle."""
     first, second = x_BHTC.chunk(2, dim=-1)
     return x_BHTC * cos_TC + torch.cat((-second, first), dim=-1) * sin_TC
@@ -180,7 +180,7 @@ class Attention(nn.Module):
         q_BTHC, k_BTKC, v_BTKC = (proj(x_BTD).view(heads) for proj in (self.q_proj, self.k_proj, self.v_proj))
         if self.shape.qk_norm:
             q_BTHC, k_BTKC = self.q_norm(q_BTHC), self.k_norm(k_BTKC)
-        q_BHTC, k_BKTC = (rotate(x.transpose(1, 2), at.cos, at.sin) for x in (q_BTHC, k_BTKC))
+        q_BHTC, k_BKTC = (apply_rotary(x.transpose(1, 2), at.cos, at.sin) for x in (q_BTHC, k_BTKC))
         return q_BHTC.to(v_BTKC.dtype), k_BKTC.to(v_BTKC.dtype), v_BTKC.transpose(1, 2)
 
 
@@ -227,7 +227,7 @@ class Block(nn.Module):
         self.adapted = False  # lora.py sets it: adapters change what a matrix computes
 
     def forward(self, x_BTD: Tensor, at: Positions) -> Tensor:
-        if cpu_kernels.fast(x_BTD) and self.self_attn.fits_kernels(at) and not self.adapted:
+        if cpu_kernels.use_cpu_kernels(x_BTD) and self.self_attn.fits_kernels(at) and not self.adapted:
             return self.fused(x_BTD, at)
         x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), at)
         return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
@@ -235,8 +235,8 @@ class Block(nn.Module):
     def fused(self, x_BTD: Tensor, at: Positions) -> Tensor:
         """The same by fewer passes over memory; see kernels.py."""
         first, second = self.input_layernorm, self.post_attention_layernorm
-        x_BTD = x_BTD + self.self_attn.fused(cpu_kernels.unit_rms(x_BTD, first.eps), first.weight, at)
-        return x_BTD + self.mlp.fused(cpu_kernels.unit_rms(x_BTD, second.eps), second.weight)
+        x_BTD = x_BTD + self.self_attn.fused(cpu_kernels.rms_normalize(x_BTD, first.eps), first.weight, at)
+        return x_BTD + self.mlp.fused(cpu_kernels.rms_normalize(x_BTD, second.eps), second.weight)
 
 
 class Transformer(nn.Module):

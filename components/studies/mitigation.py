@@ -38,7 +38,7 @@ CONTRASTS = (("counterfactual", "random"), ("counterfactual", "none"), ("random"
 
 
 @dataclass(frozen=True)
-class Place:
+class TrialFolders:
     """The pipeline's `data` folder, a work folder that survives kills, and how floats are computed.
 
     With `ledger` and `runtime` each model is metered, and the project's budget stops it between steps; `root` is where
@@ -70,28 +70,28 @@ def runs(params: Mitigate) -> list[Run]:
     return [Run(arm, seed) for seed in range(1, params.seeds + 1) for arm in ARMS]
 
 
-def prepare(arm: Arm, place: Place, own: Mix) -> int:
+def prepare(arm: Arm, folders: TrialFolders, own: Mix) -> int:
     """The tokens of an arm's mixture, made once; returns their number.
 
     Curriculum and canaries are left out, weights are the pipeline's; the tokenizer is the pipeline's for all arms.
     """
-    folder, aside = place.work / f"tokens-{arm}", place.work / f"aside-{arm}"
+    folder, aside = folders.work / f"tokens-{arm}", folders.work / f"aside-{arm}"
     if not folder.exists():
         shutil.rmtree(aside, ignore_errors=True)
         for name in ("out", "reports", "work"):
             (aside / name).mkdir(parents=True)
         without = {"augment": arm, "curriculum": Curriculum(share=0.0), "canaries": Canaries(per_count=0)}
         mix(
-            train=place.data / "bias/train",
+            train=folders.data / "bias/train",
             params=own.model_copy(update=without),
             out=aside / "out",
             reports=aside / "reports",
             work=aside / "work",
         )
-        tokenizer = place.data / "tokenize/tokenizer.json"
+        tokenizer = folders.data / "tokenize/tokenizer.json"
         encode(aside / "out/train", tokenizer.read_text(encoding="utf-8"), aside / "tokens/train")
         shutil.copy(tokenizer, aside / "tokens")
-        shutil.copytree(place.data / "tokenize/heldout", aside / "tokens/heldout")
+        shutil.copytree(folders.data / "tokenize/heldout", aside / "tokens/heldout")
         move(aside / "tokens", folder)
         shutil.rmtree(aside)
     return int(read_json(folder / "train/manifest.json")["num_tokens"])
@@ -116,7 +116,7 @@ def encode(corpus: Path, tokenizer_json: str, out: Path) -> None:
     writer.close()
 
 
-def run_one(run: Run, *, place: Place, params: Mitigate) -> dict[str, Any]:
+def run_one(run: Run, *, folders: TrialFolders, params: Mitigate) -> dict[str, Any]:
     """Train and examine one model; a finished one is read back, an interrupted one goes on from its checkpoint.
 
     Raises:
@@ -124,39 +124,39 @@ def run_one(run: Run, *, place: Place, params: Mitigate) -> dict[str, Any]:
     """
     from components.stages.pretrain.stage import pretrain
 
-    folder = place.folder(run.arm, run.seed)
+    folder = folders.folder(run.arm, run.seed)
     if not (folder / "result.json").exists():
         for name in ("model", "reports"):
             shutil.rmtree(folder / name, ignore_errors=True)
             (folder / name).mkdir(parents=True)
         (folder / "work").mkdir(exist_ok=True)
-        with watched(place) as progress:
+        with metered(folders) as progress:
             pretrain(
                 objective="causal",
-                tokens=place.work / f"tokens-{run.arm}",
+                tokens=folders.work / f"tokens-{run.arm}",
                 params=settings(params, run.seed),
-                numerics=place.numerics,
+                numerics=folders.numerics,
                 out=folder / "model",
                 reports=folder / "reports",
                 work=folder / "work",
                 progress=progress,
             )
-        write_json(folder / "result.json", asdict(run) | examined(folder / "model", place, params))
+        write_json(folder / "result.json", asdict(run) | examined(folder / "model", folders, params))
         shutil.rmtree(folder / "work")
     return dict(read_json(folder / "result.json"))
 
 
 @contextmanager
-def watched(place: Place) -> Iterator[Progress]:
+def metered(folders: TrialFolders) -> Iterator[Progress]:
     """A meter for a model, as part of whatever span this process is in, and the project's budget over it."""
-    if place.ledger is None or place.runtime is None:
+    if folders.ledger is None or folders.runtime is None:
         yield Progress()
         return
     from components.carbon.metering.meter import Meter
     from components.carbon.planning.project_budget import ProjectProgress
 
-    with Meter(place.ledger, place.runtime.meter_interval_s, {"stage": "mitigate"}) as meter:
-        progress = ProjectProgress(place.runtime, meter, place.ledger, place.root)
+    with Meter(folders.ledger, folders.runtime.meter_interval_s, {"stage": "mitigate"}) as meter:
+        progress = ProjectProgress(folders.runtime, meter, folders.ledger, folders.root)
         progress.raise_if_stopped()  # a budget that is spent lets no model begin
         yield progress
 
@@ -169,11 +169,11 @@ def settings(params: Mitigate, seed: int) -> Pretrain:
     )  # fmt: skip
 
 
-def examined(model: Path, place: Place, params: Mitigate) -> dict[str, float]:
+def examined(model: Path, folders: TrialFolders, params: Mitigate) -> dict[str, float]:
     """The pronoun gap and bits per byte of a model, as the evaluate stage has them."""
-    documents = sample(place.data / "ingest/heldout", params.heldout_kilobytes, 1)
+    documents = sample(folders.data / "ingest/heldout", params.heldout_kilobytes, 1)
     outcome = Outcome("mitigate")
-    examine_arm(outcome, LanguageModel.load(model, place.numerics.device), documents, "")
+    examine_arm(outcome, LanguageModel.load(model, folders.numerics.device), documents, "")
     found = {}
     for figure in FIGURES:
         rows = [row for row in outcome.items if row["metric"] == figure]

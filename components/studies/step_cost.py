@@ -93,9 +93,9 @@ def calibrate(
     from components.training.objectives import language_model_loss
 
     shape = derive_shape(params.model, vocab_size, params.context, objective == "causal")
-    floats.settle(numerics)
+    floats.configure_torch(numerics)
     model = Transformer(shape).initialise(params.seed)
-    settings = loop.Settings(
+    settings = loop.TrainConfig(
         steps=params.steps + WARM_UP + STEPS + 1, optimizer=params.optimizer, micro_batch=params.micro_batch,
         checkpoint_every=1 << 30, name=f"pretrain.{objective}",
     )  # fmt: skip

@@ -33,12 +33,12 @@ def save(
     write_model: Callable[[Path], None],
     tensors: dict[str, Tensor],
     state: dict[str, Any],
-    spare: Callable[[int], bool] = lambda step: False,
+    retain: Callable[[int], bool] = lambda step: False,
 ) -> Path:
-    """Write the checkpoint of `step` under `work`, then remove all but the newest `keep` and those to `spare`.
+    """Write the checkpoint of `step` under `work`, then remove all but the newest `keep` and those that `retain` names.
 
     Args:
-        spare: whether to keep the checkpoint of a step though it is old.
+        retain: whether to keep an old checkpoint of this step.
         write_model: writes the model folder into the path it is given.
         tensors: everything else resuming needs.
         state: JSON beside the tensors.
@@ -55,7 +55,7 @@ def save(
     os.replace(aside, folder)
     sync_folder(work)
     for old in steps(work)[keep:]:
-        if not spare(old):
+        if not retain(old):
             shutil.rmtree(folder_of(work, old), ignore_errors=True)
     return folder
 
@@ -69,23 +69,23 @@ def steps(work: Path) -> list[int]:
 
 
 def folder_of(work: Path, step: int) -> Path:
-    """Where the checkpoint of `step` is."""
+    """Folder of the checkpoint of `step`."""
     return work / f"step-{step:06d}"
 
 
-def newest(work: Path, say: Callable[[str], None]) -> int | None:
-    """The newest step whose checkpoint is whole, or None; `say` hears of each that is passed over."""
+def newest(work: Path, log: Callable[[str], None]) -> int | None:
+    """The newest step whose checkpoint is whole, or None; each damaged one is logged."""
     for step in steps(work):
         folder = folder_of(work, step)
         fault = damage(folder)
         if fault is None:
             return step
-        say(f"checkpoint {folder.name} is damaged ({fault}); trying the one before it")
+        log(f"checkpoint {folder.name} is damaged ({fault}); trying the one before it")
     return None
 
 
 def damage(folder: Path) -> str | None:
-    """What is wrong with a checkpoint, or None."""
+    """Sentence about the damage of a checkpoint, or None if it is whole."""
     try:
         expected = read_json(folder / "files.json")
         wrong = [name for name, digest in expected.items() if sha256_file(folder / name) != digest]

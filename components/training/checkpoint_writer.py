@@ -1,9 +1,8 @@
-"""When a checkpoint is written: at once, or beside the training where that would cost over 1% of its time.
+"""Writer of checkpoints: at once, or on a thread while training goes on, where writing would cost over 1% of the time.
 
-Writing at once is the plain way, and all there is as long as it is cheap. Where the last checkpoint took more than
-`MOST` of the time since the one before, the next is a copy of the state in memory, written by a thread while the
-training goes on. Checkpoints are the same bytes either way. One is on its way at most: whoever needs the newest (the
-next save, a step back, the end) waits for it, and a write that failed fails there.
+Where the last checkpoint took more than `MAX_SHARE` of the time since the one before, the next is written from a copy in
+memory by a thread. The files are the same either way. At most one write is pending: whoever needs the newest checkpoint
+(the next save, a rollback, the end) waits for it in `finish`, which raises the error of a write that failed.
 """
 
 from collections.abc import Callable
@@ -11,29 +10,29 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from time import perf_counter
 from types import TracebackType
 
-MOST = 0.01
-"""Share of the time that may be spent on writing checkpoints at once."""
+MAX_SHARE = 0.01
+"""Share of the time that synchronous writes may take."""
 
 
-class Saves:
-    """The writes of one training run; `with` it, as it waits for the last one."""
+class CheckpointWriter:
+    """Context manager of a run's checkpoint writes; leaving it waits for the last one."""
 
     def __init__(self) -> None:
-        self.costly = False
+        self.slow = False
         self._ended_s: float | None = None
         self._pending: Future[None] | None = None
         self._thread = ThreadPoolExecutor(1, "checkpoint")
 
-    def write(self, write: Callable[[], object], beside: bool) -> None:
-        """Carry out `write`: now, or `beside` what follows. The one before must have been settled."""
+    def write(self, write: Callable[[], object], asynchronous: bool) -> None:
+        """Call `write`: now, or on a thread if `asynchronous`. The write before must have been finished."""
         assert self._pending is None
-        if beside:
+        if asynchronous:
             self._pending = self._thread.submit(self._timed, write)
         else:
             self._timed(write)
 
-    def settle(self) -> None:
-        """Wait for the write that is on its way; raises what it raised."""
+    def finish(self) -> None:
+        """Wait for the pending write; raises what it raised."""
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
@@ -43,10 +42,10 @@ class Saves:
         write()
         ended_s = perf_counter()
         if self._ended_s is not None:
-            self.costly = ended_s - started_s > MOST * (ended_s - self._ended_s)
+            self.slow = ended_s - started_s > MAX_SHARE * (ended_s - self._ended_s)
         self._ended_s = ended_s
 
-    def __enter__(self) -> "Saves":
+    def __enter__(self) -> "CheckpointWriter":
         return self
 
     def __exit__(
@@ -54,4 +53,4 @@ class Saves:
     ) -> None:
         self._thread.shutdown(wait=True)
         if error is None:
-            self.settle()
+            self.finish()

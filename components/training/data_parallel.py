@@ -1,11 +1,10 @@
-"""Several training processes as one: each takes its part of every batch, and gradients are summed over all.
+"""Data parallelism: each process takes its slice of every batch, and gradients are summed over all.
 
-Data parallelism in the plain form (Li et al. 2020, arXiv:2006.15704): equal weights everywhere, equal updates
+The plain form (Li et al. 2020, arXiv:2006.15704): equal weights everywhere, equal updates
 everywhere. The loss is divided by the targets of the whole batch before the backward pass, so summing is all there is
 to it, and N processes follow the losses of one. With `numerics.sharded` no process holds all of the training state
-(sharding.py). Rank 0 is the stage's own process, which reports, evaluates and saves;
-it starts the others and they die with it. Started under torchrun (its environment variables are set), every process
-joins the group torchrun made instead.
+(fsdp.py). Rank 0 is the stage's own process, which reports, evaluates and saves; it starts the workers, and they die with
+it. Under torchrun (its environment variables are set) every process joins the group torchrun made.
 """
 
 import os
@@ -26,32 +25,32 @@ from components.core.workers import die_with_parent
 from components.params import Numerics
 from components.training.objectives import Batch
 
-LEADER = "GREENHOUSE_TRAINING_LEADER"
-"""Environment variable that tells a follower the process it must not outlive."""
+MAIN_PID = "GREENHOUSE_TRAINING_MAIN_PID"
+"""Environment variable with the pid of rank 0, which a worker must not outlive."""
 TIMEOUT = timedelta(minutes=10)
 """How long a process waits for the others before it gives up."""
 
 
 @dataclass(frozen=True)
-class Group:
-    """The processes that train one model, as one of them sees them."""
+class ProcessGroup:
+    """Processes that train one model together, seen from one rank."""
 
     rank: int = 0
     size: int = 1
     sharded: bool = False
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process reports, evaluates and saves."""
         return self.rank == 0
 
-    def part(self, batch: Batch) -> Batch:
-        """This process's examples of a batch."""
+    def slice_of(self, batch: Batch) -> Batch:
+        """This rank's examples of a batch."""
         count = len(batch.ids_BT)
-        return batch.part(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+        return batch.slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
-    def sum_(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each tensor by its sum over all processes, in one exchange."""
+    def all_reduce(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its sum over all ranks, in one exchange."""
         if self.size == 1 or not tensors:
             return
         flat = torch.cat([tensor.flatten() for tensor in tensors])
@@ -59,24 +58,24 @@ class Group:
         for tensor, summed in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(summed.view_as(tensor))
 
-    def any(self, flag: bool) -> bool:
-        """Whether any process says so. All must ask."""
+    def any_rank(self, flag: bool) -> bool:
+        """Whether the flag is set on any rank; every rank must call it."""
         if self.size == 1:
             return flag
         count = torch.tensor(float(flag), device=self._device)
         dist.all_reduce(count)
         return bool(count > 0)
 
-    def from_leader(self, value: int) -> int:
-        """The leader's value, for all. All must ask."""
+    def broadcast(self, value: int) -> int:
+        """The value of rank 0, on every rank; every rank must call it."""
         if self.size == 1:
             return value
-        held = torch.tensor(value, device=self._device)
-        dist.broadcast(held, src=0)
-        return int(held)
+        shared = torch.tensor(value, device=self._device)
+        dist.broadcast(shared, src=0)
+        return int(shared)
 
-    def wait(self) -> None:
-        """Until all processes are here."""
+    def barrier(self) -> None:
+        """Wait until every rank has called it."""
         if self.size > 1:
             dist.barrier()
 
@@ -85,17 +84,17 @@ class Group:
         return "cuda" if dist.get_backend() == "nccl" else "cpu"
 
 
-SINGLE = Group()
+SINGLE = ProcessGroup()
 
 
 @contextmanager
-def group(numerics: Numerics, work: Path, follower: Sequence[str]) -> Iterator[Group]:
-    """The group this process belongs to, for as long as the context lasts.
+def process_group(numerics: Numerics, work: Path, worker: Sequence[str]) -> Iterator[ProcessGroup]:
+    """Context of the `ProcessGroup` that this process belongs to; starts the workers if it is rank 0.
 
     Args:
         numerics: `processes` is the group's size; `device` chooses gloo or nccl.
-        work: folder where the processes find each other.
-        follower: arguments of `python` that start one more process of the same training; it calls `group` too.
+        work: folder of the rendezvous file.
+        worker: arguments of `python` that start one more process of the same training; it calls `process_group` too.
 
     Raises:
         UserError: more CUDA processes than devices.
@@ -109,50 +108,50 @@ def group(numerics: Numerics, work: Path, follower: Sequence[str]) -> Iterator[G
             "set it to at most that many"
         )
     work.mkdir(parents=True, exist_ok=True)
-    meeting, followers = work / "meeting", []
+    rendezvous, workers = work / "rendezvous", []
     if "RANK" not in os.environ:
-        meeting.unlink(missing_ok=True)
-        followers = [_start(follower, rank) for rank in range(1, numerics.processes)]
+        rendezvous.unlink(missing_ok=True)
+        workers = [_start(worker, rank) for rank in range(1, numerics.processes)]
     try:
-        yield _join(numerics, meeting)
+        yield _join(numerics, rendezvous)
         dist.barrier()
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
-        for process in followers:
+        for process in workers:
             _end(process)
-        if followers:
-            meeting.unlink(missing_ok=True)
+        if workers:
+            rendezvous.unlink(missing_ok=True)
 
 
-def _join(numerics: Numerics, meeting: Path) -> Group:
+def _join(numerics: Numerics, rendezvous: Path) -> ProcessGroup:
     rank = int(os.environ.get("RANK", "0"))
-    if LEADER in os.environ:
-        die_with_parent(int(os.environ[LEADER]))
+    if MAIN_PID in os.environ:
+        die_with_parent(int(os.environ[MAIN_PID]))
     backend = "nccl" if numerics.device == "cuda" else "gloo"
     if numerics.device == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", rank)))
     if "MASTER_ADDR" in os.environ:  # torchrun
         dist.init_process_group(backend, timeout=TIMEOUT)
     else:
-        store = dist.FileStore(str(meeting), numerics.processes)
+        store = dist.FileStore(str(rendezvous), numerics.processes)
         dist.init_process_group(backend, store=store, rank=rank, world_size=numerics.processes, timeout=TIMEOUT)
     if dist.get_world_size() != numerics.processes:
         raise UserError(
             f"numerics.processes = {numerics.processes}, but torchrun started {dist.get_world_size()}; make them equal"
         )
-    return Group(rank, numerics.processes, numerics.sharded)
+    return ProcessGroup(rank, numerics.processes, numerics.sharded)
 
 
-def _start(follower: Sequence[str], rank: int) -> subprocess.Popen:
-    environment = os.environ | {"RANK": str(rank), "LOCAL_RANK": str(rank), LEADER: str(os.getpid())}
+def _start(worker: Sequence[str], rank: int) -> subprocess.Popen:
+    environment = os.environ | {"RANK": str(rank), "LOCAL_RANK": str(rank), MAIN_PID: str(os.getpid())}
     root = str(Path(__file__).resolve().parents[2])
     environment["PYTHONPATH"] = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH")) if part)
-    return subprocess.Popen([sys.executable, *follower], env=environment)
+    return subprocess.Popen([sys.executable, *worker], env=environment)
 
 
 def _end(process: subprocess.Popen) -> None:
-    """Followers end by themselves when the group does; one that hangs is killed."""
+    """Workers end by themselves when the group does; one that hangs is killed."""
     try:
         process.wait(timeout=10)
     except subprocess.TimeoutExpired:

@@ -2,8 +2,8 @@
 
 The network is trained in a sharded copy: each process holds a slice of every parameter, gathers a block's weights just
 before it needs them, and gets its slice of the summed gradients. The plain network beside it holds whole weights for
-evaluation and export, and is brought up to date where those happen (`collect`). Checkpoints hold whole tensors, so one
-process or any other number reads them.
+evaluation and export, and is brought up to date where those happen (`gather_full_weights`). Checkpoints hold whole
+tensors, so any number of processes can read them.
 """
 
 import copy
@@ -55,7 +55,7 @@ def sliced_like(tensor: Tensor, parameter: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def collect(spread: nn.Module, model: nn.Module) -> None:
+def gather_full_weights(spread: nn.Module, model: nn.Module) -> None:
     """Bring the plain network up to date with the sharded one. Every process must call it."""
     for target, source in zip(model.parameters(), spread.parameters(), strict=True):
         target.copy_(whole(source))

@@ -1,10 +1,10 @@
-"""The training loop: one for pretraining and fine-tuning, every objective, one process or several.
+"""Training loop of pretraining and fine-tuning, for every objective, on one process or several.
 
-    result = train(model, batches, objective, settings, work, progress, numerics=numerics)
+    result = train(model, batches, objective, config, work, progress, numerics=numerics)
 
 `batches(n)` gives the n-th batch and depends on nothing else, so a run that is killed anywhere and started again on the
-same `work` folder goes on from its newest checkpoint and ends with the same weights, bit for bit. Nothing of the clock
-gets into the result. What a step does, in order: batch, gradients (in parts of `micro_batch`), judgement, update,
+same `work` folder goes on from its newest checkpoint and ends with the same weights, bit for bit. No time
+gets into the result. A step, in order: batch, gradients (summed over micro-batches), check for a bad loss, update,
 evaluation, checkpoint, report.
 
 A loss that is not finite, or jumps far above the recent ones, is not trained on: the run goes back to its newest
@@ -32,13 +32,13 @@ from components.model.transformer import Transformer
 from components.params import Numerics
 from components.training import checkpoint, fsdp, lr_schedule, optimizer
 from components.training import numerics as floats
-from components.training.checkpoint_writer import Saves
-from components.training.data_parallel import SINGLE, Group
+from components.training.checkpoint_writer import CheckpointWriter
+from components.training.data_parallel import SINGLE, ProcessGroup
 from components.training.objectives import Batch, Objective
-from components.training.progress import Live
+from components.training.progress import TrainProgress
 
 OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory", re.IGNORECASE)
-"""What PyTorch says when an allocation fails, on CUDA and MPS, and on the CPU, where it is a plain RuntimeError."""
+"""Messages of PyTorch for a failed allocation, on CUDA and MPS, and on the CPU, where it is a plain RuntimeError."""
 
 RECENT = 16
 """Losses that a new one is compared with."""
@@ -47,14 +47,14 @@ WriteModel = Callable[[nn.Module, int, Path], None]
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How to train.
+class TrainConfig:
+    """Settings of one training run.
 
     Attributes:
         steps: optimizer steps.
         optimizer: learning rates and schedule.
         micro_batch: examples per forward pass; None for all of a batch at once.
-        checkpoint_every, keep: steps between checkpoints, and how many of the newest are kept.
+        checkpoint_every, keep: steps between checkpoints, and number of the newest that are kept.
         keep_every: checkpoints of multiples of it are kept too; 0 for none.
         keep_best: the checkpoint with the lowest held-out loss is kept too; each such loss is a time to save.
         eval_every: steps between calls of `evaluate` (the last step is always evaluated); 0 for the last alone.
@@ -80,7 +80,7 @@ class Settings:
 
 @dataclass
 class TrainResult:
-    """What happened, the same for the same inputs.
+    """Losses and evaluations of a run; the same for the same inputs.
 
     Attributes:
         losses: mean loss in nats per target, one per step.
@@ -101,7 +101,7 @@ def train(
     model: nn.Module,
     batches: Callable[[int], Batch],
     objective: Objective,
-    settings: Settings,
+    config: TrainConfig,
     work: Path,
     progress: Progress | None = None,
     *,
@@ -109,7 +109,7 @@ def train(
     tokenizer_json: str = "",
     evaluate: Callable[[int], dict[str, float]] | None = None,
     write_model: WriteModel | None = None,
-    group: Group = SINGLE,
+    group: ProcessGroup = SINGLE,
 ) -> TrainResult:
     """Train `model` in place.
 
@@ -118,7 +118,7 @@ def train(
             gradient are trained.
         batches: the n-th batch, n from 0; any n must do, since bad batches are passed over.
         objective: summed loss of a batch, in nats.
-        work: checkpoints live here; must belong to this run alone, and survive kills.
+        work: folder of the checkpoints; must belong to this run alone, and survive kills.
         tokenizer_json: goes into checkpoints.
         evaluate: called with the number of steps done; what it returns is kept in the result. Must not use the global
             random state.
@@ -130,22 +130,22 @@ def train(
         Stopped: `progress.raise_if_stopped()` raised it; a checkpoint has been saved.
         UserError: out of memory, too many bad losses, device or compiler missing.
     """
-    run = _Run(model, batches, objective, settings, work, progress or Progress(), numerics, group)
+    run = Trainer(model, batches, objective, config, work, progress or Progress(), numerics, group)
     run.evaluate, run.write_model = evaluate, write_model or run.default_writer(tokenizer_json)
     try:
-        return run.through()
+        return run.run()
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not OUT_OF_MEMORY.search(str(error)):
             raise
         raise UserError(
-            f"{settings.name}: out of memory on {numerics.device} with {settings.micro_batch or 'all'} sequences of a "
-            f"batch per forward pass; set {settings.name}.micro_batch lower (gradients add up to the same step), then "
+            f"{config.name}: out of memory on {numerics.device} with {config.micro_batch or 'all'} sequences of a "
+            f"batch per forward pass; set {config.name}.micro_batch lower (gradients add up to the same step), then "
             "context or model.size"
         ) from error
 
 
-class _Run:
-    """One call of `train`: its state, and the parts of a step."""
+class Trainer:
+    """State of one call of `train`, and the operations of a step."""
 
     evaluate: Callable[[int], dict[str, float]] | None
     write_model: WriteModel
@@ -155,49 +155,49 @@ class _Run:
         model: nn.Module,
         batches: Callable[[int], Batch],
         objective: Objective,
-        settings: Settings,
+        config: TrainConfig,
         work: Path,
         progress: Progress,
         numerics: Numerics,
-        group: Group,
+        group: ProcessGroup,
     ) -> None:
-        self.model, self.batches, self.objective, self.settings = model, batches, objective, settings
+        self.model, self.batches, self.objective, self.config = model, batches, objective, config
         self.work, self.progress, self.numerics, self.group = work, progress, numerics, group
-        self.device = floats.settle(numerics)
+        self.device = floats.configure_torch(numerics)
         self.model.to(self.device)
-        # What is trained: the model itself, or a copy of it that is spread over the processes.
+        # The model itself, or a copy of it that is sharded over the processes.
         self.trained = fsdp.shard(model, group.size) if group.sharded else model
-        self.optimizers = optimizer.build(self.trained, settings.optimizer)
+        self.optimizers = optimizer.build(self.trained, config.optimizer)
         self.result = TrainResult()
-        self.live = Live(settings, progress, numerics) if group.leads else None
-        self.saves = Saves()
+        self.train_progress = TrainProgress(config, progress, numerics) if group.is_main else None
+        self.writer = CheckpointWriter()
 
     @property
     def step(self) -> int:
         """Steps done."""
         return len(self.result.losses)
 
-    def through(self) -> TrainResult:
-        """All steps that are left."""
+    def run(self) -> TrainResult:
+        """Resume from the newest checkpoint, then train to the last step."""
         if not self.resume():
             self.save()
         if self.numerics.compile:
             floats.compile_blocks(self.trained)
         self.trained.train()
-        with floats.denormals_flushed(), self.saves:
-            while self.step < self.settings.steps:
-                self.advance()
+        with floats.denormals_flushed(), self.writer:
+            while self.step < self.config.steps:
+                self.train_step()
         return self.result
 
-    def advance(self) -> None:
-        """One step, or one step back."""
+    def train_step(self) -> None:
+        """One optimizer step, or a return to the newest checkpoint if the loss is bad."""
         number = self.next_batch()
         batch = self.batches(number)
         loss, norm = self.gradients(batch)
         if self.is_bad(loss, norm):
             self.roll_back(number, loss)
             return
-        rate = lr_schedule.rate(self.step, self.settings.steps, self.settings.optimizer)
+        rate = lr_schedule.rate(self.step, self.config.steps, self.config.optimizer)
         self.optimizers.step(rate)
         self.result.losses.append(loss)
         self.result.grad_norms.append(norm)
@@ -205,7 +205,7 @@ class _Run:
         self.after_step(batch, rate)
 
     def next_batch(self) -> int:
-        """Number of the batch for this step: skipped ones are passed over."""
+        """Number of the batch for this step; skipped batches are passed over."""
         number = self.step
         for skipped in sorted(self.result.skipped):
             number += skipped <= number
@@ -213,12 +213,12 @@ class _Run:
 
     def gradients(self, batch: Batch) -> tuple[float, float]:
         """Fill the gradients of the mean loss; returns that loss and the norm of its gradient before clipping."""
-        mine, count = self.group.part(batch), batch.num_targets
-        size = self.settings.micro_batch or max(1, len(mine.ids_BT))
+        local, count = self.group.slice_of(batch), batch.num_targets
+        size = self.config.micro_batch or max(1, len(local.ids_BT))
         total = torch.zeros((), device=self.device)
-        for start in range(0, len(mine.ids_BT), size):
+        for start in range(0, len(local.ids_BT), size):
             with floats.autocast(self.numerics):
-                loss = self.objective(self.trained, mine.part(start, start + size).to(self.device))
+                loss = self.objective(self.trained, local.slice(start, start + size).to(self.device))
             (loss / max(1, count)).backward()
             total += loss.detach()
         trained = list(self.optimizers.names)
@@ -226,33 +226,33 @@ class _Run:
             for parameter in trained:  # a process without examples still takes part in the sum
                 parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
-        self.group.sum_([total] if self.group.sharded else [total, *gradients])  # slices arrive summed
+        self.group.all_reduce([total] if self.group.sharded else [total, *gradients])  # slices arrive summed
         norm = fsdp.whole(torch.nn.utils.get_total_norm(gradients))
-        if not float(norm) < self.settings.optimizer.grad_clip:  # else a pass over all gradients to multiply them by 1
-            torch.nn.utils.clip_grads_with_norm_(trained, self.settings.optimizer.grad_clip, norm)
+        if not float(norm) < self.config.optimizer.grad_clip:  # else a pass over all gradients to multiply them by 1
+            torch.nn.utils.clip_grads_with_norm_(trained, self.config.optimizer.grad_clip, norm)
         return float(total) / max(1, count), float(norm)
 
     def after_step(self, batch: Batch, rate: float) -> None:
         """Evaluate, save, report, and end if asked to."""
-        done, every = self.step == self.settings.steps, self.settings.eval_every
+        done, every = self.step == self.config.steps, self.config.eval_every
         if self.evaluate and (done or (every and self.step % every == 0)):
-            self.collect()
-            if self.group.leads:
+            self.gather_full_weights()
+            if self.group.is_main:
                 self.model.eval()
                 self.result.evals.append({"step": self.step} | self.evaluate(self.step))
                 self.model.train()
-        saved = done or self.step % self.settings.checkpoint_every == 0 or self.is_best()
+        saved = done or self.step % self.config.checkpoint_every == 0 or self.is_best()
         if saved:
-            self.save(beside=self.saves.costly and not done)
-        if self.live:
-            self.live.show(self.result, batch, rate)
+            self.save(asynchronous=self.writer.slow and not done)
+        if self.train_progress:
+            self.train_progress.show(self.result, batch, rate)
         self.end_if_asked(saved)
 
     def is_best(self) -> bool:
         """Whether this step was just evaluated, and did better than all before, where that one is to be kept."""
-        judged = [one for one in self.result.evals if "loss" in one] if self.settings.keep_best else []
-        best = bool(judged) and min(judged, key=lambda one: one["loss"])["step"] == self.step
-        return self.group.any(best) if self.settings.keep_best else False
+        evaluated = [one for one in self.result.evals if "loss" in one] if self.config.keep_best else []
+        best = bool(evaluated) and min(evaluated, key=lambda one: one["loss"])["step"] == self.step
+        return self.group.any_rank(best) if self.config.keep_best else False
 
     def end_if_asked(self, saved: bool) -> None:
         """Save and raise `Stopped` if any process must stop."""
@@ -261,7 +261,7 @@ class _Run:
             self.progress.raise_if_stopped()
         except Stopped as request:
             stopped = request
-        if self.group.any(stopped is not None):
+        if self.group.any_rank(stopped is not None):
             if not saved:
                 self.save()
             raise stopped or Stopped("Stopped", "another process of this training was stopped")
@@ -269,11 +269,17 @@ class _Run:
     # -- bad losses ----------------------------------------------------------------------------------------------------
 
     def is_bad(self, loss: float, norm: float) -> bool:
-        """Whether this loss should not be trained on: not finite, or far above the recent ones."""
+        """Whether this loss should not be trained on: not finite, or far above the recent ones.
+
+        Far above means more than 2 nats and more than 8 times the recent losses' spread (median absolute deviation)
+        above their median. The multiple of the spread adapts to noisy objectives; the 2 nats keep the ordinary ups and
+        downs of a run whose losses hardly vary from counting as spikes. Example: losses of 3.0 with a spread of 0.05
+        tolerate 5.0 (3.0 + max(2, 0.4)); with a spread of 0.5 they tolerate 7.0 (3.0 + max(2, 4)).
+        """
         if not (math.isfinite(loss) and math.isfinite(norm)):
             return True
-        recent = self.result.losses[-RECENT:]
-        if len(recent) < RECENT:
+        recent = self.result.losses[-RECENT:]  # none of them bad: a bad loss is never appended
+        if len(recent) < RECENT:  # too few for a spread, and the first losses fall fast
             return False
         middle = statistics.median(recent)
         spread = statistics.median(abs(value - middle) for value in recent)
@@ -282,11 +288,11 @@ class _Run:
     def roll_back(self, number: int, loss: float) -> None:
         """Return to the newest checkpoint and pass over batch `number` from now on."""
         step, skipped = self.step, sorted({*self.result.skipped, number})
-        if len(skipped) > self.settings.max_rollbacks:
+        if len(skipped) > self.config.max_rollbacks:
             raise UserError(
-                f"{self.settings.name}: the loss was {loss:.4g} at step {step}, after {len(skipped) - 1} batches had "
-                f"been passed over already; lower {self.settings.name}.optimizer.matrix_lr and embedding_lr, or raise "
-                f"max_rollbacks (now {self.settings.max_rollbacks})"
+                f"{self.config.name}: the loss was {loss:.4g} at step {step}, after {len(skipped) - 1} batches had "
+                f"been passed over already; lower {self.config.name}.optimizer.matrix_lr and embedding_lr, or raise "
+                f"max_rollbacks (now {self.config.max_rollbacks})"
             )
         self.optimizers.clear_gradients()
         assert self.resume(), "a checkpoint is saved before the first step"
@@ -295,12 +301,12 @@ class _Run:
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------
 
-    def save(self, beside: bool = False) -> None:
+    def save(self, asynchronous: bool = False) -> None:
         """Write a checkpoint of now; `beside` the steps that follow, from a copy, or before them (saving.py)."""
-        self.saves.settle()
-        self.collect()
+        self.writer.finish()
+        self.gather_full_weights()
         tensors = {f"optimizer/{name}": fsdp.whole(tensor) for name, tensor in self.optimizers.state().items()}
-        if self.group.leads:
+        if self.group.is_main:
             if not self.model_is_plain:
                 tensors |= {f"parameter/{name}": p.detach() for p, name in self.optimizers.names.items()}
             for name in ("losses", "grad_norms"):
@@ -308,31 +314,33 @@ class _Run:
             state = {"evals": [*self.result.evals], "skipped": [*self.result.skipped]}
             state |= {"num_targets": self.result.num_targets}
             model = self.model
-            if beside:
+            if asynchronous:  # training goes on while the thread writes: it needs a copy
                 tensors = {name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()}
                 model = copy.deepcopy(model).to("cpu")
             write_model, work, step = partial(self.write_model, model, self.step), self.work, self.step
-            spare, keep = self.spare(), self.settings.keep
-            self.saves.write(lambda: checkpoint.save(work, step, keep, write_model, tensors, state, spare), beside)
-        self.group.wait()
+            retain, keep = self.retain(), self.config.keep
+            self.writer.write(
+                lambda: checkpoint.save(work, step, keep, write_model, tensors, state, retain), asynchronous
+            )
+        self.group.barrier()
 
-    def spare(self) -> Callable[[int], bool]:
-        """Which old checkpoints to keep: every so many steps, and the one that did best on held-out text."""
-        every, saved = self.settings.keep_every, {*checkpoint.steps(self.work), self.step}
-        judged = [one for one in self.result.evals if "loss" in one and one["step"] in saved]
-        best = min(judged, key=lambda one: one["loss"])["step"] if judged and self.settings.keep_best else None
+    def retain(self) -> Callable[[int], bool]:
+        """Predicate of the old checkpoints to keep: every `keep_every` steps, and the best on held-out text."""
+        every, saved = self.config.keep_every, {*checkpoint.steps(self.work), self.step}
+        evaluated = [one for one in self.result.evals if "loss" in one and one["step"] in saved]
+        best = min(evaluated, key=lambda one: one["loss"])["step"] if evaluated and self.config.keep_best else None
         return lambda step: step == best or bool(every and step % every == 0)
 
-    def collect(self) -> None:
-        """Have the model's own weights up to date, if it is a sharded copy that is trained."""
+    def gather_full_weights(self) -> None:
+        """Copy the trained weights into the model, if a sharded copy of it is trained."""
         if self.group.sharded:
-            fsdp.collect(self.trained, self.model)
+            fsdp.gather_full_weights(self.trained, self.model)
 
     def resume(self) -> bool:
-        """Take the state of the newest whole checkpoint; False if there is none. The leader chooses it for all."""
-        self.saves.settle()
-        step = checkpoint.newest(self.work, self.progress.log) if self.group.leads else None
-        step = self.group.from_leader(-1 if step is None else step)
+        """Load the newest undamaged checkpoint, chosen by rank 0; False if there is none."""
+        self.writer.finish()
+        step = checkpoint.newest(self.work, self.progress.log) if self.group.is_main else None
+        step = self.group.broadcast(-1 if step is None else step)
         if step < 0:
             return False
         folder = checkpoint.folder_of(self.work, step)
@@ -360,7 +368,7 @@ class _Run:
         return isinstance(self.model, Transformer) and not has_lora(self.model)
 
     def default_writer(self, tokenizer_json: str) -> WriteModel:
-        """How a checkpoint's model folder is written."""
+        """Writer of a checkpoint's model folder: `export.save` for a Transformer, else its bare tensors."""
 
         def write(model: nn.Module, step: int, folder: Path) -> None:
             if isinstance(model, Transformer):

@@ -14,7 +14,7 @@ from components.core.errors import UserError
 from components.params import Numerics
 
 
-def settle(numerics: Numerics) -> str:
+def configure_torch(numerics: Numerics) -> str:
     """Set threads and determinism for this process; returns the device.
 
     Raises:

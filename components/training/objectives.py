@@ -37,7 +37,7 @@ class Batch:
     def num_targets(self) -> int:
         return int((self.targets != IGNORE).sum())
 
-    def part(self, start: int, stop: int) -> "Batch":
+    def slice(self, start: int, stop: int) -> "Batch":
         """Examples `start` to `stop`."""
         documents = None if self.documents_BT is None else self.documents_BT[start:stop]
         return replace(self, ids_BT=self.ids_BT[start:stop], targets=self.targets[start:stop], documents_BT=documents)

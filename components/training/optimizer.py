@@ -31,25 +31,25 @@ class Optimizers:
     """Several optimizers that act as one.
 
     Attributes:
-        parts: the optimizers; each parameter belongs to one.
+        optimizers: the optimizers; each parameter belongs to one.
         names: of every trained parameter, as in the model.
     """
 
-    parts: list[torch.optim.Optimizer]
+    optimizers: list[torch.optim.Optimizer]
     names: dict[nn.Parameter, str]
 
     def step(self, rate: float) -> None:
         """Update all parameters at `rate` times their peak learning rate, and clear the gradients."""
-        for part in self.parts:
-            for group in part.param_groups:
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
                 group["lr"] = group["peak_lr"] * rate
-            part.step()
+            optimizer.step()
         self.clear_gradients()
 
     def clear_gradients(self) -> None:
         """Forget the gradients."""
-        for part in self.parts:
-            part.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
 
     def state(self) -> dict[str, Tensor]:
         """All state as tensors, `<parameter>/<field>`."""
@@ -57,19 +57,24 @@ class Optimizers:
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
         """Put back what `state` gave."""
-        for part in self.parts:
-            part.state.clear()
-        owner = {self.names[p]: (part, p) for part in self.parts for g in part.param_groups for p in g["params"]}
+        for optimizer in self.optimizers:
+            optimizer.state.clear()
+        owner = {
+            self.names[p]: (optimizer, p)
+            for optimizer in self.optimizers
+            for g in optimizer.param_groups
+            for p in g["params"]
+        }
         for key, tensor in tensors.items():
             name, _, field = key.rpartition("/")
-            part, parameter = owner[name]
+            optimizer, parameter = owner[name]
             # Adam counts its steps on the CPU, whatever the parameter's device.
             device = "cpu" if field == "step" else parameter.device
-            part.state[parameter][field] = sliced_like(tensor.to(device, copy=True), parameter)
+            optimizer.state[parameter][field] = sliced_like(tensor.to(device, copy=True), parameter)
 
     def _states(self) -> Iterator[tuple[Any, dict[str, Tensor]]]:
-        for part in self.parts:
-            yield from part.state.items()
+        for optimizer in self.optimizers:
+            yield from optimizer.state.items()
 
 
 def build(model: nn.Module, params: Optimizer) -> Optimizers:
@@ -79,18 +84,18 @@ def build(model: nn.Module, params: Optimizer) -> Optimizers:
     chosen = {id(parameter) for parameter in matrices}
     rest = [parameter for parameter in trained.values() if id(parameter) not in chosen]
     rest_lr = params.embedding_lr if params.name == "muon" else params.matrix_lr
-    parts: list[torch.optim.Optimizer] = []
+    optimizers: list[torch.optim.Optimizer] = []
     if matrices:
         muon = {"params": matrices, "lr": params.matrix_lr, "peak_lr": params.matrix_lr}
-        parts.append(Muon([muon], lr=params.matrix_lr, weight_decay=params.weight_decay, momentum=MOMENTUM))
+        optimizers.append(Muon([muon], lr=params.matrix_lr, weight_decay=params.weight_decay, momentum=MOMENTUM))
     groups = [
         {"params": [p for p in rest if p.ndim >= 2], "lr": rest_lr, "peak_lr": rest_lr, "weight_decay": _decay(params)},
         {"params": [p for p in rest if p.ndim < 2], "lr": rest_lr, "peak_lr": rest_lr, "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
     if groups:
-        parts.append(torch.optim.AdamW(groups, betas=BETAS, eps=EPSILON, fused=True))
-    return Optimizers(parts, {parameter: name for name, parameter in trained.items()})
+        optimizers.append(torch.optim.AdamW(groups, betas=BETAS, eps=EPSILON, fused=True))
+    return Optimizers(optimizers, {parameter: name for name, parameter in trained.items()})
 
 
 def _decay(params: Optimizer) -> float:

@@ -1,7 +1,4 @@
-"""What a person sees while a model trains: loss, bits per byte, speed, share of the peak, energy.
-
-Everything here uses the clock, and nothing of it gets into the result.
-"""
+"""Live metrics of a training run: loss, bits per byte, speed, share of the peak, energy. None gets into the result."""
 
 import math
 from time import perf_counter
@@ -13,18 +10,18 @@ from components.training import numerics as floats
 from components.training.objectives import Batch
 
 if TYPE_CHECKING:
-    from components.training.loop import Settings, TrainResult
+    from components.training.loop import TrainConfig, TrainResult
 
 EVERY_S = 0.25
 """Seconds between two reports at least."""
 
 
-class Live:
+class TrainProgress:
     """Metrics of a training run, sent to a `Progress`."""
 
-    def __init__(self, settings: "Settings", progress: Progress, numerics: Numerics) -> None:
-        self.settings, self.progress = settings, progress
-        self.peak = floats.peak_flops(numerics) if settings.flops_per_token else 0.0
+    def __init__(self, config: "TrainConfig", progress: Progress, numerics: Numerics) -> None:
+        self.config, self.progress = config, progress
+        self.peak = floats.peak_flops(numerics) if config.flops_per_token else 0.0
         self.since, self.tokens, self.all_tokens = perf_counter(), 0, 0
         self.joules = progress.joules()
 
@@ -34,22 +31,22 @@ class Live:
         self.all_tokens += batch.ids_BT.numel()
         step, now = len(result.losses), perf_counter()
         elapsed_s = now - self.since
-        if elapsed_s < EVERY_S and step < self.settings.steps:
+        if elapsed_s < EVERY_S and step < self.config.steps:
             return
         tokens_per_s = self.tokens / elapsed_s
         self.since, self.tokens = now, 0
-        learning_rate = rate * self.settings.optimizer.matrix_lr
+        learning_rate = rate * self.config.optimizer.matrix_lr
         figures = {"loss": result.losses[-1], "grad_norm": result.grad_norms[-1], "learning_rate": learning_rate}
         figures |= self._figures(result.losses[-1], tokens_per_s)
         self.progress.log_metrics(step, figures)
-        self.progress.update(step, self.settings.steps, "step", _note(figures))
+        self.progress.update(step, self.config.steps, "step", _note(figures))
 
     def _figures(self, loss: float, tokens_per_s: float) -> dict[str, float]:
         figures = {"tokens_per_s": tokens_per_s}
-        if self.settings.bytes_per_token:
-            figures["bits_per_byte"] = loss / math.log(2) / self.settings.bytes_per_token
+        if self.config.bytes_per_token:
+            figures["bits_per_byte"] = loss / math.log(2) / self.config.bytes_per_token
         if self.peak:
-            figures["mfu"] = tokens_per_s * self.settings.flops_per_token / self.peak
+            figures["mfu"] = tokens_per_s * self.config.flops_per_token / self.peak
         used = self.progress.joules()
         if used is not None and self.joules is not None:  # since this process began to train: readings are seconds old
             figures["joules_per_token"] = (used - self.joules) / self.all_tokens

@@ -27,7 +27,7 @@ from components.stages.finetune import report as finetune_report
 from components.stages.finetune.task_selection import Branch, Choice, choose
 from components.tokens.tokenizer import Encoder
 from components.training import numerics as floats
-from components.training.loop import Settings, TrainResult
+from components.training.loop import TrainConfig, TrainResult
 from components.training.loop import train as train_loop
 from components.training.objectives import language_model_loss
 
@@ -66,7 +66,7 @@ def finetune(
         Stopped: `progress` asked for it; a checkpoint has been saved.
     """
     progress = progress or Progress()
-    device = floats.settle(numerics)
+    device = floats.configure_torch(numerics)
     model, _, facts = export.load(base, device)
     if model.shape.causal != (branch == "instruct"):
         kind = "causal" if branch == "instruct" else "masked"
@@ -166,7 +166,7 @@ class _Job:
             name="adamw", matrix_lr=self.params.learning_rate, weight_decay=0.01, grad_clip=1.0,
             schedule="linear", warmup=0.1,
         )  # fmt: skip
-        settings = Settings(
+        settings = TrainConfig(
             steps=self.params.steps,
             optimizer=rates,
             checkpoint_every=self.params.checkpoint_every,

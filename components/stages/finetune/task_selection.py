@@ -18,7 +18,7 @@ Branch = Literal["instruct", "classify"]
 
 
 @dataclass(frozen=True)
-class Task:
+class FinetuneTask:
     """A task: its name in params.yaml, one line for the report, and the function that draws its examples."""
 
     name: str
@@ -26,16 +26,18 @@ class Task:
     draw: Callable[[Draw], Examples]
 
 
-TASKS: dict[str, tuple[Task, ...]] = {
+TASKS: dict[str, tuple[FinetuneTask, ...]] = {
     "instruct": (
-        Task("describe", "name and signature of a Python object -> first sentence of its docstring", describe.draw),
-        Task("heading", "heading of a section -> its first sentence", heading.draw),
-        Task("continue", "beginning of a passage -> how it goes on", continuation.draw),
+        FinetuneTask(
+            "describe", "name and signature of a Python object -> first sentence of its docstring", describe.draw
+        ),
+        FinetuneTask("heading", "heading of a section -> its first sentence", heading.draw),
+        FinetuneTask("continue", "beginning of a passage -> how it goes on", continuation.draw),
     ),
     "classify": (
-        Task("source", "a line of text -> the source it is from", source_task.draw),
-        Task("work", "passage -> the work it is from", work_task.draw),
-        Task("order", "passage -> whether its halves are in their true order", order_task.draw),
+        FinetuneTask("source", "a line of text -> the source it is from", source_task.draw),
+        FinetuneTask("work", "passage -> the work it is from", work_task.draw),
+        FinetuneTask("order", "passage -> whether its halves are in their true order", order_task.draw),
     ),
 }
 
@@ -44,7 +46,7 @@ TASKS: dict[str, tuple[Task, ...]] = {
 class Choice:
     """The task taken, its examples, and those passed over: `{"task", "reason"}` each."""
 
-    task: Task
+    task: FinetuneTask
     examples: Examples
     skipped: list[dict[str, str]]
 

@@ -1,4 +1,4 @@
-"""How well a model predicts text it has never seen: the held-out tokens, in windows spread evenly over them.
+"""Held-out loss of a model, on windows spread evenly over the held-out tokens.
 
 Causal: bits per byte, which compares across tokenizers. Masked: loss and accuracy on hidden tokens, the same ones every
 time; its bits are per byte of hidden tokens, each seen with both sides, and do not compare with a causal model's.
@@ -23,9 +23,9 @@ from components.training.numerics import autocast
 from components.training.objectives import IGNORE, Batch
 
 ROWS = 512
-"""Positions whose logits are held at once."""
+"""Positions whose logits are in memory at once."""
 MASK_SEED = 0
-"""Chooses the hidden tokens of the masked exam; the same for all runs, so that they compare."""
+"""Chooses the hidden tokens of the masked evaluation; the same for all runs, so that they compare."""
 
 
 def bytes_of_tokens(tokenizer: tokenizers.Tokenizer) -> np.ndarray:
@@ -36,8 +36,8 @@ def bytes_of_tokens(tokenizer: tokenizers.Tokenizer) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """The exam of a pretraining run.
+class HeldoutEvaluator:
+    """Evaluator of a pretraining run on held-out tokens.
 
     Attributes:
         shards: held-out tokens.
@@ -55,7 +55,7 @@ class HeldOut:
     batch: int = 16
 
     def starts(self, count: int) -> list[int]:
-        """Where `count` windows start, spread evenly; fewer if the text is short."""
+        """Positions where `count` windows start, spread evenly; fewer if the text is short."""
         last = self.shards.num_tokens - self.context - 1
         count = min(count, last // self.context + 1)
         return [round(index * last / max(1, count - 1)) for index in range(count)]

@@ -15,7 +15,7 @@ from components.core.files import rounded, write_text
 from components.core.report import Report
 from components.model.transformer import Transformer, captured_attention
 from components.params import Pretrain
-from components.stages.pretrain.heldout_loss import HeldOut
+from components.stages.pretrain.heldout_loss import HeldoutEvaluator
 from components.training.loop import TrainResult
 
 RECENT = 20
@@ -33,7 +33,7 @@ class Trained:
     objective: str
     params: Pretrain
     model: Transformer
-    heldout: HeldOut
+    heldout: HeldoutEvaluator
     train_tokens: int
     result: TrainResult
     scores: dict[str, float]

@@ -1,8 +1,8 @@
 """Pretraining: a model learns a language from token shards, by next-token or masked-word prediction.
 
-Both objectives take the same path: check everything that can be wrong before the first step, train (loop.py), examine
-on held-out text (heldout.py), write the model folder and the report. With `numerics.processes` > 1 this process leads,
-and starts followers that run `python -m components.stages.pretrain.stage` (parallel.py).
+Both objectives take the same path: check everything that can be wrong before the first step, train (loop.py), evaluate
+on held-out text (heldout_loss.py), write the model folder and the report. With `numerics.processes` > 1 this process is rank
+0 and starts workers that run `python -m components.stages.pretrain.stage` (data_parallel.py).
 """
 
 import json
@@ -24,7 +24,7 @@ from components.model.generate import generate
 from components.model.transformer import Shape, Transformer, derive_shape
 from components.params import Numerics, Pretrain
 from components.stages.pretrain import memory_check, report
-from components.stages.pretrain.heldout_loss import HeldOut, bytes_of_tokens
+from components.stages.pretrain.heldout_loss import HeldoutEvaluator, bytes_of_tokens
 from components.tokens.shards import TokenShards
 from components.tokens.tokenizer import END_OF_TEXT, SPECIAL_TOKENS
 from components.training import data_parallel, loop
@@ -40,15 +40,15 @@ SAMPLE_TOKENS = 24
 
 
 @dataclass(frozen=True)
-class Task:
-    """All that training needs, checked."""
+class PretrainInputs:
+    """Checked inputs of a pretraining run."""
 
     objective: Objective
     params: Pretrain
     numerics: Numerics
     shape: Shape
     train: TokenShards
-    heldout: HeldOut
+    heldout: HeldoutEvaluator
     tokenizer_json: str
 
     @property
@@ -83,7 +83,7 @@ def pretrain(
     work: Path,
     progress: Progress | None = None,
 ) -> Report:
-    """Train a model from nothing.
+    """Train a model from random weights.
 
     Args:
         objective: `causal` or `masked`.
@@ -98,20 +98,22 @@ def pretrain(
         Stopped: `progress` asked to stop; a checkpoint is saved.
 
     Returns:
-        The report. Under torchrun every process calls this function; only the first examines and writes, the others
+        The report. Under torchrun every process calls this function; only rank 0 evaluates and writes, the others
         return an empty report.
     """
     progress = progress or Progress()
-    task = prepare(objective, tokens, params, numerics)
-    floats.settle(numerics)
-    model = Transformer(task.shape).initialise(params.seed)
-    with data_parallel.group(numerics, work, _follower(objective, tokens, params, numerics, work)) as group:
-        result = _train(task, model, work, progress, group)
-    if not group.leads:
+    inputs = prepare(objective, tokens, params, numerics)
+    floats.configure_torch(numerics)
+    model = Transformer(inputs.shape).initialise(params.seed)
+    with data_parallel.process_group(
+        numerics, work, _worker_arguments(objective, tokens, params, numerics, work)
+    ) as group:
+        result = _train(inputs, model, work, progress, group)
+    if not group.is_main:
         return Report()
     model.eval()
     with progress.phase("examine"):
-        scores = task.heldout.score(model, FINAL_WINDOWS, progress.raise_if_stopped)
+        scores = inputs.heldout.score(model, FINAL_WINDOWS, progress.raise_if_stopped)
     facts = {
         "training": {
             "steps": params.steps,
@@ -119,17 +121,17 @@ def pretrain(
             "context": params.context,
             "seed": params.seed,
             "skipped_batches": result.skipped,
-            "tokenizer_sha256": task.train.manifest.tokenizer_sha256,
+            "tokenizer_sha256": inputs.train.manifest.tokenizer_sha256,
         },
         "heldout": scores,
     }
-    export.save(model, task.tokenizer_json, out, facts)
-    trained = report.Trained(objective, params, model, task.heldout, task.train.num_tokens, result, scores)
-    return report.write(trained, task.tokenizer, reports)
+    export.save(model, inputs.tokenizer_json, out, facts)
+    trained = report.Trained(objective, params, model, inputs.heldout, inputs.train.num_tokens, result, scores)
+    return report.write(trained, inputs.tokenizer, reports)
 
 
-def prepare(objective: Objective, tokens: Path, params: Pretrain, numerics: Numerics) -> Task:
-    """Open everything and check that it fits.
+def prepare(objective: Objective, tokens: Path, params: Pretrain, numerics: Numerics) -> PretrainInputs:
+    """Inputs of the run, opened and checked.
 
     Raises:
         UserError: naming what does not.
@@ -161,10 +163,10 @@ def prepare(objective: Objective, tokens: Path, params: Pretrain, numerics: Nume
             f"{heldout.folder}: {heldout.num_tokens} held-out tokens are fewer than one sequence of context "
             f"{params.context}; set pretrain.{objective}.context lower, or ingest.heldout_fraction higher"
         )
-    exam = HeldOut(heldout, bytes_of_tokens(tokenizer), params.context, mask_rate, numerics)
-    task = Task(objective, params, numerics, shape, train, exam, tokenizer_json)
-    assert task.batches  # refuses a training text shorter than a window
-    return task
+    evaluator = HeldoutEvaluator(heldout, bytes_of_tokens(tokenizer), params.context, mask_rate, numerics)
+    inputs = PretrainInputs(objective, params, numerics, shape, train, evaluator, tokenizer_json)
+    assert inputs.batches  # refuses a training text shorter than a window
+    return inputs
 
 
 def _check_tokenizer(shards: TokenShards, tokenizer_json: str, tokenizer: tokenizers.Tokenizer) -> None:
@@ -187,10 +189,10 @@ def _check_tokenizer(shards: TokenShards, tokenizer_json: str, tokenizer: tokeni
 
 
 def _train(
-    task: Task, model: Transformer, work: Path, progress: Progress, group: data_parallel.Group
+    inputs: PretrainInputs, model: Transformer, work: Path, progress: Progress, group: data_parallel.ProcessGroup
 ) -> loop.TrainResult:
-    params, manifest = task.params, task.train.manifest
-    settings = loop.Settings(
+    params, manifest = inputs.params, inputs.train.manifest
+    settings = loop.TrainConfig(
         steps=params.steps,
         optimizer=params.optimizer,
         micro_batch=params.micro_batch,
@@ -200,40 +202,40 @@ def _train(
         keep_best=params.keep_best,
         eval_every=params.eval_every,
         max_rollbacks=params.max_rollbacks,
-        bytes_per_token=manifest.num_bytes / manifest.num_tokens if task.objective == "causal" else None,
-        flops_per_token=task.shape.flops_per_token,
-        name=f"pretrain.{task.objective}",
+        bytes_per_token=manifest.num_bytes / manifest.num_tokens if inputs.objective == "causal" else None,
+        flops_per_token=inputs.shape.flops_per_token,
+        name=f"pretrain.{inputs.objective}",
     )
     return loop.train(
         model,
-        task.batches,
+        inputs.batches,
         language_model_loss,
         settings,
         work,
         progress,
-        numerics=task.numerics,
-        tokenizer_json=task.tokenizer_json,
-        evaluate=_exam(task, model, progress),
+        numerics=inputs.numerics,
+        tokenizer_json=inputs.tokenizer_json,
+        evaluate=_evaluation(inputs, model, progress),
         group=group,
     )
 
 
-def _exam(task: Task, model: Transformer, progress: Progress) -> Callable[[int], dict[str, float]]:
-    """What the loop calls now and then: held-out scores, and a sample of the model's own text."""
-    tokenizer = task.tokenizer
-    prompt = [END_OF_TEXT, *_first_words(task.heldout.shards)]
+def _evaluation(inputs: PretrainInputs, model: Transformer, progress: Progress) -> Callable[[int], dict[str, float]]:
+    """Evaluation for the loop: held-out scores, which it logs with a sample of generated text."""
+    tokenizer = inputs.tokenizer
+    prompt = [END_OF_TEXT, *_first_words(inputs.heldout.shards)]
 
-    def examine(step: int) -> dict[str, float]:
-        scores = task.heldout.score(model, LIVE_WINDOWS)
+    def evaluate(step: int) -> dict[str, float]:
+        scores = inputs.heldout.score(model, LIVE_WINDOWS)
         progress.log_metrics(step, {f"heldout_{name}": value for name, value in scores.items()})
         line = f"step {step}: held out " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
-        if task.objective == "causal":
+        if inputs.objective == "causal":
             text, _, _ = generate(model, tokenizer, prompt, max_tokens=SAMPLE_TOKENS, temperature=0.7, seed=step)
             line += f" | {tokenizer.decode(prompt)}[{text}]".replace("\n", "\\n")
         progress.log(line)
         return scores
 
-    return examine
+    return evaluate
 
 
 def _first_words(shards: TokenShards, count: int = 8) -> list[int]:
@@ -242,11 +244,13 @@ def _first_words(shards: TokenShards, count: int = 8) -> list[int]:
     return [int(token) for token in ids if token >= len(SPECIAL_TOKENS)][:count]
 
 
-# -- followers ---------------------------------------------------------------------------------------------------------
+# -- workers -----------------------------------------------------------------------------------------------------------
 
 
-def _follower(objective: Objective, tokens: Path, params: Pretrain, numerics: Numerics, work: Path) -> list[str]:
-    """Arguments that make a Python process train beside this one."""
+def _worker_arguments(
+    objective: Objective, tokens: Path, params: Pretrain, numerics: Numerics, work: Path
+) -> list[str]:
+    """Arguments of `python` that start a worker of this training."""
     arguments = {
         "objective": objective,
         "tokens": str(tokens),
@@ -257,15 +261,15 @@ def _follower(objective: Objective, tokens: Path, params: Pretrain, numerics: Nu
     return ["-m", "components.stages.pretrain.stage", json.dumps(arguments)]
 
 
-def _follow(arguments: dict) -> None:
+def _work(arguments: dict) -> None:
     params, numerics = Pretrain(**arguments["params"]), Numerics(**arguments["numerics"])
-    task = prepare(arguments["objective"], Path(arguments["tokens"]), params, numerics)
-    floats.settle(numerics)
-    model, work = Transformer(task.shape).initialise(params.seed), Path(arguments["work"])
-    with data_parallel.group(numerics, work, []) as group:
-        _train(task, model, work, Progress(), group)
+    inputs = prepare(arguments["objective"], Path(arguments["tokens"]), params, numerics)
+    floats.configure_torch(numerics)
+    model, work = Transformer(inputs.shape).initialise(params.seed), Path(arguments["work"])
+    with data_parallel.process_group(numerics, work, []) as group:
+        _train(inputs, model, work, Progress(), group)
 
 
 if __name__ == "__main__":
-    assert "RANK" in os.environ, "followers are started by parallel.group"
-    _follow(json.loads(sys.argv[1]))
+    assert "RANK" in os.environ, "workers are started by data_parallel.process_group"
+    _work(json.loads(sys.argv[1]))

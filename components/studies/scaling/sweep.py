@@ -136,7 +136,7 @@ def candidates(params: Scaling) -> list[Candidate]:
 
 
 @dataclass(frozen=True)
-class Place:
+class SweepFolders:
     """Where cells are run: folders, and how the models are examined.
 
     Attributes:
@@ -163,13 +163,13 @@ class Place:
         return self.cells / one.name
 
 
-def done(place: Place, one: Cell) -> dict[str, Any] | None:
+def done(folders: SweepFolders, one: Cell) -> dict[str, Any] | None:
     """The result of a finished cell, or None."""
-    path = place.folder(one) / "result.json"
+    path = folders.folder(one) / "result.json"
     return read_json(path) if path.exists() else None
 
 
-def run_cell(one: Cell, place: Place) -> dict[str, Any]:
+def run_cell(one: Cell, folders: SweepFolders) -> dict[str, Any]:
     """Train and examine one cell; read back if it is finished already.
 
     Returns:
@@ -180,55 +180,55 @@ def run_cell(one: Cell, place: Place) -> dict[str, Any]:
     Raises:
         Stopped: the project's budget does not hold another step; a checkpoint is written.
     """
-    if found := done(place, one):
+    if found := done(folders, one):
         return found
     from components.stages.pretrain.stage import pretrain
 
-    folder = place.folder(one)
+    folder = folders.folder(one)
     for name in ("model", "reports"):
         shutil.rmtree(folder / name, ignore_errors=True)
     started, cpu_started = time.perf_counter(), time.process_time()
-    with _meter(place, one) as meter:
+    with _meter(folders, one) as meter:
         report = pretrain(
             objective=one.objective,
-            tokens=place.tokens,
+            tokens=folders.tokens,
             params=one.pretrain,
-            numerics=place.numerics,
+            numerics=folders.numerics,
             out=folder / "model",
             reports=folder / "reports",
             work=folder / "work",
-            progress=_progress(place, meter),
+            progress=_progress(folders, meter),
         )
         used = {"seconds": time.perf_counter() - started, "cpu_s": time.process_time() - cpu_started}
         used["joules"] = meter.totals().mid_j if meter else 0.0
     fields = asdict(one)
     result = {name: fields[name] for name in ("name", "purpose", "width", "budget", "seed", "size")}
     result |= {"tokens": one.tokens, "flops": one.flops, "loss": report.metrics[LOSS[one.objective]]}
-    result |= _abilities(one, folder / "model", place) | used
+    result |= _abilities(one, folder / "model", folders) | used
     write_json(folder / "result.json", result)
     shutil.rmtree(folder / "work", ignore_errors=True)
     return result
 
 
-def _meter(place: Place, one: Cell) -> Any:
-    if place.ledger is None:
+def _meter(folders: SweepFolders, one: Cell) -> Any:
+    if folders.ledger is None:
         return nullcontext()
     from components.carbon.metering.meter import Meter
 
-    return Meter(place.ledger, 1.0, {"stage": "scaling", "run": place.run, "cell": one.name})
+    return Meter(folders.ledger, 1.0, {"stage": "scaling", "run": folders.run, "cell": one.name})
 
 
-def _progress(place: Place, meter: Any) -> Progress:
-    if place.ledger is None or place.runtime is None:
+def _progress(folders: SweepFolders, meter: Any) -> Progress:
+    if folders.ledger is None or folders.runtime is None:
         return Progress()
     from components.carbon.planning.project_budget import ProjectProgress
 
-    progress = ProjectProgress(place.runtime, meter, place.ledger, place.root)
+    progress = ProjectProgress(folders.runtime, meter, folders.ledger, folders.root)
     progress.raise_if_stopped()  # a budget that is spent lets no cell begin
     return progress
 
 
-def _abilities(one: Cell, model: Path, place: Place) -> dict[str, float | None]:
+def _abilities(one: Cell, model: Path, folders: SweepFolders) -> dict[str, float | None]:
     """Minimal-pair accuracy, and the margin of label mapping with the most examples that fit the context; masked: the
     share of hidden tokens restored."""
     from components.stages.evaluate.tasks.few_shot import condition, few_shot
@@ -236,7 +236,7 @@ def _abilities(one: Cell, model: Path, place: Place) -> dict[str, float | None]:
     from components.stages.evaluate.tasks.minimal_pairs import minimal_pairs
     from components.stages.evaluate.tasks.task import Exam, Folders, Skip
 
-    exam = Exam(Folders(model, model, model, model, model, place.heldout), place.examine, place.numerics)
+    exam = Exam(Folders(model, model, model, model, model, folders.heldout), folders.examine, folders.numerics)
     found: dict[str, float | None] = dict.fromkeys(ABILITIES)
     if one.objective == "masked":
         with suppress(Skip):  # the held-out documents are too short
@@ -246,7 +246,7 @@ def _abilities(one: Cell, model: Path, place: Place) -> dict[str, float | None]:
         found["minimal_pairs"] = minimal_pairs(exam).metrics["accuracy"]
     with suppress(Skip):  # no prompt fits the context
         outcome = few_shot(exam)
-        most = max(set(place.examine.shots) - set(outcome.facts["left_out_shots"]))
+        most = max(set(folders.examine.shots) - set(outcome.facts["left_out_shots"]))
         found["few_shot_margin"] = outcome.estimate("margin", exam.how, condition(most)).value
         found["few_shot_examples"] = float(most)
     return found

@@ -1,6 +1,6 @@
 """The data stages on a Ray cluster of several nodes: the bytes of the local pool, though a node is lost midway.
 
-One cluster serves all tests, under a keeper as in production; a process of it that is left at the end is a failure.
+One cluster serves all tests, under a supervisor as in production; a process of it that is left at the end is a failure.
 """
 
 import json
@@ -22,7 +22,7 @@ import pytest
 
 from components.cluster import ray_cluster, ray_pool
 from components.cluster.ray_pool import Cluster
-from components.cluster.supervisor import kept
+from components.cluster.supervisor import supervised
 from components.core.errors import UserError
 from components.core.files import read_json
 from components.core.progress import Progress
@@ -159,19 +159,19 @@ class Nodes:
 
 @pytest.fixture(scope="module")
 def nodes(store: str) -> Iterator[Nodes]:
-    """One cluster for all tests. Its keeper has ended every process of it, or the tests fail."""
+    """One cluster for all tests. Its supervisor has ended every process of it, or the tests fail."""
     folder = Path(tempfile.mkdtemp(prefix="gh", dir="/tmp"))  # short: Ray's sockets lie in it
     ready = folder / "ready.json"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(folder))
-        with kept([sys.executable, str(HERE / "ray_nodes.py"), str(ready)], folder) as keeper:
+        with supervised([sys.executable, str(HERE / "ray_nodes.py"), str(ready)], folder) as supervisor:
             while not ready.exists():
-                assert keeper.poll() is None, (folder / "log").read_text()
+                assert supervisor.poll() is None, (folder / "log").read_text()
                 time.sleep(0.05)
             yield Nodes(**read_json(ready))
-            below = psutil.Process(keeper.pid).children(recursive=True)
+            below = psutil.Process(supervisor.pid).children(recursive=True)
             assert {"raylet", "gcs_server"} <= {process.name() for process in below}
-    assert keeper.returncode == 0, "processes of Ray could not be ended"
+    assert supervisor.returncode == 0, "processes of Ray could not be ended"
     assert not [process for process in below if process.is_running()], "processes of Ray are left"
     assert not folder.exists()
 
@@ -278,8 +278,8 @@ import psutil
 from components.cluster.ray_pool import Cluster
 with Cluster(2).pool() as running:
     assert list(running.map(str, range(3))) == ["0", "1", "2"]
-    keeper = next(one for one in psutil.Process().children() if "keeper.py" in " ".join(one.cmdline()))
-    below = [keeper, *keeper.children(recursive=True)]
+    supervisor = next(one for one in psutil.Process().children() if "supervisor.py" in " ".join(one.cmdline()))
+    below = [supervisor, *supervisor.children(recursive=True)]
     listening = {each.laddr.ip for one in below for each in one.net_connections() if each.status == "LISTEN"}
     folder = next(word for one in below for word in one.cmdline() if word.startswith("--temp-dir="))
     said = {"below": [one.pid for one in below], "listening": sorted(listening), "folder": folder.split("=")[1]}
@@ -289,7 +289,7 @@ with Cluster(2).pool() as running:
 
 
 def stage(mode: str, home: Path) -> tuple["subprocess.Popen[str]", list[psutil.Process], dict[str, Any]]:
-    """A process with a cluster of its own, ready: it, the keeper and all below it, what it says of them."""
+    """A process with a cluster of its own, ready: it, the supervisor and all below it, what it says of them."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     running = subprocess.Popen(
         [sys.executable, "-c", STAGE, mode],

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from components.cluster.supervisor import kept
+from components.cluster.supervisor import supervised
 
 ROOT = Path(__file__).resolve().parents[3]
 DAEMON = """
@@ -50,11 +50,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_on_leaving_even_a_daemon_is_gone(folder: Path, tmp_path: Path) -> None:
-    with kept(command(tmp_path / "note"), folder) as keeper:
+    with supervised(command(tmp_path / "note"), folder) as supervisor:
         daemon = daemon_of(tmp_path / "note")
-        assert daemon.ppid() == keeper.pid, "the keeper has adopted it"
+        assert daemon.ppid() == supervisor.pid, "the supervisor has adopted it"
     assert not daemon.is_running()
-    assert keeper.returncode == 0
+    assert supervisor.returncode == 0
     assert not folder.exists()
 
 
@@ -62,7 +62,7 @@ def test_an_error_inside_is_raised_after_all_is_gone(folder: Path, tmp_path: Pat
     daemons = []
 
     def use_it() -> None:
-        with kept(command(tmp_path / "note"), folder):
+        with supervised(command(tmp_path / "note"), folder):
             daemons.append(daemon_of(tmp_path / "note"))
             raise ZeroDivisionError
 
@@ -73,8 +73,8 @@ def test_an_error_inside_is_raised_after_all_is_gone(folder: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_nothing_outlives_a_killed_user_of_it(number: int, folder: Path, tmp_path: Path) -> None:
-    code = "import sys, time\nfrom pathlib import Path\nfrom components.cluster.supervisor import kept\n"
-    code += "with kept(sys.argv[2:], Path(sys.argv[1])):\n    time.sleep(600)\n"
+    code = "import sys, time\nfrom pathlib import Path\nfrom components.cluster.supervisor import supervised\n"
+    code += "with supervised(sys.argv[2:], Path(sys.argv[1])):\n    time.sleep(600)\n"
     user = subprocess.Popen([sys.executable, "-c", code, str(folder), *command(tmp_path / "note")], cwd=ROOT)
     daemon = daemon_of(tmp_path / "note")
     below = psutil.Process(user.pid).children(recursive=True)
@@ -85,20 +85,20 @@ def test_nothing_outlives_a_killed_user_of_it(number: int, folder: Path, tmp_pat
     assert not folder.exists()
 
 
-def test_a_program_that_ends_ends_its_keeper_and_has_said_why(folder: Path) -> None:
+def test_a_program_that_ends_ends_its_supervisor_and_has_said_why(folder: Path) -> None:
     ending = [sys.executable, "-c", "print('no such thing'); raise SystemExit(3)"]
-    with kept(ending, folder) as keeper:
-        assert keeper.wait(30) == 3
+    with supervised(ending, folder) as supervisor:
+        assert supervisor.wait(30) == 3
         assert (folder / "log").read_text() == "no such thing\n"
     assert not folder.exists()
 
 
-def test_a_keeper_that_hangs_is_given_up_and_none_is_left(
+def test_a_supervisor_that_hangs_is_given_up_and_none_is_left(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("components.cluster.supervisor.LONGEST_S", 0.5)
-    with kept(command(tmp_path / "note"), folder) as keeper:
+    with supervised(command(tmp_path / "note"), folder) as supervisor:
         daemon = daemon_of(tmp_path / "note")
-        os.kill(keeper.pid, signal.SIGSTOP)
+        os.kill(supervisor.pid, signal.SIGSTOP)
     assert not psutil.wait_procs([daemon], timeout=30)[1]
-    assert keeper.returncode == -signal.SIGKILL
+    assert supervisor.returncode == -signal.SIGKILL

@@ -101,7 +101,7 @@ def test_the_loss_works_in_pieces_and_with_nothing_to_predict(monkeypatch: pytes
     model, ids = network(), some_ids(2, 64)
     hidden = model.hidden(ids).flatten(0, 1).detach().requires_grad_()
     whole = torch.autograd.grad(cpu_kernels.linear_cross_entropy(hidden, model.head_weight, ids.flatten()), hidden)[0]
-    monkeypatch.setattr(cpu_kernels, "HELD_LOGITS", 50 * VOCABULARY)
+    monkeypatch.setattr(cpu_kernels, "LOGITS_CHUNK", 50 * VOCABULARY)
     pieces = torch.autograd.grad(cpu_kernels.linear_cross_entropy(hidden, model.head_weight, ids.flatten()), hidden)[0]
     torch.testing.assert_close(pieces, whole)
     nothing = torch.full((128,), cpu_kernels.IGNORE)

@@ -20,7 +20,7 @@ STORY = "The king said that she would come, and his mother told him of her broth
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> trial.Place:
+def place(tmp_path_factory: pytest.TempPathFactory) -> trial.TrialFolders:
     """What the pipeline leaves: filtered text with gendered words in some documents, held-out text, a tokenizer."""
     root = tmp_path_factory.mktemp("trial")
     documents = [
@@ -36,10 +36,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> trial.Place:
         train=data / "bias/train", heldout=data / "ingest/heldout", params=Tokenize(vocab_size=400),
         out=data / "tokenize", reports=root / "reports", work=root / "work",
     )  # fmt: skip
-    return trial.Place(data, root / "trial", Numerics())
+    return trial.TrialFolders(data, root / "trial", Numerics())
 
 
-def test_the_arms_differ_in_their_text_alone(place: trial.Place) -> None:
+def test_the_arms_differ_in_their_text_alone(place: trial.TrialFolders) -> None:
     counts = {arm: trial.prepare(arm, place, Mix()) for arm in trial.ARMS}
     assert counts["none"] < counts["random"]
     assert counts["counterfactual"] == pytest.approx(counts["random"], rel=0.05)
@@ -50,28 +50,28 @@ def test_the_arms_differ_in_their_text_alone(place: trial.Place) -> None:
     assert trial.prepare("none", place, Mix()) == counts["none"]  # made once
 
 
-def test_a_projects_budget_that_is_spent_lets_no_model_begin(place: trial.Place, tmp_path: Path) -> None:
+def test_a_projects_budget_that_is_spent_lets_no_model_begin(place: trial.TrialFolders, tmp_path: Path) -> None:
     runtime = Runtime(budget=Budget(project=ProjectBudget(hours=1e-9)))
     spent = replace(place, work=tmp_path / "spent", ledger=tmp_path / "ledger", runtime=runtime)
     with pytest.raises(Stopped, match=r"runtime\.budget\.project: .* run again to go on"):
-        trial.run_one(trial.Run("none", 1), place=spent, params=PARAMS)
+        trial.run_one(trial.Run("none", 1), folders=spent, params=PARAMS)
     (span,) = read(tmp_path / "ledger")
     assert (span.stage, span.outcome) == ("mitigate", "BudgetReached")
     assert not (spent.folder("none", 1) / "result.json").exists()
 
 
 @pytest.mark.slow
-def test_models_are_made_once_and_the_same(place: trial.Place) -> None:
+def test_models_are_made_once_and_the_same(place: trial.TrialFolders) -> None:
     for arm in trial.ARMS:
         trial.prepare(arm, place, Mix())
-    results = [trial.run_one(run, place=place, params=PARAMS) for run in trial.runs(PARAMS)]
+    results = [trial.run_one(run, folders=place, params=PARAMS) for run in trial.runs(PARAMS)]
     assert [(row["arm"], row["seed"]) for row in results] == [(arm, seed) for seed in (1, 2) for arm in trial.ARMS]
     assert len({row["bits_per_byte"] for row in results}) == 6
-    again = trial.Place(place.data, place.work.with_name("again"), place.numerics)
+    again = trial.TrialFolders(place.data, place.work.with_name("again"), place.numerics)
     trial.prepare("counterfactual", again, Mix())
-    assert trial.run_one(trial.Run("counterfactual", 2), place=again, params=PARAMS) == results[4]
+    assert trial.run_one(trial.Run("counterfactual", 2), folders=again, params=PARAMS) == results[4]
     (place.folder("none", 1) / "model/model.safetensors").unlink()  # a finished one is read back
-    assert trial.run_one(trial.Run("none", 1), place=place, params=PARAMS) == results[0]
+    assert trial.run_one(trial.Run("none", 1), folders=place, params=PARAMS) == results[0]
     found = trial.summary(results)
     text = trial.markdown(found, PARAMS, {"none": 1, "counterfactual": 2, "random": 2})
     assert "| difference, counterfactual - random | " in text

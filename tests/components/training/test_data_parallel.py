@@ -20,7 +20,7 @@ from tests.components.small_corpus import small, write_tokens
 
 def test_parts_cover_a_batch_once() -> None:
     ids = torch.arange(7)[:, None]
-    parts = [data_parallel.Group(rank, 3).part(Batch(ids, ids)) for rank in range(3)]
+    parts = [data_parallel.ProcessGroup(rank, 3).slice_of(Batch(ids, ids)) for rank in range(3)]
     assert torch.cat([part.ids_BT for part in parts]).flatten().tolist() == list(range(7))
 
 

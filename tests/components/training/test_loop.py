@@ -24,7 +24,7 @@ from tests.recorder import Recorder, stops_at
 
 NUMERICS = Numerics()
 OPTIMIZER = Optimizer(schedule="linear")
-SETTINGS = loop.Settings(steps=12, optimizer=OPTIMIZER, checkpoint_every=5, eval_every=4)
+SETTINGS = loop.TrainConfig(steps=12, optimizer=OPTIMIZER, checkpoint_every=5, eval_every=4)
 
 
 def network(causal: bool = True) -> Transformer:
@@ -47,7 +47,7 @@ def same(a: list[Tensor], b: list[Tensor]) -> bool:
 
 
 def run(
-    work: Path, model: Any = None, progress: Progress | None = None, settings: loop.Settings = SETTINGS, **more: Any
+    work: Path, model: Any = None, progress: Progress | None = None, settings: loop.TrainConfig = SETTINGS, **more: Any
 ) -> Any:
     model = model or network()
     result = loop.train(

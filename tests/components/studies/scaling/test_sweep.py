@@ -16,7 +16,7 @@ from components.model import export
 from components.params import Budget, Evaluate, ProjectBudget, Runtime, Scaling
 from components.studies.scaling import law as scaling_law
 from components.studies.scaling import report, sweep
-from components.studies.scaling.sweep import Cell, Place
+from components.studies.scaling.sweep import Cell, SweepFolders
 from tests.components.small_corpus import NUMERICS, docstrings, write_tokens
 from tests.components.task_corpora import plain, write
 
@@ -26,13 +26,13 @@ PARAMS = Scaling(
 )  # fmt: skip
 
 
-def place(folder: Path) -> Place:
+def place(folder: Path) -> SweepFolders:
     texts = docstrings()
     corpus, tokens = folder / "corpus", folder / "tokenize"
     if not tokens.exists():
         write(corpus, plain(texts[1:], "numpy"), plain(texts[:1], "numpy.lib"))
         write_tokens(tokens)
-    return Place(
+    return SweepFolders(
         tokens, corpus / "heldout", folder / "cells", NUMERICS, Evaluate(items=20, shots=[0, 1], bootstrap=100)
     )
 
@@ -117,7 +117,7 @@ def test_a_cell_that_the_projects_budget_stopped_goes_on_under_a_larger_one(tmp_
     cell, ledger = sweep.plan(PARAMS)[-1], tmp_path / "ledger"
     straight = sweep.run_cell(cell, place(tmp_path / "straight"))
 
-    def limited(project: ProjectBudget) -> Place:
+    def limited(project: ProjectBudget) -> SweepFolders:
         runtime = Runtime(budget=Budget(project=project), meter_interval_s=0.2)
         return replace(place(tmp_path / "stopped"), ledger=ledger, run="sweep", runtime=runtime)
 
