@@ -4,9 +4,10 @@
         ...
 
 Between this process and the program runs a supervisor: this file as a script. On Linux it adopts every process below it
-whose parent dies (PR_SET_CHILD_SUBREAPER), so it can list them all, orphans included. When this process closes its pipe,
-or dies by any signal (the kernel closes the pipe then), the supervisor sends the program SIGTERM, kills what is left, and
-exits when nothing is. It has a session of its own: Ctrl-C reaches this process alone, which ends the supervisor.
+whose parent dies (PR_SET_CHILD_SUBREAPER), so it can list them all, orphans included. When this process closes its
+pipe, or dies by any signal (the kernel closes the pipe then), the supervisor sends the program SIGTERM, kills what is
+left, and exits when nothing is. It has a session of its own: Ctrl-C reaches this process alone, which ends the
+supervisor.
 """
 
 import ctypes

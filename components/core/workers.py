@@ -10,8 +10,9 @@ its items and its results must pickle; bind constants with `functools.partial`. 
 results are taken in order, so memory is bounded by the items in flight. Workers use one thread each, ignore Ctrl-C
 (the parent ends them) and die with the parent, even when that is killed.
 
-Instead of a number, an `Engine` may be given: another place where the work is done (`components.cluster.ray_pool.Cluster`). There a
-worker may not see this machine's disk, so `map` is told what an item reads.
+Instead of a number, an `Engine` may be given: another place where the work is done
+(`components.cluster.ray_pool.Cluster`). There a worker may not see this machine's disk, so `map` is told what an item
+reads.
 """
 
 import ctypes

@@ -1,8 +1,8 @@
-"""The inner products of the network that eager PyTorch does slowly on a CPU, each one function with its own gradient.
+"""Fused CPU kernels of the network's slow parts, each an autograd function with a gradient of its own.
 
 Matrix products on current CPUs (AMX, AVX512-bf16) are faster than the element-wise passes between them, so a step's
-time goes into passes over memory. The functions here make fewer of them, in the type of the matrix products, and reuse
-what is there. Each says in a line what it computes; tests hold it against the plain form, values and gradients.
+time goes into passes over memory. The functions here make fewer passes, in the type of the matrix products, and reuse
+buffers. Tests compare values and gradients with the plain form.
 
 Legend: B batch, T positions, H heads, C channels of a head, N rows (B * T), D width, V vocabulary.
 """
@@ -17,13 +17,13 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 IGNORE = -100
-"""A target that counts for nothing (PyTorch's convention)."""
+"""Target that is left out of the loss (PyTorch's convention)."""
 LOGITS_CHUNK = 1 << 25
-"""Logits worked on at once: 64 MB in bfloat16."""
+"""Logits per chunk: 64 MB in bfloat16."""
 CACHED_GATES = 1 << 19
-"""Gates and ups worked on at once: 1 MB in bfloat16."""
+"""Gate and up values per chunk: 1 MB in bfloat16, which stays in cache."""
 QUERY_BLOCK = 128
-"""Queries per block of causal attention: a block meets only the keys up to its end."""
+"""Queries per block of causal attention: a block attends only to the keys up to its end."""
 
 
 def linear(x: Tensor, gain_D: Tensor, *weights: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ def autocast_dtype(x: Tensor) -> torch.dtype:
 
 
 def use_cpu_kernels(x: Tensor) -> bool:
-    """Whether these functions pay: training on a CPU, not compiled. Elsewhere PyTorch's own are as good or better."""
+    """Whether these kernels are faster: in training on a CPU, not compiled. Elsewhere PyTorch's own are as good."""
     return x.device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
 
@@ -79,7 +79,7 @@ class _RMSNormalize(Function):
 def rms_normalize_gradient(
     dy: Tensor, y: Tensor, product: Tensor, inverse: Tensor, out: Tensor | None = None
 ) -> Tensor:
-    """Gradient of rms_normalize; `product` is dy * y. What in `dy` would change the length of y is taken out."""
+    """Gradient of rms_normalize; `product` is dy * y. The component of `dy` along y is removed."""
     # A product with a column of 1 / width is a mean, several times faster than `mean` in bfloat16.
     along = product @ product.new_full((product.shape[-1], 1), 1 / product.shape[-1])
     return torch.addcmul(dy, y, along, value=-1, out=out).mul_(inverse.to(dy.dtype))
@@ -100,9 +100,9 @@ def self_attention(
     """QK-norm (if there are gains), RoPE and softmax(q k^T / sqrt(C)) v, from projections side by side to (B, T, H*C).
 
     Args:
-        qkv_BTX: queries, keys and values of all heads, in the type of matrix products; as many keys as queries.
-        gains: of the norms of queries and keys, (C,) each.
-        cos_TC, sin_TC: RoPE's angles, their second half equal to the first.
+        qkv_BTX: queries, keys and values of all heads, in the type of matrix products; as many key heads as query
+        heads. gains: of the norms of queries and keys, (C,) each. cos_TC, sin_TC: RoPE's angles, their second half
+        equal to the first.
     """
     q_gain, k_gain = gains or (None, None)
     result: Tensor = _SelfAttention.apply(qkv_BTX, q_gain, k_gain, cos_TC, sin_TC, heads, eps, causal)
@@ -158,7 +158,7 @@ def _angles(
     """RoPE's tables for queries and keys, (2 * heads, 1, T, C), with gains and 1 / sqrt(C) multiplied in."""
     ones = torch.ones(cos.shape[-1], device=cos.device)
     gains = (q_gain if q_gain is not None else ones) / math.sqrt(len(ones)), k_gain if k_gain is not None else ones
-    # The turned channel c takes gain * unit of channel c by the cosine, and of its partner c +- C/2 by the sine.
+    # The rotated channel c takes gain * unit of channel c by the cosine, and of its partner c +- C/2 by the sine.
     tables = [(cos * gain, sin * gain.roll(len(ones) // 2)) for gain in gains]
     pair = [torch.stack(part).to(dtype)[:, None, None] for part in zip(*tables, strict=True)]
     cosines, sines = (part.expand(-1, heads, -1, -1, -1).flatten(0, 1) for part in pair)
@@ -184,7 +184,7 @@ def _rotary_gradient(dx: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def _blocks(length: int, causal: bool) -> list[tuple[slice, int]]:
-    """Blocks of queries, with the number of keys each may meet."""
+    """Blocks of queries, with the number of keys that each attends to."""
     if not causal:
         return [(slice(0, length), length)]
     return [
@@ -233,7 +233,7 @@ def swiglu(both_BTX: Tensor) -> Tensor:
 
 
 class _SwiGLU(Function):
-    """Worked on in pieces that stay in cache between the passes over them."""
+    """SwiGLU in chunks that stay in cache between the passes over them."""
 
     @staticmethod
     def forward(ctx: Any, both: Tensor) -> Tensor:
@@ -258,12 +258,12 @@ class _SwiGLU(Function):
 
 
 def _gate_rows(both: Tensor) -> int:
-    """Rows of a piece."""
+    """Rows of a chunk."""
     return max(1, CACHED_GATES // both.shape[-1])
 
 
 def _gates(both: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """(gate, up) of each piece, as views."""
+    """(gate, up) of each chunk, as views."""
     return [piece.chunk(2, dim=-1) for piece in both.flatten(0, -2).split(_gate_rows(both))]
 
 
@@ -273,9 +273,9 @@ def _gates(both: Tensor) -> list[tuple[Tensor, Tensor]]:
 def linear_cross_entropy(x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
     """Summed cross entropy (nats, float32 scalar) of `targets_N` under softmax(x_ND weight_VD^T).
 
-    The logits of a batch are its largest tensor by far. They are made in pieces, each is turned into its own gradient
-    where it lies, and none outlives the forward pass, which does the backward pass's work. Rows whose target is IGNORE
-    are dropped first.
+    The logits of a batch are its largest tensor by far. They are computed in chunks of LOGITS_CHUNK; each chunk is
+    turned into its gradient in place, in the forward pass, so none is kept for the backward pass. Rows whose target is
+    IGNORE are dropped first.
     """
     keep_N = targets_N != IGNORE
     if not bool(keep_N.all()):
@@ -309,7 +309,7 @@ class _LinearCrossEntropy(Function):
 
 
 def _loss_and_gradient(logits_NV: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
-    """Summed loss, and its gradient with respect to the logits, which it takes the place of: softmax minus one-hot."""
+    """Summed loss, and its gradient with respect to the logits (softmax minus one-hot), which overwrites them."""
     probability_NV = torch.ops.aten._softmax.out(logits_NV, -1, False, out=logits_NV)
     at = torch.arange(len(targets_N), device=targets_N.device), targets_N
     at_target_N = probability_NV[at]

@@ -1,9 +1,9 @@
-"""Attention inside documents in training on CUDA: FlexAttention (Dong et al. 2024, arXiv:2412.05496), block by block.
+"""Document-masked attention for training on CUDA: FlexAttention (Dong et al. 2024, arXiv:2412.05496), block by block.
 
 A dense mask makes attention compute all pairs of a window, and keeps it from the fast kernels. Here the pairs are cut
 into blocks of `BLOCK` x `BLOCK`: those of two documents are passed over, those inside one document need no mask, and
-only the few on a border are masked one by one. Which is which follows from the first and last document of each block,
-so no mask of all pairs is ever made. PyTorch has a gradient of it on CUDA alone.
+only the few on a border are masked one by one. The kind of a block follows from the first and last document of each
+block, so no mask of all pairs is ever made. PyTorch has a gradient of it on CUDA alone.
 
 Legend: B batch, T positions, H query heads, K key heads, C channels, N blocks in a window.
 """
@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 BLOCK = 128
-"""Positions of a block: what the kernels are made for."""
+"""Positions of a block, the size that the kernels support."""
 
 
 def fits(documents_BT: Tensor, head_dim: int) -> bool:
-    """Whether to attend by blocks: where a gradient is wanted, on CUDA, and for sizes the kernels take."""
+    """Whether block attention applies: training, on CUDA, and for sizes that the kernels support."""
     whole_blocks, power_of_two = documents_BT.shape[1] % BLOCK == 0, head_dim >= 16 and head_dim & (head_dim - 1) == 0
     return whole_blocks and power_of_two and torch.is_grad_enabled() and on_gpu(documents_BT)
 

@@ -1,9 +1,9 @@
-"""Models on disk: a folder that `transformers` reads as it is, with the same logits, and back.
+"""Model folders that `transformers` reads unchanged, with the same logits: save and load.
 
     model.safetensors, config.json            Qwen3ForCausalLM (causal) or EuroBertForMaskedLM (masked)
     tokenizer.json, tokenizer_config.json     PreTrainedTokenizerFast
     generation_config.json                    causal only
-    greenhouse.json                           shape, training facts, task: what config.json has no place for
+    greenhouse.json                           shape, training facts, task, which config.json has no fields for
 
 Our network is theirs, parameter by parameter: Qwen3 has QK-norm, EuroBERT is the same block without it and without the
 causal mask. So an export renames nothing but the prefix `model.`. No pickle is written or read.
@@ -33,7 +33,7 @@ def save(model: Transformer, tokenizer_json: str, folder: Path, facts: dict[str,
 
     Args:
         model: any device; weights are written as they are (float32).
-        tokenizer_json: content of a tokenizer.json; its special tokens must be ours (see data/tokenizer.py).
+        tokenizer_json: content of a tokenizer.json; its special tokens must be those of components/tokens/tokenizer.py.
         folder: made if missing.
         facts: anything JSON for greenhouse.json (`training`, `task`); `shape` and `num_parameters` are added.
     """
@@ -147,7 +147,7 @@ def shape_of(fields: dict[str, Any], where: Path) -> Shape:
     """The shape a config.json describes.
 
     Raises:
-        UserError: it is neither a Qwen3 nor a EuroBERT, or uses a part we have not.
+        UserError: it is neither a Qwen3 nor a EuroBERT, or uses an option that this network lacks.
     """
     kind = fields.get("model_type")
     if kind not in ("qwen3", "eurobert"):

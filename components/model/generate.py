@@ -1,4 +1,4 @@
-"""Text from a causal model, token by token, with a cache of keys and values; the same seed gives the same text."""
+"""Text generation with a causal model and a cache of keys and values; the same seed gives the same text."""
 
 from collections.abc import Callable, Collection
 

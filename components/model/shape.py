@@ -1,11 +1,11 @@
-"""The shape of a network: all its sizes, and what follows from them; needs no torch."""
+"""Shape of a network: its sizes, parameter count and FLOPs per token, without importing torch."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Shape:
-    """All that fixes the network's parameters and what it computes."""
+    """Sizes and options that determine the network's parameters and its function."""
 
     vocab_size: int
     depth: int
@@ -29,7 +29,7 @@ class Shape:
 
     @property
     def flops_per_token(self) -> int:
-        """Of one training step, forward and backward: 6 per weight used in a product, and attention's own two products.
+        """FLOPs per token of a training step, both passes: 6 per weight in a product, and attention's two products.
 
         A causal query meets half the context on average (PaLM's appendix B counts all of it; we count what is needed).
         """

@@ -40,7 +40,7 @@ HEAD_DIM = 64
 
 
 def derive_shape(model: ModelShape, vocab_size: int, context: int, causal: bool) -> Shape:
-    """The network that `model.size` stands for; what `model` sets itself wins over what would be derived.
+    """Shape of the network of `model.size`; what `model` sets itself takes precedence over what is derived.
 
     Raises:
         UserError: the numbers do not fit each other.
@@ -78,14 +78,14 @@ class Norm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        if cpu_kernels.use_cpu_kernels(x):
+        if cpu_kernels.use_cpu_kernels(x):  # saves the normed output alone for the backward pass
             y = cpu_kernels.rms_normalize(x, self.eps)
             return y * self.weight.to(y.dtype)
         return F.rms_norm(x, (x.shape[-1],), self.weight.to(x.dtype), self.eps)
 
 
 def apply_rotary(x_BHTC: Tensor, cos_TC: Tensor, sin_TC: Tensor) -> Tensor:
-    """RoPE: turn each pair of channels (c, c + C/2) by its position's angle."""
+    """Rotary embedding (RoPE): rotate each pair of channels (c, c + C/2) by the angle of its position."""
     first, second = x_BHTC.chunk(2, dim=-1)
     return x_BHTC * cos_TC + torch.cat((-second, first), dim=-1) * sin_TC
 
@@ -98,26 +98,26 @@ class Cache:
 
     @property
     def length(self) -> int:
-        """Positions held."""
+        """Number of positions in the cache."""
         first = self.layers[0]
         return 0 if first is None else first[0].shape[2]
 
     def extend(self, layer: int, k_BKTC: Tensor, v_BKTC: Tensor) -> tuple[Tensor, Tensor]:
         """Append new positions to a layer; returns all of them."""
-        held = self.layers[layer]
-        if held is not None:
-            k_BKTC, v_BKTC = torch.cat([held[0], k_BKTC], 2), torch.cat([held[1], v_BKTC], 2)
+        cached = self.layers[layer]
+        if cached is not None:
+            k_BKTC, v_BKTC = torch.cat([cached[0], k_BKTC], 2), torch.cat([cached[1], v_BKTC], 2)
         self.layers[layer] = k_BKTC, v_BKTC
         return k_BKTC, v_BKTC
 
 
 @dataclass
 class Positions:
-    """What attention needs to know of where tokens are.
+    """Positions of the tokens of a forward pass, as attention needs them.
 
     Attributes:
         cos, sin: (T, C), RoPE's angles of the queries' positions.
-        mask: bool, broadcast to (B, H, T, S), True where a query may look; None when `causal` says it all.
+        mask: bool, broadcast to (B, H, T, S), True where a query may attend; None where `causal` suffices.
         causal: each position sees itself and those before it.
         blocks: instead of `mask`, where attention goes by blocks (document_attention.py).
     """
@@ -149,12 +149,16 @@ class Attention(nn.Module):
 
     def forward(self, x_BTD: Tensor, at: Positions) -> Tensor:
         q_BHTC, k_BKTC, v_BKTC = self.project(x_BTD, at)
+        # Generation: keys and values of earlier positions come from the cache, and the new ones go into it.
         if at.cache is not None:
             k_BKTC, v_BKTC = at.cache.extend(self.layer, k_BKTC, v_BKTC)
+        # The kernels below never hold the weights as a tensor; for plots they are computed apart, at full cost.
         if self.capturing:
             self.seen_BHTS = attention_weights(q_BHTC, k_BKTC, at)
+        # Training on CUDA with several documents in a window: FlexAttention skips the blocks between two documents.
         if at.blocks is not None:
             y_BHTC = document_attention.attend(q_BHTC, k_BKTC, v_BKTC, at.blocks)
+        # All else: PyTorch chooses a kernel. `is_causal` needs no mask in memory, so `mask` is None wherever it serves.
         else:
             y_BHTC = F.scaled_dot_product_attention(
                 q_BHTC, k_BKTC, v_BKTC, at.mask, is_causal=at.causal, enable_gqa=self.shape.kv_heads < self.shape.heads
@@ -162,7 +166,7 @@ class Attention(nn.Module):
         return self.o_proj(y_BHTC.transpose(1, 2).flatten(2))
 
     def fused(self, unit_BTD: Tensor, gain_D: Tensor, at: Positions) -> Tensor:
-        """The same for a normed input whose gain is not applied yet, by kernels that are made for it."""
+        """`forward` by CPU kernels, for a normed input whose gain is not applied yet."""
         qkv_BTX = cpu_kernels.linear(unit_BTD, gain_D, self.q_proj.weight, self.k_proj.weight, self.v_proj.weight)
         gains = (self.q_norm.weight, self.k_norm.weight) if self.shape.qk_norm else None
         shape = self.shape
@@ -170,12 +174,12 @@ class Attention(nn.Module):
         return self.o_proj(y_BTX)
 
     def fits_kernels(self, at: Positions) -> bool:
-        """Whether `fused` computes what is wanted."""
+        """Whether `fused` can replace `forward`: no mask, cache or captured weights, one key head per query head."""
         plain = at.mask is None and at.blocks is None and at.cache is None
         return plain and not self.capturing and self.shape.heads == self.shape.kv_heads
 
     def project(self, x_BTD: Tensor, at: Positions) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, normed and turned."""
+        """Queries (B, H, T, C), keys and values (B, K, T, C), normed and rotated."""
         heads = (*x_BTD.shape[:2], -1, self.shape.head_dim)
         q_BTHC, k_BTKC, v_BTKC = (proj(x_BTD).view(heads) for proj in (self.q_proj, self.k_proj, self.v_proj))
         if self.shape.qk_norm:
@@ -185,7 +189,7 @@ class Attention(nn.Module):
 
 
 def attention_weights(q_BHTC: Tensor, k_BKSC: Tensor, at: Positions) -> Tensor:
-    """What scaled_dot_product_attention computes and does not show: float32 (B, H, T, S), rows sum to 1."""
+    """Attention weights, float32 (B, H, T, S), which scaled_dot_product_attention does not return; rows sum to 1."""
     k_BHSC = k_BKSC.repeat_interleave(q_BHTC.shape[1] // k_BKSC.shape[1], dim=1)
     score_BHTS = q_BHTC.float() @ k_BHSC.float().transpose(-1, -2) / math.sqrt(q_BHTC.shape[-1])
     mask = at.mask
@@ -209,7 +213,7 @@ class FeedForward(nn.Module):
         return self.down_proj(F.silu(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))
 
     def fused(self, unit_BTD: Tensor, gain_D: Tensor) -> Tensor:
-        """The same for a normed input whose gain is not applied yet."""
+        """`forward` by CPU kernels, for a normed input whose gain is not applied yet."""
         return self.down_proj(
             cpu_kernels.swiglu(cpu_kernels.linear(unit_BTD, gain_D, self.gate_proj.weight, self.up_proj.weight))
         )
@@ -227,13 +231,16 @@ class Block(nn.Module):
         self.adapted = False  # lora.py sets it: adapters change what a matrix computes
 
     def forward(self, x_BTD: Tensor, at: Positions) -> Tensor:
+        # Training on a CPU: fused kernels with their own gradients. They support neither masks, caches, shared key
+        # heads (`fits_kernels`) nor LoRA, which adds a product beside each matrix.
         if cpu_kernels.use_cpu_kernels(x_BTD) and self.self_attn.fits_kernels(at) and not self.adapted:
             return self.fused(x_BTD, at)
+        # Everywhere else (CUDA, torch.compile, evaluation, generation), the plain form.
         x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), at)
         return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
 
     def fused(self, x_BTD: Tensor, at: Positions) -> Tensor:
-        """The same by fewer passes over memory; see kernels.py."""
+        """`forward` in fewer passes over memory; see cpu_kernels.py."""
         first, second = self.input_layernorm, self.post_attention_layernorm
         x_BTD = x_BTD + self.self_attn.fused(cpu_kernels.rms_normalize(x_BTD, first.eps), first.weight, at)
         return x_BTD + self.mlp.fused(cpu_kernels.rms_normalize(x_BTD, second.eps), second.weight)
@@ -308,6 +315,8 @@ class Transformer(nn.Module):
         length = ids_BT.shape[1]
         at_T = torch.arange(start, start + length, device=ids_BT.device)
         angle_TX = torch.outer(at_T.float(), cast(Tensor, self.frequency_C))  # X: half of the channels
+        # One of four: document blocks (CUDA training), a document mask, a causal mask beside cached positions, or none
+        # at all (bidirectional; plain causal, which the kernels know by a flag; one new position, which may see all).
         mask = blocks = None
         if documents_BT is not None and document_attention.fits(documents_BT, self.shape.head_dim):
             blocks = document_attention.block_mask(documents_BT, self.shape.causal)
@@ -323,7 +332,7 @@ class Transformer(nn.Module):
 
 @contextmanager
 def captured_attention(model: Transformer) -> Iterator[list[Tensor]]:
-    """Collect what each head looks at: after a forward pass inside, the list holds one (B, H, T, S) per layer."""
+    """Context in which a forward pass fills the yielded list with attention weights, (B, H, T, S) per layer."""
     seen: list[Tensor] = []
     blocks: Any = model.layers
     for block in blocks:

@@ -1,10 +1,10 @@
 """Data parallelism: each process takes its slice of every batch, and gradients are summed over all.
 
-The plain form (Li et al. 2020, arXiv:2006.15704): equal weights everywhere, equal updates
-everywhere. The loss is divided by the targets of the whole batch before the backward pass, so summing is all there is
-to it, and N processes follow the losses of one. With `numerics.sharded` no process holds all of the training state
-(fsdp.py). Rank 0 is the stage's own process, which reports, evaluates and saves; it starts the workers, and they die with
-it. Under torchrun (its environment variables are set) every process joins the group torchrun made.
+The plain form (Li et al. 2020, arXiv:2006.15704): equal weights everywhere, equal updates everywhere. The loss is
+divided by the targets of the whole batch before the backward pass, so summing is all there is to it, and N processes
+follow the losses of one. With `numerics.sharded` no process holds all of the training state (fsdp.py). Rank 0 is the
+stage's own process, which reports, evaluates and saves; it starts the workers, and they die with it. Under torchrun
+(its environment variables are set) every process joins the group torchrun made.
 """
 
 import os

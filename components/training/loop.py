@@ -302,7 +302,7 @@ class Trainer:
     # -- checkpoints ---------------------------------------------------------------------------------------------------
 
     def save(self, asynchronous: bool = False) -> None:
-        """Write a checkpoint of now; `beside` the steps that follow, from a copy, or before them (saving.py)."""
+        """Write a checkpoint; if `asynchronous`, from a copy and on a thread while training goes on."""
         self.writer.finish()
         self.gather_full_weights()
         tensors = {f"optimizer/{name}": fsdp.whole(tensor) for name, tensor in self.optimizers.state().items()}

@@ -1,8 +1,8 @@
 """Pretraining: a model learns a language from token shards, by next-token or masked-word prediction.
 
 Both objectives take the same path: check everything that can be wrong before the first step, train (loop.py), evaluate
-on held-out text (heldout_loss.py), write the model folder and the report. With `numerics.processes` > 1 this process is rank
-0 and starts workers that run `python -m components.stages.pretrain.stage` (data_parallel.py).
+on held-out text (heldout_loss.py), write the model folder and the report. With `numerics.processes` > 1 this process is
+rank 0 and starts workers that run `python -m components.stages.pretrain.stage` (data_parallel.py).
 """
 
 import json

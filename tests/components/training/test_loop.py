@@ -162,9 +162,9 @@ def test_too_many_bad_batches_end_the_run_with_what_to_do(tmp_path: Path) -> Non
         loop.train(network(), batches, poisoned(5, 7), settings, tmp_path, numerics=NUMERICS)
 
 
-def slow_disk(monkeypatch: pytest.MonkeyPatch, costly: bool) -> list[str]:
-    """Checkpoints take 1% of the time since the last one, and more if `costly`; who writes them is noted."""
-    monkeypatch.setattr(checkpoint_writer, "MOST", 0.0 if costly else 1e9)
+def slow_disk(monkeypatch: pytest.MonkeyPatch, slow: bool) -> list[str]:
+    """Checkpoints take 1% of the time since the last one, and more if `slow`; who writes them is noted."""
+    monkeypatch.setattr(checkpoint_writer, "MAX_SHARE", 0.0 if slow else 1e9)
     by, save = [], checkpoint.save
 
     def noted(*arguments: Any) -> Path:
@@ -177,20 +177,20 @@ def slow_disk(monkeypatch: pytest.MonkeyPatch, costly: bool) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["plain", "adapters"])
-def test_costly_checkpoints_are_written_beside_the_training_with_the_same_bytes(
+def test_slow_checkpoints_are_written_during_training_with_the_same_bytes(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def trained(work: Path, costly: bool) -> tuple[list[str], Any]:
+    def trained(work: Path, slow: bool) -> tuple[list[str], Any]:
         with monkeypatch.context() as patch:
-            by = slow_disk(patch, costly)
+            by = slow_disk(patch, slow)
             model = add_lora(network(), 4, 1) if kind == "adapters" else network()
             evaluate: Callable[[int], dict[str, float]] = lambda step: {"loss": 1.0 / step}  # noqa: E731
             settings = replace(SETTINGS, steps=30, keep=9)
             _, result = run(work, model, settings=settings, evaluate=evaluate)
         return by, result
 
-    at_once, expected = trained(tmp_path / "a", costly=False)
-    beside, result = trained(tmp_path / "b", costly=True)
+    at_once, expected = trained(tmp_path / "a", slow=False)
+    beside, result = trained(tmp_path / "b", slow=True)
     assert at_once == ["MainThread"] * 7
     assert beside == ["MainThread"] * 2 + ["checkpoint"] * 4 + ["MainThread"]  # not the first two, nor the last
     assert result == expected
@@ -210,7 +210,7 @@ def test_a_step_back_and_a_stop_wait_for_the_checkpoint_on_its_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clean, _ = run(tmp_path / "a", batches=lambda number: batches(number + (number >= 11)))
-    by = slow_disk(monkeypatch, costly=True)
+    by = slow_disk(monkeypatch, slow=True)
     model, settings = network(), replace(SETTINGS, checkpoint_every=2)
     with pytest.raises(Stopped):
         loop.train(model, batches, poisoned(11), settings, tmp_path / "b", stops_at(9), numerics=NUMERICS)
@@ -223,7 +223,7 @@ def test_a_step_back_and_a_stop_wait_for_the_checkpoint_on_its_way(
 def test_a_checkpoint_that_could_not_be_written_beside_the_training_ends_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slow_disk(monkeypatch, costly=True)
+    slow_disk(monkeypatch, slow=True)
     write = checkpoint.save
 
     def full(*arguments: Any) -> Path:
