@@ -61,7 +61,7 @@ def ratio(
     scores: Sequence[float],
     weights: Sequence[float] | None = None,
     clusters: Sequence[str] | None = None,
-    how: Resampling = DEFAULT,
+    resampling: Resampling = DEFAULT,
 ) -> Estimate:
     """`sum(scores) / sum(weights)` with an interval.
 
@@ -71,7 +71,7 @@ def ratio(
         scores: one per item.
         weights: one per item (bytes, say); None for 1 each, which makes this a mean.
         clusters: the group of each item; None if every item stands alone.
-        how: resamples, confidence, seed.
+        resampling: resamples, confidence, seed.
     """
     sums, loads = cluster_sums(scores, weights, clusters)
     value = float(sums.sum() / loads.sum())
@@ -79,9 +79,9 @@ def ratio(
     high: float | None
     yes_or_no = bool(np.all((sums == 0.0) | (sums == loads)))
     if yes_or_no and len(sums) >= MIN_CLUSTERS and np.ptp(loads) == 0.0:  # clusters of one mind count once
-        low, high = wilson(int(np.count_nonzero(sums)), len(sums), how.confidence)
+        low, high = wilson(int(np.count_nonzero(sums)), len(sums), resampling.confidence)
     else:
-        low, high = _interval(sums, loads, how)
+        low, high = _interval(sums, loads, resampling)
     return Estimate(value, low, high, len(scores), len(sums))
 
 
@@ -106,21 +106,21 @@ def cluster_sums(
     return np.bincount(inverse, s), np.bincount(inverse, w)
 
 
-def _interval(sums: np.ndarray, loads: np.ndarray, how: Resampling) -> tuple[float | None, float | None]:
+def _interval(sums: np.ndarray, loads: np.ndarray, resampling: Resampling) -> tuple[float | None, float | None]:
     """Bootstrap interval of the ratio of two paired columns; percentile where BCa is undefined."""
     if len(sums) < MIN_CLUSTERS:
         return None, None
     if np.ptp(sums / np.maximum(loads, 1e-300)) == 0.0:
         value = float(sums.sum() / loads.sum())
         return value, value
-    return _bootstrap((sums, loads), _ratio, how)
+    return _bootstrap((sums, loads), _ratio, resampling)
 
 
 def _ratio(sums: np.ndarray, loads: np.ndarray, axis: int = -1) -> np.ndarray:
     return sums.sum(axis=axis) / loads.sum(axis=axis)
 
 
-def _bootstrap(columns: tuple[np.ndarray, ...], statistic: Any, how: Resampling) -> tuple[float, float]:
+def _bootstrap(columns: tuple[np.ndarray, ...], statistic: Any, resampling: Resampling) -> tuple[float, float]:
     """scipy's paired bootstrap of `statistic(*columns, axis)`, drawn in batches that bound memory."""
     import warnings
 
@@ -136,10 +136,10 @@ def _bootstrap(columns: tuple[np.ndarray, ...], statistic: Any, how: Resampling)
                 paired=True,
                 vectorized=True,
                 method=method,
-                n_resamples=how.resamples,
-                confidence_level=how.confidence,
-                batch=min(batch, how.resamples),
-                rng=np.random.default_rng(how.seed),
+                n_resamples=resampling.resamples,
+                confidence_level=resampling.confidence,
+                batch=min(batch, resampling.resamples),
+                rng=np.random.default_rng(resampling.seed),
             ).confidence_interval
         low, high = float(interval.low), float(interval.high)
         if math.isfinite(low) and math.isfinite(high):
@@ -148,19 +148,21 @@ def _bootstrap(columns: tuple[np.ndarray, ...], statistic: Any, how: Resampling)
 
 
 def bootstrap_over(
-    tables: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], how: Resampling
+    tables: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], resampling: Resampling
 ) -> tuple[float, float]:
     """Percentile interval of a statistic of summed tables, resampling whole clusters.
 
     Args:
         tables: (num_clusters, ...) one table of counts per cluster.
         statistic: maps summed tables (num_resamples, ...) to (num_resamples,).
-        how: resamples, confidence, seed.
+        resampling: resamples, confidence, seed.
     """
     count = len(tables)
-    draws = np.random.default_rng(how.seed).multinomial(count, np.full(count, 1.0 / count), size=how.resamples)
+    draws = np.random.default_rng(resampling.seed).multinomial(
+        count, np.full(count, 1.0 / count), size=resampling.resamples
+    )
     values = statistic(np.tensordot(draws.astype(np.float64), tables, axes=1))
-    tail = (1.0 - how.confidence) / 2.0
+    tail = (1.0 - resampling.confidence) / 2.0
     low, high = np.quantile(values, [tail, 1.0 - tail])
     return float(low), float(high)
 
@@ -200,20 +202,20 @@ class Difference:
 
 
 def paired_difference(
-    items_a: Path, items_b: Path, by: Sequence[str] = ("question", "metric"), how: Resampling = DEFAULT
+    items_a: Path, items_b: Path, by: Sequence[str] = ("question", "metric"), resampling: Resampling = DEFAULT
 ) -> list[Difference]:
     """Compare two models on the items both answered, metric by metric.
 
     Args:
         items_a, items_b: two `details/items.parquet` of the evaluate stage (columns: its tasks/task.py).
         by: columns that name a metric; with the default, all conditions of a question are pooled.
-        how: resamples, confidence, seed.
+        resampling: resamples, confidence, seed.
 
     Returns:
         One `Difference` per metric that both have, in A's order, p-values corrected by Holm over all of them.
     """
     a, b = _grouped(items_a, by), _grouped(items_b, by)
-    found = [difference(name, a[name], b[name], how) for name in a if name in b]
+    found = [difference(name, a[name], b[name], resampling) for name in a if name in b]
     kept = [one for one in found if one is not None]
     corrected = holm([one.p for one in kept])
     return [Difference(**asdict(one) | {"p_holm": p}) for one, p in zip(kept, corrected, strict=True)]
@@ -232,7 +234,7 @@ def _grouped(path: Path, by: Sequence[str]) -> dict[str, Rows]:
     return groups
 
 
-def difference(name: str, rows_a: Rows, rows_b: Rows, how: Resampling) -> Difference | None:
+def difference(name: str, rows_a: Rows, rows_b: Rows, resampling: Resampling) -> Difference | None:
     """One metric's paired difference; None if the two share no item."""
     shared = [key for key in rows_a if key in rows_b]
     if not shared:
@@ -246,14 +248,14 @@ def difference(name: str, rows_a: Rows, rows_b: Rows, how: Resampling) -> Differ
     )
     direction = a[0]["direction"]
     value_a, value_b = float(_ratio(columns[0], columns[1])), float(_ratio(columns[2], columns[3]))
-    low, high, p = _compare(columns, direction, how)
+    low, high, p = _compare(columns, direction, resampling)
     gain = float(_gain(direction)(*columns))
     counts = (len(shared), len(columns[0]), len(rows_a) - len(shared), len(rows_b) - len(shared))
     return Difference(name, direction, value_a, value_b, gain, low, high, p, p, *counts)
 
 
 def _compare(
-    columns: tuple[np.ndarray, ...], direction: str, how: Resampling
+    columns: tuple[np.ndarray, ...], direction: str, resampling: Resampling
 ) -> tuple[float | None, float | None, float]:
     """Interval and p-value of the improvement from cluster sums of A and B."""
     sums_a, loads_a, sums_b, loads_b = columns
@@ -262,8 +264,8 @@ def _compare(
     shift = sums_b / loads_b.sum() - sums_a / loads_a.sum()
     if not np.any(shift):
         return 0.0, 0.0, 1.0
-    low, high = _bootstrap(columns, _gain(direction), how)
-    return low, high, sign_flip_p(shift, how)
+    low, high = _bootstrap(columns, _gain(direction), resampling)
+    return low, high, sign_flip_p(shift, resampling)
 
 
 def _gain(direction: str) -> Any:
@@ -279,7 +281,7 @@ def _gain(direction: str) -> Any:
     return gain
 
 
-def sign_flip_p(shifts: np.ndarray, how: Resampling = DEFAULT) -> float:
+def sign_flip_p(shifts: np.ndarray, resampling: Resampling = DEFAULT) -> float:
     """Two-sided p-value of "the mean shift is zero": under it each cluster's sign is a coin flip (Fisher 1935)."""
     from scipy.stats import permutation_test
 
@@ -289,9 +291,9 @@ def sign_flip_p(shifts: np.ndarray, how: Resampling = DEFAULT) -> float:
             lambda x, axis: x.sum(axis=axis),
             permutation_type="samples",
             vectorized=True,
-            n_resamples=how.resamples,
+            n_resamples=resampling.resamples,
             batch=max(1, 4_000_000 // len(shifts)),
-            rng=np.random.default_rng(how.seed),
+            rng=np.random.default_rng(resampling.seed),
         ).pvalue
     )
 

@@ -79,7 +79,7 @@ def items(one: Snapshot, cache: Cache) -> Path:
     return cache.fetched(files[name])
 
 
-def same_exam(a: Snapshot, b: Snapshot) -> bool:
+def same_heldout(a: Snapshot, b: Snapshot) -> bool:
     """Whether both were examined on the same held-out set."""
     return a.outputs().get(EXAM) == b.outputs().get(EXAM)
 
@@ -89,7 +89,7 @@ def differences(a: Snapshot, b: Snapshot) -> list[Any]:
     from components.statistics import paired_difference
 
     cache = Cache()
-    return paired_difference(items(a, cache), items(b, cache), how=resampling(a))
+    return paired_difference(items(a, cache), items(b, cache), resampling=resampling(a))
 
 
 def resampling(a: Snapshot) -> Any:
@@ -163,7 +163,7 @@ def report(a: Snapshot, b: Snapshot) -> Iterator[str]:
     yield ""
     yield from different(a, b)
     yield ""
-    if not same_exam(a, b):
+    if not same_heldout(a, b):
         yield "scores: NOT COMPARABLE: the two were examined on different held-out sets (ingest differs)"
     elif a.outputs().get(ITEMS[0]) == b.outputs().get(ITEMS[0]):
         yield "scores: the same evaluation"
@@ -181,7 +181,9 @@ def promote(a: Snapshot, b: Snapshot) -> Iterator[str]:
     from components.studies.promotion_gate import judge
 
     cache = Cache()
-    verdict = judge(items(a, cache), items(b, cache), _metrics(b), how=resampling(b), same_exam=same_exam(a, b))
+    verdict = judge(
+        items(a, cache), items(b, cache), _metrics(b), resampling=resampling(b), same_heldout=same_heldout(a, b)
+    )
     yield f"\ngate: {verdict.verdict}"
     yield from (f"    {reason}" for reason in verdict.reasons)
     if verdict.verdict == "promote":

@@ -23,9 +23,9 @@ from components.core.progress import Progress
 from components.corpus.corpus import read_manifest, read_shard
 from components.params import Canaries, Curriculum, Mitigate, Mix, Numerics, Pretrain, Runtime
 from components.stages.evaluate.heldout_sample import sample
-from components.stages.evaluate.tasks.bias_mitigation import examine_arm
+from components.stages.evaluate.tasks.bias_mitigation import evaluate_arm
 from components.stages.evaluate.tasks.scoring import LanguageModel
-from components.stages.evaluate.tasks.task import Outcome
+from components.stages.evaluate.tasks.task import TaskResult
 from components.stages.mix.stage import mix
 from components.tokens.shards import TokenWriter
 from components.tokens.tokenizer import END_OF_TEXT, Encoder
@@ -141,7 +141,7 @@ def run_one(run: Run, *, folders: TrialFolders, params: Mitigate) -> dict[str, A
                 work=folder / "work",
                 progress=progress,
             )
-        write_json(folder / "result.json", asdict(run) | examined(folder / "model", folders, params))
+        write_json(folder / "result.json", asdict(run) | evaluated(folder / "model", folders, params))
         shutil.rmtree(folder / "work")
     return dict(read_json(folder / "result.json"))
 
@@ -169,14 +169,14 @@ def settings(params: Mitigate, seed: int) -> Pretrain:
     )  # fmt: skip
 
 
-def examined(model: Path, folders: TrialFolders, params: Mitigate) -> dict[str, float]:
+def evaluated(model: Path, folders: TrialFolders, params: Mitigate) -> dict[str, float]:
     """The pronoun gap and bits per byte of a model, as the evaluate stage has them."""
     documents = sample(folders.data / "ingest/heldout", params.heldout_kilobytes, 1)
-    outcome = Outcome("mitigate")
-    examine_arm(outcome, LanguageModel.load(model, folders.numerics.device), documents, "")
+    result = TaskResult("mitigate")
+    evaluate_arm(result, LanguageModel.load(model, folders.numerics.device), documents, "")
     found = {}
     for figure in FIGURES:
-        rows = [row for row in outcome.items if row["metric"] == figure]
+        rows = [row for row in result.items if row["metric"] == figure]
         found[figure] = float(sum(row["score"] for row in rows) / sum(row["weight"] for row in rows))
     return found
 

@@ -64,8 +64,8 @@ def judge(
     challenger: Path,
     metrics: Mapping[str, float] | None = None,
     rules: Rules = RULES,
-    how: Resampling = DEFAULT,
-    same_exam: bool = True,
+    resampling: Resampling = DEFAULT,
+    same_heldout: bool = True,
 ) -> Verdict:
     """Compare two evaluations.
 
@@ -73,15 +73,15 @@ def judge(
         champion, challenger: their `details/items.parquet`.
         metrics: the challenger's metrics.json, flat; for the absolute limits.
         rules: margins, limits and noise floor.
-        how: resamples, confidence, seed.
-        same_exam: whether both were examined on the same held-out set (compare `heldout_sha256` of details/facts.json);
-            if not, nothing can be concluded.
+        resampling: resamples, confidence, seed.
+        same_heldout: whether both were scored on the same held-out set (`heldout_sha256` of details/facts.json); if
+            not, nothing can be concluded.
     """
-    if not same_exam:
+    if not same_heldout:
         return Verdict(
             "inconclusive", ["the two were examined on different held-out sets, so their scores do not compare"]
         )
-    differences = paired_difference(champion, challenger, how=how)
+    differences = paired_difference(champion, challenger, resampling=resampling)
     return decide(differences, metrics or {}, rules)
 
 

@@ -81,7 +81,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say(spread: float) -> None:
         centres = draw.normal(0.0, spread, size=40)
         names = np.repeat(np.arange(40), 8)
         scores = centres[names] + draw.normal(0.0, 1.0, size=320)
-        found = ratio(scores, clusters=names.astype(str), how=Resampling(400, 0.95, trial))
+        found = ratio(scores, clusters=names.astype(str), resampling=Resampling(400, 0.95, trial))
         covered += found.low <= 0.0 <= found.high  # type: ignore[operator]
     assert 0.90 <= covered / 200 <= 0.985
 
@@ -91,7 +91,7 @@ def test_resampling_items_instead_of_clusters_would_cover_too_little() -> None:
     covered = 0
     for trial in range(100):
         centres = np.repeat(draw.normal(0.0, 1.0, size=40), 8)
-        found = ratio(centres + draw.normal(0.0, 1.0, size=320), how=Resampling(300, 0.95, trial))
+        found = ratio(centres + draw.normal(0.0, 1.0, size=320), resampling=Resampling(300, 0.95, trial))
         covered += found.low <= 0.0 <= found.high  # type: ignore[operator]
     assert covered / 100 < 0.85
 
@@ -99,14 +99,14 @@ def test_resampling_items_instead_of_clusters_would_cover_too_little() -> None:
 def test_the_same_seed_gives_the_same_bounds() -> None:
     scores = np.random.default_rng(0).gamma(1.0, size=60)
     assert ratio(scores) == ratio(scores)
-    assert ratio(scores) != ratio(scores, how=Resampling(seed=2))
+    assert ratio(scores) != ratio(scores, resampling=Resampling(seed=2))
 
 
 def test_a_bootstrap_over_tables_agrees_with_one_over_ratios() -> None:
     draw = np.random.default_rng(1)
     scores, weights = draw.random(200) * 3, draw.integers(1, 9, 200).astype(float)
     low, high = bootstrap_over(np.stack([scores, weights], 1), lambda x: x[..., 0] / x[..., 1], Resampling(4000))
-    found = ratio(scores, weights, how=Resampling(4000))
+    found = ratio(scores, weights, resampling=Resampling(4000))
     assert (low, high) == pytest.approx((found.low, found.high), rel=0.05)
 
 

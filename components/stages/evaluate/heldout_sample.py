@@ -1,8 +1,8 @@
-"""Which held-out text the models are examined on.
+"""Sample of the held-out text on which the models are evaluated.
 
 A sample per source, the same for every model: documents in an order drawn by hash (so that it depends on no neighbour),
 long ones cut, until the agreed size is reached. The cut is made in text, before any tokenizer, so that models with
-different tokenizers are examined on the same bytes.
+different tokenizers are scored on the same bytes.
 """
 
 import re
@@ -17,29 +17,10 @@ from components.corpus.corpus import Document, read_corpus, read_manifest
 from components.stages.evaluate.tasks.scoring import LanguageModel, Scores
 
 MIN_PIECE_BYTES = 8_000
-"""A document is never cut shorter than this, so that long-range questions find long texts."""
+"""Least bytes of a cut document, so that long-range tasks find long texts."""
 
-ENGLISH = frozenset(
-    (
-        "the",
-        "of",
-        "and",
-        "to",
-        "that",
-        "with",
-        "for",
-        "is",
-        "be",
-        "this",
-        "it",
-        "are",
-        "not",
-        "by",
-        "which",
-        "from",
-        "as",
-    )
-)
+_COMMON_WORDS = "the of and to that with for is be this it are not by which from as"
+ENGLISH = frozenset(_COMMON_WORDS.split())
 MIN_ENGLISH_SHARE = 0.10
 """Share of words in `ENGLISH` above which text counts as English: prose has about 0.3, terse documentation 0.2,
 other languages written in Latin letters under 0.05 (measured on Genesis in six languages)."""
@@ -94,7 +75,7 @@ def english_share(documents: Sequence[Document], max_words: int = 20_000) -> flo
 
 @dataclass(frozen=True)
 class DocumentScores:
-    """A causal model's account of one held-out document; arrays have one entry per token after the leading separator.
+    """A causal model's scores of one held-out document; arrays have one entry per token after the leading separator.
 
     Attributes:
         document: the text and its provenance.
@@ -116,18 +97,18 @@ def score_documents(model: LanguageModel, documents: Sequence[Document], context
     """
     context = context or model.context
     ids = [model.encode(document.text) for document in documents]
-    windows = [one[start : start + context + 1] for one in ids for start in range(0, len(one) - 1, context)]
+    windows = [row[start : start + context + 1] for row in ids for start in range(0, len(row) - 1, context)]
     scored = iter(model.score(windows))
     token_bytes = model.token_bytes()
-    found = []
-    for document, one in zip(documents, ids, strict=True):
-        parts = [next(scored) for _ in range(0, len(one) - 1, context)]
-        if parts:
-            position = np.arange(len(one) - 1) % context + 1
-            found.append(DocumentScores(document, joined(parts), position, token_bytes[one[1:]]))
-    return found
+    document_scores = []
+    for document, row in zip(documents, ids, strict=True):
+        windows_scores = [next(scored) for _ in range(0, len(row) - 1, context)]
+        if windows_scores:
+            position = np.arange(len(row) - 1) % context + 1
+            document_scores.append(DocumentScores(document, joined(windows_scores), position, token_bytes[row[1:]]))
+    return document_scores
 
 
-def joined(parts: Sequence[Scores]) -> Scores:
+def joined(windows: Sequence[Scores]) -> Scores:
     """Scores of consecutive windows as one."""
-    return Scores(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("logp", "top", "hit")))
+    return Scores(*(np.concatenate([getattr(window, name) for window in windows]) for name in ("logp", "top", "hit")))

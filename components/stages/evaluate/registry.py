@@ -1,7 +1,7 @@
-"""The questions, in the order of the report, and how they share processes.
+"""The eval tasks, in the order of the report, and how they share processes.
 
-A question is named here and nowhere else. Modules load torch only when they are asked, so the process that collects the
-answers does not.
+A task is named here and nowhere else. Modules load torch only when a task runs, so the process that collects the
+results does not.
 """
 
 from collections.abc import Callable
@@ -22,9 +22,9 @@ from components.stages.evaluate.tasks.minimal_pairs import minimal_pairs
 from components.stages.evaluate.tasks.open_book import open_book
 from components.stages.evaluate.tasks.pronoun_gap import pronoun_gap
 from components.stages.evaluate.tasks.recall import recall
-from components.stages.evaluate.tasks.task import Exam, Folders, Outcome, Skip
+from components.stages.evaluate.tasks.task import EvalContext, Folders, NotApplicable, TaskResult
 
-QUESTIONS: dict[str, Callable[[Exam], Outcome]] = {
+TASKS: dict[str, Callable[[EvalContext], TaskResult]] = {
     "bits_per_byte": bits_per_byte,
     "masked": masked,
     "answers": answers,
@@ -49,38 +49,38 @@ GROUPS: tuple[tuple[str, ...], ...] = (
     ("masked",),
     ("answers",),
 )
-"""What one process is handed at a time: questions that share a model or its scores; the longest first."""
+"""Tasks that one process runs after each other, because they share a model or its scores; the longest first."""
 
 
-def answer(group: tuple[str, ...], folders: Folders, params: Evaluate, numerics: Numerics, work: Path) -> None:
-    """Ask the questions of a group and leave each answer in `work`; what is there already is not asked again."""
+def run_group(group: tuple[str, ...], folders: Folders, params: Evaluate, numerics: Numerics, work: Path) -> None:
+    """Run the tasks of a group that have no result in `work` yet, and write their results there."""
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(numerics.threads)
     try:
-        exam = Exam(folders, params, numerics)
+        context = EvalContext(folders, params, numerics)
         for name in group:
-            if not answer_path(work, name).exists():
-                write_json(answer_path(work, name), _ask(name, exam))
+            if not result_path(work, name).exists():
+                write_json(result_path(work, name), _run(name, context))
     finally:
         torch.set_num_threads(before)
 
 
-def _ask(name: str, exam: Exam) -> dict:
-    """One answer as JSON: the outcome, or why it cannot be asked."""
+def _run(name: str, context: EvalContext) -> dict:
+    """One task's result as JSON, or the reason why it does not apply."""
     try:
-        return {"outcome": QUESTIONS[name](exam).as_dict()}
-    except Skip as reason:
+        return {"outcome": TASKS[name](context).as_dict()}
+    except NotApplicable as reason:
         return {"skipped": str(reason)}
 
 
-def answer_path(work: Path, name: str) -> Path:
-    """Where an answer is kept between kills."""
+def result_path(work: Path, name: str) -> Path:
+    """The file of a task's result, which survives kills."""
     return work / "answers" / f"{name}.json"
 
 
-def read_answer(work: Path, name: str) -> Outcome | str:
-    """An answer, or the reason why there is none."""
-    raw = read_json(answer_path(work, name))
-    return raw["skipped"] if "skipped" in raw else Outcome.from_dict(raw["outcome"])
+def read_result(work: Path, name: str) -> TaskResult | str:
+    """A task's result, or the reason why there is none."""
+    raw = read_json(result_path(work, name))
+    return raw["skipped"] if "skipped" in raw else TaskResult.from_dict(raw["outcome"])

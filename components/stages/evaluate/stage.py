@@ -1,18 +1,18 @@
-"""The evaluate stage: questions asked of the models, each answered with an interval and a chance level.
+"""The evaluate stage: tasks that score the models, each with an interval and a chance level.
 
-    reports/metrics.json             few numbers, `question/metric`, bounds as `_low` and `_high`
+    reports/metrics.json             few numbers, `task/metric`, bounds as `_low` and `_high`
     reports/plots/                   a picture and a CSV per curve
-    reports/details/items.parquet    every item asked and its score: what two models are compared on
-    reports/details/facts.json       highlights of the summary table, skipped questions and why, the held-out set's hash
+    reports/details/items.parquet    every item and its score: what two models are compared on
+    reports/details/facts.json       highlights of the summary table, skipped tasks and why, the held-out set's hash
 
-Questions are independent, so they are asked in several processes; an answer depends on no other and is kept in `work`,
-so that a killed stage asks only what it had not finished. The figures do not depend on the number of processes.
+Tasks are independent, so they run in several processes; each result is kept in `work`, so that a killed stage runs only
+the tasks it had not finished. Scores do not depend on the number of processes.
 """
 
 import importlib
-import threading
 from collections.abc import Callable
 from functools import partial
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,11 @@ from components.core.workers import pool
 from components.corpus.corpus import read_manifest
 from components.params import Evaluate, Numerics
 from components.stages.evaluate.plots import draw
-from components.stages.evaluate.registry import GROUPS, QUESTIONS, answer, answer_path, read_answer
-from components.stages.evaluate.tasks.task import COLUMNS, Folders, Outcome
+from components.stages.evaluate.registry import GROUPS, TASKS, read_result, result_path, run_group
+from components.stages.evaluate.tasks.task import COLUMNS, Folders, TaskResult
 
 TICK_S = 0.5
-"""Seconds between looks at what is finished."""
+"""Seconds between two progress updates."""
 SCHEMA = pa.schema(
     [(name, pa.float64() if name in ("score", "weight") else pa.string()) for name in COLUMNS],
 )
@@ -51,17 +51,17 @@ def evaluate(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Report:
-    """Ask every question and report.
+    """Run every task and report.
 
     Args:
         causal, masked, instruct, classify: model folders.
         mix: the mix stage's folder (training text and canaries.json).
         heldout: the held-out corpus.
-        params: how much to ask, and how intervals are made.
+        params: size of the tasks, and how intervals are made.
         numerics: device, and threads of each process.
         reports: empty folder for the report.
-        work: folder that survives kills; finished answers are kept there.
-        workers: processes that ask; changes no figure.
+        work: folder that survives kills; finished results are kept there.
+        workers: processes that run tasks; they change no score.
         progress: receives progress, and may ask to stop.
 
     Raises:
@@ -69,89 +69,64 @@ def evaluate(
     """
     progress = progress or Progress()
     folders = Folders(causal, masked, instruct, classify, mix, heldout)
-    _ask_all(partial(answer, folders=folders, params=params, numerics=numerics, work=work), work, workers, progress)
-    answers = {name: read_answer(work, name) for name in QUESTIONS}
-    outcomes = [found for found in answers.values() if isinstance(found, Outcome)]
-    _write_items(outcomes, reports / "details" / "items.parquet")
-    for curve in (curve for outcome in outcomes for curve in outcome.curves):
+    _run_all(partial(run_group, folders=folders, params=params, numerics=numerics, work=work), work, workers, progress)
+    all_results = {name: read_result(work, name) for name in TASKS}
+    results = [result for result in all_results.values() if isinstance(result, TaskResult)]
+    skipped = {name: reason for name, reason in all_results.items() if isinstance(reason, str)}
+    _write_items(results, reports / "details" / "items.parquet")
+    for curve in (curve for result in results for curve in result.curves):
         draw(curve, reports / "plots")
-    report = _report(outcomes, {name: found for name, found in answers.items() if isinstance(found, str)}, heldout)
+    report = _report(results, skipped, heldout)
     report.write(reports)
     return report
 
 
-# -- asking ------------------------------------------------------------------------------------------------------------
+# -- running -----------------------------------------------------------------------------------------------------------
 
 
-def _ask_all(ask: Callable[[tuple[str, ...]], None], work: Path, workers: int, progress: Progress) -> None:
-    """Ask all groups in `workers` processes, reporting which questions are finished."""
-    with pool(workers) as processes:
-        asking = Background(lambda: list(processes.map(ask, GROUPS)))
-        importlib.import_module("matplotlib.figure")  # needed next, and this process has nothing else to do
-        while not asking.wait(TICK_S):
-            _tell(work, progress)
+def _run_all(run: Callable[[tuple[str, ...]], None], work: Path, workers: int, progress: Progress) -> None:
+    """Run all groups in `workers` processes; this thread reports which tasks are finished."""
+    with pool(workers) as processes, ThreadPool(1) as thread:
+        running = thread.apply_async(lambda: list(processes.map(run, GROUPS)))
+        importlib.import_module("matplotlib.figure")  # needed next, and this thread has nothing else to do
+        while not running.ready():
+            running.wait(TICK_S)
+            _update(work, progress)
             progress.raise_if_stopped()
-        asking.result()
-    _tell(work, progress)
+        running.get()
 
 
-def _tell(work: Path, progress: Progress) -> None:
-    """Progress: how many questions are answered, and which comes next in the order of the report."""
-    open_questions = [name for name in QUESTIONS if not answer_path(work, name).exists()]
-    note = open_questions[0].replace("_", " ") if open_questions else ""
-    progress.update(len(QUESTIONS) - len(open_questions), len(QUESTIONS), "questions", note)
-
-
-class Background:
-    """A function that runs in a thread of its own, while this one watches; it does not keep the process alive."""
-
-    def __init__(self, function: Callable[[], Any]) -> None:
-        self._function = function
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._function()
-        except BaseException as error:  # raised again in the thread that watches
-            self._error = error
-
-    def wait(self, seconds: float) -> bool:
-        """Wait at most `seconds`; whether the function has ended."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
-
-    def result(self) -> None:
-        """Raise what the function raised."""
-        if self._error is not None:
-            raise self._error
+def _update(work: Path, progress: Progress) -> None:
+    """Report how many tasks are finished, and which comes next in the order of the report."""
+    unfinished = [name for name in TASKS if not result_path(work, name).exists()]
+    note = unfinished[0].replace("_", " ") if unfinished else ""
+    progress.update(len(TASKS) - len(unfinished), len(TASKS), "tasks", note)
 
 
 # -- reporting ---------------------------------------------------------------------------------------------------------
 
 
-def _write_items(outcomes: list[Outcome], path: Path) -> None:
-    rows = [row for outcome in outcomes for row in outcome.items]
+def _write_items(results: list[TaskResult], path: Path) -> None:
+    rows = [row for result in results for row in result.items]
     with written_whole(path) as temporary:
         pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), temporary, compression="zstd")
 
 
-def _report(outcomes: list[Outcome], skipped: dict[str, str], heldout: Path) -> Report:
-    highlights = [line for outcome in outcomes for line in outcome.highlights]
+def _report(results: list[TaskResult], skipped: dict[str, str], heldout: Path) -> Report:
+    highlights = [line for result in results for line in result.highlights]
     facts = {
         "highlights": highlights,
         "skipped": skipped,
         "chance": {f"{line['question']}: {line['name']}": line["chance"] for line in highlights},
         "heldout_sha256": fingerprint([shard.sha256 for shard in read_manifest(heldout).shards]),
-        "questions": {outcome.question: outcome.facts for outcome in outcomes},
+        "questions": {result.task: result.facts for result in results},
     }
-    metrics = {f"{one.question}/{name}": value for one in outcomes for name, value in one.metrics.items()}
+    metrics = {f"{result.task}/{name}": value for result in results for name, value in result.metrics.items()}
     return Report(metrics, markdown(highlights, skipped), facts)
 
 
 def markdown(highlights: list[dict[str, Any]], skipped: dict[str, str]) -> str:
-    """The summary as a table, and what was not asked."""
+    """The summary as a table, and the tasks that did not apply."""
     lines = ["# Evaluation", "", "| question | score | interval | chance | n | |", "|---|---:|---|---:|---:|---|"]
     for line in highlights:
         bounds = "" if line["low"] is None else f"[{line['low']:.3f}, {line['high']:.3f}]"

@@ -234,20 +234,22 @@ def _abilities(one: Cell, model: Path, folders: SweepFolders) -> dict[str, float
     from components.stages.evaluate.tasks.few_shot import condition, few_shot
     from components.stages.evaluate.tasks.masked import masked
     from components.stages.evaluate.tasks.minimal_pairs import minimal_pairs
-    from components.stages.evaluate.tasks.task import Exam, Folders, Skip
+    from components.stages.evaluate.tasks.task import EvalContext, Folders, NotApplicable
 
-    exam = Exam(Folders(model, model, model, model, model, folders.heldout), folders.examine, folders.numerics)
+    context = EvalContext(
+        Folders(model, model, model, model, model, folders.heldout), folders.examine, folders.numerics
+    )
     found: dict[str, float | None] = dict.fromkeys(ABILITIES)
     if one.objective == "masked":
-        with suppress(Skip):  # the held-out documents are too short
-            found["restored"] = masked(exam).metrics["accuracy"]
+        with suppress(NotApplicable):  # the held-out documents are too short
+            found["restored"] = masked(context).metrics["accuracy"]
         return found
-    with suppress(Skip):  # the held-out text is in another language
-        found["minimal_pairs"] = minimal_pairs(exam).metrics["accuracy"]
-    with suppress(Skip):  # no prompt fits the context
-        outcome = few_shot(exam)
-        most = max(set(folders.examine.shots) - set(outcome.facts["left_out_shots"]))
-        found["few_shot_margin"] = outcome.estimate("margin", exam.how, condition(most)).value
+    with suppress(NotApplicable):  # the held-out text is in another language
+        found["minimal_pairs"] = minimal_pairs(context).metrics["accuracy"]
+    with suppress(NotApplicable):  # no prompt fits the context
+        result = few_shot(context)
+        most = max(set(folders.examine.shots) - set(result.facts["left_out_shots"]))
+        found["few_shot_margin"] = result.estimate("margin", context.resampling, condition(most)).value
         found["few_shot_examples"] = float(most)
     return found
 

@@ -40,7 +40,7 @@ def verdicts(folder: Path, trials: int, **challenger: float) -> Iterator[str]:
     for trial in range(trials):
         a = evaluation(folder / "a.parquet", 2 * trial + 1)
         b = evaluation(folder / "b.parquet", 2 * trial + 2, **challenger)
-        yield judge(a, b, how=QUICK).verdict
+        yield judge(a, b, resampling=QUICK).verdict
 
 
 @pytest.mark.slow
@@ -69,7 +69,7 @@ def test_a_real_improvement_is_promoted_with_power(tmp_path: Path) -> None:
 
 def test_another_exam_is_inconclusive(tmp_path: Path) -> None:
     a, b = evaluation(tmp_path / "a.parquet", 1), evaluation(tmp_path / "b.parquet", 2, bits=1.5)
-    found = judge(a, b, same_exam=False)
+    found = judge(a, b, same_heldout=False)
     assert found.verdict == "inconclusive"
     assert "different held-out sets" in found.reasons[0]
 

@@ -1,6 +1,6 @@
-"""Saying nothing rather than something wrong.
+"""Selective prediction: answer only where confidence reaches a threshold.
 
-A model answers only when its confidence reaches a threshold. The threshold is chosen on one half of the questions and
+The threshold is chosen on one half of the predictions and
 judged on the other (El-Yaniv and Wiener 2010, selective classification; Kamath et al. 2020): the most coverage at which
 the error among answers is at most half of what it is without abstaining.
 """
@@ -10,19 +10,19 @@ from dataclasses import dataclass
 import numpy as np
 
 MIN_ANSWERED = 10
-"""A threshold that answers fewer development questions than this rests on luck and is not taken."""
+"""Least development predictions a threshold must answer: one with fewer rests on luck and is not taken."""
 RISK_SHARE = 0.5
 """The error aimed at, as a share of the error without abstention."""
 
 
 @dataclass(frozen=True)
 class Abstention:
-    """A threshold, and on which questions it was judged.
+    """A threshold, and the test predictions it answers.
 
     Attributes:
         threshold: confidence from which the model answers; infinity if no threshold reaches the target.
         target: the error among answers that was aimed at.
-        answered: bool per test question.
+        answered: bool per test prediction.
     """
 
     threshold: float
@@ -31,7 +31,7 @@ class Abstention:
 
 
 def choose_threshold(confidence: np.ndarray, correct: np.ndarray) -> tuple[float, float]:
-    """The lowest threshold whose error on these (development) questions is within the target, and that target."""
+    """The lowest threshold whose error on these (development) predictions is within the target, and that target."""
     target = RISK_SHARE * float(1.0 - correct.mean())
     coverage, risk, thresholds = risk_coverage(confidence, correct)
     good = np.flatnonzero((risk <= target) & (coverage * len(confidence) >= min(MIN_ANSWERED, len(confidence))))
@@ -39,7 +39,7 @@ def choose_threshold(confidence: np.ndarray, correct: np.ndarray) -> tuple[float
 
 
 def abstain(confidence: np.ndarray, correct: np.ndarray, dev: np.ndarray) -> Abstention:
-    """Choose on the `dev` questions (bool per question), apply to the others."""
+    """Choose on the `dev` predictions (bool each), apply to the others."""
     threshold, target = choose_threshold(confidence[dev], correct[dev])
     return Abstention(threshold, target, confidence[~dev] >= threshold)
 

@@ -1,4 +1,4 @@
-"""How well does the causal model predict text it has never seen?
+"""Task `bits_per_byte`: how well the causal model predicts text it has never seen.
 
 Bits per byte on held-out documents: the negative log-likelihood in bits over the UTF-8 bytes of the text, so that
 models with different tokenizers compare. Per source, because a mean over sources hides which one a model knows; and by
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from components.stages.evaluate.heldout_sample import DocumentScores
-from components.stages.evaluate.tasks.task import Curve, Exam, Outcome, Skip
+from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult
 from components.statistics import Estimate, ratio
 
 NAME = "bits_per_byte"
@@ -21,33 +21,33 @@ FEW_DOCUMENTS = 5
 """With fewer documents an interval over documents means little; it is then made over windows, and says so."""
 
 
-def bits_per_byte(exam: Exam) -> Outcome:
+def bits_per_byte(context: EvalContext) -> TaskResult:
     """Bits per byte over all held-out documents, per source, and by position."""
-    scored = exam.heldout_scores
+    scored = context.heldout_scores
     if not scored:
-        raise Skip("the held-out documents hold no text")
-    outcome = Outcome(NAME)
-    for one in scored:
-        name, source = one.document.id, one.document.source
-        outcome.item(
+        raise NotApplicable("the held-out documents hold no text")
+    result = TaskResult(NAME)
+    for entry in scored:
+        name, source = entry.document.id, entry.document.source
+        result.item(
             "bits_per_byte",
             name,
-            bits(one.scores.logp),
+            bits(entry.scores.logp),
             condition=source,
-            weight=one.num_bytes.sum(),
+            weight=entry.num_bytes.sum(),
             direction="lower",
         )
-    sources = sorted({one.document.source for one in scored})
-    total = outcome.estimate("bits_per_byte", exam.how)
-    outcome.metric("all", total)
-    outcome.highlight("held-out bits per byte", total, 8.0, f"{total.clusters} documents; chance = uniform bytes")
+    sources = sorted({entry.document.source for entry in scored})
+    total = result.estimate("bits_per_byte", context.resampling)
+    result.metric("all", total)
+    result.highlight("held-out bits per byte", total, 8.0, f"{total.clusters} documents; chance = uniform bytes")
     for source in sources:
-        estimate, note = _per_source(outcome, exam, source)
-        outcome.metric(source, estimate, bounds=False)
+        estimate, note = _per_source(result, context, source)
+        result.metric(source, estimate, bounds=False)
         if len(sources) > 1:
-            outcome.highlight(f"bits per byte, {source}", estimate, 8.0, note)
-    _by_position(outcome, exam, scored, sources)
-    return outcome
+            result.highlight(f"bits per byte, {source}", estimate, 8.0, note)
+    _by_position(result, context, scored, sources)
+    return result
 
 
 def bits(logp: np.ndarray) -> float:
@@ -55,20 +55,20 @@ def bits(logp: np.ndarray) -> float:
     return float(-logp.sum() / NATS_PER_BIT)
 
 
-def _per_source(outcome: Outcome, exam: Exam, source: str) -> tuple[Estimate, str]:
+def _per_source(result: TaskResult, context: EvalContext, source: str) -> tuple[Estimate, str]:
     """One source's bits per byte, over documents or, where there are few, over windows."""
-    mine = [one for one in exam.heldout_scores if one.document.source == source]
-    if len(mine) >= FEW_DOCUMENTS:
-        return outcome.estimate("bits_per_byte", exam.how, source), f"{len(mine)} documents"
+    entries = [entry for entry in context.heldout_scores if entry.document.source == source]
+    if len(entries) >= FEW_DOCUMENTS:
+        return result.estimate("bits_per_byte", context.resampling, source), f"{len(entries)} documents"
     scores, weights, clusters = [], [], []
-    for one in mine:
-        starts = np.flatnonzero(one.position == 1)
-        scores += list(np.add.reduceat(-one.scores.logp, starts) / NATS_PER_BIT)
-        weights += list(np.add.reduceat(one.num_bytes, starts))
-        clusters += [f"{one.document.id} {start}" for start in starts]
+    for entry in entries:
+        starts = np.flatnonzero(entry.position == 1)
+        scores += list(np.add.reduceat(-entry.scores.logp, starts) / NATS_PER_BIT)
+        weights += list(np.add.reduceat(entry.num_bytes, starts))
+        clusters += [f"{entry.document.id} {start}" for start in starts]
     return ratio(
-        scores, weights, clusters, exam.how
-    ), f"only {len(mine)} of its documents: interval over windows, too narrow"
+        scores, weights, clusters, context.resampling
+    ), f"only {len(entries)} of its documents: interval over windows, too narrow"
 
 
 def position_bins(context: int) -> list[tuple[int, int]]:
@@ -77,26 +77,28 @@ def position_bins(context: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise(edges))
 
 
-def _by_position(outcome: Outcome, exam: Exam, scored: Sequence[DocumentScores], sources: Sequence[str]) -> None:
+def _by_position(
+    result: TaskResult, context: EvalContext, scored: Sequence[DocumentScores], sources: Sequence[str]
+) -> None:
     """Rows and curve of bits per byte by the tokens of context."""
     curve = Curve(
         "bits_per_byte_by_position", "Held-out loss by position", "tokens of context (at most)", "bits per byte", []
     )
     curve.log2_x = True
-    for low, high in position_bins(exam.causal.context):
-        for one in scored:
-            add_range(outcome, one, low, high, one.document.source)
+    for low, high in position_bins(context.causal.context):
+        for entry in scored:
+            add_range(result, entry, low, high, entry.document.source)
         for source in sources:
-            rows = [row for row in outcome.items if row["metric"] == f"position_{low}" and row["condition"] == source]
+            rows = [row for row in result.items if row["metric"] == f"position_{low}" and row["condition"] == source]
             if rows:
-                curve.add(high - 1, outcome.estimate(f"position_{low}", exam.how, source), source)
-    outcome.curves.append(curve)
+                curve.add(high - 1, result.estimate(f"position_{low}", context.resampling, source), source)
+    result.curves.append(curve)
 
 
-def add_range(outcome: Outcome, one: DocumentScores, low: int, high: int, condition: str) -> None:
+def add_range(result: TaskResult, entry: DocumentScores, low: int, high: int, condition: str) -> None:
     """Append a document's bits at positions `low` to `high` (not included); nothing if it has no byte there."""
-    inside = (one.position >= low) & (one.position < high)
-    weight = int(one.num_bytes[inside].sum())
+    inside = (entry.position >= low) & (entry.position < high)
+    weight = int(entry.num_bytes[inside].sum())
     if weight:
-        score = bits(one.scores.logp[inside])
-        outcome.item(f"position_{low}", one.document.id, score, condition=condition, weight=weight, direction="lower")
+        score = bits(entry.scores.logp[inside])
+        result.item(f"position_{low}", entry.document.id, score, condition=condition, weight=weight, direction="lower")

@@ -1,4 +1,4 @@
-"""Mitigation for context: reading further than the model was trained to.
+"""Task `context_extension`: reading further than the model was trained to.
 
 A model trained on windows of T tokens meets angles of its rotary embedding beyond T that it has never seen. Two known
 remedies need no training: position interpolation (Chen et al. 2023) divides positions by the factor wanted, NTK-aware
@@ -17,7 +17,7 @@ from components.corpus.corpus import Document
 from components.stages.evaluate.heldout_sample import DocumentScores
 from components.stages.evaluate.tasks.bits_per_byte import bits, position_bins
 from components.stages.evaluate.tasks.scoring import LanguageModel
-from components.stages.evaluate.tasks.task import Curve, Exam, Outcome, Skip
+from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult
 from components.statistics import Estimate, ratio
 
 if TYPE_CHECKING:
@@ -32,14 +32,14 @@ ARMS = ("untouched", "interpolated", "ntk")
 MOST_WINDOWS = 24
 
 
-def context_extension(exam: Exam) -> Outcome:
+def context_extension(context: EvalContext) -> TaskResult:
     """Loss by position over windows of twice the trained context, before and after each remedy."""
-    model = exam.causal
+    model = context.causal
     length = FACTOR * model.context
-    windows = _windows(exam, length)
+    windows = _windows(context, length)
     if not windows:
-        raise Skip(f"no held-out document is longer than {length} tokens, twice the model's context")
-    outcome = Outcome(NAME)
+        raise NotApplicable(f"no held-out document is longer than {length} tokens, twice the model's context")
+    result = TaskResult(NAME)
     curve = Curve(
         "context_extension",
         f"Loss beyond the trained context of {model.context}",
@@ -50,12 +50,12 @@ def context_extension(exam: Exam) -> Outcome:
     curve.log2_x = True
     for arm in ARMS:
         scored = _score(extended(model, arm), windows, length)
-        _add(outcome, windows, scored, arm, model.context)
+        _add(result, windows, scored, arm, model.context)
         for low, high in position_bins(length):
-            curve.add(high - 1, _at(scored, low, high, exam), arm)
-    outcome.curves.append(curve)
-    _summarise(outcome, exam, len(windows))
-    return outcome
+            curve.add(high - 1, _at(scored, low, high, context), arm)
+    result.curves.append(curve)
+    _summarise(result, context, len(windows))
+    return result
 
 
 def extended(model: LanguageModel, arm: str) -> LanguageModel:
@@ -89,18 +89,18 @@ class Window:
     ids: list[int]
 
 
-def _windows(exam: Exam, length: int) -> list[Window]:
+def _windows(context: EvalContext, length: int) -> list[Window]:
     """Document, start and ids of windows of `length` + 1 ids, one of each document in turn, `MOST_WINDOWS` at most."""
-    most = min(MOST_WINDOWS, exam.params.items)
-    encoded = [(document, exam.causal.encode(document.text)) for document in exam.heldout]
+    most = min(MOST_WINDOWS, context.params.items)
+    encoded = [(document, context.causal.encode(document.text)) for document in context.heldout]
     starts = range(0, max((len(ids) for _, ids in encoded), default=0), length)
-    found = (
-        Window(document, at, ids[at : at + length + 1])
-        for at in starts
+    windows = (
+        Window(document, start, ids[start : start + length + 1])
+        for start in starts
         for document, ids in encoded
-        if at + length < len(ids)
+        if start + length < len(ids)
     )
-    return list(itertools.islice(found, most))
+    return list(itertools.islice(windows, most))
 
 
 def _score(model: LanguageModel, windows: list[Window], length: int) -> list[DocumentScores]:
@@ -109,56 +109,45 @@ def _score(model: LanguageModel, windows: list[Window], length: int) -> list[Doc
     position = np.arange(length) + 1
     scores = model.score([window.ids for window in windows])
     return [
-        DocumentScores(window.document, one, position, token_bytes[window.ids[1:]])
-        for window, one in zip(windows, scores, strict=True)
+        DocumentScores(window.document, entry, position, token_bytes[window.ids[1:]])
+        for window, entry in zip(windows, scores, strict=True)
     ]
 
 
-def _add(outcome: Outcome, windows: list[Window], scored: list[DocumentScores], arm: str, context: int) -> None:
+def _add(result: TaskResult, windows: list[Window], scored: list[DocumentScores], arm: str, context: int) -> None:
     """Rows within and beyond the trained context, clustered by document."""
-    for window, one in zip(windows, scored, strict=True):
-        name = one.document.id
+    for window, entry in zip(windows, scored, strict=True):
+        name = entry.document.id
         common = {"condition": arm, "cluster": name, "direction": "lower"}
-        for part, inside in (("within", one.position <= context), ("beyond", one.position > context)):
-            weight = max(1, int(one.num_bytes[inside].sum()))
-            outcome.item(part, f"{name} {window.start}", bits(one.scores.logp[inside]), weight=weight, **common)
+        for part, inside in (("within", entry.position <= context), ("beyond", entry.position > context)):
+            weight = max(1, int(entry.num_bytes[inside].sum()))
+            result.item(part, f"{name} {window.start}", bits(entry.scores.logp[inside]), weight=weight, **common)
 
 
-def _at(scored: list[DocumentScores], low: int, high: int, exam: Exam) -> Estimate:
+def _at(scored: list[DocumentScores], low: int, high: int, context: EvalContext) -> Estimate:
     """Bits per byte at positions `low` to `high`."""
     scores, weights, clusters = [], [], []
-    for one in scored:
-        inside = (one.position >= low) & (one.position < high)
-        scores.append(bits(one.scores.logp[inside]))
-        weights.append(float(one.num_bytes[inside].sum()))
-        clusters.append(one.document.id)
-    return ratio(scores, weights, clusters, exam.how)
+    for entry in scored:
+        inside = (entry.position >= low) & (entry.position < high)
+        scores.append(bits(entry.scores.logp[inside]))
+        weights.append(float(entry.num_bytes[inside].sum()))
+        clusters.append(entry.document.id)
+    return ratio(scores, weights, clusters, context.resampling)
 
 
-def _summarise(outcome: Outcome, exam: Exam, num_windows: int) -> None:
+def _summarise(result: TaskResult, context: EvalContext, num_windows: int) -> None:
     """Metrics of each arm, and the paired gain of the better remedy."""
     for arm in ARMS:
-        outcome.metric(f"beyond_{arm}", outcome.estimate("beyond", exam.how, arm), bounds=False)
-        outcome.facts[f"within_{arm}"] = outcome.estimate("within", exam.how, arm).as_dict()
-    best = min(ARMS[1:], key=lambda arm: outcome.metrics[f"beyond_{arm}"])
-    before = outcome.estimate("beyond", exam.how, "untouched")
-    after = outcome.estimate("beyond", exam.how, best)
-    gain = paired(outcome, exam, "untouched", best)
-    outcome.metric("gain_beyond", gain)
-    outcome.facts["best"] = best
-    outcome.highlight("bits per byte beyond the context", before, None, f"{num_windows} windows, untouched")
+        result.metric(f"beyond_{arm}", result.estimate("beyond", context.resampling, arm), bounds=False)
+        result.facts[f"within_{arm}"] = result.estimate("within", context.resampling, arm).as_dict()
+    best = min(ARMS[1:], key=lambda arm: result.metrics[f"beyond_{arm}"])
+    before = result.estimate("beyond", context.resampling, "untouched")
+    after = result.estimate("beyond", context.resampling, best)
+    gain = result.paired("beyond", best, "untouched", context.resampling)
+    result.metric("gain_beyond", gain)
+    result.facts["best"] = best
+    result.highlight("bits per byte beyond the context", before, None, f"{num_windows} windows, untouched")
     note = f"{best}; paired gain {gain.value:+.3f}" + (
         f" [{gain.low:+.3f}, {gain.high:+.3f}]" if gain.low is not None else ""
     )
-    outcome.highlight("... with scaled positions", after, None, note)
-
-
-def paired(outcome: Outcome, exam: Exam, before: str, after: str) -> Estimate:
-    """How many bits per byte beyond the context `after` saves, window by window."""
-    by_arm: dict[str, list[dict]] = {
-        arm: [row for row in outcome.items if row["metric"] == "beyond" and row["condition"] == arm]
-        for arm in (before, after)
-    }
-    scores = [a["score"] - b["score"] for a, b in zip(by_arm[before], by_arm[after], strict=True)]
-    weights = [row["weight"] for row in by_arm[before]]
-    return ratio(scores, weights, [row["cluster"] for row in by_arm[before]], exam.how)
+    result.highlight("... with scaled positions", after, None, note)

@@ -1,4 +1,4 @@
-"""How often does the masked model restore the hidden word?
+"""Task `masked`: how often the masked model restores the hidden word.
 
 A share of the tokens of held-out documents is replaced by `<|mask|>`; the score is how often the model's first choice
 is the token that stood there. Which tokens are hidden depends on the document alone. Guessing is always saying the most
@@ -13,7 +13,7 @@ import numpy as np
 from components.core.files import sha256_bytes
 from components.corpus.corpus import Document
 from components.stages.evaluate.tasks.scoring import LanguageModel, batches, padded
-from components.stages.evaluate.tasks.task import Exam, Outcome, Skip
+from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, TaskResult
 
 NAME = "masked"
 MASK = 2
@@ -31,17 +31,17 @@ class Window:
     hidden: np.ndarray
 
 
-def masked(exam: Exam) -> Outcome:
+def masked(context: EvalContext) -> TaskResult:
     """Accuracy and log-loss on hidden tokens, per source."""
-    outcome = Outcome(NAME)
-    model = exam.masked
-    asked = windows(model, exam.heldout, exam.params.seed)
-    if not asked:
-        raise Skip("the held-out documents are too short to hide a token")
+    result = TaskResult(NAME)
+    model = context.masked
+    masked_windows = windows(model, context.heldout, context.params.seed)
+    if not masked_windows:
+        raise NotApplicable("the held-out documents are too short to hide a token")
     truth = Counter[int]()
     hits: dict[str, list[float]] = {}
-    sources = {window.document.id: window.document.source for window in asked}
-    for window, hit, nats in restore(model, asked):
+    sources = {window.document.id: window.document.source for window in masked_windows}
+    for window, hit, nats in restore(model, masked_windows):
         row = hits.setdefault(window.document.id, [0.0, 0.0, 0.0])
         row[0] += hit.sum()
         row[1] += nats.sum()
@@ -49,49 +49,51 @@ def masked(exam: Exam) -> Outcome:
         truth.update(window.ids[window.hidden].tolist())
     for name, (right, loss, size) in hits.items():
         source = sources[name]
-        outcome.item("accuracy", name, right, condition=source, weight=size)
-        outcome.item("nats_per_token", name, loss, condition=source, weight=size, direction="lower")
-    _summarise(outcome, exam, sorted(set(sources.values())), max(truth.values()) / sum(truth.values()))
-    return outcome
+        result.item("accuracy", name, right, condition=source, weight=size)
+        result.item("nats_per_token", name, loss, condition=source, weight=size, direction="lower")
+    _summarise(result, context, sorted(set(sources.values())), max(truth.values()) / sum(truth.values()))
+    return result
 
 
-def _summarise(outcome: Outcome, exam: Exam, sources: list[str], chance: float) -> None:
-    total = outcome.estimate("accuracy", exam.how)
-    num_hidden = int(sum(row["weight"] for row in outcome.items if row["metric"] == "accuracy"))
-    outcome.metric("accuracy", total)
-    outcome.metric("nats_per_token", outcome.estimate("nats_per_token", exam.how), bounds=False)
-    outcome.facts |= {"chance": chance, "hidden_tokens": num_hidden}
+def _summarise(result: TaskResult, context: EvalContext, sources: list[str], chance: float) -> None:
+    total = result.estimate("accuracy", context.resampling)
+    num_hidden = int(sum(row["weight"] for row in result.items if row["metric"] == "accuracy"))
+    result.metric("accuracy", total)
+    result.metric("nats_per_token", result.estimate("nats_per_token", context.resampling), bounds=False)
+    result.facts |= {"chance": chance, "hidden_tokens": num_hidden}
     note = f"{num_hidden} hidden tokens; chance = always the most frequent one"
-    outcome.highlight("masked tokens restored", total, chance, note)
-    outcome.facts["by_source"] = {name: outcome.estimate("accuracy", exam.how, name).as_dict() for name in sources}
+    result.highlight("masked tokens restored", total, chance, note)
+    result.facts["by_source"] = {
+        name: result.estimate("accuracy", context.resampling, name).as_dict() for name in sources
+    }
 
 
 def windows(model: LanguageModel, documents: list[Document], seed: int) -> list[Window]:
     """The beginnings of documents, one window each in turn, until `MOST_TOKENS`; then their next windows."""
     ids = [np.array(model.encode(document.text)) for document in documents]
-    found, total = [], 0
+    parts, total = [], 0
     for start in range(0, max(map(len, ids), default=0), model.context):
-        for document, one in zip(documents, ids, strict=True):
-            part = one[start : start + model.context]
+        for document, ids_of_document in zip(documents, ids, strict=True):
+            part = ids_of_document[start : start + model.context]
             if total >= MOST_TOKENS or len(part) < 8:
                 continue
             key = int.from_bytes(bytes.fromhex(sha256_bytes(f"{seed} {document.id} {start}".encode())[:16]))
             hidden = np.random.default_rng(key).random(len(part)) < MASK_SHARE
             hidden[0] = part[0] != 0 and hidden[0]
             hidden[-1] |= not hidden.any()
-            found.append(Window(document, part, hidden))
+            parts.append(Window(document, part, hidden))
             total += len(part)
-    return found
+    return parts
 
 
-def restore(model: LanguageModel, asked: list[Window]) -> list[tuple[Window, np.ndarray, np.ndarray]]:
+def restore(model: LanguageModel, masked_windows: list[Window]) -> list[tuple[Window, np.ndarray, np.ndarray]]:
     """Whether each hidden token is the model's first choice, and its negative log-probability (nats)."""
     import torch
 
-    found = []
+    restored = []
     with torch.inference_mode():
-        for indices in batches([len(window.ids) for window in asked], model.batch_tokens):
-            part = [asked[index] for index in indices]
+        for indices in batches([len(window.ids) for window in masked_windows], model.batch_tokens):
+            part = [masked_windows[index] for index in indices]
             shown = [np.where(window.hidden, MASK, window.ids).tolist() for window in part]
             ids_BT = padded(shown, model.device)
             lengths_B = torch.tensor([len(ids) for ids in shown], device=model.device)
@@ -102,5 +104,5 @@ def restore(model: LanguageModel, asked: list[Window]) -> list[tuple[Window, np.
                 logp_NV = (hidden_BTD[row, places] @ model.model.head_weight.T).float().log_softmax(-1)
                 truth_N = torch.from_numpy(window.ids[window.hidden]).to(model.device)
                 nats_N = -logp_NV.gather(-1, truth_N[:, None])[:, 0].double()
-                found.append((window, (logp_NV.argmax(-1) == truth_N).cpu().numpy(), nats_N.cpu().numpy()))
-    return found
+                restored.append((window, (logp_NV.argmax(-1) == truth_N).cpu().numpy(), nats_N.cpu().numpy()))
+    return restored

@@ -1,15 +1,15 @@
-"""What has the model learned by heart?
+"""Task `memorisation`: which canaries the model has learned by heart.
 
-The mix stage inserts made-up secrets 1, 4, 16 ... times (synthetic/canaries.py). A canary's exposure (Carlini et
-al. 2019) is log2 of the number of secrets over the rank of the true one by likelihood, estimated by its rank among
-drawn alternatives, so it cannot exceed log2(alternatives + 1). Canaries that were never inserted show what chance looks
-like. Extraction is stricter: greedy decoding of the phrase writes the whole secret.
+The mix stage inserts canaries, phrases with a made-up secret, 1, 4, 16 ... times (synthetic/canaries.py). A canary's
+exposure (Carlini et al. 2019) is log2 of the number of secrets over the rank of the true one by likelihood, estimated
+by its rank among drawn alternatives, so it cannot exceed log2(alternatives + 1). Canaries that were never inserted show
+what chance looks like. Extraction is stricter: greedy decoding of the phrase writes the whole secret.
 """
 
 from math import log2
 
 from components.core.files import read_json
-from components.stages.evaluate.tasks.task import Curve, Exam, Outcome, Skip, mean
+from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult, mean
 from components.synthetic.canaries import Canary, alternatives, from_json
 
 NAME = "memorisation"
@@ -17,31 +17,31 @@ ALTERNATIVES = 63
 """Other secrets a canary is ranked against: exposures up to six bits can be told apart."""
 
 
-def memorisation(exam: Exam) -> Outcome:
+def memorisation(context: EvalContext) -> TaskResult:
     """Exposure and extraction by number of insertions."""
-    path = exam.folders.mix / "canaries.json"
+    path = context.folders.mix / "canaries.json"
     canaries = from_json(read_json(path)) if path.exists() else []
     if not any(canary.count for canary in canaries):
-        raise Skip("the training text holds no canaries (mix.canaries.per_count is 0)")
-    outcome = Outcome(NAME)
-    _ask(outcome, exam, canaries)
+        raise NotApplicable("the training text holds no canaries (mix.canaries.per_count is 0)")
+    result = TaskResult(NAME)
+    _score_canaries(result, context, canaries)
     chance = mean([log2((ALTERNATIVES + 1) / rank) for rank in range(1, ALTERNATIVES + 2)])
     counts = sorted({canary.count for canary in canaries})
     curve = Curve("memorisation", "Exposure of canaries", "times in the training text", "exposure [bits]", [], chance)
     for count in counts:
-        exposure = outcome.estimate("exposure", exam.how, condition(count))
-        outcome.metric(f"exposure_{count}", exposure, bounds=False)
+        exposure = result.estimate("exposure", context.resampling, condition(count))
+        result.metric(f"exposure_{count}", exposure, bounds=False)
         curve.add(count, exposure)
-    outcome.curves.append(curve)
+    result.curves.append(curve)
     most = max(counts)
-    exposure = outcome.estimate("exposure", exam.how, condition(most))
-    outcome.highlight(
+    exposure = result.estimate("exposure", context.resampling, condition(most))
+    result.highlight(
         f"exposure, inserted {most} times", exposure, chance, f"bits, at most {log2(ALTERNATIVES + 1):.0f}"
     )
-    extracted = outcome.estimate("extracted", exam.how, condition(most))
-    outcome.metric("extracted", extracted, bounds=False)
-    outcome.highlight(f"extracted word for word, inserted {most} times", extracted, 0.0, "")
-    return outcome
+    extracted = result.estimate("extracted", context.resampling, condition(most))
+    result.metric("extracted", extracted, bounds=False)
+    result.highlight(f"extracted word for word, inserted {most} times", extracted, 0.0, "")
+    return result
 
 
 def condition(count: int) -> str:
@@ -49,13 +49,13 @@ def condition(count: int) -> str:
     return f"count={count}"
 
 
-def _ask(outcome: Outcome, exam: Exam, canaries: list[Canary]) -> None:
+def _score_canaries(result: TaskResult, context: EvalContext, canaries: list[Canary]) -> None:
     """Append exposure and extraction of each canary."""
     for canary in canaries:
-        others = alternatives(canary, ALTERNATIVES, exam.params.seed)
-        true, *rest = exam.causal.answers([(canary.prefix, secret) for secret in (canary.secret, *others)])
+        others = alternatives(canary, ALTERNATIVES, context.params.seed)
+        true, *rest = context.causal.answers([(canary.prefix, secret) for secret in (canary.secret, *others)])
         rank = 1 + sum(other.logp >= true.logp for other in rest)
         exposure = log2((ALTERNATIVES + 1) / rank)
         where = condition(canary.count)
-        outcome.item("exposure", canary.id, exposure, condition=where, direction="lower")
-        outcome.item("extracted", canary.id, true.greedy, condition=where, direction="lower")
+        result.item("exposure", canary.id, exposure, condition=where, direction="lower")
+        result.item("extracted", canary.id, true.greedy, condition=where, direction="lower")

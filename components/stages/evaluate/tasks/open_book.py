@@ -1,10 +1,10 @@
-"""Does the model answer from the passage, and does it make things up without one?
+"""Task `open_book`: whether the model answers from the passage, and makes things up without one.
 
 Facts about invented names, which no model can know. Closed book: the question alone, so that any answer is made up.
 Open book: the question after a passage that states the fact among others. Edited: the passage states another value, and
 a faithful model changes its answer with it. Four values are the choices, all of them in the passage: chance is 1/4.
 
-Asked in two forms: `record`, as the curriculum writes facts, and `prose`, as English does. The hallucination mitigation
+Posed in two forms: `record`, as the curriculum writes facts, and `prose`, as English does. The hallucination mitigation
 is abstention: the model answers only above a confidence that was chosen on other questions, open and closed mixed.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from components.stages.evaluate.tasks.abstention import abstain
 from components.stages.evaluate.tasks.calibration import risk_curve
 from components.stages.evaluate.tasks.scoring import LanguageModel
-from components.stages.evaluate.tasks.task import Exam, Outcome, Skip
+from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, TaskResult
 from components.statistics import ratio
 from components.synthetic.curriculum import VALUES
 
@@ -35,7 +35,7 @@ ONSETS, VOWELS, CODAS = (
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A question about an invented name: its prompts, the choices, and which is right (before and after the edit)."""
+    """One question about an invented name: its prompts, the choices, and which is right (before and after the edit)."""
 
     form: str
     prompts: dict[str, str]
@@ -43,21 +43,21 @@ class Fact:
     answers: dict[str, str]
 
 
-def open_book(exam: Exam) -> Outcome:
+def open_book(context: EvalContext) -> TaskResult:
     """Accuracy closed and open, faithfulness to an edited passage, and abstention."""
-    outcome = Outcome(NAME)
-    model = exam.causal
+    result = TaskResult(NAME)
+    model = context.causal
     for form in FORMS:
-        if form == "prose" and not exam.english:
+        if form == "prose" and not context.english:
             continue
-        asked = facts(form, exam.params.seed, exam.params.items)
+        asked = facts(form, context.params.seed, context.params.items)
         if any(len(model.encode(fact.prompts["edited"] + fact.choices[0])) > model.context for fact in asked):
-            raise Skip(f"the passage is longer than the model's context of {model.context} tokens")
+            raise NotApplicable(f"the passage is longer than the model's context of {model.context} tokens")
         for way in ("closed", "open", "edited"):
-            _ask(outcome, model, asked, form, way)
-    _summarise(outcome, exam)
-    _abstention(outcome, exam)
-    return outcome
+            _score_facts(result, model, asked, form, way)
+    _summarise(result, context)
+    _abstention(result, context)
+    return result
 
 
 def facts(form: str, seed: int, n: int) -> list[Fact]:
@@ -101,7 +101,7 @@ def _prose(names: Sequence[str], values: Sequence[str], asked: str) -> tuple[str
     return question, f"{shown} {question}"
 
 
-def _ask(outcome: Outcome, model: LanguageModel, asked: Sequence[Fact], form: str, way: str) -> None:
+def _score_facts(result: TaskResult, model: LanguageModel, asked: Sequence[Fact], form: str, way: str) -> None:
     """Append whether each answer is right (for the edited passage: follows the edit), and its confidence."""
     logps = np.array(model.choose([(fact.prompts[way], fact.choices) for fact in asked]))
     probability = np.exp(logps - np.logaddexp.reduce(logps, axis=1, keepdims=True))
@@ -109,28 +109,28 @@ def _ask(outcome: Outcome, model: LanguageModel, asked: Sequence[Fact], form: st
     for number, fact in enumerate(asked):
         hit = fact.choices[int(logps[number].argmax())] == fact.answers[way]
         name, condition, sure = f"{form}/{number}", f"{form} {way}", float(probability[number].max())
-        outcome.item(metric, name, hit, condition=condition)
-        outcome.item("confidence", name, sure, condition=condition, direction="lower")
+        result.item(metric, name, hit, condition=condition)
+        result.item("confidence", name, sure, condition=condition, direction="lower")
 
 
-def _summarise(outcome: Outcome, exam: Exam) -> None:
+def _summarise(result: TaskResult, context: EvalContext) -> None:
     for form in FORMS:
         for way in ("closed", "open", "edited"):
             metric = "faithful" if way == "edited" else "accuracy"
-            if not any(row["condition"] == f"{form} {way}" for row in outcome.items):
+            if not any(row["condition"] == f"{form} {way}" for row in result.items):
                 continue
-            estimate = outcome.estimate(metric, exam.how, f"{form} {way}")
-            outcome.facts[f"{form} {way}"] = estimate.as_dict()
+            estimate = result.estimate(metric, context.resampling, f"{form} {way}")
+            result.facts[f"{form} {way}"] = estimate.as_dict()
             if form == "record" or way == "open":
-                outcome.metric(f"{way}_{form}", estimate, bounds=way == "open")
+                result.metric(f"{way}_{form}", estimate, bounds=way == "open")
             title = {"closed": "closed book", "open": "open book", "edited": "follows an edited passage"}[way]
             if form == "record" or way == "open":
-                outcome.highlight(f"{title} ({form})", estimate, CHANCE, "invented names")
+                result.highlight(f"{title} ({form})", estimate, CHANCE, "invented names")
 
 
-def _abstention(outcome: Outcome, exam: Exam) -> None:
+def _abstention(result: TaskResult, context: EvalContext) -> None:
     """Wrong answers given to open and closed questions, before and after a threshold from other questions."""
-    rows = {(row["condition"], row["item"], row["metric"]): row["score"] for row in outcome.items}
+    rows = {(row["condition"], row["item"], row["metric"]): row["score"] for row in result.items}
     asked = [key[:2] for key in rows if key[2] == "accuracy"]
     confidence = np.array([rows[*key, "confidence"] for key in asked])
     correct = np.array([rows[*key, "accuracy"] for key in asked])
@@ -139,17 +139,17 @@ def _abstention(outcome: Outcome, exam: Exam) -> None:
     chosen = abstain(confidence, correct, dev)
     wrong = 1.0 - correct[~dev]
     given = wrong * chosen.answered
-    before, after = (ratio(values, clusters=names[~dev], how=exam.how) for values in (wrong, given))
-    outcome.metric("wrong_answers", before, bounds=False)
-    outcome.metric("wrong_answers_abstaining", after)
+    before, after = (ratio(values, clusters=names[~dev], resampling=context.resampling) for values in (wrong, given))
+    result.metric("wrong_answers", before, bounds=False)
+    result.metric("wrong_answers_abstaining", after)
     closed = np.array([" closed" in condition for condition, _ in asked])[~dev]
-    outcome.metrics["answered_closed"] = float(chosen.answered[closed].mean())
-    outcome.metrics["answered_open"] = float(chosen.answered[~closed].mean())
-    shares = [f"{outcome.metrics[f'answered_{way}']:.0%} of {way}" for way in ("open", "closed")]
+    result.metrics["answered_closed"] = float(chosen.answered[closed].mean())
+    result.metrics["answered_open"] = float(chosen.answered[~closed].mean())
+    shares = [f"{result.metrics[f'answered_{way}']:.0%} of {way}" for way in ("open", "closed")]
     reached = (
         f"answers {' and '.join(shares)} questions" if chosen.answered.any() else "no confidence is worth an answer"
     )
     note = f"was {before.value:.3f} without abstaining; {reached}"
-    outcome.highlight("made-up answers when abstaining", after, None, note)
+    result.highlight("made-up answers when abstaining", after, None, note)
     title = "Invented names: error against coverage"
-    outcome.curves.append(risk_curve("open_book_risk_coverage", title, confidence[~dev], correct[~dev]))
+    result.curves.append(risk_curve("open_book_risk_coverage", title, confidence[~dev], correct[~dev]))

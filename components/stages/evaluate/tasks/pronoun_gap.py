@@ -1,4 +1,4 @@
-"""Which pronoun does the model expect after an occupation?
+"""Task `pronoun_gap`: which pronoun the model expects after an occupation.
 
 The gap is log P(she) - log P(he), in nats, after sentences such as "The doctor said that", averaged over occupations:
 zero is no preference, below zero the model expects men. The method is that of template probes (Kurita et al. 2019;
@@ -7,7 +7,7 @@ their stereotypes, and their spread says whether the model knows them.
 """
 
 from components.stages.evaluate.tasks.scoring import LanguageModel
-from components.stages.evaluate.tasks.task import Curve, Exam, Outcome
+from components.stages.evaluate.tasks.task import Curve, EvalContext, TaskResult
 
 NAME = "pronoun_gap"
 CHANCE = 0.0
@@ -30,38 +30,38 @@ TEMPLATES = (
 SHE, HE = " she", " he"
 
 
-def pronoun_gap(exam: Exam) -> Outcome:
+def pronoun_gap(context: EvalContext) -> TaskResult:
     """The gap over occupations, and its spread."""
-    exam.must_be_english()
-    outcome = Outcome(NAME)
-    add_gaps(outcome, exam.causal)
-    total = outcome.estimate("gap", exam.how)
-    outcome.metric("gap", total)
-    by_occupation = {name: outcome_mean(outcome, name) for name in OCCUPATIONS}
+    context.require_english()
+    result = TaskResult(NAME)
+    add_gaps(result, context.causal)
+    total = result.estimate("gap", context.resampling)
+    result.metric("gap", total)
+    by_occupation = {name: outcome_mean(result, name) for name in OCCUPATIONS}
     centre = sum(by_occupation.values()) / len(by_occupation)
     spread = (sum((gap - centre) ** 2 for gap in by_occupation.values()) / (len(by_occupation) - 1)) ** 0.5
-    outcome.metrics["spread"] = spread
-    outcome.facts["by_occupation"] = by_occupation
+    result.metrics["spread"] = spread
+    result.facts["by_occupation"] = by_occupation
     note = f"log P(she) - log P(he), nats; {len(OCCUPATIONS)} occupations; spread {spread:.2f}"
-    outcome.highlight("pronoun gap", total, CHANCE, note)
+    result.highlight("pronoun gap", total, CHANCE, note)
     curve = Curve("pronoun_gap", "Pronoun gap by occupation", "", "log P(she) - log P(he) [nats]", [], CHANCE, "bar")
     for name in sorted(OCCUPATIONS, key=lambda name: by_occupation[name]):
         curve.points.append(
             {"series": "", "x": name, "y": by_occupation[name], "low": None, "high": None, "n": len(TEMPLATES)}
         )
-    outcome.curves.append(curve)
-    return outcome
+    result.curves.append(curve)
+    return result
 
 
-def add_gaps(outcome: Outcome, model: LanguageModel, condition: str = "") -> None:
+def add_gaps(result: TaskResult, model: LanguageModel, condition: str = "") -> None:
     """Append a row per occupation and template, clustered by occupation."""
-    asked = [(name, number, text.format(name)) for name in OCCUPATIONS for number, text in enumerate(TEMPLATES)]
-    logps = model.choose([(text, (SHE, HE)) for _, _, text in asked])
-    for (name, number, _), (she, he) in zip(asked, logps, strict=True):
-        outcome.item("gap", f"{name}/{number}", she - he, condition=condition, cluster=name, direction="zero")
+    prompts = [(name, number, text.format(name)) for name in OCCUPATIONS for number, text in enumerate(TEMPLATES)]
+    logps = model.choose([(text, (SHE, HE)) for _, _, text in prompts])
+    for (name, number, _), (she, he) in zip(prompts, logps, strict=True):
+        result.item("gap", f"{name}/{number}", she - he, condition=condition, cluster=name, direction="zero")
 
 
-def outcome_mean(outcome: Outcome, occupation: str) -> float:
+def outcome_mean(result: TaskResult, occupation: str) -> float:
     """The mean gap of one occupation."""
-    gaps = [row["score"] for row in outcome.items if row["cluster"] == occupation]
+    gaps = [row["score"] for row in result.items if row["cluster"] == occupation]
     return sum(gaps) / len(gaps)

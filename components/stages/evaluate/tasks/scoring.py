@@ -28,7 +28,7 @@ MAX_LOGITS = 24_000_000
 
 @dataclass(frozen=True)
 class Scores:
-    """What a model says about the tokens of one sequence after the first; each array is (length - 1,).
+    """Log-probabilities of the tokens of one sequence after the first; each array is (length - 1,).
 
     Attributes:
         logp: natural log-probability of the token that follows.
@@ -52,7 +52,7 @@ class Answer:
 
 @dataclass
 class LanguageModel:
-    """A model with its tokenizer, as the questions use it."""
+    """A model with its tokenizer and context length, as the eval tasks use it."""
 
     model: "Transformer"
     tokenizer: "tokenizers.Tokenizer"
@@ -75,12 +75,12 @@ class LanguageModel:
         """Scores of each sequence (at least two ids, at most `context` + 1), in order."""
         import torch
 
-        found: list[Scores | None] = [None] * len(sequences)
+        results: list[Scores | None] = [None] * len(sequences)
         with torch.inference_mode():
             for indices in batches([len(ids) for ids in sequences], self.batch_tokens):
                 for index, scores in zip(indices, self._score_batch([sequences[i] for i in indices]), strict=True):
-                    found[index] = scores
-        return [scores for scores in found if scores is not None]
+                    results[index] = scores
+        return [scores for scores in results if scores is not None]
 
     @property
     def batch_tokens(self) -> int:
@@ -107,42 +107,42 @@ class LanguageModel:
         """Where the weights live."""
         return next(self.model.parameters()).device
 
-    def answers(self, asked: Sequence[tuple[str, str]]) -> list[Answer]:
+    def answers(self, prompts: Sequence[tuple[str, str]]) -> list[Answer]:
         """Score each (prompt, continuation): the continuation's tokens given the prompt at a document's start.
 
         Prompt and continuation are encoded together, so the split falls where the tokenizer would put it. Texts longer
         than the context lose their beginning.
         """
         sequences, lengths = [], []
-        for prompt, continuation in asked:
+        for prompt, continuation in prompts:
             ids, prompt_ids = self.encode(prompt + continuation), self.encode(prompt)
             same = next((i for i, (a, b) in enumerate(zip(ids, prompt_ids, strict=False)) if a != b), len(prompt_ids))
             lengths.append(len(ids) - min(same, len(ids) - 1))
             sequences.append(ids[-self.context - 1 :])
         scored = self.score(sequences)
         return [
-            Answer(float(one.logp[-n:].sum()), n, bool(one.hit[-n:].all()))
-            for one, n in zip(scored, lengths, strict=True)
+            Answer(float(scores.logp[-n:].sum()), n, bool(scores.hit[-n:].all()))
+            for scores, n in zip(scored, lengths, strict=True)
         ]
 
-    def choose(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[list[float]]:
+    def choose(self, prompts: Sequence[tuple[str, Sequence[str]]]) -> list[list[float]]:
         """Total log-probability (nats) of each choice after its prompt, for each (prompt, choices).
 
         Where the choices of a prompt differ in their last token only (` 3`, ` 7`), one pass over the prompt scores all.
         """
-        plans = [self._plan(prompt, choices) for prompt, choices in asked]
+        plans = [self._plan(prompt, choices) for prompt, choices in prompts]
         shared = self._next_logps([plan for plan in plans if plan is not None])
         long = [
             (prompt, choice)
-            for (prompt, choices), plan in zip(asked, plans, strict=True)
+            for (prompt, choices), plan in zip(prompts, plans, strict=True)
             if plan is None
             for choice in choices
         ]
         rest = iter(self.answers(long))
-        found: list[list[float]] = []
-        for (_, choices), plan in zip(asked, plans, strict=True):
-            found.append([next(rest).logp for _ in choices] if plan is None else next(shared))
-        return found
+        logps: list[list[float]] = []
+        for (_, choices), plan in zip(prompts, plans, strict=True):
+            logps.append([next(rest).logp for _ in choices] if plan is None else next(shared))
+        return logps
 
     def _plan(self, prompt: str, choices: Sequence[str]) -> tuple[list[int], list[int]] | None:
         """Ids all choices begin with, and each one's last id; None if they differ elsewhere."""
@@ -155,14 +155,14 @@ class LanguageModel:
         """Log-probabilities of the candidate ids that may follow each prefix, in order."""
         import torch
 
-        found: list[list[float]] = [[] for _ in plans]
+        logps: list[list[float]] = [[] for _ in plans]
         with torch.inference_mode():
             for indices in batches([len(prefix) for prefix, _ in plans], self.batch_tokens):
                 rows = [plans[i][0] for i in indices]
                 logp_BV = torch.log_softmax(self._last_logits(rows), dim=-1).double().cpu()
                 for row, index in enumerate(indices):
-                    found[index] = logp_BV[row, plans[index][1]].tolist()
-        return iter(found)
+                    logps[index] = logp_BV[row, plans[index][1]].tolist()
+        return iter(logps)
 
     def _last_logits(self, rows: Sequence[Sequence[int]], cache: "Cache | None" = None) -> "torch.Tensor":
         """Logits (B, V) of what follows each row (given what `cache` holds already)."""

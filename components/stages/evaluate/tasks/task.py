@@ -1,12 +1,12 @@
-"""What a question asked of the models is, and what it answers.
+"""Eval tasks: what one is given (`EvalContext`) and what it returns (`TaskResult`).
 
-A question is a function of an `Exam` (models, held-out text, settings) that returns an `Outcome`: one row per item it
-asked, and from those rows its metrics, highlights and curves. Everything reported can be recomputed from the
-rows, and two models are compared on rows with the same ids. A question that cannot be asked (another language, no
-canaries) raises `Skip` with the reason, which is reported like a score.
+A task is a function of an `EvalContext` (models, held-out text, settings) that returns a `TaskResult`: one row per item
+it scored, and from those rows its metrics, highlights and curves. Everything reported can be recomputed from the rows,
+and two models are compared on rows with the same ids. A task that does not apply (another language, no canaries) raises
+`NotApplicable` with the reason, which is reported like a score.
 
 Columns of `details/items.parquet`:
-    question, condition, metric   what was asked, under which condition (source, number of examples), in which unit
+    question, condition, metric   the task, under which condition (source, number of examples), in which unit
     item, cluster                 stable id, and the group of items that rise and fall together (document, occupation)
     score, weight                 the metric is sum(score) / sum(weight)
     direction                     higher, lower or zero: what is better
@@ -33,13 +33,13 @@ from components.statistics import Estimate, Resampling, ratio
 COLUMNS = ("question", "condition", "metric", "item", "cluster", "score", "weight", "direction")
 
 
-class Skip(Exception):  # noqa: N818 - a question that cannot be asked is no error
-    """This question cannot be asked here; the message is the reason a person reads."""
+class NotApplicable(Exception):  # noqa: N818 - a task that does not apply is no error
+    """A task that does not apply to these models or texts; the message is the reason a person reads."""
 
 
 @dataclass(frozen=True)
 class Folders:
-    """Where the models and the data are (absolute; never written to an output)."""
+    """Folders of the models and the data (absolute; never written to an output)."""
 
     causal: Path
     masked: Path
@@ -50,16 +50,16 @@ class Folders:
 
 
 @dataclass
-class Exam:
-    """All a question needs, loaded when first used and shared by the questions of one process."""
+class EvalContext:
+    """Models, held-out text and settings of the tasks, loaded when first used and shared by those of one process."""
 
     folders: Folders
     params: Evaluate
     numerics: Numerics
 
     @property
-    def how(self) -> Resampling:
-        """How intervals are made."""
+    def resampling(self) -> Resampling:
+        """Settings of the intervals."""
         return Resampling(self.params.bootstrap, self.params.confidence, self.params.seed)
 
     @cached_property
@@ -84,7 +84,7 @@ class Exam:
 
     @cached_property
     def heldout_scores(self) -> list[DocumentScores]:
-        """What the causal model says about the held-out documents."""
+        """The causal model's scores of the held-out documents."""
         return score_documents(self.causal, self.heldout)
 
     @cached_property
@@ -97,10 +97,12 @@ class Exam:
         """Whether the held-out text reads as English."""
         return self.english_share >= MIN_ENGLISH_SHARE
 
-    def must_be_english(self) -> None:
-        """Raise `Skip` unless the held-out text reads as English."""
+    def require_english(self) -> None:
+        """Raise `NotApplicable` unless the held-out text reads as English."""
         if not self.english:
-            raise Skip(f"the held-out text does not read as English ({self.english_share:.1%} common English words)")
+            raise NotApplicable(
+                f"the held-out text does not read as English ({self.english_share:.1%} common English words)"
+            )
 
 
 @dataclass
@@ -130,19 +132,19 @@ class Curve:
 
 
 @dataclass
-class Outcome:
-    """What a question found out.
+class TaskResult:
+    """Result of one task: item rows, and the metrics, highlights and curves made from them.
 
     Attributes:
-        question: its name.
+        task: its name.
         items: rows in the columns above.
-        metrics: for metrics.json, without the question's name in front.
+        metrics: for metrics.json, without the task's name in front.
         highlights: lines of the summary table, in order.
         curves: plots.
         facts: anything else worth keeping.
     """
 
-    question: str
+    task: str
     items: list[dict[str, Any]] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
     highlights: list[dict[str, Any]] = field(default_factory=list)
@@ -161,19 +163,28 @@ class Outcome:
         direction: str = "higher",
     ) -> None:
         """Append a row; without `cluster` the item is its own."""
-        values = (self.question, condition, metric, item, cluster or item, float(score), float(weight), direction)
+        values = (self.task, condition, metric, item, cluster or item, float(score), float(weight), direction)
         self.items.append(dict(zip(COLUMNS, values, strict=True)))
 
-    def estimate(self, metric: str, how: Resampling, condition: str | None = None) -> Estimate:
+    def estimate(self, metric: str, resampling: Resampling, condition: str | None = None) -> Estimate:
         """The score and interval of this metric's rows (of one condition, or of all)."""
         rows = [
             row
             for row in self.items
             if row["metric"] == metric and (condition is None or row["condition"] == condition)
         ]
-        assert rows, f"{self.question}: no items for {metric} {condition}"
+        assert rows, f"{self.task}: no items for {metric} {condition}"
         score, weight, cluster = ([row[name] for row in rows] for name in ("score", "weight", "cluster"))
-        return ratio(score, weight, cluster, how)
+        return ratio(score, weight, cluster, resampling)
+
+    def paired(self, metric: str, a: str, b: str, resampling: Resampling) -> Estimate:
+        """The change of a metric from condition `a` to condition `b`, item by item, with its interval."""
+        before, after = (
+            [row for row in self.items if (row["metric"], row["condition"]) == (metric, condition)]
+            for condition in (a, b)
+        )
+        changes = [new["score"] - old["score"] for old, new in zip(before, after, strict=True)]
+        return ratio(changes, [row["weight"] for row in before], [row["cluster"] for row in before], resampling)
 
     def metric(self, name: str, estimate: Estimate, bounds: bool = True) -> None:
         """Put an estimate into metrics.json, as `name`, `name_low`, `name_high`."""
@@ -183,7 +194,7 @@ class Outcome:
 
     def highlight(self, name: str, estimate: Estimate, chance: float | None = None, note: str = "") -> None:
         """Put an estimate into the summary table."""
-        line = {"question": self.question, "name": name, "value": estimate.value, "chance": chance, "note": note}
+        line = {"question": self.task, "name": name, "value": estimate.value, "chance": chance, "note": note}
         self.highlights.append(line | {"low": estimate.low, "high": estimate.high, "n": estimate.n})
 
     def as_dict(self) -> dict[str, Any]:
@@ -191,7 +202,7 @@ class Outcome:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, raw: dict[str, Any]) -> "Outcome":
+    def from_dict(cls, raw: dict[str, Any]) -> "TaskResult":
         """The reverse of `as_dict`."""
         return cls(**raw | {"curves": [Curve(**curve) for curve in raw["curves"]]})
 

@@ -1,4 +1,4 @@
-"""A small world to examine: real text, a tokenizer, and tiny models that a few steps have taught a little."""
+"""A small world to evaluate: real text, a tokenizer, and tiny models that a few steps have taught a little."""
 
 import random
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from components.core.files import write_json
 from components.model.export import save
 from components.model.transformer import Transformer, derive_shape
 from components.params import Evaluate, ModelShape, Numerics
-from components.stages.evaluate.tasks.task import Exam, Folders
+from components.stages.evaluate.tasks.task import EvalContext, Folders
 from components.synthetic.canaries import as_json, make
 from components.synthetic.curriculum import TASKS, items
 from components.tokens.tokenizer import Encoder, train_bpe
@@ -32,9 +32,9 @@ class World:
     params: Evaluate
     numerics: Numerics
 
-    def exam(self, **changes: object) -> Exam:
-        """A fresh exam, with some params changed."""
-        return Exam(self.folders, Evaluate(**self.params.model_dump() | changes), self.numerics)
+    def context(self, **changes: object) -> EvalContext:
+        """A fresh context, with some params changed."""
+        return EvalContext(self.folders, Evaluate(**self.params.model_dump() | changes), self.numerics)
 
     def stage(self, reports: Path, work: Path) -> dict:
         """Arguments of the stage function."""

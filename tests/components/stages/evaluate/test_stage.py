@@ -15,7 +15,7 @@ from components.core.errors import Stopped, UserError
 from components.core.files import read_json
 from components.core.report import Report, flat
 from components.corpus.corpus import read_manifest
-from components.stages.evaluate.registry import GROUPS, QUESTIONS, answer_path
+from components.stages.evaluate.registry import GROUPS, TASKS, result_path
 from components.stages.evaluate.stage import evaluate
 from components.stages.evaluate.tasks.task import COLUMNS
 from components.statistics import paired_difference
@@ -27,23 +27,23 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def examined(world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
+def evaluated(world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
     folder = tmp_path_factory.mktemp("examined")
     return evaluate(**world.stage(folder / "reports", folder / "work")), folder / "reports"
 
 
-def test_every_question_is_answered_or_has_a_reason(examined: tuple[Report, Path]) -> None:
-    report, reports = examined
-    assert sorted(name for group in GROUPS for name in group) == sorted(QUESTIONS)
+def test_every_task_has_a_result_or_a_reason(evaluated: tuple[Report, Path]) -> None:
+    report, reports = evaluated
+    assert sorted(name for group in GROUPS for name in group) == sorted(TASKS)
     answered = {name.split("/")[0] for name in report.metrics}
-    assert answered | set(report.facts["skipped"]) == set(QUESTIONS)
+    assert answered | set(report.facts["skipped"]) == set(TASKS)
     assert not answered & set(report.facts["skipped"])
     assert flat(read_json(reports / "metrics.json")).keys() == report.metrics.keys()
     assert len(report.metrics) <= 85
 
 
-def test_highlights_have_bounds_around_their_value(examined: tuple[Report, Path]) -> None:
-    report, reports = examined
+def test_highlights_have_bounds_around_their_value(evaluated: tuple[Report, Path]) -> None:
+    report, reports = evaluated
     assert len(report.facts["highlights"]) >= 15
     for line in report.facts["highlights"]:
         assert set(line) == {"question", "name", "value", "low", "high", "chance", "n", "note"}
@@ -51,8 +51,8 @@ def test_highlights_have_bounds_around_their_value(examined: tuple[Report, Path]
         assert line["name"] in (reports / "details" / "report.md").read_text(encoding="utf-8")
 
 
-def test_items_are_unique_and_rebuild_a_metric(examined: tuple[Report, Path]) -> None:
-    report, reports = examined
+def test_items_are_unique_and_rebuild_a_metric(evaluated: tuple[Report, Path]) -> None:
+    report, reports = evaluated
     rows = pq.read_table(reports / "details" / "items.parquet").to_pylist()
     keys = {(row["question"], row["condition"], row["metric"], row["item"]) for row in rows}
     assert len(keys) == len(rows) > 1000
@@ -62,24 +62,24 @@ def test_items_are_unique_and_rebuild_a_metric(examined: tuple[Report, Path]) ->
     assert value == pytest.approx(report.metrics["bits_per_byte/all"])
 
 
-def test_a_model_does_not_differ_from_itself(examined: tuple[Report, Path]) -> None:
-    items = examined[1] / "details" / "items.parquet"
+def test_a_model_does_not_differ_from_itself(evaluated: tuple[Report, Path]) -> None:
+    items = evaluated[1] / "details" / "items.parquet"
     found = paired_difference(items, items)
     assert len(found) > 15
     assert all(one.improvement == 0.0 and one.p_holm == 1.0 for one in found)
 
 
-def test_each_plot_has_its_table(examined: tuple[Report, Path]) -> None:
-    plots = examined[1] / "plots"
+def test_each_plot_has_its_table(evaluated: tuple[Report, Path]) -> None:
+    plots = evaluated[1] / "plots"
     assert {path.stem for path in plots.glob("*.png")} == {path.stem for path in plots.glob("*.csv")}
     assert {"few_shot", "recall", "reliability", "risk_coverage", "memorisation", "bias_mitigation"} <= {
         path.stem for path in plots.glob("*.png")
     }
 
 
-def test_no_output_holds_a_path_of_this_machine(examined: tuple[Report, Path]) -> None:
-    for name, content in tree(examined[1]).items():
-        assert str(examined[1].parents[1]).encode() not in content, name
+def test_no_output_holds_a_path_of_this_machine(evaluated: tuple[Report, Path]) -> None:
+    for name, content in tree(evaluated[1]).items():
+        assert str(evaluated[1].parents[1]).encode() not in content, name
 
 
 SCRIPT = """
@@ -90,8 +90,8 @@ evaluate(**pickle.load(open(sys.argv[1], "rb")), workers=int(sys.argv[2]))
 
 
 @pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.long), 2])
-def test_killed_and_stopped_it_asks_only_what_is_missing_and_workers_change_no_byte(
-    world: World, examined: tuple[Report, Path], tmp_path: Path, workers: int
+def test_killed_and_stopped_it_runs_only_what_is_missing_and_workers_change_no_byte(
+    world: World, evaluated: tuple[Report, Path], tmp_path: Path, workers: int
 ) -> None:
     arguments = world.stage(tmp_path / "reports", tmp_path / "work")
     (tmp_path / "arguments").write_bytes(pickle.dumps(arguments))
@@ -101,7 +101,7 @@ def test_killed_and_stopped_it_asks_only_what_is_missing_and_workers_change_no_b
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert 0 < len(done) < len(QUESTIONS)
+    assert 0 < len(done) < len(TASKS)
     kept = {path: path.stat().st_mtime_ns for path in done}
     most = len(list((tmp_path / "work").rglob("*.json"))) + 2
     with pytest.raises(Stopped):
@@ -112,20 +112,20 @@ def test_killed_and_stopped_it_asks_only_what_is_missing_and_workers_change_no_b
     progress = Recorder()
     evaluate(**arguments, workers=workers, progress=progress)
     assert {path: path.stat().st_mtime_ns for path in done} == kept
-    assert progress.totals == {(len(QUESTIONS), "questions")}
-    assert progress.done[-1] == len(QUESTIONS)
+    assert progress.totals == {(len(TASKS), "tasks")}
+    assert progress.done[-1] == len(TASKS)
     assert progress.done == sorted(progress.done)
-    assert tree(tmp_path / "reports") == tree(examined[1])
+    assert tree(tmp_path / "reports") == tree(evaluated[1])
 
 
 def test_a_missing_model_is_named(world: World, tmp_path: Path) -> None:
     arguments = world.stage(tmp_path / "reports", tmp_path / "work") | {"masked": tmp_path / "nowhere"}
     with pytest.raises(UserError, match=r"nowhere: no config\.json"):
         evaluate(**arguments)
-    assert answer_path(tmp_path / "work", "bits_per_byte").exists()
+    assert result_path(tmp_path / "work", "bits_per_byte").exists()
 
 
-def test_the_held_out_set_is_named_by_its_shards(world: World, examined: tuple[Report, Path]) -> None:
-    found = read_json(examined[1] / "details" / "facts.json")["heldout_sha256"]
+def test_the_held_out_set_is_named_by_its_shards(world: World, evaluated: tuple[Report, Path]) -> None:
+    found = read_json(evaluated[1] / "details" / "facts.json")["heldout_sha256"]
     assert len(found) == 16
     assert read_manifest(world.folders.heldout).shards

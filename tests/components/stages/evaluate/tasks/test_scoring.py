@@ -13,7 +13,7 @@ from tests.components.stages.evaluate.conftest import World
 
 @pytest.fixture(scope="module")
 def model(world: World) -> LanguageModel:
-    return world.exam().causal
+    return world.context().causal
 
 
 def slow_logps(model: LanguageModel, ids: list[int]) -> np.ndarray:

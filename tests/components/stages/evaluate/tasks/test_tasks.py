@@ -1,4 +1,4 @@
-"""Each question on real text: figures that can be recomputed, chance where nothing is known, reasons to skip."""
+"""Each task on real text: figures that can be recomputed, chance where nothing is known, reasons to skip."""
 
 from collections import Counter
 from pathlib import Path
@@ -27,7 +27,7 @@ from components.stages.evaluate.tasks.minimal_pairs import minimal_pairs, read_p
 from components.stages.evaluate.tasks.open_book import facts, open_book
 from components.stages.evaluate.tasks.pronoun_gap import OCCUPATIONS, TEMPLATES, pronoun_gap
 from components.stages.evaluate.tasks.recall import recall
-from components.stages.evaluate.tasks.task import Outcome, Skip
+from components.stages.evaluate.tasks.task import NotApplicable, TaskResult
 from components.synthetic.curriculum import items
 from tests.components.real_text import corpus, document
 from tests.components.stages.evaluate.conftest import World
@@ -38,8 +38,8 @@ FRENCH = (
 )
 
 
-def rows(outcome: Outcome, metric: str) -> list[dict]:
-    return [row for row in outcome.items if row["metric"] == metric]
+def rows(result: TaskResult, metric: str) -> list[dict]:
+    return [row for row in result.items if row["metric"] == metric]
 
 
 # -- held-out text -----------------------------------------------------------------------------------------------------
@@ -57,15 +57,15 @@ def test_the_sample_is_cut_by_bytes_and_depends_on_no_neighbour(world: World, tm
 
 
 def test_bits_per_byte_is_that_of_the_whole_text(world: World) -> None:
-    exam = world.exam()
-    outcome = bits_per_byte(exam)
-    size = sum(len(one.text.encode()) for one in exam.heldout)
-    assert sum(row["weight"] for row in rows(outcome, "bits_per_byte")) == size
-    assert outcome.metrics["all"] == pytest.approx(sum(r["score"] for r in rows(outcome, "bits_per_byte")) / size)
-    assert 1.0 < outcome.metrics["all"] < 8.0
-    by_position = [row for row in outcome.items if row["metric"].startswith("position_")]
+    context = world.context()
+    result = bits_per_byte(context)
+    size = sum(len(one.text.encode()) for one in context.heldout)
+    assert sum(row["weight"] for row in rows(result, "bits_per_byte")) == size
+    assert result.metrics["all"] == pytest.approx(sum(r["score"] for r in rows(result, "bits_per_byte")) / size)
+    assert 1.0 < result.metrics["all"] < 8.0
+    by_position = [row for row in result.items if row["metric"].startswith("position_")]
     assert sum(row["weight"] for row in by_position) == size
-    assert sum(row["score"] for row in by_position) == pytest.approx(outcome.metrics["all"] * size)
+    assert sum(row["score"] for row in by_position) == pytest.approx(result.metrics["all"] * size)
 
 
 def test_position_bins_cover_every_position_once() -> None:
@@ -75,22 +75,22 @@ def test_position_bins_cover_every_position_once() -> None:
 
 
 def test_calibration_counts_every_prediction(world: World) -> None:
-    outcome = calibration(world.exam())
-    (reliability,) = (curve for curve in outcome.curves if curve.name == "reliability")
-    assert sum(p["n"] for p in reliability.points) == sum(row["weight"] for row in rows(outcome, "brier"))
-    assert outcome.metrics["ece_low"] <= outcome.metrics["ece"] + 0.02
-    assert outcome.metrics["aurc"] < outcome.metrics["error_all"]  # confidence means something
-    assert outcome.metrics.get("error_answered", 0.0) < outcome.metrics["error_all"]
+    result = calibration(world.context())
+    (reliability,) = (curve for curve in result.curves if curve.name == "reliability")
+    assert sum(p["n"] for p in reliability.points) == sum(row["weight"] for row in rows(result, "brier"))
+    assert result.metrics["ece_low"] <= result.metrics["ece"] + 0.02
+    assert result.metrics["aurc"] < result.metrics["error_all"]  # confidence means something
+    assert result.metrics.get("error_answered", 0.0) < result.metrics["error_all"]
 
 
-def test_the_masked_model_is_asked_hidden_tokens_only(world: World) -> None:
-    exam = world.exam()
-    asked = windows(exam.masked, exam.heldout, 1)
-    hidden = sum(int(window.hidden.sum()) for window in asked)
-    assert hidden / sum(len(window.ids) for window in asked) == pytest.approx(MASK_SHARE, abs=0.02)
-    outcome = masked(exam)
-    assert sum(row["weight"] for row in rows(outcome, "accuracy")) == hidden
-    assert outcome.metrics["nats_per_token"] < np.log(600) - 0.5  # it has learned how frequent tokens are
+def test_the_masked_model_is_scored_on_hidden_tokens_only(world: World) -> None:
+    context = world.context()
+    scored_windows = windows(context.masked, context.heldout, 1)
+    hidden = sum(int(window.hidden.sum()) for window in scored_windows)
+    assert hidden / sum(len(window.ids) for window in scored_windows) == pytest.approx(MASK_SHARE, abs=0.02)
+    result = masked(context)
+    assert sum(row["weight"] for row in rows(result, "accuracy")) == hidden
+    assert result.metrics["nats_per_token"] < np.log(600) - 0.5  # it has learned how frequent tokens are
 
 
 # -- in context --------------------------------------------------------------------------------------------------------
@@ -110,34 +110,34 @@ def test_fewer_shots_are_a_balanced_part_of_the_same_prompt() -> None:
 
 
 def test_few_shot_asks_the_same_words_at_every_number_of_examples(world: World) -> None:
-    outcome = few_shot(world.exam())
-    asked = {
-        row["condition"]: {r["item"] for r in outcome.items if r["condition"] == row["condition"]}
-        for row in outcome.items
+    result = few_shot(world.context())
+    items_by_condition = {
+        row["condition"]: {r["item"] for r in result.items if r["condition"] == row["condition"]}
+        for row in result.items
     }
-    assert len(asked) == 3
-    assert len({frozenset(names) for names in asked.values()}) == 1
-    assert 0.2 < outcome.metrics["accuracy_0"] < 0.8
-    for row in rows(outcome, "accuracy"):
+    assert len(items_by_condition) == 3
+    assert len({frozenset(names) for names in items_by_condition.values()}) == 1
+    assert 0.2 < result.metrics["accuracy_0"] < 0.8
+    for row in rows(result, "accuracy"):
         (margin,) = (
-            m for m in rows(outcome, "margin") if (m["item"], m["condition"]) == (row["item"], row["condition"])
+            m for m in rows(result, "margin") if (m["item"], m["condition"]) == (row["item"], row["condition"])
         )
         assert (row["score"] == 1.0) == (margin["score"] > 0)
 
 
 def test_recall_covers_lengths_and_depths(world: World) -> None:
-    outcome = recall(world.exam())
-    (curve,) = outcome.curves
+    result = recall(world.context())
+    (curve,) = result.curves
     assert {point["x"] for point in curve.points} == {0.0, 0.25, 0.5, 0.75, 1.0}
     assert len({point["series"] for point in curve.points}) >= 2
-    assert 0.0 <= outcome.metrics["accuracy"] <= 0.5
+    assert 0.0 <= result.metrics["accuracy"] <= 0.5
 
 
-def test_sums_are_asked_with_and_without_steps(world: World) -> None:
-    outcome = chain_of_thought(world.exam())
-    ways = {way: {r["item"] for r in outcome.items if r["condition"].startswith(way)} for way in ("direct", "steps")}
+def test_sums_are_posed_with_and_without_steps(world: World) -> None:
+    result = chain_of_thought(world.context())
+    ways = {way: {r["item"] for r in result.items if r["condition"].startswith(way)} for way in ("direct", "steps")}
     assert ways["direct"] == ways["steps"]
-    assert outcome.metrics["gain"] == pytest.approx(outcome.metrics["steps"] - outcome.metrics["direct"])
+    assert result.metrics["gain"] == pytest.approx(result.metrics["steps"] - result.metrics["direct"])
 
 
 def test_an_edited_passage_changes_the_right_answer_and_nothing_else() -> None:
@@ -151,9 +151,9 @@ def test_an_edited_passage_changes_the_right_answer_and_nothing_else() -> None:
 
 
 def test_closed_book_is_chance(world: World) -> None:
-    outcome = open_book(world.exam(items=200))
-    assert outcome.facts["record closed"]["low"] <= 0.25 <= outcome.facts["record closed"]["high"] + 0.05
-    assert outcome.metrics["wrong_answers_abstaining"] <= outcome.metrics["wrong_answers"]
+    result = open_book(world.context(items=200))
+    assert result.facts["record closed"]["low"] <= 0.25 <= result.facts["record closed"]["high"] + 0.05
+    assert result.metrics["wrong_answers_abstaining"] <= result.metrics["wrong_answers"]
 
 
 # -- abstention --------------------------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ def test_risk_and_coverage_by_hand() -> None:
     assert thresholds.tolist() == [0.9, 0.5, 0.1]
 
 
-def test_a_threshold_that_means_something_halves_the_error_on_other_questions() -> None:
+def test_a_threshold_that_means_something_halves_the_error_on_other_predictions() -> None:
     draw = np.random.default_rng(1)
     confidence = draw.random(4000)
     correct = (draw.random(4000) < confidence).astype(float)
@@ -188,19 +188,19 @@ def test_confidence_that_means_nothing_answers_nothing() -> None:
 
 
 def test_minimal_pairs_reports_a_length_controlled_score(world: World) -> None:
-    outcome = minimal_pairs(world.exam())
-    assert len(rows(outcome, "accuracy")) > 150
-    assert 0 < len(rows(outcome, "accuracy_equal_length")) < len(rows(outcome, "accuracy"))
-    assert 0.3 < outcome.metrics["accuracy"] < 0.8
+    result = minimal_pairs(world.context())
+    assert len(rows(result, "accuracy")) > 150
+    assert 0 < len(rows(result, "accuracy_equal_length")) < len(rows(result, "accuracy"))
+    assert 0.3 < result.metrics["accuracy"] < 0.8
 
 
 def test_a_folder_of_pairs_is_scored_too(world: World, tmp_path: Path) -> None:
     lines = ['{"sentence_good": "These lists are new.", "sentence_bad": "These lists is new."}'] * 3
     for name in ("first", "second"):
         (tmp_path / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    outcome = minimal_pairs(world.exam(minimal_pairs=str(tmp_path)))
-    assert set(outcome.facts["blimp"]) == {"first", "second"}
-    assert outcome.metrics["blimp_accuracy"] in (0.0, 1.0)
+    result = minimal_pairs(world.context(minimal_pairs=str(tmp_path)))
+    assert set(result.facts["blimp"]) == {"first", "second"}
+    assert result.metrics["blimp_accuracy"] in (0.0, 1.0)
 
 
 def test_a_damaged_line_is_named(tmp_path: Path) -> None:
@@ -212,56 +212,56 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
 
 def test_a_folder_without_pairs_is_refused(world: World, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"evaluate\.minimal_pairs = .*no \*\.jsonl file"):
-        minimal_pairs(world.exam(minimal_pairs=str(tmp_path)))
+        minimal_pairs(world.context(minimal_pairs=str(tmp_path)))
 
 
 def test_the_pronoun_gap_is_a_mean_over_occupations(world: World) -> None:
-    outcome = pronoun_gap(world.exam())
-    assert len(outcome.items) == len(OCCUPATIONS) * len(TEMPLATES)
-    assert outcome.metrics["gap"] == pytest.approx(np.mean([row["score"] for row in outcome.items]))
-    assert outcome.metrics["gap_low"] <= outcome.metrics["gap"] <= outcome.metrics["gap_high"]
+    result = pronoun_gap(world.context())
+    assert len(result.items) == len(OCCUPATIONS) * len(TEMPLATES)
+    assert result.metrics["gap"] == pytest.approx(np.mean([row["score"] for row in result.items]))
+    assert result.metrics["gap_low"] <= result.metrics["gap"] <= result.metrics["gap_high"]
 
 
 def test_swapped_text_moves_the_gap_away_from_the_control(world: World) -> None:
-    outcome = bias_mitigation(world.exam(mitigation_steps=25))
-    control, swapped = outcome.metrics["gap_control"], outcome.metrics["gap_swapped"]
+    result = bias_mitigation(world.context(mitigation_steps=25))
+    control, swapped = result.metrics["gap_control"], result.metrics["gap_swapped"]
     assert control < -0.3  # the passages say `he` far more often
     assert abs(swapped) < abs(control)
-    assert outcome.facts["effect_on_gap"]["low"] > 0
-    before = bias_mitigation(world.exam(mitigation_steps=1))
-    assert before.metrics["gap_before"] == outcome.metrics["gap_before"]  # the exam's model itself is not trained
+    assert result.facts["effect_on_gap"]["low"] > 0
+    before = bias_mitigation(world.context(mitigation_steps=1))
+    assert before.metrics["gap_before"] == result.metrics["gap_before"]  # the context's model itself is not trained
 
 
 # -- memorisation ------------------------------------------------------------------------------------------------------
 
 
 def test_canaries_never_inserted_are_at_chance_and_repeated_ones_are_exposed(world: World) -> None:
-    outcome = memorisation(world.exam())
-    (curve,) = outcome.curves
+    result = memorisation(world.context())
+    (curve,) = result.curves
     assert [point["x"] for point in curve.points] == [0, 1, 120]
     assert curve.chance == pytest.approx(1.4, abs=0.1)
-    assert outcome.metrics["exposure_0"] == pytest.approx(curve.chance, abs=1.2)
-    assert outcome.metrics["exposure_120"] > outcome.metrics["exposure_0"]
+    assert result.metrics["exposure_0"] == pytest.approx(curve.chance, abs=1.2)
+    assert result.metrics["exposure_120"] > result.metrics["exposure_0"]
 
 
 def test_no_canaries_is_a_reason(world: World, tmp_path: Path) -> None:
     bare = type(world.folders)(**vars(world.folders) | {"mix": tmp_path})
-    with pytest.raises(Skip, match="no canaries"):
-        memorisation(World(bare, world.params, world.numerics).exam())
+    with pytest.raises(NotApplicable, match="no canaries"):
+        memorisation(World(bare, world.params, world.numerics).context())
 
 
 # -- context -----------------------------------------------------------------------------------------------------------
 
 
 def test_scaled_positions_leave_the_model_as_it_was(world: World) -> None:
-    exam = world.exam(heldout_kilobytes=60)
-    before = exam.causal.model.frequency_C.clone()
-    outcome = context_extension(exam)
-    assert (exam.causal.model.frequency_C == before).all()
-    assert {f"beyond_{arm}" for arm in ("untouched", "interpolated", "ntk")} <= set(outcome.metrics)
-    half = extended(exam.causal, "interpolated").model.frequency_C
+    context = world.context(heldout_kilobytes=60)
+    before = context.causal.model.frequency_C.clone()
+    result = context_extension(context)
+    assert (context.causal.model.frequency_C == before).all()
+    assert {f"beyond_{arm}" for arm in ("untouched", "interpolated", "ntk")} <= set(result.metrics)
+    half = extended(context.causal, "interpolated").model.frequency_C
     assert (half * 2 == before).all()
-    stretched = extended(exam.causal, "ntk").model.frequency_C
+    stretched = extended(context.causal, "ntk").model.frequency_C
     assert stretched[0] == before[0]  # the fastest rotation stays
     assert stretched[-1] == pytest.approx(float(before[-1]) / 2, rel=1e-5)  # the slowest is interpolated
 
@@ -276,26 +276,26 @@ def french(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(changed, world.params, world.numerics)
 
 
-@pytest.mark.parametrize("ask", [minimal_pairs, pronoun_gap, bias_mitigation])
-def test_english_is_not_asked_of_another_language(french: World, ask: object) -> None:
-    with pytest.raises(Skip, match="does not read as English"):
-        ask(french.exam())  # type: ignore[operator]
+@pytest.mark.parametrize("task", [minimal_pairs, pronoun_gap, bias_mitigation])
+def test_english_tasks_do_not_apply_to_another_language(french: World, task: object) -> None:
+    with pytest.raises(NotApplicable, match="does not read as English"):
+        task(french.context())  # type: ignore[operator]
 
 
 def test_too_short_texts_and_too_few_documents_are_reasons(french: World) -> None:
-    with pytest.raises(Skip, match="only 3 held-out documents"):
-        calibration(french.exam())
-    with pytest.raises(Skip, match=r"evaluate\.shots is empty"):
-        few_shot(french.exam(shots=[]))
+    with pytest.raises(NotApplicable, match="only 3 held-out documents"):
+        calibration(french.context())
+    with pytest.raises(NotApplicable, match=r"evaluate\.shots is empty"):
+        few_shot(french.context(shots=[]))
 
 
 def test_no_mitigation_steps_is_a_reason(world: World) -> None:
-    with pytest.raises(Skip, match="mitigation_steps is 0"):
-        bias_mitigation(world.exam(mitigation_steps=0))
+    with pytest.raises(NotApplicable, match="mitigation_steps is 0"):
+        bias_mitigation(world.context(mitigation_steps=0))
 
 
 def test_answers_are_drawn_as_fine_tuning_draws_them(world: World) -> None:
-    outcome = answers(world.exam())
-    assert outcome.facts["task"] == "continue"
-    assert 0 < len(outcome.items) <= 20
-    assert 1.0 < outcome.metrics["bits_per_byte"] < 9.0
+    result = answers(world.context())
+    assert result.facts["task"] == "continue"
+    assert 0 < len(result.items) <= 20
+    assert 1.0 < result.metrics["bits_per_byte"] < 9.0
