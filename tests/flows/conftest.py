@@ -13,11 +13,34 @@ from filelock import FileLock
 from tests.flows.pipeline_clone import PipelineClone, make_clone
 from tests.flows.toy import BIN, DVC_YAML, PROGRAM
 
+OUTPUTS = "finished-outputs.json"
+
 
 @pytest.fixture
 def fresh_clone(tmp_path: Path) -> PipelineClone:
     """A clone in which nothing has run."""
     return make_clone(tmp_path)
+
+
+@pytest.fixture
+def migrated_clone(tmp_path: Path, databases: Path) -> PipelineClone:
+    """A clone in which nothing has run, but its databases are there: to make them takes longer than many a test."""
+    clone = make_clone(tmp_path)
+    shutil.copytree(databases, clone.root / ".greenhouse")
+    return clone
+
+
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """State folder of a clone in which Prefect and MLflow have made their databases, and nothing else."""
+    with _shared(tmp_path_factory, "databases") as state:
+        if not state.exists():
+            clone = make_clone(tmp_path_factory.mktemp("migrated"))
+            clone.ask("import mlflow\nmlflow.MlflowClient().search_experiments()")
+            state.mkdir(mode=0o700)
+            shutil.copy(clone.root / ".greenhouse" / "mlflow.db", state)
+            shutil.copytree(clone.root / ".greenhouse" / "prefect", state / "prefect")
+    return state
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +50,7 @@ def finished_clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipelin
     Tests share both: each leaves params, dvc.lock and git as they were.
     """
     clone = make_clone(tmp_path_factory.mktemp("finished"))
-    with _building(tmp_path_factory) as outputs:
+    with _shared(tmp_path_factory, OUTPUTS) as outputs:
         (clone.root / "first-run.log").write_text(clone.run("flows.pipeline"))
         outputs.write_text(json.dumps(clone.outputs()))
     with clone.prefect():
@@ -35,10 +58,10 @@ def finished_clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipelin
 
 
 @contextmanager
-def _building(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where this run of the suite keeps the finished clone's outputs, held while one of its processes makes them."""
+def _shared(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
+    """A path that the processes of this run of the suite share, held while one of them makes what lies there."""
     base = tmp_path_factory.getbasetemp()
-    path = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished-outputs.json"
+    path = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
     with FileLock(path.with_suffix(".lock")):
         yield path
 
@@ -50,7 +73,7 @@ def finished_outputs(
     """Gives path -> DVC hash of what the pipeline makes undisturbed; call it late: another process may still run it."""
 
     def outputs() -> dict[str, str]:
-        with _building(tmp_path_factory) as path:
+        with _shared(tmp_path_factory, OUTPUTS) as path:
             known = json.loads(path.read_text()) if path.exists() else {}
         return known or request.getfixturevalue("finished_clone").outputs()
 

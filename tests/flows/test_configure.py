@@ -260,24 +260,24 @@ def test_defaults_yaml_is_written_from_the_schema(params_yaml: Path) -> None:
 
 @pytest.mark.pipeline
 @pytest.mark.slow
-def test_a_file_changed_added_or_deleted_makes_ingest_stale(fresh_clone: PipelineClone, english: Path) -> None:
+def test_a_file_changed_added_or_deleted_makes_ingest_stale(migrated_clone: PipelineClone, english: Path) -> None:
     """What `make demo DATA=folder` writes, in a clone, up to ingest."""
-    params = fresh_clone.root / "params.yaml"
+    params = migrated_clone.root / "params.yaml"
     source = {"kind": "files", "name": "own", "path": str(english)}
     params.write_text(
         params_file.edited(params.read_text(), {"ingest.sources": [source], "ingest.watch": str(english)})
     )
-    fresh_clone.run("flows.pipeline", "--until", "ingest")
-    lock = (fresh_clone.root / "dvc.lock").read_text()
-    assert "\ningest:" not in "\n" + fresh_clone.run("flows.why")
+    migrated_clone.run("flows.pipeline", "--until", "ingest")
+    lock = (migrated_clone.root / "dvc.lock").read_text()
+    assert "\ningest:" not in "\n" + migrated_clone.run("flows.why")
     changed, content = english / "0.txt", (english / "0.txt").read_text()
     changed.write_text(content + "One line more.\n")
-    assert "\ningest:" in "\n" + fresh_clone.run("flows.why")
+    assert "\ningest:" in "\n" + migrated_clone.run("flows.why")
     changed.write_text(content)
     (english / "added.txt").write_text("A file that was not there before, of a few words.\n")
-    assert "\ningest:" in "\n" + fresh_clone.run("flows.why")
+    assert "\ningest:" in "\n" + migrated_clone.run("flows.why")
     (english / "added.txt").unlink()
-    assert "\ningest:" not in "\n" + fresh_clone.run("flows.why")
+    assert "\ningest:" not in "\n" + migrated_clone.run("flows.why")
     changed.unlink()
-    assert "\ningest:" in "\n" + fresh_clone.run("flows.why")
-    assert (fresh_clone.root / "dvc.lock").read_text() == lock, "asking changes nothing"
+    assert "\ningest:" in "\n" + migrated_clone.run("flows.why")
+    assert (migrated_clone.root / "dvc.lock").read_text() == lock, "asking changes nothing"

@@ -41,8 +41,8 @@ def end_of(pipeline: subprocess.Popen, disturb: Callable[[], None]) -> tuple[int
     return pipeline.returncode, output, left
 
 
-def test_ctrl_c_stops_the_stages_and_is_one_sentence(fresh_clone: PipelineClone) -> None:
-    pipeline = fresh_clone.start("flows.pipeline")
+def test_ctrl_c_stops_the_stages_and_is_one_sentence(migrated_clone: PipelineClone) -> None:
+    pipeline = migrated_clone.start("flows.pipeline")
     wait_for(pipeline, ["flows.ingest"])
     time.sleep(2)  # into the stage
     status, output, left = end_of(pipeline, lambda: os.killpg(pipeline.pid, signal.SIGINT))
@@ -50,21 +50,21 @@ def test_ctrl_c_stops_the_stages_and_is_one_sentence(fresh_clone: PipelineClone)
     assert "Traceback" not in output
     assert re.fullmatch(r"pipeline: Cancelled after \d+ s: interrupted; run it again, it resumes", last(output)), output
     assert len(output.splitlines()) < 15, output
-    states = fresh_clone.ask("print(sorted({run.state.name for run in client.read_flow_runs()}))").splitlines()[-1]
+    states = migrated_clone.ask("print(sorted({run.state.name for run in client.read_flow_runs()}))").splitlines()[-1]
     assert "Running" not in states
     assert "Cancelled" in states
-    assert "pipeline: Completed" in fresh_clone.run("flows.pipeline", "--until", "ingest")
+    assert "pipeline: Completed" in migrated_clone.run("flows.pipeline", "--until", "ingest")
 
 
-def test_ctrl_c_before_anything_runs_is_one_sentence(fresh_clone: PipelineClone) -> None:
-    pipeline = fresh_clone.start("flows.pipeline")
+def test_ctrl_c_before_anything_runs_is_one_sentence(migrated_clone: PipelineClone) -> None:
+    pipeline = migrated_clone.start("flows.pipeline")
     wait_for(pipeline, ["flows.serving.access_control"])
     status, output, left = end_of(pipeline, lambda: os.killpg(pipeline.pid, signal.SIGINT))
     assert (status, output.strip(), left) == (130, "pipeline: interrupted", [])
 
 
-def test_a_server_that_ends_by_itself_ends_the_pipeline(fresh_clone: PipelineClone) -> None:
-    pipeline = fresh_clone.start("flows.pipeline")
+def test_a_server_that_ends_by_itself_ends_the_pipeline(migrated_clone: PipelineClone) -> None:
+    pipeline = migrated_clone.start("flows.pipeline")
     wait_for(pipeline, ["flows.ingest"])
     time.sleep(2)
     server = wait_for(pipeline, ["flows.serving.access_control"])
@@ -73,7 +73,7 @@ def test_a_server_that_ends_by_itself_ends_the_pipeline(fresh_clone: PipelineClo
     assert "Traceback" not in output
     assert "the temporary Prefect server ended (status -9" in last(output), output
     assert "run it again, it resumes" in last(output)
-    assert "pipeline: Completed" in fresh_clone.run("flows.pipeline", "--until", "ingest")
+    assert "pipeline: Completed" in migrated_clone.run("flows.pipeline", "--until", "ingest")
 
 
 def last(output: str) -> str:

@@ -51,12 +51,12 @@ print(own.runtime.parallel_stages, state.is_completed())
 
 @pytest.mark.parametrize("parallel", [1, 3])
 def test_a_runs_own_value_decides_how_many_stages_run_at_once(
-    fresh_clone: PipelineClone, monkeypatch: pytest.MonkeyPatch, parallel: int
+    migrated_clone: PipelineClone, monkeypatch: pytest.MonkeyPatch, parallel: int
 ) -> None:
-    (fresh_clone.root / "dvc.yaml").write_text(DVC_YAML)
-    (fresh_clone.root / "components" / "meet.py").write_text(PROGRAM)
+    (migrated_clone.root / "dvc.yaml").write_text(DVC_YAML)
+    (migrated_clone.root / "components" / "meet.py").write_text(PROGRAM)
     monkeypatch.setenv("TOGETHER", str(parallel))
-    shown = fresh_clone.run_code(RUN.replace("PARALLEL", str(parallel)))
+    shown = migrated_clone.run_code(RUN.replace("PARALLEL", str(parallel)))
     assert shown.splitlines()[-1] == "2 True", shown
-    seen = [int((fresh_clone.root / f"{name}.txt").read_text()) for name in ("first", "second", "third")]
+    seen = [int((migrated_clone.root / f"{name}.txt").read_text()) for name in ("first", "second", "third")]
     assert max(seen) == parallel, json.dumps(seen)

@@ -147,35 +147,35 @@ def wait_for_a_record(clone: PipelineClone) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_cancelled_pipeline_is_killed_in_mlflow(fresh_clone: PipelineClone, number: signal.Signals) -> None:
-    process = fresh_clone.start("flows.pipeline", "--until", "ingest")
-    wait_for_a_record(fresh_clone)
+def test_a_cancelled_pipeline_is_killed_in_mlflow(migrated_clone: PipelineClone, number: signal.Signals) -> None:
+    process = migrated_clone.start("flows.pipeline", "--until", "ingest")
+    wait_for_a_record(migrated_clone)
     if number == signal.SIGINT:
         os.killpg(process.pid, number)  # as a terminal does
     else:
         process.send_signal(number)
     log, _ = process.communicate(timeout=300)
     parents = STATUSES.replace("in runs)", "in runs if 'mlflow.parentRunId' not in run.data.tags)")
-    assert fresh_clone.run_code(parents).splitlines()[-1] == "KILLED", log
-    assert "RUNNING" not in fresh_clone.run_code(STATUSES)
-    assert list((fresh_clone.root / ".greenhouse" / "open").glob("*.json")) == []
-    assert list((fresh_clone.root / ".greenhouse" / "parents").glob("*.json")) == []
+    assert migrated_clone.run_code(parents).splitlines()[-1] == "KILLED", log
+    assert "RUNNING" not in migrated_clone.run_code(STATUSES)
+    assert list((migrated_clone.root / ".greenhouse" / "open").glob("*.json")) == []
+    assert list((migrated_clone.root / ".greenhouse" / "parents").glob("*.json")) == []
 
 
 @pytest.mark.pipeline
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_plain_dvc_and_verify_close_what_a_kill_of_theirs_left(fresh_clone: PipelineClone) -> None:
-    process = fresh_clone.start("dvc", "repro", "ingest")
-    wait_for_a_record(fresh_clone)
+def test_plain_dvc_and_verify_close_what_a_kill_of_theirs_left(migrated_clone: PipelineClone) -> None:
+    process = migrated_clone.start("dvc", "repro", "ingest")
+    wait_for_a_record(migrated_clone)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    (left,) = (fresh_clone.root / ".greenhouse" / "open").glob("*.json")
-    assert fresh_clone.run_code(STATUSES).splitlines()[-1] == "RUNNING RUNNING"
-    log = fresh_clone.run("dvc", "repro", "ingest")
+    (left,) = (migrated_clone.root / ".greenhouse" / "open").glob("*.json")
+    assert migrated_clone.run_code(STATUSES).splitlines()[-1] == "RUNNING RUNNING"
+    log = migrated_clone.run("dvc", "repro", "ingest")
     assert f"closing {left.stem}" in log
     # The parent of the second `dvc repro` is open: only the graph's last stage could have closed it.
-    assert fresh_clone.run_code(STATUSES).splitlines()[-1] == "FINISHED KILLED KILLED RUNNING"
-    said = fresh_clone.run("flows.verify", "causal", expect=1)
+    assert migrated_clone.run_code(STATUSES).splitlines()[-1] == "FINISHED KILLED KILLED RUNNING"
+    said = migrated_clone.run("flows.verify", "causal", expect=1)
     assert "closing dvc-repro-" in said
-    assert fresh_clone.run_code(STATUSES).splitlines()[-1] == "FINISHED FINISHED KILLED KILLED"
+    assert migrated_clone.run_code(STATUSES).splitlines()[-1] == "FINISHED FINISHED KILLED KILLED"

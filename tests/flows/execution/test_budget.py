@@ -54,42 +54,42 @@ def test_the_exit_status_of_a_flow_in_a_terminal(
 
 @pytest.mark.pipeline
 def test_a_spent_budget_stops_and_a_raised_one_goes_on(
-    fresh_clone: PipelineClone, finished_outputs: Callable[[], dict[str, str]]
+    migrated_clone: PipelineClone, finished_outputs: Callable[[], dict[str, str]]
 ) -> None:
-    params = fresh_clone.root / "params.yaml"
+    params = migrated_clone.root / "params.yaml"
     without = params.read_text()
-    fresh_clone.edit("params.yaml", "    hours: 0.0  # Wall", "    hours: 0.002  # Wall")
-    with fresh_clone.prefect():
-        output = fresh_clone.run("flows.pipeline", expect=75)
+    migrated_clone.edit("params.yaml", "    hours: 0.0  # Wall", "    hours: 0.002  # Wall")
+    with migrated_clone.prefect():
+        output = migrated_clone.run("flows.pipeline", expect=75)
         assert "pipeline: BudgetReached after" in output
         assert "raise the budget in params.yaml and run again" in output
-        name = fresh_clone.ask(
+        name = migrated_clone.ask(
             "from prefect.client.schemas.sorting import FlowRunSort\n"
             "runs = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC)\n"
             "print({run.state.name for run in runs} & {'BudgetReached', 'Failed', 'Crashed', 'AwaitingRetry'})"
         )
         assert name == "{'BudgetReached'}"
     undisturbed = finished_outputs()
-    done = set(fresh_clone.outputs()) if (fresh_clone.root / "dvc.lock").exists() else set()
+    done = set(migrated_clone.outputs()) if (migrated_clone.root / "dvc.lock").exists() else set()
     assert "data/filter" not in done, "the budget was spent before"
     params.write_text(without)
-    fresh_clone.run("flows.pipeline", "--until", "filter")
-    resumed = fresh_clone.outputs()
+    migrated_clone.run("flows.pipeline", "--until", "filter")
+    resumed = migrated_clone.outputs()
     assert done < resumed.keys()  # what it stopped was not recorded, and now is
     assert "data/filter" in resumed
     assert resumed.items() <= undisturbed.items()
 
 
 @pytest.mark.pipeline
-def test_a_dirty_hour_pauses_and_what_waits_is_scheduled(fresh_clone: PipelineClone) -> None:
+def test_a_dirty_hour_pauses_and_what_waits_is_scheduled(migrated_clone: PipelineClone) -> None:
     """The terminal waits for the clean hour; ended while it waits it leaves nothing half done, and a run goes on."""
     this_hour = datetime.now(UTC)
     hours = [f"{this_hour + timedelta(hours=ahead):%Y-%m-%dT%H:00},{400 if ahead < 2 else 50}" for ahead in range(4)]
-    (fresh_clone.root / "grid.csv").write_text("\n".join(["time,g_per_kwh", *hours]))
-    fresh_clone.edit("params.yaml", "    series: ''", "    series: grid.csv")
-    fresh_clone.edit("params.yaml", "  pause_above: null", "  pause_above: 100.0")
-    with fresh_clone.prefect():
-        waiting = fresh_clone.start("flows.pipeline", "--until", "ingest")
+    (migrated_clone.root / "grid.csv").write_text("\n".join(["time,g_per_kwh", *hours]))
+    migrated_clone.edit("params.yaml", "    series: ''", "    series: grid.csv")
+    migrated_clone.edit("params.yaml", "  pause_above: null", "  pause_above: 100.0")
+    with migrated_clone.prefect():
+        waiting = migrated_clone.start("flows.pipeline", "--until", "ingest")
         assert waiting.stdout is not None
         lines = list[str]()
         for line in waiting.stdout:
@@ -97,17 +97,17 @@ def test_a_dirty_hour_pauses_and_what_waits_is_scheduled(fresh_clone: PipelineCl
             if "waits here until" in line:
                 break
         assert "runtime.pause_above: this hour is dirtier than 100 g/kWh; all is saved" in "".join(lines), lines[-20:]
-        assert not (fresh_clone.root / "dvc.lock").exists()
+        assert not (migrated_clone.root / "dvc.lock").exists()
         asked = (
             "print(sorted({(run.state.name, run.state.type.value) for run in client.read_flow_runs() if run.state}))"
         )
         deadline, states = time.monotonic() + 30, ""
         while "SCHEDULED" not in states and time.monotonic() < deadline:  # it says so before it asks Prefect
-            states = fresh_clone.ask(asked)
+            states = migrated_clone.ask(asked)
         assert states == "[('Paused', 'COMPLETED'), ('Scheduled', 'SCHEDULED')]"
         waiting.send_signal(signal.SIGTERM)
         waiting.communicate(timeout=60)
-        assert fresh_clone.ask(asked) == "[('Cancelled', 'CANCELLED'), ('Paused', 'COMPLETED')]"
-        fresh_clone.edit("params.yaml", "  pause_above: 100.0", "  pause_above: null")
-        fresh_clone.run("flows.pipeline", "--until", "ingest")
-        assert "data/ingest/train" in fresh_clone.outputs()
+        assert migrated_clone.ask(asked) == "[('Cancelled', 'CANCELLED'), ('Paused', 'COMPLETED')]"
+        migrated_clone.edit("params.yaml", "  pause_above: 100.0", "  pause_above: null")
+        migrated_clone.run("flows.pipeline", "--until", "ingest")
+        assert "data/ingest/train" in migrated_clone.outputs()
