@@ -1,1 +1,1 @@
-"""Side by side with peers, or against our own goals: one command each, a table in benchmarks/results/."""
+"""Benchmarks beside other tools or against goals of our own; their figures are in benchmarks/results/."""

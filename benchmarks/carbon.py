@@ -33,7 +33,7 @@ TOGETHER = ("busy", "children")
 
 
 def run(tool: str, job: str, folder: Path) -> dict[str, float]:
-    """A job under a tool in a fresh process; what it prints."""
+    """Figures that a job under a tool prints, run in a fresh process."""
     folder.mkdir(parents=True)
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.carbon_job", tool, job, str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -43,13 +43,13 @@ def run(tool: str, job: str, folder: Path) -> dict[str, float]:
 
 
 def cpu_of(pid: int) -> float:
-    """CPU-seconds of a process that lives."""
+    """CPU-seconds of a running process."""
     import psutil
 
     return sum(psutil.Process(pid).cpu_times()[:2])
 
 
-def kept_of_killed(tool: str, folder: Path) -> float:
+def cpu_s_lost_on_kill(tool: str, folder: Path) -> float:
     """Seconds of CPU time that are in no file after kill -9; for a tool that left no figure, all of them."""
     folder.mkdir(parents=True)
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.carbon_job", tool, "killed", str(folder)]
@@ -72,8 +72,8 @@ def _figures(folder: Path) -> bool:
     return any("energy_consumed" in text or "Actual consumption" in text for text in texts)
 
 
-def beside(folder: Path) -> dict[str, dict]:
-    """Every tool on every job, `REPEATS` times."""
+def compare_tools(folder: Path) -> dict[str, dict]:
+    """Figures of every tool on every job, `REPEATS` times."""
     rounds: dict[str, list[dict]] = {tool: [] for tool in PEERS}
     for number in range(REPEATS):
         for tool in PEERS:
@@ -82,10 +82,10 @@ def beside(folder: Path) -> dict[str, dict]:
     return {tool: _figures_of(found) for tool, found in rounds.items()}
 
 
-def _round(tool: str, place: Path) -> dict[str, Any]:
-    """One tool on each job once."""
-    jobs = {job: run(tool, job, place / job) for job in ("start", "busy", "children", "idle")}
-    return jobs | {"lost_on_kill_s": kept_of_killed(tool, place / "killed")}
+def _round(tool: str, folder: Path) -> dict[str, Any]:
+    """Figures of one tool on each job, run once."""
+    jobs = {job: run(tool, job, folder / job) for job in ("start", "busy", "children", "idle")}
+    return jobs | {"lost_on_kill_s": cpu_s_lost_on_kill(tool, folder / "killed")}
 
 
 def _figures_of(rounds: list[dict]) -> dict[str, dict[str, float]]:
@@ -114,7 +114,7 @@ def attributed(folder: Path) -> float:
 
 
 def together(folder: Path) -> None:
-    """Two jobs at once, in one ledger."""
+    """Run two jobs at once, in one ledger."""
     jobs = [[sys.executable, "-m", "benchmarks.carbon_job", "greenhouse", job, str(folder)] for job in TOGETHER]
     for process in [subprocess.Popen(job, cwd=ROOT, stdout=subprocess.DEVNULL) for job in jobs]:
         process.wait()
@@ -143,7 +143,7 @@ def meter_part() -> tuple[dict, list[dict]]:
     """Figures and goals of everything but forecasts."""
     with tempfile.TemporaryDirectory(prefix="greenhouse-bench-") as temporary:
         folder = Path(temporary)
-        tools = beside(folder / "tools")
+        tools = compare_tools(folder / "tools")
         shares = [attributed(folder / "alone" / f"{number}") for number in range(REPEATS)]
         for number in range(REPEATS):
             together(folder / "together" / f"{number}")
@@ -181,6 +181,7 @@ def meter_goals(ours: dict[str, dict[str, float]], results: dict) -> list[dict]:
 
 
 def main() -> None:
+    """Measure a part, write benchmarks/results/carbon.json."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.carbon", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip # noqa: E501
     parser.add_argument("--only", choices=("meter", "forecast"), default="meter", help="which part to run")
     only = parser.parse_args().only

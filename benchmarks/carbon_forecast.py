@@ -36,7 +36,7 @@ def params_of(size: tuple[int, int], steps: int = 100) -> Pretrain:
 
 
 def calibration(size: tuple[int, int], ledger: Path) -> Rates:
-    """Twenty steps of a size, in a process of its own."""
+    """Rates of a size, from twenty steps in a process of its own."""
     arguments = {
         "objective": "causal", "params": params_of(size).model_dump(mode="json"),
         "numerics": NUMERICS.model_dump(mode="json"), "vocab_size": train_corpus.VOCABULARY, "ledger": str(ledger),
@@ -47,15 +47,15 @@ def calibration(size: tuple[int, int], ledger: Path) -> Rates:
     return Rates(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def one_run(number: int, rates: Rates, size: tuple[int, int], folder: Path) -> StageForecast:
+def forecast_and_run(number: int, rates: Rates, size: tuple[int, int], folder: Path) -> StageForecast:
     """Forecast a run, then run it; both are in the ledger of `folder`."""
     params = params_of(size)
     params = params_of(size, rates.steps_in(params, RUN_S))
-    said = calibrated(history(folder / "ledger"), STAGE, rates.seconds(params), rates.kwh(params), "calibration")
-    arguments = {"params": params.model_dump(mode="json"), "forecast": said.line(), "number": number}
+    forecast = calibrated(history(folder / "ledger"), STAGE, rates.seconds(params), rates.kwh(params), "calibration")
+    arguments = {"params": params.model_dump(mode="json"), "forecast": forecast.line(), "number": number}
     command = [sys.executable, "-m", "benchmarks.carbon_forecast", json.dumps(arguments), str(folder)]
     subprocess.run(command, cwd=ROOT, env=_environment(), check=True, stdout=subprocess.DEVNULL)
-    return said
+    return forecast
 
 
 def _environment() -> dict[str, str]:
@@ -70,7 +70,7 @@ def forecast_part() -> tuple[dict, list[dict]]:
         rates = {size: calibration(size, folder / "ledger") for size in SIZES}
         for number in range(RUNS):
             size = SIZES[number % len(SIZES)]
-            one_run(number, rates[size], size, folder)
+            forecast_and_run(number, rates[size], size, folder)
             done = checked(history(folder / "ledger"))[-1]
             print(f"run {number}: size {size}, forecast {done.promise.seconds}, took {done.seconds:.1f} s", flush=True)
         found = checked(history(folder / "ledger"))

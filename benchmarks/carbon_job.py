@@ -28,7 +28,7 @@ COUNTRY = "FRA"
 
 
 @contextlib.contextmanager
-def greenhouse(folder: Path, said: dict) -> Iterator[None]:
+def greenhouse(folder: Path, figures: dict) -> Iterator[None]:
     from components.carbon.footprint.intensity import resolve
     from components.carbon.ledger.reader import Energy, read
     from components.carbon.metering.meter import Meter
@@ -36,15 +36,19 @@ def greenhouse(folder: Path, said: dict) -> Iterator[None]:
 
     began = time.perf_counter()
     with Meter(folder / "ledger", INTERVAL_S, {"stage": "job"}):
-        said["start_ms"] = 1000 * (time.perf_counter() - began)
+        figures["start_ms"] = 1000 * (time.perf_counter() - began)
         yield
     ledger = read(folder / "ledger")
-    said |= {"kwh": ledger.energy.mid_kwh, "cpu_kwh": ledger.parts.get("cpu", Energy()).mid_kwh, "cpu_s": ledger.cpu_s}
-    said["grams"] = resolve(Grid(zone=COUNTRY)).grams(ledger.hours).mid
+    figures |= {
+        "kwh": ledger.energy.mid_kwh,
+        "cpu_kwh": ledger.parts.get("cpu", Energy()).mid_kwh,
+        "cpu_s": ledger.cpu_s,
+    }
+    figures["grams"] = resolve(Grid(zone=COUNTRY)).grams(ledger.hours).mid
 
 
 @contextlib.contextmanager
-def codecarbon(folder: Path, said: dict) -> Iterator[None]:
+def codecarbon(folder: Path, figures: dict) -> Iterator[None]:
     from codecarbon import OfflineEmissionsTracker
 
     began = time.perf_counter()
@@ -53,27 +57,27 @@ def codecarbon(folder: Path, said: dict) -> Iterator[None]:
         log_level="critical", allow_multiple_runs=True,
     )  # fmt: skip
     tracker.start()
-    said["start_ms"] = 1000 * (time.perf_counter() - began)
+    figures["start_ms"] = 1000 * (time.perf_counter() - began)
     yield
     grams = tracker.stop()
     data: Any = tracker.final_emissions_data
-    said |= {"kwh": data.energy_consumed, "cpu_kwh": data.cpu_energy, "grams": 1000 * (grams or 0.0)}
+    figures |= {"kwh": data.energy_consumed, "cpu_kwh": data.cpu_energy, "grams": 1000 * (grams or 0.0)}
 
 
 @contextlib.contextmanager
-def carbontracker(folder: Path, said: dict) -> Iterator[None]:
+def carbontracker(folder: Path, figures: dict) -> Iterator[None]:
     from carbontracker import parser
     from carbontracker.tracker import CarbonTracker
 
     began = time.perf_counter()
     tracker = CarbonTracker(epochs=1, monitor_epochs=1, update_interval=INTERVAL_S, log_dir=str(folder), verbose=0)
     tracker.epoch_start()
-    said["start_ms"] = 1000 * (time.perf_counter() - began)
+    figures["start_ms"] = 1000 * (time.perf_counter() - began)
     yield
     tracker.epoch_end()
     tracker.stop()
     actual = parser.parse_all_logs(str(folder))[0]["actual"]
-    said |= {"kwh": actual["energy (kWh)"], "cpu_kwh": actual["energy (kWh)"], "grams": actual["co2eq (g)"]}
+    figures |= {"kwh": actual["energy (kWh)"], "cpu_kwh": actual["energy (kWh)"], "grams": actual["co2eq (g)"]}
 
 
 TOOLS = {"greenhouse": greenhouse, "codecarbon": codecarbon, "carbontracker": carbontracker}
@@ -96,17 +100,17 @@ def work(job: str) -> None:
 
 
 def main(tool: str, job: str, folder: Path) -> None:
-    said: dict[str, float] = {}
+    figures: dict[str, float] = {}
     began = time.perf_counter()
     __import__(MODULES.get(tool, tool))
-    said["import_ms"] = 1000 * (time.perf_counter() - began)
-    with TOOLS[tool](folder, said):
+    figures["import_ms"] = 1000 * (time.perf_counter() - began)
+    with TOOLS[tool](folder, figures):
         before = os.times()
         print("go", flush=True)
         work(job)
         after = os.times()
-        said["work_s"] = sum(after[:4]) - sum(before[:4])
-    print(json.dumps(said))
+        figures["work_s"] = sum(after[:4]) - sum(before[:4])
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The data stages beside the tools people use: `make bench NAME=data`.
 
-    python -m benchmarks.data                               all parts but larger-than-memory: some 20 minutes
+    python -m benchmarks.data                               all parts but larger-than-memory: about 20 minutes
     python -m benchmarks.data --only dedup,filters          these parts; other figures stay, as does their stamp
     python -m benchmarks.data --only larger-than-memory     5 GB, half an hour
     python -m benchmarks.data --prepare                     the corpora and what is computed once, without timing
@@ -34,7 +34,7 @@ PARTS: dict[str, Callable[[Corpus], Part]] = {
 
 
 def prepare(corpus: Corpus) -> None:
-    """What takes long and is not timed."""
+    """Compute what takes long and is not timed."""
     data_filters.agreement(corpus)
     for size in (data_filters.TIMED_BYTES, data_dedup.DATASKETCH_BYTES):
         subset(corpus, size)
@@ -43,18 +43,18 @@ def prepare(corpus: Corpus) -> None:
 
 
 def main() -> None:
-    """Measure the parts asked for, and merge them into the results."""
+    """Measure the parts that --only names, and merge them into the results."""
     parser = argparse.ArgumentParser("python -m benchmarks.data", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--only", default="", help=f"parts, separated by commas: {', '.join(PARTS)}")
     parser.add_argument("--prepare", action="store_true", help="build the corpora, time nothing")
-    asked = parser.parse_args()
-    parts = asked.only.split(",") if asked.only else [name for name in PARTS if name != "larger-than-memory"]
+    arguments = parser.parse_args()
+    parts = arguments.only.split(",") if arguments.only else [name for name in PARTS if name != "larger-than-memory"]
     for name in parts:
         if name not in PARTS:
-            parser.error(f"no part is called {name!r}; there are {', '.join(PARTS)}")
+            parser.error(f"no part is named {name!r}; there are {', '.join(PARTS)}")
     corpus = build()
-    if asked.prepare:
+    if arguments.prepare:
         prepare(corpus)
         return
     for name in parts:

@@ -47,7 +47,7 @@ class Planted:
 
 @dataclass(frozen=True)
 class Corpus:
-    """What is built: a corpus folder, the same as jsonl files, and the books on its edited copies."""
+    """The benchmark's corpus: a folder of shards, the same as jsonl files, and the record of its edited copies."""
 
     folder: Path
     jsonl: Path
@@ -68,7 +68,7 @@ def document(location: str, text: str, source: str) -> Document:
 
 
 def documentation(workers: int = 2) -> list[Document]:
-    """Every module and long description with enough text, by location; equal texts once."""
+    """Documents of every module and long description with enough text, by location; equal texts once."""
     found = sorted(metadata.distributions(), key=lambda each: (each.name.lower(), each.version))
     names = [each.name for each in found if each.files]
     with ProcessPoolExecutor(workers) as pool:
@@ -102,8 +102,8 @@ def _text_of(path: Path, file: str) -> str:
 # -- edits -------------------------------------------------------------------------------------------------------------
 
 
-def edited(text: str, kind: str, rate: float, chance: random.Random, pool: Sequence[str]) -> str:
-    """`text` with this share of its words replaced by words of `pool`: single ones, or one block."""
+def edited(text: str, kind: str, rate: float, chance: random.Random, words: Sequence[str]) -> str:
+    """`text` with this share of its words replaced by words of `words`: single ones, or one block."""
     pieces = re.split(r"(\s+)", text)
     places = [at for at, piece in enumerate(pieces) if piece and not piece.isspace()]
     count = round(rate * len(places))
@@ -113,7 +113,7 @@ def edited(text: str, kind: str, rate: float, chance: random.Random, pool: Seque
         start = chance.randrange(len(places) - count + 1)
         chosen = places[start : start + count]
     for at in chosen:
-        pieces[at] = chance.choice(pool)
+        pieces[at] = chance.choice(words)
     return "".join(pieces)
 
 
@@ -153,7 +153,7 @@ def reseeded(documents: Sequence[Document], times: int) -> Iterator[Document]:
 
 
 def environment() -> str:
-    """A name for what is installed."""
+    """Hash of the names and versions of all installed packages."""
     return fingerprint(sorted({f"{each.name}=={each.version}" for each in metadata.distributions()}))
 
 
@@ -161,12 +161,12 @@ def build(megabytes: float = MEGABYTES, max_documents: int | None = None) -> Cor
     """The corpus, from the cache if it is there. `max_documents` takes an even sample, for trials."""
     recipe = sha256_bytes(Path(__file__).read_bytes())[:8]
     folder = CACHE / f"corpus-{environment()}-{recipe}-{megabytes:g}-{max_documents or 'all'}"
-    if not (folder / "books.json").exists():
+    if not (folder / "copies.json").exists():
         _build(folder, megabytes, max_documents)
-    books = json.loads((folder / "books.json").read_text("utf-8"))
+    record = json.loads((folder / "copies.json").read_text("utf-8"))
     manifest = read_manifest(folder / "corpus")
-    planted = [Planted(**row) for row in books["planted"]]
-    sizes = manifest.num_documents, manifest.num_bytes, books["documentation_bytes"]
+    planted = [Planted(**row) for row in record["planted"]]
+    sizes = manifest.num_documents, manifest.num_bytes, record["documentation_bytes"]
     return Corpus(folder / "corpus", folder / "jsonl", planted, *sizes)
 
 
@@ -185,8 +185,8 @@ def _build(folder: Path, megabytes: float, max_documents: int | None) -> None:
     random.Random(2).shuffle(everything)
     write(everything, folder / "corpus", folder / "jsonl")
     rows = [vars(each) for each in planted]
-    books = {"planted": rows, "documentation_bytes": real_bytes}
-    (folder / "books.json").write_text(json.dumps(books), "utf-8")
+    record = {"planted": rows, "documentation_bytes": real_bytes}
+    (folder / "copies.json").write_text(json.dumps(record), "utf-8")
 
 
 def write(documents: Sequence[Document], corpus: Path, jsonl: Path | None = None, shard_bytes: int = 4_000_000) -> Path:
@@ -207,7 +207,7 @@ def write(documents: Sequence[Document], corpus: Path, jsonl: Path | None = None
 
 
 def limited(documents: Iterator[Document], num_bytes: int) -> Iterator[Document]:
-    """The first of them, up to so much text."""
+    """The first documents, up to `num_bytes` of text."""
     for each in documents:
         num_bytes -= len(each.text.encode())
         if num_bytes < 0:
@@ -216,7 +216,7 @@ def limited(documents: Iterator[Document], num_bytes: int) -> Iterator[Document]
 
 
 def subset(corpus: Corpus, num_bytes: int, before: Sequence[Document] = (), name: str = "first") -> tuple[Path, Path]:
-    """`before` and the first documents of the corpus, as a corpus and as jsonl files, in shards for two workers."""
+    """Folders of a corpus and of jsonl files with `before` and the first documents, in shards for two workers."""
     folder = corpus.folder.parent / f"{name}-{num_bytes}"
     if not (folder / "corpus/manifest.json").exists():
         taken = list(limited(chain(before, read_corpus(corpus.folder)), num_bytes))

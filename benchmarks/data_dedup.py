@@ -1,4 +1,4 @@
-"""Near-duplicates: our search beside datatrove's, rensa's and datasketch's; its recall and precision; how it grows."""
+"""Near-duplicates: our search beside datatrove's, rensa's and datasketch's; recall, precision, growth of time."""
 
 import random
 import re
@@ -40,7 +40,7 @@ def minhash(work: Path, corpus: str) -> dict[str, int]:
 
 
 def measure(corpus: Corpus, runs: int = 3) -> tuple[dict, list[dict]]:
-    """Everything that is timed, and the goals that need it."""
+    """Times of all tools, and the goals made of them."""
     ours = [timed("benchmarks.data_dedup:minhash", corpus.folder) for _ in range(runs)]
     peer = timed("benchmarks.data_peers:datatrove_minhash", corpus.jsonl)
     rensa = timed("benchmarks.data_peers:rensa_minhash", corpus.jsonl)
@@ -71,7 +71,7 @@ def measure(corpus: Corpus, runs: int = 3) -> tuple[dict, list[dict]]:
     ]
 
 
-# -- what it finds -----------------------------------------------------------------------------------------------------
+# -- recall and precision --------------------------------------------------------------------------------------------
 
 
 def quality(corpus: Corpus) -> tuple[dict, list[dict]]:
@@ -90,10 +90,10 @@ def quality(corpus: Corpus) -> tuple[dict, list[dict]]:
         work=root / "work",
         workers=WORKERS,
     )
-    rows = [row for shard in shard_paths(root / "out/dropped") for row in left_out(shard)]
+    rows = [row for shard in shard_paths(root / "out/dropped") for row in dropped_rows(shard)]
     removed = {name for name, _, _ in rows}
-    stays = {each.id: each.text for each in read_corpus(root / "out/train")}
-    wrong = count_wrong(rows, stays)
+    kept = {each.id: each.text for each in read_corpus(root / "out/train")}
+    wrong = count_wrong(rows, kept)
     table = recall(corpus, removed)
     shutil.rmtree(root)
     high = [row for row in table if row["jaccard_from"] >= 0.8]
@@ -128,24 +128,24 @@ def quality(corpus: Corpus) -> tuple[dict, list[dict]]:
     return {"near_dedup_quality": {"removed": len(rows), "wrong": wrong, "sampled": SAMPLE, "recall": table}}, goals
 
 
-def left_out(shard: Path) -> list[tuple[str, str, str]]:
+def dropped_rows(shard: Path) -> list[tuple[str, str, str]]:
     """(id, text, reason) of every dropped document of a shard."""
     table = pq.read_table(shard, columns=["id", "text", "reason"]).to_pylist()
     return [(row["id"], row["text"], row["reason"]) for row in table]
 
 
-def count_wrong(rows: list[tuple[str, str, str]], stays: dict[str, str]) -> int:
-    """Documents that went although the one named in the reason does not stay, or is not similar enough."""
+def count_wrong(rows: list[tuple[str, str, str]], kept: dict[str, str]) -> int:
+    """Number of dropped documents whose reason names one that does not stay or is not similar enough."""
     wrong = 0
     for _, text, reason in sorted(rows, key=lambda row: row[2][-60:]):
         named = re.search(r" kept ([0-9a-f]{16})", reason)
-        if not named or named[1] not in stays or jaccard(text, stays[named[1]]) < Dedup().threshold:
+        if not named or named[1] not in kept or jaccard(text, kept[named[1]]) < Dedup().threshold:
             wrong += 1
     return wrong
 
 
 def recall(corpus: Corpus, removed: set[str]) -> list[dict]:
-    """Pairs of a sampled document and any other, per band of similarity: how many, and of how many one went."""
+    """Pairs of a sampled document and any other, per band of similarity: their number, and how many lost a document."""
     ids = sorted(each.id for each in read_corpus(corpus.folder))
     wanted = set(random.Random(7).sample(ids, SAMPLE))
     sample = {each.id: each.text for each in read_corpus(corpus.folder) if each.id in wanted}
@@ -166,11 +166,11 @@ def _compare_shard(sample: dict[str, str], shard: Path) -> dict[tuple[str, str],
     return brute_force(sample, ((each.id, each.text) for each in read_shard(shard)))
 
 
-# -- how it grows ------------------------------------------------------------------------------------------------------
+# -- growth of time --------------------------------------------------------------------------------------------------
 
 
 def grown(corpus: Corpus) -> dict[int, Path]:
-    """The corpora of the series, in the cache: how many times as much -> folder."""
+    """Folders of the series in the cache, by how many times as much text they hold."""
     folder, _ = subset(corpus, GROWTH_BYTES)
     real = [each for each in read_corpus(folder) if each.source == "packages"]
     made = {number: folder.parent / f"grown-{number}" for number in GROWTH}

@@ -18,7 +18,7 @@ VOCAB_SIZE, TRAIN_BYTES = 32_768, 20_000_000
 
 
 def tokenizer(corpus: Corpus) -> Path:
-    """A tokenizer.json in the cache."""
+    """Path of the tokenizer in the cache, trained if it is not there."""
     path = corpus.folder.parent / f"tokenizer-{VOCAB_SIZE}.json"
     if not path.exists():
         folder, _ = subset(corpus, TRAIN_BYTES)
@@ -27,7 +27,7 @@ def tokenizer(corpus: Corpus) -> Path:
 
 
 def ours(work: Path, corpus: str, tokenizer_json: str) -> dict[str, float]:
-    """Encode all texts; only encoding is timed."""
+    """Seconds and tokens of our encoder on all texts; only encoding is timed."""
     encoder = Encoder(Path(tokenizer_json).read_text("utf-8"))
     texts = [each.text for each in read_corpus(Path(corpus))]
     started = time.perf_counter()
@@ -35,8 +35,8 @@ def ours(work: Path, corpus: str, tokenizer_json: str) -> dict[str, float]:
     return {"seconds": time.perf_counter() - started, "tokens": tokens}
 
 
-def theirs(work: Path, corpus: str, tokenizer_json: str) -> dict[str, float]:
-    """The same by `tokenizers`, on as many threads."""
+def peer(work: Path, corpus: str, tokenizer_json: str) -> dict[str, float]:
+    """Seconds and tokens of `tokenizers`, on as many threads."""
     os.environ |= {"TOKENIZERS_PARALLELISM": "true", "RAYON_NUM_THREADS": str(WORKERS)}
     slow = reference(Path(tokenizer_json).read_text("utf-8"))
     texts = [each.text for each in read_corpus(Path(corpus))]
@@ -46,7 +46,7 @@ def theirs(work: Path, corpus: str, tokenizer_json: str) -> dict[str, float]:
 
 
 def different(corpus: Path, tokenizer_json: Path) -> int:
-    """Documents whose ids differ."""
+    """Number of documents whose ids differ."""
     content = tokenizer_json.read_text("utf-8")
     encoder, slow = Encoder(content), reference(content)
     texts = [each.text for each in read_corpus(corpus)]
@@ -63,7 +63,7 @@ def measure(corpus: Corpus, runs: int = 3) -> tuple[dict, list[dict]]:
     """Times and their ratio; `identity` shows that the ids are the same."""
     path = tokenizer(corpus)
     fast = [timed("benchmarks.data_encode:ours", corpus.folder, path) for _ in range(runs)]
-    slow = [timed("benchmarks.data_encode:theirs", corpus.folder, path) for _ in range(2)]
+    slow = [timed("benchmarks.data_encode:peer", corpus.folder, path) for _ in range(2)]
     ratio = figure(seconds(slow))["median"] / figure(seconds(fast))["median"]
     results = {
         "megabytes": corpus.num_bytes / 1e6,
@@ -79,5 +79,5 @@ def measure(corpus: Corpus, runs: int = 3) -> tuple[dict, list[dict]]:
 
 
 def identity(corpus: Corpus) -> tuple[dict, list[dict]]:
-    """Documents of the whole corpus whose ids differ from those of `tokenizers`."""
+    """Number of documents of the whole corpus whose ids differ from those of `tokenizers`."""
     return {"encode_identity": {"different": different(corpus.folder, tokenizer(corpus))}}, []

@@ -1,4 +1,4 @@
-"""Quality filters: do our decisions agree with datatrove's, and how fast are they made?"""
+"""Quality filters: agreement of our decisions with datatrove's, and the time both take."""
 
 import json
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ PASSAGE_CHARS = 4000
 
 
 def prose() -> Iterator[Document]:
-    """Shakespeare's works in passages of whole paragraphs. Without them Gopher's rules drop 95% of a documentation."""
+    """Shakespeare's works in passages of whole paragraphs. Without them Gopher's rules drop 95% of documentation."""
     from benchmarks import train_corpus  # torch: not in the workers that are timed
 
     for name, text in sorted(train_corpus.texts().items()):
@@ -35,7 +35,7 @@ def prose() -> Iterator[Document]:
 
 
 def decide_shard(path: Path) -> list[list[bool]]:
-    """Decisions on each document of a shard: kept by each published rule set? By the stage's own scores and rules."""
+    """Whether each published rule set keeps each document of a shard, by the stage's own scores and rules."""
     columns = tag(read_shard(path), [])
     kept = [~broken_rules(PUBLISHED[name], columns).any(axis=1) for name in FILTERS]
     return np.stack(kept, axis=1).tolist()

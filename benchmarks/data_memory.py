@@ -36,7 +36,7 @@ def with_block_replaced(text: str, chance: random.Random, others: Sequence[str])
 
 
 def many(documents: Sequence[Document], num_bytes: int) -> Iterator[Document]:
-    """The documents with seeded edits, again and again."""
+    """Documents with seeded edits, repeated until `num_bytes` are made."""
     texts = [each.text for each in documents]
     seed = made = 0
     while True:
@@ -51,7 +51,7 @@ def many(documents: Sequence[Document], num_bytes: int) -> Iterator[Document]:
 
 
 def write_jsonl(folder: Path, documents: Iterator[Document]) -> None:
-    """Files of some 50 MB."""
+    """Write documents as jsonl files of about 50 MB."""
     folder.mkdir(parents=True)
     file, size, number = None, FILE_BYTES, 0
     for each in documents:
@@ -88,7 +88,7 @@ def measure(corpus: Corpus, gigabytes: float = GIGABYTES, limit_gb: float = LIMI
         }
         if code:
             break
-        results["stages"][stage] |= read_json(root / stage / "books.json")
+        results["stages"][stage] |= read_json(root / stage / "kept.json")
     done = all(results["stages"].get(stage, {}).get("finished") for stage in STAGES)
     shutil.rmtree(root)
     return {"larger_than_memory": results}, [
@@ -103,7 +103,7 @@ def measure(corpus: Corpus, gigabytes: float = GIGABYTES, limit_gb: float = LIMI
 
 
 def run_stage(stage: str, root: Path) -> None:
-    """One stage over the files of the one before; its books are written beside its output."""
+    """One stage over the files of the one before; the counts of what it kept go into its folder."""
     from components.params import Dedup, Files, Filter, Ingest
     from components.stages.dedup.stage import dedup
     from components.stages.filter.stage import filter_corpus
@@ -124,8 +124,8 @@ def run_stage(stage: str, root: Path) -> None:
         filter_corpus(train=root / "dedup/out/train", params=Filter(), workers=2, **paths)
     shutil.rmtree(folder / "work")
     kept = read_manifest(folder / "out/train")
-    books = {"kept_documents": kept.num_documents, "kept_gigabytes": kept.num_bytes / 1e9}
-    (folder / "books.json").write_text(json.dumps(books))
+    counts = {"kept_documents": kept.num_documents, "kept_gigabytes": kept.num_bytes / 1e9}
+    (folder / "kept.json").write_text(json.dumps(counts))
     if stage == "ingest":
         shutil.rmtree(root / "input")
 

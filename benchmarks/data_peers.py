@@ -1,4 +1,4 @@
-"""How datatrove 0.10, datasketch, rensa and spaCy are run: as their documentation says, on the same cores as ours."""
+"""Runs of datatrove 0.10, datasketch, rensa and spaCy, as their documentation says, on the same cores as ours."""
 
 import json
 import multiprocessing
@@ -16,7 +16,7 @@ FILTERS = ("Gopher quality", "Gopher repetition", "C4", "FineWeb")
 
 
 def quiet() -> None:
-    """datatrove logs every step."""
+    """Silence datatrove, which logs every step."""
     from loguru import logger
 
     logger.remove()
@@ -26,7 +26,7 @@ def quiet() -> None:
 
 
 def datatrove_minhash(work: Path, jsonl: str) -> None:
-    """Signatures, buckets and clusters (stages 1 to 3): which documents would be removed lies in work/remove."""
+    """Run signatures, buckets and clusters (stages 1 to 3); what would be removed is in work/remove."""
     from datatrove.executor import LocalPipelineExecutor
     from datatrove.pipeline.dedup import MinhashDedupCluster, MinhashDedupSignature
     from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupBuckets
@@ -55,7 +55,7 @@ def texts_of(jsonl: Path) -> Iterator[str]:
 
 
 def rensa_minhash(work: Path, jsonl: str) -> int:
-    """rensa's RMinHash of the word 5-grams and its LSH, 14 x 8; how many documents have a candidate before them."""
+    """Number of documents with an earlier candidate, by rensa's RMinHash of the word 5-grams and its LSH, 14 x 8."""
     from rensa import RMinHash, RMinHashLSH
 
     index = RMinHashLSH(threshold=0.7, num_perm=112, num_bands=14)
@@ -69,7 +69,7 @@ def rensa_minhash(work: Path, jsonl: str) -> int:
 
 
 def datasketch_minhash(work: Path, jsonl: str) -> int:
-    """datasketch's MinHash of the word 5-grams and its LSH, 14 x 8."""
+    """Number of documents with an earlier candidate, by datasketch's MinHash of word 5-grams and its LSH, 14 x 8."""
     from datasketch import MinHash, MinHashLSH
 
     index = MinHashLSH(num_perm=112, params=(14, 8))
@@ -100,7 +100,7 @@ def datatrove_filters() -> dict[str, Any]:
 
 
 def datatrove_decisions(path: Path, our_split: bool = False) -> list[list[bool]]:
-    """Per document of a jsonl file: kept by each rule set? All sets see the text as it is."""
+    """Whether each rule set keeps each document of a jsonl file; all sets see the text as it is."""
     from datatrove.data import Document
 
     quiet()
@@ -122,7 +122,7 @@ def datatrove_decide(jsonl: Path, our_split: bool = False) -> list[list[bool]]:
 
 
 def datatrove_filter(work: Path, jsonl: str) -> None:
-    """The four rule sets as datatrove's pipelines run them, one for each set, so that each sees all documents."""
+    """Run the four rule sets as pipelines of datatrove, one for each set, so that each sees all documents."""
     from datatrove.executor import LocalPipelineExecutor
     from datatrove.pipeline.readers import JsonlReader
     from datatrove.pipeline.writers import JsonlWriter
@@ -136,5 +136,5 @@ def datatrove_filter(work: Path, jsonl: str) -> None:
 
 
 def datatrove_filter_in_one_pass(work: Path, jsonl: str) -> int:
-    """All four sets in one pass, sharing the split into words: faster than datatrove itself offers it."""
+    """Number of documents, decided by all four sets in one pass with one split into words (not offered by it)."""
     return len(datatrove_decide(Path(jsonl)))

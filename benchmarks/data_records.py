@@ -1,7 +1,7 @@
-"""Bad records: a folder of sound and broken ones; is any sound one lost, is each broken one booked with its place?
+"""Bad records: sound ones lost, and broken ones not reported, of a folder with both.
 
 The breaks are those that files have: truncated JSON, wrong types, invalid UTF-8, lone surrogates, NUL, huge, empty,
-repeated ids. What becomes of the same folder in datatrove is counted beside.
+repeated ids. The sound records that datatrove loses of the same folder are counted too.
 """
 
 import json
@@ -71,10 +71,10 @@ def measure(corpus: Corpus) -> tuple[dict, list[dict]]:
         kept = Counter(each.text for part in ("train", "heldout") for each in read_corpus(root / "out" / part))
         lost = (Counter(sound.values()) - kept).total()
         evidence = [json.loads(line) for line in (root / "out/quarantine/records.jsonl").read_text().splitlines()]
-        booked = {(row["file"], row["line"], row["rule"]) for row in evidence if row["reason"] and row["sha256"]}
+        reported = {(row["file"], row["line"], row["rule"]) for row in evidence if row["reason"] and row["sha256"]}
         data = {path.name: path.read_bytes() for path in (root / "input").iterdir()}
         offsets_right = all(data[row["file"]][: row["byte_offset"]].count(b"\n") == row["line"] - 1 for row in evidence)
-    missed = len(set(broken) - booked) + len(booked - set(broken)) + (not offsets_right)
+    missed = len(set(broken) - reported) + len(reported - set(broken)) + (not offsets_right)
     results = {
         "bad_records": {
             "sound": len(sound),
@@ -85,12 +85,12 @@ def measure(corpus: Corpus) -> tuple[dict, list[dict]]:
         }
     }
     return results, [
-        goal("bad_records_lost", float(lost + missed), 0, "lower", says="sound records lost, broken ones not booked")
+        goal("bad_records_lost", float(lost + missed), 0, "lower", says="sound records lost, broken ones not reported")
     ]
 
 
 def by_datatrove(folder: Path) -> int:
-    """Sound records that datatrove's reader gives of the same folder, file by file as its tasks do."""
+    """Number of sound records that datatrove's reader gives of the same folder, file by file as its tasks do."""
     from datatrove.pipeline.readers import JsonlReader
 
     from benchmarks.data_peers import quiet

@@ -1,4 +1,4 @@
-"""Our word split put into datatrove, so that what is left of a difference in decisions is not the split's.
+"""Our word split put into datatrove, to separate differences of the split from those of the rules.
 
 datatrove takes words, and C4's sentences, from a spaCy pipeline. Its tokenizer is exchanged for ours; white space is
 made into tokens as spaCy makes it (each run, less the one space that belongs to the word before it), because spaCy's
@@ -22,12 +22,12 @@ SPLIT_FILES = (
 
 
 def version() -> str:
-    """Of our split: decisions made with another are not kept."""
+    """Hash of our split: decisions made with another one are not reused."""
     return sha256_bytes(b"".join((ROOT / name).read_bytes() for name in SPLIT_FILES))[:8]
 
 
-def places(text: str) -> list[tuple[int, int]]:
-    """Start and end of each of our words."""
+def word_bounds(text: str) -> list[tuple[int, int]]:
+    """(start, end) of each of our words."""
     scanned = scan([text])
     tokens = tokenise(scanned, Hasher(scanned.codes))
     return list(zip(tokens.starts.tolist(), tokens.ends.tolist(), strict=True))
@@ -51,7 +51,7 @@ def with_white_space(text: str, words: Sequence[tuple[int, int]]) -> tuple[list[
 
 
 def put_into_datatrove() -> None:
-    """From here on datatrove splits English as we do, in this process."""
+    """Make datatrove split English as we do, from now on in this process."""
     from datatrove.utils.typeshelper import Languages
     from datatrove.utils.word_tokenizers import load_word_tokenizer
     from spacy.tokens import Doc
@@ -59,7 +59,7 @@ def put_into_datatrove() -> None:
     pipeline: Any = load_word_tokenizer(Languages.english)  # datatrove keeps it for all its filters
 
     def tokenizer(text: str) -> Doc:
-        tokens, spaced = with_white_space(text, places(text))
+        tokens, spaced = with_white_space(text, word_bounds(text))
         return Doc(pipeline.tokenizer.vocab, tokens, spaced)
 
     pipeline.tokenizer.tokenizer = tokenizer

@@ -21,7 +21,7 @@ RUNS = 3
 
 
 def clone(folder: Path) -> Path:
-    """The committed code, as a stranger has it."""
+    """A fresh clone of the committed code."""
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
     return folder
 

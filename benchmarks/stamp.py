@@ -18,14 +18,14 @@ KEYS = ("machine", "date", "commit")
 
 
 def machine() -> str:
-    """Processor, cores, memory, Python: what a figure needs beside it to mean something."""
+    """Processor, cores, memory and Python, in words."""
     memory_gb = psutil.virtual_memory().total / 1e9
     system = f"Python {platform.python_version()}, {platform.system()}"
     return f"{cpu_model()}, {psutil.cpu_count()} threads, {memory_gb:.0f} GB, {system}"
 
 
 def commit() -> str:
-    """Of the code that is measured."""
+    """Commit of the code that is measured."""
     done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
     return done.stdout.strip()
 
@@ -36,7 +36,7 @@ def now() -> Stamp:
 
 
 def in_words(stamps: Mapping[str, Mapping[str, str]]) -> str:
-    """Where figures were measured, in Markdown: one sentence, or one item of a list per stamp with the names it is of.
+    """Markdown that says where figures were measured: one sentence, or a list item per stamp with the figures it is of.
 
     Args:
         stamps: name of a figure -> its stamp, other keys are passed over.

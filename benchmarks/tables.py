@@ -34,7 +34,7 @@ def goals_table(results: dict) -> str:
 
 
 def demo_table() -> str:
-    """What `make demo` printed last here."""
+    """The table that the last `make demo` in this checkout printed."""
     return (ROOT / "reports" / "summary.md").read_text().strip()
 
 

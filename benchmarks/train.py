@@ -38,7 +38,7 @@ Runs = dict[str, list[dict[str, Any]]]
 
 
 def rates() -> dict[str, float]:
-    """The tuned rate of each contestant.
+    """Tuned learning rate by contestant.
 
     Raises:
         UserError: they have not been tuned.
@@ -49,7 +49,7 @@ def rates() -> dict[str, float]:
 
 
 def contest(seeds: int, seconds: list[float], steps: int) -> dict[str, Runs]:
-    """All runs. The longest limit comes last for each contestant, so that all are equally warm."""
+    """Runs of all contestants. The longest limit comes last for each contestant, so that all are equally warm."""
     rate, found = rates(), {name: {} for name in NAMES}  # type: dict[str, float], dict[str, Runs]
     probes = {}
     for name in NAMES:
@@ -128,7 +128,7 @@ def goals(found: dict[str, Runs], longest: str, own: dict[str, float]) -> list[d
 
 
 def scaling_goals() -> list[dict]:
-    """Errors of the last sweep's predictions; nothing, and a word, if there was none."""
+    """Goals of the last sweep's prediction errors; none, with a message, if there was no sweep."""
     if not SCALING.exists():
         print("no scaling errors: `make scaling`, then `python -m benchmarks.train --scaling`, has them here")
         return []

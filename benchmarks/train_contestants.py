@@ -37,7 +37,7 @@ WARMUP = 0.05
 
 @dataclass(frozen=True)
 class Job:
-    """What to run; see the module docstring."""
+    """A training run; see the module docstring."""
 
     contestant: str
     steps: int
@@ -51,7 +51,7 @@ class Job:
 
 @dataclass
 class Clock:
-    """Seconds at which each batch was asked for, and the end."""
+    """Times in seconds at which each batch was requested, and of the end."""
 
     ticks: list[float] = field(default_factory=list)
 

@@ -1,4 +1,4 @@
-"""How contestants of `make bench NAME=train` and `make bench NAME=train-tune` are run: one process after the other.
+"""Runs of the contestants of `make bench NAME=train` and `make bench NAME=train-tune`: one process after the other.
 
 LitGPT 0.5.13 asks for an older huggingface-hub than transformers 5 allows, so it cannot be installed beside us. It gets
 an environment of its own under `.greenhouse/bench/`, on top of ours, without that one dependency, which pretraining
@@ -44,14 +44,14 @@ def prepare() -> None:
 
 
 def environment(contestant: str = "") -> dict[str, str]:
-    """Of a contestant's process: nothing is taken from an earlier run's compile cache."""
+    """Environment variables of a contestant's process; no compile cache of an earlier run is used."""
     paths = [str(ROOT)] + ([str(BENCH / "litgpt-packages")] if contestant == "litgpt" else [])
     fixed = {"OMP_NUM_THREADS": str(THREADS), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     return os.environ | fixed | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
 def run(contestant: str, steps: int, rate: float, seed: int = 1) -> dict[str, Any]:
-    """One training run; its figures (train_contestants.py), and seconds of the whole process."""
+    """Figures of one training run (train_contestants.py)."""
     with tempfile.TemporaryDirectory(prefix="greenhouse-bench-") as temporary:
         place = Path(temporary)
         job = {"contestant": contestant, "steps": steps, "rate": rate, "seed": seed, "threads": THREADS}

@@ -21,7 +21,7 @@ PROBE_STEPS = 12
 
 
 def main() -> None:
-    """Run the grid and write the best rate of each."""
+    """Run the grid and write the best rate of each contestant."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=150.0, help="of each run (default: 150)")
     seconds = parser.parse_args().seconds

@@ -23,7 +23,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], dict[str, 
 
     lost = iter([0.1, 9, 9, 0.2, 9, 9, 0.7, 9, 9, 0.3, 9, 9, 0.4, 9, 9])
     monkeypatch.setattr(carbon, "run", run)
-    monkeypatch.setattr(carbon, "kept_of_killed", lambda tool, folder: next(lost))
+    monkeypatch.setattr(carbon, "cpu_s_lost_on_kill", lambda tool, folder: next(lost))
     monkeypatch.setattr(carbon, "together", lambda folder: run("greenhouse", "together", folder))
     shares = iter([0.97, 0.96, 0.99, 0.98, 0.90])
     monkeypatch.setattr(carbon, "attributed", lambda folder: next(shares))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.data_filters import compared, kappa
-from benchmarks.data_split import places, with_white_space
+from benchmarks.data_split import with_white_space, word_bounds
 from benchmarks.data_table import agreement
 
 SPACY = {
@@ -18,14 +18,14 @@ SPACY = {
 
 @pytest.mark.parametrize("text", SPACY)
 def test_white_space_becomes_tokens_as_spacy_makes_it(text: str) -> None:
-    tokens, spaced = with_white_space(text, places(text))
+    tokens, spaced = with_white_space(text, word_bounds(text))
     assert (tokens, spaced) == SPACY[text]
     assert "".join(token + " " * space for token, space in zip(tokens, spaced, strict=True)) == text
 
 
 def test_words_are_those_of_our_rules_in_scripts_without_spaces_too() -> None:
     text = "can't 猫が"
-    assert [text[start:end] for start, end in places(text)] == ["ca", "n't", "猫", "が"]
+    assert [text[start:end] for start, end in word_bounds(text)] == ["ca", "n't", "猫", "が"]
 
 
 def test_kappa_of_chance_is_none_and_of_the_same_is_one() -> None:
