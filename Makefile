@@ -102,5 +102,5 @@ help:
 	@awk '/^#: / { printf "\n%s\n", substr($$0, 4) } \
 	  match($$0, /^[a-z-]+:.*## /) { name = $$0; sub(/:.*/, "", name); sub(/.*## /, ""); printf "  make %-10s %s\n", name, $$0 }' Makefile
 	@echo
-	@echo "Everything else is a module: . .venv/bin/activate, then python -m flows.NAME --help. Among them: configure (presets),"
-	@echo "plan, account, why --accept, mitigate, and one per stage. README.md shows what to do first."
+	@echo "Everything else is a module: . .venv/bin/activate, then python -m flows.NAME --help, NAME being configure (presets),"
+	@echo "account (costs), why (--accept), mitigate, or a stage. Where to begin: README.md."
