@@ -1,8 +1,8 @@
-"""Whom the filter removes: keep rates of documents that mention a group against comparable ones, and a limit on them.
+"""Disparate impact: keep rates of documents that mention a group against comparable ones, and a limit on the ratio.
 
-Comparable are documents of the same source and like length (disparity.py). Small counts scatter, so the limit is held
-against the interval, widened for the number of comparisons (Bonferroni): the stage stops where even its upper end is
-below `bias.min_keep_ratio`, that is, where chance does not explain it, and only warns where the ratio itself is.
+Comparable are documents of the same source and like length (stratified_rates.py). Small counts scatter, so the limit is
+held against the interval, widened for the number of comparisons (Bonferroni): the stage stops where even its upper end
+is below `bias.min_keep_ratio`, that is, where chance does not explain it, and only warns where the ratio itself is.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import numpy as np
 
 from components.core.errors import UserError
 from components.params import Bias
-from components.stages.bias.counts import Books
+from components.stages.bias.counts import BiasCounts
 from components.stages.bias.stratified_rates import Rate, Ratio, Table, rate, stratified_ratio
 from components.statistics import holm
 from components.text.identity_terms import GROUPS
@@ -25,9 +25,9 @@ LENGTHS = 6
 
 @dataclass(frozen=True)
 class Impact:
-    """One group's row: documents that mention it, and how the filter keeps them compared with the others.
+    """Keep rate of the documents that mention a group, and its ratio to that of comparable documents.
 
-    `source` is "" where all sources are pooled; `strata` is what the ratio is made of.
+    `source` is "" where all sources are pooled; `strata` has the counts behind the ratio.
     """
 
     group: str
@@ -40,31 +40,31 @@ class Impact:
     dropped_unmasked: int
     strata: Table
 
-    def at_most(self, comparisons: int) -> float:
-        """The upper end of the ratio's interval if that is one of so many, and all shall hold at once."""
+    def upper_bound(self, comparisons: int) -> float:
+        """Upper end of the ratio's interval, widened (Bonferroni) so that all of `comparisons` hold at once."""
         return stratified_ratio(self.strata, 1 - (1 - CONFIDENCE) / max(1, comparisons)).high
 
 
-def impacts(books: Books, params: Bias) -> list[Impact]:
+def impacts(counts: BiasCounts, params: Bias) -> list[Impact]:
     """Disparate impact per group with at least `min_mentions` documents; p corrected for their number."""
-    columns = Columns(books)
-    return _rows(columns, [("", np.ones(len(columns.gone), dtype=bool))], params)
+    columns = Columns(counts)
+    return _rows(columns, [("", np.ones(len(columns.dropped), dtype=bool))], params)
 
 
-def impacts_by_source(books: Books, params: Bias) -> list[Impact]:
-    """The same within each source; p corrected for all of these."""
-    columns = Columns(books)
-    return _rows(columns, [(name, columns.source == at) for at, name in enumerate(columns.names)], params)
+def impacts_by_source(counts: BiasCounts, params: Bias) -> list[Impact]:
+    """Disparate impact per source and group; p corrected for all of these."""
+    columns = Columns(counts)
+    return _rows(columns, [(name, columns.source == index) for index, name in enumerate(columns.names)], params)
 
 
-def _rows(columns: "Columns", parts: Sequence[tuple[str, np.ndarray]], params: Bias) -> list[Impact]:
-    found = []
-    for source, here in parts:
+def _rows(columns: "Columns", sources: Sequence[tuple[str, np.ndarray]], params: Bias) -> list[Impact]:
+    compared = []
+    for source, here in sources:
         for bit, group in enumerate(GROUPS):
             members = here & (columns.groups >> bit & 1 == 1)
             if members.sum() >= params.min_mentions:
-                found.append((group, source, members, here & ~members))
-    tables = [columns.table(members, others, columns.gone) for _, _, members, others in found]
+                compared.append((group, source, members, here & ~members))
+    tables = [columns.table(members, others, columns.dropped) for _, _, members, others in compared]
     ratios = [stratified_ratio(table, CONFIDENCE) for table in tables]
     corrected = holm([ratio.p for ratio in ratios])
     return [
@@ -72,34 +72,35 @@ def _rows(columns: "Columns", parts: Sequence[tuple[str, np.ndarray]], params: B
             group,
             source,
             documents=int(members.sum()),
-            kept=rate(int((members & ~columns.gone).sum()), int(members.sum())),
+            kept=rate(int((members & ~columns.dropped).sum()), int(members.sum())),
             ratio=ratio,
             p_corrected=p,
-            ratio_unmasked=stratified_ratio(columns.table(members, others, columns.gone_raw)),
-            dropped_unmasked=int((members & columns.gone_raw).sum()),
+            ratio_unmasked=stratified_ratio(columns.table(members, others, columns.dropped_raw)),
+            dropped_unmasked=int((members & columns.dropped_raw).sum()),
             strata=table,
         )
-        for (group, source, members, others), table, ratio, p in zip(found, tables, ratios, corrected, strict=True)
+        for (group, source, members, others), table, ratio, p in zip(compared, tables, ratios, corrected, strict=True)
     ]
 
 
 class Columns:
-    """The books' columns as arrays, with each document's stratum: its source and how long it is."""
+    """Arrays of one entry per document; `stratum` numbers its source and class of length."""
 
-    def __init__(self, books: Books) -> None:
-        self.groups = np.array(books.groups, dtype=np.int64)
-        self.gone = np.array(books.gone, dtype=bool)
-        self.gone_raw = np.array(books.gone_raw, dtype=bool)
-        self.names = sorted(set(books.sources))
-        number = {name: at for at, name in enumerate(self.names)}
-        self.source = np.array([number[name] for name in books.sources], dtype=np.int64)
-        length = np.log2(np.array(books.scored, dtype=np.int64) + 1).astype(np.int64) // 2
+    def __init__(self, counts: BiasCounts) -> None:
+        documents = counts.documents
+        self.groups = np.array([judged.groups for judged in documents], dtype=np.int64)
+        self.dropped = np.array(counts.dropped, dtype=bool)
+        self.dropped_raw = np.array(counts.dropped_raw, dtype=bool)
+        self.names = sorted({judged.source for judged in documents})
+        number = {name: index for index, name in enumerate(self.names)}
+        self.source = np.array([number[judged.source] for judged in documents], dtype=np.int64)
+        length = np.log2(np.array([judged.scored for judged in documents], dtype=np.int64) + 1).astype(np.int64) // 2
         self.stratum = self.source * LENGTHS + np.minimum(LENGTHS - 1, length)
 
-    def table(self, members: np.ndarray, others: np.ndarray, gone: np.ndarray) -> list[tuple[int, int, int, int]]:
+    def table(self, members: np.ndarray, others: np.ndarray, dropped: np.ndarray) -> list[tuple[int, int, int, int]]:
         """Per stratum: kept and all of the members, kept and all of the others."""
         size = int(self.stratum.max(initial=-1)) + 1
-        chosen = (members & ~gone, members, others & ~gone, others)
+        chosen = (members & ~dropped, members, others & ~dropped, others)
         columns = [np.bincount(self.stratum[some], minlength=size) for some in chosen]
         return [tuple(map(int, row)) for row in np.stack(columns, axis=1) if row[1] and row[3]]  # type: ignore[misc]
 
@@ -123,7 +124,7 @@ def check_ratios(rows: Sequence[Impact], params: Bias, reports: Path) -> None:
     Raises:
         UserError: a ratio's widened interval lies below `params.min_keep_ratio`; the lowest is named.
     """
-    below = [(row, row.at_most(len(rows))) for row in rows]
+    below = [(row, row.upper_bound(len(rows))) for row in rows]
     below = [(row, most) for row, most in below if most < params.min_keep_ratio]
     if not below:
         return

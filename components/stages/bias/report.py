@@ -1,16 +1,14 @@
-"""The report of the bias stage: representation, toxicity by group, disparate impact, and what none of it can know."""
+"""The report of the bias stage: representation, toxicity by group, disparate impact, and the limits of all of these."""
 
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from components.core.files import write_text
 from components.core.report import Report
 from components.params import Bias
 from components.reporting.csv_tables import as_csv
-from components.stages.bias.counts import Books
+from components.stages.bias.counts import BiasCounts
 from components.stages.bias.disparate_impact import (
     Columns,
     Impact,
@@ -19,7 +17,7 @@ from components.stages.bias.disparate_impact import (
     impacts_by_source,
     low_ratios,
 )
-from components.stages.bias.said import said_lines, sure
+from components.stages.bias.language_section import language_section, significant
 from components.stages.bias.sentiment import compared
 from components.stages.bias.stratified_rates import Ratio, rate
 from components.stages.bias.template_probe import HARMLESS, HOSTILE, Probe, gap
@@ -27,13 +25,13 @@ from components.stages.bias.word_associations import associations
 from components.text.identity_terms import GROUPS, VERSION
 
 
-def representation(books: Books) -> list[dict]:
+def representation(counts: BiasCounts) -> list[dict]:
     """Documents that mention each group, per source, all and of those kept."""
-    columns = Columns(books)
+    columns = Columns(counts)
     rows = []
-    for source in sorted(set(books.sources)):
-        here = np.array([name == source for name in books.sources])
-        kept = here & ~columns.gone
+    for index, source in enumerate(columns.names):
+        here = columns.source == index
+        kept = here & ~columns.dropped
         for bit, group in enumerate(GROUPS):
             members = columns.groups >> bit & 1 == 1
             before, after = int((here & members).sum()), int((kept & members).sum())
@@ -50,10 +48,10 @@ def representation(books: Books) -> list[dict]:
     return rows
 
 
-def toxicity(books: Books, params: Bias) -> list[dict]:
+def toxicity(counts: BiasCounts, params: Bias) -> list[dict]:
     """Toxic sentences by source and group, as the text stands and with identity masked, with Wilson intervals."""
     rows = []
-    for source, groups in sorted(books.sentences.items()):
+    for source, groups in sorted(counts.sentences.items()):
         rest = groups.get("", [0, 0, 0])
         for group in ["", *(name for name in GROUPS if name in groups)]:
             total, masked, raw = groups.get(group, [0, 0, 0])
@@ -70,7 +68,7 @@ def toxicity(books: Books, params: Bias) -> list[dict]:
 # -- the report --------------------------------------------------------------------------------------------------------
 
 
-def write_report(books: Books, probes: dict[bool, list[Probe]], params: Bias, reports: Path) -> Report:
+def write_report(counts: BiasCounts, probes: dict[bool, list[Probe]], params: Bias, reports: Path) -> Report:
     """Tables, plots and the summary under `reports`.
 
     Raises:
@@ -78,40 +76,45 @@ def write_report(books: Books, probes: dict[bool, list[Probe]], params: Bias, re
     """
     from components.stages.bias.plots import plot_impact, plot_mentions, plot_toxicity
 
-    rows, by_source = impacts(books, params), impacts_by_source(books, params)
-    mentioned, toxic = representation(books), toxicity(books, params)
+    rows, by_source = impacts(counts, params), impacts_by_source(counts, params)
+    mentioned, toxic = representation(counts), toxicity(counts, params)
     details = reports / "details"
     write_text(details / "mentions.csv", as_csv(mentioned))
     write_text(details / "toxicity.csv", as_csv(toxic))
     write_text(details / "disparate_impact.csv", as_csv(map(_impact_row, rows)))
     write_text(details / "disparate_impact_by_source.csv", as_csv(_impact_row(row, row.source) for row in by_source))
     write_text(details / "probe.csv", as_csv(_probe_rows(probes)))
-    write_text(details / "dropped_examples.csv", as_csv(books.examples))
-    feelings = compared(books.sentiment, params.min_mentions)
-    said = associations(books.together, params.min_mentions)
-    write_text(details / "sentiment.csv", as_csv(feelings))
-    write_text(details / "associations.csv", as_csv(said))
+    write_text(details / "dropped_examples.csv", as_csv(counts.examples))
+    sentiments = compared(counts.sentiment, params.min_mentions)
+    associated = associations(counts.together, params.min_mentions)
+    write_text(details / "sentiment.csv", as_csv(sentiments))
+    write_text(details / "associations.csv", as_csv(associated))
     plot_impact(rows, params.min_keep_ratio, reports / "plots" / "keep_ratio.png")
     plot_mentions(mentioned, reports / "plots" / "mentions.png")
     plot_toxicity(toxic, reports / "plots" / "toxicity.png")
     warnings = low_ratios(rows, params)
-    report = Report(_metrics(books, rows, probes, params), "", {"lexicon_version": VERSION, "warnings": warnings})
-    report.metrics |= {"sentiment_differences": len(sure(feelings)), "associations": len(sure(said))}
-    report.markdown = _markdown(rows, report.metrics, params, warnings) + "\n" + said_lines(feelings, said, params)
+    report = Report(_metrics(counts, rows, probes, params), "", {"lexicon_version": VERSION, "warnings": warnings})
+    report.metrics |= {
+        "sentiment_differences": len(significant(sentiments)),
+        "associations": len(significant(associated)),
+    }
+    report.markdown = (
+        _markdown(rows, report.metrics, params, warnings) + "\n" + language_section(sentiments, associated, params)
+    )
     report.write(reports)
     check_ratios([*rows, *by_source], params, reports)
     return report
 
 
-def _metrics(books: Books, rows: list[Impact], probes: dict[bool, list[Probe]], params: Bias) -> dict[str, float]:
-    scored, sentences = sum(books.scored), sum(books.num_sentences)
+def _metrics(counts: BiasCounts, rows: list[Impact], probes: dict[bool, list[Probe]], params: Bias) -> dict[str, float]:
+    scored, sentences = (sum(getattr(judged, name) for judged in counts.documents) for name in ("scored", "sentences"))
     metrics: dict[str, float] = {
-        "documents_in": len(books.gone),
-        "documents_kept": len(books.gone) - sum(books.gone),
-        "documents_dropped": sum(books.gone),
-        "documents_dropped_unmasked": sum(books.gone_raw),
-        "bytes_in": books.bytes_in,
-        "bytes_kept": books.bytes_kept,
+        "documents_in": len(counts.dropped),
+        "documents_kept": len(counts.dropped) - sum(counts.dropped),
+        "documents_dropped": sum(counts.dropped),
+        "documents_dropped_unmasked": sum(counts.dropped_raw),
+        "bytes_in": counts.bytes_in,
+        "bytes_kept": counts.bytes_kept,
         "unscored_sentence_share": 1 - scored / sentences if sentences else 0.0,
         "groups_compared": len(rows),
         "probe_gap": gap(probes[params.mask_identity]),

@@ -1,11 +1,11 @@
-"""How positive or negative the sentences are that mention a group, beside others of the same source.
+"""Sentiment of the sentences that mention a group, against others of the same source.
 
 Sentiment is VADER's `compound` (Hutto and Gilbert 2014): a lexicon with rules for negation and degree, from -1 to 1,
 made for English social media. It is slow, so a sample is scored: of each shard, source and group the sentences whose
 hash is lowest, which is the same sample every time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -28,8 +28,8 @@ def _vader() -> Any:
 
 
 @dataclass
-class Moments:
-    """Number, sum and sum of squares of some scores."""
+class RunningMoments:
+    """Number, sum and sum of squares of scores, from which mean and deviation follow."""
 
     n: int = 0
     total: float = 0.0
@@ -41,8 +41,8 @@ class Moments:
         self.total += float(scores.sum())
         self.squares += float((scores**2).sum())
 
-    def __add__(self, other: "Moments") -> "Moments":
-        return Moments(self.n + other.n, self.total + other.total, self.squares + other.squares)
+    def __add__(self, other: "RunningMoments") -> "RunningMoments":
+        return RunningMoments(self.n + other.n, self.total + other.total, self.squares + other.squares)
 
     @property
     def mean(self) -> float:
@@ -55,37 +55,41 @@ class Moments:
         return float(np.sqrt(max(0.0, self.squares - self.n * self.mean**2) / max(1, self.n - 1)))
 
 
-def sampled(sentences: Sequence[str], groups: np.ndarray) -> dict[str, Moments]:
+def group_masks(groups: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Each group's name and mask of the mention sets (int64) that contain it; first "", the mask of the empty sets."""
+    yield "", groups == 0
+    for bit, name in enumerate(GROUPS):
+        yield name, groups >> bit & 1 == 1
+
+
+def sampled(sentences: Sequence[str], groups: np.ndarray) -> dict[str, RunningMoments]:
     """Sentiment of a sample of a source's sentences by the group they mention; "" for those that mention none."""
     order = np.argsort(
         [int(sha256_bytes(text.encode("utf-8", "replace"))[:15], 16) for text in sentences], kind="stable"
     )
-    found: dict[str, Moments] = {}
-    known: dict[int, float] = {}
-    for name, chosen in [("", groups == 0), *((name, groups >> bit & 1 == 1) for bit, name in enumerate(GROUPS))]:
-        places = [int(at) for at in order[chosen[order]][:SAMPLE]]
-        for at in places:
-            if at not in known:
-                known[at] = _vader().polarity_scores(sentences[at])["compound"]
-        if places:
-            found.setdefault(name, Moments()).add(np.array([known[at] for at in places]))
-    return found
+    by_group: dict[str, RunningMoments] = {}
+    score = cache(lambda index: _vader().polarity_scores(sentences[index])["compound"])
+    for name, mask in group_masks(groups):
+        scores = [score(index) for index in order[mask[order]][:SAMPLE].tolist()]
+        if scores:
+            by_group.setdefault(name, RunningMoments()).add(np.array(scores))
+    return by_group
 
 
-def compared(sources: dict[str, dict[str, Moments]], min_mentions: int) -> list[dict]:
+def compared(sources: dict[str, dict[str, RunningMoments]], min_mentions: int) -> list[dict]:
     """A row per source and group: mean with its interval, difference from no group, Welch's p, corrected (BH 1995)."""
     rows: list[dict] = []
     for source, groups in sorted(sources.items()):
-        rest = groups.get("", Moments())
+        rest = groups.get("", RunningMoments())
         for group in ("", *GROUPS):
-            if (found := groups.get(group)) is None:
+            if (moments := groups.get(group)) is None:
                 continue
-            row: dict = {"source": source, "group": group or "(no group)", "sentences": found.n}
-            if found.n >= max(2, min_mentions):
-                spread = float(norm.ppf(0.975)) * found.deviation / found.n**0.5
-                row |= {"sentiment": found.mean, "low": found.mean - spread, "high": found.mean + spread}
+            row: dict = {"source": source, "group": group or "(no group)", "sentences": moments.n}
+            if moments.n >= max(2, min_mentions):
+                spread = float(norm.ppf(0.975)) * moments.deviation / moments.n**0.5
+                row |= {"sentiment": moments.mean, "low": moments.mean - spread, "high": moments.mean + spread}
                 if group and rest.n >= max(2, min_mentions):
-                    row |= {"difference": found.mean - rest.mean, "p": _welch(found, rest)}
+                    row |= {"difference": moments.mean - rest.mean, "p": _welch(moments, rest)}
             rows.append(row)
     tested = [row for row in rows if "p" in row]
     corrected = false_discovery_control([row["p"] for row in tested]).tolist() if tested else []
@@ -94,12 +98,8 @@ def compared(sources: dict[str, dict[str, Moments]], min_mentions: int) -> list[
     return rows
 
 
-def _welch(one: Moments, other: Moments) -> float:
-    """p of "the means do not differ", variances not taken as equal; 1 where neither varies."""
-    if not one.deviation and not other.deviation:
-        return 1.0 if one.mean == other.mean else 0.0
-    return float(
-        ttest_ind_from_stats(
-            one.mean, one.deviation, one.n, other.mean, other.deviation, other.n, equal_var=False
-        ).pvalue
-    )
+def _welch(a: RunningMoments, b: RunningMoments) -> float:
+    """p-value of Welch's test that the means do not differ; where neither varies, 1 if they are equal, else 0."""
+    if not a.deviation and not b.deviation:
+        return 1.0 if a.mean == b.mean else 0.0
+    return float(ttest_ind_from_stats(a.mean, a.deviation, a.n, b.mean, b.deviation, b.n, equal_var=False).pvalue)

@@ -1,98 +1,40 @@
-"""Filter toxic text without filtering the people it is about, and show whether that worked.
+"""Stage `bias`: filter toxic text without filtering the people it is about, and audit that filter.
 
 Blocklists "disproportionately remove text from and about minority individuals" (Dodge et al. 2021, arXiv 2104.08758).
-So this stage (1) counts which groups are mentioned where (identity.py), (2) scores every sentence twice, as it stands
-and with identity masked (toxicity.py), (3) drops documents by the masked scores, and (4) audits that filter: a template
-probe that must pass (probe.py), and keep rates per group, stratified (disparity.py), beside those of the filter without
-masking. What a lexicon and a bag of words cannot know is said in the report.
+So this stage (1) counts which groups are mentioned where (identity_terms.py), (2) scores every sentence twice, as it
+stands and with identity masked (toxicity.py), (3) drops documents by the masked scores, and (4) audits that filter: a
+template probe that must pass (template_probe.py), and keep rates per group, stratified (disparate_impact.py), beside
+those of the filter without masking. The report names what a lexicon and a bag of words cannot know.
 """
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from components.core.errors import UserError
-from components.core.files import read_json, write_json
+from components.core.files import write_json
 from components.core.progress import Progress
 from components.core.report import Report
 from components.core.workers import Workers, at_most, pool
 from components.corpus.corpus import CorpusWriter, Document, read_manifest, read_shard, reconcile, shard_paths
 from components.params import Bias
-from components.stages.bias.counts import Books
+from components.stages.bias.counts import BiasCounts, Judged, JudgedShard
 from components.stages.bias.report import write_report
-from components.stages.bias.sentiment import Moments, sampled
+from components.stages.bias.sentiment import group_masks, sampled
 from components.stages.bias.template_probe import Probe, gap, probe
 from components.stages.bias.toxicity import scorer
-from components.stages.bias.word_associations import Together, words_in
-from components.text.identity_terms import GROUPS, mentions_and_masked
+from components.stages.bias.word_associations import Cooccurrence, words_in
+from components.text.identity_terms import mentions_and_masked
 from components.text.sentences import sentences_of
 
 BYTES_PER_WORKER = 3_000_000
 """A worker costs two seconds of imports before it scores anything: for less text than this none is started."""
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What the stage needs of one document.
-
-    Attributes:
-        sentences: number of different sentences. scored: those that the scorer could judge.
-        toxic: sentences above the threshold with identity masked. toxic_raw: the same as the text stands.
-        groups: bit set of the groups mentioned.
-        worst: the sentence with the highest masked score, if the document is dropped.
-    """
-
-    source: str
-    sentences: int
-    scored: int
-    toxic: int
-    toxic_raw: int
-    groups: int
-    worst: str = ""
-
-
-@dataclass
-class Shard:
-    """One shard, judged: its documents, and sentences counted by source and group.
-
-    `sentences[source][group]` is [scored, toxic masked, toxic raw]; group "" is sentences without any mention.
-    `together` counts groups with words, `sentiment` is of a sample; both of the source's distinct sentences.
-    """
-
-    documents: list[Judged] = field(default_factory=list)
-    sentences: dict[str, dict[str, list[int]]] = field(default_factory=dict)
-    together: dict[str, Together] = field(default_factory=dict)
-    sentiment: dict[str, dict[str, Moments]] = field(default_factory=dict)
-
-    def to_json(self) -> dict:
-        """As plain JSON."""
-        return {
-            "documents": [asdict(judged) for judged in self.documents],
-            "sentences": self.sentences,
-            "together": {source: found.to_json() for source, found in self.together.items()},
-            "sentiment": {
-                source: {group: vars(moments) for group, moments in groups.items()}
-                for source, groups in self.sentiment.items()
-            },
-        }
-
-    @classmethod
-    def from_json(cls, raw: dict) -> "Shard":
-        """The reverse of `to_json`."""
-        return cls(
-            [Judged(**row) for row in raw["documents"]],
-            raw["sentences"],
-            {source: Together.from_json(found) for source, found in raw["together"].items()},
-            {
-                source: {group: Moments(**moments) for group, moments in groups.items()}
-                for source, groups in raw["sentiment"].items()
-            },
-        )
 
 
 def filter_bias(
@@ -119,8 +61,8 @@ def filter_bias(
     with progress.phase("score"):
         shards = judge_corpus(train, params, work, workers, progress)
     with progress.phase("write"):
-        books = write_corpora(train, shards, params, out)
-    report = write_report(books, probes, params, reports)
+        counts = write_corpora(train, shards, params, out)
+    report = write_report(counts, probes, params, reports)
     for line in report.facts["warnings"]:
         progress.log(line)
     return report
@@ -133,24 +75,25 @@ def probe_scorer(params: Bias) -> dict[bool, list[Probe]]:
 
 
 def check_gap(probes: list[Probe], params: Bias) -> None:
-    """Stop if the scorer, as it will be used, judges harmless sentences by whom they are about."""
-    if (found := gap(probes)) <= params.max_probe_gap:
+    """Raise `UserError` if the scorer, as configured, flags harmless sentences by the group they are about."""
+    if (difference := gap(probes)) <= params.max_probe_gap:
         return
-    worst, best = (choose(probes, key=lambda each: each.false_positive_rate) for choose in (max, min))
+    worst, best = (choose(probes, key=lambda row: row.false_positive_rate) for choose in (max, min))
     cure = "raise bias.sentence_threshold or use another bias.scorer" if params.mask_identity else "set it to true"
     raise UserError(
         f"bias.scorer = {params.scorer} with mask_identity = {str(params.mask_identity).lower()} flags "
         f"{worst.false_positive_rate:.0%} of harmless sentences about {worst.group} and {best.false_positive_rate:.0%} "
-        f"about {best.group}: a gap of {found:.3f}, over bias.max_probe_gap = {params.max_probe_gap}; {cure}"
+        f"about {best.group}: a gap of {difference:.3f}, over bias.max_probe_gap = {params.max_probe_gap}; {cure}"
     )
 
 
 # -- judging -----------------------------------------------------------------------------------------------------------
 
 _scorer = cache(scorer)
+_SAVED = TypeAdapter(JudgedShard)
 
 
-def judge_corpus(train: Path, params: Bias, work: Path, workers: Workers, progress: Progress) -> list[Shard]:
+def judge_corpus(train: Path, params: Bias, work: Path, workers: Workers, progress: Progress) -> list[JudgedShard]:
     """All shards, judged, in order. Those a killed run had finished are read from `work`.
 
     Memory grows with the documents, not with their text: 250 bytes for each (measured), so 0.5 GB for two million.
@@ -167,18 +110,18 @@ def judge_corpus(train: Path, params: Bias, work: Path, workers: Workers, progre
     return shards
 
 
-def judge_shard(path: Path, *, params: Bias, work: Path) -> Shard:
+def judge_shard(path: Path, *, params: Bias, work: Path) -> JudgedShard:
     """Judge one shard and leave the result in `work`, where the next run finds it."""
     saved = _judged_file(path, work)
     if saved.exists():
-        return Shard.from_json(read_json(saved))
+        return _SAVED.validate_json(saved.read_bytes())
     shard = judge(read_shard(path), params)
-    write_json(saved, shard.to_json())
+    write_json(saved, _SAVED.dump_python(shard, mode="json"))
     return shard
 
 
 def judge_reads(path: Path, *, work: Path) -> list[Path] | None:
-    """What `judge_shard` reads; None if it is done."""
+    """Files that `judge_shard` reads; None if its result is in `work`."""
     return None if _judged_file(path, work).exists() else [path]
 
 
@@ -186,27 +129,27 @@ def _judged_file(path: Path, work: Path) -> Path:
     return work / f"judged-{path.stem}.json"
 
 
-def judge(documents: Sequence[Document], params: Bias) -> Shard:
+def judge(documents: Sequence[Document], params: Bias) -> JudgedShard:
     """Judge documents. A sentence counts once per document: a play is not toxic because a speaker is called BASTARD."""
     texts = [sentences_of(document.text) for document in documents]
     numbers: dict[str, int] = {}
     places = [[numbers.setdefault(sentence, len(numbers)) for sentence in text] for text in texts]
     scored = Sentences.score(list(numbers), params)
-    shard = Shard()
+    shard = JudgedShard()
     for document, place in zip(documents, places, strict=True):
         here = np.unique(np.array(place, dtype=np.int64))
         shard.documents.append(_judged(document, here, scored, params))
         _count(shard.sentences.setdefault(document.source, {}), here, scored)
     for source in sorted({document.source for document in documents}):
-        own = [place for document, place in zip(documents, places, strict=True) if document.source == source]
-        _describe(shard, source, np.unique(np.array(list(chain.from_iterable(own)), dtype=np.int64)), scored)
+        of_source = [place for document, place in zip(documents, places, strict=True) if document.source == source]
+        _describe(shard, source, np.unique(np.array(list(chain.from_iterable(of_source)), dtype=np.int64)), scored)
     return shard
 
 
-def _describe(shard: Shard, source: str, here: np.ndarray, scored: "Sentences") -> None:
-    """What is said with which group, and how positively, in the distinct sentences of a source."""
-    texts, groups = [scored.texts[at] for at in here], scored.groups[here]
-    shard.together.setdefault(source, Together()).count(groups, [words_in(text) for text in texts])
+def _describe(shard: JudgedShard, source: str, here: np.ndarray, scored: "Sentences") -> None:
+    """Add the co-occurrences and the sentiment of a source's distinct sentences to the shard."""
+    texts, groups = [scored.texts[index] for index in here], scored.groups[here]
+    shard.together.setdefault(source, Cooccurrence()).count(groups, [words_in(text) for text in texts])
     shard.sentiment[source] = sampled(texts, groups)
 
 
@@ -224,14 +167,14 @@ class Sentences:
     @classmethod
     def score(cls, texts: list[str], params: Bias) -> "Sentences":
         """Score each as it stands, and again with identity masked where that changes it."""
-        found = [mentions_and_masked(text) for text in texts]
-        groups = np.array([bits for bits, _ in found], dtype=np.int64)
+        masks = [mentions_and_masked(text) for text in texts]
+        groups = np.array([bits for bits, _ in masks], dtype=np.int64)
         mentioning = np.flatnonzero(groups)
         scorer_ = _scorer(params.scorer, params.min_known_words)
         raw = scorer_.score(texts)
         masked = raw.copy()
         if len(mentioning):
-            masked[mentioning] = scorer_.score([found[index][1] for index in mentioning])
+            masked[mentioning] = scorer_.score([masks[index][1] for index in mentioning])
         known = ~np.isnan(raw) & ~np.isnan(masked)
         raw, masked = np.nan_to_num(raw), np.nan_to_num(masked)
         above = params.sentence_threshold
@@ -251,21 +194,19 @@ def _judged(document: Document, here: np.ndarray, scored: Sentences, params: Bia
     if not drops(judged, params):
         return judged
     worst = scored.texts[here[int(np.argmax(scored.scores[here]))]]
-    return Judged(**asdict(judged) | {"worst": " ".join(worst.split())[:200]})
+    return replace(judged, worst=" ".join(worst.split())[:200])
 
 
 def _count(table: dict[str, list[int]], here: np.ndarray, scored: Sentences) -> None:
     """Add a document's sentences to the counts of its source."""
     here = here[scored.known[here]]
-    groups, facts = (
-        scored.groups[here],
-        np.stack([np.ones(len(here), bool), scored.toxic[here], scored.toxic_raw[here]]),
-    )
-    for name, chosen in [("", groups == 0)] + [(name, groups >> bit & 1 == 1) for bit, name in enumerate(GROUPS)]:
-        if name and not chosen.any():
+    groups = scored.groups[here]
+    facts = np.stack([np.ones(len(here), bool), scored.toxic[here], scored.toxic_raw[here]])
+    for name, mask in group_masks(groups):
+        if name and not mask.any():
             continue
         entry = table.setdefault(name, [0, 0, 0])
-        entry[:] = [old + int(new) for old, new in zip(entry, facts[:, chosen].sum(axis=1), strict=True)]
+        entry[:] = [old + int(new) for old, new in zip(entry, facts[:, mask].sum(axis=1), strict=True)]
 
 
 def drops(judged: Judged, params: Bias, mask: bool | None = None) -> bool:
@@ -277,25 +218,24 @@ def drops(judged: Judged, params: Bias, mask: bool | None = None) -> bool:
 # -- writing -----------------------------------------------------------------------------------------------------------
 
 
-def write_corpora(train: Path, shards: list[Shard], params: Bias, out: Path) -> Books:
-    """Write kept and dropped documents, shard by shard, and gather what the report is made of."""
-    books = Books()
+def write_corpora(train: Path, shards: list[JudgedShard], params: Bias, out: Path) -> BiasCounts:
+    """Write kept and dropped documents, shard by shard, and gather the counts of the report."""
+    counts = BiasCounts()
     manifest = read_manifest(train)
     with CorpusWriter(out / "train") as kept, CorpusWriter(out / "dropped", dropped=True) as dropped:
         for path, shard in zip(shard_paths(train), shards, strict=True):
-            books.add_sentences(shard.sentences)
-            books.add_said(shard.together, shard.sentiment)
+            counts.add_shard(shard)
             for document, judged in zip(read_shard(path), shard.documents, strict=True):
-                gone, raw = drops(judged, params), drops(judged, params, mask=False)
-                books.add_document(judged.source, judged.groups, judged.scored, judged.sentences, gone, raw)
-                if not gone:
+                counts.dropped.append(drops(judged, params))
+                counts.dropped_raw.append(drops(judged, params, mask=False))
+                if not counts.dropped[-1]:
                     kept.add(document)
                     continue
                 toxic = judged.toxic if params.mask_identity else judged.toxic_raw
                 dropped.add(
                     document, "toxic", f"{toxic} of {judged.scored} sentences score above {params.sentence_threshold}"
                 )
-                books.add_example(document, toxic, judged.scored, judged.worst)
+                counts.add_example(document, toxic, judged)
     reconcile("bias", manifest.num_documents, kept.manifest.num_documents, Counter(dropped.rules))
-    books.bytes_kept, books.bytes_in = kept.manifest.num_bytes, manifest.num_bytes
-    return books
+    counts.bytes_kept, counts.bytes_in = kept.manifest.num_bytes, manifest.num_bytes
+    return counts

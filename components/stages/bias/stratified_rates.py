@@ -1,7 +1,7 @@
 """Statistics of disparate impact: rates with intervals, and ratios of keep rates stratified by source.
 
 Unstratified ratios mislead: men and women look 16 times as toxic as the rest of a corpus whose only fiction is
-Shakespeare, and 1.2 times inside Shakespeare (research). So documents are compared within strata (a source, and there
+Shakespeare, and 1.2 times inside Shakespeare. So documents are compared within strata (a source, and there
 documents of like length) and the strata pooled as Mantel and Haenszel did.
 """
 
@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest, chi2, norm
+from scipy.stats import chi2, norm
+
+from components.statistics import wilson
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,7 @@ def rate(count: int, total: int, confidence: float = 0.95) -> Rate:
     """`count` of `total` with the Wilson score interval (Wilson 1927); of nothing, anything is possible: [0, 1]."""
     if total == 0:
         return Rate(0, 0, math.nan, 0.0, 1.0)
-    interval = binomtest(count, total).proportion_ci(confidence, method="wilson")
-    return Rate(count, total, count / total, float(interval.low), float(interval.high))
+    return Rate(count, total, count / total, *wilson(count, total, confidence))
 
 
 @dataclass(frozen=True)
@@ -51,25 +52,27 @@ def stratified_ratio(strata: Table, confidence: float = 0.95) -> Ratio:
     """Mantel-Haenszel ratio of the group's keep rate to the rest's.
 
     The interval is by the delta method on the log scale, as Greenland and Robins 1985, but with each rate's variance
-    taken half a success and half a failure nearer to 1/2: where all two of two are kept, theirs is 0, which makes a
-    filter that drops little look exactly known. The p-value is the Cochran-Mantel-Haenszel test without continuity
-    correction. Strata without both sides say nothing and are skipped.
+    taken half a success and half a failure nearer to 1/2: where both of two are kept, the variance would be 0, which
+    makes a filter that drops little look exactly known. The p-value is the Cochran-Mantel-Haenszel test without
+    continuity correction. Strata without both sides say nothing and are skipped.
 
     Returns:
         NaN with p 1 where there is nothing to compare; infinity where the rest keeps nothing.
     """
     a, n1, b, n0 = np.array([row for row in strata if row[1] and row[3]], dtype=float).reshape(-1, 4).T
     weight = n1 * n0 / (n1 + n0)
-    ours, theirs = float((weight * a / n1).sum()), float((weight * b / n0).sum())
+    rate_group, rate_rest = float((weight * a / n1).sum()), float((weight * b / n0).sum())
     if not len(weight):
         return Ratio(math.nan, 0.0, math.inf, 1.0)
-    value = ours / theirs if theirs else math.inf
+    value = rate_group / rate_rest if rate_rest else math.inf
     p, q = (a + 0.5) / (n1 + 1), (b + 0.5) / (n0 + 1)
-    if not ours or not theirs:  # no logarithm where one side keeps nothing: the interval is then about smoothed rates
-        ours, theirs = float((weight * p).sum()), float((weight * q).sum())
-    variance = float((weight**2 * (p * (1 - p) / n1 / ours**2 + q * (1 - q) / n0 / theirs**2)).sum())
+    if (
+        not rate_group or not rate_rest
+    ):  # no logarithm where one side keeps nothing: the interval is then about smoothed rates
+        rate_group, rate_rest = float((weight * p).sum()), float((weight * q).sum())
+    variance = float((weight**2 * (p * (1 - p) / n1 / rate_group**2 + q * (1 - q) / n0 / rate_rest**2)).sum())
     spread = float(norm.ppf(0.5 + confidence / 2)) * math.sqrt(variance)
-    center = ours / theirs
+    center = rate_group / rate_rest
     return Ratio(value, min(value, center * math.exp(-spread)), center * math.exp(spread), _cmh_p(a, n1, b, n0))
 
 

@@ -1,8 +1,8 @@
-"""A probe of the scorer: harmless and hostile sentences that differ only in the group they are about.
+"""Template probe of the scorer: harmless and hostile sentences that differ only in the group they are about.
 
-Its false-positive gap is what a corpus cannot show: how often the scorer flags a sentence for whom it is about. With
-identity masked the gap is 0 by construction for terms of the lexicon, so the probe also asks about people the lexicon
-does not list (`unlisted`): the gap there is what masking leaves open.
+Its false-positive gap is what a corpus cannot show: how often the scorer flags a sentence because of the group it is
+about. With identity masked the gap is 0 by construction for terms of the lexicon, so the probe has people the lexicon
+does not list, too (`unlisted`): the gap there is what masking leaves open.
 """
 
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ UNLISTED_PHRASES = ("Mormons", "Haitians", "amputees", "Quakers", "widows", "orp
 
 @dataclass(frozen=True)
 class Probe:
-    """One group: harmless sentences flagged (false positives), hostile ones flagged (true positives)."""
+    """Counts of one group: harmless sentences flagged (false positives), hostile ones flagged (true positives)."""
 
     group: str
     harmless: int
@@ -80,11 +80,6 @@ class Probe:
     def false_positive_rate(self) -> float:
         """Share of harmless sentences that are flagged."""
         return self.false_positives / self.harmless
-
-    @property
-    def true_positive_rate(self) -> float:
-        """Share of hostile sentences that are flagged."""
-        return self.true_positives / self.hostile
 
 
 @cache
@@ -105,22 +100,18 @@ def probe(scorer: Scorer, threshold: float, mask: bool) -> list[Probe]:
     sentences = [mentions_and_masked(text)[1] if mask else text for _, _, text in rows()]
     with np.errstate(invalid="ignore"):
         flagged = scorer.score(sentences) > threshold
-    results = []
-    for group in [*PHRASES, UNLISTED]:
-        of_group = [
-            (hostile, bool(hit)) for (name, hostile, _), hit in zip(rows(), flagged, strict=True) if name == group
-        ]
-        harmless = [hit for hostile, hit in of_group if not hostile]
-        hits = [hit for hostile, hit in of_group if hostile]
-        results.append(Probe(group, len(harmless), sum(harmless), len(hits), sum(hits)))
-    return results
+    hits: dict[tuple[str, bool], list[bool]] = {}
+    for (group, hostile, _), hit in zip(rows(), flagged.tolist(), strict=True):
+        hits.setdefault((group, hostile), []).append(hit)
+    counts = {key: (len(values), sum(values)) for key, values in hits.items()}
+    return [Probe(group, *counts[group, False], *counts[group, True]) for group in [*PHRASES, UNLISTED]]
 
 
 def gap(probes: list[Probe]) -> float:
     """Largest difference of false-positive rates between two groups, by fairlearn's `MetricFrame`."""
     from fairlearn.metrics import MetricFrame, false_positive_rate  # pandas comes with it: a second
 
-    rows = [(each.group, flagged < each.false_positives) for each in probes for flagged in range(each.harmless)]
+    rows = [(row.group, flagged < row.false_positives) for row in probes for flagged in range(row.harmless)]
     groups, flags = zip(*rows, strict=True)
     frame = MetricFrame(
         metrics=false_positive_rate, y_true=[0] * len(rows), y_pred=list(map(int, flags)), sensitive_features=groups

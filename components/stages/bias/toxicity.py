@@ -1,4 +1,4 @@
-"""How toxic a sentence is, by a scorer that can be exchanged: a small one that ships with a package, or any classifier.
+"""Toxicity scorers: a small one that ships with a package, or any sequence classifier.
 
 `profanity-check` (alt-profanity-check) is a bag of words: a linear support-vector machine over tf-idf of single words,
 trained on tweets and Wikipedia comments. It knows insults, not hostility ("Jews control the media" passes), and only in
@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from components.core.errors import UserError
 
 Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 
 class Scorer(Protocol):
@@ -104,9 +103,9 @@ def _unpickled(name: str) -> Any:
     if spec is None or spec.origin is None:
         raise UserError("bias.scorer = profanity-check: alt-profanity-check is not installed; run `make install`")
     content = (Path(spec.origin).parent / "data" / name).read_bytes()
-    if (found := hashlib.sha256(content).hexdigest()) != PICKLES[name]:
+    if (digest := hashlib.sha256(content).hexdigest()) != PICKLES[name]:
         raise UserError(
-            f"profanity_check/data/{name}: sha256 {found[:12]}..., not the {PICKLES[name][:12]}... of alt-profanity-"
+            f"profanity_check/data/{name}: sha256 {digest[:12]}..., not the {PICKLES[name][:12]}... of alt-profanity-"
             "check 1.9.1, so this pickle is not opened; install the pinned version (constraints.txt)"
         )
     import joblib
@@ -131,7 +130,7 @@ class Classifier:
 
     def __init__(self, address: str) -> None:
         where, _, label = address.partition("#")
-        source, options = _source(where)
+        source, options = _model_source(where)
         import torch
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -185,8 +184,8 @@ class Classifier:
         return chances[:, self._label].numpy()
 
 
-def _source(where: str) -> tuple[str, dict[str, Any]]:
-    """What to load and how: a folder as it is (nothing is looked up elsewhere), a hub id at its commit."""
+def _model_source(where: str) -> tuple[str, dict[str, Any]]:
+    """Name and options for `from_pretrained`: a folder as it is, without any look-up; a hub id at its commit."""
     name, _, revision = where.partition("@")
     folder = Path(where) if Path(where).is_dir() else Path(name)
     if folder.is_dir():

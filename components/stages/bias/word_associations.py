@@ -1,4 +1,4 @@
-"""Which occupations and qualities are mentioned together with which groups of people, sentence by sentence.
+"""Associations: occupations and qualities mentioned in the same sentence as a group of people.
 
 For a group and a word of the lists below, inside one source: how much higher are the odds that a sentence with the
 group has the word than that a sentence without the group has it. Log odds ratios carry intervals (Woolf 1955, half a
@@ -30,7 +30,7 @@ kind lazy logical loud lovely loving mild modest nice noble obedient patient pla
 pure quiet rational rich rude sad sensitive shy silly simple skilled smart soft strong stupid sweet tender true
 violent weak wicked wild wise
 """
-"""Without `old`, `young` and colours, by which groups themselves are found."""
+"""Without `old`, `young` and colours, by which groups themselves are counts."""
 WORDS = frozenset(f"{OCCUPATIONS} {QUALITIES}".split())
 FEWEST = 10
 """Sentences of a source that must have a word for it to be compared."""
@@ -45,8 +45,8 @@ def words_in(sentence: str) -> frozenset[str]:
 
 
 @dataclass
-class Together:
-    """Sentences of a source: all, with each group, with each word, with both (`group word`)."""
+class Cooccurrence:
+    """Sentence counts of a source: all, with each group, with each word, with both (`group word`)."""
 
     sentences: int = 0
     groups: Counter[str] = field(default_factory=Counter)
@@ -58,56 +58,47 @@ class Together:
         self.sentences += len(groups)
         for bit, name in enumerate(GROUPS):
             self.groups[name] += int((groups >> bit & 1).sum())
-        for bits, found in zip(groups.tolist(), words, strict=True):
-            if found:
-                self.words.update(found)
-                self.pairs.update(f"{group} {word}" for group in names_of(bits) for word in found)
+        for bits, listed in zip(groups.tolist(), words, strict=True):
+            if listed:
+                self.words.update(listed)
+                self.pairs.update(f"{group} {word}" for group in names_of(bits) for word in listed)
 
-    def add(self, other: "Together") -> None:
+    def add(self, other: "Cooccurrence") -> None:
         """Add the counts of another."""
         self.sentences += other.sentences
-        for ours, theirs in ((self.groups, other.groups), (self.words, other.words), (self.pairs, other.pairs)):
-            ours.update(theirs)
-
-    def to_json(self) -> list:
-        """As plain JSON."""
-        return [self.sentences, dict(self.groups), dict(self.words), dict(self.pairs)]
-
-    @classmethod
-    def from_json(cls, raw: list) -> "Together":
-        """The reverse of `to_json`."""
-        return cls(raw[0], *map(Counter, raw[1:]))
+        for name in ("groups", "words", "pairs"):
+            getattr(self, name).update(getattr(other, name))
 
 
-def associations(sources: dict[str, Together], min_mentions: int) -> list[dict]:
-    """A row per source, group (of at least `min_mentions` sentences) and word, the surest first."""
+def associations(sources: dict[str, Cooccurrence], min_mentions: int) -> list[dict]:
+    """A row per source, group (of at least `min_mentions` sentences) and word, the lowest p-value first."""
     rows = []
-    for source, found in sorted(sources.items()):
+    for source, counts in sorted(sources.items()):
         for group in GROUPS:
-            if found.groups[group] < min_mentions:
+            if counts.groups[group] < min_mentions:
                 continue
-            for word in sorted(found.words):
-                if found.words[word] >= FEWEST:
-                    rows.append({"source": source, "group": group, "word": word} | _row(found, group, word))
+            for word in sorted(counts.words):
+                if counts.words[word] >= FEWEST:
+                    rows.append({"source": source, "group": group, "word": word} | _row(counts, group, word))
     corrected = false_discovery_control([row["p"] for row in rows]).tolist() if rows else []
     for row, p in zip(rows, corrected, strict=True):
         row["p_bh"] = p
     return sorted(rows, key=lambda row: (row["p"], -abs(row["log_odds"]), row["source"], row["group"], row["word"]))
 
 
-def _row(found: Together, group: str, word: str) -> dict:
+def _row(counts: Cooccurrence, group: str, word: str) -> dict:
     """Counts, log odds ratio with its 95 % interval, and p of "no association"."""
-    both = found.pairs[f"{group} {word}"]
-    group_only, word_only = found.groups[group] - both, found.words[word] - both
-    neither = found.sentences - both - group_only - word_only
+    both = counts.pairs[f"{group} {word}"]
+    group_only, word_only = counts.groups[group] - both, counts.words[word] - both
+    neither = counts.sentences - both - group_only - word_only
     a, b, c, d = (cell + 0.5 for cell in (both, group_only, word_only, neither))
     log_odds = math.log(a * d / (b * c))
     error = math.sqrt(1 / a + 1 / b + 1 / c + 1 / d)
     spread = float(norm.ppf(0.975)) * error
     return {
         "sentences_with_both": both,
-        "sentences_with_group": found.groups[group],
-        "sentences_with_word": found.words[word],
+        "sentences_with_group": counts.groups[group],
+        "sentences_with_word": counts.words[word],
         "log_odds": log_odds,
         "low": log_odds - spread,
         "high": log_odds + spread,

@@ -96,10 +96,10 @@ def test_the_audit_shows_what_an_unmasked_filter_does(train: Path, tmp_path: Pat
 
 
 def test_a_filter_that_removes_a_group_stops_the_stage_and_leaves_the_report(train: Path, tmp_path: Path) -> None:
-    said = (
+    associated = (
         r"mention lgbt in source letters 0\.\d\d times .* below bias\.min_keep_ratio = 0\.8 .*set bias\.mask_identity"
     )
-    with pytest.raises(UserError, match=said) as error:
+    with pytest.raises(UserError, match=associated) as error:
         run(train, tmp_path, UNMASKED)
     named = tmp_path / "reports" / "details" / "dropped_examples.csv"
     assert str(named) in str(error.value)

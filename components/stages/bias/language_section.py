@@ -1,4 +1,4 @@
-"""The part of the bias report on what is said of whom: sentiment and associations that chance does not explain."""
+"""Section of the bias report on language: sentiment and associations that chance does not explain."""
 
 from components.params import Bias
 from components.stages.bias.word_associations import SIGNIFICANT
@@ -7,33 +7,34 @@ SHOWN = 12
 """Rows of the tables of sentiment and associations in the summary; the CSV have all."""
 
 
-def sure(rows: list[dict]) -> list[dict]:
-    """Rows that differ from nothing after correction for all that were tested."""
+def significant(rows: list[dict]) -> list[dict]:
+    """Rows whose Benjamini-Hochberg p-value is below `SIGNIFICANT`."""
     return [row for row in rows if row.get("p_bh", 1.0) < SIGNIFICANT]
 
 
-def said_lines(feelings: list[dict], said: list[dict], params: Bias) -> str:
-    """Sentiment and associations, those that chance does not explain."""
-    tested = sum("p_bh" in row for row in feelings)
+def language_section(sentiments: list[dict], associated: list[dict], params: Bias) -> str:
+    """Markdown of the significant sentiment differences and associations."""
+    differing, linked = significant(sentiments), significant(associated)
+    tested = sum("p_bh" in row for row in sentiments)
     lines = [
         "",
         "## What is said of whom",
         "",
         f"Sentiment (VADER, -1 to 1) of a sample of sentences, group against no group within the source: {tested} "
-        f"comparisons of {params.min_mentions} sentences or more, {len(sure(feelings))} differ (Benjamini-Hochberg).",
+        f"comparisons of {params.min_mentions} sentences or more, {len(differing)} differ (Benjamini-Hochberg).",
         "",
         "| source | group | sentences | sentiment | difference |",
         "|---|---|---:|---|---:|",
     ]
-    surest = sorted(sure(feelings), key=lambda row: (row["p"], row["source"], row["group"]))[:SHOWN]
+    strongest = sorted(differing, key=lambda row: (row["p"], row["source"], row["group"]))[:SHOWN]
     lines += [
         f"| {row['source']} | {row['group']} | {row['sentences']} | {row['sentiment']:.2f} [{row['low']:.2f}, "
         f"{row['high']:.2f}] | {row['difference']:+.2f} |"
-        for row in surest
+        for row in strongest
     ]
     lines += [
         "",
-        f"Occupations and qualities in the same sentence: {len(said)} pairs compared, {len(sure(said))} differ. Log "
+        f"Occupations and qualities in the same sentence: {len(associated)} pairs compared, {len(linked)} differ. Log "
         "odds ratio above 0: together more often than apart.",
         "",
         "| source | group | word | sentences | log odds |",
@@ -42,6 +43,6 @@ def said_lines(feelings: list[dict], said: list[dict], params: Bias) -> str:
     lines += [
         f"| {row['source']} | {row['group']} | {row['word']} | {row['sentences_with_both']} | {row['log_odds']:+.2f} "
         f"[{row['low']:+.2f}, {row['high']:+.2f}] |"
-        for row in sure(said)[:SHOWN]
+        for row in linked[:SHOWN]
     ]
     return "\n".join(lines) + "\n"

@@ -1,21 +1,22 @@
-"""Sentiment and associations by group: planted differences are found with their sign, chance is not, books add up."""
+"""Sentiment and associations by group: planted differences are found with their sign, chance is not, counts add up."""
 
 import math
 import random
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 from fairlearn.metrics import MetricFrame, false_positive_rate
 
-from components.core.files import canonical_json
 from components.params import Bias
-from components.stages.bias.sentiment import Moments, compared, sampled
-from components.stages.bias.stage import Shard, judge
+from components.stages.bias import stage
+from components.stages.bias.sentiment import RunningMoments, compared, sampled
+from components.stages.bias.stage import judge_shard
 from components.stages.bias.template_probe import Probe, gap
-from components.stages.bias.word_associations import Together, associations, words_in
+from components.stages.bias.word_associations import Cooccurrence, associations, words_in
 from components.text.identity_terms import GROUPS, mentions
-from tests.components.real_text import document
+from tests.components.real_text import corpus, document
 
 GOOD = ["was wonderful and kind", "won a great prize", "made us very happy", "was loved by all"]
 BAD = ["was horrible and cruel", "lost the terrible war", "made us very sad", "was hated by all"]
@@ -61,7 +62,7 @@ def test_no_difference_is_found_where_there_is_none() -> None:
 
 def test_moments_are_those_of_the_scores() -> None:
     scores = np.random.default_rng(1).uniform(-1, 1, 500)
-    parts = Moments(), Moments()
+    parts = RunningMoments(), RunningMoments()
     parts[0].add(scores[:200])
     parts[1].add(scores[200:])
     whole = parts[0] + parts[1]
@@ -78,7 +79,7 @@ def test_associations_find_what_was_planted_with_its_sign() -> None:
         *sentences(6, "The teacher and the men", PLAIN, 30),
         *sentences(7, "The box", PLAIN, 200),
     ]
-    found = Together()
+    found = Cooccurrence()
     found.count(np.array([mentions(text) for text in texts]), [words_in(text) for text in texts])
     rows = {(row["group"], row["word"]): row for row in associations({"a": found}, 50)}
     nurse, engineer = rows["women", "nurse"], rows["women", "engineer"]
@@ -89,7 +90,6 @@ def test_associations_find_what_was_planted_with_its_sign() -> None:
     assert nurse["log_odds"] == pytest.approx(by_hand)
     assert all(row["p_bh"] >= row["p"] for row in rows.values())
     assert found.sentences == len(texts)
-    assert Together.from_json(found.to_json()) == found
 
 
 def test_words_are_whole_words() -> None:
@@ -104,10 +104,12 @@ def test_the_gap_is_fairlearn_s_over_the_sentences() -> None:
     assert gap(probes) == pytest.approx(frame.difference()) == pytest.approx(0.3)
 
 
-def test_a_judged_shard_comes_back_from_its_file() -> None:
+def test_a_judged_shard_comes_back_from_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     documents = [document("one", "The women were happy. The nurse met the men."), document("two", "A box.", "other")]
-    shard = judge(documents, Bias())
-    assert canonical_json(Shard.from_json(shard.to_json()).to_json()) == canonical_json(shard.to_json())
+    corpus(tmp_path / "train", documents)
+    shard = judge_shard(tmp_path / "train" / "part-00000.parquet", params=Bias(), work=tmp_path)
+    monkeypatch.setattr(stage, "judge", lambda *_: pytest.fail("judged again"))
+    assert judge_shard(tmp_path / "train" / "part-00000.parquet", params=Bias(), work=tmp_path) == shard
     assert shard.together["docs"].pairs["men nurse"] == 1
     assert set(shard.sentiment["docs"]) == {"women", "men"}
     assert set(shard.together["docs"].groups) <= set(GROUPS)
