@@ -1,34 +1,39 @@
-"""The two steps every picture of the data stages shares: an empty figure with a title, and saving the same bytes."""
+"""Figures of reports: PNG files whose bytes depend on what is drawn alone (no date, no version, no pyplot)."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+import numpy as np
+from numpy.typing import ArrayLike
+
+from components.core.files import written_whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DPI = 110
 
 
-def figure(title: str, width: float = 7.0, height: float = 3.6) -> tuple[Figure, Axes]:
-    """An empty figure of `width` x `height` inches. Agg, and no pyplot: no window, no global state."""
+def figure(
+    width: float, height: float, rows: int = 1, columns: int = 1, frame: bool = True
+) -> "tuple[Figure, list[Axes]]":
+    """Empty figure of `width` x `height` inches and its axes, row by row; without `frame`, open above and right."""
+    from matplotlib.figure import Figure
+
     drawing = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(drawing)
-    axes = drawing.add_subplot()
-    axes.set_title(title, loc="left")
-    axes.spines[["top", "right"]].set_visible(False)
-    return drawing, axes
-
-
-def save(drawing: Figure, path: Path) -> None:
-    """Write a PNG without date or version in it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    drawing.savefig(path, dpi=110, metadata={"Software": None})
-
-
-def panels(title: str, rows: int, columns: int) -> tuple[Figure, list[Axes]]:
-    """A grid of small pictures, row by row."""
-    drawing = Figure(figsize=(3.2 * columns, 2.1 * rows), layout="constrained")
-    FigureCanvasAgg(drawing)
-    drawing.suptitle(title, x=0.01, ha="left")
-    grid = [axes for row in drawing.subplots(rows, columns, squeeze=False) for axes in row]
+    grid: list[Axes] = drawing.subplots(rows, columns, squeeze=False).ravel().tolist()
     for axes in grid:
-        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["top", "right"]].set_visible(frame)
     return drawing, grid
+
+
+def save(drawing: "Figure", path: Path, dpi: int = DPI) -> None:
+    """Write a figure as PNG, whole."""
+    with written_whole(path) as temporary:
+        drawing.savefig(temporary, format="png", dpi=dpi, metadata={"Software": None})
+
+
+def error_bars(value: ArrayLike, low: ArrayLike, high: ArrayLike) -> np.ndarray:
+    """Lengths of error bars, float64 (2, n): from the value down to `low` and up to `high`, at least 0."""
+    return np.maximum(0.0, [np.subtract(value, low), np.subtract(high, value)])

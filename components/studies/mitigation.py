@@ -22,6 +22,8 @@ from components.core.files import move, read_json, sha256_bytes, write_json
 from components.core.progress import Progress
 from components.corpus.corpus import read_manifest, read_shard
 from components.params import Canaries, Curriculum, Mitigate, Mix, Numerics, Pretrain, Runtime
+from components.reporting.figures import error_bars, figure, save
+from components.reporting.tables import markdown_table
 from components.stages.evaluate.heldout_sample import sample
 from components.stages.evaluate.tasks.bias_mitigation import evaluate_arm
 from components.stages.evaluate.tasks.scoring import LanguageModel
@@ -175,9 +177,9 @@ def evaluated(model: Path, folders: TrialFolders, params: Mitigate) -> dict[str,
     result = TaskResult("mitigate")
     evaluate_arm(result, LanguageModel.load(model, folders.numerics.device), documents, "")
     found = {}
-    for figure in FIGURES:
-        rows = [row for row in result.items if row["metric"] == figure]
-        found[figure] = float(sum(row["score"] for row in rows) / sum(row["weight"] for row in rows))
+    for metric in FIGURES:
+        rows = [row for row in result.items if row["metric"] == metric]
+        found[metric] = float(sum(row["score"] for row in rows) / sum(row["weight"] for row in rows))
     return found
 
 
@@ -211,6 +213,11 @@ def summary(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def markdown(found: dict[str, Any], params: Mitigate, num_tokens: Mapping[Arm, int]) -> str:
     """The report."""
     trained = params.steps * params.batch * params.context
+    rows = [
+        (f"{title}{name}", *(_shown(metrics[metric], sign=bool(title)) for metric in FIGURES))
+        for title, group in (("", found["arms"]), ("difference, ", found["contrasts"]))
+        for name, metrics in group.items()
+    ]
     lines = [
         "# Mitigation: counterfactual augmentation, on trial",
         "",
@@ -218,13 +225,8 @@ def markdown(found: dict[str, Any], params: Mitigate, num_tokens: Mapping[Arm, i
         + ", ".join(f"{count:,} ({arm})" for arm, count in num_tokens.items())
         + ". 95 % intervals are over seeds. A gap of 0 is no preference for either pronoun.",
         "",
-        "| | pronoun gap [nats] | bits per byte |",
-        "|---|---|---|",
+        markdown_table(("", "pronoun gap [nats]", "bits per byte"), rows, "lll"),
     ]
-    for title, rows in (("", found["arms"]), ("difference, ", found["contrasts"])):
-        for name, figures in rows.items():
-            gap, price = (_shown(figures[figure], sign=bool(title)) for figure in FIGURES)
-            lines.append(f"| {title}{name} | {gap} | {price} |")
     lines += ["", "Only `counterfactual - random` is the swap's doing: the random arm repeats as much text unchanged."]
     return "\n".join(lines) + "\n"
 
@@ -237,20 +239,15 @@ def _shown(row: dict[str, float], sign: bool) -> str:
 
 def plot(found: dict[str, Any], path: Path) -> None:
     """Every run as a point, each arm's mean with its interval."""
-    from matplotlib.figure import Figure
-
-    drawing = Figure(figsize=(9, 3.6), layout="constrained")
-    for axes, (figure, label) in zip(drawing.subplots(1, 2), FIGURES.items(), strict=True):
-        for at, arm in enumerate(ARMS):
-            row = found["arms"][arm][figure]
-            axes.errorbar(
-                at, row["value"], [[row["value"] - row["low"]], [row["high"] - row["value"]]], fmt="o", capsize=4
-            )
-            own = [each[figure] for each in found["runs"] if each["arm"] == arm]
-            axes.plot([at + 0.15] * len(own), own, ".", color="gray")
+    drawing, grid = figure(9, 3.6, columns=len(FIGURES))
+    for axes, (metric, label) in zip(grid, FIGURES.items(), strict=True):
+        for place, arm in enumerate(ARMS):
+            value, low, high = ([found["arms"][arm][metric][key]] for key in ("value", "low", "high"))
+            axes.errorbar([place], value, error_bars(value, low, high), fmt="o", capsize=4)
+            runs = [run[metric] for run in found["runs"] if run["arm"] == arm]
+            axes.plot([place + 0.15] * len(runs), runs, ".", color="gray")
         axes.set_xticks(range(len(ARMS)), ARMS)
-        axes.set(ylabel=label, title=f"{figure.replace('_', ' ')}: mean, 95 % over seeds; runs in gray")
-        if figure == "gap":
+        axes.set(ylabel=label, title=f"{metric.replace('_', ' ')}: mean, 95 % over seeds; runs in gray")
+        if metric == "gap":
             axes.axhline(0, color="gray", lw=1, ls="--")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    drawing.savefig(path, dpi=110, metadata={"Software": None})
+    save(drawing, path)

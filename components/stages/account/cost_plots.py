@@ -5,58 +5,48 @@ from pathlib import Path
 from typing import Any
 
 from components.carbon.planning.forecast import AROUND
-from components.core.files import written_whole
+from components.reporting.figures import error_bars, figure, save
 
 
 def plot_energy(cost: dict[str, Any], path: Path) -> None:
     """Watt-hours per stage and around them, by component, with the bounds of the sum."""
-    from matplotlib.figure import Figure
-
     rows = cost["parts"] | ({AROUND: around} if (around := cost["orchestration_parts"]) else {})
     stages = list(rows)
     names = sorted({name for parts in rows.values() for name in parts})
-    figure = Figure(figsize=(9, 0.35 * max(3, len(stages)) + 1.4), layout="constrained")
-    axes = figure.subplots()
+    drawing, [axes] = figure(9, 0.35 * max(3, len(stages)) + 1.4)
     left = [0.0] * len(stages)
     for name in names:
         widths = [rows[stage].get(name, [0.0] * 3)[1] * 1000 for stage in stages]
         axes.barh(stages, widths, left=left, label=f"{name} ({cost['sources'].get(name, '').split(':')[0]})")
         left = [start + width for start, width in zip(left, widths, strict=True)]
-    bounds = [[sum(part[i] for part in rows[stage].values()) * 1000 for stage in stages] for i in (0, 2)]
+    low, high = ([sum(part[i] for part in rows[stage].values()) * 1000 for stage in stages] for i in (0, 2))
     if stages:
-        errors = [
-            [m - low for m, low in zip(left, bounds[0], strict=True)],
-            [h - m for m, h in zip(left, bounds[1], strict=True)],
-        ]
-        axes.errorbar(
-            left, stages, xerr=errors, fmt="none", ecolor="black", capsize=3, linewidth=1, label="low to high"
-        )
-        for stage, mid, high in zip(stages, left, bounds[1], strict=True):
-            axes.annotate(f"{mid:.3g}", (high, stage), (6, 0), textcoords="offset points", va="center", fontsize=8)
+        bars = error_bars(left, low, high)
+        axes.errorbar(left, stages, xerr=bars, fmt="none", ecolor="black", capsize=3, linewidth=1, label="low to high")
+        for stage, mid, end in zip(stages, left, high, strict=True):
+            axes.annotate(f"{mid:.3g}", (end, stage), (6, 0), textcoords="offset points", va="center", fontsize=8)
         axes.margins(x=0.08)
         axes.invert_yaxis()
         axes.legend(fontsize=8)
     axes.set_xlabel("energy of this machine (Wh), earlier attempts included")
     axes.set_title("Where the energy went")
-    _save(figure, path)
+    save(drawing, path)
 
 
 def plot_forecasts(rows: list[dict[str, Any]], path: Path, most: int = 200) -> None:
     """Every checked forecast: what was forecast against what it took, with 80 % intervals. Removed if there is none."""
-    from matplotlib.figure import Figure
-
     path.unlink(missing_ok=True)
     if not rows:
         return
-    figure = Figure(figsize=(10.5, 4.2), layout="constrained")
+    drawing, grid = figure(10.5, 4.2, columns=2)
     units = (("seconds", "actual_seconds", 1.0, "seconds"), ("kwh", "actual_kwh", 1000.0, "Wh"))
-    for axes, (said, took, scale, unit) in zip(figure.subplots(1, 2), units, strict=True):
+    for axes, (said, took, scale, unit) in zip(grid, units, strict=True):
         _draw_forecasts(axes, rows[-most:], said, took, scale)
         axes.set(xlabel=f"actual ({unit})", ylabel=f"forecast ({unit}), 80 % interval")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", fontsize=8)
+    drawing.legend(*axes.get_legend_handles_labels(), loc="outside right center", fontsize=8)
     inside = sum(row["seconds"][0] <= row["actual_seconds"] <= row["seconds"][2] for row in rows)
-    figure.suptitle(f"Forecasts of {len(rows)} stage runs; {inside} within their interval of seconds")
-    _save(figure, path)
+    drawing.suptitle(f"Forecasts of {len(rows)} stage runs; {inside} within their interval of seconds")
+    save(drawing, path)
 
 
 def _draw_forecasts(axes: Any, rows: list[dict[str, Any]], said: str, took: str, scale: float) -> None:
@@ -68,11 +58,9 @@ def _draw_forecasts(axes: Any, rows: list[dict[str, Any]], said: str, took: str,
     for number, stage in enumerate(stages):
         own = [row for row in rows if row["stage"] == stage]
         low, mid, high = ([row[said][i] * scale for row in own] for i in range(3))
-        errors = [[m - a for m, a in zip(mid, low, strict=True)], [b - m for m, b in zip(mid, high, strict=True)]]
-        axes.errorbar(
-            [row[took] * scale for row in own], mid, yerr=errors, fmt="o", markersize=4, linewidth=0.9, alpha=0.8,
-            color=colormaps["tab20"](number % 20), label=stage,
-        )  # fmt: skip
+        actual, color = [row[took] * scale for row in own], colormaps["tab20"](number % 20)
+        bars = error_bars(mid, low, high)
+        axes.errorbar(actual, mid, bars, fmt="o", markersize=4, linewidth=0.9, alpha=0.8, color=color, label=stage)
     values = [value * scale for row in rows for value in (*row[said], row[took])]
     ends = [0.8 * min(values), 1.25 * max(values)]
     axes.plot(ends, ends, color="black", linewidth=0.8, label="forecast = actual")
@@ -85,12 +73,10 @@ def _draw_forecasts(axes: Any, rows: list[dict[str, Any]], said: str, took: str,
 
 def plot_loss_per_gram(cost: dict[str, Any], reports: Path) -> None:
     """Held-out loss against the CO2e spent on training until then, one line per pretrained model."""
-    from matplotlib.figure import Figure
-
     path = reports / "loss_per_gram.png"
     path.unlink(missing_ok=True)
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes, drawn = figure.subplots(), 0
+    drawing, [axes] = figure(7, 4)
+    drawn = 0
     for branch in ("causal", "masked"):
         curve = _curve(reports / "pretrain" / branch / "plots" / "heldout.csv")
         low, grams, high = cost["stages"].get(f"pretrain@{branch}", {}).get("grams", [0.0] * 3)
@@ -102,7 +88,7 @@ def plot_loss_per_gram(cost: dict[str, Any], reports: Path) -> None:
         axes.set(xlabel="gCO2e of pretraining until then (mid)", ylabel="held-out loss (nats per target)")
         axes.set_title("What each gram bought")
         axes.legend(fontsize=8)
-        _save(figure, path)
+        save(drawing, path)
 
 
 def _curve(path: Path) -> list[tuple[float, float]]:
@@ -111,8 +97,3 @@ def _curve(path: Path) -> list[tuple[float, float]]:
         return []
     with open(path, encoding="utf-8", newline="") as file:
         return [(float(row["step"]), float(row["loss"])) for row in csv.DictReader(file) if float(row["step"]) > 0]
-
-
-def _save(figure: Any, path: Path) -> None:
-    with written_whole(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})

@@ -7,7 +7,7 @@ from pathlib import Path
 from components.core.files import write_text
 from components.core.report import Report
 from components.params import Bias
-from components.reporting.csv_tables import as_csv
+from components.reporting.tables import as_csv, markdown_table
 from components.stages.bias.counts import BiasCounts
 from components.stages.bias.disparate_impact import (
     Columns,
@@ -18,6 +18,7 @@ from components.stages.bias.disparate_impact import (
     low_ratios,
 )
 from components.stages.bias.language_section import language_section, significant
+from components.stages.bias.plots import plot_impact, plot_mentions, plot_toxicity
 from components.stages.bias.sentiment import compared
 from components.stages.bias.stratified_rates import Ratio, rate
 from components.stages.bias.template_probe import HARMLESS, HOSTILE, Probe, gap
@@ -74,10 +75,8 @@ def write_report(counts: BiasCounts, probes: dict[bool, list[Probe]], params: Bi
     Raises:
         UserError: a group is kept too seldom; the report is there to be read.
     """
-    from components.stages.bias.plots import plot_impact, plot_mentions, plot_toxicity
-
     rows, by_source = impacts(counts, params), impacts_by_source(counts, params)
-    mentioned, toxic = representation(counts), toxicity(counts, params)
+    mentioned, toxic = representation(books), toxicity(counts, params)
     details = reports / "details"
     write_text(details / "mentions.csv", as_csv(mentioned))
     write_text(details / "toxicity.csv", as_csv(toxic))
@@ -187,17 +186,19 @@ def _markdown(rows: list[Impact], metrics: dict[str, float], params: Bias, warni
         f"(Mantel-Haenszel ratio, 95% interval; p corrected by Holm for {len(rows)} groups).",
         f"{few} groups are in fewer than {params.min_mentions} documents and get no rate.",
         "",
-        "| group | documents | kept | ratio | p (Holm) | ratio without masking |",
-        "|---|---:|---:|---|---:|---:|",
-    ]
-    lines += [
-        f"| {row.group} | {row.documents:,} | {row.kept.value:.1%} | {_shown(row.ratio)} | {row.p_corrected:.2g} "
-        f"| {_number(row.ratio_unmasked.value)} |"
-        for row in rows
+        markdown_table(
+            ("group", "documents", "kept", "ratio", "p (Holm)", "ratio without masking"), map(_cells, rows), "lrrlrr"
+        ),
     ]
     lines += ["", *(f"**Warning.** {warning}." for warning in warnings), "", *_probe_lines(metrics, params), ""]
     lines.append(LIMITS.format(version=VERSION, unscored=metrics["unscored_sentence_share"]))
     return "\n".join(lines)
+
+
+def _cells(row: Impact) -> tuple[str, ...]:
+    """Row of the table of keep rates."""
+    documents, kept, p = f"{row.documents:,}", f"{row.kept.value:.1%}", f"{row.p_corrected:.2g}"
+    return row.group, documents, kept, _shown(row.ratio), p, _number(row.ratio_unmasked.value)
 
 
 def _shown(ratio: Ratio) -> str:

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 from components.core.files import write_text
 from components.core.report import Report
 from components.params import Dedup
-from components.reporting.csv_tables import write_table
+from components.reporting.figures import figure, save
+from components.reporting.tables import markdown_table, write_table
 from components.similarity.duplicates import BINS
 from components.similarity.sketch import Sketches
 from components.stages.dedup.recall_check import share_proposed
@@ -165,37 +166,36 @@ def _markdown(metrics: dict[str, float], counts: list[tuple], check: list[dict],
         f"# Dedup\n\n{gone} of {total} documents went ({metrics['megabytes/dropped']:.2f} of "
         f"{metrics['megabytes/in']:.2f} MB), {metrics['megabytes/like_heldout']:.2f} MB of it because held-out text is "
         f"like it. Limit: Jaccard {params.threshold} of word {params.ngram}-grams.",
-        "| source | rule | documents | MB |\n|---|---|---:|---:|\n"
-        + "\n".join(f"| {source} | {rule} | {number} | {size / 1e6:.2f} |" for source, rule, number, size in counts),
+        markdown_table(
+            ("source", "rule", "documents", "MB"), [(*row[:3], f"{row[3] / 1e6:.2f}") for row in counts], "llrr"
+        ),
         f"Lines of 40 bytes or more: {metrics['repeated/lines']:.1%} of their bytes repeat an earlier line; "
         f"paragraphs of 100 or more: {metrics['repeated/paragraphs']:.1%}. They are counted, not removed.",
     ]
     if check:
         parts.append(
             "Brute-force comparison of a sample with all documents (pairs of training documents, or training and "
-            "held-out), and a sample of the documents that went: is the reason right?\n\n"
-            "| Jaccard | pairs | proposed | at most one remains | recall | went | rightly | precision |\n"
-            "|---|---:|---:|---:|---:|---:|---:|---:|\n" + "\n".join(map(_check_row, check))
+            "held-out), and a sample of the documents that went: is the reason right?"
         )
+        header = ("Jaccard", "pairs", "proposed", "at most one remains", "recall", "went", "rightly", "precision")
+        parts.append(markdown_table(header, map(_check_row, check), "lrrrrrrr"))
     return "\n\n".join(parts)
 
 
-def _check_row(row: dict) -> str:
+def _check_row(row: dict) -> list:
     def share(part: str, whole: str) -> str:
         return f"{row[part] / row[whole]:.3f}" if row[whole] else ""
 
     cells = [f"{row['jaccard_from']} up", *(row[name] for name in ("pairs", "proposed", "resolved"))]
-    cells += [share("resolved", "pairs"), row["removals"], row["confirmed"], share("confirmed", "removals")]
-    return f"| {' | '.join(map(str, cells))} |"
+    return [*cells, share("resolved", "pairs"), row["removals"], row["confirmed"], share("confirmed", "removals")]
 
 
 def _plot_rules(counts: list[tuple], path: Path) -> None:
     """Stacked bars: share of each source's bytes that went, by rule."""
-    from components.reporting.figures import figure, save
-
     sources = sorted({row[0] for row in counts})
     total = {source: sum(row[3] for row in counts if row[0] == source) for source in sources}
-    drawing, axes = figure("Text removed by dedup", height=1.2 + 0.5 * len(sources))
+    drawing, [axes] = figure(7.0, 1.2 + 0.5 * len(sources), frame=False)
+    axes.set_title("Text removed by dedup", loc="left")
     left = np.zeros(len(sources))
     for rule in RULES:
         size = {row[0]: row[3] for row in counts if row[1] == rule}
@@ -209,22 +209,19 @@ def _plot_rules(counts: list[tuple], path: Path) -> None:
 
 def _plot_similarity(histogram: np.ndarray, threshold: float, path: Path) -> None:
     """Histogram of the exact similarity of all pairs that were verified."""
-    from components.reporting.figures import figure, save
-
-    drawing, axes = figure(f"Exact similarity of {histogram.sum()} proposed pairs")
+    drawing, [axes] = figure(7.0, 3.6, frame=False)
+    axes.set_title(f"Exact similarity of {histogram.sum()} proposed pairs", loc="left")
     axes.stairs(histogram, BINS, fill=True, color="tab:blue")
     axes.axvline(threshold, color="tab:red", label=f"threshold {threshold}")
-    axes.set_xlabel("Jaccard similarity of word n-grams")
-    axes.set_ylabel("pairs")
+    axes.set(xlabel="Jaccard similarity of word n-grams", ylabel="pairs")
     axes.legend()
     save(drawing, path)
 
 
 def _plot_check(check: list[dict], params: Dedup, path: Path) -> None:
     """What the bands should propose, and what they did in the brute-force sample."""
-    from components.reporting.figures import figure, save
-
-    drawing, axes = figure("Pairs the bands propose")
+    drawing, [axes] = figure(7.0, 3.6, frame=False)
+    axes.set_title("Pairs the bands propose", loc="left")
     curve = np.linspace(0, 1, 201)
     expected = share_proposed(params.bands, params.rows, curve)
     axes.plot(curve, expected, label=f"expected, {params.bands} x {params.rows}")
@@ -234,7 +231,6 @@ def _plot_check(check: list[dict], params: Dedup, path: Path) -> None:
             axes.plot(middle, row["proposed"] / row["pairs"], "o", color="tab:orange")
             axes.annotate(f"n={row['pairs']}", (middle, row["proposed"] / row["pairs"] - 0.08), ha="center", fontsize=8)
     axes.axvline(params.threshold, color="tab:red", label=f"threshold {params.threshold}")
-    axes.set_xlabel("Jaccard similarity of word n-grams")
-    axes.set_ylabel("share proposed")
+    axes.set(xlabel="Jaccard similarity of word n-grams", ylabel="share proposed")
     axes.legend(fontsize=8)
     save(drawing, path)

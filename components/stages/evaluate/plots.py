@@ -1,49 +1,27 @@
 """Curves as pictures, and as CSV that `dvc plots` draws."""
 
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
-from components.core.files import rounded, write_text, written_whole
+from components.reporting.figures import error_bars, figure, save
+from components.reporting.tables import write_table
 from components.stages.evaluate.tasks.task import Curve
 
 COLUMNS = ("series", "x", "y", "low", "high", "n")
 COLOURS = ("#1b7837", "#762a83", "#b35806", "#2166ac", "#878787", "#d6604d")
-DPI = 110
 MANY_BARS = 16
 """More bars than this are drawn lying, so that their names can be read."""
 
 
 def draw(curve: Curve, folder: Path) -> None:
     """Write `<name>.png` and `<name>.csv`."""
-    write_csv(curve, folder / f"{curve.name}.csv")
-    figure, axes = new_figure(curve)
+    rows = ([point[name] for name in COLUMNS] for point in curve.points)
+    write_table(folder / f"{curve.name}.csv", COLUMNS, rows)
+    lying = curve.kind == "bar" and len(curve.points) > MANY_BARS
+    drawing, [axes] = figure(6.4, 0.17 * len(curve.points) + 1.2 if lying else 4.0, frame=False)
     {"line": _lines, "diagonal": _lines, "bar": _bars}[curve.kind](curve, axes)
     axes.set_title(curve.title, fontsize=11, loc="left")
-    axes.spines[["top", "right"]].set_visible(False)
-    with written_whole(folder / f"{curve.name}.png") as path:
-        figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})
-
-
-def write_csv(curve: Curve, path: Path) -> None:
-    """The points, one a line; `y` is named after the axis in the header's last column order `dvc plots` expects."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for point in curve.points:
-        writer.writerow(["" if point[name] is None else rounded(point[name]) for name in COLUMNS])
-    write_text(path, out.getvalue())
-
-
-def new_figure(curve: Curve) -> tuple[Any, Any]:
-    """A figure whose size suits the curve, without any global state of pyplot."""
-    from matplotlib.figure import Figure
-
-    lying = curve.kind == "bar" and len(curve.points) > MANY_BARS
-    size = (6.4, 0.17 * len(curve.points) + 1.2) if lying else (6.4, 4.0)
-    figure = Figure(figsize=size, layout="constrained")
-    return figure, figure.add_subplot()
+    save(drawing, folder / f"{curve.name}.png")
 
 
 def _lines(curve: Curve, axes: Any) -> None:
@@ -80,19 +58,15 @@ def _bars(curve: Curve, axes: Any) -> None:
     (axes.barh if lying else axes.bar)(places, y, color=COLOURS[0], alpha=0.8)
     bounded = [point for point in curve.points if point["low"] is not None]
     if len(bounded) == len(names):
-        errors = [
-            [max(0.0, point["y"] - point["low"]) for point in bounded],
-            [max(0.0, point["high"] - point["y"]) for point in bounded],
-        ]
-        axes.errorbar(places, y, yerr=errors, fmt="none", ecolor="black", elinewidth=1, capsize=3)
+        low, high = ([point[key] for point in bounded] for key in ("low", "high"))
+        axes.errorbar(places, y, yerr=error_bars(y, low, high), fmt="none", ecolor="black", elinewidth=1, capsize=3)
     if lying:
         axes.set_yticks(places, names, fontsize=7)
         axes.set_xlabel(curve.y_label)
         axes.margins(y=0.01)
     else:
-        axes.set_xticks(
-            places, names, rotation=30 if len(names) > 3 else 0, ha="right" if len(names) > 3 else "center", fontsize=8
-        )
+        rotation, side = (30, "right") if len(names) > 3 else (0, "center")
+        axes.set_xticks(places, names, rotation=rotation, ha=side, fontsize=8)
         axes.set_ylabel(curve.y_label)
     if curve.chance is not None:
         (axes.axvline if lying else axes.axhline)(curve.chance, color="#878787", linestyle="--", linewidth=1)

@@ -25,6 +25,7 @@ from components.core.report import Report
 from components.core.workers import pool
 from components.corpus.corpus import read_manifest
 from components.params import Evaluate, Numerics
+from components.reporting.tables import markdown_table
 from components.stages.evaluate.plots import draw
 from components.stages.evaluate.registry import GROUPS, TASKS, read_result, result_path, run_group
 from components.stages.evaluate.tasks.task import COLUMNS, Folders, TaskResult
@@ -127,11 +128,13 @@ def _report(results: list[TaskResult], skipped: dict[str, str], heldout: Path) -
 
 def markdown(highlights: list[dict[str, Any]], skipped: dict[str, str]) -> str:
     """The summary as a table, and the tasks that did not apply."""
-    lines = ["# Evaluation", "", "| question | score | interval | chance | n | |", "|---|---:|---|---:|---:|---|"]
+    rows = []
     for line in highlights:
         bounds = "" if line["low"] is None else f"[{line['low']:.3f}, {line['high']:.3f}]"
         chance = "" if line["chance"] is None else f"{line['chance']:.3g}"
-        lines.append(f"| {line['name']} | {line['value']:.3f} | {bounds} | {chance} | {line['n']} | {line['note']} |")
+        rows.append((line["name"], f"{line['value']:.3f}", bounds, chance, line["n"], line["note"]))
+    table = markdown_table(("question", "score", "interval", "chance", "n"), rows, "lrlrrl")
+    lines = ["# Evaluation", "", table]
     if skipped:
         lines += ["", "## Not asked", "", *(f"- {name.replace('_', ' ')}: {why}" for name, why in skipped.items())]
     return "\n".join(lines)

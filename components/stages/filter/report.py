@@ -12,7 +12,8 @@ from components.core.files import write_text
 from components.core.report import Report
 from components.corpus.corpus import Manifest, shard_paths
 from components.params import Filter
-from components.reporting.csv_tables import write_table
+from components.reporting.figures import figure, save
+from components.reporting.tables import markdown_table, write_table
 from components.stages.filter.rule_counts import RuleCounts
 from components.stages.filter.rules import RULES, Columns, limits
 
@@ -148,17 +149,15 @@ def _markdown(
 
 
 def table(header: tuple[str, ...], rows: list[tuple]) -> str:
-    """A table in Markdown."""
-    lines = [f"| {' | '.join(map(str, row))} |" for row in [header, ("---",) * len(header), *rows]]
-    return "\n".join(lines) if rows else f"({', '.join(header)}: none)"
+    """Markdown table, or a line that says that it has no rows."""
+    return markdown_table(header, rows) if rows else f"({', '.join(header)}: none)"
 
 
 def _plot_dropped(by_rule: list[tuple], given: Manifest, path: Path) -> None:
     """Share of each source's documents that each rule dropped."""
-    from components.reporting.figures import figure, save
-
     rules, sources = sorted({row[1] for row in by_rule}), sorted(given.sources)
-    drawing, axes = figure("Documents dropped, by rule and source", height=1.4 + 0.35 * max(len(rules), 1))
+    drawing, [axes] = figure(7.0, 1.4 + 0.35 * max(len(rules), 1), frame=False)
+    axes.set_title("Documents dropped, by rule and source", loc="left")
     height = 0.8 / len(sources)
     for number, source in enumerate(sources):
         count = {row[1]: row[2] for row in by_rule if row[0] == source}
@@ -172,9 +171,8 @@ def _plot_dropped(by_rule: list[tuple], given: Manifest, path: Path) -> None:
 
 def _plot_scores(tags: Path, counts: RuleCounts, params: Filter, path: Path) -> None:
     """Distribution of the main scores per source, with the limits."""
-    from components.reporting.figures import panels, save
-
-    drawing, grid = panels("Scores of all documents, limits in red", 3, 3)
+    drawing, grid = figure(9.6, 6.3, rows=3, columns=3, frame=False)
+    drawing.suptitle("Scores of all documents, limits in red", x=0.01, ha="left")
     edges = {name: np.linspace(0, max(_scaled(name, counts.largest[name]), 0.05), 41) for name in PLOTTED}
     seen = histograms(tags, edges)
     for axes, name in zip(grid, PLOTTED, strict=True):

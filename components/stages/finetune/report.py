@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from components.core.files import rounded, write_json, written_whole
+from components.core.files import rounded, write_json
 from components.core.report import Report
 from components.instruction_pairs.examples import Pair, Passage
-from components.reporting.csv_tables import write_table
+from components.reporting.figures import figure, save
+from components.reporting.tables import markdown_table, write_table
 from components.stages.finetune.classify import Verdict, verdict
 from components.stages.finetune.instruct import CHOICES, Judged
 from components.stages.finetune.task_selection import Choice
@@ -137,30 +138,28 @@ def _instruct_text(
     choice: Choice, metrics: dict[str, float], before: Judged, after: Judged, rows: list[dict[str, str]]
 ) -> str:
     lines = [f"# Instruction tuning: {choice.task.name}", "", f"Task: {choice.task.title}.", *_skipped(choice)]
-    lines += [choice.examples.note, ""]
-    lines += ["| held-out pairs | before | after | chance |", "|---|---|---|---|"]
-    bits = f"| bits per byte of the answer | {before.bits_per_byte.value:.3f} | {_with_bounds(after.bits_per_byte)} | |"
-    lines.append(bits)
+    scores: list[tuple[str, ...]] = [
+        ("bits per byte of the answer", f"{before.bits_per_byte.value:.3f}", _with_bounds(after.bits_per_byte))
+    ]
     if before.choice is not None and after.choice is not None:
         old, new = _with_bounds(before.choice), _with_bounds(after.choice)
-        lines.append(f"| right answer of {CHOICES} | {old} | {new} | {1 / CHOICES:.2f} |")
+        scores.append((f"right answer of {CHOICES}", old, new, f"{1 / CHOICES:.2f}"))
+    lines += [choice.examples.note, "", markdown_table(("held-out pairs", "before", "after", "chance"), scores, "llll")]
     gain = _with_bounds((metrics["gain_bits_per_byte/value"], *_bounds(metrics, "gain_bits_per_byte")))
     lines += ["", f"Tuning saves {gain} bits per byte on the same answers (paired, by document).", ""]
-    lines += ["| prompt | answer in the corpus | before | after |", "|---|---|---|---|"]
-    lines += [f"| {' | '.join(_cell(row[key]) for key in ('prompt', 'answer', 'before', 'after'))} |" for row in rows]
-    return "\n".join(lines)
+    cells = [[_cell(row[key]) for key in ("prompt", "answer", "before", "after")] for row in rows]
+    return "\n".join([*lines, markdown_table(("prompt", "answer in the corpus", "before", "after"), cells, "llll")])
 
 
 def _classify_text(choice: Choice, metrics: dict[str, float], ours: Verdict) -> str:
     lines = [f"# Classification: {choice.task.name}", "", f"Task: {choice.task.title}.", *_skipped(choice)]
-    lines += [choice.examples.note, "", "| held-out passages | model | naive Bayes | majority | chance |"]
-    lines += ["|---|---|---|---|---|"]
-    lines.append(
-        f"| accuracy | {_with_bounds(ours.accuracy)} | {metrics['accuracy/naive_bayes']:.3f} "
-        f"| {metrics['accuracy/majority']:.3f} | {metrics['accuracy/chance']:.3f} |"
-    )
-    lines.append(f"| macro F1 | {_with_bounds(ours.macro_f1)} | {metrics['macro_f1/naive_bayes']:.3f} | | |")
-    lines += ["", f"Classes: {', '.join(choice.examples.labels)}."]
+    accuracy = [f"{metrics[f'accuracy/{name}']:.3f}" for name in ("naive_bayes", "majority", "chance")]
+    rows = [
+        ("accuracy", _with_bounds(ours.accuracy), *accuracy),
+        ("macro F1", _with_bounds(ours.macro_f1), f"{metrics['macro_f1/naive_bayes']:.3f}"),
+    ]
+    table = markdown_table(("held-out passages", "model", "naive Bayes", "majority", "chance"), rows, "lllll")
+    lines += [choice.examples.note, "", table, "", f"Classes: {', '.join(choice.examples.labels)}."]
     return "\n".join(lines)
 
 
@@ -198,25 +197,19 @@ def _learning(result: TrainResult, metric: str, name: str, reports: Path) -> Non
     write_table(reports / "plots" / "training_loss.csv", ("step", "loss"), losses)
     evals = [(int(entry["step"]), f"{entry[metric]:.6g}") for entry in result.evals]
     write_table(reports / "plots" / f"{metric}.csv", ("step", metric), evals)
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    drawing, [left, right] = figure(9, 3.4, columns=2)
     left.plot(steps, result.losses)
     left.set(title="Training loss", xlabel="step", ylabel="nats per target")
     right.plot([entry["step"] for entry in result.evals], [entry[metric] for entry in result.evals], "o-")
     right.set(title="Held-out examples", xlabel="step", ylabel=name)
     for axes in (left, right):
         axes.grid(alpha=0.3)
-    _save(figure, reports / "plots" / "learning.png")
+    save(drawing, reports / "plots" / "learning.png")
 
 
 def _confusion_plot(labels: list[str], confusion: np.ndarray, path: Path) -> None:
-    from matplotlib.figure import Figure
-
     size = 2.6 + 0.45 * len(labels)
-    figure = Figure(figsize=(size + 0.8, size), layout="constrained")
-    axes = figure.subplots()
+    drawing, [axes] = figure(size + 0.8, size)
     share = confusion / np.maximum(1, confusion.sum(axis=1, keepdims=True))
     picture = axes.imshow(share, vmin=0, vmax=1, cmap="Blues")
     short = [label if len(label) <= 24 else label[:23] + "…" for label in labels]
@@ -226,10 +219,5 @@ def _confusion_plot(labels: list[str], confusion: np.ndarray, path: Path) -> Non
         colour = "white" if share[row, column] > 0.5 else "black"
         axes.text(column, row, str(confusion[row, column]), ha="center", va="center", color=colour)
     axes.set(title="Held-out passages", xlabel="predicted", ylabel="true")
-    figure.colorbar(picture, label="share of the true class")
-    _save(figure, path)
-
-
-def _save(figure: Any, path: Path) -> None:
-    with written_whole(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
+    drawing.colorbar(picture, label="share of the true class")
+    save(drawing, path)

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from components.core.report import Report
-from components.reporting.csv_tables import write_table
+from components.reporting.figures import figure, save
+from components.reporting.tables import markdown_table, write_table
 from components.stages.ingest.licences import Policy
 from components.stages.ingest.opt_out import OptOut
 from components.stages.ingest.source_counts import SourceCounts, length_of_bin
@@ -33,13 +34,11 @@ def _metrics(sources: dict[str, SourceCounts]) -> dict[str, float]:
         "documents/quarantined": sum(counts.quarantined.total() for counts in all_counts),
         "documents/heldout": sum(counts.heldout for counts in all_counts),
         "megabytes": size / 1e6,
-        "heldout_share": heldout / size if size else 0.0,
+        "heldout_share": _heldout_share(heldout, size),
     }
     for name, counts in sources.items():
         metrics[f"sources/{name}/megabytes"] = counts.kept_bytes / 1e6
-        metrics[f"sources/{name}/heldout_share"] = (
-            counts.heldout_bytes / counts.kept_bytes if counts.kept_bytes else 0.0
-        )
+        metrics[f"sources/{name}/heldout_share"] = _heldout_share(counts.heldout_bytes, counts.kept_bytes)
     return metrics
 
 
@@ -72,23 +71,35 @@ def _opted_out(sources: dict[str, SourceCounts], opt_out: OptOut) -> list[list]:
 
 
 def _markdown(sources: dict[str, SourceCounts], opt_out: OptOut, policy: Policy) -> str:
+    header = ("source", "files", "in", "kept", "dropped", "quarantined", "MB", "held out")
+    licences = [
+        (licence, documents, f"{size / 1e6:.2f}", refused)
+        for licence, (documents, size), refused in _by_licence(sources.values())
+    ]
     lines = [
         "# Ingest",
         "",
-        "| source | files | in | kept | dropped | quarantined | MB | held out |",
-        "|---|" + "--:|" * 7,
+        markdown_table(header, [_row(*entry) for entry in sources.items()], "lrrrrrrr", right="--:"),
+        "",
+        markdown_table(("licence", "documents", "MB", "refused"), licences, "lrrr", right="--:"),
+        "",
+        f"Policy: {policy.in_words()}.",
+        "",
+        *_remarks(sources),
+        _opt_out_remark(sources, opt_out),
     ]
-    for name, counts in sources.items():
-        share = counts.heldout_bytes / counts.kept_bytes if counts.kept_bytes else 0.0
-        lines.append(
-            f"| {name} | {counts.files} | {counts.documents_in} | {counts.kept} | {counts.dropped.total()} | "
-            f"{counts.quarantined.total()} | {counts.kept_bytes / 1e6:.2f} | {counts.heldout} documents, {share:.1%} |"
-        )
-    lines += ["", "| licence | documents | MB | refused |", "|---|--:|--:|--:|"]
-    for licence, (documents, size), refused in _by_licence(sources.values()):
-        lines.append(f"| {licence} | {documents} | {size / 1e6:.2f} | {refused} |")
-    lines += ["", f"Policy: {policy.in_words()}."]
-    return "\n".join([*lines, "", *_remarks(sources), _opt_out_remark(sources, opt_out)]) + "\n"
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, counts: SourceCounts) -> tuple:
+    """Row of a source in the first table."""
+    documents = counts.documents_in, counts.kept, counts.dropped.total(), counts.quarantined.total()
+    share = _heldout_share(counts.heldout_bytes, counts.kept_bytes)
+    return name, counts.files, *documents, f"{counts.kept_bytes / 1e6:.2f}", f"{counts.heldout} documents, {share:.1%}"
+
+
+def _heldout_share(heldout_bytes: int, kept_bytes: int) -> float:
+    return heldout_bytes / kept_bytes if kept_bytes else 0.0
 
 
 def _opt_out_remark(sources: dict[str, SourceCounts], opt_out: OptOut) -> str:
@@ -172,10 +183,7 @@ def samples(sources: dict[str, SourceCounts]) -> str:
 
 def _picture(sources: dict[str, SourceCounts], path: Path) -> None:
     """Bytes per source by licence, and how long documents are."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    sizes, lengths = figure.subplots(1, 2)
+    drawing, [sizes, lengths] = figure(11, 4.2, columns=2)
     names = list(sources)
     start = dict.fromkeys(names, 0.0)
     licences = [licence for licence, (documents, _), _ in _by_licence(sources.values()) if documents]
@@ -197,5 +205,4 @@ def _picture(sources: dict[str, SourceCounts], path: Path) -> None:
             lengths.step([length_of_bin(number) for number in bins], by_rule, where="post", label=name)
     lengths.set(xscale="log", xlabel="length (characters)", ylabel="documents", title="Lengths of documents")
     lengths.legend(fontsize=8, frameon=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    save(drawing, path)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import pyarrow.parquet as pq
 
+from components.reporting.tables import markdown_table
 from components.text.identity_terms import GROUPS, VERSION, mentions, names_of
 from components.text.sentences import sentences_of
 
@@ -121,7 +122,8 @@ def _row(named: dict[str, Any], weight: float | str, part: Part) -> dict[str, An
 
 def markdown(books: GroupBooks, weights: Mapping[str, float]) -> list[str]:
     """The part of the report on groups."""
-    lines = [
+    header = ("group", "weight", "documents in", "documents out", "MB in", "MB out", "times")
+    return [
         "",
         "## Sampling weights of groups",
         "",
@@ -129,13 +131,14 @@ def markdown(books: GroupBooks, weights: Mapping[str, float]) -> list[str]:
         "of several named groups the largest weight counts, so `times` (by bytes) differs from it where groups share "
         "documents. `details/group_weights.csv` has the parts in which weights hold to the nearest document.",
         "",
-        "| group | weight | documents in | documents out | MB in | MB out | times |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        markdown_table(
+            header, [_cells(group, weight, books.total(group)) for group, weight in weights.items()], "lrrrrrr"
+        ),
     ]
-    for group, weight in weights.items():
-        part = books.total(group)
-        before, after = part.bytes_in / 1e6, part.bytes / 1e6
-        times = f"{after / before:.3f}" if before else "mentioned nowhere"
-        documents = f"{part.documents_in:,} | {part.documents:,}"
-        lines.append(f"| {group} | {weight} | {documents} | {before:.3f} | {after:.3f} | {times} |")
-    return lines
+
+
+def _cells(group: str, weight: float, part: Part) -> tuple:
+    """Row of a group in the table of the summary."""
+    before, after = part.bytes_in / 1e6, part.bytes / 1e6
+    times = f"{after / before:.3f}" if before else "mentioned nowhere"
+    return group, weight, f"{part.documents_in:,}", f"{part.documents:,}", f"{before:.3f}", f"{after:.3f}", times

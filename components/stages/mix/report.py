@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from components.core.files import write_text
 from components.core.report import Report
 from components.params import Mix
-from components.reporting.csv_tables import as_csv
+from components.reporting.figures import figure, save
+from components.reporting.tables import as_csv, markdown_table
 from components.stages.mix.group_weights import GroupBooks, Planned, markdown
 from components.synthetic import curriculum
 from components.synthetic.canaries import SOURCE as CANARY
@@ -140,7 +143,7 @@ def _examples(params: Mix) -> str:
 
 
 def _markdown(added: Added, rows: list[dict[str, Any]], metrics: dict[str, float], params: Mix) -> str:
-    lines = [
+    return "\n".join([
         "# Mixture",
         "",
         f"{metrics['documents_in']:,} documents in, {metrics['documents_dropped']:,} left out by weight, "
@@ -149,38 +152,25 @@ def _markdown(added: Added, rows: list[dict[str, Any]], metrics: dict[str, float
         f"{metrics['bytes_twins'] / 1e6:.2f} MB twins (augment = {params.augment}), "
         f"{metrics['bytes_curriculum'] / 1e6:.2f} MB curriculum, {metrics['bytes_canary'] / 1e6:.3f} MB canaries.",
         "",
-        "| source | weight | MB in | MB out | times | share |",
-        "|---|---:|---:|---:|---:|---:|",
-    ]
-    for row in rows:
-        out = (row["bytes"] + row["twin_bytes"]) / 1e6
-        times = f"{row['times']:.3f}" if row["times"] != "" else "generated"
-        cells = (
-            row["source"],
-            row["weight"],
-            f"{row['bytes_in'] / 1e6:.3f}",
-            f"{out:.3f}",
-            times,
-            f"{row['share']:.2%}",
-        )
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    lines += [
+        markdown_table(("source", "weight", "MB in", "MB out", "times", "share"), map(_cells, rows), "lrrrrr"),
         "",
         "Repeat counts of canaries are those in this corpus. A model trained on a part of the tokens saw that part "
         "of the repeats on average; count 0 is the control.",
-    ]
-    return "\n".join(lines)
+    ])  # fmt: skip
+
+
+def _cells(row: dict[str, Any]) -> tuple:
+    """Row of a source in the table of the summary."""
+    before, after = (f"{size / 1e6:.3f}" for size in (row["bytes_in"], row["bytes"] + row["twin_bytes"]))
+    times = f"{row['times']:.3f}" if row["times"] != "" else "generated"
+    return row["source"], row["weight"], before, after, times, f"{row['share']:.2%}"
 
 
 def _plot(added: Added, path: Path) -> None:
     """Bytes in and out per source; generated text and twins in their own colours."""
-    import numpy as np
-    from matplotlib.figure import Figure
-
     names = [name for name, _ in sorted(added.lines.items(), key=_real_first)]
     lines = [added.lines[name] for name in names]
-    figure = Figure(figsize=(7.5, 1.5 + 0.42 * len(names)), layout="constrained")
-    axes = figure.subplots()
+    drawing, [axes] = figure(7.5, 1.5 + 0.42 * len(names), frame=False)
     y = np.arange(len(names))[::-1]
     before, real, twins, made = (
         np.array(values) / 1e6
@@ -204,7 +194,5 @@ def _plot(added: Added, path: Path) -> None:
     axes.set_xlabel("MB of text (10^6 bytes)")
     axes.set_title("What the model is trained on", loc="left")
     axes.margins(x=0.2)
-    axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    save(drawing, path)

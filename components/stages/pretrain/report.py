@@ -1,20 +1,18 @@
 """The report of a pretraining run: figures, the learning curve, and what each head looks at."""
 
-import csv
-import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tokenizers
 import torch
 
-from components.core.files import rounded, write_text
 from components.core.report import Report
 from components.model.transformer import Transformer, captured_attention
 from components.params import Pretrain
+from components.reporting.figures import figure, save
+from components.reporting.tables import write_table
 from components.stages.pretrain.heldout_loss import HeldoutEvaluator
 from components.training.loop import TrainResult
 
@@ -59,8 +57,8 @@ def write(trained: Trained, tokenizer: tokenizers.Tokenizer, reports: Path) -> R
     report = Report(metrics, _markdown(trained))
     report.write(reports)
     plots = reports / "plots"
-    _write_csv(plots / "loss.csv", [{"step": step, "loss": loss} for step, loss in enumerate(result.losses, 1)])
-    _write_csv(plots / "heldout.csv", result.evals)
+    write_table(plots / "loss.csv", ("step", "loss"), enumerate(result.losses, 1))
+    write_table(plots / "heldout.csv", list(result.evals[0]), (list(scores.values()) for scores in result.evals))
     _plot_curve(trained, plots / "learning_curve.png")
     _plot_attention(trained, tokenizer, plots / "attention.png")
     return report
@@ -91,22 +89,10 @@ def _markdown(trained: Trained) -> str:
     return "\n".join(lines)
 
 
-def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    text = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rounded(rows))
-    write_text(path, text.getvalue())
-
-
 def _plot_curve(trained: Trained, path: Path) -> None:
     """Training loss with its running mean, held-out loss, and the loss of guessing."""
-    from matplotlib.figure import Figure
-
     losses, evals = trained.result.losses, trained.result.evals
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
+    drawing, [axes] = figure(8, 4.5)
     steps = np.arange(1, len(losses) + 1)
     axes.plot(steps, losses, color="C0", alpha=0.25, linewidth=1)
     width = max(1, len(losses) // 40)
@@ -117,31 +103,26 @@ def _plot_curve(trained: Trained, path: Path) -> None:
     axes.axhline(guess, color="0.6", linestyle=":", label=f"guessing ({guess:.2f})")
     axes.set(title=f"Learning curve, {trained.objective}", xlabel="step", ylabel="loss (nats per token)")
     axes.legend()
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    save(drawing, path)
 
 
 @torch.no_grad()
 def _plot_attention(trained: Trained, tokenizer: tokenizers.Tokenizer, path: Path) -> None:
     """A picture of what each head looks at, for the first tokens of the held-out text."""
-    from matplotlib.figure import Figure
-
     shards, model = trained.heldout.shards, trained.model
     ids = shards.window(0, min(SHOWN_TOKENS, shards.num_tokens, model.shape.context))
     device = model.embed_tokens.weight.device
     with captured_attention(model) as seen:
         model.hidden(torch.from_numpy(ids)[None].to(device))
     layers, heads = min(SHOWN, model.shape.depth), min(SHOWN, model.shape.heads)
-    figure = Figure(figsize=(2.6 * heads + 1.2, 2.6 * layers + 0.8), layout="constrained")
-    grid = figure.subplots(layers, heads, squeeze=False)
+    drawing, grid = figure(2.6 * heads + 1.2, 2.6 * layers + 0.8, rows=layers, columns=heads)
     labels = [tokenizer.decode([int(token)], skip_special_tokens=False).replace("\n", "\\n") for token in ids]
     labels = [label.replace("$", r"\$")[:12] for label in labels]
-    for layer in range(layers):
-        for head in range(heads):
-            axes = grid[layer][head]
-            image = axes.imshow(seen[layer][0, head].cpu().numpy(), vmin=0, vmax=1, cmap="viridis")
-            axes.set_title(f"layer {layer + 1}, head {head + 1}", fontsize=8)
-            axes.set_xticks([])
-            axes.set_yticks(range(len(labels)), labels if head == 0 else [""] * len(labels), fontsize=5)
-    figure.colorbar(image, ax=grid.ravel().tolist(), shrink=0.6, label="share of attention")
-    figure.suptitle(f"What each head looks at ({trained.objective}): a row per token, columns in the same order")
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    for axes, (layer, head) in zip(grid, np.ndindex(layers, heads), strict=True):
+        image = axes.imshow(seen[layer][0, head].cpu().numpy(), vmin=0, vmax=1, cmap="viridis")
+        axes.set_title(f"layer {layer + 1}, head {head + 1}", fontsize=8)
+        axes.set_xticks([])
+        axes.set_yticks(range(len(labels)), labels if head == 0 else [""] * len(labels), fontsize=5)
+    drawing.colorbar(image, ax=grid, shrink=0.6, label="share of attention")
+    drawing.suptitle(f"What each head looks at ({trained.objective}): a row per token, columns in the same order")
+    save(drawing, path)

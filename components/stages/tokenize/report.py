@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from components.core.report import Report
-from components.reporting.csv_tables import write_table
+from components.reporting.figures import figure, save
+from components.reporting.tables import markdown_table, write_table
 from components.similarity.ngram_overlap import NGRAM
 from components.stages.tokenize.spelling_overlap import Measured
 from components.text.language import SURE
@@ -125,12 +126,12 @@ def _markdown(
         f"{metrics['vocab_size']} tokens, {metrics['unused_tokens']} of them learned and never used in the training "
         f"text. Held-out text takes {metrics['heldout/bytes_per_token']:.2f} bytes a token.",
         "",
-        _table(COLUMNS, rows),
+        markdown_table(COLUMNS, rows),
         "",
         f"By language, of {sum(row[2] for row in languages)} documents chosen by hash (py3langid; `unsure` below "
         f"{SURE:.0%}; languages of one document or more per hundred, all in details/languages.csv):",
         "",
-        _table(LANGUAGE_COLUMNS, _common(languages)),
+        markdown_table(LANGUAGE_COLUMNS, _common(languages)),
         "",
         f"A piece of held-out text, cut into tokens: `{shown}`",
         "",
@@ -144,10 +145,6 @@ def _common(languages: list[tuple]) -> list[tuple]:
     for row in languages:
         documents[row[0]] += row[2]
     return [row for row in languages if row[2] >= 0.01 * documents[row[0]]]
-
-
-def _table(header: tuple[str, ...], rows: list[tuple]) -> str:
-    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in [header, ("---",) * len(header), *rows])
 
 
 def _overlap_text(metrics: dict[str, float], documents: list[tuple]) -> str:
@@ -181,10 +178,7 @@ def _spelling_text(overlaps: Measured, held: "Encoded") -> list[str]:
 
 def _plot(rows: list[tuple], trained: "Encoded", path: Path) -> None:
     """Left: bytes per token of each source. Right: how often the tokens occur, by rank."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    drawing, [left, right] = figure(10, 4, columns=2)
     names = sorted({row[1] for row in rows})[:20]
     for offset, split in ((-0.2, "train"), (0.2, "heldout")):
         value = {row[1]: float(row[6]) for row in rows if row[0] == split}
@@ -198,5 +192,4 @@ def _plot(rows: list[tuple], trained: "Encoded", path: Path) -> None:
     right.loglog(np.arange(1, len(counts) + 1), counts)
     right.set(title="Use of the vocabulary", xlabel="rank of the token", ylabel="occurrences in training")
     right.grid(alpha=0.3)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    save(drawing, path)

@@ -16,7 +16,7 @@ from pathlib import Path
 from components.carbon.footprint.intensity import Grams
 from components.carbon.planning.grid_schedule import Outlook
 from components.carbon.planning.step_cost_table import Rates
-from components.core.files import written_whole
+from components.reporting.figures import figure, save
 from components.studies.scaling.law import Candidate, Law, Plan, best, interval
 
 FORWARD = 1 / 3
@@ -126,10 +126,7 @@ def plot(
     Args:
         grams: of so many FLOPs, mid.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
+    drawing, [axes] = figure(7, 4)
     spent = [grams(plan.flops) for plan in plans]
     low, mid, high = zip(*(fitted.loss(plan.candidate.size, plan.tokens) for plan in plans), strict=True)
     axes.plot(spent, mid, label="best size and tokens")
@@ -138,5 +135,4 @@ def plot(
     axes.set(xscale="log", xlabel="gCO2e of pretraining (mid)", ylabel="expected held-out loss (bits per byte)")
     axes.set_title("Loss and grams, by the scaling law")
     axes.legend(fontsize=8)
-    with written_whole(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
+    save(drawing, path)

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from components.reporting.figures import error_bars, figure, save
 from components.studies.scaling import law, sweep
 
 if TYPE_CHECKING:
     from components.studies.scaling.report import Fits
 
+DPI = 90
 LOSS = {"causal": "held-out bits per byte", "masked": "held-out bits per hidden byte"}
 ABILITIES = {
     "causal": (
@@ -24,11 +26,9 @@ ABILITIES = {
 
 def laws(fits: "Fits", checks: Sequence[dict[str, Any]], path: Path) -> None:
     """Three panels: loss against size, against tokens, against compute."""
-    from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-    figure = Figure(figsize=(13, 4.3), layout="constrained")
-    size, data, compute = figure.subplots(1, 3)
+    drawing, [size, data, compute] = figure(13, 4.3, columns=3)
     _sizes(size, fits)
     _tokens(data, fits)
     _compute(compute, fits, checks)
@@ -38,7 +38,7 @@ def laws(fits: "Fits", checks: Sequence[dict[str, Any]], path: Path) -> None:
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.legend(fontsize=7)
-    figure.savefig(path, dpi=90, metadata={"Software": None})
+    save(drawing, path, DPI)
 
 
 def _sizes(axes: Any, fits: "Fits") -> None:
@@ -77,8 +77,8 @@ def _compute(axes: Any, fits: "Fits", checks: Sequence[dict[str, Any]]) -> None:
     axes.plot(grid, [fits.line.loss(flops) for flops in grid], ":", color="C3", label="straight line")
     axes.axvline(fits.largest, color="0.8", linewidth=1)
     for row in checks:
-        error = [[row["loss"] - row["low"]], [row["high"] - row["loss"]]]
-        axes.errorbar([row["flops"]], [row["loss"]], np.abs(error), fmt="D", color="C0", markersize=5, capsize=3)
+        bars = error_bars([row["loss"]], [row["low"]], [row["high"]])
+        axes.errorbar([row["flops"]], [row["loss"]], bars, fmt="D", color="C0", markersize=5, capsize=3)
         axes.plot([row["flops"]], [row["measured"]], "x", color="k", markersize=8)
     axes.plot([], [], "D", color="C0", label="predicted")
     axes.plot([], [], "x", color="k", label="measured after")
@@ -87,12 +87,9 @@ def _compute(axes: Any, fits: "Fits", checks: Sequence[dict[str, Any]]) -> None:
 
 def ladder(results: Sequence[dict[str, Any]], objective: str, path: Path) -> None:
     """Abilities against loss: minimal pairs and label mapping, or restored tokens."""
-    from matplotlib.figure import Figure
-
     rows = ABILITIES[objective]
-    figure = Figure(figsize=(4.5 * len(rows), 3.6), layout="constrained")
-    panels = figure.subplots(1, len(rows), squeeze=False)[0]
-    for axes, (key, title, label, chance) in zip(panels, rows, strict=True):
+    drawing, grid = figure(4.5 * len(rows), 3.6, columns=len(rows))
+    for axes, (key, title, label, chance) in zip(grid, rows, strict=True):
         for purpose, style in (("fit", "o"), ("check", "D")):
             chosen = [one for one in results if one["purpose"] == purpose and one[key] is not None]
             axes.plot([one["loss"] for one in chosen], [one[key] for one in chosen], style, markersize=4, label=purpose)
@@ -101,4 +98,4 @@ def ladder(results: Sequence[dict[str, Any]], objective: str, path: Path) -> Non
         axes.invert_xaxis()
         axes.set(title=title, xlabel=LOSS[objective], ylabel=label)
         axes.legend(fontsize=7)
-    figure.savefig(path, dpi=90, metadata={"Software": None})
+    save(drawing, path, DPI)

@@ -10,6 +10,7 @@ import numpy as np
 
 from components.core.files import rounded, write_json, write_text
 from components.params import Scaling
+from components.reporting.tables import markdown_table
 from components.studies.scaling import law as scaling_law
 from components.studies.scaling import sweep
 from components.studies.scaling.law import Law, Line, Minimum
@@ -184,25 +185,29 @@ def _markdown(fits: Fits, checks: Sequence[dict[str, Any]], table: Sequence[dict
         f"(95%: {low:.2f} to {high:.2f})",
         f"- by the parabolas: {exponent}",
         "",
-        "| larger run | weights | tokens | predicted | 95% | measured | error | straight line's error |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in checks:
-        lines.append(
-            f"| {row['multiple']:.3g}x, {row['flops']:.3g} FLOPs | {row['size'] / 1e3:.0f} k "
-            f"| {row['tokens'] / 1e6:.2f} M | {row['loss']:.3f} | {row['low']:.3f} to {row['high']:.3f} "
-            f"| {row['measured']:.3f} | {row['error']:+.2%} | {row['straight_line_error']:+.2%} |"
-        )
-    lines += [
+        markdown_table(CHECK_COLUMNS, map(_check_cells, checks), "l" * len(CHECK_COLUMNS)),
         "",
-        "| budget | width | weights | tokens | expected | 95% | hours | MJ |",
-        "|---|---|---|---|---|---|---|---|",
+        markdown_table(BEST_COLUMNS, [_best_cells(row, fits.largest) for row in table], "l" * len(BEST_COLUMNS)),
     ]
-    for row in table:
-        far = " (far beyond what was run)" if row["flops"] > FAR * fits.largest else ""
-        lines.append(
-            f"| {row['budget']} | {row['width']} | {row['size'] / 1e6:.3g} M | {row['tokens'] / 1e6:.3g} M "
-            f"| {row['loss']:.3f}{far} | {row['low']:.3f} to {row['high']:.3f} | {row['hours']:.2g} "
-            f"| {row['megajoules']:.2g} |"
-        )
     return "\n".join(lines) + "\n"
+
+
+CHECK_COLUMNS = ("larger run", "weights", "tokens", "predicted", "95%", "measured", "error", "straight line's error")
+BEST_COLUMNS = ("budget", "width", "weights", "tokens", "expected", "95%", "hours", "MJ")
+
+
+def _check_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        f"{row['multiple']:.3g}x, {row['flops']:.3g} FLOPs", f"{row['size'] / 1e3:.0f} k",
+        f"{row['tokens'] / 1e6:.2f} M", f"{row['loss']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}",
+        f"{row['measured']:.3f}", f"{row['error']:+.2%}", f"{row['straight_line_error']:+.2%}",
+    )  # fmt: skip
+
+
+def _best_cells(row: dict[str, Any], largest: float) -> tuple[str, ...]:
+    far = " (far beyond what was run)" if row["flops"] > FAR * largest else ""
+    return (
+        row["budget"], row["width"], f"{row['size'] / 1e6:.3g} M", f"{row['tokens'] / 1e6:.3g} M",
+        f"{row['loss']:.3f}{far}", f"{row['low']:.3f} to {row['high']:.3f}", f"{row['hours']:.2g}",
+        f"{row['megajoules']:.2g}",
+    )  # fmt: skip

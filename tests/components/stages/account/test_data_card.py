@@ -10,7 +10,7 @@ from mlcroissant import Dataset
 from components.core.files import sha256_file, write_text
 from components.core.report import Report
 from components.corpus.corpus import read_corpus
-from components.reporting.csv_tables import as_csv
+from components.reporting.tables import as_csv
 from components.stages.account.data_card import data_card, data_facts
 from components.stages.account.stage import write_data_card
 from components.stages.account.summary import gather

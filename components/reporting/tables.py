@@ -1,4 +1,4 @@
-"""Tables of reports as CSV."""
+"""Tables of reports, as CSV and as Markdown."""
 
 import csv
 import io
@@ -31,3 +31,23 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[objec
 
 def _missing(value: object) -> bool:
     return isinstance(value, float) and math.isnan(value)
+
+
+def markdown_table(
+    header: Sequence[str], rows: Iterable[Sequence[object]], align: str = "", right: str = "---:"
+) -> str:
+    """Markdown table as text without a final newline.
+
+    Args:
+        rows: cells; a row (or header) shorter than `align` or the header ends in empty cells.
+        align: a letter per column, `l` or `r`; left out, no column is aligned.
+        right: the rule under a column aligned right.
+    """
+    width = max(len(header), len(align))
+    aligned = "|".join(right if letter == "r" else "---" for letter in align)
+    rule = f"|{aligned}|" if align else _row(["---"] * width, width)
+    return "\n".join([_row(header, width), rule, *(_row(row, width) for row in rows)])
+
+
+def _row(cells: Sequence[object], width: int) -> str:
+    return f"| {' | '.join(map(str, cells))} |" + " |" * (width - len(cells))
