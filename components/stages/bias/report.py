@@ -76,7 +76,7 @@ def write_report(counts: BiasCounts, probes: dict[bool, list[Probe]], params: Bi
         UserError: a group is kept too seldom; the report is there to be read.
     """
     rows, by_source = impacts(counts, params), impacts_by_source(counts, params)
-    mentioned, toxic = representation(books), toxicity(counts, params)
+    mentioned, toxic = representation(counts), toxicity(counts, params)
     details = reports / "details"
     write_text(details / "mentions.csv", as_csv(mentioned))
     write_text(details / "toxicity.csv", as_csv(toxic))
