@@ -20,7 +20,7 @@ from benchmarks.carbon_job import CPU_S, IDLE_S, INTERVAL_S
 from benchmarks.results import ROOT, figure, goal, write
 from components.carbon.ledger.reader import read
 from components.carbon.metering.meter import Meter
-from components.carbon.planning.budget import guard
+from components.carbon.planning.budget import budget_check
 from components.core.errors import Stopped
 from components.params import Budget, Runtime
 
@@ -124,7 +124,7 @@ def overshoot(folder: Path, step_s: float = 0.05) -> float:
     """Steps by which a budget was passed: of energy used beyond it, in units of a step's."""
     runtime = Runtime(budget=Budget(kwh=5.0 / 3.6e6))  # joules
     with Meter(folder, INTERVAL_S, {"stage": "budget", "run": "r"}) as meter:
-        check, steps, stopped = guard(runtime, meter, folder, "r"), 0, False
+        check, steps, stopped = budget_check(runtime, meter, folder, "r"), 0, False
         while not stopped:
             try:
                 check()

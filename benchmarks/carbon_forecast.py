@@ -72,15 +72,15 @@ def forecast_part() -> tuple[dict, list[dict]]:
             size = SIZES[number % len(SIZES)]
             forecast_and_run(number, rates[size], size, folder)
             done = checked(history(folder / "ledger"))[-1]
-            print(f"run {number}: size {size}, forecast {done.promise.seconds}, took {done.seconds:.1f} s", flush=True)
+            print(f"run {number}: size {size}, forecast {done.forecast.seconds}, took {done.seconds:.1f} s", flush=True)
         found = checked(history(folder / "ledger"))
     errors = [abs(error) / 100 for one in found for error in one.errors_pct]
-    inside = [one.promise.seconds.holds(one.seconds) and one.promise.kwh.holds(one.kwh) for one in found]
-    narrow = [one for one in found if one.promise.seconds.high <= 1.2 * one.promise.seconds.mid]
+    inside = [one.forecast.seconds.contains(one.seconds) and one.forecast.kwh.contains(one.kwh) for one in found]
+    narrow = [one for one in found if one.forecast.seconds.high <= 1.2 * one.forecast.seconds.mid]
     results = {
         "forecasts": [
             {
-                "seconds": vars(one.promise.seconds), "took_s": one.seconds, "kwh": vars(one.promise.kwh),
+                "seconds": vars(one.forecast.seconds), "took_s": one.seconds, "kwh": vars(one.forecast.kwh),
                 "took_kwh": one.kwh, "errors_pct": one.errors_pct,
             } for one in found
         ],

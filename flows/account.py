@@ -60,12 +60,12 @@ def account(params: Account | None = None, params_hash: str = "") -> State:
 def project(since: str) -> str:
     """What the project has cost since a day (UTC), by stage and by how the runs ended."""
     from components.carbon.footprint import intensity
-    from components.carbon.footprint.costs import Books, project_total
+    from components.carbon.footprint.costs import LedgerCosts, project_total
     from components.carbon.ledger import reader
 
     grid = schema.load(paths.ROOT / "params.yaml").runtime.grid
-    books = Books(reader.read(paths.LEDGER), grid, intensity.resolve(grid, paths.ROOT))
-    total = project_total(books, since)
+    ledger_costs = LedgerCosts(reader.read(paths.LEDGER), grid, intensity.resolve(grid, paths.ROOT))
+    total = project_total(ledger_costs, since)
     lines = [f"{'':<24} {'runs':>6} {'Wh':>24} {'gCO2e':>26}"]
     for by in ("by_stage", "by_outcome", "by_experiment"):
         lines.append(by.replace("_", " "))
@@ -76,7 +76,7 @@ def project(since: str) -> str:
     lines.append(_line("nobody's (unattributed)", total["unattributed"], ""))
     if "price" in total["total"]:
         lines.append(f"price: {total['total']['price'][1]:.4f} {grid.currency}")
-    source = f"{books.intensity.source}, PUE {grid.pue:g} in grams and price"
+    source = f"{ledger_costs.intensity.source}, PUE {grid.pue:g} in grams and price"
     lines.append(f"grid: {source}; hosts: {', '.join(total['hosts']) or 'none'}")
     return "\n".join(lines)
 

@@ -123,29 +123,29 @@ def _score_line(row: Any, width: int) -> str:
 def energy_lines(a: Snapshot, b: Snapshot) -> list[str]:
     """What each has cost, by the ledger: every attempt at its stages, failed and resumed ones included."""
     from components.carbon.footprint import intensity
-    from components.carbon.footprint.costs import Books
+    from components.carbon.footprint.costs import LedgerCosts
     from components.carbon.ledger import reader
 
     grid = schema.load(paths.ROOT / "params.yaml").runtime.grid
-    books = Books(reader.read(paths.LEDGER), grid, intensity.resolve(grid, paths.ROOT))
-    return [f"energy {label}: {_energy(books, one)}" for label, one in (("A", a), ("B", b))]
+    ledger_costs = LedgerCosts(reader.read(paths.LEDGER), grid, intensity.resolve(grid, paths.ROOT))
+    return [f"energy {label}: {_energy(ledger_costs, one)}" for label, one in (("A", a), ("B", b))]
 
 
-def _energy(books: Any, one: Snapshot) -> str:
+def _energy(ledger_costs: Any, one: Snapshot) -> str:
     from components.carbon.ledger.reader import Spans
 
     wanted = one.fingerprints()
-    made = [span for span in books.ledger if wanted.get(span.stage) == span.labels.get("fingerprint", "")]
+    made = [span for span in ledger_costs.ledger if wanted.get(span.stage) == span.labels.get("fingerprint", "")]
     spans = [span for span in made if not span.labels.get("checkout", "").startswith("verify-")]  # not its making
     if not spans:
         return "not in this machine's ledger"
-    within = {inner.id: inner for span in spans for inner in books.ledger.inside(span)}
-    cost = books.cost(Spans(list(within.values())))
+    within = {inner.id: inner for span in spans for inner in ledger_costs.ledger.inside(span)}
+    cost = ledger_costs.cost(Spans(list(within.values())))
     absent = len(wanted) - len({span.stage for span in spans})
     missing = f"; {absent} of {len(wanted)} stages are not in this machine's ledger" if absent else ""
     figures = [_figure(cost["kwh"], ".6f", "kWh"), _figure(cost["grams"], ".3f", "gCO2e")]
     if "price" in cost:
-        figures.append(_figure(cost["price"], ".4f", books.grid.currency))
+        figures.append(_figure(cost["price"], ".4f", ledger_costs.grid.currency))
     return ", ".join(figures) + missing
 
 

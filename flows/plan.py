@@ -20,7 +20,13 @@ from datetime import UTC, datetime, timedelta
 from components import params as schema
 from components.carbon.footprint.intensity import Grams, Intensity, resolve
 from components.carbon.ledger import reader
-from components.carbon.planning.forecast import AROUND, Forecast, StageForecast, around, total
+from components.carbon.planning.forecast import (
+    ORCHESTRATION_NAME,
+    Forecast,
+    StageForecast,
+    orchestration_forecast,
+    total,
+)
 from components.carbon.planning.grid_schedule import Outlook
 from components.core.errors import UserError
 from components.params import Params
@@ -58,8 +64,8 @@ def plan(params: Params, books: reader.Ledger) -> list[Row]:
         for stage in stages
         if stage in after
     ]
-    orchestration = around(books, len(rows)) if rows else None
-    return rows + ([Row(AROUND, "around the stages", orchestration)] if orchestration else [])
+    orchestration = orchestration_forecast(books, len(rows)) if rows else None
+    return rows + ([Row(ORCHESTRATION_NAME, "around the stages", orchestration)] if orchestration else [])
 
 
 # -- as text -----------------------------------------------------------------------------------------------------------
@@ -110,18 +116,20 @@ def _cell(value: Forecast, scale: float) -> str:
 
 def budget_line(rows: list[Row], params: Params, now: datetime) -> str:
     """Whether what is known of the run fits what is left of the budgets, by the upper ends; "" without any budget."""
-    from flows.planning.fit_budget import has_limit, room_left
+    from flows.planning.fit_budget import budget_left_now, has_limit
 
     known = [row.expected for row in rows if row.expected]
     if not has_limit(params) or not known:
         return ""
-    room = room_left(params, reader.read(paths.LEDGER), now)
+    budget_left = budget_left_now(params, reader.read(paths.LEDGER), now)
     seconds, kwh = (total(parts).high for parts in ([one.seconds for one in known], [one.kwh for one in known]))
-    need = f"{seconds / 3600:.3g} h, {kwh:.3g} kWh, {room.carbon(seconds, kwh):.3g} gCO2e"
+    need = f"{seconds / 3600:.3g} h, {kwh:.3g} kWh, {budget_left.carbon(seconds, kwh):.3g} gCO2e"
     verdict = (
-        "it fits" if room.holds(seconds, kwh) else "it does not fit: `python -m flows.plan --fit` sets steps that do"
+        "it fits"
+        if budget_left.contains(seconds, kwh)
+        else "it does not fit: `python -m flows.plan --fit` sets steps that do"
     )
-    return f"budget: {room.told} left, up to {need} needed: {verdict}"
+    return f"budget: {budget_left.told} left, up to {need} needed: {verdict}"
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
-"""What the ledger is read into: energies, spans, sets of spans, and the ledger as a whole.
+"""Energies, spans, sets of spans, and the ledger.
 
-Figures of a span are its own: what a span inside it used is that span's. So any set of spans adds up without counting
+The energy of a span excludes that of spans inside it. So any set of spans adds up without counting
 twice, and all spans of a ledger plus `unattributed` are the host's counters, to the microjoule.
 """
 
@@ -57,7 +57,7 @@ class Span:
     """One span. `parts` is by component (cpu, idle, memory, gpu0), `hours` by UTC hour (`2026-01-31T13`).
 
     `wall_us` is its share of the wall clock: two stages at once have half of it each. `outcome` is `Running`, `Killed`,
-    or what the span's process said.
+    or as the span's process ended.
     """
 
     id: str
@@ -94,7 +94,7 @@ class Span:
 
 @dataclass
 class Spans:
-    """Some spans, and what they used together."""
+    """A set of spans, and what they used together."""
 
     spans: list[Span]
 
@@ -163,8 +163,8 @@ class Spans:
 class Ledger(Spans):
     """All spans, the hosts they ran on, and the rest of what the hosts' counters counted.
 
-    `hosts` is by file stem: the `host` line of that file; `rests` what is nobody's, by host, and `rest_hours` by UTC
-    hour; `forecasts` the lines that stages wrote before they began.
+    `hosts` is by file stem: the `host` line of that file; `rests` what is unattributed, by host, and `rest_hours` by
+    UTC hour; `forecasts` the lines that stages wrote before they began.
     """
 
     hosts: dict[str, dict] = field(default_factory=dict)
@@ -186,12 +186,12 @@ class Ledger(Spans):
         return sum(self.unattributed_parts.values(), Energy())
 
     def unattributed_hours(self, begin: datetime) -> dict[str, Energy]:
-        """What is nobody's, by UTC hour from that of `begin` on. Never negative, as `unattributed` is not."""
+        """Unattributed energy by UTC hour from that of `begin` on, never negative."""
         first = begin.astimezone(UTC).isoformat()[:13]
         return {hour: rest + rest.deficit for hour, rest in self.rest_hours.items() if hour >= first}
 
     def difference_uj(self) -> int:
-        """Largest difference, over components and bounds, of host and spans + unattributed: 0, or the books are off."""
+        """Largest difference, over components and bounds, of host and spans + unattributed: 0 if consistent."""
         claimed = added([self.parts, self.unattributed_parts])
         pairs = [
             (self.host_parts.get(name, Energy()), claimed.get(name, Energy())) for name in claimed | self.host_parts
@@ -224,7 +224,7 @@ def _bounds(energy: Energy) -> tuple[int, int, int]:
 def added(dicts: Iterable[dict[str, Energy]]) -> dict[str, Energy]:
     """Sums by component."""
     total: dict[str, Energy] = {}
-    for one in dicts:
-        for name, energy in one.items():
+    for energies in dicts:
+        for name, energy in energies.items():
             total[name] = total.get(name, Energy()) + energy
     return dict(sorted(total.items()))

@@ -265,10 +265,10 @@ def _live(name: str) -> LiveProgress | None:
 
 
 def _guard(params: Params, meter: Any, run: str) -> Callable[[], str]:
-    from components.carbon.planning.budget import guard
+    from components.carbon.planning.budget import budget_check
     from components.carbon.planning.pause import pauses
 
-    budget, pause = guard(params.runtime, meter, paths.LEDGER, run), pauses(params.runtime)
+    budget, pause = budget_check(params.runtime, meter, paths.LEDGER, run), pauses(params.runtime)
 
     def check() -> str:
         pause()

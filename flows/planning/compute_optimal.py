@@ -10,7 +10,7 @@ from pathlib import Path
 
 from components.carbon.footprint.intensity import resolve
 from components.carbon.ledger import reader
-from components.carbon.planning.budget_left import NO_LIMIT, left_to_begin
+from components.carbon.planning.budget_left import NO_LIMIT, remaining_to_begin
 from components.carbon.planning.grid_schedule import Outlook
 from components.carbon.planning.step_cost_table import Rates
 from components.core.errors import UserError
@@ -91,7 +91,7 @@ def budgets(params: Params, price: Price, books: reader.Ledger, flops: float = 0
     """Name -> FLOPs of each limit of `runtime.budget` and of what is left of the project's, all of it spent on the
     causal model; and `flops` itself."""
     grid = params.runtime.grid
-    run, project = left_to_begin(params.runtime.budget, books, resolve(grid, paths.ROOT), grid.pue)
+    run, project = remaining_to_begin(params.runtime.budget, books, resolve(grid, paths.ROOT), grid.pue)
     found = {f"{flops:.3g} FLOP": flops} if flops else {}
     for whose, part in (("", run), (" left of the project's budget", project)):
         found |= {f"{part.hours:.3g} h{whose}": part.hours * 3600 / price.seconds(1.0)} if part.hours < NO_LIMIT else {}

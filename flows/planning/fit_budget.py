@@ -15,8 +15,14 @@ from datetime import UTC, datetime
 from components import params as schema
 from components.carbon.footprint.intensity import resolve
 from components.carbon.ledger import reader
-from components.carbon.planning.budget_left import NO_LIMIT, left_to_begin
-from components.carbon.planning.forecast import AROUND, StageForecast, around, calibrated, total
+from components.carbon.planning.budget_left import NO_LIMIT, remaining_to_begin
+from components.carbon.planning.forecast import (
+    ORCHESTRATION_NAME,
+    StageForecast,
+    calibrated,
+    orchestration_forecast,
+    total,
+)
 from components.carbon.planning.grid_schedule import Outlook
 from components.carbon.planning.step_cost_table import Rates
 from components.core.errors import UserError
@@ -32,7 +38,7 @@ MOST = 1000.0
 
 
 @dataclass(frozen=True)
-class Room:
+class BudgetLeft:
     """What is left of the budgets; infinite where there is none."""
 
     hours: float
@@ -41,7 +47,7 @@ class Room:
     carbon: Callable[[float, float], float]
     """(seconds, kWh) -> grams of work that begins now, mid."""
 
-    def holds(self, seconds: float, kwh: float) -> bool:
+    def contains(self, seconds: float, kwh: float) -> bool:
         fits = seconds <= self.hours * 3600 and kwh <= self.kwh
         return fits and (self.grams == NO_LIMIT or self.carbon(seconds, kwh) <= self.grams)
 
@@ -59,13 +65,16 @@ def fit_to_budget(params: Params) -> str:
         UserError: there is no budget, or it does not hold one step.
     """
     books = reader.history(paths.LEDGER)
-    room, found = room_left(params, reader.read(paths.LEDGER), datetime.now(UTC)), step_cost.required(params)
+    budget_left, found = (
+        budget_left_now(params, reader.read(paths.LEDGER), datetime.now(UTC)),
+        step_cost.required(params),
+    )
     stages = dvc.graph()
     pretraining = [stage for stage in stages if stage.startswith("pretrain@")]
     after = dvc.downstream(stages, {*pretraining, *dvc.stale()}) - set(pretraining)
     others = {stage: expected(books, stage, "", params, {}) for stage in stages if stage in after}
-    others |= {AROUND: around(books, len(others) + len(pretraining))}
-    steps = fitted(params, found, [one for one in others.values() if one], room, books)
+    others |= {ORCHESTRATION_NAME: orchestration_forecast(books, len(others) + len(pretraining))}
+    steps = fitted(params, found, [one for one in others.values() if one], budget_left, books)
     unknown = [stage for stage, one in others.items() if one is None]
     changes: dict[str, Change] = {}
     for branch, number in steps.items():
@@ -89,7 +98,7 @@ def has_limit(params: Params) -> bool:
     return any(limit.hours or limit.kwh or limit.grams for limit in (budget, budget.project))
 
 
-def room_left(params: Params, books: reader.Ledger, now: datetime) -> Room:
+def budget_left_now(params: Params, books: reader.Ledger, now: datetime) -> BudgetLeft:
     """The tightest of all limits for work that begins now.
 
     Raises:
@@ -100,16 +109,16 @@ def room_left(params: Params, books: reader.Ledger, now: datetime) -> Room:
     grid = params.runtime.grid
     intensity = resolve(grid, paths.ROOT)
     outlook = Outlook(intensity)
-    run, project = left_to_begin(params.runtime.budget, books, intensity, grid.pue)
-    tightest = run.least(project)
-    return Room(
+    run, project = remaining_to_begin(params.runtime.budget, books, intensity, grid.pue)
+    tightest = run.minimum(project)
+    return BudgetLeft(
         tightest.hours, tightest.kwh, tightest.grams,
         lambda seconds, kwh: outlook.grams(now, seconds, kwh, grid.pue).mid,
     )  # fmt: skip
 
 
 def fitted(
-    params: Params, found: dict[str, Rates], others: list[StageForecast], room: Room, books: reader.Ledger
+    params: Params, found: dict[str, Rates], others: list[StageForecast], budget_left: BudgetLeft, books: reader.Ledger
 ) -> dict[str, int]:
     """Branch -> the most steps with which everything fits, both in the proportion they have now.
 
@@ -123,13 +132,14 @@ def fitted(
     low, high = 0.0, MOST
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if room.holds(*needs(middle)) else (low, middle)
+        low, high = (middle, high) if budget_left.contains(*needs(middle)) else (low, middle)
     steps = steps_at(params, low)
-    if not room.holds(*needs(low)):
+    if not budget_left.contains(*needs(low)):
         seconds, kwh = needs(0.0)
         raise UserError(
             f"runtime.budget: one step of each model and all other stages need up to {seconds / 3600:.3g} h and "
-            f"{kwh:.3g} kWh ({room.carbon(seconds, kwh):.3g} gCO2e), and {room.told} are left; raise the budget"
+            f"{kwh:.3g} kWh ({budget_left.carbon(seconds, kwh):.3g} gCO2e), and {budget_left.told} are left; "
+            "raise the budget"
         )
     return steps
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.carbon.footprint.costs import Books
+from components.carbon.footprint.costs import LedgerCosts
 from components.carbon.footprint.intensity import resolve
 from components.carbon.ledger.reader import read
 from components.params import Grid
@@ -68,12 +68,14 @@ def test_what_a_state_cost_is_told_in_energy_carbon_and_money(tmp_path: Path) ->
     ledger(tmp_path, tmp_path, {"dedup": 0.05})
     one: Any = SimpleNamespace(fingerprints=lambda: {"dedup": "dedup", "mix": "never-ran"})
     grid = Grid(grams_per_kwh=50.0, pue=2.0, price_per_kwh=0.5)
-    books = Books(read(tmp_path), grid, resolve(grid))
-    said = re.sub(r" \[[^]]*\]", "", _energy(books, one))
+    ledger_costs = LedgerCosts(read(tmp_path), grid, resolve(grid))
+    said = re.sub(r" \[[^]]*\]", "", _energy(ledger_costs, one))
     kwh, grams, money = (float(part.split()[0]) for part in said.split(";")[0].split(", "))
     assert said.endswith("; 1 of 2 stages are not in this machine's ledger")
     used = read(tmp_path).select(stage="dedup").energy.mid_kwh
     assert kwh == pytest.approx(used, abs=1e-6)
     assert grams == pytest.approx(used * 2 * 50, abs=1e-3)
     assert money == pytest.approx(used * 2 * 0.5, abs=1e-4)
-    assert _energy(Books(read(tmp_path), Grid(), resolve(Grid())), one).count(",") == 3  # kWh and g alone, with bounds
+    assert (
+        _energy(LedgerCosts(read(tmp_path), Grid(), resolve(Grid())), one).count(",") == 3
+    )  # kWh and g alone, with bounds

@@ -8,7 +8,7 @@ import pytest
 from components.carbon.footprint.intensity import Grams, Intensity
 from components.carbon.ledger.reader import Ledger, history, read
 from components.carbon.metering.meter import Meter
-from components.carbon.planning.forecast import AROUND, Forecast, StageForecast
+from components.carbon.planning.forecast import ORCHESTRATION_NAME, Forecast, StageForecast
 from components.params import Budget, Grid, Params, ProjectBudget, Runtime
 from flows import plan
 from flows.plan import Row, render
@@ -95,7 +95,7 @@ def test_every_stage_that_will_run_is_a_row_with_its_reason(monkeypatch: pytest.
     assert [row.stage for row in plan.plan(Params(), books)] == ["evaluate"]
     assert len(asked) == 1  # nothing pretrains: no calibration
     *_, orchestration = plan.plan(Params(), Ledger([*books, *pipeline(0, 3)]))
-    assert orchestration.stage == AROUND
+    assert orchestration.stage == ORCHESTRATION_NAME
     assert orchestration.expected is not None
     assert orchestration.expected.basis == "1 pipeline run"
     monkeypatch.setattr(dvc, "stale", dict)

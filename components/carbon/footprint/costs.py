@@ -1,4 +1,4 @@
-"""What something cost: energy, carbon, hardware and money of any set of spans; and which spans made what lies here now.
+"""Costs of a set of spans (energy, carbon, hardware, money), and the spans that made the current artifacts.
 
 A figure is a triple low, mid, high. Attempts that failed, were stopped or killed on the way to an artifact are part of
 its cost and shown apart; what DVC took from its cache cost nothing now and shows what it cost when it was made.
@@ -24,8 +24,8 @@ WORKSPACE = "workspace"
 
 
 @dataclass(frozen=True)
-class Books:
-    """A ledger, and what turns its joules into grams and money."""
+class LedgerCosts:
+    """A ledger with the grid that turns its joules into grams and money."""
 
     ledger: Ledger
     grid: "Grid"
@@ -85,7 +85,7 @@ def triple_kwh(energy: Energy) -> list[float]:
     return [energy.low_kwh, energy.mid_kwh, energy.high_kwh]
 
 
-# -- which spans made what lies here -----------------------------------------------------------------------------------
+# -- spans of the current artifacts ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -130,39 +130,39 @@ def _attempts(runs: list[Span], run: Span) -> list[Span]:
     ]  # fmt: skip
 
 
-def project_total(books: Books, since: str = "") -> dict:
+def project_total(ledger_costs: LedgerCosts, since: str = "") -> dict:
     """Everything the project has cost since a time (ISO, UTC, such as `2026-01-31`): every outcome, every experiment.
 
     A run counts if it began since then.
 
     Returns:
         `total`, `by_outcome`, `by_stage` and `by_experiment` (cost and number of runs each), `cache_saved`,
-        `unattributed` (`kwh` and `grams` of what is nobody's), `since`, `hosts`.
+        `unattributed` (`kwh` and `grams` of no span), `since`, `hosts`.
 
     Raises:
         UserError: `since` is no date.
     """
-    ledger, begin = books.ledger, moment(since)
+    ledger, begin = ledger_costs.ledger, moment(since)
     spans = ledger.where(lambda span: span.start >= begin)
-    outcome, aside = outcomes(ledger), experiments(ledger)
+    outcome, experiment_runs = outcomes(ledger), experiments(ledger)
     keys: dict[str, Callable[[Span], str]] = {
         "by_outcome": lambda span: outcome[span.id],
         "by_stage": lambda span: span.stage,
-        "by_experiment": lambda span: run if (run := span.labels.get("run", "")) in aside else WORKSPACE,
+        "by_experiment": lambda span: run if (run := span.labels.get("run", "")) in experiment_runs else WORKSPACE,
     }
     groups = {
-        by: {name: books.cost(group) | {"runs": _runs(group)} for name, group in _grouped(spans, key).items()}
+        by: {name: ledger_costs.cost(group) | {"runs": _runs(group)} for name, group in _grouped(spans, key).items()}
         for by, key in keys.items()
     }
     rest = ledger.unattributed_hours(begin)
     return {
         "since": since,
-        "total": books.cost(spans),
+        "total": ledger_costs.cost(spans),
         **groups,
-        "cache_saved": cache_saved(books, begin),
+        "cache_saved": cache_saved(ledger_costs, begin),
         "unattributed": {
             "kwh": triple_kwh(sum(rest.values(), Energy())),
-            "grams": triple(books.intensity.grams(rest, books.grid.pue)),
+            "grams": triple(ledger_costs.intensity.grams(rest, ledger_costs.grid.pue)),
         },
         "hosts": sorted(ledger.hosts),
     }
@@ -181,13 +181,13 @@ def moment(since: str) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def cache_saved(books: Books, begin: datetime = ALWAYS) -> dict:
+def cache_saved(ledger_costs: LedgerCosts, begin: datetime = ALWAYS) -> dict:
     """What stages that DVC took from its cache would have cost again, going by their last run before.
 
     A pipeline run names them in its span's label `cached`; those that began at `begin` or later count. Returns `kwh`,
     `grams` (triples) and `stages`, their number.
     """
-    ledger = books.ledger
+    ledger = ledger_costs.ledger
     costs: dict[str, dict] = {}
     total: dict[str, Any] = {"kwh": [0.0] * 3, "grams": [0.0] * 3, "stages": 0}
     completed = ledger.where(lambda span: span.outcome == "Completed" and not span.is_phase)
@@ -197,7 +197,7 @@ def cache_saved(books: Books, begin: datetime = ALWAYS) -> dict:
             before = [span for span in completed.select(stage=stage) if span.end <= run.end]
             if before:
                 last = before[-1]
-                cost = costs.setdefault(last.id, books.cost(ledger.inside(last)))
+                cost = costs.setdefault(last.id, ledger_costs.cost(ledger.inside(last)))
                 total["stages"] += 1
                 for key in ("kwh", "grams"):
                     total[key] = [a + b for a, b in zip(total[key], cost[key], strict=True)]
@@ -210,7 +210,7 @@ def experiments(ledger: Ledger) -> set[str]:
 
 
 def outcomes(ledger: Ledger) -> dict[str, str]:
-    """Span id -> how the process's span it is in ended: a phase that completed in a killed stage cost in vain."""
+    """Span id -> how the process's span it is in ended: a phase that completed in a killed stage counts as killed."""
     by_id = {span.id: span for span in ledger}
     result = {}
     for span in ledger:

@@ -1,4 +1,4 @@
-"""How dirty the electricity is: grams of CO2e per kWh, by hour, and where the figure comes from.
+"""Carbon intensity of the electricity: grams of CO2e per kWh, by hour, with its source.
 
 In this order: the value fixed in params.yaml, the user's hourly series, the country's yearly mean (intensity.csv, with
 year and licence), the world's mean. Which of them was used is part of every result; where the machine stands is never

@@ -1,8 +1,8 @@
-"""Two clones on one machine at once: each keeps a ledger, both read the same counters, and merged they count once.
+"""Merging of ledgers: two clones that meter one machine at once read the same counters, which count once.
 
-In time that k books cover, each book's reading stands for one k-th of the host and of what is divided equally (idle
-energy, a GPU that hides its processes). What a span used itself (CPU-seconds, resident bytes) is its own and stays
-whole.
+In time that the readings of k meters cover, each reading stands for one k-th of the host and of what is divided equally
+(idle energy, a GPU that hides its processes). What a span used itself (CPU-seconds, resident bytes) is its own and
+stays whole.
 """
 
 from collections import defaultdict
@@ -12,20 +12,20 @@ SHARED = ", divided equally"
 """Ends the source of a GPU's energy where NVML names none of our processes."""
 
 Interval = tuple[str, int, int]
-"""Book, beginning and end of a reading in microseconds."""
+"""Meter (`book`), beginning and end of a reading in microseconds."""
 
 
 def counted_us(intervals: Sequence[Interval]) -> list[int]:
-    """How much of each interval counts: all of it where its book is alone, a k-th where k books cover the time."""
+    """Microseconds of each interval that count: all where one meter covers the time, a k-th where k do."""
     events = [(start, 1, number) for number, (_, start, _) in enumerate(intervals)]
     events += [(end, 0, number) for number, (_, _, end) in enumerate(intervals)]
     open_now: dict[str, set[int]] = defaultdict(set)
     credit, last_us = [0.0] * len(intervals), 0
     for at_us, begins, number in sorted(events):
-        books = [numbers for numbers in open_now.values() if numbers]
-        for numbers in books:
-            for one in numbers:
-                credit[one] += (at_us - last_us) / len(books)
+        meters = [numbers for numbers in open_now.values() if numbers]
+        for numbers in meters:
+            for interval in numbers:
+                credit[interval] += (at_us - last_us) / len(meters)
         last_us = at_us
         (open_now[intervals[number][0]].add if begins else open_now[intervals[number][0]].discard)(number)
     return [int(us + 1e-6) for us in credit]

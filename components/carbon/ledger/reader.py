@@ -2,7 +2,7 @@
 
 Killed and failed spans are as good as others: a span without an end ends at its last reading. A run that DVC had
 nothing to do for has no spans of stages, and costs what looking cost. Files of other hosts, clones and teammates may
-lie in subfolders; the same file twice counts once, and so does a host that two clones metered at once (overlap.py).
+lie in subfolders; the same file twice counts once, and so does a host that two clones metered at once (merge.py).
 """
 
 import json
@@ -40,7 +40,7 @@ def read(folder: Path) -> Ledger:
 
 
 def history(folder: Path) -> Ledger:
-    """What ended when and used how much, and what was forecast: all a forecast needs, without parsing a reading.
+    """Ledger of ended spans and forecasts, all that a forecast needs; readings are not parsed.
 
     A span's energy is its whole tree's here; phases and spans that never ended have none.
     """
@@ -75,12 +75,12 @@ def _shares(paths: list[Path]) -> dict[tuple, int]:
 
 
 def _key(line: dict) -> tuple:
-    """What tells a line from every other: the same line of a copied file has the same."""
+    """Identity of a line: the same line of a copied file has the same."""
     return line["kind"], line["host"], line.get("book", ""), line.get("seq", line.get("span")), line["t"]
 
 
 def _no_rest_below_zero(ledger: Ledger, rest: dict[str, Energy]) -> None:
-    """Where two books' readings divide time differently the spans may claim a trace more than the host: it is added."""
+    """Where two meters divide time differently the spans may exceed the host by a trace, which is added to the host."""
     for name, energy in rest.items():
         missing = energy.deficit
         ledger.host_parts = added([ledger.host_parts, {name: missing}])
@@ -130,7 +130,7 @@ def _started(line: dict) -> Span:
 
 
 def _enter_reading(ledger: Ledger, spans: dict[str, Span], line: dict, counted: int) -> None:
-    """`counted` microseconds of the reading are not another book's."""
+    """Add a reading, of which `counted` microseconds count (see merge.py)."""
     whole = line["dt_us"]
     ledger.counters.add(line["counter"])
     ledger.host_busy_us += line["busy_us"] * counted // whole if whole else line["busy_us"]
@@ -138,7 +138,7 @@ def _enter_reading(ledger: Ledger, spans: dict[str, Span], line: dict, counted: 
     ledger.host_parts = added([ledger.host_parts, rest])
     hour, at = line["t"][:13], _time(line["t"])
     for id, part in line["spans"].items():
-        if id not in spans:  # its start line was lost with a power cut: the energy is nobody else's
+        if id not in spans:  # its start line was lost with a power cut: its energy stays unattributed
             continue
         energies = {
             name: energy.part(counted, whole) if name == "idle" or line["source"][name].endswith(SHARED) else energy
@@ -169,10 +169,10 @@ def _running(folder: Path) -> set[str]:
     found = set()
     for path in folder.rglob(".*.books"):
         try:
-            books = json.loads(path.read_bytes())["books"]
+            state = json.loads(path.read_bytes())["books"]
         except (OSError, ValueError):
             continue
-        found |= {id for id, span in books["spans"].items() if _lives(span["pid"], span["start"])}
+        found |= {id for id, span in state["spans"].items() if _lives(span["pid"], span["start"])}
     return found
 
 

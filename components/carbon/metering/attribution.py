@@ -1,19 +1,29 @@
-"""Who used it: the difference of two readings, divided among spans to the last microjoule.
+"""Attribution of the energy between two counter readings to the open spans, in integer microjoules that add up exactly.
 
-A pure function of the books (what was known at the last reading) and a new reading. CPU time goes to the span of the
-nearest ancestor process that has one open, and there to the innermost. The processor's energy follows CPU time, that
-of memory the resident bytes, that of a GPU the processes on it; the idle share is divided equally among the spans that
-have none inside them. What nobody's span used is `unattributed`, a line of its own: spans + unattributed == host,
-exactly, and none is negative.
+A pure function of the `MeterState` of the last reading and a new reading. CPU time goes to the span of the nearest
+ancestor process that has one open, and of its spans to the one opened last. The processor's energy follows CPU time,
+that of memory the resident bytes, that of a GPU the processes on it; the idle share is divided equally among the spans
+that have none inside them. The rest is `unattributed`: spans + unattributed == host, exactly, and none is negative.
 
-The hard case is a child that ends between two readings. Its parent's counter of reaped children then grows by the
-child's whole life, of which earlier readings have seen and attributed a part; only the rest is new.
+The hard case is a child that ends between two readings: its parent's counter of reaped children then grows by the
+child's whole life, part of which earlier readings have attributed already. Example: process 10 has the span `stage`,
+its child 11 a span `probe` of its own, and 11 ends between the readings.
+
+                      last reading                   this reading, 1 s later
+    10  own           2.0 s                          2.5 s                      0.5 s new, to `stage`
+    10  children      0.0 s                          1.3 s (all of 11's life)   1.3 - 1.0 = 0.3 s new, to `probe`
+    11  own           1.0 s                          gone
+    host busy         50.0 s                         51.0 s                     1.0 s, of which 0.2 s is of no span
+    RAPL package      0 uJ                           8,000,000 uJ               8,000,000 uJ to divide by CPU time
+
+`stage` gets 8,000,000 * 0.5 / 1.0 = 4,000,000 uJ, `probe` 2,400,000 uJ, and 1,600,000 uJ are unattributed. Had 11 no
+span of its own, it would belong to 10, and `stage` would get 6,400,000 uJ.
 """
 
 import secrets
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 
 from components.carbon.ledger.merge import SHARED
 from components.carbon.metering.counters import Host, Process, Reading
@@ -28,7 +38,7 @@ Watts = dict[str, dict]
 
 @dataclass
 class OpenSpan:
-    """A span that has begun. `pid` and `start` name the process that opened it; `ended_*` is what its children used."""
+    """An open span of the process `pid` that began at `start`; `ended_*` are totals of the spans inside that ended."""
 
     id: str
     parent: str
@@ -44,22 +54,26 @@ class OpenSpan:
     ended_uj: list[int] = field(default_factory=lambda: [0, 0, 0])
 
 
+SEEN_KEYS = ("start", "parent", "own_us", "reaped_us", "domain")
+"""Keys of a `SeenProcess` in the state file, in the order of its fields."""
+
+
 @dataclass(slots=True)
-class Seen:
-    """A process of some span at the last reading; `domain` is the pid of the process whose span it belongs to."""
+class SeenProcess:
+    """A process at the last reading; `owner_pid` is the process whose span it belongs to, itself or an ancestor."""
 
     start: int
     parent: int
     own_us: int
-    reaped_us: int
-    domain: int
+    children_us: int
+    owner_pid: int
 
 
 @dataclass
-class Books:
-    """Everything that must survive from one reading to the next. Kept in one JSON file beside the ledger.
+class MeterState:
+    """State of the meter from one reading to the next, kept in a JSON file beside the ledger.
 
-    `book` names it among the books that other clones keep on the same machine.
+    `book` identifies it among the states of other clones on the same machine.
     """
 
     book: str = field(default_factory=lambda: secrets.token_hex(4))
@@ -67,22 +81,24 @@ class Books:
     at_us: int = 0
     busy_us: int = 0
     energy_uj: dict[str, int] = field(default_factory=dict)
-    seen: dict[int, Seen] = field(default_factory=dict)
+    seen: dict[int, SeenProcess] = field(default_factory=dict)
     spans: dict[str, OpenSpan] = field(default_factory=dict)
 
     def to_json(self) -> dict:
-        return asdict(self)
+        return asdict(self) | {
+            "seen": {pid: dict(zip(SEEN_KEYS, astuple(seen), strict=True)) for pid, seen in self.seen.items()}
+        }
 
     @classmethod
-    def from_json(cls, raw: dict) -> "Books":
+    def from_json(cls, raw: dict) -> "MeterState":
         return cls(
             book=raw.get("book", ""),
             seq=raw["seq"],
             at_us=raw["at_us"],
             busy_us=raw["busy_us"],
             energy_uj=raw["energy_uj"],
-            seen={int(pid): Seen(**one) for pid, one in raw["seen"].items()},
-            spans={id: OpenSpan(**one) for id, one in raw["spans"].items()},
+            seen={int(pid): SeenProcess(*(fields[key] for key in SEEN_KEYS)) for pid, fields in raw["seen"].items()},
+            spans={id: OpenSpan(**fields) for id, fields in raw["spans"].items()},
         )
 
     def alive(self, span: OpenSpan, reading: Reading) -> bool:
@@ -90,8 +106,8 @@ class Books:
         process = reading.processes.get(span.pid)
         return process is not None and process.start == span.start
 
-    def innermost(self) -> dict[int, OpenSpan]:
-        """pid -> the span opened last of those still open in that process."""
+    def innermost_spans(self) -> dict[int, OpenSpan]:
+        """The span opened last of those open in each process, by pid."""
         return {span.pid: span for span in self.spans.values()}
 
     def leaves(self, spans: Iterable[OpenSpan]) -> list[OpenSpan]:
@@ -101,15 +117,15 @@ class Books:
         return [span for span in spans if span.id not in parents]
 
 
-# -- whose process -----------------------------------------------------------------------------------------------------
+# -- process owners ----------------------------------------------------------------------------------------------------
 
 
-def domains(books: Books, reading: Reading) -> dict[int, int]:
-    """pid -> pid of the metered process it belongs to: itself or the nearest ancestor with an open span.
+def owner_pids(state: MeterState, reading: Reading) -> dict[int, int]:
+    """Owner of each process, by pid: itself or the nearest ancestor with an open span.
 
     A process whose parents are gone stays where it was: a worker that outlives its pool is still the stage's.
     """
-    roots = {span.pid for span in books.spans.values() if books.alive(span, reading)}
+    roots = {span.pid for span in state.spans.values() if state.alive(span, reading)}
     known: dict[int, int] = {pid: pid for pid in roots}
     for pid in reading.processes:
         path = []
@@ -119,54 +135,54 @@ def domains(books: Books, reading: Reading) -> dict[int, int]:
             at = reading.processes[at].parent
         found = known.get(at, 0)
         for step in path:
-            known[step] = found or _former_domain(books, reading, step, roots)
-    return {pid: domain for pid, domain in known.items() if domain}
+            known[step] = found or _former_owner(state, reading, step, roots)
+    return {pid: owner_pid for pid, owner_pid in known.items() if owner_pid}
 
 
-def _former_domain(books: Books, reading: Reading, pid: int, roots: set[int]) -> int:
-    seen = books.seen.get(pid)
+def _former_owner(state: MeterState, reading: Reading, pid: int, roots: set[int]) -> int:
+    seen = state.seen.get(pid)
     same = seen is not None and seen.start == reading.processes[pid].start
-    return seen.domain if seen and same and seen.domain in roots else 0
+    return seen.owner_pid if seen and same and seen.owner_pid in roots else 0
 
 
-def look(books: Books, reading: Reading) -> None:
-    """Remember the counters of every process that belongs to a span: the next reading counts from here."""
-    found = domains(books, reading)
-    books.seen = {}
-    for pid, domain in found.items():
+def remember(state: MeterState, reading: Reading) -> None:
+    """Store the counters of every process that belongs to a span: the next reading counts from here."""
+    found = owner_pids(state, reading)
+    state.seen = {}
+    for pid, owner_pid in found.items():
         process = reading.processes[pid]
-        books.seen[pid] = Seen(process.start, process.parent, process.own_us, process.reaped_us, domain)
-    books.at_us = reading.at_us
-    books.busy_us = reading.busy_us or 0
+        state.seen[pid] = SeenProcess(process.start, process.parent, process.own_us, process.children_us, owner_pid)
+    state.at_us = reading.at_us
+    state.busy_us = reading.busy_us or 0
     # A GPU that this reading lacks goes on from its last known value; where RAPL is lacking, an estimate stood in.
-    books.energy_uj = {name: uj for name, uj in books.energy_uj.items() if name.startswith("nvml:")} | reading.energy_uj
+    state.energy_uj = {name: uj for name, uj in state.energy_uj.items() if name.startswith("nvml:")} | reading.energy_uj
 
 
-def cpu_by_domain(books: Books, reading: Reading) -> dict[int, int]:
+def cpu_by_owner(state: MeterState, reading: Reading) -> dict[int, int]:
     """CPU microseconds since the last reading, by metered process."""
     used: dict[int, int] = defaultdict(int)
-    metered = {span.pid for span in books.spans.values()}
-    dead = {pid: seen for pid, seen in books.seen.items() if not _still(seen, reading.processes.get(pid))}
-    for pid, domain in domains(books, reading).items():
+    metered = {span.pid for span in state.spans.values()}
+    dead = {pid: seen for pid, seen in state.seen.items() if not _still(seen, reading.processes.get(pid))}
+    for pid, owner_pid in owner_pids(state, reading).items():
         process = reading.processes[pid]
-        before = books.seen.get(pid)
+        before = state.seen.get(pid)
         if before is None or pid in dead:  # born since then: all it has used is new
-            used[domain] += process.own_us + process.reaped_us
+            used[owner_pid] += process.own_us + process.children_us
         else:
-            used[domain] += max(0, process.own_us - before.own_us)
-            gone = _dead_below(pid, dead)
-            rest = process.reaped_us - before.reaped_us - sum(seen.own_us + seen.reaped_us for seen in gone)
-            others = {seen.domain for seen in gone} & metered - {domain}
-            _share(used, max(0, rest), sorted(others) or [domain])
+            used[owner_pid] += max(0, process.own_us - before.own_us)
+            ended = _dead_below(pid, dead)
+            rest = process.children_us - before.children_us - sum(seen.own_us + seen.children_us for seen in ended)
+            others = {seen.owner_pid for seen in ended} & metered - {owner_pid}
+            _share(used, max(0, rest), sorted(others) or [owner_pid])
     return used
 
 
-def _still(seen: Seen, process: Process | None) -> bool:
+def _still(seen: SeenProcess, process: Process | None) -> bool:
     return process is not None and process.start == seen.start
 
 
-def _dead_below(pid: int, dead: dict[int, Seen]) -> list[Seen]:
-    """Processes that ended since the last reading and whose time is now in `pid`'s counter of reaped children."""
+def _dead_below(pid: int, dead: dict[int, SeenProcess]) -> list[SeenProcess]:
+    """Processes that ended since the last reading, and whose time is now in `pid`'s `children_us`."""
     found = []
     for start in dead.values():
         at = start
@@ -178,101 +194,103 @@ def _dead_below(pid: int, dead: dict[int, Seen]) -> list[Seen]:
 
 
 def _share(used: dict[int, int], amount: int, among: list[int]) -> None:
-    """Divide `amount` equally; what does not divide goes to the first."""
-    for domain in among:
-        used[domain] += amount // len(among)
+    """Divide `amount` equally; the remainder goes to the first."""
+    for owner_pid in among:
+        used[owner_pid] += amount // len(among)
     used[among[0]] += amount % len(among)
 
 
-# -- the entry ---------------------------------------------------------------------------------------------------------
+# -- ledger line -------------------------------------------------------------------------------------------------------
 
 
-def entry(books: Books, reading: Reading, watts: Watts, host: Host) -> dict | None:
-    """The ledger line for the time since the last reading; the books move on. None if nobody was metering then."""
-    living = [span for span in books.spans.values() if books.alive(span, reading)]
-    if not living or reading.at_us < books.at_us:  # the clock of another boot or time namespace
-        books.energy_uj = {}  # what was used while nobody metered is nobody's
-        look(books, reading)
+def reading_line(state: MeterState, reading: Reading, watts: Watts, host: Host) -> dict | None:
+    """Ledger line for the time since the last reading; updates the state. None if no process was metered then."""
+    living = [span for span in state.spans.values() if state.alive(span, reading)]
+    if not living or reading.at_us < state.at_us:  # the clock of another boot or time namespace
+        state.energy_uj = {}  # energy used while no process was metered is not counted
+        remember(state, reading)
         return None
-    dt_us = reading.at_us - books.at_us
-    cpu = {innermost.id: 0 for innermost in books.spans.values()}
-    owner = books.innermost()
-    for domain, amount in cpu_by_domain(books, reading).items():
-        if domain in owner:
-            cpu[owner[domain].id] += amount
-    busy_us, counter = _host_busy(books, reading, cpu)
-    granted = _grant(books, cpu, busy_us)
-    leaves = [span.id for span in books.leaves(living)]
-    parts = _parts(books, reading, watts, host, dt_us, busy_us)
+    dt_us = reading.at_us - state.at_us
+    cpu = dict.fromkeys(state.spans, 0)
+    owner = state.innermost_spans()
+    for owner_pid, amount in cpu_by_owner(state, reading).items():
+        if owner_pid in owner:
+            cpu[owner[owner_pid].id] += amount
+    busy_us, counter = _host_busy(state, reading, cpu)
+    allocated = _allocate(state, cpu, busy_us)
+    leaves = [span.id for span in state.leaves(living)]
+    energies = _host_energy(state, reading, watts, host, dt_us, busy_us)
     weights = {
-        "cpu": (granted, busy_us),
-        "memory": _resident(books, reading, owner),
+        "cpu": (allocated, busy_us),
+        "memory": _resident(state, reading, owner),
         "idle": (dict.fromkeys(leaves, 1), len(leaves)),
-    } | {f"gpu{name[5:]}": _on_gpu(books, reading, owner, name, leaves) for name in _devices(reading)}
-    line = _line(books, reading, host, dt_us, busy_us, counter)
-    line["spans"] = {id: {"cpu_us": us, "uj": {}} for id, us in granted.items() if us} | {
-        id: {"cpu_us": granted.get(id, 0), "wall_us": dt_us // len(leaves), "uj": {}} for id in leaves
+    } | {f"gpu{name[5:]}": _on_gpu(state, reading, owner, name, leaves) for name in _devices(reading)}
+    line = _line(state, reading, host, dt_us, busy_us, counter)
+    line["spans"] = {id: {"cpu_us": us, "uj": {}} for id, us in allocated.items() if us} | {
+        id: {"cpu_us": allocated.get(id, 0), "wall_us": dt_us // len(leaves), "uj": {}} for id in leaves
     }
-    for name, (bounds, source) in parts.items():
+    for name, (bounds, source) in energies.items():
         equally = name.startswith("gpu") and not _names_its_processes(reading, f"nvml:{name[3:]}")
         line["host_uj"][name], line["source"][name] = bounds, source + (SHARED if equally else "")
         line["unattributed_uj"][name] = _divide(name, bounds, *weights.get(name, ({}, 1)), line["spans"])
-    _add_up(books, line)
-    look(books, reading)
+    _add_up(state, line)
+    remember(state, reading)
     return line
 
 
-def _line(books: Books, reading: Reading, host: Host, dt_us: int, busy_us: int, counter: str) -> dict:
-    books.seq += 1
+def _line(state: MeterState, reading: Reading, host: Host, dt_us: int, busy_us: int, counter: str) -> dict:
+    state.seq += 1
     return {
-        "kind": "reading", "book": books.book, "seq": books.seq, "host": host.file_stem, "t": reading.time,
+        "kind": "reading", "book": state.book, "seq": state.seq, "host": host.file_stem, "t": reading.time,
         "dt_us": dt_us, "counter": counter, "busy_us": busy_us, "host_uj": {}, "source": {}, "unattributed_uj": {},
     }  # fmt: skip
 
 
-def _host_busy(books: Books, reading: Reading, cpu: dict[str, int]) -> tuple[int, str]:
+def _host_busy(state: MeterState, reading: Reading, cpu: dict[str, int]) -> tuple[int, str]:
     """Busy time since the last reading, and the counter it is from; where the host's is hidden, the spans' own sum."""
     if reading.busy_us is None:
         return sum(cpu.values()), "processes"
-    return max(0, reading.busy_us - books.busy_us), "/proc/stat"
+    return max(0, reading.busy_us - state.busy_us), "/proc/stat"
 
 
-def _grant(books: Books, cpu: dict[str, int], busy_us: int) -> dict[str, int]:
-    """CPU time each span is charged now. Both counters tick apart: what exceeds the host's waits for the next line."""
+def _allocate(state: MeterState, cpu: dict[str, int], busy_us: int) -> dict[str, int]:
+    """CPU microseconds allocated to each span now; what exceeds the host's counter is carried over."""
     for id, amount in cpu.items():
-        books.spans[id].pending_us += amount
-    wanted = sum(span.pending_us for span in books.spans.values())
-    granted = {}
-    for id, span in books.spans.items():
-        granted[id] = span.pending_us if wanted <= busy_us else span.pending_us * busy_us // wanted
-        span.pending_us -= granted[id]
-    return granted
+        state.spans[id].pending_us += amount
+    wanted = sum(span.pending_us for span in state.spans.values())
+    allocated = {}
+    for id, span in state.spans.items():
+        allocated[id] = span.pending_us if wanted <= busy_us else span.pending_us * busy_us // wanted
+        span.pending_us -= allocated[id]
+    return allocated
 
 
-def _parts(
-    books: Books, reading: Reading, watts: Watts, host: Host, dt_us: int, busy_us: int
+def _host_energy(
+    state: MeterState, reading: Reading, watts: Watts, host: Host, dt_us: int, busy_us: int
 ) -> dict[str, tuple[Bounds, str]]:
     """Energy of the host since the last reading: component -> (bounds in uJ, how it was obtained)."""
     used = {
-        name: counted(books.energy_uj[name], now, reading.wrap_uj.get(name), dt_us)
+        name: counted(state.energy_uj[name], now, reading.wrap_uj.get(name), dt_us)
         for name, now in reading.energy_uj.items()
-        if name in books.energy_uj
+        if name in state.energy_uj
     }
     package = [uj for name, uj in used.items() if name.startswith("rapl:package")]
     dram = [uj for name, uj in used.items() if name.startswith("rapl:dram")]
     gigabytes = host.memory_bytes / 1e9
-    parts: dict[str, tuple[Bounds, str]] = {}
+    energies: dict[str, tuple[Bounds, str]] = {}
     if package:
-        parts["cpu"] = (sum(package),) * 3, "measured:rapl"
+        energies["cpu"] = (sum(package),) * 3, "measured:rapl"
     else:
-        parts["cpu"] = _model(watts["cpu_busy_w_per_thread"], busy_us), "estimated:cpu_seconds x watts"
+        energies["cpu"] = _model(watts["cpu_busy_w_per_thread"], busy_us), "estimated:cpu_seconds x watts"
         idle = _model(watts["cpu_idle_w_per_thread"], dt_us * host.usable_threads)
-        parts["idle"] = idle, "assumed:watts per thread"
+        energies["idle"] = idle, "assumed:watts per thread"
     if dram:
-        parts["memory"] = (sum(dram),) * 3, "measured:rapl"
+        energies["memory"] = (sum(dram),) * 3, "measured:rapl"
     else:
-        parts["memory"] = _model(watts["memory_w_per_gb"], round(dt_us * gigabytes)), "assumed:watts per GB"
-    return parts | {f"gpu{name[5:]}": ((uj,) * 3, "measured:nvml") for name, uj in used.items() if name[:5] == "nvml:"}
+        energies["memory"] = _model(watts["memory_w_per_gb"], round(dt_us * gigabytes)), "assumed:watts per GB"
+    return energies | {
+        f"gpu{name[5:]}": ((uj,) * 3, "measured:nvml") for name, uj in used.items() if name[:5] == "nvml:"
+    }
 
 
 def _model(row: dict, amount_us: int) -> Bounds:
@@ -281,22 +299,22 @@ def _model(row: dict, amount_us: int) -> Bounds:
     return low, mid, high
 
 
-def _resident(books: Books, reading: Reading, owner: dict[int, OpenSpan]) -> tuple[dict[str, int], int]:
-    """Resident bytes by span, and of all processes: memory that holds nothing is powered for those who use the rest."""
+def _resident(state: MeterState, reading: Reading, owner: dict[int, OpenSpan]) -> tuple[dict[str, int], int]:
+    """Resident bytes by span, and of all processes: unused memory is charged to those who use the rest."""
     used: dict[str, int] = defaultdict(int)
-    for pid, domain in domains(books, reading).items():
-        used[owner[domain].id] += reading.processes[pid].rss_bytes
+    for pid, owner_pid in owner_pids(state, reading).items():
+        used[owner[owner_pid].id] += reading.processes[pid].rss_bytes
     return used, sum(process.rss_bytes for process in reading.processes.values())
 
 
 def _on_gpu(
-    books: Books, reading: Reading, owner: dict[int, OpenSpan], name: str, leaves: list[str]
+    state: MeterState, reading: Reading, owner: dict[int, OpenSpan], name: str, leaves: list[str]
 ) -> tuple[dict[str, int], int]:
     """A device's energy is divided equally among its processes; in a container NVML names none: the leaves share."""
     if not _names_its_processes(reading, name):
         return dict.fromkeys(leaves, 1), len(leaves)
     used: dict[str, int] = defaultdict(int)
-    found = domains(books, reading)
+    found = owner_pids(state, reading)
     pids = reading.gpu_pids[name]
     for pid in pids:
         if pid in found:
@@ -314,20 +332,20 @@ def _names_its_processes(reading: Reading, name: str) -> bool:
 
 
 def _divide(name: str, bounds: Bounds, weights: dict[str, int], whole: int, spans: dict[str, dict]) -> list[int]:
-    """Give each span its part of `bounds`, rounded down; what is left is nobody's and is returned."""
-    left = list(bounds)
+    """Add each span's share of `bounds`, rounded down; returns the rest, which is unattributed."""
+    rest = list(bounds)
     for id, weight in weights.items():
         part = [value * weight // whole if whole else 0 for value in bounds]
         if any(part):
             spans.setdefault(id, {"cpu_us": 0, "uj": {}})["uj"][name] = part
-            left = [rest - value for rest, value in zip(left, part, strict=True)]
-    return left
+            rest = [total - value for total, value in zip(rest, part, strict=True)]
+    return rest
 
 
-def _add_up(books: Books, line: dict) -> None:
+def _add_up(state: MeterState, line: dict) -> None:
     """Running totals of the open spans, for `Meter.totals`."""
     for id, part in line["spans"].items():
-        span = books.spans[id]
+        span = state.spans[id]
         span.cpu_us += part["cpu_us"]
         for bounds in part["uj"].values():
             span.uj = [total + value for total, value in zip(span.uj, bounds, strict=True)]

@@ -1,4 +1,4 @@
-"""What the machine counts: CPU-seconds per process, the host's busy time, RAPL and NVML energy.
+"""Counters of the machine: CPU-seconds per process, the host's busy time, RAPL and NVML energy.
 
 Only counters that integrate are read, so nothing between two readings is lost: no power is polled, no load is guessed.
 A reading has the CPU-seconds of every process and, apart from them, of its *reaped* children: eight children that lived
@@ -30,13 +30,13 @@ class Process:
     start: int
     parent: int
     own_us: int
-    reaped_us: int
+    children_us: int
     rss_bytes: int
 
 
 @dataclass(frozen=True)
 class Host:
-    """What a ledger file says about the machine it is from."""
+    """Description of a machine, written into its ledger file."""
 
     name: str
     boot: str
@@ -142,12 +142,15 @@ def this_host() -> Host:
 
 
 def _boot() -> list[str]:
-    """What tells this boot (and PID namespace) of this machine from every other."""
+    """Identity of this boot (and PID namespace) of this machine."""
     if sys.platform == "linux":
         return [_text("/etc/machine-id"), _text("/proc/sys/kernel/random/boot_id"), os.readlink("/proc/self/ns/pid")]
     import psutil
 
-    return [platform.node(), str(round(psutil.boot_time() / 10))]  # derived from two clocks: it trembles
+    return [
+        platform.node(),
+        str(round(psutil.boot_time() / 10)),
+    ]  # derived from two clocks, so it varies a little
 
 
 def _text(path: str) -> str:
@@ -231,7 +234,7 @@ def read_stat(path: str) -> Process | None:
         start=int(fields[19]),
         parent=int(fields[1]),
         own_us=(user + system) * TICK_US,
-        reaped_us=(reaped_user + reaped_system) * TICK_US,
+        children_us=(reaped_user + reaped_system) * TICK_US,
         rss_bytes=int(fields[21]) * PAGE_BYTES,
     )
 
@@ -248,7 +251,7 @@ def _psutil_processes() -> dict[int, Process]:
                     start=int(process.create_time() * 100),
                     parent=process.ppid(),
                     own_us=int((times.user + times.system) * 1e6),
-                    reaped_us=0,
+                    children_us=0,
                     rss_bytes=process.memory_info().rss,
                 )
         except psutil.Error:

@@ -1,12 +1,12 @@
-"""The ledger's files, written so that kill -9 at any instruction loses nothing that was written.
+"""Writer of the ledger files; kill -9 at any instruction loses nothing that was written.
 
     <folder>/<host>-<boot>.jsonl      append-only: `host`, `start`, `reading` and `end` lines, see docs/carbon.md
-    <folder>/.<host>-<boot>.books     what the next reading needs (`attribution.Books`) and the lines last appended
+    <folder>/.<host>-<boot>.books     what the next reading needs (`attribution.MeterState`) and the lines last appended
     <folder>/.<host>-<boot>.lock      held for the few milliseconds of a transaction; the kernel frees it on death
 
-A transaction first replaces the books, with the lines and the place they belong to, then appends the lines. Whoever
-comes next appends them again if that did not happen, and cuts off what was written by half. The disk is told to sync
-once per interval, after the lock is free.
+A transaction first replaces the state file, with the new lines and their offset, then appends the lines. The next
+transaction appends them if that did not happen, and cuts off a half-written line. The disk syncs once per interval,
+after the lock is free.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.carbon.metering.attribution import Books
+from components.carbon.metering.attribution import MeterState
 from components.carbon.metering.counters import Host
 from components.core.errors import UserError
 
@@ -36,8 +36,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_fresh_lock)  # the thread that held it does not exist in the child
 
 
-class Logbook:
-    """Books and ledger file of one host and boot.
+class LedgerWriter:
+    """Ledger file and meter state of one host and boot.
 
     Raises:
         UserError: the folder cannot be written.
@@ -51,51 +51,51 @@ class Logbook:
                 f"{folder}: the ledger cannot be written ({error.strerror}); make the folder writable"
             ) from None
         self.path = folder / f"{host.file_stem}.jsonl"
-        self.books_path = folder / f".{host.file_stem}.books"
+        self.state_path = folder / f".{host.file_stem}.books"
         self.lock_path = folder / f".{host.file_stem}.lock"
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[tuple[Books, list[dict]]]:
-        """The books, and a list for new lines; both are written when the block ends, and not if it raises."""
+    def transaction(self) -> Iterator[tuple[MeterState, list[dict]]]:
+        """The state, and a list for new lines; both are written when the block ends, and not if it raises."""
         with self._locked():
-            books = self._recover()
+            state = self._recover()
             lines: list[dict] = []
-            yield books, lines
-            self._commit(books, lines)
+            yield state, lines
+            self._commit(state, lines)
 
-    def peek(self) -> Books:
-        """The books as they were last written, without waiting for the lock."""
+    def peek(self) -> MeterState:
+        """The state as they were last written, without waiting for the lock."""
         try:
-            return Books.from_json(json.loads(self.books_path.read_bytes())["books"])
+            return MeterState.from_json(json.loads(self.state_path.read_bytes())["books"])
         except (FileNotFoundError, ValueError):
-            return Books()
+            return MeterState()
 
     def sync(self) -> None:
-        """Have the disk keep what was appended."""
+        """Sync the ledger file to disk."""
         handle = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
 
-    def _recover(self) -> Books:
-        """The books; the lines of a transaction that was killed halfway are appended first."""
+    def _recover(self) -> MeterState:
+        """The state; the lines of a transaction that was killed halfway are appended first."""
         try:
-            raw = json.loads(self.books_path.read_bytes())
+            raw = json.loads(self.state_path.read_bytes())
         except (FileNotFoundError, ValueError):
-            return Books()
+            return MeterState()
         size = self.path.stat().st_size if self.path.exists() else 0
         if size < raw["offset"] + len(raw["appended"].encode()):
             self._append(raw["offset"], raw["appended"])
-        return Books.from_json(raw["books"])
+        return MeterState.from_json(raw["books"])
 
-    def _commit(self, books: Books, lines: list[dict]) -> None:
+    def _commit(self, state: MeterState, lines: list[dict]) -> None:
         offset = self.path.stat().st_size if self.path.exists() else 0
         appended = "".join(json.dumps(line, separators=(",", ":"), ensure_ascii=False) + "\n" for line in lines)
-        raw = {"books": books.to_json(), "offset": offset, "appended": appended}
-        temporary = self.books_path.with_suffix(".new")
+        raw = {"books": state.to_json(), "offset": offset, "appended": appended}
+        temporary = self.state_path.with_suffix(".new")
         temporary.write_text(json.dumps(raw, separators=(",", ":")), encoding="utf-8")
-        os.replace(temporary, self.books_path)
+        os.replace(temporary, self.state_path)
         self._append(offset, appended)
 
     def _append(self, offset: int, text: str) -> None:
@@ -103,9 +103,9 @@ class Logbook:
         try:
             os.ftruncate(handle, min(offset, os.fstat(handle).st_size))
             os.lseek(handle, 0, os.SEEK_END)
-            left = text.encode()
-            while left:  # a disk that fills takes a part, and only then refuses
-                left = left[os.write(handle, left) :]
+            rest = text.encode()
+            while rest:  # a disk that fills takes a part, and only then refuses
+                rest = rest[os.write(handle, rest) :]
         finally:
             os.close(handle)
 
@@ -121,13 +121,13 @@ class Logbook:
 
 
 class Syncer:
-    """Has the disk keep what was appended, at most `every_s` after it was: a busy disk takes seconds, so on a thread.
+    """Thread that syncs the ledger at most `every_s` after an append; a busy disk takes seconds.
 
     It syncs when told that something was written, and then not again for `every_s`.
     """
 
-    def __init__(self, logbook: Logbook, every_s: float) -> None:
-        self._logbook, self._every_s = logbook, every_s
+    def __init__(self, writer: LedgerWriter, every_s: float) -> None:
+        self._writer, self._every_s = writer, every_s
         self._written, self._closed = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="meter-sync", daemon=True)
 
@@ -151,7 +151,7 @@ class Syncer:
             self._written.clear()
             last = self._closed.is_set()
             with contextlib.suppress(OSError):
-                self._logbook.sync()
+                self._writer.sync()
             self._closed.wait(self._every_s)
 
 

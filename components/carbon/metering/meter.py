@@ -1,4 +1,4 @@
-"""The meter: a span for this process and its children, and a sampler for the host.
+"""Meter: a span for this process and its children, and a thread that reads the host's counters.
 
     with Meter(ledger, interval_s=1.0, labels={"stage": "dedup", "run": "calm-otter"}) as meter:
         with meter.span("signatures"):
@@ -7,8 +7,8 @@
 
 Every metered process has a thread that wakes when the last reading of the host is an interval old. Whoever wakes first
 takes the next reading, for all spans of all processes; when that process is killed, the others wake as they would have
-anyway, so no reading is missed and none is taken twice. The books are on disk: nothing of what was counted before is
-lost with the process that counted it. Beginning and end of a span take a reading of their own, so its edges are exact.
+anyway, so no reading is missed and none is taken twice. The state is on disk: what a process counted before it
+was killed is kept. Beginning and end of a span take a reading of their own, so its edges are exact.
 
 Imports the standard library alone (psutil where there is no /proc), and opens no socket.
 """
@@ -26,9 +26,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from components.carbon.metering.attribution import Books, OpenSpan, Watts, entry, look
+from components.carbon.metering.attribution import MeterState, OpenSpan, Watts, reading_line, remember
 from components.carbon.metering.counters import Counters, Reading, SystemCounters, utc
-from components.carbon.metering.ledger_writer import Logbook, Syncer
+from components.carbon.metering.ledger_writer import LedgerWriter, Syncer
 from components.core.errors import Stopped, UserError
 
 WATTS = Path(__file__).with_name("watts.json")
@@ -39,7 +39,7 @@ more than a few readings, and each edge is off by at most this much."""
 
 @dataclass(frozen=True)
 class Totals:
-    """What a span and all inside it, child processes included, have used so far.
+    """Energy and CPU time of a span and all inside it, child processes included, so far.
 
     `as_of_s` is the age of the reading behind the figures: at most an interval.
     """
@@ -89,11 +89,11 @@ class Meter:
         self.trouble = ""
         self._counters: Counters = counters or SystemCounters()
         self._watts: Watts = json.loads(WATTS.read_bytes())
-        self._logbook = Logbook(folder, self._counters.host)
+        self._writer = LedgerWriter(folder, self._counters.host)
         self._at_us = 0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._sample_until_done, name="meter", daemon=True)
-        self._syncer = Syncer(self._logbook, interval_s)
+        self._syncer = Syncer(self._writer, interval_s)
 
     def __enter__(self) -> "Meter":
         self.id = self._open(self.labels.get("stage") or self.labels.get("run") or "span", self.labels)
@@ -125,15 +125,15 @@ class Meter:
         self.labels |= {name: str(value) for name, value in labels.items()}
 
     def totals(self, whole_run: bool = False) -> Totals:
-        """What this span has used so far; with `whole_run`, the outermost span it is in (the pipeline's)."""
-        books = self._logbook.peek()
+        """Totals of this span; with `whole_run`, of the outermost span it is in (the pipeline's)."""
+        state = self._writer.peek()
         at = self.id
-        while whole_run and at in books.spans and books.spans[at].parent in books.spans:
-            at = books.spans[at].parent
-        inside = [span for span in books.spans.values() if _within(books, span, at)]
+        while whole_run and at in state.spans and state.spans[at].parent in state.spans:
+            at = state.spans[at].parent
+        inside = [span for span in state.spans.values() if _within(state, span, at)]
         low, mid, high = (sum(span.uj[i] + span.ended_uj[i] for span in inside) / 1e6 for i in range(3))
         cpu_s = sum(span.cpu_us + span.ended_cpu_us for span in inside) / 1e6
-        return Totals(low, mid, high, cpu_s, (self._counters.now_us() - books.at_us) / 1e6)
+        return Totals(low, mid, high, cpu_s, (self._counters.now_us() - state.at_us) / 1e6)
 
     def record(self, kind: str, **facts: Any) -> None:
         """Put a line of another kind (a forecast) about this span into the ledger."""
@@ -154,32 +154,32 @@ class Meter:
 
     def read(self) -> None:
         """Take a reading now."""
-        with self._transaction() as (books, lines):
-            self._account(books, lines, self._counters.read())
+        with self._transaction() as (state, lines):
+            self._account(state, lines, self._counters.read())
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[tuple[Books, list[dict]]]:
-        with self._logbook.transaction() as (books, lines):
-            yield books, lines
+    def _transaction(self) -> Iterator[tuple[MeterState, list[dict]]]:
+        with self._writer.transaction() as (state, lines):
+            yield state, lines
         if lines:
             self._syncer.written()
 
     # -- beginning and end ---------------------------------------------------------------------------------------------
 
     def _open(self, name: str, labels: dict[str, str], edge: bool = False) -> str:
-        with self._transaction() as (books, lines):
-            if books.seq == 0 and not books.spans:
+        with self._transaction() as (state, lines):
+            if state.seq == 0 and not state.spans:
                 lines.append(self._host_line())
-            reading = None if edge and self._fresh(books) else self._counters.read()
+            reading = None if edge and self._fresh(state) else self._counters.read()
             if reading:
-                self._account(books, lines, reading)
+                self._account(state, lines, reading)
             process = _self(reading)
-            parent = _parent_span(books, reading, self.id)
-            inherited = books.spans[parent].labels if parent else {}
-            span = OpenSpan(secrets.token_hex(6), parent, name, inherited | labels, *process, since_us=books.at_us)
-            books.spans[span.id] = span
+            parent = _parent_span(state, reading, self.id)
+            inherited = state.spans[parent].labels if parent else {}
+            span = OpenSpan(secrets.token_hex(6), parent, name, inherited | labels, *process, since_us=state.at_us)
+            state.spans[span.id] = span
             if reading:
-                look(books, reading)  # from here this process and its children are the span's
+                remember(state, reading)  # from here this process and its children are the span's
             lines.append({"kind": "start", "span": span.id, "parent": parent, "t": utc(time.time()), "name": name,
                           "labels": span.labels, "pid": span.pid})  # fmt: skip
         return span.id
@@ -192,26 +192,26 @@ class Meter:
             self._complain(f"{type(error).__name__}: {error}")
 
     def _close_now(self, id: str, outcome: str, labels: Mapping[str, str] | None, edge: bool) -> None:
-        with self._transaction() as (books, lines):
-            if not (edge and self._fresh(books)):
-                self._account(books, lines, self._counters.read())
-            if not edge and id in books.spans and books.spans[id].pending_us:
+        with self._transaction() as (state, lines):
+            if not (edge and self._fresh(state)):
+                self._account(state, lines, self._counters.read())
+            if not edge and id in state.spans and state.spans[id].pending_us:
                 # The host's counter is read before the processes', on a full machine a moment before: now it has it.
-                self._account(books, lines, self._counters.read())
-            if id in books.spans:
-                lines.append(_end(books, books.spans[id], outcome, dict(labels or {})))
+                self._account(state, lines, self._counters.read())
+            if id in state.spans:
+                lines.append(_end(state, state.spans[id], outcome, dict(labels or {})))
 
-    def _account(self, books: Books, lines: list[dict], reading: Reading) -> None:
-        """Attribute the time since the last reading, and close the spans of processes that are gone."""
-        if line := entry(books, reading, self._watts, self._counters.host):
+    def _account(self, state: MeterState, lines: list[dict], reading: Reading) -> None:
+        """Attribute the time since the last reading, and close the spans of processes that ended."""
+        if line := reading_line(state, reading, self._watts, self._counters.host):
             lines.append(line)
-        lost = [span for span in books.spans.values() if not books.alive(span, reading)]
+        lost = [span for span in state.spans.values() if not state.alive(span, reading)]
         for span in reversed(lost):
-            lines.append(_end(books, span, "Killed", {}))
-        self._at_us = books.at_us
+            lines.append(_end(state, span, "Killed", {}))
+        self._at_us = state.at_us
 
-    def _fresh(self, books: Books) -> bool:
-        return self._counters.now_us() - books.at_us < EDGE_S * 1e6
+    def _fresh(self, state: MeterState) -> bool:
+        return self._counters.now_us() - state.at_us < EDGE_S * 1e6
 
     def _host_line(self) -> dict:
         host = self._counters.host
@@ -242,13 +242,13 @@ class Meter:
             self.read()
 
     def _sample_if_due(self) -> None:
-        self._at_us = max(self._at_us, self._logbook.peek().at_us)
+        self._at_us = max(self._at_us, self._writer.peek().at_us)
         if self._counters.now_us() - self._at_us < self.interval_us:
             return
-        with self._transaction() as (books, lines):
-            if self._counters.now_us() - books.at_us >= self.interval_us:
-                self._account(books, lines, self._counters.read())
-            self._at_us = books.at_us
+        with self._transaction() as (state, lines):
+            if self._counters.now_us() - state.at_us >= self.interval_us:
+                self._account(state, lines, self._counters.read())
+            self._at_us = state.at_us
 
     def _complain(self, trouble: str) -> None:
         if not self.trouble:
@@ -273,36 +273,36 @@ def own_start() -> int:
     return found.start
 
 
-def _parent_span(books: Books, reading: Reading | None, own: str) -> str:
+def _parent_span(state: MeterState, reading: Reading | None, own: str) -> str:
     """The innermost open span of this process, else of the nearest ancestor that has one; "" if none has."""
-    owner = books.innermost()
+    owner = state.innermost_spans()
     pid = os.getpid()
     if reading is None:  # right after a reading, so by this process's own meter
         return owner[pid].id if pid in owner else own
     while pid in reading.processes:
-        if pid in owner and books.alive(owner[pid], reading):
+        if pid in owner and state.alive(owner[pid], reading):
             return owner[pid].id
         pid = reading.processes[pid].parent
     return ""
 
 
-def _within(books: Books, span: OpenSpan, ancestor: str) -> bool:
+def _within(state: MeterState, span: OpenSpan, ancestor: str) -> bool:
     at: OpenSpan | None = span
     while at is not None:
         if at.id == ancestor:
             return True
-        at = books.spans.get(at.parent)
+        at = state.spans.get(at.parent)
     return False
 
 
-def _end(books: Books, span: OpenSpan, outcome: str, labels: dict[str, str]) -> dict:
-    """The line that closes a span; its totals and what it has not been charged yet go to its parent."""
-    del books.spans[span.id]
-    if parent := books.spans.get(span.parent):
+def _end(state: MeterState, span: OpenSpan, outcome: str, labels: dict[str, str]) -> dict:
+    """Ledger line that closes a span; adds its totals and its carried-over CPU time to its parent."""
+    del state.spans[span.id]
+    if parent := state.spans.get(span.parent):
         parent.ended_cpu_us += span.cpu_us + span.ended_cpu_us
         parent.ended_uj = [a + b + c for a, b, c in zip(parent.ended_uj, span.uj, span.ended_uj, strict=True)]
         parent.pending_us += span.pending_us
-    for child in books.spans.values():
+    for child in state.spans.values():
         if child.parent == span.id:
             child.parent = span.parent
     uj = [own + inside for own, inside in zip(span.uj, span.ended_uj, strict=True)]

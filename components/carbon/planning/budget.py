@@ -1,6 +1,6 @@
-"""The budget as a guard: no step begins that cannot fit, and bytes never depend on joules.
+"""Budget checks: no step begins that cannot fit, and bytes never depend on joules.
 
-A guard only decides whether a run goes on; what it computes is untouched, so a run that was stopped and is resumed
+A check only decides whether a run goes on; what it computes is untouched, so a run that was stopped and is resumed
 under a larger budget ends with the same bytes as one that was never stopped. It is predictive: after each step it knows
 what a step costs, and stops when one more would not fit wholly.
 """
@@ -107,7 +107,7 @@ class Budget:
         )
 
 
-def guard(
+def budget_check(
     runtime: "Runtime",
     meter: Any,
     ledger_folder: Path,
@@ -129,11 +129,11 @@ def guard(
     from components.carbon.planning.budget_left import used
 
     whole = meter.totals(whole_run=True)
-    books = read(ledger_folder)  # after the totals: a reading in between counts twice rather than not at all
+    ledger = read(ledger_folder)  # after the totals: a reading in between counts twice rather than not at all
     intensity, pue = resolve(runtime.grid, root), runtime.grid.pue
     budgets = []
     for whose, limit in wanted.items():
-        spent = used(books.select(run=run) if whose == "run" else books, intensity, pue)
+        spent = used(ledger.select(run=run) if whose == "run" else ledger, intensity, pue)
         budgets.append(
             Budget(
                 limit.hours, limit.kwh, limit.grams, spent_hours=spent.hours, spent_kwh=spent.kwh,

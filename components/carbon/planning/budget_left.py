@@ -1,7 +1,7 @@
-"""What the budgets leave for work that has not begun: `make plan`'s options count with it.
+"""Remaining budgets of work that has not begun, for `make plan`.
 
-A run that begins has its own limits whole, and of the project's what the ledger does not have yet. While it runs,
-budget.py guards the same limits.
+A run that begins has its own limits in full, and of the project's limits what the ledger has not used. While it runs,
+budget.py checks the same limits.
 """
 
 from dataclasses import dataclass
@@ -23,18 +23,18 @@ class Amounts:
     kwh: float
     grams: float
 
-    def least(self, other: "Amounts") -> "Amounts":
-        """The tighter of two limits, each by itself."""
+    def minimum(self, other: "Amounts") -> "Amounts":
+        """Elementwise minimum of two limits."""
         return Amounts(min(self.hours, other.hours), min(self.kwh, other.kwh), min(self.grams, other.grams))
 
 
-def used(books: "Spans", intensity: "Intensity", pue: float) -> Amounts:
-    """What these spans took, grams at the intensity of their hours."""
-    return Amounts(books.elapsed_s / 3600, books.energy.mid_kwh, intensity.grams(books.hours, pue).mid)
+def used(spans: "Spans", intensity: "Intensity", pue: float) -> Amounts:
+    """Amounts that these spans used, grams at the intensity of their hours."""
+    return Amounts(spans.elapsed_s / 3600, spans.energy.mid_kwh, intensity.grams(spans.hours, pue).mid)
 
 
-def left(limit: "Budget | ProjectBudget", spent: Amounts) -> Amounts:
-    """What a budget still holds, never less than nothing; infinite where it has no limit."""
+def remaining(limit: "Budget | ProjectBudget", spent: Amounts) -> Amounts:
+    """Remaining amounts of a budget, at least 0; infinite where it has no limit."""
 
     def rest(limit: float, spent: float) -> float:
         return max(0.0, limit - spent) if limit else NO_LIMIT
@@ -42,6 +42,6 @@ def left(limit: "Budget | ProjectBudget", spent: Amounts) -> Amounts:
     return Amounts(rest(limit.hours, spent.hours), rest(limit.kwh, spent.kwh), rest(limit.grams, spent.grams))
 
 
-def left_to_begin(budget: "Budget", books: "Spans", intensity: "Intensity", pue: float) -> tuple[Amounts, Amounts]:
-    """For a run that begins now: its own limits, and what the project's budget still holds."""
-    return left(budget, Amounts(0.0, 0.0, 0.0)), left(budget.project, used(books, intensity, pue))
+def remaining_to_begin(budget: "Budget", spans: "Spans", intensity: "Intensity", pue: float) -> tuple[Amounts, Amounts]:
+    """Limits of a run that begins now: its own, and what remains of the project's budget."""
+    return remaining(budget, Amounts(0.0, 0.0, 0.0)), remaining(budget.project, used(spans, intensity, pue))

@@ -1,12 +1,12 @@
-"""What a stage will take: seconds and energy, each with an interval, and how good such forecasts have been.
+"""Forecasts of a stage's seconds and energy, each with an interval, and the errors of earlier ones.
 
 From the ledger's history: a prediction interval of a new run, on the logarithm (times and energies are positive and
 their errors multiply), with Student's t for the few runs there are. Runs of the same inputs (the same fingerprint) say
 more than others of the stage; with fewer than two of them all runs of the stage are used and the forecast says so.
 
-From a calibration (calibration.py), for pretraining: what some real steps took here, times the steps. What it leaves
-out, and how far it was off, is learnt from every run that was forecast so: its ratio of actual to raw forecast is the
-next one's correction, and the spread of the ratios its interval.
+From a calibration (step_cost_table.py), for pretraining: what some real steps took here, times the steps. What it
+leaves out, and how far it was off, is learnt from every run that was forecast so: its ratio of actual to raw forecast
+is the next one's correction, and the spread of the ratios its interval.
 """
 
 import math
@@ -47,7 +47,7 @@ class Forecast:
         """
         return Forecast(self.low * per_kwh.low, self.mid * per_kwh.mid, self.high * per_kwh.high)
 
-    def holds(self, value: float) -> bool:
+    def contains(self, value: float) -> bool:
         return self.low <= value <= self.high
 
 
@@ -71,7 +71,7 @@ class StageForecast:
 class Checked:
     """A forecast and what the run then took."""
 
-    promise: StageForecast
+    forecast: StageForecast
     seconds: float
     kwh: float
     run: str = ""
@@ -80,7 +80,7 @@ class Checked:
     @property
     def errors_pct(self) -> tuple[float, float]:
         """Of seconds and of kWh: forecast less actual, in percent of the actual."""
-        return error_pct(self.promise.seconds.mid, self.seconds), error_pct(self.promise.kwh.mid, self.kwh)
+        return error_pct(self.forecast.seconds.mid, self.seconds), error_pct(self.forecast.kwh.mid, self.kwh)
 
 
 def error_pct(forecast_mid: float, actual: float) -> float:
@@ -142,32 +142,32 @@ def forecast(ledger: Ledger, stage: str, fingerprint: str = "") -> StageForecast
 class Run:
     """A whole run of a stage: the span that completed it, after those that ended in a pause on the way."""
 
-    parts: list[Span]
+    spans: list[Span]
 
     @property
     def id(self) -> str:
         """Of the first span: the one that the run was forecast in."""
-        return self.parts[0].id
+        return self.spans[0].id
 
     @property
     def last(self) -> Span:
-        return self.parts[-1]
+        return self.spans[-1]
 
     @property
     def seconds(self) -> float:
         """At work: pauses are not in it."""
-        return sum(part.seconds for part in self.parts)
+        return sum(part.seconds for part in self.spans)
 
     def kwh(self, ledger: Ledger) -> float:
         """Mid, of all that ran inside."""
-        return sum(ledger.inside(part).energy.mid_kwh for part in self.parts)
+        return sum(ledger.inside(part).energy.mid_kwh for part in self.spans)
 
 
-AROUND = "Prefect, DVC, MLflow"
+ORCHESTRATION_NAME = "Prefect, DVC, MLflow"
 """What a pipeline run takes beside its stages: a third of the demo's energy."""
 
 
-def around(ledger: Ledger, num_stages: int) -> StageForecast | None:
+def orchestration_forecast(ledger: Ledger, num_stages: int) -> StageForecast | None:
     """What orchestration will take around so many stages, by `history`; None if no pipeline run completed with any.
 
     In proportion to the number of stages: 19 mWh each around 2, 16 around 3 and 18 around 12, on a quiet machine.
@@ -181,7 +181,7 @@ def around(ledger: Ledger, num_stages: int) -> StageForecast | None:
             seconds.append(scale * max(0.0, run.seconds - inside.elapsed_s))
             kwh.append(scale * (run.energy - inside.energy).mid_kwh)
     basis = "1 pipeline run" if len(kwh) == 1 else f"{len(kwh)} pipeline runs"
-    return StageForecast(AROUND, interval(seconds), interval(kwh), basis) if kwh else None
+    return StageForecast(ORCHESTRATION_NAME, interval(seconds), interval(kwh), basis) if kwh else None
 
 
 def same_inputs(runs: list[Run], fingerprint: str) -> list[Run]:
@@ -225,11 +225,11 @@ def interrupted(ledger: Spans, stage: str, fingerprint: str) -> bool:
 
 def calibrated(ledger: Ledger, stage: str, seconds: float, kwh: float, basis: str) -> StageForecast:
     """What a calibration says (`seconds`, `kwh`), corrected by how earlier ones of this stage have turned out."""
-    tried = [one for one in checked(ledger) if one.promise.stage == stage and one.promise.raw][-RECENT:]
-    raw = [one.promise.raw for one in tried if one.promise.raw]
+    tried = [one for one in checked(ledger) if one.forecast.stage == stage and one.forecast.raw][-RECENT:]
+    raw = [one.forecast.raw for one in tried if one.forecast.raw]
     ratios = [
-        _ratio([one.seconds / said[0] for one, said in zip(tried, raw, strict=True)]),
-        _ratio([one.kwh / said[1] for one, said in zip(tried, raw, strict=True)]),
+        _ratio([one.seconds / raw_forecast[0] for one, raw_forecast in zip(tried, raw, strict=True)]),
+        _ratio([one.kwh / raw_forecast[1] for one, raw_forecast in zip(tried, raw, strict=True)]),
     ]
     basis += f", corrected by {len(tried)} earlier" if tried else ""
     return StageForecast(stage, ratios[0].times(seconds), ratios[1].times(kwh), basis, (seconds, kwh))
@@ -252,11 +252,11 @@ def checked(ledger: Ledger) -> list[Checked]:
         kwh = run.kwh(ledger) if run else 0.0
         if run and kwh and run.seconds:
             ended = run.last.end.isoformat(timespec="seconds")
-            found.append(Checked(promised(line), run.seconds, kwh, run.last.labels.get("run", ""), ended))
+            found.append(Checked(from_line(line), run.seconds, kwh, run.last.labels.get("run", ""), ended))
     return found
 
 
-def promised(line: dict) -> StageForecast:
+def from_line(line: dict) -> StageForecast:
     """The forecast of a ledger line."""
     raw = (line["raw"][0], line["raw"][1]) if "raw" in line else None
     return StageForecast(line["stage"], Forecast(*line["seconds"]), Forecast(*line["kwh"]), line["basis"], raw)

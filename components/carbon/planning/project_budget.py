@@ -6,7 +6,7 @@ Their energy is the project's as any other, so its limits bind them; the limits 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.carbon.planning.budget import guard
+from components.carbon.planning.budget import budget_check
 from components.core.progress import Progress
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class ProjectProgress(Progress):
         from components.params import Budget
 
         alone = runtime.model_copy(update={"budget": Budget(project=runtime.budget.project)})
-        self._guard = guard(alone, meter, ledger, "", root)
+        self._check = budget_check(alone, meter, ledger, "", root)
 
     def raise_if_stopped(self) -> None:
         """Between steps.
@@ -35,4 +35,4 @@ class ProjectProgress(Progress):
         Raises:
             Stopped: `BudgetReached`.
         """
-        self._guard()
+        self._check()

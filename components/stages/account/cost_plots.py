@@ -4,13 +4,13 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from components.carbon.planning.forecast import AROUND
+from components.carbon.planning.forecast import ORCHESTRATION_NAME
 from components.reporting.figures import error_bars, figure, save
 
 
 def plot_energy(cost: dict[str, Any], path: Path) -> None:
     """Watt-hours per stage and around them, by component, with the bounds of the sum."""
-    rows = cost["parts"] | ({AROUND: around} if (around := cost["orchestration_parts"]) else {})
+    rows = cost["parts"] | ({ORCHESTRATION_NAME: around} if (around := cost["orchestration_parts"]) else {})
     stages = list(rows)
     names = sorted({name for parts in rows.values() for name in parts})
     drawing, [axes] = figure(9, 0.35 * max(3, len(stages)) + 1.4)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from components.carbon.footprint import embodied, intensity, water
-from components.carbon.footprint.costs import Books, Made, by_host, made, num_gpus, project_total
+from components.carbon.footprint.costs import LedgerCosts, Made, by_host, made, num_gpus, project_total
 from components.carbon.ledger import reader
 from components.carbon.planning.forecast import Checked, checked
 from components.core.files import rounded, write_json, write_text
@@ -82,14 +82,14 @@ def summarise(root: Path, ledger_folder: Path, params: Params, fingerprints: Map
     found = reader.read(ledger_folder)
     off_uj = found.difference_uj()
     assert not off_uj, f"{ledger_folder}: spans and unattributed energy are {off_uj} microjoules off the host's"
-    books = Books(found, grid, intensity.resolve(grid, root))
+    ledger_costs = LedgerCosts(found, grid, intensity.resolve(grid, root))
     summary = gather(root)
     present = [stage for stage in STAGES if stage in summary["metrics"]]
     runs = made(found, present, fingerprints, root.name)
     summary |= {"model_name": params.account.model_name, "description": params.account.description}
-    summary["cost"] = costs(books, runs)
-    summary["project"] = project_total(books)
-    summary["cross_check"] = cross_check(books)
+    summary["cost"] = costs(ledger_costs, runs)
+    summary["project"] = project_total(ledger_costs)
+    summary["cross_check"] = cross_check(ledger_costs)
     summary["forecasts"] = [forecast_row(one) for one in checked(found)]
     summary["headline"] = headline(summary)
     return summary
@@ -97,12 +97,12 @@ def summarise(root: Path, ledger_folder: Path, params: Params, fingerprints: Map
 
 def forecast_row(one: Checked) -> dict[str, Any]:
     """A forecast and what came of it, as JSON."""
-    seconds, kwh = one.promise.seconds, one.promise.kwh
+    seconds, kwh = one.forecast.seconds, one.forecast.kwh
     return {
-        "stage": one.promise.stage,
+        "stage": one.forecast.stage,
         "run": one.run,
         "ended": one.ended,
-        "basis": one.promise.basis,
+        "basis": one.forecast.basis,
         "seconds": [seconds.low, seconds.mid, seconds.high],
         "kwh": [kwh.low, kwh.mid, kwh.high],
         "actual_seconds": one.seconds,
@@ -111,13 +111,13 @@ def forecast_row(one: Checked) -> dict[str, Any]:
     }
 
 
-def cross_check(books: Books) -> dict[str, float]:
+def cross_check(ledger_costs: LedgerCosts) -> dict[str, float]:
     """The newest run that codecarbon watched too: its figures and ours of the same run; empty if none was."""
-    watched = books.ledger.where(lambda span: "codecarbon_kwh" in span.labels)
+    watched = ledger_costs.ledger.where(lambda span: "codecarbon_kwh" in span.labels)
     if not watched:
         return {}
     run = watched.spans[-1]
-    ours = books.cost(books.ledger.select(run=run.labels["run"]))
+    ours = ledger_costs.cost(ledger_costs.ledger.select(run=run.labels["run"]))
     theirs = {name: float(run.labels[f"codecarbon_{name}"]) for name in ("kwh", "grams")}
     return {f"codecarbon_{name}": value for name, value in theirs.items()} | {
         f"{name}{bound}": ours[name][i] for name in theirs for i, bound in enumerate(("_low", "", "_high"))
@@ -127,30 +127,30 @@ def cross_check(books: Books) -> dict[str, float]:
 # -- cost --------------------------------------------------------------------------------------------------------------
 
 
-def costs(books: Books, runs: dict[str, Made]) -> dict[str, Any]:
+def costs(ledger_costs: LedgerCosts, runs: dict[str, Made]) -> dict[str, Any]:
     """Cost of the artifacts that lie here: per stage (earlier attempts included), around the stages, in total."""
-    grid, found = books.grid, books.ledger
-    stages = {stage: _stage_cost(books, run) for stage, run in runs.items()}
+    grid, found = ledger_costs.grid, ledger_costs.ledger
+    stages = {stage: _stage_cost(ledger_costs, run) for stage, run in runs.items()}
     around = _around(found, runs)
     attempts = reader.Spans([span for run in runs.values() for span in run.attempt_spans])
     everything = reader.Spans([span for run in runs.values() for span in run.spans] + list(attempts) + list(around))
     sources = everything.sources
     hours = everything.hours
-    total = books.cost(everything)
+    total = ledger_costs.cost(everything)
     return {
         "stages": stages,
-        "orchestration": books.cost(around),
-        "attempts": books.cost(attempts),
+        "orchestration": ledger_costs.cost(around),
+        "attempts": ledger_costs.cost(attempts),
         "total": total,
-        "nothing": books.cost(reader.Spans([])),
+        "nothing": ledger_costs.cost(reader.Spans([])),
         "parts": {stage: _parts([*run.spans, *run.attempt_spans]) for stage, run in runs.items()},
         "orchestration_parts": _parts(list(around)),
         "sources": sources,
         "measured": bool(sources) and all(source.startswith("measured") for source in sources.values()),
         "how": how(sources),
         "counters": sorted(found.counters),
-        "intensity": "; ".join(books.intensity.sources(hours)),
-        "intensity_short": short_intensity(books),
+        "intensity": "; ".join(ledger_costs.intensity.sources(hours)),
+        "intensity_short": short_intensity(ledger_costs),
         "water_source": water.resolve(grid).source,
         "location": "not stated" if grid.zone == "WORLD" else grid.zone,
         "pue": grid.pue,
@@ -160,15 +160,15 @@ def costs(books: Books, runs: dict[str, Made]) -> dict[str, Any]:
     } | ({"price": total["price"]} if "price" in total else {})
 
 
-def _stage_cost(books: Books, run: Made) -> dict[str, Any]:
+def _stage_cost(ledger_costs: LedgerCosts, run: Made) -> dict[str, Any]:
     """Of the completed run and the attempts before it; `elapsed_s` is of the completed run alone."""
     both = reader.Spans([*run.spans, *run.attempt_spans])
     labels = {name: run.run.labels.get(name, "") for name in ("run", "fingerprint")}
-    return books.cost(both) | labels | {
+    return ledger_costs.cost(both) | labels | {
         "elapsed_s": run.run.seconds,
         "attempts": len(run.attempts),
         "attempts_s": reader.Spans(run.attempts).elapsed_s,
-        "attempts_kwh": books.cost(run.attempt_spans)["kwh"],
+        "attempts_kwh": ledger_costs.cost(run.attempt_spans)["kwh"],
         "ended": run.run.end.isoformat(timespec="seconds"),
     }  # fmt: skip
 
@@ -207,15 +207,15 @@ def how(sources: dict[str, str]) -> str:
     return "; ".join(f"{', '.join(parts)} {way}" for way, parts in sorted(ways.items(), key=lambda entry: entry[1]))
 
 
-def short_intensity(books: Books) -> str:
+def short_intensity(ledger_costs: LedgerCosts) -> str:
     """`France 2023: 56 g/kWh`, for one line of the table."""
-    found = books.intensity
+    found = ledger_costs.intensity
     if found.series:
         return found.series_source
-    if books.grid.grams_per_kwh:
-        return f"fixed {books.grid.grams_per_kwh:g} g/kWh"
-    hint = " (no zone set)" if books.grid.zone == "WORLD" else ""
-    row = intensity.table()[books.grid.zone]
+    if ledger_costs.grid.grams_per_kwh:
+        return f"fixed {ledger_costs.grid.grams_per_kwh:g} g/kWh"
+    hint = " (no zone set)" if ledger_costs.grid.zone == "WORLD" else ""
+    row = intensity.table()[ledger_costs.grid.zone]
     return f"{row['name']} {row['year']}: {found.mean.mid:g} g/kWh{hint}"
 
 

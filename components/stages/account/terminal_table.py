@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from components.carbon.planning.forecast import AROUND
+from components.carbon.planning.forecast import ORCHESTRATION_NAME
 
 WIDTH = 100
 MAX_SCORES = 10
@@ -35,7 +35,7 @@ def _stages(summary: dict[str, Any]) -> list[str]:
     around = summary["cost"]["orchestration"]
     if around["kwh"][1]:
         # Its spans last as long as the whole run: their seconds would say nothing.
-        lines.append(f"{AROUND:<67}{'':>9}{_energy(around)}")
+        lines.append(f"{ORCHESTRATION_NAME:<67}{'':>9}{_energy(around)}")
     return lines if len(lines) > 1 else []
 
 

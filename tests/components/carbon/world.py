@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from components.carbon.metering.attribution import Books, OpenSpan, entry, look
+from components.carbon.metering.attribution import MeterState, OpenSpan, reading_line, remember
 from components.carbon.metering.counters import Host, Process, Reading
 
 HOST = Host("box", "b0071234", "Linux test", "Some CPU", threads=4, usable_threads=4, memory_bytes=8_000_000_000)
@@ -22,7 +22,7 @@ class Task:
     start: int
     parent: int
     own_us: int = 0
-    reaped_us: int = 0
+    children_us: int = 0
     zombie: bool = False
 
 
@@ -37,7 +37,7 @@ class World:
     rapl_true_uj: int = 0
     next_pid: int = 3
     tasks: dict[int, Task] = field(default_factory=lambda: {1: Task(0, 0), 2: Task(1, 1)})
-    books: Books = field(default_factory=Books)
+    state: MeterState = field(default_factory=MeterState)
     lines: list[dict] = field(default_factory=list)
 
     # -- what happens ------------------------------------------------------------------------------------------------
@@ -69,13 +69,13 @@ class World:
 
     def reap(self, pid: int) -> None:
         task = self.tasks.pop(pid)
-        self.tasks[task.parent].reaped_us += task.own_us + task.reaped_us
+        self.tasks[task.parent].children_us += task.own_us + task.children_us
 
     # -- what the meter does -----------------------------------------------------------------------------------------
 
     def reading(self) -> Reading:
         processes = {
-            pid: Process(task.start, task.parent, task.own_us, task.reaped_us, 10_000_000)
+            pid: Process(task.start, task.parent, task.own_us, task.children_us, 10_000_000)
             for pid, task in self.tasks.items()
         }
         energy = {"rapl:package-0": self.rapl_uj, "rapl:dram-0": self.rapl_uj} if self.rapl else {}
@@ -86,20 +86,20 @@ class World:
 
     def sample(self) -> None:
         reading = self.reading()
-        if line := entry(self.books, reading, WATTS, HOST):
+        if line := reading_line(self.state, reading, WATTS, HOST):
             self.lines.append(line)
-        for span in list(self.books.spans.values()):
-            if not self.books.alive(span, reading):
-                del self.books.spans[span.id]
+        for span in list(self.state.spans.values()):
+            if not self.state.alive(span, reading):
+                del self.state.spans[span.id]
 
     def open(self, pid: int, name: str, parent: str = "") -> None:
         self.sample()
-        self.books.spans[name] = OpenSpan(name, parent, name, {}, pid, self.tasks[pid].start, self.now_us)
-        look(self.books, self.reading())
+        self.state.spans[name] = OpenSpan(name, parent, name, {}, pid, self.tasks[pid].start, self.now_us)
+        remember(self.state, self.reading())
 
     def close(self, name: str) -> None:
         self.sample()
-        self.books.spans.pop(name, None)
+        self.state.spans.pop(name, None)
 
     # -- what came of it ---------------------------------------------------------------------------------------------
 
@@ -110,4 +110,4 @@ class World:
         """CPU time of a process, its children, and those it has reaped."""
         task = self.tasks[pid]
         below = sum(self.tree_us(child) for child, one in self.tasks.items() if one.parent == pid)
-        return task.own_us + task.reaped_us + below
+        return task.own_us + task.children_us + below

@@ -17,7 +17,7 @@ from tests.components.stages.pretrain.test_stage import hashes
 from tests.recorder import Recorder
 
 
-def guarded(limit_j: float, spent_steps: int = 0) -> Recorder:
+def limited(limit_j: float, spent_steps: int = 0) -> Recorder:
     """Each step takes a second and 36 W of a made-up machine."""
     budget = Budget(kwh=limit_j / 3.6e6, spent_kwh=spent_steps * 36 / 3.6e6)
 
@@ -40,13 +40,13 @@ def test_same_bytes_after_two_budgets(tmp_path: Path) -> None:
 
     run(tmp_path / "undisturbed", Progress())
     for limit_steps in (2.5, params.steps - 1.5):
-        progress = guarded(limit_steps * 36, done)
+        progress = limited(limit_steps * 36, done)
         with pytest.raises(Stopped) as stop:
             run(tmp_path / "stopped", progress)
         assert stop.value.name == "BudgetReached"
         done += progress.num_checks
         assert done <= limit_steps  # no step began that could not fit
-    run(tmp_path / "stopped", guarded(1e9, done))
+    run(tmp_path / "stopped", limited(1e9, done))
     assert hashes(tmp_path / "stopped/out") == hashes(tmp_path / "undisturbed/out")
 
 

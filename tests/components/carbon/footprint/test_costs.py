@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from components.carbon.footprint.costs import Books, made, outcomes, project_total
+from components.carbon.footprint.costs import LedgerCosts, made, outcomes, project_total
 from components.carbon.footprint.embodied import TABLE as EMBODIED
 from components.carbon.footprint.embodied import machine
 from components.carbon.footprint.intensity import resolve
@@ -30,9 +30,9 @@ def span(number: int, outcome: str, kwh: float = 1.0, parent: str = "", **labels
     )  # fmt: skip
 
 
-def books(spans: list[Span], **grid: float | str) -> Books:
+def ledger_costs(spans: list[Span], **grid: float | str) -> LedgerCosts:
     found = Grid(zone="FRA", **grid)  # type: ignore[arg-type]
-    return Books(Ledger(spans, hosts={"box": {"usable_threads": 64}}), found, resolve(found))
+    return LedgerCosts(Ledger(spans, hosts={"box": {"usable_threads": 64}}), found, resolve(found))
 
 
 DEDUP = {"stage": "dedup", "fingerprint": "new", "checkout": "main"}
@@ -65,7 +65,7 @@ def test_attempts_before_an_earlier_success_belong_to_that_one() -> None:
 
 def test_cost_has_pue_price_and_the_machine() -> None:
     spans = [span(0, "Completed", 2.0, **DEDUP)]
-    cost = books(spans, pue=1.5, price_per_kwh=0.2).cost(Ledger(spans))
+    cost = ledger_costs(spans, pue=1.5, price_per_kwh=0.2).cost(Ledger(spans))
     assert cost["kwh"] == pytest.approx([1.0, 2.0, 4.0])  # the machine's own, as budgets and forecasts have it
     assert cost["grams"] == pytest.approx([1.5 * 56 * 0.8, 3.0 * 56, 6.0 * 56 * 1.2])
     assert cost["price"] == pytest.approx([0.3, 0.6, 1.2])
@@ -100,7 +100,7 @@ def test_the_projects_total_has_everything_and_phases_end_as_their_process_did()
     ]
     ledger = Ledger(spans)
     assert outcomes(ledger)["1"] == "Killed"
-    total = project_total(books(spans))
+    total = project_total(ledger_costs(spans))
     assert total["total"]["kwh"][1] == pytest.approx(4.0)
     assert {name: row["kwh"][1] for name, row in total["by_outcome"].items()} == pytest.approx(
         {"Completed": 1.0, "Failed": 1.0, "Killed": 2.0}
@@ -117,7 +117,7 @@ def test_since_a_time_nothing_that_was_before_counts() -> None:
         span(30, "Completed", 0.1, run="b", cached="dedup"),
         span(31, "Failed", 2.0, stage="evaluate"),
     ]
-    found = books(spans)
+    found = ledger_costs(spans)
     one = Energy(KWH_UJ, KWH_UJ, KWH_UJ)
     found.ledger.rest_hours = {"2026-01-01T00": one, "2026-01-02T05": one, "2026-01-02T06": one}
     whole, late = project_total(found), project_total(found, since="2026-01-02T06:30")
@@ -140,7 +140,7 @@ def test_an_experiment_has_what_its_stages_and_its_pipeline_cost() -> None:
         span(2, "Killed", 2.0, stage="dedup", run="calm-otter", checkout="calm-otter"),
         span(3, "Completed", 0.5, parent="2", stage="dedup", run="calm-otter", checkout="calm-otter", phase="read"),
     ]
-    rows = project_total(books(spans))["by_experiment"]
+    rows = project_total(ledger_costs(spans))["by_experiment"]
     assert {name: row["kwh"][1] for name, row in rows.items()} == pytest.approx({"calm-otter": 3.5, "workspace": 4.0})
     assert {name: row["runs"] for name, row in rows.items()} == {"calm-otter": 2, "workspace": 1}
 
@@ -153,7 +153,7 @@ def test_what_the_cache_saved_is_what_the_stages_cost_when_they_were_made() -> N
         span(3, "Completed", 9.0, stage="dedup"),
         span(4, "Completed", 0.1, run="b", cached="dedup"),
     ]
-    saved = project_total(books(spans))["cache_saved"]
+    saved = project_total(ledger_costs(spans))["cache_saved"]
     assert saved["stages"] == 2
     assert saved["kwh"][1] == pytest.approx(2.0 + 9.0)
     assert saved["grams"][1] == pytest.approx(11.0 * 56)

@@ -79,24 +79,24 @@ def test_two_clones_and_two_hosts_merge_without_counting_twice(tmp_path: Path) -
     assert both.difference_uj() == 0
 
 
-def two_books(apart_us: int, seconds: int = 20) -> tuple[World, World]:
+def two_meters(apart_us: int, seconds: int = 20) -> tuple[World, World]:
     """One machine, metered by two clones at once, whose readings are `apart_us` apart; each runs a stage of its own."""
-    from components.carbon.metering.attribution import entry, look
+    from components.carbon.metering.attribution import reading_line, remember
 
     world = World()
     stages = [world.fork(2), world.fork(2)]
     clones = [World(tasks=world.tasks), World(tasks=world.tasks)]
     for number, clone in enumerate(clones):
-        clone.books.book = f"book-{number}"
+        clone.state.book = f"book-{number}"
         span = OpenSpan(f"s{number}", "", f"s{number}", {}, stages[number], world.tasks[stages[number]].start, 0)
-        clone.books.spans[span.id] = span
-        look(clone.books, world.reading())
+        clone.state.spans[span.id] = span
+        remember(clone.state, world.reading())
     for _ in range(seconds):
         for clone, wait_us in zip(clones, (apart_us, 1_000_000 - apart_us), strict=True):
             world.burn(stages[0], int(0.9 * wait_us))
             world.burn(stages[1], int(0.5 * wait_us))
             world.pass_time(wait_us)
-            line = entry(clone.books, timed(world), WATTS, HOST)
+            line = reading_line(clone.state, timed(world), WATTS, HOST)
             assert line is not None
             clone.lines.append(line)
     return clones[0], clones[1]
@@ -111,7 +111,7 @@ def timed(world: World) -> Reading:
 @given(st.integers(1, 999))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_two_clones_metering_one_machine_at_once_count_it_once(tmp_path: Path, apart_ms: int) -> None:
-    first, second = two_books(apart_ms * 1000)
+    first, second = two_meters(apart_ms * 1000)
     write(tmp_path / "mine/box-b0071234.jsonl", lines_of(first, {"s0": {"stage": "a"}}))
     write(tmp_path / "theirs/box-b0071234.jsonl", lines_of(second, {"s1": {"stage": "b"}}))
     mine, theirs, both = read(tmp_path / "mine"), read(tmp_path / "theirs"), read(tmp_path)
@@ -126,7 +126,7 @@ def test_two_clones_metering_one_machine_at_once_count_it_once(tmp_path: Path, a
     assert both.host_busy_us == pytest.approx(mine.host_busy_us, rel=0.06)
 
 
-def test_what_k_books_cover_counts_to_a_kth() -> None:
+def test_what_k_meters_cover_counts_to_a_kth() -> None:
     assert counted_us([("a", 0, 10), ("b", 4, 20)]) == [7, 13]
     assert counted_us([("a", 0, 12), ("b", 0, 12), ("c", 0, 12)]) == [4, 4, 4]
     assert counted_us([("a", 0, 10), ("a", 10, 20), ("b", 30, 40)]) == [10, 10, 10]
@@ -135,7 +135,7 @@ def test_what_k_books_cover_counts_to_a_kth() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 1000), st.integers(1, 100)), max_size=30))
 def test_time_is_counted_once(spans: list[tuple[str, int, int]]) -> None:
-    """Readings of one book follow each other; whatever the books do, all that counts is the time they cover."""
+    """Readings of one book follow each other; whatever the state do, all that counts is the time they cover."""
     intervals, ends = [], {"a": 0, "b": 0, "c": 0}
     for book, gap, length in spans:
         start = ends[book] + gap

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.carbon.ledger.merge import SHARED
-from components.carbon.metering.attribution import Books, entry, look
+from components.carbon.metering.attribution import MeterState, OpenSpan, reading_line, remember
+from components.carbon.metering.counters import Process, Reading
 from tests.components.carbon.world import HOST, WATTS, World
 
 EVENTS = st.lists(
@@ -36,10 +37,10 @@ def happen(world: World, event: tuple[str, int, int]) -> None:
         world.reap(zombies[which % len(zombies)])
     elif kind == "open" and mortal:
         pid = mortal[which % len(mortal)]
-        inner = [span.id for span in world.books.spans.values() if span.pid == pid]
+        inner = [span.id for span in world.state.spans.values() if span.pid == pid]
         world.open(pid, f"span-{amount}-{len(world.lines)}-{world.now_us}", inner[-1] if inner else "")
-    elif kind == "close" and world.books.spans:
-        world.close(list(world.books.spans)[which % len(world.books.spans)])
+    elif kind == "close" and world.state.spans:
+        world.close(list(world.state.spans)[which % len(world.state.spans)])
     elif kind == "sample":
         world.sample()
 
@@ -64,7 +65,7 @@ def test_spans_and_unattributed_are_the_host_exactly(events: list, rapl: bool) -
     busy, used = world.busy_us, world.rapl_true_uj
     for event in events:
         happen(world, event)
-        if stage not in world.tasks or world.tasks[stage].zombie or "stage" not in world.books.spans:
+        if stage not in world.tasks or world.tasks[stage].zombie or "stage" not in world.state.spans:
             break  # from here there may be nobody who meters
     else:
         world.sample()
@@ -90,7 +91,7 @@ def test_what_is_reaped_within_the_tree_is_counted_once(events: list) -> None:
         elif kind not in ("open", "close"):
             happen(world, (kind, which, amount))
     world.sample()
-    assert world.cpu_us("stage") + world.books.spans["stage"].pending_us == world.tree_us(stage)
+    assert world.cpu_us("stage") + world.state.spans["stage"].pending_us == world.tree_us(stage)
 
 
 def test_children_that_no_reading_saw_are_counted() -> None:
@@ -145,7 +146,7 @@ def test_the_last_moments_of_a_killed_stage_are_its_own() -> None:
     world.sample()
     assert world.cpu_us("stage") == 170_000
     assert world.cpu_us("pipeline") == 0
-    assert "stage" not in world.books.spans
+    assert "stage" not in world.state.spans
 
 
 def test_a_worker_that_outlives_its_pool_stays_with_the_stage() -> None:
@@ -230,7 +231,7 @@ def test_a_hidden_host_counter_is_said() -> None:
     world.open(stage, "stage")
     world.burn(stage, 40_000)
     world.pass_time(50_000)
-    line = entry(world.books, replace(world.reading(), busy_us=None), WATTS, HOST)
+    line = reading_line(world.state, replace(world.reading(), busy_us=None), WATTS, HOST)
     assert line is not None
     assert line["counter"] == "processes"
     assert line["busy_us"] == 40_000
@@ -242,7 +243,7 @@ def two_stages_and_a_gpu() -> tuple[World, list[int]]:
     stages = [world.fork(2), world.fork(2)]
     world.open(stages[0], "a")
     world.open(stages[1], "b")
-    world.books.energy_uj = {"nvml:0": 1000}
+    world.state.energy_uj = {"nvml:0": 1000}
     world.pass_time(1_000_000)
     return world, stages
 
@@ -250,21 +251,21 @@ def two_stages_and_a_gpu() -> tuple[World, list[int]]:
 def test_a_gpu_goes_to_the_process_on_it_and_to_the_leaves_where_pids_are_hidden() -> None:
     world, stages = two_stages_and_a_gpu()
     seen = replace(world.reading(), energy_uj={"nvml:0": 9000}, gpu_pids={"nvml:0": [stages[1]]})
-    line = entry(world.books, seen, WATTS, HOST)
+    line = reading_line(world.state, seen, WATTS, HOST)
     assert line is not None
     assert line["source"]["gpu0"] == "measured:nvml"
     assert line["spans"]["b"]["uj"]["gpu0"] == [8000] * 3
     assert "gpu0" not in line["spans"]["a"]["uj"]
     world.pass_time(1_000_000)
     hidden = replace(world.reading(), energy_uj={"nvml:0": 9100}, gpu_pids={"nvml:0": [99999]})
-    line = entry(world.books, hidden, WATTS, HOST)
+    line = reading_line(world.state, hidden, WATTS, HOST)
     assert line is not None
     assert line["spans"]["a"]["uj"]["gpu0"] == [50] * 3
 
 
 def test_a_gpu_that_does_not_name_its_processes_is_divided_equally_as_its_source_says() -> None:
     world, _ = two_stages_and_a_gpu()
-    line = entry(world.books, replace(world.reading(), energy_uj={"nvml:0": 9000}), WATTS, HOST)
+    line = reading_line(world.state, replace(world.reading(), energy_uj={"nvml:0": 9000}), WATTS, HOST)
     assert line is not None
     assert line["source"]["gpu0"] == "measured:nvml" + SHARED
     assert [line["spans"][name]["uj"]["gpu0"] for name in "ab"] == [[4000] * 3] * 2
@@ -275,11 +276,11 @@ def test_a_counter_that_one_reading_lacks_goes_on_from_its_last_known_value() ->
     """A stage's process opens NVML beside its first reading, which therefore lacks it."""
     world = World()
     world.open(world.fork(2), "pipeline")
-    look(world.books, replace(world.reading(), energy_uj={"nvml:0": 1000}))
+    remember(world.state, replace(world.reading(), energy_uj={"nvml:0": 1000}))
     world.pass_time(700_000)
     world.open(world.fork(2), "stage")
     world.pass_time(300_000)
-    line = entry(world.books, replace(world.reading(), energy_uj={"nvml:0": 9000}), WATTS, HOST)
+    line = reading_line(world.state, replace(world.reading(), energy_uj={"nvml:0": 9000}), WATTS, HOST)
     assert line is not None
     assert line["host_uj"]["gpu0"] == (8000,) * 3
 
@@ -287,21 +288,49 @@ def test_a_counter_that_one_reading_lacks_goes_on_from_its_last_known_value() ->
 def test_what_a_gpu_used_while_nobody_metered_is_nobodys() -> None:
     world = World()
     world.open(world.fork(2), "yesterday")
-    look(world.books, replace(world.reading(), energy_uj={"nvml:0": 1000}))
+    remember(world.state, replace(world.reading(), energy_uj={"nvml:0": 1000}))
     world.close("yesterday")
     world.pass_time(3_600_000_000)
     world.open(world.fork(2), "today")
     world.pass_time(1_000_000)
     for counted, used in ((5_000_000, None), (5_000_700, (700,) * 3)):
-        line = entry(world.books, replace(world.reading(), energy_uj={"nvml:0": counted}), WATTS, HOST)
+        line = reading_line(world.state, replace(world.reading(), energy_uj={"nvml:0": counted}), WATTS, HOST)
         assert line is not None
         assert line["host_uj"].get("gpu0") == used
         world.pass_time(1_000_000)
 
 
-def test_books_survive_json() -> None:
+def test_state_survives_json() -> None:
     import json
 
     world = World(rapl=True)
     world.open(world.fork(2), "a")
-    assert Books.from_json(json.loads(json.dumps(world.books.to_json()))) == world.books
+    assert MeterState.from_json(json.loads(json.dumps(world.state.to_json()))) == world.state
+
+
+def test_the_worked_example_of_the_module() -> None:
+    def reading(at_us: int, processes: dict[int, Process], busy_us: int, uj: int) -> Reading:
+        return Reading(at_us, "2026-01-01T00:00:00.000Z", busy_us, processes, {"rapl:package-0": uj})
+
+    state = MeterState()
+    state.spans = {
+        "stage": OpenSpan("stage", "", "stage", {}, 10, 1, 0),
+        "probe": OpenSpan("probe", "stage", "probe", {}, 11, 2, 0),
+    }
+    before = {10: Process(1, 1, 2_000_000, 0, 0), 11: Process(2, 10, 1_000_000, 0, 0)}
+    remember(state, reading(0, before, 50_000_000, 0))
+    after = {10: Process(1, 1, 2_500_000, 1_300_000, 0)}
+    line = reading_line(state, reading(1_000_000, after, 51_000_000, 8_000_000), WATTS, HOST)
+    assert line
+    assert {name: span["uj"]["cpu"] for name, span in line["spans"].items()} == {
+        "stage": [4_000_000] * 3,
+        "probe": [2_400_000] * 3,
+    }
+    assert line["unattributed_uj"]["cpu"] == [1_600_000] * 3
+
+
+def test_the_state_file_keeps_the_names_of_its_fields() -> None:
+    world = World()
+    world.open(world.fork(2), "stage")
+    seen = world.state.to_json()["seen"]
+    assert {tuple(fields) for fields in seen.values()} == {("start", "parent", "own_us", "reaped_us", "domain")}

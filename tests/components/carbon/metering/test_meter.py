@@ -14,7 +14,7 @@ import pytest
 
 from components.carbon.ledger.reader import Ledger, Span, read
 from components.carbon.metering.counters import Reading, SystemCounters
-from components.carbon.metering.ledger_writer import Logbook
+from components.carbon.metering.ledger_writer import LedgerWriter
 from components.carbon.metering.meter import Meter
 
 PREAMBLE = """
@@ -270,7 +270,7 @@ def test_readings_at_the_edges_of_phases_reach_the_disk_within_an_interval(
 ) -> None:
     """They keep the last reading fresh, so the sampler itself never takes one."""
     synced: list[int] = []
-    monkeypatch.setattr(Logbook, "sync", lambda self: synced.append(self.path.stat().st_size))
+    monkeypatch.setattr(LedgerWriter, "sync", lambda self: synced.append(self.path.stat().st_size))
     deadline = time.monotonic() + 30
     with Meter(tmp_path, 0.4, {"stage": "a"}) as meter:
         while len(synced) < 4 and time.monotonic() < deadline:
@@ -299,9 +299,9 @@ def test_a_counter_that_opens_late_is_read_at_once_and_what_lacks_one_is_said(
 
     with Meter(tmp_path, 60.0, {"stage": "a"}, Late()) as meter:
         deadline = time.monotonic() + 30
-        while "nvml:0" not in meter._logbook.peek().energy_uj and time.monotonic() < deadline:
+        while "nvml:0" not in meter._writer.peek().energy_uj and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert "nvml:0" in meter._logbook.peek().energy_uj
+        assert "nvml:0" in meter._writer.peek().energy_uj
     assert capsys.readouterr().err == "ledger: GPU 1 has no energy counter\n"
 
 

@@ -12,7 +12,7 @@ import pynvml
 import pytest
 
 from components.carbon.metering import nvml
-from components.carbon.metering.attribution import entry, look
+from components.carbon.metering.attribution import reading_line, remember
 from tests.components.carbon.world import HOST, WATTS, World
 
 RECORDED = json.loads(Path(__file__).with_name("machines.json").read_bytes())["nvml"]
@@ -51,10 +51,10 @@ def test_a_recorded_minute_is_what_nvidia_smi_showed(state: str) -> None:
     facts, begin = RECORDED["titan rtx"], 4_294_000_000
     world = World()
     world.open(world.fork(2), "stage")
-    look(world.books, replace(world.reading(), energy_uj=nvml.read_nvml(driver([begin]))[0]))
+    remember(world.state, replace(world.reading(), energy_uj=nvml.read_nvml(driver([begin]))[0]))
     world.pass_time(facts["seconds"] * 1_000_000)
     after = nvml.read_nvml(driver([begin + facts[f"{state}_mj"]]))[0]
-    line = entry(world.books, replace(world.reading(), energy_uj=after), WATTS, HOST)
+    line = reading_line(world.state, replace(world.reading(), energy_uj=after), WATTS, HOST)
     assert line is not None
     assert line["host_uj"]["gpu0"][1] / (facts["seconds"] * 1e6) == pytest.approx(facts[f"{state}_w"], rel=0.03)
     assert line["source"]["gpu0"].startswith("measured:nvml")

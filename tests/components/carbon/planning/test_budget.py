@@ -1,4 +1,4 @@
-"""The budget guard, on a made-up clock: it warns at 80 %, stops before the step that cannot fit, overshoots by none."""
+"""The budget check, on a made-up clock: it warns at 80 %, stops before the step that cannot fit, overshoots by none."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from components.carbon.ledger.reader import read
 from components.carbon.metering.meter import Meter
-from components.carbon.planning.budget import Budget, guard
+from components.carbon.planning.budget import Budget, budget_check
 from components.core.errors import Stopped
 from components.params import Budget as Limits
 from components.params import Grid, ProjectBudget, Runtime
@@ -90,10 +90,10 @@ class FakeMeter:
 @settings(deadline=None)
 @given(st.floats(0.01, 4.0), st.floats(1.0, 200.0), st.floats(1.5, 400.0))
 def test_no_limit_is_passed_by_more_than_a_step(step_s: float, watts: float, steps: float) -> None:
-    """Also limits below what one interval uses: the guard has the counters read when it knows too little."""
+    """Also limits below what one interval uses: the check has the counters read when it knows too little."""
     meter = FakeMeter()
     limit = steps * step_s * watts / 3.6e6
-    check = guard(Runtime(budget=Limits(kwh=limit)), meter, Path("no-ledger"), "r", clock=lambda: meter.now_s)
+    check = budget_check(Runtime(budget=Limits(kwh=limit)), meter, Path("no-ledger"), "r", clock=lambda: meter.now_s)
     taken, stopped = 0, False
     while not stopped:
         try:
@@ -114,10 +114,10 @@ def test_the_projects_budget_has_what_every_run_used(tmp_path: Path) -> None:
     with Meter(tmp_path, 0.1, {"stage": "a", "run": "today"}) as meter:
         tight = Limits(project=ProjectBudget(kwh=used))
         with pytest.raises(Stopped, match=r"runtime\.budget\.project") as stop:
-            guard(Runtime(budget=tight), meter, tmp_path, "today")()
+            budget_check(Runtime(budget=tight), meter, tmp_path, "today")()
         assert "raise the budget" in str(stop.value)
-        guard(Runtime(budget=Limits(kwh=used * 100)), meter, tmp_path, "today")()
-        guard(Runtime(budget=Limits(project=ProjectBudget(kwh=used * 100))), meter, tmp_path, "today")()
+        budget_check(Runtime(budget=Limits(kwh=used * 100)), meter, tmp_path, "today")()
+        budget_check(Runtime(budget=Limits(project=ProjectBudget(kwh=used * 100))), meter, tmp_path, "today")()
 
 
 def test_grams_are_those_of_the_hour_in_which_they_were_spent() -> None:
@@ -145,8 +145,8 @@ def test_hours_that_are_over_keep_their_intensity_when_the_grid_turns_dirty(tmp_
     grid = Grid(series="grid.csv")
     tight, wide = Runtime(grid=grid, budget=Limits(grams=49)), Runtime(grid=grid, budget=Limits(grams=60))
     with pytest.raises(Stopped, match="50 of 49 gCO2e"):
-        guard(tight, meter, tmp_path, "r", tmp_path, clock=lambda: meter.now_s)()
-    check = guard(wide, meter, tmp_path, "r", tmp_path, clock=lambda: meter.now_s)
+        budget_check(tight, meter, tmp_path, "r", tmp_path, clock=lambda: meter.now_s)()
+    check = budget_check(wide, meter, tmp_path, "r", tmp_path, clock=lambda: meter.now_s)
     meter.work(10.0, 36.0)  # 0.1 Wh, at 400 g/kWh
     assert check() == "; 83% of the run's budget"  # 50.04 g used, as much again for the next step
 
@@ -167,11 +167,11 @@ def test_a_long_first_step_is_forgotten() -> None:
     assert stop.value.name == "BudgetReached"
 
 
-def test_the_guard_of_a_real_run(tmp_path: Path) -> None:
+def test_the_check_of_a_real_run(tmp_path: Path) -> None:
     grid = Grid(zone="FRA")
     with Meter(tmp_path, 0.1, {"stage": "a", "run": "r"}) as meter:
-        guard(Runtime(grid=grid), meter, tmp_path, "r")()  # no budget: nothing happens
-        guard(Runtime(grid=grid, budget=Limits(hours=1.0)), meter, tmp_path, "r")()
+        budget_check(Runtime(grid=grid), meter, tmp_path, "r")()  # no budget: nothing happens
+        budget_check(Runtime(grid=grid, budget=Limits(hours=1.0)), meter, tmp_path, "r")()
         meter.read()
         with pytest.raises(Stopped, match="gCO2e"):
-            guard(Runtime(grid=grid, budget=Limits(grams=1e-9)), meter, tmp_path, "r")()
+            budget_check(Runtime(grid=grid, budget=Limits(grams=1e-9)), meter, tmp_path, "r")()

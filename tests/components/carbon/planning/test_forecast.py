@@ -11,9 +11,8 @@ import pytest
 from components.carbon.ledger.reader import Energy, Ledger, Span, history, read
 from components.carbon.metering.meter import Meter
 from components.carbon.planning.forecast import (
-    AROUND,
+    ORCHESTRATION_NAME,
     Forecast,
-    around,
     calibrated,
     checked,
     completed,
@@ -21,6 +20,7 @@ from components.carbon.planning.forecast import (
     forecast,
     interrupted,
     interval,
+    orchestration_forecast,
     total,
 )
 
@@ -68,16 +68,16 @@ def pipeline(number: int, stages: int, outcome: str = "Completed") -> list[Span]
 
 
 def test_what_runs_around_the_stages_is_forecast_from_runs_that_had_some() -> None:
-    assert around(Ledger([]), 3) is None
-    assert around(Ledger([*pipeline(0, 0), *pipeline(1, 4, "BudgetReached"), span(2, 10)]), 3) is None
+    assert orchestration_forecast(Ledger([]), 3) is None
+    assert orchestration_forecast(Ledger([*pipeline(0, 0), *pipeline(1, 4, "BudgetReached"), span(2, 10)]), 3) is None
     ledger = Ledger([*pipeline(0, 0), *pipeline(1, 6), *pipeline(2, 2)])
-    found = around(ledger, 4)
+    found = orchestration_forecast(ledger, 4)
     assert found is not None
-    assert (found.stage, found.basis) == (AROUND, "2 pipeline runs")
+    assert (found.stage, found.basis) == (ORCHESTRATION_NAME, "2 pipeline runs")
     assert found.kwh.low < 2 / 3.6e6 < found.kwh.high
     assert found.kwh.mid == pytest.approx(2 / 3.6e6)  # the stages' own 40 J are not in it
     assert found.seconds.low < (40 * 4 / 6 * 80 * 4 / 2) ** 0.5 < found.seconds.high
-    more = around(ledger, 12)
+    more = orchestration_forecast(ledger, 12)
     assert more is not None
     assert more.kwh.mid == pytest.approx(6 / 3.6e6)
 
@@ -173,7 +173,7 @@ def test_history_is_read_without_the_readings(tmp_path: Path) -> None:
     assert run.kwh(quick) > 0
     assert abs(run.seconds - same.seconds) < 1e-6
     (one,) = checked(quick)
-    assert (one.run, one.promise.raw) == ("r", (1.0, 1e-6))
+    assert (one.run, one.forecast.raw) == ("r", (1.0, 1e-6))
     assert checked(whole) == checked(quick)
 
 
