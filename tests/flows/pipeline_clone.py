@@ -15,7 +15,8 @@ from components.params import layout
 from flows.system import params_file
 
 ROOT = Path(__file__).resolve().parents[2]
-OUTSIDE = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "PREFECT_HOME", "GREENHOUSE_STATE", "GREENHOUSE_RUN", "GIT_DIR")
+OUTSIDE = ("PREFECT_", "MLFLOW_", "DVC_", "GREENHOUSE_", "GIT_", "HF_", "MPLCONFIGDIR", "TORCHINDUCTOR_")
+"""Beginnings of variables that would point at another checkout; a test that settles its own process sets them all."""
 IDENTITY = ("-c", "user.name=test", "-c", "user.email=test@localhost")
 
 SERVER = """
@@ -40,7 +41,7 @@ class PipelineClone:
 
     def environment(self, **more: str) -> dict[str, str]:
         """This process's, without what would point at another checkout. HOME is a folder that must stay empty."""
-        kept = {name: value for name, value in os.environ.items() if name not in OUTSIDE}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(OUTSIDE)}
         kept |= {"PREFECT_API_URL": self.api} if self.api else {}
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # as in an activated venv
         return kept | {"HOME": str(self.root.parent / "home"), "PATH": path, "PYTHONPATH": str(self.root), **more}
