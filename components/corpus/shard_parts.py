@@ -4,31 +4,38 @@ Each input shard becomes one part: a small corpus of its own, finished when its 
 are moved together, in the order of the input, under one manifest. What is there already is not done again.
 """
 
-import os
+import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from components.core.files import move, write_json
-from components.corpus.corpus import CorpusWriter, Document, Manifest, Shard, read_manifest
+from components.corpus.corpus import CorpusWriter, Document, Manifest, Shard, read_manifest, reconcile
 
 _NEVER = 1 << 62
 
 
-def write_part(folder: Path, documents: Iterable[Document]) -> Manifest:
-    """Write `documents` as one shard (none if there are no documents)."""
-    with CorpusWriter(_emptied(folder), shard_bytes=_NEVER) as writer:
-        for document in documents:
-            writer.add(document)
-    return writer.manifest
+def write_split(
+    kept: Path, dropped: Path, documents: Sequence[Document], reasons: dict[int, tuple[str, str]]
+) -> tuple[int, int]:
+    """Write the documents of one input shard as two parts. Returns how many are kept and dropped.
+
+    Args:
+        reasons: index of each document to drop -> (rule, reason).
+    """
+    records = ((documents[number], *reason) for number, reason in sorted(reasons.items()))
+    stays = ((document,) for number, document in enumerate(documents) if number not in reasons)
+    counts = _write(kept, stays, False).num_documents, _write(dropped, records, True).num_documents
+    reconcile(kept.as_posix(), len(documents), counts[0], counts[1:])
+    return counts
 
 
-def write_dropped_part(folder: Path, records: Iterable[tuple[Document, str, str]]) -> Manifest:
-    """Write (document, rule, reason) records as one shard of a left-out corpus."""
-    with CorpusWriter(_emptied(folder), shard_bytes=_NEVER, dropped=True) as writer:
-        for document, rule, reason in records:
-            writer.add(document, rule, reason)
+def _write(folder: Path, rows: Iterable[tuple], dropped: bool) -> Manifest:
+    shutil.rmtree(folder, ignore_errors=True)  # what an interrupted attempt left
+    with CorpusWriter(folder, shard_bytes=_NEVER, dropped=dropped) as writer:
+        for row in rows:
+            writer.add(*row)
     return writer.manifest
 
 
@@ -66,11 +73,3 @@ def _add(total: dict[str, dict[str, int]], more: dict[str, dict[str, int]]) -> N
         entry = total.setdefault(key, {"num_documents": 0, "num_bytes": 0})
         for name, count in counts.items():
             entry[name] += count
-
-
-def _emptied(folder: Path) -> Path:
-    """`folder` without what an interrupted attempt left in it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.iterdir():
-        os.unlink(leftover)
-    return folder

@@ -1,9 +1,9 @@
-"""Training documents that hold what the models will be examined on: found by shared n-grams of words, and dropped.
+"""Index of held-out and evaluation text, which finds training documents that contain it by shared word n-grams.
 
 Looked for are the held-out set and the items of evaluation sets in a folder. An item (a sentence, a question, an
 answer) that occurs word for word is enough to drop a document; of the held-out set, text of the same kind shares
 phrases, so a share of the document's n-grams is needed. 13 words is the length of GPT-3 (Brown et al. 2020,
-arXiv:2005.14165, appendix C). Words and hashes are those of overlap.py.
+arXiv:2005.14165, appendix C). Words and hashes are those of `ngram_overlap`.
 """
 
 import heapq
@@ -72,24 +72,26 @@ class ContaminationIndex:
     short: int = 0
 
     def hits(self, texts: Sequence[str]) -> list[list[Hit]]:
-        """What each text shares with each evaluation set."""
-        found: list[list[Hit]] = [[] for _ in texts]
+        """Overlaps of each text with each evaluation set, a list per text."""
+        hits: list[list[Hit]] = [[] for _ in texts]
         if not texts:
-            return found
+            return hits
         scanned = ngram_overlap.words(texts)
         for length, (hashes, sets) in sorted(self.by_length.items()):
             if not len(hashes):  # all held-out documents are shorter than a run
                 continue
             grams, documents = ngram_overlap.ngrams(scanned, length)
             totals = np.bincount(documents, minlength=len(texts))
-            at = np.minimum(np.searchsorted(hashes, grams), len(hashes) - 1)
-            hit = hashes[at] == grams
-            pairs, counts = np.unique(
-                np.stack([documents[hit], sets[at[hit]].astype(np.int64)]), axis=1, return_counts=True
-            )
+            place = np.minimum(
+                np.searchsorted(hashes, grams), len(hashes) - 1
+            )  # of the nearest hash that is looked for
+            is_hit = hashes[place] == grams
+            # Columns (document, evaluation set) of every hit; equal columns are counted.
+            columns = np.stack([documents[is_hit], sets[place[is_hit]].astype(np.int64)])
+            pairs, counts = np.unique(columns, axis=1, return_counts=True)
             for document, number, count in zip(*pairs.tolist(), counts.tolist(), strict=True):
-                found[document].append(Hit(self.names[number], length, count, int(totals[document])))
-        return found
+                hits[document].append(Hit(self.names[number], length, count, int(totals[document])))
+        return hits
 
     def save(self, path: Path) -> None:
         """Write it for the workers."""
@@ -156,7 +158,7 @@ def _texts(path: Path, name: str) -> Iterator[str]:
             try:
                 yield from _strings(json.loads(line))
             except ValueError as error:
-                raise UserError(f"filter.decontaminate: {name} line {number}: not JSON ({error}); mend it") from None
+                raise UserError(f"filter.decontaminate: {name} line {number}: not JSON ({error}); fix it") from None
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Which documents are duplicates, of which document that stays.
+"""Search for near-duplicates: for each document the one that stays for it.
 
 1. Documents are ranked by a rule anyone can check: held-out before training, then the longer, then the smaller id. All
    that follows works on ranks, so neither the order of the documents nor the number of processes matters.
@@ -83,35 +83,40 @@ class Search:
         while True:
             fresh = self._propose(candidates, window)
             if window and not len(fresh):
-                return self.stands_for()
-            self._look_at(fresh)
-            stays = self.stands_for()[0] == np.arange(len(self.sizes))
+                return self.canonical()
+            self._verify(fresh)
+            stays = self.canonical()[0] == np.arange(len(self.sizes))
             candidates, window = np.flatnonzero(stays & (self.sizes > 0)), BUCKET_WINDOW
 
-    def _look_at(self, fresh: np.ndarray) -> None:
+    def _verify(self, fresh: np.ndarray) -> None:
         """Verify pairs, given as sorted numbers, some at a time."""
         similar, similarity = [self.similar], [self.similarity]
         for at in range(0, len(fresh), PAIRS_HELD):
             codes = fresh[at : at + PAIRS_HELD]
             pairs = np.stack([codes // len(self.sizes), codes % len(self.sizes)], axis=1)
-            found = self.verify(pairs)
-            self.histogram += np.histogram(found, BINS)[0]
-            reached = found >= self.threshold
+            jaccard = self.verify(pairs)
+            self.histogram += np.histogram(jaccard, BINS)[0]
+            reached = jaccard >= self.threshold
             similar.append(pairs[reached])
-            similarity.append(found[reached])
+            similarity.append(jaccard[reached])
         self.similar, self.similarity = np.concatenate(similar), np.concatenate(similarity)
         self.verified = np.concatenate([self.verified, fresh])
         self.verified.sort()
 
-    def stands_for(self) -> tuple[np.ndarray, np.ndarray]:
-        """Go down the ranks over the verified pairs (the module's point 4); of several that stay, take the likest."""
+    def canonical(self) -> tuple[np.ndarray, np.ndarray]:
+        """The document that stays for each, and the similarity with it: the module's point 4, over the verified pairs.
+
+        Of several that stay, the most similar counts. Example: A ~ B and B ~ C are similar, A and C are not, ranked A,
+        B, C. B goes for A; C stays, since the B it resembles is gone. Connected components would drop C as well.
+        """
         result = np.arange(len(self.sizes))
         pairs, similarity = self.similar, self.similarity
         best = np.zeros(len(self.sizes))
-        for at in np.lexsort((pairs[:, 0], pairs[:, 1])):
-            first, second = pairs[at].tolist()
-            if result[first] == first and similarity[at] > best[second]:
-                best[second], result[second] = similarity[at], first
+        # In the order of the lower rank: when a pair is read, its higher-ranked document is decided.
+        for row in np.lexsort((pairs[:, 0], pairs[:, 1])):
+            first, second = pairs[row].tolist()
+            if result[first] == first and similarity[row] > best[second]:
+                best[second], result[second] = similarity[row], first
         return result, np.where(best > 0, best, 1.0)
 
     def _propose(self, candidates: np.ndarray, window: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""How much of the held-out text the training text repeats, word for word: shared 13-grams.
+"""Share of the held-out text that the training text repeats word for word: shared 13-grams.
 
 Deduplication removes copies of whole documents. Quotations, other spellings of a play, a licence pasted into many pages
 stay, and a held-out score is that much flattered. So the share of held-out 13-grams that also occur in training is
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from components.text.codepoints import Hasher, mixed
+
 NGRAM = 13
 
-_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so it has an inverse modulo 2**64
-_BASE_INVERSE = np.uint64(pow(0x9E3779B97F4A7C15, -1, 1 << 64))
 _NGRAM_BASE = np.uint64(0xD6E8FEB86659FD93)
 _SPACE = 0x20
 _TABLE = bytes(
@@ -50,10 +50,7 @@ def words(texts: Sequence[str], fold: Fold | None = None) -> Words:
     if fold:
         data, first_byte = fold(data, first_byte)
     starts, ends = _word_bounds(data)
-    powers, inverses = _powers(_BASE, len(data)), _powers(_BASE_INVERSE, len(data))
-    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(data * powers, dtype=np.uint64)])
-    hashes = _mixed((sums[ends] - sums[starts]) * inverses[starts])
-    return Words(hashes, np.searchsorted(first_byte, starts, side="right") - 1)
+    return Words(Hasher(data)(starts, ends), np.searchsorted(first_byte, starts, side="right") - 1)
 
 
 def as_written(text: str) -> list[str]:
@@ -66,53 +63,36 @@ def as_written(text: str) -> list[str]:
 def _separated(pieces: list[bytes]) -> np.ndarray:
     """The bytes of all texts, ASCII lower-cased, with a space after each and for whatever separates words."""
     data = np.frombuffer((b" ".join(pieces) + b" ").translate(_TABLE), dtype=np.uint8).copy()
-    _blank_punctuation(data)
-    return data
-
-
-def _blank_punctuation(data: np.ndarray) -> None:
-    """Blank U+2000 to U+203F (quotes, dashes) and U+3000 to U+303F (ideographic punctuation), three bytes each."""
+    # U+2000 to U+203F (quotes, dashes) and U+3000 to U+303F (ideographic punctuation) are three bytes each in UTF-8,
+    # of which the first two are E2 80 and E3 80.
     for lead in (0xE2, 0xE3):
-        at = np.flatnonzero((data[:-1] == lead) & (data[1:] == 0x80))
+        first = np.flatnonzero((data[:-1] == lead) & (data[1:] == 0x80))
         for offset in range(3):
-            data[at + offset] = _SPACE
+            data[first + offset] = _SPACE
+    return data
 
 
 def _word_bounds(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Byte offsets where words start and end. `data` ends with a space."""
     inside = data != _SPACE
-    ideograph = (data >= 0xE3) & (data <= 0xE9)
+    ideograph = (data >= 0xE3) & (data <= 0xE9)  # lead bytes of U+3000 to U+9FFF, three bytes each
     start = inside.copy()
-    start[1:] &= ~inside[:-1] | ideograph[1:]
-    start[3:] |= inside[3:] & ideograph[:-3]  # what follows an ideograph's three bytes
+    start[1:] &= ~inside[:-1] | ideograph[1:]  # a word starts after a space, and at each ideograph
+    start[3:] |= inside[3:] & ideograph[:-3]  # and right after an ideograph's three bytes
     end = inside[:-1] & (~inside[1:] | start[1:])
     return np.flatnonzero(start), np.flatnonzero(end) + 1
 
 
-def _powers(base: np.uint64, count: int) -> np.ndarray:
-    """`base` to the power 0, 1, ... count - 1, modulo 2**64."""
-    factors = np.full(count, base, dtype=np.uint64)
-    factors[:1] = 1
-    return np.cumprod(factors, dtype=np.uint64)
-
-
-def _mixed(hashes: np.ndarray) -> np.ndarray:
-    """Spread every bit over all others (the finaliser of splitmix64, Steele et al. 2014)."""
-    hashes = (hashes ^ (hashes >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    hashes = (hashes ^ (hashes >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return hashes ^ (hashes >> np.uint64(31))
-
-
-def ngrams(found: Words, n: int = NGRAM) -> tuple[np.ndarray, np.ndarray]:
+def ngrams(tokens: Words, n: int = NGRAM) -> tuple[np.ndarray, np.ndarray]:
     """Hashes of all runs of `n` words within a document, and the document of each: uint64 and int64 (num_ngrams,)."""
-    count = len(found.hashes) - n + 1
+    count = len(tokens.hashes) - n + 1
     if count <= 0:
         return np.zeros(0, np.uint64), np.zeros(0, np.int64)
     total = np.zeros(count, dtype=np.uint64)
     for offset in range(n):
-        total = total * _NGRAM_BASE + found.hashes[offset : offset + count]
-    whole = found.document[:count] == found.document[n - 1 :]
-    return _mixed(total)[whole], found.document[:count][whole]
+        total = total * _NGRAM_BASE + tokens.hashes[offset : offset + count]
+    whole = tokens.document[:count] == tokens.document[n - 1 :]  # no run crosses from one document to the next
+    return mixed(total)[whole], tokens.document[:count][whole]
 
 
 class Overlap:

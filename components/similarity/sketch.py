@@ -1,4 +1,4 @@
-"""What dedup keeps of each document while it compares: its shingles and bands on disk, a few numbers in memory.
+"""Sketches of documents for dedup: shingles and bands on disk, a few numbers per document in memory.
 
 One call per shard writes three files into the work folder and is skipped when they are there already:
 `<name>.shingles.bin` (8 bytes per word, read back by the document), `<name>.bands.bin` (a hash per band and document,
@@ -29,6 +29,8 @@ MIN_LINE_BYTES, MIN_PARAGRAPH_BYTES = 40, 100
 _UNICODE_SPACE = re.compile(rb"\xc2[\x85\xa0]|\xe1\x9a\x80|\xe2\x80[\x80-\x8a\xa8\xa9\xaf]|\xe2\x81\x9f|\xe3\x80\x80")
 """White space outside ASCII, in UTF-8."""
 _TO_SPACE = bytes.maketrans(b"\t\n\v\f\r\x1c\x1d\x1e\x1f", b" " * 9)
+"""ASCII white space, as `str.split` sees it."""
+_SPACES = re.compile(rb"  +")
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,12 @@ def sketch_reads(job: SketchJob) -> list[Path] | None:
 
 
 def band_keys(signature_rows: np.ndarray, band: int, rows: int) -> np.ndarray:
-    """uint64 hash of one band of each signature."""
+    """uint64 hash of one band of each signature: equal if all `rows` values of the band are equal.
+
+    A signature of bands * rows values is cut into `bands` runs. Two documents are proposed as a pair if one run agrees,
+    which for similarity J has the chance 1 - (1 - J^rows)^bands: an S-curve around (1 / bands)^(1 / rows). The band's
+    number goes in first, so that equal values in different bands do not meet.
+    """
     total = np.full(len(signature_rows), band, dtype=np.uint64)
     for column in range(band * rows, (band + 1) * rows):
         total = mixed(total ^ signature_rows[:, column]) + np.uint64(column)
@@ -121,22 +128,14 @@ def exact_hash(text: str) -> bytes:
 
 
 def exact_hashes(texts: Sequence[bytes]) -> list[bytes]:
-    """`exact_hash` of each text, as arrays, many at once; one by one where there is white space outside ASCII."""
+    """`exact_hash` of each text in UTF-8; without decoding it where its only white space is ASCII."""
     result: list[bytes] = []
-    for at in range(0, len(texts), 32):
-        some = texts[at : at + 32]
-        data = np.frombuffer(b"\n".join([*some, b""]).translate(_TO_SPACE), dtype=np.uint8)
-        space = np.concatenate([[True], data == 0x20])
-        repeated = space[1:] & space[:-1]
-        collapsed = data[~repeated].tobytes()
-        bounds = np.zeros(len(some) + 1, dtype=np.int64)
-        np.cumsum([len(text) + 1 for text in some], out=bounds[1:])
-        places = (bounds - np.searchsorted(np.flatnonzero(repeated), bounds)).tolist()
-        for text, start, end in zip(some, places[:-1], places[1:], strict=True):
-            if not text.isascii() and _UNICODE_SPACE.search(text):
-                result.append(exact_hash(text.decode()))
-            else:
-                result.append(hashlib.sha256(collapsed[start:end].removesuffix(b" ")).digest()[:16])
+    for text in texts:
+        if not text.isascii() and _UNICODE_SPACE.search(text):
+            result.append(exact_hash(text.decode()))
+        else:
+            collapsed = _SPACES.sub(b" ", text.translate(_TO_SPACE)).strip(b" ")
+            result.append(hashlib.sha256(collapsed).digest()[:16])
     return result
 
 
@@ -145,17 +144,14 @@ def exact_hashes(texts: Sequence[bytes]) -> list[bytes]:
 
 def _long_stretches(block: Packed, sampling: int) -> Iterator[tuple[str, np.ndarray]]:
     """Lines and paragraphs long enough to count: uint64 (n, 4) of hash, bytes, document, offset in it."""
-    lines, paragraphs = lines_and_paragraphs(block)
-    for name, found, least in (
-        ("lines", lines, MIN_LINE_BYTES),
-        ("paragraphs", paragraphs, MIN_PARAGRAPH_BYTES),
-    ):
-        taken = found.ends - found.starts >= least
-        if sampling > 1:
-            taken &= found.hashes % np.uint64(sampling) == 0
-        starts, length = found.starts[taken], (found.ends - found.starts)[taken]
-        at = np.searchsorted(block.bounds, starts, side="right") - 1
-        columns = [found.hashes[taken], length, block.first + at, starts - block.bounds[at]]
+    found = zip(("lines", "paragraphs"), lines_and_paragraphs(block), strict=True)
+    for (name, spans), minimum in zip(found, (MIN_LINE_BYTES, MIN_PARAGRAPH_BYTES), strict=True):
+        counted = spans.ends - spans.starts >= minimum
+        if sampling > 1:  # by hash, so that all occurrences of a line are counted or none
+            counted &= spans.hashes % np.uint64(sampling) == 0
+        starts, lengths = spans.starts[counted], (spans.ends - spans.starts)[counted]
+        text = np.searchsorted(block.bounds, starts, side="right") - 1
+        columns = [spans.hashes[counted], lengths, block.first + text, starts - block.bounds[text]]
         yield name, np.stack([column.astype(np.uint64) for column in columns], axis=1)
 
 

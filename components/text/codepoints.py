@@ -1,4 +1,4 @@
-"""Texts as arrays of code points: what dedup and filter count and hash, without one Python string per word.
+"""Texts as arrays of code points, which filter counts and hashes without one Python string per word.
 
 The texts of a shard are laid end to end, with a newline after each. A table gives the kind of every code point, starts
 and ends of words and lines follow from differences, and any stretch is hashed from prefix sums: the polynomial hash
@@ -6,14 +6,13 @@ sum(c[j] * B**j) of Karp and Rabin (1987) modulo 2**64, divided by B**start (B i
 Equal stretches have equal hashes in every text, process and numpy version; different ones collide with a chance of
 about 2**-64 per pair.
 
-What a word is, for all stages that import this:
-
-* a run of word characters: letters, digits, `_` and combining marks (for ASCII that is `\\w+`);
-* in a script written without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese, Tibetan) each character by itself.
+The kinds WORD and UNSPACED make a word: a run of letters, digits, `_` and combining marks (for ASCII that is `\\w+`);
+in a script written without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese, Tibetan) each character by itself. The
+table in `components.text` says who uses it.
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,6 +101,23 @@ class Scan:
         return np.diff(np.searchsorted(positions, self.bounds))
 
 
+def text_blocks(texts: Sequence[str] | Sequence[bytes], block_size: int) -> Iterator[tuple[int, int]]:
+    """Ranges (first, last + 1) of texts, in order, that have `block_size` characters or bytes or just more together."""
+    start = size = 0
+    for number, text in enumerate(texts):
+        size += len(text)
+        if size >= block_size or number == len(texts) - 1:
+            yield start, number + 1
+            start, size = number + 1, 0
+
+
+def sorted_union(*values: np.ndarray) -> np.ndarray:
+    """All of these, in order, each once. (`np.union1d` takes ten times as long.)"""
+    together = np.concatenate(values)
+    together.sort()
+    return together[np.concatenate([[True], together[1:] != together[:-1]])]
+
+
 def scan(texts: Sequence[str]) -> Scan:
     """Lay `texts` end to end. Memory: at most 5 bytes per character here, about 40 with hashes; give it a shard."""
     joined = "\n".join(texts) + "\n"
@@ -131,7 +147,11 @@ def mixed(values: np.ndarray) -> np.ndarray:
 
 
 class Hasher:
-    """Hashes of stretches of a scan, from prefix sums made once."""
+    """Hashes of stretches of a scan, from prefix sums made once.
+
+    With S[i] = c[0] + c[1] B + ... + c[i - 1] B^(i - 1), the stretch from i to j gives (S[j] - S[i]) / B^i, which is
+    c[i] + c[i + 1] B + ...: the same number wherever the stretch stands, at the cost of two look-ups and a product.
+    """
 
     def __init__(self, codes: np.ndarray) -> None:
         powers, self._inverses = _powers(len(codes))
@@ -147,8 +167,7 @@ class Hasher:
 
 def hash_word(word: str) -> np.uint64:
     """The hash that `Hasher` gives to a stretch that reads `word`."""
-    codes = np.array([ord(character) for character in word], dtype=np.uint32)
-    return Hasher(codes)(np.array([0]), np.array([len(codes)]))[0]
+    return Hasher(scan([word]).codes)(np.array([0]), np.array([len(word)]))[0]
 
 
 _made: list[np.ndarray] = [np.ones(0, np.uint64), np.ones(0, np.uint64)]

@@ -1,8 +1,8 @@
-"""Texts as packed bytes, their words found and hashed without one Python string per word: what dedup compares.
+"""Texts as packed bytes, whose words, lines and paragraphs are found and hashed in arrays, for dedup.
 
 The texts of a block are lower-cased and laid end to end as UTF-8, with a newline after each. A table tells word bytes
-from others (only characters outside ASCII are decoded, see `scan` for what a word is), starts and ends of words follow
-from where that changes, and a stretch is hashed from its bytes taken eight at a time. A block is a few hundred
+from others (only characters outside ASCII are decoded; `components.text` defines a word), starts and ends of words
+follow from where that changes, and a stretch is hashed from its bytes taken eight at a time. A block is a few hundred
 kilobytes, so that its arrays stay in the processor's cache; the same work on whole shards takes three times as long.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.text.codepoints import UNSPACED, WORD, kinds_of, mixed
+from components.text.codepoints import UNSPACED, WORD, kinds_of, mixed, sorted_union, text_blocks
 
 BLOCK_BYTES = 1 << 18
 _PADDING = b"\0" * 8
@@ -38,12 +38,8 @@ class Packed:
 
 def blocks(texts: Sequence[bytes]) -> Iterator[Packed]:
     """All texts (UTF-8), in order, in blocks."""
-    start = size = 0
-    for number, text in enumerate(texts):
-        size += len(text)
-        if size >= BLOCK_BYTES or number == len(texts) - 1:
-            yield pack(texts[start : number + 1], start)
-            start, size = number + 1, 0
+    for start, end in text_blocks(texts, BLOCK_BYTES):
+        yield pack(texts[start:end], start)
 
 
 def pack(texts: Sequence[bytes], first: int = 0) -> Packed:
@@ -56,29 +52,32 @@ def pack(texts: Sequence[bytes], first: int = 0) -> Packed:
 
 
 def words(block: Packed) -> tuple[np.ndarray, np.ndarray]:
-    """Starts and ends (int64) of all words, in order."""
+    """Starts and ends (int64) of all words, in order.
+
+    For `a1, ไท` (two Thai letters, three bytes each) `inside` is 1 1 0 0 1 1 1 1 1 1 0: it changes at 0, 2, 4 and 10.
+    Each Thai letter is a word by itself, so the second run is also cut at 7.
+    """
     inside = np.frombuffer(bytearray(block.data.tobytes().translate(_IS_WORD)), dtype=np.uint8)
-    lead = np.flatnonzero(block.data >= 0xC0)
+    lead = np.flatnonzero(block.data >= 0xC0)  # first bytes of characters outside ASCII
     alone, after = _mark(block.data, lead, inside) if len(lead) else (lead, lead)
     changes = np.flatnonzero(inside[1:] != inside[:-1]) + 1  # every word ends: a newline follows each text
     if inside[0]:
         changes = np.concatenate([[0], changes])
-    starts, ends = changes[0::2], changes[1::2]
+    starts, ends = changes[0::2], changes[1::2]  # outside to inside, then inside to outside, in turn
     if len(alone):
-        starts = _merged(starts, alone, after[inside[after] != 0])
-        ends = _merged(ends, alone[(alone > 0) & (inside[alone - 1] != 0)], after)
+        # A character that is a word by itself starts one, and so does what follows it if that is in a word; it ends
+        # one, and so does what stands before it.
+        starts = sorted_union(starts, alone, after[inside[after] != 0])
+        ends = sorted_union(ends, alone[(alone > 0) & (inside[alone - 1] != 0)], after)
     return starts, ends
 
 
-def _merged(*places: np.ndarray) -> np.ndarray:
-    """All of these, in order, each once."""
-    together = np.concatenate(places)
-    together.sort()
-    return together[np.concatenate([[True], together[1:] != together[:-1]])]
-
-
 def _mark(data: np.ndarray, lead: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mark the bytes of word characters outside ASCII in `inside`; where those that are words by themselves lie."""
+    """Set `inside` for the bytes of word characters outside ASCII. Returns starts and ends of those that are words
+    alone.
+
+    UTF-8: 110xxxxx begins two bytes, 1110xxxx three, 11110xxx four; each that follows, 10xxxxxx, adds six bits.
+    """
     byte = data[lead].astype(np.uint32)
     width = 2 + (byte >= 0xE0).astype(np.int64) + (byte >= 0xF0)
     code = byte & np.array([0, 0, 0x1F, 0x0F, 0x07], dtype=np.uint32)[width]
@@ -96,8 +95,11 @@ def _mark(data: np.ndarray, lead: np.ndarray, inside: np.ndarray) -> tuple[np.nd
 def hashes(data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """uint64 hash of each stretch data[start:end]; equal stretches have equal hashes in every block and process.
 
-    `data` must go on for eight bytes after the last stretch.
+    `data` must go on for eight bytes after the last stretch. A stretch of 19 bytes is hashed from three numbers of 8, 8
+    and 3 bytes. Its length goes into the first, so that "a" and "a\\0" differ; the place of each other one goes into
+    it, so that their order counts although they are summed.
     """
+    # windows[i] is the number made of data[i : i + 8]: a view with a stride of one byte, nothing is copied.
     windows = np.ndarray((len(data) - 7,), dtype="<u8", buffer=data, strides=(1,))
     length = ends - starts
     total = mixed((length.astype(np.uint64) * _ODD) ^ (windows[starts] & _MASKS[np.minimum(length, 8)]))
@@ -105,11 +107,11 @@ def hashes(data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray
     if len(long):
         counts = (length[long] - 1) // 8  # windows after the first
         begins = np.cumsum(counts) - counts
-        number = np.arange(1, counts.sum() + 1) - np.repeat(begins, counts)
-        taken = windows[np.repeat(starts[long], counts) + 8 * number]
-        taken &= _MASKS[np.minimum(np.repeat(length[long], counts) - 8 * number, 8)]
-        taken += number.astype(np.uint64) * _ODD
-        total[long] = mixed(total[long] + np.add.reduceat(mixed(taken), begins))
+        number = np.arange(1, counts.sum() + 1) - np.repeat(begins, counts)  # 1, 2, ... within each stretch
+        values = windows[np.repeat(starts[long], counts) + 8 * number]
+        values &= _MASKS[np.minimum(np.repeat(length[long], counts) - 8 * number, 8)]  # not past the end of the stretch
+        values += number.astype(np.uint64) * _ODD
+        total[long] = mixed(total[long] + np.add.reduceat(mixed(values), begins))
     return total
 
 
@@ -132,6 +134,8 @@ def lines_and_paragraphs(block: Packed) -> tuple[Stretches, Stretches]:
     lines = Stretches(hashed, starts, ends)
     if not len(starts):
         return lines, lines
+    # A paragraph begins at a line that does not start right behind the line before, or in another text. Its hash is
+    # that of its lines' hashes, each with its number in the paragraph mixed in.
     text = np.searchsorted(block.bounds, starts, side="right")
     begins = np.flatnonzero(np.concatenate([[True], (starts[1:] != ends[:-1] + 1) | (text[1:] != text[:-1])]))
     number = np.arange(1, len(starts) + 1) - np.repeat(begins, np.diff(np.append(begins, len(starts))))

@@ -1,10 +1,10 @@
-"""How good was the search? A brute-force comparison of a sample of documents with all others.
+"""Recall and precision of the search, by brute-force comparison of a sample of documents with all others.
 
 For a sample of documents, chosen by the hash of their ids, the exact similarity with *every* document is computed from
 shared shingles (one sparse matrix product per shard), without bands or signatures. Pairs are then counted per band of
 similarity: did the MinHash bands propose them, and does at most one of the two remain (recall)?
 
-For a sample of the documents that went, the reason given is checked (precision): does the document it names stay, and
+For a sample of the dropped documents, the reason given is checked (precision): does the document it names stay, and
 are the two as similar as the threshold asks, by plain sets?
 """
 
@@ -21,7 +21,7 @@ from components.core.files import sha256_bytes
 JACCARD_BANDS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """Lower ends of the bands; the last is for pairs with equal sets."""
 SAMPLE = 400
-"""Documents compared with all others; documents that went of which the reason is checked."""
+"""Documents compared with all others; dropped documents whose reason is checked."""
 
 
 def bands_from(threshold: float) -> tuple[float, ...]:
@@ -50,14 +50,6 @@ class Sample:
     lowest: float
 
 
-@dataclass(frozen=True)
-class ShardJob:
-    """One shard to compare the sample with: its sketch, and the number of its first document."""
-
-    target: Path
-    first_document: int
-
-
 def choose(ids: Sequence[str], allowed: np.ndarray, count: int = SAMPLE) -> np.ndarray:
     """`count` of the `allowed` documents, those with the smallest hash of their id. Sorted."""
     keyed = ((sha256_bytes(f"sample {ids[number]}".encode()), number) for number in allowed.tolist())
@@ -66,55 +58,60 @@ def choose(ids: Sequence[str], allowed: np.ndarray, count: int = SAMPLE) -> np.n
 
 def make_sample(documents: np.ndarray, sets: list[np.ndarray], lowest: float = JACCARD_BANDS[0]) -> Sample:
     """The sample from its documents' shingle sets."""
-    sizes = np.array([len(each) for each in sets], dtype=np.int64)
+    sizes = np.array([len(shingles) for shingles in sets], dtype=np.int64)
     together = np.concatenate([np.zeros(0, np.uint64), *sets])
     vocabulary, columns = np.unique(together, return_inverse=True)
     return Sample(documents, sizes, vocabulary, columns, np.repeat(np.arange(len(sets)), sizes), lowest)
 
 
-def compare_shard(sample: Sample, job: ShardJob) -> np.ndarray:
+def compare_shard(sample: Sample, job: tuple[Path, int]) -> np.ndarray:
     """All pairs of a sample document and a document of the shard with similarity >= `lowest`.
+
+    Args:
+        job: the shard's sketch, and the number of its first document.
 
     Returns:
         (n, 3) float64: the two documents' numbers and their Jaccard similarity.
     """
     from scipy.sparse import csr_array
 
-    with np.load(job.target.with_suffix(".npz"), allow_pickle=False) as saved:
+    target, first_document = job
+    with np.load(target.with_suffix(".npz"), allow_pickle=False) as saved:
         offsets = saved["offsets"]
-    shingles = np.fromfile(f"{job.target}.shingles.bin", dtype=np.uint64)
-    if not len(sample.vocabulary) or not len(shingles):
-        return np.zeros((0, 3))
-    column = np.minimum(np.searchsorted(sample.vocabulary, shingles), len(sample.vocabulary) - 1)
-    known = sample.vocabulary[column] == shingles
-    row = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))[known]
+    shingles = np.fromfile(f"{target}.shingles.bin", dtype=np.uint64)
     width = len(sample.vocabulary)
-    theirs = csr_array((np.ones(len(row), np.int32), (row, column[known])), shape=(len(offsets) - 1, width))
-    ours = csr_array(
-        (np.ones(len(sample.columns), np.int32), (sample.owners, sample.columns)), shape=(len(sample.sizes), width)
-    )
-    shared = (ours @ theirs.T).tocoo()
+    if not width or not len(shingles):
+        return np.zeros((0, 3))
+    column = np.minimum(np.searchsorted(sample.vocabulary, shingles), width - 1)
+    known = sample.vocabulary[column] == shingles
+
+    def membership(rows: np.ndarray, columns: np.ndarray, count: int) -> Any:
+        """(count, width), 1 where a document has a shingle of the vocabulary."""
+        return csr_array((np.ones(len(rows), np.int32), (rows, columns)), shape=(count, width))
+
+    row = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))[known]
+    in_shard = membership(row, column[known], len(offsets) - 1)
+    in_sample = membership(sample.owners, sample.columns, len(sample.sizes))
+    shared = (in_sample @ in_shard.T).tocoo()  # |A and B| of every pair that shares a shingle
     union = sample.sizes[shared.row] + np.diff(offsets)[shared.col] - shared.data
     jaccard = shared.data / union
-    pairs = np.stack([sample.documents[shared.row], job.first_document + shared.col, jaccard], axis=1)
+    pairs = np.stack([sample.documents[shared.row], first_document + shared.col, jaccard], axis=1)
     return pairs[(jaccard >= sample.lowest) & (pairs[:, 0] != pairs[:, 1])]
 
 
-def compare_reads(job: ShardJob) -> list[Path]:
+def compare_reads(job: tuple[Path, int]) -> list[Path]:
     """The files that `compare_shard` reads."""
-    return [job.target.with_suffix(end) for end in (".npz", ".shingles.bin")]
+    return [job[0].with_suffix(end) for end in (".npz", ".shingles.bin")]
 
 
-def unique_pairs(result: np.ndarray) -> np.ndarray:
+def unique_pairs(pairs: np.ndarray) -> np.ndarray:
     """Each unordered pair once, in order."""
-    low, high = result[:, :2].min(axis=1), result[:, :2].max(axis=1)
-    table = np.stack([low, high, result[:, 2]], axis=1)
-    return np.unique(table, axis=0)
+    return np.unique(np.column_stack([np.sort(pairs[:, :2], axis=1), pairs[:, 2]]), axis=0)
 
 
 @dataclass(frozen=True)
 class Removals:
-    """A sample of the documents that went.
+    """A sample of the dropped documents.
 
     Attributes:
         stated: (n,) similarity that the reason gives.

@@ -44,17 +44,21 @@ def repeats(kind: str, targets: list[Path], shards: list[Path], num_top: int = 2
     table = np.concatenate([np.zeros((0, 5), np.uint64), *tables])
     if not len(table):
         return Repeats(0, 0, 0, 0, [])
-    shard = np.repeat(np.arange(len(tables)), [len(each) for each in tables])
+    shard = np.repeat(np.arange(len(tables)), [len(rows) for rows in tables])
     order = np.argsort(table[:, HASH], kind="stable")
     table, shard = table[order], shard[order]
     begins = np.flatnonzero(np.concatenate([[True], table[1:, HASH] != table[:-1, HASH]]))
     counts = np.add.reduceat(table[:, COUNT], begins).astype(np.int64)
     sizes = table[begins, BYTES].astype(np.int64)
     extra = (counts - 1) * sizes
-    largest = [at for at in np.lexsort((begins, -extra))[:num_top] if extra[at] > 0]
     top = [
-        {"text": _text(shards[shard[begins[at]]], table[begins[at]]), "count": int(counts[at]), "bytes": int(sizes[at])}
-        for at in largest
+        {
+            "text": _text(shards[shard[begins[row]]], table[begins[row]]),
+            "count": int(counts[row]),
+            "bytes": int(sizes[row]),
+        }
+        for row in np.lexsort((begins, -extra))[:num_top]
+        if extra[row] > 0
     ]
     return Repeats(len(begins), int((counts > 1).sum()), int((counts * sizes).sum()), int(extra.sum()), top)
 

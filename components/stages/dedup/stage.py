@@ -1,10 +1,10 @@
 """Remove exact and near duplicates, and training copies of held-out documents.
 
     out/train/     documents that stay
-    out/dropped/   documents that went: rule, and a reason that names the document that stays and their similarity
+    out/dropped/   documents dropped: rule, and a reason that names the document that stays and their similarity
 
 One pass over the shards makes sketches (`sketch`), the search works on signatures (`duplicates`), a second pass writes.
-Each document that goes has word n-gram Jaccard similarity >= `threshold` with one that stays, or that is held-out;
+Each dropped document has word n-gram Jaccard similarity >= `threshold` with one that stays, or that is held-out;
 tests/components/stages/dedup/test_stage.py recomputes it from the texts by other code. The held-out corpus is never
 edited.
 """
@@ -94,12 +94,12 @@ class Strings(Sequence[str]):
 
 @dataclass
 class DocumentIndex:
-    """Who is who: the documents of both corpora, held-out first, in the order of their shards.
+    """Index of all documents (id, source, location), held-out first, in the order of their shards.
 
     Attributes:
         shards: all shards; the first `num_heldout_shards` are held-out.
         num_heldout: held-out documents; they have the first numbers.
-        num_bytes: of the text of both corpora.
+        num_bytes: text of both corpora.
         ids, sources, locations: per document.
     """
 
@@ -136,7 +136,7 @@ class DocumentIndex:
 
 @dataclass
 class DedupResult:
-    """What the search decided.
+    """Result of the search: for each document the one that stays for it.
 
     Attributes:
         canonical: (num_documents,) int64, the document that stays for each: itself, or the one it duplicates.
@@ -183,7 +183,12 @@ def sketch(
 
 
 def find(index: DocumentIndex, sketches: Sketches, params: Dedup, workers_pool: Pool) -> DedupResult:
-    """Decide for every document which one stays for it."""
+    """Decide for every document which one stays for it.
+
+    `by_rank` lists documents by rank, `distinct` those of them that equal no earlier one; the search sees only these,
+    as 0, 1, ... With documents 0 to 3, by_rank = 2 0 3 1, and 3 equal to 2: distinct = 2 0 1, and a pair (0, 2) of the
+    search means the documents 2 and 1.
+    """
     by_rank = ranking(index.num_heldout, sketches.num_chars, index.ids)
     equal = by_rank[first_equal(sketches.exact[by_rank])]
     canonical = np.empty_like(equal)
@@ -215,8 +220,8 @@ def _verify(sketches: Sketches, documents: np.ndarray, workers_pool: Pool, pairs
     """Exact similarity of pairs of places in `documents`; random reads in all sketches, so always on this machine."""
 
     def tasks() -> Iterator[np.ndarray]:
-        for at in range(0, len(pairs), PAIRS_PER_TASK):
-            block = documents[pairs[at : at + PAIRS_PER_TASK]]
+        for start in range(0, len(pairs), PAIRS_PER_TASK):
+            block = documents[pairs[start : start + PAIRS_PER_TASK]]
             yield np.stack([sketches.places(block[:, side]) for side in (0, 1)], axis=1)
 
     compare = partial(similarities, sketches.targets[0].parent)
@@ -227,7 +232,7 @@ def _verify(sketches: Sketches, documents: np.ndarray, workers_pool: Pool, pairs
 def _check(
     index: DocumentIndex, sketches: Sketches, result: DedupResult, params: Dedup, workers_pool: Pool
 ) -> list[dict]:
-    """Compare a sample with all documents, by brute force; see `dedup_check`."""
+    """Compare a sample with all documents, by brute force; see `recall_check`."""
     if not params.near:
         return []
     allowed = np.flatnonzero(sketches.size > 0)
@@ -235,7 +240,7 @@ def _check(
     lows = recall_check.bands_from(params.threshold)
     sample = recall_check.make_sample(documents, [sketches.shingles(number) for number in documents], lows[0])
     firsts = np.searchsorted(sketches.shard, np.arange(len(sketches.targets)))
-    jobs = [recall_check.ShardJob(*job) for job in zip(sketches.targets, firsts.tolist(), strict=True)]
+    jobs = zip(sketches.targets, firsts.tolist(), strict=True)
     compared = list(workers_pool.map(partial(recall_check.compare_shard, sample), jobs, recall_check.compare_reads))
     pairs = recall_check.unique_pairs(np.concatenate(compared))
     proposed = np.zeros(len(pairs), dtype=bool)
@@ -243,16 +248,17 @@ def _check(
         keys = sketches.band(band)
         proposed |= keys[pairs[:, 0].astype(int)] == keys[pairs[:, 1].astype(int)]
     removed = result.removed
-    gone = recall_check.choose(index.ids, np.flatnonzero(removed & (sketches.size > 0)))
-    reasons = (gone, result.canonical, result.similarity, removed, sketches.shingles, params.threshold)
-    removals = recall_check.check_removals(*reasons)
+    sampled = recall_check.choose(index.ids, np.flatnonzero(removed & (sketches.size > 0)))
+    removals = recall_check.check_removals(
+        sampled, result.canonical, result.similarity, removed, sketches.shingles, params.threshold
+    )
     expected = partial(recall_check.share_proposed, params.bands, params.rows)
     return recall_check.check_table(pairs, index.num_heldout, proposed, removed, removals, lows, expected)
 
 
 @dataclass(frozen=True)
 class WriteJob:
-    """One training shard to write: `reasons` maps the place of a document in it to (rule, reason)."""
+    """One training shard to write: `reasons` maps the index of a document in it to (rule, reason)."""
 
     shard: Path
     kept: Path
@@ -261,13 +267,8 @@ class WriteJob:
 
 
 def write_shard(job: WriteJob) -> tuple[int, int]:
-    """Write what stays and what goes of one shard. Returns their numbers."""
-    documents = read_shard(job.shard)
-    kept = shard_parts.write_part(job.kept, (each for at, each in enumerate(documents) if at not in job.reasons))
-    records = ((documents[at], *why) for at, why in sorted(job.reasons.items()))
-    dropped = shard_parts.write_dropped_part(job.dropped, records)
-    reconcile(f"dedup {job.shard.name}", len(documents), kept.num_documents, [dropped.num_documents])
-    return kept.num_documents, dropped.num_documents
+    """Write what stays and what is dropped of one shard. Returns their numbers."""
+    return shard_parts.write_split(job.kept, job.dropped, read_shard(job.shard), job.reasons)
 
 
 def _write(
@@ -283,8 +284,8 @@ def _write(
         for shard, (kept_part, dropped_part) in zip(shards, names, strict=True):
             count = pq.read_metadata(shard).num_rows
             reasons = {
-                at: (result.rule(first + at), reason(index, result, first + at))
-                for at in np.flatnonzero(removed[first : first + count]).tolist()
+                number: (result.rule(first + number), reason(index, result, first + number))
+                for number in np.flatnonzero(removed[first : first + count]).tolist()
             }
             yield WriteJob(shard, kept_part, dropped_part, reasons)
             first += count
@@ -294,15 +295,14 @@ def _write(
         done += kept + dropped
         progress.update(done, len(index.ids) - index.num_heldout, "documents", "written")
     total = shard_parts.gather([kept_part for kept_part, _ in names], out / "train")
-    gone = shard_parts.gather([dropped_part for _, dropped_part in names], out / "dropped")
-    return total.num_documents, gone.facts["rules"]
+    all_dropped = shard_parts.gather([dropped_part for _, dropped_part in names], out / "dropped")
+    return total.num_documents, all_dropped.facts["rules"]
 
 
 def reason(index: DocumentIndex, result: DedupResult, number: int) -> str:
-    """Why a document goes: the one that stays, and how similar it is."""
+    """Reason for dropping a document: the one that stays, and how similar it is."""
     stays = int(result.canonical[number])
-    where = "held-out" if stays < index.num_heldout else "kept"
+    name = f"{'held-out' if stays < index.num_heldout else 'kept'} {index.ids[stays]} ({index.locations[stays]})"
     if result.exact[number]:
-        return f"equal but for white space to {where} {index.ids[stays]} ({index.locations[stays]}); Jaccard 1"
-    similarity = f"Jaccard {result.similarity[number]:.4f} of word n-grams"
-    return f"{similarity} with {where} {index.ids[stays]} ({index.locations[stays]})"
+        return f"equal but for white space to {name}; Jaccard 1"
+    return f"Jaccard {result.similarity[number]:.4f} of word n-grams with {name}"

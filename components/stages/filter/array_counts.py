@@ -1,4 +1,4 @@
-"""Two counts that all scores are made of: a share, and what occurs more than once."""
+"""Shares and repeat counts, of which all scores are made."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def within(hashes: np.ndarray, document: np.ndarray) -> np.ndarray:
-    """Hashes that are equal only within a text.
+    """Hashes made equal only within a text, uint64 (num_hashes,).
 
     The number of the text is lifted out of the range of code points: the hash of a one-letter word is its mixed code,
     so that the letter of one text's number in another text would otherwise cancel out.
@@ -20,10 +20,13 @@ def within(hashes: np.ndarray, document: np.ndarray) -> np.ndarray:
 
 
 def repeats(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A number for each group of equal keys; which keys come first of theirs (bool); how many there are of each."""
+    """Group equal keys. Returns three arrays, one entry per key: group number, first of its group (bool), group size.
+
+    Example: the keys 7 3 7 give the groups 1 0 1 (numbered in the order of the keys), True True False, and 2 1 2.
+    """
     if not len(keys):
         return np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0, np.int64)
-    order = np.argsort(keys)
+    order = np.argsort(keys)  # equal keys become neighbours; all counts are made on `ordered` and scattered back
     ordered = keys[order]
     begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
     per_group = np.diff(np.append(begins, len(keys)))

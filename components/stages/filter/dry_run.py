@@ -1,6 +1,6 @@
-"""What the filter would do to a corpus, rule by rule, with counts and examples; nothing is written.
+"""Dry run of the filter: counts and examples of what it would do to a corpus, rule by rule; nothing is written.
 
-`python -m flows.filter --dry-run` prints it for the corpus that lies there, with the limits of params.yaml.
+`python -m flows.filter --dry-run` prints it for the corpus in data/dedup/train, with the limits of params.yaml.
 """
 
 import tempfile
@@ -23,7 +23,7 @@ from components.stages.filter.stage import FilterCounts, check, contaminated, re
 
 @dataclass
 class DryRunCounts:
-    """What would happen to the documents of a shard, or of all.
+    """Counts and examples of what would happen to the documents of a shard, or of all.
 
     Attributes:
         counts: by rule and source.
@@ -51,10 +51,10 @@ def dry_run(
     heldout: Path | None = None,
     items: Path | None = None,
 ) -> str:
-    """What the limits would drop, rule by rule, with examples; what published limits would; personal data found.
+    """Markdown text: what the limits would drop, rule by rule, with examples; the published limits; personal data.
 
     Args:
-        train, heldout, items, workers: as of `filter.filter_corpus`.
+        train, heldout, items, workers: as of `filter_corpus`.
         examples: shown of each rule and source.
 
     Raises:

@@ -43,12 +43,12 @@ def _bullets_and_ellipses(scanned: Scan, found: Lines, count: int) -> dict[str, 
 def _repetition(scanned: Scan, hasher: Hasher, found: Lines, num_chars: np.ndarray) -> dict[str, np.ndarray]:
     """Gopher: the text cut at runs of newlines (which leaves an empty piece where it begins or ends with one)."""
     count = len(num_chars)
-    full = found.ends > found.starts
+    full = found.ends > found.starts  # lines with characters, be they white space
     begins_empty = scanned.codes[scanned.bounds[:-1]] == 0x0A
     ends_empty = (scanned.codes[scanned.bounds[1:] - 2] == 0x0A) & (num_chars > 0)
     pieces = _per_document(found.document[full], count) + (begins_empty & (num_chars > 0)) + ends_empty
     again, chars = _repeated(hasher, found.starts[full], found.ends[full], found.document[full], count)
-    again = again + (begins_empty & ends_empty)
+    again = again + (begins_empty & ends_empty)  # the second empty piece repeats the first
     starts, ends, document = _paragraphs(scanned, found, full)
     paragraphs_again, paragraph_chars = _repeated(hasher, starts, ends, document, count)
     return {
@@ -61,10 +61,13 @@ def _repetition(scanned: Scan, hasher: Hasher, found: Lines, num_chars: np.ndarr
 
 def _paragraphs(scanned: Scan, found: Lines, full: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Starts, ends and texts of all runs of lines with characters; the text's outer white space is no part of them."""
+    # A run begins at a line with characters after one without, or in another text; and ends the same way.
     new_text = np.diff(found.document) > 0
     begins = np.flatnonzero(full & np.concatenate([[True], ~full[:-1] | new_text]))
     ends = np.flatnonzero(full & np.concatenate([~full[1:] | new_text, [True]]))
     document = found.document[begins]
+    # first[t], last[t]: where the text t, stripped, begins and ends. Lines come in order, so its first line that is not
+    # blank has the first, its last one (that before the next text's first) has the last; -1 in a blank text.
     inked = found.full
     first, last = np.full((2, len(scanned.bounds) - 1), -1, dtype=np.int64)
     inked_document, leads = np.unique(found.document[inked], return_index=True)

@@ -1,5 +1,6 @@
 """The lines of scanned texts, for the scores that look at them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,8 @@ class Lines:
 def find_lines(scanned: Scan) -> Lines:
     """All lines of all texts."""
     starts, ends = lines(scanned)
+    # Positions of all characters that are no white space, and one past the end. The first of a line is the next such
+    # position from its start, the last the one before its end; in a blank line both are outside the line.
     inked = np.append(np.flatnonzero((scanned.kinds & SPACE) == 0), len(scanned.codes))
     first = inked[np.searchsorted(inked, starts)]
     last = inked[np.searchsorted(inked, ends) - 1] if len(inked) > 1 else starts - 1
@@ -45,7 +48,7 @@ def find_lines(scanned: Scan) -> Lines:
 
 def is_any(codes: np.ndarray, positions: np.ndarray, characters: str) -> np.ndarray:
     """Whether the character at each position (clipped to the text) is one of `characters`."""
-    return np.isin(codes[np.clip(positions, 0, len(codes) - 1)], [ord(each) for each in characters])
+    return np.isin(codes[np.clip(positions, 0, len(codes) - 1)], [ord(character) for character in characters])
 
 
 def ends_in_ellipsis(codes: np.ndarray, found: Lines) -> np.ndarray:
@@ -54,3 +57,11 @@ def ends_in_ellipsis(codes: np.ndarray, found: Lines) -> np.ndarray:
     for back in range(3):
         dots &= (found.last - back >= found.first) & is_any(codes, found.last - back, ".")
     return dots | is_any(codes, found.last, "…")
+
+
+def occurrences(text: str, phrase: str) -> Iterator[int]:
+    """Positions at which a phrase begins."""
+    place = text.find(phrase)
+    while place >= 0:
+        yield place
+        place = text.find(phrase, place + 1)

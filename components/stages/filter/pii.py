@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from components.stages.filter.lines import occurrences
 from components.stages.filter.pii_numbers import find_cards, find_ibans, find_phones
 
 KINDS = ("secret", "email", "iban", "card", "ip", "phone")
@@ -46,15 +47,13 @@ _TOP_DOMAINS = frozenset(
 
 def find_emails(text: str) -> Iterator[Span]:
     """Addresses around each `@`, with a top domain of two letters or a known one."""
-    at = text.find("@")
-    while at >= 0:
+    for at in occurrences(text, "@"):
         local = _LOCAL.search(text, max(0, at - 64), at)
         domain = _DOMAIN.match(text, at + 1)
         if local and domain and _is_person(local[0], domain[1]):
             start = local.start() + (len(local[0]) - len(local[0].lstrip("'%+-")))
             if start < at:
                 yield Span(start, domain.end(), "email")
-        at = text.find("@", at + 1)
 
 
 def _is_person(local: str, top: str) -> bool:
@@ -145,13 +144,7 @@ def _marks(text: str) -> list[int]:
     lowered = text.lower()
     if len(lowered) != len(text):  # a few letters become two in lower case, and places shift
         lowered = text
-    places = []
-    for mark in _ASSIGNED_MARKS:
-        at = lowered.find(mark)
-        while at >= 0:
-            places.append(at)
-            at = lowered.find(mark, at + 1)
-    return places
+    return [place for mark in _ASSIGNED_MARKS for place in occurrences(lowered, mark)]
 
 
 def _is_random(value: str) -> bool:
@@ -177,13 +170,13 @@ _FINDERS: dict[str, Callable[[str], Iterable[tuple[int, int, str] | Span]]] = {
 
 def find(text: str, kinds: Iterable[str] = KINDS) -> list[Span]:
     """All personal data of these kinds, by place; where two overlap, the kind that comes first in KINDS stays."""
-    wanted, taken = set(kinds), list[Span]()
+    wanted, spans = set(kinds), list[Span]()
     for kind in KINDS:
         if kind in wanted:
             for start, end, name in _FINDERS[kind](text):
-                if all(end <= span.start or start >= span.end for span in taken):
-                    taken.append(Span(start, end, name))
-    return sorted(taken)
+                if all(end <= span.start or start >= span.end for span in spans):
+                    spans.append(Span(start, end, name))
+    return sorted(spans)
 
 
 def redact(text: str, kinds: Iterable[str] = KINDS) -> tuple[str, Counter[str]]:

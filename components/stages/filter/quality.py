@@ -4,8 +4,8 @@ Sources: Rae et al. 2021 (Gopher, arXiv:2112.11446, table A1), Raffel et al. 202
 (FineWeb, arXiv:2406.17557); where they leave room, a score is what datatrove 0.10 computes, whose decisions the field
 compares with. Each score is per document; limits are applied elsewhere (`rules`), so that one pass serves any limits.
 
-A *token* is what `word_split` makes of the text (spaCy's English words and punctuation marks); a *word* is a token that
-is not all symbols. All shares are 0 for a document without the thing counted.
+A *token* is what `spacy_rules.split` makes of the text (spaCy's English words and punctuation marks); a *word* is a
+token that is not all symbols. All shares are 0 for a document without the thing counted.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ import numpy as np
 from components.stages.filter.array_counts import repeats, share, within
 from components.stages.filter.line_signals import line_scores
 from components.stages.filter.word_tokens import Tokens, tokenise
-from components.text.codepoints import ALPHA, SPACE, SYMBOL, UNSPACED, Hasher, Scan, hash_word, mixed, scan
+from components.text.codepoints import ALPHA, SPACE, SYMBOL, UNSPACED, Hasher, Scan, hash_word, mixed, scan, text_blocks
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 """Gopher's list, in lower case as there."""
@@ -31,13 +31,7 @@ BLOCK_CHARS = 1 << 18
 
 def scores(texts: Sequence[str]) -> Scores:
     """All scores of `texts` but the language's."""
-    parts, start, size = [], 0, 0
-    for number, text in enumerate(texts):
-        size += len(text)
-        if size >= BLOCK_CHARS or number == len(texts) - 1:
-            parts.append(_scores(texts[start : number + 1]))
-            start, size = number + 1, 0
-    parts = parts or [_scores([])]
+    parts = [_scores(texts[start:end]) for start, end in text_blocks(texts, BLOCK_CHARS)] or [_scores([])]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -81,6 +75,7 @@ def _ellipses(scanned: Scan) -> np.ndarray:
     dots = codes == ord(".")
     begins = dots & ~np.concatenate([[False], dots[:-1]])
     first = np.flatnonzero(begins)
+    # The newline behind each text is no dot, so every run of dots has a next character that is none.
     after = np.flatnonzero(~dots)
     length = after[np.searchsorted(after, first)] - first
     threes = np.bincount(scanned.document_of(first), weights=length // 3, minlength=len(scanned.bounds) - 1)
@@ -103,25 +98,29 @@ def ngram_scores(tokens: Tokens, num_chars: np.ndarray) -> Scores:
     """
     document = np.repeat(np.arange(len(num_chars)), np.diff(tokens.bounds))
     room = tokens.bounds[1:][document] - np.arange(len(document))  # tokens from here to the end of the text
-    lengths = np.zeros(len(document) + 1, dtype=np.int64)
+    lengths = np.zeros(len(document) + 1, dtype=np.int64)  # characters of all tokens before each
     np.cumsum(tokens.ends - tokens.starts, out=lengths[1:])
     keys = within(tokens.hashes, document)
-    at, result = np.arange(len(document)), {}
+    # `start` has the tokens at which a gram begins that may be repeated, `keys` the hash of each.
+    # For "x a b c y a b d":
+    #   n = 2: of the starts 0 to 6 only "a b" is repeated, so start = 1 5
+    #   n = 3: "a b c" and "a b d" differ: start is empty, and no longer gram can be repeated either
+    start, result = np.arange(len(document)), {}
     for n in range(2, max(DUPLICATE_NGRAMS) + 1):
-        fits = room[at] >= n
-        at = at[fits]
-        keys = mixed(keys[fits]) + tokens.hashes[at + n - 1]
+        fits = room[start] >= n
+        start = start[fits]
+        keys = mixed(keys[fits]) + tokens.hashes[start + n - 1]  # one word longer
         groups, first, count = repeats(keys)
         repeated = count > 1
-        at, keys = at[repeated], keys[repeated]
+        start, keys = start[repeated], keys[repeated]
         groups, first, count = groups[repeated], first[repeated], count[repeated]
-        chars = lengths[at + n] - lengths[at]
+        chars = lengths[start + n] - lengths[start]
         if n in TOP_NGRAMS:
-            top = _top(document[at], chars + n - 1, first, count, len(num_chars))
+            top = _top(document[start], chars + n - 1, first, count, len(num_chars))  # n - 1 spaces between
             result[f"top_{n}gram"] = share(np.where(top, top, _first_gram(tokens, lengths, n)), num_chars)
         elif n in DUPLICATE_NGRAMS:
-            taken = at[_duplicates(at, groups, n)]
-            covered = np.bincount(document[taken], lengths[taken + n] - lengths[taken], len(num_chars))
+            counted = start[_duplicates(start, groups, n)]
+            covered = np.bincount(document[counted], lengths[counted + n] - lengths[counted], len(num_chars))
             result[f"duplicate_{n}gram"] = share(covered, num_chars)
     return result
 
@@ -131,6 +130,7 @@ def _top(
 ) -> np.ndarray:
     """Characters in the most frequent gram of each text; of equally frequent ones the first. 0 if none repeats."""
     document, chars, count = document[is_first], chars[is_first], count[is_first]
+    # By text, then the most frequent, then the first: each text's first row is its answer.
     order = np.lexsort((np.arange(len(document)), -count, document))
     leads = order[np.concatenate([[True], document[order][1:] != document[order][:-1]])] if len(order) else order
     result = np.zeros(num_documents, dtype=np.int64)
@@ -146,22 +146,33 @@ def _first_gram(tokens: Tokens, lengths: np.ndarray, n: int) -> np.ndarray:
     return np.where(whole, lengths[last] - lengths[first] + n - 1, 0)
 
 
-def _duplicates(at: np.ndarray, groups: np.ndarray, n: int) -> list[int]:
-    """Which grams count as duplicates when a text is read from left to right, as indices into `at`.
+def _duplicates(start: np.ndarray, groups: np.ndarray, n: int) -> list[int]:
+    """Grams that count as duplicates when a text is read from left to right, as indices into `start`.
 
-    A gram that was read before is one, and reading goes on after its end; so what lies inside it is never read.
+    A gram that was read before is one, and reading goes on after its end, so grams that begin inside it are not read.
+    Example, n = 2, for "a b a b a b" (`groups`: "a b" is 0, "b a" is 1):
+
+        start   0  1  2  3  4
+        groups  0  1  0  1  0
+                |  |  |  |  +-- "a b", read before: counts (index 4)
+                |  |  |  +----- begins inside the gram at 2: not read
+                |  |  +-------- "a b", read before: counts (index 2), reading goes on at 4
+                |  +----------- "b a" for the first time
+                +-------------- "a b" for the first time
+
+    This order makes it a loop: whether a gram is read depends on all before it. It sees repeated grams only.
 
     Args:
-        at: (m,) places of all grams that occur more than once in their text, in order.
+        start: (m,) first tokens of all grams that occur more than once in their text, in order.
         groups: (m,) the same number for equal grams of a text.
     """
     seen = bytearray(int(groups.max()) + 1 if len(groups) else 0)
-    taken, free = [], 0
-    for index, (place, group) in enumerate(zip(at.tolist(), groups.tolist(), strict=True)):
-        if place >= free:
+    counted, free = [], 0
+    for index, (token, group) in enumerate(zip(start.tolist(), groups.tolist(), strict=True)):
+        if token >= free:
             if seen[group]:
-                taken.append(index)
-                free = place + n
+                counted.append(index)
+                free = token + n
             else:
                 seen[group] = 1
-    return taken
+    return counted

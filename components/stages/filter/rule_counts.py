@@ -1,4 +1,4 @@
-"""What limits do to the scores of a corpus, counted a shard at a time: memory does not grow with the documents."""
+"""Counts of documents that break limits, made a shard at a time, so that memory does not grow with the corpus."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -47,7 +47,7 @@ class RuleCounts:
             here = sources == source
             ours = {name: values[here] for name, values in columns.items()}
             broken = np.column_stack(
-                [broken_rules(params.rules_for(source), ours), *(each[here] for each in more.values())]
+                [broken_rules(params.rules_for(source), ours), *(row[here] for row in more.values())]
             )
             alone = broken & (broken.sum(axis=1, keepdims=True) == 1)
             self.documents[source] += int(here.sum())
@@ -76,20 +76,18 @@ class RuleCounts:
         Args:
             more: limits, as text, of rules that are no limit of a score.
         """
-        rows = []
-        for source, documents in self.documents.items():
-            shown = _limits(params.rules_for(source)) | (more or {})
-            for rule, limit in shown.items():
-                rows.append((rule, source, limit, self.broken[rule, source], self.alone[rule, source], documents))
-        return sorted(rows)
+        return sorted(
+            (rule, source, limit, self.broken[rule, source], self.alone[rule, source], documents)
+            for source, documents in self.documents.items()
+            for rule, limit in (_limits(params.rules_for(source)) | (more or {})).items()
+        )
 
     def set_table(self) -> list[tuple]:
         """(rules, source, documents they would drop, documents): params.yaml's, then the published sets."""
-        names = (OURS, *PUBLISHED)
         return [
             (name, source, self.sets[name, source], count)
             for source, count in sorted(self.documents.items())
-            for name in names
+            for name in (OURS, *PUBLISHED)
         ]
 
     def language_table(self) -> list[tuple]:
@@ -100,9 +98,8 @@ class RuleCounts:
 
 def _limits(rules: FilterRules) -> dict[str, str]:
     """The rules that are on, with their limits as text."""
-    allowed = {rule.name: limits(rule, rules) for rule in RULES}
     return {
-        name: " to ".join(f"{value:g}" for value in pair if np.isfinite(value))
-        for name, pair in allowed.items()
-        if pair is not None
+        rule.name: " to ".join(f"{value:g}" for value in allowed if np.isfinite(value))
+        for rule in RULES
+        if (allowed := limits(rule, rules)) is not None
     }

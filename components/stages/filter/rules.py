@@ -1,4 +1,4 @@
-"""Which score each rule limits, where a rule applies, and what it says of a document that breaks it.
+"""Rules: the score each limits, the texts it applies to, and the reason given for a document that breaks it.
 
 Scores are made once (`quality`, `language`); any limits can be applied to them afterwards: those of params.yaml, or the
 published sets below, whose limits are tuned for web pages and would drop most of a technical corpus.
@@ -58,43 +58,36 @@ RULES = (
 )
 """All rules, in the order in which they are applied: the first one broken names the reason."""
 
-_OFF = dict.fromkeys(FilterRules.model_fields)
+
+def _only(**values: float | tuple[float, float]) -> FilterRules:
+    """Limits of these rules; all others are off."""
+    return FilterRules.model_validate(dict.fromkeys(FilterRules.model_fields) | values)
+
+
 PUBLISHED = {
-    "Gopher quality": FilterRules.model_validate(
-        _OFF
-        | {
-            "min_words": 50,
-            "max_words": 100_000,
-            "mean_word_length": (3, 10),
-            "max_symbol_word_ratio": 0.1,
-            "max_bullet_lines": 0.9,
-            "max_ellipsis_lines": 0.3,
-            "min_alpha_words": 0.8,
-            "min_stop_words": 2,
-        }
+    "Gopher quality": _only(
+        min_words=50,
+        max_words=100_000,
+        mean_word_length=(3, 10),
+        max_symbol_word_ratio=0.1,
+        max_bullet_lines=0.9,
+        max_ellipsis_lines=0.3,
+        min_alpha_words=0.8,
+        min_stop_words=2,
     ),
-    "Gopher repetition": FilterRules.model_validate(
-        _OFF
-        | {
-            "max_duplicate_lines": 0.3,
-            "max_duplicate_line_chars": 0.2,
-            "max_duplicate_paragraphs": 0.3,
-            "max_duplicate_paragraph_chars": 0.2,
-            "max_top_2gram": 0.2,
-            "max_top_3gram": 0.18,
-            "max_top_4gram": 0.16,
-        }
-        | {f"max_duplicate_{n}gram": 0.2 - n / 100 for n in range(5, 11)}
+    "Gopher repetition": _only(
+        max_duplicate_lines=0.3,
+        max_duplicate_line_chars=0.2,
+        max_duplicate_paragraphs=0.3,
+        max_duplicate_paragraph_chars=0.2,
+        max_top_2gram=0.2,
+        max_top_3gram=0.18,
+        max_top_4gram=0.16,
+        **{f"max_duplicate_{n}gram": 0.2 - n / 100 for n in range(5, 11)},
     ),
-    "C4": FilterRules.model_validate(_OFF | {"min_sentences": 5, "max_lorem_ipsum": 0, "max_curly_lines": 0}),
-    "FineWeb": FilterRules.model_validate(
-        _OFF
-        | {
-            "min_punctuated_lines": 0.12,
-            "max_short_lines": 0.67,
-            "max_repeated_line_chars": 0.01,
-            "max_newlines_per_word": 0.3,
-        }
+    "C4": _only(min_sentences=5, max_lorem_ipsum=0, max_curly_lines=0),
+    "FineWeb": _only(
+        min_punctuated_lines=0.12, max_short_lines=0.67, max_repeated_line_chars=0.01, max_newlines_per_word=0.3
     ),
 }
 """The limits of the papers, for the table of what they would drop."""

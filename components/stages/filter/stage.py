@@ -4,7 +4,7 @@
     out/dropped/   documents dropped: rule, and a reason with value and limit
     out/tags/      the scores of every document (Parquet, one file per input shard), so that other limits can be tried
 
-One pass over the shards, each by itself. What other limits would do is shown by filter_dry_run.py.
+One pass over the shards, each by itself. What other limits would do is shown by `dry_run`.
 """
 
 from collections import Counter
@@ -88,7 +88,7 @@ def filter_corpus(
 
 
 def check(params: Filter, num_documents: int) -> None:
-    """Refuse what cannot be meant, before any work.
+    """Check the settings against the corpus and the language model, before any work.
 
     Raises:
         UserError: the corpus is empty, or a language in params is unknown.
@@ -115,7 +115,7 @@ class ShardJob:
 
 @dataclass
 class FilterCounts:
-    """What happened to the documents of a shard, or of all.
+    """Counts of the documents of a shard, or of all, by what happened to them.
 
     Attributes:
         documents, dropped: how many.
@@ -146,15 +146,9 @@ class FilterCounts:
 
     def add(self, other: "FilterCounts") -> None:
         """Add the numbers of another."""
-        self.documents += other.documents
-        self.dropped += other.dropped
-        self.redacted += other.redacted
-        self.first_rules += other.first_rules
-        self.personal += other.personal
-        self.contact_documents += other.contact_documents
-        self.contact_sets += other.contact_sets
-        self.contact_dropped += other.contact_dropped
-        self.contact = most_shared([*self.contact, *other.contact])
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
+        self.contact = most_shared(self.contact)
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON (`asdict` of a Counter is broken in Python 3.11)."""
@@ -181,8 +175,7 @@ def filter_shard(params: Filter, job: ShardJob) -> FilterCounts:
     counts.count_contact(contact)
     counts.first_rules.update(rule for rule, _ in reasons.values())
     redacted = [redacted_document(document, params, counts) for document in documents]
-    shard_parts.write_part(kept, (each for at, each in enumerate(redacted) if at not in reasons))
-    shard_parts.write_dropped_part(dropped, ((redacted[at], *why) for at, why in sorted(reasons.items())))
+    shard_parts.write_split(kept, dropped, redacted, reasons)
     write_json(done, counts.to_json())
     return counts
 
@@ -195,40 +188,34 @@ def filter_reads(job: ShardJob) -> list[Path] | None:
     return None if done else [job.shard, job.index]
 
 
-def tag(documents: list[Document], languages: list[str]) -> Columns:
+def tag(documents: list[Document], wanted: list[str]) -> Columns:
     """All scores of some documents, the language's included."""
     texts = [document.text for document in documents]
     columns: Columns = scores(texts)
-    found = [identify(text, languages) for text in texts]
-    columns["language"] = np.array([language for language, _, _ in found])
-    columns["language_score"] = np.array([probability for _, probability, _ in found])
-    columns["language_kept"] = np.array([kept for _, _, kept in found])
+    languages = [identify(text, wanted) for text in texts]
+    for index, name in enumerate(("language", "language_score", "language_kept")):
+        columns[name] = np.array([row[index] for row in languages])
     return columns
 
 
 def write_tags(path: Path, documents: list[Document], columns: Columns) -> None:
     """Write the scores, one row per document, in order."""
-    table = pa.table(
-        {
-            "id": [document.id for document in documents],
-            "source": [document.source for document in documents],
-            "location": [document.location for document in documents],
-            **columns,
-        }
-    )
+    provenance = {name: [getattr(document, name) for document in documents] for name in ("id", "source", "location")}
+    table = pa.table(provenance | columns)
     with written_whole(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
 
 def decide(params: Filter, sources: list[str], columns: Columns) -> dict[int, tuple[str, str]]:
-    """Place of each document to drop -> (rule, reason)."""
+    """Rules applied to the scores: index of each document to drop -> (rule, reason)."""
     result = {}
     by_source = np.array(sources)
     for source in sorted(set(sources)):
         rules = params.rules_for(source)
         broken = broken_rules(rules, columns)
-        for at in np.flatnonzero(broken.any(axis=1) & (by_source == source)).tolist():
-            result[at] = explain(rules, broken[at], {rule.score: float(columns[rule.score][at]) for rule in RULES})
+        for number in np.flatnonzero(broken.any(axis=1) & (by_source == source)).tolist():
+            values = {rule.score: float(columns[rule.score][number]) for rule in RULES}
+            result[number] = explain(rules, broken[number], values)
     return result
 
 
@@ -237,21 +224,20 @@ def contaminated(
 ) -> list[list]:
     """Add to `reasons` what holds evaluation text; a row of `FilterCounts.contact` for each document and set."""
     rows = []
-    for at, hits in enumerate(index.hits([document.text for document in documents])):
+    for number, hits in enumerate(index.hits([document.text for document in documents])):
+        document = documents[number]
         for hit in hits:
             if hit.drops(params):
-                reasons[at] = (RULE, hit.reason())
-            document = documents[at]
-            row = [hit.name, document.source, document.location, hit.shared, hit.total, int(hit.drops(params))]
-            rows.append(row)
+                reasons[number] = (RULE, hit.reason())
+            rows.append([hit.name, document.source, document.location, hit.shared, hit.total, int(hit.drops(params))])
     return rows
 
 
 def redacted_document(document: Document, params: Filter, counts: FilterCounts) -> Document:
     """The document without personal data, what was found counted in `counts`."""
-    text, found = redact(document.text, params.redact)
-    if not found:
+    text, kinds = redact(document.text, params.redact)
+    if not kinds:
         return document
     counts.redacted += 1
-    counts.personal.update({f"{document.source} {kind}": count for kind, count in found.items()})
+    counts.personal.update({f"{document.source} {kind}": count for kind, count in kinds.items()})
     return document.changed(text, TRANSFORM)
