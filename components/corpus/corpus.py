@@ -3,7 +3,7 @@
     train/
       part-00000.parquet ...     documents, in order, about `shard_bytes` of text each
       manifest.json              counts per shard, sha256 per file, licences, sources
-    dropped/ , quarantine/       records left out, with the reason; same form, `reason` and `rule` added
+    dropped/ , quarantine/       records with the reason; same form, `reason` and `rule` added
 
 A document is its text and where it came from. Stages read shards one at a time and write shards one at a time, so
 memory is bounded by a shard, not by the corpus; every stage reconciles: in = kept + dropped (by rule) + quarantined.
@@ -108,11 +108,11 @@ class CorpusWriter:
         self._bytes = 0
 
     def add(self, document: Document, rule: str = "", reason: str = "") -> None:
-        """Append a document (with `rule` and `reason` if it is one left out)."""
+        """Append a document (with `rule` and `reason` if it is a dropped one)."""
         row: dict[str, Any] = {name: getattr(document, name) for name in Document.__slots__}  # `asdict` is 20 x slower
         size = len(document.text.encode("utf-8", "surrogatepass"))
         if self.dropped:
-            assert rule, "a left-out document needs the rule that removed it"
+            assert rule, "a dropped document needs the rule that removed it"
             row |= {"rule": rule, "reason": reason}
             self.rules[rule] += 1
         self._rows.append(row)
@@ -137,7 +137,7 @@ class CorpusWriter:
         self._rows, self._bytes = [], 0
 
     def close(self) -> Manifest:
-        """Write what is left and the manifest."""
+        """Write the remaining documents and the manifest."""
         self._flush()
         if self.dropped:
             self.manifest.facts["rules"] = dict(sorted(self.rules.items()))
@@ -173,7 +173,7 @@ def shard_paths(folder: Path) -> list[Path]:
 
 
 def read_shard(path: Path) -> list[Document]:
-    """The documents of one shard, in order (of a left-out shard too: `rule` and `reason` are not read)."""
+    """The documents of one shard, in order (of a dropped shard too: `rule` and `reason` are not read)."""
     with pq.ParquetFile(path) as file:  # `read_table` would import pandas first, a fifth of a second
         rows = file.read(columns=list(Document.__slots__)).to_pylist()
     return [Document(**row | {"transforms": tuple(row["transforms"])}) for row in rows]
@@ -188,7 +188,7 @@ def read_corpus(folder: Path) -> Iterator[Document]:
 def reconcile(
     stage: str, num_in: int, kept: int, dropped: dict[str, int] | Iterable[int], quarantined: int = 0
 ) -> None:
-    """Hold a stage to its books: in = kept + dropped + quarantined.
+    """Check that the numbers of a stage add up: in = kept + dropped + quarantined.
 
     Raises:
         AssertionError: it does not add up, which is a mistake in the stage.

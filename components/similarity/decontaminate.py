@@ -45,7 +45,7 @@ class Hit:
         return self.shared / self.total
 
     def drops(self, params: Decontaminate) -> bool:
-        """Whether the document goes."""
+        """Whether the document is dropped for it."""
         return self.name != HELD_OUT or self.share > params.max_share
 
     def reason(self) -> str:
@@ -60,7 +60,7 @@ def most_shared(rows: Iterable[list]) -> list[list]:
 
 @dataclass(frozen=True)
 class ContaminationIndex:
-    """All that is looked for: per length in words, sorted hashes (uint64) and the evaluation set each is from.
+    """Index of all text looked for: per length in words, sorted hashes (uint64) and the evaluation set each is from.
 
     Attributes:
         names: of the evaluation sets.

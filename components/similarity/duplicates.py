@@ -5,8 +5,9 @@
 2. Equal but for white space: the first by rank stays.
 3. MinHash bands propose pairs (Leskovec et al., "Mining of Massive Datasets", 3.4), loose ones for recall; sizes and
    signatures throw out the hopeless; exact Jaccard similarity decides.
-4. Down the ranks, a document goes if a document that stays is similar enough, else it stays. So every document that
-   goes is similar to one that *stays*, not merely to a neighbour of a neighbour (connected components drop those too).
+4. Down the ranks, a document is dropped if one that stays is similar enough, else it stays. So every dropped
+   document is similar to one that *stays*, not merely to a neighbour of a neighbour (connected
+   components drop those too).
 5. The first round pairs each document with the first of its bucket only, which collapses big clusters at linear cost.
    Later rounds pair all that stay in a bucket, until a round finds nothing new: then no two documents that stay,
    among all proposed pairs, are similar enough.
@@ -52,7 +53,7 @@ class Search:
         agree: estimated similarity of pairs, from `places` places of their signatures.
         sizes: (n,) int64, shingles per document.
         num_heldout: how many of the first ranks are held-out: never dropped, never compared with each other.
-        threshold: Jaccard similarity from which a document goes.
+        threshold: Jaccard similarity from which a document is dropped.
         bands: how many; `band` gives the hashes of one.
         verify: exact similarity of pairs.
         verified: (v,) int64, the pairs verified so far as numbers (`_codes`), sorted. There are many, of a cluster of m
@@ -107,7 +108,8 @@ class Search:
         """The document that stays for each, and the similarity with it: the module's point 4, over the verified pairs.
 
         Of several that stay, the most similar counts. Example: A ~ B and B ~ C are similar, A and C are not, ranked A,
-        B, C. B goes for A; C stays, since the B it resembles is gone. Connected components would drop C as well.
+        B, C. B is dropped for A; C stays, since the B it resembles is dropped. Connected components would
+        drop C as well.
         """
         result = np.arange(len(self.sizes))
         pairs, similarity = self.similar, self.similarity

@@ -2,24 +2,20 @@
 
 Five definitions of a word, each fixed by what its users compare with:
 
-| definition | where | who uses it | why |
-|---|---|---|---|
-| run of letters, digits, `_`, marks; each character of a script without spaces | `codepoints` kinds,
-`packed_bytes.words` \ | dedup's shingles | every script; found in arrays of bytes, without a string per word |
-| the same after NFKC and case folding, marks apart | `passage_match.words` | opt-out passages, `flows.trace` \
-| a passage is found however it is spelt and wrapped |
-| run of ASCII letters and digits and of bytes above 127; each ideograph | `similarity.ngram_overlap.words` \
-| contamination, held-out overlap, trace | 13-grams as in GPT-3's appendix C; punctuation never hides a copy |
-| spaCy's English tokens | `stages.filter.spacy_rules`, `word_tokens` | the filter's scores \
-| published limits were set with datatrove, which splits so |
-| two or more of `\\w` | `identity_terms.WORD` | bias stage, mix, probes | only finds where a listed term may begin |
+| definition of a word | where | who uses it, and why |
+|---|---|---|
+| run of letters, digits, `_`, marks (1) | `codepoints`, `packed_bytes` | dedup: shingles in every script, from bytes |
+| the same after NFKC and case folding (1) | `passage_match` | opt-out, trace: found however it is spelt |
+| run of ASCII letters and digits, bytes > 127 (2) | `similarity.ngram_overlap` | contamination, overlap: 13-grams |
+| spaCy's English token (1) | `stages.filter.word_tokens` | filter: published limits were set with that split |
+| two or more of `[A-Za-z0-9_]` and the like | `identity_terms` | bias, mix: only where a listed term may begin |
 
-Two ways to count sentences:
+(1) in scripts written without spaces each character by itself; (2) each character of U+3000 to U+9FFF by itself.
 
-| definition | where | who uses it | why |
-|---|---|---|---|
-| up to a stop and white space, or an empty line; at most 600 characters | `sentences.sentences_of` | bias, mix \
-| units of text that mention people; stable, for any script |
-| a token after a mark that ends sentences (UAX 44), within a line | `stages.filter.c4_signals` | the filter's C4 rule \
-| agrees with datatrove's counts, on arrays |
+Two definitions of a sentence:
+
+| definition of a sentence | where | who uses it, and why |
+|---|---|---|
+| up to a stop and white space, or an empty line | `sentences` | bias, mix: stable units of text that mention people |
+| token after a mark that ends one (UAX 44) | `stages.filter.c4_signals` | filter: agrees with C4's counts |
 """

@@ -1,4 +1,4 @@
-"""Which groups of people a sentence mentions, by a lexicon, and the same sentence with the mention masked.
+"""Groups of people that a sentence mentions, by a lexicon, and the same sentence with the mentions masked.
 
 A lexicon finds mention, not identity and not authorship: it cannot know who speaks, who is meant by a name, or that
 `gay` meant merry in 1600. It is English only, and coarse on purpose: a group here is a set of words, not of people.

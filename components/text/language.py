@@ -1,4 +1,4 @@
-"""Which language a text is in, by py3langid: naive Bayes over byte n-grams (Lui and Baldwin 2012).
+"""Language of a text, by py3langid: naive Bayes over byte n-grams (Lui and Baldwin 2012).
 
 The model is in the package's wheel. It reads a thousand characters, from the beginning and the middle of the text: that
 is what makes it affordable (8 MB/s otherwise). Probabilities are rounded to 3 digits, far coarser than what float

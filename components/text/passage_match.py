@@ -1,4 +1,4 @@
-"""Whether a text holds a passage, word for word: what an opt-out and a trace go by.
+"""Search for passages in a text, word for word, for the opt-out list and for traces.
 
 Case, punctuation, white space, line breaks and Unicode spelling (NFKC: ligatures, full-width letters) do not count;
 every word does, in order. So a passage quoted from a web page is found in a text that wraps its lines elsewhere, and a
@@ -41,12 +41,12 @@ class Passages:
             self._by_head.setdefault(tuple(passage[:HEAD]), []).append((number, tuple(passage)))
 
     def first_in(self, text: str) -> int | None:
-        """The number of the passage that begins earliest in `text`; None if it holds none."""
+        """The number of the passage that begins earliest in `text`; None if it contains none."""
         if not self._by_head:
             return None
-        found = words(text)
-        for at, head in enumerate(zip(*(found[offset:] for offset in range(HEAD)), strict=False)):
+        all_words = words(text)
+        for start, head in enumerate(zip(*(all_words[offset:] for offset in range(HEAD)), strict=False)):
             for number, passage in self._by_head.get(head, ()):
-                if tuple(found[at : at + len(passage)]) == passage:
+                if tuple(all_words[start : start + len(passage)]) == passage:
                     return number
         return None

@@ -1,4 +1,4 @@
-"""A text cut into sentences, one way for all that count people in them."""
+"""Sentences of a text, by one rule for all stages that count people in them."""
 
 import re
 

@@ -123,26 +123,26 @@ class Removals:
 
 
 def check_removals(
-    gone: np.ndarray,
+    sampled: np.ndarray,
     canonical: np.ndarray,
     stated: np.ndarray,
     removed: np.ndarray,
     shingles: Callable[[int], np.ndarray],
     threshold: float,
 ) -> Removals:
-    """Whether the reasons hold for which the documents `gone` (n,) went.
+    """Check of the reasons for which the documents `sampled` (n,) were dropped.
 
     Args:
-        canonical, stated, removed: (num_documents,) the document named, the similarity, who went.
+        canonical, stated, removed: (num_documents,) the document named, the similarity, whether it was dropped.
         shingles: the shingles of a document.
     """
 
     def holds(number: int) -> bool:
         stays = int(canonical[number])
-        one, other = (set(shingles(each).tolist()) for each in (number, stays))
-        return not removed[stays] and len(one & other) >= threshold * len(one | other)
+        first, second = set(shingles(number).tolist()), set(shingles(stays).tolist())
+        return not removed[stays] and len(first & second) >= threshold * len(first | second)
 
-    return Removals(stated[gone], np.array([holds(number) for number in gone.tolist()], dtype=bool))
+    return Removals(stated[sampled], np.array([holds(number) for number in sampled.tolist()], dtype=bool))
 
 
 def share_proposed(bands: int, rows: int, similarity: Any) -> Any:
@@ -161,7 +161,7 @@ def check_table(
 ) -> list[dict]:
     """Per band of similarity: pairs, proposed by the bands, of which at most one remains; removals, and confirmed ones.
 
-    Pairs of two held-out documents are left out: both stay by rule.
+    Pairs of two held-out documents are not counted: both stay by rule.
 
     Args:
         pairs: (n, 3) of `unique_pairs`.
@@ -177,7 +177,7 @@ def check_table(
     table = []
     for low, high in zip(lows, (*lows[1:], np.inf), strict=True):
         here = counted & (jaccard >= low) & (jaccard < high)
-        gone = (removals.stated >= low) & (removals.stated < high)
+        dropped = (removals.stated >= low) & (removals.stated < high)
         table.append(
             {
                 "jaccard_from": low,
@@ -186,8 +186,8 @@ def check_table(
                 "proposed": int((here & proposed).sum()),
                 "resolved": int((here & resolved).sum()),
                 "expected_proposed_share": expected(min((low + min(high, 1.0)) / 2, 1.0)),
-                "removals": int(gone.sum()),
-                "confirmed": int((gone & removals.confirmed).sum()),
+                "removals": int(dropped.sum()),
+                "confirmed": int((dropped & removals.confirmed).sum()),
             }
         )
     return table

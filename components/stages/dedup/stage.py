@@ -210,7 +210,7 @@ def find(index: DocumentIndex, sketches: Sketches, params: Dedup, workers_pool: 
     near, near_similarity = search.run()
     target, target_similarity = np.arange(len(equal)), np.ones(len(equal))
     target[distinct], target_similarity[distinct] = distinct[near], near_similarity
-    # A copy of a document that goes itself has the same words, so it is as similar to the one that stays.
+    # A copy of a document that is dropped has the same words, so it is as similar to the one that stays.
     exact &= target[canonical] == canonical
     similarity = target_similarity[canonical]
     return DedupResult(target[canonical], similarity, exact, search.histogram, search.num_proposed, index.num_heldout)

@@ -90,7 +90,7 @@ PUBLISHED = {
         min_punctuated_lines=0.12, max_short_lines=0.67, max_repeated_line_chars=0.01, max_newlines_per_word=0.3
     ),
 }
-"""The limits of the papers, for the table of what they would drop."""
+"""The limits of the papers, for the table of documents they would drop."""
 
 
 def limits(rule: Rule, rules: FilterRules) -> tuple[float, float] | None:

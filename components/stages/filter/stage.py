@@ -52,7 +52,7 @@ def filter_corpus(
 
     Args:
         train: a corpus.
-        heldout, items: held-out corpus, folder of evaluation items: what training text must not hold.
+        heldout, items: held-out corpus, folder of evaluation items: text that training text must not contain.
         work: finished shards are kept here until all are; those that are there are not done again.
         workers: processes; they change no byte.
 
@@ -222,7 +222,7 @@ def decide(params: Filter, sources: list[str], columns: Columns) -> dict[int, tu
 def contaminated(
     documents: list[Document], index: ContaminationIndex, params: Decontaminate, reasons: dict[int, tuple[str, str]]
 ) -> list[list]:
-    """Add to `reasons` what holds evaluation text; a row of `FilterCounts.contact` for each document and set."""
+    """Add to `reasons` the documents that contain evaluation text. Returns rows of `FilterCounts.contact`."""
     rows = []
     for number, hits in enumerate(index.hits([document.text for document in documents])):
         document = documents[number]
@@ -234,7 +234,7 @@ def contaminated(
 
 
 def redacted_document(document: Document, params: Filter, counts: FilterCounts) -> Document:
-    """The document without personal data, what was found counted in `counts`."""
+    """The document without personal data; the finds are counted in `counts`."""
     text, kinds = redact(document.text, params.redact)
     if not kinds:
         return document

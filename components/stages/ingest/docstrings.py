@@ -1,4 +1,4 @@
-"""The documentation of a Python module as text, read from its source and never by importing it.
+"""Documentation of a Python module as text, read from its source and never by importing it.
 
     package.module
 
@@ -97,9 +97,7 @@ def _definitions(body: list[ast.stmt], scope: str) -> Iterator[tuple[str, Defini
 
 def _docstring(node: Any) -> str:
     """The raw docstring of a module, class or function, or ""."""
-    first = node.body[0] if node.body else None
-    value = first.value if isinstance(first, ast.Expr) else None
-    return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else ""
+    return ast.get_docstring(node, clean=False) or ""
 
 
 def _dedented(text: str) -> str:

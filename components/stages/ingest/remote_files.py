@@ -16,7 +16,7 @@ from components.core.errors import UserError
 from components.core.files import fingerprint
 
 VERSION_KEYS = ("ETag", "etag", "md5Hash", "md5", "content_md5", "crc32c", "checksum")
-"""What stores call the hash or version of a file, the first that is there is taken."""
+"""Names that stores give the hash or version of a file; the first one present is used."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ def listing(source: str, path: str, pattern: str, revision: str) -> list[FoundFi
         raise UserError(f"ingest source {source}: nothing at {path} matches {pattern}; correct `path` or `pattern`")
     current = fingerprint([[file.name, file.size, version] for file, version in found])
     if revision != current:
-        said = f"is no longer revision {revision}" if revision else "has no revision in params.yaml"
+        state = f"is no longer revision {revision}" if revision else "has no revision in params.yaml"
         raise UserError(
-            f"ingest source {source}: {path} {said}; to use what is there now ({len(found)} files, "
+            f"ingest source {source}: {path} {state}; to use what is there now ({len(found)} files, "
             f"{sum(file.size for file, _ in found)} bytes) set `revision: {current}`"
         )
     return [file for file, _ in found]

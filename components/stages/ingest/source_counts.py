@@ -1,4 +1,4 @@
-"""The books of ingest: what came in from each source, and what became of it."""
+"""Counts of each source: records that came in, and how many were kept, dropped or quarantined, by rule."""
 
 import heapq
 import math
@@ -18,9 +18,9 @@ LISTED = 1000
 
 @dataclass
 class SourceCounts:
-    """The books of one source. Bytes are UTF-8 bytes of text.
+    """Counts of one source. Bytes are UTF-8 bytes of text.
 
-    `cut` has what the reader left out of the text of a file: location, rule, bytes.
+    `cut` has what the reader removed from the text of a file: location, rule, bytes.
     """
 
     files: int = 0
@@ -43,7 +43,7 @@ class SourceCounts:
     _samples: list[tuple[int, str, Document]] = field(default_factory=list)
 
     def count(self, entry: Entry, num_bytes: int) -> None:
-        """Book an entry by its fate."""
+        """Count an entry by its status."""
         self.documents_in += 1
         if entry.quarantined:
             self.quarantined[entry.rule] += 1
@@ -70,7 +70,7 @@ class SourceCounts:
             heapq.heappop(self._samples)
 
     def count_heldout(self, document: Document, num_bytes: int) -> None:
-        """Book a kept document as part of the exam."""
+        """Count a kept document as held out."""
         self.heldout += 1
         self.heldout_bytes += num_bytes
         if document.group in self.heldout_groups or len(self.heldout_groups) < LISTED:
@@ -81,22 +81,20 @@ class SourceCounts:
         return [document for _, _, document in sorted(self._samples, reverse=True)]
 
     def reconcile(self, source: str) -> None:
-        """Hold the source to in = kept + dropped + quarantined."""
+        """Check that in = kept + dropped + quarantined."""
         reconcile(f"ingest {source}", self.documents_in, self.kept, dict(self.dropped), self.quarantined.total())
 
     def summary(self) -> str:
-        """In a few words, what became of the files and records that came in."""
+        """A few words on the files and records that came in, and how many were kept or lost."""
         lost = [f"{count} {rule}" for rule, count in sorted((self.dropped + self.quarantined).items())]
         reasons = Counter(reason for _, reason in self.skipped)
         lost += [f"{count} files left out: {reason}" for reason, count in sorted(reasons.items())]
         return ", ".join([f"{self.documents_in} records in {self.files} files, {self.kept} kept", *lost])
 
     def cut_bytes(self) -> dict[str, int]:
-        """Bytes that were left out of the text of files, by rule."""
-        total: Counter[str] = Counter()
-        for _, rule, num_bytes in self.cut:
-            total[rule] += num_bytes
-        return dict(sorted(total.items()))
+        """Bytes that were removed from the text of files, by rule."""
+        rules = sorted({rule for _, rule, _ in self.cut})
+        return {rule: sum(num_bytes for _, name, num_bytes in self.cut if name == rule) for rule in rules}
 
     def quarantine_rate(self) -> float:
         """Share of the records that came in which are quarantined."""

@@ -1,7 +1,7 @@
-"""From the sources in params.yaml to files to read, in an order that depends on nothing but names.
+"""Lists of files to read, from the sources in params.yaml, in an order that depends on nothing but names.
 
 Files are read in the order of their names. A source with a size limit is read in the order of a hash of the names
-instead: what fits is then a fixed, even sample of the whole, and result stops early.
+instead: what fits is then a fixed, even sample of the whole, and reading stops early.
 """
 
 import os
@@ -35,7 +35,7 @@ SHORTEST_PASSAGE = 1000
 
 @dataclass
 class Listing:
-    """The files of a source: those to read, in order, and those left out with the reason."""
+    """The files of a source: those to read, in order, and those skipped with the reason."""
 
     name: str
     max_bytes: int
@@ -116,7 +116,7 @@ def watched_path(path: str, params: Ingest, root: Path, source: str) -> Path:
     """An existing path of a source, absolute; it must lie under `ingest.watch`, or DVC would not see it change.
 
     Raises:
-        UserError: it does not exist, or lies elsewhere.
+        UserError: it does not exist, or is elsewhere.
     """
     full, watch = (Path(os.path.abspath(root / Path(name).expanduser())) for name in (path, params.watch))
     if not full.exists():

@@ -3,8 +3,8 @@
     sources -> files -> records -> kept | dropped (by rule) | quarantined (with evidence);  kept -> train | heldout
 
 Files are read by a pool of workers and written in the order of their names, so the bytes are the same whatever the
-number of workers; memory is bounded by a shard and the pieces in flight. The exam is cut here, before any stage that
-has settings to tune, and nothing edits it later.
+number of workers; memory is bounded by a shard and the pieces in flight. The held-out set is cut here, before any
+stage that has settings to tune, and nothing edits it later.
 """
 
 import json
@@ -25,7 +25,7 @@ from components.stages.ingest.report import report_of, samples
 from components.stages.ingest.source_counts import SourceCounts
 
 CHECK_EVERY = 200
-"""Documents between two looks at whether to go on."""
+"""Documents between two checks whether the run was stopped."""
 
 
 def ingest(
@@ -68,7 +68,7 @@ def ingest(
 
 @dataclass(frozen=True)
 class DryRun:
-    """What ingest would do: the books per source (counts, reasons, sample documents), and both in Markdown."""
+    """Result of a dry run: counts per source, and a report with sample documents in Markdown."""
 
     source_counts: dict[str, SourceCounts]
     markdown: str
@@ -124,17 +124,17 @@ def _write_entries(
                 progress.raise_if_stopped()
             if entry.quarantined:
                 quarantine.add(entry.document, entry.rule, entry.reason)
-                evidence.write(json.dumps(evidence_of(entry), ensure_ascii=False) + "\n")
+                evidence.write(evidence_line(entry))
             elif entry.rule:
                 drop.add(entry.document, entry.rule, entry.reason)
             else:
                 keep.add(entry.document)
 
 
-def evidence_of(entry: Entry) -> dict[str, object]:
+def evidence_line(entry: Entry) -> str:
     """A quarantined record as one line of records.jsonl: where it is, why, its hash and its first bytes."""
     document = entry.document
-    return {
+    fields = {
         "source": document.source,
         "file": document.location.split("#")[0],
         "line": entry.line,
@@ -145,6 +145,7 @@ def evidence_of(entry: Entry) -> dict[str, object]:
         "reason": entry.reason,
         "raw_base64": entry.raw,
     }
+    return json.dumps(fields, ensure_ascii=False) + "\n"
 
 
 def _raise_if_unfit(ingest_pass: IngestPass, params: Ingest, work: Path) -> None:
@@ -163,7 +164,7 @@ def _raise_if_unfit(ingest_pass: IngestPass, params: Ingest, work: Path) -> None
         raise UserError(f"ingest: no document is left to train on ({came}); see ingest.sources, min_chars and licences")
     if all(ingest_pass.split.is_single(name) for name, counts in ingest_pass.source_counts.items() if counts.kept):
         raise UserError(
-            "ingest: every source has only one group, so nothing can be held out to examine the models on; give more "
+            "ingest: every source has only one group, so nothing can be held out to evaluate the models on; give more "
             "text (a single file needs at least some 2000 characters)"
         )
 
@@ -172,19 +173,18 @@ def _too_many_bad(name: str, counts: SourceCounts, params: Ingest, work: Path) -
     bad, total = counts.quarantined.total(), counts.documents_in
     work.mkdir(parents=True, exist_ok=True)
     listing = work / "quarantine.jsonl"
-    lines = [json.dumps(evidence_of(entry), ensure_ascii=False) for entry in counts.bad_records]
-    listing.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    listing.write_text("".join(map(evidence_line, counts.bad_records)), encoding="utf-8")
     first = counts.bad_records[0]
     where = f"{first.document.location.split('#')[0]} line {first.line}" if first.line else first.document.location
     return (
         f"ingest source {name}: {bad} of {total} records are bad ({bad / total:.0%}; ingest.max_quarantine allows "
-        f"{params.max_quarantine:.0%}), the first in {where}: {first.rule}, {first.reason}; mend them (list: "
+        f"{params.max_quarantine:.0%}), the first in {where}: {first.rule}, {first.reason}; fix them (list: "
         f"{listing}), leave their files out with `pattern`, or raise the limit"
     )
 
 
 def _split(ingest_pass: IngestPass, kept: Path, out: Path, shard_bytes: int, progress: Progress) -> None:
-    """HeldoutSplit what was kept into train and heldout."""
+    """Split the kept documents into train and heldout."""
     with CorpusWriter(out / "train", shard_bytes) as train, CorpusWriter(out / "heldout", shard_bytes) as heldout:
         for number, document in enumerate(read_corpus(kept)):
             if number % CHECK_EVERY == 0:

@@ -3,14 +3,13 @@
 import csv
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.core.errors import UserError
-from components.stages.ingest.records import RAW_BYTES, BadRecord
+from components.stages.ingest.records import RAW_BYTES, BadRecord, Record, record_of
 
 TAKEN = ("id", "group", "license", "licence")
 """Columns that are read beside the text, where there are any."""
@@ -19,23 +18,13 @@ BATCH_ROWS = 64
 """Rows of Parquet in memory at once; texts are long."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row's values, its number (from 1), and for CSV its first line and byte."""
-
-    values: dict[str, Any]
-    number: int
-    line: int = 0
-    offset: int = 0
-
-
 def missing_column(text_field: str, names: list[str]) -> UserError:
     """The error for a table without the text column."""
     return UserError(f"no column {text_field!r} in the table (there are: {', '.join(names[:12])}); set text_field")
 
 
 class _Lines:
-    """Decoded lines for the csv module, remembering those of the row at hand, so that a bad one can be given back."""
+    """Decoded lines for the csv module, with the bytes of the current row, so that a bad one can be given back."""
 
     def __init__(self, file: Any, longest: int) -> None:
         self.file, self.longest = file, longest
@@ -64,14 +53,14 @@ class _Lines:
         self.row, self.row_bytes = [], 0
 
     def give_back(self) -> bytes:
-        """Take the first line of a bad row as the culprit, and read the others again as rows of their own."""
-        culprit, rest = self.row[0], self.row[1:]
+        """The first line of a bad row, which counts as the bad one; the others are read again as rows."""
+        first, rest = self.row[0], self.row[1:]
         self.waiting.extendleft(reversed(rest))
-        self.row, self.row_bytes = [culprit], len(culprit)
-        return culprit
+        self.row, self.row_bytes = [first], len(first)
+        return first
 
 
-def csv_rows(file: Any, text_field: str, max_chars: int) -> Iterator[Row | BadRecord]:
+def csv_rows(file: Any, text_field: str, max_chars: int) -> Iterator[Record | BadRecord]:
     """The rows of a CSV file with a header line; the delimiter is the commonest of `,`, `;` and tab in it.
 
     Raises:
@@ -103,27 +92,23 @@ def csv_rows(file: Any, text_field: str, max_chars: int) -> Iterator[Row | BadRe
         if not values:
             continue  # a blank line
         number += 1
-        yield _csv_row(values, names, number, line, offset, lines.row)
+        if rule_and_reason := _csv_problem(values, names):
+            yield BadRecord.of(*rule_and_reason, b"".join(lines.row), line, offset)
+        else:
+            row = dict(zip(names, values, strict=True))
+            yield record_of(row, text_field, str(number), f"row {number}: ", line, offset)
 
 
-def _csv_row(
-    values: list[str], names: list[str], number: int, line: int, offset: int, raw: list[bytes]
-) -> Row | BadRecord:
+def _csv_problem(values: list[str], names: list[str]) -> tuple[str, str] | None:
     if len(values) != len(names):
-        reason = f"{len(values)} fields, but the header names {len(names)}"
-        return BadRecord.of("invalid_csv", reason, b"".join(raw), line, offset)
-    row = dict(zip(names, values, strict=True))
-    if any("\udc80" <= character <= "\udcff" for value in values for character in _escapes(value)):
-        return BadRecord.of("invalid_utf8", "the row is not UTF-8", b"".join(raw), line, offset)
-    return Row(row, number, line, offset)
+        return "invalid_csv", f"{len(values)} fields, but the header names {len(names)}"
+    # Bytes that are not UTF-8 were decoded as U+DC80 to U+DCFF; plain ASCII, as nearly all is, has none.
+    if any("\udc80" <= character <= "\udcff" for value in values if not value.isascii() for character in value):
+        return "invalid_utf8", "the row is not UTF-8"
+    return None
 
 
-def _escapes(value: str) -> str:
-    """The value where it may hold escaped bytes; "" for the plain ASCII that nearly all are."""
-    return "" if value.isascii() else value
-
-
-def parquet_rows(file: Any, text_field: str) -> Iterator[Row | BadRecord]:
+def parquet_rows(file: Any, text_field: str) -> Iterator[Record | BadRecord]:
     """The rows of a Parquet file, a few in memory at once. Text is decoded row by row: one bad byte costs one row.
 
     Raises:
@@ -136,12 +121,17 @@ def parquet_rows(file: Any, text_field: str) -> Iterator[Row | BadRecord]:
     columns = [text_field, *(name for name in TAKEN if name in names and name != text_field)]
     number = 0
     for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=columns):
-        texts = _as_bytes(batch.column(text_field))
-        others = [batch.column(name).to_pylist() for name in columns[1:]]
-        for index, text in enumerate(texts.to_pylist()):
+        texts = _as_bytes(batch.column(text_field)).to_pylist()
+        others = batch.select(columns[1:]).to_pylist()
+        for text, rest in zip(texts, others, strict=True):
             number += 1
-            rest = {name: values[index] for name, values in zip(columns[1:], others, strict=True)}
-            yield _parquet_row(text, rest, text_field, number)
+            try:
+                row = rest | {text_field: text.decode("utf-8") if isinstance(text, bytes) else text}
+            except UnicodeDecodeError as error:
+                reason = f"row {number}: not UTF-8 at byte {error.start}"
+                yield BadRecord.of("invalid_utf8", reason, text[:RAW_BYTES])
+            else:
+                yield record_of(row, text_field, str(number), f"row {number}: ")
 
 
 def _as_bytes(column: pa.Array) -> pa.Array:
@@ -149,12 +139,3 @@ def _as_bytes(column: pa.Array) -> pa.Array:
     if pa.types.is_string(column.type):
         return column.view(pa.binary())
     return column.view(pa.large_binary()) if pa.types.is_large_string(column.type) else column
-
-
-def _parquet_row(text: Any, rest: dict[str, Any], text_field: str, number: int) -> Row | BadRecord:
-    if isinstance(text, bytes):
-        try:
-            text = text.decode("utf-8")
-        except UnicodeDecodeError as error:
-            return BadRecord.of("invalid_utf8", f"row {number}: not UTF-8 at byte {error.start}", text[:RAW_BYTES])
-    return Row(rest | {text_field: text}, number)

@@ -1,4 +1,4 @@
-"""HeldoutSplit long plain text into documents as it streams by, at borders its author set.
+"""Splitting of long plain text into documents as it streams, at borders its author set.
 
 A novel is no document to sample, shuffle or compare; a passage of some 20 kB is. Text is cut before a heading (acts and
 scenes of a play), else at the first blank line after the target length, else at an end of line, else at an end of
@@ -75,11 +75,11 @@ def _last_end(raw: bytes) -> int:
 
 
 class GutenbergBooks:
-    """The books of a file without the header and licence that Project Gutenberg wraps around each.
+    """Books of a file, without the header and licence that Project Gutenberg wraps around each.
 
     Attributes:
         found: whether there was a mark so far.
-        cut: bytes that were left out so far, by rule: `gutenberg_header` up to the first start mark,
+        cut: bytes that were removed so far, by rule: `gutenberg_header` up to the first start mark,
             `gutenberg_licence` from an end mark to the next start mark or the end of the file.
     """
 
@@ -101,7 +101,7 @@ class GutenbergBooks:
             held.append(line)
             if GUTENBERG_START.search(line.raw):
                 self.found = True
-                self.cut["gutenberg_header"] += sum(len(one.raw) for one in held)
+                self.cut["gutenberg_header"] += sum(len(line.raw) for line in held)
                 return
         yield from held
 
@@ -114,7 +114,7 @@ class GutenbergBooks:
             yield line
 
     def _pass_start(self, lines: Iterator[Line]) -> bool:
-        """Leave out lines up to the next start mark; whether there is one."""
+        """Skip lines up to the next start mark. Returns whether there is one."""
         for line in lines:
             self.cut["gutenberg_licence"] += len(line.raw)
             if GUTENBERG_START.search(line.raw):
@@ -153,7 +153,7 @@ def plain_text(
     """The documents of a plain-text file in UTF-8; `part` is "" if it is only one. An empty file is an empty record.
 
     Args:
-        cut: is filled with the bytes left out, by rule, see `GutenbergBooks`.
+        cut: is filled with the bytes removed, by rule, see `GutenbergBooks`.
     """
     books = GutenbergBooks(Counter() if cut is None else cut)
     transforms = ("cut_at_scenes" if heading else "cut_at_paragraphs",)

@@ -81,13 +81,13 @@ def _page(raw: bytes, offset: int) -> Iterator[Record | BadRecord]:
     from warcio.recordloader import ArcWarcRecordLoader
 
     try:
-        found = ArcWarcRecordLoader().parse_record_stream(io.BytesIO(raw), known_format="warc")
-        kind = _content_type(found)
-        content = found.content_stream().read() if kind else b""
+        record = ArcWarcRecordLoader().parse_record_stream(io.BytesIO(raw), known_format="warc")
+        kind = _content_type(record)
+        content = record.content_stream().read() if kind else b""
     except (ArchiveLoadFailed, EOFError, ValueError) as error:
         yield BadRecord.of("invalid_warc", f"a record that cannot be parsed: {error}", raw, 0, offset)
         return
-    url = found.rec_headers.get_header("WARC-Target-URI") or ""
+    url = record.rec_headers.get_header("WARC-Target-URI") or ""
     if not kind or not url:
         return
     group = urlsplit(url).hostname or ""
@@ -103,13 +103,12 @@ def _page(raw: bytes, offset: int) -> Iterator[Record | BadRecord]:
         yield BadRecord.of("invalid_utf8", f"{url}: not UTF-8 at byte {error.start} of the page", content, 0, offset)
 
 
-def _content_type(found: Any) -> str:
-    """`text/html` and the like of a page that was served, `text/plain` of extracted text; "" for what is no page."""
-    if found.rec_type == "conversion":
-        kind = found.rec_headers.get_header("Content-Type") or ""
-    elif found.rec_type == "response" and found.http_headers and found.http_headers.get_statuscode() == "200":
-        kind = found.http_headers.get_header("Content-Type") or ""
-    else:
+def _content_type(record: Any) -> str:
+    """`text/html` and the like of a page that was served, `text/plain` of extracted text; "" for other records."""
+    headers = record.http_headers
+    if record.rec_type == "conversion":
+        headers = record.rec_headers
+    elif record.rec_type != "response" or not headers or headers.get_statuscode() != "200":
         return ""
-    kind = kind.partition(";")[0].strip().lower()
+    kind = (headers.get_header("Content-Type") or "").partition(";")[0].strip().lower()
     return kind if kind in (*HTML, "text/plain") else ""

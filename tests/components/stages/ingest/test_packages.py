@@ -91,7 +91,7 @@ def test_what_is_installed_is_what_is_pinned() -> None:
         folder = pinned_packages.installed(name, pin)
         assert pin["files"], name
         for file, digest in pin["files"].items():
-            assert pinned_packages.drift(file, digest, (folder / file).read_bytes()) is None
+            pinned_packages.raise_if_drifted(file, digest, (folder / file).read_bytes())
 
 
 def test_pins_agree_with_the_constraints() -> None:
