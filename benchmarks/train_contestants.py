@@ -92,7 +92,8 @@ class _Ticking(Progress):
 
 def _in_our_loop(job: Job, model: Any, objective: Any, optimizer: Optimizer, numerics: Numerics, clock: Clock) -> None:
     from components.training.data_order import PretrainBatches
-    from components.training.loop import TrainConfig, train
+    from components.training.loop import train
+    from components.training.train_config import TrainConfig
 
     batches = PretrainBatches(train_corpus.windows(job.corpus, job.seed), BATCH, None, False)
     settings = TrainConfig(job.steps, optimizer, checkpoint_every=job.steps)

@@ -17,6 +17,7 @@ from components.params import Numerics, Optimizer
 from components.training import loop
 from components.training.data_order import PretrainBatches
 from components.training.objectives import language_model_loss
+from components.training.train_config import TrainConfig
 
 PEAK_SIZE = 2048
 REPEATS = 10
@@ -46,7 +47,7 @@ def peak_flops() -> float:
 def _trained(work: Path) -> loop.Trainer:
     """Our loop at the benchmark's size, with state in its optimizers."""
     batches = PretrainBatches(train_corpus.windows(CORPUS, 1), train_corpus.BATCH, None, False)
-    settings = loop.TrainConfig(2, Optimizer(), checkpoint_every=100)
+    settings = TrainConfig(2, Optimizer(), checkpoint_every=100)
     numerics = Numerics(threads=THREADS)
     run = loop.Trainer(
         Transformer(shape()).initialise(1),

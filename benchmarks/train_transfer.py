@@ -34,8 +34,9 @@ def train_one(run: Run, corpus: Path) -> float:
     from components.params import ModelShape, Numerics, Optimizer
     from components.tokens.shards import TokenShards
     from components.training.data_order import pretrain_batches
-    from components.training.loop import TrainConfig, train
+    from components.training.loop import train
     from components.training.objectives import language_model_loss
+    from components.training.train_config import TrainConfig
 
     width, matrix_lr, embedding_lr = run
     network = ModelShape(size=DEPTH, width=width, heads=width // HEAD_CHANNELS)

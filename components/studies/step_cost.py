@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from components.model.transformer import Transformer
     from components.training.objectives import Batch
+    from components.training.train_config import TrainConfig
 
 WARM_UP, STEPS, FEWEST = 3, 20, 5
 """Steps that do not count, steps that do, and how many of these suffice if they are slow."""
@@ -95,7 +96,7 @@ def calibrate(
     shape = derive_shape(params.model, vocab_size, params.context, objective == "causal")
     floats.configure_torch(numerics)
     model = Transformer(shape).initialise(params.seed)
-    settings = loop.TrainConfig(
+    settings = TrainConfig(
         steps=params.steps + WARM_UP + STEPS + 1, optimizer=params.optimizer, micro_batch=params.micro_batch,
         checkpoint_every=1 << 30, name=f"pretrain.{objective}",
     )  # fmt: skip

@@ -2,15 +2,12 @@
 
 import math
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 from components.core.progress import Progress
 from components.params import Numerics
 from components.training import numerics as floats
 from components.training.objectives import Batch
-
-if TYPE_CHECKING:
-    from components.training.loop import TrainConfig, TrainResult
+from components.training.train_config import TrainConfig, TrainResult
 
 EVERY_S = 0.25
 """Seconds between two reports at least."""
@@ -19,13 +16,13 @@ EVERY_S = 0.25
 class TrainProgress:
     """Metrics of a training run, sent to a `Progress`."""
 
-    def __init__(self, config: "TrainConfig", progress: Progress, numerics: Numerics) -> None:
+    def __init__(self, config: TrainConfig, progress: Progress, numerics: Numerics) -> None:
         self.config, self.progress = config, progress
         self.peak = floats.peak_flops(numerics) if config.flops_per_token else 0.0
         self.since, self.tokens, self.all_tokens = perf_counter(), 0, 0
         self.joules = progress.joules()
 
-    def show(self, result: "TrainResult", batch: Batch, rate: float) -> None:
+    def show(self, result: TrainResult, batch: Batch, rate: float) -> None:
         """Report the step just done, if it is time to."""
         self.tokens += batch.ids_BT.numel()
         self.all_tokens += batch.ids_BT.numel()

@@ -16,7 +16,7 @@ from components.stages.finetune.classify import Verdict, verdict
 from components.stages.finetune.instruct import CHOICES, Judged
 from components.stages.finetune.task_selection import Choice
 from components.statistics import Estimate, ratio
-from components.training.loop import TrainResult
+from components.training.train_config import TrainResult
 
 MOST_SHOWN = 12
 """Misread passages listed."""

@@ -27,9 +27,9 @@ from components.stages.finetune import report as finetune_report
 from components.stages.finetune.task_selection import Branch, Choice, choose
 from components.tokens.tokenizer import Encoder
 from components.training import numerics as floats
-from components.training.loop import TrainConfig, TrainResult
 from components.training.loop import train as train_loop
 from components.training.objectives import language_model_loss
+from components.training.train_config import TrainConfig, TrainResult
 
 MOST_HELDOUT = 240
 """Held-out examples judged: they bound an accuracy to about 6 percent."""

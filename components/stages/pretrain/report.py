@@ -14,7 +14,7 @@ from components.params import Pretrain
 from components.reporting.figures import figure, save
 from components.reporting.tables import write_table
 from components.stages.pretrain.heldout_loss import HeldoutEvaluator
-from components.training.loop import TrainResult
+from components.training.train_config import TrainResult
 
 RECENT = 20
 """Steps over which the last training loss is averaged."""

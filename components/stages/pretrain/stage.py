@@ -32,6 +32,7 @@ from components.training import numerics as floats
 from components.training.data_order import PretrainBatches, pretrain_batches
 from components.training.lr_schedule import FINAL_WINDOWS, LIVE_WINDOWS
 from components.training.objectives import language_model_loss
+from components.training.train_config import TrainConfig, TrainResult
 
 Objective = Literal["causal", "masked"]
 
@@ -190,9 +191,9 @@ def _check_tokenizer(shards: TokenShards, tokenizer_json: str, tokenizer: tokeni
 
 def _train(
     inputs: PretrainInputs, model: Transformer, work: Path, progress: Progress, group: data_parallel.ProcessGroup
-) -> loop.TrainResult:
+) -> TrainResult:
     params, manifest = inputs.params, inputs.train.manifest
-    settings = loop.TrainConfig(
+    settings = TrainConfig(
         steps=params.steps,
         optimizer=params.optimizer,
         micro_batch=params.micro_batch,

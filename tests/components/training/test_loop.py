@@ -20,11 +20,12 @@ from components.model.transformer import Transformer, derive_shape
 from components.params import ModelShape, Numerics, Optimizer
 from components.training import checkpoint, checkpoint_writer, loop, objectives
 from components.training.objectives import Batch, language_model_loss
+from components.training.train_config import TrainConfig
 from tests.recorder import Recorder, stops_at
 
 NUMERICS = Numerics()
 OPTIMIZER = Optimizer(schedule="linear")
-SETTINGS = loop.TrainConfig(steps=12, optimizer=OPTIMIZER, checkpoint_every=5, eval_every=4)
+SETTINGS = TrainConfig(steps=12, optimizer=OPTIMIZER, checkpoint_every=5, eval_every=4)
 
 
 def network(causal: bool = True) -> Transformer:
@@ -47,7 +48,7 @@ def same(a: list[Tensor], b: list[Tensor]) -> bool:
 
 
 def run(
-    work: Path, model: Any = None, progress: Progress | None = None, settings: loop.TrainConfig = SETTINGS, **more: Any
+    work: Path, model: Any = None, progress: Progress | None = None, settings: TrainConfig = SETTINGS, **more: Any
 ) -> Any:
     model = model or network()
     result = loop.train(

@@ -22,13 +22,13 @@ COST: dict[str, Any] = {
 def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """File name -> the axes of what was saved as it."""
     found: dict[str, Any] = {}
-    save = cost_plots._save
+    save = cost_plots.save
 
     def keep(figure: Any, path: Path) -> None:
         found[path.name] = figure.axes[0] if len(figure.axes) == 1 else figure
         save(figure, path)
 
-    monkeypatch.setattr(cost_plots, "_save", keep)
+    monkeypatch.setattr(cost_plots, "save", keep)
     return found
 
 
@@ -38,7 +38,11 @@ def test_energy_is_stacked_by_component_with_the_bounds_of_the_sum(drawn: dict[s
     bars = [(bar.get_x(), bar.get_width()) for group in axes.containers[:2] for bar in group]
     flat = [number for bar in bars for number in bar]
     assert flat == pytest.approx([0, 2, 0, 20, 0, 100, 2, 1, 20, 0, 100, 0])  # Wh: cpu, then memory on top
-    assert [text.get_text() for text in axes.get_yticklabels()] == ["dedup", "pretrain@causal", cost_plots.AROUND]
+    assert [text.get_text() for text in axes.get_yticklabels()] == [
+        "dedup",
+        "pretrain@causal",
+        cost_plots.ORCHESTRATION_NAME,
+    ]
     assert [text.get_text() for text in axes.texts] == ["3", "20", "100"]
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert labels == ["cpu (estimated)", "memory (assumed)", "low to high"]
