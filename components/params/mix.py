@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from components.params.section import Advanced, Section
+from components.params.section import Section
 
 IDENTITY_GROUPS = (
     "women", "men", "lgbt", "straight", "black", "white", "asian", "hispanic", "indigenous", "middle_eastern", "jewish",
@@ -45,9 +45,7 @@ class Mix(Section):
     canaries: Canaries = Canaries()
     """Canaries."""
     augment: Literal["none", "counterfactual", "random"] = "none"
-    """Add a gender-swapped twin of each document that can have one; `random`, its control, adds unchanged copies."""
-    swap_names: Advanced[bool] = False
-    """Swap common given names too in `counterfactual` twins."""
+    """Add a gender-swapped copy of each document that can have one; `random`, its control, adds unchanged copies."""
     seed: int = 1
     """Seed of sampling and order."""
 

@@ -6,7 +6,7 @@ coreference. A word list does the nouns. The grammar is in three pronouns: `her`
 That is a heuristic, wrong where English is ambiguous (`I saw her duck`); its tests state how often it is right.
 
 Not swapped: words that mean something else as often (`master`, `host`, `count`, `guy`), `man` where it is a page or a
-verb, names unless asked for, what looks like code (`self.he`, `$king`). Genders beyond two are not in the list:
+verb, names, what looks like code (`self.he`, `$king`). Genders beyond two are not in the list:
 a swap cannot represent them.
 """
 
@@ -34,14 +34,6 @@ sportsman sportswoman|countryman countrywoman|countrymen countrywomen|landlord l
 masculine feminine|masculinity femininity|patriarch matriarch|paternal maternal|paternity maternity
 """
 
-NAMES = """
-james mary|john patricia|robert jennifer|michael linda|william elizabeth|richard susan|joseph jessica|thomas sarah
-charles karen|daniel lisa|matthew nancy|anthony betty|mark margaret|paul sandra|steven ashley|andrew kimberly
-kenneth emily|george donna|joshua michelle|kevin carol|brian amanda|edward melissa|ronald deborah|timothy stephanie
-jason rebecca|jeffrey laura|ryan sharon|jacob cynthia|gary kathleen|nicholas amy|eric angela|stephen anna|henry emma
-bob alice|peter julia|david ruth|adam eve|romeo juliet
-"""
-
 
 def _table(listing: str) -> dict[str, str]:
     """Both directions of a list of pairs; where a word has two partners the first one listed is its partner."""
@@ -54,7 +46,6 @@ def _table(listing: str) -> dict[str, str]:
 
 
 WORDS = _table(PAIRS) | {"ms": "mr", "ma'am": "sir"}
-GIVEN_NAMES = _table(NAMES)
 PRONOUNS = ("her", "hers", "him", "his")
 
 FUNCTION_WORDS = """
@@ -89,35 +80,24 @@ OTHER_SENSE = re.compile(
 _NEXT_WORD = re.compile(r"[ \t]*(?:\n[ \t]*)?([^\W\d_][\w'-]*)?")
 
 
-def _pattern(words: dict[str, str]) -> re.Pattern[str]:
-    longest_first = sorted({*words, *PRONOUNS}, key=lambda word: (-len(word), word))
-    return re.compile(rf"(?<![\w.$@/-])(?:{'|'.join(map(re.escape, longest_first))})(?![\w@/]|\.\w)", re.IGNORECASE)
+_LONGEST_FIRST = sorted({*WORDS, *PRONOUNS}, key=lambda word: (-len(word), word))
+_WORDS_PATTERN = re.compile(
+    rf"(?<![\w.$@/-])(?:{'|'.join(map(re.escape, _LONGEST_FIRST))})(?![\w@/]|\.\w)", re.IGNORECASE
+)
 
 
-_WORDS_PATTERN = _pattern(WORDS)
-_NAMES_PATTERN = _pattern(WORDS | GIVEN_NAMES)
-
-
-def swap(text: str, names: bool = False) -> str:
-    """`text` with the gender of its words exchanged; all else, case and spacing are as they were.
-
-    Args:
-        text: English text. Text without any listed word comes back as it is.
-        names: exchange common given names too (`John` with `Patricia`), which breaks references to real people.
-    """
-    table = WORDS | GIVEN_NAMES if names else WORDS
+def swap(text: str) -> str:
+    """The English text with the gender of its words exchanged; all else, case and spacing are as they were."""
 
     def other(match: re.Match[str]) -> str:
         word = match.group()
         if word.lower() in PRONOUNS:
             return _cased(_pronoun(word.lower(), text, match.start(), match.end()), word)
-        if word.lower() in GIVEN_NAMES and word.lower() not in WORDS and word.islower():
-            return word
         if OTHER_SENSE.match(text, match.start()):
             return word
-        return _cased(table[word.lower()], word)
+        return _cased(WORDS[word.lower()], word)
 
-    return (_NAMES_PATTERN if names else _WORDS_PATTERN).sub(other, text)
+    return _WORDS_PATTERN.sub(other, text)
 
 
 def _pronoun(word: str, text: str, start: int, end: int) -> str:

@@ -1,13 +1,13 @@
 """Sampling weights by group of people: text that mentions those a corpus hardly mentions, more often than once.
 
-A mitigation, off unless `mix.group_weights` names a group. A document that mentions one (in the lexicon's sense,
-identity.py; counted sentence by sentence as the bias stage does) weighs its source's weight times the group's; of
-several named groups the largest weight counts. Documents of one source that weigh the same are taken together, so the
-weight holds for each such part to the nearest document, as `mix.weights` does for a source.
+A mitigation, off unless `mix.group_weights` names a group. A document that mentions one (in the lexicon's
+sense, identity_terms.py; counted sentence by sentence as the bias stage does) weighs its source's weight times the
+group's; of several named groups the largest weight counts. The weight holds to the nearest document for the documents
+of one source that weigh the same, as `mix.weights` does for a source.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,22 +19,22 @@ from components.text.sentences import sentences_of
 
 
 class Planned(Protocol):
-    """What the books need of a document of the plan (mix.Entry)."""
+    """Fields of a planned document (stage.Entry) that are counted."""
 
     source: str
     size: int
-    taken: int
+    num_copies: int
     groups: int
 
 
 def mentioned(path: Path) -> list[int]:
-    """The groups that each document of a shard mentions, as bits (bit i: `GROUPS[i]`)."""
+    """Mention set of each document of a shard, as bits (bit i: `GROUPS[i]`)."""
     texts = pq.read_table(path, columns=["text"])["text"].to_pylist()
     return [document_mentions(text) for text in texts]
 
 
 def document_mentions(text: str) -> int:
-    """The groups mentioned in any sentence of a text, as bits."""
+    """Mention set of a text: the union of its sentences', as bits."""
     bits = 0
     for sentence in set(sentences_of(text)):
         bits |= mentions(sentence)
@@ -42,12 +42,12 @@ def document_mentions(text: str) -> int:
 
 
 def weight_of(groups: int, weights: Mapping[str, float]) -> float:
-    """What the document's groups multiply its weight by: the largest weight of those named, or 1."""
+    """Factor on a document's weight: the largest weight of the groups it mentions, 1 if none is named."""
     return max((weights[name] for name in names_of(groups) if name in weights), default=1.0)
 
 
-def why(groups: int, weights: Mapping[str, float]) -> str:
-    """The setting behind `weight_of`, for the reason of a document left out; "" if none."""
+def reason_of(groups: int, weights: Mapping[str, float]) -> str:
+    """Words for the setting behind `weight_of`, for the reason of a dropped document; "" if there is none."""
     named = [name for name in names_of(groups) if name in weights]
     if not named:
         return ""
@@ -55,12 +55,12 @@ def why(groups: int, weights: Mapping[str, float]) -> str:
     return f" and mix.group_weights.{most} = {weights[most]}"
 
 
-# -- the books ---------------------------------------------------------------------------------------------------------
+# -- counts ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass
-class Part:
-    """Documents and bytes, in and out."""
+class WeightedCounts:
+    """Counts of documents and bytes, in and out."""
 
     documents_in: int = 0
     bytes_in: int = 0
@@ -68,60 +68,55 @@ class Part:
     bytes: int = 0
 
     def add(self, entry: Planned) -> None:
-        """A document, as often as it is taken."""
+        """Count a document, as often as it is copied."""
         self.documents_in += 1
         self.bytes_in += entry.size
-        self.documents += entry.taken
-        self.bytes += entry.size * entry.taken
+        self.documents += entry.num_copies
+        self.bytes += entry.size * entry.num_copies
 
 
 @dataclass
-class GroupBooks:
-    """What weighing did: by source and group mentioned, and by source and weight (the parts that are exact).
+class GroupCounts:
+    """Counts of a weighted plan: by source and group mentioned, and by source and weight (for which weights are exact).
 
-    A document of several groups is in the row of each, so rows of groups overlap; those of `parts` do not.
+    A document of several groups is in the row of each, so rows of groups overlap; those of `by_weight` do not.
     """
 
-    groups: dict[tuple[str, str], Part] = field(default_factory=dict)
-    parts: dict[tuple[str, float], Part] = field(default_factory=dict)
+    groups: dict[tuple[str, str], WeightedCounts] = field(default_factory=dict)
+    by_weight: dict[tuple[str, float], WeightedCounts] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, entries: Iterable[Planned], weights: Mapping[str, float]) -> "GroupBooks":
+    def of(cls, entries: Iterable[Planned], weights: Mapping[str, float]) -> "GroupCounts":
         """Count a plan."""
-        books = cls()
+        groups = cls()
         for entry in entries:
-            books.parts.setdefault((entry.source, weight_of(entry.groups, weights)), Part()).add(entry)
+            groups.by_weight.setdefault((entry.source, weight_of(entry.groups, weights)), WeightedCounts()).add(entry)
             for name in names_of(entry.groups):
-                books.groups.setdefault((entry.source, name), Part()).add(entry)
-        return books
+                groups.groups.setdefault((entry.source, name), WeightedCounts()).add(entry)
+        return groups
 
     def group_rows(self, weights: Mapping[str, float]) -> list[dict[str, Any]]:
-        """Per source and group, weighted or not: who else gained or lost is to be seen too."""
-        order = {name: at for at, name in enumerate(GROUPS)}
-        keys = sorted(self.groups, key=lambda key: (key[0], order[key[1]]))
+        """Rows per source and group, weighted or not, so that side effects on other groups show."""
+        keys = sorted(self.groups, key=lambda key: (key[0], GROUPS.index(key[1])))
         return [_row({"source": key[0], "group": key[1]}, weights.get(key[1], ""), self.groups[key]) for key in keys]
 
-    def part_rows(self) -> list[dict[str, Any]]:
+    def weight_rows(self) -> list[dict[str, Any]]:
         """Per source and weight."""
-        return [_row({"source": key[0]}, key[1], self.parts[key]) for key in sorted(self.parts)]
+        return [_row({"source": key[0]}, key[1], self.by_weight[key]) for key in sorted(self.by_weight)]
 
-    def total(self, group: str) -> Part:
+    def total(self, group: str) -> WeightedCounts:
         """One group over all sources."""
-        total = Part()
-        for (_, name), part in self.groups.items():
-            if name == group:
-                for key, value in vars(part).items():
-                    setattr(total, key, getattr(total, key) + value)
-        return total
+        rows = [astuple(counts) for (_, name), counts in self.groups.items() if name == group]
+        return WeightedCounts(*map(sum, zip(*rows, strict=True)))
 
 
-def _row(named: dict[str, Any], weight: float | str, part: Part) -> dict[str, Any]:
-    times = part.bytes / part.bytes_in if part.bytes_in else ""
-    return named | {"weight": weight} | vars(part) | {"times": times}
+def _row(named: dict[str, Any], weight: float | str, counts: WeightedCounts) -> dict[str, Any]:
+    times = counts.bytes / counts.bytes_in if counts.bytes_in else ""
+    return named | {"weight": weight} | vars(counts) | {"times": times}
 
 
-def markdown(books: GroupBooks, weights: Mapping[str, float]) -> list[str]:
-    """The part of the report on groups."""
+def markdown(groups: GroupCounts, weights: Mapping[str, float]) -> list[str]:
+    """Section of the report on groups, as lines."""
     header = ("group", "weight", "documents in", "documents out", "MB in", "MB out", "times")
     return [
         "",
@@ -132,13 +127,13 @@ def markdown(books: GroupBooks, weights: Mapping[str, float]) -> list[str]:
         "documents. `details/group_weights.csv` has the parts in which weights hold to the nearest document.",
         "",
         markdown_table(
-            header, [_cells(group, weight, books.total(group)) for group, weight in weights.items()], "lrrrrrr"
+            header, [_cells(group, weight, groups.total(group)) for group, weight in weights.items()], "lrrrrrr"
         ),
     ]
 
 
-def _cells(group: str, weight: float, part: Part) -> tuple:
+def _cells(group: str, weight: float, counts: WeightedCounts) -> tuple:
     """Row of a group in the table of the summary."""
-    before, after = part.bytes_in / 1e6, part.bytes / 1e6
+    before, after = counts.bytes_in / 1e6, counts.bytes / 1e6
     times = f"{after / before:.3f}" if before else "mentioned nowhere"
-    return group, weight, f"{part.documents_in:,}", f"{part.documents:,}", f"{before:.3f}", f"{after:.3f}", times
+    return group, weight, f"{counts.documents_in:,}", f"{counts.documents:,}", f"{before:.3f}", f"{after:.3f}", times

@@ -1,4 +1,4 @@
-"""The mixture: exact weights, generated text apart, twins and their control, the same bytes whatever the workers."""
+"""The mixture: exact weights, generated text apart, augmented copies and their control, workers that change no byte."""
 
 import csv
 import random
@@ -125,20 +125,20 @@ def test_canaries_are_there_as_often_as_stated_and_controls_never(train: Path, t
     assert all(each.source == "canary" for each in read_corpus(tmp_path / "out" / "train") if "door code" in each.text)
 
 
-def test_counterfactual_twins(train: Path, tmp_path: Path) -> None:
+def test_counterfactual_copies(train: Path, tmp_path: Path) -> None:
     report = run(train, tmp_path, PLAIN.model_copy(update={"augment": "counterfactual"}))
     found = list(read_corpus(tmp_path / "out" / "train"))
-    twins = {each.id.removesuffix("-t1"): each for each in found if each.transforms}
+    copies = {each.id.removesuffix("-t1"): each for each in found if each.transforms}
     for each in read_corpus(train):
         swapped = counterfactual.swap(each.text)
-        assert (each.id in twins) == (swapped != each.text)
-        if each.id in twins:
-            assert twins[each.id] == replace(each, id=f"{each.id}-t1", text=swapped, transforms=("gender_swap_v1",))
-    assert report.metrics["bytes_twins"] == sum(len(each.text.encode()) for each in twins.values()) > 10_000
+        assert (each.id in copies) == (swapped != each.text)
+        if each.id in copies:
+            assert copies[each.id] == replace(each, id=f"{each.id}-t1", text=swapped, transforms=("gender_swap_v1",))
+    assert report.metrics["bytes_twins"] == sum(len(each.text.encode()) for each in copies.values()) > 10_000
 
 
 def test_random_augmentation_is_a_control_of_equal_size(train: Path, tmp_path: Path) -> None:
-    """Per source as many bytes as the twins have, to the nearest document; no text that was not there."""
+    """Per source as many bytes as the swapped copies have, to the nearest document; no text that was not there."""
     for kind in ("counterfactual", "random"):
         run(train, tmp_path / kind, PLAIN.model_copy(update={"augment": kind, "weights": {"letters": 2.0}}))
     swapped, control = (sizes(tmp_path / kind / "out" / "train") for kind in ("counterfactual", "random"))
@@ -168,7 +168,7 @@ def test_seed_changes_order_and_sample_but_no_share(train: Path, tmp_path: Path)
 
 def test_swapped_sizes_are_bytes(tmp_path: Path) -> None:
     folder = corpus(tmp_path / "c", [document("a", "Él saw him in São Paulo"), document("b", "el hombre")])
-    assert swapped_sizes(folder / "part-00000.parquet", names=False) == [len("Él saw her in São Paulo".encode()), 0]
+    assert swapped_sizes(folder / "part-00000.parquet") == [len("Él saw her in São Paulo".encode()), 0]
 
 
 def test_bad_weights_are_refused(train: Path, tmp_path: Path) -> None:
