@@ -1,21 +1,20 @@
-"""The account stage as a Prefect flow; `python -m flows.account` has DVC reproduce it.
+"""The account stage; `python -m flows.account` has DVC reproduce it.
 
 python -m flows.account --since 2026-01-31      what the whole project has cost since then, in vain or not
 """
 
-import argparse
 import os
 import sys
 from typing import Any
 
 from components import params as schema
-from components.core.errors import UserError
 from components.core.progress import Progress
 from components.core.report import Report
 from components.params import Account, Params
-from flows.execution.stage import Place, Stage
-from flows.execution.stage_process import State, flow, main, run_as_flow
+from flows.execution.stage import Stage, StageContext
+from flows.execution.stage_process import run_stage
 from flows.system import dvc, paths
+from flows.system.command import parser_of, run_command
 
 
 def refresh(params: Params, progress: Progress | None = None) -> Report:
@@ -31,11 +30,11 @@ def refresh(params: Params, progress: Progress | None = None) -> Report:
     )
 
 
-def call(place: Place, branch: str) -> Report:
+def call(context: StageContext, branch: str) -> Report:
     """Run the stage function; its headline is what the MLflow run of the stage shows."""
-    report = refresh(place.params, place.progress)
+    report = refresh(context.params, context.progress)
     report.facts = {}
-    report.write(place.reports)
+    report.write(context.reports)
     return report
 
 
@@ -43,18 +42,14 @@ WRITTEN = (
     "summary.json", "summary.md", "report.html", "energy.png", "forecast.png", "loss_per_gram.png", "cards", "data.md",
 )  # fmt: skip
 """What the stage leaves in reports/ that no other stage does."""
-STAGE = Stage("account", call, folder="", artifacts=tuple(f"reports/{name}" for name in WRITTEN))
-
-
-@flow(name="account")
-def account(params: Account | None = None, params_hash: str = "") -> State:
-    """Summarise and account: the table, the report, model cards, energy and carbon.
-
-    Args:
-        params: the stage's section of params.yaml; changed values make an experiment.
-        params_hash: leave it as it is: it shows which params.yaml the form was filled from.
-    """
-    return run_as_flow(STAGE, "", params, params_hash)
+STAGE = Stage(
+    "account",
+    Account,
+    "Summarise and account: the table, the report, model cards, energy and carbon.",
+    call,
+    folder="",
+    artifacts=tuple(f"reports/{name}" for name in WRITTEN),
+)
 
 
 def project(since: str) -> str:
@@ -88,20 +83,14 @@ def _line(name: str, cost: dict[str, Any], runs: str) -> str:
     return f"{name:<24} {runs:>6} {energy:>24} {carbon:>26}"
 
 
-def _since() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.account", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main() -> None:
+    """Print the project's total."""
+    parser = parser_of("account", __doc__)
     parser.add_argument("--since", default="", metavar="DATE", help="a day in UTC, such as 2026-01-31; empty for all")
-    since = parser.parse_args().since
-    try:
-        print(project(since))
-    except UserError as error:
-        sys.exit(f"account: {error}")
+    print(project(parser.parse_args().since))
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1 and "DVC_STAGE" not in os.environ:
-        _since()
-    else:
-        main(STAGE, account)
+        run_command("account", main)
+    run_stage(STAGE)

@@ -8,7 +8,6 @@ The instruction-tuned model answers in the chat format; a merely pretrained one 
 far is part of the prompt as long as it fits the context; the oldest turns are dropped first.
 """
 
-import argparse
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
-from flows.system import environment, paths
+from flows.system import paths
+from flows.system.command import parser_of, run_command
 
 CANDIDATES = ("models/finetune/instruct", "models/pretrain/causal")
 """Where a model is looked for, the better partner first."""
@@ -161,9 +161,7 @@ def write(text: str) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.chat", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("chat", __doc__)
     usual = Sampling()
     parser.add_argument("--prompt", default="", help="answer this and end")
     parser.add_argument("--model", default="", help=f"model folder; default: the first of {', '.join(CANDIDATES)}")
@@ -172,13 +170,8 @@ def main() -> int:
     parser.add_argument("--top-p", type=float, default=usual.top_p)
     parser.add_argument("--seed", type=int, default=usual.seed, help="the same seed gives the same answer")
     arguments = parser.parse_args()
-    environment.settle()
     sampling = Sampling(arguments.max_tokens, arguments.temperature, arguments.top_p, arguments.seed)
-    try:
-        chat, said = open_chat(model_folder(arguments.model), sampling)
-    except UserError as error:
-        print(f"generate: {error}", file=sys.stderr)
-        return 1
+    chat, said = open_chat(model_folder(arguments.model), sampling)
     print(said, file=sys.stderr)
     try:
         if arguments.prompt:
@@ -192,4 +185,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command("chat", main)

@@ -8,54 +8,21 @@ Each lists what it would remove, in bytes, and asks; `YES=1` answers. `gc` keeps
 models that are `champion` or `challenger` or carry the MLflow tag `keep`, and experiments named like such a run.
 """
 
-import argparse
-import fcntl
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 from components.core.errors import UserError
 from flows.system import environment, paths, recovery
+from flows.system.command import parser_of, run_command
+from flows.system.disk import Item, human, remove_path, size_of
+from flows.system.work_folder import in_use
 
 LEFTOVERS = ("build", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis")
 SOURCES = ("components", "flows", "tests", "benchmarks", ".ci")
 MADE = ("data", "models", "reports", "dvc.lock", ".dvc/cache", ".dvc/tmp", ".dvc/config.local")
-
-
-@dataclass(frozen=True)
-class Item:
-    """Something that can go: what it is, its size, and how to remove it."""
-
-    what: str
-    num_bytes: int
-    remove: Callable[[], None]
-
-
-def size_of(path: Path) -> int:
-    """Bytes on disk of a file or a folder (links are not followed)."""
-    if path.is_symlink() or path.is_file():
-        return path.lstat().st_size
-    return sum(
-        (Path(folder) / name).lstat().st_size for folder, _, names in os.walk(path) for name in names
-    )  # fmt: skip
-
-
-def remove_path(path: Path) -> None:
-    """Remove a file or a folder, read-only ones (DVC's cache) too."""
-    if path.is_symlink() or path.is_file():
-        path.unlink(missing_ok=True)
-    else:
-        shutil.rmtree(path, onerror=_make_writable)
-
-
-def _make_writable(function: Callable, path: str, _: object) -> None:
-    Path(path).parent.chmod(0o755)
-    Path(path).chmod(0o755)
-    function(path)
 
 
 def of_paths(files: Iterable[Path]) -> list[Item]:
@@ -90,18 +57,6 @@ def leftovers() -> list[Item]:
 def idle_work_folders() -> list[Path]:
     """Work folders (`work/<stage>/<fingerprint>`) whose lock is free."""
     return [folder for folder in sorted(paths.WORK.glob("*/*")) if folder.is_dir() and not in_use(folder)]
-
-
-def in_use(folder: Path) -> bool:
-    """Whether a process holds the lock of a work folder."""
-    try:
-        with open(folder / "lock") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
 
 
 # -- purge -------------------------------------------------------------------------------------------------------------
@@ -146,15 +101,6 @@ def refuse_while_running() -> None:
 
 
 # -- asking ------------------------------------------------------------------------------------------------------------
-
-
-def human(num_bytes: float) -> str:
-    """Bytes as a person reads them (decimal units)."""
-    for unit in ("B", "kB", "MB"):
-        if num_bytes < 1000:
-            return f"{num_bytes:.0f} {unit}" if unit == "B" else f"{num_bytes:.1f} {unit}"
-        num_bytes /= 1000
-    return f"{num_bytes:.1f} GB"
 
 
 def show(items: list[Item], notes: list[str]) -> int:
@@ -215,18 +161,11 @@ def run(verb: str) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.clean", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("clean", __doc__)
     parser.add_argument("verb", choices=["clean", "gc", "purge"])
     arguments = parser.parse_args()
-    environment.settle()
-    try:
-        return run(arguments.verb)
-    except UserError as error:
-        print(f"{arguments.verb}: {error}", file=sys.stderr)
-        return 1
+    return run(arguments.verb)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command("clean", main)

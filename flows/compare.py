@@ -8,8 +8,6 @@ Scores are compared item by item on the items both answered, with the interval o
 held-out sets do not compare, and are not shown. `--promote` asks the gate whether B should become champion.
 """
 
-import argparse
-import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +16,8 @@ from typing import Any
 from components import params as schema
 from components.core.errors import UserError
 from components.params import Evaluate
-from flows.system import dvc, environment, paths
+from flows.system import dvc, paths
+from flows.system.command import parser_of, run_command
 from flows.tracking.snapshots import Cache, Snapshot, find
 
 EXAM = "data/ingest/heldout"
@@ -212,26 +211,18 @@ def crown(one: Snapshot) -> Iterator[tuple[str, str]]:
             yield version.name, version.version
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main() -> None:
+    parser = parser_of("compare", __doc__)
     parser.add_argument("a", metavar="A")
     parser.add_argument("b", metavar="B")
     parser.add_argument("--promote", action="store_true", help="make B champion if the gate finds it better than A")
     arguments = parser.parse_args()
-    environment.settle()
-    try:
-        a, b = find(arguments.a), find(arguments.b)
-        for line in report(a, b):
-            print(line, flush=True)
-        for line in promote(a, b) if arguments.promote else ():
-            print(line, flush=True)
-    except UserError as error:
-        print(f"compare: {error}", file=sys.stderr)
-        return 1
-    return 0
+    a, b = find(arguments.a), find(arguments.b)
+    for line in report(a, b):
+        print(line, flush=True)
+    for line in promote(a, b) if arguments.promote else ():
+        print(line, flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command("compare", main)

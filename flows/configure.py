@@ -20,10 +20,11 @@ from components.carbon.planning.step_cost_table import Rates
 from components.core.errors import UserError
 from components.core.files import read_json, write_json, write_text
 from components.params import document, layout
-from flows.clean import human
 from flows.planning import step_cost
 from flows.planning.inspect_text import UNSPACED, OwnText, look
+from flows.planning.steps import Change, in_proportion
 from flows.system import environment, params_file, paths
+from flows.system.disk import human
 from flows.system.params_file import difference
 
 PARAMS = paths.ROOT / "params.yaml"
@@ -43,8 +44,6 @@ PRETRAIN_S = 75.0
 MOST_STEPS = 3
 """On a quick machine pretraining gets at most so many times the shipped steps: what follows takes its time too."""
 
-Change = tuple[Any, str]
-"""A new value, and why."""
 Measure = Callable[[schema.Params], dict[str, Rates]]
 """Tries some training steps: parameters -> branch -> what they take here (`rates.required`)."""
 
@@ -127,16 +126,6 @@ def sizes(megabytes: float, before: schema.Params, measure: Measure) -> dict[str
         "",
     )
     return changes
-
-
-def in_proportion(section: str, shipped: schema.Pretrain, steps: int, why: str) -> dict[str, Change]:
-    """Another number of steps, and evaluations and checkpoints as often in the run as before."""
-    share = steps / shipped.steps
-    return {
-        f"{section}.steps": (steps, why),
-        f"{section}.eval_every": (max(1, round(shipped.eval_every * share)), "in proportion"),
-        f"{section}.checkpoint_every": (max(1, round(shipped.checkpoint_every * share)), "in proportion"),
-    }
 
 
 # -- the command -------------------------------------------------------------------------------------------------------

@@ -1,45 +1,40 @@
-"""The evaluate stage as a Prefect flow; `python -m flows.evaluate` has DVC reproduce it."""
+"""The evaluate stage; `python -m flows.evaluate` has DVC reproduce it."""
 
 from components.core.report import Report
 from components.params import Evaluate
-from flows.execution.stage import Place, Stage
-from flows.execution.stage_process import State, flow, main, run_as_flow
+from flows.execution.stage import Stage, StageContext
+from flows.execution.stage_process import run_stage
 
 
-def call(place: Place, branch: str) -> Report:
+def call(context: StageContext, branch: str) -> Report:
     """Run the stage function on the stage's inputs."""
     from components.stages.evaluate.stage import evaluate as examine
 
-    models = place.root / "models"
+    models = context.root / "models"
     return examine(
         causal=models / "pretrain/causal",
         masked=models / "pretrain/masked",
         instruct=models / "finetune/instruct",
         classify=models / "finetune/classify",
-        mix=place.root / "data/mix",
-        heldout=place.root / "data/ingest/heldout",
-        params=place.params.evaluate,
-        numerics=place.params.numerics,
-        reports=place.reports,
-        work=place.work,
-        workers=place.params.runtime.workers,
-        progress=place.progress,
+        mix=context.root / "data/mix",
+        heldout=context.root / "data/ingest/heldout",
+        params=context.params.evaluate,
+        numerics=context.params.numerics,
+        reports=context.reports,
+        work=context.work,
+        workers=context.params.runtime.workers,
+        progress=context.progress,
     )
 
 
-STAGE = Stage("evaluate", call, folder="")
-
-
-@flow(name="evaluate")
-def evaluate(params: Evaluate | None = None, params_hash: str = "") -> State:
-    """Examine the models: every answer with an interval and a chance level.
-
-    Args:
-        params: the stage's section of params.yaml; changed values make an experiment.
-        params_hash: leave it as it is: it shows which params.yaml the form was filled from.
-    """
-    return run_as_flow(STAGE, "", params, params_hash)
+STAGE = Stage(
+    "evaluate",
+    Evaluate,
+    "Examine the models: every answer with an interval and a chance level.",
+    call,
+    folder="",
+)
 
 
 if __name__ == "__main__":
-    main(STAGE, evaluate)
+    run_stage(STAGE)

@@ -1,22 +1,22 @@
-"""The filter stage as a Prefect flow; `python -m flows.filter` has DVC reproduce it."""
+"""The filter stage; `python -m flows.filter` has DVC reproduce it."""
 
 from components.core.report import Report
 from components.params import Filter, Params
-from flows.execution.stage import Place, Stage
-from flows.execution.stage_process import State, flow, main, run_as_flow
+from flows.execution.stage import Stage, StageContext
+from flows.execution.stage_process import run_stage
 from flows.system import paths
 
 
-def call(place: Place, branch: str) -> Report:
+def call(context: StageContext, branch: str) -> Report:
     """Run the stage function on the stage's inputs."""
     from components.stages.filter.stage import filter_corpus
 
     return filter_corpus(
-        train=place.root / "data/dedup/train",
-        params=place.params.filter,
-        heldout=place.root / "data/ingest/heldout",
-        items=place.root / place.params.filter.decontaminate.items,
-        **place.data,
+        train=context.root / "data/dedup/train",
+        params=context.params.filter,
+        heldout=context.root / "data/ingest/heldout",
+        items=context.root / context.params.filter.decontaminate.items,
+        **context.data,
     )
 
 
@@ -33,19 +33,14 @@ def dry_run(params: Params) -> str:
     )
 
 
-STAGE = Stage("filter", call, dry_run=dry_run)
-
-
-@flow(name="filter")
-def filter_flow(params: Filter | None = None, params_hash: str = "") -> State:
-    """Score every document, drop what lies outside the limits, redact personal data.
-
-    Args:
-        params: the stage's section of params.yaml; changed values make an experiment.
-        params_hash: leave it as it is: it shows which params.yaml the form was filled from.
-    """
-    return run_as_flow(STAGE, "", params, params_hash)
+STAGE = Stage(
+    "filter",
+    Filter,
+    "Score every document, drop what lies outside the limits, redact personal data.",
+    call,
+    dry_run=dry_run,
+)
 
 
 if __name__ == "__main__":
-    main(STAGE, filter_flow)
+    run_stage(STAGE)

@@ -1,4 +1,4 @@
-"""The ingest stage as a Prefect flow; `python -m flows.ingest` has DVC reproduce it."""
+"""The ingest stage; `python -m flows.ingest` has DVC reproduce it."""
 
 import tempfile
 from pathlib import Path
@@ -6,16 +6,16 @@ from pathlib import Path
 from components.core.progress import Progress
 from components.core.report import Report
 from components.params import Ingest, Params
-from flows.execution.stage import Place, Stage
-from flows.execution.stage_process import State, flow, main, run_as_flow
+from flows.execution.stage import Stage, StageContext
+from flows.execution.stage_process import run_stage
 from flows.system import paths
 
 
-def call(place: Place, branch: str) -> Report:
+def call(context: StageContext, branch: str) -> Report:
     """Run the stage function on the stage's inputs."""
     from components.stages.ingest.stage import ingest as ingest_sources
 
-    return ingest_sources(root=place.root, params=place.params.ingest, **place.data)
+    return ingest_sources(root=context.root, params=context.params.ingest, **context.data)
 
 
 def dry_run(params: Params) -> str:
@@ -29,19 +29,14 @@ def dry_run(params: Params) -> str:
     return found.markdown
 
 
-STAGE = Stage("ingest", call, dry_run=dry_run)
-
-
-@flow(name="ingest")
-def ingest(params: Ingest | None = None, params_hash: str = "") -> State:
-    """Read the sources, keep provenance, quarantine bad records, cut the held-out set by group.
-
-    Args:
-        params: the stage's section of params.yaml; changed values make an experiment.
-        params_hash: leave it as it is: it shows which params.yaml the form was filled from.
-    """
-    return run_as_flow(STAGE, "", params, params_hash)
+STAGE = Stage(
+    "ingest",
+    Ingest,
+    "Read the sources, keep provenance, quarantine bad records, cut the held-out set by group.",
+    call,
+    dry_run=dry_run,
+)
 
 
 if __name__ == "__main__":
-    main(STAGE, ingest)
+    run_stage(STAGE)

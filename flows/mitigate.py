@@ -7,63 +7,36 @@ Reads what the pipeline made (data/bias, data/tokenize, data/ingest/heldout), tr
 MLflow. Killed and started again, it reads finished models back and goes on. Results: reports/mitigate/.
 """
 
-import argparse
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from prefect import flow, task
-from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
-from prefect.runtime import flow_run
-from prefect.states import Completed, Failed, State
-
-from components import params as schema
 from components.carbon.metering.meter import Meter
-from components.core.errors import Stopped, UserError
+from components.core.errors import UserError
 from components.core.files import fingerprint, write_json, write_text
 from components.core.workers import pool
 from components.params import Mitigate, Params
 from components.studies import mitigation as trial
 from flows.execution import cli
-from flows.execution.stage import sole_writer
-from flows.pipeline import refuse_stale_form
-from flows.system import dvc, paths, processes, recovery
+from flows.execution.stage import Study, as_task
+from flows.system import dvc, paths, processes
+from flows.system.command import parser_of, run_command
+from flows.system.work_folder import sole_writer
 from flows.tracking import mlflow_run
 
 INPUTS = ("data/bias/train", "data/tokenize", "data/ingest/heldout")
 REPORTS = paths.ROOT / "reports" / "mitigate"
 
 
-@flow(name="mitigate", log_prints=False)
-def mitigate(params: Mitigate | None = None, params_hash: str = "") -> State:
-    """Train models with counterfactual augmentation, without, and with random augmentation of equal size; compare.
-
-    Args:
-        params: the section `mitigate` of params.yaml.
-        params_hash: leave it as it is: it shows which params.yaml the form was filled from.
-    """
-    recovery.tag_flow_run(str(flow_run.id))
-    try:
-        own = schema.load(paths.ROOT / "params.yaml")
-        refuse_stale_form(params_hash, own)
-        text = through(str(flow_run.name), own.model_copy(update={"mitigate": params or own.mitigate}))
-        create_markdown_artifact(text, key="mitigate", description="With augmentation, without, and the control")
-    except UserError as error:
-        return Failed(message=f"mitigate: {error}")
-    except Stopped as stop:
-        return Completed(name=stop.name, message=f"mitigate: {stop}")
-    return Completed(message=f"mitigate: done; see {REPORTS.relative_to(paths.ROOT)}/report.md")
-
-
-def through(name: str, params: Params) -> str:
-    """The whole trial, locked, metered and recorded; returns the report.
+def run_study(name: str, params: Params) -> Path:
+    """The whole trial, locked, metered and recorded; returns the folder of its report.
 
     Raises:
         UserError: the pipeline's data is not there.
     """
     if missing := [path for path in INPUTS if not (paths.ROOT / path).exists()]:
         raise UserError(f"{missing[0]} is not there; run `make demo` or `dvc repro tokenize` first")
-    code = {path: value for path, value in dvc.inputs("pretrain@causal").hashes.items() if path.endswith(".py")}
+    code = {path: value for path, value in dvc.inputs("pretrain@causal").hashes.items() if path.startswith("components/")}
     known = [params.mitigate.model_dump(mode="json"), params.mix.model_dump(mode="json"), code]
     known += [params.numerics.model_dump(mode="json"), dvc.inputs("mix").hashes, dvc.inputs("tokenize").hashes]
     work = paths.WORK / "mitigate" / fingerprint(known)
@@ -72,41 +45,45 @@ def through(name: str, params: Params) -> str:
         record = Record(name, params)
         status = "KILLED"
         try:
-            place = trial.TrialFolders(
-                paths.ROOT / "data", work, params.numerics, paths.LEDGER, params.runtime, paths.ROOT
-            )
-            text, contrasts = compare(place, params, record)
+            place = trial.TrialFolders(paths.ROOT / "data", work, params.numerics, paths.LEDGER, params.runtime, paths.ROOT)
+            contrasts = compare(place, params, record)
             status = "FINISHED"
         finally:
             record.close(status, contrasts if status == "FINISHED" else {})
-    return text
+    return REPORTS
 
 
-def compare(place: trial.TrialFolders, params: Params, record: "Record") -> tuple[str, dict[str, float]]:
-    """Mixtures, models, report; the report's text and its headline figures."""
-    num_tokens = {arm: tokens(arm, place, params) for arm in trial.ARMS}
-    found = trial.summary(models(place, params, record))
+STUDY = Study(
+    "mitigate",
+    Mitigate,
+    "Train models with counterfactual augmentation, without, and with random augmentation of equal size; compare.",
+    "With augmentation, without, and the control",
+    run_study,
+)
+
+
+def compare(place: trial.TrialFolders, params: Params, record: "Record") -> dict[str, float]:
+    """Mixtures, models, report; its headline figures."""
+    num_tokens = {arm: as_task(tokens)(arm, place, params) for arm in trial.ARMS}
+    found = trial.summary(as_task(models)(place, params, record))
     text = trial.markdown(found, params.mitigate, num_tokens)
     write_json(REPORTS / "mitigate.json", found)
     write_text(REPORTS / "report.md", text)
     trial.plot(found, REPORTS / "plots" / "mitigate.png")
     swap = found["contrasts"]["counterfactual - random"]
-    headline = {f"{figure}_swap_{bound}": swap[figure][bound] for figure in swap for bound in ("value", "low", "high")}
-    return text, headline
+    return {f"{figure}_swap_{bound}": swap[figure][bound] for figure in swap for bound in ("value", "low", "high")}
 
 
-@task(cache_policy=NO_CACHE)
 def tokens(arm: trial.Arm, place: trial.TrialFolders, params: Params) -> int:
     """The mixture of an arm as token shards; how many tokens it has."""
     return trial.prepare(arm, place, params.mix)
 
 
-@task(cache_policy=NO_CACHE)
 def models(place: trial.TrialFolders, params: Params, record: "Record") -> list[dict[str, Any]]:
     """Figures of all models, in their order; finished ones are read back."""
     chosen, results = trial.runs(params.mitigate), []
     with pool(min(params.runtime.workers, len(chosen))) as executor:
-        work = partial(trial.run_one, folders=place, params=params.mitigate)
+        work = partial(trial.run_one, place=place, params=params.mitigate)
         for run, result in zip(chosen, executor.map(work, chosen), strict=True):
             results.append(result)
             figures = f"gap {result['gap']:+.3f}, {result['bits_per_byte']:.4f} bits per byte"
@@ -141,15 +118,13 @@ class Record:
         )
 
 
-def main() -> None:
+def main() -> int:
     """Run the trial from a terminal."""
-    argparse.ArgumentParser(
-        prog="python -m flows.mitigate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
-    cli.run(mitigate, REPORTS / "report.md")
+    parser_of("mitigate", __doc__).parse_args()
+    from flows.execution.stage_flow import study_form
+
+    return cli.run(study_form(STUDY), REPORTS / "report.md")
 
 
 if __name__ == "__main__":
-    from flows.mitigate import main as entry  # so that worker processes and Prefect know its functions by one name
-
-    entry()
+    run_command("mitigate", main)

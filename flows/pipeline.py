@@ -5,261 +5,40 @@
     python -m flows.pipeline --demo     write the summary anew, even if nothing ran, and show it (`make demo`)
     python -m flows.pipeline --before 2026-11-26T08:00     begin in the hours that emit least, end before then (UTC)
 
-DVC decides what is stale; Prefect orders, shows and cancels, and caches nothing. Independent branches run at the same
-time. Values other than those of params.yaml make an experiment (execution/experiment.py) and leave the workspace alone.
+DVC decides what is stale; Prefect orders, shows and cancels (execution/pipeline_flow.py).
 """
 
-import argparse
 import logging
-import signal
-import sys
 import time
-from contextlib import nullcontext
 from datetime import UTC, datetime
-from typing import Any
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the seconds of imports: no traceback
-
-from prefect import flow, task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from prefect.cache_policies import NO_CACHE
-from prefect.context import FlowRunContext
-from prefect.runtime import flow_run, task_run
-from prefect.states import Cancelled, Completed, Failed, State
-from prefect.task_runners import ThreadPoolTaskRunner
-from pydantic import BaseModel
+from typing import TYPE_CHECKING
 
 from components import params as schema
-from components.carbon.planning.pause import PAUSED
 from components.core.errors import STOPPED_EXIT, UserError
-from components.core.files import fingerprint
-from components.params import Params
-from flows.execution import cli, experiment
-from flows.execution.form import PipelineForm
-from flows.execution.pipeline_run import GRACE_S, PipelineRun
-from flows.execution.stage import Stage
-from flows.planning import deferral
-from flows.system import dvc, paths, recovery
+from flows.execution import cli
+from flows.system import dvc, paths
+from flows.system.command import parser_of, run_command
 
-_runs: dict[str, PipelineRun] = {}
-"""The runs of this process, by name: what the threads of one run share."""
+if TYPE_CHECKING:
+    from prefect.states import State
 
 
-def params_hash(params: Params) -> str:
-    """Names the values a form was filled from."""
-    return fingerprint(params.model_dump(mode="json"))
-
-
-@task(task_run_name="{stage}", cache_policy=NO_CACHE, log_prints=False)
-def dvc_stage(stage: str, run: str) -> State:
-    """One stage: nothing to do, or a `dvc repro --single-item` whose end becomes this task's state."""
-    this = _runs[run]
-    if this.stopped:
-        return Cancelled(message=f"not started: {this.stopped.message}")
-    if not this.must_ask(stage):
-        return Completed(name="Cached", message="DVC: nothing to run")
-    outcome = this.reproduce(stage, f"{flow_run.id}:{task_run.id}")
-    if outcome.name == "Failed":
-        return Failed(message=outcome.message)
-    if outcome.name == "Cancelled":
-        return Cancelled(message=outcome.message)
-    return Completed(name=outcome.name, message=outcome.message)
-
-
-@flow(name="pipeline", log_prints=False)
-def pipeline(params: PipelineForm | None = None, params_hash: str = "", until: str = "", before: str = "") -> State:
-    """Raw text to a compared, accounted model: runs every stage that DVC finds stale.
-
-    Leave the values as they are to bring the workspace up to date. Change some, and the run becomes an experiment: it
-    runs aside, does only what the change touches, and is saved as a DVC experiment under this run's name.
-
-    Args:
-        params: what people change most; its `settings` take every other key.
-        params_hash: leave it as it is: it shows which params.yaml the form was filled from.
-        until: stop after this stage; empty for all. An experiment always runs to the end.
-        before: a time, such as 2026-11-26T08:00 (UTC): begin in the hours that emit least, end before then; empty: now.
-    """
-    again = _again(params, params_hash) | {"until": until}
-    try:
-        chosen = chosen_params(params, params_hash)
-    except UserError as error:
-        return Failed(message=str(error))
-    if before and (postponed := _postponed(chosen, again, before, datetime.now(UTC))):
-        return postponed
-    state = run_pipeline(chosen, params_hash, [until] if until else [], pausing=not before)
-    return _going_on(state, chosen, again)
-
-
-def chosen_params(form: PipelineForm | None, form_hash: str) -> Params | None:
-    """The parameters that a form asks for; None for params.yaml as it is when the run begins.
-
-    Raises:
-        UserError: params.yaml is not valid, the form is stale, or one of its fields is out of range.
-    """
-    if form is None:
-        return None
-    files = schema.read(paths.ROOT / "params.yaml")
-    refuse_stale_form(form_hash, files.params())
-    return form.applied(files)
-
-
-def run_pipeline(params: Params | None, form_hash: str, targets: list[str], pausing: bool = True) -> State:
-    """The body of the flow, also of a stage's flow (`targets`: its stages).
-
-    A run whose start was chosen has its hours, and a deadline to keep: it is not `pausing`.
-    """
-    name = str(flow_run.name)
-    recovery.tag_flow_run(str(flow_run.id))
-    try:
-        own = schema.load(paths.ROOT / "params.yaml")
-        refuse_stale_form(form_hash, own)
-        chosen = params or own
-        aside = chosen.identity() != own.identity()
-        place = experiment.worktree(name, chosen) if aside else nullcontext(paths.ROOT)
-        with place as root:
-            # An experiment runs to the end: `dvc exp save` would record stages left out as made from the new values.
-            facts = deferral.saving(flow_run.tags)
-            chosen = chosen if pausing and not facts else deferral.without_pauses(chosen)
-            run = _runs[name] = PipelineRun(name, root, chosen, [] if aside else targets, facts)
-            state = _run_stages(run)
-            if aside and state.is_completed():
-                experiment.save(root, name)
-                print(f"saved as DVC experiment {name}: `dvc exp show`, `dvc exp apply {name}`")
-        return state
-    except UserError as error:
-        return Failed(message=str(error))
-    finally:
-        recovery.closed(name)  # an experiment's worktree
-
-
-def _postponed(params: Params | None, again: dict[str, Any], before: str, now: datetime) -> State | None:
-    """Put the run off if later is cleaner: another run of this deployment is scheduled. None to begin now."""
-    try:
-        own = schema.load(paths.ROOT / "params.yaml")
-        refuse_stale_form(again["params_hash"], own)
-        start = deferral.chosen(params or own, own, before, now, again["until"])
-    except UserError as error:
-        return Failed(message=str(error))
-    deployment = own_deployment()
-    if not deployment or not deferral.worth_waiting(start, now):
-        return None
-    deferral.reschedule(deployment, start.at, again, [deferral.saving_tag(start)])
-    return Completed(name="Postponed", message=start.told(now))
-
-
-def own_deployment() -> str:
-    """The deployment that the present flow run is of; empty in a terminal. prefect.runtime.flow_run cannot tell."""
-    context = FlowRunContext.get()
-    run = context.flow_run if context else None
-    return str(run.deployment_id) if run and run.deployment_id else ""
-
-
-def _again(params: BaseModel | None, form_hash: str) -> dict[str, Any]:
-    """Parameters of another run of the deployment that all forms have."""
-    sent = params.model_dump(mode="json", exclude_unset=isinstance(params, PipelineForm)) if params else None
-    return {"params": sent, "params_hash": form_hash}
-
-
-def _going_on(state: State, params: Params | None, again: dict[str, Any]) -> State:
-    """Schedule another run of the deployment where this one paused; a terminal waits by itself."""
-    deployment = own_deployment()
-    if state.name != PAUSED or not deployment:
-        return state
-    at = deferral.after_pause(params, datetime.now(UTC))
-    deferral.reschedule(deployment, at, again)
-    return Completed(name=PAUSED, message=f"goes on by itself at {at:%Y-%m-%d %H:%M} UTC: {state.message}")
-
-
-def refuse_stale_form(form_hash: str, own: Params) -> None:
-    """Refuse a run whose form was filled from other values than params.yaml holds now."""
-    if form_hash and form_hash != params_hash(own):
-        raise UserError(
-            "this form was filled from an older params.yaml, so values you did not touch would count as changes; "
-            "reload the page and fill it again"
-        )
-
-
-def _run_stages(run: PipelineRun) -> State:
-    futures: dict[str, Any] = {}
-    # A task runner of this run, not of the flow: a form may have another value than params.yaml had at the import.
-    with ThreadPoolTaskRunner[State](run.params.runtime.parallel_stages) as runner, run:
-        for stage, needs in run.stages.items():
-            waits = [futures[need] for need in needs if need in futures]
-            futures[stage] = runner.submit(dvc_stage, {"stage": stage, "run": run.name}, waits)
-        for future in futures.values():
-            future.wait()
-    states = {stage: future.state for stage, future in futures.items()}
-    _show(run, states)
-    return run.verdict({stage: state.name for stage, state in states.items()})
-
-
-def _show(run: PipelineRun, states: dict[str, State]) -> None:
-    """The run as a table, and the report's summary, on the run's page in Prefect."""
-    grams = run.grams()
-    rows: list[dict[str, Any]] = [
-        {"stage": stage, "state": state.name, "seconds": run.seconds(stage), **run.energy(stage)}
-        | {"gCO2e": f"{grams[stage]:.3g}" if stage in grams else ""}
-        for stage, state in states.items()
-    ]
-    create_table_artifact(rows, key="pipeline", description="What ran, how long it took, what it used")
-    summary = run.root / "reports" / "summary.md"
-    if summary.exists():
-        create_markdown_artifact(summary.read_text(), key="summary", description="The models in a page")
-
-
-def run_one(stage: Stage, branch: str, section: Any, form_hash: str) -> State:
-    """A stage's flow triggered without DVC: the pipeline up to that stage, with its section of the parameters."""
-    own = schema.load(paths.ROOT / "params.yaml")
-    chosen = own if section is None else own.model_copy(update={stage.name: section})
-    branches = [branch] if branch and branch != "all" else list(stage.branches)
-    state = run_pipeline(chosen, form_hash, [stage.full_name(one) for one in branches or [""]])
-    return _going_on(state, chosen, _again(section, form_hash) | ({"branch": branch} if stage.branches else {}))
-
-
-# -- the command -------------------------------------------------------------------------------------------------------
-
-
-def main() -> None:
+def main() -> int:
     """Run the pipeline from a terminal, with a Prefect server of its own if none runs."""
-    parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip # noqa: E501
-    parser.add_argument(
-        "--until", default="", metavar="STAGE", help="stop after this stage, such as tokenize or pretrain@causal"
-    )
+    parser = parser_of("pipeline", __doc__)
+    parser.add_argument("--until", default="", metavar="STAGE", help="stop after this stage, such as pretrain@causal")
     parser.add_argument(
         "--before", default="", metavar="TIME", help="begin in the cleanest hours, end before then (UTC)"
     )
     parser.add_argument("--demo", action="store_true", help="end with the summary table")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     started = time.perf_counter()
-    try:
-        state = run_from_terminal(arguments.until, arguments.before)
-        if arguments.demo and state.is_completed():
-            show_summary()
-    except UserError as error:
-        sys.exit(f"pipeline: {error}")
-    except KeyboardInterrupt:
-        cli.interrupted("pipeline")
-    said = f": {state.message}" if state.message else ""
-    print(f"\npipeline: {state.name} after {time.perf_counter() - started:.0f} s{said}")
-    sys.exit(0 if state.name in ("Completed", "Cached") else 1 if state.is_failed() else STOPPED_EXIT)
-
-
-def stop_runs(name: str, message: str) -> bool:
-    """Stop the stages of every run of this process, so that each ends by itself. False if there is none.
-
-    Args:
-        name: of the state that the runs get. With `Failed`, nobody can be told: wait until their records are closed.
-        message: why, in one sentence.
-    """
-    runs = [run for run in _runs.values() if not run.closed.is_set()]
-    for run in runs:
-        run.stop(name, message)
-    if name == "Failed":
-        for run in runs:
-            run.closed.wait(GRACE_S)
-    return bool(runs)
+    state = run_from_terminal(arguments.until, arguments.before)
+    if arguments.demo and state.is_completed():
+        show_summary()
+    message = f": {state.message}" if state.message else ""
+    print(f"\npipeline: {state.name} after {time.perf_counter() - started:.0f} s{message}", flush=True)
+    return 0 if state.name in ("Completed", "Cached") else 1 if state.is_failed() else STOPPED_EXIT
 
 
 def show_summary() -> None:
@@ -269,8 +48,13 @@ def show_summary() -> None:
     print("\n" + refresh(schema.load(paths.ROOT / "params.yaml")).markdown.replace("```", "").strip())
 
 
-def run_from_terminal(until: str, before: str = "") -> State:
+def run_from_terminal(until: str, before: str = "") -> "State":
     """The pipeline flow in this process, after checking what can be checked before anything starts."""
+    from components.carbon.planning.pause import PAUSED
+    from flows.execution.form import PipelineForm
+    from flows.execution.pipeline_flow import params_hash, pipeline, stop_runs
+    from flows.planning import deferral
+
     own = schema.load(paths.ROOT / "params.yaml")
     stages, form = dvc.graph(), None
     if until and until not in stages:
@@ -296,6 +80,4 @@ def run_from_terminal(until: str, before: str = "") -> State:
 
 
 if __name__ == "__main__":
-    from flows.pipeline import main as entry  # the flow must be `flows.pipeline`'s, not `__main__`'s: _runs is shared
-
-    entry()
+    run_command("pipeline", main)

@@ -12,8 +12,6 @@ stage without history is said to have none. What Prefect, DVC and MLflow take ar
 from earlier pipeline runs.
 """
 
-import argparse
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -28,11 +26,11 @@ from components.carbon.planning.forecast import (
     total,
 )
 from components.carbon.planning.grid_schedule import Outlook
-from components.core.errors import UserError
 from components.params import Params
 from flows.planning import step_cost
 from flows.planning.stage_forecast import expected
-from flows.system import dvc, environment, paths
+from flows.system import dvc, paths
+from flows.system.command import parser_of, run_command
 
 
 @dataclass(frozen=True)
@@ -134,9 +132,7 @@ def budget_line(rows: list[Row], params: Params, now: datetime) -> str:
 
 def main() -> None:
     """Print the plan, or fit the steps to the budget."""
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.plan", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("plan", __doc__)
     parser.add_argument("--fit", action="store_true", help="edit params.yaml: pretraining steps that fit the budget")
     parser.add_argument("--best", action="store_true", help="what the scaling law advises (after `make scaling`)")
     parser.add_argument("--flops", type=float, default=0.0, metavar="N", help="with --best: a budget in FLOPs")
@@ -144,28 +140,24 @@ def main() -> None:
     arguments = parser.parse_args()
     if (arguments.flops or arguments.served) and not arguments.best:
         parser.error("--flops and --served go with --best")
-    environment.settle()
-    try:
-        params = schema.load(paths.ROOT / "params.yaml")
-        if arguments.fit:
-            from flows.planning.fit_budget import fit_to_budget
+    params = schema.load(paths.ROOT / "params.yaml")
+    if arguments.fit:
+        from flows.planning.fit_budget import fit_to_budget
 
-            print(fit_to_budget(params))
-            return
-        if arguments.best:
-            from flows.planning.compute_optimal import advice
+        print(fit_to_budget(params))
+        return
+    if arguments.best:
+        from flows.planning.compute_optimal import advice
 
-            rate = step_cost.required(params)["causal"]
-            print(advice(params, rate, datetime.now(UTC), arguments.flops, arguments.served))
-            return
-        grid = params.runtime.grid
-        rows = plan(params, reader.history(paths.LEDGER))
-        print(render(rows, resolve(grid, paths.ROOT), grid.pue, datetime.now(UTC)))
-        if rows and (told := budget_line(rows, params, datetime.now(UTC))):
-            print(told)
-    except UserError as error:
-        sys.exit(f"plan: {error}")
+        rate = step_cost.required(params)["causal"]
+        print(advice(params, rate, datetime.now(UTC), arguments.flops, arguments.served))
+        return
+    grid = params.runtime.grid
+    rows = plan(params, reader.history(paths.LEDGER))
+    print(render(rows, resolve(grid, paths.ROOT), grid.pue, datetime.now(UTC)))
+    if rows and (told := budget_line(rows, params, datetime.now(UTC))):
+        print(told)
 
 
 if __name__ == "__main__":
-    main()
+    run_command("plan", main)

@@ -11,31 +11,24 @@ finished cells back and resumes the others. Results: reports/scaling/ (scaling.j
 sweep in reports/scaling-masked/, since the forecasts read the causal law.
 """
 
-import argparse
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prefect import flow, task
-from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
-from prefect.runtime import flow_run
-from prefect.states import Completed, Failed, State
-
 from components import params as schema
 from components.carbon.metering.meter import Meter
-from components.core.errors import Stopped, UserError
+from components.core.errors import UserError
 from components.core.files import fingerprint, move, read_json, write_json
 from components.core.workers import pool
 from components.params import Evaluate, Params, Scaling, Tokenize
 from flows.execution import cli
-from flows.execution.stage import sole_writer
-from flows.pipeline import refuse_stale_form
-from flows.system import dvc, paths, processes, recovery
+from flows.execution.stage import Study, as_task
+from flows.system import dvc, paths, processes
+from flows.system.command import parser_of, run_command
+from flows.system.work_folder import sole_writer
 from flows.tracking import mlflow_run
 
 if TYPE_CHECKING:
@@ -49,27 +42,19 @@ def reports(params: Scaling) -> Path:
     return paths.ROOT / "reports" / ("scaling" if params.objective == "causal" else f"scaling-{params.objective}")
 
 
-@flow(name="scaling", log_prints=False)
-def scaling(params: Scaling | None = None, params_hash: str = "") -> State:
-    """Train a ladder of small models, fit a scaling law, predict larger runs, make them and compare.
+def run_study(name: str, params: Params) -> Path:
+    """The whole sweep; returns the folder of its report."""
+    Sweep.prepare(name, params).run()
+    return reports(params.scaling)
 
-    Args:
-        params: the section `scaling` of params.yaml.
-        params_hash: leave it as it is: it shows which params.yaml the form was filled from.
-    """
-    name = str(flow_run.name)
-    recovery.tag_flow_run(str(flow_run.id))
-    try:
-        own = schema.load(paths.ROOT / "params.yaml")
-        refuse_stale_form(params_hash, own)
-        sweep = Sweep.prepare(name, own.model_copy(update={"scaling": params or own.scaling}))
-        folder = reports(sweep.params.scaling)
-        create_markdown_artifact(sweep.through(), key=folder.name, description="The law, and how it did")
-    except UserError as error:
-        return Failed(message=f"scaling: {error}")
-    except Stopped as stop:
-        return Completed(name=stop.name, message=f"scaling: {stop}")
-    return Completed(message=f"scaling: done; see {folder.relative_to(paths.ROOT)}/report.md")
+
+STUDY = Study(
+    "scaling",
+    Scaling,
+    "Train a ladder of small models, fit a scaling law, predict larger runs, make them and compare.",
+    "The law, and how it did",
+    run_study,
+)
 
 
 @dataclass
@@ -95,40 +80,40 @@ class Sweep:
                 f"{missing[0]} is not there; run `make demo` or `python -m flows.pipeline --until mix` first"
             )
         inputs = dvc.inputs("tokenize").hashes
-        code = {path: value for path, value in dvc.inputs("pretrain@causal").hashes.items() if path.endswith(".py")}
+        code = {path: value for path, value in dvc.inputs("pretrain@causal").hashes.items() if path.startswith("components/")}
         chosen = params.scaling.model_dump(mode="json"), params.numerics.model_dump(mode="json")
         return cls(name, params, paths.WORK / "scaling" / fingerprint([chosen, inputs, code]))
 
-    def through(self) -> str:
-        """All of it; returns the report."""
+    def run(self) -> None:
+        """All of it, locked, metered and recorded."""
         with sole_writer(self.work), Meter(paths.LEDGER, self.params.runtime.meter_interval_s, self.labels):
             record = Record.open(self.name, self.params)
             try:
-                text = self._through(record)
+                self._run(record)
             except BaseException:
                 record.close("KILLED", {})
                 raise
             record.close("FINISHED", read_json(reports(self.params.scaling) / "scaling.json")["goals"])
-        return text
 
     @property
     def labels(self) -> dict[str, str]:
         return {"stage": "scaling", "run": self.name, "fingerprint": self.work.name}
 
-    def _through(self, record: "Record") -> str:
+    def _run(self, record: "Record") -> None:
         from components.studies.scaling import report
         from components.studies.scaling.sweep import larger, plan
 
-        place = self.place(tokens(self.work, self.params.scaling))
-        fitted = run_cells(plan(self.params.scaling), place, self.params.runtime.workers, record)
+        run = as_task(run_cells)
+        place = self.place(as_task(tokens)(self.work, self.params.scaling))
+        fitted = run(plan(self.params.scaling), place, self.params.runtime.workers, record)
         fits = report.Fits.of(self.params.scaling, fitted)
         expected = self.predict(report.predictions(fits))
         cells = [cell for cell, _ in larger(self.params.scaling, fits.law)]
-        checks = run_cells(cells, place, self.params.runtime.workers, record)
+        checks = run(cells, place, self.params.runtime.workers, record)
         folder = reports(self.params.scaling)
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(self.work / "predictions.json", folder)
-        return report.write(fits, expected, fitted + checks, folder)
+        report.write(fits, expected, fitted + checks, folder)
 
     def place(self, where: Path) -> "SweepFolders":
         """Where and how cells are run."""
@@ -154,7 +139,6 @@ class Sweep:
 # -- steps -------------------------------------------------------------------------------------------------------------
 
 
-@task(cache_policy=NO_CACHE)
 def tokens(work: Path, params: Scaling) -> Path:
     """Token shards of the pipeline's text with the sweep's vocabulary; made once."""
     from components.stages.tokenize.stage import tokenize
@@ -178,14 +162,13 @@ def tokens(work: Path, params: Scaling) -> Path:
     return folder
 
 
-@task(cache_policy=NO_CACHE)
 def run_cells(cells: Sequence["Cell"], place: "SweepFolders", workers: int, record: "Record") -> list[dict[str, Any]]:
     """Results of the cells, in their order; finished ones are read back."""
     from components.studies.scaling.sweep import done, run_cell
 
     known, results = {cell.name for cell in cells if done(place, cell)}, []
     with pool(min(workers, len(cells))) as executor:
-        for cell, result in zip(cells, executor.map(partial(run_cell, folders=place), cells), strict=True):
+        for cell, result in zip(cells, executor.map(partial(run_cell, place=place), cells), strict=True):
             results.append(result)
             note = "read back" if cell.name in known else f"{result['seconds']:.0f} s"
             print(f"[{len(results)}/{len(cells)}] {cell.name}: {result['loss']:.4f} bits per byte, {note}", flush=True)
@@ -236,31 +219,22 @@ class Record:
         )
 
 
-def main() -> None:
+def main() -> int:
     """Run the sweep from a terminal."""
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.scaling", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("scaling", __doc__)
     parser.add_argument(
-        "--sweep",
-        type=Path,
-        metavar="FILE",
+        "--sweep", type=Path, metavar="FILE",
         help="whose section `scaling` to take over the shipped one, instead of params.yaml's",
-    )
+    )  # fmt: skip
     parser.add_argument("--objective", choices=("causal", "masked"), help="instead of the file's `scaling.objective`")
     arguments = parser.parse_args()
-    try:
-        sweep = arguments.sweep
-        own = schema.parse(schema.read_tree(sweep), str(sweep)) if sweep else schema.load(paths.ROOT / "params.yaml")
-        params = own.scaling
-    except UserError as error:
-        sys.exit(f"scaling: {error}")
-    if arguments.objective:
-        params = params.model_copy(update={"objective": arguments.objective})
-    cli.run(scaling, reports(params) / "report.md", params=params)
+    sweep = arguments.sweep
+    own = schema.parse(schema.read_tree(sweep), str(sweep)) if sweep else schema.load(paths.ROOT / "params.yaml")
+    params = own.scaling.model_copy(update={"objective": arguments.objective} if arguments.objective else {})
+    from flows.execution.stage_flow import study_form
+
+    return cli.run(study_form(STUDY), reports(params) / "report.md", params=params)
 
 
 if __name__ == "__main__":
-    from flows.scaling import main as entry  # so that worker processes and Prefect know its functions by one name
-
-    entry()
+    run_command("scaling", main)

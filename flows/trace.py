@@ -11,15 +11,13 @@ passage do not count. Exit status: 0 found, 2 nothing found, 1 an error. To have
 it on the opt-out list (docs/ingest.md).
 """
 
-import argparse
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from components.core.errors import UserError
 from components.lineage.documents import Place, Query, Traced, near, query_of, trace
-from flows.system import environment
+from flows.system.command import parser_of, run_command
 from flows.tracking.model_exposure import Seen, models, seen_by, stretch_of, workspace_view
 
 SHOWN = 20
@@ -118,24 +116,17 @@ def as_json(query: Query, found: list[Answer]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.trace", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("trace", __doc__)
     parser.add_argument("text", help="passage, id, sha256 or location")
     parser.add_argument("--json", action="store_true", help="all of it as JSON")
     arguments = parser.parse_args()
-    environment.settle()
-    try:
-        if workspace_view("data/ingest/train/manifest.json") is None:
-            raise UserError("trace: nothing has been ingested here yet; run `make demo` or `dvc repro` first")
-        query = query_of(arguments.text, workspace_view)
-        found = answers(query)
-        print(as_json(query, found) if arguments.json else "\n".join(told(query, found)))
-    except UserError as error:
-        print(str(error), file=sys.stderr)
-        return 1
+    if workspace_view("data/ingest/train/manifest.json") is None:
+        raise UserError("nothing has been ingested here yet; run `make demo` or `dvc repro` first")
+    query = query_of(arguments.text, workspace_view)
+    found = answers(query)
+    print(as_json(query, found) if arguments.json else "\n".join(told(query, found)))
     return 0 if found else 2
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command("trace", main)

@@ -8,7 +8,6 @@ taken port is an error before anything starts. While this runs, every other comm
 environment) is used, not started. Ctrl-C or SIGTERM stops all that was started; so does the end of any of them.
 """
 
-import argparse
 import os
 import signal
 import socket
@@ -24,6 +23,7 @@ import psutil
 
 from components.core.errors import UserError
 from flows.system import dvc, environment, paths, processes, recovery
+from flows.system.command import parser_of, run_command
 from flows.system.prefect_server import healthy
 
 START_S = 90.0
@@ -261,7 +261,6 @@ def training_view(url: str) -> str:
 def serve_all() -> None:
     """Start everything, say where it is, and stay until told to stop."""
     chosen = plan(dict(os.environ))
-    environment.settle()
     settle_logins()
     os.environ["PREFECT_API_URL"], os.environ["MLFLOW_TRACKING_URI"] = chosen.prefect_url, chosen.mlflow_url
     with Servers() as servers:
@@ -290,20 +289,15 @@ def _stop(*_: int | FrameType | None) -> None:
 
 
 def main() -> int:
-    argparse.ArgumentParser(
-        prog="python -m flows.up", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
+    parser_of("up", __doc__).parse_args()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     try:
         serve_all()
-    except UserError as error:
-        print(f"up: {error}", file=sys.stderr)
-        return 1
     except Stop:
         print("\nstopped", flush=True)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command("up", main)

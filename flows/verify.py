@@ -10,11 +10,9 @@ both hashes, and what of processor and packages is not as it was then (exit stat
 under `verify-...`.
 """
 
-import argparse
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +20,7 @@ from pathlib import Path
 from components.core.errors import UserError
 from components.core.files import write_json
 from flows.system import dvc, environment, paths, recovery
+from flows.system.command import parser_of, run_command
 from flows.tracking import environment_record
 from flows.tracking.snapshots import Cache, Snapshot, find
 
@@ -200,20 +199,13 @@ def verify(model: str, at: str) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.verify", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("verify", __doc__)
     parser.add_argument("model", help="causal, masked, instruct, classify, pretrain@causal, or a registered name@alias")
     parser.add_argument("--at", default="workspace", help="workspace (default), a git revision, an experiment, a run")
     arguments = parser.parse_args()
-    environment.settle()
     recovery.recover_records()
-    try:
-        return 0 if verify(arguments.model, arguments.at) else 1
-    except UserError as error:
-        print(f"verify: {error}", file=sys.stderr)
-        return 1
+    return 0 if verify(arguments.model, arguments.at) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command("verify", main)

@@ -7,16 +7,15 @@ Accepting keeps a stage's output after a change declared neutral, on the record:
 the output was made from, and who, when, what and why are appended to accepted.jsonl, which belongs in git.
 """
 
-import argparse
 import getpass
 import json
 import os
 import subprocess
-import sys
 from datetime import UTC, datetime
 
 from components.core.errors import UserError
-from flows.system import dvc, environment, paths
+from flows.system import dvc, paths
+from flows.system.command import parser_of, run_command
 
 ACCEPTED = paths.ROOT / "accepted.jsonl"
 
@@ -81,18 +80,12 @@ def accept(stage: str, reason: str) -> str:
 
 def main() -> None:
     """Explain, or accept."""
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.why", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("why", __doc__)
     parser.add_argument("--accept", metavar="STAGE", help="keep this stage's output")
     parser.add_argument("--reason", default="", help="why the change does not matter (with --accept)")
     arguments = parser.parse_args()
-    environment.settle()
-    try:
-        print(accept(arguments.accept, arguments.reason) if arguments.accept else "\n".join(explain()))
-    except UserError as error:
-        sys.exit(f"why: {error}")
+    print(accept(arguments.accept, arguments.reason) if arguments.accept else "\n".join(explain()))
 
 
 if __name__ == "__main__":
-    main()
+    run_command("why", main)

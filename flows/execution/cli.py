@@ -1,4 +1,4 @@
-"""Running a flow from a terminal: with a Prefect server of its own if none answers, and an exit code at the end."""
+"""A flow run from a terminal: with a Prefect server of its own if none answers."""
 
 import logging
 import os
@@ -9,10 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from components.core.errors import STOPPED_EXIT, UserError
-from flows.system import recovery
+from components.core.errors import STOPPED_EXIT
 
 
 @contextmanager
@@ -25,6 +24,7 @@ def with_prefect(stop: Callable[[str, str], bool] = lambda name, message: False)
     """
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
+    from flows.system import recovery
     from flows.system.prefect_server import prefect_server
 
     def server_ended(message: str) -> None:
@@ -68,12 +68,6 @@ def _leave_without_server(message: str, stop: Callable[[str, str], bool]) -> Non
     os._exit(1)
 
 
-def interrupted(name: str) -> NoReturn:
-    """End after a Ctrl-C that found nothing at work, with the status of shells."""
-    print(f"\n{name}: interrupted", file=sys.stderr)
-    sys.exit(130)
-
-
 def _drain() -> None:
     """Send what Prefect still holds back, while its server is there: at exit it would wait a minute for it in vain."""
     from prefect.events.worker import EventsWorker
@@ -83,18 +77,13 @@ def _drain() -> None:
         service.drain_all(timeout=10)
 
 
-def run(flow: Any, report: Path, **parameters: Any) -> None:
-    """Run a flow with these parameters, print its report, and exit; 75 if it stopped on purpose."""
+def run(flow: Any, report: Path, **parameters: Any) -> int:
+    """Run a flow with these parameters and print its report. Returns the exit status; 75 if it stopped on purpose."""
     started = time.perf_counter()
-    try:
-        with with_prefect():
-            state = flow(**parameters, return_state=True)
-    except UserError as error:
-        sys.exit(f"{flow.name}: {error}")
-    except KeyboardInterrupt:
-        interrupted(flow.name)
+    with with_prefect():
+        state = flow(**parameters, return_state=True)
     done = state.name == "Completed"  # a run that stopped on purpose is of that type too, under another name
     if done:
         print("\n" + report.read_text(encoding="utf-8"))
     print(f"{flow.name}: {state.name} after {time.perf_counter() - started:.0f} s: {state.message}")
-    sys.exit(0 if done else 1 if state.is_failed() else STOPPED_EXIT)
+    return 0 if done else 1 if state.is_failed() else STOPPED_EXIT

@@ -17,10 +17,9 @@ from components.carbon.footprint import intensity
 from components.carbon.ledger import reader
 from components.carbon.metering.meter import Meter
 from components.core.errors import UserError
-from components.core.files import read_json, write_json
+from components.core.files import write_json
 from components.params import Params
-from flows.execution.cross_check import CrossCheck
-from flows.execution.stage import Outcome
+from flows.execution.result import StageResult, headline, read_result, result_file
 from flows.planning.stage_forecast import Spent, errors
 from flows.system import dvc, environment, paths, processes
 
@@ -28,6 +27,7 @@ GRACE_S = 4.0
 """Seconds a stage gets to save and end before it is killed; a cancelled tree is gone within 10."""
 
 
+UNCHANGED = "DVC: nothing to run"
 DVC_ADVICE = (
     "Use `dvc push`",
     "To track the changes",
@@ -66,8 +66,8 @@ class PipelineRun:
     targets: list[str]
     facts: dict[str, float] = field(default_factory=dict)
     stages: dict[str, list[str]] = field(init=False)
-    stopped: Outcome | None = None
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    stopped: StageResult | None = None
+    results: dict[str, StageResult] = field(default_factory=dict)
     timings: dict[str, Timing] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -85,7 +85,6 @@ class PipelineRun:
         # A span of the ledger without a stage: what orchestration itself uses.
         self._meter = Meter(paths.LEDGER, self.params.runtime.meter_interval_s, {"run": self.name})
         self._meter.__enter__()
-        self._cross_check = CrossCheck(self.params)
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
@@ -95,8 +94,8 @@ class PipelineRun:
             self.stop("Cancelled", "cancelled; run it again, it resumes")
         self.wall_s = time.perf_counter() - self._began
         facts = {key: f"{value:.6g}" for key, value in self.facts.items()}
-        self._meter.outcome = self._verdict_name()
-        self._meter.note(cached=",".join(self._cached()), **self._cross_check.labels(), **facts)
+        self._meter.outcome = self._final_name()
+        self._meter.note(cached=",".join(self._cached()), **facts)
         self._meter.__exit__(kind, error, trace)
         stages = {stage: vars(timing) for stage, timing in self.timings.items()}
         write_json(paths.LOGS / self.name / "timings.json", {
@@ -105,20 +104,18 @@ class PipelineRun:
         self._close_parent()
         self.closed.set()
 
-    def must_ask(self, stage: str) -> bool:
+    def needs_repro(self, stage: str) -> bool:
         """Whether DVC must look at the stage: it was stale when the run began, or one before it has run since."""
         ran = (
-            self.outcomes[need].name in ("Completed", "Restored")
-            for need in self.stages[stage]
-            if need in self.outcomes
+            self.results[need].name in ("Completed", "Restored") for need in self.stages[stage] if need in self.results
         )
         return stage in self._stale or any(ran)
 
     def _cached(self) -> list[str]:
         """Stages that DVC had done before; none if the run did not come to its end, for then nobody knows."""
-        if self.stopped or any(outcome.name == "Failed" for outcome in self.outcomes.values()):
+        if self.stopped or any(result.name == "Failed" for result in self.results.values()):
             return []
-        names = {stage: self.outcomes[stage].name if stage in self.outcomes else "Cached" for stage in self.stages}
+        names = {stage: self.results[stage].name if stage in self.results else "Cached" for stage in self.stages}
         return [stage for stage, name in names.items() if name in ("Cached", "Restored")]
 
     def seconds(self, stage: str) -> float:
@@ -128,12 +125,12 @@ class PipelineRun:
 
     def energy(self, stage: str) -> dict[str, str]:
         """Forecast and actual watt-hours of a stage's process, for the table of the run; empty if none was started."""
-        outcome = self.outcomes.get(stage)
-        if not outcome or not outcome.spent:
+        result = self.results.get(stage)
+        if not result or not result.spent:
             return {"Wh": "", "forecast Wh": ""}
-        part = Spent(**outcome.spent)
-        said = f"{1000 * part.forecast_kwh:.3g}" if part.forecast_kwh else ""
-        return {"Wh": f"{1000 * part.kwh:.3g}", "forecast Wh": said}
+        part = Spent(**result.spent)
+        forecast = f"{1000 * part.forecast_kwh:.3g}" if part.forecast_kwh else ""
+        return {"Wh": f"{1000 * part.kwh:.3g}", "forecast Wh": forecast}
 
     def grams(self) -> dict[str, float]:
         """CO2e of each stage that this run started, by the ledger (mid); empty, and said, if the grid is not known."""
@@ -148,13 +145,12 @@ class PipelineRun:
 
     # -- one stage -----------------------------------------------------------------------------------------------------
 
-    def reproduce(self, stage: str, parent_task: str) -> Outcome:
+    def repro(self, stage: str, parent_task: str) -> StageResult:
         """Have DVC reproduce one stage in a process of its own, showing its output line by line.
 
         Called on a thread of the task runner, which waits here: the child is told to die with that thread.
         """
-        postbox = paths.LOGS / self.name / "outcomes" / f"{stage}.json"
-        postbox.unlink(missing_ok=True)
+        result_file(self.name, stage).unlink(missing_ok=True)  # of an earlier try of this run
         timing = self.timings[stage] = Timing(time.perf_counter() - self._began)
         with self._lock:
             if self._ending:
@@ -163,23 +159,22 @@ class PipelineRun:
             # Ctrl-C reaches this process alone, which then stops the others in order: hence sessions of their own.
             process = self._processes[stage] = subprocess.Popen(
                 dvc.command("--wait-for-lock", "repro", "--single-item", stage),
-                cwd=self.root, env=self._environment(parent_task, postbox), text=True, bufsize=1,
+                cwd=self.root, env=self._environment(parent_task), text=True, bufsize=1,
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                 preexec_fn=processes.dies_with_parent(signal.SIGTERM), start_new_session=True,
             )  # fmt: skip
         lines = self._relay(stage, process)
         process.wait()
         timing.ended = time.perf_counter() - self._began
-        outcome = self._outcome(stage, process.returncode, lines, postbox)
-        timing.function_s = outcome.function_s
-        return outcome
+        result = self._result(stage, process.returncode, lines)
+        timing.function_s = result.function_s
+        return result
 
-    def _environment(self, parent_task: str, postbox: Path) -> dict[str, str]:
+    def _environment(self, parent_task: str) -> dict[str, str]:
         return environment.environment() | {
             "GREENHOUSE_RUN": self.name,
             "GREENHOUSE_PROCESS": processes.process_tag(),
             "GREENHOUSE_PARENT_TASK": parent_task,
-            "GREENHOUSE_OUTCOMES": str(postbox.parent),
             "GREENHOUSE_RUNTIME": self.params.runtime.model_dump_json(),
             "PYTHONUNBUFFERED": "1",
         }
@@ -201,38 +196,26 @@ class PipelineRun:
                 print(f"{stage:>17} | {line}", flush=True)
         return kept
 
-    def _outcome(self, stage: str, status: int, lines: list[str], postbox: Path) -> Outcome:
-        if postbox.exists():
-            outcome = Outcome(**read_json(postbox))
-        elif status == 0:
-            restored = any("is cached - skipping run" in line for line in lines)
-            outcome = Outcome(
-                "Restored" if restored else "Cached", "DVC: taken from its cache" if restored else "DVC: nothing to run"
-            )
-        else:
-            last = next(
-                (line for line in reversed(lines) if line.startswith("ERROR")), lines[-1] if lines else "no output"
-            )
-            outcome = Outcome(
-                "Failed", f"{stage}: dvc repro ended with status {status}: {last.removeprefix('ERROR: ')}"
-            )
-        if outcome.name == "Completed" and status:
+    def _result(self, stage: str, status: int, lines: list[str]) -> StageResult:
+        """What the stage's process reported; what DVC says where it did the work or failed without the stage."""
+        result = read_result(self.name, stage) or _dvc_result(stage, status, lines)
+        if result.name == "Completed" and status:
             last = lines[-1] if lines else "no output"
-            outcome = Outcome("Failed", f"{stage}: the stage is done, but DVC could not record it: {last}")
-        if self.stopped and outcome.name == "Failed":
-            outcome = self.stopped
+            result = StageResult("Failed", f"{stage}: the stage is done, but DVC could not record it: {last}")
+        if self.stopped and result.name == "Failed":
+            result = self.stopped
         with self._lock:
-            self.outcomes[stage] = outcome
+            self.results[stage] = result
             self._processes.pop(stage, None)
-            if outcome.stopped:
-                self.stopped = self.stopped or outcome
-        return outcome
+            if result.stopped:
+                self.stopped = self.stopped or result
+        return result
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
     def stop(self, name: str, message: str) -> None:
         """End every stage process: ask the stages to save and stop, then kill what is left of the tree."""
-        self.stopped = self.stopped or Outcome(name, message)
+        self.stopped = self.stopped or StageResult(name, message)
         with self._lock:
             self._ending = True
             trees = {process: _tree(process.pid) for process in self._processes.values()}
@@ -246,22 +229,19 @@ class PipelineRun:
         while self._processes and time.monotonic() < until:
             time.sleep(0.02)
 
-    def _verdict_name(self) -> str:
+    def _final_name(self) -> str:
         """`Failed`, the name of the stop, or `Completed`: what orchestration cost in vain is counted as that, too."""
-        if any(outcome.name == "Failed" for outcome in self.outcomes.values()):
+        if any(result.name == "Failed" for result in self.results.values()):
             return "Failed"
         return self.stopped.name if self.stopped else "Completed"
 
-    def verdict(self, states: dict[str, str]) -> Any:
+    def final_state(self, states: dict[str, str]) -> Any:
         """The run's own state: failed if a stage failed, stopped if one stopped, else completed."""
-        from prefect.states import Cancelled, Completed, Failed
+        from prefect.states import Completed
 
-        failed = [outcome for outcome in self.outcomes.values() if outcome.name == "Failed"]
-        if failed:
-            return Failed(message=failed[0].message)
-        if self.stopped:
-            kind = Cancelled if self.stopped.name == "Cancelled" else Completed
-            return kind(name=self.stopped.name, message=self.stopped.message)
+        failed = [result for result in self.results.values() if result.name == "Failed"]
+        if ended := failed[0] if failed else self.stopped:
+            return ended.state
         if all(name == "Cached" for name in states.values()):
             return Completed(name="Cached", message="nothing to do: everything is up to date")
         return Completed(message="")
@@ -291,10 +271,10 @@ class PipelineRun:
         from flows.tracking.mlflow_run import client, close_parent
 
         metrics = {"seconds/pipeline": self.wall_s, "seconds/orchestration": self.overhead_s()} | self.facts
-        parts = [Spent(**outcome.spent) for outcome in self.outcomes.values() if outcome.name == "Completed"]
+        parts = [Spent(**result.spent) for result in self.results.values() if result.name == "Completed"]
         metrics |= errors(parts, "total_")
-        status = {"Failed": "FAILED", "Completed": "FINISHED"}.get(self._verdict_name(), "KILLED")
-        told = "account" in self.outcomes and self.outcomes["account"].name == "Completed"
+        status = {"Failed": "FAILED", "Completed": "FINISHED"}.get(self._final_name(), "KILLED")
+        told = "account" in self.results and self.results["account"].name == "Completed"
         metrics |= self._own_cost() | (headline(self.root) if told else {})  # else it is of an earlier run
         tags = {"stages": json.dumps(list(self.timings))}
         files = [self.root / name for name in ("params.yaml", "defaults.yaml", "dvc.lock")]
@@ -304,10 +284,13 @@ class PipelineRun:
             print(f"MLflow: {type(error).__name__}: {error}; the run is closed at the next start", flush=True)
 
 
-def headline(root: Path) -> dict[str, float]:
-    """The few figures that stand for a run as a whole (reports/summary.json, "headline")."""
-    path = root / "reports" / "summary.json"
-    return read_json(path).get("headline", {}) if path.exists() else {}
+def _dvc_result(stage: str, status: int, lines: list[str]) -> StageResult:
+    """How a `dvc repro` ended in which the stage itself did not run to an end."""
+    if status == 0:
+        restored = any("is cached - skipping run" in line for line in lines)
+        return StageResult("Restored", "DVC: taken from its cache") if restored else StageResult("Cached", UNCHANGED)
+    last = next((line for line in reversed(lines) if line.startswith("ERROR")), lines[-1] if lines else "no output")
+    return StageResult("Failed", f"{stage}: dvc repro ended with status {status}: {last.removeprefix('ERROR: ')}")
 
 
 def _tree(pid: int) -> list[psutil.Process]:

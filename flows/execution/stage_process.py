@@ -1,58 +1,63 @@
-"""The process of a stage, and its flow in Prefect.
+"""The process of a stage: what `cmd` in dvc.yaml starts, `python -m flows.<stage> [branch]`.
 
-`dvc repro` runs `python -m flows.<stage> [branch]`. That process dies with DVC, appears in Prefect as a flow under its
-node of the pipeline, does the work (stage.py), and says how it ended by its exit status and one sentence.
-
-The same flow, triggered from the Prefect UI or typed by hand (no DVC above it), goes through the pipeline instead.
+It dies with DVC, appears in Prefect as a flow run under its node of the pipeline, does the work (stage_run.py), and
+leaves its result as a file (result.py). Typed by hand, with no DVC above it, it has DVC reproduce the stage.
 """
 
 import argparse
-import ctypes
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import Any, NoReturn
 from uuid import UUID
 
-from prefect import flow
-from prefect.states import State
-
 from components import params as schema
-from components.core.errors import UserError
-from components.core.files import write_json
-from flows.execution.stage import Outcome, Stage, perform, run_name
+from flows.execution.result import StageResult, read_result, result_file, run_name, write_result
+from flows.execution.stage import Stage
 from flows.system import dvc, paths, processes, recovery
+from flows.system.command import parser_of, run_command
 
-__all__ = ["State", "flow", "main", "run_as_flow"]
 
-
-def main(stage: Stage, flow: Any) -> None:
-    """The process of a stage: what `cmd` in dvc.yaml starts. Exits 0, 1 (failed) or 75 (stopped on purpose)."""
-    parser = argparse.ArgumentParser(prog=f"python -m flows.{stage.name}", description=flow.description or flow.__doc__)
+def run_stage(stage: Stage) -> NoReturn:
+    """Run the stage's command. Exits 0, 1 (failed) or 75 (stopped on purpose)."""
+    parser = parser_of(stage.name, stage.description)
     if stage.branches:
         parser.add_argument("branch", choices=stage.branches, help="which of the stage's branches")
     if stage.dry_run:
         parser.add_argument("--dry-run", action="store_true", help="say what it would do, with counts and examples")
     arguments = parser.parse_args()
+    run_command(stage.name, lambda: _run(stage, arguments))
+
+
+def _run(stage: Stage, arguments: argparse.Namespace) -> None:
     branch = getattr(arguments, "branch", "")
     if stage.dry_run and arguments.dry_run:
-        try:
-            print(stage.dry_run(schema.load(paths.ROOT / "params.yaml")))
-        except UserError as error:
-            sys.exit(f"{stage.name}: {error}")
+        print(stage.dry_run(schema.load(paths.ROOT / "params.yaml")))
         return
     if "DVC_STAGE" not in os.environ:  # typed by hand: DVC decides whether there is anything to do
         command = dvc.command("repro", "--single-item", stage.full_name(branch))
         os.execvpe(command[0], command, os.environ)
-    die_with_dvc()
+    end_with_dvc()
     if "GREENHOUSE_RUN" not in os.environ:  # plain DVC: no pipeline has closed what an earlier kill left open
         recovery.recover_records()
-    outcome = under_prefect(stage, branch, flow) if prefect_answers() else perform(stage, branch)
-    if postbox := os.environ.get("GREENHOUSE_OUTCOMES"):
-        write_json(Path(postbox) / f"{stage.full_name(branch)}.json", vars(outcome))
-    print(outcome.message, flush=True)
-    leave(outcome.exit_status)
+    result_file(run_name(), stage.full_name(branch)).unlink(missing_ok=True)
+    if prefect_answers():
+        run_under_prefect(stage, branch)
+    else:
+        work(stage, branch)
+    result = read_result(run_name(), stage.full_name(branch))
+    assert result is not None, "the flow ended without running its stage"
+    print(result.message, flush=True)
+    leave(result.exit_status)
+
+
+def work(stage: Stage, branch: str) -> StageResult:
+    """Run the stage function and leave its result."""
+    from flows.execution.stage_run import perform
+
+    result = perform(stage, branch)
+    write_result(run_name(), stage.full_name(branch), result)
+    return result
 
 
 def leave(status: int) -> NoReturn:
@@ -66,11 +71,11 @@ def leave(status: int) -> NoReturn:
     os._exit(status)
 
 
-def die_with_dvc() -> None:
+def end_with_dvc() -> None:
     """Have the kernel kill this process when DVC is gone: else a killed DVC leaves a trainer that nobody owns."""
     if sys.platform != "linux":
         return
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1 = PR_SET_PDEATHSIG
+    processes.dies_with_parent(signal.SIGKILL)()
     if _orphaned():
         os._exit(1)
 
@@ -99,13 +104,16 @@ def prefect_answers() -> bool:
         return False
 
 
-def under_prefect(stage: Stage, branch: str, flow: Any) -> Outcome:
-    """Run the stage as its own flow run, hanging under the pipeline's task run if a pipeline started it."""
+def run_under_prefect(stage: Stage, branch: str) -> None:
+    """Work as a flow run of its own, hanging under the pipeline's task run if a pipeline started this process."""
     from prefect.client.orchestration import get_client
     from prefect.flow_engine import run_flow
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
     from prefect.states import Pending
 
+    from flows.execution.stage_flow import process_flow
+
+    flow = process_flow(stage, branch, lambda: work(stage, branch))
     parameters = {"branch": branch} if stage.branches else {}
     with get_client(sync_client=True) as client:
         run = client.create_flow_run(
@@ -120,8 +128,6 @@ def under_prefect(stage: Stage, branch: str, flow: Any) -> Outcome:
     # The heartbeat thread of a sync flow makes its end wait a second; whether a run lives is known from recovery.py.
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         run_flow(flow, flow_run=run, parameters=parameters, return_type="state")
-    assert _outcome is not None, "the flow ended without running its stage"
-    return _outcome
 
 
 def _link_under_task(client: Any, name: str) -> UUID | None:
@@ -145,28 +151,3 @@ def _link_under_task(client: Any, name: str) -> UUID | None:
         task_inputs={"__parents__": [TaskRunResult(id=task_run)]},
     )
     return link.id
-
-
-_outcome: Outcome | None = None
-
-
-def run_as_flow(stage: Stage, branch: str, params: Any, params_hash: str) -> Any:
-    """The body of every stage flow: the work itself under DVC, the pipeline limited to this stage otherwise."""
-    if "DVC_STAGE" not in os.environ:
-        from flows.pipeline import run_one
-
-        return run_one(stage, branch, params, params_hash)
-    from prefect.artifacts import create_markdown_artifact
-    from prefect.states import Cancelled, Completed, Failed
-
-    global _outcome
-    _outcome = perform(stage, branch)
-    report = paths.ROOT / stage.reports(branch) / "details" / "report.md"
-    if _outcome.name == "Completed" and report.exists():
-        key = stage.full_name(branch).replace("@", "-")
-        create_markdown_artifact(report.read_text(), key=key, description=f"Report of {stage.full_name(branch)}")
-    if _outcome.name == "Failed":
-        return Failed(message=_outcome.message)
-    if _outcome.name == "Cancelled":
-        return Cancelled(message=_outcome.message)
-    return Completed(name=_outcome.name, message=_outcome.message)

@@ -28,9 +28,9 @@ from components.carbon.planning.step_cost_table import Rates
 from components.core.errors import UserError
 from components.core.files import write_text
 from components.params import Params
-from flows.configure import PARAMS, Change, in_proportion
 from flows.planning import step_cost
 from flows.planning.stage_forecast import expected
+from flows.planning.steps import Change, in_proportion
 from flows.system import dvc, params_file, paths
 
 MOST = 1000.0
@@ -80,11 +80,12 @@ def fit_to_budget(params: Params) -> str:
     for branch, number in steps.items():
         section = getattr(params.pretrain, branch)
         changes |= in_proportion(f"pretrain.{branch}", section, number, "fits the budget")
-    text = PARAMS.read_text()
-    files = schema.read(PARAMS, text)
+    path = paths.ROOT / "params.yaml"
+    text = path.read_text()
+    files = schema.read(path, text)
     wanted = params_file.changed(files.params(), {key: value for key, (value, _) in changes.items()}, "params.yaml")
     new = params_file.rewritten(files, text, wanted)
-    write_text(PARAMS, new)
+    write_text(path, new)
     lines = [
         f"pretrain.{name}: {count:,} steps, {_tokens(params, name, count):,} tokens" for name, count in steps.items()
     ]

@@ -6,8 +6,6 @@ The forms are filled from params.yaml and follow it within seconds. Each carries
 from: a form that was open while params.yaml changed is refused when it is sent, with what to do. One run at a time.
 """
 
-import argparse
-import importlib
 import logging
 import signal
 import sys
@@ -17,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from httpx import HTTPError
-from prefect import Flow, serve
+from prefect import serve
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.deployments.runner import EntrypointType, RunnerDeployment
@@ -27,26 +25,13 @@ from components import params as schema
 from components.core.errors import UserError
 from components.params import Params
 from flows.execution.form import PipelineForm
-from flows.pipeline import params_hash, pipeline
-from flows.system import dvc, paths, recovery
+from flows.execution.pipeline_flow import params_hash, pipeline
+from flows.execution.stage_flow import form_names, form_of
+from flows.system import paths, recovery
+from flows.system.command import parser_of, run_command
 
 FOLLOW_S = 2.0
 """Seconds between looks at params.yaml."""
-
-
-def stage_flows() -> dict[str, Any]:
-    """Name -> flow, for every stage of dvc.yaml that has a flow of ours (without branch), the sweep and the trial."""
-    names = [*dict.fromkeys(name.split("@")[0] for name in dvc.graph()), "scaling", "mitigate"]
-    found: dict[str, Any] = {}
-    for name in names:
-        try:
-            module = importlib.import_module(f"flows.{name}")
-        except ModuleNotFoundError:
-            continue  # a stage of the user's own: it runs in the pipeline, and has no form
-        for value in vars(module).values():
-            if isinstance(value, Flow) and value.name == name:
-                found[name] = value
-    return found
 
 
 def defaults(name: str, params: Params) -> dict[str, Any]:
@@ -60,7 +45,7 @@ def deployments(params: Params) -> list[RunnerDeployment]:
 
     By module, since `flows/tokenize.py` by path would shadow Python's own.
     """
-    flows = stage_flows() | {"pipeline": pipeline}
+    flows = {name: form_of(name) for name in form_names()} | {"pipeline": pipeline}
     return [
         flow.to_deployment(
             name, parameters=defaults(name, params), concurrency_limit=1, tags=["greenhouse"],
@@ -98,7 +83,7 @@ def _refill(params: Params) -> bool:
         found = client.read_deployment_by_name("pipeline/pipeline")
         if found.parameters.get("params_hash") == params_hash(params):
             return False
-        for name in [*stage_flows(), "pipeline"]:
+        for name in [*form_names(), "pipeline"]:
             deployment = client.read_deployment_by_name(f"{name}/{name}")
             update = DeploymentUpdate(parameters=defaults(name, params))
             client.update_deployment(UUID(str(deployment.id)), update)
@@ -107,19 +92,12 @@ def _refill(params: Params) -> bool:
 
 def main() -> None:
     """Serve until stopped."""
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.serving.deployments",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("serving.deployments", __doc__)
     parser.add_argument(
         "--alone", action="store_true", help="nobody else serves this Prefect: runs that never began are closed"
     )
     alone = parser.parse_args().alone
-    try:
-        params = schema.load(paths.ROOT / "params.yaml")
-    except UserError as error:
-        sys.exit(f"serve: {error}")
+    params = schema.load(paths.ROOT / "params.yaml")
     recovery.recover(serving=alone)  # a run that a kill left open would hold its deployment's only slot
     logging.getLogger("prefect").setLevel(logging.WARNING)
     threading.Thread(target=follow, daemon=True).start()
@@ -129,4 +107,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command("serve", main)

@@ -13,8 +13,8 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from components.core.errors import UserError
-from flows.clean import Item, remove_path, size_of
 from flows.system import dvc, paths
+from flows.system.disk import Item, remove_path, size_of
 from flows.tracking import snapshots
 from flows.tracking.snapshots import Cache
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.clean import human
+from flows.system.disk import human
 from tests.flows.pipeline_clone import PipelineClone
 from tests.flows.toy import BIN, change_seed
 

@@ -1,4 +1,4 @@
-"""`--help` of every command teaches, and starts nothing."""
+"""`--help` of every command teaches, starts nothing, and imports nothing that takes seconds."""
 
 import subprocess
 import sys
@@ -12,14 +12,20 @@ COMMANDS = sorted(
 )
 NO_COMMANDS = {"install", "guard"}
 """The Makefile and the pipeline start these."""
+SLOW = ("dvc", "mlflow", "polars", "prefect", "pyarrow", "scipy", "sklearn", "torch", "transformers")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name not in NO_COMMANDS])
 def test_help_teaches_and_starts_nothing(command: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", f"flows.{command}", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-X", "importtime", "-m", f"flows.{command}", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"usage: python -m flows.{command}")
     assert len(done.stdout.split()) > 25, "says what it does"
+    assert not (set(SLOW) & set(done.stderr.split())), "imported before the arguments were parsed"

@@ -39,7 +39,7 @@ from flows.system import paths
 from components import params as schema
 from flows.execution import cli
 from flows.execution.form import PipelineForm
-from flows.pipeline import pipeline
+from flows.execution.pipeline_flow import pipeline
 
 own = schema.load(paths.ROOT / "params.yaml")
 form = PipelineForm(settings=["runtime.parallel_stages=PARALLEL"])

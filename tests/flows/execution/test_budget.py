@@ -1,33 +1,33 @@
 """A run whose budget is spent: a state of its own, exit 75, the stage undone; raised, it goes on to the same bytes."""
 
+import importlib
 import signal
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from prefect.states import Completed, Failed, State
 
 from components.core.errors import Stopped
 from components.params import Params
-from flows import mitigate, scaling
-from flows.execution import cli
+from flows.execution import cli, stage_flow
+from flows.execution.stage_flow import STUDIES
 from tests.flows.pipeline_clone import PipelineClone
 
 
-@pytest.mark.parametrize("flow", [scaling, mitigate], ids=lambda flow: flow.__name__)
-def test_a_sweep_and_a_trial_stop_by_that_name_too(flow: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    def spent(*_: object) -> str:
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_sweep_and_a_trial_stop_by_that_name_too(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spent(*_: object) -> Path:
         raise Stopped("BudgetReached", "runtime.budget.project: all of 1 kWh is used")
 
-    monkeypatch.setattr(flow.recovery, "tag_flow_run", lambda id: None)
-    monkeypatch.setattr(flow.schema, "load", lambda path: Params())
-    monkeypatch.setattr(mitigate, "through", spent)
-    monkeypatch.setattr(scaling.Sweep, "prepare", spent)
-    state = getattr(flow, flow.__name__.rpartition(".")[2]).fn()
+    monkeypatch.setattr(stage_flow.recovery, "tag_flow_run", lambda id: None)
+    monkeypatch.setattr(stage_flow.schema, "load", lambda path: Params())
+    study = importlib.import_module(f"flows.{name}").STUDY
+    state = stage_flow.study_form(replace(study, run=spent)).fn()
     assert (state.name, state.is_completed()) == ("BudgetReached", True)
     assert "runtime.budget.project: all of 1 kWh is used" in state.message
 
@@ -44,9 +44,7 @@ def test_the_exit_status_of_a_flow_in_a_terminal(
     flow.name = "sweep"  # type: ignore[attr-defined]
     monkeypatch.setattr(cli, "with_prefect", nullcontext)
     (tmp_path / "report.md").write_text("the report")
-    with pytest.raises(SystemExit) as ended:
-        cli.run(flow, tmp_path / "report.md")
-    assert ended.value.code == status
+    assert cli.run(flow, tmp_path / "report.md") == status
     said = capsys.readouterr().out
     assert ("the report" in said) == (status == 0)
     assert f"sweep: {state.name} after" in said

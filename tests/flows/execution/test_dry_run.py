@@ -37,17 +37,18 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def main() -> None:
-    """What `python -m flows.filter --dry-run` runs."""
-    flow: Any = filter_stage.filter_flow
-    stage_process.main(filter_stage.STAGE, flow)
+def main() -> int:
+    """Exit status of what `python -m flows.filter --dry-run` runs."""
+    with pytest.raises(SystemExit) as ended:
+        stage_process.run_stage(filter_stage.STAGE)
+    return ended.value.code  # type: ignore[return-value]
 
 
 def test_the_filter_says_what_it_would_drop_and_writes_nothing(
     checkout: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in checkout.rglob("*")}
-    main()
+    assert main() == 0
     printed = capsys.readouterr().out
     assert "| params.yaml | docs | 2 | 3 |" in printed
     assert "## min_words (4) in docs: 1\n\n- 2: `short` Click here" in printed
@@ -56,8 +57,7 @@ def test_the_filter_says_what_it_would_drop_and_writes_nothing(
     assert {path: path.stat().st_mtime_ns for path in checkout.rglob("*")} == before
 
 
-def test_a_bad_setting_ends_it_with_one_sentence(checkout: Path) -> None:
+def test_a_bad_setting_ends_it_with_one_sentence(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_params(checkout, {"filter.languages": ["xx"]})
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert str(end.value).startswith("filter: filter.languages: 'xx' is no language")
+    assert main() == 1
+    assert capsys.readouterr().err.startswith("filter: filter.languages: 'xx' is no language")

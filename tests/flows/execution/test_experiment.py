@@ -31,7 +31,7 @@ def finished(run_id, seconds=400):
 def deployment(name):
     # One of an earlier server may still stand in the database: wait for the form of params.yaml as it is now.
     from components.params import load
-    from flows.pipeline import params_hash
+    from flows.execution.pipeline_flow import params_hash
     for _ in range(240):
         try:
             found = client.read_deployment_by_name(f"{name}/{name}")

@@ -10,9 +10,10 @@ from prefect.exceptions import TerminationSignal
 from components.carbon.ledger.reader import read
 from components.core.files import write_json
 from components.core.report import Report
-from components.params import Params
-from flows.execution import pipeline_run, stage
-from flows.execution.stage import Outcome, Stage
+from components.params import Mix, Params
+from flows.execution import pipeline_run, stage_run
+from flows.execution.result import StageResult
+from flows.execution.stage import Stage
 from flows.planning.stage_forecast import Spent
 from flows.system import dvc, paths
 from flows.tracking import mlflow_run
@@ -20,7 +21,7 @@ from flows.tracking import mlflow_run
 
 @pytest.fixture
 def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """A house of two stages in a temporary folder; what MLflow's parent run was ended with."""
+    """A checkout with two stages in a temporary folder; what MLflow's parent run was ended with."""
     found: dict[str, Any] = {}
 
     def close(mlflow: object, name: str, status: str, metrics: dict[str, float], *_: object) -> None:
@@ -41,9 +42,9 @@ def test_the_parent_gets_the_error_of_all_that_was_forecast_and_completed(
 ) -> None:
     facts = {"delayed_start/grams_saved": 30.0, "delayed_start/grams_at_once": 50.0}
     with pipeline_run.PipelineRun("calm-otter", tmp_path, Params(), [], facts) as this:
-        this.outcomes["mix"] = Outcome("Completed", "", spent=vars(Spent(120.0, 0.9, 100.0, 1.0)))
-        this.outcomes["evaluate"] = Outcome("Completed", "", spent=vars(Spent(0.0, 0.0, 500.0, 9.0)))
-        this.outcomes["account"] = Outcome("Failed", "", spent=vars(Spent(10.0, 1.0, 1.0, 1.0)))
+        this.results["mix"] = StageResult("Completed", "", spent=vars(Spent(120.0, 0.9, 100.0, 1.0)))
+        this.results["evaluate"] = StageResult("Completed", "", spent=vars(Spent(0.0, 0.0, 500.0, 9.0)))
+        this.results["account"] = StageResult("Failed", "", spent=vars(Spent(10.0, 1.0, 1.0, 1.0)))
     metrics = closed["metrics"]
     assert (closed["name"], closed["status"]) == ("calm-otter", "FAILED")
     assert metrics["forecast_error_pct/total_seconds"] == pytest.approx(20.0)
@@ -66,7 +67,7 @@ def test_only_a_run_that_accounted_has_the_summarys_figures_and_each_has_its_own
         ({"account": "Completed"}, True),
     ):
         with pipeline_run.PipelineRun("calm-otter", tmp_path, Params(), []) as this:
-            this.outcomes |= {stage: Outcome(name, "") for stage, name in outcomes.items()}
+            this.results |= {stage: StageResult(name, "") for stage, name in outcomes.items()}
         assert ("energy/kwh" in closed["metrics"]) is told
         assert 0 < closed["metrics"]["energy/run_kwh"] < 1
         assert closed["metrics"]["carbon/run_grams"] > 0
@@ -74,7 +75,7 @@ def test_only_a_run_that_accounted_has_the_summarys_figures_and_each_has_its_own
 
 def test_the_span_of_a_stopped_run_ends_as_the_run_does(closed: dict[str, Any], tmp_path: Path) -> None:
     with pipeline_run.PipelineRun("calm-otter", tmp_path, Params(), []) as this:
-        this.stopped = this.outcomes["mix"] = Outcome("BudgetReached", "")
+        this.stopped = this.results["mix"] = StageResult("BudgetReached", "")
     (span,) = read(paths.LEDGER)
     assert span.outcome == "BudgetReached"
     assert closed["status"] == "KILLED"
@@ -93,7 +94,7 @@ def test_a_run_that_did_not_come_to_its_end_is_not_finished(
     closed: dict[str, Any], tmp_path: Path, error: BaseException, status: str, outcome: str
 ) -> None:
     this = pipeline_run.PipelineRun("calm-otter", tmp_path, Params(), [])
-    this.outcomes["mix"] = Outcome("Completed", "")
+    this.results["mix"] = StageResult("Completed", "")
     with pytest.raises(type(error)), this:
         raise error
     assert closed["status"] == status
@@ -150,17 +151,17 @@ class Recorded:
         self.tags[key] = value
 
 
-def finished(outcome: Outcome, report: Report | None, root: Path, monkeypatch: pytest.MonkeyPatch) -> Recorded:
+def finished(outcome: StageResult, report: Report | None, root: Path, monkeypatch: pytest.MonkeyPatch) -> Recorded:
     monkeypatch.setattr(paths, "ROOT", root)
     tracker = Recorded()
     inputs = SimpleNamespace(params={}, hashes={}, fingerprint="f")
-    stage._finish_record(Stage("mix", lambda *_: Report()), "", Params(), inputs, tracker, outcome, report)  # type: ignore[arg-type]
+    stage_run._finish_record(Stage("mix", Mix, "", lambda *_: Report()), "", Params(), inputs, tracker, outcome, report)  # type: ignore[arg-type]
     return tracker
 
 
 def test_a_stage_logs_its_forecasts_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spent = vars(Spent(50.0, 2.0, 100.0, 1.0))
-    done = Outcome("Completed", "mix: done", function_s=100.0, kwh=(0.5, 1.0, 2.0), spent=spent)
+    done = StageResult("Completed", "mix: done", function_s=100.0, kwh=(0.5, 1.0, 2.0), spent=spent)
     tracker = finished(done, Report({"documents": 7}), tmp_path, monkeypatch)
     assert tracker.status == "FINISHED"
     assert tracker.metrics == {
@@ -173,9 +174,9 @@ def test_what_was_not_forecast_or_did_not_complete_has_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used = {"seconds/function", "energy/kwh", "energy/kwh_low", "energy/kwh_high"}
-    first = Outcome("Completed", "mix: done", spent=vars(Spent(0.0, 0.0, 100.0, 1.0)))
+    first = StageResult("Completed", "mix: done", spent=vars(Spent(0.0, 0.0, 100.0, 1.0)))
     assert set(finished(first, Report(), tmp_path, monkeypatch).metrics) == used
-    stopped = Outcome("BudgetReached", "1 g is spent", spent=vars(Spent(50.0, 2.0, 10.0, 0.1)))
+    stopped = StageResult("BudgetReached", "1 g is spent", spent=vars(Spent(50.0, 2.0, 10.0, 0.1)))
     tracker = finished(stopped, None, tmp_path, monkeypatch)
     assert (set(tracker.metrics), tracker.status) == (used, "KILLED")
     assert tracker.tags == {"error": "1 g is spent", "outcome": "BudgetReached"}

@@ -11,49 +11,52 @@ import pytest
 from components.carbon.metering.meter import Meter
 from components.carbon.planning import pause
 from components.core.errors import Stopped, UserError
-from components.core.files import read_json
 from components.core.report import Report
-from components.params import Budget, Grid, Params, Runtime
-from flows.execution.stage import Outcome, Place, Stage, _guard, attempt, fresh, sole_writer
+from components.params import Budget, Grid, Mix, Params, Runtime
+from flows.execution.result import StageResult, read_result, write_result
+from flows.execution.stage import Stage, StageContext
+from flows.execution.stage_run import _budget_check, attempt, fresh
+from flows.system import paths
+from flows.system.work_folder import sole_writer
 from flows.tracking.progress import FlowProgress
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def context(tmp_path: Path) -> StageContext:
     work = tmp_path / "work"
     progress = FlowProgress("toy", tmp_path / "toy.log")
-    return Place(None, fresh(work / "out"), fresh(work / "reports"), work, progress, tmp_path)  # type: ignore[arg-type]
+    return StageContext(None, fresh(work / "out"), fresh(work / "reports"), work, progress, tmp_path)  # type: ignore[arg-type]
 
 
-def ended(place: Place, call: Callable[[Place], Any]) -> Outcome:
+def ended(context: StageContext, call: Callable[[StageContext], Any]) -> StageResult:
     """The outcome of a stage that writes a file, then does `call`."""
 
-    def whole(given: Place, _: Any) -> Report:
+    def whole(given: StageContext, _: Any) -> Report:
         (given.out / "file").write_text("made")
         call(given)
         return Report({"answer": 42})
 
-    return attempt(Stage("toy", whole), "", place)[0]
+    return attempt(Stage("toy", Mix, "", whole), "", context)[0]
 
 
-def raising(error: BaseException) -> Callable[[Place], None]:
-    def call(_: Place) -> None:
+def raising(error: BaseException) -> Callable[[StageContext], None]:
+    def call(_: StageContext) -> None:
         raise error
 
     return call
 
 
-def test_a_finished_stage_is_moved_into_place(place: Place) -> None:
-    assert ended(place, lambda given: (given.work / "step").mkdir()) == Outcome("Completed", "toy: done")
-    assert (place.root / "data/toy/file").read_text() == "made"
-    assert (place.root / "reports/toy").is_dir()
-    assert list(place.work.iterdir()) == []  # else a rebuild would resume at its end
+def test_a_finished_stage_is_moved_into_place(context: StageContext) -> None:
+    assert ended(context, lambda given: (given.work / "step").mkdir()) == StageResult("Completed", "toy: done")
+    assert (context.root / "data/toy/file").read_text() == "made"
+    assert (context.root / "reports/toy").is_dir()
+    assert list(context.work.iterdir()) == []  # else a rebuild would resume at its end
 
 
 @pytest.mark.parametrize(
     ("error", "name", "sentence"),
     [
-        (UserError("a.txt: line 3 is no JSON; mend it"), "Failed", "toy: a.txt: line 3 is no JSON; mend it"),
+        (UserError("a.txt: line 3 is no JSON; correct it"), "Failed", "toy: a.txt: line 3 is no JSON; correct it"),
         (MemoryError(), "Failed", "toy: out of memory; lower batch, micro_batch or runtime.workers in params.yaml"),
         (Stopped("BudgetReached", "toy: 1 g is spent"), "BudgetReached", "toy: 1 g is spent"),
         (
@@ -65,38 +68,44 @@ def test_a_finished_stage_is_moved_into_place(place: Place) -> None:
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )
 def test_every_other_end_has_its_sentence_and_leaves_nothing_in_place(
-    place: Place, error: BaseException, name: str, sentence: str
+    context: StageContext, error: BaseException, name: str, sentence: str
 ) -> None:
-    outcome = ended(place, raising(error))
+    outcome = ended(context, raising(error))
     assert (outcome.name, outcome.message) == (name, sentence)
-    assert not (place.root / "data").exists()
-    assert place.work.exists()
+    assert not (context.root / "data").exists()
+    assert context.work.exists()
 
 
-def test_a_stop_on_purpose_is_told_in_the_work_folder(place: Place) -> None:
-    outcome = ended(place, raising(Stopped("BudgetReached", "1 g is spent")))
-    assert outcome.exit_status == 75
-    assert read_json(place.work / "stopped.json") == {"name": "BudgetReached", "message": "1 g is spent"}
+def test_a_stop_on_purpose_has_an_exit_status_of_its_own(context: StageContext) -> None:
+    assert ended(context, raising(Stopped("BudgetReached", "1 g is spent"))).exit_status == 75
 
 
-def test_a_disk_that_fills_is_named_and_what_was_there_stays(place: Place) -> None:
-    (place.root / "data/toy").mkdir(parents=True)
-    (place.root / "data/toy/file").write_text("of the run before")
+def test_the_result_file_gives_the_whole_result_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "LOGS", tmp_path)
+    assert read_result("calm-otter", "mix") is None
+    result = StageResult("BudgetReached", "1 g is spent", "mix.log", 2.5, {"seconds": 2.5}, (0.1, 0.2, 0.3))
+    write_result("calm-otter", "mix", result)
+    assert read_result("calm-otter", "mix") == result
 
-    def fill(_: Place) -> None:
+
+def test_a_disk_that_fills_is_named_and_what_was_there_stays(context: StageContext) -> None:
+    (context.root / "data/toy").mkdir(parents=True)
+    (context.root / "data/toy/file").write_text("of the run before")
+
+    def fill(_: StageContext) -> None:
         with open("/dev/full", "w") as full:  # the kernel's own "No space left on device"
             full.write("x" * 100_000)
 
-    outcome = ended(place, fill)
+    outcome = ended(context, fill)
     assert outcome.name == "Failed"
     assert "No space left on device" in outcome.message
     assert outcome.message.endswith("free space on the disk and run again")
-    assert (place.root / "data/toy/file").read_text() == "of the run before"
+    assert (context.root / "data/toy/file").read_text() == "of the run before"
 
 
-def test_the_log_of_a_mistake_has_the_traceback(place: Place) -> None:
-    ended(place, raising(ZeroDivisionError("by zero")))
-    assert "Traceback" in (place.root / "toy.log").read_text()
+def test_the_log_of_a_mistake_has_the_traceback(context: StageContext) -> None:
+    ended(context, raising(ZeroDivisionError("by zero")))
+    assert "Traceback" in (context.root / "toy.log").read_text()
 
 
 def test_a_stage_pauses_before_it_is_over_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,10 +117,10 @@ def test_a_stage_pauses_before_it_is_over_budget(tmp_path: Path, monkeypatch: py
     params = Params(runtime=Runtime(grid=grid, pause_above=100.0, budget=Budget(hours=1e-9)))
     with Meter(tmp_path / "ledger", 1.0, {"stage": "mix", "run": "r"}) as meter:
         with pytest.raises(Stopped) as paused:
-            _guard(params, meter, "r")()
+            _budget_check(params, meter, "r")()
         never = params.model_copy(update={"runtime": params.runtime.model_copy(update={"pause_above": None})})
         with pytest.raises(Stopped) as spent:
-            _guard(never, meter, "r")()
+            _budget_check(never, meter, "r")()
     assert (paused.value.name, spent.value.name) == ("Paused", "BudgetReached")
 
 

@@ -16,8 +16,10 @@ from components.carbon.planning.forecast import forecast
 from components.carbon.planning.grid_schedule import Start
 from components.core.errors import UserError
 from components.params import Dedup, Grid, Params, Runtime
-from flows import dedup, pipeline, pretrain
+from flows import pipeline as command
+from flows.execution import pipeline_flow as pipeline
 from flows.execution.form import PipelineForm
+from flows.execution.stage_flow import form_of
 from flows.planning import deferral
 from flows.system import dvc, environment
 from tests.components.carbon.planning.test_forecast import span
@@ -38,10 +40,10 @@ def test_a_deadline_that_is_past_is_refused_before_a_server_is_started(monkeypat
     def start() -> None:
         raise AssertionError("a server was started")
 
-    monkeypatch.setattr(pipeline.cli, "with_prefect", start)
+    monkeypatch.setattr(command.cli, "with_prefect", start)
     for before, said in (("2020-01-01", "is past"), ("soon", "no time")):
         with pytest.raises(UserError, match=said):
-            pipeline.run_from_terminal("", before)
+            command.run_from_terminal("", before)
 
 
 def test_work_waits_for_the_clean_hours(tmp_path: Path) -> None:
@@ -161,9 +163,9 @@ def test_a_paused_run_of_the_form_is_scheduled_again(own: Params, monkeypatch: p
 @pytest.mark.parametrize(
     ("stage", "section", "parameters"),
     [
-        (dedup.dedup, Dedup(threshold=0.8), {}),
-        (dedup.dedup, None, {}),
-        (pretrain.pretrain, None, {"branch": "masked"}),
+        (form_of("dedup"), Dedup(threshold=0.8), {}),
+        (form_of("dedup"), None, {}),
+        (form_of("pretrain"), None, {"branch": "masked"}),
     ],
     ids=["changed values", "as params.yaml", "one branch"],
 )
@@ -207,11 +209,11 @@ def test_the_terminal_waits_for_a_clean_hour_as_often_as_it_must(
         return paused if len(begun) == 1 else Completed()
 
     monkeypatch.setattr(pipeline.schema, "load", lambda path: dirty)
-    monkeypatch.setattr(pipeline.cli, "with_prefect", nullcontext)
+    monkeypatch.setattr(command.cli, "with_prefect", nullcontext)
     monkeypatch.setattr(pipeline, "pipeline", lambda *_, return_state: paused)
-    monkeypatch.setattr(pipeline, "datetime", SimpleNamespace(now=lambda zone: clock[0]))
+    monkeypatch.setattr(command, "datetime", SimpleNamespace(now=lambda zone: clock[0]))
     monkeypatch.setattr(deferral, "run_at", run_at)
-    assert pipeline.run_from_terminal("").name == "Completed"
+    assert command.run_from_terminal("").name == "Completed"
     assert begun == [NOW.replace(hour=19, minute=0)] * 2
     assert "waits here until 2026-03-02 19:00 UTC" in capsys.readouterr().out
 

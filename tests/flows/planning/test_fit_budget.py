@@ -73,7 +73,7 @@ def test_params_yaml_is_edited_in_place(tmp_path: Path, monkeypatch: pytest.Monk
     text, defaults = document.params_text(), document.defaults_text()
     path.with_name("defaults.yaml").write_text(defaults)
     path.write_text(text.replace("    hours: 0.0  # Wall", "    hours: 0.03  # Wall"))
-    monkeypatch.setattr(fit_budget, "PARAMS", path)
+    monkeypatch.setattr(fit_budget.paths, "ROOT", path.parent)
     monkeypatch.setattr(fit_budget.paths, "LEDGER", tmp_path / "ledger")
     monkeypatch.setattr(fit_budget.step_cost, "required", lambda params: FOUND)
     before = schema.load(path)

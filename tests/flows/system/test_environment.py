@@ -13,7 +13,7 @@ pytestmark = pytest.mark.pipeline
 
 METERED = """
 from components.params import Params
-from flows.execution.stage import _meter
+from flows.execution.stage_run import _meter
 with _meter(Params(), "dedup", "calm-otter", "a-fingerprint"):
     sum(range(1_000_000))
 """

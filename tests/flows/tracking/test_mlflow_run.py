@@ -10,7 +10,8 @@ from components.core.report import Report
 from components.params import Grid, Params, Runtime
 from flows import account
 from flows.execution.pipeline_run import PipelineRun
-from flows.execution.stage import Outcome, figures
+from flows.execution.result import StageResult
+from flows.execution.stage_run import figures
 from flows.system import paths
 from flows.tracking.mlflow_run import log_files
 from tests.components.finished_project import project
@@ -21,9 +22,9 @@ SPENT = {"forecast_s": 8.0, "forecast_kwh": 0.002, "seconds": 10.0, "kwh": 0.002
 def test_a_stage_that_failed_or_stopped_has_its_energy_too() -> None:
     used = {"seconds/function": 10.0, "energy/kwh": 0.002, "energy/kwh_low": 0.001, "energy/kwh_high": 0.004}
     for name in ("Failed", "BudgetReached", "Cancelled"):
-        outcome = Outcome(name, "it ended", function_s=10.0, spent=SPENT, kwh=(0.001, 0.002, 0.004))
+        outcome = StageResult(name, "it ended", function_s=10.0, spent=SPENT, kwh=(0.001, 0.002, 0.004))
         assert figures(outcome, None) == used
-    outcome = Outcome("Completed", "done", function_s=10.0, spent=SPENT, kwh=(0.001, 0.002, 0.004))
+    outcome = StageResult("Completed", "done", function_s=10.0, spent=SPENT, kwh=(0.001, 0.002, 0.004))
     errors = {"forecast_error_pct/seconds": pytest.approx(-20.0), "forecast_error_pct/kwh": 0.0}
     assert figures(outcome, Report({"loss": 2.0})) == {"loss": 2.0} | used | errors
 

@@ -1,0 +1,216 @@
+"""The pipeline as a Prefect flow: DVC's graph, one task per stage, each a `dvc repro --single-item` of its own.
+
+DVC decides what is stale; Prefect orders, shows and cancels, and caches nothing. Independent branches run at the same
+time. Values other than those of params.yaml make an experiment (experiment.py) and leave the workspace alone.
+"""
+
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.context import FlowRunContext
+from prefect.runtime import flow_run, task_run
+from prefect.states import Cancelled, Completed, Failed, State
+from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import BaseModel
+
+from components import params as schema
+from components.carbon.planning.pause import PAUSED
+from components.core.errors import UserError
+from components.core.files import fingerprint
+from components.params import Params
+from flows.execution import experiment
+from flows.execution.form import PipelineForm
+from flows.execution.pipeline_run import GRACE_S, UNCHANGED, PipelineRun
+from flows.execution.stage import Stage
+from flows.planning import deferral
+from flows.system import paths, recovery
+
+_runs: dict[str, PipelineRun] = {}
+"""The runs of this process, by name: what the threads of one run share."""
+
+
+def params_hash(params: Params) -> str:
+    """Names the values a form was filled from."""
+    return fingerprint(params.model_dump(mode="json"))
+
+
+@task(task_run_name="{stage}", cache_policy=NO_CACHE, log_prints=False)
+def dvc_stage(stage: str, run: str) -> State:
+    """One stage: nothing to do, or a `dvc repro --single-item` whose end becomes this task's state."""
+    this = _runs[run]
+    if this.stopped:
+        return Cancelled(message=f"not started: {this.stopped.message}")
+    if not this.needs_repro(stage):
+        return Completed(name="Cached", message=UNCHANGED)
+    return this.repro(stage, f"{flow_run.id}:{task_run.id}").state
+
+
+@flow(name="pipeline", log_prints=False)
+def pipeline(params: PipelineForm | None = None, params_hash: str = "", until: str = "", before: str = "") -> State:
+    """Raw text to a compared, accounted model: runs every stage that DVC finds stale.
+
+    Leave the values as they are to bring the workspace up to date. Change some, and the run becomes an experiment: it
+    runs apart, does only what the change touches, and is saved as a DVC experiment under this run's name.
+
+    Args:
+        params: what people change most; its `settings` take every other key.
+        params_hash: leave it as it is: it shows which params.yaml the form was filled from.
+        until: stop after this stage; empty for all. An experiment always runs to the end.
+        before: a time, such as 2026-11-26T08:00 (UTC): begin in the hours that emit least, end before then; empty: now.
+    """
+    again = _again(params, params_hash) | {"until": until}
+    try:
+        chosen = chosen_params(params, params_hash)
+    except UserError as error:
+        return Failed(message=str(error))
+    if before and (postponed := _postponed(chosen, again, before, datetime.now(UTC))):
+        return postponed
+    state = run_pipeline(chosen, params_hash, [until] if until else [], pausing=not before)
+    return _scheduled_after_pause(state, chosen, again)
+
+
+def chosen_params(form: PipelineForm | None, form_hash: str) -> Params | None:
+    """The parameters that a form asks for; None for params.yaml as it is when the run begins.
+
+    Raises:
+        UserError: params.yaml is not valid, the form is stale, or one of its fields is out of range.
+    """
+    if form is None:
+        return None
+    files = schema.read(paths.ROOT / "params.yaml")
+    refuse_stale_form(form_hash, files.params())
+    return form.applied(files)
+
+
+def run_pipeline(params: Params | None, form_hash: str, targets: list[str], pausing: bool = True) -> State:
+    """The body of the flow, also of a stage's flow (`targets`: its stages).
+
+    A run whose start was chosen has its hours, and a deadline to keep: it is not `pausing`.
+    """
+    name = str(flow_run.name)
+    recovery.tag_flow_run(str(flow_run.id))
+    try:
+        own = schema.load(paths.ROOT / "params.yaml")
+        refuse_stale_form(form_hash, own)
+        chosen = params or own
+        is_experiment = chosen.identity() != own.identity()
+        checkout = experiment.worktree(name, chosen) if is_experiment else nullcontext(paths.ROOT)
+        with checkout as root:
+            # An experiment runs to the end: `dvc exp save` would record stages left out as made from the new values.
+            facts = deferral.saving(flow_run.tags)
+            chosen = chosen if pausing and not facts else deferral.without_pauses(chosen)
+            run = _runs[name] = PipelineRun(name, root, chosen, [] if is_experiment else targets, facts)
+            state = _run_stages(run)
+            if is_experiment and state.is_completed():
+                experiment.save(root, name)
+                print(f"saved as DVC experiment {name}: `dvc exp show`, `dvc exp apply {name}`")
+        return state
+    except UserError as error:
+        return Failed(message=str(error))
+    finally:
+        recovery.closed(name)  # an experiment's worktree
+
+
+def _postponed(params: Params | None, again: dict[str, Any], before: str, now: datetime) -> State | None:
+    """Put the run off if later is cleaner: another run of this deployment is scheduled. None to begin now."""
+    try:
+        own = schema.load(paths.ROOT / "params.yaml")
+        refuse_stale_form(again["params_hash"], own)
+        start = deferral.chosen(params or own, own, before, now, again["until"])
+    except UserError as error:
+        return Failed(message=str(error))
+    deployment = own_deployment()
+    if not deployment or not deferral.worth_waiting(start, now):
+        return None
+    deferral.reschedule(deployment, start.at, again, [deferral.saving_tag(start)])
+    return Completed(name="Postponed", message=start.told(now))
+
+
+def own_deployment() -> str:
+    """The deployment that the present flow run is of; empty in a terminal. prefect.runtime.flow_run cannot tell."""
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    return str(run.deployment_id) if run and run.deployment_id else ""
+
+
+def _again(params: BaseModel | None, form_hash: str) -> dict[str, Any]:
+    """Parameters of another run of the deployment that all forms have."""
+    sent = params.model_dump(mode="json", exclude_unset=isinstance(params, PipelineForm)) if params else None
+    return {"params": sent, "params_hash": form_hash}
+
+
+def _scheduled_after_pause(state: State, params: Params | None, again: dict[str, Any]) -> State:
+    """Schedule another run of the deployment where this one paused; a terminal waits by itself."""
+    deployment = own_deployment()
+    if state.name != PAUSED or not deployment:
+        return state
+    at = deferral.after_pause(params, datetime.now(UTC))
+    deferral.reschedule(deployment, at, again)
+    return Completed(name=PAUSED, message=f"goes on by itself at {at:%Y-%m-%d %H:%M} UTC: {state.message}")
+
+
+def refuse_stale_form(form_hash: str, own: Params) -> None:
+    """Refuse a run whose form was filled from other values than params.yaml holds now."""
+    if form_hash and form_hash != params_hash(own):
+        raise UserError(
+            "this form was filled from an older params.yaml, so values you did not touch would count as changes; "
+            "reload the page and fill it again"
+        )
+
+
+def _run_stages(run: PipelineRun) -> State:
+    futures: dict[str, Any] = {}
+    # A task runner of this run, not of the flow: a form may have another value than params.yaml had at the import.
+    with ThreadPoolTaskRunner[State](run.params.runtime.parallel_stages) as runner, run:
+        for stage, needs in run.stages.items():
+            waits = [futures[need] for need in needs if need in futures]
+            futures[stage] = runner.submit(dvc_stage, {"stage": stage, "run": run.name}, waits)
+        for future in futures.values():
+            future.wait()
+    states = {stage: future.state for stage, future in futures.items()}
+    _show(run, states)
+    return run.final_state({stage: state.name for stage, state in states.items()})
+
+
+def _show(run: PipelineRun, states: dict[str, State]) -> None:
+    """The run as a table, and the report's summary, on the run's page in Prefect."""
+    grams = run.grams()
+    rows: list[dict[str, Any]] = [
+        {"stage": stage, "state": state.name, "seconds": run.seconds(stage), **run.energy(stage)}
+        | {"gCO2e": f"{grams[stage]:.3g}" if stage in grams else ""}
+        for stage, state in states.items()
+    ]
+    create_table_artifact(rows, key="pipeline", description="What ran, how long it took, what it used")
+    summary = run.root / "reports" / "summary.md"
+    if summary.exists():
+        create_markdown_artifact(summary.read_text(), key="summary", description="The models in a page")
+
+
+def run_one(stage: Stage, branch: str, section: Any, form_hash: str) -> State:
+    """A stage's flow triggered without DVC: the pipeline up to that stage, with its section of the parameters."""
+    own = schema.load(paths.ROOT / "params.yaml")
+    chosen = own if section is None else own.model_copy(update={stage.name: section})
+    branches = [branch] if branch and branch != "all" else list(stage.branches)
+    state = run_pipeline(chosen, form_hash, [stage.full_name(one) for one in branches or [""]])
+    again = _again(section, form_hash) | ({"branch": branch} if stage.branches else {})
+    return _scheduled_after_pause(state, chosen, again)
+
+
+def stop_runs(name: str, message: str) -> bool:
+    """Stop the stages of every run of this process, so that each ends by itself. False if there is none.
+
+    Args:
+        name: of the state that the runs get. With `Failed`, nobody can be told: wait until their records are closed.
+        message: why, in one sentence.
+    """
+    runs = [run for run in _runs.values() if not run.closed.is_set()]
+    for run in runs:
+        run.stop(name, message)
+    if name == "Failed":
+        for run in runs:
+            run.closed.wait(GRACE_S)
+    return bool(runs)

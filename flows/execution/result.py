@@ -1,0 +1,77 @@
+"""The result of a stage: a JSON file that the stage's process writes and that the pipeline reads.
+
+It lies beside the run's logs, so both sides know it by the names of run and stage. What DVC did without starting the
+stage leaves no such file.
+"""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from components.core.errors import STOPPED_EXIT
+from components.core.files import read_json, write_json
+from flows.system import paths
+
+
+@dataclass
+class StageResult:
+    """How a stage ended: one sentence, the log, seconds of its function, `Spent` as a mapping, and its energy.
+
+    `name` is `Completed`, `Failed`, what DVC did without it (`Cached`, `Restored`), or the name of a stop on purpose.
+    """
+
+    name: str
+    message: str
+    log: str = ""
+    function_s: float = 0.0
+    spent: dict[str, float] = field(default_factory=dict)
+    kwh: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @property
+    def stopped(self) -> bool:
+        return self.name not in ("Completed", "Failed", "Cached", "Restored")
+
+    @property
+    def exit_status(self) -> int:
+        return STOPPED_EXIT if self.stopped else int(self.name == "Failed")
+
+    @property
+    def state(self) -> Any:
+        """The Prefect state of the run that ended so."""
+        from prefect.states import Cancelled, Completed, Failed
+
+        if self.name == "Failed":
+            return Failed(message=self.message)
+        kind = Cancelled if self.name == "Cancelled" else Completed
+        return kind(name=self.name, message=self.message)
+
+
+def run_name() -> str:
+    """The name all records of this run share: the pipeline's, or one for the `dvc repro` above this process."""
+    return os.environ.get("GREENHOUSE_RUN") or f"dvc-repro-{os.getppid()}"
+
+
+def result_file(run: str, stage: str) -> Path:
+    """Where the process of a stage leaves its result."""
+    return paths.LOGS / run / "results" / f"{stage}.json"
+
+
+def write_result(run: str, stage: str, result: StageResult) -> None:
+    """Leave the result for whoever started the stage."""
+    write_json(result_file(run, stage), vars(result))
+
+
+def read_result(run: str, stage: str) -> StageResult | None:
+    """The result that the stage's process left; None if it did not come that far."""
+    path = result_file(run, stage)
+    if not path.exists():
+        return None
+    raw = read_json(path)
+    return StageResult(**raw | {"kwh": tuple(raw["kwh"])})
+
+
+def headline(root: Path) -> dict[str, float]:
+    """The few figures that stand for a run as a whole (reports/summary.json, "headline")."""
+    path = root / "reports" / "summary.json"
+    return read_json(path).get("headline", {}) if path.exists() else {}

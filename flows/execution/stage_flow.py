@@ -1,0 +1,118 @@
+"""Prefect flows made from declarations: the form of a stage, the form of a study, and the process of a stage.
+
+A form's flow goes through the pipeline, which asks DVC whether there is anything to do; the flow of a stage's process
+does the work itself. Both have the stage's name, so Prefect shows their runs together. A deployment finds the flow of
+flows/mix.py as `stage_flow.mix`: it is made from that module's declaration (`STAGE` or `STUDY`) when it is asked for.
+"""
+
+import importlib
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Literal
+
+from prefect import Flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed, State
+
+from components import params as schema
+from components.core.errors import Stopped, UserError
+from flows.execution.pipeline_flow import refuse_stale_form, run_one
+from flows.execution.result import StageResult
+from flows.execution.stage import Stage, Study
+from flows.system import dvc, paths, recovery
+
+FORM_FIELDS = """
+
+Args:
+    params: the section of params.yaml; changed values make an experiment.
+    params_hash: leave it as it is: it shows which params.yaml the form was filled from.
+"""
+BRANCH_FIELD = "    branch: which of the stage's branches; `all` for each.\n"
+
+
+def stage_form(stage: Stage) -> Flow[Any, State]:
+    """The flow behind a stage's form: the pipeline up to that stage, with its section of the parameters."""
+    section: Any = stage.section
+    branches: Any = Literal[(*stage.branches, "all")]
+
+    def whole(params: section | None = None, params_hash: str = "") -> State:
+        return run_one(stage, "", params, params_hash)
+
+    def branched(branch: branches = "all", params: section | None = None, params_hash: str = "") -> State:
+        return run_one(stage, branch, params, params_hash)
+
+    described = stage.description + FORM_FIELDS + (BRANCH_FIELD if stage.branches else "")
+    return _flow(stage.name, branched if stage.branches else whole, described)
+
+
+def study_form(study: Study) -> Flow[Any, State]:
+    """The flow of a study, started from its form or a terminal."""
+    section: Any = study.section
+
+    def run(params: section | None = None, params_hash: str = "") -> State:
+        recovery.tag_flow_run(str(flow_run.id))
+        try:
+            own = schema.load(paths.ROOT / "params.yaml")
+            refuse_stale_form(params_hash, own)
+            chosen = params or getattr(own, study.name)
+            folder = study.run(str(flow_run.name), own.model_copy(update={study.name: chosen}))
+        except UserError as error:
+            return Failed(message=f"{study.name}: {error}")
+        except Stopped as stop:
+            return Completed(name=stop.name, message=f"{study.name}: {stop}")
+        report = folder / "report.md"
+        create_markdown_artifact(report.read_text(encoding="utf-8"), key=folder.name, description=study.title)
+        return Completed(message=f"{study.name}: done; see {report.relative_to(paths.ROOT)}")
+
+    return _flow(study.name, run, study.description + FORM_FIELDS)
+
+
+def process_flow(stage: Stage, branch: str, work: Callable[[], StageResult]) -> Flow[Any, State]:
+    """The flow of a stage's process: does the work, and shows its report."""
+
+    def run(branch: str = branch) -> State:
+        result = work()
+        report = paths.ROOT / stage.reports(branch) / "details" / "report.md"
+        name = stage.full_name(branch)
+        if result.name == "Completed" and report.exists():
+            key = name.replace("@", "-")
+            create_markdown_artifact(report.read_text(encoding="utf-8"), key=key, description=f"Report of {name}")
+        return result.state
+
+    return _flow(stage.name, run, stage.description)
+
+
+def _flow(name: str, function: Callable[..., State], described: str) -> Flow[Any, State]:
+    function.__doc__ = described
+    function.__name__ = function.__qualname__ = name
+    return Flow(function, name=name, description=described.split("\n")[0], log_prints=False)
+
+
+# -- by name -----------------------------------------------------------------------------------------------------------
+
+STUDIES = ("scaling", "mitigate")
+
+
+def form_names() -> list[str]:
+    """Names of the stages of dvc.yaml (without branch) that have a form, and of the studies."""
+    return [name for name in [*dict.fromkeys(full.split("@")[0] for full in dvc.graph()), *STUDIES] if form_of(name)]
+
+
+@cache
+def form_of(name: str) -> Flow[Any, State] | None:
+    """The flow of `flows.<name>`; None for a stage of the user's own: it runs in the pipeline, and has no form."""
+    try:
+        module = importlib.import_module(f"flows.{name}")
+    except ModuleNotFoundError:
+        return None
+    if stage := getattr(module, "STAGE", None):
+        return stage_form(stage)
+    study = getattr(module, "STUDY", None)
+    return study_form(study) if study else None
+
+
+def __getattr__(name: str) -> Flow[Any, State]:
+    if name.startswith("_") or (form := form_of(name)) is None:
+        raise AttributeError(f"{__name__} has no {name}")
+    return form
