@@ -25,7 +25,7 @@ from components.core.files import fingerprint, move, read_json, write_json
 from components.core.workers import pool
 from components.params import Evaluate, Params, Scaling, Tokenize
 from flows.execution import cli
-from flows.execution.stage import Study, as_task
+from flows.execution.stage import Study, as_task, code_hashes
 from flows.system import dvc, paths, processes
 from flows.system.command import parser_of, run_command
 from flows.system.work_folder import sole_writer
@@ -80,9 +80,8 @@ class Sweep:
                 f"{missing[0]} is not there; run `make demo` or `python -m flows.pipeline --until mix` first"
             )
         inputs = dvc.inputs("tokenize").hashes
-        code = {path: value for path, value in dvc.inputs("pretrain@causal").hashes.items() if path.startswith("components/")}
         chosen = params.scaling.model_dump(mode="json"), params.numerics.model_dump(mode="json")
-        return cls(name, params, paths.WORK / "scaling" / fingerprint([chosen, inputs, code]))
+        return cls(name, params, paths.WORK / "scaling" / fingerprint([chosen, inputs, code_hashes()]))
 
     def run(self) -> None:
         """All of it, locked, metered and recorded."""

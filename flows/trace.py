@@ -11,120 +11,19 @@ passage do not count. Exit status: 0 found, 2 nothing found, 1 an error. To have
 it on the opt-out list (docs/ingest.md).
 """
 
-import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-
-from components.core.errors import UserError
-from components.lineage.documents import Place, Query, Traced, near, query_of, trace
 from flows.system.command import parser_of, run_command
-from flows.tracking.model_exposure import Seen, models, seen_by, stretch_of, workspace_view
-
-SHOWN = 20
-"""Documents printed; `--json` has all."""
-
-
-# -- telling -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Answer:
-    """A document, and what each model has seen of it."""
-
-    document: Traced
-    seen: list[Seen | str]
-
-
-def answers(query: Query) -> list[Answer]:
-    """All documents of the workspace and of the states whose models were trained on other text."""
-    known = models()
-    here = {one.mix for one in known if "workspace" in one.names}
-    found = {each.facts["id"]: Answer(each, []) for each in trace(query, workspace_view)}
-    for mix in sorted({one.mix for one in known}, key=lambda mix: (mix not in here, mix)):
-        of_mix = [one for one in known if one.mix == mix]
-        own = trace(query, of_mix[0].view)
-        for each in own:
-            answer = found.setdefault(each.facts["id"], Answer(each, []))
-            answer.seen += [seen_by(model, each, query.value if query.kind == "passage" else "") for model in of_mix]
-    return list(found.values())
-
-
-def told(query: Query, found: list[Answer]) -> Iterator[str]:
-    """The answer, line by line."""
-    what = f"{query.kind} {query.value}" if query.kind != "passage" else "this passage"
-    if not found:
-        yield f"No document has {what}: none that was ingested (kept or not), none that the mixture adds."
-        yield from _near_lines(query)
-        return
-    yield f"{len(found)} document{'s' if len(found) > 1 else ''} for {what}:"
-    for answer in found[:SHOWN]:
-        yield ""
-        yield from _document_lines(answer)
-    if len(found) > SHOWN:
-        yield f"\nand {len(found) - SHOWN} more; --json has all"
-
-
-def _near_lines(query: Query) -> Iterator[str]:
-    rows = near(query.value, workspace_view) if query.kind == "passage" else []
-    if rows:
-        yield "Documents that hold some of its 5-word runs:"
-    for each in rows:
-        place = f"{each.facts['source']}: {each.facts['location']} (id {each.facts['id']})"
-        yield f"    {each.share:.0%}  {place}  {each.stage}/{each.part}"
-    if query.kind == "passage" and not rows:
-        yield "None holds a fifth of its 5-word runs either. Punctuation and case do not count, but every word does."
-
-
-def _document_lines(answer: Answer) -> Iterator[str]:
-    facts = answer.document.facts
-    yield f"{facts['source']}: {facts['location']}   id {facts['id']}"
-    yield f"    licence {facts['licence']} (read from: {facts['licence_from'] or 'nowhere'})"
-    dated = f", retrieved {facts['retrieved']}" if facts["retrieved"] else ""
-    yield f"    {facts['source_version']}{dated}, sha256 {facts['sha256']}"
-    for place in answer.document.places:
-        yield f"    {_place_line(place)}"
-    for copy in answer.document.trained:
-        if stretch := stretch_of(copy, workspace_view):
-            at, size = stretch.in_shard, stretch.end - stretch.start
-            yield f"    {'tokenize':<9}{'train':<11}{stretch.shard}, tokens {at} to {at + size}"
-    for seen in answer.seen:
-        yield f"    {seen if isinstance(seen, str) else seen.line()}"
-    if any((place.stage, place.part) == ("bias", "train") for place in answer.document.places):
-        yield "    fine-tuning drew its examples from a sample of documents that this one is among"
-
-
-def _place_line(place: Place) -> str:
-    why = f": {place.rule}, {place.reason}" if place.rule else ""
-    changes = f" (changed: {', '.join(place.transforms)})" if place.transforms and not place.rule else ""
-    name = f" as {place.id}" if "-" in place.id else ""
-    return f"{place.stage:<9}{place.part:<11}{place.file} row {place.row}{name}{why}{changes}"
-
-
-def _seen_as_json(seen: Seen | str) -> dict:
-    """A model's exposure; `{"said": why}` where it is not known."""
-    return {"said": seen} if isinstance(seen, str) else asdict(seen)
-
-
-def as_json(query: Query, found: list[Answer]) -> str:
-    """The answer for a program."""
-    rows = [
-        asdict(each.document)
-        | {"models": [{"said": one} if isinstance(one, str) else asdict(one) for one in each.seen]}
-        for each in found
-    ]
-    return json.dumps({"query": asdict(query), "documents": rows}, indent=2, ensure_ascii=False)
 
 
 def main() -> int:
+    """Print what is known of a text."""
     parser = parser_of("trace", __doc__)
     parser.add_argument("text", help="passage, id, sha256 or location")
     parser.add_argument("--json", action="store_true", help="all of it as JSON")
     arguments = parser.parse_args()
-    if workspace_view("data/ingest/train/manifest.json") is None:
-        raise UserError("nothing has been ingested here yet; run `make demo` or `dvc repro` first")
-    query = query_of(arguments.text, workspace_view)
-    found = answers(query)
-    print(as_json(query, found) if arguments.json else "\n".join(told(query, found)))
+    from flows.tracking.trace_report import report
+
+    text, found = report(arguments.text, arguments.json)
+    print(text)
     return 0 if found else 2
 
 
