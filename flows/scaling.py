@@ -103,18 +103,18 @@ class Sweep:
         from components.studies.scaling.sweep import larger, plan
 
         run = as_task(run_cells)
-        place = self.place(as_task(tokens)(self.work, self.params.scaling))
-        fitted = run(plan(self.params.scaling), place, self.params.runtime.workers, record)
+        folders = self.folders(as_task(tokens)(self.work, self.params.scaling))
+        fitted = run(plan(self.params.scaling), folders, self.params.runtime.workers, record)
         fits = report.Fits.of(self.params.scaling, fitted)
         expected = self.predict(report.predictions(fits))
         cells = [cell for cell, _ in larger(self.params.scaling, fits.law)]
-        checks = run(cells, place, self.params.runtime.workers, record)
+        checks = run(cells, folders, self.params.runtime.workers, record)
         folder = reports(self.params.scaling)
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(self.work / "predictions.json", folder)
         report.write(fits, expected, fitted + checks, folder)
 
-    def place(self, where: Path) -> "SweepFolders":
+    def folders(self, where: Path) -> "SweepFolders":
         """Where and how cells are run."""
         from components.studies.scaling.sweep import SweepFolders
 
@@ -161,17 +161,17 @@ def tokens(work: Path, params: Scaling) -> Path:
     return folder
 
 
-def run_cells(cells: Sequence["Cell"], place: "SweepFolders", workers: int, record: "Record") -> list[dict[str, Any]]:
+def run_cells(cells: Sequence["Cell"], folders: "SweepFolders", workers: int, record: "Record") -> list[dict[str, Any]]:
     """Results of the cells, in their order; finished ones are read back."""
     from components.studies.scaling.sweep import done, run_cell
 
-    known, results = {cell.name for cell in cells if done(place, cell)}, []
+    known, results = {cell.name for cell in cells if done(folders, cell)}, []
     with pool(min(workers, len(cells))) as executor:
-        for cell, result in zip(cells, executor.map(partial(run_cell, place=place), cells), strict=True):
+        for cell, result in zip(cells, executor.map(partial(run_cell, folders=folders), cells), strict=True):
             results.append(result)
             note = "read back" if cell.name in known else f"{result['seconds']:.0f} s"
             print(f"[{len(results)}/{len(cells)}] {cell.name}: {result['loss']:.4f} bits per byte, {note}", flush=True)
-            record.cell(cell, result, place.folder(cell) / "reports")
+            record.cell(cell, result, folders.folder(cell) / "reports")
     return results
 
 

@@ -38,18 +38,20 @@ def run_study(name: str, params: Params) -> Path:
         record = Record(name, params)
         status = "KILLED"
         try:
-            place = trial.TrialFolders(paths.ROOT / "data", work, params.numerics, paths.LEDGER, params.runtime, paths.ROOT)
-            contrasts = compare(place, params, record)
+            folders = trial.TrialFolders(
+                paths.ROOT / "data", work, params.numerics, paths.LEDGER, params.runtime, paths.ROOT
+            )
+            contrasts = compare(folders, params, record)
             status = "FINISHED"
         finally:
             record.close(status, contrasts if status == "FINISHED" else {})
     return REPORTS
 
 
-def compare(place: trial.TrialFolders, params: Params, record: "Record") -> dict[str, float]:
+def compare(folders: trial.TrialFolders, params: Params, record: "Record") -> dict[str, float]:
     """Mixtures, models, report; its headline figures."""
-    num_tokens = {arm: as_task(tokens)(arm, place, params) for arm in trial.ARMS}
-    found = trial.summary(as_task(models)(place, params, record))
+    num_tokens = {arm: as_task(tokens)(arm, folders, params) for arm in trial.ARMS}
+    found = trial.summary(as_task(models)(folders, params, record))
     text = trial.markdown(found, params.mitigate, num_tokens)
     write_json(REPORTS / "mitigate.json", found)
     write_text(REPORTS / "report.md", text)
@@ -58,16 +60,16 @@ def compare(place: trial.TrialFolders, params: Params, record: "Record") -> dict
     return {f"{figure}_swap_{bound}": swap[figure][bound] for figure in swap for bound in ("value", "low", "high")}
 
 
-def tokens(arm: trial.Arm, place: trial.TrialFolders, params: Params) -> int:
+def tokens(arm: trial.Arm, folders: trial.TrialFolders, params: Params) -> int:
     """The mixture of an arm as token shards; how many tokens it has."""
-    return trial.prepare(arm, place, params.mix)
+    return trial.prepare(arm, folders, params.mix)
 
 
-def models(place: trial.TrialFolders, params: Params, record: "Record") -> list[dict[str, Any]]:
+def models(folders: trial.TrialFolders, params: Params, record: "Record") -> list[dict[str, Any]]:
     """Figures of all models, in their order; finished ones are read back."""
     chosen, results = trial.runs(params.mitigate), []
     with pool(min(params.runtime.workers, len(chosen))) as executor:
-        work = partial(trial.run_one, place=place, params=params.mitigate)
+        work = partial(trial.run_one, folders=folders, params=params.mitigate)
         for run, result in zip(chosen, executor.map(work, chosen), strict=True):
             results.append(result)
             figures = f"gap {result['gap']:+.3f}, {result['bits_per_byte']:.4f} bits per byte"

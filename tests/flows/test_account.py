@@ -54,8 +54,8 @@ def test_a_date_that_is_none_is_refused(spent: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(UserError, match="since last week: no date"):
         account.project("last week")
     monkeypatch.setattr("sys.argv", ["account", "--since", "31.01.2026"])
-    with pytest.raises(SystemExit, match=r"account: since 31\.01\.2026: no date; write a day in UTC"):
-        account._since()
+    with pytest.raises(UserError, match=r"^since 31\.01\.2026: no date; write a day in UTC"):
+        account.main()
 
 
 def test_a_ledger_that_is_gone_is_an_empty_one(spent: Path) -> None:
