@@ -9,13 +9,12 @@ models that are `champion` or `challenger` or carry the MLflow tag `keep`, and e
 """
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from components.core.errors import UserError
-from flows.system import environment, paths, recovery
+from flows.system import environment, git, paths, recovery
 from flows.system.command import parser_of, run_command
 from flows.system.disk import Item, human, remove_path, size_of
 from flows.system.work_folder import in_use
@@ -78,16 +77,14 @@ def leftovers_outside(state: list[Path]) -> list[Item]:
 
 def experiments() -> list[Item]:
     """DVC's experiments: git references under refs/exps, and worktrees that a kill left."""
-    listed = subprocess.run(
-        ["git", "for-each-ref", "--format=%(refname)", "refs/exps"], cwd=paths.ROOT, capture_output=True, text=True
-    ).stdout.split()
+    refs = git.experiment_refs()
 
     def remove() -> None:
-        for reference in listed:
-            subprocess.run(["git", "update-ref", "-d", reference], cwd=paths.ROOT, check=True)
-        subprocess.run(["git", "worktree", "prune"], cwd=paths.ROOT, check=True)
+        for ref in refs:
+            git.git("update-ref", "-d", ref)
+        git.git("worktree", "prune")
 
-    return [Item(f"{len(listed)} references of DVC experiments", 0, remove)] if listed else []
+    return [Item(f"{len(refs)} references of DVC experiments", 0, remove)] if refs else []
 
 
 def refuse_while_running() -> None:

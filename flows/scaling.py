@@ -26,7 +26,7 @@ from components.core.workers import pool
 from components.params import Evaluate, Params, Scaling, Tokenize
 from flows.execution import cli
 from flows.execution.stage import Study, as_task, code_hashes
-from flows.system import dvc, paths, processes
+from flows.system import dvc, git, paths, processes
 from flows.system.command import parser_of, run_command
 from flows.system.work_folder import sole_writer
 from flows.tracking import mlflow_run
@@ -189,7 +189,7 @@ class Record:
     def open(cls, name: str, params: Params) -> "Record":
         """Begin the parent run."""
         mlflow = mlflow_run.client()
-        tags = {"kind": "scaling", "git.commit": mlflow_run.git_commit()}
+        tags = {"kind": "scaling", "git.commit": git.commit()}
         parent = mlflow_run.parent_run(mlflow, name, processes.process_tag(), tags)
         values = {
             "scaling": params.scaling.model_dump(mode="json"),

@@ -11,7 +11,6 @@ under `verify-...`.
 """
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from components.core.errors import UserError
 from components.core.files import write_json
-from flows.system import dvc, environment, paths, recovery
+from flows.system import dvc, environment, git, paths, recovery
 from flows.system.command import parser_of, run_command
 from flows.tracking import environment_record
 from flows.tracking.snapshots import Cache, Snapshot, find
@@ -59,34 +58,22 @@ def rebuilding_place(recorded: Snapshot) -> Iterator[Path]:
     """A worktree of the recorded commit (the workspace: with its uncommitted changes), an empty cache, no dvc.lock."""
     from flows.execution.experiment import refuse_untracked_sources
 
-    name = f"verify-{os.getpid()}"
-    root = paths.WORKTREES / name
-    root.parent.mkdir(parents=True, exist_ok=True)
     if recorded.kind == "workspace":
         refuse_untracked_sources()
-    commit = (recorded.commit or "HEAD").removesuffix("+changes")
-    recovery.opened(name, worktree=str(root))
-    try:
-        _run(["git", "worktree", "add", "--quiet", "--detach", str(root), commit], paths.ROOT)
+    with git.worktree(f"verify-{os.getpid()}", (recorded.commit or "HEAD").removesuffix("+changes")) as root:
         bring(recorded, root)
         (root / "dvc.lock").unlink(missing_ok=True)
-        _run(dvc.command("cache", "dir", "--local", str(root / ".dvc" / "rebuilt")), root)
+        dvc.run("cache", "dir", "--local", str(root / ".dvc" / "rebuilt"), root=root)
         (root / ".greenhouse").mkdir()
         paths.LEDGER.mkdir(parents=True, exist_ok=True)
         (root / ".greenhouse" / "ledger").symlink_to(paths.LEDGER)
         yield root
-    finally:
-        recovery.remove_worktree(root)
-        shutil.rmtree(root, ignore_errors=True)
-        recovery.closed(name)
 
 
 def bring(recorded: Snapshot, root: Path) -> None:
     """What the recorded state has beyond its commit: uncommitted changes of the workspace, a run's parameters."""
     if recorded.kind == "workspace":
-        diff = subprocess.run(["git", "diff", "--no-ext-diff", "--binary", "HEAD"], cwd=paths.ROOT, capture_output=True)
-        if diff.stdout:
-            subprocess.run(["git", "apply", "--whitespace=nowarn", "-"], cwd=root, input=diff.stdout, check=True)
+        git.copy_changes(root)
     else:
         from components import params as schema
         from flows.system import params_file
@@ -124,12 +111,6 @@ def rebuild(root: Path, stages: list[str]) -> None:
             log.write_text(done.stdout + done.stderr)
             last = (done.stdout + done.stderr).strip().splitlines()[-1:]
             raise UserError(f"{stage} could not be rebuilt: {''.join(last)}; the whole log is {log}")
-
-
-def _run(command: list[str], root: Path) -> None:
-    done = subprocess.run(command, cwd=root, env=os.environ, capture_output=True, text=True)
-    if done.returncode:
-        raise UserError(f"{' '.join(command[:4])}: {done.stderr.strip()}")
 
 
 # -- comparing ---------------------------------------------------------------------------------------------------------

@@ -9,8 +9,6 @@ the output was made from, and who, when, what and why are appended to accepted.j
 
 import getpass
 import json
-import os
-import subprocess
 from datetime import UTC, datetime
 
 from components.core.errors import UserError
@@ -60,11 +58,7 @@ def accept(stage: str, reason: str) -> str:
         raise UserError(f"{stage} is not stale; there is nothing to accept")
     if bad := [line for line in reasons[stage] if line.startswith("output ") or line == "never ran"]:
         raise UserError(f"{stage}: {bad[0]}; only an output that is there as DVC knows it can be kept")
-    done = subprocess.run(
-        dvc.command("commit", "--force", stage), cwd=paths.ROOT, env=os.environ, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise UserError(f"dvc commit {stage}: {done.stderr.strip()}")
+    dvc.run("commit", "--force", stage)
     record = {
         "stage": stage,
         "reason": reason.strip(),

@@ -11,7 +11,7 @@ from components.core.workers import pool
 from components.params import Params
 from components.studies import mitigation as trial
 from flows.execution.stage import as_task
-from flows.system import dvc, paths, processes
+from flows.system import dvc, git, paths, processes
 from flows.system.work_folder import sole_writer
 from flows.tracking import mlflow_run
 
@@ -83,7 +83,7 @@ class Record:
 
     def __init__(self, name: str, params: Params) -> None:
         self.mlflow, self.name, self.params = mlflow_run.client(), name, params
-        tags = {"kind": "mitigate", "git.commit": mlflow_run.git_commit()}
+        tags = {"kind": "mitigate", "git.commit": git.commit()}
         self.parent = mlflow_run.parent_run(self.mlflow, name, processes.process_tag(), tags)
 
     def model(self, run: trial.Run, result: dict[str, Any]) -> None:

@@ -111,8 +111,6 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str], paus
         return state
     except UserError as error:
         return Failed(message=str(error))
-    finally:
-        recovery.closed(name)  # an experiment's worktree
 
 
 def _postponed(params: Params | None, again: dict[str, Any], before: str, now: datetime) -> State | None:

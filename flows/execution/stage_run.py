@@ -21,14 +21,13 @@ from components.params import Params, Runtime
 from flows.execution.result import StageResult, headline, run_name
 from flows.execution.stage import Stage, StageContext
 from flows.planning.stage_forecast import Spent, errors, promise, spent
-from flows.system import code_files, dvc, paths, processes, recovery
+from flows.system import code_files, dvc, git, paths, processes, recovery
 from flows.system.work_folder import sole_writer
 from flows.tracking import environment_record
 from flows.tracking.mlflow_run import (
     Tracker,
     client,
     close_parent,
-    git_commit,
     log_files,
     log_inputs,
     log_metrics,
@@ -165,7 +164,7 @@ def _tracker(name: str, run: str, inputs: dvc.Inputs, log: Path) -> Tracker:
     recovery.opened(record)
     tags = {
         "stage": name,
-        "git.commit": git_commit(),
+        "git.commit": git.commit(),
         "fingerprint": inputs.fingerprint,
         "log": str(log),
         "kind": "pipeline" if "GREENHOUSE_RUN" in os.environ else "dvc repro",

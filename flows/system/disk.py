@@ -13,7 +13,7 @@ class Item:
 
     what: str
     num_bytes: int
-    remove: Callable[[], None]
+    remove: Callable[[], object]
 
 
 def size_of(path: Path) -> int:

@@ -3,6 +3,7 @@
 `dvc.yaml` is the one DAG; everything here reads it through DVC itself. DVC decides what is stale, nobody else.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from components.core.files import fingerprint
 from components.params import DEFAULTS, layout
 from flows.system import code_files
 from flows.system.paths import ROOT
+from flows.system.processes import output
 
 
 @contextmanager
@@ -212,3 +214,12 @@ def leaves(key: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
 def command(*arguments: str) -> list[str]:
     """DVC's command line, of this environment."""
     return [sys.executable, "-m", "dvc", *arguments]
+
+
+def run(*arguments: str, root: Path = ROOT) -> str:
+    """Output of a DVC command in a checkout.
+
+    Raises:
+        UserError: it fails; the line that says why is shown.
+    """
+    return os.fsdecode(output(command(*arguments), root))

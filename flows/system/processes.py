@@ -4,6 +4,7 @@ import ctypes
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from components.carbon.metering.counters import read_stat
+from components.core.errors import UserError
 
 
 def start_of(pid: int) -> str:
@@ -77,3 +79,18 @@ def dies_with_parent(sig: int = signal.SIGTERM) -> Callable[[], None]:
             libc.prctl(1, sig)  # 1 = PR_SET_PDEATHSIG
 
     return arm
+
+
+def output(command: list[str], root: Path, given: bytes = b"") -> bytes:
+    """Output of a command of git or DVC, run in `root` with `given` as its input.
+
+    Raises:
+        UserError: it fails; the line that says why is shown.
+    """
+    done = subprocess.run(command, cwd=root, env=os.environ, input=given, capture_output=True)
+    if done.returncode:
+        lines = os.fsdecode(done.stderr.strip() or done.stdout.strip() or b"no output").splitlines()
+        reason = next((line for line in lines if line.startswith(("ERROR: ", "fatal: ", "error: "))), lines[0])
+        words = " ".join(command[2:] if command[1] == "-m" else command)
+        raise UserError(f"{words} ended with status {done.returncode}: {reason.removeprefix('ERROR: ')}")
+    return done.stdout

@@ -9,15 +9,16 @@ process unless this process alone could have started it. No record, whatever is 
 
 import logging
 import os
-import subprocess
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from components.core.errors import UserError
 from components.core.files import canonical_json, read_json, written_whole
 from flows.system.paths import ROOT, STATE
-from flows.system.processes import is_process_tag, process_tag, tag_alive
+from flows.system.processes import is_process_tag, output, process_tag, tag_alive
 
 OPEN = STATE / "open"
 PARENTS = STATE / "parents"
@@ -181,5 +182,8 @@ def _is_whole(client: Any, run: Any) -> bool:
 
 def remove_worktree(path: Path) -> None:
     """Remove a worktree of ours and git's record of it."""
-    subprocess.run(["git", "worktree", "remove", "--force", str(path)], cwd=ROOT, capture_output=True)
-    subprocess.run(["git", "worktree", "prune"], cwd=ROOT, capture_output=True)
+    with suppress(UserError):  # git has no record of it
+        output(["git", "worktree", "remove", "--force", str(path)], ROOT)
+    shutil.rmtree(path, ignore_errors=True)
+    with suppress(UserError):
+        output(["git", "worktree", "prune"], ROOT)

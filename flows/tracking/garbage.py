@@ -6,7 +6,6 @@ Other experiments go with their bytes. A team's MLflow server is left alone: its
 """
 
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -16,6 +15,7 @@ from components.core.errors import UserError
 from flows.system import dvc, paths
 from flows.system.disk import Item, remove_path, size_of
 from flows.tracking import snapshots
+from flows.tracking.mlflow_run import client
 from flows.tracking.snapshots import Cache
 
 KEEP_ALIASES = ("champion", "challenger")
@@ -25,7 +25,7 @@ def unused() -> tuple[list[Item], list[str]]:
     """What can go, and notes on what is kept and why."""
     address = os.environ["MLFLOW_TRACKING_URI"]
     ours = address.startswith("sqlite:")
-    mlflow = snapshots._mlflow() if ours and Path(address.removeprefix("sqlite:///")).exists() else None
+    mlflow = client() if ours and Path(address.removeprefix("sqlite:///")).exists() else None
     kept_runs = named_runs(mlflow) if mlflow else {}
     going = {name: commit for name, commit in snapshots.experiments().items() if name not in kept_runs.values()}
     kept = [commit for name, commit in snapshots.experiments().items() if name not in going]
@@ -101,10 +101,7 @@ def cache_items(used: set[str]) -> list[Item]:
 def experiment_item(name: str) -> Item:
     """A DVC experiment (its bytes are counted with the cache)."""
 
-    def remove() -> None:
-        subprocess.run(dvc.command("exp", "remove", "-q", name), cwd=paths.ROOT, env=os.environ, check=True)
-
-    return Item(f"DVC experiment {name}", 0, remove)
+    return Item(f"DVC experiment {name}", 0, lambda: dvc.run("exp", "remove", "-q", name))
 
 
 def model_items(mlflow: Any, kept_runs: set[str]) -> list[Item]:

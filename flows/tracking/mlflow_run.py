@@ -17,7 +17,7 @@ from typing import Any
 from filelock import FileLock
 
 from flows.system import recovery
-from flows.system.paths import EXPERIMENT, ROOT, STATE
+from flows.system.paths import EXPERIMENT, STATE
 from flows.system.processes import process_tag
 
 BATCH = 200
@@ -234,12 +234,3 @@ def log_files(mlflow: Any, run_id: str, reports: Path, besides: Iterable[Path] =
             mlflow.log_artifacts(run_id, str(path), path.name)
         elif path.exists():
             mlflow.log_artifact(run_id, str(path), "plots" if path.suffix == ".png" else None)
-
-
-def git_commit() -> str:
-    """The commit the checkout is at, with `+changes` if tracked files differ from it."""
-    import subprocess
-
-    run = lambda *words: subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout  # noqa: E731
-    changed = run("status", "--porcelain", "--untracked-files=no").strip()
-    return run("rev-parse", "HEAD").strip() + ("+changes" if changed else "")

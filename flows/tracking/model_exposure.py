@@ -18,6 +18,7 @@ from components.lineage.documents import Place, Traced, View, span_of, text_at
 from components.lineage.exposure import Training, times_seen
 from flows.system import dvc, environment, paths
 from flows.tracking import snapshots
+from flows.tracking.mlflow_run import client
 from flows.tracking.snapshots import Cache, Snapshot
 
 # -- where files are ---------------------------------------------------------------------------------------------------
@@ -90,7 +91,7 @@ def _states() -> Iterator[Snapshot]:
         yield snapshots.find(name)
     if not _has_mlflow():
         return
-    mlflow = snapshots._mlflow()
+    mlflow = client()
     experiment = mlflow.get_experiment_by_name(paths.EXPERIMENT)
     for run in mlflow.search_runs([experiment.experiment_id]) if experiment else []:
         if "mlflow.parentRunId" not in run.data.tags:
@@ -107,8 +108,8 @@ def _has_mlflow() -> bool:
 def _registered() -> dict[str, list[str]]:
     """Fingerprint of the inputs -> names of the registered models made from them (`name v2 @champion`)."""
     names: dict[str, list[str]] = {}
-    for version in snapshots._mlflow().search_model_versions("") if _has_mlflow() else []:
-        known = snapshots._mlflow().get_model_version(version.name, version.version)
+    for version in client().search_model_versions("") if _has_mlflow() else []:
+        known = client().get_model_version(version.name, version.version)
         aliases = "".join(f" @{alias}" for alias in known.aliases)
         names.setdefault(known.tags.get("fingerprint", ""), []).append(f"{version.name} v{version.version}{aliases}")
     return names

@@ -7,7 +7,6 @@ to compare two states, to find the energy spent on one, and to know which bytes 
 
 import json
 import os
-import subprocess
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,8 @@ import yaml
 from components.core.errors import UserError
 from components.core.files import fingerprint
 from components.params import layout
-from flows.system import code_files, dvc, paths
+from flows.system import code_files, dvc, git, paths
+from flows.tracking.mlflow_run import client
 
 
 @dataclass(frozen=True)
@@ -72,25 +72,23 @@ def find(name: str) -> Snapshot:
     if name == "workspace":
         if not (lock := dvc.lock()):
             raise UserError("the workspace has no dvc.lock: nothing ran yet; run `make demo` first")
-        return Snapshot(name, "workspace", lock, _git("rev-parse", "HEAD"))
+        return Snapshot(name, "workspace", lock, git.answer("rev-parse", "HEAD"))
     if commit := experiments().get(name):
         return _of_commit(name, "experiment", commit)
     if "@" in name and "@{" not in name:
         return _of_alias(name)
-    if commit := _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"):
+    if commit := git.answer("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"):
         return _of_commit(name, "revision", commit)
     return _of_run(name)
 
 
 def experiments() -> dict[str, str]:
     """Name -> commit of every DVC experiment in this repository."""
-    listed = _git("for-each-ref", "--format=%(refname) %(objectname)", "refs/exps").splitlines()
-    pairs = [line.rsplit(" ", 1) for line in listed]
-    return {ref.rsplit("/", 1)[1]: commit for ref, commit in pairs if ref.count("/") == 4}
+    return {ref.rsplit("/", 1)[1]: commit for ref, commit in git.experiment_refs().items() if ref.count("/") == 4}
 
 
 def _of_commit(name: str, kind: str, commit: str) -> Snapshot:
-    text = _git("show", f"{commit}:dvc.lock")
+    text = git.answer("show", f"{commit}:dvc.lock")
     if not text:
         raise UserError(f"{name}: commit {commit[:9]} holds no dvc.lock; commit dvc.lock with the work it records")
     return Snapshot(name, kind, (yaml.safe_load(text) or {}).get("stages", {}), commit)
@@ -100,7 +98,7 @@ def _of_alias(name: str) -> Snapshot:
     """The run that made a registered model."""
     from mlflow.exceptions import MlflowException
 
-    mlflow = _mlflow()
+    mlflow = client()
     model, alias = name.rsplit("@", 1)
     try:
         version = mlflow.get_model_version_by_alias(model, alias)
@@ -112,7 +110,7 @@ def _of_alias(name: str) -> Snapshot:
 
 
 def _of_run(name: str) -> Snapshot:
-    mlflow = _mlflow()
+    mlflow = client()
     experiment = mlflow.get_experiment_by_name(paths.EXPERIMENT)
     query = f"attributes.run_name = '{name}'"
     runs = mlflow.search_runs([experiment.experiment_id], query) if experiment and "'" not in name else []
@@ -145,18 +143,6 @@ def _of_record(name: str, mlflow: Any, run: Any) -> Snapshot:
 
 def _address() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI", "MLflow")
-
-
-def _mlflow() -> Any:
-    from flows.tracking.mlflow_run import client
-
-    return client()
-
-
-def _git(*arguments: str) -> str:
-    """Output of a git command; empty if it fails."""
-    done = subprocess.run(["git", *arguments], cwd=paths.ROOT, capture_output=True, text=True)
-    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 # -- bytes in DVC's cache ----------------------------------------------------------------------------------------------
