@@ -38,6 +38,8 @@ Reads = Callable[[Item], Sequence[Path] | None]
 
 PR_SET_PDEATHSIG = 1
 """prctl(2): the signal this process gets when its parent dies. Linux only."""
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+"""Loaded here, since a forked child must not load libraries."""
 
 ONE_THREAD = dict.fromkeys(
     (
@@ -185,9 +187,15 @@ def die_with_parent(parent: int) -> None:
     """
     if sys.platform != "linux":
         return
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    set_parent_death_signal(signal.SIGKILL)
     if os.getppid() != parent:  # it died before the call above
         os._exit(1)
+
+
+def set_parent_death_signal(number: int) -> None:
+    """Ask Linux to send this process a signal when the thread that started it ends; elsewhere do nothing."""
+    if _LIBC is not None:
+        _LIBC.prctl(PR_SET_PDEATHSIG, number)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 from components import params as schema
+from components.core.workers import set_parent_death_signal
 from flows.execution.result import StageResult, read_result, result_file, run_name, write_result
 from flows.execution.stage import Stage
 from flows.system import dvc, paths, processes, recovery
@@ -75,7 +76,7 @@ def end_with_dvc() -> None:
     """Have the kernel kill this process when DVC is gone: else a killed DVC leaves a trainer that nobody owns."""
     if sys.platform != "linux":
         return
-    processes.dies_with_parent(signal.SIGKILL)()
+    set_parent_death_signal(signal.SIGKILL)
     if _orphaned():
         os._exit(1)
 

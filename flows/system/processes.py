@@ -1,18 +1,19 @@
 """Processes: which one a record names, whether it still runs, and children that end with their parent."""
 
-import ctypes
 import os
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
 
 from components.carbon.metering.counters import read_stat
 from components.core.errors import UserError
+from components.core.workers import set_parent_death_signal
 
 
 def start_of(pid: int) -> str:
@@ -72,13 +73,7 @@ def tag_alive(tag: str) -> bool:
 
 def dies_with_parent(sig: int = signal.SIGTERM) -> Callable[[], None]:
     """A `preexec_fn` after which the kernel sends `sig` when the thread that started the child ends (Linux only)."""
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-    def arm() -> None:
-        if libc is not None:
-            libc.prctl(1, sig)  # 1 = PR_SET_PDEATHSIG
-
-    return arm
+    return partial(set_parent_death_signal, sig)
 
 
 def output(command: list[str], root: Path, given: bytes = b"") -> bytes:

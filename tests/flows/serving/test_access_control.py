@@ -1,4 +1,4 @@
-"""The guard before both servers: loopback names, own origin, login."""
+"""Access control of both servers: loopback names, own origin, login."""
 
 import pytest
 from starlette.applications import Starlette
@@ -7,7 +7,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from flows.serving.access_control import Guard
+from flows.serving.access_control import protected
 
 PORT = 4200
 SOCKET = f"ws://127.0.0.1:{PORT}/ws"
@@ -27,7 +27,7 @@ def client(login: str = "") -> TestClient:
         routes=[Route(path, hello, methods=["GET", "POST"]) for path in ("/", "/health")]
         + [WebSocketRoute("/ws", greet)]
     )
-    return TestClient(Guard(app, PORT, login, ("/health",)), base_url=f"http://127.0.0.1:{PORT}")
+    return TestClient(protected(app, PORT, login, ("/health",)), base_url=f"http://127.0.0.1:{PORT}")
 
 
 @pytest.mark.parametrize(
@@ -36,10 +36,10 @@ def client(login: str = "") -> TestClient:
         ({}, 200),
         ({"Host": f"localhost:{PORT}"}, 200),
         ({"Host": "localhost"}, 200),
-        ({"Host": "[::1]:4200"}, 200),
-        ({"Host": "evil.com"}, 403),
-        ({"Host": f"evil.com:{PORT}"}, 403),
-        ({"Host": "127.0.0.1.evil.com"}, 403),
+        ({"Host": "[::1]:4200"}, 400),  # the servers listen on 127.0.0.1 alone
+        ({"Host": "evil.com"}, 400),
+        ({"Host": f"evil.com:{PORT}"}, 400),
+        ({"Host": "127.0.0.1.evil.com"}, 400),
         ({"Origin": f"http://127.0.0.1:{PORT}"}, 200),
         ({"Origin": f"http://localhost:{PORT}"}, 200),
         ({"Origin": "http://localhost:3000"}, 403),
@@ -65,4 +65,6 @@ def test_websockets_are_guarded_too() -> None:
     with client().websocket_connect(SOCKET) as socket:
         assert socket.receive_text() == "hello"
     with pytest.raises(WebSocketDisconnect), client().websocket_connect(SOCKET, headers={"Origin": "https://evil.com"}):
+        pass
+    with pytest.raises(WebSocketDisconnect), client().websocket_connect(SOCKET, headers={"Host": "evil.com"}):
         pass
