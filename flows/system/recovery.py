@@ -9,7 +9,6 @@ process unless this process alone could have started it. No record, whatever is 
 
 import logging
 import os
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -184,6 +183,5 @@ def remove_worktree(path: Path) -> None:
     """Remove a worktree of ours and git's record of it."""
     with suppress(UserError):  # git has no record of it
         output(["git", "worktree", "remove", "--force", str(path)], ROOT)
-    shutil.rmtree(path, ignore_errors=True)
     with suppress(UserError):
         output(["git", "worktree", "prune"], ROOT)

@@ -89,7 +89,6 @@ def summarise(root: Path, ledger_folder: Path, params: Params, fingerprints: Map
     summary |= {"model_name": params.account.model_name, "description": params.account.description}
     summary["cost"] = costs(ledger_costs, runs)
     summary["project"] = project_total(ledger_costs)
-    summary["cross_check"] = cross_check(ledger_costs)
     summary["forecasts"] = [forecast_row(one) for one in checked(found)]
     summary["headline"] = headline(summary)
     return summary
@@ -108,19 +107,6 @@ def forecast_row(one: Checked) -> dict[str, Any]:
         "actual_seconds": one.seconds,
         "actual_kwh": one.kwh,
         "error_pct": {"seconds": one.errors_pct[0], "kwh": one.errors_pct[1]},
-    }
-
-
-def cross_check(ledger_costs: LedgerCosts) -> dict[str, float]:
-    """The newest run that codecarbon watched too: its figures and ours of the same run; empty if none was."""
-    watched = ledger_costs.ledger.where(lambda span: "codecarbon_kwh" in span.labels)
-    if not watched:
-        return {}
-    run = watched.spans[-1]
-    ours = ledger_costs.cost(ledger_costs.ledger.select(run=run.labels["run"]))
-    theirs = {name: float(run.labels[f"codecarbon_{name}"]) for name in ("kwh", "grams")}
-    return {f"codecarbon_{name}": value for name, value in theirs.items()} | {
-        f"{name}{bound}": ours[name][i] for name in theirs for i, bound in enumerate(("_low", "", "_high"))
     }
 
 

@@ -14,7 +14,7 @@ def render_table(summary: dict[str, Any]) -> str:
     blocks = [
         _stages(summary) + _text(summary) + _models(summary),
         _evaluation(summary["evaluation"]) + _skipped(summary["skipped"]),
-        _cost(summary["cost"]) + _cross_check(summary.get("cross_check", {})) + _next(summary),
+        _cost(summary["cost"]) + _next(summary),
     ]
     lines = [line for block in blocks if block for line in [*block, ""]][:-1]
     return "\n".join(line[:WIDTH].rstrip() for line in lines) + "\n"
@@ -130,13 +130,6 @@ def _cost(cost: dict[str, Any]) -> list[str]:
         lost = cost["attempts"]
         lines.append(f"{'':<18}of it (+) {lost['kwh'][1] * 1000:.3f} Wh in runs that failed, were stopped or killed")
     return lines
-
-
-def _cross_check(row: dict[str, float]) -> list[str]:
-    if not row:
-        return []
-    theirs = f"{1000 * row['codecarbon_kwh']:.3g} Wh, {row['codecarbon_grams']:.3g} gCO2e, the whole machine"
-    return [f"{'codecarbon':<18}{theirs}; ours of that run {1000 * row['kwh']:.3g} Wh, {row['grams']:.3g} g"]
 
 
 def _next(summary: dict[str, Any]) -> list[str]:

@@ -191,19 +191,6 @@ def test_forecasts_are_shown_beside_what_came_of_them(tmp_path: Path) -> None:
     assert "Forecast and actual" in (root / "reports/report.html").read_text()
 
 
-def test_codecarbons_figures_stand_beside_ours(tmp_path: Path) -> None:
-    root = tmp_path / "greenhouse"
-    folder = project(root)
-    with Meter(folder, 0.1, {"run": "watched"}) as meter:
-        time.sleep(0.2)
-        meter.note(codecarbon_kwh="0.0123", codecarbon_grams="4.5")
-    account(root=root, ledger_folder=folder, params=Params())
-    row = read_json(root / "reports/summary.json")["cross_check"]
-    assert (row["codecarbon_kwh"], row["codecarbon_grams"]) == (0.0123, 4.5)
-    assert 0 < row["kwh_low"] < row["kwh"] < row["kwh_high"]
-    assert "codecarbon        12.3 Wh, 4.5 gCO2e" in (root / "reports/summary.md").read_text()
-
-
 def test_books_that_are_off_are_not_summarised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("components.carbon.ledger.reader.Ledger.difference_uj", lambda self: 7)
     with pytest.raises(AssertionError, match="7 microjoules off the host's"):
