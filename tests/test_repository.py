@@ -137,7 +137,15 @@ def test_a_wrong_name_is_found() -> None:
     assert wrong_names(page) == ["components/no.py", "flows/no/", "house.py", "flows.no", "make no-such"]
 
 
-def test_links_of_the_pages_lead_to_files() -> None:
+def anchors(page: Path) -> set[str]:
+    """Anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_of_the_pages_lead_somewhere() -> None:
     for path in PAGES:
-        for link in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", path.read_text("utf-8")):
-            assert (path.parent / link).exists(), f"{name_of(path)} links to {link}"
+        for link, anchor in re.findall(r"\]\((?!https?:|mailto:)([^)#\s]*)#?([^)\s]*)\)", path.read_text("utf-8")):
+            page = path.parent / link if link else path
+            assert page.exists(), f"{name_of(path)} links to {link}"
+            assert not anchor or anchor in anchors(page), f"{name_of(path)} links to {link}#{anchor}"
