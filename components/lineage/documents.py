@@ -2,7 +2,7 @@
 
 An id is given at ingest and kept (`mix` adds `-2` for a copy, `-t1` for an augmented twin), so a document found by a
 passage, a hash or a place is then looked up by its id in every corpus. Passages are compared as the opt-out list does
-(wording.py). Where no document holds a passage, those that share most 5-grams of it are named.
+(passage_match.py). Where no document holds a passage, those that share most 5-grams of it are named.
 """
 
 import re

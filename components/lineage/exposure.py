@@ -1,6 +1,6 @@
 """How often a model was trained on a stretch of its corpus: counted, not estimated.
 
-The data order is a function of the seed and the step (loader.py), and the permutation it is made of can be run
+The data order is a function of the seed and the step (data_order.py), and the permutation it is made of can be run
 backwards. So for each window of tokens that touches a document, and each epoch, the batch that held it is known, and
 whether training went that far. Nothing has to be logged while training.
 """

@@ -1,7 +1,7 @@
 """What all stages share: how a stage function is called once, locked, metered, recorded, resumed and ended.
 
 It works on empty staging folders; what it made is moved into place only when it has returned. How the process around it
-lives and dies is in process.py.
+lives and dies is in stage_process.py.
 """
 
 import errno
