@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 from setuptools import find_packages
@@ -100,6 +101,12 @@ SHIPPED = "components|flows|tests|benchmarks|docs|presets|corpora|eval_sets|[.]c
 """Folders whose contents git holds: what a page names below them is there, or the page is wrong."""
 
 
+@cache
+def variables() -> set[str]:
+    """Environment variables of ours that the code uses."""
+    return {name for path in CODE for name in re.findall(r"\bGREENHOUSE_[A-Z_]+", path.read_text("utf-8"))}
+
+
 def is_module(name: str) -> bool:
     """Whether a dotted name is a module or package of the project."""
     path = ROOT / name.replace(".", "/")
@@ -107,7 +114,7 @@ def is_module(name: str) -> bool:
 
 
 def wrong_names(page: str) -> list[str]:
-    """Paths, modules, links and make targets that the text of a page names and that do not exist."""
+    """Paths, modules, make targets and environment variables that a text names and that do not exist."""
     paths = re.findall(rf"(?<![\w/.-])(?:{SHIPPED})/[\w./*-]*[\w/*]", page)
     modules = re.findall(r"-m ((?:flows|components|benchmarks)[\w.]*)", page)
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -117,6 +124,7 @@ def wrong_names(page: str) -> list[str]:
     wrong += [name for name in modules if not is_module(name)]
     made = re.findall(r"(?:`|^    )make ([a-z][\w-]*)", page, re.MULTILINE)
     wrong += [f"make {name}" for name in made if name not in targets]
+    wrong += [name for name in re.findall(r"GREENHOUSE_[A-Z_]+", page) if name not in variables()]
     return wrong
 
 
@@ -134,8 +142,9 @@ def test_what_the_pages_name_exists() -> None:
 
 
 def test_a_wrong_name_is_found() -> None:
-    page = "`components/no.py`, `flows/no/`, `house.py`, `python -m flows.no`, `make no-such`, but `flows/pipeline.py`"
-    assert wrong_names(page) == ["components/no.py", "flows/no/", "house.py", "flows.no", "make no-such"]
+    page = "`components/no.py`, `flows/no/`, `house.py`, `python -m flows.no`, `make no-such`, `GREENHOUSE_" + "NO`"
+    wrong = ["components/no.py", "flows/no/", "house.py", "flows.no", "make no-such", "GREENHOUSE_" + "NO"]
+    assert wrong_names(f"{page}, but `flows/pipeline.py`") == wrong
 
 
 def anchors(page: Path) -> set[str]:
