@@ -93,7 +93,7 @@ scaling.run_cell(long_cell(), place(Path(sys.argv[2])))
 
 
 def long_cell() -> Cell:
-    return sweep.cell(PARAMS, 16, 2e10, 1)
+    return sweep.cell(PARAMS, 16, 1e10, 1)
 
 
 @pytest.mark.slow
@@ -126,7 +126,9 @@ def test_a_cell_that_the_projects_budget_stopped_goes_on_under_a_larger_one(tmp_
     assert not (tmp_path / "stopped/cells" / cell.name / "work").exists()
     after = [True, True, False]
     with pytest.MonkeyPatch.context() as patch:  # no clock in a test: the guard lets the start and a step pass
-        patch.setattr("components.carbon.planning.project_budget.guard", lambda *_: lambda: after.pop(0) or stop_now())
+        patch.setattr(
+            "components.carbon.planning.project_budget.budget_check", lambda *_: lambda: after.pop(0) or stop_now()
+        )
         with pytest.raises(Stopped):
             sweep.run_cell(cell, limited(ProjectBudget(hours=1.0)))
     assert not sweep.done(limited(ProjectBudget()), cell)
