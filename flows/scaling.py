@@ -117,11 +117,12 @@ class Sweep:
 
     def _through(self, record: "Record") -> str:
         from components.studies.scaling import report
+        from components.studies.scaling.fits import Fits
         from components.studies.scaling.sweep import larger, plan
 
         place = self.place(tokens(self.work, self.params.scaling))
         fitted = run_cells(plan(self.params.scaling), place, self.params.runtime.workers, record)
-        fits = report.Fits.of(self.params.scaling, fitted)
+        fits = Fits.of(self.params.scaling, fitted)
         expected = self.predict(report.predictions(fits))
         cells = [cell for cell, _ in larger(self.params.scaling, fits.law)]
         checks = run_cells(cells, place, self.params.runtime.workers, record)

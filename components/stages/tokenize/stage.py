@@ -10,7 +10,6 @@ the training text still repeats, word for word and in other spellings.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from components.params import Tokenize
 from components.stages.tokenize import report as tokenize_report
 from components.stages.tokenize.fertility import Languages
 from components.stages.tokenize.spelling_overlap import Overlaps
+from components.stages.tokenize.types import Encoded
 from components.tokens.shards import TokenWriter
 from components.tokens.tokenizer import END_OF_TEXT, Encoder, reference, train_bpe
 
@@ -74,29 +74,6 @@ def tokenize(
     report = tokenize_report.build(encoding.encoder, trained, held, overlaps, reports)
     report.write(reports)
     return report
-
-
-@dataclass
-class Encoded:
-    """What encoding one corpus found; the report is made of it.
-
-    Attributes:
-        sources: names; the rows of the arrays below.
-        counts: int64 (num_sources, 4): documents, bytes, tokens, words.
-        token_counts: int64 (vocab_size,), how often each token occurs.
-        languages: the same counts per language, of a sample.
-        document_sources: of every held-out document, index into `sources`.
-        document_names: of every held-out document, `source: location`.
-        example: a sentence or so of the corpus.
-    """
-
-    sources: list[str]
-    counts: np.ndarray
-    token_counts: np.ndarray
-    languages: Languages
-    document_sources: list[int] = field(default_factory=list)
-    document_names: list[str] = field(default_factory=list)
-    example: str = ""
 
 
 def _manifest(folder: Path, documents: str) -> Manifest:

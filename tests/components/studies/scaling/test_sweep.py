@@ -16,6 +16,7 @@ from components.model import export
 from components.params import Budget, Evaluate, ProjectBudget, Runtime, Scaling
 from components.studies.scaling import law as scaling_law
 from components.studies.scaling import report, sweep
+from components.studies.scaling.fits import Fits
 from components.studies.scaling.sweep import Cell, SweepFolders
 from tests.components.small_corpus import NUMERICS, docstrings, write_tokens
 from tests.components.task_corpora import plain, write
@@ -157,7 +158,7 @@ def test_predictions_are_right_where_the_law_holds_and_the_report_says_how_right
     objective: str, tmp_path: Path
 ) -> None:
     law, params = scaling_law.Law(1.0, 500.0, 0.7, 60.0, 0.35), PARAMS.model_copy(update={"objective": objective})
-    fits = report.Fits.of(params, made_up(sweep.plan(params), law))
+    fits = Fits.of(params, made_up(sweep.plan(params), law))
     expected = report.predictions(fits)
     assert [row["multiple"] for row in expected] == [2.0]
     cells = [cell for cell, _ in sweep.larger(params, fits.law)]
