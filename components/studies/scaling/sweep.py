@@ -141,7 +141,7 @@ class SweepFolders:
 
     Attributes:
         tokens: what the tokenize stage wrote, with the sweep's vocabulary.
-        heldout: the held-out corpus (the exam must know whether it is English).
+        heldout: the held-out corpus (evaluation depends on whether it is English).
         cells: a folder per cell is made here.
         ledger: the energy ledger; None meters nothing.
         run: name of the sweep in the ledger.
