@@ -1,4 +1,4 @@
-"""Train the tokenizer and encode both corpora into memory-mapped shards.
+"""Stage `tokenize`: train the tokenizer and encode both corpora into memory-mapped shards.
 
     out/tokenizer.json     byte-level BPE in the format of `tokenizers`
     out/train/             token shards (components/tokens/shards.py), one per corpus shard
@@ -130,36 +130,36 @@ class _Encoding:
     def corpus(self, folder: Path, manifest: Manifest, out: Path, is_heldout: bool) -> Encoded:
         sources = sorted(manifest.sources)
         counts, token_counts = np.zeros((len(sources), 4), np.int64), np.zeros(self.encoder.vocab_size, np.int64)
-        found = Encoded(sources, counts, token_counts, Languages(manifest.num_documents))
+        encoded = Encoded(sources, counts, token_counts, Languages(manifest.num_documents))
         writer = TokenWriter(out, self.encoder.vocab_size, self.sha256, sources)
         for number, shard in enumerate(manifest.shards, 1):
             self.progress.raise_if_stopped()
-            self._shard(folder / shard.file, writer, found, is_heldout)
+            self._shard(folder / shard.file, writer, encoded, is_heldout)
             self.progress.update(number, len(manifest.shards), "shards", "held-out" if is_heldout else "training")
         written = writer.close()
         assert written.num_documents == manifest.num_documents, "every document is encoded"
         assert written.num_bytes == manifest.num_bytes, "every byte is encoded"
-        return found
+        return encoded
 
-    def _shard(self, path: Path, writer: TokenWriter, found: Encoded, is_heldout: bool) -> None:
+    def _shard(self, path: Path, writer: TokenWriter, encoded: Encoded, is_heldout: bool) -> None:
         texts, names, locations, keys = _read(path, "text", "source", "location", "id")
         ids = list(self.encoder.encode_many(texts, self.workers))
         self._compare(texts, ids, path)
         separator = np.array([END_OF_TEXT], dtype=np.uint32)
         flat = np.concatenate([part for document in ids for part in (separator, document)])
         lengths = np.array([len(document) + 1 for document in ids], np.int64)
-        sources = np.array([found.sources.index(name) for name in names], np.int64)
+        sources = np.array([encoded.sources.index(name) for name in names], np.int64)
         num_bytes = np.array([len(text.encode()) for text in texts], np.int64)
         writer.add_shard(flat, lengths, sources, num_bytes)
         num_words = (self.overlaps.hold_out if is_heldout else self.overlaps.see)(texts)
         counts = np.stack([np.ones_like(lengths), num_bytes, lengths, num_words], axis=1)
-        np.add.at(found.counts, sources, counts)
-        found.languages.add(keys, texts, counts)
-        found.token_counts += np.bincount(flat, minlength=self.encoder.vocab_size)
+        np.add.at(encoded.counts, sources, counts)
+        encoded.languages.add(keys, texts, counts)
+        encoded.token_counts += np.bincount(flat, minlength=self.encoder.vocab_size)
         if is_heldout:
-            found.document_sources += sources.tolist()
-            found.document_names += [f"{name}: {location}" for name, location in zip(names, locations, strict=True)]
-        found.example = found.example or next((text for text in texts if len(text) > 200), texts[0])[:400]
+            encoded.document_sources += sources.tolist()
+            encoded.document_names += [f"{name}: {location}" for name, location in zip(names, locations, strict=True)]
+        encoded.example = encoded.example or next((text for text in texts if len(text) > 200), texts[0])[:400]
 
     def _compare(self, texts: list[str], ids: list[np.ndarray], path: Path) -> None:
         """Every so many characters, encode a document's start with `tokenizers` as well: the ids must be the same."""
@@ -169,8 +169,8 @@ class _Encoding:
                 continue
             head = text[:PIECE_CHARS]
             self._unchecked -= len(head)
-            ours = fast.tolist() if len(head) == len(text) else self.encoder.encode(head)
-            slow = self.reference.encode(head, add_special_tokens=False).ids
-            assert ours == slow, (
+            by_tiktoken = fast.tolist() if len(head) == len(text) else self.encoder.encode(head)
+            by_tokenizers = self.reference.encode(head, add_special_tokens=False).ids
+            assert by_tiktoken == by_tokenizers, (
                 f"{path.name}: tiktoken and tokenizers disagree on a document that begins {head[:60]!r}"
             )
