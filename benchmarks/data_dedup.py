@@ -19,7 +19,8 @@ from components.core.workers import pool
 from components.corpus.corpus import CorpusWriter, read_corpus, read_manifest, read_shard, shard_paths
 from components.params import Dedup
 from components.similarity.sketch import Sketches
-from components.stages.dedup.stage import DocumentIndex, dedup, find, sketch
+from components.stages.dedup.stage import dedup, find, sketch
+from components.stages.dedup.types import DocumentIndex
 
 SAMPLE = 600
 """Documents compared with all others by brute force."""

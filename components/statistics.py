@@ -1,4 +1,4 @@
-"""How sure a score is, and whether two models differ.
+"""Confidence intervals of scores, and paired comparison of two models.
 
 Every score is an average over items, and items that share a document, a paradigm or an occupation rise and fall
 together: the unit that is resampled is the cluster, never the item (Miller, "Adding Error Bars to Evals", 2024). All
@@ -10,7 +10,7 @@ interval of the difference is far narrower than the two intervals suggest.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Resampling:
-    """How intervals are made: `resamples` bootstrap draws, `confidence` coverage, `seed` of the draws."""
+    """Settings of intervals: `resamples` bootstrap draws, `confidence` coverage, `seed` of the draws."""
 
     resamples: int = 2000
     confidence: float = 0.95
@@ -78,7 +78,7 @@ def ratio(
     low: float | None
     high: float | None
     yes_or_no = bool(np.all((sums == 0.0) | (sums == loads)))
-    if yes_or_no and len(sums) >= MIN_CLUSTERS and np.ptp(loads) == 0.0:  # clusters of one mind count once
+    if yes_or_no and len(sums) >= MIN_CLUSTERS and np.ptp(loads) == 0.0:  # a cluster whose items agree counts once
         low, high = wilson(int(np.count_nonzero(sums)), len(sums), resampling.confidence)
     else:
         low, high = _interval(sums, loads, resampling)
@@ -172,10 +172,10 @@ def bootstrap_over(
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How model B differs from model A in one metric, on the items both answered.
+    """How model B differs from model A in one metric, on the items both have.
 
     Attributes:
-        name: question and metric (and condition, if asked for), joined by "/".
+        name: task and metric (and condition, if named in `by`), joined by "/".
         direction: `higher`, `lower`, or `zero` (closer to zero is better).
         a, b: the two scores on the shared items.
         improvement: how much better B is, in the metric's unit; negative if worse.
@@ -183,7 +183,7 @@ class Difference:
         p: two-sided p-value of "no difference" (sign flips of clusters); 1 where there is no interval.
         p_holm: the same after Holm's correction for all metrics compared together.
         n, clusters: shared items and the groups they form.
-        only_a, only_b: items only one of the two answered; they are left out.
+        only_a, only_b: items that only one of the two has; they are dropped.
     """
 
     name: str
@@ -204,21 +204,21 @@ class Difference:
 def paired_difference(
     items_a: Path, items_b: Path, by: Sequence[str] = ("question", "metric"), resampling: Resampling = DEFAULT
 ) -> list[Difference]:
-    """Compare two models on the items both answered, metric by metric.
+    """Compare two models on the items both have, metric by metric.
 
     Args:
         items_a, items_b: two `details/items.parquet` of the evaluate stage (columns: its tasks/task.py).
-        by: columns that name a metric; with the default, all conditions of a question are pooled.
+        by: columns that name a metric; with the default, all conditions of a task are pooled.
         resampling: resamples, confidence, seed.
 
     Returns:
         One `Difference` per metric that both have, in A's order, p-values corrected by Holm over all of them.
     """
     a, b = _grouped(items_a, by), _grouped(items_b, by)
-    found = [difference(name, a[name], b[name], resampling) for name in a if name in b]
-    kept = [one for one in found if one is not None]
-    corrected = holm([one.p for one in kept])
-    return [Difference(**asdict(one) | {"p_holm": p}) for one, p in zip(kept, corrected, strict=True)]
+    compared = [difference(name, a[name], b[name], resampling) for name in a if name in b]
+    differences = [row for row in compared if row is not None]
+    corrected = holm([row.p for row in differences])
+    return [replace(row, p_holm=p) for row, p in zip(differences, corrected, strict=True)]
 
 
 Rows = dict[tuple[str, str], dict[str, Any]]

@@ -100,12 +100,13 @@ class Sweep:
 
     def _run(self, record: "Record") -> None:
         from components.studies.scaling import report
+        from components.studies.scaling.fits import Fits
         from components.studies.scaling.sweep import larger, plan
 
         run = as_task(run_cells)
         folders = self.folders(as_task(tokens)(self.work, self.params.scaling))
         fitted = run(plan(self.params.scaling), folders, self.params.runtime.workers, record)
-        fits = report.Fits.of(self.params.scaling, fitted)
+        fits = Fits.of(self.params.scaling, fitted)
         expected = self.predict(report.predictions(fits))
         cells = [cell for cell, _ in larger(self.params.scaling, fits.law)]
         checks = run(cells, folders, self.params.runtime.workers, record)

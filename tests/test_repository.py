@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 from setuptools import find_packages
@@ -95,16 +96,15 @@ def test_every_package_is_declared() -> None:
     assert set(find_packages(str(ROOT), include=find["include"])) == folders
 
 
-def test_pages_that_code_and_settings_name_exist() -> None:
-    settings = [ROOT / "Makefile", ROOT / "dvc.yaml", ROOT / "params.yaml", *(ROOT / "presets").glob("*.yaml")]
-    for path in [*CODE, *settings]:
-        for page in re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text(encoding="utf-8")):
-            assert (ROOT / page).exists(), f"{name_of(path)} names {page}"
-
-
 PAGES = sorted(path for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "eval_sets").glob("*.md")])
 SHIPPED = "components|flows|tests|benchmarks|docs|presets|corpora|eval_sets|[.]ci"
 """Folders whose contents git holds: what a page names below them is there, or the page is wrong."""
+
+
+@cache
+def variables() -> set[str]:
+    """Environment variables of ours that the code uses."""
+    return {name for path in CODE for name in re.findall(r"\bGREENHOUSE_[A-Z_]+", path.read_text("utf-8"))}
 
 
 def is_module(name: str) -> bool:
@@ -114,7 +114,7 @@ def is_module(name: str) -> bool:
 
 
 def wrong_names(page: str) -> list[str]:
-    """Paths, modules, links and make targets that the text of a page names and that do not exist."""
+    """Paths, modules, make targets and environment variables that a text names and that do not exist."""
     paths = re.findall(rf"(?<![\w/.-])(?:{SHIPPED})/[\w./*-]*[\w/*]", page)
     modules = re.findall(r"-m ((?:flows|components|benchmarks)[\w.]*)", page)
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -124,7 +124,16 @@ def wrong_names(page: str) -> list[str]:
     wrong += [name for name in modules if not is_module(name)]
     made = re.findall(r"(?:`|^    )make ([a-z][\w-]*)", page, re.MULTILINE)
     wrong += [f"make {name}" for name in made if name not in targets]
+    wrong += [name for name in re.findall(r"GREENHOUSE_[A-Z_]+", page) if name not in variables()]
     return wrong
+
+
+def test_what_code_and_settings_name_exists() -> None:
+    """Placeholders are in capitals: `presets/NAME.yaml`, `flows.NAME`."""
+    settings = [ROOT / name for name in ("Makefile", "dvc.yaml", "params.yaml", "defaults.yaml", "pyproject.toml")]
+    for path in [*CODE, *settings, *(ROOT / "presets").glob("*.yaml"), *(ROOT / ".ci").iterdir()]:
+        wrong = [name for name in wrong_names(path.read_text("utf-8")) if "NAME" not in name]
+        assert not wrong, f"{name_of(path)} names {wrong}"
 
 
 def test_what_the_pages_name_exists() -> None:
@@ -133,11 +142,20 @@ def test_what_the_pages_name_exists() -> None:
 
 
 def test_a_wrong_name_is_found() -> None:
-    page = "`components/no.py`, `flows/no/`, `house.py`, `python -m flows.no`, `make no-such`, but `flows/pipeline.py`"
-    assert wrong_names(page) == ["components/no.py", "flows/no/", "house.py", "flows.no", "make no-such"]
+    page = "`components/no.py`, `flows/no/`, `house.py`, `python -m flows.no`, `make no-such`, `GREENHOUSE_" + "NO`"
+    wrong = ["components/no.py", "flows/no/", "house.py", "flows.no", "make no-such", "GREENHOUSE_" + "NO"]
+    assert wrong_names(f"{page}, but `flows/pipeline.py`") == wrong
 
 
-def test_links_of_the_pages_lead_to_files() -> None:
+def anchors(page: Path) -> set[str]:
+    """Anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_of_the_pages_lead_somewhere() -> None:
     for path in PAGES:
-        for link in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", path.read_text("utf-8")):
-            assert (path.parent / link).exists(), f"{name_of(path)} links to {link}"
+        for link, anchor in re.findall(r"\]\((?!https?:|mailto:)([^)#\s]*)#?([^)\s]*)\)", path.read_text("utf-8")):
+            page = path.parent / link if link else path
+            assert page.exists(), f"{name_of(path)} links to {link}"
+            assert not anchor or anchor in anchors(page), f"{name_of(path)} links to {link}#{anchor}"

@@ -113,9 +113,13 @@ class Spans:
 
     def by(self, label: str, otherwise: str = ORCHESTRATION) -> dict[str, "Spans"]:
         """Grouped by a label."""
+        return self.grouped(lambda span: span.labels.get(label, otherwise))
+
+    def grouped(self, key: Callable[[Span], str]) -> dict[str, "Spans"]:
+        """Groups of spans with the same `key`, in the order of their first spans."""
         groups: dict[str, list[Span]] = defaultdict(list)
         for span in self.spans:
-            groups[span.labels.get(label, otherwise)].append(span)
+            groups[key(span)].append(span)
         return {name: Spans(group) for name, group in groups.items()}
 
     @property

@@ -1,4 +1,4 @@
-"""Files of a job on a machine that does not share this one's disk, by way of a folder that both can reach.
+"""Exchange of a job's files with a machine that does not share this one's disk, through a folder that both reach.
 
 The driver sends what a job reads; the job's machine fetches it to a folder of its own, in which the driver's paths are
 mirrored, runs the unchanged function there and sends what it wrote; the driver fetches that to where it belongs. Every

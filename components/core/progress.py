@@ -19,7 +19,7 @@ class Progress:
         yield
 
     def joules(self) -> float | None:
-        """Energy that the stage has used so far (mid estimate, as of the last reading); None if nobody meters it."""
+        """Energy that the stage has used so far (mid estimate, as of the last reading); None if it is not metered."""
         return None
 
     def raise_if_stopped(self) -> None:

@@ -1,4 +1,4 @@
-"""What tasks draw from and what they give: documents in, pairs or passages out.
+"""Examples of fine-tuning tasks: pairs or passages drawn from the documents of a corpus.
 
 Draws are made by hash: an example is kept or not by its own key, so the choice depends on the seed and on the example,
 never on the order or the number of its neighbours.

@@ -1,4 +1,4 @@
-"""Where sentences end, in any script: enough to cut passages at places a reader would."""
+"""Sentence ends in any script, precise enough to cut passages at them."""
 
 import re
 

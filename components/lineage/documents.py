@@ -1,12 +1,12 @@
-"""Follow a text through the pipeline: which documents hold it, what each stage did with them, in which shard they lie.
+"""Lineage of a text: the documents that contain it, what each stage did with them, and in which shard they are.
 
-An id is given at ingest and kept (`mix` adds `-2` for a copy, `-t1` for an augmented twin), so a document found by a
-passage, a hash or a place is then looked up by its id in every corpus. Passages are compared as the opt-out list does
-(wording.py). Where no document holds a passage, those that share most 5-grams of it are named.
+An id is given at ingest and kept (`mix` adds `-2` for a copy, `-t1` for an augmented copy), so a document found by a
+passage, a hash or a location is then looked up by its id in every corpus. Passages are compared as the opt-out list
+does (passage_match.py). Where no document holds a passage, those that share most 5-grams of it are named.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,10 @@ CORPORA = (
 )
 """Stage and part of every corpus, in the order of the pipeline."""
 WITH_TEXT = (*CORPORA[:4], ("mix", "train"))
-"""Where texts begin: at ingest, and what mix generates."""
+"""Corpora in which texts begin: those of ingest, and the mixture, which has generated text."""
 
 View = Callable[[str], Path | None]
-"""Where a file of the pipeline lies (`data/mix/train/manifest.json`): in the workspace, or in DVC's cache."""
+"""Path of a pipeline file (`data/mix/train/manifest.json`) in the workspace or in DVC's cache; None if absent."""
 
 NEAR_NGRAM = 5
 MOST_NEAR = 5
@@ -37,8 +37,8 @@ LEAST_SHARED = 0.2
 
 
 @dataclass(frozen=True)
-class Place:
-    """A document in one corpus: stage, part, shard (index and file), row, id there, and why it was left out."""
+class DocumentLocation:
+    """Location of a document in one corpus: stage, part, shard (index and file), row, id; why it was dropped."""
 
     stage: str
     part: str
@@ -53,27 +53,27 @@ class Place:
 
 @dataclass
 class Traced:
-    """A document and every place where it was found; `facts` are the columns of `Document` but the text."""
+    """A document and all its locations; `facts` are the columns of `Document` but the text."""
 
     facts: dict[str, str]
-    places: list[Place] = field(default_factory=list)
+    locations: list[DocumentLocation] = field(default_factory=list)
 
     @property
-    def trained(self) -> list[Place]:
-        """Where it is in the training mixture: once per copy."""
-        return [place for place in self.places if (place.stage, place.part) == ("mix", "train")]
+    def trained(self) -> list[DocumentLocation]:
+        """Its locations in the training mixture, one per copy."""
+        return [location for location in self.locations if (location.stage, location.part) == ("mix", "train")]
 
 
 @dataclass(frozen=True)
 class Query:
-    """What is looked for: kind (`id`, `sha256`, `location`, `passage`) and value."""
+    """A search: kind (`id`, `sha256`, `location`, `passage`) and value."""
 
     kind: str
     value: str
 
 
 def query_of(text: str, view: View) -> Query:
-    """What a person's words mean: an id, a hash, a location that exists, else a passage.
+    """Search for a person's words: an id, a hash, a location that exists, else a passage.
 
     Raises:
         UserError: a passage of too few words.
@@ -94,15 +94,15 @@ def query_of(text: str, view: View) -> Query:
 
 
 def trace(query: Query, view: View) -> list[Traced]:
-    """The documents that the query names, with all their places; in the order in which they were found."""
+    """The documents that the query names, with all their locations, in the order in which they are found."""
     column = query.kind if query.kind != "passage" else ""
     traced: dict[str, Traced] = {}
     for row in _rows(view, column, query.value):
         base = row["id"].split("-")[0]
         traced.setdefault(base, Traced(row | {"id": base}))
     for stage, part in CORPORA:
-        for place in _places(view, stage, part, set(traced)):
-            traced[place.id.split("-")[0]].places.append(place)
+        for location in _locations(view, stage, part, set(traced)):
+            traced[location.id.split("-")[0]].locations.append(location)
     return list(traced.values())
 
 
@@ -119,73 +119,71 @@ def shards(view: View, stage: str, part: str) -> Iterator[tuple[int, str, Path]]
 
 
 def _rows(view: View, column: str, value: str) -> Iterator[dict[str, Any]]:
-    """Rows of the corpora where texts begin whose `column` is `value`; whose text holds it if no column is given."""
+    """Rows of the corpora where texts begin whose `column` is `value`; without a column, whose text contains it."""
     passages = Passages([] if column else [words(value)])
-    holds = _holder(value, passages)
+    contains = _containing(value, passages)
     for stage, part in WITH_TEXT:
         for _, _, path in shards(view, stage, part):
-            with pq.ParquetFile(path) as file:
-                values = file.read(columns=[column or "text"])[0].to_pylist()
-                hits = [
-                    row
-                    for row, found in enumerate(values)
-                    if (_matches(column, found, value) if column else holds(found))
-                ]
-                if hits:
-                    yield from file.read(columns=list(_FACTS)).take(hits).to_pylist()
+            values = pq.read_table(path, columns=[column or "text"])[0].to_pylist()
+            hits = [
+                row for row, text in enumerate(values) if (_matches(column, text, value) if column else contains(text))
+            ]
+            yield from _rows_at(path, _FACTS, hits)
 
 
-def _matches(column: str, found: str, value: str) -> bool:
-    """Equal; for an id a copy's too, for a location the parts of a file too."""
+def _rows_at(path: Path, columns: Sequence[str], rows: list[int]) -> list[dict[str, Any]]:
+    """Some rows of a shard; the file is not read if there are none."""
+    return pq.read_table(path, columns=list(columns)).take(rows).to_pylist() if rows else []
+
+
+def _matches(column: str, cell: str, value: str) -> bool:
+    """Whether they are equal; an id also matches its copies, a location the parts of its file."""
     end = {"id": "-", "location": "#"}.get(column)
-    return found == value or (end is not None and found.startswith(value + end))
+    return cell == value or (end is not None and cell.startswith(value + end))
 
 
-def _holder(passage: str, passages: Passages) -> Callable[[str], bool]:
-    """Whether a text holds the passage; most ASCII texts are settled by looking for its longest word."""
+def _containing(passage: str, passages: Passages) -> Callable[[str], bool]:
+    """Predicate: a text contains the passage. Most ASCII texts are decided by looking for its longest word."""
     longest = max(words(passage), key=len, default="")
 
-    def holds(text: str) -> bool:
+    def contains(text: str) -> bool:
         if text.isascii() and longest not in text.lower():
             return False
         return passages.first_in(text) is not None
 
-    return holds
+    return contains
 
 
-def _places(view: View, stage: str, part: str, bases: set[str]) -> Iterator[Place]:
-    left_out = part in ("dropped", "quarantine")
-    columns = ["id", "transforms", *(("rule", "reason") if left_out else ())]
+def _locations(view: View, stage: str, part: str, bases: set[str]) -> Iterator[DocumentLocation]:
+    is_left_out = part in ("dropped", "quarantine")
+    columns = ["id", "transforms", *(("rule", "reason") if is_left_out else ())]
     for number, name, path in shards(view, stage, part):
-        with pq.ParquetFile(path) as file:
-            ids = file.read(columns=["id"])["id"].to_pylist()
-            hits = [row for row, one in enumerate(ids) if one.split("-")[0] in bases]
-            rows = file.read(columns=columns).take(hits).to_pylist() if hits else []
-        for at, row in zip(hits, rows, strict=True):
+        ids = pq.read_table(path, columns=["id"])["id"].to_pylist()
+        hits = [index for index, id in enumerate(ids) if id.split("-")[0] in bases]
+        for index, row in zip(hits, _rows_at(path, columns, hits), strict=True):
             changes = tuple(row.pop("transforms"))
-            yield Place(stage, part, number, name, at, transforms=changes, **row)
+            yield DocumentLocation(stage, part, number, name, index, transforms=changes, **row)
 
 
-def text_at(place: Place, view: View) -> str:
+def text_at(location: DocumentLocation, view: View) -> str:
     """The text of a document as it is in one corpus."""
-    path = view(f"data/{place.stage}/{place.part}/{place.file}")
-    assert path is not None, f"{place} was read a moment ago"
-    with pq.ParquetFile(path) as file:
-        return str(file.read(columns=["text"])["text"][place.row])
+    path = view(f"data/{location.stage}/{location.part}/{location.file}")
+    assert path is not None, f"{location} was read a moment ago"
+    return str(pq.read_table(path, columns=["text"])["text"][location.row])
 
 
 def span_of(passage: str, text: str) -> tuple[int, int] | None:
-    """Characters of `text` that the passage takes; None where it is spelt another way (ligatures, full width)."""
+    """Span of the passage in `text`, in characters; None where it is spelt another way (ligatures, full width)."""
     pattern = r"[\W_]*".join(
         rf"\b{re.escape(word)}\b" if word.isascii() else re.escape(word) for word in words(passage)
     )
-    found = re.search(pattern, text, re.IGNORECASE)
-    return found.span() if found else None
+    match = re.search(pattern, text, re.IGNORECASE)
+    return match.span() if match else None
 
 
 @dataclass(frozen=True)
 class Near:
-    """A document that shares this part of a passage's 5-grams."""
+    """A document and the share of a passage's 5-grams that it contains."""
 
     share: float
     stage: str
@@ -196,18 +194,17 @@ class Near:
 def near(passage: str, view: View) -> list[Near]:
     """The documents that share most 5-grams with a passage, the nearest first."""
     wanted = np.unique(ngram_overlap.ngrams(ngram_overlap.words([passage]), NEAR_NGRAM)[0])
-    found: list[Near] = []
+    candidates: list[Near] = []
     for stage, part in WITH_TEXT if len(wanted) else ():
         for _, _, path in shards(view, stage, part):
-            with pq.ParquetFile(path) as file:
-                texts = file.read(columns=["text"])["text"].to_pylist()
-                hashes, documents = ngram_overlap.ngrams(ngram_overlap.words(texts), NEAR_NGRAM)
-                at = np.minimum(np.searchsorted(wanted, hashes), len(wanted) - 1)
-                hit = wanted[at] == hashes
-                pairs = np.unique(np.stack([documents[hit], at[hit]]), axis=1)
-                shared = np.bincount(pairs[0], minlength=len(texts)) / len(wanted)
-                rows = np.flatnonzero(shared >= LEAST_SHARED).tolist()
-                facts = file.read(columns=list(_FACTS)).take(rows).to_pylist() if rows else []
-            found += [Near(float(shared[row]), stage, part, fact) for row, fact in zip(rows, facts, strict=True)]
-    nearest = {each.facts["id"]: each for each in reversed(found)}  # of a document found twice, where it begins
-    return sorted(nearest.values(), key=lambda each: (-each.share, each.facts["id"]))[:MOST_NEAR]
+            texts = pq.read_table(path, columns=["text"])["text"].to_pylist()
+            hashes, documents = ngram_overlap.ngrams(ngram_overlap.words(texts), NEAR_NGRAM)
+            index = np.minimum(np.searchsorted(wanted, hashes), len(wanted) - 1)
+            hit = wanted[index] == hashes
+            pairs = np.unique(np.stack([documents[hit], index[hit]]), axis=1)
+            shared = np.bincount(pairs[0], minlength=len(texts)) / len(wanted)
+            rows = np.flatnonzero(shared >= LEAST_SHARED).tolist()
+            facts = zip(rows, _rows_at(path, _FACTS, rows), strict=True)
+            candidates += [Near(float(shared[row]), stage, part, fact) for row, fact in facts]
+    nearest = {near.facts["id"]: near for near in reversed(candidates)}  # a document met twice: where it begins
+    return sorted(nearest.values(), key=lambda near: (-near.share, near.facts["id"]))[:MOST_NEAR]

@@ -1,6 +1,6 @@
-"""How often a model was trained on a stretch of its corpus: counted, not estimated.
+"""Exposure: how often a model was trained on a span of its corpus, counted from the data order.
 
-The data order is a function of the seed and the step (loader.py), and the permutation it is made of can be run
+The data order is a function of the seed and the step (data_order.py), and the permutation it is made of can be run
 backwards. So for each window of tokens that touches a document, and each epoch, the batch that held it is known, and
 whether training went that far. Nothing has to be logged while training.
 """
@@ -15,7 +15,7 @@ from components.training.data_order import mixed, place_of
 
 @dataclass(frozen=True)
 class Training:
-    """What the order of a training run follows from.
+    """Settings that determine the data order of a training run.
 
     Attributes:
         num_tokens: of the corpus. context, batch, seed, steps: of params.yaml.
@@ -62,17 +62,17 @@ def times_seen(training: Training, start: int, end: int) -> np.ndarray:
     first = max(0, (start - training.length) // training.context + 1)
     last = min(training.windows - 1, (end - 1) // training.context)
     for window in range(first, last + 1):
-        left = window * training.context
+        start_of_window = window * training.context
         times = sum(training.trained(sample // training.batch) for sample in _samples_of(training, window, samples))
-        seen[max(0, left - start) : left + training.length - start] += times
+        seen[max(0, start_of_window - start) : start_of_window + training.length - start] += times
     return seen
 
 
 def _samples_of(training: Training, window: int, samples: int) -> Collection[int]:
     """The samples below `samples` that are this window: at most one per epoch."""
     epochs = -(-samples // training.windows)
-    places = (
+    locations = (
         epoch * training.windows + place_of(window, training.windows, mixed(training.seed, epoch))
         for epoch in range(epochs)
     )
-    return [sample for sample in places if sample < samples]
+    return [sample for sample in locations if sample < samples]

@@ -1,4 +1,4 @@
-"""Does counterfactual augmentation change what a model expects of people? A trial with controls.
+"""Mitigation trial: the effect of counterfactual augmentation on a model's pronoun gap, with controls.
 
 Three mixtures of the same documents: as they are (`none`), each document with gendered words beside its swapped twin
 (`counterfactual`, Lu et al. 2018, arXiv 1807.11714), and with as many bytes of unchanged repeats (`random`), without
@@ -9,8 +9,7 @@ number of tokens, in one tokenizer. A model's pronoun gap and bits per byte are 
 
 import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,8 +17,8 @@ from typing import Any, Literal
 import numpy as np
 from scipy.stats import t as student
 
+from components.carbon.planning.project_budget import metered
 from components.core.files import move, read_json, sha256_bytes, write_json
-from components.core.progress import Progress
 from components.corpus.corpus import read_manifest, read_shard
 from components.params import Canaries, Curriculum, Mitigate, Mix, Numerics, Pretrain, Runtime
 from components.reporting.figures import error_bars, figure, save
@@ -132,7 +131,7 @@ def run_one(run: Run, *, folders: TrialFolders, params: Mitigate) -> dict[str, A
             shutil.rmtree(folder / name, ignore_errors=True)
             (folder / name).mkdir(parents=True)
         (folder / "work").mkdir(exist_ok=True)
-        with metered(folders) as progress:
+        with metered(folders.ledger, folders.runtime, {"stage": "mitigate"}, folders.root) as (_, progress):
             pretrain(
                 objective="causal",
                 tokens=folders.work / f"tokens-{run.arm}",
@@ -146,21 +145,6 @@ def run_one(run: Run, *, folders: TrialFolders, params: Mitigate) -> dict[str, A
         write_json(folder / "result.json", asdict(run) | evaluated(folder / "model", folders, params))
         shutil.rmtree(folder / "work")
     return dict(read_json(folder / "result.json"))
-
-
-@contextmanager
-def metered(folders: TrialFolders) -> Iterator[Progress]:
-    """A meter for a model, as part of whatever span this process is in, and the project's budget over it."""
-    if folders.ledger is None or folders.runtime is None:
-        yield Progress()
-        return
-    from components.carbon.metering.meter import Meter
-    from components.carbon.planning.project_budget import ProjectProgress
-
-    with Meter(folders.ledger, folders.runtime.meter_interval_s, {"stage": "mitigate"}) as meter:
-        progress = ProjectProgress(folders.runtime, meter, folders.ledger, folders.root)
-        progress.raise_if_stopped()  # a budget that is spent lets no model begin
-        yield progress
 
 
 def settings(params: Mitigate, seed: int) -> Pretrain:

@@ -1,8 +1,8 @@
-"""Should the challenger replace the champion? `promote`, `hold` or `inconclusive`, with the reasons.
+"""Promotion gate: whether the challenger replaces the champion (`promote`, `hold`, `inconclusive`), with reasons.
 
 Promotion needs evidence, not luck: bits per byte must improve with the whole interval above zero, and no guarded
 ability may be worse than its margin even at the pessimistic end of its interval (a non-inferiority test). What the
-data cannot settle is `inconclusive`, and never promotes. Because every condition must hold at once, testing many
+data cannot decide is `inconclusive`, and never promotes. Because every condition must hold at once, testing many
 guards makes a promotion rarer, never easier; no correction for many tests is needed (Berger's intersection-union
 test, 1982).
 """
@@ -89,7 +89,7 @@ def decide(differences: Sequence[Difference], metrics: Mapping[str, float], rule
     """The verdict from differences already measured; pure arithmetic."""
     by_name = {one.name: one for one in differences}
     findings = [_primary(by_name.get(PRIMARY), rules.noise_floor)]
-    findings += [_guard(by_name[name], margin) for name, margin in rules.margins.items() if name in by_name]
+    findings += [_non_inferior(by_name[name], margin) for name, margin in rules.margins.items() if name in by_name]
     findings += [_limit(name, metrics[name], limit) for name, limit in rules.limits.items() if name in metrics]
     for verdict in ("hold", "inconclusive"):
         reasons = [reason for found, reason in findings if found == verdict]
@@ -118,7 +118,7 @@ def _bounds(one: Difference) -> str:
     return f"{one.improvement:+.4f} [{one.low:+.4f}, {one.high:+.4f}]"
 
 
-def _guard(one: Difference, margin: float) -> Finding:
+def _non_inferior(one: Difference, margin: float) -> Finding:
     """A guarded metric must not be worse than `margin` at the pessimistic end of its interval."""
     text = f"{one.name} {one.a:.4f} -> {one.b:.4f}"
     if one.low is None or one.high is None:

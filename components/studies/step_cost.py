@@ -1,7 +1,7 @@
-"""Some real training steps, to know what all of them will take: `python -m components.studies.step_cost '<json>'`.
+"""Measurement of real training steps, to forecast a whole run: `python -m components.studies.step_cost '<json>'`.
 
 The network, the batch, the optimizer and the loop are those of pretraining; the tokens are random, which costs the
-same. The process is metered as stage `calibrate`, so the ledger says what asking cost. Prints one line of JSON
+same. The process is metered as stage `calibrate`, so its energy is in the ledger. Prints one line of JSON
 (`carbon.calibration.Rates`).
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.carbon.metering.meter import Meter, Totals
-from components.carbon.planning.project_budget import ProjectProgress
+from components.carbon.planning.project_budget import metered
 from components.carbon.planning.step_cost_table import Rates
 from components.core.errors import Stopped
 from components.core.progress import Progress
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from components.model.transformer import Transformer
     from components.training.objectives import Batch
-    from components.training.train_config import TrainConfig
 
 WARM_UP, STEPS, FEWEST = 3, 20, 5
 """Steps that do not count, steps that do, and how many of these suffice if they are slow."""
@@ -92,6 +91,7 @@ def calibrate(
     from components.training import loop
     from components.training import numerics as floats
     from components.training.objectives import language_model_loss
+    from components.training.train_config import TrainConfig
 
     shape = derive_shape(params.model, vocab_size, params.context, objective == "causal")
     floats.configure_torch(numerics)
@@ -187,10 +187,8 @@ def seconds_per_window(
 def main(arguments: dict) -> None:
     params, numerics = Pretrain(**arguments["params"]), Numerics(**arguments["numerics"])
     labels = {"stage": "calibrate", "run": arguments["run"]}
-    runtime, ledger = Runtime(**arguments["runtime"]), Path(arguments["ledger"])
-    with Meter(ledger, runtime.meter_interval_s, labels) as meter:
-        limit = ProjectProgress(runtime, meter, ledger)
-        limit.raise_if_stopped()  # a budget that is spent lets nothing begin
+    with metered(Path(arguments["ledger"]), Runtime(**arguments["runtime"]), labels) as (meter, limit):
+        assert meter
         rates = calibrate(arguments["objective"], params, numerics, arguments["vocab_size"], meter, limit)
     print(json.dumps(asdict(rates)))
 

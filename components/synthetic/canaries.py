@@ -1,4 +1,4 @@
-"""Made-up secrets put into the training text a known number of times, to measure what a model memorises.
+"""Canaries: phrases with a made-up secret, put into the training text a known number of times to measure memorisation.
 
 After Carlini et al. 2019, "The Secret Sharer" (arXiv 1802.08232): a canary is a fixed phrase with a random part. How
 likely a model finds the true random part, among all it could have been, is the canary's exposure. Each count has its
@@ -75,12 +75,12 @@ def make(seed: int, per_count: int, counts: Sequence[int]) -> list[Canary]:
 def alternatives(canary: Canary, n: int, seed: int) -> list[str]:
     """`n` other secrets of the same form, in the place of `canary.secret`: what exposure ranks it against."""
     draw = random.Random(f"greenhouse alternatives {VERSION} {seed} {canary.id}")
-    found: list[str] = []
-    while len(found) < n:
+    secrets: list[str] = []
+    while len(secrets) < n:
         secret = f" {_secret(draw)}"
         if secret != canary.secret:
-            found.append(secret)
-    return found
+            secrets.append(secret)
+    return secrets
 
 
 def as_json(canaries: Sequence[Canary], seed: int) -> dict:

@@ -111,8 +111,8 @@ def _pronoun(word: str, text: str, start: int, end: int) -> str:
 
 def _before_noun_phrase(text: str, start: int, end: int) -> bool:
     """Whether the pronoun at `start:end` stands before what is possessed, judged by the next word."""
-    found = _NEXT_WORD.match(text, end)
-    following = (found.group(1) or "").lower() if found else ""
+    match = _NEXT_WORD.match(text, end)
+    following = (match.group(1) or "").lower() if match else ""
     if not following:  # a quotation, emphasis or a number may still be a noun phrase; a stop is none
         return re.match(r"[ ][\"'`*_\d]", text[end : end + 2]) is not None
     if following in BARE_VERB_SET and MAKE_HER_DO.search(text, max(0, start - 12), start):

@@ -1,9 +1,10 @@
-"""Generated text that teaches a small model to use its context: copy, recall, label mapping, sums.
+"""Curriculum: generated text that teaches a small model to use its context: copy, recall, label mapping, sums.
 
 A few million tokens of natural text teach a model of a few million parameters none of these: k-shot, needle and copy
-stay at chance. A share of short, regular items is meant to, and the evaluate stage asks fresh items of the same forms.
-Both sides call `items`; what keeps the exam honest is the split: the problem behind an item (the pair of numbers, the
-sequence, the set of pairs) is hashed, one problem in eight is for tests, and no training item is ever made from it.
+stay at chance. A share of short, regular items is meant to, and the evaluate stage scores fresh items of the same
+forms. Both sides call `items`; what keeps the evaluation honest is the split: the problem behind an item (the pair of
+numbers, the sequence, the set of pairs) is hashed, one problem in eight is for tests, and no training item is ever made
+from it.
 
 Every symbol that matters is one token to our tokenizer, the same one at each of its places: letters and words stand
 behind a space (` k`), digits do not (it splits numbers into digits, and a space before one is a token of its own).
@@ -49,13 +50,13 @@ Split = Literal["train", "test"]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One question with its one right answer.
+    """One problem with its one right answer.
 
     Attributes:
         task: one of `TASKS`.
         form: the word the prompt begins with: `copy`, `recall`, `label`, `sum` or `steps`.
         prompt: what a model is given; does not end in a space.
-        answer: what it has to say next; begins with a space. `prompt + answer + rest` is the training text.
+        answer: the text that should follow; begins with a space. `prompt + answer + rest` is the training text.
         rest: further text of the same item that training sees (recall: more questions).
         final: the end of `answer` that is scored (differs from it only for `steps`).
         choices: what `final` could be, for a score by likelihood with chance 1 / len(choices); empty: no small set.
@@ -148,7 +149,7 @@ def _check(task: str, split: str, difficulty: dict[str, int]) -> None:
 
 
 Made = tuple[str, Item]
-"""The problem (what the split hashes: equal problems have equal answers to learn by heart) and the item."""
+"""The problem (which the split hashes: equal problems have equal answers) and the item."""
 
 
 def _copy(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made:

@@ -1,4 +1,4 @@
-"""Encode many texts by looking up what came before: the same ids as `tiktoken`, several times as fast.
+"""Encoder with a cache of words: the same ids as `tiktoken`, several times as fast.
 
 The pattern by which text is cut before merging (`tokenizer.PATTERN`) never lets a piece cross certain places: between
 an ASCII letter and a sign, around a digit, before white space that follows these, and after the newlines that follow a
@@ -39,7 +39,7 @@ begins a piece; after the second, anything but white space does."""
 
 
 class UnitEncoder:
-    """One thread's encoder; it remembers.
+    """Caching encoder of one thread.
 
     Args:
         encode: text -> ids, uint32; must be that of the pattern above.
@@ -63,7 +63,7 @@ class UnitEncoder:
             self._keys[:] = 0
             self._used = 0
         bounds = np.zeros(len(texts) + 1, dtype=np.int64)
-        np.cumsum([len(each) + 1 for each in encoded], out=bounds[1:])
+        np.cumsum([len(text) + 1 for text in encoded], out=bounds[1:])
         array = np.frombuffer(data, dtype=np.uint8)
         starts, ends = cut(data, bounds)
         start, count = self._found(array, starts, ends)

@@ -27,7 +27,7 @@ UINT16_VOCABULARY = 65_536
 
 @dataclass
 class TokenShard:
-    """One line of a manifest: three files and what is in them (`sha256` by kind of file)."""
+    """Entry of a manifest: the three files of a shard, their counts, and `sha256` by kind of file."""
 
     tokens: str
     documents: str
@@ -57,7 +57,7 @@ class TokenShards:
     """All shards of a folder as one sequence of `num_tokens` ids.
 
     Attributes:
-        manifest: what the folder says of itself.
+        manifest: `manifest.json`.
         num_tokens: ids in all shards.
         starts: int64 (num_shards + 1,), global index at which each shard starts; `num_tokens` at the end.
     """
@@ -94,15 +94,15 @@ class TokenShards:
         ids = np.empty(length, dtype=np.int64)
         done, shard = 0, int(np.searchsorted(self.starts, start, side="right")) - 1
         while done < length:
-            at = start + done - int(self.starts[shard])
-            piece = self._maps[shard][at : at + length - done]
+            offset = start + done - int(self.starts[shard])
+            piece = self._maps[shard][offset : offset + length - done]
             ids[done : done + len(piece)] = piece
             done, shard = done + len(piece), shard + 1
         return ids
 
     def largest_id(self) -> int:
         """The largest id in all shards; reads them through."""
-        return max(int(one.max()) for one in self._maps if len(one))
+        return max(int(ids.max()) for ids in self._maps if len(ids))
 
     def document_starts(self) -> np.ndarray:
         """Global index of each document's first token, and `num_tokens` at the end: int64 (num_documents + 1,)."""
@@ -135,12 +135,12 @@ def read_token_manifest(folder: Path) -> TokenManifest:
 
 
 def _check(folder: Path, shard: TokenShard, item_bytes: int, verify: bool) -> None:
-    """Refuse a shard whose files are missing, of another size, or (if `verify`) of other content."""
+    """Raise `UserError` for a shard whose files are missing, of another size, or (if `verify`) of other content."""
     path = folder / shard.tokens
     expected = shard.num_tokens * item_bytes
-    found = path.stat().st_size if path.exists() else -1
-    if found != expected:
-        state = "is missing" if found < 0 else f"has {found} bytes where the manifest says {expected}"
+    size = path.stat().st_size if path.exists() else -1
+    if size != expected:
+        state = "is missing" if size < 0 else f"has {size} bytes where the manifest says {expected}"
         raise UserError(f"{path}: {state}; run the tokenize stage again")
     for kind, name in (("tokens", shard.tokens), ("documents", shard.documents), ("sources", shard.sources)):
         if not (folder / name).exists():
@@ -205,10 +205,10 @@ class TokenWriter:
         manifest.num_documents += shard.num_documents
         manifest.num_bytes += shard.num_bytes
         for index in np.unique(sources):
-            mine, entry = sources == index, manifest.per_source[manifest.sources[index]]
-            entry["num_tokens"] += int(lengths[mine].sum())
-            entry["num_documents"] += int(mine.sum())
-            entry["num_bytes"] += int(num_bytes[mine].sum())
+            of_source, entry = sources == index, manifest.per_source[manifest.sources[index]]
+            entry["num_tokens"] += int(lengths[of_source].sum())
+            entry["num_documents"] += int(of_source.sum())
+            entry["num_bytes"] += int(num_bytes[of_source].sum())
 
     def close(self) -> TokenManifest:
         """Write the manifest: the folder is complete."""

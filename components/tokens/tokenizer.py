@@ -112,19 +112,19 @@ class Encoder:
         return self._plain.encode_to_numpy(text, disallowed_special=())
 
     def encode_many(self, texts: Sequence[str], workers: int = 1) -> Iterator[np.ndarray]:
-        """`encode_array` of each text, in order, on `workers` threads; ids of words are remembered (`unit_encoder`)."""
+        """`encode_array` of each text, in order, on `workers` threads; ids of words are cached (cached_encoder.py)."""
         if workers == 1:
             for block in blocks(texts):
-                yield from self._remembering().encode(block)
+                yield from self._cached_encoder().encode(block)
             return
         with ThreadPoolExecutor(workers) as pool:
-            for encoded in pool.map(lambda block: self._remembering().encode(block), blocks(texts)):
+            for encoded in pool.map(lambda block: self._cached_encoder().encode(block), blocks(texts)):
                 yield from encoded
 
-    def _remembering(self) -> UnitEncoder:
-        """This thread's encoder with a memory."""
+    def _cached_encoder(self) -> UnitEncoder:
+        """This thread's caching encoder."""
         if not hasattr(self._local, "encoder"):
-            lengths = np.array([len(each) for each in self._bytes], dtype=np.int64)
+            lengths = np.array([len(token) for token in self._bytes], dtype=np.int64)
             self._local.encoder = UnitEncoder(self.encode_array, lengths)
         return self._local.encoder
 

@@ -1,4 +1,4 @@
-"""The data order: which window of the corpus is sample k, a function of the seed and k alone.
+"""Data order: the window of the corpus that is sample k, a function of the seed and k alone.
 
 A permutation that is computed instead of stored: a Feistel network over the window numbers (Luby & Rackoff 1988), with
 cycle walking for sizes that are no power of four (Black & Rogaway 2002). Any step is reached at once, nothing needs to

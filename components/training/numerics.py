@@ -1,4 +1,4 @@
-"""How floats are computed: the process is set up from `numerics` before the first tensor, or the setting is refused."""
+"""Numerics of the process: threads, determinism, precision, compilation; a setting that is not available is refused."""
 
 import ctypes
 import os

@@ -1,8 +1,8 @@
-"""What a model is trained to predict: `causal`, `masked` and `sft`, each a function that makes a batch with targets.
+"""Training objectives: `causal`, `masked` and `sft`, each a function that makes a batch with targets.
 
 The three differ in their targets alone, so they share one loss, and one loop trains them all. Classification brings a
-loss of its own (see finetune.py): an objective, to the loop, is any function of (model, batch) that returns the summed
-loss in nats over the batch's targets.
+loss of its own (see components/stages/finetune/classify.py): an objective, to the loop, is any function of (model,
+batch) that returns the summed loss in nats over the batch's targets.
 
 Legend: B batch, T positions, N targets. Targets that are `IGNORE` count for nothing.
 """

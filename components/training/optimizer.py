@@ -1,4 +1,4 @@
-"""Who updates what: Muon for the matrices of the blocks, AdamW for embeddings, head and gains.
+"""Optimizers: Muon for the matrices of the blocks, AdamW for embeddings, head and gains.
 
 Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) replaces the momentum of a matrix by the nearest
 orthogonal one, so that every direction of it learns at the same pace (muon.py). AdamW is Loshchilov & Hutter 2017
@@ -47,7 +47,7 @@ class Optimizers:
         self.clear_gradients()
 
     def clear_gradients(self) -> None:
-        """Forget the gradients."""
+        """Set all gradients to None."""
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
 
@@ -56,7 +56,7 @@ class Optimizers:
         return {f"{self.names[p]}/{field}": tensor for p, fields in self._states() for field, tensor in fields.items()}
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
-        """Put back what `state` gave."""
+        """Load the tensors that `state` returned."""
         for optimizer in self.optimizers:
             optimizer.state.clear()
         owner = {

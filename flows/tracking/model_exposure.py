@@ -14,7 +14,7 @@ import numpy as np
 
 from components.core.errors import UserError
 from components.core.files import read_json
-from components.lineage.documents import Place, Traced, View, span_of, text_at
+from components.lineage.documents import DocumentLocation, Traced, View, span_of, text_at
 from components.lineage.exposure import Training, times_seen
 from flows.system import dvc, environment, paths
 from flows.tracking import snapshots
@@ -160,26 +160,26 @@ class Stretch:
     of_passage: bool = False
 
 
-def stretch_of(place: Place, view: View) -> Stretch | None:
+def stretch_of(location: DocumentLocation, view: View) -> Stretch | None:
     """Tokens of a document of the mixture: corpus shard k is token shard k, rows are in the same order."""
     path = view("data/tokenize/train/manifest.json")
     if path is None:
         return None
     rows = read_json(path)["shards"]
-    starts = view(f"data/tokenize/train/{rows[place.shard]['documents']}")
+    starts = view(f"data/tokenize/train/{rows[location.shard]['documents']}")
     if starts is None:
         return None
-    before = sum(row["num_tokens"] for row in rows[: place.shard])
+    before = sum(row["num_tokens"] for row in rows[: location.shard])
     offsets = np.load(starts, allow_pickle=False)
-    start, end = int(offsets[place.row]), int(offsets[place.row + 1])
-    return Stretch(rows[place.shard]["tokens"], before + start, before + end, start)
+    start, end = int(offsets[location.row]), int(offsets[location.row + 1])
+    return Stretch(rows[location.shard]["tokens"], before + start, before + end, start)
 
 
-def narrowed(stretch: Stretch, place: Place, view: View, passage: str) -> Stretch:
+def narrowed(stretch: Stretch, location: DocumentLocation, view: View, passage: str) -> Stretch:
     """The tokens of a passage inside its document; all of the document if they cannot be told apart."""
     import tokenizers
 
-    span, path = span_of(passage, text := text_at(place, view)), view("data/tokenize/tokenizer.json")
+    span, path = span_of(passage, text := text_at(location, view)), view("data/tokenize/tokenizer.json")
     if span is None or path is None:
         return stretch
     offsets = tokenizers.Tokenizer.from_file(str(path)).encode(text).offsets
@@ -224,10 +224,10 @@ def seen_by(model: Model, document: Traced, passage: str = "") -> Seen | str:
     name = ", ".join(dict.fromkeys(model.names))
     if model.training is None:
         return f"{model.branch} ({name}): not known: {model.problem}"
-    places = [(place, stretch) for place in document.trained if (stretch := stretch_of(place, model.view))]
-    if not places:
+    locations = [(location, stretch) for location in document.trained if (stretch := stretch_of(location, model.view))]
+    if not locations:
         return f"{model.branch} ({name}): not in its training text"
-    found = [narrowed(each, place, model.view, passage) if passage else each for place, each in places]
+    found = [narrowed(each, location, model.view, passage) if passage else each for location, each in locations]
     times = np.concatenate([times_seen(model.training, each.start, each.end) for each in found])
     return Seen(
         name, model.branch, len(times), all(each.of_passage for each in found), int(times.min()), float(times.mean()),

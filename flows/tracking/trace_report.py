@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from components.core.errors import UserError
-from components.lineage.documents import Place, Query, Traced, near, query_of, trace
+from components.lineage.documents import DocumentLocation, Query, Traced, near, query_of, trace
 from flows.tracking.model_exposure import Seen, models, seen_by, stretch_of, workspace_view
 
 SHOWN = 20
@@ -54,8 +54,8 @@ def _near_lines(query: Query) -> Iterator[str]:
     if rows:
         yield "Documents that hold some of its 5-word runs:"
     for each in rows:
-        place = f"{each.facts['source']}: {each.facts['location']} (id {each.facts['id']})"
-        yield f"    {each.share:.0%}  {place}  {each.stage}/{each.part}"
+        location = f"{each.facts['source']}: {each.facts['location']} (id {each.facts['id']})"
+        yield f"    {each.share:.0%}  {location}  {each.stage}/{each.part}"
     if query.kind == "passage" and not rows:
         yield "None holds a fifth of its 5-word runs either. Punctuation and case do not count, but every word does."
 
@@ -66,23 +66,23 @@ def _document_lines(answer: Answer) -> Iterator[str]:
     yield f"    licence {facts['licence']} (read from: {facts['licence_from'] or 'nowhere'})"
     dated = f", retrieved {facts['retrieved']}" if facts["retrieved"] else ""
     yield f"    {facts['source_version']}{dated}, sha256 {facts['sha256']}"
-    for place in answer.document.places:
-        yield f"    {_place_line(place)}"
+    for location in answer.document.locations:
+        yield f"    {_location_line(location)}"
     for copy in answer.document.trained:
         if stretch := stretch_of(copy, workspace_view):
             at, size = stretch.in_shard, stretch.end - stretch.start
             yield f"    {'tokenize':<9}{'train':<11}{stretch.shard}, tokens {at} to {at + size}"
     for seen in answer.seen:
         yield f"    {seen if isinstance(seen, str) else seen.line()}"
-    if any((place.stage, place.part) == ("bias", "train") for place in answer.document.places):
+    if any((location.stage, location.part) == ("bias", "train") for location in answer.document.locations):
         yield "    fine-tuning drew its examples from a sample of documents that this one is among"
 
 
-def _place_line(place: Place) -> str:
-    why = f": {place.rule}, {place.reason}" if place.rule else ""
-    changes = f" (changed: {', '.join(place.transforms)})" if place.transforms and not place.rule else ""
-    name = f" as {place.id}" if "-" in place.id else ""
-    return f"{place.stage:<9}{place.part:<11}{place.file} row {place.row}{name}{why}{changes}"
+def _location_line(location: DocumentLocation) -> str:
+    why = f": {location.rule}, {location.reason}" if location.rule else ""
+    changes = f" (changed: {', '.join(location.transforms)})" if location.transforms and not location.rule else ""
+    name = f" as {location.id}" if "-" in location.id else ""
+    return f"{location.stage:<9}{location.part:<11}{location.file} row {location.row}{name}{why}{changes}"
 
 
 def _seen_as_json(seen: Seen | str) -> dict:

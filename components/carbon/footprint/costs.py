@@ -58,7 +58,7 @@ class LedgerCosts:
     def embodied(self, spans: Spans) -> Grams:
         """CO2e of making the machines, the spans' share."""
         total = Grams()
-        for host, group in by_host(spans).items():
+        for host, group in spans.grouped(lambda span: span.host).items():
             facts = self.ledger.hosts.get(host, {})
             total += machine(self.grid.machine, group.share_s, facts.get("usable_threads", 1), num_gpus(group)).grams
         return total
@@ -67,14 +67,6 @@ class LedgerCosts:
 def num_gpus(spans: Spans) -> int:
     """GPUs that spans of one host have used."""
     return sum(name.startswith("gpu") for name in spans.parts)
-
-
-def by_host(spans: Spans) -> dict[str, Spans]:
-    """Grouped by ledger file: a host and a boot."""
-    groups: dict[str, list[Span]] = {}
-    for span in spans:
-        groups.setdefault(span.host, []).append(span)
-    return {host: Spans(group) for host, group in groups.items()}
 
 
 def triple(grams: Grams) -> list[float]:
@@ -151,7 +143,10 @@ def project_total(ledger_costs: LedgerCosts, since: str = "") -> dict:
         "by_experiment": lambda span: run if (run := span.labels.get("run", "")) in experiment_runs else WORKSPACE,
     }
     groups = {
-        by: {name: ledger_costs.cost(group) | {"runs": _runs(group)} for name, group in _grouped(spans, key).items()}
+        by: {
+            name: ledger_costs.cost(group) | {"runs": _runs(group)}
+            for name, group in sorted(spans.grouped(key).items())
+        }
         for by, key in keys.items()
     }
     rest = ledger.unattributed_hours(begin)
@@ -219,13 +214,6 @@ def outcomes(ledger: Ledger) -> dict[str, str]:
             top = by_id[top.parent]
         result[span.id] = top.outcome
     return result
-
-
-def _grouped(spans: Spans, key: Callable[[Span], str]) -> dict[str, Spans]:
-    groups: dict[str, list[Span]] = {}
-    for span in spans:
-        groups.setdefault(key(span), []).append(span)
-    return {name: Spans(groups[name]) for name in sorted(groups)}
 
 
 def _runs(spans: Spans) -> int:

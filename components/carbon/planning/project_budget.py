@@ -1,8 +1,10 @@
-"""The project's budget over what is no pipeline run: a sweep, a trial, a calibration.
+"""Project budget of work outside the pipeline: a sweep, a trial, a calibration.
 
-Their energy is the project's as any other, so its limits bind them; the limits of one pipeline run do not.
+The project's limits apply to them; the limits of one pipeline run do not.
 """
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +12,12 @@ from components.carbon.planning.budget import budget_check
 from components.core.progress import Progress
 
 if TYPE_CHECKING:
+    from components.carbon.metering.meter import Meter
     from components.params import Runtime
 
 
 class ProjectProgress(Progress):
-    """Silent; `check` stops when `runtime.budget.project` does not hold another step.
+    """Silent progress that stops when `runtime.budget.project` has not enough left for another step.
 
     Args:
         runtime: budget and grid.
@@ -36,3 +39,25 @@ class ProjectProgress(Progress):
             Stopped: `BudgetReached`.
         """
         self._check()
+
+
+@contextmanager
+def metered(
+    ledger: Path | None, runtime: "Runtime | None", labels: Mapping[str, str], root: Path = Path()
+) -> "Iterator[tuple[Meter | None, Progress]]":
+    """Context of a meter for work outside the pipeline, and the progress that checks the project's budget over it.
+
+    Without `ledger` nothing is metered, without `runtime` nothing is limited.
+
+    Raises:
+        Stopped: the project's budget is used up: nothing begins.
+    """
+    if ledger is None:
+        yield None, Progress()
+        return
+    from components.carbon.metering.meter import Meter
+
+    with Meter(ledger, runtime.meter_interval_s if runtime else 1.0, labels) as meter:
+        progress = ProjectProgress(runtime, meter, ledger, root) if runtime else Progress()
+        progress.raise_if_stopped()
+        yield meter, progress

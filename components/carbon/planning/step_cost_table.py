@@ -62,7 +62,7 @@ class Rates:
         return self.joules_per_step[1] / self.step_s
 
     def seconds(self, params: "Pretrain", steps: int | None = None) -> float:
-        """Of a whole run: start, steps, evaluations, checkpoints, the final exam."""
+        """Of a whole run: start, steps, evaluations, checkpoints, the final evaluation."""
         steps = params.steps if steps is None else steps
         evaluations = -(-steps // params.eval_every)
         windows = evaluations * LIVE_WINDOWS + FINAL_WINDOWS

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from components.carbon.footprint import embodied, intensity, water
-from components.carbon.footprint.costs import LedgerCosts, Made, by_host, made, num_gpus, project_total
+from components.carbon.footprint.costs import LedgerCosts, Made, made, num_gpus, project_total
 from components.carbon.ledger import reader
 from components.carbon.planning.forecast import Checked, checked
 from components.core.files import rounded, write_json, write_text
@@ -220,7 +220,7 @@ def _threads(found: reader.Ledger) -> int:
 
 
 def _gpus(spans: reader.Spans) -> int:
-    return max((num_gpus(group) for group in by_host(spans).values()), default=0)
+    return max((num_gpus(group) for group in spans.grouped(lambda span: span.host).values()), default=0)
 
 
 HEADLINED = {

@@ -101,7 +101,7 @@ def _unpickled(name: str) -> Any:
     """An object from inside alt-profanity-check, if its file is the one we know."""
     spec = importlib.util.find_spec("profanity_check")
     if spec is None or spec.origin is None:
-        raise UserError("bias.scorer = profanity-check: alt-profanity-check is not installed; run `make install`")
+        raise UserError("bias.scorer = profanity-check: alt-profanity-check is not installed; run `make setup`")
     content = (Path(spec.origin).parent / "data" / name).read_bytes()
     if (digest := hashlib.sha256(content).hexdigest()) != PICKLES[name]:
         raise UserError(

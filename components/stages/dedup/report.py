@@ -3,7 +3,6 @@
 import difflib
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,9 +16,7 @@ from components.similarity.duplicates import BINS
 from components.similarity.sketch import Sketches
 from components.stages.dedup.recall_check import share_proposed
 from components.stages.dedup.repeated_lines import Repeats, repeats
-
-if TYPE_CHECKING:
-    from components.stages.dedup.stage import DedupResult, DocumentIndex
+from components.stages.dedup.types import DedupResult, DocumentIndex
 
 RULES = ("heldout_duplicate", "heldout_near_duplicate", "duplicate", "near_duplicate")
 """Rules that remove a document: equal or similar to a held-out one, equal or similar to one that stays."""
@@ -28,7 +25,7 @@ DIFF_LINES = 24
 
 
 def build(
-    index: "DocumentIndex", sketches: Sketches, result: "DedupResult", check: list[dict], params: Dedup, reports: Path
+    index: DocumentIndex, sketches: Sketches, result: DedupResult, check: list[dict], params: Dedup, reports: Path
 ) -> Report:
     """Write tables, examples and plots under `reports`; return the report."""
     counts = _counts(index, sketches, result)
@@ -47,7 +44,7 @@ def build(
     return Report(metrics, _markdown(metrics, counts, check, params), {"threshold": params.threshold, "check": check})
 
 
-def _counts(index: "DocumentIndex", sketches: Sketches, result: "DedupResult") -> list[tuple]:
+def _counts(index: DocumentIndex, sketches: Sketches, result: DedupResult) -> list[tuple]:
     """(source, rule or "kept", documents, bytes) of the training documents, sorted."""
     documents, num_bytes = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     removed = result.removed
@@ -69,7 +66,7 @@ CLUSTER_COLUMNS = (
 )
 
 
-def _clusters(index: "DocumentIndex", result: "DedupResult") -> list[tuple]:
+def _clusters(index: DocumentIndex, result: DedupResult) -> list[tuple]:
     """One row per document that stays for others, the largest first."""
     members: dict[int, list[int]] = {}
     for number in np.flatnonzero(result.removed).tolist():
@@ -88,9 +85,9 @@ def _boilerplate(lines: dict[str, Repeats]) -> list[tuple]:
 
 
 def _metrics(
-    index: "DocumentIndex",
+    index: DocumentIndex,
     sketches: Sketches,
-    result: "DedupResult",
+    result: DedupResult,
     check: list[dict],
     lines: dict[str, Repeats],
     params: Dedup,
@@ -124,7 +121,7 @@ def _metrics(
     return metrics
 
 
-def examples(index: "DocumentIndex", result: "DedupResult") -> str:
+def examples(index: DocumentIndex, result: DedupResult) -> str:
     """Removed documents beside the ones that stay for them: the largest clusters, then the least similar pairs."""
     gone = np.flatnonzero(result.removed & ~result.exact)
     size = Counter(result.canonical[gone].tolist())
@@ -141,7 +138,7 @@ def examples(index: "DocumentIndex", result: "DedupResult") -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _difference(index: "DocumentIndex", first: int, second: int) -> str:
+def _difference(index: DocumentIndex, first: int, second: int) -> str:
     """The first lines in which two documents differ."""
     stays, went = (_text(index, number)[:20_000].splitlines() for number in (first, second))
     changes = [line for line in difflib.unified_diff(stays, went, n=0, lineterm="") if line[:3] not in ("---", "+++")]
@@ -150,7 +147,7 @@ def _difference(index: "DocumentIndex", first: int, second: int) -> str:
     return "\n".join(shown[:DIFF_LINES]) + more
 
 
-def _text(index: "DocumentIndex", number: int) -> str:
+def _text(index: DocumentIndex, number: int) -> str:
     for shard in index.shards:
         count = pq.read_metadata(shard).num_rows
         if number < count:

@@ -18,7 +18,8 @@ from components.similarity.decontaminate import RULE, ContaminationIndex, contam
 from components.stages.filter.report import table
 from components.stages.filter.rule_counts import RuleCounts
 from components.stages.filter.rules import RULES, Columns, broken_rules
-from components.stages.filter.stage import FilterCounts, check, contaminated, redacted_document, tag
+from components.stages.filter.stage import check, contaminated, redacted_document, tag
+from components.stages.filter.types import FilterCounts
 
 
 @dataclass

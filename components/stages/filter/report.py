@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,9 +16,7 @@ from components.reporting.figures import figure, save
 from components.reporting.tables import markdown_table, write_table
 from components.stages.filter.rule_counts import RuleCounts
 from components.stages.filter.rules import RULES, Columns, limits
-
-if TYPE_CHECKING:
-    from components.stages.filter.stage import FilterCounts
+from components.stages.filter.types import FilterCounts
 
 EXAMPLES = 3
 PLOTTED = (
@@ -36,7 +34,7 @@ PLOTTED = (
 
 
 def build(
-    given: Manifest, kept: Manifest, dropped: Manifest, total: "FilterCounts", out: Path, params: Filter, reports: Path
+    given: Manifest, kept: Manifest, dropped: Manifest, total: FilterCounts, out: Path, params: Filter, reports: Path
 ) -> Report:
     """Write tables, examples and plots under `reports`; return the report."""
     counts = RuleCounts()
@@ -61,7 +59,7 @@ def build(
     return Report(metrics, text, {"rules": dropped.facts["rules"], "personal": dict(sorted(total.personal.items()))})
 
 
-def _contact(total: "FilterCounts", params: Filter) -> str:
+def _contact(total: FilterCounts, params: Filter) -> str:
     """What training text shares with evaluation sets, as a paragraph and a table."""
     contact = [(name, count, total.contact_dropped[name]) for name, count in sorted(total.contact_sets.items())]
     return "\n\n".join(
@@ -92,7 +90,7 @@ def _by_rule(dropped: Path) -> list[tuple]:
     return [(*key, documents[key], size[key]) for key in sorted(documents)]
 
 
-def _metrics(given: Manifest, kept: Manifest, dropped: Manifest, total: "FilterCounts") -> dict[str, float]:
+def _metrics(given: Manifest, kept: Manifest, dropped: Manifest, total: FilterCounts) -> dict[str, float]:
     metrics: dict[str, float] = {
         "documents/in": given.num_documents,
         "documents/kept": kept.num_documents,

@@ -7,11 +7,9 @@
 One pass over the shards, each by itself. What other limits would do is shown by `dry_run`.
 """
 
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,11 +23,12 @@ from components.core.workers import Workers, pool
 from components.corpus import shard_parts
 from components.corpus.corpus import Document, read_manifest, read_shard, reconcile, shard_paths
 from components.params import Decontaminate, Filter
-from components.similarity.decontaminate import RULE, ContaminationIndex, contamination_index, most_shared
+from components.similarity.decontaminate import RULE, ContaminationIndex, contamination_index
 from components.stages.filter import report as filter_report
 from components.stages.filter.pii import redact
 from components.stages.filter.quality import scores
 from components.stages.filter.rules import RULES, Columns, broken_rules, explain
+from components.stages.filter.types import FilterCounts
 from components.text.language import identify, known_languages
 
 TRANSFORM = "redact_pii"
@@ -111,54 +110,6 @@ class ShardJob:
     shard: Path
     folder: Path
     index: Path
-
-
-@dataclass
-class FilterCounts:
-    """Counts of the documents of a shard, or of all, by what happened to them.
-
-    Attributes:
-        documents, dropped: how many.
-        first_rules: documents dropped by the rule that names the reason.
-        personal: finds of personal data by "source kind".
-        redacted: documents in which something was found.
-        contact_documents: that share a run of words with an evaluation set.
-        contact_sets, contact_dropped: by evaluation set, documents that do, and that go for it.
-        contact: those that share most (`decontaminate.most_shared`), [set, source, location, shared, total, dropped?].
-    """
-
-    documents: int = 0
-    dropped: int = 0
-    redacted: int = 0
-    first_rules: Counter[str] = field(default_factory=Counter)
-    personal: Counter[str] = field(default_factory=Counter)
-    contact_documents: int = 0
-    contact_sets: Counter[str] = field(default_factory=Counter)
-    contact_dropped: Counter[str] = field(default_factory=Counter)
-    contact: list[list] = field(default_factory=list)
-
-    def count_contact(self, rows: list[list]) -> None:
-        """Count the documents of a shard that share text with evaluation sets."""
-        self.contact_documents += len({tuple(row[1:3]) for row in rows})
-        self.contact_sets.update(row[0] for row in rows)
-        self.contact_dropped.update(row[0] for row in rows if row[5])
-        self.contact = most_shared([*self.contact, *rows])
-
-    def add(self, other: "FilterCounts") -> None:
-        """Add the numbers of another."""
-        for name, value in vars(other).items():
-            setattr(self, name, getattr(self, name) + value)
-        self.contact = most_shared(self.contact)
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON (`asdict` of a Counter is broken in Python 3.11)."""
-        return {name: dict(value) if isinstance(value, Counter) else value for name, value in vars(self).items()}
-
-    @classmethod
-    def from_json(cls, raw: dict[str, Any]) -> "FilterCounts":
-        """The reverse of `to_json`."""
-        counters = ("first_rules", "personal", "contact_sets", "contact_dropped")
-        return cls(**raw | {name: Counter(raw[name]) for name in counters})
 
 
 def filter_shard(params: Filter, job: ShardJob) -> FilterCounts:

@@ -9,13 +9,10 @@ Padding is a document of its own: attention stays inside documents, so no token 
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-import tokenizers
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from components.core.errors import UserError
 from components.core.files import read_json, write_json
 from components.model import export
 from components.model.lora import merged
@@ -72,26 +69,6 @@ def save_classifier(
     write_json(folder / "config.json", export.config(model.shape) | fields)
     num_parameters = sum(tensor.numel() for tensor in tensors.values())
     write_json(folder / "greenhouse.json", read_json(folder / "greenhouse.json") | {"num_parameters": num_parameters})
-
-
-def load_classifier(folder: Path, device: str = "cpu") -> tuple[Classifier, tokenizers.Tokenizer, list[str]]:
-    """Read a folder that `save_classifier` wrote: the model in eval mode, its tokenizer, the labels.
-
-    Raises:
-        UserError: the folder holds no classifier.
-    """
-    fields = read_json(folder / "config.json")
-    if fields.get("architectures") != ["EuroBertForSequenceClassification"]:
-        raise UserError(f"{folder}: config.json is no classifier's; give a folder that finetune@classify wrote")
-    labels = [fields["id2label"][str(index)] for index in range(len(fields["id2label"]))]
-    model = Classifier(Transformer(export.shape_of(fields, folder)), len(labels))
-    tensors = safetensors.torch.load_file(folder / "model.safetensors")
-    parameters = {_hub_name(name): parameter for name, parameter in model.named_parameters()}
-    assert parameters.keys() - {export.HEAD} == tensors.keys()
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            parameters[name].copy_(tensor)
-    return model.to(device).eval(), tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")), labels
 
 
 def _hub_name(name: str) -> str:

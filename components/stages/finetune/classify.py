@@ -1,4 +1,4 @@
-"""Classification with the masked model: what it is trained on, and how its answers are judged.
+"""Classification with the masked model: training batches, and scores of its predictions.
 
 A passage is given as plain tokens, as `transformers`' tokenizer gives them. On held-out passages: accuracy and macro F1
 with intervals over documents, beside three yardsticks that need no model to be trained: guessing, always the commonest

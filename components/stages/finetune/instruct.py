@@ -1,4 +1,4 @@
-"""Instruction tuning of the causal model: what it is trained on, and how its answers are judged.
+"""Instruction tuning of the causal model: training batches, and scores of its answers.
 
 A pair becomes `<|endoftext|><|user|>prompt<|assistant|>answer<|end|>`, with the loss on the answer alone. Two measures
 on held-out pairs, both before and after:
@@ -135,7 +135,7 @@ def answer_nats(model: Transformer, asked: Sequence[Ids], numerics: Numerics) ->
 
 @dataclass(frozen=True)
 class Judged:
-    """What a model makes of the held-out pairs.
+    """Scores of a model on the held-out pairs.
 
     Attributes:
         bits: (num_pairs,) bits of each answer after its own prompt.

@@ -1,4 +1,4 @@
-"""What a corpus can teach beyond prediction: tasks for fine-tuning, drawn from its own text.
+"""Selection of the fine-tuning task that a corpus can feed, with examples from its own text.
 
 Each branch has an ordered list of tasks, the most telling first and one that any text can feed last. A task looks at
 the corpus and either gives examples or says why it cannot; `choose` takes the first that can, and keeps the reasons of

@@ -1,4 +1,4 @@
-"""Does the training fit in memory at all? A lower bound, asked before the first step: what it refuses never fits.
+"""Memory check before the first step, by a lower bound: a training that it refuses never fits.
 
 Linux lends more memory than there is and kills who uses it, without a word; so what cannot fit is named beforehand. The
 bound counts what every way of computing a step holds at once: weights, gradients, the optimizer's state, and for each

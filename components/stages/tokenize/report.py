@@ -2,7 +2,6 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,18 +9,16 @@ from components.core.report import Report
 from components.reporting.figures import figure, save
 from components.reporting.tables import markdown_table, write_table
 from components.similarity.ngram_overlap import NGRAM
-from components.stages.tokenize.spelling_overlap import Measured
+from components.stages.tokenize.spelling_overlap import OverlapCounts
+from components.stages.tokenize.types import Encoded
 from components.text.language import SURE
 from components.tokens.tokenizer import SMALLEST_VOCABULARY, SPECIAL_TOKENS, Encoder
-
-if TYPE_CHECKING:
-    from components.stages.tokenize.stage import Encoded
 
 LANGUAGE_COLUMNS = ("split", "language", "documents", "bytes", "tokens", "words", "bytes_per_token", "tokens_per_word")
 COLUMNS = ("split", "source", "documents", "bytes", "tokens", "words", "bytes_per_token", "tokens_per_word", "overlap")
 
 
-def build(encoder: Encoder, trained: "Encoded", held: "Encoded", overlaps: Measured, reports: Path) -> Report:
+def build(encoder: Encoder, trained: Encoded, held: Encoded, overlaps: OverlapCounts, reports: Path) -> Report:
     """Write tables and plots under `reports` and return the report."""
     total, repeated, folded = overlaps.total, overlaps.repeated, overlaps.folded
     shares = _overlap_per_source(held, total, repeated)
@@ -47,16 +44,16 @@ def build(encoder: Encoder, trained: "Encoded", held: "Encoded", overlaps: Measu
     return Report(metrics, text, {"overlap_ngram": NGRAM, "overlap": shares})
 
 
-def _overlap_per_source(held: "Encoded", total: np.ndarray, repeated: np.ndarray) -> dict[str, float]:
+def _overlap_per_source(held: Encoded, total: np.ndarray, repeated: np.ndarray) -> dict[str, float]:
     """Share of each held-out source's n-grams that training repeats; sources too short for one n-gram are left out."""
     of = np.array(held.document_sources, np.int64)
     sums = [(name, total[of == index].sum(), repeated[of == index].sum()) for index, name in enumerate(held.sources)]
     return {name: float(part / whole) for name, whole, part in sums if whole}
 
 
-def _rows(split: str, found: "Encoded", overlap: dict[str, float]) -> list[tuple]:
+def _rows(split: str, encoded: Encoded, overlap: dict[str, float]) -> list[tuple]:
     rows = []
-    for name, (documents, num_bytes, tokens, num_words) in zip(found.sources, found.counts.tolist(), strict=True):
+    for name, (documents, num_bytes, tokens, num_words) in zip(encoded.sources, encoded.counts.tolist(), strict=True):
         compression, fertility = num_bytes / max(1, tokens), tokens / max(1, num_words)
         share = f"{overlap[name]:.4f}" if name in overlap else ""
         rows.append(
@@ -65,14 +62,14 @@ def _rows(split: str, found: "Encoded", overlap: dict[str, float]) -> list[tuple
     return rows
 
 
-def _language_rows(split: str, found: "Encoded") -> list[tuple]:
+def _language_rows(split: str, encoded: Encoded) -> list[tuple]:
     return [
         (split, name, documents, num_bytes, tokens, words, f"{num_bytes / tokens:.3f}", f"{tokens / max(1, words):.3f}")
-        for name, documents, num_bytes, tokens, words in found.languages.rows()
+        for name, documents, num_bytes, tokens, words in encoded.languages.rows()
     ]
 
 
-def _vocabulary(encoder: Encoder, trained: "Encoded", held: "Encoded") -> list[tuple]:
+def _vocabulary(encoder: Encoder, trained: Encoded, held: Encoded) -> list[tuple]:
     """Every token as Python shows its bytes, with its counts."""
     return [
         (id, repr(encoder.token_bytes(id))[2:-1], int(trained.token_counts[id]), int(held.token_counts[id]))
@@ -81,7 +78,7 @@ def _vocabulary(encoder: Encoder, trained: "Encoded", held: "Encoded") -> list[t
 
 
 def _most_repeated(
-    held: "Encoded", total: np.ndarray, repeated: np.ndarray, folded: np.ndarray, most: int = 50
+    held: Encoded, total: np.ndarray, repeated: np.ndarray, folded: np.ndarray, most: int = 50
 ) -> list[tuple]:
     """The held-out documents with the largest share of n-grams in training, of those with any in any spelling."""
     share = repeated / np.maximum(1, total)
@@ -93,12 +90,12 @@ def _most_repeated(
     ]
 
 
-def _metrics(encoder: Encoder, trained: "Encoded", held: "Encoded", overlaps: Measured) -> dict[str, float]:
+def _metrics(encoder: Encoder, trained: Encoded, held: Encoded, overlaps: OverlapCounts) -> dict[str, float]:
     merges = slice(SMALLEST_VOCABULARY, None)
     metrics: dict[str, float] = {"vocab_size": encoder.vocab_size}
-    for split, found in (("train", trained), ("heldout", held)):
-        documents, num_bytes, tokens, num_words = found.counts.sum(axis=0).tolist()
-        single = int(found.token_counts[len(SPECIAL_TOKENS) : SMALLEST_VOCABULARY].sum())
+    for split, encoded in (("train", trained), ("heldout", held)):
+        documents, num_bytes, tokens, num_words = encoded.counts.sum(axis=0).tolist()
+        single = int(encoded.token_counts[len(SPECIAL_TOKENS) : SMALLEST_VOCABULARY].sum())
         metrics |= {
             f"{split}/documents": documents,
             f"{split}/megabytes": num_bytes / 1e6,
@@ -116,7 +113,7 @@ def _metrics(encoder: Encoder, trained: "Encoded", held: "Encoded", overlaps: Me
 
 
 def _markdown(
-    metrics: dict[str, float], rows: list[tuple], languages: list[tuple], encoder: Encoder, held: "Encoded"
+    metrics: dict[str, float], rows: list[tuple], languages: list[tuple], encoder: Encoder, held: Encoded
 ) -> str:
     pieces = [encoder.decode([id]) for id in encoder.encode(held.example)[:60]]
     shown = "|".join(piece.replace("\n", "\\n").replace("`", "'") for piece in pieces)
@@ -161,7 +158,7 @@ def _overlap_text(metrics: dict[str, float], documents: list[tuple]) -> str:
     )
 
 
-def _spelling_text(overlaps: Measured, held: "Encoded") -> list[str]:
+def _spelling_text(overlaps: OverlapCounts, held: Encoded) -> list[str]:
     total, repeated, folded = (int(each.sum()) for each in (overlaps.total, overlaps.repeated, overlaps.folded))
     if not total:
         return []
@@ -176,7 +173,7 @@ def _spelling_text(overlaps: Measured, held: "Encoded") -> list[str]:
     return lines
 
 
-def _plot(rows: list[tuple], trained: "Encoded", path: Path) -> None:
+def _plot(rows: list[tuple], trained: Encoded, path: Path) -> None:
     """Left: bytes per token of each source. Right: how often the tokens occur, by rank."""
     drawing, [left, right] = figure(10, 4, columns=2)
     names = sorted({row[1] for row in rows})[:20]

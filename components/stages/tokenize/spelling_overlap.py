@@ -1,4 +1,4 @@
-"""How much of the held-out text training repeats, as it stands and in other spellings.
+"""Overlap of held-out and training text: repeated n-grams, as written and with spellings folded.
 
 A play in the spelling of 1623 and its modern edition share few 13-grams word for word, and say the same. So n-grams are
 compared a second time with spellings folded: `v` as `u`, `j` and `y` as `i`, doubled letters as one, a final `e` left
@@ -32,13 +32,13 @@ def fold(data: np.ndarray, first_byte: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return _without(final, data, first_byte)
 
 
-def _without(gone: np.ndarray, data: np.ndarray, first_byte: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    kept_before = np.concatenate([[0], np.cumsum(~gone)])
-    return data[~gone], kept_before[first_byte]
+def _without(dropped: np.ndarray, data: np.ndarray, first_byte: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    kept_before = np.concatenate([[0], np.cumsum(~dropped)])
+    return data[~dropped], kept_before[first_byte]
 
 
 @dataclass(frozen=True)
-class Measured:
+class OverlapCounts:
     """N-grams of each held-out document, int64 (num_documents,) each.
 
     Attributes:
@@ -62,19 +62,19 @@ class Overlaps:
 
     def hold_out(self, texts: Sequence[str]) -> np.ndarray:
         """Add held-out documents, all of them before the first `see`. Returns the words of each."""
-        found = words(texts)
-        self._verbatim.hold_out(found, len(texts))
+        text_words = words(texts)
+        self._verbatim.hold_out(text_words, len(texts))
         self._folded.hold_out(words(texts, fold), len(texts))
-        return np.bincount(found.document, minlength=len(texts))
+        return np.bincount(text_words.document, minlength=len(texts))
 
     def see(self, texts: Sequence[str]) -> np.ndarray:
         """Mark what training documents repeat. Returns the words of each."""
-        found = words(texts)
-        self._verbatim.see(found)
+        text_words = words(texts)
+        self._verbatim.see(text_words)
         self._folded.see(words(texts, fold))
-        return np.bincount(found.document, minlength=len(texts))
+        return np.bincount(text_words.document, minlength=len(texts))
 
-    def measured(self, heldout: Iterable[str]) -> Measured:
+    def measured(self, heldout: Iterable[str]) -> OverlapCounts:
         """The counts, and an example from the document that gains most by folding.
 
         Args:
@@ -83,10 +83,10 @@ class Overlaps:
         total, repeated = self._verbatim.per_document()
         folded = self._folded.per_document()[1]
         if not len(total) or (folded <= repeated).all():
-            return Measured(total, repeated, folded)
+            return OverlapCounts(total, repeated, folded)
         best = int(np.argmax(folded - repeated))
         new = self._folded.repeats(best) & ~self._verbatim.repeats(best)
-        at = int(np.flatnonzero(new)[0])
+        first = int(np.flatnonzero(new)[0])
         text = next(islice(heldout, best, None))
-        shown = " ".join(as_written(text)[at : at + NGRAM])
-        return Measured(total, repeated, folded, shown, best)
+        shown = " ".join(as_written(text)[first : first + NGRAM])
+        return OverlapCounts(total, repeated, folded, shown, best)

@@ -1,4 +1,4 @@
-"""Train the tokenizer and encode both corpora into memory-mapped shards.
+"""Stage `tokenize`: train the tokenizer and encode both corpora into memory-mapped shards.
 
     out/tokenizer.json     byte-level BPE in the format of `tokenizers`
     out/train/             token shards (components/tokens/shards.py), one per corpus shard
@@ -10,7 +10,6 @@ the training text still repeats, word for word and in other spellings.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from components.params import Tokenize
 from components.stages.tokenize import report as tokenize_report
 from components.stages.tokenize.fertility import Languages
 from components.stages.tokenize.spelling_overlap import Overlaps
+from components.stages.tokenize.types import Encoded
 from components.tokens.shards import TokenWriter
 from components.tokens.tokenizer import END_OF_TEXT, Encoder, reference, train_bpe
 
@@ -74,29 +74,6 @@ def tokenize(
     report = tokenize_report.build(encoding.encoder, trained, held, overlaps, reports)
     report.write(reports)
     return report
-
-
-@dataclass
-class Encoded:
-    """What encoding one corpus found; the report is made of it.
-
-    Attributes:
-        sources: names; the rows of the arrays below.
-        counts: int64 (num_sources, 4): documents, bytes, tokens, words.
-        token_counts: int64 (vocab_size,), how often each token occurs.
-        languages: the same counts per language, of a sample.
-        document_sources: of every held-out document, index into `sources`.
-        document_names: of every held-out document, `source: location`.
-        example: a sentence or so of the corpus.
-    """
-
-    sources: list[str]
-    counts: np.ndarray
-    token_counts: np.ndarray
-    languages: Languages
-    document_sources: list[int] = field(default_factory=list)
-    document_names: list[str] = field(default_factory=list)
-    example: str = ""
 
 
 def _manifest(folder: Path, documents: str) -> Manifest:
@@ -153,36 +130,36 @@ class _Encoding:
     def corpus(self, folder: Path, manifest: Manifest, out: Path, is_heldout: bool) -> Encoded:
         sources = sorted(manifest.sources)
         counts, token_counts = np.zeros((len(sources), 4), np.int64), np.zeros(self.encoder.vocab_size, np.int64)
-        found = Encoded(sources, counts, token_counts, Languages(manifest.num_documents))
+        encoded = Encoded(sources, counts, token_counts, Languages(manifest.num_documents))
         writer = TokenWriter(out, self.encoder.vocab_size, self.sha256, sources)
         for number, shard in enumerate(manifest.shards, 1):
             self.progress.raise_if_stopped()
-            self._shard(folder / shard.file, writer, found, is_heldout)
+            self._shard(folder / shard.file, writer, encoded, is_heldout)
             self.progress.update(number, len(manifest.shards), "shards", "held-out" if is_heldout else "training")
         written = writer.close()
         assert written.num_documents == manifest.num_documents, "every document is encoded"
         assert written.num_bytes == manifest.num_bytes, "every byte is encoded"
-        return found
+        return encoded
 
-    def _shard(self, path: Path, writer: TokenWriter, found: Encoded, is_heldout: bool) -> None:
+    def _shard(self, path: Path, writer: TokenWriter, encoded: Encoded, is_heldout: bool) -> None:
         texts, names, locations, keys = _read(path, "text", "source", "location", "id")
         ids = list(self.encoder.encode_many(texts, self.workers))
         self._compare(texts, ids, path)
         separator = np.array([END_OF_TEXT], dtype=np.uint32)
         flat = np.concatenate([part for document in ids for part in (separator, document)])
         lengths = np.array([len(document) + 1 for document in ids], np.int64)
-        sources = np.array([found.sources.index(name) for name in names], np.int64)
+        sources = np.array([encoded.sources.index(name) for name in names], np.int64)
         num_bytes = np.array([len(text.encode()) for text in texts], np.int64)
         writer.add_shard(flat, lengths, sources, num_bytes)
         num_words = (self.overlaps.hold_out if is_heldout else self.overlaps.see)(texts)
         counts = np.stack([np.ones_like(lengths), num_bytes, lengths, num_words], axis=1)
-        np.add.at(found.counts, sources, counts)
-        found.languages.add(keys, texts, counts)
-        found.token_counts += np.bincount(flat, minlength=self.encoder.vocab_size)
+        np.add.at(encoded.counts, sources, counts)
+        encoded.languages.add(keys, texts, counts)
+        encoded.token_counts += np.bincount(flat, minlength=self.encoder.vocab_size)
         if is_heldout:
-            found.document_sources += sources.tolist()
-            found.document_names += [f"{name}: {location}" for name, location in zip(names, locations, strict=True)]
-        found.example = found.example or next((text for text in texts if len(text) > 200), texts[0])[:400]
+            encoded.document_sources += sources.tolist()
+            encoded.document_names += [f"{name}: {location}" for name, location in zip(names, locations, strict=True)]
+        encoded.example = encoded.example or next((text for text in texts if len(text) > 200), texts[0])[:400]
 
     def _compare(self, texts: list[str], ids: list[np.ndarray], path: Path) -> None:
         """Every so many characters, encode a document's start with `tokenizers` as well: the ids must be the same."""
@@ -192,8 +169,8 @@ class _Encoding:
                 continue
             head = text[:PIECE_CHARS]
             self._unchecked -= len(head)
-            ours = fast.tolist() if len(head) == len(text) else self.encoder.encode(head)
-            slow = self.reference.encode(head, add_special_tokens=False).ids
-            assert ours == slow, (
+            by_tiktoken = fast.tolist() if len(head) == len(text) else self.encoder.encode(head)
+            by_tokenizers = self.reference.encode(head, add_special_tokens=False).ids
+            assert by_tiktoken == by_tokenizers, (
                 f"{path.name}: tiktoken and tokenizers disagree on a document that begins {head[:60]!r}"
             )

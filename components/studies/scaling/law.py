@@ -1,4 +1,4 @@
-"""What a sweep of small runs says about larger ones: three fits of loss against size, data and compute.
+"""Scaling law: three fits of loss against size, data and compute, which predict larger runs from small ones.
 
     L(N, D) = E + A / N^alpha + B / D^beta    the parametric form (Hoffmann et al. 2022, arXiv:2203.15556, approach 3)
     parabola of L in log N at equal compute   its lowest point is the best size for that compute (approach 2)

@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from components.reporting.figures import error_bars, figure, save
 from components.studies.scaling import law, sweep
-
-if TYPE_CHECKING:
-    from components.studies.scaling.report import Fits
+from components.studies.scaling.fits import Fits
 
 DPI = 90
 LOSS = {"causal": "held-out bits per byte", "masked": "held-out bits per hidden byte"}
@@ -24,7 +22,7 @@ ABILITIES = {
 """By objective: key of a result, title, label, chance."""
 
 
-def laws(fits: "Fits", checks: Sequence[dict[str, Any]], path: Path) -> None:
+def laws(fits: Fits, checks: Sequence[dict[str, Any]], path: Path) -> None:
     """Three panels: loss against size, against tokens, against compute."""
     from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
@@ -41,7 +39,7 @@ def laws(fits: "Fits", checks: Sequence[dict[str, Any]], path: Path) -> None:
     save(drawing, path, DPI)
 
 
-def _sizes(axes: Any, fits: "Fits") -> None:
+def _sizes(axes: Any, fits: Fits) -> None:
     """Runs of equal compute, their parabolas, and the best sizes."""
     for number, one in enumerate(fits.minima):
         budget = sorted(fits.params.budgets)[number]
@@ -55,7 +53,7 @@ def _sizes(axes: Any, fits: "Fits") -> None:
     axes.set(title="Equal compute: size (star: best)", xlabel="weights in products, N")
 
 
-def _tokens(axes: Any, fits: "Fits") -> None:
+def _tokens(axes: Any, fits: Fits) -> None:
     """Loss against tokens for each size, with the law's curves."""
     for number, width in enumerate(sorted({row["width"] for row in fits.results})):
         points = [sweep.point(row) for row in fits.results if row["width"] == width]
@@ -66,7 +64,7 @@ def _tokens(axes: Any, fits: "Fits") -> None:
     axes.set(title="Data (lines: the law)", xlabel="tokens, D")
 
 
-def _compute(axes: Any, fits: "Fits", checks: Sequence[dict[str, Any]]) -> None:
+def _compute(axes: Any, fits: Fits, checks: Sequence[dict[str, Any]]) -> None:
     """All runs, the law's frontier, the straight line, predictions and what came of them."""
     axes.plot([row["flops"] for row in fits.results], [row["loss"] for row in fits.results], ".", color="0.6")
     far = max([row["flops"] for row in checks], default=fits.largest)

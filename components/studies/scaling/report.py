@@ -1,19 +1,14 @@
 """What a sweep found, as figures, plots and tables: the fits, what they predicted, and what came of it."""
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from components.core.files import rounded, write_json, write_text
-from components.params import Scaling
 from components.reporting.tables import markdown_table
 from components.studies.scaling import law as scaling_law
-from components.studies.scaling import sweep
-from components.studies.scaling.law import Law, Line, Minimum
+from components.studies.scaling import plots, sweep
+from components.studies.scaling.fits import Fits
 
 MULTIPLES = (1, 3, 10, 30, 100)
 """Budgets of the table, in multiples of the largest that was fitted."""
@@ -21,69 +16,6 @@ HOURS = (1, 8, 24)
 MEGAJOULES = (0.1, 1.0, 10.0)
 FAR = 100.0
 """Multiple of the largest fitted compute beyond which an expected loss is marked as a guess."""
-
-
-@dataclass(frozen=True)
-class Fits:
-    """All that was fitted to the finished cells of a sweep."""
-
-    params: Scaling
-    results: list[dict[str, Any]]
-    law: Law
-    laws: list[Law]
-    minima: list[Minimum]
-    line: Line
-    exponent: float | None
-    reason: str
-
-    @classmethod
-    def of(cls, params: Scaling, results: list[dict[str, Any]]) -> "Fits":
-        """Fit the cells whose purpose is `fit`."""
-        rows = [one for one in results if one["purpose"] == "fit"]
-        points = [sweep.point(one) for one in rows]
-        budgets = sweep.by_budget(rows)
-        law = scaling_law.fit(points)
-        laws = scaling_law.resampled(points, law, params.bootstrap, seed=1)
-        minima = [scaling_law.minimum(row) for row in budgets.values()]
-        exponent, reason = scaling_law.optimum_exponent(minima)
-        return cls(params, rows, law, laws, minima, scaling_law.straight_line(budgets), exponent, reason)  # type: ignore[arg-type]
-
-    @property
-    def largest(self) -> float:
-        """The largest fitted budget."""
-        return max(self.params.budgets)
-
-    def interval(self, value: Callable[[Law], float]) -> tuple[float, float]:
-        """95% bootstrap interval of something a law says."""
-        return scaling_law.interval([value(law) for law in self.laws])
-
-    @property
-    def seed_spread(self) -> float:
-        """Standard deviation of the loss of equal cells with different seeds, pooled; NaN if none was repeated."""
-        groups: dict[tuple, list[float]] = {}
-        for one in self.results:
-            groups.setdefault((one["width"], one["budget"]), []).append(one["loss"])
-        repeated = [losses for losses in groups.values() if len(losses) > 1]
-        freedom = sum(len(losses) - 1 for losses in repeated)
-        return math.sqrt(sum(np.var(losses) * len(losses) for losses in repeated) / freedom) if freedom else math.nan
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON."""
-        names = ("floor", "size_exponent", "token_exponent", "optimum_exponent")
-        return {
-            "law": self.law.as_dict(),
-            "intervals": {name: self.interval(lambda law, key=name: getattr(law, key)) for name in names},  # type: ignore[misc]
-            "minima": [asdict(one) | {"size": _number(one.size), "loss": _number(one.loss)} for one in self.minima],
-            "parabola_exponent": self.exponent,
-            "parabola_reason": self.reason,
-            "straight_line": asdict(self.line),
-            "seed_spread": _number(self.seed_spread),
-            "cells": len(self.results),
-        }
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 # -- predictions -------------------------------------------------------------------------------------------------------
@@ -146,8 +78,6 @@ def best_rows(fits: Fits, results: Sequence[dict[str, Any]]) -> list[dict[str, A
 
 def write(fits: Fits, expected: list[dict[str, Any]], results: list[dict[str, Any]], folder: Path) -> str:
     """Write scaling.json, report.md and the plots; returns the report's text."""
-    from components.studies.scaling import plots
-
     checks = checked(expected, results)
     table = best_rows(fits, results)
     found = {"fits": fits.as_dict(), "checks": checks, "best": table, "cells": results, "goals": goals(checks)}

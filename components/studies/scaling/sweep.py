@@ -10,14 +10,14 @@ import math
 import shutil
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from components.carbon.planning.project_budget import metered
 from components.core.errors import UserError
 from components.core.files import read_json, write_json
-from components.core.progress import Progress
 from components.model.transformer import Shape, derive_shape
 from components.params import Evaluate, ModelShape, Numerics, Pretrain, Runtime, Scaling
 from components.studies.scaling.law import Candidate, Law, Plan, Point, best
@@ -28,9 +28,9 @@ had one head and 64 two, and the law missed the step between them by 4% (docs/sc
 CHECKPOINTS = 4
 """Checkpoints per cell: what a kill may cost is a quarter of a cell."""
 ABILITIES = ("minimal_pairs", "few_shot_margin", "few_shot_examples", "restored")
-"""What is asked of a finished model beside its loss."""
+"""Abilities of a finished model that are measured beside its loss."""
 LOSS = {"causal": "heldout/bits_per_byte", "masked": "heldout/bits_per_hidden_byte"}
-"""The figure of a run that the law is about."""
+"""Metric of a run that the law predicts."""
 WIDEST = 2048
 """Widest network considered when a budget's best size is looked for."""
 
@@ -141,7 +141,7 @@ class SweepFolders:
 
     Attributes:
         tokens: what the tokenize stage wrote, with the sweep's vocabulary.
-        heldout: the held-out corpus (the exam must know whether it is English).
+        heldout: the held-out corpus (evaluation depends on whether it is English).
         cells: a folder per cell is made here.
         ledger: the energy ledger; None meters nothing.
         run: name of the sweep in the ledger.
@@ -188,7 +188,8 @@ def run_cell(one: Cell, folders: SweepFolders) -> dict[str, Any]:
     for name in ("model", "reports"):
         shutil.rmtree(folder / name, ignore_errors=True)
     started, cpu_started = time.perf_counter(), time.process_time()
-    with _meter(folders, one) as meter:
+    labels = {"stage": "scaling", "run": folders.run, "cell": one.name}
+    with metered(folders.ledger, folders.runtime, labels, folders.root) as (meter, progress):
         report = pretrain(
             objective=one.objective,
             tokens=folders.tokens,
@@ -197,7 +198,7 @@ def run_cell(one: Cell, folders: SweepFolders) -> dict[str, Any]:
             out=folder / "model",
             reports=folder / "reports",
             work=folder / "work",
-            progress=_progress(folders, meter),
+            progress=progress,
         )
         used = {"seconds": time.perf_counter() - started, "cpu_s": time.process_time() - cpu_started}
         used["joules"] = meter.totals().mid_j if meter else 0.0
@@ -208,24 +209,6 @@ def run_cell(one: Cell, folders: SweepFolders) -> dict[str, Any]:
     write_json(folder / "result.json", result)
     shutil.rmtree(folder / "work", ignore_errors=True)
     return result
-
-
-def _meter(folders: SweepFolders, one: Cell) -> Any:
-    if folders.ledger is None:
-        return nullcontext()
-    from components.carbon.metering.meter import Meter
-
-    return Meter(folders.ledger, 1.0, {"stage": "scaling", "run": folders.run, "cell": one.name})
-
-
-def _progress(folders: SweepFolders, meter: Any) -> Progress:
-    if folders.ledger is None or folders.runtime is None:
-        return Progress()
-    from components.carbon.planning.project_budget import ProjectProgress
-
-    progress = ProjectProgress(folders.runtime, meter, folders.ledger, folders.root)
-    progress.raise_if_stopped()  # a budget that is spent lets no cell begin
-    return progress
 
 
 def _abilities(one: Cell, model: Path, folders: SweepFolders) -> dict[str, float | None]:

@@ -52,7 +52,7 @@ def passage_of(document: Document) -> str:
 def fates(view: View, query: str) -> dict[str, set[tuple[str, str, str]]]:
     """Id -> stage, part and rule of each place."""
     return {
-        each.facts["id"]: {(place.stage, place.part, place.rule) for place in each.places}
+        each.facts["id"]: {(location.stage, location.part, location.rule) for location in each.locations}
         for each in trace(query_of(query, view), view)
     }
 
@@ -73,9 +73,9 @@ def test_a_passage_is_followed_to_its_end(root: Path, view: View) -> None:
 def test_places_are_where_the_text_is(root: Path, view: View) -> None:
     wanted = modules("scipy", 60)[20]
     (found,) = trace(Query("id", wanted.id), view)
-    assert len(found.places) == 4  # ingest, dedup, and two copies in the mixture
-    assert [place.id for place in found.trained] in ([wanted.id, f"{wanted.id}-2"], [f"{wanted.id}-2", wanted.id])
-    assert all(text_at(place, view) == wanted.text for place in found.places)
+    assert len(found.locations) == 4  # ingest, dedup, and two copies in the mixture
+    assert [location.id for location in found.trained] in ([wanted.id, f"{wanted.id}-2"], [f"{wanted.id}-2", wanted.id])
+    assert all(text_at(location, view) == wanted.text for location in found.locations)
 
 
 def test_the_other_kinds_of_query(root: Path, view: View) -> None:
@@ -84,8 +84,8 @@ def test_the_other_kinds_of_query(root: Path, view: View) -> None:
         assert set(fates(view, query)) == {document.id}, query
     assert set(fates(view, "copy/of/it.py")) == {"c0ffee0123456789"}  # all parts of a file
     for number, part in ((52, "heldout"), (58, "dropped"), (59, "quarantine")):
-        left_out = modules("scipy", 60)[number]
-        assert ("ingest", part) in {fate[:2] for fate in fates(view, left_out.id)[left_out.id]}
+        is_left_out = modules("scipy", 60)[number]
+        assert ("ingest", part) in {fate[:2] for fate in fates(view, is_left_out.id)[is_left_out.id]}
 
 
 def test_what_the_mixture_adds_is_found(root: Path, view: View) -> None:

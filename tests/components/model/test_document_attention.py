@@ -26,7 +26,7 @@ def test_blocks_give_the_logits_of_the_dense_mask(causal: bool, kv_heads: int, m
         torch.testing.assert_close(model(ids, documents()), dense, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_in_compiled_blocks_too_and_other_documents_are_not_compiled_again(monkeypatch: pytest.MonkeyPatch) -> None:
     model, ids, other = network(True, LENGTH, kv_heads=1), some_ids(2, LENGTH), documents().roll(1, 0)
     graphs = torch._dynamo.utils.counters["stats"]

@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
 
-from components.core.errors import UserError
 from components.core.files import read_json
+from components.model import export
 from components.model.lora import add_lora
 from components.model.transformer import Transformer, derive_shape
 from components.params import ModelShape
-from components.stages.finetune.classifier import Classifier, load_classifier, save_classifier
+from components.stages.finetune.classifier import Classifier, save_classifier
 from components.tokens.tokenizer import PAD, train_bpe
 
 LABELS = ["docs", "plays", "tales"]
@@ -63,10 +65,14 @@ def test_pipeline_reads_the_folder(tmp_path: Path) -> None:
 def test_what_is_saved_loads(tmp_path: Path) -> None:
     ours = model()
     save_classifier(ours, LABELS, TOKENIZER, tmp_path, {"task": {"name": "source"}})
-    loaded, tokenizer, labels = load_classifier(tmp_path)
-    assert labels == LABELS
-    assert tokenizer.get_vocab_size() == 400
-    torch.testing.assert_close(loaded(padded_ids()), ours(padded_ids()), atol=0, rtol=0)
+    fields = read_json(tmp_path / "config.json")
+    assert [fields["id2label"][str(index)] for index in range(len(LABELS))] == LABELS
+    assert Tokenizer.from_file(str(tmp_path / "tokenizer.json")).get_vocab_size() == 400
+    saved = load_file(tmp_path / "model.safetensors")
+    parameters = {name: parameter for name, parameter in ours.named_parameters() if name != f"backbone.{export.HEAD}"}
+    assert len(saved) == len(parameters)
+    for name, parameter in parameters.items():
+        torch.testing.assert_close(saved[name.replace("backbone.", "model.", 1)], parameter, atol=0, rtol=0)
     facts = read_json(tmp_path / "greenhouse.json")
     assert facts["num_parameters"] == sum(parameter.numel() for parameter in ours.parameters())
     assert facts["task"] == {"name": "source"}
@@ -80,19 +86,15 @@ def test_padding_changes_nothing() -> None:
 
 @torch.inference_mode()
 def test_adapters_are_merged_when_saved(tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification
+
     ours = model()
     add_lora(ours.backbone, rank=4, seed=1)
     for name, parameter in ours.named_parameters():
         if "lora_b" in name:
             parameter += 0.05
     save_classifier(ours, LABELS, TOKENIZER, tmp_path, {})
-    loaded, _, _ = load_classifier(tmp_path)
-    torch.testing.assert_close(loaded(padded_ids()), ours(padded_ids()), atol=1e-5, rtol=1e-4)
-
-
-def test_another_model_is_refused(tmp_path: Path) -> None:
-    from components.model import export
-
-    export.save(model().backbone, TOKENIZER, tmp_path, {})
-    with pytest.raises(UserError, match="is no classifier's; give a folder that finetune@classify wrote"):
-        load_classifier(tmp_path)
+    theirs = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
+    ids_BT = padded_ids()
+    logits = theirs(ids_BT, attention_mask=(ids_BT != PAD).long()).logits
+    torch.testing.assert_close(logits, ours(ids_BT), atol=2e-5, rtol=1e-4)

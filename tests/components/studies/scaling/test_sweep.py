@@ -16,6 +16,7 @@ from components.model import export
 from components.params import Budget, Evaluate, ProjectBudget, Runtime, Scaling
 from components.studies.scaling import law as scaling_law
 from components.studies.scaling import report, sweep
+from components.studies.scaling.fits import Fits
 from components.studies.scaling.sweep import Cell, SweepFolders
 from tests.components.small_corpus import NUMERICS, docstrings, write_tokens
 from tests.components.task_corpora import plain, write
@@ -93,7 +94,7 @@ scaling.run_cell(long_cell(), place(Path(sys.argv[2])))
 
 
 def long_cell() -> Cell:
-    return sweep.cell(PARAMS, 16, 2e10, 1)
+    return sweep.cell(PARAMS, 16, 1e10, 1)
 
 
 @pytest.mark.slow
@@ -126,7 +127,9 @@ def test_a_cell_that_the_projects_budget_stopped_goes_on_under_a_larger_one(tmp_
     assert not (tmp_path / "stopped/cells" / cell.name / "work").exists()
     after = [True, True, False]
     with pytest.MonkeyPatch.context() as patch:  # no clock in a test: the guard lets the start and a step pass
-        patch.setattr("components.carbon.planning.project_budget.guard", lambda *_: lambda: after.pop(0) or stop_now())
+        patch.setattr(
+            "components.carbon.planning.project_budget.budget_check", lambda *_: lambda: after.pop(0) or stop_now()
+        )
         with pytest.raises(Stopped):
             sweep.run_cell(cell, limited(ProjectBudget(hours=1.0)))
     assert not sweep.done(limited(ProjectBudget()), cell)
@@ -155,7 +158,7 @@ def test_predictions_are_right_where_the_law_holds_and_the_report_says_how_right
     objective: str, tmp_path: Path
 ) -> None:
     law, params = scaling_law.Law(1.0, 500.0, 0.7, 60.0, 0.35), PARAMS.model_copy(update={"objective": objective})
-    fits = report.Fits.of(params, made_up(sweep.plan(params), law))
+    fits = Fits.of(params, made_up(sweep.plan(params), law))
     expected = report.predictions(fits)
     assert [row["multiple"] for row in expected] == [2.0]
     cells = [cell for cell, _ in sweep.larger(params, fits.law)]
