@@ -176,7 +176,7 @@ def _reasons(stage: str, change: str | dict, locked: dict, root: Path) -> list[s
 
 
 def _changed_files(entry: dict, path: str, what: str, root: Path) -> list[str]:
-    """`file components/core/files.py: modified` for each changed file of a dependency; a folder of code by its files."""
+    """`file components/core/files.py: modified` for each changed file of a dependency; a code folder by its files."""
     locked = next((dep["md5"] for dep in entry.get("deps", []) if dep["path"] == path), "")
     if what == "modified" and (known := code_files.of_folder(locked)):
         files = code_files.changed(known, code_files.present(path, root))

@@ -49,7 +49,7 @@ class Snapshot:
         return {out["path"]: out["md5"] for entry in self.lock.values() for out in entry.get("outs", [])}
 
     def code(self) -> dict[str, str]:
-        """Path -> hash of every source file the stages depend on; a folder stands for its files where those are unknown."""
+        """Path -> hash of every source file the stages depend on; a folder where its files are unknown."""
         deps = [dep for entry in self.lock.values() for dep in entry.get("deps", [])]
         return code_files.expanded({dep["path"]: dep["md5"] for dep in deps if dep["path"].startswith("components/")})
 
