@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -85,6 +85,18 @@ class Manifest:
     licences: dict[str, dict[str, int]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
+    def count(self, table: Literal["sources", "licences"], key: str, num_documents: int, num_bytes: int) -> None:
+        """Add to the totals of a source or licence."""
+        totals = getattr(self, table).setdefault(key, {"num_documents": 0, "num_bytes": 0})
+        totals["num_documents"] += num_documents
+        totals["num_bytes"] += num_bytes
+
+    def add_shard(self, shard: Shard) -> None:
+        """Append a shard and add its numbers."""
+        self.shards.append(shard)
+        self.num_documents += shard.num_documents
+        self.num_bytes += shard.num_bytes
+
 
 class CorpusWriter:
     """Write documents in order to shards; `close()` writes the manifest last, so a folder with one is complete.
@@ -117,10 +129,8 @@ class CorpusWriter:
             self.rules[rule] += 1
         self._rows.append(row)
         self._bytes += size
-        for table, key in ((self.manifest.sources, document.source), (self.manifest.licences, document.licence)):
-            entry = table.setdefault(key, {"num_documents": 0, "num_bytes": 0})
-            entry["num_documents"] += 1
-            entry["num_bytes"] += size
+        self.manifest.count("sources", document.source, 1, size)
+        self.manifest.count("licences", document.licence, 1, size)
         if self._bytes >= self.shard_bytes:
             self._flush()
 
@@ -131,9 +141,7 @@ class CorpusWriter:
         table = pa.Table.from_pylist(self._rows, schema=self.schema)
         with written_whole(path) as temporary:
             pq.write_table(table, temporary, compression="zstd")
-        self.manifest.shards.append(Shard(path.name, sha256_file(path), len(self._rows), self._bytes))
-        self.manifest.num_documents += len(self._rows)
-        self.manifest.num_bytes += self._bytes
+        self.manifest.add_shard(Shard(path.name, sha256_file(path), len(self._rows), self._bytes))
         self._rows, self._bytes = [], 0
 
     def close(self) -> Manifest:
@@ -172,11 +180,16 @@ def shard_paths(folder: Path) -> list[Path]:
     return [folder / shard.file for shard in read_manifest(folder).shards]
 
 
+def document_of(row: dict[str, Any]) -> Document:
+    """The document of a row of a shard, as pyarrow gives it."""
+    return Document(**row | {"transforms": tuple(row["transforms"])})
+
+
 def read_shard(path: Path) -> list[Document]:
     """The documents of one shard, in order (of a dropped shard too: `rule` and `reason` are not read)."""
     with pq.ParquetFile(path) as file:  # `read_table` would import pandas first, a fifth of a second
         rows = file.read(columns=list(Document.__slots__)).to_pylist()
-    return [Document(**row | {"transforms": tuple(row["transforms"])}) for row in rows]
+    return [document_of(row) for row in rows]
 
 
 def read_corpus(folder: Path) -> Iterator[Document]:

@@ -7,11 +7,11 @@ are moved together, in the order of the input, under one manifest. What is there
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from components.core.files import move, write_json
-from components.corpus.corpus import CorpusWriter, Document, Manifest, Shard, read_manifest, reconcile
+from components.corpus.corpus import CorpusWriter, Document, Manifest, read_manifest, reconcile
 
 _NEVER = 1 << 62
 
@@ -55,21 +55,13 @@ def gather(parts: Iterable[Path], out: Path) -> Manifest:
         for shard in manifest.shards:
             name = f"part-{len(total.shards):05d}.parquet"
             move(part / shard.file, out / name)
-            total.shards.append(Shard(name, shard.sha256, shard.num_documents, shard.num_bytes))
-        total.num_documents += manifest.num_documents
-        total.num_bytes += manifest.num_bytes
-        _add(total.sources, manifest.sources)
-        _add(total.licences, manifest.licences)
+            total.add_shard(replace(shard, file=name))
+        for table in ("sources", "licences"):
+            for key, counts in getattr(manifest, table).items():
+                total.count(table, key, **counts)
         dropped |= "rules" in manifest.facts
         rules.update(manifest.facts.get("rules", {}))
     if dropped:
         total.facts["rules"] = dict(sorted(rules.items()))
     write_json(out / "manifest.json", asdict(total))
     return total
-
-
-def _add(total: dict[str, dict[str, int]], more: dict[str, dict[str, int]]) -> None:
-    for key, counts in more.items():
-        entry = total.setdefault(key, {"num_documents": 0, "num_bytes": 0})
-        for name, count in counts.items():
-            entry[name] += count

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from components.corpus.corpus import SCHEMA, Document
+from components.corpus.corpus import SCHEMA, Document, document_of
 
 MOST_BUCKETS = 200
 """Files open at once: a process may have 256 on macOS."""
@@ -43,7 +43,7 @@ def shuffled(documents: Iterable[Document], seed: int, folder: Path, num_buckets
             rows = pa.ipc.open_stream(file).read_all().to_pylist()
         path.unlink()
         for row in sorted(rows, key=lambda row: (key(seed, row["id"]), row["id"])):
-            yield Document(**row | {"transforms": tuple(row["transforms"])})
+            yield document_of(row)
 
 
 def _deal(documents: Iterable[Document], seed: int, paths: list[Path]) -> None:

@@ -78,7 +78,7 @@ class ContaminationIndex:
             return hits
         scanned = ngram_overlap.words(texts)
         for length, (hashes, sets) in sorted(self.by_length.items()):
-            if not len(hashes):  # all held-out documents are shorter than a run
+            if not len(hashes):  # all held-out documents are shorter than a run of words
                 continue
             grams, documents = ngram_overlap.ngrams(scanned, length)
             totals = np.bincount(documents, minlength=len(texts))
@@ -120,32 +120,32 @@ def contamination_index(heldout: Path | None, items: Path | None, ngram: int) ->
     Raises:
         UserError: a file of `items` cannot be read; it is named with the line.
     """
+    # By length in words, since an item shorter than `ngram` words is looked for as a whole.
     grams: dict[int, list[tuple[np.ndarray, int]]] = {}
     names, short = [HELD_OUT], 0
     for document in read_corpus(heldout) if heldout else ():
         grams.setdefault(ngram, []).append((ngram_overlap.ngrams(ngram_overlap.words([document.text]), ngram)[0], 0))
-    for path in sorted(items.rglob("*")) if items else ():
-        if path.suffix not in (".jsonl", ".txt") or not path.is_file():
-            continue
-        assert items is not None
-        name = path.relative_to(items).as_posix()
-        names.append(name)
-        for text in _texts(path, name):
-            found = ngram_overlap.words([text])
-            length = min(ngram, len(found.hashes))
-            short += length < FEWEST_WORDS
-            if length >= FEWEST_WORDS:
-                grams.setdefault(length, []).append((ngram_overlap.ngrams(found, length)[0], len(names) - 1))
+    files = [path for path in sorted(items.rglob("*")) if path.suffix in (".jsonl", ".txt")] if items else []
+    for path in filter(Path.is_file, files):
+        names.append(path.relative_to(items or "").as_posix())
+        for text in _texts(path, names[-1]):
+            tokens = ngram_overlap.words([text])
+            length = min(ngram, len(tokens.hashes))
+            if length < FEWEST_WORDS:
+                short += 1
+            else:
+                grams.setdefault(length, []).append((ngram_overlap.ngrams(tokens, length)[0], len(names) - 1))
     return ContaminationIndex(names, {length: _sorted(entries) for length, entries in grams.items()}, short)
 
 
 def _sorted(entries: list[tuple[np.ndarray, int]]) -> tuple[np.ndarray, np.ndarray]:
     """Distinct hashes in order, and the set each is from: an evaluation set's before the held-out set's."""
-    hashes = np.concatenate([found for found, _ in entries])
-    sets = np.concatenate([np.full(len(found), number, dtype=np.uint16) for found, number in entries])
-    order = np.lexsort((~sets, hashes))
+    hashes = np.concatenate([grams for grams, _ in entries])
+    sets = np.concatenate([np.full(len(grams), number, dtype=np.uint16) for grams, number in entries])
+    order = np.lexsort((~sets, hashes))  # of equal hashes the largest number first: the held-out set is number 0
     hashes, sets = hashes[order], sets[order]
-    first = np.concatenate([[True], hashes[1:] != hashes[:-1]]) if len(hashes) else np.zeros(0, bool)
+    first = np.ones(len(hashes), bool)
+    first[1:] = hashes[1:] != hashes[:-1]
     return hashes[first], sets[first]
 
 

@@ -40,6 +40,7 @@ def ranking(num_heldout: int, num_chars: np.ndarray, ids: Sequence[str]) -> np.n
 
 def first_equal(exact: np.ndarray) -> np.ndarray:
     """For each row of hashes the index of the first equal row, (n,) int64."""
+    # A row as one opaque value, so that `unique` compares whole rows without sorting by column.
     packed = np.ascontiguousarray(exact).view([("", exact.dtype)] * exact.shape[1]).ravel()
     _, first, inverse = np.unique(packed, return_index=True, return_inverse=True)
     return first[inverse]
@@ -79,8 +80,8 @@ class Search:
 
     def run(self) -> tuple[np.ndarray, np.ndarray]:
         """For each document the one that stays for it, itself or a similar one, and their similarity; both (n,)."""
-        candidates = np.flatnonzero(self.sizes)
-        window = 0
+        candidates = np.flatnonzero(self.sizes)  # a document without words is similar to none
+        window = 0  # the first round: each with the first of its bucket (the module's point 5)
         while True:
             fresh = self._propose(candidates, window)
             if window and not len(fresh):
@@ -129,6 +130,7 @@ class Search:
         """
         found = [np.zeros(0, dtype=np.int64)]
         for band in range(self.bands):
+            # Stable, so that within a bucket (equal keys) documents stay in the order of their ranks.
             keys = self.band(band)[candidates]
             order = np.argsort(keys, kind="stable")
             ranks, keys = candidates[order], keys[order]
@@ -139,7 +141,8 @@ class Search:
 
     def _hopeful(self, pairs: np.ndarray) -> np.ndarray:
         """Pairs that can still reach the threshold: by sizes for certain, by signatures but for 4 standard errors."""
-        pairs = pairs[pairs[:, 1] >= self.num_heldout]
+        pairs = pairs[pairs[:, 1] >= self.num_heldout]  # two held-out documents both stay
+        # |A and B| <= min(|A|, |B|) and |A or B| >= max(|A|, |B|), so J <= min / max.
         first, second = self.sizes[pairs[:, 0]], self.sizes[pairs[:, 1]]
         pairs = pairs[np.minimum(first, second) >= self.threshold * np.maximum(first, second)]
         # Of n shingles about K (1 - exp(-n / K)) different places of K are filled; the others repeat those.
@@ -162,6 +165,7 @@ class Search:
 
 def _star(ranks: np.ndarray, keys: np.ndarray) -> np.ndarray:
     """Each document with the first of its bucket (documents sorted by key, then rank)."""
+    # Keys 5 5 5 8 9 9 begin buckets at 0, 3 and 4; carried forward that is 0 0 0 3 4 4, the first of each bucket.
     begins = np.concatenate([[True], keys[1:] != keys[:-1]])
     first = np.maximum.accumulate(np.where(begins, np.arange(len(keys)), 0))
     return np.stack([ranks[first[~begins]], ranks[~begins]], axis=1)
@@ -171,6 +175,8 @@ def _all_pairs(ranks: np.ndarray, keys: np.ndarray, window: int) -> Iterator[np.
     """All pairs within a bucket, up to `window` places apart, some at a time: of one big bucket there are many."""
     found, waiting = [np.zeros((0, 2), dtype=np.int64)], 0
     at = np.arange(len(keys))
+    # All neighbours, then all pairs two apart, ...; a place that has no partner at one distance has none at a larger
+    # one.
     for distance in range(1, window + 1):
         at = at[at + distance < len(keys)]
         at = at[keys[at] == keys[at + distance]]

@@ -102,44 +102,40 @@ class Overlap:
     """
 
     def __init__(self) -> None:
-        self._hashes: list[np.ndarray] = []
-        self._documents: list[np.ndarray] = []
+        self._hashes, self._distinct = np.zeros((2, 0), np.uint64)
+        self._documents = np.zeros(0, np.int64)  # of each of `_hashes`
         self._num_documents = 0
-        self._distinct = np.zeros(0, np.uint64)
-        self._seen = np.zeros(0, bool)
+        self._seen = np.zeros(0, bool)  # of each of `_distinct`
 
-    def hold_out(self, found: Words, num_documents: int) -> None:
+    def hold_out(self, tokens: Words, num_documents: int) -> None:
         """Add a shard of held-out documents; all of them before the first `see`."""
-        hashes, documents = ngrams(found)
-        self._hashes.append(hashes)
-        self._documents.append(documents + self._num_documents)
+        hashes, documents = ngrams(tokens)
+        self._hashes = np.concatenate([self._hashes, hashes])
+        self._documents = np.concatenate([self._documents, documents + self._num_documents])
         self._num_documents += num_documents
         self._distinct = np.zeros(0, np.uint64)
 
-    def see(self, found: Words) -> None:
-        """Mark what a shard of training documents repeats."""
+    def see(self, tokens: Words) -> None:
+        """Mark the n-grams that a shard of training documents repeats."""
         if not len(self._distinct):
-            self._distinct = np.unique(np.concatenate([*self._hashes, np.zeros(0, np.uint64)]))
+            self._distinct = np.unique(self._hashes)
             self._seen = np.zeros(len(self._distinct), bool)
         if len(self._distinct):
-            hashes = ngrams(found)[0]
-            at = np.minimum(np.searchsorted(self._distinct, hashes), len(self._distinct) - 1)
-            self._seen[at[self._distinct[at] == hashes]] = True
+            hashes = ngrams(tokens)[0]
+            place = np.minimum(np.searchsorted(self._distinct, hashes), len(self._distinct) - 1)
+            self._seen[place[self._distinct[place] == hashes]] = True
+
+    def _is_repeated(self, hashes: np.ndarray) -> np.ndarray:
+        return (
+            self._seen[np.searchsorted(self._distinct, hashes)] if len(self._distinct) else np.zeros(len(hashes), bool)
+        )
 
     def repeats(self, document: int) -> np.ndarray:
         """Which n-grams of a held-out document training repeats, in order: bool (num_ngrams,)."""
-        hashes = np.concatenate(
-            [each[documents == document] for each, documents in zip(self._hashes, self._documents, strict=True)]
-        )
-        return self._seen[np.searchsorted(self._distinct, hashes)] if len(self._distinct) else np.zeros(0, bool)
+        return self._is_repeated(self._hashes[self._documents == document])
 
     def per_document(self) -> tuple[np.ndarray, np.ndarray]:
         """N-grams of each held-out document, and how many of them training repeats: int64 (num_documents,) each."""
-        total = np.zeros(self._num_documents, np.int64)
-        repeated = np.zeros(self._num_documents, np.int64)
-        for hashes, documents in zip(self._hashes, self._documents, strict=True):
-            total += np.bincount(documents, minlength=self._num_documents)
-            if len(self._distinct):
-                seen = self._seen[np.searchsorted(self._distinct, hashes)]
-                repeated += np.bincount(documents[seen], minlength=self._num_documents)
-        return total, repeated
+        repeated = self._documents[self._is_repeated(self._hashes)]
+        count = self._num_documents
+        return np.bincount(self._documents, minlength=count), np.bincount(repeated, minlength=count)

@@ -85,11 +85,12 @@ def sketch_shard(job: SketchJob) -> int:
             band_keys(signed, band, job.rows).tofile(file)
     arrays: dict[str, Any] = {
         "offsets": offsets,
-        "agreement": signed.astype(np.uint8),
+        "agreement": signed.astype(np.uint8),  # one byte of each value is enough to estimate how many agree
         "exact": np.frombuffer(b"".join(exact_hashes(texts)), dtype=np.uint64).reshape(-1, 2),
         "num_chars": np.array([len(text) if text.isascii() else len(text.decode()) for text in texts], dtype=np.int64),
         "num_bytes": np.array([len(text) for text in texts], dtype=np.int64),
     }
+    # The table comes last: a sketch counts as done when all three files are there.
     arrays |= {name: _merged(rows) for name, rows in stretches.items()}
     with written_whole(table) as temporary, open(temporary, "wb") as file:
         np.savez(file, allow_pickle=False, **arrays)

@@ -104,7 +104,7 @@ def spans(sentence: str) -> list[tuple[int, int, int]]:
     """The mentions in a sentence, in order: (start, end, index of the group). They do not overlap."""
     if _FIRST_WORDS.isdisjoint(WORD.findall(sentence.lower())):
         return []
-    found: list[tuple[int, int, int]] = []
+    mentioned: list[tuple[int, int, int]] = []
     free = 0
     for word in WORD.finditer(sentence):
         if (
@@ -112,9 +112,9 @@ def spans(sentence: str) -> list[tuple[int, int, int]]:
             and (terms := _TABLE.get(word.group().lower()))
             and (hit := _hit(sentence, word, terms))
         ):
-            found.append(hit)
+            mentioned.append(hit)
             free = hit[1]
-    return found
+    return mentioned
 
 
 def _hit(

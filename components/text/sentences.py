@@ -10,11 +10,11 @@ PIECE = re.compile(rf".{{1,{LONGEST_SENTENCE}}}(?:\s|\Z)|.{{{LONGEST_SENTENCE}}}
 
 def sentences_of(text: str) -> list[str]:
     """Sentences: up to a stop and white space, or an empty line; long ones in pieces. Not linguistics, but stable."""
-    found: list[str] = []
+    sentences: list[str] = []
     for part in SENTENCE_END.split(text):
         sentence = part.strip()
         if len(sentence) > LONGEST_SENTENCE:
-            found += PIECE.findall(sentence)
+            sentences += PIECE.findall(sentence)
         elif sentence:
-            found.append(sentence)
-    return found
+            sentences.append(sentence)
+    return sentences

@@ -27,29 +27,30 @@ def mixed(value: int, key: int) -> int:
 
 
 def permuted(index: int, size: int, seed: int) -> int:
-    """Where `index` goes in a permutation of range(size) chosen by `seed`; O(1)."""
-    assert 0 <= index < size
-    half = max(1, ((size - 1).bit_length() + 1) // 2)
-    mask = (1 << half) - 1
-    while True:
-        left, right = index >> half, index & mask
-        for turn in range(ROUNDS):
-            left, right = right, left ^ (mixed(right, mixed(seed, turn)) & mask)
-        index = left << half | right
-        if index < size:  # cycle walking: outside the range, go on until inside
-            return index
+    """Position of `index` in a permutation of range(size) chosen by `seed`; O(1)."""
+    return _walk(index, size, seed, inverse=False)
 
 
 def place_of(value: int, size: int, seed: int) -> int:
-    """The index that `permuted` sends to `value`: the same rounds, backwards."""
+    """Index that `permuted` sends to `value`: its inverse."""
+    return _walk(value, size, seed, inverse=True)
+
+
+def _walk(value: int, size: int, seed: int, inverse: bool) -> int:
+    """Feistel rounds, repeated until the value is inside range(size): cycle walking.
+
+    A round sends (left, right) to (right, left ^ f(right)). With the halves swapped before and after, the same round
+    is its own inverse, so the inverse permutation is the rounds in reverse order between two swaps.
+    """
     assert 0 <= value < size
     half = max(1, ((size - 1).bit_length() + 1) // 2)
     mask = (1 << half) - 1
     while True:
-        left, right = value >> half, value & mask
-        for turn in reversed(range(ROUNDS)):
-            left, right = right ^ (mixed(left, mixed(seed, turn)) & mask), left
-        value = left << half | right
+        halves = value >> half, value & mask
+        left, right = halves[::-1] if inverse else halves
+        for number in reversed(range(ROUNDS)) if inverse else range(ROUNDS):
+            left, right = right, left ^ (mixed(right, mixed(seed, number)) & mask)
+        value = right << half | left if inverse else left << half | right
         if value < size:
             return value
 

@@ -59,7 +59,7 @@ def choose(ids: Sequence[str], allowed: np.ndarray, count: int = SAMPLE) -> np.n
 def make_sample(documents: np.ndarray, sets: list[np.ndarray], lowest: float = JACCARD_BANDS[0]) -> Sample:
     """The sample from its documents' shingle sets."""
     sizes = np.array([len(shingles) for shingles in sets], dtype=np.int64)
-    together = np.concatenate([np.zeros(0, np.uint64), *sets])
+    together = np.concatenate([np.zeros(0, np.uint64), *sets])  # an array even if there are no sets
     vocabulary, columns = np.unique(together, return_inverse=True)
     return Sample(documents, sizes, vocabulary, columns, np.repeat(np.arange(len(sets)), sizes), lowest)
 
@@ -82,6 +82,7 @@ def compare_shard(sample: Sample, job: tuple[Path, int]) -> np.ndarray:
     width = len(sample.vocabulary)
     if not width or not len(shingles):
         return np.zeros((0, 3))
+    # Only shingles that some sampled document has can be shared: the others get no column.
     column = np.minimum(np.searchsorted(sample.vocabulary, shingles), width - 1)
     known = sample.vocabulary[column] == shingles
 
@@ -90,6 +91,7 @@ def compare_shard(sample: Sample, job: tuple[Path, int]) -> np.ndarray:
         return csr_array((np.ones(len(rows), np.int32), (rows, columns)), shape=(count, width))
 
     row = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))[known]
+    # (sample, vocabulary) times (vocabulary, shard): entry (i, j) counts the shingles that documents i and j share.
     in_shard = membership(row, column[known], len(offsets) - 1)
     in_sample = membership(sample.owners, sample.columns, len(sample.sizes))
     shared = (in_sample @ in_shard.T).tocoo()  # |A and B| of every pair that shares a shingle
@@ -176,6 +178,7 @@ def check_table(
     resolved = removed[first] | removed[second]
     table = []
     for low, high in zip(lows, (*lows[1:], np.inf), strict=True):
+        # The last band is [1, inf): equal sets.
         here = counted & (jaccard >= low) & (jaccard < high)
         dropped = (removals.stated >= low) & (removals.stated < high)
         table.append(

@@ -45,12 +45,13 @@ def repeats(kind: str, targets: list[Path], shards: list[Path], num_top: int = 2
     if not len(table):
         return Repeats(0, 0, 0, 0, [])
     shard = np.repeat(np.arange(len(tables)), [len(rows) for rows in tables])
+    # A line of several shards has a row of each. Sorted by hash its rows are neighbours, the first shard's first.
     order = np.argsort(table[:, HASH], kind="stable")
     table, shard = table[order], shard[order]
     begins = np.flatnonzero(np.concatenate([[True], table[1:, HASH] != table[:-1, HASH]]))
     counts = np.add.reduceat(table[:, COUNT], begins).astype(np.int64)
     sizes = table[begins, BYTES].astype(np.int64)
-    extra = (counts - 1) * sizes
+    extra = (counts - 1) * sizes  # all occurrences but the first
     top = [
         {
             "text": _text(shards[shard[begins[row]]], table[begins[row]]),

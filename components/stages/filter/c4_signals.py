@@ -32,21 +32,21 @@ class LineFacts:
     sentences: np.ndarray
 
 
-def c4_scores(scanned: Scan, found: Lines, tokens: Tokens, count: int) -> dict[str, np.ndarray]:
+def c4_scores(scanned: Scan, lines: Lines, tokens: Tokens, count: int) -> dict[str, np.ndarray]:
     """Sentences, and lines with "lorem ipsum" and with a curly bracket, per text; see `quality.scores`."""
     starts, ends = stretches(scanned)
     long = starts[ends - starts > MAX_WORD_CHARS]
-    candidate = (found.within(starts) >= MIN_LINE_WORDS) & (found.within(long) == 0)
-    facts = _facts(scanned, found, tokens)
-    _without_citations(scanned, found, candidate, facts)
+    candidate = (lines.within(starts) >= MIN_LINE_WORDS) & (lines.within(long) == 0)
+    facts = _facts(scanned, lines, tokens)
+    _without_citations(scanned, lines, candidate, facts)
     text = candidate & facts.ends_well
     prose = text & ~facts.javascript
 
-    def total(lines: np.ndarray) -> np.ndarray:
-        return np.bincount(found.document[lines], minlength=count)
+    def total(selected: np.ndarray) -> np.ndarray:
+        return np.bincount(lines.document[selected], minlength=count)
 
     kept = prose & ~facts.policy
-    sentences = np.bincount(found.document[kept], weights=facts.sentences[kept], minlength=count)
+    sentences = np.bincount(lines.document[kept], weights=facts.sentences[kept], minlength=count)
     return {
         "sentences": sentences.astype(np.int64),
         "curly_lines": total(prose & facts.curly),
@@ -54,22 +54,22 @@ def c4_scores(scanned: Scan, found: Lines, tokens: Tokens, count: int) -> dict[s
     }
 
 
-def _facts(scanned: Scan, found: Lines, tokens: Tokens) -> LineFacts:
+def _facts(scanned: Scan, lines: Lines, tokens: Tokens) -> LineFacts:
     text = lowered(scanned.text)
 
     def has(*phrases: str) -> np.ndarray:
-        hits = np.zeros(len(found.starts), dtype=bool)
+        hits = np.zeros(len(lines.starts), dtype=bool)
         places = np.array(sorted(place for phrase in phrases for place in occurrences(text, phrase)), dtype=np.int64)
-        hits[np.searchsorted(found.ends, places)] = True
+        hits[np.searchsorted(lines.ends, places)] = True
         return hits
 
-    ends_well = found.full & is_any(scanned.codes, found.last, LINE_ENDS) & ~ends_in_ellipsis(scanned.codes, found)
+    ends_well = lines.full & is_any(scanned.codes, lines.last, LINE_ENDS) & ~ends_in_ellipsis(scanned.codes, lines)
     return LineFacts(
-        ends_well, has("lorem ipsum"), has("javascript"), has("{"), has(*POLICIES), _sentences(scanned, found, tokens)
+        ends_well, has("lorem ipsum"), has("javascript"), has("{"), has(*POLICIES), _sentences(scanned, lines, tokens)
     )
 
 
-def _sentences(scanned: Scan, found: Lines, tokens: Tokens) -> np.ndarray:
+def _sentences(scanned: Scan, lines: Lines, tokens: Tokens) -> np.ndarray:
     """Sentences per line: one, and one more where a token that is no punctuation follows a mark that ends sentences.
 
     Example, one line: `Yes . No ! ! Then` has marks after 1, 3 and 4 tokens. `inside` are Yes, No and Then, with 0, 1
@@ -80,16 +80,16 @@ def _sentences(scanned: Scan, found: Lines, tokens: Tokens) -> np.ndarray:
     inside = np.flatnonzero((tokens.count_inside((kinds & PUNCTUATION) == 0) > 0) & ~mark)
     marks_before = np.cumsum(mark)[inside]  # `inside` are no marks themselves
     # The first of a line is compared with the marks before the line, the others with those before the one before.
-    line = np.searchsorted(found.ends, tokens.starts, side="right")
+    line = np.searchsorted(lines.ends, tokens.starts, side="right")
     first_token = np.searchsorted(line, line[inside])  # of its line
     before_line = np.concatenate([[0], np.cumsum(mark)])[first_token]
     previous = np.concatenate([[-1], marks_before[:-1]])
     same_line = np.concatenate([[False], line[inside][1:] == line[inside][:-1]])
     begins = marks_before > np.where(same_line, previous, before_line)
-    return 1 + np.bincount(line[inside][begins], minlength=len(found.starts))
+    return 1 + np.bincount(line[inside][begins], minlength=len(lines.starts))
 
 
-def _without_citations(scanned: Scan, found: Lines, candidate: np.ndarray, facts: LineFacts) -> None:
+def _without_citations(scanned: Scan, lines: Lines, candidate: np.ndarray, facts: LineFacts) -> None:
     """Replace the facts of lines with citation marks (`[1]`, `[edit]`) by those of the lines without the marks."""
     # Cheap first: a bracket followed by a digit, `]`, `e`, `c`, or anything outside ASCII (`\\d` matches other digits).
     codes = scanned.codes
@@ -99,8 +99,8 @@ def _without_citations(scanned: Scan, found: Lines, candidate: np.ndarray, facts
         ((after >= 0x30) & (after <= 0x39)) | np.isin(after, [ord("]"), ord("e"), ord("c")]) | (after > 0x7F)
     ]
     numbers, cleaned = [], []
-    for number in np.flatnonzero(candidate & (found.within(maybe) > 0)).tolist():
-        line = scanned.text[found.first[number] : found.last[number] + 1]
+    for number in np.flatnonzero(candidate & (lines.within(maybe) > 0)).tolist():
+        line = scanned.text[lines.first[number] : lines.last[number] + 1]
         without = CITATION.sub("", line)
         if without != line:
             numbers.append(number)
@@ -108,9 +108,10 @@ def _without_citations(scanned: Scan, found: Lines, candidate: np.ndarray, facts
     if not numbers:
         return
     again = scan(cleaned)
-    lines = find_lines(again)
-    lines.last = np.where(lines.ends - 1 > lines.last, lines.ends - 1, lines.last)  # white space at the end stays
-    better = _facts(again, lines, tokenise(again, Hasher(again.codes)))
+    cleaned_lines = find_lines(again)
+    # White space at the end of a line stays, so the last character may be white space here.
+    cleaned_lines.last = np.maximum(cleaned_lines.last, cleaned_lines.ends - 1)
+    better = _facts(again, cleaned_lines, tokenise(again, Hasher(again.codes)))
     for name, values in vars(facts).items():
         values[numbers] = getattr(better, name)
 

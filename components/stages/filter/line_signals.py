@@ -16,40 +16,41 @@ BULLETS = "•-"
 
 def line_scores(scanned: Scan, hasher: Hasher, tokens: Tokens, num_chars: np.ndarray) -> dict[str, np.ndarray]:
     """All scores that look at lines or paragraphs; see `quality.scores`."""
-    found = find_lines(scanned)
-    newlines = _per_document(found.document, len(num_chars)) - 1
+    lines = find_lines(scanned)
+    newlines = _per_document(lines.document, len(num_chars)) - 1
     return (
-        _bullets_and_ellipses(scanned, found, len(num_chars))
-        | _repetition(scanned, hasher, found, num_chars)
-        | _shapes(scanned, hasher, found, num_chars, newlines)
+        _bullets_and_ellipses(scanned, lines, len(num_chars))
+        | _repetition(scanned, hasher, lines, num_chars)
+        | _shapes(scanned, hasher, lines, num_chars, newlines)
         | {"newlines_per_word": share(newlines, np.diff(tokens.bounds))}
-        | c4_scores(scanned, found, tokens, len(num_chars))
+        | c4_scores(scanned, lines, tokens, len(num_chars))
     )
 
 
-def _bullets_and_ellipses(scanned: Scan, found: Lines, count: int) -> dict[str, np.ndarray]:
+def _bullets_and_ellipses(scanned: Scan, lines: Lines, count: int) -> dict[str, np.ndarray]:
     """Gopher's quality rules look at all lines, blank ones too, but for what follows a last newline."""
-    document = found.document
-    counted = ~((found.ends == scanned.bounds[1:][document] - 1) & (found.ends == found.starts))
+    document = lines.document
+    # What follows a text's last newline is a line of its own for `find_lines`; it counts only if it is not empty.
+    counted = ~((lines.ends == scanned.bounds[1:][document] - 1) & (lines.ends == lines.starts))
     total = _per_document(document[counted], count)
-    bullet = found.full & is_any(scanned.codes, found.first, BULLETS)
-    ellipsis = found.full & ends_in_ellipsis(scanned.codes, found)
+    bullet = lines.full & is_any(scanned.codes, lines.first, BULLETS)
+    ellipsis = lines.full & ends_in_ellipsis(scanned.codes, lines)
     return {
         "bullet_lines": share(_per_document(document[bullet], count), total),
         "ellipsis_lines": share(_per_document(document[ellipsis], count), total),
     }
 
 
-def _repetition(scanned: Scan, hasher: Hasher, found: Lines, num_chars: np.ndarray) -> dict[str, np.ndarray]:
+def _repetition(scanned: Scan, hasher: Hasher, lines: Lines, num_chars: np.ndarray) -> dict[str, np.ndarray]:
     """Gopher: the text cut at runs of newlines (which leaves an empty piece where it begins or ends with one)."""
     count = len(num_chars)
-    full = found.ends > found.starts  # lines with characters, be they white space
+    full = lines.ends > lines.starts  # lines with characters, be they white space
     begins_empty = scanned.codes[scanned.bounds[:-1]] == 0x0A
     ends_empty = (scanned.codes[scanned.bounds[1:] - 2] == 0x0A) & (num_chars > 0)
-    pieces = _per_document(found.document[full], count) + (begins_empty & (num_chars > 0)) + ends_empty
-    again, chars = _repeated(hasher, found.starts[full], found.ends[full], found.document[full], count)
+    pieces = _per_document(lines.document[full], count) + (begins_empty & (num_chars > 0)) + ends_empty
+    again, chars = _repeated(hasher, lines.starts[full], lines.ends[full], lines.document[full], count)
     again = again + (begins_empty & ends_empty)  # the second empty piece repeats the first
-    starts, ends, document = _paragraphs(scanned, found, full)
+    starts, ends, document = _paragraphs(scanned, lines, full)
     paragraphs_again, paragraph_chars = _repeated(hasher, starts, ends, document, count)
     return {
         "duplicate_lines": share(again, pieces),
@@ -59,33 +60,33 @@ def _repetition(scanned: Scan, hasher: Hasher, found: Lines, num_chars: np.ndarr
     }
 
 
-def _paragraphs(scanned: Scan, found: Lines, full: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _paragraphs(scanned: Scan, lines: Lines, full: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Starts, ends and texts of all runs of lines with characters; the text's outer white space is no part of them."""
     # A run begins at a line with characters after one without, or in another text; and ends the same way.
-    new_text = np.diff(found.document) > 0
+    new_text = np.diff(lines.document) > 0
     begins = np.flatnonzero(full & np.concatenate([[True], ~full[:-1] | new_text]))
     ends = np.flatnonzero(full & np.concatenate([~full[1:] | new_text, [True]]))
-    document = found.document[begins]
+    document = lines.document[begins]
     # first[t], last[t]: where the text t, stripped, begins and ends. Lines come in order, so its first line that is not
     # blank has the first, its last one (that before the next text's first) has the last; -1 in a blank text.
-    inked = found.full
+    inked = lines.full
     first, last = np.full((2, len(scanned.bounds) - 1), -1, dtype=np.int64)
-    inked_document, leads = np.unique(found.document[inked], return_index=True)
-    first[inked_document] = found.first[inked][leads]
-    last[inked_document] = found.last[inked][np.append(leads[1:], inked.sum()) - 1] if len(leads) else 0
-    starts = np.maximum(found.starts[begins], first[document])
-    stops = np.minimum(found.ends[ends], last[document] + 1)
+    inked_document, leads = np.unique(lines.document[inked], return_index=True)
+    first[inked_document] = lines.first[inked][leads]
+    last[inked_document] = lines.last[inked][np.append(leads[1:], inked.sum()) - 1] if len(leads) else 0
+    starts = np.maximum(lines.starts[begins], first[document])
+    stops = np.minimum(lines.ends[ends], last[document] + 1)
     inside = starts < stops
     return starts[inside], stops[inside], document[inside]
 
 
 def _shapes(
-    scanned: Scan, hasher: Hasher, found: Lines, num_chars: np.ndarray, newlines: np.ndarray
+    scanned: Scan, hasher: Hasher, lines: Lines, num_chars: np.ndarray, newlines: np.ndarray
 ) -> dict[str, np.ndarray]:
     """FineWeb looks at lines that are not blank, as they are."""
-    count, full = len(num_chars), found.full
-    document = found.document[full]
-    starts, ends = found.starts[full], found.ends[full]
+    count, full = len(num_chars), lines.full
+    document = lines.document[full]
+    starts, ends = lines.starts[full], lines.ends[full]
     total = _per_document(document, count)
     ends_well = (scanned.kinds[ends - 1] & TERMINAL) != 0
     short = ends - starts <= SHORT_LINE_CHARS

@@ -51,12 +51,12 @@ def is_any(codes: np.ndarray, positions: np.ndarray, characters: str) -> np.ndar
     return np.isin(codes[np.clip(positions, 0, len(codes) - 1)], [ord(character) for character in characters])
 
 
-def ends_in_ellipsis(codes: np.ndarray, found: Lines) -> np.ndarray:
+def ends_in_ellipsis(codes: np.ndarray, text_lines: Lines) -> np.ndarray:
     """Which lines end in three dots, or the one character for them."""
-    dots = np.ones(len(found.last), dtype=bool)
+    dots = np.ones(len(text_lines.last), dtype=bool)
     for back in range(3):
-        dots &= (found.last - back >= found.first) & is_any(codes, found.last - back, ".")
-    return dots | is_any(codes, found.last, "…")
+        dots &= (text_lines.last - back >= text_lines.first) & is_any(codes, text_lines.last - back, ".")
+    return dots | is_any(codes, text_lines.last, "…")
 
 
 def occurrences(text: str, phrase: str) -> Iterator[int]:

@@ -109,22 +109,22 @@ _DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}
 def find_phones(text: str) -> Iterator[Find]:
     """Numbers in international form, in the forms of North America or with a trunk 0, or after a word like "call"."""
     for match in _PHONE.finditer(text):
-        found = match[0]
-        digits = re.sub(r"\D", "", re.split(r" ?(?:x|ext)", found)[0])
-        if not 7 <= len(digits) <= 15 or _DATE.search(found) or _is_sequence(found):
+        number = match[0]
+        digits = re.sub(r"\D", "", re.split(r" ?(?:x|ext)", number)[0])
+        if not 7 <= len(digits) <= 15 or _DATE.search(number) or _is_sequence(number):
             continue
-        if _is_international(found, digits) or _is_national(found, digits) or _is_called(text, match, digits):
-            yield match.start(), match.end() - _open_brackets(found), "phone"
+        if _is_international(number, digits) or _is_national(number, digits) or _is_called(text, match, digits):
+            yield match.start(), match.end() - _open_brackets(number), "phone"
 
 
-def _is_international(found: str, digits: str) -> bool:
-    return found.lstrip("(").startswith("+") and digits[0] != "0" and len(digits) >= 8
+def _is_international(number: str, digits: str) -> bool:
+    return number.lstrip("(").startswith("+") and digits[0] != "0" and len(digits) >= 8
 
 
-def _is_national(found: str, digits: str) -> bool:
-    if _NORTH_AMERICA.fullmatch(found):
+def _is_national(number: str, digits: str) -> bool:
+    if _NORTH_AMERICA.fullmatch(number):
         return True
-    return 9 <= len(digits) <= 12 and not found.isdigit() and bool(_WITH_TRUNK.fullmatch(found))
+    return 9 <= len(digits) <= 12 and not number.isdigit() and bool(_WITH_TRUNK.fullmatch(number))
 
 
 def _is_called(text: str, match: re.Match[str], digits: str) -> bool:
@@ -137,13 +137,13 @@ def _is_called(text: str, match: re.Match[str], digits: str) -> bool:
     )
 
 
-def _is_sequence(found: str) -> bool:
+def _is_sequence(number: str) -> bool:
     """Counting up or down in equal steps, such as 01 02 03 04 05."""
-    groups = [int(group) for group in re.findall(r"\d+", found)]
+    groups = [int(group) for group in re.findall(r"\d+", number)]
     steps = {second - first for first, second in pairwise(groups)}
     return len(groups) > 3 and len(steps) == 1
 
 
-def _open_brackets(found: str) -> int:
+def _open_brackets(number: str) -> int:
     """Characters at the end that close a bracket opened before the number."""
-    return int(found.endswith(")") and found.count("(") < found.count(")"))
+    return int(number.endswith(")") and number.count("(") < number.count(")"))

@@ -51,5 +51,5 @@ class FilterCounts:
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> "FilterCounts":
         """The reverse of `to_json`."""
-        counters = ("first_rules", "personal", "contact_sets", "contact_dropped")
-        return cls(**raw | {name: Counter(raw[name]) for name in counters})
+        values: dict[str, Any] = {name: Counter(item) if isinstance(item, dict) else item for name, item in raw.items()}
+        return cls(**values)

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from components.core.errors import UserError
 from components.core.files import read_json, sha256_file, write_json, written_whole
-from components.corpus.corpus import DROPPED_SCHEMA, Document
+from components.corpus.corpus import DROPPED_SCHEMA, Document, document_of
 from components.stages.ingest import docstrings, hub, pinned_packages
 from components.stages.ingest.opt_out import load as load_opt_out
 from components.stages.ingest.readers import FORMATS, NotText, Options, records_of
@@ -263,4 +263,4 @@ def _spool(piece: list[Entry], folder: Path, task: FileTask, number: int) -> str
 def _unspool(path: Path) -> Iterator[Entry]:
     for row in pq.read_table(path).to_pylist():
         values = {name: row.pop(name) for name in Document.__slots__}
-        yield Entry(Document(**values | {"transforms": tuple(values["transforms"])}), **row)
+        yield Entry(document_of(values), **row)

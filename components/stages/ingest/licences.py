@@ -78,8 +78,8 @@ def licence_of_text(text: str) -> str:
 
 def stated_licence(text: str) -> tuple[str, str]:
     """SPDX expression of a record's licence, and where that was read (with the original, if it is not SPDX)."""
-    found = normalise(text)
-    return found, "record field" if found != UNKNOWN else f"record field, not SPDX: {text[:60]!r}"
+    spdx = normalise(text)
+    return spdx, "record field" if spdx != UNKNOWN else f"record field, not SPDX: {text[:60]!r}"
 
 
 def licence_param(text: str, key: str) -> str:
@@ -88,10 +88,10 @@ def licence_param(text: str, key: str) -> str:
     Raises:
         UserError: it is no SPDX expression.
     """
-    found = normalise(text)
-    if found == UNKNOWN and text != UNKNOWN:
+    spdx = normalise(text)
+    if spdx == UNKNOWN and text != UNKNOWN:
         raise UserError(f"params: {key} = {text!r} is no SPDX licence; see https://spdx.org/licenses, or use {UNKNOWN}")
-    return found
+    return spdx
 
 
 class Policy:

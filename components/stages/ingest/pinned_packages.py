@@ -52,16 +52,16 @@ def installed(name: str, pin: dict[str, Any]) -> Path:
         UserError: it is not installed, or in another version.
     """
     try:
-        found = metadata.distribution(name)
+        distribution = metadata.distribution(name)
     except metadata.PackageNotFoundError:
         raise UserError(f"package {name} is not installed; run `{install_command(name, pin)}`") from None
-    if found.version != pin["version"]:
+    if distribution.version != pin["version"]:
         raise UserError(
-            f"package {name} is installed in version {found.version}, but corpora/pins.json pins "
+            f"package {name} is installed in version {distribution.version}, but corpora/pins.json pins "
             f"{pin['version']}; run `{install_command(name, pin)}`, or pin again with "
             "`python -m components.stages.ingest.pinned_packages`"
         )
-    return Path(str(found.locate_file("")))
+    return Path(str(distribution.locate_file("")))
 
 
 def install_command(name: str, pin: dict[str, Any]) -> str:
@@ -87,9 +87,9 @@ def raise_if_drifted(location: str, expected: str, data: bytes) -> None:
 # -- pinning -----------------------------------------------------------------------------------------------------------
 
 
-def licence_of(found: metadata.Distribution) -> tuple[str, str]:
+def licence_of(distribution: metadata.Distribution) -> tuple[str, str]:
     """SPDX licence of a distribution and where it was read: expression, free text, classifier, then licence files."""
-    about = found.metadata
+    about = distribution.metadata
     stated = [
         (f"METADATA {field}", text)
         for field in ("License-Expression", "License", "Classifier")
@@ -99,9 +99,9 @@ def licence_of(found: metadata.Distribution) -> tuple[str, str]:
     for where, text in stated:
         if (licence := normalise(text)) != UNKNOWN:
             return licence, where
-    for file in sorted(found.files or [], key=str):
+    for file in sorted(distribution.files or [], key=str):
         if ".dist-info/" in str(file) and "LICEN" in file.name.upper():
-            text = Path(str(found.locate_file(file))).read_text("utf-8", "replace")
+            text = Path(str(distribution.locate_file(file))).read_text("utf-8", "replace")
             if (licence := licence_of_text(text)) != UNKNOWN:
                 return licence, f"clauses of {file}"
     return UNKNOWN, "nowhere in METADATA"
@@ -119,16 +119,18 @@ def wheel_hashes(folders: list[Path], name: str, version: str) -> list[dict[str,
     return result
 
 
-def is_pure(found: metadata.Distribution) -> bool:
+def is_pure(distribution: metadata.Distribution) -> bool:
     """Whether one wheel serves every platform and Python."""
-    tags = [line.split(": ")[1] for line in (found.read_text("WHEEL") or "").splitlines() if line.startswith("Tag:")]
+    tags = [
+        line.split(": ")[1] for line in (distribution.read_text("WHEEL") or "").splitlines() if line.startswith("Tag:")
+    ]
     return bool(tags) and all(tag.split("-")[0].startswith("py") and tag.endswith("-none-any") for tag in tags)
 
 
-def documented_files(found: metadata.Distribution, include: list[str]) -> Iterator[tuple[str, bytes]]:
+def documented_files(distribution: metadata.Distribution, include: list[str]) -> Iterator[tuple[str, bytes]]:
     """The modules of a distribution with enough documentation, and the METADATA if it has a long description."""
-    for file in sorted(map(str, found.files or [])):
-        data = Path(str(found.locate_file(file))).read_bytes() if file.endswith((".py", "/METADATA")) else b""
+    for file in sorted(map(str, distribution.files or [])):
+        data = Path(str(distribution.locate_file(file))).read_bytes() if file.endswith((".py", "/METADATA")) else b""
         if file.endswith("/METADATA"):
             if len(description(data)) >= FEWEST_CHARS:
                 yield file, data
@@ -164,27 +166,27 @@ def pin_package(name: str, include: list[str], retrieved: str, folders: list[Pat
         UserError: it is not installed, or not pure and no wheels of other platforms were given to compare.
     """
     try:
-        found = metadata.distribution(name)
+        distribution = metadata.distribution(name)
     except metadata.PackageNotFoundError:
         raise UserError(f"package {name} is not installed; install the version that constraints.txt names") from None
-    wheels = wheel_hashes(folders, name, found.version)
-    if not wheels and not is_pure(found):
+    wheels = wheel_hashes(folders, name, distribution.version)
+    if not wheels and not is_pure(distribution):
         raise UserError(
             f"package {name} has a wheel per platform; download the others (see --help) and name them with --wheels"
         )
-    licence, licence_from = licence_of(found)
-    hashes = {file: pinned_hash(data) for file, data in documented_files(found, include)}
+    licence, licence_from = licence_of(distribution)
+    hashes = {file: pinned_hash(data) for file, data in documented_files(distribution, include)}
     files = {file: digest for file, digest in hashes.items() if all(wheel.get(file) == digest for wheel in wheels)}
-    pin = {"version": found.version, "licence": licence, "licence_from": licence_from, "retrieved": retrieved}
+    pin = {"version": distribution.version, "licence": licence, "licence_from": licence_from, "retrieved": retrieved}
     return pin | {"include": include, "wheels_compared": len(wheels), "files": files}
 
 
 def pin_texts(name: str, pin: dict[str, Any], retrieved: str) -> dict[str, Any]:
     """The pin of a package of texts: its files (named by `groups`) hashed anew."""
-    found = metadata.distribution(name)
-    root = Path(str(found.locate_file("")))
+    distribution = metadata.distribution(name)
+    root = Path(str(distribution.locate_file("")))
     files = {file: pinned_hash((root / file).read_bytes()) for file in sorted(pin["groups"])}
-    return pin | {"version": found.version, "retrieved": retrieved, "files": files}
+    return pin | {"version": distribution.version, "retrieved": retrieved, "files": files}
 
 
 HELP = """\

@@ -40,23 +40,23 @@ def listing(source: str, path: str, pattern: str, revision: str) -> list[FoundFi
         UserError: no driver, no access, nothing there, or another listing than `revision` names.
     """
     try:
-        found = _found(path, pattern)
+        files = _found(path, pattern)
     except (OSError, ImportError, ValueError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
             f"ingest source {source}: {path} cannot be listed ({reason}); check the address, the credentials and that "
             "its fsspec driver is installed (s3fs, gcsfs, adlfs)"
         ) from None
-    if not found:
+    if not files:
         raise UserError(f"ingest source {source}: nothing at {path} matches {pattern}; correct `path` or `pattern`")
-    current = fingerprint([[file.name, file.size, version] for file, version in found])
+    current = fingerprint([[file.name, file.size, version] for file, version in files])
     if revision != current:
         state = f"is no longer revision {revision}" if revision else "has no revision in params.yaml"
         raise UserError(
-            f"ingest source {source}: {path} {state}; to use what is there now ({len(found)} files, "
-            f"{sum(file.size for file, _ in found)} bytes) set `revision: {current}`"
+            f"ingest source {source}: {path} {state}; to use what is there now ({len(files)} files, "
+            f"{sum(file.size for file, _ in files)} bytes) set `revision: {current}`"
         )
-    return [file for file, _ in found]
+    return [file for file, _ in files]
 
 
 def _found(path: str, pattern: str) -> list[tuple[FoundFile, str]]:

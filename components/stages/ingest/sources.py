@@ -18,7 +18,7 @@ from components.stages.ingest import hub, pinned_packages, remote_files
 from components.stages.ingest.file_reading import FileTask
 from components.stages.ingest.licences import UNKNOWN, licence_param
 from components.stages.ingest.readers import Options, format_of
-from components.stages.ingest.records import Limits, Origin
+from components.stages.ingest.records import SURROGATE, Limits, Origin
 from components.stages.ingest.text_splitting import TARGET_BYTES
 
 OWN_RECORDS = ("jsonl", "json", "csv", "parquet", "warc")
@@ -65,48 +65,41 @@ def listings(params: Ingest, root: Path) -> list[Listing]:
 def _listed(source: Packages | PackageTexts | Files | Hub, params: Ingest, root: Path) -> Listing:
     listing = Listing(source.name, int(source.max_megabytes * 1e6))
     limits = Limits(params.min_chars, params.max_chars, listing.max_bytes)
-    if isinstance(source, Packages):
-        listing.tasks = list(_packages(source, limits))
-    elif isinstance(source, PackageTexts):
-        listing.tasks = list(_package_texts(source, limits))
-    elif isinstance(source, Files):
+    if isinstance(source, Files):
         _files(source, params, limits, root, listing)
-    else:
+    elif isinstance(source, Hub):
         listing.tasks = [_hub(source, params, limits, root)]
+    else:
+        listing.tasks = list(_pinned_files(source, limits))
     return listing
 
 
-def _packages(source: Packages, limits: Limits) -> Iterator[FileTask]:
-    pinned = pinned_packages.load()["packages"]
-    for name in sorted(source.packages or pinned):
-        pin = _pin(name, pinned, source.name)
-        yield from _pinned_files(name, pin, source.name, limits, {})
+def _pinned_files(source: Packages | PackageTexts, limits: Limits) -> Iterator[FileTask]:
+    is_text = isinstance(source, PackageTexts)
+    pinned = pinned_packages.load()["texts" if is_text else "packages"]
+    for name in [source.package] if isinstance(source, PackageTexts) else sorted(source.packages or pinned):
+        if name not in pinned:
+            raise UserError(
+                f"ingest source {source.name}: package {name!r} is not pinned in corpora/pins.json (there are: "
+                f"{', '.join(sorted(pinned))}); pin it with "
+                "`python -m components.stages.ingest.pinned_packages`, or correct the name"
+            )
+        pin = pinned[name]
+        folder, groups = pinned_packages.installed(name, pin), pin["groups"] if is_text else {}
+        version = f"{name}=={pin['version']}"
+        origin = Origin(source.name, version, pin["licence"], pin["licence_from"], pin["retrieved"])
+        for file, digest in sorted(pin["files"].items()):
+            path = folder / file
+            size = path.stat().st_size if path.exists() else 0
+            reader = "play" if is_text else "description" if file.endswith("/METADATA") else "module"
+            location = f"{name}/METADATA" if reader == "description" else file
+            yield FileTask(0, path, location, size, reader, origin, limits, groups.get(file, name), sha256=digest)
 
 
-def _package_texts(source: PackageTexts, limits: Limits) -> Iterator[FileTask]:
-    pin = _pin(source.package, pinned_packages.load()["texts"], source.name)
-    yield from _pinned_files(source.package, pin, source.name, limits, pin["groups"])
-
-
-def _pin(name: str, pinned: dict, source: str) -> dict:
-    if name not in pinned:
-        raise UserError(
-            f"ingest source {source}: package {name!r} is not pinned in corpora/pins.json (there are: "
-            f"{', '.join(sorted(pinned))}); pin it with "
-            "`python -m components.stages.ingest.pinned_packages`, or correct the name"
-        )
-    return dict(pinned[name])
-
-
-def _pinned_files(name: str, pin: dict, source: str, limits: Limits, groups: dict[str, str]) -> Iterator[FileTask]:
-    folder = pinned_packages.installed(name, pin)
-    origin = Origin(source, f"{name}=={pin['version']}", pin["licence"], pin["licence_from"], pin["retrieved"])
-    for file, digest in sorted(pin["files"].items()):
-        path = folder / file
-        size = path.stat().st_size if path.exists() else 0
-        reader = "play" if groups else "description" if file.endswith("/METADATA") else "module"
-        location = f"{name}/METADATA" if reader == "description" else file
-        yield FileTask(0, path, location, size, reader, origin, limits, groups.get(file, name), sha256=digest)
+def _origin(source: Files | Hub, version: str) -> Origin:
+    """Provenance of a user's files or a data set, with the licence of params.yaml."""
+    licence = licence_param(source.licence, f"ingest source {source.name} licence")
+    return Origin(source.name, version, licence, "params" if licence != UNKNOWN else "", source.retrieved)
 
 
 # -- a user's files ----------------------------------------------------------------------------------------------------
@@ -131,15 +124,14 @@ def watched_path(path: str, params: Ingest, root: Path, source: str) -> Path:
 
 
 def _files(source: Files, params: Ingest, limits: Limits, root: Path, listing: Listing) -> None:
-    licence = licence_param(source.licence, f"ingest source {source.name} licence")
-    origin = Origin(source.name, "", licence, "params" if licence != UNKNOWN else "", source.retrieved)
+    origin = _origin(source, "")
     on_disk = not remote_files.is_remote(source.path)
-    if not on_disk:
-        found = remote_files.listing(source.name, source.path, source.pattern, source.revision)
+    if on_disk:
+        files = list(_local(source, params, root, listing))
     else:
-        found = list(_local(source, params, root, listing))
-    total = sum(file.size for file in found if format_of(file.name))
-    for file in found:
+        files = remote_files.listing(source.name, source.path, source.pattern, source.revision)
+    total = sum(file.size for file in files if format_of(file.name))
+    for file in files:
         kind = format_of(file.name)
         if not kind:
             suffix = Path(file.name).suffix.lower() or "(no suffix)"
@@ -174,14 +166,10 @@ def _names_under(folder: Path, pattern: str, listing: Listing) -> Iterator[str]:
             listing.skipped.append((name, "hidden"))
         elif not path.resolve().is_relative_to(inside):
             listing.skipped.append((name, "a link that leads out of the folder"))
-        elif not _is_unicode(name):
+        elif SURROGATE.search(name):
             listing.skipped.append((ascii(name), "its name is not UTF-8"))
         else:
             yield name
-
-
-def _is_unicode(name: str) -> bool:
-    return re.search("[\ud800-\udfff]", name) is None
 
 
 def _grouping(name: str, kind: str, size: int, total: int) -> tuple[str, int]:
@@ -210,9 +198,7 @@ def _hub(source: Hub, params: Ingest, limits: Limits, root: Path) -> FileTask:
         )
     path = str(watched_path(source.dataset, params, root, source.name)) if local else source.dataset
     dataset = hub.Dataset(path, source.config, source.split, source.revision, source.text_field, local)
-    licence = licence_param(source.licence, f"ingest source {source.name} licence")
-    version = "local" if local else source.revision
-    origin = Origin(source.name, version, licence, "params" if licence != UNKNOWN else "", source.retrieved)
+    origin = _origin(source, "local" if local else source.revision)
     location = "/".join(part for part in (source.config, source.split) if part)
     return FileTask(
         0, "", location, limits.max_bytes, "hub", origin, limits, "", Options(source.text_field), dataset=dataset

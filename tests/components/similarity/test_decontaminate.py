@@ -47,19 +47,19 @@ def run(folders: dict[str, Path], out: Path, workers: int = 1, **settings: float
     return filter_corpus(params=params, workers=workers, **folders, **places(out))
 
 
-def test_what_holds_the_exam_goes(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_documents_with_evaluation_text_are_dropped(folders: dict[str, Path], tmp_path: Path) -> None:
     report = run(folders, tmp_path)
-    gone = {each.location for each in read_corpus(tmp_path / "out/dropped")}
-    assert {"half-held-out", "tells-an-item", "tells-part-of-a-long-item"} <= gone
-    assert "one-word-off" not in gone
-    assert read_manifest(tmp_path / "out/dropped").facts["rules"] == {"contaminated": len(gone)}
-    assert report.metrics["dropped/contaminated"] == len(gone)
+    dropped_locations = {each.location for each in read_corpus(tmp_path / "out/dropped")}
+    assert {"half-held-out", "tells-an-item", "tells-part-of-a-long-item"} <= dropped_locations
+    assert "one-word-off" not in dropped_locations
+    assert read_manifest(tmp_path / "out/dropped").facts["rules"] == {"contaminated": len(dropped_locations)}
+    assert report.metrics["dropped/contaminated"] == len(dropped_locations)
     with (tmp_path / "reports/details/contamination.csv").open() as file:
         rows = list(csv.DictReader(file))
     by_place = {row["location"]: row["evaluation_set"] for row in rows if row["dropped"] == "1"}
     assert by_place["half-held-out"] == "held-out"
     assert by_place["tells-an-item"] == by_place["tells-part-of-a-long-item"] == "pairs/one.jsonl"
-    assert set(by_place) == gone
+    assert set(by_place) == dropped_locations
     assert report.metrics["contact/documents"] == len({row["location"] for row in rows})
     assert "| pairs/one.jsonl | 2 | 2 |" in report.markdown
 
@@ -123,7 +123,7 @@ def test_held_out_documents_shorter_than_a_run_are_no_exam(tmp_path: Path) -> No
 def test_those_that_share_most_are_listed_and_all_are_counted(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is held of documents in contact with the index does not grow with them."""
+    """What is held of documents that share evaluation text does not grow with them."""
     everything = run(folders, tmp_path / "all")
     monkeypatch.setattr("components.similarity.decontaminate.LISTED", 3)
     found = run(folders, tmp_path / "few")

@@ -1,4 +1,4 @@
-"""Dedup's promises, recomputed from the texts by plain Python."""
+"""Dedup's guarantees, recomputed from the texts by plain Python."""
 
 import random
 import re

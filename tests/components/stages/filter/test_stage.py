@@ -1,4 +1,4 @@
-"""Filter: decisions, books, determinism, languages, redaction."""
+"""Filter: decisions, counts, determinism, languages, redaction."""
 
 import csv
 import re

@@ -118,7 +118,7 @@ def test_a_file_larger_than_a_piece_goes_through_the_work_folder(
     assert not list((tmp_path / "pieces-work").rglob("*.parquet"))
 
 
-def test_a_corpus_of_one_text_file_has_an_exam(tmp_path: Path) -> None:
+def test_a_corpus_of_one_text_file_has_a_heldout_set(tmp_path: Path) -> None:
     book = tmp_path / "book.txt"
     text = real_text(150_000)
     book.write_text(text)
