@@ -54,7 +54,7 @@ ONE_THREAD = dict.fromkeys(
 
 
 class Pool(Protocol):
-    """What `pool` yields."""
+    """Pool of workers, as `pool` yields it."""
 
     workers: int
 
@@ -76,7 +76,7 @@ class Engine(Protocol):
 
 
 Workers = int | Engine
-"""What a stage is given: a number of processes, or an engine. Neither changes a byte of its results."""
+"""Workers of a stage: a number of processes, or an engine. Neither changes a byte of its results."""
 
 
 class InProcess:
