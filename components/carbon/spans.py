@@ -36,7 +36,7 @@ class Energy:
 
     @property
     def deficit(self) -> "Energy":
-        """What is missing to zero, bound by bound."""
+        """Energy missing to zero, bound by bound."""
         return Energy(*(max(0, -uj) for uj in _bounds(self)))
 
     @property

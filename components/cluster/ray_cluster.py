@@ -33,7 +33,7 @@ START = ("-m", "ray.scripts.scripts", "start", "--head", "--block", "--port=0", 
 CODE = Path(__file__).resolve().parents[1]
 """Sent to the nodes by Ray, so that they run this checkout's code."""
 TOKEN = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-"""What says how a cluster knows its own. Ray reads its settings from the environment, once, when it is imported."""
+"""Variables of a cluster's authentication. Ray reads its settings from the environment, once, when it is imported."""
 
 
 @contextmanager

@@ -37,7 +37,7 @@ SAME = ("numpy", "pyarrow", "polars", "regex", "scikit-learn", "scipy", "py3lang
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where the data stages' jobs are done, as the `workers` of a stage.
+    """Ray cluster for the data stages' jobs, given as the `workers` of a stage.
 
     Attributes:
         workers: processes on this machine, for what is not spread, and of a cluster that is started here.

@@ -83,7 +83,7 @@ def _below(pid: int) -> set[psutil.Process]:
 
 
 def _alive(process: psutil.Process) -> bool:
-    """Whether it still runs; a zombie does not, it waits for a parent to look."""
+    """Whether a process still runs; a zombie does not, its parent has not reaped it yet."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -1,1 +1,1 @@
-"""What everything uses: errors, files, stage reports and progress, worker pools."""
+"""Shared foundations: errors, files, stage reports and progress, worker pools."""

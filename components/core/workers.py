@@ -56,7 +56,7 @@ ONE_THREAD = dict.fromkeys(
 
 
 class Pool(Protocol):
-    """What `pool` yields."""
+    """Pool of workers, as `pool` yields it."""
 
     workers: int
 
@@ -78,7 +78,7 @@ class Engine(Protocol):
 
 
 Workers = int | Engine
-"""What a stage is given: a number of processes, or an engine. Neither changes a byte of its results."""
+"""Workers of a stage: a number of processes, or an engine. Neither changes a byte of its results."""
 
 
 class InProcess:

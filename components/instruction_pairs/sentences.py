@@ -27,7 +27,7 @@ def is_sentence(text: str, shortest: int = 15, longest: int = 240) -> bool:
 
 
 def cut_near(text: str, at: int, low: int, high: int) -> int:
-    """Where in [low, high] to cut: the end of the sentence nearest `at`, else of a line, else of a word, else `at`."""
+    """Cut position in [low, high]: the end of the sentence nearest `at`, else of a line, else of a word, else `at`."""
     for pattern in (ENDS, BREAKS, SPACES):
         places = [match.end() for match in pattern.finditer(text, max(0, low - 1), min(len(text), high + 1))]
         places = [place for place in places if low <= place <= high]

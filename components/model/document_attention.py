@@ -25,7 +25,7 @@ def fits(documents_BT: Tensor, head_dim: int) -> bool:
 
 
 def on_gpu(tensor: Tensor) -> bool:
-    """Whether it lives on a CUDA device."""
+    """Whether a tensor is on a CUDA device."""
     return tensor.device.type == "cuda"
 
 

@@ -35,7 +35,7 @@ Arm = Literal["none", "counterfactual", "random"]
 ARMS: tuple[Arm, ...] = ("none", "counterfactual", "random")
 FIGURES = {"gap": "log P(she) - log P(he) [nats]", "bits_per_byte": "held-out bits per byte"}
 CONTRASTS = (("counterfactual", "random"), ("counterfactual", "none"), ("random", "none"))
-"""What is compared; the first alone is the swap's doing."""
+"""Pairs of arms to compare; the first alone measures the swap."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class TrialFolders:
     root: Path = Path()
 
     def folder(self, arm: str, seed: int) -> Path:
-        """Of one run."""
+        """Folder of one run."""
         return self.work / f"{arm}-seed{seed}"
 
 
@@ -148,7 +148,7 @@ def run_one(run: Run, *, folders: TrialFolders, params: Mitigate) -> dict[str, A
 
 
 def settings(params: Mitigate, seed: int) -> Pretrain:
-    """How each model is trained; only the seed differs."""
+    """Pretraining settings of each model; only the seed differs."""
     return Pretrain(
         model=params.model, steps=params.steps, batch=params.batch, context=params.context, seed=seed,
         eval_every=params.steps, checkpoint_every=max(1, params.steps // 4), keep=1,

@@ -15,7 +15,7 @@ from typing import Literal
 from components.statistics import DEFAULT, Difference, Resampling, paired_difference
 
 PRIMARY = "bits_per_byte/bits_per_byte"
-"""What must improve: the one score that is precise enough on small models to show a real gain."""
+"""Metric that must improve: the one that is precise enough on small models to show a real gain."""
 
 MARGINS: dict[str, float] = {
     "minimal_pairs/accuracy": 0.03,
@@ -49,7 +49,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Rules:
-    """What the gate asks for. `noise_floor` is a gain in bits per byte that another seed could bring: not enough."""
+    """Conditions of the gate. `noise_floor` is a gain in bits per byte that another seed could bring: not enough."""
 
     margins: Mapping[str, float] = field(default_factory=lambda: dict(MARGINS))
     limits: Mapping[str, float] = field(default_factory=lambda: dict(LIMITS))

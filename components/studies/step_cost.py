@@ -170,7 +170,7 @@ def write_bare(model: "nn.Module", _step: int, folder: Path) -> None:
 def seconds_per_window(
     model: "Transformer", objective: str, params: Pretrain, numerics: Numerics, vocab_size: int
 ) -> float:
-    """What scoring a held-out window takes."""
+    """Seconds to score a held-out window."""
     import torch
 
     from components.stages.pretrain.heldout_loss import token_losses

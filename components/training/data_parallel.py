@@ -28,7 +28,7 @@ from components.training.objectives import Batch
 MAIN_PID = "GREENHOUSE_TRAINING_MAIN_PID"
 """Environment variable with the pid of rank 0, which a worker must not outlive."""
 TIMEOUT = timedelta(minutes=10)
-"""How long a process waits for the others before it gives up."""
+"""Time that a process waits for the others before it gives up."""
 
 
 @dataclass(frozen=True)

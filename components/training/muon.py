@@ -14,7 +14,7 @@ from torch import Tensor
 from components.training.fsdp import sliced_like, whole
 
 A, B, C = 3.4445, -4.7750, 2.0315
-"""Of the iteration X <- a X + (b G + c G^2) X, G = X X^T: steepest at zero with singular values staying near 1."""
+"""Coefficients of the iteration X <- a X + (b G + c G^2) X, G = X X^T: steep at zero, singular values stay near 1."""
 STEPS = 5
 EPSILON = 1e-7
 

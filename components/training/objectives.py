@@ -86,7 +86,7 @@ def masked(
 
 
 def hidden_places(row: np.ndarray, mask_rate: float, seed: int, sample: int) -> np.ndarray:
-    """Which tokens of a window to hide: bool (T,), a function of seed and sample number; special tokens stay."""
+    """Mask of the hidden tokens of a window: bool (T,), a function of seed and sample number; special tokens stay."""
     ordinary = np.flatnonzero(row >= len(SPECIAL_TOKENS))
     count = min(len(ordinary), max(1, round(mask_rate * len(ordinary))))
     random = np.random.Generator(np.random.Philox(key=[seed, sample]))
@@ -114,5 +114,5 @@ def sft(pairs: Sequence[tuple[Sequence[int], Sequence[int]]], context: int) -> B
 
 
 def document_numbers(ids_BT: Tensor) -> Tensor:
-    """Which document of its window each position belongs to: every `<|endoftext|>` begins one."""
+    """Number of the document in its window, int64 (B, T), of each position: every `<|endoftext|>` begins one."""
     return (ids_BT == END_OF_TEXT).cumsum(1)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ALWAYS = datetime.min.replace(tzinfo=UTC)
 WORKSPACE = "workspace"
-"""Where runs that are no experiment are counted."""
+"""Key of the runs that are no experiment."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def made(ledger: Ledger, stages: Iterable[str], fingerprints: Mapping[str, str],
 
 
 def _newest(runs: list[Span], fingerprint: str, checkout: str) -> Span | None:
-    """Of these inputs if any completed run is; else of this checkout; else whatever there is."""
+    """Newest completed run of these inputs, else of this checkout, else of any."""
     completed = [span for span in runs if span.outcome == "Completed"]
     same = [span for span in completed if fingerprint and span.labels.get("fingerprint") == fingerprint]
     here = [span for span in completed if span.labels.get("checkout", checkout) == checkout]
@@ -177,7 +177,7 @@ def moment(since: str) -> datetime:
 
 
 def cache_saved(ledger_costs: LedgerCosts, begin: datetime = ALWAYS) -> dict:
-    """What stages that DVC took from its cache would have cost again, going by their last run before.
+    """Cost saved by stages that DVC took from its cache, from the last run before each.
 
     A pipeline run names them in its span's label `cached`; those that began at `begin` or later count. Returns `kwh`,
     `grams` (triples) and `stages`, their number.

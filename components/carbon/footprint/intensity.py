@@ -62,7 +62,7 @@ class Intensity:
         return total
 
     def sources(self, hours: dict[str, Energy]) -> list[str]:
-        """What the figures of these hours rest on, in words."""
+        """Sources of these hours' intensities, in words."""
         covered = sum(hour in self.series for hour in hours)
         if not self.series:
             return [self.source]

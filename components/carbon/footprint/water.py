@@ -45,7 +45,7 @@ class Water:
 
     @property
     def source(self) -> str:
-        """What the figures rest on, in words."""
+        """Sources of the factors, in words."""
         return f"cooling (WUE): {self.cooling.source}; electricity (EWIF): {self.electricity.source}"
 
 

@@ -80,7 +80,7 @@ def _key(line: dict) -> tuple:
 
 
 def _no_rest_below_zero(ledger: Ledger, rest: dict[str, Energy]) -> None:
-    """Where two meters divide time differently the spans may exceed the host by a trace, which is added to the host."""
+    """Correction of negative rests: spans of two meters may exceed the host by a trace, which is added to it."""
     for name, energy in rest.items():
         missing = energy.deficit
         ledger.host_parts = added([ledger.host_parts, {name: missing}])

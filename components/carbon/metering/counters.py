@@ -76,7 +76,7 @@ class Reading:
 
 
 class Counters(Protocol):
-    """Where readings come from: the system, or a test's fake."""
+    """Source of readings: the system, or a fake in tests."""
 
     host: Host
 

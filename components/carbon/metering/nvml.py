@@ -44,7 +44,7 @@ def _read_device(nvml: Any, index: int, energy: dict[str, int], pids: dict[str, 
 
 
 def _lacking(nvml: Any) -> str:
-    """Which devices have no counter, in a sentence; "" if all have."""
+    """Sentence about the devices that have no counter; "" if all have one."""
     counted = read_nvml(nvml)[0]
     lacking = [str(index) for index in range(nvml.nvmlDeviceGetCount()) if f"nvml:{index}" not in counted]
     return f"GPU {', '.join(lacking)} has no energy counter: its energy is not counted" if lacking else ""

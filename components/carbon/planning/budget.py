@@ -21,7 +21,7 @@ WARN_AT = 0.8
 
 
 class Used(Protocol):
-    """What has been used so far (`meter.Totals`); `as_of_s` is the age of the reading behind it."""
+    """Energy used so far (`meter.Totals`); `as_of_s` is the age of the reading behind it."""
 
     @property
     def mid_kwh(self) -> float: ...

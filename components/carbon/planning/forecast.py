@@ -53,7 +53,7 @@ class Forecast:
 
 @dataclass(frozen=True)
 class StageForecast:
-    """Of one stage; `basis` says on what it rests. `raw` is a calibration's seconds and kWh before correction."""
+    """Forecast of one stage; `basis` names its runs. `raw` is a calibration's seconds and kWh before correction."""
 
     stage: str
     seconds: Forecast
@@ -79,7 +79,7 @@ class Checked:
 
     @property
     def errors_pct(self) -> tuple[float, float]:
-        """Of seconds and of kWh: forecast less actual, in percent of the actual."""
+        """Errors of seconds and of kWh: forecast less actual, in percent of the actual."""
         return error_pct(self.forecast.seconds.mid, self.seconds), error_pct(self.forecast.kwh.mid, self.kwh)
 
 
@@ -123,7 +123,7 @@ def total(parts: Sequence[Forecast]) -> Forecast:
 
 
 def forecast(ledger: Ledger, stage: str, fingerprint: str = "") -> StageForecast | None:
-    """What the stage will take if it runs now; None if it never completed."""
+    """Forecast of a run of the stage now; None if it never completed."""
     runs = completed(ledger, stage)
     same = same_inputs(runs, fingerprint)
     basis = (
@@ -146,7 +146,7 @@ class Run:
 
     @property
     def id(self) -> str:
-        """Of the first span: the one that the run was forecast in."""
+        """Id of the first span, for which the forecast was made."""
         return self.spans[0].id
 
     @property
@@ -164,11 +164,11 @@ class Run:
 
 
 ORCHESTRATION_NAME = "Prefect, DVC, MLflow"
-"""What a pipeline run takes beside its stages: a third of the demo's energy."""
+"""Name of the cost of a pipeline run outside its stages: a third of the demo's energy."""
 
 
 def orchestration_forecast(ledger: Ledger, num_stages: int) -> StageForecast | None:
-    """What orchestration will take around so many stages, by `history`; None if no pipeline run completed with any.
+    """Forecast of orchestration around so many stages, from `history`; None if no pipeline run completed with any.
 
     In proportion to the number of stages: 19 mWh each around 2, 16 around 3 and 18 around 12, on a quiet machine.
     """
@@ -224,7 +224,7 @@ def interrupted(ledger: Spans, stage: str, fingerprint: str) -> bool:
 
 
 def calibrated(ledger: Ledger, stage: str, seconds: float, kwh: float, basis: str) -> StageForecast:
-    """What a calibration says (`seconds`, `kwh`), corrected by how earlier ones of this stage have turned out."""
+    """Forecast of a calibration (`seconds`, `kwh`), corrected by the errors of earlier ones of this stage."""
     tried = [one for one in checked(ledger) if one.forecast.stage == stage and one.forecast.raw][-RECENT:]
     raw = [one.forecast.raw for one in tried if one.forecast.raw]
     ratios = [

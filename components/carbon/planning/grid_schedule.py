@@ -88,7 +88,7 @@ class Outlook:
 
     @property
     def sources(self) -> list[str]:
-        """What was used, with names, years and licences."""
+        """Sources that were used, with names, years and licences."""
         series, mean = self.intensity.series_source, self.intensity.source
         named = {HOURLY: series, USUAL: f"the usual for the hour of the week in {series}", YEARLY: mean}
         return [named[one] for one in sorted(self.used)]

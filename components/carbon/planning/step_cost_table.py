@@ -1,4 +1,4 @@
-"""What pretraining takes here, from some real steps: seconds and joules per step, and what that means for a whole run.
+"""Step costs of pretraining on this machine, in seconds and joules, and the cost of a whole run from them.
 
 The steps are run by components/studies/step_cost.py, in a process of its own that the ledger meters like any other. The
 figures belong to a shape, a batch, numerics and a machine, and are kept under a fingerprint of these.
@@ -20,7 +20,7 @@ DISTURBED = 0.1
 
 @dataclass(frozen=True)
 class Rates:
-    """What was measured. Seconds are those of a machine without other work.
+    """Measured step costs. Seconds are those of a machine without other work.
 
     Attributes:
         steps: how many steps.
@@ -62,7 +62,7 @@ class Rates:
         return self.joules_per_step[1] / self.step_s
 
     def seconds(self, params: "Pretrain", steps: int | None = None) -> float:
-        """Of a whole run: start, steps, evaluations, checkpoints, the final evaluation."""
+        """Seconds of a whole run: start, steps, evaluations, checkpoints, the final evaluation."""
         steps = params.steps if steps is None else steps
         evaluations = -(-steps // params.eval_every)
         windows = evaluations * LIVE_WINDOWS + FINAL_WINDOWS
@@ -70,7 +70,7 @@ class Rates:
         return self.startup_s + steps * self.step_s + windows * self.window_s + saves * self.checkpoint_s
 
     def kwh(self, params: "Pretrain", steps: int | None = None) -> float:
-        """Of a whole run, mid: evaluation and start are taken to draw what training does."""
+        """kWh (mid) of a whole run; evaluation and start are assumed to draw the power of training."""
         return self.seconds(params, steps) * self.watts / 3.6e6
 
     def steps_in(self, params: "Pretrain", seconds: float) -> int:

@@ -33,7 +33,7 @@ class Classifier(nn.Module):
 
     @property
     def shape(self) -> Shape:
-        """Of the backbone."""
+        """Shape of the backbone."""
         return self.backbone.shape
 
     def initialise_head(self, seed: int) -> "Classifier":

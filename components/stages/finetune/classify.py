@@ -71,7 +71,7 @@ def predict(model: Classifier, ids: Sequence[Sequence[int]], numerics: Numerics)
 
 @dataclass(frozen=True)
 class Verdict:
-    """How predictions compare with the truth.
+    """Comparison of predictions with the truth.
 
     Attributes:
         confusion: (num_clusters, K, K), passages by document, true class and predicted class.

@@ -41,7 +41,7 @@ Ids = tuple[list[int], list[int]]
 
 @dataclass(frozen=True)
 class Format:
-    """How a pair is written as ids that fit `context`.
+    """Format of a pair as ids that fit `context`.
 
     Attributes:
         encoder: the tokenizer.
@@ -103,7 +103,7 @@ def widened(batch: Batch, step: int) -> Batch:
 
 
 def drawn(number: int, batch: int, size: int, seed: int) -> list[int]:
-    """Which examples are in the n-th batch: every epoch is a permutation of its own."""
+    """Indices of the examples in the n-th batch: every epoch is a permutation of its own."""
     found = []
     for sample in range(number * batch, (number + 1) * batch):
         epoch, index = divmod(sample, size)

@@ -187,7 +187,7 @@ class _Job:
             )
 
     def _facts(self, result: TrainResult, more: dict[str, Any]) -> dict[str, Any]:
-        """What greenhouse.json says of the fine-tuning, beside what the base's says of the pretraining."""
+        """Facts of the fine-tuning for greenhouse.json, added to the base model's."""
         task = {"name": self.choice.task.name, "title": self.choice.task.title, "branch": self.branch} | more
         tuning = {"steps": len(result.losses), "examples": self.params.batch * len(result.losses)}
         return self.base_facts | {"task": task, "finetuning": tuning | {"lora_rank": self.params.lora_rank}}

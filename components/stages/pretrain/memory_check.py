@@ -50,7 +50,7 @@ def refuse_what_cannot_fit(
 
 
 def state_bytes(params: Pretrain, shape: Shape, numerics: Numerics) -> int:
-    """Of weights, gradients and optimizer state in one process: Muon keeps one value a weight, AdamW two."""
+    """Bytes of weights, gradients and optimizer state in one process: Muon keeps one value a weight, AdamW two."""
     embedding = shape.vocab_size * shape.width * (1 if shape.tied else 2)
     kept = 3 if params.optimizer.name == "muon" else 4
     trained = FLOAT32 * (kept * shape.num_block_parameters + 4 * embedding)
@@ -60,7 +60,7 @@ def state_bytes(params: Pretrain, shape: Shape, numerics: Numerics) -> int:
 
 
 def sequence_bytes(params: Pretrain, shape: Shape, numerics: Numerics) -> int:
-    """What the backward pass needs of one sequence: inputs of the norms, and of every product."""
+    """Bytes that the backward pass needs of one sequence: inputs of the norms, and of every product."""
     size = 2 if numerics.dtype == "bfloat16" else FLOAT32
     heads = 2 * (shape.heads + shape.kv_heads) * shape.head_dim
     token = 2 * FLOAT32 * shape.width + size * (2 * shape.width + heads + 3 * shape.feed_forward)

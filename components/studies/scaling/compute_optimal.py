@@ -20,7 +20,7 @@ from components.reporting.figures import figure, save
 from components.studies.scaling.law import Candidate, Law, Plan, best, interval
 
 FORWARD = 1 / 3
-"""Of the operations of a training step: forward and backward are one and two parts (Kaplan et al. 2020)."""
+"""Share of the forward pass in a training step: forward and backward are one and two parts (Kaplan et al. 2020)."""
 HALVINGS = 60
 SPAN, POINTS = 30.0, 25
 
@@ -40,7 +40,7 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Price:
-    """What floating-point operations take here if they begin `now` (UTC) and go on without pause."""
+    """Price of floating-point operations on this machine that begin `now` (UTC) and do not pause."""
 
     rate: Rates
     outlook: Outlook
@@ -48,7 +48,7 @@ class Price:
     now: datetime
 
     def seconds(self, flops: float) -> float:
-        """Of training steps."""
+        """Seconds of training steps."""
         return flops / (self.rate.tokens_per_s * self.rate.flops_per_token)
 
     def kwh(self, flops: float) -> float:
@@ -81,7 +81,7 @@ class Life:
 
     @property
     def flops(self) -> float:
-        """Of both."""
+        """Operations of both."""
         return self.plan.flops + self.served_flops
 
 

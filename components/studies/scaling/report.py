@@ -1,4 +1,4 @@
-"""What a sweep found, as figures, plots and tables: the fits, what they predicted, and what came of it."""
+"""Report of a sweep: metrics, plots and tables of the fits, their predictions and the measured losses."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ FAR = 100.0
 
 
 def predictions(fits: Fits) -> list[dict[str, Any]]:
-    """What is expected of the larger runs, to be written down before they are made."""
+    """Predictions for the larger runs, written down before these are trained."""
     rows = []
     for cell, plan in sweep.larger(fits.params, fits.law):
         low, high = fits.interval(lambda law, one=plan: law.loss(one.candidate.size, one.tokens))  # type: ignore[misc]

@@ -137,7 +137,7 @@ def candidates(params: Scaling) -> list[Candidate]:
 
 @dataclass(frozen=True)
 class SweepFolders:
-    """Where cells are run: folders, and how the models are examined.
+    """Folders of a sweep, and the settings of its evaluation and meter.
 
     Attributes:
         tokens: what the tokenize stage wrote, with the sweep's vocabulary.
