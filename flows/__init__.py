@@ -3,6 +3,6 @@
 Importing this package sets the environment, so that Prefect, MLflow and DVC, imported after it, read our settings.
 """
 
-from flows.system.environment import settle
+from flows.system.environment import apply_environment
 
-settle()
+apply_environment()

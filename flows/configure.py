@@ -260,7 +260,7 @@ def main() -> int:
     what.add_argument("--preset", metavar="NAME", help=f"default, {', '.join(params_file.preset_names())}")
     what.add_argument("--defaults", action="store_true", help="write defaults.yaml from the schema")
     arguments = parser.parse_args()
-    environment.settle()
+    environment.apply_environment()
     try:
         print(_run(arguments))
     except UserError as error:

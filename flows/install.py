@@ -29,7 +29,7 @@ HEARTBEAT_S = 10.0
 
 
 class InstallError(Exception):
-    """Something the user can mend, in one sentence."""
+    """Something the user can fix, in one sentence."""
 
 
 def recipe(dev: bool) -> str:

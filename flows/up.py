@@ -238,7 +238,7 @@ def record(chosen: Plan) -> None:
     recovery.write_record(paths.SERVERS, {"pid": me, "started": processes.start_of(me)} | addresses)
 
 
-def settle_logins() -> None:
+def share_logins() -> None:
     """Clients of a server with a login need it too: what the server is given is given to the children as clients."""
     if login := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
         os.environ.setdefault("PREFECT_API_AUTH_STRING", login)
@@ -261,7 +261,7 @@ def training_view(url: str) -> str:
 def serve_all() -> None:
     """Start everything, say where it is, and stay until told to stop."""
     chosen = plan(dict(os.environ))
-    settle_logins()
+    share_logins()
     os.environ["PREFECT_API_URL"], os.environ["MLFLOW_TRACKING_URI"] = chosen.prefect_url, chosen.mlflow_url
     with Servers() as servers:
         print("starting Prefect, MLflow and the deployments ...", flush=True)

@@ -153,7 +153,7 @@ def then_and_here(recorded: Snapshot, stage: str) -> list[str]:
 
     then, here = (
         environment_record.recorded(client(), stage, recorded.fingerprints()[stage]),
-        environment_record.surroundings(),
+        environment_record.present(),
     )
     if then:
         return environment_record.differences(then, here) or ["the same processor and the same packages then and here"]
@@ -173,7 +173,7 @@ def verify(model: str, at: str) -> bool:
         difference = first_difference(recorded, dvc.lock(root), stages, root)
     write_json(
         paths.STATE / "verified" / f"{goal}.json",
-        {"recorded": recorded.name, "difference": difference} | environment_record.surroundings(),
+        {"recorded": recorded.name, "difference": difference} | environment_record.present(),
     )
     print(f"differs: {difference}" if difference else "identical")
     if difference:

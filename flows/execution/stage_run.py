@@ -20,7 +20,7 @@ from components.core.report import Report
 from components.params import Params, Runtime
 from flows.execution.result import StageResult, headline, run_name
 from flows.execution.stage import Stage, StageContext
-from flows.planning.stage_forecast import Spent, errors, promise, spent
+from flows.planning.stage_forecast import Spent, errors, record_forecast, spent
 from flows.system import code_files, dvc, git, paths, processes, recovery
 from flows.system.work_folder import sole_writer
 from flows.tracking import environment_record
@@ -33,7 +33,7 @@ from flows.tracking.mlflow_run import (
     log_metrics,
     log_params,
 )
-from flows.tracking.prefect_progress import LiveProgress
+from flows.tracking.prefect_progress import PrefectProgress
 from flows.tracking.progress import FlowProgress
 
 
@@ -62,7 +62,7 @@ def _perform(stage: Stage, branch: str, name: str, run: str, log: Path) -> Stage
             progress = FlowProgress(name, log, tracker, meter.span, check, live, lambda: meter.totals().mid_j)
             progress.listen()
             context = StageContext(params, fresh(work / "out"), fresh(work / "reports"), work, progress)
-            said = promise(meter, name, inputs.fingerprint, params)
+            said = record_forecast(meter, name, inputs.fingerprint, params)
             started = time.perf_counter()
             result, report = attempt(stage, branch, context)
             result.function_s = time.perf_counter() - started
@@ -104,7 +104,7 @@ def attempt(stage: Stage, branch: str, context: StageContext) -> tuple[StageResu
         ), None
     except OSError as error:
         context.progress.log(traceback.format_exc())
-        todo = "free space on the disk and run again" if error.errno == errno.ENOSPC else "correct that and run again"
+        todo = "free space on the disk and run again" if error.errno == errno.ENOSPC else "fix that and run again"
         return StageResult("Failed", f"{name}: {error}; {todo}"), None
     except Exception as error:
         context.progress.log(traceback.format_exc())
@@ -138,10 +138,10 @@ def _meter(params: Params, name: str, run: str, fingerprint: str) -> Any:
     return Meter(paths.LEDGER, params.runtime.meter_interval_s, labels)
 
 
-def _prefect_progress(name: str) -> LiveProgress | None:
+def _prefect_progress(name: str) -> PrefectProgress | None:
     """The stage's bar in Prefect, if it is shown there."""
     flow_run = os.environ.get("GREENHOUSE_FLOW_RUN")
-    return LiveProgress(flow_run, name) if flow_run else None
+    return PrefectProgress(flow_run, name) if flow_run else None
 
 
 def _budget_check(params: Params, meter: Any, run: str) -> Callable[[], str]:
@@ -172,7 +172,7 @@ def _tracker(name: str, run: str, inputs: dvc.Inputs, log: Path) -> Tracker:
     parent_process = os.environ.get("GREENHOUSE_PROCESS") or processes.process_tag(os.getppid())
     tracker = Tracker(name, run, parent_process, tags, record)
     tracker.submit(
-        lambda mlflow: mlflow.log_dict(tracker.run_id, environment_record.surroundings(), environment_record.FILE)
+        lambda mlflow: mlflow.log_dict(tracker.run_id, environment_record.present(), environment_record.FILE)
     )
     return tracker
 

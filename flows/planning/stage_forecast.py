@@ -44,7 +44,7 @@ def expected(
     return calibrated(books, stage, own.seconds(section), own.kwh(section), basis)
 
 
-def promise(meter: Any, stage: str, fingerprint: str, params: Params) -> StageForecast | None:
+def record_forecast(meter: Any, stage: str, fingerprint: str, params: Params) -> StageForecast | None:
     """Forecast the run that is about to begin, and put it into the ledger. None if nothing is known."""
     books = reader.history(paths.LEDGER)
     if interrupted(books, stage, fingerprint):

@@ -47,7 +47,7 @@ def environment() -> dict[str, str]:
     return own | running_servers() | kept
 
 
-def settle() -> None:
+def apply_environment() -> None:
     """Put `environment()` into this process; call before Prefect, MLflow or DVC are imported."""
     os.environ.update(environment())
     private(STATE)

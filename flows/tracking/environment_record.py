@@ -16,7 +16,7 @@ from components.carbon.metering.counters import cpu_model
 FILE = "made_with.json"
 
 
-def surroundings() -> dict[str, str]:
+def present() -> dict[str, str]:
     """`processor`, `system`, `python`, and name -> version of every package installed here."""
     packages = sorted((one.metadata["Name"].lower(), one.version) for one in distributions())
     system = f"{platform.system()} {platform.machine()}"
@@ -24,7 +24,7 @@ def surroundings() -> dict[str, str]:
 
 
 def recorded(mlflow: Any, stage: str, fingerprint: str) -> dict[str, str]:
-    """The surroundings of the last completed run of `stage` from inputs of that fingerprint; empty if none is known."""
+    """The environment of the last completed run of `stage` from inputs of that fingerprint; empty if none is known."""
     from mlflow.exceptions import MlflowException
 
     experiments = [one.experiment_id for one in mlflow.search_experiments()]

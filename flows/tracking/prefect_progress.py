@@ -12,7 +12,7 @@ EVERY_S = 5.0
 """Seconds before the first update, and between two."""
 
 
-class LiveProgress:
+class PrefectProgress:
     """The bar of a flow run.
 
     Args:

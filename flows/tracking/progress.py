@@ -10,7 +10,7 @@ from pathlib import Path
 from components.core.errors import Stopped
 from components.core.progress import Progress
 from flows.tracking.mlflow_run import Tracker
-from flows.tracking.prefect_progress import LiveProgress
+from flows.tracking.prefect_progress import PrefectProgress
 
 INTERVAL_S = 4.0
 """Seconds between progress lines where the output is no terminal."""
@@ -24,7 +24,7 @@ class FlowProgress(Progress):
         log: file that gets every line too.
         tracker: MLflow run, or None.
         span: `Meter.span`, to meter phases.
-        guard: called between steps; raises `Stopped` when a budget does not hold another step.
+        budget_check: called between steps; raises `Stopped` when a budget does not hold another step.
         live: the bar in Prefect, or None.
         joules: energy used so far, or None.
     """
@@ -35,11 +35,11 @@ class FlowProgress(Progress):
         log: Path,
         tracker: Tracker | None = None,
         span: Callable[[str], AbstractContextManager] = lambda name: nullcontext(),
-        guard: Callable[[], str] = lambda: "",
-        live: LiveProgress | None = None,
+        budget_check: Callable[[], str] = lambda: "",
+        live: PrefectProgress | None = None,
         joules: Callable[[], float] | None = None,
     ) -> None:
-        self.stage, self.tracker, self.span, self.guard, self.live = stage, tracker, span, guard, live
+        self.stage, self.tracker, self.span, self.budget_check, self.live = stage, tracker, span, budget_check, live
         self._budget, self._joules = "", joules
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = open(log, "a", encoding="utf-8")  # noqa: SIM115 - closed with the process
@@ -100,7 +100,7 @@ class FlowProgress(Progress):
     def raise_if_stopped(self) -> None:
         if self._signal:
             raise Stopped(self._signal, f"{self.stage}: cancelled; all is saved, run it again to go on from here")
-        self._budget = self.guard()
+        self._budget = self.budget_check()
 
     def log(self, text: str) -> None:
         self._show(text, last=True)

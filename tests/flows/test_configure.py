@@ -24,12 +24,12 @@ JAPANESE = "すべての人間は、生まれながらにして自由であり�
 @pytest.fixture
 def params_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A params.yaml of our own, as shipped."""
-    path = tmp_path / "house" / "params.yaml"
+    path = tmp_path / "checkout" / "params.yaml"
     path.parent.mkdir()
     path.write_text(document.params_text())
     path.with_name("defaults.yaml").write_text(document.defaults_text())
     monkeypatch.setattr(subject, "PARAMS", path)
-    monkeypatch.setattr(subject, "RECORD", tmp_path / "house" / "configured.json")
+    monkeypatch.setattr(subject, "RECORD", tmp_path / "checkout" / "configured.json")
     return path
 
 

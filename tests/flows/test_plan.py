@@ -121,7 +121,7 @@ def test_a_stage_says_before_what_is_compared_after(tmp_path: Path, monkeypatch:
     errors = []
     for _ in range(2):
         with Meter(tmp_path, 1.0, {"stage": "mix", "run": "r", "fingerprint": "f"}) as meter:
-            said = stage_forecast.promise(meter, "mix", "f", Params())
+            said = stage_forecast.record_forecast(meter, "mix", "f", Params())
             sum(range(3_000_000))
             totals = meter.totals_now()
         errors.append(stage_forecast.errors([stage_forecast.spent(said, 0.5, totals.mid_kwh)]))

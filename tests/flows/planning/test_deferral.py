@@ -227,7 +227,7 @@ def test_a_run_whose_start_was_chosen_does_not_pause(own: Params) -> None:
 
 @pytest.mark.slow
 def test_it_is_scheduled_until_its_time_and_then_runs() -> None:
-    environment.settle()
+    environment.apply_environment()
     from prefect import flow
     from prefect.client.orchestration import get_client
     from prefect.flow_engine import run_flow

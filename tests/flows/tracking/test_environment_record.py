@@ -4,11 +4,11 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from flows.tracking.environment_record import FILE, differences, recorded, surroundings
+from flows.tracking.environment_record import FILE, differences, present, recorded
 
 
 def test_it_names_the_processor_python_and_every_package() -> None:
-    here = surroundings()
+    here = present()
     assert list(here)[:3] == ["processor", "system", "python"]
     assert here["processor"]
     assert {"torch", "prefect", "dvc", "mlflow", "numpy"} <= set(here)

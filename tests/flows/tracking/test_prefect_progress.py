@@ -11,13 +11,13 @@ from flows.system import environment
 
 @pytest.mark.slow
 def test_one_artifact_is_updated_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    environment.settle()
+    environment.apply_environment()
     from prefect import flow
     from prefect.client.orchestration import SyncPrefectClient, get_client
     from prefect.runtime import flow_run
     from prefect.testing.utilities import prefect_test_harness
 
-    from flows.tracking.prefect_progress import LiveProgress
+    from flows.tracking.prefect_progress import PrefectProgress
 
     def artifacts() -> list:
         with get_client(sync_client=True) as client:
@@ -33,7 +33,7 @@ def test_one_artifact_is_updated_in_place(monkeypatch: pytest.MonkeyPatch) -> No
 
     @flow(name="shown")
     def shown() -> None:
-        live = LiveProgress(str(flow_run.id), "pretrain@causal", every_s=0.0)
+        live = PrefectProgress(str(flow_run.id), "pretrain@causal", every_s=0.0)
         for done in (10, 75):
             may_send.clear()
             live.show(done, 100, f"step {done}; budget of the run: 3 of 10 Wh")

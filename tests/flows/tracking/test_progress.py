@@ -51,14 +51,14 @@ def test_reports_in_quick_succession_are_not_all_shown(
 
 
 def test_what_is_left_of_the_budget_stands_under_the_live_bar(clock: list[float], tmp_path: Path) -> None:
-    """From the guard through `FlowProgress` to the bar in Prefect."""
+    """From the budget check through `FlowProgress` to the bar in Prefect."""
     from components.carbon.planning.budget import budget_check
     from components.core.errors import Stopped
     from components.params import Budget, Runtime
     from tests.components.carbon.planning.test_budget import FakeMeter
 
     class Bar:
-        """Instead of `LiveProgress`."""
+        """Instead of `PrefectProgress`."""
 
         lines: ClassVar[list[str]] = []
 
@@ -68,7 +68,7 @@ def test_what_is_left_of_the_budget_stands_under_the_live_bar(clock: list[float]
     meter = FakeMeter()
     limit = Budget(kwh=10 * 36 / 3.6e6)  # ten steps of a second at 36 W
     check = budget_check(Runtime(budget=limit), meter, tmp_path / "ledger", "r", clock=lambda: meter.now_s)
-    progress = FlowProgress("toy", tmp_path / "log", guard=check, live=Bar())  # type: ignore[arg-type]
+    progress = FlowProgress("toy", tmp_path / "log", budget_check=check, live=Bar())  # type: ignore[arg-type]
     progress.raise_if_stopped()
     for step in range(1, 6):
         meter.work(1.0, 36.0)
