@@ -7,7 +7,7 @@ from components.params.section import Section
 
 
 class Mitigate(Section):
-    """Pretraining with counterfactual twins, without, and with random twins of equal size: same seeds, same tokens."""
+    """Pretraining with counterfactual copies, without, and with random copies of equal size: same seeds and tokens."""
 
     seeds: int = Field(default=3, ge=2, le=50)
     """Runs of each arm; they differ in initialisation and data order."""

@@ -1,6 +1,6 @@
 """Mitigation trial: the effect of counterfactual augmentation on a model's pronoun gap, with controls.
 
-Three mixtures of the same documents: as they are (`none`), each document with gendered words beside its swapped twin
+Three mixtures of the same documents: as they are (`none`), each document with gendered words beside its swapped copy
 (`counterfactual`, Lu et al. 2018, arXiv 1807.11714), and with as many bytes of unchanged repeats (`random`), without
 which whatever repeating text does would be credited to the swap. Each is trained on with the same seeds, network and
 number of tokens, in one tokenizer. A model's pronoun gap and bits per byte are those of the evaluate stage

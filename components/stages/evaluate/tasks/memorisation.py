@@ -9,7 +9,7 @@ what chance looks like. Extraction is stricter: greedy decoding of the phrase wr
 from math import log2
 
 from components.core.files import read_json
-from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult, mean
+from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult
 from components.synthetic.canaries import Canary, alternatives, from_json
 
 NAME = "memorisation"
@@ -25,7 +25,7 @@ def memorisation(context: EvalContext) -> TaskResult:
         raise NotApplicable("the training text holds no canaries (mix.canaries.per_count is 0)")
     result = TaskResult(NAME)
     _score_canaries(result, context, canaries)
-    chance = mean([log2((ALTERNATIVES + 1) / rank) for rank in range(1, ALTERNATIVES + 2)])
+    chance = sum(log2((ALTERNATIVES + 1) / rank) for rank in range(1, ALTERNATIVES + 2)) / (ALTERNATIVES + 1)
     counts = sorted({canary.count for canary in canaries})
     curve = Curve("memorisation", "Exposure of canaries", "times in the training text", "exposure [bits]", [], chance)
     for count in counts:

@@ -12,7 +12,6 @@ Columns of `details/items.parquet`:
     direction                     higher, lower or zero: what is better
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -205,8 +204,3 @@ class TaskResult:
     def from_dict(cls, raw: dict[str, Any]) -> "TaskResult":
         """The reverse of `as_dict`."""
         return cls(**raw | {"curves": [Curve(**curve) for curve in raw["curves"]]})
-
-
-def mean(values: Sequence[float]) -> float:
-    """Arithmetic mean of a non-empty sequence."""
-    return sum(values) / len(values)
