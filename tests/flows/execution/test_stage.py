@@ -109,7 +109,7 @@ def test_the_log_of_a_mistake_has_the_traceback(context: StageContext) -> None:
 
 
 def test_a_stage_pauses_before_it_is_over_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pause and budget are looked at at each check; the dirty hour comes first, for a budget may be spent in a cleaner one."""
+    """Each check looks at both; the dirty hour comes first, for a budget may be spent in a cleaner one."""
     now = datetime(2026, 3, 2, 17, 20, tzinfo=UTC)
     monkeypatch.setattr(pause, "pauses", partial(pause.pauses, clock=lambda: now))
     (tmp_path / "grid.csv").write_text("time,g_per_kwh\n2026-03-02T17:00,400\n2026-03-02T18:00,50\n")
