@@ -6,18 +6,19 @@ from typing import Any
 
 from components.carbon.planning.forecast import ORCHESTRATION_NAME
 from components.reporting.figures import error_bars, figure, save
+from components.stages.account.types import Cost
 
 
-def plot_energy(cost: dict[str, Any], path: Path) -> None:
+def plot_energy(cost: Cost, path: Path) -> None:
     """Watt-hours per stage and around them, by component, with the bounds of the sum."""
-    rows = cost["parts"] | ({ORCHESTRATION_NAME: around} if (around := cost["orchestration_parts"]) else {})
+    rows = cost.parts | ({ORCHESTRATION_NAME: around} if (around := cost.orchestration_parts) else {})
     stages = list(rows)
     names = sorted({name for parts in rows.values() for name in parts})
     drawing, [axes] = figure(9, 0.35 * max(3, len(stages)) + 1.4)
     left = [0.0] * len(stages)
     for name in names:
         widths = [rows[stage].get(name, [0.0] * 3)[1] * 1000 for stage in stages]
-        axes.barh(stages, widths, left=left, label=f"{name} ({cost['sources'].get(name, '').split(':')[0]})")
+        axes.barh(stages, widths, left=left, label=f"{name} ({cost.sources.get(name, '').split(':')[0]})")
         left = [start + width for start, width in zip(left, widths, strict=True)]
     low, high = ([sum(part[i] for part in rows[stage].values()) * 1000 for stage in stages] for i in (0, 2))
     if stages:
@@ -71,7 +72,7 @@ def _draw_forecasts(axes: Any, rows: list[dict[str, Any]], said: str, took: str,
         axis.set_minor_formatter(NullFormatter())
 
 
-def plot_loss_per_gram(cost: dict[str, Any], reports: Path) -> None:
+def plot_loss_per_gram(cost: Cost, reports: Path) -> None:
     """Held-out loss against the CO2e spent on training until then, one line per pretrained model."""
     path = reports / "loss_per_gram.png"
     path.unlink(missing_ok=True)
@@ -79,7 +80,7 @@ def plot_loss_per_gram(cost: dict[str, Any], reports: Path) -> None:
     drawn = 0
     for branch in ("causal", "masked"):
         curve = _curve(reports / "pretrain" / branch / "plots" / "heldout.csv")
-        low, grams, high = cost["stages"].get(f"pretrain@{branch}", {}).get("grams", [0.0] * 3)
+        low, grams, high = cost.stages.get(f"pretrain@{branch}", cost.nothing).grams
         if curve and grams:
             last, label = curve[-1][0], f"{branch}: {grams:.2g} g in all ({low:.2g} to {high:.2g})"
             axes.plot([grams * step / last for step, _ in curve], [loss for _, loss in curve], "o-", label=label)

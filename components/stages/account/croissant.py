@@ -117,7 +117,7 @@ def _records(part: str) -> Any:
 def _responsible(facts: DataFacts) -> dict[str, Any]:
     """The Responsible AI fields, from what was counted."""
     counts = {
-        stage: ", ".join(f"{count} {rule}" for rule, count in row["rules"].items()) or "none"
+        stage: ", ".join(f"{count} {rule}" for rule, count in row.rules.items()) or "none"
         for stage, row in facts.documents.items()
     }
     sources = ", ".join(f"{name} ({row['kept']} documents kept)" for name, row in facts.sources.items())

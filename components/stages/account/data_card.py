@@ -11,6 +11,7 @@ from typing import Any
 
 from components.core.files import read_json
 from components.stages.account.model_card import environment
+from components.stages.account.types import DocumentCounts, StageRecords
 
 LIMITS = (
     "Groups of people are found by a lexicon: it sees mention, not identity and not authorship, knows no names and no "
@@ -28,7 +29,7 @@ class DataFacts:
     """What the stages recorded of the data.
 
     Attributes:
-        documents: stage -> counts, rules, sources and licences (summary.py).
+        documents: stage -> counts. mixture: those of the text that models are trained on; None before there is any.
         tables: CSV of the reports by `stage/name`, rows as text; empty where there is none.
         metrics: stage -> metrics.
         sources: source -> what ingest read, kept, dropped and put aside.
@@ -36,7 +37,8 @@ class DataFacts:
         overlap: held-out source -> share of its 13-grams that training text repeats.
     """
 
-    documents: dict[str, dict[str, Any]]
+    documents: dict[str, DocumentCounts]
+    mixture: DocumentCounts | None
     tables: dict[str, list[dict[str, str]]]
     metrics: dict[str, dict[str, float]]
     sources: dict[str, dict[str, Any]]
@@ -44,14 +46,9 @@ class DataFacts:
     overlap: dict[str, float]
 
     @property
-    def mixture(self) -> dict[str, Any]:
-        """Counts of the text that models are trained on."""
-        return self.documents.get("mix") or self.documents.get("bias") or {}
-
-    @property
     def licences(self) -> list[str]:
         """Licences of the text that models are trained on."""
-        return sorted(self.mixture.get("licences", {}))
+        return sorted(self.mixture.licences) if self.mixture else []
 
     @property
     def personal(self) -> dict[str, int]:
@@ -74,13 +71,14 @@ class DataFacts:
 TABLES = ("ingest/licences", "ingest/opted_out", "filter/personal", "bias/mentions", "bias/disparate_impact")
 
 
-def data_facts(root: Path, summary: dict[str, Any]) -> DataFacts:
-    """The facts that lie under `root`, a checkout; `summary` is that of `summary.gather`."""
+def data_facts(root: Path, records: StageRecords) -> DataFacts:
+    """Facts on the data under `root`, a checkout."""
     reports = root / "reports"
     return DataFacts(
-        documents=summary["documents"],
+        documents=records.documents,
+        mixture=records.mixture,
         tables={name: _rows(reports / name.replace("/", "/details/")) for name in TABLES},
-        metrics=summary["metrics"],
+        metrics=records.metrics,
         sources=_facts(reports / "ingest").get("sources", {}),
         mixing=_facts(reports / "mix"),
         overlap=_facts(reports / "tokenize").get("overlap", {}),

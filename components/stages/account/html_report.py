@@ -7,12 +7,13 @@ from typing import Any
 from components.stages.account.model_card import environment
 from components.stages.account.summary import stage_reports
 from components.stages.account.terminal_table import render_table
+from components.stages.account.types import Summary
 
 MAX_PICTURE_BYTES = 600_000
 """Larger pictures are left out of the page; they are in the stage's plots folder."""
 
 
-def render_html(summary: dict[str, Any], reports: Path) -> str:
+def render_html(summary: Summary, reports: Path) -> str:
     """The report as one self-contained page."""
     sections = [_section(stage, folder) for stage, folder in stage_reports(reports).items()]
     return environment().get_template("report.html.j2").render(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.files import write_text
+from components.stages.account.types import ModelFacts, Summary
 
 TEMPLATES = Path(__file__).with_name("templates")
 BASES = {"finetune/instruct": "pretrain/causal", "finetune/classify": "pretrain/masked"}
@@ -22,41 +23,41 @@ def environment() -> Any:
     )
 
 
-def write_cards(summary: dict[str, Any], folder: Path) -> list[Path]:
+def write_cards(summary: Summary, folder: Path) -> list[Path]:
     """Write one card per model to `folder`."""
     paths = []
-    for name in summary["models"]:
+    for name in summary.models:
         path = folder / f"{name.replace('/', '-')}.md"
         write_text(path, card(summary, name))
         paths.append(path)
     return paths
 
 
-def card(summary: dict[str, Any], name: str) -> str:
+def card(summary: Summary, name: str) -> str:
     """The card of one model as Markdown with YAML front matter."""
-    cost, model = summary["cost"], summary["models"][name]
-    mixed = summary["documents"].get("mix") or summary["documents"].get("bias") or {"sources": {}, "licences": {}}
+    cost, model = summary.cost, summary.models[name]
+    mixed = summary.mixture
     stage = name.replace("/", "@")
     return environment().get_template("card.md.j2").render(
         model=model,
         base=BASES.get(name, ""),
-        title=f"{summary['model_name']}: {name}",
-        description=summary["description"],
-        sources=list(mixed["sources"]),
-        source_rows=mixed["sources"],
-        licences=_licences(mixed["licences"]),
-        documents=summary["documents"],
-        cost=cost["stages"].get(stage, cost["nothing"]),
-        total=cost["total"],
-        source_text=f"Greenhouse ledger; {cost['how']}; {cost['intensity']}",
-        location=cost["location"],
-        hardware=cost["hardware"],
-        how=cost["how"],
-        pue=cost["pue"],
-        intensity=cost["intensity"],
-        embodied_source=cost["embodied_source"],
-        water_source=cost["water_source"],
-        measured=cost["measured"],
+        title=f"{summary.model_name}: {name}",
+        description=summary.description,
+        sources=list(mixed.sources) if mixed else [],
+        source_rows=mixed.sources if mixed else {},
+        licences=_licences(mixed.licences if mixed else {}),
+        documents=summary.documents,
+        cost=cost.stages.get(stage, cost.nothing),
+        total=cost.total,
+        source_text=f"Greenhouse ledger; {cost.how}; {cost.intensity}",
+        location=cost.location,
+        hardware=cost.hardware,
+        how=cost.how,
+        pue=cost.pue,
+        intensity=cost.intensity,
+        embodied_source=cost.embodied_source,
+        water_source=cost.water_source,
+        measured=cost.measured,
         process=_process(model),
         kwh=lambda row: _range(row, "%.3g"),
         grams=lambda row: _range(row, "%.3g"),
@@ -78,12 +79,12 @@ def _licences(licences: dict[str, dict[str, int]], most: int = 12) -> str:
     )
 
 
-def _process(model: dict[str, Any]) -> str:
-    training = model["training"]
+def _process(model: ModelFacts) -> str:
+    training = model.training
     parts = [
         f"{training['steps']:,} steps" if "steps" in training else "",
         f"{training['tokens']:,} tokens" if "tokens" in training else "",
     ]
-    text = f"{model['objective']} pretraining: " + (", ".join(part for part in parts if part) or "see params.yaml")
-    tuning = model["finetuning"]
+    text = f"{model.objective} pretraining: " + (", ".join(part for part in parts if part) or "see params.yaml")
+    tuning = model.finetuning
     return text + (f"; then fine-tuning, {tuning['steps']:,} steps" if "steps" in tuning else "")

@@ -31,6 +31,7 @@ from components.stages.account.html_report import render_html
 from components.stages.account.model_card import write_cards
 from components.stages.account.summary import MODELS, STAGES, gather
 from components.stages.account.terminal_table import render_table
+from components.stages.account.types import Cost, Number, StageRecords, Summary
 
 
 def account(
@@ -57,40 +58,44 @@ def account(
     with progress.phase("gather"):
         summary = summarise(root, ledger_folder, params, fingerprints or {})
     with progress.phase("write"):
-        plot_energy(summary["cost"], reports / "energy.png")
-        plot_forecasts(summary["forecasts"], reports / "forecast.png")
-        plot_loss_per_gram(summary["cost"], reports)
-        write_json(reports / "summary.json", rounded(summary))
+        plot_energy(summary.cost, reports / "energy.png")
+        plot_forecasts(summary.forecasts, reports / "forecast.png")
+        plot_loss_per_gram(summary.cost, reports)
+        write_json(reports / "summary.json", rounded(summary.as_json()))
         write_text(reports / "summary.md", f"```\n{render_table(summary)}```\n")
         write_cards(summary, reports / "cards")
-        write_data_card(root, summary, reports / "data.md")
+        write_data_card(root, summary, summary.model_name, reports / "data.md")
         write_text(reports / "report.html", render_html(summary, reports))
-    return Report(summary["headline"], f"```\n{render_table(summary)}```\n", summary)
+    return Report(summary.headline, f"```\n{render_table(summary)}```\n", summary.as_json())
 
 
-def write_data_card(root: Path, summary: dict[str, Any], path: Path) -> None:
+def write_data_card(root: Path, records: StageRecords, model_name: str, path: Path) -> None:
     """The data card, and the Croissant description beside the corpora it describes."""
-    facts = data_facts(root, summary)
-    write_text(path, data_card(facts, summary["model_name"]))
+    facts = data_facts(root, records)
+    write_text(path, data_card(facts, model_name))
     if facts.documents:
-        write_json(root / "data" / "croissant.json", croissant(root, facts, summary["model_name"]))
+        write_json(root / "data" / "croissant.json", croissant(root, facts, model_name))
 
 
-def summarise(root: Path, ledger_folder: Path, params: Params, fingerprints: Mapping[str, str]) -> dict[str, Any]:
-    """The summary as plain JSON."""
+def summarise(root: Path, ledger_folder: Path, params: Params, fingerprints: Mapping[str, str]) -> Summary:
+    """Summary of the checkout `root` and the ledger."""
     grid = params.runtime.grid
     found = reader.read(ledger_folder)
     off_uj = found.difference_uj()
     assert not off_uj, f"{ledger_folder}: spans and unattributed energy are {off_uj} microjoules off the host's"
     ledger_costs = LedgerCosts(found, grid, intensity.resolve(grid, root))
-    summary = gather(root)
-    present = [stage for stage in STAGES if stage in summary["metrics"]]
+    records = gather(root)
+    present = [stage for stage in STAGES if stage in records.metrics]
     runs = made(found, present, fingerprints, root.name)
-    summary |= {"model_name": params.account.model_name, "description": params.account.description}
-    summary["cost"] = costs(ledger_costs, runs)
-    summary["project"] = project_total(ledger_costs)
-    summary["forecasts"] = [forecast_row(one) for one in checked(found)]
-    summary["headline"] = headline(summary)
+    summary = Summary(
+        **dict(records),
+        model_name=params.account.model_name,
+        description=params.account.description,
+        cost=costs(ledger_costs, runs),
+        project=project_total(ledger_costs),
+        forecasts=[forecast_row(row) for row in checked(found)],
+    )
+    summary.headline = headline(summary)
     return summary
 
 
@@ -113,8 +118,8 @@ def forecast_row(one: Checked) -> dict[str, Any]:
 # -- cost --------------------------------------------------------------------------------------------------------------
 
 
-def costs(ledger_costs: LedgerCosts, runs: dict[str, Made]) -> dict[str, Any]:
-    """Cost of the artifacts that lie here: per stage (earlier attempts included), around the stages, in total."""
+def costs(ledger_costs: LedgerCosts, runs: dict[str, Made]) -> Cost:
+    """Cost of the artifacts in this checkout: per stage (earlier attempts included), around the stages, in total."""
     grid, found = ledger_costs.grid, ledger_costs.ledger
     stages = {stage: _stage_cost(ledger_costs, run) for stage, run in runs.items()}
     around = _around(found, runs)
@@ -123,27 +128,28 @@ def costs(ledger_costs: LedgerCosts, runs: dict[str, Made]) -> dict[str, Any]:
     sources = everything.sources
     hours = everything.hours
     total = ledger_costs.cost(everything)
-    return {
-        "stages": stages,
-        "orchestration": ledger_costs.cost(around),
-        "attempts": ledger_costs.cost(attempts),
-        "total": total,
-        "nothing": ledger_costs.cost(reader.Spans([])),
-        "parts": {stage: _parts([*run.spans, *run.attempt_spans]) for stage, run in runs.items()},
-        "orchestration_parts": _parts(list(around)),
-        "sources": sources,
-        "measured": bool(sources) and all(source.startswith("measured") for source in sources.values()),
-        "how": how(sources),
-        "counters": sorted(found.counters),
-        "intensity": "; ".join(ledger_costs.intensity.sources(hours)),
-        "intensity_short": short_intensity(ledger_costs),
-        "water_source": water.resolve(grid).source,
-        "location": "not stated" if grid.zone == "WORLD" else grid.zone,
-        "pue": grid.pue,
-        "currency": grid.currency,
-        "hardware": hardware(found, everything),
-        "embodied_source": embodied.machine(grid.machine, 0.0, _threads(found), _gpus(everything)).source,
-    } | ({"price": total["price"]} if "price" in total else {})
+    return Cost(
+        stages=stages,
+        orchestration=ledger_costs.cost(around),
+        attempts=ledger_costs.cost(attempts),
+        total=total,
+        nothing=ledger_costs.cost(reader.Spans([])),
+        parts={stage: _parts([*run.spans, *run.attempt_spans]) for stage, run in runs.items()},
+        orchestration_parts=_parts(list(around)),
+        sources=sources,
+        measured=bool(sources) and all(source.startswith("measured") for source in sources.values()),
+        how=how(sources),
+        counters=sorted(found.counters),
+        intensity="; ".join(ledger_costs.intensity.sources(hours)),
+        intensity_short=short_intensity(ledger_costs),
+        water_source=water.resolve(grid).source,
+        location="not stated" if grid.zone == "WORLD" else grid.zone,
+        pue=grid.pue,
+        currency=grid.currency,
+        hardware=hardware(found, everything),
+        embodied_source=embodied.machine(grid.machine, 0.0, _threads(found), _gpus(everything)).source,
+        **({"price": total["price"]} if "price" in total else {}),
+    )
 
 
 def _stage_cost(ledger_costs: LedgerCosts, run: Made) -> dict[str, Any]:
@@ -232,28 +238,27 @@ HEADLINED = {
 """Part of a cost -> its name in MLflow."""
 
 
-def headline(summary: dict[str, Any]) -> dict[str, float]:
+def headline(summary: Summary) -> dict[str, float]:
     """The few figures that stand for a run as a whole, with names fit for MLflow."""
-    cost = summary["cost"]
-    figures: dict[str, float] = {}
+    figures: dict[str, Number] = {}
     for name in MODELS:
-        for score, row in summary["models"].get(name, {}).get("scores", {}).items():
+        for score, row in (summary.models[name].scores if name in summary.models else {}).items():
             figures[f"{name}/{score}"] = row["value"]
-    figures |= {f"evaluate/{line['question']}": line["value"] for line in reversed(summary["evaluation"])}
-    if "train" in summary["tokens"]:
-        figures["tokens/train"] = summary["tokens"]["train"]["num_tokens"]
+    figures |= {f"evaluate/{line['question']}": line["value"] for line in reversed(summary.evaluation)}
+    if "train" in summary.tokens:
+        figures["tokens/train"] = summary.tokens["train"]["num_tokens"]
     for key, unit in HEADLINED.items():
-        low, mid, high = cost["total"][key]
+        low, mid, high = getattr(summary.cost.total, key)
         figures |= {unit: mid, f"{unit}_low": low, f"{unit}_high": high}
     return figures | sci(summary)
 
 
-def sci(summary: dict[str, Any]) -> dict[str, float]:
+def sci(summary: Summary) -> dict[str, float]:
     """Grams per million tokens trained (SCI, ISO/IEC 21031). Boundary: all that made what lies here."""
     trained = sum(
-        model["training"].get("tokens", 0) for name, model in summary["models"].items() if name.startswith("pretrain")
+        model.training.get("tokens", 0) for name, model in summary.models.items() if name.startswith("pretrain")
     )
-    total = summary["cost"]["total"]
-    score = embodied.sci(intensity.Grams(*total["grams"]), intensity.Grams(*total["embodied_grams"]), trained / 1e6)
+    total = summary.cost.total
+    score = embodied.sci(intensity.Grams(*total.grams), intensity.Grams(*total.embodied_grams), trained / 1e6)
     bounds = {"": "mid", "_low": "low", "_high": "high"}
     return {} if score is None else {f"sci/grams_per_mtok{end}": getattr(score, name) for end, name in bounds.items()}

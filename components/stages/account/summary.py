@@ -11,6 +11,7 @@ from typing import Any
 from components.core.files import read_json
 from components.core.report import flat
 from components.model.shape import Shape
+from components.stages.account.types import DocumentCounts, ModelFacts, SkippedTask, StageRecords
 
 CORPUS_STAGES = ("ingest", "dedup", "filter", "bias", "mix")
 MODELS = {
@@ -30,19 +31,19 @@ def stage_reports(reports: Path) -> dict[str, Path]:
     return {stage: folder for stage, folder in folders.items() if (folder / "metrics.json").exists()}
 
 
-def gather(root: Path) -> dict[str, Any]:
-    """All but the cost. Plain JSON."""
+def gather(root: Path) -> StageRecords:
+    """Records of the stages under `root`, a checkout."""
     reports = stage_reports(root / "reports")
     metrics = {stage: flat(read_json(folder / "metrics.json")) for stage, folder in reports.items()}
     facts = {stage: _read(folder / "details" / "facts.json") for stage, folder in reports.items()}
-    return {
-        "documents": documents(root / "data"),
-        "tokens": tokens(root / "data" / "tokenize"),
-        "models": models(root / "models", metrics),
-        "evaluation": facts.get("evaluate", {}).get("highlights", []),
-        "skipped": skipped(facts),
-        "metrics": metrics,
-    }
+    return StageRecords(
+        documents=documents(root / "data"),
+        tokens=tokens(root / "data" / "tokenize"),
+        models=models(root / "models", metrics),
+        evaluation=facts.get("evaluate", {}).get("highlights", []),
+        skipped=skipped(facts),
+        metrics=metrics,
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def _read(path: Path) -> dict[str, Any]:
 # -- documents and tokens ----------------------------------------------------------------------------------------------
 
 
-def documents(data: Path) -> dict[str, dict[str, Any]]:
+def documents(data: Path) -> dict[str, DocumentCounts]:
     """Stage -> documents in, kept (to train on), dropped, quarantined, held out, and the rules that dropped them.
 
     Mix takes nothing away: it repeats, samples and adds, so what it has beyond real text is `generated`.
@@ -65,20 +66,20 @@ def documents(data: Path) -> dict[str, dict[str, Any]]:
         if not parts["train"]:
             continue
         counts = {name: part.get("num_documents", 0) for name, part in parts.items()}
-        found[stage] = {
-            "in": sum(counts.values()),
-            "kept": counts["train"],
-            "dropped": counts["dropped"],
-            "quarantined": counts["quarantine"],
-            "heldout": counts["heldout"],
-            "kept_bytes": parts["train"]["num_bytes"],
-            "rules": parts["dropped"].get("facts", {}).get("rules", {}),
-            "reasons": parts["quarantine"].get("facts", {}).get("rules", {}),
-            "sources": parts["train"].get("sources", {}),
-            "licences": parts["train"].get("licences", {}),
-        }
+        found[stage] = DocumentCounts(
+            taken=sum(counts.values()),
+            kept=counts["train"],
+            dropped=counts["dropped"],
+            quarantined=counts["quarantine"],
+            heldout=counts["heldout"],
+            kept_bytes=parts["train"]["num_bytes"],
+            rules=parts["dropped"].get("facts", {}).get("rules", {}),
+            reasons=parts["quarantine"].get("facts", {}).get("rules", {}),
+            sources=parts["train"].get("sources", {}),
+            licences=parts["train"].get("licences", {}),
+        )
     if "mix" in found and "bias" in found:
-        found["mix"]["in"] = found["bias"]["kept"]
+        found["mix"].taken = found["bias"].kept
     return found
 
 
@@ -95,24 +96,24 @@ def tokens(folder: Path) -> dict[str, Any]:
 # -- models ------------------------------------------------------------------------------------------------------------
 
 
-def models(folder: Path, metrics: dict[str, dict[str, float]]) -> dict[str, dict[str, Any]]:
+def models(folder: Path, metrics: dict[str, dict[str, float]]) -> dict[str, ModelFacts]:
     """Model folder -> what it is, how it was trained, and its scores on the held-out set."""
     found = {}
     for name, task in MODELS.items():
         facts = _read(folder / name / "greenhouse.json")
         if facts:
             own = metrics.get(name.replace("/", "@"), {})
-            found[name] = {
-                "pipeline_tag": task,
-                "objective": facts.get("objective", ""),
-                "parameters": facts.get("num_parameters", 0),
-                "shape": facts.get("shape", {}),
-                "training": facts.get("training", {}),
-                "finetuning": facts.get("finetuning", {}),
-                "task": facts.get("task", {}),
-                "flop": training_flop(facts),
-                "scores": scores(own, name),
-            }
+            found[name] = ModelFacts(
+                pipeline_tag=task,
+                objective=facts.get("objective", ""),
+                parameters=facts.get("num_parameters", 0),
+                shape=facts.get("shape", {}),
+                training=facts.get("training", {}),
+                finetuning=facts.get("finetuning", {}),
+                task=facts.get("task", {}),
+                flop=training_flop(facts),
+                scores=scores(own, name),
+            )
     return found
 
 
@@ -153,13 +154,13 @@ def _value(metrics: dict[str, float], score: str) -> float | None:
 # -- skipped -----------------------------------------------------------------------------------------------------------
 
 
-def skipped(facts: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
+def skipped(facts: dict[str, dict[str, Any]]) -> list[SkippedTask]:
     """Tasks the corpus could not feed and questions not asked, with the reason: what stages name in `skipped`."""
     rows = []
     for stage, found in facts.items():
         entries = found.get("skipped", {})
         pairs = entries.items() if isinstance(entries, dict) else [_pair(entry) for entry in entries]
-        rows += [{"stage": stage, "what": str(what).replace("_", " "), "why": str(why)} for what, why in pairs]
+        rows += [SkippedTask(stage=stage, what=str(what).replace("_", " "), why=str(why)) for what, why in pairs]
     return rows
 
 

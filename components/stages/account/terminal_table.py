@@ -3,56 +3,61 @@
 from typing import Any
 
 from components.carbon.planning.forecast import ORCHESTRATION_NAME
+from components.stages.account.types import Cost, SkippedTask, SpanCost, Summary
 
 WIDTH = 100
 MAX_SCORES = 10
 MAX_SKIPPED = 3
 
 
-def render_table(summary: dict[str, Any]) -> str:
+def render_table(summary: Summary) -> str:
     """The short table printed at the end of a run."""
     blocks = [
         _stages(summary) + _text(summary) + _models(summary),
-        _evaluation(summary["evaluation"]) + _skipped(summary["skipped"]),
-        _cost(summary["cost"]) + _next(summary),
+        _evaluation(summary.evaluation) + _skipped(summary.skipped),
+        _cost(summary.cost) + _next(summary),
     ]
     lines = [line for block in blocks if block for line in [*block, ""]][:-1]
     return "\n".join(line[:WIDTH].rstrip() for line in lines) + "\n"
 
 
-COLUMNS = (("in", 9), ("kept", 9), ("dropped", 9), ("quarantined", 12), ("held out", 10))
+COLUMNS = (
+    ("in", "taken", 9), ("kept", "kept", 9), ("dropped", "dropped", 9), ("quarantined", "quarantined", 12),
+    ("held out", "heldout", 10),
+)  # fmt: skip
+"""Title, attribute of DocumentCounts, width."""
 SPENT = (("seconds", 9), ("Wh", 9), ("gCO2e", 9))
 
 
-def _stages(summary: dict[str, Any]) -> list[str]:
+def _stages(summary: Summary) -> list[str]:
     """One row per stage: documents and what it took."""
-    lines = [f"{'stage':<18}" + "".join(f"{name:>{width}}" for name, width in (*COLUMNS, *SPENT))]
-    for stage, cost in summary["cost"]["stages"].items():
-        documents = summary["documents"].get(stage, {})
-        counts = "".join(f"{_count(documents.get(name.replace(' ', ''))):>{width}}" for name, width in COLUMNS)
-        attempts = f" +{cost['attempts']}" if cost["attempts"] else ""
+    lines = [f"{'stage':<18}" + "".join(f"{name:>{width}}" for name, *_, width in (*COLUMNS, *SPENT))]
+    for stage, cost in summary.cost.stages.items():
+        documents = summary.documents.get(stage)
+        counts = "".join(f"{_count(getattr(documents, key, None)):>{width}}" for _, key, width in COLUMNS)
+        attempts = f" +{cost.attempts}" if cost.attempts else ""
         lines.append(f"{stage:<18}{counts}{_spent(cost)}{attempts}")
-    around = summary["cost"]["orchestration"]
-    if around["kwh"][1]:
+    around = summary.cost.orchestration
+    if around.kwh[1]:
         # Its spans last as long as the whole run: their seconds would say nothing.
         lines.append(f"{ORCHESTRATION_NAME:<67}{'':>9}{_energy(around)}")
     return lines if len(lines) > 1 else []
 
 
-def _spent(cost: dict[str, Any]) -> str:
-    return f"{cost['elapsed_s']:>9.1f}{_energy(cost)}"
+def _spent(cost: SpanCost) -> str:
+    return f"{cost.elapsed_s:>9.1f}{_energy(cost)}"
 
 
-def _energy(cost: dict[str, Any]) -> str:
-    return f"{cost['kwh'][1] * 1000:>9.3f}{cost['grams'][1]:>9.3f}"
+def _energy(cost: SpanCost) -> str:
+    return f"{cost.kwh[1] * 1000:>9.3f}{cost.grams[1]:>9.3f}"
 
 
 def _count(value: int | None) -> str:
     return "" if value is None else f"{value:,}"
 
 
-def _text(summary: dict[str, Any]) -> list[str]:
-    tokens = summary["tokens"]
+def _text(summary: Summary) -> list[str]:
+    tokens = summary.tokens
     if "train" not in tokens:
         return []
     train, heldout = tokens["train"], tokens.get("heldout", {"num_tokens": 0, "num_documents": 0})
@@ -62,12 +67,12 @@ def _text(summary: dict[str, Any]) -> list[str]:
     ]
 
 
-def _models(summary: dict[str, Any]) -> list[str]:
+def _models(summary: Summary) -> list[str]:
     lines = []
-    for name, model in summary["models"].items():
-        task = f"{model['task']['name']}: " if model["task"].get("name") else ""
-        line = f"{name:<18}{model['parameters'] / 1e6:.2f} M parameters; {task}"
-        for score, row in model["scores"].items():
+    for name, model in summary.models.items():
+        task = f"{model.task['name']}: " if model.task.get("name") else ""
+        line = f"{name:<18}{model.parameters / 1e6:.2f} M parameters; {task}"
+        for score, row in model.scores.items():
             more = _score(score, row)
             if len(line) + len(more) <= WIDTH:
                 line += more + "; "
@@ -107,34 +112,34 @@ def headlines(highlights: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [line for place, line in enumerate(highlights) if place in chosen]
 
 
-def _skipped(rows: list[dict[str, str]]) -> list[str]:
-    lines = [f"skipped: {row['stage']}: {row['what']}: {row['why']}" for row in rows[:MAX_SKIPPED]]
+def _skipped(rows: list[SkippedTask]) -> list[str]:
+    lines = [f"skipped: {row.stage}: {row.what}: {row.why}" for row in rows[:MAX_SKIPPED]]
     lines = [line if len(line) <= WIDTH else line[: WIDTH - 3] + "..." for line in lines]
     return lines + ([f"skipped: {len(rows) - MAX_SKIPPED} more, see the report"] if len(rows) > MAX_SKIPPED else [])
 
 
-def _cost(cost: dict[str, Any]) -> list[str]:
-    total = cost["total"]
-    if not total["kwh"][1]:
+def _cost(cost: Cost) -> list[str]:
+    total = cost.total
+    if not total.kwh[1]:
         return ["energy: the ledger has no completed run of these artifacts"]
-    pue = f"PUE {cost['pue']:g}" + (" (counted in the grams alone)" if cost["pue"] != 1 else "")
-    kwh, grams, embodied = total["kwh"], total["grams"], total["embodied_grams"]
+    pue = f"PUE {cost.pue:g}" + (" (counted in the grams alone)" if cost.pue != 1 else "")
+    kwh, grams, embodied = total.kwh, total.grams, total.embodied_grams
     lines = [
         f"{'energy':<18}{kwh[1]:.3g} kWh ({kwh[0]:.3g} to {kwh[2]:.3g}), {pue}",
-        f"{'':<18}{cost['how']}",
-        f"{'carbon':<18}{grams[1]:.3g} gCO2e ({grams[0]:.3g} to {grams[2]:.3g}); {cost['intensity_short']}",
+        f"{'':<18}{cost.how}",
+        f"{'carbon':<18}{grams[1]:.3g} gCO2e ({grams[0]:.3g} to {grams[2]:.3g}); {cost.intensity_short}",
         f"{'machine':<18}{embodied[1]:.3g} gCO2e ({embodied[0]:.3g} to {embodied[2]:.3g}) for making it"
-        + (f"; {cost['price'][1]:.4f} {cost['currency']}" if "price" in cost else ""),
+        + (f"; {cost.price[1]:.4f} {cost.currency}" if cost.price else ""),
     ]
-    if cost["attempts"]["kwh"][1]:
-        lost = cost["attempts"]
-        lines.append(f"{'':<18}of it (+) {lost['kwh'][1] * 1000:.3f} Wh in runs that failed, were stopped or killed")
+    if cost.attempts.kwh[1]:
+        lost = cost.attempts
+        lines.append(f"{'':<18}of it (+) {lost.kwh[1] * 1000:.3f} Wh in runs that failed, were stopped or killed")
     return lines
 
 
-def _next(summary: dict[str, Any]) -> list[str]:
+def _next(summary: Summary) -> list[str]:
     lines = ["report            reports/report.html; model cards: reports/cards/; data: reports/summary.json"]
-    if "pretrain/causal" in summary["models"]:
+    if "pretrain/causal" in summary.models:
         lines.append(
             "next              make chat, make up (Prefect and MLflow), make why after a change of params.yaml"
         )

@@ -6,16 +6,34 @@ from typing import Any
 import pytest
 
 from components.stages.account import cost_plots
+from components.stages.account.types import Cost, SpanCost, StageCost
 
-COST: dict[str, Any] = {
-    "parts": {
-        "dedup": {"cpu": [0.001, 0.002, 0.004], "memory": [0.0005, 0.001, 0.0015]},
-        "pretrain@causal": {"cpu": [0.01, 0.02, 0.04]},
-    },
-    "orchestration_parts": {"cpu": [0.05, 0.1, 0.2]},
-    "sources": {"cpu": "estimated:cpu_seconds x watts", "memory": "assumed:watts per GB"},
-    "stages": {"pretrain@causal": {"grams": [10.0, 30.0, 60.0]}, "pretrain@masked": {"grams": [0.0, 0.0, 0.0]}},
-}
+NOTHING = SpanCost(
+    kwh=[0.0] * 3, grams=[0.0] * 3, embodied_grams=[0.0] * 3, water_litres=[0.0] * 3, cpu_s=0.0, elapsed_s=0.0
+)
+
+
+def stage_cost(*grams: float) -> StageCost:
+    spans = dict(NOTHING) | {"grams": list(grams)}
+    return StageCost(**spans, run="", fingerprint="", attempts=0, attempts_s=0.0, attempts_kwh=[0.0] * 3, ended="")
+
+
+NO_COST = Cost(
+    stages={}, orchestration=NOTHING, attempts=NOTHING, total=NOTHING, nothing=NOTHING, parts={},
+    orchestration_parts={}, sources={}, measured=False, how="", counters=[], intensity="", intensity_short="",
+    water_source="", location="", pue=1.0, currency="", hardware="", embodied_source="",
+)  # fmt: skip
+COST = NO_COST.model_copy(
+    update={
+        "parts": {
+            "dedup": {"cpu": [0.001, 0.002, 0.004], "memory": [0.0005, 0.001, 0.0015]},
+            "pretrain@causal": {"cpu": [0.01, 0.02, 0.04]},
+        },
+        "orchestration_parts": {"cpu": [0.05, 0.1, 0.2]},
+        "sources": {"cpu": "estimated:cpu_seconds x watts", "memory": "assumed:watts per GB"},
+        "stages": {"pretrain@causal": stage_cost(10.0, 30.0, 60.0), "pretrain@masked": stage_cost(0.0, 0.0, 0.0)},
+    }
+)
 
 
 @pytest.fixture
@@ -67,7 +85,7 @@ def test_loss_stands_over_the_grams_spent_until_then(drawn: dict[str, Any], tmp_
 
 def test_a_plot_of_nothing_is_not_left_from_the_run_before(tmp_path: Path) -> None:
     (tmp_path / "loss_per_gram.png").write_bytes(b"old")
-    cost_plots.plot_loss_per_gram({"stages": {}}, tmp_path)
+    cost_plots.plot_loss_per_gram(NO_COST, tmp_path)
     assert not (tmp_path / "loss_per_gram.png").exists()
 
 

@@ -32,7 +32,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_text(root / "reports/filter/details/personal.csv", as_csv([{"source": "a", "kind": "email", "found": 7}]))
     mentions = [{"source": s, "group": "women", "documents": 4, "documents_kept": k} for s, k in (("a", 4), ("b", 1))]
     write_text(root / "reports/bias/details/mentions.csv", as_csv(mentions))
-    write_data_card(root, gather(root) | {"model_name": "my greenhouse"}, root / "reports/data.md")
+    write_data_card(root, gather(root), "my greenhouse", root / "reports/data.md")
     return root
 
 
@@ -100,6 +100,6 @@ def test_the_card_says_which_mitigations_the_mixture_has(root: Path) -> None:
 
 
 def test_without_any_stage_there_is_a_card_and_no_description(tmp_path: Path) -> None:
-    write_data_card(tmp_path, gather(tmp_path) | {"model_name": "new"}, tmp_path / "data.md")
+    write_data_card(tmp_path, gather(tmp_path), "new", tmp_path / "data.md")
     assert "has not been made yet" in (tmp_path / "data.md").read_text()
     assert not (tmp_path / "data").exists()

@@ -17,6 +17,7 @@ from components.stages.account.html_report import markdown
 from components.stages.account.model_card import write_cards
 from components.stages.account.stage import account, how
 from components.stages.account.terminal_table import WIDTH
+from components.stages.account.types import Summary
 from tests.components.finished_project import project
 
 
@@ -109,7 +110,7 @@ def test_training_time_is_that_of_all_attempts(root: Path, tmp_path: Path) -> No
     """A run that was stopped near its end and resumed trained all the time, not only for the rest."""
     summary = read_json(root / "reports/summary.json")
     summary["cost"]["stages"]["pretrain@causal"] |= {"elapsed_s": 68.0, "attempts": 2, "attempts_s": 900.4}
-    write_cards(summary, tmp_path)
+    write_cards(Summary.model_validate(summary), tmp_path)
     assert "; 968 s on " in (text := (tmp_path / "pretrain-causal.md").read_text())
     assert ", 900 s of them in 2 earlier attempts |" in text
 

@@ -1,0 +1,160 @@
+"""Types of the summary; dumped by alias and without unset fields, they are reports/summary.json."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Number = int | float
+Triple = list[Number]
+"""Low, mid and high value."""
+
+
+class Part(BaseModel):
+    """Base of the parts of the summary; numbers stay int or float as they were given."""
+
+    model_config = ConfigDict(populate_by_name=True, protected_namespaces=())
+
+
+class DocumentCounts(Part):
+    """Documents of a corpus stage.
+
+    Attributes:
+        taken: documents in (JSON: `in`).
+        kept, dropped, quarantined, heldout: documents out; `kept_bytes` of text in the kept ones.
+        rules, reasons: documents dropped by rule, quarantined by reason.
+        sources, licences: counts of the kept documents by name.
+    """
+
+    taken: int = Field(alias="in")
+    kept: int
+    dropped: int
+    quarantined: int
+    heldout: int
+    kept_bytes: int
+    rules: dict[str, int]
+    reasons: dict[str, int]
+    sources: dict[str, dict[str, Any]]
+    licences: dict[str, dict[str, Any]]
+
+
+class ModelFacts(Part):
+    """A trained model: its task on the Hugging Face hub, its shape, training and scores.
+
+    Attributes:
+        shape, training, finetuning, task: as in the model's greenhouse.json.
+        flop: floating-point operations of pretraining; 0.0 if not known.
+        scores: score -> `value`, and `low`, `high`, `chance` where the stage has them.
+    """
+
+    pipeline_tag: str
+    objective: str
+    parameters: int
+    shape: dict[str, Any]
+    training: dict[str, Any]
+    finetuning: dict[str, Any]
+    task: dict[str, Any]
+    flop: float
+    scores: dict[str, dict[str, Number]]
+
+
+class SkippedTask(Part):
+    """A task that a stage left out, and the reason."""
+
+    stage: str
+    what: str
+    why: str
+
+
+class SpanCost(Part):
+    """Cost of a set of ledger spans (LedgerCosts.cost)."""
+
+    kwh: Triple
+    grams: Triple
+    embodied_grams: Triple
+    water_litres: Triple
+    cpu_s: Number
+    elapsed_s: Number
+    price: Triple | None = None
+
+
+class StageCost(SpanCost):
+    """Cost of a stage: the completed run and the attempts before it; `elapsed_s` is of the completed run alone."""
+
+    run: str
+    fingerprint: str
+    attempts: int
+    attempts_s: Number
+    attempts_kwh: Triple
+    ended: str
+
+
+class Cost(Part):
+    """Cost of the artifacts in this checkout.
+
+    Attributes:
+        parts, orchestration_parts: kWh by component.
+        sources: component -> how its energy was obtained; `how` in words, `measured` if all of it was.
+    """
+
+    stages: dict[str, StageCost]
+    orchestration: SpanCost
+    attempts: SpanCost
+    total: SpanCost
+    nothing: SpanCost
+    parts: dict[str, dict[str, Triple]]
+    orchestration_parts: dict[str, Triple]
+    sources: dict[str, str]
+    measured: bool
+    how: str
+    counters: list[str]
+    intensity: str
+    intensity_short: str
+    water_source: str
+    location: str
+    pue: Number
+    currency: str
+    hardware: str
+    embodied_source: str
+    price: Triple | None = None
+
+
+class StageRecords(Part):
+    """Everything that the stages recorded, without the cost.
+
+    Attributes:
+        documents: corpus stage -> counts. tokens: split -> counts, and `vocab_size`. models: folder -> facts.
+        evaluation: highlights of the evaluate stage. metrics: stage -> metrics.
+    """
+
+    documents: dict[str, DocumentCounts]
+    tokens: dict[str, Any]
+    models: dict[str, ModelFacts]
+    evaluation: list[dict[str, Any]]
+    skipped: list[SkippedTask]
+    metrics: dict[str, dict[str, Any]]
+
+    @property
+    def mixture(self) -> DocumentCounts | None:
+        """Counts of the text that models are trained on; None if there is none yet."""
+        return self.documents.get("mix") or self.documents.get("bias")
+
+
+class Summary(StageRecords):
+    """Records and cost of a project: reports/summary.json.
+
+    Attributes:
+        project: cost of every run in the ledger (`project_total`).
+        forecasts: every checked forecast and the actual values.
+        headline: metric -> value, for MLflow.
+    """
+
+    model_name: str
+    description: str
+    cost: Cost
+    project: dict[str, Any]
+    forecasts: list[dict[str, Any]]
+    headline: dict[str, Number] = {}
+
+    def as_json(self) -> dict[str, Any]:
+        """The layout of reports/summary.json."""
+        return self.model_dump(by_alias=True, exclude_unset=True)
