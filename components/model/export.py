@@ -23,7 +23,17 @@ from torch import Tensor, nn
 from components.core.errors import UserError
 from components.core.files import read_json, write_json, write_text, written_whole
 from components.model.transformer import Shape, Transformer
-from components.tokens.tokenizer import ASSISTANT, CHAT_TEMPLATE, END, END_OF_TEXT, MASK, PAD, SPECIAL_TOKENS, USER
+from components.tokens.tokenizer import (
+    ASSISTANT,
+    CHAT_TEMPLATE,
+    END,
+    END_OF_TEXT,
+    MASK,
+    PAD,
+    SPECIAL_TOKENS,
+    SYSTEM,
+    USER,
+)
 
 HEAD = "lm_head.weight"
 
@@ -187,7 +197,7 @@ def tokenizer_config(shape: Shape) -> dict[str, Any]:
         "eos_token": SPECIAL_TOKENS[END_OF_TEXT],
         "pad_token": SPECIAL_TOKENS[PAD],
         "mask_token": SPECIAL_TOKENS[MASK],
-        "extra_special_tokens": [SPECIAL_TOKENS[token] for token in (USER, ASSISTANT, END)],
+        "extra_special_tokens": [SPECIAL_TOKENS[token] for token in (SYSTEM, USER, ASSISTANT, END)],
         "clean_up_tokenization_spaces": False,
         "model_max_length": shape.context,
         "model_input_names": ["input_ids", "attention_mask"],

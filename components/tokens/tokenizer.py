@@ -4,9 +4,9 @@
 times faster; that they are the same is tested over a whole corpus and every Unicode code point, and the tokenize stage
 checks a sample of what it writes. Ids: the special tokens first, then the 256 bytes, then merges in the order learned.
 
-Byte-level BPE: Sennrich et al. 2016 (arXiv:1508.07909), Radford et al. 2019 (GPT-2). The split pattern is GPT-4's idea
-with two changes: digits stand alone (so that arithmetic sees them), and combining marks belong to their letters (so
-that Devanagari or decomposed accents are not cut apart).
+Byte-level BPE: Sennrich et al. 2016 (arXiv:1508.07909), Radford et al. 2019 (GPT-2). The split pattern is that of Qwen
+3.5 (its tokenizer.json): digits stand alone, so that arithmetic sees them, and combining marks belong to their letters,
+so that Devanagari or decomposed accents are not cut apart.
 """
 
 import json
@@ -20,15 +20,16 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from components.core.errors import UserError
 from components.tokens.cached_encoder import UnitEncoder, blocks
 
-SPECIAL_TOKENS = ("<|endoftext|>", "<|pad|>", "<|mask|>", "<|user|>", "<|assistant|>", "<|end|>")
+SPECIAL_TOKENS = ("<|endoftext|>", "<|pad|>", "<|mask|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 """In the order of their ids. Their strings inside a text are encoded as plain text, never as these."""
-END_OF_TEXT, PAD, MASK, USER, ASSISTANT, END = range(len(SPECIAL_TOKENS))
+END_OF_TEXT, PAD, MASK, SYSTEM, USER, ASSISTANT, END = range(len(SPECIAL_TOKENS))
 
 SMALLEST_VOCABULARY = len(SPECIAL_TOKENS) + 256
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
-    "{% if message['role'] == 'user' %}<|user|>{{ message['content'] }}"
+    "{% if message['role'] == 'system' %}<|system|>{{ message['content'] }}"
+    "{% elif message['role'] == 'user' %}<|user|>{{ message['content'] }}"
     "{% else %}<|assistant|>{{ message['content'] }}<|end|>{% endif %}"
     "{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -36,15 +37,16 @@ CHAT_TEMPLATE = (
 """Jinja template of `transformers` for `<|endoftext|><|user|>prompt<|assistant|>answer<|end|>`, less the first."""
 
 PATTERN = (
-    r"'(?:[sdmtSDMT]|ll|ve|re|LL|VE|RE)"  # English contractions
-    r"|[^\r\n\p{L}\p{M}\p{N}]?[\p{L}\p{M}]+"  # a word, with the one space or sign before it
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"  # English contractions
+    r"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+"  # a word, with the one space or sign before it
     r"|\p{N}"  # one digit
     r"| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*"  # signs, with the line ends after them
     r"|\s*[\r\n]+"  # blank lines
-    r"|\s{1,512}(?!\S)"  # indentation, but for the space that belongs to the next word; bounded, as this one backtracks
+    r"|\s+(?!\S)"  # indentation, but for the space that belongs to the next word
     r"|\s+"
 )
-"""How text is cut before merging: no token crosses these pieces. Works alike in Oniguruma and in Rust's fancy-regex."""
+"""How text is cut before merging: no token crosses these pieces. It is Qwen 3.5's published pattern to the letter:
+llama.cpp and fast encoders know published patterns only. Oniguruma, fancy-regex and llama.cpp cut alike by it."""
 
 
 def train_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:

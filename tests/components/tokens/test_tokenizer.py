@@ -12,7 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.core.errors import UserError
+from components.corpus.corpus import read_corpus
+from components.params import Ingest
+from components.stages.ingest.stage import ingest
 from components.tokens.tokenizer import SMALLEST_VOCABULARY, SPECIAL_TOKENS, Encoder, reference, train_bpe
+from tests.components.tokens.llama_cpp import llama_cpp
+
+ROOT = Path(__file__).resolve().parents[3]
 
 SOURCES = sorted(Path(scipy.__file__).parent.glob("stats/_*.py"))
 VOCABULARY = 1500
@@ -31,7 +37,7 @@ TRICKY = [
     "\n" * 3000,
     "-=" * 2000,
     " \n" * 1000,
-    "<|endoftext|><|user|>hi<|assistant|>there<|end|> <|mask|>",
+    "<|endoftext|><|system|>be brief<|user|>hi<|assistant|>there<|end|> <|mask|>",
 ]
 
 
@@ -105,11 +111,42 @@ def test_very_long_runs_do_not_overflow_the_regex_stack(encoder: Encoder) -> Non
 
 def test_layout_of_ids(tokenizer_json: str, encoder: Encoder) -> None:
     vocabulary = reference(tokenizer_json).get_vocab()
-    assert [vocabulary[name] for name in SPECIAL_TOKENS] == list(range(6))
+    assert [vocabulary[name] for name in SPECIAL_TOKENS] == list(range(7))
     assert encoder.vocab_size == len(vocabulary) == VOCABULARY
     singles = {encoder.token_bytes(id) for id in range(len(SPECIAL_TOKENS), SMALLEST_VOCABULARY)}
     assert singles == {bytes([byte]) for byte in range(256)}
     assert sorted(vocabulary.values()) == list(range(VOCABULARY))
+
+
+def test_llama_cpp_gives_the_same_ids(tmp_path: Path, corpus: list[str], tokenizer_json: str, encoder: Encoder) -> None:
+    """Of a corpus, of what is hard to cut, and of every token of the vocabulary that is text by itself."""
+    with llama_cpp(tmp_path, tokenizer_json) as ids:
+        for texts in (corpus, TRICKY, tokens_as_text(encoder)):
+            assert ids(texts) == [encoder.encode(text) for text in texts]
+
+
+def tokens_as_text(encoder: Encoder) -> list[str]:
+    """The text of each token that is whole characters, special ones left out."""
+    tokens = (encoder.token_bytes(id) for id in range(len(SPECIAL_TOKENS), encoder.vocab_size))
+    texts = [token.decode("utf-8", "ignore") for token in tokens]
+    return [text for text in texts if len(encoder.encode(text)) == 1]
+
+
+@pytest.mark.long
+def test_all_three_give_the_same_ids_over_the_default_corpus(tmp_path: Path) -> None:
+    ingest(root=ROOT, params=Ingest(), out=tmp_path / "out", reports=tmp_path / "reports", work=tmp_path / "work")
+    parts = [tmp_path / "out" / part for part in ("train", "heldout")]
+    texts = [document.text for part in parts for document in read_corpus(part)]
+    assert sum(map(len, texts)) > 20_000_000
+    tokenizer_json = train_bpe(texts, 4096).to_str()
+    encoder = Encoder(tokenizer_json)
+    texts += tokens_as_text(encoder)
+    expected = [ids.tolist() for ids in encoder.encode_many(texts)]
+    slow = reference(tokenizer_json).encode_batch_fast(texts, add_special_tokens=False)
+    assert [encoding.ids for encoding in slow] == expected
+    with llama_cpp(tmp_path, tokenizer_json) as ids:
+        for text, own in zip(texts, expected, strict=True):
+            assert ids([text]) == [own], text[:200]
 
 
 def test_special_strings_of_the_user_stay_plain(encoder: Encoder) -> None:
@@ -143,7 +180,7 @@ def test_foreign_tokenizers_are_refused(tokenizer_json: str) -> None:
     with pytest.raises(UserError, match="not made by this version's tokenize stage"):
         Encoder(tokenizer_json.replace("<|mask|>", "[MASK]"))
     with pytest.raises(UserError, match="not made by this version's tokenize stage"):
-        Encoder(tokenizer_json.replace("{1,512}", "{1,256}"))
+        Encoder(tokenizer_json.replace(r"\\s+(?!\\S)", r"\\s(?!\\S)"))
 
 
 def test_transformers_reads_the_same_tokenizer(tmp_path: Path, tokenizer_json: str, encoder: Encoder) -> None:
