@@ -9,8 +9,9 @@ from tests.flows.pipeline_clone import PipelineClone
 pytestmark = [pytest.mark.pipeline]
 
 CHILDREN = """
-from flows.system import paths; from flows.tracking import snapshots
-client = snapshots._mlflow()
+from flows.system import paths
+from flows.tracking.mlflow_run import client as mlflow_client
+client = mlflow_client()
 runs = client.search_runs([client.get_experiment_by_name(paths.EXPERIMENT).experiment_id], "tags.stage = 'mitigate'")
 print(sorted((run.data.tags["arm"], run.data.params["seed"], "gap" in run.data.metrics) for run in runs))
 """

@@ -55,6 +55,10 @@ def furthest(a: list[float], b: list[float]) -> float:
     return max(abs(x - y) for x, y in zip(a, b, strict=True))
 
 
+LAST_DIGIT = 1e-5
+"""Of the losses in loss.csv: two that differ by less may be written one such unit apart."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "tolerance"), [("adamw", 1e-5), ("muon", 2e-3)])
 def test_two_processes_follow_the_losses_of_one(name: str, tolerance: float, tmp_path: Path) -> None:
@@ -62,7 +66,7 @@ def test_two_processes_follow_the_losses_of_one(name: str, tolerance: float, tmp
     one = trained(tokens, tmp_path / "one", name)
     for kind in ("whole", "sharded"):
         two = trained(tokens, tmp_path / kind, name, processes=2, sharded=kind == "sharded")
-        assert furthest(one, two) < tolerance, kind
+        assert furthest(one, two) < tolerance + LAST_DIGIT, kind
         assert export.load(tmp_path / kind / "out")[0].shape.depth == 2
 
 

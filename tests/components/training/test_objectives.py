@@ -51,7 +51,7 @@ def test_sft_predicts_the_answer_and_its_end_alone() -> None:
 
 def test_a_batch_comes_apart_by_examples() -> None:
     batch = objectives.causal(WINDOWS, document_mask=True)
-    part = batch.part(1, 3)
+    part = batch.slice(1, 3)
     assert part.ids_BT.shape == part.targets.shape == (2, 40)
     assert part.documents_BT is not None
     assert (part.documents_BT == batch.documents_BT[1:3]).all()

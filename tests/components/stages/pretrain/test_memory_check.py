@@ -44,7 +44,7 @@ def held_bytes(model: Transformer, params: Pretrain, numerics: Numerics) -> int:
 def test_a_sequence_holds_at_least_what_is_said(
     dtype: str, by_kernels: bool, kv_heads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cpu_kernels, "fast", lambda x: by_kernels)
+    monkeypatch.setattr(cpu_kernels, "use_cpu_kernels", lambda x: by_kernels)
     params, model = parts(model=ModelShape(size=2, width=128, heads=2, kv_heads=kv_heads))
     numerics = Numerics(dtype=dtype)
     said = BATCH * memory_check.sequence_bytes(params, model.shape, numerics)
