@@ -28,10 +28,10 @@ fi
 endef
 
 .venv/installed: pyproject.toml constraints.txt flows/install.py
-	@$(FIND_PYTHON); "$$chosen" flows/install.py
+	@$(FIND_PYTHON); "$$chosen" -P flows/install.py
 
 .venv/installed-dev: pyproject.toml constraints.txt flows/install.py
-	@$(FIND_PYTHON); "$$chosen" flows/install.py dev
+	@$(FIND_PYTHON); "$$chosen" -P flows/install.py dev
 
 .PHONY: help setup demo up chat why plan compare trace verify scaling clean gc purge test test-fast lint bench
 

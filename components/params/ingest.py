@@ -114,7 +114,7 @@ class Ingest(Section):
     watch: str = "corpora/pins.json"
     """The one path DVC watches for changes of the sources: the folder or file that holds every `files` source."""
     heldout_fraction: float = Field(default=0.06, gt=0.0, lt=0.5)
-    """Share of groups held out for the exam, by hash; at least one group per source that has two."""
+    """Share of groups held out, by hash; at least one group per source that has two."""
     heldout_salt: str = "greenhouse"
     """Changes which groups are held out."""
     min_chars: int = Field(default=40, ge=1)

@@ -28,7 +28,14 @@ def bare(tmp_path: Path) -> Path:
     """What `make setup` needs of a clone, in a folder with a space in its name, and no environment."""
     folder = tmp_path / "a clone"
     (folder / "flows").mkdir(parents=True)
-    for name in ("Makefile", "pyproject.toml", "constraints.txt", "flows/__init__.py", "flows/install.py"):
+    for name in (
+        "Makefile",
+        "pyproject.toml",
+        "constraints.txt",
+        "flows/__init__.py",
+        "flows/install.py",
+        "flows/tokenize.py",
+    ):
         shutil.copy(ROOT / name, folder / name)
     return folder
 
