@@ -87,7 +87,7 @@ setup: .venv/installed  ## Only install.
 test: .venv/installed-dev  ## The test suite; JOBS=4 processes instead of 2.
 	@$(RUN) pytest -n $(JOBS)
 
-test-fast: .venv/installed-dev  ## The inner loop, under two minutes: no pipeline runs.
+test-fast: .venv/installed-dev  ## The inner loop, two to three minutes: no pipeline runs.
 	@$(RUN) pytest -n $(JOBS) -m "not slow and not pipeline and not long"
 
 lint: .venv/installed-dev  ## Ruff and mypy.
