@@ -22,7 +22,7 @@ def call(context: StageContext, branch: str) -> Report:
 STAGE = Stage(
     "tokenize",
     Tokenize,
-    "Train a byte-level BPE and encode the corpus into memory-mapped shards.",
+    "Train a byte-level BPE on the training text and encode the corpus into memory-mapped shards of token ids.",
     call,
 )
 
