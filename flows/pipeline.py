@@ -3,7 +3,6 @@
     python -m flows.pipeline            run what is stale, show a summary
     python -m flows.pipeline --until tokenize
     python -m flows.pipeline --demo     write the summary anew, even if nothing ran, and show it (`make demo`)
-    python -m flows.pipeline --before 2026-11-26T08:00     begin in the hours that emit least, end before then (UTC)
 
 DVC decides what is stale; Prefect orders, shows and cancels (execution/pipeline_flow.py).
 """
@@ -27,13 +26,10 @@ def main() -> int:
     """Run the pipeline from a terminal, with a Prefect server of its own if none runs."""
     parser = parser_of("pipeline", __doc__)
     parser.add_argument("--until", default="", metavar="STAGE", help="stop after this stage, such as pretrain@causal")
-    parser.add_argument(
-        "--before", default="", metavar="TIME", help="begin in the cleanest hours, end before then (UTC)"
-    )
     parser.add_argument("--demo", action="store_true", help="end with the summary table")
     arguments = parser.parse_args()
     started = time.perf_counter()
-    state = run_from_terminal(arguments.until, arguments.before)
+    state = run_from_terminal(arguments.until)
     if arguments.demo and state.is_completed():
         show_summary()
     message = f": {state.message}" if state.message else ""
@@ -48,30 +44,20 @@ def show_summary() -> None:
     print("\n" + refresh(schema.load(paths.ROOT / "params.yaml")).markdown.replace("```", "").strip())
 
 
-def run_from_terminal(until: str, before: str = "") -> "State":
+def run_from_terminal(until: str) -> "State":
     """The pipeline flow in this process, after checking what can be checked before anything starts."""
-    from components.carbon.planning.pause import PAUSED
-    from flows.execution.form import PipelineForm
+    from components.carbon.spans import PAUSED
     from flows.execution.pipeline_flow import params_hash, pipeline, stop_runs
     from flows.planning import deferral
 
     own = schema.load(paths.ROOT / "params.yaml")
-    stages, form = dvc.graph(), None
+    stages = dvc.graph()
     if until and until not in stages:
         raise UserError(f"--until {until}: no such stage; there are {', '.join(stages)}")
-    if before:
-        deferral.deadline_of(before, datetime.now(UTC))
     # What failed is said once, in the stage's own lines and in the last one; Prefect would say it of every task after.
     logging.getLogger("prefect.task_runs").propagate = False
     with cli.with_prefect(stop_runs):
-        if before:
-            now = datetime.now(UTC)
-            start = deferral.chosen(own, own, before, now, until)
-            print(f"pipeline: {start.told(now)}", flush=True)
-            if deferral.worth_waiting(start, now):
-                return deferral.run_at(pipeline, start.at, {"until": until}, tags=[deferral.saving_tag(start)])
-            form = PipelineForm(settings=["runtime.pause_above=null"])  # its hours were chosen, and it has a deadline
-        state = pipeline(form, params_hash(own), until, return_state=True)
+        state = pipeline(None, params_hash(own), until, return_state=True)
         while state.name == PAUSED:
             at = deferral.after_pause(None, datetime.now(UTC))
             print(f"pipeline: {state.message}\npipeline: waits here until {at:%Y-%m-%d %H:%M} UTC", flush=True)

@@ -12,6 +12,9 @@ from datetime import UTC, datetime, timedelta
 ORCHESTRATION = "orchestration"
 """The stage of spans that belong to none: Prefect, DVC, MLflow, installing."""
 
+PAUSED = "Paused"
+"""Outcome of a span that ended in a dirty hour, to go on in a cleaner one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Energy:

@@ -18,7 +18,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BaseModel
 
 from components import params as schema
-from components.carbon.planning.pause import PAUSED
+from components.carbon.spans import PAUSED
 from components.core.errors import UserError
 from components.core.files import fingerprint
 from components.params import Params
@@ -50,7 +50,7 @@ def dvc_stage(stage: str, run: str) -> State:
 
 
 @flow(name="pipeline", log_prints=False)
-def pipeline(params: PipelineForm | None = None, params_hash: str = "", until: str = "", before: str = "") -> State:
+def pipeline(params: PipelineForm | None = None, params_hash: str = "", until: str = "") -> State:
     """Raw text to a compared, accounted model: runs every stage that DVC finds stale.
 
     Leave the values as they are to bring the workspace up to date. Change some, and the run becomes an experiment: it
@@ -60,16 +60,13 @@ def pipeline(params: PipelineForm | None = None, params_hash: str = "", until: s
         params: what people change most; its `settings` take every other key.
         params_hash: leave it as it is: it shows which params.yaml the form was filled from.
         until: stop after this stage; empty for all. An experiment always runs to the end.
-        before: a time, such as 2026-11-26T08:00 (UTC): begin in the hours that emit least, end before then; empty: now.
     """
     again = _again(params, params_hash) | {"until": until}
     try:
         chosen = chosen_params(params, params_hash)
     except UserError as error:
         return Failed(message=str(error))
-    if before and (postponed := _postponed(chosen, again, before, datetime.now(UTC))):
-        return postponed
-    state = run_pipeline(chosen, params_hash, [until] if until else [], pausing=not before)
+    state = run_pipeline(chosen, params_hash, [until] if until else [])
     return _scheduled_after_pause(state, chosen, again)
 
 
@@ -86,11 +83,8 @@ def chosen_params(form: PipelineForm | None, form_hash: str) -> Params | None:
     return form.applied(files)
 
 
-def run_pipeline(params: Params | None, form_hash: str, targets: list[str], pausing: bool = True) -> State:
-    """The body of the flow, also of a stage's flow (`targets`: its stages).
-
-    A run whose start was chosen has its hours, and a deadline to keep: it is not `pausing`.
-    """
+def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> State:
+    """The body of the flow, also of a stage's flow (`targets`: its stages)."""
     name = str(flow_run.name)
     recovery.tag_flow_run(str(flow_run.id))
     try:
@@ -101,9 +95,7 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str], paus
         checkout = experiment.worktree(name, chosen) if is_experiment else nullcontext(paths.ROOT)
         with checkout as root:
             # An experiment runs to the end: `dvc exp save` would record stages left out as made from the new values.
-            facts = deferral.saving(flow_run.tags)
-            chosen = chosen if pausing and not facts else deferral.without_pauses(chosen)
-            run = _runs[name] = PipelineRun(name, root, chosen, [] if is_experiment else targets, facts)
+            run = _runs[name] = PipelineRun(name, root, chosen, [] if is_experiment else targets)
             state = _run_stages(run)
             if is_experiment and state.is_completed():
                 experiment.save(root, name)
@@ -111,21 +103,6 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str], paus
         return state
     except UserError as error:
         return Failed(message=str(error))
-
-
-def _postponed(params: Params | None, again: dict[str, Any], before: str, now: datetime) -> State | None:
-    """Put the run off if later is cleaner: another run of this deployment is scheduled. None to begin now."""
-    try:
-        own = schema.load(paths.ROOT / "params.yaml")
-        refuse_stale_form(again["params_hash"], own)
-        start = deferral.chosen(params or own, own, before, now, again["until"])
-    except UserError as error:
-        return Failed(message=str(error))
-    deployment = own_deployment()
-    if not deployment or not deferral.worth_waiting(start, now):
-        return None
-    deferral.reschedule(deployment, start.at, again, [deferral.saving_tag(start)])
-    return Completed(name="Postponed", message=start.told(now))
 
 
 def own_deployment() -> str:

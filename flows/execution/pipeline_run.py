@@ -57,14 +57,12 @@ class PipelineRun:
         root: the checkout to run in: the workspace, or a worktree.
         params: values of this run (identity as in root's params.yaml; runtime may differ).
         targets: stages to end with; empty for all.
-        facts: figures for its record that are known before it begins (what waiting for its start saves).
     """
 
     name: str
     root: Path
     params: Params
     targets: list[str]
-    facts: dict[str, float] = field(default_factory=dict)
     stages: dict[str, list[str]] = field(init=False)
     stopped: StageResult | None = None
     results: dict[str, StageResult] = field(default_factory=dict)
@@ -93,9 +91,8 @@ class PipelineRun:
         elif error is not None:  # Ctrl-C, SIGTERM, a cancel in Prefect's page
             self.stop("Cancelled", "cancelled; run it again, it resumes")
         self.wall_s = time.perf_counter() - self._began
-        facts = {key: f"{value:.6g}" for key, value in self.facts.items()}
         self._meter.outcome = self._final_name()
-        self._meter.note(cached=",".join(self._cached()), **facts)
+        self._meter.note(cached=",".join(self._cached()))
         self._meter.__exit__(kind, error, trace)
         stages = {stage: vars(timing) for stage, timing in self.timings.items()}
         write_json(paths.LOGS / self.name / "timings.json", {
@@ -270,7 +267,7 @@ class PipelineRun:
             return
         from flows.tracking.mlflow_run import client, close_parent
 
-        metrics = {"seconds/pipeline": self.wall_s, "seconds/orchestration": self.overhead_s()} | self.facts
+        metrics = {"seconds/pipeline": self.wall_s, "seconds/orchestration": self.overhead_s()}
         parts = [Spent(**result.spent) for result in self.results.values() if result.name == "Completed"]
         metrics |= errors(parts, "total_")
         status = {"Failed": "FAILED", "Completed": "FINISHED"}.get(self._final_name(), "KILLED")

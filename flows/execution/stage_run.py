@@ -146,7 +146,7 @@ def _prefect_progress(name: str) -> PrefectProgress | None:
 
 def _budget_check(params: Params, meter: Any, run: str) -> Callable[[], str]:
     from components.carbon.planning.budget import budget_check
-    from components.carbon.planning.pause import pauses
+    from components.carbon.planning.grid_schedule import pauses
 
     budget, pause = budget_check(params.runtime, meter, paths.LEDGER, run), pauses(params.runtime)
 

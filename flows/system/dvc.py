@@ -144,20 +144,6 @@ def stale(root: Path = ROOT) -> dict[str, list[str]]:
     return found
 
 
-def reading(keys: set[str], root: Path = ROOT) -> set[str]:
-    """The stages that depend on one of these dotted keys of params.yaml (`dedup.threshold`), or on a part of it."""
-    from dvc.dependency.param import ParamsDependency
-
-    def touched(params: list[str]) -> bool:
-        return any(f"{key}.".startswith(f"{one}.") or f"{one}.".startswith(f"{key}.") for key in keys for one in params)
-
-    with open_repo(root) as repo:
-        return {
-            stage.name for stage in repo.index.stages if stage.cmd
-            for dep in stage.deps if isinstance(dep, ParamsDependency) and touched(dep.params)
-        }  # fmt: skip
-
-
 def _reasons(stage: str, change: str | dict, locked: dict, root: Path) -> list[str]:
     """One line per changed key or file of a `dvc status` entry."""
     if isinstance(change, str):

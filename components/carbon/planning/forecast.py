@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from components.carbon.footprint.intensity import Grams
 from components.carbon.ledger.reader import Ledger, Span, Spans
-from components.carbon.planning.pause import PAUSED
+from components.carbon.spans import PAUSED
 
 RECENT = 20
 """Runs looked back at: machines and code change."""

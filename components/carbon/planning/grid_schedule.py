@@ -1,53 +1,29 @@
-"""The grid in coming hours, and when to start: the hours before a deadline in which the same work emits least.
+"""Outlook on the grid's coming hours, and pauses of work in those that are dirtier than `runtime.pause_above`.
 
 The intensity of a coming hour is the user's series where it reaches that far (a day-ahead forecast), else the mean of
 that hour of the week in the series (its climatology, bounded by the least and the most it was), else the yearly mean
-with its bounds. The energy is the same whenever it runs;
-what differs is how dirty each kilowatt-hour is.
+with its bounds.
+
+A pause is a stop like the budget's: a checkpoint is written, the process ends, and whoever started the run starts it
+again in the clean hour, where it resumes to the same bytes. While it waits it draws nothing.
 """
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from components.carbon.footprint.intensity import Grams, Intensity
+from components.carbon.footprint.intensity import Grams, Intensity, resolve
+from components.carbon.spans import PAUSED
+from components.core.errors import Stopped
 
-STEP = timedelta(minutes=15)
-"""Between the starts that are compared."""
+if TYPE_CHECKING:
+    from components.params import Runtime
+
 HORIZON_S = 28 * 24 * 3600.0
 """Work that lasts longer is priced as its first four weeks: what is known of hours farther off repeats by the week."""
 HOURLY, USUAL, YEARLY = "hourly series", "usual for the hour of the week", "yearly mean"
-
-
-@dataclass(frozen=True)
-class Start:
-    """The start chosen, and what it is worth: grams of the same kWh then and now.
-
-    `in_time` is False if the work would not end before the deadline even if it began now; it begins now then.
-    """
-
-    at: datetime
-    kwh: float
-    grams: float
-    grams_now: float
-    basis: str
-    in_time: bool = True
-
-    @property
-    def saved_grams(self) -> float:
-        return self.grams_now - self.grams
-
-    def told(self, now: datetime) -> str:
-        """For a person."""
-        if not self.in_time:
-            return "starts now: it would not be done before the deadline otherwise"
-        if self.at <= now:
-            return f"starts now: no later start before the deadline emits less ({self.basis})"
-        share = self.saved_grams / self.grams_now if self.grams_now else 0.0
-        return (
-            f"starts at {self.at:%Y-%m-%d %H:%M} UTC: {self.grams:.3g} gCO2e instead of {self.grams_now:.3g} for the "
-            f"same {1000 * self.kwh:.3g} Wh, {self.saved_grams:.3g} saved ({share:.0%}; {self.basis})"
-        )
 
 
 class Outlook:
@@ -103,28 +79,6 @@ def climatology(series: dict[str, float]) -> dict[tuple[int, int], Grams]:
     return {slot: Grams(min(values), sum(values) / len(values), max(values)) for slot, values in slots.items()}
 
 
-def best_start(
-    now: datetime, deadline: datetime, seconds: float, most_seconds: float, kwh: float, intensity: Intensity, pue: float
-) -> Start:
-    """The start between now and the deadline with the least grams; the earliest of equals.
-
-    Args:
-        now, deadline: with time zone.
-        seconds, kwh: what the work is expected to take.
-        most_seconds: upper end of that: what must fit before the deadline.
-        pue: the building's energy per energy of the machine.
-    """
-    outlook, seconds = Outlook(intensity), max(seconds, 1.0)
-    latest = deadline - timedelta(seconds=most_seconds)
-    first = now.replace(minute=0, second=0, microsecond=0)
-    quarters = (first + STEP * number for number in range(int((latest - first) / STEP) + 1))
-    starts = [now, *(at for at in quarters if now < at <= latest)]
-    grams = [outlook.grams(at, seconds, kwh, pue).mid for at in starts]
-    # A later start must be worth it: sums of the same hours differ in the last bits.
-    best = min(range(len(starts)), key=lambda number: (round(grams[number], 12), starts[number]))
-    return Start(starts[best], kwh, grams[best], grams[0], " and ".join(sorted(outlook.used)), latest >= now)
-
-
 def next_clean(now: datetime, above: float, deadline: datetime, outlook: Outlook) -> datetime | None:
     """The first time from now on, and before the deadline, whose hour is at most that dirty; None if there is none.
 
@@ -135,3 +89,40 @@ def next_clean(now: datetime, above: float, deadline: datetime, outlook: Outlook
     while at < deadline and outlook.at(at).mid > above:
         at = at.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
     return at if at < deadline else None
+
+
+def utc_now() -> datetime:
+    """The clock, where a test sets none."""
+    return datetime.now(UTC)
+
+
+def resumes_at(runtime: "Runtime", now: datetime, root: Path = Path()) -> datetime | None:
+    """When work may go on: now, or at the next clean hour; None if no such hour comes within `runtime.pause_hours`."""
+    if runtime.pause_above is None:
+        return now
+    deadline = now + timedelta(hours=runtime.pause_hours)
+    return next_clean(now, runtime.pause_above, deadline, Outlook(resolve(runtime.grid, root)))
+
+
+def pauses(runtime: "Runtime", root: Path = Path(), clock: Callable[[], datetime] = utc_now) -> Callable[[], None]:
+    """Hour check for `Progress.raise_if_stopped`: raises `Stopped` (`Paused`) when a cleaner hour is known to come.
+
+    It looks once per hour. Where no clean hour comes in time it says so, and the work goes on.
+    """
+    looked_at = ""
+
+    def check() -> None:
+        nonlocal looked_at
+        now = clock()
+        hour = f"{now:%Y-%m-%dT%H}"
+        if runtime.pause_above is None or hour == looked_at:
+            return
+        looked_at = hour
+        at = resumes_at(runtime, now, root)
+        limit = f"runtime.pause_above: this hour is dirtier than {runtime.pause_above:g} g/kWh"
+        if at is None:
+            print(f"{limit}, and so is every hour known of the next {runtime.pause_hours:g}: going on", flush=True)
+        elif at > now:
+            raise Stopped(PAUSED, f"{limit}; all is saved, run again from {at:%Y-%m-%d %H:%M} UTC to go on from here")
+
+    return check

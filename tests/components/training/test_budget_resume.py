@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.carbon.planning.budget import Budget
-from components.carbon.planning.pause import pauses, resumes_at
+from components.carbon.planning.grid_schedule import pauses, resumes_at
 from components.core.errors import Stopped
 from components.core.progress import Progress
 from components.params import Grid, Runtime

@@ -24,7 +24,7 @@ def applied(files: schema.ParamFiles = FILES, **fields: Any) -> schema.Params:
 
 def test_it_is_short_and_every_field_is_described() -> None:
     fields = PipelineForm.model_fields
-    assert len(fields) + len(["until", "before"]) <= MOST_FIELDS + len(["settings"])
+    assert len(fields) + len(["until"]) <= MOST_FIELDS + len(["settings"])
     assert set(fields) == {*FIELDS, "preset", "settings"}
     assert all(field.description for field in fields.values())
 

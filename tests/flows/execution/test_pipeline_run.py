@@ -40,8 +40,7 @@ def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_the_parent_gets_the_error_of_all_that_was_forecast_and_completed(
     closed: dict[str, Any], tmp_path: Path
 ) -> None:
-    facts = {"delayed_start/grams_saved": 30.0, "delayed_start/grams_at_once": 50.0}
-    with pipeline_run.PipelineRun("calm-otter", tmp_path, Params(), [], facts) as this:
+    with pipeline_run.PipelineRun("calm-otter", tmp_path, Params(), []) as this:
         this.results["mix"] = StageResult("Completed", "", spent=vars(Spent(120.0, 0.9, 100.0, 1.0)))
         this.results["evaluate"] = StageResult("Completed", "", spent=vars(Spent(0.0, 0.0, 500.0, 9.0)))
         this.results["account"] = StageResult("Failed", "", spent=vars(Spent(10.0, 1.0, 1.0, 1.0)))
@@ -49,10 +48,7 @@ def test_the_parent_gets_the_error_of_all_that_was_forecast_and_completed(
     assert (closed["name"], closed["status"]) == ("calm-otter", "FAILED")
     assert metrics["forecast_error_pct/total_seconds"] == pytest.approx(20.0)
     assert metrics["forecast_error_pct/total_kwh"] == pytest.approx(-10.0)
-    assert facts.items() <= metrics.items()
     (span,) = read(paths.LEDGER)
-    assert span.labels["delayed_start/grams_saved"] == "30"
-    assert span.labels["delayed_start/grams_at_once"] == "50"
     assert span.outcome == "Failed"  # what orchestration used was in vain, too
 
 

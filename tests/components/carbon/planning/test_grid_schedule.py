@@ -1,13 +1,14 @@
-"""The start that emits least before a deadline, on a made-up clock and grid."""
+"""The grid's coming hours, and pauses in dirty ones before a clean one, on a made-up clock and grid."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from components.carbon.footprint.intensity import Grams, Intensity
-from components.carbon.planning.grid_schedule import Outlook, best_start, climatology, next_clean
+from components.carbon.planning.grid_schedule import Outlook, climatology, next_clean, pauses, resumes_at
+from components.core.errors import Stopped
+from components.params import Grid, Runtime
 
 NOW = datetime(2026, 3, 2, 17, 20, tzinfo=UTC)  # a Monday
 MEAN = Grams(80.0, 100.0, 120.0)
@@ -18,54 +19,14 @@ def series(values: list[float], start: datetime) -> Intensity:
     return Intensity(MEAN, "mean", series=hours, series_source="a series")
 
 
-def test_the_cleanest_hours_before_the_deadline_are_taken() -> None:
-    grid = series([300, 300, 250, 60, 50, 200, 10], NOW.replace(minute=0))  # 17:00 to 23:00
-    found = best_start(NOW, NOW.replace(hour=23, minute=0), 7200, 7200, 0.5, grid, pue=1.2)
-    assert found.at == NOW.replace(hour=20, minute=0)
-    assert found.grams == pytest.approx(0.5 * 1.2 * 55)
-    assert found.grams_now == pytest.approx(0.5 * 1.2 * (300 * 100 / 120 + 250 * 20 / 120))
-    assert found.saved_grams == pytest.approx(found.grams_now - found.grams)
-    assert "the same 500 Wh" in found.told(NOW)
-    assert "hourly series" in found.basis
-
-
-def test_the_upper_end_of_the_duration_must_fit_before_the_deadline() -> None:
-    grid = series([300, 300, 250, 60, 50, 200, 10, 10], NOW.replace(minute=0))
-    found = best_start(NOW, NOW.replace(hour=20, minute=30), 3600, 7200, 1.0, grid, 1.0)
-    assert found.at == NOW.replace(hour=18, minute=30)
-    late = best_start(NOW, NOW + timedelta(minutes=10), 3600, 7200, 1.0, grid, 1.0)
-    assert (late.at, late.in_time) == (NOW, False)
-
-
 def test_beyond_the_series_the_hour_of_the_week_is_what_it_usually_is() -> None:
     """Two past weeks in which nights are clean; nothing is known of the coming one."""
     past = NOW.replace(hour=0, minute=0) - timedelta(days=14)
     grid = series([20.0 if n % 24 < 5 else 400.0 for n in range(14 * 24)], past)
     assert climatology(grid.series)[1, 3] == Grams(20.0, 20.0, 20.0)
-    found = best_start(NOW, NOW + timedelta(hours=20), 3600, 3600, 1.0, grid, 1.0)
-    assert found.at == datetime(2026, 3, 3, 0, 0, tzinfo=UTC)
-    assert found.basis == "usual for the hour of the week"
-
-
-def test_a_grid_that_never_changes_gives_no_reason_to_wait() -> None:
-    found = best_start(NOW, NOW + timedelta(days=2), 3600, 3600, 1.0, Intensity(MEAN, "mean"), 1.0)
-    assert found.at == NOW
-    assert found.saved_grams == 0
-    assert "starts now" in found.told(NOW)
-
-
-@given(st.lists(st.floats(1, 900), min_size=30, max_size=30), st.integers(60, 36_000), st.integers(0, 20))
-def test_no_start_is_better_and_the_energy_is_the_same(values: list[float], seconds: int, hours: int) -> None:
-    grid = series(values, NOW.replace(minute=0))
-    deadline = NOW + timedelta(hours=hours)
-    found = best_start(NOW, deadline, seconds, seconds, 2.0, grid, 1.0)
-    assert found.kwh == 2.0
-    assert found.saved_grams >= -1e-9
     outlook = Outlook(grid)
-    for minutes in range(0, int(hours * 60 - seconds / 60), 60):
-        at = NOW.replace(minute=0) + timedelta(hours=1, minutes=minutes)
-        if at + timedelta(seconds=seconds) <= deadline:
-            assert found.grams <= outlook.grams(at, seconds, 2.0, 1.0).mid + 1e-6
+    assert next_clean(NOW, 100.0, NOW + timedelta(hours=20), outlook) == datetime(2026, 3, 3, 0, 0, tzinfo=UTC)
+    assert outlook.sources == ["the usual for the hour of the week in a series"]
 
 
 def test_the_outlook_has_bounds_of_what_it_rests_on() -> None:
@@ -95,3 +56,49 @@ def test_the_next_clean_hour() -> None:
     assert next_clean(NOW, 60.0, deadline, outlook) == NOW.replace(hour=20, minute=0)
     assert next_clean(NOW, 40.0, deadline, outlook) is None
     assert next_clean(NOW, 90.0, NOW.replace(hour=19, minute=0), outlook) is None  # the deadline comes first
+
+
+# -- pauses --------------------------------------------------------------------------------------------------------
+
+DAY = "time,g_per_kwh\n2026-03-02T17:00,100\n2026-03-02T18:00,400\n2026-03-02T19:00,300\n2026-03-02T20:00,90\n"
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Runtime:
+    (tmp_path / "grid.csv").write_text(DAY)
+    return Runtime(grid=Grid(zone="POL", series="grid.csv"), pause_above=150.0, pause_hours=3.0)
+
+
+def test_it_works_in_clean_hours_and_pauses_when_a_dirty_one_begins(runtime: Runtime, tmp_path: Path) -> None:
+    clock = [NOW]
+    check = pauses(runtime, tmp_path, lambda: clock[0])
+    check()
+    clock[0] = NOW.replace(hour=17, minute=59)
+    check()
+    clock[0] = NOW.replace(hour=18, minute=0)
+    with pytest.raises(Stopped, match=r"runtime\.pause_above: .* 150 g/kWh; .* from 2026-03-02 20:00 UTC") as stop:
+        check()
+    assert stop.value.name == "Paused"
+    assert resumes_at(runtime, clock[0], tmp_path) == NOW.replace(hour=20, minute=0)
+    clock[0] = NOW.replace(hour=20, minute=0)
+    pauses(runtime, tmp_path, lambda: clock[0])()  # resumed
+
+
+def test_without_a_clean_hour_in_time_it_says_so_once_an_hour_and_goes_on(
+    runtime: Runtime, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [NOW.replace(hour=18)]
+    check = pauses(runtime.model_copy(update={"pause_hours": 1.0}), tmp_path, lambda: clock[0])
+    for _ in range(3):
+        check()
+        clock[0] += timedelta(minutes=5)
+    assert capsys.readouterr().out.count("and so is every hour known of the next 1: going on") == 1
+
+
+def test_never_is_the_default_and_a_yearly_mean_gives_no_reason(tmp_path: Path) -> None:
+    pauses(Runtime(grid=Grid(series="not-there.csv")), tmp_path)()
+    assert Runtime().pause_above is None
+    assert resumes_at(Runtime(), NOW) == NOW
+    dirty = Runtime(grid=Grid(zone="POL"), pause_above=100.0)
+    assert resumes_at(dirty, NOW) is None
+    pauses(dirty, clock=lambda: NOW)()
