@@ -29,6 +29,7 @@ def main() -> int:
     parser.add_argument("--demo", action="store_true", help="end with the summary table")
     arguments = parser.parse_args()
     started = time.perf_counter()
+    print("pipeline: reading params.yaml, dvc.lock and the ledger", flush=True)  # what is imported next takes seconds
     state = run_from_terminal(arguments.until)
     if arguments.demo and state.is_completed():
         show_summary()

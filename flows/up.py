@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
@@ -195,40 +196,39 @@ def start_servers(servers: Servers, chosen: Plan) -> None:
         )
 
 
-def start_deployments(servers: Servers, chosen: Plan) -> None:
-    """Serve the deployments and wait until Prefect has them."""
+def start_deployments(servers: Servers, chosen: Plan) -> dict[str, str]:
+    """Serve the deployments and wait until Prefect has them. Returns name -> id."""
     since = time.time()
     # On a team's server others may serve the same deployments.
     child = servers.start(Child("serve", ["flows.serving.deployments", *(["--alone"] if chosen.prefect_port else [])]))
     deadline = time.monotonic() + START_S
-    wanted = forms()
-    while not wanted <= deployed(chosen.prefect_url, since):
+    stages = {name.split("@")[0] for name in dvc.graph()}
+    wanted = {"pipeline", *(name for name in stages if find_spec(f"flows.{name}"))}
+    while not wanted <= (ids := deployed(chosen.prefect_url, since)).keys():
         servers.check()
         if time.monotonic() > deadline:
             raise child.failure(f"registered no deployment within {START_S:.0f} s")
         time.sleep(0.3)
+    return ids
 
 
-def forms() -> set[str]:
-    """Names of the deployments that are served: the pipeline, and each stage of dvc.yaml that has a flow."""
-    stages = {name.split("@")[0] for name in dvc.graph()}
-    return {"pipeline", *(name for name in stages if find_spec(f"flows.{name}"))}
-
-
-def deployed(api: str, since: float) -> set[str]:
-    """Names of the deployments that were registered after `since` (Unix seconds)."""
-    from datetime import datetime
-
+def deployed(api: str, since: float) -> dict[str, str]:
+    """Name -> id of the deployments that were registered after `since` (Unix seconds)."""
     import httpx
 
-    login = os.environ.get("PREFECT_API_AUTH_STRING", "")
-    auth = tuple(login.split(":", 1)) if ":" in login else None
+    user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
     try:
-        found = httpx.post(f"{api}/deployments/filter", json={}, auth=auth, timeout=5)  # type: ignore[arg-type]
+        answer = httpx.post(f"{api}/deployments/filter", json={}, auth=(user, password) if password else None)
     except httpx.HTTPError:
-        return set()
-    rows = found.json() if found.status_code == 200 else []
-    return {row["name"] for row in rows if datetime.fromisoformat(row["updated"]).timestamp() >= since - 1}
+        return {}
+    rows = answer.json() if answer.status_code == 200 else []
+    return {row["name"]: row["id"] for row in rows if datetime.fromisoformat(row["updated"]).timestamp() >= since - 1}
+
+
+def form_address(chosen: Plan, deployment: str) -> str:
+    """The page of a deployment's form: of the newer of the UIs our own server has; a team's may have one alone."""
+    ui = chosen.prefect_url.removesuffix("/api") + ("/v2" if chosen.prefect_port else "")
+    return f"{ui}/deployments/deployment/{deployment}/run"
 
 
 def record(chosen: Plan) -> None:
@@ -267,10 +267,8 @@ def serve_all() -> None:
         print("starting Prefect, MLflow and the deployments ...", flush=True)
         start_servers(servers, chosen)
         record(chosen)
-        start_deployments(servers, chosen)
-        print(
-            f"Prefect   {chosen.prefect_url.removesuffix('/api')}   deployments: pipeline, and one per stage; press Run"
-        )
+        ids = start_deployments(servers, chosen)
+        print(f"Prefect   {form_address(chosen, ids['pipeline'])}   the form of a run")
         print(f"MLflow    {training_view(chosen.mlflow_url)}")
         print(f"logs      {paths.LOGS}\nCtrl-C stops all of it.", flush=True)
         while True:

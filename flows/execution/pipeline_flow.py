@@ -5,11 +5,13 @@ time. Values other than those of params.yaml make an experiment (experiment.py) 
 """
 
 from contextlib import nullcontext
+from contextvars import copy_context
 from datetime import UTC, datetime
+from threading import Thread
 from typing import Any
 
 from prefect import flow, task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.runtime import flow_run, task_run
@@ -27,7 +29,7 @@ from flows.execution.form import PipelineForm
 from flows.execution.pipeline_run import GRACE_S, UNCHANGED, PipelineRun
 from flows.execution.stage import Stage
 from flows.planning import deferral
-from flows.system import paths, recovery
+from flows.system import dvc, paths, recovery
 
 _runs: dict[str, PipelineRun] = {}
 """The runs of this process, by name: what the threads of one run share."""
@@ -141,14 +143,35 @@ def _run_stages(run: PipelineRun) -> State:
     futures: dict[str, Any] = {}
     # A task runner of this run, not of the flow: a form may have another value than params.yaml had at the import.
     with ThreadPoolTaskRunner[State](run.params.runtime.parallel_stages) as runner, run:
-        for stage, needs in run.stages.items():
-            waits = [futures[need] for need in needs if need in futures]
-            futures[stage] = runner.submit(dvc_stage, {"stage": stage, "run": run.name}, waits)
+        if run.stale:
+            _show_forecast(run)
+        linking = Thread(target=copy_context().run, args=(_link_record, run), daemon=True)
+        linking.start()
+        for stage, needs in dvc.reduced(run.stages).items():
+            named = dvc_stage.with_options(name=stage)  # until a task begins, Prefect shows the name of its function
+            futures[stage] = runner.submit(named, {"stage": stage, "run": run.name}, [futures[need] for need in needs])
         for future in futures.values():
             future.wait()
+        linking.join(GRACE_S)
     states = {stage: future.state for stage, future in futures.items()}
     _show(run, states)
     return run.final_state({stage: state.name for stage, state in states.items()})
+
+
+def _show_forecast(run: PipelineRun) -> None:
+    """What the run is expected to take, in the terminal and on its page in Prefect."""
+    rows, total = run.forecast()
+    print(f"pipeline: {total}", flush=True)
+    create_table_artifact(rows, key="forecast", description=f"Forecast: {total}")
+
+
+def _link_record(run: PipelineRun) -> None:
+    """The way from the run's page in Prefect to its record in MLflow, which takes seconds to import: on a thread."""
+    try:
+        if run.stale and (address := run.open_parent()):
+            create_link_artifact(address, link_text=f"{run.name} in MLflow", key="mlflow", description="Its record")
+    except Exception as error:  # the record must not take the work down with it
+        print(f"MLflow: {type(error).__name__}: {error}", flush=True)
 
 
 def _show(run: PipelineRun, states: dict[str, State]) -> None:

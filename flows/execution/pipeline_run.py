@@ -16,12 +16,15 @@ import psutil
 from components.carbon.footprint import intensity
 from components.carbon.ledger import reader
 from components.carbon.metering.meter import Meter
+from components.carbon.planning.forecast import total
 from components.core.errors import UserError
 from components.core.files import write_json
 from components.params import Params
 from flows.execution.result import StageResult, headline, read_result, result_file
-from flows.planning.stage_forecast import Spent, errors
-from flows.system import dvc, environment, paths, processes
+from flows.planning import step_cost
+from flows.planning.stage_forecast import Spent, errors, expected
+from flows.system import dvc, environment, git, paths, processes
+from flows.tracking.progress import Screen
 
 GRACE_S = 4.0
 """Seconds a stage gets to save and end before it is killed; a cancelled tree is gone within 10."""
@@ -72,9 +75,10 @@ class PipelineRun:
         whole = dvc.graph(self.root)
         wanted = {name for target in self.targets for name in dvc.upstream(whole, target)} or set(whole)
         self.stages = {name: needs for name, needs in whole.items() if name in wanted}
-        self._stale = set(dvc.stale(self.root)) & wanted
+        self.stale = set(dvc.stale(self.root)) & wanted
         self._lock = threading.Lock()
         self._processes: dict[str, subprocess.Popen] = {}
+        self._screen = Screen()
         self._began = time.perf_counter()
         self._ending = False
         self.closed = threading.Event()
@@ -106,7 +110,7 @@ class PipelineRun:
         ran = (
             self.results[need].name in ("Completed", "Restored") for need in self.stages[stage] if need in self.results
         )
-        return stage in self._stale or any(ran)
+        return stage in self.stale or any(ran)
 
     def _cached(self) -> list[str]:
         """Stages that DVC had done before; none if the run did not come to its end, for then nobody knows."""
@@ -139,6 +143,31 @@ class PipelineRun:
             return {}
         stages = reader.read(paths.LEDGER).select(run=self.name).by("stage")
         return {stage: known.grams(spans.hours, grid.pue).mid for stage, spans in stages.items()}
+
+    def forecast(self) -> tuple[list[dict[str, str]], str]:
+        """What the stages that may run are expected to take: a row for each, and a sentence for all together."""
+        books, rates = reader.history(paths.LEDGER), step_cost.known(self.params)
+        todo = dvc.downstream(self.stages, self.stale)
+        parts = {stage: expected(books, stage, "", self.params, rates) for stage in self.stages if stage in todo}
+        known = [part for part in parts.values() if part]
+        seconds, kwh = total([part.seconds for part in known]), total([part.kwh for part in known])
+        rows = [
+            {"stage": stage, "seconds": f"{part.seconds.mid:.3g}", "Wh": f"{1000 * part.kwh.mid:.3g}", "by": part.basis}
+            if part else {"stage": stage, "seconds": "", "Wh": "", "by": "never completed here"}
+            for stage, part in parts.items()
+        ]  # fmt: skip
+        told = f"about {seconds.mid:.0f} s and {1000 * kwh.mid:.2g} Wh" if known else "none ever completed here"
+        less = f" for the {len(known)} that completed here before" if 0 < len(known) < len(parts) else ""
+        return rows, f"{len(parts)} of {len(self.stages)} stages may run, {told}{less}"
+
+    def open_parent(self) -> str:
+        """Make the run's record in MLflow, before a stage does. Returns its page; empty without a server."""
+        from flows.tracking.mlflow_run import client, experiment_id, parent_run
+
+        mlflow, address = client(), os.environ["MLFLOW_TRACKING_URI"]
+        tags = {"git.commit": git.commit(), "kind": "pipeline"}
+        run_id = parent_run(mlflow, self.name, processes.process_tag(), tags)
+        return f"{address}/#/experiments/{experiment_id(mlflow)}/runs/{run_id}" if address.startswith("http") else ""
 
     # -- one stage -----------------------------------------------------------------------------------------------------
 
@@ -190,7 +219,8 @@ class PipelineRun:
             kept = [*kept[-30:], line]
             logger.info(line)
             if not self._ending:  # of processes that are being stopped, the last lines are noise
-                print(f"{stage:>17} | {line}", flush=True)
+                self._screen.show(stage, line)
+        self._screen.end(stage)
         return kept
 
     def _result(self, stage: str, status: int, lines: list[str]) -> StageResult:

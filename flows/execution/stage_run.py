@@ -62,14 +62,15 @@ def _perform(stage: Stage, branch: str, name: str, run: str, log: Path) -> Stage
             progress = FlowProgress(name, log, tracker, meter.span, check, live, lambda: meter.totals().mid_j)
             progress.listen()
             context = StageContext(params, fresh(work / "out"), fresh(work / "reports"), work, progress)
-            said = record_forecast(meter, name, inputs.fingerprint, params)
+            forecast = record_forecast(meter, name, inputs.fingerprint, params)
+            progress.expected_s = forecast.seconds.mid if forecast else 0.0
             started = time.perf_counter()
             result, report = attempt(stage, branch, context)
             result.function_s = time.perf_counter() - started
             meter.outcome = result.name
             used = meter.totals_now()
             result.kwh = (used.low_kwh, used.mid_kwh, used.high_kwh)
-            result.spent = vars(spent(said, result.function_s, used.mid_kwh))
+            result.spent = vars(spent(forecast, result.function_s, used.mid_kwh))
         result.log = str(log)
         _finish_record(stage, branch, params, inputs, tracker, result, report)
     recovery.closed(f"{run}.{name}")

@@ -42,6 +42,14 @@ def graph(root: Path = ROOT) -> dict[str, list[str]]:
         return {stage.name: [up.name for up in edges.successors(stage) if up.cmd] for stage in stages}
 
 
+def reduced(stages: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The graph without the edges that a longer path implies (its transitive reduction), in the same order."""
+    import networkx
+
+    edges = networkx.transitive_reduction(networkx.DiGraph(stages))
+    return {name: [need for need in needs if edges.has_edge(name, need)] for name, needs in stages.items()}
+
+
 def upstream(stages: dict[str, list[str]], target: str) -> list[str]:
     """`target` and all it depends on, in topological order."""
     wanted = {target}

@@ -23,6 +23,7 @@ def environment() -> dict[str, str]:
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "PREFECT_HOME": str(STATE / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_CLI_PROMPT": "false",
         "PREFECT_RUNNER_POLL_FREQUENCY": "2",  # seconds; by default a click or a cancel may wait for ten
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",

@@ -1,7 +1,9 @@
 """How a running stage is seen: progress in the terminal and the log, figures in MLflow, phases in the ledger."""
 
+import re
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -14,6 +16,45 @@ from flows.tracking.prefect_progress import PrefectProgress
 
 INTERVAL_S = 4.0
 """Seconds between progress lines where the output is no terminal."""
+WIDTH = 79
+"""Characters of a progress line at most."""
+BAR = re.compile(r"\[[#.]{12}\] (?P<done>\S+) [^,]+, (?P<time>.*?)(  .*)?")
+"""A progress line: the bar, how much of what is done, how long it takes, the note."""
+
+
+class Screen:
+    """The lines of a pipeline's stages in the terminal: on a terminal the last one shows the progress, in place."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stdout.isatty()
+        self._running: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def show(self, stage: str, line: str) -> None:
+        """Show a line of a stage."""
+        text, is_progress = f"{stage:>17} | {line}", BAR.fullmatch(line)
+        with self._lock:
+            if is_progress:
+                self._running[stage] = line
+            if not is_progress or not self._terminal:
+                print(("\r\x1b[K" if self._terminal else "") + (text[:WIDTH] if is_progress else text), flush=True)
+            self._draw()
+
+    def end(self, stage: str) -> None:
+        """The stage is over: its progress is no longer shown."""
+        with self._lock:
+            self._running.pop(stage, None)
+            self._draw()
+
+    def _draw(self) -> None:
+        if not self._terminal:
+            return
+        lines = {stage: f"{stage:>17} | {line}" for stage, line in self._running.items()}
+        if len(lines) > 1:
+            parts = {stage: BAR.fullmatch(line) for stage, line in self._running.items()}
+            lines = {stage: f"{stage} {part['done']}, {part['time']}" for stage, part in parts.items() if part}
+        line = " | ".join(lines.values())
+        print(f"\r\x1b[K{line[:WIDTH]}", end="", flush=True)
 
 
 class FlowProgress(Progress):
@@ -27,7 +68,12 @@ class FlowProgress(Progress):
         budget_check: called between steps; raises `Stopped` when a budget does not hold another step.
         live: the bar in Prefect, or None.
         joules: energy used so far, or None.
+
+    Attributes:
+        expected_s: seconds that the whole stage takes by its earlier runs; 0 if it has none.
     """
+
+    expected_s = 0.0
 
     def __init__(
         self,
@@ -44,11 +90,8 @@ class FlowProgress(Progress):
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = open(log, "a", encoding="utf-8")  # noqa: SIM115 - closed with the process
         self._started, self._shown = time.monotonic(), 0.0
-        self._first: tuple[int, int | None, float] = (
-            0,
-            None,
-            0.0,
-        )  # first report of the work at hand: done, total, when
+        # First report of the work at hand: done, total, when.
+        self._first: tuple[int, int | None, float] = (0, None, 0.0)
         self._signal = ""
         self._terminal = sys.stdout.isatty()
 
@@ -71,17 +114,24 @@ class FlowProgress(Progress):
             self.live.show(done, total, f"{done:,} of {total:,} {line}{self._budget}" if total else line)
 
     def _time(self, done: int, total: int | None, now: float) -> str:
-        """Seconds left, at the pace since the first report: neither the start nor what an earlier run did counts."""
+        """Seconds left of the stage: by its earlier runs, and not less than the work at hand needs at its own pace.
+
+        The pace is that since the first report: neither the start nor what an earlier run did counts. Without earlier
+        runs nothing is known of the work that follows: `36+ s left`. Where neither is known: seconds since the start.
+        """
         before, _, since = self._first
-        if not total or done >= total or done == before:
-            return f"{now - self._started:.0f} s"
-        return f"{(now - since) * (total - done) / (done - before):.0f} s left"
+        elapsed, by_pace = now - self._started, 0.0
+        if total and before < done < total:
+            by_pace = (now - since) * (total - done) / (done - before)
+        if left := max(by_pace, self.expected_s - elapsed, 0.0):
+            return f"{left:.0f}{'' if self.expected_s else '+'} s left"
+        return f"{elapsed:.0f} s"
 
     def _show(self, line: str, last: bool) -> None:
         self._log.write(line + "\n")
         self._log.flush()
         if self._terminal:
-            print(f"\r\x1b[K{line[:160]}", end="\n" if last else "", flush=True)
+            print(f"\r\x1b[K{line[:WIDTH] if BAR.fullmatch(line) else line}", end="\n" if last else "", flush=True)
         else:
             print(line, flush=True)
 
@@ -107,7 +157,5 @@ class FlowProgress(Progress):
 
 
 def _bar(done: int, total: int | None) -> str:
-    if not total:
-        return f"{done:,}"
-    filled = round(20 * min(done / total, 1.0))
-    return f"[{'#' * filled}{'.' * (20 - filled)}] {done:,}/{total:,}"
+    filled = round(12 * min(done / total, 1.0)) if total else 0
+    return f"[{'#' * filled:.<12}] {done:,}" + (f"/{total:,}" if total else "")

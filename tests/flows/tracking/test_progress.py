@@ -5,15 +5,15 @@ from typing import ClassVar
 
 import pytest
 
-from flows.tracking import progress
-from flows.tracking.progress import FlowProgress
+from flows.tracking import progress as progress_module
+from flows.tracking.progress import FlowProgress, Screen
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds on the clock that `FlowProgress` reads; set `clock[0]`."""
     now = [1000.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: now[0])
     return now
 
 
@@ -32,8 +32,58 @@ def test_time_left_is_told_at_the_pace_of_the_work_itself(
     # Other work of the same stage: its own pace.
     reported(clock, progress, (60, 0, 10), (70, 5, 10))
     said = [line.split("step, ")[1] for line in capsys.readouterr().out.splitlines()]
-    assert said == ["20 s", "21 s left", "45 s", "60 s", "10 s left"]
-    assert (tmp_path / "log").read_text().count("s left") == 2
+    assert said == ["20 s", "21+ s left", "45 s", "60 s", "10+ s left"]
+    assert (tmp_path / "log").read_text().count("+ s left") == 2
+
+
+def test_time_left_counts_what_earlier_runs_took_after_the_work_at_hand(
+    clock: list[float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress = FlowProgress("toy", tmp_path / "log")
+    progress.expected_s = 90.0
+    reported(clock, progress, (10, 0, 100), (20, 50, 100), (30, 100, 100), (80, 1, 2), (90, 1, 100), (100, 2, 100))
+    shown = [line.split("step, ")[1] for line in capsys.readouterr().out.splitlines()]
+    # The last work is slower than any earlier run: its own pace counts.
+    assert shown == [f"{left} s left" for left in (80, 70, 60, 10)] + ["90 s", "980 s left"]
+
+
+def test_a_progress_line_fits_80_columns_and_its_log_has_all_of_it(
+    clock: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    progress, note = (
+        FlowProgress("toy", tmp_path / "log"),
+        "loss 1.234, 2.345 bits per byte, 17.7k tokens/s, 39% of peak",
+    )
+    progress.update(1_000_000, 2_000_000, "documents", note)
+    progress.log("an error, however long it is, is shown whole: " + note)
+    [first, second] = [line.split("\x1b[K")[1] for line in capsys.readouterr().out.split("\r")[1:]]
+    assert len(first) == progress_module.WIDTH < 80
+    assert second.strip().endswith(note)
+    assert note in (tmp_path / "log").read_text().splitlines()[0]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_pipeline_shows_the_progress_of_its_stages_on_one_line(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal, raising=False)
+    screen = Screen()
+    bar = "[######......] 200/400 step, 36+ s left  loss 4.353, 2.398 bits per byte, 11.7k tokens/s"
+    screen.show("pretrain@causal", bar)
+    screen.show("pretrain@masked", bar)
+    screen.show("pretrain@causal", "pretrain@causal: done")
+    screen.end("pretrain@causal")
+    shown = capsys.readouterr().out
+    lines = [line for line in shown.replace("\r\x1b[K", "\n").split("\n") if line]
+    assert max(len(line) for line in lines) < 80
+    assert " pretrain@causal | pretrain@causal: done" in lines[2]
+    if terminal:
+        assert shown.count("\n") == 1  # all but what is done is written over
+        assert lines[1] == " | ".join(f"pretrain@{name} 200/400, 36+ s left" for name in ("causal", "masked"))
+        assert lines[-1].startswith("  pretrain@masked | [######......] 200/400 step, 36+ s left  loss")
+    else:
+        assert lines[0].startswith("  pretrain@causal | [######......] 200/400 step, 36+ s left  loss")
 
 
 def test_the_energy_it_passes_on_is_the_meters(tmp_path: Path) -> None:
