@@ -10,3 +10,5 @@ class Account(Section):
     """Registered models are named `<model_name>-<objective>-<size>`."""
     description: str = "A small language model grown with Greenhouse."
     """First sentence of the model card."""
+    licence: str = ""
+    """SPDX id under which you publish the models, such as Apache-2.0; empty: cards say that none is stated."""

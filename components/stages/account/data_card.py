@@ -11,6 +11,7 @@ from typing import Any
 
 from components.core.files import read_json
 from components.stages.account.model_card import environment
+from components.stages.account.summary import Files
 from components.stages.account.types import DocumentCounts, StageRecords
 
 LIMITS = (
@@ -71,31 +72,29 @@ class DataFacts:
 TABLES = ("ingest/licences", "ingest/opted_out", "filter/personal", "bias/mentions", "bias/disparate_impact")
 
 
-def data_facts(root: Path, records: StageRecords) -> DataFacts:
-    """Facts on the data under `root`, a checkout."""
-    reports = root / "reports"
+def data_facts(file: Files, records: StageRecords) -> DataFacts:
+    """Facts on the data of a checkout or of another state."""
     return DataFacts(
         documents=records.documents,
         mixture=records.mixture,
-        tables={name: _rows(reports / name.replace("/", "/details/")) for name in TABLES},
+        tables={name: _rows(file(f"reports/{name.replace('/', '/details/')}.csv")) for name in TABLES},
         metrics=records.metrics,
-        sources=_facts(reports / "ingest").get("sources", {}),
-        mixing=_facts(reports / "mix"),
-        overlap=_facts(reports / "tokenize").get("overlap", {}),
+        sources=_facts(file, "ingest").get("sources", {}),
+        mixing=_facts(file, "mix"),
+        overlap=_facts(file, "tokenize").get("overlap", {}),
     )
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    path = path.with_suffix(".csv")
-    if not path.exists():
+def _rows(path: Path | None) -> list[dict[str, str]]:
+    if path is None:
         return []
     with open(path, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
-def _facts(report: Path) -> dict[str, Any]:
-    path = report / "details" / "facts.json"
-    return dict(read_json(path)) if path.exists() else {}
+def _facts(file: Files, stage: str) -> dict[str, Any]:
+    path = file(f"reports/{stage}/details/facts.json")
+    return dict(read_json(path)) if path else {}
 
 
 def data_card(facts: DataFacts, title: str) -> str:

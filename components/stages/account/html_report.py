@@ -4,6 +4,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
+from components.stages.account.answers import ModelAnswers
 from components.stages.account.model_card import environment
 from components.stages.account.summary import stage_reports
 from components.stages.account.terminal_table import render_table
@@ -13,11 +14,11 @@ MAX_PICTURE_BYTES = 600_000
 """Larger pictures are left out of the page; they are in the stage's plots folder."""
 
 
-def render_html(summary: Summary, reports: Path) -> str:
+def render_html(summary: Summary, answers: dict[str, ModelAnswers], reports: Path) -> str:
     """The report as one self-contained page."""
     sections = [_section(stage, folder) for stage, folder in stage_reports(reports).items()]
     return environment().get_template("report.html.j2").render(
-        summary=summary, sections=sections, costs=_cost_pictures(reports), table=render_table(summary)
+        summary=summary, answers=answers, sections=sections, costs=_cost_pictures(reports), table=render_table(summary)
     )  # fmt: skip
 
 

@@ -1,17 +1,36 @@
-"""Model cards: what a model is, what it was trained on, what it cost, in the form the Hugging Face hub reads.
+"""Model cards and attributions: the five answers as the files that lie beside a model wherever it is copied.
 
-The YAML front matter carries `co2_eq_emissions` (in grams, as the hub defines it) with how the figure was obtained.
-Cards hold measurements, so they are written beside the reports and not into model folders, whose bytes DVC hashes.
+`README.md` is the card as the Hugging Face hub reads it; `ATTRIBUTION.md` names what was trained on by licence, with
+what each licence asks; `card.json` is the typed object itself. They hold measurements, so they lie beside the reports and in
+copies of a model, not in its folder under models/, whose bytes DVC hashes. The metadata names no repository: nothing
+here was published, and a name such as `pretrain/causal` could be a stranger's.
 """
 
+import re
+from collections.abc import Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from components.core.files import write_text
-from components.stages.account.types import ModelFacts, Summary
+from components.core.files import rounded, write_json, write_text
+from components.stages.account.answer_text import bounds, known, sentences, watt_hours
+from components.stages.account.answers import ModelAnswers, NotKnown
 
 TEMPLATES = Path(__file__).with_name("templates")
-BASES = {"finetune/instruct": "pretrain/causal", "finetune/classify": "pretrain/masked"}
+NOTICE = "keep its copyright notice and its text with copies"
+ASKS = {
+    r"CC0-|Unlicense|0BSD|WTFPL": "asks for nothing.",
+    r"BSD-3-|NCSA": f"asks to {NOTICE}, and not to use its authors' names to promote what is made of it.",
+    r"MIT|ISC|BSD-|X11|Zlib|PSF-|Python-|HPND|PostgreSQL|BSL-": f"asks to {NOTICE}.",
+    r"Apache-": f"asks to {NOTICE}, to pass on a NOTICE file, and to say which files were changed.",
+    r"CC-BY-SA-": "asks to credit the authors, link the licence, say what was changed, and share adaptations alike.",
+    r"CC-BY-(NC|ND)": "asks to credit the authors, link the licence and say what was changed; restricts commercial use "
+    "or adaptations.",
+    r"CC-BY-": "asks to credit the authors, link the licence, and say what was changed.",
+    r"MPL-|EPL-|LGPL-|GPL-|AGPL-": "is a copyleft licence: source of covered files stays under it.",
+    r"NOASSERTION": "is no licence: nobody stated one.",
+}
+"""SPDX id (beginning) -> what the licence asks of those who pass its text on; not legal advice."""
 
 
 def environment() -> Any:
@@ -23,68 +42,48 @@ def environment() -> Any:
     )
 
 
-def write_cards(summary: Summary, folder: Path) -> list[Path]:
-    """Write one card per model to `folder`."""
-    paths = []
-    for name in summary.models:
-        path = folder / f"{name.replace('/', '-')}.md"
-        write_text(path, card(summary, name))
-        paths.append(path)
-    return paths
+def write_cards(answers: Mapping[str, ModelAnswers], folder: Path) -> None:
+    """Write the files of each model to a folder of its own below `folder`, named like `finetune-instruct`."""
+    for name, model in answers.items():
+        write_card(model, folder / name.replace("/", "-"))
 
 
-def card(summary: Summary, name: str) -> str:
-    """The card of one model as Markdown with YAML front matter."""
-    cost, model = summary.cost, summary.models[name]
-    mixed = summary.mixture
-    stage = name.replace("/", "@")
-    return environment().get_template("card.md.j2").render(
-        model=model,
-        base=BASES.get(name, ""),
-        title=f"{summary.model_name}: {name}",
-        description=summary.description,
-        sources=list(mixed.sources) if mixed else [],
-        source_rows=mixed.sources if mixed else {},
-        licences=_licences(mixed.licences if mixed else {}),
-        documents=summary.documents,
-        cost=cost.stages.get(stage, cost.nothing),
-        total=cost.total,
-        source_text=f"Greenhouse ledger; {cost.how}; {cost.intensity}",
-        location=cost.location,
-        hardware=cost.hardware,
-        how=cost.how,
-        pue=cost.pue,
-        intensity=cost.intensity,
-        embodied_source=cost.embodied_source,
-        water_source=cost.water_source,
-        measured=cost.measured,
-        process=_process(model),
-        kwh=lambda row: _range(row, "%.3g"),
-        grams=lambda row: _range(row, "%.3g"),
-    )  # fmt: skip
+def write_card(answers: ModelAnswers, folder: Path) -> None:
+    """README.md, ATTRIBUTION.md and card.json of one model."""
+    write_text(folder / "README.md", card(answers))
+    write_text(folder / "ATTRIBUTION.md", attribution(answers))
+    write_json(folder / "card.json", rounded(answers.model_dump(mode="json")))
 
 
-def _range(row: list[float], form: str) -> str:
-    low, mid, high = (form % value for value in row)
-    return f"{mid} ({low} to {high})"
+def card(answers: ModelAnswers) -> str:
+    """The card as Markdown with YAML front matter."""
+    templates = environment()
+    templates.filters |= {"bounds": bounds, "watt_hours": watt_hours, "cell": cell, "known": lambda x: known(x, str)}
+    templates.tests["known"] = lambda value: not isinstance(value, NotKnown)
+    return str(templates.get_template("card.md.j2").render(a=answers, model=answers.facts, said=sentences(answers)))
 
 
-def _licences(licences: dict[str, dict[str, int]], most: int = 12) -> str:
-    ordered = sorted(licences.items(), key=lambda entry: (-entry[1]["num_documents"], entry[0]))
-    shown = [f"{name} ({row['num_documents']:,})" for name, row in ordered[:most]]
-    return (
-        ", ".join(shown) + (f" and {len(ordered) - most} more" if len(ordered) > most else "")
-        if shown
-        else "none stated"
+def cell(text: Any) -> str:
+    """Text in a cell of a Markdown table."""
+    return str(text).replace("|", "\\|").replace("\n", " ")
+
+
+def attribution(answers: ModelAnswers) -> str:
+    """ATTRIBUTION.md: what was trained on, by licence."""
+    data = answers.data
+    rows = data if isinstance(data, NotKnown) else data.attribution
+    groups = [] if isinstance(rows, NotKnown) else [(a, list(b)) for a, b in groupby(rows, lambda row: row.licence)]
+    templates = environment()
+    templates.filters["cell"] = cell
+    return str(
+        templates.get_template("attribution.md.j2").render(
+            a=answers, groups=groups, asks=asks, unknown=known(rows, lambda _: "")
+        )
     )
 
 
-def _process(model: ModelFacts) -> str:
-    training = model.training
-    parts = [
-        f"{training['steps']:,} steps" if "steps" in training else "",
-        f"{training['tokens']:,} tokens" if "tokens" in training else "",
-    ]
-    text = f"{model.objective} pretraining: " + (", ".join(part for part in parts if part) or "see params.yaml")
-    tuning = model.finetuning
-    return text + (f"; then fine-tuning, {tuning['steps']:,} steps" if "steps" in tuning else "")
+def asks(licence: str) -> str:
+    """What an SPDX expression asks, for each licence in it."""
+    names = [name for name in re.split(r"\s+(?:AND|OR|WITH)\s+|[()]", licence) if name]
+    found = {name: next((text for start, text in ASKS.items() if re.match(start, name)), "") for name in names}
+    return " ".join(f"{name} {text or 'is not summarised here: read it.'}" for name, text in found.items())

@@ -5,7 +5,7 @@
     reports/report.html      the long form: tables, every stage's report and plots; one file, no link leads outside
     reports/energy.png       where the energy went; forecast.png: what was forecast and what it took;
                              loss_per_gram.png: held-out loss against the CO2e spent on it
-    reports/cards/*.md       model cards
+    reports/cards/*/         for each model README.md (its card), ATTRIBUTION.md and card.json (the same as data)
     reports/data.md          the data card
     data/croissant.json      the corpora, for machines
 
@@ -24,14 +24,16 @@ from components.core.files import rounded, write_json, write_text
 from components.core.progress import Progress
 from components.core.report import Report
 from components.params import Params
+from components.stages.account.answers import Origin
 from components.stages.account.cost_plots import plot_energy, plot_forecasts, plot_loss_per_gram
 from components.stages.account.croissant import croissant
-from components.stages.account.data_card import data_card, data_facts
+from components.stages.account.data_card import DataFacts, data_card, data_facts
 from components.stages.account.html_report import render_html
+from components.stages.account.model_answers import model_answers, unknown_origin
 from components.stages.account.model_card import write_cards
-from components.stages.account.summary import MODELS, STAGES, gather
+from components.stages.account.summary import MODELS, STAGES, checkout_files, gather
 from components.stages.account.terminal_table import render_table
-from components.stages.account.types import Cost, Number, StageRecords, Summary
+from components.stages.account.types import Cost, Number, Summary
 
 
 def account(
@@ -40,6 +42,7 @@ def account(
     ledger_folder: Path,
     params: Params,
     fingerprints: Mapping[str, str] | None = None,
+    origins: Mapping[str, Origin] | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Write the summary, the report, the plot and the cards under `root`/reports.
@@ -49,6 +52,7 @@ def account(
         ledger_folder: the ledger; what is in it from other checkouts counts for the project's total alone.
         params: `account` and `runtime.grid` are used.
         fingerprints: stage -> fingerprint of its present inputs, to find the run that made what lies here.
+        origins: model -> what git, DVC and MLflow know of it; a model that is missing is said to be unknown to them.
 
     Returns:
         The headline as metrics, the table as text, the summary as facts.
@@ -56,22 +60,30 @@ def account(
     progress = progress or Progress()
     reports = root / "reports"
     with progress.phase("gather"):
+        file = checkout_files(root)
         summary = summarise(root, ledger_folder, params, fingerprints or {})
+        data, known = data_facts(file, summary), origins or {}
+        answers = {
+            name: model_answers(
+                name, params.account, summary, data, summary.cost, summary.forecasts,
+                known.get(name) or unknown_origin(name), file,
+            )
+            for name in summary.models
+        }  # fmt: skip
     with progress.phase("write"):
         plot_energy(summary.cost, reports / "energy.png")
         plot_forecasts(summary.forecasts, reports / "forecast.png")
         plot_loss_per_gram(summary.cost, reports)
         write_json(reports / "summary.json", rounded(summary.as_json()))
         write_text(reports / "summary.md", f"```\n{render_table(summary)}```\n")
-        write_cards(summary, reports / "cards")
-        write_data_card(root, summary, summary.model_name, reports / "data.md")
-        write_text(reports / "report.html", render_html(summary, reports))
+        write_cards(answers, reports / "cards")
+        write_data_card(root, data, summary.model_name, reports / "data.md")
+        write_text(reports / "report.html", render_html(summary, answers, reports))
     return Report(summary.headline, f"```\n{render_table(summary)}```\n", summary.as_json())
 
 
-def write_data_card(root: Path, records: StageRecords, model_name: str, path: Path) -> None:
+def write_data_card(root: Path, facts: DataFacts, model_name: str, path: Path) -> None:
     """The data card, and the Croissant description beside the corpora it describes."""
-    facts = data_facts(root, records)
     write_text(path, data_card(facts, model_name))
     if facts.documents:
         write_json(root / "data" / "croissant.json", croissant(root, facts, model_name))
@@ -84,7 +96,7 @@ def summarise(root: Path, ledger_folder: Path, params: Params, fingerprints: Map
     off_uj = found.difference_uj()
     assert not off_uj, f"{ledger_folder}: spans and unattributed energy are {off_uj} microjoules off the host's"
     ledger_costs = LedgerCosts(found, grid, intensity.resolve(grid, root))
-    records = gather(root)
+    records = gather(checkout_files(root))
     present = [stage for stage in STAGES if stage in records.metrics]
     runs = made(found, present, fingerprints, root.name)
     summary = Summary(

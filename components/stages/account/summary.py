@@ -5,6 +5,7 @@ Everything here is read from files that stages left: corpus manifests (`data/`),
 (carbon/costs.py).
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,35 +26,44 @@ STAGES = (*CORPUS_STAGES, "tokenize", *(name.replace("/", "@") for name in MODEL
 """Stages in the order of the table."""
 
 
+Files = Callable[[str], Path | None]
+"""Where a file of the project lies, by its path in the checkout; None if there is none."""
+
+
+def checkout_files(root: Path) -> Files:
+    """Files of a checkout."""
+    return lambda path: root / path if (root / path).exists() else None
+
+
 def stage_reports(reports: Path) -> dict[str, Path]:
     """Stage (as DVC names it, `pretrain@causal`) -> its folder, for all that left metrics.json; in order."""
     folders = {stage: reports.joinpath(*stage.split("@")) for stage in STAGES}
     return {stage: folder for stage, folder in folders.items() if (folder / "metrics.json").exists()}
 
 
-def gather(root: Path) -> StageRecords:
-    """Records of the stages under `root`, a checkout."""
-    reports = stage_reports(root / "reports")
-    metrics = {stage: flat(read_json(folder / "metrics.json")) for stage, folder in reports.items()}
-    facts = {stage: _read(folder / "details" / "facts.json") for stage, folder in reports.items()}
+def gather(file: Files) -> StageRecords:
+    """Records of the stages, from the files of a checkout or of another state."""
+    found = {stage: _read(file(f"reports/{stage.replace('@', '/')}/metrics.json")) for stage in STAGES}
+    metrics = {stage: flat(tree) for stage, tree in found.items() if tree}
+    facts = {stage: _read(file(f"reports/{stage.replace('@', '/')}/details/facts.json")) for stage in metrics}
     return StageRecords(
-        documents=documents(root / "data"),
-        tokens=tokens(root / "data" / "tokenize"),
-        models=models(root / "models", metrics),
+        documents=documents(file),
+        tokens=tokens(file),
+        models=models(file, metrics),
         evaluation=facts.get("evaluate", {}).get("highlights", []),
         skipped=skipped(facts),
         metrics=metrics,
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.exists() else {}
+def _read(path: Path | None) -> dict[str, Any]:
+    return read_json(path) if path else {}
 
 
 # -- documents and tokens ----------------------------------------------------------------------------------------------
 
 
-def documents(data: Path) -> dict[str, DocumentCounts]:
+def documents(file: Files) -> dict[str, DocumentCounts]:
     """Stage -> documents in, kept (to train on), dropped, quarantined, held out, and the rules that dropped them.
 
     Mix takes nothing away: it repeats, samples and adds, so what it has beyond real text is `generated`.
@@ -61,7 +71,8 @@ def documents(data: Path) -> dict[str, DocumentCounts]:
     found = {}
     for stage in CORPUS_STAGES:
         parts = {
-            name: _read(data / stage / name / "manifest.json") for name in ("train", "heldout", "dropped", "quarantine")
+            name: _read(file(f"data/{stage}/{name}/manifest.json"))
+            for name in ("train", "heldout", "dropped", "quarantine")
         }
         if not parts["train"]:
             continue
@@ -83,11 +94,11 @@ def documents(data: Path) -> dict[str, DocumentCounts]:
     return found
 
 
-def tokens(folder: Path) -> dict[str, Any]:
+def tokens(file: Files) -> dict[str, Any]:
     """Tokens and bytes of both splits."""
     found = {}
     for split in ("train", "heldout"):
-        if manifest := _read(folder / split / "manifest.json"):
+        if manifest := _read(file(f"data/tokenize/{split}/manifest.json")):
             found[split] = {name: manifest[name] for name in ("num_tokens", "num_bytes", "num_documents")}
             found["vocab_size"] = manifest["vocab_size"]
     return found
@@ -96,11 +107,11 @@ def tokens(folder: Path) -> dict[str, Any]:
 # -- models ------------------------------------------------------------------------------------------------------------
 
 
-def models(folder: Path, metrics: dict[str, dict[str, float]]) -> dict[str, ModelFacts]:
+def models(file: Files, metrics: dict[str, dict[str, float]]) -> dict[str, ModelFacts]:
     """Model folder -> what it is, how it was trained, and its scores on the held-out set."""
     found = {}
     for name, task in MODELS.items():
-        facts = _read(folder / name / "greenhouse.json")
+        facts = _read(file(f"models/{name}/greenhouse.json"))
         if facts:
             own = metrics.get(name.replace("/", "@"), {})
             found[name] = ModelFacts(

@@ -41,7 +41,7 @@ def test_the_account_is_kept_with_its_run(tmp_path: Path) -> None:
     kept = tmp_path / "artifacts" / run / "artifacts"
     assert (kept / "report.html").read_bytes() == (root / "reports/report.html").read_bytes()
     assert read_json(kept / "summary.json")["headline"]
-    assert len(list((kept / "cards").glob("*.md"))) == 4
+    assert len(list((kept / "cards").glob("*/README.md"))) == 4
     assert (kept / "plots" / "energy.png").exists()
     assert not (kept / "plots" / "forecast.png").exists()  # nothing was forecast
 

@@ -13,7 +13,7 @@ from components.corpus.corpus import read_corpus
 from components.reporting.tables import as_csv
 from components.stages.account.data_card import data_card, data_facts
 from components.stages.account.stage import write_data_card
-from components.stages.account.summary import gather
+from components.stages.account.summary import checkout_files, gather
 from tests.components.finished_project import data, reports
 
 
@@ -32,7 +32,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_text(root / "reports/filter/details/personal.csv", as_csv([{"source": "a", "kind": "email", "found": 7}]))
     mentions = [{"source": s, "group": "women", "documents": 4, "documents_kept": k} for s, k in (("a", 4), ("b", 1))]
     write_text(root / "reports/bias/details/mentions.csv", as_csv(mentions))
-    write_data_card(root, gather(root), "my greenhouse", root / "reports/data.md")
+    file = checkout_files(root)
+    write_data_card(root, data_facts(file, gather(file)), "my greenhouse", root / "reports/data.md")
     return root
 
 
@@ -92,7 +93,7 @@ def test_the_card_says_which_mitigations_the_mixture_has(root: Path) -> None:
         ({"augment": "counterfactual"}, "a twin with the gender swapped."),
     ):
         Report({"documents_in": 3}, "", facts).write(folder)
-        card = data_card(data_facts(root, gather(root)), "title")
+        card = data_card(data_facts(checkout_files(root), gather(checkout_files(root))), "title")
         assert says in card
         assert ("Sampling weights" in card) == ("group_weights" in facts)
         assert ("twin" in card) == (facts["augment"] != "none")
@@ -100,6 +101,7 @@ def test_the_card_says_which_mitigations_the_mixture_has(root: Path) -> None:
 
 
 def test_without_any_stage_there_is_a_card_and_no_description(tmp_path: Path) -> None:
-    write_data_card(tmp_path, gather(tmp_path), "new", tmp_path / "data.md")
+    file = checkout_files(tmp_path)
+    write_data_card(tmp_path, data_facts(file, gather(file)), "new", tmp_path / "data.md")
     assert "has not been made yet" in (tmp_path / "data.md").read_text()
     assert not (tmp_path / "data").exists()

@@ -1,0 +1,170 @@
+"""The five answers as plain sentences, and as a page of a terminal."""
+
+import textwrap
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from components.stages.account.answers import (
+    AgainstChampion,
+    CostAnswer,
+    DataAnswer,
+    ModelAnswers,
+    NotKnown,
+    QualityAnswer,
+    RebuildAnswer,
+    Removed,
+    Score,
+)
+from components.stages.account.types import Triple
+
+WIDTH = 100
+MAX_LINES = 40
+_Fact = TypeVar("_Fact")
+
+
+def known(value: _Fact | NotKnown, text: Callable[[_Fact], str]) -> str:
+    """A fact as text, or why it is not known."""
+    return f"not known: {value.not_known}" if isinstance(value, NotKnown) else text(value)
+
+
+def sentences(answers: ModelAnswers) -> dict[str, str]:
+    """The five answers, one paragraph each, by their names: data, cost, quality, rebuild, load."""
+    return {
+        "data": known(answers.data, data_text),
+        "cost": known(answers.cost, cost_text),
+        "quality": known(answers.quality, lambda quality: quality_text(quality, answers.model)),
+        "rebuild": rebuild_text(answers.rebuild),
+        "load": "; ".join([*([f"`{answers.load.first}`"] if answers.load.first else []), *answers.load.lines]),
+    }
+
+
+def data_text(data: DataAnswer) -> str:
+    """Licences, and who was removed by what."""
+    licences = sorted(data.licences.items(), key=lambda row: -row[1])
+    removed = [f"{row.rule} {row.documents:,}" for row in sorted(data.removed, key=lambda row: -row.documents)]
+    gone = sum(row.documents for row in data.removed)
+    return (
+        f"{data.documents:,} documents ({data.num_bytes / 1e6:.1f} MB), by licence: {_few(licences)}; "
+        f"{data.generated:,} generated ones beside them. Removed: {gone:,} documents"
+        + (f" ({', '.join(removed[:5])}{', ...' if len(removed) > 5 else ''})" if removed else "")
+        + (f", {data.quarantined:,} quarantined" if data.quarantined else "")
+        + f". Who: {known(data.groups, _who)}."
+    )
+
+
+def _few(rows: list[tuple[str, int]], most: int = 4) -> str:
+    more = f" and {len(rows) - most} more licences" if len(rows) > most else ""
+    return ", ".join(f"{name} {number:,}" for name, number in rows[:most]) + more
+
+
+def _who(groups: list[Removed]) -> str:
+    """The groups that lost the largest share."""
+    lost = sorted((row for row in groups if row.documents), key=lambda row: row.documents / row.of, reverse=True)
+    if not lost:
+        return "no document that mentions a group of people was removed as toxic"
+    return "the toxicity filter removed " + ", ".join(
+        f"{row.documents:,} of {row.of:,} documents that mention {row.rule}" for row in lost[:3]
+    )
+
+
+def cost_text(cost: CostAnswer) -> str:
+    """Energy and carbon with bounds, failed and resumed runs, and the forecast."""
+    early = f"{cost.attempts} runs that failed, were stopped or resumed" if cost.attempts else "no run ended early"
+    missing = f" Not in this ledger: {', '.join(cost.missing)}." if cost.missing else ""
+    price = f", {cost.price}" if cost.price else ""
+    return (
+        f"{watt_hours(cost.kwh)} Wh, {bounds(cost.grams)} g CO2e{price} for the {len(cost.stages)} stages behind it "
+        f"({watt_hours(cost.attempts_kwh, early)}); its own stage {cost.own_kwh[1] * 1000:.3g} Wh. "
+        f"Forecast: {known(cost.forecast, lambda f: f'{f.kwh * 1000:.3g} Wh, actual {f.actual_kwh * 1000:.3g} Wh')}. "
+        f"Energy: {cost.how}.{missing}"
+    )
+
+
+def bounds(row: Triple, form: str = ".3g") -> str:
+    """`2 (1 to 3)`."""
+    low, mid, high = (format(value, form) for value in row)
+    return f"{mid} ({low} to {high})"
+
+
+def watt_hours(kwh: Triple, of: str = "") -> str:
+    """kWh as Wh; with `of`, what of it was spent in vain."""
+    text = bounds([1000 * value for value in kwh])
+    return text if not of else f"{of}: {text} Wh of it" if kwh[1] else of
+
+
+def quality_text(quality: QualityAnswer, model: str) -> str:
+    """Scores that stand for the model, and how it compares with the champion."""
+    own = [score for score in quality.scores if score.of == model]
+    chosen = [score for score in own if score.headline] or own or quality.scores
+    return "; ".join(map(score_text, chosen[:3])) + f". Champion: {known(quality.champion, champion_text)}."
+
+
+def score_text(score: Score) -> str:
+    """`accuracy 0.9 [0.8, 1.0], chance 0.5`."""
+    interval = "" if score.low is None or score.high is None else f" [{score.low:.3f}, {score.high:.3f}]"
+    base = "" if score.baseline is None else f", {score.baseline_name or 'baseline'} {score.baseline:.3g}"
+    return f"{score.name} {score.value:.3f}{interval}{base}"
+
+
+def champion_text(against: AgainstChampion) -> str:
+    """How many scores differ from the champion's."""
+    if against.is_this:
+        return f"it is {against.champion}"
+    sure = [change for change in against.changes if change.significant]
+    better = sum(change.improvement > 0 for change in sure)
+    changed = ", ".join(f"{change.name} {change.champion:.3f} -> {change.this:.3f}" for change in sure[:3])
+    return (
+        f"of {len(against.changes)} scores {better} are better and {len(sure) - better} worse than those of "
+        f"{against.champion}, beyond chance (compared {against.compared})" + (f": {changed}" if changed else "")
+    )
+
+
+def rebuild_text(rebuild: RebuildAnswer) -> str:
+    """Commit, hashes, and the last verification."""
+    verified = known(rebuild.verified, lambda last: f"{last.result} on {last.at} ({last.processor})")
+    facts = [("commit", rebuild.commit), ("dvc.lock", rebuild.dvc_lock), ("model", rebuild.model)]
+    return ", ".join(f"{name} {known(value, str)}" for name, value in facts) + (
+        f". Rebuilt and compared: {verified}. Again: `{rebuild.command}`"
+    )
+
+
+# -- a page of a terminal ----------------------------------------------------------------------------------------------
+
+
+def page(answers: ModelAnswers) -> str:
+    """At most `MAX_LINES` lines of `WIDTH` columns."""
+    facts, said = answers.facts, sentences(answers)
+    lines = [
+        f"{answers.title} ({answers.kind} {answers.state})" if answers.state != answers.kind
+        else f"{answers.title} ({answers.state})",
+        f"{facts.parameters / 1e6:.2f} M parameters, {facts.objective}, context {facts.shape.get('context')} tokens"
+        + (f", {facts.task['title']}" if facts.task.get("title") else ""),
+    ]  # fmt: skip
+    lines += _paragraph("licence", known(answers.licence, str))
+    for name in ("data", "cost", "quality"):
+        lines += ["", *_paragraph(name, said[name])]
+    scores = [] if isinstance(answers.quality, NotKnown) else list(_score_lines(answers.quality))
+    rest = ["", *_paragraph("rebuild", said["rebuild"]), "", *_load(answers)]
+    room = MAX_LINES - len(lines) - len(rest)
+    more = [f"{'':<10}and {len(scores) - room + 1} more: --json"] if len(scores) > room else []
+    shown = scores[: room - 1] + more if more else scores
+    return "\n".join(line[:WIDTH].rstrip() for line in [*lines, *shown, *rest]) + "\n"
+
+
+def _paragraph(name: str, text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=f"{name:<10}", subsequent_indent=" " * 10, break_long_words=False)
+
+
+def _score_lines(quality: QualityAnswer) -> Iterator[str]:
+    if quality.scores:
+        yield f"{'':<10}{'score':<42}{'value':>8}{'interval':>18}{'baseline':>10}  of"
+    for score in sorted(quality.scores, key=lambda row: not row.headline):
+        interval = "" if score.low is None or score.high is None else f"[{score.low:.3f}, {score.high:.3f}]"
+        base = "" if score.baseline is None else f"{score.baseline:.3g}"
+        yield f"{'':<10}{score.name[:41]:<42}{score.value:>8.3f}{interval:>18}{base:>10}  {score.of.split('/')[-1]}"
+
+
+def _load(answers: ModelAnswers) -> list[str]:
+    first, second = answers.load.lines
+    before = [f"{'load':<10}$ {answers.load.first}"] if answers.load.first else []
+    return [*before, f"{'' if before else 'load':<10}{first}", f"{'':<10}{second}"]

@@ -1,0 +1,245 @@
+"""The five answers of a model, as one typed object: its data, cost, quality, how to rebuild it, how to load it.
+
+Whatever shows a model (`python -m flows.card`, the report's head, MLflow's descriptions, model cards) renders this
+object. A fact that nobody recorded is `NotKnown` with the reason, never left out.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from components.stages.account.types import ModelFacts, Number, Part, Triple
+
+
+class NotKnown(Part):
+    """The answer where nothing was recorded: the reason, in one sentence."""
+
+    not_known: str
+
+
+class Removed(Part):
+    """Documents that one rule of a stage removed; of a group of people, those that mention it (`rule` names it).
+
+    Attributes:
+        of: documents the rule was applied to. keep_ratio: how often documents of the group are kept, relative to like
+            documents that do not mention it; with its 95 % interval, None where there is nothing to compare with.
+    """
+
+    stage: str
+    rule: str
+    documents: int
+    of: int
+    keep_ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class Attribution(Part):
+    """Documents of one source, version and licence: what an attribution has to name.
+
+    Attributes:
+        licence: SPDX expression. licence_from: where the source states it.
+        location: where in the source, as far as it is the same for all.
+        works: groups of documents (packages, works, files), the first `MAX_WORKS`; `num_works` counts all.
+    """
+
+    source: str
+    version: str
+    licence: str
+    licence_from: str
+    location: str
+    documents: int
+    works: list[str]
+    num_works: int
+
+
+class DataAnswer(Part):
+    """Training text of a model.
+
+    Attributes:
+        documents, num_bytes: text of the sources after all filters, each document once.
+        generated: documents that the mix stage made (curriculum, canaries). mixture: all that was trained on, repeats
+            and generated ones included.
+        sources, licences: documents by name, without generated ones.
+        removed: by rule, of every stage. groups: who is mentioned in what the bias stage removed.
+        attribution: rows of ATTRIBUTION.md.
+    """
+
+    documents: int
+    num_bytes: int
+    mixture: int
+    generated: int
+    sources: dict[str, int]
+    licences: dict[str, int]
+    removed: list[Removed]
+    quarantined: int
+    heldout: int
+    groups: list[Removed] | NotKnown
+    attribution: list[Attribution] | NotKnown
+
+
+class Forecast(Part):
+    """Sum of the forecasts of the stages that had one, and what just these stages then took; kWh, mid."""
+
+    stages: list[str]
+    kwh: float
+    actual_kwh: float
+
+
+class CostAnswer(Part):
+    """Cost of a model: of all stages behind it, runs that failed, were stopped or resumed included.
+
+    Attributes:
+        kwh, grams, embodied_grams, water_litres: low, mid, high. own_kwh, own_grams: of the model's own stage alone.
+        attempts: runs that ended early on the way; attempts_kwh is part of kwh.
+        seconds: of the completed runs and the attempts. cpu_s: processor seconds.
+        stages: those counted. missing: stages behind the model without a record in the ledger read.
+        how: how the energy was obtained; `measured` if all of it was.
+    """
+
+    kwh: Triple
+    grams: Triple
+    embodied_grams: Triple
+    water_litres: Triple
+    own_kwh: Triple
+    own_grams: Triple
+    own_seconds: Number
+    seconds: Number
+    cpu_s: Number
+    attempts: int
+    attempts_kwh: Triple
+    forecast: Forecast | NotKnown
+    price: str
+    stages: list[str]
+    missing: list[str]
+    measured: bool
+    how: str
+    intensity: str
+    location: str
+    hardware: str
+
+
+class Score(Part):
+    """One score with its interval and the best trivial rule on the same items.
+
+    Attributes:
+        measured_by: the stage. of: the model that was scored (a tuned model inherits most scores of its base).
+        low, high: interval, over `variance`. gain, gain_low, gain_high: score minus baseline, positive is better.
+        above_baseline: whether gain_low exceeds zero; None if there is no baseline or no interval.
+        kind: ability, knowledge, bias, memorisation, calibration or context.
+    """
+
+    task: str
+    name: str
+    of: str
+    measured_by: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    better: Literal["higher", "lower"] = "higher"
+    baseline: float | None = None
+    baseline_name: str = ""
+    gain: float | None = None
+    gain_low: float | None = None
+    gain_high: float | None = None
+    above_baseline: bool | None = None
+    variance: str = ""
+    kind: str = "ability"
+    headline: bool = False
+    note: str = ""
+
+
+class Change(Part):
+    """A score of the champion and of this model on the items both answered; improvement > 0 is better."""
+
+    name: str
+    champion: float
+    this: float
+    improvement: float
+    low: float | None
+    high: float | None
+    significant: bool
+
+
+class AgainstChampion(Part):
+    """Comparison with the registered model that held the alias `champion` then; no changes if it is this model."""
+
+    champion: str
+    is_this: bool
+    compared: str
+    changes: list[Change] = Field(default_factory=list)
+
+
+class QualityAnswer(Part):
+    """Scores of a model, its own first, then those of the base model it was tuned from."""
+
+    scores: list[Score]
+    skipped: dict[str, str]
+    champion: AgainstChampion | NotKnown
+
+
+class Verification(Part):
+    """The last rebuild of just these bytes by `flows.verify`: `identical`, or the first difference."""
+
+    result: str
+    at: str
+    processor: str
+
+
+class RebuildAnswer(Part):
+    """What a rebuild starts from.
+
+    Attributes:
+        commit: git commit; `+changes` if tracked files differed from it.
+        dvc_lock: hash of the entries of dvc.lock for the stages behind the model. model: DVC's hash of its folder.
+    """
+
+    commit: str | NotKnown
+    dvc_lock: str | NotKnown
+    model: str | NotKnown
+    verified: Verification | NotKnown
+    command: str
+
+
+class LoadAnswer(Part):
+    """Two lines of Python that load the model; `first` is the command that brings its bytes, if they are not there."""
+
+    lines: list[str] = Field(min_length=2, max_length=2)
+    first: str = ""
+
+
+class ModelAnswers(Part):
+    """A model and its five answers.
+
+    Attributes:
+        model: folder below models/. state, kind: where it was found (workspace, revision, experiment, run).
+        title, description, licence: from `account` in params.yaml; licence is an SPDX id or NotKnown.
+        base: the model it was tuned from, "" for a pretrained one.
+        facts: its shape and training. limits: what the figures cannot show.
+    """
+
+    model: str
+    state: str
+    kind: str
+    title: str
+    description: str
+    licence: str | NotKnown
+    base: str
+    facts: ModelFacts
+    data: DataAnswer | NotKnown
+    cost: CostAnswer | NotKnown
+    quality: QualityAnswer | NotKnown
+    rebuild: RebuildAnswer
+    load: LoadAnswer
+    limits: list[str]
+
+
+class Origin(Part):
+    """What only git, DVC and MLflow know of a model; the account stage is given it by its flow."""
+
+    state: str = "workspace"
+    kind: str = "workspace"
+    rebuild: RebuildAnswer
+    load: LoadAnswer
+    champion: AgainstChampion | NotKnown

@@ -1,0 +1,261 @@
+"""The five answers of each model, collected from what stages recorded, the costs, and the origin of the models."""
+
+from collections.abc import Mapping
+from os.path import commonpath
+from typing import Any
+
+from components.core.errors import UserError
+from components.params import Account
+from components.stages.account.answers import (
+    Attribution,
+    CostAnswer,
+    DataAnswer,
+    Forecast,
+    LoadAnswer,
+    ModelAnswers,
+    NotKnown,
+    Origin,
+    QualityAnswer,
+    RebuildAnswer,
+    Removed,
+    Score,
+)
+from components.stages.account.data_card import LIMITS, DataFacts
+from components.stages.account.summary import CORPUS_STAGES, MODELS, Files
+from components.stages.account.types import Cost, ModelFacts, StageRecords, Triple
+
+BASES = {"finetune/instruct": "pretrain/causal", "finetune/classify": "pretrain/masked"}
+"""Tuned model -> the model it starts from."""
+SCORED = {"masked": "pretrain/masked", "answers": "finetune/instruct"}
+"""Eval task -> model that it scores; all others score the causal model."""
+KINDS = {"memorisation": "memorisation", "pronoun_gap": "bias", "bias_mitigation": "bias"}
+"""Eval task -> kind of its rows, where they do not say."""
+MAX_WORKS = 500
+MODEL_LIMITS = (
+    "It is a small model made to be understood and compared, not a product: do not use it where an answer matters.",
+    "What it writes may be wrong, and may repeat what its training text says of people.",
+)
+
+
+def stages_behind(model: str) -> list[str]:
+    """Stages that a model is made by, in order."""
+    base = BASES.get(model)
+    own = [base, model] if base else [model]
+    return [*CORPUS_STAGES, "tokenize", *(name.replace("/", "@") for name in own)]
+
+
+def load_answer(model: str, where: str, first: str = "") -> LoadAnswer:
+    """How `transformers` loads a model folder, or MLflow a registered model (`models:/...`)."""
+    if where.startswith("models:"):
+        return LoadAnswer(lines=["import mlflow", f'model = mlflow.transformers.load_model("{where}")'], first=first)
+    call = f'model = pipeline("{MODELS[model]}", model="{where}")'
+    return LoadAnswer(lines=["from transformers import pipeline", call], first=first)
+
+
+def unknown_origin(model: str) -> Origin:
+    """The origin of a model in a folder without git, DVC and MLflow."""
+    unknown = NotKnown(not_known="neither git nor DVC was asked: made by a call of the stage function")
+    rebuild = RebuildAnswer(
+        commit=unknown, dvc_lock=unknown, model=unknown, verified=unknown, command=verify_command(model)
+    )
+    return Origin(rebuild=rebuild, load=load_answer(model, f"models/{model}"), champion=unknown)
+
+
+def verify_command(model: str, at: str = "") -> str:
+    """The command that rebuilds a model and compares its bytes."""
+    return f"python -m flows.verify {model.replace('/', '@')}" + (f" --at {at}" if at else "")
+
+
+def model_answers(
+    model: str, account: Account, records: StageRecords, data: DataFacts, cost: Cost, forecasts: list[dict[str, Any]],
+    origin: Origin, file: Files,
+) -> ModelAnswers:  # fmt: skip
+    """The five answers of one model.
+
+    Args:
+        model: its folder below models/; in `records.models`.
+        forecasts: as in the summary.
+        file: files of the state the model is of; the corpus is read for its attributions.
+    """
+    unstated = NotKnown(not_known="account.licence is empty: the model's owner has not stated one")
+    return ModelAnswers(
+        model=model,
+        state=origin.state,
+        kind=origin.kind,
+        title=f"{account.model_name}: {model}",
+        description=account.description,
+        licence=account.licence or unstated,
+        base=BASES.get(model, ""),
+        facts=records.models[model],
+        data=data_answer(data, file),
+        cost=cost_answer(model, cost, forecasts),
+        quality=quality_answer(model, records, origin),
+        rebuild=origin.rebuild,
+        load=origin.load,
+        limits=[*MODEL_LIMITS, *LIMITS],
+    )
+
+
+# -- data --------------------------------------------------------------------------------------------------------------
+
+
+def data_answer(data: DataFacts, file: Files) -> DataAnswer | NotKnown:
+    """Licences, sources, and who was removed by which rule."""
+    documents, mixture = data.documents, data.mixture
+    real = next((documents[stage] for stage in ("bias", "filter", "dedup", "ingest") if stage in documents), None)
+    if real is None or mixture is None:
+        return NotKnown(not_known="no corpus is recorded: the data stages have not run, or their outputs are gone")
+    removed = [
+        Removed(stage=stage, rule=rule, documents=number, of=row.taken)
+        for stage, row in documents.items()
+        for rule, number in row.rules.items()
+    ]
+    return DataAnswer(
+        documents=real.kept,
+        num_bytes=real.kept_bytes,
+        mixture=mixture.kept,
+        generated=sum(row["num_documents"] for name, row in mixture.sources.items() if name not in real.sources),
+        sources={name: row["num_documents"] for name, row in real.sources.items()},
+        licences={name: row["num_documents"] for name, row in real.licences.items()},
+        removed=removed,
+        quarantined=sum(row.quarantined for row in documents.values()),
+        heldout=sum(row.heldout for row in documents.values()),
+        groups=_groups(data),
+        attribution=attribution(file),
+    )
+
+
+def _groups(data: DataFacts) -> list[Removed] | NotKnown:
+    """Documents that mention a group of people, and how many of them the toxicity filter removed."""
+    if not data.mentions:
+        return NotKnown(not_known="the bias stage counted no mention of a group")
+    impact = {row["group"]: row for row in data.tables["bias/disparate_impact"]}
+    return [
+        Removed(
+            stage="bias", rule=group, documents=before - after, of=before,
+            **{name: _number(impact.get(group, {}).get(f"keep_ratio{end}")) for name, end in _ENDS.items()},
+        )
+        for group, (before, after) in data.mentions.items()
+    ]  # fmt: skip
+
+
+_ENDS = {"keep_ratio": "", "low": "_low", "high": "_high"}
+
+
+def _number(text: str | None) -> float | None:
+    return float(text) if text else None
+
+
+def attribution(file: Files) -> list[Attribution] | NotKnown:
+    """Source, version and licence of all text that was trained on, from the corpus itself; generated text is ours."""
+    import polars as pl
+
+    try:
+        manifest = file("data/bias/train/manifest.json")
+        shards = [path for path in _shards(manifest, file) if path] if manifest else []
+    except UserError as error:
+        return NotKnown(not_known=str(error))
+    if not shards:
+        return NotKnown(not_known="the corpus is not here: run the data stages")
+    keys = ["licence", "source", "source_version", "licence_from"]
+    place = pl.col("location")
+    columns = (pl.len(), pl.col("group").unique().sort(), place.min().alias("first"), place.max().alias("last"))
+    rows = pl.scan_parquet(shards).group_by(keys).agg(*columns).sort(keys).collect()
+    return [
+        Attribution(
+            source=row["source"], version=row["source_version"], licence=row["licence"],
+            licence_from=row["licence_from"], documents=row["len"],
+            location=commonpath([row["first"], row["last"]]), works=row["group"][:MAX_WORKS],
+            num_works=len(row["group"]),
+        )
+        for row in rows.iter_rows(named=True)
+    ]  # fmt: skip
+
+
+def _shards(manifest: Any, file: Files) -> list[Any]:
+    from components.core.files import read_json
+
+    return [file(f"data/bias/train/{shard['file']}") for shard in read_json(manifest)["shards"]]
+
+
+# -- cost --------------------------------------------------------------------------------------------------------------
+
+
+def cost_answer(model: str, cost: Cost, forecasts: list[dict[str, Any]]) -> CostAnswer | NotKnown:
+    """Energy and carbon of all stages behind the model, and how they were forecast."""
+    behind, own = stages_behind(model), cost.stages.get(model.replace("/", "@"), cost.nothing)
+    rows = {stage: cost.stages[stage] for stage in behind if stage in cost.stages}
+    if not rows:
+        return NotKnown(not_known="the ledger has no completed run of the stages behind this model")
+    totals = {name: _sum([getattr(row, name) for row in rows.values()]) for name in _SUMMED}
+    price = _sum([row.price or [0.0] * 3 for row in rows.values()])
+    return CostAnswer(
+        **totals,
+        own_kwh=own.kwh,
+        own_grams=own.grams,
+        own_seconds=own.elapsed_s + getattr(own, "attempts_s", 0.0),
+        seconds=sum(row.elapsed_s + row.attempts_s for row in rows.values()),
+        cpu_s=sum(row.cpu_s for row in rows.values()),
+        attempts=sum(row.attempts for row in rows.values()),
+        forecast=_forecast(rows, forecasts),
+        price=f"{price[1]:.4f} {cost.currency}" if cost.price else "",
+        stages=list(rows),
+        missing=[stage for stage in behind if stage not in rows],
+        **{name: getattr(cost, name) for name in ("measured", "how", "intensity", "location", "hardware")},
+    )
+
+
+_SUMMED = ("kwh", "grams", "embodied_grams", "water_litres", "attempts_kwh")
+
+
+def _sum(rows: list[Triple]) -> Triple:
+    return [sum(values) for values in zip(*rows, strict=True)]
+
+
+def _forecast(rows: Mapping[str, Any], forecasts: list[dict[str, Any]]) -> Forecast | NotKnown:
+    known = {(row["stage"], row["run"]): row for row in forecasts}
+    used = {stage: known[stage, row.run] for stage, row in rows.items() if (stage, row.run) in known}
+    if not used:
+        return NotKnown(not_known="no stage behind it had a forecast: the first run has no earlier one to learn from")
+    kwh, actual = sum(row["kwh"][1] for row in used.values()), sum(row["actual_kwh"] for row in used.values())
+    return Forecast(stages=list(used), kwh=kwh, actual_kwh=actual)
+
+
+# -- quality -----------------------------------------------------------------------------------------------------------
+
+
+def quality_answer(model: str, records: StageRecords, origin: Origin) -> QualityAnswer | NotKnown:
+    """Scores of the model by its own stage and by evaluate, then those of its base."""
+    names = [model, *([BASES[model]] if model in BASES else [])]
+    scores = [score for name in names for score in _scores(name, records)]
+    if not scores:
+        return NotKnown(not_known="no stage has scored this model; run evaluate")
+    skipped = {f"{row.stage}: {row.what}": row.why for row in records.skipped}
+    return QualityAnswer(scores=scores, skipped=skipped, champion=origin.champion)
+
+
+def _scores(model: str, records: StageRecords) -> list[Score]:
+    stage = model.replace("/", "@")
+    facts: ModelFacts | None = records.models.get(model)
+    own = [
+        Score(
+            task=stage, name=name.replace("/", " ").replace("_", " "), of=model, measured_by=stage,
+            better="lower" if "bits_per_byte" in name else "higher", baseline=row.get("chance"),
+            baseline_name="chance" if "chance" in row else "", headline=True,
+            **{key: row[key] for key in ("value", "low", "high") if key in row},
+        )
+        for name, row in (facts.scores if facts else {}).items()
+    ]  # fmt: skip
+    return own + [_evaluated(row, model) for row in records.evaluation if _model_of(row) == model]
+
+
+def _model_of(row: dict[str, Any]) -> str:
+    return row.get("model") or SCORED.get(row.get("task") or row.get("question", ""), "pretrain/causal")
+
+
+def _evaluated(row: dict[str, Any], model: str) -> Score:
+    """A row of `highlights`; older ones lack the baseline and call the task `question`."""
+    task = row.get("task") or row.get("question", "")
+    row = {"task": task, "kind": KINDS.get(task), "baseline": row.get("chance"), "baseline_name": "chance"} | row
+    known = {name: row[name] for name in Score.model_fields if row.get(name) is not None}
+    return Score(**known | {"of": model, "measured_by": "evaluate"})

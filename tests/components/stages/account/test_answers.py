@@ -1,0 +1,117 @@
+"""The five answers of a model: what stages, ledger and MLflow recorded, and a reason where nothing was."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.carbon.footprint import intensity
+from components.carbon.footprint.costs import LedgerCosts
+from components.carbon.ledger.reader import Ledger
+from components.core.files import read_json
+from components.params import Account, Params
+from components.stages.account.answer_text import MAX_LINES, WIDTH, page, sentences
+from components.stages.account.answers import (
+    AgainstChampion,
+    Change,
+    CostAnswer,
+    DataAnswer,
+    ModelAnswers,
+    NotKnown,
+    QualityAnswer,
+)
+from components.stages.account.data_card import data_facts
+from components.stages.account.model_answers import model_answers, stages_behind, unknown_origin
+from components.stages.account.model_card import asks
+from components.stages.account.stage import account, costs
+from components.stages.account.summary import checkout_files, gather
+from tests.components.finished_project import project
+
+ROW = {
+    "task": "recall", "name": "key recall", "value": 0.6, "low": 0.5, "high": 0.7, "n": 50, "better": "higher",
+    "baseline": 0.1, "baseline_name": "always the first key", "gain": 0.5, "gain_low": 0.4, "gain_high": 0.6,
+    "above_baseline": True, "variance": "items", "kind": "context", "headline": True, "note": "",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project accounted for once."""
+    root = tmp_path_factory.mktemp("greenhouse")
+    account(root=root, ledger_folder=project(root), params=Params())
+    return root
+
+
+def card(root: Path, model: str) -> ModelAnswers:
+    """The object that the account stage left."""
+    return ModelAnswers.model_validate(read_json(root / f"reports/cards/{model.replace('/', '-')}/card.json"))
+
+
+def with_champion(root: Path, champion: AgainstChampion) -> ModelAnswers:
+    """The answers of the tuned model beside a champion, its base scored with a row as evaluate writes it."""
+    file, grid = checkout_files(root), Params().runtime.grid
+    records = gather(file)
+    records.evaluation = [ROW]
+    origin = unknown_origin("finetune/instruct").model_copy(update={"champion": champion})
+    nothing = costs(LedgerCosts(Ledger([]), grid, intensity.resolve(grid, root)), {})
+    data = data_facts(file, records)
+    return model_answers("finetune/instruct", Account(), records, data, nothing, [], origin, file)
+
+
+def test_every_model_has_five_answers(root: Path) -> None:
+    for model in ("pretrain/causal", "pretrain/masked", "finetune/instruct", "finetune/classify"):
+        answers = card(root, model)
+        assert isinstance(answers.data, DataAnswer)
+        assert isinstance(answers.cost, CostAnswer)
+        assert isinstance(answers.quality, QualityAnswer)
+        assert answers.data.documents == 23
+        assert answers.data.licences == {"BSD-3-Clause": 23}
+        assert {(row.stage, row.documents) for row in answers.data.removed} >= {("dedup", 4), ("bias", 1)}
+        assert answers.cost.stages == stages_behind(model)
+        assert len(answers.load.lines) == 2
+        assert all("not known: " in text or len(text) > 40 for text in sentences(answers).values())
+
+
+def test_the_cost_is_that_of_the_stages_behind_the_model(root: Path) -> None:
+    rows: dict[str, Any] = read_json(root / "reports/summary.json")["cost"]["stages"]
+    cost = card(root, "finetune/classify").cost
+    assert isinstance(cost, CostAnswer)
+    assert cost.kwh[1] == pytest.approx(sum(rows[stage]["kwh"][1] for stage in cost.stages), rel=1e-4)
+    assert "pretrain@causal" not in cost.stages
+    assert cost.own_kwh == rows["finetune@classify"]["kwh"]
+    assert isinstance(cost.forecast, NotKnown)
+
+
+def test_what_nobody_recorded_says_why(root: Path) -> None:
+    answers = with_champion(root, AgainstChampion(champion="x version 1", is_this=True, compared="2026-01-31"))
+    assert isinstance(answers.cost, NotKnown)
+    assert "no completed run" in sentences(answers)["cost"]
+    assert "not known: neither git nor DVC was asked" in sentences(answers)["rebuild"]
+    assert "it is x version 1" in sentences(answers)["quality"]
+
+
+def test_scores_carry_baseline_and_the_model_that_was_scored(root: Path) -> None:
+    change = Change(name="recall", champion=0.4, this=0.6, improvement=0.2, low=0.1, high=0.3, significant=True)
+    unsure = change.model_copy(update={"significant": False})
+    champion = AgainstChampion(champion="x version 1", is_this=False, compared="2026-01-31", changes=[change, unsure])
+    answers = with_champion(root, champion)
+    assert isinstance(answers.quality, QualityAnswer)
+    last = answers.quality.scores[-1]
+    assert (last.of, last.measured_by, last.kind) == ("pretrain/causal", "evaluate", "context")
+    assert last.model_dump(include=set(ROW)) == ROW
+    assert "of 2 scores 1 are better and 0 worse than those of x version 1" in sentences(answers)["quality"]
+
+
+def test_a_page_fits_a_terminal(root: Path) -> None:
+    for model in ("pretrain/causal", "finetune/instruct"):
+        lines = page(card(root, model)).splitlines()
+        assert len(lines) <= MAX_LINES
+        assert max(map(len, lines)) <= WIDTH
+        assert {"data", "cost", "quality", "rebuild", "load"} <= {line.split(" ")[0] for line in lines}
+
+
+def test_what_licences_ask() -> None:
+    assert asks("MIT OR Apache-2.0").count("keep its copyright notice") == 2
+    assert "share adaptations alike" in asks("CC-BY-SA-4.0")
+    assert asks("CC0-1.0") == "CC0-1.0 asks for nothing."
+    assert asks("Made-Up-1.0") == "Made-Up-1.0 is not summarised here: read it."
