@@ -32,7 +32,7 @@ class Document:
         source: name of the source in params.yaml.
         source_version: version, revision or content hash of the source.
         location: where inside the source: `package/module.py`, a URL, or a path relative to the source's root.
-        group: what must stay on one side of the held-out cut: a work, a package, a thread.
+        group: the work: a play, a package, a file, a thread. Its final part may be held out; statistics cluster by it.
         licence: SPDX expression, or `NOASSERTION`.
         licence_from: where that was read (`METADATA License-Expression`, `params`, `record field`).
         retrieved: date of the pin or revision (ISO), never the clock's.

@@ -107,16 +107,16 @@ class LicencePolicy(Section):
 
 
 class Ingest(Section):
-    """Read the sources, keep provenance, quarantine bad records, cut the held-out set by group."""
+    """Read the sources, keep provenance, quarantine bad records, cut the held-out set."""
 
     sources: list[Source] = [Packages(), PackageTexts()]
     """Where text comes from; several at once. Names must differ."""
     watch: str = "corpora/pins.json"
     """The one path DVC watches for changes of the sources: the folder or file that holds every `files` source."""
     heldout_fraction: float = Field(default=0.06, gt=0.0, lt=0.5)
-    """Share of groups held out, by hash; at least one group per source that has two."""
+    """Share of each source's bytes held out: final parts of ten works or more, drawn by hash."""
     heldout_salt: str = "greenhouse"
-    """Changes which groups are held out."""
+    """Changes which works are held out."""
     min_chars: int = Field(default=40, ge=1)
     """Shorter texts are dropped (rule `too_short`)."""
     max_chars: int = Field(default=2_000_000, ge=1000)

@@ -92,7 +92,7 @@ class IngestPass:
             num_bytes = len(encoded(entry.document.text))
             counts.count(entry, num_bytes)
             if not entry.rule:
-                self.split.observe(entry.document.source, entry.document.group)
+                self.split.observe(entry.document, num_bytes)
                 self._bytes += num_bytes
             yield entry, num_bytes
 

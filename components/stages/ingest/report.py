@@ -7,11 +7,15 @@ from pathlib import Path
 from components.core.report import Report
 from components.reporting.figures import figure, save
 from components.reporting.tables import markdown_table, write_table
+from components.stages.ingest.heldout_split import MIN_WORKS, Works
 from components.stages.ingest.licences import Policy
 from components.stages.ingest.opt_out import OptOut
 from components.stages.ingest.source_counts import SourceCounts, length_of_bin
 
 EXCERPT_CHARS = 600
+
+TINY_BYTES = 10_000
+"""With less held-out text than this a source's scores say little."""
 
 
 def report_of(sources: dict[str, SourceCounts], opt_out: OptOut, policy: Policy, folder: Path | None) -> Report:
@@ -58,6 +62,9 @@ def _facts(sources: dict[str, SourceCounts]) -> dict:
                 "quarantined": dict(sorted(counts.quarantined.items())),
                 "heldout": counts.heldout,
                 "heldout_bytes": counts.heldout_bytes,
+                "works": len(counts.works.sizes) if counts.works else 0,
+                "heldout_works": counts.works.num_heldout if counts.works else 0,
+                "heldout_works_cut": counts.works.num_cut if counts.works else 0,
             }
             for name, counts in sources.items()
         }
@@ -71,7 +78,7 @@ def _opted_out(sources: dict[str, SourceCounts], opt_out: OptOut) -> list[list]:
 
 
 def _markdown(sources: dict[str, SourceCounts], opt_out: OptOut, policy: Policy) -> str:
-    header = ("source", "files", "in", "kept", "dropped", "quarantined", "MB", "held out")
+    header = ("source", "files", "in", "kept", "dropped", "quarantined", "MB", "works", "held out")
     licences = [
         (licence, documents, f"{size / 1e6:.2f}", refused)
         for licence, (documents, size), refused in _by_licence(sources.values())
@@ -79,7 +86,7 @@ def _markdown(sources: dict[str, SourceCounts], opt_out: OptOut, policy: Policy)
     lines = [
         "# Ingest",
         "",
-        markdown_table(header, [_row(*entry) for entry in sources.items()], "lrrrrrrr", right="--:"),
+        markdown_table(header, [_row(*entry) for entry in sources.items()], "lrrrrrrrr", right="--:"),
         "",
         markdown_table(("licence", "documents", "MB", "refused"), licences, "lrrr", right="--:"),
         "",
@@ -94,8 +101,12 @@ def _markdown(sources: dict[str, SourceCounts], opt_out: OptOut, policy: Policy)
 def _row(name: str, counts: SourceCounts) -> tuple:
     """Row of a source in the first table."""
     documents = counts.documents_in, counts.kept, counts.dropped.total(), counts.quarantined.total()
-    share = _heldout_share(counts.heldout_bytes, counts.kept_bytes)
-    return name, counts.files, *documents, f"{counts.kept_bytes / 1e6:.2f}", f"{counts.heldout} documents, {share:.1%}"
+    size = f"{counts.kept_bytes / 1e6:.2f}"
+    if counts.works is None:
+        return name, counts.files, *documents, size, 0, "nothing"
+    num_works, num_heldout = len(counts.works.sizes), counts.works.num_heldout
+    share = _heldout_share(int(counts.works.parts.sum()), counts.kept_bytes)
+    return name, counts.files, *documents, size, num_works, f"{share:.1%} of the bytes, from {num_heldout} works"
 
 
 def _heldout_share(heldout_bytes: int, kept_bytes: int) -> float:
@@ -126,8 +137,22 @@ def _remarks(sources: dict[str, SourceCounts]) -> list[str]:
             remarks.append(f"- {name}: {num_bytes} bytes cut from {count} files by {rule} (cut.csv has each).")
         if counts.files_not_read:
             remarks.append(f"- {name}: full at its limit, {counts.files_not_read} files were not read.")
-        if counts.kept and not counts.heldout:
-            remarks.append(f"- {name}: no group is held out, so no figure of the exam is about this source.")
+        if counts.works is not None:
+            remarks += _heldout_remarks(name, counts.works)
+    return remarks
+
+
+def _heldout_remarks(name: str, works: Works) -> list[str]:
+    """What training sees of the works that are held out in part, and a warning if the held-out set is tiny."""
+    held, size = works.num_heldout, int(works.parts.sum())
+    remarks = []
+    if works.num_cut:
+        remarks.append(f"- {name}: of {works.num_cut} of the {held} held-out works the rest is trained on.")
+    if held < MIN_WORKS or size < TINY_BYTES:
+        remarks.append(
+            f"- WARNING: {name}: the held-out set is tiny, {size} bytes from {held} works: scores of this source have "
+            f"wide intervals or none; give {MIN_WORKS} works and {TINY_BYTES} bytes, or raise heldout_fraction."
+        )
     return remarks
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from components.corpus.corpus import Document, reconcile
+from components.stages.ingest.heldout_split import Works
 from components.stages.ingest.opt_out import RULE as OPTED_OUT
 from components.stages.ingest.records import Entry
 
@@ -20,7 +21,7 @@ LISTED = 1000
 class SourceCounts:
     """Counts of one source. Bytes are UTF-8 bytes of text.
 
-    `cut` has what the reader removed from the text of a file: location, rule, bytes.
+    `cut` has what the reader removed from the text of a file: location, rule, bytes. `works` is set when all are read.
     """
 
     files: int = 0
@@ -35,6 +36,7 @@ class SourceCounts:
     licences: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     lengths: Counter[int] = field(default_factory=Counter)
     heldout_groups: dict[str, int] = field(default_factory=dict)
+    works: Works | None = None
     bad_records: list[Entry] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     cut: list[tuple[str, str, int]] = field(default_factory=list)
@@ -75,6 +77,16 @@ class SourceCounts:
         self.heldout_bytes += num_bytes
         if document.group in self.heldout_groups or len(self.heldout_groups) < LISTED:
             self.heldout_groups[document.group] = self.heldout_groups.get(document.group, 0) + num_bytes
+
+    def drop_kept(self, document: Document, num_bytes: int, rule: str) -> None:
+        """Count a document as dropped that was counted as kept."""
+        self.dropped[rule] += 1
+        self.kept -= 1
+        self.kept_bytes -= num_bytes
+        self.lengths[bin_of_length(len(document.text))] -= 1
+        for_licence = self.licences[document.licence, document.licence_from]
+        for_licence[0] -= 1
+        for_licence[1] -= num_bytes
 
     def samples(self) -> list[Document]:
         """Some kept documents, the same for the same corpus."""

@@ -24,8 +24,8 @@ from components.stages.ingest.text_splitting import TARGET_BYTES
 OWN_RECORDS = ("jsonl", "json", "csv", "parquet", "warc")
 """Formats of many records, each a group of its own."""
 
-LARGEST_GROUP = 0.2
-"""A file with more than this share of its source's bytes is no group for the held-out cut: its passages are."""
+LARGE_SHARE = 0.2
+"""A file with more than this share of its source's bytes has shorter passages, so that a small corpus has several."""
 
 PASSAGES_OF_LARGE = 40
 """Such a file is cut into at least so many passages, if they have `SHORTEST_PASSAGE` bytes each."""
@@ -176,9 +176,9 @@ def _grouping(name: str, kind: str, size: int, total: int) -> tuple[str, int]:
     """The group of a file's documents ("" for one each), and the length of its passages."""
     if kind in OWN_RECORDS:
         return "", TARGET_BYTES
-    if size <= LARGEST_GROUP * total:
+    if size <= LARGE_SHARE * total:
         return name, TARGET_BYTES
-    return "", min(TARGET_BYTES, max(SHORTEST_PASSAGE, size // PASSAGES_OF_LARGE))
+    return name, min(TARGET_BYTES, max(SHORTEST_PASSAGE, size // PASSAGES_OF_LARGE))
 
 
 def _why_none(listing: Listing) -> str:

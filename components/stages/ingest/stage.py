@@ -1,4 +1,4 @@
-"""Ingest: read the sources, keep provenance, quarantine bad records, cut the held-out set by group.
+"""Ingest: read the sources, keep provenance, quarantine bad records, cut the held-out set.
 
     sources -> files -> records -> kept | dropped (by rule) | quarantined (with evidence);  kept -> train | heldout
 
@@ -45,19 +45,20 @@ def ingest(
         work: folder for text on its way. Of a large corpus, files that a killed run had read are not read again.
 
     Raises:
-        UserError: a source is missing, has drifted, is empty, or has too many bad records; or there is no text, or no
-            second group to hold out.
+        UserError: a source is missing, has drifted, is empty, or has too many bad records; or there is no text, or none
+            that can be held out.
         Stopped: `progress` asked to stop.
     """
     ingest_pass = IngestPass(params, root, work / "spool", progress)
     _clear(work, *(() if ingest_pass.context.keep else ("spool",)))
     shard_bytes = int(params.shard_megabytes * 1e6)
     try:
-        with progress.phase("read"):
-            _write_entries(ingest_pass, workers, out, work / "kept", shard_bytes, progress)
-        _raise_if_unfit(ingest_pass, params, work)
-        with progress.phase("split"):
-            _split(ingest_pass, work / "kept", out, shard_bytes, progress)
+        with CorpusWriter(out / "dropped", shard_bytes, dropped=True) as drop:
+            with progress.phase("read"):
+                _write_entries(ingest_pass, workers, out, work / "kept", drop, progress)
+            _raise_if_unfit(ingest_pass, params, work)
+            with progress.phase("split"):
+                _split(ingest_pass, work / "kept", out, drop, progress)
     finally:
         _clear(work)
     _clear(work, "spool")
@@ -84,21 +85,17 @@ def dry_run(
 ) -> DryRun:
     """Read all sources and count; nothing is written (large files pass through `work`).
 
-    The held-out counts are those of the hash alone, which may give a source of few groups none.
-
     Raises:
         UserError: a source is missing, has drifted or is empty.
     """
     ingest_pass = IngestPass(params, root, work / "spool", progress)
     try:
         with pool(ingest_pass.workers(workers)) as running:
-            for entry, num_bytes in ingest_pass.entries(running):
-                document = entry.document
-                position = ingest_pass.split.position(document.source, document.group)
-                if not entry.rule and position < params.heldout_fraction:
-                    ingest_pass.source_counts[document.source].count_heldout(document, num_bytes)
+            for _ in ingest_pass.entries(running):
+                pass
     finally:
         _clear(work, "spool")
+    _plan_heldout(ingest_pass)
     report = report_of(ingest_pass.source_counts, ingest_pass.opt_out, ingest_pass.policy, None)
     return DryRun(ingest_pass.source_counts, f"{report.markdown}\n{samples(ingest_pass.source_counts)}")
 
@@ -110,13 +107,12 @@ def _clear(work: Path, *more: str) -> None:
 
 
 def _write_entries(
-    ingest_pass: IngestPass, workers: Workers, out: Path, kept: Path, shard_bytes: int, progress: Progress
+    ingest_pass: IngestPass, workers: Workers, out: Path, kept: Path, drop: CorpusWriter, progress: Progress
 ) -> None:
     """Write every entry to where it belongs: kept, dropped, or quarantine (with the evidence beside it)."""
     with ExitStack() as stack:
-        keep = stack.enter_context(CorpusWriter(kept, shard_bytes))
-        drop = stack.enter_context(CorpusWriter(out / "dropped", shard_bytes, dropped=True))
-        quarantine = stack.enter_context(CorpusWriter(out / "quarantine", shard_bytes, dropped=True))
+        keep = stack.enter_context(CorpusWriter(kept, drop.shard_bytes))
+        quarantine = stack.enter_context(CorpusWriter(out / "quarantine", drop.shard_bytes, dropped=True))
         evidence = stack.enter_context(open(out / "quarantine" / "records.jsonl", "w", encoding="utf-8", newline="\n"))
         running = stack.enter_context(pool(ingest_pass.workers(workers)))
         for number, (entry, _) in enumerate(ingest_pass.entries(running)):
@@ -149,7 +145,7 @@ def evidence_line(entry: Entry) -> str:
 
 
 def _raise_if_unfit(ingest_pass: IngestPass, params: Ingest, work: Path) -> None:
-    """Stop on too many bad records, on a source without any, on no text at all, or on nothing to hold out."""
+    """Stop on too many bad records, on a source without any, or on no text at all."""
     for name, counts in ingest_pass.source_counts.items():
         if not counts.documents_in:
             raise UserError(
@@ -162,11 +158,6 @@ def _raise_if_unfit(ingest_pass: IngestPass, params: Ingest, work: Path) -> None
     if not any(counts.kept for counts in source_counts):
         came = "; ".join(f"{name}: {counts.summary()}" for name, counts in ingest_pass.source_counts.items())
         raise UserError(f"ingest: no document is left to train on ({came}); see ingest.sources, min_chars and licences")
-    if all(ingest_pass.split.is_single(name) for name, counts in ingest_pass.source_counts.items() if counts.kept):
-        raise UserError(
-            "ingest: every source has only one group, so nothing can be held out to evaluate the models on; give more "
-            "text (a single file needs at least some 2000 characters)"
-        )
 
 
 def _too_many_bad(name: str, counts: SourceCounts, params: Ingest, work: Path) -> str:
@@ -183,14 +174,40 @@ def _too_many_bad(name: str, counts: SourceCounts, params: Ingest, work: Path) -
     )
 
 
-def _split(ingest_pass: IngestPass, kept: Path, out: Path, shard_bytes: int, progress: Progress) -> None:
-    """Split the kept documents into train and heldout."""
-    with CorpusWriter(out / "train", shard_bytes) as train, CorpusWriter(out / "heldout", shard_bytes) as heldout:
+def _plan_heldout(ingest_pass: IngestPass) -> None:
+    """Note in the counts of each source what its works will give."""
+    for name, counts in ingest_pass.source_counts.items():
+        counts.works = ingest_pass.split.works(name) if counts.kept else None
+
+
+def _split(ingest_pass: IngestPass, kept: Path, out: Path, drop: CorpusWriter, progress: Progress) -> None:
+    """Split the kept documents into train and heldout; parts of other editions of held-out works are dropped.
+
+    Raises:
+        UserError: no text could be held out.
+    """
+    _plan_heldout(ingest_pass)
+    with (
+        CorpusWriter(out / "train", drop.shard_bytes) as train,
+        CorpusWriter(out / "heldout", drop.shard_bytes) as held,
+    ):
         for number, document in enumerate(read_corpus(kept)):
             if number % CHECK_EVERY == 0:
                 progress.raise_if_stopped()
-            if ingest_pass.split.holds_out(document.source, document.group):
-                heldout.add(document)
-                ingest_pass.source_counts[document.source].count_heldout(document, len(document.text.encode()))
-            else:
-                train.add(document)
+            counts, num_bytes = ingest_pass.source_counts[document.source], len(document.text.encode())
+            for side, piece in ingest_pass.split.sides(document, num_bytes):
+                if side == "train":
+                    train.add(piece)
+                elif side == "heldout":
+                    held.add(piece)
+                    counts.count_heldout(piece, len(piece.text.encode()))
+                else:
+                    drop.add(piece, side, f"the held-out set has this part of {piece.group} in another edition")
+                    counts.drop_kept(piece, num_bytes, side)
+    if not held.manifest.num_documents:
+        raise UserError(
+            "ingest: nothing can be held out to evaluate the models on, because the text is one piece too short to be "
+            "cut; give more text (some 4000 characters at least)"
+        )
+    for name, counts in ingest_pass.source_counts.items():
+        counts.reconcile(name)
