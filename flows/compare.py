@@ -15,10 +15,12 @@ from typing import Any
 
 from components import params as schema
 from components.core.errors import UserError
+from components.core.files import read_json
 from components.params import Evaluate
 from flows.system import dvc, paths
 from flows.system.command import parser_of, run_command
 from flows.tracking.snapshots import Cache, Snapshot, find
+from flows.tracking.team_ledger import ledger_of
 
 EXAM = "data/ingest/heldout"
 ITEMS = ("reports/evaluate/details", "items.parquet")
@@ -116,6 +118,25 @@ def _score_line(row: Any, width: int) -> str:
     return f"{row.name:<{width}}  {row.a:>9.4f}  {row.b:>9.4f}  {row.improvement:+.4f} {interval}{sure}{left_out}"
 
 
+# -- licences ----------------------------------------------------------------------------------------------------------
+
+
+def licence_lines(a: Snapshot, b: Snapshot) -> list[str]:
+    """Licences of the text each was trained on, by documents, from the manifest that DVC keeps."""
+    cache = Cache()
+    lines = [f"licences {label}: {_licences(one, cache)}" for label, one in (("A", a), ("B", b))]
+    return [f"licences: {_licences(a, cache)}"] if lines[0][11:] == lines[1][11:] else lines
+
+
+def _licences(one: Snapshot, cache: Cache) -> str:
+    md5 = one.outputs().get("data/mix")
+    if not md5 or "train/manifest.json" not in (files := cache.files(md5)):
+        return "not known: no mixture was made there"
+    licences = read_json(cache.fetched(files["train/manifest.json"]))["licences"]
+    ordered = sorted(licences.items(), key=lambda entry: (-entry[1]["num_documents"], entry[0]))
+    return ", ".join(f"{name} {row['num_documents']:,}" for name, row in ordered)
+
+
 # -- energy ------------------------------------------------------------------------------------------------------------
 
 
@@ -123,10 +144,10 @@ def energy_lines(a: Snapshot, b: Snapshot) -> list[str]:
     """What each has cost, by the ledger: every attempt at its stages, failed and resumed ones included."""
     from components.carbon.footprint import intensity
     from components.carbon.footprint.costs import LedgerCosts
-    from components.carbon.ledger import reader
 
     grid = schema.load(paths.ROOT / "params.yaml").runtime.grid
-    ledger_costs = LedgerCosts(reader.read(paths.LEDGER), grid, intensity.resolve(grid, paths.ROOT))
+    ledger = ledger_of({*a.fingerprints().items(), *b.fingerprints().items()})
+    ledger_costs = LedgerCosts(ledger, grid, intensity.resolve(grid, paths.ROOT))
     return [f"energy {label}: {_energy(ledger_costs, one)}" for label, one in (("A", a), ("B", b))]
 
 
@@ -172,6 +193,7 @@ def report(a: Snapshot, b: Snapshot) -> Iterator[str]:
     else:
         yield "scores: the two answered no item in common"
     yield ""
+    yield from licence_lines(a, b)
     yield from energy_lines(a, b)
 
 

@@ -40,14 +40,15 @@ def read(folder: Path) -> Ledger:
 
 
 def history(folder: Path) -> Ledger:
-    """Ledger of ended spans and forecasts, all that a forecast needs; readings are not parsed.
+    """Ledger of this checkout's ended spans and forecasts, all that a forecast needs; readings are not parsed.
 
-    A span's energy is its whole tree's here; phases and spans that never ended have none.
+    A span's energy is its whole tree's here; phases and spans that never ended have none. Subfolders hold a
+    team's records, of other machines: no forecast is made from them.
     """
     ledger = Ledger([])
     spans: dict[str, Span] = {}
     seen: set[tuple] = set()
-    for path in sorted(folder.rglob("*.jsonl")):
+    for path in sorted(folder.glob("*.jsonl")):
         for line in _lines(path, ledger, skip='{"kind":"reading"'):
             _enter(ledger, spans, seen, line, {})
             span = spans.get(line.get("span", ""))  # None if its start line was lost with a power cut

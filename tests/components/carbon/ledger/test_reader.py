@@ -169,6 +169,8 @@ def test_history_bears_an_end_whose_start_was_lost(tmp_path: Path) -> None:
         {"kind": "end", "span": "a", "t": "2026-01-01T00:01:00Z", "outcome": "Completed", "uj": [1, 2, 3]},
     )
     write(tmp_path / "box.jsonl", [end | {"span": "lost"}, start, end])
+    (tmp_path / "team").mkdir()
+    write(tmp_path / "team/other.jsonl", [start | {"span": "b"}, end | {"span": "b"}])  # of another machine
     (span,) = history(tmp_path)
     assert (span.id, span.energy) == ("a", Energy(1, 2, 3))
 

@@ -1,0 +1,68 @@
+"""`python -m flows.team`: two clones, one remote; what one made, the other compares, with scores, licences, energy."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.flows.pipeline_clone import PipelineClone
+
+pytestmark = [pytest.mark.pipeline]
+REMOTE = ("dvc", "remote", "add", "--local", "--default", "--force", "team")
+
+
+def cloned(clone: PipelineClone, folder: Path) -> PipelineClone:
+    """A teammate's clone of a clone's commits, with the same DVC remote."""
+    (folder / "home").mkdir(parents=True)
+    clone.git("clone", "--quiet", ".", str(folder / "greenhouse"))
+    mate = PipelineClone(folder / "greenhouse")
+    mate.run(*REMOTE, str(folder.parent / "remote"))
+    return mate
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_fresh_clone_compares_what_another_made(finished_clone: PipelineClone, tmp_path: Path) -> None:
+    clone = finished_clone
+    clone.run(*REMOTE, str(tmp_path / "remote"))
+    head = clone.git("rev-parse", "HEAD").strip()
+    clone.git("add", "--force", "dvc.lock")
+    clone.git("commit", "--quiet", "--message", "made here")
+    clone.git("tag", "first")
+    try:
+        assert "1 files of this clone pushed" in clone.run("flows.team", "push")
+        with clone.edited("params.yaml", ("  bootstrap: ", "  bootstrap: 1")):
+            clone.run("dvc", "repro", "evaluate")
+            clone.git("commit", "--quiet", "--all", "--message", "evaluated otherwise")
+            clone.git("tag", "second")
+            clone.run("flows.team", "push")
+        mate = cloned(clone, tmp_path / "mate")
+        mate.run("dvc", "pull")
+        said = mate.run("flows.compare", "first", "second")
+    finally:
+        clone.git("tag", "--delete", "first", "second")
+        clone.git("reset", "--quiet", head)
+        (clone.root / ".dvc/config.local").unlink()
+    assert "evaluate.bootstrap: " in said
+    assert "B better by" in said or "the same on every item" in said
+    assert re.search(r"^licences: .*PSF-2.0 [\d,]+", said, re.MULTILINE)
+    energies = re.findall(r"^energy [AB]: ([\d.]+) kWh", said, re.MULTILINE)
+    assert len(energies) == 2
+    assert all(float(kwh) > 0 for kwh in energies)
+    assert "not in this machine's ledger" not in said
+    assert "up to date" in mate.run("dvc", "status")
+    hashed = [out["path"] for entry in yaml.safe_load((mate.root / "dvc.lock").read_text())["stages"].values()
+              for out in entry.get("outs", [])]  # fmt: skip
+    assert not [path for path in hashed if "ledger" in path]
+
+
+def test_no_remote_and_a_remote_that_is_gone_are_one_sentence(toy_clone: PipelineClone, tmp_path: Path) -> None:
+    said = toy_clone.run("flows.team", "pull", expect=1).splitlines()[-1]
+    assert said.startswith("team: no default DVC remote")
+    toy_clone.run(*REMOTE, str(tmp_path / "remote"))
+    said = toy_clone.run("flows.team", "pull", expect=1).splitlines()[-1]
+    assert said.startswith(f"team: DVC remote team ({tmp_path}/remote): nothing is there; check its address")
+    said = toy_clone.run("flows.compare", "first", "workspace")
+    assert "nothing is there" in said
+    assert "scores: the same evaluation" in said  # the rest is shown all the same
