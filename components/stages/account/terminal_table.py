@@ -2,12 +2,19 @@
 
 from typing import Any
 
+from components.carbon.footprint import intensity
 from components.carbon.planning.forecast import ORCHESTRATION_NAME
 from components.stages.account.types import Cost, SkippedTask, SpanCost, Summary
 
 WIDTH = 100
 MAX_SCORES = 10
 MAX_SKIPPED = 3
+_WORLD = intensity.zone_mean("WORLD").mean
+ZONE_HINT = (
+    f"set runtime.grid.zone: within {intensity.MEAN_SPREAD:.0%} of a mean, "
+    f"instead of {_WORLD.low:g} to {_WORLD.high:g} g/kWh"
+)
+"""How far a zone narrows grams, from the shipped table of intensities."""
 
 
 def render_table(summary: Summary) -> str:
@@ -128,6 +135,7 @@ def _cost(cost: Cost) -> list[str]:
         f"{'energy':<18}{kwh[1]:.3g} kWh ({kwh[0]:.3g} to {kwh[2]:.3g}), {pue}",
         f"{'':<18}{cost.how}",
         f"{'carbon':<18}{grams[1]:.3g} gCO2e ({grams[0]:.3g} to {grams[2]:.3g}); {cost.intensity_short}",
+        *([f"{'':<18}{ZONE_HINT}"] if "no zone set" in cost.intensity_short else []),
         f"{'machine':<18}{embodied[1]:.3g} gCO2e ({embodied[0]:.3g} to {embodied[2]:.3g}) for making it"
         + (f"; {cost.price[1]:.4f} {cost.currency}" if cost.price else ""),
     ]

@@ -15,7 +15,8 @@ from components.core.files import read_json
 from components.params import Grid, Params, Runtime
 from components.stages.account.html_report import markdown
 from components.stages.account.stage import account, how
-from components.stages.account.terminal_table import WIDTH
+from components.stages.account.terminal_table import WIDTH, ZONE_HINT, render_table
+from components.stages.account.types import Summary
 from tests.components.finished_project import project
 
 
@@ -60,6 +61,14 @@ def test_the_table_is_a_page(root: Path) -> None:
     for word in ("ingest", "bits per byte 2.100", "accuracy 0.210", "chance 0.25", "no signatures", "kWh", "gCO2e",
                  "France 2023", "estimated", "reports/report.html", "question 0", "[0.600, 0.800]"):  # fmt: skip
         assert word in text, word
+    assert ZONE_HINT not in text
+
+
+def test_without_a_zone_the_table_says_how_far_one_narrows_grams(root: Path) -> None:
+    summary = Summary.model_validate_json((root / "reports/summary.json").read_text())
+    cost = summary.cost.model_copy(update={"intensity_short": "World 2023: 481 g/kWh (no zone set)"})
+    assert f"\n{'':<18}{ZONE_HINT}\n" in render_table(summary.model_copy(update={"cost": cost}))
+    assert len(ZONE_HINT) <= WIDTH - 18
 
 
 def test_headline_has_few_figures_with_names_for_mlflow(root: Path) -> None:
