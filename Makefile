@@ -33,11 +33,13 @@ endef
 .venv/installed-dev: pyproject.toml constraints.txt flows/install.py
 	@$(FIND_PYTHON); "$$chosen" -P flows/install.py dev
 
-.PHONY: help setup demo up chat why plan compare trace verify scaling clean gc purge test test-fast lint bench
+.PHONY: help setup demo run up chat why plan compare trace verify scaling clean gc purge test test-fast lint bench
 
 #: Start here
 
-demo: .venv/installed  ## The whole pipeline, then a table. DATA=path for your own text, DATA=default to go back.
+demo: run  ## The whole pipeline, then a table; nothing to do the second time.
+
+run: .venv/installed  ## The pipeline on your own text, DATA=path, which it keeps; DATA=default goes back.
 	@if [ -n "$$DATA" ]; then $(RUN) flows.configure "$$DATA"; fi
 	@$(RUN) flows.pipeline --demo
 

@@ -1,4 +1,4 @@
-"""Edits of params.yaml: one's own text (`make demo DATA=path`), and presets.
+"""Edits of params.yaml: one's own text (`make run DATA=path`), and presets.
 
     python -m flows.configure path               a folder, a file, or a hub data set: owner/name@commit
     python -m flows.configure default            back to the sources that ship

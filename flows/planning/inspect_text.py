@@ -1,6 +1,6 @@
 """A look at a user's own text before anything runs: what is there, how much, in which language, in which field.
 
-Nothing is judged here that a stage judges later; this is what `make demo DATA=path` plans with. It reads a sample and
+Nothing is judged here that a stage judges later; this is what `make run DATA=path` plans with. It reads a sample and
 the sizes of the files, so that it takes seconds whatever the size.
 """
 

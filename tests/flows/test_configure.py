@@ -1,4 +1,4 @@
-"""`make demo DATA=...`: params.yaml points at one's own text, once, in place, and back."""
+"""`make run DATA=...`: params.yaml points at one's own text, once, in place, and back."""
 
 import gzip
 import json
@@ -261,7 +261,7 @@ def test_defaults_yaml_is_written_from_the_schema(params_yaml: Path) -> None:
 @pytest.mark.pipeline
 @pytest.mark.slow
 def test_a_file_changed_added_or_deleted_makes_ingest_stale(migrated_clone: PipelineClone, english: Path) -> None:
-    """What `make demo DATA=folder` writes, in a clone, up to ingest."""
+    """What `make run DATA=folder` writes, in a clone, up to ingest."""
     params = migrated_clone.root / "params.yaml"
     source = {"kind": "files", "name": "own", "path": str(english)}
     params.write_text(

@@ -1,4 +1,4 @@
-"""The calibration as `make plan` and `make demo DATA=` use it: measured once, kept, and named when it was disturbed."""
+"""The calibration as `make plan` and `make run DATA=` use it: measured once, kept, and named when it was disturbed."""
 
 from pathlib import Path
 
