@@ -16,7 +16,7 @@ from pathlib import Path
 from components.core.errors import UserError
 from flows.system import environment, git, paths, recovery
 from flows.system.command import parser_of, run_command
-from flows.system.disk import Item, human, remove_path, size_of
+from flows.system.disk import Removable, human, remove_path, size_of
 from flows.system.work_folder import in_use
 
 LEFTOVERS = ("build", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis")
@@ -24,10 +24,10 @@ SOURCES = ("components", "flows", "tests", "benchmarks", ".ci")
 MADE = ("data", "models", "reports", "dvc.lock", ".dvc/cache", ".dvc/tmp", ".dvc/config.local")
 
 
-def of_paths(files: Iterable[Path]) -> list[Item]:
+def of_paths(files: Iterable[Path]) -> list[Removable]:
     """The files that exist, as items."""
     return [
-        Item(shown(path), size_of(path), lambda path=path: remove_path(path))  # type: ignore[misc]
+        Removable(shown(path), size_of(path), lambda path=path: remove_path(path))  # type: ignore[misc]
         for path in files
         if path.exists() or path.is_symlink()
     ]
@@ -44,7 +44,7 @@ def shown(path: Path) -> str:
 # -- clean -------------------------------------------------------------------------------------------------------------
 
 
-def leftovers() -> list[Item]:
+def leftovers() -> list[Removable]:
     """Caches of tools, compiled Python, and work folders nobody works in."""
     files = [paths.ROOT / name for name in LEFTOVERS]
     for source in SOURCES:
@@ -61,21 +61,21 @@ def idle_work_folders() -> list[Path]:
 # -- purge -------------------------------------------------------------------------------------------------------------
 
 
-def everything(ledger_too: bool) -> list[Item]:
+def everything(ledger_too: bool) -> list[Removable]:
     """All that Greenhouse made in this checkout, its experiments among it; the environment goes last."""
     state = [path for path in sorted(paths.STATE.glob("*")) if ledger_too or path != paths.LEDGER]
     files = [*state, *(paths.ROOT / name for name in MADE)]
     return leftovers_outside(state) + of_paths(files) + experiments() + of_paths([paths.ROOT / ".venv"])
 
 
-def leftovers_outside(state: list[Path]) -> list[Item]:
+def leftovers_outside(state: list[Path]) -> list[Removable]:
     """Leftovers that are not in the state folder, which goes as a whole."""
     files = [paths.ROOT / name for name in LEFTOVERS]
     files += [path for source in SOURCES for path in sorted((paths.ROOT / source).rglob("__pycache__"))]
     return of_paths([*files, *paths.ROOT.glob("*.egg-info")])
 
 
-def experiments() -> list[Item]:
+def experiments() -> list[Removable]:
     """DVC's experiments: git references under refs/exps, and worktrees that a kill left."""
     refs = git.experiment_refs()
 
@@ -84,7 +84,7 @@ def experiments() -> list[Item]:
             git.git("update-ref", "-d", ref)
         git.git("worktree", "prune")
 
-    return [Item(f"{len(refs)} references of DVC experiments", 0, remove)] if refs else []
+    return [Removable(f"{len(refs)} references of DVC experiments", 0, remove)] if refs else []
 
 
 def refuse_while_running() -> None:
@@ -100,7 +100,7 @@ def refuse_while_running() -> None:
 # -- asking ------------------------------------------------------------------------------------------------------------
 
 
-def show(items: list[Item], notes: list[str]) -> int:
+def show(items: list[Removable], notes: list[str]) -> int:
     """List the items, largest first, small ones together. Returns the sum of bytes."""
     total = sum(item.num_bytes for item in items)
     ordered = sorted(items, key=lambda item: -item.num_bytes)
@@ -124,7 +124,7 @@ def agreed(word: str) -> bool:
     return input(f"Type {word} to remove this: ").strip() == word
 
 
-def carry_out(items: list[Item], notes: list[str], word: str) -> int:
+def carry_out(items: list[Removable], notes: list[str], word: str) -> int:
     """Show, ask, remove. Returns the exit status."""
     if not items:
         print("nothing to remove")

@@ -19,7 +19,7 @@ from components.core.files import read_json
 from components.params import Evaluate
 from flows.system import dvc, paths
 from flows.system.command import parser_of, run_command
-from flows.tracking.snapshots import Cache, Snapshot, find
+from flows.tracking.snapshots import ObjectCache, Snapshot, find
 from flows.tracking.team_ledger import ledger_of
 
 EXAM = "data/ingest/heldout"
@@ -64,7 +64,7 @@ def _section(title: str, rows: list[str]) -> list[str]:
 # -- scores ------------------------------------------------------------------------------------------------------------
 
 
-def items(one: Snapshot, cache: Cache) -> Path:
+def items(one: Snapshot, cache: ObjectCache) -> Path:
     """The evaluation's items of a snapshot, by the hash in its lock.
 
     Raises:
@@ -89,7 +89,7 @@ def differences(a: Snapshot, b: Snapshot) -> list[Any]:
     """The paired difference of every metric, on the items both answered."""
     from components.statistics import paired_difference
 
-    cache = Cache()
+    cache = ObjectCache()
     return paired_difference(items(a, cache), items(b, cache), resampling=resampling(a))
 
 
@@ -123,12 +123,12 @@ def _score_line(row: Any, width: int) -> str:
 
 def licence_lines(a: Snapshot, b: Snapshot) -> list[str]:
     """Licences of the text each was trained on, by documents, from the manifest that DVC keeps."""
-    cache = Cache()
+    cache = ObjectCache()
     lines = [f"licences {label}: {_licences(one, cache)}" for label, one in (("A", a), ("B", b))]
     return [f"licences: {_licences(a, cache)}"] if lines[0][11:] == lines[1][11:] else lines
 
 
-def _licences(one: Snapshot, cache: Cache) -> str:
+def _licences(one: Snapshot, cache: ObjectCache) -> str:
     md5 = one.outputs().get("data/mix")
     if not md5 or "train/manifest.json" not in (files := cache.files(md5)):
         return "not known: no mixture was made there"
@@ -201,7 +201,7 @@ def promote(a: Snapshot, b: Snapshot) -> Iterator[str]:
     """Ask the gate whether B should replace A, and move the alias `champion` if it says so."""
     from components.studies.promotion_gate import judge
 
-    cache = Cache()
+    cache = ObjectCache()
     verdict = judge(
         items(a, cache), items(b, cache), _metrics(b), resampling=resampling(b), same_heldout=same_heldout(a, b)
     )
@@ -218,7 +218,7 @@ def _metrics(one: Snapshot) -> dict[str, float]:
     from components.core.report import flat
 
     path = "reports/evaluate/metrics.json"
-    return flat(json.loads(Cache().fetched(one.outputs()[path]).read_bytes())) if path in one.outputs() else {}
+    return flat(json.loads(ObjectCache().fetched(one.outputs()[path]).read_bytes())) if path in one.outputs() else {}
 
 
 def crown(one: Snapshot) -> Iterator[tuple[str, str]]:

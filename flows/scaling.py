@@ -86,7 +86,7 @@ class Sweep:
     def run(self) -> None:
         """All of it, locked, metered and recorded."""
         with sole_writer(self.work), Meter(paths.LEDGER, self.params.runtime.meter_interval_s, self.labels):
-            record = Record.open(self.name, self.params)
+            record = SweepRecord.open(self.name, self.params)
             try:
                 self._run(record)
             except BaseException:
@@ -98,7 +98,7 @@ class Sweep:
     def labels(self) -> dict[str, str]:
         return {"stage": "scaling", "run": self.name, "fingerprint": self.work.name}
 
-    def _run(self, record: "Record") -> None:
+    def _run(self, record: "SweepRecord") -> None:
         from components.studies.scaling import report
         from components.studies.scaling.fits import Fits
         from components.studies.scaling.sweep import larger, plan
@@ -162,7 +162,9 @@ def tokens(work: Path, params: Scaling) -> Path:
     return folder
 
 
-def run_cells(cells: Sequence["Cell"], folders: "SweepFolders", workers: int, record: "Record") -> list[dict[str, Any]]:
+def run_cells(
+    cells: Sequence["Cell"], folders: "SweepFolders", workers: int, record: "SweepRecord"
+) -> list[dict[str, Any]]:
     """Results of the cells, in their order; finished ones are read back."""
     from components.studies.scaling.sweep import done, run_cell
 
@@ -177,7 +179,7 @@ def run_cells(cells: Sequence["Cell"], folders: "SweepFolders", workers: int, re
 
 
 @dataclass
-class Record:
+class SweepRecord:
     """The sweep in MLflow: a parent run, and a child per cell."""
 
     mlflow: Any
@@ -187,7 +189,7 @@ class Record:
     reports: Path
 
     @classmethod
-    def open(cls, name: str, params: Params) -> "Record":
+    def open(cls, name: str, params: Params) -> "SweepRecord":
         """Begin the parent run."""
         mlflow = mlflow_run.client()
         tags = {"kind": "scaling", "git.commit": git.commit()}

@@ -101,7 +101,7 @@ def holder(port: int) -> str:
 
 
 @dataclass
-class Plan:
+class ServerPlan:
     """Which servers to start (port, or 0 for one that a team has) and the addresses all will be reached at."""
 
     prefect_port: int
@@ -111,7 +111,7 @@ class Plan:
     mlflow_url: str
 
 
-def plan(given: dict[str, str]) -> Plan:
+def plan(given: dict[str, str]) -> ServerPlan:
     """Decide from the environment as the user set it.
 
     Raises:
@@ -125,7 +125,7 @@ def plan(given: dict[str, str]) -> Plan:
     mlflow_port = 0 if served else port_from("MLFLOW_PORT", 5000)
     if prefect_port and prefect_port == mlflow_port:
         raise UserError(f"PREFECT_PORT and MLFLOW_PORT are both {prefect_port}; choose two ports")
-    return Plan(
+    return ServerPlan(
         prefect_port, mlflow_port, team_mlflow or f"sqlite:///{paths.STATE / 'mlflow.db'}",
         team_prefect or f"http://127.0.0.1:{prefect_port}/api",
         team_mlflow if served else f"http://127.0.0.1:{mlflow_port}",
@@ -177,7 +177,7 @@ def stop(process: subprocess.Popen) -> None:
         child.kill()
 
 
-def start_servers(servers: Servers, chosen: Plan) -> None:
+def start_servers(servers: Servers, chosen: ServerPlan) -> None:
     """Start both servers side by side and wait until both answer."""
     started = []
     if chosen.prefect_port:
@@ -196,7 +196,7 @@ def start_servers(servers: Servers, chosen: Plan) -> None:
         )
 
 
-def start_deployments(servers: Servers, chosen: Plan) -> dict[str, str]:
+def start_deployments(servers: Servers, chosen: ServerPlan) -> dict[str, str]:
     """Serve the deployments and wait until Prefect has them. Returns name -> id."""
     since = time.time()
     # On a team's server others may serve the same deployments.
@@ -225,13 +225,13 @@ def deployed(api: str, since: float) -> dict[str, str]:
     return {row["name"]: row["id"] for row in rows if datetime.fromisoformat(row["updated"]).timestamp() >= since - 1}
 
 
-def form_address(chosen: Plan, deployment: str) -> str:
+def form_address(chosen: ServerPlan, deployment: str) -> str:
     """The page of a deployment's form: of the newer of the UIs our own server has; a team's may have one alone."""
     ui = chosen.prefect_url.removesuffix("/api") + ("/v2" if chosen.prefect_port else "")
     return f"{ui}/deployments/deployment/{deployment}/run"
 
 
-def record(chosen: Plan) -> None:
+def record(chosen: ServerPlan) -> None:
     """Tell the other commands where the servers are, as long as this process lives."""
     me = os.getpid()
     addresses = {"PREFECT_API_URL": chosen.prefect_url, "MLFLOW_TRACKING_URI": chosen.mlflow_url}

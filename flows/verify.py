@@ -22,7 +22,7 @@ from components.core.files import write_json
 from flows.system import dvc, environment, git, paths, recovery
 from flows.system.command import parser_of, run_command
 from flows.tracking import environment_record
-from flows.tracking.snapshots import Cache, Snapshot, find
+from flows.tracking.snapshots import ObjectCache, Snapshot, find
 
 HASHED = ("data/", "models/")
 """Outputs that are compared; reports follow from them."""
@@ -137,7 +137,7 @@ def _outs(entry: dict) -> dict[str, str]:
 def _first_file(path: str, old: str, new: str, root: Path) -> str:
     """The first file that differs inside an output, where the recorded listing is still in the cache."""
     try:
-        before, after = Cache().files(old), Cache(root).files(new)
+        before, after = ObjectCache().files(old), ObjectCache(root).files(new)
     except UserError:
         return f"{path}: recorded {old}, rebuilt {new}"
     for name in sorted(before | after):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from components.corpus.corpus import Document
-from components.instruction_pairs.examples import Draw, Examples, Pair, draw_pairs
+from components.instruction_pairs.examples import Draw, Examples, PromptPair, draw_pairs
 from components.instruction_pairs.sentences import cut_near
 
 LEAST = 8
@@ -23,7 +23,7 @@ def draw(draw: Draw) -> Examples:
     return draw_pairs(draw, pairs, PER_DOCUMENT, LEAST, "passages of 300 characters")
 
 
-def pairs(document: Document) -> Iterable[Pair]:
+def pairs(document: Document) -> Iterable[PromptPair]:
     """One pair in every stretch of text, cut where sentences end if any do."""
     text = document.text
     for start in range(0, len(text) - PROMPT_CHARS - ANSWER_CHARS + 1, STRIDE_CHARS):
@@ -32,4 +32,4 @@ def pairs(document: Document) -> Iterable[Pair]:
         end = cut_near(text, middle + ANSWER_CHARS, middle + ANSWER_CHARS // 4, middle + ANSWER_CHARS * 3 // 2)
         prompt, answer = text[begin:middle].strip(), text[middle:end].strip()
         if len(prompt) >= 20 and len(answer) >= 8:
-            yield Pair(f"Continue.\n{prompt}", answer, document.id)
+            yield PromptPair(f"Continue.\n{prompt}", answer, document.id)

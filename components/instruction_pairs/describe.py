@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 
 from components.corpus.corpus import Document
-from components.instruction_pairs.examples import Draw, Examples, Pair, draw_pairs
+from components.instruction_pairs.examples import Draw, Examples, PromptPair, draw_pairs
 from components.instruction_pairs.sentences import first_sentence, is_sentence
 
 LEAST = 64
@@ -28,7 +28,7 @@ def draw(draw: Draw) -> Examples:
     return draw_pairs(draw, pairs, PER_DOCUMENT, LEAST, "documented Python objects")
 
 
-def pairs(document: Document) -> Iterable[Pair]:
+def pairs(document: Document) -> Iterable[PromptPair]:
     """The documented objects of a module whose docstring begins with a sentence."""
     module = MODULE.match(document.text)
     if module is None or not document.location.endswith(".py"):
@@ -36,4 +36,4 @@ def pairs(document: Document) -> Iterable[Pair]:
     for match in SECTION.finditer(document.text):
         header, answer = match[1][:LONGEST_HEADER], first_sentence(match[2])
         if is_sentence(answer) and answer[0].isupper():
-            yield Pair(f"What does this do?\n{module[0].strip()}: {header}", answer, document.id)
+            yield PromptPair(f"What does this do?\n{module[0].strip()}: {header}", answer, document.id)

@@ -21,7 +21,7 @@ class Unfit(Exception):  # noqa: N818 - an answer, not an error
 
 
 @dataclass(frozen=True)
-class Pair:
+class PromptPair:
     """A prompt and its answer; `cluster` names what is resampled together when intervals are made (the document)."""
 
     prompt: str
@@ -48,8 +48,8 @@ class Examples:
         note: what the reader of a score must know about how examples were held out.
     """
 
-    train: list[Pair] | list[Passage]
-    heldout: list[Pair] | list[Passage]
+    train: list[PromptPair] | list[Passage]
+    heldout: list[PromptPair] | list[Passage]
     labels: list[str] = field(default_factory=list)
     note: str = ""
 
@@ -91,7 +91,7 @@ class Draw:
 
 
 def draw_pairs(
-    draw: Draw, of: Callable[[Document], Iterable[Pair]], per_document: int, least: int, what: str
+    draw: Draw, of: Callable[[Document], Iterable[PromptPair]], per_document: int, least: int, what: str
 ) -> Examples:
     """Pairs that `of` finds in each document, those with the lowest keys.
 
@@ -113,9 +113,9 @@ def draw_pairs(
 
 
 def _distinct(
-    draw: Draw, folder: Path, of: Callable[[Document], Iterable[Pair]], per_document: int, known: set[str]
-) -> list[Pair]:
-    keyed: list[tuple[str, Pair]] = []
+    draw: Draw, folder: Path, of: Callable[[Document], Iterable[PromptPair]], per_document: int, known: set[str]
+) -> list[PromptPair]:
+    keyed: list[tuple[str, PromptPair]] = []
     for document in draw.documents(folder):
         mine = ((draw.key(document.id, index), pair) for index, pair in enumerate(of(document)))
         keyed += nsmallest(per_document, mine, key=lambda item: item[0])

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from components.corpus.corpus import Document
-from components.instruction_pairs.examples import Draw, Examples, Pair, draw_pairs
+from components.instruction_pairs.examples import Draw, Examples, PromptPair, draw_pairs
 from components.instruction_pairs.sentences import first_sentence, is_sentence
 
 LEAST = 64
@@ -25,11 +25,11 @@ def draw(draw: Draw) -> Examples:
     return draw_pairs(draw, pairs, PER_DOCUMENT, LEAST, "sections that begin with a sentence")
 
 
-def pairs(document: Document) -> Iterable[Pair]:
+def pairs(document: Document) -> Iterable[PromptPair]:
     """The sections of a document whose text begins with a sentence of prose."""
     found = [(match.start(), match[1], match[2]) for match in MARKDOWN.finditer(document.text)]
     found += [(match.start(), match[1], match[3]) for match in RST.finditer(document.text)]
     for _, title, paragraph in sorted(found):
         answer = first_sentence(paragraph)
         if is_sentence(answer):
-            yield Pair(f"Write the first sentence of this section.\n{title.strip()}", answer, document.id)
+            yield PromptPair(f"Write the first sentence of this section.\n{title.strip()}", answer, document.id)

@@ -6,7 +6,7 @@ import tokenizers
 import torch
 from torch import Tensor
 
-from components.model.transformer import Cache, Transformer
+from components.model.transformer import KeyValueCache, Transformer
 from components.tokens.tokenizer import END, END_OF_TEXT
 
 
@@ -43,7 +43,7 @@ def generate(
     max_tokens = min(max_tokens, model.shape.context - 1)
     device = model.embed_tokens.weight.device
     generator = torch.Generator().manual_seed(seed)
-    pending, cache = ids[-(model.shape.context - max_tokens) :], Cache(model.shape)
+    pending, cache = ids[-(model.shape.context - max_tokens) :], KeyValueCache(model.shape)
     made: list[int] = []
     logprobs: list[float] = []
     while len(made) < max_tokens:

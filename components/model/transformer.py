@@ -90,7 +90,7 @@ def apply_rotary(x_BHTC: Tensor, cos_TC: Tensor, sin_TC: Tensor) -> Tensor:
     return x_BHTC * cos_TC + torch.cat((-second, first), dim=-1) * sin_TC
 
 
-class Cache:
+class KeyValueCache:
     """Keys and values of the positions a causal model has read, layer by layer, for generation."""
 
     def __init__(self, shape: Shape) -> None:
@@ -126,7 +126,7 @@ class Positions:
     sin: Tensor
     mask: Tensor | None
     causal: bool
-    cache: Cache | None = None
+    cache: KeyValueCache | None = None
     blocks: Any = None
 
 
@@ -287,7 +287,7 @@ class Transformer(nn.Module):
         """All parameters; a tied head counts once."""
         return sum(parameter.numel() for parameter in self.parameters())
 
-    def hidden(self, ids_BT: Tensor, documents_BT: Tensor | None = None, cache: Cache | None = None) -> Tensor:
+    def hidden(self, ids_BT: Tensor, documents_BT: Tensor | None = None, cache: KeyValueCache | None = None) -> Tensor:
         """Final states, after the last norm: (B, T, D).
 
         Args:
@@ -303,11 +303,11 @@ class Transformer(nn.Module):
             x_BTD = block(x_BTD, at)
         return self.norm(x_BTD)
 
-    def forward(self, ids_BT: Tensor, documents_BT: Tensor | None = None, cache: Cache | None = None) -> Tensor:
+    def forward(self, ids_BT: Tensor, documents_BT: Tensor | None = None, cache: KeyValueCache | None = None) -> Tensor:
         """Logits (B, T, V); arguments as of `hidden`."""
         return F.linear(self.hidden(ids_BT, documents_BT, cache), self.head_weight)
 
-    def positions(self, ids_BT: Tensor, documents_BT: Tensor | None, cache: Cache | None) -> Positions:
+    def positions(self, ids_BT: Tensor, documents_BT: Tensor | None, cache: KeyValueCache | None) -> Positions:
         """Angles and mask for a forward pass."""
         # The mask below compares the new positions with each other alone: it knows no documents of cached ones.
         assert documents_BT is None or cache is None, "pass documents_BT or cache, not both"

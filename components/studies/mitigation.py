@@ -59,16 +59,16 @@ class TrialFolders:
 
 
 @dataclass(frozen=True)
-class Run:
+class TrialRun:
     """One model of the trial."""
 
     arm: Arm
     seed: int
 
 
-def runs(params: Mitigate) -> list[Run]:
+def runs(params: Mitigate) -> list[TrialRun]:
     """All models, those of one seed together: a trial that is stopped has whole comparisons."""
-    return [Run(arm, seed) for seed in range(1, params.seeds + 1) for arm in ARMS]
+    return [TrialRun(arm, seed) for seed in range(1, params.seeds + 1) for arm in ARMS]
 
 
 def prepare(arm: Arm, folders: TrialFolders, own: Mix) -> int:
@@ -117,7 +117,7 @@ def encode(corpus: Path, tokenizer_json: str, out: Path) -> None:
     writer.close()
 
 
-def run_one(run: Run, *, folders: TrialFolders, params: Mitigate) -> dict[str, Any]:
+def run_one(run: TrialRun, *, folders: TrialFolders, params: Mitigate) -> dict[str, Any]:
     """Train and examine one model; a finished one is read back, an interrupted one goes on from its checkpoint.
 
     Raises:

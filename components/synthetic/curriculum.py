@@ -49,7 +49,7 @@ Split = Literal["train", "test"]
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class Problem:
     """One problem with its one right answer.
 
     Attributes:
@@ -78,7 +78,7 @@ class Item:
         return self.prompt + self.answer + self.rest
 
 
-def items(task: str, seed: int, n: int, *, split: Split = "train", **difficulty: int) -> list[Item]:
+def items(task: str, seed: int, n: int, *, split: Split = "train", **difficulty: int) -> list[Problem]:
     """`n` items of `task`; the same arguments give the same items.
 
     Args:
@@ -101,7 +101,7 @@ def items(task: str, seed: int, n: int, *, split: Split = "train", **difficulty:
     return made
 
 
-def stream(task: str, seed: int, *, split: Split = "train", **difficulty: int) -> Iterator[Item]:
+def stream(task: str, seed: int, *, split: Split = "train", **difficulty: int) -> Iterator[Problem]:
     """The items that `items` returns, one at a time; endless for training, until new ones get too rare for tests."""
     if task not in MAKERS:
         raise ValueError(f"unknown curriculum task {task!r}; one of {', '.join(TASKS)}")
@@ -148,7 +148,7 @@ def _check(task: str, split: str, difficulty: dict[str, int]) -> None:
         raise ValueError(f"curriculum task recall: depth = {difficulty['depth']} needs more pairs than that")
 
 
-Made = tuple[str, Item]
+Made = tuple[str, Problem]
 """The problem (which the split hashes: equal problems have equal answers) and the item."""
 
 
@@ -156,7 +156,7 @@ def _copy(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made:
     length = difficulty.get("length") or draw.randint(3, 8)
     sequence = " ".join(draw.sample(LETTERS, length))
     answer = f" {sequence}"
-    return sequence, Item("copy", "copy", f"copy: {sequence} =", answer, "", answer, (), {"length": length})
+    return sequence, Problem("copy", "copy", f"copy: {sequence} =", answer, "", answer, (), {"length": length})
 
 
 def _recall(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made:
@@ -174,7 +174,7 @@ def _recall(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made
     facts = {"pairs": pairs, "depth": keys.index(asked[0])}
     choices = tuple(f" {value}" for value in VALUES)
     problem = " ".join(sorted(f"{key}{value}" for key, value in values.items()))
-    return problem, Item("recall", "recall", f"recall: {shown} ? {asked[0]}", answer, rest, answer, choices, facts)
+    return problem, Problem("recall", "recall", f"recall: {shown} ? {asked[0]}", answer, rest, answer, choices, facts)
 
 
 def _mapping(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made:
@@ -195,7 +195,7 @@ def _mapping(draw: random.Random, split: str, difficulty: dict[str, int]) -> Mad
     *shown, (word, label) = [(words[turn].pop(), labels[turn]) for turn in turns]
     prompt = f"label:{''.join(f' {each} {letter},' for each, letter in shown)} {word}"
     answer, choices = f" {label}", tuple(f" {each}" for each in sorted(labels))
-    return _asked(word, labels), Item("mapping", "label", prompt, answer, "", answer, choices, {"shots": shots})
+    return _asked(word, labels), Problem("mapping", "label", prompt, answer, "", answer, choices, {"shots": shots})
 
 
 def _asked(word: str, labels: list[str]) -> str:
@@ -223,9 +223,9 @@ def _arithmetic(draw: random.Random, split: str, difficulty: dict[str, int]) -> 
     problem = f"{min(a, b)}+{max(a, b)}"
     if not with_steps:
         prompt = f"sum: {a}+{b}="
-        return problem, Item("arithmetic", "sum", prompt, final, "", final, (), facts)
+        return problem, Problem("arithmetic", "sum", prompt, final, "", final, (), facts)
     answer = f" {scratchpad(a, b)}={final}"
-    return problem, Item("arithmetic", "steps", f"steps: {a}+{b};", answer, "", final, (), facts)
+    return problem, Problem("arithmetic", "steps", f"steps: {a}+{b};", answer, "", final, (), facts)
 
 
 def scratchpad(a: int, b: int) -> str:

@@ -35,7 +35,7 @@ def run_study(name: str, params: Params) -> Path:
     work = paths.WORK / "mitigate" / fingerprint(known)
     labels = {"stage": "mitigate", "run": name, "fingerprint": work.name}
     with sole_writer(work), Meter(paths.LEDGER, params.runtime.meter_interval_s, labels):
-        record = Record(name, params)
+        record = TrialRecord(name, params)
         status = "KILLED"
         try:
             folders = trial.TrialFolders(
@@ -48,7 +48,7 @@ def run_study(name: str, params: Params) -> Path:
     return REPORTS
 
 
-def compare(folders: trial.TrialFolders, params: Params, record: "Record") -> dict[str, float]:
+def compare(folders: trial.TrialFolders, params: Params, record: "TrialRecord") -> dict[str, float]:
     """Mixtures, models, report; its headline figures."""
     num_tokens = {arm: as_task(tokens)(arm, folders, params) for arm in trial.ARMS}
     found = trial.summary(as_task(models)(folders, params, record))
@@ -65,7 +65,7 @@ def tokens(arm: trial.Arm, folders: trial.TrialFolders, params: Params) -> int:
     return trial.prepare(arm, folders, params.mix)
 
 
-def models(folders: trial.TrialFolders, params: Params, record: "Record") -> list[dict[str, Any]]:
+def models(folders: trial.TrialFolders, params: Params, record: "TrialRecord") -> list[dict[str, Any]]:
     """Figures of all models, in their order; finished ones are read back."""
     chosen, results = trial.runs(params.mitigate), []
     with pool(min(params.runtime.workers, len(chosen))) as executor:
@@ -78,7 +78,7 @@ def models(folders: trial.TrialFolders, params: Params, record: "Record") -> lis
     return results
 
 
-class Record:
+class TrialRecord:
     """The trial in MLflow: a parent run, and a child per model."""
 
     def __init__(self, name: str, params: Params) -> None:
@@ -86,7 +86,7 @@ class Record:
         tags = {"kind": "mitigate", "git.commit": git.commit()}
         self.parent = mlflow_run.parent_run(self.mlflow, name, processes.process_tag(), tags)
 
-    def model(self, run: trial.Run, result: dict[str, Any]) -> None:
+    def model(self, run: trial.TrialRun, result: dict[str, Any]) -> None:
         """A child run with a model's arm, seed and figures."""
         tags = {"mlflow.user": "greenhouse", "mlflow.parentRunId": self.parent, "stage": "mitigate", "arm": run.arm}
         name = f"{run.arm}-seed{run.seed}"

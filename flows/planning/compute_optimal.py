@@ -19,7 +19,7 @@ from components.model.transformer import derive_shape
 from components.params import Params
 from components.studies.scaling import sweep
 from components.studies.scaling.compute_optimal import Fitted, Life, Price, cheapest_for_life, frontier, lived, plot
-from components.studies.scaling.law import Candidate, Law, Plan, best, resampled
+from components.studies.scaling.law import BudgetPlan, Candidate, Law, best, resampled
 from flows.system import paths
 
 REPORTS = paths.ROOT / "reports" / "scaling"
@@ -78,13 +78,13 @@ def read_law(path: Path, bootstrap: int) -> Fitted:
     return Fitted(law, resampled(points, law, bootstrap, seed=1))
 
 
-def present(params: Params, law: Law) -> Plan:
+def present(params: Params, law: Law) -> BudgetPlan:
     """What params.yaml trains, with the vocabulary that the law knows."""
     own = params.pretrain.causal
     shape = derive_shape(own.model, params.scaling.vocab_size, own.context, True)
     tokens, size = float(own.steps * own.batch * own.context), sweep.size_of(shape)
     candidate = Candidate("", size, shape.flops_per_token)
-    return Plan(candidate, tokens * shape.flops_per_token, tokens, law.loss(size, tokens))
+    return BudgetPlan(candidate, tokens * shape.flops_per_token, tokens, law.loss(size, tokens))
 
 
 def budgets(params: Params, price: Price, books: reader.Ledger, flops: float = 0.0) -> dict[str, float]:
@@ -112,7 +112,7 @@ class _Table:
     def serving(self) -> str:
         return f" of training and serving {self.served:.3g} tokens" if self.served else ""
 
-    def line(self, name: str, plan: Plan) -> str:
+    def line(self, name: str, plan: BudgetPlan) -> str:
         life: Life = lived(plan, self.served)
         low, mid, high = self.fitted.loss(plan.candidate.size, plan.tokens)
         width = f", width {plan.candidate.label}" if plan.candidate.label else ""

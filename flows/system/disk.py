@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Item:
+class Removable:
     """Something that can be removed: its description, its size, and how to remove it."""
 
     what: str

@@ -13,15 +13,15 @@ from urllib.request import url2pathname
 
 from components.core.errors import UserError
 from flows.system import dvc, paths
-from flows.system.disk import Item, remove_path, size_of
+from flows.system.disk import Removable, remove_path, size_of
 from flows.tracking import snapshots
 from flows.tracking.mlflow_run import client
-from flows.tracking.snapshots import Cache
+from flows.tracking.snapshots import ObjectCache
 
 KEEP_ALIASES = ("champion", "challenger")
 
 
-def unused() -> tuple[list[Item], list[str]]:
+def unused() -> tuple[list[Removable], list[str]]:
     """What can go, and notes on what is kept and why."""
     address = os.environ["MLFLOW_TRACKING_URI"]
     ours = address.startswith("sqlite:")
@@ -69,7 +69,7 @@ def used_objects(commits: list[str], runs: dict[str, str]) -> set[str]:
     with dvc.open_repo(paths.ROOT) as repo:
         wanted = repo.used_objs(all_tags=True, revs=commits or None, force=True)
         used = {one.value for hashes in wanted.values() for one in hashes if one.value}
-    cache = Cache()
+    cache = ObjectCache()
     for name in runs.values():
         try:
             hashes = snapshots._of_run(name).outputs().values()
@@ -85,9 +85,9 @@ def used_objects(commits: list[str], runs: dict[str, str]) -> set[str]:
 # -- what can go -------------------------------------------------------------------------------------------------------
 
 
-def cache_items(used: set[str]) -> list[Item]:
+def cache_items(used: set[str]) -> list[Removable]:
     """The unused objects of DVC's cache, as one item."""
-    folder = Cache().folder
+    folder = ObjectCache().folder
     unused = [path for path in sorted(folder.glob("??/*")) if path.parent.name + path.name not in used]
 
     def remove() -> None:
@@ -95,16 +95,16 @@ def cache_items(used: set[str]) -> list[Item]:
             remove_path(path)
 
     total = sum(size_of(path) for path in unused)
-    return [Item(f"{len(unused)} objects of DVC's cache", total, remove)] if unused else []
+    return [Removable(f"{len(unused)} objects of DVC's cache", total, remove)] if unused else []
 
 
-def experiment_item(name: str) -> Item:
+def experiment_item(name: str) -> Removable:
     """A DVC experiment (its bytes are counted with the cache)."""
 
-    return Item(f"DVC experiment {name}", 0, lambda: dvc.run("exp", "remove", "-q", name))
+    return Removable(f"DVC experiment {name}", 0, lambda: dvc.run("exp", "remove", "-q", name))
 
 
-def model_items(mlflow: Any, kept_runs: set[str]) -> list[Item]:
+def model_items(mlflow: Any, kept_runs: set[str]) -> list[Removable]:
     """Models in MLflow of runs that are not kept: registered version, record, and the copy on disk."""
     versions = {version.source.removeprefix("models:/"): version for version in mlflow.search_model_versions("")}
     experiment = mlflow.get_experiment_by_name(paths.EXPERIMENT)
@@ -116,7 +116,7 @@ def model_items(mlflow: Any, kept_runs: set[str]) -> list[Item]:
     ]
 
 
-def _model_item(mlflow: Any, model: Any, version: Any) -> Item:
+def _model_item(mlflow: Any, model: Any, version: Any) -> Removable:
     folder = _local(model.artifact_location)
 
     def remove() -> None:
@@ -127,7 +127,7 @@ def _model_item(mlflow: Any, model: Any, version: Any) -> Item:
             remove_path(folder)
 
     name = f"{version.name} version {version.version}" if version else f"model {model.name}"
-    return Item(f"MLflow: {name}", size_of(folder) if folder.exists() else 0, remove)
+    return Removable(f"MLflow: {name}", size_of(folder) if folder.exists() else 0, remove)
 
 
 def _local(uri: str) -> Path:

@@ -19,7 +19,7 @@ from components.lineage.exposure import Training, times_seen
 from flows.system import dvc, environment, paths
 from flows.tracking import snapshots
 from flows.tracking.mlflow_run import client
-from flows.tracking.snapshots import Cache, Snapshot
+from flows.tracking.snapshots import ObjectCache, Snapshot
 
 # -- where files are ---------------------------------------------------------------------------------------------------
 
@@ -32,7 +32,7 @@ def workspace_view(path: str) -> Path | None:
 
 def cached_view(one: Snapshot) -> View:
     """Files of another state, by the hashes in its dvc.lock; those DVC no longer holds are none."""
-    store, outputs = Cache(), one.outputs()
+    store, outputs = ObjectCache(), one.outputs()
 
     @cache
     def folder(md5: str) -> dict[str, str]:

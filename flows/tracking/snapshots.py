@@ -149,7 +149,7 @@ def _address() -> str:
 
 
 @dataclass
-class Cache:
+class ObjectCache:
     """DVC's cache of this repository, read by hash."""
 
     root: Path = paths.ROOT

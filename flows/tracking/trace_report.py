@@ -13,28 +13,28 @@ SHOWN = 20
 
 
 @dataclass
-class Answer:
+class TraceMatch:
     """A document, and what each model has seen of it."""
 
     document: Traced
     seen: list[Seen | str]
 
 
-def answers(query: Query) -> list[Answer]:
+def answers(query: Query) -> list[TraceMatch]:
     """All documents of the workspace and of the states whose models were trained on other text."""
     known = models()
     here = {one.mix for one in known if "workspace" in one.names}
-    found = {each.facts["id"]: Answer(each, []) for each in trace(query, workspace_view)}
+    found = {each.facts["id"]: TraceMatch(each, []) for each in trace(query, workspace_view)}
     for mix in sorted({one.mix for one in known}, key=lambda mix: (mix not in here, mix)):
         of_mix = [one for one in known if one.mix == mix]
         own = trace(query, of_mix[0].view)
         for each in own:
-            answer = found.setdefault(each.facts["id"], Answer(each, []))
+            answer = found.setdefault(each.facts["id"], TraceMatch(each, []))
             answer.seen += [seen_by(model, each, query.value if query.kind == "passage" else "") for model in of_mix]
     return list(found.values())
 
 
-def told(query: Query, found: list[Answer]) -> Iterator[str]:
+def told(query: Query, found: list[TraceMatch]) -> Iterator[str]:
     """The answer, line by line."""
     what = f"{query.kind} {query.value}" if query.kind != "passage" else "this passage"
     if not found:
@@ -60,7 +60,7 @@ def _near_lines(query: Query) -> Iterator[str]:
         yield "None holds a fifth of its 5-word runs either. Punctuation and case do not count, but every word does."
 
 
-def _document_lines(answer: Answer) -> Iterator[str]:
+def _document_lines(answer: TraceMatch) -> Iterator[str]:
     facts = answer.document.facts
     yield f"{facts['source']}: {facts['location']}   id {facts['id']}"
     yield f"    licence {facts['licence']} (read from: {facts['licence_from'] or 'nowhere'})"
@@ -90,7 +90,7 @@ def _seen_as_json(seen: Seen | str) -> dict:
     return {"said": seen} if isinstance(seen, str) else asdict(seen)
 
 
-def as_json(query: Query, found: list[Answer]) -> str:
+def as_json(query: Query, found: list[TraceMatch]) -> str:
     """The answer for a program."""
     rows = [
         asdict(each.document)

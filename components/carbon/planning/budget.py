@@ -30,7 +30,7 @@ class Used(Protocol):
 
 
 @dataclass
-class Budget:
+class BudgetLimits:
     """Limits of a run or of the project; 0 for none.
 
     Args:
@@ -135,7 +135,7 @@ def budget_check(
     for whose, limit in wanted.items():
         spent = used(ledger.select(run=run) if whose == "run" else ledger, intensity, pue)
         budgets.append(
-            Budget(
+            BudgetLimits(
                 limit.hours, limit.kwh, limit.grams, spent_hours=spent.hours, spent_kwh=spent.kwh,
                 spent_grams=spent.grams, began_kwh=whole.mid_kwh, whose=whose,
             )

@@ -139,7 +139,7 @@ def forecast(ledger: Ledger, stage: str, fingerprint: str = "") -> StageForecast
 
 
 @dataclass(frozen=True)
-class Run:
+class PastRun:
     """A whole run of a stage: the span that completed it, after those that ended in a pause on the way."""
 
     spans: list[Span]
@@ -184,18 +184,18 @@ def orchestration_forecast(ledger: Ledger, num_stages: int) -> StageForecast | N
     return StageForecast(ORCHESTRATION_NAME, interval(seconds), interval(kwh), basis) if kwh else None
 
 
-def same_inputs(runs: list[Run], fingerprint: str) -> list[Run]:
+def same_inputs(runs: list[PastRun], fingerprint: str) -> list[PastRun]:
     """Those of `runs` with this fingerprint."""
     return [run for run in runs if fingerprint and run.last.labels.get("fingerprint") == fingerprint]
 
 
-def completed(ledger: Spans, stage: str) -> list[Run]:
+def completed(ledger: Spans, stage: str) -> list[PastRun]:
     """Whole runs of a stage, oldest first.
 
     One that resumed a killed run is half a run: left out. One that resumed a paused run is its other half: together
     they are one, for a pause loses no work.
     """
-    found: list[Run] = []
+    found: list[PastRun] = []
     paused: dict[str, list[Span]] = {}
     disturbed: set[str] = set()
     for span in ledger.select(stage=stage):
@@ -206,7 +206,7 @@ def completed(ledger: Spans, stage: str) -> list[Run]:
             paused.setdefault(key, []).append(span)
         elif span.outcome == "Completed":
             parts = [*paused.pop(key, []), span]
-            found += [Run(parts)] if key not in disturbed else []
+            found += [PastRun(parts)] if key not in disturbed else []
             disturbed.discard(key)
         else:
             disturbed.add(key)

@@ -11,7 +11,7 @@ MOST_EXAMPLES = 50
 
 
 @dataclass(frozen=True)
-class Judged:
+class DocumentToxicity:
     """Toxicity of one document.
 
     Attributes:
@@ -38,7 +38,7 @@ class JudgedShard:
     `together` counts groups with words, `sentiment` is of a sample; both of the source's distinct sentences.
     """
 
-    documents: list[Judged] = field(default_factory=list)
+    documents: list[DocumentToxicity] = field(default_factory=list)
     sentences: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     together: dict[str, Cooccurrence] = field(default_factory=dict)
     sentiment: dict[str, dict[str, RunningMoments]] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class BiasCounts(JudgedShard):
             for group, more in sentiment.items():
                 moments[group] = moments.get(group, RunningMoments()) + more
 
-    def add_example(self, document: Document, toxic: int, judged: Judged) -> None:
+    def add_example(self, document: Document, toxic: int, judged: DocumentToxicity) -> None:
         """Add a dropped document to the examples, up to `MOST_EXAMPLES`."""
         if len(self.examples) < MOST_EXAMPLES:
             row = {"source": document.source, "location": document.location, "toxic": toxic, "scored": judged.scored}

@@ -24,7 +24,7 @@ from components.core.report import Report
 from components.core.workers import Workers, at_most, pool
 from components.corpus.corpus import CorpusWriter, Document, read_manifest, read_shard, reconcile, shard_paths
 from components.params import Bias
-from components.stages.bias.counts import BiasCounts, Judged, JudgedShard
+from components.stages.bias.counts import BiasCounts, DocumentToxicity, JudgedShard
 from components.stages.bias.report import write_report
 from components.stages.bias.sentiment import group_masks, sampled
 from components.stages.bias.template_probe import Probe, gap, probe
@@ -182,8 +182,8 @@ class Sentences:
         return cls(texts, groups, known, known & (masked > above), known & (raw > above), used)
 
 
-def _judged(document: Document, here: np.ndarray, scored: Sentences, params: Bias) -> Judged:
-    judged = Judged(
+def _judged(document: Document, here: np.ndarray, scored: Sentences, params: Bias) -> DocumentToxicity:
+    judged = DocumentToxicity(
         source=document.source,
         sentences=len(here),
         scored=int(scored.known[here].sum()),
@@ -209,7 +209,7 @@ def _count(table: dict[str, list[int]], here: np.ndarray, scored: Sentences) -> 
         entry[:] = [old + int(new) for old, new in zip(entry, facts[:, mask].sum(axis=1), strict=True)]
 
 
-def drops(judged: Judged, params: Bias, mask: bool | None = None) -> bool:
+def drops(judged: DocumentToxicity, params: Bias, mask: bool | None = None) -> bool:
     """Whether the rule `toxic` drops the document; `mask` overrides `params.mask_identity` (what if)."""
     toxic = judged.toxic if (params.mask_identity if mask is None else mask) else judged.toxic_raw
     return toxic >= params.min_toxic_sentences and toxic > params.max_toxic_share * judged.scored

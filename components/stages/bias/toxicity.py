@@ -45,7 +45,7 @@ def scorer(name: str, min_known_words: float = 0.5) -> Scorer:
     if name == "profanity-check":
         return ProfanityCheck(min_known_words)
     if name.startswith("transformers:"):
-        return Classifier(name.removeprefix("transformers:"))
+        return ToxicityClassifier(name.removeprefix("transformers:"))
     raise UserError(
         f"bias.scorer = {name!r}: unknown scorer; use `profanity-check` or `transformers:<folder or hub id>@<revision>`"
     )
@@ -117,7 +117,7 @@ TOXIC_LABELS = ("toxic", "toxicity", "offensive", "hate", "abusive", "label_1")
 """Labels taken for toxicity, in this order, when `#<label>` names none."""
 
 
-class Classifier:
+class ToxicityClassifier:
     """A sequence classifier in the layout of `transformers`: safetensors only, no code from the model's repository.
 
     Args:

@@ -22,7 +22,7 @@ KINDS = ("secret", "email", "iban", "card", "ip", "phone")
 """All kinds, in order of precedence where two overlap."""
 
 
-class Span(NamedTuple):
+class PersonalDataSpan(NamedTuple):
     """A stretch text[start:end] of personal data."""
 
     start: int
@@ -45,7 +45,7 @@ _TOP_DOMAINS = frozenset(
 )
 
 
-def find_emails(text: str) -> Iterator[Span]:
+def find_emails(text: str) -> Iterator[PersonalDataSpan]:
     """Addresses around each `@`, with a top domain of two letters or a known one."""
     for at in occurrences(text, "@"):
         local = _LOCAL.search(text, max(0, at - 64), at)
@@ -53,7 +53,7 @@ def find_emails(text: str) -> Iterator[Span]:
         if local and domain and _is_person(local[0], domain[1]):
             start = local.start() + (len(local[0]) - len(local[0].lstrip("'%+-")))
             if start < at:
-                yield Span(start, domain.end(), "email")
+                yield PersonalDataSpan(start, domain.end(), "email")
 
 
 def _is_person(local: str, top: str) -> bool:
@@ -70,7 +70,7 @@ _VERSION_BEFORE = re.compile(r"(?:\bv|version|release|section|chapter|[<>=~]=|[<
 _VERSION_LIKE = 32
 
 
-def find_ips(text: str) -> Iterator[Span]:
+def find_ips(text: str) -> Iterator[PersonalDataSpan]:
     """Public addresses. Four small numbers, or four after a word like "version", are a version."""
     for match in _V4.finditer(text) if _MAYBE_V4.search(text) else ():
         small = all(int(part) < _VERSION_LIKE for part in match[0].split("."))
@@ -89,13 +89,13 @@ def _looks_v6(text: str) -> bool:
     return len(groups[0]) == 4 and groups[0][0] in "23" and len([group for group in groups if group]) >= 3
 
 
-def _if_public(match: re.Match[str]) -> Iterator[Span]:
+def _if_public(match: re.Match[str]) -> Iterator[PersonalDataSpan]:
     try:
         address = ipaddress.ip_address(match[0])
     except ValueError:
         return
     if address.is_global or (address.version == 6 and "::" not in match[0] and not address.is_private):
-        yield Span(match.start(), match.end(), "ip")
+        yield PersonalDataSpan(match.start(), match.end(), "ip")
 
 
 # -- keys and passwords ------------------------------------------------------------------------------------------------
@@ -128,15 +128,15 @@ _ASSIGNED = re.compile(
 _ASSIGNED_MARKS = ("pass", "secret", "api", "access", "auth", "token")
 
 
-def find_secrets(text: str) -> Iterator[Span]:
+def find_secrets(text: str) -> Iterator[PersonalDataSpan]:
     """Keys in the published form of their issuer, and random values given to a password, secret, key or token."""
     for mark, pattern in _KEY_FORMS:
         if mark in text:
-            yield from (Span(match.start(), match.end(), "secret") for match in pattern.finditer(text))
+            yield from (PersonalDataSpan(match.start(), match.end(), "secret") for match in pattern.finditer(text))
     for place in _marks(text):
         match = _ASSIGNED.match(text, place)
         if match and _is_random(match[1]):
-            yield Span(match.start(1), match.end(1), "secret")
+            yield PersonalDataSpan(match.start(1), match.end(1), "secret")
 
 
 def _marks(text: str) -> list[int]:
@@ -158,7 +158,7 @@ def _is_random(value: str) -> bool:
 
 # -- all together ------------------------------------------------------------------------------------------------------
 
-_FINDERS: dict[str, Callable[[str], Iterable[tuple[int, int, str] | Span]]] = {
+_FINDERS: dict[str, Callable[[str], Iterable[tuple[int, int, str] | PersonalDataSpan]]] = {
     "secret": find_secrets,
     "email": find_emails,
     "iban": find_ibans,
@@ -168,14 +168,14 @@ _FINDERS: dict[str, Callable[[str], Iterable[tuple[int, int, str] | Span]]] = {
 }
 
 
-def find(text: str, kinds: Iterable[str] = KINDS) -> list[Span]:
+def find(text: str, kinds: Iterable[str] = KINDS) -> list[PersonalDataSpan]:
     """All personal data of these kinds, by place; where two overlap, the kind that comes first in KINDS stays."""
-    wanted, spans = set(kinds), list[Span]()
+    wanted, spans = set(kinds), list[PersonalDataSpan]()
     for kind in KINDS:
         if kind in wanted:
             for start, end, name in _FINDERS[kind](text):
                 if all(end <= span.start or start >= span.end for span in spans):
-                    spans.append(Span(start, end, name))
+                    spans.append(PersonalDataSpan(start, end, name))
     return sorted(spans)
 
 

@@ -20,7 +20,7 @@ from components.model.transformer import Shape, Transformer
 from components.tokens.tokenizer import PAD
 
 
-class Classifier(nn.Module):
+class EncoderClassifier(nn.Module):
     """Logits (B, num_labels) of texts (B, T); see the module docstring."""
 
     def __init__(self, backbone: Transformer, num_labels: int) -> None:
@@ -36,7 +36,7 @@ class Classifier(nn.Module):
         """Shape of the backbone."""
         return self.backbone.shape
 
-    def initialise_head(self, seed: int) -> "Classifier":
+    def initialise_head(self, seed: int) -> "EncoderClassifier":
         """A fresh head, a function of the seed and the shape alone; it begins by giving every class the same logit."""
         generator = torch.Generator().manual_seed(seed)
         nn.init.normal_(self.dense.weight, std=self.shape.width**-0.5, generator=generator)
@@ -54,7 +54,7 @@ class Classifier(nn.Module):
 
 
 def save_classifier(
-    model: Classifier, labels: list[str], tokenizer_json: str, folder: Path, facts: dict[str, Any]
+    model: EncoderClassifier, labels: list[str], tokenizer_json: str, folder: Path, facts: dict[str, Any]
 ) -> None:
     """Write a model folder that `AutoModelForSequenceClassification` loads; `labels` in the order of the logits."""
     export.save(model.backbone, tokenizer_json, folder, facts)

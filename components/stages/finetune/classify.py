@@ -15,7 +15,7 @@ from torch import Tensor
 
 from components.instruction_pairs.examples import Passage
 from components.params import Numerics
-from components.stages.finetune.classifier import Classifier
+from components.stages.finetune.classifier import EncoderClassifier
 from components.stages.finetune.instruct import drawn
 from components.statistics import DEFAULT, Estimate, bootstrap_over, ratio, wilson
 from components.tokens.tokenizer import PAD, Encoder
@@ -25,7 +25,7 @@ from components.training.objectives import Batch
 BATCH = 32
 
 
-def loss(model: Classifier, batch: Batch) -> Tensor:
+def loss(model: EncoderClassifier, batch: Batch) -> Tensor:
     """Cross entropy of the classes, summed over the batch."""
     return F.cross_entropy(model(batch.ids_BT).float(), batch.targets, reduction="sum")
 
@@ -56,7 +56,7 @@ class PassageBatches:
 
 
 @torch.inference_mode()
-def predict(model: Classifier, ids: Sequence[Sequence[int]], numerics: Numerics) -> np.ndarray:
+def predict(model: EncoderClassifier, ids: Sequence[Sequence[int]], numerics: Numerics) -> np.ndarray:
     """Probabilities of the classes: float64 (num_passages, num_labels). Batches hold passages of similar length."""
     order = sorted(range(len(ids)), key=lambda index: (-len(ids[index]), index))
     device = next(model.parameters()).device
@@ -70,7 +70,7 @@ def predict(model: Classifier, ids: Sequence[Sequence[int]], numerics: Numerics)
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ClassifierScores:
     """Comparison of predictions with the truth.
 
     Attributes:
@@ -84,7 +84,7 @@ class Verdict:
     macro_f1: tuple[float, float | None, float | None]
 
 
-def verdict(predicted: np.ndarray, passages: Sequence[Passage], num_labels: int) -> Verdict:
+def verdict(predicted: np.ndarray, passages: Sequence[Passage], num_labels: int) -> ClassifierScores:
     """Compare predicted classes (num_passages,) with the passages' own."""
     truth = np.array([passage.label for passage in passages])
     names = [passage.cluster for passage in passages]
@@ -94,7 +94,7 @@ def verdict(predicted: np.ndarray, passages: Sequence[Passage], num_labels: int)
     accuracy = _accuracy((predicted == truth).tolist(), names)
     value = float(macro_f1(confusion.sum(axis=0, keepdims=True))[0])
     bounds = bootstrap_over(confusion, macro_f1, DEFAULT) if len(confusion) > 1 else (None, None)
-    return Verdict(confusion, accuracy, (value, *bounds))
+    return ClassifierScores(confusion, accuracy, (value, *bounds))
 
 
 def _accuracy(right: list[bool], clusters: list[str]) -> Estimate:

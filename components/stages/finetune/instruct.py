@@ -19,7 +19,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from components.instruction_pairs.examples import Pair
+from components.instruction_pairs.examples import PromptPair
 from components.model.transformer import Transformer
 from components.params import Numerics
 from components.statistics import Estimate, ratio
@@ -134,7 +134,7 @@ def answer_nats(model: Transformer, asked: Sequence[Ids], numerics: Numerics) ->
 
 
 @dataclass(frozen=True)
-class Judged:
+class InstructionScores:
     """Scores of a model on the held-out pairs.
 
     Attributes:
@@ -160,7 +160,7 @@ class Judged:
         return ratio(self.right.tolist(), None, self.groups) if len(self.right) else None
 
 
-def judge(model: Transformer, pairs: Sequence[Pair], form: Format, numerics: Numerics) -> Judged:
+def judge(model: Transformer, pairs: Sequence[PromptPair], form: Format, numerics: Numerics) -> InstructionScores:
     """Score held-out pairs: each answer after its own prompt and after those of its group of four."""
     count = len(pairs) - len(pairs) % CHOICES
     asked = [
@@ -175,7 +175,7 @@ def judge(model: Transformer, pairs: Sequence[Pair], form: Format, numerics: Num
     own = np.concatenate([-np.diagonal(square_GPA, axis1=1, axis2=2).reshape(-1), nats[count * CHOICES :]])
     sizes = [sum(len(form.encoder.token_bytes(id)) for id in form(p.prompt, p.answer, end=False)[1]) for p in pairs]
     groups = [str(index // CHOICES) for index in range(count)]
-    return Judged(own / np.log(2), np.array(sizes), chosen(square_GPA), [p.cluster for p in pairs], groups)
+    return InstructionScores(own / np.log(2), np.array(sizes), chosen(square_GPA), [p.cluster for p in pairs], groups)
 
 
 def chosen(square_GPA: np.ndarray) -> np.ndarray:

@@ -9,11 +9,11 @@ import numpy as np
 
 from components.core.files import rounded, write_json
 from components.core.report import Report
-from components.instruction_pairs.examples import Pair, Passage
+from components.instruction_pairs.examples import Passage, PromptPair
 from components.reporting.figures import figure, save
 from components.reporting.tables import markdown_table, write_table
-from components.stages.finetune.classify import Verdict, verdict
-from components.stages.finetune.instruct import CHOICES, Judged
+from components.stages.finetune.classify import ClassifierScores, verdict
+from components.stages.finetune.instruct import CHOICES, InstructionScores
 from components.stages.finetune.task_selection import Choice
 from components.statistics import Estimate, ratio
 from components.training.train_config import TrainResult
@@ -23,10 +23,10 @@ MOST_SHOWN = 12
 
 
 @dataclass(frozen=True)
-class Examples:
+class WrittenAnswers:
     """Held-out pairs and what the model wrote for them before and after tuning."""
 
-    pairs: Sequence[Pair]
+    pairs: Sequence[PromptPair]
     before: Sequence[str]
     after: Sequence[str]
 
@@ -34,9 +34,9 @@ class Examples:
 def instruct(
     choice: Choice,
     result: TrainResult,
-    before: Judged,
-    after: Judged,
-    shown: Examples,
+    before: InstructionScores,
+    after: InstructionScores,
+    shown: WrittenAnswers,
     context: int,
     reports: Path,
 ) -> Report:
@@ -135,7 +135,11 @@ def _misread(passages: Sequence[Passage], probability: np.ndarray, labels: list[
 
 
 def _instruct_text(
-    choice: Choice, metrics: dict[str, float], before: Judged, after: Judged, rows: list[dict[str, str]]
+    choice: Choice,
+    metrics: dict[str, float],
+    before: InstructionScores,
+    after: InstructionScores,
+    rows: list[dict[str, str]],
 ) -> str:
     lines = [f"# Instruction tuning: {choice.task.name}", "", f"Task: {choice.task.title}.", *_skipped(choice)]
     scores: list[tuple[str, ...]] = [
@@ -151,7 +155,7 @@ def _instruct_text(
     return "\n".join([*lines, markdown_table(("prompt", "answer in the corpus", "before", "after"), cells, "llll")])
 
 
-def _classify_text(choice: Choice, metrics: dict[str, float], ours: Verdict) -> str:
+def _classify_text(choice: Choice, metrics: dict[str, float], ours: ClassifierScores) -> str:
     lines = [f"# Classification: {choice.task.name}", "", f"Task: {choice.task.title}.", *_skipped(choice)]
     accuracy = [f"{metrics[f'accuracy/{name}']:.3f}" for name in ("naive_bayes", "majority", "chance")]
     rows = [

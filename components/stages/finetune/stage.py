@@ -127,14 +127,14 @@ class _Job:
             after = instruct.judge(self.model, examples.heldout, chat, self.numerics)
             answers.append(self._answers(examples.heldout[:EXAMPLES], chat))
         export.save(self.model, self.tokenizer_json, out, self._facts(result, {"chat": True}))
-        shown = finetune_report.Examples(examples.heldout[:EXAMPLES], answers[0], answers[1])
+        shown = finetune_report.WrittenAnswers(examples.heldout[:EXAMPLES], answers[0], answers[1])
         return finetune_report.instruct(self.choice, result, before, after, shown, self.context, reports)
 
     def teach(self, out: Path, reports: Path, work: Path) -> Report:
         """Train a head and the backbone on passages, judge, save."""
         examples: Any = self.choice.examples
         labels = examples.labels
-        model = classifier.Classifier(self.model, len(labels)).initialise_head(self.params.seed)
+        model = classifier.EncoderClassifier(self.model, len(labels)).initialise_head(self.params.seed)
         self._add_lora(self.model)
         train_ids = classify.encoded(self.encoder, examples.train, self.context)
         test_ids = classify.encoded(self.encoder, examples.heldout, self.context)

@@ -24,7 +24,7 @@ from components.corpus.corpus import DROPPED_SCHEMA, Document, document_of
 from components.stages.ingest import docstrings, hub, pinned_packages
 from components.stages.ingest.opt_out import load as load_opt_out
 from components.stages.ingest.readers import FORMATS, NotText, Options, records_of
-from components.stages.ingest.records import BadRecord, Entry, Limits, Origin, Record, entry_of
+from components.stages.ingest.records import BadRecord, Limits, Origin, Record, RecordStatus, entry_of
 from components.stages.ingest.remote_files import fetched, is_remote
 
 PIECE_BYTES = 8_000_000
@@ -84,12 +84,12 @@ class ReadResult:
     `cut` is the bytes that the reader removed from the file's text, by rule.
     """
 
-    pieces: list[list[Entry] | str] = field(default_factory=list)
+    pieces: list[list[RecordStatus] | str] = field(default_factory=list)
     skipped: str = ""
     kept: bool = False
     cut: dict[str, int] = field(default_factory=dict)
 
-    def entries(self, spool: Path) -> Iterator[Entry]:
+    def entries(self, spool: Path) -> Iterator[RecordStatus]:
         """All entries, a piece in memory at a time; pieces in `spool` are deleted as they are read, unless kept."""
         for piece in self.pieces:
             if isinstance(piece, str):
@@ -168,9 +168,9 @@ def _read(context: ReadContext, task: FileTask) -> ReadResult:
     return result
 
 
-def _pieces_there(spool: Path, task: FileTask, origin: Origin) -> tuple[list[list[Entry] | str], int]:
+def _pieces_there(spool: Path, task: FileTask, origin: Origin) -> tuple[list[list[RecordStatus] | str], int]:
     """Pieces that a killed run has left of this version of the file, from its beginning, and the records in them."""
-    pieces: list[list[Entry] | str] = []
+    pieces: list[list[RecordStatus] | str] = []
     num_read = 0
     while (path := _piece(spool, task, len(pieces))).exists():
         versions = pq.read_table(path, columns=["source_version"])["source_version"]
@@ -235,8 +235,8 @@ def _until_full(records: Iterable[Record | BadRecord], max_bytes: int) -> Iterat
             return
 
 
-def _in_pieces(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    piece: list[Entry] = []
+def _in_pieces(entries: Iterable[RecordStatus]) -> Iterator[list[RecordStatus]]:
+    piece: list[RecordStatus] = []
     size = 0
     for entry in entries:
         piece.append(entry)
@@ -248,11 +248,11 @@ def _in_pieces(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
         yield piece
 
 
-def _spool(piece: list[Entry], folder: Path, task: FileTask, number: int) -> str:
+def _spool(piece: list[RecordStatus], folder: Path, task: FileTask, number: int) -> str:
     rows = []
     for entry in piece:  # `dataclasses.asdict` is 20 times slower
         row = {name: getattr(entry.document, name) for name in Document.__slots__}
-        rows.append(row | {name: getattr(entry, name) for name in Entry.__slots__ if name != "document"})
+        rows.append(row | {name: getattr(entry, name) for name in RecordStatus.__slots__ if name != "document"})
     folder.mkdir(parents=True, exist_ok=True)
     path = _piece(folder, task, number)
     with written_whole(path) as temporary:
@@ -260,7 +260,7 @@ def _spool(piece: list[Entry], folder: Path, task: FileTask, number: int) -> str
     return path.name
 
 
-def _unspool(path: Path) -> Iterator[Entry]:
+def _unspool(path: Path) -> Iterator[RecordStatus]:
     for row in pq.read_table(path).to_pylist():
         values = {name: row.pop(name) for name in Document.__slots__}
-        yield Entry(document_of(values), **row)
+        yield RecordStatus(document_of(values), **row)

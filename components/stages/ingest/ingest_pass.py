@@ -17,7 +17,7 @@ from components.stages.ingest.file_reading import ReadContext, ReadResult, local
 from components.stages.ingest.heldout_split import HeldoutSplit
 from components.stages.ingest.licences import UNKNOWN, Policy
 from components.stages.ingest.opt_out import load as load_opt_out
-from components.stages.ingest.records import Entry, encoded
+from components.stages.ingest.records import RecordStatus, encoded
 from components.stages.ingest.source_counts import SourceCounts
 from components.stages.ingest.sources import Listing, listings
 
@@ -59,13 +59,13 @@ class IngestPass:
         sizes = [(listing.max_bytes, sum(task.size for task in listing.tasks)) for listing in self.listings]
         return sum(min(limit or size, size) for limit, size in sizes)
 
-    def entries(self, running: Pool) -> Iterator[tuple[Entry, int]]:
+    def entries(self, running: Pool) -> Iterator[tuple[RecordStatus, int]]:
         """All entries with the bytes of their text."""
         for listing in self.listings:
             yield from self._of_source(listing, running)
             self.source_counts[listing.name].reconcile(listing.name)
 
-    def _of_source(self, listing: Listing, running: Pool) -> Iterator[tuple[Entry, int]]:
+    def _of_source(self, listing: Listing, running: Pool) -> Iterator[tuple[RecordStatus, int]]:
         counts = self.source_counts[listing.name]
         counts.skipped = listing.skipped
         keys: set[int] = set()
@@ -85,7 +85,7 @@ class IngestPass:
 
     def _of_file(
         self, result: ReadResult, listing: Listing, counts: SourceCounts, keys: set[int]
-    ) -> Iterator[tuple[Entry, int]]:
+    ) -> Iterator[tuple[RecordStatus, int]]:
         for entry in result.entries(self.context.spool):
             if not entry.rule:
                 entry = self._decided(entry, listing, counts, keys)
@@ -96,7 +96,7 @@ class IngestPass:
                 self._bytes += num_bytes
             yield entry, num_bytes
 
-    def _decided(self, entry: Entry, listing: Listing, counts: SourceCounts, keys: set[int]) -> Entry:
+    def _decided(self, entry: RecordStatus, listing: Listing, counts: SourceCounts, keys: set[int]) -> RecordStatus:
         if entry.key:
             key = int(sha256_bytes(encoded(entry.key))[:15], 16)  # a number: millions of them must fit
             if key in keys:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from components.core.errors import UserError
 from components.corpus.corpus import Document
-from components.stages.ingest.records import Entry
+from components.stages.ingest.records import RecordStatus
 from components.text.passage_match import HEAD, Passages, words
 
 RULE = "opted_out"
@@ -56,7 +56,7 @@ class OptOut:
         number = self._passages.first_in(document.text)
         return 0 if number is None else self._passage_lines[number]
 
-    def applied(self, entry: Entry) -> Entry:
+    def applied(self, entry: RecordStatus) -> RecordStatus:
         """`entry`, or in its place one dropped by `RULE`, without the text."""
         if not self.entries or not (line := self.line_of(entry.document)):
             return entry

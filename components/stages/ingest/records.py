@@ -89,7 +89,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RecordStatus:
     """A document and its status: kept (`rule` is empty), dropped, or quarantined.
 
     A quarantined one holds a readable excerpt as text, and the evidence: `line`, `offset`, `num_bytes` of the record,
@@ -106,14 +106,14 @@ class Entry:
     num_bytes: int = 0
     raw: str = ""
 
-    def as_quarantined(self, rule: str, reason: str) -> "Entry":
+    def as_quarantined(self, rule: str, reason: str) -> "RecordStatus":
         """This entry quarantined, its text becoming the evidence."""
         bad = BadRecord.of(rule, reason, encoded(self.document.text), self.line, self.offset)
         return _quarantined(bad, self.document, self.key)
 
-    def as_dropped(self, rule: str, reason: str) -> "Entry":
+    def as_dropped(self, rule: str, reason: str) -> "RecordStatus":
         """This entry dropped by a rule."""
-        return Entry(self.document, rule, reason, key=self.key, line=self.line, offset=self.offset)
+        return RecordStatus(self.document, rule, reason, key=self.key, line=self.line, offset=self.offset)
 
 
 def encoded(text: str) -> bytes:
@@ -173,7 +173,7 @@ def _type(value: Any) -> str:
     return names.get(type(value), "an object" if isinstance(value, dict) else type(value).__name__)
 
 
-def entry_of(found: Record | BadRecord, location: str, group: str, origin: Origin, limits: Limits) -> Entry:
+def entry_of(found: Record | BadRecord, location: str, group: str, origin: Origin, limits: Limits) -> RecordStatus:
     """The entry of what a reader found in the file at `location`.
 
     Args:
@@ -181,7 +181,7 @@ def entry_of(found: Record | BadRecord, location: str, group: str, origin: Origi
     """
     if isinstance(found, BadRecord):
         return _quarantined(found, _document(Record("", f"L{found.line}@{found.offset}"), location, group, origin))
-    entry = Entry(_document(found, location, group, origin), key=found.key, line=found.line, offset=found.offset)
+    entry = RecordStatus(_document(found, location, group, origin), key=found.key, line=found.line, offset=found.offset)
     if defect := _defect_in(found.text, limits):
         return entry.as_quarantined(*defect)
     if len(found.text) < limits.min_chars:
@@ -223,8 +223,8 @@ def _defect_in(text: str, limits: Limits) -> tuple[str, str] | None:
     return None
 
 
-def _quarantined(bad: BadRecord, document: Document, key: str = "") -> Entry:
+def _quarantined(bad: BadRecord, document: Document, key: str = "") -> RecordStatus:
     text = bad.raw.decode("utf-8", "replace").replace("\0", "\N{SYMBOL FOR NULL}")
     evidence = replace(document, text=text, sha256=bad.sha256 or document.sha256)
     raw = base64.b64encode(bad.raw).decode()
-    return Entry(evidence, bad.rule, bad.reason, True, key, bad.line, bad.offset, bad.num_bytes, raw)
+    return RecordStatus(evidence, bad.rule, bad.reason, True, key, bad.line, bad.offset, bad.num_bytes, raw)

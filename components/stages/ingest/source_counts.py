@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from components.corpus.corpus import Document, reconcile
 from components.stages.ingest.heldout_split import Works
 from components.stages.ingest.opt_out import RULE as OPTED_OUT
-from components.stages.ingest.records import Entry
+from components.stages.ingest.records import RecordStatus
 
 SAMPLES = 3
 """Sample documents per source: those of the lowest hash, so the same ones every time."""
@@ -37,14 +37,14 @@ class SourceCounts:
     lengths: Counter[int] = field(default_factory=Counter)
     heldout_groups: dict[str, int] = field(default_factory=dict)
     works: Works | None = None
-    bad_records: list[Entry] = field(default_factory=list)
+    bad_records: list[RecordStatus] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     cut: list[tuple[str, str, int]] = field(default_factory=list)
     opted_out: Counter[str] = field(default_factory=Counter)
     refused_licences: Counter[tuple[str, str]] = field(default_factory=Counter)
     _samples: list[tuple[int, str, Document]] = field(default_factory=list)
 
-    def count(self, entry: Entry, num_bytes: int) -> None:
+    def count(self, entry: RecordStatus, num_bytes: int) -> None:
         """Count an entry by its status."""
         self.documents_in += 1
         if entry.quarantined:

@@ -20,7 +20,7 @@ from components.core.workers import Workers, pool
 from components.corpus.corpus import CorpusWriter, read_corpus
 from components.params import Ingest
 from components.stages.ingest.ingest_pass import IngestPass
-from components.stages.ingest.records import Entry
+from components.stages.ingest.records import RecordStatus
 from components.stages.ingest.report import report_of, samples
 from components.stages.ingest.source_counts import SourceCounts
 
@@ -127,7 +127,7 @@ def _write_entries(
                 keep.add(entry.document)
 
 
-def evidence_line(entry: Entry) -> str:
+def evidence_line(entry: RecordStatus) -> str:
     """A quarantined record as one line of records.jsonl: where it is, why, its hash and its first bytes."""
     document = entry.document
     fields = {

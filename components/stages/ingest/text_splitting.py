@@ -38,7 +38,7 @@ GUTENBERG_HEADER_LINES = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LineBytes:
     """Bytes up to and with an end of line (or a piece of an endless line), and where they start."""
 
     raw: bytes
@@ -46,7 +46,7 @@ class Line:
     offset: int
 
 
-def lines_of(file: BinaryIO, longest: int) -> Iterator[Line]:
+def lines_of(file: BinaryIO, longest: int) -> Iterator[LineBytes]:
     """The lines of a file; one longer than `longest` bytes comes in pieces, cut between sentences or characters."""
     number, offset, rest = 1, 0, b""
     while True:
@@ -57,7 +57,7 @@ def lines_of(file: BinaryIO, longest: int) -> Iterator[Line]:
         if not raw.endswith(b"\n") and len(raw) >= longest:
             end = _last_end(raw)
             raw, rest = raw[:end], raw[end:]
-        yield Line(raw, number, offset)
+        yield LineBytes(raw, number, offset)
         offset += len(raw)
         number += raw.endswith(b"\n")
 
@@ -86,7 +86,7 @@ class GutenbergBooks:
     def __init__(self, cut: Counter[str]) -> None:
         self.found, self.cut = False, cut
 
-    def of(self, lines: Iterable[Line]) -> Iterator[Iterator[Line]]:
+    def of(self, lines: Iterable[LineBytes]) -> Iterator[Iterator[LineBytes]]:
         """The lines of each book; all lines if there is no mark. A book must be read before the next is asked for."""
         source = iter(lines)
         rest, more = chain(self._without_header(source), source), True
@@ -94,9 +94,9 @@ class GutenbergBooks:
             yield self._until_end(rest)
             more = self._pass_start(rest)
 
-    def _without_header(self, source: Iterator[Line]) -> Iterator[Line]:
+    def _without_header(self, source: Iterator[LineBytes]) -> Iterator[LineBytes]:
         """The first lines, if none is a start mark."""
-        held: list[Line] = []
+        held: list[LineBytes] = []
         for line in islice(source, GUTENBERG_HEADER_LINES):
             held.append(line)
             if GUTENBERG_START.search(line.raw):
@@ -105,7 +105,7 @@ class GutenbergBooks:
                 return
         yield from held
 
-    def _until_end(self, lines: Iterator[Line]) -> Iterator[Line]:
+    def _until_end(self, lines: Iterator[LineBytes]) -> Iterator[LineBytes]:
         for line in lines:
             if GUTENBERG_END.search(line.raw):
                 self.found = True
@@ -113,7 +113,7 @@ class GutenbergBooks:
                 return
             yield line
 
-    def _pass_start(self, lines: Iterator[Line]) -> bool:
+    def _pass_start(self, lines: Iterator[LineBytes]) -> bool:
         """Skip lines up to the next start mark. Returns whether there is one."""
         for line in lines:
             self.cut["gutenberg_licence"] += len(line.raw)
@@ -122,10 +122,12 @@ class GutenbergBooks:
         return False
 
 
-def passages(lines: Iterable[Line], target_bytes: int, heading: re.Pattern[bytes] | None) -> Iterator[list[Line]]:
+def passages(
+    lines: Iterable[LineBytes], target_bytes: int, heading: re.Pattern[bytes] | None
+) -> Iterator[list[LineBytes]]:
     """Runs of lines that make one document each; a short tail stays with the passage before it."""
-    before: list[Line] = []
-    current: list[Line] = []
+    before: list[LineBytes] = []
+    current: list[LineBytes] = []
     size = before_size = 0
     for line in lines:
         starts = heading is not None and size >= SHORTEST_SCENE_BYTES and heading.match(line.raw) is not None
@@ -158,7 +160,7 @@ def plain_text(
     books = GutenbergBooks(Counter() if cut is None else cut)
     transforms = ("cut_at_scenes" if heading else "cut_at_paragraphs",)
     number = 0
-    waiting: list[Line] | None = None
+    waiting: list[LineBytes] | None = None
     for book in books.of(lines_of(file, target_bytes)):
         for run in passages(book, target_bytes, heading):
             if waiting is not None:
@@ -171,7 +173,7 @@ def plain_text(
         yield Record("")
 
 
-def _document(run: list[Line], part: str, transforms: tuple[str, ...], is_gutenberg: bool) -> Record | BadRecord:
+def _document(run: list[LineBytes], part: str, transforms: tuple[str, ...], is_gutenberg: bool) -> Record | BadRecord:
     raw = b"".join(line.raw for line in run)
     first = run[0]
     if first.offset == 0 and raw.startswith(b"\xef\xbb\xbf"):

@@ -19,7 +19,7 @@ from components.text.identity_terms import VERSION
 
 
 @dataclass
-class SourceCounts:
+class MixCounts:
     """Counts of one source: documents and bytes in, out (copies counted), and added by augmentation."""
 
     weight: float = 1.0
@@ -35,17 +35,17 @@ class SourceCounts:
 class MixtureCounts:
     """Counts by source. Generated sources have nothing in."""
 
-    by_source: dict[str, SourceCounts] = field(default_factory=dict)
+    by_source: dict[str, MixCounts] = field(default_factory=dict)
 
     def seen(self, source: str, size: int, weight: float) -> None:
         """A document of the input."""
-        counts = self.by_source.setdefault(source, SourceCounts(weight))
+        counts = self.by_source.setdefault(source, MixCounts(weight))
         counts.documents_in += 1
         counts.bytes_in += size
 
     def count(self, source: str, size: int, augmented: bool = False) -> None:
         """A document of the output."""
-        counts = self.by_source.setdefault(source, SourceCounts())
+        counts = self.by_source.setdefault(source, MixCounts())
         if augmented:
             counts.num_augmented += 1
             counts.augmented_bytes += size
@@ -100,11 +100,11 @@ def _add_groups(report: Report, groups: GroupCounts, params: Mix, reports: Path)
     ]
 
 
-def _real_first(entry: tuple[str, SourceCounts]) -> tuple[bool, str]:
+def _real_first(entry: tuple[str, MixCounts]) -> tuple[bool, str]:
     return (not entry[1].documents_in, entry[0])
 
 
-def _row(name: str, counts: SourceCounts, total: int) -> dict[str, Any]:
+def _row(name: str, counts: MixCounts, total: int) -> dict[str, Any]:
     out = counts.bytes + counts.augmented_bytes
     return {
         "source": name,

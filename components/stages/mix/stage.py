@@ -37,7 +37,7 @@ ITEMS_PER_DOCUMENT = 4
 
 
 @dataclass
-class Entry:
+class MixEntry:
     """One document of the input, without its text.
 
     Attributes:
@@ -57,10 +57,10 @@ class Entry:
 
 
 @dataclass
-class Plan:
+class MixturePlan:
     """The mixture, decided before any text is written."""
 
-    entries: list[Entry]
+    entries: list[MixEntry]
     canaries: list[Canary] = field(default_factory=list)
     curriculum_bytes: int = 0
 
@@ -100,7 +100,7 @@ def mix(
 # -- planning ----------------------------------------------------------------------------------------------------------
 
 
-def make_plan(train: Path, params: Mix, workers: Workers = 1, progress: Progress | None = None) -> Plan:
+def make_plan(train: Path, params: Mix, workers: Workers = 1, progress: Progress | None = None) -> MixturePlan:
     """Plan of the mixture: copies of each document, augmented copies, and how much is generated.
 
     Memory grows with the documents, not with their text: 300 bytes for each (measured), so 0.6 GB for two million.
@@ -113,7 +113,7 @@ def make_plan(train: Path, params: Mix, workers: Workers = 1, progress: Progress
             entry.groups = groups
     for weight, group in by_weight(entries, params):
         set_copies(group, weight, params.seed)
-    plan = Plan(entries)
+    plan = MixturePlan(entries)
     if not plan.real_bytes:
         raise UserError("mix.weights and mix.group_weights leave no document of any source; raise a weight above 0")
     if params.augment != "none":
@@ -126,11 +126,11 @@ def make_plan(train: Path, params: Mix, workers: Workers = 1, progress: Progress
     return plan
 
 
-def _entries(path: Path, progress: Progress) -> list[Entry]:
+def _entries(path: Path, progress: Progress) -> list[MixEntry]:
     progress.raise_if_stopped()
     table = pq.read_table(path, columns=["id", "source", "text"])
     sizes = pc.binary_length(table["text"]).to_pylist()
-    return list(map(Entry, table["id"].to_pylist(), table["source"].to_pylist(), sizes))
+    return list(map(MixEntry, table["id"].to_pylist(), table["source"].to_pylist(), sizes))
 
 
 def check_weights(weights: dict[str, float], sources: set[str]) -> None:
@@ -141,20 +141,20 @@ def check_weights(weights: dict[str, float], sources: set[str]) -> None:
             raise UserError(f"mix.weights.{name}: no such source in the corpus (there is: {known}); correct the name")
 
 
-def by_weight(entries: Sequence[Entry], params: Mix) -> list[tuple[float, list[Entry]]]:
+def by_weight(entries: Sequence[MixEntry], params: Mix) -> list[tuple[float, list[MixEntry]]]:
     """Entries grouped by source and weight, with the weight, which holds for each group to the nearest document."""
-    groups: dict[tuple[str, float], list[Entry]] = {}
+    groups: dict[tuple[str, float], list[MixEntry]] = {}
     for entry in entries:
         groups.setdefault((entry.source, weight_of(entry, params)), []).append(entry)
     return [(weight, groups[source, weight]) for source, weight in sorted(groups)]
 
 
-def weight_of(entry: Entry, params: Mix) -> float:
+def weight_of(entry: MixEntry, params: Mix) -> float:
     """Weight of a document: its source's weight times that of the groups it mentions."""
     return params.weights.get(entry.source, 1.0) * group_weights.weight_of(entry.groups, params.group_weights)
 
 
-def set_copies(entries: Sequence[Entry], weight: float, seed: int) -> None:
+def set_copies(entries: Sequence[MixEntry], weight: float, seed: int) -> None:
     """Set `num_copies` so that entries of one source are in the output `weight` times, to the nearest document."""
     whole, fraction = int(weight), weight - int(weight)
     for entry in entries:
@@ -163,7 +163,7 @@ def set_copies(entries: Sequence[Entry], weight: float, seed: int) -> None:
         entry.num_copies += 1
 
 
-def _up_to(entries: Sequence[Entry], num_bytes: float, seed: int, salt: str) -> Iterator[Entry]:
+def _up_to(entries: Sequence[MixEntry], num_bytes: float, seed: int, salt: str) -> Iterator[MixEntry]:
     """Entries in the order of a seeded hash, while that brings their bytes nearer to `num_bytes`."""
     total = 0
     for entry in sorted(entries, key=lambda entry: (key(seed, entry.id, salt), entry.id)):
@@ -173,7 +173,7 @@ def _up_to(entries: Sequence[Entry], num_bytes: float, seed: int, salt: str) -> 
         yield entry
 
 
-def _plan_augmentation(train: Path, entries: list[Entry], params: Mix, workers: Workers, progress: Progress) -> None:
+def _plan_augmentation(train: Path, entries: list[MixEntry], params: Mix, workers: Workers, progress: Progress) -> None:
     """Set `num_augmented`. `counterfactual`: a swapped copy for each copy. `random`: per source, as many bytes of
     unchanged copies."""
     for entry, size in _measured(train, entries, swapped_sizes, workers, progress):
@@ -191,8 +191,8 @@ def _plan_augmentation(train: Path, entries: list[Entry], params: Mix, workers: 
 
 
 def _measured(
-    train: Path, entries: list[Entry], measure: Callable[[Path], list[int]], workers: Workers, progress: Progress
-) -> Iterator[tuple[Entry, int]]:
+    train: Path, entries: list[MixEntry], measure: Callable[[Path], list[int]], workers: Workers, progress: Progress
+) -> Iterator[tuple[MixEntry, int]]:
     """Pairs of each entry and the value of `measure` for its document; shards are measured in parallel."""
     with pool(workers) as processes:
         remaining = iter(entries)
@@ -210,7 +210,7 @@ def swapped_sizes(path: Path) -> list[int]:
     return [len(other.encode()) if other != text else 0 for text, other in zip(texts, swapped, strict=True)]
 
 
-def augmented_bytes(entry: Entry, params: Mix) -> int:
+def augmented_bytes(entry: MixEntry, params: Mix) -> int:
     """Bytes that augmentation adds for this document."""
     return entry.num_augmented * (entry.swapped if params.augment == "counterfactual" else entry.size)
 
@@ -218,7 +218,9 @@ def augmented_bytes(entry: Entry, params: Mix) -> int:
 # -- writing -----------------------------------------------------------------------------------------------------------
 
 
-def write_mixture(train: Path, plan: Plan, params: Mix, out: Path, work: Path, progress: Progress) -> MixtureCounts:
+def write_mixture(
+    train: Path, plan: MixturePlan, params: Mix, out: Path, work: Path, progress: Progress
+) -> MixtureCounts:
     """Write the mixture in its final order, and return its counts."""
     mixture = MixtureCounts()
     folder = work / "shuffle"
@@ -250,7 +252,7 @@ def _checked(documents: Iterator[Document], progress: Progress) -> Iterator[Docu
 
 
 def all_documents(
-    train: Path, plan: Plan, params: Mix, mixture: MixtureCounts, dropped: CorpusWriter
+    train: Path, plan: MixturePlan, params: Mix, mixture: MixtureCounts, dropped: CorpusWriter
 ) -> Iterator[Document]:
     """Every document of the output, in no order that matters; counts them in `mixture` on the way."""
     for document, entry in zip(read_corpus(train), plan.entries, strict=True):
@@ -270,7 +272,7 @@ def all_documents(
         yield document
 
 
-def generated_documents(plan: Plan, params: Mix) -> Iterator[Document]:
+def generated_documents(plan: MixturePlan, params: Mix) -> Iterator[Document]:
     """Canaries and curriculum (ASCII: a character is a byte)."""
     yield from canary_documents(plan.canaries)
     tasks = params.curriculum.tasks if plan.curriculum_bytes else []
@@ -284,7 +286,7 @@ def repeated(document: Document, number: int) -> Iterator[Document]:
         yield document if copy == 1 else replace(document, id=f"{document.id}-{copy}")
 
 
-def augmented_copies(document: Document, entry: Entry, params: Mix) -> Iterator[Document]:
+def augmented_copies(document: Document, entry: MixEntry, params: Mix) -> Iterator[Document]:
     """Copies that augmentation adds, named in their provenance."""
     if params.augment == "counterfactual" and entry.num_augmented:
         augmented = document.changed(counterfactual.swap(document.text), counterfactual.TRANSFORM)

@@ -17,7 +17,7 @@ from components.carbon.footprint.intensity import Grams
 from components.carbon.planning.grid_schedule import Outlook
 from components.carbon.planning.step_cost_table import Rates
 from components.reporting.figures import figure, save
-from components.studies.scaling.law import Candidate, Law, Plan, best, interval
+from components.studies.scaling.law import BudgetPlan, Candidate, Law, best, interval
 
 FORWARD = 1 / 3
 """Share of the forward pass in a training step: forward and backward are one and two parts (Kaplan et al. 2020)."""
@@ -76,7 +76,7 @@ class Price:
 class Life:
     """A model's training and the operations of serving it."""
 
-    plan: Plan
+    plan: BudgetPlan
     served_flops: float
 
     @property
@@ -95,14 +95,14 @@ def cheapest_for_life(law: Law, loss: float, served_tokens: float, candidates: S
     Returns:
         None if the law says that no candidate reaches the loss, on whatever number of tokens.
     """
-    lives = [lived(Plan(one, 0.0, tokens_to(law, one.size, loss), loss), served_tokens) for one in candidates]
+    lives = [lived(BudgetPlan(one, 0.0, tokens_to(law, one.size, loss), loss), served_tokens) for one in candidates]
     return min((life for life in lives if life.flops < float("inf")), key=lambda life: life.flops, default=None)
 
 
-def lived(plan: Plan, served_tokens: float) -> Life:
+def lived(plan: BudgetPlan, served_tokens: float) -> Life:
     """The life of a plan; training's compute follows from its tokens."""
     per_token = plan.candidate.flops_per_token
-    trained = Plan(plan.candidate, plan.tokens * per_token, plan.tokens, plan.loss)
+    trained = BudgetPlan(plan.candidate, plan.tokens * per_token, plan.tokens, plan.loss)
     return Life(trained, FORWARD * per_token * served_tokens)
 
 
@@ -112,14 +112,14 @@ def tokens_to(law: Law, size: float, loss: float) -> float:
     return (law.token_scale / left) ** (1 / law.token_exponent) if left > 0 else float("inf")
 
 
-def frontier(law: Law, flops: float, candidates: Sequence[Candidate]) -> list[Plan]:
+def frontier(law: Law, flops: float, candidates: Sequence[Candidate]) -> list[BudgetPlan]:
     """The best of `POINTS` budgets from `flops` / `SPAN` to `flops` x `SPAN`."""
     budgets = [flops * SPAN ** (2 * number / (POINTS - 1) - 1) for number in range(POINTS)]
     return [best(law, budget, candidates) for budget in budgets]
 
 
 def plot(
-    plans: Sequence[Plan], here: tuple[float, float], grams: Callable[[float], float], fitted: Fitted, path: Path
+    plans: Sequence[BudgetPlan], here: tuple[float, float], grams: Callable[[float], float], fitted: Fitted, path: Path
 ) -> None:
     """Expected loss against grams: the frontier with its interval, and where params.yaml stands (`here`: FLOPs, loss).
 

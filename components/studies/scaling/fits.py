@@ -10,7 +10,7 @@ import numpy as np
 from components.params import Scaling
 from components.studies.scaling import law as scaling_law
 from components.studies.scaling import sweep
-from components.studies.scaling.law import Law, Line, Minimum
+from components.studies.scaling.law import Law, Minimum, StraightLine
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Fits:
     law: Law
     laws: list[Law]
     minima: list[Minimum]
-    line: Line
+    line: StraightLine
     exponent: float | None
     reason: str
 

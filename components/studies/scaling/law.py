@@ -204,7 +204,7 @@ def _slope(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Line:
+class StraightLine:
     """log L = intercept + slope log C, through the lowest loss of each budget."""
 
     slope: float
@@ -215,11 +215,11 @@ class Line:
         return math.exp(self.intercept + self.slope * math.log(flops))
 
 
-def straight_line(budgets: dict[float, Sequence[Point]]) -> Line:
+def straight_line(budgets: dict[float, Sequence[Point]]) -> StraightLine:
     """The line through the best run of each budget: what plotting the frontier and laying a ruler on it gives."""
     assert len(budgets) >= 2
     best = [min(points, key=lambda point: point.loss) for points in budgets.values()]
-    return Line(*_slope([point.flops for point in best], [point.loss for point in best]))
+    return StraightLine(*_slope([point.flops for point in best], [point.loss for point in best]))
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Plan:
+class BudgetPlan:
     """The best a budget buys, by the law."""
 
     candidate: Candidate
@@ -241,10 +241,10 @@ class Plan:
     loss: float
 
 
-def best(law: Law, flops: float, candidates: Sequence[Candidate]) -> Plan:
+def best(law: Law, flops: float, candidates: Sequence[Candidate]) -> BudgetPlan:
     """The candidate with the lowest expected loss when the whole budget of `flops` is spent on it."""
     plans = []
     for candidate in candidates:
         tokens = flops / candidate.flops_per_token
-        plans.append(Plan(candidate, flops, tokens, law.loss(candidate.size, tokens)))
+        plans.append(BudgetPlan(candidate, flops, tokens, law.loss(candidate.size, tokens)))
     return min(plans, key=lambda plan: plan.loss)

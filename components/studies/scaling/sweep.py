@@ -20,7 +20,7 @@ from components.core.errors import UserError
 from components.core.files import read_json, write_json
 from components.model.transformer import Shape, derive_shape
 from components.params import Evaluate, ModelShape, Numerics, Pretrain, Runtime, Scaling
-from components.studies.scaling.law import Candidate, Law, Plan, Point, best
+from components.studies.scaling.law import BudgetPlan, Candidate, Law, Point, best
 
 HEAD_CHANNELS = 16
 """Channels of a head. Small, so that the number of heads grows with the width from the first: with 32, a width of 48
@@ -116,13 +116,13 @@ def plan(params: Scaling) -> list[Cell]:
     return sorted(cells, key=lambda one: (-one.pretrain.steps, one.name))
 
 
-def larger(params: Scaling, law: Law) -> list[tuple[Cell, Plan]]:
+def larger(params: Scaling, law: Law) -> list[tuple[Cell, BudgetPlan]]:
     """Runs at multiples of the largest fitted budget, each of the size the law calls best, the longest first."""
     chosen = []
     for multiple in sorted(params.checks, reverse=True):
         found = best(law, multiple * max(params.budgets), candidates(params))
         made = cell(params, int(found.candidate.label), found.flops, 1, "check")
-        chosen.append((made, Plan(found.candidate, made.flops, made.tokens, law.loss(made.size, made.tokens))))
+        chosen.append((made, BudgetPlan(found.candidate, made.flops, made.tokens, law.loss(made.size, made.tokens))))
     return chosen
 
 

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from components.core.errors import UserError
 from components.model import cpu_kernels
-from components.model.transformer import Cache, Shape, Transformer, captured_attention, derive_shape
+from components.model.transformer import KeyValueCache, Shape, Transformer, captured_attention, derive_shape
 from components.params import ModelShape
 
 VOCABULARY = 300
@@ -132,4 +132,4 @@ def test_documents_and_a_cache_together_are_refused() -> None:
     """The mask of documents covers the new positions alone, so attention to cached ones would be wrong."""
     model, ids = network(), some_ids(1, 8)
     with pytest.raises(AssertionError, match="documents_BT or cache"):
-        model(ids, torch.zeros_like(ids), Cache(model.shape))
+        model(ids, torch.zeros_like(ids), KeyValueCache(model.shape))

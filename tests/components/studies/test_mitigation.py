@@ -54,7 +54,7 @@ def test_a_projects_budget_that_is_spent_lets_no_model_begin(place: trial.TrialF
     runtime = Runtime(budget=Budget(project=ProjectBudget(hours=1e-9)))
     spent = replace(place, work=tmp_path / "spent", ledger=tmp_path / "ledger", runtime=runtime)
     with pytest.raises(Stopped, match=r"runtime\.budget\.project: .* run again to go on"):
-        trial.run_one(trial.Run("none", 1), folders=spent, params=PARAMS)
+        trial.run_one(trial.TrialRun("none", 1), folders=spent, params=PARAMS)
     (span,) = read(tmp_path / "ledger")
     assert (span.stage, span.outcome) == ("mitigate", "BudgetReached")
     assert not (spent.folder("none", 1) / "result.json").exists()
@@ -69,9 +69,9 @@ def test_models_are_made_once_and_the_same(place: trial.TrialFolders) -> None:
     assert len({row["bits_per_byte"] for row in results}) == 6
     again = trial.TrialFolders(place.data, place.work.with_name("again"), place.numerics)
     trial.prepare("counterfactual", again, Mix())
-    assert trial.run_one(trial.Run("counterfactual", 2), folders=again, params=PARAMS) == results[4]
+    assert trial.run_one(trial.TrialRun("counterfactual", 2), folders=again, params=PARAMS) == results[4]
     (place.folder("none", 1) / "model/model.safetensors").unlink()  # a finished one is read back
-    assert trial.run_one(trial.Run("none", 1), folders=place, params=PARAMS) == results[0]
+    assert trial.run_one(trial.TrialRun("none", 1), folders=place, params=PARAMS) == results[0]
     found = trial.summary(results)
     text = trial.markdown(found, PARAMS, {"none": 1, "counterfactual": 2, "random": 2})
     assert "| difference, counterfactual - random | " in text

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from components.synthetic.curriculum import LIMITS, TASKS, Item, is_test, items, stream
+from components.synthetic.curriculum import LIMITS, TASKS, Problem, is_test, items, stream
 
 
-def numbers_of(item: Item) -> tuple[int, int]:
+def numbers_of(item: Problem) -> tuple[int, int]:
     """The two numbers that an arithmetic item adds."""
     left, right = re.match(r"(?:sum|steps): (\d+)\+(\d+)[=;]", item.prompt).groups()
     return int(left), int(right)

@@ -11,13 +11,13 @@ from itertools import islice
 from components.core.files import read_json, sha256_bytes
 from components.corpus.corpus import Document
 from components.instruction_pairs import continuation, describe, heading
-from components.instruction_pairs.examples import Pair
+from components.instruction_pairs.examples import PromptPair
 from components.stages.evaluate.tasks.bits_per_byte import bits
 from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, TaskResult
 from components.tokens.tokenizer import ASSISTANT, END_OF_TEXT, USER
 
 NAME = "answers"
-PAIRS: dict[str, Callable[[Document], Iterable[Pair]]] = {
+PAIRS: dict[str, Callable[[Document], Iterable[PromptPair]]] = {
     "describe": describe.pairs,
     "heading": heading.pairs,
     "continue": continuation.pairs,
@@ -44,9 +44,9 @@ def answers(context: EvalContext) -> TaskResult:
     return result
 
 
-def _pairs(context: EvalContext, extract: Callable[[Document], Iterable[Pair]]) -> list[Pair]:
+def _pairs(context: EvalContext, extract: Callable[[Document], Iterable[PromptPair]]) -> list[PromptPair]:
     """At most `items` pairs with different answers, in an order drawn by hash."""
-    by_answer: dict[str, Pair] = {}
+    by_answer: dict[str, PromptPair] = {}
     for document in context.heldout:
         for pair in islice(extract(document), MOST_PER_DOCUMENT):
             by_answer.setdefault(pair.answer, pair)
@@ -54,7 +54,7 @@ def _pairs(context: EvalContext, extract: Callable[[Document], Iterable[Pair]]) 
     return [by_answer[answer] for _, answer in keyed[: context.params.items]]
 
 
-def _score(result: TaskResult, context: EvalContext, chosen: list[Pair]) -> None:
+def _score(result: TaskResult, context: EvalContext, chosen: list[PromptPair]) -> None:
     """Append a row per pair; an answer that does not fit the context beside its prompt loses its end."""
     model, sequences, starts = context.instruct, [], []
     for pair in chosen:

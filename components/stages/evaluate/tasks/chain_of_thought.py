@@ -7,7 +7,7 @@ Wei et al. 2022). Both answers are written by greedy decoding and count only if 
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.evaluate.tasks.task import Curve, EvalContext, TaskResult
 from components.statistics import ratio
-from components.synthetic.curriculum import Item, items
+from components.synthetic.curriculum import Problem, items
 
 NAME = "chain_of_thought"
 CHANCE = 0.0
@@ -35,7 +35,7 @@ def chain_of_thought(context: EvalContext) -> TaskResult:
     return result
 
 
-def _exact_matches(model: LanguageModel, test_items: list[Item]) -> list[bool]:
+def _exact_matches(model: LanguageModel, test_items: list[Problem]) -> list[bool]:
     """Whether each item's final answer was written exactly."""
     longest = max(len(model.encode(item.prompt + item.answer)) - len(model.encode(item.prompt)) for item in test_items)
     texts = model.greedy([item.prompt for item in test_items], longest + 1, STOP)

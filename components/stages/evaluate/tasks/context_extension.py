@@ -81,7 +81,7 @@ def scaled_frequencies(shape: "Shape", arm: str) -> "torch.Tensor":
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class LongWindow:
     """`FACTOR` times `context` + 1 ids of a document from `start`."""
 
     document: Document
@@ -89,13 +89,13 @@ class Window:
     ids: list[int]
 
 
-def _windows(context: EvalContext, length: int) -> list[Window]:
+def _windows(context: EvalContext, length: int) -> list[LongWindow]:
     """Document, start and ids of windows of `length` + 1 ids, one of each document in turn, `MOST_WINDOWS` at most."""
     most = min(MOST_WINDOWS, context.params.items)
     encoded = [(document, context.causal.encode(document.text)) for document in context.heldout]
     starts = range(0, max((len(ids) for _, ids in encoded), default=0), length)
     windows = (
-        Window(document, start, ids[start : start + length + 1])
+        LongWindow(document, start, ids[start : start + length + 1])
         for start in starts
         for document, ids in encoded
         if start + length < len(ids)
@@ -103,7 +103,7 @@ def _windows(context: EvalContext, length: int) -> list[Window]:
     return list(itertools.islice(windows, most))
 
 
-def _score(model: LanguageModel, windows: list[Window], length: int) -> list[DocumentScores]:
+def _score(model: LanguageModel, windows: list[LongWindow], length: int) -> list[DocumentScores]:
     """Scores of whole windows."""
     token_bytes = model.token_bytes()
     position = np.arange(length) + 1
@@ -114,7 +114,7 @@ def _score(model: LanguageModel, windows: list[Window], length: int) -> list[Doc
     ]
 
 
-def _add(result: TaskResult, windows: list[Window], scored: list[DocumentScores], arm: str, context: int) -> None:
+def _add(result: TaskResult, windows: list[LongWindow], scored: list[DocumentScores], arm: str, context: int) -> None:
     """Rows within and beyond the trained context, clustered by document."""
     for window, entry in zip(windows, scored, strict=True):
         name = entry.document.id

@@ -8,7 +8,7 @@ both shown, because accuracy alone can make a smooth gain look like a sudden one
 
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult
-from components.synthetic.curriculum import Item, items
+from components.synthetic.curriculum import Problem, items
 
 NAME = "few_shot"
 CHANCE = 0.5
@@ -49,7 +49,7 @@ def condition(shots: int) -> str:
     return f"shots={shots}"
 
 
-def _score_shots(result: TaskResult, model: LanguageModel, test_items: list[Item], shots: int) -> bool:
+def _score_shots(result: TaskResult, model: LanguageModel, test_items: list[Problem], shots: int) -> bool:
     """Append accuracy and margin of each item with `shots` examples; False if the prompts do not fit the context."""
     prompts = [with_shots(item.prompt, shots) for item in test_items]
     if any(

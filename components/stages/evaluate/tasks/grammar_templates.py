@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class MinimalPair:
     """Two sentences, the grammatical one first; `head` is the word the pair is about, by which pairs are clustered."""
 
     phenomenon: str
@@ -189,14 +189,14 @@ PHENOMENA: dict[str, Callable[[random.Random], tuple[str, str, str]]] = {
 }
 
 
-def pairs(phenomenon: str, seed: int, n: int) -> list[Pair]:
+def pairs(phenomenon: str, seed: int, n: int) -> list[MinimalPair]:
     """Up to `n` different pairs of a phenomenon (fewer if the templates hold no more); the same for the same seed."""
     draw = random.Random(f"greenhouse minimal pairs {phenomenon} {seed}")
-    found: dict[str, Pair] = {}
+    found: dict[str, MinimalPair] = {}
     for _ in range(40 * n):
         if len(found) == n:
             break
         good, bad, head = PHENOMENA[phenomenon](draw)
         assert good != bad, good
-        found.setdefault(good, Pair(phenomenon, good, bad, head))
+        found.setdefault(good, MinimalPair(phenomenon, good, bad, head))
     return list(found.values())

@@ -23,7 +23,7 @@ MOST_TOKENS = 60_000
 
 
 @dataclass(frozen=True)
-class Window:
+class MaskedWindow:
     """Part of a document, and which of its positions are hidden."""
 
     document: Document
@@ -68,7 +68,7 @@ def _summarise(result: TaskResult, context: EvalContext, sources: list[str], cha
     }
 
 
-def windows(model: LanguageModel, documents: list[Document], seed: int) -> list[Window]:
+def windows(model: LanguageModel, documents: list[Document], seed: int) -> list[MaskedWindow]:
     """The beginnings of documents, one window each in turn, until `MOST_TOKENS`; then their next windows."""
     ids = [np.array(model.encode(document.text)) for document in documents]
     parts, total = [], 0
@@ -81,12 +81,14 @@ def windows(model: LanguageModel, documents: list[Document], seed: int) -> list[
             hidden = np.random.default_rng(key).random(len(part)) < MASK_SHARE
             hidden[0] = part[0] != 0 and hidden[0]
             hidden[-1] |= not hidden.any()
-            parts.append(Window(document, part, hidden))
+            parts.append(MaskedWindow(document, part, hidden))
             total += len(part)
     return parts
 
 
-def restore(model: LanguageModel, masked_windows: list[Window]) -> list[tuple[Window, np.ndarray, np.ndarray]]:
+def restore(
+    model: LanguageModel, masked_windows: list[MaskedWindow]
+) -> list[tuple[MaskedWindow, np.ndarray, np.ndarray]]:
     """Whether each hidden token is the model's first choice, and its negative log-probability (nats)."""
     import torch
 

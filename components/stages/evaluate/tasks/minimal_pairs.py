@@ -11,7 +11,7 @@ from pathlib import Path
 
 from components.core.errors import UserError
 from components.core.files import sha256_bytes
-from components.stages.evaluate.tasks.grammar_templates import PHENOMENA, Pair, pairs
+from components.stages.evaluate.tasks.grammar_templates import PHENOMENA, MinimalPair, pairs
 from components.stages.evaluate.tasks.task import Curve, EvalContext, TaskResult
 
 NAME = "minimal_pairs"
@@ -51,7 +51,7 @@ def _equal_note(result: TaskResult, context: EvalContext, metric: str, equal: in
 
 
 def _score(
-    context: EvalContext, result: TaskResult, made: Sequence[Pair], metric: str, by_paradigm: bool = False
+    context: EvalContext, result: TaskResult, made: Sequence[MinimalPair], metric: str, by_paradigm: bool = False
 ) -> int:
     """Append a row per pair (and one more if its token lengths are equal); returns how many are of equal length."""
     model, equal = context.causal, 0
@@ -95,20 +95,20 @@ def _files(folder: Path) -> list[Path]:
     return paths
 
 
-def read_pairs(path: Path, limit: int) -> list[Pair]:
+def read_pairs(path: Path, limit: int) -> list[MinimalPair]:
     """The first `limit` pairs of a BLiMP-style file; the file's name is the paradigm.
 
     Raises:
         UserError: a line is no JSON object with `sentence_good` and `sentence_bad`.
     """
-    read: list[Pair] = []
+    read: list[MinimalPair] = []
     with open(path, encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             if len(read) == limit:
                 break
             try:
                 row = json.loads(line)
-                read.append(Pair(path.stem, str(row["sentence_good"]), str(row["sentence_bad"]), path.stem))
+                read.append(MinimalPair(path.stem, str(row["sentence_good"]), str(row["sentence_bad"]), path.stem))
             except (ValueError, KeyError, TypeError):
                 raise UserError(
                     f"{path.name} line {number}: needs a JSON object with sentence_good and sentence_bad; correct the "

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import tokenizers
     import torch
 
-    from components.model.transformer import Cache, Transformer
+    from components.model.transformer import KeyValueCache, Transformer
 
 BOS = 0
 """Id of `<|endoftext|>`, which begins every document."""
@@ -42,7 +42,7 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ContinuationScore:
     """A continuation's score: total log-probability (nats), its tokens, and whether greedy decoding would write it."""
 
     logp: float
@@ -107,7 +107,7 @@ class LanguageModel:
         """Where the weights live."""
         return next(self.model.parameters()).device
 
-    def answers(self, prompts: Sequence[tuple[str, str]]) -> list[Answer]:
+    def answers(self, prompts: Sequence[tuple[str, str]]) -> list[ContinuationScore]:
         """Score each (prompt, continuation): the continuation's tokens given the prompt at a document's start.
 
         Prompt and continuation are encoded together, so the split falls where the tokenizer would put it. Texts longer
@@ -121,7 +121,7 @@ class LanguageModel:
             sequences.append(ids[-self.context - 1 :])
         scored = self.score(sequences)
         return [
-            Answer(float(scores.logp[-n:].sum()), n, bool(scores.hit[-n:].all()))
+            ContinuationScore(float(scores.logp[-n:].sum()), n, bool(scores.hit[-n:].all()))
             for scores, n in zip(scored, lengths, strict=True)
         ]
 
@@ -164,7 +164,7 @@ class LanguageModel:
                     logps[index] = logp_BV[row, plans[index][1]].tolist()
         return iter(logps)
 
-    def _last_logits(self, rows: Sequence[Sequence[int]], cache: "Cache | None" = None) -> "torch.Tensor":
+    def _last_logits(self, rows: Sequence[Sequence[int]], cache: "KeyValueCache | None" = None) -> "torch.Tensor":
         """Logits (B, V) of what follows each row (given what `cache` holds already)."""
         import torch
 
@@ -198,9 +198,9 @@ class LanguageModel:
 
     def _continue(self, rows: list[list[int]], max_tokens: int, stop: str) -> list[str]:
         """Continue rows of equal length, with a cache, until each has written `stop` or the separator."""
-        from components.model.transformer import Cache
+        from components.model.transformer import KeyValueCache
 
-        cache, pending = Cache(self.model.shape), rows
+        cache, pending = KeyValueCache(self.model.shape), rows
         made: list[list[int]] = [[] for _ in rows]
         for _ in range(max_tokens):
             pending = self._last_logits(pending, cache).argmax(-1)[:, None].tolist()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from components.carbon.ledger.reader import read
 from components.carbon.metering.meter import Meter
-from components.carbon.planning.budget import Budget, budget_check
+from components.carbon.planning.budget import BudgetLimits, budget_check
 from components.core.errors import Stopped
 from components.params import Budget as Limits
 from components.params import Grid, ProjectBudget, Runtime
@@ -25,7 +25,7 @@ class Totals:
     as_of_s: float = 0.0
 
 
-def run(budget: Budget, watts: float, step_s: float, interval_s: float = 0.0) -> tuple[int, list[str]]:
+def run(budget: BudgetLimits, watts: float, step_s: float, interval_s: float = 0.0) -> tuple[int, list[str]]:
     """Steps until the budget stops them (at most 10,000), and the warnings. Readings come every `interval_s`."""
     warnings = []
     for step in range(1, 10_001):
@@ -40,14 +40,18 @@ def run(budget: Budget, watts: float, step_s: float, interval_s: float = 0.0) ->
 
 
 def test_no_limit_never_stops() -> None:
-    assert run(Budget(), 100.0, 1.0) == (10_000, [])
+    assert run(BudgetLimits(), 100.0, 1.0) == (10_000, [])
 
 
 @pytest.mark.parametrize(
     "budget",
-    [Budget(hours=100 / 3600), Budget(kwh=100 * 36.0 / 3.6e6), Budget(grams=100 * 36 / 3.6e6 * 50, grams_per_kwh=50)],
+    [
+        BudgetLimits(hours=100 / 3600),
+        BudgetLimits(kwh=100 * 36.0 / 3.6e6),
+        BudgetLimits(grams=100 * 36 / 3.6e6 * 50, grams_per_kwh=50),
+    ],
 )
-def test_every_limit_stops_before_the_step_that_cannot_fit(budget: Budget) -> None:
+def test_every_limit_stops_before_the_step_that_cannot_fit(budget: BudgetLimits) -> None:
     steps, warnings = run(budget, watts=36.0, step_s=0.99)
     assert steps == 101  # 101 x 0.99 s = 99.99 s fit, one more would not
     assert len(warnings) == 1
@@ -58,7 +62,7 @@ def test_every_limit_stops_before_the_step_that_cannot_fit(budget: Budget) -> No
 def test_overshoot_is_at_most_one_step(watts: float, step_s: float, steps: float, interval_s: float) -> None:
     limit_kwh = watts * step_s * steps / 3.6e6
     assume(steps * step_s > 2 * interval_s)  # before its first reading a meter knows nothing
-    taken, _ = run(Budget(kwh=limit_kwh), watts, step_s, interval_s)
+    taken, _ = run(BudgetLimits(kwh=limit_kwh), watts, step_s, interval_s)
     assert watts * taken * step_s / 3.6e6 <= limit_kwh + watts * step_s / 3.6e6
     assert taken >= min(steps, 10_000) - 2 - interval_s / step_s
 
@@ -121,7 +125,7 @@ def test_the_projects_budget_has_what_every_run_used(tmp_path: Path) -> None:
 
 
 def test_grams_are_those_of_the_hour_in_which_they_were_spent() -> None:
-    budget = Budget(grams=9000.0, grams_per_kwh=100.0)
+    budget = BudgetLimits(grams=9000.0, grams_per_kwh=100.0)
     budget.check(Totals(1.0), 100.0)
     budget.grams_per_kwh = 900.0
     budget.check(Totals(1.5), 150.0)
@@ -152,13 +156,13 @@ def test_hours_that_are_over_keep_their_intensity_when_the_grid_turns_dirty(tmp_
 
 
 def test_what_was_spent_before_counts() -> None:
-    fresh, _ = run(Budget(kwh=0.001), 36.0, 1.0)
-    resumed, _ = run(Budget(kwh=0.001, spent_kwh=0.0005), 36.0, 1.0)
+    fresh, _ = run(BudgetLimits(kwh=0.001), 36.0, 1.0)
+    resumed, _ = run(BudgetLimits(kwh=0.001, spent_kwh=0.0005), 36.0, 1.0)
     assert resumed == pytest.approx(fresh / 2, abs=2)
 
 
 def test_a_long_first_step_is_forgotten() -> None:
-    budget = Budget(hours=100 / 3600)
+    budget = BudgetLimits(hours=100 / 3600)
     budget.check(Totals(0.0), 30.0)  # compiling
     for half_seconds in range(61, 197):
         budget.check(Totals(0.0), half_seconds / 2)

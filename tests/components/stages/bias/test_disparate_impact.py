@@ -6,7 +6,7 @@ import pytest
 
 from components.core.errors import UserError
 from components.params import Bias
-from components.stages.bias.counts import BiasCounts, Judged
+from components.stages.bias.counts import BiasCounts, DocumentToxicity
 from components.stages.bias.disparate_impact import Impact, check_ratios, impacts, impacts_by_source, low_ratios
 from components.text.identity_terms import GROUPS
 
@@ -17,7 +17,7 @@ def add(counts: BiasCounts, source: str, group: str, kept: int, total: int) -> B
     """`total` documents of ten sentences that mention `group` ("" for none), of which the filter keeps `kept`."""
     bits = 1 << GROUPS.index(group) if group else 0
     for number in range(total):
-        counts.documents.append(Judged(source, 10, 10, 0, 0, bits))
+        counts.documents.append(DocumentToxicity(source, 10, 10, 0, 0, bits))
         counts.dropped.append(number >= kept)
         counts.dropped_raw.append(number >= kept)
     return counts

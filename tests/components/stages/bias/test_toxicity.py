@@ -12,7 +12,7 @@ import pytest
 
 from components.core.errors import UserError
 from components.stages.bias import toxicity
-from components.stages.bias.toxicity import Classifier, ProfanityCheck, scorer
+from components.stages.bias.toxicity import ProfanityCheck, ToxicityClassifier, scorer
 from components.text.sentences import sentences_of
 from tests.components.real_text import modules
 
@@ -116,10 +116,10 @@ def test_classifier_scores_as_transformers_does(tiny: Path) -> None:
 
 def test_a_label_can_be_named(tiny: Path) -> None:
     text = ["you are a friend"]
-    total = Classifier(str(tiny)).score(text) + Classifier(f"{tiny}#harmless").score(text)
+    total = ToxicityClassifier(str(tiny)).score(text) + ToxicityClassifier(f"{tiny}#harmless").score(text)
     assert total == pytest.approx([1.0])
     with pytest.raises(UserError, match="no label rude among harmless, toxic; name one with #<label>"):
-        Classifier(f"{tiny}#rude")
+        ToxicityClassifier(f"{tiny}#rude")
 
 
 def test_a_model_without_safetensors_is_refused(tiny: Path, tmp_path: Path) -> None:

@@ -12,17 +12,17 @@ from components.model import export
 from components.model.lora import add_lora
 from components.model.transformer import Transformer, derive_shape
 from components.params import ModelShape
-from components.stages.finetune.classifier import Classifier, save_classifier
+from components.stages.finetune.classifier import EncoderClassifier, save_classifier
 from components.tokens.tokenizer import PAD, train_bpe
 
 LABELS = ["docs", "plays", "tales"]
 TOKENIZER = train_bpe([Path(torch.functional.__file__).read_text()], 400).to_str()
 
 
-def model(tied: bool = True, seed: int = 3) -> Classifier:
+def model(tied: bool = True, seed: int = 3) -> EncoderClassifier:
     """A classifier whose head and blocks are no longer at their first, partly zero, values."""
     shape = derive_shape(ModelShape(size=2, width=64, heads=2, tied=tied), 400, 64, causal=False)
-    made = Classifier(Transformer(shape).initialise(seed), len(LABELS)).initialise_head(seed)
+    made = EncoderClassifier(Transformer(shape).initialise(seed), len(LABELS)).initialise_head(seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in made.parameters():

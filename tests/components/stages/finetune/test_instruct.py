@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from components.instruction_pairs.examples import Pair
+from components.instruction_pairs.examples import PromptPair
 from components.model.transformer import Transformer, derive_shape
 from components.params import ModelShape, Numerics
 from components.stages.finetune.instruct import (
@@ -26,7 +26,7 @@ from components.training.objectives import IGNORE
 EXACT = Numerics(dtype="float32")
 ENCODER = Encoder(train_bpe([Path(torch.functional.__file__).read_text()], 400).to_str())
 PAIRS = [
-    Pair(f"What is {number} times {number}?", f"It is {number * number}, I think.", str(number // 3))
+    PromptPair(f"What is {number} times {number}?", f"It is {number * number}, I think.", str(number // 3))
     for number in range(22)
 ]
 

@@ -8,7 +8,7 @@ import networkx
 import pytest
 
 from components.core.errors import UserError
-from components.instruction_pairs.examples import Pair
+from components.instruction_pairs.examples import PromptPair
 from components.stages.finetune.task_selection import TASKS, choose
 from tests.components import task_corpora as corpora
 
@@ -30,7 +30,7 @@ def test_python_documentation_feeds_the_first_tasks(docs: Path) -> None:
 
 def test_pairs_are_the_authors_own(docs: Path) -> None:
     examples = choose("instruct", "describe", corpora.draw(docs, max_train=10_000)).examples
-    pairs = {pair.prompt: pair.answer for pair in examples.train if isinstance(pair, Pair)}
+    pairs = {pair.prompt: pair.answer for pair in examples.train if isinstance(pair, PromptPair)}
     assert len(pairs) > 100
     for prompt, answer in list(pairs.items())[:50]:
         module, header = re.fullmatch(r"What does this do\?\n([\w.]+): ((?:async def|def|class) .+)", prompt).groups()  # type: ignore[union-attr]
@@ -78,7 +78,7 @@ def test_markdown_feeds_headings(tmp_path: Path) -> None:
     assert choice.task.name == "heading"
     assert [entry["task"] for entry in choice.skipped] == ["describe"]
     pair = choice.examples.train[0]
-    assert isinstance(pair, Pair)
+    assert isinstance(pair, PromptPair)
     assert re.fullmatch(r"Write the first sentence of this section\.\nSection \d+ [abc]", pair.prompt)
     assert pair.answer.endswith(".")
     assert "\n" not in pair.answer

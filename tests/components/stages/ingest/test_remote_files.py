@@ -22,7 +22,7 @@ from warcio.warcwriter import WARCWriter
 from components.core.errors import UserError
 from components.corpus.corpus import read_corpus, read_manifest
 from components.params import Files, Ingest
-from components.stages.ingest.records import Entry, entry_of
+from components.stages.ingest.records import RecordStatus, entry_of
 from tests.components.stages.ingest.ingest_run import hashes, run_ingest, run_on_files
 
 DOCS = sorted(Path(numpy.__file__).parent.glob("ma/*.py"))
@@ -236,9 +236,9 @@ def test_a_run_killed_inside_a_file_keeps_its_pieces(
     if changed:
         (folder / "large.jsonl").write_text("\n".join(records[1:]))
     _, whole = run_ingest(settings, tmp_path, "whole")
-    made: list[Entry] = []
+    made: list[RecordStatus] = []
 
-    def counted(*given: Any) -> Entry:
+    def counted(*given: Any) -> RecordStatus:
         made.append(entry_of(*given))
         return made[-1]
 

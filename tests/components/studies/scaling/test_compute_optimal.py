@@ -20,7 +20,7 @@ from components.studies.scaling.compute_optimal import (
     plot,
     tokens_to,
 )
-from components.studies.scaling.law import Candidate, Law, Plan, best
+from components.studies.scaling.law import BudgetPlan, Candidate, Law, best
 from tests.components.carbon.planning.test_step_cost_table import RATES
 
 LAW = Law(floor=1.5, size_scale=40.0, size_exponent=0.35, token_scale=120.0, token_exponent=0.3)
@@ -30,7 +30,7 @@ NOW = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
 FLOPS_PER_S = RATES.tokens_per_s * RATES.flops_per_token
 
 
-def cheapest(law: Law, loss: float, candidates: Sequence[Candidate]) -> Plan | None:
+def cheapest(law: Law, loss: float, candidates: Sequence[Candidate]) -> BudgetPlan | None:
     """The plan that reaches the loss with the least training, if nothing will be served."""
     life = cheapest_for_life(law, loss, 0.0, candidates)
     return life.plan if life else None
@@ -65,7 +65,7 @@ def test_a_model_that_is_served_is_smaller_and_trained_for_longer(served: float,
     assert life.plan.tokens >= trained.tokens
     assert life.flops <= lived(trained, served).flops * (1 + 1e-12)
     assert life.flops == pytest.approx(life.plan.candidate.flops_per_token * (life.plan.tokens + served / 3))
-    others = [lived(Plan(one, 0.0, tokens_to(LAW, one.size, loss), loss), served).flops for one in CANDIDATES]
+    others = [lived(BudgetPlan(one, 0.0, tokens_to(LAW, one.size, loss), loss), served).flops for one in CANDIDATES]
     assert life.flops == min(others)
 
 
