@@ -1,10 +1,14 @@
-"""Text of params.yaml and defaults.yaml as they ship: each key with its value and, as a comment, its description."""
+"""Text of params.yaml and defaults.yaml as they ship: each key with its value and, as a comment, its description.
+
+In the layout of ruamel.yaml, with which `dvc exp run -S` writes both: null is an empty value, a list has a line per
+entry, its dash under the key. So an experiment changes no line but those of its keys.
+"""
 
 from typing import Any
 
 import yaml
 
-from components.params.layout import FileKey, file_keys
+from components.params.layout import file_keys
 
 PARAMS_HEAD = """\
 # The demo: all stages in at most five minutes on two cores and 4 GB. Keys that few people change are in defaults.yaml;
@@ -35,25 +39,21 @@ def _text(advanced: bool) -> str:
         empty = not advanced and key.startswith("pretrain.") and depth == 1 and not below  # DVC wants the branch itself
         if not (below or empty if one.section else one.advanced == advanced):
             continue
-        lines += [""] * (depth == 0)
-        lines.append("  " * depth + _line(key, one, "" if below else "{}"))
-        if key == "ingest.sources":
-            lines[-1:] = ["  " * depth + f"sources:  # {one.description}", *_entries(one.value)]
+        # Not after a list: the dump takes the blank line for a part of it, and drops it with the list.
+        lines += [""] * (depth == 0 and not (lines and lines[-1].lstrip().startswith("- ")))
+        entries = one.value if isinstance(one.value, list) else []
+        shown = ("" if below else "{}") if one.section else "" if entries or one.value is None else written(one.value)
+        lines.append("  " * depth + f"{key.rpartition('.')[2]}:{' ' * bool(shown)}{shown}  # {one.description}")
+        lines += ["  " * depth + line for entry in entries for line in _entry(entry)]
     return "\n".join(lines) + "\n"
 
 
-def _line(key: str, one: FileKey, value: str) -> str:
-    shown = value if one.section else written(one.value)
-    return f"{key.rpartition('.')[2]}:{' ' * bool(shown)}{shown}  # {one.description}"
-
-
-def _entries(sources: list[dict[str, Any]]) -> list[str]:
-    """A list of mappings as a block."""
-    lines = []
-    for source in sources:
-        first, *rest = [f"{name}: {written(value)}" for name, value in source.items()]
-        lines += [f"    - {first}", *(f"      {line}" for line in rest)]
-    return lines
+def _entry(value: Any) -> list[str]:
+    """An entry of a list as a block."""
+    lines = (
+        [f"{name}: {written(part)}" for name, part in value.items()] if isinstance(value, dict) else [written(value)]
+    )
+    return [f"{'  ' if number else '- '}{line}" for number, line in enumerate(lines)]
 
 
 class _Dumper(yaml.SafeDumper):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.comments import CommentedMap
 
 from components import params as schema
 from components.core.files import write_text
@@ -105,10 +105,6 @@ def _open_yaml() -> YAML:
     yaml = YAML()
     yaml.width = 10_000
     yaml.preserve_quotes = True
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.representer.add_representer(
-        type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
-    )
     yaml.representer.add_representer(
         float, lambda dumper, value: dumper.represent_scalar("tag:yaml.org,2002:float", document.number(value))
     )
@@ -129,11 +125,13 @@ def _respaced(old: str, new: str) -> str:
 
 
 def _styled(value: Any) -> Any:
-    """Lists of mappings as blocks, everything else on the line of its key."""
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return CommentedSeq([CommentedMap(entry) for entry in value])
-    if isinstance(value, list | dict):
-        inline: Any = CommentedSeq(value) if isinstance(value, list) else CommentedMap(value)
+    """Lists as blocks, mappings on the line of their key."""
+    if isinstance(value, dict):
+        inline = CommentedMap(value)
         inline.fa.set_flow_style()
         return inline
-    return value
+    return (
+        [CommentedMap(entry) if isinstance(entry, dict) else entry for entry in value]
+        if isinstance(value, list)
+        else value
+    )

@@ -41,10 +41,10 @@ def test_params_yaml_is_short_and_every_key_is_documented() -> None:
     assert own.keys() | defaults.keys() == {key for key, one in layout.file_keys().items() if not one.section}
     undocumented = [key for key, one in layout.file_keys().items() if not one.description]
     assert not undocumented
-    lines = [
-        line for line in (PARAMS + DEFAULTS).splitlines() if line and not line.startswith(("#", "    - ", "      "))
-    ]
-    assert not [line for line in lines if "  # " not in line]
+    sources = PARAMS.index("  - kind"), PARAMS.index("  watch:")
+    lines = (PARAMS[: sources[0]] + PARAMS[sources[1] :] + DEFAULTS).splitlines()
+    keys = [line for line in lines if line and not line.startswith("#") and not line.lstrip().startswith("- ")]
+    assert not [line for line in keys if "  # " not in line]
 
 
 def test_every_key_of_the_schema_stands_in_a_file() -> None:
@@ -105,7 +105,7 @@ def test_an_empty_file_is_refused_in_one_sentence(files: Path, text: str) -> Non
         ),
         ("params.yaml", "causal: {}", "causal: {stepz: 5}", ["pretrain.causal.stepz", "unknown key"]),
         ("params.yaml", "  causal: {}", "  # ", ["pretrain.causal is missing", "add `pretrain.causal: {}`"]),
-        ("params.yaml", "      name: python-docs", "      nam: python-docs", ["ingest.sources.0", "unknown key"]),
+        ("params.yaml", "    name: python-docs", "    nam: python-docs", ["ingest.sources.0", "unknown key"]),
     ],
 )
 def test_a_fault_is_named_where_it_stands(files: Path, name: str, old: str, new: str, says: list[str]) -> None:
