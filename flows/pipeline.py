@@ -3,12 +3,14 @@
     python -m flows.pipeline            run what is stale, show a summary
     python -m flows.pipeline --until tokenize
     python -m flows.pipeline --demo     write the summary anew, even if nothing ran, and show it (`make demo`)
+    python -m flows.pipeline --set finetune.instruct.steps=60      an experiment, as the form's `settings` make one
 
 DVC decides what is stale; Prefect orders, shows and cancels (execution/pipeline_flow.py).
 """
 
 import logging
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -27,10 +29,11 @@ def main() -> int:
     parser = parser_of("pipeline", __doc__)
     parser.add_argument("--until", default="", metavar="STAGE", help="stop after this stage, such as pretrain@causal")
     parser.add_argument("--demo", action="store_true", help="end with the summary table")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a value of this run alone")
     arguments = parser.parse_args()
     started = time.perf_counter()
     print("pipeline: reading params.yaml, dvc.lock and the ledger", flush=True)  # what is imported next takes seconds
-    state = run_from_terminal(arguments.until)
+    state = run_from_terminal(arguments.until, arguments.set)
     if arguments.demo and state.is_completed():
         show_summary()
     message = f": {state.message}" if state.message else ""
@@ -45,24 +48,32 @@ def show_summary() -> None:
     print("\n" + refresh(schema.load(paths.ROOT / "params.yaml")).markdown.replace("```", "").strip())
 
 
-def run_from_terminal(until: str) -> "State":
+def run_from_terminal(until: str, settings: Sequence[str] = ()) -> "State":
     """The pipeline flow in this process, after checking what can be checked before anything starts."""
+    from pydantic import ValidationError
+
     from components.carbon.spans import PAUSED
-    from flows.execution.pipeline_flow import params_hash, pipeline, stop_runs
+    from flows.execution.form import PipelineForm
+    from flows.execution.pipeline_flow import chosen_params, params_hash, pipeline, stop_runs
     from flows.planning import deferral
 
     own = schema.load(paths.ROOT / "params.yaml")
     stages = dvc.graph()
     if until and until not in stages:
         raise UserError(f"--until {until}: no such stage; there are {', '.join(stages)}")
+    try:
+        form = PipelineForm(settings=list(settings)) if settings else None
+    except ValidationError:
+        raise UserError(f"--set {' '.join(settings)}: write each as KEY=VALUE, with a key of params.yaml") from None
+    chosen_params(form, "")
     # What failed is said once, in the stage's own lines and in the last one; Prefect would say it of every task after.
     logging.getLogger("prefect.task_runs").propagate = False
     with cli.with_prefect(stop_runs):
-        state = pipeline(None, params_hash(own), until, return_state=True)
+        state = pipeline(form, params_hash(own), until, return_state=True)
         while state.name == PAUSED:
             at = deferral.after_pause(None, datetime.now(UTC))
             print(f"pipeline: {state.message}\npipeline: waits here until {at:%Y-%m-%d %H:%M} UTC", flush=True)
-            state = deferral.run_at(pipeline, at, {"until": until})
+            state = deferral.run_at(pipeline, at, {"until": until} | ({"params": form} if form else {}))
         return state
 
 

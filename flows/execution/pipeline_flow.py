@@ -101,7 +101,7 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
             state = _run_stages(run)
             if is_experiment and state.is_completed():
                 experiment.save(root, name)
-                print(f"saved as DVC experiment {name}: `dvc exp show`, `dvc exp apply {name}`")
+                print(f"saved as DVC experiment {name}: `make compare A=workspace B={name}`, `dvc exp apply {name}`")
         return state
     except UserError as error:
         return Failed(message=str(error))
