@@ -18,37 +18,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from components.core.errors import UserError
-from components.core.files import write_json
 from flows.system import dvc, environment, git, paths, recovery
 from flows.system.command import parser_of, run_command
 from flows.tracking import environment_record
-from flows.tracking.snapshots import ObjectCache, Snapshot, find
+from flows.tracking.model_origin import choose, record_verification
+from flows.tracking.snapshots import ObjectCache, Snapshot
 
 HASHED = ("data/", "models/")
 """Outputs that are compared; reports follow from them."""
-
-
-def target(model: str, stages: list[str]) -> str:
-    """The stage that makes a model: `causal`, `pretrain/causal`, `models/pretrain/causal`, `pretrain@causal` are one.
-
-    Raises:
-        UserError: no stage makes such a model.
-    """
-    wanted = model.removeprefix("models/").strip("/").replace("/", "@")
-    makers = [stage for stage in stages if stage.startswith(("pretrain", "finetune"))]
-    found = [stage for stage in makers if wanted in (stage, stage.split("@")[-1])]
-    if len(found) != 1:
-        raise UserError(f"{model}: no such model; there are {', '.join(makers)}, or a registered name@alias")
-    return found[0]
-
-
-def choose(model: str, at: str) -> tuple[Snapshot, str]:
-    """The recorded state and the stage to rebuild."""
-    stages = list(dvc.graph())
-    name, _, alias = model.rpartition("@")
-    if name and alias and model not in stages:
-        return find(model), target(name.split("-")[-2] if name.count("-") > 1 else name, stages)
-    return find(at), target(model, stages)
 
 
 # -- rebuilding --------------------------------------------------------------------------------------------------------
@@ -171,10 +148,7 @@ def verify(model: str, at: str) -> bool:
         print(f"{goal} as recorded by {recorded.name}, {len(stages)} stages", flush=True)
         rebuild(root, stages)
         difference = first_difference(recorded, dvc.lock(root), stages, root)
-    write_json(
-        paths.STATE / "verified" / f"{goal}.json",
-        {"recorded": recorded.name, "difference": difference} | environment_record.present(),
-    )
+    record_verification(recorded, goal, difference, environment_record.present())
     print(f"differs: {difference}" if difference else "identical")
     if difference:
         for line in then_and_here(recorded, difference.split(":")[0]):

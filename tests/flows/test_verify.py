@@ -6,8 +6,8 @@ import pytest
 
 from components.core.errors import UserError
 from flows import verify
+from flows.tracking.model_origin import target
 from flows.tracking.snapshots import Snapshot
-from flows.verify import target
 from tests.flows.pipeline_clone import PipelineClone
 from tests.flows.toy import BIN, change_seed
 

@@ -1,0 +1,188 @@
+"""Models by name, and the five answers of one: collected from dvc.lock, DVC's cache, the ledger, MLflow and records.
+
+A model is named as in the workspace (`instruct`, `finetune/instruct`, `finetune@instruct`), with the state it is of, or
+by a registered alias (`greenhouse-instruct-2@champion`).
+"""
+
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from components import params as schema
+from components.carbon.footprint import intensity
+from components.carbon.footprint.costs import LedgerCosts, made
+from components.carbon.planning.forecast import checked
+from components.core.errors import UserError
+from components.core.files import fingerprint, read_json, write_json
+from components.params import Account
+from components.stages.account.answers import (
+    AgainstChampion,
+    ModelAnswers,
+    NotKnown,
+    Origin,
+    RebuildAnswer,
+    Verification,
+)
+from components.stages.account.data_card import data_facts
+from components.stages.account.model_answers import load_answer, model_answers, stages_behind, verify_command
+from components.stages.account.summary import MODELS, Files, checkout_files, gather
+from flows.system import git, paths
+from flows.tracking.snapshots import ObjectCache, Snapshot, find
+from flows.tracking.team_ledger import ledger_of
+
+EVALUATION = "reports/evaluate/details"
+VERIFIED, COMPARED = paths.STATE / "verified", paths.STATE / "compared"
+"""Records of `flows.verify` by the model's hash, and of comparisons with the champion by the evaluation's."""
+
+
+def target(model: str, stages: list[str]) -> str:
+    """The stage that makes a model: `causal`, `pretrain/causal`, `models/pretrain/causal`, `pretrain@causal` are one.
+
+    Raises:
+        UserError: no stage makes such a model.
+    """
+    wanted = model.removeprefix("models/").strip("/").replace("/", "@")
+    makers = [stage for stage in stages if stage.startswith(("pretrain", "finetune"))]
+    found = [stage for stage in makers if wanted in (stage, stage.split("@")[-1])]
+    if len(found) != 1:
+        raise UserError(f"{model}: no such model; there are {', '.join(makers)}, or a registered name@alias")
+    return found[0]
+
+
+def choose(model: str, at: str) -> tuple[Snapshot, str]:
+    """The state that recorded a model, and the stage that makes it.
+
+    Args:
+        model: as in the workspace, or a registered alias, which names the state as well.
+        at: `workspace`, a git revision, a DVC experiment, or a pipeline run of MLflow.
+    """
+    stages = [name.replace("/", "@") for name in MODELS]
+    name, _, alias = model.rpartition("@")
+    if name and alias and model not in stages:
+        return find(model), target(name.split("-")[-2] if name.count("-") > 1 else name, stages)
+    return find(at), target(model, stages)
+
+
+def files_of(one: Snapshot) -> Files:
+    """Files of a state: the workspace as it lies here, another by the hashes in its dvc.lock, pulled where needed.
+
+    The returned function raises `UserError` for a file whose object is in neither DVC's cache nor the default remote.
+    """
+    if one.kind == "workspace":
+        return checkout_files(paths.ROOT)
+    store, outputs = ObjectCache(), one.outputs()
+    folder = cache(store.files)
+
+    def file(path: str) -> Path | None:
+        out = next((out for out in outputs if path == out or path.startswith(f"{out}/")), None)
+        if out is None:
+            return None
+        try:
+            md5 = folder(outputs[out]).get(path[len(out) + 1 :])
+            return store.fetched(md5) if md5 else None
+        except UserError as error:
+            raise UserError(f"{path} of {one.name}: {error}") from None
+
+    return file
+
+
+# -- the five answers --------------------------------------------------------------------------------------------------
+
+
+def collect(one: Snapshot, stage: str, where: str = "") -> ModelAnswers:
+    """The five answers of the model that `stage` makes, in a state.
+
+    Args:
+        where: `models:/...` of a registered model, or a folder that holds a copy; the workspace's own by default.
+
+    Raises:
+        UserError: the state has no such model, or its files are gone.
+    """
+    model, file = stage.replace("@", "/"), files_of(one)
+    if stage not in one.lock and one.kind != "workspace":
+        raise UserError(f"{one.name}: its dvc.lock has no stage {stage}; run the pipeline there first")
+    records = gather(file)
+    if model not in records.models:
+        raise UserError(f"{one.name}: no models/{model} there; run the pipeline first")
+    grid = schema.load(paths.ROOT / "params.yaml").runtime.grid
+    fingerprints, here = one.fingerprints(), one.kind == "workspace"
+    ledger = ledger_of({(name, fingerprints[name]) for name in stages_behind(model) if name in fingerprints})
+    known = {(span.stage, span.labels.get("fingerprint")) for span in ledger}
+    counted = [name for name in stages_behind(model) if here or (name, fingerprints.get(name)) in known]
+    runs = made(ledger, counted, fingerprints, paths.ROOT.name)
+    from components.stages.account.stage import costs, forecast_row
+
+    return model_answers(
+        model,
+        Account.model_validate(one.params().get("account", {})),
+        records,
+        data_facts(file, records),
+        costs(LedgerCosts(ledger, grid, intensity.resolve(grid, paths.ROOT)), runs),
+        [forecast_row(row) for row in checked(ledger)],
+        origin(one, model, where),
+        file,
+    )
+
+
+def origin(one: Snapshot, model: str, where: str = "") -> Origin:
+    """What git, DVC and earlier commands recorded of a model."""
+    name = one.name if "@" in one.name else model.replace("/", "@")
+    at = "" if one.kind == "workspace" or "@" in one.name else one.name
+    copy = f"python -m flows.card {name}{f' --at {at}' if at else ''} --export model"
+    elsewhere = one.kind != "workspace" and not where
+    return Origin(
+        state=one.name,
+        kind=one.kind,
+        rebuild=_rebuild(one, model, verify_command(name, at)),
+        load=load_answer(model, where or ("model" if elsewhere else f"models/{model}"), copy if elsewhere else ""),
+        champion=_champion(one, model),
+    )
+
+
+def _rebuild(one: Snapshot, model: str, command: str) -> RebuildAnswer:
+    behind, md5 = stages_behind(model), one.outputs().get(f"models/{model}")
+    absent = [stage for stage in behind if stage not in one.lock]
+    record = VERIFIED / f"{md5}.json"
+    return RebuildAnswer(
+        commit=(git.commit() if one.kind == "workspace" else one.commit) or NotKnown(not_known="no commit is recorded"),
+        dvc_lock=NotKnown(not_known=f"dvc.lock has no {', '.join(absent)}")
+        if absent
+        else fingerprint([one.lock[stage] for stage in behind]),
+        model=md5 or NotKnown(not_known="dvc.lock has no such output"),
+        verified=Verification.model_validate(read_json(record))
+        if record.exists()
+        else NotKnown(not_known="nobody has rebuilt these bytes yet"),
+        command=command,
+    )
+
+
+def record_verification(one: Snapshot, stage: str, difference: str, environment: dict[str, str]) -> None:
+    """Keep the result of a rebuild, for the model's bytes that it was compared with."""
+    result = f"differs: {difference}" if difference else "identical"
+    facts = {"result": result, "at": _today(), "processor": environment["processor"]}
+    md5 = one.outputs()[f"models/{stage.replace('@', '/')}"]
+    write_json(VERIFIED / f"{md5}.json", environment | facts)
+
+
+def _today() -> str:
+    return datetime.now(UTC).isoformat(timespec="minutes")
+
+
+# -- against the champion ----------------------------------------------------------------------------------------------
+
+
+def _champion(one: Snapshot, model: str) -> AgainstChampion | NotKnown:
+    if one.name.endswith("@champion"):
+        return AgainstChampion(champion=one.name, is_this=True, compared=_today())
+    record = COMPARED / f"{one.outputs().get(EVALUATION)}.json"
+    found: dict[str, Any] = read_json(record) if record.exists() else {}
+    if model not in found:
+        return NotKnown(not_known="its evaluation was not compared with a champion's; the account stage does")
+    kind = NotKnown if "not_known" in found[model] else AgainstChampion
+    return kind.model_validate(found[model])
+
+
+def record_comparison(one: Snapshot, found: dict[str, AgainstChampion | NotKnown]) -> None:
+    """Keep how the models of a state compare with their champions."""
+    write_json(COMPARED / f"{one.outputs()[EVALUATION]}.json", {name: row.model_dump() for name, row in found.items()})

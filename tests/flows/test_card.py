@@ -1,0 +1,114 @@
+"""`python -m flows.card`: the page, the JSON with its schema, the copy of a model; bad input in one sentence."""
+
+import json
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+from dvc.repo import Repo
+
+from components.core.errors import UserError
+from components.core.files import read_json
+from components.stages.account.answers import ModelAnswers, NotKnown, Verification
+from flows import card
+from flows.system import paths
+from flows.tracking import model_origin
+from flows.tracking.snapshots import ObjectCache, Snapshot
+from tests.components.finished_project import project
+
+MD5 = "0123456789abcdef0123456789abcdef"
+LOCK = {"finetune@instruct": {"outs": [{"path": "models/finetune/instruct", "md5": f"{MD5}.dir"}]}}
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished project as the workspace."""
+    root = tmp_path / "greenhouse"
+    project(root)
+    (root / "params.yaml").write_bytes((paths.ROOT / "params.yaml").read_bytes())
+    (root / "defaults.yaml").write_bytes((paths.ROOT / "defaults.yaml").read_bytes())
+    monkeypatch.setattr(paths, "ROOT", root)
+    monkeypatch.setattr(paths, "LEDGER", root / ".greenhouse/ledger")
+    monkeypatch.setattr(model_origin, "VERIFIED", tmp_path / "verified")
+    monkeypatch.setattr(model_origin, "COMPARED", tmp_path / "compared")
+    monkeypatch.setattr(model_origin, "find", lambda name: Snapshot(name, "workspace", LOCK, "abc"))
+    return root
+
+
+def printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What the command prints."""
+    monkeypatch.setattr(sys, "argv", ["card", *arguments])
+    card.main()
+    return capsys.readouterr().out
+
+
+def test_a_page_for_a_person(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = printed(monkeypatch, capsys, "instruct")
+    for text in ("23 documents", "BSD-3-Clause 23", "Wh", "choice accuracy 0.500 [0.400, 0.600], chance 0.25",
+                 "nobody has rebuilt these bytes", 'model="models/finetune/instruct"'):  # fmt: skip
+        assert text in " ".join(shown.split()), text
+
+
+def test_the_json_follows_its_schema(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = json.loads(printed(monkeypatch, capsys, "finetune/classify", "--json"))
+    schema = json.loads(printed(monkeypatch, capsys, "--schema"))
+    jsonschema.validate(answers, schema)
+    assert ModelAnswers.model_validate(answers).facts.pipeline_tag == "text-classification"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**answers, "cost": None}, schema)
+
+
+def test_a_copy_has_the_card_beside_the_model(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    target = tmp_path / "copy"
+    printed(monkeypatch, capsys, "causal", "--export", str(target))
+    assert sorted(path.name for path in target.iterdir()) == [
+        "ATTRIBUTION.md", "README.md", "card.json", "greenhouse.json",
+    ]  # fmt: skip
+    assert str(target) in (target / "README.md").read_text()  # how to load it
+    assert read_json(target / "card.json")["model"] == "pretrain/causal"
+    with pytest.raises(UserError, match="exists already"):
+        printed(monkeypatch, capsys, "causal", "--export", str(target))
+
+
+def test_the_last_verification_is_of_these_bytes(workspace: Path) -> None:
+    one = Snapshot("workspace", "workspace", LOCK, "abc")
+    assert isinstance(model_origin.origin(one, "finetune/instruct").rebuild.verified, NotKnown)
+    model_origin.record_verification(one, "finetune@instruct", "", {"processor": "P1", "torch": "2"})
+    verified = model_origin.origin(one, "finetune/instruct").rebuild.verified
+    assert isinstance(verified, Verification)
+    assert (verified.result, verified.processor) == ("identical", "P1")
+    other = {"finetune@instruct": {"outs": [{"path": "models/finetune/instruct", "md5": "other.dir"}]}}
+    rebuilt = model_origin.origin(Snapshot("x", "revision", other), "finetune/instruct").rebuild
+    assert isinstance(rebuilt.verified, NotKnown)
+
+
+def test_unknown_models_and_states_are_one_sentence(workspace: Path) -> None:
+    with pytest.raises(UserError, match=r"^nope: no such model; there are pretrain@causal"):
+        model_origin.choose("nope", "workspace")
+    with pytest.raises(UserError, match=r"^v1: its dvc.lock has no stage pretrain@masked"):
+        model_origin.collect(Snapshot("v1", "revision", LOCK), "pretrain@masked")
+
+
+def test_a_missing_object_and_a_remote_that_is_gone_are_one_sentence(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    root = tmp_path / "repository"
+    root.mkdir()
+    repo = Repo.init(str(root), no_scm=True)
+    monkeypatch.setattr(model_origin, "ObjectCache", lambda: ObjectCache(root))
+    one = Snapshot("v1", "revision", LOCK)
+    wanted = rf"^models/finetune/instruct/greenhouse\.json of v1: {MD5}\.dir: not in DVC's cache .* nor in a remote"
+    with pytest.raises(UserError, match=wanted):
+        model_origin.collect(one, "finetune@instruct")
+    with repo.config.edit() as config:
+        config["remote"]["team"] = {"url": str(tmp_path / "unplugged")}
+        config["core"]["remote"] = "team"
+    with pytest.raises(UserError, match=wanted):
+        model_origin.collect(one, "finetune@instruct")
