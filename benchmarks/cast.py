@@ -1,6 +1,6 @@
 """A terminal cast as an animated SVG, recorded from a real run: the picture of README.
 
-    python -m benchmarks.cast docs/images/demo.svg make demo
+    python -m benchmarks.cast docs/images/NAME.svg make demo
 
 The command runs in a terminal of 100 columns. Each line appears in the picture as it did there, in `SECONDS`
 altogether; of a line that was rewritten (progress) its last state is kept. Where nothing is animated the picture is
