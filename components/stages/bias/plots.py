@@ -13,7 +13,7 @@ DARK, LIGHT, WARN = "#1b5e4b", "#9aa7a1", "#b5452c"
 def plot_impact(rows: list[Impact], limit: float, path: Path) -> None:
     """Ratio of keep rates per group with its interval, beside the ratio of the filter without masking."""
     rows = [row for row in rows if np.isfinite([row.ratio.value, row.ratio.high, row.ratio_unmasked.value]).all()]
-    drawing, [axes] = figure(7.5, 1.6 + 0.32 * max(4, len(rows)), frame=False)
+    drawing, [axes] = figure(7.5, 1.6 + 0.32 * max(4, len(rows)))
     if not rows:
         axes.text(0.5, 0.5, "no group is mentioned often enough to compare", ha="center", transform=axes.transAxes)
     y = np.arange(len(rows))[::-1]
@@ -39,7 +39,7 @@ def plot_mentions(rows: list[dict], path: Path) -> None:
     """Share of each source's documents that mention each group."""
     sources, groups = (list(dict.fromkeys(row[key] for row in rows)) for key in ("source", "group"))
     share = np.array([100 * row["share"] for row in rows]).reshape(len(sources), len(groups)).T
-    drawing, [axes] = figure(3.2 + 1.3 * len(sources), 1.4 + 0.3 * len(groups), frame=False)
+    drawing, [axes] = figure(3.2 + 1.3 * len(sources), 1.4 + 0.3 * len(groups))
     if not rows:
         axes.text(0.5, 0.5, "no documents", ha="center", transform=axes.transAxes)
         return save(drawing, path)
@@ -58,7 +58,7 @@ def plot_toxicity(rows: list[dict], path: Path) -> None:
     sources = list(dict.fromkeys(row["source"] for row in rows)) or [""]
     most = max([sum(row["source"] == source and "rate" in row for row in rows) for source in sources])
     width, height = 3.8 * len(sources) + 1.2, 1.8 + 0.3 * max(4, most)
-    drawing, grid = figure(width, height, columns=len(sources), frame=False)
+    drawing, grid = figure(width, height, columns=len(sources))
     for axes, source in zip(grid, sources, strict=True):
         ours = [row for row in rows if row["source"] == source and "rate" in row]
         y = np.arange(len(ours))[::-1]

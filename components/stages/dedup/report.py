@@ -1,4 +1,4 @@
-"""The report of the dedup stage: what went and why, how good the search was, repeated lines, examples."""
+"""The report of the dedup stage: what was removed and why, how good the search was, repeated lines, examples."""
 
 import difflib
 from collections import Counter
@@ -10,11 +10,10 @@ import pyarrow.parquet as pq
 from components.core.files import write_text
 from components.core.report import Report
 from components.params import Dedup
-from components.reporting.figures import figure, save
-from components.reporting.tables import markdown_table, write_table
+from components.reporting.figures import chart
+from components.reporting.page import Page
 from components.similarity.duplicates import BINS
 from components.similarity.sketch import Sketches
-from components.stages.dedup.recall_check import share_proposed
 from components.stages.dedup.repeated_lines import Repeats, repeats
 from components.stages.dedup.types import DedupResult, DocumentIndex
 
@@ -27,21 +26,48 @@ DIFF_LINES = 24
 def build(
     index: DocumentIndex, sketches: Sketches, result: DedupResult, check: list[dict], params: Dedup, reports: Path
 ) -> Report:
-    """Write tables, examples and plots under `reports`; return the report."""
-    counts = _counts(index, sketches, result)
+    """Write tables, examples and a plot under `reports`; return the report."""
     lines = {kind: repeats(kind, sketches.targets, index.shards) for kind in ("lines", "paragraphs")}
-    details = reports / "details"
-    write_table(details / "rules.csv", ("source", "rule", "documents", "bytes"), counts)
-    write_table(details / "clusters.csv", CLUSTER_COLUMNS, _clusters(index, result))
-    write_table(details / "check.csv", tuple(check[0]) if check else ("pairs",), [tuple(row.values()) for row in check])
-    write_table(details / "boilerplate.csv", ("kind", "count", "bytes", "text"), _boilerplate(lines))
-    write_text(details / "examples.md", examples(index, result))
-    _plot_rules(counts, reports / "plots" / "rules.png")
+    metrics = _metrics(index, sketches, result, check, lines, params)
+    page = Page("Dedup", reports)
+    page.say(
+        f"{metrics['documents/dropped']:,} of {metrics['documents/in']:,} documents were removed "
+        f"({metrics['megabytes/dropped']:.2f} of {metrics['megabytes/in']:.2f} MB), "
+        f"{metrics['megabytes/like_heldout']:.2f} MB of it because it is like held-out text. Limit: Jaccard similarity "
+        f"{params.threshold} of {params.ngram}-grams of words.",
+    )
+    page.table("rules", "source rule documents bytes", _counts(index, sketches, result), "Documents by rule.")
+    page.table("clusters", "kept kept_location heldout removed smallest_jaccard removed_ids removed_locations",
+               _clusters(index, result))  # fmt: skip
+    page.table("boilerplate", "kind count bytes text", [
+        (kind, row["count"], row["bytes"], row["text"][:300]) for kind in lines for row in lines[kind].top
+    ])  # fmt: skip
+    page.say(
+        f"{metrics['repeated/lines']:.1%} of the bytes in lines of 40 bytes or more, and "
+        f"{metrics['repeated/paragraphs']:.1%} of those in paragraphs of 100 or more, repeat an earlier one. They are "
+        "counted, not removed.",
+    )
+    _check(page, check, params)
+    write_text(reports / "details" / "examples.md", examples(index, result))
     if params.near:
         _plot_similarity(result.histogram, params.threshold, reports / "plots" / "similarity.png")
-        _plot_check(check, params, reports / "plots" / "recall.png")
-    metrics = _metrics(index, sketches, result, check, lines, params)
-    return Report(metrics, _markdown(metrics, counts, check, params), {"threshold": params.threshold, "check": check})
+    return Report(metrics, page.markdown, {"threshold": params.threshold, "check": check})
+
+
+def _check(page: Page, check: list[dict], params: Dedup) -> None:
+    """Table of the search's recall and precision, from the threshold up."""
+    page.table("check", " ".join(check[0]) if check else "pairs", check)
+    rows = [
+        (row["jaccard_from"], row["pairs"], row["proposed"], row["resolved"], row["removals"], row["confirmed"])
+        for row in check if row["jaccard_from"] >= params.threshold
+    ]  # fmt: skip
+    if check:
+        page.show(
+            "jaccard_from pairs proposed resolved removals_checked confirmed", rows,
+            "The search, checked by comparing a sample with all documents: of the pairs at least this similar, so many "
+            "were proposed, and of so many at most one document stays; of a sample of removed documents, so many were "
+            "rightly removed.",
+        )  # fmt: skip
 
 
 def _counts(index: DocumentIndex, sketches: Sketches, result: DedupResult) -> list[tuple]:
@@ -53,17 +79,6 @@ def _counts(index: DocumentIndex, sketches: Sketches, result: DedupResult) -> li
         documents[key] += 1
         num_bytes[key] += int(sketches.num_bytes[number])
     return [(*key, documents[key], num_bytes[key]) for key in sorted(documents)]
-
-
-CLUSTER_COLUMNS = (
-    "kept",
-    "kept_location",
-    "heldout",
-    "removed",
-    "smallest_jaccard",
-    "removed_ids",
-    "removed_locations",
-)
 
 
 def _clusters(index: DocumentIndex, result: DedupResult) -> list[tuple]:
@@ -78,10 +93,6 @@ def _clusters(index: DocumentIndex, result: DedupResult) -> list[tuple]:
         held = str(stays < result.num_heldout).lower()
         rows.append((index.ids[stays], index.locations[stays], held, len(gone), smallest, ids, places))
     return rows
-
-
-def _boilerplate(lines: dict[str, Repeats]) -> list[tuple]:
-    return [(kind, row["count"], row["bytes"], row["text"][:300]) for kind in lines for row in lines[kind].top]
 
 
 def _metrics(
@@ -133,7 +144,7 @@ def examples(index: DocumentIndex, result: DedupResult) -> str:
     for number in chosen:
         stays = int(result.canonical[number])
         head = f"## Jaccard {result.similarity[number]:.3f}, {size[stays]} removed for this document"
-        names = f"- stays: `{index.locations[stays]}` ({index.ids[stays]})\n- went: `{index.locations[number]}`"
+        names = f"- stays: `{index.locations[stays]}` ({index.ids[stays]})\n- removed: `{index.locations[number]}`"
         sections.append(f"{head}\n\n{names} ({index.ids[number]})\n\n```diff\n{_difference(index, stays, number)}\n```")
     return "\n\n".join(sections) + "\n"
 
@@ -157,77 +168,10 @@ def _text(index: DocumentIndex, number: int) -> str:
     raise AssertionError("no such document")
 
 
-def _markdown(metrics: dict[str, float], counts: list[tuple], check: list[dict], params: Dedup) -> str:
-    total, gone = int(metrics["documents/in"]), int(metrics["documents/dropped"])
-    parts = [
-        f"# Dedup\n\n{gone} of {total} documents went ({metrics['megabytes/dropped']:.2f} of "
-        f"{metrics['megabytes/in']:.2f} MB), {metrics['megabytes/like_heldout']:.2f} MB of it because held-out text is "
-        f"like it. Limit: Jaccard {params.threshold} of word {params.ngram}-grams.",
-        markdown_table(
-            ("source", "rule", "documents", "MB"), [(*row[:3], f"{row[3] / 1e6:.2f}") for row in counts], "llrr"
-        ),
-        f"Lines of 40 bytes or more: {metrics['repeated/lines']:.1%} of their bytes repeat an earlier line; "
-        f"paragraphs of 100 or more: {metrics['repeated/paragraphs']:.1%}. They are counted, not removed.",
-    ]
-    if check:
-        parts.append(
-            "Brute-force comparison of a sample with all documents (pairs of training documents, or training and "
-            "held-out), and a sample of the documents that went: is the reason right?"
-        )
-        header = ("Jaccard", "pairs", "proposed", "at most one remains", "recall", "went", "rightly", "precision")
-        parts.append(markdown_table(header, map(_check_row, check), "lrrrrrrr"))
-    return "\n\n".join(parts)
-
-
-def _check_row(row: dict) -> list:
-    def share(part: str, whole: str) -> str:
-        return f"{row[part] / row[whole]:.3f}" if row[whole] else ""
-
-    cells = [f"{row['jaccard_from']} up", *(row[name] for name in ("pairs", "proposed", "resolved"))]
-    return [*cells, share("resolved", "pairs"), row["removals"], row["confirmed"], share("confirmed", "removals")]
-
-
-def _plot_rules(counts: list[tuple], path: Path) -> None:
-    """Stacked bars: share of each source's bytes that went, by rule."""
-    sources = sorted({row[0] for row in counts})
-    total = {source: sum(row[3] for row in counts if row[0] == source) for source in sources}
-    drawing, [axes] = figure(7.0, 1.2 + 0.5 * len(sources), frame=False)
-    axes.set_title("Text removed by dedup", loc="left")
-    left = np.zeros(len(sources))
-    for rule in RULES:
-        size = {row[0]: row[3] for row in counts if row[1] == rule}
-        share = np.array([100 * size.get(source, 0) / total[source] for source in sources])
-        axes.barh(sources, share, left=left, label=rule.replace("_", " "))
-        left += share
-    axes.set_xlabel("% of the source's bytes")
-    axes.legend(fontsize=8)
-    save(drawing, path)
-
-
 def _plot_similarity(histogram: np.ndarray, threshold: float, path: Path) -> None:
     """Histogram of the exact similarity of all pairs that were verified."""
-    drawing, [axes] = figure(7.0, 3.6, frame=False)
-    axes.set_title(f"Exact similarity of {histogram.sum()} proposed pairs", loc="left")
-    axes.stairs(histogram, BINS, fill=True, color="tab:blue")
-    axes.axvline(threshold, color="tab:red", label=f"threshold {threshold}")
-    axes.set(xlabel="Jaccard similarity of word n-grams", ylabel="pairs")
-    axes.legend()
-    save(drawing, path)
-
-
-def _plot_check(check: list[dict], params: Dedup, path: Path) -> None:
-    """What the bands should propose, and what they did in the brute-force sample."""
-    drawing, [axes] = figure(7.0, 3.6, frame=False)
-    axes.set_title("Pairs the bands propose", loc="left")
-    curve = np.linspace(0, 1, 201)
-    expected = share_proposed(params.bands, params.rows, curve)
-    axes.plot(curve, expected, label=f"expected, {params.bands} x {params.rows}")
-    for row in check:
-        if row["pairs"]:
-            middle = (row["jaccard_from"] + (row["jaccard_below"] or 1.0)) / 2
-            axes.plot(middle, row["proposed"] / row["pairs"], "o", color="tab:orange")
-            axes.annotate(f"n={row['pairs']}", (middle, row["proposed"] / row["pairs"] - 0.08), ha="center", fontsize=8)
-    axes.axvline(params.threshold, color="tab:red", label=f"threshold {params.threshold}")
-    axes.set(xlabel="Jaccard similarity of word n-grams", ylabel="share proposed")
-    axes.legend(fontsize=8)
-    save(drawing, path)
+    caption = f"Exact similarity of the {histogram.sum():,} proposed pairs; those right of the line are duplicates."
+    labels = {"xlabel": "Jaccard similarity of word n-grams", "ylabel": "pairs"}
+    with chart(path, caption, 2.6, **labels) as axes:
+        axes.stairs(histogram, BINS, fill=True)
+        axes.axvline(threshold, color="#b5452c", label=f"threshold {threshold}")

@@ -14,8 +14,8 @@ from components.core.errors import UserError
 from components.core.workers import Workers, pool
 from components.corpus.corpus import Document, read_manifest, read_shard, shard_paths
 from components.params import Filter
+from components.reporting.page import Page
 from components.similarity.decontaminate import RULE, ContaminationIndex, contamination_index
-from components.stages.filter.report import table
 from components.stages.filter.rule_counts import RuleCounts
 from components.stages.filter.rules import RULES, Columns, broken_rules
 from components.stages.filter.stage import check, contaminated, redacted_document, tag
@@ -108,13 +108,11 @@ def _text(total: DryRunCounts, params: Filter) -> str:
     share = f"an item, or > {params.decontaminate.max_share:g} held-out"
     rows = [row for row in total.counts.rule_table(params, {RULE: share}) if row[3]]
     personal = [(*key.rsplit(" ", 1), count) for key, count in sorted(total.found.personal.items())]
-    parts = [
-        "# Dry run\n",
-        table(("rules", "source", "would drop", "of"), total.counts.set_table()),
-        table(("rule", "source", "limit", "broken", "only this", "of"), rows),
-        f"Personal data in {total.found.redacted} documents would be replaced by its kind:",
-        table(("source", "kind", "found"), personal),
-    ]
+    page = Page("Dry run", None)
+    page.show("rules source would_drop of", total.counts.set_table(), "Documents that sets of rules would drop.")
+    page.show("rule source limit broken only_this of", rows, "Documents that break each rule, and no other.")
+    caption = f"Personal data in {total.found.redacted} documents would be replaced by its kind."
+    page.show("source kind found", personal, caption)
     for rule, source, limit, count, _, _ in rows:
-        parts.append(f"## {rule} ({limit}) in {source}: {count}\n\n" + "\n".join(total.examples[rule, source]))
-    return "\n\n".join(parts)
+        page.say(f"## {rule} ({limit}) in {source}: {count}\n\n" + "\n".join(total.examples[rule, source]))
+    return page.markdown

@@ -10,16 +10,18 @@ import numpy as np
 from components.core.files import rounded, write_json
 from components.core.report import Report
 from components.instruction_pairs.examples import Passage, PromptPair
-from components.reporting.figures import figure, save
+from components.reporting.figures import WIDTH, figure, save
+from components.reporting.page import Page, interval, quoted
 from components.reporting.tables import markdown_table, write_table
-from components.stages.finetune.classify import ClassifierScores, verdict
+from components.stages.finetune.classify import verdict
 from components.stages.finetune.instruct import CHOICES, InstructionScores
 from components.stages.finetune.task_selection import Choice
 from components.statistics import Estimate, ratio
 from components.training.train_config import TrainResult
 
+Bounded = Estimate | tuple[float, float | None, float | None]
 MOST_SHOWN = 12
-"""Misread passages listed."""
+"""Wrongly classified passages listed."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,18 @@ def instruct(
     ]
     write_json(reports / "details" / "examples.json", rows)
     _learning(result, "heldout_bits_per_byte", "bits per byte of held-out answers", reports)
-    text = _instruct_text(choice, metrics, before, after, rows)
-    return Report(metrics, text, _facts(choice, context, 1 / CHOICES))
+    page = _page("Instruction tuning", choice, reports)
+    scores = [("bits per byte of the answer", _shown(before.bits_per_byte), _shown(after.bits_per_byte), "")]
+    if before.choice is not None and after.choice is not None:
+        name = f"share of right answers, one of {CHOICES}"
+        scores.append((name, _shown(before.choice), _shown(after.choice), f"{1 / CHOICES:.2f}"))
+    caption = f"Scores on {len(after.bits)} held-out pairs before and after tuning, with 95% intervals over documents."
+    page.show("score before after guessing", scores, caption)
+    page.say(f"Tuning saves {_shown(gain)} bits per byte on the same answers (paired, by document).")
+    cells = [[quoted(row[key]) for key in ("prompt", "answer", "before", "after")] for row in rows]
+    page.say("What the model answers to held-out prompts, before and after tuning.")
+    page.say(markdown_table(("prompt", "answer in the corpus", "before", "after"), cells, "llll"))
+    return Report(metrics, page.markdown, _facts(choice, context, 1 / CHOICES))
 
 
 def classify(
@@ -81,21 +93,46 @@ def classify(
         "train_loss": _last_loss(result),
     }
     confusion = ours.confusion.sum(axis=0).astype(int)
-    write_table(reports / "details" / "confusion.csv", ("true \\ predicted", *labels), _named(labels, confusion))
+    named = [[label, *row] for label, row in zip(labels, confusion.tolist(), strict=True)]
+    write_table(reports / "details" / "confusion.csv", ("true \\ predicted", *labels), named)
     write_json(reports / "details" / "misread.json", _misread(passages, probability, labels))
     _confusion_plot(labels, confusion, reports / "plots" / "confusion.png")
     _learning(result, "heldout_accuracy", "held-out accuracy", reports)
-    return Report(metrics, _classify_text(choice, metrics, ours), _facts(choice, context, 1 / len(labels)))
+    page = _page("Classification", choice, reports)
+    baselines = [f"{metrics[f'accuracy/{name}']:.3f}" for name in ("naive_bayes", "majority", "chance")]
+    rows = [
+        ("accuracy", _shown(ours.accuracy), *baselines),
+        ("macro F1", _shown(ours.macro_f1), f"{metrics['macro_f1/naive_bayes']:.3f}", "", ""),
+    ]
+    caption = f"Scores on {len(passages)} held-out passages beside naive Bayes, the largest class, and guessing."
+    page.show("score model naive_Bayes largest_class guessing", rows, caption)
+    page.say(f"Classes: {', '.join(labels)}.")
+    return Report(metrics, page.markdown, _facts(choice, context, 1 / len(labels)))
 
 
 # -- figures and facts -------------------------------------------------------------------------------------------------
 
 
-def _numbers(name: str, found: Estimate | tuple[float, float | None, float | None]) -> dict[str, float]:
+def _bounds(score: Bounded) -> tuple[float, float | None, float | None]:
+    return (score.value, score.low, score.high) if isinstance(score, Estimate) else score
+
+
+def _shown(score: Bounded) -> str:
+    return interval(*_bounds(score))
+
+
+def _numbers(name: str, score: Bounded) -> dict[str, float]:
     """A value and its bounds, where it has any, as metrics."""
-    value, low, high = (found.value, found.low, found.high) if isinstance(found, Estimate) else found
-    named = {f"{name}/value": value, f"{name}/low": low, f"{name}/high": high}
-    return {key: number for key, number in named.items() if number is not None}
+    named = zip(("value", "low", "high"), _bounds(score), strict=True)
+    return {f"{name}/{key}": number for key, number in named if number is not None}
+
+
+def _page(title: str, choice: Choice, reports: Path) -> Page:
+    """The beginning of a report: the task, those that were skipped, and its note."""
+    page = Page(f"{title}: {choice.task.name}", reports)
+    page.say(f"Task: {choice.task.title}.")
+    page.say(*(f"Skipped: {entry['task']} ({entry['reason']})." for entry in choice.skipped), choice.examples.note)
+    return page
 
 
 def _facts(choice: Choice, context: int, chance: float) -> dict[str, Any]:
@@ -131,67 +168,7 @@ def _misread(passages: Sequence[Passage], probability: np.ndarray, labels: list[
     ]
 
 
-# -- text --------------------------------------------------------------------------------------------------------------
-
-
-def _instruct_text(
-    choice: Choice,
-    metrics: dict[str, float],
-    before: InstructionScores,
-    after: InstructionScores,
-    rows: list[dict[str, str]],
-) -> str:
-    lines = [f"# Instruction tuning: {choice.task.name}", "", f"Task: {choice.task.title}.", *_skipped(choice)]
-    scores: list[tuple[str, ...]] = [
-        ("bits per byte of the answer", f"{before.bits_per_byte.value:.3f}", _with_bounds(after.bits_per_byte))
-    ]
-    if before.choice is not None and after.choice is not None:
-        old, new = _with_bounds(before.choice), _with_bounds(after.choice)
-        scores.append((f"right answer of {CHOICES}", old, new, f"{1 / CHOICES:.2f}"))
-    lines += [choice.examples.note, "", markdown_table(("held-out pairs", "before", "after", "chance"), scores, "llll")]
-    gain = _with_bounds((metrics["gain_bits_per_byte/value"], *_bounds(metrics, "gain_bits_per_byte")))
-    lines += ["", f"Tuning saves {gain} bits per byte on the same answers (paired, by document).", ""]
-    cells = [[_cell(row[key]) for key in ("prompt", "answer", "before", "after")] for row in rows]
-    return "\n".join([*lines, markdown_table(("prompt", "answer in the corpus", "before", "after"), cells, "llll")])
-
-
-def _classify_text(choice: Choice, metrics: dict[str, float], ours: ClassifierScores) -> str:
-    lines = [f"# Classification: {choice.task.name}", "", f"Task: {choice.task.title}.", *_skipped(choice)]
-    accuracy = [f"{metrics[f'accuracy/{name}']:.3f}" for name in ("naive_bayes", "majority", "chance")]
-    rows = [
-        ("accuracy", _with_bounds(ours.accuracy), *accuracy),
-        ("macro F1", _with_bounds(ours.macro_f1), f"{metrics['macro_f1/naive_bayes']:.3f}"),
-    ]
-    table = markdown_table(("held-out passages", "model", "naive Bayes", "majority", "chance"), rows, "lllll")
-    lines += [choice.examples.note, "", table, "", f"Classes: {', '.join(choice.examples.labels)}."]
-    return "\n".join(lines)
-
-
-def _skipped(choice: Choice) -> list[str]:
-    return [f"Passed over: {entry['task']} ({entry['reason']})." for entry in choice.skipped]
-
-
-def _bounds(metrics: dict[str, float], name: str) -> tuple[float | None, float | None]:
-    return metrics.get(f"{name}/low"), metrics.get(f"{name}/high")
-
-
-def _with_bounds(found: Estimate | tuple[float, float | None, float | None]) -> str:
-    value, low, high = (found.value, found.low, found.high) if isinstance(found, Estimate) else found
-    return f"{value:.3f}" if low is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
-
-
-def _cell(text: str, most: int = 160) -> str:
-    """Text for a Markdown table: one line, no pipes, no markup."""
-    line = " ".join(text.split())
-    line = line if len(line) <= most else line[: most - 1] + "…"
-    return "`" + line.replace("`", "'").replace("|", "\\|") + "`" if line else ""
-
-
-# -- tables and plots --------------------------------------------------------------------------------------------------
-
-
-def _named(labels: list[str], confusion: np.ndarray) -> list[list[object]]:
-    return [[label, *row] for label, row in zip(labels, confusion.tolist(), strict=True)]
+# -- plots -------------------------------------------------------------------------------------------------------------
 
 
 def _learning(result: TrainResult, metric: str, name: str, reports: Path) -> None:
@@ -201,27 +178,25 @@ def _learning(result: TrainResult, metric: str, name: str, reports: Path) -> Non
     write_table(reports / "plots" / "training_loss.csv", ("step", "loss"), losses)
     evals = [(int(entry["step"]), f"{entry[metric]:.6g}") for entry in result.evals]
     write_table(reports / "plots" / f"{metric}.csv", ("step", metric), evals)
-    drawing, [left, right] = figure(9, 3.4, columns=2)
+    drawing, [left, right] = figure(WIDTH, 2.6, columns=2)
     left.plot(steps, result.losses)
-    left.set(title="Training loss", xlabel="step", ylabel="nats per target")
+    left.set(title="Training", xlabel="step", ylabel="loss (nats per target)")
     right.plot([entry["step"] for entry in result.evals], [entry[metric] for entry in result.evals], "o-")
-    right.set(title="Held-out examples", xlabel="step", ylabel=name)
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-    save(drawing, reports / "plots" / "learning.png")
+    right.set(title="Held out", xlabel="step", ylabel=name)
+    save(drawing, reports / "plots" / "learning.png", f"Training loss at each step, and {name} as tuning goes on.")
 
 
 def _confusion_plot(labels: list[str], confusion: np.ndarray, path: Path) -> None:
-    size = 2.6 + 0.45 * len(labels)
+    size = min(WIDTH, 2.4 + 0.45 * len(labels))
     drawing, [axes] = figure(size + 0.8, size)
     share = confusion / np.maximum(1, confusion.sum(axis=1, keepdims=True))
-    picture = axes.imshow(share, vmin=0, vmax=1, cmap="Blues")
+    picture = axes.imshow(share, vmin=0, vmax=1, cmap="Greens")
     short = [label if len(label) <= 24 else label[:23] + "…" for label in labels]
     axes.set_xticks(range(len(labels)), short, rotation=45, ha="right")
     axes.set_yticks(range(len(labels)), short)
     for row, column in np.ndindex(*confusion.shape):
         colour = "white" if share[row, column] > 0.5 else "black"
         axes.text(column, row, str(confusion[row, column]), ha="center", va="center", color=colour)
-    axes.set(title="Held-out passages", xlabel="predicted", ylabel="true")
+    axes.set(xlabel="predicted", ylabel="true")
     drawing.colorbar(picture, label="share of the true class")
-    save(drawing, path)
+    save(drawing, path, "Held-out passages by their true class and the class that the model predicts.")

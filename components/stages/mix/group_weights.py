@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import pyarrow.parquet as pq
 
-from components.reporting.tables import markdown_table
+from components.reporting.page import Page
 from components.text.identity_terms import GROUPS, VERSION, mentions, names_of
 from components.text.sentences import sentences_of
 
@@ -111,29 +111,20 @@ class GroupCounts:
 
 
 def _row(named: dict[str, Any], weight: float | str, counts: WeightedCounts) -> dict[str, Any]:
-    times = counts.bytes / counts.bytes_in if counts.bytes_in else ""
+    times = counts.bytes / counts.bytes_in if counts.bytes_in else "mentioned nowhere"
     return named | {"weight": weight} | vars(counts) | {"times": times}
 
 
-def markdown(groups: GroupCounts, weights: Mapping[str, float]) -> list[str]:
-    """Section of the report on groups, as lines."""
-    header = ("group", "weight", "documents in", "documents out", "MB in", "MB out", "times")
-    return [
-        "",
-        "## Sampling weights of groups",
-        "",
+def write(page: Page, groups: GroupCounts, weights: Mapping[str, float]) -> None:
+    """Section of the report on groups, and its tables."""
+    columns = "weight documents_in bytes_in documents bytes times"
+    page.table("groups", f"source group {columns}", groups.group_rows(weights))
+    page.table("group_weights", f"source {columns}", groups.weight_rows())
+    page.say("## Sampling weights of groups")
+    page.show(
+        f"group {columns}",
+        [_row({"group": group}, weight, groups.total(group)) for group, weight in weights.items()],
         f"A document that mentions a group (lexicon version {VERSION}) is taken this often, times its source's weight; "
         "of several named groups the largest weight counts, so `times` (by bytes) differs from it where groups share "
         "documents. `details/group_weights.csv` has the parts in which weights hold to the nearest document.",
-        "",
-        markdown_table(
-            header, [_cells(group, weight, groups.total(group)) for group, weight in weights.items()], "lrrrrrr"
-        ),
-    ]
-
-
-def _cells(group: str, weight: float, counts: WeightedCounts) -> tuple:
-    """Row of a group in the table of the summary."""
-    before, after = counts.bytes_in / 1e6, counts.bytes / 1e6
-    times = f"{after / before:.3f}" if before else "mentioned nowhere"
-    return group, weight, f"{counts.documents_in:,}", f"{counts.documents:,}", f"{before:.3f}", f"{after:.3f}", times
+    )

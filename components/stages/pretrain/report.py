@@ -11,9 +11,10 @@ import torch
 from components.core.report import Report
 from components.model.transformer import Transformer, captured_attention
 from components.params import Pretrain
-from components.reporting.figures import figure, save
+from components.reporting.figures import COLOURS, GREY, WIDTH, chart, figure, save
 from components.reporting.tables import write_table
 from components.stages.pretrain.heldout_loss import HeldoutEvaluator
+from components.tokens.shards import TokenShards
 from components.training.train_config import TrainResult
 
 RECENT = 20
@@ -26,13 +27,13 @@ SHOWN = 6
 
 @dataclass(frozen=True)
 class Trained:
-    """What there is to report on. `train_tokens` is the length of the training text."""
+    """A finished pretraining run, and the text that it was trained on."""
 
     objective: str
     params: Pretrain
     model: Transformer
     heldout: HeldoutEvaluator
-    train_tokens: int
+    train: TokenShards
     result: TrainResult
     scores: dict[str, float]
 
@@ -40,6 +41,17 @@ class Trained:
     def tokens(self) -> int:
         """Tokens trained on."""
         return self.params.steps * self.params.batch * self.params.context
+
+    @property
+    def epochs(self) -> float:
+        """How often each token of the training text was seen, on average."""
+        return self.tokens / self.train.num_tokens
+
+    @property
+    def unlike_heldout(self) -> float:
+        """Share of the training tokens whose source the held-out text has not: generated text."""
+        ours, theirs = (shards.manifest.per_source for shards in (self.train, self.heldout.shards))
+        return sum(row["num_tokens"] for name, row in ours.items() if name not in theirs) / self.train.num_tokens
 
 
 def write(trained: Trained, tokenizer: tokenizers.Tokenizer, reports: Path) -> Report:
@@ -51,7 +63,7 @@ def write(trained: Trained, tokenizer: tokenizers.Tokenizer, reports: Path) -> R
         "train/skipped_batches": float(len(result.skipped)),
         "num_parameters": float(trained.model.num_parameters),
         "tokens": float(trained.tokens),
-        "epochs": trained.tokens / trained.train_tokens,
+        "epochs": trained.epochs,
         "flops": float(shape.flops_per_token * trained.tokens),
     }
     report = Report(metrics, _markdown(trained))
@@ -71,39 +83,44 @@ def _markdown(trained: Trained) -> str:
     lines = [
         f"# Pretraining, {trained.objective}",
         "",
-        f"Held out: **{scores}**.",
+        f"On the whole held-out set, after the last step: {scores}.",
         "",
         f"- {trained.model.num_parameters / 1e6:.2f} M parameters ({shape.num_block_parameters / 1e6:.2f} M in "
         f"{shape.depth} blocks of width {shape.width}, {shape.heads} heads, feed-forward {shape.feed_forward}, {head} "
         f"head over {shape.vocab_size} tokens)",
         f"- {params.steps} steps of {params.batch} x {params.context} tokens: {trained.tokens / 1e6:.2f} M, "
-        f"{trained.tokens / trained.train_tokens:.2f} epochs, {shape.flops_per_token * trained.tokens:.3g} FLOPs",
+        f"{trained.epochs:.2f} epochs, {shape.flops_per_token * trained.tokens:.3g} FLOPs",
         f"- {params.optimizer.name}, {params.optimizer.schedule} schedule, peak rates {params.optimizer.matrix_lr:g} "
         f"(matrices) and {params.optimizer.embedding_lr:g} (the rest)",
     ]
     if trained.objective == "masked":
-        lines.append(f"- {params.mask_rate:.0%} of tokens hidden; bits are per byte of hidden tokens, seen from both "
-                     "sides, and do not compare with a causal model's")  # fmt: skip
+        lines.append(
+            f"- {params.mask_rate:.0%} of tokens hidden; loss and accuracy are of hidden tokens, predicted from both "
+            "sides, so they do not compare with a causal model's"
+        )
     if result.skipped:
-        lines.append(f"- batches passed over after a bad loss: {', '.join(map(str, result.skipped))}")
+        lines.append(f"- batches skipped after a bad loss: {', '.join(map(str, result.skipped))}")
     return "\n".join(lines)
 
 
 def _plot_curve(trained: Trained, path: Path) -> None:
     """Training loss with its running mean, held-out loss, and the loss of guessing."""
     losses, evals = trained.result.losses, trained.result.evals
-    drawing, [axes] = figure(8, 4.5)
-    steps = np.arange(1, len(losses) + 1)
-    axes.plot(steps, losses, color="C0", alpha=0.25, linewidth=1)
     width = max(1, len(losses) // 40)
     smooth = np.convolve(losses, np.ones(width) / width, mode="valid")
-    axes.plot(steps[width - 1 :], smooth, color="C0", label=f"training (mean of {width} steps)")
-    axes.plot([e["step"] for e in evals], [e["loss"] for e in evals], "o-", color="C1", label="held out")
     guess = math.log(trained.model.shape.vocab_size)
-    axes.axhline(guess, color="0.6", linestyle=":", label=f"guessing ({guess:.2f})")
-    axes.set(title=f"Learning curve, {trained.objective}", xlabel="step", ylabel="loss (nats per token)")
-    axes.legend()
-    save(drawing, path)
+    caption = f"Loss while the {trained.objective} model trains."
+    if trained.unlike_heldout:
+        caption += (
+            f" Training loss lies below held-out loss because {trained.unlike_heldout:.0%} of the training tokens are "
+            "generated text, which is easier to predict than the held-out text, which has none."
+        )
+    with chart(path, caption, xlabel="step", ylabel="loss (nats per predicted token)") as axes:
+        steps = np.arange(1, len(losses) + 1)
+        axes.plot(steps, losses, color=COLOURS[0], alpha=0.25, linewidth=1)
+        axes.plot(steps[width - 1 :], smooth, color=COLOURS[0], label=f"training (mean of {width} steps)")
+        axes.plot([e["step"] for e in evals], [e["loss"] for e in evals], "o-", color=COLOURS[1], label="held out")
+        axes.axhline(guess, color=GREY, linestyle=":", label=f"guessing ({guess:.2f})")
 
 
 @torch.no_grad()
@@ -115,14 +132,17 @@ def _plot_attention(trained: Trained, tokenizer: tokenizers.Tokenizer, path: Pat
     with captured_attention(model) as seen:
         model.hidden(torch.from_numpy(ids)[None].to(device))
     layers, heads = min(SHOWN, model.shape.depth), min(SHOWN, model.shape.heads)
-    drawing, grid = figure(2.6 * heads + 1.2, 2.6 * layers + 0.8, rows=layers, columns=heads)
+    drawing, grid = figure(WIDTH, 1.0 + WIDTH / heads * layers * 0.85, rows=layers, columns=heads)
     labels = [tokenizer.decode([int(token)], skip_special_tokens=False).replace("\n", "\\n") for token in ids]
     labels = [label.replace("$", r"\$")[:12] for label in labels]
     for axes, (layer, head) in zip(grid, np.ndindex(layers, heads), strict=True):
         image = axes.imshow(seen[layer][0, head].cpu().numpy(), vmin=0, vmax=1, cmap="viridis")
-        axes.set_title(f"layer {layer + 1}, head {head + 1}", fontsize=8)
+        axes.set_title(f"layer {layer + 1}, head {head + 1}", fontsize=7)
         axes.set_xticks([])
-        axes.set_yticks(range(len(labels)), labels if head == 0 else [""] * len(labels), fontsize=5)
+        axes.set_yticks(range(len(labels)), labels if head == 0 else [""] * len(labels), fontsize=3.5)
     drawing.colorbar(image, ax=grid, shrink=0.6, label="share of attention")
-    drawing.suptitle(f"What each head looks at ({trained.objective}): a row per token, columns in the same order")
-    save(drawing, path)
+    caption = (
+        f"Attention of the {trained.objective} model on the first held-out tokens: a row per token, which shares its "
+        "attention among the columns, the same tokens in the same order."
+    )
+    save(drawing, path, caption)

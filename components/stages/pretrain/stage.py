@@ -127,7 +127,7 @@ def pretrain(
         "heldout": scores,
     }
     export.save(model, inputs.tokenizer_json, out, facts)
-    trained = report.Trained(objective, params, model, inputs.heldout, inputs.train.num_tokens, result, scores)
+    trained = report.Trained(objective, params, model, inputs.heldout, inputs.train, result, scores)
     return report.write(trained, inputs.tokenizer, reports)
 
 

@@ -6,42 +6,57 @@ from pathlib import Path
 import numpy as np
 
 from components.core.report import Report
-from components.reporting.figures import figure, save
-from components.reporting.tables import markdown_table, write_table
+from components.reporting.figures import bars, chart
+from components.reporting.page import Page
 from components.similarity.ngram_overlap import NGRAM
 from components.stages.tokenize.spelling_overlap import OverlapCounts
 from components.stages.tokenize.types import Encoded
 from components.text.language import SURE
 from components.tokens.tokenizer import SMALLEST_VOCABULARY, SPECIAL_TOKENS, Encoder
 
-LANGUAGE_COLUMNS = ("split", "language", "documents", "bytes", "tokens", "words", "bytes_per_token", "tokens_per_word")
-COLUMNS = ("split", "source", "documents", "bytes", "tokens", "words", "bytes_per_token", "tokens_per_word", "overlap")
+COUNTED = "documents bytes tokens words bytes_per_token tokens_per_word"
 
 
 def build(encoder: Encoder, trained: Encoded, held: Encoded, overlaps: OverlapCounts, reports: Path) -> Report:
     """Write tables and plots under `reports` and return the report."""
-    total, repeated, folded = overlaps.total, overlaps.repeated, overlaps.folded
-    shares = _overlap_per_source(held, total, repeated)
-    rows = _rows("train", trained, {}) + _rows("heldout", held, shares)
-    write_table(reports / "details" / "sources.csv", COLUMNS, rows)
-    write_table(
-        reports / "details" / "vocabulary.csv", ("id", "bytes", "train", "heldout"), _vocabulary(encoder, trained, held)
+    metrics, page = _metrics(encoder, trained, held, overlaps), Page("Tokenizer", reports)
+    shares = _overlap_per_source(held, overlaps.total, overlaps.repeated)
+    splits = {"train": trained, "heldout": held}
+    page.say(
+        f"{metrics['vocab_size']:,} tokens, {metrics['unused_tokens']:,} of them learned and never used in training "
+        f"text. Held-out text takes {metrics['heldout/bytes_per_token']:.2f} bytes a token.",
     )
-    languages = _language_rows("train", trained) + _language_rows("heldout", held)
-    write_table(reports / "details" / "languages.csv", LANGUAGE_COLUMNS, languages)
-    documents = _most_repeated(held, total, repeated, folded)
-    header = ("document", "ngrams", "repeated", "folded", "share")
-    write_table(reports / "details" / "overlap.csv", header, documents)
-    _plot(rows, trained, reports / "plots" / "tokenizer.png")
-    metrics = _metrics(encoder, trained, held, overlaps)
-    text = "\n".join(
-        [
-            _markdown(metrics, rows, languages, encoder, held),
-            _overlap_text(metrics, documents),
-            *_spelling_text(overlaps, held),
-        ]
-    )
-    return Report(metrics, text, {"overlap_ngram": NGRAM, "overlap": shares})
+    rows = [
+        (split, name, *_counted(counts), shares.get(name, "") if split == "heldout" else "")
+        for split, encoded in splits.items()
+        for name, counts in zip(encoded.sources, encoded.counts.tolist(), strict=True)
+    ]
+    caption = f"Both splits by source; the last column is the share of {NGRAM}-grams that the training text has too."
+    page.table("sources", f"split source {COUNTED} overlap_share", rows, caption)
+    languages = [
+        (split, name, *_counted(counts))
+        for split, encoded in splits.items()
+        for name, *counts in encoded.languages.rows()
+    ]
+    page.table("languages", f"split language {COUNTED}", languages)
+    page.show(
+        f"split language {COUNTED}", _common(languages),
+        f"Languages of a sample of {sum(row[2] for row in languages)} documents, those of one in a hundred or more "
+        f"(py3langid; `unsure` below {SURE:.0%}).",
+    )  # fmt: skip
+    pieces = [encoder.decode([id]) for id in encoder.encode(held.example)[:60]]
+    shown = "|".join(piece.replace("\n", "\\n").replace("`", "'") for piece in pieces)
+    page.say(f"A piece of held-out text, cut into tokens: `{shown}`")
+    page.table("vocabulary", "id bytes train heldout", _vocabulary(encoder, trained, held))
+    _overlap(page, metrics, overlaps, held)
+    _draw(rows, trained, reports / "plots")
+    return Report(metrics, page.markdown, {"overlap_ngram": NGRAM, "overlap": shares})
+
+
+def _counted(counts: list[int]) -> tuple:
+    """Documents, bytes, tokens, words, and what follows from them: the columns `COUNTED`."""
+    _, num_bytes, tokens, words = counts
+    return (*counts, num_bytes / max(1, tokens), tokens / max(1, words))
 
 
 def _overlap_per_source(held: Encoded, total: np.ndarray, repeated: np.ndarray) -> dict[str, float]:
@@ -49,24 +64,6 @@ def _overlap_per_source(held: Encoded, total: np.ndarray, repeated: np.ndarray) 
     of = np.array(held.document_sources, np.int64)
     sums = [(name, total[of == index].sum(), repeated[of == index].sum()) for index, name in enumerate(held.sources)]
     return {name: float(part / whole) for name, whole, part in sums if whole}
-
-
-def _rows(split: str, encoded: Encoded, overlap: dict[str, float]) -> list[tuple]:
-    rows = []
-    for name, (documents, num_bytes, tokens, num_words) in zip(encoded.sources, encoded.counts.tolist(), strict=True):
-        compression, fertility = num_bytes / max(1, tokens), tokens / max(1, num_words)
-        share = f"{overlap[name]:.4f}" if name in overlap else ""
-        rows.append(
-            (split, name, documents, num_bytes, tokens, num_words, f"{compression:.3f}", f"{fertility:.3f}", share)
-        )
-    return rows
-
-
-def _language_rows(split: str, encoded: Encoded) -> list[tuple]:
-    return [
-        (split, name, documents, num_bytes, tokens, words, f"{num_bytes / tokens:.3f}", f"{tokens / max(1, words):.3f}")
-        for name, documents, num_bytes, tokens, words in encoded.languages.rows()
-    ]
 
 
 def _vocabulary(encoder: Encoder, trained: Encoded, held: Encoded) -> list[tuple]:
@@ -77,14 +74,13 @@ def _vocabulary(encoder: Encoder, trained: Encoded, held: Encoded) -> list[tuple
     ]
 
 
-def _most_repeated(
-    held: Encoded, total: np.ndarray, repeated: np.ndarray, folded: np.ndarray, most: int = 50
-) -> list[tuple]:
+def _most_repeated(held: Encoded, overlaps: OverlapCounts, most: int = 50) -> list[tuple]:
     """The held-out documents with the largest share of n-grams in training, of those with any in any spelling."""
+    total, repeated, folded = overlaps.total, overlaps.repeated, overlaps.folded
     share = repeated / np.maximum(1, total)
     order = np.lexsort((np.arange(len(share)), -folded, -repeated, -share))
     return [
-        (held.document_names[i], int(total[i]), int(repeated[i]), int(folded[i]), f"{share[i]:.4f}")
+        (held.document_names[i], int(total[i]), int(repeated[i]), int(folded[i]), float(share[i]))
         for i in order[:most]
         if folded[i]
     ]
@@ -112,30 +108,6 @@ def _metrics(encoder: Encoder, trained: Encoded, held: Encoded, overlaps: Overla
     return metrics
 
 
-def _markdown(
-    metrics: dict[str, float], rows: list[tuple], languages: list[tuple], encoder: Encoder, held: Encoded
-) -> str:
-    pieces = [encoder.decode([id]) for id in encoder.encode(held.example)[:60]]
-    shown = "|".join(piece.replace("\n", "\\n").replace("`", "'") for piece in pieces)
-    lines = [
-        "# Tokenizer",
-        "",
-        f"{metrics['vocab_size']} tokens, {metrics['unused_tokens']} of them learned and never used in the training "
-        f"text. Held-out text takes {metrics['heldout/bytes_per_token']:.2f} bytes a token.",
-        "",
-        markdown_table(COLUMNS, rows),
-        "",
-        f"By language, of {sum(row[2] for row in languages)} documents chosen by hash (py3langid; `unsure` below "
-        f"{SURE:.0%}; languages of one document or more per hundred, all in details/languages.csv):",
-        "",
-        markdown_table(LANGUAGE_COLUMNS, _common(languages)),
-        "",
-        f"A piece of held-out text, cut into tokens: `{shown}`",
-        "",
-    ]
-    return "\n".join(lines)
-
-
 def _common(languages: list[tuple]) -> list[tuple]:
     """Those with 1 % of their split's documents."""
     documents = Counter[str]()
@@ -144,49 +116,36 @@ def _common(languages: list[tuple]) -> list[tuple]:
     return [row for row in languages if row[2] >= 0.01 * documents[row[0]]]
 
 
-def _overlap_text(metrics: dict[str, float], documents: list[tuple]) -> str:
+def _overlap(page: Page, metrics: dict[str, float], overlaps: OverlapCounts, held: Encoded) -> None:
+    """How much held-out text the training text repeats, in all and by document."""
+    documents = _most_repeated(held, overlaps)
+    page.table("overlap", "document ngrams repeated folded share", documents)
     share = metrics.get(f"heldout/overlap_{NGRAM}gram")
     if share is None:
-        return (
-            f"No held-out document is {NGRAM} words long, so what it shares with the training text cannot be measured."
-        )
-    most = f" Most: {documents[0][0]} ({float(documents[0][4]):.0%})." if documents and documents[0][2] else ""
-    return (
-        f"{share:.2%} of the held-out {NGRAM}-grams (words) also occur in the training text: quotations, boilerplate, "
-        "other versions of a text that are no near-duplicates as a whole. Held-out scores are that much flattered."
-        f"{most}"
+        return page.say(f"No held-out document has {NGRAM} words, so its overlap with training cannot be measured.")
+    total, repeated, folded = (int(count.sum()) for count in (overlaps.total, overlaps.repeated, overlaps.folded))
+    most = f" Most: {documents[0][0]} ({documents[0][4]:.0%})." if documents and documents[0][2] else ""
+    page.say(
+        f"{share:.2%} of the held-out {NGRAM}-grams of words also occur in the training text: quotations, boilerplate, "
+        f"other versions of a text that as a whole are no near-duplicates. Held-out scores profit by it.{most}",
+        f"With spellings folded (u/v, i/j/y, doubled letters, final e) it is {folded / total:.2%}: {folded:,} of "
+        f"{total:,}, against {repeated:,} word for word.",
     )
-
-
-def _spelling_text(overlaps: OverlapCounts, held: Encoded) -> list[str]:
-    total, repeated, folded = (int(each.sum()) for each in (overlaps.total, overlaps.repeated, overlaps.folded))
-    if not total:
-        return []
-    lines = [
-        "",
-        f"With spellings folded (u/v, i/j/y, doubled letters, final e) it is {folded / total:.2%}: {folded} of "
-        f"{total}, against {repeated} word for word.",
-    ]
     if overlaps.example:
         where = held.document_names[overlaps.example_document]
-        lines.append(f"In the training text in another spelling only: `{overlaps.example}` ({where}).")
-    return lines
+        page.say(f"In the training text in another spelling only: `{overlaps.example}` ({where}).")
 
 
-def _plot(rows: list[tuple], trained: Encoded, path: Path) -> None:
-    """Left: bytes per token of each source. Right: how often the tokens occur, by rank."""
-    drawing, [left, right] = figure(10, 4, columns=2)
+def _draw(rows: list[tuple], trained: Encoded, plots: Path) -> None:
+    """Bytes per token of each source, and how often the tokens occur, by rank."""
     names = sorted({row[1] for row in rows})[:20]
-    for offset, split in ((-0.2, "train"), (0.2, "heldout")):
-        value = {row[1]: float(row[6]) for row in rows if row[0] == split}
-        left.barh(np.arange(len(names)) + offset, [value.get(name, 0.0) for name in names], 0.38, label=split)
-    left.set_yticks(range(len(names)), names)
-    left.invert_yaxis()
-    left.set(title="Compression: more is better", xlabel="bytes per token")
-    left.legend()
+    value = {row[:2]: row[6] for row in rows}
+    series = {split: [value.get((split, name), 0.0) for name in names] for split in ("train", "heldout")}
+    caption = "Bytes per token of each source: the more, the fewer tokens its text takes."
+    with chart(plots / "tokenizer.png", caption, 1.2 + 0.3 * len(names), xlabel="bytes per token") as axes:
+        bars(axes, names, series, stacked=False)
     counts = np.sort(trained.token_counts)[::-1]
-    counts = counts[counts > 0]
-    right.loglog(np.arange(1, len(counts) + 1), counts)
-    right.set(title="Use of the vocabulary", xlabel="rank of the token", ylabel="occurrences in training")
-    right.grid(alpha=0.3)
-    save(drawing, path)
+    caption = "How often each token occurs in the training text, the most frequent first."
+    labels = {"xlabel": "rank of the token", "ylabel": "occurrences", "xscale": "log", "yscale": "log"}
+    with chart(plots / "vocabulary.png", caption, 2.6, **labels) as axes:
+        axes.plot(np.arange(1, (counts > 0).sum() + 1), counts[counts > 0])

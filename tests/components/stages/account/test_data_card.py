@@ -90,13 +90,13 @@ def test_the_card_says_which_mitigations_the_mixture_has(root: Path) -> None:
             {"augment": "random", "group_weights": {"women": 1.5, "old": 2.0}},
             "source's: old 2.0, women 1.5.\n\nUnchanged",
         ),
-        ({"augment": "counterfactual"}, "a twin with the gender swapped."),
+        ({"augment": "counterfactual"}, "a copy with the gender swapped."),
     ):
         Report({"documents_in": 3}, "", facts).write(folder)
         card = data_card(data_facts(checkout_files(root), gather(checkout_files(root))), "title")
         assert says in card
         assert ("Sampling weights" in card) == ("group_weights" in facts)
-        assert ("twin" in card) == (facts["augment"] != "none")
+        assert ("gender" in card) == (facts["augment"] != "none")
         assert "\n\n## The exam\n" in card
 
 
