@@ -1,12 +1,16 @@
-"""Tables of reports, as CSV and as Markdown."""
+"""Tables of reports as CSV and as Markdown, and the page of a stage that holds them."""
 
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from components.core.files import rounded, write_text
+
+Row = Mapping[str, Any] | Sequence[Any]
+PERCENT = ("share", "rate")
 
 
 def as_csv(rows: Iterable[dict]) -> str:
@@ -16,7 +20,7 @@ def as_csv(rows: Iterable[dict]) -> str:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, names, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: "" if _missing(value) else value for key, value in row.items()} for row in listed)
+    writer.writerows({key: _blank(value) for key, value in row.items()} for row in listed)
     return buffer.getvalue()
 
 
@@ -29,8 +33,8 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[objec
     write_text(path, buffer.getvalue())
 
 
-def _missing(value: object) -> bool:
-    return isinstance(value, float) and math.isnan(value)
+def _blank(value: Any) -> Any:
+    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else value
 
 
 def markdown_table(
@@ -51,3 +55,108 @@ def markdown_table(
 
 def _row(cells: Sequence[object], width: int) -> str:
     return f"| {' | '.join(map(str, cells))} |" + " |" * (width - len(cells))
+
+
+# -- the page of a stage ----------------------------------------------------------------------------------------------
+
+
+class Page:
+    """Text of a report. Tables are data: a column's name says how its numbers are written (see `cell`).
+
+    Args:
+        title: the heading.
+        reports: the stage's folder of reports; None writes no files.
+    """
+
+    def __init__(self, title: str, reports: Path | None) -> None:
+        self.reports = reports
+        self.parts = [f"# {title}"]
+
+    @property
+    def markdown(self) -> str:
+        """The text so far."""
+        return "\n\n".join(self.parts) + "\n"
+
+    def say(self, *paragraphs: str) -> None:
+        """Append paragraphs; empty ones are left out."""
+        self.parts += [paragraph for paragraph in paragraphs if paragraph]
+
+    def table(self, file: str, columns: str, rows: Iterable[Row], caption: str = "", show: str = "") -> None:
+        """Write `details/<file>.csv`, and with a caption show it.
+
+        Args:
+            columns: names, separated by spaces. Rows that are mappings may lack some.
+            caption: a sentence; empty for a table that only the file has.
+            show: the columns shown, if not all.
+        """
+        names, listed = columns.split(), list(rows)
+        if self.reports is not None:
+            cells = ([_blank(value) for value in _values(row, names)] for row in listed)
+            write_table(self.reports / "details" / f"{file}.csv", names, cells)
+        if caption:
+            chosen = show.split() or names
+            self.show(" ".join(chosen), [_pick(row, names, chosen) for row in listed], caption)
+
+    def show(self, columns: str, rows: Iterable[Row], caption: str) -> None:
+        """Append a caption and a table, or the caption and "None." for a table without rows."""
+        names, listed = columns.split(), list(rows)
+        if not listed:
+            return self.say(f"{caption} None.")
+        bounded = [name for name in names if {f"{name}_low", f"{name}_high"} <= set(names)]
+        shown = [name for name in names if not (name.endswith(("_low", "_high")) and name.rsplit("_", 1)[0] in bounded)]
+        records = [dict(zip(names, _values(row, names), strict=True)) for row in listed]
+        body = [[_with_bounds(record, name, name in bounded) for name in shown] for record in records]
+        self.say(caption, markdown_table([heading(name) for name in shown], body, "l" * len(shown)))
+
+
+def heading(column: str) -> str:
+    """Title of a column: words, and the unit in which `cell` writes it."""
+    return " ".join("MB" if word == "bytes" and _in_megabytes(column) else word for word in column.split("_"))
+
+
+def cell(column: str, value: Any) -> str:
+    """A value as a person reads it: bytes in MB, shares and rates in per cent, whole numbers with commas."""
+    value = _blank(value)
+    if isinstance(value, str):
+        return value.replace("|", "\\|").replace("\n", " ")
+    if _in_megabytes(column):
+        return number(value / 1e6)
+    if column.rsplit("_", 1)[-1] in PERCENT:
+        return f"{value:.1%}"
+    return f"{value:,}" if isinstance(value, int) else number(value)
+
+
+def number(value: float) -> str:
+    """A number to three digits, without an exponent if it is large."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _in_megabytes(column: str) -> bool:
+    return "bytes" in column.split("_") and "_per_" not in column
+
+
+def interval(value: float, low: float | None, high: float | None) -> str:
+    """`0.358 [0.300, 0.417]`, or the value alone where there is no interval."""
+    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def quoted(text: str, most: int = 160) -> str:
+    """Text of a document for a Markdown table: one line, no pipes, no markup."""
+    line = " ".join(text.split())
+    line = line if len(line) <= most else line[: most - 1] + "…"
+    return "`" + line.replace("`", "'").replace("|", "\\|") + "`" if line else ""
+
+
+def _with_bounds(record: Mapping[str, Any], name: str, bounded: bool) -> str:
+    value = cell(name, record[name])
+    low, high = (cell(name, record[f"{name}_{end}"]) for end in ("low", "high")) if bounded else ("", "")
+    return f"{value} [{low}, {high}]" if value and low and high else value
+
+
+def _values(row: Row, names: Sequence[str]) -> list[Any]:
+    return [row.get(name, "") for name in names] if isinstance(row, Mapping) else list(row)
+
+
+def _pick(row: Row, names: Sequence[str], chosen: Sequence[str]) -> list[Any]:
+    record = dict(zip(names, _values(row, names), strict=True))
+    return [record[name] for name in chosen]

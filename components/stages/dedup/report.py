@@ -11,7 +11,7 @@ from components.core.files import write_text
 from components.core.report import Report
 from components.params import Dedup
 from components.reporting.figures import chart
-from components.reporting.page import Page
+from components.reporting.tables import Page
 from components.similarity.duplicates import BINS
 from components.similarity.sketch import Sketches
 from components.stages.dedup.repeated_lines import Repeats, repeats

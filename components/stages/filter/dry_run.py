@@ -14,7 +14,7 @@ from components.core.errors import UserError
 from components.core.workers import Workers, pool
 from components.corpus.corpus import Document, read_manifest, read_shard, shard_paths
 from components.params import Filter
-from components.reporting.page import Page
+from components.reporting.tables import Page
 from components.similarity.decontaminate import RULE, ContaminationIndex, contamination_index
 from components.stages.filter.rule_counts import RuleCounts
 from components.stages.filter.rules import RULES, Columns, broken_rules

@@ -13,7 +13,7 @@ from components.core.report import Report
 from components.corpus.corpus import Manifest, shard_paths
 from components.params import Filter
 from components.reporting.figures import COLOURS, WIDTH, figure, save
-from components.reporting.page import Page
+from components.reporting.tables import Page
 from components.stages.filter.rule_counts import RuleCounts
 from components.stages.filter.rules import RULES, Columns, limits
 from components.stages.filter.types import FilterCounts

@@ -11,8 +11,7 @@ from components.core.files import rounded, write_json
 from components.core.report import Report
 from components.instruction_pairs.examples import Passage, PromptPair
 from components.reporting.figures import WIDTH, figure, save
-from components.reporting.page import Page, interval, quoted
-from components.reporting.tables import markdown_table, write_table
+from components.reporting.tables import Page, interval, markdown_table, quoted, write_table
 from components.stages.finetune.classify import verdict
 from components.stages.finetune.instruct import CHOICES, InstructionScores
 from components.stages.finetune.task_selection import Choice

@@ -8,7 +8,7 @@ from typing import Any
 from components.core.files import write_text
 from components.core.report import Report
 from components.reporting.figures import bars, chart
-from components.reporting.page import Page
+from components.reporting.tables import Page
 from components.stages.ingest.heldout_split import MIN_WORKS, Works
 from components.stages.ingest.licences import Policy
 from components.stages.ingest.opt_out import OptOut

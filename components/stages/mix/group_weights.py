@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import pyarrow.parquet as pq
 
-from components.reporting.page import Page
+from components.reporting.tables import Page
 from components.text.identity_terms import GROUPS, VERSION, mentions, names_of
 from components.text.sentences import sentences_of
 

@@ -8,7 +8,7 @@ from components.core.files import write_text
 from components.core.report import Report
 from components.params import Mix
 from components.reporting.figures import bars, chart
-from components.reporting.page import Page
+from components.reporting.tables import Page
 from components.stages.mix import group_weights
 from components.stages.mix.group_weights import GroupCounts, Planned
 from components.synthetic import curriculum

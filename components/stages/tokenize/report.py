@@ -7,7 +7,7 @@ import numpy as np
 
 from components.core.report import Report
 from components.reporting.figures import bars, chart
-from components.reporting.page import Page
+from components.reporting.tables import Page
 from components.similarity.ngram_overlap import NGRAM
 from components.stages.tokenize.spelling_overlap import OverlapCounts
 from components.stages.tokenize.types import Encoded
