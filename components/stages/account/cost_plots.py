@@ -79,7 +79,7 @@ def plot_loss_per_gram(cost: Cost, reports: Path) -> None:
     drawing, [axes] = figure(7, 4)
     drawn = 0
     for branch in ("causal", "masked"):
-        curve = _curve(reports / "pretrain" / branch / "plots" / "heldout.csv")
+        curve = _curve(reports / "pretrain" / branch / "details" / "heldout.csv")
         low, grams, high = cost.stages.get(f"pretrain@{branch}", cost.nothing).grams
         if curve and grams:
             last, label = curve[-1][0], f"{branch}: {grams:.2g} g in all ({low:.2g} to {high:.2g})"

@@ -1,4 +1,4 @@
-"""Curves as pictures, and as CSV that `dvc plots` draws."""
+"""Curves as pictures, which `dvc plots show` lays side by side, and as tables."""
 
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,13 @@ from components.stages.evaluate.tasks.task import Curve
 COLUMNS = ("series", "x", "y", "low", "high", "n")
 
 
-def draw(curve: Curve, folder: Path) -> None:
-    """Write `<name>.png` and `<name>.csv`."""
+def draw(curve: Curve, reports: Path) -> None:
+    """Write `plots/<name>.png` and `details/curves/<name>.csv`."""
     rows = ([point[name] for name in COLUMNS] for point in curve.points)
-    write_table(folder / f"{curve.name}.csv", COLUMNS, rows)
+    write_table(reports / "details" / "curves" / f"{curve.name}.csv", COLUMNS, rows)
     drawing, [axes] = figure(WIDTH, 0.19 * len(curve.points) + 0.9 if curve.kind == "bar" else 3.0)
     {"line": _lines, "diagonal": _lines, "bar": _categories}[curve.kind](curve, axes)
-    save(drawing, folder / f"{curve.name}.png", caption_of(curve))
+    save(drawing, reports / "plots" / f"{curve.name}.png", caption_of(curve))
 
 
 def caption_of(curve: Curve) -> str:

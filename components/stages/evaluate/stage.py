@@ -1,7 +1,8 @@
 """The evaluate stage: tasks that score the models, each with an interval and a chance level.
 
     reports/metrics.json             few numbers, `task/metric`, bounds as `_low` and `_high`
-    reports/plots/                   a picture and a CSV per curve
+    reports/scores.json              the dozen of them that `dvc metrics show` and `dvc exp show` have
+    reports/plots/                   a picture per curve; its points are details/curves/<name>.csv
     reports/details/items.parquet    every item and its score: what two models are compared on
     reports/details/facts.json       highlights of the summary table, skipped tasks and why, the held-out set's hash
 
@@ -19,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.core.files import fingerprint, written_whole
+from components.core.files import fingerprint, write_json, written_whole
 from components.core.progress import Progress
 from components.core.report import Report
 from components.core.workers import pool
@@ -32,6 +33,18 @@ from components.stages.evaluate.tasks.task import COLUMNS, Folders, TaskResult
 
 TICK_S = 0.5
 """Seconds between two progress updates."""
+SCORES = {
+    "bpb": "bits_per_byte/all",
+    "book": "open_book/open_record",
+    "canary": "memorisation/extracted",
+    "ece": "calibration/ece",
+    "gap": "pronoun_gap/gap",
+    "masked": "masked/accuracy",
+    "pairs": "minimal_pairs/accuracy",
+    "recall": "recall/accuracy",
+    "sums": "chain_of_thought/steps",
+}
+"""Name in scores.json -> metric: what stands for a run in a terminal of 100 columns."""
 SCHEMA = pa.schema(
     [(name, pa.float64() if name in ("score", "weight") else pa.string()) for name in COLUMNS],
 )
@@ -76,9 +89,11 @@ def evaluate(
     skipped = {name: reason for name, reason in all_results.items() if isinstance(reason, str)}
     _write_items(results, reports / "details" / "items.parquet")
     for curve in (curve for result in results for curve in result.curves):
-        draw(curve, reports / "plots")
+        draw(curve, reports)
     report = _report(results, skipped, heldout)
     report.write(reports)
+    scores = {name: report.metrics[metric] for name, metric in SCORES.items() if metric in report.metrics}
+    write_json(reports / "scores.json", {name: round(score, 3) for name, score in scores.items()})
     return report
 
 

@@ -171,12 +171,12 @@ def _misread(passages: Sequence[Passage], probability: np.ndarray, labels: list[
 
 
 def _learning(result: TrainResult, metric: str, name: str, reports: Path) -> None:
-    """Curves of the training loss and of the held-out figure: CSV for `dvc plots`, and a picture."""
+    """Curves of the training loss and of the held-out figure: tables, and a picture."""
     steps = range(1, len(result.losses) + 1)
     losses = [(step, f"{loss:.6g}") for step, loss in zip(steps, result.losses, strict=True)]
-    write_table(reports / "plots" / "training_loss.csv", ("step", "loss"), losses)
+    write_table(reports / "details" / "training_loss.csv", ("step", "loss"), losses)
     evals = [(int(entry["step"]), f"{entry[metric]:.6g}") for entry in result.evals]
-    write_table(reports / "plots" / f"{metric}.csv", ("step", metric), evals)
+    write_table(reports / "details" / f"{metric}.csv", ("step", metric), evals)
     drawing, [left, right] = figure(WIDTH, 2.6, columns=2)
     left.plot(steps, result.losses)
     left.set(title="Training", xlabel="step", ylabel="loss (nats per target)")

@@ -68,9 +68,9 @@ def write(trained: Trained, tokenizer: tokenizers.Tokenizer, reports: Path) -> R
     }
     report = Report(metrics, _markdown(trained))
     report.write(reports)
-    plots = reports / "plots"
-    write_table(plots / "loss.csv", ("step", "loss"), enumerate(result.losses, 1))
-    write_table(plots / "heldout.csv", list(result.evals[0]), (list(scores.values()) for scores in result.evals))
+    details, plots = reports / "details", reports / "plots"
+    write_table(details / "loss.csv", ("step", "loss"), enumerate(result.losses, 1))
+    write_table(details / "heldout.csv", list(result.evals[0]), (list(scores.values()) for scores in result.evals))
     _plot_curve(trained, plots / "learning_curve.png")
     _plot_attention(trained, tokenizer, plots / "attention.png")
     return report

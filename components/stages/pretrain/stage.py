@@ -91,7 +91,7 @@ def pretrain(
         tokens: what the tokenize stage wrote (tokenizer.json, train/, heldout/).
         params, numerics: the sections of params.yaml.
         out: becomes a model folder (export.py).
-        reports: metrics.json, plots (loss.csv, heldout.csv, learning curve, attention), details.
+        reports: metrics.json, plots (learning curve, attention), details (loss.csv, heldout.csv, report).
         work: checkpoints; survives kills, and a second call goes on from them.
 
     Raises:

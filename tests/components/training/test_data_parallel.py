@@ -47,7 +47,7 @@ def trained(tokens: Path, place: Path, name: str, **numerics: int) -> list[float
     )
     if os.environ.get("RANK", "0") != "0":
         return []
-    lines = (place / "reports" / "plots" / "loss.csv").read_text().split()[1:]
+    lines = (place / "reports" / "details" / "loss.csv").read_text().split()[1:]
     return [float(line.split(",")[1]) for line in lines]
 
 

@@ -29,7 +29,7 @@ def test_all_that_is_promised_is_shown(tmp_path: Path, monkeypatch: pytest.Monke
     last = recorder.rows[10]
     assert set(recorder.rows) == set(range(1, 11))
     assert {"loss", "bits_per_byte", "tokens_per_s", "mfu", "joules_per_token", "learning_rate"} <= last.keys()
-    losses = (tmp_path / "reports" / "plots" / "loss.csv").read_text().split()
+    losses = (tmp_path / "reports" / "details" / "loss.csv").read_text().split()
     assert last["loss"] == pytest.approx(float(losses[-1].split(",")[1]), rel=1e-5)
     tokens_per_step = 4 * 64
     assert [row["joules_per_token"] for row in recorder.rows.values()] == pytest.approx([10 / tokens_per_step] * 10)

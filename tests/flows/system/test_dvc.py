@@ -11,6 +11,8 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
+from components.core.files import write_json
+from components.stages.evaluate.stage import SCORES
 from flows.system import dvc
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -126,3 +128,33 @@ def test_dvc_lock_is_never_read_half_written(tmp_path: Path, read: Callable[[Pat
     torn.wait()
     assert read(tmp_path) == expected
     writer.join()
+
+
+def test_the_metrics_that_dvc_shows_fit_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dvc.cli import main
+
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    shown = {name: stage["metrics"] for name, stage in stages.items() if "metrics" in stage.get("do", stage)}
+    assert shown == {"evaluate": ["reports/evaluate/scores.json"]}
+    Repo.init(str(tmp_path), no_scm=True).close()
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"metrics": shown["evaluate"]}))
+    write_json(tmp_path / shown["evaluate"][0], dict.fromkeys(SCORES, -1.234))
+    monkeypatch.chdir(tmp_path)
+    assert main(["metrics", "show"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["Path", *SCORES]
+    assert max(len(line.rstrip()) for line in lines) <= 100
+
+
+def test_the_reduced_graph_has_the_same_paths_and_no_edge_that_a_longer_one_implies() -> None:
+    stages = {
+        "ingest": [],
+        "dedup": ["ingest"],
+        "filter": ["dedup", "ingest"],
+        "mix": ["ingest"],
+        "end": ["mix", "filter"],
+    }
+    assert dvc.reduced(stages) == stages | {"filter": ["dedup"]}
+    assert list(dvc.reduced(stages)) == list(stages)

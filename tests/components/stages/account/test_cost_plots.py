@@ -73,7 +73,7 @@ def test_energy_is_stacked_by_component_with_the_bounds_of_the_sum(drawn: dict[s
 
 def test_loss_stands_over_the_grams_spent_until_then(drawn: dict[str, Any], tmp_path: Path) -> None:
     for branch in ("causal", "masked"):
-        folder = tmp_path / "pretrain" / branch / "plots"
+        folder = tmp_path / "pretrain" / branch / "details"
         folder.mkdir(parents=True)
         (folder / "heldout.csv").write_text("step,loss\n0,6.0\n50,4.0\n100,3.0\n")
     cost_plots.plot_loss_per_gram(COST, tmp_path)

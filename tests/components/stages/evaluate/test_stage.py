@@ -16,7 +16,7 @@ from components.core.files import read_json
 from components.core.report import Report, flat
 from components.corpus.corpus import read_manifest
 from components.stages.evaluate.registry import GROUPS, TASKS, result_path
-from components.stages.evaluate.stage import evaluate
+from components.stages.evaluate.stage import SCORES, evaluate
 from components.stages.evaluate.tasks.task import COLUMNS
 from components.statistics import paired_difference
 from tests.components.real_text import tree
@@ -40,6 +40,7 @@ def test_every_task_has_a_result_or_a_reason(evaluated: tuple[Report, Path]) -> 
     assert not answered & set(report.facts["skipped"])
     assert flat(read_json(reports / "metrics.json")).keys() == report.metrics.keys()
     assert len(report.metrics) <= 85
+    assert read_json(reports / "scores.json").keys() == SCORES.keys()
 
 
 def test_highlights_have_bounds_around_their_value(evaluated: tuple[Report, Path]) -> None:
@@ -70,8 +71,8 @@ def test_a_model_does_not_differ_from_itself(evaluated: tuple[Report, Path]) -> 
 
 
 def test_each_plot_has_its_table(evaluated: tuple[Report, Path]) -> None:
-    plots = evaluated[1] / "plots"
-    assert {path.stem for path in plots.glob("*.png")} == {path.stem for path in plots.glob("*.csv")}
+    plots, curves = evaluated[1] / "plots", evaluated[1] / "details" / "curves"
+    assert {path.stem for path in plots.iterdir()} == {path.stem for path in curves.iterdir()}
     assert {"few_shot", "recall", "reliability", "risk_coverage", "memorisation", "bias_mitigation"} <= {
         path.stem for path in plots.glob("*.png")
     }
@@ -84,7 +85,7 @@ def test_no_output_holds_a_path_of_this_machine(evaluated: tuple[Report, Path]) 
 
 SCRIPT = """
 import pickle, sys
-from components.stages.evaluate.stage import evaluate
+from components.stages.evaluate.stage import SCORES, evaluate
 evaluate(**pickle.load(open(sys.argv[1], "rb")), workers=int(sys.argv[2]))
 """
 

@@ -138,7 +138,7 @@ def test_instruct_learns(place: Path, tmp_path: Path) -> None:
     examples = read_json(tmp_path / "reports" / "details" / "examples.json")
     assert len(examples) == 8
     assert examples[0].keys() == {"prompt", "answer", "before", "after"}
-    lines = (tmp_path / "reports" / "plots" / "heldout_bits_per_byte.csv").read_text().splitlines()
+    lines = (tmp_path / "reports" / "details" / "heldout_bits_per_byte.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in lines] == ["step", "20", "40", "60"]
     assert float(lines[-1].split(",")[1]) == pytest.approx(metrics["answer_bits_per_byte/value"], rel=1e-3)
 
@@ -190,7 +190,7 @@ def test_reports_hold_no_paths_and_all_they_should(branch: str, place: Path, mad
     assert str(folder) not in text
     assert str(place) not in text
     assert (folder / "reports" / "plots" / "learning.png").stat().st_size > 5000
-    losses = (folder / "reports" / "plots" / "training_loss.csv").read_text().splitlines()
+    losses = (folder / "reports" / "details" / "training_loss.csv").read_text().splitlines()
     assert len(losses) == 13
     assert report.facts["chance"] == (0.25 if branch == "instruct" else 0.5)
     assert "| " in report.markdown

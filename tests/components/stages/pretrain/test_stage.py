@@ -49,7 +49,7 @@ def test_a_run_learns_and_repeats_to_the_byte(objective: str, tokens: Path, tmp_
     assert model.shape.causal is (objective == "causal")
     assert facts["training"]["tokens"] == report.metrics["tokens"] == 20 * 4 * 64
     plots = {path.name for path in (tmp_path / "a" / "reports" / "plots").iterdir()}
-    assert plots == {"loss.csv", "heldout.csv", "learning_curve.png", "attention.png"}
+    assert plots == {"learning_curve.png", "attention.png"}
     text = "".join(path.read_text() for path in (tmp_path / "a" / "reports").rglob("*.json"))
     assert str(tmp_path) not in text + json.dumps(facts)
 
