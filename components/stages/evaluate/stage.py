@@ -34,8 +34,8 @@ from components.stages.evaluate.tasks.task import COLUMNS, Folders, TaskResult
 TICK_S = 0.5
 """Seconds between two progress updates."""
 SCORES = {
-    "bpb": "bits_per_byte/all",
     "book": "open_book/open_record",
+    "bpb": "bits_per_byte/all",
     "canary": "memorisation/extracted",
     "ece": "calibration/ece",
     "gap": "pronoun_gap/gap",
