@@ -36,12 +36,12 @@ TICK_S = 0.5
 SCORES = {
     "book": "open_book/open_record",
     "bpb": "bits_per_byte/all",
-    "canary": "memorisation/extracted",
     "ece": "calibration/ece",
     "gap": "pronoun_gap/gap",
-    "masked": "masked/accuracy",
+    "keys": "recall/accuracy",
+    "leak": "memorisation/extracted",
+    "mlm": "masked/accuracy",
     "pairs": "minimal_pairs/accuracy",
-    "recall": "recall/accuracy",
     "sums": "chain_of_thought/steps",
 }
 """Name in scores.json -> metric: what stands for a run in a terminal of 100 columns."""
