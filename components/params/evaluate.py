@@ -21,7 +21,7 @@ class Evaluate(Section):
     minimal_pairs: str = ""
     """Folder of BLiMP-style jsonl (`sentence_good`, `sentence_bad`) to score too; empty: the generated pairs alone."""
     bootstrap: int = Field(default=2000, ge=100)
-    """Bootstrap resamples per interval."""
+    """Sign flips per test of a difference."""
     confidence: Advanced[float] = Field(default=0.95, gt=0.5, lt=1.0)
     """Coverage of the intervals."""
     seed: Advanced[int] = 1

@@ -8,18 +8,19 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import permutation_test
+from scipy import stats
+from scipy.stats import binomtest, permutation_test
 
 from components.stages.evaluate.stage import SCHEMA
 from components.statistics import (
     Resampling,
-    bootstrap_over,
-    cluster_sums,
+    Spread,
+    cluster_table,
     holm,
+    jackknife_interval,
     paired_difference,
     ratio,
     sign_flip_p,
-    wilson,
 )
 
 QUICK = Resampling(resamples=400)
@@ -37,6 +38,7 @@ def write_items(path: Path, scores: np.ndarray, **more: object) -> Path:
             "score": float(score),
             "weight": 1.0,
             "direction": "lower",
+            "stratum": "",
         }
         | more
         for number, score in enumerate(scores)
@@ -46,18 +48,19 @@ def write_items(path: Path, scores: np.ndarray, **more: object) -> Path:
 
 
 def test_a_ratio_is_the_quotient_of_sums_and_its_interval_holds_it() -> None:
-    found = ratio([10.0, 30.0, 20.0], [5.0, 10.0, 5.0], ["a", "b", "c"])
+    found = ratio([10.0, 30.0, 20.0, 15.0, 15.0], [5.0, 10.0, 5.0, 5.0, 5.0], list("abcde"))
     assert found.value == pytest.approx(3.0)
     assert found.low is not None
     assert found.low <= 3.0 <= (found.high or 0.0)
-    assert (found.n, found.clusters) == (3, 3)
+    assert (found.n, found.clusters, found.variance) == (5, 5, "items")
 
 
-def test_one_cluster_has_no_interval() -> None:
-    found = ratio([1.0, 2.0], clusters=["a", "a"])
+def test_few_clusters_have_no_interval_and_say_why() -> None:
+    found = ratio([1.0, 2.0, 3.0, 4.0] * 2, clusters=list("abcd") * 2, strata=["source"] * 8)
     assert found.low is None
     assert found.high is None
-    assert found.value == 1.5
+    assert found.value == 2.5
+    assert found.variance == "no interval: 4 works, at least 5 are needed"
 
 
 def test_equal_scores_have_an_interval_of_no_width() -> None:
@@ -65,11 +68,29 @@ def test_equal_scores_have_an_interval_of_no_width() -> None:
     assert found.low == found.high == 2.5
 
 
-def test_yes_or_no_items_get_wilson_even_when_all_are_alike() -> None:
-    found = ratio([0.0] * 50)
-    assert (found.low, found.high) == pytest.approx(wilson(0, 50, 0.95))
-    assert found.high is not None
-    assert 0.05 < found.high < 0.1
+@pytest.mark.parametrize("hits", [0, 1, 25, 50])
+def test_independent_yes_or_no_items_get_the_exact_interval(hits: int) -> None:
+    found = ratio([1.0] * hits + [0.0] * (50 - hits))
+    exact = binomtest(hits, 50).proportion_ci(0.95, method="exact")
+    assert (found.low, found.high) == pytest.approx((exact.low, exact.high))
+
+
+def test_shares_that_are_alike_in_all_clusters_count_clusters() -> None:
+    found = ratio([0.0] * 50, clusters=[str(number // 10) for number in range(50)])
+    assert found.high == pytest.approx(binomtest(0, 5).proportion_ci(0.95, method="exact").high)
+
+
+def test_strata_take_out_what_differs_between_sources() -> None:
+    draw = np.random.default_rng(0)
+    sources = np.repeat(["a", "b"], 10)
+    scores = np.where(sources == "a", 1.0, 9.0) + draw.normal(0.0, 0.1, 20)
+    works = np.tile(np.arange(10), 2).astype(str)
+    apart, together = (
+        ratio(scores, None, works, strata=sources.tolist()),
+        ratio(scores, None, np.arange(20).astype(str)),
+    )
+    assert (apart.clusters, apart.variance) == (20, "works")
+    assert apart.high - apart.low < (together.high - together.low) / 10  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("spread", [0.0, 1.0])
@@ -96,25 +117,24 @@ def test_resampling_items_instead_of_clusters_would_cover_too_little() -> None:
     assert covered / 100 < 0.85
 
 
-def test_the_same_seed_gives_the_same_bounds() -> None:
-    scores = np.random.default_rng(0).gamma(1.0, size=60)
-    assert ratio(scores) == ratio(scores)
-    assert ratio(scores) != ratio(scores, resampling=Resampling(seed=2))
-
-
-def test_a_bootstrap_over_tables_agrees_with_one_over_ratios() -> None:
-    draw = np.random.default_rng(1)
-    scores, weights = draw.random(200) * 3, draw.integers(1, 9, 200).astype(float)
-    low, high = bootstrap_over(np.stack([scores, weights], 1), lambda x: x[..., 0] / x[..., 1], Resampling(4000))
-    found = ratio(scores, weights, resampling=Resampling(4000))
-    assert (low, high) == pytest.approx((found.low, found.high), rel=0.05)
+def test_the_jackknife_of_a_mean_is_its_standard_error() -> None:
+    scores = np.random.default_rng(1).gamma(1.0, size=200)
+    spread = Spread.of(np.stack([scores, np.ones(200)], 1), lambda x: x[..., 0] / x[..., 1], np.ones(200))
+    assert spread.error == pytest.approx(scores.std(ddof=1) / 200**0.5)
+    assert spread.freedom == pytest.approx(199)
+    interval = jackknife_interval(np.stack([scores, np.ones(200)], 1), lambda x: x[..., 0] / x[..., 1])
+    student = stats.ttest_1samp(scores, 0.0).confidence_interval(0.95)
+    assert interval == pytest.approx((student.low, student.high), rel=1e-3)  # sizes: scores and counts together
+    assert jackknife_interval(np.ones((4, 2)), lambda x: x[..., 0]) == (None, None)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(-5, 5), st.floats(0.1, 9)), min_size=1, max_size=30))
 @settings(max_examples=50, deadline=None)
 def test_cluster_sums_lose_nothing(rows: list[tuple[str, float, float]]) -> None:
     names, scores, weights = zip(*rows, strict=True)
-    sums, loads = cluster_sums(scores, weights, names)
+    table, strata = cluster_table([np.array(scores), np.array(weights)], names)
+    sums, loads = table.T
+    assert not strata.any()
     assert len(sums) == len(set(names))
     assert sums.sum() == pytest.approx(sum(scores))
     assert loads.sum() == pytest.approx(sum(weights))

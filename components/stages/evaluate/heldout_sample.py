@@ -1,8 +1,9 @@
 """Sample of the held-out text on which the models are evaluated.
 
-A sample per source, the same for every model: documents in an order drawn by hash (so that it depends on no neighbour),
-long ones cut, until the agreed size is reached. The cut is made in text, before any tokenizer, so that models with
-different tokenizers are scored on the same bytes.
+A sample per source, the same for every model: as much of every work, since the interval is over works. Works and
+documents come in an order drawn by hash (so that it depends on no neighbour), long documents are cut, until the agreed
+size is reached. The cut is made in text, before any tokenizer, so that models with different tokenizers are scored on
+the same bytes.
 """
 
 import re
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from components.core.files import sha256_bytes
-from components.corpus.corpus import Document, read_corpus, read_manifest
+from components.corpus.corpus import Document, read_corpus
 from components.stages.evaluate.tasks.scoring import LanguageModel, Scores
 
 MIN_PIECE_BYTES = 8_000
@@ -31,30 +32,34 @@ def sample(heldout: Path, kilobytes: float, seed: int) -> list[Document]:
 
     Memory is bounded by one shard and the sample: a first pass over ids picks, a second keeps the text.
     """
-    budget = int(kilobytes * 1000)
-    sources = read_manifest(heldout).sources
-    chosen = _choose(heldout, budget, seed)
-    pieces = {name: max(MIN_PIECE_BYTES, budget // max(1, row["num_documents"])) for name, row in sources.items()}
-    kept = [_cut(document, pieces[document.source]) for document in read_corpus(heldout) if document.id in chosen]
+    chosen = _choose(heldout, int(kilobytes * 1000), seed)
+    kept = [_cut(document, chosen[document.id][1]) for document in read_corpus(heldout) if document.id in chosen]
     return sorted(kept, key=lambda document: (document.source, chosen[document.id]))
 
 
-def _choose(heldout: Path, budget: int, seed: int) -> dict[str, str]:
-    """Ids of the sample and their place in the drawn order."""
-    num_documents = {name: row["num_documents"] for name, row in read_manifest(heldout).sources.items()}
-    drawn: dict[str, list[tuple[str, str, int]]] = {}
+def _choose(heldout: Path, budget: int, seed: int) -> dict[str, tuple[str, int]]:
+    """Ids of the sample, each with its place in the drawn order and its bytes."""
+    drawn: dict[str, dict[str, list[tuple[str, str, int]]]] = {}
     for document in read_corpus(heldout):
-        key = sha256_bytes(f"{seed} {document.id}".encode())
-        drawn.setdefault(document.source, []).append((key, document.id, len(document.text.encode())))
-    chosen: dict[str, str] = {}
-    for source, rows in sorted(drawn.items()):
-        piece, total = max(MIN_PIECE_BYTES, budget // num_documents[source]), 0
-        for key, name, size in sorted(rows):
-            if total >= budget:
-                break
-            chosen[name] = key
-            total += min(size, piece)
+        work = _key(seed, document.group)
+        row = f"{work} {_key(seed, document.id)}", document.id, len(document.text.encode())
+        drawn.setdefault(document.source, {}).setdefault(work, []).append(row)
+    chosen: dict[str, tuple[str, int]] = {}
+    for source in sorted(drawn):
+        share, left = max(MIN_PIECE_BYTES, budget // len(drawn[source])), budget
+        for _, rows in sorted(drawn[source].items()):
+            of_work = share
+            for key, name, size in sorted(rows):
+                if min(left, of_work) <= 0:
+                    break
+                piece = min(size, max(of_work, MIN_PIECE_BYTES))
+                chosen[name] = key, piece
+                left, of_work = left - piece, of_work - piece
     return chosen
+
+
+def _key(seed: int, name: str) -> str:
+    return sha256_bytes(f"{seed} {name}".encode())
 
 
 def _cut(document: Document, num_bytes: int) -> Document:

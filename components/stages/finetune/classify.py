@@ -6,7 +6,7 @@ class, and naive Bayes on the passage's tokens (how far counting words gets).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from components.instruction_pairs.examples import Passage
 from components.params import Numerics
 from components.stages.finetune.classifier import EncoderClassifier
 from components.stages.finetune.instruct import drawn
-from components.statistics import DEFAULT, Estimate, bootstrap_over, ratio, wilson
+from components.statistics import Estimate, jackknife_interval, ratio
 from components.tokens.tokenizer import PAD, Encoder
 from components.training import numerics as floats
 from components.training.objectives import Batch
@@ -91,22 +91,9 @@ def verdict(predicted: np.ndarray, passages: Sequence[Passage], num_labels: int)
     _, cluster = np.unique(names, return_inverse=True)
     confusion = np.zeros((cluster.max() + 1, num_labels, num_labels))
     np.add.at(confusion, (cluster, truth, predicted), 1)
-    accuracy = _accuracy((predicted == truth).tolist(), names)
+    accuracy = ratio((predicted == truth).astype(float).tolist(), None, names)
     value = float(macro_f1(confusion.sum(axis=0, keepdims=True))[0])
-    bounds = bootstrap_over(confusion, macro_f1, DEFAULT) if len(confusion) > 1 else (None, None)
-    return ClassifierScores(confusion, accuracy, (value, *bounds))
-
-
-def _accuracy(right: list[bool], clusters: list[str]) -> Estimate:
-    """Share of right answers, resampled by cluster; all right (or wrong), Wilson's interval for so many clusters.
-
-    Resampling cannot tell 5 of 5 from 500 of 500.
-    """
-    found = ratio([float(one) for one in right], None, clusters)
-    if 0 < found.value < 1:
-        return found
-    low, high = wilson(round(found.value) * found.clusters, found.clusters, DEFAULT.confidence)
-    return replace(found, low=low, high=high)
+    return ClassifierScores(confusion, accuracy, (value, *jackknife_interval(confusion, macro_f1)))
 
 
 def macro_f1(confusion: np.ndarray) -> np.ndarray:

@@ -2,23 +2,21 @@
 
 Bits per byte on held-out documents: the negative log-likelihood in bits over the UTF-8 bytes of the text, so that
 models with different tokenizers compare. Per source, because a mean over sources hides which one a model knows; and by
-position in the window, which shows how much of its context a model uses. Documents are what is resampled.
+position in the window, which shows how much of its context a model uses. Intervals are over works.
 """
 
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from components.stages.evaluate.heldout_sample import DocumentScores
-from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult
-from components.statistics import Estimate, ratio
+from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult, work_of
 
 NAME = "bits_per_byte"
 NATS_PER_BIT = math.log(2.0)
-FEW_DOCUMENTS = 5
-"""With fewer documents an interval over documents means little; it is then made over windows, and says so."""
 
 
 def bits_per_byte(context: EvalContext) -> TaskResult:
@@ -36,16 +34,17 @@ def bits_per_byte(context: EvalContext) -> TaskResult:
             condition=source,
             weight=entry.num_bytes.sum(),
             direction="lower",
+            **work_of(entry.document),
         )
     sources = sorted({entry.document.source for entry in scored})
     total = result.estimate("bits_per_byte", context.resampling)
     result.metric("all", total)
-    result.highlight("held-out bits per byte", total, 8.0, f"{total.clusters} documents; chance = uniform bytes")
+    result.highlight("held-out bits per byte", total, 8.0, f"{total.clusters} works; chance = uniform bytes")
     for source in sources:
-        estimate, note = _per_source(result, context, source)
+        estimate = result.estimate("bits_per_byte", context.resampling, source)
         result.metric(source, estimate, bounds=False)
         if len(sources) > 1:
-            result.highlight(f"bits per byte, {source}", estimate, 8.0, note)
+            result.highlight(f"bits per byte, {source}", estimate, 8.0, f"{estimate.clusters} works")
     _by_position(result, context, scored, sources)
     return result
 
@@ -53,22 +52,6 @@ def bits_per_byte(context: EvalContext) -> TaskResult:
 def bits(logp: np.ndarray) -> float:
     """Total bits of log-probabilities in nats."""
     return float(-logp.sum() / NATS_PER_BIT)
-
-
-def _per_source(result: TaskResult, context: EvalContext, source: str) -> tuple[Estimate, str]:
-    """One source's bits per byte, over documents or, where there are few, over windows."""
-    entries = [entry for entry in context.heldout_scores if entry.document.source == source]
-    if len(entries) >= FEW_DOCUMENTS:
-        return result.estimate("bits_per_byte", context.resampling, source), f"{len(entries)} documents"
-    scores, weights, clusters = [], [], []
-    for entry in entries:
-        starts = np.flatnonzero(entry.position == 1)
-        scores += list(np.add.reduceat(-entry.scores.logp, starts) / NATS_PER_BIT)
-        weights += list(np.add.reduceat(entry.num_bytes, starts))
-        clusters += [f"{entry.document.id} {start}" for start in starts]
-    return ratio(
-        scores, weights, clusters, context.resampling
-    ), f"only {len(entries)} of its documents: interval over windows, too narrow"
 
 
 def position_bins(context: int) -> list[tuple[int, int]]:
@@ -101,4 +84,5 @@ def add_range(result: TaskResult, entry: DocumentScores, low: int, high: int, co
     weight = int(entry.num_bytes[inside].sum())
     if weight:
         score = bits(entry.scores.logp[inside])
-        result.item(f"position_{low}", entry.document.id, score, condition=condition, weight=weight, direction="lower")
+        place: dict[str, Any] = {"condition": condition, "weight": weight} | work_of(entry.document)
+        result.item(f"position_{low}", entry.document.id, score, direction="lower", **place)

@@ -9,7 +9,7 @@ times, untouched and with each remedy: before and after, on the same tokens.
 import copy
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from components.corpus.corpus import Document
 from components.stages.evaluate.heldout_sample import DocumentScores
 from components.stages.evaluate.tasks.bits_per_byte import bits, position_bins
 from components.stages.evaluate.tasks.scoring import LanguageModel
-from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult
+from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult, work_of
 from components.statistics import Estimate, ratio
 
 if TYPE_CHECKING:
@@ -115,10 +115,10 @@ def _score(model: LanguageModel, windows: list[LongWindow], length: int) -> list
 
 
 def _add(result: TaskResult, windows: list[LongWindow], scored: list[DocumentScores], arm: str, context: int) -> None:
-    """Rows within and beyond the trained context, clustered by document."""
+    """Rows within and beyond the trained context, clustered by work."""
     for window, entry in zip(windows, scored, strict=True):
         name = entry.document.id
-        common = {"condition": arm, "cluster": name, "direction": "lower"}
+        common: dict[str, Any] = {"condition": arm, "direction": "lower"} | work_of(entry.document)
         for part, inside in (("within", entry.position <= context), ("beyond", entry.position > context)):
             weight = max(1, int(entry.num_bytes[inside].sum()))
             result.item(part, f"{name} {window.start}", bits(entry.scores.logp[inside]), weight=weight, **common)
@@ -126,13 +126,12 @@ def _add(result: TaskResult, windows: list[LongWindow], scored: list[DocumentSco
 
 def _at(scored: list[DocumentScores], low: int, high: int, context: EvalContext) -> Estimate:
     """Bits per byte at positions `low` to `high`."""
-    scores, weights, clusters = [], [], []
-    for entry in scored:
-        inside = (entry.position >= low) & (entry.position < high)
-        scores.append(bits(entry.scores.logp[inside]))
-        weights.append(float(entry.num_bytes[inside].sum()))
-        clusters.append(entry.document.id)
-    return ratio(scores, weights, clusters, context.resampling)
+    inside = [(entry.position >= low) & (entry.position < high) for entry in scored]
+    scores = [bits(entry.scores.logp[part]) for entry, part in zip(scored, inside, strict=True)]
+    weights = [float(entry.num_bytes[part].sum()) for entry, part in zip(scored, inside, strict=True)]
+    works = [work_of(entry.document) for entry in scored]
+    clusters, strata = ([work[name] for work in works] for name in ("cluster", "stratum"))
+    return ratio(scores, weights, clusters, context.resampling, strata)
 
 
 def _summarise(result: TaskResult, context: EvalContext, num_windows: int) -> None:

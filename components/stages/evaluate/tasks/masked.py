@@ -7,13 +7,14 @@ frequent token.
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from components.core.files import sha256_bytes
 from components.corpus.corpus import Document
 from components.stages.evaluate.tasks.scoring import LanguageModel, batches, padded
-from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, TaskResult
+from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, TaskResult, work_of
 
 NAME = "masked"
 MASK = 2
@@ -40,7 +41,7 @@ def masked(context: EvalContext) -> TaskResult:
         raise NotApplicable("the held-out documents are too short to hide a token")
     truth = Counter[int]()
     hits: dict[str, list[float]] = {}
-    sources = {window.document.id: window.document.source for window in masked_windows}
+    documents = {window.document.id: window.document for window in masked_windows}
     for window, hit, nats in restore(model, masked_windows):
         row = hits.setdefault(window.document.id, [0.0, 0.0, 0.0])
         row[0] += hit.sum()
@@ -48,10 +49,15 @@ def masked(context: EvalContext) -> TaskResult:
         row[2] += len(hit)
         truth.update(window.ids[window.hidden].tolist())
     for name, (right, loss, size) in hits.items():
-        source = sources[name]
-        result.item("accuracy", name, right, condition=source, weight=size)
-        result.item("nats_per_token", name, loss, condition=source, weight=size, direction="lower")
-    _summarise(result, context, sorted(set(sources.values())), max(truth.values()) / sum(truth.values()))
+        place: dict[str, Any] = {"condition": documents[name].source, "weight": size} | work_of(documents[name])
+        result.item("accuracy", name, right, **place)
+        result.item("nats_per_token", name, loss, direction="lower", **place)
+    _summarise(
+        result,
+        context,
+        sorted({document.source for document in documents.values()}),
+        max(truth.values()) / sum(truth.values()),
+    )
     return result
 
 

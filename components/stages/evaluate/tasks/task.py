@@ -7,11 +7,12 @@ and two models are compared on rows with the same ids. A task that does not appl
 
 Columns of `details/items.parquet`:
     question, condition, metric   the task, under which condition (source, number of examples), in which unit
-    item, cluster                 stable id, and the group of items that rise and fall together (document, occupation)
+    item, cluster, stratum        stable id, the items that rise and fall with it (of a work, an occupation), its source
     score, weight                 the metric is sum(score) / sum(weight)
     direction                     higher, lower or zero: what is better
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +30,12 @@ from components.stages.evaluate.heldout_sample import (
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.statistics import Estimate, Resampling, ratio
 
-COLUMNS = ("question", "condition", "metric", "item", "cluster", "score", "weight", "direction")
+COLUMNS = ("question", "condition", "metric", "item", "cluster", "score", "weight", "direction", "stratum")
+
+
+def work_of(document: Document) -> dict[str, str]:
+    """Cluster and stratum of an item of held-out text: its work, its source."""
+    return {"cluster": document.group, "stratum": document.source}
 
 
 class NotApplicable(Exception):  # noqa: N818 - a task that does not apply is no error
@@ -160,9 +166,10 @@ class TaskResult:
         weight: float = 1.0,
         cluster: str = "",
         direction: str = "higher",
+        stratum: str = "",
     ) -> None:
-        """Append a row; without `cluster` the item is its own."""
-        values = (self.task, condition, metric, item, cluster or item, float(score), float(weight), direction)
+        """Append a row; without `cluster` the item is its own. Clusters that are works have their source as stratum."""
+        values = (self.task, condition, metric, item, cluster or item, float(score), float(weight), direction, stratum)
         self.items.append(dict(zip(COLUMNS, values, strict=True)))
 
     def estimate(self, metric: str, resampling: Resampling, condition: str | None = None) -> Estimate:
@@ -173,8 +180,7 @@ class TaskResult:
             if row["metric"] == metric and (condition is None or row["condition"] == condition)
         ]
         assert rows, f"{self.task}: no items for {metric} {condition}"
-        score, weight, cluster = ([row[name] for row in rows] for name in ("score", "weight", "cluster"))
-        return ratio(score, weight, cluster, resampling)
+        return _ratio(rows, [row["score"] for row in rows], resampling)
 
     def paired(self, metric: str, a: str, b: str, resampling: Resampling) -> Estimate:
         """The change of a metric from condition `a` to condition `b`, item by item, with its interval."""
@@ -183,7 +189,7 @@ class TaskResult:
             for condition in (a, b)
         )
         changes = [new["score"] - old["score"] for old, new in zip(before, after, strict=True)]
-        return ratio(changes, [row["weight"] for row in before], [row["cluster"] for row in before], resampling)
+        return _ratio(before, changes, resampling)
 
     def metric(self, name: str, estimate: Estimate, bounds: bool = True) -> None:
         """Put an estimate into metrics.json, as `name`, `name_low`, `name_high`."""
@@ -193,8 +199,9 @@ class TaskResult:
 
     def highlight(self, name: str, estimate: Estimate, chance: float | None = None, note: str = "") -> None:
         """Put an estimate into the summary table."""
-        line = {"question": self.task, "name": name, "value": estimate.value, "chance": chance, "note": note}
-        self.highlights.append(line | {"low": estimate.low, "high": estimate.high, "n": estimate.n})
+        line = {"question": self.task, "task": self.task, "name": name, "value": estimate.value, "chance": chance}
+        bounds = {"low": estimate.low, "high": estimate.high, "n": estimate.n, "variance": estimate.variance}
+        self.highlights.append(line | bounds | {"note": note})
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -204,3 +211,9 @@ class TaskResult:
     def from_dict(cls, raw: dict[str, Any]) -> "TaskResult":
         """The reverse of `as_dict`."""
         return cls(**raw | {"curves": [Curve(**curve) for curve in raw["curves"]]})
+
+
+def _ratio(rows: Sequence[dict[str, Any]], scores: Sequence[float], resampling: Resampling) -> Estimate:
+    """The estimate of scores with the weights, clusters and strata of rows."""
+    weight, cluster, stratum = ([row[name] for row in rows] for name in ("weight", "cluster", "stratum"))
+    return ratio(scores, weight, cluster, resampling, stratum)

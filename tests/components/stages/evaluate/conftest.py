@@ -68,7 +68,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     for name in ("causal", "masked"):
         save(trained(ids, name == "causal"), tokenizer, folder / name, {"task": {"name": "continue"}})
     folders = Folders(*(folder / name for name in ("causal", "masked", "causal", "masked", "mix", "heldout")))
-    params = Evaluate(heldout_kilobytes=10, items=20, shots=[0, 1, 2], mitigation_steps=2, bootstrap=200)
+    params = Evaluate(heldout_kilobytes=20, items=20, shots=[0, 1, 2], mitigation_steps=2, bootstrap=200)
     return World(folders, params, Numerics(dtype="float32"))
 
 
