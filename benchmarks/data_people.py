@@ -2,7 +2,7 @@
 
 The set (tests/components/stages/filter/pii_labelled.jsonl: positives by `faker`, hard negatives from real
 documentation) was committed before the detectors. The audit is the stage's own: the gap of false-positive rates on a
-template probe, and the smallest ratio of keep rates, group against rest, stratified by source and length.
+template probe, and the largest lower bound of a ratio of removal rates, group against rest, by source and length.
 """
 
 import json
@@ -63,11 +63,11 @@ def bias() -> tuple[dict, list[dict]]:
             says="gap of false-positive rates between groups, template probe",
         ),
         goal(
-            "bias_keep_rate_ratio_min",
-            report.metrics["keep_ratio_min"],
-            0.8,
-            "higher",
-            says="smallest ratio of keep rates, a group against the rest",
+            "bias_removal_ratio_sure",
+            report.metrics["removal_ratio_sure"],
+            2.0,
+            "lower",
+            says="times a group is surely removed as often as the rest, largest",
         ),
     ]
     return {"bias": report.metrics}, goals

@@ -24,6 +24,6 @@ class Bias(Section):
     """Groups with fewer mentions (documents or sentences) are listed without a rate."""
     max_probe_gap: Fraction = 0.05
     """Largest gap of false-positive rates between groups on the template probe; above it the flow stops."""
-    min_keep_ratio: Fraction = 0.8
-    """Smallest ratio of keep rates, group against rest, stratified by source; below it the report warns, surely below
-    it (95% interval) the flow stops."""
+    max_removal_ratio: float = Field(default=2.0, ge=1.0)
+    """Largest ratio of removal rates, group against rest, stratified by source and length; surely above it (95%
+    interval) the flow stops. A large number, such as 1000, never stops."""

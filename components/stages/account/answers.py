@@ -21,7 +21,7 @@ class Removed(Part):
     """Documents that one rule of a stage removed; of a group of people, those that mention it (`rule` names it).
 
     Attributes:
-        of: documents the rule was applied to. keep_ratio: how often documents of the group are kept, relative to like
+        of: documents the rule was applied to. removal_ratio: how often documents of the group go, relative to like
             documents that do not mention it; with its 95 % interval, None where there is nothing to compare with.
     """
 
@@ -29,7 +29,7 @@ class Removed(Part):
     rule: str
     documents: int
     of: int
-    keep_ratio: float | None = None
+    removal_ratio: float | None = None
     low: float | None = None
     high: float | None = None
 

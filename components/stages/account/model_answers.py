@@ -133,13 +133,13 @@ def _groups(data: DataFacts) -> list[Removed] | NotKnown:
     return [
         Removed(
             stage="bias", rule=group, documents=before - after, of=before,
-            **{name: _number(impact.get(group, {}).get(f"keep_ratio{end}")) for name, end in _ENDS.items()},
+            **{name: _number(impact.get(group, {}).get(f"removal_ratio{end}")) for name, end in _ENDS.items()},
         )
         for group, (before, after) in data.mentions.items()
     ]  # fmt: skip
 
 
-_ENDS = {"keep_ratio": "", "low": "_low", "high": "_high"}
+_ENDS = {"removal_ratio": "", "low": "_low", "high": "_high"}
 
 
 def _number(text: str | None) -> float | None:

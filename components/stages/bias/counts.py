@@ -2,12 +2,24 @@
 
 from dataclasses import dataclass, field
 
+from components.core.files import sha256_bytes
 from components.corpus.corpus import Document
-from components.stages.bias.sentiment import RunningMoments
-from components.stages.bias.word_associations import Cooccurrence
 
+WORKS = 256
+"""Clusters of a source at most: works are numbered by hash, and with many of them several share a number."""
+Tables = dict[int, list[int]]
+"""Sentences by group and word, row by row (word_associations.cooccurrences), per stratum: `work * LENGTHS + length`."""
+ScoreSums = dict[int, list[float]]
+"""Per work: number of scores and their total."""
 MOST_EXAMPLES = 50
 """Dropped documents listed in details/dropped_examples.csv."""
+MIN_SCORED_SHARE = 0.5
+"""Share of a document's sentences that the scorer must know for a verdict: two of twelve say nothing of a text."""
+
+
+def work_of(document: Document) -> int:
+    """The number of a document's work (`Document.group`), below `WORKS`."""
+    return int(sha256_bytes(document.group.encode())[:8], 16) % WORKS
 
 
 @dataclass(frozen=True)
@@ -29,19 +41,24 @@ class DocumentToxicity:
     groups: int
     worst: str = ""
 
+    @property
+    def enough_scored(self) -> bool:
+        """Whether the scorer knows enough of the sentences for the document to be dropped or kept by them."""
+        return self.scored > 0 and self.scored >= MIN_SCORED_SHARE * self.sentences
+
 
 @dataclass
 class JudgedShard:
     """Judged documents of a shard, and its sentences counted by source and group.
 
     `sentences[source][group]` is [scored, toxic masked, toxic raw]; group "" is sentences without any mention.
-    `together` counts groups with words, `sentiment` is of a sample; both of the source's distinct sentences.
+    `together` counts groups with words, `sentiment` scores a sample by group; both of a work's distinct sentences.
     """
 
     documents: list[DocumentToxicity] = field(default_factory=list)
     sentences: dict[str, dict[str, list[int]]] = field(default_factory=dict)
-    together: dict[str, Cooccurrence] = field(default_factory=dict)
-    sentiment: dict[str, dict[str, RunningMoments]] = field(default_factory=dict)
+    together: dict[str, Tables] = field(default_factory=dict)
+    sentiment: dict[str, dict[str, ScoreSums]] = field(default_factory=dict)
 
 
 @dataclass
@@ -62,19 +79,22 @@ class BiasCounts(JudgedShard):
     def add_shard(self, shard: JudgedShard) -> None:
         """Add the documents and counts of a shard."""
         self.documents += shard.documents
-        for source, together in shard.together.items():
-            self.together.setdefault(source, Cooccurrence()).add(together)
+        for source, tables in shard.together.items():
+            _add(self.together.setdefault(source, {}), tables)
         for source, sentences in shard.sentences.items():
-            counts = self.sentences.setdefault(source, {})
-            for group, new in sentences.items():
-                counts[group] = [a + b for a, b in zip(counts.get(group, [0, 0, 0]), new, strict=True)]
+            _add(self.sentences.setdefault(source, {}), sentences)
         for source, sentiment in shard.sentiment.items():
-            moments = self.sentiment.setdefault(source, {})
-            for group, more in sentiment.items():
-                moments[group] = moments.get(group, RunningMoments()) + more
+            for group, sums in sentiment.items():
+                _add(self.sentiment.setdefault(source, {}).setdefault(group, {}), sums)
 
     def add_example(self, document: Document, toxic: int, judged: DocumentToxicity) -> None:
         """Add a dropped document to the examples, up to `MOST_EXAMPLES`."""
         if len(self.examples) < MOST_EXAMPLES:
             row = {"source": document.source, "location": document.location, "toxic": toxic, "scored": judged.scored}
             self.examples.append(row | {"worst": judged.worst})
+
+
+def _add(totals: dict, new: dict) -> None:
+    """Add rows of numbers to those of the same key."""
+    for key, row in new.items():
+        totals[key] = [a + b for a, b in zip(totals[key], row, strict=True)] if key in totals else row

@@ -1,8 +1,10 @@
-"""Disparate impact: keep rates of documents that mention a group against comparable ones, and a limit on the ratio.
+"""Disparate impact: removal rates of documents that mention a group against comparable ones, and a limit on the ratio.
 
-Comparable are documents of the same source and like length (stratified_rates.py). Small counts scatter, so the limit is
-held against the interval, widened for the number of comparisons (Bonferroni): the stage stops where even its upper end
-is below `bias.min_keep_ratio`, that is, where chance does not explain it, and only warns where the ratio itself is.
+Comparable are documents of the same source and like length that could be judged (stratified_rates.py). Rates of removal
+are compared, not of keeping: a group that loses 10% where the rest loses .5% is removed 20 times as often, and kept
+.905 times as often. Few removals scatter, so the limit is held against the interval, widened for the number of
+comparisons (Bonferroni): the stage stops where even its lower end is above `bias.max_removal_ratio`, and warns where
+the ratio is above it and Holm's p below `LEVEL`. Each row says which ratio could have been found at all.
 """
 
 from collections.abc import Sequence
@@ -14,35 +16,37 @@ import numpy as np
 from components.core.errors import UserError
 from components.params import Bias
 from components.stages.bias.counts import BiasCounts
-from components.stages.bias.stratified_rates import Rate, Ratio, Table, rate, stratified_ratio
+from components.stages.bias.stratified_rates import Rate, Ratio, Strata, rate
 from components.statistics import holm
 from components.text.identity_terms import GROUPS
 
-CONFIDENCE = 0.95
+LEVEL = 0.05
 LENGTHS = 6
 """Classes of length, in powers of four sentences."""
 
 
 @dataclass(frozen=True)
 class Impact:
-    """Keep rate of the documents that mention a group, and its ratio to that of comparable documents.
+    """Removal rate of the judged documents that mention a group, and its ratio to that of comparable documents.
 
-    `source` is "" where all sources are pooled; `strata` has the counts behind the ratio.
+    `source` is "" where all sources are pooled; `strata` has the counts behind the ratio; `detectable` is the smallest
+    ratio that would have been found with probability .8.
     """
 
     group: str
     source: str
     documents: int
-    kept: Rate
+    removed: Rate
     ratio: Ratio
     p_corrected: float
+    detectable: float
     ratio_unmasked: Ratio
-    dropped_unmasked: int
-    strata: Table
+    removed_unmasked: int
+    strata: Strata
 
-    def upper_bound(self, comparisons: int) -> float:
-        """Upper end of the ratio's interval, widened (Bonferroni) so that all of `comparisons` hold at once."""
-        return stratified_ratio(self.strata, 1 - (1 - CONFIDENCE) / max(1, comparisons)).high
+    def lower_bound(self, comparisons: int) -> float:
+        """Lower end of the ratio's interval, widened (Bonferroni) so that all of `comparisons` hold at once."""
+        return self.strata.ratio(1 - LEVEL / max(1, comparisons)).low
 
 
 def impacts(counts: BiasCounts, params: Bias) -> list[Impact]:
@@ -61,25 +65,26 @@ def _rows(columns: "Columns", sources: Sequence[tuple[str, np.ndarray]], params:
     compared = []
     for source, here in sources:
         for bit, group in enumerate(GROUPS):
-            members = here & (columns.groups >> bit & 1 == 1)
+            members = here & columns.judged & (columns.groups >> bit & 1 == 1)
             if members.sum() >= params.min_mentions:
-                compared.append((group, source, members, here & ~members))
-    tables = [columns.table(members, others, columns.dropped) for _, _, members, others in compared]
-    ratios = [stratified_ratio(table, CONFIDENCE) for table in tables]
+                compared.append((group, source, members, here & columns.judged & ~members))
+    strata = [columns.strata(members, others, columns.dropped) for _, _, members, others in compared]
+    ratios = [table.ratio() for table in strata]
     corrected = holm([ratio.p for ratio in ratios])
     return [
         Impact(
             group,
             source,
             documents=int(members.sum()),
-            kept=rate(int((members & ~columns.dropped).sum()), int(members.sum())),
+            removed=rate(int((members & columns.dropped).sum()), int(members.sum())),
             ratio=ratio,
             p_corrected=p,
-            ratio_unmasked=stratified_ratio(columns.table(members, others, columns.dropped_raw)),
-            dropped_unmasked=int((members & columns.dropped_raw).sum()),
+            detectable=table.detectable(len(compared), LEVEL),
+            ratio_unmasked=columns.strata(members, others, columns.dropped_raw).ratio(),
+            removed_unmasked=int((members & columns.dropped_raw).sum()),
             strata=table,
         )
-        for (group, source, members, others), table, ratio, p in zip(compared, tables, ratios, corrected, strict=True)
+        for (group, source, members, others), table, ratio, p in zip(compared, strata, ratios, corrected, strict=True)
     ]
 
 
@@ -89,6 +94,7 @@ class Columns:
     def __init__(self, counts: BiasCounts) -> None:
         documents = counts.documents
         self.groups = np.array([judged.groups for judged in documents], dtype=np.int64)
+        self.judged = np.array([judged.enough_scored for judged in documents], dtype=bool)
         self.dropped = np.array(counts.dropped, dtype=bool)
         self.dropped_raw = np.array(counts.dropped_raw, dtype=bool)
         self.names = sorted({judged.source for judged in documents})
@@ -97,45 +103,46 @@ class Columns:
         length = np.log2(np.array([judged.scored for judged in documents], dtype=np.int64) + 1).astype(np.int64) // 2
         self.stratum = self.source * LENGTHS + np.minimum(LENGTHS - 1, length)
 
-    def table(self, members: np.ndarray, others: np.ndarray, dropped: np.ndarray) -> list[tuple[int, int, int, int]]:
-        """Per stratum: kept and all of the members, kept and all of the others."""
+    def strata(self, members: np.ndarray, others: np.ndarray, dropped: np.ndarray) -> Strata:
+        """Per stratum: removed and all of the members, removed and all of the others."""
+        chosen = (members & dropped, members, others & dropped, others)
         size = int(self.stratum.max(initial=-1)) + 1
-        chosen = (members & ~dropped, members, others & ~dropped, others)
         columns = [np.bincount(self.stratum[some], minlength=size) for some in chosen]
-        return [tuple(map(int, row)) for row in np.stack(columns, axis=1) if row[1] and row[3]]  # type: ignore[misc]
+        return Strata(np.stack(columns, axis=1).tolist())
 
 
 # -- the limit ---------------------------------------------------------------------------------------------------------
 
 
-def low_ratios(rows: Sequence[Impact], params: Bias) -> list[str]:
-    """A warning for each ratio below the limit, chance or not."""
+def high_ratios(rows: Sequence[Impact], params: Bias) -> list[str]:
+    """A warning for each ratio above the limit that chance does not explain."""
     return [
-        f"bias: documents that mention {row.group} are kept {row.ratio.value:.2f} times as often as comparable ones, "
-        f"below bias.min_keep_ratio = {params.min_keep_ratio}; see details/disparate_impact.csv"
+        f"bias: documents that mention {row.group} are removed {row.ratio.value:.1f} times as often as comparable ones "
+        f"(p = {row.p_corrected:.2g}), above bias.max_removal_ratio = {params.max_removal_ratio}; see "
+        "details/disparate_impact.csv"
         for row in rows
-        if row.ratio.value < params.min_keep_ratio
+        if row.ratio.value > params.max_removal_ratio and row.p_corrected < LEVEL
     ]
 
 
 def check_ratios(rows: Sequence[Impact], params: Bias, reports: Path) -> None:
-    """Stop if a group is kept too seldom beyond chance, in a source or in all of them.
+    """Stop if a group is removed too often beyond chance, in a source or in all of them.
 
     Raises:
-        UserError: a ratio's widened interval lies below `params.min_keep_ratio`; the lowest is named.
+        UserError: a ratio's widened interval lies above `params.max_removal_ratio`; the highest is named.
     """
-    below = [(row, row.upper_bound(len(rows))) for row in rows]
-    below = [(row, most) for row, most in below if most < params.min_keep_ratio]
-    if not below:
+    above = [(row, row.lower_bound(len(rows))) for row in rows]
+    above = [(row, least) for row, least in above if least > params.max_removal_ratio]
+    if not above:
         return
-    row, most = min(below, key=lambda pair: (pair[0].ratio.value, pair[0].group, not pair[0].source))
+    row, least = max(above, key=lambda pair: (pair[1], pair[0].group, bool(pair[0].source)))
     where = f"in source {row.source}" if row.source else "over all sources"
-    more = f" ({len(below)} such comparisons)" if len(below) > 1 else ""
-    cure = "" if params.mask_identity else "set bias.mask_identity to true, "
+    more = f" ({len(above)} such comparisons)" if len(above) > 1 else ""
+    fix = "" if params.mask_identity else "set bias.mask_identity to true, "
     raise UserError(
-        f"bias: the filter keeps documents that mention {row.group} {where} {row.ratio.value:.2f} times as often as "
-        f"comparable ones (at most {most:.2f}, for {len(rows)} comparisons; {row.documents} documents), below "
-        f"bias.min_keep_ratio = {params.min_keep_ratio}{more}; read {reports}/details/dropped_examples.csv, then {cure}"
-        "raise bias.sentence_threshold or bias.max_toxic_share, use another bias.scorer, or lower bias.min_keep_ratio "
-        "to accept it"
+        f"bias: the filter removes documents that mention {row.group} {where} {row.ratio.value:.1f} times as often as "
+        f"comparable ones (at least {least:.1f}, for {len(rows)} comparisons; {row.removed.count} of {row.documents} "
+        f"documents), above bias.max_removal_ratio = {params.max_removal_ratio}{more}; read "
+        f"{reports}/details/dropped_examples.csv, then {fix}raise bias.sentence_threshold or bias.max_toxic_share, use "
+        "another bias.scorer, or raise bias.max_removal_ratio to accept it"
     )

@@ -2,7 +2,7 @@
 
 from components.params import Bias
 from components.reporting.tables import markdown_table
-from components.stages.bias.word_associations import SIGNIFICANT
+from components.stages.bias.word_associations import MIN_EXPECTED, MIN_WORKS, SIGNIFICANT
 
 SHOWN = 12
 """Rows of the tables of sentiment and associations in the summary; the CSV have all."""
@@ -25,7 +25,7 @@ def language_section(sentiments: list[dict], associated: list[dict], params: Bia
     ]  # fmt: skip
     by_word = [
         (row["source"], row["group"], row["word"], row["sentences_with_both"],
-         f"{row['log_odds']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]")
+         row["works"], f"{row['times_expected']:.2f} [{row['low']:.2f}, {row['high']:.2f}]")
         for row in linked[:SHOWN]
     ]  # fmt: skip
     lines = [
@@ -33,13 +33,15 @@ def language_section(sentiments: list[dict], associated: list[dict], params: Bia
         "## What is said of whom",
         "",
         f"Sentiment (VADER, -1 to 1) of a sample of sentences, group against no group within the source: {tested} "
-        f"comparisons of {params.min_mentions} sentences or more, {len(differing)} differ (Benjamini-Hochberg).",
+        f"comparisons of {params.min_mentions} sentences or more, {len(differing)} differ (t-test over works, "
+        "Benjamini-Hochberg).",
         "",
         markdown_table(("source", "group", "sentences", "sentiment", "difference"), by_sentiment, "llrlr"),
         "",
-        f"Occupations and qualities in the same sentence: {len(associated)} pairs compared, {len(linked)} differ. Log "
-        "odds ratio above 0: together more often than apart.",
+        f"Occupations and qualities in the same sentence: {len(associated)} pairs tested, those with at least "
+        f"{MIN_EXPECTED:.0f} expected sentences and {MIN_WORKS} works; {len(linked)} differ (Fisher's test within "
+        "works and a t-test over works, Benjamini-Hochberg). Above 1: together more often than chance within a work.",
         "",
-        markdown_table(("source", "group", "word", "sentences", "log odds"), by_word, "lllrl"),
+        markdown_table(("source", "group", "word", "sentences", "works", "times expected"), by_word, "lllrrl"),
     ]
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""Pictures of the bias stage: keep ratios with intervals, mentions per group and source, toxicity within source."""
+"""Pictures of the bias stage: removal ratios with intervals, mentions per group and source, toxicity within source."""
 
 from pathlib import Path
 
@@ -8,27 +8,28 @@ from components.reporting.figures import error_bars, figure, save
 from components.stages.bias.disparate_impact import Impact
 
 DARK, LIGHT, WARN = "#1b5e4b", "#9aa7a1", "#b5452c"
+SHOWN_RATIOS = (0.02, 50.0)
+"""Ends of the axis of ratios: what lies beyond is drawn at the edge."""
 
 
 def plot_impact(rows: list[Impact], limit: float, path: Path) -> None:
-    """Ratio of keep rates per group with its interval, beside the ratio of the filter without masking."""
-    rows = [row for row in rows if np.isfinite([row.ratio.value, row.ratio.high, row.ratio_unmasked.value]).all()]
+    """Ratio of removal rates per group with its interval on a log axis, beside the ratio without masking."""
+    rows = [row for row in rows if np.isfinite(row.ratio.value)]
     drawing, [axes] = figure(7.5, 1.6 + 0.32 * max(4, len(rows)))
+    axes.set_xscale("log")
     if not rows:
-        axes.text(0.5, 0.5, "no group is mentioned often enough to compare", ha="center", transform=axes.transAxes)
+        axes.text(0.5, 0.5, "nothing was removed that could be compared", ha="center", transform=axes.transAxes)
     y = np.arange(len(rows))[::-1]
     if rows:
         unmasked = [row.ratio_unmasked.value for row in rows]
-        value, low, high = zip(*((row.ratio.value, row.ratio.low, row.ratio.high) for row in rows), strict=True)
-        axes.scatter(unmasked, y, marker="x", color=WARN, label="without masking", zorder=3)
+        value, low, high = np.clip([(r.ratio.value, r.ratio.low, r.ratio.high) for r in rows], *SHOWN_RATIOS).T
+        axes.scatter(np.clip(unmasked, *SHOWN_RATIOS), y, marker="x", color=WARN, label="without masking", zorder=3)
         bars = error_bars(value, low, high)
         axes.errorbar(value, y, xerr=bars, fmt="o", color=DARK, capsize=3, label="as used, 95%", zorder=4)
     axes.axvline(1, color=LIGHT, lw=1)
-    left = min([limit, *(row.ratio.low for row in rows), *(row.ratio_unmasked.value for row in rows)])
-    if left < (limit + 1) / 2:
-        axes.axvline(limit, color=WARN, lw=1, ls="--", label=f"min_keep_ratio = {limit}")
+    axes.axvline(limit, color=WARN, lw=1, ls="--", label=f"max_removal_ratio = {limit:g}")
     axes.set_yticks(y, [f"{row.group} ({row.documents:,})" for row in rows])
-    axes.set_xlabel("keep rate, documents that mention the group / others of their source and length")
+    axes.set_xlabel("removal rate, documents that mention the group / others of their source and length")
     axes.set_title("Who does the toxicity filter remove? (1 = as often as others)", loc="left")
     if rows:
         axes.legend(loc="best", frameon=False, fontsize=8)

@@ -13,14 +13,14 @@ from components.stages.bias.disparate_impact import (
     Columns,
     Impact,
     check_ratios,
+    high_ratios,
     impacts,
     impacts_by_source,
-    low_ratios,
 )
 from components.stages.bias.language_section import language_section, significant
 from components.stages.bias.plots import plot_impact, plot_mentions, plot_toxicity
 from components.stages.bias.sentiment import compared
-from components.stages.bias.stratified_rates import Ratio, rate
+from components.stages.bias.stratified_rates import POWER, rate
 from components.stages.bias.template_probe import HARMLESS, HOSTILE, Probe, gap
 from components.stages.bias.word_associations import associations
 from components.text.identity_terms import GROUPS, VERSION
@@ -73,7 +73,7 @@ def write_report(counts: BiasCounts, probes: dict[bool, list[Probe]], params: Bi
     """Tables, plots and the summary under `reports`.
 
     Raises:
-        UserError: a group is kept too seldom; the report is there to be read.
+        UserError: a group is removed too often; the report is there to be read.
     """
     rows, by_source = impacts(counts, params), impacts_by_source(counts, params)
     mentioned, toxic = representation(counts), toxicity(counts, params)
@@ -88,10 +88,10 @@ def write_report(counts: BiasCounts, probes: dict[bool, list[Probe]], params: Bi
     associated = associations(counts.together, params.min_mentions)
     write_text(details / "sentiment.csv", as_csv(sentiments))
     write_text(details / "associations.csv", as_csv(associated))
-    plot_impact(rows, params.min_keep_ratio, reports / "plots" / "keep_ratio.png")
+    plot_impact(rows, params.max_removal_ratio, reports / "plots" / "removal_ratio.png")
     plot_mentions(mentioned, reports / "plots" / "mentions.png")
     plot_toxicity(toxic, reports / "plots" / "toxicity.png")
-    warnings = low_ratios(rows, params)
+    warnings = high_ratios(rows, params)
     report = Report(_metrics(counts, rows, probes, params), "", {"lexicon_version": VERSION, "warnings": warnings})
     report.metrics |= {
         "sentiment_differences": len(significant(sentiments)),
@@ -112,6 +112,7 @@ def _metrics(counts: BiasCounts, rows: list[Impact], probes: dict[bool, list[Pro
         "documents_kept": len(counts.dropped) - sum(counts.dropped),
         "documents_dropped": sum(counts.dropped),
         "documents_dropped_unmasked": sum(counts.dropped_raw),
+        "documents_unjudged": sum(not judged.enough_scored for judged in counts.documents),
         "bytes_in": counts.bytes_in,
         "bytes_kept": counts.bytes_kept,
         "unscored_sentence_share": 1 - scored / sentences if sentences else 0.0,
@@ -122,13 +123,15 @@ def _metrics(counts: BiasCounts, rows: list[Impact], probes: dict[bool, list[Pro
         "probe_hits_unmasked": _hits(probes[False]),
     }
     if rows:
-        metrics["keep_ratio_min"] = _least(row.ratio for row in rows)
-        metrics["keep_ratio_min_unmasked"] = _least(row.ratio_unmasked for row in rows)
+        metrics["removal_ratio_max"] = _largest(row.ratio.value for row in rows)
+        metrics["removal_ratio_max_unmasked"] = _largest(row.ratio_unmasked.value for row in rows)
+        metrics["removal_ratio_sure"] = max(row.lower_bound(len(rows)) for row in rows)
     return metrics
 
 
-def _least(ratios: Iterable[Ratio]) -> float:
-    return min((ratio.value for ratio in ratios if math.isfinite(ratio.value)), default=1.0)
+def _largest(values: Iterable[float]) -> float:
+    """The largest finite value; 1 if there is none."""
+    return max((value for value in values if math.isfinite(value)), default=1.0)
 
 
 def _hits(probes: list[Probe]) -> float:
@@ -136,21 +139,24 @@ def _hits(probes: list[Probe]) -> float:
 
 
 def _impact_row(row: Impact, source: str = "") -> dict:
-    return ({"source": source} if source else {}) | {
-        "group": row.group,
+    """Row of disparate_impact.csv; what is infinite or unknown is an empty cell."""
+    cells = {
         "documents": row.documents,
-        "kept": row.kept.count,
-        "keep_rate": row.kept.value,
-        "keep_rate_low": row.kept.low,
-        "keep_rate_high": row.kept.high,
-        "keep_ratio": row.ratio.value,
-        "keep_ratio_low": row.ratio.low,
-        "keep_ratio_high": row.ratio.high,
+        "removed": row.removed.count,
+        "removal_rate": row.removed.value,
+        "removal_rate_low": row.removed.low,
+        "removal_rate_high": row.removed.high,
+        "removal_ratio": row.ratio.value,
+        "removal_ratio_low": row.ratio.low,
+        "removal_ratio_high": row.ratio.high,
         "p": row.ratio.p,
         "p_holm": row.p_corrected,
-        "kept_unmasked": row.documents - row.dropped_unmasked,
-        "keep_ratio_unmasked": row.ratio_unmasked.value,
+        "detectable_ratio": row.detectable,
+        "removed_unmasked": row.removed_unmasked,
+        "removal_ratio_unmasked": row.ratio_unmasked.value,
     }
+    named = ({"source": source} if source else {}) | {"group": row.group}
+    return named | {name: value if math.isfinite(value) else math.nan for name, value in cells.items()}
 
 
 def _probe_rows(probes: dict[bool, list[Probe]]) -> list[dict]:
@@ -182,32 +188,35 @@ def _markdown(rows: list[Impact], metrics: dict[str, float], params: Bias, warni
         "",
         "## Who is filtered",
         "",
-        "Keep rate of documents that mention a group, against documents of the same source and like length that do not",
-        f"(Mantel-Haenszel ratio, 95% interval; p corrected by Holm for {len(rows)} groups).",
-        f"{few} groups are in fewer than {params.min_mentions} documents and get no rate.",
+        "Removal rate of documents that mention a group, against documents of the same source and like length that do",
+        f"not (ratio of rates, exact 95% interval; p corrected by Holm for {len(rows)} groups). The last column is the",
+        f"smallest ratio that {POWER:.0%} of such audits would find: below it nothing is shown, and nothing ruled out.",
+        f"{few} groups are in fewer than {params.min_mentions} judged documents and get no rate.",
         "",
         markdown_table(
-            ("group", "documents", "kept", "ratio", "p (Holm)", "ratio without masking"), map(_cells, rows), "lrrlrr"
+            ("group", "documents", "removed", "ratio", "p (Holm)", "ratio without masking", "could find from"),
+            map(_cells, rows),
+            "lrrlrrr",
         ),
     ]
     lines += ["", *(f"**Warning.** {warning}." for warning in warnings), "", *_probe_lines(metrics, params), ""]
-    lines.append(LIMITS.format(version=VERSION, unscored=metrics["unscored_sentence_share"]))
+    lines.append(
+        LIMITS.format(
+            version=VERSION, unscored=metrics["unscored_sentence_share"], unjudged=metrics["documents_unjudged"]
+        )
+    )
     return "\n".join(lines)
 
 
 def _cells(row: Impact) -> tuple[str, ...]:
-    """Row of the table of keep rates."""
-    documents, kept, p = f"{row.documents:,}", f"{row.kept.value:.1%}", f"{row.p_corrected:.2g}"
-    return row.group, documents, kept, _shown(row.ratio), p, _number(row.ratio_unmasked.value)
-
-
-def _shown(ratio: Ratio) -> str:
-    """A ratio with its interval; a dash where the source has no document without the group to compare with."""
-    return "-" if math.isnan(ratio.value) else f"{ratio.value:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"
-
-
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"
+    """Row of the table of removal rates; a dash where nothing was removed to compare."""
+    ratio = row.ratio
+    shown = "-" if math.isnan(ratio.value) else f"{ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]"
+    unmasked, detectable = (
+        f"{value:.2f}" if math.isfinite(value) else "-" for value in (row.ratio_unmasked.value, row.detectable)
+    )
+    removed = f"{row.removed.count:,} ({row.removed.value:.1%})"
+    return row.group, f"{row.documents:,}", removed, shown, f"{row.p_corrected:.2g}", unmasked, detectable
 
 
 def _probe_lines(metrics: dict[str, float], params: Bias) -> list[str]:
@@ -228,7 +237,8 @@ LIMITS = """## What this cannot know
 * A lexicon (version {version}, English) finds mention, not identity, not authorship. It does not see names, irony, who
   speaks, or a word's older sense, and it counts a king in a chess manual as a man.
 * The scorer is a classifier with its own history. The default is a bag of words: it knows insults, not hostility, and a
-  sentence in a language it does not know gets no score and counts as harmless ({unscored:.1%} of sentences here).
-* Equal keep rates do not make a corpus fair: what was never written or collected is in none of these tables. A small
-  ratio is a reason to read dropped_examples.csv, not a verdict; a ratio near 1 with few documents is not an acquittal.
+  sentence in a language it does not know gets no score ({unscored:.1%} of sentences here); documents of which it knows
+  less than half of the sentences are kept unjudged ({unjudged:,} here).
+* Equal removal rates do not make a corpus fair: what was never written or collected is in none of these tables. A large
+  ratio is a reason to read dropped_examples.csv, not a verdict; a ratio near 1 with few removals is not an acquittal.
 * Groups are compared one at a time; people belong to several."""

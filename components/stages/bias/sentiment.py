@@ -1,4 +1,4 @@
-"""Sentiment of the sentences that mention a group, against others of the same source.
+"""Sentiment of the sentences that mention a group, against others of the same source, with works as clusters.
 
 Sentiment is VADER's `compound` (Hutto and Gilbert 2014): a lexicon with rules for negation and degree, from -1 to 1,
 made for English social media. It is slow, so a sample is scored: of each shard, source and group the sentences whose
@@ -6,18 +6,21 @@ hash is lowest, which is the same sample every time.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
-from scipy.stats import false_discovery_control, norm, ttest_ind_from_stats
+from scipy.stats import false_discovery_control
+from scipy.stats import t as student
 
 from components.core.files import sha256_bytes
+from components.stages.bias.counts import ScoreSums
 from components.text.identity_terms import GROUPS
 
 SAMPLE = 150
 """Sentences scored per shard, source and group."""
+MIN_WORKS = 5
+"""Works a group's sentences must come from for an interval."""
 
 
 @cache
@@ -27,34 +30,6 @@ def _vader() -> Any:
     return SentimentIntensityAnalyzer()
 
 
-@dataclass
-class RunningMoments:
-    """Number, sum and sum of squares of scores, from which mean and deviation follow."""
-
-    n: int = 0
-    total: float = 0.0
-    squares: float = 0.0
-
-    def add(self, scores: np.ndarray) -> None:
-        """Add scores."""
-        self.n += len(scores)
-        self.total += float(scores.sum())
-        self.squares += float((scores**2).sum())
-
-    def __add__(self, other: "RunningMoments") -> "RunningMoments":
-        return RunningMoments(self.n + other.n, self.total + other.total, self.squares + other.squares)
-
-    @property
-    def mean(self) -> float:
-        """Mean score."""
-        return self.total / self.n
-
-    @property
-    def deviation(self) -> float:
-        """Sample standard deviation."""
-        return float(np.sqrt(max(0.0, self.squares - self.n * self.mean**2) / max(1, self.n - 1)))
-
-
 def group_masks(groups: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """Each group's name and mask of the mention sets (int64) that contain it; first "", the mask of the empty sets."""
     yield "", groups == 0
@@ -62,34 +37,37 @@ def group_masks(groups: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         yield name, groups >> bit & 1 == 1
 
 
-def sampled(sentences: Sequence[str], groups: np.ndarray) -> dict[str, RunningMoments]:
-    """Sentiment of a sample of a source's sentences by the group they mention; "" for those that mention none."""
+def sampled(sentences: Sequence[str], groups: np.ndarray, works: np.ndarray) -> dict[str, ScoreSums]:
+    """Sentiment of a sample of a source's sentences by the group they mention, "" for none: sums per work."""
     order = np.argsort(
         [int(sha256_bytes(text.encode("utf-8", "replace"))[:15], 16) for text in sentences], kind="stable"
     )
-    by_group: dict[str, RunningMoments] = {}
+    by_group: dict[str, ScoreSums] = {}
     score = cache(lambda index: _vader().polarity_scores(sentences[index])["compound"])
     for name, mask in group_masks(groups):
-        scores = [score(index) for index in order[mask[order]][:SAMPLE].tolist()]
-        if scores:
-            by_group.setdefault(name, RunningMoments()).add(np.array(scores))
+        for index in order[mask[order]][:SAMPLE].tolist():
+            sums = by_group.setdefault(name, {}).setdefault(int(works[index]), [0, 0.0])
+            sums[0] += 1
+            sums[1] += score(index)
     return by_group
 
 
-def compared(sources: dict[str, dict[str, RunningMoments]], min_mentions: int) -> list[dict]:
-    """A row per source and group: mean with its interval, difference from no group, Welch's p, corrected (BH 1995)."""
+def compared(sources: dict[str, dict[str, ScoreSums]], min_mentions: int) -> list[dict]:
+    """A row per source and group: mean, interval over works, difference from no group, its p, corrected (BH 1995)."""
     rows: list[dict] = []
     for source, groups in sorted(sources.items()):
-        rest = groups.get("", RunningMoments())
-        for group in ("", *GROUPS):
-            if (moments := groups.get(group)) is None:
-                continue
-            row: dict = {"source": source, "group": group or "(no group)", "sentences": moments.n}
-            if moments.n >= max(2, min_mentions):
-                spread = float(norm.ppf(0.975)) * moments.deviation / moments.n**0.5
-                row |= {"sentiment": moments.mean, "low": moments.mean - spread, "high": moments.mean + spread}
-                if group and rest.n >= max(2, min_mentions):
-                    row |= {"difference": moments.mean - rest.mean, "p": _welch(moments, rest)}
+        works = sorted({work for sums in groups.values() for work in sums})
+        rest_n, rest_total = _columns(groups.get("", {}), works)
+        for group in ("", *(name for name in GROUPS if name in groups)):
+            n, total = _columns(groups.get(group, {}), works)
+            row: dict = {"source": source, "group": group or "(no group)", "sentences": int(n.sum())}
+            if n.sum() >= min_mentions and (n > 0).sum() >= MIN_WORKS:
+                mean, shares = _mean(n, total)
+                spread = float(student.ppf(0.975, (n > 0).sum() - 1)) * _error(shares)
+                row |= {"sentiment": mean, "low": mean - spread, "high": mean + spread}
+                if group and rest_n.sum() >= min_mentions:
+                    rest, rest_shares = _mean(rest_n, rest_total)
+                    row |= {"difference": mean - rest, "p": _p(mean - rest, shares - rest_shares, int((n > 0).sum()))}
             rows.append(row)
     tested = [row for row in rows if "p" in row]
     corrected = false_discovery_control([row["p"] for row in tested]).tolist() if tested else []
@@ -98,8 +76,25 @@ def compared(sources: dict[str, dict[str, RunningMoments]], min_mentions: int) -
     return rows
 
 
-def _welch(a: RunningMoments, b: RunningMoments) -> float:
-    """p-value of Welch's test that the means do not differ; where neither varies, 1 if they are equal, else 0."""
-    if not a.deviation and not b.deviation:
-        return 1.0 if a.mean == b.mean else 0.0
-    return float(ttest_ind_from_stats(a.mean, a.deviation, a.n, b.mean, b.deviation, b.n, equal_var=False).pvalue)
+def _columns(sums: ScoreSums, works: list[int]) -> np.ndarray:
+    """Number and total of the scores per work: (2, works)."""
+    return np.array([sums.get(work, [0, 0.0]) for work in works], dtype=np.float64).reshape(-1, 2).T
+
+
+def _mean(n: np.ndarray, total: np.ndarray) -> tuple[float, np.ndarray]:
+    """The mean score, and what each work adds to its error (linearised ratio; sums to zero)."""
+    mean = float(total.sum() / n.sum())
+    return mean, (total - mean * n) / n.sum()
+
+
+def _error(shares: np.ndarray) -> float:
+    """Standard error from the works' contributions, as of a cluster-robust mean."""
+    works = max(2, np.count_nonzero(shares))
+    return float(np.sqrt(works / (works - 1) * (shares**2).sum()))
+
+
+def _p(difference: float, shares: np.ndarray, works: int) -> float:
+    """Two-sided p of no difference, by Student's t over works; where nothing varies, 1 if there is none, else 0."""
+    if (error := _error(shares)) < 1e-12:
+        return 1.0 if abs(difference) < 1e-12 else 0.0
+    return float(2 * student.sf(abs(difference) / error, works - 1))

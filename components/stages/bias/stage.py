@@ -3,7 +3,7 @@
 Blocklists "disproportionately remove text from and about minority individuals" (Dodge et al. 2021, arXiv 2104.08758).
 So this stage (1) counts which groups are mentioned where (identity_terms.py), (2) scores every sentence twice, as it
 stands and with identity masked (toxicity.py), (3) drops documents by the masked scores, and (4) audits that filter: a
-template probe that must pass (template_probe.py), and keep rates per group, stratified (disparate_impact.py), beside
+template probe that must pass (template_probe.py), and removal rates per group, stratified (disparate_impact.py), beside
 those of the filter without masking. The report names what a lexicon and a bag of words cannot know.
 """
 
@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +23,12 @@ from components.core.report import Report
 from components.core.workers import Workers, at_most, pool
 from components.corpus.corpus import CorpusWriter, Document, read_manifest, read_shard, reconcile, shard_paths
 from components.params import Bias
-from components.stages.bias.counts import BiasCounts, DocumentToxicity, JudgedShard
+from components.stages.bias.counts import BiasCounts, DocumentToxicity, JudgedShard, work_of
 from components.stages.bias.report import write_report
 from components.stages.bias.sentiment import group_masks, sampled
 from components.stages.bias.template_probe import Probe, gap, probe
 from components.stages.bias.toxicity import scorer
-from components.stages.bias.word_associations import Cooccurrence, words_in
+from components.stages.bias.word_associations import LENGTHS, cooccurrences, length_classes, word_columns
 from components.text.identity_terms import mentions_and_masked
 from components.text.sentences import sentences_of
 
@@ -51,8 +50,8 @@ def filter_bias(
 
     Raises:
         UserError: the scorer cannot be had, or flags harmless sentences about some group more often than
-            `params.max_probe_gap` allows; or the filter keeps some group less often than `params.min_keep_ratio`
-            beyond chance.
+            `params.max_probe_gap` allows; or the filter removes some group more than `params.max_removal_ratio` times
+            as often as others beyond chance.
     """
     progress = progress or Progress()
     with progress.phase("probe"):
@@ -141,16 +140,25 @@ def judge(documents: Sequence[Document], params: Bias) -> JudgedShard:
         shard.documents.append(_judged(document, here, scored, params))
         _count(shard.sentences.setdefault(document.source, {}), here, scored)
     for source in sorted({document.source for document in documents}):
-        of_source = [place for document, place in zip(documents, places, strict=True) if document.source == source]
-        _describe(shard, source, np.unique(np.array(list(chain.from_iterable(of_source)), dtype=np.int64)), scored)
+        works: dict[int, set[int]] = {}
+        for document, place in zip(documents, places, strict=True):
+            if document.source == source:
+                works.setdefault(work_of(document), set()).update(place)
+        _describe(shard, source, works, scored)
     return shard
 
 
-def _describe(shard: JudgedShard, source: str, here: np.ndarray, scored: "Sentences") -> None:
-    """Add the co-occurrences and the sentiment of a source's distinct sentences to the shard."""
-    texts, groups = [scored.texts[index] for index in here], scored.groups[here]
-    shard.together.setdefault(source, Cooccurrence()).count(groups, [words_in(text) for text in texts])
-    shard.sentiment[source] = sampled(texts, groups)
+def _describe(shard: JudgedShard, source: str, works: dict[int, set[int]], scored: "Sentences") -> None:
+    """Add a source's co-occurrences and sentiment to the shard, from the distinct sentences of each of its works."""
+    rows = {work: np.array(sorted(sentences), dtype=np.int64) for work, sentences in sorted(works.items())}
+    shard.together[source] = {
+        work * LENGTHS + length: cooccurrences(scored.groups[part], scored.words[part])
+        for work, here in rows.items()
+        for length in range(LENGTHS)
+        if len(part := here[scored.lengths[here] == length])
+    }
+    here, number = np.concatenate(list(rows.values())), np.repeat(list(rows), [len(part) for part in rows.values()])
+    shard.sentiment[source] = sampled([scored.texts[index] for index in here], scored.groups[here], number)
 
 
 @dataclass(frozen=True)
@@ -159,6 +167,8 @@ class Sentences:
 
     texts: list[str]
     groups: np.ndarray
+    words: np.ndarray
+    lengths: np.ndarray
     known: np.ndarray
     toxic: np.ndarray
     toxic_raw: np.ndarray
@@ -179,7 +189,8 @@ class Sentences:
         raw, masked = np.nan_to_num(raw), np.nan_to_num(masked)
         above = params.sentence_threshold
         used = np.where(known, masked if params.mask_identity else raw, -1.0)
-        return cls(texts, groups, known, known & (masked > above), known & (raw > above), used)
+        toxic, toxic_raw = known & (masked > above), known & (raw > above)
+        return cls(texts, groups, word_columns(texts), length_classes(texts), known, toxic, toxic_raw, used)
 
 
 def _judged(document: Document, here: np.ndarray, scored: Sentences, params: Bias) -> DocumentToxicity:
@@ -212,7 +223,8 @@ def _count(table: dict[str, list[int]], here: np.ndarray, scored: Sentences) -> 
 def drops(judged: DocumentToxicity, params: Bias, mask: bool | None = None) -> bool:
     """Whether the rule `toxic` drops the document; `mask` overrides `params.mask_identity` (what if)."""
     toxic = judged.toxic if (params.mask_identity if mask is None else mask) else judged.toxic_raw
-    return toxic >= params.min_toxic_sentences and toxic > params.max_toxic_share * judged.scored
+    enough = judged.enough_scored and toxic >= params.min_toxic_sentences
+    return enough and toxic > params.max_toxic_share * judged.scored
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------

@@ -1,8 +1,13 @@
-"""Statistics of disparate impact: rates with intervals, and ratios of keep rates stratified by source.
+"""Statistics of disparate impact: ratios of removal rates, stratified, with exact tests and their power.
 
 Unstratified ratios mislead: men and women look 16 times as toxic as the rest of a corpus whose only fiction is
-Shakespeare, and 1.2 times inside Shakespeare. So documents are compared within strata (a source, and there
-documents of like length) and the strata pooled as Mantel and Haenszel did.
+Shakespeare, and 1.2 times inside Shakespeare. So documents are compared within strata (a source, and there documents
+of like length).
+
+Everything rests on one conditional distribution. Given how many documents of each stratum were removed, the number of
+the group's among them is binomial if removals are rare (Przyborowski and Wilenski 1940), and never more spread than
+that if they are not: a sum of hypergeometric counts is a sum of independent yes/no variables, whose tails a binomial
+of the same mean bounds (Hoeffding 1956). So tests and intervals are exact or conservative for any counts.
 """
 
 import math
@@ -10,10 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import chi2, norm
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
+from scipy.stats import beta, binom, binomtest
 
 from components.statistics import wilson
+
+POWER = 0.8
+"""Probability of being found that the smallest detectable ratio has."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,18 @@ def rate(count: int, total: int, confidence: float = 0.95) -> Rate:
     return Rate(count, total, count / total, *wilson(count, total, confidence))
 
 
+def conditional_p(count: ArrayLike, expected: ArrayLike, trials: ArrayLike) -> NDArray[np.float64]:
+    """Two-sided p-values of sums of hypergeometric counts with means `expected` and largest values `trials`.
+
+    Twice the smaller tail of the binomial with that mean, which bounds the true tail from one away from the mean on
+    (Hoeffding 1956); nearer than that p is 1. All arguments have one shape, and so has the result.
+    """
+    count, expected, trials = (np.asarray(value, dtype=np.float64) for value in (count, expected, trials))
+    share = np.minimum(1.0, expected / np.maximum(trials, 1.0))
+    tail = np.minimum(binom.sf(count - 1, trials, share), binom.cdf(count, trials, share))
+    return np.where(np.abs(count - expected) < 1.0, 1.0, np.minimum(1.0, 2.0 * tail))
+
+
 @dataclass(frozen=True)
 class Ratio:
     """A pooled ratio of two rates, with interval and the p-value of "the rates do not differ in any stratum"."""
@@ -44,42 +65,46 @@ class Ratio:
     p: float
 
 
-Table = Sequence[tuple[int, int, int, int]]
-"""Per stratum: kept and total of the group, kept and total of the rest."""
+class Strata:
+    """Removed documents of a group and of the rest, stratum by stratum.
 
-
-def stratified_ratio(strata: Table, confidence: float = 0.95) -> Ratio:
-    """Mantel-Haenszel ratio of the group's keep rate to the rest's.
-
-    The interval is by the delta method on the log scale, as Greenland and Robins 1985, but with each rate's variance
-    taken half a success and half a failure nearer to 1/2: where both of two are kept, the variance would be 0, which
-    makes a filter that drops little look exactly known. The p-value is the Cochran-Mantel-Haenszel test without
-    continuity correction. Strata without both sides say nothing and are skipped.
-
-    Returns:
-        NaN with p 1 where there is nothing to compare; infinity where the rest keeps nothing.
+    Args:
+        table: rows of (removed and all documents of the group, removed and all of the rest). Rows without removals or
+            without one of the sides say nothing and are left out.
     """
-    a, n1, b, n0 = np.array([row for row in strata if row[1] and row[3]], dtype=float).reshape(-1, 4).T
-    weight = n1 * n0 / (n1 + n0)
-    rate_group, rate_rest = float((weight * a / n1).sum()), float((weight * b / n0).sum())
-    if not len(weight):
-        return Ratio(math.nan, 0.0, math.inf, 1.0)
-    value = rate_group / rate_rest if rate_rest else math.inf
-    p, q = (a + 0.5) / (n1 + 1), (b + 0.5) / (n0 + 1)
-    if (
-        not rate_group or not rate_rest
-    ):  # no logarithm where one side keeps nothing: the interval is then about smoothed rates
-        rate_group, rate_rest = float((weight * p).sum()), float((weight * q).sum())
-    variance = float((weight**2 * (p * (1 - p) / n1 / rate_group**2 + q * (1 - q) / n0 / rate_rest**2)).sum())
-    spread = float(norm.ppf(0.5 + confidence / 2)) * math.sqrt(variance)
-    center = rate_group / rate_rest
-    return Ratio(value, min(value, center * math.exp(-spread)), center * math.exp(spread), _cmh_p(a, n1, b, n0))
 
+    def __init__(self, table: Sequence[tuple[int, int, int, int]]) -> None:
+        rows = [row for row in table if row[1] and row[3] and row[0] + row[2]]
+        hits, self.members, others, self.rest = np.array(rows, dtype=float).reshape(-1, 4).T
+        self.removed = hits + others
+        self.hits, self.trials = int(hits.sum()), int(self.removed.sum())
 
-def _cmh_p(a: NDArray, n1: NDArray, b: NDArray, n0: NDArray) -> float:
-    """The Cochran-Mantel-Haenszel test's p-value (Mantel and Haenszel 1959); every stratum has both sides."""
-    total, kept = n1 + n0, a + b
-    variance = n1 * n0 * kept * (total - kept) / (total**2 * (total - 1))
-    if not variance.any():
-        return 1.0
-    return float(chi2.sf(float((a - n1 * kept / total).sum()) ** 2 / float(variance.sum()), df=1))
+    def expected(self, ratio: float) -> float:
+        """Removed documents that would be the group's if its rate were `ratio` times the rest's."""
+        return float((self.removed * ratio * self.members / (ratio * self.members + self.rest)).sum())
+
+    def ratio_at(self, share: float) -> float:
+        """The ratio of rates at which this share of the removed documents would be the group's."""
+        if not 0.0 < share < 1.0:
+            return 0.0 if share <= 0.0 else math.inf
+        return math.exp(brentq(lambda log: self.expected(math.exp(log)) - share * self.trials, -50.0, 50.0))
+
+    def ratio(self, confidence: float = 0.95) -> Ratio:
+        """The ratio of removal rates with its Clopper-Pearson interval; NaN with p 1 if nothing was removed."""
+        if not self.trials:
+            return Ratio(math.nan, 0.0, math.inf, 1.0)
+        bounds = binomtest(self.hits, self.trials).proportion_ci(confidence, "exact")
+        value, low, high = (self.ratio_at(share) for share in (self.hits / self.trials, bounds.low, bounds.high))
+        return Ratio(value, low, high, float(conditional_p(self.hits, self.expected(1.0), self.trials)))
+
+    def detectable(self, comparisons: int, level: float = 0.05) -> float:
+        """Smallest ratio above 1 found with probability `POWER` at `level`, Bonferroni for `comparisons`; or infinity.
+
+        Holm's test, which is used, finds at least as much. The number of removed documents is taken as it was.
+        """
+        if not self.trials:
+            return math.inf
+        needed = int(binom.isf(level / 2 / comparisons, self.trials, self.expected(1.0) / self.trials)) + 1
+        if needed > self.trials:
+            return math.inf
+        return self.ratio_at(float(beta.ppf(POWER, needed, self.trials - needed + 1)))

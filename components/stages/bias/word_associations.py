@@ -1,21 +1,27 @@
-"""Associations: occupations and qualities mentioned in the same sentence as a group of people.
+"""Associations: occupations and qualities mentioned in the same sentence as a group of people, work by work.
 
-For a group and a word of the lists below, inside one source: how much higher are the odds that a sentence with the
-group has the word than that a sentence without the group has it. Log odds ratios carry intervals (Woolf 1955, half a
-sentence added to each cell as Haldane 1956, so that rare pairs are not infinite), and p-values are corrected for the
-number of pairs by Benjamini and Hochberg 1995.
+Is a word of the lists below more often in sentences that mention a group than in others of the same work and like
+length (a long sentence has more of every word)? Two tests must agree, and the larger p-value counts:
+
+* Sentences: given how many sentences of each stratum (work and length) have the group and how many the word, those with
+  both are a sum of hypergeometric counts (Fisher's test, stratified; conditional_p in stratified_rates.py).
+* Works: Student's t-test that the excess over the expected count is zero on average over works. Sentences of a scene or
+  a page are alike, so that sentences alone would promise too much, and a word that one work alone brings is none.
+
+Pairs are tested where `MIN_EXPECTED` common sentences are expected and `MIN_WORKS` works could have one, and corrected
+for their number by Benjamini and Hochberg 1995: if no group has any association, the probability of a single false one
+is at most 5% (simulated: benchmarks/evidence/bias.py).
 """
 
-import math
 import re
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.stats import false_discovery_control, norm
+from scipy.stats import false_discovery_control
+from scipy.stats import t as student
 
-from components.text.identity_terms import GROUPS, names_of
+from components.stages.bias.counts import Tables
+from components.stages.bias.stratified_rates import conditional_p
+from components.text.identity_terms import GROUPS
 
 OCCUPATIONS = """
 accountant actor architect artist author baker barber butcher carpenter cashier chemist cleaner clerk cook dancer
@@ -30,77 +36,97 @@ kind lazy logical loud lovely loving mild modest nice noble obedient patient pla
 pure quiet rational rich rude sad sensitive shy silly simple skilled smart soft strong stupid sweet tender true
 violent weak wicked wild wise
 """
-"""Without `old`, `young` and colours, by which groups themselves are counts."""
-WORDS = frozenset(f"{OCCUPATIONS} {QUALITIES}".split())
-FEWEST = 10
-"""Sentences of a source that must have a word for it to be compared."""
+"""Without `old`, `young` and colours, by which groups themselves are named."""
+WORDS = tuple(sorted(set(f"{OCCUPATIONS} {QUALITIES}".split())))
+MIN_EXPECTED = 5.0
+"""Sentences with both that chance would bring, for a pair to be tested (Cochran 1954)."""
+MIN_WORKS = 5
+"""Works that mention both the group and the word, for a pair to be tested."""
 SIGNIFICANT = 0.05
+LENGTH_BOUNDS = (40, 80, 160)
+"""Characters between the classes of sentence length."""
+LENGTHS = len(LENGTH_BOUNDS) + 1
 
+_NUMBER = {word: index for index, word in enumerate(WORDS, start=1)}
 _WORD = re.compile(r"[a-z]+")
 
 
-def words_in(sentence: str) -> frozenset[str]:
-    """The listed words of a sentence (singular forms, any case)."""
-    return WORDS.intersection(_WORD.findall(sentence.lower()))
+def word_columns(sentences: list[str]) -> np.ndarray:
+    """Which listed words (singular, any case) each sentence has: bool (sentences, 1 + words), column 0 always true."""
+    columns = np.zeros((len(sentences), 1 + len(WORDS)), dtype=bool)
+    columns[:, 0] = True
+    for row, sentence in enumerate(sentences):
+        for word in _NUMBER.keys() & _WORD.findall(sentence.lower()):
+            columns[row, _NUMBER[word]] = True
+    return columns
 
 
-@dataclass
-class Cooccurrence:
-    """Sentence counts of a source: all, with each group, with each word, with both (`group word`)."""
-
-    sentences: int = 0
-    groups: Counter[str] = field(default_factory=Counter)
-    words: Counter[str] = field(default_factory=Counter)
-    pairs: Counter[str] = field(default_factory=Counter)
-
-    def count(self, groups: np.ndarray, words: Sequence[frozenset[str]]) -> None:
-        """Add sentences: their mention sets, and their listed words."""
-        self.sentences += len(groups)
-        for bit, name in enumerate(GROUPS):
-            self.groups[name] += int((groups >> bit & 1).sum())
-        for bits, listed in zip(groups.tolist(), words, strict=True):
-            if listed:
-                self.words.update(listed)
-                self.pairs.update(f"{group} {word}" for group in names_of(bits) for word in listed)
-
-    def add(self, other: "Cooccurrence") -> None:
-        """Add the counts of another."""
-        self.sentences += other.sentences
-        for name in ("groups", "words", "pairs"):
-            getattr(self, name).update(getattr(other, name))
+def length_classes(sentences: list[str]) -> np.ndarray:
+    """The class of length of each sentence, 0 to `LENGTHS` - 1."""
+    return np.digitize([len(sentence) for sentence in sentences], LENGTH_BOUNDS)
 
 
-def associations(sources: dict[str, Cooccurrence], min_mentions: int) -> list[dict]:
-    """A row per source, group (of at least `min_mentions` sentences) and word, the lowest p-value first."""
-    rows = []
-    for source, counts in sorted(sources.items()):
-        for group in GROUPS:
-            if counts.groups[group] < min_mentions:
-                continue
-            for word in sorted(counts.words):
-                if counts.words[word] >= FEWEST:
-                    rows.append({"source": source, "group": group, "word": word} | _row(counts, group, word))
+def cooccurrences(groups: np.ndarray, words: np.ndarray) -> list[int]:
+    """Sentences by group and word: (1 + groups, 1 + words), row by row; row and column 0 count sentences of any kind.
+
+    Args:
+        groups: mention sets of the sentences, int64 (sentences,).
+        words: their rows of `word_columns`.
+    """
+    bits = groups[:, None] >> np.arange(len(GROUPS)) & 1
+    members = np.concatenate([np.ones((len(groups), 1)), bits], axis=1)
+    return np.rint(members.T @ words).astype(np.int64).ravel().tolist()
+
+
+def associations(sources: dict[str, Tables], min_mentions: int) -> list[dict]:
+    """A row per source, group (of at least `min_mentions` sentences) and word tested, the lowest p-value first."""
+    rows = [row for source, tables in sorted(sources.items()) for row in _source_rows(source, tables, min_mentions)]
     corrected = false_discovery_control([row["p"] for row in rows]).tolist() if rows else []
     for row, p in zip(rows, corrected, strict=True):
         row["p_bh"] = p
-    return sorted(rows, key=lambda row: (row["p"], -abs(row["log_odds"]), row["source"], row["group"], row["word"]))
+    return sorted(rows, key=lambda row: (row["p"], -row["times_expected"], row["source"], row["group"], row["word"]))
 
 
-def _row(counts: Cooccurrence, group: str, word: str) -> dict:
-    """Counts, log odds ratio with its 95 % interval, and p of "no association"."""
-    both = counts.pairs[f"{group} {word}"]
-    group_only, word_only = counts.groups[group] - both, counts.words[word] - both
-    neither = counts.sentences - both - group_only - word_only
-    a, b, c, d = (cell + 0.5 for cell in (both, group_only, word_only, neither))
-    log_odds = math.log(a * d / (b * c))
-    error = math.sqrt(1 / a + 1 / b + 1 / c + 1 / d)
-    spread = float(norm.ppf(0.975)) * error
-    return {
-        "sentences_with_both": both,
-        "sentences_with_group": counts.groups[group],
-        "sentences_with_word": counts.words[word],
-        "log_odds": log_odds,
-        "low": log_odds - spread,
-        "high": log_odds + spread,
-        "p": float(2 * norm.sf(abs(log_odds) / error)),
-    }
+def _source_rows(source: str, tables: Tables, min_mentions: int) -> list[dict]:
+    """Rows of the pairs of a source that can be tested, without correction."""
+    counts_SGV = np.array(list(tables.values()), dtype=np.float64).reshape(-1, 1 + len(GROUPS), 1 + len(WORDS))
+    all_S11, groups_SG1 = counts_SGV[:, :1, :1], counts_SGV[:, 1:, :1]  # S strata, G groups, V words
+    words_S1V, both_SGV = counts_SGV[:, :1, 1:], counts_SGV[:, 1:, 1:]
+    expected_SGV = groups_SG1 * words_S1V / all_S11
+    both, expected = both_SGV.sum(0), expected_SGV.sum(0)
+    sentences_p = conditional_p(both, expected, np.minimum(groups_SG1, words_S1V).sum(0))
+    names, work_of_stratum = np.unique(np.array(list(tables)) // LENGTHS, return_inverse=True)
+    by_work = np.zeros((2, len(names), *both.shape))
+    np.add.at(by_work, (slice(None), work_of_stratum), np.stack([both_SGV - expected_SGV, expected_SGV]))
+    works = (by_work[1] > 0).sum(0)
+    works_p, error = _works_test(by_work[0], works)
+    tested = (expected >= MIN_EXPECTED) & (works >= MIN_WORKS) & (groups_SG1.sum(0) >= min_mentions)
+    return [
+        {
+            "source": source,
+            "group": GROUPS[group],
+            "word": WORDS[word],
+            "sentences_with_both": int(both[group, word]),
+            "expected": float(expected[group, word]),
+            "works": int(works[group, word]),
+            "times_expected": float(both[group, word] / expected[group, word]),
+            "low": max(0.0, float((both - error)[group, word] / expected[group, word])),
+            "high": float((both + error)[group, word] / expected[group, word]),
+            "p": float(max(sentences_p[group, word], works_p[group, word])),
+        }
+        for group, word in np.argwhere(tested)
+    ]
+
+
+def _works_test(excess_WGV: np.ndarray, works: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Student's t-test of the mean excess over works: p-values, and half a 95% interval of the summed excess.
+
+    Works that lack the group or the word have no excess and are not counted among the `works`.
+    """
+    n = np.maximum(works, 2)
+    total = excess_WGV.sum(0)
+    variance = np.maximum((excess_WGV**2).sum(0) - total**2 / n, 0.0) / (n - 1)
+    error = np.sqrt(n * variance)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = 2.0 * student.sf(np.abs(total) / error, n - 1)
+    return np.nan_to_num(p, nan=1.0), student.ppf(0.975, n - 1) * error

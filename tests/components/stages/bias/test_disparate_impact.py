@@ -1,4 +1,4 @@
-"""The limit on keep rates: it stops at what chance does not explain, in one source too, and only warns of the rest."""
+"""The limit on removal ratios: it stops at what is surely above, in one source too, and only warns of the rest."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from components.core.errors import UserError
 from components.params import Bias
 from components.stages.bias.counts import BiasCounts, DocumentToxicity
-from components.stages.bias.disparate_impact import Impact, check_ratios, impacts, impacts_by_source, low_ratios
+from components.stages.bias.disparate_impact import Impact, check_ratios, high_ratios, impacts, impacts_by_source
 from components.text.identity_terms import GROUPS
 
 PARAMS = Bias(min_mentions=5)
@@ -27,29 +27,41 @@ def rows_of(counts: BiasCounts) -> list[Impact]:
     return [*impacts(counts, PARAMS), *impacts_by_source(counts, PARAMS)]
 
 
-def test_few_documents_warn_and_do_not_stop(tmp_path: Path) -> None:
-    """4 of 6 against 95 of 100 is 0.70, but chance alone does that."""
+def test_few_documents_warn_at_most_and_do_not_stop(tmp_path: Path) -> None:
+    """2 of 6 against 5 of 100 is 6.7 times, but chance may do that; 3 of 6 is more than that, and not surely twice."""
     rows = rows_of(add(add(BiasCounts(), "web", "jewish", 4, 6), "web", "", 95, 100))
-    assert rows[0].ratio.value == pytest.approx(4 / 6 / 0.95)
-    assert "mention jewish are kept 0.70 times" in low_ratios(rows[:1], PARAMS)[0]
+    assert (rows[0].ratio.value, rows[0].removed.count) == (pytest.approx(2 / 6 / 0.05), 2)
+    assert not high_ratios(rows, PARAMS)
+    rows = rows_of(add(add(BiasCounts(), "web", "jewish", 3, 6), "web", "", 95, 100))
+    assert "mention jewish are removed 10.0 times" in high_ratios(rows[:1], PARAMS)[0]
     check_ratios(rows, PARAMS, tmp_path)
 
 
 def test_many_documents_stop(tmp_path: Path) -> None:
     """The same shares of a hundred times as many."""
     rows = rows_of(add(add(BiasCounts(), "web", "jewish", 400, 600), "web", "", 9500, 10_000))
-    with pytest.raises(UserError, match=r"jewish in source web 0\.70 times .*at most 0\.7\d, for 2 comparisons"):
+    with pytest.raises(
+        UserError, match=r"jewish in source web 6\.7 times .*at least 5\.\d, for 2 comparisons; 200 of 600"
+    ):
         check_ratios(rows, PARAMS, tmp_path)
-    check_ratios(rows, PARAMS.model_copy(update={"min_keep_ratio": 0.65}), tmp_path)
+    check_ratios(rows, PARAMS.model_copy(update={"max_removal_ratio": 7}), tmp_path)
+
+
+def test_a_small_loss_that_a_keep_ratio_does_not_see(tmp_path: Path) -> None:
+    """10% removed where the rest loses .5%: a keep ratio of .905, and 20 times as often."""
+    rows = rows_of(add(add(BiasCounts(), "web", "muslim", 900, 1000), "web", "", 9950, 10_000))
+    assert rows[0].ratio.value == pytest.approx(20)
+    with pytest.raises(UserError, match="mention muslim"):
+        check_ratios(rows, PARAMS, tmp_path)
 
 
 def test_one_source_does_not_hide_among_others(tmp_path: Path) -> None:
     counts = add(add(BiasCounts(), "forum", "muslim", 60, 100), "forum", "", 950, 1000)
-    add(add(counts, "news", "muslim", 1980, 2000), "news", "", 9900, 10_000)
+    add(add(counts, "news", "muslim", 19_600, 20_000), "news", "", 98_000, 100_000)
     rows = rows_of(counts)
-    assert rows[0].ratio.value > 0.95
-    assert not low_ratios(impacts(counts, PARAMS), PARAMS)
-    with pytest.raises(UserError, match=r"mention muslim in source forum 0\.63 times"):
+    assert rows[0].ratio.value < 1.2
+    assert not high_ratios(impacts(counts, PARAMS), PARAMS)
+    with pytest.raises(UserError, match=r"mention muslim in source forum 8\.0 times"):
         check_ratios(rows, PARAMS, tmp_path)
 
 
@@ -58,14 +70,18 @@ def test_who_is_kept_more_often_is_no_reason_to_stop(tmp_path: Path) -> None:
 
 
 def test_the_interval_widens_with_the_number_of_comparisons(tmp_path: Path) -> None:
-    """Surely below by itself, and not if it is the worst of 40: one in 20 of those is below by chance."""
-    row = rows_of(add(add(BiasCounts(), "web", "old", 32, 50), "web", "", 980, 1000))[0]
-    assert row.ratio.high == row.upper_bound(1) < 0.82 < row.upper_bound(40)
-    limit = PARAMS.model_copy(update={"min_keep_ratio": 0.82})
+    """Surely above by itself, and not if it is the worst of 40: one in 20 of those is above by chance."""
+    row = rows_of(add(add(BiasCounts(), "web", "old", 40, 50), "web", "", 970, 1000))[0]
+    assert row.ratio.low == row.lower_bound(1) > 2.9 > row.lower_bound(40)
+    limit = PARAMS.model_copy(update={"max_removal_ratio": 2.9})
     check_ratios([row] * 40, limit, tmp_path)
-    with pytest.raises(UserError, match="at most"):
+    with pytest.raises(UserError, match="at least"):
         check_ratios([row], limit, tmp_path)
 
 
-def test_groups_with_few_mentions_have_no_row() -> None:
-    assert rows_of(add(add(BiasCounts(), "web", "old", 0, 4), "web", "", 10, 10)) == []
+def test_groups_with_few_mentions_and_documents_that_were_not_judged_have_no_row() -> None:
+    counts = add(add(BiasCounts(), "web", "old", 0, 4), "web", "", 10, 10)
+    counts.documents += [DocumentToxicity("web", 10, 4, 2, 2, 1 << GROUPS.index("old"))] * 5
+    counts.dropped += [False] * 5
+    counts.dropped_raw += [False] * 5
+    assert rows_of(counts) == []

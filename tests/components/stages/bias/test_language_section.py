@@ -1,6 +1,5 @@
-"""Sentiment and associations by group: planted differences are found with their sign, chance is not, counts add up."""
+"""Sentiment and associations by group: planted differences are found with their sign, single works and chance not."""
 
-import math
 import random
 from itertools import pairwise
 from pathlib import Path
@@ -11,10 +10,18 @@ from fairlearn.metrics import MetricFrame, false_positive_rate
 
 from components.params import Bias
 from components.stages.bias import stage
-from components.stages.bias.sentiment import RunningMoments, compared, sampled
+from components.stages.bias.counts import Tables
+from components.stages.bias.sentiment import compared, sampled
 from components.stages.bias.stage import judge_shard
 from components.stages.bias.template_probe import Probe, gap
-from components.stages.bias.word_associations import Cooccurrence, associations, words_in
+from components.stages.bias.word_associations import (
+    LENGTHS,
+    WORDS,
+    associations,
+    cooccurrences,
+    length_classes,
+    word_columns,
+)
 from components.text.identity_terms import GROUPS, mentions
 from tests.components.real_text import corpus, document
 
@@ -28,6 +35,17 @@ def sentences(seed: int, people: str, ends: list[str], count: int) -> list[str]:
     return [f"{people} {draw.choice(ends)} on day {draw.randrange(10**6)}" for _ in range(count)]
 
 
+def in_works(texts: list[str], number: int = 10) -> np.ndarray:
+    """The work of each sentence, in turn."""
+    return np.arange(len(texts)) % number
+
+
+def table_of(texts: list[str], works: np.ndarray) -> Tables:
+    groups, words = np.array([mentions(text) for text in texts]), word_columns(texts)
+    strata = works * LENGTHS + length_classes(texts)
+    return {int(stratum): cooccurrences(groups[strata == stratum], words[strata == stratum]) for stratum in set(strata)}
+
+
 def test_sentiment_by_group_finds_what_was_planted() -> None:
     texts = [
         *sentences(1, "The women", GOOD, 100),
@@ -36,14 +54,16 @@ def test_sentiment_by_group_finds_what_was_planted() -> None:
         *sentences(4, "The letter", PLAIN, 100),
         *sentences(5, "The Sikhs", BAD, 10),
     ]
-    found = sampled(texts, np.array([mentions(text) for text in texts]))
+    found = sampled(texts, np.array([mentions(text) for text in texts]), in_works(texts))
     rows = {row["group"]: row for row in compared({"a": found}, 50)}
     assert rows["women"]["difference"] > 0.3
     assert rows["migrant"]["difference"] < -0.3
-    assert all(rows[group]["p_bh"] < 1e-6 for group in ("women", "migrant"))
+    assert all(rows[group]["p_bh"] < 1e-4 for group in ("women", "migrant"))
     assert rows["men"]["p_bh"] > 0.05
     assert rows["women"]["low"] < rows["women"]["sentiment"] < rows["women"]["high"]
     assert "sentiment" not in rows["other_belief"], "ten sentences get no mean"
+    one_work = sampled(texts, np.array([mentions(text) for text in texts]), np.zeros(len(texts), dtype=int))
+    assert not any("p" in row or "low" in row for row in compared({"a": one_work}, 50)), "one work has no interval"
 
 
 def test_no_difference_is_found_where_there_is_none() -> None:
@@ -51,7 +71,7 @@ def test_no_difference_is_found_where_there_is_none() -> None:
     by_source = {}
     for source in range(40):
         texts = sentences(source, "The women", GOOD + BAD, 80) + sentences(source + 99, "The letter", GOOD + BAD, 80)
-        by_source[str(source)] = sampled(texts, np.array([mentions(text) for text in texts]))
+        by_source[str(source)] = sampled(texts, np.array([mentions(text) for text in texts]), in_works(texts))
     rows = [row for row in compared(by_source, 50) if "p" in row]
     assert len(rows) == 40
     assert sum(row["p_bh"] < 0.05 for row in rows) <= 1
@@ -60,40 +80,64 @@ def test_no_difference_is_found_where_there_is_none() -> None:
         assert one["p_bh"] >= one["p"]
 
 
-def test_moments_are_those_of_the_scores() -> None:
-    scores = np.random.default_rng(1).uniform(-1, 1, 500)
-    parts = RunningMoments(), RunningMoments()
-    parts[0].add(scores[:200])
-    parts[1].add(scores[200:])
-    whole = parts[0] + parts[1]
-    assert (whole.n, whole.mean, whole.deviation) == pytest.approx((500, scores.mean(), scores.std(ddof=1)))
-
-
-def test_associations_find_what_was_planted_with_its_sign() -> None:
-    texts = [
+def planted() -> list[str]:
+    return [
         *sentences(1, "The nurse and the women", PLAIN, 60),
         *sentences(2, "The engineer and the men", PLAIN, 60),
         *sentences(3, "The nurse and the men", PLAIN, 10),
         *sentences(4, "The engineer and the women", PLAIN, 10),
         *sentences(5, "The teacher and the women", PLAIN, 30),
         *sentences(6, "The teacher and the men", PLAIN, 30),
-        *sentences(7, "The box", PLAIN, 200),
+        *sentences(7, "The box and all the others", PLAIN, 200),
     ]
-    found = Cooccurrence()
-    found.count(np.array([mentions(text) for text in texts]), [words_in(text) for text in texts])
-    rows = {(row["group"], row["word"]): row for row in associations({"a": found}, 50)}
+
+
+def test_associations_find_what_was_planted_with_its_sign() -> None:
+    texts = planted()
+    works = in_works(texts)
+    rows = {(row["group"], row["word"]): row for row in associations({"a": table_of(texts, works)}, 50)}
     nurse, engineer = rows["women", "nurse"], rows["women", "engineer"]
-    assert (nurse["sentences_with_both"], nurse["sentences_with_group"], nurse["sentences_with_word"]) == (60, 100, 70)
-    assert nurse["low"] > 0
-    assert engineer["high"] < nurse["low"]
-    by_hand = math.log(60.5 * (400 - 60 - 40 - 10 + 0.5) / (40.5 * 10.5))
-    assert nurse["log_odds"] == pytest.approx(by_hand)
+    assert (nurse["sentences_with_both"], nurse["works"]) == (60, 10)
+    strata = works * LENGTHS + length_classes(texts)
+    by_hand = 0.0
+    for stratum in set(strata):
+        own = [text for text, number in zip(texts, strata, strict=True) if number == stratum]
+        by_hand += sum("women" in text for text in own) * sum("nurse" in text for text in own) / len(own)
+    assert nurse["expected"] == pytest.approx(by_hand)
+    assert nurse["times_expected"] == pytest.approx(60 / by_hand)
+    assert nurse["low"] > 1 > engineer["times_expected"]
+    assert nurse["p_bh"] < 1e-4
     assert all(row["p_bh"] >= row["p"] for row in rows.values())
-    assert found.sentences == len(texts)
+
+
+def test_what_one_work_alone_brings_is_no_association() -> None:
+    """All nurses are women, in one work of ten; in the others the two are apart as chance has it."""
+    texts = [
+        *sentences(1, "The nurse and the women", PLAIN, 60),
+        *sentences(7, "The box and all the others", PLAIN, 60),
+    ]
+    works = np.zeros(len(texts), dtype=int)
+    for work in range(1, 10):
+        more = [text for who in ("The nurse", "The women", "The nurse and the women", "The box and the other")
+                for text in sentences(work, who, PLAIN, 15)]  # fmt: skip
+        texts, works = texts + more, np.concatenate([works, np.full(len(more), work)])
+    (row,) = [row for row in associations({"a": table_of(texts, works)}, 50) if row["word"] == "nurse"]
+    assert row["times_expected"] > 1.1
+    assert row["p_bh"] > 0.05
+
+
+def test_few_expected_sentences_and_few_works_are_not_tested() -> None:
+    """One sentence with both, where .05 are expected, had p = 1.7e-8 by Woolf's z."""
+    texts = [*sentences(1, "The women", PLAIN, 60), *sentences(2, "The box", PLAIN, 400), "The women and the nurse"]
+    assert associations({"a": table_of(texts, in_works(texts))}, 50) == []
+    texts = planted()
+    assert associations({"a": table_of(texts, in_works(texts, 4))}, 50) == []
+    assert associations({}, 50) == []
 
 
 def test_words_are_whole_words() -> None:
-    assert words_in("The NURSE, kindly and unkind; a cooked cook's cook.") == {"nurse", "cook"}
+    (row,) = word_columns(["The NURSE, kindly and unkind; a cooked cook's cook."])
+    assert {WORDS[index - 1] for index in np.flatnonzero(row) if index} == {"nurse", "cook"}
 
 
 def test_the_gap_is_fairlearn_s_over_the_sentences() -> None:
@@ -110,6 +154,8 @@ def test_a_judged_shard_comes_back_from_its_file(tmp_path: Path, monkeypatch: py
     shard = judge_shard(tmp_path / "train" / "part-00000.parquet", params=Bias(), work=tmp_path)
     monkeypatch.setattr(stage, "judge", lambda *_: pytest.fail("judged again"))
     assert judge_shard(tmp_path / "train" / "part-00000.parquet", params=Bias(), work=tmp_path) == shard
-    assert shard.together["docs"].pairs["men nurse"] == 1
+    (table,) = shard.together["docs"].values()
+    counts = np.array(table).reshape(1 + len(GROUPS), 1 + len(WORDS))
+    assert counts[1 + GROUPS.index("men"), 1 + WORDS.index("nurse")] == 1
+    assert counts[0, 0] == 2
     assert set(shard.sentiment["docs"]) == {"women", "men"}
-    assert set(shard.together["docs"].groups) <= set(GROUPS)

@@ -82,13 +82,13 @@ UNMASKED = PARAMS.model_copy(update={"mask_identity": False, "max_probe_gap": 1.
 
 
 def test_the_audit_shows_what_an_unmasked_filter_does(train: Path, tmp_path: Path) -> None:
-    """Without masking, the kind letters about lgbt people go: keep ratio far below 0.8, and significant."""
-    report = run(train, tmp_path, UNMASKED.model_copy(update={"min_keep_ratio": 0.0}))
+    """Without masking, the kind letters about lgbt people go: many times as often as others, and significantly."""
+    report = run(train, tmp_path, UNMASKED.model_copy(update={"max_removal_ratio": 1000}))
     row = impact(tmp_path)["lgbt"]
     assert len(dropped(tmp_path)) > 60
-    assert float(row["keep_ratio_high"]) < 0.8
+    assert float(row["removal_ratio_low"]) > 2
     assert float(row["p_holm"]) < 0.001
-    assert report.metrics["keep_ratio_min"] == pytest.approx(float(row["keep_ratio"]), rel=1e-5)
+    assert report.metrics["removal_ratio_max"] == pytest.approx(float(row["removal_ratio"]), rel=1e-5)
     within = list(
         csv.DictReader(io.StringIO((tmp_path / "reports/details/disparate_impact_by_source.csv").read_text()))
     )
@@ -97,7 +97,7 @@ def test_the_audit_shows_what_an_unmasked_filter_does(train: Path, tmp_path: Pat
 
 def test_a_filter_that_removes_a_group_stops_the_stage_and_leaves_the_report(train: Path, tmp_path: Path) -> None:
     associated = (
-        r"mention lgbt in source letters 0\.\d\d times .* below bias\.min_keep_ratio = 0\.8 .*set bias\.mask_identity"
+        r"mention lgbt in source letters \d+\.\d times .* above bias\.max_removal_ratio = 2\.0.*set bias\.mask_identity"
     )
     with pytest.raises(UserError, match=associated) as error:
         run(train, tmp_path, UNMASKED)
@@ -110,8 +110,8 @@ def test_masked_and_unmasked_side_by_side(train: Path, tmp_path: Path) -> None:
     """The report of the masked filter says what masking prevented."""
     report = run(train, tmp_path)
     row = impact(tmp_path)["lgbt"]
-    assert float(row["keep_ratio"]) >= 1
-    assert float(row["keep_ratio_unmasked"]) < 0.8
+    assert float(row["removal_ratio"]) <= 1
+    assert float(row["removal_ratio_unmasked"]) > 2
     assert report.metrics["documents_dropped_unmasked"] > report.metrics["documents_dropped"]
     assert report.facts["warnings"] == []
 
@@ -175,6 +175,17 @@ def test_a_sentence_counts_once_per_document() -> None:
     assert (judged[0].toxic, judged[1].toxic) == (1, 4)
 
 
+def test_a_text_of_which_the_scorer_knows_less_than_half_is_kept_unjudged() -> None:
+    """Two insults among twelve lines of Faust are not a sixth of the text: the scorer knows no other line of it."""
+    faust = "Habe nun, ach! Philosophie, Juristerei und Medizin durchaus studiert, mit heissem Bemühn.\n"
+    lines = [f"{number}: {faust}" for number in range(10)] + ["You are a stupid idiot.\n", "Shut up, you fool.\n"]
+    english = [f"The letter of day {number} came by the evening train.\n" for number in range(10)]
+    (foreign,) = judge([document("faust", "".join(lines))], Bias()).documents
+    (known,) = judge([document("known", "".join(english + lines[-2:]))], Bias()).documents
+    assert (foreign.scored, foreign.toxic, foreign.enough_scored, bool(foreign.worst)) == (2, 2, False, False)
+    assert (known.scored, known.toxic, bool(known.worst)) == (12, 2, True)
+
+
 def test_few_toxic_sentences_are_no_reason() -> None:
     shard = judge([document("one", RUDE[0]), document("two", " ".join(RUDE[:2]))], PARAMS)
     assert [bool(each.worst) for each in shard.documents] == [False, True]
@@ -204,6 +215,6 @@ def test_report_has_what_a_person_wants(train: Path, tmp_path: Path) -> None:
     names = set(tree(tmp_path / "reports"))
     tables = {"mentions", "toxicity", "disparate_impact", "probe", "dropped_examples"}
     assert names >= {f"details/{name}.csv" for name in tables}
-    assert names >= {f"plots/{name}.png" for name in ("keep_ratio", "mentions", "toxicity")}
+    assert names >= {f"plots/{name}.png" for name in ("removal_ratio", "mentions", "toxicity")}
     assert "What this cannot know" in report.markdown
     assert "stupid idiot" in (tmp_path / "reports" / "details" / "dropped_examples.csv").read_text()
