@@ -71,7 +71,8 @@ def project(since: str) -> str:
     lines.append(_line("nobody's (unattributed)", total["unattributed"], ""))
     if "price" in total["total"]:
         lines.append(f"price: {total['total']['price'][1]:.4f} {grid.currency}")
-    source = f"{ledger_costs.intensity.source}, PUE {grid.pue:g} in grams and price"
+    known = ledger_costs.intensity
+    source = f"{known.source}; PUE {known.pue.mid:g} in grams and price ({known.pue_source})"
     lines.append(f"grid: {source}; hosts: {', '.join(total['hosts']) or 'none'}")
     return "\n".join(lines)
 

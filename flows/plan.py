@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from components import params as schema
-from components.carbon.footprint.intensity import Grams, Intensity, resolve
+from components.carbon.footprint.intensity import Intensity, resolve
 from components.carbon.ledger import reader
 from components.carbon.planning.forecast import (
     ORCHESTRATION_NAME,
-    Forecast,
     StageForecast,
     orchestration_forecast,
     total,
 )
 from components.carbon.planning.grid_schedule import Outlook
+from components.carbon.spans import Bounds
 from components.params import Params
 from flows.planning import step_cost
 from flows.planning.stage_forecast import expected
@@ -69,65 +69,65 @@ def plan(params: Params, books: reader.Ledger) -> list[Row]:
 # -- as text -----------------------------------------------------------------------------------------------------------
 
 
-def render(rows: list[Row], grid: Intensity, pue: float, now: datetime) -> str:
+def render(rows: list[Row], grid: Intensity, now: datetime) -> str:
     """The plan as a table; grams are those of the hours from `now` (UTC) on, one stage after another."""
     if not rows:
         return "nothing is stale: the next run has nothing to do"
     lines = [f"{'stage':<20} {'seconds':>20} {'Wh':>26} {'gCO2e':>26}  why; forecast from"]
-    outlook, at = Outlook(grid), now
-    known, per_kwh = list[StageForecast](), list[Grams]()
+    outlook, start, known = Outlook(grid), now, list[StageForecast]()
     for row in rows:
-        if row.expected:
-            known.append(row.expected)
-            per_kwh.append(outlook.per_kwh(at, row.expected.seconds.mid).times(pue))
-            at += timedelta(seconds=row.expected.seconds.mid)
-            why = f"{row.reason}; {row.expected.basis}"
-            lines.append(_line(row.stage, row.expected.seconds, row.expected.kwh, per_kwh[-1], why))
-        else:
+        if row.expected is None:
             lines.append(f"{row.stage:<20} {'?':>20} {'?':>26} {'?':>26}  {row.reason}; never completed here")
+            continue
+        seconds, kwh = row.expected.seconds, row.expected.kwh
+        known.append(row.expected)
+        carbon = kwh * outlook.per_kwh(start, seconds.mid)
+        lines.append(_line(row.stage, seconds, kwh, carbon, f"{row.reason}; {row.expected.basis}"))
+        start += timedelta(seconds=seconds.mid)
     if known:
-        seconds, kwh = total([one.seconds for one in known]), total([one.kwh for one in known])
-        lines.append(_line("all of these", seconds, kwh, _weighted(per_kwh, [one.kwh.mid for one in known]), ""))
-        lines.append(
-            "80 % intervals of the mid estimate, on a machine without other work; how many watts a busy thread"
-        )
-        lines.append("draws is uncertain beyond that (docs/carbon.md). Seconds as if one stage ran after another, from")
-        lines.append("now on; gCO2e at the intensity of those hours, its bounds included.")
-        lines.append(f"grid: {' and '.join(outlook.sources)}")
+        seconds, kwh = sum_of(known)
+        lines.append(_line("all of these", seconds, kwh, kwh * outlook.per_kwh(now, seconds.mid), ""))
+        lines += EXPLAINED
+        lines.append(f"grid: {' and '.join(outlook.sources)}; PUE {grid.pue.mid:g}, {grid.pue_source}")
     return "\n".join(lines)
 
 
-def _weighted(parts: list[Grams], weights: list[float]) -> Grams:
-    """Their mean: what is uncertain about the grid is so for all stages alike, and does not average out."""
-    whole = sum(weights) or 1.0
-    return sum((part.times(weight / whole) for part, weight in zip(parts, weights, strict=True)), Grams())
+EXPLAINED = (
+    "80 % intervals of the mid estimate, on a machine without other work; the constants behind the watts are",
+    "uncertain beyond that (docs/carbon.md). Seconds as if one stage ran after another, from now on; gCO2e at",
+    "the intensity of those hours, its bounds included.",
+)
 
 
-def _line(name: str, seconds: Forecast, kwh: Forecast, per_kwh: Grams, note: str) -> str:
-    energy, carbon = _cell(kwh, 1000), _cell(kwh.carbon(per_kwh), 1)
-    return f"{name:<20} {_cell(seconds, 1):>20} {energy:>26} {carbon:>26}  {note}".rstrip()
+def sum_of(forecasts: list[StageForecast]) -> tuple[Bounds, Bounds]:
+    """Seconds and kWh of all of them, one after another."""
+    return total([one.seconds for one in forecasts]), total([one.kwh for one in forecasts])
 
 
-def _cell(value: Forecast, scale: float) -> str:
+def _line(name: str, seconds: Bounds, kwh: Bounds, grams: Bounds, note: str) -> str:
+    return f"{name:<20} {_cell(seconds, 1):>20} {_cell(kwh, 1000):>26} {_cell(grams, 1):>26}  {note}".rstrip()
+
+
+def _cell(value: Bounds, scale: float) -> str:
     return f"{value.mid * scale:.3g} ({value.low * scale:.3g}..{value.high * scale:.3g})"
 
 
 def budget_line(rows: list[Row], params: Params, now: datetime) -> str:
     """Whether what is known of the run fits what is left of the budgets, by the upper ends; "" without any budget."""
-    from flows.planning.fit_budget import budget_left_now, has_limit
+    from flows.planning.fit_budget import budget_left_now, has_limit, needed_now
 
     known = [row.expected for row in rows if row.expected]
     if not has_limit(params) or not known:
         return ""
-    budget_left = budget_left_now(params, reader.read(paths.LEDGER), now)
-    seconds, kwh = (total(parts).high for parts in ([one.seconds for one in known], [one.kwh for one in known]))
-    need = f"{seconds / 3600:.3g} h, {kwh:.3g} kWh, {budget_left.carbon(seconds, kwh):.3g} gCO2e"
-    verdict = (
+    budget_left, outlook = budget_left_now(params, reader.read(paths.LEDGER))
+    seconds, kwh = sum_of(known)
+    needed = needed_now(outlook, now, seconds.high, kwh.high)
+    fits = (
         "it fits"
-        if budget_left.contains(seconds, kwh)
+        if budget_left.contains(needed)
         else "it does not fit: `python -m flows.plan --fit` sets steps that do"
     )
-    return f"budget: {budget_left.told} left, up to {need} needed: {verdict}"
+    return f"budget: {budget_left} left, up to {needed} needed: {fits}"
 
 
 def main() -> None:
@@ -152,11 +152,10 @@ def main() -> None:
         rate = step_cost.required(params)["causal"]
         print(advice(params, rate, datetime.now(UTC), arguments.flops, arguments.served))
         return
-    grid = params.runtime.grid
     rows = plan(params, reader.history(paths.LEDGER))
-    print(render(rows, resolve(grid, paths.ROOT), grid.pue, datetime.now(UTC)))
-    if rows and (told := budget_line(rows, params, datetime.now(UTC))):
-        print(told)
+    print(render(rows, resolve(params.runtime.grid, paths.ROOT), datetime.now(UTC)))
+    if rows and (sentence := budget_line(rows, params, datetime.now(UTC))):
+        print(sentence)
 
 
 if __name__ == "__main__":

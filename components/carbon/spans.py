@@ -16,6 +16,29 @@ PAUSED = "Paused"
 """Outcome of a span that ended in a dirty hour, to go on in a cleaner one."""
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """A figure with its lower and upper bound. Sums and products take the bounds together."""
+
+    low: float = 0.0
+    mid: float = 0.0
+    high: float = 0.0
+
+    @classmethod
+    def exactly(cls, value: float) -> "Bounds":
+        return cls(value, value, value)
+
+    def __add__(self, other: "Bounds") -> "Bounds":
+        return Bounds(self.low + other.low, self.mid + other.mid, self.high + other.high)
+
+    def __mul__(self, factor: "float | Bounds") -> "Bounds":
+        other = factor if isinstance(factor, Bounds) else Bounds.exactly(factor)
+        return Bounds(self.low * other.low, self.mid * other.mid, self.high * other.high)
+
+    def as_list(self) -> list[float]:
+        return [self.low, self.mid, self.high]
+
+
 @dataclass(frozen=True, slots=True)
 class Energy:
     """Microjoules, with bounds."""
@@ -43,16 +66,12 @@ class Energy:
         return Energy(*(max(0, -uj) for uj in _bounds(self)))
 
     @property
-    def low_kwh(self) -> float:
-        return self.low_uj / 3.6e12
+    def kwh(self) -> Bounds:
+        return Bounds(*_bounds(self)) * (1 / 3.6e12)
 
     @property
     def mid_kwh(self) -> float:
         return self.mid_uj / 3.6e12
-
-    @property
-    def high_kwh(self) -> float:
-        return self.high_uj / 3.6e12
 
 
 @dataclass

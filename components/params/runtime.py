@@ -42,15 +42,9 @@ class Grid(Section):
     series: str = ""
     """CSV of hourly intensity (`time` in UTC, `g_per_kwh`); wins over `zone`, not over `grams_per_kwh`."""
     machine: Literal["server", "workstation", "laptop"] = "server"
-    """Kind of machine, for the carbon of making it (components/carbon/footprint/embodied.json)."""
-    pue: float = Field(default=1.0, ge=1.0)
-    """Power usage effectiveness: the building's energy per energy of the machine.
-
-    Grams and price include it; kWh are the machine's own."""
-    wue: Advanced[float | None] = Field(default=None, ge=0.0)
-    """Water usage effectiveness: litres to cool a kWh of the machine; null: the range of water.json."""
-    ewif: Advanced[float | None] = Field(default=None, ge=0.0)
-    """Litres of water to make a kWh of electricity; null: the range of water.json."""
+    """Kind of machine, for the carbon of making it and of cooling it (components/carbon/constants.json)."""
+    pue: float | None = Field(default=None, ge=1.0)
+    """Building's energy per energy of the machine, in grams and price; null: 1, of a server the published range."""
     price_per_kwh: float = Field(default=0.0, ge=0.0)
     """Price of electricity; 0 leaves cost out."""
     currency: str = "EUR"

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.stats import t as student
 
-from components.carbon.planning.project_budget import metered
+from components.carbon.planning.budget import metered
 from components.core.files import move, read_json, sha256_bytes, write_json
 from components.corpus.corpus import read_manifest, read_shard
 from components.params import Canaries, Curriculum, Mitigate, Mix, Numerics, Pretrain, Runtime

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.carbon.metering.meter import Meter, Totals
-from components.carbon.planning.project_budget import metered
+from components.carbon.planning.budget import metered
 from components.carbon.planning.step_cost_table import Rates
 from components.core.errors import Stopped
 from components.core.progress import Progress
@@ -68,7 +68,8 @@ class StepClock(Progress):
         assert self.before
         assert self.after
         steps, a, b = len(self.ends_s) - WARM_UP, self.before, self.after
-        return (b.low_j - a.low_j) / steps, (b.mid_j - a.mid_j) / steps, (b.high_j - a.high_j) / steps
+        low, mid, high = ((b.joules + a.joules * -1) * (1 / steps)).as_list()
+        return low, mid, high
 
 
 def calibrate(

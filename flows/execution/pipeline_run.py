@@ -135,14 +135,13 @@ class PipelineRun:
 
     def grams(self) -> dict[str, float]:
         """CO2e of each stage that this run started, by the ledger (mid); empty, and said, if the grid is not known."""
-        grid = self.params.runtime.grid
         try:
-            known = intensity.resolve(grid, self.root)
+            known = intensity.resolve(self.params.runtime.grid, self.root)
         except UserError as error:
             print(f"no grams of CO2e: {error}", flush=True)
             return {}
         stages = reader.read(paths.LEDGER).select(run=self.name).by("stage")
-        return {stage: known.grams(spans.hours, grid.pue).mid for stage, spans in stages.items()}
+        return {stage: known.grams(spans.hours).mid for stage, spans in stages.items()}
 
     def forecast(self) -> tuple[list[dict[str, str]], str]:
         """What the stages that may run are expected to take: a row for each, and a sentence for all together."""
@@ -286,8 +285,7 @@ class PipelineRun:
         spans = reader.read(paths.LEDGER).select(run=self.name)
         found = {"energy/run_kwh": spans.energy.mid_kwh}
         with contextlib.suppress(UserError):  # of an unknown grid the pipeline has said so
-            grid = self.params.runtime.grid
-            found["carbon/run_grams"] = intensity.resolve(grid, self.root).grams(spans.hours, grid.pue).mid
+            found["carbon/run_grams"] = intensity.resolve(self.params.runtime.grid, self.root).grams(spans.hours).mid
         return found
 
     def _close_parent(self) -> None:

@@ -59,7 +59,7 @@ def _perform(stage: Stage, branch: str, name: str, run: str, log: Path) -> Stage
         tracker = _tracker(name, run, inputs, log)
         with _meter(params, name, run, inputs.fingerprint) as meter:
             check, live = _budget_check(params, meter, run), _prefect_progress(name)
-            progress = FlowProgress(name, log, tracker, meter.span, check, live, lambda: meter.totals().mid_j)
+            progress = FlowProgress(name, log, tracker, meter.span, check, live, lambda: meter.totals().joules.mid)
             progress.listen()
             context = StageContext(params, fresh(work / "out"), fresh(work / "reports"), work, progress)
             forecast = record_forecast(meter, name, inputs.fingerprint, params)
@@ -69,7 +69,7 @@ def _perform(stage: Stage, branch: str, name: str, run: str, log: Path) -> Stage
             result.function_s = time.perf_counter() - started
             meter.outcome = result.name
             used = meter.totals_now()
-            result.kwh = (used.low_kwh, used.mid_kwh, used.high_kwh)
+            result.kwh = tuple(kwh / 3.6e6 for kwh in used.joules.as_list())
             result.spent = vars(spent(forecast, result.function_s, used.mid_kwh))
         result.log = str(log)
         _finish_record(stage, branch, params, inputs, tracker, result, report)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from components.carbon.footprint.intensity import resolve
 from components.carbon.ledger import reader
-from components.carbon.planning.budget_left import NO_LIMIT, remaining_to_begin
+from components.carbon.planning.budget import NO_LIMIT, remaining_to_begin
 from components.carbon.planning.grid_schedule import Outlook
 from components.carbon.planning.step_cost_table import Rates
 from components.core.errors import UserError
@@ -41,8 +41,8 @@ def advice(
     """
     if min(flops, served) < 0:
         raise UserError("--flops and --served are numbers of operations and of tokens; they cannot be negative")
-    fitted, grid = read_law(reports / "scaling.json", params.scaling.bootstrap), params.runtime.grid
-    price = Price(rate, Outlook(resolve(grid, paths.ROOT)), grid.pue, now)
+    fitted = read_law(reports / "scaling.json", params.scaling.bootstrap)
+    price = Price(rate, Outlook(resolve(params.runtime.grid, paths.ROOT)), now)
     table = _Table(fitted, price, served)
     own, candidates = present(params, fitted.law), sweep.candidates(params.scaling)
     plot(
@@ -90,8 +90,7 @@ def present(params: Params, law: Law) -> BudgetPlan:
 def budgets(params: Params, price: Price, books: reader.Ledger, flops: float = 0.0) -> dict[str, float]:
     """Name -> FLOPs of each limit of `runtime.budget` and of what is left of the project's, all of it spent on the
     causal model; and `flops` itself."""
-    grid = params.runtime.grid
-    run, project = remaining_to_begin(params.runtime.budget, books, resolve(grid, paths.ROOT), grid.pue)
+    run, project = remaining_to_begin(params.runtime.budget, books, price.outlook.intensity)
     found = {f"{flops:.3g} FLOP": flops} if flops else {}
     for whose, part in (("", run), (" left of the project's budget", project)):
         found |= {f"{part.hours:.3g} h{whose}": part.hours * 3600 / price.seconds(1.0)} if part.hours < NO_LIMIT else {}

@@ -9,13 +9,12 @@ proportion of their steps.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from components import params as schema
 from components.carbon.footprint.intensity import resolve
 from components.carbon.ledger import reader
-from components.carbon.planning.budget_left import NO_LIMIT, remaining_to_begin
+from components.carbon.planning.budget import Amounts, remaining_to_begin
 from components.carbon.planning.forecast import (
     ORCHESTRATION_NAME,
     StageForecast,
@@ -37,27 +36,6 @@ MOST = 1000.0
 """Times the present steps at most."""
 
 
-@dataclass(frozen=True)
-class BudgetLeft:
-    """What is left of the budgets; infinite where there is none."""
-
-    hours: float
-    kwh: float
-    grams: float
-    carbon: Callable[[float, float], float]
-    """(seconds, kWh) -> grams of work that begins now, mid."""
-
-    def contains(self, seconds: float, kwh: float) -> bool:
-        fits = seconds <= self.hours * 3600 and kwh <= self.kwh
-        return fits and (self.grams == NO_LIMIT or self.carbon(seconds, kwh) <= self.grams)
-
-    @property
-    def told(self) -> str:
-        """For a person: the limits there are."""
-        limits = {"h": self.hours, "kWh": self.kwh, "gCO2e": self.grams}
-        return ", ".join(f"{value:.3g} {unit}" for unit, value in limits.items() if value < NO_LIMIT)
-
-
 def fit_to_budget(params: Params) -> str:
     """Edit params.yaml; returns what there is to say.
 
@@ -65,17 +43,21 @@ def fit_to_budget(params: Params) -> str:
         UserError: there is no budget, or it does not hold one step.
     """
     books = reader.history(paths.LEDGER)
-    budget_left, found = (
-        budget_left_now(params, reader.read(paths.LEDGER), datetime.now(UTC)),
-        step_cost.required(params),
-    )
+    budget_left, outlook = budget_left_now(params, reader.read(paths.LEDGER))
+    rates = step_cost.required(params)
     stages = dvc.graph()
     pretraining = [stage for stage in stages if stage.startswith("pretrain@")]
     after = dvc.downstream(stages, {*pretraining, *dvc.stale()}) - set(pretraining)
     others = {stage: expected(books, stage, "", params, {}) for stage in stages if stage in after}
     others |= {ORCHESTRATION_NAME: orchestration_forecast(books, len(others) + len(pretraining))}
-    steps = fitted(params, found, [one for one in others.values() if one], budget_left, books)
-    unknown = [stage for stage, one in others.items() if one is None]
+    known = [forecast for forecast in others.values() if forecast]
+    now = datetime.now(UTC)
+
+    def needs(share: float) -> Amounts:
+        return needed_now(outlook, now, *needed(params, rates, known, steps_at(params, share), books))
+
+    steps = fitted(params, budget_left, needs)
+    unknown = [stage for stage, forecast in others.items() if forecast is None]
     changes: dict[str, Change] = {}
     for branch, number in steps.items():
         section = getattr(params.pretrain, branch)
@@ -99,50 +81,43 @@ def has_limit(params: Params) -> bool:
     return any(limit.hours or limit.kwh or limit.grams for limit in (budget, budget.project))
 
 
-def budget_left_now(params: Params, books: reader.Ledger, now: datetime) -> BudgetLeft:
-    """The tightest of all limits for work that begins now.
+def budget_left_now(params: Params, books: reader.Ledger) -> tuple[Amounts, Outlook]:
+    """The tightest of all limits for work that begins now, and the grid that prices it.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no limit.
     """
     if not has_limit(params):
         raise UserError("runtime.budget has no limit; set hours, kwh or grams in params.yaml")
-    grid = params.runtime.grid
-    intensity = resolve(grid, paths.ROOT)
-    outlook = Outlook(intensity)
-    run, project = remaining_to_begin(params.runtime.budget, books, intensity, grid.pue)
-    tightest = run.minimum(project)
-    return BudgetLeft(
-        tightest.hours, tightest.kwh, tightest.grams,
-        lambda seconds, kwh: outlook.grams(now, seconds, kwh, grid.pue).mid,
-    )  # fmt: skip
+    intensity = resolve(params.runtime.grid, paths.ROOT)
+    run, project = remaining_to_begin(params.runtime.budget, books, intensity)
+    return run.minimum(project), Outlook(intensity)
 
 
-def fitted(
-    params: Params, found: dict[str, Rates], others: list[StageForecast], budget_left: BudgetLeft, books: reader.Ledger
-) -> dict[str, int]:
+def needed_now(outlook: Outlook, now: datetime, seconds: float, kwh: float) -> Amounts:
+    """Amounts of work that begins now, grams at the mid intensity of its hours."""
+    return Amounts(seconds / 3600, kwh, kwh * outlook.per_kwh(now, seconds).mid)
+
+
+def fitted(params: Params, budget_left: Amounts, needs: Callable[[float], Amounts]) -> dict[str, int]:
     """Branch -> the most steps with which everything fits, both in the proportion they have now.
+
+    Args:
+        needs: amounts of the whole run with that share of its present steps.
 
     Raises:
         UserError: not even one step of each does.
     """
-
-    def needs(share: float) -> tuple[float, float]:
-        return needed(params, found, others, steps_at(params, share), books)
-
     low, high = 0.0, MOST
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if budget_left.contains(*needs(middle)) else (low, middle)
-    steps = steps_at(params, low)
-    if not budget_left.contains(*needs(low)):
-        seconds, kwh = needs(0.0)
+        low, high = (middle, high) if budget_left.contains(needs(middle)) else (low, middle)
+    if not budget_left.contains(needs(low)):
         raise UserError(
-            f"runtime.budget: one step of each model and all other stages need up to {seconds / 3600:.3g} h and "
-            f"{kwh:.3g} kWh ({budget_left.carbon(seconds, kwh):.3g} gCO2e), and {budget_left.told} are left; "
-            "raise the budget"
+            f"runtime.budget: one step of each model and all other stages need up to {needs(0.0)}, and {budget_left} "
+            "are left; raise the budget"
         )
-    return steps
+    return steps_at(params, low)
 
 
 def steps_at(params: Params, share: float) -> dict[str, int]:
@@ -151,16 +126,16 @@ def steps_at(params: Params, share: float) -> dict[str, int]:
 
 
 def needed(
-    params: Params, found: dict[str, Rates], others: list[StageForecast], steps: dict[str, int], books: reader.Ledger
+    params: Params, rates: dict[str, Rates], others: list[StageForecast], steps: dict[str, int], books: reader.Ledger
 ) -> tuple[float, float]:
     """Seconds and kWh of all stages, upper ends of the intervals. Branches side by side last as long as the longer."""
     trained: list[StageForecast] = []
     for branch, number in steps.items():
         section = getattr(params.pretrain, branch)
         changed = section.model_copy(update=_plain(in_proportion("", section, number, "")))
-        own = found[branch]
+        own = rates[branch]
         trained.append(calibrated(books, f"pretrain@{branch}", own.seconds(changed), own.kwh(changed), ""))
-    longest = max(trained, key=lambda one: one.seconds.high)
+    longest = max(trained, key=lambda forecast: forecast.seconds.high)
     timed = [longest] if params.runtime.parallel_stages > 1 else trained
     seconds = total([one.seconds for one in [*others, *timed]])
     return seconds.high, total([one.kwh for one in [*others, *trained]]).high

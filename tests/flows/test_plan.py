@@ -1,14 +1,16 @@
 """The plan: the table, what it says when there is nothing to say, and on what a stage's forecast rests."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from components.carbon.footprint.intensity import Grams, Intensity
+from components.carbon.footprint.intensity import Intensity
 from components.carbon.ledger.reader import Ledger, history, read
 from components.carbon.metering.meter import Meter
-from components.carbon.planning.forecast import ORCHESTRATION_NAME, Forecast, StageForecast
+from components.carbon.planning.forecast import ORCHESTRATION_NAME, StageForecast
+from components.carbon.spans import Bounds
 from components.params import Budget, Grid, Params, ProjectBudget, Runtime
 from flows import plan
 from flows.plan import Row, render
@@ -18,19 +20,19 @@ from tests.components.carbon.planning.test_forecast import pipeline, span
 from tests.components.carbon.planning.test_step_cost_table import RATES
 
 NOW = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
-GRID = Intensity(Grams(400.0, 500.0, 600.0), "a grid made up for this test")
+GRID = Intensity(Bounds(400.0, 500.0, 600.0), "a grid made up for this test")
 
 
 def test_the_table_has_reasons_grams_with_pue_and_stages_without_history() -> None:
-    said = StageForecast("dedup", Forecast(7.0, 10.0, 14.0), Forecast(0.001, 0.002, 0.004), "3 runs of the same inputs")
+    said = StageForecast("dedup", Bounds(7.0, 10.0, 14.0), Bounds(0.001, 0.002, 0.004), "3 runs of the same inputs")
     rows = [Row("dedup", "key dedup.threshold: 0.7 -> 0.8", said), Row("filter", "follows dedup", None)]
-    text = render(rows, GRID, 2.0, NOW)
+    text = render(rows, replace(GRID, pue=Bounds(2.0, 2.0, 2.0)), NOW)
     assert "10 (7..14)" in text
     assert "2 (0.8..4.8)" in text  # grams: 0.002 kWh x 500 g/kWh x 2, from 0.001 x 400 x 2 to 0.004 x 600 x 2
     assert "key dedup.threshold: 0.7 -> 0.8; 3 runs of the same inputs" in text
     assert "follows dedup; never completed" in text
-    wide = [Row("pretrain@causal", "why", StageForecast("x", Forecast(12345, 67890, 98765.0), Forecast(0, 0, 0), ""))]
-    assert render(wide, GRID, 1.0, NOW).splitlines()[1].split()[:3] == [
+    wide = [Row("pretrain@causal", "why", StageForecast("x", Bounds(12345, 67890, 98765.0), Bounds(0, 0, 0), ""))]
+    assert render(wide, GRID, NOW).splitlines()[1].split()[:3] == [
         "pretrain@causal",
         "6.79e+04",
         "(1.23e+04..9.88e+04)",
@@ -43,22 +45,22 @@ def test_grams_are_those_of_the_hours_each_stage_would_run_in() -> None:
     grid = Intensity(
         GRID.mean, GRID.source, series={"2026-03-02T17": 400.0, "2026-03-02T18": 40.0}, series_source="csv"
     )
-    hour = Forecast(3000.0, 3600.0, 4000.0)
-    kwh = Forecast(0.5, 1.0, 2.0)
+    hour = Bounds(3000.0, 3600.0, 4000.0)
+    kwh = Bounds(0.5, 1.0, 2.0)
     rows = [Row(stage, "why", StageForecast(stage, hour, kwh, "")) for stage in ("dedup", "filter")]
-    lines = render(rows, grid, 1.0, NOW).splitlines()
+    lines = render(rows, grid, NOW).splitlines()
     assert "400 (200..800)" in lines[1]
     assert "40 (20..80)" in lines[2]
     assert "440 (" in lines[3]
-    assert lines[-1] == "grid: csv"
+    assert lines[-1] == "grid: csv; PUE 1, of the machine alone"
 
 
 def test_the_plan_says_whether_it_fits_the_budget(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(paths, "LEDGER", tmp_path)
-    said = StageForecast("dedup", Forecast(7.0, 10.0, 36.0), Forecast(0.001, 0.002, 0.004), "")
+    said = StageForecast("dedup", Bounds(7.0, 10.0, 36.0), Bounds(0.001, 0.002, 0.004), "")
     rows = [Row("dedup", "why", said), Row("filter", "follows dedup", None)]
     assert plan.budget_line(rows, Params(), NOW) == ""
-    grid = Grid(grams_per_kwh=500.0)
+    grid = Grid(grams_per_kwh=500.0, pue=1.0)
     enough = Params(runtime=Runtime(grid=grid, budget=Budget(kwh=0.005, project=ProjectBudget(hours=1.0))))
     told = plan.budget_line(rows, enough, NOW)
     assert told == "budget: 1 h, 0.005 kWh left, up to 0.01 h, 0.004 kWh, 2 gCO2e needed: it fits"
@@ -68,7 +70,7 @@ def test_the_plan_says_whether_it_fits_the_budget(monkeypatch: pytest.MonkeyPatc
 
 
 def test_nothing_stale_is_said() -> None:
-    assert "nothing to do" in render([], GRID, 1.0, NOW)
+    assert "nothing to do" in render([], GRID, NOW)
 
 
 def test_every_stage_that_will_run_is_a_row_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,1 +1,1 @@
-"""From energy to carbon, water and cost."""
+"""From energy to carbon and cost."""

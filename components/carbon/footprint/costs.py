@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from components.carbon.footprint import water
 from components.carbon.footprint.embodied import machine
-from components.carbon.footprint.intensity import Grams, Intensity
-from components.carbon.ledger.reader import ORCHESTRATION, Energy, Ledger, Span, Spans
+from components.carbon.footprint.intensity import Intensity
+from components.carbon.spans import ORCHESTRATION, Bounds, Energy, Ledger, Span, Spans
 from components.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,30 +33,23 @@ class LedgerCosts:
     def cost(self, spans: Spans) -> dict:
         """Everything a set of spans cost; plain JSON, triples as [low, mid, high].
 
-        `kwh` is the machines' own, as in budgets, forecasts and metrics; `grams` and `price` include PUE, and so does
-        the part of `water_litres` that the making of the electricity took.
+        `kwh` is the machines' own, as in budgets, forecasts and metrics; `grams` and `price` include PUE.
         """
-        kwh = triple_kwh(spans.energy)
-        operational, embodied = self.operational(spans), self.embodied(spans)
+        kwh = spans.energy.kwh
         result = {
-            "kwh": kwh,
-            "grams": triple(operational),
-            "embodied_grams": triple(embodied),
-            "water_litres": water.resolve(self.grid).litres(spans.energy),
+            "kwh": kwh.as_list(),
+            "grams": self.intensity.grams(spans.hours).as_list(),
+            "embodied_grams": self.embodied(spans).as_list(),
             "cpu_s": spans.cpu_s,
             "elapsed_s": spans.elapsed_s,
         }
         if self.grid.price_per_kwh:
-            result["price"] = [value * self.grid.pue * self.grid.price_per_kwh for value in kwh]
+            result["price"] = (kwh * self.intensity.pue * self.grid.price_per_kwh).as_list()
         return result
 
-    def operational(self, spans: Spans) -> Grams:
-        """CO2e of the electricity, PUE included."""
-        return self.intensity.grams(spans.hours, self.grid.pue)
-
-    def embodied(self, spans: Spans) -> Grams:
+    def embodied(self, spans: Spans) -> Bounds:
         """CO2e of making the machines, the spans' share."""
-        total = Grams()
+        total = Bounds()
         for host, group in spans.grouped(lambda span: span.host).items():
             facts = self.ledger.hosts.get(host, {})
             total += machine(self.grid.machine, group.share_s, facts.get("usable_threads", 1), num_gpus(group)).grams
@@ -67,14 +59,6 @@ class LedgerCosts:
 def num_gpus(spans: Spans) -> int:
     """GPUs that spans of one host have used."""
     return sum(name.startswith("gpu") for name in spans.parts)
-
-
-def triple(grams: Grams) -> list[float]:
-    return [grams.low, grams.mid, grams.high]
-
-
-def triple_kwh(energy: Energy) -> list[float]:
-    return [energy.low_kwh, energy.mid_kwh, energy.high_kwh]
 
 
 # -- spans of the current artifacts ------------------------------------------------------------------------------------
@@ -98,7 +82,7 @@ def made(ledger: Ledger, stages: Iterable[str], fingerprints: Mapping[str, str],
         runs = [span for span in ledger.select(stage=stage) if not span.is_phase]
         if run := _newest(runs, fingerprints.get(stage, ""), checkout):
             attempts = _attempts(runs, run)
-            inside = Spans([one for attempt in attempts for one in ledger.inside(attempt)])
+            inside = Spans([span for attempt in attempts for span in ledger.inside(attempt)])
             found[stage] = Made(stage, run, ledger.inside(run), attempts, inside)
     return found
 
@@ -156,8 +140,8 @@ def project_total(ledger_costs: LedgerCosts, since: str = "") -> dict:
         **groups,
         "cache_saved": cache_saved(ledger_costs, begin),
         "unattributed": {
-            "kwh": triple_kwh(sum(rest.values(), Energy())),
-            "grams": triple(ledger_costs.intensity.grams(rest, ledger_costs.grid.pue)),
+            "kwh": sum(rest.values(), Energy()).kwh.as_list(),
+            "grams": ledger_costs.intensity.grams(rest).as_list(),
         },
         "hosts": sorted(ledger.hosts),
     }

@@ -4,13 +4,11 @@ M = TE x TS x RS: what making the machine emitted, times the share of its life i
 of it that was reserved. SCI = (E x I + M) per R. The boundary, R and every constant are named in what is printed.
 """
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 
-from components.carbon.footprint.intensity import Grams
+from components.carbon import constants
+from components.carbon.spans import Bounds
 
-TABLE = Path(__file__).with_name("embodied.json")
 YEAR_S = 365.25 * 86400
 
 
@@ -18,7 +16,7 @@ YEAR_S = 365.25 * 86400
 class Embodied:
     """Grams, and what they rest on."""
 
-    grams: Grams
+    grams: Bounds
     source: str
 
 
@@ -26,27 +24,27 @@ def machine(kind: str, share_s: float, threads: int, gpus: int = 0) -> Embodied:
     """Embodied carbon of using a machine.
 
     Args:
-        kind: row of embodied.json (`server`, `workstation`, `laptop`).
+        kind: row of constants.json (`server`, `workstation`, `laptop`).
         share_s: seconds of its wall clock, divided among what ran at once (`Spans.share_s`).
         threads: hardware threads of the machine; one with fewer than the row's is taken as a share of it.
         gpus: accelerators in use, each reserved wholly.
     """
-    rows = json.loads(TABLE.read_bytes())
+    rows = constants.rows()
     row = rows[kind]
     reserved = min(1.0, threads / row["threads"]) if row["threads"] else 1.0
-    grams = _share(row, share_s).times(reserved) + _share(rows["gpu"], share_s).times(gpus)
-    kg, years = row["kg"]["mid"], row["lifetime_years"]
+    grams = _share(kind, share_s) * reserved + _share("gpu", share_s) * gpus
+    kg, years = row["mid"], row["lifetime_years"]
     source = f"{kind} of {kg} kg over {years} years, {reserved:.0%} reserved"
     if gpus:
-        source += f"; {gpus} GPU of {rows['gpu']['kg']['mid']} kg each over {rows['gpu']['lifetime_years']} years"
+        source += f"; {gpus} GPU of {rows['gpu']['mid']} kg each over {rows['gpu']['lifetime_years']} years"
     return Embodied(grams, source)
 
 
-def _share(row: dict, share_s: float) -> Grams:
-    life_s = row["lifetime_years"] * YEAR_S
-    return Grams(*(row["kg"][bound] * 1000 * share_s / life_s for bound in ("low", "mid", "high")))
+def _share(name: str, share_s: float) -> Bounds:
+    life_s = constants.rows()[name]["lifetime_years"] * YEAR_S
+    return constants.bounds(name) * (1000 * share_s / life_s)
 
 
-def sci(operational: Grams, embodied: Grams, units: float) -> Grams | None:
+def sci(operational: Bounds, embodied: Bounds, units: float) -> Bounds | None:
     """Grams per unit R (for instance one million tokens trained); None if nothing was done."""
-    return (operational + embodied).times(1 / units) if units > 0 else None
+    return (operational + embodied) * (1 / units) if units > 0 else None

@@ -2,64 +2,46 @@
 
 In this order: the value fixed in params.yaml, the user's hourly series, the country's yearly mean (intensity.csv, with
 year and licence), the world's mean. Which of them was used is part of every result; where the machine stands is never
-guessed from the network. A yearly mean is an average, location-based figure, and sources differ about it by up to a
-fifth (France 2023: 56 to 67). Of a zone that was not stated only the range of all countries is known, as bounds.
+guessed from the network. A yearly mean is an average, location-based figure. Of a zone that was not stated only the
+range of all countries is known, as bounds. A building takes more than its machines: `pue` is part of every sum.
 """
 
 import csv
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.carbon.ledger.reader import Energy
+from components.carbon import constants
+from components.carbon.spans import Bounds, Energy
 from components.core.errors import UserError
 
 if TYPE_CHECKING:
     from components.params import Grid
 
+MACHINE_ALONE = Bounds.exactly(1.0)
 TABLE = Path(__file__).with_name("intensity.csv")
-MEAN_SPREAD = 0.2
-
-
-@dataclass(frozen=True)
-class Grams:
-    """Grams of CO2e (or grams per kWh), with bounds."""
-
-    low: float = 0.0
-    mid: float = 0.0
-    high: float = 0.0
-
-    def __add__(self, other: "Grams") -> "Grams":
-        return Grams(self.low + other.low, self.mid + other.mid, self.high + other.high)
-
-    def times(self, factor: float) -> "Grams":
-        return Grams(self.low * factor, self.mid * factor, self.high * factor)
 
 
 @dataclass(frozen=True)
 class Intensity:
-    """Grams per kWh. `mean` holds where `series` (UTC hour -> g/kWh) says nothing."""
+    """Grams per kWh. `mean` holds where `series` (UTC hour -> g/kWh) says nothing; `pue` is the building's factor."""
 
-    mean: Grams
+    mean: Bounds
     source: str
     zone: str = ""
     series: dict[str, float] = field(default_factory=dict)
     series_source: str = ""
+    pue: Bounds = MACHINE_ALONE
+    pue_source: str = "of the machine alone"
 
-    def at(self, hour: str) -> Grams:
-        """In a UTC hour such as `2026-01-31T13`."""
-        return Grams(*(self.series[hour],) * 3) if hour in self.series else self.mean
+    def at(self, hour: str) -> Bounds:
+        """Grams per kWh of the grid in a UTC hour such as `2026-01-31T13`."""
+        return Bounds.exactly(self.series[hour]) if hour in self.series else self.mean
 
-    def grams(self, hours: dict[str, Energy], pue: float = 1.0) -> Grams:
-        """CO2e of energy spent in those hours. Bounds of energy and of intensity are taken together."""
-        total = Grams()
-        for hour, energy in hours.items():
-            per_kwh = self.at(hour)
-            total += Grams(
-                energy.low_kwh * per_kwh.low, energy.mid_kwh * per_kwh.mid, energy.high_kwh * per_kwh.high
-            ).times(pue)  # fmt: skip
-        return total
+    def grams(self, hours: dict[str, Energy]) -> Bounds:
+        """CO2e of a machine's energy spent in those hours, PUE included."""
+        return sum((energy.kwh * self.at(hour) * self.pue for hour, energy in hours.items()), Bounds())
 
     def sources(self, hours: dict[str, Energy]) -> list[str]:
         """Sources of these hours' intensities, in words."""
@@ -76,14 +58,24 @@ def resolve(grid: "Grid", root: Path = Path()) -> Intensity:
     Raises:
         UserError: the zone is not in the table, or the series cannot be read.
     """
+    pue, pue_source = power_usage(grid)
     if grid.grams_per_kwh > 0:
-        return Intensity(Grams(*(grid.grams_per_kwh,) * 3), "fixed value of runtime.grid.grams_per_kwh", grid.zone)
-    mean = zone_mean(grid.zone)
-    if not grid.series:
-        return mean
-    path = root / grid.series
-    source = f"hourly series {path.name}"
-    return Intensity(mean.mean, mean.source, mean.zone, read_series(path), source)
+        known = Intensity(Bounds.exactly(grid.grams_per_kwh), "fixed value of runtime.grid.grams_per_kwh", grid.zone)
+    else:
+        known = zone_mean(grid.zone)
+        if grid.series:
+            path = root / grid.series
+            known = replace(known, series=read_series(path), series_source=f"hourly series {path.name}")
+    return replace(known, pue=pue, pue_source=pue_source)
+
+
+def power_usage(grid: "Grid") -> tuple[Bounds, str]:
+    """Power usage effectiveness of the building, and its source in words."""
+    if grid.pue is not None:
+        return Bounds.exactly(grid.pue), "runtime.grid.pue"
+    if grid.machine == "server":
+        return constants.bounds("pue_server"), "assumed: runtime.grid.pue is not set, and servers' buildings differ"
+    return MACHINE_ALONE, f"a {grid.machine} has no building of its own"
 
 
 def table() -> dict[str, dict[str, str]]:
@@ -102,10 +94,10 @@ def zone_mean(zone: str) -> Intensity:
     mid = float(row["g_per_kwh"])
     if zone == "WORLD":
         values = [float(other["g_per_kwh"]) for other in rows.values()]
-        bounds = Grams(min(values), mid, max(values))
+        bounds = Bounds(min(values), mid, max(values))
         place = "world mean, because runtime.grid.zone names no country; bounds: cleanest and dirtiest country"
     else:
-        bounds = Grams(mid * (1 - MEAN_SPREAD), mid, mid * (1 + MEAN_SPREAD))
+        bounds = constants.bounds("yearly_mean_spread") * mid
         place = f"{row['name']}, yearly mean"
     return Intensity(bounds, f"{place} ({row['year']}, {row['kind']}, {row['source']}, {row['licence']})", zone)
 

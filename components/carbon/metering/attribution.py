@@ -2,8 +2,18 @@
 
 A pure function of the `MeterState` of the last reading and a new reading. CPU time goes to the span of the nearest
 ancestor process that has one open, and of its spans to the one opened last. The processor's energy follows CPU time,
-that of memory the resident bytes, that of a GPU the processes on it; the idle share is divided equally among the spans
-that have none inside them. The rest is `unattributed`: spans + unattributed == host, exactly, and none is negative.
+that of memory the resident bytes, that of a GPU the processes on it; the idle share is divided equally among the
+leaves, the spans that have none inside them. What a span with others inside keeps in memory (the pipeline's Prefect and
+DVC, which wait for the stage) is kept for those: its share is divided equally among the leaves in it. The rest is
+`unattributed`: spans + unattributed == host, exactly, and none is negative.
+
+Where no counter measures the processor, its energy is modelled, and idling is counted once: each thread draws its idle
+power for as long as the machine is on, and a busy one the difference to its TDP on top. Example: two threads, of which
+one is busy for the 10 s between two readings.
+
+    idle   2 threads x 10 s x 0.74 W           14.8 J
+    cpu    1 thread  x 10 s x (3.5 - 0.74) W   27.6 J
+    sum    10 s x (3.5 + 0.74) W               42.4 J: one thread at its TDP, the other idle
 
 The hard case is a child that ends between two readings: its parent's counter of reaped children then grows by the
 child's whole life, part of which earlier readings have attributed already. Example: process 10 has the span `stage`,
@@ -22,18 +32,19 @@ span of its own, it would belong to 10, and `stage` would get 6,400,000 uJ.
 
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import asdict, astuple, dataclass, field
+from typing import TypeVar
 
+from components.carbon import constants
 from components.carbon.ledger.merge import SHARED
 from components.carbon.metering.counters import Host, Process, Reading
 from components.carbon.metering.rapl import counted
+from components.carbon.spans import Bounds
 
-Bounds = tuple[int, int, int]
+Key = TypeVar("Key", int, str)
+
+Microjoules = tuple[int, int, int]
 """Low, mid, high."""
-
-Watts = dict[str, dict]
-"""watts.json: name -> {low, mid, high, unit, source}."""
 
 
 @dataclass
@@ -110,11 +121,17 @@ class MeterState:
         """The span opened last of those open in each process, by pid."""
         return {span.pid: span for span in self.spans.values()}
 
-    def leaves(self, spans: Iterable[OpenSpan]) -> list[OpenSpan]:
-        """Those of `spans` with none of `spans` inside them."""
-        spans = list(spans)
-        parents = {span.parent for span in spans}
-        return [span for span in spans if span.id not in parents]
+    def leaves(self, reading: Reading) -> list[OpenSpan]:
+        """Living spans with no living span inside them."""
+        living = [span for span in self.spans.values() if self.alive(span, reading)]
+        parents = {span.parent for span in living}
+        return [span for span in living if span.id not in parents]
+
+    def contains(self, ancestor: str, span: OpenSpan | None) -> bool:
+        """Whether a span is the one with the id `ancestor`, or inside it."""
+        while span is not None and span.id != ancestor:
+            span = self.spans.get(span.parent)
+        return span is not None
 
 
 # -- process owners ----------------------------------------------------------------------------------------------------
@@ -129,13 +146,13 @@ def owner_pids(state: MeterState, reading: Reading) -> dict[int, int]:
     known: dict[int, int] = {pid: pid for pid in roots}
     for pid in reading.processes:
         path = []
-        at = pid
-        while at not in known and at in reading.processes and at not in path:
-            path.append(at)
-            at = reading.processes[at].parent
-        found = known.get(at, 0)
+        ancestor = pid
+        while ancestor not in known and ancestor in reading.processes and ancestor not in path:
+            path.append(ancestor)
+            ancestor = reading.processes[ancestor].parent
+        owner_pid = known.get(ancestor, 0)
         for step in path:
-            known[step] = found or _former_owner(state, reading, step, roots)
+            known[step] = owner_pid or _former_owner(state, reading, step, roots)
     return {pid: owner_pid for pid, owner_pid in known.items() if owner_pid}
 
 
@@ -147,9 +164,9 @@ def _former_owner(state: MeterState, reading: Reading, pid: int, roots: set[int]
 
 def remember(state: MeterState, reading: Reading) -> None:
     """Store the counters of every process that belongs to a span: the next reading counts from here."""
-    found = owner_pids(state, reading)
+    owners = owner_pids(state, reading)
     state.seen = {}
-    for pid, owner_pid in found.items():
+    for pid, owner_pid in owners.items():
         process = reading.processes[pid]
         state.seen[pid] = SeenProcess(process.start, process.parent, process.own_us, process.children_us, owner_pid)
     state.at_us = reading.at_us
@@ -183,30 +200,30 @@ def _still(seen: SeenProcess, process: Process | None) -> bool:
 
 def _dead_below(pid: int, dead: dict[int, SeenProcess]) -> list[SeenProcess]:
     """Processes that ended since the last reading, and whose time is now in `pid`'s `children_us`."""
-    found = []
-    for start in dead.values():
-        at = start
-        while at.parent in dead and at.parent != pid:
-            at = dead[at.parent]
-        if at.parent == pid:
-            found.append(start)
-    return found
+    below = []
+    for process in dead.values():
+        top = process
+        while top.parent in dead and top.parent != pid:
+            top = dead[top.parent]
+        if top.parent == pid:
+            below.append(process)
+    return below
 
 
-def _share(used: dict[int, int], amount: int, among: list[int]) -> None:
+def _share(used: dict[Key, int], amount: int, among: list[Key]) -> None:
     """Divide `amount` equally; the remainder goes to the first."""
-    for owner_pid in among:
-        used[owner_pid] += amount // len(among)
+    for key in among:
+        used[key] += amount // len(among)
     used[among[0]] += amount % len(among)
 
 
 # -- ledger line -------------------------------------------------------------------------------------------------------
 
 
-def reading_line(state: MeterState, reading: Reading, watts: Watts, host: Host) -> dict | None:
+def reading_line(state: MeterState, reading: Reading, host: Host) -> dict | None:
     """Ledger line for the time since the last reading; updates the state. None if no process was metered then."""
-    living = [span for span in state.spans.values() if state.alive(span, reading)]
-    if not living or reading.at_us < state.at_us:  # the clock of another boot or time namespace
+    leaves = [span.id for span in state.leaves(reading)]
+    if not leaves or reading.at_us < state.at_us:  # the clock of another boot or time namespace
         state.energy_uj = {}  # energy used while no process was metered is not counted
         remember(state, reading)
         return None
@@ -218,11 +235,10 @@ def reading_line(state: MeterState, reading: Reading, watts: Watts, host: Host) 
             cpu[owner[owner_pid].id] += amount
     busy_us, counter = _host_busy(state, reading, cpu)
     allocated = _allocate(state, cpu, busy_us)
-    leaves = [span.id for span in state.leaves(living)]
-    energies = _host_energy(state, reading, watts, host, dt_us, busy_us)
+    energies = _host_energy(state, reading, host, dt_us, busy_us)
     weights = {
         "cpu": (allocated, busy_us),
-        "memory": _resident(state, reading, owner),
+        "memory": _resident(state, reading, owner, leaves),
         "idle": (dict.fromkeys(leaves, 1), len(leaves)),
     } | {f"gpu{name[5:]}": _on_gpu(state, reading, owner, name, leaves) for name in _devices(reading)}
     line = _line(state, reading, host, dt_us, busy_us, counter)
@@ -266,8 +282,8 @@ def _allocate(state: MeterState, cpu: dict[str, int], busy_us: int) -> dict[str,
 
 
 def _host_energy(
-    state: MeterState, reading: Reading, watts: Watts, host: Host, dt_us: int, busy_us: int
-) -> dict[str, tuple[Bounds, str]]:
+    state: MeterState, reading: Reading, host: Host, dt_us: int, busy_us: int
+) -> dict[str, tuple[Microjoules, str]]:
     """Energy of the host since the last reading: component -> (bounds in uJ, how it was obtained)."""
     used = {
         name: counted(state.energy_uj[name], now, reading.wrap_uj.get(name), dt_us)
@@ -277,33 +293,42 @@ def _host_energy(
     package = [uj for name, uj in used.items() if name.startswith("rapl:package")]
     dram = [uj for name, uj in used.items() if name.startswith("rapl:dram")]
     gigabytes = host.memory_bytes / 1e9
-    energies: dict[str, tuple[Bounds, str]] = {}
+    energies: dict[str, tuple[Microjoules, str]] = {}
     if package:
         energies["cpu"] = (sum(package),) * 3, "measured:rapl"
     else:
-        energies["cpu"] = _model(watts["cpu_busy_w_per_thread"], busy_us), "estimated:cpu_seconds x watts"
-        idle = _model(watts["cpu_idle_w_per_thread"], dt_us * host.usable_threads)
-        energies["idle"] = idle, "assumed:watts per thread"
+        idle_w = constants.bounds("cpu_idle_w_per_thread")
+        above_idle_w = constants.bounds("cpu_busy_w_per_thread") + idle_w * -1
+        energies["cpu"] = _model(above_idle_w, busy_us), "estimated:cpu_seconds x watts"
+        energies["idle"] = _model(idle_w, dt_us * host.usable_threads), "assumed:watts per thread"
     if dram:
         energies["memory"] = (sum(dram),) * 3, "measured:rapl"
     else:
-        energies["memory"] = _model(watts["memory_w_per_gb"], round(dt_us * gigabytes)), "assumed:watts per GB"
+        per_gb_w = constants.bounds("memory_w_per_gb")
+        energies["memory"] = _model(per_gb_w, round(dt_us * gigabytes)), "assumed:watts per GB"
     return energies | {
         f"gpu{name[5:]}": ((uj,) * 3, "measured:nvml") for name, uj in used.items() if name[:5] == "nvml:"
     }
 
 
-def _model(row: dict, amount_us: int) -> Bounds:
+def _model(watts: Bounds, amount_us: int) -> Microjoules:
     """Watts times microseconds: microjoules, low, mid and high."""
-    low, mid, high = (amount_us * round(row[bound] * 1000) // 1000 for bound in ("low", "mid", "high"))
+    low, mid, high = (amount_us * round(watt * 10_000) // 10_000 for watt in watts.as_list())
     return low, mid, high
 
 
-def _resident(state: MeterState, reading: Reading, owner: dict[int, OpenSpan]) -> tuple[dict[str, int], int]:
-    """Resident bytes by span, and of all processes: unused memory is charged to those who use the rest."""
+def _resident(
+    state: MeterState, reading: Reading, owner: dict[int, OpenSpan], leaves: list[str]
+) -> tuple[dict[str, int], int]:
+    """Resident bytes by leaf, and of all processes: unused memory is charged to those who use the rest."""
     used: dict[str, int] = defaultdict(int)
+    by_owner: dict[int, int] = defaultdict(int)
     for pid, owner_pid in owner_pids(state, reading).items():
-        used[owner[owner_pid].id] += reading.processes[pid].rss_bytes
+        by_owner[owner_pid] += reading.processes[pid].rss_bytes
+    for owner_pid, rss_bytes in by_owner.items():
+        span = owner[owner_pid].id
+        inside = [leaf for leaf in leaves if state.contains(span, state.spans[leaf])]
+        _share(used, rss_bytes, inside or [span])
     return used, sum(process.rss_bytes for process in reading.processes.values())
 
 
@@ -314,12 +339,11 @@ def _on_gpu(
     if not _names_its_processes(reading, name):
         return dict.fromkeys(leaves, 1), len(leaves)
     used: dict[str, int] = defaultdict(int)
-    found = owner_pids(state, reading)
-    pids = reading.gpu_pids[name]
-    for pid in pids:
-        if pid in found:
-            used[owner[found[pid]].id] += 1
-    return used, len(pids)
+    owners = owner_pids(state, reading)
+    for pid in reading.gpu_pids[name]:
+        if pid in owners:
+            used[owner[owners[pid]].id] += 1
+    return used, len(reading.gpu_pids[name])
 
 
 def _devices(reading: Reading) -> list[str]:
@@ -331,7 +355,7 @@ def _names_its_processes(reading: Reading, name: str) -> bool:
     return any(pid in reading.processes for pid in reading.gpu_pids.get(name, ()))
 
 
-def _divide(name: str, bounds: Bounds, weights: dict[str, int], whole: int, spans: dict[str, dict]) -> list[int]:
+def _divide(name: str, bounds: Microjoules, weights: dict[str, int], whole: int, spans: dict[str, dict]) -> list[int]:
     """Add each span's share of `bounds`, rounded down; returns the rest, which is unattributed."""
     rest = list(bounds)
     for id, weight in weights.items():

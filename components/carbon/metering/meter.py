@@ -14,7 +14,6 @@ Imports the standard library alone (psutil where there is no /proc), and opens n
 """
 
 import contextlib
-import json
 import os
 import secrets
 import sys
@@ -26,12 +25,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from components.carbon.metering.attribution import MeterState, OpenSpan, Watts, reading_line, remember
+from components.carbon import constants
+from components.carbon.metering.attribution import MeterState, OpenSpan, reading_line, remember
 from components.carbon.metering.counters import Counters, Reading, SystemCounters, utc
 from components.carbon.metering.ledger_writer import LedgerWriter, Syncer
+from components.carbon.spans import Bounds
 from components.core.errors import Stopped, UserError
 
-WATTS = Path(__file__).with_name("watts.json")
+WATTS = ("cpu_busy_w_per_thread", "cpu_idle_w_per_thread", "memory_w_per_gb")
+"""Constants that a ledger file names, for they are in its energies."""
 EDGE_S = 0.05
 """Phases that begin or end within this time of the last reading take none of their own: a thousand short phases cost no
 more than a few readings, and each edge is off by at most this much."""
@@ -44,23 +46,13 @@ class Totals:
     `as_of_s` is the age of the reading behind the figures: at most an interval.
     """
 
-    low_j: float
-    mid_j: float
-    high_j: float
+    joules: Bounds
     cpu_s: float
     as_of_s: float
 
     @property
-    def low_kwh(self) -> float:
-        return self.low_j / 3.6e6
-
-    @property
     def mid_kwh(self) -> float:
-        return self.mid_j / 3.6e6
-
-    @property
-    def high_kwh(self) -> float:
-        return self.high_j / 3.6e6
+        return self.joules.mid / 3.6e6
 
 
 class Meter:
@@ -88,7 +80,6 @@ class Meter:
         self.id = ""
         self.trouble = ""
         self._counters: Counters = counters or SystemCounters()
-        self._watts: Watts = json.loads(WATTS.read_bytes())
         self._writer = LedgerWriter(folder, self._counters.host)
         self._at_us = 0
         self._done = threading.Event()
@@ -127,13 +118,13 @@ class Meter:
     def totals(self, whole_run: bool = False) -> Totals:
         """Totals of this span; with `whole_run`, of the outermost span it is in (the pipeline's)."""
         state = self._writer.peek()
-        at = self.id
-        while whole_run and at in state.spans and state.spans[at].parent in state.spans:
-            at = state.spans[at].parent
-        inside = [span for span in state.spans.values() if _within(state, span, at)]
-        low, mid, high = (sum(span.uj[i] + span.ended_uj[i] for span in inside) / 1e6 for i in range(3))
+        outermost = self.id
+        while whole_run and outermost in state.spans and state.spans[outermost].parent in state.spans:
+            outermost = state.spans[outermost].parent
+        inside = [span for span in state.spans.values() if state.contains(outermost, span)]
+        joules = Bounds(*(sum(span.uj[i] + span.ended_uj[i] for span in inside) / 1e6 for i in range(3)))
         cpu_s = sum(span.cpu_us + span.ended_cpu_us for span in inside) / 1e6
-        return Totals(low, mid, high, cpu_s, (self._counters.now_us() - state.at_us) / 1e6)
+        return Totals(joules, cpu_s, (self._counters.now_us() - state.at_us) / 1e6)
 
     def record(self, kind: str, **facts: Any) -> None:
         """Put a line of another kind (a forecast) about this span into the ledger."""
@@ -203,7 +194,7 @@ class Meter:
 
     def _account(self, state: MeterState, lines: list[dict], reading: Reading) -> None:
         """Attribute the time since the last reading, and close the spans of processes that ended."""
-        if line := reading_line(state, reading, self._watts, self._counters.host):
+        if line := reading_line(state, reading, self._counters.host):
             lines.append(line)
         lost = [span for span in state.spans.values() if not state.alive(span, reading)]
         for span in reversed(lost):
@@ -215,7 +206,12 @@ class Meter:
 
     def _host_line(self) -> dict:
         host = self._counters.host
-        return {"kind": "host", "t": utc(time.time()), "host": host.file_stem, "watts": self._watts} | asdict(host)
+        return {
+            "kind": "host",
+            "t": utc(time.time()),
+            "host": host.file_stem,
+            "watts": {name: constants.rows()[name] for name in WATTS},
+        } | asdict(host)
 
     # -- the sampler ---------------------------------------------------------------------------------------------------
 
@@ -284,15 +280,6 @@ def _parent_span(state: MeterState, reading: Reading | None, own: str) -> str:
             return owner[pid].id
         pid = reading.processes[pid].parent
     return ""
-
-
-def _within(state: MeterState, span: OpenSpan, ancestor: str) -> bool:
-    at: OpenSpan | None = span
-    while at is not None:
-        if at.id == ancestor:
-            return True
-        at = state.spans.get(at.parent)
-    return False
 
 
 def _end(state: MeterState, span: OpenSpan, outcome: str, labels: dict[str, str]) -> dict:

@@ -1,4 +1,7 @@
-"""Budget checks: no step begins that cannot fit, and bytes never depend on joules.
+"""Budgets: what remains of one, and checks that let no step begin that cannot fit; bytes never depend on joules.
+
+A run that begins has its own limits in full, and of the project's limits what the ledger has not used. Work outside the
+pipeline (a sweep, a trial, a calibration) has the project's limits alone.
 
 A check only decides whether a run goes on; what it computes is untouched, so a run that was stopped and is resumed
 under a larger budget ends with the same bytes as one that was never stopped. It is predictive: after each step it knows
@@ -6,18 +9,65 @@ what a step costs, and stops when one more would not fit wholly.
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from components.core.errors import Stopped
+from components.core.progress import Progress
 
 if TYPE_CHECKING:
     from components.carbon.footprint.intensity import Intensity
-    from components.params import Runtime
+    from components.carbon.metering.meter import Meter
+    from components.carbon.spans import Spans
+    from components.params import Budget as BudgetParams
+    from components.params import ProjectBudget, Runtime
 
 WARN_AT = 0.8
+NO_LIMIT = float("inf")
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """Hours, kWh (mid) and grams of CO2e (mid): used, needed, or remaining of a budget."""
+
+    hours: float = 0.0
+    kwh: float = 0.0
+    grams: float = 0.0
+
+    @classmethod
+    def used(cls, spans: "Spans", intensity: "Intensity") -> "Amounts":
+        """Amounts that these spans used, grams at the intensity of their hours."""
+        return cls(spans.elapsed_s / 3600, spans.energy.mid_kwh, intensity.grams(spans.hours).mid)
+
+    @classmethod
+    def remaining(cls, limit: "BudgetParams | ProjectBudget", used: "Amounts") -> "Amounts":
+        """What remains of a budget, at least 0; infinite where it has no limit."""
+        pairs = zip((limit.hours, limit.kwh, limit.grams), astuple(used), strict=True)
+        return cls(*(max(0.0, most - spent) if most else NO_LIMIT for most, spent in pairs))
+
+    def minimum(self, other: "Amounts") -> "Amounts":
+        """Elementwise minimum."""
+        return Amounts(*map(min, astuple(self), astuple(other)))
+
+    def contains(self, needed: "Amounts") -> bool:
+        """Whether none of these amounts is exceeded."""
+        return self.minimum(needed) == needed
+
+    def __str__(self) -> str:
+        units = zip(astuple(self), ("h", "kWh", "gCO2e"), strict=True)
+        return ", ".join(f"{value:.3g} {unit}" for value, unit in units if value < NO_LIMIT)
+
+
+def remaining_to_begin(budget: "BudgetParams", spans: "Spans", intensity: "Intensity") -> tuple[Amounts, Amounts]:
+    """Limits of a run that begins now: its own, and what remains of the project's budget."""
+    used = Amounts.used(spans, intensity)
+    return Amounts.remaining(budget, Amounts()), Amounts.remaining(budget.project, used)
+
+
+# -- while it runs -----------------------------------------------------------------------------------------------------
 
 
 class Used(Protocol):
@@ -126,14 +176,13 @@ def budget_check(
         return lambda: ""
     from components.carbon.footprint.intensity import resolve
     from components.carbon.ledger.reader import read
-    from components.carbon.planning.budget_left import used
 
     whole = meter.totals(whole_run=True)
     ledger = read(ledger_folder)  # after the totals: a reading in between counts twice rather than not at all
-    intensity, pue = resolve(runtime.grid, root), runtime.grid.pue
+    intensity = resolve(runtime.grid, root)
     budgets = []
     for whose, limit in wanted.items():
-        spent = used(ledger.select(run=run) if whose == "run" else ledger, intensity, pue)
+        spent = Amounts.used(ledger.select(run=run) if whose == "run" else ledger, intensity)
         budgets.append(
             BudgetLimits(
                 limit.hours, limit.kwh, limit.grams, spent_hours=spent.hours, spent_kwh=spent.kwh,
@@ -149,7 +198,7 @@ def budget_check(
         if near or totals.as_of_s >= now - started:  # no reading yet since it began
             totals = meter.totals_now(whole_run=True)
         for budget in budgets:
-            budget.grams_per_kwh = _now(intensity) * pue
+            budget.grams_per_kwh = _now(intensity)
             if warning := budget.check(totals, now - started):
                 print(warning, flush=True)
         return "".join(f"; {budget.fraction:.0%} of the {budget.whose}'s budget" for budget in budgets)
@@ -158,5 +207,55 @@ def budget_check(
 
 
 def _now(intensity: "Intensity") -> float:
-    """Grams per kWh in this hour, mid."""
-    return intensity.at(time.strftime("%Y-%m-%dT%H", time.gmtime())).mid
+    """Grams per kWh of the machine in this hour, mid."""
+    return intensity.at(time.strftime("%Y-%m-%dT%H", time.gmtime())).mid * intensity.pue.mid
+
+
+# -- outside the pipeline ----------------------------------------------------------------------------------------------
+
+
+class ProjectProgress(Progress):
+    """Silent progress that stops when `runtime.budget.project` has not enough left for another step.
+
+    Args:
+        runtime: budget and grid.
+        meter: metering this process.
+        ledger: its folder.
+        root: where a relative `runtime.grid.series` is.
+    """
+
+    def __init__(self, runtime: "Runtime", meter: Any, ledger: Path, root: Path = Path()) -> None:
+        from components.params import Budget
+
+        alone = runtime.model_copy(update={"budget": Budget(project=runtime.budget.project)})
+        self._check = budget_check(alone, meter, ledger, "", root)
+
+    def raise_if_stopped(self) -> None:
+        """Between steps.
+
+        Raises:
+            Stopped: `BudgetReached`.
+        """
+        self._check()
+
+
+@contextmanager
+def metered(
+    ledger: Path | None, runtime: "Runtime | None", labels: Mapping[str, str], root: Path = Path()
+) -> "Iterator[tuple[Meter | None, Progress]]":
+    """Context of a meter for work outside the pipeline, and the progress that checks the project's budget over it.
+
+    Without `ledger` nothing is metered, without `runtime` nothing is limited.
+
+    Raises:
+        Stopped: the project's budget is used up: nothing begins.
+    """
+    if ledger is None:
+        yield None, Progress()
+        return
+    from components.carbon.metering.meter import Meter
+
+    with Meter(ledger, runtime.meter_interval_s if runtime else 1.0, labels) as meter:
+        progress = ProjectProgress(runtime, meter, ledger, root) if runtime else Progress()
+        progress.raise_if_stopped()
+        yield meter, progress

@@ -14,9 +14,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from components.carbon.footprint.intensity import Grams
-from components.carbon.ledger.reader import Ledger, Span, Spans
-from components.carbon.spans import PAUSED
+from components.carbon import constants
+from components.carbon.spans import PAUSED, Bounds, Ledger, Span, Spans
 
 RECENT = 20
 """Runs looked back at: machines and code change."""
@@ -30,40 +29,18 @@ NORMAL80 = 1.282
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """An expected value and the interval in which 80 % of new runs should lie."""
-
-    low: float
-    mid: float
-    high: float
-
-    def times(self, factor: float) -> "Forecast":
-        return Forecast(self.low * factor, self.mid * factor, self.high * factor)
-
-    def carbon(self, per_kwh: Grams) -> "Forecast":
-        """Grams of CO2e, if this is kWh and `per_kwh` (PUE included) the intensity of the hours it is spent in.
-
-        The bounds of energy and of intensity are taken together, as `Intensity.grams` does.
-        """
-        return Forecast(self.low * per_kwh.low, self.mid * per_kwh.mid, self.high * per_kwh.high)
-
-    def contains(self, value: float) -> bool:
-        return self.low <= value <= self.high
-
-
-@dataclass(frozen=True)
 class StageForecast:
     """Forecast of one stage; `basis` names its runs. `raw` is a calibration's seconds and kWh before correction."""
 
     stage: str
-    seconds: Forecast
-    kwh: Forecast
+    seconds: Bounds
+    kwh: Bounds
     basis: str
     raw: tuple[float, float] | None = None
 
     def line(self) -> dict:
         """As a line of the ledger (`Meter.record`)."""
-        facts = {"seconds": _listed(self.seconds), "kwh": _listed(self.kwh), "basis": self.basis}
+        facts = {"seconds": self.seconds.as_list(), "kwh": self.kwh.as_list(), "basis": self.basis}
         return facts | ({"raw": list(self.raw)} if self.raw else {})
 
 
@@ -88,11 +65,7 @@ def error_pct(forecast_mid: float, actual: float) -> float:
     return 100 * (forecast_mid - actual) / actual if actual else 0.0
 
 
-def _listed(forecast: Forecast) -> list[float]:
-    return [forecast.low, forecast.mid, forecast.high]
-
-
-def interval(values: Sequence[float], unknown: float = UNKNOWN) -> Forecast:
+def interval(values: Sequence[float], unknown: float = UNKNOWN) -> Bounds:
     """80 % prediction interval for one more value like these (positive ones).
 
     Args:
@@ -108,15 +81,23 @@ def interval(values: Sequence[float], unknown: float = UNKNOWN) -> Forecast:
     else:
         deviation = max(statistics.stdev(logs), FLOOR)
         half = float(stdtrit(n - 1, 0.9)) * deviation * math.sqrt(1 + 1 / n)  # Student's t, 10 % in each tail
-    return Forecast(math.exp(mid - half), math.exp(mid), math.exp(mid + half))
+    return Bounds(math.exp(mid - half), math.exp(mid), math.exp(mid + half))
 
 
-def total(parts: Sequence[Forecast]) -> Forecast:
-    """Sum of independent figures: half-widths add in quadrature, on either side."""
+def total(parts: Sequence[Bounds]) -> Bounds:
+    """Sum of figures whose errors have a part in common, the load of the machine, and a part of their own.
+
+    Half-widths of the common part add up, those of the rest add in quadrature, on either side. With h of equal stages
+    and a common share r of the variance, the half-width of n of them is h sqrt(r n^2 + (1 - r) n).
+    """
+    common = constants.bounds("load_share").mid
+
+    def half(halves: list[float]) -> float:
+        return math.sqrt(common * sum(halves) ** 2 + (1 - common) * sum(width**2 for width in halves))
+
     mid = sum(part.mid for part in parts)
-    low = mid - math.sqrt(sum((part.mid - part.low) ** 2 for part in parts))
-    high = mid + math.sqrt(sum((part.high - part.mid) ** 2 for part in parts))
-    return Forecast(low, mid, high)
+    low, high = half([part.mid - part.low for part in parts]), half([part.high - part.mid for part in parts])
+    return Bounds(mid - low, mid, mid + high)
 
 
 # -- from history ------------------------------------------------------------------------------------------------------
@@ -175,7 +156,7 @@ def orchestration_forecast(ledger: Ledger, num_stages: int) -> StageForecast | N
     seconds, kwh = list[float](), list[float]()
     whole = [span for span in ledger if not span.parent and span.name == span.labels.get("run")]
     for run in [span for span in whole if span.outcome == "Completed"][-RECENT:]:
-        inside = Spans([one for one in ledger.inside(run) if "stage" in one.labels and not one.is_phase])
+        inside = ledger.inside(run).where(lambda span: "stage" in span.labels and not span.is_phase)
         if inside:
             scale = num_stages / len(inside)
             seconds.append(scale * max(0.0, run.seconds - inside.elapsed_s))
@@ -195,7 +176,7 @@ def completed(ledger: Spans, stage: str) -> list[PastRun]:
     One that resumed a killed run is half a run: left out. One that resumed a paused run is its other half: together
     they are one, for a pause loses no work.
     """
-    found: list[PastRun] = []
+    runs: list[PastRun] = []
     paused: dict[str, list[Span]] = {}
     disturbed: set[str] = set()
     for span in ledger.select(stage=stage):
@@ -206,11 +187,11 @@ def completed(ledger: Spans, stage: str) -> list[PastRun]:
             paused.setdefault(key, []).append(span)
         elif span.outcome == "Completed":
             parts = [*paused.pop(key, []), span]
-            found += [PastRun(parts)] if key not in disturbed else []
+            runs += [PastRun(parts)] if key not in disturbed else []
             disturbed.discard(key)
         else:
             disturbed.add(key)
-    return found
+    return runs
 
 
 def interrupted(ledger: Spans, stage: str, fingerprint: str) -> bool:
@@ -225,38 +206,37 @@ def interrupted(ledger: Spans, stage: str, fingerprint: str) -> bool:
 
 def calibrated(ledger: Ledger, stage: str, seconds: float, kwh: float, basis: str) -> StageForecast:
     """Forecast of a calibration (`seconds`, `kwh`), corrected by the errors of earlier ones of this stage."""
-    tried = [one for one in checked(ledger) if one.forecast.stage == stage and one.forecast.raw][-RECENT:]
-    raw = [one.forecast.raw for one in tried if one.forecast.raw]
     ratios = [
-        _ratio([one.seconds / raw_forecast[0] for one, raw_forecast in zip(tried, raw, strict=True)]),
-        _ratio([one.kwh / raw_forecast[1] for one, raw_forecast in zip(tried, raw, strict=True)]),
-    ]
-    basis += f", corrected by {len(tried)} earlier" if tried else ""
-    return StageForecast(stage, ratios[0].times(seconds), ratios[1].times(kwh), basis, (seconds, kwh))
+        (run.seconds / run.forecast.raw[0], run.kwh / run.forecast.raw[1])
+        for run in checked(ledger)
+        if run.forecast.stage == stage and run.forecast.raw
+    ][-RECENT:]
+    basis += f", corrected by {len(ratios)} earlier" if ratios else ""
+    corrections = [_ratio([ratio[unit] for ratio in ratios]) for unit in (0, 1)]
+    return StageForecast(stage, corrections[0] * seconds, corrections[1] * kwh, basis, (seconds, kwh))
 
 
-def _ratio(ratios: list[float]) -> Forecast:
+def _ratio(ratios: list[float]) -> Bounds:
     if ratios:
         return interval(ratios, UNTRIED)
     half = NORMAL80 * UNTRIED
-    return Forecast(math.exp(-half), 1.0, math.exp(half))
+    return Bounds(math.exp(-half), 1.0, math.exp(half))
 
 
 def checked(ledger: Ledger) -> list[Checked]:
     """Every forecast whose run then completed, undisturbed, oldest first."""
     stages = dict.fromkeys(line["stage"] for line in ledger.forecasts)
     runs = {run.id: run for stage in stages for run in completed(ledger, stage)}
-    found = []
+    results = []
     for line in ledger.forecasts:
         run = runs.get(line["span"])
-        kwh = run.kwh(ledger) if run else 0.0
-        if run and kwh and run.seconds:
+        if run and run.seconds and (kwh := run.kwh(ledger)):
             ended = run.last.end.isoformat(timespec="seconds")
-            found.append(Checked(from_line(line), run.seconds, kwh, run.last.labels.get("run", ""), ended))
-    return found
+            results.append(Checked(from_line(line), run.seconds, kwh, run.last.labels.get("run", ""), ended))
+    return results
 
 
 def from_line(line: dict) -> StageForecast:
     """The forecast of a ledger line."""
     raw = (line["raw"][0], line["raw"][1]) if "raw" in line else None
-    return StageForecast(line["stage"], Forecast(*line["seconds"]), Forecast(*line["kwh"]), line["basis"], raw)
+    return StageForecast(line["stage"], Bounds(*line["seconds"]), Bounds(*line["kwh"]), line["basis"], raw)

@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.carbon.footprint.intensity import Grams, Intensity, resolve
-from components.carbon.spans import PAUSED
+from components.carbon.footprint.intensity import Intensity, resolve
+from components.carbon.spans import PAUSED, Bounds
 from components.core.errors import Stopped
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ class Outlook:
         self.usual = climatology(intensity.series)
         self.used: set[str] = set()
 
-    def at(self, hour: datetime) -> Grams:
-        """In the hour that this time (UTC) is in."""
+    def at(self, hour: datetime) -> Bounds:
+        """Grams per kWh of the grid in the hour that this time (UTC) is in."""
         key = hour.strftime("%Y-%m-%dT%H")
         if key in self.intensity.series:
             self.used.add(HOURLY)
@@ -47,36 +47,32 @@ class Outlook:
         self.used.add(YEARLY)
         return self.intensity.mean
 
-    def per_kwh(self, start: datetime, seconds: float) -> Grams:
-        """Mean over so many seconds from `start` (UTC) on."""
+    def per_kwh(self, start: datetime, seconds: float) -> Bounds:
+        """Mean per kWh of the machine (PUE included) over so many seconds from `start` (UTC) on."""
         seconds = min(max(seconds, 1.0), HORIZON_S)
-        total, at, end = Grams(), start, start + timedelta(seconds=seconds)
-        while at < end:
-            next_hour = at.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+        total, now, end = Bounds(), start, start + timedelta(seconds=seconds)
+        while now < end:
+            next_hour = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
             until = min(end, next_hour)
-            total += self.at(at).times((until - at).total_seconds() / seconds)
-            at = until
-        return total
-
-    def grams(self, start: datetime, seconds: float, kwh: float, pue: float) -> Grams:
-        """CO2e of so much energy, spent evenly from `start` on."""
-        return self.per_kwh(start, seconds).times(kwh * pue)
+            total += self.at(now) * ((until - now).total_seconds() / seconds)
+            now = until
+        return total * self.intensity.pue
 
     @property
     def sources(self) -> list[str]:
         """Sources that were used, with names, years and licences."""
         series, mean = self.intensity.series_source, self.intensity.source
         named = {HOURLY: series, USUAL: f"the usual for the hour of the week in {series}", YEARLY: mean}
-        return [named[one] for one in sorted(self.used)]
+        return [named[name] for name in sorted(self.used)]
 
 
-def climatology(series: dict[str, float]) -> dict[tuple[int, int], Grams]:
+def climatology(series: dict[str, float]) -> dict[tuple[int, int], Bounds]:
     """(weekday, hour) -> least, mean and most of the series in that hour of the week."""
     slots: dict[tuple[int, int], list[float]] = defaultdict(list)
     for hour, value in series.items():
         at = datetime.strptime(hour, "%Y-%m-%dT%H").replace(tzinfo=UTC)
         slots[at.weekday(), at.hour].append(value)
-    return {slot: Grams(min(values), sum(values) / len(values), max(values)) for slot, values in slots.items()}
+    return {slot: Bounds(min(values), sum(values) / len(values), max(values)) for slot, values in slots.items()}
 
 
 def next_clean(now: datetime, above: float, deadline: datetime, outlook: Outlook) -> datetime | None:

@@ -90,7 +90,7 @@ class CostAnswer(Part):
     """Cost of a model: of all stages behind it, runs that failed, were stopped or resumed included.
 
     Attributes:
-        kwh, grams, embodied_grams, water_litres: low, mid, high. own_kwh, own_grams: of the model's own stage alone.
+        kwh, grams, embodied_grams: low, mid, high. own_kwh, own_grams: of the model's own stage alone.
         attempts: runs that ended early on the way; attempts_kwh is part of kwh.
         seconds: of the completed runs and the attempts. cpu_s: processor seconds.
         stages: those counted. missing: stages behind the model without a record in the ledger read.
@@ -100,7 +100,6 @@ class CostAnswer(Part):
     kwh: Triple
     grams: Triple
     embodied_grams: Triple
-    water_litres: Triple
     own_kwh: Triple
     own_grams: Triple
     own_seconds: Number

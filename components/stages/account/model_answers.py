@@ -205,7 +205,7 @@ def cost_answer(model: str, cost: Cost, forecasts: list[dict[str, Any]]) -> Cost
     )
 
 
-_SUMMED = ("kwh", "grams", "embodied_grams", "water_litres", "attempts_kwh")
+_SUMMED = ("kwh", "grams", "embodied_grams", "attempts_kwh")
 
 
 def _sum(rows: list[Triple]) -> Triple:

@@ -16,10 +16,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.carbon.footprint import embodied, intensity, water
+from components.carbon import constants
+from components.carbon.footprint import embodied, intensity
 from components.carbon.footprint.costs import LedgerCosts, Made, made, num_gpus, project_total
 from components.carbon.ledger import reader
 from components.carbon.planning.forecast import Checked, checked
+from components.carbon.spans import Bounds
 from components.core.files import rounded, write_json, write_text
 from components.core.progress import Progress
 from components.core.report import Report
@@ -149,14 +151,16 @@ def costs(ledger_costs: LedgerCosts, runs: dict[str, Made]) -> Cost:
         parts={stage: _parts([*run.spans, *run.attempt_spans]) for stage, run in runs.items()},
         orchestration_parts=_parts(list(around)),
         sources=sources,
+        shares=shares(sources, everything.parts),
         measured=bool(sources) and all(source.startswith("measured") for source in sources.values()),
-        how=how(sources),
+        how=how(sources, everything.parts),
+        constants=constants.described(),
         counters=sorted(found.counters),
         intensity="; ".join(ledger_costs.intensity.sources(hours)),
         intensity_short=short_intensity(ledger_costs),
-        water_source=water.resolve(grid).source,
         location="not stated" if grid.zone == "WORLD" else grid.zone,
-        pue=grid.pue,
+        pue=ledger_costs.intensity.pue.mid,
+        pue_source=ledger_costs.intensity.pue_source,
         currency=grid.currency,
         hardware=hardware(found, everything),
         embodied_source=embodied.machine(grid.machine, 0.0, _threads(found), _gpus(everything)).source,
@@ -186,7 +190,15 @@ def _around(found: reader.Ledger, runs: dict[str, Made]) -> reader.Spans:
 def _parts(spans: list[reader.Span]) -> dict[str, list[float]]:
     """kWh by component: low, mid, high."""
     parts = reader.Spans(spans).parts
-    return {name: [energy.low_kwh, energy.mid_kwh, energy.high_kwh] for name, energy in parts.items()}
+    return {name: energy.kwh.as_list() for name, energy in parts.items()}
+
+
+def shares(sources: dict[str, str], parts: dict[str, reader.Energy]) -> dict[str, float]:
+    """Shares of the mid energy: of `memory`, and of what rests on `constants` for want of a counter."""
+    whole = sum(energy.mid_uj for energy in parts.values())
+    modelled = sum(energy.mid_uj for name, energy in parts.items() if not sources[name].startswith("measured"))
+    memory = parts.get("memory", reader.Energy()).mid_uj
+    return {"constants": modelled / whole, "memory": memory / whole} if whole else {}
 
 
 WAYS = {
@@ -199,16 +211,19 @@ WAYS = {
 """How a figure was obtained (as in the ledger's `source`), in the words of the table."""
 
 
-def how(sources: dict[str, str]) -> str:
-    """How the energy was obtained, in a few words: `cpu estimated from CPU-seconds; idle, memory assumed`."""
-    if not sources:
+def how(sources: dict[str, str], parts: dict[str, reader.Energy]) -> str:
+    """Each part's share and how it was obtained: `cpu 35% estimated from CPU-seconds; idle 9%, memory 56% assumed`."""
+    whole = sum(energy.mid_uj for energy in parts.values())
+    if not whole:
         return "not metered"
     ways: dict[str, list[str]] = {}
     for part, source in sources.items():
         flag, _, way = source.partition(":")
         text = "now measured, now estimated" if "+" in source else f"{flag} {WAYS.get(way, way)}".strip()
         ways.setdefault(text, []).append(part)
-    return "; ".join(f"{', '.join(parts)} {way}" for way, parts in sorted(ways.items(), key=lambda entry: entry[1]))
+    shown = {name: f"{name} {energy.mid_uj / whole:.0%}" for name, energy in parts.items()}
+    rows = sorted(ways.items(), key=lambda entry: entry[1])
+    return "; ".join(f"{', '.join(shown[name] for name in names)} {way}" for way, names in rows)
 
 
 def short_intensity(ledger_costs: LedgerCosts) -> str:
@@ -245,7 +260,6 @@ HEADLINED = {
     "kwh": "energy/kwh",
     "grams": "carbon/grams",
     "embodied_grams": "carbon/embodied_grams",
-    "water_litres": "water/litres",
 }
 """Part of a cost -> its name in MLflow."""
 
@@ -262,6 +276,7 @@ def headline(summary: Summary) -> dict[str, float]:
     for key, unit in HEADLINED.items():
         low, mid, high = getattr(summary.cost.total, key)
         figures |= {unit: mid, f"{unit}_low": low, f"{unit}_high": high}
+    figures |= {f"energy/share_of_{name}": share for name, share in summary.cost.shares.items()}
     return figures | sci(summary)
 
 
@@ -271,6 +286,6 @@ def sci(summary: Summary) -> dict[str, float]:
         model.training.get("tokens", 0) for name, model in summary.models.items() if name.startswith("pretrain")
     )
     total = summary.cost.total
-    score = embodied.sci(intensity.Grams(*total.grams), intensity.Grams(*total.embodied_grams), trained / 1e6)
+    score = embodied.sci(Bounds(*total.grams), Bounds(*total.embodied_grams), trained / 1e6)
     bounds = {"": "mid", "_low": "low", "_high": "high"}
     return {} if score is None else {f"sci/grams_per_mtok{end}": getattr(score, name) for end, name in bounds.items()}

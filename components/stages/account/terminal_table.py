@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from components.carbon import constants
 from components.carbon.footprint import intensity
 from components.carbon.planning.forecast import ORCHESTRATION_NAME
 from components.stages.account.types import Cost, SkippedTask, SpanCost, Summary
@@ -11,7 +12,7 @@ MAX_SCORES = 10
 MAX_SKIPPED = 3
 _WORLD = intensity.zone_mean("WORLD").mean
 ZONE_HINT = (
-    f"set runtime.grid.zone: within {intensity.MEAN_SPREAD:.0%} of a mean, "
+    f"set runtime.grid.zone: within {constants.bounds('yearly_mean_spread').high - 1:.0%} of a mean, "
     f"instead of {_WORLD.low:g} to {_WORLD.high:g} g/kWh"
 )
 """How far a zone narrows grams, from the shipped table of intensities."""
@@ -129,7 +130,8 @@ def _cost(cost: Cost) -> list[str]:
     total = cost.total
     if not total.kwh[1]:
         return ["energy: the ledger has no completed run of these artifacts"]
-    pue = f"PUE {cost.pue:g}" + (" (counted in the grams alone)" if cost.pue != 1 else "")
+    assumed = ", assumed" if cost.pue_source.startswith("assumed") else ""
+    pue = f"PUE {cost.pue:g}" + (f" (counted in the grams alone{assumed})" if cost.pue != 1 else "")
     kwh, grams, embodied = total.kwh, total.grams, total.embodied_grams
     lines = [
         f"{'energy':<18}{kwh[1]:.3g} kWh ({kwh[0]:.3g} to {kwh[2]:.3g}), {pue}",

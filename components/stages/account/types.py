@@ -71,7 +71,6 @@ class SpanCost(Part):
     kwh: Triple
     grams: Triple
     embodied_grams: Triple
-    water_litres: Triple
     cpu_s: Number
     elapsed_s: Number
     price: Triple | None = None
@@ -93,7 +92,9 @@ class Cost(Part):
 
     Attributes:
         parts, orchestration_parts: kWh by component.
-        sources: component -> how its energy was obtained; `how` in words, `measured` if all of it was.
+        sources: component -> how its energy was obtained; `how` in words with shares, `measured` if all of it was.
+        shares: of the mid energy: `memory`, and `constants` for all that no counter measured.
+        constants: those that estimates rest on (components/carbon/constants.json), in words.
     """
 
     stages: dict[str, StageCost]
@@ -104,14 +105,16 @@ class Cost(Part):
     parts: dict[str, dict[str, Triple]]
     orchestration_parts: dict[str, Triple]
     sources: dict[str, str]
+    shares: dict[str, float]
     measured: bool
     how: str
+    constants: dict[str, str]
     counters: list[str]
     intensity: str
     intensity_short: str
-    water_source: str
     location: str
     pue: Number
+    pue_source: str
     currency: str
     hardware: str
     embodied_source: str

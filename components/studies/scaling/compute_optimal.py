@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from components.carbon.footprint.intensity import Grams
 from components.carbon.planning.grid_schedule import Outlook
 from components.carbon.planning.step_cost_table import Rates
+from components.carbon.spans import Bounds
 from components.reporting.figures import figure, save
 from components.studies.scaling.law import BudgetPlan, Candidate, Law, best, interval
 
@@ -44,7 +44,6 @@ class Price:
 
     rate: Rates
     outlook: Outlook
-    pue: float
     now: datetime
 
     def seconds(self, flops: float) -> float:
@@ -55,11 +54,10 @@ class Price:
         """Mid, without PUE: what budgets in kWh count."""
         return flops * self.rate.joules_per_flop[1] / 3.6e6
 
-    def grams(self, flops: float) -> Grams:
+    def grams(self, flops: float) -> Bounds:
         """CO2e; bounds of the joules and of the intensity are taken together."""
-        per_kwh = self.outlook.per_kwh(self.now, self.seconds(flops)).times(flops * self.pue / 3.6e6)
-        low, mid, high = self.rate.joules_per_flop
-        return Grams(low * per_kwh.low, mid * per_kwh.mid, high * per_kwh.high)
+        kwh = Bounds(*self.rate.joules_per_flop) * (flops / 3.6e6)
+        return kwh * self.outlook.per_kwh(self.now, self.seconds(flops))
 
     def flops_for(self, grams: float) -> float:
         """The most operations that emit so many grams (mid)."""

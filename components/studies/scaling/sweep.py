@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from components.carbon.planning.project_budget import metered
+from components.carbon.planning.budget import metered
 from components.core.errors import UserError
 from components.core.files import read_json, write_json
 from components.model.transformer import Shape, derive_shape
@@ -201,7 +201,7 @@ def run_cell(one: Cell, folders: SweepFolders) -> dict[str, Any]:
             progress=progress,
         )
         used = {"seconds": time.perf_counter() - started, "cpu_s": time.process_time() - cpu_started}
-        used["joules"] = meter.totals().mid_j if meter else 0.0
+        used["joules"] = meter.totals().joules.mid if meter else 0.0
     fields = asdict(one)
     result = {name: fields[name] for name in ("name", "purpose", "width", "budget", "seed", "size")}
     result |= {"tokens": one.tokens, "flops": one.flops, "loss": report.metrics[LOSS[one.objective]]}

@@ -6,11 +6,6 @@ from components.carbon.metering.attribution import MeterState, OpenSpan, reading
 from components.carbon.metering.counters import Host, Process, Reading
 
 HOST = Host("box", "b0071234", "Linux test", "Some CPU", threads=4, usable_threads=4, memory_bytes=8_000_000_000)
-WATTS = {
-    "cpu_busy_w_per_thread": {"low": 1.5, "mid": 3.5, "high": 7.0},
-    "cpu_idle_w_per_thread": {"low": 0.3, "mid": 0.74, "high": 1.5},
-    "memory_w_per_gb": {"low": 0.2, "mid": 0.3725, "high": 0.4},
-}
 WRAP_UJ = 262_143_328_850 // 1000
 """A thousandth of a real zone's range, so that it wraps often."""
 
@@ -86,7 +81,7 @@ class World:
 
     def sample(self) -> None:
         reading = self.reading()
-        if line := reading_line(self.state, reading, WATTS, HOST):
+        if line := reading_line(self.state, reading, HOST):
             self.lines.append(line)
         for span in list(self.state.spans.values()):
             if not self.state.alive(span, reading):

@@ -18,10 +18,10 @@ ROOT = Path(__file__).resolve().parents[3]
 PRESETS = {path.stem: [path] for path in sorted((ROOT / "presets").glob("*.yaml"))}
 """Name -> what overlays params.yaml."""
 EFFECTIVE = {
-    "default": "0d2e322febc1d69d",
-    "test": "b0c31e38280fecf9",
-    "gpu-124m": "548b57e86ba36a11",
-    "overnight-cpu": "09d95970a1ad4c16",
+    "default": "339b4a87586824c7",
+    "test": "4989940a5be821d2",
+    "gpu-124m": "c356df831072c593",
+    "overnight-cpu": "a9f1e2a40caf9ae5",
 }
 """Name -> SHA-256 of its effective values as JSON: a change of layout changes none of them. A value that is changed on
 purpose changes its digest here."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from components.carbon.metering.meter import Meter
-from components.carbon.planning import pause
+from components.carbon.planning import grid_schedule
 from components.core.errors import Stopped, UserError
 from components.core.report import Report
 from components.params import Budget, Grid, Mix, Params, Runtime
@@ -111,7 +111,7 @@ def test_the_log_of_a_mistake_has_the_traceback(context: StageContext) -> None:
 def test_a_stage_pauses_before_it_is_over_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each check looks at both; the dirty hour comes first, for a budget may be spent in a cleaner one."""
     now = datetime(2026, 3, 2, 17, 20, tzinfo=UTC)
-    monkeypatch.setattr(pause, "pauses", partial(pause.pauses, clock=lambda: now))
+    monkeypatch.setattr(grid_schedule, "pauses", partial(grid_schedule.pauses, clock=lambda: now))
     (tmp_path / "grid.csv").write_text("time,g_per_kwh\n2026-03-02T17:00,400\n2026-03-02T18:00,50\n")
     grid = Grid(series=str(tmp_path / "grid.csv"))
     params = Params(runtime=Runtime(grid=grid, pause_above=100.0, budget=Budget(hours=1e-9)))

@@ -27,7 +27,7 @@ SWEEP = Scaling(bootstrap=20)
 
 
 def params(**budget: object) -> Params:
-    return Params(runtime=Runtime(budget=Budget(**budget), grid=Grid(zone="FRA")), scaling=SWEEP)  # type: ignore[arg-type]
+    return Params(runtime=Runtime(budget=Budget(**budget), grid=Grid(zone="FRA", pue=1.0)), scaling=SWEEP)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_what_is_served_counts(swept: Path) -> None:
 
 def test_limits_are_the_runs_and_what_is_left_of_the_projects(books: Ledger) -> None:
     chosen = params(hours=2.0, grams=56.0, project=ProjectBudget(kwh=1.0, hours=0.1))
-    price = Price(RATES, Outlook(resolve(chosen.runtime.grid)), 1.0, NOW)
+    price = Price(RATES, Outlook(resolve(chosen.runtime.grid)), NOW)
     found = budgets(chosen, price, books)
     assert list(found) == [
         "2 h", "56 g", "0 h left of the project's budget", "0.997 kWh left of the project's budget"

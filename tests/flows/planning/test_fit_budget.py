@@ -1,5 +1,6 @@
 """A budget becomes a number of steps: the most that fit, none that do not, in params.yaml."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 
 from components import params as schema
 from components.carbon.ledger.reader import Ledger
-from components.carbon.planning.forecast import ORCHESTRATION_NAME, Forecast, StageForecast
+from components.carbon.planning.budget import Amounts
+from components.carbon.planning.forecast import ORCHESTRATION_NAME, StageForecast
+from components.carbon.spans import Bounds
 from components.core.errors import UserError
 from components.params import Budget, Grid, Params, ProjectBudget, Runtime, document
 from flows.planning import fit_budget
@@ -19,53 +22,61 @@ from tests.components.carbon.planning.test_step_cost_table import RATES
 
 NOW = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
 FOUND = {"causal": RATES, "masked": replace(RATES, step_s=0.3)}
-OTHER = StageForecast("evaluate", Forecast(40, 50, 60), Forecast(2e-4, 3e-4, 4e-4), "")
+OTHER = StageForecast("evaluate", Bounds(40, 50, 60), Bounds(2e-4, 3e-4, 4e-4), "")
 
 
 def params(**budget: object) -> Params:
-    return Params(runtime=Runtime(budget=Budget(**budget), grid=Grid(zone="FRA")))  # type: ignore[arg-type]
+    return Params(runtime=Runtime(budget=Budget(**budget), grid=Grid(zone="FRA", pue=1.0)))  # type: ignore[arg-type]
+
+
+def fitted(chosen: Params) -> tuple[dict[str, int], Callable[[dict[str, int]], bool]]:
+    """Branch -> fitted steps, and whether a run of some steps fits."""
+    budget_left, outlook = fit_budget.budget_left_now(chosen, Ledger([]))
+
+    def needs(steps: dict[str, int]) -> Amounts:
+        return fit_budget.needed_now(outlook, NOW, *fit_budget.needed(chosen, FOUND, [OTHER], steps, Ledger([])))
+
+    steps = fit_budget.fitted(chosen, budget_left, lambda share: needs(fit_budget.steps_at(chosen, share)))
+    return steps, lambda steps: budget_left.contains(needs(steps))
 
 
 @given(st.floats(0.05, 20))
 def test_the_most_steps_that_fit_the_hours(hours: float) -> None:
     chosen = params(hours=hours)
-    budget_left = fit_budget.budget_left_now(chosen, Ledger([]), NOW)
-    steps = fit_budget.fitted(chosen, FOUND, [OTHER], budget_left, Ledger([]))
-    assert budget_left.contains(*fit_budget.needed(chosen, FOUND, [OTHER], steps, Ledger([])))
-    more = {branch: round(number * 1.03) + 2 for branch, number in steps.items()}
-    assert not budget_left.contains(*fit_budget.needed(chosen, FOUND, [OTHER], more, Ledger([])))
+    steps, fits = fitted(chosen)
+    assert fits(steps)
+    assert not fits({branch: round(number * 1.03) + 2 for branch, number in steps.items()})
     shipped = chosen.pretrain.causal.steps / chosen.pretrain.masked.steps
     assert steps["causal"] / steps["masked"] == pytest.approx(shipped, rel=0.05)
 
 
 def test_grams_and_the_projects_kwh_are_limits_too() -> None:
     spent = Ledger([span(0, 100.0)])
-    budget_left = fit_budget.budget_left_now(params(grams=56.0), spent, NOW)  # France: 56 g/kWh
-    assert budget_left.contains(60.0, 0.99)
-    assert not budget_left.contains(60.0, 1.01)
-    budget_left = fit_budget.budget_left_now(params(project=ProjectBudget(kwh=1.0), kwh=2.0), spent, NOW)
+    budget_left, outlook = fit_budget.budget_left_now(params(grams=56.0), spent)  # France: 56 g/kWh
+    assert budget_left.contains(fit_budget.needed_now(outlook, NOW, 60.0, 0.99))
+    assert not budget_left.contains(fit_budget.needed_now(outlook, NOW, 60.0, 1.01))
+    budget_left, _ = fit_budget.budget_left_now(params(project=ProjectBudget(kwh=1.0), kwh=2.0), spent)
     assert budget_left.kwh == pytest.approx(1.0 - spent.energy.mid_kwh)
     assert budget_left.hours == float("inf")
 
 
 def test_no_budget_and_one_that_is_too_small_are_refused() -> None:
     with pytest.raises(UserError, match="has no limit"):
-        fit_budget.budget_left_now(params(), Ledger([]), NOW)
-    tiny = params(hours=0.01)
+        fit_budget.budget_left_now(params(), Ledger([]))
     with pytest.raises(UserError, match=r"and 0\.01 h are left; raise the budget"):
-        fit_budget.fitted(tiny, FOUND, [OTHER], fit_budget.budget_left_now(tiny, Ledger([]), NOW), Ledger([]))
+        fitted(params(hours=0.01))
 
 
 def test_grams_are_those_of_the_users_series(tmp_path: Path) -> None:
     """An hour at 100 g/kWh and then one at 900: what fits depends on how long it takes."""
     (tmp_path / "grid.csv").write_text("time,g_per_kwh\n2026-03-02T17:00,100\n2026-03-02T18:00,900\n")
-    grid = Grid(zone="FRA", series=str(tmp_path / "grid.csv"))
-    budget_left = fit_budget.budget_left_now(
-        Params(runtime=Runtime(budget=Budget(grams=200.0), grid=grid)), Ledger([]), NOW
+    grid = Grid(zone="FRA", pue=1.0, series=str(tmp_path / "grid.csv"))
+    budget_left, outlook = fit_budget.budget_left_now(
+        Params(runtime=Runtime(budget=Budget(grams=200.0), grid=grid)), Ledger([])
     )
-    assert budget_left.contains(3600.0, 1.9)
-    assert not budget_left.contains(7200.0, 1.9)
-    assert budget_left.contains(7200.0, 0.39)
+    assert budget_left.contains(fit_budget.needed_now(outlook, NOW, 3600.0, 1.9))
+    assert not budget_left.contains(fit_budget.needed_now(outlook, NOW, 7200.0, 1.9))
+    assert budget_left.contains(fit_budget.needed_now(outlook, NOW, 7200.0, 0.39))
 
 
 def test_params_yaml_is_edited_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

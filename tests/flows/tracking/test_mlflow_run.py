@@ -52,7 +52,7 @@ def test_the_table_of_a_run_has_the_grams_of_its_stages(tmp_path: Path, monkeypa
     run.name, run.root = "calm-otter", tmp_path
     run.params = Params(runtime=Runtime(grid=Grid(grams_per_kwh=100.0, pue=2.0)))
     doubled = run.grams()
-    run.params = Params(runtime=Runtime(grid=Grid(grams_per_kwh=100.0)))
+    run.params = Params(runtime=Runtime(grid=Grid(grams_per_kwh=100.0, pue=1.0)))
     grams = run.grams()
     assert grams["dedup"] > 0
     assert doubled["dedup"] == pytest.approx(2 * grams["dedup"])

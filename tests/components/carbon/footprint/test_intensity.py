@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from components.carbon.footprint.embodied import machine, sci
-from components.carbon.footprint.intensity import Grams, resolve, table
+from components.carbon.footprint.intensity import resolve, table
 from components.carbon.ledger.reader import Energy
+from components.carbon.spans import Bounds
 from components.core.errors import UserError
 from components.params import Grid
 
@@ -16,19 +17,19 @@ SERIES = "time,g_per_kwh\n2026-01-01T00:00:00Z,100\n2026-01-01T00:30:00Z,200\n20
 
 def test_fixed_value_wins(tmp_path: Path) -> None:
     (tmp_path / "grid.csv").write_text(SERIES)
-    found = resolve(Grid(grams_per_kwh=42.0, zone="FRA", series="grid.csv"), tmp_path)
-    assert found.grams({"2026-01-01T00": KWH}) == Grams(42.0, 42.0, 42.0)
+    found = resolve(Grid(grams_per_kwh=42.0, pue=1.0, zone="FRA", series="grid.csv"), tmp_path)
+    assert found.grams({"2026-01-01T00": KWH}) == Bounds(42.0, 42.0, 42.0)
     assert "fixed value" in found.source
 
 
 def test_then_the_series_by_hour_and_the_country_where_it_is_silent(tmp_path: Path) -> None:
     (tmp_path / "grid.csv").write_text(SERIES)
-    found = resolve(Grid(zone="FRA", series="grid.csv"), tmp_path)
+    found = resolve(Grid(zone="FRA", series="grid.csv", pue=2.0), tmp_path)
     assert found.at("2026-01-01T00").mid == 150
     assert found.at("2026-01-01T01").mid == 50
     assert found.at("2026-01-01T02").mid == 56
     hours = {"2026-01-01T00": KWH, "2026-01-01T02": KWH}
-    assert found.grams(hours, pue=2.0).mid == pytest.approx(2 * (150 + 56))
+    assert found.grams(hours).mid == pytest.approx(2 * (150 + 56))
     sources = found.sources(hours)
     assert "grid.csv (1 of 2 hours)" in sources[0]
     assert "France" in sources[1]
@@ -36,7 +37,7 @@ def test_then_the_series_by_hour_and_the_country_where_it_is_silent(tmp_path: Pa
 
 def test_then_the_country_with_year_and_licence() -> None:
     found = resolve(Grid(zone="SWE"))
-    assert found.mean == Grams(41 * 0.8, 41, 41 * 1.2)
+    assert found.mean == Bounds(41 * 0.8, 41, 41 * 1.2)
     assert all(word in found.source for word in ("Sweden", "2023", "CC BY 4.0", "Ember"))
 
 
@@ -46,6 +47,14 @@ def test_the_world_is_said_and_has_wide_bounds() -> None:
     assert found.mean.low < 40
     assert found.mean.high > 700
     assert "names no country" in found.source
+
+
+def test_a_servers_pue_is_assumed_with_bounds_unless_it_is_stated() -> None:
+    server, laptop, stated = resolve(Grid()), resolve(Grid(machine="laptop")), resolve(Grid(pue=1.3))
+    assert server.pue == Bounds(1.1, 1.56, 2.1)
+    assert server.pue_source.startswith("assumed")
+    assert (laptop.pue, stated.pue) == (Bounds(1.0, 1.0, 1.0), Bounds(1.3, 1.3, 1.3))
+    assert server.grams({"2026-01-01T00": KWH}) == server.mean * Bounds(1.1, 1.56, 2.1)
 
 
 def test_every_row_has_year_licence_and_source() -> None:
@@ -88,5 +97,5 @@ def test_embodied_is_te_ts_rs() -> None:
 
 
 def test_sci() -> None:
-    assert sci(Grams(1, 2, 3), Grams(1, 1, 1), 2.0) == Grams(1.0, 1.5, 2.0)
-    assert sci(Grams(), Grams(), 0) is None
+    assert sci(Bounds(1, 2, 3), Bounds(1, 1, 1), 2.0) == Bounds(1.0, 1.5, 2.0)
+    assert sci(Bounds(), Bounds(), 0) is None

@@ -14,7 +14,7 @@ from components.carbon.ledger.merge import counted_us
 from components.carbon.ledger.reader import Energy, Ledger, history, read
 from components.carbon.metering.attribution import OpenSpan
 from components.carbon.metering.counters import Reading
-from tests.components.carbon.world import HOST, WATTS, World
+from tests.components.carbon.world import HOST, World
 
 
 def lines_of(world: World, spans: dict[str, dict], host: str = HOST.file_stem) -> list[dict]:
@@ -55,7 +55,7 @@ def test_a_span_without_an_end_ends_at_its_last_reading(tmp_path: Path) -> None:
     (span,) = read(tmp_path)
     assert span.outcome == "Killed"
     assert span.cpu_us == 1_500_000
-    assert span.parts["cpu"] == Energy(2_250_000, 5_250_000, 10_500_000)
+    assert span.parts["cpu"] == Energy(1_800_000, 4_140_000, 8_250_000)  # busy less idle watts
     assert span.wall_us == 3_000_000
     assert span.sources["cpu"] == "estimated:cpu_seconds x watts"
 
@@ -96,7 +96,7 @@ def two_meters(apart_us: int, seconds: int = 20) -> tuple[World, World]:
             world.burn(stages[0], int(0.9 * wait_us))
             world.burn(stages[1], int(0.5 * wait_us))
             world.pass_time(wait_us)
-            line = reading_line(clone.state, timed(world), WATTS, HOST)
+            line = reading_line(clone.state, timed(world), HOST)
             assert line is not None
             clone.lines.append(line)
     return clones[0], clones[1]

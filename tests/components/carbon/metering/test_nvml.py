@@ -13,7 +13,7 @@ import pytest
 
 from components.carbon.metering import nvml
 from components.carbon.metering.attribution import reading_line, remember
-from tests.components.carbon.world import HOST, WATTS, World
+from tests.components.carbon.world import HOST, World
 
 RECORDED = json.loads(Path(__file__).with_name("machines.json").read_bytes())["nvml"]
 
@@ -54,7 +54,7 @@ def test_a_recorded_minute_is_what_nvidia_smi_showed(state: str) -> None:
     remember(world.state, replace(world.reading(), energy_uj=nvml.read_nvml(driver([begin]))[0]))
     world.pass_time(facts["seconds"] * 1_000_000)
     after = nvml.read_nvml(driver([begin + facts[f"{state}_mj"]]))[0]
-    line = reading_line(world.state, replace(world.reading(), energy_uj=after), WATTS, HOST)
+    line = reading_line(world.state, replace(world.reading(), energy_uj=after), HOST)
     assert line is not None
     assert line["host_uj"]["gpu0"][1] / (facts["seconds"] * 1e6) == pytest.approx(facts[f"{state}_w"], rel=0.03)
     assert line["source"]["gpu0"].startswith("measured:nvml")

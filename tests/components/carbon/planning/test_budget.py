@@ -1,7 +1,8 @@
 """The budget check, on a made-up clock: it warns at 80 %, stops before the step that cannot fit, overshoots by none."""
 
 import json
-from dataclasses import dataclass
+import pickle
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,12 +10,22 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from components.carbon.footprint.intensity import resolve
 from components.carbon.ledger.reader import read
 from components.carbon.metering.meter import Meter
-from components.carbon.planning.budget import BudgetLimits, budget_check
+from components.carbon.planning.budget import (
+    NO_LIMIT,
+    Amounts,
+    BudgetLimits,
+    ProjectProgress,
+    budget_check,
+    remaining_to_begin,
+)
+from components.carbon.spans import Ledger
 from components.core.errors import Stopped
 from components.params import Budget as Limits
 from components.params import Grid, ProjectBudget, Runtime
+from tests.components.carbon.planning.test_forecast import span
 
 
 @dataclass
@@ -146,7 +157,7 @@ def test_hours_that_are_over_keep_their_intensity_when_the_grid_turns_dirty(tmp_
     ]  # fmt: skip
     (tmp_path / "box.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     meter = FakeMeter(now_s=10.0, true_kwh=1.0, read_kwh=1.0, read_s=10.0)  # the run's span has the hour's 1 kWh
-    grid = Grid(series="grid.csv")
+    grid = Grid(series="grid.csv", pue=1.0)
     tight, wide = Runtime(grid=grid, budget=Limits(grams=49)), Runtime(grid=grid, budget=Limits(grams=60))
     with pytest.raises(Stopped, match="50 of 49 gCO2e"):
         budget_check(tight, meter, tmp_path, "r", tmp_path, clock=lambda: meter.now_s)()
@@ -179,3 +190,55 @@ def test_the_check_of_a_real_run(tmp_path: Path) -> None:
         meter.read()
         with pytest.raises(Stopped, match="gCO2e"):
             budget_check(Runtime(grid=grid, budget=Limits(grams=1e-9)), meter, tmp_path, "r")()
+
+
+# -- what remains -------------------------------------------------------------------------------------------------
+
+FRANCE = resolve(Grid(zone="FRA", pue=2.0))  # 56 g/kWh
+SPAN = span(0, 1000.0)
+BOOKS = Ledger([replace(SPAN, hours={"2026-01-01T00": SPAN.energy})])
+
+
+def test_the_run_has_its_limits_and_the_project_what_is_left() -> None:
+    limits = Limits(hours=2.0, project=ProjectBudget(hours=1.0, kwh=1.0, grams=1.0))
+    run, project = remaining_to_begin(limits, BOOKS, FRANCE)
+    assert run == Amounts(2.0, NO_LIMIT, NO_LIMIT)
+    kwh = BOOKS.energy.mid_kwh
+    assert kwh > 0
+    assert project.hours == pytest.approx(1.0 - 1000 / 3600)
+    assert project.kwh == pytest.approx(1.0 - kwh)
+    assert project.grams == pytest.approx(1.0 - 56 * 2 * kwh)
+    assert run.minimum(project) == project
+
+
+def test_a_project_that_overspent_has_nothing_left() -> None:
+    run, project = remaining_to_begin(Limits(kwh=1.0, project=ProjectBudget(hours=0.1)), BOOKS, FRANCE)
+    assert run.minimum(project) == Amounts(0.0, 1.0, NO_LIMIT)
+
+
+# -- outside the pipeline -----------------------------------------------------------------------------------------
+
+
+def test_the_projects_limits_bind_and_the_runs_do_not(tmp_path: Path) -> None:
+    with Meter(tmp_path, 0.1, {"stage": "a", "run": "yesterday"}):
+        sum(range(3_000_000))
+    used = read(tmp_path).energy.mid_kwh
+    (tmp_path / "grid.csv").write_text("time,g_per_kwh\n2026-03-02T17:00,100\n")
+    grid = Grid(zone="FRA", series="grid.csv")
+
+    def progress(meter: Meter, **budget: object) -> ProjectProgress:
+        return ProjectProgress(Runtime(budget=Limits(**budget), grid=grid), meter, tmp_path, tmp_path)  # type: ignore[arg-type]
+
+    with Meter(tmp_path, 0.1, {"stage": "scaling", "run": "sweep"}) as meter:
+        progress(meter).raise_if_stopped()
+        progress(meter, kwh=used / 2, hours=1e-9, grams=1e-9).raise_if_stopped()
+        progress(meter, project=ProjectBudget(kwh=100 * used, grams=1000.0)).raise_if_stopped()
+        for spent in (ProjectBudget(kwh=used), ProjectBudget(hours=1e-9), ProjectBudget(grams=used)):
+            with pytest.raises(Stopped, match=r"runtime\.budget\.project") as stop:
+                progress(meter, project=spent).raise_if_stopped()
+            assert stop.value.name == "BudgetReached"
+
+
+def test_a_stop_comes_out_of_a_worker_process_whole() -> None:
+    stop = pickle.loads(pickle.dumps(Stopped("BudgetReached", "all is saved")))
+    assert (type(stop), stop.name, str(stop)) == (Stopped, "BudgetReached", "all is saved")

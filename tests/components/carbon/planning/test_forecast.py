@@ -6,13 +6,13 @@ import statistics
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from components.carbon.ledger.reader import Energy, Ledger, Span, history, read
 from components.carbon.metering.meter import Meter
 from components.carbon.planning.forecast import (
     ORCHESTRATION_NAME,
-    Forecast,
     calibrated,
     checked,
     completed,
@@ -23,6 +23,7 @@ from components.carbon.planning.forecast import (
     orchestration_forecast,
     total,
 )
+from components.carbon.spans import Bounds
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -122,9 +123,23 @@ def test_one_run_gives_a_wide_interval() -> None:
     assert found.high > 200
 
 
-def test_half_widths_of_independent_stages_add_in_quadrature() -> None:
-    added = total([Forecast(7.0, 10.0, 14.0), Forecast(16.0, 20.0, 23.0)])
-    assert added == Forecast(pytest.approx(25.0), 30.0, pytest.approx(35.0))
+def test_half_widths_add_in_part_linearly_for_the_load_is_common() -> None:
+    added = total([Bounds(7.0, 10.0, 14.0), Bounds(16.0, 20.0, 23.0)])
+    assert added.mid == 30.0
+    assert 30.0 - added.low == pytest.approx((0.7 * 7**2 + 0.3 * (3**2 + 4**2)) ** 0.5)
+    assert added.high - 30.0 == pytest.approx((0.7 * 7**2 + 0.3 * (4**2 + 3**2)) ** 0.5)
+
+
+def test_the_interval_of_the_sum_covers_what_it_says_when_the_load_is_common() -> None:
+    """2,000 runs of 12 stages whose errors share 70 % of their variance; in quadrature too few are covered."""
+    random, stages, sd = np.random.default_rng(1), 12, 0.1
+    half = 1.2816 * sd
+    added = total([Bounds(1 - half, 1.0, 1 + half)] * stages)
+    load = 0.7**0.5 * random.normal(0, sd, (2000, 1)) + 0.3**0.5 * random.normal(0, sd, (2000, stages))
+    sums = (1 + load).sum(axis=1)
+    assert np.mean((added.low <= sums) & (sums <= added.high)) == pytest.approx(0.8, abs=0.03)
+    independent = half * stages**0.5
+    assert np.mean(abs(sums - stages) <= independent) < 0.5
 
 
 def said(number: int, seconds: float, kwh: float) -> dict:

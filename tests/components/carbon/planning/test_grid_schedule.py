@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from components.carbon.footprint.intensity import Grams, Intensity
+from components.carbon.footprint.intensity import Intensity
 from components.carbon.planning.grid_schedule import Outlook, climatology, next_clean, pauses, resumes_at
+from components.carbon.spans import Bounds
 from components.core.errors import Stopped
 from components.params import Grid, Runtime
 
 NOW = datetime(2026, 3, 2, 17, 20, tzinfo=UTC)  # a Monday
-MEAN = Grams(80.0, 100.0, 120.0)
+MEAN = Bounds(80.0, 100.0, 120.0)
 
 
 def series(values: list[float], start: datetime) -> Intensity:
@@ -23,7 +24,7 @@ def test_beyond_the_series_the_hour_of_the_week_is_what_it_usually_is() -> None:
     """Two past weeks in which nights are clean; nothing is known of the coming one."""
     past = NOW.replace(hour=0, minute=0) - timedelta(days=14)
     grid = series([20.0 if n % 24 < 5 else 400.0 for n in range(14 * 24)], past)
-    assert climatology(grid.series)[1, 3] == Grams(20.0, 20.0, 20.0)
+    assert climatology(grid.series)[1, 3] == Bounds(20.0, 20.0, 20.0)
     outlook = Outlook(grid)
     assert next_clean(NOW, 100.0, NOW + timedelta(hours=20), outlook) == datetime(2026, 3, 3, 0, 0, tzinfo=UTC)
     assert outlook.sources == ["the usual for the hour of the week in a series"]
@@ -33,13 +34,13 @@ def test_the_outlook_has_bounds_of_what_it_rests_on() -> None:
     """An hour of the series is what it says; the same hour of next week is between the least and the most it was."""
     grid = series([100.0] + [500.0] * 167 + [300.0], NOW.replace(minute=0))  # 17:00 this Monday and the next
     outlook = Outlook(grid)
-    assert outlook.at(NOW) == Grams(100.0, 100.0, 100.0)
-    assert outlook.at(NOW + timedelta(days=14)) == Grams(100.0, 200.0, 300.0)
+    assert outlook.at(NOW) == Bounds(100.0, 100.0, 100.0)
+    assert outlook.at(NOW + timedelta(days=14)) == Bounds(100.0, 200.0, 300.0)
     half_an_hour_of_each = outlook.per_kwh(NOW.replace(minute=30), 3600)
     assert half_an_hour_of_each.mid == pytest.approx(300.0)
     assert outlook.sources == ["a series", "the usual for the hour of the week in a series"]
-    unknown = Outlook(Intensity(MEAN, "the mean of a country"))
-    assert unknown.grams(NOW, 7200, 2.0, 1.5).low == pytest.approx(2 * 1.5 * 80)
+    unknown = Outlook(Intensity(MEAN, "the mean of a country", pue=Bounds(1.1, 1.5, 2.0)))
+    assert unknown.per_kwh(NOW, 7200).as_list() == pytest.approx([1.1 * 80, 1.5 * 100, 2.0 * 120])
     assert unknown.sources == ["the mean of a country"]
 
 

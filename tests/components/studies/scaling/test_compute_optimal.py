@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.carbon.footprint.intensity import Grams, Intensity
+from components.carbon.footprint.intensity import Intensity
 from components.carbon.planning.grid_schedule import Outlook
+from components.carbon.spans import Bounds
 from components.studies.scaling.compute_optimal import (
     Fitted,
     Price,
@@ -79,7 +80,9 @@ def test_a_million_million_tokens_change_the_choice() -> None:
 
 def test_an_operation_costs_what_the_calibration_and_the_hours_say() -> None:
     series = {"2026-03-02T17": 100.0, "2026-03-02T18": 900.0}
-    price = Price(RATES, Outlook(Intensity(Grams(1.0, 2.0, 3.0), "mean", series=series)), 1.5, NOW)
+    price = Price(
+        RATES, Outlook(Intensity(Bounds(1.0, 2.0, 3.0), "mean", series=series, pue=Bounds(1.5, 1.5, 1.5))), NOW
+    )
     hour = FLOPS_PER_S * 3600
     assert price.seconds(hour) == pytest.approx(3600)
     assert price.kwh(hour) == pytest.approx(RATES.watts / 1000)

@@ -127,9 +127,7 @@ def test_a_cell_that_the_projects_budget_stopped_goes_on_under_a_larger_one(tmp_
     assert not (tmp_path / "stopped/cells" / cell.name / "work").exists()
     after = [True, True, False]
     with pytest.MonkeyPatch.context() as patch:  # no clock in a test: the guard lets the start and a step pass
-        patch.setattr(
-            "components.carbon.planning.project_budget.budget_check", lambda *_: lambda: after.pop(0) or stop_now()
-        )
+        patch.setattr("components.carbon.planning.budget.budget_check", lambda *_: lambda: after.pop(0) or stop_now())
         with pytest.raises(Stopped):
             sweep.run_cell(cell, limited(ProjectBudget(hours=1.0)))
     assert not sweep.done(limited(ProjectBudget()), cell)
