@@ -44,13 +44,10 @@ def shown(path: Path) -> str:
 # -- clean -------------------------------------------------------------------------------------------------------------
 
 
-def leftovers() -> list[Removable]:
-    """Caches of tools, compiled Python, and work folders nobody works in."""
-    files = [paths.ROOT / name for name in LEFTOVERS]
-    for source in SOURCES:
-        files += sorted((paths.ROOT / source).rglob("__pycache__"))
-    files += [paths.STATE / name for name in ("matplotlib", "inductor", "outcomes")]
-    return of_paths(files) + of_paths(idle_work_folders())
+def leftovers() -> list[Path]:
+    """Caches of tools and compiled Python."""
+    compiled = [path for source in SOURCES for path in sorted((paths.ROOT / source).rglob("__pycache__"))]
+    return [*(paths.ROOT / name for name in LEFTOVERS), *compiled]
 
 
 def idle_work_folders() -> list[Path]:
@@ -64,15 +61,8 @@ def idle_work_folders() -> list[Path]:
 def everything(ledger_too: bool) -> list[Removable]:
     """All that Greenhouse made in this checkout, its experiments among it; the environment goes last."""
     state = [path for path in sorted(paths.STATE.glob("*")) if ledger_too or path != paths.LEDGER]
-    files = [*state, *(paths.ROOT / name for name in MADE)]
-    return leftovers_outside(state) + of_paths(files) + experiments() + of_paths([paths.ROOT / ".venv"])
-
-
-def leftovers_outside(state: list[Path]) -> list[Removable]:
-    """Leftovers that are not in the state folder, which goes as a whole."""
-    files = [paths.ROOT / name for name in LEFTOVERS]
-    files += [path for source in SOURCES for path in sorted((paths.ROOT / source).rglob("__pycache__"))]
-    return of_paths([*files, *paths.ROOT.glob("*.egg-info")])
+    files = [*leftovers(), *paths.ROOT.glob("*.egg-info"), *state, *(paths.ROOT / name for name in MADE)]
+    return of_paths(files) + experiments() + of_paths([paths.ROOT / ".venv"])
 
 
 def experiments() -> list[Removable]:
@@ -141,16 +131,15 @@ def carry_out(items: list[Removable], notes: list[str], word: str) -> int:
 def run(verb: str) -> int:
     """One of the three verbs."""
     if verb == "clean":
-        return carry_out(leftovers(), ["Stages that were interrupted will start anew. Results are kept."], "yes")
+        state = [paths.STATE / name for name in ("matplotlib", "inductor")]
+        items = of_paths([*leftovers(), *state, *idle_work_folders()])
+        return carry_out(items, ["Stages that were interrupted will start anew. Results are kept."], "yes")
     refuse_while_running()
     if verb == "purge":
         ledger_too = os.environ.get("LEDGER") == "1"
-        kept = (
-            "The energy ledger goes too."
-            if ledger_too
-            else f"Kept: the energy ledger, {shown(paths.LEDGER)} (LEDGER=1 removes it)."
-        )
-        return carry_out(everything(ledger_too), [kept], "purge")
+        kept = f"Kept: the energy ledger, {shown(paths.LEDGER)} (LEDGER=1 removes it)."
+        note = "The energy ledger goes too." if ledger_too else kept
+        return carry_out(everything(ledger_too), [note], "purge")
     from flows.tracking.garbage import unused
 
     items, notes = unused()

@@ -10,20 +10,19 @@ again changes nothing, so nothing becomes stale. params.yaml as it was before is
 `default` puts it back. What a preset changes is shown first; at a terminal it then asks.
 """
 
-import argparse
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from components import params as schema
 from components.carbon.planning.step_cost_table import Rates
-from components.core.errors import UserError
 from components.core.files import read_json, write_json, write_text
 from components.params import document, layout
 from flows.planning import step_cost
 from flows.planning.inspect_text import UNSPACED, OwnText, look
 from flows.planning.steps import Change, in_proportion
-from flows.system import environment, params_file, paths
+from flows.system import params_file, paths
+from flows.system.command import parser_of, run_command
 from flows.system.disk import human
 from flows.system.params_file import difference
 
@@ -57,10 +56,7 @@ def wanted(own: OwnText, before: schema.Params, measure: Measure) -> dict[str, C
     """
     limit = shipped_megabytes(before)
     megabytes = min(limit, own.num_bytes / 1e6) if own.num_bytes else limit
-    changes = sources(own, limit)
-    changes |= languages(own, before)
-    changes |= sizes(megabytes, before, measure)
-    return changes
+    return sources(own, limit) | languages(own, before) | sizes(megabytes, before, measure)
 
 
 def shipped_megabytes(before: schema.Params) -> float:
@@ -71,13 +67,10 @@ def shipped_megabytes(before: schema.Params) -> float:
 
 def sources(own: OwnText, limit: float) -> dict[str, Change]:
     """The one source, and all that named the sources before it."""
-    entry: dict[str, Any] = {"kind": own.kind, "name": own.name}
-    if own.kind == "files":
-        entry |= {"path": own.place, "text_field": own.text_field}
-    else:
-        entry |= {"dataset": own.place, "revision": own.revision}
+    files, hub = {"path": own.place, "text_field": own.text_field}, {"dataset": own.place, "revision": own.revision}
     cut = own.kind == "hub" or own.num_bytes / 1e6 > limit
-    entry["max_megabytes"] = limit if cut else 0.0
+    entry: dict[str, Any] = {"kind": own.kind, "name": own.name, **(files if own.kind == "files" else hub)}
+    entry |= {"max_megabytes": limit if cut else 0.0}
     why = f"the first {limit:g} MB, which fit the time; 0 for all of it" if cut else "all of it fits the time"
     return {
         "ingest.sources": ([entry], why),
@@ -89,19 +82,11 @@ def sources(own: OwnText, limit: float) -> dict[str, Change]:
 
 def languages(own: OwnText, before: schema.Params) -> dict[str, Change]:
     """Rules of the filter that only make sense for English, or for languages with spaces between words."""
-    rules = before.filter.rules
+    rules = before.filter.rules.model_dump(mode="json")
     english, spaced = own.language in ("en", ""), own.language not in UNSPACED
+    holds = {"min_stop_words": english, "mean_word_length": spaced, "min_words": spaced, "max_top_2gram": spaced}
     why = f"the text is in {own.language or 'an unknown language'}"
-    return {
-        "filter.rules.min_stop_words": (rules.min_stop_words if english else None, why),
-        "filter.rules.mean_word_length": (_listed(rules.mean_word_length) if spaced else None, why),
-        "filter.rules.min_words": (rules.min_words if spaced else None, why),
-        "filter.rules.max_top_2gram": (rules.max_top_2gram if spaced else None, why),
-    }
-
-
-def _listed(pair: tuple[float, float] | None) -> list[float] | None:
-    return list(pair) if pair else None
+    return {f"filter.rules.{rule}": (rules[rule] if holds[rule] else None, why) for rule in holds}
 
 
 def sizes(megabytes: float, before: schema.Params, measure: Measure) -> dict[str, Change]:
@@ -109,23 +94,19 @@ def sizes(megabytes: float, before: schema.Params, measure: Measure) -> dict[str
     vocabulary, bytes_per_token = next((size, ratio) for most, size, ratio in VOCABULARY if megabytes <= most)
     vocabulary = min(vocabulary, before.tokenize.vocab_size)
     changes: dict[str, Change] = {"tokenize.vocab_size": (vocabulary, f"for {megabytes:.2g} MB of text")}
-    found = measure(
-        before.model_copy(update={"tokenize": before.tokenize.model_copy(update={"vocab_size": vocabulary})})
-    )
+    tokenize = before.tokenize.model_copy(update={"vocab_size": vocabulary})
+    rates = measure(before.model_copy(update={"tokenize": tokenize}))
     for branch in ("causal", "masked"):
         shipped = getattr(before.pretrain, branch)
-        allowed = min(found[branch].steps_in(shipped, PRETRAIN_S), MOST_STEPS * shipped.steps)
+        allowed = min(rates[branch].steps_in(shipped, PRETRAIN_S), MOST_STEPS * shipped.steps)
         per_epoch = megabytes * 1e6 / bytes_per_token / (shipped.batch * shipped.context)
         steps = max(min(FEWEST_STEPS, shipped.steps), min(allowed, int(per_epoch * MOST_EPOCHS)))
         why = f"{steps / per_epoch:.1f} times through the text; the time allows {allowed} on this machine"
         changes |= in_proportion(f"pretrain.{branch}", shipped, steps, why)
     few = 8 if megabytes >= 2 else 3 if megabytes >= 0.3 else 1
     changes["mix.canaries.per_count"] = (min(few, before.mix.canaries.per_count), "so that canaries stay a small share")
-    changes["bias.min_mentions"] = (
-        before.bias.min_mentions if megabytes >= 2 else min(5, before.bias.min_mentions),
-        "",
-    )
-    return changes
+    mentions = before.bias.min_mentions
+    return changes | {"bias.min_mentions": (mentions if megabytes >= 2 else min(5, mentions), "")}
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
@@ -251,31 +232,21 @@ def rewrite_defaults() -> str:
     return "\n".join(difference(old, new, path.name)) or f"{path.name} is as the schema has it; nothing changed"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.configure", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main() -> None:
+    """Edit the files, and say what changed."""
+    parser = parser_of("configure", __doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("data", metavar="DATA", nargs="?", help="folder, file, owner/name@commit, or `default`")
     what.add_argument("--preset", metavar="NAME", help=f"default, {', '.join(params_file.preset_names())}")
     what.add_argument("--defaults", action="store_true", help="write defaults.yaml from the schema")
     arguments = parser.parse_args()
-    environment.apply_environment()
-    try:
-        print(_run(arguments))
-    except UserError as error:
-        print(f"configure: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def _run(arguments: argparse.Namespace) -> str:
     if arguments.defaults:
-        return rewrite_defaults()
-    if arguments.preset:
-        return apply_preset(arguments.preset)
-    return restore() if arguments.data == "default" else configure(arguments.data)
+        print(rewrite_defaults())
+    elif arguments.preset:
+        print(apply_preset(arguments.preset))
+    else:
+        print(restore() if arguments.data == "default" else configure(arguments.data))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command("configure", main)

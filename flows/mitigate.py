@@ -20,7 +20,7 @@ def run_study(name: str, params: Params) -> Path:
     """The whole trial; returns the folder of its report."""
     from flows.execution import mitigation_run
 
-    return mitigation_run.run_study(name, params)
+    return mitigation_run.run_study(STUDY, name, params)
 
 
 STUDY = Study(

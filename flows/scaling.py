@@ -19,17 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components import params as schema
-from components.carbon.metering.meter import Meter
-from components.core.errors import UserError
 from components.core.files import fingerprint, move, read_json, write_json
 from components.core.workers import pool
 from components.params import Evaluate, Params, Scaling, Tokenize
 from flows.execution import cli
 from flows.execution.stage import Study, as_task, code_hashes
-from flows.system import dvc, git, paths, processes
+from flows.execution.study_run import StudyRecord, require, study_run
+from flows.system import dvc, paths
 from flows.system.command import parser_of, run_command
-from flows.system.work_folder import sole_writer
-from flows.tracking import mlflow_run
 
 if TYPE_CHECKING:
     from components.studies.scaling.sweep import Cell, SweepFolders
@@ -75,30 +72,20 @@ class Sweep:
         from components.studies.scaling.sweep import plan
 
         plan(params.scaling)  # refuses budgets that too few widths fit
-        if missing := [path for path in INPUTS if not (paths.ROOT / path).exists()]:
-            raise UserError(
-                f"{missing[0]} is not there; run `make demo` or `python -m flows.pipeline --until mix` first"
-            )
+        require(INPUTS, "python -m flows.pipeline --until mix")
         inputs = dvc.inputs("tokenize").hashes
         chosen = params.scaling.model_dump(mode="json"), params.numerics.model_dump(mode="json")
         return cls(name, params, paths.WORK / "scaling" / fingerprint([chosen, inputs, code_hashes()]))
 
     def run(self) -> None:
         """All of it, locked, metered and recorded."""
-        with sole_writer(self.work), Meter(paths.LEDGER, self.params.runtime.meter_interval_s, self.labels):
-            record = SweepRecord.open(self.name, self.params)
-            try:
-                self._run(record)
-            except BaseException:
-                record.close("KILLED", {})
-                raise
-            record.close("FINISHED", read_json(reports(self.params.scaling) / "scaling.json")["goals"])
+        with study_run(STUDY, self.name, self.params, self.work) as record:
+            self._run(record)
+            chosen = {name: getattr(self.params, name).model_dump(mode="json") for name in ("scaling", "numerics")}
+            folder = reports(self.params.scaling)
+            record.finish(read_json(folder / "scaling.json")["goals"], chosen, folder)
 
-    @property
-    def labels(self) -> dict[str, str]:
-        return {"stage": "scaling", "run": self.name, "fingerprint": self.work.name}
-
-    def _run(self, record: "SweepRecord") -> None:
+    def _run(self, record: StudyRecord) -> None:
         from components.studies.scaling import report
         from components.studies.scaling.fits import Fits
         from components.studies.scaling.sweep import larger, plan
@@ -163,7 +150,7 @@ def tokens(work: Path, params: Scaling) -> Path:
 
 
 def run_cells(
-    cells: Sequence["Cell"], folders: "SweepFolders", workers: int, record: "SweepRecord"
+    cells: Sequence["Cell"], folders: "SweepFolders", workers: int, record: StudyRecord
 ) -> list[dict[str, Any]]:
     """Results of the cells, in their order; finished ones are read back."""
     from components.studies.scaling.sweep import done, run_cell
@@ -174,51 +161,9 @@ def run_cells(
             results.append(result)
             note = "read back" if cell.name in known else f"{result['seconds']:.0f} s"
             print(f"[{len(results)}/{len(cells)}] {cell.name}: {result['loss']:.4f} bits per byte, {note}", flush=True)
-            record.cell(cell, result, folders.folder(cell) / "reports")
+            settings = {"pretrain": cell.pretrain.model_dump(mode="json")}
+            record.child(cell.name, settings, result, folders.folder(cell) / "reports")
     return results
-
-
-@dataclass
-class SweepRecord:
-    """The sweep in MLflow: a parent run, and a child per cell."""
-
-    mlflow: Any
-    name: str
-    parent: str
-    params: dict[str, Any]
-    reports: Path
-
-    @classmethod
-    def open(cls, name: str, params: Params) -> "SweepRecord":
-        """Begin the parent run."""
-        mlflow = mlflow_run.client()
-        tags = {"kind": "scaling", "git.commit": git.commit()}
-        parent = mlflow_run.parent_run(mlflow, name, processes.process_tag(), tags)
-        values = {
-            "scaling": params.scaling.model_dump(mode="json"),
-            "numerics": params.numerics.model_dump(mode="json"),
-        }
-        return cls(mlflow, name, parent, values, reports(params.scaling))
-
-    def cell(self, cell: "Cell", result: dict[str, Any], reports: Path) -> None:
-        """A child run with a cell's settings, figures and plots."""
-        tags = {"mlflow.user": "greenhouse", "mlflow.parentRunId": self.parent, "stage": "scaling"}
-        run = self.mlflow.create_run(mlflow_run.experiment_id(self.mlflow), run_name=cell.name, tags=tags)
-        mlflow_run.log_params(self.mlflow, run.info.run_id, {"pretrain": cell.pretrain.model_dump(mode="json")})
-        mlflow_run.log_metrics(
-            self.mlflow, run.info.run_id, {k: v for k, v in result.items() if k not in ("name", "purpose")}
-        )
-        mlflow_run.log_files(self.mlflow, run.info.run_id, reports)
-        self.mlflow.set_terminated(run.info.run_id, "FINISHED")
-
-    def close(self, status: str, metrics: dict[str, float]) -> None:
-        """End the parent run with its headline figures and plots."""
-        if status == "FINISHED":
-            mlflow_run.log_files(self.mlflow, self.parent, self.reports)
-        files = tuple(self.reports / name for name in ("report.md", "scaling.json", "predictions.json"))
-        mlflow_run.close_parent(
-            self.mlflow, self.name, status, metrics, self.params, {}, files if status == "FINISHED" else ()
-        )
 
 
 def main() -> int:

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.util import find_spec
@@ -25,7 +26,7 @@ import psutil
 from components.core.errors import UserError
 from flows.system import dvc, environment, paths, processes, recovery
 from flows.system.command import parser_of, run_command
-from flows.system.prefect_server import healthy
+from flows.system.prefect_server import healthy, require_prefect
 
 START_S = 90.0
 STOP_S = 8.0
@@ -58,9 +59,8 @@ class Child:
     def failure(self, what: str) -> UserError:
         """An error that shows the log's last line and where the rest is."""
         lines = self.log.read_text(errors="replace").strip().splitlines()
-        return UserError(
-            f"{self.name} {what}: {lines[-1].strip() if lines else 'no output'}; the whole log is {self.log}"
-        )
+        last = lines[-1].strip() if lines else "no output"
+        return UserError(f"{self.name} {what}: {last}; the whole log is {self.log}")
 
 
 def port_from(variable: str, default: int) -> int:
@@ -78,9 +78,8 @@ def port_from(variable: str, default: int) -> int:
         try:
             probe.bind(("127.0.0.1", port))
         except PermissionError:
-            raise UserError(
-                f"{variable}={port}: not permitted; choose one above 1023: {variable}=4321 make up"
-            ) from None
+            todo = f"choose one above 1023: {variable}=4321 make up"
+            raise UserError(f"{variable}={port}: not permitted; {todo}") from None
         except OSError:
             other = f"{variable}={port + 1} make up"
             raise UserError(f"port {port} is taken{holder(port)}; stop that, or choose another: {other}") from None
@@ -89,14 +88,11 @@ def port_from(variable: str, default: int) -> int:
 
 def holder(port: int) -> str:
     """` by process 123 (name)` for the process that listens on a port, where the system lets us see it."""
-    try:
+    with suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
-            if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
-                return (
-                    f" by process {connection.pid} ({psutil.Process(connection.pid).name()})" if connection.pid else ""
-                )
-    except (psutil.Error, OSError):
-        pass
+            if connection.laddr and (connection.laddr.port, connection.status) == (port, psutil.CONN_LISTEN):
+                if connection.pid:
+                    return f" by process {connection.pid} ({psutil.Process(connection.pid).name()})"
     return ""
 
 
@@ -132,38 +128,34 @@ def plan(given: dict[str, str]) -> ServerPlan:
     )  # fmt: skip
 
 
-class Servers:
+class Servers(list[Child]):
     """All that `up` started, stopped in the reverse order when the block ends, whatever ends it."""
-
-    def __init__(self) -> None:
-        self.children: list[Child] = []
 
     def __enter__(self) -> "Servers":
         return self
 
     def __exit__(self, *_: object) -> None:
         paths.SERVERS.unlink(missing_ok=True)
-        for child in reversed(self.children):
+        for child in reversed(self):
             stop(child.process)
 
     def start(self, child: Child) -> Child:
-        self.children.append(child)
         child.start()
+        self.append(child)
         return child
 
     def check(self) -> None:
         """Raises `UserError` if one of them has ended."""
-        for child in self.children:
+        for child in self:
             if child.process.poll() is not None:
                 raise child.failure(f"ended (status {child.process.returncode})")
 
 
 def stop(process: subprocess.Popen) -> None:
-    """End a process and all below it: asked first, killed after `STOP_S` seconds."""
-    try:
+    """End a process, then what it leaves of all below it: asked first, killed after `STOP_S` seconds."""
+    below: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):
         below = psutil.Process(process.pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        below = []
     process.terminate()
     try:
         process.wait(STOP_S)
@@ -190,10 +182,8 @@ def start_servers(servers: Servers, chosen: ServerPlan) -> None:
         if not healthy(health, START_S, child.process):
             ended = child.process.poll() is not None
             raise child.failure("did not start" if ended else f"did not answer within {START_S:.0f} s")
-    if not chosen.prefect_port and not healthy(f"{chosen.prefect_url}/health", 10):
-        raise UserError(
-            f"PREFECT_API_URL={chosen.prefect_url} does not answer; start that server, or unset the variable"
-        )
+    if not chosen.prefect_port:
+        require_prefect(chosen.prefect_url)
 
 
 def start_deployments(servers: Servers, chosen: ServerPlan) -> dict[str, str]:
@@ -253,8 +243,8 @@ def training_view(url: str) -> str:
         answer = httpx.get(f"{url}/api/2.0/mlflow/experiments/get-by-name", params=query, timeout=10).json()
     except (httpx.HTTPError, ValueError):  # a team's server behind a login
         return url
-    found = answer.get("experiment", {}).get("experiment_id")
-    page = f"experiments/{found}/runs" if found else "experiments"  # none yet before the first run
+    experiment = answer.get("experiment", {}).get("experiment_id")
+    page = f"experiments/{experiment}/runs" if experiment else "experiments"  # none yet before the first run
     return f"{url}/#/{page}?workflowType=machine_learning"
 
 

@@ -42,6 +42,12 @@ def healthy(url: str, seconds: float, process: subprocess.Popen | None = None) -
     return False
 
 
+def require_prefect(url: str) -> None:
+    """Raise `UserError` if the API that `PREFECT_API_URL` names does not answer."""
+    if not healthy(f"{url}/health", 10):
+        raise UserError(f"PREFECT_API_URL={url} does not answer; start that server, or unset the variable")
+
+
 @contextmanager
 def prefect_server(on_end: Callable[[str], None] | None = None) -> Iterator[str]:
     """The API of a Prefect server: the one the environment names, else a temporary one.
@@ -53,8 +59,7 @@ def prefect_server(on_end: Callable[[str], None] | None = None) -> Iterator[str]
         UserError: the named one does not answer, or the temporary one does not start; the log is named.
     """
     if url := os.environ.get("PREFECT_API_URL"):
-        if not healthy(f"{url}/health", 10):
-            raise UserError(f"PREFECT_API_URL={url} does not answer; start that server, or unset the variable")
+        require_prefect(url)
         yield url
         return
     port = free_port()

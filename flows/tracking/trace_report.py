@@ -92,11 +92,7 @@ def _seen_as_json(seen: Seen | str) -> dict:
 
 def as_json(query: Query, found: list[TraceMatch]) -> str:
     """The answer for a program."""
-    rows = [
-        asdict(each.document)
-        | {"models": [{"said": one} if isinstance(one, str) else asdict(one) for one in each.seen]}
-        for each in found
-    ]
+    rows = [asdict(answer.document) | {"models": [_seen_as_json(seen) for seen in answer.seen]} for answer in found]
     return json.dumps({"query": asdict(query), "documents": rows}, indent=2, ensure_ascii=False)
 
 

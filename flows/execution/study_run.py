@@ -1,0 +1,65 @@
+"""A run of a study: locked, metered, and recorded in MLflow as a parent run with a child per model it trains."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from components.carbon.metering.meter import Meter
+from components.core.errors import UserError
+from components.params import Params
+from flows.execution.stage import Study
+from flows.system import git, paths, processes
+from flows.system.work_folder import sole_writer
+from flows.tracking import mlflow_run
+
+
+class StudyRecord:
+    """The record of a study in MLflow.
+
+    Args:
+        study: its name is the `kind` of the parent run, and the `stage` of its children.
+        name: of the run.
+    """
+
+    def __init__(self, study: str, name: str) -> None:
+        self.mlflow, self.study, self.name = mlflow_run.client(), study, name
+        tags = {"kind": study, "git.commit": git.commit()}
+        self.parent = mlflow_run.parent_run(self.mlflow, name, processes.process_tag(), tags)
+
+    def child(
+        self, name: str, params: dict[str, Any], metrics: dict[str, Any], reports: Path | None = None, **tags: str
+    ) -> None:
+        """A finished child run with a model's settings, its figures (what is no number is left out) and its plots."""
+        tags |= {"mlflow.user": "greenhouse", "mlflow.parentRunId": self.parent, "stage": self.study}
+        run = self.mlflow.create_run(mlflow_run.experiment_id(self.mlflow), run_name=name, tags=tags).info.run_id
+        mlflow_run.log_params(self.mlflow, run, params)
+        mlflow_run.log_metrics(self.mlflow, run, metrics)
+        if reports:
+            mlflow_run.log_files(self.mlflow, run, reports)
+        self.mlflow.set_terminated(run, "FINISHED")
+
+    def finish(self, metrics: dict[str, Any], params: dict[str, Any], reports: Path) -> None:
+        """End the parent run with its headline figures, its parameters, and the report with what lies beside it."""
+        mlflow_run.log_files(self.mlflow, self.parent, reports)
+        files = [path for path in sorted(reports.iterdir()) if path.is_file()]
+        mlflow_run.close_parent(self.mlflow, self.name, "FINISHED", metrics, params, {}, files)
+
+
+@contextmanager
+def study_run(study: Study, name: str, params: Params, work: Path) -> Iterator[StudyRecord]:
+    """The record of a run that works in `work`, alone; one that does not end well is KILLED."""
+    labels = {"stage": study.name, "run": name, "fingerprint": work.name}
+    with sole_writer(work), Meter(paths.LEDGER, params.runtime.meter_interval_s, labels):
+        record = StudyRecord(study.name, name)
+        try:
+            yield record
+        except BaseException:
+            mlflow_run.close_parent(record.mlflow, name, "KILLED", {}, {}, {})
+            raise
+
+
+def require(inputs: tuple[str, ...], command: str) -> None:
+    """Raise `UserError` if one of these outputs of the pipeline is not there; `command` makes them."""
+    if missing := [path for path in inputs if not (paths.ROOT / path).exists()]:
+        raise UserError(f"{missing[0]} is not there; run `make demo` or `{command}` first")
