@@ -32,7 +32,7 @@ def defaults_text() -> str:
 
 def _text(advanced: bool) -> str:
     keys = file_keys()
-    lines = []
+    lines: list[str] = []
     for key, one in keys.items():
         depth = key.count(".")
         below = any(k.startswith(f"{key}.") and not v.section and v.advanced == advanced for k, v in keys.items())
