@@ -18,6 +18,7 @@ def call(context: StageContext, branch: str) -> Report:
         classify=models / "finetune/classify",
         mix=context.root / "data/mix",
         heldout=context.root / "data/ingest/heldout",
+        tokens=context.root / "data/tokenize",
         params=context.params.evaluate,
         numerics=context.params.numerics,
         reports=context.reports,
@@ -30,7 +31,7 @@ def call(context: StageContext, branch: str) -> Report:
 STAGE = Stage(
     "evaluate",
     Evaluate,
-    "Examine the models: every answer with an interval and a chance level.",
+    "Score the models, each score beside the best trivial rule on the same items.",
     call,
     folder="",
 )

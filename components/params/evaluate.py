@@ -8,7 +8,7 @@ from components.params.section import Advanced, Section
 
 
 class Evaluate(Section):
-    """Tasks that score the models, each with an interval and a chance level."""
+    """Tasks that score the models, each score beside the best trivial rule on the same items."""
 
     heldout_kilobytes: float = Field(default=120.0, gt=0.0)
     """Held-out text scored per source at most (10^3 bytes)."""

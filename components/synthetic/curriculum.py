@@ -25,7 +25,7 @@ from itertools import islice
 from typing import Literal
 
 TASKS = ("copy", "recall", "mapping", "arithmetic")
-VERSION = 3
+VERSION = 4
 """Changes when a form changes: items of two versions are not to be compared."""
 TEST_ONE_IN = 8
 """One problem in this many is kept for tests."""
@@ -33,10 +33,9 @@ TEST_ONE_IN = 8
 MOST_MISSES = 20_000
 """Draws in a row without a new item of the split after which it is taken to be used up."""
 
+TURNS = 12
+"""What the training text of an item goes on to ask, about: most of its tokens then teach, and few introduce."""
 LETTERS = tuple("bcdfghjklmnpqrstvwxz")
-ROUNDS = 3
-"""How often the training text of a recall item asks every key."""
-VALUES = tuple("BCDFGHKMPR")
 LABELS = tuple("BDFGHJKLMNPQRSTVWXYZ")
 CLASSES: dict[str, tuple[str, ...]] = {
     "animal": ("dog", "cat", "horse", "bird", "fish", "cow", "sheep", "lion", "bear", "wolf", "mouse", "fox"),
@@ -44,7 +43,6 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "body": ("hand", "foot", "head", "arm", "leg", "eye", "ear", "nose", "mouth", "knee", "neck", "finger"),
     "food": ("bread", "milk", "meat", "cheese", "butter", "rice", "egg", "apple", "salt", "sugar", "soup", "honey"),
 }
-
 Split = Literal["train", "test"]
 
 
@@ -153,28 +151,32 @@ Made = tuple[str, Problem]
 
 
 def _copy(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made:
-    length = difficulty.get("length") or draw.randint(3, 8)
-    sequence = " ".join(draw.sample(LETTERS, length))
-    answer = f" {sequence}"
-    return sequence, Problem("copy", "copy", f"copy: {sequence} =", answer, "", answer, (), {"length": length})
+    length = difficulty.get("length") or _short(draw)
+    sequence = f" {' '.join(draw.sample(LETTERS, length))}"
+    rest = f" ={sequence}" * (TURNS // length)
+    return sequence, Problem("copy", "copy", f"copy:{sequence} =", sequence, rest, sequence, (), {"length": length})
 
 
 def _recall(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made:
-    """Distinct keys, capitals as values. Training text asks every key thrice, so that most of its tokens teach."""
-    pairs = difficulty.get("pairs") or draw.randint(2, 8)
+    """Distinct keys, distinct capitals as values: a rule blind to the key is right for one key of a list, whichever."""
+    pairs = difficulty.get("pairs") or _short(draw)
     keys = draw.sample(LETTERS, pairs)
-    values = {key: draw.choice(VALUES) for key in keys}
-    asked = [key for _ in range(ROUNDS) for key in draw.sample(keys, pairs)]
+    values = dict(zip(keys, draw.sample(LABELS, pairs), strict=True))
+    asked = [key for _ in range(1 + TURNS // pairs) for key in draw.sample(keys, pairs)]
     if "depth" in difficulty:
-        first = keys[difficulty["depth"]]
-        asked = [first, *asked]
-    shown = ", ".join(f"{key} {values[key]}" for key in keys)
+        asked = [keys[difficulty["depth"]], *asked]
+    shown = "".join(f" {key} {values[key]}" for key in keys)
     answer = f" {values[asked[0]]}"
-    rest = "".join(f", {key} {values[key]}" for key in asked[1:])
+    rest = "".join(f" {key} {values[key]}" for key in asked[1:])
     facts = {"pairs": pairs, "depth": keys.index(asked[0])}
-    choices = tuple(f" {value}" for value in VALUES)
+    choices = tuple(f" {value}" for value in sorted(values.values()))
     problem = " ".join(sorted(f"{key}{value}" for key, value in values.items()))
-    return problem, Problem("recall", "recall", f"recall: {shown} ? {asked[0]}", answer, rest, answer, choices, facts)
+    return problem, Problem("recall", "recall", f"recall:{shown} ? {asked[0]}", answer, rest, answer, choices, facts)
+
+
+def _short(draw: random.Random) -> int:
+    """2 to 8, short ones more often: what two alternatives teach is the way into longer lists."""
+    return draw.randint(2, draw.randint(2, 8))
 
 
 def _mapping(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made:
@@ -190,12 +192,13 @@ def _mapping(draw: random.Random, split: str, difficulty: dict[str, int]) -> Mad
     labels = draw.sample(LABELS, 2)
     words = [draw.sample(CLASSES[kind], len(CLASSES[kind])) for kind in kinds]
     if split == "train":
-        words = [[word for word in each if not is_test("mapping", _asked(word, labels))] for each in words]
+        words = [[word for word in kind if not is_test("mapping", _asked(word, labels))] for kind in words]
     turns = [*_balanced(draw, shots), draw.randrange(2)]
     *shown, (word, label) = [(words[turn].pop(), labels[turn]) for turn in turns]
-    prompt = f"label:{''.join(f' {each} {letter},' for each, letter in shown)} {word}"
-    answer, choices = f" {label}", tuple(f" {each}" for each in sorted(labels))
-    return _asked(word, labels), Problem("mapping", "label", prompt, answer, "", answer, choices, {"shots": shots})
+    prompt = f"label:{''.join(f' {example} {letter}' for example, letter in shown)} {word}"
+    rest = "".join(f" {example} {letter}" for example, letter in draw.sample(shown, len(shown)))
+    answer, choices = f" {label}", tuple(f" {letter}" for letter in sorted(labels))
+    return _asked(word, labels), Problem("mapping", "label", prompt, answer, rest, answer, choices, {"shots": shots})
 
 
 def _asked(word: str, labels: list[str]) -> str:

@@ -25,7 +25,7 @@ def caption_of(curve: Curve) -> str:
     bounded = all(point["low"] is not None for point in curve.points)
     marks = {
         "lines are 95% intervals" if curve.kind == "bar" else "bands are 95% intervals": bounded,
-        "the dashed line is guessing": curve.chance is not None,
+        "the dashed line is the baseline": curve.chance is not None,
         "the dashed line is perfect calibration": curve.kind == "diagonal",
     }
     shown = " and ".join(words for words, there in marks.items() if there)
@@ -44,7 +44,7 @@ def _lines(curve: Curve, axes: Any) -> None:
             low, high = ([point[key] for point in points] for key in ("low", "high"))
             axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
     if curve.chance is not None:
-        axes.axhline(curve.chance, color=GREY, linestyle="--", linewidth=1, label="chance")
+        axes.axhline(curve.chance, color=GREY, linestyle="--", linewidth=1, label="baseline")
     if curve.kind == "diagonal":
         axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect")
     if curve.log2_x:

@@ -1,4 +1,4 @@
-"""The evaluate stage: tasks that score the models, each with an interval and a chance level.
+"""The evaluate stage: tasks that score the models, each beside the best trivial rule on the same items.
 
     reports/metrics.json             few numbers, `task/metric`, bounds as `_low` and `_high`
     reports/scores.json              the dozen of them that `dvc metrics show` and `dvc exp show` have
@@ -46,7 +46,7 @@ SCORES = {
 }
 """Name in scores.json -> metric: what stands for a run in a terminal of 100 columns."""
 SCHEMA = pa.schema(
-    [(name, pa.float64() if name in ("score", "weight") else pa.string()) for name in COLUMNS],
+    [(name, pa.float64() if name in ("score", "weight", "baseline") else pa.string()) for name in COLUMNS],
 )
 
 
@@ -58,6 +58,7 @@ def evaluate(
     classify: Path,
     mix: Path,
     heldout: Path,
+    tokens: Path,
     params: Evaluate,
     numerics: Numerics,
     reports: Path,
@@ -71,6 +72,7 @@ def evaluate(
         causal, masked, instruct, classify: model folders.
         mix: the mix stage's folder (training text and canaries.json).
         heldout: the held-out corpus.
+        tokens: the tokenize stage's folder, from which the text that the causal model saw is read again.
         params: size of the tasks, and how intervals are made.
         numerics: device, and threads of each process.
         reports: empty folder for the report.
@@ -82,7 +84,7 @@ def evaluate(
         UserError: a model or corpus is missing or damaged, or the folder of minimal pairs is.
     """
     progress = progress or Progress()
-    folders = Folders(causal, masked, instruct, classify, mix, heldout)
+    folders = Folders(causal, masked, instruct, classify, mix, heldout, tokens)
     _run_all(partial(run_group, folders=folders, params=params, numerics=numerics, work=work), work, workers, progress)
     all_results = {name: read_result(work, name) for name in TASKS}
     results = [result for result in all_results.values() if isinstance(result, TaskResult)]
@@ -133,7 +135,6 @@ def _report(results: list[TaskResult], skipped: dict[str, str], heldout: Path) -
     facts = {
         "highlights": highlights,
         "skipped": skipped,
-        "chance": {f"{line['question']}: {line['name']}": line["chance"] for line in highlights},
         "heldout_sha256": fingerprint([shard.sha256 for shard in read_manifest(heldout).shards]),
         "questions": {result.task: result.facts for result in results},
     }
@@ -143,13 +144,32 @@ def _report(results: list[TaskResult], skipped: dict[str, str], heldout: Path) -
 
 def markdown(highlights: list[dict[str, Any]], skipped: dict[str, str]) -> str:
     """The summary as a table, and the tasks that did not apply."""
-    rows = []
-    for line in highlights:
-        bounds = "" if line["low"] is None else f"[{line['low']:.3f}, {line['high']:.3f}]"
-        chance = "" if line["chance"] is None else f"{line['chance']:.3g}"
-        rows.append((line["name"], f"{line['value']:.3f}", bounds, chance, line["n"], line["note"]))
-    table = markdown_table(("question", "score", "interval", "chance", "n"), rows, "lrlrrl")
-    lines = ["# Evaluation", "", table]
+    rows = [
+        (
+            line["name"],
+            f"{line['value']:.3f}",
+            _interval(line["low"], line["high"]),
+            "" if line["baseline"] is None else f"{line['baseline']:.3f} ({line['baseline_name']})",
+            "" if line["gain"] is None else f"{line['gain']:+.3f} {_interval(line['gain_low'], line['gain_high'])}",
+            {True: "yes", False: "no", None: ""}[line["above_baseline"]],
+            line["variance"],
+            line["n"],
+            line["note"],
+        )
+        for line in highlights
+    ]
+    columns = ("score", "value", "interval", "best trivial rule", "gain over it", "shown", "over", "n", "note")
+    above = [line["above_baseline"] for line in highlights if line["above_baseline"] is not None]
+    text = [
+        f"{sum(above)} of {len(above)} scores that have a baseline are above it: the interval of the paired gain is.",
+        "",
+        markdown_table(columns, rows, "lrllllLrl".lower()),
+    ]
+    lines = ["# Evaluation", "", *text]
     if skipped:
         lines += ["", "## Not asked", "", *(f"- {name.replace('_', ' ')}: {why}" for name, why in skipped.items())]
     return "\n".join(lines)
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None else f"[{low:.3f}, {high:.3f}]"

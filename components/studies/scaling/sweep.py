@@ -220,7 +220,7 @@ def _abilities(one: Cell, model: Path, folders: SweepFolders) -> dict[str, float
     from components.stages.evaluate.tasks.task import EvalContext, Folders, NotApplicable
 
     context = EvalContext(
-        Folders(model, model, model, model, model, folders.heldout), folders.examine, folders.numerics
+        Folders(model, model, model, model, model, folders.heldout, folders.tokens), folders.examine, folders.numerics
     )
     found: dict[str, float | None] = dict.fromkeys(ABILITIES)
     if one.objective == "masked":

@@ -1,63 +1,92 @@
-"""Selective prediction: answer only where confidence reaches a threshold.
+"""Selective prediction: how much better a model is where it is surer (El-Yaniv and Wiener 2010).
 
-The threshold is chosen on one half of the predictions and
-judged on the other (El-Yaniv and Wiener 2010, selective classification; Kamath et al. 2020): the most coverage at which
-the error among answers is at most half of what it is without abstaining.
+Predictions are ranked by confidence. Two numbers need no threshold that must be chosen: AUROC, the chance that a right
+prediction has more confidence than a wrong one (0.5: confidence means nothing), and the risk, the share of wrong ones
+among the surest predictions, at a stated coverage. Both are computed from counts in bins of equal confidence rank, per
+cluster, so that whole clusters can be resampled.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
-MIN_ANSWERED = 10
-"""Least development predictions a threshold must answer: one with fewer rests on luck and is not taken."""
-RISK_SHARE = 0.5
-"""The error aimed at, as a share of the error without abstention."""
+from components.stages.evaluate.tasks.task import Baseline, Curve, TaskResult
+from components.statistics import Estimate, Resampling, Statistic, jackknife_interval, variance_words
+
+BINS = 200
+"""Bins of confidence rank: a coverage is met to half a percent."""
+COVERAGES = (0.1, 0.2, 0.5)
+SHOWN = 0.2
+"""The coverage of the summary table."""
 
 
-@dataclass(frozen=True)
-class Abstention:
-    """A threshold, and the test predictions it answers.
+def report_abstention(
+    result: TaskResult, tables: np.ndarray, strata: np.ndarray | None, title: str, unit: str, resampling: Resampling
+) -> None:
+    """Put AUROC, and risk at `COVERAGES`, into metrics, table and a curve.
 
-    Attributes:
-        threshold: confidence from which the model answers; infinity if no threshold reaches the target.
-        target: the error among answers that was aimed at.
-        answered: bool per test prediction.
+    Args:
+        tables: counts by rank of each cluster, (num_clusters, BINS, 2).
+        strata: the number of each cluster's stratum (num_clusters,); None for one.
+        unit: what the clusters are, in the plural.
     """
+    total, n = tables.sum(0), int(tables.sum())
+    everything = float(risk_at(total, 1.0))
 
-    threshold: float
-    target: float
-    answered: np.ndarray
+    def estimate(statistic: Statistic) -> Estimate:
+        low, high = jackknife_interval(tables, statistic, resampling, strata)
+        return Estimate(float(statistic(total)), low, high, n, len(tables), variance_words(len(tables), unit))
+
+    surest = estimate(lambda counts: risk_at(counts, SHOWN))
+    gain = estimate(lambda counts: risk_at(counts, 1.0) - risk_at(counts, SHOWN))
+    ranks, above_half = estimate(auroc), estimate(lambda counts: auroc(counts) - 0.5)
+    result.metric("auroc", ranks)
+    result.metrics["error_all"] = everything
+    result.metrics |= {f"error_at_{coverage:g}": float(risk_at(total, coverage)) for coverage in COVERAGES}
+    risks = ", ".join(f"{risk_at(total, coverage):.3f} at {coverage:.0%}" for coverage in COVERAGES)
+    baseline, name = Baseline("all of them", everything, gain), f"{title}, error in the surest {SHOWN:.0%}"
+    result.highlight(name, surest, baseline, f"error {risks}", kind="calibration", better="lower", headline=True)
+    any_order = Baseline("any order", 0.5, above_half)
+    result.highlight(f"{title}, AUROC of confidence", ranks, any_order, kind="calibration")
+    curve = Curve(f"{result.task}_risk_coverage", f"{title}: error against coverage", "share answered", "error", [])
+    for coverage in np.linspace(0.05, 1.0, 20):
+        point = {"x": float(coverage), "y": float(risk_at(total, coverage)), "low": None, "high": None}
+        curve.points.append({"series": "", **point, "n": round(coverage * n)})
+    result.curves.append(curve)
 
 
-def choose_threshold(confidence: np.ndarray, correct: np.ndarray) -> tuple[float, float]:
-    """The lowest threshold whose error on these (development) predictions is within the target, and that target."""
-    target = RISK_SHARE * float(1.0 - correct.mean())
-    coverage, risk, thresholds = risk_coverage(confidence, correct)
-    good = np.flatnonzero((risk <= target) & (coverage * len(confidence) >= min(MIN_ANSWERED, len(confidence))))
-    return (float(thresholds[good[-1]]), target) if len(good) else (float("inf"), target)
+def counts_by_rank(confidence: Sequence[np.ndarray], correct: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Wrong and right predictions of each cluster in every bin of confidence, the surest bin first: (BINS, 2) each.
 
-
-def abstain(confidence: np.ndarray, correct: np.ndarray, dev: np.ndarray) -> Abstention:
-    """Choose on the `dev` predictions (bool each), apply to the others."""
-    threshold, target = choose_threshold(confidence[dev], correct[dev])
-    return Abstention(threshold, target, confidence[~dev] >= threshold)
-
-
-def risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Coverage, error among answers, and threshold, for every threshold that occurs, from the most to the least strict.
-
-    Equal confidences are answered together or not at all.
+    Bins are of equal size over all clusters; equal confidences share one.
     """
-    order = np.argsort(-confidence, kind="stable")
-    ranked, hits = confidence[order], correct[order].astype(np.float64)
-    last = np.append(ranked[1:] != ranked[:-1], True)
-    answered = np.arange(1, len(ranked) + 1)
-    risk = 1.0 - np.cumsum(hits) / answered
-    return (answered / len(ranked))[last], risk[last], ranked[last]
+    everything = np.concatenate(confidence)
+    _, rank, counts = np.unique(-everything, return_inverse=True, return_counts=True)
+    bins = ((np.cumsum(counts) - 1) * BINS // len(everything))[rank]
+    tables, start = [], 0
+    for hits in correct:
+        table = np.zeros((BINS, 2))
+        np.add.at(table, (bins[start : start + len(hits)], np.asarray(hits).astype(int)), 1.0)
+        tables.append(table)
+        start += len(hits)
+    return tables
 
 
-def area_under_risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> float:
-    """Mean error over all coverages: lower is better; the error rate itself if confidence means nothing."""
-    coverage, risk, _ = risk_coverage(confidence, correct)
-    return float(np.sum(risk * np.diff(coverage, prepend=0.0)))
+def auroc(tables: np.ndarray) -> np.ndarray:
+    """Chance that a right prediction is surer than a wrong one, ties half: (..., bins, 2) -> (...)."""
+    wrong, right = tables[..., 0], tables[..., 1]
+    less_sure = wrong.sum(-1, keepdims=True) - wrong.cumsum(-1) + wrong / 2
+    pairs = wrong.sum(-1) * right.sum(-1)
+    return np.where(pairs > 0, (right * less_sure).sum(-1) / np.maximum(pairs, 1), 0.5)
+
+
+def risk_at(tables: np.ndarray, coverage: float) -> np.ndarray:
+    """Share of wrong ones among the surest `coverage` of all predictions: (..., bins, 2) -> (...).
+
+    Of the bin that goes over, the part that fits is taken at the bin's own error.
+    """
+    size = tables.sum(-1)
+    goal = coverage * size.sum(-1, keepdims=True)
+    before = size.cumsum(-1) - size
+    taken = np.clip((goal - before) / np.maximum(size, 1e-9), 0.0, 1.0)
+    return (taken * tables[..., 0]).sum(-1) / (taken * size).sum(-1)

@@ -1,8 +1,9 @@
 """Task `answers`: how well the tuned model predicts the answers of held-out instructions.
 
 Bits per byte of the answer given its prompt in chat form, on pairs drawn from held-out documents with the extractors of
-fine-tuning (components/instruction_pairs). Fine-tuning reports its own scores on its own pairs; with these rows two
-tuned models are compared pair by pair.
+fine-tuning (components/instruction_pairs). Baseline: the base model, given prompt and answer as lines of a document,
+the form in which it does best. Fine-tuning reports its own scores on its own pairs; with these rows two tuned models
+are compared pair by pair.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,6 +14,7 @@ from components.corpus.corpus import Document
 from components.instruction_pairs import continuation, describe, heading
 from components.instruction_pairs.examples import PromptPair
 from components.stages.evaluate.tasks.bits_per_byte import bits
+from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, TaskResult
 from components.tokens.tokenizer import ASSISTANT, END_OF_TEXT, USER
 
@@ -35,12 +37,14 @@ def answers(context: EvalContext) -> TaskResult:
     chosen = _pairs(context, PAIRS[task])
     if not chosen:
         raise NotApplicable(f"the held-out documents hold no pair for the task {task}")
-    result = TaskResult(NAME)
+    result = TaskResult(NAME, unit="documents")
     _score(result, context, chosen)
     estimate = result.estimate("bits_per_byte", context.resampling)
     result.metric("bits_per_byte", estimate)
     result.facts["task"] = task
-    result.highlight("answers of the tuned model, bits per byte", estimate, None, f"task {task}")
+    baseline = result.baseline("the base model", "bits_per_byte", context.resampling)
+    title = "answers of the tuned model, bits per byte"
+    result.highlight(title, estimate, baseline, f"task {task}", kind="knowledge", better="lower", headline=True)
     return result
 
 
@@ -55,17 +59,27 @@ def _pairs(context: EvalContext, extract: Callable[[Document], Iterable[PromptPa
 
 
 def _score(result: TaskResult, context: EvalContext, chosen: list[PromptPair]) -> None:
-    """Append a row per pair; an answer that does not fit the context beside its prompt loses its end."""
-    model, sequences, starts = context.instruct, [], []
+    """Append a row per pair."""
+    tuned = _bits(context.instruct, chosen, chat=True)
+    base = _bits(context.causal, chosen, chat=False)
+    for pair, (score, weight), (baseline, base_weight) in zip(chosen, tuned, base, strict=True):
+        assert weight == base_weight, "both models have the tokenizer of pretraining"
+        key = sha256_bytes(f"{pair.prompt}\n{pair.answer}".encode())[:16]
+        result.item(
+            "bits_per_byte", key, score, weight=weight, cluster=pair.cluster, direction="lower", baseline=baseline
+        )
+
+
+def _bits(model: LanguageModel, chosen: list[PromptPair], chat: bool) -> list[tuple[float, int]]:
+    """Bits and bytes of each answer; one that does not fit the context beside its prompt loses its end."""
+    before, after = ([END_OF_TEXT, USER], [ASSISTANT]) if chat else ([END_OF_TEXT], model.encode("\n")[1:])
+    sequences, sizes = [], []
     for pair in chosen:
         answer = model.encode(pair.answer.encode()[:MOST_ANSWER_BYTES].decode(errors="ignore"))[1:]
         answer = answer[: model.context // 2]
-        prompt = model.encode(pair.prompt)[1:][-(model.context - len(answer) - 3) :]
-        sequences.append([END_OF_TEXT, USER, *prompt, ASSISTANT, *answer])
-        starts.append(len(answer))
+        room = model.context - len(answer) - len(before) - len(after)
+        sequences.append([*before, *model.encode(pair.prompt)[1:][-room:], *after, *answer])
+        sizes.append(len(answer))
     token_bytes = model.token_bytes()
-    for pair, ids, size, scores in zip(chosen, sequences, starts, model.score(sequences), strict=True):
-        key = sha256_bytes(f"{pair.prompt}\n{pair.answer}".encode())[:16]
-        weight = int(token_bytes[ids[-size:]].sum())
-        score = bits(scores.logp[-size:])
-        result.item("bits_per_byte", key, score, weight=weight, cluster=pair.cluster, direction="lower")
+    scored = zip(sequences, sizes, model.score(sequences), strict=True)
+    return [(bits(scores.logp[-size:]), int(token_bytes[ids[-size:]].sum())) for ids, size, scores in scored]

@@ -153,7 +153,7 @@ def _summarise(result: TaskResult, context: EvalContext) -> None:
         result.metric(f"bits_per_byte_{arm}", result.estimate("bits_per_byte", context.resampling, arm), bounds=False)
         curve.add(arm, gap)
         note = f"bits per byte {result.metrics[f'bits_per_byte_{arm}']:.3f}; {len(OCCUPATIONS)} occupations"
-        result.highlight(f"pronoun gap, {arm}", gap, 0.0, note)
+        result.highlight(f"pronoun gap, {arm}", gap, note=note, kind="bias", better="zero")
     result.curves.append(curve)
     effect = result.paired("gap", "control", "swapped", context.resampling)
     price = result.paired("bits_per_byte", "control", "swapped", context.resampling)

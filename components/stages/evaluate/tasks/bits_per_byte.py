@@ -2,7 +2,9 @@
 
 Bits per byte on held-out documents: the negative log-likelihood in bits over the UTF-8 bytes of the text, so that
 models with different tokenizers compare. Per source, because a mean over sources hides which one a model knows; and by
-position in the window, which shows how much of its context a model uses. Intervals are over works.
+position in the window, which shows how much of its context a model uses. Works are what is resampled. Baselines: an
+n-gram model and a compressor, both primed with the text the model was trained on. The compressor has an advantage: it
+goes on learning from the held-out text, where the model sees one window at a time.
 """
 
 import itertools
@@ -13,10 +15,12 @@ from typing import Any
 import numpy as np
 
 from components.stages.evaluate.heldout_sample import DocumentScores
+from components.stages.evaluate.tasks.baselines import best_rule, compressed_bits
 from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult, work_of
 
 NAME = "bits_per_byte"
 NATS_PER_BIT = math.log(2.0)
+NGRAM_ORDER = 5
 
 
 def bits_per_byte(context: EvalContext) -> TaskResult:
@@ -25,28 +29,48 @@ def bits_per_byte(context: EvalContext) -> TaskResult:
     if not scored:
         raise NotApplicable("the held-out documents hold no text")
     result = TaskResult(NAME)
-    for entry in scored:
-        name, source = entry.document.id, entry.document.source
+    rules = baselines(context, [entry.document.text for entry in scored])
+    rule, baseline_bits = best_rule(rules, "lower")
+    for entry, baseline in zip(scored, baseline_bits, strict=True):
         result.item(
             "bits_per_byte",
-            name,
+            entry.document.id,
             bits(entry.scores.logp),
-            condition=source,
+            condition=entry.document.source,
             weight=entry.num_bytes.sum(),
             direction="lower",
+            baseline=baseline,
             **work_of(entry.document),
         )
+    num_bytes = int(sum(entry.num_bytes.sum() for entry in scored))
+    result.facts["baselines"] = {name: sum(values) / num_bytes for name, values in rules.items()}
     sources = sorted({entry.document.source for entry in scored})
-    total = result.estimate("bits_per_byte", context.resampling)
-    result.metric("all", total)
-    result.highlight("held-out bits per byte", total, 8.0, f"{total.clusters} works; chance = uniform bytes")
-    for source in sources:
+    rows = [("held-out bits per byte", "all", None)]
+    rows += [(f"bits per byte, {source}", source, source) for source in sources if len(sources) > 1]
+    for title, name, source in rows:
         estimate = result.estimate("bits_per_byte", context.resampling, source)
-        result.metric(source, estimate, bounds=False)
-        if len(sources) > 1:
-            result.highlight(f"bits per byte, {source}", estimate, 8.0, f"{estimate.clusters} works")
+        result.metric(name, estimate, bounds=source is None)
+        baseline = result.baseline(rule, "bits_per_byte", context.resampling, source)
+        note = f"{estimate.clusters} works" + ("" if source else f"; {_figures(result.facts['baselines'])}")
+        result.highlight(title, estimate, baseline, note, kind="knowledge", better="lower", headline=source is None)
     _by_position(result, context, scored, sources)
     return result
+
+
+def baselines(context: EvalContext, texts: Sequence[str]) -> dict[str, list[float]]:
+    """Bits of each text under an n-gram model and a compressor that know what the model was trained on."""
+    model, training_text = context.causal, context.training_text
+    ngram = context.ngram(NGRAM_ORDER)
+    primer = model.tokenizer.decode(training_text.ids.tolist())
+    known = "" if training_text.share == 1.0 else f" that knows the last {training_text.share:.0%} of its text"
+    return {
+        f"{NGRAM_ORDER}-gram model{known}": [bits(ngram.logp(model.encode(text))) for text in texts],
+        f"zstd{known}": [float(size) for size in compressed_bits(texts, primer)],
+    }
+
+
+def _figures(baselines: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in baselines.items())
 
 
 def bits(logp: np.ndarray) -> float:
@@ -72,8 +96,7 @@ def _by_position(
         for entry in scored:
             add_range(result, entry, low, high, entry.document.source)
         for source in sources:
-            rows = [row for row in result.items if row["metric"] == f"position_{low}" and row["condition"] == source]
-            if rows:
+            if result.rows(f"position_{low}", source):
                 curve.add(high - 1, result.estimate(f"position_{low}", context.resampling, source), source)
     result.curves.append(curve)
 

@@ -1,41 +1,87 @@
-"""Task `chain_of_thought`: whether written-out steps help.
+"""Task `chain_of_thought`: whether the model adds, and whether written-out steps help.
 
 The same sums are posed twice: for the answer at once, and with the scratchpad the curriculum teaches (Nye et al. 2021;
-Wei et al. 2022). Both answers are written by greedy decoding and count only if exactly right; the difference is paired.
+Wei et al. 2022). Two measures. Exact match: the answer written by greedy decoding, with the model's own steps. Bits per
+token of the right answer, which see a gain long before an answer is exact: at once, after the right steps, and after
+the steps of another sum (does the model read them?). Baselines: for answers at once, an n-gram model of the answers of
+training sums, and their most frequent answer; for answers with steps, the same sums at once.
 """
 
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from components.stages.evaluate.tasks.baselines import NGram
+from components.stages.evaluate.tasks.bits_per_byte import bits
 from components.stages.evaluate.tasks.scoring import LanguageModel
-from components.stages.evaluate.tasks.task import Curve, EvalContext, TaskResult
-from components.statistics import ratio
+from components.stages.evaluate.tasks.task import Baseline, Curve, EvalContext, TaskResult
 from components.synthetic.curriculum import Problem, items
 
 NAME = "chain_of_thought"
-CHANCE = 0.0
 DIGITS = (2, 3)
 """Digits of the numbers: what the curriculum teaches, and one more, to see whether the steps generalise."""
 STOP = "\n"
+TRAINING_SUMS = 2000
+"""Sums whose answers the baselines know, for each number of digits."""
+NGRAM_ORDER = 4
 
 
 def chain_of_thought(context: EvalContext) -> TaskResult:
-    """Exact matches with and without steps, by number of digits, and the paired difference."""
+    """Exact matches and bits of the answers, at once and with steps, and the paired differences."""
     result = TaskResult(NAME)
-    curve = Curve("chain_of_thought", "Sums with and without steps", "digits", "exactly right", [], None)
     for digits in DIGITS:
-        for steps, way in enumerate(("direct", "steps")):
-            test_items = items(
-                "arithmetic", context.params.seed, context.params.items, split="test", digits=digits, steps=steps
-            )
-            hits = _exact_matches(context.causal, test_items)
-            for number, hit in enumerate(hits):
-                name = f"{digits}/{number}"
-                result.item("accuracy", name, hit, condition=f"{way} digits={digits}", cluster=name)
-            curve.add(digits, result.estimate("accuracy", context.resampling, f"{way} digits={digits}"), way)
-    result.curves.append(curve)
+        at_once, with_steps = (
+            items("arithmetic", context.params.seed, context.params.items, split="test", digits=digits, steps=steps)
+            for steps in (0, 1)
+        )
+        _score_exact(result, context, digits, at_once, with_steps)
+        _score_bits(result, context, digits, at_once, with_steps)
     _summarise(result, context)
     return result
 
 
-def _exact_matches(model: LanguageModel, test_items: list[Problem]) -> list[bool]:
+def _score_exact(
+    result: TaskResult, context: EvalContext, digits: int, at_once: Sequence[Problem], with_steps: Sequence[Problem]
+) -> None:
+    """Append whether each sum was written exactly."""
+    frequent = Counter(item.final for item in _training_sums(context, digits)).most_common(1)[0][0]
+    direct = _exact_matches(context.causal, at_once)
+    steps = _exact_matches(context.causal, with_steps)
+    guesses = [item.final == frequent for item in at_once]
+    for way, hits, baselines in (("direct", direct, guesses), ("steps", steps, direct)):
+        for number, (hit, baseline) in enumerate(zip(hits, baselines, strict=True)):
+            result.item("accuracy", f"{digits}/{number}", hit, condition=way, baseline=baseline)
+
+
+def _score_bits(
+    result: TaskResult, context: EvalContext, digits: int, at_once: Sequence[Problem], with_steps: Sequence[Problem]
+) -> None:
+    """Append the bits of each right answer: at once, after its steps, after the steps of the next sum."""
+    model = context.causal
+    answers = [model.encode(f"{item.final}{STOP}") for item in _training_sums(context, digits)]
+    ngram = NGram(np.concatenate(answers), NGRAM_ORDER, model.tokenizer.get_vocab_size())
+    guesses = [bits(ngram.logp(model.encode(item.final))) for item in at_once]
+    steps = [item.prompt + item.answer.removesuffix(item.final) for item in with_steps]
+    others = [
+        item.prompt + other.answer.removesuffix(other.final)
+        for item, other in zip(with_steps, [*with_steps[1:], with_steps[0]], strict=True)
+    ]
+    direct: list[float] = []
+    for way, prompts in (("direct", [item.prompt for item in at_once]), ("steps", steps), ("other steps", others)):
+        scored = model.answers([(prompt, item.final) for prompt, item in zip(prompts, at_once, strict=True)])
+        scores = [bits(np.array(answer.logp)) for answer in scored]
+        baselines, direct = (guesses, scores) if way == "direct" else (direct, direct)
+        for number, (answer, score, baseline) in enumerate(zip(scored, scores, baselines, strict=True)):
+            where = {"condition": way, "weight": answer.num_tokens, "direction": "lower", "baseline": baseline}
+            result.item("bits", f"{digits}/{number}", score, **where)
+
+
+def _training_sums(context: EvalContext, digits: int) -> list[Problem]:
+    return items("arithmetic", context.params.seed, TRAINING_SUMS, digits=digits, steps=0)
+
+
+def _exact_matches(model: LanguageModel, test_items: Sequence[Problem]) -> list[bool]:
     """Whether each item's final answer was written exactly."""
     longest = max(len(model.encode(item.prompt + item.answer)) - len(model.encode(item.prompt)) for item in test_items)
     texts = model.greedy([item.prompt for item in test_items], longest + 1, STOP)
@@ -43,15 +89,27 @@ def _exact_matches(model: LanguageModel, test_items: list[Problem]) -> list[bool
 
 
 def _summarise(result: TaskResult, context: EvalContext) -> None:
-    """Metrics of both ways and of their difference, item by item."""
-    by_way: dict[str, dict[str, float]] = {"direct": {}, "steps": {}}
-    for row in result.items:
-        by_way[row["condition"].split()[0]][row["item"]] = row["score"]
-    for way, title in (("direct", "sums, answer at once"), ("steps", "sums, with steps")):
-        estimate = ratio(list(by_way[way].values()), resampling=context.resampling)
-        result.metric(way, estimate, bounds=False)
-        result.highlight(title, estimate, CHANCE, f"{' and '.join(map(str, DIGITS))} digits, exactly right")
-    gains = [by_way["steps"][name] - by_way["direct"][name] for name in by_way["direct"]]
-    gain = ratio(gains, resampling=context.resampling)
-    result.metric("gain", gain)
-    result.highlight("gain by steps", gain, 0.0, "paired: the same sums")
+    """Metrics and rows of both ways, and the curve by number of digits."""
+    resampling = context.resampling
+    rules = {"direct": "what training sums have", "steps": "the same sums at once"}
+    for way, title in (("direct", "sums at once"), ("steps", "sums with steps")):
+        exact, size = (result.estimate(metric, resampling, way) for metric in ("accuracy", "bits"))
+        result.metric(way, exact, bounds=False)
+        result.metric(f"bits_{way}", size, bounds=False)
+        gain: dict[str, Baseline] = {
+            metric: result.baseline(rules[way], metric, resampling, way) for metric in ("accuracy", "bits")
+        }
+        note = f"{' and '.join(map(str, DIGITS))} digits; format taught"
+        result.highlight(f"{title}, exactly right", exact, gain["accuracy"], note, headline=True)
+        read = "" if way == "direct" else f"; after another sum's steps {_other(result, context):.3f}"
+        result.highlight(f"{title}, bits per token", size, gain["bits"], note + read, better="lower")
+    curve = Curve("chain_of_thought", "Sums with and without steps", "digits", "exactly right", [])
+    for way in ("direct", "steps"):
+        for digits in DIGITS:
+            part = TaskResult(NAME, [row for row in result.rows("accuracy", way) if row["item"][0] == str(digits)])
+            curve.add(digits, part.estimate("accuracy", resampling), way)
+    result.curves.append(curve)
+
+
+def _other(result: TaskResult, context: EvalContext) -> float:
+    return result.estimate("bits", context.resampling, "other steps").value

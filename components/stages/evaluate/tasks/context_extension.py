@@ -17,7 +17,7 @@ from components.corpus.corpus import Document
 from components.stages.evaluate.heldout_sample import DocumentScores
 from components.stages.evaluate.tasks.bits_per_byte import bits, position_bins
 from components.stages.evaluate.tasks.scoring import LanguageModel
-from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult, work_of
+from components.stages.evaluate.tasks.task import Baseline, Curve, EvalContext, NotApplicable, TaskResult, work_of
 from components.statistics import Estimate, ratio
 
 if TYPE_CHECKING:
@@ -145,8 +145,8 @@ def _summarise(result: TaskResult, context: EvalContext, num_windows: int) -> No
     gain = result.paired("beyond", best, "untouched", context.resampling)
     result.metric("gain_beyond", gain)
     result.facts["best"] = best
-    result.highlight("bits per byte beyond the context", before, None, f"{num_windows} windows, untouched")
-    note = f"{best}; paired gain {gain.value:+.3f}" + (
-        f" [{gain.low:+.3f}, {gain.high:+.3f}]" if gain.low is not None else ""
-    )
-    result.highlight("... with scaled positions", after, None, note)
+    windows = f"{num_windows} windows of {FACTOR} times the trained context"
+    result.highlight("bits per byte beyond the context", before, None, windows, kind="context", better="lower")
+    baseline = Baseline("untouched positions", before.value, gain)
+    title = "... with scaled positions"
+    result.highlight(title, after, baseline, best, kind="context", better="lower", headline=True)

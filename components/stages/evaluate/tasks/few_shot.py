@@ -1,17 +1,28 @@
 """Task `few_shot`: whether the model learns a labelling from the examples in its prompt.
 
 Fresh label-mapping items of the curriculum (components/synthetic/curriculum.py): words of two classes, each named by
-a letter that means nothing elsewhere. The same test words come after 0, 1, 2, 4, 8 ... examples. Without examples
-the answer is a coin flip, and what the curve gains is learned in context (Brown et al. 2020). Accuracy and margin are
-both shown, because accuracy alone can make a smooth gain look like a sudden one (Schaeffer et al. 2023).
+a letter that means nothing elsewhere. The same test words come after 0, 1, 2, 4, 8 ... examples, and each item is asked
+twice, the second time with the two letters exchanged: a model that prefers a letter, or knows which one a word had in
+training, is right exactly once. Baselines: the letter of the last example, the first, the most frequent one. Accuracy
+and margin are both shown, because accuracy alone can make a smooth gain look like a sudden one (Schaeffer et al. 2023).
 """
 
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from components.stages.evaluate.tasks.baselines import best_rule
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult
 from components.synthetic.curriculum import Problem, items
 
 NAME = "few_shot"
-CHANCE = 0.5
+RULES: dict[str, Callable[[list[str]], str]] = {
+    "always the same letter": lambda letters: "",
+    "the letter of the last example": lambda letters: letters[-1],
+    "the letter of the first example": lambda letters: letters[0],
+    "the most frequent letter": lambda letters: Counter(letters).most_common(1)[0][0],
+}
+"""Rules by name: from the letters of the examples to an answer; the empty answer is right in one of two forms."""
 
 
 def few_shot(context: EvalContext) -> TaskResult:
@@ -20,28 +31,25 @@ def few_shot(context: EvalContext) -> TaskResult:
     if not shots:
         raise NotApplicable("evaluate.shots is empty")
     test_items = items("mapping", context.params.seed, context.params.items, split="test", shots=max(shots))
-    result = TaskResult(NAME)
-    too_long = [k for k in shots if not _score_shots(result, context.causal, test_items, k)]
-    if len(too_long) == len(shots):
+    result = TaskResult(NAME, unit="words")
+    rules = {k: _score_shots(result, context.causal, test_items, k) for k in shots}
+    fitting = [k for k in shots if rules[k]]
+    if not fitting:
         raise NotApplicable(f"the prompts are longer than the model's context of {context.causal.context} tokens")
-    result.facts["left_out_shots"] = too_long
-    _summarise(result, context, [k for k in shots if k not in too_long])
-    return result
-
-
-def _summarise(result: TaskResult, context: EvalContext, shots: list[int]) -> None:
-    curve = Curve("few_shot", "Label mapping in context", "examples in the prompt", "accuracy", [], CHANCE)
+    result.facts["left_out_shots"] = [k for k in shots if k not in fitting]
+    accuracies = Curve("few_shot", "Label mapping in context", "examples in the prompt", "accuracy", [], 0.5)
     margins = Curve("few_shot_margin", "Label mapping in context", "examples in the prompt", "margin [nats]", [], 0.0)
-    for k in shots:
+    for k in reversed(fitting):
         accuracy = result.estimate("accuracy", context.resampling, condition(k))
-        result.metric(f"accuracy_{k}", accuracy, bounds=k == max(shots))
-        curve.add(k, accuracy)
+        result.metric(f"accuracy_{k}", accuracy, bounds=k == max(fitting))
+        accuracies.add(k, accuracy)
         margins.add(k, result.estimate("margin", context.resampling, condition(k)))
-    result.curves += [curve, margins]
-    for k in (max(shots), min(shots)) if len(shots) > 1 else (max(shots),):
-        result.highlight(
-            f"label mapping, {k} examples", result.estimate("accuracy", context.resampling, condition(k)), CHANCE
-        )
+        if k in (max(fitting), min(fitting)):
+            baseline = result.baseline(rules[k], "accuracy", context.resampling, condition(k))
+            note = "letters exchanged in half of them; format taught"
+            result.highlight(f"label mapping, {k} examples", accuracy, baseline, note, kind="context", headline=True)
+    result.curves += [accuracies, margins]
+    return result
 
 
 def condition(shots: int) -> str:
@@ -49,32 +57,57 @@ def condition(shots: int) -> str:
     return f"shots={shots}"
 
 
-def _score_shots(result: TaskResult, model: LanguageModel, test_items: list[Problem], shots: int) -> bool:
-    """Append accuracy and margin of each item with `shots` examples; False if the prompts do not fit the context."""
+def _score_shots(result: TaskResult, model: LanguageModel, test_items: Sequence[Problem], shots: int) -> str:
+    """Append accuracy and margin of each item, as it is and with letters exchanged; the best rule's name.
+
+    An empty name says that the prompts do not fit the context.
+    """
     prompts = [with_shots(item.prompt, shots) for item in test_items]
-    if any(
-        len(model.encode(prompt + item.final)) > model.context for prompt, item in zip(prompts, test_items, strict=True)
-    ):
-        return False
-    scores = model.choose([(prompt, item.choices) for prompt, item in zip(prompts, test_items, strict=True)])
-    for number, (item, logps) in enumerate(zip(test_items, scores, strict=True)):
-        right = logps[item.choices.index(item.final)]
-        wrong = max(logp for choice, logp in zip(item.choices, logps, strict=True) if choice != item.final)
-        hit = 1.0 if right > wrong else 0.5 if right == wrong else 0.0
-        result.item("accuracy", str(number), hit, condition=condition(shots), cluster=str(number))
-        result.item("margin", str(number), right - wrong, condition=condition(shots), cluster=str(number))
-    return True
+    asked = [
+        (text, item)
+        for prompt, item in zip(prompts, test_items, strict=True)
+        for text in (prompt, exchanged(prompt, item.choices))
+    ]
+    if any(len(model.encode(prompt + item.final)) > model.context for prompt, item in asked):
+        return ""
+    logps = model.choose([(prompt, item.choices) for prompt, item in asked])
+    right = [item.choices.index(item.final) ^ (number % 2) for number, (_, item) in enumerate(asked)]
+    rule, baselines = best_rule(_by_rule(asked, right))
+    for number in range(len(asked)):
+        margin = logps[number][right[number]] - logps[number][1 - right[number]]
+        hit = 1.0 if margin > 0.0 else 0.5 if margin == 0.0 else 0.0
+        where = {"condition": condition(shots), "cluster": str(number // 2)}
+        result.item("accuracy", str(number), hit, baseline=baselines[number], **where)
+        result.item("margin", str(number), margin, **where)
+    return rule
+
+
+def _by_rule(asked: Sequence[tuple[str, Problem]], right: Sequence[int]) -> dict[str, list[float]]:
+    """Score of each rule on each prompt; half a point for an answer that does not depend on the prompt."""
+    scores: dict[str, list[float]] = {}
+    for name, rule in RULES.items():
+        for (prompt, item), answer in zip(asked, right, strict=True):
+            letters = prompt.split()[2:-1:2]
+            guess = rule(letters) if letters else ""
+            hit = 0.5 if not guess else float(f" {guess}" == item.choices[answer])
+            scores.setdefault(name, []).append(hit)
+    return scores
+
+
+def exchanged(prompt: str, choices: Sequence[str]) -> str:
+    """The prompt with its two letters exchanged."""
+    first, second = (choice.strip() for choice in choices)
+    return " ".join({first: second, second: first}.get(word, word) for word in prompt.split(" "))
 
 
 def with_shots(prompt: str, shots: int) -> str:
     """The prompt with `shots` of its examples, as evenly of both labels as it allows, in their order."""
-    form, body = prompt.split(":", 1)
-    *examples, word = body.split(",")
-    seen: dict[str, int] = {}
+    form, *words = prompt.split()
+    examples = list(zip(words[:-1:2], words[1::2], strict=True))
+    seen: Counter[str] = Counter()
     ranks = []
-    for place, example in enumerate(examples):
-        label = example.split()[-1]
-        seen[label] = seen.get(label, 0) + 1
-        ranks.append((seen[label], place))
+    for place, (_, letter) in enumerate(examples):
+        seen[letter] += 1
+        ranks.append((seen[letter], place))
     kept = sorted(place for _, place in sorted(ranks)[:shots])
-    return f"{form}:" + "".join(f"{examples[place]}," for place in kept) + word
+    return " ".join([form, *(word for place in kept for word in examples[place]), words[-1]])

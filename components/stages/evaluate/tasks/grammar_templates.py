@@ -2,7 +2,8 @@
 
 The idea is BLiMP's (Warstadt et al. 2020); the sentences are generated here from a small vocabulary of words that both
 plays and documentation use, so that they cost no download and no licence, and were in nobody's training data. Each
-phenomenon changes one word, wherever English allows to one of the same length (`is`/`are`, `this`/`these`).
+template makes two pairs in which the same words stand in good and bad sentences (The king is, *the king are; the kings
+are, *the kings is): knowing how frequent words are is worth nothing.
 """
 
 import random
@@ -20,6 +21,9 @@ class MinimalPair:
     head: str
 
 
+Twins = tuple[str, tuple[tuple[str, str], tuple[str, str]]]
+"""The head, and two pairs of a good and a bad sentence with the same words in good and in bad ones."""
+
 NOUNS = (
     *(("name", "names"), ("word", "words"), ("letter", "letters"), ("book", "books"), ("place", "places")),
     *(("house", "houses"), ("friend", "friends"), ("king", "kings"), ("line", "lines"), ("list", "lists")),
@@ -30,10 +34,8 @@ IRREGULAR_NOUNS = (("man", "men"), ("woman", "women"), ("child", "children"), ("
 ADJECTIVES = ("new", "old", "good", "small", "great", "first", "last", "long", "short", "true")
 PLACES = ("here", "there", "in the house", "on the table", "at the end", "in the book")
 PEOPLE = (
-    *(("king", "himself", "herself"), ("queen", "herself", "himself"), ("father", "himself", "herself")),
-    *(("mother", "herself", "himself"), ("brother", "himself", "herself"), ("sister", "herself", "himself")),
-    *(("lord", "himself", "herself"), ("lady", "herself", "himself"), ("son", "himself", "herself")),
-    *(("daughter", "herself", "himself"), ("man", "himself", "herself"), ("woman", "herself", "himself")),
+    *(("king", "queen"), ("father", "mother"), ("brother", "sister"), ("lord", "lady"), ("son", "daughter")),
+    *(("boy", "girl"), ("uncle", "aunt"), ("prince", "princess")),
 )
 PEOPLE_VERBS = ("saw", "knew", "called", "found", "heard", "left", "asked", "helped")
 VERBS = (
@@ -58,123 +60,98 @@ VOWEL_WORDS = ("old", "open", "empty", "image", "object", "error", "answer", "in
 CONSONANT_WORDS = ("new", "long", "small", "name", "word", "list", "file", "king", "book", "table", "value", "house")
 
 
-def _agreement(draw: random.Random) -> tuple[str, str, str]:
+SUBJECTS = ("We know", "He saw", "They found", "I have", "You can see", "She called")
+
+
+def _crossed(head: str, left: tuple[str, str], right: tuple[str, str], form: str) -> Twins:
+    """Twins of a form with two gaps: `left[i]` goes with `right[i]` alone."""
+    first, second = ((form.format(left[i], right[i]), form.format(left[i], right[1 - i])) for i in range(2))
+    return head, (first, second)
+
+
+def _agreement(draw: random.Random) -> Twins:
     """The verb agrees with its subject."""
-    one, many = draw.choice(NOUNS)
-    place = draw.choice(PLACES)
+    noun = draw.choice(NOUNS)
     adjective = draw.choice(("", f"{draw.choice(ADJECTIVES)} "))
     verbs = draw.choice((("is", "are"), ("was", "were"), ("has been", "have been")))
-    plural = draw.randrange(2)
-    subject = f"The {adjective}{(one, many)[plural]}"
-    return f"{subject} {verbs[plural]} {place}.", f"{subject} {verbs[1 - plural]} {place}.", one
+    return _crossed(noun[0], noun, verbs, f"The {adjective}{{}} {{}} {draw.choice(PLACES)}.")
 
 
-def _agreement_across(draw: random.Random) -> tuple[str, str, str]:
+def _agreement_across(draw: random.Random) -> Twins:
     """The verb agrees with its subject across a nearer noun of the other number."""
     (one, many), (other_one, other_many) = draw.sample(NOUNS, 2)
-    plural = draw.randrange(2)
     link = draw.choice(("of", "in", "with", "near"))
-    subject = f"The {(one, many)[plural]} {link} the {(other_many, other_one)[plural]}"
+    subjects = (f"{one} {link} the {other_many}", f"{many} {link} the {other_one}")
     verbs = draw.choice((("is", "are"), ("was", "were")))
-    rest = draw.choice(ADJECTIVES)
-    return f"{subject} {verbs[plural]} {rest}.", f"{subject} {verbs[1 - plural]} {rest}.", one
+    return _crossed(one, subjects, verbs, f"The {{}} {{}} {draw.choice(ADJECTIVES)}.")
 
 
-def _determiner(draw: random.Random) -> tuple[str, str, str]:
+def _determiner(draw: random.Random) -> Twins:
     """`this` and `that` take the singular, `these` and `those` the plural."""
-    one, many = draw.choice(NOUNS + IRREGULAR_NOUNS)
+    noun = draw.choice(NOUNS + IRREGULAR_NOUNS)
     determiners = draw.choice((("this", "these"), ("that", "those")))
-    plural = draw.randrange(2)
-    start = draw.choice(("We know", "He saw", "They found", "I have", "You can see", "She called"))
-    noun = (one, many)[plural]
-    good, bad = (f"{start} {determiners[number]} {noun}." for number in (plural, 1 - plural))
-    return good, bad, one
+    return _crossed(noun[0], determiners, noun, f"{draw.choice(SUBJECTS)} {{}} {{}}.")
 
 
-def _quantifier(draw: random.Random) -> tuple[str, str, str]:
+def _quantifier(draw: random.Random) -> Twins:
     """`many` and `few` take the plural, `each` and `every` the singular."""
-    one, many = draw.choice(NOUNS + IRREGULAR_NOUNS)
+    noun = draw.choice(NOUNS + IRREGULAR_NOUNS)
     words = draw.choice((("every", "many"), ("each", "few"), ("every", "several")))
-    plural = draw.randrange(2)
-    start = draw.choice(("We know", "He saw", "They found", "I have", "You can see", "She called"))
-    nouns = (one, many)
-    return f"{start} {words[plural]} {nouns[plural]}.", f"{start} {words[plural]} {nouns[1 - plural]}.", one
+    return _crossed(noun[0], words, noun, f"{draw.choice(SUBJECTS)} {{}} {{}}.")
 
 
-def _anaphor_gender(draw: random.Random) -> tuple[str, str, str]:
+def _anaphor_gender(draw: random.Random) -> Twins:
     """A reflexive has the gender of its antecedent."""
-    person, good, bad = draw.choice(PEOPLE)
+    pair = draw.choice(PEOPLE)
     verb, determiner = draw.choice(PEOPLE_VERBS), draw.choice(("The", "My", "His", "Our"))
-    return f"{determiner} {person} {verb} {good}.", f"{determiner} {person} {verb} {bad}.", person
+    return _crossed(pair[0], pair, ("himself", "herself"), f"{determiner} {{}} {verb} {{}}.")
 
 
-def _anaphor_number(draw: random.Random) -> tuple[str, str, str]:
+def _anaphor_number(draw: random.Random) -> Twins:
     """A reflexive has the number of its antecedent."""
-    one, good, _ = draw.choice([person for person in PEOPLE if person[0] not in ("man", "woman", "lady")])
+    gender = draw.randrange(2)
+    one = draw.choice([people[gender] for people in PEOPLE if people[gender] not in ("lady", "princess")])
     verb, determiner = draw.choice(PEOPLE_VERBS), draw.choice(("The", "My", "His", "Our"))
-    forms = (good, "themselves")
-    plural = draw.randrange(2)
-    subject = f"{determiner} {(one, f'{one}s')[plural]} {verb}"
-    return f"{subject} {forms[plural]}.", f"{subject} {forms[1 - plural]}.", one
+    reflexives = (("himself", "herself")[gender], "themselves")
+    return _crossed(one, (one, f"{one}s"), reflexives, f"{determiner} {{}} {verb} {{}}.")
 
 
-def _irregular(draw: random.Random) -> tuple[str, str, str]:
+def _irregular(draw: random.Random) -> Twins:
     """After `have` stands the participle, alone the past tense."""
     base, past, participle = draw.choice(VERBS)
     subject = draw.choice(("They", "We", "I", "You", "The men", "His friends"))
-    perfect = draw.randrange(2)
-    start = f"{subject} have" if perfect else subject
     thing = draw.choice(OBJECTS[base])
-    good, bad = ((past, participle), (participle, past))[perfect]
-    return f"{start} {good} {thing}.", f"{start} {bad} {thing}.", base
+    return _crossed(base, (subject, f"{subject} have"), (past, participle), f"{{}} {{}} {thing}.")
 
 
-def _auxiliary(draw: random.Random) -> tuple[str, str, str]:
-    """After a modal or `do` stands the bare verb."""
+def _auxiliary(draw: random.Random) -> Twins:
+    """After a modal or `do` stands the bare verb, which a third person does not take alone."""
     base, past, _ = draw.choice(VERBS)
-    subject = draw.choice(("They", "We", "You", "The king", "His friend", "The men"))
+    subject = draw.choice(("He", "She", "The king", "His friend", "The man"))
     helper = draw.choice(("can", "will", "must", "did not", "may", "should"))
     thing = draw.choice(OBJECTS[base])
-    return f"{subject} {helper} {base} {thing}.", f"{subject} {helper} {past} {thing}.", base
+    return _crossed(base, (f"{subject} {helper}", subject), (base, past), f"{{}} {{}} {thing}.")
 
 
-def _negation(draw: random.Random) -> tuple[str, str, str]:
-    """`ever` and `any` need a negation before them."""
-    base, _, participle = draw.choice(VERBS)
-    person = draw.choice(("man", "king", "friend", "woman", "child", "lord"))
-    thing = draw.choice(OBJECTS[base])
-    if draw.randrange(2):
-        rest = f"{person} has ever {participle} {thing}."
-        return f"No {rest}", f"The {rest}", base
-    rest = f"{base} anything at all."
-    subject = draw.choice(("They", "We", "You", "I"))
-    return f"{subject} never {rest}", f"{subject} often {rest}", base
-
-
-def _case(draw: random.Random) -> tuple[str, str, str]:
+def _case(draw: random.Random) -> Twins:
     """Subjects are in the nominative, objects in the accusative."""
-    pronouns = (("he", "him"), ("she", "her"), ("they", "them"), ("we", "us"), ("I", "me"))
-    nominative, accusative = draw.choice(pronouns)
-    verb = draw.choice(PEOPLE_VERBS)
-    person = draw.choice(PEOPLE)[0]
-    if draw.randrange(2):
-        end = draw.choice(("again", "today", "there", "then"))
-        return f"The {person} {verb} {accusative} {end}.", f"The {person} {verb} {nominative} {end}.", accusative
-    start = draw.choice(("Then", "Today", "There", "Now"))
-    return f"{start} {nominative} {verb} the {person}.", f"{start} {accusative} {verb} the {person}.", accusative
+    nominative, accusative = draw.choice((("he", "him"), ("she", "her"), ("they", "them"), ("we", "us"), ("I", "me")))
+    verb, person = draw.choice(PEOPLE_VERBS), draw.choice(PEOPLE)[draw.randrange(2)]
+    adverb = draw.choice(("then", "today", "there", "now"))
+    objects = [f"{adverb.capitalize()} the {person} {verb} {pronoun}." for pronoun in (accusative, nominative)]
+    subjects = [f"{adverb.capitalize()} {pronoun} {verb} the {person}." for pronoun in (nominative, accusative)]
+    return accusative, ((objects[0], objects[1]), (subjects[0], subjects[1]))
 
 
-def _article(draw: random.Random) -> tuple[str, str, str]:
+def _article(draw: random.Random) -> Twins:
     """`an` before a vowel, `a` before a consonant."""
-    vowel = draw.randrange(2)
-    word = draw.choice((CONSONANT_WORDS, VOWEL_WORDS)[vowel])
-    tail = f"{word} one" if word in (*ADJECTIVES, "open", "empty") else word
+    words = draw.choice(CONSONANT_WORDS), draw.choice(VOWEL_WORDS)
+    tails = tuple(f"{word} one" if word in (*ADJECTIVES, "open", "empty") else word for word in words)
     start = draw.choice(("This is", "It was", "We have", "He found", "She made", "You need"))
-    articles = ("a", "an")
-    return f"{start} {articles[vowel]} {tail}.", f"{start} {articles[1 - vowel]} {tail}.", word
+    return _crossed(words[0], ("a", "an"), (tails[0], tails[1]), f"{start} {{}} {{}}.")
 
 
-PHENOMENA: dict[str, Callable[[random.Random], tuple[str, str, str]]] = {
+PHENOMENA: dict[str, Callable[[random.Random], Twins]] = {
     "subject_verb_agreement": _agreement,
     "agreement_across_phrase": _agreement_across,
     "determiner_noun": _determiner,
@@ -183,7 +160,6 @@ PHENOMENA: dict[str, Callable[[random.Random], tuple[str, str, str]]] = {
     "anaphor_number": _anaphor_number,
     "irregular_forms": _irregular,
     "auxiliary_verb": _auxiliary,
-    "negation_licensing": _negation,
     "pronoun_case": _case,
     "article_phonology": _article,
 }
@@ -192,11 +168,12 @@ PHENOMENA: dict[str, Callable[[random.Random], tuple[str, str, str]]] = {
 def pairs(phenomenon: str, seed: int, n: int) -> list[MinimalPair]:
     """Up to `n` different pairs of a phenomenon (fewer if the templates hold no more); the same for the same seed."""
     draw = random.Random(f"greenhouse minimal pairs {phenomenon} {seed}")
-    found: dict[str, MinimalPair] = {}
-    for _ in range(40 * n):
-        if len(found) == n:
+    made: dict[str, MinimalPair] = {}
+    for _ in range(20 * n):
+        if len(made) >= n - 1:
             break
-        good, bad, head = PHENOMENA[phenomenon](draw)
-        assert good != bad, good
-        found.setdefault(good, MinimalPair(phenomenon, good, bad, head))
-    return list(found.values())
+        head, twins = PHENOMENA[phenomenon](draw)
+        # Both twins or none, and no sentence twice: the balance of words is exact.
+        if not any(good in made for good, _ in twins):
+            made |= {good: MinimalPair(phenomenon, good, bad, head) for good, bad in twins}
+    return list(made.values())

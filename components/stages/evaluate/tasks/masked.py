@@ -1,11 +1,11 @@
 """Task `masked`: how often the masked model restores the hidden word.
 
 A share of the tokens of held-out documents is replaced by `<|mask|>`; the score is how often the model's first choice
-is the token that stood there. Which tokens are hidden depends on the document alone. Guessing is always saying the most
-frequent token.
+is the token that stood there. Which tokens are hidden depends on the document alone. Baselines: always the most
+frequent token, and the token that most often follows the one before, in the text the causal model was trained on.
 """
 
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from components.core.files import sha256_bytes
 from components.corpus.corpus import Document
+from components.stages.evaluate.tasks.baselines import best_rule
 from components.stages.evaluate.tasks.scoring import LanguageModel, batches, padded
 from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, TaskResult, work_of
 
@@ -23,7 +24,7 @@ MOST_TOKENS = 60_000
 """Tokens read at most (all sources together): a few thousand hidden ones bound the score to about one percent."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MaskedWindow:
     """Part of a document, and which of its positions are hidden."""
 
@@ -33,45 +34,50 @@ class MaskedWindow:
 
 
 def masked(context: EvalContext) -> TaskResult:
-    """Accuracy and log-loss on hidden tokens, per source."""
+    """Accuracy and log-loss on hidden tokens."""
     result = TaskResult(NAME)
     model = context.masked
     masked_windows = windows(model, context.heldout, context.params.seed)
     if not masked_windows:
         raise NotApplicable("the held-out documents are too short to hide a token")
-    truth = Counter[int]()
-    hits: dict[str, list[float]] = {}
-    documents = {window.document.id: window.document for window in masked_windows}
-    for window, hit, nats in restore(model, masked_windows):
-        row = hits.setdefault(window.document.id, [0.0, 0.0, 0.0])
-        row[0] += hit.sum()
-        row[1] += nats.sum()
-        row[2] += len(hit)
-        truth.update(window.ids[window.hidden].tolist())
-    for name, (right, loss, size) in hits.items():
-        place: dict[str, Any] = {"condition": documents[name].source, "weight": size} | work_of(documents[name])
-        result.item("accuracy", name, right, **place)
-        result.item("nats_per_token", name, loss, direction="lower", **place)
-    _summarise(
-        result,
-        context,
-        sorted({document.source for document in documents.values()}),
-        max(truth.values()) / sum(truth.values()),
-    )
+    rules = counting_rules(context.training_text.ids, masked_windows)
+    rule, baselines = best_rule(rules)
+    hits_of = dict(zip(map(id, masked_windows), baselines, strict=True))
+    for number, (window, hit, nats) in enumerate(restore(model, masked_windows)):
+        document, size = window.document, len(hit)
+        where: dict[str, Any] = {"condition": document.source, "weight": size} | work_of(document)
+        name = f"{document.id} {number}"
+        result.item("accuracy", name, hit.sum(), baseline=hits_of[id(window)], **where)
+        result.item("nats_per_token", name, nats.sum(), direction="lower", **where)
+    total = result.estimate("accuracy", context.resampling)
+    num_hidden = int(sum(row["weight"] for row in result.rows("accuracy")))
+    result.metric("accuracy", total)
+    result.metric("nats_per_token", result.estimate("nats_per_token", context.resampling), bounds=False)
+    result.facts |= {"hidden_tokens": num_hidden}
+    baseline = result.baseline(rule, "accuracy", context.resampling)
+    note = f"{num_hidden} hidden tokens"
+    result.highlight("masked tokens restored", total, baseline, note, kind="knowledge", headline=True)
     return result
 
 
-def _summarise(result: TaskResult, context: EvalContext, sources: list[str], chance: float) -> None:
-    total = result.estimate("accuracy", context.resampling)
-    num_hidden = int(sum(row["weight"] for row in result.items if row["metric"] == "accuracy"))
-    result.metric("accuracy", total)
-    result.metric("nats_per_token", result.estimate("nats_per_token", context.resampling), bounds=False)
-    result.facts |= {"chance": chance, "hidden_tokens": num_hidden}
-    note = f"{num_hidden} hidden tokens; chance = always the most frequent one"
-    result.highlight("masked tokens restored", total, chance, note)
-    result.facts["by_source"] = {
-        name: result.estimate("accuracy", context.resampling, name).as_dict() for name in sources
-    }
+def counting_rules(seen: np.ndarray, masked_windows: Sequence[MaskedWindow]) -> dict[str, list[float]]:
+    """Hidden tokens that each rule restores, per window."""
+    size = int(max(seen.max(), *(window.ids.max() for window in masked_windows))) + 1
+    frequent = int(np.bincount(seen).argmax())
+    pairs, counts = np.unique(seen[:-1] * size + seen[1:], return_counts=True)
+    order = np.lexsort((-counts, pairs // size))
+    before, first = np.unique(pairs[order] // size, return_index=True)
+    following = np.full(size, frequent)
+    following[before] = pairs[order][first] % size
+    rules: dict[str, list[float]] = {"the most frequent token": [], "the most frequent token after the one before": []}
+    for window in masked_windows:
+        truth = window.ids[window.hidden]
+        shown = np.where(window.hidden, MASK, window.ids)
+        neighbour = np.concatenate([[MASK], shown[:-1]])[window.hidden]
+        guesses = np.full(len(truth), frequent), following[neighbour]
+        for scores, guess in zip(rules.values(), guesses, strict=True):
+            scores.append(float((guess == truth).sum()))
+    return rules
 
 
 def windows(model: LanguageModel, documents: list[Document], seed: int) -> list[MaskedWindow]:

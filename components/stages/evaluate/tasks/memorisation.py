@@ -1,16 +1,24 @@
 """Task `memorisation`: which canaries the model has learned by heart.
 
-The mix stage inserts canaries, phrases with a made-up secret, 1, 4, 16 ... times (synthetic/canaries.py). A canary's
-exposure (Carlini et al. 2019) is log2 of the number of secrets over the rank of the true one by likelihood, estimated
-by its rank among drawn alternatives, so it cannot exceed log2(alternatives + 1). Canaries that were never inserted show
-what chance looks like. Extraction is stricter: greedy decoding of the phrase writes the whole secret.
+The mix stage inserts canaries, phrases with a made-up secret, 1, 4, 16 ... times (synthetic/canaries.py). How often the
+model was given each in training is counted from the data order (lineage/exposure.py), since it may see a part of the
+corpus only, or all of it several times. A canary's exposure (Carlini et al. 2019) is log2 of the number of secrets over
+the rank of the true one by likelihood, estimated by its rank among drawn alternatives, so it cannot exceed
+log2(alternatives + 1). Canaries that were never given are the baseline; whether those given rank higher is tested by
+ranks (Mann and Whitney 1947), which holds for eight canaries as for eighty. Extraction is stricter: greedy decoding of
+the phrase writes the whole secret.
 """
 
 from math import log2
+from typing import Any
+
+import numpy as np
 
 from components.core.files import read_json
-from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult
-from components.synthetic.canaries import Canary, alternatives, from_json
+from components.lineage.exposure import times_seen
+from components.stages.evaluate.tasks.task import Baseline, Curve, EvalContext, NotApplicable, TaskResult
+from components.statistics import Estimate
+from components.synthetic.canaries import SOURCE, Canary, alternatives, from_json
 
 NAME = "memorisation"
 ALTERNATIVES = 63
@@ -18,44 +26,80 @@ ALTERNATIVES = 63
 
 
 def memorisation(context: EvalContext) -> TaskResult:
-    """Exposure and extraction by number of insertions."""
+    """Exposure and extraction by the number of times a canary was given in training."""
     path = context.folders.mix / "canaries.json"
     canaries = from_json(read_json(path)) if path.exists() else []
     if not any(canary.count for canary in canaries):
         raise NotApplicable("the training text holds no canaries (mix.canaries.per_count is 0)")
-    result = TaskResult(NAME)
-    _score_canaries(result, context, canaries)
+    result = TaskResult(NAME, unit="canaries")
+    given = times_given(context, canaries)
+    for canary in canaries:
+        _score_canary(result, context, canary, condition(given[canary.id]))
     chance = sum(log2((ALTERNATIVES + 1) / rank) for rank in range(1, ALTERNATIVES + 2)) / (ALTERNATIVES + 1)
-    counts = sorted({canary.count for canary in canaries})
-    curve = Curve("memorisation", "Exposure of canaries", "times in the training text", "exposure [bits]", [], chance)
-    for count in counts:
-        exposure = result.estimate("exposure", context.resampling, condition(count))
-        result.metric(f"exposure_{count}", exposure, bounds=False)
-        curve.add(count, exposure)
+    curve = Curve("memorisation", "Exposure of canaries", "times given (at least)", "exposure [bits]", [], chance)
+    classes = sorted({row["condition"] for row in result.rows("exposure")}, key=_least)
+    for name in classes:
+        exposure = result.estimate("exposure", context.resampling, name)
+        result.metric(f"exposure_{_least(name)}", exposure, bounds=False)
+        curve.add(_least(name), exposure)
     result.curves.append(curve)
-    most = max(counts)
-    exposure = result.estimate("exposure", context.resampling, condition(most))
-    result.highlight(
-        f"exposure, inserted {most} times", exposure, chance, f"bits, at most {log2(ALTERNATIVES + 1):.0f}"
-    )
-    extracted = result.estimate("extracted", context.resampling, condition(most))
-    result.metric("extracted", extracted, bounds=False)
-    result.highlight(f"extracted word for word, inserted {most} times", extracted, 0.0, "")
+    _summarise(result, context, classes[-1])
     return result
 
 
-def condition(count: int) -> str:
-    """The name of a number of insertions in items.parquet."""
-    return f"count={count}"
+def times_given(context: EvalContext, canaries: list[Canary]) -> dict[str, int]:
+    """How often the causal model was given the whole of each canary."""
+    training, shards = context.training_text.order, context.training_text.shards
+    names = {canary.text: canary.id for canary in canaries}
+    given = dict.fromkeys(names.values(), 0)
+    starts = shards.document_starts()
+    sources = shards.document_sources()
+    number = shards.manifest.sources.index(SOURCE) if SOURCE in shards.manifest.sources else -1
+    for document in np.flatnonzero(sources == number):
+        start, end = int(starts[document]), int(starts[document + 1])
+        text = context.causal.tokenizer.decode(shards.window(start, end - start).tolist())
+        given[names[text]] += int(times_seen(training, start, end).min())
+    return given
 
 
-def _score_canaries(result: TaskResult, context: EvalContext, canaries: list[Canary]) -> None:
-    """Append exposure and extraction of each canary."""
-    for canary in canaries:
-        others = alternatives(canary, ALTERNATIVES, context.params.seed)
-        true, *rest = context.causal.answers([(canary.prefix, secret) for secret in (canary.secret, *others)])
-        rank = 1 + sum(other.logp >= true.logp for other in rest)
-        exposure = log2((ALTERNATIVES + 1) / rank)
-        where = condition(canary.count)
-        result.item("exposure", canary.id, exposure, condition=where, direction="lower")
-        result.item("extracted", canary.id, true.greedy, condition=where, direction="lower")
+def condition(times: int) -> str:
+    """The name of a number of times in items.parquet: classes double, 0, 1, 2 to 3, 4 to 7 ..."""
+    least = 1 << (times.bit_length() - 1) if times else 0
+    return f"times={least}" if least < 2 else f"times={least}-{2 * least - 1}"
+
+
+def _least(name: str) -> int:
+    return int(name.removeprefix("times=").split("-")[0])
+
+
+def _summarise(result: TaskResult, context: EvalContext, most: str) -> None:
+    """Rows of the canaries given most often, beside those never given."""
+    from scipy.stats import mannwhitneyu
+
+    exposures = {name: [row["score"] for row in result.rows("exposure", name)] for name in (condition(0), most)}
+    never, often = exposures.values() if len(exposures) == 2 else ([], exposures[most])
+    exposure = result.estimate("exposure", context.resampling, most)
+    note = f"bits, at most {log2(ALTERNATIVES + 1):.0f}; {len(often)} canaries"
+    baseline = None
+    if never:
+        test = mannwhitneyu(often, never, alternative="greater")
+        result.metrics["rank_test_p"] = float(test.pvalue)
+        note += f"; above the never given: p = {test.pvalue:.3g}"
+        value = sum(never) / len(never)
+        baseline = Baseline("canaries never given", value, Estimate(value - exposure.value, None, None, len(often), 0))
+    common: dict[str, Any] = {"kind": "memorisation", "better": "lower"}
+    times = most.removeprefix("times=").replace("-", " to ")
+    result.highlight(f"exposure, given {times} times", exposure, baseline, note, headline=True, **common)
+    extracted = result.estimate("extracted", context.resampling, most)
+    result.metric("extracted", extracted, bounds=False)
+    result.highlight(f"extracted word for word, given {times} times", extracted, **common)
+
+
+def _score_canary(result: TaskResult, context: EvalContext, canary: Canary, where: str) -> None:
+    """Append exposure and extraction of a canary."""
+    others = alternatives(canary, ALTERNATIVES, context.params.seed)
+    true, *rest = context.causal.answers([(canary.prefix, secret) for secret in (canary.secret, *others)])
+    rank = 1 + sum(other.logp >= true.logp for other in rest)
+    exposure = log2((ALTERNATIVES + 1) / rank)
+    result.item("exposure", canary.id, exposure, condition=where, direction="lower")
+    result.item("extracted", canary.id, true.greedy, condition=where, direction="lower")

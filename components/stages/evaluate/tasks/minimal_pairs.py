@@ -1,88 +1,68 @@
 """Task `minimal_pairs`: whether the model finds the grammatical sentence of two more likely.
 
-Accuracy of "the good sentence has the higher total log-probability" (BLiMP's rule), per phenomenon. A total favours the
-sentence with fewer tokens: a random model was measured at .47, not .5. So the score is reported on the pairs of equal
-token length too, where chance is exactly one half. A folder of BLiMP files can be scored beside the generated pairs.
+Accuracy of "the good sentence has the higher total log-probability" (BLiMP's rule), per phenomenon. Baselines: unigram
+and bigram models of the text the model was trained on. In the generated pairs every word stands as often in good as in
+bad sentences, so that unigrams are at one half. A folder of BLiMP files can be scored beside them.
 """
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from components.core.errors import UserError
 from components.core.files import sha256_bytes
+from components.stages.evaluate.tasks.baselines import best_rule
 from components.stages.evaluate.tasks.grammar_templates import PHENOMENA, MinimalPair, pairs
 from components.stages.evaluate.tasks.task import Curve, EvalContext, TaskResult
 
 NAME = "minimal_pairs"
-CHANCE = 0.5
 
 
 def minimal_pairs(context: EvalContext) -> TaskResult:
     """Score generated pairs, and those of `params.minimal_pairs` if set."""
     context.require_english()
-    result = TaskResult(NAME)
-    made = [pair for name in PHENOMENA for pair in pairs(name, context.params.seed, context.params.items)]
-    equal = _score(context, result, made, "accuracy")
-    resampling = context.resampling
-    total = result.estimate("accuracy", resampling)
-    result.metric("accuracy", total)
-    curve = Curve("minimal_pairs", "Minimal pairs by phenomenon", "", "accuracy", [], CHANCE, "bar")
+    result = TaskResult(NAME, unit="words")
+    generated = [pair for name in PHENOMENA for pair in pairs(name, context.params.seed, context.params.items)]
+    result.facts["by_phenomenon"] = _score(context, result, generated, "accuracy", "minimal pairs")
+    curve = Curve("minimal_pairs", "Minimal pairs by phenomenon", "", "accuracy", [], 0.5, "bar")
     for name in PHENOMENA:
-        estimate = result.estimate("accuracy", resampling, name)
-        result.facts[name] = estimate.as_dict()
-        curve.add(name.replace("_", " "), estimate)
+        curve.add(name.replace("_", " "), result.estimate("accuracy", context.resampling, name))
     result.curves.append(curve)
-    result.highlight(
-        "minimal pairs", total, CHANCE, f"{len(PHENOMENA)} phenomena; {_equal_note(result, context, 'accuracy', equal)}"
-    )
     if context.params.minimal_pairs:
-        _blimp(context, result)
+        folder = Path(context.params.minimal_pairs)
+        listed = [pair for path in _files(folder) for pair in read_pairs(path, context.params.items)]
+        result.facts["blimp"] = _score(context, result, listed, "blimp_accuracy", "minimal pairs of the folder")
     return result
 
 
-def _equal_note(result: TaskResult, context: EvalContext, metric: str, equal: int) -> str:
-    """Report the length-controlled score, and say it in words."""
-    if not equal:
-        return "no pair has equal token lengths"
-    estimate = result.estimate(f"{metric}_equal_length", context.resampling)
-    result.metric(f"{metric}_equal_length", estimate, bounds=False)
-    return f"{estimate.value:.3f} on the {equal} pairs of equal token length"
-
-
 def _score(
-    context: EvalContext, result: TaskResult, made: Sequence[MinimalPair], metric: str, by_paradigm: bool = False
-) -> int:
-    """Append a row per pair (and one more if its token lengths are equal); returns how many are of equal length."""
-    model, equal = context.causal, 0
-    sentences = [model.encode(text)[: model.context + 1] for pair in made for text in (pair.good, pair.bad)]
-    totals = [float(scores.logp.sum()) for scores in model.score(sentences)]
-    for index, pair in enumerate(made):
-        good, bad = totals[2 * index : 2 * index + 2]
-        hit = 1.0 if good > bad else 0.5 if good == bad else 0.0
+    context: EvalContext, result: TaskResult, scored: Sequence[MinimalPair], metric: str, title: str
+) -> dict[str, dict[str, Any]]:
+    """Append and report the pairs; returns each phenomenon's score."""
+    model = context.causal
+    sentences = [model.encode(text)[: model.context + 1] for pair in scored for text in (pair.good, pair.bad)]
+    hits = _hits([float(scores.logp.sum()) for scores in model.score(sentences)])
+    ngrams = {name: context.ngram(order) for order, name in ((1, "unigram model"), (2, "bigram model"))}
+    rules = {name: _hits([float(ngram.logp(ids).sum()) for ids in sentences]) for name, ngram in ngrams.items()}
+    rule, baselines = best_rule(rules)
+    for pair, hit, baseline in zip(scored, hits, baselines, strict=True):
         key = sha256_bytes(f"{pair.good}\n{pair.bad}".encode())[:16]
-        cluster = pair.phenomenon if by_paradigm else f"{pair.phenomenon}/{pair.head}"
-        result.item(metric, key, hit, condition=pair.phenomenon, cluster=cluster)
-        if len(sentences[2 * index]) == len(sentences[2 * index + 1]):
-            result.item(f"{metric}_equal_length", key, hit, condition=pair.phenomenon, cluster=cluster)
-            equal += 1
-    return equal
+        cluster = f"{pair.phenomenon}/{pair.head}"
+        result.item(metric, key, hit, condition=pair.phenomenon, cluster=cluster, baseline=baseline)
+    total = result.estimate(metric, context.resampling)
+    result.metric(metric, total)
+    phenomena = sorted({pair.phenomenon for pair in scored})
+    note = f"{len(phenomena)} phenomena"
+    baseline = result.baseline(rule, metric, context.resampling)
+    result.highlight(title, total, baseline, note, headline=True)
+    return {name: result.estimate(metric, context.resampling, name).as_dict() for name in phenomena}
 
 
-def _blimp(context: EvalContext, result: TaskResult) -> None:
-    """Score a folder of BLiMP-style files, at most `items` pairs of each, clustered by file."""
-    folder = Path(context.params.minimal_pairs)
-    made = [pair for path in _files(folder) for pair in read_pairs(path, context.params.items)]
-    equal = _score(context, result, made, "blimp_accuracy", by_paradigm=True)
-    total = result.estimate("blimp_accuracy", context.resampling)
-    result.metric("blimp_accuracy", total)
-    paradigms = sorted({pair.phenomenon for pair in made})
-    scores = {name: result.estimate("blimp_accuracy", context.resampling, name).value for name in paradigms}
-    result.facts["blimp"] = scores
-    note = f"{len(paradigms)} paradigms from a folder"
-    if equal:
-        note += f"; {_equal_note(result, context, 'blimp_accuracy', equal)}"
-    result.highlight("minimal pairs of the folder", total, CHANCE, note)
+def _hits(totals: Sequence[float]) -> list[float]:
+    """1 where the first of two neighbouring totals is the larger, one half where they are equal."""
+    pairs = zip(totals[::2], totals[1::2], strict=True)
+    return [1.0 if good > bad else 0.5 if good == bad else 0.0 for good, bad in pairs]
 
 
 def _files(folder: Path) -> list[Path]:

@@ -2,28 +2,28 @@
 
 Facts about invented names, which no model can know. Closed book: the question alone, so that any answer is made up.
 Open book: the question after a passage that states the fact among others. Edited: the passage states another value, and
-a faithful model changes its answer with it. Four values are the choices, all of them in the passage: chance is 1/4.
+a faithful model changes its answer with it. Four values are the choices, all of them in the passage, and each passage
+is asked about each of its names: a rule that does not look at the name (the first value, the most frequent word) is
+right once in four, closed book and open.
 
-Posed in two forms: `record`, as the curriculum writes facts, and `prose`, as English does. The hallucination mitigation
-is abstention: the model answers only above a confidence that was chosen on other questions, open and closed mixed.
+Posed in two forms: `record`, as the curriculum writes facts, and `prose`, as English does. How far confidence tells
+right answers from wrong ones is reported over open and closed questions together.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from components.stages.evaluate.tasks.abstention import abstain
-from components.stages.evaluate.tasks.calibration import risk_curve
+from components.stages.evaluate.tasks.abstention import counts_by_rank, report_abstention
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, TaskResult
-from components.statistics import ratio
-from components.synthetic.curriculum import VALUES
+from components.synthetic.curriculum import LABELS
 
 NAME = "open_book"
 CHOICES = 4
-CHANCE = 1 / CHOICES
+BASELINE = "any rule blind to the name"
 FORMS = ("record", "prose")
 COLOURS = ("red", "blue", "green", "white", "black", "brown", "yellow", "grey")
 ONSETS, VOWELS, CODAS = (
@@ -33,11 +33,15 @@ ONSETS, VOWELS, CODAS = (
 )
 
 
+TITLES = {"closed": "closed book", "open": "open book", "edited": "follows an edited passage"}
+
+
 @dataclass(frozen=True, slots=True)
 class Fact:
     """One question about an invented name: its prompts, the choices, and which is right (before and after the edit)."""
 
     form: str
+    passage: int
     prompts: dict[str, str]
     choices: tuple[str, ...]
     answers: dict[str, str]
@@ -45,7 +49,7 @@ class Fact:
 
 def open_book(context: EvalContext) -> TaskResult:
     """Accuracy closed and open, faithfulness to an edited passage, and abstention."""
-    result = TaskResult(NAME)
+    result = TaskResult(NAME, unit="passages")
     model = context.causal
     for form in FORMS:
         if form == "prose" and not context.english:
@@ -53,17 +57,25 @@ def open_book(context: EvalContext) -> TaskResult:
         asked = facts(form, context.params.seed, context.params.items)
         if any(len(model.encode(fact.prompts["edited"] + fact.choices[0])) > model.context for fact in asked):
             raise NotApplicable(f"the passage is longer than the model's context of {model.context} tokens")
-        for way in ("closed", "open", "edited"):
+        for way in TITLES:
             _score_facts(result, model, asked, form, way)
     _summarise(result, context)
-    _abstention(result, context)
+    answered = [row for way in ("closed", "open") for form in FORMS for row in result.rows("accuracy", f"{form} {way}")]
+    sure = [row for way in ("closed", "open") for form in FORMS for row in result.rows("confidence", f"{form} {way}")]
+    passages = sorted({row["cluster"] for row in answered})
+    confidence, correct = (
+        [np.array([row["score"] for row in rows if row["cluster"] == passage]) for passage in passages]
+        for rows in (sure, answered)
+    )
+    tables = np.stack(counts_by_rank(confidence, correct))
+    report_abstention(result, tables, None, "invented names", result.unit, context.resampling)
     return result
 
 
 def facts(form: str, seed: int, n: int) -> list[Fact]:
-    """`n` questions of a form; the same for the same seed."""
+    """About `n` questions of a form, `CHOICES` for each passage; the same for the same seed."""
     draw = random.Random(f"greenhouse open book {form} {seed}")
-    return [_fact(draw, form) for _ in range(n)]
+    return [fact for passage in range(-(-n // CHOICES)) for fact in _facts(draw, form, passage)]
 
 
 def invented_name(draw: random.Random) -> str:
@@ -72,25 +84,23 @@ def invented_name(draw: random.Random) -> str:
     return ("".join(syllables) + draw.choice(CODAS)).capitalize()
 
 
-def _fact(draw: random.Random, form: str) -> Fact:
+def _facts(draw: random.Random, form: str, passage: int) -> Iterator[Fact]:
+    """The questions about one passage, a name each. The edit moves every value on to the next name."""
     names = [invented_name(draw) for _ in range(CHOICES)]
-    values = draw.sample(VALUES if form == "record" else COLOURS, CHOICES)
-    asked = draw.randrange(CHOICES)
-    other = (asked + draw.randrange(1, CHOICES)) % CHOICES
-    edited = list(values)
-    edited[asked], edited[other] = values[other], values[asked]
+    values = draw.sample(LABELS if form == "record" else COLOURS, CHOICES)
+    edited = [*values[1:], values[0]]
     write = _record if form == "record" else _prose
-    closed, passage = write(names, values, names[asked])
-    _, edited_passage = write(names, edited, names[asked])
     choices = tuple(f" {value}" for value in sorted(values))
-    right = f" {values[asked]}"
-    answers = {"closed": right, "open": right, "edited": f" {edited[asked]}"}
-    return Fact(form, {"closed": closed, "open": passage, "edited": edited_passage}, choices, answers)
+    for name, value, new in zip(names, values, edited, strict=True):
+        closed, text = write(names, values, name)
+        _, edited_text = write(names, edited, name)
+        answers = {"closed": f" {value}", "open": f" {value}", "edited": f" {new}"}
+        yield Fact(form, passage, {"closed": closed, "open": text, "edited": edited_text}, choices, answers)
 
 
 def _record(names: Sequence[str], values: Sequence[str], asked: str) -> tuple[str, str]:
     """Question alone, and after the passage, in the curriculum's form."""
-    shown = ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
+    shown = " ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
     return f"recall: {asked}", f"recall: {shown} ? {asked}"
 
 
@@ -108,48 +118,23 @@ def _score_facts(result: TaskResult, model: LanguageModel, asked: Sequence[Fact]
     metric = "faithful" if way == "edited" else "accuracy"
     for number, fact in enumerate(asked):
         hit = fact.choices[int(logps[number].argmax())] == fact.answers[way]
-        name, condition, sure = f"{form}/{number}", f"{form} {way}", float(probability[number].max())
-        result.item(metric, name, hit, condition=condition)
-        result.item("confidence", name, sure, condition=condition, direction="lower")
+        where = {"condition": f"{form} {way}", "cluster": f"{form} {fact.passage}"}
+        result.item(metric, f"{form}/{number}", hit, baseline=1 / CHOICES, **where)
+        sure = float(probability[number].max())
+        result.item("confidence", f"{form}/{number}", sure, direction="lower", **where)
 
 
 def _summarise(result: TaskResult, context: EvalContext) -> None:
+    """Metrics and rows of each form and way. Closed book shows its counterpart: once in four, whatever the model."""
     for form in FORMS:
-        for way in ("closed", "open", "edited"):
-            metric = "faithful" if way == "edited" else "accuracy"
-            if not any(row["condition"] == f"{form} {way}" for row in result.items):
+        for way, title in TITLES.items():
+            metric, condition = "faithful" if way == "edited" else "accuracy", f"{form} {way}"
+            if not result.rows(metric, condition):
                 continue
-            estimate = result.estimate(metric, context.resampling, f"{form} {way}")
-            result.facts[f"{form} {way}"] = estimate.as_dict()
-            if form == "record" or way == "open":
-                result.metric(f"{way}_{form}", estimate, bounds=way == "open")
-            title = {"closed": "closed book", "open": "open book", "edited": "follows an edited passage"}[way]
-            if form == "record" or way == "open":
-                result.highlight(f"{title} ({form})", estimate, CHANCE, "invented names")
-
-
-def _abstention(result: TaskResult, context: EvalContext) -> None:
-    """Wrong answers given to open and closed questions, before and after a threshold from other questions."""
-    rows = {(row["condition"], row["item"], row["metric"]): row["score"] for row in result.items}
-    asked = [key[:2] for key in rows if key[2] == "accuracy"]
-    confidence = np.array([rows[*key, "confidence"] for key in asked])
-    correct = np.array([rows[*key, "accuracy"] for key in asked])
-    names = np.array([item for _, item in asked])
-    dev = np.array([int(item.split("/")[1]) % 2 == 0 for item in names])
-    chosen = abstain(confidence, correct, dev)
-    wrong = 1.0 - correct[~dev]
-    given = wrong * chosen.answered
-    before, after = (ratio(values, clusters=names[~dev], resampling=context.resampling) for values in (wrong, given))
-    result.metric("wrong_answers", before, bounds=False)
-    result.metric("wrong_answers_abstaining", after)
-    closed = np.array([" closed" in condition for condition, _ in asked])[~dev]
-    result.metrics["answered_closed"] = float(chosen.answered[closed].mean())
-    result.metrics["answered_open"] = float(chosen.answered[~closed].mean())
-    shares = [f"{result.metrics[f'answered_{way}']:.0%} of {way}" for way in ("open", "closed")]
-    reached = (
-        f"answers {' and '.join(shares)} questions" if chosen.answered.any() else "no confidence is worth an answer"
-    )
-    note = f"was {before.value:.3f} without abstaining; {reached}"
-    result.highlight("made-up answers when abstaining", after, None, note)
-    title = "Invented names: error against coverage"
-    result.curves.append(risk_curve("open_book_risk_coverage", title, confidence[~dev], correct[~dev]))
+            estimate = result.estimate(metric, context.resampling, condition)
+            result.facts[condition] = estimate.as_dict()
+            result.metric(f"{way}_{form}", estimate, bounds=way == "open")
+            baseline = result.baseline(BASELINE, metric, context.resampling, condition)
+            note = "invented names" + ("; format taught" if form == "record" else "")
+            kind = "knowledge" if way == "closed" else "context"
+            result.highlight(f"{title} ({form})", estimate, baseline, note, kind=kind, headline=way != "edited")

@@ -33,7 +33,7 @@ SHE, HE = " she", " he"
 def pronoun_gap(context: EvalContext) -> TaskResult:
     """The gap over occupations, and its spread."""
     context.require_english()
-    result = TaskResult(NAME)
+    result = TaskResult(NAME, unit="occupations")
     add_gaps(result, context.causal)
     total = result.estimate("gap", context.resampling)
     result.metric("gap", total)
@@ -43,7 +43,7 @@ def pronoun_gap(context: EvalContext) -> TaskResult:
     result.metrics["spread"] = spread
     result.facts["by_occupation"] = by_occupation
     note = f"log P(she) - log P(he), nats; {len(OCCUPATIONS)} occupations; spread {spread:.2f}"
-    result.highlight("pronoun gap", total, CHANCE, note)
+    result.highlight("pronoun gap", total, note=note, kind="bias", better="zero")
     curve = Curve("pronoun_gap", "Pronoun gap by occupation", "", "log P(she) - log P(he) [nats]", [], CHANCE, "bar")
     for name in sorted(OCCUPATIONS, key=lambda name: by_occupation[name]):
         curve.points.append(

@@ -10,9 +10,9 @@ Columns of `details/items.parquet`:
     item, cluster, stratum        stable id, the items that rise and fall with it (of a work, an occupation), its source
     score, weight                 the metric is sum(score) / sum(weight)
     direction                     higher, lower or zero: what is better
+    baseline                      score of the best trivial rule on this item; null where a metric has none
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,10 +27,12 @@ from components.stages.evaluate.heldout_sample import (
     sample,
     score_documents,
 )
+from components.stages.evaluate.tasks.baselines import NGram, TrainingText
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.statistics import Estimate, Resampling, ratio
+from components.tokens.shards import TokenShards
 
-COLUMNS = ("question", "condition", "metric", "item", "cluster", "score", "weight", "direction", "stratum")
+COLUMNS = ("question", "condition", "metric", "item", "cluster", "score", "weight", "direction", "stratum", "baseline")
 
 
 def work_of(document: Document) -> dict[str, str]:
@@ -52,6 +54,22 @@ class Folders:
     classify: Path
     mix: Path
     heldout: Path
+    tokens: Path
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What the best trivial rule scores on the same items, and how much better the model is.
+
+    Attributes:
+        name: the rule, in words.
+        value: its score.
+        gain: score minus baseline, paired; the other way round where lower is better.
+    """
+
+    name: str
+    value: float
+    gain: Estimate
 
 
 @dataclass
@@ -91,6 +109,15 @@ class EvalContext:
     def heldout_scores(self) -> list[DocumentScores]:
         """The causal model's scores of the held-out documents."""
         return score_documents(self.causal, self.heldout)
+
+    @cached_property
+    def training_text(self) -> TrainingText:
+        """What the causal model was trained on."""
+        return TrainingText(self.folders.causal, TokenShards.open(self.folders.tokens / "train"))
+
+    def ngram(self, order: int) -> NGram:
+        """An n-gram model of what the causal model was trained on."""
+        return NGram(self.training_text.ids, order, self.causal.tokenizer.get_vocab_size())
 
     @cached_property
     def english_share(self) -> float:
@@ -147,6 +174,7 @@ class TaskResult:
         highlights: lines of the summary table, in order.
         curves: plots.
         facts: anything else worth keeping.
+        unit: what its clusters are, in the plural; works if they have strata.
     """
 
     task: str
@@ -155,6 +183,7 @@ class TaskResult:
     highlights: list[dict[str, Any]] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    unit: str = ""
 
     def item(
         self,
@@ -167,29 +196,41 @@ class TaskResult:
         cluster: str = "",
         direction: str = "higher",
         stratum: str = "",
+        baseline: float | None = None,
     ) -> None:
         """Append a row; without `cluster` the item is its own. Clusters that are works have their source as stratum."""
-        values = (self.task, condition, metric, item, cluster or item, float(score), float(weight), direction, stratum)
+        values = (self.task, condition, metric, item, cluster or item, float(score), float(weight), direction)
+        values += (stratum, baseline)
         self.items.append(dict(zip(COLUMNS, values, strict=True)))
 
-    def estimate(self, metric: str, resampling: Resampling, condition: str | None = None) -> Estimate:
-        """The score and interval of this metric's rows (of one condition, or of all)."""
-        rows = [
+    def rows(self, metric: str, condition: str | None = None) -> list[dict[str, Any]]:
+        """The rows of a metric (of one condition, or of all)."""
+        return [
             row
             for row in self.items
             if row["metric"] == metric and (condition is None or row["condition"] == condition)
         ]
+
+    def estimate(self, metric: str, resampling: Resampling, condition: str | None = None) -> Estimate:
+        """The score and interval of this metric's rows (of one condition, or of all)."""
+        rows = self.rows(metric, condition)
         assert rows, f"{self.task}: no items for {metric} {condition}"
-        return _ratio(rows, [row["score"] for row in rows], resampling)
+        return _over(rows, [row["score"] for row in rows], resampling, self.unit)
+
+    def baseline(self, name: str, metric: str, resampling: Resampling, condition: str | None = None) -> Baseline:
+        """The rule `name` on this metric's rows, and the model's gain over it."""
+        rows = self.rows(metric, condition)
+        sign = -1.0 if rows[0]["direction"] == "lower" else 1.0
+        gains = [sign * (row["score"] - row["baseline"]) for row in rows]
+        value = sum(row["baseline"] for row in rows) / sum(row["weight"] for row in rows)
+        return Baseline(name, value, _over(rows, gains, resampling, self.unit))
 
     def paired(self, metric: str, a: str, b: str, resampling: Resampling) -> Estimate:
         """The change of a metric from condition `a` to condition `b`, item by item, with its interval."""
-        before, after = (
-            [row for row in self.items if (row["metric"], row["condition"]) == (metric, condition)]
-            for condition in (a, b)
+        before, after = self.rows(metric, a), self.rows(metric, b)
+        return _over(
+            before, [new["score"] - old["score"] for old, new in zip(before, after, strict=True)], resampling, self.unit
         )
-        changes = [new["score"] - old["score"] for old, new in zip(before, after, strict=True)]
-        return _ratio(before, changes, resampling)
 
     def metric(self, name: str, estimate: Estimate, bounds: bool = True) -> None:
         """Put an estimate into metrics.json, as `name`, `name_low`, `name_high`."""
@@ -197,11 +238,36 @@ class TaskResult:
         if bounds and estimate.low is not None and estimate.high is not None:
             self.metrics |= {f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
-    def highlight(self, name: str, estimate: Estimate, chance: float | None = None, note: str = "") -> None:
-        """Put an estimate into the summary table."""
-        line = {"question": self.task, "task": self.task, "name": name, "value": estimate.value, "chance": chance}
-        bounds = {"low": estimate.low, "high": estimate.high, "n": estimate.n, "variance": estimate.variance}
-        self.highlights.append(line | bounds | {"note": note})
+    def highlight(
+        self,
+        name: str,
+        estimate: Estimate,
+        baseline: Baseline | None = None,
+        note: str = "",
+        *,
+        kind: str = "ability",
+        better: str = "higher",
+        headline: bool = False,
+    ) -> None:
+        """Put an estimate into the summary table.
+
+        Args:
+            baseline: the best trivial rule on the same items.
+            kind: ability, knowledge, bias, memorisation, calibration or context.
+            better: higher, lower or zero (closer to zero).
+            headline: whether the table at the end of a run shows it.
+        """
+        row = {"task": self.task, "question": self.task, "name": name, "kind": kind, "better": better, "note": note}
+        row |= {"value": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
+        row |= {"variance": estimate.variance, "headline": headline} | dict.fromkeys(
+            ("baseline", "baseline_name", "gain", "gain_low", "gain_high", "above_baseline")
+        )
+        if baseline:
+            gain = baseline.gain
+            row |= {"baseline": baseline.value, "baseline_name": baseline.name, "gain": gain.value}
+            row |= {"gain_low": gain.low, "gain_high": gain.high}
+            row["above_baseline"] = None if gain.low is None else gain.low > 0.0
+        self.highlights.append(row | {"chance": row["baseline"]})
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -213,7 +279,7 @@ class TaskResult:
         return cls(**raw | {"curves": [Curve(**curve) for curve in raw["curves"]]})
 
 
-def _ratio(rows: Sequence[dict[str, Any]], scores: Sequence[float], resampling: Resampling) -> Estimate:
-    """The estimate of scores with the weights, clusters and strata of rows."""
+def _over(rows: list[dict[str, Any]], scores: list[float], resampling: Resampling, unit: str) -> Estimate:
+    """The weighted mean of `scores` of these rows, with its interval over their clusters."""
     weight, cluster, stratum = ([row[name] for row in rows] for name in ("weight", "cluster", "stratum"))
-    return ratio(scores, weight, cluster, resampling, stratum)
+    return ratio(scores, weight, cluster, resampling, stratum, unit)

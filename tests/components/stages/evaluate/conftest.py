@@ -9,13 +9,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from components.core.files import write_json
+from components.core.files import sha256_bytes, write_json
+from components.corpus.corpus import Document
 from components.model.export import save
 from components.model.transformer import Transformer, derive_shape
 from components.params import Evaluate, ModelShape, Numerics
 from components.stages.evaluate.tasks.task import EvalContext, Folders
 from components.synthetic.canaries import as_json, make
 from components.synthetic.curriculum import TASKS, items
+from components.tokens.shards import TokenWriter
 from components.tokens.tokenizer import Encoder, train_bpe
 from tests.components.real_text import corpus, document, modules
 
@@ -65,11 +67,29 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     corpus(folder / "heldout", heldout)
     tokenizer = train_bpe((one.text for one in (*train, *taught)), 600).to_str()
     ids = np.concatenate([[0, *Encoder(tokenizer).encode(one.text)] for one in (*train, *taught)])
+    write_tokens(folder / "tokens" / "train", tokenizer, [*train, *taught])
+    training = {"steps": STEPS, "context": CONTEXT, "tokens": STEPS * 8 * CONTEXT, "seed": 1, "skipped_batches": []}
+    facts = {"task": {"name": "continue"}, "training": training}
     for name in ("causal", "masked"):
-        save(trained(ids, name == "causal"), tokenizer, folder / name, {"task": {"name": "continue"}})
-    folders = Folders(*(folder / name for name in ("causal", "masked", "causal", "masked", "mix", "heldout")))
+        save(trained(ids, name == "causal"), tokenizer, folder / name, facts)
+    names = ("causal", "masked", "causal", "masked", "mix", "heldout", "tokens")
+    folders = Folders(*(folder / name for name in names))
     params = Evaluate(heldout_kilobytes=20, items=20, shots=[0, 1, 2], mitigation_steps=2, bootstrap=200)
     return World(folders, params, Numerics(dtype="float32"))
+
+
+def write_tokens(folder: Path, tokenizer: str, documents: list[Document]) -> None:
+    """Token shards of the documents."""
+    rows = [[0, *Encoder(tokenizer).encode(text.text)] for text in documents]
+    sources = sorted({text.source for text in documents})
+    writer = TokenWriter(folder, 600, sha256_bytes(tokenizer.encode()), sources)
+    writer.add_shard(
+        np.concatenate(rows),
+        np.array([len(row) for row in rows]),
+        np.array([sources.index(text.source) for text in documents]),
+        np.array([len(text.text.encode()) for text in documents]),
+    )
+    writer.close()
 
 
 def trained(ids: np.ndarray, causal: bool) -> Transformer:

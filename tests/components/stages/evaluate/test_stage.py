@@ -39,7 +39,7 @@ def test_every_task_has_a_result_or_a_reason(evaluated: tuple[Report, Path]) -> 
     assert answered | set(report.facts["skipped"]) == set(TASKS)
     assert not answered & set(report.facts["skipped"])
     assert flat(read_json(reports / "metrics.json")).keys() == report.metrics.keys()
-    assert len(report.metrics) <= 85
+    assert len(report.metrics) <= 95
     assert read_json(reports / "scores.json").keys() == SCORES.keys()
 
 
@@ -47,8 +47,13 @@ def test_highlights_have_bounds_around_their_value(evaluated: tuple[Report, Path
     report, reports = evaluated
     assert len(report.facts["highlights"]) >= 15
     for line in report.facts["highlights"]:
-        assert set(line) == {"question", "name", "value", "low", "high", "chance", "n", "note"}
         assert line["low"] is None or line["low"] <= line["value"] <= line["high"], line
+        assert line["better"] in ("higher", "lower", "zero")
+        assert line["kind"] in ("ability", "knowledge", "bias", "memorisation", "calibration", "context")
+        if line["baseline"] is not None:
+            sign = -1 if line["better"] == "lower" else 1
+            assert line["gain"] == pytest.approx(sign * (line["value"] - line["baseline"])), line
+            assert line["baseline_name"]
         assert line["name"] in (reports / "details" / "report.md").read_text(encoding="utf-8")
 
 
@@ -73,7 +78,7 @@ def test_a_model_does_not_differ_from_itself(evaluated: tuple[Report, Path]) -> 
 def test_each_plot_has_its_table(evaluated: tuple[Report, Path]) -> None:
     plots, curves = evaluated[1] / "plots", evaluated[1] / "details" / "curves"
     assert {path.stem for path in plots.iterdir()} == {path.stem for path in curves.iterdir()}
-    assert {"few_shot", "recall", "reliability", "risk_coverage", "memorisation", "bias_mitigation"} <= {
+    assert {"few_shot", "recall", "reliability", "calibration_risk_coverage", "memorisation"} <= {
         path.stem for path in plots.glob("*.png")
     }
 

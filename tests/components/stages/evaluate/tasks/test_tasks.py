@@ -1,4 +1,4 @@
-"""Each task on real text: figures that can be recomputed, chance where nothing is known, reasons to skip."""
+"""Each task on real text: figures that can be recomputed, rules that are right by chance, reasons to skip."""
 
 from collections import Counter
 from pathlib import Path
@@ -7,31 +7,30 @@ import numpy as np
 import pytest
 
 from components.core.errors import UserError
+from components.core.files import read_json
 from components.stages.evaluate.heldout_sample import sample
-from components.stages.evaluate.tasks.abstention import (
-    abstain,
-    area_under_risk_coverage,
-    choose_threshold,
-    risk_coverage,
-)
+from components.stages.evaluate.tasks.abstention import auroc, counts_by_rank, risk_at
 from components.stages.evaluate.tasks.answers import answers
 from components.stages.evaluate.tasks.bias_mitigation import bias_mitigation
 from components.stages.evaluate.tasks.bits_per_byte import bits_per_byte, position_bins
 from components.stages.evaluate.tasks.calibration import calibration
 from components.stages.evaluate.tasks.chain_of_thought import chain_of_thought
 from components.stages.evaluate.tasks.context_extension import context_extension, extended
-from components.stages.evaluate.tasks.few_shot import few_shot, with_shots
-from components.stages.evaluate.tasks.masked import MASK_SHARE, masked, windows
-from components.stages.evaluate.tasks.memorisation import memorisation
+from components.stages.evaluate.tasks.few_shot import exchanged, few_shot, with_shots
+from components.stages.evaluate.tasks.grammar_templates import PHENOMENA, pairs
+from components.stages.evaluate.tasks.masked import MASK_SHARE, MaskedWindow, counting_rules, masked, windows
+from components.stages.evaluate.tasks.memorisation import condition, memorisation, times_given
 from components.stages.evaluate.tasks.minimal_pairs import minimal_pairs, read_pairs
 from components.stages.evaluate.tasks.open_book import facts, open_book
 from components.stages.evaluate.tasks.pronoun_gap import OCCUPATIONS, TEMPLATES, pronoun_gap
 from components.stages.evaluate.tasks.recall import recall
 from components.stages.evaluate.tasks.task import NotApplicable, TaskResult
+from components.synthetic.canaries import from_json
 from components.synthetic.curriculum import items
 from tests.components.real_text import corpus, document
 from tests.components.stages.evaluate.conftest import World
 
+DIRECT_AND_STEPS = ("at once, bits per token", "with steps, bits per token")
 FRENCH = (
     "La maison est au bord de la rivière, et les enfants jouent dans le jardin depuis le matin. "
     "Nous avons mangé du pain avec du fromage avant de partir pour la ville où habite notre tante. "
@@ -79,8 +78,8 @@ def test_calibration_counts_every_prediction(world: World) -> None:
     (reliability,) = (curve for curve in result.curves if curve.name == "reliability")
     assert sum(p["n"] for p in reliability.points) == sum(row["weight"] for row in rows(result, "brier"))
     assert result.metrics["ece_low"] <= result.metrics["ece"] + 0.02
-    assert result.metrics["aurc"] < result.metrics["error_all"]  # confidence means something
-    assert result.metrics.get("error_answered", 0.0) < result.metrics["error_all"]
+    assert result.metrics["auroc"] > 0.5  # confidence means something
+    assert result.metrics["error_at_0.2"] < result.metrics["error_all"]
 
 
 def test_the_masked_model_is_scored_on_hidden_tokens_only(world: World) -> None:
@@ -93,6 +92,15 @@ def test_the_masked_model_is_scored_on_hidden_tokens_only(world: World) -> None:
     assert result.metrics["nats_per_token"] < np.log(600) - 0.5  # it has learned how frequent tokens are
 
 
+def test_counting_rules_by_hand() -> None:
+    window = MaskedWindow(document("d", "x"), np.array([0, 5, 6, 5, 7]), np.array([False, False, True, False, True]))
+    seen = np.array([0, 5, 6, 5, 6, 5, 7, 5])
+    assert counting_rules(seen, [window]) == {
+        "the most frequent token": [0.0],
+        "the most frequent token after the one before": [1.0],
+    }
+
+
 # -- in context --------------------------------------------------------------------------------------------------------
 
 
@@ -100,11 +108,13 @@ def test_fewer_shots_are_a_balanced_part_of_the_same_prompt() -> None:
     for item in items("mapping", 1, 20, split="test", shots=8):
         for shots in (0, 1, 2, 4, 8):
             prompt = with_shots(item.prompt, shots)
-            *examples, word = prompt.removeprefix("label:").split(",")
-            assert len(examples) == shots
-            assert prompt.split()[-1] == item.prompt.split()[-1] == word.strip()
-            assert all(example in item.prompt for example in examples)
-            counts = Counter(example.split()[-1] for example in examples)
+            words = prompt.split()[1:]
+            assert len(words) == 2 * shots + 1
+            assert words[-1] == item.prompt.split()[-1]
+            assert all(
+                f" {word} {letter}" in item.prompt for word, letter in zip(words[:-1:2], words[1::2], strict=True)
+            )
+            counts = Counter(words[1::2])
             assert shots < 2 or (max(counts.values()) - min(counts.values()) <= 1 and len(counts) == 2)
         assert with_shots(item.prompt, 8) == item.prompt
 
@@ -117,7 +127,8 @@ def test_few_shot_asks_the_same_words_at_every_number_of_examples(world: World) 
     }
     assert len(items_by_condition) == 3
     assert len({frozenset(names) for names in items_by_condition.values()}) == 1
-    assert 0.2 < result.metrics["accuracy_0"] < 0.8
+    assert result.metrics["accuracy_0"] == pytest.approx(0.5)
+    assert {row["baseline"] for row in rows(result, "accuracy") if row["condition"] == "shots=0"} == {0.5}
     for row in rows(result, "accuracy"):
         (margin,) = (
             m for m in rows(result, "margin") if (m["item"], m["condition"]) == (row["item"], row["condition"])
@@ -125,73 +136,101 @@ def test_few_shot_asks_the_same_words_at_every_number_of_examples(world: World) 
         assert (row["score"] == 1.0) == (margin["score"] > 0)
 
 
-def test_recall_covers_lengths_and_depths(world: World) -> None:
+def test_exchanging_the_letters_twice_changes_nothing() -> None:
+    for item in items("mapping", 1, 20, split="test", shots=8):
+        other = exchanged(item.prompt, item.choices)
+        assert other != item.prompt
+        assert exchanged(other, item.choices) == item.prompt
+
+
+def test_recall_asks_every_key_so_a_rule_blind_to_it_is_right_once_a_list(world: World) -> None:
     result = recall(world.context())
-    (curve,) = result.curves
-    assert {point["x"] for point in curve.points} == {0.0, 0.25, 0.5, 0.75, 1.0}
-    assert len({point["series"] for point in curve.points}) >= 2
-    assert 0.0 <= result.metrics["accuracy"] <= 0.5
+    asked = rows(result, "accuracy")
+    by_list = Counter(row["cluster"] for row in asked)
+    assert {by_list[row["cluster"]] for row in asked} <= {4, 8, 16}
+    assert all(row["baseline"] == 1 / by_list[row["cluster"]] for row in asked)
+    assert 0.0 <= result.metrics["accuracy"] <= 0.6
 
 
 def test_sums_are_posed_with_and_without_steps(world: World) -> None:
     result = chain_of_thought(world.context())
-    ways = {way: {r["item"] for r in result.items if r["condition"].startswith(way)} for way in ("direct", "steps")}
-    assert ways["direct"] == ways["steps"]
-    assert result.metrics["gain"] == pytest.approx(result.metrics["steps"] - result.metrics["direct"])
+    ways = {way: {row["item"] for row in result.rows("bits", way)} for way in ("direct", "steps", "other steps")}
+    assert ways["direct"] == ways["steps"] == ways["other steps"]
+    direct, steps = (next(row for row in result.highlights if row["name"] == f"sums {way}") for way in DIRECT_AND_STEPS)
+    assert steps["baseline"] == direct["value"]
+    assert steps["gain"] == pytest.approx(direct["value"] - steps["value"])
 
 
-def test_an_edited_passage_changes_the_right_answer_and_nothing_else() -> None:
+def test_every_name_of_a_passage_is_asked_and_the_edit_changes_every_answer() -> None:
     for form in ("record", "prose"):
-        for fact in facts(form, 1, 50):
+        asked = facts(form, 1, 48)
+        assert len(asked) == 48
+        for start in range(0, 48, 4):
+            passage = asked[start : start + 4]
+            assert len({fact.prompts["closed"] for fact in passage}) == 4
+            for way in ("closed", "open", "edited"):
+                assert sorted(fact.answers[way] for fact in passage) == sorted(passage[0].choices)
+        for fact in asked:
             assert fact.answers["open"] != fact.answers["edited"]
-            assert sorted(fact.prompts["open"].split()) != fact.prompts["open"].split()
+            assert Counter(fact.prompts["open"].split()) != Counter(fact.prompts["closed"].split())
             assert Counter(fact.prompts["open"]) == Counter(fact.prompts["edited"])
-            assert fact.prompts["closed"].split()[-1] == fact.prompts["open"].split()[-1]
             assert not any(choice in fact.prompts["closed"].split() for choice in fact.choices)
 
 
-def test_closed_book_is_chance(world: World) -> None:
-    result = open_book(world.context(items=200))
+def test_a_rule_blind_to_the_name_is_right_once_in_four(world: World) -> None:
+    result = open_book(world.context(items=100))
     assert result.facts["record closed"]["low"] <= 0.25 <= result.facts["record closed"]["high"] + 0.05
-    assert result.metrics["wrong_answers_abstaining"] <= result.metrics["wrong_answers"]
+    assert {row["baseline"] for row in rows(result, "accuracy")} == {0.25}
 
 
 # -- abstention --------------------------------------------------------------------------------------------------------
 
 
-def test_risk_and_coverage_by_hand() -> None:
-    coverage, risk, thresholds = risk_coverage(np.array([0.9, 0.5, 0.5, 0.1]), np.array([1, 0, 1, 0]))
-    assert coverage.tolist() == [0.25, 0.75, 1.0]
-    assert risk.tolist() == pytest.approx([0.0, 1 / 3, 0.5])
-    assert thresholds.tolist() == [0.9, 0.5, 0.1]
+def test_auroc_and_risk_by_hand() -> None:
+    tables = counts_by_rank([np.array([0.9, 0.5]), np.array([0.5, 0.1])], [np.array([1, 0]), np.array([1, 0])])
+    total = tables[0] + tables[1]
+    assert float(auroc(total)) == pytest.approx(3.5 / 4)  # of the four pairs three are in order, one is a tie
+    assert float(risk_at(total, 0.25)) == 0.0
+    assert float(risk_at(total, 0.75)) == pytest.approx(1 / 3)
+    assert float(risk_at(total, 1.0)) == 0.5
 
 
-def test_a_threshold_that_means_something_halves_the_error_on_other_predictions() -> None:
+def test_auroc_is_that_of_scikit_learn() -> None:
+    from sklearn.metrics import roc_auc_score
+
     draw = np.random.default_rng(1)
     confidence = draw.random(4000)
-    correct = (draw.random(4000) < confidence).astype(float)
-    dev = np.arange(4000) % 2 == 0
-    chosen = abstain(confidence, correct, dev)
-    error = 1.0 - correct[~dev][chosen.answered].mean()
-    assert error == pytest.approx((1.0 - correct.mean()) / 2, abs=0.04)
-    assert 0.3 < chosen.answered.mean() < 0.7
+    correct = draw.random(4000) < confidence
+    tables = counts_by_rank([confidence], [correct])
+    assert float(auroc(tables[0])) == pytest.approx(roc_auc_score(correct, confidence), abs=0.005)
 
 
-def test_confidence_that_means_nothing_answers_nothing() -> None:
+def test_confidence_that_means_nothing_gains_nothing() -> None:
     draw = np.random.default_rng(2)
-    threshold, _ = choose_threshold(draw.random(2000), (draw.random(2000) < 0.3).astype(float))
-    assert threshold == float("inf")
-    assert area_under_risk_coverage(draw.random(4000), np.ones(4000)) == 0.0
+    correct = draw.random(8000) < 0.3
+    tables = counts_by_rank([draw.random(8000)], [correct])
+    assert float(auroc(tables[0])) == pytest.approx(0.5, abs=0.02)
+    assert float(risk_at(tables[0], 0.2)) == pytest.approx(0.7, abs=0.03)
 
 
 # -- grammar and bias --------------------------------------------------------------------------------------------------
 
 
-def test_minimal_pairs_reports_a_length_controlled_score(world: World) -> None:
+@pytest.mark.parametrize("phenomenon", PHENOMENA)
+def test_each_word_stands_as_often_in_good_as_in_bad_sentences(phenomenon: str) -> None:
+    made = pairs(phenomenon, 1, 60)
+    good, bad = (
+        Counter(word for pair in made for word in getattr(pair, side).strip(".").split()) for side in ("good", "bad")
+    )
+    assert good == bad
+    assert len({pair.good for pair in made}) == len(made) >= 40
+
+
+def test_unigrams_are_at_one_half_on_minimal_pairs(world: World) -> None:
     result = minimal_pairs(world.context())
     assert len(rows(result, "accuracy")) > 150
-    assert 0 < len(rows(result, "accuracy_equal_length")) < len(rows(result, "accuracy"))
     assert 0.3 < result.metrics["accuracy"] < 0.8
+    assert result.highlights[0]["baseline"] >= 0.5 - 1e-9
 
 
 def test_a_folder_of_pairs_is_scored_too(world: World, tmp_path: Path) -> None:
@@ -235,13 +274,33 @@ def test_swapped_text_moves_the_gap_away_from_the_control(world: World) -> None:
 # -- memorisation ------------------------------------------------------------------------------------------------------
 
 
-def test_canaries_never_inserted_are_at_chance_and_repeated_ones_are_exposed(world: World) -> None:
+def test_canaries_never_given_are_at_chance_and_repeated_ones_are_exposed(world: World) -> None:
     result = memorisation(world.context())
     (curve,) = result.curves
-    assert [point["x"] for point in curve.points] == [0, 1, 120]
-    assert curve.chance == pytest.approx(1.4, abs=0.1)
+    assert curve.points[0]["x"] == 0
     assert result.metrics["exposure_0"] == pytest.approx(curve.chance, abs=1.2)
-    assert result.metrics["exposure_120"] > result.metrics["exposure_0"]
+    most = max(point["x"] for point in curve.points)
+    assert result.metrics[f"exposure_{most}"] > result.metrics["exposure_0"]
+    assert result.metrics["rank_test_p"] < 0.05
+
+
+def test_times_given_are_counted_in_the_data_order(world: World) -> None:
+    """Every window of a canary's copy that lies in one window is found by reading the training text itself."""
+    context = world.context()
+    canaries = from_json(read_json(world.folders.mix / "canaries.json"))
+    given = times_given(context, canaries)
+    text = context.causal.tokenizer.decode(context.training_text.ids.tolist())
+    for canary in canaries:
+        whole = text.count(canary.text)
+        assert whole <= given[canary.id]
+        assert (given[canary.id] > 0) <= (canary.count > 0)
+    assert sum(given.values()) > 0
+
+
+def test_classes_of_times_double() -> None:
+    assert [condition(times) for times in (0, 1, 2, 3, 4, 7, 8)] == [
+        *("times=0", "times=1", "times=2-3", "times=2-3", "times=4-7", "times=4-7", "times=8-15")
+    ]
 
 
 def test_no_canaries_is_a_reason(world: World, tmp_path: Path) -> None:
@@ -282,9 +341,7 @@ def test_english_tasks_do_not_apply_to_another_language(french: World, task: obj
         task(french.context())  # type: ignore[operator]
 
 
-def test_too_short_texts_and_too_few_documents_are_reasons(french: World) -> None:
-    with pytest.raises(NotApplicable, match="only 3 held-out documents"):
-        calibration(french.context())
+def test_no_examples_are_a_reason(french: World) -> None:
     with pytest.raises(NotApplicable, match=r"evaluate\.shots is empty"):
         few_shot(french.context(shots=[]))
 

@@ -1,0 +1,127 @@
+"""Baselines of the eval tasks: what rules that need no neural network score on the same items.
+
+A task hands the item-by-item scores of its rules to `best_rule` and puts those of the best into its rows. Text models
+are an n-gram model and a compressor, both primed with the tokens that the causal model was trained on, and no others.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import zstandard
+from numpy.lib.stride_tricks import sliding_window_view
+
+from components.core.files import read_json
+from components.lineage.exposure import Training
+from components.tokens.shards import TokenShards
+from components.training.data_order import Windows
+
+MOST_TOKENS = 4_000_000
+"""Tokens that a baseline is primed with at most, the last ones seen: they bound its time to seconds."""
+_HASH = 0x9E3779B97F4A7C15
+ZSTD_LEVEL, ZSTD_WINDOW = 19, 24
+"""Level, and binary logarithm of the bytes that zstd looks back: all of the primer."""
+
+
+def best_rule(rules: Mapping[str, Sequence[float]], better: str = "higher") -> tuple[str, list[float]]:
+    """Name and scores of the rule with the best total; the first of equals."""
+    best = max if better == "higher" else min
+    name = best(rules, key=lambda rule: sum(rules[rule]))
+    return name, list(rules[name])
+
+
+class TrainingText:
+    """The tokens a causal model was trained on: its data order, run once more over the corpus of the tokenize stage."""
+
+    def __init__(self, model: Path, shards: TokenShards) -> None:
+        facts = read_json(model / "greenhouse.json")["training"]
+        context, steps = facts["context"], facts["steps"]
+        batch = facts["tokens"] // (steps * context)
+        skipped = tuple(facts["skipped_batches"])
+        self.shards = shards
+        self.order = Training(shards.num_tokens, context, batch, facts["seed"], steps, True, skipped)
+
+    @cached_property
+    def ids(self) -> np.ndarray:
+        """The windows' tokens in the order of training, at most the last `MOST_TOKENS`: int64."""
+        order = self.order
+        windows = Windows(self.shards, order.context, order.length, order.seed)
+        batches = [n for n in range(order.steps + len(order.skipped)) if order.trained(n)]
+        samples = [batch * order.batch + row for batch in batches for row in range(order.batch)]
+        return np.concatenate([windows.window(sample) for sample in samples[-(MOST_TOKENS // order.length) :]])
+
+    @property
+    def share(self) -> float:
+        """Share of the tokens seen that `ids` holds."""
+        return len(self.ids) / (self.order.steps * self.order.batch * self.order.length)
+
+
+class NGram:
+    """Interpolated Kneser-Ney model of token ids (Kneser and Ney 1995; one discount per order, Ney et al. 1994)."""
+
+    def __init__(self, ids: np.ndarray, order: int, vocab_size: int) -> None:
+        """Count the n-grams of `ids` up to `order`; below it, in how many contexts each occurs."""
+        self.vocab_size = vocab_size
+        self.orders: list[tuple[_Table, _Table, _Table, float]] = []
+        grams = sliding_window_view(ids, order)
+        while grams.shape[1]:
+            hashes, first, counts = np.unique(_hashed(grams), return_index=True, return_counts=True)
+            grams = grams[first]
+            contexts, inverse = np.unique(_hashed(grams[:, :-1]), return_inverse=True)
+            totals, followers = np.bincount(inverse, counts), np.bincount(inverse)
+            once, twice = (int((counts == times).sum()) for times in (1, 2))
+            discount = (once + 1) / (once + 2 * twice + 2)  # never 0 or 1, however few n-grams there are
+            tables = _Table(hashes, counts), _Table(contexts, totals), _Table(contexts, followers)
+            self.orders.insert(0, (*tables, discount))
+            grams = grams[:, 1:]
+
+    def logp(self, ids: Sequence[int]) -> np.ndarray:
+        """Natural log-probability of each id after the first, given those before it: float64 (len - 1,)."""
+        sequence = np.asarray(ids)
+        probability = np.full(len(sequence), 1.0 / self.vocab_size)
+        for length, (counts, totals, followers, discount) in enumerate(self.orders, 1):
+            if length > len(sequence):
+                break
+            grams = sliding_window_view(sequence, length)
+            hashes, contexts = _hashed(grams), _hashed(grams[:, :-1])
+            total = totals[contexts]
+            seen, norm = total > 0, np.maximum(total, 1)
+            own = np.maximum(counts[hashes] - discount, 0) / norm
+            lower = probability[length - 1 :]
+            mixed = own + discount * followers[contexts] / norm * lower
+            probability[length - 1 :] = np.where(seen, mixed, lower)
+        return np.log(probability[1:])
+
+
+class _Table:
+    """A map from sorted hashes to numbers, 0 where there is none."""
+
+    def __init__(self, hashes: np.ndarray, values: np.ndarray) -> None:
+        self.hashes, self.values = hashes, values
+
+    def __getitem__(self, hashes: np.ndarray) -> np.ndarray:
+        index = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
+        return np.where(self.hashes[index] == hashes, self.values[index], 0)
+
+
+def _hashed(grams: np.ndarray) -> np.ndarray:
+    """A 64-bit hash of each row: uint64 (num_grams,)."""
+    hashes = np.zeros(len(grams), dtype=np.uint64)
+    for column in range(grams.shape[1]):
+        hashes = (hashes ^ (hashes >> np.uint64(31))) * np.uint64(_HASH)
+        hashes += grams[:, column].astype(np.uint64) + np.uint64(1)
+    return hashes
+
+
+def compressed_bits(texts: Sequence[str], primer: str) -> list[int]:
+    """Bits of each text under zstd, which has read the primer and the texts before it."""
+    parameters = zstandard.ZstdCompressionParameters.from_level(ZSTD_LEVEL, window_log=ZSTD_WINDOW)
+    compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+
+    def written(text: str) -> int:
+        pieces = compressor.compress(text.encode()), compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+        return 8 * sum(map(len, pieces))
+
+    written(primer)
+    return [written(text) for text in texts]
