@@ -175,7 +175,7 @@ def _link_record(run: PipelineRun) -> None:
 
 
 def _show(run: PipelineRun, states: dict[str, State]) -> None:
-    """The run as a table, and the report's summary, on the run's page in Prefect."""
+    """The run as a table, the summary and the models' cards, on the run's page in Prefect."""
     grams = run.grams()
     rows: list[dict[str, Any]] = [
         {"stage": stage, "state": state.name, "seconds": run.seconds(stage), **run.energy(stage)}
@@ -183,9 +183,12 @@ def _show(run: PipelineRun, states: dict[str, State]) -> None:
         for stage, state in states.items()
     ]
     create_table_artifact(rows, key="pipeline", description="What ran, how long it took, what it used")
-    summary = run.root / "reports" / "summary.md"
-    if summary.exists():
-        create_markdown_artifact(summary.read_text(), key="summary", description="The models in a page")
+    reports = run.root / "reports"
+    pages = {f"card-{path.parent.name}": path for path in sorted((reports / "cards").glob("*/README.md"))}
+    for key, path in ({"summary": reports / "summary.md"} | pages).items():
+        if path.exists():  # a card begins with metadata for the hub, between two lines of dashes
+            text = path.read_text(encoding="utf-8").split("\n---\n", 1)[-1]
+            create_markdown_artifact(text, key=key, description=key.replace("-", " ", 1))
 
 
 def run_one(stage: Stage, branch: str, section: Any, form_hash: str) -> State:
