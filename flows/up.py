@@ -27,6 +27,7 @@ from components.core.errors import UserError
 from flows.system import dvc, environment, paths, processes, recovery
 from flows.system.command import parser_of, run_command
 from flows.system.prefect_server import healthy, require_prefect
+from flows.tracking.mlflow_view import links
 
 START_S = 90.0
 STOP_S = 8.0
@@ -234,20 +235,6 @@ def share_logins() -> None:
         os.environ.setdefault("PREFECT_API_AUTH_STRING", login)
 
 
-def training_view(url: str) -> str:
-    """The page of our runs in MLflow's model-training view; without the query it opens in the one for agents."""
-    import httpx
-
-    query = {"experiment_name": paths.EXPERIMENT}
-    try:
-        answer = httpx.get(f"{url}/api/2.0/mlflow/experiments/get-by-name", params=query, timeout=10).json()
-    except (httpx.HTTPError, ValueError):  # a team's server behind a login
-        return url
-    experiment = answer.get("experiment", {}).get("experiment_id")
-    page = f"experiments/{experiment}/runs" if experiment else "experiments"  # none yet before the first run
-    return f"{url}/#/{page}?workflowType=machine_learning"
-
-
 def serve_all() -> None:
     """Start everything, say where it is, and stay until told to stop."""
     chosen = plan(dict(os.environ))
@@ -259,7 +246,8 @@ def serve_all() -> None:
         record(chosen)
         ids = start_deployments(servers, chosen)
         print(f"Prefect   {form_address(chosen, ids['pipeline'])}   the form of a run")
-        print(f"MLflow    {training_view(chosen.mlflow_url)}")
+        for page, address in links(chosen.mlflow_url).items():
+            print(f"{'MLflow' if page == 'runs' else page:<9} {address}")
         print(f"logs      {paths.LOGS}\nCtrl-C stops all of it.", flush=True)
         while True:
             servers.check()

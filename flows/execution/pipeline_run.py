@@ -20,7 +20,7 @@ from components.carbon.planning.forecast import total
 from components.core.errors import UserError
 from components.core.files import write_json
 from components.params import Params
-from flows.execution.result import StageResult, headline, read_result, result_file
+from flows.execution.result import StageResult, headline, kept_files, read_result, result_file, summary_text
 from flows.planning import step_cost
 from flows.planning.stage_forecast import Spent, errors, expected
 from flows.system import dvc, environment, git, paths, processes
@@ -280,14 +280,6 @@ class PipelineRun:
             longest[stage] = before + (self.timings[stage].function_s if stage in self.timings else 0.0)
         return self.wall_s - max(longest.values(), default=0.0)
 
-    def _own_cost(self) -> dict[str, float]:
-        """What this run itself used, in vain or not, by the ledger: kWh and gCO2e, mid."""
-        spans = reader.read(paths.LEDGER).select(run=self.name)
-        found = {"energy/run_kwh": spans.energy.mid_kwh}
-        with contextlib.suppress(UserError):  # of an unknown grid the pipeline has said so
-            found["carbon/run_grams"] = intensity.resolve(self.params.runtime.grid, self.root).grams(spans.hours).mid
-        return found
-
     def _close_parent(self) -> None:
         """End the MLflow parent run, if a stage opened one."""
         record = paths.STATE / "parents" / f"{self.name}.json"
@@ -295,16 +287,19 @@ class PipelineRun:
             return
         from flows.tracking.mlflow_run import client, close_parent
 
-        metrics = {"seconds/pipeline": self.wall_s, "seconds/orchestration": self.overhead_s()}
         parts = [Spent(**result.spent) for result in self.results.values() if result.name == "Completed"]
-        metrics |= errors(parts, "total_")
         status = {"Failed": "FAILED", "Completed": "FINISHED"}.get(self._final_name(), "KILLED")
         told = "account" in self.results and self.results["account"].name == "Completed"
-        metrics |= self._own_cost() | (headline(self.root) if told else {})  # else it is of an earlier run
-        tags = {"stages": json.dumps(list(self.timings))}
-        files = [self.root / name for name in ("params.yaml", "defaults.yaml", "dvc.lock")]
+        spans = reader.read(paths.LEDGER).select(run=self.name)  # what this run itself used, in vain or not
+        metrics = {"cost/run_kwh": spans.energy.mid_kwh, "cost/run_seconds": self.wall_s}
+        metrics |= headline(self.root) if told else {}  # else it is of an earlier run
+        figures = {"orchestration_seconds": self.overhead_s()} | errors(parts, "total_")
+        with contextlib.suppress(UserError):  # of an unknown grid the pipeline has said so
+            figures["run_grams"] = intensity.resolve(self.params.runtime.grid, self.root).grams(spans.hours).mid
+        tags, text = {"stages": json.dumps(list(self.timings))}, summary_text(self.root) if told else ""
+        files, identity = kept_files(self.root, told), self.params.identity()
         try:
-            close_parent(client(), self.name, status, metrics, self.params.identity(), tags, files)
+            close_parent(client(), self.name, status, metrics, identity, tags, files, figures, text)
         except Exception as error:  # the record must not take the work down with it, nor hide why the run ended
             print(f"MLflow: {type(error).__name__}: {error}; the run is closed at the next start", flush=True)
 

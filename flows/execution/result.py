@@ -75,3 +75,18 @@ def headline(root: Path) -> dict[str, float]:
     """The few figures that stand for a run as a whole (reports/summary.json, "headline")."""
     path = root / "reports" / "summary.json"
     return read_json(path).get("headline", {}) if path.exists() else {}
+
+
+def summary_text(root: Path) -> str:
+    """The five answers of the models in a checkout, as the account stage left them; "" if there are none."""
+    from components.stages.account.answer_text import overview
+    from components.stages.account.answers import ModelAnswers
+
+    cards = sorted((root / "reports" / "cards").glob("*/card.json"))
+    return overview([ModelAnswers.model_validate(read_json(card)) for card in cards])
+
+
+def kept_files(root: Path, accounted: bool) -> list[Path]:
+    """Files that MLflow keeps with a run: what it was made from and, if it came to its end, the report."""
+    reports = ["reports/report.html", "reports/summary.json", "reports/cards"] if accounted else []
+    return [root / name for name in ("params.yaml", "defaults.yaml", "dvc.lock", *reports)]

@@ -18,7 +18,7 @@ from components.core.errors import Stopped, UserError
 from components.core.files import move
 from components.core.report import Report
 from components.params import Params, Runtime
-from flows.execution.result import StageResult, headline, run_name
+from flows.execution.result import StageResult, headline, kept_files, run_name, summary_text
 from flows.execution.stage import Stage, StageContext
 from flows.planning.stage_forecast import Spent, errors, record_forecast, spent
 from flows.system import code_files, dvc, git, paths, processes, recovery
@@ -83,8 +83,8 @@ def _close_repro(name: str, run: str, params: Params) -> None:
     """End the MLflow parent run of a plain `dvc repro`, which has nobody to do it, after the graph's last stage."""
     if any(name in needs for needs in dvc.graph().values()):
         return
-    files = [paths.ROOT / name for name in ("params.yaml", "defaults.yaml", "dvc.lock")]
-    close_parent(client(), run, "FINISHED", headline(paths.ROOT), params.identity(), {}, files)
+    files, text = kept_files(paths.ROOT, accounted=True), summary_text(paths.ROOT)
+    close_parent(client(), run, "FINISHED", headline(paths.ROOT), params.identity(), {}, files, {}, text)
 
 
 def attempt(stage: Stage, branch: str, context: StageContext) -> tuple[StageResult, Report | None]:
@@ -200,6 +200,11 @@ def _finish_record(
             model = paths.ROOT / stage.output(branch)
             made = (model, stage.name, branch, params, inputs.fingerprint)
             tracker.submit(lambda mlflow: log_model(mlflow, tracker.run_id, *made))
+        elif stage.name == "account":
+            from flows.tracking.model_registry import describe_models
+
+            cards, made_from = paths.ROOT / "reports" / "cards", dvc.fingerprints()
+            tracker.submit(lambda mlflow: describe_models(mlflow, cards, made_from))
     else:
         tracker.submit(lambda mlflow: mlflow.set_tag(tracker.run_id, "error", result.message[:5000]))
     tracker.submit(lambda mlflow: mlflow.set_tag(tracker.run_id, "outcome", result.name))

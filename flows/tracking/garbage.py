@@ -15,7 +15,7 @@ from components.core.errors import UserError
 from flows.system import dvc, paths
 from flows.system.disk import Removable, remove_path, size_of
 from flows.tracking import snapshots
-from flows.tracking.mlflow_run import client
+from flows.tracking.mlflow_run import client, name_of
 from flows.tracking.snapshots import ObjectCache
 
 KEEP_ALIASES = ("champion", "challenger")
@@ -61,7 +61,7 @@ def _parent(mlflow: Any, run_id: str) -> dict[str, str]:
     run = mlflow.get_run(run_id)
     if above := run.data.tags.get("mlflow.parentRunId"):
         run = mlflow.get_run(above)
-    return {run.info.run_id: run.info.run_name}
+    return {run.info.run_id: name_of(run)}
 
 
 def used_objects(commits: list[str], runs: dict[str, str]) -> set[str]:

@@ -14,16 +14,24 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from filelock import FileLock
 
 from flows.system import recovery
 from flows.system.paths import EXPERIMENT, STATE
 from flows.system.processes import process_tag
+from flows.tracking.mlflow_view import store_view
 
 BATCH = 200
 """Figures per request (MLflow's limit is 1,000)."""
 SYSTEM_S = 3.0
 """Seconds between system metrics."""
+NAME_TAG = "run"
+"""Tag of parent runs alone: the name they share with Prefect and DVC."""
+PIPELINES = ("pipeline", "dvc repro")
+"""Kinds of parent runs that are compared with each other."""
+MAX_PARAM, MAX_TAG = 6000, 8000
+"""Characters of a parameter and of a tag that MLflow takes."""
 
 
 def client() -> Any:
@@ -59,10 +67,23 @@ def parent_run(mlflow: Any, name: str, process: str, tags: dict[str, str]) -> st
         if run_id := recovery.read_record(record).get("mlflow"):
             return run_id
         run = mlflow.create_run(
-            experiment_id(mlflow), run_name=name, tags={"mlflow.user": "greenhouse", "process": process} | tags
+            experiment_id(mlflow),
+            run_name=name,
+            tags={"mlflow.user": "greenhouse", "process": process, NAME_TAG: name} | tags | commit_tag(tags),
         )
         recovery.write_record(record, {"mlflow": run.info.run_id, "process": process})
         return run.info.run_id
+
+
+def commit_tag(tags: dict[str, str]) -> dict[str, str]:
+    """The tag by which MLflow shows the git commit of a run."""
+    commit = tags.get("git.commit", "").removesuffix("+changes")
+    return {"mlflow.source.git.commit": commit} if commit else {}
+
+
+def name_of(run: Any) -> str:
+    """The name a parent run shares with Prefect and DVC; the one MLflow shows begins with what changed."""
+    return run.data.tags.get(NAME_TAG, run.info.run_name)
 
 
 def close_parent(
@@ -73,25 +94,74 @@ def close_parent(
     params: dict,
     tags: dict[str, str],
     files: Sequence[Path] = (),
+    figures: dict[str, float] | None = None,
+    summary: str = "",
 ) -> None:
     """End a parent run with its headline figures and all parameters; nothing happens if no stage opened one.
 
-    `files` (params.yaml, defaults.yaml, dvc.lock) are kept with it: by them a later `compare`, `verify` or `gc` knows
-    the bytes of the run.
+    Args:
+        metrics: at most twelve; `figures` go to the artifact figures.json instead.
+        files: kept with it. By params.yaml, defaults.yaml and dvc.lock a later `compare`, `verify` or `gc` knows the
+            bytes of the run; the data sets in dvc.lock become its inputs.
+        summary: Markdown; its description, after what changed against the run before.
     """
     record = STATE / "parents" / f"{name}.json"
     if not (run_id := recovery.read_record(record).get("mlflow")):
         return
     log_metrics(mlflow, run_id, metrics)
     log_params(mlflow, run_id, params)
+    _describe(mlflow, run_id, name, params, summary)
+    if summary:
+        store_view(mlflow, experiment_id(mlflow), metrics)
     for key, value in tags.items():
         mlflow.set_tag(run_id, key, value)
-    for path in files:
-        if path.exists():
-            mlflow.log_artifact(run_id, str(path))
+    log_inputs(mlflow, run_id, _data_sets(files))
+    if figures:
+        mlflow.log_dict(run_id, figures, "figures.json")
+    log_files(mlflow, run_id, None, files)
     mlflow.set_terminated(run_id, status)
     record.unlink(missing_ok=True)
     record.with_suffix(".lock").unlink(missing_ok=True)
+
+
+def _data_sets(files: Sequence[Path]) -> dict[str, str]:
+    """The training mixture and the held-out set by the dvc.lock among these files: path -> hash."""
+    lock = next((path for path in files if path.name == "dvc.lock" and path.exists()), None)
+    stages = (yaml.safe_load(lock.read_text()) or {}).get("stages", {}) if lock else {}
+    outs = {out["path"]: out["md5"] for entry in stages.values() for out in entry.get("outs", [])}
+    return {path: outs[path] for path in ("data/mix", "data/ingest/heldout") if path in outs}
+
+
+def _describe(mlflow: Any, run_id: str, name: str, params: dict, summary: str) -> None:
+    """Description and shown name of a parent run: both begin with what changed against the run before."""
+    own = mlflow.get_run(run_id)
+    before = _run_before(mlflow, own)
+    if before is None:
+        first = "The first run of its kind."
+    else:
+        changes = changed(before.data.params, dotted(params))
+        first = "\n".join(changes) or "No parameter differs."
+        first = f"{first}\n\n(against {name_of(before)})"
+        if changes:
+            more = f", {len(changes) - 1} more" if len(changes) > 1 else ""
+            mlflow.update_run(run_id, name=f"{changes[0][:80]}{more} ({name})")
+    mlflow.set_tag(run_id, "mlflow.note.content", f"{first}\n\n{summary}"[:MAX_TAG])
+
+
+def _run_before(mlflow: Any, run: Any) -> Any:
+    """The last finished parent run of the same kind that began earlier; None if there is none."""
+    kind = run.data.tags.get("kind", "")
+    query = f"tags.{NAME_TAG} LIKE '%' and attributes.status = 'FINISHED'"
+    experiment, started = [run.info.experiment_id], run.info.start_time
+    rows = mlflow.search_runs(experiment, query, order_by=["attributes.start_time DESC"], max_results=50)
+    same = [row for row in rows if (row.data.tags.get("kind", "") in PIPELINES) == (kind in PIPELINES)]
+    return next((row for row in same if row.info.start_time < started), None)
+
+
+def changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    """`finetune.instruct.steps 100 -> 60` for each parameter that differs; long values are cut."""
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key, "")[:MAX_PARAM]]
+    return [f"{key} {before.get(key, 'unset')[:40]} -> {now.get(key, 'unset')[:40]}" for key in keys]
 
 
 def log_metrics(mlflow: Any, run_id: str, metrics: dict[str, float], step: int = 0) -> None:
@@ -108,7 +178,7 @@ def log_params(mlflow: Any, run_id: str, tree: dict) -> None:
     """Log a tree of parameters with dotted names; values are cut at MLflow's 6,000 characters."""
     from mlflow.entities import Param
 
-    rows = [Param(key, value[:6000]) for key, value in dotted(tree).items()]
+    rows = [Param(key, value[:MAX_PARAM]) for key, value in dotted(tree).items()]
     for start in range(0, len(rows), 100):
         mlflow.log_batch(run_id, params=rows[start : start + 100])
 
@@ -149,7 +219,9 @@ class Tracker:
         run = mlflow.create_run(
             experiment_id(mlflow),
             run_name=stage,
-            tags={"mlflow.user": "greenhouse", "mlflow.parentRunId": parent_id, "process": process_tag(), **tags},
+            tags={"mlflow.user": "greenhouse", "mlflow.parentRunId": parent_id, "process": process_tag()}
+            | tags
+            | commit_tag(tags),
         )
         self.run_id = run.info.run_id
         recovery.opened(self.record, mlflow=self.run_id)
@@ -221,15 +293,15 @@ def log_inputs(mlflow: Any, run_id: str, hashes: dict[str, str]) -> None:
         mlflow.log_inputs(run_id, datasets=inputs)
 
 
-def log_files(mlflow: Any, run_id: str, reports: Path, besides: Iterable[Path] = ()) -> None:
+def log_files(mlflow: Any, run_id: str, reports: Path | None, besides: Iterable[Path] = ()) -> None:
     """Copy a stage's pictures and its report to the run, and `besides`: files, and folders whole. What is not there
     is left out."""
-    for path in (
-        *sorted(reports.rglob("*.png")),
-        reports / "details" / "report.md",
-        reports / "metrics.json",
-        *besides,
-    ):
+    own = (
+        [*sorted(reports.rglob("*.png")), reports / "details" / "report.md", reports / "metrics.json"]
+        if reports
+        else []
+    )
+    for path in (*own, *besides):
         if path.is_dir():
             mlflow.log_artifacts(run_id, str(path), path.name)
         elif path.exists():

@@ -18,7 +18,7 @@ from components.lineage.documents import DocumentLocation, Traced, View, span_of
 from components.lineage.exposure import Training, times_seen
 from flows.system import dvc, environment, paths
 from flows.tracking import snapshots
-from flows.tracking.mlflow_run import client
+from flows.tracking.mlflow_run import client, name_of
 from flows.tracking.snapshots import ObjectCache, Snapshot
 
 # -- where files are ---------------------------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ def _states() -> Iterator[Snapshot]:
     for run in mlflow.search_runs([experiment.experiment_id]) if experiment else []:
         if "mlflow.parentRunId" not in run.data.tags:
             try:
-                yield snapshots._of_record(run.info.run_name, mlflow, run)
+                yield snapshots._of_record(name_of(run), mlflow, run)
             except UserError:  # a run that did not finish made no model that is known by its lock
                 continue
 

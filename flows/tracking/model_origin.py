@@ -28,6 +28,7 @@ from components.stages.account.data_card import data_facts
 from components.stages.account.model_answers import load_answer, model_answers, stages_behind, verify_command
 from components.stages.account.summary import MODELS, Files, checkout_files, gather
 from flows.system import git, paths
+from flows.tracking.mlflow_run import client
 from flows.tracking.snapshots import ObjectCache, Snapshot, find
 from flows.tracking.team_ledger import ledger_of
 
@@ -160,21 +161,34 @@ def _rebuild(one: Snapshot, model: str, command: str) -> RebuildAnswer:
 def record_verification(one: Snapshot, stage: str, difference: str, environment: dict[str, str]) -> None:
     """Keep the result of a rebuild, for the model's bytes that it was compared with."""
     result = f"differs: {difference}" if difference else "identical"
-    facts = {"result": result, "at": _today(), "processor": environment["processor"]}
+    facts = {"result": result, "at": today(), "processor": environment["processor"]}
     md5 = one.outputs()[f"models/{stage.replace('@', '/')}"]
     write_json(VERIFIED / f"{md5}.json", environment | facts)
 
 
-def _today() -> str:
+def today() -> str:
+    """Now, in UTC, to the minute."""
     return datetime.now(UTC).isoformat(timespec="minutes")
 
 
 # -- against the champion ----------------------------------------------------------------------------------------------
 
 
+def registered_alias(name: str, alias: str) -> Any:
+    """The version of a registered model that has an alias; None if there is none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client().get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
 def _champion(one: Snapshot, model: str) -> AgainstChampion | NotKnown:
     if one.name.endswith("@champion"):
-        return AgainstChampion(champion=one.name, is_this=True, compared=_today())
+        return AgainstChampion(champion=one.name, is_this=True, compared=today())
     record = COMPARED / f"{one.outputs().get(EVALUATION)}.json"
     found: dict[str, Any] = read_json(record) if record.exists() else {}
     if model not in found:

@@ -18,7 +18,7 @@ from components.core.errors import UserError
 from components.core.files import fingerprint
 from components.params import layout
 from flows.system import code_files, dvc, git, paths
-from flows.tracking.mlflow_run import client
+from flows.tracking.mlflow_run import NAME_TAG, client
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,11 @@ def _of_alias(name: str) -> Snapshot:
 def _of_run(name: str) -> Snapshot:
     mlflow = client()
     experiment = mlflow.get_experiment_by_name(paths.EXPERIMENT)
-    query = f"attributes.run_name = '{name}'"
+    query = f"tags.{NAME_TAG} = '{name}'"
     runs = mlflow.search_runs([experiment.experiment_id], query) if experiment and "'" not in name else []
-    runs = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    if experiment and not runs and "'" not in name:  # recorded before parent runs had that tag
+        found = mlflow.search_runs([experiment.experiment_id], f"attributes.run_name = '{name}'")
+        runs = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
     if not runs:
         raise UserError(
             f"{name}: neither `workspace`, a git revision, a DVC experiment (`dvc exp show`), a registered model's "

@@ -237,20 +237,24 @@ def quality_answer(model: str, records: StageRecords, origin: Origin) -> Quality
 def _scores(model: str, records: StageRecords) -> list[Score]:
     stage = model.replace("/", "@")
     facts: ModelFacts | None = records.models.get(model)
+    after = " after training" if model.startswith("pretrain") else ""  # evaluate scores the same with an interval
     own = [
         Score(
-            task=stage, name=name.replace("/", " ").replace("_", " "), of=model, measured_by=stage,
+            task=stage, name=name.replace("/", " ").replace("_", " ") + after, of=model, measured_by=stage,
             better="lower" if "bits_per_byte" in name else "higher", baseline=row.get("chance"),
-            baseline_name="chance" if "chance" in row else "", headline=True,
+            baseline_name="chance" if "chance" in row else "", headline=not after,
             **{key: row[key] for key in ("value", "low", "high") if key in row},
         )
         for name, row in (facts.scores if facts else {}).items()
     ]  # fmt: skip
-    return own + [_evaluated(row, model) for row in records.evaluation if _model_of(row) == model]
+    rows = [row for row in records.evaluation if scored_model(row.get("task") or row.get("question", "")) == model]
+    evaluated = [_evaluated(row, model) for row in rows]
+    return evaluated + own if after else own + evaluated
 
 
-def _model_of(row: dict[str, Any]) -> str:
-    return row.get("model") or SCORED.get(row.get("task") or row.get("question", ""), "pretrain/causal")
+def scored_model(task: str) -> str:
+    """The model that an eval task scores."""
+    return SCORED.get(task, "pretrain/causal")
 
 
 def _evaluated(row: dict[str, Any], model: str) -> Score:

@@ -26,16 +26,16 @@ from components.core.files import rounded, write_json, write_text
 from components.core.progress import Progress
 from components.core.report import Report
 from components.params import Params
-from components.stages.account.answers import Origin
+from components.stages.account.answers import ModelAnswers, Origin, QualityAnswer
 from components.stages.account.cost_plots import plot_energy, plot_forecasts, plot_loss_per_gram
 from components.stages.account.croissant import croissant
 from components.stages.account.data_card import DataFacts, data_card, data_facts
 from components.stages.account.html_report import render_html
 from components.stages.account.model_answers import model_answers, unknown_origin
 from components.stages.account.model_card import write_cards
-from components.stages.account.summary import MODELS, STAGES, checkout_files, gather
+from components.stages.account.summary import STAGES, checkout_files, gather
 from components.stages.account.terminal_table import render_table
-from components.stages.account.types import Cost, Number, Summary
+from components.stages.account.types import Cost, Summary
 
 
 def account(
@@ -72,6 +72,7 @@ def account(
             )
             for name in summary.models
         }  # fmt: skip
+        summary.headline = headline(summary, answers)
     with progress.phase("write"):
         plot_energy(summary.cost, reports / "energy.png")
         plot_forecasts(summary.forecasts, reports / "forecast.png")
@@ -109,7 +110,7 @@ def summarise(root: Path, ledger_folder: Path, params: Params, fingerprints: Map
         project=project_total(ledger_costs),
         forecasts=[forecast_row(row) for row in checked(found)],
     )
-    summary.headline = headline(summary)
+    summary.sci_grams_per_mtok = sci(summary)
     return summary
 
 
@@ -256,36 +257,47 @@ def _gpus(spans: reader.Spans) -> int:
     return max((num_gpus(group) for group in spans.grouped(lambda span: span.host).values()), default=0)
 
 
-HEADLINED = {
-    "kwh": "energy/kwh",
-    "grams": "carbon/grams",
-    "embodied_grams": "carbon/embodied_grams",
-}
-"""Part of a cost -> its name in MLflow."""
+ABILITIES, MAX_ABILITIES = ("ability", "knowledge", "context"), 6
+"""Kinds of eval task that count as ability, and how many abilities a run shows in MLflow."""
+PRETRAINED = ("bits_per_byte", "masked")
+"""Eval tasks whose score stands for a pretrained model."""
 
 
-def headline(summary: Summary) -> dict[str, float]:
-    """The few figures that stand for a run as a whole, with names fit for MLflow."""
-    figures: dict[str, Number] = {}
-    for name in MODELS:
-        for score, row in (summary.models[name].scores if name in summary.models else {}).items():
-            figures[f"{name}/{score}"] = row["value"]
-    figures |= {f"evaluate/{line['question']}": line["value"] for line in reversed(summary.evaluation)}
-    if "train" in summary.tokens:
-        figures["tokens/train"] = summary.tokens["train"]["num_tokens"]
-    for key, unit in HEADLINED.items():
-        low, mid, high = getattr(summary.cost.total, key)
-        figures |= {unit: mid, f"{unit}_low": low, f"{unit}_high": high}
-    figures |= {f"energy/share_of_{name}": share for name, share in summary.cost.shares.items()}
-    return figures | sci(summary)
+def headline(summary: Summary, answers: Mapping[str, ModelAnswers]) -> dict[str, float]:
+    """At most ten figures that stand for these artifacts, named so that MLflow sorts quality first.
+
+    `ability/<model>_<score>` by the model's own stage, `ability/<task>` and `bias/<task>` by evaluate (the first row of
+    a task, headlines first), `cost/artifacts_...` of all stages that made them.
+    """
+    scores = [
+        score for one in answers.values() if isinstance(one.quality, QualityAnswer) for score in one.quality.scores
+    ]
+    ability, bias = dict[str, float](), dict[str, float]()
+    for score in scores:
+        tuned = score.measured_by.startswith("finetune")
+        if tuned and not any(score.of.split("/")[1] in name for name in ability):
+            ability[f"ability/{score.of.split('/')[1]}_{score.name.replace(' ', '_')}"] = score.value
+    scores = sorted(scores, key=lambda score: (score.task not in PRETRAINED, not score.headline))
+    for score in scores:
+        if score.measured_by == "evaluate" and score.kind in ABILITIES:
+            ability.setdefault(f"ability/{score.task}", score.value)
+        elif score.kind == "bias":
+            bias.setdefault(f"bias/{score.task}", score.value)
+    bias = dict(list(bias.items())[:1])
+    if (gap := summary.metrics.get("bias", {}).get("probe_gap")) is not None:
+        bias["bias/filter_probe_gap"] = gap
+    cost = {"cost/artifacts_kwh": summary.cost.total.kwh[1], "cost/artifacts_grams": summary.cost.total.grams[1]}
+    return dict(list(ability.items())[:MAX_ABILITIES]) | bias | cost
 
 
-def sci(summary: Summary) -> dict[str, float]:
-    """Grams per million tokens trained (SCI, ISO/IEC 21031). Boundary: all that made what lies here."""
+def sci(summary: Summary) -> list[float]:
+    """Grams per million tokens trained (SCI, ISO/IEC 21031): low, mid, high; empty if nothing was trained.
+
+    Boundary: all that made what lies here.
+    """
     trained = sum(
         model.training.get("tokens", 0) for name, model in summary.models.items() if name.startswith("pretrain")
     )
     total = summary.cost.total
     score = embodied.sci(Bounds(*total.grams), Bounds(*total.embodied_grams), trained / 1e6)
-    bounds = {"": "mid", "_low": "low", "_high": "high"}
-    return {} if score is None else {f"sci/grams_per_mtok{end}": getattr(score, name) for end, name in bounds.items()}
+    return [] if score is None else [score.low, score.mid, score.high]

@@ -148,7 +148,7 @@ class Summary(StageRecords):
     Attributes:
         project: cost of every run in the ledger (`project_total`).
         forecasts: every checked forecast and the actual values.
-        headline: metric -> value, for MLflow.
+        headline: metric -> value, for MLflow. sci_grams_per_mtok: low, mid, high; empty if nothing was trained.
     """
 
     model_name: str
@@ -157,6 +157,7 @@ class Summary(StageRecords):
     project: dict[str, Any]
     forecasts: list[dict[str, Any]]
     headline: dict[str, Number] = {}
+    sci_grams_per_mtok: list[Number] = []
 
     def as_json(self) -> dict[str, Any]:
         """The layout of reports/summary.json."""

@@ -24,8 +24,11 @@ def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A checkout with two stages in a temporary folder; what MLflow's parent run was ended with."""
     found: dict[str, Any] = {}
 
-    def close(mlflow: object, name: str, status: str, metrics: dict[str, float], *_: object) -> None:
-        found.update(name=name, status=status, metrics=metrics)
+    def close(
+        mlflow: object, name: str, status: str, metrics: dict[str, float], params: dict, tags: dict, files: list[Path],
+        figures: dict[str, float], text: str,
+    ) -> None:  # fmt: skip
+        found.update(name=name, status=status, metrics=metrics, figures=figures, files=[file.name for file in files])
 
     for name in ("STATE", "LEDGER", "LOGS"):
         monkeypatch.setattr(paths, name, tmp_path / name.lower())
@@ -44,10 +47,10 @@ def test_the_parent_gets_the_error_of_all_that_was_forecast_and_completed(
         this.results["mix"] = StageResult("Completed", "", spent=vars(Spent(120.0, 0.9, 100.0, 1.0)))
         this.results["evaluate"] = StageResult("Completed", "", spent=vars(Spent(0.0, 0.0, 500.0, 9.0)))
         this.results["account"] = StageResult("Failed", "", spent=vars(Spent(10.0, 1.0, 1.0, 1.0)))
-    metrics = closed["metrics"]
+    figures = closed["figures"]
     assert (closed["name"], closed["status"]) == ("calm-otter", "FAILED")
-    assert metrics["forecast_error_pct/total_seconds"] == pytest.approx(20.0)
-    assert metrics["forecast_error_pct/total_kwh"] == pytest.approx(-10.0)
+    assert figures["forecast_error_pct/total_seconds"] == pytest.approx(20.0)
+    assert figures["forecast_error_pct/total_kwh"] == pytest.approx(-10.0)
     (span,) = read(paths.LEDGER)
     assert span.outcome == "Failed"  # what orchestration used was in vain, too
 
@@ -56,7 +59,7 @@ def test_only_a_run_that_accounted_has_the_summarys_figures_and_each_has_its_own
     closed: dict[str, Any], tmp_path: Path
 ) -> None:
     """A run that was stopped finds the summary of the run before it."""
-    write_json(tmp_path / "reports" / "summary.json", {"headline": {"energy/kwh": 7.0}})
+    write_json(tmp_path / "reports" / "summary.json", {"headline": {"ability/recall": 7.0}})
     for outcomes, told in (
         ({"mix": "Completed"}, False),
         ({"account": "Failed"}, False),
@@ -64,9 +67,9 @@ def test_only_a_run_that_accounted_has_the_summarys_figures_and_each_has_its_own
     ):
         with pipeline_run.PipelineRun("calm-otter", tmp_path, Params(), []) as this:
             this.results |= {stage: StageResult(name, "") for stage, name in outcomes.items()}
-        assert ("energy/kwh" in closed["metrics"]) is told
-        assert 0 < closed["metrics"]["energy/run_kwh"] < 1
-        assert closed["metrics"]["carbon/run_grams"] > 0
+        assert ("ability/recall" in closed["metrics"]) is ("report.html" in closed["files"]) is told
+        assert 0 < closed["metrics"]["cost/run_kwh"] < 1
+        assert closed["figures"]["run_grams"] > 0
 
 
 def test_the_span_of_a_stopped_run_ends_as_the_run_does(closed: dict[str, Any], tmp_path: Path) -> None:
@@ -116,7 +119,7 @@ def test_a_run_that_did_not_wait_says_nothing_of_waiting(closed: dict[str, Any],
     with pipeline_run.PipelineRun("calm-otter", tmp_path, Params(), []):
         pass
     assert closed["status"] == "FINISHED"
-    assert not [name for name in closed["metrics"] if name.startswith(("delayed_start", "forecast_error"))]
+    assert not [name for name in closed["figures"] if name.startswith(("delayed_start", "forecast_error"))]
     (span,) = read(paths.LEDGER)
     assert not [name for name in span.labels if name.startswith("delayed_start")]
 

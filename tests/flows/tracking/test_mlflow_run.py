@@ -1,5 +1,6 @@
 """What MLflow is sent of a stage: its files, and time and energy whichever way it ended."""
 
+import json
 from pathlib import Path
 
 import mlflow
@@ -13,6 +14,7 @@ from flows.execution.pipeline_run import PipelineRun
 from flows.execution.result import StageResult
 from flows.execution.stage_run import figures
 from flows.system import paths
+from flows.system.processes import process_tag
 from flows.tracking.mlflow_run import log_files
 from tests.components.finished_project import project
 
@@ -58,3 +60,38 @@ def test_the_table_of_a_run_has_the_grams_of_its_stages(tmp_path: Path, monkeypa
     assert doubled["dedup"] == pytest.approx(2 * grams["dedup"])
     run.params = Params(runtime=Runtime(grid=Grid(zone="NOWHERE")))
     assert run.grams() == {}
+
+
+def test_a_parent_run_begins_with_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "greenhouse"
+    from components.stages.account.stage import account as write_books
+    from flows.execution.result import headline, kept_files, summary_text
+    from flows.tracking import mlflow_run, snapshots
+
+    write_books(root=root, ledger_folder=project(root), params=Params())
+    outs = [{"path": "data/mix", "md5": "0123456789abcdef0123456789abcdef.dir"}]
+    (root / "dvc.lock").write_text(json.dumps({"stages": {"mix": {"outs": outs}}}))
+    monkeypatch.setattr(mlflow_run, "STATE", tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    client, runs = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db"), []
+    for name, steps in (("calm-otter", 100), ("keen-wren", 60)):
+        tags = {"kind": "pipeline", "git.commit": "abc+changes"}
+        runs.append(mlflow_run.parent_run(client, name, process_tag(), tags))
+        params, files = {"finetune": {"instruct": {"steps": steps}, "seed": 1}}, kept_files(root, accounted=True)
+        figures = {"orchestration_seconds": 1.0}
+        mlflow_run.close_parent(
+            client, name, "FINISHED", headline(root), params, {}, files, figures, summary_text(root)
+        )
+    first, second = (client.get_run(run) for run in runs)
+    assert first.info.run_name == "calm-otter"
+    assert second.info.run_name == "finetune.instruct.steps 100 -> 60 (keen-wren)"
+    note = second.data.tags["mlflow.note.content"]
+    assert note.startswith("finetune.instruct.steps 100 -> 60\n\n(against calm-otter)\n\n* **data**: 23 documents")
+    assert second.data.tags["mlflow.source.git.commit"] == "abc"
+    assert [data.dataset.name for data in second.inputs.dataset_inputs] == ["data/mix"]
+    names = sorted(second.data.metrics)
+    assert len(names) <= 12
+    assert names[0].startswith("ability/")
+    assert {"figures.json", "report.html", "cards"} <= {file.path for file in client.list_artifacts(runs[1])}
+    monkeypatch.setattr(snapshots, "client", lambda: client)
+    assert snapshots.find("keen-wren").outputs() == {"data/mix": outs[0]["md5"]}

@@ -1,0 +1,97 @@
+"""Registered copies of models: loaded back with MLflow, with task, labels, example and licence."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+import torch
+
+from components.core.files import read_json, write_json
+from components.model import export
+from components.params import Account, Params
+from components.stages.account.answers import ModelAnswers
+from components.stages.account.model_answers import load_answer
+from components.stages.account.stage import account
+from components.tokens.tokenizer import train_bpe
+from flows.system import dvc
+from flows.tracking import model_registry
+from tests.components.finished_project import project
+from tests.components.model.test_transformer import network
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny tuned model of each kind under models/."""
+    root = tmp_path_factory.mktemp("tuned")
+    docs = [text for name in sorted(dir(torch)) if isinstance(text := getattr(torch, name).__doc__, str)]
+    tokenizer = train_bpe(docs[:200], 300).to_str()
+    export.save(network(True), tokenizer, root / "models/finetune/instruct", {})
+    classifier = root / "models/finetune/classify"
+    export.save(network(False), tokenizer, classifier, {})
+    labels = {"0": "python-docs", "1": "shakespeare"}
+    config = read_json(classifier / "config.json") | {"id2label": labels}
+    config |= {"architectures": ["EuroBertForSequenceClassification"], "label2id": {"python-docs": 0, "shakespeare": 1}}
+    write_json(classifier / "config.json", config)
+    return root
+
+
+@pytest.fixture
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient:
+    """A client of a store of its own."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setattr(dvc, "hash_of", lambda stage, path: "md5")
+    return mlflow.MlflowClient()
+
+
+def logged(client: mlflow.MlflowClient, root: Path, branch: str, licence: str) -> Any:
+    """The registered version of a tuned model."""
+    experiment = client.create_experiment("e", artifact_location=(root / "artifacts" / branch).as_uri())
+    run = client.create_run(experiment).info.run_id
+    params = Params(account=Account(licence=licence))
+    folder = root / "models/finetune" / branch
+    model_registry.log_model(client, run, folder, "finetune", branch, params, "print")
+    name = model_registry.registered_name(params, "finetune", branch)
+    return client.get_model_version_by_alias(name, "champion")
+
+
+def test_the_tuned_model_is_a_chat_model(client: mlflow.MlflowClient, models: Path, tmp_path: Path) -> None:
+    version = logged(client, models, "instruct", "Apache-2.0")
+    place = f"models:/{version.name}@champion"
+    info = mlflow.models.get_model_info(place)
+    assert info.flavors["transformers"]["source_model_name"] == "models/finetune/instruct"
+    assert info.metadata["task"] == "llm/v1/chat"
+    copy = Path(mlflow.artifacts.download_artifacts(place))
+    assert (copy / "LICENSE.txt").read_text().startswith("SPDX-License-Identifier: Apache-2.0")
+    assert "license: apache-2.0" in (copy / "model_card_data.yaml").read_text()
+    assert not [path for path in copy.rglob("*") if path.suffix in (".bin", ".pkl", ".pt")]
+    example = json.loads((copy / "input_example.json").read_text())
+    (answer,) = mlflow.pyfunc.load_model(place).predict(example)
+    assert answer["choices"][0]["message"]["role"] == "assistant"
+    scope: dict[str, Any] = {}
+    exec("\n".join(load_answer("finetune/instruct", place).lines), scope)
+    assert scope["model"].task == "text-generation"
+    shown = load_answer("finetune/instruct", str(models / "models/finetune/instruct"))
+    exec("\n".join(shown.lines), scope)
+    assert type(scope["model"].model).__name__ == "Qwen3ForCausalLM"
+
+
+def test_the_classifier_answers_with_labels_and_gets_its_card(
+    client: mlflow.MlflowClient, models: Path, tmp_path: Path
+) -> None:
+    version = logged(client, models, "classify", "")
+    root = tmp_path / "greenhouse"
+    account(root=root, ledger_folder=project(root), params=Params())
+    model_registry.describe_models(client, root / "reports/cards", {"finetune@classify": "print"})
+    place = f"models:/{version.name}@champion"
+    copy = Path(mlflow.artifacts.download_artifacts(place))
+    assert "has stated no licence" in (copy / "LICENSE.txt").read_text()
+    assert ModelAnswers.model_validate(read_json(copy / "card.json")).model == "finetune/classify"
+    assert (copy / "README.md").read_text().startswith("---\nlibrary_name: transformers\npipeline_tag: text-classif")
+    assert "BSD-3-Clause" in (copy / "ATTRIBUTION.md").read_text()
+    (answer,) = mlflow.pyfunc.load_model(place).predict(json.loads((copy / "input_example.json").read_text()))["label"]
+    assert answer in ("python-docs", "shakespeare")
+    described = client.get_model_version(version.name, version.version).description
+    assert described.startswith("**data** 23 documents")
