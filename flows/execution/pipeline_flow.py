@@ -4,10 +4,11 @@ DVC decides what is stale; Prefect orders, shows and cancels, and caches nothing
 time. Values other than those of params.yaml make an experiment (experiment.py) and leave the workspace alone.
 """
 
+from collections.abc import Iterable
 from contextlib import nullcontext
 from contextvars import copy_context
 from datetime import UTC, datetime
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 from prefect import flow, task
@@ -150,12 +151,21 @@ def _run_stages(run: PipelineRun) -> State:
         for stage, needs in dvc.reduced(run.stages).items():
             named = dvc_stage.with_options(name=stage)  # until a task begins, Prefect shows the name of its function
             futures[stage] = runner.submit(named, {"stage": stage, "run": run.name}, [futures[need] for need in needs])
-        for future in futures.values():
-            future.wait()
+        _wait(futures.values())
         linking.join(GRACE_S)
     states = {stage: future.state for stage, future in futures.items()}
     _show(run, states)
     return run.final_state({stage: state.name for stage, state in states.items()})
+
+
+def _wait(futures: Iterable[Any]) -> None:
+    """Wait until all have ended, in short steps: a wait without end held Ctrl-C back until a stage was over."""
+    for future in futures:
+        ended = Event()
+        future.add_done_callback(lambda _, ended=ended: ended.set())
+        while not ended.wait(0.2):
+            pass
+        future.wait()
 
 
 def _show_forecast(run: PipelineRun) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import psutil
 import pytest
+import yaml
 
 from tests.flows.pipeline_clone import PipelineClone
 from tests.flows.test_recover import assert_killed_in_mlflow, wait_for_a_record
@@ -59,11 +60,23 @@ def test_ctrl_c_stops_the_stages_and_is_one_sentence(migrated_clone: PipelineClo
     assert re.search(r"pipeline: (Completed|Cached) after", again), again  # cached if the stage was just done
 
 
+def test_ctrl_c_does_not_wait_for_a_stage_to_end(migrated_clone: PipelineClone) -> None:
+    program = f"import time; time.sleep({3 * HANGS_S})"
+    slow = {"stages": {"slow": {"cmd": f"exec python -c '{program}'"}}}
+    (migrated_clone.root / "dvc.yaml").write_text(yaml.safe_dump(slow))
+    pipeline = migrated_clone.start("flows.pipeline")
+    wait_for(pipeline, [program])
+    status, output, left = end_of(pipeline, lambda: os.kill(pipeline.pid, signal.SIGINT))
+    assert (status, left) == (75, []), output
+    assert re.search(r"pipeline: Cancelled after \d+ s: interrupted; run it again, it resumes$", output.strip()), output
+
+
 def test_ctrl_c_before_anything_runs_is_one_sentence(migrated_clone: PipelineClone) -> None:
     pipeline = migrated_clone.start("flows.pipeline")
     wait_for(pipeline, ["flows.serving.access_control"])
     status, output, left = end_of(pipeline, lambda: os.killpg(pipeline.pid, signal.SIGINT))
-    assert (status, output.strip(), left) == (130, "pipeline: interrupted", [])
+    assert (status, last(output), left) == (130, "pipeline: interrupted", [])
+    assert len(output.strip().splitlines()) == 3  # what is being read, an empty line after ^C, the sentence
 
 
 def test_a_server_that_ends_by_itself_ends_the_pipeline(migrated_clone: PipelineClone) -> None:
