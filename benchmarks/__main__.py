@@ -31,7 +31,7 @@ BENCHMARKS = {
     ),
     "transfer": Benchmark("loss against learning rate at three widths: 3 minutes", (("benchmarks.train_transfer",),)),
     "scaling": Benchmark(
-        "the sweep behind the scaling errors in train.json, after `make demo`: an hour",
+        "the sweep behind the scaling errors in train.json, after `make demo`: two hours",
         (("flows.scaling", "--sweep", "benchmarks/scaling.yaml"), ("benchmarks.train", "--scaling")),
     ),
     "carbon": Benchmark(

@@ -88,14 +88,15 @@ class Sweep:
     def _run(self, record: StudyRecord) -> None:
         from components.studies.scaling import report
         from components.studies.scaling.fits import Fits
-        from components.studies.scaling.sweep import larger, plan
+        from components.studies.scaling.sweep import check_cells, plan
 
         run = as_task(run_cells)
         folders = self.folders(as_task(tokens)(self.work, self.params.scaling))
         fitted = run(plan(self.params.scaling), folders, self.params.runtime.workers, record)
         fits = Fits.of(self.params.scaling, fitted)
         expected = self.predict(report.predictions(fits))
-        cells = [cell for cell, _ in larger(self.params.scaling, fits.law)]
+        # What was predicted is what is run: a later start may fit another law (another scipy, another processor).
+        cells = [cell for row in expected for cell in check_cells(self.params.scaling, row["width"], row["budget"])]
         checks = run(cells, folders, self.params.runtime.workers, record)
         folder = reports(self.params.scaling)
         folder.mkdir(parents=True, exist_ok=True)
@@ -113,14 +114,16 @@ class Sweep:
             paths.LEDGER, self.name, self.params.runtime, paths.ROOT,
         )  # fmt: skip
 
-    def predict(self, made: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def predict(self, predictions: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Write the predictions down; what is written stays, also when a later start of this sweep comes here again."""
         path = self.work / "predictions.json"
         if not path.exists():
-            write_json(path, made)
-        for row in made:
-            print(f"predicted: {row['name']}: {row['loss']:.4f} ({row['low']:.4f} to {row['high']:.4f})", flush=True)
-        return read_json(path)
+            write_json(path, predictions)
+        written = read_json(path)
+        for row in written:
+            name = f"{row['multiple']:.3g}x, width {row['width']}"
+            print(f"predicted: {name}: {row['loss']:.4f} ({row['low']:.4f} to {row['high']:.4f})", flush=True)
+        return written
 
 
 # -- steps -------------------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ class Scaling(Section):
     checks: list[Annotated[float, Field(gt=1.0)]] = [3.0, 10.0]
     """Larger runs that check the law, as multiples of the largest budget."""
     seeds: int = Field(default=3, ge=1)
-    """Runs of the middle width at each budget but the largest, with different seeds."""
+    """Seeds of the middle width at each budget but the largest, and of each larger run that checks the law."""
     batch: int = Field(default=8, ge=1)
     """Sequences per step."""
     context: int = Field(default=128, ge=16)

@@ -18,7 +18,7 @@ from components.core.files import read_json
 from components.model.transformer import derive_shape
 from components.params import Params
 from components.studies.scaling import sweep
-from components.studies.scaling.compute_optimal import Fitted, Life, Price, cheapest_for_life, frontier, lived, plot
+from components.studies.scaling.compute_optimal import Fitted, Price, cheapest, frontier, plot, served_flops
 from components.studies.scaling.law import BudgetPlan, Candidate, Law, best, resampled
 from flows.system import paths
 
@@ -56,9 +56,10 @@ def advice(
     for name, budget in budgets(params, price, reader.read(paths.LEDGER), flops).items():
         plan = best(fitted.law, budget, candidates) if budget > 0 else None
         lines.append(table.line(f"best for {name}", plan) if plan else f"{name}: nothing is left")
-    if found := cheapest_for_life(fitted.law, own.loss, served, candidates):
-        lines.append(table.line("the same loss", found.plan))
-        lines.append(f"the same loss at {found.flops / lived(own, served).flops:.0%} of the carbon{table.serving}")
+    if same := cheapest(fitted.law, own.loss, served, candidates):
+        share = (same.flops + served_flops(same, served)) / (own.flops + served_flops(own, served))
+        serving = f" of training and serving {served:.3g} tokens" if served else ""
+        lines += [table.line("the same loss", same), f"the same loss at {share:.0%} of the carbon{serving}"]
     lines.append("losses in bits per byte with 95 % intervals (bootstrap of the runs behind the law)")
     lines.append(f"grid: {' and '.join(price.outlook.sources)}")
     return "\n".join([*lines, f"plot: {reports / 'loss_per_gram.png'}"])
@@ -107,15 +108,10 @@ class _Table:
     price: Price
     served: float
 
-    @property
-    def serving(self) -> str:
-        return f" of training and serving {self.served:.3g} tokens" if self.served else ""
-
     def line(self, name: str, plan: BudgetPlan) -> str:
-        life: Life = lived(plan, self.served)
         low, mid, high = self.fitted.loss(plan.candidate.size, plan.tokens)
         width = f", width {plan.candidate.label}" if plan.candidate.label else ""
-        served = f", serving {self._cost(life.served_flops)}" if self.served else ""
+        served = f", serving {self._cost(served_flops(plan, self.served))}" if self.served else ""
         return (
             f"{name:<28}{plan.candidate.size / 1e6:.2f} M weights{width}, {plan.tokens / 1e6:.2f} M tokens, "
             f"{plan.flops:.2e} FLOP, {self._cost(plan.flops)}{served}: loss {mid:.3f} ({low:.3f}..{high:.3f})"

@@ -8,6 +8,7 @@ operations. Counting these moves the optimum to a smaller network trained on mor
 arXiv:2401.00448).
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -70,20 +71,12 @@ class Price:
         return low
 
 
-@dataclass(frozen=True)
-class Life:
-    """A model's training and the operations of serving it."""
-
-    plan: BudgetPlan
-    served_flops: float
-
-    @property
-    def flops(self) -> float:
-        """Operations of both."""
-        return self.plan.flops + self.served_flops
+def served_flops(plan: BudgetPlan, served_tokens: float) -> float:
+    """Operations of serving so many tokens, read and written."""
+    return FORWARD * plan.candidate.flops_per_token * served_tokens
 
 
-def cheapest_for_life(law: Law, loss: float, served_tokens: float, candidates: Sequence[Candidate]) -> Life | None:
+def cheapest(law: Law, loss: float, served_tokens: float, candidates: Sequence[Candidate]) -> BudgetPlan | None:
     """The candidate that reaches `loss` with the least compute of training and serving together.
 
     Args:
@@ -93,21 +86,19 @@ def cheapest_for_life(law: Law, loss: float, served_tokens: float, candidates: S
     Returns:
         None if the law says that no candidate reaches the loss, on whatever number of tokens.
     """
-    lives = [lived(BudgetPlan(one, 0.0, tokens_to(law, one.size, loss), loss), served_tokens) for one in candidates]
-    return min((life for life in lives if life.flops < float("inf")), key=lambda life: life.flops, default=None)
-
-
-def lived(plan: BudgetPlan, served_tokens: float) -> Life:
-    """The life of a plan; training's compute follows from its tokens."""
-    per_token = plan.candidate.flops_per_token
-    trained = BudgetPlan(plan.candidate, plan.tokens * per_token, plan.tokens, plan.loss)
-    return Life(trained, FORWARD * per_token * served_tokens)
+    tokens = [(candidate, tokens_to(law, candidate.size, loss)) for candidate in candidates]
+    plans = [
+        BudgetPlan(candidate, number * candidate.flops_per_token, number, loss)
+        for candidate, number in tokens
+        if number < math.inf
+    ]
+    return min(plans, key=lambda plan: plan.flops + served_flops(plan, served_tokens), default=None)
 
 
 def tokens_to(law: Law, size: float, loss: float) -> float:
     """Training tokens with which a model of `size` reaches `loss`; infinite if it never does."""
     left = loss - law.floor - law.size_scale / size**law.size_exponent
-    return (law.token_scale / left) ** (1 / law.token_exponent) if left > 0 else float("inf")
+    return (law.token_scale / left) ** (1 / law.token_exponent) if left > 0 else math.inf
 
 
 def frontier(law: Law, flops: float, candidates: Sequence[Candidate]) -> list[BudgetPlan]:

@@ -10,7 +10,7 @@ import numpy as np
 from components.params import Scaling
 from components.studies.scaling import law as scaling_law
 from components.studies.scaling import sweep
-from components.studies.scaling.law import Law, Minimum, StraightLine
+from components.studies.scaling.law import Law, Minimum, PowerLaw
 
 
 @dataclass(frozen=True)
@@ -22,37 +22,44 @@ class Fits:
     law: Law
     laws: list[Law]
     minima: list[Minimum]
-    line: StraightLine
+    rival: PowerLaw
     exponent: float | None
     reason: str
 
     @classmethod
     def of(cls, params: Scaling, results: list[dict[str, Any]]) -> "Fits":
         """Fit the cells whose purpose is `fit`."""
-        rows = [one for one in results if one["purpose"] == "fit"]
-        points = [sweep.point(one) for one in rows]
+        rows = [row for row in results if row["purpose"] == "fit"]
+        points = [sweep.point(row) for row in rows]
         budgets = sweep.by_budget(rows)
         law = scaling_law.fit(points)
         laws = scaling_law.resampled(points, law, params.bootstrap, seed=1)
         minima = [scaling_law.minimum(row) for row in budgets.values()]
         exponent, reason = scaling_law.optimum_exponent(minima)
-        return cls(params, rows, law, laws, minima, scaling_law.straight_line(budgets), exponent, reason)  # type: ignore[arg-type]
+        return cls(params, rows, law, laws, minima, scaling_law.power_law(budgets), exponent, reason)
 
     @property
     def largest(self) -> float:
         """The largest fitted budget."""
         return max(self.params.budgets)
 
-    def interval(self, value: Callable[[Law], float]) -> tuple[float, float]:
-        """95% bootstrap interval of something a law says."""
-        return scaling_law.interval([value(law) for law in self.laws])
+    def interval(self, value: Callable[[Law], float], noise: float = 0.0) -> tuple[float, float]:
+        """95% bootstrap interval of something a law says, plus normal noise of that standard deviation."""
+        draws = np.random.default_rng(2).normal(0.0, noise, len(self.laws))
+        return scaling_law.interval([value(law) + draw for law, draw in zip(self.laws, draws, strict=True)])
+
+    def prediction(self, size: float, tokens: float) -> dict[str, float]:
+        """Expected loss of a run, and the 95% interval of the mean of `params.seeds` of them, seed noise included."""
+        noise = self.seed_spread / math.sqrt(self.params.seeds) if math.isfinite(self.seed_spread) else 0.0
+        low, high = self.interval(lambda law: law.loss(size, tokens), noise)
+        return {"loss": self.law.loss(size, tokens), "low": low, "high": high}
 
     @property
     def seed_spread(self) -> float:
         """Standard deviation of the loss of equal cells with different seeds, pooled; NaN if none was repeated."""
         groups: dict[tuple, list[float]] = {}
-        for one in self.results:
-            groups.setdefault((one["width"], one["budget"]), []).append(one["loss"])
+        for row in self.results:
+            groups.setdefault((row["width"], row["budget"]), []).append(row["loss"])
         repeated = [losses for losses in groups.values() if len(losses) > 1]
         freedom = sum(len(losses) - 1 for losses in repeated)
         return math.sqrt(sum(np.var(losses) * len(losses) for losses in repeated) / freedom) if freedom else math.nan
@@ -66,7 +73,7 @@ class Fits:
             "minima": [asdict(one) | {"size": _number(one.size), "loss": _number(one.loss)} for one in self.minima],
             "parabola_exponent": self.exponent,
             "parabola_reason": self.reason,
-            "straight_line": asdict(self.line),
+            "power_law": asdict(self.rival),
             "seed_spread": _number(self.seed_spread),
             "cells": len(self.results),
         }

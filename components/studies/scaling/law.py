@@ -2,7 +2,7 @@
 
     L(N, D) = E + A / N^alpha + B / D^beta    the parametric form (Hoffmann et al. 2022, arXiv:2203.15556, approach 3)
     parabola of L in log N at equal compute   its lowest point is the best size for that compute (approach 2)
-    log L linear in log C                     the baseline a law must beat: a straight line through the best runs
+    L(C) = E + k / C^gamma                    the rival a law must beat: a power law with a floor through the best runs
 
 N is the number of weights used in matrix products (blocks and head), D tokens, C floating-point operations as
 `Shape.flops_per_token` counts them; L is any loss, here bits per byte. A fit never says more than its points do: where
@@ -10,7 +10,7 @@ the lowest loss of a compute budget lies at the edge of the sizes that were run 
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 
@@ -165,11 +165,16 @@ class Minimum:
     edge: str = ""
 
 
+def mean_by_size(points: Sequence[Point]) -> list[tuple[float, float]]:
+    """Size and mean loss of the runs of each size, the smallest first."""
+    sizes = sorted({point.size for point in points})
+    return [(size, float(np.mean([point.loss for point in points if point.size == size]))) for size in sizes]
+
+
 def minimum(points: Sequence[Point]) -> Minimum:
     """The lowest point of the parabola through the runs of one budget, of three sizes or more (seeds are averaged)."""
-    sizes = sorted({point.size for point in points})
+    sizes, loss = zip(*mean_by_size(points), strict=True)
     assert len(sizes) >= 3, "a parabola needs three sizes"
-    loss = [float(np.mean([p.loss for p in points if p.size == size])) for size in sizes]
     flops = float(np.mean([point.flops for point in points]))
     bend, slope, level = (float(value) for value in np.polyfit(np.log(sizes), loss, 2))
     lowest = int(np.argmin(loss))
@@ -191,35 +196,52 @@ def optimum_exponent(minima: Sequence[Minimum]) -> tuple[float | None, str]:
         return None, "; ".join(f"at {one.flops:.3g} FLOPs {one.edge}" for one in edges)
     if len(minima) < MIN_BUDGETS:
         return None, f"{len(minima)} budgets are fewer than {MIN_BUDGETS}"
-    return _slope([one.flops for one in minima], [one.size for one in minima])[0], ""
+    slope, _ = np.polyfit(np.log([one.flops for one in minima]), np.log([one.size for one in minima]), 1)
+    return float(slope), ""
 
 
-def _slope(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
-    """Slope and intercept of log y over log x."""
-    slope, intercept = np.polyfit(np.log(x), np.log(y), 1)
-    return float(slope), float(intercept)
-
-
-# -- the baseline, and the way back ------------------------------------------------------------------------------------
+# -- the rival ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class StraightLine:
-    """log L = intercept + slope log C, through the lowest loss of each budget."""
+class PowerLaw:
+    """Loss of the best run with compute C: floor + scale / C^exponent."""
 
-    slope: float
-    intercept: float
+    floor: float
+    scale: float
+    exponent: float
 
     def loss(self, flops: float) -> float:
         """Expected loss of the best run with this compute."""
-        return math.exp(self.intercept + self.slope * math.log(flops))
+        return self.floor + self.scale / flops**self.exponent
 
 
-def straight_line(budgets: dict[float, Sequence[Point]]) -> StraightLine:
-    """The line through the best run of each budget: what plotting the frontier and laying a ruler on it gives."""
+def power_law(budgets: Mapping[float, Sequence[Point]]) -> PowerLaw:
+    """The power law with the least squares through the best size of each budget (seeds are averaged).
+
+    For each exponent, floor and scale are a linear problem; neither is negative. Two budgets say nothing of a floor:
+    it is 0 then.
+    """
+    from scipy.optimize import minimize_scalar, nnls
+
     assert len(budgets) >= 2
-    best = [min(points, key=lambda point: point.loss) for points in budgets.values()]
-    return StraightLine(*_slope([point.flops for point in best], [point.loss for point in best]))
+    losses = np.array([min(loss for _, loss in mean_by_size(points)) for points in budgets.values()])
+    flops = np.array([np.mean([point.flops for point in points]) for points in budgets.values()])
+    middle = float(np.exp(np.log(flops).mean()))
+    floors = np.full(len(flops), float(len(flops) > 2))
+
+    def fitted(exponent: float) -> tuple[np.ndarray, float]:
+        return nnls(np.stack([floors, (flops / middle) ** -exponent], axis=1), losses)
+
+    grid = np.geomspace(0.01, 3.0, 100)
+    nearest = int(np.argmin([fitted(exponent)[1] for exponent in grid]))
+    bounds = grid[max(0, nearest - 1)], grid[min(len(grid) - 1, nearest + 1)]
+    exponent = float(minimize_scalar(lambda exponent: fitted(exponent)[1], bounds=bounds, options={"xatol": 1e-9}).x)
+    floor, scale = fitted(exponent)[0]
+    return PowerLaw(float(floor), float(scale) * middle**exponent, exponent)
+
+
+# -- the way back ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

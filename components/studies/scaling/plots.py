@@ -36,7 +36,7 @@ def laws(fits: Fits, checks: Sequence[dict[str, Any]], path: Path) -> None:
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.legend(fontsize=7)
-    save(drawing, path, DPI)
+    save(drawing, path, dpi=DPI)
 
 
 def _sizes(axes: Any, fits: Fits) -> None:
@@ -65,19 +65,19 @@ def _tokens(axes: Any, fits: Fits) -> None:
 
 
 def _compute(axes: Any, fits: Fits, checks: Sequence[dict[str, Any]]) -> None:
-    """All runs, the law's frontier, the straight line, predictions and what came of them."""
+    """All runs, the law's frontier, the power law, predictions and what came of them."""
     axes.plot([row["flops"] for row in fits.results], [row["loss"] for row in fits.results], ".", color="0.6")
     far = max([row["flops"] for row in checks], default=fits.largest)
     grid = np.geomspace(min(fits.params.budgets), far, 40)
     candidates = sweep.candidates(fits.params)
     plans = [law.best(fits.law, flops, candidates) for flops in grid]
     axes.plot(grid, [plan.loss for plan in plans], color="C0", label="law, best size")
-    axes.plot(grid, [fits.line.loss(flops) for flops in grid], ":", color="C3", label="straight line")
+    axes.plot(grid, [fits.rival.loss(flops) for flops in grid], ":", color="C3", label="power law with a floor")
     axes.axvline(fits.largest, color="0.8", linewidth=1)
     for row in checks:
         bars = error_bars([row["loss"]], [row["low"]], [row["high"]])
         axes.errorbar([row["flops"]], [row["loss"]], bars, fmt="D", color="C0", markersize=5, capsize=3)
-        axes.plot([row["flops"]], [row["measured"]], "x", color="k", markersize=8)
+        axes.plot([row["flops"]] * len(row["losses"]), row["losses"], "x", color="k", markersize=6)
     axes.plot([], [], "D", color="C0", label="predicted")
     axes.plot([], [], "x", color="k", label="measured after")
     axes.set(title="Compute", xlabel="floating-point operations, C")
@@ -96,4 +96,4 @@ def ladder(results: Sequence[dict[str, Any]], objective: str, path: Path) -> Non
         axes.invert_xaxis()
         axes.set(title=title, xlabel=LOSS[objective], ylabel=label)
         axes.legend(fontsize=7)
-    save(drawing, path, DPI)
+    save(drawing, path, dpi=DPI)

@@ -1,22 +1,15 @@
 """Report of a sweep: metrics, plots and tables of the fits, their predictions and the measured losses."""
 
+import math
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from components.core.files import rounded, write_json, write_text
 from components.reporting.tables import markdown_table
-from components.studies.scaling import law as scaling_law
 from components.studies.scaling import plots, sweep
 from components.studies.scaling.fits import Fits
-
-MULTIPLES = (1, 3, 10, 30, 100)
-"""Budgets of the table, in multiples of the largest that was fitted."""
-HOURS = (1, 8, 24)
-MEGAJOULES = (0.1, 1.0, 10.0)
-FAR = 100.0
-"""Multiple of the largest fitted compute beyond which an expected loss is marked as a guess."""
-
 
 # -- predictions -------------------------------------------------------------------------------------------------------
 
@@ -24,52 +17,29 @@ FAR = 100.0
 def predictions(fits: Fits) -> list[dict[str, Any]]:
     """Predictions for the larger runs, written down before these are trained."""
     rows = []
-    for cell, plan in sweep.larger(fits.params, fits.law):
-        low, high = fits.interval(lambda law, one=plan: law.loss(one.candidate.size, one.tokens))  # type: ignore[misc]
-        expected = {"loss": plan.loss, "low": low, "high": high, "straight_line": fits.line.loss(plan.flops)}
-        size = {"width": cell.width, "size": cell.size, "tokens": cell.tokens, "flops": cell.flops}
-        rows.append({"name": cell.name, "multiple": cell.budget / fits.largest} | size | expected)
+    for plan in sweep.larger(fits.params, fits.law):
+        width = int(plan.candidate.label)
+        cell = sweep.check_cells(fits.params, width, plan.flops)[0]
+        row = {"multiple": plan.flops / fits.largest, "budget": plan.flops, "width": width, "size": cell.size}
+        row |= {"tokens": cell.tokens, "flops": cell.flops} | fits.prediction(cell.size, cell.tokens)
+        rows.append(row | {"power_law": fits.rival.loss(cell.flops)})
     return rows
 
 
 def checked(expected: Sequence[dict[str, Any]], results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The predictions beside what was measured, with relative errors."""
-    measured = {one["name"]: one["loss"] for one in results}
+    """The predictions beside what was measured.
+
+    Returns:
+        A row per prediction with `losses` of its runs (one per seed), their mean `measured`, the relative `error`
+        against it with its standard error `error_se` (None for one run), and `power_law_error`.
+    """
     rows = []
     for row in expected:
-        loss = measured[row["name"]]
-        errors = {"error": row["loss"] / loss - 1, "straight_line_error": row["straight_line"] / loss - 1}
-        rows.append(row | {"measured": loss} | errors)
-    return rows
-
-
-# -- the way back ------------------------------------------------------------------------------------------------------
-
-
-def speed(results: Sequence[dict[str, Any]]) -> tuple[float, float]:
-    """(FLOP/s of one training process, joules per FLOP), from the widest cells, which larger runs are most like."""
-    widest = max(one["width"] for one in results)
-    rows = [one for one in results if one["width"] == widest]
-    flops = sum(one["flops"] for one in rows)
-    return flops / sum(one["seconds"] for one in rows), sum(one["joules"] for one in rows) / flops
-
-
-def best_rows(fits: Fits, results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """For budgets in FLOPs, hours and joules: the best size and tokens, and the loss to expect."""
-    flops_per_s, joules_per_flop = speed(results)
-    budgets = [(f"{multiple * fits.largest:.3g} FLOPs", multiple * fits.largest) for multiple in MULTIPLES]
-    budgets += [(f"{hours} h", hours * 3600 * flops_per_s) for hours in HOURS]
-    if joules_per_flop:
-        budgets += [(f"{megajoules:g} MJ", megajoules * 1e6 / joules_per_flop) for megajoules in MEGAJOULES]
-    candidates, rows = sweep.candidates(fits.params), []
-    for name, flops in budgets:
-        plan = scaling_law.best(fits.law, flops, candidates)
-        low, high = fits.interval(lambda law, one=plan: law.loss(one.candidate.size, one.tokens))  # type: ignore[misc]
-        rows.append({
-            "budget": name, "flops": flops, "width": int(plan.candidate.label), "size": plan.candidate.size,
-            "tokens": plan.tokens, "loss": plan.loss, "low": low, "high": high,
-            "hours": flops / flops_per_s / 3600, "megajoules": flops * joules_per_flop / 1e6,
-        })  # fmt: skip
+        losses = [run["loss"] for run in results if (run["width"], run["budget"]) == (row["width"], row["budget"])]
+        mean = statistics.fmean(losses)
+        spread = statistics.stdev(losses) / math.sqrt(len(losses)) / mean if len(losses) > 1 else None
+        errors = {"error": row["loss"] / mean - 1, "error_se": spread, "power_law_error": row["power_law"] / mean - 1}
+        rows.append(row | {"losses": losses, "measured": mean} | errors)
     return rows
 
 
@@ -79,10 +49,9 @@ def best_rows(fits: Fits, results: Sequence[dict[str, Any]]) -> list[dict[str, A
 def write(fits: Fits, expected: list[dict[str, Any]], results: list[dict[str, Any]], folder: Path) -> str:
     """Write scaling.json, report.md and the plots; returns the report's text."""
     checks = checked(expected, results)
-    table = best_rows(fits, results)
-    found = {"fits": fits.as_dict(), "checks": checks, "best": table, "cells": results, "goals": goals(checks)}
-    write_json(folder / "scaling.json", rounded(found))
-    text = _markdown(fits, checks, table)
+    facts = {"fits": fits.as_dict(), "checks": checks, "cells": results, "goals": goals(checks)}
+    write_json(folder / "scaling.json", rounded(facts))
+    text = _markdown(fits, checks)
     write_text(folder / "report.md", text)
     plots.laws(fits, checks, folder / "scaling.png")
     plots.ladder(results, fits.params.objective, folder / "ladder.png")
@@ -90,18 +59,19 @@ def write(fits: Fits, expected: list[dict[str, Any]], results: list[dict[str, An
 
 
 def goals(checks: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """The benchmark's figures: relative error at each multiple, and against the straight line's over all of them."""
-    found = {f"scaling_error_{row['multiple']:.3g}x": abs(row["error"]) for row in checks}
-    line = sum(abs(row["straight_line_error"]) for row in checks)
-    found["scaling_error_vs_straight_line"] = sum(abs(row["error"]) for row in checks) / max(line, 1e-12)
-    return found
+    """The benchmark's figures: mean relative error at each multiple and its standard error, and against the rival's."""
+    figures = {f"scaling_error_{row['multiple']:.3g}x": abs(row["error"]) for row in checks}
+    figures |= {f"scaling_error_{row['multiple']:.3g}x_se": row["error_se"] for row in checks if row["error_se"]}
+    rival = sum(abs(row["power_law_error"]) for row in checks)
+    return figures | {"scaling_error_vs_power_law": sum(abs(row["error"]) for row in checks) / max(rival, 1e-12)}
 
 
-def _markdown(fits: Fits, checks: Sequence[dict[str, Any]], table: Sequence[dict[str, Any]]) -> str:
+def _markdown(fits: Fits, checks: Sequence[dict[str, Any]]) -> str:
     law = fits.law
     text = "held-out text" if fits.params.objective == "causal" else "hidden tokens of held-out text"
-    low, high = fits.interval(lambda one: one.optimum_exponent)
+    low, high = fits.interval(lambda law: law.optimum_exponent)
     exponent = f"{fits.exponent:.2f}" if fits.exponent is not None else f"none: {fits.reason}"
+    covers = "its fit and of seeds" if math.isfinite(fits.seed_spread) else "its fit alone, for no run was repeated"
     lines = [
         "# Scaling",
         "",
@@ -117,27 +87,22 @@ def _markdown(fits: Fits, checks: Sequence[dict[str, Any]], table: Sequence[dict
         "",
         markdown_table(CHECK_COLUMNS, map(_check_cells, checks), "l" * len(CHECK_COLUMNS)),
         "",
-        markdown_table(BEST_COLUMNS, [_best_cells(row, fits.largest) for row in table], "l" * len(BEST_COLUMNS)),
+        f"The interval of a prediction is for the mean of its runs and covers the uncertainty of {covers}. Sizes for "
+        "other budgets: `python -m flows.plan --best`.",
     ]
     return "\n".join(lines) + "\n"
 
 
-CHECK_COLUMNS = ("larger run", "weights", "tokens", "predicted", "95%", "measured", "error", "straight line's error")
-BEST_COLUMNS = ("budget", "width", "weights", "tokens", "expected", "95%", "hours", "MJ")
+CHECK_COLUMNS = (
+    "larger runs", "weights", "tokens", "predicted", "95%", "measured, mean", "error (standard error)",
+    "error of a power law with a floor",
+)  # fmt: skip
 
 
 def _check_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    spread = f" ({row['error_se']:.2%})" if row["error_se"] is not None else ""
     return (
-        f"{row['multiple']:.3g}x, {row['flops']:.3g} FLOPs", f"{row['size'] / 1e3:.0f} k",
+        f"{row['multiple']:.3g}x, {row['flops']:.3g} FLOPs, {len(row['losses'])} seeds", f"{row['size'] / 1e3:.0f} k",
         f"{row['tokens'] / 1e6:.2f} M", f"{row['loss']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}",
-        f"{row['measured']:.3f}", f"{row['error']:+.2%}", f"{row['straight_line_error']:+.2%}",
-    )  # fmt: skip
-
-
-def _best_cells(row: dict[str, Any], largest: float) -> tuple[str, ...]:
-    far = " (far beyond what was run)" if row["flops"] > FAR * largest else ""
-    return (
-        row["budget"], row["width"], f"{row['size'] / 1e6:.3g} M", f"{row['tokens'] / 1e6:.3g} M",
-        f"{row['loss']:.3f}{far}", f"{row['low']:.3f} to {row['high']:.3f}", f"{row['hours']:.2g}",
-        f"{row['megajoules']:.2g}",
+        f"{row['measured']:.3f}", f"{row['error']:+.2%}{spread}", f"{row['power_law_error']:+.2%}",
     )  # fmt: skip

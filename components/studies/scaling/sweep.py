@@ -116,14 +116,15 @@ def plan(params: Scaling) -> list[Cell]:
     return sorted(cells, key=lambda one: (-one.pretrain.steps, one.name))
 
 
-def larger(params: Scaling, law: Law) -> list[tuple[Cell, BudgetPlan]]:
-    """Runs at multiples of the largest fitted budget, each of the size the law calls best, the longest first."""
-    chosen = []
-    for multiple in sorted(params.checks, reverse=True):
-        found = best(law, multiple * max(params.budgets), candidates(params))
-        made = cell(params, int(found.candidate.label), found.flops, 1, "check")
-        chosen.append((made, BudgetPlan(found.candidate, made.flops, made.tokens, law.loss(made.size, made.tokens))))
-    return chosen
+def larger(params: Scaling, law: Law) -> list[BudgetPlan]:
+    """Multiples of the largest fitted budget, each at the size the law calls best; the largest first."""
+    flops = [multiple * max(params.budgets) for multiple in sorted(params.checks, reverse=True)]
+    return [best(law, budget, candidates(params)) for budget in flops]
+
+
+def check_cells(params: Scaling, width: int, budget: float) -> list[Cell]:
+    """Runs that check a prediction: the same network and budget with each seed."""
+    return [cell(params, width, budget, seed, "check") for seed in range(1, params.seeds + 1)]
 
 
 def candidates(params: Scaling) -> list[Candidate]:
@@ -245,4 +246,4 @@ def point(result: dict[str, Any]) -> Point:
 def by_budget(results: Sequence[dict[str, Any]]) -> dict[float, list[Point]]:
     """Points of each budget, smallest first."""
     budgets = sorted({result["budget"] for result in results})
-    return {budget: [point(one) for one in results if one["budget"] == budget] for budget in budgets}
+    return {budget: [point(row) for row in results if row["budget"] == budget] for budget in budgets}

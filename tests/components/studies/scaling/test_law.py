@@ -86,14 +86,32 @@ def test_too_few_budgets_give_no_exponent() -> None:
     assert scaling_law.optimum_exponent(minima) == (None, "2 budgets are fewer than 3")
 
 
-def test_a_law_with_a_floor_extrapolates_where_a_straight_line_fails() -> None:
-    budgets = points(noise=0.001)
-    law, line = scaling_law.fit(flat(budgets)), scaling_law.straight_line(budgets)  # type: ignore[arg-type]
-    flops = 100 * BUDGETS[-1]
-    candidates = [Candidate(str(n), n, 6 * n) for n in np.geomspace(1e5, 1e8, 60)]
-    plan = scaling_law.best(law, flops, candidates)
-    truth = TRUE.loss(plan.candidate.size, plan.tokens)
-    assert abs(plan.loss - truth) < 0.5 * abs(line.loss(flops) - truth)
+def frontier(exponent: float, floor: float = 1.5) -> dict[float, list[Point]]:
+    """Budgets whose best sizes lie on floor + 900 / C^exponent; sizes to either side are worse."""
+    return {
+        budget: [Point(size, budget / size, budget, floor + 900 / budget**exponent + worse)
+                 for size, worse in ((1e4, 0.1), (1e5, 0.0), (1e6, 0.2))]
+        for budget in BUDGETS
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("exponent", [0.15, 0.24, 0.4])
+def test_the_rival_recovers_a_power_law_with_a_floor(exponent: float) -> None:
+    rival = scaling_law.power_law(frontier(exponent))
+    assert rival.exponent == pytest.approx(exponent, rel=1e-3)
+    assert rival.floor == pytest.approx(1.5, rel=1e-3)
+    assert rival.loss(8e13) == pytest.approx(1.5 + 900 / 8e13**exponent, rel=1e-5)
+
+
+def test_the_rival_averages_seeds_and_has_no_floor_from_two_budgets() -> None:
+    lucky = {
+        budget: [*row, *(Point(1e5, budget / 1e5, budget, row[1].loss + luck) for luck in (-0.3, 0.3))]
+        for budget, row in frontier(0.24).items()
+    }
+    assert scaling_law.power_law(lucky).exponent == pytest.approx(0.24, rel=1e-3)
+    two = dict(list(frontier(0.24, floor=0.0).items())[:2])
+    assert scaling_law.power_law(two).floor == 0.0
+    assert scaling_law.power_law(two).exponent == pytest.approx(0.24, rel=1e-3)
 
 
 def test_the_best_plan_spends_the_budget_and_no_other_is_better() -> None:
