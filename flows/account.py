@@ -96,7 +96,8 @@ def call(context: StageContext, branch: str) -> Report:
 
 
 WRITTEN = (
-    "summary.json", "summary.md", "report.html", "energy.png", "forecast.png", "loss_per_gram.png", "cards", "data.md",
+    "summary.json", "summary.md", "report.html", "energy.png", "forecast.png", "loss_per_gram.png", "scores.png",
+    "scores-narrow.png", "cards", "data.md",
 )  # fmt: skip
 """What the stage leaves in reports/ that no other stage does."""
 STAGE = Stage(

@@ -30,15 +30,15 @@ STYLE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def figure(width: float, height: float, rows: int = 1, columns: int = 1) -> "tuple[Figure, list[Axes]]":
-    """Empty figure of `width` x `height` inches and its axes, row by row, open above and right."""
+def figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> "tuple[Figure, list[Axes]]":
+    """Empty figure of `width` x `height` inches and its axes, row by row; `options` go to `Figure.subplots`."""
     import matplotlib
     from cycler import cycler
     from matplotlib.figure import Figure
 
     matplotlib.rcParams.update(STYLE | {"axes.prop_cycle": cycler(color=COLOURS)})
     drawing = Figure(figsize=(width, height), layout="constrained")
-    return drawing, drawing.subplots(rows, columns, squeeze=False).ravel().tolist()
+    return drawing, drawing.subplots(rows, columns, squeeze=False, **options).ravel().tolist()
 
 
 def save(drawing: "Figure", path: Path, caption: str = "", dpi: int = DPI) -> None:

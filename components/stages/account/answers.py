@@ -136,7 +136,7 @@ class Score(Part):
     low: float | None = None
     high: float | None = None
     n: int | None = None
-    better: Literal["higher", "lower"] = "higher"
+    better: Literal["higher", "lower", "zero"] = "higher"
     baseline: float | None = None
     baseline_name: str = ""
     gain: float | None = None

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from components.carbon.planning.forecast import ORCHESTRATION_NAME
-from components.reporting.figures import error_bars, figure, save
+from components.reporting.figures import COLOURS, WIDTH, bars, chart, error_bars, figure, save
 from components.stages.account.types import Cost
 
 
@@ -13,25 +13,22 @@ def plot_energy(cost: Cost, path: Path) -> None:
     """Watt-hours per stage and around them, by component, with the bounds of the sum."""
     rows = cost.parts | ({ORCHESTRATION_NAME: around} if (around := cost.orchestration_parts) else {})
     stages = list(rows)
-    names = sorted({name for parts in rows.values() for name in parts})
-    drawing, [axes] = figure(9, 0.35 * max(3, len(stages)) + 1.4)
-    left = [0.0] * len(stages)
-    for name in names:
-        widths = [rows[stage].get(name, [0.0] * 3)[1] * 1000 for stage in stages]
-        axes.barh(stages, widths, left=left, label=f"{name} ({cost.sources.get(name, '').split(':')[0]})")
-        left = [start + width for start, width in zip(left, widths, strict=True)]
-    low, high = ([sum(part[i] for part in rows[stage].values()) * 1000 for stage in stages] for i in (0, 2))
-    if stages:
-        bars = error_bars(left, low, high)
-        axes.errorbar(left, stages, xerr=bars, fmt="none", ecolor="black", capsize=3, linewidth=1, label="low to high")
-        for stage, mid, end in zip(stages, left, high, strict=True):
-            axes.annotate(f"{mid:.3g}", (end, stage), (6, 0), textcoords="offset points", va="center", fontsize=8)
-        axes.margins(x=0.08)
-        axes.invert_yaxis()
-        axes.legend(fontsize=8)
-    axes.set_xlabel("energy of this machine (Wh), earlier attempts included")
-    axes.set_title("Where the energy went")
-    save(drawing, path)
+    series = {
+        f"{name} ({cost.sources.get(name, '').split(':')[0]})": [
+            rows[stage].get(name, [0.0] * 3)[1] * 1000 for stage in stages
+        ]
+        for name in sorted({name for parts in rows.values() for name in parts})
+    }
+    caption = (
+        "Energy per stage by component, earlier attempts included; black lines reach from the low to the high sum."
+    )
+    with chart(path, caption, 0.27 * max(3, len(stages)) + 0.9, xlabel="energy of this machine (Wh)") as axes:
+        mid = bars(axes, stages, series)
+        low, high = ([sum(part[i] for part in rows[stage].values()) * 1000 for stage in stages] for i in (0, 2))
+        axes.errorbar(mid, range(len(stages)), xerr=error_bars(mid, low, high), fmt="none", ecolor="black", capsize=3)
+        for place, (value, end) in enumerate(zip(mid, high, strict=True)):
+            axes.annotate(f"{value:.3g}", (end, place), (6, 0), textcoords="offset points", va="center", fontsize=8)
+        axes.margins(x=0.1)
 
 
 def plot_forecasts(rows: list[dict[str, Any]], path: Path, most: int = 200) -> None:
@@ -39,35 +36,45 @@ def plot_forecasts(rows: list[dict[str, Any]], path: Path, most: int = 200) -> N
     path.unlink(missing_ok=True)
     if not rows:
         return
-    drawing, grid = figure(10.5, 4.2, columns=2)
+    drawing, grid = figure(WIDTH, 3.6, columns=2)
     units = (("seconds", "actual_seconds", 1.0, "seconds"), ("kwh", "actual_kwh", 1000.0, "Wh"))
-    for axes, (said, took, scale, unit) in zip(grid, units, strict=True):
-        _draw_forecasts(axes, rows[-most:], said, took, scale)
-        axes.set(xlabel=f"actual ({unit})", ylabel=f"forecast ({unit}), 80 % interval")
-    drawing.legend(*axes.get_legend_handles_labels(), loc="outside right center", fontsize=8)
+    for axes, (forecast, actual, scale, unit) in zip(grid, units, strict=True):
+        _draw_forecasts(axes, rows[-most:], forecast, actual, scale)
+        axes.set(xlabel=f"actual ({unit})", ylabel=f"forecast ({unit})")
+    drawing.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=3)
     inside = sum(row["seconds"][0] <= row["actual_seconds"] <= row["seconds"][2] for row in rows)
-    drawing.suptitle(f"Forecasts of {len(rows)} stage runs; {inside} within their interval of seconds")
-    save(drawing, path)
+    save(
+        drawing, path,
+        f"Forecasts of stage runs with their 80% intervals: {inside} of {len(rows)} took as long as theirs says.",
+    )  # fmt: skip
 
 
-def _draw_forecasts(axes: Any, rows: list[dict[str, Any]], said: str, took: str, scale: float) -> None:
+def _draw_forecasts(axes: Any, rows: list[dict[str, Any]], forecast: str, actual: str, scale: float) -> None:
     """A colour for each stage, the same range on both axes: above the diagonal is too much, below too little."""
-    from matplotlib import colormaps
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     stages = list(dict.fromkeys(row["stage"] for row in rows))
     for number, stage in enumerate(stages):
         own = [row for row in rows if row["stage"] == stage]
-        low, mid, high = ([row[said][i] * scale for row in own] for i in range(3))
-        actual, color = [row[took] * scale for row in own], colormaps["tab20"](number % 20)
-        bars = error_bars(mid, low, high)
-        axes.errorbar(actual, mid, bars, fmt="o", markersize=4, linewidth=0.9, alpha=0.8, color=color, label=stage)
-    values = [value * scale for row in rows for value in (*row[said], row[took])]
+        low, mid, high = ([row[forecast][i] * scale for row in own] for i in range(3))
+        took, color = [row[actual] * scale for row in own], COLOURS[number % len(COLOURS)]
+        axes.errorbar(
+            took,
+            mid,
+            error_bars(mid, low, high),
+            fmt="o",
+            markersize=4,
+            linewidth=0.9,
+            alpha=0.8,
+            color=color,
+            label=stage,
+        )
+    values = [value * scale for row in rows for value in (*row[forecast], row[actual])]
     ends = [0.8 * min(values), 1.25 * max(values)]
     axes.plot(ends, ends, color="black", linewidth=0.8, label="forecast = actual")
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_locator(LogLocator(subs=(1.0, 3.0), numticks=6))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
 
@@ -76,20 +83,19 @@ def plot_loss_per_gram(cost: Cost, reports: Path) -> None:
     """Held-out loss against the CO2e spent on training until then, one line per pretrained model."""
     path = reports / "loss_per_gram.png"
     path.unlink(missing_ok=True)
-    drawing, [axes] = figure(7, 4)
-    drawn = 0
+    curves = {}
     for branch in ("causal", "masked"):
         curve = _curve(reports / "pretrain" / branch / "details" / "heldout.csv")
         low, grams, high = cost.stages.get(f"pretrain@{branch}", cost.nothing).grams
         if curve and grams:
-            last, label = curve[-1][0], f"{branch}: {grams:.2g} g in all ({low:.2g} to {high:.2g})"
-            axes.plot([grams * step / last for step, _ in curve], [loss for _, loss in curve], "o-", label=label)
-            drawn += 1
-    if drawn:
-        axes.set(xlabel="gCO2e of pretraining until then (mid)", ylabel="held-out loss (nats per target)")
-        axes.set_title("What each gram bought")
-        axes.legend(fontsize=8)
-        save(drawing, path)
+            curves[f"{branch}: {grams:.2g} g in all ({low:.2g} to {high:.2g})"] = (curve, grams / curve[-1][0])
+    if not curves:
+        return
+    caption = "Held-out loss of each pretrained model as CO2e is spent on its training."
+    labels = {"xlabel": "g CO2e of pretraining until then (mid estimate)", "ylabel": "held-out loss (nats)"}
+    with chart(path, caption, **labels) as axes:
+        for label, (curve, grams_per_step) in curves.items():
+            axes.plot([grams_per_step * step for step, _ in curve], [loss for _, loss in curve], "o-", label=label)
 
 
 def _curve(path: Path) -> list[tuple[float, float]]:

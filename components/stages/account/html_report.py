@@ -1,45 +1,76 @@
-"""The report: one self-contained HTML page with every stage's text and plots, and the plots of what it cost."""
+"""The report: one self-contained HTML page: the five answers, what the model writes, scores, cost, then every stage."""
 
 import base64
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from components.carbon.planning.forecast import ORCHESTRATION_NAME
+from components.core.files import read_json
+from components.reporting.tables import number
+from components.stages.account.answer_text import bounds
 from components.stages.account.answers import ModelAnswers
+from components.stages.account.five_sentences import QUESTIONS, five_sentences
 from components.stages.account.model_card import environment
+from components.stages.account.score_rows import score_rows
 from components.stages.account.summary import stage_reports
-from components.stages.account.terminal_table import render_table
-from components.stages.account.types import Summary
+from components.stages.account.types import Cost, Summary, Triple
 
 MAX_PICTURE_BYTES = 600_000
 """Larger pictures are left out of the page; they are in the stage's plots folder."""
+MAX_SAMPLES = 3
 
 
-def render_html(summary: Summary, answers: dict[str, ModelAnswers], reports: Path) -> str:
+class Table(NamedTuple):
+    """A table of the page: its caption (a sentence), column titles, rows; the last row may be a total."""
+
+    caption: str
+    columns: list[str]
+    rows: list[list[str]]
+    total: bool = False
+
+
+class Picture(NamedTuple):
+    """A picture as data URL, with its caption; `narrow` replaces it on a small screen."""
+
+    data: str
+    caption: str
+    narrow: str = ""
+
+
+def render_html(summary: Summary, answers: Mapping[str, ModelAnswers], reports: Path) -> str:
     """The report as one self-contained page."""
-    sections = [_section(stage, folder) for stage, folder in stage_reports(reports).items()]
+    said = five_sentences(summary, answers, score_rows(summary, answers))
+    scores = picture(reports / "scores.png")
+    narrow = picture(reports / "scores-narrow.png")
     return environment().get_template("report.html.j2").render(
-        summary=summary, answers=answers, sections=sections, costs=_cost_pictures(reports), table=render_table(summary)
+        summary=summary,
+        answers=[(QUESTIONS[key], text) for key, text in said.items()],
+        samples=_samples(reports / "finetune" / "instruct" / "details" / "examples.json"),
+        scores=scores and scores._replace(narrow=narrow.data if narrow else ""),
+        documents=_documents(summary),
+        costs=_costs(summary),
+        pictures=_pictures([reports / f"{name}.png" for name in ("energy", "loss_per_gram", "forecast")]),
+        facts=_cost_facts(summary),
+        sections=[_section(stage, folder) for stage, folder in stage_reports(reports).items()],
     )  # fmt: skip
 
 
-def _cost_pictures(reports: Path) -> list[tuple[str, str]]:
-    names = {
-        "energy": "Where the energy went",
-        "loss_per_gram": "Held-out loss against CO2e",
-        "forecast": "Forecast and actual",
-    }
-    found = [(title, picture(reports / f"{name}.png")) for name, title in names.items()]
-    return [(title, data) for title, data in found if data]
+def _samples(path: Path) -> list[dict[str, str]]:
+    """Prompts with what the model wrote before and after tuning: the shortest prompts, each answer once."""
+    rows = read_json(path) if path.exists() else []
+    unique = {row["after"]: row for row in sorted(rows, key=lambda row: -len(row["prompt"]))}
+    chosen = sorted(unique.values(), key=lambda row: len(row["prompt"]))
+    return chosen[:MAX_SAMPLES]
 
 
 def _section(stage: str, folder: Path) -> dict[str, Any]:
     text = folder / "details" / "report.md"
     plots = sorted((folder / "plots").glob("*.png")) if (folder / "plots").is_dir() else []
-    pictures = [(path.stem.replace("_", " "), picture(path)) for path in plots]
     return {
         "stage": stage,
         "html": markdown(text.read_text(encoding="utf-8")) if text.exists() else "",
-        "pictures": [(name, data) for name, data in pictures if data],
+        "pictures": _pictures(plots),
     }
 
 
@@ -47,11 +78,103 @@ def markdown(text: str) -> str:
     """A stage's report as HTML. Raw HTML in it is shown, not obeyed: reports quote documents of anybody."""
     from markdown_it import MarkdownIt
 
-    return MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(text)
+    html = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(text)
+    return html.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
 
 
-def picture(path: Path) -> str:
-    """A PNG as data URL; "" if there is none or it is too large."""
+def picture(path: Path) -> Picture | None:
+    """A PNG and its caption (figures.py writes it into the file); None if there is none or it is too large."""
+    from PIL import Image
+
     if not path.exists() or path.stat().st_size > MAX_PICTURE_BYTES:
-        return ""
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+        return None
+    with Image.open(path) as image:
+        caption = str(image.info.get("Description", "")) or f"{path.stem.replace('_', ' ')}."
+    return Picture("data:image/png;base64," + base64.b64encode(path.read_bytes()).decode(), caption)
+
+
+def _pictures(paths: Iterable[Path]) -> list[Picture]:
+    return [found for path in paths if (found := picture(path))]
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+def _documents(summary: Summary) -> Table:
+    """Documents by stage; what mix adds to them is generated, and no document of a source."""
+    real = summary.documents["bias"].sources if "bias" in summary.documents else {}
+    rows = []
+    for stage, row in summary.documents.items():
+        made = {
+            name: counts["num_documents"] for name, counts in row.sources.items() if stage == "mix" and name not in real
+        }
+        why = ", ".join(f"{rule} {count:,}" for rule, count in {**row.rules, **row.reasons, **made}.items())
+        counts = (row.taken, row.kept - sum(made.values()), row.dropped + row.quarantined, row.heldout)
+        rows.append([stage, *(f"{count:,}" for count in counts), f"generated beside them: {why}" if made else why])
+    caption = "Documents of the sources on their way to the models, by stage."
+    if "train" in summary.tokens and "heldout" in summary.tokens:
+        train, heldout = (summary.tokens[split]["num_tokens"] for split in ("train", "heldout"))
+        caption += (
+            f" That makes {train:,} tokens to train on, generated text included, and {heldout:,} held-out ones, of a "
+            f"vocabulary of {summary.tokens['vocab_size']:,}."
+        )
+    return Table(caption, ["stage", "in", "kept", "removed", "held out", "by which rules"], rows)
+
+
+def _costs(summary: Summary) -> list[Table]:
+    cost, project = summary.cost, summary.project
+    rows = [
+        [stage, f"{row.elapsed_s:.1f}", f"{row.cpu_s:.1f}", *_energy(row.kwh, row.grams), str(row.attempts or "")]
+        for stage, row in cost.stages.items()
+    ]
+    for name, whole in ((ORCHESTRATION_NAME, cost.orchestration), ("total", cost.total)):
+        rows.append([name, "", f"{whole.cpu_s:.1f}", *_energy(whole.kwh, whole.grams), ""])
+    runs = [
+        [name, str(row["runs"]), f"{row['cpu_s']:.1f}", *_energy(row["kwh"], row["grams"])]
+        for group in ("by_outcome", "by_experiment")
+        for name, row in project[group].items()
+    ]
+    spent = ["CPU seconds", "Wh", "g CO2e"]
+    return [
+        Table(
+            "Time, energy and carbon of all that made these artifacts, with low and high estimates; attempts are runs "
+            "that ended early, and are counted.", ["stage", "seconds", *spent, "attempts"], rows, total=True,
+        ),
+        Table("What the energy rests on.", ["component", "how it was obtained", "Wh", "share"], _components(cost)),
+        Table("Every run in the ledger, by outcome and by experiment.", ["runs", "processes", *spent], runs),
+    ]  # fmt: skip
+
+
+def _energy(kwh: Triple, grams: Triple) -> list[str]:
+    return [bounds([1000 * value for value in kwh]), bounds(grams)]
+
+
+def _spent(row: Mapping[str, Triple]) -> str:
+    wh, grams = _energy(row["kwh"], row["grams"])
+    return f"{wh} Wh, {grams} g CO2e"
+
+
+def _components(cost: Cost) -> list[list[str]]:
+    """Wh by component, and its share of all."""
+    sums: dict[str, float] = {}
+    for rows in (*cost.parts.values(), cost.orchestration_parts):
+        for name, kwh in rows.items():
+            sums[name] = sums.get(name, 0.0) + 1000 * kwh[1]
+    total = sum(sums.values()) or 1.0
+    return [[name, cost.sources[name].replace(":", ": "), number(wh), f"{wh / total:.0%}"] for name, wh in sums.items()]
+
+
+def _cost_facts(summary: Summary) -> list[str]:
+    """Sentences on what the figures of the cost stand on."""
+    cost, project = summary.cost, summary.project
+    saved, rest = project["cache_saved"], project["unattributed"]
+    facts = [
+        f"Machine: {cost.hardware}; counter of busy time: {', '.join(cost.counters) or 'none'}.",
+        f"Carbon intensity: {cost.intensity}. PUE {cost.pue:g} ({cost.pue_source}) counts in grams and price, not in Wh.",
+        f"Making the machine: {bounds(cost.total.embodied_grams)} g CO2e more ({cost.embodied_source}).",
+        f"Saved by DVC's cache: {_spent(saved)} in {saved['stages']} stage runs, by what each cost when it last ran.",
+        f"Unattributed, what this machine used meanwhile for anything else: {_spent(rest)}.",
+    ]
+    if sci := summary.sci_grams_per_mtok:
+        facts.append(f"SCI (ISO/IEC 21031:2024), per million tokens trained, hardware included: {bounds(sci)} g CO2e.")
+    return facts + ([f"Price: {cost.price[1]:.4f} {cost.currency}."] if cost.price else [])

@@ -21,7 +21,7 @@ from components.stages.account.answers import (
     Score,
 )
 from components.stages.account.data_card import LIMITS, DataFacts
-from components.stages.account.summary import CORPUS_STAGES, MODELS, Files
+from components.stages.account.summary import BASELINES, CORPUS_STAGES, MODELS, Files
 from components.stages.account.types import Cost, ModelFacts, StageRecords, Triple
 
 BASES = {"finetune/instruct": "pretrain/causal", "finetune/classify": "pretrain/masked"}
@@ -197,7 +197,7 @@ def cost_answer(model: str, cost: Cost, forecasts: list[dict[str, Any]]) -> Cost
         seconds=sum(row.elapsed_s + row.attempts_s for row in rows.values()),
         cpu_s=sum(row.cpu_s for row in rows.values()),
         attempts=sum(row.attempts for row in rows.values()),
-        forecast=_forecast(rows, forecasts),
+        forecast=forecast_of(rows, forecasts),
         price=f"{price[1]:.4f} {cost.currency}" if cost.price else "",
         stages=list(rows),
         missing=[stage for stage in behind if stage not in rows],
@@ -212,7 +212,8 @@ def _sum(rows: list[Triple]) -> Triple:
     return [sum(values) for values in zip(*rows, strict=True)]
 
 
-def _forecast(rows: Mapping[str, Any], forecasts: list[dict[str, Any]]) -> Forecast | NotKnown:
+def forecast_of(rows: Mapping[str, Any], forecasts: list[dict[str, Any]]) -> Forecast | NotKnown:
+    """Sum of the forecasts that stages had, and what just these took."""
     known = {(row["stage"], row["run"]): row for row in forecasts}
     used = {stage: known[stage, row.run] for stage, row in rows.items() if (stage, row.run) in known}
     if not used:
@@ -241,8 +242,7 @@ def _scores(model: str, records: StageRecords) -> list[Score]:
     own = [
         Score(
             task=stage, name=name.replace("/", " ").replace("_", " ") + after, of=model, measured_by=stage,
-            better="lower" if "bits_per_byte" in name else "higher", baseline=row.get("chance"),
-            baseline_name="chance" if "chance" in row else "", headline=not after,
+            better="lower" if "bits_per_byte" in name else "higher", headline=not after, **_best_rule(row),
             **{key: row[key] for key in ("value", "low", "high") if key in row},
         )
         for name, row in (facts.scores if facts else {}).items()
@@ -250,6 +250,12 @@ def _scores(model: str, records: StageRecords) -> list[Score]:
     rows = [row for row in records.evaluation if scored_model(row.get("task") or row.get("question", "")) == model]
     evaluated = [_evaluated(row, model) for row in rows]
     return evaluated + own if after else own + evaluated
+
+
+def _best_rule(row: Mapping[str, float]) -> dict[str, Any]:
+    """The best of the baselines of a score that a stage measured; accuracies all, so the largest."""
+    rules = [(row[key], words) for key, words in BASELINES.items() if key in row]
+    return dict(zip(("baseline", "baseline_name"), max(rules), strict=True)) if rules else {}
 
 
 def scored_model(task: str) -> str:

@@ -33,6 +33,8 @@ from components.stages.account.data_card import DataFacts, data_card, data_facts
 from components.stages.account.html_report import render_html
 from components.stages.account.model_answers import model_answers, unknown_origin
 from components.stages.account.model_card import write_cards
+from components.stages.account.score_plot import plot_scores
+from components.stages.account.score_rows import score_rows
 from components.stages.account.summary import STAGES, checkout_files, gather
 from components.stages.account.terminal_table import render_table
 from components.stages.account.types import Cost, Summary
@@ -77,12 +79,15 @@ def account(
         plot_energy(summary.cost, reports / "energy.png")
         plot_forecasts(summary.forecasts, reports / "forecast.png")
         plot_loss_per_gram(summary.cost, reports)
+        for narrow in (False, True):
+            name = "scores-narrow.png" if narrow else "scores.png"
+            plot_scores(score_rows(summary, answers), reports / name, narrow)
         write_json(reports / "summary.json", rounded(summary.as_json()))
-        write_text(reports / "summary.md", f"```\n{render_table(summary)}```\n")
+        write_text(reports / "summary.md", f"```\n{render_table(summary, answers)}```\n")
         write_cards(answers, reports / "cards")
         write_data_card(root, data, summary.model_name, reports / "data.md")
         write_text(reports / "report.html", render_html(summary, answers, reports))
-    return Report(summary.headline, f"```\n{render_table(summary)}```\n", summary.as_json())
+    return Report(summary.headline, f"```\n{render_table(summary, answers)}```\n", summary.as_json())
 
 
 def write_data_card(root: Path, facts: DataFacts, model_name: str, path: Path) -> None:

@@ -141,18 +141,20 @@ SCORES = {
     "finetune/classify": ("accuracy", "macro_f1"),
 }
 """Model folder -> the scores that stand for it, the first that is there for pretraining, all for fine-tuning."""
+BASELINES = {"chance": "guessing", "majority": "largest class", "naive_bayes": "naive Bayes"}
+"""Metric beside a score -> the rule that it is the score of."""
 SCORE_WORDS = ("accuracy", "bits_per_byte", "f1")
 
 
 def scores(metrics: dict[str, float], name: str) -> dict[str, dict[str, float]]:
-    """Score -> value, and low, high and chance where the stage has them (`x/low` beside `x/value`, or `x_low`)."""
+    """Score -> value, its bounds and baselines where the stage has them (`x/low` beside `x/value`, or `x_low`)."""
     wanted = [score for score in SCORES[name] if _value(metrics, score) is not None]
     loose = [key for key in metrics if any(word in key for word in SCORE_WORDS) and not key.endswith(("low", "high"))]
     chosen = wanted[: 1 if name.startswith("pretrain") else 2] or loose[:1]
     found = {}
     for score in chosen:
         row = {"value": _value(metrics, score)}
-        for part in ("low", "high", "chance"):
+        for part in ("low", "high", *BASELINES):
             row[part] = metrics.get(f"{score}/{part}", metrics.get(f"{score}_{part}"))
         found[score] = {part: value for part, value in row.items() if value is not None}
     return found

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from components.reporting import figures
 from components.stages.account import cost_plots
+from components.stages.account.html_report import picture
 from components.stages.account.types import Cost, SpanCost, StageCost
 
 NOTHING = SpanCost(kwh=[0.0] * 3, grams=[0.0] * 3, embodied_grams=[0.0] * 3, cpu_s=0.0, elapsed_s=0.0)
@@ -38,12 +40,13 @@ COST = NO_COST.model_copy(
 def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """File name -> the axes of what was saved as it."""
     found: dict[str, Any] = {}
-    save = cost_plots.save
+    save = figures.save
 
-    def keep(figure: Any, path: Path) -> None:
+    def keep(figure: Any, path: Path, caption: str = "") -> None:
         found[path.name] = figure.axes[0] if len(figure.axes) == 1 else figure
-        save(figure, path)
+        save(figure, path, caption)
 
+    monkeypatch.setattr(figures, "save", keep)
     monkeypatch.setattr(cost_plots, "save", keep)
     return found
 
@@ -61,7 +64,7 @@ def test_energy_is_stacked_by_component_with_the_bounds_of_the_sum(drawn: dict[s
     ]
     assert [text.get_text() for text in axes.texts] == ["3", "20", "100"]
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert labels == ["cpu (estimated)", "memory (assumed)", "low to high"]
+    assert labels == ["cpu (estimated)", "memory (assumed)"]
     (lines,) = axes.containers[2].lines[2]
     spans = [[segment[0][0], segment[1][0]] for segment in lines.get_segments()]
     assert [end for span in spans for end in span] == pytest.approx([1.5, 5.5, 10, 40, 50, 200])
@@ -96,7 +99,9 @@ def test_forecasts_stand_beside_what_came_of_them_by_stage(drawn: dict[str, Any]
     ]  # fmt: skip
     cost_plots.plot_forecasts(rows, tmp_path / "forecast.png")
     figure = drawn["forecast.png"]
-    assert figure.get_suptitle() == "Forecasts of 3 stage runs; 1 within their interval of seconds"
+    shown = picture(tmp_path / "forecast.png")
+    assert shown is not None
+    assert "1 of 3 took as long as theirs says" in shown.caption
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["forecast = actual", "dedup", "evaluate"]
     seconds, energy = figure.axes

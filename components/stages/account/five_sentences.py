@@ -1,0 +1,95 @@
+"""The five answers of a run in a sentence each: the head of the report, and the first lines of the end table."""
+
+from collections.abc import Mapping
+
+from components.stages.account.answer_text import known
+from components.stages.account.answers import DataAnswer, ModelAnswers, NotKnown, QualityAnswer, RebuildAnswer
+from components.stages.account.model_answers import forecast_of
+from components.stages.account.score_rows import ScoreRow, above
+from components.stages.account.types import Summary, Triple
+
+QUESTIONS = {
+    "text": "What was it trained on?",
+    "cost": "What did it cost?",
+    "quality": "How good is it?",
+    "rebuild": "Can it be rebuilt?",
+    "load": "Can it be loaded?",
+}
+ORDER = ("finetune/instruct", "pretrain/causal", "finetune/classify", "pretrain/masked")
+"""The model that stands for a run: the first of these that there is."""
+
+
+def five_sentences(summary: Summary, answers: Mapping[str, ModelAnswers], rows: list[ScoreRow]) -> dict[str, str]:
+    """Question (a key of `QUESTIONS`) -> one sentence; a question that cannot be answered says why."""
+    name = next((name for name in ORDER if name in answers), None)
+    if name is None:
+        return dict.fromkeys(QUESTIONS, "Not known: no model has been trained here yet.")
+    answer = answers[name]
+    return {
+        "text": known(answer.data, _text),
+        "cost": cost_sentence(summary),
+        "quality": known(answer.quality, lambda quality: _quality(quality, rows)),
+        "rebuild": _rebuild(answer.rebuild),
+        "load": f"By {answer.load.lines[0].split()[1]}: {answer.load.lines[1].removeprefix('model = ')}.",
+    }
+
+
+def _text(data: DataAnswer) -> str:
+    ordered = sorted(data.licences, key=lambda name: -data.licences[name])
+    more = f" and {len(ordered) - 2} more licences" if len(ordered) > 2 else ""
+    generated = f", and {data.generated:,} generated short texts" if data.generated else ""
+    return (
+        f"{data.documents:,} documents ({data.num_bytes / 1e6:.0f} MB) under {', '.join(ordered[:2])}{more}, after "
+        f"filters had removed {sum(row.documents for row in data.removed):,}{generated}."
+    )
+
+
+def cost_sentence(summary: Summary) -> str:
+    """Energy and carbon of everything here, what of it rests on constants, and the forecast."""
+    cost = summary.cost
+    if not cost.total.kwh[1]:
+        return "Not known: the ledger has no completed run of these artifacts."
+    forecast = forecast_of(cost.stages, summary.forecasts)
+    said = (
+        "it had no forecast"
+        if isinstance(forecast, NotKnown)
+        else f"{forecast.actual_kwh * 1000:.2g} Wh of it were forecast as {forecast.kwh * 1000:.2g}"
+    )
+    return (
+        f"{_bounded([1000 * value for value in cost.total.kwh], 'Wh')} and {_bounded(cost.total.grams, 'g CO2e')}, "
+        f"failed runs included; {cost.shares.get('constants', 0.0):.0%} of the energy rests on constants; {said}."
+    )
+
+
+def _bounded(row: Triple, unit: str) -> str:
+    low, mid, high = (f"{value:.2g}" for value in row)
+    return f"{mid} {unit} ({low} to {high})"
+
+
+def _quality(quality: QualityAnswer, rows: list[ScoreRow]) -> str:
+    compared = [row for row in rows if row.score.baseline is not None]
+    better = [row.name for row in compared if above(row.score)]
+    champion = quality.champion
+    against = ""
+    if not isinstance(champion, NotKnown):
+        changed = sum(change.significant for change in champion.changes)
+        against = "; it is the champion" if champion.is_this else f"; {changed} scores differ from {champion.champion}"
+    return f"{len(better)} of {len(compared)} scores lie above the best rule that needs no model{against}."
+
+
+def _rebuild(rebuild: RebuildAnswer) -> str:
+    verified = known(rebuild.verified, lambda last: f"done on {last.at[:10]}: {last.result}")
+    if isinstance(rebuild.verified, NotKnown):
+        verified = "not yet done here"
+    return (
+        f"From commit {_short(rebuild.commit)} with dvc.lock {_short(rebuild.dvc_lock)}, by {rebuild.command}; "
+        f"{verified}."
+    )
+
+
+def _short(value: str | NotKnown) -> str:
+    """The first digits of a hash, and `+changes` if it has that."""
+    if isinstance(value, NotKnown):
+        return "(not known)"
+    digits, plus, changes = value.partition("+")
+    return digits[:10] + plus + changes

@@ -1,0 +1,106 @@
+"""Scores as the end table and the forest plot show them: each beside its baseline and its counterpart.
+
+A counterpart is the same score under the other condition: without examples in the prompt, without steps, closed book,
+before tuning. Scores come from the answers of all models (answers.py), each once.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from components.stages.account.answers import ModelAnswers, NotKnown, Score
+from components.stages.account.types import Summary
+
+PAIRS = {
+    "few_shot": (" 8 examples", " 0 examples", "0 examples"),
+    "chain_of_thought": ("with steps", "at once", "at once"),
+    "open_book": ("open book", "closed book", "closed book"),
+    "bias_mitigation": ("swapped", "control", "control"),
+    "context_extension": ("scaled", "beyond", "unscaled"),
+}
+"""Eval task -> words of the score, words of its counterpart, and the counterpart's name in the table."""
+BEFORE_TUNING = {"choice accuracy": "choice_accuracy/before", "answer bits per byte": "answer_bits_per_byte/before"}
+IN_BITS = ("bits_per_byte", "answers", "context_extension")
+LATER = ("bias", "memorisation", "calibration")
+"""Kinds of scores that stand at the end."""
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """A score, and its counterpart as words and number, if it has one."""
+
+    score: Score
+    counterpart: str = ""
+    counterpart_value: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the score; a tuned model's begin with its folder's name."""
+        tuned = self.score.measured_by.removeprefix("finetune@")
+        return self.score.name if tuned == self.score.measured_by else f"{tuned}: {self.score.name}"
+
+    @property
+    def below(self) -> bool:
+        """Whether the score is not shown to be above its baseline."""
+        return self.score.baseline is not None and not above(self.score)
+
+    @property
+    def unit(self) -> str:
+        """What the number is: a share of items, bits, or nats."""
+        score = self.score
+        if score.better == "zero" or score.value < 0:
+            return "nats"
+        return "bits" if score.task in IN_BITS or "bits" in score.name or "exposure" in score.name else "share"
+
+
+def above(score: Score) -> bool:
+    """Whether a score lies above its baseline: by its paired gain, or else by its own interval."""
+    if score.above_baseline is not None or score.baseline is None:
+        return bool(score.above_baseline)
+    end = score.high if score.better == "lower" else score.low
+    return end is not None and (end < score.baseline if score.better == "lower" else end > score.baseline)
+
+
+def all_scores(answers: Mapping[str, ModelAnswers]) -> list[Score]:
+    """Scores of every model, each once: those of evaluate, and the first of each fine-tuning."""
+    known = [one.quality for one in answers.values() if not isinstance(one.quality, NotKnown)]
+    unique: dict[tuple[str, ...], Score] = {}
+    for score in (score for quality in known for score in quality.scores):
+        if not score.measured_by.startswith("pretrain"):
+            key = (score.of, score.name) if score.measured_by == "evaluate" else (score.of,)
+            unique.setdefault(key, score)
+    return list(unique.values())
+
+
+def score_rows(summary: Summary, answers: Mapping[str, ModelAnswers], most: int = 0) -> list[ScoreRow]:
+    """Rows of headline scores, paired with their counterparts; at most `most`, if given, of as many tasks as can be."""
+    scores = all_scores(answers)
+    flagged = any(score.headline and score.measured_by == "evaluate" for score in scores)
+    rows = [row for score in scores if score.headline or not flagged if (row := _paired(score, scores, summary))]
+    rows.sort(key=lambda row: (row.score.kind in LATER, row.score.measured_by != "evaluate"))
+    if not most or len(rows) <= most:
+        return rows
+    order = sorted(range(len(rows)), key=lambda index: _rank(rows, index))
+    return [rows[index] for index in sorted(order[:most])]
+
+
+def _rank(rows: list[ScoreRow], index: int) -> tuple[int, bool, int]:
+    """Order in which rows get room: the first row of a task; those with a counterpart, of bias and memorisation."""
+    score = rows[index].score
+    place = sum(row.score.task == score.task for row in rows[:index])
+    return place, not rows[index].counterpart and score.kind not in ("bias", "memorisation"), index
+
+
+def _paired(score: Score, scores: Iterable[Score], summary: Summary) -> ScoreRow | None:
+    """The row of a score; None if it is shown as the counterpart of another."""
+    if before := BEFORE_TUNING.get(score.name):
+        value = summary.metrics.get(score.measured_by, {}).get(before)
+        return ScoreRow(score, "before" if value is not None else "", value)
+    this, other, name = PAIRS.get(score.task, ("", "", ""))
+    if not this:
+        return ScoreRow(score)
+    if other in score.name:
+        return None if any(row.task == score.task and this in row.name for row in scores) else ScoreRow(score)
+    wanted = score.name.replace(this, other)
+    others = [row for row in scores if row.task == score.task and other in row.name and this in score.name]
+    match = next((row for row in others if row.name == wanted), others[0] if others else None)
+    return ScoreRow(score, name, match.value) if match else ScoreRow(score)
