@@ -32,11 +32,11 @@ STYLE: dict[str, Any] = {
 
 def figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> "tuple[Figure, list[Axes]]":
     """Empty figure of `width` x `height` inches and its axes, row by row; `options` go to `Figure.subplots`."""
-    import matplotlib
     from cycler import cycler
+    from matplotlib import style
     from matplotlib.figure import Figure
 
-    matplotlib.rcParams.update(STYLE | {"axes.prop_cycle": cycler(color=COLOURS)})
+    style.use(STYLE | {"axes.prop_cycle": cycler(color=COLOURS)})
     drawing = Figure(figsize=(width, height), layout="constrained")
     return drawing, drawing.subplots(rows, columns, squeeze=False, **options).ravel().tolist()
 

@@ -92,7 +92,10 @@ def plot_loss_per_gram(cost: Cost, reports: Path) -> None:
     if not curves:
         return
     caption = "Held-out loss of each pretrained model as CO2e is spent on its training."
-    labels = {"xlabel": "g CO2e of pretraining until then (mid estimate)", "ylabel": "held-out loss (nats)"}
+    labels: dict[str, Any] = {
+        "xlabel": "g CO2e of pretraining until then (mid estimate)",
+        "ylabel": "held-out loss (nats)",
+    }
     with chart(path, caption, **labels) as axes:
         for label, (curve, grams_per_step) in curves.items():
             axes.plot([grams_per_step * step for step, _ in curve], [loss for _, loss in curve], "o-", label=label)

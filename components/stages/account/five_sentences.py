@@ -23,7 +23,8 @@ def five_sentences(summary: Summary, answers: Mapping[str, ModelAnswers], rows: 
     """Question (a key of `QUESTIONS`) -> one sentence; a question that cannot be answered says why."""
     name = next((name for name in ORDER if name in answers), None)
     if name is None:
-        return dict.fromkeys(QUESTIONS, "Not known: no model has been trained here yet.")
+        unknown = "Not known: no model has been trained here yet."
+        return dict.fromkeys(QUESTIONS, unknown) | {"cost": cost_sentence(summary)}
     answer = answers[name]
     return {
         "text": known(answer.data, _text),
@@ -38,8 +39,10 @@ def _text(data: DataAnswer) -> str:
     ordered = sorted(data.licences, key=lambda name: -data.licences[name])
     more = f" and {len(ordered) - 2} more licences" if len(ordered) > 2 else ""
     generated = f", and {data.generated:,} generated short texts" if data.generated else ""
+    megabytes = data.num_bytes / 1e6
+    size = f"{megabytes:,.0f}" if megabytes >= 10 else f"{megabytes:.2g}"
     return (
-        f"{data.documents:,} documents ({data.num_bytes / 1e6:.0f} MB) under {', '.join(ordered[:2])}{more}, after "
+        f"{data.documents:,} documents ({size} MB) under {', '.join(ordered[:2])}{more}, after "
         f"filters had removed {sum(row.documents for row in data.removed):,}{generated}."
     )
 
@@ -55,15 +58,17 @@ def cost_sentence(summary: Summary) -> str:
         if isinstance(forecast, NotKnown)
         else f"{forecast.actual_kwh * 1000:.2g} Wh of it were forecast as {forecast.kwh * 1000:.2g}"
     )
+    pue = f"; PUE {cost.pue:g}{', assumed' if cost.pue_source.startswith('assumed') else ''}" if cost.pue != 1 else ""
     return (
-        f"{_bounded([1000 * value for value in cost.total.kwh], 'Wh')} and {_bounded(cost.total.grams, 'g CO2e')}, "
-        f"failed runs included; {cost.shares.get('constants', 0.0):.0%} of the energy rests on constants; {said}."
+        f"{_bounded([1000 * value for value in cost.total.kwh], 'Wh')} and "
+        f"{_bounded(cost.total.grams, 'g CO2e', pue)}, failed runs included; "
+        f"{cost.shares['constants']:.0%} of the energy rests on constants (memory {cost.shares['memory']:.0%}); {said}."
     )
 
 
-def _bounded(row: Triple, unit: str) -> str:
+def _bounded(row: Triple, unit: str, more: str = "") -> str:
     low, mid, high = (f"{value:.2g}" for value in row)
-    return f"{mid} {unit} ({low} to {high})"
+    return f"{mid} {unit} ({low} to {high}{more})"
 
 
 def _quality(quality: QualityAnswer, rows: list[ScoreRow]) -> str:
@@ -74,7 +79,8 @@ def _quality(quality: QualityAnswer, rows: list[ScoreRow]) -> str:
     if not isinstance(champion, NotKnown):
         changed = sum(change.significant for change in champion.changes)
         against = "; it is the champion" if champion.is_this else f"; {changed} scores differ from {champion.champion}"
-    return f"{len(better)} of {len(compared)} scores lie above the best rule that needs no model{against}."
+    skipped = f"; {len(quality.skipped)} tasks were skipped" if quality.skipped else ""
+    return f"{len(better)} of {len(compared)} scores lie above the best rule that needs no model{against}{skipped}."
 
 
 def _rebuild(rebuild: RebuildAnswer) -> str:

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from components.carbon.planning.forecast import ORCHESTRATION_NAME
 from components.core.files import read_json
-from components.reporting.tables import number
 from components.stages.account.answer_text import bounds
 from components.stages.account.answers import ModelAnswers
 from components.stages.account.five_sentences import QUESTIONS, five_sentences
@@ -161,7 +160,8 @@ def _components(cost: Cost) -> list[list[str]]:
         for name, kwh in rows.items():
             sums[name] = sums.get(name, 0.0) + 1000 * kwh[1]
     total = sum(sums.values()) or 1.0
-    return [[name, cost.sources[name].replace(":", ": "), number(wh), f"{wh / total:.0%}"] for name, wh in sums.items()]
+    how = {name: source.replace(":", ": ") for name, source in cost.sources.items()}
+    return [[name, how[name], f"{wh:.3g}", f"{wh / total:.0%}"] for name, wh in sums.items()]
 
 
 def _cost_facts(summary: Summary) -> list[str]:
@@ -170,7 +170,8 @@ def _cost_facts(summary: Summary) -> list[str]:
     saved, rest = project["cache_saved"], project["unattributed"]
     facts = [
         f"Machine: {cost.hardware}; counter of busy time: {', '.join(cost.counters) or 'none'}.",
-        f"Carbon intensity: {cost.intensity}. PUE {cost.pue:g} ({cost.pue_source}) counts in grams and price, not in Wh.",
+        f"Carbon intensity: {cost.intensity}.",
+        f"PUE {cost.pue:g} ({cost.pue_source}) is counted in grams and price, not in Wh.",
         f"Making the machine: {bounds(cost.total.embodied_grams)} g CO2e more ({cost.embodied_source}).",
         f"Saved by DVC's cache: {_spent(saved)} in {saved['stages']} stage runs, by what each cost when it last ran.",
         f"Unattributed, what this machine used meanwhile for anything else: {_spent(rest)}.",

@@ -83,11 +83,11 @@ def score_rows(summary: Summary, answers: Mapping[str, ModelAnswers], most: int 
     return [rows[index] for index in sorted(order[:most])]
 
 
-def _rank(rows: list[ScoreRow], index: int) -> tuple[int, bool, int]:
+def _rank(rows: list[ScoreRow], index: int) -> tuple[bool, int, bool, int]:
     """Order in which rows get room: the first row of a task; those with a counterpart, of bias and memorisation."""
     score = rows[index].score
     place = sum(row.score.task == score.task for row in rows[:index])
-    return place, not rows[index].counterpart and score.kind not in ("bias", "memorisation"), index
+    return not score.headline, place, not rows[index].counterpart and score.kind not in ("bias", "memorisation"), index
 
 
 def _paired(score: Score, scores: Iterable[Score], summary: Summary) -> ScoreRow | None:

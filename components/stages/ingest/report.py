@@ -195,7 +195,7 @@ def _draw(sources: Sources, plots: Path) -> None:
     with chart(plots / "corpus.png", caption, 1.2 + 0.5 * len(sources), xlabel="text (MB)") as axes:
         bars(axes, list(sizes), {licence: [sizes[name][licence] / 1e6 for name in sizes] for licence in licences})
     caption = "Lengths of the documents that were kept, in classes of half a power of two."
-    labels = {"xscale": "log", "xlabel": "length (characters)", "ylabel": "documents"}
+    labels: dict[str, Any] = {"xscale": "log", "xlabel": "length (characters)", "ylabel": "documents"}
     with chart(plots / "lengths.png", caption, **labels) as axes:
         for name, counts in sources.items():
             if counts.lengths:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from components.core.files import write_text
 from components.core.report import Report
@@ -67,8 +68,8 @@ class MixtureCounts:
 
 def write_report(mixture: MixtureCounts, entries: Sequence[Planned], params: Mix, reports: Path) -> Report:
     """Tables, plot and the summary under `reports`."""
-    metrics = _metrics(mixture, sum(not entry.num_copies for entry in entries))
-    page, facts = Page("Mixture", reports), {"augment": params.augment, "warnings": []}
+    metrics, page = _metrics(mixture, sum(not entry.num_copies for entry in entries)), Page("Mixture", reports)
+    facts: dict[str, Any] = {"augment": params.augment, "warnings": []}
     copies = f", {metrics['bytes_augmented'] / 1e6:.2f} MB augmented copies ({params.augment})"
     page.say(
         f"{metrics['documents_in']:,} documents of real text came in; {metrics['documents_dropped']:,} were left out "

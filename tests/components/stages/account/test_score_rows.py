@@ -1,0 +1,108 @@
+"""Scores of the end table and the forest plot: paired with counterparts, marked, and drawn with their baselines."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.reporting import figures
+from components.stages.account import score_plot
+from components.stages.account.answers import Score
+from components.stages.account.html_report import picture
+from components.stages.account.score_plot import plot_scores
+from components.stages.account.score_rows import ScoreRow, above, score_rows
+from components.stages.account.types import StageRecords, Summary
+
+ROWS = [
+    ("few_shot", "label mapping, 8 examples", 0.7, 0.6, 0.5, True),
+    ("few_shot", "label mapping, 0 examples", 0.5, 0.4, 0.5, True),
+    ("chain_of_thought", "sums, at once", 0.1, 0.0, 0.0, True),
+    ("chain_of_thought", "sums, with steps", 0.2, 0.1, 0.05, True),
+    ("open_book", "closed book (record)", 0.25, 0.2, 0.25, True),
+    ("open_book", "open book (record)", 0.3, 0.2, 0.25, True),
+    ("recall", "key recall", 0.3, 0.2, 0.1, False),
+    ("memorisation", "exposure, given 64 times", 2.0, 1.0, 1.4, True),
+]
+
+
+def answers(scores: list[Score]) -> Any:
+    """A model with these scores; nothing else of it is looked at."""
+
+    class Quality:
+        pass
+
+    quality, model = Quality(), Quality()
+    quality.scores, model.quality = scores, quality  # type: ignore[attr-defined]
+    return {"pretrain/causal": model}
+
+
+def summary(**metrics: dict[str, float]) -> Summary:
+    records = StageRecords(documents={}, tokens={}, models={}, evaluation=[], skipped=[], metrics=metrics)
+    return Summary.model_construct(**dict(records))
+
+
+@pytest.fixture
+def scores() -> list[Score]:
+    rows = [
+        Score(task=task, name=name, of="pretrain/causal", measured_by="evaluate", value=value, low=low,
+              high=value + 0.1, baseline=baseline, baseline_name="rule", headline=headline,
+              kind="memorisation" if task == "memorisation" else "ability")
+        for task, name, value, low, baseline, headline in ROWS
+    ]  # fmt: skip
+    tuned = {"task": "finetune@instruct", "of": "finetune/instruct", "measured_by": "finetune@instruct"}
+    own = [Score(name=name, value=0.4, headline=True, **tuned) for name in ("choice accuracy", "answer bits per byte")]
+    return [*rows, *own]
+
+
+def test_each_score_stands_beside_its_counterpart(scores: list[Score]) -> None:
+    rows = score_rows(summary(**{"finetune@instruct": {"choice_accuracy/before": 0.3}}), answers(scores))
+    pairs = {row.name: (row.counterpart, row.counterpart_value) for row in rows}
+    assert pairs == {
+        "label mapping, 8 examples": ("0 examples", 0.5),
+        "sums, with steps": ("at once", 0.1),
+        "open book (record)": ("closed book", 0.25),
+        "instruct: choice accuracy": ("before", 0.3),
+        "exposure, given 64 times": ("", None),
+    }
+    assert [row.name for row in rows if row.below] == ["open book (record)", "exposure, given 64 times"]
+
+
+def test_with_little_room_a_row_of_memorisation_stays(scores: list[Score]) -> None:
+    rows = score_rows(summary(), answers(scores), most=2)
+    assert len(rows) == 2
+    assert "exposure, given 64 times" in [row.name for row in score_rows(summary(), answers(scores), most=4)]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"low": 0.6}, True),
+        ({"low": 0.4}, False),
+        ({"low": 0.6, "above_baseline": False}, False),
+        ({"low": 0.1, "high": 0.4, "better": "lower"}, True),
+        ({"low": None}, False),
+    ],
+)
+def test_a_score_is_above_its_baseline_only_beyond_its_interval(given: dict[str, Any], expected: bool) -> None:
+    fields = {"task": "t", "name": "n", "of": "m", "measured_by": "evaluate", "value": 0.7, "baseline": 0.5}
+    assert above(Score(**fields | given)) is expected
+
+
+def test_the_forest_plot_draws_every_score_and_baseline(
+    scores: list[Score], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    monkeypatch.setattr(
+        score_plot, "save", lambda drawing, *rest: (drawn.append(drawing), figures.save(drawing, *rest))
+    )
+    rows = [ScoreRow(score) for score in scores]
+    for narrow in (False, True):
+        plot_scores(rows, tmp_path / "scores.png", narrow)
+    share, bits = drawn[0].axes
+    points = [float(group.lines[0].get_xdata()[0]) for axes in (share, bits) for group in axes.containers]
+    assert sorted(points) == sorted(score.value for score in scores)
+    shown = picture(tmp_path / "scores.png")
+    assert shown is not None
+    assert all(f"{score.name} {score.value:.3f}" in shown.caption for score in scores)
+    plot_scores([], tmp_path / "scores.png")
+    assert not (tmp_path / "scores.png").exists()
