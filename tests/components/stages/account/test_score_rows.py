@@ -91,10 +91,13 @@ def test_a_score_is_above_its_baseline_only_beyond_its_interval(given: dict[str,
 def test_the_forest_plot_draws_every_score_and_baseline(
     scores: list[Score], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn = []
-    monkeypatch.setattr(
-        score_plot, "save", lambda drawing, *rest: (drawn.append(drawing), figures.save(drawing, *rest))
-    )
+    drawn: list[Any] = []
+
+    def keep(drawing: Any, path: Path, caption: str) -> None:
+        drawn.append(drawing)
+        figures.save(drawing, path, caption)
+
+    monkeypatch.setattr(score_plot, "save", keep)
     rows = [ScoreRow(score) for score in scores]
     for narrow in (False, True):
         plot_scores(rows, tmp_path / "scores.png", narrow)
