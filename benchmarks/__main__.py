@@ -42,6 +42,9 @@ BENCHMARKS = {
         (("benchmarks.carbon", "--only", "forecast"),),
     ),
     "overhead": Benchmark("what Prefect, DVC, MLflow and the meter add: under 10 minutes", (("benchmarks.overhead",),)),
+    "pages": Benchmark(
+        "the report in headless Chromium, after `make demo`: a minute; --docs", (("benchmarks.pages",),)
+    ),
     "long": Benchmark("the rare test cases that take minutes", (("pytest", "-m", "long"),)),
 }
 

@@ -1,0 +1,99 @@
+"""The report in a browser: `make bench NAME=pages`, after `make demo`; `--docs` also renews the pictures of the docs.
+
+reports/report.html is rendered in headless Chromium as on a telephone and on a screen, with every stage's section open.
+The page is shown in a frame of that size, since a window cannot be as narrow; a script beside the frame measures it.
+"""
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from html import escape, unescape
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results import ROOT, figure, goal, write
+
+REPORT = ROOT / "reports" / "report.html"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+SCREENS = {"telephone": (390, 844), "screen": (1280, 800)}
+OUTER = """<!doctype html><body><iframe style="border:0; width:{width}px; height:{height}px" srcdoc="{page}"></iframe>
+<script>
+document.querySelector("iframe").onload = event => {{
+  const inner = event.target.contentWindow, page = inner.document, root = page.documentElement;
+  const answers = [...page.querySelectorAll(".answers dd")].map(each => each.getBoundingClientRect().bottom);
+  page.querySelectorAll("details").forEach(each => each.open = true);
+  const images = [...page.images];
+  document.body.dataset.measured = JSON.stringify({{
+    width: inner.innerWidth, sideways: root.scrollWidth - inner.innerWidth, images: images.length,
+    answers: answers.filter(bottom => bottom <= inner.innerHeight).length,
+    without_text: images.filter(each => !each.alt.trim()).length,
+  }});
+}};
+</script>"""
+
+
+def browser() -> str | None:
+    """The first Chromium there is on PATH."""
+    return next((found for name in BROWSERS if (found := shutil.which(name))), None)
+
+
+def run(chromium: str, page: Path, size: tuple[int, int], *options: str) -> str:
+    """Standard output of a headless Chromium that shows a page in a window of this size."""
+    window = f"--window-size={size[0]},{size[1]}"
+    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", window, *options]
+    return subprocess.run([*command, page.as_uri()], capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+def measure(chromium: str, html: str, size: tuple[int, int]) -> dict[str, Any]:
+    """Figures of a page in a frame: width, sideways scroll (pixels), answers in view, images, those without text."""
+    with tempfile.TemporaryDirectory(prefix="greenhouse-pages-") as temporary:
+        outer = Path(temporary) / "outer.html"
+        outer.write_text(OUTER.format(width=size[0], height=size[1], page=escape(html)), encoding="utf-8")
+        shown = run(chromium, outer, (1400, 1000), "--dump-dom")
+    found = re.search(r'data-measured="([^"]*)"', shown)
+    assert found, "the page was not measured"
+    measured: dict[str, Any] = json.loads(unescape(found[1]))
+    assert measured["width"] == size[0], f"the frame is {measured['width']} pixels wide and not {size[0]}"
+    return measured
+
+
+def renew_pictures(chromium: str) -> None:
+    """Take docs/images/report.png, the head of the report, and copy the forest plot beside it."""
+    images = ROOT / "docs" / "images"
+    run(chromium, REPORT, (1080, 760), f"--screenshot={images / 'report.png'}")
+    shutil.copyfile(REPORT.with_name("scores.png"), images / "scores.png")
+    print(f"taken: {images}/report.png, {images}/scores.png")
+
+
+def main() -> None:
+    """Measure, write benchmarks/results/pages.json."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks pages", description=__doc__)
+    parser.add_argument("--docs", action="store_true", help="renew docs/images/report.png and scores.png")
+    arguments = parser.parse_args()
+    chromium = browser()
+    if chromium is None:
+        print(f"not tried: none of {', '.join(BROWSERS)} is on PATH; install Chromium, then run this again")
+        return
+    if not REPORT.exists():
+        sys.exit(f"{REPORT}: there is no report to look at; run make demo first")
+    if arguments.docs:
+        renew_pictures(chromium)
+    html = REPORT.read_text(encoding="utf-8")
+    found = {name: measure(chromium, html, size) for name, size in SCREENS.items()}
+    answers = min(row["answers"] for row in found.values())
+    without_text = max(row["without_text"] for row in found.values())
+    results = {f"{name}_{key}": figure([row[key]]) for name, row in found.items() for key in row}
+    goals = [
+        goal("sideways_scroll_px", found["telephone"]["sideways"], 0, "lower", "at 390 pixels, all sections open"),
+        goal("answers_in_first_screen", answers, 5, "higher", "the fewer of a telephone (390 x 844) and a screen"),
+        goal("images_without_text", without_text, 0, "lower", f"of {found['screen']['images']} images in the report"),
+    ]
+    write("pages", results, goals)
+
+
+if __name__ == "__main__":
+    main()
