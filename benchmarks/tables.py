@@ -1,8 +1,8 @@
 """Fill the tables of README.md and docs/ from benchmarks/results/*.json: `python -m benchmarks.tables`.
 
 A table stands between `<!-- goals NAME -->`, or the name of one of `TABLES`, and `<!-- end -->`; a benchmark fills its
-own when it ends. With `--demo` the table of the last `make demo` in this checkout is put between `<!-- demo -->` and
-`<!-- end -->`.
+own when it ends. With `--demo` those of the last `make demo` in this checkout (`<!-- demo -->`, `<!-- answers -->`) are
+filled too.
 """
 
 import re
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import data_table, stamp, train_table
+from benchmarks import data_table, demo_tables, stamp, train_table
 from components.core.files import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,6 +21,7 @@ TABLES: dict[str, tuple[str, Callable[[dict], str]]] = {
     "terabyte": ("data", data_table.terabyte),
 }
 """Name -> the results it is made of, and by what."""
+DEMO: dict[str, Callable[[], str]] = {"demo": demo_tables.excerpt, "answers": demo_tables.answers}
 
 
 def goals_table(results: dict) -> str:
@@ -33,19 +34,14 @@ def goals_table(results: dict) -> str:
     return "\n".join(rows) + "\n\n" + stamp.in_words({row["name"]: row for row in results["goals"]})
 
 
-def demo_table() -> str:
-    """The table that the last `make demo` in this checkout printed."""
-    return (ROOT / "reports" / "summary.md").read_text().strip()
-
-
 def filled(text: str, demo: bool = False) -> str:
     """`text` with its tables made anew; one whose benchmark has no results stays as it is."""
 
     def fill(match: re.Match[str]) -> str:
         results, made = TABLES.get(match["name"], (match["name"], goals_table))
         path = ROOT / "benchmarks" / "results" / f"{results}.json"
-        if match["name"] == "demo" and demo:
-            table = demo_table()
+        if demo and match["name"] in DEMO:
+            table = DEMO[match["name"]]()
         elif path.exists():
             table = made(read_json(path))
         else:

@@ -1,0 +1,75 @@
+"""What README shows of the last `make demo` in this checkout: lines of its table, and the five answers."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+NUM_LINES = 12
+SHOWN = (
+    *("stage", "dedup", "filter", "bias", "pretrain@causal", "finetune@instruct", "tokens", "energy", "carbon"),
+    *("held-out", "minimal pairs", "answers of the tuned"),
+)
+"""Beginnings of the lines that are shown; others fill up where some are missing."""
+
+
+def excerpt() -> str:
+    """Twelve lines of the table at the end of `make demo`."""
+    lines = [line for line in (ROOT / "reports/summary.md").read_text().splitlines() if line.strip("` ")]
+    ranked = sorted(range(len(lines)), key=lambda row: (not lines[row].strip().startswith(SHOWN), row))
+    return "\n".join(["```", *(lines[row] for row in sorted(ranked[:NUM_LINES])), "```"])
+
+
+def answers() -> str:
+    """Question, the instruction model's answer, command, as a Markdown table."""
+    command = [sys.executable, "-m", "flows.card", "instruct", "--json"]
+    card = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    rows = [
+        ("What was it trained on, under which licences, and what was removed, from whom?", _data(card["data"]),
+         '`make trace Q="the whole"`'),
+        ("What did it cost, failed and resumed runs included?", _cost(card["cost"]),
+         "`python -m flows.account --since 2026-01-31`"),
+        ("How good is it, against what baseline, with which error?", _quality(card["quality"]["scores"]),
+         "`python -m flows.card instruct`"),
+        ("Can it be rebuilt bit for bit?", _rebuild(card["rebuild"]), "`make verify`"),
+        ("Can anyone load it?", "; ".join(f"`{line}`" for line in card["load"]["lines"]), "`make chat`"),
+    ]  # fmt: skip
+    return "\n".join(["| question | answer | more |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def _data(data: dict[str, Any]) -> str:
+    licences = sorted(data["licences"], key=lambda name: -data["licences"][name])
+    removed = {row["rule"]: row["documents"] for row in data["removed"]}
+    most = max(removed, key=lambda rule: removed[rule])
+    groups = data["groups"] if isinstance(data["groups"], list) else []
+    lost = max(groups, key=lambda row: row["documents"], default=None)
+    who = f"; of {lost['of']} that mention {lost['rule']}, {lost['documents']} as toxic" if lost else ""
+    return (
+        f"{data['documents']:,} documents under {len(licences)} licences, most under {licences[0]} and {licences[1]}; "
+        f"{sum(removed.values()):,} removed, {removed[most]} by `{most}`{who}"
+    )
+
+
+def _cost(cost: dict[str, Any]) -> str:
+    low, mid, high = (1000 * kwh for kwh in cost["kwh"])
+    grams = cost["grams"]
+    how = "measured" if cost["measured"] else "estimated"
+    return (
+        f"{mid:.2g} Wh ({low:.2g} to {high:.2g}, {how}), {grams[1]:.2g} g CO2e ({grams[0]:.2g} to {grams[2]:.2g}); "
+        f"{cost['attempts']} runs ended early"
+    )
+
+
+def _quality(scores: list[dict[str, Any]]) -> str:
+    """The first score of the model itself that has a baseline and an interval."""
+    score = next(row for row in scores if row["baseline"] is not None and row["low"] is not None)
+    bounds, baseline = f"[{score['low']:.3f}, {score['high']:.3f}]", score["baseline_name"] or "baseline"
+    own = f"{score['name']} {score['value']:.3f} {bounds}"
+    return f"{own}, {baseline} {score['baseline']:.3g}; {len(scores)} scores in all"
+
+
+def _rebuild(rebuild: dict[str, Any]) -> str:
+    verified = rebuild["verified"]
+    return verified.get("result") or f"not known yet: {verified['not_known']}"

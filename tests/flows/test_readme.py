@@ -1,0 +1,108 @@
+"""Every command line of README, as written, in a clean process; long ones are run by the tests that are named here."""
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.flows.pipeline_clone import ROOT, PipelineClone
+
+pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(900)]
+
+README = (ROOT / "README.md").read_text("utf-8")
+COVERED = {
+    "make up": "flows/test_up.py::test_up_serves_guards_and_stops",
+    "make verify": "flows/test_verify.py::test_identical_then_the_first_difference",
+    "make scaling": "flows/test_scaling.py::test_a_killed_sweep_goes_on_and_checks_what_it_predicted",
+    "python -m flows.mitigate": "flows/test_mitigate.py::test_the_trial",
+    "make gc": "flows/test_clean.py::test_gc_keeps_the_workspace_and_tags",
+    "make clean": "flows/test_clean.py::test_clean_takes_leftovers_and_idle_work_folders",
+    "make purge": "flows/test_clean.py::test_purge_takes_all_but_the_sources_and_the_ledger",
+    "make run DATA=~/my-texts": "flows/test_configure.py::test_a_file_changed_added_or_deleted_makes_ingest_stale",
+    "make run DATA=owner/name@<commit>": "flows/test_configure.py::test_hub_ids_need_a_commit",
+    "make run DATA=default": "flows/test_configure.py::test_again_changes_nothing_and_default_restores",
+    "python -m flows.plan --fit": "flows/planning/test_fit_budget.py::test_params_yaml_is_edited_in_place",
+    "make bench NAME=overhead": "benchmarks/test_main.py::test_every_benchmark_runs_modules_that_exist",
+    "python -m flows.team push": "flows/test_team.py::test_a_fresh_clone_compares_what_another_made",
+    "python -m flows.team pull": "flows/test_team.py::test_a_fresh_clone_compares_what_another_made",
+}
+"""Line -> the test that runs the command: it takes minutes, removes what others need, or wants a network."""
+COMMAND = re.compile(r"(git|make|python -m|dvc|prefect|mlflow|\.) [\w./]")
+
+
+def command_lines() -> list[str]:
+    """Commands of README in its order: lines of code blocks, and words between backticks."""
+    without_tables = re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^    (\S.*)$", without_tables, re.MULTILINE)
+    quoted = re.findall(r"`([^`\n]+)`", README)
+    return list(dict.fromkeys(line for line in [*blocks, *quoted] if COMMAND.match(line)))
+
+
+def test_lines_that_are_not_run_here_are_in_tests_that_exist() -> None:
+    assert set(COVERED) <= set(command_lines())
+    for line, test in COVERED.items():
+        path, name = test.split("::")
+        assert f"def {name}(" in (ROOT / "tests" / path).read_text("utf-8"), line
+
+
+@pytest.fixture
+def as_installed(finished_clone: PipelineClone) -> PipelineClone:
+    """The finished clone with what `make` looks for: an environment that is newer than the pins."""
+    binaries = finished_clone.root / ".venv/bin"
+    if not binaries.exists():
+        binaries.mkdir(parents=True)
+        for name in ("python", "dvc"):
+            module = "" if name == "python" else f" -m {name}"
+            (binaries / name).write_text(f'#!/bin/sh\nexec {sys.executable}{module} "$@"\n')
+            (binaries / name).chmod(0o755)
+        (binaries / "activate").write_text(f"PATH={binaries}:$PATH\n")
+    (finished_clone.root / ".venv/installed").touch()
+    return finished_clone
+
+
+@pytest.mark.slow
+def test_every_line_runs_as_written(as_installed: PipelineClone, tmp_path: Path) -> None:
+    """In the order of README; `NAME` is the experiment that its first experiment made."""
+    clone, name = as_installed, "NAME"
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PREFECT_API_URL": clone.api}
+    with clone.edited("params.yaml"):
+        for line in (line for line in command_lines() if line not in COVERED):
+            command = line.replace("NAME", name).replace("<this repository>", str(clone.root))
+            done = subprocess.run(
+                ["bash", "-c", f". {clone.root}/.venv/bin/activate; {command}"],
+                cwd=tmp_path if line.startswith("git clone") else clone.root, env=environment, text=True,
+                capture_output=True, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+            assert done.returncode == 0, f"{line}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+            if saved := re.search(r"saved as DVC experiment (\S+):", done.stdout):
+                name = saved[1]
+    assert name in clone.run("dvc", "exp", "list")
+
+
+@pytest.mark.slow
+def test_the_models_load_in_a_clean_process(finished_clone: PipelineClone, tmp_path: Path) -> None:
+    _, _, after = README.partition("The models load by alias")
+    lines = textwrap.dedent(next(part for part in after.split("\n\n") if part.startswith("    ")))
+    assert 'load_model("models:/' in lines
+    assert "from_pretrained(" in lines
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", lines], cwd=finished_clone.root, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert not (finished_clone.root / "mlflow.db").exists()
+    assert not (finished_clone.root / "mlruns").exists()
+
+
+def test_numbers_outside_the_filled_tables_are_true() -> None:
+    files = [path for top in ("components", "flows") for path in (ROOT / top).rglob("*.py")]
+    lines = sum(len(path.read_text("utf-8").splitlines()) for path in files)
+    (shown,) = re.findall(r"^\| lines of Python, without tests \| ([\d,]+) ", README, re.MULTILINE)
+    assert abs(int(shown.replace(",", "")) - lines) < 0.05 * lines
+    stages = [path for path in (ROOT / "components/stages").iterdir() if (path / "stage.py").exists()]
+    assert len(stages) == 10
+    assert "ten stages" in README
