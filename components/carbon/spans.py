@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any, Self
 
 ORCHESTRATION = "orchestration"
 """The stage of spans that belong to none: Prefect, DVC, MLflow, installing."""
@@ -18,60 +19,54 @@ PAUSED = "Paused"
 
 @dataclass(frozen=True)
 class Bounds:
-    """A figure with its lower and upper bound. Sums and products take the bounds together."""
+    """A figure with its lower and upper bound. Sums, differences and products are taken bound by bound."""
 
-    low: float = 0.0
-    mid: float = 0.0
-    high: float = 0.0
+    low: float = 0
+    mid: float = 0
+    high: float = 0
 
     @classmethod
-    def exactly(cls, value: float) -> "Bounds":
+    def exactly(cls, value: float) -> Self:
         return cls(value, value, value)
 
-    def __add__(self, other: "Bounds") -> "Bounds":
-        return Bounds(self.low + other.low, self.mid + other.mid, self.high + other.high)
+    def __add__(self, other: Self) -> Self:
+        return type(self)(self.low + other.low, self.mid + other.mid, self.high + other.high)
+
+    def __sub__(self, other: Self) -> Self:
+        return type(self)(self.low - other.low, self.mid - other.mid, self.high - other.high)
 
     def __mul__(self, factor: "float | Bounds") -> "Bounds":
         other = factor if isinstance(factor, Bounds) else Bounds.exactly(factor)
         return Bounds(self.low * other.low, self.mid * other.mid, self.high * other.high)
 
-    def as_list(self) -> list[float]:
+    def as_list(self) -> list[Any]:
         return [self.low, self.mid, self.high]
 
 
-@dataclass(frozen=True, slots=True)
-class Energy:
-    """Microjoules, with bounds."""
-
-    low_uj: int = 0
-    mid_uj: int = 0
-    high_uj: int = 0
-
-    def __add__(self, other: "Energy") -> "Energy":
-        return Energy(self.low_uj + other.low_uj, self.mid_uj + other.mid_uj, self.high_uj + other.high_uj)
-
-    def __radd__(self, other: int) -> "Energy":
-        return self  # sum() starts at 0
-
-    def __sub__(self, other: "Energy") -> "Energy":
-        return Energy(self.low_uj - other.low_uj, self.mid_uj - other.mid_uj, self.high_uj - other.high_uj)
+@dataclass(frozen=True)
+class Energy(Bounds):
+    """Microjoules, whole ones, with bounds."""
 
     def part(self, of: int, whole: int) -> "Energy":
         """`of` parts of `whole`, rounded down."""
-        return self if of == whole else Energy(*(uj * of // whole for uj in _bounds(self)))
+        return self if of == whole else Energy(*(uj * of // whole for uj in self.as_list()))
 
     @property
     def deficit(self) -> "Energy":
         """Energy missing to zero, bound by bound."""
-        return Energy(*(max(0, -uj) for uj in _bounds(self)))
+        return Energy(*(max(0, -uj) for uj in self.as_list()))
+
+    @property
+    def mid_uj(self) -> float:
+        return self.mid
 
     @property
     def kwh(self) -> Bounds:
-        return Bounds(*_bounds(self)) * (1 / 3.6e12)
+        return self * (1 / 3.6e12)
 
     @property
     def mid_kwh(self) -> float:
-        return self.mid_uj / 3.6e12
+        return self.mid / 3.6e12
 
 
 @dataclass
@@ -163,7 +158,7 @@ class Spans:
         for span in self.spans:
             for name, source in span.sources.items():
                 ways[name].add(source)
-        return {name: " + ".join(sorted(found)) for name, found in sorted(ways.items())}
+        return {name: " + ".join(sorted(flags)) for name, flags in sorted(ways.items())}
 
     @property
     def cpu_s(self) -> float:
@@ -219,32 +214,21 @@ class Ledger(Spans):
     def difference_uj(self) -> int:
         """Largest difference, over components and bounds, of host and spans + unattributed: 0 if consistent."""
         claimed = added([self.parts, self.unattributed_parts])
-        pairs = [
-            (self.host_parts.get(name, Energy()), claimed.get(name, Energy())) for name in claimed | self.host_parts
+        differences = [
+            self.host_parts.get(name, Energy()) - claimed.get(name, Energy()) for name in claimed | self.host_parts
         ]
-        return max(
-            (
-                abs(a - b)
-                for host, sum_ in pairs
-                for a, b in zip(_bounds(host), _bounds(sum_), strict=True)
-            ),
-            default=0,
-        )  # fmt: skip
+        return max((abs(uj) for difference in differences for uj in difference.as_list()), default=0)
 
     def inside(self, span: Span) -> Spans:
         """The span and all spans within it."""
         children: dict[str, list[Span]] = defaultdict(list)
         for other in self.spans:
             children[other.parent].append(other)
-        found, todo = [], [span]
+        inside, todo = [], [span]
         while todo:
-            found.append(todo.pop())
-            todo += children[found[-1].id]
-        return Spans(found)
-
-
-def _bounds(energy: Energy) -> tuple[int, int, int]:
-    return energy.low_uj, energy.mid_uj, energy.high_uj
+            inside.append(todo.pop())
+            todo += children[inside[-1].id]
+        return Spans(inside)
 
 
 def added(dicts: Iterable[dict[str, Energy]]) -> dict[str, Energy]:

@@ -68,7 +68,7 @@ class StepClock(Progress):
         assert self.before
         assert self.after
         steps, a, b = len(self.ends_s) - WARM_UP, self.before, self.after
-        low, mid, high = ((b.joules + a.joules * -1) * (1 / steps)).as_list()
+        low, mid, high = ((b.joules - a.joules) * (1 / steps)).as_list()
         return low, mid, high
 
 

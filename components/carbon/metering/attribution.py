@@ -298,7 +298,7 @@ def _host_energy(
         energies["cpu"] = (sum(package),) * 3, "measured:rapl"
     else:
         idle_w = constants.bounds("cpu_idle_w_per_thread")
-        above_idle_w = constants.bounds("cpu_busy_w_per_thread") + idle_w * -1
+        above_idle_w = constants.bounds("cpu_busy_w_per_thread") - idle_w
         energies["cpu"] = _model(above_idle_w, busy_us), "estimated:cpu_seconds x watts"
         energies["idle"] = _model(idle_w, dt_us * host.usable_threads), "assumed:watts per thread"
     if dram:

@@ -27,7 +27,7 @@ from typing import Any
 
 from components.carbon import constants
 from components.carbon.metering.attribution import MeterState, OpenSpan, reading_line, remember
-from components.carbon.metering.counters import Counters, Reading, SystemCounters, utc
+from components.carbon.metering.counters import Counters, Reading, SystemCounters, processes, read_stat, utc
 from components.carbon.metering.ledger_writer import LedgerWriter, Syncer
 from components.carbon.spans import Bounds
 from components.core.errors import Stopped, UserError
@@ -164,10 +164,11 @@ class Meter:
             reading = None if edge and self._fresh(state) else self._counters.read()
             if reading:
                 self._account(state, lines, reading)
-            process = _self(reading)
             parent = _parent_span(state, reading, self.id)
             inherited = state.spans[parent].labels if parent else {}
-            span = OpenSpan(secrets.token_hex(6), parent, name, inherited | labels, *process, since_us=state.at_us)
+            span = OpenSpan(
+                secrets.token_hex(6), parent, name, inherited | labels, os.getpid(), own_start(), since_us=state.at_us
+            )
             state.spans[span.id] = span
             if reading:
                 remember(state, reading)  # from here this process and its children are the span's
@@ -252,21 +253,11 @@ class Meter:
         self.trouble = trouble
 
 
-def _self(reading: Reading | None) -> tuple[int, int]:
-    """pid and start of this process."""
-    pid = os.getpid()
-    if reading and pid in reading.processes:
-        return pid, reading.processes[pid].start
-    return pid, own_start()
-
-
 def own_start() -> int:
     """Start of this process as `Process.start` counts it."""
-    from components.carbon.metering.counters import processes, read_stat
-
-    found = read_stat("/proc/self/stat") if sys.platform == "linux" else processes().get(os.getpid())
-    assert found is not None
-    return found.start
+    process = read_stat("/proc/self/stat") if sys.platform == "linux" else processes().get(os.getpid())
+    assert process is not None
+    return process.start
 
 
 def _parent_span(state: MeterState, reading: Reading | None, own: str) -> str:

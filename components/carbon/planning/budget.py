@@ -61,6 +61,9 @@ class Amounts:
         return ", ".join(f"{value:.3g} {unit}" for value, unit in units if value < NO_LIMIT)
 
 
+NOTHING = Amounts()
+
+
 def remaining_to_begin(budget: "BudgetParams", spans: "Spans", intensity: "Intensity") -> tuple[Amounts, Amounts]:
     """Limits of a run that begins now: its own, and what remains of the project's budget."""
     used = Amounts.used(spans, intensity)
@@ -84,28 +87,23 @@ class BudgetLimits:
     """Limits of a run or of the project; 0 for none.
 
     Args:
-        hours: wall-clock hours.
-        kwh: energy, mid estimate.
-        grams: CO2e, mid estimate.
+        limits: amounts.
+        spent: what was used until `check`'s clock was 0, grams at the hours' intensities.
         grams_per_kwh: now, PUE included; may be set anew between checks.
-        spent_hours, spent_kwh, spent_grams: what was used until `check`'s clock was 0, grams at the hours' intensities.
         began_kwh: what `check`'s totals were then.
         whose: `run` or `project`, for messages.
     """
 
-    hours: float = 0.0
-    kwh: float = 0.0
-    grams: float = 0.0
+    limits: Amounts
+    spent: Amounts = NOTHING
     grams_per_kwh: float = 0.0
-    spent_hours: float = 0.0
-    spent_kwh: float = 0.0
-    spent_grams: float = 0.0
     began_kwh: float = 0.0
     whose: str = "run"
     fraction: float = field(default=0.0, init=False)
     _last_s: float = field(default=0.0, init=False)
     _step_s: float = field(default=0.0, init=False)
     _counted_kwh: float = field(default=0.0, init=False)
+    _own_grams: float = field(default=0.0, init=False)
     _warned: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
@@ -140,12 +138,12 @@ class BudgetLimits:
         read_at_s = elapsed_s - totals.as_of_s
         rate_kwh = (totals.mid_kwh - self.began_kwh) / read_at_s if read_at_s > 0 else 0.0
         own_kwh = totals.mid_kwh + rate_kwh * totals.as_of_s  # of the present process and those beside it
-        self.spent_grams += (own_kwh - self._counted_kwh) * self.grams_per_kwh  # each at the intensity of its hour
+        self._own_grams += (own_kwh - self._counted_kwh) * self.grams_per_kwh  # each at the intensity of its hour
         self._counted_kwh = own_kwh
         rows = [
-            (self.hours, self.spent_hours + elapsed_s / 3600, 1 / 3600, "h"),
-            (self.kwh, self.spent_kwh + own_kwh - self.began_kwh, rate_kwh, "kWh"),
-            (self.grams, self.spent_grams, rate_kwh * self.grams_per_kwh, "gCO2e"),
+            (self.limits.hours, self.spent.hours + elapsed_s / 3600, 1 / 3600, "h"),
+            (self.limits.kwh, self.spent.kwh + own_kwh - self.began_kwh, rate_kwh, "kWh"),
+            (self.limits.grams, self.spent.grams + self._own_grams, rate_kwh * self.grams_per_kwh, "gCO2e"),
         ]
         return [row for row in rows if row[0] > 0]
 
@@ -170,8 +168,8 @@ def budget_check(
     The budget is the whole run's: stages that ran before, and those that run beside this one, are in it. Near a limit,
     and before the first reading, it has the counters read at each check, so that it never learns too late.
     """
-    limits: dict[str, Any] = {"run": runtime.budget, "project": runtime.budget.project}
-    wanted = {whose: limit for whose, limit in limits.items() if limit.hours or limit.kwh or limit.grams}
+    each: dict[str, Any] = {"run": runtime.budget, "project": runtime.budget.project}
+    wanted = {whose: limit for whose, limit in each.items() if limit.hours or limit.kwh or limit.grams}
     if not wanted:
         return lambda: ""
     from components.carbon.footprint.intensity import resolve
@@ -183,12 +181,8 @@ def budget_check(
     budgets = []
     for whose, limit in wanted.items():
         spent = Amounts.used(ledger.select(run=run) if whose == "run" else ledger, intensity)
-        budgets.append(
-            BudgetLimits(
-                limit.hours, limit.kwh, limit.grams, spent_hours=spent.hours, spent_kwh=spent.kwh,
-                spent_grams=spent.grams, began_kwh=whole.mid_kwh, whose=whose,
-            )
-        )  # fmt: skip
+        limits = Amounts(limit.hours, limit.kwh, limit.grams)
+        budgets.append(BudgetLimits(limits, spent, began_kwh=whole.mid_kwh, whose=whose))
     started = clock()
 
     def check() -> str:

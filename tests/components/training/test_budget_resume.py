@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from components.carbon.planning.budget import BudgetLimits
+from components.carbon.planning.budget import Amounts, BudgetLimits
 from components.carbon.planning.grid_schedule import pauses, resumes_at
 from components.core.errors import Stopped
 from components.core.progress import Progress
@@ -19,7 +19,7 @@ from tests.recorder import Recorder
 
 def limited(limit_j: float, spent_steps: int = 0) -> Recorder:
     """Each step takes a second and 36 W of a made-up machine."""
-    budget = BudgetLimits(kwh=limit_j / 3.6e6, spent_kwh=spent_steps * 36 / 3.6e6)
+    budget = BudgetLimits(Amounts(kwh=limit_j / 3.6e6), Amounts(kwh=spent_steps * 36 / 3.6e6))
 
     def check(seen: Recorder) -> bool:
         budget.check(Totals(seen.num_checks * 36 / 3.6e6), float(seen.num_checks))

@@ -134,7 +134,7 @@ def test_four_stages_at_once_and_two_clones_sum_to_one_host(tmp_path: Path) -> N
     assert sum(span.cpu_us for span in merged) / 1e6 == pytest.approx(truth, abs=0.25)
     assert merged.share_s < 0.9 * sum(one.share_s for one in apart)
     assert merged.host_energy.mid_uj < 0.9 * sum(one.host_energy.mid_uj for one in apart)
-    assert min(one.low_uj for one in merged.unattributed_parts.values()) >= 0
+    assert min(one.low for one in merged.unattributed_parts.values()) >= 0
 
 
 def test_another_process_takes_over_within_an_interval(tmp_path: Path) -> None:

@@ -51,15 +51,15 @@ def run(budget: BudgetLimits, watts: float, step_s: float, interval_s: float = 0
 
 
 def test_no_limit_never_stops() -> None:
-    assert run(BudgetLimits(), 100.0, 1.0) == (10_000, [])
+    assert run(BudgetLimits(Amounts()), 100.0, 1.0) == (10_000, [])
 
 
 @pytest.mark.parametrize(
     "budget",
     [
-        BudgetLimits(hours=100 / 3600),
-        BudgetLimits(kwh=100 * 36.0 / 3.6e6),
-        BudgetLimits(grams=100 * 36 / 3.6e6 * 50, grams_per_kwh=50),
+        BudgetLimits(Amounts(hours=100 / 3600)),
+        BudgetLimits(Amounts(kwh=100 * 36.0 / 3.6e6)),
+        BudgetLimits(Amounts(grams=100 * 36 / 3.6e6 * 50), grams_per_kwh=50),
     ],
 )
 def test_every_limit_stops_before_the_step_that_cannot_fit(budget: BudgetLimits) -> None:
@@ -73,7 +73,7 @@ def test_every_limit_stops_before_the_step_that_cannot_fit(budget: BudgetLimits)
 def test_overshoot_is_at_most_one_step(watts: float, step_s: float, steps: float, interval_s: float) -> None:
     limit_kwh = watts * step_s * steps / 3.6e6
     assume(steps * step_s > 2 * interval_s)  # before its first reading a meter knows nothing
-    taken, _ = run(BudgetLimits(kwh=limit_kwh), watts, step_s, interval_s)
+    taken, _ = run(BudgetLimits(Amounts(kwh=limit_kwh)), watts, step_s, interval_s)
     assert watts * taken * step_s / 3.6e6 <= limit_kwh + watts * step_s / 3.6e6
     assert taken >= min(steps, 10_000) - 2 - interval_s / step_s
 
@@ -136,11 +136,11 @@ def test_the_projects_budget_has_what_every_run_used(tmp_path: Path) -> None:
 
 
 def test_grams_are_those_of_the_hour_in_which_they_were_spent() -> None:
-    budget = BudgetLimits(grams=9000.0, grams_per_kwh=100.0)
+    budget = BudgetLimits(Amounts(grams=9000.0), grams_per_kwh=100.0)
     budget.check(Totals(1.0), 100.0)
     budget.grams_per_kwh = 900.0
     budget.check(Totals(1.5), 150.0)
-    assert budget.spent_grams == pytest.approx(100 + 0.5 * 900)
+    assert budget.spent.grams + budget._own_grams == pytest.approx(100 + 0.5 * 900)
 
 
 def test_hours_that_are_over_keep_their_intensity_when_the_grid_turns_dirty(tmp_path: Path) -> None:
@@ -167,13 +167,13 @@ def test_hours_that_are_over_keep_their_intensity_when_the_grid_turns_dirty(tmp_
 
 
 def test_what_was_spent_before_counts() -> None:
-    fresh, _ = run(BudgetLimits(kwh=0.001), 36.0, 1.0)
-    resumed, _ = run(BudgetLimits(kwh=0.001, spent_kwh=0.0005), 36.0, 1.0)
+    fresh, _ = run(BudgetLimits(Amounts(kwh=0.001)), 36.0, 1.0)
+    resumed, _ = run(BudgetLimits(Amounts(kwh=0.001), Amounts(kwh=0.0005)), 36.0, 1.0)
     assert resumed == pytest.approx(fresh / 2, abs=2)
 
 
 def test_a_long_first_step_is_forgotten() -> None:
-    budget = BudgetLimits(hours=100 / 3600)
+    budget = BudgetLimits(Amounts(hours=100 / 3600))
     budget.check(Totals(0.0), 30.0)  # compiling
     for half_seconds in range(61, 197):
         budget.check(Totals(0.0), half_seconds / 2)
