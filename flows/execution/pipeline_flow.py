@@ -159,7 +159,7 @@ def _run_stages(run: PipelineRun) -> State:
 
 
 def _wait(futures: Iterable[Any]) -> None:
-    """Wait until all have ended, in short steps: a wait without end held Ctrl-C back until a stage was over."""
+    """Wait until all have ended, in short steps: with MLflow imported, a signal does not wake a wait without end."""
     for future in futures:
         ended = Event()
         future.add_done_callback(lambda _, ended=ended: ended.set())

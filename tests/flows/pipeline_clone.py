@@ -2,12 +2,14 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -82,6 +84,24 @@ class PipelineClone:
         finally:
             self.api = ""
             process.communicate(input="", timeout=60)
+
+    def prefect_rows(self, query: str) -> list[tuple]:
+        """Rows of Prefect's database, read as a file: a client, and a server where none runs, take seconds to start."""
+        with closing(sqlite3.connect(self.root / ".greenhouse" / "prefect" / "prefect.db")) as database:
+            return database.execute(query).fetchall()
+
+    @property
+    def mlflow(self) -> Any:
+        """A client of the clone's MLflow database in this process."""
+        from mlflow import MlflowClient
+
+        return MlflowClient(f"sqlite:///{self.root / '.greenhouse' / 'mlflow.db'}")
+
+    def mlflow_runs(self, query: str = "") -> list[Any]:
+        """The clone's runs in MLflow, the newest first."""
+        client = self.mlflow
+        experiment = client.get_experiment_by_name("greenhouse")
+        return list(client.search_runs([experiment.experiment_id], query, max_results=1000))
 
     def ask(self, code: str) -> str:
         """What a few lines of Python print inside the clone, with a Prefect client `client` at hand."""

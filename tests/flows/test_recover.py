@@ -126,13 +126,9 @@ def test_a_damaged_record_of_the_servers_counts_as_none(
     assert environment.running_servers() == {}
 
 
-STATUSES = """
-import flows
-import mlflow
-client = mlflow.MlflowClient()
-runs = client.search_runs([client.get_experiment_by_name("greenhouse").experiment_id])
-print(*sorted(run.info.status for run in runs))
-"""
+def statuses(clone: PipelineClone) -> list[str]:
+    """The states of the clone's runs in MLflow."""
+    return sorted(run.info.status for run in clone.mlflow_runs())
 
 
 def wait_for_a_record(clone: PipelineClone) -> None:
@@ -145,10 +141,9 @@ def wait_for_a_record(clone: PipelineClone) -> None:
 
 def assert_killed_in_mlflow(clone: PipelineClone, log: str) -> None:
     """The pipeline's one run is KILLED, none is RUNNING, and no record of it is left."""
-    parents = STATUSES.replace("in runs)", "in runs if 'mlflow.parentRunId' not in run.data.tags)")
-    *_, ended, every = clone.run_code(parents + STATUSES).splitlines()
-    assert ended == "KILLED", log
-    assert "RUNNING" not in every
+    parents = [run for run in clone.mlflow_runs() if "mlflow.parentRunId" not in run.data.tags]
+    assert [run.info.status for run in parents] == ["KILLED"], log
+    assert "RUNNING" not in statuses(clone)
     assert list((clone.root / ".greenhouse" / "open").glob("*.json")) == []
     assert list((clone.root / ".greenhouse" / "parents").glob("*.json")) == []
 
@@ -174,11 +169,11 @@ def test_plain_dvc_and_verify_close_what_a_kill_of_theirs_left(migrated_clone: P
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     (left,) = (migrated_clone.root / ".greenhouse" / "open").glob("*.json")
-    assert migrated_clone.run_code(STATUSES).splitlines()[-1] == "RUNNING RUNNING"
+    assert statuses(migrated_clone) == ["RUNNING", "RUNNING"]
     log = migrated_clone.run("dvc", "repro", "ingest")
     assert f"closing {left.stem}" in log
     # The parent of the second `dvc repro` is open: only the graph's last stage could have closed it.
-    assert migrated_clone.run_code(STATUSES).splitlines()[-1] == "FINISHED KILLED KILLED RUNNING"
+    assert statuses(migrated_clone) == ["FINISHED", "KILLED", "KILLED", "RUNNING"]
     said = migrated_clone.run("flows.verify", "causal", expect=1)
     assert "closing dvc-repro-" in said
-    assert migrated_clone.run_code(STATUSES).splitlines()[-1] == "FINISHED FINISHED KILLED KILLED"
+    assert statuses(migrated_clone) == ["FINISHED", "FINISHED", "KILLED", "KILLED"]

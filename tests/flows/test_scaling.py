@@ -80,19 +80,11 @@ def test_a_killed_sweep_goes_on_and_checks_what_it_predicted(finished_clone: Pip
 
 def children(clone: PipelineClone) -> set[str]:
     """Names of the child runs of the finished sweep in MLflow."""
-    code = """
-from flows.tracking import mlflow_run as tracking
-mlflow = tracking.client()
-ids = [tracking.experiment_id(mlflow)]
-parents = mlflow.search_runs(ids, "tags.kind = 'scaling' and attributes.status = 'FINISHED'")
-runs = mlflow.search_runs(ids, f"tags.mlflow.parentRunId = '{parents[0].info.run_id}'", max_results=200)
-print("\\n".join(sorted(run.info.run_name for run in runs)))
-"""
-    return set(clone.ask(code).splitlines())
+    parents = clone.mlflow_runs("tags.kind = 'scaling' and attributes.status = 'FINISHED'")
+    runs = clone.mlflow_runs(f"tags.mlflow.parentRunId = '{parents[0].info.run_id}'")
+    return {run.info.run_name for run in runs}
 
 
-@pytest.mark.pipeline
-@pytest.mark.slow
 def test_without_data_it_says_what_to_run_first(fresh_clone: PipelineClone, finished_clone: PipelineClone) -> None:
     fresh_clone.api = finished_clone.api
     assert "data/mix is not there; run `make demo`" in fresh_clone.run("flows.scaling", expect=1)
