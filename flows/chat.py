@@ -130,14 +130,11 @@ def open_chat(folder: Path, sampling: Sampling) -> tuple[Chat, str]:
         raise UserError(f"{folder}: a masked model fills gaps and writes no text; take models/pretrain/causal")
     instruct = bool(facts.get("task"))
     place = folder.relative_to(paths.ROOT) if folder.is_relative_to(paths.ROOT) else folder
-    millions = model.num_parameters / 1e6
-    kind = (
-        "answers questions like those it was tuned on"
-        if instruct
-        else "continues your text; it was not tuned to answer"
-    )
-    said = f"{place}: {millions:.1f} million parameters, context {model.shape.context} tokens. It is tiny: it {kind}."
-    return Chat(model, tokenizer, instruct, sampling), said
+    millions, context = model.num_parameters / 1e6, model.shape.context
+    tuned, plain = "answers questions like those it was tuned on", "continues your text; it was not tuned to answer"
+    kind = tuned if instruct else plain
+    description = f"{place}: {millions:.1f} million parameters, context {context} tokens. It is tiny: it {kind}."
+    return Chat(model, tokenizer, instruct, sampling), description
 
 
 def converse(chat: Chat) -> None:
@@ -171,8 +168,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=usual.seed, help="the same seed gives the same answer")
     arguments = parser.parse_args()
     sampling = Sampling(arguments.max_tokens, arguments.temperature, arguments.top_p, arguments.seed)
-    chat, said = open_chat(model_folder(arguments.model), sampling)
-    print(said, file=sys.stderr)
+    chat, description = open_chat(model_folder(arguments.model), sampling)
+    print(description, file=sys.stderr)
     try:
         if arguments.prompt:
             chat.answer(arguments.prompt, write)

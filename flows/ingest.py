@@ -23,10 +23,10 @@ def dry_run(params: Params) -> str:
     from components.stages.ingest.stage import dry_run as read_only
 
     with tempfile.TemporaryDirectory() as work:
-        found = read_only(
+        sample = read_only(
             root=paths.ROOT, params=params.ingest, work=Path(work), workers=params.runtime.workers, progress=Progress()
         )
-    return found.markdown
+    return sample.markdown
 
 
 STAGE = Stage(

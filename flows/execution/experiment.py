@@ -74,11 +74,11 @@ def _untracked(name: str) -> list[str]:
         raise UserError(
             f"{name} leads out of the checkout: an experiment would not find it there; give its absolute path"
         )
-    stand_ins = [f":(literal){one}.dvc" for one in (Path(path), *Path(path).parents) if one != Path(".")]
+    stand_ins = [f":(literal){parent}.dvc" for parent in (Path(path), *Path(path).parents) if parent != Path(".")]
     if stand_ins and git.git("ls-files", "--", *stand_ins):
         return []
     listed = git.git("ls-files", "--others", "-z", "--", f":(literal){path}")
-    return [one for one in listed.split("\0") if one]
+    return [name for name in listed.split("\0") if name]
 
 
 def _share_cache(root: Path) -> None:

@@ -94,7 +94,7 @@ class PipelineForm(Section):
 def _places(key: str, tree: layout.Tree) -> list[str]:
     """Where a value must stand so that both branches of pretraining get it."""
     branches = [key.replace(layout.COMMON, f"pretrain.{branch}") for branch in layout.BRANCHES]
-    return [key, *(one for one in branches if one != key and layout.holds(tree, one))]
+    return [key, *(place for place in branches if place != key and layout.holds(tree, place))]
 
 
 def _setting(entry: str) -> tuple[str, Any]:
@@ -103,7 +103,7 @@ def _setting(entry: str) -> tuple[str, Any]:
     keys = layout.file_keys()
     shared = key.replace("pretrain.causal.", f"{layout.COMMON}.").replace("pretrain.masked.", f"{layout.COMMON}.")
     if shared not in keys or keys[shared].section:
-        near = difflib.get_close_matches(key, [one for one in keys if not keys[one].section], n=1, cutoff=0.4)
+        near = difflib.get_close_matches(key, [name for name in keys if not keys[name].section], n=1, cutoff=0.4)
         meant = f"; did you mean {near[0]}" if near else ""
         raise UserError(f"settings: {key}: no such key{meant}? docs/params.md says where the keys are")
     try:

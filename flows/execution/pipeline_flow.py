@@ -206,7 +206,7 @@ def run_one(stage: Stage, branch: str, section: Any, form_hash: str) -> State:
     own = schema.load(paths.ROOT / "params.yaml")
     chosen = own if section is None else own.model_copy(update={stage.name: section})
     branches = [branch] if branch and branch != "all" else list(stage.branches)
-    state = run_pipeline(chosen, form_hash, [stage.full_name(one) for one in branches or [""]])
+    state = run_pipeline(chosen, form_hash, [stage.full_name(name) for name in branches or [""]])
     again = _again(section, form_hash) | ({"branch": branch} if stage.branches else {})
     return _scheduled_after_pause(state, chosen, again)
 

@@ -246,11 +246,11 @@ class PipelineRun:
             self._ending = True
             trees = {process: _tree(process.pid) for process in self._processes.values()}
         for tree in trees.values():
-            for one in tree[1:]:  # DVC itself stays: the stage dies with it
-                _signal(one, signal.SIGTERM)
-        _, left = psutil.wait_procs([one for tree in trees.values() for one in tree], timeout=GRACE_S)
-        for one in left:
-            _signal(one, signal.SIGKILL)
+            for process in tree[1:]:  # DVC itself stays: the stage dies with it
+                _signal(process, signal.SIGTERM)
+        _, left = psutil.wait_procs([process for tree in trees.values() for process in tree], timeout=GRACE_S)
+        for process in left:
+            _signal(process, signal.SIGKILL)
         until = time.monotonic() + GRACE_S  # the threads that waited for them tell how they ended
         while self._processes and time.monotonic() < until:
             time.sleep(0.02)

@@ -80,8 +80,8 @@ def follow() -> None:
 def _refill(params: Params) -> bool:
     """Give every form these values, if the pipeline's, the last to be refilled, has others. Whether it had."""
     with get_client(sync_client=True) as client:
-        found = client.read_deployment_by_name("pipeline/pipeline")
-        if found.parameters.get("params_hash") == params_hash(params):
+        deployment = client.read_deployment_by_name("pipeline/pipeline")
+        if deployment.parameters.get("params_hash") == params_hash(params):
             return False
         for name in [*form_names(), "pipeline"]:
             deployment = client.read_deployment_by_name(f"{name}/{name}")

@@ -35,7 +35,7 @@ def commit() -> str:
 def experiment_refs() -> dict[str, str]:
     """Reference -> commit of all that DVC keeps of experiments."""
     lines = answer("for-each-ref", "--format=%(refname) %(objectname)", "refs/exps").splitlines()
-    return {ref: found for ref, _, found in (line.rpartition(" ") for line in lines)}
+    return {ref: commit for ref, _, commit in (line.rpartition(" ") for line in lines)}
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def _place(key: str, value: Any, after: Mapping[str, Any], own: layout.Tree) -> 
         return key
     leaf = key.split(".", 2)[2]
     both = [f"pretrain.{branch}.{leaf}" for branch in layout.BRANCHES]
-    shared = all(after[one] == value and not layout.holds(own, one) for one in both)
+    shared = all(after[name] == value and not layout.holds(own, name) for name in both)
     return f"{layout.COMMON}.{leaf}" if shared else key
 
 

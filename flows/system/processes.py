@@ -27,9 +27,9 @@ def start_of(pid: int) -> str:
     """
     if sys.platform != "linux":
         return str(int(psutil.Process(pid).create_time()))
-    if (found := read_stat(f"/proc/{pid}/stat")) is None:
+    if (stat := read_stat(f"/proc/{pid}/stat")) is None:
         raise psutil.NoSuchProcess(pid)
-    return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}.{found.start}"
+    return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}.{stat.start}"
 
 
 def alive(pid: int, start: str) -> bool:
@@ -65,9 +65,9 @@ def tag_alive(tag: str) -> bool:
 
     One of another host counts as alive, for it cannot be seen; so does a text that names no process.
     """
-    if not (found := _TAG.fullmatch(tag)):
+    if not (match := _TAG.fullmatch(tag)):
         return True
-    host, pid, start = found.groups()
+    host, pid, start = match.groups()
     return host != os.uname().nodename or alive(int(pid), start)
 
 

@@ -105,8 +105,8 @@ def _crash_in_prefect(say: Callable[[str], None], serving: bool) -> int:
     state: State = Crashed(message="the process of this run is gone; run it again, it resumes")
     with get_client(sync_client=True) as client:
         unfinished = FlowRunFilter.model_validate({"state": {"type": {"any_": list(UNFINISHED)}}})
-        found = client.read_flow_runs(flow_run_filter=unfinished)
-        runs = [run for run in found if _is_dead(run.tags, never_began=serving and run.deployment_id is not None)]
+        running = client.read_flow_runs(flow_run_filter=unfinished)
+        runs = [run for run in running if _is_dead(run.tags, never_began=serving and run.deployment_id is not None)]
         for run in runs:
             say(f"closing {run.name} in Prefect: its process is gone")
             client.set_flow_run_state(run.id, state, force=True)
@@ -176,7 +176,7 @@ def _end_in_mlflow(run_id: str, parent: bool, say: Callable[[str], None]) -> boo
 def _is_whole(client: Any, run: Any) -> bool:
     """Whether a parent run is of a `dvc repro`, which has nobody to close its own when it is done, and all of it is."""
     children = client.search_runs([run.info.experiment_id], f"tags.mlflow.parentRunId = '{run.info.run_id}'")
-    return run.data.tags.get("kind") == "dvc repro" and all(one.info.status == "FINISHED" for one in children)
+    return run.data.tags.get("kind") == "dvc repro" and all(run.info.status == "FINISHED" for run in children)
 
 
 def remove_worktree(path: Path) -> None:

@@ -18,7 +18,7 @@ FILE = "made_with.json"
 
 def present() -> dict[str, str]:
     """`processor`, `system`, `python`, and name -> version of every package installed here."""
-    packages = sorted((one.metadata["Name"].lower(), one.version) for one in distributions())
+    packages = sorted((package.metadata["Name"].lower(), package.version) for package in distributions())
     system = f"{platform.system()} {platform.machine()}"
     return {"processor": cpu_model(), "system": system, "python": platform.python_version()} | dict(packages)
 
@@ -27,7 +27,7 @@ def recorded(mlflow: Any, stage: str, fingerprint: str) -> dict[str, str]:
     """The environment of the last completed run of `stage` from inputs of that fingerprint; empty if none is known."""
     from mlflow.exceptions import MlflowException
 
-    experiments = [one.experiment_id for one in mlflow.search_experiments()]
+    experiments = [experiment.experiment_id for experiment in mlflow.search_experiments()]
     wanted = f"tags.stage = '{stage}' and tags.fingerprint = '{fingerprint}' and tags.outcome = 'Completed'"
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for run in mlflow.search_runs(experiments, wanted, order_by=["attributes.start_time DESC"]):

@@ -44,17 +44,17 @@ def unused() -> tuple[list[Removable], list[str]]:
 
 def named_runs(mlflow: Any) -> dict[str, str]:
     """MLflow id -> name of each pipeline run that is to be kept."""
-    found: dict[str, str] = {}
+    kept: dict[str, str] = {}
     here = set(snapshots.Snapshot("workspace", "workspace", dvc.lock()).fingerprints().values())
     for version in mlflow.search_model_versions(""):
         aliases = mlflow.get_model_version(version.name, version.version).aliases
         named = set(aliases) & set(KEEP_ALIASES) or "keep" in version.tags
         if named or version.tags.get("fingerprint") in here:
-            found |= _parent(mlflow, version.run_id)
+            kept |= _parent(mlflow, version.run_id)
     experiment = mlflow.get_experiment_by_name(paths.EXPERIMENT)
     for run in mlflow.search_runs([experiment.experiment_id], "tags.keep LIKE '%'") if experiment else []:
-        found |= _parent(mlflow, run.info.run_id)
-    return found
+        kept |= _parent(mlflow, run.info.run_id)
+    return kept
 
 
 def _parent(mlflow: Any, run_id: str) -> dict[str, str]:
@@ -68,7 +68,7 @@ def used_objects(commits: list[str], runs: dict[str, str]) -> set[str]:
     """Hashes of DVC's cache that the workspace, git tags, these commits and these runs need."""
     with dvc.open_repo(paths.ROOT) as repo:
         wanted = repo.used_objs(all_tags=True, revs=commits or None, force=True)
-        used = {one.value for hashes in wanted.values() for one in hashes if one.value}
+        used = {info.value for hashes in wanted.values() for info in hashes if info.value}
     cache = ObjectCache()
     for name in runs.values():
         try:

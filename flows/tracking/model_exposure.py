@@ -26,13 +26,13 @@ from flows.tracking.snapshots import ObjectCache, Snapshot
 
 def workspace_view(path: str) -> Path | None:
     """A file of the pipeline as it lies here."""
-    found = paths.ROOT / path
-    return found if found.exists() else None
+    file = paths.ROOT / path
+    return file if file.exists() else None
 
 
-def cached_view(one: Snapshot) -> View:
+def cached_view(state: Snapshot) -> View:
     """Files of another state, by the hashes in its dvc.lock; those DVC no longer holds are none."""
-    store, outputs = ObjectCache(), one.outputs()
+    store, outputs = ObjectCache(), state.outputs()
 
     @cache
     def folder(md5: str) -> dict[str, str]:
@@ -44,8 +44,8 @@ def cached_view(one: Snapshot) -> View:
     def view(path: str) -> Path | None:
         for out, md5 in outputs.items():
             if path.startswith(f"{out}/") and (file := folder(md5).get(path.removeprefix(f"{out}/"))):
-                found = store.path(file)
-                return found if found.exists() else None
+                cached = store.path(file)
+                return cached if cached.exists() else None
         return None
 
     return view
@@ -69,19 +69,19 @@ class Model:
 
 def models() -> list[Model]:
     """Every distinct pretrained model of the workspace, of DVC's experiments and of the pipeline runs in MLflow."""
-    found: dict[tuple[str, str], Model] = {}
+    known: dict[tuple[str, str], Model] = {}
     registered = _registered()
-    for one in _states():
-        view = workspace_view if one.kind == "workspace" else cached_view(one)
+    for state in _states():
+        view = workspace_view if state.kind == "workspace" else cached_view(state)
         for branch in ("causal", "masked"):
-            if f"pretrain@{branch}" not in one.lock:
+            if f"pretrain@{branch}" not in state.lock:
                 continue
-            fingerprint = one.fingerprints()[f"pretrain@{branch}"]
-            if (branch, fingerprint) not in found:
+            fingerprint = state.fingerprints()[f"pretrain@{branch}"]
+            if (branch, fingerprint) not in known:
                 names = registered.get(fingerprint, [])
-                found[branch, fingerprint] = _model(branch, [*names], one, view)
-            found[branch, fingerprint].names.append(one.name)
-    return list(found.values())
+                known[branch, fingerprint] = _model(branch, [*names], state, view)
+            known[branch, fingerprint].names.append(state.name)
+    return list(known.values())
 
 
 def _states() -> Iterator[Snapshot]:
@@ -115,10 +115,10 @@ def _registered() -> dict[str, list[str]]:
     return names
 
 
-def _model(branch: str, names: list[str], one: Snapshot, view: View) -> Model:
+def _model(branch: str, names: list[str], state: Snapshot, view: View) -> Model:
     """The model of a state, with its training if all that follows from is known."""
-    outputs = one.outputs()
-    used = {dep["path"]: dep["md5"] for dep in one.lock[f"pretrain@{branch}"]["deps"]}
+    outputs = state.outputs()
+    used = {dep["path"]: dep["md5"] for dep in state.lock[f"pretrain@{branch}"]["deps"]}
     model = Model(branch, names, view, outputs.get("data/mix", ""))
     if used.get("data/tokenize") != outputs.get("data/tokenize"):
         model.problem = "was trained on other tokens than its state records now; run the pipeline there"
@@ -224,12 +224,12 @@ def seen_by(model: Model, document: Traced, passage: str = "") -> Seen | str:
     name = ", ".join(dict.fromkeys(model.names))
     if model.training is None:
         return f"{model.branch} ({name}): not known: {model.problem}"
-    locations = [(location, stretch) for location in document.trained if (stretch := stretch_of(location, model.view))]
-    if not locations:
+    known = [(location, stretch) for location in document.trained if (stretch := stretch_of(location, model.view))]
+    if not known:
         return f"{model.branch} ({name}): not in its training text"
-    found = [narrowed(each, location, model.view, passage) if passage else each for location, each in locations]
-    times = np.concatenate([times_seen(model.training, each.start, each.end) for each in found])
+    parts = [narrowed(part, location, model.view, passage) if passage else part for location, part in known]
+    times = np.concatenate([times_seen(model.training, part.start, part.end) for part in parts])
     return Seen(
-        name, model.branch, len(times), all(each.of_passage for each in found), int(times.min()), float(times.mean()),
-        int(times.max()), float((times == 0).mean()), model.training.epochs, len(found),
+        name, model.branch, len(times), all(part.of_passage for part in parts), int(times.min()), float(times.mean()),
+        int(times.max()), float((times == 0).mean()), model.training.epochs, len(parts),
     )  # fmt: skip

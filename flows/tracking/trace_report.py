@@ -22,40 +22,40 @@ class TraceMatch:
 
 def answers(query: Query) -> list[TraceMatch]:
     """All documents of the workspace and of the states whose models were trained on other text."""
-    known = models()
-    here = {one.mix for one in known if "workspace" in one.names}
-    found = {each.facts["id"]: TraceMatch(each, []) for each in trace(query, workspace_view)}
-    for mix in sorted({one.mix for one in known}, key=lambda mix: (mix not in here, mix)):
-        of_mix = [one for one in known if one.mix == mix]
+    known, passage = models(), query.value if query.kind == "passage" else ""
+    here = {model.mix for model in known if "workspace" in model.names}
+    matches = {document.facts["id"]: TraceMatch(document, []) for document in trace(query, workspace_view)}
+    for mix in sorted({model.mix for model in known}, key=lambda mix: (mix not in here, mix)):
+        of_mix = [model for model in known if model.mix == mix]
         own = trace(query, of_mix[0].view)
-        for each in own:
-            answer = found.setdefault(each.facts["id"], TraceMatch(each, []))
-            answer.seen += [seen_by(model, each, query.value if query.kind == "passage" else "") for model in of_mix]
-    return list(found.values())
+        for document in own:
+            answer = matches.setdefault(document.facts["id"], TraceMatch(document, []))
+            answer.seen += [seen_by(model, document, passage) for model in of_mix]
+    return list(matches.values())
 
 
-def told(query: Query, found: list[TraceMatch]) -> Iterator[str]:
+def told(query: Query, matches: list[TraceMatch]) -> Iterator[str]:
     """The answer, line by line."""
     what = f"{query.kind} {query.value}" if query.kind != "passage" else "this passage"
-    if not found:
+    if not matches:
         yield f"No document has {what}: none that was ingested (kept or not), none that the mixture adds."
         yield from _near_lines(query)
         return
-    yield f"{len(found)} document{'s' if len(found) > 1 else ''} for {what}:"
-    for answer in found[:SHOWN]:
+    yield f"{len(matches)} document{'s' if len(matches) > 1 else ''} for {what}:"
+    for answer in matches[:SHOWN]:
         yield ""
         yield from _document_lines(answer)
-    if len(found) > SHOWN:
-        yield f"\nand {len(found) - SHOWN} more; --json has all"
+    if len(matches) > SHOWN:
+        yield f"\nand {len(matches) - SHOWN} more; --json has all"
 
 
 def _near_lines(query: Query) -> Iterator[str]:
     rows = near(query.value, workspace_view) if query.kind == "passage" else []
     if rows:
         yield "Documents that hold some of its 5-word runs:"
-    for each in rows:
-        location = f"{each.facts['source']}: {each.facts['location']} (id {each.facts['id']})"
-        yield f"    {each.share:.0%}  {location}  {each.stage}/{each.part}"
+    for row in rows:
+        location = f"{row.facts['source']}: {row.facts['location']} (id {row.facts['id']})"
+        yield f"    {row.share:.0%}  {location}  {row.stage}/{row.part}"
     if query.kind == "passage" and not rows:
         yield "None holds a fifth of its 5-word runs either. Punctuation and case do not count, but every word does."
 
@@ -90,9 +90,9 @@ def _seen_as_json(seen: Seen | str) -> dict:
     return {"said": seen} if isinstance(seen, str) else asdict(seen)
 
 
-def as_json(query: Query, found: list[TraceMatch]) -> str:
+def as_json(query: Query, matches: list[TraceMatch]) -> str:
     """The answer for a program."""
-    rows = [asdict(answer.document) | {"models": [_seen_as_json(seen) for seen in answer.seen]} for answer in found]
+    rows = [asdict(answer.document) | {"models": [_seen_as_json(seen) for seen in answer.seen]} for answer in matches]
     return json.dumps({"query": asdict(query), "documents": rows}, indent=2, ensure_ascii=False)
 
 
@@ -105,5 +105,5 @@ def report(text: str, json_wanted: bool) -> tuple[str, bool]:
     if workspace_view("data/ingest/train/manifest.json") is None:
         raise UserError("nothing has been ingested here yet; run `make demo` or `dvc repro` first")
     query = query_of(text, workspace_view)
-    found = answers(query)
-    return as_json(query, found) if json_wanted else "\n".join(told(query, found)), bool(found)
+    matches = answers(query)
+    return as_json(query, matches) if json_wanted else "\n".join(told(query, matches)), bool(matches)
