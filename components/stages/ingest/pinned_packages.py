@@ -1,38 +1,22 @@
-"""The pinned packages whose documentation and texts are the default corpus, and the command that pins them.
+"""The pinned packages whose documentation and texts are the default corpus.
 
 pins.json names, for each package, its version, its licence and where that was read, the day of pinning, and every file
 that is read with its sha256. What is installed must be what is pinned: drift is an error that names the file. A hash is
 of the file with `\\n` ends of line, because the wheels for Windows of some packages have others.
 
-    python -m components.stages.ingest.pinned_packages --help     pin again, add or remove packages
+    python -m corpora.pin --help     pin again, add or remove packages
 """
 
-import argparse
 import email
-import fnmatch
 import hashlib
-import sys
-import zipfile
-from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
-from components.core.files import read_json, write_json
-from components.stages.ingest.docstrings import module_name, module_text
-from components.stages.ingest.licences import UNKNOWN, licence_of_text, normalise
+from components.core.files import read_json
 
 PINS = Path(__file__).resolve().parents[3] / "corpora" / "pins.json"
-
-LEFT_OUT = ("*/tests/*", "*/test/*", "*/testing/*", "*/_vendor/*", "*/vendor/*", "*/externals/*", "*/_external/*")
-"""Files that are no documentation of their package."""
-
-FEWEST_CHARS = 600
-"""A module with less documentation is not worth a document."""
-
-SMALLEST_SHARE = 0.08
-"""Documentation in less than this share of a module: tables of data, generated code."""
 
 
 def load() -> dict[str, Any]:
@@ -59,7 +43,7 @@ def installed(name: str, pin: dict[str, Any]) -> Path:
         raise UserError(
             f"package {name} is installed in version {distribution.version}, but corpora/pins.json pins "
             f"{pin['version']}; run `{install_command(name, pin)}`, or pin again with "
-            "`python -m components.stages.ingest.pinned_packages`"
+            "`python -m corpora.pin`"
         )
     return Path(str(distribution.locate_file("")))
 
@@ -80,62 +64,8 @@ def raise_if_drifted(location: str, expected: str, data: bytes) -> None:
         raise UserError(
             f"{location}: sha256 {actual[:16]}... where corpora/pins.json pins {expected[:16]}...; reinstall the "
             "package (pip install --force-reinstall --no-deps -c constraints.txt), or pin again with "
-            "`python -m components.stages.ingest.pinned_packages`"
+            "`python -m corpora.pin`"
         )
-
-
-# -- pinning -----------------------------------------------------------------------------------------------------------
-
-
-def licence_of(distribution: metadata.Distribution) -> tuple[str, str]:
-    """SPDX licence of a distribution and where it was read: expression, free text, classifier, then licence files."""
-    about = distribution.metadata
-    stated = [
-        (f"METADATA {field}", text)
-        for field in ("License-Expression", "License", "Classifier")
-        for text in about.get_all(field, [])
-        if field != "Classifier" or text.startswith("License")
-    ]
-    for where, text in stated:
-        if (licence := normalise(text)) != UNKNOWN:
-            return licence, where
-    for file in sorted(distribution.files or [], key=str):
-        if ".dist-info/" in str(file) and "LICEN" in file.name.upper():
-            text = Path(str(distribution.locate_file(file))).read_text("utf-8", "replace")
-            if (licence := licence_of_text(text)) != UNKNOWN:
-                return licence, f"clauses of {file}"
-    return UNKNOWN, "nowhere in METADATA"
-
-
-def wheel_hashes(folders: list[Path], name: str, version: str) -> list[dict[str, str]]:
-    """For each wheel of `name` in the folders: file -> pinned hash."""
-    stem = f"{name}-{version}-".lower().replace("-", "_")
-    result = []
-    for path in sorted(path for folder in folders for path in folder.rglob("*.whl")):
-        if path.name.lower().replace("-", "_").startswith(stem):
-            with zipfile.ZipFile(path) as wheel:
-                names = [name for name in wheel.namelist() if name.endswith((".py", "METADATA"))]
-                result.append({name: pinned_hash(wheel.read(name)) for name in names})
-    return result
-
-
-def is_pure(distribution: metadata.Distribution) -> bool:
-    """Whether one wheel serves every platform and Python."""
-    tags = [
-        line.split(": ")[1] for line in (distribution.read_text("WHEEL") or "").splitlines() if line.startswith("Tag:")
-    ]
-    return bool(tags) and all(tag.split("-")[0].startswith("py") and tag.endswith("-none-any") for tag in tags)
-
-
-def documented_files(distribution: metadata.Distribution, include: list[str]) -> Iterator[tuple[str, bytes]]:
-    """The modules of a distribution with enough documentation, and the METADATA if it has a long description."""
-    for file in sorted(map(str, distribution.files or [])):
-        data = Path(str(distribution.locate_file(file))).read_bytes() if file.endswith((".py", "/METADATA")) else b""
-        if file.endswith("/METADATA"):
-            if len(description(data)) >= FEWEST_CHARS:
-                yield file, data
-        elif data and _wanted(file, include) and _is_documentation(data, file):
-            yield file, data
 
 
 def description(data: bytes) -> str:
@@ -144,97 +74,3 @@ def description(data: bytes) -> str:
     payload = message.get_payload(decode=True)
     text = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""
     return text.strip("\n") + "\n" if text.strip() else ""
-
-
-def _wanted(file: str, include: list[str]) -> bool:
-    inside = not include or any(fnmatch.fnmatch(file, pattern) for pattern in include)
-    return inside and not any(fnmatch.fnmatch(f"/{file}", pattern) for pattern in LEFT_OUT)
-
-
-def _is_documentation(data: bytes, file: str) -> bool:
-    try:
-        text = module_text(data, module_name(file))
-    except (SyntaxError, UnicodeDecodeError, ValueError):
-        return False  # a template, or Python 2
-    return len(text) >= FEWEST_CHARS and len(text) >= SMALLEST_SHARE * len(data)
-
-
-def pin_package(name: str, include: list[str], retrieved: str, folders: list[Path]) -> dict[str, Any]:
-    """The pin of an installed package.
-
-    Raises:
-        UserError: it is not installed, or not pure and no wheels of other platforms were given to compare.
-    """
-    try:
-        distribution = metadata.distribution(name)
-    except metadata.PackageNotFoundError:
-        raise UserError(f"package {name} is not installed; install the version that constraints.txt names") from None
-    wheels = wheel_hashes(folders, name, distribution.version)
-    if not wheels and not is_pure(distribution):
-        raise UserError(
-            f"package {name} has a wheel per platform; download the others (see --help) and name them with --wheels"
-        )
-    licence, licence_from = licence_of(distribution)
-    hashes = {file: pinned_hash(data) for file, data in documented_files(distribution, include)}
-    files = {file: digest for file, digest in hashes.items() if all(wheel.get(file) == digest for wheel in wheels)}
-    pin = {"version": distribution.version, "licence": licence, "licence_from": licence_from, "retrieved": retrieved}
-    return pin | {"include": include, "wheels_compared": len(wheels), "files": files}
-
-
-def pin_texts(name: str, pin: dict[str, Any], retrieved: str) -> dict[str, Any]:
-    """The pin of a package of texts: its files (named by `groups`) hashed anew."""
-    distribution = metadata.distribution(name)
-    root = Path(str(distribution.locate_file("")))
-    files = {file: pinned_hash((root / file).read_bytes()) for file in sorted(pin["groups"])}
-    return pin | {"version": distribution.version, "retrieved": retrieved, "files": files}
-
-
-HELP = """\
-Writes corpora/pins.json anew from what is installed in this environment.
-
-The same packages are pinned again unless --add or --remove say otherwise. Only files that are the same on every
-platform and Python may be pinned. Pure wheels (py3-none-any) are; for others give the wheels to compare, downloaded
-like this:
-
-  pip download --no-deps --only-binary=:all: -d wheels/win-313 --platform win_amd64 --python-version 313 scipy==1.17.1
-
-examples:
-  python -m components.stages.ingest.pinned_packages --date 2026-11-25 --wheels wheels
-  python -m components.stages.ingest.pinned_packages --date 2026-11-25 --add click \\
-      --add 'transformers=transformers/models/llama/*'
-  python -m components.stages.ingest.pinned_packages --date 2026-11-25 --remove click
-"""
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command line: see `HELP`."""
-    parser = argparse.ArgumentParser(
-        "python -m components.stages.ingest.pinned_packages",
-        description=HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--date", required=True, help="day of pinning (ISO); becomes `retrieved` of every document")
-    parser.add_argument("--add", action="append", default=[], metavar="NAME[=GLOB,GLOB]", help="pin one more package")
-    parser.add_argument("--remove", action="append", default=[], metavar="NAME", help="pin one package less")
-    parser.add_argument("--wheels", action="append", default=[], type=Path, help="folder of wheels to compare")
-    parser.add_argument("--output", type=Path, default=PINS, help="file to write (default: %(default)s)")
-    options = parser.parse_args(arguments)
-    old = load() if PINS.exists() else {"packages": {}, "texts": {}}
-    include = {name: pin["include"] for name, pin in old["packages"].items() if name not in options.remove}
-    for added in options.add:
-        name, _, globs = added.partition("=")
-        include[name] = [glob for glob in globs.split(",") if glob]
-    try:
-        packages = {name: pin_package(name, include[name], options.date, options.wheels) for name in sorted(include)}
-        texts = {name: pin_texts(name, pin, options.date) for name, pin in old["texts"].items()}
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    write_json(options.output, {"packages": packages, "texts": texts})
-    for name, pin in packages.items():
-        print(f"{name:24} {pin['version']:12} {pin['licence']:30} {len(pin['files']):5} files  ({pin['licence_from']})")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

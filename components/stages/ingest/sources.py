@@ -82,7 +82,7 @@ def _pinned_files(source: Packages | PackageTexts, limits: Limits) -> Iterator[F
             raise UserError(
                 f"ingest source {source.name}: package {name!r} is not pinned in corpora/pins.json (there are: "
                 f"{', '.join(sorted(pinned))}); pin it with "
-                "`python -m components.stages.ingest.pinned_packages`, or correct the name"
+                "`python -m corpora.pin`, or correct the name"
             )
         pin = pinned[name]
         folder, groups = pinned_packages.installed(name, pin), pin["groups"] if is_text else {}

@@ -102,16 +102,6 @@ def test_pins_agree_with_the_constraints() -> None:
         assert constrained[name.lower()] == pin["version"], name
 
 
-@pytest.mark.slow
-def test_pinning_again_gives_the_same_pins(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    date = pinned_packages.load()["packages"]["click"]["retrieved"]
-    for name in ("click", "mpmath", "rich"):
-        pin = pinned_packages.load()["packages"][name]
-        assert pinned_packages.pin_package(name, pin["include"], date, []) == pin
-    assert pinned_packages.main(["--date", date, "--output", str(tmp_path / "pins.json")]) == 1
-    assert re.search(r"error: package \S+ has a wheel per platform.*--wheels", capsys.readouterr().err)
-
-
 def test_documents_say_where_they_come_from(tmp_path: Path) -> None:
     _, out = run_ingest(settings(), tmp_path)
     found = [document for part in ("train", "heldout") for document in read_corpus(out / "data" / part)]
