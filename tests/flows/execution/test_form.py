@@ -83,7 +83,7 @@ def test_any_other_key_is_a_setting() -> None:
             "filter.redact=[email]",
             "pretrain.masked.optimizer.grad_clip=2.0",
             "evaluate.minimal_pairs=''",
-            "runtime.grid.wue=1.5",
+            "runtime.grid.pue=1.5",
         ]
     )
     assert (params.dedup.threshold, params.dedup.bands) == (0.8, 16)
@@ -91,7 +91,7 @@ def test_any_other_key_is_a_setting() -> None:
     assert params.filter.redact == ["email"]
     assert params.pretrain.masked.optimizer.grad_clip == 2.0
     assert params.pretrain.causal == OWN.pretrain.causal
-    assert params.runtime.grid.wue == 1.5
+    assert params.runtime.grid.pue == 1.5
 
 
 @pytest.mark.parametrize(
