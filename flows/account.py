@@ -87,7 +87,7 @@ def against_champion(now: Any, model: str, params: Params) -> Any:
 
 
 def call(context: StageContext, branch: str) -> Report:
-    """Run the stage function; its headline is what the MLflow run of the stage shows."""
+    """Summarise and account: the table, the report, model cards, energy and carbon."""
     compare_with_champions(context.params)
     report = refresh(context.params, context.progress)
     report.facts = {}
@@ -100,14 +100,7 @@ WRITTEN = (
     "scores-narrow.png", "cards", "data.md",
 )  # fmt: skip
 """What the stage leaves in reports/ that no other stage does."""
-STAGE = Stage(
-    "account",
-    Account,
-    "Summarise and account: the table, the report, model cards, energy and carbon.",
-    call,
-    folder="",
-    artifacts=tuple(f"reports/{name}" for name in WRITTEN),
-)
+STAGE = Stage("account", Account, call, folder="", artifacts=tuple(f"reports/{name}" for name in WRITTEN))
 
 
 def project(since: str) -> str:

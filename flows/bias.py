@@ -7,18 +7,13 @@ from flows.execution.stage_process import run_stage
 
 
 def call(context: StageContext, branch: str) -> Report:
-    """Run the stage function on the stage's inputs."""
+    """Measure mentions and toxicity per group and source, filter on masked scores, audit the filter."""
     from components.stages.bias.stage import filter_bias
 
     return filter_bias(train=context.root / "data/filter/train", params=context.params.bias, **context.data)
 
 
-STAGE = Stage(
-    "bias",
-    Bias,
-    "Measure mentions and toxicity per group and source, filter on masked scores, audit the filter.",
-    call,
-)
+STAGE = Stage("bias", Bias, call)
 
 
 if __name__ == "__main__":

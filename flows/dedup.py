@@ -7,7 +7,7 @@ from flows.execution.stage_process import run_stage
 
 
 def call(context: StageContext, branch: str) -> Report:
-    """Run the stage function on the stage's inputs."""
+    """Remove exact and near duplicates; which copy is kept is a rule, and what goes is kept aside with its reason."""
     from components.stages.dedup.stage import dedup as remove_duplicates
 
     ingested = context.root / "data/ingest"
@@ -16,12 +16,7 @@ def call(context: StageContext, branch: str) -> Report:
     )
 
 
-STAGE = Stage(
-    "dedup",
-    Dedup,
-    "Remove exact and near duplicates; which copy is kept is a rule, and what goes is kept aside with its reason.",
-    call,
-)
+STAGE = Stage("dedup", Dedup, call)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from flows.execution.stage_process import run_stage
 
 
 def call(context: StageContext, branch: str) -> Report:
-    """Run the stage function on the stage's inputs."""
+    """Score the models, each score beside the best trivial rule on the same items."""
     from components.stages.evaluate.stage import evaluate as examine
 
     models = context.root / "models"
@@ -28,13 +28,7 @@ def call(context: StageContext, branch: str) -> Report:
     )
 
 
-STAGE = Stage(
-    "evaluate",
-    Evaluate,
-    "Score the models, each score beside the best trivial rule on the same items.",
-    call,
-    folder="",
-)
+STAGE = Stage("evaluate", Evaluate, call, folder="")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from flows.system import paths
 
 
 def call(context: StageContext, branch: str) -> Report:
-    """Run the stage function on the stage's inputs."""
+    """Score every document, drop what lies outside the limits, redact personal data."""
     from components.stages.filter.stage import filter_corpus
 
     return filter_corpus(
@@ -33,13 +33,7 @@ def dry_run(params: Params) -> str:
     )
 
 
-STAGE = Stage(
-    "filter",
-    Filter,
-    "Score every document, drop what lies outside the limits, redact personal data.",
-    call,
-    dry_run=dry_run,
-)
+STAGE = Stage("filter", Filter, call, dry_run=dry_run)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ BASE = {"instruct": "causal", "classify": "masked"}
 
 
 def call(context: StageContext, branch: Literal["instruct", "classify"]) -> Report:
-    """Run the stage function on the stage's inputs."""
+    """Fine-tune: instructions on the causal model, classification on the masked one."""
     from components.stages.finetune.stage import finetune as tune
 
     return tune(
@@ -26,14 +26,7 @@ def call(context: StageContext, branch: Literal["instruct", "classify"]) -> Repo
     )
 
 
-STAGE = Stage(
-    "finetune",
-    FinetuneBranches,
-    "Fine-tune: instructions on the causal model, classification on the masked one.",
-    call,
-    folder="models",
-    branches=tuple(BASE),
-)
+STAGE = Stage("finetune", FinetuneBranches, call, folder="models", branches=tuple(BASE))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from flows.system import paths
 
 
 def call(context: StageContext, branch: str) -> Report:
-    """Run the stage function on the stage's inputs."""
+    """Read the sources, keep provenance, quarantine bad records, cut the held-out set by group."""
     from components.stages.ingest.stage import ingest as ingest_sources
 
     return ingest_sources(root=context.root, params=context.params.ingest, **context.data)
@@ -29,13 +29,7 @@ def dry_run(params: Params) -> str:
     return sample.markdown
 
 
-STAGE = Stage(
-    "ingest",
-    Ingest,
-    "Read the sources, keep provenance, quarantine bad records, cut the held-out set by group.",
-    call,
-    dry_run=dry_run,
-)
+STAGE = Stage("ingest", Ingest, call, dry_run=dry_run)
 
 
 if __name__ == "__main__":

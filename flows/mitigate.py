@@ -17,19 +17,13 @@ from flows.system.command import parser_of, run_command
 
 
 def run_study(name: str, params: Params) -> Path:
-    """The whole trial; returns the folder of its report."""
+    """Train models with counterfactual augmentation, without, and with random augmentation of equal size; compare."""
     from flows.execution import mitigation_run
 
     return mitigation_run.run_study(STUDY, name, params)
 
 
-STUDY = Study(
-    "mitigate",
-    Mitigate,
-    "Train models with counterfactual augmentation, without, and with random augmentation of equal size; compare.",
-    "With augmentation, without, and the control",
-    run_study,
-)
+STUDY = Study("mitigate", Mitigate, "With augmentation, without, and the control", run_study)
 
 
 def main() -> int:

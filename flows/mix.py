@@ -7,18 +7,13 @@ from flows.execution.stage_process import run_stage
 
 
 def call(context: StageContext, branch: str) -> Report:
-    """Run the stage function on the stage's inputs."""
+    """Weigh the sources; add the generated curriculum and the canaries, counted apart."""
     from components.stages.mix.stage import mix as mix_sources
 
     return mix_sources(train=context.root / "data/bias/train", params=context.params.mix, **context.data)
 
 
-STAGE = Stage(
-    "mix",
-    Mix,
-    "Weigh the sources; add the generated curriculum and the canaries, counted apart.",
-    call,
-)
+STAGE = Stage("mix", Mix, call)
 
 
 if __name__ == "__main__":

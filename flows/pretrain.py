@@ -9,7 +9,7 @@ from flows.execution.stage_process import run_stage
 
 
 def call(context: StageContext, branch: Literal["causal", "masked"]) -> Report:
-    """Run the stage function on the stage's inputs."""
+    """Pretrain the causal and the masked model on the same tokens."""
     from components.stages.pretrain.stage import pretrain as train_model
 
     return train_model(
@@ -21,14 +21,7 @@ def call(context: StageContext, branch: Literal["causal", "masked"]) -> Report:
     )
 
 
-STAGE = Stage(
-    "pretrain",
-    PretrainBranches,
-    "Pretrain the causal and the masked model on the same tokens.",
-    call,
-    folder="models",
-    branches=("causal", "masked"),
-)
+STAGE = Stage("pretrain", PretrainBranches, call, folder="models", branches=("causal", "masked"))
 
 
 if __name__ == "__main__":

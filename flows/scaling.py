@@ -40,18 +40,12 @@ def reports(params: Scaling) -> Path:
 
 
 def run_study(name: str, params: Params) -> Path:
-    """The whole sweep; returns the folder of its report."""
+    """Train a ladder of small models, fit a scaling law, predict larger runs, make them and compare."""
     Sweep.prepare(name, params).run()
     return reports(params.scaling)
 
 
-STUDY = Study(
-    "scaling",
-    Scaling,
-    "Train a ladder of small models, fit a scaling law, predict larger runs, make them and compare.",
-    "The law, and how it did",
-    run_study,
-)
+STUDY = Study("scaling", Scaling, "The law, and how it did", run_study)
 
 
 @dataclass

@@ -7,7 +7,7 @@ from flows.execution.stage_process import run_stage
 
 
 def call(context: StageContext, branch: str) -> Report:
-    """Run the stage function on the stage's inputs."""
+    """Train a byte-level BPE on the training text and encode the corpus into memory-mapped shards of token ids."""
     from components.stages.tokenize.stage import tokenize as encode
 
     return encode(
@@ -19,12 +19,7 @@ def call(context: StageContext, branch: str) -> Report:
     )
 
 
-STAGE = Stage(
-    "tokenize",
-    Tokenize,
-    "Train a byte-level BPE on the training text and encode the corpus into memory-mapped shards of token ids.",
-    call,
-)
+STAGE = Stage("tokenize", Tokenize, call)
 
 
 if __name__ == "__main__":

@@ -55,8 +55,7 @@ class Stage:
     Attributes:
         name: as in dvc.yaml (`pretrain` of `pretrain@causal`), and of its section in params.yaml.
         section: the class of that section: the stage's form.
-        description: one sentence, for the form and `--help`.
-        call: runs the stage function on a `StageContext` (and the branch).
+        call: runs the stage function on a `StageContext` (and the branch); its docstring is the stage's description.
         folder: `data` or `models`: where its outputs go; empty if it has reports alone.
         branches: the names after `@`; empty for a stage without.
         dry_run: says what the stage would do, and does nothing; None for a stage without.
@@ -65,12 +64,16 @@ class Stage:
 
     name: str
     section: type
-    description: str
     call: Callable[[StageContext, Any], Report]
     folder: str = "data"
     branches: tuple[str, ...] = ()
     dry_run: Callable[[Params], str] | None = None
     artifacts: tuple[str, ...] = ()
+
+    @property
+    def description(self) -> str:
+        """A sentence for the form and `--help`."""
+        return self.call.__doc__ or ""
 
     def full_name(self, branch: str = "") -> str:
         """The stage's name in DVC."""
@@ -91,14 +94,12 @@ class Study:
 
     Attributes:
         name: of its section in params.yaml; `section` is that section's class.
-        description: one sentence, for the form.
         title: of its report in Prefect.
-        run: carries it out: run name and parameters -> the folder with its report.md.
+        run: carries it out: run name and parameters -> the folder with its report.md; its docstring is the form's.
     """
 
     name: str
     section: type
-    description: str
     title: str
     run: Callable[[str, Params], Path]
 

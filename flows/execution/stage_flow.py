@@ -65,7 +65,7 @@ def study_form(study: Study) -> Flow[Any, State]:
         create_markdown_artifact(report.read_text(encoding="utf-8"), key=folder.name, description=study.title)
         return Completed(message=f"{study.name}: done; see {report.relative_to(paths.ROOT)}")
 
-    return _flow(study.name, run, study.description + FORM_FIELDS)
+    return _flow(study.name, run, (study.run.__doc__ or "") + FORM_FIELDS)
 
 
 def process_flow(stage: Stage, branch: str, work: Callable[[], StageResult]) -> Flow[Any, State]:

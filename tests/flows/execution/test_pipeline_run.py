@@ -154,7 +154,7 @@ def finished(outcome: StageResult, report: Report | None, root: Path, monkeypatc
     monkeypatch.setattr(paths, "ROOT", root)
     tracker = Recorded()
     inputs = SimpleNamespace(params={}, hashes={}, fingerprint="f")
-    stage_run._finish_record(Stage("mix", Mix, "", lambda *_: Report()), "", Params(), inputs, tracker, outcome, report)  # type: ignore[arg-type]
+    stage_run._finish_record(Stage("mix", Mix, lambda *_: Report()), "", Params(), inputs, tracker, outcome, report)  # type: ignore[arg-type]
     return tracker
 
 

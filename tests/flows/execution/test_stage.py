@@ -36,7 +36,7 @@ def ended(context: StageContext, call: Callable[[StageContext], Any]) -> StageRe
         call(given)
         return Report({"answer": 42})
 
-    return attempt(Stage("toy", Mix, "", whole), "", context)[0]
+    return attempt(Stage("toy", Mix, whole), "", context)[0]
 
 
 def raising(error: BaseException) -> Callable[[StageContext], None]:

@@ -13,7 +13,7 @@ from flows.execution.stage import Study
 from flows.system import paths
 from flows.tracking import mlflow_run
 
-STUDY = Study("mitigate", Mix, "", "", lambda name, params: Path())
+STUDY = Study("mitigate", Mix, "", lambda name, params: Path())
 
 
 class Client:
