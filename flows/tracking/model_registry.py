@@ -95,7 +95,8 @@ def _pipeline(folder: Path, branch: str) -> Any:
     import transformers
 
     task, kind = TASKS[branch]
-    return transformers.pipeline(
+    make: Any = transformers.pipeline  # its overloads know no task in a variable
+    return make(
         "text-generation" if task.startswith("llm") else task,
         model=getattr(transformers, kind).from_pretrained(folder, local_files_only=True),
         tokenizer=transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True),
