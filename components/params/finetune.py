@@ -42,6 +42,8 @@ class Classify(Finetune):
 
     task: Literal["auto", "source", "work", "order"] = "auto"
     """Which task: `auto` takes the first that the corpus can feed, and says which it skipped and why."""
+    max_pairs: int = Field(default=64, ge=10)
+    """Most training examples drawn from the corpus. Few, so that it shows what pretraining is worth."""
 
 
 class FinetuneBranches(Section):

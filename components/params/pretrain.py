@@ -82,8 +82,10 @@ class Pretrain(Section):
 
 _SHIPPED = Pretrain(
     model=ModelShape(size=2, width=192),
-    steps=400,
-    batch=8,
+    steps=1200,
+    batch=4,
+    eval_every=300,
+    checkpoint_every=150,
     optimizer=Optimizer(embedding_lr=0.02, schedule="linear"),
 )
 

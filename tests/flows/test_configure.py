@@ -231,7 +231,7 @@ def test_a_preset_that_is_not_there_or_does_not_fit_changes_nothing(
     params_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = params_yaml.read_text()
-    with pytest.raises(UserError, match="the presets are gpu-124m, overnight-cpu, test"):
+    with pytest.raises(UserError, match="the presets are cpu-40min, gpu-124m, overnight-cpu, test"):
         subject.apply_preset("tset")
     (tmp_path / "wrong.yaml").write_text("dedup: {threshold: 7}\n")
     monkeypatch.setattr(params_file, "PRESETS", tmp_path)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tokenizers import Tokenizer
 
 from components.core.errors import UserError
@@ -75,8 +76,7 @@ def finetune(
         )
     context = min(params.context, model.shape.context)
     with progress.phase("draw"):
-        most = min(MOST_HELDOUT, params.max_pairs)
-        draw = Draw(train, heldout, params.max_pairs, most, CHARS_PER_TOKEN * context, params.seed)
+        draw = Draw(train, heldout, params.max_pairs, MOST_HELDOUT, CHARS_PER_TOKEN * context, params.seed)
         choice = choose(branch, params.task, draw)
     progress.log(f"task {choice.task.name}: {choice.task.title}")
     tokenizer_json = export.tokenizer_text(base)
@@ -86,6 +86,13 @@ def finetune(
     report = job.tune(out, reports, work) if branch == "instruct" else job.teach(out, reports, work)
     report.write(reports)
     return report
+
+
+class _Unseen(Progress):
+    """Progress of a training beside the stage's own: it shows nothing, and stops with the stage."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.raise_if_stopped = progress.raise_if_stopped  # type: ignore[method-assign]
 
 
 @dataclass
@@ -131,7 +138,7 @@ class _Job:
         return finetune_report.instruct(self.choice, result, before, after, shown, self.context, reports)
 
     def teach(self, out: Path, reports: Path, work: Path) -> Report:
-        """Train a head and the backbone on passages, judge, save."""
+        """Train a head and the backbone on passages, and the same from random weights for comparison; judge, save."""
         examples: Any = self.choice.examples
         labels = examples.labels
         model = classifier.EncoderClassifier(self.model, len(labels)).initialise_head(self.params.seed)
@@ -149,18 +156,27 @@ class _Job:
         result = self._train(model, batches, classify.loss, evaluate, work)
         lora.merge_lora(self.model)
         model.eval()
+        fresh = Transformer(self.model.shape).initialise(self.params.seed).to(next(model.parameters()).device)
+        scratch = classifier.EncoderClassifier(fresh, len(labels)).initialise_head(self.params.seed)
+        self._train(scratch, batches, classify.loss, None, work / "scratch", _Unseen(self.progress))
         with self.progress.phase("evaluate"):
             probability = classify.predict(model, test_ids, self.numerics)
-            bayes = classify.naive_bayes(train_ids, truth, test_ids, self.encoder.vocab_size)
+            rules = {
+                "naive_bayes": classify.naive_bayes(train_ids, truth, test_ids, self.encoder.vocab_size),
+                "from_scratch": classify.predict(scratch.eval(), test_ids, self.numerics).argmax(axis=1),
+                "majority": np.full(len(test_ids), np.bincount(truth).argmax()),
+            }
         facts = self._facts(result, {"labels": labels, "pooling": "mean"})
         classifier.save_classifier(model, labels, self.tokenizer_json, out, facts)
-        return finetune_report.classify(self.choice, result, probability, bayes, self.context, reports)
+        return finetune_report.classify(self.choice, result, probability, rules, self.context, reports)
 
     def _add_lora(self, model: Transformer) -> None:
         if self.params.lora_rank:
             lora.add_lora(model, self.params.lora_rank, self.params.seed)
 
-    def _train(self, model: Any, batches: Any, objective: Any, evaluate: Any, work: Path) -> TrainResult:
+    def _train(
+        self, model: Any, batches: Any, objective: Any, evaluate: Any, work: Path, progress: Progress | None = None
+    ) -> TrainResult:
         # Every value that counts, though some are the schema's defaults: no stage depends on a default of the schema.
         rates = Optimizer(
             name="adamw", matrix_lr=self.params.learning_rate, weight_decay=0.01, grad_clip=1.0,
@@ -180,7 +196,7 @@ class _Job:
                 objective,
                 settings,
                 work / "checkpoints",
-                self.progress,
+                progress or self.progress,
                 numerics=self.numerics,
                 tokenizer_json=self.tokenizer_json,
                 evaluate=evaluate,

@@ -105,7 +105,7 @@ def test_any_other_key_is_a_setting() -> None:
             "this form: dedup.threshold = 7: Input should be less than or equal to 1",
         ),
         ({"settings": ["filter.redact=[email"]}, "settings: filter.redact: '[email' is no YAML"),
-        ({"preset": "gpu"}, "gpu.yaml: no such file; the presets are gpu-124m, overnight-cpu, test"),
+        ({"preset": "gpu"}, "gpu.yaml: no such file; the presets are cpu-40min, gpu-124m, overnight-cpu, test"),
     ],
 )
 def test_an_error_names_one_field(fields: dict[str, Any], says: str) -> None:
