@@ -31,7 +31,7 @@ def bits_per_byte(context: EvalContext) -> TaskResult:
     result = TaskResult(NAME)
     rules = baselines(context, [entry.document.text for entry in scored])
     rule, baseline_bits = best_rule(rules, "lower")
-    for entry, baseline in zip(scored, baseline_bits, strict=True):
+    for entry, of_rule in zip(scored, baseline_bits, strict=True):
         result.item(
             "bits_per_byte",
             entry.document.id,
@@ -39,13 +39,13 @@ def bits_per_byte(context: EvalContext) -> TaskResult:
             condition=entry.document.source,
             weight=entry.num_bytes.sum(),
             direction="lower",
-            baseline=baseline,
+            baseline=of_rule,
             **work_of(entry.document),
         )
     num_bytes = int(sum(entry.num_bytes.sum() for entry in scored))
     result.facts["baselines"] = {name: sum(values) / num_bytes for name, values in rules.items()}
     sources = sorted({entry.document.source for entry in scored})
-    rows = [("held-out bits per byte", "all", None)]
+    rows: list[tuple[str, str, str | None]] = [("held-out bits per byte", "all", None)]
     rows += [(f"bits per byte, {source}", source, source) for source in sources if len(sources) > 1]
     for title, name, source in rows:
         estimate = result.estimate("bits_per_byte", context.resampling, source)

@@ -9,6 +9,7 @@ training sums, and their most frequent answer; for answers with steps, the same 
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +74,12 @@ def _score_bits(
         scores = [bits(np.array(answer.logp)) for answer in scored]
         baselines, direct = (guesses, scores) if way == "direct" else (direct, direct)
         for number, (answer, score, baseline) in enumerate(zip(scored, scores, baselines, strict=True)):
-            where = {"condition": way, "weight": answer.num_tokens, "direction": "lower", "baseline": baseline}
+            where: dict[str, Any] = {
+                "condition": way,
+                "weight": answer.num_tokens,
+                "direction": "lower",
+                "baseline": baseline,
+            }
             result.item("bits", f"{digits}/{number}", score, **where)
 
 

@@ -9,6 +9,7 @@ and margin are both shown, because accuracy alone can make a smooth gain look li
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from components.stages.evaluate.tasks.baselines import best_rule
 from components.stages.evaluate.tasks.scoring import LanguageModel
@@ -76,7 +77,7 @@ def _score_shots(result: TaskResult, model: LanguageModel, test_items: Sequence[
     for number in range(len(asked)):
         margin = logps[number][right[number]] - logps[number][1 - right[number]]
         hit = 1.0 if margin > 0.0 else 0.5 if margin == 0.0 else 0.0
-        where = {"condition": condition(shots), "cluster": str(number // 2)}
+        where: dict[str, Any] = {"condition": condition(shots), "cluster": str(number // 2)}
         result.item("accuracy", str(number), hit, baseline=baselines[number], **where)
         result.item("margin", str(number), margin, **where)
     return rule

@@ -46,10 +46,10 @@ def _score(
     ngrams = {name: context.ngram(order) for order, name in ((1, "unigram model"), (2, "bigram model"))}
     rules = {name: _hits([float(ngram.logp(ids).sum()) for ids in sentences]) for name, ngram in ngrams.items()}
     rule, baselines = best_rule(rules)
-    for pair, hit, baseline in zip(scored, hits, baselines, strict=True):
+    for pair, hit, of_rule in zip(scored, hits, baselines, strict=True):
         key = sha256_bytes(f"{pair.good}\n{pair.bad}".encode())[:16]
         cluster = f"{pair.phenomenon}/{pair.head}"
-        result.item(metric, key, hit, condition=pair.phenomenon, cluster=cluster, baseline=baseline)
+        result.item(metric, key, hit, condition=pair.phenomenon, cluster=cluster, baseline=of_rule)
     total = result.estimate(metric, context.resampling)
     result.metric(metric, total)
     phenomena = sorted({pair.phenomenon for pair in scored})

@@ -13,6 +13,7 @@ right answers from wrong ones is reported over open and closed questions togethe
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -118,7 +119,7 @@ def _score_facts(result: TaskResult, model: LanguageModel, asked: Sequence[Fact]
     metric = "faithful" if way == "edited" else "accuracy"
     for number, fact in enumerate(asked):
         hit = fact.choices[int(logps[number].argmax())] == fact.answers[way]
-        where = {"condition": f"{form} {way}", "cluster": f"{form} {fact.passage}"}
+        where: dict[str, Any] = {"condition": f"{form} {way}", "cluster": f"{form} {fact.passage}"}
         result.item(metric, f"{form}/{number}", hit, baseline=1 / CHOICES, **where)
         sure = float(probability[number].max())
         result.item("confidence", f"{form}/{number}", sure, direction="lower", **where)

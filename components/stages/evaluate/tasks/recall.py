@@ -6,6 +6,8 @@ for every key: a rule that does not look at the key, or a model given a key that
 exactly one key of each list. Lists are what is resampled.
 """
 
+from typing import Any
+
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult
 from components.synthetic.curriculum import items
@@ -57,7 +59,7 @@ def _score_lists(result: TaskResult, context: EvalContext, pairs: int, num_lists
         for depth in range(pairs):
             _, choices, value = prompts[start + depth]
             given = dict(zip(choices, logps[start + depth], strict=True))
-            where = {"condition": f"pairs={pairs}", "cluster": f"{pairs} {start}"}
+            where: dict[str, Any] = {"condition": f"pairs={pairs}", "cluster": f"{pairs} {start}"}
             hit, name = max(given, key=given.__getitem__) == value, f"{start} {depth}"
             result.item("accuracy", name, hit, baseline=1 / pairs, **where)
             result.item(f"accuracy_at_{depth}", name, hit, **where)

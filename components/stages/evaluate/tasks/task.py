@@ -199,8 +199,8 @@ class TaskResult:
         baseline: float | None = None,
     ) -> None:
         """Append a row; without `cluster` the item is its own. Clusters that are works have their source as stratum."""
-        values = (self.task, condition, metric, item, cluster or item, float(score), float(weight), direction)
-        values += (stratum, baseline)
+        where = (self.task, condition, metric, item, cluster or item)
+        values = (*where, float(score), float(weight), direction, stratum, baseline)
         self.items.append(dict(zip(COLUMNS, values, strict=True)))
 
     def rows(self, metric: str, condition: str | None = None) -> list[dict[str, Any]]:
@@ -257,7 +257,8 @@ class TaskResult:
             better: higher, lower or zero (closer to zero).
             headline: whether the table at the end of a run shows it.
         """
-        row = {"task": self.task, "question": self.task, "name": name, "kind": kind, "better": better, "note": note}
+        row: dict[str, Any] = {"task": self.task, "question": self.task, "name": name, "note": note}
+        row |= {"kind": kind, "better": better}
         row |= {"value": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
         row |= {"variance": estimate.variance, "headline": headline} | dict.fromkeys(
             ("baseline", "baseline_name", "gain", "gain_low", "gain_high", "above_baseline")
