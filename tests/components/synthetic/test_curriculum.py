@@ -93,6 +93,13 @@ def test_no_problem_is_in_both_splits() -> None:
         assert not train & test
 
 
+def test_no_prompt_of_a_test_item_begins_a_training_item() -> None:
+    for task in TASKS:
+        trained = {item.text for item in items(task, 1, 4000)}
+        prompts = {item.prompt for item in items(task, 2, 300, split="test")}
+        assert not [text for text in trained if any(text.startswith(prompt) for prompt in prompts)]
+
+
 def test_training_never_shows_a_test_word_with_its_two_letters() -> None:
     asked = {(item.prompt.split(" ")[-1], item.choices) for item in items("mapping", 2, 500, split="test")}
     shown = {

@@ -152,6 +152,9 @@ def test_classify_learns(rank: int, place: Path, tmp_path: Path) -> None:
     assert report.metrics["accuracy/value"] > 0.8
     assert report.metrics["accuracy/chance"] == 0.5
     assert 0.5 <= report.metrics["accuracy/majority"] < report.metrics["accuracy/low"]
+    for rule in ("naive_bayes", "from_scratch", "majority"):
+        gain = report.metrics["accuracy/value"] - report.metrics[f"accuracy/{rule}"]
+        assert report.metrics[f"gain_over_{rule}/value"] == pytest.approx(gain)
     confusion = (tmp_path / "reports" / "details" / "confusion.csv").read_text().splitlines()
     counts = [int(number) for line in confusion[1:] for number in line.split(",")[1:]]
     assert sum(counts) == report.metrics["heldout_passages"]
