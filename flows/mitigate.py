@@ -3,8 +3,8 @@
     python -m flows.mitigate
 
 Reads what the pipeline made (data/bias, data/tokenize, data/ingest/heldout), trains `mitigate.seeds` models per arm in
-`runtime.workers` processes, and compares pronoun gap and bits per byte seed by seed. Each model is a child run in
-MLflow. Killed and started again, it reads finished models back and goes on. Results: reports/mitigate/.
+`runtime.workers` processes, and compares spread of the pronoun gap and bits per byte seed by seed. Each model is a
+child run in MLflow. Killed and started again, it reads finished models back and goes on. Results: reports/mitigate/.
 """
 
 from pathlib import Path

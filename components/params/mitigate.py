@@ -9,8 +9,8 @@ from components.params.section import Section
 class Mitigate(Section):
     """Pretraining with counterfactual copies, without, and with random copies of equal size: same seeds and tokens."""
 
-    seeds: int = Field(default=3, ge=2, le=50)
-    """Runs of each arm; they differ in initialisation and data order."""
+    seeds: int = Field(default=5, ge=2, le=50)
+    """Runs of each arm; they differ in initialisation, data order and draw of the mixture. No interval below five."""
     model: ModelShape = ModelShape(size=2, width=128)
     """Shape of the networks."""
     steps: int = Field(default=200, ge=1)

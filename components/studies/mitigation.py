@@ -1,13 +1,14 @@
-"""Mitigation trial: the effect of counterfactual augmentation on a model's pronoun gap, with controls.
+"""Mitigation trial: the effect of counterfactual augmentation on a model's pronoun gaps, with controls.
 
 Three mixtures of the same documents: as they are (`none`), each document with gendered words beside its swapped copy
 (`counterfactual`, Lu et al. 2018, arXiv 1807.11714), and with as many bytes of unchanged repeats (`random`), without
 which whatever repeating text does would be credited to the swap. Each is trained on with the same seeds, network and
-number of tokens, in one tokenizer. A model's pronoun gap and bits per byte are those of the evaluate stage
-(bias_mitigation.py). What is compared is seed by seed, and intervals are over seeds: the luck of a run is in them.
+number of tokens, in one tokenizer; each seed has its own draw of the mixture. What is compared is the spread of the
+pronoun gap over occupations (pronoun_gap.py of the evaluate stage), seed by seed, with intervals over seeds and draws.
+Augmentation counts as a mitigation if the whole interval of `counterfactual - random` lies below zero; else the report
+says "not shown". The prior (the gap of neutral subjects) moves with any text that names more women, and is no evidence.
 """
 
-import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from scipy.stats import t as student
 
 from components.carbon.planning.budget import metered
 from components.core.files import move, read_json, sha256_bytes, write_json
@@ -24,18 +24,30 @@ from components.params import Canaries, Curriculum, Mitigate, Mix, Numerics, Pre
 from components.reporting.figures import error_bars, figure, save
 from components.reporting.tables import markdown_table
 from components.stages.evaluate.heldout_sample import sample
-from components.stages.evaluate.tasks.bias_mitigation import evaluate_arm
+from components.stages.evaluate.tasks.bias_mitigation import measured, verdict
 from components.stages.evaluate.tasks.scoring import LanguageModel
-from components.stages.evaluate.tasks.task import TaskResult
 from components.stages.mix.stage import mix
+from components.statistics import Estimate, ratio
 from components.tokens.shards import TokenWriter
 from components.tokens.tokenizer import END_OF_TEXT, Encoder
 
 Arm = Literal["none", "counterfactual", "random"]
 ARMS: tuple[Arm, ...] = ("none", "counterfactual", "random")
-FIGURES = {"gap": "log P(she) - log P(he) [nats]", "bits_per_byte": "held-out bits per byte"}
+FIGURES = {
+    "spread": "sd of the gap over occupations [nats]",
+    "prior": "log P(she) - log P(he), neutral subjects [nats]",
+    "bits_per_byte": "held-out bits per byte",
+}
 CONTRASTS = (("counterfactual", "random"), ("counterfactual", "none"), ("random", "none"))
 """Pairs of arms to compare; the first alone measures the swap."""
+
+
+@dataclass(frozen=True)
+class TrialRun:
+    """One model of the trial."""
+
+    arm: Arm
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -53,17 +65,13 @@ class TrialFolders:
     runtime: Runtime | None = None
     root: Path = Path()
 
-    def folder(self, arm: str, seed: int) -> Path:
-        """Folder of one run."""
-        return self.work / f"{arm}-seed{seed}"
+    def folder(self, run: TrialRun) -> Path:
+        """Folder of one run's model."""
+        return self.work / f"{run.arm}-seed{run.seed}"
 
-
-@dataclass(frozen=True)
-class TrialRun:
-    """One model of the trial."""
-
-    arm: Arm
-    seed: int
+    def tokens(self, run: TrialRun) -> Path:
+        """Folder of one run's tokens."""
+        return self.work / f"tokens-{run.arm}-seed{run.seed}"
 
 
 def runs(params: Mitigate) -> list[TrialRun]:
@@ -71,17 +79,23 @@ def runs(params: Mitigate) -> list[TrialRun]:
     return [TrialRun(arm, seed) for seed in range(1, params.seeds + 1) for arm in ARMS]
 
 
-def prepare(arm: Arm, folders: TrialFolders, own: Mix) -> int:
-    """The tokens of an arm's mixture, made once; returns their number.
+def prepare(run: TrialRun, folders: TrialFolders, own: Mix) -> int:
+    """The tokens of a run's mixture, its own draw, made once; returns their number.
 
     Curriculum and canaries are left out, weights are the pipeline's; the tokenizer is the pipeline's for all arms.
     """
-    folder, aside = folders.work / f"tokens-{arm}", folders.work / f"aside-{arm}"
+    folder = folders.tokens(run)
+    aside = folder.with_name(f"aside-{folder.name}")
     if not folder.exists():
         shutil.rmtree(aside, ignore_errors=True)
         for name in ("out", "reports", "work"):
             (aside / name).mkdir(parents=True)
-        without = {"augment": arm, "curriculum": Curriculum(share=0.0), "canaries": Canaries(per_count=0)}
+        without = {
+            "augment": run.arm,
+            "seed": run.seed,
+            "curriculum": Curriculum(share=0.0),
+            "canaries": Canaries(per_count=0),
+        }
         mix(
             train=folders.data / "bias/train",
             params=own.model_copy(update=without),
@@ -125,7 +139,7 @@ def run_one(run: TrialRun, *, folders: TrialFolders, params: Mitigate) -> dict[s
     """
     from components.stages.pretrain.stage import pretrain
 
-    folder = folders.folder(run.arm, run.seed)
+    folder = folders.folder(run)
     if not (folder / "result.json").exists():
         for name in ("model", "reports"):
             shutil.rmtree(folder / name, ignore_errors=True)
@@ -134,7 +148,7 @@ def run_one(run: TrialRun, *, folders: TrialFolders, params: Mitigate) -> dict[s
         with metered(folders.ledger, folders.runtime, {"stage": "mitigate"}, folders.root) as (_, progress):
             pretrain(
                 objective="causal",
-                tokens=folders.work / f"tokens-{run.arm}",
+                tokens=folders.tokens(run),
                 params=settings(params, run.seed),
                 numerics=folders.numerics,
                 out=folder / "model",
@@ -156,42 +170,34 @@ def settings(params: Mitigate, seed: int) -> Pretrain:
 
 
 def evaluated(model: Path, folders: TrialFolders, params: Mitigate) -> dict[str, float]:
-    """The pronoun gap and bits per byte of a model, as the evaluate stage has them."""
+    """Spread, prior and bits per byte of a model, as the evaluate stage has them."""
     documents = sample(folders.data / "ingest/heldout", params.heldout_kilobytes, 1)
-    result = TaskResult("mitigate")
-    evaluate_arm(result, LanguageModel.load(model, folders.numerics.device), documents, "")
-    found = {}
-    for metric in FIGURES:
-        rows = [row for row in result.items if row["metric"] == metric]
-        found[metric] = float(sum(row["score"] for row in rows) / sum(row["weight"] for row in rows))
-    return found
+    return measured(LanguageModel.load(model, folders.numerics.device), documents)
 
 
 # -- statistics --------------------------------------------------------------------------------------------------------
 
 
-def mean_over_seeds(values: Sequence[float], confidence: float = 0.95) -> dict[str, float]:
-    """Mean of one figure per seed with Student's interval: value, low, high, n."""
-    n, mean = len(values), float(np.mean(values))
-    spread = float(student.ppf(0.5 + confidence / 2, n - 1)) * float(np.std(values, ddof=1)) / math.sqrt(n)
-    return {"value": mean, "low": mean - spread, "high": mean + spread, "n": n}
-
-
 def summary(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Each arm's figures, and the differences of arms seed by seed, with intervals over seeds."""
+    """Each arm's figures, differences of arms seed by seed, intervals over seeds and draws, and the verdict."""
     by = {(row["arm"], row["seed"]): row for row in results}
     seeds = sorted({row["seed"] for row in results})
-    arms = {
-        arm: {figure: mean_over_seeds([by[arm, seed][figure] for seed in seeds]) for figure in FIGURES} for arm in ARMS
+
+    def mean(figure: str, arm: str, other: str = "") -> Estimate:
+        """Mean over seeds of an arm's figure, or of its difference from another arm's."""
+        values = [by[arm, seed][figure] - (by[other, seed][figure] if other else 0.0) for seed in seeds]
+        return ratio(values, unit="seeds and draws")
+
+    effect = mean("spread", *CONTRASTS[0])
+    return {
+        "arms": {arm: {figure: mean(figure, arm).as_dict() for figure in FIGURES} for arm in ARMS},
+        "contrasts": {
+            f"{arm} - {other}": {figure: mean(figure, arm, other).as_dict() for figure in FIGURES}
+            for arm, other in CONTRASTS
+        },
+        "verdict": verdict(effect),
+        "runs": list(results),
     }
-    contrasts = {
-        f"{one} - {other}": {
-            figure: mean_over_seeds([by[one, seed][figure] - by[other, seed][figure] for seed in seeds])
-            for figure in FIGURES
-        }
-        for one, other in CONTRASTS
-    }
-    return {"arms": arms, "contrasts": contrasts, "runs": list(results)}
 
 
 def markdown(found: dict[str, Any], params: Mitigate, num_tokens: Mapping[Arm, int]) -> str:
@@ -207,16 +213,20 @@ def markdown(found: dict[str, Any], params: Mitigate, num_tokens: Mapping[Arm, i
         "",
         f"{params.seeds} seeds per arm, {trained:,} tokens each of mixtures of "
         + ", ".join(f"{count:,} ({arm})" for arm, count in num_tokens.items())
-        + ". 95 % intervals are over seeds. A gap of 0 is no preference for either pronoun.",
+        + ". 95 % intervals are over seeds and draws of the mixture.",
         "",
-        markdown_table(("", "pronoun gap [nats]", "bits per byte"), rows, "lll"),
+        f"Mitigation by counterfactual copies: **{found['verdict']}**. Only `counterfactual - random` is the swap's",
+        "doing: the random arm repeats as much text unchanged. The prior is the gap of neutral subjects.",
+        "",
+        markdown_table(("", "spread over occupations [nats]", "prior [nats]", "bits per byte"), rows, "llll"),
     ]
-    lines += ["", "Only `counterfactual - random` is the swap's doing: the random arm repeats as much text unchanged."]
     return "\n".join(lines) + "\n"
 
 
 def _shown(row: dict[str, float], sign: bool) -> str:
     form = "{:+.3f}" if sign else "{:.3f}"
+    if row["low"] is None:
+        return form.format(row["value"])
     value, low, high = (form.format(row[name]) for name in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"
 
@@ -226,12 +236,11 @@ def plot(found: dict[str, Any], path: Path) -> None:
     drawing, grid = figure(9, 3.6, columns=len(FIGURES))
     for axes, (metric, label) in zip(grid, FIGURES.items(), strict=True):
         for place, arm in enumerate(ARMS):
-            value, low, high = ([found["arms"][arm][metric][key]] for key in ("value", "low", "high"))
-            axes.errorbar([place], value, error_bars(value, low, high), fmt="o", capsize=4)
+            row = found["arms"][arm][metric]
+            low, high = ([row["value"] if row[key] is None else row[key]] for key in ("low", "high"))
+            axes.errorbar([place], [row["value"]], error_bars([row["value"]], low, high), fmt="o", capsize=4)
             runs = [run[metric] for run in found["runs"] if run["arm"] == arm]
             axes.plot([place + 0.15] * len(runs), runs, ".", color="gray")
         axes.set_xticks(range(len(ARMS)), ARMS)
         axes.set(ylabel=label, title=f"{metric.replace('_', ' ')}: mean, 95 % over seeds; runs in gray")
-        if metric == "gap":
-            axes.axhline(0, color="gray", lw=1, ls="--")
     save(drawing, path)

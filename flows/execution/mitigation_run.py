@@ -37,19 +37,20 @@ def run_study(study: Study, name: str, params: Params) -> Path:
 
 def compare(folders: trial.TrialFolders, params: Params, record: StudyRecord) -> dict[str, float]:
     """Mixtures, models, report; its headline figures."""
-    num_tokens = {arm: as_task(tokens)(arm, folders, params) for arm in trial.ARMS}
+    num_tokens = {run.arm: as_task(tokens)(run, folders, params) for run in trial.runs(params.mitigate)}
     result = trial.summary(as_task(models)(folders, params, record))
     text = trial.markdown(result, params.mitigate, num_tokens)
     write_json(REPORTS / "mitigate.json", result)
     write_text(REPORTS / "report.md", text)
     trial.plot(result, REPORTS / "plots" / "mitigate.png")
     swap = result["contrasts"]["counterfactual - random"]
-    return {f"{figure}_swap_{bound}": swap[figure][bound] for figure in swap for bound in ("value", "low", "high")}
+    bounds = ("value", "low", "high")
+    return {f"{f}_swap_{b}": swap[f][b] for f in swap for b in bounds if swap[f][b] is not None}
 
 
-def tokens(arm: trial.Arm, folders: trial.TrialFolders, params: Params) -> int:
-    """The mixture of an arm as token shards; how many tokens it has."""
-    return trial.prepare(arm, folders, params.mix)
+def tokens(run: trial.TrialRun, folders: trial.TrialFolders, params: Params) -> int:
+    """The mixture of a run as token shards; how many tokens it has."""
+    return trial.prepare(run, folders, params.mix)
 
 
 def models(folders: trial.TrialFolders, params: Params, record: StudyRecord) -> list[dict[str, Any]]:
@@ -59,7 +60,7 @@ def models(folders: trial.TrialFolders, params: Params, record: StudyRecord) -> 
         work = partial(trial.run_one, folders=folders, params=params.mitigate)
         for run, result in zip(chosen, executor.map(work, chosen), strict=True):
             results.append(result)
-            figures = f"gap {result['gap']:+.3f}, {result['bits_per_byte']:.4f} bits per byte"
+            figures = f"spread {result['spread']:.3f}, {result['bits_per_byte']:.4f} bits per byte"
             print(f"[{len(results)}/{len(chosen)}] {run.arm}, seed {run.seed}: {figures}", flush=True)
             metrics = {figure: result[figure] for figure in trial.FIGURES}
             record.child(f"{run.arm}-seed{run.seed}", {"arm": run.arm, "seed": run.seed}, metrics, arm=run.arm)

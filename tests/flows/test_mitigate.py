@@ -20,7 +20,7 @@ def test_the_trial(finished_clone: PipelineClone) -> None:
     assert len(json.loads(first)["runs"]) == 6
     arms = [(arm, seed, True) for arm in ("counterfactual", "none", "random") for seed in ("1", "2")]
     runs = finished_clone.mlflow_runs("tags.stage = 'mitigate'")
-    assert sorted((run.data.tags["arm"], run.data.params["seed"], "gap" in run.data.metrics) for run in runs) == arms
+    assert sorted((run.data.tags["arm"], run.data.params["seed"], "spread" in run.data.metrics) for run in runs) == arms
     models = list((finished_clone.root / ".greenhouse/work/mitigate").glob("*/*/model/model.safetensors"))
     made = {path: path.stat().st_mtime_ns for path in models}
     assert len(made) == 6

@@ -22,6 +22,7 @@ from components.stages.evaluate.tasks.minimal_pairs import minimal_pairs
 from components.stages.evaluate.tasks.open_book import open_book
 from components.stages.evaluate.tasks.pronoun_gap import pronoun_gap
 from components.stages.evaluate.tasks.recall import recall
+from components.stages.evaluate.tasks.sentence_pairs import sentence_pairs
 from components.stages.evaluate.tasks.task import EvalContext, Folders, NotApplicable, TaskResult
 
 TASKS: dict[str, Callable[[EvalContext], TaskResult]] = {
@@ -36,6 +37,7 @@ TASKS: dict[str, Callable[[EvalContext], TaskResult]] = {
     "calibration": calibration,
     "memorisation": memorisation,
     "pronoun_gap": pronoun_gap,
+    "sentence_pairs": sentence_pairs,
     "bias_mitigation": bias_mitigation,
     "context_extension": context_extension,
 }
@@ -46,7 +48,7 @@ GROUPS: tuple[tuple[str, ...], ...] = (
     ("minimal_pairs", "pronoun_gap", "memorisation"),
     ("recall", "few_shot"),
     ("chain_of_thought", "open_book"),
-    ("masked",),
+    ("masked", "sentence_pairs"),
     ("answers",),
 )
 """Tasks that one process runs after each other, because they share a model or its scores; the longest first."""

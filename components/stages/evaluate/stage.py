@@ -37,11 +37,11 @@ SCORES = {
     "book": "open_book/open_record",
     "bpb": "bits_per_byte/all",
     "ece": "calibration/ece",
-    "gap": "pronoun_gap/gap",
     "keys": "recall/accuracy",
     "leak": "memorisation/extracted",
     "mlm": "masked/accuracy",
     "pairs": "minimal_pairs/accuracy",
+    "spread": "pronoun_gap/spread",
     "sums": "chain_of_thought/steps",
 }
 """Name in scores.json -> metric: what stands for a run in a terminal of 100 columns."""

@@ -40,14 +40,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> trial.TrialFolders:
 
 
 def test_the_arms_differ_in_their_text_alone(place: trial.TrialFolders) -> None:
-    counts = {arm: trial.prepare(arm, place, Mix()) for arm in trial.ARMS}
+    first = {arm: trial.TrialRun(arm, 1) for arm in trial.ARMS}
+    counts = {arm: trial.prepare(run, place, Mix()) for arm, run in first.items()}
     assert counts["none"] < counts["random"]
     assert counts["counterfactual"] == pytest.approx(counts["random"], rel=0.05)
-    shards = {arm: TokenShards.open(place.work / f"tokens-{arm}/train", verify=True) for arm in trial.ARMS}
+    shards = {arm: TokenShards.open(place.tokens(run) / "train", verify=True) for arm, run in first.items()}
     assert len({each.manifest.tokenizer_sha256 for each in shards.values()}) == 1
     plain = sum(len(each.text.encode()) for each in read_corpus(place.data / "bias/train"))
     assert shards["none"].manifest.num_bytes == plain
-    assert trial.prepare("none", place, Mix()) == counts["none"]  # made once
+    assert trial.prepare(first["none"], place, Mix()) == counts["none"]  # made once
+    assert trial.prepare(trial.TrialRun("random", 2), place, Mix()) != counts["random"]  # each seed has its own draw
 
 
 def test_a_projects_budget_that_is_spent_lets_no_model_begin(place: trial.TrialFolders, tmp_path: Path) -> None:
@@ -57,44 +59,54 @@ def test_a_projects_budget_that_is_spent_lets_no_model_begin(place: trial.TrialF
         trial.run_one(trial.TrialRun("none", 1), folders=spent, params=PARAMS)
     (span,) = read(tmp_path / "ledger")
     assert (span.stage, span.outcome) == ("mitigate", "BudgetReached")
-    assert not (spent.folder("none", 1) / "result.json").exists()
+    assert not (spent.folder(trial.TrialRun("none", 1)) / "result.json").exists()
 
 
 @pytest.mark.slow
 def test_models_are_made_once_and_the_same(place: trial.TrialFolders) -> None:
-    for arm in trial.ARMS:
-        trial.prepare(arm, place, Mix())
+    for run in trial.runs(PARAMS):
+        trial.prepare(run, place, Mix())
     results = [trial.run_one(run, folders=place, params=PARAMS) for run in trial.runs(PARAMS)]
     assert [(row["arm"], row["seed"]) for row in results] == [(arm, seed) for seed in (1, 2) for arm in trial.ARMS]
     assert len({row["bits_per_byte"] for row in results}) == 6
     again = trial.TrialFolders(place.data, place.work.with_name("again"), place.numerics)
-    trial.prepare("counterfactual", again, Mix())
+    trial.prepare(trial.TrialRun("counterfactual", 2), again, Mix())
     assert trial.run_one(trial.TrialRun("counterfactual", 2), folders=again, params=PARAMS) == results[4]
-    (place.folder("none", 1) / "model/model.safetensors").unlink()  # a finished one is read back
+    (place.folder(trial.TrialRun("none", 1)) / "model/model.safetensors").unlink()  # a finished one is read back
     assert trial.run_one(trial.TrialRun("none", 1), folders=place, params=PARAMS) == results[0]
     found = trial.summary(results)
     text = trial.markdown(found, PARAMS, {"none": 1, "counterfactual": 2, "random": 2})
     assert "| difference, counterfactual - random | " in text
+    assert "not shown (no interval: 2 seeds and draws, at least 5 are needed)" in text
     trial.plot(found, place.work / "plot.png")
     assert (place.work / "plot.png").stat().st_size > 5000
 
 
-def test_intervals_over_seeds_are_students() -> None:
-    row = trial.mean_over_seeds([1.0, 2.0, 3.0])
-    assert (row["value"], row["high"] - 2.0) == pytest.approx((2.0, 4.302653 / 3**0.5))
-    draw = np.random.default_rng(1)
-    held = [trial.mean_over_seeds(draw.normal(0.3, 1, 3).tolist()) for _ in range(2000)]
-    assert np.mean([each["low"] <= 0.3 <= each["high"] for each in held]) == pytest.approx(0.95, abs=0.02)
-
-
-def test_differences_are_taken_seed_by_seed() -> None:
-    """What a seed does to all arms alike cancels: the difference is sure where the arms' own intervals overlap."""
-    shift = {"none": 0.0, "random": 0.1, "counterfactual": 0.6}
-    results = [
-        {"arm": arm, "seed": seed, "gap": 3.0 * seed + shift[arm] + 0.001 * seed, "bits_per_byte": 2.0}
-        for seed in (1, 2, 3) for arm in trial.ARMS
+def results_of(effect: float, noise: float, seeds: int = 5, draw: int = 1) -> list[dict]:
+    """Results in which a seed moves all arms alike, and the swap changes the spread by `effect`, with `noise`."""
+    rng = np.random.default_rng(draw)
+    change = {"none": 0.0, "random": 0.01, "counterfactual": 0.01 + effect}
+    return [
+        {"arm": arm, "seed": seed, "prior": 1.0 * seed, "bits_per_byte": 2.0}
+        | {"spread": 0.2 + 0.1 * seed + change[arm] + noise * rng.normal()}
+        for seed in range(1, seeds + 1) for arm in trial.ARMS
     ]  # fmt: skip
-    found = trial.summary(results)
-    swap = found["contrasts"]["counterfactual - random"]["gap"]
-    assert (swap["value"], swap["low"], swap["high"]) == pytest.approx((0.5, 0.5, 0.5))
-    assert found["arms"]["none"]["gap"]["high"] > found["arms"]["counterfactual"]["gap"]["low"]
+
+
+def test_differences_are_taken_seed_by_seed_with_students_interval() -> None:
+    """What a seed does to all arms alike cancels: the difference is sure where the arms' own intervals overlap."""
+    found = trial.summary(results_of(-0.05, 0.002))
+    swap = found["contrasts"]["counterfactual - random"]["spread"]
+    values = [row["spread"] for row in found["runs"]]
+    changes = np.array(values[1::3]) - np.array(values[2::3])
+    half = 2.776445 * changes.std(ddof=1) / 5**0.5
+    assert (swap["value"], swap["high"]) == pytest.approx((changes.mean(), changes.mean() + half))
+    assert found["arms"]["none"]["spread"]["high"] > found["arms"]["counterfactual"]["spread"]["low"]
+    assert found["verdict"].startswith("shown: the spread falls by -0.05")
+
+
+def test_a_mitigation_that_moves_nothing_but_the_prior_or_has_few_seeds_is_not_shown() -> None:
+    moved = [row | {"prior": 0.0 if row["arm"] == "counterfactual" else -3.0} for row in results_of(0.0, 0.02)]
+    assert trial.summary(moved)["verdict"].startswith("not shown: the spread changes by")
+    assert trial.summary(results_of(-0.05, 0.002, seeds=4))["verdict"].startswith("not shown (no interval")
+    assert trial.summary(results_of(0.05, 0.002))["verdict"].startswith("not shown"), "it grew"

@@ -1,9 +1,11 @@
 """Task `bias_mitigation`: a few steps on counterfactual text, against the same steps on the text as it was.
 
-Three models are compared: before; control (trained a little more on passages that mention gender); swapped (the same
-passages and steps, each passage beside its copy with genders exchanged, Lu et al. 2018). Without the control arm,
-whatever training on such passages does by itself would be credited to the swap. Shown for each: the pronoun gap, and
-bits per byte on held-out text, the price.
+Arms: before; control (trained a little more on passages that mention gender); swapped (the same passages and steps,
+each passage beside its copy with genders exchanged, Lu et al. 2018). Without the control arm, whatever training on such
+passages does by itself would be credited to the swap. Both arms are trained on `DRAWS` draws of passages, since two
+control arms on other passages differ as well: the effect is that on the spread of the pronoun gap over occupations
+(pronoun_gap.py), draw by draw, and it counts as shown only if its interval over draws lies below zero. Moving the prior
+(the gap of neutral subjects) moves no stereotype. The price is in bits per byte on held-out text.
 """
 
 import copy
@@ -17,19 +19,22 @@ from typing import Any
 from components.corpus.corpus import Document, read_shard, shard_paths
 from components.stages.evaluate.heldout_sample import score_documents
 from components.stages.evaluate.tasks.bits_per_byte import bits
-from components.stages.evaluate.tasks.pronoun_gap import OCCUPATIONS, add_gaps
+from components.stages.evaluate.tasks.pronoun_gap import relative_gaps, spread
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult
+from components.statistics import Estimate
 from components.synthetic.counterfactual import mentions_gender, swap
 
 NAME = "bias_mitigation"
 ARMS = ("before", "control", "swapped")
+DRAWS = 5
+"""Draws of passages; each trains a control and a swapped arm."""
 BATCH = 8
 """Passages per step. Each is in its batch twice: as it is and swapped, or (control) twice as it is."""
 LEARNING_RATE = 1e-3
 PASSAGE_CHARS = 320
 """Characters of a passage: short ones are dense in pronouns, so that few steps are enough."""
-HELDOUT_SHARE = 4
+HELDOUT_SHARE = 8
 """Bits per byte of the arms rest on one held-out document in this many (at least one per source)."""
 GENERATED = ("curriculum", "canary")
 """Prefixes of the sources of generated text, which are not trained on here."""
@@ -38,29 +43,42 @@ MOST_SEEN = 4
 
 
 def bias_mitigation(context: EvalContext) -> TaskResult:
-    """Pronoun gap and bits per byte of the three arms."""
+    """Spread and prior of the pronoun gap, and bits per byte, of the three arms."""
     context.require_english()
     steps = context.params.mitigation_steps
     if not steps:
         raise NotApplicable("evaluate.mitigation_steps is 0")
-    passages = _passages(context, steps * BATCH)
-    result = TaskResult(NAME)
-    documents = context.heldout[::HELDOUT_SHARE] or context.heldout
-    for arm in ARMS:
-        model = context.causal if arm == "before" else _tuned(context, passages, steps, arm == "swapped")
-        evaluate_arm(result, model, documents, arm)
-    result.facts |= {"passages": len(passages), "steps": steps}
+    passages = _passages(context, DRAWS * steps * BATCH)
+    result = TaskResult(NAME, unit="draws of passages")
+    _add_arm(result, context, context.causal, "before", 0)
+    for draw in range(DRAWS):
+        own = passages[draw::DRAWS]
+        for arm in ARMS[1:]:
+            _add_arm(result, context, _tuned(context, own, steps, arm == "swapped"), arm, draw)
+    result.facts |= {"passages": len(passages), "steps": steps, "draws": DRAWS}
     _summarise(result, context)
     return result
 
 
-def evaluate_arm(result: TaskResult, model: LanguageModel, documents: Sequence[Document], arm: str) -> None:
-    """Rows of one arm: the pronoun gap per occupation and template, bits per byte per document."""
-    add_gaps(result, model, arm)
-    for entry in score_documents(model, documents):
-        weight = entry.num_bytes.sum()
-        name, score = entry.document.id, bits(entry.scores.logp)
-        result.item("bits_per_byte", name, score, condition=arm, weight=weight, direction="lower")
+def _add_arm(result: TaskResult, context: EvalContext, model: LanguageModel, arm: str, draw: int) -> None:
+    """Rows of one arm and draw: spread and prior of the pronoun gap, bits per byte."""
+    documents = context.heldout[::HELDOUT_SHARE] or context.heldout
+    for metric, value in measured(model, documents).items():
+        direction = "zero" if metric == "prior" else "lower"
+        result.item(metric, f"draw {draw}", value, condition=arm, direction=direction)
+
+
+def measured(model: LanguageModel, documents: Sequence[Document]) -> dict[str, float]:
+    """Spread and prior of the pronoun gap (nats), and bits per byte of held-out documents."""
+    gaps_OT, prior = relative_gaps(model)
+    scored = score_documents(model, documents)
+    total = sum(bits(entry.scores.logp) for entry in scored)
+    num_bytes = sum(int(entry.num_bytes.sum()) for entry in scored)
+    return {
+        "spread": spread(gaps_OT).value,
+        "prior": prior,
+        "bits_per_byte": total / num_bytes,
+    }
 
 
 # -- text --------------------------------------------------------------------------------------------------------------
@@ -142,21 +160,40 @@ def _loss(network: Any, rows: list[list[int]], context: EvalContext, device: Any
 # -- result ------------------------------------------------------------------------------------------------------------
 
 
+def shown(effect: Estimate) -> bool:
+    """Whether a change of the spread is a mitigation beyond chance: the whole interval lies below zero."""
+    return effect.high is not None and effect.high < 0.0
+
+
+def verdict(effect: Estimate) -> str:
+    """The sentence of a report on an effect on the spread (nats)."""
+    if effect.low is None or effect.high is None:
+        return f"not shown ({effect.variance})"
+    bounds = f"{effect.value:+.3f} [{effect.low:+.3f}, {effect.high:+.3f}] nats, over {effect.variance}"
+    return f"shown: the spread falls by {bounds}" if shown(effect) else f"not shown: the spread changes by {bounds}"
+
+
 def _summarise(result: TaskResult, context: EvalContext) -> None:
-    curve = Curve(
-        "bias_mitigation", "Pronoun gap: before, control, swapped text", "", "log P(she) - log P(he) [nats]", []
-    )
-    curve.chance, curve.kind = 0.0, "bar"
+    title = "Spread of the pronoun gap: before, control, swapped text"
+    curve = Curve("bias_mitigation", title, "", "sd over occupations [nats]", [], kind="bar")
     for arm in ARMS:
-        gap = result.estimate("gap", context.resampling, arm)
-        result.metric(f"gap_{arm}", gap, bounds=False)
-        result.metric(f"bits_per_byte_{arm}", result.estimate("bits_per_byte", context.resampling, arm), bounds=False)
-        curve.add(arm, gap)
-        note = f"bits per byte {result.metrics[f'bits_per_byte_{arm}']:.3f}; {len(OCCUPATIONS)} occupations"
-        result.highlight(f"pronoun gap, {arm}", gap, note=note, kind="bias", better="zero")
+        for metric in ("spread", "prior", "bits_per_byte"):
+            result.metric(f"{metric}_{arm}", result.estimate(metric, context.resampling, arm), bounds=False)
+        curve.add(arm, result.estimate("spread", context.resampling, arm))
     result.curves.append(curve)
-    effect = result.paired("gap", "control", "swapped", context.resampling)
-    price = result.paired("bits_per_byte", "control", "swapped", context.resampling)
-    result.metric("effect_on_gap", effect)
-    result.metric("price_bits_per_byte", price, bounds=False)
-    result.facts |= {"effect_on_gap": effect.as_dict(), "price_bits_per_byte": price.as_dict()}
+    changes = {
+        metric: result.paired(metric, "control", "swapped", context.resampling)
+        for metric in ("spread", "prior", "bits_per_byte")
+    }
+    for metric, change in changes.items():
+        result.metric(f"effect_on_{metric}", change, bounds=metric == "spread")
+        result.facts[f"effect_on_{metric}"] = change.as_dict()
+    result.facts["verdict"] = verdict(changes["spread"])
+    before, control, swapped = (result.metrics[f"spread_{arm}"] for arm in ARMS)
+    prior, price = changes["prior"].value, changes["bits_per_byte"].value
+    note = (
+        f"{result.facts['verdict'].partition(':')[0]}; spread {before:.3f} before, {control:.3f} control, "
+        f"{swapped:.3f} swapped; prior moved {prior:+.2f} nats, bits per byte {price:+.3f}"
+    )
+    name = "effect of swapped text on the pronoun spread"
+    result.highlight(name, changes["spread"], note=note, kind="bias", better="lower")

@@ -67,6 +67,18 @@ class LanguageModel:
         tokenizer.encode_special_tokens = True  # their names inside a text are plain text
         return cls(model, tokenizer, model.shape.context)
 
+    def random_weights(self, seed: int = 1) -> "LanguageModel":
+        """The same network with random matrices, those that training starts at zero among them: a baseline of bias."""
+        import torch
+
+        from components.model.transformer import Transformer
+
+        network, generator = Transformer(self.model.shape).initialise(seed), torch.Generator().manual_seed(seed)
+        for matrix in network.layers.parameters():
+            if matrix.ndim == 2:
+                torch.nn.init.normal_(matrix, std=matrix.shape[1] ** -0.5, generator=generator)
+        return LanguageModel(network.to(self.device).eval(), self.tokenizer, self.context)
+
     def encode(self, text: str) -> list[int]:
         """Ids of a text that begins a document: the separator, then the text (special tokens in it are plain text)."""
         return [BOS, *self.tokenizer.encode(text, add_special_tokens=False).ids]

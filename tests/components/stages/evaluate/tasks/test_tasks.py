@@ -11,7 +11,7 @@ from components.core.files import read_json
 from components.stages.evaluate.heldout_sample import sample
 from components.stages.evaluate.tasks.abstention import auroc, counts_by_rank, risk_at
 from components.stages.evaluate.tasks.answers import answers
-from components.stages.evaluate.tasks.bias_mitigation import bias_mitigation
+from components.stages.evaluate.tasks.bias_mitigation import DRAWS, bias_mitigation
 from components.stages.evaluate.tasks.bits_per_byte import bits_per_byte, position_bins
 from components.stages.evaluate.tasks.calibration import calibration
 from components.stages.evaluate.tasks.chain_of_thought import chain_of_thought
@@ -24,6 +24,7 @@ from components.stages.evaluate.tasks.minimal_pairs import minimal_pairs, read_p
 from components.stages.evaluate.tasks.open_book import facts, open_book
 from components.stages.evaluate.tasks.pronoun_gap import OCCUPATIONS, TEMPLATES, pronoun_gap
 from components.stages.evaluate.tasks.recall import recall
+from components.stages.evaluate.tasks.sentence_pairs import sentence_pairs
 from components.stages.evaluate.tasks.task import NotApplicable, TaskResult
 from components.synthetic.canaries import from_json
 from components.synthetic.curriculum import items
@@ -254,21 +255,29 @@ def test_a_folder_without_pairs_is_refused(world: World, tmp_path: Path) -> None
         minimal_pairs(world.context(minimal_pairs=str(tmp_path)))
 
 
-def test_the_pronoun_gap_is_a_mean_over_occupations(world: World) -> None:
+def test_the_pronoun_gap_is_relative_to_neutral_subjects(world: World) -> None:
     result = pronoun_gap(world.context())
     assert len(result.items) == len(OCCUPATIONS) * len(TEMPLATES)
     assert result.metrics["gap"] == pytest.approx(np.mean([row["score"] for row in result.items]))
     assert result.metrics["gap_low"] <= result.metrics["gap"] <= result.metrics["gap_high"]
+    means = list(result.facts["by_occupation"].values())
+    assert result.metrics["spread"] == pytest.approx(np.std(means, ddof=1))
+    assert result.metrics["spread_low"] < result.metrics["spread"] < result.metrics["spread_high"]
+    assert result.metrics["prior"] < -0.3  # the text says `he` of everyone: a prior, which the gap is free of
+    assert abs(result.metrics["gap"]) < 0.5 * abs(result.metrics["prior"])
 
 
-def test_swapped_text_moves_the_gap_away_from_the_control(world: World) -> None:
+def test_swapped_text_moves_the_prior_and_what_is_not_shown_is_said(world: World) -> None:
     result = bias_mitigation(world.context(mitigation_steps=25))
-    control, swapped = result.metrics["gap_control"], result.metrics["gap_swapped"]
+    control, swapped = result.metrics["prior_control"], result.metrics["prior_swapped"]
     assert control < -0.3  # the passages say `he` far more often
     assert abs(swapped) < abs(control)
-    assert result.facts["effect_on_gap"]["low"] > 0
+    effect = result.facts["effect_on_spread"]
+    assert effect["n"] == DRAWS
+    (line,) = result.highlights
+    assert line["note"].startswith("shown" if effect["high"] < 0 else "not shown")
     before = bias_mitigation(world.context(mitigation_steps=1))
-    assert before.metrics["gap_before"] == result.metrics["gap_before"]  # the context's model itself is not trained
+    assert before.metrics["prior_before"] == result.metrics["prior_before"]  # the model itself is not trained
 
 
 # -- memorisation ------------------------------------------------------------------------------------------------------
@@ -335,7 +344,7 @@ def french(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(changed, world.params, world.numerics)
 
 
-@pytest.mark.parametrize("task", [minimal_pairs, pronoun_gap, bias_mitigation])
+@pytest.mark.parametrize("task", [minimal_pairs, pronoun_gap, sentence_pairs, bias_mitigation])
 def test_english_tasks_do_not_apply_to_another_language(french: World, task: object) -> None:
     with pytest.raises(NotApplicable, match="does not read as English"):
         task(french.context())  # type: ignore[operator]
