@@ -140,7 +140,7 @@ def test_the_metrics_that_dvc_shows_fit_a_terminal(
     assert shown == {"evaluate": ["reports/evaluate/scores.json"]}
     Repo.init(str(tmp_path), no_scm=True).close()
     (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"metrics": shown["evaluate"]}))
-    write_json(tmp_path / shown["evaluate"][0], dict.fromkeys(SCORES, 0.123) | {"gap": -1.234})
+    write_json(tmp_path / shown["evaluate"][0], dict.fromkeys(SCORES, 0.123) | {"spread": 0.123})
     monkeypatch.chdir(tmp_path)
     assert main(["metrics", "show"]) == 0
     lines = capsys.readouterr().out.splitlines()
