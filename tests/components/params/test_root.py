@@ -22,7 +22,7 @@ EFFECTIVE = {
     "test": "731da6e979c67f02",
     "gpu-124m": "203d930ab40527b5",
     "overnight-cpu": "fcfc42455021401c",
-    "cpu-40min": "1da552bc31564190",
+    "cpu-40min": "5540c934fca777f4",
 }
 """Name -> SHA-256 of its effective values as JSON: a change of layout changes none of them. A value that is changed on
 purpose changes its digest here."""
