@@ -1,13 +1,12 @@
 """The report of the bias stage: representation, toxicity by group, disparate impact, and the limits of all of these."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
-from components.core.files import write_text
 from components.core.report import Report
 from components.params import Bias
-from components.reporting.tables import as_csv, markdown_table
+from components.reporting.tables import Page
 from components.stages.bias.counts import BiasCounts
 from components.stages.bias.disparate_impact import (
     Columns,
@@ -17,13 +16,20 @@ from components.stages.bias.disparate_impact import (
     impacts,
     impacts_by_source,
 )
-from components.stages.bias.language_section import language_section, significant
 from components.stages.bias.plots import plot_impact, plot_mentions, plot_toxicity
 from components.stages.bias.sentiment import compared
 from components.stages.bias.stratified_rates import POWER, rate
 from components.stages.bias.template_probe import HARMLESS, HOSTILE, Probe, gap
-from components.stages.bias.word_associations import associations
+from components.stages.bias.word_associations import MIN_EXPECTED, MIN_WORKS, SIGNIFICANT, associations
 from components.text.identity_terms import GROUPS, VERSION
+
+SHOWN = 12
+"""Rows of the tables of sentiment and associations that are shown; the files have all."""
+IMPACT = (
+    "group documents removed removal_rate removal_rate_low removal_rate_high removal_ratio removal_ratio_low "
+    "removal_ratio_high p p_holm detectable_ratio removed_unmasked removal_ratio_unmasked"
+)
+"""Columns of disparate_impact.csv."""
 
 
 def representation(counts: BiasCounts) -> list[dict]:
@@ -36,16 +42,8 @@ def representation(counts: BiasCounts) -> list[dict]:
         for bit, group in enumerate(GROUPS):
             members = columns.groups >> bit & 1 == 1
             before, after = int((here & members).sum()), int((kept & members).sum())
-            rows.append(
-                {
-                    "source": source,
-                    "group": group,
-                    "documents": before,
-                    "share": before / int(here.sum()),
-                    "documents_kept": after,
-                    "share_kept": after / max(1, int(kept.sum())),
-                }
-            )
+            shares = {"share": before / int(here.sum()), "share_kept": after / max(1, int(kept.sum()))}
+            rows.append({"source": source, "group": group, "documents": before, "documents_kept": after} | shares)
     return rows
 
 
@@ -76,30 +74,29 @@ def write_report(counts: BiasCounts, probes: dict[bool, list[Probe]], params: Bi
         UserError: a group is removed too often; the report is there to be read.
     """
     rows, by_source = impacts(counts, params), impacts_by_source(counts, params)
+    metrics, warnings, page = _metrics(counts, rows, probes, params), high_ratios(rows, params), Page("Bias", reports)
+    page.say(
+        f"{metrics['documents_dropped']:,} of {metrics['documents_in']:,} documents dropped: more than "
+        f"{params.max_toxic_share:.0%} of their sentences (and at least {params.min_toxic_sentences}) score above "
+        f"{params.sentence_threshold} with `{params.scorer}`, identity {'' if params.mask_identity else 'not '}masked. "
+        f"Without masking it would be {metrics['documents_dropped_unmasked']:,}.",
+    )
+    _removal(page, rows, by_source, params)
+    page.say(*(f"**Warning.** {warning}." for warning in warnings))
+    _probe(page, probes, metrics, params)
+    _language(page, counts, metrics, params)
     mentioned, toxic = representation(counts), toxicity(counts, params)
-    details = reports / "details"
-    write_text(details / "mentions.csv", as_csv(mentioned))
-    write_text(details / "toxicity.csv", as_csv(toxic))
-    write_text(details / "disparate_impact.csv", as_csv(map(_impact_row, rows)))
-    write_text(details / "disparate_impact_by_source.csv", as_csv(_impact_row(row, row.source) for row in by_source))
-    write_text(details / "probe.csv", as_csv(_probe_rows(probes)))
-    write_text(details / "dropped_examples.csv", as_csv(counts.examples))
-    sentiments = compared(counts.sentiment, params.min_mentions)
-    associated = associations(counts.together, params.min_mentions)
-    write_text(details / "sentiment.csv", as_csv(sentiments))
-    write_text(details / "associations.csv", as_csv(associated))
+    page.table("mentions", "source group documents share documents_kept share_kept", mentioned)
+    columns = "source group sentences toxic toxic_masked rate low high rate_masked times_no_group"
+    page.table("toxicity", columns, toxic)
+    page.table("dropped_examples", " ".join(counts.examples[0]) if counts.examples else "reason", counts.examples)
+    page.say(LIMITS.format(
+        version=VERSION, unscored=metrics["unscored_sentence_share"], unjudged=metrics["documents_unjudged"]
+    ))  # fmt: skip
     plot_impact(rows, params.max_removal_ratio, reports / "plots" / "removal_ratio.png")
     plot_mentions(mentioned, reports / "plots" / "mentions.png")
     plot_toxicity(toxic, reports / "plots" / "toxicity.png")
-    warnings = high_ratios(rows, params)
-    report = Report(_metrics(counts, rows, probes, params), "", {"lexicon_version": VERSION, "warnings": warnings})
-    report.metrics |= {
-        "sentiment_differences": len(significant(sentiments)),
-        "associations": len(significant(associated)),
-    }
-    report.markdown = (
-        _markdown(rows, report.metrics, params, warnings) + "\n" + language_section(sentiments, associated, params)
-    )
+    report = Report(metrics, page.markdown, {"lexicon_version": VERSION, "warnings": warnings})
     report.write(reports)
     check_ratios([*rows, *by_source], params, reports)
     return report
@@ -138,98 +135,87 @@ def _hits(probes: list[Probe]) -> float:
     return sum(each.true_positives for each in probes) / sum(each.hostile for each in probes)
 
 
-def _impact_row(row: Impact, source: str = "") -> dict:
-    """Row of disparate_impact.csv; what is infinite or unknown is an empty cell."""
-    cells = {
-        "documents": row.documents,
-        "removed": row.removed.count,
-        "removal_rate": row.removed.value,
-        "removal_rate_low": row.removed.low,
-        "removal_rate_high": row.removed.high,
-        "removal_ratio": row.ratio.value,
-        "removal_ratio_low": row.ratio.low,
-        "removal_ratio_high": row.ratio.high,
-        "p": row.ratio.p,
-        "p_holm": row.p_corrected,
-        "detectable_ratio": row.detectable,
-        "removed_unmasked": row.removed_unmasked,
-        "removal_ratio_unmasked": row.ratio_unmasked.value,
-    }
-    named = ({"source": source} if source else {}) | {"group": row.group}
-    return named | {name: value if math.isfinite(value) else math.nan for name, value in cells.items()}
-
-
-def _probe_rows(probes: dict[bool, list[Probe]]) -> list[dict]:
-    rows = []
-    for masked, plain in zip(probes[True], probes[False], strict=True):
-        rows.append(
-            {
-                "group": plain.group,
-                "harmless": plain.harmless,
-                "flagged": plain.false_positives,
-                "flagged_masked": masked.false_positives,
-                "hostile": plain.hostile,
-                "hit": plain.true_positives,
-                "hit_masked": masked.true_positives,
-            }
-        )
-    return rows
-
-
-def _markdown(rows: list[Impact], metrics: dict[str, float], params: Bias, warnings: Sequence[str]) -> str:
-    few, state = len(GROUPS) - len(rows), "masked" if params.mask_identity else "not masked"
-    lines = [
-        "# Bias",
-        "",
-        f"{metrics['documents_dropped']:,} of {metrics['documents_in']:,} documents dropped: more than "
-        f"{params.max_toxic_share:.0%} of their sentences (and at least {params.min_toxic_sentences}) score above "
-        f"{params.sentence_threshold} with `{params.scorer}`, identity {state}. "
-        f"Without masking it would be {metrics['documents_dropped_unmasked']:,}.",
-        "",
-        "## Who is filtered",
-        "",
-        "Removal rate of documents that mention a group, against documents of the same source and like length that do",
-        f"not (ratio of rates, exact 95% interval; p corrected by Holm for {len(rows)} groups). The last column is the",
-        f"smallest ratio that {POWER:.0%} of such audits would find: below it nothing is shown, and nothing ruled out.",
+def _removal(page: Page, rows: list[Impact], by_source: list[Impact], params: Bias) -> None:
+    """Tables of removal rates: all sources, and by source."""
+    page.table("disparate_impact_by_source", f"source {IMPACT}", map(_impact_row, by_source))
+    page.say("## Who is filtered")
+    few = len(GROUPS) - len(rows)
+    page.table(
+        "disparate_impact", IMPACT, map(_impact_row, rows),
+        "Removal rate of documents that mention a group, and its ratio to that of documents of the same source and like "
+        f"length that do not (exact 95% intervals; p corrected by Holm for {len(rows)} groups). The detectable ratio is "
+        f"the smallest that {POWER:.0%} of such audits would find: below it nothing is shown, and nothing ruled out. "
         f"{few} groups are in fewer than {params.min_mentions} judged documents and get no rate.",
-        "",
-        markdown_table(
-            ("group", "documents", "removed", "ratio", "p (Holm)", "ratio without masking", "could find from"),
-            map(_cells, rows),
-            "lrrlrrr",
-        ),
-    ]
-    lines += ["", *(f"**Warning.** {warning}." for warning in warnings), "", *_probe_lines(metrics, params), ""]
-    lines.append(
-        LIMITS.format(
-            version=VERSION, unscored=metrics["unscored_sentence_share"], unjudged=metrics["documents_unjudged"]
-        )
-    )
-    return "\n".join(lines)
+        "group documents removed removal_rate removal_ratio removal_ratio_low removal_ratio_high p_holm "
+        "removal_ratio_unmasked detectable_ratio",
+    )  # fmt: skip
 
 
-def _cells(row: Impact) -> tuple[str, ...]:
-    """Row of the table of removal rates; a dash where nothing was removed to compare."""
-    ratio = row.ratio
-    shown = "-" if math.isnan(ratio.value) else f"{ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]"
-    unmasked, detectable = (
-        f"{value:.2f}" if math.isfinite(value) else "-" for value in (row.ratio_unmasked.value, row.detectable)
-    )
-    removed = f"{row.removed.count:,} ({row.removed.value:.1%})"
-    return row.group, f"{row.documents:,}", removed, shown, f"{row.p_corrected:.2g}", unmasked, detectable
+def _impact_row(row: Impact) -> dict:
+    """Row of disparate_impact.csv; what is infinite or unknown is an empty cell."""
+    removed, ratio = row.removed, row.ratio
+    numbers = (
+        row.documents, removed.count, removed.value, removed.low, removed.high, ratio.value, ratio.low, ratio.high,
+        ratio.p, row.p_corrected, row.detectable, row.removed_unmasked, row.ratio_unmasked.value,
+    )  # fmt: skip
+    cells = [value if math.isfinite(value) else math.nan for value in numbers]
+    return {"source": row.source} | dict(zip(IMPACT.split(), (row.group, *cells), strict=True))
 
 
-def _probe_lines(metrics: dict[str, float], params: Bias) -> list[str]:
-    unmasked = metrics["probe_gap_unmasked"]
-    return [
+def _probe(page: Page, probes: dict[bool, list[Probe]], metrics: dict[str, float], params: Bias) -> None:
+    """The scorer on sentences that differ only in the group they are about."""
+    page.say(
         "## The probe of the scorer",
-        "",
         f"{len(HARMLESS)} harmless and {len(HOSTILE)} hostile templates per phrase. False-positive gap between groups: "
-        f"{metrics['probe_gap']:.3f} as used (limit {params.max_probe_gap}), {unmasked:.3f} without. "
-        f"Hostile sentences found: {metrics['probe_hits']:.1%} as used, {metrics['probe_hits_unmasked']:.1%} without.",
-        "For terms of the lexicon the masked gap is 0 by construction; it measures `unlisted`, people the lexicon "
-        "does not name.",
-    ]
+        f"{metrics['probe_gap']:.3f} as used (limit {params.max_probe_gap}), {metrics['probe_gap_unmasked']:.3f} without "
+        f"masking. Hostile sentences found: {metrics['probe_hits']:.1%} as used, {metrics['probe_hits_unmasked']:.1%} "
+        "without. For terms of the lexicon the masked gap is 0 by construction; it measures `unlisted`, people the "
+        "lexicon does not name.",
+    )
+    rows = [
+        (plain.group, plain.harmless, plain.false_positives, masked.false_positives, plain.hostile,
+         plain.true_positives, masked.true_positives)
+        for masked, plain in zip(probes[True], probes[False], strict=True)
+    ]  # fmt: skip
+    page.table("probe", "group harmless flagged flagged_masked hostile hit hit_masked", rows)
+
+
+def _language(page: Page, counts: BiasCounts, metrics: dict[str, float], params: Bias) -> None:
+    """What is said of groups: differences of sentiment and associations that chance does not explain."""
+    sentiments = compared(counts.sentiment, params.min_mentions)
+    associated = associations(counts.together, params.min_mentions)
+    differing, linked = significant(sentiments), significant(associated)
+    metrics |= {"sentiment_differences": len(differing), "associations": len(linked)}
+    for file, rows in (("sentiment", sentiments), ("associations", associated)):
+        widest: dict = max(rows, key=len, default={"source": ""})
+        page.table(file, " ".join(widest), rows)
+    page.say("## What is said of whom")
+    page.show(
+        "source group sentences sentiment sentiment_low sentiment_high difference",
+        [
+            (
+                *(row[key] for key in ("source", "group", "sentences", "sentiment", "low", "high")),
+                f"{row['difference']:+.2f}",
+            )
+            for row in sorted(differing, key=lambda row: (row["p"], row["source"], row["group"]))[:SHOWN]
+        ],
+        f"Sentiment (VADER, -1 to 1) of a sample of sentences, group against no group within the source: "
+        f"{sum('p_bh' in row for row in sentiments)} comparisons of {params.min_mentions} sentences or more, "
+        f"{len(differing)} differ (t-test over works, Benjamini-Hochberg).",
+    )
+    keys = ("source", "group", "word", "sentences_with_both", "works", "times_expected", "low", "high")
+    page.show(
+        "source group word sentences works times_expected times_expected_low times_expected_high",
+        [[row[key] for key in keys] for row in linked[:SHOWN]],
+        f"Occupations and qualities in the same sentence: {len(associated)} pairs tested, those with at least "
+        f"{MIN_EXPECTED:.0f} expected sentences and {MIN_WORKS} works; {len(linked)} differ (Fisher's test within works "
+        "and a t-test over works, Benjamini-Hochberg). Above 1: together more often than chance within a work.",
+    )
+
+
+def significant(rows: list[dict]) -> list[dict]:
+    """Rows whose Benjamini-Hochberg p-value is below `SIGNIFICANT`."""
+    return [row for row in rows if row.get("p_bh", 1.0) < SIGNIFICANT]
 
 
 LIMITS = """## What this cannot know
