@@ -76,13 +76,13 @@ def bars(axes: "Axes", names: Sequence[str], series: Mapping[str, Sequence[float
     return left
 
 
-def intervals(axes: "Axes", names: Sequence[str], rows: Sequence[Sequence[float]], label: str = "95% interval") -> None:
+def intervals(axes: "Axes", names: Sequence[str], rows: ArrayLike, label: str = "95% interval") -> None:
     """A point with its interval per name, the first on top; `rows` are (value, low, high)."""
     places = np.arange(len(names))
     value, low, high = np.array(rows, float).reshape(-1, 3).T
     axes.errorbar(value, places, xerr=error_bars(value, low, high), fmt="o", capsize=3, label=label)
     axes.set_yticks(places, names)
-    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_ylim(max(1, len(names)) - 0.5, -0.5)
 
 
 def error_bars(value: ArrayLike, low: ArrayLike, high: ArrayLike) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Pictures of the bias stage: removal ratios with intervals, mentions per group and source, toxicity within source."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ def plot_impact(rows: list[Impact], limit: float, path: Path) -> None:
         if rows
         else "Nothing was removed that could be compared."
     )
-    labels = {"xscale": "log", "xlabel": "ratio of removal rates"}
+    labels: dict[str, Any] = {"xscale": "log", "xlabel": "ratio of removal rates"}
     with chart(path, caption, 1.3 + 0.28 * max(4, len(rows)), **labels) as axes:
         ratios = np.clip([(row.ratio.value, row.ratio.low, row.ratio.high) for row in rows], *SHOWN_RATIOS)
         intervals(axes, [f"{row.group} ({row.documents:,})" for row in rows], ratios, "as used, 95% interval")
@@ -52,9 +53,8 @@ def plot_toxicity(rows: list[dict], path: Path) -> None:
     drawing, grid = figure(WIDTH, sum(heights), rows=len(sources), height_ratios=heights)
     for axes, (source, members) in zip(grid, shown.items(), strict=True):
         rates = [[100 * row[key] for key in ("rate", "low", "high")] for row in members]
-        intervals(
-            axes, [f"{row['group']} ({row['sentences']:,})" for row in members], rates, "as written, 95% interval"
-        )
+        names = [f"{row['group']} ({row['sentences']:,})" for row in members]
+        intervals(axes, names, rates, "as written, 95% interval")
         masked = [100 * row["rate_masked"] for row in members]
         axes.scatter(masked, range(len(masked)), marker="|", s=90, color=COLOURS[3], zorder=3, label="identity masked")
         axes.set(title=source, xlabel="toxic sentences, %")

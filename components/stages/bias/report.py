@@ -142,9 +142,10 @@ def _removal(page: Page, rows: list[Impact], by_source: list[Impact], params: Bi
     few = len(GROUPS) - len(rows)
     page.table(
         "disparate_impact", IMPACT, map(_impact_row, rows),
-        "Removal rate of documents that mention a group, and its ratio to that of documents of the same source and like "
-        f"length that do not (exact 95% intervals; p corrected by Holm for {len(rows)} groups). The detectable ratio is "
-        f"the smallest that {POWER:.0%} of such audits would find: below it nothing is shown, and nothing ruled out. "
+        "Removal rate of documents that mention a group, and its ratio to that of documents of the same source and "
+        f"like length that do not (exact 95% intervals; p corrected by Holm for {len(rows)} groups). The detectable "
+        f"ratio is the smallest that {POWER:.0%} of such audits would find: below it "
+        "nothing is shown, and nothing ruled out. "
         f"{few} groups are in fewer than {params.min_mentions} judged documents and get no rate.",
         "group documents removed removal_rate removal_ratio removal_ratio_low removal_ratio_high p_holm "
         "removal_ratio_unmasked detectable_ratio",
@@ -167,9 +168,10 @@ def _probe(page: Page, probes: dict[bool, list[Probe]], metrics: dict[str, float
     page.say(
         "## The probe of the scorer",
         f"{len(HARMLESS)} harmless and {len(HOSTILE)} hostile templates per phrase. False-positive gap between groups: "
-        f"{metrics['probe_gap']:.3f} as used (limit {params.max_probe_gap}), {metrics['probe_gap_unmasked']:.3f} without "
-        f"masking. Hostile sentences found: {metrics['probe_hits']:.1%} as used, {metrics['probe_hits_unmasked']:.1%} "
-        "without. For terms of the lexicon the masked gap is 0 by construction; it measures `unlisted`, people the "
+        f"{metrics['probe_gap']:.3f} as used (limit {params.max_probe_gap}), {metrics['probe_gap_unmasked']:.3f} "
+        f"without masking. Hostile sentences found: {metrics['probe_hits']:.1%} as used, "
+        f"{metrics['probe_hits_unmasked']:.1%} without. For terms of the "
+        "lexicon the masked gap is 0 by construction; it measures `unlisted`, people the "
         "lexicon does not name.",
     )
     rows = [
@@ -193,10 +195,7 @@ def _language(page: Page, counts: BiasCounts, metrics: dict[str, float], params:
     page.show(
         "source group sentences sentiment sentiment_low sentiment_high difference",
         [
-            (
-                *(row[key] for key in ("source", "group", "sentences", "sentiment", "low", "high")),
-                f"{row['difference']:+.2f}",
-            )
+            row | {f"sentiment_{end}": row[end] for end in ("low", "high")}
             for row in sorted(differing, key=lambda row: (row["p"], row["source"], row["group"]))[:SHOWN]
         ],
         f"Sentiment (VADER, -1 to 1) of a sample of sentences, group against no group within the source: "
@@ -208,8 +207,8 @@ def _language(page: Page, counts: BiasCounts, metrics: dict[str, float], params:
         "source group word sentences works times_expected times_expected_low times_expected_high",
         [[row[key] for key in keys] for row in linked[:SHOWN]],
         f"Occupations and qualities in the same sentence: {len(associated)} pairs tested, those with at least "
-        f"{MIN_EXPECTED:.0f} expected sentences and {MIN_WORKS} works; {len(linked)} differ (Fisher's test within works "
-        "and a t-test over works, Benjamini-Hochberg). Above 1: together more often than chance within a work.",
+        f"{MIN_EXPECTED:.0f} expected sentences and {MIN_WORKS} works; {len(linked)} differ (Fisher's test within "
+        "works and a t-test over works, Benjamini-Hochberg). Above 1: together more often than chance within a work.",
     )
 
 
