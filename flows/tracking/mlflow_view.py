@@ -18,12 +18,11 @@ TRAINING = "workflowType=machine_learning"
 
 def store_view(mlflow: Any, experiment: str, metrics: Iterable[str]) -> None:
     """Keep the view `VIEW` of an experiment: its finished parent runs, newest first, quality before cost."""
-    columns = ["attributes.`Description`", "attributes.`Dataset`", *(f"metrics.`{name}`" for name in sorted(metrics))]
     state = {
         "searchFilter": FINISHED,
         "orderByKey": "attributes.start_time",
         "orderByAsc": False,
-        "selectedColumns": columns,
+        "selectedColumns": [f"metrics.`{name}`" for name in sorted(metrics)],
     }
     mlflow.set_experiment_tag(experiment, f"mlflow.sharedViewState.{VIEW}", json.dumps(state))
 
@@ -48,5 +47,5 @@ def links(url: str) -> dict[str, str]:
     pages = {"runs": f"{url}/#/experiments/{number}/runs?{TRAINING}{view}"}
     if len(found) == 2:
         names = json.dumps([run["info"]["run_id"] for run in found], separators=(",", ":"))
-        pages["compare"] = f'{url}/#/compare-runs?runs={names}&experiments=["{number}"]'.replace('"', "%22")
+        pages["compare"] = f'{url}/#/compare-runs?runs={names}&experiments=["{number}"]&{TRAINING}'.replace('"', "%22")
     return pages

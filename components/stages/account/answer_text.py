@@ -8,6 +8,7 @@ from components.stages.account.answers import (
     AgainstChampion,
     CostAnswer,
     DataAnswer,
+    Forecast,
     ModelAnswers,
     NotKnown,
     QualityAnswer,
@@ -75,9 +76,15 @@ def cost_text(cost: CostAnswer) -> str:
     return (
         f"{watt_hours(cost.kwh)} Wh, {bounds(cost.grams)} g CO2e{price} for the {len(cost.stages)} stages behind it "
         f"({watt_hours(cost.attempts_kwh, early)}); its own stage {cost.own_kwh[1] * 1000:.3g} Wh. "
-        f"Forecast: {known(cost.forecast, lambda f: f'{f.kwh * 1000:.3g} Wh, actual {f.actual_kwh * 1000:.3g} Wh')}. "
+        f"Forecast: {known(cost.forecast, forecast_text)}. "
         f"Energy: {cost.how}.{missing}"
     )
+
+
+def forecast_text(forecast: Forecast) -> str:
+    """Forecast and actual energy of the stages that had a forecast."""
+    kwh, actual = (1000 * value for value in (forecast.kwh, forecast.actual_kwh))
+    return f"{kwh:.3g} Wh for {len(forecast.stages)} of them, which took {actual:.3g}"
 
 
 def bounds(row: Triple, form: str = ".3g") -> str:

@@ -16,7 +16,8 @@ from components.stages.account.model_answers import load_answer
 from components.stages.account.stage import account
 from components.tokens.tokenizer import train_bpe
 from flows.system import dvc
-from flows.tracking import model_registry
+from flows.tracking import model_registry, snapshots
+from flows.tracking.snapshots import Snapshot
 from tests.components.finished_project import project
 from tests.components.model.test_transformer import network
 
@@ -95,3 +96,24 @@ def test_the_classifier_answers_with_labels_and_gets_its_card(
     assert answer in ("python-docs", "shakespeare")
     described = client.get_model_version(version.name, version.version).description
     assert described.startswith("**data** 23 documents")
+
+
+def test_an_alias_is_found_without_importing_mlflow_as_mlflow_finds_it(
+    client: mlflow.MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = client.create_experiment("e", artifact_location=(tmp_path / "with a space").as_uri())
+    parent = client.create_run(experiment, tags={"git.commit": "abc"}).info.run_id
+    client.log_text(parent, "stages: {mix: {outs: []}}", "dvc.lock")
+    child = client.create_run(experiment, tags={"mlflow.parentRunId": parent}).info.run_id
+    client.create_registered_model("small-causal-2")
+    version = client.create_model_version("small-causal-2", (tmp_path / "model").as_uri(), child)
+    client.set_registered_model_alias("small-causal-2", "champion", version.version)
+    monkeypatch.setattr(snapshots, "client", lambda: client)
+    quick = snapshots._of_local_alias("small-causal-2@champion")
+    assert quick == Snapshot("small-causal-2@champion", "run", {"mix": {"outs": []}}, "abc")
+    monkeypatch.setattr(snapshots, "_of_local_alias", lambda name: None)
+    assert snapshots.find("small-causal-2@champion") == quick
+    monkeypatch.undo()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
+    (tmp_path / "other.db").write_bytes(b"no database")
+    assert snapshots._of_local_alias("small-causal-2@champion") is None
