@@ -153,9 +153,9 @@ def _run_stages(run: PipelineRun) -> State:
             futures[stage] = runner.submit(named, {"stage": stage, "run": run.name}, [futures[need] for need in needs])
         _wait(futures.values())
         linking.join(GRACE_S)
-    states = {stage: future.state for stage, future in futures.items()}
+    states = {stage: str(future.state.name) for stage, future in futures.items()}
     _show(run, states)
-    return run.final_state({stage: state.name for stage, state in states.items()})
+    return run.final_state(states)
 
 
 def _wait(futures: Iterable[Any]) -> None:
@@ -184,15 +184,9 @@ def _link_record(run: PipelineRun) -> None:
         print(f"MLflow: {type(error).__name__}: {error}", flush=True)
 
 
-def _show(run: PipelineRun, states: dict[str, State]) -> None:
+def _show(run: PipelineRun, states: dict[str, str]) -> None:
     """The run as a table, the summary and the models' cards, on the run's page in Prefect."""
-    grams = run.grams()
-    rows: list[dict[str, Any]] = [
-        {"stage": stage, "state": state.name, "seconds": run.seconds(stage), **run.energy(stage)}
-        | {"gCO2e": f"{grams[stage]:.3g}" if stage in grams else ""}
-        for stage, state in states.items()
-    ]
-    create_table_artifact(rows, key="pipeline", description="What ran, how long it took, what it used")
+    create_table_artifact(run.rows(states), key="pipeline", description="What ran, how long it took, what it used")
     reports = run.root / "reports"
     pages = {f"card-{path.parent.name}": path for path in sorted((reports / "cards").glob("*/README.md"))}
     for key, path in ({"summary": reports / "summary.md"} | pages).items():

@@ -119,19 +119,22 @@ class PipelineRun:
         names = {stage: self.results[stage].name if stage in self.results else "Cached" for stage in self.stages}
         return [stage for stage, name in names.items() if name in ("Cached", "Restored")]
 
-    def seconds(self, stage: str) -> float:
-        """Wall seconds of a stage's process; 0 if none was started."""
-        timing = self.timings.get(stage)
-        return round(timing.ended - timing.began, 1) if timing else 0.0
-
-    def energy(self, stage: str) -> dict[str, str]:
-        """Forecast and actual watt-hours of a stage's process, for the table of the run; empty if none was started."""
-        result = self.results.get(stage)
-        if not result or not result.spent:
-            return {"Wh": "", "forecast Wh": ""}
-        part = Spent(**result.spent)
-        forecast = f"{1000 * part.forecast_kwh:.3g}" if part.forecast_kwh else ""
-        return {"Wh": f"{1000 * part.kwh:.3g}", "forecast Wh": forecast}
+    def rows(self, states: dict[str, str]) -> list[dict[str, Any]]:
+        """The table of the run: what each stage ended as, what it took, and what it was expected to take."""
+        grams, rows = self.grams(), []
+        for stage, state in states.items():
+            timing, result = self.timings.get(stage), self.results.get(stage)
+            part = Spent(**result.spent) if result and result.spent else None
+            row = {
+                "stage": stage,
+                "state": state,
+                "seconds": round(timing.ended - timing.began, 1) if timing else 0.0,
+                "Wh": f"{1000 * part.kwh:.3g}" if part else "",
+                "forecast Wh": f"{1000 * part.forecast_kwh:.3g}" if part and part.forecast_kwh else "",
+                "gCO2e": f"{grams[stage]:.3g}" if stage in grams else "",
+            }  # fmt: skip
+            rows.append(row)
+        return rows
 
     def grams(self) -> dict[str, float]:
         """CO2e of each stage that this run started, by the ledger (mid); empty, and said, if the grid is not known."""

@@ -17,6 +17,7 @@ from flows.execution.result import StageResult, read_result, result_file, run_na
 from flows.execution.stage import Stage
 from flows.system import dvc, paths, processes, recovery
 from flows.system.command import parser_of, run_command
+from flows.system.prefect_server import healthy
 
 
 def run_stage(stage: Stage) -> NoReturn:
@@ -91,18 +92,12 @@ def _orphaned() -> bool:
 
 def prefect_answers() -> bool:
     """Whether a Prefect API is there to register with; a stage never starts a server of its own."""
-    url = os.environ.get("PREFECT_API_URL")
-    if not url:
-        print("Prefect: no server runs (`make up` starts one), so this stage is not shown there")
-        return False
-    import httpx
-
-    try:
-        httpx.get(f"{url}/health", timeout=5).raise_for_status()
-        return True
-    except httpx.HTTPError as error:
-        print(f"Prefect: {url} does not answer ({error}), so this stage is not shown there")
-        return False
+    url = os.environ.get("PREFECT_API_URL", "")
+    answers = bool(url) and healthy(f"{url}/health", 5)
+    if not answers:
+        reason = f"{url} does not answer" if url else "no server runs (`make up` starts one)"
+        print(f"Prefect: {reason}, so this stage is not shown there")
+    return answers
 
 
 def run_under_prefect(stage: Stage, branch: str) -> None:

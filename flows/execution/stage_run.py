@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from components import params as schema
+from components.carbon.metering.meter import Meter
+from components.carbon.planning.budget import budget_check
+from components.carbon.planning.grid_schedule import pauses
 from components.core.errors import Stopped, UserError
 from components.core.files import move
 from components.core.report import Report
@@ -57,8 +60,10 @@ def _perform(stage: Stage, branch: str, name: str, run: str, log: Path) -> Stage
     work = paths.WORK / name / inputs.fingerprint
     with sole_writer(work):
         tracker = _tracker(name, run, inputs, log)
-        with _meter(params, name, run, inputs.fingerprint) as meter:
-            check, live = _budget_check(params, meter, run), _prefect_progress(name)
+        labels = {"stage": name, "run": run, "fingerprint": inputs.fingerprint, "checkout": paths.ROOT.name}
+        with Meter(paths.LEDGER, params.runtime.meter_interval_s, labels) as meter:
+            flow_run = os.environ.get("GREENHOUSE_FLOW_RUN")
+            check, live = _budget_check(params, meter, run), PrefectProgress(flow_run, name) if flow_run else None
             progress = FlowProgress(name, log, tracker, meter.span, check, live, lambda: meter.totals().joules.mid)
             progress.listen()
             context = StageContext(params, fresh(work / "out"), fresh(work / "reports"), work, progress)
@@ -98,20 +103,16 @@ def attempt(stage: Stage, branch: str, context: StageContext) -> tuple[StageResu
     except Stopped as stop:
         return StageResult(stop.name, str(stop)), None
     except UserError as error:
-        return StageResult("Failed", f"{name}: {error}"), None
+        message = str(error)
     except MemoryError:
-        return StageResult(
-            "Failed", f"{name}: out of memory; lower batch, micro_batch or runtime.workers in params.yaml"
-        ), None
+        message = "out of memory; lower batch, micro_batch or runtime.workers in params.yaml"
     except OSError as error:
         context.progress.log(traceback.format_exc())
-        todo = "free space on the disk and run again" if error.errno == errno.ENOSPC else "fix that and run again"
-        return StageResult("Failed", f"{name}: {error}; {todo}"), None
+        message = f"{error}; {'free space on the disk' if error.errno == errno.ENOSPC else 'fix that'} and run again"
     except Exception as error:
         context.progress.log(traceback.format_exc())
-        return StageResult(
-            "Failed", f"{name}: {type(error).__name__}: {error} (a mistake in Greenhouse; see the log)"
-        ), None
+        message = f"{type(error).__name__}: {error} (a mistake in Greenhouse; see the log)"
+    return StageResult("Failed", f"{name}: {message}"), None
 
 
 def publish_outputs(stage: Stage, branch: str, context: StageContext) -> None:
@@ -132,23 +133,7 @@ def fresh(folder: Path) -> Path:
     return folder
 
 
-def _meter(params: Params, name: str, run: str, fingerprint: str) -> Any:
-    from components.carbon.metering.meter import Meter
-
-    labels = {"stage": name, "run": run, "fingerprint": fingerprint, "checkout": paths.ROOT.name}
-    return Meter(paths.LEDGER, params.runtime.meter_interval_s, labels)
-
-
-def _prefect_progress(name: str) -> PrefectProgress | None:
-    """The stage's bar in Prefect, if it is shown there."""
-    flow_run = os.environ.get("GREENHOUSE_FLOW_RUN")
-    return PrefectProgress(flow_run, name) if flow_run else None
-
-
 def _budget_check(params: Params, meter: Any, run: str) -> Callable[[], str]:
-    from components.carbon.planning.budget import budget_check
-    from components.carbon.planning.grid_schedule import pauses
-
     budget, pause = budget_check(params.runtime, meter, paths.LEDGER, run), pauses(params.runtime)
 
     def check() -> str:
