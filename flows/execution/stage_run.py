@@ -15,8 +15,8 @@ from typing import Any
 
 from components import params as schema
 from components.carbon.metering.meter import Meter
+from components.carbon.planning import grid_schedule
 from components.carbon.planning.budget import budget_check
-from components.carbon.planning.grid_schedule import pauses
 from components.core.errors import Stopped, UserError
 from components.core.files import move
 from components.core.report import Report
@@ -134,7 +134,7 @@ def fresh(folder: Path) -> Path:
 
 
 def _budget_check(params: Params, meter: Any, run: str) -> Callable[[], str]:
-    budget, pause = budget_check(params.runtime, meter, paths.LEDGER, run), pauses(params.runtime)
+    budget, pause = budget_check(params.runtime, meter, paths.LEDGER, run), grid_schedule.pauses(params.runtime)
 
     def check() -> str:
         pause()
