@@ -58,9 +58,16 @@ def chart(path: Path, caption: str, height: float = 3.0, **labels: Any) -> "Iter
     drawing, [axes] = figure(WIDTH, height)
     yield axes
     axes.set(**labels)
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend()
+    legend(axes)
     save(drawing, path, caption)
+
+
+def legend(axes: "Axes") -> None:
+    """Legend of what has a label in `axes`, below its figure, where it covers nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    drawing = axes.get_figure(root=True)
+    if labels and drawing is not None:
+        drawing.legend(handles, labels, loc="outside lower left", ncols=3)
 
 
 def bars(axes: "Axes", names: Sequence[str], series: Mapping[str, Sequence[float]], stacked: bool = True) -> np.ndarray:

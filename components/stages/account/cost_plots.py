@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from components.carbon.planning.forecast import ORCHESTRATION_NAME
-from components.reporting.figures import COLOURS, WIDTH, bars, chart, error_bars, figure, save
+from components.reporting.figures import COLOURS, WIDTH, bars, chart, error_bars, figure, legend, save
 from components.stages.account.types import Cost
 
 
@@ -41,7 +41,7 @@ def plot_forecasts(rows: list[dict[str, Any]], path: Path, most: int = 200) -> N
     for axes, (forecast, actual, scale, unit) in zip(grid, units, strict=True):
         _draw_forecasts(axes, rows[-most:], forecast, actual, scale)
         axes.set(xlabel=f"actual ({unit})", ylabel=f"forecast ({unit})")
-    drawing.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=3)
+    legend(grid[0])
     inside = sum(row["seconds"][0] <= row["actual_seconds"] <= row["seconds"][2] for row in rows)
     save(
         drawing, path,

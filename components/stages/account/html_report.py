@@ -1,6 +1,7 @@
 """The report: one self-contained HTML page: the five answers, what the model writes, scores, cost, then every stage."""
 
 import base64
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ from components.stages.account.types import Cost, Summary, Triple
 MAX_PICTURE_BYTES = 600_000
 """Larger pictures are left out of the page; they are in the stage's plots folder."""
 MAX_SAMPLES = 3
+LONG_CELL = re.compile(r"<td[^>]*>([^<]{40,}|<code>[^<]{30,}</code>)</td>")
+"""Cells of a Markdown table that may take several lines; all others keep to one."""
 
 
 class Table(NamedTuple):
@@ -78,6 +81,7 @@ def markdown(text: str) -> str:
     from markdown_it import MarkdownIt
 
     html = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(text)
+    html = re.sub(LONG_CELL, r'<td class="long">\1</td>', html)
     return html.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
 
 
@@ -145,7 +149,7 @@ def _costs(summary: Summary) -> list[Table]:
 
 
 def _energy(kwh: Triple, grams: Triple) -> list[str]:
-    return [bounds([1000 * value for value in kwh]), bounds(grams)]
+    return [bounds([1000 * value for value in kwh], ".2g"), bounds(grams, ".2g")]
 
 
 def _spent(row: Mapping[str, Triple]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from components.reporting.figures import COLOURS, GREY, WIDTH, chart, figure, intervals, save
+from components.reporting.figures import COLOURS, GREY, WIDTH, chart, figure, intervals, legend, save
 from components.stages.bias.disparate_impact import Impact
 
 SHOWN_RATIOS = (0.02, 50.0)
@@ -29,6 +29,7 @@ def plot_impact(rows: list[Impact], limit: float, path: Path) -> None:
         axes.scatter(unmasked, range(len(rows)), marker="x", color=COLOURS[3], label="without masking", zorder=3)
         axes.axvline(1, color=GREY, lw=1)
         axes.axvline(limit, color=COLOURS[3], lw=1, ls="--", label=f"max_removal_ratio = {limit:g}")
+        axes.xaxis.set_major_formatter("{x:g}")
 
 
 def plot_mentions(rows: list[dict], path: Path) -> None:
@@ -58,5 +59,5 @@ def plot_toxicity(rows: list[dict], path: Path) -> None:
         masked = [100 * row["rate_masked"] for row in members]
         axes.scatter(masked, range(len(masked)), marker="|", s=90, color=COLOURS[3], zorder=3, label="identity masked")
         axes.set(title=source, xlabel="toxic sentences, %")
-    grid[0].legend()
+    legend(grid[0])
     save(drawing, path, "Sentences that score as toxic, by the group that they mention, within each source.")

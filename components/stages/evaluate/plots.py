@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from components.reporting.figures import COLOURS, GREY, WIDTH, figure, intervals, save
+from components.reporting.figures import COLOURS, GREY, WIDTH, figure, intervals, legend, save
 from components.reporting.tables import write_table
 from components.stages.evaluate.tasks.task import Curve
 
@@ -54,8 +54,7 @@ def _lines(curve: Curve, axes: Any) -> None:
         axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.set_xlabel(curve.x_label)
     axes.set_ylabel(curve.y_label)
-    if len(names) > 1 or names != [""] or curve.chance is not None or curve.kind == "diagonal":
-        axes.legend()
+    legend(axes)
 
 
 def _categories(curve: Curve, axes: Any) -> None:

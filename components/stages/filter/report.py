@@ -12,7 +12,7 @@ from components.core.files import write_text
 from components.core.report import Report
 from components.corpus.corpus import Manifest, shard_paths
 from components.params import Filter
-from components.reporting.figures import COLOURS, WIDTH, figure, save
+from components.reporting.figures import COLOURS, WIDTH, figure, legend, save
 from components.reporting.tables import Page
 from components.stages.filter.rule_counts import RuleCounts
 from components.stages.filter.rules import RULES, Columns, limits
@@ -129,7 +129,7 @@ def _plot_scores(tags: Path, counts: RuleCounts, params: Filter, path: Path) -> 
         axes.set_title("log10 " * (name == "num_words") + name.replace("_", " "), fontsize=8.5)
         axes.set_yticks([])
         axes.locator_params(axis="x", nbins=4)
-    drawing.legend(*grid[0].get_legend_handles_labels(), loc="outside lower left", ncols=4)
+    legend(grid[0])
     save(drawing, path, "How the documents of each source score on nine of the rules; red lines are the limits.")
 
 

@@ -63,7 +63,7 @@ def test_energy_is_stacked_by_component_with_the_bounds_of_the_sum(drawn: dict[s
         cost_plots.ORCHESTRATION_NAME,
     ]
     assert [text.get_text() for text in axes.texts] == ["3", "20", "100"]
-    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    labels = [text.get_text() for text in axes.figure.legends[0].get_texts()]
     assert labels == ["cpu (estimated)", "memory (assumed)"]
     (lines,) = axes.containers[2].lines[2]
     spans = [[segment[0][0], segment[1][0]] for segment in lines.get_segments()]

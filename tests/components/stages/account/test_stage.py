@@ -151,7 +151,7 @@ def test_the_shares_of_constants_and_of_memory_are_in_summary_table_and_report(r
 def test_the_report_shows_what_the_cache_saved_and_what_is_nobodys(root: Path) -> None:
     project, page = read_json(root / "reports/summary.json")["project"], (root / "reports/report.html").read_text()
     assert "Saved by DVC&#39;s cache: 0 (0 to 0) Wh" in page
-    low, mid, high = (f"{1000 * value:.3g}" for value in project["unattributed"]["kwh"])
+    low, mid, high = (f"{1000 * value:.2g}" for value in project["unattributed"]["kwh"])
     assert f"anything else: {mid} ({low} to {high}) Wh" in page
     assert "<td>workspace</td>" in page
 
