@@ -78,12 +78,9 @@ def headline(root: Path) -> dict[str, float]:
 
 
 def summary_text(root: Path) -> str:
-    """The five answers of the models in a checkout, as the account stage left them; "" if there are none."""
-    from components.stages.account.answer_text import overview
-    from components.stages.account.answers import ModelAnswers
-
-    cards = sorted((root / "reports" / "cards").glob("*/card.json"))
-    return overview([ModelAnswers.model_validate(read_json(card)) for card in cards])
+    """The summary that the account stage left: the five answers, and scores beside their baselines; "" if none."""
+    path = root / "reports" / "summary.md"
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def kept_files(root: Path, accounted: bool) -> list[Path]:

@@ -1,7 +1,7 @@
 """The five answers as plain sentences, and as a page of a terminal."""
 
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from components.stages.account.answers import (
@@ -133,18 +133,6 @@ def rebuild_text(rebuild: RebuildAnswer) -> str:
     return ", ".join(f"{name} {known(value, str)}" for name, value in facts) + (
         f". Rebuilt and compared: {verified}. Again: `{rebuild.command}`"
     )
-
-
-def overview(models: Sequence[ModelAnswers]) -> str:
-    """The answers of all models of a run as Markdown: what they share once, then each model's quality and cost."""
-    said = [sentences(one) for one in models]
-    costs = [known(one.cost, lambda cost: f"{watt_hours(cost.kwh)} Wh") for one in models]
-    rows = [
-        (one.model, f"{text['quality']} Energy of all stages behind it: {cost}.")
-        for one, text, cost in zip(models, said, costs, strict=True)
-    ]
-    shared = [("data", said[0]["data"]), *rows, ("rebuild", said[0]["rebuild"])] if said else []
-    return "\n".join(f"* **{name}**: {text}" for name, text in shared)
 
 
 # -- a page of a terminal ----------------------------------------------------------------------------------------------
