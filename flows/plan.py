@@ -52,12 +52,12 @@ def plan(params: Params, books: reader.Ledger) -> list[Row]:
     after = dvc.downstream(stages, set(stale))
     certain = {name for name in after if not set(stages[name]) & after}  # the others' inputs are still to be made
     prints = dvc.fingerprints() if certain else {}
-    found = step_cost.measured(params) if any(name.startswith("pretrain@") for name in after) else {}
+    rates = step_cost.measured(params) if any(name.startswith("pretrain@") for name in after) else {}
     rows = [
         Row(
             stage,
             next(iter(stale.get(stage, [])), f"follows {', '.join(sorted(set(stages[stage]) & after))}"),
-            expected(books, stage, prints[stage] if stage in certain else "", params, found),
+            expected(books, stage, prints[stage] if stage in certain else "", params, rates),
         )
         for stage in stages
         if stage in after

@@ -162,8 +162,8 @@ class RayPool:
 
 def _state(path: Path) -> tuple[int, int]:
     """Size and modification time (ns) of a file: they change when it does."""
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 # -- on a node ---------------------------------------------------------------------------------------------------------
@@ -195,10 +195,10 @@ def do(
 @lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages in `SAME`; "" for one that is missing."""
-    found = {"Python": platform.python_version()}
+    installed = {"Python": platform.python_version()}
     for name in SAME:
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
-            found[name] = ""
-    return found
+            installed[name] = ""
+    return installed

@@ -71,7 +71,7 @@ def _end(supervisor: "subprocess.Popen[bytes]") -> None:
         supervisor.kill()
         supervisor.wait()
         _kill(below)
-    remaining = sorted(each.pid for each in below if _alive(each))
+    remaining = sorted(process.pid for process in below if _alive(process))
     if remaining:
         raise RuntimeError(f"processes {remaining} could not be ended; end them (kill -9) before the next run")
 
@@ -91,9 +91,9 @@ def _alive(process: psutil.Process) -> bool:
 
 
 def _kill(processes: set[psutil.Process]) -> None:
-    for each in processes:
+    for process in processes:
         with suppress(psutil.NoSuchProcess):
-            each.kill()
+            process.kill()
     psutil.wait_procs(processes, timeout=1)
 
 
@@ -131,10 +131,12 @@ def _end_all(program: "subprocess.Popen[bytes]") -> list[int]:
     with suppress(subprocess.TimeoutExpired):
         program.wait(PATIENCE_S)
     until = time.monotonic() + FORCE_S
-    while (left := _below(os.getpid()) | {each for each in known if _alive(each)}) and time.monotonic() < until:
+    while (
+        left := _below(os.getpid()) | {process for process in known if _alive(process)}
+    ) and time.monotonic() < until:
         _kill(left)
     program.poll()
-    return sorted(each.pid for each in left)
+    return sorted(process.pid for process in left)
 
 
 def _prctl(option: int, value: int) -> None:

@@ -73,9 +73,9 @@ def read_law(path: Path, bootstrap: int) -> Fitted:
     """
     if not path.exists():
         raise UserError(f"{path} is not there; run `make scaling` first, it fits the law")
-    found = read_json(path)
-    law = Law(**{field.name: found["fits"]["law"][field.name] for field in fields(Law)})
-    points = [sweep.point(cell) for cell in found["cells"] if cell["purpose"] == "fit"]
+    summary = read_json(path)
+    law = Law(**{field.name: summary["fits"]["law"][field.name] for field in fields(Law)})
+    points = [sweep.point(cell) for cell in summary["cells"] if cell["purpose"] == "fit"]
     return Fitted(law, resampled(points, law, bootstrap, seed=1))
 
 
@@ -92,12 +92,14 @@ def budgets(params: Params, price: Price, books: reader.Ledger, flops: float = 0
     """Name -> FLOPs of each limit of `runtime.budget` and of what is left of the project's, all of it spent on the
     causal model; and `flops` itself."""
     run, project = remaining_to_begin(params.runtime.budget, books, price.outlook.intensity)
-    found = {f"{flops:.3g} FLOP": flops} if flops else {}
+    by_limit = {f"{flops:.3g} FLOP": flops} if flops else {}
     for whose, part in (("", run), (" left of the project's budget", project)):
-        found |= {f"{part.hours:.3g} h{whose}": part.hours * 3600 / price.seconds(1.0)} if part.hours < NO_LIMIT else {}
-        found |= {f"{part.kwh:.3g} kWh{whose}": part.kwh / price.kwh(1.0)} if part.kwh < NO_LIMIT else {}
-        found |= {f"{part.grams:.3g} g{whose}": price.flops_for(part.grams)} if part.grams < NO_LIMIT else {}
-    return found
+        by_limit |= (
+            {f"{part.hours:.3g} h{whose}": part.hours * 3600 / price.seconds(1.0)} if part.hours < NO_LIMIT else {}
+        )
+        by_limit |= {f"{part.kwh:.3g} kWh{whose}": part.kwh / price.kwh(1.0)} if part.kwh < NO_LIMIT else {}
+        by_limit |= {f"{part.grams:.3g} g{whose}": price.flops_for(part.grams)} if part.grams < NO_LIMIT else {}
+    return by_limit
 
 
 @dataclass(frozen=True)

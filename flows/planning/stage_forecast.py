@@ -33,13 +33,13 @@ class Spent:
 
 
 def expected(
-    books: reader.Ledger, stage: str, fingerprint: str, params: Params, found: dict[str, step_cost.Rates]
+    books: reader.Ledger, stage: str, fingerprint: str, params: Params, rates: dict[str, step_cost.Rates]
 ) -> StageForecast | None:
     """What a stage will take; None if it never completed here and no calibration says anything of it."""
     branch = stage.removeprefix("pretrain@")
-    if branch not in found or len(same_inputs(completed(books, stage), fingerprint)) >= 2:
+    if branch not in rates or len(same_inputs(completed(books, stage), fingerprint)) >= 2:
         return forecast(books, stage, fingerprint)
-    own, section = found[branch], getattr(params.pretrain, branch)
+    own, section = rates[branch], getattr(params.pretrain, branch)
     basis = f"calibration: {section.steps} steps of {own.step_s:.3g} s"
     return calibrated(books, stage, own.seconds(section), own.kwh(section), basis)
 
@@ -49,16 +49,16 @@ def record_forecast(meter: Any, stage: str, fingerprint: str, params: Params) ->
     books = reader.history(paths.LEDGER)
     if interrupted(books, stage, fingerprint):
         return None
-    found = step_cost.known(params) if stage.startswith("pretrain@") else {}
-    said = expected(books, stage, fingerprint, params, found)
-    if said:
-        meter.record("forecast", **said.line())
-    return said
+    rates = step_cost.known(params) if stage.startswith("pretrain@") else {}
+    prediction = expected(books, stage, fingerprint, params, rates)
+    if prediction:
+        meter.record("forecast", **prediction.line())
+    return prediction
 
 
-def spent(said: StageForecast | None, seconds: float, kwh: float) -> Spent:
+def spent(prediction: StageForecast | None, seconds: float, kwh: float) -> Spent:
     """For the total of the run."""
-    return Spent(said.seconds.mid if said else 0.0, said.kwh.mid if said else 0.0, seconds, kwh)
+    return Spent(prediction.seconds.mid if prediction else 0.0, prediction.kwh.mid if prediction else 0.0, seconds, kwh)
 
 
 def errors(parts: list[Spent], of: str = "") -> dict[str, float]:

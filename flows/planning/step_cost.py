@@ -37,21 +37,21 @@ def measured(params: Params, say: Callable[[str], None] = print) -> dict[str, Ra
     Raises:
         UserError: a calibration fails, or the project's budget does not hold it; its last line is shown.
     """
-    found = known(params)
-    missing = [branch for branch in BRANCHES if branch not in found]
+    rates = known(params)
+    missing = [branch for branch in BRANCHES if branch not in rates]
     if params.numerics.processes > 1 or not missing:  # one process cannot tell what several take
-        return found
+        return rates
     say(f"calibration: some real training steps of {' and '.join(missing)} on this machine ...")
     began_s = time.perf_counter()
     for group in [missing] if params.runtime.parallel_stages > 1 else [[one] for one in missing]:
         started = {branch: _start(branch, params) for branch in group}
-        found |= {branch: _rates(_answer(branch, process)) for branch, process in started.items()}
+        rates |= {branch: _rates(_answer(branch, process)) for branch, process in started.items()}
     for branch in missing:
-        if found[branch].waited < DISTURBED:
-            write_json(FOLDER / f"{_key(branch, params)}.json", asdict(found[branch]))
+        if rates[branch].waited < DISTURBED:
+            write_json(FOLDER / f"{_key(branch, params)}.json", asdict(rates[branch]))
     took_s = time.perf_counter() - began_s
-    say(f"calibration: {took_s:.0f} s; " + "; ".join(_told(branch, found[branch]) for branch in missing))
-    return found
+    say(f"calibration: {took_s:.0f} s; " + "; ".join(_told(branch, rates[branch]) for branch in missing))
+    return rates
 
 
 def required(params: Params, say: Callable[[str], None] = print) -> dict[str, Rates]:
@@ -60,14 +60,14 @@ def required(params: Params, say: Callable[[str], None] = print) -> dict[str, Ra
     Raises:
         UserError: a calibration fails, or cannot tell because several processes train.
     """
-    found = measured(params, say)
-    if missing := [branch for branch in BRANCHES if branch not in found]:
+    rates = measured(params, say)
+    if missing := [branch for branch in BRANCHES if branch not in rates]:
         raise UserError(
             f"numerics.processes = {params.numerics.processes}: a calibration trains in one process and cannot tell "
             f"what several take, so nothing is known of pretrain.{missing[0]}; set numerics.processes to 1 to plan, "
             "or choose pretrain.*.steps by hand and let the budget's guard stop the run"
         )
-    return found
+    return rates
 
 
 def _key(branch: str, params: Params) -> str:
@@ -96,8 +96,8 @@ def _answer(branch: str, process: subprocess.Popen) -> dict[str, Any]:
     output, errors = process.communicate()
     if process.returncode:
         last = (errors.strip().splitlines() or ["no output"])[-1]
-        for told in (UserError, Stopped):
-            last = last.removeprefix(f"{told.__module__}.{told.__qualname__}: ")
+        for kind in (UserError, Stopped):
+            last = last.removeprefix(f"{kind.__module__}.{kind.__qualname__}: ")
         raise UserError(f"calibration of pretrain.{branch}: {last}")
     return json.loads(output.strip().splitlines()[-1])
 

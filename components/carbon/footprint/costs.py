@@ -77,14 +77,14 @@ class Made:
 
 def made(ledger: Ledger, stages: Iterable[str], fingerprints: Mapping[str, str], checkout: str) -> dict[str, Made]:
     """For each stage the newest completed run, preferably of these inputs (`fingerprints`) and in this checkout."""
-    found = {}
+    by_stage = {}
     for stage in stages:
         runs = [span for span in ledger.select(stage=stage) if not span.is_phase]
         if run := _newest(runs, fingerprints.get(stage, ""), checkout):
             attempts = _attempts(runs, run)
             inside = Spans([span for attempt in attempts for span in ledger.inside(attempt)])
-            found[stage] = Made(stage, run, ledger.inside(run), attempts, inside)
-    return found
+            by_stage[stage] = Made(stage, run, ledger.inside(run), attempts, inside)
+    return by_stage
 
 
 def _newest(runs: list[Span], fingerprint: str, checkout: str) -> Span | None:

@@ -48,8 +48,8 @@ class Intensity:
         covered = sum(hour in self.series for hour in hours)
         if not self.series:
             return [self.source]
-        found = [f"{self.series_source} ({covered} of {len(hours)} hours)"] if covered else []
-        return found + ([self.source] if covered < len(hours) or not hours else [])
+        named = [f"{self.series_source} ({covered} of {len(hours)} hours)"] if covered else []
+        return named + ([self.source] if covered < len(hours) or not hours else [])
 
 
 def resolve(grid: "Grid", root: Path = Path()) -> Intensity:

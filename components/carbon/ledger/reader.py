@@ -68,11 +68,11 @@ def _shares(paths: list[Path]) -> dict[tuple, int]:
                 if line["kind"] == "reading":
                     end_us = round(_time(line["t"]).timestamp() * 1e6)
                     by_host[line["host"]][_key(line)] = (line.get("book", ""), end_us - line["dt_us"], end_us)
-    found: dict[tuple, int] = {}
+    shares: dict[tuple, int] = {}
     for readings in by_host.values():
         if len({book for book, _, _ in readings.values()}) > 1:
-            found |= dict(zip(readings, counted_us(list(readings.values())), strict=True))
-    return found
+            shares |= dict(zip(readings, counted_us(list(readings.values())), strict=True))
+    return shares
 
 
 def _key(line: dict) -> tuple:
@@ -167,14 +167,14 @@ def _time(text: str) -> datetime:
 
 def _running(folder: Path) -> set[str]:
     """Spans whose process lives on this host now."""
-    found = set()
+    running = set()
     for path in folder.rglob(".*.books"):
         try:
             state = json.loads(path.read_bytes())["books"]
         except (OSError, ValueError):
             continue
-        found |= {id for id, span in state["spans"].items() if _lives(span["pid"], span["start"])}
-    return found
+        running |= {id for id, span in state["spans"].items() if _lives(span["pid"], span["start"])}
+    return running
 
 
 def _lives(pid: int, start: int) -> bool:

@@ -214,15 +214,15 @@ def processes() -> dict[int, Process]:
 
 
 def _linux_processes() -> dict[int, Process]:
-    found = {}
+    by_pid = {}
     sys.setswitchinterval(QUICK_SWITCH_S)
     try:
         for name in os.listdir("/proc"):
             if name.isdigit() and (stat := read_stat(f"/proc/{name}/stat")):
-                found[int(name)] = stat
+                by_pid[int(name)] = stat
     finally:
         sys.setswitchinterval(SWITCH_S)
-    return found
+    return by_pid
 
 
 def read_stat(path: str) -> Process | None:
@@ -251,12 +251,12 @@ def read_stat(path: str) -> Process | None:
 def _psutil_processes() -> dict[int, Process]:
     import psutil
 
-    found = {}
+    by_pid = {}
     for process in psutil.process_iter():
         try:
             with process.oneshot():
                 times = process.cpu_times()
-                found[process.pid] = Process(
+                by_pid[process.pid] = Process(
                     start=int(process.create_time() * 100),
                     parent=process.ppid(),
                     own_us=int((times.user + times.system) * 1e6),
@@ -265,4 +265,4 @@ def _psutil_processes() -> dict[int, Process]:
                 )
         except psutil.Error:
             continue
-    return found
+    return by_pid

@@ -36,13 +36,13 @@ def zones(powercap: Path, cpu: str) -> dict[str, Zone]:
         cpu: the processor's name; AMD's dies are taken once per socket.
     """
     folders = sorted(powercap.glob("intel-rapl*:*"), key=lambda folder: ("mmio" in folder.name, folder.name))
-    found: dict[str, Zone | None] = {}
+    readable: dict[str, Zone | None] = {}
     for folder in folders:
         name = _name(folder, cpu)
-        if name and not found.get(name):
-            found[name] = _readable(folder)
-    lacking = {name.partition("-")[0] for name, zone in found.items() if zone is None}
-    return {f"rapl:{name}": zone for name, zone in found.items() if zone and name.partition("-")[0] not in lacking}
+        if name and not readable.get(name):
+            readable[name] = _readable(folder)
+    lacking = {name.partition("-")[0] for name, zone in readable.items() if zone is None}
+    return {f"rapl:{name}": zone for name, zone in readable.items() if zone and name.partition("-")[0] not in lacking}
 
 
 def read(counters: dict[str, Zone]) -> dict[str, int]:

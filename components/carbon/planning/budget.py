@@ -168,8 +168,8 @@ def budget_check(
     The budget is the whole run's: stages that ran before, and those that run beside this one, are in it. Near a limit,
     and before the first reading, it has the counters read at each check, so that it never learns too late.
     """
-    each: dict[str, Any] = {"run": runtime.budget, "project": runtime.budget.project}
-    wanted = {whose: limit for whose, limit in each.items() if limit.hours or limit.kwh or limit.grams}
+    limits_of: dict[str, Any] = {"run": runtime.budget, "project": runtime.budget.project}
+    wanted = {whose: limit for whose, limit in limits_of.items() if limit.hours or limit.kwh or limit.grams}
     if not wanted:
         return lambda: ""
     from components.carbon.footprint.intensity import resolve

@@ -129,10 +129,10 @@ def _descend(data: _Logs, start: np.ndarray) -> tuple[float, np.ndarray]:
 
     low = np.array([-FARTHEST, -FARTHEST, 0.01, -FARTHEST, 0.01])
     high = np.array([FARTHEST, FARTHEST, 3.0, FARTHEST, 3.0])
-    found = least_squares(
+    solution = least_squares(
         data.residuals, np.clip(start, low + 1e-6, high - 1e-6), data.slopes, (low, high), loss="huber", f_scale=HUBER
     )
-    return float(found.cost), found.x
+    return float(solution.cost), solution.x
 
 
 def resampled(points: Sequence[Point], law: Law, times: int, seed: int) -> list[Law]:

@@ -164,9 +164,9 @@ class SweepFolders:
         return self.cells / one.name
 
 
-def done(folders: SweepFolders, one: Cell) -> dict[str, Any] | None:
+def done(folders: SweepFolders, cell: Cell) -> dict[str, Any] | None:
     """The result of a finished cell, or None."""
-    path = folders.folder(one) / "result.json"
+    path = folders.folder(cell) / "result.json"
     return read_json(path) if path.exists() else None
 
 
@@ -181,8 +181,8 @@ def run_cell(one: Cell, folders: SweepFolders) -> dict[str, Any]:
     Raises:
         Stopped: the project's budget does not hold another step; a checkpoint is written.
     """
-    if found := done(folders, one):
-        return found
+    if result := done(folders, one):
+        return result
     from components.stages.pretrain.stage import pretrain
 
     folder = folders.folder(one)
@@ -223,19 +223,19 @@ def _abilities(one: Cell, model: Path, folders: SweepFolders) -> dict[str, float
     context = EvalContext(
         Folders(model, model, model, model, model, folders.heldout, folders.tokens), folders.examine, folders.numerics
     )
-    found: dict[str, float | None] = dict.fromkeys(ABILITIES)
+    scores: dict[str, float | None] = dict.fromkeys(ABILITIES)
     if one.objective == "masked":
         with suppress(NotApplicable):  # the held-out documents are too short
-            found["restored"] = masked(context).metrics["accuracy"]
-        return found
+            scores["restored"] = masked(context).metrics["accuracy"]
+        return scores
     with suppress(NotApplicable):  # the held-out text is in another language
-        found["minimal_pairs"] = minimal_pairs(context).metrics["accuracy"]
+        scores["minimal_pairs"] = minimal_pairs(context).metrics["accuracy"]
     with suppress(NotApplicable):  # no prompt fits the context
         result = few_shot(context)
         most = max(set(folders.examine.shots) - set(result.facts["left_out_shots"]))
-        found["few_shot_margin"] = result.estimate("margin", context.resampling, condition(most)).value
-        found["few_shot_examples"] = float(most)
-    return found
+        scores["few_shot_margin"] = result.estimate("margin", context.resampling, condition(most)).value
+        scores["few_shot_examples"] = float(most)
+    return scores
 
 
 def point(result: dict[str, Any]) -> Point:
