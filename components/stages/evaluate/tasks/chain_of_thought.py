@@ -4,7 +4,8 @@ The same sums are posed twice: for the answer at once, and with the scratchpad t
 Wei et al. 2022). Two measures. Exact match: the answer written by greedy decoding, with the model's own steps. Bits per
 token of the right answer, which see a gain long before an answer is exact: at once, after the right steps, and after
 the steps of another sum (does the model read them?). Baselines: for answers at once, an n-gram model of the answers of
-training sums, and their most frequent answer; for answers with steps, the same sums at once.
+training sums, and their most frequent answer; for answers with steps, the same sums at once. Sums of one digit more
+than the curriculum teaches are posed too, and counted apart.
 """
 
 from collections import Counter
@@ -16,12 +17,13 @@ import numpy as np
 from components.stages.evaluate.tasks.baselines import NGram
 from components.stages.evaluate.tasks.bits_per_byte import bits
 from components.stages.evaluate.tasks.scoring import LanguageModel
-from components.stages.evaluate.tasks.task import Baseline, Curve, EvalContext, TaskResult
+from components.stages.evaluate.tasks.task import Curve, EvalContext, TaskResult
 from components.synthetic.curriculum import Problem, items
 
 NAME = "chain_of_thought"
-DIGITS = (2, 3)
-"""Digits of the numbers: what the curriculum teaches, and one more, to see whether the steps generalise."""
+DIGITS = {2: "", 3: " longer"}
+"""Digits of the numbers, and the end of their conditions' names: what the curriculum teaches, and one more, to see
+whether the steps generalise."""
 STOP = "\n"
 TRAINING_SUMS = 2000
 """Sums whose answers the baselines know, for each number of digits."""
@@ -52,7 +54,7 @@ def _score_exact(
     guesses = [item.final == frequent for item in at_once]
     for way, hits, baselines in (("direct", direct, guesses), ("steps", steps, direct)):
         for number, (hit, baseline) in enumerate(zip(hits, baselines, strict=True)):
-            result.item("accuracy", f"{digits}/{number}", hit, condition=way, baseline=baseline)
+            result.item("accuracy", f"{digits}/{number}", hit, condition=way + DIGITS[digits], baseline=baseline)
 
 
 def _score_bits(
@@ -75,7 +77,7 @@ def _score_bits(
         baselines, direct = (guesses, scores) if way == "direct" else (direct, direct)
         for number, (answer, score, baseline) in enumerate(zip(scored, scores, baselines, strict=True)):
             where: dict[str, Any] = {
-                "condition": way,
+                "condition": way + DIGITS[digits],
                 "weight": answer.num_tokens,
                 "direction": "lower",
                 "baseline": baseline,
@@ -98,22 +100,22 @@ def _summarise(result: TaskResult, context: EvalContext) -> None:
     """Metrics and rows of both ways, and the curve by number of digits."""
     resampling = context.resampling
     rules = {"direct": "what training sums have", "steps": "the same sums at once"}
+    curve = Curve("chain_of_thought", "Sums with and without steps", "digits", "exactly right", [])
     for way, title in (("direct", "sums at once"), ("steps", "sums with steps")):
         exact, size = (result.estimate(metric, resampling, way) for metric in ("accuracy", "bits"))
         result.metric(way, exact, bounds=False)
         result.metric(f"bits_{way}", size, bounds=False)
-        gain: dict[str, Baseline] = {
-            metric: result.baseline(rules[way], metric, resampling, way) for metric in ("accuracy", "bits")
-        }
-        note = f"{' and '.join(map(str, DIGITS))} digits; format taught"
-        result.highlight(f"{title}, exactly right", exact, gain["accuracy"], note, headline=True)
-        read = "" if way == "direct" else f"; after another sum's steps {_other(result, context):.3f}"
-        result.highlight(f"{title}, bits per token", size, gain["bits"], note + read, better="lower")
-    curve = Curve("chain_of_thought", "Sums with and without steps", "digits", "exactly right", [])
-    for way in ("direct", "steps"):
-        for digits in DIGITS:
-            part = TaskResult(NAME, [row for row in result.rows("accuracy", way) if row["item"][0] == str(digits)])
-            curve.add(digits, part.estimate("accuracy", resampling), way)
+        exact_rule, size_rule = (
+            result.baseline(rules[way], metric, resampling, way) for metric in ("accuracy", "bits")
+        )
+        for digits, end in DIGITS.items():
+            curve.add(digits, result.estimate("accuracy", resampling, way + end), way)
+        longer = result.estimate("accuracy", resampling, f"{way} longer").value
+        result.metrics[f"{way}_longer"] = longer
+        note = f"two digits; {longer:.3f} with three, which are not taught; format taught"
+        result.highlight(f"{title}, exactly right", exact, exact_rule, note, headline=True)
+        other = "" if way == "direct" else f"; after another sum's steps {_other(result, context):.3f}"
+        result.highlight(f"{title}, bits per token", size, size_rule, f"format taught{other}", better="lower")
     result.curves.append(curve)
 
 
