@@ -182,23 +182,14 @@ def test_a_stage_added_to_dvc_yaml_appears_in_prefect(finished_clone: PipelineCl
     (clone.root / ".gitignore").write_text(clone.git("show", "HEAD:.gitignore"))
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "says"),
-    [
-        ("threshold: 0.7 ", "threshold: 7 ", ["dedup.threshold", "7", "less than or equal to 1"]),
-        ("threshold: 0.7 ", "treshold: 0.7 ", ["dedup.treshold", "unknown key"]),
-        ("threshold: 0.7 ", "threshold: [0.7 ", ["params.yaml line", "not valid YAML"]),
-    ],
-)
-def test_bad_params_are_refused_before_anything_starts(
-    finished_clone: PipelineClone, old: str, new: str, says: list[str]
-) -> None:
+def test_bad_params_are_refused_before_anything_starts(finished_clone: PipelineClone) -> None:
+    """One sentence of those that tests/components/params/test_files.py has, as a person sees it."""
     clone = finished_clone
     original = (clone.root / "params.yaml").read_text()
-    clone.edit("params.yaml", old, new)
+    clone.edit("params.yaml", "threshold: 0.7 ", "threshold: 7 ")
     try:
         last = clone.run("flows.pipeline", expect=1).strip().splitlines()[-1]
-        assert all(word in last for word in says), last
+        assert all(word in last for word in ("dedup.threshold", "7", "less than or equal to 1")), last
     finally:
         (clone.root / "params.yaml").write_text(original)
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from flows.system import params_file
 from tests.flows.pipeline_clone import PipelineClone, make_clone
 
 pytestmark = pytest.mark.pipeline
@@ -31,50 +32,40 @@ def attempt(clone: PipelineClone, inside: str = "pass") -> str:
     return clone.run_code(TRY.format(inside=inside)).splitlines()[-1]
 
 
-NAMED = [
-    ("ingest", "opt_out", "mine.txt", "mine.txt"),
-    ("ingest", "watch", "notes", "notes/a.txt"),
-    ("ingest.sources", "path", "notes/b.txt", "notes/b.txt"),
-    ("filter.decontaminate", "items", "sets", "sets/a.jsonl"),
-    ("evaluate", "minimal_pairs", "eval_sets/pairs", "eval_sets/pairs/a.jsonl"),
-    ("runtime.grid", "series", "reports/hours.csv", "reports/hours.csv"),  # reports/ is in .gitignore
-]
-
-SET = """
-import sys
-from ruamel.yaml import YAML
-section, key, value = sys.argv[1:]
-yaml = YAML()
-tree = node = yaml.load(open("params.yaml"))
-if section == "ingest.sources":
-    node["ingest"]["sources"][:] = [{"kind": "files", "name": "own", "path": value}]
-else:
-    for part in section.split("."):
-        node = node[part]
-    node[key] = value
-yaml.dump(tree, open("params.yaml", "w"))
-"""
+NAMED = {
+    "ingest.opt_out": ("mine.txt", "mine.txt"),
+    "ingest.watch": ("notes", "notes/a.txt"),
+    "ingest.sources": ([{"kind": "files", "name": "own", "path": "notes/b.txt"}], "notes/b.txt"),
+    "filter.decontaminate.items": ("sets", "sets/a.jsonl"),
+    "evaluate.minimal_pairs": ("eval_sets/pairs", "eval_sets/pairs/a.jsonl"),
+    "runtime.grid.series": ("reports/hours.csv", "reports/hours.csv"),  # reports/ is in .gitignore
+}
+"""Key of params.yaml -> a value that names a file, and that file."""
 
 
-@pytest.mark.parametrize(("section", "key", "value", "file"), NAMED, ids=[f"{one[0]}.{one[1]}" for one in NAMED])
-def test_an_untracked_file_that_a_parameter_names_is_refused(
-    clone: PipelineClone, section: str, key: str, value: str, file: str
-) -> None:
+def test_untracked_files_that_parameters_name_are_refused(clone: PipelineClone) -> None:
     before = (clone.root / "params.yaml").read_text()
-    path = clone.root / file
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("one line\n")
+    files = sorted(file for _, file in NAMED.values())
+    values = {key: value for key, (value, _) in NAMED.items()}
+    (clone.root / "params.yaml").write_text(params_file.edited(before, values))
+    for file in files:
+        path = clone.root / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("one line\n")
     try:
-        clone.run_code(f"import sys; sys.argv[1:] = {[section, key, value]!r}\n{SET}")
         said = attempt(clone)
         assert said.startswith("refused: untracked"), said
-        assert file in said
+        assert ", ".join(files[:5]) + " and 1 more" in said
         assert "`git add` them" in said
-        clone.git("add", "--force", file)
-        assert attempt(clone, f"assert (root / {file!r}).exists()") == "went in"
+        clone.git("add", "--force", *files[:5])
+        said = attempt(clone)
+        assert f": {files[5]};" in said
+        clone.git("add", "--force", files[5])
+        assert attempt(clone, f"assert all((root / file).exists() for file in {files})") == "went in"
     finally:
-        clone.git("rm", "--quiet", "--force", "--ignore-unmatch", file)
-        path.unlink(missing_ok=True)
+        clone.git("rm", "--quiet", "--force", "--ignore-unmatch", *files)
+        for file in files:
+            (clone.root / file).unlink(missing_ok=True)
         (clone.root / "params.yaml").write_text(before)
 
 
