@@ -64,17 +64,12 @@ def follow() -> None:
     while True:
         time.sleep(FOLLOW_S)
         try:
-            now = schema.load(paths.ROOT / "params.yaml")
+            if _refill(schema.load(paths.ROOT / "params.yaml")):
+                print("serve: params.yaml changed, forms refilled", flush=True)
         except UserError as error:
             print(f"serve: {error}; the forms keep their values", flush=True)
-            continue
-        try:
-            refilled = _refill(now)
         except (ObjectNotFound, HTTPError) as error:  # not registered yet, or the server is busy
             print(f"serve: forms not refilled yet ({type(error).__name__}); trying again", flush=True)
-            continue
-        if refilled:
-            print("serve: params.yaml changed, forms refilled", flush=True)
 
 
 def _refill(params: Params) -> bool:
