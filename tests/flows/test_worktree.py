@@ -37,7 +37,7 @@ NAMED = {
     "ingest.watch": ("notes", "notes/a.txt"),
     "ingest.sources": ([{"kind": "files", "name": "own", "path": "notes/b.txt"}], "notes/b.txt"),
     "filter.decontaminate.items": ("sets", "sets/a.jsonl"),
-    "evaluate.minimal_pairs": ("eval_sets/pairs", "eval_sets/pairs/a.jsonl"),
+    "evaluate.minimal_pairs": ("sets/pairs", "sets/pairs/a.jsonl"),
     "runtime.grid.series": ("reports/hours.csv", "reports/hours.csv"),  # reports/ is in .gitignore
 }
 """Key of params.yaml -> a value that names a file, and that file."""
