@@ -13,17 +13,6 @@ Row = Mapping[str, Any] | Sequence[Any]
 PERCENT = ("share", "rate")
 
 
-def as_csv(rows: Iterable[dict]) -> str:
-    """Rows as CSV text, floats to six digits; the widest row decides the order of the columns, NaN is an empty cell."""
-    listed = [rounded(row) for row in rows]
-    names = list(dict.fromkeys(name for row in sorted(listed, key=len, reverse=True) for name in row))
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, names, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: _blank(value) for key, value in row.items()} for row in listed)
-    return buffer.getvalue()
-
-
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a header and rows as CSV, floats to six digits."""
     buffer = io.StringIO()
@@ -37,18 +26,15 @@ def _blank(value: Any) -> Any:
     return "" if value is None or (isinstance(value, float) and math.isnan(value)) else value
 
 
-def markdown_table(
-    header: Sequence[str], rows: Iterable[Sequence[object]], align: str = "", right: str = "---:"
-) -> str:
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]], align: str = "") -> str:
     """Markdown table as text without a final newline.
 
     Args:
         rows: cells; a row (or header) shorter than `align` or the header ends in empty cells.
         align: a letter per column, `l` or `r`; left out, no column is aligned.
-        right: the rule under a column aligned right.
     """
     width = max(len(header), len(align))
-    aligned = "|".join(right if letter == "r" else "---" for letter in align)
+    aligned = "|".join("---:" if letter == "r" else "---" for letter in align)
     rule = f"|{aligned}|" if align else _row(["---"] * width, width)
     return "\n".join([_row(header, width), rule, *(_row(row, width) for row in rows)])
 

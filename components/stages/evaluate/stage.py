@@ -26,7 +26,7 @@ from components.core.report import Report
 from components.core.workers import pool
 from components.corpus.corpus import read_manifest
 from components.params import Evaluate, Numerics
-from components.reporting.tables import markdown_table
+from components.reporting.tables import Page
 from components.stages.evaluate.plots import draw
 from components.stages.evaluate.registry import GROUPS, TASKS, read_result, result_path, run_group
 from components.stages.evaluate.tasks.task import COLUMNS, Folders, TaskResult
@@ -144,32 +144,16 @@ def _report(results: list[TaskResult], skipped: dict[str, str], heldout: Path) -
 
 def markdown(highlights: list[dict[str, Any]], skipped: dict[str, str]) -> str:
     """The summary as a table, and the tasks that did not apply."""
-    rows = [
-        (
-            line["name"],
-            f"{line['value']:.3f}",
-            _interval(line["low"], line["high"]),
-            "" if line["baseline"] is None else f"{line['baseline']:.3f} ({line['baseline_name']})",
-            "" if line["gain"] is None else f"{line['gain']:+.3f} {_interval(line['gain_low'], line['gain_high'])}",
-            {True: "yes", False: "no", None: ""}[line["above_baseline"]],
-            line["variance"],
-            line["n"],
-            line["note"],
-        )
-        for line in highlights
-    ]
-    columns = ("score", "value", "interval", "best trivial rule", "gain over it", "shown", "over", "n", "note")
-    above = [line["above_baseline"] for line in highlights if line["above_baseline"] is not None]
-    text = [
-        f"{sum(above)} of {len(above)} scores that have a baseline are above it: the interval of the paired gain is.",
-        "",
-        markdown_table(columns, rows, "lrllllLrl".lower()),
-    ]
-    lines = ["# Evaluation", "", *text]
+    above = [row["above_baseline"] for row in highlights if row["above_baseline"] is not None]
+    page = Page("Evaluation", None)
+    columns = "name value value_low value_high baseline baseline_name gain gain_low gain_high variance n note"
+    page.show(
+        columns,
+        [row | {"value_low": row["low"], "value_high": row["high"]} for row in highlights],
+        f"{sum(above)} of {len(above)} scores that have a baseline (the best trivial rule on the same items) are above it: "
+        "the interval of the paired gain is. The column `variance` says what an interval covers.",
+    )
     if skipped:
-        lines += ["", "## Not asked", "", *(f"- {name.replace('_', ' ')}: {why}" for name, why in skipped.items())]
-    return "\n".join(lines)
-
-
-def _interval(low: float | None, high: float | None) -> str:
-    return "" if low is None else f"[{low:.3f}, {high:.3f}]"
+        page.say("## Tasks that did not apply")
+        page.say("\n".join(f"- {name.replace('_', ' ')}: {why}" for name, why in skipped.items()))
+    return page.markdown

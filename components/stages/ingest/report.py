@@ -1,4 +1,4 @@
-"""The report of ingest: documents by source and licence, what was refused and why, and how long documents are."""
+"""The report of ingest: documents by source and licence, what was refused and why,"""
 
 from collections import Counter
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from components.reporting.tables import Page
 from components.stages.ingest.heldout_split import MIN_WORKS, Works
 from components.stages.ingest.licences import Policy
 from components.stages.ingest.opt_out import OptOut
-from components.stages.ingest.source_counts import SourceCounts, length_of_bin
+from components.stages.ingest.source_counts import SourceCounts
 
 EXCERPT_CHARS = 600
 TINY_BYTES = 10_000
@@ -30,7 +30,7 @@ def report_of(sources: Sources, opt_out: OptOut, policy: Policy, folder: Path | 
     _lists(page, sources)
     if folder is not None:
         write_text(folder / "details" / "samples.md", samples(sources))
-        _draw(sources, folder / "plots")
+        _draw(sources, folder / "plots" / "corpus.png")
     return Report(_metrics(sources), page.markdown, {"sources": {name: _facts(one) for name, one in sources.items()}})
 
 
@@ -181,24 +181,13 @@ def samples(sources: Sources) -> str:
     return "\n".join(lines)
 
 
-# -- pictures ----------------------------------------------------------------------------------------------------------
-
-
-def _draw(sources: Sources, plots: Path) -> None:
-    """Megabytes per source by licence, and lengths of documents."""
+def _draw(sources: Sources, path: Path) -> None:
+    """Megabytes per source by licence."""
     sizes = {name: Counter[str]() for name in sources}
     for name, counts in sources.items():
         for (licence, _), (_, size) in counts.licences.items():
             sizes[name][licence] += size
     licences = [licence for licence, _ in sum(sizes.values(), Counter[str]()).most_common()]
     caption = "Megabytes of text that each source gives, by licence."
-    with chart(plots / "corpus.png", caption, 1.2 + 0.5 * len(sources), xlabel="text (MB)") as axes:
+    with chart(path, caption, 1.5 + 0.5 * len(sources), xlabel="text (MB)") as axes:
         bars(axes, list(sizes), {licence: [sizes[name][licence] / 1e6 for name in sizes] for licence in licences})
-    caption = "Lengths of the documents that were kept, in classes of half a power of two."
-    labels: dict[str, Any] = {"xscale": "log", "xlabel": "length (characters)", "ylabel": "documents"}
-    with chart(plots / "lengths.png", caption, **labels) as axes:
-        for name, counts in sources.items():
-            if counts.lengths:
-                classes = range(min(counts.lengths), max(counts.lengths) + 2)
-                heights = [counts.lengths[number] for number in classes]
-                axes.step([length_of_bin(number) for number in classes], heights, where="post", label=name)

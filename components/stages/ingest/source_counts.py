@@ -1,7 +1,6 @@
 """Counts of each source: records that came in, and how many were kept, dropped or quarantined, by rule."""
 
 import heapq
-import math
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -34,7 +33,6 @@ class SourceCounts:
     heldout: int = 0
     heldout_bytes: int = 0
     licences: dict[tuple[str, str], list[int]] = field(default_factory=dict)
-    lengths: Counter[int] = field(default_factory=Counter)
     heldout_groups: dict[str, int] = field(default_factory=dict)
     works: Works | None = None
     bad_records: list[RecordStatus] = field(default_factory=list)
@@ -63,7 +61,6 @@ class SourceCounts:
     def _keep(self, document: Document, num_bytes: int) -> None:
         self.kept += 1
         self.kept_bytes += num_bytes
-        self.lengths[bin_of_length(len(document.text))] += 1
         for_licence = self.licences.setdefault((document.licence, document.licence_from), [0, 0])
         for_licence[0] += 1
         for_licence[1] += num_bytes
@@ -83,7 +80,6 @@ class SourceCounts:
         self.dropped[rule] += 1
         self.kept -= 1
         self.kept_bytes -= num_bytes
-        self.lengths[bin_of_length(len(document.text))] -= 1
         for_licence = self.licences[document.licence, document.licence_from]
         for_licence[0] -= 1
         for_licence[1] -= num_bytes
@@ -111,13 +107,3 @@ class SourceCounts:
     def quarantine_rate(self) -> float:
         """Share of the records that came in which are quarantined."""
         return self.quarantined.total() / self.documents_in if self.documents_in else 0.0
-
-
-def bin_of_length(length: int) -> int:
-    """The bin of a length in characters: bins are half powers of two."""
-    return int(2 * math.log2(max(1, length)))
-
-
-def length_of_bin(number: int) -> float:
-    """Shortest length of a bin."""
-    return float(2 ** (number / 2))

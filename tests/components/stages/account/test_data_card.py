@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from mlcroissant import Dataset
 
-from components.core.files import sha256_file, write_text
+from components.core.files import sha256_file
 from components.core.report import Report
 from components.corpus.corpus import read_corpus
-from components.reporting.tables import as_csv
+from components.reporting.tables import Page
 from components.stages.account.data_card import data_card, data_facts
 from components.stages.account.stage import write_data_card
 from components.stages.account.summary import checkout_files, gather
@@ -27,11 +27,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     facts = {"sources": {"num|py": books | {"kept_bytes": 9000, "heldout": 5}}}
     Report({"documents/in": 38}, "", facts).write(root / "reports/ingest")
     Report({"probe_gap": 0.031, "probe_gap_unmasked": 0.2}).write(root / "reports/bias")
-    rule = [{"line": 1, "kind": "id", "documents": 2}]
-    write_text(root / "reports/ingest/details/opted_out.csv", as_csv(rule))
-    write_text(root / "reports/filter/details/personal.csv", as_csv([{"source": "a", "kind": "email", "found": 7}]))
-    mentions = [{"source": s, "group": "women", "documents": 4, "documents_kept": k} for s, k in (("a", 4), ("b", 1))]
-    write_text(root / "reports/bias/details/mentions.csv", as_csv(mentions))
+    Page("", root / "reports/ingest").table("opted_out", "line kind documents", [(1, "id", 2)])
+    Page("", root / "reports/filter").table("personal", "source kind found", [("a", "email", 7)])
+    mentions = [(source, "women", 4, kept) for source, kept in (("a", 4), ("b", 1))]
+    Page("", root / "reports/bias").table("mentions", "source group documents documents_kept", mentions)
     file = checkout_files(root)
     write_data_card(root, data_facts(file, gather(file)), "my greenhouse", root / "reports/data.md")
     return root
