@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from components.core.files import rounded, write_json
+from components.core.files import write_json
 from components.core.report import Report
 from components.instruction_pairs.examples import Passage, PromptPair
 from components.reporting.figures import WIDTH, figure, save
@@ -103,7 +103,6 @@ def classify(
     confusion = ours.confusion.sum(axis=0).astype(int)
     named = [[label, *row] for label, row in zip(labels, confusion.tolist(), strict=True)]
     write_table(reports / "details" / "confusion.csv", ("true \\ predicted", *labels), named)
-    write_json(reports / "details" / "misread.json", _misread(passages, probability, labels))
     _confusion_plot(labels, confusion, reports / "plots" / "confusion.png")
     _learning(result, "heldout_accuracy", "held-out accuracy", reports)
     page = _page("Classification", choice, reports)
@@ -113,6 +112,8 @@ def classify(
     )
     page.show("by accuracy macro_F1 this_model's_gain", rows, caption)
     page.say(f"Classes: {', '.join(labels)}.")
+    wrong = _misread(passages, probability, labels)
+    page.table("misread", "true predicted probability text", wrong, "The most confident mistakes.")
     return Report(metrics, page.markdown, _facts(choice, context, 1 / len(labels)))
 
 
@@ -158,20 +159,12 @@ def _last_loss(result: TrainResult) -> float:
     return float(np.mean(result.losses[-max(1, len(result.losses) // 10) :]))
 
 
-def _misread(passages: Sequence[Passage], probability: np.ndarray, labels: list[str]) -> list[dict[str, Any]]:
-    """Passages given the wrong class, the surest mistakes first."""
-    predicted = probability.argmax(axis=1)
-    wrong = [index for index, passage in enumerate(passages) if predicted[index] != passage.label]
-    wrong.sort(key=lambda index: (-round(float(probability[index].max()), 6), index))
-    return [
-        {
-            "text": passages[index].text[:300],
-            "true": labels[passages[index].label],
-            "predicted": labels[predicted[index]],
-            "probability": rounded(float(probability[index].max()), 4),
-        }
-        for index in wrong[:MOST_SHOWN]
-    ]
+def _misread(passages: Sequence[Passage], probability: np.ndarray, labels: list[str]) -> list[tuple]:
+    """Passages given the wrong class, the most confident mistakes first: true, predicted, probability, text."""
+    best = probability.max(axis=1).round(6)
+    rows = zip(passages, probability.argmax(axis=1).tolist(), best.tolist(), strict=True)
+    wrong = sorted(((p, guess, sure) for p, guess, sure in rows if guess != p.label), key=lambda row: -row[2])
+    return [(labels[p.label], labels[guess], sure, quoted(p.text, 300)) for p, guess, sure in wrong[:MOST_SHOWN]]
 
 
 # -- plots -------------------------------------------------------------------------------------------------------------

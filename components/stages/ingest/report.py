@@ -1,4 +1,4 @@
-"""The report of ingest: documents by source and licence, what was refused and why,"""
+"""The report of ingest: documents by source and licence, and what was refused and why."""
 
 from collections import Counter
 from collections.abc import Callable
