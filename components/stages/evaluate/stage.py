@@ -150,8 +150,8 @@ def markdown(highlights: list[dict[str, Any]], skipped: dict[str, str]) -> str:
     page.show(
         columns,
         [row | {"value_low": row["low"], "value_high": row["high"]} for row in highlights],
-        f"{sum(above)} of {len(above)} scores that have a baseline (the best trivial rule on the same items) are above it, as "
-        "the interval of the paired gain is. The column `variance` says what an interval covers.",
+        f"{sum(above)} of {len(above)} scores that have a baseline (the best trivial rule on the same items) are above "
+        "it, as the interval of the paired gain is. The column `variance` says what an interval covers.",
     )
     if skipped:
         page.say("## Tasks that did not apply")
