@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from flows.tracking.mlflow_run import name_of
 from tests.flows.pipeline_clone import PipelineClone
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -52,7 +53,7 @@ def test_a_plain_dvc_repro_ends_its_run_in_mlflow_with_the_last_stage(finished_c
 def mlflow_parents(clone: PipelineClone) -> list[str]:
     """Name and status of each parent run in MLflow."""
     runs = [run for run in clone.mlflow_runs() if "mlflow.parentRunId" not in run.data.tags]
-    return [f"{run.info.run_name} {run.info.status}" for run in runs]
+    return [f"{name_of(run)} {run.info.status}" for run in runs]
 
 
 def test_nothing_is_written_to_the_home_folder(finished_clone: PipelineClone) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from flows.system import processes
+from flows.tracking.mlflow_run import name_of
 from tests.flows.pipeline_clone import PipelineClone
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -95,7 +96,7 @@ print(json.dumps(told))
     rows = list(csv.DictReader(io.StringIO(clone.run("dvc", "exp", "show", "--csv"))))
     assert shown["name"] in {row["Experiment"] for row in rows}
     assert {"200", "257"} <= {value for row in rows for key, value in row.items() if key.endswith("evaluate.bootstrap")}
-    assert shown["name"] in {run.info.run_name for run in clone.mlflow_runs()}
+    assert shown["name"] in {name_of(run) for run in clone.mlflow_runs()}
 
 
 def test_a_form_older_than_params_yaml_is_refused(served: PipelineClone) -> None:
