@@ -40,7 +40,7 @@ def report_abstention(
     surest = estimate(lambda counts: risk_at(counts, SHOWN))
     gain = estimate(lambda counts: risk_at(counts, 1.0) - risk_at(counts, SHOWN))
     ranks, above_half = estimate(auroc), estimate(lambda counts: auroc(counts) - 0.5)
-    result.metric("auroc", ranks)
+    result.metric("auroc", ranks, bounds=False)
     result.metrics["error_all"] = everything
     result.metrics |= {f"error_at_{coverage:g}": float(risk_at(total, coverage)) for coverage in COVERAGES}
     risks = ", ".join(f"{risk_at(total, coverage):.3f} at {coverage:.0%}" for coverage in COVERAGES)

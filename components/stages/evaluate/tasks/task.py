@@ -257,8 +257,7 @@ class TaskResult:
             better: higher, lower or zero (closer to zero).
             headline: whether the table at the end of a run shows it.
         """
-        row: dict[str, Any] = {"task": self.task, "question": self.task, "name": name, "note": note}
-        row |= {"kind": kind, "better": better}
+        row: dict[str, Any] = {"task": self.task, "name": name, "note": note, "kind": kind, "better": better}
         row |= {"value": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
         row |= {"variance": estimate.variance, "headline": headline} | dict.fromkeys(
             ("baseline", "baseline_name", "gain", "gain_low", "gain_high", "above_baseline")
@@ -268,7 +267,7 @@ class TaskResult:
             row |= {"baseline": baseline.value, "baseline_name": baseline.name, "gain": gain.value}
             row |= {"gain_low": gain.low, "gain_high": gain.high}
             row["above_baseline"] = None if gain.low is None else gain.low > 0.0
-        self.highlights.append(row | {"chance": row["baseline"]})
+        self.highlights.append(row)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""
