@@ -89,7 +89,7 @@ def _mean(n: np.ndarray, total: np.ndarray) -> tuple[float, np.ndarray]:
 
 def _error(shares: np.ndarray) -> float:
     """Standard error from the works' contributions, as of a cluster-robust mean."""
-    works = max(2, np.count_nonzero(shares))
+    works = max(2, int(np.count_nonzero(shares)))
     return float(np.sqrt(works / (works - 1) * (shares**2).sum()))
 
 

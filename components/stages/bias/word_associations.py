@@ -95,11 +95,10 @@ def _source_rows(source: str, tables: Tables, min_mentions: int) -> list[dict]:
     expected_SGV = groups_SG1 * words_S1V / all_S11
     both, expected = both_SGV.sum(0), expected_SGV.sum(0)
     sentences_p = conditional_p(both, expected, np.minimum(groups_SG1, words_S1V).sum(0))
-    names, work_of_stratum = np.unique(np.array(list(tables)) // LENGTHS, return_inverse=True)
-    by_work = np.zeros((2, len(names), *both.shape))
-    np.add.at(by_work, (slice(None), work_of_stratum), np.stack([both_SGV - expected_SGV, expected_SGV]))
-    works = (by_work[1] > 0).sum(0)
-    works_p, error = _works_test(by_work[0], works)
+    work_S = np.array(list(tables)) // LENGTHS
+    member_WS = (np.unique(work_S)[:, None] == work_S).astype(np.float64)
+    works = (np.tensordot(member_WS, expected_SGV, 1) > 0).sum(0)
+    works_p, error = _works_test(np.tensordot(member_WS, both_SGV - expected_SGV, 1), works)
     tested = (expected >= MIN_EXPECTED) & (works >= MIN_WORKS) & (groups_SG1.sum(0) >= min_mentions)
     return [
         {
