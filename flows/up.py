@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType
+from typing import Any
 
 import psutil
 
@@ -136,6 +136,7 @@ class Servers(list[Child]):
         return self
 
     def __exit__(self, *_: object) -> None:
+        on_signals(signal.SIG_IGN)  # a second Ctrl-C must not break off the stopping
         paths.SERVERS.unlink(missing_ok=True)
         for child in reversed(self):
             stop(child.process)
@@ -254,25 +255,20 @@ def serve_all() -> None:
             time.sleep(0.5)
 
 
-class Stop(BaseException):
-    """SIGTERM or Ctrl-C arrived."""
-
-
-def _stop(*_: int | FrameType | None) -> None:
+def on_signals(handler: Any) -> None:
+    """What Ctrl-C, SIGTERM and the end of the terminal do."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not break off the stopping
-    raise Stop
+        signal.signal(number, handler)
 
 
-def main() -> int:
+def main() -> None:
+    """Serve until stopped."""
     parser_of("up", __doc__).parse_args()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stop)
+    on_signals(signal.default_int_handler)
     try:
         serve_all()
-    except Stop:
+    except KeyboardInterrupt:
         print("\nstopped", flush=True)
-    return 0
 
 
 if __name__ == "__main__":

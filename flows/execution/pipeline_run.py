@@ -114,7 +114,7 @@ class PipelineRun:
 
     def _cached(self) -> list[str]:
         """Stages that DVC had done before; none if the run did not come to its end, for then nobody knows."""
-        if self.stopped or any(result.name == "Failed" for result in self.results.values()):
+        if self._ended:
             return []
         names = {stage: self.results[stage].name if stage in self.results else "Cached" for stage in self.stages}
         return [stage for stage, name in names.items() if name in ("Cached", "Restored")]
@@ -258,19 +258,21 @@ class PipelineRun:
         while self._processes and time.monotonic() < until:
             time.sleep(0.02)
 
+    @property
+    def _ended(self) -> StageResult | None:
+        """What ended the run before its time: the first stage that failed, else what stopped it."""
+        return next((result for result in self.results.values() if result.name == "Failed"), self.stopped)
+
     def _final_name(self) -> str:
         """`Failed`, the name of the stop, or `Completed`: what orchestration cost in vain is counted as that, too."""
-        if any(result.name == "Failed" for result in self.results.values()):
-            return "Failed"
-        return self.stopped.name if self.stopped else "Completed"
+        return self._ended.name if self._ended else "Completed"
 
     def final_state(self, states: dict[str, str]) -> Any:
         """The run's own state: failed if a stage failed, stopped if one stopped, else completed."""
         from prefect.states import Completed
 
-        failed = [result for result in self.results.values() if result.name == "Failed"]
-        if ended := failed[0] if failed else self.stopped:
-            return ended.state
+        if self._ended:
+            return self._ended.state
         if all(name == "Cached" for name in states.values()):
             return Completed(name="Cached", message="nothing to do: everything is up to date")
         return Completed(message="")

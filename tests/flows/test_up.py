@@ -172,3 +172,10 @@ def test_servers_of_a_team_are_used_not_started(monkeypatch: pytest.MonkeyPatch)
     database = up.plan({"PREFECT_API_URL": team["PREFECT_API_URL"], "MLFLOW_TRACKING_URI": "postgresql://team/mlflow"})
     assert database.store == "postgresql://team/mlflow"
     assert database.mlflow_url == f"http://127.0.0.1:{database.mlflow_port}"
+
+
+def test_the_address_of_the_form_is_the_newer_page_of_our_own_server() -> None:
+    own = up.ServerPlan(4200, 5000, "", "http://127.0.0.1:4200/api", "http://127.0.0.1:5000")
+    assert up.form_address(own, "abc") == "http://127.0.0.1:4200/v2/deployments/deployment/abc/run"
+    team = up.ServerPlan(0, 5000, "", "https://prefect.team/api", "http://127.0.0.1:5000")
+    assert up.form_address(team, "abc") == "https://prefect.team/deployments/deployment/abc/run"

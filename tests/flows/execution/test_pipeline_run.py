@@ -8,6 +8,7 @@ import pytest
 from prefect.exceptions import TerminationSignal
 
 from components.carbon.ledger.reader import read
+from components.carbon.planning.forecast import Forecast, StageForecast
 from components.core.files import write_json
 from components.core.report import Report
 from components.params import Mix, Params
@@ -122,6 +123,22 @@ def test_a_run_that_did_not_wait_says_nothing_of_waiting(closed: dict[str, Any],
     assert not [name for name in closed["figures"] if name.startswith(("delayed_start", "forecast_error"))]
     (span,) = read(paths.LEDGER)
     assert not [name for name in span.labels if name.startswith("delayed_start")]
+
+
+def test_the_forecast_says_what_is_known_of_what_may_run(
+    closed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    this = pipeline_run.PipelineRun("calm-otter", tmp_path, Params(), [])
+    rows, told = this.forecast()
+    assert told == "2 of 2 stages may run, none ever completed here"
+    assert [(row["stage"], row["seconds"], row["by"]) for row in rows] == [
+        ("mix", "", "never completed here"), ("evaluate", "", "never completed here"),
+    ]  # fmt: skip
+    known = StageForecast("mix", Forecast(20.0, 30.0, 40.0), Forecast(0.001, 0.002, 0.003), "3 runs")
+    monkeypatch.setattr(pipeline_run, "expected", lambda books, stage, *_: known if stage == "mix" else None)
+    rows, told = this.forecast()
+    assert told == "2 of 2 stages may run, about 30 s and 2 Wh for the 1 that completed here before"
+    assert rows[0] == {"stage": "mix", "seconds": "30", "Wh": "2", "by": "3 runs"}
 
 
 class Recorded:
