@@ -8,7 +8,8 @@ import pytest
 from prefect.exceptions import TerminationSignal
 
 from components.carbon.ledger.reader import read
-from components.carbon.planning.forecast import Forecast, StageForecast
+from components.carbon.planning.forecast import StageForecast
+from components.carbon.spans import Bounds
 from components.core.files import write_json
 from components.core.report import Report
 from components.params import Mix, Params
@@ -134,7 +135,7 @@ def test_the_forecast_says_what_is_known_of_what_may_run(
     assert [(row["stage"], row["seconds"], row["by"]) for row in rows] == [
         ("mix", "", "never completed here"), ("evaluate", "", "never completed here"),
     ]  # fmt: skip
-    known = StageForecast("mix", Forecast(20.0, 30.0, 40.0), Forecast(0.001, 0.002, 0.003), "3 runs")
+    known = StageForecast("mix", Bounds(20.0, 30.0, 40.0), Bounds(0.001, 0.002, 0.003), "3 runs")
     monkeypatch.setattr(pipeline_run, "expected", lambda books, stage, *_: known if stage == "mix" else None)
     rows, told = this.forecast()
     assert told == "2 of 2 stages may run, about 30 s and 2 Wh for the 1 that completed here before"
