@@ -179,7 +179,9 @@ def _link_record(run: PipelineRun) -> None:
     """The way from the run's page in Prefect to its record in MLflow, which takes seconds to import: on a thread."""
     try:
         if run.stale and (address := run.open_parent()):
-            create_link_artifact(address, link_text=f"{run.name} in MLflow", key="mlflow", description="Its record")
+            create_link_artifact(
+                address, link_text=f"{run.name} in MLflow", key="mlflow", description="This run in MLflow"
+            )
     except Exception as error:  # the record must not take the work down with it
         print(f"MLflow: {type(error).__name__}: {error}", flush=True)
 
