@@ -18,6 +18,7 @@ from flows.system import dvc, params_file
 ROOT = Path(__file__).resolve().parents[3]
 PARAMS = document.params_text()
 FILES = schema.read(ROOT / "params.yaml", PARAMS)
+STEPS = FILES.params().pretrain.causal.steps
 
 
 def rewritten(values: dict) -> str:
@@ -161,10 +162,10 @@ MASKED, CAUSAL = "pretrain@masked", "pretrain@causal"
         ),
         (
             [
-                ("params.yaml", "    steps: 400 ", "    steps: 9 "),
+                ("params.yaml", f"    steps: {STEPS} ", "    steps: 9 "),
                 ("defaults.yaml", "packages: []", "packages: [rich]"),
             ],
-            dict.fromkeys([MASKED, CAUSAL], "pretrain.common.steps: 400 -> 9")
+            dict.fromkeys([MASKED, CAUSAL], f"pretrain.common.steps: {STEPS} -> 9")
             | {"ingest": "defaults.yaml:ingest.source_defaults.packages.packages: [] -> ['rich']"},
         ),
     ],
