@@ -84,6 +84,17 @@ def test_every_line_runs_as_written(as_installed: PipelineClone, tmp_path: Path)
 
 
 @pytest.mark.slow
+def test_a_setting_in_a_terminal_makes_an_experiment(toy_clone: PipelineClone) -> None:
+    before = toy_clone.outputs()
+    said = toy_clone.run("flows.pipeline", "--set", "pretrain.causal.seed=5")
+    (name,) = re.findall(r"saved as DVC experiment (\S+):", said)
+    assert toy_clone.outputs() == before
+    assert "pretrain.causal.seed: 1 -> 5" in toy_clone.run("flows.compare", "workspace", name)
+    said = toy_clone.run("flows.pipeline", "--set", "pretrain.causal.sed=5", expect=1)
+    assert "no such key; did you mean pretrain.common.seed?" in said
+
+
+@pytest.mark.slow
 def test_the_models_load_in_a_clean_process(finished_clone: PipelineClone, tmp_path: Path) -> None:
     _, _, after = README.partition("The models load by alias")
     lines = textwrap.dedent(next(part for part in after.split("\n\n") if part.startswith("    ")))
