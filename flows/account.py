@@ -73,9 +73,11 @@ def against_champion(now: Any, model: str, params: Params) -> Any:
         champion = find(f"{name}@champion")
         if not same_heldout(champion, now):
             return NotKnown(not_known=f"{facts['champion']} was examined on another held-out set")
-        rows = [row for row in differences(champion, now) if scored_model(row.name.split("/")[0]) == model]
+        rows = [row for row in differences(champion, now) if scored_model(row.name.split("/")[0], row.name) == model]
     except UserError as error:
         return NotKnown(not_known=str(error))
+    if not rows:
+        return NotKnown(not_known=f"no eval task that scores both this model and {facts['champion']}")
     changes = [
         Change(
             name=row.name, champion=row.a, this=row.b, improvement=row.improvement, low=row.low, high=row.high,

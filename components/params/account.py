@@ -1,5 +1,7 @@
 """`account` in params.yaml: how the models are named and described."""
 
+from pydantic import Field
+
 from components.params.section import Section
 
 
@@ -10,5 +12,5 @@ class Account(Section):
     """Registered models are named `<model_name>-<objective>-<size>`."""
     description: str = "A small language model grown with Greenhouse."
     """First sentence of the model card."""
-    licence: str = ""
+    licence: str = Field(default="", pattern=r"^[A-Za-z0-9.+-]*$")
     """SPDX id under which you publish the models, such as Apache-2.0; empty: cards say that none is stated."""

@@ -74,7 +74,7 @@ def test_a_model_is_compared_with_its_champion_on_the_tasks_that_score_it(monkey
     now, champion = Snapshot("workspace", "workspace", held), Snapshot("greenhouse-causal-2@champion", "run", held)
     monkeypatch.setattr(snapshots, "find", lambda name: champion)
     row = SimpleNamespace(a=0.2, b=0.4, improvement=0.2, low=0.1, high=0.3, p_holm=0.01)
-    rows = [SimpleNamespace(name=name, **vars(row)) for name in ("recall/accuracy", "masked/accuracy")]
+    rows = [SimpleNamespace(name=name, **vars(row)) for name in ("recall/accuracy", "sentence_pairs/masked")]
     monkeypatch.setattr(compare, "differences", lambda a, b: rows)
     against = account.against_champion(now, "pretrain/causal", Params())
     assert (against.champion, against.is_this) == ("greenhouse-causal-2 version 3", False)
@@ -82,6 +82,9 @@ def test_a_model_is_compared_with_its_champion_on_the_tasks_that_score_it(monkey
     assert against.changes[0].significant
     alone = account.against_champion(now, "pretrain/masked", Params())
     assert alone.not_known == "no registered model greenhouse-masked-2 has the alias champion"
+    monkeypatch.setattr(compare, "differences", lambda a, b: [])
+    nothing = account.against_champion(now, "pretrain/causal", Params())
+    assert nothing.not_known == "no eval task that scores both this model and greenhouse-causal-2 version 3"
     monkeypatch.setattr(compare, "same_heldout", lambda a, b: False)
     apart = account.against_champion(now, "pretrain/causal", Params())
     assert apart.not_known == "greenhouse-causal-2 version 3 was examined on another held-out set"

@@ -1,5 +1,6 @@
 """The five answers of each model, collected from what stages recorded, the costs, and the origin of the models."""
 
+import re
 from collections.abc import Mapping
 from os.path import commonpath
 from typing import Any
@@ -247,8 +248,8 @@ def _scores(model: str, records: StageRecords) -> list[Score]:
         )
         for name, row in (facts.scores if facts else {}).items()
     ]  # fmt: skip
-    rows = [row for row in records.evaluation if scored_model(row.get("task") or row.get("question", "")) == model]
-    evaluated = [_evaluated(row, model) for row in rows]
+    rows = [(scored_model(row.get("task") or row["question"], row["name"]), row) for row in records.evaluation]
+    evaluated = [_evaluated(row, model) for scored, row in rows if scored == model]
     return evaluated + own if after else own + evaluated
 
 
@@ -258,9 +259,9 @@ def _best_rule(row: Mapping[str, float]) -> dict[str, Any]:
     return dict(zip(("baseline", "baseline_name"), max(rules), strict=True)) if rules else {}
 
 
-def scored_model(task: str) -> str:
-    """The model that an eval task scores."""
-    return SCORED.get(task, "pretrain/causal")
+def scored_model(task: str, name: str) -> str:
+    """The model that a score of an eval task is of; a task of several models says it in the score's name."""
+    return "pretrain/masked" if "masked" in re.split(r"\W", name) else SCORED.get(task, "pretrain/causal")
 
 
 def _evaluated(row: dict[str, Any], model: str) -> Score:

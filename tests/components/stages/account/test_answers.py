@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from components.carbon.footprint import intensity
 from components.carbon.footprint.costs import LedgerCosts
@@ -115,3 +116,9 @@ def test_what_licences_ask() -> None:
     assert "share adaptations alike" in asks("CC-BY-SA-4.0")
     assert asks("CC0-1.0") == "CC0-1.0 asks for nothing."
     assert asks("Made-Up-1.0") == "Made-Up-1.0 is not summarised here: read it."
+
+
+def test_a_licence_is_an_spdx_id() -> None:
+    assert Account(licence="Apache-2.0").licence == "Apache-2.0"
+    with pytest.raises(ValidationError, match="licence"):
+        Account(licence="free for\nall: yes")
