@@ -88,6 +88,7 @@ def test_a_parent_run_begins_with_what_changed(tmp_path: Path, monkeypatch: pyte
     note = second.data.tags["mlflow.note.content"]
     assert note.startswith("finetune.instruct.steps 100 -> 60\n\n(against calm-otter)\n\n```\ntrained on")
     assert second.data.tags["mlflow.source.git.commit"] == "abc"
+    assert second.inputs
     assert [data.dataset.name for data in second.inputs.dataset_inputs] == ["data/mix"]
     names = sorted(second.data.metrics)
     assert len(names) <= 12

@@ -63,6 +63,7 @@ def test_the_tuned_model_is_a_chat_model(client: mlflow.MlflowClient, models: Pa
     place = f"models:/{version.name}@champion"
     info = mlflow.models.get_model_info(place)
     assert info.flavors["transformers"]["source_model_name"] == "models/finetune/instruct"
+    assert info.metadata
     assert info.metadata["task"] == "llm/v1/chat"
     copy = Path(mlflow.artifacts.download_artifacts(place))
     assert (copy / "LICENSE.txt").read_text().startswith("SPDX-License-Identifier: Apache-2.0")
@@ -95,6 +96,7 @@ def test_the_classifier_answers_with_labels_and_gets_its_card(
     (answer,) = mlflow.pyfunc.load_model(place).predict(json.loads((copy / "input_example.json").read_text()))["label"]
     assert answer in ("python-docs", "shakespeare")
     described = client.get_model_version(version.name, version.version).description
+    assert described
     assert described.startswith("**data** 23 documents")
 
 
