@@ -218,7 +218,7 @@ def forecast_of(rows: Mapping[str, Any], forecasts: list[dict[str, Any]]) -> For
     known = {(row["stage"], row["run"]): row for row in forecasts}
     used = {stage: known[stage, row.run] for stage, row in rows.items() if (stage, row.run) in known}
     if not used:
-        return NotKnown(not_known="no stage behind it had a forecast: the first run has no earlier one to learn from")
+        return NotKnown(not_known="no stage behind it had a forecast; a first run has no earlier one to learn from")
     kwh, actual = sum(row["kwh"][1] for row in used.values()), sum(row["actual_kwh"] for row in used.values())
     return Forecast(stages=list(used), kwh=kwh, actual_kwh=actual)
 
