@@ -201,3 +201,21 @@ def test_reading_a_long_ledger_is_quick(tmp_path: Path) -> None:
     ledger = read(tmp_path)
     assert len(next(iter(ledger)).hours) == 10
     assert ledger.difference_uj() == 0
+
+
+def test_a_ledger_of_older_constants_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """Idle power was once in the busy thread's as well: 3.5 W for 1 s, and a tenth of the memory was the pipeline's."""
+    write(tmp_path / "box-b0071234.jsonl", [
+        {"kind": "host", "t": "2026-01-01T00:00:00Z", "host": "box-b0071234", "watts": {"memory_w_per_gb": {"mid": 0.3725}},
+         "usable_threads": 2},
+        {"kind": "start", "span": "a", "parent": "", "t": "2026-01-01T00:00:00Z", "name": "a", "labels": {"run": "r"}},
+        {"kind": "reading", "host": "box-b0071234", "book": "1", "seq": 1, "t": "2026-01-01T00:00:01Z",
+         "dt_us": 1_000_000, "counter": "/proc/stat", "busy_us": 1_000_000,
+         "host_uj": {"cpu": [1_500_000, 3_500_000, 7_000_000], "memory": [10, 20, 30]},
+         "source": {"cpu": "estimated:cpu_seconds x watts", "memory": "assumed:watts per GB"},
+         "unattributed_uj": {"cpu": [0, 0, 0], "memory": [9, 18, 27]},
+         "spans": {"a": {"cpu_us": 1_000_000, "uj": {"cpu": [1_500_000, 3_500_000, 7_000_000], "memory": [1, 2, 3]}}}},
+    ])  # fmt: skip
+    ledger = read(tmp_path)
+    assert ledger.parts == {"cpu": Energy(1_500_000, 3_500_000, 7_000_000), "memory": Energy(1, 2, 3)}
+    assert ledger.difference_uj() == 0
