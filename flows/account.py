@@ -38,9 +38,12 @@ def refresh(params: Params, progress: Progress | None = None) -> Report:
 
 def compare_with_champions(params: Params) -> None:
     """Keep how the models of the workspace compare with their champions, for every card of this evaluation."""
+    from components.stages.account.summary import MODELS
+    from flows.tracking.mlflow_run import client
+
+    client()  # before its other modules: MLflow is imported by one thread at a time
     from mlflow.exceptions import MlflowException
 
-    from components.stages.account.summary import MODELS
     from flows.tracking.model_origin import EVALUATION, record_comparison
     from flows.tracking.snapshots import find
 

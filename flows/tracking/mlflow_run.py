@@ -34,12 +34,17 @@ MAX_PARAM, MAX_TAG = 6000, 8000
 """Characters of a parameter and of a tag that MLflow takes."""
 
 
+_IMPORTING = threading.Lock()
+"""Held while MLflow is imported: its modules import each other in a circle, which two threads at once run into."""
+
+
 def client() -> Any:
     """An MLflow client with the experiment in place."""
     import logging
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    from mlflow import MlflowClient
+    with _IMPORTING:
+        from mlflow import MlflowClient
 
     return MlflowClient()
 

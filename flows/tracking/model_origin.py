@@ -176,10 +176,11 @@ def today() -> str:
 
 def registered_alias(name: str, alias: str) -> Any:
     """The version of a registered model that has an alias; None if there is none."""
+    mlflow = client()  # before its other modules: MLflow is imported by one thread at a time
     from mlflow.exceptions import MlflowException
 
     try:
-        return client().get_model_version_by_alias(name, alias)
+        return mlflow.get_model_version_by_alias(name, alias)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None

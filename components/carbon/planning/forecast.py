@@ -145,7 +145,7 @@ class PastRun:
 
 
 ORCHESTRATION_NAME = "Prefect, DVC, MLflow"
-"""Name of the cost of a pipeline run outside its stages: a third of the demo's energy."""
+"""Name of the cost of a pipeline run outside its stages."""
 
 
 def orchestration_forecast(ledger: Ledger, num_stages: int) -> StageForecast | None:

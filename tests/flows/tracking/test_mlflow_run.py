@@ -1,6 +1,9 @@
 """What MLflow is sent of a stage: its files, and time and energy whichever way it ended."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import mlflow
@@ -96,3 +99,35 @@ def test_a_parent_run_begins_with_what_changed(tmp_path: Path, monkeypatch: pyte
     assert {"figures.json", "report.html", "cards"} <= {file.path for file in client.list_artifacts(runs[1])}
     monkeypatch.setattr(snapshots, "client", lambda: client)
     assert snapshots.find("keen-wren").outputs() == {"data/mix": outs[0]["md5"]}
+
+
+RACE = """
+import sys, threading
+import flows
+from flows.tracking import mlflow_run, model_origin
+
+sys.setswitchinterval(1e-5)
+errors = []
+
+
+def attempt(function):
+    try:
+        function()
+    except Exception as error:
+        errors.append(error)
+
+
+functions = [mlflow_run.client, lambda: model_origin.registered_alias("m", "champion"), mlflow_run.client]
+threads = [threading.Thread(target=attempt, args=(function,)) for function in functions]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert not errors, errors
+"""
+
+
+def test_threads_that_need_mlflow_at_once_import_it_one_after_the_other(tmp_path: Path) -> None:
+    """A stage's tracker and the stage itself did, and the import ended in a deadlock."""
+    address = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
+    subprocess.run([sys.executable, "-c", RACE], check=True, cwd=paths.ROOT, env=os.environ | address, timeout=300)
