@@ -46,6 +46,8 @@ class ParamFiles:
         try:
             params = Params.model_validate(resolved(tree))
         except ValidationError as error:
+            if all(entry["input"] is None for entry in error.errors()):  # a file cut between a key and its list
+                self._refuse_missing(tree)
             raise UserError(self._explained(error)) from None
         self._refuse_missing(tree)
         return params
