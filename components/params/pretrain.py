@@ -82,10 +82,10 @@ class Pretrain(Section):
 
 _SHIPPED = Pretrain(
     model=ModelShape(size=2, width=192),
-    steps=1200,
-    batch=4,
-    eval_every=300,
-    checkpoint_every=150,
+    steps=600,
+    batch=8,
+    eval_every=150,
+    checkpoint_every=75,
     optimizer=Optimizer(embedding_lr=0.02, schedule="linear"),
 )
 

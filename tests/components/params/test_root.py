@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PRESETS = {path.stem: [path] for path in sorted((ROOT / "presets").glob("*.yaml"))}
 """Name -> what overlays params.yaml."""
 EFFECTIVE = {
-    "default": "d473de9032859def",
+    "default": "54f3b4830c080bc9",
     "test": "731da6e979c67f02",
     "gpu-124m": "203d930ab40527b5",
     "overnight-cpu": "fcfc42455021401c",
