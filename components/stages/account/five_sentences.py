@@ -26,12 +26,13 @@ def five_sentences(summary: Summary, answers: Mapping[str, ModelAnswers], rows: 
         unknown = "Not known: no model has been trained here yet."
         return dict.fromkeys(QUESTIONS, unknown) | {"cost": cost_sentence(summary)}
     answer = answers[name]
+    tool, call = answer.load.lines[0].split()[1], answer.load.lines[1]
     return {
         "text": known(answer.data, _text),
         "cost": cost_sentence(summary),
         "quality": known(answer.quality, lambda quality: _quality(quality, rows)),
         "rebuild": _rebuild(answer.rebuild),
-        "load": f"By {answer.load.lines[0].split()[1]}: {answer.load.lines[1].removeprefix('model = ')}.",
+        "load": f"{tool.capitalize()} loads it: {call.removeprefix('model = ')}.",
     }
 
 
@@ -42,8 +43,8 @@ def _text(data: DataAnswer) -> str:
     megabytes = data.num_bytes / 1e6
     size = f"{megabytes:,.0f}" if megabytes >= 10 else f"{megabytes:.2g}"
     return (
-        f"{data.documents:,} documents ({size} MB) under {', '.join(ordered[:2])}{more}, after "
-        f"filters had removed {sum(row.documents for row in data.removed):,}{generated}."
+        f"{data.documents:,} documents ({size} MB) under {', '.join(ordered[:2])}{more}"
+        f"{generated} were used; filters had removed {sum(row.documents for row in data.removed):,} more."
     )
 
 
@@ -54,13 +55,13 @@ def cost_sentence(summary: Summary) -> str:
         return "Not known: the ledger has no completed run of these artifacts."
     forecast = forecast_of(cost.stages, summary.forecasts)
     said = (
-        "it had no forecast"
+        "it was not forecast"
         if isinstance(forecast, NotKnown)
         else f"{forecast.actual_kwh * 1000:.2g} Wh of it were forecast as {forecast.kwh * 1000:.2g}"
     )
     pue = f"; PUE {cost.pue:g}{', assumed' if cost.pue_source.startswith('assumed') else ''}" if cost.pue != 1 else ""
     return (
-        f"{_bounded([1000 * value for value in cost.total.kwh], 'Wh')} and "
+        f"It took {_bounded([1000 * value for value in cost.total.kwh], 'Wh')} and "
         f"{_bounded(cost.total.grams, 'g CO2e', pue)}, failed runs included; "
         f"{cost.shares['constants']:.0%} of the energy rests on constants (memory {cost.shares['memory']:.0%}); {said}."
     )
@@ -84,11 +85,11 @@ def _quality(quality: QualityAnswer, rows: list[ScoreRow]) -> str:
 
 
 def _rebuild(rebuild: RebuildAnswer) -> str:
-    verified = known(rebuild.verified, lambda last: f"done on {last.at[:10]}: {last.result}")
+    verified = known(rebuild.verified, lambda last: f"done on {last.at[:10]}, {last.result}")
     if isinstance(rebuild.verified, NotKnown):
-        verified = "not yet done here"
+        verified = "nobody has done so here yet"
     return (
-        f"From commit {_short(rebuild.commit)} with dvc.lock {_short(rebuild.dvc_lock)}, by {rebuild.command}; "
+        f"Commit {_short(rebuild.commit)} with dvc.lock {_short(rebuild.dvc_lock)} rebuilds it by {rebuild.command}; "
         f"{verified}."
     )
 
