@@ -51,5 +51,9 @@ def _scores(rows: list[ScoreRow]) -> list[str]:
             value += f" [{score.low:.3f}, {score.high:.3f}]"
         base = "" if score.baseline is None else f"{score.baseline:.3f} {score.baseline_name}"
         other = "" if row.counterpart_value is None else f"{row.counterpart} {row.counterpart_value:.3f}"
-        lines.append(f"{'- ' if row.below else '  '}{row.name[:32]:<33}{value:<22}{base[:24]:<25}{other}")
+        lines.append(f"{'- ' if row.below else '  '}{_short(row.name, 32):<33}{value:<22}{_short(base, 24):<25}{other}")
     return lines
+
+
+def _short(text: str, width: int) -> str:
+    return textwrap.shorten(text, width, placeholder=" ...")

@@ -65,7 +65,8 @@ def test_the_table_is_a_page(root: Path) -> None:
     ]  # fmt: skip
     for words in ("23 documents", "BSD-3-Clause", "Wh (", "g CO2e", "rests on constants", "2 tasks were skipped",
                   "nobody has done so here yet", "Transformers loads it: pipeline(", "reports/report.html",
-                  "question 0", "0.700 [0.600, 0.800]", "0.500 chance", "instruct: choice accuracy", "0.250 guessing"):  # fmt: skip
+                  "question 0", "0.700 [0.600, 0.800]", "0.500 chance", "instruct: choice accuracy",
+                  "0.250 guessing"):  # fmt: skip
         assert words in text, words
     assert ZONE_HINT not in text
 
