@@ -19,7 +19,7 @@ from components.training.train_config import TrainResult
 
 RECENT = 20
 """Steps over which the last training loss is averaged."""
-SHOWN_TOKENS = 24
+SHOWN_TOKENS = 12
 """Tokens of the sentence in the picture of attention."""
 SHOWN = 6
 """Layers and heads in that picture at most."""
@@ -132,14 +132,14 @@ def _plot_attention(trained: Trained, tokenizer: tokenizers.Tokenizer, path: Pat
     with captured_attention(model) as seen:
         model.hidden(torch.from_numpy(ids)[None].to(device))
     layers, heads = min(SHOWN, model.shape.depth), min(SHOWN, model.shape.heads)
-    drawing, grid = figure(WIDTH, 1.0 + WIDTH / heads * layers * 0.85, rows=layers, columns=heads)
+    drawing, grid = figure(WIDTH, 0.8 + WIDTH / heads * layers * 0.72, rows=layers, columns=heads)
     labels = [tokenizer.decode([int(token)], skip_special_tokens=False).replace("\n", "\\n") for token in ids]
     labels = [label.replace("$", r"\$")[:12] for label in labels]
     for axes, (layer, head) in zip(grid, np.ndindex(layers, heads), strict=True):
         image = axes.imshow(seen[layer][0, head].cpu().numpy(), vmin=0, vmax=1, cmap="viridis")
         axes.set_title(f"layer {layer + 1}, head {head + 1}", fontsize=7)
         axes.set_xticks([])
-        axes.set_yticks(range(len(labels)), labels if head == 0 else [""] * len(labels), fontsize=3.5)
+        axes.set_yticks(range(len(labels)), labels if head == 0 else [""] * len(labels), fontsize=6)
     drawing.colorbar(image, ax=grid, shrink=0.6, label="share of attention")
     caption = (
         f"Attention of the {trained.objective} model on the first held-out tokens: a row per token, which shares its "

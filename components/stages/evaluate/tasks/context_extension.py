@@ -148,5 +148,5 @@ def _summarise(result: TaskResult, context: EvalContext, num_windows: int) -> No
     windows = f"{num_windows} windows of {FACTOR} times the trained context"
     result.highlight("bits per byte beyond the context", before, None, windows, kind="context", better="lower")
     baseline = Baseline("untouched positions", before.value, gain)
-    title = "... with scaled positions"
+    title = "bits per byte, scaled positions"
     result.highlight(title, after, baseline, best, kind="context", better="lower", headline=True)
