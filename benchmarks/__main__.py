@@ -41,6 +41,7 @@ BENCHMARKS = {
         "forecasts of pretraining and what the runs then took: 23 minutes",
         (("benchmarks.carbon", "--only", "forecast"),),
     ),
+    "evidence": Benchmark("error rates of intervals, gate and tests in simulated worlds", (("benchmarks.evidence",),)),
     "overhead": Benchmark("what Prefect, DVC, MLflow and the meter add: under 10 minutes", (("benchmarks.overhead",),)),
     "pages": Benchmark(
         "the report in headless Chromium, after `make demo`: a minute; --docs", (("benchmarks.pages",),)

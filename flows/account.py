@@ -76,7 +76,8 @@ def against_champion(now: Any, model: str, params: Params) -> Any:
         champion = find(f"{name}@champion")
         if not same_heldout(champion, now):
             return NotKnown(not_known=f"{facts['champion']} was examined on another held-out set")
-        rows = [row for row in differences(champion, now) if scored_model(row.name.split("/")[0], row.name) == model]
+        compared, _ = differences(champion, now)
+        rows = [row for row in compared if scored_model(row.name.split("/")[0], row.name) == model]
     except UserError as error:
         return NotKnown(not_known=str(error))
     if not rows:

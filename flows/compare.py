@@ -1,29 +1,26 @@
 """Two states of the pipeline side by side: what differs, what that did to each metric, and what each has cost.
 
     python -m flows.compare workspace my-experiment
-    python -m flows.compare greenhouse-causal-2@champion workspace --promote
+    python -m flows.compare greenhouse-causal-2@champion workspace
 
 A and B are `workspace`, a git revision, a DVC experiment, a pipeline run of MLflow, or a registered model's alias.
 Scores are compared item by item on the items both answered, with the interval of the difference; scores on different
-held-out sets do not compare, and are not shown. `--promote` asks the gate whether B should become champion.
+held-out sets do not compare, and are not shown. Where `flows.seeds` ran, intervals cover works and seeds.
 """
 
 import textwrap
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from components import params as schema
-from components.core.errors import UserError
 from components.core.files import read_json
 from components.params import Evaluate
 from flows.system import dvc, paths
 from flows.system.command import parser_of, run_command
+from flows.tracking import seed_runs
 from flows.tracking.snapshots import ObjectCache, Snapshot, find
 from flows.tracking.team_ledger import ledger_of
 
-EXAM = "data/ingest/heldout"
-ITEMS = ("reports/evaluate/details", "items.parquet")
 SHOWN = 12
 """Rows of a long list that are shown."""
 
@@ -64,33 +61,29 @@ def _section(title: str, rows: list[str]) -> list[str]:
 # -- scores ------------------------------------------------------------------------------------------------------------
 
 
-def items(one: Snapshot, cache: ObjectCache) -> Path:
-    """The evaluation's items of a snapshot, by the hash in its lock.
-
-    Raises:
-        UserError: it was never evaluated, or the bytes are nowhere to be found.
-    """
-    folder, name = ITEMS
-    md5 = one.outputs().get(folder)
-    if not md5:
-        raise UserError(f"{one.name}: not evaluated; run the pipeline there first")
-    files = cache.files(md5)
-    if name not in files:
-        raise UserError(f"{one.name}: {folder} holds no {name}; run its evaluate stage again")
-    return cache.fetched(files[name])
-
-
 def same_heldout(a: Snapshot, b: Snapshot) -> bool:
     """Whether both were examined on the same held-out set."""
-    return a.outputs().get(EXAM) == b.outputs().get(EXAM)
+    return seed_runs.heldout_of(a) == seed_runs.heldout_of(b)
 
 
-def differences(a: Snapshot, b: Snapshot) -> list[Any]:
-    """The paired difference of every metric, on the items both answered."""
+def differences(a: Snapshot, b: Snapshot) -> tuple[list[Any], list[str]]:
+    """The paired difference of every metric on the items both answered, and those without the noise of seeds."""
     from components.statistics import paired_difference
+    from components.studies.noise_floor import all_over_seeds
 
-    cache = ObjectCache()
-    return paired_difference(items(a, cache), items(b, cache), resampling=resampling(a))
+    branches = [branch for branch, stage in seed_runs.STAGES.items() if stage in a.lock and stage in b.lock]
+    compared = {branch: seed_runs.Compared.of(a, b, branch) for branch in branches}
+    rows = [
+        row
+        for branch, pair in compared.items()
+        for row in paired_difference(pair.items_a, pair.items_b, resampling=resampling(a))
+        if seed_runs.branch_of(row.name) == branch
+    ]
+
+    def noise(metric: str) -> Any:
+        return compared[seed_runs.branch_of(metric)].noise(metric)
+
+    return all_over_seeds(rows, noise, resampling(a).confidence)
 
 
 def resampling(a: Snapshot) -> Any:
@@ -99,6 +92,20 @@ def resampling(a: Snapshot) -> Any:
 
     own = Evaluate.model_validate(a.params().get("evaluate", {}))
     return Resampling(own.bootstrap, own.confidence, own.seed)
+
+
+def scores(a: Snapshot, b: Snapshot) -> Iterator[str]:
+    """The table of scores, and what its intervals cover."""
+    rows, without = differences(a, b)
+    if not rows:
+        yield "scores: the two answered no item in common"
+        return
+    yield from score_table(rows, resampling(a).confidence)
+    yield f"* differs from zero at 5 % after Holm's correction for all {len(rows)} metrics together"
+    if len(without) == len(rows):
+        yield "intervals cover works and items, not another seed: `python -m flows.seeds` measures that"
+    elif without:
+        yield from textwrap.wrap(f"intervals cover works and seeds, but not seeds for {', '.join(without)}", 110)
 
 
 def score_table(rows: list[Any], confidence: float) -> list[str]:
@@ -185,64 +192,22 @@ def report(a: Snapshot, b: Snapshot) -> Iterator[str]:
     yield ""
     if not same_heldout(a, b):
         yield "scores: NOT COMPARABLE: the two were examined on different held-out sets (ingest differs)"
-    elif a.outputs().get(ITEMS[0]) == b.outputs().get(ITEMS[0]):
+    elif a.outputs().get(seed_runs.DETAILS) == b.outputs().get(seed_runs.DETAILS):
         yield "scores: the same evaluation"
-    elif rows := differences(a, b):
-        yield from score_table(rows, resampling(a).confidence)
-        yield f"* differs from zero at 5 % after Holm's correction for all {len(rows)} metrics together"
     else:
-        yield "scores: the two answered no item in common"
+        yield from scores(a, b)
     yield ""
     yield from licence_lines(a, b)
     yield from energy_lines(a, b)
-
-
-def promote(a: Snapshot, b: Snapshot) -> Iterator[str]:
-    """Ask the gate whether B should replace A, and move the alias `champion` if it says so."""
-    from components.studies.promotion_gate import judge
-
-    cache = ObjectCache()
-    verdict = judge(
-        items(a, cache), items(b, cache), _metrics(b), resampling=resampling(b), same_heldout=same_heldout(a, b)
-    )
-    yield f"\ngate: {verdict.verdict}"
-    yield from (f"    {reason}" for reason in verdict.reasons)
-    if verdict.verdict == "promote":
-        yield from (f"{name} version {version} is champion now" for name, version in crown(b))
-
-
-def _metrics(one: Snapshot) -> dict[str, float]:
-    """The evaluation's metrics.json of a snapshot, flat."""
-    import json
-
-    from components.core.report import flat
-
-    path = "reports/evaluate/metrics.json"
-    return flat(json.loads(ObjectCache().fetched(one.outputs()[path]).read_bytes())) if path in one.outputs() else {}
-
-
-def crown(one: Snapshot) -> Iterator[tuple[str, str]]:
-    """Give the alias `champion` to every registered model that was made from the inputs of this snapshot."""
-    from flows.tracking.mlflow_run import client
-
-    mlflow = client()
-    made = set(one.fingerprints().values())
-    for version in mlflow.search_model_versions(""):
-        if version.tags.get("fingerprint") in made:
-            mlflow.set_registered_model_alias(version.name, "champion", version.version)
-            yield version.name, version.version
 
 
 def main() -> None:
     parser = parser_of("compare", __doc__)
     parser.add_argument("a", metavar="A")
     parser.add_argument("b", metavar="B")
-    parser.add_argument("--promote", action="store_true", help="make B champion if the gate finds it better than A")
     arguments = parser.parse_args()
     a, b = find(arguments.a), find(arguments.b)
     for line in report(a, b):
-        print(line, flush=True)
-    for line in promote(a, b) if arguments.promote else ():
         print(line, flush=True)
 
 

@@ -18,6 +18,7 @@ from components.params.mitigate import Mitigate
 from components.params.mix import Canaries, Curriculum, Mix
 from components.params.numerics import Numerics
 from components.params.pretrain import ModelShape, Optimizer, Pretrain, PretrainBranches
+from components.params.promote import GateRule, Promote, Seeds
 from components.params.root import Params, explain, parse
 from components.params.runtime import Budget, Grid, ProjectBudget, Runtime
 from components.params.scaling import Scaling
@@ -41,6 +42,7 @@ __all__ = [
     "Finetune",
     "FinetuneBranches",
     "Fraction",
+    "GateRule",
     "Grid",
     "Hub",
     "Ingest",
@@ -59,9 +61,11 @@ __all__ = [
     "Pretrain",
     "PretrainBranches",
     "ProjectBudget",
+    "Promote",
     "Runtime",
     "Scaling",
     "Section",
+    "Seeds",
     "Source",
     "Tokenize",
     "explain",

@@ -42,9 +42,12 @@ def _text(advanced: bool) -> str:
         # Not after a list: the dump takes the blank line for a part of it, and drops it with the list.
         lines += [""] * (depth == 0 and not (lines and lines[-1].lstrip().startswith("- ")))
         entries = one.value if isinstance(one.value, list) else []
-        shown = ("" if below else "{}") if one.section else "" if entries or one.value is None else written(one.value)
+        block = _block(one.value)
+        shown = ("" if below else "{}") if one.section else written(one.value)
+        shown = "" if entries or block or (one.value is None and not one.section) else shown
         lines.append("  " * depth + f"{key.rpartition('.')[2]}:{' ' * bool(shown)}{shown}  # {one.description}")
         lines += ["  " * depth + line for entry in entries for line in _entry(entry)]
+        lines += ["  " * (depth + 1) + line for line in block]
     return "\n".join(lines) + "\n"
 
 
@@ -56,8 +59,16 @@ def _entry(value: Any) -> list[str]:
     return [f"{'  ' if number else '- '}{line}" for number, line in enumerate(lines)]
 
 
+def _block(value: Any) -> list[str]:
+    """Lines of a mapping of mappings; none of any other value."""
+    if not isinstance(value, dict) or not value or not all(isinstance(part, dict) for part in value.values()):
+        return []
+    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=False, width=10_000, sort_keys=False, allow_unicode=True)
+    return str(text).splitlines()
+
+
 class _Dumper(yaml.SafeDumper):
-    """YAML on one line, with large floats as powers of ten."""
+    """YAML with large floats as powers of ten."""
 
 
 def number(value: float) -> str:

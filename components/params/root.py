@@ -17,6 +17,7 @@ from components.params.mitigate import Mitigate
 from components.params.mix import Mix
 from components.params.numerics import Numerics
 from components.params.pretrain import PretrainBranches
+from components.params.promote import Promote, Seeds
 from components.params.runtime import Runtime
 from components.params.scaling import Scaling
 from components.params.section import Section
@@ -50,6 +51,10 @@ class Params(Section):
     """Prove counterfactual augmentation, or not."""
     scaling: Scaling = Scaling()
     """Predict larger runs from small ones."""
+    seeds: Seeds = Seeds()
+    """Measure the noise of seeds."""
+    promote: Promote = Promote()
+    """Ask the gate."""
     numerics: Numerics = Numerics()
     """How floats are computed."""
     runtime: Runtime = Runtime()

@@ -1,35 +1,49 @@
 """Promotion gate: whether the challenger replaces the champion (`promote`, `hold`, `inconclusive`), with reasons.
 
-Promotion needs evidence, not luck: bits per byte must improve with the whole interval above zero, and no guarded
-ability may be worse than its margin even at the pessimistic end of its interval (a non-inferiority test). What the
-data cannot decide is `inconclusive`, and never promotes. Because every condition must hold at once, testing many
-guards makes a promotion rarer, never easier; no correction for many tests is needed (Berger's intersection-union
-test, 1982).
+Judged is one registered model at a time, by its own primary metric: it must improve, with the whole interval over works
+and seeds above zero. No guarded ability may be worse than its margin even at the pessimistic end of its interval (a
+non-inferiority test); a probe that is not above its baseline has nothing to lose and guards nothing. What the data
+cannot decide is `inconclusive`, and never promotes: a guard that is missing, a seed noise that nobody measured. Because
+every condition must hold at once, testing many guards makes a promotion rarer, never easier; no correction for many
+tests is needed (Berger's intersection-union test, 1982).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from components.params import GateRule
 from components.statistics import DEFAULT, Difference, Resampling, paired_difference
+from components.studies.noise_floor import POWER, NoiseOf, SeedNoise, detectable, over_seeds
 
-PRIMARY = "bits_per_byte/bits_per_byte"
-"""Metric that must improve: the one that is precise enough on small models to show a real gain."""
+Answer = Literal["promote", "hold", "inconclusive"]
+Finding = tuple[Answer, str]
 
-MARGINS: dict[str, float] = {
-    "minimal_pairs/accuracy": 0.03,
-    "few_shot/accuracy": 0.05,
-    "recall/accuracy": 0.05,
-    "open_book/accuracy": 0.05,
-    "chain_of_thought/accuracy": 0.05,
-    "masked/accuracy": 0.02,
-    "pronoun_gap/gap": 0.15,
-}
-"""Guarded metrics, and how much worse (in the metric's unit) the challenger may be at the pessimistic bound."""
 
-LIMITS: dict[str, float] = {"calibration/ece": 0.15, "memorisation/extracted": 0.5}
-"""Metrics of metrics.json that the challenger must not exceed, whatever the champion does."""
+@dataclass(frozen=True)
+class Evaluation:
+    """An evaluated model.
+
+    Attributes:
+        items: `details/items.parquet` of one run, or of several of the same settings.
+        facts: `details/facts.json` of the evaluate stage: which tasks were skipped, which are above their baseline.
+        metrics: its metrics.json, flat; for the limits.
+    """
+
+    items: Sequence[Path]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    def above_baseline(self, task: str) -> bool | None:
+        """Whether a row of the task is above its baseline; None if no row has one."""
+        rows = [row for row in self.facts.get("highlights", []) if row.get("task", row.get("question")) == task]
+        known = [row["above_baseline"] for row in rows if row.get("above_baseline") is not None]
+        return any(known) if known else None
+
+    def skips(self, metric: str) -> bool:
+        """Whether the metric's task does not apply here."""
+        return metric.split("/")[0] in self.facts.get("skipped", {})
 
 
 @dataclass(frozen=True)
@@ -39,100 +53,131 @@ class Verdict:
     Attributes:
         verdict: promote, hold, or inconclusive.
         reasons: one sentence per condition that did not hold, or that carried the promotion.
+        detectable: the smallest gain that could be told from none, in words; "" if there is no interval.
+        notes: what was not guarded and why, where the seed noise is from.
         differences: what was compared, for the report.
     """
 
-    verdict: Literal["promote", "hold", "inconclusive"]
+    verdict: Answer
     reasons: list[str]
+    detectable: str = ""
+    notes: list[str] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
 
-
-@dataclass(frozen=True)
-class Rules:
-    """Conditions of the gate. `noise_floor` is a gain in bits per byte that another seed could bring: not enough."""
-
-    margins: Mapping[str, float] = field(default_factory=lambda: dict(MARGINS))
-    limits: Mapping[str, float] = field(default_factory=lambda: dict(LIMITS))
-    noise_floor: float = 0.0
-
-
-RULES = Rules()
+    def lines(self) -> list[str]:
+        """All of it as sentences; what could be found comes before what was."""
+        return [line for line in (self.detectable, f"verdict: {self.verdict}", *self.reasons, *self.notes) if line]
 
 
 def judge(
-    champion: Path,
-    challenger: Path,
-    metrics: Mapping[str, float] | None = None,
-    rules: Rules = RULES,
+    rule: GateRule,
+    champion: Evaluation,
+    challenger: Evaluation,
+    noise_of: NoiseOf,
     resampling: Resampling = DEFAULT,
     same_heldout: bool = True,
 ) -> Verdict:
-    """Compare two evaluations.
+    """Compare two evaluations of one registered model.
 
     Args:
-        champion, challenger: their `details/items.parquet`.
-        metrics: the challenger's metrics.json, flat; for the absolute limits.
-        rules: margins, limits and noise floor.
-        resampling: resamples, confidence, seed.
-        same_heldout: whether both were scored on the same held-out set (`heldout_sha256` of details/facts.json); if
-            not, nothing can be concluded.
+        rule: its primary metric, guards and limits.
+        champion, challenger: what was evaluated.
+        noise_of: seed noise by metric.
+        resampling: confidence.
+        same_heldout: whether both were scored on the same held-out set; if not, nothing can be concluded.
     """
     if not same_heldout:
         return Verdict(
             "inconclusive", ["the two were examined on different held-out sets, so their scores do not compare"]
         )
-    differences = paired_difference(champion, challenger, resampling=resampling)
-    return decide(differences, metrics or {}, rules)
+    differences = paired_difference(champion.items, challenger.items, resampling=resampling)
+    return decide(rule, champion, challenger, noise_of, differences, resampling.confidence)
 
 
-def decide(differences: Sequence[Difference], metrics: Mapping[str, float], rules: Rules = RULES) -> Verdict:
+def decide(
+    rule: GateRule,
+    champion: Evaluation,
+    challenger: Evaluation,
+    noise_of: NoiseOf,
+    differences: Sequence[Difference],
+    confidence: float,
+) -> Verdict:
     """The verdict from differences already measured; pure arithmetic."""
-    by_name = {one.name: one for one in differences}
-    findings = [_primary(by_name.get(PRIMARY), rules.noise_floor)]
-    findings += [_non_inferior(by_name[name], margin) for name, margin in rules.margins.items() if name in by_name]
-    findings += [_limit(name, metrics[name], limit) for name, limit in rules.limits.items() if name in metrics]
-    for verdict in ("hold", "inconclusive"):
-        reasons = [reason for found, reason in findings if found == verdict]
-        if reasons:
-            return Verdict(verdict, reasons, list(differences))  # type: ignore[arg-type]
-    guarded = sum(name in by_name for name in rules.margins)
-    return Verdict("promote", [findings[0][1], f"none of {guarded} guarded metrics is worse"], list(differences))
+    by_name = {row.name: row for row in differences}
+    primary, primary_finding = _primary(rule.primary, by_name.get(rule.primary), noise_of(rule.primary), confidence)
+    findings, notes = [primary_finding], []
+    for name, margin in rule.guards.items():
+        if champion.skips(name) and challenger.skips(name):
+            notes.append(f"{name} guards nothing: it applies to neither")
+        elif champion.above_baseline(name.split("/")[0]) is False:
+            notes.append(f"{name} guards nothing: the champion is not above its baseline")
+        else:
+            findings.append(_non_inferior(name, by_name.get(name), noise_of(name), margin, confidence))
+    findings += [_limit(name, challenger, limit) for name, limit in rule.limits.items()]
+    if noise := noise_of(rule.primary):
+        notes.append(f"{rule.primary}: {noise.note}")
+    told = ""
+    if primary:
+        least, likely = detectable(primary, confidence)
+        told = (
+            f"smallest gain in {rule.primary} that can be told from none: {least:.4f}; a true gain of {likely:.4f} is "
+            f"found in {POWER:.0%} of cases"
+        )
+    verdict: Answer = "promote"
+    for answer in ("inconclusive", "hold"):
+        verdict = answer if any(found == answer for found, _ in findings) else verdict  # type: ignore[assignment]
+    reasons = [reason for found, reason in findings if found == verdict]
+    if verdict == "promote":
+        reasons = [reasons[0], f"none of {len(findings) - 1} guards and limits is broken"]
+    return Verdict(verdict, reasons, told, notes, list(differences))
 
 
-Finding = tuple[Literal["promote", "hold", "inconclusive"], str]
+def _primary(
+    name: str, row: Difference | None, noise: SeedNoise | None, confidence: float
+) -> tuple[Difference | None, Finding]:
+    """The primary metric over works and seeds: its whole interval must be above zero."""
+    if row is None or row.low is None:
+        return None, ("inconclusive", f"{name} has no interval on shared items: too few works, or not evaluated")
+    if noise is None:
+        return None, ("inconclusive", f"{name}: no noise floor, so a lucky seed would do; run `python -m flows.seeds`")
+    row = over_seeds(row, noise, confidence)
+    assert row.low is not None
+    assert row.high is not None
+    text = f"{name} {row.a:.4f} -> {row.b:.4f}, improvement {_bounds(row)} over works and seeds"
+    if row.low > 0.0:
+        return row, ("promote", text)
+    return row, ("hold", f"{text}: worse") if row.high < 0.0 else ("inconclusive", f"{text}: not clearly above zero")
 
 
-def _primary(one: Difference | None, noise_floor: float) -> Finding:
-    """Bits per byte must improve, with the whole interval beyond the noise floor."""
-    if one is None or one.low is None or one.high is None:
-        return "inconclusive", "bits per byte has no interval on shared documents"
-    text = f"bits per byte {one.a:.4f} -> {one.b:.4f}, improvement {_bounds(one)}"
-    if one.low > noise_floor:
-        return "promote", text
-    if one.high < 0:
-        return "hold", f"{text}: worse"
-    return "inconclusive", f"{text}: not clearly above {noise_floor:g}"
+def _bounds(row: Difference) -> str:
+    return f"{row.improvement:+.4f} [{row.low:+.4f}, {row.high:+.4f}]"
 
 
-def _bounds(one: Difference) -> str:
-    return f"{one.improvement:+.4f} [{one.low:+.4f}, {one.high:+.4f}]"
-
-
-def _non_inferior(one: Difference, margin: float) -> Finding:
+def _non_inferior(
+    name: str, row: Difference | None, noise: SeedNoise | None, margin: float, confidence: float
+) -> Finding:
     """A guarded metric must not be worse than `margin` at the pessimistic end of its interval."""
-    text = f"{one.name} {one.a:.4f} -> {one.b:.4f}"
-    if one.low is None or one.high is None:
-        return "inconclusive", f"{text}: too few independent items for an interval"
-    text += f", improvement {_bounds(one)}"
-    if one.high < -margin:
+    if row is None:
+        return "inconclusive", f"{name} is guarded, but one of the two was not evaluated on it"
+    text = f"{name} {row.a:.4f} -> {row.b:.4f}"
+    if row.low is None or noise is None:
+        return "inconclusive", f"{text}: {'no noise floor' if row.low is not None else 'too few clusters'}"
+    row = over_seeds(row, noise, confidence)
+    assert row.low is not None
+    assert row.high is not None
+    text += f", improvement {_bounds(row)}"
+    if row.high < -margin:
         return "hold", f"{text}: worse than the margin of {margin:g}"
-    if one.low < -margin:
+    if row.low < -margin:
         return "inconclusive", f"{text}: may be worse than the margin of {margin:g}"
     return "promote", text
 
 
-def _limit(name: str, value: float, limit: float) -> Finding:
+def _limit(name: str, challenger: Evaluation, limit: float) -> Finding:
     """An absolute limit on the challenger."""
-    if value > limit:
-        return "hold", f"{name} is {value:.4f}, above the limit of {limit:g}"
-    return "promote", f"{name} is {value:.4f}, within {limit:g}"
+    if challenger.skips(name):
+        return "promote", f"{name} does not apply"
+    if name not in challenger.metrics:
+        return "inconclusive", f"{name} has a limit of {limit:g}, but was not evaluated"
+    value = challenger.metrics[name]
+    return ("hold" if value > limit else "promote"), f"{name} is {value:.4f}, the limit is {limit:g}"

@@ -13,9 +13,15 @@ from typing import Any
 
 from components.core.errors import STOPPED_EXIT
 
+Stop = Callable[[str, str], bool]
+
+
+def _nothing_runs(name: str, message: str) -> bool:
+    return False
+
 
 @contextmanager
-def with_prefect(stop: Callable[[str, str], bool] = lambda name, message: False) -> Iterator[None]:
+def with_prefect(stop: Stop = _nothing_runs) -> Iterator[None]:
     """A server for the flows in this process; runs whose process is gone are closed first. SIGTERM ends it in order.
 
     Args:
@@ -44,7 +50,7 @@ def with_prefect(stop: Callable[[str, str], bool] = lambda name, message: False)
             _drain()
 
 
-def _on_interrupt(stop: Callable[[str, str], bool]) -> Callable[..., None]:
+def _on_interrupt(stop: Stop) -> Callable[..., None]:
     """The handler of Ctrl-C. An exception in the middle of a flow would end it as crashed, with a traceback."""
     stopping = threading.Event()
 
@@ -59,7 +65,7 @@ def _on_interrupt(stop: Callable[[str, str], bool]) -> Callable[..., None]:
     return handle
 
 
-def _leave_without_server(message: str, stop: Callable[[str, str], bool]) -> None:
+def _leave_without_server(message: str, stop: Stop) -> None:
     """End this process with one sentence: the client would try for minutes to reach a server that is gone."""
     logging.disable(logging.CRITICAL)
     stderr, sys.stderr = sys.stderr, open(os.devnull, "w")  # noqa: SIM115 - until the process ends
@@ -77,10 +83,10 @@ def _drain() -> None:
         service.drain_all(timeout=10)
 
 
-def run(flow: Any, report: Path, **parameters: Any) -> int:
+def run(flow: Any, report: Path, stop: Stop = _nothing_runs, **parameters: Any) -> int:
     """Run a flow with these parameters and print its report. Returns the exit status; 75 if it stopped on purpose."""
     started = time.perf_counter()
-    with with_prefect():
+    with with_prefect(stop):
         state = flow(**parameters, return_state=True)
     done = state.name == "Completed"  # a run that stopped on purpose is of that type too, under another name
     if done:

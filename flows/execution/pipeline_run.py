@@ -292,7 +292,8 @@ class PipelineRun:
             return
         from flows.tracking.mlflow_run import client, close_parent
 
-        parts = [Spent(**result.spent) for result in self.results.values() if result.name == "Completed"]
+        done = [result for result in self.results.values() if result.name == "Completed"]
+        parts = [Spent(**result.spent) for result in done if result.spent]
         status = {"Failed": "FAILED", "Completed": "FINISHED"}.get(self._final_name(), "KILLED")
         told = "account" in self.results and self.results["account"].name == "Completed"
         spans = reader.read(paths.LEDGER).select(run=self.name)  # what this run itself used, in vain or not
@@ -312,6 +313,8 @@ class PipelineRun:
 def _dvc_result(stage: str, status: int, lines: list[str]) -> StageResult:
     """How a `dvc repro` ended in which the stage itself did not run to an end."""
     if status == 0:
+        if any(line.startswith("Running stage") for line in lines):  # a stage of the user's own: it leaves no result
+            return StageResult("Completed", "DVC: ran")
         restored = any("is cached - skipping run" in line for line in lines)
         return StageResult("Restored", "DVC: taken from its cache") if restored else StageResult("Cached", UNCHANGED)
     last = next((line for line in reversed(lines) if line.startswith("ERROR")), lines[-1] if lines else "no output")

@@ -1,7 +1,7 @@
 """Models in MLflow: a loadable copy of each, registered under one name per kind and size.
 
 `models:/<model_name>-<objective>-<size>@champion` loads with `mlflow.transformers.load_model`. A run makes its model
-`challenger`; the first of a name is also `champion`; later only the gate (`flows/compare.py --promote`) changes that.
+`challenger`; the first of a name is also `champion`; later only the gate (`flows/promote.py`) changes that.
 """
 
 import contextlib

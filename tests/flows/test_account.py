@@ -75,7 +75,7 @@ def test_a_model_is_compared_with_its_champion_on_the_tasks_that_score_it(monkey
     monkeypatch.setattr(snapshots, "find", lambda name: champion)
     row = SimpleNamespace(a=0.2, b=0.4, improvement=0.2, low=0.1, high=0.3, p_holm=0.01)
     rows = [SimpleNamespace(name=name, **vars(row)) for name in ("recall/accuracy", "sentence_pairs/masked")]
-    monkeypatch.setattr(compare, "differences", lambda a, b: rows)
+    monkeypatch.setattr(compare, "differences", lambda a, b: (rows, []))
     against = account.against_champion(now, "pretrain/causal", Params())
     assert (against.champion, against.is_this) == ("greenhouse-causal-2 version 3", False)
     assert [change.name for change in against.changes] == ["recall/accuracy"]

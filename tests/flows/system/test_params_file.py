@@ -82,7 +82,8 @@ def test_dvc_overrides_every_key(tmp_path: Path) -> None:
     """What `dvc exp run -S key=value`, and `-S defaults.yaml:key=value` for an advanced key, do to the files."""
     for name in ("params.yaml", "defaults.yaml"):
         shutil.copy(ROOT / name, tmp_path)
-        keys = {key: one for key, one in layout.file_keys().items() if not one.section and "sources" not in key}
+        whole = ("ingest.sources", "ingest.source_defaults", "promote.rules")  # lists and maps of maps: edit the file
+        keys = {key: one for key, one in layout.file_keys().items() if not (one.section or key.startswith(whole))}
         mine = {key: _other(one.value) for key, one in keys.items() if one.advanced == (name == "defaults.yaml")}
         apply_overrides(tmp_path / name, [f"{key}={_hydra(value)}" for key, value in mine.items()])
         read = layout.leaves(yaml.safe_load((tmp_path / name).read_text()))
@@ -187,7 +188,7 @@ def test_a_changed_value_or_default_makes_its_stages_stale_and_is_named(
 
 
 def test_every_key_that_may_change_bytes_is_a_parameter_of_a_stage() -> None:
-    """Of its own file. `runtime` is neutral; `mitigate` and `scaling` belong to no stage."""
+    """Of its own file. `runtime` is neutral; studies and the gate belong to no stage."""
     found: dict[str, set[str]] = {"params.yaml": set(), "defaults.yaml": set()}
     for stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values():
         names = stage.get("foreach", [""])
@@ -195,7 +196,7 @@ def test_every_key_that_may_change_bytes_is_a_parameter_of_a_stage() -> None:
             for file, sections in entry.items() if isinstance(entry, dict) else [("params.yaml", [entry])]:
                 found[file] |= {s.replace("${item}", n).replace("${key}", n) for s in sections for n in names}
     for key, one in layout.file_keys().items():
-        if one.section or key.split(".")[0] in ("runtime", "mitigate", "scaling"):
+        if one.section or key.split(".")[0] in ("runtime", "mitigate", "scaling", "seeds", "promote"):
             continue
         sections = found["defaults.yaml" if one.advanced else "params.yaml"]
         assert any(key.startswith(f"{section}.") for section in sections), f"no stage of dvc.yaml reads {key}"

@@ -1,0 +1,66 @@
+"""`promote` and `seeds` in params.yaml: what the gate asks of a model, and the runs that measure the noise of seeds."""
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from components.params.section import Advanced, Section
+
+Margin = Annotated[float, Field(ge=0.0)]
+
+
+class GateRule(Section):
+    """What the gate asks of one registered model; metrics are `task/metric` of the evaluation."""
+
+    primary: str
+    """Must improve."""
+    guards: dict[str, Margin] = {}
+    """Must not be worse than this, in the metric's unit."""
+    limits: dict[str, float] = {}
+    """Must not exceed this, whatever the champion does."""
+
+
+RULES = {
+    "causal": GateRule(
+        primary="bits_per_byte/bits_per_byte",
+        guards={
+            "minimal_pairs/accuracy": 0.05,
+            "few_shot/accuracy": 0.1,
+            "recall/accuracy": 0.1,
+            "open_book/accuracy": 0.1,
+            "chain_of_thought/accuracy": 0.1,
+        },
+        limits={"calibration/ece": 0.15, "memorisation/extracted": 0.5},
+    ),
+    "masked": GateRule(primary="masked/nats_per_token", guards={"masked/accuracy": 0.02}),
+    "instruct": GateRule(primary="answers/bits_per_byte"),
+}
+
+
+class Promote(Section):
+    """Ask the gate whether a challenger replaces the champion; each registered model by itself."""
+
+    challenger: Advanced[str] = "workspace"
+    """Snapshot that would replace the champions: `workspace`, a run, an experiment, a revision."""
+    rules: dict[str, GateRule] = RULES
+    """By kind of model: the primary metric, the guards with their margins, the limits."""
+    override: Advanced[dict[str, str]] = {}
+    """Kinds of model to promote whatever the gate says, each with the reason, which is recorded: {causal: reason}."""
+
+    @model_validator(mode="after")
+    def _overrides_have_reasons(self) -> "Promote":
+        for kind, reason in self.override.items():
+            if kind not in self.rules:
+                raise ValueError(
+                    f"override.{kind}: rules has no such kind of model (there is: {', '.join(self.rules)})"
+                )
+            if not reason.strip():
+                raise ValueError(f"override.{kind}: give the reason, it is recorded with the model")
+        return self
+
+
+class Seeds(Section):
+    """Train again with other pretraining, fine-tuning and mixing seeds, to learn how far a seed alone moves a score."""
+
+    runs: int = Field(default=3, ge=1, le=50)
+    """Trainings with other seeds, beside the workspace's own."""

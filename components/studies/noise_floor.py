@@ -1,0 +1,113 @@
+"""Noise floor: how far a score moves from one training seed to another, and what that adds to a difference.
+
+An interval over works says how the score would change on other works of the same kind, and nothing of another seed: of
+two equal models with seed noise, one is "significantly" better in a third of all pairs if works are all that counts
+(Bouthillier et al. 2021; Madaan et al. 2024). So the variance of a difference here is that over works plus that of the
+seeds on either side, and its degrees of freedom are Satterthwaite's.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import stdtr
+
+from components.statistics import Difference, critical_t, holm
+
+WIDENED = 1.5
+"""Factor on a standard deviation that was measured at other settings."""
+
+POWER = 0.8
+
+Scores = Mapping[str, float]
+"""Score of a run by metric (`bits_per_byte/bits_per_byte`)."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a comparison: the settings of its model, and the scores of the runs that were averaged for it."""
+
+    settings: str
+    runs: Sequence[Scores]
+
+
+@dataclass(frozen=True)
+class SeedNoise:
+    """Seed noise of a comparison in one metric.
+
+    Attributes:
+        deviation: standard deviation of the score over seeds.
+        freedom: its degrees of freedom.
+        share: factor on its square that gives the variance of the difference: 1 / runs of each side, more if borrowed.
+        note: where it comes from, in words.
+    """
+
+    deviation: float
+    freedom: float
+    share: float
+    note: str
+
+
+NoiseOf = Callable[[str], SeedNoise | None]
+"""Seed noise of a metric; None if it was not measured."""
+
+
+def seed_noise(metric: str, a: Side, b: Side, known: Mapping[str, Sequence[Scores]]) -> SeedNoise | None:
+    """Seed noise of a metric; None if no setting has two runs.
+
+    Args:
+        metric: its name.
+        a, b: the sides.
+        known: settings -> scores of all runs of these settings, for this model and held-out set.
+    """
+    values = {name: [run[metric] for run in runs if metric in run] for name, runs in known.items()}
+    measured = {name: scores for name, scores in values.items() if len(scores) > 1}
+    own = {name: scores for name, scores in measured.items() if name in (a.settings, b.settings)}
+    used = own or measured
+    if not used:
+        return None
+    freedom = sum(len(scores) - 1 for scores in used.values())
+    variance = sum((len(scores) - 1) * float(np.var(scores, ddof=1)) for scores in used.values()) / freedom
+    borrowed = [side.settings not in used for side in (a, b)]
+    share = sum(
+        (WIDENED**2 if lent else 1.0) / max(1, len(side.runs)) for side, lent in zip((a, b), borrowed, strict=True)
+    )
+    count = sum(map(len, used.values()))
+    where = (
+        "borrowed from other settings and widened",
+        "of one side, borrowed and widened for the other",
+        "of both sides",
+    )
+    note = f"seed sd {variance**0.5:.4f} from {count} runs {where[2 - sum(borrowed)] if own else where[0]}"
+    return SeedNoise(variance**0.5, float(freedom), share, note)
+
+
+def over_seeds(difference: Difference, noise: SeedNoise, confidence: float) -> Difference:
+    """The difference with its interval over works and seeds; it must have one over works."""
+    works, seeds = difference.error**2, noise.deviation**2 * noise.share
+    total = works + seeds
+    if total == 0.0:
+        return difference
+    freedom = total**2 / (works**2 / max(1.0, difference.freedom) + seeds**2 / noise.freedom)
+    reach = critical_t(freedom, confidence) * total**0.5
+    low, high = difference.improvement - reach, difference.improvement + reach
+    p = 2.0 * float(stdtr(freedom, -abs(difference.improvement) / total**0.5))
+    return replace(difference, low=low, high=high, error=total**0.5, freedom=freedom, p=p)
+
+
+def all_over_seeds(
+    differences: Sequence[Difference], noise_of: NoiseOf, confidence: float
+) -> tuple[list[Difference], list[str]]:
+    """Differences over works and seeds where the noise is known, and the names of those where it is not."""
+    noises = [noise_of(row.name) if row.low is not None else None for row in differences]
+    rows = [
+        over_seeds(row, noise, confidence) if noise else row for row, noise in zip(differences, noises, strict=True)
+    ]
+    corrected = [replace(row, p_holm=p) for row, p in zip(rows, holm([row.p for row in rows]), strict=True)]
+    return corrected, [row.name for row, noise in zip(rows, noises, strict=True) if not noise]
+
+
+def detectable(difference: Difference, confidence: float) -> tuple[float, float]:
+    """Smallest observed gain whose interval excludes zero, and the true gain that gives one in `POWER` of cases."""
+    critical = critical_t(difference.freedom, confidence) * difference.error
+    return critical, critical + critical_t(difference.freedom, 2.0 * POWER - 1.0) * difference.error

@@ -1,0 +1,147 @@
+"""Ask the gate whether new models replace the champions, and give the alias `champion` to those that do.
+
+    python -m flows.promote                        the workspace's models (`promote.challenger` in params.yaml)
+    python -m flows.promote my-experiment
+    python -m flows.promote workspace --override causal="demo for Monday"
+
+Each registered model is judged by itself against its present champion: by its primary metric, guards and limits in
+`promote.rules`, over works and seeds (`python -m flows.seeds` measures the noise of seeds; without it nothing is
+promoted). The smallest gain that could be told from none is printed before the verdict. The verdict is an artifact of
+the flow, tags of the model's version and a paragraph of the report; so is a promotion by override, with its reason.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components import params as schema
+from components.core.errors import UserError
+from components.core.files import write_json, write_text
+from components.params import GateRule, Params, Promote
+from components.statistics import Resampling
+from components.studies.promotion_gate import Verdict, judge
+from flows.execution import cli
+from flows.execution.stage import Study
+from flows.system import paths
+from flows.system.command import parser_of, run_command
+from flows.tracking import mlflow_run, seed_runs
+from flows.tracking.snapshots import Snapshot, find
+
+REPORTS = paths.ROOT / "reports" / "promote"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A registered model, the versions compared, and what came of it."""
+
+    model: str
+    champion: str
+    challenger: str
+    verdict: Verdict
+    override: str = ""
+
+    @property
+    def promoted(self) -> bool:
+        """Whether the challenger became champion."""
+        return self.verdict.verdict == "promote" or bool(self.override)
+
+    def lines(self) -> list[str]:
+        """The paragraph of reports."""
+        name = f"version {self.challenger} of {self.model}"
+        end = f"{name} is champion now" if self.promoted else f"version {self.champion} stays champion"
+        by = [f"promoted by override, against the gate: {self.override}"] if self.override else []
+        return [f"{name} against version {self.champion}", *self.verdict.lines(), *by, end]
+
+    def tags(self) -> dict[str, str]:
+        """Tags of the challenger's version in MLflow."""
+        tags = {"gate.verdict": self.verdict.verdict, "gate.champion": self.champion}
+        reasons = {"gate.reasons": "\n".join(self.verdict.lines())[:4000]}
+        return tags | reasons | ({"gate.override": self.override} if self.override else {})
+
+
+def run_study(name: str, params: Params) -> Path:
+    """Ask the gate whether new models replace the champions; each registered model by itself, over works and seeds."""
+    challenger, paragraphs = find(params.promote.challenger), []
+    for branch, rule in params.promote.rules.items():
+        if branch not in seed_runs.STAGES:
+            known = ", ".join(seed_runs.STAGES)
+            raise UserError(f"promote.rules.{branch}: the evaluation scores no model of that kind; there are {known}")
+        paragraphs.append("\n".join(f"- {line}" for line in judge_model(challenger, branch, rule, params)))
+        print(paragraphs[-1], flush=True)
+    text = f"# Promotion: {challenger.name}\n\n" + "\n\n".join(paragraphs) + "\n"
+    write_text(REPORTS / "report.md", text)
+    return REPORTS
+
+
+def judge_model(challenger: Snapshot, branch: str, rule: GateRule, params: Params) -> Iterator[str]:
+    """The gate's answer on one kind of model, carried out and recorded, as lines."""
+    mlflow, name = mlflow_run.client(), seed_runs.model_name(challenger, branch)
+    made = challenger.fingerprints().get(seed_runs.STAGES[branch], "none")
+    versions = {row.version: row for row in mlflow.search_model_versions(f"name = '{name}'")}
+    champions = [version for version, row in versions.items() if "champion" in _aliases(mlflow, name, row)]
+    candidates = [version for version, row in versions.items() if row.tags.get("fingerprint") == made]
+    if not candidates or not champions:
+        yield f"{name}: no registered version was made by {challenger.name}" if champions else f"{name}: no champion"
+        return
+    if champions[0] in candidates:
+        yield f"{name}: version {champions[0]} is of {challenger.name}, and champion already"
+        return
+    version = max(candidates, key=int)
+    verdict = _judged(find(f"{name}@champion"), challenger, branch, rule, params)
+    override = params.promote.override.get(branch, "") if verdict.verdict != "promote" else ""
+    judgement = Judgement(name, champions[0], version, verdict, override)
+    carry_out(mlflow, judgement)
+    yield from judgement.lines()
+
+
+def _aliases(mlflow: Any, name: str, row: Any) -> list[str]:
+    return [alias for alias, version in mlflow.get_registered_model(name).aliases.items() if version == row.version]
+
+
+def _judged(champion: Snapshot, challenger: Snapshot, branch: str, rule: GateRule, params: Params) -> Verdict:
+    compared = seed_runs.Compared.of(champion, challenger, branch)
+    heldout = seed_runs.heldout_of(champion)
+    same = bool(heldout) and heldout == seed_runs.heldout_of(challenger)
+    own = params.evaluate
+    resampling = Resampling(own.bootstrap, own.confidence, own.seed)
+    pair = [
+        seed_runs.evaluation(snapshot, items)
+        for snapshot, items in ((champion, compared.items_a), (challenger, compared.items_b))
+    ]
+    return judge(rule, pair[0], pair[1], compared.noise, resampling, same)
+
+
+def carry_out(mlflow: Any, judgement: Judgement) -> None:
+    """Record a judgement with the model's version and for the report, and move the alias if it says so."""
+    for key, value in judgement.tags().items():
+        mlflow.set_model_version_tag(judgement.model, judgement.challenger, key, value)
+    if judgement.promoted:
+        mlflow.set_registered_model_alias(judgement.model, "champion", judgement.challenger)
+    record = {"model": judgement.model, "verdict": judgement.verdict.verdict, "lines": judgement.lines()}
+    write_json(paths.STATE / "gate" / f"{judgement.model}.json", record | {"promoted": judgement.promoted})
+
+
+STUDY = Study("promote", Promote, "The gate's verdict", run_study)
+
+
+def main() -> int:
+    """Ask the gate from a terminal."""
+    parser = parser_of("promote", __doc__)
+    parser.add_argument("challenger", nargs="?", help="snapshot that would replace the champions")
+    parser.add_argument(
+        "--override", action="append", default=[], metavar="KIND=REASON",
+        help="promote this kind of model whatever the gate says; the reason is recorded",
+    )  # fmt: skip
+    arguments = parser.parse_args()
+    own = schema.load(paths.ROOT / "params.yaml")
+    given = {"challenger": arguments.challenger or own.promote.challenger}
+    given |= {"override": own.promote.override | dict(row.partition("=")[::2] for row in arguments.override)}
+    chosen = schema.parse(own.model_dump() | {"promote": own.promote.model_dump() | given}, "--override").promote
+    from flows.execution.stage_flow import study_form
+
+    return cli.run(study_form(STUDY), REPORTS / "report.md", params=chosen)
+
+
+if __name__ == "__main__":
+    run_command("promote", main)

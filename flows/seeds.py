@@ -1,0 +1,119 @@
+"""Measure the noise of seeds: trainings with other pretraining, fine-tuning and mixing seeds, and how far scores move.
+
+    python -m flows.seeds            `seeds.runs` trainings at the settings of params.yaml
+    python -m flows.seeds --runs 5
+
+Each training is an experiment (`dvc exp show`): it runs apart, to the end of the graph, and leaves the workspace alone.
+Killed and started again, finished ones are read back and the one that ran resumes. The standard deviation of every
+score over the trainings (with the workspace's own, where it is finished) is the noise floor of each registered name
+on this held-out set. The gate, the comparison and the report use it; for other settings it is borrowed and widened.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from prefect import flow
+from prefect.states import State
+
+from components import params as schema
+from components.core.errors import UserError
+from components.core.files import fingerprint, write_text
+from components.params import Params, Seeds
+from components.reporting.tables import markdown_table
+from flows.execution import cli
+from flows.execution.pipeline_flow import run_pipeline, stop_runs
+from flows.execution.stage import Study, code_hashes
+from flows.system import paths
+from flows.system.command import parser_of, run_command
+from flows.tracking import seed_runs
+from flows.tracking.snapshots import Snapshot, experiments, find
+
+REPORTS = paths.ROOT / "reports" / "seeds"
+STEP = 1009
+"""Between the seeds of two trainings."""
+BESIDE = {"runtime", "account", "mitigate", "scaling", "seeds", "promote"}
+"""Sections that change no score."""
+
+
+def reseeded(params: Params, number: int) -> Params:
+    """The parameters with the seeds of training `number`: of mixing, pretraining and fine-tuning."""
+
+    def moved(section: Any) -> Any:
+        return section.model_copy(update={"seed": section.seed + STEP * number})
+
+    pretrain, finetune = params.pretrain, params.finetune
+    branches = {"causal": moved(pretrain.causal), "masked": moved(pretrain.masked)}
+    tuned = {"instruct": moved(finetune.instruct), "classify": moved(finetune.classify)}
+    changed = {"pretrain": pretrain.model_copy(update=branches), "finetune": finetune.model_copy(update=tuned)}
+    return params.model_copy(update=changed | {"mix": moved(params.mix)})
+
+
+@flow(name="training", log_prints=False)
+def training(params: Params) -> State:
+    """One training with other seeds, as an experiment under this run's name."""
+    return run_pipeline(params, "", [])
+
+
+def run_study(name: str, params: Params) -> Path:
+    """Train again with other seeds of pretraining, fine-tuning and mixing, and measure how far the scores move."""
+    own, names = schema.load(paths.ROOT / "params.yaml"), []
+    settings = fingerprint([own.model_dump(mode="json", exclude=BESIDE), code_hashes()])[:8]
+    for number in range(1, params.seeds.runs + 1):
+        names.append(f"seeds-{settings}-{number}")
+        _train(names[-1], reseeded(own, number))
+    snapshots = [find(run) for run in names]
+    workspace = find("workspace")
+    if seed_runs.DETAILS in workspace.outputs():
+        snapshots.insert(0, workspace)
+    write_text(REPORTS / "report.md", markdown(snapshots))
+    return REPORTS
+
+
+def _train(name: str, params: Params) -> None:
+    """One experiment, unless it is finished."""
+    if name in experiments():
+        print(f"{name}: finished before, read back", flush=True)
+        return
+    state = training.with_options(flow_run_name=name)(params, return_state=True)
+    if not state.is_completed() or name not in experiments():
+        raise UserError(f"{name}: {state.name}: {state.message}; start it again, what is finished is read back")
+
+
+def markdown(snapshots: list[Snapshot]) -> str:
+    """The noise floor of every kind of model; the runs are recorded on the way."""
+    lines = ["# Noise of seeds", "", f"Runs: {', '.join(snapshot.name for snapshot in snapshots)}."]
+    last = snapshots[-1]
+    for branch, stage in seed_runs.STAGES.items():
+        if stage not in last.lock:
+            continue
+        seed_runs.record(snapshots, branch)
+        name = seed_runs.model_name(last, branch)
+        known = seed_runs.SeedRuns.of(name, seed_runs.heldout_of(last))
+        scores = known.scores()[seed_runs.settings_of(last, branch)]
+        values = {metric: [run[metric] for run in scores if metric in run] for metric in scores[0]}
+        rows = [
+            (metric, f"{np.mean(row):.4f}", f"{np.std(row, ddof=1):.4f}" if len(row) > 1 else "", len(row))
+            for metric, row in values.items()
+        ]
+        lines += ["", f"## {name}", "", markdown_table(("score", "mean", "sd over seeds", "runs"), rows, "lrrr")]
+    return "\n".join(lines) + "\n"
+
+
+STUDY = Study("seeds", Seeds, "The noise of seeds", run_study)
+
+
+def main() -> int:
+    """Run the trainings from a terminal."""
+    parser = parser_of("seeds", __doc__)
+    parser.add_argument("--runs", type=int, help="trainings with other seeds, instead of the file's `seeds.runs`")
+    arguments = parser.parse_args()
+    own = schema.load(paths.ROOT / "params.yaml").seeds
+    chosen = Seeds(runs=arguments.runs) if arguments.runs else own
+    from flows.execution.stage_flow import study_form
+
+    return cli.run(study_form(STUDY), REPORTS / "report.md", stop_runs, params=chosen)
+
+
+if __name__ == "__main__":
+    run_command("seeds", main)

@@ -1,0 +1,160 @@
+"""Runs that differ in seeds alone: which settings they share, the noise floor they measured, and their mean scores.
+
+    .greenhouse/noise/<registered name>.json     held-out set -> settings -> run -> items (hash in DVC's cache), scores
+
+A noise floor belongs to a registered name, a held-out set and settings. `python -m flows.seeds` writes it; the gate,
+the comparison and the report read it.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.core.errors import UserError
+from components.core.files import fingerprint, read_json, write_json
+from components.core.report import flat
+from components.params import parse
+from components.studies.noise_floor import Scores, SeedNoise, Side, seed_noise
+from components.studies.promotion_gate import Evaluation
+from flows.system import dvc, paths
+from flows.tracking.model_registry import registered_name
+from flows.tracking.snapshots import ObjectCache, Snapshot
+
+HELDOUT = "data/ingest/heldout"
+DETAILS, METRICS = "reports/evaluate/details", "reports/evaluate/metrics.json"
+STAGES = {"causal": "pretrain@causal", "masked": "pretrain@masked", "instruct": "finetune@instruct"}
+"""Kind of model -> the stage that makes it. The classifier has no items of the evaluation, so nothing to judge."""
+
+
+def model_name(snapshot: Snapshot, branch: str) -> str:
+    """The registered name of a snapshot's model."""
+    known = set(type(parse({})).model_fields)
+    params = parse({section: values for section, values in snapshot.params().items() if section in known})
+    return registered_name(params, STAGES[branch].split("@")[0], branch)
+
+
+def settings_of(snapshot: Snapshot, branch: str) -> str:
+    """Fingerprint of all parameters that a model and its evaluation depend on, without seeds of training and mixing."""
+    stages = {*dvc.upstream(dvc.graph(), STAGES[branch]), "evaluate"} & snapshot.lock.keys()
+    values = {stage: Snapshot("", "", {stage: snapshot.lock[stage]}).params() for stage in sorted(stages)}
+    return fingerprint(_without_seeds(values))
+
+
+def _without_seeds(tree: Any) -> Any:
+    if not isinstance(tree, dict):
+        return tree
+    return {name: _without_seeds(value) for name, value in tree.items() if name not in ("seed", "mitigation_steps")}
+
+
+def heldout_of(snapshot: Snapshot) -> str:
+    """Hash of the held-out set; "" if it has none."""
+    return snapshot.outputs().get(HELDOUT, "")
+
+
+@dataclass(frozen=True)
+class SeedRuns:
+    """All runs that are known of a registered name on one held-out set: settings -> run name -> its record."""
+
+    known: dict[str, dict[str, dict[str, Any]]]
+
+    @classmethod
+    def of(cls, name: str, heldout: str) -> "SeedRuns":
+        """What `flows.seeds` measured; nothing if it never ran."""
+        path = _path(name)
+        return cls(read_json(path).get(heldout, {}) if path.exists() else {})
+
+    def scores(self) -> dict[str, list[Scores]]:
+        """Settings -> scores of each run."""
+        return {settings: [run["scores"] for run in runs.values()] for settings, runs in self.known.items()}
+
+    def items(self, settings: str, own: str) -> list[str]:
+        """Hashes of the items of all runs of these settings, with `own` among them."""
+        return list(dict.fromkeys([own, *(run["items"] for run in self.known.get(settings, {}).values())]))
+
+
+def _path(name: str) -> Path:
+    return paths.STATE / "noise" / f"{name}.json"
+
+
+def record(snapshots: Iterable[Snapshot], branch: str) -> None:
+    """Add runs to what is known of their registered name, held-out set and settings."""
+    cache = ObjectCache()
+    for snapshot in snapshots:
+        path = _path(model_name(snapshot, branch))
+        known = read_json(path) if path.exists() else {}
+        runs = known.setdefault(heldout_of(snapshot), {}).setdefault(settings_of(snapshot, branch), {})
+        items = items_of(snapshot, cache)
+        runs.pop(next((name for name, run in runs.items() if run["items"] == items), ""), None)
+        runs[snapshot.name] = {"items": items, "scores": scores_of(cache.fetched(items))}
+        write_json(path, known)
+
+
+def items_of(snapshot: Snapshot, cache: ObjectCache) -> str:
+    """Hash of the evaluation's items of a snapshot.
+
+    Raises:
+        UserError: it was never evaluated, or the bytes are nowhere to be found.
+    """
+    return _file_of(snapshot, cache, "items.parquet")
+
+
+def _file_of(snapshot: Snapshot, cache: ObjectCache, name: str) -> str:
+    md5 = snapshot.outputs().get(DETAILS)
+    if not md5:
+        raise UserError(f"{snapshot.name}: not evaluated; run the pipeline there first")
+    files = cache.files(md5)
+    if name not in files:
+        raise UserError(f"{snapshot.name}: {DETAILS} holds no {name}; run its evaluate stage again")
+    return files[name]
+
+
+def scores_of(items: Path) -> dict[str, float]:
+    """Score of every metric of an evaluation, over all its conditions."""
+    from components.statistics import mean_rows
+
+    sums = {
+        name: [sum(row[part] for row in rows.values()) for part in ("score", "weight")]
+        for name, rows in mean_rows(items).items()
+    }
+    return {name: score / weight for name, (score, weight) in sums.items() if weight}
+
+
+def branch_of(metric: str) -> str:
+    """The kind of model that a metric of the evaluation is about."""
+    return {"masked": "masked", "answers": "instruct"}.get(metric.split("/")[0], "causal")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two snapshots of one kind of model: the items of all runs of each one's settings, and the noise of seeds."""
+
+    items_a: list[Path]
+    items_b: list[Path]
+    sides: tuple[Side, Side]
+    known: SeedRuns
+
+    @classmethod
+    def of(cls, a: Snapshot, b: Snapshot, branch: str) -> "Compared":
+        """Each side's own run, and with it all runs of the same settings and held-out set."""
+        cache, known = ObjectCache(), SeedRuns.of(model_name(b, branch), heldout_of(b))
+        settings = settings_of(a, branch), settings_of(b, branch)
+        items = [
+            [cache.fetched(md5) for md5 in known.items(own, items_of(snapshot, cache))]
+            for own, snapshot in zip(settings, (a, b), strict=True)
+        ]
+        sides = [Side(own, [scores_of(path) for path in runs]) for own, runs in zip(settings, items, strict=True)]
+        return cls(items[0], items[1], (sides[0], sides[1]), known)
+
+    def noise(self, metric: str) -> SeedNoise | None:
+        """Seed noise of a metric in this comparison."""
+        return seed_noise(metric, *self.sides, self.known.scores())
+
+
+def evaluation(snapshot: Snapshot, items: list[Path]) -> Evaluation:
+    """What the gate needs of a snapshot, with the items of its runs."""
+    cache = ObjectCache()
+    facts = json.loads(cache.fetched(_file_of(snapshot, cache, "facts.json")).read_bytes())
+    metrics = flat(json.loads(cache.fetched(snapshot.outputs()[METRICS]).read_bytes()))
+    return Evaluation(items, facts, metrics)

@@ -1,0 +1,55 @@
+"""Seed noise: measured at a side's settings it is used as it is, at others it is borrowed and widened."""
+
+import pytest
+
+from components.statistics import Difference
+from components.studies.noise_floor import WIDENED, Side, all_over_seeds, detectable, over_seeds, seed_noise
+
+RUNS = [{"bits": 2.0}, {"bits": 2.1}, {"bits": 2.2}]
+WORKS = Difference("bits", "lower", 2.1, 2.0, 0.1, 0.08, 0.12, 0.001, 0.001, 40, 10, 0, 0, 0.01, 9.0)
+
+
+def test_noise_of_own_settings_falls_with_the_runs_of_each_side() -> None:
+    noise = seed_noise("bits", Side("x", RUNS), Side("x", RUNS[:1]), {"x": RUNS})
+    assert noise is not None
+    assert (noise.deviation, noise.freedom) == pytest.approx((0.1, 2.0))
+    assert noise.share == pytest.approx(1 / 3 + 1)
+    assert "of both sides" in noise.note
+
+
+def test_noise_of_other_settings_is_borrowed_and_widened() -> None:
+    sides = Side("x", RUNS[:1]), Side("y", RUNS[:1])
+    one, none = seed_noise("bits", *sides, {"x": RUNS}), seed_noise("bits", *sides, {"z": RUNS})
+    assert one is not None
+    assert none is not None
+    assert one.share == pytest.approx(1 + WIDENED**2)
+    assert none.share == pytest.approx(2 * WIDENED**2)
+    assert "borrowed" in one.note
+    assert "borrowed from other settings" in none.note
+
+
+def test_without_two_runs_of_one_setting_there_is_no_noise_floor() -> None:
+    sides = Side("x", RUNS), Side("y", RUNS)
+    assert seed_noise("bits", *sides, {}) is None
+    assert seed_noise("bits", *sides, {"x": RUNS[:1], "y": RUNS[:1]}) is None
+    assert seed_noise("other", *sides, {"x": RUNS}) is None
+
+
+def test_seeds_widen_the_interval_over_works() -> None:
+    noise = seed_noise("bits", Side("x", RUNS[:1]), Side("x", RUNS[:1]), {"x": RUNS})
+    assert noise is not None
+    row = over_seeds(WORKS, noise, 0.95)
+    assert row.error == pytest.approx((0.01**2 + 2 * 0.1**2) ** 0.5)
+    assert 2.0 <= row.freedom <= 2.1  # the seeds' own: they are nearly all of it
+    assert row.low is not None
+    assert row.low < 0.0 < WORKS.low  # type: ignore[operator]
+    least, likely = detectable(row, 0.95)
+    assert row.improvement < least < likely
+
+
+def test_metrics_without_noise_are_named() -> None:
+    noise = seed_noise("bits", Side("x", RUNS), Side("x", RUNS), {"x": RUNS})
+    rows, without = all_over_seeds([WORKS, WORKS], lambda name: noise, 0.95)
+    assert not without
+    assert rows[0].p_holm == pytest.approx(2 * rows[0].p)
+    assert all_over_seeds([WORKS], lambda name: None, 0.95)[1] == ["bits"]

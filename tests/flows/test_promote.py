@@ -1,0 +1,103 @@
+"""`python -m flows.promote`: what was judged is promoted and nothing else; an override is recorded with its reason."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from components import params as schema
+from components.core.errors import UserError
+from components.core.files import read_json
+from components.params import GateRule, Params, Promote
+from components.statistics import Difference
+from components.studies.noise_floor import SeedNoise
+from components.studies.promotion_gate import Evaluation, decide
+from flows import promote
+from flows.tracking import mlflow_run, seed_runs
+from flows.tracking.snapshots import Snapshot
+
+NAME = "greenhouse-causal-2"
+FREE = {"causal": GateRule(primary="bits"), "masked": GateRule(primary="bits")}
+
+
+class Registry:
+    """Versions 1 (champion) and 2 of a causal and a masked model; version 2 was made by the challenger."""
+
+    def __init__(self) -> None:
+        self.aliases = {name: {"champion": "1"} for name in (NAME, "greenhouse-masked-2")}
+        self.tags: dict[tuple[str, str, str], str] = {}
+
+    def search_model_versions(self, query: str) -> list[Any]:
+        name = query.split("'")[1]
+        made = {"1": "old", "2": "new"} if name in self.aliases else {}
+        return [SimpleNamespace(name=name, version=v, tags={"fingerprint": made[v]}) for v in made]
+
+    def get_registered_model(self, name: str) -> Any:
+        return SimpleNamespace(aliases=self.aliases[name])
+
+    def set_model_version_tag(self, name: str, version: str, key: str, value: str) -> None:
+        self.tags[name, version, key] = value
+
+    def set_registered_model_alias(self, name: str, alias: str, version: str) -> None:
+        self.aliases[name][alias] = version
+
+
+@pytest.fixture
+def registry(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """The registry, with the causal challenger better by much more than the noise, and the masked one equal."""
+    found = Registry()
+    challenger = Snapshot("workspace", "workspace", {stage: {} for stage in seed_runs.STAGES.values()})
+    monkeypatch.setattr(Snapshot, "fingerprints", lambda self: dict.fromkeys(self.lock, "new"))
+    monkeypatch.setattr(mlflow_run, "client", lambda: found)
+    monkeypatch.setattr(promote, "find", lambda name: challenger)
+    monkeypatch.setattr(promote, "REPORTS", tmp_path / "reports")
+    monkeypatch.setattr(promote.paths, "STATE", tmp_path)
+
+    def judged(old: Snapshot, new: Snapshot, branch: str, rule: GateRule, params: Params) -> Any:
+        gain = 0.2 if branch == "causal" else 0.0
+        row = Difference("bits", "lower", 2.0, 2.0 - gain, gain, gain, gain, 0.0, 0.0, 40, 10, 0, 0, 0.01, 9.0)
+        noise = SeedNoise(0.013, 3.0, 2.0, "seed sd 0.0130 from 4 runs of both sides")
+        return decide(rule, Evaluation([]), Evaluation([]), lambda metric: noise, [row], 0.95)
+
+    monkeypatch.setattr(promote, "_judged", judged)
+    return found
+
+
+def params(**values: Any) -> Params:
+    """The shipped parameters with these of the gate."""
+    return Params(promote=Promote(rules=FREE, **values))
+
+
+def test_the_better_model_is_promoted_and_the_equal_one_is_not(registry: Registry, tmp_path: Any) -> None:
+    text = (promote.run_study("run", params()) / "report.md").read_text()
+    assert registry.aliases == {NAME: {"champion": "2"}, "greenhouse-masked-2": {"champion": "1"}}
+    assert registry.tags[NAME, "2", "gate.verdict"] == "promote"
+    assert registry.tags["greenhouse-masked-2", "2", "gate.verdict"] == "inconclusive"
+    assert not any(key == "gate.override" for _, _, key in registry.tags)
+    assert text.index("smallest gain in bits") < text.index("verdict: promote")
+    assert f"version 2 of {NAME} is champion now" in text
+    assert "version 1 stays champion" in text
+    assert read_json(tmp_path / "gate" / f"{NAME}.json")["promoted"] is True
+    assert "champion already" in (promote.run_study("run", params()) / "report.md").read_text()
+
+
+def test_an_override_promotes_one_kind_and_is_recorded(registry: Registry) -> None:
+    text = (promote.run_study("run", params(override={"masked": "demo for Monday"})) / "report.md").read_text()
+    assert registry.aliases["greenhouse-masked-2"]["champion"] == "2"
+    assert registry.tags["greenhouse-masked-2", "2", "gate.override"] == "demo for Monday"
+    assert registry.tags["greenhouse-masked-2", "2", "gate.verdict"] == "inconclusive"
+    assert "promoted by override, against the gate: demo for Monday" in text
+    assert (NAME, "2", "gate.override") not in registry.tags, "the gate promoted it"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"), [({"masked": " "}, "give the reason"), ({"mask": "why"}, "no such kind of model")]
+)
+def test_an_override_without_a_reason_or_a_model_is_refused(override: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        schema.parse({"promote": {"override": override}})
+
+
+def test_a_rule_for_what_the_evaluation_does_not_score_is_refused(registry: Registry) -> None:
+    with pytest.raises(UserError, match=r"promote\.rules\.classify: the evaluation scores no model of that kind"):
+        promote.run_study("run", Params(promote=Promote(rules={"classify": GateRule(primary="bits")})))
