@@ -23,6 +23,7 @@ def refresh(params: Params, progress: Progress | None = None) -> Report:
     from components.stages.account.stage import account as write_books
     from components.stages.account.summary import MODELS
     from flows.tracking.model_origin import origin
+    from flows.tracking.seed_runs import paragraphs
     from flows.tracking.snapshots import find
 
     now = find("workspace") if (paths.ROOT / "dvc.lock").exists() else None
@@ -32,6 +33,7 @@ def refresh(params: Params, progress: Progress | None = None) -> Report:
         params=params,
         fingerprints=dvc.fingerprints(),
         origins={model: origin(now, model) for model in MODELS} if now else {},
+        judgements=paragraphs(now, params.promote.rules) if now else {},
         progress=progress,
     )
 

@@ -7,7 +7,7 @@ the comparison and the report read it.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from components.core.errors import UserError
 from components.core.files import fingerprint, read_json, write_json
 from components.core.report import flat
-from components.params import parse
+from components.params import GateRule, parse
 from components.studies.noise_floor import Scores, SeedNoise, Side, seed_noise
 from components.studies.promotion_gate import Evaluation
 from flows.system import dvc, paths
@@ -72,6 +72,24 @@ class SeedRuns:
     def items(self, settings: str, own: str) -> list[str]:
         """Hashes of the items of all runs of these settings, with `own` among them."""
         return list(dict.fromkeys([own, *(run["items"] for run in self.known.get(settings, {}).values())]))
+
+
+def paragraphs(now: Snapshot, rules: Mapping[str, GateRule]) -> dict[str, list[str]]:
+    """Registered name -> the gate's last verdict on it and the noise of its seeds, as lines of the report."""
+    found: dict[str, list[str]] = {}
+    for branch, rule in rules.items():
+        if STAGES.get(branch) not in now.lock:
+            continue
+        name = model_name(now, branch)
+        verdict = paths.STATE / "gate" / f"{name}.json"
+        lines = list(read_json(verdict)["lines"]) if verdict.exists() else []
+        runs = SeedRuns.of(name, heldout_of(now)).scores()
+        own = Side(settings_of(now, branch), [{}])
+        if noise := seed_noise(rule.primary, own, own, runs):
+            lines.append(f"noise of seeds in {rule.primary}: {noise.note}")
+        if lines:
+            found[name] = lines
+    return found
 
 
 def _path(name: str) -> Path:

@@ -2,8 +2,9 @@
 
 import base64
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from components.carbon.planning.forecast import ORCHESTRATION_NAME
@@ -40,13 +41,19 @@ class Picture(NamedTuple):
     narrow: str = ""
 
 
-def render_html(summary: Summary, answers: Mapping[str, ModelAnswers], reports: Path) -> str:
-    """The report as one self-contained page."""
+def render_html(
+    summary: Summary,
+    answers: Mapping[str, ModelAnswers],
+    reports: Path,
+    judgements: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> str:
+    """The report as one self-contained page; `judgements` are the gate's verdict and the noise of seeds by model."""
     said = five_sentences(summary, answers, score_rows(summary, answers))
     scores = picture(reports / "scores.png")
     narrow = picture(reports / "scores-narrow.png")
     return environment().get_template("report.html.j2").render(
         summary=summary,
+        judgements=judgements,
         answers=[(QUESTIONS[key], text) for key, text in said.items()],
         samples=_samples(reports / "finetune" / "instruct" / "details" / "examples.json"),
         scores=scores and scores._replace(narrow=narrow.data if narrow else ""),

@@ -12,7 +12,7 @@
 These hold measurements, so no hash of DVC covers them, and they are written anew even when no stage had to run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ def account(
     params: Params,
     fingerprints: Mapping[str, str] | None = None,
     origins: Mapping[str, Origin] | None = None,
+    judgements: Mapping[str, Sequence[str]] | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Write the summary, the report, the plot and the cards under `root`/reports.
@@ -57,6 +58,7 @@ def account(
         params: `account` and `runtime.grid` are used.
         fingerprints: stage -> fingerprint of its present inputs, to find the run that made what lies here.
         origins: model -> what git, DVC and MLflow know of it; a model that is missing is said to be unknown to them.
+        judgements: registered name -> the gate's last verdict and the noise of seeds, as lines.
 
     Returns:
         The headline as metrics, the table as text, the summary as facts.
@@ -86,7 +88,7 @@ def account(
         write_text(reports / "summary.md", f"```\n{render_table(summary, answers)}```\n")
         write_cards(answers, reports / "cards")
         write_data_card(root, data, summary.model_name, reports / "data.md")
-        write_text(reports / "report.html", render_html(summary, answers, reports))
+        write_text(reports / "report.html", render_html(summary, answers, reports, judgements or {}))
     return Report(summary.headline, f"```\n{render_table(summary, answers)}```\n", summary.as_json())
 
 

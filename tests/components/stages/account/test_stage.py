@@ -197,8 +197,10 @@ def test_deleting_a_model_or_an_experiment_deletes_no_cost(tmp_path: Path) -> No
     before = read_json(root / "reports/summary.json")["project"]
     shutil.rmtree(root / "models")
     shutil.rmtree(root / "data")
-    account(root=root, ledger_folder=ledger_folder, params=Params())
+    judgements = {"greenhouse-causal-2": ["verdict: hold", "version 1 stays champion"]}
+    account(root=root, ledger_folder=ledger_folder, params=Params(), judgements=judgements)
     assert read_json(root / "reports/summary.json")["project"]["total"]["kwh"] == before["total"]["kwh"]
+    assert "greenhouse-causal-2: verdict: hold; version 1 stays champion." in (root / "reports/report.html").read_text()
 
 
 def test_forecasts_are_shown_beside_what_came_of_them(tmp_path: Path) -> None:
