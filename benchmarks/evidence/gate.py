@@ -39,7 +39,8 @@ def noisy_runs(draw: np.random.Generator, gain: float, runs: int) -> tuple[list[
     hardness = np.repeat(draw.normal(2.2, 0.3, WORKS), DOCUMENTS)
     taste = np.repeat(draw.normal(0.0, WORK_SD, WORKS), DOCUMENTS)
     sizes = np.repeat(draw.lognormal(8.0, 0.3, WORKS), DOCUMENTS)
-    rows, scores = [], {}
+    rows: list[Rows] = []
+    scores: dict[str, list[Scores]] = {}
     for name, better in (("a", 0.0), ("b", gain + taste)):
         own = draw.normal(0.0, DOCUMENT_SD, (runs, len(works))) + draw.normal(0.0, SEED_SD, (runs, 1))
         rates = hardness - better + own
@@ -52,7 +53,8 @@ def noisy_probe(draw: np.random.Generator, runs: int) -> tuple[list[Rows], dict[
     """The same of a probe in which both are equally able: each item has a chance of being right."""
     chance = draw.beta(1.3, 0.7, GROUPS * ITEMS)
     groups, sizes = [str(group) for group in range(GROUPS)], np.full(GROUPS, float(ITEMS))
-    rows, scores = [], {}
+    rows: list[Rows] = []
+    scores: dict[str, list[Scores]] = {}
     for name in ("a", "b"):
         hits = (draw.random((runs, len(chance))) < chance).astype(float)
         rows.append(bits_rows(hits.mean(0).reshape(GROUPS, ITEMS).mean(1), sizes, groups, "higher"))
@@ -69,13 +71,14 @@ def verdict(draw: np.random.Generator, gain: float, runs: int, others: int = 0) 
         others: further runs of the champion's settings, from which the noise floor is known; 0 takes it from the sides.
     """
     (bits, bit_scores), (pairs, pair_scores) = noisy_runs(draw, gain, runs), noisy_probe(draw, runs)
-    differences = [difference("bits", *bits, QUICK), difference("pairs", *pairs, QUICK)]
-    scores = {
+    differences = [difference("bits", bits[0], bits[1], QUICK), difference("pairs", pairs[0], pairs[1], QUICK)]
+    scores: dict[str, list[Scores]] = {
         name: [{**one, **two} for one, two in zip(bit_scores[name], pair_scores[name], strict=True)] for name in "ab"
     }
-    sides, known = [Side(name, scores[name]) for name in "ab"], scores
+    sides = [Side(name, scores[name]) for name in "ab"]
+    known = scores
     if others:
-        known = {"a": [*(_score(draw) for _ in range(others))]}
+        known = {"a": [_score(draw) for _ in range(others)]}
         sides = [Side("a", scores[name]) for name in "ab"]
 
     answer = decide(

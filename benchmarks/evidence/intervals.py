@@ -84,7 +84,8 @@ def paired_share(draw: np.random.Generator) -> tuple[Bounds, float]:
     better = np.repeat(draw.normal(0.0, 0.05, WORKS), ITEMS)
     hits = [(draw.random(len(of_item)) < chance).astype(float) for chance in (of_item, of_item + better)]
     ones = np.ones(len(of_item))
-    row = difference("share", *(bits_rows(one, ones, names(WORKS), "higher") for one in hits), QUICK)
+    before, after = (bits_rows(one, ones, names(WORKS), "higher") for one in hits)
+    row = difference("share", before, after, QUICK)
     assert row is not None
     return (row.low, row.high), 0.0
 
@@ -102,7 +103,7 @@ def macro_f1_of_works(draw: np.random.Generator) -> tuple[Bounds, float]:
 def works_and_seeds(draw: np.random.Generator) -> tuple[Bounds, float]:
     """The gate's interval: three runs a side, seed noise from these runs."""
     rows, scores = noisy_runs(draw, gain=0.03, runs=3)
-    row = difference("bits", *rows, QUICK)
+    row = difference("bits", rows[0], rows[1], QUICK)
     noise = seed_noise("bits", Side("a", scores["a"]), Side("b", scores["b"]), scores)
     assert row is not None
     assert noise is not None

@@ -21,7 +21,7 @@ def draw(draw: Draw) -> Examples:
     if len(train) < LEAST or len(heldout) < LEAST // 2:
         found = f"{len(train)} training and {len(heldout)} held-out passages"
         raise Unfit(f"{found} were found, {LEAST} and {LEAST // 2} are needed")
-    return Examples(train, heldout, LABELS, "Held-out passages are from works that no training text is from.")
+    return Examples(train, heldout, LABELS, "Held-out passages are from parts of works that no training text is from.")
 
 
 def _halves(draw: Draw, folder: Path) -> Iterator[tuple[str, Passage]]:

@@ -1,4 +1,4 @@
-"""Classification: which source is this line of text from? Held-out lines are of held-out works, never seen before."""
+"""Classification: which source is this line of text from? Held-out lines are of parts that no training text is from."""
 
 from pathlib import Path
 
@@ -30,7 +30,8 @@ def draw(draw: Draw) -> Examples:
     for folder, most in ((draw.train, draw.max_train), (draw.heldout, draw.max_heldout)):
         each = [lowest(draw, found[folder][name], most // len(labels)) for name in labels]
         drawn.append([Passage(p.text, label, p.cluster) for label, mine in enumerate(each) for p in mine])
-    return Examples(drawn[0], drawn[1], labels, "Held-out passages are from works that no training text is from.")
+    note = "Held-out passages are from parts of works that no training text is from."
+    return Examples(drawn[0], drawn[1], labels, note)
 
 
 def _by_source(draw: Draw, folder: Path) -> dict[str, list[tuple[str, Passage]]]:

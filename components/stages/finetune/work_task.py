@@ -1,6 +1,6 @@
 """Classification: which work (file, package, thread) is this passage from?
 
-The held-out corpus has other works than the training corpus, so here the test passages are a fifth of the training
+The held-out corpus has few of the training corpus's works, so here the test passages are a fifth of the training
 corpus's own: unseen in fine-tuning, but seen without labels in pretraining. The report says so.
 """
 
