@@ -141,7 +141,8 @@ def scores_of(items: Path) -> dict[str, float]:
 
 def branch_of(metric: str) -> str:
     """The kind of model that a metric of the evaluation is about."""
-    return {"masked": "masked", "answers": "instruct"}.get(metric.split("/")[0], "causal")
+    parts = metric.split("/")  # `masked/accuracy`, `sentence_pairs/masked`
+    return "masked" if "masked" in parts else "instruct" if parts[0] == "answers" else "causal"
 
 
 @dataclass(frozen=True)

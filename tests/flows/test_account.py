@@ -82,7 +82,7 @@ def test_a_model_is_compared_with_its_champion_on_the_tasks_that_score_it(monkey
     assert against.changes[0].significant
     alone = account.against_champion(now, "pretrain/masked", Params())
     assert alone.not_known == "no registered model greenhouse-masked-2 has the alias champion"
-    monkeypatch.setattr(compare, "differences", lambda a, b: [])
+    monkeypatch.setattr(compare, "differences", lambda a, b: ([], []))
     nothing = account.against_champion(now, "pretrain/causal", Params())
     assert nothing.not_known == "no eval task that scores both this model and greenhouse-causal-2 version 3"
     monkeypatch.setattr(compare, "same_heldout", lambda a, b: False)
