@@ -9,7 +9,7 @@ import importlib
 
 from benchmarks.results import write
 
-GROUPS = ("intervals", "gate")
+GROUPS = ("intervals", "gate", "bias")
 WORLDS = 2000
 
 

@@ -1,0 +1,120 @@
+"""False discoveries of the bias stage and of mitigations in null worlds, and the power of its audit.
+
+A null world of associations: forty works of ten scenes, in which groups and words have rates of their own in every work
+and every scene (gamma, so that both come in clumps), and are independent within a scene. A null world of mitigations:
+arms whose seeds, passages and occupations differ, and nothing else. The world of the audit: 1,000 documents of two
+sources, 2% removed, and five times as many of those that mention one group (a fifth of all); five more groups are
+mentioned and removed as often as the rest.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from benchmarks.evidence.rates import rate, rate_goal
+from components.params import Bias
+from components.stages.bias.counts import BiasCounts, DocumentToxicity, Tables
+from components.stages.bias.disparate_impact import LEVEL, impacts
+from components.stages.bias.word_associations import LENGTHS, SIGNIFICANT, WORDS, associations
+from components.stages.evaluate.tasks.pronoun_gap import OCCUPATIONS, TEMPLATES, spread
+from components.studies.mitigation import ARMS, summary
+from components.text.identity_terms import GROUPS
+
+WORKS, SCENES = 40, 10
+GROUP_RATES = (0.12, 0.08, 0.02, 0.01, 0.01, 0.005)
+"""Share of sentences that mention each of so many groups, on average."""
+NUM_WORDS = 50
+"""Words of the lists that occur, in .05% to 1% of the sentences."""
+SEEDS = 5
+BASE_RATE, TIMES, DOCUMENTS = 0.02, 5.0, 1000
+GROUP_SHARES = (0.2, 0.1, 0.1, 0.1, 0.1, 0.1)
+"""Share of documents that mention each group; the first is removed `TIMES` as often."""
+
+
+def null_tables(draw: np.random.Generator) -> Tables:
+    """Counts of a source without any association within a scene, as the stage keeps them."""
+    sentences_WS = np.maximum(20, draw.lognormal(5.0, 0.6, (WORKS, SCENES))).astype(int)
+    counts = []
+    for rates in (np.array(GROUP_RATES), 10 ** draw.uniform(-3.3, -2.0, NUM_WORDS)):
+        own = rates * draw.gamma(2.0, 0.5, (WORKS, 1, len(rates))) * draw.gamma(0.5, 2.0, (WORKS, SCENES, len(rates)))
+        counts.append(draw.binomial(sentences_WS[..., None], np.minimum(0.5, own)))
+    groups_WSG, words_WSV = counts
+    rest = sentences_WS[..., None, None] - groups_WSG[..., None]
+    both_WGV = draw.hypergeometric(groups_WSG[..., None], rest, words_WSV[..., None, :]).sum(1)
+    table = np.zeros((WORKS, 1 + len(GROUPS), 1 + len(WORDS)), dtype=int)
+    table[:, 0, 0] = sentences_WS.sum(1)
+    table[:, 1 : 1 + len(GROUP_RATES), 0] = groups_WSG.sum(1)
+    table[:, 0, 1 : 1 + NUM_WORDS] = words_WSV.sum(1)
+    table[:, 1 : 1 + len(GROUP_RATES), 1 : 1 + NUM_WORDS] = both_WGV
+    return {work * LENGTHS: row.ravel().tolist() for work, row in enumerate(table)}
+
+
+def false_discoveries(worlds: int) -> int:
+    """Null worlds of two sources with at least one association that the stage calls significant."""
+    hits = 0
+    for world in range(worlds):
+        draw = np.random.default_rng([1, world])
+        rows = associations({name: null_tables(draw) for name in ("a", "b")}, 50)
+        hits += any(row["p_bh"] < SIGNIFICANT for row in rows)
+    return hits
+
+
+def false_mitigations(worlds: int) -> int:
+    """Null worlds in which the trial says that augmentation is shown to mitigate."""
+    return sum(_trial(np.random.default_rng([2, world]))["verdict"].startswith("shown") for world in range(worlds))
+
+
+def _trial(draw: np.random.Generator) -> dict[str, Any]:
+    """A trial without effect: occupations are common, seeds move all gaps and stretch the spread, arms scatter."""
+    profile_O1 = draw.normal(0.0, 0.1, (len(OCCUPATIONS), 1))
+    results = []
+    for seed in range(1, SEEDS + 1):
+        stretch, prior = draw.lognormal(0.0, 0.3), draw.normal(-1.0, 0.3)
+        for arm in ARMS:
+            own_O1 = draw.normal(0.0, 0.05, (len(OCCUPATIONS), 1))
+            gaps_OT = stretch * (profile_O1 + own_O1) + draw.normal(0.0, 0.1, (len(OCCUPATIONS), len(TEMPLATES)))
+            values = {"spread": spread(gaps_OT).value, "prior": prior + draw.normal(0.0, 0.1), "bits_per_byte": 2.2}
+            results.append({"arm": arm, "seed": seed} | values)
+    return summary(results)
+
+
+def audits_that_find(worlds: int, times: float = TIMES) -> int:
+    """Worlds in which the audit finds the first group's ratio, by Holm's p over the groups compared."""
+    hits = 0
+    for world in range(worlds):
+        rows = impacts(_audited(np.random.default_rng([3, world]), times), Bias())
+        hits += any(row.group == GROUPS[0] and row.p_corrected < LEVEL and row.ratio.value > 1.0 for row in rows)
+    return hits
+
+
+def _audited(draw: np.random.Generator, times: float) -> BiasCounts:
+    """Judged documents of two sources, and which of them the filter removed."""
+    mentioned = draw.random((DOCUMENTS, len(GROUP_SHARES))) < GROUP_SHARES
+    removed = (draw.random(DOCUMENTS) < BASE_RATE * np.where(mentioned[:, 0], times, 1.0)).tolist()
+    bits = (mentioned @ (1 << np.arange(len(GROUP_SHARES)))).tolist()
+    lengths = np.maximum(1, draw.lognormal(3.0, 1.0, DOCUMENTS)).astype(int).tolist()
+    documents = [
+        DocumentToxicity("ab"[number % 2], length, length, 0, 0, groups)
+        for number, (length, groups) in enumerate(zip(lengths, bits, strict=True))
+    ]
+    return BiasCounts(documents=documents, dropped=removed, dropped_raw=removed)
+
+
+def measure(worlds: int) -> tuple[dict, list[dict]]:
+    """Results and goals of the group."""
+    discovery, mitigation = rate(false_discoveries(worlds), worlds), rate(false_mitigations(worlds), worlds)
+    power = rate(audits_that_find(worlds), worlds)
+    results = {
+        "association_false_discovery": discovery,
+        "mitigation_false_effect": mitigation,
+        "removal_ratio_power": power,
+        "removal_ratio_false_discovery": rate(audits_that_find(worlds, 1.0), worlds),
+    }
+    goals = [
+        rate_goal(
+            "association_false_discovery", discovery, 0.065, "lower", "any false association where there is none"
+        ),
+        rate_goal("mitigation_false_effect", mitigation, 0.065, "lower", "a mitigation without effect that is shown"),
+        rate_goal("removal_ratio_power", power, 0.8, "higher", "a group removed five times as often that is found"),
+    ]
+    return results, goals
