@@ -19,6 +19,8 @@ COVERED = {
     "make verify": "flows/test_verify.py::test_identical_then_the_first_difference",
     "make scaling": "flows/test_scaling.py::test_a_killed_sweep_goes_on_and_checks_what_it_predicted",
     "python -m flows.mitigate": "flows/test_mitigate.py::test_the_trial",
+    "python -m flows.seeds": "flows/test_seeds.py::test_trainings_are_experiments_and_their_spread_is_the_noise_floor",
+    "python -m flows.promote": "flows/test_promote.py::test_the_better_model_is_promoted_and_the_equal_one_is_not",
     "make gc": "flows/test_clean.py::test_gc_keeps_the_workspace_and_tags",
     "make clean": "flows/test_clean.py::test_clean_takes_leftovers_and_idle_work_folders",
     "make purge": "flows/test_clean.py::test_purge_takes_all_but_the_sources_and_the_ledger",
