@@ -71,6 +71,7 @@ def test_every_line_runs_as_written(as_installed: PipelineClone, tmp_path: Path)
     """In the order of README; `NAME` is the experiment that its first experiment made."""
     clone, name = as_installed, "NAME"
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PREFECT_API_URL": clone.api}
+    (tmp_path / ".gitconfig").write_text("[user]\nname = test\nemail = test@localhost\n")  # `dvc exp apply` asks for it
     with clone.edited("params.yaml"):
         for line in (line for line in command_lines() if line not in COVERED):
             command = line.replace("NAME", name).replace("<this repository>", str(clone.root))

@@ -32,7 +32,7 @@ def test_a_fresh_clone_compares_what_another_made(finished_clone: PipelineClone,
     clone.git("tag", "first")
     try:
         assert "1 files of this clone pushed" in clone.run("flows.team", "push")
-        with clone.edited("params.yaml", ("  bootstrap: ", "  bootstrap: 1")):
+        with clone.edited("params.yaml", ("  heldout_kilobytes: 1", "  heldout_kilobytes: 2")):
             clone.run("dvc", "repro")
             clone.git("commit", "--quiet", "--all", "--message", "evaluated otherwise")
             clone.git("tag", "second")
@@ -44,7 +44,7 @@ def test_a_fresh_clone_compares_what_another_made(finished_clone: PipelineClone,
         clone.git("tag", "--delete", "first", "second")
         clone.git("reset", "--quiet", head)
         (clone.root / ".dvc/config.local").unlink()
-    assert "evaluate.bootstrap: " in said
+    assert "evaluate.heldout_kilobytes: " in said
     assert "B better by" in said or "the same on every item" in said
     assert re.search(r"^licences: .*BSD-3-Clause [\d,]+", said, re.MULTILINE)
     energies = re.findall(r"^energy [AB]: ([\d.]+) kWh", said, re.MULTILINE)
