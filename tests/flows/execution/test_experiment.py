@@ -70,7 +70,7 @@ def test_an_override_from_the_form_is_an_experiment(served: PipelineClone) -> No
     shown = ask(clone, """
 form = deployment("pipeline")
 values = copy.deepcopy(form.parameters)
-values["params"]["settings"] = ["evaluate.bootstrap=257"]
+values["params"]["settings"] = ["evaluate.heldout_kilobytes=11"]
 run = finished(client.create_flow_run_from_deployment(form.id, parameters=values).id)
 tasks = {task.name: task.state.name for task in client.read_task_runs() if task.flow_run_id == run.id}
 values["params"]["vocabulary"] = 7
@@ -95,7 +95,8 @@ print(json.dumps(told))
     assert "up to date" in clone.run("dvc", "status")
     rows = list(csv.DictReader(io.StringIO(clone.run("dvc", "exp", "show", "--csv"))))
     assert shown["name"] in {row["Experiment"] for row in rows}
-    assert {"200", "257"} <= {value for row in rows for key, value in row.items() if key.endswith("evaluate.bootstrap")}
+    sizes = {value for row in rows for key, value in row.items() if key.endswith("evaluate.heldout_kilobytes")}
+    assert {10.0, 11.0} <= {float(size) for size in sizes if size}
     assert shown["name"] in {name_of(run) for run in clone.mlflow_runs()}
 
 

@@ -12,9 +12,9 @@ from tests.flows.test_help import COMMANDS
 pytestmark = pytest.mark.pipeline
 
 METERED = """
-from components.params import Params
-from flows.execution.stage_run import _meter
-with _meter(Params(), "dedup", "calm-otter", "a-fingerprint"):
+from components.carbon.metering.meter import Meter
+from flows.system import paths
+with Meter(paths.LEDGER, 1.0, {"stage": "dedup", "run": "calm-otter", "checkout": paths.ROOT.name}):
     sum(range(1_000_000))
 """
 
