@@ -66,7 +66,7 @@ def test_a_killed_sweep_goes_on_and_checks_what_it_predicted(finished_clone: Pip
     log = finished_clone.run("flows.scaling")
     for name in done:
         assert any(name in line and "read back" in line for line in log.splitlines()), name
-    assert log.index("predicted: 10x") < log.index("] check-")
+    assert log.index("predicted: 2x") < log.index("] check-")
     assert "scaling: Completed" in log
     reports = finished_clone.root / "reports" / "scaling"
     found = json.loads((reports / "scaling.json").read_text())
