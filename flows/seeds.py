@@ -103,13 +103,21 @@ def markdown(snapshots: list[Snapshot]) -> str:
 STUDY = Study("seeds", Seeds, "The noise of seeds", run_study)
 
 
+def chosen_of(own: Params, runs: int | None) -> Seeds:
+    """The section `seeds` with the number of trainings from the command line.
+
+    Raises:
+        UserError: the number is out of range.
+    """
+    return own.seeds if runs is None else schema.parse(own.model_dump() | {"seeds": {"runs": runs}}, "--runs").seeds
+
+
 def main() -> int:
     """Run the trainings from a terminal."""
     parser = parser_of("seeds", __doc__)
     parser.add_argument("--runs", type=int, help="trainings with other seeds, instead of the file's `seeds.runs`")
     arguments = parser.parse_args()
-    own = schema.load(paths.ROOT / "params.yaml").seeds
-    chosen = Seeds(runs=arguments.runs) if arguments.runs else own
+    chosen = chosen_of(schema.load(paths.ROOT / "params.yaml"), arguments.runs)
     from flows.execution.stage_flow import study_form
 
     return cli.run(study_form(STUDY), REPORTS / "report.md", stop_runs, params=chosen)

@@ -87,7 +87,7 @@ def query_of(text: str, view: View) -> Query:
         return Query("location", text)
     if len(words(text)) < HEAD:
         raise UserError(
-            f"trace: {text!r} is no id, hash or location of a document, and as a passage it has fewer than {HEAD} "
+            f"{text!r} is no id, hash or location of a document, and as a passage it has fewer than {HEAD} "
             "words; give more of the text"
         )
     return Query("passage", text)

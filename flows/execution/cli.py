@@ -91,5 +91,6 @@ def run(flow: Any, report: Path, stop: Stop = _nothing_runs, **parameters: Any) 
     done = state.name == "Completed"  # a run that stopped on purpose is of that type too, under another name
     if done:
         print("\n" + report.read_text(encoding="utf-8"))
-    print(f"{flow.name}: {state.name} after {time.perf_counter() - started:.0f} s: {state.message}")
+    message = (state.message or "").removeprefix(f"{flow.name}: ")  # which Prefect's page needs
+    print(f"{flow.name}: {state.name} after {time.perf_counter() - started:.0f} s: {message}")
     return 0 if done else 1 if state.is_failed() else STOPPED_EXIT

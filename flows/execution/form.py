@@ -5,6 +5,7 @@ not undo a preset: first the preset, then the changed fields, then `settings`.
 """
 
 import difflib
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -83,7 +84,7 @@ class PipelineForm(Section):
         for key, value in changed.items():
             files = files.overlaid(layout.nested(dict.fromkeys(_places(key, files.own), value)))
         settings = layout.nested(dict(_setting(entry) for entry in self.settings))
-        return ParamFiles(files.overlaid(settings).own, files.defaults, files.path.with_name("this form")).params()
+        return ParamFiles(files.overlaid(settings).own, files.defaults, Path("the settings of this run")).params()
 
     def _changed(self, own: Params) -> dict[str, Any]:
         """File key -> value of the fields that were sent and differ from what they were filled with."""

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from components.core.errors import UserError
 from components.params import Params
-from flows.seeds import reseeded
+from flows.seeds import chosen_of, reseeded
 from tests.flows.pipeline_clone import PipelineClone
 from tests.flows.toy import change_seed
 
@@ -21,6 +22,14 @@ def test_only_seeds_differ() -> None:
             a, b = (tree[section][branch] if branch else tree[section] for tree in (own, other))
             assert a.pop("seed") != b.pop("seed")
     assert own == other
+
+
+@pytest.mark.parametrize("runs", [0, -1, 51])
+def test_a_number_of_trainings_out_of_range_is_refused(runs: int) -> None:
+    assert chosen_of(Params(), None) == Params().seeds
+    assert chosen_of(Params(), 5).runs == 5
+    with pytest.raises(UserError, match=rf"--runs: seeds\.runs = {runs}: Input should be"):
+        chosen_of(Params(), runs)
 
 
 @pytest.mark.pipeline

@@ -157,7 +157,7 @@ def _raise_if_unfit(ingest_pass: IngestPass, params: Ingest, work: Path) -> None
     source_counts = ingest_pass.source_counts.values()
     if not any(counts.kept for counts in source_counts):
         came = "; ".join(f"{name}: {counts.summary()}" for name, counts in ingest_pass.source_counts.items())
-        raise UserError(f"ingest: no document is left to train on ({came}); see ingest.sources, min_chars and licences")
+        raise UserError(f"no document is left to train on ({came}); see ingest.sources, min_chars and licences")
 
 
 def _too_many_bad(name: str, counts: SourceCounts, params: Ingest, work: Path) -> str:
@@ -206,7 +206,7 @@ def _split(ingest_pass: IngestPass, kept: Path, out: Path, drop: CorpusWriter, p
                     counts.drop_kept(piece, num_bytes, side)
     if not held.manifest.num_documents:
         raise UserError(
-            "ingest: nothing can be held out to evaluate the models on, because the text is one piece too short to be "
+            "nothing can be held out to evaluate the models on, because the text is one piece too short to be "
             "cut; give more text (some 4000 characters at least)"
         )
     for name, counts in ingest_pass.source_counts.items():

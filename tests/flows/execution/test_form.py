@@ -102,7 +102,7 @@ def test_any_other_key_is_a_setting() -> None:
         ({"settings": ["pretrain.causal.stepz=1"]}, "settings: pretrain.causal.stepz: no such key; did you mean"),
         (
             {"settings": ["dedup.threshold=7"]},
-            "this form: dedup.threshold = 7: Input should be less than or equal to 1",
+            "the settings of this run: dedup.threshold = 7: Input should be less than or equal to 1",
         ),
         ({"settings": ["filter.redact=[email"]}, "settings: filter.redact: '[email' is no YAML"),
         ({"preset": "gpu"}, "gpu.yaml: no such file; the presets are cpu-40min, gpu-124m, overnight-cpu, test"),
@@ -112,4 +112,5 @@ def test_an_error_names_one_field(fields: dict[str, Any], says: str) -> None:
     with pytest.raises(UserError) as error:
         applied(**fields)
     assert says in str(error.value)
+    assert str(paths.ROOT / "the") not in str(error.value)
     assert "\n" not in str(error.value)
