@@ -16,6 +16,7 @@ from typing import Any
 
 from components import params as schema
 from components.carbon.planning.step_cost_table import Rates
+from components.core.errors import UserError
 from components.core.files import read_json, write_json, write_text
 from components.params import document, layout
 from flows.planning import step_cost
@@ -37,7 +38,6 @@ MOST_EPOCHS = 8
 (Muennighoff et al. 2023, arXiv:2305.16264)."""
 VOCABULARY = ((0.3, 384, 1.9), (1.0, 768, 2.5), (4.0, 2048, 3.2), (1e9, 4096, 3.7))
 """Up to so many megabytes of text: tokens in the vocabulary, and about how many bytes one then stands for."""
-FEWEST_STEPS = 20
 PRETRAIN_S = 75.0
 """Seconds of the demo's five minutes in which both models are pretrained, side by side (docs/pretrain.md)."""
 MOST_STEPS = 3
@@ -90,17 +90,28 @@ def languages(own: OwnText, before: schema.Params) -> dict[str, Change]:
 
 
 def sizes(megabytes: float, before: schema.Params, measure: Measure) -> dict[str, Change]:
-    """Vocabulary, training steps and canaries for an amount of text."""
+    """Vocabulary, training steps and canaries for an amount of text.
+
+    Raises:
+        UserError: a single training step would repeat the text too often.
+    """
     vocabulary, bytes_per_token = next((size, ratio) for most, size, ratio in VOCABULARY if megabytes <= most)
     vocabulary = min(vocabulary, before.tokenize.vocab_size)
+    tokens = megabytes * 1e6 / bytes_per_token
+    if (epochs := before.pretrain.causal.batch * before.pretrain.causal.context / tokens) > MOST_EPOCHS:
+        raise UserError(
+            f"too little text, about {megabytes * 1e6:.0f} bytes: one training step would go over it {epochs:.0f} "
+            f"times, and more than {MOST_EPOCHS} bring little; give {megabytes * 1e6 * epochs / MOST_EPOCHS:.0f} bytes "
+            "at least"
+        )
     changes: dict[str, Change] = {"tokenize.vocab_size": (vocabulary, f"for {megabytes:.2g} MB of text")}
     tokenize = before.tokenize.model_copy(update={"vocab_size": vocabulary})
     rates = measure(before.model_copy(update={"tokenize": tokenize}))
     for branch in ("causal", "masked"):
         shipped = getattr(before.pretrain, branch)
         allowed = min(rates[branch].steps_in(shipped, PRETRAIN_S), MOST_STEPS * shipped.steps)
-        per_epoch = megabytes * 1e6 / bytes_per_token / (shipped.batch * shipped.context)
-        steps = max(min(FEWEST_STEPS, shipped.steps), min(allowed, int(per_epoch * MOST_EPOCHS)))
+        per_epoch = tokens / (shipped.batch * shipped.context)
+        steps = max(1, min(allowed, int(per_epoch * MOST_EPOCHS)))
         why = f"{steps / per_epoch:.1f} times through the text; the time allows {allowed} on this machine"
         changes |= in_proportion(f"pretrain.{branch}", shipped, steps, why)
     few = 8 if megabytes >= 2 else 3 if megabytes >= 0.3 else 1
@@ -118,8 +129,8 @@ def configure(data: str, measure: Measure = step_cost.required) -> str:
     Raises:
         UserError: the text cannot be used, or params.yaml is not valid.
     """
-    own = look(data)
     text, current = PARAMS.read_text(), schema.load(PARAMS)
+    own = look(data, current.ingest)
     if _same(own, current):
         return f"params.yaml points at {own.place} already; nothing changed"
     shipped_text = as_before(text)

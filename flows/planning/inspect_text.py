@@ -1,27 +1,32 @@
 """A look at a user's own text before anything runs: what is there, how much, in which language, in which field.
 
-Nothing is judged here that a stage judges later; this is what `make run DATA=path` plans with. It reads a sample and
-the sizes of the files, so that it takes seconds whatever the size.
+This is what `make run DATA=path` plans with. It reads a sample and the sizes of the files, so that it takes seconds
+whatever the size. Records are judged by the limits of ingest, so that text it would refuse is refused here.
 """
 
 import csv
 import json
 import re
+import subprocess
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from components.core.errors import UserError
+from components.params import Ingest
 from components.stages.ingest.readers import COMPRESSION, NotText, Options, format_of, open_bytes, records_of
-from components.stages.ingest.records import Record
+from components.stages.ingest.records import Limits, Origin, entry_of
 from flows.system import paths
 
-TEXT_PER_BYTE = {"text": 1.0, "html": 0.4, "json": 0.9, "jsonl": 0.9, "csv": 0.9, "parquet": 2.0}
+TEXT_PER_BYTE = {"text": 1.0, "html": 0.4, "json": 0.9, "jsonl": 0.9, "csv": 0.9, "parquet": 2.0, "warc": 0.4}
 """Bytes of text per byte of a file, roughly, by format."""
 UNPACKED = 3.0
 """Bytes of text per byte of a compressed file, roughly."""
 SAMPLE_FILES, SAMPLE_RECORDS, SAMPLE_CHARS = 16, 4, 2000
+MOST_RECORDS = 1000
+"""Records of a file that are looked at to find `SAMPLE_RECORDS` which ingest would keep."""
 UNSPACED = ("zh", "ja", "th", "lo", "km", "my", "bo", "dz")
 """Languages written without spaces between words (ISO 639-1)."""
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@(?P<revision>[\w.-]+))?")
@@ -57,15 +62,18 @@ class OwnText:
         return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-") or "own-text"
 
 
-def look(data: str) -> OwnText:
+def look(data: str, ingest: Ingest) -> OwnText:
     """Look at what `DATA=` names.
 
+    Args:
+        ingest: has the limits that records must keep.
+
     Raises:
-        UserError: there is nothing, nothing readable, or it lies where Greenhouse itself writes.
+        UserError: there is nothing, nothing readable, no record within the limits, or it is a part of the project.
     """
     path = Path(data).expanduser()
     if path.exists():
-        return _look_at_files(path.resolve())
+        return _look_at_files(path.resolve(), ingest)
     match = HUB_ID.fullmatch(data)
     if match and not data.startswith((".", "/")):
         return _hub(data, match["revision"] or "")
@@ -83,29 +91,48 @@ def _hub(data: str, revision: str) -> OwnText:
     return OwnText("hub", dataset, revision)
 
 
-def _look_at_files(path: Path) -> OwnText:
-    _refuse_own_outputs(path)
-    files = [path] if path.is_file() else sorted(one for one in path.rglob("*") if one.is_file())
-    readable = [one for one in files if format_of(one.name) and one.stat().st_size]
+def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
+    _refuse_own_folders(path)
+    files = [path] if path.is_file() else sorted(one for one in path.rglob("*") if _is_listed(one, path))
+    known = [one for one in files if format_of(one.name)]
+    readable = [one for one in known if one.stat().st_size]
     if not readable:
-        kinds = Counter(one.suffix or "no suffix" for one in files)
-        seen = f"{len(files)} files ({', '.join(kind for kind, _ in kinds.most_common(4))})" if files else "no files"
         raise UserError(
-            f"DATA={path}: {seen}, none that can be read; "
+            f"DATA={path}: {_why_none(files, known)}; "
             "give txt, md, rst, html, json, jsonl, csv, tsv or parquet, plain or .gz, .zst"
         )
     sample = _spread(readable, SAMPLE_FILES)
     text_field = _text_field(sample)
-    texts = _texts(sample, text_field)
+    texts = _texts(path, sorted(readable, key=lambda one: one not in sample), text_field, ingest)
     size = round(sum(_text_bytes(one) for one in readable))
-    return OwnText("files", str(path), "", size, len(readable), text_field, _language(texts))
+    return OwnText("files", str(path), "", size, len(known), text_field, _language(texts))
 
 
-def _refuse_own_outputs(path: Path) -> None:
-    """DVC cannot watch what it writes, and Greenhouse must not eat its own outputs."""
+def _is_listed(path: Path, folder: Path) -> bool:
+    """Whether it is a file that is not hidden: ingest leaves hidden ones out."""
+    return path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def _why_none(files: list[Path], known: list[Path]) -> str:
+    """Why there is nothing to read: no file, only empty ones, or none of a format that ingest reads."""
+    if not files:
+        return "a folder without files"
+    if known:
+        return "the file is empty" if len(files) == 1 else f"{len(files)} files, and those that could be read are empty"
+    kinds = ", ".join(kind for kind, _ in Counter(one.suffix or "no suffix" for one in files).most_common(4))
+    return f"{len(files)} files ({kinds}), none that can be read"
+
+
+def _refuse_own_folders(path: Path) -> None:
+    """DVC cannot watch what it writes, and Greenhouse must not read its own outputs, code and docs as text."""
     for own in (*(paths.ROOT / name for name in ("data", "models", "reports", ".dvc", ".git", ".venv")), paths.STATE):
         if path == own or path.is_relative_to(own) or own.is_relative_to(path):
             raise UserError(f"DATA={path}: Greenhouse itself writes to {own}; put your text into a folder of its own")
+    command = ["git", "-C", str(paths.ROOT), "ls-files", "--", str(path)]
+    if path.is_relative_to(paths.ROOT) and subprocess.run(command, capture_output=True, text=True).stdout:
+        raise UserError(
+            f"DATA={path}: it is part of the project (git tracks it); put your text into a folder of its own"
+        )
 
 
 def _spread(files: list[Path], count: int) -> list[Path]:
@@ -168,16 +195,35 @@ def _parsed(line: str) -> object:
         return None
 
 
-def _texts(files: list[Path], text_field: str) -> list[str]:
-    """The beginning of some records of each file; what cannot be read is left to ingest."""
-    texts = []
-    for path in files:
+def _texts(data: Path, files: list[Path], text_field: str, ingest: Ingest) -> list[str]:
+    """The beginning of some records of the first `SAMPLE_FILES` files, and of more until ingest would keep one.
+
+    Raises:
+        UserError: ingest would keep none.
+    """
+    texts, faults = list[str](), Counter[str]()
+    for number, path in enumerate(files):
+        if number >= SAMPLE_FILES and texts:
+            return texts
         try:
-            records = records_of(path, format_of(path.name), Options(text_field))
-            texts += [one.text[:SAMPLE_CHARS] for one in islice(records, SAMPLE_RECORDS) if isinstance(one, Record)]
-        except (NotText, UserError):
-            continue
+            texts += islice(_kept_texts(path, text_field, ingest, faults), SAMPLE_RECORDS)
+        except (NotText, UserError) as error:
+            faults[str(error)] += 1
+    if not texts:
+        shown = "; ".join(f"{count} x {fault}" for fault, count in faults.most_common(3)) or "there are none"
+        raise UserError(f"DATA={data}: ingest would keep none of its records ({shown}); correct the text or give more")
     return texts
+
+
+def _kept_texts(path: Path, text_field: str, ingest: Ingest, faults: Counter[str]) -> Iterator[str]:
+    """The beginnings of the records that ingest would keep; the faults of the others are counted."""
+    records = records_of(path, format_of(path.name), Options(text_field, max_chars=ingest.max_chars))
+    for record in islice(records, MOST_RECORDS):
+        entry = entry_of(record, path.name, "", Origin("", ""), Limits(ingest.min_chars, ingest.max_chars))
+        if entry.rule:
+            faults[f"{entry.rule}: {entry.reason}" if entry.rule == "too_short" else entry.rule] += 1
+        else:
+            yield entry.document.text[:SAMPLE_CHARS]
 
 
 def _language(texts: list[str]) -> str:

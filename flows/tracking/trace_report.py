@@ -75,7 +75,7 @@ def _document_lines(answer: TraceMatch) -> Iterator[str]:
     for seen in answer.seen:
         yield f"    {seen if isinstance(seen, str) else seen.line()}"
     if any((location.stage, location.part) == ("bias", "train") for location in answer.document.locations):
-        yield "    fine-tuning may have used it: it is in the sample that examples are drawn from; which were is not recorded"
+        yield "    fine-tuning may have used it: it is in the sample that its examples were drawn from"
 
 
 def _location_line(location: DocumentLocation) -> str:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from components import params as schema
 from components.core.errors import UserError
 from components.params import document
 from flows import configure as subject
-from flows.planning.inspect_text import look
+from flows.planning import inspect_text
 from flows.system import params_file
 from flows.system.paths import ROOT
 from tests.components.carbon.planning.test_step_cost_table import RATES
@@ -19,6 +20,11 @@ from tests.flows.pipeline_clone import PipelineClone
 
 GERMAN = "Die Würde des Menschen ist unantastbar. Sie zu achten und zu schützen ist Verpflichtung aller Gewalt. "
 JAPANESE = "すべての人間は、生まれながらにして自由であり、かつ、尊厳と権利とについて平等である。"
+
+
+def look(data: str) -> inspect_text.OwnText:
+    """What is found with the limits that ship."""
+    return inspect_text.look(data, schema.Ingest())
 
 
 @pytest.fixture
@@ -115,7 +121,7 @@ def test_little_text_gets_a_small_vocabulary_and_few_steps(params_yaml: Path, tm
 def test_much_text_is_cut_to_what_fits_the_time(params_yaml: Path, tmp_path: Path) -> None:
     path = tmp_path / "big.txt"
     with open(path, "wb") as file:
-        file.write(b"Much text in plain English for the machine to read. " * 100)
+        file.write(b"Much text in plain English for the machine to read. " * 10_000)
         file.truncate(60_000_000)
     configure(path)
     assert schema.load(params_yaml).ingest.sources[0].max_megabytes == subject.DATA_STAGES_MEGABYTES
@@ -158,7 +164,7 @@ def test_the_field_that_holds_the_text_is_found(tmp_path: Path) -> None:
     table.write_text('name,story\n"a","' + GERMAN * 3 + '"\n')
     assert look(str(table)).text_field == "story"
     named = tmp_path / "named.jsonl"
-    named.write_text(json.dumps({"text": "short", "comment": "a longer remark than the text itself"}) + "\n")
+    named.write_text(json.dumps({"text": "a short text of a few words, to be kept as it is", "comment": GERMAN}) + "\n")
     assert look(str(named)).text_field == "text"
 
 
@@ -179,11 +185,18 @@ def test_hub_ids_need_a_commit(params_yaml: Path) -> None:
     ("make", "complaint"),
     [
         (lambda folder: folder / "missing", "no such file or folder"),
-        (lambda folder: folder, "no files"),
+        (lambda folder: folder, "a folder without files"),
         (lambda folder: (folder / "a.bin").write_bytes(b"\0") and folder, r"1 files \(\.bin\)"),
-        (lambda folder: (folder / "a.txt").touch() or folder, "none that can be read"),
+        (lambda folder: (folder / "a.txt").touch() or folder, "the file is empty"),
+        (lambda folder: (folder / ".a.txt").write_text(GERMAN) and folder, "a folder without files"),
+        (lambda folder: (folder / "a.txt").write_bytes(bytes(range(256)) * 800) and folder, r"none .* x invalid_utf8"),
+        (lambda folder: (folder / "a.txt").write_text("Little text.") and folder, r"none .*too_short: 13 characters"),
+        (lambda folder: (folder / "a.md").write_text("x" * 60) and folder, "too little text, about 60 bytes"),
         (lambda _: ROOT, "a folder of its own"),
         (lambda _: ROOT / ".git", "a folder of its own"),
+        (lambda _: ROOT / "docs", "part of the project"),
+        (lambda _: ROOT / "components" / "stages", "part of the project"),
+        (lambda _: ROOT / "README.md", "part of the project"),
     ],
 )
 def test_what_cannot_be_used_is_refused_before_anything_changes(
@@ -192,10 +205,30 @@ def test_what_cannot_be_used_is_refused_before_anything_changes(
     folder = tmp_path / "texts"
     folder.mkdir()
     before = params_yaml.read_text()
-    with pytest.raises(UserError, match=complaint):
-        configure(make(folder))  # type: ignore[operator]
+    with pytest.raises(UserError, match=complaint):  # before the machine is calibrated
+        subject.configure(str(make(folder)), lambda _: pytest.fail("calibrated"))  # type: ignore[operator]
     assert params_yaml.read_text() == before
     assert not subject.RECORD.exists()
+
+
+def test_a_small_text_is_planned_within_the_documented_times(params_yaml: Path, tmp_path: Path) -> None:
+    path = tmp_path / "notes.md"
+    for size in (6, 10, 40):
+        path.write_text(GERMAN * size)
+        times = [float(number) for number in re.findall(r"\(([0-9.]+) times through the text", configure(path))]
+        assert len(times) == 2
+        assert max(times) <= subject.MOST_EPOCHS
+        subject.restore()
+
+
+def test_files_beyond_the_sample_are_looked_at_until_one_can_be_used(tmp_path: Path) -> None:
+    for number in range(40):
+        (tmp_path / f"{number:02}.txt").write_text("short")
+    (tmp_path / "39.txt").write_text(GERMAN * 400)
+    (tmp_path / ".hidden.txt").write_text(JAPANESE * 400)
+    (tmp_path / "empty.txt").touch()
+    own = look(str(tmp_path))
+    assert (own.language, own.files) == ("de", 41)
 
 
 def test_a_preset_is_shown_and_changes_only_the_keys_it_names(

@@ -139,7 +139,7 @@ def _heldout_remarks(name: str, works: Works) -> list[str]:
     held, size = works.num_heldout, int(works.parts.sum())
     remarks = []
     if works.num_cut:
-        remarks.append(f"{name}: {held} works are held out, {works.num_cut} of them only in part: training uses their rest.")
+        remarks.append(f"{name}: of {held} held-out works, {works.num_cut} are held out in part; training uses their rest.")
     if held < MIN_WORKS or size < TINY_BYTES:
         remarks.append(
             f"WARNING: {name}: the held-out set is tiny, {size} bytes from {held} works: scores of this source have "
