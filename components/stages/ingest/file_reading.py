@@ -24,7 +24,16 @@ from components.corpus.corpus import DROPPED_SCHEMA, Document, document_of
 from components.stages.ingest import docstrings, hub, pinned_packages
 from components.stages.ingest.opt_out import load as load_opt_out
 from components.stages.ingest.readers import FORMATS, NotText, Options, records_of
-from components.stages.ingest.records import BadRecord, Limits, Origin, Record, RecordStatus, entry_of
+from components.stages.ingest.records import (
+    NAME_CHARS,
+    SURROGATE,
+    BadRecord,
+    Limits,
+    Origin,
+    Record,
+    RecordStatus,
+    entry_of,
+)
 from components.stages.ingest.remote_files import fetched, is_remote
 
 PIECE_BYTES = 8_000_000
@@ -81,13 +90,15 @@ class FileTask:
 class ReadResult:
     """Result of a task: pieces of entries (or file names of spooled ones), or why the file was skipped.
 
-    `cut` is the bytes that the reader removed from the file's text, by rule.
+    `cut` is the bytes that the reader removed from the file's text, by rule; `unread` the records with a field that is
+    not read, by its name.
     """
 
     pieces: list[list[RecordStatus] | str] = field(default_factory=list)
     skipped: str = ""
     kept: bool = False
     cut: dict[str, int] = field(default_factory=dict)
+    unread: dict[str, int] = field(default_factory=dict)
 
     def entries(self, spool: Path) -> Iterator[RecordStatus]:
         """All entries, a piece in memory at a time; pieces in `spool` are deleted as they are read, unless kept."""
@@ -153,9 +164,9 @@ def _read(context: ReadContext, task: FileTask) -> ReadResult:
     num_read = 0
     if context.keep:
         result.pieces, num_read = _pieces_there(context.spool, task, origin)
-    cut: Counter[str] = Counter()
+    cut, unread = Counter[str](), Counter[str]()
     # A record becomes one entry, so the entries of the pieces that are there stand for as many records.
-    records = islice(_until_full(_records(task, cut), task.limits.max_bytes), num_read, None)
+    records = islice(_until_full(_records(task, cut), task.limits.max_bytes, unread), num_read, None)
     opt_out = load_opt_out(context.opt_out)
     entries = (opt_out.applied(entry_of(record, task.location, task.group, origin, task.limits)) for record in records)
     try:
@@ -165,6 +176,7 @@ def _read(context: ReadContext, task: FileTask) -> ReadResult:
     except NotText as reason:
         result.skipped = str(reason)
     result.cut = dict(cut)
+    result.unread = {SURROGATE.sub("?", str(name))[:NAME_CHARS]: count for name, count in unread.items()}
     return result
 
 
@@ -224,13 +236,16 @@ def _pinned_bytes(task: FileTask) -> bytes:
     return data
 
 
-def _until_full(records: Iterable[Record | BadRecord], max_bytes: int) -> Iterator[Record | BadRecord]:
-    """Stop reading a file that alone fills its source."""
+def _until_full(
+    records: Iterable[Record | BadRecord], max_bytes: int, unread: Counter[str]
+) -> Iterator[Record | BadRecord]:
+    """Stop reading a file that alone fills its source. Fields of its records that are not read are counted."""
     size = 0
     for record in records:
         yield record
         if isinstance(record, Record):
             size += len(record.text.encode("utf-8", "replace"))
+            unread.update(record.unread)
         if max_bytes and size > max_bytes:
             return
 

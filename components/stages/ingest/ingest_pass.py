@@ -75,6 +75,7 @@ class IngestPass:
             counts.files += 1
             if result.skipped:
                 listing.skipped.append((task.location, result.skipped))
+            counts.unread.update(result.unread)
             counts.cut += [(task.location, rule, num_bytes) for rule, num_bytes in sorted(result.cut.items())]
             yield from self._of_file(result, listing, counts, keys)
             self._progress(task.location)

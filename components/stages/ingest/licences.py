@@ -28,7 +28,7 @@ ALIASES = {
         "MPL-2.0": "mozilla public license 2.0 (mpl 2.0) | mozilla public license 2.0",
         "PSF-2.0": "python software foundation license",
         "Unlicense": "the unlicense (unlicense)",
-        "CC0-1.0": "cc0 | cc0 1.0 universal (cc0 1.0) public domain dedication",
+        "CC0-1.0": "cc0 | cc0 1.0 | cc0 1.0 universal | cc0 1.0 universal (cc0 1.0) public domain dedication",
         "GPL-2.0-only": "gnu general public license v2 (gplv2)",
         "GPL-3.0-only": "gnu general public license v3 (gplv3)",
         "GPL-3.0-or-later": "gnu general public license v3 or later (gplv3+)",
@@ -36,6 +36,11 @@ ALIASES = {
     for name in names.split(" | ")
 }
 """Common spellings that are no SPDX, in lower case. "BSD" is not among them: it does not say how many clauses."""
+
+
+CREATIVE_COMMONS = re.compile(r"(cc[ -]by(?:[ -](?:nc|nd|sa))*[ -]\d\.\d)(?: international| unported)?", re.IGNORECASE)
+"""Creative Commons' own spellings, such as "CC BY-SA 4.0": their SPDX id but for the spaces. A port to the law of a
+country, or no version, is another licence or unclear, and does not match."""
 
 
 @functools.cache
@@ -57,6 +62,8 @@ def normalise(text: str) -> str:
         return UNKNOWN
     if name.lower() in ALIASES:
         return ALIASES[name.lower()]
+    if creative_commons := CREATIVE_COMMONS.fullmatch(name):
+        name = creative_commons[1].replace(" ", "-")
     if len(name) > 300:
         return licence_of_text(name)
     try:

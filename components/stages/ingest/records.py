@@ -22,6 +22,9 @@ RAW_BYTES = 3072
 NAME_CHARS = 480
 """Longest id, group or licence of a record that is taken as it is."""
 
+TAKEN = ("id", "group", "license", "licence")
+"""Fields of a record that are read beside the text, where there are any."""
+
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -38,6 +41,7 @@ class Record:
         group: the record's own `group`, if it has one.
         licence: what the record says of its licence, as written.
         transforms: names of the changes the reader made.
+        unread: names of the record's other fields that hold something: they are not read.
     """
 
     text: str
@@ -48,6 +52,7 @@ class Record:
     group: str = ""
     licence: str = ""
     transforms: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +148,11 @@ def record_of(
     problem = _problem_of(value, text_field)
     if problem:
         return BadRecord.of(problem[0], label + problem[1], evidence(value), line, offset)
-    key, group, *licences = (_name(value.get(name)) for name in ("id", "group", "license", "licence"))
-    return Record(value[text_field], part, line, offset, key, group, licences[0] or licences[1])
+    key, group, *licences = (_name(value.get(name)) for name in TAKEN)
+    unread = tuple(
+        name for name, content in value.items() if name not in (text_field, *TAKEN) and content not in (None, "")
+    )
+    return Record(value[text_field], part, line, offset, key, group, licences[0] or licences[1], unread=unread)
 
 
 def _problem_of(value: Any, text_field: str) -> tuple[str, str] | None:

@@ -17,6 +17,8 @@ from components.stages.ingest.source_counts import SourceCounts
 EXCERPT_CHARS = 600
 TINY_BYTES = 10_000
 """With less held-out text than this a source's scores say little."""
+MOST_FIELDS = 20
+"""Fields of records that were not read: so many are named, the commonest."""
 Sources = dict[str, SourceCounts]
 
 
@@ -66,6 +68,7 @@ def _facts(counts: SourceCounts) -> dict[str, Any]:
         "heldout_works_cut": works.num_cut if works else 0,
         "files_skipped": _skipped(counts),
         "cut_bytes": counts.cut_bytes(),
+        "fields_not_read": dict(counts.unread.most_common(MOST_FIELDS)),
         "dropped": dict(sorted(counts.dropped.items())),
         "quarantined": dict(sorted(counts.quarantined.items())),
     }
@@ -127,6 +130,10 @@ def _remarks(page: Page, sources: Sources) -> None:
         for rule, num_bytes in counts.cut_bytes().items():
             count = sum(of == rule for _, of, _ in counts.cut)
             lines.append(f"{name}: {num_bytes} bytes cut from {count} files by {rule} (cut.csv lists them).")
+        if counts.unread:
+            shown = ", ".join(f"`{field}` of {n}" for field, n in counts.unread.most_common(MOST_FIELDS))
+            more = f" and {len(counts.unread) - MOST_FIELDS} more fields" if len(counts.unread) > MOST_FIELDS else ""
+            lines.append(f"{name}: fields that were not read, and of how many records: {shown}{more}.")
         if counts.files_not_read:
             lines.append(f"{name}: full at its limit, {counts.files_not_read} files were not read.")
         if counts.works is not None:
@@ -139,7 +146,9 @@ def _heldout_remarks(name: str, works: Works) -> list[str]:
     held, size = works.num_heldout, int(works.parts.sum())
     remarks = []
     if works.num_cut:
-        remarks.append(f"{name}: of {held} held-out works, {works.num_cut} are held out in part; training uses their rest.")
+        remarks.append(
+            f"{name}: of {held} held-out works, {works.num_cut} are held out in part; training uses their rest."
+        )
     if held < MIN_WORKS or size < TINY_BYTES:
         remarks.append(
             f"WARNING: {name}: the held-out set is tiny, {size} bytes from {held} works: scores of this source have "

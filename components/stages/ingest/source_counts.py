@@ -20,7 +20,8 @@ LISTED = 1000
 class SourceCounts:
     """Counts of one source. Bytes are UTF-8 bytes of text.
 
-    `cut` has what the reader removed from the text of a file: location, rule, bytes. `works` is set when all are read.
+    `cut` has what the reader removed from the text of a file: location, rule, bytes. `unread` has
+    the records with a field that is not read, by its name. `works` is set when all are read.
     """
 
     files: int = 0
@@ -38,6 +39,7 @@ class SourceCounts:
     bad_records: list[RecordStatus] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     cut: list[tuple[str, str, int]] = field(default_factory=list)
+    unread: Counter[str] = field(default_factory=Counter)
     opted_out: Counter[str] = field(default_factory=Counter)
     refused_licences: Counter[tuple[str, str]] = field(default_factory=Counter)
     _samples: list[tuple[int, str, Document]] = field(default_factory=list)

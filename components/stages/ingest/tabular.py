@@ -3,16 +3,14 @@
 import csv
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.core.errors import UserError
-from components.stages.ingest.records import RAW_BYTES, BadRecord, Record, record_of
-
-TAKEN = ("id", "group", "license", "licence")
-"""Columns that are read beside the text, where there are any."""
+from components.stages.ingest.records import RAW_BYTES, TAKEN, BadRecord, Record, record_of
 
 BATCH_ROWS = 64
 """Rows of Parquet in memory at once; texts are long."""
@@ -118,6 +116,7 @@ def parquet_rows(file: Any, text_field: str) -> Iterator[Record | BadRecord]:
     names = table.schema_arrow.names
     if text_field not in names:
         raise missing_column(text_field, names)
+    unread = tuple(name for name in names if name not in (text_field, *TAKEN))
     columns = [text_field, *(name for name in TAKEN if name in names and name != text_field)]
     number = 0
     for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=columns):
@@ -131,7 +130,8 @@ def parquet_rows(file: Any, text_field: str) -> Iterator[Record | BadRecord]:
                 reason = f"row {number}: not UTF-8 at byte {error.start}"
                 yield BadRecord.of("invalid_utf8", reason, text[:RAW_BYTES])
             else:
-                yield record_of(row, text_field, str(number), f"row {number}: ")
+                record = record_of(row, text_field, str(number), f"row {number}: ")
+                yield replace(record, unread=unread) if isinstance(record, Record) else record
 
 
 def _as_bytes(column: pa.Array) -> pa.Array:

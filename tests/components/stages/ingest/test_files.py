@@ -15,6 +15,7 @@ import zstandard
 from components.core.errors import UserError
 from components.corpus.corpus import Document, read_corpus, read_manifest
 from components.params import Files, Ingest, LicencePolicy
+from components.stages.ingest.licences import normalise
 from components.stages.ingest.stage import dry_run
 from tests.components.stages.ingest.ingest_run import hashes, run_ingest, run_on_files
 
@@ -266,6 +267,36 @@ def test_the_licence_policy_holds(tmp_path: Path, policy: LicencePolicy, kept: i
     refused = {row["licence"] for row in rows if row["refused"] == "1"}
     assert refused <= {"GPL-3.0-only", "NOASSERTION"}
     assert f"unknown (NOASSERTION): {policy.unknown}." in report.markdown
+
+
+@pytest.mark.parametrize(
+    ("written", "spdx"),
+    [
+        ("CC BY 4.0", "CC-BY-4.0"),
+        ("CC-BY 4.0", "CC-BY-4.0"),
+        ("CC BY-SA 3.0", "CC-BY-SA-3.0"),
+        ("cc by-nc-nd 4.0 International", "CC-BY-NC-ND-4.0"),
+        ("CC0 1.0", "CC0-1.0"),
+        ("CC BY", "NOASSERTION"),
+        ("CC BY 3.0 DE", "NOASSERTION"),
+        ("CC BY 9.9", "NOASSERTION"),
+        ("my own licence", "NOASSERTION"),
+    ],
+)
+def test_common_spellings_of_creative_commons_are_their_spdx_ids(written: str, spdx: str) -> None:
+    assert normalise(written) == spdx
+
+
+def test_fields_that_are_not_read_are_named_and_counted(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    rows = [{"text": f"{PROSE} {n}", "id": n, "author": "A", "year": 1900 + n if n else None} for n in range(3)]
+    (mine / "a.jsonl").write_text("".join(json.dumps(row | {"\ud800": 1}) + "\n" for row in rows))
+    (mine / "b.csv").write_text(f'text,author\n"{PROSE} four","B"\n"{PROSE} five",\n')
+    pq.write_table(pa.table({"text": [PROSE + "six"], "title": ["C"]}), mine / "c.parquet")
+    report, _ = run_on_files(mine, tmp_path)
+    assert report.facts["sources"]["files"]["fields_not_read"] == {"author": 4, "?": 3, "year": 2, "title": 1}
+    assert "not read, and of how many records: `author` of 4, `?` of 3, `year` of 2, `title` of 1." in report.markdown
 
 
 def test_unknown_licences_can_be_refused(tmp_path: Path) -> None:
