@@ -28,7 +28,7 @@ ASKS = {
     "or adaptations.",
     r"CC-BY-": "asks to credit the authors, link the licence, and say what was changed.",
     r"MPL-|EPL-|LGPL-|GPL-|AGPL-": "is a copyleft licence: source of covered files stays under it.",
-    r"NOASSERTION": "is no licence: none was stated, or what was is no SPDX id (quoted below under `licence read from`).",
+    r"NOASSERTION": "is no licence: none was stated, or what was is no SPDX id (`licence read from` quotes it).",
 }
 """SPDX id (beginning) -> what the licence asks of those who pass its text on; not legal advice."""
 
