@@ -1,7 +1,7 @@
 """The five answers as plain sentences, and as a page of a terminal."""
 
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 from components.stages.account.answers import (
@@ -20,6 +20,8 @@ from components.stages.account.types import Triple
 
 WIDTH = 100
 MAX_LINES = 40
+UNSTATED = "NOASSERTION"
+"""SPDX's word for a source that states no licence, or one that is no SPDX expression."""
 _Fact = TypeVar("_Fact")
 
 
@@ -41,21 +43,33 @@ def sentences(answers: ModelAnswers) -> dict[str, str]:
 
 def data_text(data: DataAnswer) -> str:
     """Licences, and who was removed by what."""
-    licences = sorted(data.licences.items(), key=lambda row: -row[1])
     removed = [f"{row.rule} {row.documents:,}" for row in sorted(data.removed, key=lambda row: -row.documents)]
     gone = sum(row.documents for row in data.removed)
     return (
-        f"{data.documents:,} documents ({data.num_bytes / 1e6:.1f} MB), by licence: {_few(licences)}; "
-        f"{data.generated:,} generated ones beside them. Removed: {gone:,} documents"
+        f"{data.documents:,} documents ({data.num_bytes / 1e6:.1f} MB), by licence: {licence_words(data.licences)}; "
+        f"{data.generated:,} generated ones beside them{seen_words(data)}. Removed: {gone:,} documents"
         + (f" ({', '.join(removed[:5])}{', ...' if len(removed) > 5 else ''})" if removed else "")
         + (f", {data.quarantined:,} quarantined" if data.quarantined else "")
         + f". Who: {known(data.groups, _who)}."
     )
 
 
-def _few(rows: list[tuple[str, int]], most: int = 4) -> str:
-    more = f" and {len(rows) - most} more licences" if len(rows) > most else ""
-    return ", ".join(f"{name} {number:,}" for name, number in rows[:most]) + more
+def licence_words(licences: Mapping[str, int], most: int = 4) -> str:
+    """The most frequent licences with their documents, and how many documents have none."""
+    stated = sorted((row for row in licences.items() if row[0] != UNSTATED), key=lambda row: -row[1])
+    words = [f"{name} {number:,}" for name, number in stated[:most]]
+    if len(stated) > most:
+        words[-1] += f" and {len(stated) - most} more licences"
+    if number := licences.get(UNSTATED):
+        words.append(f"no SPDX licence {number:,}")
+    return ", ".join(words)
+
+
+def seen_words(data: DataAnswer) -> str:
+    """`, of whose 936,392 tokens pretraining took 13%`, more than all if it repeats; empty if not known."""
+    if not data.num_tokens or not data.tokens_seen:
+        return ""
+    return f", of whose {data.num_tokens:,} tokens pretraining took {data.tokens_seen / data.num_tokens:.0%}"
 
 
 def _who(groups: list[Removed]) -> str:
@@ -70,11 +84,16 @@ def _who(groups: list[Removed]) -> str:
 
 def cost_text(cost: CostAnswer) -> str:
     """Energy and carbon with bounds, failed and resumed runs, and the forecast."""
-    early = f"{cost.attempts} runs that failed, were stopped or resumed" if cost.attempts else "no run ended early"
+    early = (
+        f"{cost.attempts} runs that failed, were stopped or resumed"
+        if cost.attempts
+        else "no run of just these inputs ended early"
+    )
     missing = f" Not in this ledger: {', '.join(cost.missing)}." if cost.missing else ""
     price = f", {cost.price}" if cost.price else ""
     return (
-        f"{watt_hours(cost.kwh)} Wh, {bounds(cost.grams)} g CO2e{price} for the {len(cost.stages)} stages behind it "
+        f"{watt_hours(cost.kwh)} Wh, {bounds(cost.grams)} g CO2e{price} for the {len(cost.stages)} stages behind it, "
+        f"{cost.stages[0]} to {cost.stages[-1]}, without evaluation and what ran around them "
         f"({watt_hours(cost.attempts_kwh, early)}); its own stage {cost.own_kwh[1] * 1000:.3g} Wh. "
         f"Forecast: {known(cost.forecast, forecast_text)}. "
         f"Energy: {cost.how}.{missing}"

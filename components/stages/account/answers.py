@@ -62,6 +62,7 @@ class DataAnswer(Part):
             and generated ones included.
         sources, licences: documents by name, without generated ones.
         removed: by rule, of every stage. groups: who is mentioned in what the bias stage removed.
+        num_tokens: of the training split. tokens_seen: those that pretraining took, repeats included; None if unknown.
         attribution: rows of ATTRIBUTION.md.
     """
 
@@ -75,6 +76,8 @@ class DataAnswer(Part):
     quarantined: int
     heldout: int
     groups: list[Removed] | NotKnown
+    num_tokens: int | None
+    tokens_seen: int | None
     attribution: list[Attribution] | NotKnown
 
 
@@ -125,6 +128,7 @@ class Score(Part):
         measured_by: the stage. of: the model that was scored (a tuned model inherits most scores of its base).
         low, high: interval, over `variance`. gain, gain_low, gain_high: score minus baseline, positive is better.
         above_baseline: whether gain_low exceeds zero; None if there is no baseline or no interval.
+        baseline_needs_model: whether the baseline is a score of a model too, such as without steps or before tuning.
         kind: ability, knowledge, bias, memorisation, calibration or context.
     """
 
@@ -143,6 +147,7 @@ class Score(Part):
     gain_low: float | None = None
     gain_high: float | None = None
     above_baseline: bool | None = None
+    baseline_needs_model: bool = False
     variance: str = ""
     kind: str = "ability"
     headline: bool = False

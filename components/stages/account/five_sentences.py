@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from components.stages.account.answer_text import known
+from components.stages.account.answer_text import known, licence_words, seen_words
 from components.stages.account.answers import DataAnswer, ModelAnswers, NotKnown, QualityAnswer, RebuildAnswer
 from components.stages.account.model_answers import forecast_of
 from components.stages.account.score_rows import ScoreRow, above
@@ -32,24 +32,23 @@ def five_sentences(summary: Summary, answers: Mapping[str, ModelAnswers], rows: 
         "cost": cost_sentence(summary),
         "quality": known(answer.quality, lambda quality: _quality(quality, rows)),
         "rebuild": _rebuild(answer.rebuild),
-        "load": f"{tool.capitalize()} loads it: {call.removeprefix('model = ')}.",
+        "load": f"with {tool.capitalize()}: {call.removeprefix('model = ')}.",
     }
 
 
 def _text(data: DataAnswer) -> str:
-    ordered = sorted(data.licences, key=lambda name: -data.licences[name])
-    more = f" and {len(ordered) - 2} more licences" if len(ordered) > 2 else ""
     generated = f", and {data.generated:,} generated short texts" if data.generated else ""
+    quarantined = f" and {data.quarantined:,} are quarantined" if data.quarantined else ""
     megabytes = data.num_bytes / 1e6
     size = f"{megabytes:,.0f}" if megabytes >= 10 else f"{megabytes:.2g}"
     return (
-        f"{data.documents:,} documents ({size} MB) under {', '.join(ordered[:2])}{more}"
-        f"{generated} were used; filters had removed {sum(row.documents for row in data.removed):,} more."
+        f"{data.documents:,} documents ({size} MB; {licence_words(data.licences, 3)}){generated}{seen_words(data)}; "
+        f"filters had removed {sum(row.documents for row in data.removed):,} more{quarantined}."
     )
 
 
 def cost_sentence(summary: Summary) -> str:
-    """Energy and carbon of everything here, what of it rests on constants, and the forecast."""
+    """Energy and carbon of the runs behind these artifacts, what of it rests on constants, and the forecast."""
     cost = summary.cost
     if not cost.total.kwh[1]:
         return "Not known: the ledger has no completed run of these artifacts."
@@ -61,8 +60,8 @@ def cost_sentence(summary: Summary) -> str:
     )
     pue = f"; PUE {cost.pue:g}{', assumed' if cost.pue_source.startswith('assumed') else ''}" if cost.pue != 1 else ""
     return (
-        f"It took {_bounded([1000 * value for value in cost.total.kwh], 'Wh')} and "
-        f"{_bounded(cost.total.grams, 'g CO2e', pue)}, failed runs included; "
+        f"{_bounded([1000 * value for value in cost.total.kwh], 'Wh')} and "
+        f"{_bounded(cost.total.grams, 'g CO2e', pue)}, for the runs of these inputs, failed ones included; "
         f"{cost.shares['constants']:.0%} of the energy rests on constants (memory {cost.shares['memory']:.0%}); {said}."
     )
 
@@ -73,15 +72,19 @@ def _bounded(row: Triple, unit: str, more: str = "") -> str:
 
 
 def _quality(quality: QualityAnswer, rows: list[ScoreRow]) -> str:
-    compared = [row for row in rows if row.score.baseline is not None]
+    compared = [row for row in rows if row.score.baseline is not None and not row.score.baseline_needs_model]
     better = [row.name for row in compared if above(row.score)]
     champion = quality.champion
     against = ""
     if not isinstance(champion, NotKnown):
         changed = sum(change.significant for change in champion.changes)
-        against = "; it is the champion" if champion.is_this else f"; {changed} scores differ from {champion.champion}"
+        first = champion.champion.endswith(" version 1")  # no gate let it pass: there was nothing to compare it with
+        this = "the first registered, so champion by default" if first else "the champion"
+        against = f"; it is {this}" if champion.is_this else f"; {changed} scores differ from {champion.champion}"
     skipped = f"; {len(quality.skipped)} tasks were skipped" if quality.skipped else ""
-    return f"{len(better)} of {len(compared)} scores lie above the best rule that needs no model{against}{skipped}."
+    return (
+        f"{len(better)} of {len(compared)} scores are better than the best rule that needs no model{against}{skipped}."
+    )
 
 
 def _rebuild(rebuild: RebuildAnswer) -> str:

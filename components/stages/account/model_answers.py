@@ -88,7 +88,7 @@ def model_answers(
         licence=account.licence or unstated,
         base=BASES.get(model, ""),
         facts=records.models[model],
-        data=data_answer(data, file),
+        data=data_answer(data, records, model, file),
         cost=cost_answer(model, cost, forecasts),
         quality=quality_answer(model, records, origin),
         rebuild=origin.rebuild,
@@ -100,7 +100,7 @@ def model_answers(
 # -- data --------------------------------------------------------------------------------------------------------------
 
 
-def data_answer(data: DataFacts, file: Files) -> DataAnswer | NotKnown:
+def data_answer(data: DataFacts, records: StageRecords, model: str, file: Files) -> DataAnswer | NotKnown:
     """Licences, sources, and who was removed by which rule."""
     documents, mixture = data.documents, data.mixture
     real = next((documents[stage] for stage in ("bias", "filter", "dedup", "ingest") if stage in documents), None)
@@ -122,6 +122,8 @@ def data_answer(data: DataFacts, file: Files) -> DataAnswer | NotKnown:
         quarantined=sum(row.quarantined for row in documents.values()),
         heldout=sum(row.heldout for row in documents.values()),
         groups=_groups(data),
+        num_tokens=records.tokens.get("train", {}).get("num_tokens"),
+        tokens_seen=records.models[model].training.get("tokens"),
         attribution=attribution(file),
     )
 
@@ -239,12 +241,16 @@ def quality_answer(model: str, records: StageRecords, origin: Origin) -> Quality
 def _scores(model: str, records: StageRecords) -> list[Score]:
     stage = model.replace("/", "@")
     facts: ModelFacts | None = records.models.get(model)
-    after = " after training" if model.startswith("pretrain") else ""  # evaluate scores the same with an interval
+    metrics = records.metrics.get(stage, {})
+    after = ", whole held-out set" if model.startswith("pretrain") else ""  # evaluate: a sample, with bounds
+    tested = metrics.get("heldout_pairs", metrics.get("heldout_passages"))
     own = [
         Score(
-            task=stage, name=name.replace("/", " ").replace("_", " ") + after, of=model, measured_by=stage,
+            task=stage, name=re.sub("[/_]", " ", name).replace("heldout", "held-out") + after, of=model,
+            measured_by=stage,
             better="lower" if "bits_per_byte" in name else "higher", headline=not after, **_best_rule(row),
             **{key: row[key] for key in ("value", "low", "high") if key in row},
+            n=tested and int(tested),
         )
         for name, row in (facts.scores if facts else {}).items()
     ]  # fmt: skip

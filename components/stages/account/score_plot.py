@@ -1,4 +1,4 @@
-"""The forest plot: every score with its interval beside the best rule that needs no model, a panel per unit."""
+"""The forest plot: every score with its interval beside its baseline, a panel per unit."""
 
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ def _legend() -> list[Any]:
     from matplotlib.lines import Line2D
 
     return [
-        Line2D([], [], color=ABOVE, marker="o", label="score above its baseline"),
-        Line2D([], [], color=GREY, marker="o", label="score not above it, or without one"),
-        Line2D([], [], color=BASELINE, linewidth=3, label="baseline: the best rule without a model"),
+        Line2D([], [], color=ABOVE, marker="o", label="score better than its baseline"),
+        Line2D([], [], color=GREY, marker="o", label="score not better, or without one"),
+        Line2D([], [], color=BASELINE, linewidth=3, label="baseline"),
     ]

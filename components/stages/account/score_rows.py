@@ -83,11 +83,18 @@ def score_rows(summary: Summary, answers: Mapping[str, ModelAnswers], most: int 
     return [rows[index] for index in sorted(order[:most])]
 
 
-def _rank(rows: list[ScoreRow], index: int) -> tuple[bool, int, bool, int]:
-    """Order in which rows get room: the first row of a task; those with a counterpart, of bias and memorisation."""
+def _rank(rows: list[ScoreRow], index: int) -> tuple[bool, bool, int, bool, int]:
+    """Order of rows for room: better than a rule; a task's first; with a counterpart, of bias and memorisation."""
     score = rows[index].score
+    counted = above(score) and not score.baseline_needs_model
     place = sum(row.score.task == score.task for row in rows[:index])
-    return not score.headline, place, not rows[index].counterpart and score.kind not in ("bias", "memorisation"), index
+    return (
+        not score.headline,
+        not counted,
+        place,
+        not rows[index].counterpart and score.kind not in ("bias", "memorisation"),
+        index,
+    )
 
 
 def _paired(score: Score, scores: Iterable[Score], summary: Summary) -> ScoreRow | None:
@@ -95,6 +102,8 @@ def _paired(score: Score, scores: Iterable[Score], summary: Summary) -> ScoreRow
     if before := BEFORE_TUNING.get(score.name):
         value = summary.metrics.get(score.measured_by, {}).get(before)
         return ScoreRow(score, "before" if value is not None else "", value)
+    if score.task == "sentence_pairs":
+        return ScoreRow(score, "even", 0.5)
     this, other, name = PAIRS.get(score.task, ("", "", ""))
     if not this:
         return ScoreRow(score)

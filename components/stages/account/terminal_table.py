@@ -14,8 +14,9 @@ WIDTH = 100
 MAX_LINES = 25
 LABELS = {"text": "trained on", "cost": "cost", "quality": "quality", "rebuild": "rebuild", "load": "load"}
 _WORLD = intensity.zone_mean("WORLD").mean
+_NEAR = constants.bounds("yearly_mean_spread").high - 1
 ZONE_HINT = (
-    f"set runtime.grid.zone: within {constants.bounds('yearly_mean_spread').high - 1:.0%} of a mean, "
+    f"set runtime.grid.zone: grams within {_NEAR:.0%} of its yearly mean, "
     f"instead of {_WORLD.low:g} to {_WORLD.high:g} g/kWh"
 )
 """How far a zone narrows grams, from the shipped table of intensities."""
@@ -24,9 +25,11 @@ ZONE_HINT = (
 def render_table(summary: Summary, answers: Mapping[str, ModelAnswers]) -> str:
     """The short table printed at the end of a run: the five answers, then scores beside their baselines."""
     sentences = five_sentences(summary, answers, score_rows(summary, answers))
-    head = [line for key, text in sentences.items() for line in _labelled(LABELS[key], text)]
-    if "no zone set" in summary.cost.intensity_short:
-        head += _labelled("", ZONE_HINT)
+    head = []
+    for key, text in sentences.items():
+        head += _labelled(LABELS[key], text)
+        if key == "cost" and "no zone set" in summary.cost.intensity_short:
+            head += _labelled("", ZONE_HINT)
     foot = [
         "report      reports/report.html; model cards: reports/cards/; data: reports/summary.json",
         "next        make chat, make up (Prefect and MLflow), make why after a change of params.yaml",
@@ -42,16 +45,16 @@ def _labelled(label: str, text: str) -> list[str]:
 
 
 def _scores(rows: list[ScoreRow]) -> list[str]:
-    """A header and a line per score; those not shown to be above their baseline begin with `-`."""
-    lines = [f"{'  score (- not above its baseline)':<35}{'value and interval':<22}{'baseline':<25}counterpart"]
+    """A header and a line per score; those not shown to be better than their baseline begin with `-`."""
+    lines = [f"{'- not better than its baseline':<35}{'value (v: less is good)':<24}{'baseline':<24}counterpart"]
     for row in rows:
         score = row.score
-        value = f"{score.value:.3f}"
+        value = f"{'v' if score.better == 'lower' else ' '} {score.value:.3f}"
         if score.low is not None and score.high is not None:
             value += f" [{score.low:.3f}, {score.high:.3f}]"
         base = "" if score.baseline is None else f"{score.baseline:.3f} {score.baseline_name}"
         other = "" if row.counterpart_value is None else f"{row.counterpart} {row.counterpart_value:.3f}"
-        lines.append(f"{'- ' if row.below else '  '}{_short(row.name, 32):<33}{value:<22}{_short(base, 24):<25}{other}")
+        lines.append(f"{'- ' if row.below else '  '}{_short(row.name, 32):<33}{value:<24}{_short(base, 23):<24}{other}")
     return lines
 
 

@@ -144,14 +144,16 @@ def _report(results: list[TaskResult], skipped: dict[str, str], heldout: Path) -
 
 def markdown(highlights: list[dict[str, Any]], skipped: dict[str, str]) -> str:
     """The summary as a table, and the tasks that did not apply."""
-    above = [row["above_baseline"] for row in highlights if row["above_baseline"] is not None]
+    compared = [row for row in highlights if row["above_baseline"] is not None]
+    above = [row["above_baseline"] for row in compared if not row["baseline_needs_model"]]
     page = Page("Evaluation", None)
     columns = "name value value_low value_high baseline baseline_name gain gain_low gain_high variance n note"
     page.show(
         columns,
         [row | {"value_low": row["low"], "value_high": row["high"]} for row in highlights],
-        f"{sum(above)} of {len(above)} scores that have a baseline (the best trivial rule on the same items) are above "
-        "it, as the interval of the paired gain is. The column `variance` says what an interval covers.",
+        f"{sum(above)} of {len(above)} scores are better than the best rule that needs no model, on the same items, as "
+        f"the interval of the paired gain is; the baselines of {len(compared) - len(above)} more are the model itself "
+        "in another state. The column `variance` says what an interval covers.",
     )
     if skipped:
         page.say("## Tasks that did not apply")

@@ -44,7 +44,8 @@ def report_abstention(
     result.metrics["error_all"] = everything
     result.metrics |= {f"error_at_{coverage:g}": float(risk_at(total, coverage)) for coverage in COVERAGES}
     risks = ", ".join(f"{risk_at(total, coverage):.3f} at {coverage:.0%}" for coverage in COVERAGES)
-    baseline, name = Baseline("all of them", everything, gain), f"{title}, error in the surest {SHOWN:.0%}"
+    baseline = Baseline("all predictions", everything, gain, needs_model=True)
+    name = f"{title}, error in the surest {SHOWN:.0%}"
     result.highlight(name, surest, baseline, f"error {risks}", kind="calibration", better="lower", headline=True)
     any_order = Baseline("any order", 0.5, above_half)
     result.highlight(f"{title}, AUROC of confidence", ranks, any_order, kind="calibration")

@@ -42,8 +42,8 @@ def answers(context: EvalContext) -> TaskResult:
     estimate = result.estimate("bits_per_byte", context.resampling)
     result.metric("bits_per_byte", estimate)
     result.facts["task"] = task
-    baseline = result.baseline("the base model", "bits_per_byte", context.resampling)
-    title = "answers of the tuned model, bits per byte"
+    baseline = result.baseline("the base model", "bits_per_byte", context.resampling, needs_model=True)
+    title = f"answer bits per byte, {len(chosen)} pairs"
     result.highlight(title, estimate, baseline, f"task {task}", kind="knowledge", better="lower", headline=True)
     return result
 

@@ -99,14 +99,14 @@ def _exact_matches(model: LanguageModel, test_items: Sequence[Problem]) -> list[
 def _summarise(result: TaskResult, context: EvalContext) -> None:
     """Metrics and rows of both ways, and the curve by number of digits."""
     resampling = context.resampling
-    rules = {"direct": "what training sums have", "steps": "the same sums at once"}
+    rules = {"direct": "training answers", "steps": "same sums at once"}
     curve = Curve("chain_of_thought", "Sums with and without steps", "digits", "exactly right", [])
     for way, title in (("direct", "sums at once"), ("steps", "sums with steps")):
         exact, size = (result.estimate(metric, resampling, way) for metric in ("accuracy", "bits"))
         result.metric(way, exact, bounds=False)
         result.metric(f"bits_{way}", size, bounds=False)
         exact_rule, size_rule = (
-            result.baseline(rules[way], metric, resampling, way) for metric in ("accuracy", "bits")
+            result.baseline(rules[way], metric, resampling, way, way == "steps") for metric in ("accuracy", "bits")
         )
         for digits, end in DIGITS.items():
             curve.add(digits, result.estimate("accuracy", resampling, way + end), way)

@@ -147,6 +147,6 @@ def _summarise(result: TaskResult, context: EvalContext, num_windows: int) -> No
     result.facts["best"] = best
     windows = f"{num_windows} windows of {FACTOR} times the trained context"
     result.highlight("bits per byte beyond the context", before, None, windows, kind="context", better="lower")
-    baseline = Baseline("untouched positions", before.value, gain)
+    baseline = Baseline("unscaled", before.value, gain, needs_model=True)
     title = "bits per byte, scaled positions"
     result.highlight(title, after, baseline, best, kind="context", better="lower", headline=True)

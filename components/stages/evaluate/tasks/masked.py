@@ -69,7 +69,7 @@ def counting_rules(seen: np.ndarray, masked_windows: Sequence[MaskedWindow]) -> 
     before, first = np.unique(pairs[order] // size, return_index=True)
     following = np.full(size, frequent)
     following[before] = pairs[order][first] % size
-    rules: dict[str, list[float]] = {"the most frequent token": [], "the most frequent token after the one before": []}
+    rules: dict[str, list[float]] = {"commonest token": [], "likeliest bigram": []}
     for window in masked_windows:
         truth = window.ids[window.hidden]
         shown = np.where(window.hidden, MASK, window.ids)

@@ -86,7 +86,8 @@ def _summarise(result: TaskResult, context: EvalContext, most: str) -> None:
         result.metrics["rank_test_p"] = float(test.pvalue)
         note += f"; above the never given: p = {test.pvalue:.3g}"
         value = sum(never) / len(never)
-        baseline = Baseline("canaries never given", value, Estimate(value - exposure.value, None, None, len(often), 0))
+        gain = Estimate(value - exposure.value, None, None, len(often), 0)
+        baseline = Baseline("never given ones", value, gain, needs_model=True)
     common: dict[str, Any] = {"kind": "memorisation", "better": "lower"}
     times = most.removeprefix("times=").replace("-", " to ")
     result.highlight(f"exposure, given {times} times", exposure, baseline, note, headline=True, **common)

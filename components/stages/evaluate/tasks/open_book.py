@@ -24,7 +24,7 @@ from components.synthetic.curriculum import LABELS
 
 NAME = "open_book"
 CHOICES = 4
-BASELINE = "any rule blind to the name"
+BASELINE = "blind to the name"
 FORMS = ("record", "prose")
 COLOURS = ("red", "blue", "green", "white", "black", "brown", "yellow", "grey")
 ONSETS, VOWELS, CODAS = (

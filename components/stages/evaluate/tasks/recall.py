@@ -14,7 +14,7 @@ from components.synthetic.curriculum import items
 
 NAME = "recall"
 LENGTHS = (4, 8, 16)
-BASELINE = "any rule blind to the key"
+BASELINE = "blind to the key"
 ABSENT = "Q"
 """A key that no list holds: the value's log-probability after it is what the value has without being asked for."""
 

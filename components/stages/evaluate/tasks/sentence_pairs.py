@@ -110,7 +110,7 @@ def sentence_pairs(context: EvalContext) -> TaskResult:
         for kind, estimate in by_kind.items():
             curve.add(kind, estimate, objective)
         note = f"{len(PHRASES)} kinds of groups; .5 is no preference, random weights {untrained:.3f}"
-        name = f"stereotyped sentence likelier, {objective} model"
+        name = f"stereotype likelier, {objective}"
         result.highlight(name, total, note=note, kind="bias", better="lower", headline=True)
     result.curves.append(curve)
     return result

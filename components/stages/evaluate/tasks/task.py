@@ -65,11 +65,13 @@ class Baseline:
         name: the rule, in words.
         value: its score.
         gain: score minus baseline, paired; the other way round where lower is better.
+        needs_model: whether it is a score of the same or another model, such as without steps or before tuning.
     """
 
     name: str
     value: float
     gain: Estimate
+    needs_model: bool = False
 
 
 @dataclass
@@ -217,13 +219,15 @@ class TaskResult:
         assert rows, f"{self.task}: no items for {metric} {condition}"
         return _over(rows, [row["score"] for row in rows], resampling, self.unit)
 
-    def baseline(self, name: str, metric: str, resampling: Resampling, condition: str | None = None) -> Baseline:
+    def baseline(
+        self, name: str, metric: str, resampling: Resampling, condition: str | None = None, needs_model: bool = False
+    ) -> Baseline:
         """The rule `name` on this metric's rows, and the model's gain over it."""
         rows = self.rows(metric, condition)
         sign = -1.0 if rows[0]["direction"] == "lower" else 1.0
         gains = [sign * (row["score"] - row["baseline"]) for row in rows]
         value = sum(row["baseline"] for row in rows) / sum(row["weight"] for row in rows)
-        return Baseline(name, value, _over(rows, gains, resampling, self.unit))
+        return Baseline(name, value, _over(rows, gains, resampling, self.unit), needs_model)
 
     def paired(self, metric: str, a: str, b: str, resampling: Resampling) -> Estimate:
         """The change of a metric from condition `a` to condition `b`, item by item, with its interval."""
@@ -265,7 +269,7 @@ class TaskResult:
         if baseline:
             gain = baseline.gain
             row |= {"baseline": baseline.value, "baseline_name": baseline.name, "gain": gain.value}
-            row |= {"gain_low": gain.low, "gain_high": gain.high}
+            row |= {"gain_low": gain.low, "gain_high": gain.high, "baseline_needs_model": baseline.needs_model}
             row["above_baseline"] = None if gain.low is None else gain.low > 0.0
         self.highlights.append(row)
 

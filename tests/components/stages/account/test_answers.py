@@ -11,7 +11,7 @@ from components.carbon.footprint.costs import LedgerCosts
 from components.carbon.ledger.reader import Ledger
 from components.core.files import read_json
 from components.params import Account, Params
-from components.stages.account.answer_text import MAX_LINES, WIDTH, page, sentences
+from components.stages.account.answer_text import MAX_LINES, WIDTH, licence_words, page, seen_words, sentences
 from components.stages.account.answers import (
     AgainstChampion,
     Change,
@@ -20,12 +20,16 @@ from components.stages.account.answers import (
     ModelAnswers,
     NotKnown,
     QualityAnswer,
+    Score,
 )
 from components.stages.account.data_card import data_facts
+from components.stages.account.five_sentences import QUESTIONS, five_sentences
 from components.stages.account.model_answers import model_answers, stages_behind, unknown_origin
 from components.stages.account.model_card import asks
+from components.stages.account.score_rows import ScoreRow
 from components.stages.account.stage import account, costs
 from components.stages.account.summary import checkout_files, gather
+from components.stages.account.types import Summary
 from tests.components.finished_project import project
 
 ROW = {
@@ -122,3 +126,29 @@ def test_a_licence_is_an_spdx_id() -> None:
     assert Account(licence="Apache-2.0").licence == "Apache-2.0"
     with pytest.raises(ValidationError, match="licence"):
         Account(licence="free for\nall: yes")
+
+
+def test_only_baselines_that_need_no_model_are_counted(root: Path) -> None:
+    champion = AgainstChampion(champion="x version 1", is_this=True, compared="2026-01-31")
+    answers = {"finetune/instruct": with_champion(root, champion)}
+    summary = Summary.model_validate_json((root / "reports/summary.json").read_text())
+    rule = Score(**ROW, of="pretrain/causal", measured_by="evaluate")
+    model = rule.model_copy(update={"baseline_name": "the base model", "baseline_needs_model": True})
+    said = five_sentences(summary, answers, [ScoreRow(rule), ScoreRow(model)])
+    assert list(said) == list(QUESTIONS)
+    assert said["quality"].startswith("1 of 1 scores are better than the best rule that needs no model")
+    assert "the first registered, so champion by default" in said["quality"]
+
+
+def test_a_word_for_no_licence_is_not_counted_as_one() -> None:
+    licences = {"NOASSERTION": 131, "CC0-1.0": 8, "MIT": 12, "GPL-3.0-only": 3}
+    assert licence_words(licences) == "MIT 12, CC0-1.0 8, GPL-3.0-only 3, no SPDX licence 131"
+    assert licence_words(licences, 1) == "MIT 12 and 2 more licences, no SPDX licence 131"
+
+
+def test_the_share_of_tokens_that_pretraining_took_is_said(root: Path) -> None:
+    data = card(root, "pretrain/causal").data
+    assert isinstance(data, DataAnswer)
+    seen = data.model_copy(update={"num_tokens": 936_392, "tokens_seen": 122_880})
+    assert seen_words(seen) == ", of whose 936,392 tokens pretraining took 13%"
+    assert seen_words(seen.model_copy(update={"tokens_seen": None})) == ""

@@ -64,10 +64,10 @@ def test_the_table_is_a_page(root: Path) -> None:
         *LABELS.values(), "report", "next"
     ]  # fmt: skip
     for words in ("23 documents", "BSD-3-Clause", "Wh (", "g CO2e", "rests on constants", "2 tasks were skipped",
-                  "nobody has done so here yet", "Transformers loads it: pipeline(", "reports/report.html",
+                  "nobody has done so here yet", "with Transformers: pipeline(", "reports/report.html",
                   "question 0", "0.700 [0.600, 0.800]", "0.500 chance", "instruct: choice accuracy",
                   "0.250 guessing"):  # fmt: skip
-        assert words in text, words
+        assert words in " ".join(text.split()), words
     assert ZONE_HINT not in text
 
 
@@ -96,10 +96,10 @@ def test_cards_are_what_the_hub_reads(root: Path) -> None:
     assert names == ["finetune-classify", "finetune-instruct", "pretrain-causal", "pretrain-masked"]
     _, front, body = (root / "reports/cards/finetune-instruct/README.md").read_text().split("---\n", 2)
     meta = yaml.safe_load(front)
-    summary = read_json(root / "reports/summary.json")
+    behind = read_json(root / "reports/cards/finetune-instruct/card.json")["cost"]
     emissions = meta["co2_eq_emissions"]
-    assert emissions["emissions"] == pytest.approx(summary["cost"]["stages"]["finetune@instruct"]["grams"][1], rel=1e-4)
-    assert emissions["training_type"] == "fine-tuning"
+    assert emissions["emissions"] == pytest.approx(behind["grams"][1], rel=1e-4)
+    assert emissions["training_type"] == "pre-training, fine-tuning"
     assert emissions["geographical_location"] == "FRA"
     assert "estimated" in emissions["source"]
     assert meta["pipeline_tag"] == "text-generation"
@@ -114,13 +114,16 @@ def test_annex_xi_has_compute_time_and_energy(root: Path) -> None:
     summary = read_json(root / "reports/summary.json")
     text = (root / "reports/cards/pretrain-causal/README.md").read_text()
     rows = {cells[0]: cells[1] for line in text.splitlines() if len(cells := line.strip("| ").split(" | ")) == 2}
-    compute, cost = rows["1(2)(d) compute, training time"], summary["cost"]["stages"]["pretrain@causal"]
+    compute = rows["1(2)(d) compute, training time"]
+    cost = read_json(root / "reports/cards/pretrain-causal/card.json")["cost"]
     flop = summary["models"]["pretrain/causal"]["flop"]
     assert flop > 6 * 512 * 64 * 20_480  # the head alone
-    assert compute.startswith(f"{flop:.3g} FLOP (weights and attention); {cost['elapsed_s']:.0f} s on ")
+    assert compute.startswith(
+        f"{flop:.3g} FLOP of pretraining (weights and attention); {cost['seconds']:.0f} s for all "
+    )
     assert summary["cost"]["hardware"] in compute
     low, mid, high = (f"{1000 * value:.3g}" for value in cost["kwh"])
-    assert rows["1(2)(e) energy"] == f"estimated: {mid} ({low} to {high}) Wh"
+    assert rows["1(2)(e) energy"].startswith(f"estimated: {mid} ({low} to {high}) Wh for all stages behind it, ")
     assert float(low) < float(mid) < float(high)
 
 

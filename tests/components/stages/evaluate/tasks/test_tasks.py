@@ -97,8 +97,8 @@ def test_counting_rules_by_hand() -> None:
     window = MaskedWindow(document("d", "x"), np.array([0, 5, 6, 5, 7]), np.array([False, False, True, False, True]))
     seen = np.array([0, 5, 6, 5, 6, 5, 7, 5])
     assert counting_rules(seen, [window]) == {
-        "the most frequent token": [0.0],
-        "the most frequent token after the one before": [1.0],
+        "commonest token": [0.0],
+        "likeliest bigram": [1.0],
     }
 
 
