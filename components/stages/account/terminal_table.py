@@ -25,7 +25,7 @@ ZONE_HINT = (
 def render_table(summary: Summary, answers: Mapping[str, ModelAnswers]) -> str:
     """The short table printed at the end of a run: the five answers, then scores beside their baselines."""
     sentences = five_sentences(summary, answers, score_rows(summary, answers))
-    head = []
+    head: list[str] = []
     for key, text in sentences.items():
         head += _labelled(LABELS[key], text)
         if key == "cost" and "no zone set" in summary.cost.intensity_short:
