@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from prefect import flow
-from prefect.states import State
 
 from components import params as schema
 from components.core.errors import UserError
@@ -22,7 +20,6 @@ from components.core.files import fingerprint, write_text
 from components.params import Params, Seeds
 from components.reporting.tables import markdown_table
 from flows.execution import cli
-from flows.execution.pipeline_flow import run_pipeline, stop_runs
 from flows.execution.stage import Study, code_hashes
 from flows.system import paths
 from flows.system.command import parser_of, run_command
@@ -49,12 +46,6 @@ def reseeded(params: Params, number: int) -> Params:
     return params.model_copy(update=changed | {"mix": moved(params.mix)})
 
 
-@flow(name="training", log_prints=False)
-def training(params: Params) -> State:
-    """One training with other seeds, as an experiment under this run's name."""
-    return run_pipeline(params, "", [])
-
-
 def run_study(name: str, params: Params) -> Path:
     """Train again with other seeds of pretraining, fine-tuning and mixing, and measure how far the scores move."""
     own, names = schema.load(paths.ROOT / "params.yaml"), []
@@ -75,7 +66,16 @@ def _train(name: str, params: Params) -> None:
     if name in experiments():
         print(f"{name}: finished before, read back", flush=True)
         return
-    state = training.with_options(flow_run_name=name)(params, return_state=True)
+    from prefect import flow
+
+    from flows.execution.pipeline_flow import run_pipeline
+
+    @flow(name="training", flow_run_name=name, log_prints=False)
+    def training(params: Params) -> Any:
+        """One training with other seeds, as an experiment under this run's name."""
+        return run_pipeline(params, "", [])
+
+    state: Any = training(params, return_state=True)
     if not state.is_completed() or name not in experiments():
         raise UserError(f"{name}: {state.name}: {state.message}; start it again, what is finished is read back")
 
@@ -118,6 +118,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, help="trainings with other seeds, instead of the file's `seeds.runs`")
     arguments = parser.parse_args()
     chosen = chosen_of(schema.load(paths.ROOT / "params.yaml"), arguments.runs)
+    from flows.execution.pipeline_flow import stop_runs
     from flows.execution.stage_flow import study_form
 
     return cli.run(study_form(STUDY), REPORTS / "report.md", stop_runs, params=chosen)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import stdtr
 
 from components.statistics import Difference, critical_t, holm
 
@@ -84,6 +83,8 @@ def seed_noise(metric: str, a: Side, b: Side, known: Mapping[str, Sequence[Score
 
 def over_seeds(difference: Difference, noise: SeedNoise, confidence: float) -> Difference:
     """The difference with its interval over works and seeds; it must have one over works."""
+    from scipy.special import stdtr
+
     works, seeds = difference.error**2, noise.deviation**2 * noise.share
     total = works + seeds
     if total == 0.0:
