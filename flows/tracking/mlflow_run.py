@@ -154,13 +154,16 @@ def _describe(mlflow: Any, run_id: str, name: str, params: dict, summary: str) -
 
 
 def _run_before(mlflow: Any, run: Any) -> Any:
-    """The last finished parent run of the same kind that began earlier; None if there is none."""
+    """The last finished parent run of the same kind that began earlier; None if there is none.
+
+    One that was closed after a kill has no parameters: nothing can be said against it.
+    """
     kind = run.data.tags.get("kind", "")
     query = f"tags.{NAME_TAG} LIKE '%' and attributes.status = 'FINISHED'"
     experiment, started = [run.info.experiment_id], run.info.start_time
     rows = mlflow.search_runs(experiment, query, order_by=["attributes.start_time DESC"], max_results=50)
     same = [row for row in rows if (row.data.tags.get("kind", "") in PIPELINES) == (kind in PIPELINES)]
-    return next((row for row in same if row.info.start_time < started), None)
+    return next((row for row in same if row.data.params and row.info.start_time < started), None)
 
 
 def changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
