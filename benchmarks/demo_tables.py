@@ -13,7 +13,7 @@ NUM_LINES = 12
 def excerpt() -> str:
     """The scores of the table at the end of `make demo`: its header and eleven lines."""
     lines = [line for line in (ROOT / "reports/summary.md").read_text().splitlines() if line.strip("` ")]
-    head = next(row for row, line in enumerate(lines) if line.strip().startswith("score "))
+    head = next(row for row, line in enumerate(lines) if "baseline" in line and "counterpart" in line)
     return "\n".join(["```", *lines[head : head + NUM_LINES], "```"])
 
 

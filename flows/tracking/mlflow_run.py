@@ -46,7 +46,9 @@ def client() -> Any:
     with _IMPORTING:
         from mlflow import MlflowClient
 
-    return MlflowClient()
+    # The first client of all makes the tables; a pipeline and its first stage begin at the same time.
+    with FileLock(STATE / "mlflow.lock"):
+        return MlflowClient()
 
 
 def experiment_id(mlflow: Any) -> str:
