@@ -83,12 +83,16 @@ def score_rows(summary: Summary, answers: Mapping[str, ModelAnswers], most: int 
     return [rows[index] for index in sorted(order[:most])]
 
 
-def _rank(rows: list[ScoreRow], index: int) -> tuple[bool, bool, int, bool, int]:
-    """Order of rows for room: better than a rule; a task's first; with a counterpart, of bias and memorisation."""
+def _rank(rows: list[ScoreRow], index: int) -> tuple[bool, bool, bool, int, bool, int]:
+    """Order of rows for room: bits per byte; better than a rule; a task's first; counterparts, bias, memorisation.
+
+    What the pretraining is for stands there whether it beats its baseline or not.
+    """
     score = rows[index].score
     counted = above(score) and not score.baseline_needs_model
     place = sum(row.score.task == score.task for row in rows[:index])
     return (
+        score.task != "bits_per_byte" or place > 0,
         not score.headline,
         not counted,
         place,
