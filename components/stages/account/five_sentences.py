@@ -91,10 +91,13 @@ def _rebuild(rebuild: RebuildAnswer) -> str:
     verified = known(rebuild.verified, lambda last: f"done on {last.at[:10]}, {last.result}")
     if isinstance(rebuild.verified, NotKnown):
         verified = "nobody has done so here yet"
-    return (
-        f"Commit {_short(rebuild.commit)} with dvc.lock {_short(rebuild.dvc_lock)} rebuilds it by {rebuild.command}; "
-        f"{verified}."
-    )
+    commit, lock = _short(rebuild.commit), _short(rebuild.dvc_lock)
+    if commit.endswith("+changes"):
+        return (
+            f"Not from a commit: tracked files differed from {commit.removesuffix('+changes')} (dvc.lock {lock}); "
+            f"commit them, then {rebuild.command}; {verified}."
+        )
+    return f"Commit {commit} with dvc.lock {lock} rebuilds it by {rebuild.command}; {verified}."
 
 
 def _short(value: str | NotKnown) -> str:

@@ -1,0 +1,18 @@
+"""Sentences of the five answers."""
+
+from components.stages.account.answers import NotKnown, RebuildAnswer
+from components.stages.account.five_sentences import _rebuild
+
+
+def rebuilt_from(commit: str) -> str:
+    not_done = NotKnown(not_known="nobody has rebuilt it")
+    return _rebuild(
+        RebuildAnswer(commit=commit, dvc_lock="b" * 32, model="c" * 32, verified=not_done, command="make verify")
+    )
+
+
+def test_a_commit_rebuilds_a_model_unless_tracked_files_differed_from_it() -> None:
+    assert rebuilt_from("a" * 40).startswith("Commit aaaaaaaaaa with dvc.lock bbbbbbbbbb rebuilds it by make verify;")
+    changed = rebuilt_from("a" * 40 + "+changes")
+    assert changed.startswith("Not from a commit: tracked files differed from aaaaaaaaaa (dvc.lock bbbbbbbbbb);")
+    assert "rebuilds it" not in changed
