@@ -25,7 +25,7 @@ from components.core.files import read_json, write_json, write_text, written_who
 from components.model.transformer import Shape, Transformer
 from components.tokens.tokenizer import (
     ASSISTANT,
-    CHAT_TEMPLATE,
+    CHAT,
     END,
     END_OF_TEXT,
     MASK,
@@ -202,7 +202,7 @@ def tokenizer_config(shape: Shape) -> dict[str, Any]:
         "model_max_length": shape.context,
         "model_input_names": ["input_ids", "attention_mask"],
     }
-    return fields | ({"chat_template": CHAT_TEMPLATE} if shape.causal else {})
+    return fields | ({"chat_template": CHAT.template} if shape.causal else {})
 
 
 def tokenizer_text(folder: Path) -> str:

@@ -19,22 +19,20 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 
 from components.core.errors import UserError
 from components.tokens.cached_encoder import UnitEncoder, blocks
+from components.tokens.chat_format import CHAT_TEMPLATE, ChatFormat
 
 SPECIAL_TOKENS = ("<|endoftext|>", "<|pad|>", "<|mask|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 """In the order of their ids. Their strings inside a text are encoded as plain text, never as these."""
 END_OF_TEXT, PAD, MASK, SYSTEM, USER, ASSISTANT, END = range(len(SPECIAL_TOKENS))
 
-SMALLEST_VOCABULARY = len(SPECIAL_TOKENS) + 256
-
-CHAT_TEMPLATE = (
-    "{% for message in messages %}"
-    "{% if message['role'] == 'system' %}<|system|>{{ message['content'] }}"
-    "{% elif message['role'] == 'user' %}<|user|>{{ message['content'] }}"
-    "{% else %}<|assistant|>{{ message['content'] }}<|end|>{% endif %}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+CHAT = ChatFormat(
+    begin=(END_OF_TEXT,),
+    around={"system": ((SYSTEM,), ()), "user": ((USER,), ()), "assistant": ((ASSISTANT,), (END,))},
+    template=CHAT_TEMPLATE,
 )
-"""Jinja template of `transformers` for `<|endoftext|><|user|>prompt<|assistant|>answer<|end|>`, less the first."""
+"""How chats are written with these tokens."""
+
+SMALLEST_VOCABULARY = len(SPECIAL_TOKENS) + 256
 
 PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"  # English contractions
@@ -93,7 +91,10 @@ class Encoder:
 
     Attributes:
         vocab_size: number of ids, special tokens included.
+        chat: how chats are written.
     """
+
+    chat = CHAT
 
     def __init__(self, tokenizer_json: str) -> None:
         import tiktoken

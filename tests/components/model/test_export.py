@@ -9,7 +9,7 @@ import torch
 from components.core.errors import UserError
 from components.model import export
 from components.model.transformer import Transformer
-from components.tokens.tokenizer import CHAT_TEMPLATE, SPECIAL_TOKENS
+from components.tokens.tokenizer import CHAT, SPECIAL_TOKENS
 from tests.components.model.test_transformer import network
 
 
@@ -42,11 +42,11 @@ def test_the_tokenizer_loads_with_its_special_tokens_and_chat_template(tokenizer
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     assert (tokenizer.bos_token_id, tokenizer.pad_token_id, tokenizer.mask_token_id) == (0, 1, 2)
     assert set(tokenizer.all_special_tokens) == set(SPECIAL_TOKENS)
-    assert tokenizer.chat_template == CHAT_TEMPLATE
+    assert tokenizer.chat_template == CHAT.template
     chat = tokenizer.apply_chat_template(
         [{"role": "user", "content": "ab"}], add_generation_prompt=True, tokenize=False
     )
-    assert chat == "<|user|>ab<|assistant|>"
+    assert chat == "<|endoftext|><|user|>ab<|assistant|>"
 
 
 def test_saving_twice_gives_the_same_bytes_and_no_pickle(tokenizer_json: str, tmp_path: Path) -> None:

@@ -1,0 +1,41 @@
+"""A chat as token ids, and which of them are learned: the answers of the assistant, each with the token that ends it.
+
+The ids are those of `transformers`: `apply_chat_template(..., return_assistant_tokens_mask=True)` gives the
+same two lists.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from components.finetuning_data.formats import Message
+from components.tokens.chat_format import ChatFormat
+
+
+class ChatEncoder(Protocol):
+    """What `encode` needs of a tokenizer: `Encoder`, or another with the same two members."""
+
+    chat: ChatFormat
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of `text`, all of it taken as plain text."""
+
+
+def encode(messages: Sequence[Message], encoder: ChatEncoder, *, ask: bool = False) -> tuple[list[int], list[bool]]:
+    """Ids of a chat, and for each whether it is learned.
+
+    Args:
+        ask: end with the tokens after which an answer begins (transformers' `add_generation_prompt`).
+    """
+    form = encoder.chat
+    ids, learned = [*form.begin], [False] * len(form.begin)
+    for message in messages:
+        before, after = form.around[message.role]
+        answer = message.role == "assistant"
+        content = encoder.encode(message.content.strip() if form.strips else message.content)
+        ids += [*before, *content, *after]
+        learned += [False] * len(before) + [answer] * len(content)
+        learned += [answer and place == 0 for place in range(len(after))]
+    if ask:
+        before, _ = form.around["assistant"]
+        ids, learned = [*ids, *before], [*learned, *[False] * len(before)]
+    return ids, learned

@@ -1,0 +1,306 @@
+"""Rows for fine-tuning from jsonl, csv or parquet: chats, texts with labels, preferences.
+
+    messages                     list of {role, content}, several turns, with or without a system message
+    prompt, completion           one question and its answer (texts, or lists of messages)
+    text, label                  for a classifier
+    prompt, chosen, rejected     two answers, the better one first; without `prompt`, what both begin with
+
+The names are those of trl and of most data sets on the hub. The first row that has all columns of one line above
+decides for all. A row that cannot be used is refused, with file, line and reason, and the others are kept.
+"""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from components.core.errors import UserError
+
+Kind = Literal["chat", "label", "preference"]
+ROLES = ("system", "user", "assistant")
+SUFFIXES = (".jsonl", ".ndjson", ".csv", ".parquet")
+LONGEST_FIELD = 1 << 24
+"""Characters of a cell of a csv file: Python's own limit is too low for long texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a chat; `role` is one of `ROLES`."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """Turns with at least one answer by the assistant. `where` is file and line."""
+
+    messages: tuple[Message, ...]
+    where: str
+
+    @property
+    def text(self) -> str:
+        """What is compared with other rows."""
+        return "\n".join(message.content for message in self.messages)
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A text and the name of its class."""
+
+    text: str
+    label: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """A prompt, the better and the worse answer to it."""
+
+    prompt: tuple[Message, ...]
+    chosen: str
+    rejected: str
+    where: str
+
+    @property
+    def text(self) -> str:
+        """What is compared with other rows: all answers to a prompt belong together."""
+        return "\n".join(message.content for message in self.prompt)
+
+
+Row = Chat | Labelled | Preference
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A row that is not used: where it stands, the reason (a few fixed words, to be counted), and what was found."""
+
+    where: str
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a file or folder holds: rows of one kind, in the order of the files, and those refused."""
+
+    kind: Kind
+    rows: list[Row]
+    refused: list[Refused]
+
+
+class _Unfit(Exception):  # noqa: N818 - an answer, not an error
+    """A row cannot be used: the reason, and what was found."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
+
+
+def read(path: Path) -> Examples:
+    """All rows of a file, or of the files in a folder by name.
+
+    Raises:
+        UserError: there is no such file, none of a known format, no row with known columns, or no row that can be used.
+    """
+    parse, kind = None, None
+    rows: list[Row] = []
+    refused: list[Refused] = []
+    columns: Counter[str] = Counter()
+    for file in files_of(path):
+        for where, value in _values(file):
+            if isinstance(value, Refused):
+                refused.append(value)
+                continue
+            columns.update(value.keys())
+            if parse is None and (found := kind_of(value)):
+                kind, parse = found
+            if parse is None:
+                refused.append(Refused(where, "no known columns", ", ".join(value)[:200]))
+                continue
+            try:
+                rows.append(parse(value, where))
+            except _Unfit as unfit:
+                refused.append(Refused(where, unfit.reason, unfit.detail))
+    if kind is None:
+        found_columns = f"columns {', '.join(list(columns)[:12])}" if columns else "no readable row"
+        raise UserError(f"{path}: {found_columns}; give rows with messages, prompt and completion, text and label, or "
+                        "prompt, chosen and rejected")  # fmt: skip
+    refuse_empty(path, rows, refused)
+    return Examples(kind, rows, refused)
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files that are read: the one named, or those of the folder that are of a known format and not hidden.
+
+    Raises:
+        UserError: there is none.
+    """
+    inside = [path] if path.is_file() else sorted(path.rglob("*"))
+    hidden = [any(part.startswith(".") for part in one.relative_to(path).parts) for one in inside]
+    found = [one for one, hides in zip(inside, hidden, strict=True) if one.suffix in SUFFIXES and not hides]
+    if not found:
+        what = "nothing of that name" if not path.exists() else "nothing to read"
+        raise UserError(f"{path}: {what}; give a {', '.join(SUFFIXES)} file, or a folder of them")
+    return found
+
+
+def refuse_empty(path: Path, rows: Sequence[Any], refused: Sequence[Refused]) -> None:
+    """Raise if no row is left, with what became of them.
+
+    Raises:
+        UserError: as said.
+    """
+    if rows:
+        return
+    first = refused[0] if refused else Refused(str(path), "it is empty")
+    more = f" ({first.detail})" if first.detail else ""
+    counts = ", ".join(f"{count} {reason}" for reason, count in count_reasons(refused).items()) or "no rows"
+    raise UserError(f"{path}: no row is left to train on: {counts}; the first is {first.where}: {first.reason}{more}")
+
+
+def count_reasons(refused: Sequence[Refused]) -> dict[str, int]:
+    """How many rows were refused by reason, the commonest first."""
+    return dict(Counter(one.reason for one in refused).most_common())
+
+
+def kind_of(row: dict[str, Any]) -> tuple[Kind, Callable[[dict[str, Any], str], Row]] | None:
+    """What a row with these columns is, and the function that checks one; None for columns that mean nothing here."""
+    if "chosen" in row and "rejected" in row:
+        return "preference", _preference
+    if "messages" in row or {"prompt", "completion"} <= row.keys():
+        return "chat", _chat
+    return ("label", _labelled) if {"text", "label"} <= row.keys() else None
+
+
+# -- rows --------------------------------------------------------------------------------------------------------------
+
+
+def _chat(row: dict[str, Any], where: str) -> Chat:
+    """A chat; an answer that is empty makes it unfit, since nothing says what to learn."""
+    if "messages" in row:
+        messages = _messages(row["messages"], "messages", "")
+    else:
+        prompt, completion = _field(row, "prompt"), _field(row, "completion")
+        messages = _messages(prompt, "prompt", "user") + _messages(completion, "completion", "assistant")
+    answers = [message for message in messages if message.role == "assistant"]
+    if not answers:
+        raise _Unfit("no answer", "no message of the assistant")
+    if not all(message.content.strip() for message in answers):
+        raise _Unfit("empty answer")
+    if len(messages) == len(answers):
+        raise _Unfit("no question", "no message of the user or the system")
+    return Chat(messages, where)
+
+
+def _labelled(row: dict[str, Any], where: str) -> Labelled:
+    text, label = _field(row, "text"), row.get("label")
+    if not isinstance(text, str) or not text.strip():
+        raise _Unfit("empty text" if isinstance(text, str) else "text is no text")
+    if label is None or not str(label).strip():
+        raise _Unfit("label missing")
+    if isinstance(label, list | dict | float):
+        raise _Unfit("label is no name", f"{type(label).__name__}; give a text or a whole number")
+    return Labelled(text, str(label).strip(), where)
+
+
+def _preference(row: dict[str, Any], where: str) -> Preference:
+    """With `prompt`; or where both answers are whole chats, what they have in common."""
+    chosen = _messages(_field(row, "chosen"), "chosen", "assistant")
+    rejected = _messages(_field(row, "rejected"), "rejected", "assistant")
+    prompt = chosen[:-1] or _messages(_field(row, "prompt"), "prompt", "user")
+    if rejected[:-1] not in ((), prompt):
+        raise _Unfit("two prompts", "`chosen` and `rejected` answer different prompts")
+    if not prompt or not chosen or not rejected:
+        raise _Unfit("empty prompt" if not prompt else "empty answer")
+    if any(messages[-1].role != "assistant" for messages in (chosen, rejected)):
+        raise _Unfit("no answer", "the last message is not the assistant's")
+    best, worst = chosen[-1].content, rejected[-1].content
+    if not best.strip() or not worst.strip():
+        raise _Unfit("empty answer")
+    if best == worst:
+        raise _Unfit("chosen equals rejected")
+    return Preference(prompt, best, worst, where)
+
+
+def _field(row: dict[str, Any], name: str) -> Any:
+    if row.get(name) is None:
+        raise _Unfit("missing field", name)
+    return row[name]
+
+
+def _messages(value: Any, name: str, role: str) -> tuple[Message, ...]:
+    """A text as one message of `role`, or a list of messages (in a csv, as JSON)."""
+    if isinstance(value, str) and role:
+        return (Message(role, value),)
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            value = None
+    if not isinstance(value, list) or not value:
+        raise _Unfit("missing field", f"{name} is no list of messages")
+    for number, one in enumerate(value, 1):
+        if not isinstance(one, dict) or not isinstance(one.get("content"), str):
+            raise _Unfit("message without text", f"{name}, message {number}")
+        if one.get("role") not in ROLES:
+            raise _Unfit("unknown role", f"{one.get('role')!r} in message {number}; known are {', '.join(ROLES)}")
+    return tuple(Message(one["role"], one["content"]) for one in value)
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def _values(path: Path) -> Iterator[tuple[str, dict[str, Any] | Refused]]:
+    """The rows of a file and where each stands; what is no row is `Refused`."""
+    if path.suffix == ".parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            with pq.ParquetFile(path) as table:
+                batches = (row for batch in table.iter_batches(batch_size=1000) for row in batch.to_pylist())
+                yield from ((f"{path.name} row {number}", row) for number, row in enumerate(batches, 1))
+        except (pa.ArrowException, OSError) as error:
+            raise UserError(f"{path}: no whole parquet file ({str(error)[:200]}); write it again") from None
+    elif path.suffix == ".csv":
+        yield from _csv(path)
+    else:
+        with open(path, encoding="utf-8", errors="replace") as lines:
+            for number, line in enumerate(lines, 1):
+                where = f"{path.name} line {number}"
+                if line.strip():
+                    yield where, _parsed(line.removeprefix("\ufeff"), where)
+
+
+def _parsed(line: str, where: str) -> dict[str, Any] | Refused:
+    if "\ufffd" in line:
+        return Refused(where, "not UTF-8")
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return Refused(where, "not JSON", str(error)[:200])
+    return value if isinstance(value, dict) else Refused(where, "not JSON", "a row must be an object, {...}")
+
+
+def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any] | Refused]]:
+    csv.field_size_limit(LONGEST_FIELD)
+    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
+        rows = csv.DictReader(file)
+        while True:
+            first = rows.line_num + 1
+            try:
+                row = next(rows, None)
+            except csv.Error as error:
+                yield f"{path.name} line {first}", Refused(f"{path.name} line {first}", "not CSV", str(error))
+                continue
+            if row is None:
+                return
+            where = f"{path.name} line {max(first, 2)}"
+            if None in row:
+                yield where, Refused(where, "not CSV", "more cells than the first line names")
+            else:
+                yield where, row

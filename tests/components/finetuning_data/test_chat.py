@@ -1,0 +1,61 @@
+"""Chats as ids: those of `transformers`, with its mask of what is learned."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from components.finetuning_data.chat import encode
+from components.finetuning_data.formats import Message
+from components.model import export
+from components.model.transformer import Transformer, derive_shape
+from components.params import ModelShape
+from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, USER, Encoder, train_bpe
+
+CHAT = [("system", "Be brief."), ("user", " What is\n7 + 5? "), ("assistant", "12\n"), ("user", "Sure?"),
+        ("assistant", "Yes, é 漢.")]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model folder as the pipeline writes it."""
+    docs = [doc for name in sorted(dir(torch)) if isinstance(doc := getattr(torch, name).__doc__, str)][:200]
+    tokenizer_json = train_bpe(docs, 320).to_str()
+    shape = derive_shape(ModelShape(size=1, width=32, heads=2), 320, 64, causal=True)
+    export.save(Transformer(shape).initialise(1), tokenizer_json, made := tmp_path_factory.mktemp("model"), {})
+    return made
+
+
+def test_transformers_gives_the_same_ids_and_mask(folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    encoder = Encoder(export.tokenizer_text(folder))
+    for length, ask in ((5, False), (4, True), (2, True)):
+        messages = [Message(*turn) for turn in CHAT[:length]]
+        theirs = tokenizer.apply_chat_template(
+            [{"role": one.role, "content": one.content} for one in messages],
+            tokenize=True, return_dict=True, return_assistant_tokens_mask=True, add_generation_prompt=ask,
+        )  # fmt: skip
+        ids, learned = encode(messages, encoder, ask=ask)
+        assert ids == theirs["input_ids"]
+        assert [int(one) for one in learned] == theirs["assistant_masks"]
+    assert ids[0] == END_OF_TEXT
+    assert ids[-1] == ASSISTANT
+
+
+def test_what_is_learned_is_each_answer_with_its_end(folder: Path) -> None:
+    encoder = Encoder(export.tokenizer_text(folder))
+    ids, learned = encode([Message(*turn) for turn in CHAT], encoder)
+    taught = [id for id, is_learned in zip(ids, learned, strict=True) if is_learned]
+    assert taught == [*encoder.encode("12\n"), END, *encoder.encode("Yes, é 漢."), END]
+    assert encode([Message("user", "<|end|>")], encoder)[0][1:2] == [USER]
+    assert END not in encode([Message("user", "<|end|>")], encoder)[0]
+
+
+def test_the_template_refuses_an_unknown_role(folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    with pytest.raises(Exception, match="unknown role tool"):
+        tokenizer.apply_chat_template([{"role": "tool", "content": "x"}], tokenize=False)

@@ -1,0 +1,98 @@
+"""Rows for fine-tuning: what is read from each kind of file, and what is refused with line and reason."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from components.core.errors import UserError
+from components.finetuning_data.formats import Chat, Labelled, Message, Preference, count_reasons, read
+
+TURNS = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"},
+         {"role": "assistant", "content": "Hello."}, {"role": "user", "content": "And?"},
+         {"role": "assistant", "content": "That is all."}]  # fmt: skip
+
+
+def jsonl(folder: Path, *rows: Any) -> Path:
+    path = folder / "rows.jsonl"
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return path
+
+
+def test_every_kind_of_row_is_read_from_every_kind_of_file(tmp_path: Path) -> None:
+    chat = read(jsonl(tmp_path, {"messages": TURNS, "id": 7}))
+    assert chat.kind == "chat"
+    assert chat.rows == [Chat(tuple(Message(**turn) for turn in TURNS), "rows.jsonl line 1")]
+    pairs = [{"prompt": "Add 1 and 2.", "completion": "3"}]
+    pq.write_table(pa.Table.from_pylist(pairs), tmp_path / "pairs.parquet")
+    question = Message("user", "Add 1 and 2.")
+    assert read(tmp_path / "pairs.parquet").rows == [Chat((question, Message("assistant", "3")), "pairs.parquet row 1")]
+    (tmp_path / "labels.csv").write_text('text,label\n"two\nlines",yes\nshort,no\n')
+    assert read(tmp_path / "labels.csv").rows == [
+        Labelled("two\nlines", "yes", "labels.csv line 2"), Labelled("short", "no", "labels.csv line 4")
+    ]  # fmt: skip
+    whole = {"chosen": [*TURNS[1:2], {"role": "assistant", "content": "a"}],
+             "rejected": [*TURNS[1:2], {"role": "assistant", "content": "b"}]}  # fmt: skip
+    plain = {"prompt": "Hi", "chosen": "a", "rejected": "b"}
+    for row in (whole, plain, whole | {"prompt": "Hi"}):
+        [one] = read(jsonl(tmp_path, row)).rows
+        assert one == Preference((Message("user", "Hi"),), "a", "b", "rows.jsonl line 1")
+
+
+def test_a_folder_is_read_file_by_file(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        (tmp_path / f"{name}.csv").write_text(f"text,label\n{name},x\n")
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache" / "c.csv").write_text("text,label\nc,x\n")
+    assert [row.where for row in read(tmp_path).rows] == ["a.csv line 2", "b.csv line 2"]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("{", "not JSON"),
+        ("[1]", "not JSON"),
+        ({"prompt": "a"}, "missing field"),
+        ({"prompt": "a", "completion": None}, "missing field"),
+        ({"prompt": "a", "completion": " "}, "empty answer"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "unknown role"),
+        ({"messages": [{"role": "user", "content": None}]}, "message without text"),
+        ({"messages": TURNS[:2]}, "no answer"),
+        ({"messages": TURNS[2:3]}, "no question"),
+        ({"messages": []}, "missing field"),
+    ],
+)
+def test_a_row_that_cannot_be_used_is_refused_with_its_line(row: Any, reason: str, tmp_path: Path) -> None:
+    found = read(jsonl(tmp_path, {"messages": TURNS}, row))
+    assert [(one.where, one.reason) for one in found.refused] == [("rows.jsonl line 2", reason)]
+    assert len(found.rows) == 1
+
+
+def test_labels_and_preferences_are_checked(tmp_path: Path) -> None:
+    good = {"text": "a", "label": 1}
+    bad = ({"text": "a", "label": None}, {"text": "a", "label": ""}, {"text": " ", "label": 1},
+           {"text": "a", "label": 0.5})  # fmt: skip
+    found = read(jsonl(tmp_path, good, *bad))
+    assert count_reasons(found.refused) == {"label missing": 2, "empty text": 1, "label is no name": 1}
+    good = {"prompt": "q", "chosen": "a", "rejected": "b"}
+    same, empty, none = good | {"rejected": "a"}, good | {"chosen": ""}, good | {"prompt": None}
+    found = read(jsonl(tmp_path, good, same, empty, none))
+    assert [one.reason for one in found.refused] == ["chosen equals rejected", "empty answer", "missing field"]
+
+
+def test_nothing_left_is_refused_with_counts_and_the_first_row(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"2 empty answer; the first is rows\.jsonl line 1"):
+        read(jsonl(tmp_path, *[{"prompt": "a", "completion": ""}] * 2))
+    with pytest.raises(UserError, match=r"columns question, answer; give rows with messages"):
+        read(jsonl(tmp_path, {"question": "a", "answer": "b"}))
+    with pytest.raises(UserError, match="nothing of that name"):
+        read(tmp_path / "missing.jsonl")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="nothing to read"):
+        read(tmp_path / "empty")
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UserError, match="no whole parquet file"):
+        read(tmp_path / "broken.parquet")
