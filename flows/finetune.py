@@ -7,17 +7,14 @@ from components.params import FinetuneBranches
 from flows.execution.stage import Stage, StageContext
 from flows.execution.stage_process import run_stage
 
-BASE = {"instruct": "causal", "classify": "masked"}
-"""Which pretrained model each branch starts from."""
 
-
-def call(context: StageContext, branch: Literal["instruct", "classify"]) -> Report:
-    """Fine-tune: instructions on the causal model, classification on the masked one."""
+def call(context: StageContext, branch: Literal["instruct", "classify", "prefer"]) -> Report:
+    """Fine-tune: instructions, classification, preferences (`finetune.branches` lists those that run)."""
     from components.stages.finetune.stage import finetune as tune
 
     return tune(
         branch=branch,
-        base=context.root / "models/pretrain" / BASE[branch],
+        base=context.root / context.params.finetune.branches[branch],
         train=context.root / "data/bias/train",
         heldout=context.root / "data/ingest/heldout",
         params=getattr(context.params.finetune, branch),
@@ -26,7 +23,7 @@ def call(context: StageContext, branch: Literal["instruct", "classify"]) -> Repo
     )
 
 
-STAGE = Stage("finetune", FinetuneBranches, call, folder="models", branches=tuple(BASE))
+STAGE = Stage("finetune", FinetuneBranches, call, folder="models", branches=("instruct", "classify", "prefer"))
 
 
 if __name__ == "__main__":

@@ -201,8 +201,11 @@ def run_one(stage: Stage, branch: str, section: Any, form_hash: str) -> State:
     """A stage's flow triggered without DVC: the pipeline up to that stage, with its section of the parameters."""
     own = schema.load(paths.ROOT / "params.yaml")
     chosen = own if section is None else own.model_copy(update={stage.name: section})
-    branches = [branch] if branch and branch != "all" else list(stage.branches)
-    state = run_pipeline(chosen, form_hash, [stage.full_name(name) for name in branches or [""]])
+    branches = [branch]
+    if branch in ("", "all") and stage.branches:
+        stages = dvc.graph()  # finetune.branches may leave some out
+        branches = [name for name in stage.branches if stage.full_name(name) in stages]
+    state = run_pipeline(chosen, form_hash, [stage.full_name(name) for name in branches])
     again = _again(section, form_hash) | ({"branch": branch} if stage.branches else {})
     return _scheduled_after_pause(state, chosen, again)
 
