@@ -9,15 +9,16 @@ from flows.execution.stage_process import run_stage
 
 
 def call(context: StageContext, branch: Literal["instruct", "classify", "prefer"]) -> Report:
-    """Fine-tune: instructions, classification, preferences (`finetune.branches` lists those that run)."""
+    """Fine-tune: instructions, classification, preferences."""
     from components.stages.finetune.stage import finetune as tune
 
+    params = getattr(context.params.finetune, branch)
     return tune(
         branch=branch,
-        base=context.root / context.params.finetune.branches[branch],
-        train=context.root / "data/bias/train",
+        base=context.root / params.base,
+        train=context.root / params.data,
         heldout=context.root / "data/ingest/heldout",
-        params=getattr(context.params.finetune, branch),
+        params=params,
         numerics=context.params.numerics,
         **context.common,
     )

@@ -2,14 +2,18 @@
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, model_validator
 
 from components.params.section import Advanced, Section
 
 
 class Finetune(Section):
-    """Fine-tuning of one branch on pairs drawn from the corpus."""
+    """Fine-tuning of one branch on pairs drawn from the corpus, or on rows of one's own."""
 
+    data: str = "data/bias/train"
+    """A corpus that examples are drawn from, or your own rows: a jsonl, csv or parquet file, or a folder of them."""
+    base: str = "models/pretrain/causal"
+    """Folder of the model that is tuned: the pipeline's own, or one of `transformers` (Qwen3, EuroBERT)."""
     task: str = "auto"
     """Which task: `auto` takes the first that the corpus can feed, and says which it skipped and why."""
     steps: int = Field(default=100, ge=1)
@@ -44,6 +48,8 @@ class Instruct(Finetune):
 class Classify(Finetune):
     """Classification with the masked model, such as which source a passage is from."""
 
+    base: str = "models/pretrain/masked"
+    """Folder of the model that is tuned: the pipeline's own, or one of `transformers` (Qwen3, EuroBERT)."""
     task: Literal["auto", "source", "work", "order"] = "auto"
     """Which task: `auto` takes the first that the corpus can feed, and says which it skipped and why."""
     max_pairs: int = Field(default=64, ge=10)
@@ -51,44 +57,32 @@ class Classify(Finetune):
 
 
 class Prefer(Finetune):
-    """Preference tuning of the instruction-tuned model on pairs of a chosen and a rejected answer."""
+    """Preference tuning (DPO) of the instruction-tuned model on pairs of a chosen and a rejected answer."""
 
-    task: Advanced[Literal["auto", "curriculum"]] = "auto"
-    """`curriculum`: right against wrong answers of mix.curriculum's tasks; `auto` is the same."""
-    batch: Advanced[int] = Field(default=16, ge=1)
-    """Pairs per step."""
-    context: Advanced[int] = Field(default=256, ge=16)
-    """Tokens per example at most."""
-    max_pairs: Advanced[int] = Field(default=4000, ge=10)
-    """Most training pairs."""
+    data: str = ""
+    """data/mix: right against wrong answers of its curriculum's tasks; or your own rows of prompt, chosen, rejected."""
+    base: str = ""
+    """Folder of the model that is tuned, models/finetune/instruct; empty: no preference tuning."""
+    task: Literal["auto"] = "auto"
+    """The data decides."""
     learning_rate: float = Field(default=1e-4, gt=0.0)
     """Peak learning rate (AdamW): a tenth of instruction tuning's, since the answers must stay likely."""
-    lora_rank: Advanced[int] = Field(default=0, ge=0)
-    """Rank of LoRA; 0 trains all weights. The saved model has it merged in, its folder `adapter` holds it alone."""
-    beta: Advanced[float] = Field(default=0.1, gt=0.0)
+    beta: float = Field(default=0.1, gt=0.0)
     """How much a change of log-probability counts: small lets the model move far from the one it starts from."""
 
-
-BASES = {"instruct": "models/pretrain/causal", "classify": "models/pretrain/masked"}
-"""Branches of the demo and the models they start from."""
+    @model_validator(mode="after")
+    def _has_data(self) -> "Prefer":
+        if bool(self.base) != bool(self.data):
+            raise ValueError("base and data are given together: `base: models/finetune/instruct`, `data: data/mix`")
+        return self
 
 
 class FinetuneBranches(Section):
-    """The fine-tuning branches."""
+    """The fine-tuning branches; dvc.yaml makes a stage of each that stands in params.yaml."""
 
-    branches: dict[Literal["instruct", "classify", "prefer"], str] = BASES
-    """Which branches run, and the model folder each starts from; `prefer` is off until listed."""
     instruct: Instruct = Instruct()
     """Instruction tuning of the causal model on real pairs (name and signature -> first sentence)."""
     classify: Classify = Classify(context=96)
     """Classification with the masked model (which source a passage is from)."""
-
-    prefer: Prefer = Prefer()
-    """Preference tuning of the instruction-tuned model (DPO), where `branches` lists it."""
-
-    @field_validator("branches")
-    @classmethod
-    def _both_are_listed(cls, branches: dict[str, str]) -> dict[str, str]:
-        if missing := [branch for branch in BASES if branch not in branches]:
-            raise ValueError(f"lacks {missing[0]}, which the evaluation reads; add `{missing[0]}: {BASES[missing[0]]}`")
-        return branches
+    prefer: Advanced[Prefer] = Prefer()
+    """Preference tuning (DPO): a stage if params.yaml has its `base` and `data`, as presets/cpu-40min.yaml does."""

@@ -203,7 +203,7 @@ def run_one(stage: Stage, branch: str, section: Any, form_hash: str) -> State:
     chosen = own if section is None else own.model_copy(update={stage.name: section})
     branches = [branch]
     if branch in ("", "all") and stage.branches:
-        stages = dvc.graph()  # finetune.branches may leave some out
+        stages = dvc.graph()  # params.yaml may leave some out
         branches = [name for name in stage.branches if stage.full_name(name) in stages]
     state = run_pipeline(chosen, form_hash, [stage.full_name(name) for name in branches])
     again = _again(section, form_hash) | ({"branch": branch} if stage.branches else {})
