@@ -16,6 +16,8 @@ from components.params import Files, Params
 from flows.system import dvc, git, params_file, paths
 
 SOURCE_FOLDERS = ("components", "flows", "eval_sets", "dvc.yaml")
+OUTPUTS = ("data/", "models/")
+"""Where stages write: DVC brings these into a worktree."""
 
 
 @contextmanager
@@ -60,9 +62,12 @@ def refuse_untracked_inputs(params: Params) -> None:
 def named_inputs(params: Params) -> list[str]:
     """Files and folders of the checkout that `params` name: relative paths, which in a worktree mean other files."""
     sources = [source.path for source in params.ingest.sources if isinstance(source, Files)]
+    tuned = (params.finetune.instruct, params.finetune.classify, params.finetune.prefer)
+    tuning = [name for branch in tuned for name in (branch.data, branch.base) if not name.startswith(OUTPUTS)]
     named = [
         *(params.ingest.watch, params.ingest.opt_out, params.filter.decontaminate.items),
         *(params.evaluate.minimal_pairs, params.runtime.grid.series, *sources),
+        *tuning,
     ]
     return [name for name in named if name and not Path(name).is_absolute() and (paths.ROOT / name).exists()]
 
