@@ -190,7 +190,9 @@ def _introduction(own: OwnText) -> str:
     field = f", text in the field `{own.text_field}`" if own.text_field != "text" else ""
     language = f", mostly {own.language}" if own.language else ""
     little = "; that is very little, expect a model that repeats it" if own.num_bytes < 100_000 else ""
-    return f"{own.place}: files to read: {own.files}, about {human(own.num_bytes)} of text{language}{field}{little}"
+    lost = f"\nnot all of it is read: {own.not_read}" if own.not_read else ""
+    size = human(own.num_bytes)
+    return f"{own.place}: files to read: {own.files}, about {size} of text{language}{field}{little}{lost}"
 
 
 def _told(current: schema.Params, changes: dict[str, Change]) -> list[str]:

@@ -4,8 +4,6 @@ This is what `make run DATA=path` plans with. It reads a sample and the sizes of
 whatever the size. Records are judged by the limits of ingest, so that text it would refuse is refused here.
 """
 
-import csv
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -15,8 +13,10 @@ from pathlib import Path
 
 from components.core.errors import UserError
 from components.params import Ingest
-from components.stages.ingest.readers import COMPRESSION, NotText, Options, format_of, open_bytes, records_of
+from components.stages.ingest.opening import COMPRESSION
+from components.stages.ingest.readers import NotText, Options, field_lengths, format_of, records_of, short
 from components.stages.ingest.records import Limits, Origin, entry_of
+from components.stages.ingest.sources import OWN_RECORDS, Listing, names_under, why_none
 from flows.system import paths
 
 TEXT_PER_BYTE = {"text": 1.0, "html": 0.4, "json": 0.9, "jsonl": 0.9, "csv": 0.9, "parquet": 2.0, "warc": 0.4}
@@ -27,6 +27,10 @@ SAMPLE_FILES, SAMPLE_RECORDS, SAMPLE_CHARS = 16, 4, 2000
 OWN = ("benchmarks", "components", "docs", "flows", "presets", "tests", "README.md")
 """Paths of the project that hold no text of a user; other folders that git tracks may."""
 
+MOST_FAULTS = 3
+"""Reasons that a message names."""
+MOST_FILES = 1000
+"""Files that are looked at."""
 MOST_RECORDS = 1000
 """Records of a file that are looked at to find `SAMPLE_RECORDS` which ingest would keep."""
 UNSPACED = ("zh", "ja", "th", "lo", "km", "my", "bo", "dz")
@@ -47,6 +51,7 @@ class OwnText:
         files: how many files will be read.
         text_field: field that holds the text, for formats that have fields.
         language: ISO 639-1 code of most of the sample; empty if unknown.
+        not_read: what ingest would not read of the sample, and why; empty if it reads all.
     """
 
     kind: str
@@ -56,6 +61,7 @@ class OwnText:
     files: int = 0
     text_field: str = "text"
     language: str = ""
+    not_read: str = ""
 
     @property
     def name(self) -> str:
@@ -95,24 +101,27 @@ def _hub(data: str, revision: str) -> OwnText:
 
 def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
     _refuse_own_folders(path)
-    files = [path] if path.is_file() else sorted(one for one in path.rglob("*") if _is_listed(one, path))
+    listing = Listing("", 0)
+    files = [path] if path.is_file() else [path / name for name in sorted(names_under(path, "**/*", listing))]
     known = [one for one in files if format_of(one.name)]
     readable = [one for one in known if one.stat().st_size]
     if not readable:
+        left_out = why_none(listing) if listing.skipped else ""
         raise UserError(
-            f"DATA={path}: {_why_none(files, known)}; "
+            f"DATA={path}: {_why_none(files, known)}{left_out}; "
             "give txt, md, rst, html, json, jsonl, csv, tsv or parquet, plain or .gz, .zst"
         )
-    sample = _spread(readable, SAMPLE_FILES)
-    text_field = _text_field(sample)
-    texts = _texts(path, sorted(readable, key=lambda one: one not in sample), text_field, ingest)
+    sample, faults = _spread(readable, SAMPLE_FILES), Counter(reason for _, reason in listing.skipped)
+    text_field = _text_field(path, sample, ingest, faults)
+    texts = _texts(path, sorted(readable, key=lambda one: one not in sample), text_field, ingest, faults)
     size = round(sum(_text_bytes(one) for one in readable))
-    return OwnText("files", str(path), "", size, len(known), text_field, _language(texts))
+    return OwnText("files", str(path), "", size, len(known), text_field, _language(texts), _shown(faults))
 
 
-def _is_listed(path: Path, folder: Path) -> bool:
-    """Whether it is a file that is not hidden: ingest leaves hidden ones out."""
-    return path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+def _shown(faults: Counter[str]) -> str:
+    """The commonest reasons for which something is not read, as a line."""
+    more = f"; {len(faults) - MOST_FAULTS} more reasons" if len(faults) > MOST_FAULTS else ""
+    return "; ".join(f"{count} x {fault}" for fault, count in faults.most_common(MOST_FAULTS)) + more
 
 
 def _why_none(files: list[Path], known: list[Path]) -> str:
@@ -148,68 +157,46 @@ def _text_bytes(path: Path) -> float:
 # -- fields and language -----------------------------------------------------------------------------------------------
 
 
-def _text_field(files: list[Path]) -> str:
-    """`text` where records have it, else the field with the longest values.
+def _text_field(data: Path, files: list[Path], ingest: Ingest, faults: Counter[str]) -> str:
+    """`text` where records have it, else the field with the longest values, of all files.
 
     Raises:
         UserError: the records have fields, and none of them holds text.
     """
+    lengths, tables = Counter[str](), 0
     for path in files:
-        rows = _first_rows(path)
-        if rows is None:
-            continue
-        if any("text" in row for row in rows):
-            return "text"
-        lengths: Counter[str] = Counter()
-        for row in rows:
-            lengths.update({key: len(value) for key, value in row.items() if isinstance(value, str) and key})
-        if not lengths:
-            raise UserError(f"DATA={path}: its records have no field that holds text; correct the file")
-        return lengths.most_common(1)[0][0]
-    return "text"
+        try:
+            lengths.update(field_lengths(path, ingest.max_chars))
+        except Exception as error:  # whatever a reader raises; ingest quarantines the file
+            faults[f"{_named(path)} cannot be read ({short(error)})"] += 1
+        else:
+            tables += format_of(path.name) in OWN_RECORDS and format_of(path.name) != "warc"
+    if tables == len(files) and not lengths:
+        raise UserError(f"DATA={data}: its records have no field that holds text; correct the file")
+    return "text" if "text" in lengths or not lengths else lengths.most_common(1)[0][0]
 
 
-def _first_rows(path: Path) -> list[dict] | None:
-    """Some records of a file that has fields; None for formats without."""
-    kind = format_of(path.name)
-    if kind == "parquet":
-        import pyarrow.parquet as pq
-
-        batches = pq.ParquetFile(path).iter_batches(batch_size=20)
-        return next((batch.to_pylist() for batch in batches), [])
-    if kind not in ("jsonl", "csv"):
-        return None
-    with open_bytes(path) as file:
-        lines = [line.decode("utf-8", "replace") for line in islice(file, 20)]
-    if kind == "csv":
-        dialect = "excel-tab" if ".tsv" in path.suffixes else "excel"
-        return list(csv.DictReader(lines, dialect=dialect))
-    return [row for row in map(_parsed, lines) if isinstance(row, dict)]
+def _named(path: Path) -> str:
+    """A file's name as a message shows it."""
+    return ascii(path.name)[1:-1][:80]
 
 
-def _parsed(line: str) -> object:
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None
-
-
-def _texts(data: Path, files: list[Path], text_field: str, ingest: Ingest) -> list[str]:
+def _texts(data: Path, files: list[Path], text_field: str, ingest: Ingest, faults: Counter[str]) -> list[str]:
     """The beginning of some records of the first `SAMPLE_FILES` files, and of more until ingest would keep one.
 
     Raises:
         UserError: ingest would keep none.
     """
-    texts, faults = list[str](), Counter[str]()
-    for number, path in enumerate(files):
+    texts = list[str]()
+    for number, path in enumerate(files[:MOST_FILES]):
         if number >= SAMPLE_FILES and texts:
             return texts
         try:
             texts += islice(_kept_texts(path, text_field, ingest, faults), SAMPLE_RECORDS)
-        except (NotText, UserError) as error:
-            faults[str(error)] += 1
+        except NotText as reason:
+            faults[f"{_named(path)} left out: {reason}"] += 1
     if not texts:
-        shown = "; ".join(f"{count} x {fault}" for fault, count in faults.most_common(3)) or "there are none"
+        shown = _shown(faults) or "there are none"
         raise UserError(f"DATA={data}: ingest would keep none of its records ({shown}); correct the text or give more")
     return texts
 
@@ -218,9 +205,9 @@ def _kept_texts(path: Path, text_field: str, ingest: Ingest, faults: Counter[str
     """The beginnings of the records that ingest would keep; the faults of the others are counted."""
     records = records_of(path, format_of(path.name), Options(text_field, max_chars=ingest.max_chars))
     for record in islice(records, MOST_RECORDS):
-        entry = entry_of(record, path.name, "", Origin("", ""), Limits(ingest.min_chars, ingest.max_chars))
+        entry = entry_of(record, _named(path), "", Origin("", ""), Limits(ingest.min_chars, ingest.max_chars))
         if entry.rule:
-            faults[f"{entry.rule}: {entry.reason}" if entry.rule == "too_short" else entry.rule] += 1
+            faults[f"{entry.rule}: {entry.reason}" if entry.rule in ("too_short", "unreadable") else entry.rule] += 1
         else:
             yield entry.document.text[:SAMPLE_CHARS]
 

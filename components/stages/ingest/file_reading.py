@@ -32,12 +32,23 @@ from components.stages.ingest.records import (
     Origin,
     Record,
     RecordStatus,
+    encoded,
     entry_of,
 )
 from components.stages.ingest.remote_files import fetched, is_remote
 
 PIECE_BYTES = 8_000_000
 """Text bytes of a piece."""
+MOST_NAMES = 1000
+"""Fields of a file that are counted by name."""
+
+NO_TEXT = (
+    dict.fromkeys(("text", "play"), "blank_ends")
+    | dict.fromkeys(("html", "warc"), "html_to_text")
+    | dict.fromkeys(("json", "jsonl", "csv"), "fields_and_syntax")
+    | {"module": "code", "description": "metadata"}
+)
+"""Rule by which the bytes of a record that are not its text count as cut. It is negative where text became longer."""
 
 SPOOL_SCHEMA = pa.schema(
     [
@@ -90,13 +101,14 @@ class FileTask:
 class ReadResult:
     """Result of a task: pieces of entries (or file names of spooled ones), or why the file was skipped.
 
-    `cut` is the bytes that the reader removed from the file's text, by rule; `unread` the records with a field that is
-    not read, by its name.
+    `num_bytes` are those of the unpacked file: of its documents, of its bad records, and `cut`, by rule; `unread` has
+    the records with a field that is not read, by its name.
     """
 
     pieces: list[list[RecordStatus] | str] = field(default_factory=list)
     skipped: str = ""
     kept: bool = False
+    num_bytes: int = 0
     cut: dict[str, int] = field(default_factory=dict)
     unread: dict[str, int] = field(default_factory=dict)
 
@@ -124,7 +136,7 @@ def read_file(context: ReadContext, task: FileTask) -> ReadResult:
     """Result of a task: its file is read, or the result of an earlier run is taken.
 
     Raises:
-        UserError: the file drifted from its pin, may not be read or fetched, or has no text column.
+        UserError: the file drifted from its pin, or cannot be fetched.
     """
     note = _note(context, task)
     if context.keep and note.exists():
@@ -158,26 +170,56 @@ def _note(context: ReadContext, task: FileTask) -> Path:
 
 def _read(context: ReadContext, task: FileTask) -> ReadResult:
     result = ReadResult(kept=context.keep)
-    origin = task.origin
-    if task.reader in FORMATS.values():
-        origin = _with_version(origin, Path(task.path))
+    is_own, path, before = task.reader in FORMATS.values(), Path(task.path), None
+    if is_own:
+        try:
+            before = _state(path)
+            task = replace(task, origin=_with_version(task.origin, path))
+        except OSError as error:
+            return _bad(context, task, f"the file cannot be read ({error.strerror}); correct it or leave it out")
     num_read = 0
     if context.keep:
-        result.pieces, num_read = _pieces_there(context.spool, task, origin)
-    cut, unread = Counter[str](), Counter[str]()
+        result.pieces, num_read = _pieces_there(context.spool, task, task.origin)
+    removed, cut, unread = Counter[str](), Counter[str](), Counter[str]()
+    counted = _counted(_records(task, removed), task, result, cut, unread)
     # A record becomes one entry, so the entries of the pieces that are there stand for as many records.
-    records = islice(_until_full(_records(task, cut), task.limits.max_bytes, unread), num_read, None)
-    opt_out = load_opt_out(context.opt_out)
-    entries = (opt_out.applied(entry_of(record, task.location, task.group, origin, task.limits)) for record in records)
+    opt_out, records = load_opt_out(context.opt_out), islice(counted, num_read, None)
+    entries = (opt_out.applied(_entry(record, task)) for record in records)
     try:
         for piece in _in_pieces(entries):
             to_file = context.keep or result.pieces
             result.pieces.append(_spool(piece, context.spool, task, len(result.pieces)) if to_file else piece)
     except NotText as reason:
         result.skipped = str(reason)
-    result.cut = dict(cut)
-    result.unread = {SURROGATE.sub("?", str(name))[:NAME_CHARS]: count for name, count in unread.items()}
+    if is_own and _state(path) != before:
+        for spooled in (piece for piece in result.pieces if isinstance(piece, str)):
+            (context.spool / spooled).unlink()
+        return _bad(context, task, "the file changed while it was read; run again when it is whole")
+    cut.update(removed)
+    result.num_bytes += removed.total()
+    result.cut = {rule: num_bytes for rule, num_bytes in cut.items() if num_bytes}
+    result.unread = dict(unread)
     return result
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    """What changes with a file: inode, size, time of modification; None if it is gone."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _bad(context: ReadContext, task: FileTask, reason: str) -> ReadResult:
+    """A file that is bad as a whole: one bad record."""
+    bad = BadRecord("unreadable", reason, b"", num_bytes=task.size)
+    piece = [_entry(bad, task)]
+    return ReadResult([_spool(piece, context.spool, task, 0) if context.keep else piece], "", context.keep, task.size)
+
+
+def _entry(record: Record | BadRecord, task: FileTask) -> RecordStatus:
+    return entry_of(record, task.location, task.group, task.origin, task.limits)
 
 
 def _pieces_there(spool: Path, task: FileTask, origin: Origin) -> tuple[list[list[RecordStatus] | str], int]:
@@ -199,20 +241,18 @@ def _piece(spool: Path, task: FileTask, number: int) -> Path:
 
 def _with_version(origin: Origin, path: Path) -> Origin:
     """A user's file is its own version: its hash."""
-    try:
-        version = f"sha256:{sha256_file(path)[:16]}"
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); fix its permissions or leave it out") from None
-    return replace(origin, source_version=version)
+    return replace(origin, source_version=f"sha256:{sha256_file(path)[:16]}")
 
 
 def _records(task: FileTask, cut: Counter[str]) -> Iterator[Record | BadRecord]:
     if task.dataset is not None:
         yield from hub.records(task.dataset)
     elif task.reader == "module":
-        yield Record(docstrings.module_text(_pinned_bytes(task), docstrings.module_name(task.location)))
+        data = _pinned_bytes(task)
+        yield Record(docstrings.module_text(data, docstrings.module_name(task.location)), num_bytes=len(data))
     elif task.reader == "description":
-        yield Record(pinned_packages.description(_pinned_bytes(task)))
+        data = _pinned_bytes(task)
+        yield Record(pinned_packages.description(data), num_bytes=len(data))
     else:
         if task.sha256:
             _pinned_bytes(task)
@@ -236,17 +276,23 @@ def _pinned_bytes(task: FileTask) -> bytes:
     return data
 
 
-def _until_full(
-    records: Iterable[Record | BadRecord], max_bytes: int, unread: Counter[str]
+def _counted(
+    records: Iterable[Record | BadRecord], task: FileTask, result: ReadResult, cut: Counter[str], unread: Counter[str]
 ) -> Iterator[Record | BadRecord]:
-    """Stop reading a file that alone fills its source. Fields of its records that are not read are counted."""
-    size = 0
+    """Count the bytes of records, those of no text, and fields that are not read; stop when the source is full."""
+    size, rule = 0, NO_TEXT.get(task.reader, "")
     for record in records:
         yield record
+        result.num_bytes += record.num_bytes
         if isinstance(record, Record):
-            size += len(record.text.encode("utf-8", "replace"))
-            unread.update(record.unread)
-        if max_bytes and size > max_bytes:
+            num_bytes = len(encoded(record.text))
+            cut[rule] += record.num_bytes - num_bytes
+            size += num_bytes
+            for name in record.unread:
+                shown = SURROGATE.sub("?", str(name))[:NAME_CHARS]
+                if shown in unread or len(unread) < MOST_NAMES:
+                    unread[shown] += 1
+        if task.limits.max_bytes and size > task.limits.max_bytes:
             return
 
 

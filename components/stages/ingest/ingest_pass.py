@@ -5,6 +5,7 @@ policy, a source that is full. So the outcome is the same whatever the number of
 """
 
 import functools
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,8 +77,9 @@ class IngestPass:
             if result.skipped:
                 listing.skipped.append((task.location, result.skipped))
             counts.unread.update(result.unread)
-            counts.cut += [(task.location, rule, num_bytes) for rule, num_bytes in sorted(result.cut.items())]
-            yield from self._of_file(result, listing, counts, keys)
+            by_status = Counter[str]()
+            yield from self._of_file(result, listing, counts, keys, by_status)
+            counts.count_file(task.location, result.num_bytes, by_status, result.cut)
             self._progress(task.location)
             if listing.max_bytes and counts.kept_bytes >= listing.max_bytes:
                 counts.files_not_read = len(listing.tasks) - counts.files
@@ -85,16 +87,17 @@ class IngestPass:
                 return
 
     def _of_file(
-        self, result: ReadResult, listing: Listing, counts: SourceCounts, keys: set[int]
+        self, result: ReadResult, listing: Listing, counts: SourceCounts, keys: set[int], by_status: Counter[str]
     ) -> Iterator[tuple[RecordStatus, int]]:
         for entry in result.entries(self.context.spool):
             if not entry.rule:
                 entry = self._decided(entry, listing, counts, keys)
-            num_bytes = len(encoded(entry.document.text))
+            num_bytes = entry.num_bytes
             counts.count(entry, num_bytes)
             if not entry.rule:
                 self.split.observe(entry.document, num_bytes)
                 self._bytes += num_bytes
+            by_status["quarantined" if entry.quarantined else "dropped" if entry.rule else "kept"] += num_bytes
             yield entry, num_bytes
 
     def _decided(self, entry: RecordStatus, listing: Listing, counts: SourceCounts, keys: set[int]) -> RecordStatus:

@@ -11,20 +11,22 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
-from components.core.errors import UserError
 from components.stages.ingest import tabular
+from components.stages.ingest.opening import COMPRESSION, ByteCount
 from components.stages.ingest.records import RAW_BYTES, BadRecord, Record, record_of
+from components.stages.ingest.tabular import NotText
 from components.stages.ingest.text_splitting import SCENE, TARGET_BYTES, plain_text
 from components.stages.ingest.web_pages import main_text, warc_records
 
-COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
 TEXT_SUFFIXES = (".txt", ".text", ".md", ".markdown", ".rst", ".adoc", ".org")
 FORMATS = (
     dict.fromkeys(TEXT_SUFFIXES, "text")
@@ -35,8 +37,6 @@ FORMATS = (
     | {".json": "json", ".parquet": "parquet"}
 )
 """Format by the suffix of a file's name, after `.gz` or `.zst` is taken off."""
-
-UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 WHOLE_FILE_BYTES = 50_000_000
 """Longest HTML page or JSON value that is read: both need the whole of it in memory."""
@@ -57,8 +57,8 @@ class Options:
     max_chars: int = 2_000_000
 
 
-class NotText(Exception):  # noqa: N818 - no error: the file is left out, and listed with this reason
-    """The file as a whole holds no text that ingest could take; the message says why."""
+FIRST_RECORDS = 20
+"""Records by which a side table is known, and the field with the text is guessed."""
 
 
 def format_of(name: str) -> str:
@@ -69,160 +69,196 @@ def format_of(name: str) -> str:
     return FORMATS.get(suffixes[-1], "") if suffixes else ""
 
 
-def open_bytes(path: Path) -> BinaryIO:
-    """The decompressed bytes of a file; a truncated archive raises OSError where it ends.
-
-    Raises:
-        UserError: it may not be read.
-    """
-    try:
-        with open(path, "rb"):
-            pass
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); correct its permissions or leave it out") from None
-    stream = pa.input_stream(str(path), compression=COMPRESSION.get(path.suffix.lower()))
-    return cast(BinaryIO, io.BufferedReader(stream, buffer_size=1 << 20))
-
-
 def records_of(
     path: Path, format_name: str, options: Options, cut: Counter[str] | None = None
 ) -> Iterator[Record | BadRecord]:
-    """Records of a file, and a bad record for each that cannot be read.
+    """Records of a file, and a bad record for each that cannot be read, the file itself among them.
+
+    Every byte of the (unpacked) file is in a record, in a bad one, or counted in `cut`.
 
     Args:
         format_name: one of the values of `FORMATS`, or `play`: plain text cut at acts and scenes.
-        cut: is filled with the bytes that were removed from plain text, by rule; whole when the last record was given.
+        cut: is filled with the bytes of no record, by rule; whole when the last record was given.
 
     Raises:
-        UserError: the file may not be read, or a table has no text column.
         NotText: the file as a whole holds no text.
     """
-    counted = _Position(open_bytes(path), Counter() if cut is None else cut)
+    cut = Counter() if cut is None else cut
     try:
-        yield from READERS[format_name](counted, options)
-    except (OSError, EOFError, pa.ArrowException) as error:
-        reason = f"the file cannot be read on after byte {counted.offset} ({_short(error)}); get a whole copy of it"
-        yield BadRecord.of("unreadable", reason, b"", 0, counted.offset)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+        file = ByteCount(path, cut)
+    except (OSError, pa.ArrowException) as error:
+        yield BadRecord("unreadable", f"the file cannot be opened ({short(error)}); correct it or leave it out", b"")
+        return
+    counted = 0
+    try:
+        for record in READERS[format_name](file, options):
+            counted += record.num_bytes
+            yield record
+    except NotText:
+        raise
+    except Exception as error:  # one bad file costs no other, whatever its reader raises
+        rule = "invalid_utf16" if file.is_utf16 and isinstance(error, UnicodeDecodeError) else "unreadable"
+        reason, offset = f"cannot be read on after byte {file.offset} ({short(error)}); get a whole copy", file.offset
+        file.pass_rest()
+        yield BadRecord(rule, reason, b"", 0, offset, file.offset - counted - cut.total())
+    else:
+        left = file.offset - counted - cut.total()
+        assert not left, f"{path.name}: {file.offset} bytes were read, {left} of them are in no record and not cut"
     finally:
-        counted.close()
+        file.close()
 
 
-class _Position(io.RawIOBase):
-    """A stream with its position, which tells where a file broke, and the bytes `cut` out of its text, by rule."""
-
-    def __init__(self, file: BinaryIO, cut: Counter[str]) -> None:
-        self.file, self.cut, self.offset = file, cut, 0
-
-    def readline(self, size: int | None = -1) -> bytes:
-        line = self.file.readline(-1 if size is None else size)
-        self.offset += len(line)
-        return line
-
-    def read(self, size: int = -1) -> bytes:
-        data = self.file.read(size)
-        self.offset += len(data)
-        return data
-
-    def peek(self, size: int) -> bytes:
-        return cast(io.BufferedReader, self.file).peek(size)[:size]
-
-    def close(self) -> None:
-        self.file.close()
-        super().close()
-
-
-def _short(error: BaseException) -> str:
+def short(error: BaseException) -> str:
+    """An error's message as a clause: its first line, or its type's name."""
     return str(error).strip().split("\n")[0][:200] or type(error).__name__
 
 
-def _text(file: Any, options: Options, heading: re.Pattern[bytes] | None = None) -> Iterator[Record | BadRecord]:
-    if file.peek(2) not in UTF_16_MARKS:
-        yield from plain_text(file, options.target_bytes, heading, file.cut)
-        return
-    # Text of a Windows program; its offsets are those of the same text in UTF-8.
+def _text(file: ByteCount, options: Options, heading: re.Pattern[bytes] | None = None) -> Iterator[Record | BadRecord]:
+    for record in plain_text(cast(BinaryIO, file), options.target_bytes, heading, file.cut):
+        yield _from_utf16(record) if file.is_utf16 else record
+
+
+def _from_utf16(record: Record | BadRecord) -> Record | BadRecord:
+    """Name the change in a record of a file of a Windows program; its offsets are those of the same text in UTF-8."""
+    if isinstance(record, BadRecord):
+        return record
+    return replace(record, transforms=("from_utf16", *record.transforms))
+
+
+def _whole(file: ByteCount, what: str) -> bytes | BadRecord:
+    """The bytes of a file that is needed whole, or a bad record if it is too long; it is then read to its end."""
     raw = file.read(WHOLE_FILE_BYTES + 1)
-    if len(raw) > WHOLE_FILE_BYTES:
-        yield BadRecord.of("too_long", f"UTF-16 text over {WHOLE_FILE_BYTES} bytes; convert the file to UTF-8", raw)
-        return
-    try:
-        utf_8 = io.BytesIO(raw.decode("utf-16").encode("utf-8", "surrogatepass"))
-    except UnicodeDecodeError as error:
-        yield BadRecord.of("invalid_utf16", f"not UTF-16 at byte {error.start}; convert the file to UTF-8", raw)
-        return
-    for record in plain_text(utf_8, options.target_bytes, heading, file.cut):
-        if isinstance(record, Record):
-            record = replace(record, transforms=("from_utf16", *record.transforms))
-        yield record
+    if len(raw) <= WHOLE_FILE_BYTES:
+        return raw
+    file.pass_rest()
+    reason = f"{what} over {WHOLE_FILE_BYTES} bytes"
+    return replace(BadRecord.of("too_long", reason, raw[:RAW_BYTES]), num_bytes=file.offset)
 
 
-def _html(file: Any, options: Options) -> Iterator[Record | BadRecord]:
+def _html(file: ByteCount, options: Options) -> Iterator[Record | BadRecord]:
     """The main text of a page."""
-    raw = file.read(WHOLE_FILE_BYTES + 1)
-    if len(raw) > WHOLE_FILE_BYTES:
-        yield BadRecord.of("too_long", f"an HTML page over {WHOLE_FILE_BYTES} bytes", raw)
-        return
-    if text := main_text(raw):
-        yield Record(text, transforms=("html_to_text",))
+    raw = _whole(file, "an HTML page")
+    if isinstance(raw, BadRecord):
+        yield raw
+    elif text := main_text(raw):
+        yield Record(text, transforms=("html_to_text",), num_bytes=len(raw))
     else:
         yield BadRecord.of("no_text", "no main text was found in the page", raw)
 
 
-def _jsonl(file: Any, options: Options) -> Iterator[Record | BadRecord]:
-    """One JSON object per line; blank lines are none."""
+def _jsonl(file: ByteCount, options: Options) -> Iterator[Record | BadRecord]:
+    """One JSON object per line; blank lines are none.
+
+    Raises:
+        NotText: it is a side table: none of its first records has the field.
+    """
+    records = _json_lines(file, options)
+    first = list(islice(records, FIRST_RECORDS))
+    if first and all(isinstance(record, BadRecord) and record.rule == "missing_field" for record in first):
+        raise NotText(cast(BadRecord, first[0]).reason)
+    for record in chain(first, records):
+        yield _from_utf16(record) if file.is_utf16 else record
+
+
+def _json_lines(file: ByteCount, options: Options) -> Iterator[Record | BadRecord]:
     longest = 6 * options.max_chars + 65_536  # a character is at most six bytes of JSON, `\\u1234`
-    number = offset = 0
+    number = 0
     while raw := file.readline(longest):
-        number += 1
-        start, offset = offset, offset + len(raw)
+        number, start = number + 1, file.offset - len(raw)
         if len(raw) >= longest and not raw.endswith(b"\n"):
-            yield BadRecord.of("too_long", f"a line over {longest} bytes", raw[:RAW_BYTES], number, start)
-            while rest := file.readline(1 << 20):
-                offset += len(rest)
-                if rest.endswith(b"\n"):
-                    break
+            bad = BadRecord.of("too_long", f"a line over {longest} bytes", raw[:RAW_BYTES], number, start)
+            while (rest := file.readline(1 << 20)) and not rest.endswith(b"\n"):
+                pass
+            yield replace(bad, num_bytes=file.offset - start)
         elif raw.strip():
-            yield _from_json(raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw, number, start, options)
+            yield _from_json(raw, number, start, options)
+        else:
+            file.cut["blank_lines"] += len(raw)
 
 
 def _from_json(raw: bytes, line: int, offset: int, options: Options) -> Record | BadRecord:
     try:
-        value = json.loads(raw.decode("utf-8"))
+        value = json.loads((raw.removeprefix(b"\xef\xbb\xbf") if line == 1 else raw).decode("utf-8", "strict"))
     except UnicodeDecodeError as error:
-        place = f"byte 0x{raw[error.start]:02x} at offset {offset + error.start}"
+        place = f"byte 0x{error.object[error.start]:02x} at offset {offset + error.start}"
         return BadRecord.of("invalid_utf8", f"{place} is not UTF-8", raw, line, offset)
     except (ValueError, RecursionError) as error:
-        return BadRecord.of("invalid_json", f"not JSON: {_short(error)}", raw, line, offset)
-    return record_of(value, options.text_field, str(line), line=line, offset=offset, evidence=lambda _: raw)
+        return BadRecord.of("invalid_json", f"not JSON: {short(error)}", raw, line, offset)
+    record = record_of(value, options.text_field, str(line), line=line, offset=offset, evidence=lambda _: raw)
+    return replace(record, num_bytes=len(raw))
 
 
-def _json(file: Any, options: Options) -> Iterator[Record | BadRecord]:
+def _json(file: ByteCount, options: Options) -> Iterator[Record | BadRecord]:
     """A JSON file: an object with text, or a list of them. One without any (settings, metadata) is left out, listed."""
-    raw = file.read(WHOLE_FILE_BYTES + 1)
-    if len(raw) > WHOLE_FILE_BYTES:
-        raise NotText(f"one JSON value over {WHOLE_FILE_BYTES} bytes; write it as jsonl")
+    raw = _whole(file, "one JSON value")
+    if isinstance(raw, BadRecord):
+        raise NotText(f"{raw.reason}; write it as jsonl")
     try:
         value = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        yield BadRecord.of("invalid_json", f"not JSON: {_short(error)}", raw)
+        yield BadRecord.of("invalid_json", f"not JSON: {short(error)}", raw)
         return
     values = value if isinstance(value, list) else [value]
     if not any(isinstance(item, dict) and options.text_field in item for item in values):
         raise NotText(f"JSON without a field {options.text_field!r}; see text_field")
+    counted = 0
     for number, item in enumerate(values, 1):
         part = str(number) if isinstance(value, list) else ""
-        yield record_of(item, options.text_field, part, f"item {number}: ")
+        record = record_of(item, options.text_field, part, f"item {number}: ")
+        counted += record.num_bytes
+        yield record
+    file.cut["fields_and_syntax"] += len(raw) - counted
 
 
-def _csv(file: Any, options: Options) -> Iterator[Record | BadRecord]:
-    yield from tabular.csv_rows(file, options.text_field, options.max_chars)
+def _csv(file: ByteCount, options: Options) -> Iterator[Record | BadRecord]:
+    for record in tabular.csv_rows(file, options.text_field, options.max_chars):
+        yield _from_utf16(record) if file.is_utf16 else record
 
 
-def _parquet(file: Any, options: Options) -> Iterator[Record | BadRecord]:
-    if not file.file.raw.seekable():
+def _parquet(file: ByteCount, options: Options) -> Iterator[Record | BadRecord]:
+    raw = cast(io.BufferedReader, file.file).raw
+    if not raw.seekable():
         raise NotText("compressed Parquet cannot be read at random; unpack it (Parquet compresses inside)")
-    yield from tabular.parquet_rows(file.file.raw, options.text_field)
+    for record in tabular.parquet_rows(raw, options.text_field):
+        file.offset += record.num_bytes  # of Parquet the bytes of its text column count
+        yield record
+
+
+def field_lengths(path: Path, max_chars: int) -> Counter[str]:
+    """Characters in each field of the first records of a file; none for formats without fields.
+
+    Raises:
+        Exception: of its reader; the file cannot be read.
+    """
+    kind, lengths = format_of(path.name), Counter[str]()
+    if kind not in ("jsonl", "json", "csv", "parquet"):
+        return lengths
+    with closing(ByteCount(path, Counter())) as file:
+        for row in _first_rows(file, kind, max_chars):
+            lengths.update({name: len(value) for name, value in row.items() if isinstance(value, str) and name})
+    return lengths
+
+
+def _first_rows(file: ByteCount, kind: str, max_chars: int) -> Iterator[dict]:
+    if kind == "csv":
+        yield from tabular.first_csv_rows(file, FIRST_RECORDS, max_chars)
+    elif kind == "parquet":
+        yield from tabular.first_parquet_rows(cast(io.BufferedReader, file.file).raw, FIRST_RECORDS)
+    elif kind == "jsonl":
+        lines = (_parsed(line) for line in iter(lambda: file.readline(6 * max_chars), b""))
+        yield from islice((row for row in lines if isinstance(row, dict)), FIRST_RECORDS)
+    else:
+        value = json.loads(file.read(WHOLE_FILE_BYTES))
+        yield from (
+            row for row in (value if isinstance(value, list) else [value])[:FIRST_RECORDS] if isinstance(row, dict)
+        )
+
+
+def _parsed(line: bytes) -> object:
+    try:
+        return json.loads(line.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
 
 
 READERS: dict[str, Callable[[Any, Options], Iterator[Record | BadRecord]]] = {

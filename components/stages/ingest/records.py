@@ -42,6 +42,7 @@ class Record:
         licence: what the record says of its licence, as written.
         transforms: names of the changes the reader made.
         unread: names of the record's other fields that hold something: they are not read.
+        num_bytes: bytes of the file that the record was made of; 0 stands for those of the text.
     """
 
     text: str
@@ -53,6 +54,11 @@ class Record:
     licence: str = ""
     transforms: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    num_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.num_bytes:
+            object.__setattr__(self, "num_bytes", len(encoded(self.text)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +103,9 @@ class Limits:
 class RecordStatus:
     """A document and its status: kept (`rule` is empty), dropped, or quarantined.
 
-    A quarantined one holds a readable excerpt as text, and the evidence: `line`, `offset`, `num_bytes` of the record,
-    and its first bytes as base64 (`raw`). `key` is the record's own id, by which repeats are found.
+    A quarantined one holds a readable excerpt as text, and the evidence: `line`, `offset`, and its first bytes as
+    base64 (`raw`). `key` is the record's own id, by which repeats are found. `num_bytes` are those of the text (UTF-8),
+    of what could not be read those of the file.
     """
 
     document: Document
@@ -118,7 +125,7 @@ class RecordStatus:
 
     def as_dropped(self, rule: str, reason: str) -> "RecordStatus":
         """This entry dropped by a rule."""
-        return RecordStatus(self.document, rule, reason, key=self.key, line=self.line, offset=self.offset)
+        return replace(self, rule=rule, reason=reason)
 
 
 def encoded(text: str) -> bytes:
@@ -189,7 +196,8 @@ def entry_of(found: Record | BadRecord, location: str, group: str, origin: Origi
     """
     if isinstance(found, BadRecord):
         return _quarantined(found, _document(Record("", f"L{found.line}@{found.offset}"), location, group, origin))
-    entry = RecordStatus(_document(found, location, group, origin), key=found.key, line=found.line, offset=found.offset)
+    document, size = _document(found, location, group, origin), len(encoded(found.text))
+    entry = RecordStatus(document, key=found.key, line=found.line, offset=found.offset, num_bytes=size)
     if defect := _defect_in(found.text, limits):
         return entry.as_quarantined(*defect)
     if len(found.text) < limits.min_chars:

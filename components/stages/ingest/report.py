@@ -67,6 +67,7 @@ def _facts(counts: SourceCounts) -> dict[str, Any]:
         "heldout_works": works.num_heldout if works else 0,
         "heldout_works_cut": works.num_cut if works else 0,
         "files_skipped": _skipped(counts),
+        "file_bytes": sum(row[1] for row in counts.bytes),
         "cut_bytes": counts.cut_bytes(),
         "fields_not_read": dict(counts.unread.most_common(MOST_FIELDS)),
         "dropped": dict(sorted(counts.dropped.items())),
@@ -176,6 +177,8 @@ def _lists(page: Page, sources: Sources) -> None:
     skipped = {name: sorted(counts.skipped) for name, counts in sources.items()}
     page.table("quarantine", "source file line byte_offset rule reason", bad)
     page.table("skipped", "source file reason", [(name, *item) for name in skipped for item in skipped[name]])
+    bytes_of = [(name, *row) for name, one in sources.items() for row in one.bytes]
+    page.table("bytes", "source file bytes kept dropped quarantined cut", bytes_of)
     page.table("cut", "source file rule bytes", [(name, *item) for name, one in sources.items() for item in one.cut])
     page.table("heldout", "source group bytes", [(name, *item) for name in groups for item in groups[name]])
 

@@ -143,33 +143,43 @@ def _files(source: Files, params: Ingest, limits: Limits, root: Path, listing: L
         path = Path(file.url) if on_disk else file.url
         listing.tasks.append(FileTask(0, path, file.name, file.size, kind, origin, limits, group, options))
     if not listing.tasks:
-        raise UserError(f"ingest source {source.name}: no file to read in {source.path}{_why_none(listing)}")
+        raise UserError(f"ingest source {source.name}: no file to read in {source.path}{why_none(listing)}")
 
 
 def _local(source: Files, params: Ingest, root: Path, listing: Listing) -> Iterator[remote_files.FoundFile]:
     """The files of a local source, their paths as addresses."""
     path = watched_path(source.path, params, root, source.name)
-    names = [path.name] if path.is_file() else sorted(_names_under(path, source.pattern, listing))
+    names = [path.name] if path.is_file() else sorted(names_under(path, source.pattern, listing))
     folder = path.parent if path.is_file() else path
     for name in names:
         yield remote_files.FoundFile(str(folder / name), name, (folder / name).stat().st_size)
 
 
-def _names_under(folder: Path, pattern: str, listing: Listing) -> Iterator[str]:
-    """Files that match, as POSIX paths relative to the folder; hidden ones and links that lead out are left out."""
+def names_under(folder: Path, pattern: str, listing: Listing) -> Iterator[str]:
+    """Files that match, as POSIX paths relative to the folder; what is left out is listed with the reason."""
     inside = folder.resolve()
     for path in folder.glob(pattern):
-        if not path.is_file():
-            continue
         name = path.relative_to(folder).as_posix()
-        if any(part.startswith(".") for part in name.split("/")):
-            listing.skipped.append((name, "hidden"))
-        elif not path.resolve().is_relative_to(inside):
-            listing.skipped.append((name, "a link that leads out of the folder"))
-        elif SURROGATE.search(name):
-            listing.skipped.append((ascii(name), "its name is not UTF-8"))
-        else:
+        if reason := _unfit(path, name, inside):
+            listing.skipped.append((SURROGATE.sub("?", name), reason))
+        elif not path.is_dir():
             yield name
+
+
+def _unfit(path: Path, name: str, inside: Path) -> str:
+    """Why a file, or all of a folder, is not read; "" if it is."""
+    is_folder = path.is_dir()
+    if any(part.startswith(".") for part in name.split("/")):
+        return "" if is_folder else "hidden"
+    if is_folder and path.is_symlink():
+        return "a link to a folder, which is not followed"
+    if is_folder:
+        return "" if os.access(path, os.R_OK | os.X_OK) else "a folder that may not be read"
+    if not path.is_file():
+        return "a link to nothing" if path.is_symlink() else "no regular file"
+    if not path.resolve().is_relative_to(inside):
+        return "a link that leads out of the folder"
+    return "its name is not UTF-8" if SURROGATE.search(name) else ""
 
 
 def _grouping(name: str, kind: str, size: int, total: int) -> tuple[str, int]:
@@ -181,7 +191,7 @@ def _grouping(name: str, kind: str, size: int, total: int) -> tuple[str, int]:
     return name, min(TARGET_BYTES, max(SHORTEST_PASSAGE, size // PASSAGES_OF_LARGE))
 
 
-def _why_none(listing: Listing) -> str:
+def why_none(listing: Listing) -> str:
     counts = Counter(reason for _, reason in listing.skipped)
     seen = "; ".join(f"{count} x {reason}" for reason, count in sorted(counts.items()))
     if not seen:

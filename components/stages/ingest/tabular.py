@@ -4,21 +4,30 @@ import csv
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.core.errors import UserError
-from components.stages.ingest.records import RAW_BYTES, TAKEN, BadRecord, Record, record_of
+from components.stages.ingest.records import TAKEN, BadRecord, Record, record_of
 
 BATCH_ROWS = 64
 """Rows of Parquet in memory at once; texts are long."""
+MOST_COLUMNS = 200
+"""Columns of Parquet in which text is looked for."""
+MOST_NAMES, NAME_CHARS = 12, 40
+"""Columns that a message names, and characters of each."""
 
 
-def missing_column(text_field: str, names: list[str]) -> UserError:
-    """The error for a table without the text column."""
-    return UserError(f"no column {text_field!r} in the table (there are: {', '.join(names[:12])}); set text_field")
+class NotText(Exception):  # noqa: N818 - no error: the file is left out, and listed with this reason
+    """The file as a whole holds no text that ingest could take; the message says why."""
+
+
+def missing_column(text_field: str, names: list[str]) -> NotText:
+    """The reason for leaving out a table without the text column."""
+    shown = ", ".join(ascii(name)[1:-1][:NAME_CHARS] for name in names[:MOST_NAMES])
+    return NotText(f"no column {text_field!r} in the table (there are: {shown}); set text_field")
 
 
 class _Lines:
@@ -59,17 +68,14 @@ class _Lines:
 
 
 def csv_rows(file: Any, text_field: str, max_chars: int) -> Iterator[Record | BadRecord]:
-    """The rows of a CSV file with a header line; the delimiter is the commonest of `,`, `;` and tab in it.
+    """The rows of a CSV file with a header line.
 
     Raises:
-        UserError: the header names no column `text_field`.
+        NotText: the header names no column `text_field`.
+        csv.Error: the first line is no header.
     """
-    lines = _Lines(file, 4 * max_chars + 65_536)
-    csv.field_size_limit(2**31 - 1)  # rows are bounded by bytes, above
-    header = next(lines, "").removeprefix("\ufeff")
-    delimiter = max(",;\t", key=header.count)
-    names = next(csv.reader([header], delimiter=delimiter, strict=True), [])
-    if not header:
+    lines, names, delimiter = _opened(file, max_chars)
+    if not names:
         return
     if text_field not in names:
         raise missing_column(text_field, names)
@@ -88,13 +94,45 @@ def csv_rows(file: Any, text_field: str, max_chars: int) -> Iterator[Record | Ba
             rows = csv.reader(lines, delimiter=delimiter, strict=True)
             continue
         if not values:
-            continue  # a blank line
+            file.cut["blank_lines"] += lines.row_bytes
+            continue
         number += 1
         if rule_and_reason := _csv_problem(values, names):
             yield BadRecord.of(*rule_and_reason, b"".join(lines.row), line, offset)
         else:
             row = dict(zip(names, values, strict=True))
-            yield record_of(row, text_field, str(number), f"row {number}: ", line, offset)
+            record = record_of(row, text_field, str(number), f"row {number}: ", line, offset)
+            yield replace(record, num_bytes=lines.row_bytes)
+
+
+def _opened(file: Any, max_chars: int) -> tuple["_Lines", list[str], str]:
+    """The lines below the header, the names in it, and the delimiter, the commonest of `,`, `;` and tab in it."""
+    lines = _Lines(file, 4 * max_chars + 65_536)
+    csv.field_size_limit(2**31 - 1)  # rows are bounded by bytes
+    header = next(lines, "").removeprefix("\ufeff")
+    delimiter = max(",;\t", key=header.count)
+    names = next(csv.reader([header], delimiter=delimiter, strict=True), [])
+    file.cut["fields_and_syntax"] += lines.row_bytes
+    return lines, names, delimiter
+
+
+def first_csv_rows(file: Any, count: int, max_chars: int) -> Iterator[dict[str, Any]]:
+    """The first rows by column, as far as they can be read."""
+    lines, names, delimiter = _opened(file, max_chars)
+    for values in islice(csv.reader(lines, delimiter=delimiter), count):
+        yield dict(zip(names, values, strict=False))
+        lines.next_row()
+
+
+def first_parquet_rows(file: Any, count: int) -> Iterator[dict[str, Any]]:
+    """The first rows, of the columns that hold text."""
+    table = pq.ParquetFile(file)
+    is_text = [pa.types.is_string(kind) or pa.types.is_large_string(kind) for kind in table.schema_arrow.types]
+    columns = [name for name, text in zip(table.schema_arrow.names, is_text, strict=True) if text][:MOST_COLUMNS]
+    for batch in islice(table.iter_batches(batch_size=count, columns=columns), 1):
+        rows = [_as_bytes(batch.column(name)).to_pylist() for name in columns]
+        for values in zip(*rows, strict=True):
+            yield {name: (value or b"").decode("utf-8", "replace") for name, value in zip(columns, values, strict=True)}
 
 
 def _csv_problem(values: list[str], names: list[str]) -> tuple[str, str] | None:
@@ -110,7 +148,7 @@ def parquet_rows(file: Any, text_field: str) -> Iterator[Record | BadRecord]:
     """The rows of a Parquet file, a few in memory at once. Text is decoded row by row: one bad byte costs one row.
 
     Raises:
-        UserError: there is no column `text_field`.
+        NotText: there is no column `text_field`.
     """
     table = pq.ParquetFile(file)
     names = table.schema_arrow.names
@@ -120,15 +158,16 @@ def parquet_rows(file: Any, text_field: str) -> Iterator[Record | BadRecord]:
     columns = [text_field, *(name for name in TAKEN if name in names and name != text_field)]
     number = 0
     for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=columns):
-        texts = _as_bytes(batch.column(text_field)).to_pylist()
-        others = batch.select(columns[1:]).to_pylist()
-        for text, rest in zip(texts, others, strict=True):
+        for values in zip(*(_as_bytes(batch.column(name)).to_pylist() for name in columns), strict=True):
             number += 1
             try:
-                row = rest | {text_field: text.decode("utf-8") if isinstance(text, bytes) else text}
+                row = {
+                    name: value.decode("utf-8") if isinstance(value, bytes) else value
+                    for name, value in zip(columns, values, strict=True)
+                }
             except UnicodeDecodeError as error:
                 reason = f"row {number}: not UTF-8 at byte {error.start}"
-                yield BadRecord.of("invalid_utf8", reason, text[:RAW_BYTES])
+                yield BadRecord.of("invalid_utf8", reason, b"".join(v for v in values if isinstance(v, bytes)))
             else:
                 record = record_of(row, text_field, str(number), f"row {number}: ")
                 yield replace(record, unread=unread) if isinstance(record, Record) else record

@@ -8,7 +8,7 @@ sentence. Text that fits one document stays one.
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import BinaryIO
 
@@ -175,7 +175,7 @@ def plain_text(
 
 def _document(run: list[LineBytes], part: str, transforms: tuple[str, ...], is_gutenberg: bool) -> Record | BadRecord:
     raw = b"".join(line.raw for line in run)
-    first = run[0]
+    first, num_bytes = run[0], len(raw)
     if first.offset == 0 and raw.startswith(b"\xef\xbb\xbf"):
         raw, transforms = raw[3:], ("strip_byte_order_mark", *transforms)
     try:
@@ -183,10 +183,12 @@ def _document(run: list[LineBytes], part: str, transforms: tuple[str, ...], is_g
     except UnicodeDecodeError as error:
         line = first.number + raw.count(b"\n", 0, error.start)
         where = f"byte 0x{raw[error.start]:02x} at offset {first.offset + error.start} is not UTF-8"
-        return BadRecord.of("invalid_utf8", f"{where}; convert the file with `iconv -t utf-8`", raw, line, first.offset)
+        bad = BadRecord.of("invalid_utf8", f"{where}; convert the file with `iconv -t utf-8`", raw, line, first.offset)
+        return replace(bad, num_bytes=num_bytes)
     if "\r" in text:
         text, transforms = text.replace("\r\n", "\n").replace("\r", "\n"), (*transforms, "unix_newlines")
     if is_gutenberg:
         transforms = (*transforms, "strip_gutenberg")
     text = re.sub(r"^(?:[ \t]*\n)+", "", text).rstrip()
-    return Record(text + "\n" if text else "", part, first.number, first.offset, transforms=transforms)
+    text = text + "\n" if text else ""
+    return Record(text, part, first.number, first.offset, transforms=transforms, num_bytes=num_bytes)

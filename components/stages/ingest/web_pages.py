@@ -7,6 +7,7 @@ held-out cut keeps on one side. Requests, metadata, redirects, errors and pictur
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,23 +29,27 @@ def main_text(raw: bytes) -> str | None:
 
 
 def warc_records(file: Any) -> Iterator[Record | BadRecord]:
-    """The pages of a decompressed archive, a record in memory at a time.
+    """The pages of an unpacked archive, a record in memory at a time.
 
     Args:
-        file: has `readline`, `read`, and `offset`, the bytes read so far.
+        file: has `readline`, `read`, `offset`, the bytes read so far, and `cut`, those of no page by rule.
     """
-    lost = 0
+    lost: BadRecord | None = None
     while line := file.readline(MOST_HEADER_BYTES):
         offset = file.offset - len(line)
-        if not line.startswith(BEGIN):
-            if line.strip() and not lost:
-                lost = 1
-                yield BadRecord.of(
-                    "invalid_warc", "no WARC record begins here; passed over to the next", line, 0, offset
-                )
-            continue
-        lost = 0
-        yield from _record(line, offset, file)
+        if line.startswith(BEGIN):
+            if lost:
+                yield lost
+            lost = None
+            yield from _record(line, offset, file)
+        elif lost:
+            lost = replace(lost, num_bytes=lost.num_bytes + len(line))
+        elif line.strip():
+            lost = BadRecord.of("invalid_warc", "no WARC record begins here; passed over to the next", line, 0, offset)
+        else:
+            file.cut["between_records"] += len(line)
+    if lost:
+        yield lost
 
 
 def _record(line: bytes, offset: int, file: Any) -> Iterator[Record | BadRecord]:
@@ -56,15 +61,22 @@ def _record(line: bytes, offset: int, file: Any) -> Iterator[Record | BadRecord]
         yield BadRecord.of("invalid_warc", "a record without a readable Content-Length", header, 0, offset)
         return
     body = file.read(min(length, LONGEST_PAGE))
-    if length > LONGEST_PAGE:
-        left = length - LONGEST_PAGE
-        while left and (more := file.read(min(left, 1 << 20))):
-            left -= len(more)
-        yield BadRecord.of("too_long", f"a record over {LONGEST_PAGE} bytes", header, 0, offset)
-    elif len(body) < length:
-        yield BadRecord.of("unreadable", f"the archive ends {length - len(body)} bytes too early", header, 0, offset)
+    left = length - len(body)
+    while left and (more := file.read(min(left, 1 << 20))):
+        left -= len(more)
+    num_bytes = len(header) + length - left
+    if left:
+        bad = BadRecord.of("unreadable", f"the archive ends {left} bytes too early", header, 0, offset)
+    elif length > LONGEST_PAGE:
+        bad = BadRecord.of("too_long", f"a record over {LONGEST_PAGE} bytes", header, 0, offset)
     else:
-        yield from _page(header + body, offset)
+        page = _page(header + body, offset)
+        if page is None:
+            file.cut["no_page"] += num_bytes
+        else:
+            yield replace(page, num_bytes=num_bytes)
+        return
+    yield replace(bad, num_bytes=num_bytes)
 
 
 def _length(header: bytes) -> int | None:
@@ -75,32 +87,39 @@ def _length(header: bytes) -> int | None:
     return None
 
 
-def _page(raw: bytes, offset: int) -> Iterator[Record | BadRecord]:
-    """The document of one whole record, if it is a page."""
+def _page(raw: bytes, offset: int) -> Record | BadRecord | None:
+    """The document of one whole record; None if it is no page."""
     from warcio.exceptions import ArchiveLoadFailed
     from warcio.recordloader import ArcWarcRecordLoader
 
     try:
         record = ArcWarcRecordLoader().parse_record_stream(io.BytesIO(raw), known_format="warc")
         kind = _content_type(record)
-        content = record.content_stream().read() if kind else b""
+        content = record.content_stream().read(LONGEST_PAGE + 1) if kind else b""  # it may unpack to any length
     except (ArchiveLoadFailed, EOFError, ValueError) as error:
-        yield BadRecord.of("invalid_warc", f"a record that cannot be parsed: {error}", raw, 0, offset)
-        return
+        return BadRecord.of("invalid_warc", f"a record that cannot be parsed: {error}", raw, 0, offset)
     url = record.rec_headers.get_header("WARC-Target-URI") or ""
     if not kind or not url:
-        return
-    group = urlsplit(url).hostname or ""
+        return None
+    if len(content) > LONGEST_PAGE:
+        return BadRecord.of("too_long", f"a page over {LONGEST_PAGE} bytes when unpacked", raw, 0, offset)
+    group = _host(url)
     if kind in HTML:
         if text := main_text(content):
-            yield Record(text, "", 0, offset, url, group, transforms=("html_to_text",))
-        else:
-            yield BadRecord.of("no_text", f"no main text was found in {url}", content, 0, offset)
-        return
+            return Record(text, "", 0, offset, url, group, transforms=("html_to_text",))
+        return BadRecord.of("no_text", f"no main text was found in {url}", content, 0, offset)
     try:
-        yield Record(content.decode("utf-8"), "", 0, offset, url, group)
+        return Record(content.decode("utf-8"), "", 0, offset, url, group)
     except UnicodeDecodeError as error:
-        yield BadRecord.of("invalid_utf8", f"{url}: not UTF-8 at byte {error.start} of the page", content, 0, offset)
+        return BadRecord.of("invalid_utf8", f"{url}: not UTF-8 at byte {error.start} of the page", content, 0, offset)
+
+
+def _host(url: str) -> str:
+    """The host of a URL; "" of one that is none, such as `http://[`."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _content_type(record: Any) -> str:
