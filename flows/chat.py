@@ -4,15 +4,21 @@
     python -m flows.chat --prompt "What is a list?"        one answer, for scripts
     python -m flows.chat --model models/pretrain/causal    another model folder
 
-The instruction-tuned model answers in the chat format; a merely pretrained one continues the text. The conversation so
-far is part of the prompt as long as it fits the context; the oldest turns are dropped first.
+The instruction-tuned model answers in the chat format, and begins with an example of what it was tuned on; a merely
+pretrained one continues the text. The conversation so far is part of the prompt as long as it fits the context; the
+oldest turns are dropped first.
+
+An answer's confidence is the geometric mean of the probabilities that the model gave to the answer's tokens, its end
+among them, before temperature and top-p. Below --confidence it is said to be a guess. A line `?` (or --probabilities)
+shows the probability of each token of the last answer.
 """
 
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from components.core.errors import UserError
 from flows.system import paths
@@ -20,6 +26,8 @@ from flows.system.command import parser_of, run_command
 
 CANDIDATES = ("models/finetune/instruct", "models/pretrain/causal")
 """Where a model is looked for, the better partner first."""
+LEAST_CONFIDENCE = 0.5
+"""Below it the model would, at the average token, rather have said something else."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,28 @@ class Sampling:
     temperature: float = 0.7
     top_p: float = 0.9
     seed: int = 1
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer: its text, and of each of its tokens what it stands for and its probability under the model."""
+
+    text: str
+    pieces: list[str]
+    probabilities: list[float]
+
+    @property
+    def confidence(self) -> float:
+        """Geometric mean of the tokens' probabilities."""
+        return math.exp(sum(map(math.log, self.probabilities)) / len(self.probabilities))
+
+    def doubt(self, least: float) -> str:
+        """A sentence if the confidence is below `least`, else nothing."""
+        return f"a guess: confidence {self.confidence:.2f}, below {least:.2f}" if self.confidence < least else ""
+
+    def table(self) -> str:
+        """A line per token: its probability, and the token in quotes."""
+        return "\n".join(f"{p:.3f} {piece!r}" for p, piece in zip(self.probabilities, self.pieces, strict=True))
 
 
 @dataclass
@@ -67,13 +97,13 @@ class Chat:
             self.turns.pop(0)
         return [END_OF_TEXT, *(token for turn in self.turns for token in turn), *question]
 
-    def answer(self, prompt: str, show: Callable[[str], None]) -> str:
+    def answer(self, prompt: str, show: Callable[[str], None]) -> Answer:
         """Answer a prompt; `show` gets the text piece by piece while it grows."""
         from components.model.generate import generate
 
         question = self.question(prompt)
         printer = Printer(self.tokenizer, show)
-        _, made, _ = generate(
+        _, made, logprobs = generate(
             self.model, self.tokenizer, self.context(question),
             max_tokens=min(self.sampling.max_tokens, self.model.shape.context - self.room),
             temperature=self.sampling.temperature, top_p=self.sampling.top_p,
@@ -82,7 +112,8 @@ class Chat:
         text = self.tokenizer.decode(made)  # special tokens are nothing to show
         show(text[len(printer.shown) :])
         self.turns.append([*question, *made])
-        return text
+        pieces = [self.tokenizer.decode([token], skip_special_tokens=False) for token in made]
+        return Answer(text, pieces, [math.exp(value) for value in logprobs])
 
 
 @dataclass
@@ -134,11 +165,14 @@ def open_chat(folder: Path, sampling: Sampling) -> tuple[Chat, str]:
     tuned, plain = "answers questions like those it was tuned on", "continues your text; it was not tuned to answer"
     kind = tuned if instruct else plain
     description = f"{place}: {millions:.1f} million parameters, context {context} tokens. It is tiny: it {kind}."
+    if example := facts.get("task", {}).get("example"):
+        description += f"\nIt was tuned on examples such as\n  you> {example['prompt']}\n  model> {example['answer']}"
     return Chat(model, tokenizer, instruct, sampling), description
 
 
-def converse(chat: Chat) -> None:
-    """Ask and answer until an empty line or the end of input."""
+def converse(chat: Chat, least: float, probabilities: bool) -> None:
+    """Ask and answer until an empty line or the end of input; a line `?` shows the last answer's probabilities."""
+    last: Answer | None = None
     while True:
         try:
             prompt = input("\nyou> ").strip()
@@ -147,9 +181,20 @@ def converse(chat: Chat) -> None:
             return
         if not prompt:
             return
+        if prompt == "?" and last:
+            print(last.table())
+            continue
         print("model> ", end="", flush=True)
-        chat.answer(prompt, write)
-        print()
+        last = chat.answer(prompt, write)
+        finish(last, least, probabilities, sys.stdout)
+
+
+def finish(answer: Answer, least: float, probabilities: bool, where: TextIO) -> None:
+    """End the line of an answer, and say what is to be said of it."""
+    print()
+    for line in (answer.doubt(least) and f"({answer.doubt(least)})", probabilities and answer.table()):
+        if line:
+            print(line, file=where, flush=True)
 
 
 def write(text: str) -> None:
@@ -166,16 +211,17 @@ def main() -> int:
     parser.add_argument("--temperature", type=float, default=usual.temperature, help="0: always the likeliest token")
     parser.add_argument("--top-p", type=float, default=usual.top_p)
     parser.add_argument("--seed", type=int, default=usual.seed, help="the same seed gives the same answer")
+    parser.add_argument("--confidence", type=float, default=LEAST_CONFIDENCE, help="below it, an answer is a guess")
+    parser.add_argument("--probabilities", action="store_true", help="show the probability of each token")
     arguments = parser.parse_args()
     sampling = Sampling(arguments.max_tokens, arguments.temperature, arguments.top_p, arguments.seed)
     chat, description = open_chat(model_folder(arguments.model), sampling)
     print(description, file=sys.stderr)
     try:
         if arguments.prompt:
-            chat.answer(arguments.prompt, write)
-            print()
+            finish(chat.answer(arguments.prompt, write), arguments.confidence, arguments.probabilities, sys.stderr)
         else:
-            converse(chat)
+            converse(chat, arguments.confidence, arguments.probabilities)
     except KeyboardInterrupt:
         print()
     return 0

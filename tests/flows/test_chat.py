@@ -14,6 +14,8 @@ from components.tokens.tokenizer import ASSISTANT, END_OF_TEXT, USER, train_bpe
 from flows.chat import Chat, Sampling, model_folder, open_chat
 from flows.system.paths import ROOT
 
+EXAMPLE = {"prompt": "abs(x)", "answer": "Return the absolute value."}
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -26,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = train_bpe(text[:100], 400)
     model = Transformer(derive_shape(ModelShape(size=1, width=32, heads=1), vocab_size=400, context=64, causal=True))
     path = tmp_path_factory.mktemp("model")
-    save(model, tokenizer.to_str(), path, {"task": {"name": "signature"}})
+    save(model, tokenizer.to_str(), path, {"task": {"name": "signature", "example": EXAMPLE}})
     return path
 
 
@@ -37,8 +39,8 @@ def chat(folder: Path, **sampling: object) -> Chat:
 def test_what_is_shown_is_the_answer(folder: Path) -> None:
     shown: list[str] = []
     answer = chat(folder, max_tokens=20, temperature=50.0, top_p=1.0).answer("What is a list?", shown.append)
-    assert "".join(shown) == answer
-    assert answer
+    assert "".join(shown) == answer.text
+    assert answer.text
 
 
 def test_the_same_seed_says_the_same(folder: Path) -> None:
@@ -63,10 +65,13 @@ def test_the_chat_format_and_the_oldest_turns_go_first(folder: Path) -> None:
 
 def test_one_answer_from_the_command_line(folder: Path) -> None:
     command = [sys.executable, "-m", "flows.chat", "--model", str(folder), "--prompt", "abs(x)", "--seed", "3"]
+    command += ["--confidence", "1.1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.rstrip("\n") == chat(folder, seed=3).answer("abs(x)", lambda _: None).rstrip("\n")
+    assert done.stdout.rstrip("\n") == chat(folder, seed=3).answer("abs(x)", lambda _: None).text.rstrip("\n")
     assert "It is tiny" in done.stderr
+    assert "you> abs(x)\n  model> Return the absolute value." in done.stderr
+    assert "(a guess: confidence 1.00, below 1.10)" in done.stderr
 
 
 def test_a_conversation_ends_with_the_input(folder: Path) -> None:
@@ -74,6 +79,33 @@ def test_a_conversation_ends_with_the_input(folder: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, input="hello\nmore\n", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("model> ") == 2
+
+
+def test_confidence_is_the_mean_probability_of_the_tokens(folder: Path) -> None:
+    import torch
+
+    talk = chat(folder, max_tokens=12, temperature=0.0)
+    question = talk.context(talk.question("abs(x)"))
+    answer = talk.answer("abs(x)", lambda _: None)
+    made = talk.turns[-1][len(question) - 1 :]
+    with torch.inference_mode():
+        logits_TV = talk.model(torch.tensor([[*question, *made]]))[0].double()
+    own = logits_TV.log_softmax(-1)[len(question) - 1 : -1].gather(1, torch.tensor(made)[:, None])
+    assert answer.confidence == pytest.approx(float(own.mean().exp()), rel=1e-4)
+    assert answer.doubt(1.0)
+    assert not answer.doubt(0.0)
+    assert len(answer.table().splitlines()) == len(made)
+
+
+def test_probabilities_are_shown_on_request(folder: Path) -> None:
+    command = [sys.executable, "-m", "flows.chat", "--model", str(folder), "--max-tokens", "4", "--confidence", "0"]
+    asked = subprocess.run(command, cwd=ROOT, input="hello\n?\n", capture_output=True, text=True).stdout
+    always = subprocess.run(
+        [*command, "--probabilities"], cwd=ROOT, input="hello\n", capture_output=True, text=True
+    ).stdout
+    for said in (asked, always):
+        assert "1.000 '<|assistant|>'" in said
+        assert "guess" not in said
 
 
 def test_no_model_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

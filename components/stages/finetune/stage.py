@@ -133,7 +133,8 @@ class _Job:
         with self.progress.phase("evaluate"):
             after = instruct.judge(self.model, examples.heldout, chat, self.numerics)
             answers.append(self._answers(examples.heldout[:EXAMPLES], chat))
-        export.save(self.model, self.tokenizer_json, out, self._facts(result, {"chat": True}))
+        example = {"prompt": examples.train[0].prompt, "answer": examples.train[0].answer}  # for `make chat`
+        export.save(self.model, self.tokenizer_json, out, self._facts(result, {"chat": True, "example": example}))
         shown = finetune_report.WrittenAnswers(examples.heldout[:EXAMPLES], answers[0], answers[1])
         return finetune_report.instruct(self.choice, result, before, after, shown, self.context, reports)
 

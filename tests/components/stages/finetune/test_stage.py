@@ -172,10 +172,13 @@ def test_the_tuned_model_is_an_ordinary_one(made: dict) -> None:
     encoder = Encoder((folder / "tokenizer.json").read_text())
     chat = tokenizer.apply_chat_template([{"role": "user", "content": "Why?"}], add_generation_prompt=True)
     question = [END_OF_TEXT, USER, *encoder.encode("Why?"), ASSISTANT]
-    assert [END_OF_TEXT, *chat["input_ids"]] == question
+    assert chat["input_ids"] == question
     asked = torch.tensor([[*question, *encoder.encode("So."), END]])
     with torch.inference_mode():
         torch.testing.assert_close(ours(asked), theirs(asked).logits, atol=2e-5, rtol=1e-5)
+    example = facts["task"].pop("example")  # what `make chat` shows
+    assert example["prompt"].startswith("What does this do?\n")
+    assert example["answer"]
     assert facts["task"] == {
         "name": "describe",
         "title": "name and signature of a Python object -> first sentence of its docstring",
