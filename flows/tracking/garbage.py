@@ -117,7 +117,7 @@ def model_items(mlflow: Any, kept_runs: set[str]) -> list[Removable]:
 
 
 def _model_item(mlflow: Any, model: Any, version: Any) -> Removable:
-    folder = _local(model.artifact_location)
+    folder = local_folder(model.artifact_location)
 
     def remove() -> None:
         if version:
@@ -130,6 +130,6 @@ def _model_item(mlflow: Any, model: Any, version: Any) -> Removable:
     return Removable(f"MLflow: {name}", size_of(folder) if folder.exists() else 0, remove)
 
 
-def _local(uri: str) -> Path:
+def local_folder(uri: str) -> Path:
     """The folder of a `file:` address."""
     return Path(url2pathname(urlparse(uri).path))

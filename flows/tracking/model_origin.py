@@ -4,6 +4,7 @@ A model is named as in the workspace (`instruct`, `finetune/instruct`, `finetune
 by a registered alias (`greenhouse-instruct-2@champion`).
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -24,9 +25,10 @@ from components.stages.account.answers import (
     RebuildAnswer,
     Verification,
 )
-from components.stages.account.data_card import data_facts
+from components.stages.account.data_card import DataFacts, data_facts
 from components.stages.account.model_answers import load_answer, model_answers, stages_behind, verify_command
 from components.stages.account.summary import MODELS, Files, checkout_files, gather
+from components.stages.account.types import Cost, StageRecords
 from flows.system import git, paths
 from flows.tracking.mlflow_run import client
 from flows.tracking.snapshots import ObjectCache, Snapshot, find
@@ -100,6 +102,36 @@ def collect(one: Snapshot, stage: str, where: str = "") -> ModelAnswers:
     Raises:
         UserError: the state has no such model, or its files are gone.
     """
+    model, found = stage.replace("@", "/"), gathered(one, stage)
+    return model_answers(
+        model,
+        Account.model_validate(one.params().get("account", {})),
+        found.records,
+        found.data,
+        found.cost,
+        found.forecasts,
+        origin(one, model, where),
+        found.file,
+    )
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What is known of a model before it is put into answers: records, data, cost by stage, forecasts, its files."""
+
+    records: StageRecords
+    data: DataFacts
+    cost: Cost
+    forecasts: list[dict[str, Any]]
+    file: Files
+
+
+def gathered(one: Snapshot, stage: str) -> Gathered:
+    """What the stages and the ledger recorded of the model that `stage` makes.
+
+    Raises:
+        UserError: the state has no such model, or its files are gone.
+    """
     model, file = stage.replace("@", "/"), files_of(one)
     if stage not in one.lock and one.kind != "workspace":
         raise UserError(f"{one.name}: its dvc.lock has no stage {stage}; run the pipeline there first")
@@ -114,16 +146,8 @@ def collect(one: Snapshot, stage: str, where: str = "") -> ModelAnswers:
     runs = made(ledger, counted, fingerprints, paths.ROOT.name)
     from components.stages.account.stage import costs, forecast_row
 
-    return model_answers(
-        model,
-        Account.model_validate(one.params().get("account", {})),
-        records,
-        data_facts(file, records),
-        costs(LedgerCosts(ledger, grid, intensity.resolve(grid, paths.ROOT)), runs),
-        [forecast_row(row) for row in checked(ledger)],
-        origin(one, model, where),
-        file,
-    )
+    cost = costs(LedgerCosts(ledger, grid, intensity.resolve(grid, paths.ROOT)), runs)
+    return Gathered(records, data_facts(file, records), cost, [forecast_row(row) for row in checked(ledger)], file)
 
 
 def origin(one: Snapshot, model: str, where: str = "") -> Origin:

@@ -1,4 +1,4 @@
-"""The Croissant description of the corpus: what machines read to find, load and judge a data set (MLCommons, 1.0).
+"""The Croissant description of the corpus: what machines read to find, load and judge a data set (MLCommons, 1.1).
 
 `data/croissant.json` lies beside the corpora it describes: the mixture that models are trained on and the held-out set,
 shard by shard with sha256, the fields of a document, and the Responsible AI fields filled from what the stages counted.
@@ -6,11 +6,11 @@ It has no clock time in it; built and checked by the library `mlcroissant`.
 """
 
 import re
-from pathlib import Path
 from typing import Any
 
 from components.core.files import read_json
 from components.stages.account.data_card import LIMITS, DataFacts
+from components.stages.account.summary import Files
 
 FIELDS = {
     "id": "Unique in the corpus; from the source and the location, the same in every run.",
@@ -26,6 +26,8 @@ FIELDS = {
 }
 """Fields of a document that are text (`transforms`, a list, is left to readers of the Parquet files)."""
 
+CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
+
 CORPORA = {"train": "mix/train", "heldout": "ingest/heldout"}
 """Record set -> folder under data/."""
 
@@ -40,11 +42,11 @@ HOW = {
 """What each stage does, for `dataPreprocessingProtocol`."""
 
 
-def croissant(root: Path, facts: DataFacts, name: str) -> dict[str, Any]:
+def croissant(file: Files, facts: DataFacts, name: str) -> dict[str, Any]:
     """The description as JSON-LD.
 
     Args:
-        root: a checkout with the corpora of `CORPORA` under data/; one that is missing is left out.
+        file: files of a state with the corpora of `CORPORA`; one that is missing is left out.
         name: of the project; letters and digits of it name the data set.
     """
     import mlcroissant as mlc
@@ -52,9 +54,10 @@ def croissant(root: Path, facts: DataFacts, name: str) -> dict[str, Any]:
     manifests = {
         part: read_json(path)
         for part, folder in CORPORA.items()
-        if (path := root / "data" / folder / "manifest.json").exists()
+        if (path := file(f"data/{folder}/manifest.json"))
     }
     metadata = mlc.Metadata(
+        ctx=mlc.Context(conforms_to=CONFORMS_TO),
         name=re.sub(r"[^A-Za-z0-9_-]+", "-", f"{name}-corpus"),
         description=f"Training text of {name} and its held-out set, with the provenance of every document.",
         license=[_licence_url(licence) for licence in facts.licences] or None,
@@ -62,7 +65,19 @@ def croissant(root: Path, facts: DataFacts, name: str) -> dict[str, Any]:
         record_sets=[_records(part) for part in manifests],
         **_responsible(facts),
     )
-    return dict(metadata.to_json())
+    described = dict(metadata.to_json()) | _provenance(manifests, facts)
+    described["@context"] = described["@context"] | {"prov": "http://www.w3.org/ns/prov#"}
+    return described
+
+
+def _provenance(manifests: dict[str, Any], facts: DataFacts) -> dict[str, Any]:
+    """What the corpora were derived from, and by what, in the terms of W3C PROV that Croissant 1.1 takes."""
+    if not manifests:
+        return {}
+    return {
+        "prov:wasDerivedFrom": [{"@type": "prov:Entity", "name": source} for source in facts.sources],
+        "prov:wasGeneratedBy": [{"@type": "prov:Activity", "name": stage, "description": HOW[stage]} for stage in HOW],
+    }
 
 
 def _licence_url(licence: str) -> str:

@@ -96,7 +96,7 @@ def write_data_card(root: Path, facts: DataFacts, model_name: str, path: Path) -
     """The data card, and the Croissant description beside the corpora it describes."""
     write_text(path, data_card(facts, model_name))
     if facts.documents:
-        write_json(root / "data" / "croissant.json", croissant(root, facts, model_name))
+        write_json(root / "data" / "croissant.json", croissant(checkout_files(root), facts, model_name))
 
 
 def summarise(root: Path, ledger_folder: Path, params: Params, fingerprints: Mapping[str, str]) -> Summary:

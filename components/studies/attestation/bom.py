@@ -1,0 +1,136 @@
+"""The ML-BOM of a model (CycloneDX 1.7): its files, data, packages, scores with intervals, energy, and what limits it.
+
+Written as a dictionary: cyclonedx-python-lib has no model card. https://cyclonedx.org/docs/1.7/json/
+"""
+
+import uuid
+from typing import Any
+
+from components.stages.account.answers import DataAnswer, NotKnown, QualityAnswer, Score
+from components.stages.account.model_answers import stages_behind
+from components.studies.attestation.claims import Claims
+
+ACTIVITIES = {"pretrain": "training", "finetune": "fine-tuning"}
+"""Stage -> activity; all others prepare data."""
+MACHINE = ("processor", "system", "python")
+"""What the environment holds besides packages."""
+
+
+def bom(claims: Claims) -> dict[str, Any]:
+    """The bill of materials; its serial number follows from the model's bytes."""
+    answers = claims.answers
+    model = {
+        "type": "machine-learning-model",
+        "bom-ref": "model",
+        "name": answers.title,
+        "version": claims.md5.removesuffix(".dir"),
+        "description": answers.description,
+        "licenses": _licence(answers.licence),
+        "components": [
+            {"type": "file", "bom-ref": f"file:{name}", "name": name, "hashes": [{"alg": "SHA-256", "content": sha}]}
+            for name, sha in claims.files.items()
+        ],
+        "modelCard": {
+            "modelParameters": {
+                "approach": {"type": "supervised" if answers.base else "self-supervised"},
+                "task": answers.facts.pipeline_tag,
+                "architectureFamily": "transformer",
+                "modelArchitecture": f"{answers.facts.objective}, {answers.facts.parameters} parameters",
+                "datasets": [{"ref": f"data:{name}"} for name in claims.sources],
+            },
+            "quantitativeAnalysis": {"performanceMetrics": _metrics(answers.quality)},
+            "considerations": {
+                "technicalLimitations": answers.limits,
+                "environmentalConsiderations": {"energyConsumptions": _energy(claims)},
+            },
+        },
+    }
+    return {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.7",
+        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, claims.md5)}",
+        "version": 1,
+        "metadata": {"component": model},
+        "components": [*_data(claims), *_packages(claims.environment)],
+    }
+
+
+def _licence(licence: str | NotKnown) -> list[dict[str, Any]]:
+    name = {"name": licence.not_known} if isinstance(licence, NotKnown) else {"id": licence}
+    return [{"license": name}]
+
+
+def _metrics(quality: QualityAnswer | NotKnown) -> list[dict[str, Any]]:
+    return [] if isinstance(quality, NotKnown) else [_metric(score) for score in quality.scores]
+
+
+def _metric(score: Score) -> dict[str, Any]:
+    row: dict[str, Any] = {"type": f"{score.task}: {score.name}", "value": f"{score.value:.6g}", "slice": score.of}
+    if score.low is not None and score.high is not None:
+        row["confidenceInterval"] = {"lowerBound": f"{score.low:.6g}", "upperBound": f"{score.high:.6g}"}
+    return row
+
+
+def _energy(claims: Claims) -> list[dict[str, Any]]:
+    """Energy and carbon of each stage behind the model, mid, with low and high as properties; none if not metered."""
+    cost = claims.answers.cost
+    if isinstance(claims.energy, NotKnown) or isinstance(cost, NotKnown):
+        return []
+    rows = []
+    for stage, row in claims.energy.items():
+        kwh, tonnes = row.kwh, [grams / 1e6 for grams in row.grams]
+        spent = {"value": kwh[1], "unit": "kWh"}
+        provider = {"organization": {"name": cost.location}, "energySource": "unknown", "energyProvided": spent}
+        bounds = {
+            "stage": stage,
+            "kWh low": kwh[0],
+            "kWh high": kwh[2],
+            "tCO2eq low": tonnes[0],
+            "tCO2eq high": tonnes[2],
+        }
+        bounds |= {"obtained": cost.how, "intensity": cost.intensity}
+        rows.append(
+            {
+                "activity": ACTIVITIES.get(stage.split("@")[0], "data-preparation"),
+                "energyProviders": [provider],
+                "activityEnergyCost": spent,
+                "co2CostEquivalent": {"value": tonnes[1], "unit": "tCO2eq"},
+                "properties": _properties(bounds),
+            }
+        )
+    return rows
+
+
+def _properties(values: dict[str, Any]) -> list[dict[str, str]]:
+    return [{"name": f"greenhouse:{name}", "value": str(value)} for name, value in values.items()]
+
+
+def _data(claims: Claims) -> list[dict[str, Any]]:
+    """A component per source of text, and one for the corpora's files with their hashes."""
+    data = claims.answers.data
+    rows = data.attribution if isinstance(data, DataAnswer) and not isinstance(data.attribution, NotKnown) else []
+    found = []
+    for name, counts in claims.sources.items():
+        own = [row for row in rows if row.source == name]
+        content = {"type": "dataset", "name": name, "contents": {"properties": _properties(dict(counts))}}
+        licences = [{"license": {"name": licence}} for licence in dict.fromkeys(row.licence for row in own)]
+        versions = ", ".join(dict.fromkeys(row.version for row in own))
+        ref = {"type": "data", "bom-ref": f"data:{name}", "name": name, "version": versions[:1024]}
+        found.append(ref | {"licenses": licences, "data": [content]})
+    files = [
+        {"type": "file", "name": name, "hashes": [{"alg": "SHA-256", "content": sha}]}
+        for name, sha in claims.shards.items()
+    ]
+    steps = ", ".join(stages_behind(claims.answers.model))
+    return [*found, {"type": "data", "bom-ref": "corpora", "name": f"corpora of {steps}", "components": files}]
+
+
+def _packages(environment: dict[str, str] | NotKnown) -> list[dict[str, Any]]:
+    """The packages that the model's own stage ran with."""
+    if isinstance(environment, NotKnown):
+        return []
+    return [
+        {"type": "library", "name": name, "version": version, "purl": f"pkg:pypi/{name.replace('_', '-')}@{version}"}
+        for name, version in environment.items()
+        if name not in MACHINE
+    ]

@@ -1,0 +1,94 @@
+"""Claims: everything the documents of an attestation are made from, as one typed object, and how two of them differ.
+
+The documents hold no fact of their own: whoever collects the claims again, from the files, the ledger and MLflow, can
+make every document anew and compare. What nobody recorded is `NotKnown` with the reason; a part that is known in the
+attestation and not here is named as not checked, never taken as checked.
+"""
+
+from typing import Any
+
+from components.stages.account.answers import ModelAnswers, NotKnown
+from components.stages.account.types import Part, Triple
+
+
+class StageEnergy(Part):
+    """Energy and carbon of a stage behind the model, attempts included: low, mid, high."""
+
+    kwh: Triple
+    grams: Triple
+
+
+class GateVerdict(Part):
+    """The gate's last answer on this version of the registered model."""
+
+    registered: str
+    version: str
+    verdict: str
+    champion: str
+    reasons: list[str]
+
+
+class Claims(Part):
+    """What is claimed of a model.
+
+    Attributes:
+        files: file of the model -> sha256. md5: DVC's hash of its folder.
+        lock: entries of dvc.lock of the stages behind the model, and of evaluate.
+        commit: of the code that the model's own stage ran with; `+changes` if tracked files differed from it.
+        environment: processor, system, Python and packages of that run.
+        energy: stage -> its cost.
+        source_kinds: source -> its settings. sources: source -> documents and bytes trained on, repeats left out.
+        generated: kind of generated text -> documents and bytes in the mixture. retrieved: first and last day.
+        read: source -> what ingest read, kept, dropped and put aside. personal: kind of personal data -> replaced.
+        shards: file of the mixture and of the held-out set -> sha256. croissant: their description.
+        owner: what only the owner can say, by field.
+    """
+
+    files: dict[str, str]
+    md5: str
+    lock: dict[str, dict[str, Any]]
+    answers: ModelAnswers
+    commit: str | NotKnown
+    environment: dict[str, str] | NotKnown
+    verdict: GateVerdict | NotKnown
+    energy: dict[str, StageEnergy] | NotKnown
+    source_kinds: dict[str, dict[str, Any]]
+    sources: dict[str, dict[str, int]]
+    generated: dict[str, dict[str, int]]
+    retrieved: list[str]
+    read: dict[str, dict[str, Any]]
+    personal: dict[str, int]
+    shards: dict[str, str]
+    croissant: dict[str, Any]
+    owner: dict[str, str]
+
+
+def compared(there: Any, here: Any, path: str = "") -> tuple[list[str], list[str]]:
+    """What differs between two trees of JSON, and which parts nobody knows here, in words.
+
+    Args:
+        there: as attested. here: as collected again.
+    """
+    if there == here:
+        return [], []
+    if is_unknown(here) and not is_unknown(there):
+        return [], [f"{path}: {here['not_known']}"]
+    if isinstance(there, dict) and isinstance(here, dict):
+        pairs = [(f"{path}.{key}".lstrip("."), there.get(key), here.get(key)) for key in dict.fromkeys([*there, *here])]
+    elif isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
+        pairs = [(f"{path}[{index}]", *pair) for index, pair in enumerate(zip(there, here, strict=True))]
+    else:
+        return [f"{path}: attested {shown(there)}, recomputed {shown(here)}"], []
+    parts = [compared(a, b, name) for name, a, b in pairs]
+    return [line for wrong, _ in parts for line in wrong], [line for _, unreached in parts for line in unreached]
+
+
+def is_unknown(value: Any) -> bool:
+    """Whether a node of a JSON tree is a dumped `NotKnown`."""
+    return isinstance(value, dict) and set(value) == {"not_known"}
+
+
+def shown(value: Any) -> str:
+    """A value on one line."""
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= 70 else f"{text[:67]}..."

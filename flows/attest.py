@@ -1,0 +1,278 @@
+"""Proof that travels with a model: one folder with the model, its card, and signed documents made of recorded facts.
+
+    openssl ecparam -name prime256v1 -genkey -noout -out KEY; openssl ec -in KEY -pubout -out KEY.pub    your key pair
+    python -m flows.attest instruct --key KEY --out FOLDER      a model of the workspace, or a registered name@alias
+    python -m flows.attest --check FOLDER --key KEY.pub         recompute every digest and field, here or elsewhere
+
+FOLDER loads in `transformers`; model.sig is its OMS signature (OpenSSF Model Signing), over all its files. In proof/
+lie SLSA provenance, the gate's verdict and the last rebuild as in-toto test results, a CycloneDX 1.7 ML-BOM with
+intervals and energy, a summary of the training content, and a Croissant description. No field is typed in by hand, but
+for what only the owner knows (--owner FILE, YAML): docs/attest.md.
+
+--check does not believe the signer: it hashes the files, DVC's cache or remote and MLflow's copy, makes every document
+anew from them and the ledger, and names what differs (exit status 1) and what it could not reach (exit status 0).
+"""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from components.core.errors import UserError
+from components.core.files import read_json, sha256_file, write_json
+from flows.system.command import parser_of, run_command
+
+EXTRA = "this needs the extra `attest`: .venv/bin/pip install -c constraints.txt -e '.[attest]'"
+MAKE_KEY = (
+    "make a pair: openssl ecparam -name prime256v1 -genkey -noout -out KEY; openssl ec -in KEY -pubout -out KEY.pub"
+)
+SIGNATURE, PROOF, CARD = "model.sig", "proof", ("README.md", "ATTRIBUTION.md", "card.json")
+
+
+# -- writing -----------------------------------------------------------------------------------------------------------
+
+
+def attest(model: str, at: str, key: Path, owner: Path | None, folder: Path) -> None:
+    """Write the folder of a model; nothing is left of one that could not be finished.
+
+    Raises:
+        UserError: no such model, a folder that exists, a key that cannot sign, a part of the extra that is missing.
+    """
+    from components.studies.attestation.documents import documents
+    from flows.card import export, names_of
+    from flows.tracking.attestation import claims_of, owner_fields
+    from flows.tracking.model_origin import choose, files_of
+
+    signer = _signing(key)
+    if folder.exists():
+        raise UserError(f"{folder}: exists already; name a new folder")
+    one, stage = choose(model, at)
+    name, stated = stage.replace("@", "/"), owner_fields(owner)
+    if f"models/{name}" not in one.outputs():
+        raise UserError(f"{one.name}: no models/{name} there; run the pipeline first")
+    names = names_of(one, name)
+    claims = claims_of(one, stage, names, stated)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as aside:
+        whole = Path(aside) / folder.name
+        export(claims.answers, name, files_of(one), names, whole)
+        formats: dict[str, str] = {}
+        for file, content in documents(claims).items():
+            write_json(whole / PROOF / file, content)
+            formats[file] = validated(file, whole / PROOF / file)
+        write_json(whole / PROOF / "index.json", {"model": name, "documents": formats})
+        signer(whole)
+        whole.rename(folder)
+
+
+def validated(name: str, path: Path) -> str:
+    """By what a document was validated, or that it was not.
+
+    Raises:
+        UserError: it does not conform.
+    """
+    if name == "bom.cdx.json":
+        from cyclonedx.schema import SchemaVersion
+        from cyclonedx.validation.json import JsonStrictValidator
+
+        if error := JsonStrictValidator(SchemaVersion.V1_7).validate_str(path.read_text()):
+            raise UserError(f"{name}: not valid CycloneDX 1.7 (a mistake in Greenhouse): {error}"[:500])
+        return "valid CycloneDX 1.7, by cyclonedx-python-lib's strict validator"
+    if name == "croissant.json":
+        import logging
+
+        from mlcroissant import Dataset
+
+        logging.getLogger("absl").setLevel(logging.ERROR)  # it recommends fields that have no answer
+        try:
+            Dataset(jsonld=read_json(path))
+        except Exception as error:
+            raise UserError(f"{name}: not valid Croissant (a mistake in Greenhouse): {error}"[:500]) from None
+        return "valid Croissant 1.1, by mlcroissant"
+    return "not validated: there is no validator in a package; the check recomputes it"
+
+
+def _signing(key: Path) -> Callable[[Path], None]:
+    """A function that signs a folder with a private key.
+
+    Raises:
+        UserError: the key cannot be read, or is of another kind; the extra is not installed.
+    """
+    try:
+        import cyclonedx.validation.json  # noqa: F401 - before anything is written
+        from model_signing import hashing, signing
+    except ImportError:
+        raise UserError(EXTRA) from None
+    try:
+        config = signing.Config().use_elliptic_key_signer(private_key=key)
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{key}: no private key that can sign ({_words(error)}); {MAKE_KEY}") from None
+
+    def sign(folder: Path) -> None:
+        ignored = hashing.Config().set_ignored_paths(paths=[SIGNATURE], ignore_git_paths=False)
+        config.set_hashing_config(ignored).sign(folder, folder / SIGNATURE)
+
+    return sign
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+# -- checking ----------------------------------------------------------------------------------------------------------
+
+
+def check(folder: Path, key: Path | None) -> tuple[list[str], list[str], list[str]]:
+    """What agrees, what is wrong, and what could not be checked, in words.
+
+    Raises:
+        UserError: it is no such folder, or the key cannot be read.
+    """
+    from components.studies.attestation.claims import Claims
+
+    try:
+        attested = read_json(folder / PROOF / "claims.json")
+        recorded = Claims.model_validate(attested)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: not an attested model ({_words(error)}); `--out FOLDER` makes one") from None
+    good, wrong, unreached = _signature(folder, key)
+    bad = [name for name, digest in recorded.files.items() if not _is(folder / name, digest)]
+    extra = [
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.is_file()
+        and str(path.relative_to(folder)) not in (*recorded.files, *CARD, SIGNATURE)
+        and path.parent != folder / PROOF
+    ]
+    wrong += [f"{name}: not the file that was attested" for name in bad] + [
+        f"{name}: was not attested" for name in extra
+    ]
+    good += [f"{len(recorded.files) - len(bad)} files of the model"]
+    for part in (_documents(folder, recorded), _sources(folder, recorded, attested)):
+        good, wrong, unreached = good + part[0], wrong + part[1], unreached + part[2]
+    return good, list(dict.fromkeys(wrong)), list(dict.fromkeys(unreached))
+
+
+def _is(path: Path, digest: str) -> bool:
+    return path.is_file() and sha256_file(path) == digest
+
+
+def _signature(folder: Path, key: Path | None) -> tuple[list[str], list[str], list[str]]:
+    if key is None:
+        return [], [], [f"{SIGNATURE}: give the signer's public key (--key KEY.pub)"]
+    try:
+        from model_signing import verifying
+    except ImportError:
+        return [], [], [f"{SIGNATURE}: {EXTRA}"]
+    try:
+        config = verifying.Config().use_elliptic_key_verifier(public_key=key)
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{key}: no public key ({_words(error)}); it is what `openssl ec -in KEY -pubout` prints"
+        ) from None
+    try:
+        config.verify(folder, folder / SIGNATURE)
+    except Exception as error:  # the library raises what its parts raise, for a file that is no signature too
+        return [], [f"{SIGNATURE}: {_words(error) or 'was not made with this key'}"], []
+    return [f"{SIGNATURE}: the signature is of these files and this key"], [], []
+
+
+def _documents(folder: Path, recorded: Any) -> tuple[list[str], list[str], list[str]]:
+    """Whether the documents and the card are what the claims in the folder make them."""
+    from components.stages.account.model_card import write_card
+    from components.studies.attestation.claims import compared
+    from components.studies.attestation.documents import documents
+
+    wrong, made = list[str](), documents(recorded)
+    for name, content in made.items():
+        path = folder / PROOF / name
+        try:
+            there = read_json(path)
+        except (OSError, ValueError):
+            wrong.append(f"{PROOF}/{name}: cannot be read")
+            continue
+        wrong += [f"{PROOF}/{name}: {line}" for line in compared(there, content)[0]]
+    known = {*made, "index.json"}
+    wrong += [f"{PROOF}/{path.name}: was not attested" for path in (folder / PROOF).iterdir() if path.name not in known]
+    with tempfile.TemporaryDirectory() as aside:
+        write_card(recorded.answers, Path(aside))
+        wrong += [
+            f"{name}: not what the claims make it"
+            for name in CARD
+            if not _is(folder / name, sha256_file(Path(aside) / name))
+        ]
+    return [f"{len(made)} documents and the card made anew from the claims"], wrong, []
+
+
+def _sources(folder: Path, recorded: Any, attested: dict[str, Any]) -> tuple[list[str], list[str], list[str]]:
+    """Whether the claims are what can be collected here: files by their hashes, the ledger, MLflow."""
+    from components.studies.attestation.claims import compared
+    from flows.card import names_of
+    from flows.tracking import attestation
+    from flows.tracking.snapshots import Snapshot
+
+    model, md5 = recorded.answers.model, recorded.md5
+    stage, unreached = model.replace("@", "/").replace("/", "@"), list[str]()
+    own = attestation.folder_md5(
+        {name: attestation.md5_file(folder / name) for name in recorded.files if (folder / name).is_file()}
+    )
+    wrong = [] if own == md5 else [f"models/{model}: the files of the folder have the hash {own}, not {md5}"]
+    one = attestation.state_of(model, md5)
+    if one is None:
+        one = Snapshot("the attestation", "revision", recorded.lock)
+        unreached.append(
+            "dvc.lock: nothing in this checkout records these bytes, so its hashes are read from the folder"
+        )
+    lock = {name: one.lock[name] for name in recorded.lock if name in one.lock}
+    count, bad, gone = attestation.rehashed(lock, one.kind == "workspace")
+    agree, other = attestation.code_of(lock)
+    copies, unlike, away = attestation.mlflow_copies(one.fingerprints().get(stage, ""), md5, recorded.files)
+    wrong += attestation.chain(lock) + bad + unlike
+    unreached += gone + away
+    if other:
+        unreached.append(f"code: {', '.join(other)} is not here as it was; check out the commit")
+    try:
+        here = attestation.claims_of(one, stage, names_of(one, model), recorded.owner).model_dump(mode="json")
+        differs, unknown = compared(attested, here)
+        wrong, unreached = wrong + differs, unreached + unknown
+    except UserError as error:
+        unreached.append(f"fields: {error}")
+    good = [
+        f"{count} files hashed again by dvc.lock",
+        f"{agree} inputs of code and settings",
+        f"{copies} copies in MLflow",
+    ]
+    return good, wrong, unreached
+
+
+def report(folder: Path, key: Path | None) -> int:
+    """Print what a check finds; the exit status."""
+    good, wrong, unreached = check(folder, key)
+    for title, lines in (("recomputed", good), ("NOT as attested", wrong), ("could not be checked here", unreached)):
+        if lines:
+            print(f"{title}:", *(f"    {line}" for line in lines), sep="\n")
+    print(f"{folder}: differs in {len(wrong)} places" if wrong else f"{folder}: as attested, as far as it was checked")
+    return 1 if wrong else 0
+
+
+def main() -> int:
+    """Attest or check."""
+    parser = parser_of("attest", __doc__)
+    parser.add_argument("model", nargs="?", default="", help="causal, masked, instruct, classify, or name@alias")
+    parser.add_argument("--at", default="workspace", help="workspace (default), a git revision, an experiment, a run")
+    parser.add_argument("--key", type=Path, help="your private key; with --check the signer's public key")
+    parser.add_argument("--owner", type=Path, metavar="FILE", help="YAML with what only the owner knows")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="a new folder")
+    parser.add_argument("--check", type=Path, metavar="FOLDER", help="check a folder instead of writing one")
+    arguments = parser.parse_args()
+    if arguments.check:
+        return report(arguments.check, arguments.key)
+    if not (arguments.model and arguments.key and arguments.out):
+        parser.error("name a model, --key and --out; or --check FOLDER")
+    attest(arguments.model, arguments.at, arguments.key, arguments.owner, arguments.out)
+    print(f"{arguments.out}: {arguments.model} with its card, {PROOF}/ and {SIGNATURE}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command("attest", main)

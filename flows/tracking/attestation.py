@@ -1,0 +1,292 @@
+"""Claims about a model (components/studies/attestation), collected from DVC, the ledger, MLflow and records."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from components.core.errors import UserError
+from components.core.files import canonical_json, read_json, rounded, sha256_file
+from components.stages.account.answers import NotKnown
+from components.stages.account.croissant import CORPORA, croissant
+from components.stages.account.model_answers import load_answer, stages_behind, verify_command
+from components.stages.account.summary import Files
+from components.studies.attestation.claims import Claims, GateVerdict, StageEnergy
+from components.studies.attestation.training_content import OWNER
+from flows.system import paths
+from flows.tracking import environment_record, snapshots
+from flows.tracking.model_origin import collect, gathered
+from flows.tracking.snapshots import ObjectCache, Snapshot
+
+# -- collecting --------------------------------------------------------------------------------------------------------
+
+
+def claims_of(one: Snapshot, stage: str, names: list[str], owner: dict[str, str]) -> Claims:
+    """Everything recorded of the model that `stage` makes, in a state.
+
+    Args:
+        names: files of the model's folder. owner: fields of the owner's file.
+
+    Raises:
+        UserError: the state has no such model, or its files are gone.
+    """
+    model, found = stage.replace("@", "/"), gathered(one, stage)
+    answers = collect(one, stage)
+    rebuild = answers.rebuild.model_copy(update={"command": verify_command(model)})
+    place: dict[str, Any] = {"state": "", "kind": "", "load": load_answer(model, "."), "rebuild": rebuild}
+    run = _run_of(one, stage)
+    fingerprint = one.fingerprints()[stage]
+    manifests = {part: _json(found.file, f"data/{folder}/manifest.json") for part, folder in CORPORA.items()}
+    kept = _json(found.file, "data/bias/train/manifest.json").get("sources", {})
+    energy = {name: StageEnergy(kwh=row.kwh, grams=row.grams) for name, row in found.cost.stages.items()}
+    behind = {name: row for name, row in energy.items() if name in stages_behind(model)}
+    settings = one.params().get("ingest", {}).get("sources", [])
+    claims = Claims(
+        files={name: sha256_file(_file(found.file, f"models/{model}/{name}")) for name in names},
+        md5=one.outputs()[f"models/{model}"],
+        lock={name: one.lock[name] for name in (*stages_behind(model), "evaluate") if name in one.lock},
+        answers=answers.model_copy(update=place),
+        commit=run.get("git.commit") or NotKnown(not_known="no run of MLflow has made this model"),
+        environment=_environment(stage, fingerprint),
+        verdict=_verdict(fingerprint),
+        energy=behind or NotKnown(not_known="the ledger has no run of the stages behind this model"),
+        source_kinds={row.get("name", row["kind"]): row for row in settings},
+        sources=kept,
+        generated={name: row for name, row in manifests["train"].get("sources", {}).items() if name not in kept},
+        retrieved=_retrieved(found.file),
+        read=found.data.sources,
+        personal=found.data.personal,
+        shards={
+            f"data/{CORPORA[part]}/{shard['file']}": shard["sha256"]
+            for part, manifest in manifests.items()
+            for shard in manifest.get("shards", [])
+        },
+        croissant=json.loads(
+            json.dumps(croissant(found.file, found.data, answers.title.partition(":")[0]), default=str)
+        ),
+        owner=owner,
+    )
+    return Claims.model_validate_json(canonical_json(rounded(claims.model_dump(mode="json"))))
+
+
+def _json(file: Files, path: str) -> dict[str, Any]:
+    found = file(path)
+    return read_json(found) if found else {}
+
+
+def _file(file: Files, path: str) -> Path:
+    found = file(path)
+    if found is None:
+        raise UserError(f"{path}: not in this state; run the pipeline or `dvc pull` first")
+    return found
+
+
+def _retrieved(file: Files) -> list[str]:
+    """First and last day on which text that was trained on was retrieved, as its pins say."""
+    import polars as pl
+
+    shards = [
+        file(f"data/bias/train/{row['file']}") for row in _json(file, "data/bias/train/manifest.json").get("shards", [])
+    ]
+    if not (known := [path for path in shards if path]):
+        return []
+    days = pl.scan_parquet(known).select("retrieved").filter(pl.col("retrieved") != "")
+    first, last = days.select(pl.min("retrieved").alias("first"), pl.max("retrieved").alias("last")).collect().row(0)
+    return [first, last] if first else []
+
+
+def _mlflow() -> Any:
+    from flows.tracking.mlflow_run import client
+
+    return client()
+
+
+def _run_of(one: Snapshot, stage: str) -> dict[str, str]:
+    """Tags of the newest completed run in MLflow that made the stage's output from these inputs."""
+    mlflow, fingerprint = _mlflow(), one.fingerprints()[stage]
+    experiments = [experiment.experiment_id for experiment in mlflow.search_experiments()]
+    wanted = f"tags.stage = '{stage}' and tags.fingerprint = '{fingerprint}' and tags.outcome = 'Completed'"
+    runs = mlflow.search_runs(experiments, wanted, order_by=["attributes.start_time DESC"], max_results=1)
+    return dict(runs[0].data.tags) if runs else {}
+
+
+def _environment(stage: str, fingerprint: str) -> dict[str, str] | NotKnown:
+    found = environment_record.recorded(_mlflow(), stage, fingerprint)
+    return found or NotKnown(not_known="no run of MLflow says where this model was made")
+
+
+def versions_of(fingerprint: str) -> list[Any]:
+    """Registered versions that were made from inputs of this fingerprint, the newest first."""
+    found = _mlflow().search_model_versions(f"tags.fingerprint = '{fingerprint}'")
+    return sorted(found, key=lambda version: -int(version.version))
+
+
+def _verdict(fingerprint: str) -> GateVerdict | NotKnown:
+    for row in versions_of(fingerprint):
+        if "gate.verdict" in row.tags:
+            return GateVerdict(
+                registered=row.name,
+                version=str(row.version),
+                verdict=row.tags["gate.verdict"],
+                champion=row.tags.get("gate.champion", ""),
+                reasons=row.tags.get("gate.reasons", "").split("\n"),
+            )
+    return NotKnown(not_known="the gate was not asked about this model")
+
+
+def owner_fields(path: Path | None) -> dict[str, str]:
+    """The fields of an owner's file (YAML).
+
+    Raises:
+        UserError: it cannot be read, or has a field that nobody asks for.
+    """
+    import yaml
+
+    if path is None:
+        return {}
+    try:
+        found = yaml.safe_load(path.read_text("utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: {' '.join(str(error).split())}; write YAML, such as `provider: ...`") from None
+    unknown = set(found) - set(OWNER) if isinstance(found, dict) else {str(found)}
+    if unknown:
+        raise UserError(f"{path}: no field {', '.join(sorted(unknown))}; there are {', '.join(OWNER)}")
+    return {name: str(value) for name, value in found.items()}
+
+
+# -- digests -----------------------------------------------------------------------------------------------------------
+
+
+def state_of(model: str, md5: str) -> Snapshot | None:
+    """A state of this checkout whose dvc.lock has these bytes of the model; None if there is none."""
+    for find in _states():
+        with suppress(UserError):
+            one = find()
+            if one.outputs().get(f"models/{model}") == md5:
+                return one
+    return None
+
+
+def _states() -> Iterator[Any]:
+    names = ["workspace", "HEAD", *snapshots.experiments()]
+    yield from (lambda name=name: snapshots.find(name) for name in names)
+    mlflow = _mlflow()
+    experiment = mlflow.get_experiment_by_name(paths.EXPERIMENT)
+    for run in mlflow.search_runs([experiment.experiment_id]) if experiment else []:
+        if "mlflow.parentRunId" not in run.data.tags:
+            yield lambda run=run: snapshots._of_record(run.info.run_name, mlflow, run)
+
+
+def folder_md5(files: dict[str, str]) -> str:
+    """DVC's hash of a folder, from the MD5 of its files by relative path."""
+    rows = [{"md5": md5, "relpath": path} for path, md5 in sorted(files.items())]
+    return hashlib.md5(json.dumps(rows, sort_keys=True).encode()).hexdigest() + ".dir"
+
+
+def md5_file(path: Path) -> str:
+    """Hex MD5 of a file's bytes: DVC's hash, read from the bytes themselves."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def rehashed(lock: dict[str, dict[str, Any]], here: bool) -> tuple[int, list[str], list[str]]:
+    """Hash every output in `lock` again: as it lies here (if `here`), and in DVC's cache, filled from the remote.
+
+    Returns:
+        the number of files whose bytes were hashed; what is wrong; what could not be reached.
+    """
+    store, count = ObjectCache(), 0
+    wrong, unreached = list[str](), list[str]()
+    for out in (out for entry in lock.values() for out in entry.get("outs", [])):
+        path, md5 = out["path"], out["md5"]
+        place = paths.ROOT / path
+        if here and place.exists():
+            files = _md5s(place)
+            count += len(files)
+            if (folder_md5(files) if md5.endswith(".dir") else files[""]) != md5:
+                wrong.append(f"{path}: its files here are not those of dvc.lock")
+        try:
+            objects = store.files(md5)
+        except UserError as error:
+            unreached += [] if here and place.exists() else [f"{path}: {error}"]
+            continue
+        if md5.endswith(".dir") and folder_md5(objects) != md5:
+            wrong.append(f"{path}: DVC's listing of it does not have the hash {md5}")
+        bad, gone, good = _objects(store, path, objects)
+        wrong, count = wrong + bad, count + good
+        unreached += [] if here and place.exists() else gone
+    return count, wrong, unreached
+
+
+def _md5s(place: Path) -> dict[str, str]:
+    """Relative path -> MD5 of the files of a folder; of a file under ""."""
+    if place.is_file():
+        return {"": md5_file(place)}
+    return {str(path.relative_to(place)): md5_file(path) for path in sorted(place.rglob("*")) if path.is_file()}
+
+
+def _objects(store: ObjectCache, path: str, objects: dict[str, str]) -> tuple[list[str], list[str], int]:
+    """Objects of DVC's cache that are not what their name says, that nobody has, and the number of good ones."""
+    bad, gone, good = list[str](), list[str](), 0
+    for name, md5 in objects.items():
+        file = f"{path}/{name}".rstrip("/")
+        try:
+            found = store.fetched(md5)
+        except UserError:
+            gone.append(f"{file}: {md5} is in neither DVC's cache nor a remote")
+            continue
+        good += 1
+        if md5_file(found) != md5:
+            bad.append(f"{file}: the object {md5} in DVC's cache has other bytes")
+    return bad, gone, good
+
+
+def chain(lock: dict[str, dict[str, Any]]) -> list[str]:
+    """Inputs of stages in `lock` that are not the outputs that the stages before made."""
+    outs = {out["path"]: out["md5"] for entry in lock.values() for out in entry.get("outs", [])}
+    return [
+        f"dvc.lock: {stage} was run on another {dep['path']} than the stage before made"
+        for stage, entry in lock.items()
+        for dep in entry.get("deps", [])
+        if dep["path"] in outs and dep["md5"] != outs[dep["path"]]
+    ]
+
+
+def code_of(lock: dict[str, dict[str, Any]]) -> tuple[int, list[str]]:
+    """Hash the code and settings that the stages depend on as they are here; how many agree, and those that do not."""
+    outs = {out["path"] for entry in lock.values() for out in entry.get("outs", [])}
+    deps = {
+        dep["path"]: dep["md5"] for entry in lock.values() for dep in entry.get("deps", []) if dep["path"] not in outs
+    }
+    other = []
+    for path, md5 in sorted(deps.items()):
+        place = paths.ROOT / path
+        files = (
+            {name: value for name, value in _md5s(place).items() if "__pycache__" not in name} if place.exists() else {}
+        )
+        if not files or (folder_md5(files) if md5.endswith(".dir") else files.get("")) != md5:
+            other.append(path)
+    return len(deps) - len(other), other
+
+
+def mlflow_copies(fingerprint: str, md5: str, files: dict[str, str]) -> tuple[int, list[str], list[str]]:
+    """Compare the copies of a model in MLflow with its files; how many agree, what is wrong, what was not reached."""
+    from flows.tracking.garbage import local_folder
+
+    mlflow, good = _mlflow(), 0
+    wrong, unreached = list[str](), list[str]()
+    for version in versions_of(fingerprint):
+        name = f"{version.name} version {version.version}"
+        if version.tags.get("dvc.md5", md5) != md5:
+            wrong.append(f"MLflow: {name} names the bytes {version.tags['dvc.md5']}")
+        folder = local_folder(mlflow.get_logged_model(version.source.rpartition("/")[2]).artifact_location)
+        copy = next(iter(sorted(folder.rglob("model.safetensors"))), None) if folder else None
+        if copy is None:
+            unreached.append(f"MLflow: the copy of {name} is not on this machine")
+        elif sha256_file(copy) != files.get("model.safetensors"):
+            wrong.append(f"MLflow: the copy of {name} has other weights")
+        else:
+            good += 1
+    return good, wrong, unreached
