@@ -154,7 +154,7 @@ def open_chat(folder: Path, sampling: Sampling) -> tuple[Chat, str]:
     Raises:
         UserError: no model there, or one that cannot write text.
     """
-    from components.model.export import load
+    from components.model.adapter import load
 
     model, tokenizer, facts = load(folder)
     if not model.shape.causal:
@@ -206,7 +206,9 @@ def main() -> int:
     parser = parser_of("chat", __doc__)
     usual = Sampling()
     parser.add_argument("--prompt", default="", help="answer this and end")
-    parser.add_argument("--model", default="", help=f"model folder; default: the first of {', '.join(CANDIDATES)}")
+    parser.add_argument(
+        "--model", default="", help=f"folder of a model or an adapter; default: the first of {', '.join(CANDIDATES)}"
+    )
     parser.add_argument("--max-tokens", type=int, default=usual.max_tokens)
     parser.add_argument("--temperature", type=float, default=usual.temperature, help="0: always the likeliest token")
     parser.add_argument("--top-p", type=float, default=usual.top_p)

@@ -290,22 +290,26 @@ class _LinearCrossEntropy(Function):
     def forward(ctx: Any, x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
         with torch.autocast(x_ND.device.type, enabled=False):
             total = torch.zeros((), dtype=torch.float32, device=x_ND.device)
-            dx_ND, dweight_VD = torch.empty_like(x_ND), torch.zeros_like(weight_VD, dtype=torch.float32)
+            trained = ctx.needs_input_grad[1]  # LoRA freezes the head
+            dx_ND = torch.empty_like(x_ND)
+            dweight_VD = torch.zeros_like(weight_VD, dtype=torch.float32) if trained else None
             rows = max(1, LOGITS_CHUNK // len(weight_VD))
             for start in range(0, len(x_ND), rows):
                 x, targets = x_ND[start : start + rows], targets_N[start : start + rows]
                 loss, dlogits = _loss_and_gradient(F.linear(x, weight_VD), targets)
                 total += loss
                 torch.mm(dlogits, weight_VD, out=dx_ND[start : start + rows])
-                dweight_VD += dlogits.T @ x
-        ctx.save_for_backward(dx_ND, dweight_VD.to(weight_VD.dtype))
+                if dweight_VD is not None:
+                    dweight_VD += dlogits.T @ x
+        ctx.save_for_backward(dx_ND, None if dweight_VD is None else dweight_VD.to(weight_VD.dtype))
         return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dtotal: Tensor) -> tuple[Tensor | None, ...]:
         dx_ND, dweight_VD = ctx.saved_tensors
-        return dx_ND * dtotal.to(dx_ND.dtype), dweight_VD * dtotal.to(dweight_VD.dtype), None
+        dweight_VD = None if dweight_VD is None else dweight_VD * dtotal.to(dweight_VD.dtype)
+        return dx_ND * dtotal.to(dx_ND.dtype), dweight_VD, None
 
 
 def _loss_and_gradient(logits_NV: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:

@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from components.core.errors import UserError
-from components.model import cpu_kernels, document_attention
+from components.model import cpu_kernels, document_attention, lora
 from components.model.shape import Shape
 from components.params import ModelShape
 
@@ -168,6 +168,7 @@ class Attention(nn.Module):
     def fused(self, unit_BTD: Tensor, gain_D: Tensor, at: Positions) -> Tensor:
         """`forward` by CPU kernels, for a normed input whose gain is not applied yet."""
         qkv_BTX = cpu_kernels.linear(unit_BTD, gain_D, self.q_proj.weight, self.k_proj.weight, self.v_proj.weight)
+        qkv_BTX = lora.adapted(qkv_BTX, unit_BTD, gain_D, (self.q_proj, self.k_proj, self.v_proj))
         gains = (self.q_norm.weight, self.k_norm.weight) if self.shape.qk_norm else None
         shape = self.shape
         y_BTX = cpu_kernels.self_attention(qkv_BTX, gains, at.cos, at.sin, shape.heads, shape.norm_eps, shape.causal)
@@ -214,8 +215,9 @@ class FeedForward(nn.Module):
 
     def fused(self, unit_BTD: Tensor, gain_D: Tensor) -> Tensor:
         """`forward` by CPU kernels, for a normed input whose gain is not applied yet."""
+        both_BTX = cpu_kernels.linear(unit_BTD, gain_D, self.gate_proj.weight, self.up_proj.weight)
         return self.down_proj(
-            cpu_kernels.swiglu(cpu_kernels.linear(unit_BTD, gain_D, self.gate_proj.weight, self.up_proj.weight))
+            cpu_kernels.swiglu(lora.adapted(both_BTX, unit_BTD, gain_D, (self.gate_proj, self.up_proj)))
         )
 
 
@@ -228,12 +230,11 @@ class Block(nn.Module):
         self.self_attn = Attention(shape, layer)
         self.post_attention_layernorm = Norm(shape.width, shape.norm_eps)
         self.mlp = FeedForward(shape)
-        self.adapted = False  # lora.py sets it: adapters change what a matrix computes
 
     def forward(self, x_BTD: Tensor, at: Positions) -> Tensor:
-        # Training on a CPU: fused kernels with their own gradients. They support neither masks, caches, shared key
-        # heads (`fits_kernels`) nor LoRA, which adds a product beside each matrix.
-        if cpu_kernels.use_cpu_kernels(x_BTD) and self.self_attn.fits_kernels(at) and not self.adapted:
+        # Training on a CPU: fused kernels with their own gradients. They support neither masks, caches nor shared key
+        # heads (`fits_kernels`).
+        if cpu_kernels.use_cpu_kernels(x_BTD) and self.self_attn.fits_kernels(at):
             return self.fused(x_BTD, at)
         # Everywhere else (CUDA, torch.compile, evaluation, generation), the plain form.
         x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), at)

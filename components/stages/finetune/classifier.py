@@ -1,9 +1,11 @@
-"""A masked model with a classification head, in the layout of `transformers`' EuroBertForSequenceClassification.
+"""A model with a classification head, in the layout of `transformers`' ...ForSequenceClassification.
 
-    ids -> backbone -> mean over the tokens -> dense -> GELU -> classifier -> logits of the classes
+    masked (EuroBert):  ids -> backbone -> mean over the tokens -> dense -> GELU -> classifier -> logits of the classes
+    causal (Qwen3):     ids -> backbone -> the last token       -> score                       -> logits of the classes
 
 Their layout is kept so that `pipeline("text-classification", folder)` reads the folder as it is, with the same logits.
-Padding is a document of its own: attention stays inside documents, so no token sees it, and the mean leaves it out.
+Padding stands at the end. In a masked model it is a document of its own: attention stays inside documents, so no token
+sees it, and the mean leaves it out. In a causal one nothing sees what comes later.
 """
 
 from pathlib import Path
@@ -20,32 +22,44 @@ from components.model.transformer import Shape, Transformer
 from components.tokens.tokenizer import PAD
 
 
-class EncoderClassifier(nn.Module):
+class Classifier(nn.Module):
     """Logits (B, num_labels) of texts (B, T); see the module docstring."""
 
-    def __init__(self, backbone: Transformer, num_labels: int) -> None:
+    def __init__(self, backbone: Transformer, num_labels: int, pad: int = PAD) -> None:
         super().__init__()
-        assert not backbone.shape.causal
-        self.backbone = backbone
+        self.backbone, self.num_labels, self.pad = backbone, num_labels, pad
         width = backbone.shape.width
-        self.dense = nn.Linear(width, width)
-        self.classifier = nn.Linear(width, num_labels)
+        if backbone.shape.causal:
+            self.score = nn.Linear(width, num_labels, bias=False)
+        else:
+            self.dense = nn.Linear(width, width)
+            self.classifier = nn.Linear(width, num_labels)
 
     @property
     def shape(self) -> Shape:
         """Shape of the backbone."""
         return self.backbone.shape
 
-    def initialise_head(self, seed: int) -> "EncoderClassifier":
+    def initialise_head(self, seed: int) -> "Classifier":
         """A fresh head, a function of the seed and the shape alone; it begins by giving every class the same logit."""
         generator = torch.Generator().manual_seed(seed)
-        nn.init.normal_(self.dense.weight, std=self.shape.width**-0.5, generator=generator)
-        for parameter in (self.dense.bias, self.classifier.weight, self.classifier.bias):
-            nn.init.zeros_(parameter)
+        for name, parameter in self.head().items():
+            if name == "dense.weight":
+                nn.init.normal_(parameter, std=self.shape.width**-0.5, generator=generator)
+            else:
+                nn.init.zeros_(parameter)
         return self
 
+    def head(self) -> dict[str, Tensor]:
+        """Parameters of the head by name, which is theirs in `transformers` too."""
+        return {name: tensor for name, tensor in self.named_parameters() if not name.startswith("backbone.")}
+
     def forward(self, ids_BT: Tensor) -> Tensor:
-        inside_BT = ids_BT != PAD
+        inside_BT = ids_BT != self.pad
+        if self.shape.causal:
+            last_B = (inside_BT * torch.arange(ids_BT.shape[1], device=ids_BT.device)).argmax(1)
+            hidden_BTD = self.backbone.hidden(ids_BT)
+            return self.score(hidden_BTD[torch.arange(len(ids_BT), device=ids_BT.device), last_B])
         padded = not bool(inside_BT.all())
         hidden_BTD = self.backbone.hidden(ids_BT, inside_BT.long() if padded else None)
         weight_BT1 = inside_BT[..., None].to(hidden_BTD.dtype)
@@ -54,15 +68,18 @@ class EncoderClassifier(nn.Module):
 
 
 def save_classifier(
-    model: EncoderClassifier, labels: list[str], tokenizer_json: str, folder: Path, facts: dict[str, Any]
+    model: Classifier, labels: list[str], tokenizer_json: str, folder: Path, facts: dict[str, Any]
 ) -> None:
     """Write a model folder that `AutoModelForSequenceClassification` loads; `labels` in the order of the logits."""
     export.save(model.backbone, tokenizer_json, folder, facts)
     tensors = {_hub_name(name): tensor for name, tensor in merged(model).items() if name != f"backbone.{export.HEAD}"}
     export.save_tensors(tensors, folder / "model.safetensors")
     fields = {
-        "architectures": ["EuroBertForSequenceClassification"],
+        "architectures": [
+            "Qwen3ForSequenceClassification" if model.shape.causal else "EuroBertForSequenceClassification"
+        ],
         "problem_type": "single_label_classification",
+        "pad_token_id": model.pad,
         "id2label": {str(index): label for index, label in enumerate(labels)},
         "label2id": {label: index for index, label in enumerate(labels)},
     }

@@ -1,4 +1,4 @@
-"""Classification with the masked model: training batches, and scores of its predictions.
+"""Classification with a masked or a causal model: training batches, and scores of its predictions.
 
 A passage is given as plain tokens, as `transformers`' tokenizer gives them. On held-out passages: accuracy and macro F1
 with intervals over documents, beside three yardsticks that need no model to be trained: guessing, always the commonest
@@ -7,15 +7,17 @@ class, and naive Bayes on the passage's tokens (how far counting words gets).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from components.instruction_pairs.examples import Passage
+from components.core.errors import UserError
+from components.instruction_pairs.examples import Examples, Passage
 from components.params import Numerics
-from components.stages.finetune.classifier import EncoderClassifier
+from components.stages.finetune.classifier import Classifier
 from components.stages.finetune.instruct import drawn
 from components.statistics import Estimate, jackknife_interval, ratio
 from components.tokens.tokenizer import PAD, Encoder
@@ -25,9 +27,27 @@ from components.training.objectives import Batch
 BATCH = 32
 
 
-def loss(model: EncoderClassifier, batch: Batch) -> Tensor:
+def loss(model: Classifier, batch: Batch) -> Tensor:
     """Cross entropy of the classes, summed over the batch."""
     return F.cross_entropy(model(batch.ids_BT).float(), batch.targets, reduction="sum")
+
+
+def check_classes(examples: Examples) -> None:
+    """Refuse examples that teach nothing, before any training.
+
+    Raises:
+        UserError: a single class, a class without a training example, or all training texts the same.
+    """
+    train: Any = examples.train
+    trained = {passage.label for passage in train}
+    if len(examples.labels) < 2:
+        raise UserError(f"finetune.classify.data: all rows are of the class {examples.labels[0]!r}; give at least two")
+    for label, name in enumerate(examples.labels):
+        if label not in trained:
+            raise UserError(f"finetune.classify.data: no training example is of the class {name!r}; add some, or drop "
+                            "its rows")  # fmt: skip
+    if len({passage.text for passage in train}) == 1:
+        raise UserError("finetune.classify.data: all training texts are the same; nothing can be learned from them")
 
 
 def encoded(encoder: Encoder, passages: Sequence[Passage], context: int) -> list[list[int]]:
@@ -35,10 +55,10 @@ def encoded(encoder: Encoder, passages: Sequence[Passage], context: int) -> list
     return [encoder.encode(passage.text)[:context] for passage in passages]
 
 
-def padded(rows: Sequence[Sequence[int]]) -> Tensor:
-    """Ids as int64 (B, longest), filled with `<|pad|>`."""
+def padded(rows: Sequence[Sequence[int]], pad: int = PAD) -> Tensor:
+    """Ids as int64 (B, longest), filled with `pad`."""
     longest = max(len(ids) for ids in rows)
-    return torch.tensor([[*ids, *[PAD] * (longest - len(ids))] for ids in rows], dtype=torch.int64)
+    return torch.tensor([[*ids, *[pad] * (longest - len(ids))] for ids in rows], dtype=torch.int64)
 
 
 @dataclass(frozen=True)
@@ -49,22 +69,23 @@ class PassageBatches:
     labels: Sequence[int]
     batch: int
     seed: int
+    pad: int = PAD
 
     def __call__(self, number: int) -> Batch:
         chosen = drawn(number, self.batch, len(self.ids), self.seed)
-        return Batch(padded([self.ids[i] for i in chosen]), torch.tensor([self.labels[i] for i in chosen]))
+        return Batch(padded([self.ids[i] for i in chosen], self.pad), torch.tensor([self.labels[i] for i in chosen]))
 
 
 @torch.inference_mode()
-def predict(model: EncoderClassifier, ids: Sequence[Sequence[int]], numerics: Numerics) -> np.ndarray:
+def predict(model: Classifier, ids: Sequence[Sequence[int]], numerics: Numerics) -> np.ndarray:
     """Probabilities of the classes: float64 (num_passages, num_labels). Batches hold passages of similar length."""
     order = sorted(range(len(ids)), key=lambda index: (-len(ids[index]), index))
     device = next(model.parameters()).device
-    found = np.zeros((len(ids), model.classifier.out_features))
+    found = np.zeros((len(ids), model.num_labels))
     for start in range(0, len(order), BATCH):
         rows = order[start : start + BATCH]
         with floats.autocast(numerics):
-            logits_BC = model(padded([ids[index] for index in rows]).to(device))
+            logits_BC = model(padded([ids[index] for index in rows], model.pad).to(device))
         found[rows] = logits_BC.float().softmax(-1).double().cpu().numpy()
     return found
 

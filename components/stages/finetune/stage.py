@@ -20,7 +20,7 @@ from components.core.errors import UserError
 from components.core.progress import Progress
 from components.core.report import Report
 from components.instruction_pairs.examples import Draw
-from components.model import export, generate, lora
+from components.model import adapter, export, generate, lora
 from components.model.transformer import Transformer
 from components.params import Finetune, Numerics, Optimizer
 from components.stages.finetune import classifier, classify, instruct
@@ -58,7 +58,7 @@ def finetune(
     """Fine-tune the model in `base` and write the result to `out`; see the module docstring.
 
     Args:
-        branch: `instruct` (base is causal) or `classify` (base is masked).
+        branch: `instruct` (base is causal) or `classify`.
         train, heldout: corpora that examples are drawn from.
         work: checkpoints, for resuming.
 
@@ -69,10 +69,9 @@ def finetune(
     progress = progress or Progress()
     device = floats.configure_torch(numerics)
     model, _, facts = export.load(base, device)
-    if model.shape.causal != (branch == "instruct"):
-        kind = "causal" if branch == "instruct" else "masked"
+    if branch != "classify" and not model.shape.causal:
         raise UserError(
-            f"finetune.{branch}: {base.name} holds no {kind} model; give the one that pretrain@{kind} wrote"
+            f"finetune.{branch}: {base.name} holds no causal model; give the one that pretrain@causal wrote"
         )
     context = min(params.context, model.shape.context)
     with progress.phase("draw"):
@@ -81,7 +80,7 @@ def finetune(
     progress.log(f"task {choice.task.name}: {choice.task.title}")
     tokenizer_json = export.tokenizer_text(base)
     job = _Job(
-        branch, model, Encoder(tokenizer_json), tokenizer_json, facts, context, params, numerics, choice, progress
+        branch, base, model, Encoder(tokenizer_json), tokenizer_json, facts, context, params, numerics, choice, progress
     )
     report = job.tune(out, reports, work) if branch == "instruct" else job.teach(out, reports, work)
     report.write(reports)
@@ -100,6 +99,7 @@ class _Job:
     """One call of `finetune`, what its two branches share."""
 
     branch: Branch
+    base: Path
     model: Transformer
     encoder: Encoder
     tokenizer_json: str
@@ -128,7 +128,7 @@ class _Job:
 
         batches = instruct.PairBatches(pairs, self.params.batch, self.context, self.params.seed)
         result = self._train(self.model, batches, language_model_loss, evaluate, work)
-        lora.merge_lora(self.model)
+        self._merge_lora(self.model, out)
         self.model.eval()
         with self.progress.phase("evaluate"):
             after = instruct.judge(self.model, examples.heldout, chat, self.numerics)
@@ -142,7 +142,8 @@ class _Job:
         """Train a head and the backbone on passages, and the same from random weights for comparison; judge, save."""
         examples: Any = self.choice.examples
         labels = examples.labels
-        model = classifier.EncoderClassifier(self.model, len(labels)).initialise_head(self.params.seed)
+        classify.check_classes(examples)
+        model = classifier.Classifier(self.model, len(labels)).initialise_head(self.params.seed)
         self._add_lora(self.model)
         train_ids = classify.encoded(self.encoder, examples.train, self.context)
         test_ids = classify.encoded(self.encoder, examples.heldout, self.context)
@@ -155,10 +156,10 @@ class _Job:
 
         batches = classify.PassageBatches(train_ids, truth, self.params.batch, self.params.seed)
         result = self._train(model, batches, classify.loss, evaluate, work)
-        lora.merge_lora(self.model)
+        self._merge_lora(model, out)
         model.eval()
         fresh = Transformer(self.model.shape).initialise(self.params.seed).to(next(model.parameters()).device)
-        scratch = classifier.EncoderClassifier(fresh, len(labels)).initialise_head(self.params.seed)
+        scratch = classifier.Classifier(fresh, len(labels)).initialise_head(self.params.seed)
         self._train(scratch, batches, classify.loss, None, work / "scratch", _Unseen(self.progress))
         with self.progress.phase("evaluate"):
             probability = classify.predict(model, test_ids, self.numerics)
@@ -167,13 +168,23 @@ class _Job:
                 "from_scratch": classify.predict(scratch.eval(), test_ids, self.numerics).argmax(axis=1),
                 "majority": np.full(len(test_ids), np.bincount(truth).argmax()),
             }
-        facts = self._facts(result, {"labels": labels, "pooling": "mean"})
+        facts = self._facts(result, {"labels": labels, "pooling": "last" if self.model.shape.causal else "mean"})
         classifier.save_classifier(model, labels, self.tokenizer_json, out, facts)
         return finetune_report.classify(self.choice, result, probability, rules, self.context, reports)
 
     def _add_lora(self, model: Transformer) -> None:
-        if self.params.lora_rank:
-            lora.add_lora(model, self.params.lora_rank, self.params.seed)
+        params = self.params
+        if params.lora_rank:
+            lora.add_lora(model, params.lora_rank, params.seed, params.lora_alpha, params.lora_targets)
+
+    def _merge_lora(self, model: Any, out: Path) -> None:
+        """Save the adapters, if there are any, and fold them into the model: what reads `out` needs a whole one."""
+        if not self.params.lora_rank:
+            return
+        head = model.head() if isinstance(model, classifier.Classifier) else None
+        name = self.base.name if Path(self.params.base).is_absolute() else self.params.base
+        adapter.save(model, self.base, name, out / "adapter", head)
+        lora.merge_lora(model)
 
     def _train(
         self, model: Any, batches: Any, objective: Any, evaluate: Any, work: Path, progress: Progress | None = None

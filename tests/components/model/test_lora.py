@@ -1,11 +1,13 @@
 """LoRA: it starts at the base model, trains adapters alone, and merges into a plain model."""
 
+import pytest
 import torch
 
-from components.model import lora
+from components.model import cpu_kernels, lora
 from components.model.export import hub_tensors
 from components.params import Optimizer
 from components.training import optimizer
+from components.training.objectives import Batch, language_model_loss
 from tests.components.model.test_transformer import network, some_ids
 
 
@@ -41,3 +43,29 @@ def test_adapters_count_in_training_mode_too() -> None:
                 parameter += 0.05
         quiet = model(ids)
     torch.testing.assert_close(model(ids).detach(), quiet, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("targets", ["all", "attention"])
+@pytest.mark.parametrize("causal", [True, False])
+def test_fused_kernels_give_adapters_the_same_gradients(
+    targets: str, causal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, ids = network(causal), some_ids(2, 150)
+    lora.add_lora(model, rank=3, seed=1, alpha=4.0, targets=targets)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_b" in name:
+                parameter += torch.randn(parameter.shape, generator=torch.Generator().manual_seed(4)) * 0.05
+    batch = Batch(ids, ids.roll(-1, 1))
+    found = []
+    for fused in (True, False):
+        with monkeypatch.context() as patch:
+            if not fused:
+                patch.setattr(cpu_kernels, "use_cpu_kernels", lambda x: False)
+            language_model_loss(model, batch).backward()
+        found.append({name: p.grad for name, p in model.named_parameters() if p.requires_grad})
+        model.zero_grad()
+    assert found[0].keys() == found[1].keys()
+    assert all("lora_" in name and ("attn" in name or targets == "all") for name in found[0])
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(gradient, found[1][name], rtol=1e-3, atol=1e-4, msg=name)

@@ -8,21 +8,21 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from components.core.files import read_json
-from components.model import export
+from components.model import adapter, export
 from components.model.lora import add_lora
 from components.model.transformer import Transformer, derive_shape
 from components.params import ModelShape
-from components.stages.finetune.classifier import EncoderClassifier, save_classifier
+from components.stages.finetune.classifier import Classifier, save_classifier
 from components.tokens.tokenizer import PAD, train_bpe
 
 LABELS = ["docs", "plays", "tales"]
 TOKENIZER = train_bpe([Path(torch.functional.__file__).read_text()], 400).to_str()
 
 
-def model(tied: bool = True, seed: int = 3) -> EncoderClassifier:
+def model(tied: bool = True, seed: int = 3, causal: bool = False) -> Classifier:
     """A classifier whose head and blocks are no longer at their first, partly zero, values."""
-    shape = derive_shape(ModelShape(size=2, width=64, heads=2, tied=tied), 400, 64, causal=False)
-    made = EncoderClassifier(Transformer(shape).initialise(seed), len(LABELS)).initialise_head(seed)
+    shape = derive_shape(ModelShape(size=2, width=64, heads=2, tied=tied), 400, 64, causal=causal)
+    made = Classifier(Transformer(shape).initialise(seed), len(LABELS)).initialise_head(seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in made.parameters():
@@ -38,16 +38,17 @@ def padded_ids() -> torch.Tensor:
     return ids_BT
 
 
+@pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("tied", [True, False])
 @torch.inference_mode()
-def test_transformers_computes_the_same_logits(tied: bool, tmp_path: Path) -> None:
+def test_transformers_computes_the_same_logits(tied: bool, causal: bool, tmp_path: Path) -> None:
     from transformers import AutoModelForSequenceClassification
 
-    ours = model(tied)
+    ours = model(tied, causal=causal)
     save_classifier(ours, LABELS, TOKENIZER, tmp_path, {"task": {"name": "source"}})
     theirs, loading = AutoModelForSequenceClassification.from_pretrained(tmp_path, output_loading_info=True)
     assert not any(loading[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
-    assert type(theirs).__name__ == "EuroBertForSequenceClassification"
+    assert type(theirs).__name__ == ("Qwen3" if causal else "EuroBert") + "ForSequenceClassification"
     ids_BT = padded_ids()
     logits = theirs.eval()(ids_BT, attention_mask=(ids_BT != PAD).long()).logits
     torch.testing.assert_close(ours(ids_BT), logits, atol=2e-5, rtol=1e-5)
@@ -78,9 +79,10 @@ def test_what_is_saved_loads(tmp_path: Path) -> None:
     assert facts["task"] == {"name": "source"}
 
 
+@pytest.mark.parametrize("causal", [True, False])
 @torch.inference_mode()
-def test_padding_changes_nothing() -> None:
-    ours, ids_BT = model(), padded_ids()
+def test_padding_changes_nothing(causal: bool) -> None:
+    ours, ids_BT = model(causal=causal), padded_ids()
     torch.testing.assert_close(ours(ids_BT)[1:2], ours(ids_BT[1:2, :12]), atol=1e-5, rtol=1e-5)
 
 
@@ -97,4 +99,23 @@ def test_adapters_are_merged_when_saved(tmp_path: Path) -> None:
     theirs = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
     ids_BT = padded_ids()
     logits = theirs(ids_BT, attention_mask=(ids_BT != PAD).long()).logits
+    torch.testing.assert_close(logits, ours(ids_BT), atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@torch.no_grad()
+def test_peft_loads_the_adapter_with_its_head(causal: bool, tmp_path: Path) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForSequenceClassification
+
+    ours, ids_BT = model(causal=causal), padded_ids()
+    export.save(ours.backbone, TOKENIZER, tmp_path / "base", {})
+    add_lora(ours.backbone, rank=4, seed=1)
+    for name, parameter in ours.named_parameters():
+        if "lora_b" in name:
+            parameter += 0.05
+    adapter.save(ours, tmp_path / "base", str(tmp_path / "base"), tmp_path / "adapter", ours.head())
+    base = AutoModelForSequenceClassification.from_pretrained(tmp_path / "base", num_labels=len(LABELS))
+    theirs = PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
+    logits = theirs(input_ids=ids_BT, attention_mask=(ids_BT != PAD).long()).logits
     torch.testing.assert_close(logits, ours(ids_BT), atol=2e-5, rtol=1e-4)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ from components.core.files import read_json
 from components.core.progress import Progress
 from components.core.report import Report
 from components.corpus.corpus import read_corpus
+from components.instruction_pairs.examples import Examples, Passage
 from components.model import export
 from components.model.transformer import Transformer, derive_shape
 from components.params import Classify, Finetune, Instruct, ModelShape, Numerics
+from components.stages.finetune.classify import check_classes
 from components.stages.finetune.stage import finetune
 from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, USER, Encoder, train_bpe
 from tests.components import task_corpora as corpora
@@ -160,6 +163,37 @@ def test_classify_learns(rank: int, place: Path, tmp_path: Path) -> None:
     assert sum(counts) == report.metrics["heldout_passages"]
     assert read_json(tmp_path / "out" / "config.json")["id2label"] == {"0": "docs", "1": "tales"}
     assert not any("lora" in name for name in load_file(tmp_path / "out" / "model.safetensors"))
+    assert (tmp_path / "out" / "adapter").exists() == bool(rank)
+
+
+def test_a_causal_model_learns_to_classify(place: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    params = Classify(**FAST | {"steps": 40, "learning_rate": 0.003, "lora_rank": 4})
+    folders = {name: tmp_path / name for name in ("out", "reports", "work")}
+    corpora = {"train": place / "train", "heldout": place / "heldout"}
+    report = finetune(branch="classify", base=place / "causal", params=params, numerics=NUMERICS, **corpora, **folders)
+    assert report.metrics["accuracy/low"] > report.metrics["accuracy/majority"]
+    made = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
+    assert type(made).__name__ == "Qwen3ForSequenceClassification"
+
+
+def test_the_adapter_on_its_base_is_the_saved_model(place: Path, tmp_path: Path) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    run(place, tmp_path, "instruct", Instruct(**FAST | {"lora_rank": 4, "learning_rate": 0.01}))
+    ids = torch.randint(7, 600, (2, 40))
+    with torch.inference_mode():
+        base = AutoModelForCausalLM.from_pretrained(place / "causal")
+        before = base(ids).logits
+        with_adapter = PeftModel.from_pretrained(base, tmp_path / "out" / "adapter").eval()(ids).logits
+        saved, _, _ = export.load(tmp_path / "out")
+        assert (before - with_adapter).abs().max() > 0.01
+        assert (saved(ids) - with_adapter).abs().max() < 1e-4
+    made_for = read_json(tmp_path / "out" / "adapter" / "greenhouse.json")["base"]
+    assert made_for["model_sha256"] == hashlib.sha256((place / "causal" / "model.safetensors").read_bytes()).hexdigest()
+    assert made_for["path"] == "models/pretrain/causal"
 
 
 def test_the_tuned_model_is_an_ordinary_one(made: dict) -> None:
@@ -223,6 +257,14 @@ def test_bad_input_is_explained(place: Path, tmp_path: Path) -> None:
     common = {"train": place / "train", "heldout": place / "heldout", "numerics": NUMERICS, **folders}
     with pytest.raises(UserError, match="holds no causal model; give the one that pretrain@causal wrote"):
         finetune(branch="instruct", base=place / "masked", params=PARAMS["instruct"], **common)  # type: ignore[arg-type]
+    passages = [Passage(f"text {label}", label, "") for label in (0, 1, 0)]
+    for train, labels, says in (
+        (passages, ["a", "b", "c"], "no training example is of the class 'c'"),
+        (passages[:1], ["a"], "all rows are of the class 'a'"),
+        ([replace(one, text="x") for one in passages], ["a", "b"], "all training texts are the same"),
+    ):
+        with pytest.raises(UserError, match=says):
+            check_classes(Examples(train, [], labels))
     with pytest.raises(UserError, match=r"finetune.instruct.task = heading: .* set it to auto"):
         run(place, tmp_path / "heading", "instruct", Instruct(**FAST | {"task": "heading"}))
     with pytest.raises(ValueError, match="task"):

@@ -1,0 +1,121 @@
+"""Adapter folders that `peft` loads with the same logits: save, and load merged into their base.
+
+    adapter_model.safetensors, adapter_config.json     as peft writes a LoRA adapter
+    greenhouse.json                                    sha256 of the base's weights and of its tokenizer
+
+A few megabytes say how a model differs from its base. On any other base they mean nothing, and peft would not notice:
+here the hashes are compared.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import tokenizers
+import torch
+from torch import Tensor, nn
+
+from components.core.errors import UserError
+from components.core.files import read_json, sha256_bytes, sha256_file, write_json
+from components.model import export
+from components.model.lora import LoRALinear
+from components.model.transformer import Transformer
+
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+PREFIX = "base_model.model."
+TASKS = {"causal": "CAUSAL_LM", "masked": "FEATURE_EXTRACTION", "classifier": "SEQ_CLS"}
+"""What is adapted -> peft's name of the task. (peft has none for masked models; this one adds nothing.)"""
+PLAIN = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "lora_bias", "layer_replication", "modules_to_save")
+"""Options of peft that must be off: what they add is not in our network."""
+
+
+def save(model: nn.Module, base: Path, name: str, folder: Path, head: dict[str, Tensor] | None = None) -> None:
+    """Write the adapters of `model`.
+
+    Args:
+        base: folder of the model they were added to; its hashes go into greenhouse.json.
+        name: what peft is told of where the base is, a path relative to the project or a name on the hub.
+        head: other trained tensors of a classifier, by their names in `transformers`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {name: module for name, module in model.named_modules() if isinstance(module, LoRALinear)}
+    layer, head = next(iter(found.values())), head or {}
+    tensors = {f"{PREFIX}{name}": tensor for name, tensor in head.items()}
+    for path, module in found.items():
+        place = PREFIX + export.hub_name(path.removeprefix("backbone."))
+        tensors |= {f"{place}.lora_A.weight": module.lora_a, f"{place}.lora_B.weight": module.lora_b}
+    export.save_tensors(tensors, folder / WEIGHTS)
+    rank = len(layer.lora_a)
+    shape: Any = model.shape
+    fields = {
+        "peft_type": "LORA",
+        "task_type": TASKS["classifier" if head else "causal" if shape.causal else "masked"],
+        "base_model_name_or_path": name,
+        "inference_mode": True,
+        "r": rank,
+        "lora_alpha": rank * layer.scale,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "target_modules": sorted({path.rpartition(".")[2] for path in found}),
+        "modules_to_save": sorted({name.rpartition(".")[0] for name in head}) or None,
+    }
+    write_json(folder / CONFIG, fields)
+    write_json(folder / "greenhouse.json", {"base": {"path": name} | hashes(base)})
+
+
+def hashes(base: Path) -> dict[str, str]:
+    """Sha256 of what an adapter depends on in its base's folder."""
+    tokenizer = sha256_bytes(export.tokenizer_text(base).encode())
+    return {"model_sha256": sha256_file(base / "model.safetensors"), "tokenizer_sha256": tokenizer}
+
+
+def base_of(folder: Path) -> Path:
+    """The folder of an adapter's base, which must be the one it was made for.
+
+    Raises:
+        UserError: it is not there, or its weights or tokenizer are others.
+    """
+    name = read_json(folder / CONFIG).get("base_model_name_or_path") or ""
+    base = Path(name)
+    if not name or not (base / "model.safetensors").exists():
+        raise UserError(f"{folder}: its base {name!r} is no folder here; put it there, or correct "
+                        f"base_model_name_or_path in {CONFIG}")  # fmt: skip
+    made_for = read_json(folder / "greenhouse.json")["base"] if (folder / "greenhouse.json").exists() else {}
+    for key, found in hashes(base).items():
+        if made_for.get(key, found) != found:
+            part = "tokenizer" if key.startswith("tokenizer") else "weights"
+            raise UserError(f"{folder}: this adapter belongs to another base: the {part} in {base} have sha256 "
+                            f"{found[:12]}..., it was made for {made_for[key][:12]}...; give that model")  # fmt: skip
+    return base
+
+
+def merge(model: nn.Module, folder: Path) -> None:
+    """Fold an adapter into the weights of its base, in place.
+
+    Raises:
+        UserError: it uses an option we lack, or has a tensor that does not fit.
+    """
+    fields = read_json(folder / CONFIG)
+    if fields.get("peft_type") != "LORA" or (used := [name for name in PLAIN if fields.get(name)]):
+        option = used[0] if fields.get("peft_type") == "LORA" else f"peft_type {fields.get('peft_type')}"
+        raise UserError(f"{folder}: {CONFIG} has {option}; only plain LoRA of a language model can be merged")
+    tensors = safetensors.torch.load_file(folder / WEIGHTS)
+    weights = {PREFIX + export.hub_name(name): parameter for name, parameter in model.named_parameters()}
+    places = {name.rpartition(".lora_")[0] for name in tensors}
+    for place in sorted(places):
+        weight = weights.get(f"{place}.weight")
+        a_RD, b_XR = tensors.get(f"{place}.lora_A.weight"), tensors.get(f"{place}.lora_B.weight")
+        if weight is None or a_RD is None or b_XR is None or (len(b_XR), a_RD.shape[1]) != tuple(weight.shape):
+            raise UserError(f"{folder}: {place} does not fit the base; the adapter is of a model of another shape")
+        with torch.no_grad():
+            weight.add_(b_XR @ a_RD, alpha=fields["lora_alpha"] / fields["r"])
+
+
+def load(folder: Path, device: str = "cpu") -> tuple[Transformer, tokenizers.Tokenizer, dict[str, Any]]:
+    """`export.load` of a model folder, or of an adapter's, merged into its base."""
+    if not (folder / CONFIG).exists():
+        return export.load(folder, device)
+    model, tokenizer, facts = export.load(base_of(folder), device)
+    merge(model, folder)
+    return model, tokenizer, facts
