@@ -154,7 +154,7 @@ def open_chat(folder: Path, sampling: Sampling) -> tuple[Chat, str]:
     Raises:
         UserError: no model there, or one that cannot write text.
     """
-    from components.model.adapter import load
+    from components.stages.finetune.adapter import load
 
     model, tokenizer, facts = load(folder)
     if not model.shape.causal:

@@ -1,7 +1,7 @@
 """LoRA: fine-tuning a low-rank change of each matrix (Hu et al. 2021, arXiv:2106.09685).
 
 A wrapped matrix computes x W^T + (x A^T) (scale B)^T with W frozen; B starts at zero, so training starts at the base
-model. `merged` folds the change into W, and the saved model is a plain one; adapter.py saves the change alone.
+model. `merged` folds the change into W, and the saved model is a plain one (finetune's adapter.py saves the change).
 """
 
 from collections.abc import Sequence

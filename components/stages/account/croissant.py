@@ -52,9 +52,7 @@ def croissant(file: Files, facts: DataFacts, name: str) -> dict[str, Any]:
     import mlcroissant as mlc
 
     manifests = {
-        part: read_json(path)
-        for part, folder in CORPORA.items()
-        if (path := file(f"data/{folder}/manifest.json"))
+        part: read_json(path) for part, folder in CORPORA.items() if (path := file(f"data/{folder}/manifest.json"))
     }
     metadata = mlc.Metadata(
         ctx=mlc.Context(conforms_to=CONFORMS_TO),

@@ -20,10 +20,10 @@ from components.core.errors import UserError
 from components.core.progress import Progress
 from components.core.report import Report
 from components.instruction_pairs.examples import Draw
-from components.model import adapter, export, generate, lora
+from components.model import export, generate, lora
 from components.model.transformer import Transformer
 from components.params import Finetune, Numerics, Optimizer
-from components.stages.finetune import classifier, classify, instruct
+from components.stages.finetune import adapter, classifier, classify, instruct
 from components.stages.finetune import report as finetune_report
 from components.stages.finetune.task_selection import Branch, Choice, choose
 from components.tokens.tokenizer import Encoder

@@ -8,10 +8,11 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from components.core.files import read_json
-from components.model import adapter, export
+from components.model import export
 from components.model.lora import add_lora
 from components.model.transformer import Transformer, derive_shape
 from components.params import ModelShape
+from components.stages.finetune import adapter
 from components.stages.finetune.classifier import Classifier, save_classifier
 from components.tokens.tokenizer import PAD, train_bpe
 

@@ -169,7 +169,7 @@ def test_classify_learns(rank: int, place: Path, tmp_path: Path) -> None:
 def test_a_causal_model_learns_to_classify(place: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForSequenceClassification
 
-    params = Classify(**FAST | {"steps": 40, "learning_rate": 0.003, "lora_rank": 4})
+    params = Classify(**FAST | {"steps": 60, "learning_rate": 0.003})
     folders = {name: tmp_path / name for name in ("out", "reports", "work")}
     corpora = {"train": place / "train", "heldout": place / "heldout"}
     report = finetune(branch="classify", base=place / "causal", params=params, numerics=NUMERICS, **corpora, **folders)

@@ -7,9 +7,19 @@ import pytest
 import torch
 
 from components.core.errors import UserError
-from components.model import adapter, export, lora
+from components.model import export, lora
 from components.model.transformer import Transformer
+from components.stages.finetune import adapter
+from components.tokens.tokenizer import train_bpe
 from tests.components.model.test_transformer import network, some_ids
+
+ROWS = [one.__doc__ for one in vars(torch).values() if callable(one) and isinstance(one.__doc__, str)]
+
+
+@pytest.fixture(scope="module")
+def tokenizer_json() -> str:
+    """Content of a tokenizer.json of 300 tokens."""
+    return train_bpe(ROWS[:200], 300).to_str()
 
 
 def tuned(causal: bool = True, **settings: object) -> Transformer:
