@@ -20,7 +20,7 @@ class Benchmark:
 
 BENCHMARKS = {
     "data": Benchmark(
-        "the data stages beside datatrove, rensa, datasketch, tokenizers: 20 minutes; --only dedup,filters",
+        "the data stages beside datatrove, rensa, datasketch, gigatoken: 20 minutes; --only dedup,filters",
         (PEERS, ("benchmarks.data",)),
     ),
     "train": Benchmark(
@@ -34,6 +34,7 @@ BENCHMARKS = {
         "the sweep behind the scaling errors in train.json, after `make demo`: two hours",
         (("flows.scaling", "--sweep", "benchmarks/scaling.yaml"), ("benchmarks.train", "--scaling")),
     ),
+    "open": Benchmark("our models in llama.cpp, after `make demo`: a minute", (("benchmarks.open",),)),
     "carbon": Benchmark(
         "the energy ledger beside codecarbon and carbontracker: 15 minutes", (PEERS, ("benchmarks.carbon",))
     ),

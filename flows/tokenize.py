@@ -14,7 +14,6 @@ def call(context: StageContext, branch: str) -> Report:
         train=context.root / "data/mix/train",
         heldout=context.root / "data/ingest/heldout",
         params=context.params.tokenize,
-        workers=context.params.runtime.workers,  # threads
         **context.common,
     )
 

@@ -29,7 +29,7 @@ from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.mix.stage import mix
 from components.statistics import Estimate, ratio
 from components.tokens.shards import TokenWriter
-from components.tokens.tokenizer import END_OF_TEXT, Encoder
+from components.tokens.tokenizer import Encoder
 
 Arm = Literal["none", "counterfactual", "random"]
 ARMS: tuple[Arm, ...] = ("none", "counterfactual", "random")
@@ -120,11 +120,8 @@ def encode(corpus: Path, tokenizer_json: str, out: Path) -> None:
     writer = TokenWriter(out, encoder.vocab_size, sha256_bytes(tokenizer_json.encode()), sources)
     for shard in manifest.shards:
         documents = read_shard(corpus / shard.file)
-        ids = list(encoder.encode_many([document.text for document in documents], 1))
-        separator = np.array([END_OF_TEXT], dtype=np.uint32)
-        writer.add_shard(
-            np.concatenate([part for document in ids for part in (separator, document)]),
-            np.array([len(document) + 1 for document in ids], np.int64),
+        writer.add_documents(
+            list(encoder.encode_many(document.text for document in documents)),
             np.array([sources.index(document.source) for document in documents], np.int64),
             np.array([len(document.text.encode()) for document in documents], np.int64),
         )

@@ -20,6 +20,7 @@ import numpy as np
 
 from components.core.errors import UserError
 from components.core.files import read_json, sha256_file, write_json, written_whole
+from components.tokens.tokenizer import END_OF_TEXT
 
 UINT16_VOCABULARY = 65_536
 """Largest vocabulary whose ids fit in two bytes."""
@@ -169,6 +170,20 @@ class TokenWriter:
         self.manifest = TokenManifest(dtype, vocab_size, tokenizer_sha256, list(sources))
         for name in sources:
             self.manifest.per_source[name] = {"num_tokens": 0, "num_documents": 0, "num_bytes": 0}
+
+    def add_documents(
+        self, documents: Sequence[np.ndarray], sources: np.ndarray, num_bytes: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Write one shard of documents' ids; id 0 is put before each.
+
+        Returns:
+            What `add_shard` took: all ids, and how many each document has.
+        """
+        separator = np.array([END_OF_TEXT], dtype=np.uint32)
+        ids = np.concatenate([part for document in documents for part in (separator, document)])
+        lengths = np.array([len(document) + 1 for document in documents], np.int64)
+        self.add_shard(ids, lengths, sources, num_bytes)
+        return ids, lengths
 
     def add_shard(self, ids: np.ndarray, lengths: np.ndarray, sources: np.ndarray, num_bytes: np.ndarray) -> None:
         """Write one shard.

@@ -1,8 +1,9 @@
-"""The tokenizer: a byte-level BPE, trained and kept in the `tokenizers` format, run by `tiktoken` with the same merges.
+"""The tokenizer: a byte-level BPE, trained and kept in the `tokenizers` format, run by `gigatoken`.
 
-`tokenizer.json` is the artifact, because every tool reads it. For whole corpora `tiktoken` gives the same ids several
-times faster; that they are the same is tested over a whole corpus and every Unicode code point, and the tokenize stage
-checks a sample of what it writes. Ids: the special tokens first, then the 256 bytes, then merges in the order learned.
+`tokenizer.json` is the artifact, because every tool reads it. `gigatoken` reads it too and gives the same ids tens of
+times as fast as `tokenizers`; that they are the same is tested over a whole corpus and every Unicode code point, and
+the tokenize stage checks a sample of what it writes. Where `gigatoken` has no wheel, `tokenizers` itself encodes. Ids:
+the special tokens first, then the 256 bytes, then merges in the order learned.
 
 Byte-level BPE: Sennrich et al. 2016 (arXiv:1508.07909), Radford et al. 2019 (GPT-2). The split pattern is that of Qwen
 3.5 (its tokenizer.json): digits stand alone, so that arithmetic sees them, and combining marks belong to their letters,
@@ -10,15 +11,12 @@ so that Devanagari or decomposed accents are not cut apart.
 """
 
 import json
-import threading
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from components.core.errors import UserError
-from components.tokens.cached_encoder import UnitEncoder, blocks
 from components.tokens.chat_format import CHAT_TEMPLATE, ChatFormat
 
 SPECIAL_TOKENS = ("<|endoftext|>", "<|pad|>", "<|mask|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
@@ -44,7 +42,10 @@ PATTERN = (
     r"|\s+"
 )
 """How text is cut before merging: no token crosses these pieces. It is Qwen 3.5's published pattern to the letter:
-llama.cpp and fast encoders know published patterns only. Oniguruma, fancy-regex and llama.cpp cut alike by it."""
+llama.cpp and fast encoders know published patterns only. Oniguruma, gigatoken and llama.cpp cut alike by it."""
+
+RENEW_CHARS = 64_000_000
+"""Text after which `encode_many` starts a new encoder: gigatoken 0.10 remembers every word that it has met."""
 
 
 def train_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
@@ -70,7 +71,7 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     )
     tokenizer.train_from_iterator(texts, trainer)
     _refuse_small(tokenizer.get_vocab_size(), vocab_size)
-    # As tiktoken does (and Llama 3's tokenizer.json): a piece that is a token is that token, whatever the merges say.
+    # As Llama 3's tokenizer.json does: a piece that is a token is that token, whatever the merges say.
     content = json.loads(tokenizer.to_str())
     content["model"]["ignore_merges"] = True
     return Tokenizer.from_str(json.dumps(content))
@@ -87,49 +88,37 @@ def _refuse_small(found: int, vocab_size: int) -> None:
 
 
 class Encoder:
-    """Text to ids and back, by `tiktoken`, from the content of a tokenizer.json made by `train_bpe`.
+    """Text to ids and back, from the content of a tokenizer.json made by `train_bpe`.
 
     Attributes:
         vocab_size: number of ids, special tokens included.
         chat: how chats are written.
+
+    Raises:
+        UserError: the tokenizer is not one that `train_bpe` makes.
     """
 
     chat = CHAT
 
     def __init__(self, tokenizer_json: str) -> None:
-        import tiktoken
-
         ranks = byte_ranks(tokenizer_json)
         self.vocab_size = len(ranks) + len(SPECIAL_TOKENS)
-        self._special = {name: id for id, name in enumerate(SPECIAL_TOKENS)}
-        self._plain = tiktoken.Encoding("greenhouse", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens={})
-        self._local = threading.local()
         self._bytes = [name.encode() for name in SPECIAL_TOKENS] + sorted(ranks, key=ranks.__getitem__)
+        self._tokenizer_json, self._remembered = tokenizer_json, 0
+        self.encode_array: Callable[[str], np.ndarray] = encoding(tokenizer_json)
+        """Ids of a text, all of it taken as plain text: uint32."""
 
     def encode(self, text: str) -> list[int]:
-        """Ids of `text`, all of it taken as plain text."""
-        return self._plain.encode_ordinary(text)
+        """The same as a list."""
+        return self.encode_array(text).tolist()
 
-    def encode_array(self, text: str) -> np.ndarray:
-        """The same as uint32 array, without a Python list in between."""
-        return self._plain.encode_to_numpy(text, disallowed_special=())
-
-    def encode_many(self, texts: Sequence[str], workers: int = 1) -> Iterator[np.ndarray]:
-        """`encode_array` of each text, in order, on `workers` threads; ids of words are cached (cached_encoder.py)."""
-        if workers == 1:
-            for block in blocks(texts):
-                yield from self._cached_encoder().encode(block)
-            return
-        with ThreadPoolExecutor(workers) as pool:
-            for encoded in pool.map(lambda block: self._cached_encoder().encode(block), blocks(texts)):
-                yield from encoded
-
-    def _cached_encoder(self) -> UnitEncoder:
-        """This thread's caching encoder."""
-        if not hasattr(self._local, "encoder"):
-            lengths = np.array([len(token) for token in self._bytes], dtype=np.int64)
-            self._local.encoder = UnitEncoder(self.encode_array, lengths)
-        return self._local.encoder
+    def encode_many(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
+        """`encode_array` of each text, in order."""
+        for text in texts:
+            self._remembered += len(text)
+            if self._remembered > RENEW_CHARS:
+                self.encode_array, self._remembered = encoding(self._tokenizer_json), 0
+            yield self.encode_array(text)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of `ids`; special tokens by name; bytes that are no UTF-8 (a cut character) become U+FFFD."""
@@ -140,11 +129,22 @@ class Encoder:
         return self._bytes[id]
 
 
+def encoding(tokenizer_json: str) -> Callable[[str], np.ndarray]:
+    """The function from text to ids of `gigatoken`, or where that is not installed, of `tokenizers`."""
+    try:
+        from gigatoken.gigatoken_rs import load_hf_json
+    except ImportError:
+        slow = reference(tokenizer_json)
+        return lambda text: np.array(slow.encode(text, add_special_tokens=False).ids, dtype=np.uint32)
+    # Without its added tokens: their strings inside a text are plain text.
+    return load_hf_json(json.dumps(json.loads(tokenizer_json) | {"added_tokens": []})).encode
+
+
 def byte_ranks(tokenizer_json: str) -> dict[bytes, int]:
     """Bytes of every token that is not special, and its id: the merges in the form `tiktoken` takes.
 
     Raises:
-        UserError: the tokenizer is not one that `train_bpe` makes, so ids by `tiktoken` might differ.
+        UserError: the tokenizer is not one that `train_bpe` makes, so encoders might differ.
     """
     content = json.loads(tokenizer_json)
     special = {token["content"]: token["id"] for token in content["added_tokens"]}

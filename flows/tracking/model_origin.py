@@ -154,7 +154,7 @@ def origin(one: Snapshot, model: str, where: str = "") -> Origin:
     """What git, DVC and earlier commands recorded of a model."""
     name = one.name if "@" in one.name else model.replace("/", "@")
     at = "" if one.kind == "workspace" or "@" in one.name else one.name
-    copy = f"python -m flows.card {name}{f' --at {at}' if at else ''} --export model"
+    copy = f"python -m flows.export {name}{f' --at {at}' if at else ''} --format hub --out model"
     elsewhere = one.kind != "workspace" and not where
     return Origin(
         state=one.name,

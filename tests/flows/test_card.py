@@ -1,4 +1,4 @@
-"""`python -m flows.card`: the page, the JSON with its schema, the copy of a model; bad input in one sentence."""
+"""`python -m flows.card`: the page, the JSON with its schema; bad input in one sentence."""
 
 import json
 import sys
@@ -9,7 +9,6 @@ import pytest
 from dvc.repo import Repo
 
 from components.core.errors import UserError
-from components.core.files import read_json
 from components.stages.account.answers import ModelAnswers, NotKnown, Verification
 from flows import card
 from flows.system import paths
@@ -61,20 +60,6 @@ def test_the_json_follows_its_schema(
     assert ModelAnswers.model_validate(answers).facts.pipeline_tag == "text-classification"
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**answers, "cost": None}, schema)
-
-
-def test_a_copy_has_the_card_beside_the_model(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    target = tmp_path / "copy"
-    printed(monkeypatch, capsys, "causal", "--export", str(target))
-    assert sorted(path.name for path in target.iterdir()) == [
-        "ATTRIBUTION.md", "README.md", "card.json", "greenhouse.json",
-    ]  # fmt: skip
-    assert str(target) in (target / "README.md").read_text()  # how to load it
-    assert read_json(target / "card.json")["model"] == "pretrain/causal"
-    with pytest.raises(UserError, match="exists already"):
-        printed(monkeypatch, capsys, "causal", "--export", str(target))
 
 
 def test_the_last_verification_is_of_these_bytes(workspace: Path) -> None:

@@ -26,7 +26,7 @@ from components.stages.tokenize.fertility import Languages
 from components.stages.tokenize.spelling_overlap import Overlaps
 from components.stages.tokenize.types import Encoded
 from components.tokens.shards import TokenWriter
-from components.tokens.tokenizer import END_OF_TEXT, Encoder, reference, train_bpe
+from components.tokens.tokenizer import Encoder, reference, train_bpe
 
 PIECE_CHARS = 20_000
 """Documents are sampled in pieces of this length, so that one long book cannot be all of the sample, or none of it."""
@@ -43,7 +43,6 @@ def tokenize(
     out: Path,
     reports: Path,
     work: Path,
-    workers: int = 1,
     progress: Progress | None = None,
 ) -> Report:
     """Write `out/tokenizer.json`, `out/train` and `out/heldout`; see the module docstring.
@@ -51,7 +50,6 @@ def tokenize(
     Args:
         train, heldout: corpora.
         work: unused; the stage is short and starts over when interrupted.
-        workers: threads that encode; they change no byte.
 
     Raises:
         UserError: a corpus is empty, or too small for `vocab_size`.
@@ -65,7 +63,7 @@ def tokenize(
     with progress.phase("bpe"):
         tokenizer_json = _train_bpe(train, manifests["train"], params, progress)
     write_text(out / "tokenizer.json", tokenizer_json)
-    encoding = _Encoding(Encoder(tokenizer_json), tokenizer_json, workers, progress)
+    encoding = _Encoding(Encoder(tokenizer_json), tokenizer_json, progress)
     with progress.phase("encode"):
         # Held-out text first: the overlap needs its n-grams before it sees the training text.
         held = encoding.corpus(heldout, manifests["heldout"], out / "heldout", is_heldout=True)
@@ -120,8 +118,8 @@ def even_sample(folder: Path, manifest: Manifest, share: float) -> Iterator[str]
 class _Encoding:
     """Encodes corpora shard by shard, counts as it goes, and compares a sample with `tokenizers`."""
 
-    def __init__(self, encoder: Encoder, tokenizer_json: str, workers: int, progress: Progress) -> None:
-        self.encoder, self.workers, self.progress = encoder, workers, progress
+    def __init__(self, encoder: Encoder, tokenizer_json: str, progress: Progress) -> None:
+        self.encoder, self.progress = encoder, progress
         self.sha256 = sha256_bytes(tokenizer_json.encode())
         self.reference = reference(tokenizer_json)
         self.overlaps = Overlaps()
@@ -143,14 +141,11 @@ class _Encoding:
 
     def _shard(self, path: Path, writer: TokenWriter, encoded: Encoded, is_heldout: bool) -> None:
         texts, names, locations, keys = _read(path, "text", "source", "location", "id")
-        ids = list(self.encoder.encode_many(texts, self.workers))
+        ids = list(self.encoder.encode_many(texts))
         self._compare(texts, ids, path)
-        separator = np.array([END_OF_TEXT], dtype=np.uint32)
-        flat = np.concatenate([part for document in ids for part in (separator, document)])
-        lengths = np.array([len(document) + 1 for document in ids], np.int64)
         sources = np.array([encoded.sources.index(name) for name in names], np.int64)
         num_bytes = np.array([len(text.encode()) for text in texts], np.int64)
-        writer.add_shard(flat, lengths, sources, num_bytes)
+        flat, lengths = writer.add_documents(ids, sources, num_bytes)
         num_words = (self.overlaps.hold_out if is_heldout else self.overlaps.see)(texts)
         counts = np.stack([np.ones_like(lengths), num_bytes, lengths, num_words], axis=1)
         np.add.at(encoded.counts, sources, counts)
@@ -169,8 +164,8 @@ class _Encoding:
                 continue
             head = text[:PIECE_CHARS]
             self._unchecked -= len(head)
-            by_tiktoken = fast.tolist() if len(head) == len(text) else self.encoder.encode(head)
+            by_encoder = fast.tolist() if len(head) == len(text) else self.encoder.encode(head)
             by_tokenizers = self.reference.encode(head, add_special_tokens=False).ids
-            assert by_tiktoken == by_tokenizers, (
-                f"{path.name}: tiktoken and tokenizers disagree on a document that begins {head[:60]!r}"
+            assert by_encoder == by_tokenizers, (
+                f"{path.name}: encoder and tokenizers disagree on a document that begins {head[:60]!r}"
             )

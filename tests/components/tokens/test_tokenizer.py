@@ -1,6 +1,7 @@
-"""The tokenizer: `tiktoken` and `tokenizers` agree on everything, text comes back exact, training is deterministic."""
+"""The tokenizer: `gigatoken` and `tokenizers` agree on everything, text comes back exact, training is deterministic."""
 
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +12,13 @@ import scipy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.llama_cpp import llama_cpp
 from components.core.errors import UserError
 from components.corpus.corpus import read_corpus
 from components.params import Ingest
 from components.stages.ingest.stage import ingest
+from components.tokens import tokenizer
 from components.tokens.tokenizer import SMALLEST_VOCABULARY, SPECIAL_TOKENS, Encoder, reference, train_bpe
-from tests.components.tokens.llama_cpp import llama_cpp
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -39,6 +41,8 @@ TRICKY = [
     " \n" * 1000,
     "<|endoftext|><|system|>be brief<|user|>hi<|assistant|>there<|end|> <|mask|>",
 ]
+SIGNS = "aZé'ü1٣ \t\n\r\v\x1c\u00a0\u2003.,(_-§漢字\u0301😀\0"
+"""Letters, digits, white space and signs, in ASCII and outside."""
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +69,7 @@ def test_ids_are_those_of_tokenizers_over_a_whole_corpus(
 ) -> None:
     slow = reference(tokenizer_json)
     assert sum(map(len, corpus)) > 1_000_000
-    for text, fast in zip(corpus, encoder.encode_many(corpus, workers=2), strict=True):
+    for text, fast in zip(corpus, encoder.encode_many(corpus), strict=True):
         assert slow.encode(text, add_special_tokens=False).ids == fast.tolist()
         assert encoder.decode(fast) == text
 
@@ -83,7 +87,7 @@ def test_ids_are_those_of_tokenizers_on_tricky_text(tokenizer_json: str, encoder
 def test_every_code_point_is_cut_alike(tokenizer_json: str, encoder: Encoder, every: int) -> None:
     """All of the first two planes, where the classes are, and each 64th beyond; all there are if asked for.
 
-    Oniguruma and fancy-regex have their own Unicode tables: they must put each character in the same class.
+    Oniguruma and gigatoken have their own Unicode tables: they must put each character in the same class.
     """
     slow = reference(tokenizer_json)
     chosen = [*range(0x20000), *range(0x20000, 0x110000, every)]
@@ -102,6 +106,41 @@ def test_any_text_comes_back(tokenizer_json: str, encoder: Encoder, text: str) -
     ids = encoder.encode(text)
     assert encoder.decode(ids) == text
     assert ids == slow_ids(tokenizer_json, text)
+
+
+def test_every_neighbourhood_of_kinds(tokenizer_json: str, encoder: Encoder) -> None:
+    """Random strings, and all of three characters, of every class of which the pattern speaks."""
+    chance = random.Random(1)
+    texts = ["".join(chance.choice(SIGNS) for _ in range(chance.randrange(12))) for _ in range(30_000)]
+    texts += [first + second + third for first in SIGNS for second in SIGNS for third in SIGNS]
+    expected = [found.ids for found in reference(tokenizer_json).encode_batch_fast(texts, add_special_tokens=False)]
+    found = [ids.tolist() for ids in encoder.encode_many(texts)]
+    assert [text for text, one, other in zip(texts, found, expected, strict=True) if one != other] == []
+
+
+def test_without_gigatoken_the_ids_are_the_same(
+    monkeypatch: pytest.MonkeyPatch, tokenizer_json: str, encoder: Encoder
+) -> None:
+    assert type(encoder.encode_array.__self__).__name__ == "BPETokenizer"
+    monkeypatch.setitem(sys.modules, "gigatoken.gigatoken_rs", None)  # importing it raises ImportError
+    slow = Encoder(tokenizer_json)
+    assert type(slow.encode_array).__name__ == "function"
+    for fast, found, text in zip(encoder.encode_many(TRICKY), slow.encode_many(TRICKY), TRICKY, strict=True):
+        assert found.dtype == fast.dtype == np.uint32
+        assert found.tolist() == fast.tolist() == slow.encode(text)
+
+
+def test_what_the_encoder_remembers_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, tokenizer_json: str, corpus: list[str]
+) -> None:
+    monkeypatch.setattr(tokenizer, "RENEW_CHARS", len(corpus[0]) + len(corpus[1]))
+    encoder = Encoder(tokenizer_json)
+    first = encoder.encode_array
+    found = encoder.encode_many(corpus[:3])
+    before = [next(found), next(found)]
+    assert encoder.encode_array == first
+    assert [*before, next(found)][-1].tolist() == slow_ids(tokenizer_json, corpus[2])
+    assert encoder.encode_array != first
 
 
 def test_very_long_runs_do_not_overflow_the_regex_stack(encoder: Encoder) -> None:

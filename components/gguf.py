@@ -1,0 +1,109 @@
+"""A causal model folder as one GGUF file, which llama.cpp and what is built on it run (Ollama, LM Studio and others).
+
+Architecture `qwen3`, float32; tensors go under llama.cpp's names, unchanged. Special tokens are control tokens, so that
+their strings in a text stay text; `<|endoftext|>` begins every prompt, as it began every document in training, and
+`<|end|>` ends an answer. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.numpy
+
+from components.core.errors import UserError
+from components.core.files import read_json, written_whole
+from components.model.export import shape_of, tokenizer_text
+from components.model.shape import Shape
+from components.tokens.tokenizer import END, END_OF_TEXT, MASK, PAD, SPECIAL_TOKENS, byte_ranks
+
+PATTERN_NAME = "qwen35"
+"""llama.cpp's name of the pattern by which our tokenizer cuts text."""
+
+
+def library() -> Any:
+    """The package `gguf`.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import gguf
+    except ImportError:
+        raise UserError("GGUF needs the package gguf: pip install -c constraints.txt -e '.[gguf]'") from None
+    return gguf
+
+
+def shape_for_gguf(folder: Path) -> Shape:
+    """The shape of a model that llama.cpp can run.
+
+    Raises:
+        UserError: it is a masked model or a classifier, or no model folder.
+    """
+    if not (folder / "config.json").exists():
+        raise UserError(f"{folder}: no config.json, so this is no model folder; give one that a training stage wrote")
+    shape = shape_of(read_json(folder / "config.json"), folder)
+    if not shape.causal:
+        raise UserError(f"{folder}: llama.cpp writes text, and this model reads it (a masked model or a classifier); "
+                        "take causal or instruct, or --format hub")  # fmt: skip
+    return shape
+
+
+def write_gguf(folder: Path, path: Path, facts: Mapping[str, str]) -> None:
+    """Write a model folder to `path`.
+
+    Args:
+        facts: metadata under their full keys, such as `general.license`; empty ones are left out.
+
+    Raises:
+        UserError: llama.cpp cannot run the model, or its tokenizer is not ours.
+    """
+    gguf, shape, tokenizer_json = library(), shape_for_gguf(folder), tokenizer_text(folder)
+    byte_ranks(tokenizer_json)  # checks that the pattern is the one that is named
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN3, shape.depth)
+    with written_whole(path) as temporary:
+        writer = gguf.GGUFWriter(temporary, "qwen3")
+        for key, value in facts.items():
+            if value:
+                writer.add_string(key, value)
+        _add_shape(writer, shape)
+        _add_tokenizer(writer, gguf, json.loads(tokenizer_json), read_json(folder / "tokenizer_config.json"))
+        for name, tensor in sorted(safetensors.numpy.load_file(folder / "model.safetensors").items()):
+            writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), tensor)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+
+
+def _add_shape(writer: Any, shape: Shape) -> None:
+    writer.add_context_length(shape.context)
+    writer.add_embedding_length(shape.width)
+    writer.add_block_count(shape.depth)
+    writer.add_feed_forward_length(shape.feed_forward)
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.kv_heads)
+    writer.add_key_length(shape.head_dim)
+    writer.add_value_length(shape.head_dim)
+    writer.add_layer_norm_rms_eps(shape.norm_eps)
+    writer.add_rope_freq_base(shape.rope_theta)
+    writer.add_vocab_size(shape.vocab_size)
+
+
+def _add_tokenizer(writer: Any, gguf: Any, tokenizer: dict[str, Any], config: dict[str, Any]) -> None:
+    vocabulary = tokenizer["model"]["vocab"]
+    tokens = sorted(vocabulary, key=vocabulary.__getitem__)
+    writer.add_tokenizer_model("gpt2")  # byte-level BPE
+    writer.add_tokenizer_pre(PATTERN_NAME)
+    writer.add_token_list(tokens)
+    kinds = gguf.TokenType
+    writer.add_token_types([kinds.CONTROL if token in SPECIAL_TOKENS else kinds.NORMAL for token in tokens])
+    writer.add_token_merges([" ".join(merge) for merge in tokenizer["model"]["merges"]])
+    writer.add_bos_token_id(END_OF_TEXT)
+    writer.add_eos_token_id(END_OF_TEXT)
+    writer.add_eot_token_id(END)
+    writer.add_pad_token_id(PAD)
+    writer.add_mask_token_id(MASK)
+    writer.add_add_bos_token(True)
+    writer.add_chat_template(config["chat_template"])

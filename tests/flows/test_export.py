@@ -1,0 +1,121 @@
+"""`python -m flows.export`: a GGUF file, a folder for the hub, and what is refused before work starts."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import gguf
+import huggingface_hub
+import pytest
+from huggingface_hub import ModelCard
+from huggingface_hub.errors import LocalTokenNotFoundError
+
+from components.core.errors import UserError
+from components.core.files import read_json
+from components.model.export import save
+from components.stages.account.answers import ModelAnswers
+from components.tokens.tokenizer import train_bpe
+from flows import export
+from flows.system import paths
+from flows.tracking import model_origin
+from flows.tracking.snapshots import Snapshot
+from tests.components.model.test_transformer import network
+from tests.flows.test_card import LOCK, workspace
+
+__all__ = ["workspace"]
+
+
+@pytest.fixture
+def models(workspace: Path) -> Path:
+    """The workspace with a causal model that has weights."""
+    folder = workspace / "models/pretrain/causal"
+    tokenizer_json = train_bpe([Path(export.__file__).read_text()], 300).to_str()
+    save(network(True), tokenizer_json, folder, read_json(folder / "greenhouse.json"))
+    return workspace
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["export", *arguments])
+    export.main()
+
+
+def state(monkeypatch: pytest.MonkeyPatch, licence: str) -> None:
+    """Have the workspace's record state a licence."""
+    lock = LOCK | {"account": {"params": {"params.yaml": {"account": {"licence": licence}}}}}
+    monkeypatch.setattr(model_origin, "find", lambda name: Snapshot(name, "workspace", lock, "abc"))
+
+
+def test_gguf_holds_licence_and_lineage(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state(monkeypatch, "Apache-2.0")
+    run(monkeypatch, "causal", "--format", "gguf")
+    fields = gguf.GGUFReader(models / "exports/causal.gguf").fields
+    assert fields["general.license"].contents() == "apache-2.0"
+    answers = ModelAnswers.model_validate_json(fields["greenhouse.card"].contents())
+    assert answers.model == "pretrain/causal"
+    assert fields["greenhouse.command"].contents() == "python -m flows.verify pretrain@causal"
+    assert [path.name for path in (models / "exports").iterdir()] == ["causal.gguf"]
+    with pytest.raises(UserError, match="exists already"):
+        run(monkeypatch, "causal", "--format", "gguf")
+
+
+def test_the_folder_is_one_the_hub_takes(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(monkeypatch, "causal", "--format", "hub")
+    folder = models / "exports/causal"
+    assert {path.name for path in folder.iterdir()} == {
+        "ATTRIBUTION.md", "README.md", "card.json", "config.json", "generation_config.json", "greenhouse.json",
+        "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+    }  # fmt: skip
+    data = ModelCard.load(folder / "README.md").data
+    assert (data.library_name, data.pipeline_tag, data.license) == ("transformers", "text-generation", "unknown")
+    assert str(folder) in (folder / "README.md").read_text()  # how to load it
+    shown = capsys.readouterr().out
+    assert "Nothing was sent" in shown
+    assert "No licence is stated" in shown
+
+
+def test_a_push_is_explicit_private_and_checked_first(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sent: list[dict] = []
+
+    class Hub:
+        def create_repo(self, repository: str, **options: object) -> None:
+            if repository.startswith("stranger/"):
+                raise LocalTokenNotFoundError("no token")
+            sent.append({"repository": repository} | options)
+
+        def upload_folder(self, **options: object) -> SimpleNamespace:
+            sent.append(options)
+            return SimpleNamespace(commit_url="https://hub/commit/1")
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
+    for repository, reason in (
+        ("a b/c", "--push a b/c: "),
+        ("name", "write owner/name"),
+        ("me/it", "licence is empty"),
+    ):
+        with pytest.raises(UserError, match=reason):
+            run(monkeypatch, "causal", "--format", "hub", "--push", repository)
+    assert not (models / "exports").exists()
+    state(monkeypatch, "MIT")
+    run(monkeypatch, "causal", "--format", "hub", "--push", "me/it")
+    assert sent[0] == {"repository": "me/it", "private": True, "exist_ok": True}
+    assert sent[1]["folder_path"] == models / "exports/causal"
+    assert "sent: https://hub/commit/1" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"stranger/it: the hub did not take it \(no token\)"):
+        run(monkeypatch, "causal", "--format", "hub", "--push", "stranger/it", "--out", str(paths.ROOT / "other"))
+
+
+def test_what_cannot_be_exported_is_one_sentence(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for model in ("masked", "classify"):
+        with pytest.raises(UserError, match=rf"^{model}: llama\.cpp writes text, and this model reads it"):
+            run(monkeypatch, model, "--format", "gguf")
+    with pytest.raises(UserError, match="nope: no such model"):
+        run(monkeypatch, "nope", "--format", "hub")
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "causal", "--format", "gguf", "--push", "me/it")
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    with pytest.raises(UserError, match="GGUF needs the package gguf: pip install"):
+        run(monkeypatch, "causal", "--format", "gguf")
