@@ -20,6 +20,8 @@ from components.carbon.planning.forecast import total
 from components.core.errors import UserError
 from components.core.files import write_json
 from components.params import Params
+from flows.execution import fork_server
+from flows.execution.fork_server import ForkServer
 from flows.execution.result import StageResult, headline, kept_files, read_result, result_file, summary_text
 from flows.planning import step_cost
 from flows.planning.stage_forecast import Spent, errors, expected
@@ -87,6 +89,9 @@ class PipelineRun:
         # A span of the ledger without a stage: what orchestration itself uses.
         self._meter = Meter(paths.LEDGER, self.params.runtime.meter_interval_s, {"run": self.name})
         self._meter.__enter__()
+        self._fork_server = ForkServer(self.root, self._environment(""))
+        if len(dvc.downstream(self.stages, self.stale)) > 2:  # the first begins before the server is ready
+            self._fork_server.start()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
@@ -94,6 +99,7 @@ class PipelineRun:
             self.stop("Failed", f"{type(error).__name__}: {error}")
         elif error is not None:  # Ctrl-C, SIGTERM, a cancel in Prefect's page
             self.stop("Cancelled", "cancelled; run it again, it resumes")
+        self._fork_server.stop()
         self.wall_s = time.perf_counter() - self._began
         self._meter.outcome = self._final_name()
         self._meter.note(cached=",".join(self._cached()))
@@ -187,7 +193,9 @@ class PipelineRun:
             # Ctrl-C reaches this process alone, which then stops the others in order: hence sessions of their own.
             process = self._processes[stage] = subprocess.Popen(
                 dvc.command("--wait-for-lock", "repro", "--single-item", stage),
-                cwd=self.root, env=self._environment(parent_task), text=True, bufsize=1,
+                cwd=self.root, text=True,
+                env=self._environment(parent_task) | {fork_server.VARIABLE: self._fork_server.address},
+                bufsize=1,
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                 preexec_fn=processes.dies_with_parent(signal.SIGTERM), start_new_session=True,
             )  # fmt: skip

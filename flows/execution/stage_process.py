@@ -13,6 +13,7 @@ from uuid import UUID
 
 from components import params as schema
 from components.core.workers import set_parent_death_signal
+from flows.execution import fork_server
 from flows.execution.result import StageResult, read_result, result_file, run_name, write_result
 from flows.execution.stage import Stage
 from flows.system import dvc, paths, processes, recovery
@@ -39,7 +40,10 @@ def _run(stage: Stage, arguments: argparse.Namespace) -> None:
     if "DVC_STAGE" not in os.environ:  # typed by hand: DVC decides whether there is anything to do
         command = dvc.command("repro", "--single-item", stage.full_name(branch))
         os.execvpe(command[0], command, os.environ)
-    end_with_dvc()
+    if not os.environ.pop(fork_server.FORKED, ""):
+        end_with_dvc()
+        if (status := fork_server.delegate(f"flows.{stage.name}", sys.argv[1:])) is not None:
+            leave(status)
     if "GREENHOUSE_RUN" not in os.environ:  # plain DVC: no pipeline has closed what an earlier kill left open
         recovery.recover_records()
     result_file(run_name(), stage.full_name(branch)).unlink(missing_ok=True)

@@ -1,0 +1,198 @@
+"""Stage processes that need not import the world: a process that has done so forks one for each stage.
+
+Prefect, MLflow, torch and what they pull in take about eight CPU seconds to import, and a pipeline starts a dozen
+stages. The pipeline starts this server beside its first stage; `python -m flows.<stage>`, which DVC runs, hands its
+arguments, environment and open files over and waits for the end. Only packages of others are imported ahead: the
+project's own modules are read by each stage, as they are on disk when DVC hashes them.
+
+Everything ends with its owner: the server with the pipeline (the kernel's death signal), a stage with the server, and
+with the process DVC started, whose end closes the connection. Signals are passed on. Without the server (plain `dvc
+repro`, another system than Linux, a server not ready yet) a stage imports by itself, with the same bytes.
+"""
+
+import contextlib
+import json
+import os
+import runpy
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from components.core.workers import set_parent_death_signal
+from flows.system import processes
+
+VARIABLE = "GREENHOUSE_FORK_SERVER"
+"""Environment variable with the path of the socket."""
+FORKED = "GREENHOUSE_FORKED"
+"""Set for a stage that the server forked."""
+PACKAGES = (
+    "prefect.flow_engine", "prefect.client.orchestration", "mlflow", "mlflow.transformers", "dvc.repo", "networkx",
+    "torch", "transformers.models.auto.modeling_auto", "transformers.models.auto.tokenization_auto",
+    "transformers.pipelines", "pandas", "polars", "pyarrow.parquet", "scipy.stats", "sklearn.linear_model",
+    "matplotlib.pyplot", "tokenizers", "ruamel.yaml",
+)  # fmt: skip
+"""What the stages import, none of it ours."""
+MOST_BYTES = 1 << 20
+"""Of one request: arguments and environment."""
+
+
+class ForkServer:
+    """A fork server beside a run, for the stages of one checkout. Linux only; elsewhere it does nothing."""
+
+    def __init__(self, root: Path, environment: dict[str, str], packages: Sequence[str] = PACKAGES) -> None:
+        self._root, self._environment, self._packages = root, environment, packages
+        self._folder = tempfile.TemporaryDirectory(prefix="greenhouse-", ignore_cleanup_errors=True)
+        self.address = str(Path(self._folder.name, "socket"))
+        self._process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        """Start it; it answers when it has imported everything. Call on a thread that lives as long as the run."""
+        if sys.platform == "linux":
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", __name__, self.address, *self._packages], cwd=self._root, env=self._environment,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
+                preexec_fn=processes.dies_with_parent(signal.SIGKILL),
+            )  # fmt: skip
+
+    def stop(self) -> None:
+        """End it, and the stages that still hang on it."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+        self._folder.cleanup()
+
+
+def delegate(module: str, arguments: list[str]) -> int | None:
+    """Have the run's fork server run `python -m module arguments` in this process's place.
+
+    Returns:
+        The exit status; None if there is no server, or it is not ready.
+    """
+    address = os.environ.pop(VARIABLE, "")
+    if not address or not os.path.exists(address):
+        return None
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+        try:
+            connection.connect(address)
+        except OSError:
+            return None
+        request = {
+            "module": module, "arguments": arguments, "folder": os.getcwd(), "environment": os.environ | {FORKED: "1"},
+        }  # fmt: skip
+        socket.send_fds(connection, [json.dumps(request).encode()], [0, 1, 2])
+        pid = int(connection.recv(64) or 0)
+        if not pid:
+            return None
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda received, _: _send_signal(pid, received))
+        return int(connection.recv(64) or 1)
+
+
+def _send_signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def serve(address: str, packages: Sequence[str]) -> None:
+    """Import the packages, then fork a process for each request until killed."""
+    for package in packages:
+        with contextlib.suppress(ImportError):
+            __import__(package)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(f"{address}.new")
+    listener.listen()
+    os.rename(f"{address}.new", address)
+    with selectors.DefaultSelector() as selector:
+        selector.register(listener, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is listener:
+                    _begin(listener, selector)
+                else:
+                    _end(selector, *key.data)
+
+
+def _begin(listener: socket.socket, selector: selectors.BaseSelector) -> None:
+    connection, _ = listener.accept()
+    data, files, _, _ = socket.recv_fds(connection, MOST_BYTES, 3)
+    if len(files) != 3:
+        connection.close()
+        return
+    with (
+        warnings.catch_warnings()
+    ):  # of threads, from Python 3.12 on: those that OpenBLAS and Arrow keep outlive a fork
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        selector.close()
+        listener.close()
+        connection.close()
+        _become(json.loads(data), files)
+    for file in files:
+        os.close(file)
+    with contextlib.suppress(OSError):
+        connection.send(str(pid).encode())
+    ended = os.pidfd_open(pid)
+    selector.register(ended, selectors.EVENT_READ, (pid, ended, connection))
+    selector.register(connection, selectors.EVENT_READ, (pid, ended, connection))
+
+
+def _end(selector: selectors.BaseSelector, pid: int, ended: int, connection: socket.socket) -> None:
+    """A stage has ended, or who asked for it: then the stage is killed."""
+    if ended not in selector.get_map():  # both happened at once
+        return
+    with contextlib.suppress(ProcessLookupError):
+        if not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    with contextlib.suppress(OSError):
+        connection.send(str(code if code >= 0 else 128 - code).encode())
+    selector.unregister(ended)
+    selector.unregister(connection)
+    os.close(ended)
+    connection.close()
+
+
+def _become(request: dict[str, Any], files: list[int]) -> None:
+    """Become the process that was asked for. Never returns."""
+    status = 1
+    try:
+        set_parent_death_signal(signal.SIGKILL)
+        os.setsid()
+        for target, file in enumerate(files):
+            os.dup2(file, target)
+            os.close(file)
+        os.chdir(request["folder"])
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("components", "flows")]:
+            del sys.modules[name]  # read again by the stage, as they are on disk now
+        sys.stdout = open(1, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115
+        sys.argv = [request["module"], *request["arguments"]]
+        runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+        status = 0
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else int(bool(error.code))
+        if isinstance(error.code, str):
+            print(error.code, file=sys.stderr)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], sys.argv[2:])

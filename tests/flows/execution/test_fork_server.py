@@ -1,0 +1,123 @@
+"""A process forked by the server is as one that DVC's child would be: same arguments, output, signals and end."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows.execution import fork_server
+from flows.execution.fork_server import ForkServer
+from flows.system.paths import ROOT
+
+CLIENT = """
+import sys
+from flows.execution import fork_server
+status = fork_server.delegate(sys.argv[1], sys.argv[2:])
+sys.exit("no server" if status is None else status)
+"""
+
+pytestmark = pytest.mark.usefixtures("server")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ForkServer]:
+    """A server that imports nothing ahead, in a folder with a module `work`."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "GIVEN": "before"}
+    running = ForkServer(tmp_path, environment, packages=())
+    running.start()
+    until(lambda: Path(running.address).exists())
+    yield running
+    running.stop()
+
+
+def until(true: object, seconds: float = 60.0) -> None:
+    """Wait until a function returns something true."""
+    end = time.monotonic() + seconds
+    while not true():  # type: ignore[operator]
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def client(server: ForkServer, folder: Path, code: str, *arguments: str) -> subprocess.Popen:
+    """The process DVC starts, which asks for `python -m work` with that code."""
+    (folder / "work.py").write_text(code)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), fork_server.VARIABLE: server.address, "GIVEN": "now"}
+    return subprocess.Popen(
+        [sys.executable, "-c", CLIENT, "work", *arguments],
+        cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def working(process: subprocess.Popen) -> psutil.Process:
+    """The forked process, by the line with its pid that it prints first."""
+    assert process.stdout is not None
+    return psutil.Process(int(process.stdout.readline()))
+
+
+def test_arguments_environment_output_and_status(server: ForkServer, tmp_path: Path) -> None:
+    code = """
+import os, sys
+print(__name__, sys.argv[1:], os.environ["GIVEN"], os.getcwd(), "GREENHOUSE_FORK_SERVER" in os.environ)
+os.system("echo from a child")
+print("to stderr", file=sys.stderr)
+sys.exit(75)
+"""
+    process = client(server, tmp_path, code, "a", "b c")
+    lines = process.communicate(timeout=60)[0].splitlines()
+    assert lines == [f"__main__ ['a', 'b c'] now {tmp_path} False", "from a child", "to stderr"]
+    assert process.returncode == 75
+
+
+def test_own_modules_are_read_again(server: ForkServer, tmp_path: Path) -> None:
+    for text in ("first", "second"):
+        process = client(server, tmp_path, f"print({text!r})")
+        assert process.communicate(timeout=60)[0] == f"{text}\n"
+
+
+def test_an_error_is_shown_and_fails(server: ForkServer, tmp_path: Path) -> None:
+    process = client(server, tmp_path, "raise KeyError('mark')")
+    assert process.communicate(timeout=60)[0].splitlines()[-1] == "KeyError: 'mark'"
+    assert process.returncode == 1
+
+
+def test_signals_are_passed_on(server: ForkServer, tmp_path: Path) -> None:
+    code = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(42))
+print(os.getpid(), flush=True)
+time.sleep(600)
+"""
+    process = client(server, tmp_path, code)
+    working(process)
+    process.terminate()
+    assert process.wait(60) == 42
+
+
+@pytest.mark.parametrize("victim", ["who asked", "server"])
+def test_a_stage_ends_with_its_owner(server: ForkServer, tmp_path: Path, victim: str) -> None:
+    process = client(server, tmp_path, "import os, time; print(os.getpid(), flush=True); time.sleep(600)")
+    stage = working(process)
+    if victim == "who asked":
+        process.kill()
+    else:
+        server.stop()
+    until(lambda: not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE)
+    assert process.wait(60) != 0
+
+
+def test_a_killed_stage_fails(server: ForkServer, tmp_path: Path) -> None:
+    process = client(server, tmp_path, "import os, time; print(os.getpid(), flush=True); time.sleep(600)")
+    working(process).kill()
+    assert process.wait(60) == 128 + signal.SIGKILL
+
+
+def test_no_server_is_no_answer(server: ForkServer, tmp_path: Path) -> None:
+    server.stop()
+    process = client(server, tmp_path, "print('never')")
+    assert process.communicate(timeout=60)[0] == "no server\n"
