@@ -14,6 +14,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,8 +44,8 @@ class Chat:
 
     @property
     def text(self) -> str:
-        """What is compared with other rows."""
-        return "\n".join(message.content for message in self.messages)
+        """What is compared with other rows; a system message, which many share, is none of it."""
+        return "\n".join(message.content for message in self.messages if message.role != "system")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Preference:
     @property
     def text(self) -> str:
         """What is compared with other rows: all answers to a prompt belong together."""
-        return "\n".join(message.content for message in self.prompt)
+        return "\n".join(message.content for message in self.prompt if message.role != "system")
 
 
 Row = Chat | Labelled | Preference
@@ -191,8 +192,9 @@ def _chat(row: dict[str, Any], where: str) -> Chat:
         raise _Unfit("no answer", "no message of the assistant")
     if not all(message.content.strip() for message in answers):
         raise _Unfit("empty answer")
-    if len(messages) == len(answers):
-        raise _Unfit("no question", "no message of the user or the system")
+    roles = [message.role for message in messages]
+    if ("user", "assistant") not in pairwise(roles):
+        raise _Unfit("no question", "no message of the assistant follows one of the user")
     return Chat(messages, where)
 
 

@@ -90,6 +90,22 @@ class Search:
             stays = self.canonical()[0] == np.arange(len(self.sizes))
             candidates, window = np.flatnonzero(stays & (self.sizes > 0)), BUCKET_WINDOW
 
+    def groups(self, window: int) -> np.ndarray:
+        """Number of each document's group, (n,): similar documents, those similar to these, and so on.
+
+        `window` says how many of those that follow in a bucket each is compared with, besides the bucket's first.
+        """
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+        candidates, count = np.flatnonzero(self.sizes), len(self.sizes)
+        for reach in (0, window):
+            self._verify(self._propose(candidates, reach))
+        ones = np.ones(len(self.similar), dtype=np.int8)
+        joined = coo_array((ones, (self.similar[:, 0], self.similar[:, 1])), shape=(count, count))
+        found: np.ndarray = connected_components(joined, directed=False)[1]
+        return found
+
     def _verify(self, fresh: np.ndarray) -> None:
         """Verify pairs, given as sorted numbers, some at a time."""
         similar, similarity = [self.similar], [self.similarity]

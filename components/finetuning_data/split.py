@@ -1,0 +1,131 @@
+"""Division of rows into training and held-out ones, so that the held-out score means something.
+
+1. A row that repeats an earlier one is left out.
+2. Similar rows form a group (components/similarity/groups.py), and whole groups are held out, chosen by hash: no
+   held-out row has a near-copy among the training rows.
+3. A training row that shares much text with the pipeline's held-out set is left out, as the filter stage leaves
+   documents out: the tuned model is scored on that set too.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.core.errors import UserError
+from components.core.files import sha256_bytes
+from components.finetuning_data.formats import Chat, Examples, Labelled, Preference, Refused, Row, refuse_empty
+from components.similarity.decontaminate import contamination_index
+from components.similarity.groups import similar_groups
+
+HELDOUT_SHARE, LEAST_HELDOUT, MOST_HELDOUT = 0.1, 4, 240
+LEAST_TRAIN = 8
+NGRAM, MOST_SHARED = 13, 0.3
+"""Words of a run, and the share of a row's runs in the held-out set from which it goes: what filter ships with."""
+AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows to train on and rows held out.
+
+    Attributes:
+        clusters: group of each held-out row, for intervals.
+        refused: rows left out, those that were refused in reading included.
+        beyond: training rows left out because `most` were wanted.
+    """
+
+    train: list[Row]
+    heldout: list[Row]
+    clusters: list[str]
+    refused: list[Refused]
+    beyond: int = 0
+
+
+def split(examples: Examples, path: Path, heldout: Path | None, most: int, seed: int) -> Split:
+    """Divide rows; the choice depends on the rows and the seed alone, not on their order.
+
+    Args:
+        path: where they are from, for messages.
+        heldout: the pipeline's held-out corpus.
+        most: training rows kept at most, chosen by hash.
+
+    Raises:
+        UserError: too few rows are left, or all are alike.
+    """
+    refused = list(examples.refused)
+    rows = _distinct(examples.rows, refused)
+    groups = similar_groups([row.text for row in rows]).tolist()
+    keys = [sha256_bytes(f"{seed} {_content(row)}".encode()) for row in rows]
+    of_group: dict[int, list[int]] = {}
+    for place in sorted(range(len(rows)), key=keys.__getitem__):
+        of_group.setdefault(groups[place], []).append(place)
+    wanted = max(LEAST_HELDOUT, min(MOST_HELDOUT, round(HELDOUT_SHARE * len(rows))))
+    held = _held_out(list(of_group.values()), wanted)
+    order = [place for members in of_group.values() for place in members]
+    train = [rows[place] for place in sorted(order, key=keys.__getitem__) if place not in held]
+    if heldout:
+        train = _decontaminated(train, heldout, refused)
+    tested = [place for place in order if place in held]
+    if examples.kind == "label":
+        known = {row.label for row in train if isinstance(row, Labelled)}
+        tested = _labels_known(rows, tested, known, refused)
+    refuse_empty(path, train, refused)
+    if len(tested) < LEAST_HELDOUT or len(train) < LEAST_TRAIN:
+        raise UserError(
+            f"{path}: {len(rows)} different rows in {len(of_group)} groups of similar ones give {len(train)} to train "
+            f"on and {len(tested)} held out; {LEAST_TRAIN} and {LEAST_HELDOUT} are needed: give more rows, less alike"
+        )
+    clusters = [str(groups[place]) for place in tested]
+    return Split(train[:most], [rows[place] for place in tested], clusters, refused, max(0, len(train) - most))
+
+
+def _distinct(rows: Sequence[Row], refused: list[Refused]) -> list[Row]:
+    first: dict[str, Row] = {}
+    for row in rows:
+        kept = first.setdefault(_content(row), row)
+        if kept is not row:
+            refused.append(Refused(row.where, "repeats an earlier row", f"as {kept.where}"))
+    return list(first.values())
+
+
+def _content(row: Row) -> str:
+    """All of a row but where it stands."""
+    if isinstance(row, Labelled):
+        return f"{row.label}\0{row.text}"
+    messages = row.messages if isinstance(row, Chat) else row.prompt
+    more = (row.chosen, row.rejected) if isinstance(row, Preference) else ()
+    return "\0".join([part for message in messages for part in (message.role, message.content)] + [*more])
+
+
+def _held_out(groups: list[list[int]], wanted: int) -> set[int]:
+    """Members of the first groups that together stay within what is wanted; a larger group is passed over."""
+    held: set[int] = set()
+    for members in groups:
+        if len(held) + len(members) <= wanted:
+            held |= set(members)
+    return held
+
+
+def _decontaminated(train: list[Row], heldout: Path, refused: list[Refused]) -> list[Row]:
+    index, kept = contamination_index(heldout, None, NGRAM), []
+    for start in range(0, len(train), AT_ONCE):
+        some = train[start : start + AT_ONCE]
+        for row, hits in zip(some, index.hits([_all_text(row) for row in some]), strict=True):
+            shared = [hit for hit in hits if hit.share > MOST_SHARED]
+            if shared:
+                refused.append(Refused(row.where, "text of the held-out set", shared[0].reason()))
+            else:
+                kept.append(row)
+    return kept
+
+
+def _all_text(row: Row) -> str:
+    return f"{row.text}\n{row.chosen}\n{row.rejected}" if isinstance(row, Preference) else row.text
+
+
+def _labels_known(rows: list[Row], tested: list[int], known: set[str], refused: list[Refused]) -> list[int]:
+    """The held-out rows whose class some training row has."""
+    label: Callable[[int], str] = lambda place: rows[place].label  # type: ignore[union-attr]  # noqa: E731
+    unknown = [place for place in tested if label(place) not in known]
+    refused += [Refused(rows[place].where, "class unseen in training", label(place)) for place in unknown]
+    return [place for place in tested if label(place) in known]
