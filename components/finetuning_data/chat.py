@@ -14,7 +14,9 @@ from components.tokens.chat_format import ChatFormat
 class ChatEncoder(Protocol):
     """What `encode` needs of a tokenizer: `Encoder`, or another with the same two members."""
 
-    chat: ChatFormat
+    @property
+    def chat(self) -> ChatFormat:
+        """How chats are written."""
 
     def encode(self, text: str) -> list[int]:
         """Ids of `text`, all of it taken as plain text."""

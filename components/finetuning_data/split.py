@@ -13,7 +13,7 @@ from pathlib import Path
 
 from components.core.errors import UserError
 from components.core.files import sha256_bytes
-from components.finetuning_data.formats import Chat, Examples, Labelled, Preference, Refused, Row, refuse_empty
+from components.finetuning_data.formats import Chat, Examples, Labelled, Preference, Refused, Row, count_reasons
 from components.similarity.decontaminate import contamination_index
 from components.similarity.groups import similar_groups
 
@@ -53,38 +53,38 @@ def split(examples: Examples, path: Path, heldout: Path | None, most: int, seed:
         UserError: too few rows are left, or all are alike.
     """
     refused = list(examples.refused)
-    rows = _distinct(examples.rows, refused)
-    groups = similar_groups([row.text for row in rows]).tolist()
-    keys = [sha256_bytes(f"{seed} {_content(row)}".encode()) for row in rows]
+    keyed = {sha256_bytes(f"{seed} {_content(row)}".encode()): row for row in _distinct(examples.rows, refused)}
+    rows = [keyed[key] for key in sorted(keyed)]
     of_group: dict[int, list[int]] = {}
-    for place in sorted(range(len(rows)), key=keys.__getitem__):
-        of_group.setdefault(groups[place], []).append(place)
+    for place, group in enumerate(similar_groups([row.text for row in rows]).tolist()):
+        of_group.setdefault(group, []).append(place)
     wanted = max(LEAST_HELDOUT, min(MOST_HELDOUT, round(HELDOUT_SHARE * len(rows))))
     held = _held_out(list(of_group.values()), wanted)
-    order = [place for members in of_group.values() for place in members]
-    train = [rows[place] for place in sorted(order, key=keys.__getitem__) if place not in held]
+    train = [row for place, row in enumerate(rows) if place not in held]
     if heldout:
         train = _decontaminated(train, heldout, refused)
-    tested = [place for place in order if place in held]
+    tested = sorted(held)
     if examples.kind == "label":
         known = {row.label for row in train if isinstance(row, Labelled)}
         tested = _labels_known(rows, tested, known, refused)
-    refuse_empty(path, train, refused)
     if len(tested) < LEAST_HELDOUT or len(train) < LEAST_TRAIN:
         raise UserError(
             f"{path}: {len(rows)} different rows in {len(of_group)} groups of similar ones give {len(train)} to train "
-            f"on and {len(tested)} held out; {LEAST_TRAIN} and {LEAST_HELDOUT} are needed: give more rows, less alike"
+            f"on and {len(tested)} held out; {LEAST_TRAIN} and {LEAST_HELDOUT} are needed: give more rows, less alike; "
+            f"left out: {count_reasons(refused) or 'none'}"
         )
-    clusters = [str(groups[place]) for place in tested]
+    first = {place: str(members[0]) for members in of_group.values() for place in members}
+    clusters = [first[place] for place in tested]
     return Split(train[:most], [rows[place] for place in tested], clusters, refused, max(0, len(train) - most))
 
 
 def _distinct(rows: Sequence[Row], refused: list[Refused]) -> list[Row]:
     first: dict[str, Row] = {}
     for row in rows:
-        kept = first.setdefault(_content(row), row)
-        if kept is not row:
-            refused.append(Refused(row.where, "repeats an earlier row", f"as {kept.where}"))
+        content = _content(row)
+        if content in first:
+            refused.append(Refused(row.where, "repeats an earlier row", f"as {first[content].where}"))
+        first.setdefault(content, row)
     return list(first.values())
 
 

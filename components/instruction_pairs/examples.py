@@ -22,11 +22,15 @@ class Unfit(Exception):  # noqa: N818 - an answer, not an error
 
 @dataclass(frozen=True)
 class PromptPair:
-    """A prompt and its answer; `cluster` names what is resampled together when intervals are made (the document)."""
+    """A prompt and its answer; `cluster` names what is resampled together when intervals are made (the document).
+
+    `history` has the messages before the prompt, (role, content) each.
+    """
 
     prompt: str
     answer: str
     cluster: str
+    history: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

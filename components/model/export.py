@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from components.core.errors import UserError
 from components.core.files import read_json, write_json, write_text, written_whole
 from components.model.transformer import Shape, Transformer
+from components.tokens.hub_encoder import HubEncoder
 from components.tokens.tokenizer import (
     ASSISTANT,
     CHAT,
@@ -38,26 +39,49 @@ from components.tokens.tokenizer import (
 HEAD = "lm_head.weight"
 
 
-def save(model: Transformer, tokenizer_json: str, folder: Path, facts: dict[str, Any]) -> None:
+def save(
+    model: Transformer, tokenizer_json: str, folder: Path, facts: dict[str, Any], like: Path | None = None
+) -> None:
     """Write a model folder.
 
     Args:
         model: any device; weights are written as they are (float32).
-        tokenizer_json: content of a tokenizer.json; its special tokens must be those of components/tokens/tokenizer.py.
+        tokenizer_json: content of a tokenizer.json; its special tokens are those of components/tokens/tokenizer.py,
+            or those of `like`.
         folder: made if missing.
         facts: anything JSON for greenhouse.json (`training`, `task`); `shape` and `num_parameters` are added.
+        like: folder of a model made elsewhere, whose tokenizer and special tokens this one keeps.
     """
     folder.mkdir(parents=True, exist_ok=True)
     save_tensors(hub_tensors(model), folder / "model.safetensors")
     write_json(folder / "config.json", config(model.shape))
     write_text(folder / "tokenizer.json", tokenizer_json)
     write_json(folder / "tokenizer_config.json", tokenizer_config(model.shape))
-    if model.shape.causal:
+    if like is not None:
+        _keep_tokens(like, folder)
+    elif model.shape.causal:
         write_json(folder / "generation_config.json", {"bos_token_id": END_OF_TEXT, "eos_token_id": [END_OF_TEXT, END],
                                                        "pad_token_id": PAD})  # fmt: skip
     objective = "causal" if model.shape.causal else "masked"
     ours = {"objective": objective, "shape": asdict(model.shape), "num_parameters": model.num_parameters}
     write_json(folder / "greenhouse.json", facts | ours)
+
+
+def _keep_tokens(like: Path, folder: Path) -> None:
+    """Give the model in `folder` the tokenizer and special tokens of `like`, and the template of its chats."""
+    fields, theirs = read_json(folder / "config.json"), read_json(like / "config.json")
+    names = [name for name in (*fields, "mask_token_id") if name.endswith("_token_id")]
+    write_json(folder / "config.json", fields | {name: theirs.get(name) for name in names})
+    for name in ("special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"):
+        if (like / name).exists():
+            write_text(folder / name, (like / name).read_text(encoding="utf-8"))
+    kept = read_json(like / "tokenizer_config.json") if (like / "tokenizer_config.json").exists() else {}
+    if theirs["model_type"] == "qwen3":
+        encoder = HubEncoder(like)
+        kept["chat_template"] = encoder.chat.template
+        ids = {name: theirs.get(name) for name in ("bos_token_id", "pad_token_id")}
+        write_json(folder / "generation_config.json", ids | {"eos_token_id": list(encoder.stops)})
+    write_json(folder / "tokenizer_config.json", kept)
 
 
 def load(folder: Path, device: str = "cpu") -> tuple[Transformer, tokenizers.Tokenizer, dict[str, Any]]:
@@ -69,14 +93,30 @@ def load(folder: Path, device: str = "cpu") -> tuple[Transformer, tokenizers.Tok
     Raises:
         UserError: a file is missing, or the folder holds another kind of model.
     """
-    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+    for name in ("config.json", "tokenizer.json"):
         if not (folder / name).exists():
             raise UserError(f"{folder}: no {name}, so this is no model folder; give one that a training stage wrote")
     facts = read_json(folder / "greenhouse.json") if (folder / "greenhouse.json").exists() else {}
     model = Transformer(shape_of(read_json(folder / "config.json"), folder))
-    load_tensors(model, safetensors.torch.load_file(folder / "model.safetensors"), folder)
+    load_tensors(model, _tensors(folder), folder)
     tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     return model.to(device).eval(), tokenizer, facts
+
+
+def _tensors(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a folder, of one file or of the shards that an index names.
+
+    Raises:
+        UserError: there are none, or the index names a file that is not there.
+    """
+    index = folder / "model.safetensors.index.json"
+    names = sorted({*read_json(index)["weight_map"].values()}) if index.exists() else ["model.safetensors"]
+    if missing := [name for name in names if Path(name).name != name or not (folder / name).exists()]:
+        raise UserError(f"{folder}: no {missing[0]}, so this is no model folder; give one with safetensors")
+    tensors: dict[str, Tensor] = {}
+    for name in names:
+        tensors |= safetensors.torch.load_file(folder / name)
+    return tensors
 
 
 # -- tensors -----------------------------------------------------------------------------------------------------------
@@ -162,9 +202,9 @@ def shape_of(fields: dict[str, Any], where: Path) -> Shape:
     kind = fields.get("model_type")
     if kind not in ("qwen3", "eurobert"):
         raise UserError(f"{where}: config.json has model_type {kind!r}; only qwen3 (causal) and eurobert (masked) load")
-    rope = fields.get("rope_parameters") or {}
+    rope = fields.get("rope_parameters") or fields.get("rope_scaling") or {}
     plain = (
-        rope.get("rope_type", "default") == "default"
+        rope.get("rope_type", rope.get("type", "default")) == "default"
         and not fields.get("attention_bias")
         and not fields.get("mlp_bias")
     )

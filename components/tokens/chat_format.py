@@ -48,7 +48,7 @@ CHATML_TEMPLATE = (
     "{% if bos_token %}{{ bos_token }}{% endif %}"
     "{% for message in messages %}"
     "{% if message['role'] == 'assistant' %}<|im_start|>assistant\n"
-    "{% generation %}{{ message['content'] | trim }}<|im_end|>{% endgeneration %}\n"
+    "{% generation %}{{ message['content'] | trim }}<|im_end|>{% endgeneration %}{{ '\\n' }}"
     "{% elif message['role'] in ['system', 'user'] %}"
     "<|im_start|>{{ message['role'] }}\n{{ message['content'] | trim }}<|im_end|>\n"
     "{% else %}" + _UNKNOWN + "{% endif %}"

@@ -93,12 +93,14 @@ class Encoder:
     Attributes:
         vocab_size: number of ids, special tokens included.
         chat: how chats are written.
+        pad: the id that fills rows.
+        stops: ids that end an answer.
 
     Raises:
         UserError: the tokenizer is not one that `train_bpe` makes.
     """
 
-    chat = CHAT
+    chat, pad, stops = CHAT, PAD, (END_OF_TEXT, END)
 
     def __init__(self, tokenizer_json: str) -> None:
         ranks = byte_ranks(tokenizer_json)
@@ -111,6 +113,10 @@ class Encoder:
     def encode(self, text: str) -> list[int]:
         """The same as a list."""
         return self.encode_array(text).tolist()
+
+    def passage(self, text: str, context: int) -> list[int]:
+        """Ids of a text to classify, at most `context`."""
+        return self.encode(text)[:context]
 
     def encode_many(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
         """`encode_array` of each text, in order."""
@@ -157,14 +163,14 @@ def byte_ranks(tokenizer_json: str) -> dict[bytes, int]:
         raise UserError(
             "tokenizer.json: not made by this version's tokenize stage (other pattern or special tokens); run it again"
         )
-    unprintable = _byte_of_character()
+    unprintable = byte_of_character()
     vocabulary = content["model"]["vocab"].items()
     return {
         bytes(unprintable[character] for character in token): id for token, id in vocabulary if token not in special
     }
 
 
-def _byte_of_character() -> dict[str, int]:
+def byte_of_character() -> dict[str, int]:
     """GPT-2's table, reversed: bytes that print stand for themselves, the others for the characters from U+0100 on."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in set(printable)]

@@ -113,6 +113,42 @@ def sft(pairs: Sequence[tuple[Sequence[int], Sequence[int]]], context: int) -> B
     return Batch(torch.from_numpy(ids), torch.from_numpy(targets))
 
 
+def packed(chats: Sequence[tuple[Sequence[int], Sequence[bool]]], context: int, step: int) -> Batch:
+    """The same for chats of several turns, several in a row of a batch; attention stays inside each.
+
+    Longest first, each into the first row with room for it. A chat takes a position less than it has tokens: its last
+    is only predicted.
+
+    Args:
+        chats: ids, and which of them are predicted; each of at most `context` + 1.
+        context: longest row.
+        step: rows are padded to a multiple of this, but not beyond `context`.
+    """
+    rows: list[list[int]] = []
+    room: list[int] = []
+    sizes = [len(ids) - 1 for ids, _ in chats]
+    assert max(sizes) <= context, (max(sizes), context)
+    for chat in sorted(range(len(chats)), key=lambda index: (-sizes[index], index)):
+        row = next((row for row, left in enumerate(room) if left >= sizes[chat]), len(rows))
+        if row == len(rows):
+            rows.append([])
+            room.append(context)
+        rows[row].append(chat)
+        room[row] -= sizes[chat]
+    longest = min(context, -(-(context - min(room)) // step) * step)
+    ids = np.full((len(rows), longest), PAD, dtype=np.int64)
+    targets, documents = np.full_like(ids, IGNORE), np.full_like(ids, len(chats))
+    for row, members in enumerate(rows):
+        start = 0
+        for number, chat in enumerate(members):
+            stop = start + sizes[chat]
+            whole, learned = np.array(chats[chat][0], dtype=np.int64), np.array(chats[chat][1][1:], dtype=bool)
+            ids[row, start:stop], documents[row, start:stop] = whole[:-1], number
+            targets[row, start:stop][learned] = whole[1:][learned]
+            start = stop
+    return Batch(torch.from_numpy(ids), torch.from_numpy(targets), torch.from_numpy(documents))
+
+
 def document_numbers(ids_BT: Tensor) -> Tensor:
     """Number of the document in its window, int64 (B, T), of each position: every `<|endoftext|>` begins one."""
     return (ids_BT == END_OF_TEXT).cumsum(1)

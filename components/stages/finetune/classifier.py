@@ -68,10 +68,15 @@ class Classifier(nn.Module):
 
 
 def save_classifier(
-    model: Classifier, labels: list[str], tokenizer_json: str, folder: Path, facts: dict[str, Any]
+    model: Classifier,
+    labels: list[str],
+    tokenizer_json: str,
+    folder: Path,
+    facts: dict[str, Any],
+    like: Path | None = None,
 ) -> None:
     """Write a model folder that `AutoModelForSequenceClassification` loads; `labels` in the order of the logits."""
-    export.save(model.backbone, tokenizer_json, folder, facts)
+    export.save(model.backbone, tokenizer_json, folder, facts, like)
     tensors = {_hub_name(name): tensor for name, tensor in merged(model).items() if name != f"backbone.{export.HEAD}"}
     export.save_tensors(tensors, folder / "model.safetensors")
     fields = {
@@ -83,7 +88,7 @@ def save_classifier(
         "id2label": {str(index): label for index, label in enumerate(labels)},
         "label2id": {label: index for index, label in enumerate(labels)},
     }
-    write_json(folder / "config.json", export.config(model.shape) | fields)
+    write_json(folder / "config.json", read_json(folder / "config.json") | fields)
     num_parameters = sum(tensor.numel() for tensor in tensors.values())
     write_json(folder / "greenhouse.json", read_json(folder / "greenhouse.json") | {"num_parameters": num_parameters})
 

@@ -20,7 +20,8 @@ from components.params import Numerics
 from components.stages.finetune.classifier import Classifier
 from components.stages.finetune.instruct import drawn
 from components.statistics import Estimate, jackknife_interval, ratio
-from components.tokens.tokenizer import PAD, Encoder
+from components.tokens.hub_encoder import AnyEncoder
+from components.tokens.tokenizer import PAD
 from components.training import numerics as floats
 from components.training.objectives import Batch
 
@@ -50,9 +51,9 @@ def check_classes(examples: Examples) -> None:
         raise UserError("finetune.classify.data: all training texts are the same; nothing can be learned from them")
 
 
-def encoded(encoder: Encoder, passages: Sequence[Passage], context: int) -> list[list[int]]:
+def encoded(encoder: AnyEncoder, passages: Sequence[Passage], context: int) -> list[list[int]]:
     """Ids of each passage, at most `context`."""
-    return [encoder.encode(passage.text)[:context] for passage in passages]
+    return [encoder.passage(passage.text, context) for passage in passages]
 
 
 def padded(rows: Sequence[Sequence[int]], pad: int = PAD) -> Tensor:

@@ -19,11 +19,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from components.finetuning_data.chat import encode
+from components.finetuning_data.formats import Message
 from components.instruction_pairs.examples import PromptPair
+from components.model.document_attention import BLOCK
 from components.model.transformer import Transformer
 from components.params import Numerics
 from components.statistics import Estimate, ratio
-from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, PAD, USER, Encoder
+from components.tokens.hub_encoder import AnyEncoder
+from components.tokens.tokenizer import PAD
 from components.training import numerics as floats
 from components.training import objectives
 from components.training.data_order import mixed, permuted
@@ -32,6 +36,8 @@ from components.training.objectives import Batch
 CHOICES = 4
 BATCH_TOKENS = 2048
 """Tokens of a forward pass without gradient."""
+MAX_LOGITS = 1 << 26
+"""Logits held at once (float32: 256 MB)."""
 STEP = 32
 """Rows are padded to a multiple of this."""
 
@@ -45,26 +51,56 @@ class Format:
 
     Attributes:
         encoder: the tokenizer.
-        context: most ids of a pair. A long answer loses its end, beyond half the context; a long prompt its beginning.
+        context: most ids of a pair. A long answer loses its end, beyond half the context; what stands before it, its
+            beginning.
         chat: with chat tokens; else as two lines of a document.
     """
 
-    encoder: Encoder
+    encoder: AnyEncoder
     context: int
     chat: bool
 
-    def __call__(self, prompt: str, answer: str, end: bool = True) -> Ids:
-        """Ids of a pair; the answer with its `<|end|>` if `end` (chat only)."""
-        answer_ids = self.encoder.encode(answer)[: self.context // 2]
+    def __call__(self, pair: PromptPair, answer: str | None = None, end: bool = True) -> Ids:
+        """Ids of a pair (with another answer, if given); the answer with its end token if `end` (chat only)."""
+        answer_ids = self.encoder.encode(pair.answer if answer is None else answer)[: self.context // 2]
         if self.chat and end:
-            answer_ids.append(END)
-        return self.prompt(prompt, self.context - len(answer_ids)), answer_ids
+            answer_ids.append(self.encoder.chat.end)
+        return self.prompt(pair, self.context - len(answer_ids)), answer_ids
 
-    def prompt(self, prompt: str, room: int) -> list[int]:
-        """Ids of a prompt, at most `room`."""
-        before, after = ([END_OF_TEXT, USER], [ASSISTANT]) if self.chat else ([END_OF_TEXT], self.encoder.encode("\n"))
-        room -= len(before) + len(after)
-        return [*before, *self.encoder.encode(prompt)[-max(1, room) :], *after]
+    def prompt(self, pair: PromptPair, room: int) -> list[int]:
+        """Ids of a prompt and the messages before it, at most `room`."""
+        form = self.encoder.chat
+        if self.chat:
+            (before, after), (answer, _) = form.around["user"], form.around["assistant"]
+            after = (*after, *answer)
+            history, _ = encode([Message(*message) for message in pair.history], self.encoder)
+            history = history[len(form.begin) :]
+        else:
+            before, after = (), tuple(self.encoder.encode("\n"))
+            history = self.encoder.encode("".join(f"{content}\n" for _, content in pair.history))
+        begin = form.begin
+        room -= len(begin) + len(before) + len(after)
+        prompt = self.encoder.encode(pair.prompt)[-max(1, room) :]
+        left = room - len(prompt)
+        return [*begin, *history[len(history) - max(0, min(left, len(history))) :], *before, *prompt, *after]
+
+
+@dataclass(frozen=True)
+class PackedBatches:
+    """The n-th training batch of chats, a function of the seed and n alone: `batch` of them in as few rows as fit.
+
+    Attributes:
+        chats: ids, and which of them are learned; each of at most `context` + 1.
+    """
+
+    chats: Sequence[tuple[list[int], list[bool]]]
+    batch: int
+    context: int
+    seed: int
+
+    def __call__(self, number: int) -> Batch:
+        chosen = [self.chats[index] for index in drawn(number, self.batch, len(self.chats), self.seed)]
+        return objectives.packed(chosen, self.context, BLOCK if self.context >= BLOCK else STEP)
 
 
 @dataclass(frozen=True)
@@ -118,8 +154,9 @@ def answer_nats(model: Transformer, asked: Sequence[Ids], numerics: Numerics) ->
     lengths = [len(prompt) + len(answer) for prompt, answer in asked]
     order = sorted(range(len(asked)), key=lambda index: (-lengths[index], index))
     device, start = next(model.parameters()).device, 0
+    most = min(BATCH_TOKENS, MAX_LOGITS // model.shape.vocab_size)
     while start < len(order):
-        rows = order[start : start + max(1, BATCH_TOKENS // lengths[order[start]])]
+        rows = order[start : start + max(1, most // lengths[order[start]])]
         batch = widened(objectives.sft([asked[index] for index in rows], lengths[rows[0]]), STEP).to(str(device))
         with floats.autocast(numerics):
             hidden_BTD = model.hidden(batch.ids_BT)
@@ -164,16 +201,16 @@ def judge(model: Transformer, pairs: Sequence[PromptPair], form: Format, numeric
     """Score held-out pairs: each answer after its own prompt and after those of its group of four."""
     count = len(pairs) - len(pairs) % CHOICES
     asked = [
-        form(pairs[group + i].prompt, pairs[group + j].answer, end=False)
+        form(pairs[group + i], pairs[group + j].answer, end=False)
         for group in range(0, count, CHOICES)
         for i in range(CHOICES)
         for j in range(CHOICES)
     ]
-    asked += [form(pair.prompt, pair.answer, end=False) for pair in pairs[count:]]
+    asked += [form(pair, end=False) for pair in pairs[count:]]
     nats = answer_nats(model, asked, numerics)
     square_GPA = -nats[: count * CHOICES].reshape(-1, CHOICES, CHOICES)
     own = np.concatenate([-np.diagonal(square_GPA, axis1=1, axis2=2).reshape(-1), nats[count * CHOICES :]])
-    sizes = [sum(len(form.encoder.token_bytes(id)) for id in form(p.prompt, p.answer, end=False)[1]) for p in pairs]
+    sizes = [sum(len(form.encoder.token_bytes(id)) for id in form(pair, end=False)[1]) for pair in pairs]
     groups = [str(index // CHOICES) for index in range(count)]
     return InstructionScores(own / np.log(2), np.array(sizes), chosen(square_GPA), [p.cluster for p in pairs], groups)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from components.core.files import write_json
 from components.core.report import Report
+from components.finetuning_data.formats import count_reasons
 from components.instruction_pairs.examples import Passage, PromptPair
 from components.reporting.figures import WIDTH, figure, save
 from components.reporting.tables import Page, interval, markdown_table, quoted, write_table
@@ -139,6 +140,12 @@ def _page(title: str, choice: Choice, reports: Path) -> Page:
     page = Page(f"{title}: {choice.task.name}", reports)
     page.say(f"Task: {choice.task.title}.")
     page.say(*(f"Skipped: {entry['task']} ({entry['reason']})." for entry in choice.skipped), choice.examples.note)
+    if choice.refused or choice.cut:
+        counts = [f"{count} {reason}" for reason, count in count_reasons(choice.refused).items()]
+        counts += [f"{choice.cut} cut to fit the context"] if choice.cut else []
+        page.say(f"Rows not used as they are: {', '.join(counts)}.")
+        rows = [(one.where, one.reason, one.detail) for one in choice.refused]
+        write_table(reports / "details" / "refused.csv", ("where", "reason", "detail"), rows)
     return page
 
 
@@ -151,7 +158,7 @@ def _facts(choice: Choice, context: int, chance: float) -> dict[str, Any]:
         "note": choice.examples.note,
         "context": context,
         "chance": chance,
-    }
+    } | ({"refused": count_reasons(choice.refused), "cut": choice.cut} if choice.task.draw is None else {})
 
 
 def _last_loss(result: TrainResult) -> float:

@@ -25,8 +25,9 @@ from components.model.transformer import Transformer
 from components.params import Finetune, Numerics, Optimizer
 from components.stages.finetune import adapter, classifier, classify, instruct
 from components.stages.finetune import report as finetune_report
+from components.stages.finetune.own_rows import choose_rows, is_corpus
 from components.stages.finetune.task_selection import Branch, Choice, choose
-from components.tokens.tokenizer import Encoder
+from components.tokens.hub_encoder import AnyEncoder, HubEncoder, encoder_of
 from components.training import numerics as floats
 from components.training.loop import train as train_loop
 from components.training.objectives import language_model_loss
@@ -59,7 +60,9 @@ def finetune(
 
     Args:
         branch: `instruct` (base is causal) or `classify`.
-        train, heldout: corpora that examples are drawn from.
+        base: model folder of the pipeline, or of `transformers`.
+        train: corpus that examples are drawn from, or rows of one's own (own_rows.py).
+        heldout: the held-out corpus.
         work: checkpoints, for resuming.
 
     Raises:
@@ -74,14 +77,16 @@ def finetune(
             f"finetune.{branch}: {base.name} holds no causal model; give the one that pretrain@causal wrote"
         )
     context = min(params.context, model.shape.context)
+    tokenizer_json, encoder = export.tokenizer_text(base), encoder_of(base)
     with progress.phase("draw"):
-        draw = Draw(train, heldout, params.max_pairs, MOST_HELDOUT, CHARS_PER_TOKEN * context, params.seed)
-        choice = choose(branch, params.task, draw)
+        if is_corpus(train):
+            draw = Draw(train, heldout, params.max_pairs, MOST_HELDOUT, CHARS_PER_TOKEN * context, params.seed)
+            choice = choose(branch, params.task, draw)
+        else:
+            own = params.model_copy(update={"context": context})
+            choice = choose_rows(branch, train, heldout, encoder, own)
     progress.log(f"task {choice.task.name}: {choice.task.title}")
-    tokenizer_json = export.tokenizer_text(base)
-    job = _Job(
-        branch, base, model, Encoder(tokenizer_json), tokenizer_json, facts, context, params, numerics, choice, progress
-    )
+    job = _Job(branch, base, model, encoder, tokenizer_json, facts, context, params, numerics, choice, progress)
     report = job.tune(out, reports, work) if branch == "instruct" else job.teach(out, reports, work)
     report.write(reports)
     return report
@@ -101,7 +106,7 @@ class _Job:
     branch: Branch
     base: Path
     model: Transformer
-    encoder: Encoder
+    encoder: AnyEncoder
     tokenizer_json: str
     base_facts: dict[str, Any]
     context: int
@@ -115,18 +120,25 @@ class _Job:
         examples: Any = self.choice.examples
         chat = instruct.Format(self.encoder, self.context, chat=True)
         plain = instruct.Format(self.encoder, self.context, chat=False)
+        # A base that may know chats is judged in the better of both forms: anything else would flatter the tuning.
+        forms = [plain, chat] if self._is_foreign or self.base_facts.get("task", {}).get("chat") else [plain]
         with self.progress.phase("evaluate"):
-            before = instruct.judge(self.model, examples.heldout, plain, self.numerics)
-            answers = [self._answers(examples.heldout[:EXAMPLES], plain)]
+            judged = [instruct.judge(self.model, examples.heldout, form, self.numerics) for form in forms]
+            before, form = min(zip(judged, forms, strict=True), key=lambda one: float(one[0].bits.sum()))
+            answers = [self._answers(examples.heldout[:EXAMPLES], form)]
         self._add_lora(self.model)
-        pairs = instruct.by_length([chat(pair.prompt, pair.answer) for pair in examples.train])
-        own = [chat(pair.prompt, pair.answer, end=False) for pair in examples.heldout]
+        own = [chat(pair, end=False) for pair in examples.heldout]
 
         def evaluate(step: int) -> dict[str, float]:
             nats = instruct.answer_nats(self.model, own, self.numerics)
             return {"heldout_bits_per_byte": float(nats.sum() / math.log(2) / before.num_bytes.sum())}
 
-        batches = instruct.PairBatches(pairs, self.params.batch, self.context, self.params.seed)
+        batches: Any
+        if self.choice.chats:
+            batches = instruct.PackedBatches(self.choice.chats, self.params.batch, self.context, self.params.seed)
+        else:
+            pairs = instruct.by_length([chat(pair) for pair in examples.train])
+            batches = instruct.PairBatches(pairs, self.params.batch, self.context, self.params.seed)
         result = self._train(self.model, batches, language_model_loss, evaluate, work)
         self._merge_lora(self.model, out)
         self.model.eval()
@@ -134,7 +146,8 @@ class _Job:
             after = instruct.judge(self.model, examples.heldout, chat, self.numerics)
             answers.append(self._answers(examples.heldout[:EXAMPLES], chat))
         example = {"prompt": examples.train[0].prompt, "answer": examples.train[0].answer}  # for `make chat`
-        export.save(self.model, self.tokenizer_json, out, self._facts(result, {"chat": True, "example": example}))
+        facts = self._facts(result, {"chat": True, "example": example})
+        export.save(self.model, self.tokenizer_json, out, facts, self.base if self._is_foreign else None)
         shown = finetune_report.WrittenAnswers(examples.heldout[:EXAMPLES], answers[0], answers[1])
         return finetune_report.instruct(self.choice, result, before, after, shown, self.context, reports)
 
@@ -143,7 +156,7 @@ class _Job:
         examples: Any = self.choice.examples
         labels = examples.labels
         classify.check_classes(examples)
-        model = classifier.Classifier(self.model, len(labels)).initialise_head(self.params.seed)
+        model = classifier.Classifier(self.model, len(labels), self.encoder.pad).initialise_head(self.params.seed)
         self._add_lora(self.model)
         train_ids = classify.encoded(self.encoder, examples.train, self.context)
         test_ids = classify.encoded(self.encoder, examples.heldout, self.context)
@@ -154,12 +167,12 @@ class _Job:
             right = [guess == passage.label for guess, passage in zip(predicted, examples.heldout, strict=True)]
             return {"heldout_accuracy": sum(right) / len(right)}
 
-        batches = classify.PassageBatches(train_ids, truth, self.params.batch, self.params.seed)
+        batches = classify.PassageBatches(train_ids, truth, self.params.batch, self.params.seed, self.encoder.pad)
         result = self._train(model, batches, classify.loss, evaluate, work)
         self._merge_lora(model, out)
         model.eval()
         fresh = Transformer(self.model.shape).initialise(self.params.seed).to(next(model.parameters()).device)
-        scratch = classifier.Classifier(fresh, len(labels)).initialise_head(self.params.seed)
+        scratch = classifier.Classifier(fresh, len(labels), self.encoder.pad).initialise_head(self.params.seed)
         self._train(scratch, batches, classify.loss, None, work / "scratch", _Unseen(self.progress))
         with self.progress.phase("evaluate"):
             probability = classify.predict(model, test_ids, self.numerics)
@@ -169,8 +182,14 @@ class _Job:
                 "majority": np.full(len(test_ids), np.bincount(truth).argmax()),
             }
         facts = self._facts(result, {"labels": labels, "pooling": "last" if self.model.shape.causal else "mean"})
-        classifier.save_classifier(model, labels, self.tokenizer_json, out, facts)
+        like = self.base if self._is_foreign else None
+        classifier.save_classifier(model, labels, self.tokenizer_json, out, facts, like)
         return finetune_report.classify(self.choice, result, probability, rules, self.context, reports)
+
+    @property
+    def _is_foreign(self) -> bool:
+        """Whether the base has a tokenizer that was not made here."""
+        return isinstance(self.encoder, HubEncoder)
 
     def _add_lora(self, model: Transformer) -> None:
         params = self.params
@@ -218,7 +237,8 @@ class _Job:
         """Facts of the fine-tuning for greenhouse.json, added to the base model's."""
         task = {"name": self.choice.task.name, "title": self.choice.task.title, "branch": self.branch} | more
         tuning = {"steps": len(result.losses), "examples": self.params.batch * len(result.losses)}
-        return self.base_facts | {"task": task, "finetuning": tuning | {"lora_rank": self.params.lora_rank}}
+        base = {"base": self.base.name} if self._is_foreign else {}
+        return self.base_facts | base | {"task": task, "finetuning": tuning | {"lora_rank": self.params.lora_rank}}
 
     def _answers(self, pairs: Any, form: instruct.Format) -> list[str]:
         """The model's own answers, greedily."""
@@ -226,7 +246,9 @@ class _Job:
         most = min(ANSWER_TOKENS, self.context // 3)
         texts = []
         for pair in pairs:
-            ids = form.prompt(pair.prompt, self.context - most)
-            text, _, _ = generate.generate(self.model, tokenizer, ids, max_tokens=most, seed=self.params.seed)
+            ids = form.prompt(pair, self.context - most)
+            text, _, _ = generate.generate(
+                self.model, tokenizer, ids, max_tokens=most, seed=self.params.seed, stop_ids=self.encoder.stops
+            )
             texts.append(text if form.chat else text.split("\n")[0])
         return texts

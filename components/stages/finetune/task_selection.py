@@ -6,10 +6,11 @@ those before it for the report.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from components.core.errors import UserError
+from components.finetuning_data.formats import Refused
 from components.instruction_pairs import continuation, describe, heading
 from components.instruction_pairs.examples import Draw, Examples, Unfit
 from components.stages.finetune import order_task, source_task, work_task
@@ -23,7 +24,7 @@ class FinetuneTask:
 
     name: str
     title: str
-    draw: Callable[[Draw], Examples]
+    draw: Callable[[Draw], Examples] | None = None
 
 
 TASKS: dict[str, tuple[FinetuneTask, ...]] = {
@@ -44,11 +45,18 @@ TASKS: dict[str, tuple[FinetuneTask, ...]] = {
 
 @dataclass(frozen=True)
 class Choice:
-    """The task taken, its examples, and those passed over: `{"task", "reason"}` each."""
+    """The task taken, its examples, and those passed over: `{"task", "reason"}` each.
+
+    Of one's own rows: `refused` are those not used, `cut` counts those that lost tokens to the context, `chats` are ids
+    and which of them are learned.
+    """
 
     task: FinetuneTask
     examples: Examples
     skipped: list[dict[str, str]]
+    refused: list[Refused] = field(default_factory=list)
+    cut: int = 0
+    chats: list[tuple[list[int], list[bool]]] = field(default_factory=list)
 
 
 def choose(branch: Branch, name: str, draw: Draw) -> Choice:
@@ -61,6 +69,7 @@ def choose(branch: Branch, name: str, draw: Draw) -> Choice:
     skipped: list[dict[str, str]] = []
     for task in tasks if name == "auto" else [task for task in tasks if task.name == name]:
         try:
+            assert task.draw
             return Choice(task, _with_clusters(task.draw(draw)), skipped)
         except Unfit as unfit:
             skipped.append({"task": task.name, "reason": str(unfit)})

@@ -41,10 +41,10 @@ def model() -> Transformer:
 
 
 def test_format() -> None:
-    prompt, answer = Format(ENCODER, 64, chat=True)("Why?", "So.")
+    prompt, answer = Format(ENCODER, 64, chat=True)(PromptPair("Why?", "So.", ""))
     assert prompt == [END_OF_TEXT, USER, *ENCODER.encode("Why?"), ASSISTANT]
     assert answer == [*ENCODER.encode("So."), END]
-    prompt, answer = Format(ENCODER, 64, chat=False)("Why?", "So.")
+    prompt, answer = Format(ENCODER, 64, chat=False)(PromptPair("Why?", "So.", ""))
     assert ENCODER.decode(prompt[1:]) == "Why?\n"
     assert ENCODER.decode(answer) == "So."
 
@@ -52,7 +52,7 @@ def test_format() -> None:
 def test_long_pairs_fit_the_context() -> None:
     for chat in (True, False):
         form = Format(ENCODER, 32, chat)
-        prompt, answer = form("beginning " * 50 + "the end?", "answer " * 50)
+        prompt, answer = form(PromptPair("beginning " * 50 + "the end?", "answer " * 50, ""))
         assert len(prompt) + len(answer) == 32
         assert len(answer) in (16, 17)
         assert "the end?" in ENCODER.decode(prompt)
@@ -60,7 +60,7 @@ def test_long_pairs_fit_the_context() -> None:
 
 def test_loss_is_on_the_answer_alone() -> None:
     form = Format(ENCODER, 64, chat=True)
-    pairs = by_length([form(pair.prompt, pair.answer) for pair in PAIRS])
+    pairs = by_length([form(pair) for pair in PAIRS])
     batch = PairBatches(pairs, 4, 64, seed=1)(0)
     assert batch.ids_BT.shape[1] % 32 == 0
     for ids, targets in zip(batch.ids_BT.tolist(), batch.targets.tolist(), strict=True):
@@ -75,7 +75,7 @@ def test_loss_is_on_the_answer_alone() -> None:
 
 def test_every_epoch_shows_every_pair() -> None:
     form = Format(ENCODER, 64, chat=True)
-    pairs = by_length([form(pair.prompt, pair.answer) for pair in PAIRS])
+    pairs = by_length([form(pair) for pair in PAIRS])
     batches = PairBatches(pairs, 4, 64, seed=1)
     for epoch in range(3):
         seen = [tuple(ids) for number in range(6) for ids in batches(epoch * 6 + number).ids_BT.tolist()]
@@ -88,7 +88,7 @@ def test_every_epoch_shows_every_pair() -> None:
 
 def test_answer_nats_are_the_models_log_probabilities(model: Transformer) -> None:
     form = Format(ENCODER, 64, chat=True)
-    asked = [form(pair.prompt, pair.answer, end=False) for pair in PAIRS]
+    asked = [form(pair, end=False) for pair in PAIRS]
     found = answer_nats(model, asked, EXACT)
     for (prompt, answer), nats in zip(asked, found, strict=True):
         with torch.inference_mode():
@@ -117,7 +117,7 @@ def test_judge_counts_bytes_and_leftovers(model: Transformer) -> None:
     assert len(judged.right) == 20
     assert judged.num_bytes.tolist() == [len(pair.answer.encode()) for pair in PAIRS]
     form = Format(ENCODER, 64, chat=True)
-    nats = answer_nats(model, [form(pair.prompt, pair.answer, end=False) for pair in PAIRS], EXACT)
+    nats = answer_nats(model, [form(pair, end=False) for pair in PAIRS], EXACT)
     np.testing.assert_allclose(judged.bits, nats / math.log(2), rtol=1e-4)
     estimate = judged.bits_per_byte
     assert estimate.value == pytest.approx(judged.bits.sum() / judged.num_bytes.sum())

@@ -1,0 +1,90 @@
+"""Examples from one's own rows instead of the corpus: chats for `instruct`, texts with labels for `classify`.
+
+Every row that is cut, or has nothing to learn, is counted; the report says how many and why, details/refused.csv which.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from components.core.errors import UserError
+from components.finetuning_data.chat import encode
+from components.finetuning_data.formats import Chat, Kind, Labelled, Refused, read, refuse_empty
+from components.finetuning_data.split import Split, split
+from components.instruction_pairs.examples import Examples, Passage, PromptPair
+from components.params import Finetune
+from components.stages.finetune.task_selection import Branch, Choice, FinetuneTask
+from components.tokens.hub_encoder import AnyEncoder
+
+KINDS: dict[Branch, Kind] = {"instruct": "chat", "classify": "label"}
+TITLES = {"instruct": "the last answer of a chat", "classify": "the label of a text"}
+WANTED = {"instruct": "chats (messages, or prompt and completion)", "classify": "text and label"}
+
+
+def is_corpus(path: Path) -> bool:
+    """Whether this is a corpus that examples are drawn from, and not rows."""
+    return (path / "manifest.json").exists()
+
+
+def choose_rows(branch: Branch, path: Path, heldout: Path, encoder: AnyEncoder, params: Finetune) -> Choice:
+    """Read, split and encode rows.
+
+    Raises:
+        UserError: they are for another branch, or too few are left.
+    """
+    examples = read(path)
+    if examples.kind != KINDS[branch]:
+        raise UserError(
+            f"finetune.{branch}.data = {path}: its rows are of the kind {examples.kind}, and {branch} learns from "
+            f"{WANTED[branch]}; `python -m flows.finetune_data {path}` says where they belong"
+        )
+    rows = split(examples, path, heldout, params.max_pairs, params.seed)
+    task = FinetuneTask("rows", f"rows of {path.name} -> {TITLES[branch]}")
+    if branch == "instruct":
+        return _chats(task, path, rows, encoder, params.context)
+    return _texts(task, rows, encoder, params.context)
+
+
+def _chats(task: FinetuneTask, path: Path, rows: Split, encoder: AnyEncoder, context: int) -> Choice:
+    chats, refused, cut = [], list(rows.refused), 0
+    kept: list[PromptPair] = []
+    for row in rows.train:
+        assert isinstance(row, Chat)
+        ids, learned = encode(row.messages, encoder)
+        if not any(learned[1 : context + 1]):
+            where = f"the first answer begins after token {learned.index(True)}, the context has {context}"
+            refused.append(Refused(row.where, "nothing to learn", where))
+            continue
+        cut += len(ids) > context + 1
+        chats.append((ids[: context + 1], learned[: context + 1]))
+        kept.append(last_pair(row, row.where))
+    refuse_empty(path, kept, refused)
+    tested = [last_pair(row, cluster) for row, cluster in zip(rows.heldout, rows.clusters, strict=True)]
+    cut += sum(len(encode(row.messages, encoder)[0]) > context for row in rows.heldout if isinstance(row, Chat))
+    return Choice(task, Examples(kept, tested, [], _note(rows)), [], refused, cut, chats)
+
+
+def last_pair(row: Any, cluster: str) -> PromptPair:
+    """The last question of a chat that is answered, its answer, and what stands before."""
+    messages = row.messages
+    turns = range(1, len(messages))
+    last = max(at for at in turns if (messages[at - 1].role, messages[at].role) == ("user", "assistant"))
+    history = tuple((message.role, message.content) for message in messages[: last - 1])
+    return PromptPair(messages[last - 1].content, messages[last].content, cluster, history)
+
+
+def _texts(task: FinetuneTask, rows: Split, encoder: AnyEncoder, context: int) -> Choice:
+    labels = sorted({row.label for row in rows.train if isinstance(row, Labelled)})
+    number = {label: index for index, label in enumerate(labels)}
+
+    def passages(some: Sequence[Any], clusters: Sequence[str]) -> list[Passage]:
+        return [Passage(row.text, number[row.label], cluster) for row, cluster in zip(some, clusters, strict=True)]
+
+    train, tested = passages(rows.train, [row.where for row in rows.train]), passages(rows.heldout, rows.clusters)
+    cut = sum(len(encoder.passage(one.text, context + 1)) > context for one in (*train, *tested))
+    return Choice(task, Examples(train, tested, labels, _note(rows)), [], list(rows.refused), cut)
+
+
+def _note(rows: Split) -> str:
+    beyond = f" {rows.beyond} more rows are left out, by max_pairs." if rows.beyond else ""
+    return f"Similar rows are all on one side of the split.{beyond}"

@@ -1,0 +1,99 @@
+"""Encoder of a tokenizer that was not made here: any byte-level `tokenizer.json`, run by `tokenizers`.
+
+It has the members of `Encoder` (tokenizer.py) that fine-tuning needs, so that a base from the hub is tuned by the same
+code.
+"""
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from components.core.errors import UserError
+from components.core.files import read_json
+from components.tokens.chat_format import CHATML_TEMPLATE, ChatFormat
+from components.tokens.tokenizer import SPECIAL_TOKENS, Encoder, byte_of_character
+
+IM_START, IM_END = "<|im_start|>", "<|im_end|>"
+
+
+class HubEncoder:
+    """Text to ids and back.
+
+    Attributes:
+        vocab_size: number of ids.
+        pad: the id that fills rows.
+        stops: ids that end an answer.
+        chat: ChatML, if the tokenizer has its tokens.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.encode_special_tokens = True  # their names inside a text are plain text
+        self.vocab_size = self._tokenizer.get_vocab_size()
+        path = folder / "tokenizer_config.json"
+        fields = read_json(path) if path.exists() else {}
+        self.pad = self._special(fields, "pad_token", "eos_token") or 0
+        ends = (self._special(fields, "eos_token"), self._tokenizer.token_to_id(IM_END))
+        self.stops = tuple(sorted({id for id in ends if id is not None}))
+        begin = self._special(fields, "bos_token")
+        self._name, self._begin = folder.name, () if begin is None else (begin,)
+        self._bytes = byte_of_character()
+
+    def _special(self, fields: dict, *names: str) -> int | None:
+        """Id of the first of these that tokenizer_config.json names."""
+        for name in names:
+            token = fields.get(name)
+            content = token.get("content") if isinstance(token, dict) else token
+            if content and (found := self._tokenizer.token_to_id(content)) is not None:
+                return int(found)
+        return None
+
+    @cached_property
+    def chat(self) -> ChatFormat:
+        """How chats are written.
+
+        Raises:
+            UserError: the tokenizer lacks the tokens of ChatML.
+        """
+        start, end = (self._tokenizer.token_to_id(token) for token in (IM_START, IM_END))
+        if start is None or end is None:
+            raise UserError(
+                f"{self._name}: tokenizer.json has no {IM_START} and {IM_END}, by which a chat is written; take a base "
+                "whose tokenizer has them, as Qwen3's do"
+            )
+        line = tuple(self.encode("\n"))
+        around = {role: ((start, *self.encode(role), *line), (end, *line)) for role in ("system", "user", "assistant")}
+        return ChatFormat(self._begin, around, CHATML_TEMPLATE, strips=True)
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of `text`, all of it taken as plain text."""
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def passage(self, text: str, context: int) -> list[int]:
+        """Ids of a text to classify, at most `context`, with what the tokenizer puts around a text."""
+        self._tokenizer.enable_truncation(context)
+        ids = list(self._tokenizer.encode(text).ids)
+        self._tokenizer.no_truncation()
+        return ids
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Text of `ids`, special tokens by name."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
+
+    def token_bytes(self, id: int) -> bytes:
+        """The bytes a token stands for (of one that is no byte-level token: its name)."""
+        name = self._tokenizer.id_to_token(id) or ""
+        known = all(character in self._bytes for character in name)
+        return bytes(self._bytes[character] for character in name) if known else name.encode()
+
+
+AnyEncoder = Encoder | HubEncoder
+
+
+def encoder_of(folder: Path) -> AnyEncoder:
+    """The encoder of a model folder: ours, for a tokenizer with our special tokens, else `tokenizers`' own."""
+    tokenizer_json = (folder / "tokenizer.json").read_text(encoding="utf-8")
+    special = {one["content"] for one in read_json(folder / "tokenizer.json").get("added_tokens", [])}
+    return Encoder(tokenizer_json) if special >= set(SPECIAL_TOKENS) else HubEncoder(folder)

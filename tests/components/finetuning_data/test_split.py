@@ -1,0 +1,92 @@
+"""Division of rows: groups of similar ones stay together, what is held out is not trained on."""
+
+from pathlib import Path
+
+import pytest
+
+from components.core.errors import UserError
+from components.corpus.corpus import CorpusWriter
+from components.finetuning_data.formats import Chat, Examples, Labelled, Message, Preference, Row, count_reasons
+from components.finetuning_data.split import split
+from tests.components.task_corpora import GERMAN, document
+
+WORDS = [word for word in GERMAN.split() if word.isalpha()]
+
+
+def chat(number: int, extra: str = "") -> Chat:
+    question = " ".join([*WORDS[number * 7 % 37 :][:9], f"number {number}", extra]).strip()
+    turns = Message("user", f"{question}?"), Message("assistant", f"It is {number}, which follows {number - 1}.")
+    return Chat(turns, f"rows.jsonl line {number}")
+
+
+def examples(rows: list[Row], kind: str = "chat") -> Examples:
+    return Examples(kind, rows, [])  # type: ignore[arg-type]
+
+
+def test_the_split_depends_on_the_rows_alone() -> None:
+    rows: list[Row] = [chat(number) for number in range(100)]
+    first = split(examples(rows), Path("rows"), None, 1000, seed=1)
+    assert first == split(examples(rows[::-1]), Path("rows"), None, 1000, seed=1)
+    assert first.heldout != split(examples(rows), Path("rows"), None, 1000, seed=2).heldout
+    assert len(first.train) + len(first.heldout) == 100
+    assert 4 <= len(first.heldout) <= 10
+    fewer = split(examples(rows), Path("rows"), None, 20, seed=1)
+    assert (len(fewer.train), fewer.beyond, fewer.heldout) == (20, len(first.train) - 20, first.heldout)
+
+
+def test_similar_rows_are_on_one_side() -> None:
+    long = " ".join(WORDS * 2)
+    copies = [[Chat((Message("user", f"{long} {number} {copy}"), Message("assistant", str(number))), f"{number}/{copy}")
+               for copy in "ab"] for number in range(6)]  # fmt: skip
+    for group, pair in enumerate(copies):  # every pair with words of its own
+        words = [f"{word}{group}" for word in WORDS * 2]
+        copies[group] = [
+            Chat((Message("user", " ".join([*words, one.where[-1]])), one.messages[1]), one.where) for one in pair
+        ]
+    rows: list[Row] = [one for pair in copies for one in pair] + [chat(number) for number in range(40)]
+    for seed in range(6):
+        made = split(examples(rows), Path("rows"), None, 1000, seed)
+        held = {row.where for row in made.heldout}
+        assert all((pair[0].where in held) == (pair[1].where in held) for pair in copies)
+        for pair in copies:
+            if pair[0].where in held:
+                of = dict(zip([row.where for row in made.heldout], made.clusters, strict=True))
+                assert of[pair[0].where] == of[pair[1].where]
+
+
+def test_all_answers_to_a_prompt_are_on_one_side() -> None:
+    rows: list[Row] = [
+        Preference(chat(number).messages[:1], f"good {copy}", f"bad {copy}", f"{number} {copy}")
+        for number in range(30)
+        for copy in range(3)
+    ]
+    made = split(examples(rows, "preference"), Path("rows"), None, 1000, seed=1)
+    sides = [{row.where.split()[0] for row in side} for side in (made.train, made.heldout)]
+    assert not sides[0] & sides[1]
+
+
+def test_repeats_and_text_of_the_held_out_set_are_left_out(tmp_path: Path) -> None:
+    with CorpusWriter(tmp_path / "heldout") as writer:
+        writer.add(document(GERMAN, "tale.txt", "tale"))
+    quoted = Chat((Message("user", "Tell me."), Message("assistant", GERMAN[:250])), "rows.jsonl line 77")
+    rows: list[Row] = [chat(number) for number in range(60)]
+    made = split(examples([*rows, rows[3], quoted]), Path("rows"), tmp_path / "heldout", 1000, seed=1)
+    reasons = count_reasons(made.refused)
+    assert reasons["repeats an earlier row"] == 1
+    assert quoted not in made.train
+    if quoted not in made.heldout:
+        assert reasons["text of the held-out set"] == 1
+
+
+def test_rows_that_are_all_alike_are_refused() -> None:
+    with pytest.raises(UserError, match=r"1 different rows in 1 groups .* give more rows, less alike"):
+        split(examples([chat(1)] * 50), Path("rows"), None, 1000, seed=1)
+
+
+def test_a_class_that_is_only_held_out_is_left_out() -> None:
+    rows: list[Row] = [Labelled(chat(number).text, "ab"[number % 2], str(number)) for number in range(60)]
+    rows += [Labelled(chat(number).text, f"rare {number}", str(number)) for number in range(60, 80)]
+    made = split(examples(rows, "label"), Path("rows"), None, 1000, seed=3)
+    known = {row.label for row in made.train if isinstance(row, Labelled)}
+    assert all(row.label in known for row in made.heldout if isinstance(row, Labelled))
+    assert "class unseen in training" in count_reasons(made.refused)

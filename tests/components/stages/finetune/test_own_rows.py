@@ -1,0 +1,177 @@
+"""Fine-tuning on one's own rows, on the pipeline's base and on one made elsewhere."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from components.core.errors import UserError
+from components.core.files import read_json
+from components.core.report import Report
+from components.corpus.corpus import read_corpus
+from components.finetuning_data.chat import encode
+from components.finetuning_data.formats import Message
+from components.model import export
+from components.model.transformer import Transformer, derive_shape
+from components.params import Classify, Finetune, Instruct, ModelShape, Numerics
+from components.stages.finetune.stage import finetune
+from components.tokens.hub_encoder import HubEncoder, encoder_of
+from components.tokens.tokenizer import train_bpe
+from tests.components import task_corpora as corpora
+
+FAST: dict[str, Any] = {"steps": 30, "batch": 8, "context": 128, "checkpoint_every": 30, "learning_rate": 0.003}
+PLACES = ("Lima", "Oslo", "Rome", "Cairo", "Quito", "Accra")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Corpora, a base model of each kind, and rows of each kind."""
+    root = corpora.python_docs(tmp_path_factory.mktemp("rows"))
+    tokenizer_json = train_bpe([document.text for document in read_corpus(root / "train")], 500).to_str()
+    for kind in ("causal", "masked"):
+        shape = derive_shape(ModelShape(size=2, width=64, heads=2), 500, 128, causal=kind == "causal")
+        export.save(Transformer(shape).initialise(1), tokenizer_json, root / kind, {"training": {"steps": 0}})
+    rows: list[Any] = []
+    for number in range(120):
+        name, home = f"Person {number * 37 % 101}", PLACES[number % 6]
+        asked = {"role": "user", "content": f"{name} lives in {home}. Where is that, number {number}?"}
+        rows.append({"messages": [{"role": "system", "content": "Say the place."},
+                                  {"role": "user", "content": f"Hi {number}"},
+                                  {"role": "assistant", "content": "Yes?"}, asked,
+                                  {"role": "assistant", "content": f"In {home}."}]})  # fmt: skip
+    long = {"prompt": "a long question " * 60, "completion": "too late"}
+    bad = {"messages": [{"role": "robot", "content": "x"}]}
+    cut = {"prompt": "Count.", "completion": " ".join(map(str, range(200)))}
+    (root / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, bad, long, cut, rows[0]]))
+    texts = [(f"{home} {word}{number}", home) for number, word in enumerate(["quiet", "busy", "old"] * 20)
+             for home in PLACES[:2]]  # fmt: skip
+    (root / "labels.csv").write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in texts))
+    return root
+
+
+def run(place: Path, target: Path, branch: str, rows: str, params: Finetune, base: Path | None = None) -> Report:
+    return finetune(
+        branch=branch,  # type: ignore[arg-type]
+        base=base or place / ("causal" if branch == "instruct" else "masked"),
+        train=place / rows,
+        heldout=place / "heldout",
+        params=params,
+        numerics=Numerics(),
+        **{name: target / name for name in ("out", "reports", "work")},
+    )
+
+
+def test_chats_are_learned_and_every_row_is_accounted_for(place: Path, tmp_path: Path) -> None:
+    report = run(place, tmp_path, "instruct", "chats.jsonl", Instruct(**FAST))
+    metrics, facts = report.metrics, report.facts
+    assert metrics["gain_bits_per_byte/low"] > 0.5
+    assert facts["task"] == "rows"
+    assert facts["cut"] == 1
+    refused = {"unknown role": 1, "repeats an earlier row": 1, "nothing to learn": 1}
+    assert facts["refused"] == refused
+    assert metrics["train_pairs"] + metrics["heldout_pairs"] + sum(refused.values()) == 124
+    assert "1 cut to fit the context" in report.markdown
+    lines = (tmp_path / "reports" / "details" / "refused.csv").read_text().splitlines()
+    assert "chats.jsonl line 121,unknown role" in "\n".join(lines)
+    assert str(tmp_path) not in report.markdown
+    again = run(place, tmp_path / "again", "instruct", "chats.jsonl", Instruct(**FAST))
+    assert again == report
+
+
+def test_labels_are_learned(place: Path, tmp_path: Path) -> None:
+    report = run(place, tmp_path, "classify", "labels.csv", Classify(**FAST, max_pairs=100))
+    assert report.facts["labels"] == ["Lima", "Oslo"]
+    assert report.metrics["accuracy/value"] > 0.8
+
+
+def test_rows_of_another_kind_and_rows_without_a_choice_are_refused(place: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="its rows are of the kind label, and instruct learns from chats"):
+        run(place, tmp_path, "instruct", "labels.csv", Instruct(**FAST))
+    (tmp_path / "one.csv").write_text("text,label\n" + "".join(f"word{i} and word{i * i},same\n" for i in range(40)))
+    with pytest.raises(UserError, match="all rows are of the class 'same'"):
+        run(place, tmp_path, "classify", str(tmp_path / "one.csv"), Classify(**FAST))
+
+
+# -- a base made elsewhere ---------------------------------------------------------------------------------------------
+
+
+def foreign_tokenizer(texts: list[str], folder: Path) -> None:
+    """A byte-level BPE with the special tokens of Qwen, as `transformers` saves one."""
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer.train_from_iterator(
+        texts, trainers.BpeTrainer(vocab_size=420, initial_alphabet=alphabet, show_progress=False)
+    )
+    special = [AddedToken(name, special=True) for name in ("<|endoftext|>", "<|im_start|>", "<|im_end|>")]
+    tokenizer.add_special_tokens(special)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    fast.save_pretrained(folder)
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["tied", "untied"])
+def foreign(request: pytest.FixtureRequest, place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Qwen3 in bfloat16, in shards, with its own tokenizer, as `transformers` writes one."""
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    folder = tmp_path_factory.mktemp("qwen")
+    foreign_tokenizer([document.text for document in read_corpus(place / "train")], folder)
+    torch.manual_seed(1)
+    fields = Qwen3Config(
+        vocab_size=432, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=16, max_position_embeddings=256, tie_word_embeddings=request.param,
+        eos_token_id=422, pad_token_id=420, bos_token_id=None,
+    )  # fmt: skip
+    Qwen3ForCausalLM(fields).to(torch.bfloat16).save_pretrained(folder, max_shard_size="60KB")
+    assert (folder / "model.safetensors.index.json").exists()
+    return folder
+
+
+def test_a_base_made_elsewhere_is_tuned_and_loads_in_transformers(foreign: Path, place: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    report = run(place, tmp_path, "instruct", "chats.jsonl", Instruct(**FAST), foreign)
+    assert report.metrics["gain_bits_per_byte/low"] > 0.3
+    tuned = tmp_path / "out"
+    assert read_json(tuned / "greenhouse.json")["base"] == foreign.name
+    tokenizer, encoder = AutoTokenizer.from_pretrained(tuned), encoder_of(tuned)
+    assert isinstance(encoder, HubEncoder)
+    chat = [("system", "Be brief."), ("user", " Where,\nand when? é"), ("assistant", "In Oslo. \n"), ("user", "Sure?"),
+            ("assistant", "Yes.")]  # fmt: skip
+    for length, ask in ((5, False), (4, True)):
+        theirs = tokenizer.apply_chat_template(
+            [{"role": role, "content": content} for role, content in chat[:length]],
+            tokenize=True, return_dict=True, return_assistant_tokens_mask=True, add_generation_prompt=ask,
+        )  # fmt: skip
+        ids, learned = encode([Message(*turn) for turn in chat[:length]], encoder, ask=ask)
+        assert ids == theirs["input_ids"]
+        assert [int(one) for one in learned] == theirs["assistant_masks"]
+    ours, _, _ = export.load(tuned)
+    model = AutoModelForCausalLM.from_pretrained(tuned).eval()
+    with torch.inference_mode():
+        assert torch.allclose(ours(torch.tensor([ids])), model(torch.tensor([ids])).logits, atol=2e-4)
+    assert model.generation_config.eos_token_id == [422]
+    assert b"".join(encoder.token_bytes(id) for id in encoder.encode("é, so")) == "é, so".encode()
+
+
+def test_a_base_that_cannot_be_used_is_named(foreign: Path, place: Path, tmp_path: Path) -> None:
+    shard = next(foreign.glob("model-00001*"))
+    kept = shard.read_bytes()
+    shard.unlink()
+    with pytest.raises(UserError, match=r"no model-00001.*so this is no model folder"):
+        run(place, tmp_path, "instruct", "chats.jsonl", Instruct(**FAST), foreign)
+    shard.write_bytes(kept)
+    fields = read_json(foreign / "config.json")
+    scaled = fields | {"rope_parameters": None, "rope_scaling": {"type": "yarn", "factor": 4.0}}
+    (foreign / "config.json").write_text(json.dumps(scaled))
+    with pytest.raises(UserError, match="scaled RoPE"):
+        run(place, tmp_path, "instruct", "chats.jsonl", Instruct(**FAST), foreign)
+    (foreign / "config.json").write_text(json.dumps(fields))
+    with pytest.raises(UserError, match="holds no causal model"):
+        run(place, tmp_path, "instruct", "chats.jsonl", Instruct(**FAST), place / "masked")
