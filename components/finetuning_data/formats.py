@@ -149,6 +149,16 @@ def files_of(path: Path) -> list[Path]:
     return found
 
 
+def kind_at(path: Path) -> Kind | None:
+    """What the first readable row of a file is; None if it means nothing here, or nothing is readable."""
+    try:
+        row = next((value for _, value in _values(path) if isinstance(value, dict)), {})
+    except (UserError, OSError):
+        return None
+    found = kind_of(row)
+    return found and found[0]
+
+
 def refuse_empty(path: Path, rows: Sequence[Any], refused: Sequence[Refused]) -> None:
     """Raise if no row is left, with what became of them.
 

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from components.core.errors import UserError
+from components.finetuning_data.formats import SUFFIXES, kind_at
 from components.params import Ingest
 from components.stages.ingest.opening import COMPRESSION
 from components.stages.ingest.readers import NotText, Options, field_lengths, format_of, records_of, short
@@ -35,6 +36,7 @@ MOST_RECORDS = 1000
 """Records of a file that are looked at to find `SAMPLE_RECORDS` which ingest would keep."""
 UNSPACED = ("zh", "ja", "th", "lo", "km", "my", "bo", "dz")
 """Languages written without spaces between words (ISO 639-1)."""
+ROWS = {"chat": "chats", "label": "texts with labels", "preference": "preferences between answers"}
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@(?P<revision>[\w.-]+))?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -111,11 +113,23 @@ def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
             f"DATA={path}: {_why_none(files, known)}{left_out}; "
             "give txt, md, rst, html, json, jsonl, csv, tsv or parquet, plain or .gz, .zst"
         )
+    _refuse_rows(path, readable)
     sample, faults = _spread(readable, SAMPLE_FILES), Counter(reason for _, reason in listing.skipped)
     text_field = _text_field(path, sample, ingest, faults)
     texts = _texts(path, sorted(readable, key=lambda one: one not in sample), text_field, ingest, faults)
     size = round(sum(_text_bytes(one) for one in readable))
     return OwnText("files", str(path), "", size, len(known), text_field, _language(texts), _shown(faults))
+
+
+def _refuse_rows(path: Path, files: list[Path]) -> None:
+    """Chats, labels and preferences are for fine-tuning. Which of both was meant is not guessed."""
+    for file in _spread([one for one in files if one.suffix in SUFFIXES], SAMPLE_FILES):
+        if kind := kind_at(file):
+            what, line = ROWS[kind], f"python -m flows.finetune_data {path}"
+            raise UserError(
+                f"DATA={path}: {file.name} has {what}, which a pretrained model is tuned on; type `{line}`, or give "
+                "rows with a text alone"
+            )
 
 
 def _shown(faults: Counter[str]) -> str:

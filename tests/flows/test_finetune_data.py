@@ -1,0 +1,156 @@
+"""`python -m flows.finetune_data`: rows and bases are looked at, shown, and named in params.yaml."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components import params as schema
+from components.core.errors import UserError
+from components.model import export
+from components.model.transformer import Transformer, derive_shape
+from components.params import ModelShape, document
+from components.tokens.tokenizer import train_bpe
+from flows import finetune_data as subject
+from flows.planning import inspect_text
+from flows.system import dvc
+from flows.system.paths import ROOT
+
+COMMIT = "0123456789" * 4
+
+
+@pytest.fixture
+def params_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A params.yaml of our own, as shipped."""
+    (path := tmp_path / "params.yaml").write_text(document.params_text())
+    path.with_name("defaults.yaml").write_text(document.defaults_text())
+    monkeypatch.setattr(subject, "PARAMS", path)
+    monkeypatch.setattr(subject, "DOWNLOADS", tmp_path / "downloads")
+    return path
+
+
+@pytest.fixture
+def chats(tmp_path: Path) -> Path:
+    rows: list[Any] = [{"prompt": f"What comes after {number}, and why?", "completion": f"It is {number + 1}."}
+                       for number in range(60)]  # fmt: skip
+    (path := tmp_path / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"prompt": "x"}]))
+    return path
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    monkeypatch.setattr("sys.argv", ["finetune_data", *map(str, arguments)])
+    subject.main()
+
+
+def test_rows_are_shown_and_written(
+    params_yaml: Path, chats: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    before = params_yaml.read_text()
+    run(monkeypatch, chats, "--dry-run")
+    assert params_yaml.read_text() == before
+    shown = capsys.readouterr().out
+    assert "54 rows to train on, 6 held out (kind chat)" in shown
+    assert "left out: 1 x missing field, first chats.jsonl line 61 (completion)" in shown
+    assert "user: What comes after" in shown
+    assert f"+    data: {chats}" in shown
+    run(monkeypatch, chats)
+    assert "written; tune with `python -m flows.pipeline --until finetune@instruct`" in capsys.readouterr().out
+    tuned = schema.load(params_yaml).finetune.instruct
+    assert (tuned.data, tuned.max_pairs, tuned.steps) == (str(chats), 54, 10)
+    assert (tuned.base, schema.load(params_yaml).finetune.classify) == (
+        "models/pretrain/causal", schema.Params().finetune.classify
+    )  # fmt: skip
+    run(monkeypatch, chats)
+    assert "nothing changed" in capsys.readouterr().out
+    run(monkeypatch, "default")
+    assert params_yaml.read_text() == before
+
+
+def test_rows_go_to_the_branch_that_learns_from_them(params_yaml: Path, chats: Path, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("text,label\n" + "".join(f"one{i} two{i},{i % 2}\n" for i in range(40)))
+    found = subject.wanted(str(tmp_path / "labels.csv"), None, None, "train")
+    assert found["finetune.classify.max_pairs"] == 36
+    with pytest.raises(UserError, match=r"its rows are for instruct \(kind chat\), not for classify"):
+        subject.wanted(str(chats), "classify", None, "train")
+
+
+def test_changed_rows_make_their_branch_stale(params_yaml: Path, chats: Path, tmp_path: Path) -> None:
+    (root := tmp_path / "checkout").mkdir()
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    tuning = stages["finetune"]
+    tuning["do"] = {"cmd": "true", "params": tuning["do"]["params"], "deps": tuning["do"]["deps"][:2]}
+    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"finetune": tuning}}))
+    subject.apply(subject.wanted(str(chats), None, None, "train"), dry_run=False)
+    for name in ("params.yaml", "defaults.yaml"):
+        shutil.copy(params_yaml.with_name(name), root)
+    for name in ("models/pretrain/causal", "models/pretrain/masked", "data/bias/train"):
+        (root / name).mkdir(parents=True)
+    from dvc.repo import Repo
+
+    Repo.init(str(root), no_scm=True).close()
+    before = dvc.fingerprints(root)
+    chats.write_text(chats.read_text() + json.dumps({"prompt": "new", "completion": "row"}) + "\n")
+    after = dvc.fingerprints(root)
+    assert before["finetune@instruct"] != after["finetune@instruct"]
+    assert before["finetune@classify"] == after["finetune@classify"]
+
+
+def test_a_base_is_described_before_it_is_written(params_yaml: Path, chats: Path, tmp_path: Path,
+                                                  capsys: pytest.CaptureFixture) -> None:  # fmt: skip
+    tokenizer_json = train_bpe([json.dumps(dir(json)) * 3, chats.read_text()], 300).to_str()
+    for causal in (True, False):
+        shape = derive_shape(ModelShape(size=1, width=32, heads=2), 300, 64, causal)
+        export.save(Transformer(shape).initialise(1), tokenizer_json, tmp_path / f"model-{causal}", {})
+    found = subject.wanted(str(chats), None, str(tmp_path / "model-True"), "train")
+    assert found["finetune.instruct.base"] == str(tmp_path / "model-True")
+    shown = capsys.readouterr().out
+    assert "0 M parameters; tuning all of them takes" in shown
+    assert "tokens per row: median" in shown
+    with pytest.raises(UserError, match="a masked model; instruct takes a causal one"):
+        subject.wanted(str(chats), None, str(tmp_path / "model-False"), "train")
+    with pytest.raises(UserError, match=r"no config\.json with"):
+        subject.wanted(str(chats), None, str(tmp_path), "train")
+
+
+def test_the_hub_is_read_at_a_commit_alone(params_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+    import huggingface_hub
+
+    with pytest.raises(UserError, match=r"name the commit.*huggingface\.co/datasets/owner/rows/commits/main"):
+        subject.fetched_rows("owner/rows", "train")
+    with pytest.raises(UserError, match="name the commit"):
+        subject.fetched_base("owner/model@main")
+    asked: list[Any] = []
+
+    def load(name: str, **options: Any) -> datasets.Dataset:
+        asked.append((name, options))
+        return datasets.Dataset.from_list([{"text": f"one {i}", "label": i % 2} for i in range(40)])
+
+    def snapshot(name: str, **options: Any) -> None:
+        asked.append((name, options["revision"], "*.safetensors" in options["allow_patterns"]))
+        assert not any(pattern.endswith((".bin", ".py", ".pt")) for pattern in options["allow_patterns"])
+        (folder := Path(options["local_dir"])).mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+        (folder / "model.safetensors").write_bytes(b"")
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    for _ in range(2):  # the second time from the copy
+        rows = subject.fetched_rows(f"owner/rows@{COMMIT}", "train")
+        base = subject.fetched_base(f"owner/model@{COMMIT}")
+    assert asked == [("owner/rows", {"revision": COMMIT, "split": "train"}), ("owner/model", COMMIT, True)]
+    assert rows == tmp_path / "downloads" / "owner--rows@01234567-train.parquet"
+    assert base.name == "owner--model@01234567"
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: 1 / 0)
+    with pytest.raises(UserError, match="division by zero; check the name, and that the hub can be reached"):
+        subject.fetched_rows(f"owner/other@{COMMIT}", "train")
+
+
+def test_text_for_pretraining_is_not_guessed_from_rows(chats: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"chats\.jsonl has chats.*type `python -m flows\.finetune_data .*chats\.jsonl`"
+    ):
+        inspect_text.look(str(chats), schema.Ingest())
