@@ -29,7 +29,7 @@ from flows.tracking.snapshots import Snapshot, experiments, find
 REPORTS = paths.ROOT / "reports" / "seeds"
 STEP = 1009
 """Between the seeds of two trainings."""
-BESIDE = {"runtime", "account", "mitigate", "scaling", "seeds", "promote"}
+BESIDE = {"runtime", "account", "label_efficiency", "mitigate", "scaling", "seeds", "promote"}
 """Sections that change no score."""
 
 

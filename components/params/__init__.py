@@ -14,6 +14,7 @@ from components.params.files import DEFAULTS, ParamFiles, load, read, read_tree
 from components.params.filter import Decontaminate, Filter, FilterRules, Kind
 from components.params.finetune import Classify, Finetune, FinetuneBranches, Instruct, Prefer
 from components.params.ingest import Files, Hub, Ingest, LicencePolicy, Packages, PackageTexts, Source
+from components.params.label_efficiency import LabelEfficiency
 from components.params.mitigate import Mitigate
 from components.params.mix import Canaries, Curriculum, Mix
 from components.params.numerics import Numerics
@@ -48,6 +49,7 @@ __all__ = [
     "Ingest",
     "Instruct",
     "Kind",
+    "LabelEfficiency",
     "LicencePolicy",
     "Mitigate",
     "Mix",

@@ -52,7 +52,7 @@ class Classify(Finetune):
     """Folder of the model that is tuned: the pipeline's own, or one of `transformers` (Qwen3, EuroBERT)."""
     task: Literal["auto", "source", "work", "order"] = "auto"
     """Which task: `auto` takes the first that the corpus can feed, and says which it skipped and why."""
-    max_pairs: int = Field(default=64, ge=10)
+    max_pairs: int = Field(default=256, ge=10)
     """Most training examples drawn from the corpus. Few, so that it shows what pretraining is worth."""
 
 

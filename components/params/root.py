@@ -13,6 +13,7 @@ from components.params.evaluate import Evaluate
 from components.params.filter import Filter
 from components.params.finetune import FinetuneBranches
 from components.params.ingest import Ingest
+from components.params.label_efficiency import LabelEfficiency
 from components.params.mitigate import Mitigate
 from components.params.mix import Mix
 from components.params.numerics import Numerics
@@ -47,6 +48,8 @@ class Params(Section):
     """Examine the models."""
     account: Account = Account()
     """Summarise and account."""
+    label_efficiency: LabelEfficiency = LabelEfficiency()
+    """Show what pretraining is worth, in labels."""
     mitigate: Mitigate = Mitigate()
     """Prove counterfactual augmentation, or not."""
     scaling: Scaling = Scaling()

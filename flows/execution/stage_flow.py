@@ -91,7 +91,7 @@ def _flow(name: str, function: Callable[..., State], described: str) -> Flow[Any
 
 # -- by name -----------------------------------------------------------------------------------------------------------
 
-STUDIES = ("scaling", "mitigate", "seeds", "promote")
+STUDIES = ("label_efficiency", "scaling", "mitigate", "seeds", "promote")
 
 
 def form_names() -> list[str]:

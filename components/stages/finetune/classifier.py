@@ -4,6 +4,7 @@
     causal (Qwen3):     ids -> backbone -> the last token       -> score                       -> logits of the classes
 
 Their layout is kept so that `pipeline("text-classification", folder)` reads the folder as it is, with the same logits.
+A causal model can have the masked one's head (`mean`), for a comparison: `transformers` has no layout for it.
 Padding stands at the end. In a masked model it is a document of its own: attention stays inside documents, so no token
 sees it, and the mean leaves it out. In a causal one nothing sees what comes later.
 """
@@ -25,15 +26,16 @@ from components.tokens.tokenizer import PAD
 class Classifier(nn.Module):
     """Logits (B, num_labels) of texts (B, T); see the module docstring."""
 
-    def __init__(self, backbone: Transformer, num_labels: int, pad: int = PAD) -> None:
+    def __init__(self, backbone: Transformer, num_labels: int, pad: int = PAD, mean: bool = False) -> None:
         super().__init__()
         self.backbone, self.num_labels, self.pad = backbone, num_labels, pad
+        self.mean = mean or not backbone.shape.causal
         width = backbone.shape.width
-        if backbone.shape.causal:
-            self.score = nn.Linear(width, num_labels, bias=False)
-        else:
+        if self.mean:
             self.dense = nn.Linear(width, width)
             self.classifier = nn.Linear(width, num_labels)
+        else:
+            self.score = nn.Linear(width, num_labels, bias=False)
 
     @property
     def shape(self) -> Shape:
@@ -56,11 +58,11 @@ class Classifier(nn.Module):
 
     def forward(self, ids_BT: Tensor) -> Tensor:
         inside_BT = ids_BT != self.pad
-        if self.shape.causal:
+        if not self.mean:
             last_B = (inside_BT * torch.arange(ids_BT.shape[1], device=ids_BT.device)).argmax(1)
             hidden_BTD = self.backbone.hidden(ids_BT)
             return self.score(hidden_BTD[torch.arange(len(ids_BT), device=ids_BT.device), last_B])
-        padded = not bool(inside_BT.all())
+        padded = not (self.shape.causal or bool(inside_BT.all()))
         hidden_BTD = self.backbone.hidden(ids_BT, inside_BT.long() if padded else None)
         weight_BT1 = inside_BT[..., None].to(hidden_BTD.dtype)
         mean_BD = (hidden_BTD * weight_BT1).sum(1) / weight_BT1.sum(1).clamp(min=1)

@@ -51,6 +51,14 @@ def check_classes(examples: Examples) -> None:
         raise UserError("finetune.classify.data: all training texts are the same; nothing can be learned from them")
 
 
+def first_of_each(passages: Sequence[Passage], count: int) -> list[Passage]:
+    """The first `count` passages, equally many of each class."""
+    by_class: dict[int, list[Passage]] = {}
+    for passage in passages:
+        by_class.setdefault(passage.label, []).append(passage)
+    return [passage for mine in by_class.values() for passage in mine[: max(1, count // len(by_class))]]
+
+
 def encoded(encoder: AnyEncoder, passages: Sequence[Passage], context: int) -> list[list[int]]:
     """Ids of each passage, at most `context`."""
     return [encoder.passage(passage.text, context) for passage in passages]

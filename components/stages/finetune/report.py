@@ -11,7 +11,7 @@ from components.core.files import write_json
 from components.core.report import Report
 from components.finetuning_data.formats import count_reasons
 from components.instruction_pairs.examples import Passage, PromptPair
-from components.reporting.figures import WIDTH, figure, save
+from components.reporting.figures import WIDTH, chart, figure, save
 from components.reporting.tables import Page, interval, markdown_table, quoted, write_table
 from components.stages.finetune.classify import verdict
 from components.stages.finetune.instruct import CHOICES, InstructionScores
@@ -78,6 +78,7 @@ def classify(
     result: TrainResult,
     probability: np.ndarray,
     rules: Mapping[str, np.ndarray],
+    curve: Mapping[int, Mapping[str, np.ndarray]],
     context: int,
     reports: Path,
 ) -> Report:
@@ -86,6 +87,7 @@ def classify(
     Args:
         probability: of each class (num_passages, num_labels).
         rules: what else the passages were classified by, name -> classes (num_passages,).
+        curve: number of labels -> the same after so many, `this_model` among them.
     """
     passages: Any = choice.examples.heldout
     labels = choice.examples.labels
@@ -101,6 +103,12 @@ def classify(
         metrics |= {f"accuracy/{name}": other.accuracy.value} | _numbers(f"gain_over_{name}", gain)
         rows.append((name.replace("_", " "), _shown(other.accuracy), _shown(other.macro_f1), _shown(gain)))
     metrics |= {"accuracy/chance": 1 / len(labels), "classes": float(len(labels)), "train_loss": _last_loss(result)}
+    accuracies = {
+        count: {name: ratio((guesses == truth).astype(float).tolist(), None, clusters) for name, guesses in row.items()}
+        for count, row in sorted(curve.items())
+    }
+    for count, row in accuracies.items():
+        metrics |= {f"accuracy_with_{count}_labels/{name}": score.value for name, score in row.items()}
     confusion = ours.confusion.sum(axis=0).astype(int)
     named = [[label, *row] for label, row in zip(labels, confusion.tolist(), strict=True)]
     write_table(reports / "details" / "confusion.csv", ("true \\ predicted", *labels), named)
@@ -112,6 +120,10 @@ def classify(
         "the same passages naive Bayes, the same training from random weights, the largest class. The gain is paired."
     )
     page.show("by accuracy macro_F1 this_model's_gain", rows, caption)
+    if len(accuracies) > 1:
+        _labels_plot(accuracies, reports / "plots" / "labels.png")
+        caption = "Accuracy by number of labels: the pretrained model, the same from random weights, naive Bayes."
+        page.show("labels pretrained from_scratch naive_Bayes", _by_labels(accuracies), caption)
     page.say(f"Classes: {', '.join(labels)}.")
     wrong = _misread(passages, probability, labels)
     page.table("misread", "true predicted probability text", wrong, "The most confident mistakes.")
@@ -190,6 +202,33 @@ def _learning(result: TrainResult, metric: str, name: str, reports: Path) -> Non
     right.plot([entry["step"] for entry in result.evals], [entry[metric] for entry in result.evals], "o-")
     right.set(title="Held out", xlabel="step", ylabel=name)
     save(drawing, reports / "plots" / "learning.png", f"Training loss at each step, and {name} as tuning goes on.")
+
+
+BY_LABELS = {"this_model": "pretrained", "from_scratch": "from scratch", "naive_bayes": "naive Bayes"}
+
+
+def line_by_labels(metrics: Mapping[str, float], counts: Sequence[int]) -> str:
+    """The accuracies by number of labels in one line, for a terminal."""
+    rows = [
+        f"{label} " + " ".join(f"{metrics[f'accuracy_with_{count}_labels/{name}']:.2f}" for count in counts)
+        for name, label in BY_LABELS.items()
+    ]
+    return f"held-out accuracy with {', '.join(map(str, counts))} labels: {'; '.join(rows)}"
+
+
+def _by_labels(accuracies: Mapping[int, Mapping[str, Estimate]]) -> list[list[str]]:
+    return [[str(count), *(_shown(row[name]) for name in BY_LABELS)] for count, row in accuracies.items()]
+
+
+def _labels_plot(accuracies: Mapping[int, Mapping[str, Estimate]], path: Path) -> None:
+    counts = list(accuracies)
+    caption = "Held-out accuracy by number of labels, pretrained or not: what pretraining is worth."
+    with chart(path, caption, xlabel="labels", ylabel="held-out accuracy", xscale="log") as axes:
+        for name, label in BY_LABELS.items():
+            scores = [row[name] for row in accuracies.values()]
+            axes.plot(counts, [score.value for score in scores], "o-", label=label)
+        axes.set_xticks(counts, map(str, counts))
+        axes.minorticks_off()
 
 
 def _confusion_plot(labels: list[str], confusion: np.ndarray, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Classification: which source is this line of text from? Held-out lines are of parts that no training text is from."""
+"""Classification: which source is this bit of text from? Held-out lines are of parts that no training text is from."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ from components.instruction_pairs.examples import Draw, Examples, Passage, Unfit
 LEAST = 16
 """Passages a source needs to be a class, in training and in the held-out text each."""
 MOST_CLASSES = 20
-SNIPPET_CHARS = 60
-"""A passage is one line's worth of text: whole paragraphs of documentation and of drama are told apart without fail,
-and a score at its ceiling compares nothing."""
+SNIPPET_CHARS = 16
+"""A few words: whole lines of documentation and of drama are told apart almost without fail, and a score at its ceiling
+compares nothing. At this length naive Bayes gets .85 of the demo's right from 4,096 labels."""
 
 
 def draw(draw: Draw) -> Examples:

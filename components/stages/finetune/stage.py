@@ -9,17 +9,19 @@ goes on from its newest checkpoint and ends with the same bytes.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from tokenizers import Tokenizer
 
 from components.core.errors import UserError
 from components.core.progress import Progress
 from components.core.report import Report
-from components.instruction_pairs.examples import Draw
+from components.instruction_pairs.examples import Draw, Passage
 from components.model import export, generate, lora
 from components.model.transformer import Transformer
 from components.params import Finetune, Numerics, Optimizer
@@ -39,6 +41,10 @@ CHARS_PER_TOKEN = 4
 """A passage of `context` times this many characters fills the context, in most languages, and is cut there."""
 EVALUATIONS = 3
 """Points of the held-out learning curve."""
+CURVE = (16, 64, 256)
+"""Labels of the learning curve beside the model: as many as show what pretraining is worth (flows/label_efficiency.py
+has more, with intervals), and how many steps each of its small trainings takes at most."""
+CURVE_STEPS = 50
 EXAMPLES = 8
 ANSWER_TOKENS = 40
 
@@ -92,6 +98,21 @@ def finetune(
     return report
 
 
+def settings_of(params: Finetune, steps: int, name: str, checkpoint_every: int = 0) -> TrainConfig:
+    """Settings of a training of `steps`; `name` is the section in params.yaml, for messages."""
+    # Every value that counts, though some are the schema's defaults: no stage depends on a default of the schema.
+    rates = Optimizer(
+        name="adamw", matrix_lr=params.learning_rate, weight_decay=0.01, grad_clip=1.0, schedule="linear", warmup=0.1
+    )
+    return TrainConfig(
+        steps=steps,
+        optimizer=rates,
+        checkpoint_every=checkpoint_every or params.checkpoint_every,
+        eval_every=max(1, -(-steps // EVALUATIONS)),
+        name=name,
+    )
+
+
 class _Unseen(Progress):
     """Progress of a training beside the stage's own: it shows nothing, and stops with the stage."""
 
@@ -114,6 +135,15 @@ class _Job:
     numerics: Numerics
     choice: Choice
     progress: Progress
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    @property
+    def _unseen(self) -> Progress:
+        return _Unseen(self.progress)
 
     def tune(self, out: Path, reports: Path, work: Path) -> Report:
         """Tune on pairs, judge before and after, save."""
@@ -156,35 +186,65 @@ class _Job:
         examples: Any = self.choice.examples
         labels = examples.labels
         classify.check_classes(examples)
-        model = classifier.Classifier(self.model, len(labels), self.encoder.pad).initialise_head(self.params.seed)
-        self._add_lora(self.model)
-        train_ids = classify.encoded(self.encoder, examples.train, self.context)
         test_ids = classify.encoded(self.encoder, examples.heldout, self.context)
-        truth = [passage.label for passage in examples.train]
+        model = self._classifier(self.model, len(labels))
 
         def evaluate(step: int) -> dict[str, float]:
             predicted = classify.predict(model, test_ids, self.numerics).argmax(axis=1)
             right = [guess == passage.label for guess, passage in zip(predicted, examples.heldout, strict=True)]
             return {"heldout_accuracy": sum(right) / len(right)}
 
-        batches = classify.PassageBatches(train_ids, truth, self.params.batch, self.params.seed, self.encoder.pad)
-        result = self._train(model, batches, classify.loss, evaluate, work)
+        result = self._train(model, self._labelled(examples.train), classify.loss, evaluate, work)
         self._merge_lora(model, out)
-        model.eval()
-        fresh = Transformer(self.model.shape).initialise(self.params.seed).to(next(model.parameters()).device)
-        scratch = classifier.Classifier(fresh, len(labels), self.encoder.pad).initialise_head(self.params.seed)
-        self._train(scratch, batches, classify.loss, None, work / "scratch", _Unseen(self.progress))
-        with self.progress.phase("evaluate"):
-            probability = classify.predict(model, test_ids, self.numerics)
-            rules = {
-                "naive_bayes": classify.naive_bayes(train_ids, truth, test_ids, self.encoder.vocab_size),
-                "from_scratch": classify.predict(scratch.eval(), test_ids, self.numerics).argmax(axis=1),
-                "majority": np.full(len(test_ids), np.bincount(truth).argmax()),
-            }
+        probability = classify.predict(model.eval(), test_ids, self.numerics)
+        rules = self._others(examples.train, test_ids, self.params.steps, work / "scratch")
+        curve = {len(examples.train): {"this_model": probability.argmax(axis=1)} | rules}
+        for count in CURVE:
+            if 2 * len(labels) <= count < len(examples.train):
+                few, steps = classify.first_of_each(examples.train, count), min(CURVE_STEPS, self.params.steps)
+                tuned = self._classifier(export.load(self.base, str(self.device))[0], len(labels))
+                self._train(tuned, self._labelled(few), classify.loss, None, work / f"{count}", self._unseen, steps)
+                predicted = classify.predict(tuned.eval(), test_ids, self.numerics).argmax(axis=1)
+                others = self._others(few, test_ids, steps, work / f"{count}-scratch")
+                curve[count] = {"this_model": predicted} | others
+        majority = np.bincount([passage.label for passage in examples.train]).argmax()
         facts = self._facts(result, {"labels": labels, "pooling": "last" if self.model.shape.causal else "mean"})
-        like = self.base if self._is_foreign else None
-        classifier.save_classifier(model, labels, self.tokenizer_json, out, facts, like)
-        return finetune_report.classify(self.choice, result, probability, rules, self.context, reports)
+        classifier.save_classifier(
+            model, labels, self.tokenizer_json, out, facts, self.base if self._is_foreign else None
+        )
+        report = finetune_report.classify(
+            self.choice, result, probability, rules | {"majority": np.full(len(test_ids), majority)}, curve,
+            self.context, reports,
+        )  # fmt: skip
+        self.progress.log(finetune_report.line_by_labels(report.metrics, sorted(curve)))
+        return report
+
+    def _classifier(self, backbone: Transformer, num_labels: int) -> classifier.Classifier:
+        """A fresh head on a pretrained backbone, with adapters if they are asked for."""
+        model = classifier.Classifier(backbone, num_labels, self.encoder.pad).initialise_head(self.params.seed)
+        self._add_lora(backbone)
+        return model
+
+    def _labelled(self, passages: Sequence[Passage]) -> classify.PassageBatches:
+        """Training batches of passages."""
+        ids = classify.encoded(self.encoder, passages, self.context)
+        labels = [passage.label for passage in passages]
+        return classify.PassageBatches(ids, labels, self.params.batch, self.params.seed, self.encoder.pad)
+
+    def _others(
+        self, train: Sequence[Passage], test_ids: list[list[int]], steps: int, work: Path
+    ) -> dict[str, np.ndarray]:
+        """Classes of held-out passages by what knows the same labels: naive Bayes, and training from random weights."""
+        labelled = self._labelled(train)
+        fresh = Transformer(self.model.shape).initialise(self.params.seed).to(self.device)
+        num_labels = len(self.choice.examples.labels)
+        scratch = classifier.Classifier(fresh, num_labels, self.encoder.pad).initialise_head(self.params.seed)
+        self._train(scratch, labelled, classify.loss, None, work, self._unseen, steps)
+        with self.progress.phase("evaluate"):
+            return {
+                "naive_bayes": classify.naive_bayes(labelled.ids, labelled.labels, test_ids, self.encoder.vocab_size),
+                "from_scratch": classify.predict(scratch.eval(), test_ids, self.numerics).argmax(axis=1),
+            }
 
     @property
     def _is_foreign(self) -> bool:
@@ -206,20 +266,10 @@ class _Job:
         lora.merge_lora(model)
 
     def _train(
-        self, model: Any, batches: Any, objective: Any, evaluate: Any, work: Path, progress: Progress | None = None
-    ) -> TrainResult:
-        # Every value that counts, though some are the schema's defaults: no stage depends on a default of the schema.
-        rates = Optimizer(
-            name="adamw", matrix_lr=self.params.learning_rate, weight_decay=0.01, grad_clip=1.0,
-            schedule="linear", warmup=0.1,
-        )  # fmt: skip
-        settings = TrainConfig(
-            steps=self.params.steps,
-            optimizer=rates,
-            checkpoint_every=self.params.checkpoint_every,
-            eval_every=max(1, -(-self.params.steps // EVALUATIONS)),
-            name=f"finetune.{self.branch}",
-        )
+        self, model: Any, batches: Any, objective: Any, evaluate: Any, work: Path, progress: Progress | None = None,
+        steps: int = 0,
+    ) -> TrainResult:  # fmt: skip
+        settings = settings_of(self.params, steps or self.params.steps, f"finetune.{self.branch}")
         with self.progress.phase("train"):
             return train_loop(
                 model,

@@ -36,7 +36,7 @@ TASKS: dict[str, tuple[FinetuneTask, ...]] = {
         FinetuneTask("continue", "beginning of a passage -> how it goes on", continuation.draw),
     ),
     "classify": (
-        FinetuneTask("source", "a line of text -> the source it is from", source_task.draw),
+        FinetuneTask("source", "a few words -> the source they are from", source_task.draw),
         FinetuneTask("work", "passage -> the work it is from", work_task.draw),
         FinetuneTask("order", "passage -> whether its halves are in their true order", order_task.draw),
     ),

@@ -82,6 +82,17 @@ def test_what_is_saved_loads(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("causal", [True, False])
 @torch.inference_mode()
+def test_a_causal_model_can_have_the_head_over_the_mean() -> None:
+    shape = derive_shape(ModelShape(size=1, width=32, heads=1), 400, 64, causal=True)
+    made = Classifier(Transformer(shape).initialise(1), 3, mean=True).initialise_head(1)
+    torch.nn.init.normal_(made.classifier.weight, generator=torch.Generator().manual_seed(1))
+    ids_BT = padded_ids()
+    hidden_BTD = made.backbone.hidden(ids_BT[1:2, :12])
+    pooled = made.classifier(torch.nn.functional.gelu(made.dense(hidden_BTD.mean(1))))
+    torch.testing.assert_close(made(ids_BT)[1:2], pooled, atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
 def test_padding_changes_nothing(causal: bool) -> None:
     ours, ids_BT = model(causal=causal), padded_ids()
     torch.testing.assert_close(ours(ids_BT)[1:2], ours(ids_BT[1:2, :12]), atol=1e-5, rtol=1e-5)

@@ -25,6 +25,7 @@ from components.instruction_pairs.examples import Examples, Passage
 from components.model import export
 from components.model.transformer import Transformer, derive_shape
 from components.params import Classify, Finetune, Instruct, ModelShape, Numerics
+from components.stages.finetune import source_task
 from components.stages.finetune.classify import check_classes
 from components.stages.finetune.stage import finetune
 from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, USER, Encoder, train_bpe
@@ -147,13 +148,18 @@ def test_instruct_learns(place: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rank", [0, 8])
-def test_classify_learns(rank: int, place: Path, tmp_path: Path) -> None:
+def test_classify_learns(rank: int, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_task, "SNIPPET_CHARS", 60)  # an untrained model knows nothing of a few words
     params = Classify(**FAST | {"steps": 40, "learning_rate": 0.003, "lora_rank": rank})
     report = run(place, tmp_path, "classify", params)
     assert report.facts["task"] == "source"
     assert report.facts["labels"] == ["docs", "tales"]
     assert report.metrics["accuracy/value"] > 0.8
     assert report.metrics["accuracy/chance"] == 0.5
+    for name in ("this_model", "from_scratch", "naive_bayes"):
+        assert 0.3 < report.metrics[f"accuracy_with_16_labels/{name}"] <= 1.0
+    assert "accuracy_with_64_labels/this_model" in report.metrics
+    assert "| labels | pretrained | from scratch | naive Bayes |" in report.markdown
     assert 0.5 <= report.metrics["accuracy/majority"] < report.metrics["accuracy/low"]
     for rule in ("naive_bayes", "from_scratch", "majority"):
         gain = report.metrics["accuracy/value"] - report.metrics[f"accuracy/{rule}"]
@@ -166,9 +172,10 @@ def test_classify_learns(rank: int, place: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "adapter").exists() == bool(rank)
 
 
-def test_a_causal_model_learns_to_classify(place: Path, tmp_path: Path) -> None:
+def test_a_causal_model_learns_to_classify(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from transformers import AutoModelForSequenceClassification
 
+    monkeypatch.setattr(source_task, "SNIPPET_CHARS", 60)
     params = Classify(**FAST | {"steps": 60, "learning_rate": 0.003})
     folders = {name: tmp_path / name for name in ("out", "reports", "work")}
     corpora = {"train": place / "train", "heldout": place / "heldout"}

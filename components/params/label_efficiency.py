@@ -1,0 +1,32 @@
+"""`label_efficiency` in params.yaml: what pretraining is worth, counted in labels."""
+
+from pydantic import Field, field_validator
+
+from components.params.section import Advanced, Fraction, Section
+
+REFERENCE = 64
+"""Labels at which the pretrained model sets the accuracy that the others must reach."""
+
+
+class LabelEfficiency(Section):
+    """Accuracy by number of labels: pretrained, from scratch, naive Bayes; masked or causal; LoRA or all weights."""
+
+    labels: list[int] = [16, 64, 256, 1024, 4096]
+    """Numbers of training labels, rising; 64 must be one: the figure compares with the pretrained model there."""
+    seeds: int = Field(default=5, ge=2, le=50)
+    """Trainings per point; they differ in the drawn labels, the head, their order, and random weights."""
+    heldout_items: Advanced[int] = Field(default=1000, ge=10)
+    """Most held-out examples judged."""
+    heldout_kilobytes: Advanced[float] = Field(default=60.0, gt=0.0)
+    """Held-out text per source in which forgetting is measured (10^3 bytes)."""
+    lora_rank: Advanced[int] = Field(default=8, ge=1)
+    """Rank of the LoRA arm."""
+    replay_share: Advanced[Fraction] = 0.2
+    """Share of the steps that repeat pretraining, in the arm that is to forget less."""
+
+    @field_validator("labels")
+    @classmethod
+    def _rise_past_the_reference(cls, labels: list[int]) -> list[int]:
+        if labels != sorted(set(labels)) or REFERENCE not in labels[:-1] or labels[0] < 2:
+            raise ValueError(f"must rise, hold {REFERENCE} and something above it, such as [16, 64, 256]")
+        return labels

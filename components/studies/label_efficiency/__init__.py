@@ -1,0 +1,1 @@
+"""Label efficiency: what pretraining is worth, counted in labels."""

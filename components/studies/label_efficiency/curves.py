@@ -1,0 +1,127 @@
+"""Curves of the label-efficiency study: accuracies with intervals, and the labels that pretraining saves.
+
+Every figure is a mean over seeds (draws of labels and trainings) and held-out items, and both vary: its variance is
+that of the seeds' means plus that of the items' (clustered by document), with Satterthwaite's degrees of freedom. What
+seeds and items share is counted twice, so intervals are rather too wide. They cover no other pretraining.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from components.params.label_efficiency import REFERENCE
+from components.statistics import MIN_CLUSTERS, Estimate, Spread, cluster_table, critical_t, variance_words
+
+STEPS_PER_DOUBLING = 8
+"""Resolution of the search for the labels that another curve needs."""
+CAP = 64.0
+"""Largest factor reported: beyond 64 x 64 labels nothing is measured."""
+
+
+@dataclass(frozen=True)
+class Items:
+    """What the columns of a matrix (seeds, items) are: their weights, and the cluster of each."""
+
+    weights: np.ndarray
+    clusters: Sequence[str]
+
+
+def over_seeds_and_items(values_SI: np.ndarray, items: Items, unit: str = "seeds and documents") -> Estimate:
+    """Mean of `values_SI` per unit of weight, with its interval over seeds and clusters of items."""
+    weight = float(items.weights.sum())
+    by_seed = values_SI.sum(axis=1) / weight
+    value = float(by_seed.mean())
+    table, _ = cluster_table([values_SI.mean(axis=0), items.weights], items.clusters)
+    enough = min(len(table), len(by_seed)) >= MIN_CLUSTERS
+    low, high = None, None
+    if enough:
+        spread = Spread.of(table, lambda sums: sums[..., 0] / sums[..., 1], table[:, 1])
+        seeds, works = float(by_seed.var(ddof=1)) / len(by_seed), spread.error**2
+        if total := seeds + works:
+            freedom = total**2 / (seeds**2 / (len(by_seed) - 1) + works**2 / spread.freedom)
+            reach = critical_t(freedom, 0.95) * total**0.5
+            low, high = value - reach, value + reach
+    words = variance_words(min(len(table), len(by_seed)), unit)
+    return Estimate(value, low, high, values_SI.size, len(table), words)
+
+
+def labels_needed(goal_SI: np.ndarray, curve: Mapping[int, np.ndarray], items: Items) -> dict[str, float | None]:
+    """Factor by which another way of training needs more labels than `REFERENCE` to reach the accuracy of `goal_SI`.
+
+    The curve is interpolated between its points in the logarithm of the labels, seed by seed and item by item. `value`
+    is where its mean first reaches the goal's. `low` is where the interval of the difference first holds zero: with
+    fewer labels it is surely worse. Where that never happens it is `CAP`, or the factor at the last point.
+
+    Args:
+        goal_SI: (seeds, items), 1 where right: the pretrained model with `REFERENCE` labels.
+        curve: labels -> the same of the other way.
+    """
+    sizes = sorted(curve)
+    last = min(CAP, sizes[-1] / REFERENCE)
+    value, low = None, None
+    for labels in np.geomspace(sizes[0], sizes[-1], 1 + round(np.log2(sizes[-1] / sizes[0]) * STEPS_PER_DOUBLING)):
+        after = min(max(1, int(np.searchsorted(sizes, labels * (1 + 1e-9)))), len(sizes) - 1)
+        left, right = sizes[after - 1], sizes[after]
+        share = float(np.clip(np.log(labels / left) / np.log(right / left), 0.0, 1.0))
+        gap = over_seeds_and_items((1 - share) * curve[left] + share * curve[right] - goal_SI, items)
+        factor = min(last, float(labels) / REFERENCE)
+        if value is None and gap.value >= 0:
+            value = factor
+        if low is None and (gap.value if gap.high is None else gap.high) >= 0:
+            low = factor
+    bounded = min(len(goal_SI), len(set(items.clusters))) >= MIN_CLUSTERS
+    return {"value": value or last, "low": (low or last) if bounded else None, "reached": float(value is not None)}
+
+
+def right_of(results: Sequence[Mapping[str, Any]], arm: str, labels: int, key: str = "right") -> np.ndarray:
+    """Whether each held-out item was right: (seeds, items)."""
+    rows = [row[key] for row in results if row["arm"] == arm and row["labels"] == labels]
+    return np.array([[int(digit) for digit in row] for row in rows], dtype=np.float64)
+
+
+def summary(results: Sequence[Mapping[str, Any]], clusters: Sequence[str], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Curves of all arms, naive Bayes, forgetting, joules and seconds; the factor of labels is `label_efficiency`."""
+    labels = sorted({row["labels"] for row in results})
+    arms = list(dict.fromkeys(row["arm"] for row in results))
+    items = Items(np.ones(len(clusters)), clusters)
+    hits = {arm: {n: right_of(results, arm, n) for n in labels} for arm in arms}
+    hits["naive_bayes"] = {n: right_of(results, "masked", n, "bayes") for n in labels}
+    curves = {arm: [_point(hits[arm][n], items, n, _used(results, arm, n)) for n in labels] for arm in hits}
+    goal = hits["masked"][REFERENCE]
+    needed = {arm: labels_needed(goal, hits[arm], items) for arm in ("scratch", "naive_bayes")}
+    differences = {
+        f"{a} - {b}": [_point(hits[a][n] - hits[b][n], items, n, {}) for n in labels]
+        for a, b in (("masked", "scratch"), ("masked", "naive_bayes"), ("masked", "causal"), ("masked", "lora"))
+    }
+    works = Items(np.array(before["bytes"], dtype=np.float64), before["works"])
+    forgot = {
+        arm: [
+            _point(np.array([row["bits"] for row in rows]) - np.array(before["bits"]), works, n, {})
+            for n in labels
+            if (rows := [row for row in results if row["arm"] == arm and row["labels"] == n])
+        ]
+        for arm in arms
+        if any("bits" in row for row in results if row["arm"] == arm)
+    }
+    return {
+        "label_efficiency": needed["scratch"],
+        "naive_bayes_needs": needed["naive_bayes"],
+        "naive_bayes_at_most": max(row["value"] for row in curves["naive_bayes"]),
+        "curves": curves,
+        "differences": differences,
+        "bits_per_byte_before": sum(before["bits"]) / sum(before["bytes"]),
+        "forgetting": forgot,
+    }
+
+
+def _point(values_SI: np.ndarray, items: Items, labels: int, more: dict[str, float]) -> dict[str, Any]:
+    found = over_seeds_and_items(values_SI, items)
+    return {"labels": labels, "value": found.value, "low": found.low, "high": found.high} | more
+
+
+def _used(results: Sequence[Mapping[str, Any]], arm: str, labels: int) -> dict[str, float]:
+    """Mean joules, seconds and steps of a training."""
+    rows = [row for row in results if row["arm"] == arm and row["labels"] == labels]
+    return {key: float(np.mean([row[key] for row in rows])) for key in ("joules", "cpu_s", "steps") if rows}

@@ -1,0 +1,142 @@
+"""Report of the label-efficiency study: tables, and plots with captions."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.core.files import rounded, write_json, write_text
+from components.reporting.figures import WIDTH, error_bars, figure, save
+from components.reporting.tables import Page, interval, number
+from components.studies.label_efficiency.points import EPOCHS
+
+TITLES = {
+    "masked": "pretrained (masked)",
+    "scratch": "from scratch",
+    "naive_bayes": "naive Bayes",
+    "causal": "pretrained (causal)",
+    "lora": "pretrained, LoRA",
+    "replay": "causal with replay",
+}
+PANELS = (("masked", "scratch", "naive_bayes"), ("masked", "causal", "lora"))
+
+
+def write(found: Mapping[str, Any], facts: Mapping[str, Any], folder: Path) -> str:
+    """Write label_efficiency.json, report.md and the plots; returns the report's text.
+
+    Args:
+        found: what `curves.summary` returned.
+        facts: task, seeds, held-out items, megabytes by arm, hashes of the base models, processor.
+    """
+    write_json(folder / "label_efficiency.json", rounded({**found, **facts}))
+    _accuracy(found["curves"], facts, folder / "plots" / "accuracy.png")
+    _price(found, facts, folder / "plots" / "price.png")
+    text = markdown(found, facts)
+    write_text(folder / "report.md", text)
+    return text
+
+
+def markdown(found: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    """The report."""
+    curves, needed = found["curves"], found["label_efficiency"]
+    page = Page(f"What pretraining is worth, in labels: {facts['task']['name']}", None)
+    bound = "" if needed["low"] is None else f" (at least {needed['low']:.1f} with 95% confidence)"
+    reached = "" if needed["reached"] else "more than "
+    page.say(
+        f"From scratch, {reached}{needed['value']:.1f} times as many labels{bound} are needed for the accuracy that "
+        "the pretrained model reaches with 64.",
+        f"Task: {facts['task']['title']}; {len(facts['task']['classes'])} classes, {facts['items']} held-out examples, "
+        f"{facts['seeds']} seeds of labels and training. Intervals are over seeds and held-out documents, for these "
+        f"pretrained models ({', '.join(facts['bases'])}) alone. Processor: {facts['processor']}.",
+    )
+    sizes = [row["labels"] for row in curves["masked"]]
+    rows = [[TITLES[arm], *(_cell(row) for row in points)] for arm, points in curves.items()]
+    page.show(f"accuracy_by_labels {' '.join(map(str, sizes))}", rows, "Accuracy by number of labels.")
+    rows = [[name, *(_cell(row, "+.3f") for row in points)] for name, points in found["differences"].items()]
+    page.show(f"difference {' '.join(map(str, sizes))}", rows, "Differences in accuracy, on the same labels and items.")
+    rows = [[TITLES[arm], *(_cell(row, "+.4f") for row in points)] for arm, points in found["forgetting"].items()]
+    caption = (
+        "Forgetting: held-out bits per byte of the causal model after tuning less before "
+        f"({found['bits_per_byte_before']:.3f}); with replay, one step in "
+        f"{round(1 / facts['replay_share']) if facts['replay_share'] else 'none'} repeats pretraining."
+    )
+    page.show(f"arm {' '.join(map(str, sizes))}", rows, caption)
+    rows = [
+        [TITLES[arm], *(number(row["joules"]) for row in points), f"{facts['megabytes'][arm]:.1f}"]
+        for arm, points in curves.items() if arm in facts["megabytes"]
+    ]  # fmt: skip
+    caption = (
+        "Joules of a training by number of labels (estimated as the ledger does), and the most that its tensors "
+        f"hold at once, in MB. Each label is seen {EPOCHS} times or more."
+    )
+    page.show(f"arm {' '.join(map(str, sizes))} megabytes", rows, caption)
+    return page.markdown
+
+
+def _cell(row: Mapping[str, Any], form: str = ".3f") -> str:
+    if form == ".3f" or row["low"] is None:
+        return interval(row["value"], row["low"], row["high"]) if form == ".3f" else f"{row['value']:{form}}"
+    return "{} [{}, {}]".format(*(f"{row[key]:{form}}" for key in ("value", "low", "high")))
+
+
+# -- plots -------------------------------------------------------------------------------------------------------------
+
+
+def _lines(axes: Any, curves: Mapping[str, Sequence[Mapping[str, Any]]], arms: Sequence[str]) -> None:
+    for arm in arms:
+        rows = curves[arm]
+        values = [row["value"] for row in rows]
+        low, high = ([row["value"] if row[key] is None else row[key] for row in rows] for key in ("low", "high"))
+        axes.errorbar(
+            [row["labels"] for row in rows], values, error_bars(values, low, high), fmt="o-", capsize=2,
+            color=f"C{list(TITLES).index(arm)}", label=TITLES[arm], markersize=4,
+        )  # fmt: skip
+    _label_axis(axes, [row["labels"] for row in curves[arms[0]]])
+
+
+def _label_axis(axes: Any, sizes: Sequence[int]) -> None:
+    axes.set(xscale="log", xlabel="labels")
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.minorticks_off()
+
+
+def _accuracy(curves: Mapping[str, Any], facts: Mapping[str, Any], path: Path) -> None:
+    drawing, axes = figure(WIDTH, 3.2, columns=2, sharey=True)
+    for one, arms in zip(axes, PANELS, strict=True):
+        _lines(one, curves, arms)
+    axes[0].set(title="What pretraining is worth", ylabel="held-out accuracy")
+    axes[1].set(title="Ways of tuning")
+    _legend(drawing, axes)
+    caption = (
+        f"Held-out accuracy by number of labels ({facts['task']['title']}): mean of {facts['seeds']} seeds, with 95% "
+        "intervals over seeds and documents."
+    )
+    save(drawing, path, caption)
+
+
+def _price(found: Mapping[str, Any], facts: Mapping[str, Any], path: Path) -> None:
+    drawing, [left, right] = figure(WIDTH, 3.0, columns=2)
+    _lines(left, found["forgetting"], list(found["forgetting"]))
+    left.axhline(0.0, color="gray", linewidth=0.8)
+    left.set(title="Forgetting", ylabel="bits per byte, after less before")
+    arms = [arm for arm in found["curves"] if arm in facts["megabytes"]]
+    for arm in arms:
+        rows = found["curves"][arm]
+        colour = f"C{list(TITLES).index(arm)}"
+        right.plot([r["labels"] for r in rows], [r["joules"] for r in rows], "o-", label=TITLES[arm], color=colour)
+    _label_axis(right, [row["labels"] for row in found["curves"][arms[0]]])
+    right.set(title="Energy of a training", ylabel="joules")
+    _legend(drawing, [left, right])
+    caption = (
+        "Left: how much worse the causal model predicts held-out text after tuning, with and without replay of "
+        "pretraining text; right: joules of one training."
+    )
+    save(drawing, path, caption)
+
+
+def _legend(drawing: Any, axes: Sequence[Any]) -> None:
+    """One legend of all axes, each name once."""
+    named: dict[str, Any] = {}
+    for one in axes:
+        for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, handle)
+    drawing.legend(list(named.values()), list(named), loc="outside lower left", ncols=3)

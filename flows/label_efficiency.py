@@ -1,0 +1,113 @@
+"""What pretraining is worth, in labels: accuracy against the number of labels, with the models just made.
+
+    python -m flows.label_efficiency
+
+On the task of `finetune.classify`, trains `label_efficiency.seeds` models on each number of labels: the pretrained
+masked model, the same from random weights, the causal model, LoRA, and the causal model with replay of its pretraining;
+naive Bayes stands beside them. Says how many times as many labels training from scratch needs for the accuracy that
+pretraining reaches with 64, what tuning forgets (held-out bits per byte), and what each point costs in joules. Reads
+what the pipeline made. Killed and started again, it reads finished points back and goes on. About 10 minutes on two
+cores with the demo's models. Results: reports/label_efficiency/ and MLflow, a child run per point.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.core.files import fingerprint
+from components.core.workers import pool
+from components.params import LabelEfficiency, Params
+from flows.execution import cli
+from flows.execution.stage import Study, as_task
+from flows.execution.study_run import StudyRecord, require, study_run
+from flows.system import dvc, paths
+from flows.system.command import parser_of, run_command
+
+if TYPE_CHECKING:
+    from components.studies.label_efficiency.points import Place
+
+INPUTS = ("models/pretrain/causal", "models/pretrain/masked", "data/bias/train", "data/tokenize", "data/ingest/heldout")
+REPORTS = paths.ROOT / "reports" / "label_efficiency"
+BASES = ("masked", "causal")
+
+
+def run_study(name: str, params: Params) -> Path:
+    """Accuracy by number of labels: pretrained, from scratch and naive Bayes; masked or causal; LoRA or all weights."""
+    from components.studies.label_efficiency.points import Place
+
+    require(INPUTS, "python -m flows.pipeline --until pretrain")
+    own = params.finetune.classify
+    chosen = {
+        "label_efficiency": params.label_efficiency.model_dump(mode="json"),
+        "finetune.classify": own.model_dump(mode="json"),
+        "numerics": params.numerics.model_dump(mode="json"),
+    }
+    inputs = [dvc.inputs(f"finetune@{branch}").hashes for branch in ("classify", "instruct")]
+    work = paths.WORK / "label_efficiency" / fingerprint([chosen, inputs, dvc.inputs("tokenize").hashes])
+    place = Place(
+        paths.ROOT / "data", paths.ROOT / "models", work, params.label_efficiency, own, params.numerics, paths.LEDGER,
+        params.runtime, paths.ROOT,
+    )  # fmt: skip
+    with study_run(STUDY, name, params, work) as record:
+        record.finish(compare(place, params.runtime.workers, record), chosen, REPORTS)
+    return REPORTS
+
+
+STUDY = Study("label_efficiency", LabelEfficiency, "What pretraining is worth, in labels", run_study)
+
+
+def compare(place: "Place", workers: int, record: StudyRecord) -> dict[str, float]:
+    """Examples, points, report; its headline figures."""
+    from components.carbon.metering.counters import cpu_model
+    from components.studies.label_efficiency import curves, report
+    from components.studies.label_efficiency import points as study
+
+    task = as_task(study.draw)(place)
+    results = as_task(train_points)(place, workers, record)
+    heldout = place.passages(0)
+    found = curves.summary(results, [passage.cluster for passage in heldout], study.before(place))
+    facts: dict[str, Any] = {
+        "task": task,
+        "items": len(heldout),
+        "seeds": place.params.seeds,
+        "replay_share": place.params.replay_share,
+        "megabytes": {arm: study.peak_megabytes(arm, place) for arm in study.ARMS if arm != "replay"},
+        "bases": [f"{name} {dvc.hash_of(f'pretrain@{name}', f'models/pretrain/{name}')[:8]}" for name in BASES],
+        "processor": cpu_model(),
+    }
+    report.write(found, facts, REPORTS)
+    needed = {f"label_efficiency/{key}": value for key, value in found["label_efficiency"].items()}
+    accuracy = {
+        f"accuracy/{arm}_{row['labels']}": row["value"] for arm in found["curves"] for row in found["curves"][arm]
+    }
+    return {name: value for name, value in (needed | accuracy).items() if value is not None}
+
+
+def train_points(place: "Place", workers: int, record: StudyRecord) -> list[dict[str, Any]]:
+    """Results of all points, in their order; finished ones are read back."""
+    from components.studies.label_efficiency import points as study
+
+    chosen, results = study.points(place.params), []
+    known = {point.name for point in chosen if study.result_path(point, place).exists()}
+    with pool(min(workers, len(chosen))) as executor:
+        for point, result in zip(chosen, executor.map(partial(study.run_point, place=place), chosen), strict=True):
+            results.append(result)
+            accuracy = result["right"].count("1") / len(result["right"])
+            note = "read back" if point.name in known else f"{result['cpu_s']:.0f} CPU s, {result['joules']:.0f} J"
+            print(f"[{len(results)}/{len(chosen)}] {point.name}: accuracy {accuracy:.3f}, {note}", flush=True)
+            metrics = {"accuracy": accuracy} | {key: result[key] for key in ("joules", "cpu_s", "steps")}
+            settings = {"labels": point.labels, "seed": point.seed, "arm": point.arm}
+            record.child(point.name, settings, metrics, arm=point.arm)
+    return results
+
+
+def main() -> int:
+    """Run the study from a terminal."""
+    parser_of("label_efficiency", __doc__).parse_args()
+    from flows.execution.stage_flow import study_form
+
+    return cli.run(study_form(STUDY), REPORTS / "report.md")
+
+
+if __name__ == "__main__":
+    run_command("label_efficiency", main)

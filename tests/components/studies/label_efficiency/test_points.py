@@ -1,0 +1,118 @@
+"""Points of label efficiency on real text: drawn, trained once, the same again, with replay, and their memory."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from components.core.errors import UserError
+from components.core.files import read_json
+from components.corpus.corpus import read_corpus
+from components.model import export
+from components.model.transformer import Transformer, derive_shape
+from components.params import Classify, LabelEfficiency, ModelShape, Numerics, Tokenize
+from components.stages.tokenize.stage import tokenize
+from components.studies.label_efficiency import points as study
+from components.studies.label_efficiency import report
+from components.studies.label_efficiency.curves import summary
+from tests.components import task_corpora as corpora
+
+PARAMS = LabelEfficiency(labels=[16, 64, 80], seeds=2, heldout_items=20, heldout_kilobytes=4, lora_rank=2)
+CLASSIFY = Classify(data="data/train", steps=4, batch=16, context=32)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> study.Place:
+    """What the pipeline leaves, with untrained models."""
+    root = tmp_path_factory.mktemp("labels")
+    corpora.python_docs(root / "data")
+    (root / "data/ingest").mkdir()
+    (root / "data/heldout").rename(root / "data/ingest/heldout")
+    for name in ("reports", "tokenwork", "data/tokenize"):
+        (root / name).mkdir()
+    tokenize(
+        train=root / "data/train", heldout=root / "data/ingest/heldout", params=Tokenize(vocab_size=400),
+        out=root / "data/tokenize", reports=root / "reports", work=root / "tokenwork",
+    )  # fmt: skip
+    tokenizer_json = (root / "data/tokenize/tokenizer.json").read_text()
+    for kind in ("causal", "masked"):
+        shape = derive_shape(ModelShape(size=1, width=32, heads=1), 400, 64, causal=kind == "causal")
+        export.save(Transformer(shape).initialise(1), tokenizer_json, root / "models/pretrain" / kind, {})
+    return study.Place(root / "data", root / "models", root / "work", PARAMS, CLASSIFY, Numerics(), root=root)
+
+
+def test_examples_are_drawn_once_and_more_labels_hold_fewer(place: study.Place) -> None:
+    task = study.draw(place)
+    assert task == {"name": "source", "title": "a few words -> the source they are from", "classes": ["docs", "tales"]}
+    first, second = place.passages(1), place.passages(2)
+    assert {p.text for p in first} != {p.text for p in second}
+    few, more = (study.classify.first_of_each(first, count) for count in (16, 64))
+    assert len(few) == 16
+    assert {(p.text, p.cluster) for p in few} <= {(p.text, p.cluster) for p in more}
+    assert sum(p.label for p in few) == 8
+    heldout = {document.id for document in read_corpus(place.data / "ingest/heldout")}
+    assert {p.cluster for p in place.passages(0)} <= heldout
+    assert study.draw(place) == task
+    with pytest.raises(UserError, match=r"label_efficiency\.labels: 100000 labels are asked for"):
+        study.draw(
+            replace(place, work=place.work / "other", params=PARAMS.model_copy(update={"labels": [64, 100_000]}))
+        )
+
+
+def test_a_point_is_trained_once_and_the_same_again(place: study.Place) -> None:
+    study.draw(place)
+    point = study.Point("masked", 16, 1)
+    first = study.run_point(point, place)
+    assert first["steps"] == 4
+    assert set(first["right"]) <= {"0", "1"}
+    assert len(first["right"]) == len(place.passages(0)) == len(first["bayes"])
+    file = study.result_path(point, place)
+    written = file.stat().st_mtime_ns
+    assert study.run_point(point, place) == first
+    assert file.stat().st_mtime_ns == written
+    again = replace(place, work=place.work.with_name("again"))
+    study.draw(again)
+    same = study.run_point(point, again)
+    assert (same["right"], same["bayes"]) == (first["right"], first["bayes"])
+
+
+def test_replay_adds_pretraining_and_leaves_the_labels_as_they_are(place: study.Place) -> None:
+    study.draw(place)
+    plain = study.classify.PassageBatches([[6, 7]] * 4, [0, 1, 0, 1], 2, 1)
+    mixed = study.with_replay(plain, 5, 1, place)
+    kinds = [mixed(number).targets.ndim for number in range(10)]
+    assert kinds == [1, 1, 1, 1, 2, 1, 1, 1, 1, 2]
+    ours = [mixed(number) for number in range(10) if number % 5 != 4]
+    for number, batch in enumerate(ours):
+        assert torch.equal(batch.targets, plain(number).targets)
+    assert not torch.equal(mixed(4).ids_BT, mixed(9).ids_BT)
+
+
+def test_all_arms_and_the_report(place: study.Place, tmp_path: Path) -> None:
+    task = study.draw(place)
+    results = [study.run_point(point, place) for point in study.points(PARAMS)]
+    assert len(results) == 2 * 3 * 5
+    heldout = [passage.cluster for passage in place.passages(0)]
+    found = summary(results, heldout, study.before(place))
+    for arm in study.FORGETTING:  # an untrained model knows nothing to forget, but its bits change
+        assert any(row["value"] != 0.0 for row in found["forgetting"][arm])
+    facts = {
+        "task": task, "items": len(heldout), "seeds": 2, "replay_share": 0.2, "bases": ["masked 1234"],
+        "megabytes": {"masked": 2.0, "lora": 1.0}, "processor": "some processor",
+    }  # fmt: skip
+    text = report.write(found, facts, tmp_path)
+    assert "times as many labels" in text
+    assert "| from scratch |" in text
+    assert read_json(tmp_path / "label_efficiency.json")["label_efficiency"]["low"] is None  # two seeds
+    assert {path.name for path in (tmp_path / "plots").iterdir()} == {"accuracy.png", "price.png"}
+
+
+def test_adapters_need_less_memory(place: study.Place) -> None:
+    study.draw(place)
+    full, lora = (study.peak_megabytes(arm, place) for arm in ("masked", "lora"))
+    weights = sum(p.numel() for p in export.load(place.base("masked"))[0].parameters()) * 4 / 1e6
+    assert lora < full
+    assert full > 4 * weights  # weights, gradients, two moments
+    assert np.isfinite(lora)
