@@ -69,7 +69,8 @@ def test_markdown_feeds_headings(tmp_path: Path) -> None:
     def page(index: int) -> str:
         words = GERMAN_WORDS[index % 40 : index % 40 + 9]
         return "".join(
-            f"## Section {index} {part}\n\n{part.title()} {' '.join(words)} {index}.\n\nMore.\n\n" for part in "abc"
+            f"## Of {max(words, key=len)} {index} {part}\n\n{part.title()} {' '.join(words)} {index}.\n\nMore.\n\n"
+            for part in "abc"
         )
 
     pages = [corpora.document(page(index), f"{index}.md", f"{index}.md") for index in range(40)]
@@ -79,7 +80,7 @@ def test_markdown_feeds_headings(tmp_path: Path) -> None:
     assert [entry["task"] for entry in choice.skipped] == ["describe"]
     pair = choice.examples.train[0]
     assert isinstance(pair, PromptPair)
-    assert re.fullmatch(r"Write the first sentence of this section\.\nSection \d+ [abc]", pair.prompt)
+    assert re.fullmatch(r"Write the first sentence of this section\.\nOf \S+ \d+ [abc]", pair.prompt)
     assert pair.answer.endswith(".")
     assert "\n" not in pair.answer
 
