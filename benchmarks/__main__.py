@@ -47,6 +47,10 @@ BENCHMARKS = {
     "pages": Benchmark(
         "the report in headless Chromium, after `make demo`: a minute; --docs", (("benchmarks.pages",),)
     ),
+    "chaos": Benchmark(
+        "faults at random moments of a small pipeline, and what survives: a minute a trial, resumable; --trials 5",
+        (("benchmarks.chaos",),),
+    ),
     "long": Benchmark("the rare test cases that take minutes", (("pytest", "-m", "long"),)),
 }
 
