@@ -1,9 +1,10 @@
-"""Examples from one's own rows instead of the corpus: chats for `instruct`, texts with labels for `classify`.
+"""Examples from one's own rows instead of the corpus: chats, texts with labels, preferences.
 
 Every row that is cut, or has nothing to learn, is counted; the report says how many and why, details/refused.csv which.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,14 @@ from components.params import Finetune
 from components.stages.finetune.task_selection import Branch, Choice, FinetuneTask
 from components.tokens.hub_encoder import AnyEncoder
 
-KINDS: dict[Branch, Kind] = {"instruct": "chat", "classify": "label"}
-TITLES = {"instruct": "the last answer of a chat", "classify": "the label of a text"}
-WANTED = {"instruct": "chats (messages, or prompt and completion)", "classify": "text and label"}
+KINDS: dict[Branch, Kind] = {"instruct": "chat", "classify": "label", "prefer": "preference"}
+TITLES = {
+    "instruct": "the last answer of a chat", "classify": "the label of a text", "prefer": "the better of two answers",
+}  # fmt: skip
+WANTED = {
+    "instruct": "chats (messages, or prompt and completion)", "classify": "text and label",
+    "prefer": "prompt, chosen and rejected",
+}  # fmt: skip
 
 
 def is_corpus(path: Path) -> bool:
@@ -42,6 +48,10 @@ def choose_rows(branch: Branch, path: Path, heldout: Path, encoder: AnyEncoder, 
     task = FinetuneTask("rows", f"rows of {path.name} -> {TITLES[branch]}")
     if branch == "instruct":
         return _chats(task, path, rows, encoder, params.context)
+    if branch == "prefer":
+        train: Any = rows.train
+        tested: Any = [replace(row, where=cluster) for row, cluster in zip(rows.heldout, rows.clusters, strict=True)]
+        return Choice(task, Examples(train, tested, [], _note(rows)), [], list(rows.refused))
     return _texts(task, rows, encoder, params.context)
 
 

@@ -1,4 +1,4 @@
-"""The reports of the two fine-tuning branches: metrics with intervals, examples, learning curves."""
+"""The reports of the fine-tuning branches: metrics with intervals, examples, learning curves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,13 @@ import numpy as np
 
 from components.core.files import write_json
 from components.core.report import Report
-from components.finetuning_data.formats import count_reasons
+from components.finetuning_data.formats import Preference, count_reasons
 from components.instruction_pairs.examples import Passage, PromptPair
 from components.reporting.figures import WIDTH, chart, figure, save
 from components.reporting.tables import Page, interval, markdown_table, quoted, write_table
 from components.stages.finetune.classify import verdict
 from components.stages.finetune.instruct import CHOICES, InstructionScores
+from components.stages.finetune.preferences import wins
 from components.stages.finetune.task_selection import Choice
 from components.statistics import Estimate, ratio
 from components.training.train_config import TrainResult
@@ -128,6 +129,63 @@ def classify(
     wrong = _misread(passages, probability, labels)
     page.table("misread", "true predicted probability text", wrong, "The most confident mistakes.")
     return Report(metrics, page.markdown, _facts(choice, context, 1 / len(labels)))
+
+
+@dataclass(frozen=True)
+class PreferenceScores:
+    """Held-out pairs, and the log-probabilities of their answers (N, 2; chosen, rejected) before and after tuning."""
+
+    rows: Sequence[Preference]
+    before_N2: np.ndarray
+    after_N2: np.ndarray
+    beta: float
+    num_train: int
+
+
+def prefer(
+    choice: Choice, result: TrainResult, scores: PreferenceScores, answers: list[list[str]], context: int, reports: Path
+) -> Report:
+    """Write plots and details under `reports` and return the report of preference tuning."""
+    rows, clusters = scores.rows, [row.where for row in scores.rows]
+    length_N2 = np.array([[len(row.chosen), len(row.rejected)] for row in rows], dtype=np.float64)
+    own = wins(scores.after_N2)
+    accuracy = ratio(own.tolist(), None, clusters)
+    metrics = {"heldout_pairs": float(len(rows)), "train_pairs": float(scores.num_train)}
+    metrics |= _numbers("accuracy", accuracy) | {"accuracy/chance": 0.5}
+    table = [("this model", _shown(accuracy), "")]
+    rules = {"before": ("the model before tuning", scores.before_N2), "longer": ("the longer answer", length_N2)}
+    for key, (title, values_N2) in rules.items():
+        gain = ratio((own - wins(values_N2)).tolist(), None, clusters)
+        other = ratio(wins(values_N2).tolist(), None, clusters)
+        metrics |= {f"accuracy/{key}": other.value} | _numbers(f"gain_over_{key}", gain)
+        table.append((title, _shown(other), _shown(gain)))
+    margins = {name: ratio((logp[:, 0] - logp[:, 1]).astype(float).tolist(), None, clusters)
+               for name, logp in (("before", scores.before_N2), ("after", scores.after_N2))}  # fmt: skip
+    moved_N2 = (scores.after_N2 - scores.before_N2).astype(float)
+    reward = ratio((scores.beta * (moved_N2[:, 0] - moved_N2[:, 1])).tolist(), None, clusters)
+    chosen = ratio(moved_N2[:, 0].tolist(), None, clusters)
+    metrics |= _numbers("margin_nats", margins["after"]) | {"margin_nats/before": margins["before"].value}
+    metrics |= _numbers("reward_margin", reward) | _numbers("chosen_change_nats", chosen)
+    metrics["train_loss"] = _last_loss(result)
+    _learning(result, "heldout_accuracy", "held-out accuracy", reports)
+    page = _page("Preference tuning", choice, reports)
+    caption = f"Which of two answers is better: {len(rows)} held-out pairs, 95% intervals. The gain is paired."
+    page.show("by accuracy this_model's_gain", table, caption)
+    before, after = (_shown(margins[name]) for name in ("before", "after"))
+    page.say(
+        f"The better answer is likelier by {before} nats before tuning and {after} after; the reward margin, beta "
+        f"times the change, is {_shown(reward)} (0 before). The better answer itself changed by {_shown(chosen)} nats: "
+        "where that is negative, both answers lost."
+    )
+    shown = [
+        {"prompt": row.prompt[-1].content, "answer": row.chosen, "rejected": row.rejected, "before": old, "after": new}
+        for row, old, new in zip(rows, *answers, strict=False)
+    ]
+    write_json(reports / "details" / "examples.json", shown)
+    page.say("What the model answers to held-out prompts, before and after tuning.")
+    cells = [[quoted(row[key]) for key in ("prompt", "answer", "rejected", "before", "after")] for row in shown]
+    page.say(markdown_table(("prompt", "chosen", "rejected", "before", "after"), cells, "lllll"))
+    return Report(metrics, page.markdown, _facts(choice, context, 0.5))
 
 
 # -- figures and facts -------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """Fine-tune a pretrained model on a task drawn from the corpus itself.
 
     instruct   the causal model learns to answer (components/stages/finetune/instruct.py)
-    classify   the masked model learns to tell passages apart (components/stages/finetune/classify.py)
+    classify   a model learns to tell passages apart (components/stages/finetune/classify.py)
+    prefer     the tuned model learns which of two answers is better (components/stages/finetune/preferences.py)
 
 Which task is the first of an ordered list that the corpus can feed (task_selection.py); those passed over are named in
 the report with the reason. The result is a model folder as any other. Killed and started again on the same `work`, it
@@ -25,7 +26,7 @@ from components.instruction_pairs.examples import Draw, Passage
 from components.model import export, generate, lora
 from components.model.transformer import Transformer
 from components.params import Finetune, Numerics, Optimizer
-from components.stages.finetune import adapter, classifier, classify, instruct
+from components.stages.finetune import adapter, classifier, classify, instruct, preferences
 from components.stages.finetune import report as finetune_report
 from components.stages.finetune.own_rows import choose_rows, is_corpus
 from components.stages.finetune.task_selection import Branch, Choice, choose
@@ -85,7 +86,9 @@ def finetune(
     context = min(params.context, model.shape.context)
     tokenizer_json, encoder = export.tokenizer_text(base), encoder_of(base)
     with progress.phase("draw"):
-        if is_corpus(train):
+        if is_corpus(train) and branch == "prefer":
+            choice = preferences.curriculum_pairs(train, params)
+        elif is_corpus(train):
             draw = Draw(train, heldout, params.max_pairs, MOST_HELDOUT, CHARS_PER_TOKEN * context, params.seed)
             choice = choose(branch, params.task, draw)
         else:
@@ -93,7 +96,8 @@ def finetune(
             choice = choose_rows(branch, train, heldout, encoder, own)
     progress.log(f"task {choice.task.name}: {choice.task.title}")
     job = _Job(branch, base, model, encoder, tokenizer_json, facts, context, params, numerics, choice, progress)
-    report = job.tune(out, reports, work) if branch == "instruct" else job.teach(out, reports, work)
+    run = {"instruct": job.tune, "classify": job.teach, "prefer": job.prefer}[branch]
+    report = run(out, reports, work)
     report.write(reports)
     return report
 
@@ -122,7 +126,7 @@ class _Unseen(Progress):
 
 @dataclass
 class _Job:
-    """One call of `finetune`, what its two branches share."""
+    """One call of `finetune`, what its branches share."""
 
     branch: Branch
     base: Path
@@ -246,6 +250,40 @@ class _Job:
                 "from_scratch": classify.predict(scratch.eval(), test_ids, self.numerics).argmax(axis=1),
             }
 
+    def prefer(self, out: Path, reports: Path, work: Path) -> Report:
+        """Tune on pairs of a better and a worse answer, judge before and after, save."""
+        examples, refused, pad = self.choice.examples, self.choice.refused, self.encoder.pad
+        rows: tuple[Any, Any] = examples.train, examples.heldout
+        pairs, _ = preferences.encoded(rows[0], self.encoder, self.context, refused)
+        tested, places = preferences.encoded(rows[1], self.encoder, self.context, refused)
+        preferences.refuse_same(Path(self.params.data), pairs, tested, refused)
+        pairs.sort(key=len)
+        prompts, shown = [pair.prompt for pair in tested[:EXAMPLES]], [rows[1][place] for place in places]
+        with self.progress.phase("evaluate"):
+            reference_N2, before_N2 = (
+                preferences.all_log_probabilities(self.model, some, self.numerics, pad) for some in (pairs, tested)
+            )
+            answers = [self._written(prompts)]
+        self._add_lora(self.model)
+
+        def evaluate(step: int) -> dict[str, float]:
+            after_N2 = preferences.all_log_probabilities(self.model, tested, self.numerics, pad)
+            return {"heldout_accuracy": float(preferences.wins(after_N2.numpy()).mean())}
+
+        batches = preferences.PairBatches(pairs, reference_N2, self.params.batch, self.params.seed, pad)
+        beta = float(getattr(self.params, "beta"))  # noqa: B009 - of this branch alone
+        result = self._train(self.model, batches, preferences.DPOLoss(beta), evaluate, work)
+        self._merge_lora(self.model, out)
+        self.model.eval()
+        with self.progress.phase("evaluate"):
+            after_N2 = preferences.all_log_probabilities(self.model, tested, self.numerics, pad)
+            answers.append(self._written(prompts))
+        example = {"prompt": shown[0].prompt[-1].content, "answer": shown[0].chosen}
+        facts = self._facts(result, {"chat": True, "example": example})
+        export.save(self.model, self.tokenizer_json, out, facts, self.base if self._is_foreign else None)
+        scores = finetune_report.PreferenceScores(shown, before_N2.numpy(), after_N2.numpy(), beta, len(pairs))
+        return finetune_report.prefer(self.choice, result, scores, answers, self.context, reports)
+
     @property
     def _is_foreign(self) -> bool:
         """Whether the base has a tokenizer that was not made here."""
@@ -291,14 +329,13 @@ class _Job:
         return self.base_facts | base | {"task": task, "finetuning": tuning | {"lora_rank": self.params.lora_rank}}
 
     def _answers(self, pairs: Any, form: instruct.Format) -> list[str]:
-        """The model's own answers, greedily."""
-        tokenizer = Tokenizer.from_str(self.tokenizer_json)
-        most = min(ANSWER_TOKENS, self.context // 3)
-        texts = []
-        for pair in pairs:
-            ids = form.prompt(pair, self.context - most)
-            text, _, _ = generate.generate(
-                self.model, tokenizer, ids, max_tokens=most, seed=self.params.seed, stop_ids=self.encoder.stops
-            )
-            texts.append(text if form.chat else text.split("\n")[0])
-        return texts
+        """The model's own answers to prompts of a form."""
+        room = self.context - min(ANSWER_TOKENS, self.context // 3)
+        texts = self._written([form.prompt(pair, room) for pair in pairs])
+        return texts if form.chat else [text.split("\n")[0] for text in texts]
+
+    def _written(self, prompts: list[list[int]]) -> list[str]:
+        """What the model writes after prompts, greedily."""
+        tokenizer, most = Tokenizer.from_str(self.tokenizer_json), min(ANSWER_TOKENS, self.context // 3)
+        settings: Any = {"max_tokens": most, "seed": self.params.seed, "stop_ids": self.encoder.stops}
+        return [generate.generate(self.model, tokenizer, ids, **settings)[0] for ids in prompts]

@@ -20,11 +20,11 @@ from components.core.errors import Stopped, UserError
 from components.core.files import read_json
 from components.core.progress import Progress
 from components.core.report import Report
-from components.corpus.corpus import read_corpus
+from components.corpus.corpus import CorpusWriter, read_corpus
 from components.instruction_pairs.examples import Examples, Passage
 from components.model import export
 from components.model.transformer import Transformer, derive_shape
-from components.params import Classify, Finetune, Instruct, ModelShape, Numerics
+from components.params import Classify, Finetune, Instruct, ModelShape, Numerics, Prefer
 from components.stages.finetune import source_task
 from components.stages.finetune.classify import check_classes
 from components.stages.finetune.stage import finetune
@@ -34,13 +34,18 @@ from tests.recorder import Recorder, stops_at
 
 NUMERICS = Numerics()
 FAST: dict[str, Any] = {"steps": 12, "batch": 8, "context": 64, "max_pairs": 120, "checkpoint_every": 4}
-PARAMS: dict[str, Finetune] = {"instruct": Instruct(**FAST), "classify": Classify(**FAST)}
+PARAMS: dict[str, Finetune] = {
+    "instruct": Instruct(**FAST), "classify": Classify(**FAST), "prefer": Prefer(**FAST, base="causal", data="mix"),
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Corpora, and a base model of each kind with random weights."""
     root = corpora.python_docs(tmp_path_factory.mktemp("finetune"))
+    with CorpusWriter(root / "mix") as writer:
+        for document in (corpora.document("", task, task, f"curriculum/{task}") for task in ("recall", "arithmetic")):
+            writer.add(document)
     tokenizer_json = train_bpe([document.text for document in read_corpus(root / "train")], 600).to_str()
     for kind in ("causal", "masked"):
         shape = derive_shape(ModelShape(size=2, width=64, heads=2), 600, 64, causal=kind == "causal")
@@ -50,13 +55,18 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(
-    place: Path, target: Path, branch: str, params: Finetune | None = None, progress: Progress | None = None
+    place: Path,
+    target: Path,
+    branch: str,
+    params: Finetune | None = None,
+    progress: Progress | None = None,
+    train: str = "",
 ) -> Report:
     folders = {name: target / name for name in ("out", "reports", "work")}
     return finetune(
         branch=branch,  # type: ignore[arg-type]
-        base=place / ("causal" if branch == "instruct" else "masked"),
-        train=place / "train",
+        base=place / ("masked" if branch == "classify" else "causal"),
+        train=place / (train or ("mix" if branch == "prefer" else "train")),
         heldout=place / "heldout",
         params=params or PARAMS[branch],
         numerics=NUMERICS,
@@ -145,6 +155,35 @@ def test_instruct_learns(place: Path, tmp_path: Path) -> None:
     lines = (tmp_path / "reports" / "details" / "heldout_bits_per_byte.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in lines] == ["step", "20", "40", "60"]
     assert float(lines[-1].split(",")[1]) == pytest.approx(metrics["answer_bits_per_byte/value"], rel=1e-3)
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_preferences_are_learned(rank: int, place: Path, tmp_path: Path) -> None:
+    words = (place / "causal" / "tokenizer.json").read_text().split('"')[1::2]
+    rows = [
+        {"prompt": " ".join(words[n * 5 + 400 : n * 5 + 405]), "chosen": f"Yes {n}", "rejected": f"No {n + 1}"}
+        for n in range(80)
+    ]
+    (place / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    more = {"steps": 40, "learning_rate": 0.003, "lora_rank": rank}
+    params = Prefer(**FAST | more, base="models/finetune/instruct", data="rows.jsonl")
+    report = run(place, tmp_path, "prefer", params, train="rows.jsonl")
+    metrics = report.metrics
+    assert report.facts["task"] == "rows"
+    assert metrics["accuracy/value"] > 0.9
+    assert metrics["accuracy/chance"] == 0.5
+    assert metrics["accuracy/low"] <= metrics["accuracy/value"] <= metrics["accuracy/high"]
+    assert metrics["reward_margin/low"] > 0
+    assert metrics["margin_nats/value"] > metrics["margin_nats/before"]
+    for rule in ("before", "longer"):
+        gain = metrics["accuracy/value"] - metrics[f"accuracy/{rule}"]
+        assert metrics[f"gain_over_{rule}/value"] == pytest.approx(gain)
+    rows = read_json(tmp_path / "reports" / "details" / "examples.json")
+    assert rows[0].keys() == {"prompt", "answer", "rejected", "before", "after"}
+    facts = read_json(tmp_path / "out" / "greenhouse.json")
+    assert facts["task"]["branch"] == "prefer"
+    assert facts["task"]["chat"]
+    assert (tmp_path / "out" / "adapter").exists() == bool(rank)
 
 
 @pytest.mark.parametrize("rank", [0, 8])

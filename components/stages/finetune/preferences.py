@@ -1,0 +1,218 @@
+"""Preference tuning by DPO (Rafailov et al. 2023, arXiv:2305.18290): pairs of answers, batches, loss, scores.
+
+    loss = -log sigmoid(beta * ((log p(chosen) - log p_ref(chosen)) - (log p(rejected) - log p_ref(rejected))))
+
+p_ref is the model before tuning. Its log-probabilities are computed once, before the first step, so that training holds
+one model. The pairs are right against wrong answers to the curriculum's problems, which the model has met in
+pretraining and answers poorly, or one's own rows (prompt, chosen, rejected).
+
+Legend: B pairs, 2 chosen and rejected, R rows of a forward pass (2 B), T positions.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from components.core.errors import UserError
+from components.corpus.corpus import read_manifest
+from components.finetuning_data.chat import encode
+from components.finetuning_data.formats import Message, Preference, Refused, refuse_empty
+from components.instruction_pairs.examples import Examples
+from components.params import Finetune, Numerics
+from components.stages.finetune.instruct import STEP, drawn
+from components.stages.finetune.task_selection import Choice, FinetuneTask
+from components.synthetic import curriculum
+from components.tokens.tokenizer import PAD
+from components.training import numerics as floats
+from components.training.objectives import IGNORE, Batch
+
+MOST_HELDOUT = 240
+BATCH = 32
+"""Pairs of a forward pass without gradient."""
+TENS = (1, -1, 10, -10)
+"""Errors of a wrong sum."""
+
+
+def curriculum_pairs(path: Path, params: Finetune) -> Choice:
+    """Pairs of the tasks that the corpus in `path` holds a curriculum of.
+
+    Raises:
+        UserError: it holds none.
+    """
+    tasks = [task for task in curriculum.TASKS if f"curriculum/{task}" in read_manifest(path).sources]
+    if not tasks:
+        raise UserError(f"finetune.prefer.data = {path}: the corpus holds no curriculum to make pairs of; raise "
+                        "mix.curriculum.share, or give a file of prompt, chosen and rejected")  # fmt: skip
+
+    def pairs(part: curriculum.Split, most: int) -> Any:
+        made = (curriculum.items(task, params.seed, most // len(tasks), split=part) for task in tasks)
+        found = [right_and_wrong(problem, params.seed) for problems in made for problem in problems]
+        return [replace(pair, where=f"{pair.where} {number}") for number, pair in enumerate(found)]
+
+    title = f"problem of the curriculum ({', '.join(tasks)}) -> the right of two answers"
+    examples = Examples(pairs("train", params.max_pairs), pairs("test", MOST_HELDOUT))
+    return Choice(FinetuneTask("curriculum", title), examples, [])
+
+
+def right_and_wrong(problem: curriculum.Problem, seed: int) -> Preference:
+    """A problem with its answer, and one whose end is wrong: another choice, another letter, or a sum that is off."""
+    draw = random.Random(f"{seed} {problem.prompt}")
+    if problem.choices:
+        wrong = draw.choice([choice for choice in problem.choices if choice != problem.final])
+    elif problem.task == "copy":
+        letters = problem.final.split()
+        others = [letter for letter in curriculum.LETTERS if letter not in letters]
+        letters[draw.randrange(len(letters))] = draw.choice(others or list(curriculum.LETTERS))
+        wrong = f" {' '.join(letters)}"
+    else:
+        right = int(problem.final)
+        wrong = f" {right + draw.choice([error for error in TENS if right + error >= 0])}"
+    rejected = problem.answer.removesuffix(problem.final) + wrong
+    prompt = (Message("user", problem.prompt),)
+    return Preference(prompt, problem.answer, rejected, f"curriculum/{problem.task}")
+
+
+@dataclass(frozen=True)
+class EncodedPair:
+    """A pair as ids; both answers with the token that ends them."""
+
+    prompt: list[int]
+    chosen: list[int]
+    rejected: list[int]
+
+    def __len__(self) -> int:
+        return len(self.prompt) + max(len(self.chosen), len(self.rejected))
+
+
+def encoded(
+    rows: Sequence[Preference], encoder: Any, context: int, refused: list[Refused]
+) -> tuple[list[EncodedPair], list[int]]:
+    """Pairs that fit the context, and their places in `rows`; the others are added to `refused`."""
+    form, pairs, places = encoder.chat, list[EncodedPair](), list[int]()
+    for place, row in enumerate(rows):
+        prompt, _ = encode(row.prompt, encoder, ask=True)
+        texts = [text.strip() if form.strips else text for text in (row.chosen, row.rejected)]
+        chosen, rejected = ([*encoder.encode(text), form.end] for text in texts)
+        pair = EncodedPair(prompt, chosen, rejected)
+        if len(pair) > context + 1:
+            refused.append(Refused(row.where, "longer than the context", f"{len(pair)} tokens of {context}"))
+        else:
+            pairs.append(pair)
+            places.append(place)
+    return pairs, places
+
+
+def refuse_same(
+    path: Path, pairs: Sequence[EncodedPair], tested: Sequence[EncodedPair], refused: list[Refused]
+) -> None:
+    """Refuse pairs that teach nothing.
+
+    Raises:
+        UserError: none is left to train on or to judge by, or all are the same.
+    """
+    refuse_empty(path, pairs and tested, refused)
+    if len({(*pair.prompt, -1, *pair.chosen, -1, *pair.rejected) for pair in pairs}) == 1:
+        raise UserError(f"finetune.prefer.data = {path}: all rows are the same; give different ones")
+
+
+# -- training ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PairBatch(Batch):
+    """Pairs as (B, 2, T) ids and targets, and the log-probabilities of the answers before tuning."""
+
+    reference_B2: Tensor | None = None
+
+    @property
+    def num_targets(self) -> int:
+        """A pair is the unit of the loss."""
+        return len(self.ids_BT)
+
+    def slice(self, start: int, stop: int) -> "PairBatch":
+        """Pairs `start` to `stop`."""
+        reference = None if self.reference_B2 is None else self.reference_B2[start:stop]
+        return replace(self, ids_BT=self.ids_BT[start:stop], targets=self.targets[start:stop], reference_B2=reference)
+
+    def to(self, device: str) -> "PairBatch":
+        reference = None if self.reference_B2 is None else self.reference_B2.to(device)
+        return PairBatch(self.ids_BT.to(device), self.targets.to(device), None, reference)
+
+
+def batch_of(pairs: Sequence[EncodedPair], reference_B2: Tensor | None = None, pad: int = PAD) -> PairBatch:
+    """Pairs side by side, padded to a multiple of `STEP`, which causal attention cannot see."""
+    longest = -(-(max(map(len, pairs)) - 1) // STEP) * STEP
+    ids = np.full((len(pairs), 2, longest), pad, dtype=np.int64)
+    targets = np.full_like(ids, IGNORE)
+    for row, pair in enumerate(pairs):
+        for side, answer in enumerate((pair.chosen, pair.rejected)):
+            whole = [*pair.prompt, *answer]
+            ids[row, side, : len(whole) - 1] = whole[:-1]
+            targets[row, side, len(pair.prompt) - 1 : len(whole) - 1] = answer
+    return PairBatch(torch.from_numpy(ids), torch.from_numpy(targets), None, reference_B2)
+
+
+@dataclass(frozen=True)
+class PairBatches:
+    """The n-th training batch, a function of the seed and n alone; pairs of similar length share one.
+
+    Attributes:
+        pairs: sorted by length; `reference_N2` in the same order.
+    """
+
+    pairs: Sequence[EncodedPair]
+    reference_N2: Tensor
+    batch: int
+    seed: int
+    pad: int = PAD
+
+    def __call__(self, number: int) -> PairBatch:
+        block = drawn(number, 1, -(-len(self.pairs) // self.batch), self.seed)[0]
+        chosen = [index % len(self.pairs) for index in range(block * self.batch, (block + 1) * self.batch)]
+        return batch_of([self.pairs[index] for index in chosen], self.reference_N2[chosen], self.pad)
+
+
+def log_probabilities(model: Any, batch: PairBatch) -> Tensor:
+    """Log-probability of each answer after its prompt, summed over its tokens: float32 (B, 2)."""
+    ids_RT, targets_RT = batch.ids_BT.flatten(0, 1), batch.targets.flatten(0, 1)
+    inside_RT = targets_RT != IGNORE
+    logits_NV = F.linear(model.hidden(ids_RT)[inside_RT], model.head_weight).float()
+    logp_N = -F.cross_entropy(logits_NV, targets_RT[inside_RT], reduction="none")
+    return torch.zeros_like(targets_RT, dtype=logp_N.dtype).masked_scatter(inside_RT, logp_N).sum(1).view(-1, 2)
+
+
+@dataclass(frozen=True)
+class DPOLoss:
+    """The loss of the module docstring, summed over the pairs of a batch."""
+
+    beta: float
+
+    def __call__(self, model: Any, batch: PairBatch) -> Tensor:
+        assert batch.reference_B2 is not None
+        change_B2 = log_probabilities(model, batch) - batch.reference_B2
+        return -F.logsigmoid(self.beta * (change_B2[:, 0] - change_B2[:, 1])).sum()
+
+
+@torch.inference_mode()
+def all_log_probabilities(model: Any, pairs: Sequence[EncodedPair], numerics: Numerics, pad: int = PAD) -> Tensor:
+    """`log_probabilities` of many pairs: float32 (N, 2) on the CPU. Batches hold pairs of similar length."""
+    order = sorted(range(len(pairs)), key=lambda index: (-len(pairs[index]), index))
+    device, found_N2 = str(next(model.parameters()).device), torch.zeros(len(pairs), 2)
+    for start in range(0, len(order), BATCH):
+        rows = order[start : start + BATCH]
+        with floats.autocast(numerics):
+            found_N2[rows] = log_probabilities(model, batch_of([pairs[row] for row in rows], pad=pad).to(device)).cpu()
+    return found_N2.clone()
+
+
+def wins(logp_N2: np.ndarray) -> np.ndarray:
+    """Whether the chosen answer is the likelier one: float (N,); a tie counts half."""
+    margin_N = logp_N2[:, 0] - logp_N2[:, 1]
+    return (margin_N > 0) + 0.5 * (margin_N == 0)

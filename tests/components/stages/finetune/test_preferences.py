@@ -1,0 +1,127 @@
+"""DPO: the pairs are right against wrong, the loss is the paper's, and what teaches nothing is named."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from components.core.errors import UserError
+from components.corpus.corpus import CorpusWriter
+from components.finetuning_data.formats import Message, Preference, Refused
+from components.params import Numerics, Prefer
+from components.stages.finetune import preferences
+from components.stages.finetune.own_rows import choose_rows
+from components.stages.finetune.preferences import DPOLoss, EncodedPair, PairBatches, batch_of, right_and_wrong
+from components.stages.finetune.task_selection import Choice
+from components.synthetic import curriculum
+from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, USER, Encoder, train_bpe
+from components.training.objectives import IGNORE
+from tests.components.model.test_transformer import network
+
+PAIRS = [
+    EncodedPair([0, 4, 20, 5], [30, 31, 6], [40, 6]),
+    EncodedPair([0, 4, 21, 22, 5], [32, 6], [41, 42, 43, 6]),
+    EncodedPair([0, 4, 23, 5], [33, 6], [44, 6]),
+]
+FLOAT32 = Numerics(dtype="float32")
+
+
+@pytest.mark.parametrize("task", curriculum.TASKS)
+def test_one_answer_is_right_and_one_is_wrong(task: str) -> None:
+    problems = curriculum.items(task, 1, 60)
+    for problem in problems:
+        pair = right_and_wrong(problem, 1)
+        assert pair.chosen == problem.answer
+        assert pair.rejected != pair.chosen
+        assert pair == right_and_wrong(problem, 1)
+        if problem.choices:
+            assert pair.rejected in problem.choices
+    longer = [len(one.chosen) > len(one.rejected) for one in (right_and_wrong(problem, 1) for problem in problems)]
+    assert sum(longer) < 20, "length must not give the answer away"
+
+
+def test_the_loss_is_that_of_the_paper() -> None:
+    policy, reference, beta = network(), network(), 0.3
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            parameter += torch.randn(parameter.shape, generator=torch.Generator().manual_seed(7)) * 0.02
+    reference_N2 = preferences.all_log_probabilities(reference, PAIRS, FLOAT32)
+
+    def log_probability(model: torch.nn.Module, prompt: list[int], answer: list[int]) -> torch.Tensor:
+        ids = torch.tensor([[*prompt, *answer]])
+        logp = model(ids).log_softmax(-1)[0, len(prompt) - 1 : -1]
+        return logp.gather(1, torch.tensor(answer)[:, None]).sum()
+
+    total = torch.zeros(())
+    for pair in PAIRS:
+        change = [
+            log_probability(policy, pair.prompt, answer) - log_probability(reference, pair.prompt, answer).detach()
+            for answer in (pair.chosen, pair.rejected)
+        ]
+        total = total - F.logsigmoid(beta * (change[0] - change[1]))
+    ours = DPOLoss(beta)(policy, batch_of(PAIRS, reference_N2))
+    torch.testing.assert_close(ours, total, rtol=1e-5, atol=1e-5)
+    gradients = [torch.autograd.grad(loss, list(policy.parameters())) for loss in (ours, total)]
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_batches_hold_pairs_and_are_cut_between_them() -> None:
+    reference_N2 = torch.arange(6.0).view(3, 2)
+    batch = PairBatches(PAIRS, reference_N2, batch=2, seed=1)(0)
+    assert batch.ids_BT.shape == (2, 2, 32)
+    assert batch.num_targets == 2
+    part = batch.slice(1, 2).to("cpu")
+    assert torch.equal(part.ids_BT, batch.ids_BT[1:])
+    assert part.reference_B2 is not None
+    for row, (ids, targets) in enumerate(zip(part.ids_BT[0], part.targets[0], strict=True)):
+        pair = PAIRS[int(part.reference_B2[0, 0]) // 2]
+        learned = targets[targets != IGNORE].tolist()
+        assert learned == (pair.rejected if row else pair.chosen)
+        assert ids.tolist()[: len(pair.prompt)] == pair.prompt
+
+
+def test_pairs_are_chats_and_those_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    encoder = Encoder(train_bpe([Path(curriculum.__file__).read_text()], 400).to_str())
+    rows = [Preference((Message("user", "Why?"),), "So.", "No " * 60, "a line 1"),
+            Preference((Message("user", "Why?"),), "So.", "No", "a line 2")]  # fmt: skip
+    refused: list[Refused] = []
+    [pair], places = preferences.encoded(rows, encoder, 40, refused)
+    assert pair.prompt == [END_OF_TEXT, USER, *encoder.encode("Why?"), ASSISTANT]
+    assert pair.chosen == [*encoder.encode("So."), END]
+    assert places == [1]
+    assert [(one.where, one.reason) for one in refused] == [("a line 1", "longer than the context")]
+    with pytest.raises(UserError, match="1 longer than the context"):
+        preferences.refuse_same(tmp_path, [], [pair], refused)
+    with pytest.raises(UserError, match="all rows are the same"):
+        preferences.refuse_same(tmp_path, [pair, pair], [pair], [])
+
+
+def test_rows_of_another_kind_or_without_an_answer_are_refused(tmp_path: Path) -> None:
+    file, params = tmp_path / "rows.jsonl", Prefer(data="x", base="y")
+    encoder = Encoder(train_bpe([Path(curriculum.__file__).read_text()], 400).to_str())
+    words = Path(curriculum.__file__).read_text().split()
+    with CorpusWriter(tmp_path / "heldout"):
+        pass
+
+    def rows(**fields: str) -> Choice:
+        found = [{"prompt": " ".join(words[n * 9 : n * 9 + 9])} | fields for n in range(40)]
+        file.write_text("".join(json.dumps(row) + "\n" for row in found))
+        return choose_rows("prefer", file, tmp_path / "heldout", encoder, params)
+
+    with pytest.raises(UserError, match="of the kind chat, and prefer learns from prompt, chosen and rejected"):
+        rows(completion="c")
+    with pytest.raises(UserError, match="40 empty answer"):
+        rows(chosen="c", rejected="")
+    examples = rows(chosen="c", rejected="d").examples
+    assert len(examples.train) + len(examples.heldout) == 40
+    assert examples.heldout
+
+
+def test_a_corpus_without_curriculum_is_refused(tmp_path: Path) -> None:
+    with CorpusWriter(tmp_path / "mix"):
+        pass
+    with pytest.raises(UserError, match=r"holds no curriculum .* raise mix.curriculum.share"):
+        preferences.curriculum_pairs(tmp_path / "mix", Prefer(data="x", base="y"))
