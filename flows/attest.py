@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
-from components.core.files import read_json, sha256_file, write_json
+from components.core.files import md5_file, read_json, sha256_file, write_json
 from flows.system.command import parser_of, run_command
 
 EXTRA = "this needs the extra `attest`: .venv/bin/pip install -c constraints.txt -e '.[attest]'"
@@ -214,7 +214,7 @@ def _sources(folder: Path, recorded: Any, attested: dict[str, Any]) -> tuple[lis
     model, md5 = recorded.answers.model, recorded.md5
     stage, unreached = model.replace("@", "/").replace("/", "@"), list[str]()
     own = attestation.folder_md5(
-        {name: attestation.md5_file(folder / name) for name in recorded.files if (folder / name).is_file()}
+        {name: md5_file(folder / name) for name in recorded.files if (folder / name).is_file()}
     )
     wrong = [] if own == md5 else [f"models/{model}: the files of the folder have the hash {own}, not {md5}"]
     one = attestation.state_of(model, md5)

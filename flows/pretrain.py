@@ -10,15 +10,19 @@ from flows.execution.stage_process import run_stage
 
 def call(context: StageContext, branch: Literal["causal", "masked"]) -> Report:
     """Pretrain the causal and the masked model on the same tokens."""
+    from components.core.files import move
     from components.stages.pretrain.stage import pretrain as train_model
 
-    return train_model(
+    report = train_model(
         objective=branch,
         tokens=context.root / "data/tokenize",
         params=getattr(context.params.pretrain, branch),
         numerics=context.params.numerics,
+        kept=context.work / "kept",
         **context.common,
     )
+    move(context.work / "kept", context.root / "models" / "checkpoints" / branch)
+    return report
 
 
 STAGE = Stage("pretrain", PretrainBranches, call, folder="models", branches=("causal", "masked"))

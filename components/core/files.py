@@ -26,6 +26,12 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def md5_file(path: Path) -> str:
+    """Hex MD5 of a file's bytes, as DVC names them."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
 def canonical_json(value: Any) -> str:
     """`value` as canonical JSON text. NaN and infinity are refused: they are not JSON, and hide a mistake."""
     return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

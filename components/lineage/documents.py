@@ -66,7 +66,7 @@ class Traced:
 
 @dataclass(frozen=True)
 class Query:
-    """A search: kind (`id`, `sha256`, `location`, `passage`) and value."""
+    """A search: kind (`id`, `sha256`, `location`, `prefix`, `source`, `licence`, `email`, `passage`) and value."""
 
     kind: str
     value: str
@@ -93,11 +93,29 @@ def query_of(text: str, view: View) -> Query:
     return Query("passage", text)
 
 
+def wide_query_of(text: str, view: View) -> Query:
+    """As `query_of`, for what may name many documents too: an e-mail address, a source, a licence, a location's start.
+
+    Raises:
+        UserError: none of these, and too short for a passage.
+    """
+    text = text.strip()
+    if re.fullmatch(r"[^\s@]+@[^\s@]+\.\w+", text):
+        return Query("email", text)
+    parts = [view(f"data/{stage}/{part}/manifest.json") for stage, part in WITH_TEXT]
+    manifests = [read_json(path) for path in parts if path]
+    for kind in ("source", "licence"):
+        if any(text in manifest.get(f"{kind}s", {}) for manifest in manifests):
+            return Query(kind, text)
+    if not re.search(r"\s", text) and not any(_rows(view, "location", text)) and any(_rows(view, "prefix", text)):
+        return Query("prefix", text)
+    return query_of(text, view)
+
+
 def trace(query: Query, view: View) -> list[Traced]:
     """The documents that the query names, with all their locations, in the order in which they are found."""
-    column = query.kind if query.kind != "passage" else ""
     traced: dict[str, Traced] = {}
-    for row in _rows(view, column, query.value):
+    for row in _rows(view, query.kind, query.value):
         base = row["id"].split("-")[0]
         traced.setdefault(base, Traced(row | {"id": base}))
     for stage, part in CORPORA:
@@ -118,17 +136,26 @@ def shards(view: View, stage: str, part: str) -> Iterator[tuple[int, str, Path]]
             yield number, shard["file"], path
 
 
-def _rows(view: View, column: str, value: str) -> Iterator[dict[str, Any]]:
-    """Rows of the corpora where texts begin whose `column` is `value`; without a column, whose text contains it."""
-    passages = Passages([] if column else [words(value)])
-    contains = _containing(value, passages)
+def _rows(view: View, kind: str, value: str) -> Iterator[dict[str, Any]]:
+    """Rows of the corpora where texts begin that a query of this kind names."""
+    column = {"passage": "text", "email": "text", "prefix": "location"}.get(kind, kind)
+    is_wanted = _predicate(kind, value)
     for stage, part in WITH_TEXT:
         for _, _, path in shards(view, stage, part):
-            values = pq.read_table(path, columns=[column or "text"])[0].to_pylist()
-            hits = [
-                row for row, text in enumerate(values) if (_matches(column, text, value) if column else contains(text))
-            ]
-            yield from _rows_at(path, _FACTS, hits)
+            cells = pq.read_table(path, columns=[column])[0].to_pylist()
+            yield from _rows_at(path, _FACTS, [row for row, cell in enumerate(cells) if is_wanted(cell)])
+
+
+def _predicate(kind: str, value: str) -> Callable[[str], bool]:
+    """Whether a cell (an id, a location, a text) is one that the query names."""
+    if kind == "passage":
+        return _containing(value, Passages([words(value)]))
+    if kind == "prefix":
+        return lambda cell: cell.startswith(value)
+    if kind == "email":
+        address = re.compile(rf"(?<![\w.+-]){re.escape(value)}(?![\w-])", re.IGNORECASE)
+        return lambda cell: "@" in cell and address.search(cell) is not None
+    return lambda cell: _matches(kind, cell, value)
 
 
 def _rows_at(path: Path, columns: Sequence[str], rows: list[int]) -> list[dict[str, Any]]:

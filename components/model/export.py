@@ -155,10 +155,15 @@ def load_tensors(model: nn.Module, tensors: dict[str, Tensor], where: Path) -> N
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file whole. Equal tensors and metadata give equal bytes."""
+    """Write a safetensors file whole. Equal tensors and metadata give equal bytes.
+
+    Args:
+        metadata: one entry at most, for safetensors writes several in an order that changes; default: `format`.
+    """
+    assert metadata is None or len(metadata) == 1
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
     with written_whole(path) as temporary:
-        safetensors.torch.save_file(on_cpu, temporary, {"format": "pt"} | (metadata or {}))
+        safetensors.torch.save_file(on_cpu, temporary, metadata or {"format": "pt"})
 
 
 # -- what transformers reads -------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ class Pretrain(Section):
     keep: Advanced[int] = Field(default=2, ge=1)
     """Checkpoints kept while training: the newest so many."""
     keep_every: Advanced[int] = Field(default=0, ge=0)
-    """Checkpoints of multiples of this many steps are kept too; 0 for none."""
+    """Checkpoints of multiples of this many steps are kept in models/checkpoints too (docs/verify.md); 0 for none."""
     keep_best: Advanced[bool] = False
     """The checkpoint with the lowest held-out loss is kept too."""
     max_rollbacks: Advanced[int] = Field(default=3, ge=0)

@@ -73,6 +73,27 @@ def folder_of(work: Path, step: int) -> Path:
     return work / f"step-{step:06d}"
 
 
+def publish(work: Path, kept: Path, every: int) -> None:
+    """Put the checkpoints of every so many steps, and the last, into `kept`, with index.json: step -> file -> sha256.
+
+    Hard links where the disk allows, so that a killed run still has them to resume. Without `every` the index is empty.
+    """
+    chosen = [step for step in reversed(steps(work)) if every and (step % every == 0 or step == steps(work)[0])]
+    index = {folder_of(work, step).name: read_json(folder_of(work, step) / "files.json") for step in chosen}
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.mkdir(parents=True)
+    for name in index:
+        shutil.copytree(work / name, kept / name, copy_function=_link)
+    write_json(kept / "index.json", index)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one without links
+        shutil.copyfile(source, target)
+
+
 def newest(work: Path, log: Callable[[str], None]) -> int | None:
     """The newest step whose checkpoint is whole, or None; each damaged one is logged."""
     for step in steps(work):

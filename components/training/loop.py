@@ -58,6 +58,7 @@ def train(
     evaluate: Callable[[int], dict[str, float]] | None = None,
     write_model: WriteModel | None = None,
     group: ProcessGroup = SINGLE,
+    until: int | None = None,
 ) -> TrainResult:
     """Train `model` in place.
 
@@ -73,6 +74,7 @@ def train(
         write_model: writes a checkpoint's model folder, perhaps from a copy of the model and on another thread;
             default: `export.save` for a Transformer (LoRA merged), else the bare tensors.
         group: the processes that share this training.
+        until: end after this step, as the run of `config.steps` went through it; None for all steps.
 
     Raises:
         Stopped: `progress.raise_if_stopped()` raised it; a checkpoint has been saved.
@@ -81,7 +83,7 @@ def train(
     run = Trainer(model, batches, objective, config, work, progress or Progress(), numerics, group)
     run.evaluate, run.write_model = evaluate, write_model or run.default_writer(tokenizer_json)
     try:
-        return run.run()
+        return run.run(config.steps if until is None else until)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not OUT_OF_MEMORY.search(str(error)):
             raise
@@ -125,15 +127,15 @@ class Trainer:
         """Steps done."""
         return len(self.result.losses)
 
-    def run(self) -> TrainResult:
-        """Resume from the newest checkpoint, then train to the last step."""
+    def run(self, until: int) -> TrainResult:
+        """Resume from the newest checkpoint, then train to step `until`."""
         if not self.resume():
             self.save()
         if self.numerics.compile:
             floats.compile_blocks(self.trained)
         self.trained.train()
         with floats.denormals_flushed(), self.writer:
-            while self.step < self.config.steps:
+            while self.step < until:
                 self.train_step()
         return self.result
 
@@ -189,7 +191,8 @@ class Trainer:
                 self.model.eval()
                 self.result.evals.append({"step": self.step} | self.evaluate(self.step))
                 self.model.train()
-        saved = done or self.step % self.config.checkpoint_every == 0 or self.is_best()
+        times = [self.config.checkpoint_every, *([self.config.keep_every] if self.config.keep_every else [])]
+        saved = done or any(self.step % every == 0 for every in times) or self.is_best()
         if saved:
             self.save(asynchronous=self.writer.slow and not done)
         if self.train_progress:

@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
-from components.core.files import canonical_json, read_json, rounded, sha256_file
+from components.core.files import canonical_json, md5_file, read_json, rounded, sha256_file
 from components.stages.account.answers import NotKnown
 from components.stages.account.croissant import CORPORA, croissant
 from components.stages.account.model_answers import load_answer, stages_behind, verify_command
@@ -17,6 +16,7 @@ from components.studies.attestation.claims import Claims, GateVerdict, StageEner
 from components.studies.attestation.training_content import OWNER
 from flows.system import paths
 from flows.tracking import environment_record, snapshots
+from flows.tracking.model_exposure import states
 from flows.tracking.model_origin import collect, gathered
 from flows.tracking.snapshots import ObjectCache, Snapshot
 
@@ -161,34 +161,16 @@ def owner_fields(path: Path | None) -> dict[str, str]:
 
 def state_of(model: str, md5: str) -> Snapshot | None:
     """A state of this checkout whose dvc.lock has these bytes of the model; None if there is none."""
-    for find in _states():
-        with suppress(UserError):
-            one = find()
-            if one.outputs().get(f"models/{model}") == md5:
-                return one
-    return None
-
-
-def _states() -> Iterator[Any]:
-    names = ["workspace", "HEAD", *snapshots.experiments()]
-    yield from (lambda name=name: snapshots.find(name) for name in names)
-    mlflow = _mlflow()
-    experiment = mlflow.get_experiment_by_name(paths.EXPERIMENT)
-    for run in mlflow.search_runs([experiment.experiment_id]) if experiment else []:
-        if "mlflow.parentRunId" not in run.data.tags:
-            yield lambda run=run: snapshots._of_record(run.info.run_name, mlflow, run)
+    known = list(states())
+    with suppress(UserError):
+        known.append(snapshots.find("HEAD"))
+    return next((one for one in known if one.outputs().get(f"models/{model}") == md5), None)
 
 
 def folder_md5(files: dict[str, str]) -> str:
     """DVC's hash of a folder, from the MD5 of its files by relative path."""
     rows = [{"md5": md5, "relpath": path} for path, md5 in sorted(files.items())]
     return hashlib.md5(json.dumps(rows, sort_keys=True).encode()).hexdigest() + ".dir"
-
-
-def md5_file(path: Path) -> str:
-    """Hex MD5 of a file's bytes: DVC's hash, read from the bytes themselves."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def rehashed(lock: dict[str, dict[str, Any]], here: bool) -> tuple[int, list[str], list[str]]:

@@ -25,9 +25,14 @@ from flows.tracking.snapshots import ObjectCache, Snapshot
 
 
 def workspace_view(path: str) -> Path | None:
-    """A file of the pipeline as it lies here."""
+    """A file of the pipeline as it lies here; in a fresh clone, as DVC's cache has it by the hashes of dvc.lock."""
     file = paths.ROOT / path
-    return file if file.exists() else None
+    return file if file.exists() else _locked_view()(path)
+
+
+@cache
+def _locked_view() -> View:
+    return cached_view(Snapshot("workspace", "workspace", dvc.lock()))
 
 
 def cached_view(state: Snapshot) -> View:
@@ -71,7 +76,7 @@ def models() -> list[Model]:
     """Every distinct pretrained model of the workspace, of DVC's experiments and of the pipeline runs in MLflow."""
     known: dict[tuple[str, str], Model] = {}
     registered = _registered()
-    for state in _states():
+    for state in states():
         view = workspace_view if state.kind == "workspace" else cached_view(state)
         for branch in ("causal", "masked"):
             if f"pretrain@{branch}" not in state.lock:
@@ -84,7 +89,8 @@ def models() -> list[Model]:
     return list(known.values())
 
 
-def _states() -> Iterator[Snapshot]:
+def states() -> Iterator[Snapshot]:
+    """The workspace, DVC's experiments, and the pipeline runs in MLflow that finished."""
     if lock := dvc.lock():
         yield Snapshot("workspace", "workspace", lock)
     for name in snapshots.experiments():

@@ -1,4 +1,4 @@
-"""Opt-out list: texts that must not be trained on, by id, location, hash, or a passage they contain.
+"""Opt-out list: texts that must not be trained on, by id, location, hash, source, licence, or a passage they contain.
 
 An entry is a line `kind: value`, or a JSON object `{"kind": "value"}` for a passage of many lines; `#` begins a comment
 line. What matches is dropped at ingest by the rule `opted_out`, and of its text nothing is kept: the dropped record
@@ -18,7 +18,7 @@ from components.stages.ingest.records import RecordStatus
 from components.text.passage_match import HEAD, Passages, words
 
 RULE = "opted_out"
-KINDS = ("id", "location", "sha256", "passage")
+KINDS = ("id", "location", "sha256", "source", "licence", "passage")
 HEX = {"id": 16, "sha256": 64}
 """Hex digits that an id (of a document, see corpus.py) and a hash have."""
 
@@ -47,7 +47,8 @@ class OptOut:
         """The line of the list that a document falls under; 0 if none."""
         file, _, key = document.location.partition("#id=")
         places = (document.location, file.split("#")[0], key)  # `key` is the URL of an archived page
-        keys = [("id", document.id), ("sha256", document.sha256), *(("location", place) for place in places)]
+        keys = [(kind, getattr(document, kind)) for kind in ("id", "sha256", "source", "licence")]
+        keys += [("location", place) for place in places]
         if found := next((self._exact[key] for key in keys if key in self._exact), 0):
             return found
         for folder, line in self._folders:

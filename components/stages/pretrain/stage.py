@@ -27,7 +27,7 @@ from components.stages.pretrain import memory_check, report
 from components.stages.pretrain.heldout_loss import HeldoutEvaluator, bytes_of_tokens
 from components.tokens.shards import TokenShards
 from components.tokens.tokenizer import END_OF_TEXT, SPECIAL_TOKENS
-from components.training import data_parallel, loop
+from components.training import checkpoint, data_parallel, loop
 from components.training import numerics as floats
 from components.training.data_order import PretrainBatches, pretrain_batches
 from components.training.lr_schedule import FINAL_WINDOWS, LIVE_WINDOWS
@@ -82,6 +82,7 @@ def pretrain(
     out: Path,
     reports: Path,
     work: Path,
+    kept: Path | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Train a model from random weights.
@@ -93,6 +94,7 @@ def pretrain(
         out: becomes a model folder (export.py).
         reports: metrics.json, plots (learning curve, attention), details (loss.csv, heldout.csv, report).
         work: checkpoints; survives kills, and a second call goes on from them.
+        kept: gets the checkpoints that `params.keep_every` names, with the hashes of their files (docs/verify.md).
 
     Raises:
         UserError: shards, sizes or settings do not fit each other; nothing has been trained then.
@@ -109,7 +111,7 @@ def pretrain(
     with data_parallel.process_group(
         numerics, work, _worker_arguments(objective, tokens, params, numerics, work)
     ) as group:
-        result = _train(inputs, model, work, progress, group)
+        result = train_on(inputs, model, work, progress, group)
     if not group.is_main:
         return Report()
     model.eval()
@@ -127,6 +129,8 @@ def pretrain(
         "heldout": scores,
     }
     export.save(model, inputs.tokenizer_json, out, facts)
+    if kept is not None:
+        checkpoint.publish(work, kept, params.keep_every)
     trained = report.Trained(objective, params, model, inputs.heldout, inputs.train, result, scores)
     return report.write(trained, inputs.tokenizer, reports)
 
@@ -189,8 +193,13 @@ def _check_tokenizer(shards: TokenShards, tokenizer_json: str, tokenizer: tokeni
         )
 
 
-def _train(
-    inputs: PretrainInputs, model: Transformer, work: Path, progress: Progress, group: data_parallel.ProcessGroup
+def train_on(
+    inputs: PretrainInputs,
+    model: Transformer,
+    work: Path,
+    progress: Progress,
+    group: data_parallel.ProcessGroup,
+    until: int | None = None,
 ) -> TrainResult:
     params, manifest = inputs.params, inputs.train.manifest
     settings = TrainConfig(
@@ -218,6 +227,7 @@ def _train(
         tokenizer_json=inputs.tokenizer_json,
         evaluate=_evaluation(inputs, model, progress),
         group=group,
+        until=until,
     )
 
 
@@ -268,7 +278,7 @@ def _work(arguments: dict) -> None:
     floats.configure_torch(numerics)
     model, work = Transformer(inputs.shape).initialise(params.seed), Path(arguments["work"])
     with data_parallel.process_group(numerics, work, []) as group:
-        _train(inputs, model, work, Progress(), group)
+        train_on(inputs, model, work, Progress(), group)
 
 
 if __name__ == "__main__":

@@ -56,3 +56,9 @@ def test_one_that_was_being_written_when_killed_does_not_count(tmp_path: Path) -
 
 def test_an_empty_work_folder_has_none(tmp_path: Path) -> None:
     assert checkpoint.newest(tmp_path / "absent", print) is None
+
+
+def test_equal_checkpoints_are_equal_bytes(tmp_path: Path) -> None:
+    """With two entries of metadata safetensors wrote them in an order of its own."""
+    folders = [save(tmp_path / str(number), 1) for number in range(8)]
+    assert len({(folder / "trainer.safetensors").read_bytes() for folder in folders}) == 1

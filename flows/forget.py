@@ -1,0 +1,182 @@
+"""Forget a text: who saw it, what its removal costs, every copy that is left; then leave it out, and delete the copies.
+
+    python -m flows.forget "the passage, five words or more"     or an id, sha256, location or its beginning, source,
+                                                                 SPDX licence, e-mail address: says all, changes nothing
+    python -m flows.forget QUERY --apply      puts it on the opt-out list, makes again what is stale, marks the models
+    python -m flows.forget QUERY --purge      afterwards: deletes what old states still hold; lists it and asks first
+
+The price is the forecast of the stages that have to run again, with its interval. Afterwards no model of the workspace
+was trained on the text, and its bytes are those of a run that never had it; only the records of the removal differ.
+Works from a fresh clone that has a DVC remote.
+"""
+
+import math
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from components.core.errors import UserError
+from components.core.files import write_text
+from flows.system import paths
+from flows.system.command import parser_of, run_command
+
+HELD_OUT = "held-out text is among it: the held-out set changes, and scores do not compare with earlier ones"
+
+
+def look(text: str) -> tuple[Any, list[Any]]:
+    """The query, and the documents that it names with the models that saw them.
+
+    Raises:
+        UserError: nothing was ingested, or the query names nothing.
+    """
+    from components.lineage.documents import wide_query_of
+    from flows.tracking.model_exposure import workspace_view
+    from flows.tracking.trace_report import answers
+
+    fetch_corpora()
+    if workspace_view("data/ingest/train/manifest.json") is None:
+        raise UserError("nothing has been ingested here yet, and no DVC remote has it; run `make demo` first")
+    query = wide_query_of(text, workspace_view)
+    found = answers(query)
+    if not found:
+        raise UserError(f"no document has this {query.kind}; `python -m flows.trace` says what comes near")
+    return query, found
+
+
+def fetch_corpora() -> None:
+    """In a clone without the outputs, fill DVC's cache from the remote.
+
+    Raises:
+        UserError: the remote does not answer, or lacks some of them.
+    """
+    from flows.system import dvc
+
+    if dvc.lock() and not all((paths.ROOT / out).exists() for out in ("data/ingest/train", "data/mix")):
+        print("fetching the recorded outputs from the DVC remote ...", flush=True)
+        dvc.run("fetch")
+
+
+def price(documents: list[Any]) -> str:
+    """The stages that have to run again, with seconds, energy and grams each and in all."""
+    from components import params as schema
+    from components.carbon.footprint.intensity import resolve
+    from components.carbon.ledger import reader
+    from components.carbon.planning.forecast import forecast, orchestration_forecast
+    from flows.plan import Row, render
+    from flows.planning import step_cost
+    from flows.planning.stage_forecast import expected
+    from flows.system import dvc
+    from flows.tracking import team_ledger
+    from flows.tracking.forgetting import stages_to_redo
+
+    params, books = schema.load(paths.ROOT / "params.yaml"), reader.history(paths.LEDGER)
+    rates, names = step_cost.known(params), stages_to_redo(documents, dvc.lock())
+    known = {name: expected(books, name, "", params, rates) for name in names}
+    if missing := [name for name in names if known[name] is None]:  # a fresh clone has the team's records at best
+        team = team_ledger.ledger_of({(name, "") for name in missing})
+        known |= {name: forecast(team, name) for name in missing}
+    rows = [Row(name, "again", one) for name, one in known.items()]
+    around = orchestration_forecast(books, len(rows))
+    rows += [Row(around.stage, "around the stages", around)] if around else []
+    return render(rows, resolve(params.runtime.grid, paths.ROOT), datetime.now(UTC))
+
+
+def dry_run(query: Any, found: list[Any]) -> str:
+    """Everything that is known before anything changes."""
+    from flows.tracking import forgetting
+
+    documents = [match.document for match in found]
+    ids = forgetting.with_duplicates(found)
+    lines = [f"{len(documents)} documents for {query.kind} {query.value if query.kind != 'passage' else '...'}:"]
+    lines += [f"    {one.facts['id']} {one.facts['source']}: {one.facts['location']}" for one in documents[:10]]
+    lines += [f"    and {len(documents) - 10} more"] * (len(documents) > 10)
+    if more := ids - {one.facts["id"] for one in documents}:
+        lines.append(f"    and {len(more)} that dedup dropped as copies of them: they would come back, so they go too")
+    if any((place.stage, place.part) == ("ingest", "heldout") for one in documents for place in one.locations):
+        lines.append(HELD_OUT)
+    saw = forgetting.models_that_saw(found)
+    lines += ["", "models that were trained on them:" if saw else "no model was trained on them"]
+    lines += [f"    {name}: {count} documents, each token {mean:.2f} times" for name, (count, mean) in saw.items()]
+    lines += ["", "price of their removal:", price(documents), ""]
+    copies = list(forgetting.copies(documents, ids))
+    there, _, why = forgetting.in_remote({copy.md5 for copy in copies})
+    lines.append(f"copies: {len(copies)} objects of DVC in these states, {len(there)} of them in the remote too")
+    lines += [f"    {copy.state}: {copy.path}" for copy in copies[:12]]
+    lines += [f"    and {len(copies) - 12} more"] * (len(copies) > 12) + [why] * bool(why)
+    lines += [f"    DVC experiment {name}" for name in forgetting.experiments_with(copies)]
+    kept = [*map(forgetting.model_item, forgetting.versions_that_saw(found)), *forgetting.artifact_items(ids, math.inf)]
+    lines += [f"    {item.what}" for item in kept]
+    lines += ["the sources themselves, which only you can change:"]
+    return "\n".join(lines + [f"    {place}" for place in forgetting.sources_of(documents)[:10]])
+
+
+def opt_out_file() -> Path:
+    """The list that params.yaml names."""
+    from components import params as schema
+
+    return paths.ROOT / schema.load(paths.ROOT / "params.yaml").ingest.opt_out
+
+
+def apply(text: str, query: Any, found: list[Any]) -> None:
+    """Put the documents on the opt-out list, make again what is stale, mark the models that saw them.
+
+    Raises:
+        UserError: the pipeline did not complete; the list keeps the entries, and it can be run again.
+    """
+    from flows.system import dvc
+    from flows.tracking import forgetting
+
+    documents, ids = [match.document for match in found], forgetting.with_duplicates(found)
+    saw = forgetting.versions_that_saw(found)
+    number = forgetting.record(text, documents, ids, saw)
+    if not all((paths.ROOT / out).exists() for out in dvc.outputs()):
+        dvc.run("checkout", "--allow-missing")
+    listed, new = opt_out_file().read_text("utf-8"), forgetting.entries(query, found, ids)
+    new = [line for line in new if line not in listed.splitlines()]
+    write_text(opt_out_file(), listed.rstrip("\n") + "\n" + "".join(f"{line}\n" for line in new))
+    print(f"{opt_out_file().name}: {len(new)} lines added; making again what is stale", flush=True)
+    if subprocess.run([sys.executable, "-m", "flows.pipeline"], cwd=paths.ROOT).returncode:
+        raise UserError("the pipeline did not complete; its lines above say why; run the same command again")
+    for alias in forgetting.mark(saw, f"{len(documents)} documents that were to be forgotten"):
+        print(
+            f"{alias} still points at a model that saw them (marked in MLflow); `python -m flows.promote` replaces it"
+        )
+    if left := forgetting.trained_on(ids):
+        raise UserError(
+            f"still trained on after the removal: {', '.join(left[:5])}; report this as a mistake in Greenhouse"
+        )
+    print(f"no model of the workspace was trained on them; up to {number} copies are left in old states: --purge")
+
+
+def purge(text: str) -> int:
+    """List every copy that can be deleted and what cannot be reached, ask, delete. The exit status."""
+    from flows.clean import carry_out, idle_work_folders, of_paths, refuse_while_running
+    from flows.tracking import forgetting
+
+    refuse_while_running()
+    items, notes = forgetting.to_purge(text)
+    return carry_out([*items, *of_paths(idle_work_folders())], notes, "purge")
+
+
+def main() -> int:
+    """Look, apply, or purge."""
+    parser = parser_of("forget", __doc__)
+    parser.add_argument("query", help="id, passage, e-mail address, location or its beginning, source, or licence")
+    parser.add_argument("--apply", action="store_true", help="opt out, make again what is stale, mark the models")
+    parser.add_argument("--purge", action="store_true", help="delete the copies in old states, after asking")
+    arguments = parser.parse_args()
+    if arguments.purge:
+        return purge(arguments.query)
+    query, found = look(arguments.query)
+    if arguments.apply:
+        apply(arguments.query, query, found)
+    else:
+        print(dry_run(query, found))
+        print("\nnothing has changed; --apply leaves them out, --purge then deletes the copies")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command("forget", main)

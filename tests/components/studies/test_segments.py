@@ -1,0 +1,79 @@
+"""A run is kept in intervals; each, trained again, ends in the same bytes, and a forged one does not."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from components.core.files import read_json, sha256_file, write_json
+from components.core.progress import Progress
+from components.model.export import save_tensors
+from components.stages.pretrain.stage import pretrain
+from components.studies.segments import Segments, caught
+from components.training import checkpoint
+from tests.components.small_corpus import NUMERICS, small, write_tokens
+
+PARAMS = small(steps=10, keep_every=4, checkpoint_every=5, eval_every=6)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run that kept its checkpoints."""
+    root = tmp_path_factory.mktemp("run")
+    places = {name: root / name for name in ("out", "reports", "work", "kept")}
+    pretrain(objective="causal", tokens=write_tokens(root / "tokens"), params=PARAMS, numerics=NUMERICS, **places)
+    return root
+
+
+def segments(run: Path, work: Path, *chosen: tuple[int, int]) -> dict[str, str]:
+    model = run / "out" / "model.safetensors"
+    made = Segments("causal", PARAMS, NUMERICS, run / "tokens", run / "kept", model, list(chosen), work)
+    return made.differences(Progress())
+
+
+def test_kept_are_the_named_steps_and_the_last_with_their_hashes(run: Path) -> None:
+    index = read_json(run / "kept" / "index.json")
+    assert list(index) == ["step-000000", "step-000004", "step-000008", "step-000010"]
+    for name, files in index.items():
+        assert {file: sha256_file(run / "kept" / name / file) for file in files} == files
+
+
+def test_every_interval_is_the_same_to_the_bit(run: Path, tmp_path: Path) -> None:
+    found = segments(run, tmp_path, (0, 4), (4, 8), (8, 10))
+    assert found == dict.fromkeys(("0", "0-4", "4-8", "8-10", "end"), "")
+
+
+def test_a_forged_checkpoint_is_named(run: Path, tmp_path: Path) -> None:
+    was = checkpoint.folder_of(run / "kept", 8)
+    weights, _, _ = checkpoint.read(was)
+    names = {name: (was / name).read_bytes() for name in ("model.safetensors", "files.json")}
+    (was / "model.safetensors").unlink()  # it may be a link to the run's own
+    first = next(iter(weights))
+    save_tensors(weights | {first: weights[first] + torch.tensor(1e-3)}, was / "model.safetensors")
+    write_json(was / "files.json", {name: sha256_file(was / name) for name in read_json(was / "files.json")})
+    try:
+        found = segments(run, tmp_path, (4, 8), (8, 10))
+    finally:
+        for name, data in names.items():
+            (was / name).write_bytes(data)
+    assert found["4-8"] == "step-000008/model.safetensors"
+    assert found["8-10"]
+    assert not found["end"]
+
+
+def test_nothing_is_kept_by_default(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    checkpoint.save(work, 0, 2, lambda folder: None, {"x": torch.zeros(1)}, {})
+    checkpoint.publish(work, tmp_path / "kept", 0)
+    assert read_json(tmp_path / "kept" / "index.json") == {}
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["index.json"]
+
+
+@pytest.mark.parametrize(("intervals", "sampled"), [(100, 27), (20, 5), (7, 7), (8, 1)])
+def test_the_probability_is_that_of_a_draw_without_replacement(intervals: int, sampled: int) -> None:
+    bad = math.ceil(intervals / 10)
+    missed = 1.0
+    for draw in range(sampled):
+        missed *= max(0, intervals - bad - draw) / (intervals - draw)
+    assert caught(intervals, sampled) == pytest.approx(1 - missed)
