@@ -6,6 +6,8 @@ from pydantic import Field
 
 from components.params.section import Advanced, Section
 
+TASK = r"^([^@]+\.ya?ml|[\w.\-]+@[0-9a-f]{40})$"
+
 
 class Evaluate(Section):
     """Tasks that score the models, each score beside the best trivial rule on the same items."""
@@ -20,6 +22,8 @@ class Evaluate(Section):
     """Optimizer steps of each arm of the bias mitigation: five draws of text, swapped and as it is; 0 skips it."""
     minimal_pairs: str = ""
     """Folder of BLiMP-style jsonl (`sentence_good`, `sentence_bad`) to score too; empty: the generated pairs alone."""
+    tasks: Advanced[list[Annotated[str, Field(pattern=TASK)]]] = []
+    """Tasks of lm-evaluation-harness: YAML files below `filter.decontaminate.items`, or `name@<commit of its data>`."""
     bootstrap: int = Field(default=2000, ge=100)
     """Sign flips per test of a difference."""
     confidence: Advanced[float] = Field(default=0.95, gt=0.5, lt=1.0)

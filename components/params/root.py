@@ -65,12 +65,14 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _evaluation_sets_are_looked_for(self) -> "Params":
-        pairs, items = self.evaluate.minimal_pairs, self.filter.decontaminate.items
-        if pairs and not Path(pairs).is_relative_to(items):
-            raise ValueError(
-                f"evaluate.minimal_pairs = {pairs} lies outside filter.decontaminate.items = {items}, so training text "
-                "would not be cleared of it; move it there"
-            )
+        items = self.filter.decontaminate.items
+        files = [("tasks", entry) for entry in self.evaluate.tasks if "@" not in entry]
+        for key, path in [("minimal_pairs", self.evaluate.minimal_pairs), *files]:
+            if path and not Path(path).is_relative_to(items):
+                raise ValueError(
+                    f"evaluate.{key} = {path} lies outside filter.decontaminate.items = {items}, so training text "
+                    "would not be cleared of it; move it there"
+                )
         return self
 
     @model_validator(mode="after")

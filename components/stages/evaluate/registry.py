@@ -16,6 +16,7 @@ from components.stages.evaluate.tasks.calibration import calibration
 from components.stages.evaluate.tasks.chain_of_thought import chain_of_thought
 from components.stages.evaluate.tasks.context_extension import context_extension
 from components.stages.evaluate.tasks.few_shot import few_shot
+from components.stages.evaluate.tasks.harness import harness
 from components.stages.evaluate.tasks.masked import masked
 from components.stages.evaluate.tasks.memorisation import memorisation
 from components.stages.evaluate.tasks.minimal_pairs import minimal_pairs
@@ -40,6 +41,7 @@ TASKS: dict[str, Callable[[EvalContext], TaskResult]] = {
     "sentence_pairs": sentence_pairs,
     "bias_mitigation": bias_mitigation,
     "context_extension": context_extension,
+    "harness": harness,
 }
 
 GROUPS: tuple[tuple[str, ...], ...] = (
@@ -50,8 +52,14 @@ GROUPS: tuple[tuple[str, ...], ...] = (
     ("chain_of_thought", "open_book"),
     ("masked", "sentence_pairs"),
     ("answers",),
+    ("harness",),
 )
 """Tasks that one process runs after each other, because they share a model or its scores; the longest first."""
+
+
+def wanted(params: Evaluate) -> list[str]:
+    """The tasks of a run: `harness` only if it is given any."""
+    return [name for name in TASKS if name != "harness" or params.tasks]
 
 
 def run_group(group: tuple[str, ...], folders: Folders, params: Evaluate, numerics: Numerics, work: Path) -> None:
@@ -62,7 +70,7 @@ def run_group(group: tuple[str, ...], folders: Folders, params: Evaluate, numeri
     torch.set_num_threads(numerics.threads)
     try:
         context = EvalContext(folders, params, numerics)
-        for name in group:
+        for name in (name for name in group if name in wanted(params)):
             if not result_path(work, name).exists():
                 write_json(result_path(work, name), _run(name, context))
     finally:

@@ -28,7 +28,8 @@ from components.corpus.corpus import read_manifest
 from components.params import Evaluate, Numerics
 from components.reporting.tables import Page
 from components.stages.evaluate.plots import draw
-from components.stages.evaluate.registry import GROUPS, TASKS, read_result, result_path, run_group
+from components.stages.evaluate.registry import GROUPS, read_result, result_path, run_group, wanted
+from components.stages.evaluate.tasks.harness import load
 from components.stages.evaluate.tasks.task import COLUMNS, Folders, TaskResult
 
 TICK_S = 0.5
@@ -81,12 +82,16 @@ def evaluate(
         progress: receives progress, and may ask to stop.
 
     Raises:
-        UserError: a model or corpus is missing or damaged, or the folder of minimal pairs is.
+        UserError: a model or corpus is missing or damaged, the folder of minimal pairs is, or a task of the harness.
     """
     progress = progress or Progress()
     folders = Folders(causal, masked, instruct, classify, mix, heldout, tokens)
-    _run_all(partial(run_group, folders=folders, params=params, numerics=numerics, work=work), work, workers, progress)
-    all_results = {name: read_result(work, name) for name in TASKS}
+    names = wanted(params)
+    if params.tasks:
+        load(params.tasks)  # what cannot be asked is said before anything is
+    run = partial(run_group, folders=folders, params=params, numerics=numerics, work=work)
+    _run_all(run, names, work, workers, progress)
+    all_results = {name: read_result(work, name) for name in names}
     results = [result for result in all_results.values() if isinstance(result, TaskResult)]
     skipped = {name: reason for name, reason in all_results.items() if isinstance(reason, str)}
     _write_items(results, reports / "details" / "items.parquet")
@@ -102,23 +107,25 @@ def evaluate(
 # -- running -----------------------------------------------------------------------------------------------------------
 
 
-def _run_all(run: Callable[[tuple[str, ...]], None], work: Path, workers: int, progress: Progress) -> None:
+def _run_all(
+    run: Callable[[tuple[str, ...]], None], names: list[str], work: Path, workers: int, progress: Progress
+) -> None:
     """Run all groups in `workers` processes; this thread reports which tasks are finished."""
     with pool(workers) as processes, ThreadPool(1) as thread:
         running = thread.apply_async(lambda: list(processes.map(run, GROUPS)))
         importlib.import_module("matplotlib.figure")  # needed next, and this thread has nothing else to do
         while not running.ready():
             running.wait(TICK_S)
-            _update(work, progress)
+            _update(names, work, progress)
             progress.raise_if_stopped()
         running.get()
 
 
-def _update(work: Path, progress: Progress) -> None:
+def _update(names: list[str], work: Path, progress: Progress) -> None:
     """Report how many tasks are finished, and which comes next in the order of the report."""
-    unfinished = [name for name in TASKS if not result_path(work, name).exists()]
+    unfinished = [name for name in names if not result_path(work, name).exists()]
     note = unfinished[0].replace("_", " ") if unfinished else ""
-    progress.update(len(TASKS) - len(unfinished), len(TASKS), "tasks", note)
+    progress.update(len(names) - len(unfinished), len(names), "tasks", note)
 
 
 # -- reporting ---------------------------------------------------------------------------------------------------------

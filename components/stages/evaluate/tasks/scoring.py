@@ -137,6 +137,31 @@ class LanguageModel:
             for scores, n in zip(scored, lengths, strict=True)
         ]
 
+    def continuations(self, sequences: Sequence[list[int]], counts: Sequence[int]) -> list[ContinuationScore]:
+        """Score of the last `count` ids of each sequence given those before; logits are made for these alone."""
+        import torch
+
+        found: dict[int, ContinuationScore] = {}
+        with torch.inference_mode():
+            for indices in batches([len(ids) for ids in sequences], self.batch_tokens):
+                scored = self._continuations([sequences[i] for i in indices], [counts[i] for i in indices])
+                found |= zip(indices, scored, strict=True)
+        return [found[index] for index in range(len(sequences))]
+
+    def _continuations(self, rows: Sequence[list[int]], counts: Sequence[int]) -> Iterator[ContinuationScore]:
+        """One forward pass over sequences of similar length."""
+        import torch
+
+        hidden_BTD = self.model.hidden(padded([ids[:-1] for ids in rows], self.device))
+        places = [(row, len(ids) - 1, n) for row, (ids, n) in enumerate(zip(rows, counts, strict=True))]
+        hidden_ND = torch.cat([hidden_BTD[row, end - n : end] for row, end, n in places])
+        logits_NV = (hidden_ND @ self.model.head_weight.T).float()
+        next_N = torch.tensor([id for row, _, n in places for id in rows[row][-n:]], device=self.device)
+        logp_N = (logits_NV.gather(-1, next_N[:, None])[:, 0] - torch.logsumexp(logits_NV, dim=-1)).double().cpu()
+        hit_N = (logits_NV.argmax(-1) == next_N).cpu()
+        for logp, hit in zip(logp_N.split(list(counts)), hit_N.split(list(counts)), strict=True):
+            yield ContinuationScore(float(logp.sum()), len(logp), bool(hit.all()))
+
     def choose(self, prompts: Sequence[tuple[str, Sequence[str]]]) -> list[list[float]]:
         """Total log-probability (nats) of each choice after its prompt, for each (prompt, choices).
 

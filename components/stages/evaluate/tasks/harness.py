@@ -1,0 +1,169 @@
+"""Task `harness`: tasks of lm-evaluation-harness, run in this process on the causal model, their items in our table.
+
+What is asked, in which form, and how an answer is scored is the harness's own code (package lm_eval, its extra); only
+log-likelihoods come from our network, so a score is that of `lm_eval --model hf` on the same model folder. Its form
+differs from our own tasks' in one thing: a prompt is not preceded by `<|endoftext|>`, unless it is empty, as in BLiMP.
+
+Data is local, beside the task's YAML file, or of the hub at a revision that is stated.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from components.core.errors import UserError
+from components.core.files import sha256_bytes
+from components.stages.evaluate.tasks.task import EvalContext, TaskResult
+
+NAME = "harness"
+SCORED = ("multiple_choice", "loglikelihood", "loglikelihood_rolling")
+"""Output types whose answers are log-likelihoods."""
+
+
+def harness(context: EvalContext) -> TaskResult:
+    """Score the tasks that `params.tasks` names."""
+    from components.stages.evaluate.tasks.harness_model import HarnessModel
+
+    result, tasks = TaskResult(NAME, unit="items"), load(context.params.tasks)
+    found = run(HarnessModel(context.causal), tasks)
+    for name in tasks:
+        choices = tasks[name].OUTPUT_TYPE == "multiple_choice"
+        for metric, better in tasks[name].higher_is_better().items():
+            _add(context, result, name, metric, found["samples"][name], better, choices)
+        values = {key.split(",")[0]: value for key, value in found["results"][name].items()}
+        result.facts[name] = {key: value for key, value in values.items() if isinstance(value, float)}
+    return result
+
+
+def _add(
+    context: EvalContext, result: TaskResult, task: str, metric: str, samples: list[dict], better: bool, choices: bool
+) -> None:
+    """Rows, metric and highlight of one metric of a task; one that is no mean over items has none and stays a fact."""
+    full = f"{task}_{metric}"
+    if any(not isinstance(sample.get(metric), int | float) for sample in samples):
+        return
+    for sample in samples:
+        result.item(
+            full,
+            sha256_bytes(f"{sample['doc_hash']}{sample['doc_id']}".encode())[:16],
+            sample[metric],
+            condition=task,
+            direction="higher" if better else "lower",
+            baseline=1 / len(sample["arguments"]) if choices and metric == "acc" else None,
+        )
+    total = result.estimate(full, context.resampling)
+    result.metric(full, total)
+    guess = result.baseline("guessing", full, context.resampling) if choices and metric == "acc" else None
+    result.highlight(f"{task}, {metric}", total, guess, "lm-evaluation-harness", better="higher" if better else "lower")
+
+
+def run(model: Any, tasks: dict[str, Any]) -> dict[str, Any]:
+    """The harness's results of some tasks, samples included; `model` is any of its models."""
+    from lm_eval.evaluator import simple_evaluate
+
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    found: dict[str, Any] = simple_evaluate(model, tasks=list(tasks.values()), bootstrap_iters=0)
+    return found
+
+
+# -- which tasks -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Spec:
+    """An entry of `evaluate.tasks`: a YAML file, or a name of the harness and the revision of its data."""
+
+    name: str
+    revision: str
+
+    @classmethod
+    def of(cls, entry: str) -> "Spec":
+        """Parse an entry, whose form params check."""
+        name, _, revision = entry.partition("@")
+        return cls(name, revision)
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of a YAML file, in which its data must lie."""
+        return Path(self.name).resolve().parent if self.name.endswith((".yaml", ".yml")) else None
+
+
+def load(entries: Sequence[str]) -> dict[str, Any]:
+    """The harness's task objects by name, groups taken apart; data is fetched or read.
+
+    Raises:
+        UserError: lm_eval is not installed, a task is unknown, its data is not pinned, or it asks for generated text.
+    """
+    try:
+        from lm_eval.tasks import TaskManager
+    except ImportError:
+        raise UserError(
+            "evaluate.tasks needs the package lm_eval: pip install -c constraints.txt -e '.[lm-eval]'"
+        ) from None
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    specs = [Spec.of(entry) for entry in entries]
+    tasks: dict[str, Any] = {}
+    manager = TaskManager(include_defaults=any(spec.folder is None for spec in specs))
+    for spec in specs:
+        if spec.folder is None and spec.name not in manager.all_tasks:
+            raise UserError(f"evaluate.tasks: lm_eval has no task {spec.name}; `lm_eval ls tasks` lists them")
+        if spec.folder is not None and not Path(spec.name).is_file():
+            raise UserError(f"evaluate.tasks: {spec.name}: no such file")
+        with pinned_data(spec):
+            try:
+                tasks |= manager.load([spec.name])["tasks"]
+            except UserError:
+                raise
+            except Exception as error:  # lm_eval and datasets raise whatever their readers raise
+                reason = " ".join(str(error).split())[:300] or type(error).__name__
+                raise UserError(f"evaluate.tasks: {spec.name}: {reason}") from None
+    for name, task in tasks.items():
+        if task.OUTPUT_TYPE not in SCORED:
+            raise UserError(f"evaluate.tasks: {name} asks for generated text; only log-likelihoods are scored here")
+    return tasks
+
+
+@contextmanager
+def pinned_data(spec: Spec) -> Iterator[None]:
+    """Have the harness read only data that lies beside the task's file, or is pinned."""
+    import datasets
+
+    read = datasets.load_dataset
+
+    def load_dataset(path: str, name: str | None = None, **options: Any) -> Any:
+        files = list(_files(options.get("data_files")))
+        if spec.revision:
+            options["revision"] = spec.revision
+        elif files or Path(path).is_dir():
+            _require_inside(spec, [Path(file) for file in files or [path]])
+        elif not options.get("revision"):
+            raise UserError(
+                f"evaluate.tasks: {spec.name}: its data set {path} is not pinned; write dataset_kwargs: {{revision: "
+                "<commit>}} into the file, or give local data by data_files"
+            )
+        return read(path, name, **options)
+
+    with mock.patch.object(datasets, "load_dataset", load_dataset):
+        yield
+
+
+def _files(named: Any) -> Iterator[str]:
+    """All paths in `data_files`: a path, a list, or a mapping of splits to either."""
+    if isinstance(named, str):
+        yield named
+    elif named:
+        for each in named.values() if isinstance(named, dict) else named:
+            yield from _files(each)
+
+
+def _require_inside(spec: Spec, files: Sequence[Path]) -> None:
+    for file in files:
+        if spec.folder is None or not file.resolve().is_relative_to(spec.folder):
+            raise UserError(
+                f"evaluate.tasks: {spec.name}: its data {file} does not lie beside it; move it there, so that DVC and "
+                "decontamination see it"
+            )
