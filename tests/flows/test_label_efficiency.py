@@ -1,4 +1,4 @@
-"""`python -m flows.label_efficiency` in a clone that has run: all points, their report, children in MLflow; read back."""
+"""`python -m flows.label_efficiency` in a clone that has run: points, report, children in MLflow; read back."""
 
 import json
 
