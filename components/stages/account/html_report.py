@@ -61,7 +61,7 @@ def render_html(
         costs=_costs(summary),
         pictures=_pictures([reports / f"{name}.png" for name in ("energy", "loss_per_gram", "forecast")]),
         facts=_cost_facts(summary),
-        sections=[_section(stage, folder) for stage, folder in stage_reports(reports).items()],
+        sections=[_section(stage, folder) for stage, folder in (stage_reports(reports) | _studies(reports)).items()],
     )  # fmt: skip
 
 
@@ -73,8 +73,13 @@ def _samples(path: Path) -> list[dict[str, str]]:
     return chosen[:MAX_SAMPLES]
 
 
+def _studies(reports: Path) -> dict[str, Path]:
+    """Title -> folder of the studies made so far: their report is not among details, for no stage wrote it."""
+    return {f"Study: {path.parent.name}": path.parent for path in sorted(reports.glob("*/report.md"))}
+
+
 def _section(stage: str, folder: Path) -> dict[str, Any]:
-    text = folder / "details" / "report.md"
+    text = folder / "report.md" if (folder / "report.md").exists() else folder / "details" / "report.md"
     plots = sorted((folder / "plots").glob("*.png")) if (folder / "plots").is_dir() else []
     return {
         "stage": stage,

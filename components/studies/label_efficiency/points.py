@@ -232,8 +232,14 @@ def with_replay(batches: Callable[[int], Batch], every: int, seed: int, place: P
 
 
 def loss(model: Classifier, batch: Batch) -> torch.Tensor:
-    """Of classes, or of the next tokens where the batch asks for them."""
-    return classify.loss(model, batch) if batch.targets.ndim == 1 else language_model_loss(model.backbone, batch)
+    """Of classes, or of the next tokens where the batch asks for them.
+
+    The latter's gradient comes with a value of zero: beside the small losses of classes the loop would take it for bad.
+    """
+    if batch.targets.ndim == 1:
+        return classify.loss(model, batch)
+    nats = language_model_loss(model.backbone, batch)
+    return nats - nats.detach()
 
 
 def held_out_bits(model: Transformer, place: Place) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from components.carbon.ledger.reader import history, read
 from components.carbon.metering.meter import Meter
 from components.carbon.planning.forecast import forecast
 from components.carbon.spans import Energy
-from components.core.files import read_json
+from components.core.files import read_json, write_text
 from components.params import Grid, Params, Runtime
-from components.stages.account.html_report import markdown
+from components.stages.account.html_report import _section, _studies, markdown
 from components.stages.account.stage import account, how, shares
 from components.stages.account.terminal_table import LABELS, MAX_LINES, WIDTH, ZONE_HINT, render_table
 from components.stages.account.types import Summary
@@ -168,6 +168,13 @@ def test_the_report_is_one_file_that_leads_nowhere(root: Path) -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "<td>1</td>" in page  # the table of a stage's Markdown
     assert 'href="http' not in page
+
+
+def test_a_study_that_was_made_is_in_the_report(tmp_path: Path) -> None:
+    write_text(tmp_path / "label_efficiency" / "report.md", "# Labels\n\nFour times as many labels.\n")
+    ((title, folder),) = _studies(tmp_path).items()
+    assert title == "Study: label_efficiency"
+    assert "<p>Four times as many labels.</p>" in _section(title, folder)["html"]
 
 
 def test_reports_quote_documents_and_obey_none() -> None:

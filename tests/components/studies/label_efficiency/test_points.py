@@ -88,6 +88,11 @@ def test_replay_adds_pretraining_and_leaves_the_labels_as_they_are(place: study.
     for number, batch in enumerate(ours):
         assert torch.equal(batch.targets, plain(number).targets)
     assert not torch.equal(mixed(4).ids_BT, mixed(9).ids_BT)
+    model = study.build(study.Point("replay", 16, 1), place, 2)
+    value = study.loss(model, mixed(4))
+    value.backward()
+    assert float(value) == 0.0  # or the loop would roll back
+    assert float(model.backbone.embed_tokens.weight.grad.norm()) > 0.1
 
 
 def test_all_arms_and_the_report(place: study.Place, tmp_path: Path) -> None:
