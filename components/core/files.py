@@ -12,7 +12,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from components.core.errors import UserError
+
+T = TypeVar("T")
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -82,6 +88,38 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Parse a JSON file."""
     return json.loads(path.read_bytes())
+
+
+def read_manifest_file(folder: Path, what: str, kind: type[T]) -> T:
+    """`manifest.json` of a finished corpus or of token shards (`what`), as the dataclass `kind`.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    path, todo = folder / "manifest.json", "run the stage that writes it again"
+    try:
+        return TypeAdapter(kind).validate_json(path.read_bytes(), strict=True)
+    except FileNotFoundError:
+        raise UserError(f"{folder}: no manifest.json, so this is no finished {what}; {todo}") from None
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise UserError(f"{path}: damaged ({where} {fault['msg']}); remove {folder} and {todo}") from None
+
+
+def raise_if_changed(path: Path, sha256: str) -> None:
+    """Hash a file against its manifest.
+
+    Raises:
+        UserError: it is missing or changed.
+    """
+    todo = "run the stage that writes it again"
+    try:
+        present = sha256_file(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: is missing, though the manifest names it; {todo}") from None
+    if present != sha256:
+        raise UserError(f"{path}: its sha256 is not the manifest's, so its bytes were changed; remove it and {todo}")
 
 
 def rounded(value: Any, digits: int = 6) -> Any:

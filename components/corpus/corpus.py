@@ -18,8 +18,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.core.errors import UserError
-from components.core.files import read_json, sha256_file, write_json, written_whole
+from components.core.files import raise_if_changed, read_manifest_file, sha256_file, write_json, written_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,20 +163,21 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of a corpus.
 
     Raises:
-        UserError: there is none (the stage that writes this folder has not finished).
+        UserError: there is none (the stage that writes this folder has not finished), or it is damaged.
     """
-    try:
-        raw = read_json(folder / "manifest.json")
-    except FileNotFoundError:
-        raise UserError(
-            f"{folder}: no manifest.json, so this is no finished corpus; run the stage that writes it"
-        ) from None
-    return Manifest(**raw | {"shards": [Shard(**shard) for shard in raw["shards"]]})
+    return read_manifest_file(folder, "corpus", Manifest)
 
 
 def shard_paths(folder: Path) -> list[Path]:
-    """The shards of a corpus, in order."""
-    return [folder / shard.file for shard in read_manifest(folder).shards]
+    """The shards of a corpus, in order, each hashed.
+
+    Raises:
+        UserError: a shard is missing, or its bytes are not those that the manifest was written for.
+    """
+    shards = read_manifest(folder).shards
+    for shard in shards:
+        raise_if_changed(folder / shard.file, shard.sha256)
+    return [folder / shard.file for shard in shards]
 
 
 def document_of(row: dict[str, Any]) -> Document:

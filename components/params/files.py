@@ -98,6 +98,8 @@ def read_tree(path: Path, todo: str = "correct the name") -> Tree:
         return parse_tree(path.read_text(encoding="utf-8"), path, todo)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; {todo}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 at byte {error.start}; correct it") from None
 
 
 def parse_tree(text: str, path: Path, todo: str) -> Tree:
@@ -111,7 +113,8 @@ def parse_tree(text: str, path: Path, todo: str) -> Tree:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{place}: not valid YAML ({getattr(error, 'problem', error)}); correct it") from None
+        problem = " ".join(str(getattr(error, "problem", error)).split())
+        raise UserError(f"{path}{place}: not valid YAML ({problem}); correct it") from None
     if not isinstance(raw or {}, dict):
         raise UserError(f"{path}: holds a {type(raw).__name__} instead of sections (`dedup:` and so on); {todo}")
     return raw or {}

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from components.core.errors import UserError
-from components.core.files import read_json, sha256_file, write_json, written_whole
+from components.core.files import raise_if_changed, read_manifest_file, sha256_file, write_json, written_whole
 from components.tokens.tokenizer import END_OF_TEXT
 
 UINT16_VOCABULARY = 65_536
@@ -73,17 +73,18 @@ class TokenShards:
         ]
 
     @classmethod
-    def open(cls, folder: Path, verify: bool = False) -> "TokenShards":
-        """Map the shards of `folder`; sizes are checked always, checksums if `verify`.
+    def open(cls, folder: Path) -> "TokenShards":
+        """Map the shards of `folder`, each file hashed.
 
         Raises:
-            UserError: no manifest, no tokens, or a file that is missing, cut short or changed.
+            UserError: no manifest, no tokens, or a file that is missing or changed.
         """
         manifest = read_token_manifest(folder)
         if not manifest.num_tokens:
             raise UserError(f"{folder}: holds no tokens; give the pipeline more text, or loosen the filters before it")
         for shard in manifest.shards:
-            _check(folder, shard, np.dtype(manifest.dtype).itemsize, verify)
+            for kind, name in (("tokens", shard.tokens), ("documents", shard.documents), ("sources", shard.sources)):
+                raise_if_changed(folder / name, shard.sha256[kind])
         return cls(folder, manifest)
 
     def __len__(self) -> int:
@@ -124,32 +125,9 @@ def read_token_manifest(folder: Path) -> TokenManifest:
     """The manifest of a folder of token shards.
 
     Raises:
-        UserError: there is none (the tokenize stage has not finished).
+        UserError: there is none (the tokenize stage has not finished), or it is damaged.
     """
-    try:
-        raw = read_json(folder / "manifest.json")
-    except FileNotFoundError:
-        raise UserError(
-            f"{folder}: no manifest.json, so these are no finished token shards; run the tokenize stage"
-        ) from None
-    return TokenManifest(**raw | {"shards": [TokenShard(**shard) for shard in raw["shards"]]})
-
-
-def _check(folder: Path, shard: TokenShard, item_bytes: int, verify: bool) -> None:
-    """Raise `UserError` for a shard whose files are missing, of another size, or (if `verify`) of other content."""
-    path = folder / shard.tokens
-    expected = shard.num_tokens * item_bytes
-    size = path.stat().st_size if path.exists() else -1
-    if size != expected:
-        state = "is missing" if size < 0 else f"has {size} bytes where the manifest says {expected}"
-        raise UserError(f"{path}: {state}; run the tokenize stage again")
-    for kind, name in (("tokens", shard.tokens), ("documents", shard.documents), ("sources", shard.sources)):
-        if not (folder / name).exists():
-            raise UserError(f"{folder / name}: is missing; run the tokenize stage again")
-        if verify and sha256_file(folder / name) != shard.sha256[kind]:
-            raise UserError(
-                f"{folder / name}: its sha256 is not the manifest's, so it was changed; run the tokenize stage again"
-            )
+    return read_manifest_file(folder, "token shards", TokenManifest)
 
 
 class TokenWriter:

@@ -236,6 +236,8 @@ class PipelineRun:
     def _result(self, stage: str, status: int, lines: list[str]) -> StageResult:
         """What the stage's process reported; what DVC says where it did the work or failed without the stage."""
         result = read_result(self.name, stage) or _dvc_result(stage, status, lines)
+        if result.name == "Restored":
+            result = self._restored(stage, result)
         if result.name == "Completed" and status:
             last = lines[-1] if lines else "no output"
             result = StageResult("Failed", f"{stage}: the stage is done, but DVC could not record it: {last}")
@@ -246,6 +248,14 @@ class PipelineRun:
             self._processes.pop(stage, None)
             if result.stopped:
                 self.stopped = self.stopped or result
+        return result
+
+    def _restored(self, stage: str, result: StageResult) -> StageResult:
+        """`result`, or a failure if the cache gave other bytes than it was given."""
+        try:
+            dvc.raise_if_damaged(dvc.output_hashes(self.root).get(stage, {}), self.root)
+        except UserError as error:
+            return StageResult("Failed", f"{stage}: {error}")
         return result
 
     # -- the end -------------------------------------------------------------------------------------------------------

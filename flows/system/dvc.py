@@ -3,16 +3,18 @@
 `dvc.yaml` is the one DAG; everything here reads it through DVC itself. DVC decides what is stale, nobody else.
 """
 
+import hashlib
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from components.core.errors import UserError
 from components.core.files import fingerprint
 from components.params import DEFAULTS, layout
 from flows.system import code_files
@@ -26,10 +28,27 @@ def open_repo(root: Path = ROOT) -> Iterator[Any]:
 
     Waits for that lock, as `dvc --wait-for-lock` does; DVC lets go of it while a stage runs. Not to be nested.
     """
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo, lock_repo
 
-    with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
-        yield repo
+    try:
+        with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
+            yield repo
+    except DvcException as error:
+        raise UserError(f"DVC: {' '.join(str(error).split())}{_advice(root)}") from None
+
+
+def _advice(root: Path) -> str:
+    """What to do about DVC's error if it is a dvc.lock that a power cut or a merge has damaged."""
+    path = root / "dvc.lock"
+    with suppress(FileNotFoundError):
+        try:
+            if isinstance(yaml.safe_load(path.read_bytes()), dict):
+                return ""
+        except (yaml.YAMLError, UnicodeDecodeError):
+            pass
+        return f"; {path} is damaged: take it from git (`git checkout dvc.lock`) or remove it, and run again"
+    return ""
 
 
 def graph(root: Path = ROOT) -> dict[str, list[str]]:
@@ -113,6 +132,46 @@ def _inputs(stage: Any) -> Inputs:
             found.hashes[dep.def_path] = dep.get_hash().value if dep.exists else ""
     found.params = layout.effective(files)
     return found
+
+
+def raise_if_damaged(names: Iterable[str], root: Path = ROOT) -> None:
+    """Hash outputs of stages afresh: DVC itself believes what it noted of a file of this size and time.
+
+    Args:
+        names: paths of outputs, or inside of them; others are passed over.
+
+    Raises:
+        UserError: the bytes of a file are not those that its stage wrote, by dvc.lock.
+    """
+    wanted = [Path(name) for name in names]
+    with open_repo(root) as repo:
+        for out in repo.index.outs:
+            path = Path(out.def_path)
+            overlaps = any(path.is_relative_to(name) or name.is_relative_to(path) for name in wanted)
+            if overlaps and out.hash_info and out.exists:
+                for file, digest in _files_of(out):
+                    _raise_if_changed(root / file, digest, repo)
+
+
+def _files_of(out: Any) -> list[tuple[Path, str]]:
+    """Path and MD5 of every file of an output; none of a folder whose list the cache no longer has."""
+    path = Path(out.def_path)
+    if not out.hash_info.isdir:
+        return [(path, out.hash_info.value)]
+    tree = out.get_obj()
+    return [(path.joinpath(*key), found.value) for key, (_, found) in tree.as_dict().items()] if tree else []
+
+
+def _raise_if_changed(path: Path, digest: str, repo: Any) -> None:
+    with suppress(FileNotFoundError):  # DVC sees that by itself
+        with open(path, "rb") as file:
+            present = hashlib.file_digest(file, "md5").hexdigest()
+        if present != digest:
+            cached = repo.cache.local.oid_to_path(digest)
+            raise UserError(
+                f"{path}: its bytes are not those that its stage wrote (md5 {present[:8]}, dvc.lock has {digest[:8]}): "
+                f"a fault of the disk, or an edit; remove it and its copy in DVC's cache, {cached}, and run again"
+            )
 
 
 def output_hashes(root: Path = ROOT) -> dict[str, dict[str, str]]:

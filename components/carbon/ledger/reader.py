@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+from components.carbon.ledger.lines import LINE
 from components.carbon.ledger.merge import SHARED, Interval, counted_us
 from components.carbon.metering.counters import read_stat
 from components.carbon.spans import ORCHESTRATION, Energy, Ledger, Span, Spans, added
@@ -96,11 +97,11 @@ def _lines(path: Path, ledger: Ledger, skip: str = "\n") -> Iterator[dict]:
             if text.startswith(skip):
                 continue
             try:
-                line = json.loads(text)
+                line = LINE.validate_json(text)
             except ValueError:
                 ledger.skipped_lines += 1
                 continue
-            host = line.get("host", host) if line.get("kind") in ("host", "reading") else host
+            host = line["host"] if line["kind"] in ("host", "reading") else host
             yield {"host": host} | line
 
 

@@ -1,0 +1,172 @@
+"""Flipped bytes and cut files: named in a sentence by whoever opens them first, never trained on, no traceback."""
+
+import json
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+
+from components.carbon.ledger import reader
+from components.carbon.planning.forecast import checked
+from components.core.errors import UserError
+from components.corpus.corpus import CorpusWriter, Document, read_corpus, read_manifest, shard_paths
+from components.params import files as params_files
+from components.training import checkpoint
+from flows.system import dvc
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def flip(path: Path, bit: int) -> None:
+    """Flip one bit; the file's size and time stay, as with a fault of the disk."""
+    status, data = path.stat(), bytearray(path.read_bytes())
+    data[bit // 8] ^= 1 << bit % 8
+    path.chmod(0o644)
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project of two stages that DVC has reproduced."""
+    Repo.init(str(tmp_path), no_scm=True).close()
+    (tmp_path / "dvc.yaml").write_text(
+        "stages:\n  one:\n    cmd: mkdir -p out && echo first > out/a && echo second > out/b\n    outs: [out]\n"
+        "  two:\n    cmd: cp out/a copy\n    deps: [out]\n    outs: [copy]\n"
+    )
+    dvc.run("repro", root=tmp_path)
+    return tmp_path
+
+
+def test_a_flipped_byte_of_an_input_is_named_with_its_copy_in_the_cache(project: Path) -> None:
+    inputs = dvc.inputs("two", project).hashes
+    dvc.raise_if_damaged(inputs, project)
+    flip(project / "out/b", 9)
+    assert dvc.stale(project) == {}  # DVC believes what it noted
+    with pytest.raises(UserError, match=r"out/b: its bytes are not those .*\.dvc/cache/files/md5/\w\w/\w+, and run"):
+        dvc.raise_if_damaged(inputs, project)
+    dvc.raise_if_damaged(["copy", "elsewhere"], project)
+
+
+def test_a_flipped_byte_in_the_cache_is_named_when_it_was_restored(project: Path) -> None:
+    names = dvc.output_hashes(project)["one"]
+    with dvc.open_repo(project) as repo:
+        out = next(out for out in repo.index.outs if out.def_path == "out")
+        (cached,) = [Path(repo.cache.local.oid_to_path(found.value)) for key, (_, found) in
+                     out.get_obj().as_dict().items() if key == ("a",)]  # fmt: skip
+    flip(cached, 3)
+    cached.chmod(0o444)  # as DVC protects it, and so trusts it
+    (project / "out/a").unlink()
+    with Repo(str(project)) as repo:
+        repo.checkout(force=True)
+    with pytest.raises(UserError, match=r"out/a: its bytes are not those"):
+        dvc.raise_if_damaged(names, project)
+
+
+@pytest.mark.parametrize("cut", [0, 7, 30, 95])
+def test_a_cut_dvc_lock_is_a_sentence(project: Path, cut: int) -> None:
+    lock = project / "dvc.lock"
+    lock.write_bytes(lock.read_bytes()[:cut])
+    for read in (dvc.lock, dvc.stale, dvc.graph, lambda root: dvc.inputs("two", root)):
+        try:
+            read(project)
+        except UserError as error:
+            assert "dvc.lock" in str(error)  # noqa: PT017 - an empty one may pass for none
+            assert "\n" not in str(error)  # noqa: PT017
+
+
+def corpus(folder: Path) -> Path:
+    with CorpusWriter(folder, shard_bytes=200) as writer:
+        for number in range(6):
+            fields = dict.fromkeys(Document.__slots__[2:-1], "x")
+            writer.add(Document(str(number), f"text {number} " * 20, **fields))
+    return folder
+
+
+def test_a_flipped_byte_of_a_shard_is_named_and_not_read(tmp_path: Path) -> None:
+    folder = corpus(tmp_path / "train")
+    assert len(list(read_corpus(folder))) == 6
+    flip(folder / "part-00001.parquet", 400)
+    with pytest.raises(UserError, match=r"part-00001\.parquet: its sha256 is not the manifest's"):
+        shard_paths(folder)
+    (folder / "part-00001.parquet").unlink()
+    with pytest.raises(UserError, match=r"part-00001\.parquet: is missing"):
+        shard_paths(folder)
+
+
+def cut_at(number: int) -> Callable[[bytes], bytes]:
+    return lambda data: data[: len(data) * number // 8]
+
+
+def flipped(number: int) -> Callable[[bytes], bytes]:
+    def change(data: bytes) -> bytes:
+        place = random.Random(number).randrange(8 * len(data))
+        return data[: place // 8] + bytes([data[place // 8] ^ 1 << place % 8]) + data[place // 8 + 1 :]
+
+    return change
+
+
+DAMAGE = [*(cut_at(number) for number in range(8)), *(flipped(number) for number in range(60))]
+
+
+def sentence(call: Callable[[], object]) -> None:
+    """It works, or ends in one sentence for the user."""
+    try:
+        call()
+    except UserError as error:
+        assert len(str(error).splitlines()) == 1  # noqa: PT017
+
+
+def test_a_damaged_manifest_is_a_sentence(tmp_path: Path) -> None:
+    path = corpus(tmp_path / "train") / "manifest.json"
+    whole = path.read_bytes()
+    for change in DAMAGE:
+        path.write_bytes(change(whole))
+        sentence(lambda: shard_paths(read_manifest(path.parent) and path.parent))
+
+
+def test_a_damaged_params_yaml_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "defaults.yaml").write_bytes((ROOT / "defaults.yaml").read_bytes())
+    path, whole = tmp_path / "params.yaml", (ROOT / "params.yaml").read_bytes()
+    for change in DAMAGE:
+        path.write_bytes(change(whole))
+        sentence(lambda: params_files.load(path))
+
+
+LEDGER = [
+    {"kind": "host", "host": "h", "t": "2026-01-01T00:00:00+00:00"},
+    {"kind": "start", "span": "1", "parent": "", "name": "a", "labels": {"stage": "a"}, "t": "2026-01-01T00:00:01Z"},
+    {"kind": "reading", "host": "h", "t": "2026-01-01T00:00:02+00:00", "dt_us": 10, "busy_us": 9, "counter": "rapl",
+     "host_uj": {"cpu": [1, 2, 3]}, "source": {"cpu": "rapl"}, "spans": {"1": {"cpu_us": 5, "uj": {"cpu": [1, 1, 1]}}}},
+    {"kind": "end", "span": "1", "outcome": "Completed", "uj": [1, 1, 1], "t": "2026-01-01T00:00:03+00:00"},
+    {"kind": "forecast", "span": "1", "t": "2026-01-01T00:00:03+00:00", "stage": "a", "seconds": [1.0, 2.0, 3.0],
+     "kwh": [0.1, 0.2, 0.3], "basis": "b"},
+]  # fmt: skip
+
+
+def test_a_damaged_line_of_the_ledger_costs_that_line(tmp_path: Path) -> None:
+    path = tmp_path / "h.jsonl"
+    lines = [json.dumps(line, separators=(",", ":")).encode() for line in LEDGER]
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    assert len(reader.read(tmp_path).spans) == 1
+    for change in [*DAMAGE, *(flipped(number) for number in range(60, 500))]:
+        path.write_bytes(change(b"\n".join(lines) + b"\n"))
+        reader.read(tmp_path)
+        checked(reader.history(tmp_path))
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
+    for number in (1, 2):
+        folder = checkpoint.folder_of(tmp_path, number)
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(b"weights")
+        digest = checkpoint.sha256_file(folder / "model.safetensors")
+        (folder / "files.json").write_text(json.dumps({"model.safetensors": digest}))
+    path, said = checkpoint.folder_of(tmp_path, 2) / "files.json", list[str]()
+    whole = path.read_bytes()
+    for change in DAMAGE:
+        path.write_bytes(change(whole))
+        assert checkpoint.newest(tmp_path, said.append) == (2 if path.read_bytes() == whole else 1), path.read_bytes()
