@@ -1,44 +1,87 @@
 """Personal data found and missed on the labelled set, and the bias stage's audit on the demo's corpus.
 
-The set (tests/components/stages/filter/pii_labelled.jsonl: positives by `faker`, hard negatives from real
-documentation) was committed before the detectors. The audit is the stage's own: the gap of false-positive rates on a
-template probe, and the largest lower bound of a ratio of removal rates, group against rest, by source and length.
+One set (tests/components/stages/filter/pii_labelled.jsonl: positives by `faker`, hard negatives from real documentation)
+was committed before the detectors; another is drawn from a seed (data_pii_set.py). The audit is the stage's own: the gap
+of false-positive rates on a template probe, and the largest lower bound of a ratio of removal rates, group against rest,
+by source and length.
 """
 
 import json
 import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.data_pii_set import Case, negatives, positives
 from benchmarks.results import ROOT, goal
 from components.params import Bias, Ingest
 from components.stages.bias.stage import filter_bias
 from components.stages.filter.pii import KINDS, find
 from components.stages.ingest.stage import ingest
+from components.statistics import wilson
 
 LABELLED = ROOT / "tests/components/stages/filter/pii_labelled.jsonl"
 
 
 def personal_data() -> tuple[dict, list[dict]]:
-    """Recall over all positives, precision over all finds."""
-    cases = [json.loads(line) for line in LABELLED.read_text("utf-8").splitlines()]
-    positives = [case for case in cases if case["kind"]]
-    found, right, wrong = dict.fromkeys(KINDS, 0), 0, 0
-    for case in cases:
-        start = case["text"].find(case["value"]) if case["kind"] else -1
-        end = start + len(case["value"])
-        spans = find(case["text"])
-        hits = [span for span in spans if start >= 0 and span.start < end and span.end > start]
-        correct = [span for span in hits if span.kind == case["kind"]]
-        right, wrong = right + len(correct), wrong + len(spans) - len(correct)
-        if correct:
-            found[case["kind"]] += 1
-    recall = {kind: found[kind] / sum(case["kind"] == kind for case in positives) for kind in KINDS}
-    results = {"positives": len(positives), "hard_negatives": len(cases) - len(positives), "recall": recall}
+    """Recall over all positives and precision over all finds of the committed set; per kind of the drawn one."""
+    labelled = [json.loads(line) for line in LABELLED.read_text("utf-8").splitlines()]
+    committed = counted([Case(case["text"], case["kind"], case["value"]) for case in labelled])
+    drawn = counted([*positives(), *negatives()])
+    found, right, wrong = (
+        sum(getattr(one, name) for one in committed.values()) for name in ("found", "right", "wrong")
+    )
+    results = {
+        kind: {"recall": one.recall(), "precision": one.precision(), "n": one.n, "finds": one.right + one.wrong}
+        for kind, one in drawn.items()
+    }
     goals = [
-        goal("pii_recall", sum(found.values()) / len(positives), 0.95, "higher", says="personal data found"),
+        goal("pii_recall", found / n, 0.95, "higher", says="personal data found"),
         goal("pii_precision", right / (right + wrong), 0.95, "higher", says="finds that are personal data"),
+        *(
+            goal(f"pii_{name}_worst_kind", min(one[name][0] for one in results.values()), 0.85, "higher", says=says)
+            for name, says in (
+                ("recall", "personal data found, lower bound of the worst kind, drawn set"),
+                ("precision", "finds that are personal data, lower bound of the worst kind, drawn set"),
+            )
+        ),
     ]
-    return {"personal_data": results | {"wrong_finds": wrong}}, goals
+    return {"personal_data": results}, goals
+
+
+@dataclass
+class KindCounts:
+    """Of a kind: values in the set and those found; finds that are right and wrong."""
+
+    n: int = 0
+    found: int = 0
+    right: int = 0
+    wrong: int = 0
+
+    def recall(self) -> tuple[float, float]:
+        """95% Wilson interval."""
+        return wilson(self.found, self.n, 0.95)
+
+    def precision(self) -> tuple[float, float]:
+        """95% Wilson interval."""
+        return wilson(self.right, self.right + self.wrong, 0.95)
+
+
+def counted(cases: Iterable[Case]) -> dict[str, KindCounts]:
+    """Counts by kind. A find is right if it overlaps the value and has its kind."""
+    counts = {kind: KindCounts() for kind in KINDS}
+    for case in cases:
+        start = case.text.find(case.value) if case.kind else -1
+        end, right = start + len(case.value), 0
+        for span in find(case.text):
+            is_right = span.kind == case.kind and span.start < end and span.end > start
+            counts[span.kind].right += is_right
+            counts[span.kind].wrong += not is_right
+            right += is_right
+        if case.kind:
+            counts[case.kind].n += 1
+            counts[case.kind].found += right > 0
+    return counts
 
 
 def bias() -> tuple[dict, list[dict]]:

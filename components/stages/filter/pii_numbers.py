@@ -51,7 +51,7 @@ def luhn(digits: str) -> bool:
 
 # -- bank accounts (ISO 13616) -----------------------------------------------------------------------------------------
 
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?= ?[A-Z0-9])")
+_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?=[ -]?[A-Za-z0-9])")
 IBAN_LENGTHS = dict(
     pair.split(":")
     for pair in (  # noqa: SIM905 - a table reads better as one text
@@ -66,14 +66,15 @@ IBAN_LENGTHS = dict(
 
 
 def find_ibans(text: str) -> Iterator[Find]:
-    """Accounts of their country's length, written in one piece or in groups, with the right checksum."""
+    """Accounts of their country's length, in one piece or in groups of one kind, with the right checksum."""
     for match in _IBAN.finditer(text):
-        length = int(IBAN_LENGTHS.get(match[0][:2], 0))
+        length = int(IBAN_LENGTHS.get(match[0][:2].upper(), 0))
+        mark = text[match.end()] if text[match.end()] in " -" else ""
         end, taken = match.start(), list[str]()
-        while len(taken) < length and end < len(text) and (text[end].isalnum() or text[end] == " "):
-            if text[end] != " ":
+        while len(taken) < length and end < len(text) and (text[end].isalnum() or text[end] == mark):
+            if text[end] != mark:
                 taken.append(text[end])
-            elif not taken or text[end - 1] == " ":
+            elif text[end - 1] == mark:
                 break
             end += 1
         whole = not (end < len(text) and text[end].isalnum())
@@ -95,7 +96,9 @@ _PHONE = re.compile(
     r"(?:(?: ?x| ?ext\.? ?)\d{1,6})?(?![\w%]|[.,:/-]\d|\()"
 )
 _CALL = re.compile(
-    r"(?:\b(?:tel|tél|phone|mobile|mob|cell|fax|call|dial|ring|telef\w+|télé\w+|telephone|whatsapp|sms|hotline)\b"
+    r"(?:\b(?:te?le?[fp]?|tél|phone|mobile|mobi(?:el|l)|mob|cell|fax|call|dial|ring|telef\w+|télé\w+|telephone|whatsapp|sms"
+    r"|hotline|handy|rufnummer|portable|m[óo]vil|cellulare|celular|telem[óo]vel|llame|bel|tfn|tlf|puh\w*|kom|cep)\b"
+    r"|手机|电话|電話|携帯|전화|휴대폰"
     r"|\b(?:reach|text)\b[^.\n]{1,40}\b(?:at|on)\b)[^\d\n]{0,20}$",
     re.IGNORECASE,
 )
