@@ -1,9 +1,9 @@
 """Personal data found and missed on the labelled set, and the bias stage's audit on the demo's corpus.
 
-One set (tests/components/stages/filter/pii_labelled.jsonl: positives by `faker`, hard negatives from real documentation)
-was committed before the detectors; another is drawn from a seed (data_pii_set.py). The audit is the stage's own: the gap
-of false-positive rates on a template probe, and the largest lower bound of a ratio of removal rates, group against rest,
-by source and length.
+One set (tests/components/stages/filter/pii_labelled.jsonl: positives by `faker`, hard negatives from real
+documentation) was committed before the detectors; another is drawn from a seed (data_pii_set.py). The audit is the
+stage's own: the gap of false-positive rates on a template probe, and the largest lower bound of a ratio of removal
+rates, group against rest, by source and length.
 """
 
 import json
@@ -28,8 +28,8 @@ def personal_data() -> tuple[dict, list[dict]]:
     labelled = [json.loads(line) for line in LABELLED.read_text("utf-8").splitlines()]
     committed = counted([Case(case["text"], case["kind"], case["value"]) for case in labelled])
     drawn = counted([*positives(), *negatives()])
-    found, right, wrong = (
-        sum(getattr(one, name) for one in committed.values()) for name in ("found", "right", "wrong")
+    n, found, right, wrong = (
+        sum(getattr(one, name) for one in committed.values()) for name in ("n", "found", "right", "wrong")
     )
     results = {
         kind: {"recall": one.recall(), "precision": one.precision(), "n": one.n, "finds": one.right + one.wrong}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from components.core.errors import Stopped, UserError
-from components.core.files import read_json, write_json
+from components.core.files import read_json, sha256_file, write_json
 from components.core.progress import Progress
 from components.core.report import Report
 from components.model import export
@@ -159,9 +159,10 @@ def test_shards_of_another_tokenizer_are_refused(tokens: Path, tmp_path: Path) -
     write_json(other / "train" / "manifest.json", manifest | {"vocab_size": 5000})
     with pytest.raises(UserError, match=r"says 5000 ids, the tokenizer has 400"):
         run(other, tmp_path)
-    write_json(other / "train" / "manifest.json", manifest)
     path = other / "train" / manifest["shards"][-1]["tokens"]
     path.write_bytes(path.read_bytes()[:-2] + (400).to_bytes(2, "little"))
+    manifest["shards"][-1]["sha256"]["tokens"] = sha256_file(path)
+    write_json(other / "train" / "manifest.json", manifest)
     with pytest.raises(UserError, match=r"train: holds token 400, and the model has rows for the 400 of its tokenizer"):
         run(other, tmp_path)
     assert not (tmp_path / "work").exists()
