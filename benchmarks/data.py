@@ -12,7 +12,16 @@ docs/benchmarks-data.md and docs/filter.md are made of that.
 import argparse
 from collections.abc import Callable
 
-from benchmarks import data_bpe, data_dedup, data_encode, data_filters, data_memory, data_people, data_records
+from benchmarks import (
+    data_bpe,
+    data_dedup,
+    data_encode,
+    data_false_removals,
+    data_filters,
+    data_memory,
+    data_people,
+    data_records,
+)
 from benchmarks.data_corpus import Corpus, build, subset
 from benchmarks.results import write
 
@@ -23,6 +32,7 @@ PARTS: dict[str, Callable[[Corpus], Part]] = {
     "growth": data_dedup.growth,
     "filters": data_filters.measure,
     "agreement": data_filters.agreement,
+    "false-removals": lambda corpus: data_false_removals.measure(),
     "bpe": data_bpe.measure,
     "encode": data_encode.measure,
     "encode-identity": data_encode.identity,

@@ -28,7 +28,7 @@ class FilterRules(Section):
     min_alpha_words: float | None = 0.3
     """Smallest share of words with a letter (Gopher)."""
     min_stop_words: int | None = 1
-    """Fewest of the/be/to/of/and/that/have/with (Gopher); English only."""
+    """Fewest of the/be/to/of/and/that/have/with (Gopher); English of 40 words or more only."""
     max_duplicate_lines: float | None = 0.6
     """Largest share of lines that repeat an earlier one (Gopher)."""
     max_duplicate_line_chars: Advanced[float | None] = None
@@ -69,6 +69,10 @@ class FilterRules(Section):
     """Largest share of characters in repeated lines, line breaks not counted (FineWeb)."""
     max_newlines_per_word: Advanced[float | None] = None
     """Most line breaks per word (FineWeb)."""
+    max_boilerplate: Advanced[float | None] = 0.4
+    """Largest share of characters in sentences of cookie banners and placeholder text."""
+    max_mojibake: Advanced[float | None] = 0.01
+    """Largest share of characters that a wrong encoding made."""
     min_language_score: float | None = None
     """Smallest probability that the text is in one of `languages`."""
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from components.stages.filter.array_counts import repeats, share, within
+from components.stages.filter.boilerplate import boilerplate, mojibake
 from components.stages.filter.line_signals import line_scores
 from components.stages.filter.word_tokens import Tokens, tokenise
 from components.text.codepoints import ALPHA, SPACE, SYMBOL, UNSPACED, Hasher, Scan, hash_word, mixed, scan, text_blocks
@@ -42,7 +43,7 @@ def _scores(texts: Sequence[str]) -> Scores:
     tokens = tokenise(scanned, hasher)
     num_chars = np.diff(scanned.bounds) - 1
     return (
-        {"num_chars": num_chars}
+        {"num_chars": num_chars, "boilerplate": boilerplate(texts), "mojibake": mojibake(texts)}
         | word_scores(scanned, tokens)
         | line_scores(scanned, hasher, tokens, num_chars)
         | ngram_scores(tokens, num_chars)

@@ -13,6 +13,8 @@ from components.text.language import NO_LANGUAGE, SURE
 
 Columns = dict[str, np.ndarray]
 """Scores by name, (num_documents,) each, `language` (str) among them."""
+PROSE_WORDS = 40
+"""Words of a text from which rules about prose apply: a sentence may lack every stop word, and repeats nothing."""
 MOSTLY_UNSPACED = 0.5
 """Share of letters in scripts without spaces from which rules about words do not apply."""
 
@@ -25,11 +27,13 @@ class Rule:
         name: field of `FilterRules`.
         score: name of the score.
         scope: "all"; "spaced": scripts that put spaces between words; "english": not surely another language.
+        prose: it asks for what a text of several sentences has, so it is not asked of one under `PROSE_WORDS`.
     """
 
     name: str
     score: str
     scope: str = "all"
+    prose: bool = False
 
 
 RULES = (
@@ -40,12 +44,12 @@ RULES = (
     Rule("max_bullet_lines", "bullet_lines"),
     Rule("max_ellipsis_lines", "ellipsis_lines"),
     Rule("min_alpha_words", "alpha_words"),
-    Rule("min_stop_words", "stop_words", "english"),
+    Rule("min_stop_words", "stop_words", "english", prose=True),
     Rule("max_duplicate_lines", "duplicate_lines"),
     Rule("max_duplicate_line_chars", "duplicate_line_chars"),
     Rule("max_duplicate_paragraphs", "duplicate_paragraphs"),
     Rule("max_duplicate_paragraph_chars", "duplicate_paragraph_chars"),
-    *(Rule(f"max_top_{n}gram", f"top_{n}gram", "spaced") for n in (2, 3, 4)),
+    *(Rule(f"max_top_{n}gram", f"top_{n}gram", "spaced", prose=True) for n in (2, 3, 4)),
     *(Rule(f"max_duplicate_{n}gram", f"duplicate_{n}gram", "spaced") for n in range(5, 11)),
     Rule("min_sentences", "sentences", "english"),
     Rule("max_lorem_ipsum", "lorem_ipsum"),
@@ -54,6 +58,8 @@ RULES = (
     Rule("max_short_lines", "short_lines", "spaced"),
     Rule("max_repeated_line_chars", "repeated_line_chars"),
     Rule("max_newlines_per_word", "newlines_per_word", "spaced"),
+    Rule("max_boilerplate", "boilerplate"),
+    Rule("max_mojibake", "mojibake"),
     Rule("min_language_score", "language_kept"),
 )
 """All rules, in the order in which they are applied: the first one broken names the reason."""
@@ -110,7 +116,8 @@ def breaks(rule: Rule, rules: FilterRules, columns: Columns) -> np.ndarray:
     if allowed is None:
         return np.zeros(len(values), dtype=bool)
     broken = (values < allowed[0]) | (values > allowed[1])
-    return broken & applies(rule.scope, columns)
+    asked = columns["num_words"] >= PROSE_WORDS if rule.prose else np.ones(len(values), dtype=bool)
+    return broken & asked & applies(rule.scope, columns)
 
 
 def applies(scope: str, columns: Columns) -> np.ndarray:

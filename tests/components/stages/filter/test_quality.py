@@ -11,7 +11,9 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.params import FilterRules
 from components.stages.filter.quality import STOP_WORDS, scores
+from components.stages.filter.rules import RULES, broken_rules
 from components.stages.filter.spacy_rules import split
 from tests.components.real_text import modules
 
@@ -221,3 +223,49 @@ def test_c4_looks_only_at_lines_that_read_like_text() -> None:
 def test_scripts_without_spaces_are_seen() -> None:
     found = scores(["漢字かな交じり文", "Latin letters", "ภาษาไทย"])
     assert found["unspaced_letters"].tolist() == [1.0, 0.0, 1.0]
+
+
+BANNER = "We use cookies to improve your visit. Accept all cookies. Cookie settings. Our partners may use cookies too."
+LOREM = "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut labore et dolore."
+GERMAN = "Die Größe der Übung fällt später schöner aus, als die Gäste im Frühjahr über die Straße hören mussten."
+
+
+def broken_by_default(text: str) -> set[str]:
+    """Default rules that a text breaks."""
+    columns = scores([text]) | {"language": np.array(["en"]), "language_score": np.ones(1), "language_kept": np.ones(1)}
+    (row,) = broken_rules(FilterRules(), columns)
+    return {rule.name for rule, is_broken in zip(RULES, row, strict=True) if is_broken}
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        (BANNER, "max_boilerplate"),
+        ("Wir verwenden Cookies für Statistik. Cookies akzeptieren. Sie können Cookies ablehnen.", "max_boilerplate"),
+        (LOREM, "max_boilerplate"),
+        (GERMAN.encode().decode("cp1252", "replace"), "max_mojibake"),
+        (GERMAN.encode().decode("latin-1"), "max_mojibake"),
+        (GERMAN.encode("latin-1").decode("utf-8", "replace"), "max_mojibake"),
+        ("Это предложение было прочитано в неверной кодировке. ".encode().decode("cp1252", "replace"), "max_mojibake"),
+    ],
+)
+def test_what_nobody_wrote_to_be_read_goes_by_default(text: str, rule: str) -> None:
+    assert rule in broken_by_default(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GERMAN,
+        "Aristotelian metaphysics captivates readers everywhere.",
+        "Napoleon conquered Italy in 1796 as a young general.",
+        "Rainfall rarely exceeds ten millimetres here.",
+        "A cookie is a small file that a site stores on the reader's machine; browsers let people delete each of them.",
+        "The printer's text that begins with lorem ipsum is taken from Cicero. " + "It was shuffled later. " * 4,
+        "In Latin-1 the letters Ã and Â come before Ä, as every table shows; São and Mãe need the tilde.",
+        "Ça va être très agréable, déjà à Nîmes où l'été naît tôt; « Noël » approche, dit-elle à François.",
+        "Å ÄÖ: svenska tecken; Ångström och Ärlig är ord. Það er íslenska. Đây là tiếng Việt.",
+    ],
+)
+def test_a_good_sentence_stays(text: str) -> None:
+    assert broken_by_default(text) == set()
