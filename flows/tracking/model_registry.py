@@ -6,6 +6,7 @@
 
 import contextlib
 import io
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,11 @@ QUESTION = "What does this function do?"
 
 
 def registered_name(params: Params, stage: str, branch: str) -> str:
-    """`greenhouse-causal-2`: one registered model per kind and size, so that aliases mean something."""
-    base = {"instruct": "causal", "classify": "masked"}.get(branch, branch)
+    """`greenhouse-causal-2`: one registered model per kind and size, or base, so that aliases mean something."""
+    start = Path(getattr(params.finetune, branch).base) if stage == "finetune" else Path("models")
+    if start.parts[:1] != ("models",):  # a base made elsewhere
+        return f"{params.account.model_name}-{branch}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', start.name)}"
+    base = {"instruct": "causal", "prefer": "causal", "classify": "masked"}.get(branch, branch)
     size = getattr(params.pretrain, base).model.size
     return f"{params.account.model_name}-{branch}-{size}"
 

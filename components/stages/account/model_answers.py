@@ -93,8 +93,15 @@ def model_answers(
         quality=quality_answer(model, records, origin),
         rebuild=origin.rebuild,
         load=origin.load,
-        limits=[*MODEL_LIMITS, *LIMITS],
+        limits=[*MODEL_LIMITS, *_made_elsewhere(records.models[model].finetuning), *LIMITS],
     )
+
+
+def _made_elsewhere(tuning: dict[str, Any]) -> list[str]:
+    """What the answers can't cover: a base that was not pretrained here, rows that no stage has read."""
+    base = "Its base, {base}, was made elsewhere: the corpus and the cost above are this pipeline's, not the base's."
+    rows = "It was tuned on rows of {rows}, whose licence and origin are not recorded here."
+    return [text.format(**tuning) for key, text in (("base", base), ("rows", rows)) if key in tuning]
 
 
 # -- data --------------------------------------------------------------------------------------------------------------

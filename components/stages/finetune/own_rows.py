@@ -51,8 +51,8 @@ def choose_rows(branch: Branch, path: Path, heldout: Path, encoder: AnyEncoder, 
     if branch == "prefer":
         train: Any = rows.train
         tested: Any = [replace(row, where=cluster) for row, cluster in zip(rows.heldout, rows.clusters, strict=True)]
-        return Choice(task, Examples(train, tested, [], _note(rows)), [], list(rows.refused))
-    return _texts(task, rows, encoder, params.context)
+        return Choice(task, Examples(train, tested, [], _note(rows)), [], path.name, list(rows.refused))
+    return _texts(task, path, rows, encoder, params.context)
 
 
 def _chats(task: FinetuneTask, path: Path, rows: Split, encoder: AnyEncoder, context: int) -> Choice:
@@ -71,7 +71,7 @@ def _chats(task: FinetuneTask, path: Path, rows: Split, encoder: AnyEncoder, con
     refuse_empty(path, kept, refused)
     tested = [last_pair(row, cluster) for row, cluster in zip(rows.heldout, rows.clusters, strict=True)]
     cut += sum(len(encode(row.messages, encoder)[0]) > context for row in rows.heldout if isinstance(row, Chat))
-    return Choice(task, Examples(kept, tested, [], _note(rows)), [], refused, cut, chats)
+    return Choice(task, Examples(kept, tested, [], _note(rows)), [], path.name, refused, cut, chats)
 
 
 def last_pair(row: Any, cluster: str) -> PromptPair:
@@ -83,7 +83,7 @@ def last_pair(row: Any, cluster: str) -> PromptPair:
     return PromptPair(messages[last - 1].content, messages[last].content, cluster, history)
 
 
-def _texts(task: FinetuneTask, rows: Split, encoder: AnyEncoder, context: int) -> Choice:
+def _texts(task: FinetuneTask, path: Path, rows: Split, encoder: AnyEncoder, context: int) -> Choice:
     labels = sorted({row.label for row in rows.train if isinstance(row, Labelled)})
     number = {label: index for index, label in enumerate(labels)}
 
@@ -92,7 +92,7 @@ def _texts(task: FinetuneTask, rows: Split, encoder: AnyEncoder, context: int) -
 
     train, tested = passages(rows.train, [row.where for row in rows.train]), passages(rows.heldout, rows.clusters)
     cut = sum(len(encoder.passage(one.text, context + 1)) > context for one in (*train, *tested))
-    return Choice(task, Examples(train, tested, labels, _note(rows)), [], list(rows.refused), cut)
+    return Choice(task, Examples(train, tested, labels, _note(rows)), [], path.name, list(rows.refused), cut)
 
 
 def _note(rows: Split) -> str:

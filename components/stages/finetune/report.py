@@ -228,7 +228,7 @@ def _facts(choice: Choice, context: int, chance: float) -> dict[str, Any]:
         "note": choice.examples.note,
         "context": context,
         "chance": chance,
-    } | ({"refused": count_reasons(choice.refused), "cut": choice.cut} if choice.task.draw is None else {})
+    } | ({"refused": count_reasons(choice.refused), "cut": choice.cut} if choice.rows else {})
 
 
 def _last_loss(result: TrainResult) -> float:

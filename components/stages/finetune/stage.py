@@ -324,9 +324,11 @@ class _Job:
     def _facts(self, result: TrainResult, more: dict[str, Any]) -> dict[str, Any]:
         """Facts of the fine-tuning for greenhouse.json, added to the base model's."""
         task = {"name": self.choice.task.name, "title": self.choice.task.title, "branch": self.branch} | more
-        tuning = {"steps": len(result.losses), "examples": self.params.batch * len(result.losses)}
-        base = {"base": self.base.name} if self._is_foreign else {}
-        return self.base_facts | base | {"task": task, "finetuning": tuning | {"lora_rank": self.params.lora_rank}}
+        tuning: dict[str, Any] = {"steps": len(result.losses), "examples": self.params.batch * len(result.losses)}
+        tuning["lora_rank"] = self.params.lora_rank
+        tuning |= {"base": self.base.name} if self._is_foreign else {}
+        tuning |= {"rows": self.choice.rows} if self.choice.rows else {}
+        return self.base_facts | {"task": task, "finetuning": tuning}
 
     def _answers(self, pairs: Any, form: instruct.Format) -> list[str]:
         """The model's own answers to prompts of a form."""

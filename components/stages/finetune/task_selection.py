@@ -47,13 +47,14 @@ TASKS: dict[str, tuple[FinetuneTask, ...]] = {
 class Choice:
     """The task taken, its examples, and those passed over: `{"task", "reason"}` each.
 
-    Of one's own rows: `refused` are those not used, `cut` counts those that lost tokens to the context, `chats` are ids
-    and which of them are learned.
+    Of one's own `rows` (the file's name): `refused` are those not used, `cut` counts those that lost tokens to the
+    context, `chats` are ids and which of them are learned.
     """
 
     task: FinetuneTask
     examples: Examples
     skipped: list[dict[str, str]]
+    rows: str = ""
     refused: list[Refused] = field(default_factory=list)
     cut: int = 0
     chats: list[tuple[list[int], list[bool]]] = field(default_factory=list)

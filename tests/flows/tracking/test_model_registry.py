@@ -119,3 +119,14 @@ def test_an_alias_is_found_without_importing_mlflow_as_mlflow_finds_it(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
     (tmp_path / "other.db").write_bytes(b"no database")
     assert snapshots._of_local_alias("small-causal-2@champion") is None
+
+
+def test_a_model_of_a_base_made_elsewhere_is_registered_under_its_name() -> None:
+    params = Params()
+    assert model_registry.registered_name(params, "finetune", "instruct") == "greenhouse-instruct-2"
+    own = params.finetune.instruct.model_copy(update={"base": "/home/me/downloads/Qwen--Qwen3-0.6B@01234567"})
+    params = params.model_copy(update={"finetune": params.finetune.model_copy(update={"instruct": own})})
+    assert model_registry.registered_name(params, "finetune", "instruct") == (
+        "greenhouse-instruct-Qwen--Qwen3-0.6B-01234567"
+    )
+    assert model_registry.registered_name(params, "finetune", "classify") == "greenhouse-classify-2"

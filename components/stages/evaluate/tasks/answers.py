@@ -31,7 +31,10 @@ MOST_ANSWER_BYTES = 400
 def answers(context: EvalContext) -> TaskResult:
     """Bits per byte of held-out answers under the instruction-tuned model."""
     facts = context.folders.instruct / "greenhouse.json"
-    task = (read_json(facts).get("task") or {}).get("name", "") if facts.exists() else ""
+    known = read_json(facts) if facts.exists() else {}
+    task = (known.get("task") or {}).get("name", "")
+    if base := known.get("finetuning", {}).get("base"):
+        raise NotApplicable(f"the tuned model's base, {base}, has a tokenizer of its own: its bits are not comparable")
     if task not in PAIRS:
         raise NotApplicable(f"the model does not say which of {', '.join(PAIRS)} it was tuned on")
     chosen = _pairs(context, PAIRS[task])

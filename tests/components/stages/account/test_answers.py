@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from components.carbon.footprint import intensity
 from components.carbon.footprint.costs import LedgerCosts
 from components.carbon.ledger.reader import Ledger
-from components.core.files import read_json
+from components.core.files import read_json, write_json
 from components.params import Account, Params
 from components.stages.account.answer_text import MAX_LINES, WIDTH, licence_words, page, seen_words, sentences
 from components.stages.account.answers import (
@@ -105,6 +105,18 @@ def test_scores_carry_baseline_and_the_model_that_was_scored(root: Path) -> None
     assert (last.of, last.measured_by, last.kind) == ("pretrain/causal", "evaluate", "context")
     assert last.model_dump(include=set(ROW)) == ROW
     assert "of 2 scores 1 are better and 0 worse than those of x version 1" in sentences(answers)["quality"]
+
+
+def test_a_base_and_rows_from_elsewhere_are_among_the_limits(root: Path) -> None:
+    facts = root / "models/finetune/instruct/greenhouse.json"
+    known, before = read_json(facts), facts.read_text()
+    write_json(facts, known | {"finetuning": {"steps": 3, "base": "Qwen3-0.6B", "rows": "chats.jsonl"}})
+    nobody = AgainstChampion.model_construct()
+    limits = " ".join(with_champion(root, nobody).limits)
+    facts.write_text(before)
+    assert "Its base, Qwen3-0.6B, was made elsewhere" in limits
+    assert "rows of chats.jsonl, whose licence and origin are not recorded here" in limits
+    assert "made elsewhere" not in " ".join(with_champion(root, nobody).limits)
 
 
 def test_a_page_fits_a_terminal(root: Path) -> None:

@@ -139,7 +139,8 @@ def test_a_base_made_elsewhere_is_tuned_and_loads_in_transformers(foreign: Path,
     report = run(place, tmp_path, "instruct", "chats.jsonl", Instruct(**FAST), foreign)
     assert report.metrics["gain_bits_per_byte/low"] > 0.3
     tuned = tmp_path / "out"
-    assert read_json(tuned / "greenhouse.json")["base"] == foreign.name
+    known = read_json(tuned / "greenhouse.json")["finetuning"]
+    assert (known["base"], known["rows"]) == (foreign.name, "chats.jsonl")
     tokenizer, encoder = AutoTokenizer.from_pretrained(tuned), encoder_of(tuned)
     assert isinstance(encoder, HubEncoder)
     chat = [("system", "Be brief."), ("user", " Where,\nand when? é"), ("assistant", "In Oslo. \n"), ("user", "Sure?"),
