@@ -39,9 +39,9 @@ def attest(model: str, at: str, key: Path, owner: Path | None, folder: Path) -> 
         UserError: no such model, a folder that exists, a key that cannot sign, a part of the extra that is missing.
     """
     from components.studies.attestation.documents import documents
-    from flows.card import export, names_of
+    from flows.export import names_of, write_folder
     from flows.tracking.attestation import claims_of, owner_fields
-    from flows.tracking.model_origin import choose, files_of
+    from flows.tracking.model_origin import choose
 
     signer = _signing(key)
     if folder.exists():
@@ -55,7 +55,7 @@ def attest(model: str, at: str, key: Path, owner: Path | None, folder: Path) -> 
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as aside:
         whole = Path(aside) / folder.name
-        export(claims.answers, name, files_of(one), names, whole)
+        write_folder(one, name, claims.answers, whole)
         formats: dict[str, str] = {}
         for file, content in documents(claims).items():
             write_json(whole / PROOF / file, content)
@@ -192,6 +192,13 @@ def _documents(folder: Path, recorded: Any) -> tuple[list[str], list[str], list[
             wrong.append(f"{PROOF}/{name}: cannot be read")
             continue
         wrong += [f"{PROOF}/{name}: {line}" for line in compared(there, content)[0]]
+    try:
+        formats = {name: validated(name, folder / PROOF / name) for name in made}
+        wrong += compared(
+            read_json(folder / PROOF / "index.json"), {"model": recorded.answers.model, "documents": formats}
+        )[0]
+    except (OSError, ValueError, UserError, ImportError) as error:
+        wrong.append(f"{PROOF}/index.json: {_words(error)}")
     known = {*made, "index.json"}
     wrong += [f"{PROOF}/{path.name}: was not attested" for path in (folder / PROOF).iterdir() if path.name not in known]
     with tempfile.TemporaryDirectory() as aside:
@@ -207,22 +214,23 @@ def _documents(folder: Path, recorded: Any) -> tuple[list[str], list[str], list[
 def _sources(folder: Path, recorded: Any, attested: dict[str, Any]) -> tuple[list[str], list[str], list[str]]:
     """Whether the claims are what can be collected here: files by their hashes, the ledger, MLflow."""
     from components.studies.attestation.claims import compared
-    from flows.card import names_of
+    from flows.export import names_of
     from flows.tracking import attestation
     from flows.tracking.snapshots import Snapshot
 
     model, md5 = recorded.answers.model, recorded.md5
-    stage, unreached = model.replace("@", "/").replace("/", "@"), list[str]()
+    stage, unreached = model.replace("/", "@"), list[str]()
     own = attestation.folder_md5(
         {name: md5_file(folder / name) for name in recorded.files if (folder / name).is_file()}
     )
     wrong = [] if own == md5 else [f"models/{model}: the files of the folder have the hash {own}, not {md5}"]
-    one = attestation.state_of(model, md5)
+    one = attestation.state_of(lambda state: state.outputs().get(f"models/{model}") == md5)
     if one is None:
         one = Snapshot("the attestation", "revision", recorded.lock)
-        unreached.append(
-            "dvc.lock: nothing in this checkout records these bytes, so its hashes are read from the folder"
-        )
+        made = one.fingerprints().get(stage)
+        if twin := attestation.state_of(lambda state: state.fingerprints().get(stage) == made):
+            wrong.append(f"models/{model}: from the same inputs {twin.name} has {twin.outputs()[f'models/{model}']}")
+        unreached.append("dvc.lock: nothing here records these bytes, so its hashes are read from the folder")
     lock = {name: one.lock[name] for name in recorded.lock if name in one.lock}
     count, bad, gone = attestation.rehashed(lock, one.kind == "workspace")
     agree, other = attestation.code_of(lock)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from components.stages.account.answers import NotKnown
 from components.stages.account.croissant import CORPORA, croissant
 from components.stages.account.model_answers import load_answer, stages_behind, verify_command
 from components.stages.account.summary import Files
-from components.studies.attestation.claims import Claims, GateVerdict, StageEnergy
+from components.studies.attestation.claims import NEVER_ASKED, Claims, GateVerdict, StageEnergy
 from components.studies.attestation.training_content import OWNER
 from flows.system import paths
 from flows.tracking import environment_record, snapshots
@@ -124,7 +125,8 @@ def versions_of(fingerprint: str) -> list[Any]:
 
 
 def _verdict(fingerprint: str) -> GateVerdict | NotKnown:
-    for row in versions_of(fingerprint):
+    rows = versions_of(fingerprint)
+    for row in rows:
         if "gate.verdict" in row.tags:
             return GateVerdict(
                 registered=row.name,
@@ -133,7 +135,7 @@ def _verdict(fingerprint: str) -> GateVerdict | NotKnown:
                 champion=row.tags.get("gate.champion", ""),
                 reasons=row.tags.get("gate.reasons", "").split("\n"),
             )
-    return NotKnown(not_known="the gate was not asked about this model")
+    return NotKnown(not_known=NEVER_ASKED if rows else "no version of this model is registered here")
 
 
 def owner_fields(path: Path | None) -> dict[str, str]:
@@ -159,12 +161,12 @@ def owner_fields(path: Path | None) -> dict[str, str]:
 # -- digests -----------------------------------------------------------------------------------------------------------
 
 
-def state_of(model: str, md5: str) -> Snapshot | None:
-    """A state of this checkout whose dvc.lock has these bytes of the model; None if there is none."""
+def state_of(wanted: Callable[[Snapshot], bool]) -> Snapshot | None:
+    """The first state of this checkout that is wanted; None if there is none."""
     known = list(states())
     with suppress(UserError):
         known.append(snapshots.find("HEAD"))
-    return next((one for one in known if one.outputs().get(f"models/{model}") == md5), None)
+    return next((one for one in known if wanted(one)), None)
 
 
 def folder_md5(files: dict[str, str]) -> str:

@@ -63,6 +63,12 @@ class Claims(Part):
     owner: dict[str, str]
 
 
+NEVER_ASKED = "the gate was not asked about this model"
+"""Said where the registry knows the model and no verdict on it: then there is none."""
+LATER = ("answers.rebuild.verified", "answers.quality.champion")
+"""What may become known after a model was attested."""
+
+
 def compared(there: Any, here: Any, path: str = "") -> tuple[list[str], list[str]]:
     """What differs between two trees of JSON, and which parts nobody knows here, in words.
 
@@ -71,8 +77,10 @@ def compared(there: Any, here: Any, path: str = "") -> tuple[list[str], list[str
     """
     if there == here:
         return [], []
-    if is_unknown(here) and not is_unknown(there):
+    if is_unknown(here) and not is_unknown(there) and here["not_known"] != NEVER_ASKED:
         return [], [f"{path}: {here['not_known']}"]
+    if is_unknown(there) and path in LATER:
+        return [], [f"{path}: not in the attestation; here {shown(here)}"]
     if isinstance(there, dict) and isinstance(here, dict):
         pairs = [(f"{path}.{key}".lstrip("."), there.get(key), here.get(key)) for key in dict.fromkeys([*there, *here])]
     elif isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
