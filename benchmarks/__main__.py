@@ -35,6 +35,10 @@ BENCHMARKS = {
         (("flows.scaling", "--sweep", "benchmarks/scaling.yaml"), ("benchmarks.train", "--scaling")),
     ),
     "open": Benchmark("our models in llama.cpp, after `make demo`: a minute", (("benchmarks.open",),)),
+    "finetune": Benchmark(
+        "fine-tuning beside trl and peft: 12 minutes; --only speed,checks,kill,labels",
+        (PEERS, ("benchmarks.finetune",)),
+    ),
     "carbon": Benchmark(
         "the energy ledger beside codecarbon and carbontracker: 15 minutes", (PEERS, ("benchmarks.carbon",))
     ),

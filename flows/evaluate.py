@@ -16,6 +16,7 @@ def call(context: StageContext, branch: str) -> Report:
         masked=models / "pretrain/masked",
         instruct=models / "finetune/instruct",
         classify=models / "finetune/classify",
+        prefer=models / "finetune/prefer" if context.params.finetune.prefer.base else None,
         mix=context.root / "data/mix",
         heldout=context.root / "data/ingest/heldout",
         tokens=context.root / "data/tokenize",

@@ -20,6 +20,7 @@ from flows.system import dvc
 TASKS = {
     "causal": ("text-generation", "AutoModelForCausalLM"),
     "instruct": ("llm/v1/chat", "AutoModelForCausalLM"),
+    "prefer": ("llm/v1/chat", "AutoModelForCausalLM"),
     "masked": ("fill-mask", "AutoModelForMaskedLM"),
     "classify": ("text-classification", "AutoModelForSequenceClassification"),
 }
@@ -110,7 +111,7 @@ def _pipeline(folder: Path, branch: str) -> Any:
 def _example(branch: str, tokenizer: Any) -> Any:
     """An input as the model's server takes it."""
     chat = {"messages": [{"role": "user", "content": QUESTION}], "max_tokens": 32}
-    return {"instruct": chat, "masked": f"Return a new {tokenizer.mask_token}."}.get(branch, QUESTION)
+    return {"instruct": chat, "prefer": chat, "masked": f"Return a new {tokenizer.mask_token}."}.get(branch, QUESTION)
 
 
 def licence_text(licence: str) -> str:

@@ -25,7 +25,10 @@ from components.stages.account.data_card import LIMITS, DataFacts
 from components.stages.account.summary import BASELINES, CORPUS_STAGES, MODELS, Files
 from components.stages.account.types import Cost, ModelFacts, StageRecords, Triple
 
-BASES = {"finetune/instruct": "pretrain/causal", "finetune/classify": "pretrain/masked"}
+BASES = {
+    "finetune/instruct": "pretrain/causal", "finetune/classify": "pretrain/masked",
+    "finetune/prefer": "finetune/instruct",
+}  # fmt: skip
 """Tuned model -> the model it starts from."""
 SCORED = {"masked": "pretrain/masked", "answers": "finetune/instruct"}
 """Eval task -> model that it scores; all others score the causal model."""
@@ -40,8 +43,9 @@ MODEL_LIMITS = (
 
 def stages_behind(model: str) -> list[str]:
     """Stages that a model is made by, in order."""
-    base = BASES.get(model)
-    own = [base, model] if base else [model]
+    own = [model]
+    while own[0] in BASES:
+        own = [BASES[own[0]], *own]
     return [*CORPUS_STAGES, "tokenize", *(name.replace("/", "@") for name in own)]
 
 
@@ -274,7 +278,9 @@ def _best_rule(row: Mapping[str, float]) -> dict[str, Any]:
 
 def scored_model(task: str, name: str) -> str:
     """The model that a score of an eval task is of; a task of several models says it in the score's name."""
-    return "pretrain/masked" if "masked" in re.split(r"\W", name) else SCORED.get(task, "pretrain/causal")
+    words = re.split(r"\W", name)
+    own = {"masked": "pretrain/masked", "preferred": "finetune/prefer"}
+    return next((own[word] for word in words if word in own), SCORED.get(task, "pretrain/causal"))
 
 
 def _evaluated(row: dict[str, Any], model: str) -> Score:

@@ -19,6 +19,7 @@ MODELS = {
     "pretrain/causal": "text-generation",
     "pretrain/masked": "fill-mask",
     "finetune/instruct": "text-generation",
+    "finetune/prefer": "text-generation",
     "finetune/classify": "text-classification",
 }
 """Model folder -> task as the Hugging Face hub names it."""
@@ -138,10 +139,11 @@ SCORES = {
     "pretrain/causal": ("heldout/bits_per_byte", "heldout_bits_per_byte", "bits_per_byte"),
     "pretrain/masked": ("heldout/accuracy", "heldout_accuracy", "accuracy"),
     "finetune/instruct": ("choice_accuracy", "answer_bits_per_byte"),
+    "finetune/prefer": ("accuracy", "reward_margin"),
     "finetune/classify": ("accuracy", "macro_f1"),
 }
 """Model folder -> the scores that stand for it, the first that is there for pretraining, all for fine-tuning."""
-BASELINES = {"chance": "guessing", "majority": "largest class", "naive_bayes": "naive Bayes"}
+BASELINES = {"chance": "guessing", "majority": "largest class", "naive_bayes": "naive Bayes", "longer": "longer answer"}
 """Metric beside a score -> the rule that it is the score of."""
 SCORE_WORDS = ("accuracy", "bits_per_byte", "f1")
 

@@ -60,6 +60,7 @@ def evaluate(
     mix: Path,
     heldout: Path,
     tokens: Path,
+    prefer: Path | None = None,
     params: Evaluate,
     numerics: Numerics,
     reports: Path,
@@ -70,7 +71,7 @@ def evaluate(
     """Run every task and report.
 
     Args:
-        causal, masked, instruct, classify: model folders.
+        causal, masked, instruct, classify: model folders; and `prefer`, where there is one.
         mix: the mix stage's folder (training text and canaries.json).
         heldout: the held-out corpus.
         tokens: the tokenize stage's folder, from which the text that the causal model saw is read again.
@@ -85,7 +86,7 @@ def evaluate(
         UserError: a model or corpus is missing or damaged, the folder of minimal pairs is, or a task of the harness.
     """
     progress = progress or Progress()
-    folders = Folders(causal, masked, instruct, classify, mix, heldout, tokens)
+    folders = Folders(causal, masked, instruct, classify, mix, heldout, tokens, prefer)
     names = wanted(params)
     if params.tasks:
         load(params.tasks)  # what cannot be asked is said before anything is

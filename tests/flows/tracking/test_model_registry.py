@@ -10,11 +10,13 @@ import torch
 
 from components.core.files import read_json, write_json
 from components.model import export
-from components.params import Account, Params
+from components.params import Account, FinetuneBranches, Params, Prefer
 from components.stages.account.answers import ModelAnswers
-from components.stages.account.model_answers import load_answer
+from components.stages.account.model_answers import load_answer, stages_behind
 from components.stages.account.stage import account
+from components.stages.account.summary import MODELS
 from components.tokens.tokenizer import train_bpe
+from flows.finetune import STAGE as FINETUNE
 from flows.system import dvc
 from flows.tracking import model_registry, snapshots
 from flows.tracking.snapshots import Snapshot
@@ -45,6 +47,16 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClie
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.setattr(dvc, "hash_of", lambda stage, path: "md5")
     return mlflow.MlflowClient()
+
+
+def test_every_branch_of_fine_tuning_can_be_registered_and_described() -> None:
+    prefer = Prefer(base="models/finetune/instruct", data="data/mix")
+    params = Params(finetune=FinetuneBranches(prefer=prefer))
+    for branch in FINETUNE.branches:
+        assert branch in model_registry.TASKS
+        assert model_registry.registered_name(params, "finetune", branch) == f"greenhouse-{branch}-2"
+        assert f"finetune/{branch}" in MODELS
+    assert stages_behind("finetune/prefer")[-3:] == ["pretrain@causal", "finetune@instruct", "finetune@prefer"]
 
 
 def logged(client: mlflow.MlflowClient, root: Path, branch: str, licence: str) -> Any:

@@ -3,7 +3,7 @@
 Bits per byte of the answer given its prompt in chat form, on pairs drawn from held-out documents with the extractors of
 fine-tuning (components/instruction_pairs). Baseline: the base model, given prompt and answer as lines of a document,
 the form in which it does best. Fine-tuning reports its own scores on its own pairs; with these rows two tuned models
-are compared pair by pair.
+are compared pair by pair. A model tuned on preferences too is scored beside: its baseline is the one it started from.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,6 +19,7 @@ from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, Ta
 from components.tokens.tokenizer import ASSISTANT, END_OF_TEXT, USER
 
 NAME = "answers"
+PREFERRED = "preferred_bits_per_byte"
 PAIRS: dict[str, Callable[[Document], Iterable[PromptPair]]] = {
     "describe": describe.pairs,
     "heading": heading.pairs,
@@ -48,6 +49,11 @@ def answers(context: EvalContext) -> TaskResult:
     baseline = result.baseline("the base model", "bits_per_byte", context.resampling, needs_model=True)
     title = f"answer bits per byte, {len(chosen)} pairs"
     result.highlight(title, estimate, baseline, f"task {task}", kind="knowledge", better="lower", headline=True)
+    if context.folders.prefer:
+        estimate = result.estimate(PREFERRED, context.resampling)
+        result.metric(PREFERRED, estimate)
+        baseline = result.baseline("before preference tuning", PREFERRED, context.resampling, needs_model=True)
+        result.highlight(f"{title}, preferred", estimate, baseline, kind="knowledge", better="lower")
     return result
 
 
@@ -65,12 +71,15 @@ def _score(result: TaskResult, context: EvalContext, chosen: list[PromptPair]) -
     """Append a row per pair."""
     tuned = _bits(context.instruct, chosen, chat=True)
     base = _bits(context.causal, chosen, chat=False)
-    for pair, (score, weight), (baseline, base_weight) in zip(chosen, tuned, base, strict=True):
-        assert weight == base_weight, "both models have the tokenizer of pretraining"
-        key = sha256_bytes(f"{pair.prompt}\n{pair.answer}".encode())[:16]
-        result.item(
-            "bits_per_byte", key, score, weight=weight, cluster=pair.cluster, direction="lower", baseline=baseline
-        )
+    compared = [("bits_per_byte", tuned, base)]
+    if context.folders.prefer:
+        preferred = LanguageModel.load(context.folders.prefer, context.numerics.device)
+        compared.append((PREFERRED, _bits(preferred, chosen, chat=True), tuned))
+    for metric, after, before in compared:
+        for pair, (score, weight), (baseline, base_weight) in zip(chosen, after, before, strict=True):
+            assert weight == base_weight, "both models have the tokenizer of pretraining"
+            key = sha256_bytes(f"{pair.prompt}\n{pair.answer}".encode())[:16]
+            result.item(metric, key, score, weight=weight, cluster=pair.cluster, direction="lower", baseline=baseline)
 
 
 def _bits(model: LanguageModel, chosen: list[PromptPair], chat: bool) -> list[tuple[float, int]]:

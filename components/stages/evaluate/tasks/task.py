@@ -55,6 +55,7 @@ class Folders:
     mix: Path
     heldout: Path
     tokens: Path
+    prefer: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Each task on real text: figures that can be recomputed, rules that are right by chance, reasons to skip."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from components.core.errors import UserError
 from components.core.files import read_json
+from components.stages.account.model_answers import scored_model
 from components.stages.evaluate.heldout_sample import sample
 from components.stages.evaluate.tasks.abstention import auroc, counts_by_rank, risk_at
 from components.stages.evaluate.tasks.answers import answers
@@ -358,6 +360,17 @@ def test_no_examples_are_a_reason(french: World) -> None:
 def test_no_mitigation_steps_is_a_reason(world: World) -> None:
     with pytest.raises(NotApplicable, match="mitigation_steps is 0"):
         bias_mitigation(world.context(mitigation_steps=0))
+
+
+def test_a_model_tuned_on_preferences_is_scored_beside_the_one_it_started_from(world: World) -> None:
+    context = world.context()
+    result = answers(replace(context, folders=replace(context.folders, prefer=context.folders.instruct)))
+    tuned, preferred = result.rows("bits_per_byte"), result.rows("preferred_bits_per_byte")
+    assert [row["score"] for row in preferred] == [row["baseline"] for row in preferred]
+    assert [row["score"] for row in preferred] == [row["score"] for row in tuned]
+    assert result.highlights[1]["gain"] == 0.0
+    assert scored_model("answers", result.highlights[1]["name"]) == "finetune/prefer"
+    assert scored_model("answers", result.highlights[0]["name"]) == "finetune/instruct"
 
 
 def test_answers_are_drawn_as_fine_tuning_draws_them(world: World) -> None:

@@ -1,0 +1,137 @@
+"""Fine-tuning beside trl and peft: `make bench NAME=finetune`.
+
+    python -m benchmarks.finetune [--only speed,checks,kill,labels] [--rounds 3] [--steps 60]
+
+    speed    tokens per second of ours and trl, all weights and LoRA, one after the other in every round
+    checks   logits that peft computes with our adapter; our DPO loss and trl's
+    kill     every method killed (SIGKILL) and started again: the same bytes
+    labels   how many labels pretraining is worth, of the last `python -m flows.label_efficiency`
+
+A part that was measured at this commit is not measured again unless `--only` names it, so a bench that was cut short
+goes on where it was.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks import finetune_kill, stamp
+from benchmarks.results import ROOT, figure, goal, write
+from benchmarks.train_runs import BENCH, CORPUS, THREADS
+from components.core.files import read_json
+
+RESULTS = ROOT / "benchmarks" / "results" / "finetune.json"
+LABELS = ROOT / "reports" / "label_efficiency" / "label_efficiency.json"
+PLACE = BENCH / "finetune"
+CONTESTANTS = ("ours", "trl", "ours-lora", "peft")
+
+Part = tuple[dict[str, Any], list[dict]]
+"""Results and goals."""
+
+
+def run(contestant: str, steps: int) -> dict[str, Any]:
+    """Result of one job of finetune_contestants.py."""
+    with tempfile.TemporaryDirectory(prefix="greenhouse-bench-") as temporary:
+        place = Path(temporary)
+        job = {"contestant": contestant, "steps": steps, "threads": THREADS, "place": str(PLACE)}
+        job |= {"work": str(place / "work"), "result": str(place / "result.json")}
+        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.finetune_contestants", json.dumps(job)]
+        fixed = {"OMP_NUM_THREADS": str(THREADS), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+        done = subprocess.run(command, cwd=ROOT, env=os.environ | fixed, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"{contestant} failed:\n{done.stderr[-4000:]}")
+        return dict(read_json(place / "result.json"))
+
+
+def speed(rounds: int, steps: int) -> Part:
+    """Tokens per second; each ratio is the median over rounds, of two runs that followed each other."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTESTANTS}
+    for number in range(rounds):
+        for name in CONTESTANTS:
+            one = run(name, steps)
+            found[name].append(one)
+            print(f"round {number + 1} {name:>10}: {one['tokens_per_s'] / 1e3:.2f}k tokens/s, mean loss "
+                  f"{one['loss']:.4f}", flush=True)  # fmt: skip
+    results = {
+        name: {key: figure([one[key] for one in runs]) for key in ("tokens_per_s", "loss", "tokens_per_step")}
+        for name, runs in found.items()
+    }
+    goals = []
+    for title, own, peer in (
+        ("sft_tokens_per_s_vs_trl", "ours", "trl"),
+        ("lora_tokens_per_s_vs_peft", "ours-lora", "peft"),
+    ):
+        pairs = zip(found[own], found[peer], strict=True)
+        ratio = figure([one["tokens_per_s"] / other["tokens_per_s"] for one, other in pairs])
+        results[title] = ratio
+        goals.append(goal(title, ratio["median"], 1.5, "higher", "real tokens per second, times the peer's"))
+    return {"speed": results}, goals
+
+
+def checks() -> Part:
+    """Figures that must be the peers' own."""
+    found = {name: run(name, 20) for name in ("adapter", "dpo")}
+    return {"checks": found}, [
+        goal("lora_peft_logits_diff", found["adapter"]["difference"], 1e-4, "lower", "of our adapter in peft, float32"),
+        goal("dpo_loss_vs_trl_diff", found["dpo"]["difference"], 1e-4, "lower", "of one batch, float32"),
+    ]  # fmt: skip
+
+
+def kill() -> Part:
+    """Every method killed and started again."""
+    found = {}
+    finetune_kill.prepare(PLACE / "kill")
+    for method in finetune_kill.METHODS:
+        with tempfile.TemporaryDirectory(prefix="greenhouse-bench-") as temporary:
+            found[method] = finetune_kill.same_bytes(method, PLACE / "kill", Path(temporary))
+        print(f"{method:>12}: {found[method]}", flush=True)
+    same = float(all(one["same"] for one in found.values()))
+    return {"kill": found}, [goal("same_bytes_after_kill", same, 1, "higher", f"of {', '.join(found)}")]
+
+
+def labels() -> Part:
+    """Label efficiency of the study's last run; nothing if there was none."""
+    if not LABELS.exists():
+        print("no label efficiency: `python -m flows.label_efficiency`, then `--only labels`, has it here")
+        return {}, []
+    found = read_json(LABELS)["label_efficiency"]
+    value = found["low"] if found["low"] is not None else 0.0
+    says = "labels that training from scratch needs for what pretraining reaches with 64, over 64: lower bound"
+    return {"labels": found}, [goal("label_efficiency", value, 4, "higher", says)]
+
+
+def main() -> None:
+    """Measure the parts, write benchmarks/results/finetune.json after each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="parts, with commas between")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=60)
+    chosen = parser.parse_args()
+    parts: dict[str, Callable[[], Part]] = {
+        "speed": lambda: speed(chosen.rounds, chosen.steps), "checks": checks, "kill": kill, "labels": labels,
+    }  # fmt: skip
+    if unknown := [name for name in chosen.only.split(",") if name and name not in parts]:
+        parser.error(f"no part {unknown[0]!r}; there are {', '.join(parts)}")
+    prepare = "from benchmarks import finetune_contestants, train_corpus; from pathlib import Path; import sys; "
+    prepare += "corpus, place = map(Path, sys.argv[1:]); train_corpus.write(corpus); "
+    prepare += "finetune_contestants.prepare(corpus, place)"
+    subprocess.run([sys.executable, "-c", prepare, str(CORPUS), str(PLACE)], cwd=ROOT, check=True)
+    measured = read_json(RESULTS).get("measured", {}) if RESULTS.exists() else {}
+    for name, measure in parts.items():
+        done = measured.get(name, {}).get("commit") == stamp.commit()
+        if name in chosen.only.split(",") or (not chosen.only and not done):
+            results, goals = measure()
+            if results:
+                write("finetune", results, goals)
+        elif done and not chosen.only:
+            print(f"{name}: measured at this commit already")
+
+
+if __name__ == "__main__":
+    main()

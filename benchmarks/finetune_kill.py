@@ -1,0 +1,101 @@
+"""Fine-tuning killed and started again, byte for byte: `python -m benchmarks.finetune_kill METHOD PLACE TARGET`.
+
+Run as a module it is the stage's process: it calls the stage function on PLACE's corpora and bases, with its outputs
+and its work folder in TARGET. `same_bytes` starts it, sends SIGKILL once checkpoints are there, starts it again, and
+compares with a run that nobody disturbed.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks import train_corpus
+from benchmarks.results import ROOT
+from components.core.files import sha256_bytes, sha256_file
+from components.corpus.corpus import CorpusWriter, Document
+from components.model import export
+from components.model.transformer import Transformer, derive_shape
+from components.params import Classify, Instruct, ModelShape, Numerics, Prefer
+from components.stages.finetune.stage import finetune
+from components.tokens.tokenizer import train_bpe
+
+FAST: dict[str, Any] = {"steps": 24, "batch": 8, "context": 96, "max_pairs": 200, "checkpoint_every": 4}
+METHODS: dict[str, tuple[str, str, str, Any]] = {
+    "full": ("instruct", "causal", "train", Instruct(**FAST)),
+    "lora": ("instruct", "causal", "train", Instruct(**FAST, lora_rank=8)),
+    "head-masked": ("classify", "masked", "train", Classify(**FAST, task="work")),
+    "head-causal": ("classify", "causal", "train", Classify(**FAST, task="work", lora_rank=4)),
+    "dpo": ("prefer", "causal", "mix", Prefer(**FAST, base="causal", data="mix")),
+}
+"""Method -> branch, base, data, parameters."""
+KILL_AFTER = 8
+"""Steps whose checkpoint is there when the process is killed."""
+PATIENCE_S = 300
+
+
+def prepare(place: Path) -> None:
+    """Corpora of Shakespeare's works, curriculum in name, and a base of each kind with random weights."""
+    if (place / "masked").exists():
+        return
+    texts = train_corpus.texts()
+    works = [document(text[20_000:80_000], name) for name, text in texts.items()]
+    parts = {"heldout": [one for one in works if one.location.startswith(train_corpus.HELD_OUT)]}
+    parts["train"] = [one for one in works if one not in parts["heldout"]][:6]
+    parts["mix"] = [document("", task, f"curriculum/{task}") for task in ("copy", "recall", "arithmetic")]
+    for name, documents in parts.items():
+        with CorpusWriter(place / name) as writer:
+            for one in documents:
+                writer.add(one)
+    tokenizer_json = train_bpe([one.text for one in parts["train"]], 600).to_str()
+    for kind in ("causal", "masked"):
+        shape = derive_shape(ModelShape(size=2, width=64, heads=2), 600, 96, causal=kind == "causal")
+        export.save(Transformer(shape).initialise(1), tokenizer_json, place / kind, {})
+
+
+def document(text: str, name: str, source: str = "shakespeare") -> Document:
+    """A document of a group of its own."""
+    key, digest = sha256_bytes(f"{source} {name}".encode())[:16], sha256_bytes(text.encode())
+    return Document(key, text, source, "1", name, name, "CC0-1.0", "bench", "", digest)
+
+
+def tune(method: str, place: Path, target: Path) -> None:
+    """The stage function on the work folder of `target`."""
+    branch, base, data, params = METHODS[method]
+    folders = {name: target / name for name in ("out", "reports", "work")}
+    finetune(branch=branch, base=place / base, train=place / data, heldout=place / "heldout", params=params,
+             numerics=Numerics(), **folders)  # type: ignore[arg-type]  # fmt: skip
+
+
+def started(method: str, place: Path, target: Path) -> subprocess.Popen:
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.finetune_kill", method, str(place), str(target)]
+    return subprocess.Popen(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
+
+
+def hashes(target: Path) -> dict[str, str]:
+    """File -> sha256 of what the stage wrote."""
+    files = [path for part in ("out", "reports") for path in sorted((target / part).rglob("*")) if path.is_file()]
+    return {path.relative_to(target).as_posix(): sha256_file(path) for path in files}
+
+
+def same_bytes(method: str, place: Path, target: Path) -> dict[str, Any]:
+    """Whether a killed run ends as an undisturbed one, and the step it had reached when it was killed."""
+    whole, killed = target / "whole", target / "killed"
+    assert started(method, place, whole).wait() == 0, f"{method}: the undisturbed run failed"
+    process, checkpoints = started(method, place, killed), killed / "work" / "checkpoints"
+    deadline = time.monotonic() + PATIENCE_S
+    while not (checkpoints / f"step-{KILL_AFTER:06d}").exists() and process.poll() is None:
+        assert time.monotonic() < deadline, f"{method}: no checkpoint after {PATIENCE_S} s"
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, f"{method}: it had ended before it was killed"
+    reached = max(int(path.name.removeprefix("step-")) for path in checkpoints.glob("step-*"))
+    assert started(method, place, killed).wait() == 0, f"{method}: the second run failed"
+    return {"killed_at_step": reached, "files": len(hashes(whole)), "same": hashes(whole) == hashes(killed)}
+
+
+if __name__ == "__main__":
+    tune(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
