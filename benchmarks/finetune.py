@@ -107,7 +107,7 @@ def labels() -> Part:
 
 
 def main() -> None:
-    """Measure the parts, write benchmarks/results/finetune.json after each."""
+    """Measure the parts; results are written after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="parts, with commas between")
     parser.add_argument("--rounds", type=int, default=3)
