@@ -30,13 +30,21 @@ PLAIN = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "lora_bias",
 """Options of peft that must be off: what they add is not in our network."""
 
 
-def save(model: nn.Module, base: Path, name: str, folder: Path, head: dict[str, Tensor] | None = None) -> None:
+def save(
+    model: nn.Module,
+    base: Path,
+    name: str,
+    folder: Path,
+    head: dict[str, Tensor] | None = None,
+    facts: dict[str, Any] | None = None,
+) -> None:
     """Write the adapters of `model`.
 
     Args:
         base: folder of the model they were added to; its hashes go into greenhouse.json.
         name: what peft is told of where the base is, a path relative to the project or a name on the hub.
         head: other trained tensors of a classifier, by their names in `transformers`.
+        facts: for greenhouse.json, such as the task.
     """
     folder.mkdir(parents=True, exist_ok=True)
     found = {name: module for name, module in model.named_modules() if isinstance(module, LoRALinear)}
@@ -61,7 +69,7 @@ def save(model: nn.Module, base: Path, name: str, folder: Path, head: dict[str, 
         "modules_to_save": sorted({name.rpartition(".")[0] for name in head}) or None,
     }
     write_json(folder / CONFIG, fields)
-    write_json(folder / "greenhouse.json", {"base": {"path": name} | hashes(base)})
+    write_json(folder / "greenhouse.json", (facts or {}) | {"base": {"path": name} | hashes(base)})
 
 
 def hashes(base: Path) -> dict[str, str]:
@@ -118,4 +126,5 @@ def load(folder: Path, device: str = "cpu") -> tuple[Transformer, tokenizers.Tok
         return export.load(folder, device)
     model, tokenizer, facts = export.load(base_of(folder), device)
     merge(model, folder)
-    return model, tokenizer, facts
+    own = read_json(folder / "greenhouse.json") if (folder / "greenhouse.json").exists() else {}
+    return model, tokenizer, facts | {name: value for name, value in own.items() if name != "base"}

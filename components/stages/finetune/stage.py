@@ -300,7 +300,8 @@ class _Job:
             return
         head = model.head() if isinstance(model, classifier.Classifier) else None
         name = self.base.name if Path(self.params.base).is_absolute() else self.params.base
-        adapter.save(model, self.base, name, out / "adapter", head)
+        task = {"name": self.choice.task.name, "branch": self.branch, "chat": self.branch != "classify"}
+        adapter.save(model, self.base, name, out / "adapter", head, {"task": task})
         lora.merge_lora(model)
 
     def _train(

@@ -93,6 +93,7 @@ def test_a_preset_takes_a_step(name: str, branch: str) -> None:
         ({"runtime": {"engine": "ray", "work_path": "shared"}}, ["runtime.work_path", "absolute path"]),
         ({"evaluate": {"minimal_pairs": "blimp"}}, ["evaluate.minimal_pairs = blimp", "move it there"]),
         ({"mix": {"group_weights": {"wimmin": 2}}}, ["mix", "group_weights.wimmin", "there is: women, men"]),
+        ({"finetune": {"prefer": {"base": "models/finetune/instruct"}}}, ["finetune.prefer", "data: data/mix"]),
         ({"pretrain": {"causal": {"steps": "many"}}}, ["pretrain.causal.steps = 'many'", "integer"]),
     ],
 )

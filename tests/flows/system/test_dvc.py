@@ -11,6 +11,7 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
+from components import params
 from components.core.files import write_json
 from components.stages.evaluate.stage import SCORES
 from flows.system import dvc
@@ -158,3 +159,16 @@ def test_the_reduced_graph_has_the_same_paths_and_no_edge_that_a_longer_one_impl
     }
     assert dvc.reduced(stages) == stages | {"filter": ["dedup"]}
     assert list(dvc.reduced(stages)) == list(stages)
+
+
+def test_preference_tuning_is_a_stage_where_params_list_it(tmp_path: Path) -> None:
+    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    Repo.init(str(tmp_path), no_scm=True).close()
+    assert "finetune@prefer" not in dvc.graph(tmp_path)
+    own = params.read(ROOT / "params.yaml").overlaid(params.read_tree(ROOT / "presets/cpu-40min.yaml")).own
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(own))
+    stages = dvc.graph(tmp_path)
+    assert set(stages["finetune@prefer"]) == {"ingest", "mix", "finetune@instruct"}
+    assert "finetune@prefer" in stages["evaluate"]
+    assert "finetune@prefer" in dvc.upstream(stages, "account")

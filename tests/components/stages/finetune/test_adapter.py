@@ -35,8 +35,8 @@ def tuned(causal: bool = True, **settings: object) -> Transformer:
 
 
 def written(model: Transformer, root: Path, tokenizer_json: str) -> Path:
-    export.save(network(model.shape.causal), tokenizer_json, root / "base", {})
-    adapter.save(model, root / "base", str(root / "base"), root / "adapter")
+    export.save(network(model.shape.causal), tokenizer_json, root / "base", {"training": {"steps": 3}})
+    adapter.save(model, root / "base", str(root / "base"), root / "adapter", facts={"task": {"chat": True}})
     return root / "adapter"
 
 
@@ -56,7 +56,9 @@ def test_peft_computes_the_same_logits(causal: bool, settings: dict, tokenizer_j
     )
     assert (theirs(ids).logits - network(causal)(ids)).abs().max() > 1e-2
     assert (theirs(ids).logits - model(ids)).abs().max() < 1e-4
-    merged, _, _ = adapter.load(folder)
+    merged, _, facts = adapter.load(folder)
+    assert facts["task"] == {"chat": True}
+    assert facts["training"] == {"steps": 3}
     assert (merged(ids) - model(ids)).abs().max() < 1e-4
 
 
