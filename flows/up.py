@@ -26,6 +26,7 @@ import psutil
 from components.core.errors import UserError
 from flows.system import dvc, environment, paths, processes, recovery
 from flows.system.command import parser_of, run_command
+from flows.system.mlflow_server import require_mlflow
 from flows.system.prefect_server import healthy, require_prefect
 from flows.tracking.mlflow_view import links
 
@@ -186,6 +187,8 @@ def start_servers(servers: Servers, chosen: ServerPlan) -> None:
             raise child.failure("did not start" if ended else f"did not answer within {START_S:.0f} s")
     if not chosen.prefect_port:
         require_prefect(chosen.prefect_url)
+    if not chosen.mlflow_port:
+        require_mlflow()
 
 
 def start_deployments(servers: Servers, chosen: ServerPlan) -> dict[str, str]:

@@ -31,7 +31,10 @@ def with_prefect(stop: Stop = _nothing_runs) -> Iterator[None]:
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     from flows.system import recovery
+    from flows.system.mlflow_server import require_mlflow
     from flows.system.prefect_server import prefect_server
+
+    require_mlflow()
 
     def server_ended(message: str) -> None:
         _leave_without_server(message, stop)

@@ -25,6 +25,7 @@ from flows.execution.result import StageResult, headline, kept_files, run_name, 
 from flows.execution.stage import Stage, StageContext
 from flows.planning.stage_forecast import Spent, errors, record_forecast, spent
 from flows.system import code_files, dvc, git, paths, processes, recovery
+from flows.system.mlflow_server import require_mlflow
 from flows.system.work_folder import sole_writer
 from flows.tracking import environment_record
 from flows.tracking.mlflow_run import (
@@ -52,6 +53,7 @@ def perform(stage: Stage, branch: str) -> StageResult:
 
 
 def _perform(stage: Stage, branch: str, name: str, run: str, log: Path) -> StageResult:
+    require_mlflow()
     params = schema.load(paths.ROOT / "params.yaml")
     if runtime := os.environ.get("GREENHOUSE_RUNTIME"):  # a run may carry its own neutral settings
         params = params.model_copy(update={"runtime": Runtime.model_validate_json(runtime)})

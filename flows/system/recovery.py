@@ -16,6 +16,7 @@ from typing import Any
 
 from components.core.errors import UserError
 from components.core.files import canonical_json, read_json, written_whole
+from flows.system.mlflow_server import silence
 from flows.system.paths import ROOT, STATE
 from flows.system.processes import is_process_tag, output, process_tag, tag_alive
 
@@ -135,18 +136,11 @@ def tag_flow_run(flow_run_id: str) -> None:
 
 
 def _mlflow_answers(say: Callable[[str], None]) -> bool:
-    """Whether MLflow can be asked at all: its client tries a server that is away for two minutes, for each record."""
-    import httpx
-
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if not uri.startswith(("http://", "https://")):
-        return True
-    try:
-        httpx.get(f"{uri}/health", timeout=5)
-        return True
-    except httpx.HTTPError as error:
-        say(f"MLflow ({uri}) does not answer ({error}): runs that a kill left open there are closed at a later start")
-        return False
+    """Whether MLflow can be asked at all."""
+    if reason := silence(5):
+        uri = os.environ["MLFLOW_TRACKING_URI"]
+        say(f"MLflow ({uri}) does not answer ({reason}): runs that a kill left open there are closed at a later start")
+    return not reason
 
 
 GONE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
