@@ -18,7 +18,12 @@ PAIRS = {
     "context_extension": ("scaled", "beyond", "unscaled"),
 }
 """Eval task -> words of the score, words of its counterpart, and the counterpart's name in the table."""
-BEFORE_TUNING = {"choice accuracy": "choice_accuracy/before", "answer bits per byte": "answer_bits_per_byte/before"}
+BEFORE_TUNING = {
+    "choice accuracy": ("choice_accuracy/before", "choice_gain"),
+    "answer bits per byte": ("answer_bits_per_byte/before", "gain_bits_per_byte"),
+}
+"""Score of a tuned model -> the same before tuning, and the paired gain."""
+ENDS = ("value", "low", "high")
 IN_BITS = ("bits_per_byte", "answers", "context_extension")
 LATER = ("bias", "memorisation", "calibration")
 """Kinds of scores that stand at the end."""
@@ -26,7 +31,7 @@ LATER = ("bias", "memorisation", "calibration")
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """A score, and its counterpart as words and number, if it has one."""
+    """A score, and its counterpart as words and number, if it has one; words alone for a gain with its interval."""
 
     score: Score
     counterpart: str = ""
@@ -104,8 +109,13 @@ def _rank(rows: list[ScoreRow], index: int) -> tuple[bool, bool, bool, int, bool
 def _paired(score: Score, scores: Iterable[Score], summary: Summary) -> ScoreRow | None:
     """The row of a score; None if it is shown as the counterpart of another."""
     if before := BEFORE_TUNING.get(score.name):
-        value = summary.metrics.get(score.measured_by, {}).get(before)
-        return ScoreRow(score, "before" if value is not None else "", value)
+        found = summary.metrics.get(score.measured_by, {})
+        value, [gain, low, high] = found.get(before[0]), [found.get(f"{before[1]}/{end}") for end in ENDS]
+        if value is None or gain is None:
+            return ScoreRow(score, "before" if value is not None else "", value)
+        shown = f"{gain:+.2f}" + ("" if low is None or high is None else f" [{low:.2f}, {high:.2f}]")
+        tuned = {"baseline": value, "baseline_name": "before tuning", "above_baseline": low is not None and low > 0}
+        return ScoreRow(score.model_copy(update=tuned | {"baseline_needs_model": True}), shown)
     if score.task == "sentence_pairs":
         return ScoreRow(score, "even", 0.5)
     this, other, name = PAIRS.get(score.task, ("", "", ""))

@@ -53,6 +53,7 @@ def instruct(
     if before.choice is not None and after.choice is not None:
         metrics |= _numbers("choice_accuracy", after.choice)
         metrics |= {"choice_accuracy/before": before.choice.value, "choice_accuracy/chance": 1 / CHOICES}
+        metrics |= _numbers("choice_gain", ratio((after.right - before.right).tolist(), None, after.groups))
     metrics["train_loss"] = _last_loss(result)
     rows = [
         {"prompt": pair.prompt, "answer": pair.answer, "before": old, "after": new}

@@ -67,6 +67,23 @@ def test_each_score_stands_beside_its_counterpart(scores: list[Score]) -> None:
     assert [row.name for row in rows if row.below] == ["open book (record)", "exposure, given 64 times"]
 
 
+def test_a_tuned_model_stands_beside_itself_before_tuning_with_the_gain(scores: list[Score]) -> None:
+    known = {
+        "choice_accuracy/before": 0.3,
+        "choice_gain/value": 0.1,
+        "choice_gain/low": -0.02,
+        "choice_gain/high": 0.21,
+    }
+    [row] = [
+        one for one in score_rows(summary(**{"finetune@instruct": known}), answers(scores)) if "instruct" in one.name
+    ]
+    assert (row.score.baseline, row.score.baseline_name, row.below) == (0.3, "before tuning", True)
+    assert (row.counterpart, row.counterpart_value) == ("+0.10 [-0.02, 0.21]", None)
+    sure = known | {"choice_gain/low": 0.01}
+    rows = score_rows(summary(**{"finetune@instruct": sure}), answers(scores))
+    assert not next(one for one in rows if "instruct" in one.name).below
+
+
 def test_with_little_room_a_row_of_memorisation_stays(scores: list[Score]) -> None:
     rows = score_rows(summary(), answers(scores), most=2)
     assert len(rows) == 2
