@@ -60,7 +60,7 @@ class Prefer(Finetune):
     """Preference tuning (DPO) of the instruction-tuned model on pairs of a chosen and a rejected answer."""
 
     data: str = ""
-    """data/mix: right against wrong answers of its curriculum's tasks; or your own rows of prompt, chosen, rejected."""
+    """data/mix/train: right against wrong answers of its curriculum's tasks; or rows of prompt, chosen, rejected."""
     base: str = ""
     """Folder of the model that is tuned, models/finetune/instruct; empty: no preference tuning."""
     task: Literal["auto"] = "auto"
@@ -73,7 +73,7 @@ class Prefer(Finetune):
     @model_validator(mode="after")
     def _has_data(self) -> "Prefer":
         if bool(self.base) != bool(self.data):
-            raise ValueError("base and data are given together: `base: models/finetune/instruct`, `data: data/mix`")
+            raise ValueError("base and data go together: `base: models/finetune/instruct`, `data: data/mix/train`")
         return self
 
 

@@ -52,8 +52,8 @@ def curriculum_pairs(path: Path, params: Finetune) -> Choice:
                         "mix.curriculum.share, or give a file of prompt, chosen and rejected")  # fmt: skip
 
     def pairs(part: curriculum.Split, most: int) -> Any:
-        made = (curriculum.items(task, params.seed, most // len(tasks), split=part) for task in tasks)
-        found = [right_and_wrong(problem, params.seed) for problems in made for problem in problems]
+        made = [curriculum.items(task, params.seed, most // len(tasks), split=part) for task in tasks]
+        found = [right_and_wrong(problem, params.seed) for problems in zip(*made, strict=True) for problem in problems]
         return [replace(pair, where=f"{pair.where} {number}") for number, pair in enumerate(found)]
 
     title = f"problem of the curriculum ({', '.join(tasks)}) -> the right of two answers"

@@ -50,7 +50,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClie
 
 
 def test_every_branch_of_fine_tuning_can_be_registered_and_described() -> None:
-    prefer = Prefer(base="models/finetune/instruct", data="data/mix")
+    prefer = Prefer(base="models/finetune/instruct", data="data/mix/train")
     params = Params(finetune=FinetuneBranches(prefer=prefer))
     for branch in FINETUNE.branches:
         assert branch in model_registry.TASKS
