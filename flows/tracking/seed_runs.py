@@ -24,7 +24,10 @@ from flows.tracking.snapshots import ObjectCache, Snapshot
 
 HELDOUT = "data/ingest/heldout"
 DETAILS, METRICS = "reports/evaluate/details", "reports/evaluate/metrics.json"
-STAGES = {"causal": "pretrain@causal", "masked": "pretrain@masked", "instruct": "finetune@instruct"}
+STAGES = {
+    "causal": "pretrain@causal", "masked": "pretrain@masked", "instruct": "finetune@instruct",
+    "prefer": "finetune@prefer",
+}  # fmt: skip
 """Kind of model -> the stage that makes it. The classifier has no items of the evaluation, so nothing to judge."""
 
 
@@ -142,7 +145,9 @@ def scores_of(items: Path) -> dict[str, float]:
 def branch_of(metric: str) -> str:
     """The kind of model that a metric of the evaluation is about."""
     parts = metric.split("/")  # `masked/accuracy`, `sentence_pairs/masked`
-    return "masked" if "masked" in parts else "instruct" if parts[0] == "answers" else "causal"
+    if parts[0] == "answers":
+        return "prefer" if "preferred_bits_per_byte" in parts else "instruct"
+    return "masked" if "masked" in parts else "causal"
 
 
 @dataclass(frozen=True)

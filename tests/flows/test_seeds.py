@@ -5,8 +5,9 @@ import json
 import pytest
 
 from components.core.errors import UserError
-from components.params import Params
+from components.params import FinetuneBranches, Params, Prefer
 from flows.seeds import chosen_of, reseeded
+from flows.tracking.seed_runs import branch_of
 from tests.flows.pipeline_clone import PipelineClone
 from tests.flows.toy import change_seed
 
@@ -22,6 +23,14 @@ def test_only_seeds_differ() -> None:
             a, b = (tree[section][branch] if branch else tree[section] for tree in (own, other))
             assert a.pop("seed") != b.pop("seed")
     assert own == other
+
+
+def test_preference_tuning_is_seeded_where_it_runs_and_is_a_kind_of_its_own() -> None:
+    prefer = Prefer(base="models/finetune/instruct", data="data/mix/train")
+    params = Params(finetune=FinetuneBranches(prefer=prefer))
+    assert reseeded(params, 2).finetune.prefer.seed != prefer.seed
+    assert branch_of("answers/preferred_bits_per_byte") == "prefer"
+    assert branch_of("answers/bits_per_byte") == "instruct"
 
 
 @pytest.mark.parametrize("runs", [0, -1, 51])
