@@ -1,5 +1,8 @@
 """The evaluate stage; `python -m flows.evaluate` has DVC reproduce it."""
 
+import shutil
+from pathlib import Path
+
 from components.core.report import Report
 from components.params import Evaluate
 from flows.execution.stage import Stage, StageContext
@@ -10,13 +13,15 @@ def call(context: StageContext, branch: str) -> Report:
     """Score the models, each score beside the best trivial rule on the same items."""
     from components.stages.evaluate.stage import evaluate as examine
 
-    models = context.root / "models"
+    models, listed = context.root / "models", bool(context.params.finetune.prefer.base)
+    if not listed:
+        remove_prefer(context.root)
     return examine(
         causal=models / "pretrain/causal",
         masked=models / "pretrain/masked",
         instruct=models / "finetune/instruct",
         classify=models / "finetune/classify",
-        prefer=models / "finetune/prefer" if context.params.finetune.prefer.base else None,
+        prefer=models / "finetune/prefer" if listed else None,
         mix=context.root / "data/mix",
         heldout=context.root / "data/ingest/heldout",
         tokens=context.root / "data/tokenize",
@@ -27,6 +32,12 @@ def call(context: StageContext, branch: str) -> Report:
         workers=context.params.runtime.workers,
         progress=context.progress,
     )
+
+
+def remove_prefer(root: Path) -> None:
+    """Remove what preference tuning left before params.yaml lost it: DVC would leave it among this stage's inputs."""
+    for folder in ("models/finetune/prefer", "reports/finetune/prefer"):
+        shutil.rmtree(root / folder, ignore_errors=True)
 
 
 STAGE = Stage("evaluate", Evaluate, call, folder="")
