@@ -69,6 +69,7 @@ class Chat:
     Attributes:
         instruct: whether the model knows the chat format; without it each turn simply continues the text.
         turns: ids of each finished turn, question and answer.
+        encoder: says how a chat is written, where the tokenizer is not one made here.
     """
 
     model: Any
@@ -76,6 +77,14 @@ class Chat:
     instruct: bool
     sampling: Sampling
     turns: list[list[int]] = field(default_factory=list)
+    encoder: Any = None
+
+    @property
+    def style(self) -> Any:
+        """Tokens around messages, and those that end an answer: `chat` and `stops` of an encoder."""
+        from components.tokens.tokenizer import Encoder
+
+        return self.encoder or Encoder
 
     @property
     def room(self) -> int:
@@ -84,18 +93,16 @@ class Chat:
 
     def question(self, prompt: str) -> list[int]:
         """Ids of a prompt, up to where the answer begins."""
-        from components.tokens.tokenizer import ASSISTANT, USER
-
         ids = self.tokenizer.encode(prompt, add_special_tokens=False).ids
-        return [USER, *ids, ASSISTANT] if self.instruct else ids
+        around = self.style.chat.around
+        (before, after), (answer, _) = around["user"], around["assistant"]
+        return [*before, *ids, *after, *answer] if self.instruct else ids
 
     def context(self, question: list[int]) -> list[int]:
         """The prompt with as many of the latest turns before it as fit."""
-        from components.tokens.tokenizer import END_OF_TEXT
-
         while self.turns and 1 + sum(map(len, self.turns)) + len(question) > self.room:
             self.turns.pop(0)
-        return [END_OF_TEXT, *(token for turn in self.turns for token in turn), *question]
+        return [*self.style.chat.begin, *(token for turn in self.turns for token in turn), *question]
 
     def answer(self, prompt: str, show: Callable[[str], None]) -> Answer:
         """Answer a prompt; `show` gets the text piece by piece while it grows."""
@@ -107,11 +114,11 @@ class Chat:
             self.model, self.tokenizer, self.context(question),
             max_tokens=min(self.sampling.max_tokens, self.model.shape.context - self.room),
             temperature=self.sampling.temperature, top_p=self.sampling.top_p,
-            seed=self.sampling.seed + len(self.turns), on_token=printer.add,
+            seed=self.sampling.seed + len(self.turns), on_token=printer.add, stop_ids=self.style.stops,
         )  # fmt: skip
         text = self.tokenizer.decode(made)  # special tokens are nothing to show
         show(text[len(printer.shown) :])
-        self.turns.append([*question, *made])
+        self.turns.append([*question, *made, *self.style.chat.around["assistant"][1][1:]])
         pieces = [self.tokenizer.decode([token], skip_special_tokens=False) for token in made]
         return Answer(text, pieces, [math.exp(value) for value in logprobs])
 
@@ -155,6 +162,7 @@ def open_chat(folder: Path, sampling: Sampling) -> tuple[Chat, str]:
         UserError: no model there, or one that cannot write text.
     """
     from components.stages.finetune.adapter import load
+    from components.tokens.hub_encoder import encoder_of
 
     model, tokenizer, facts = load(folder)
     if not model.shape.causal:
@@ -167,7 +175,8 @@ def open_chat(folder: Path, sampling: Sampling) -> tuple[Chat, str]:
     description = f"{place}: {millions:.1f} million parameters, context {context} tokens. It is tiny: it {kind}."
     if example := facts.get("task", {}).get("example"):
         description += f"\nIt was tuned on examples such as\n  you> {example['prompt']}\n  model> {example['answer']}"
-    return Chat(model, tokenizer, instruct, sampling), description
+    encoder = encoder_of(folder) if (folder / "tokenizer.json").exists() else None
+    return Chat(model, tokenizer, instruct, sampling, encoder=encoder), description
 
 
 def converse(chat: Chat, least: float, probabilities: bool) -> None:

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from components.core.errors import UserError
 from components.model.export import save
 from components.model.transformer import Transformer, derive_shape
 from components.params import ModelShape
+from components.tokens.chat_format import ChatFormat
 from components.tokens.tokenizer import ASSISTANT, END_OF_TEXT, USER, train_bpe
 from flows.chat import Chat, Sampling, model_folder, open_chat
 from flows.system.paths import ROOT
@@ -116,3 +119,16 @@ def test_no_model_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         model_folder("")
     with pytest.raises(UserError, match="no model folder"):
         open_chat(tmp_path, Sampling())
+
+
+def test_a_chat_is_written_as_the_encoder_says() -> None:
+    """A base made elsewhere has tokens of its own around messages."""
+
+    class Plain:
+        def encode(self, text: str, add_special_tokens: bool) -> Any:
+            return SimpleNamespace(ids=[ord(letter) for letter in text])
+
+    form = ChatFormat((1,), {"user": ((2,), (3, 4)), "assistant": ((5,), (3, 4))}, "", strips=True)
+    talk = Chat(None, Plain(), True, Sampling(), encoder=SimpleNamespace(chat=form, stops=(3,)))
+    assert talk.question("ab") == [2, 97, 98, 3, 4, 5]
+    assert Chat(None, Plain(), True, Sampling()).question("a") == [USER, 97, ASSISTANT]
