@@ -55,6 +55,9 @@ BENCHMARKS = {
         "faults at random moments of a small pipeline, and what survives: a minute a trial, resumable; --trials 5",
         (("benchmarks.chaos",),),
     ),
+    "proof": Benchmark(
+        "attestations tampered with, intervals trained again, a text forgotten: 25 minutes", (("benchmarks.proof",),)
+    ),
     "long": Benchmark("the rare test cases that take minutes", (("pytest", "-m", "long"),)),
 }
 

@@ -43,7 +43,7 @@ def attest(model: str, at: str, key: Path, owner: Path | None, folder: Path) -> 
     from flows.tracking.attestation import claims_of, owner_fields
     from flows.tracking.model_origin import choose
 
-    signer = _signing(key)
+    signer = signing(key)
     if folder.exists():
         raise UserError(f"{folder}: exists already; name a new folder")
     one, stage = choose(model, at)
@@ -92,7 +92,7 @@ def validated(name: str, path: Path) -> str:
     return "not validated: there is no validator in a package; the check recomputes it"
 
 
-def _signing(key: Path) -> Callable[[Path], None]:
+def signing(key: Path) -> Callable[[Path], None]:
     """A function that signs a folder with a private key.
 
     Raises:

@@ -58,13 +58,12 @@ def fetch_corpora() -> None:
         dvc.run("fetch")
 
 
-def price(documents: list[Any]) -> str:
-    """The stages that have to run again, with seconds, energy and grams each and in all."""
+def rows_to_redo(documents: list[Any]) -> list[Any]:
+    """The stages that have to run again, and what runs around them, each with its forecast."""
     from components import params as schema
-    from components.carbon.footprint.intensity import resolve
     from components.carbon.ledger import reader
     from components.carbon.planning.forecast import forecast, orchestration_forecast
-    from flows.plan import Row, render
+    from flows.plan import Row
     from flows.planning import step_cost
     from flows.planning.stage_forecast import expected
     from flows.system import dvc
@@ -79,8 +78,17 @@ def price(documents: list[Any]) -> str:
         known |= {name: forecast(team, name) for name in missing}
     rows = [Row(name, "again", one) for name, one in known.items()]
     around = orchestration_forecast(books, len(rows))
-    rows += [Row(around.stage, "around the stages", around)] if around else []
-    return render(rows, resolve(params.runtime.grid, paths.ROOT), datetime.now(UTC))
+    return rows + ([Row(around.stage, "around the stages", around)] if around else [])
+
+
+def price(documents: list[Any]) -> str:
+    """Seconds, energy and grams of the removal, stage by stage and in all."""
+    from components import params as schema
+    from components.carbon.footprint.intensity import resolve
+    from flows.plan import render
+
+    grid = schema.load(paths.ROOT / "params.yaml").runtime.grid
+    return render(rows_to_redo(documents), resolve(grid, paths.ROOT), datetime.now(UTC))
 
 
 def dry_run(query: Any, found: list[Any]) -> str:

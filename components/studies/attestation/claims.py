@@ -64,7 +64,9 @@ class Claims(Part):
 
 
 NEVER_ASKED = "the gate was not asked about this model"
-"""Said where the registry knows the model and no verdict on it: then there is none."""
+"""Said where the registry knows the model and no verdict on it."""
+NONE_THERE_IS = (NEVER_ASKED, "account.licence is empty")
+"""Beginnings of answers that say there is none, rather than that none is known here."""
 LATER = ("answers.rebuild.verified", "answers.quality.champion")
 """What may become known after a model was attested."""
 
@@ -77,7 +79,7 @@ def compared(there: Any, here: Any, path: str = "") -> tuple[list[str], list[str
     """
     if there == here:
         return [], []
-    if is_unknown(here) and not is_unknown(there) and here["not_known"] != NEVER_ASKED:
+    if is_unknown(here) and not is_unknown(there) and not here["not_known"].startswith(NONE_THERE_IS):
         return [], [f"{path}: {here['not_known']}"]
     if is_unknown(there) and path in LATER:
         return [], [f"{path}: not in the attestation; here {shown(here)}"]

