@@ -34,6 +34,9 @@ BENCHMARKS = {
         "the sweep behind the scaling errors in train.json, after `make demo`: two hours",
         (("flows.scaling", "--sweep", "benchmarks/scaling.yaml"), ("benchmarks.train", "--scaling")),
     ),
+    "eval": Benchmark(
+        "log-likelihoods beside lm-eval's HF backend, after `make demo`: 2 minutes", (("benchmarks.evaluate",),)
+    ),
     "open": Benchmark("our models in llama.cpp, after `make demo`: a minute", (("benchmarks.open",),)),
     "finetune": Benchmark(
         "fine-tuning beside trl and peft: 12 minutes; --only speed,checks,kill,labels",

@@ -22,6 +22,8 @@ from components.stages.evaluate.tasks.task import EvalContext, TaskResult
 NAME = "harness"
 SCORED = ("multiple_choice", "loglikelihood", "loglikelihood_rolling")
 """Output types whose answers are log-likelihoods."""
+FEWSHOT_SEED = 1234
+"""The harness's own: which examples are shown before a question."""
 
 
 def harness(context: EvalContext) -> TaskResult:
@@ -63,10 +65,9 @@ def _add(
 
 def run(model: Any, tasks: dict[str, Any]) -> dict[str, Any]:
     """The harness's results of some tasks, samples included; `model` is any of its models."""
-    from lm_eval.evaluator import simple_evaluate
+    from lm_eval.evaluator import evaluate
 
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    found: dict[str, Any] = simple_evaluate(model, tasks=list(tasks.values()), bootstrap_iters=0)
+    found: dict[str, Any] = evaluate(model, {"tasks": tasks, "groups": {}}, bootstrap_iters=0)
     return found
 
 
@@ -124,6 +125,8 @@ def load(entries: Sequence[str]) -> dict[str, Any]:
     for name, task in tasks.items():
         if task.OUTPUT_TYPE not in SCORED:
             raise UserError(f"evaluate.tasks: {name} asks for generated text; only log-likelihoods are scored here")
+        task.set_config(key="num_fewshot", value=task.get_config("num_fewshot") or 0)
+        task.set_fewshot_seed(seed=FEWSHOT_SEED)
     return tasks
 
 
