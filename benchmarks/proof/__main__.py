@@ -1,7 +1,7 @@
 """Measure what proof and forgetting promise: `make bench NAME=proof`, or `python -m benchmarks.proof --only tamper`.
 
 In a clone of the committed code at the demo's size, on text files of its own, whose first attempt at a stage failed.
-All groups write benchmarks/results/proof.json; one that is measured again alone leaves the others' figures as they are.
+All groups write the results file `proof`; one that is measured again alone leaves the others' figures as they are.
 """
 
 import argparse

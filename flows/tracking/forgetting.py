@@ -312,6 +312,6 @@ def to_purge(text: str) -> tuple[list[Removable], list[str]]:
 
 BEYOND = (
     "    the sources, and the history of those that lie in git",
-    "    clones, caches and backups of others; other remotes; copies made by `card --export` or `attest`",
+    "    clones, caches and backups of others; other remotes; copies made by flows.export or flows.attest",
     "    statistics learnt from it: tokenizers and scores of old states, logs, the energy ledger",
 )
