@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from components.core.errors import UserError
+from components.core.plain_text import plain
 from flows.system import paths
 from flows.system.command import parser_of, run_command
 
@@ -208,7 +209,7 @@ def finish(answer: Answer, least: float, probabilities: bool, where: TextIO) -> 
 
 def write(text: str) -> None:
     """Print a piece of text at once."""
-    print(text, end="", flush=True)
+    print(plain(text), end="", flush=True)
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ passage do not count. Exit status: 0 found, 2 nothing found, 1 an error. To have
 it on the opt-out list (docs/ingest.md).
 """
 
+from components.core.plain_text import plain
 from flows.system.command import parser_of, run_command
 
 
@@ -23,7 +24,7 @@ def main() -> int:
     from flows.tracking.trace_report import report
 
     text, found = report(arguments.text, arguments.json)
-    print(text)
+    print(plain(text))
     return 0 if found else 2
 
 

@@ -5,9 +5,17 @@ message is one sentence that says what is wrong, where, which limit, and what to
 Prefect state and the MLflow tag all show that same sentence. Programming mistakes are asserts, not these.
 """
 
+from components.core.plain_text import plain
+
 
 class UserError(Exception):
-    """Error that the user can fix. The message is one sentence: what, where, limit, what to do."""
+    """Error that the user can fix. The message is one sentence: what, where, limit, what to do.
+
+    It may quote names from outside; a terminal that shows it obeys none of them.
+    """
+
+    def __str__(self) -> str:
+        return plain(super().__str__())
 
 
 class Stopped(Exception):  # noqa: N818 - stopping on purpose is no error

@@ -153,7 +153,7 @@ def kind_at(path: Path) -> Kind | None:
     """What the first readable row of a file is; None if it means nothing here, or nothing is readable."""
     try:
         row = next((value for _, value in _values(path) if isinstance(value, dict)), {})
-    except (UserError, OSError):
+    except Exception:  # whatever a reader raises; ingest says it of the file
         return None
     found = kind_of(row)
     return found and found[0]
@@ -276,7 +276,7 @@ def _values(path: Path) -> Iterator[tuple[str, dict[str, Any] | Refused]]:
             with pq.ParquetFile(path) as table:
                 batches = (row for batch in table.iter_batches(batch_size=1000) for row in batch.to_pylist())
                 yield from ((f"{path.name} row {number}", row) for number, row in enumerate(batches, 1))
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:  # a byte that is not UTF-8 is a ValueError
             raise UserError(f"{path}: no whole parquet file ({str(error)[:200]}); write it again") from None
     elif path.suffix == ".csv":
         yield from _csv(path)

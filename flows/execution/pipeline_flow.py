@@ -4,6 +4,7 @@ DVC decides what is stale; Prefect orders, shows and cancels, and caches nothing
 time. Values other than those of params.yaml make an experiment (experiment.py) and leave the workspace alone.
 """
 
+import re
 from collections.abc import Iterable
 from contextlib import nullcontext
 from contextvars import copy_context
@@ -24,6 +25,7 @@ from components import params as schema
 from components.carbon.spans import PAUSED
 from components.core.errors import UserError
 from components.core.files import fingerprint
+from components.core.plain_text import plain_name
 from components.params import Params
 from flows.execution import experiment
 from flows.execution.form import PipelineForm
@@ -39,6 +41,10 @@ _runs: dict[str, PipelineRun] = {}
 def params_hash(params: Params) -> str:
     """Names the values a form was filled from."""
     return fingerprint(params.model_dump(mode="json"))
+
+
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
+"""Names of runs: they become those of folders, records and experiments."""
 
 
 @task(task_run_name="{stage}", cache_policy=NO_CACHE, log_prints=False)
@@ -89,6 +95,8 @@ def chosen_params(form: PipelineForm | None, form_hash: str) -> Params | None:
 def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> State:
     """The body of the flow, also of a stage's flow (`targets`: its stages)."""
     name = str(flow_run.name)
+    if not RUN_NAME.fullmatch(name):
+        return Failed(message=f"run name {plain_name(name)!r}: use letters, digits, spaces and . _ - only, 100 at most")
     recovery.tag_flow_run(str(flow_run.id))
     try:
         own = schema.load(paths.ROOT / "params.yaml")

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 from components import params as schema
+from components.core.plain_text import plain
 from components.core.workers import set_parent_death_signal
 from flows.execution import fork_server
 from flows.execution.result import StageResult, read_result, result_file, run_name, write_result
@@ -35,7 +36,7 @@ def run_stage(stage: Stage) -> NoReturn:
 def _run(stage: Stage, arguments: argparse.Namespace) -> None:
     branch = getattr(arguments, "branch", "")
     if stage.dry_run and arguments.dry_run:
-        print(stage.dry_run(schema.load(paths.ROOT / "params.yaml")))
+        print(plain(stage.dry_run(schema.load(paths.ROOT / "params.yaml"))))
         return
     if "DVC_STAGE" not in os.environ:  # typed by hand: DVC decides whether there is anything to do
         command = dvc.command("repro", "--single-item", stage.full_name(branch))
@@ -53,7 +54,7 @@ def _run(stage: Stage, arguments: argparse.Namespace) -> None:
         work(stage, branch)
     result = read_result(run_name(), stage.full_name(branch))
     assert result is not None, "the flow ended without running its stage"
-    print(result.message, flush=True)
+    print(plain(result.message), flush=True)
     leave(result.exit_status)
 
 

@@ -69,7 +69,7 @@ class OwnText:
     def name(self) -> str:
         """Name of the source in reports: from the folder's or the data set's name."""
         words = Path(self.place).name.split(".")[0] if self.kind == "files" else self.place.split("/")[-1]
-        return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-") or "own-text"
+        return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:64].strip("-") or "own-text"
 
 
 def look(data: str, ingest: Ingest) -> OwnText:

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from components.core.errors import Stopped
+from components.core.plain_text import plain
 from components.core.progress import Progress
 from flows.tracking.mlflow_run import Tracker
 from flows.tracking.prefect_progress import PrefectProgress
@@ -32,6 +33,7 @@ class Screen:
 
     def show(self, stage: str, line: str) -> None:
         """Show a line of a stage."""
+        line = plain(line)
         text, is_progress = f"{stage:>17} | {line}", BAR.fullmatch(line)
         with self._lock:
             if is_progress:

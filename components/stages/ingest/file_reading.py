@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from components.core.errors import UserError
 from components.core.files import read_json, sha256_file, write_json, written_whole
+from components.core.plain_text import plain_name
 from components.corpus.corpus import DROPPED_SCHEMA, Document, document_of
 from components.stages.ingest import docstrings, hub, pinned_packages
 from components.stages.ingest.opt_out import load as load_opt_out
@@ -289,7 +290,7 @@ def _counted(
             cut[rule] += record.num_bytes - num_bytes
             size += num_bytes
             for name in record.unread:
-                shown = SURROGATE.sub("?", str(name))[:NAME_CHARS]
+                shown = plain_name(SURROGATE.sub("?", str(name)))[:NAME_CHARS]
                 if shown in unread or len(unread) < MOST_NAMES:
                     unread[shown] += 1
         if task.limits.max_bytes and size > task.limits.max_bytes:

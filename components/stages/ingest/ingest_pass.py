@@ -11,6 +11,7 @@ from pathlib import Path
 
 from components.core.errors import UserError
 from components.core.files import sha256_bytes
+from components.core.plain_text import plain_name
 from components.core.progress import Progress
 from components.core.workers import Pool, Workers, at_most
 from components.params import Ingest
@@ -75,11 +76,11 @@ class IngestPass:
         for task, result in zip(listing.tasks, results, strict=True):
             counts.files += 1
             if result.skipped:
-                listing.skipped.append((task.location, result.skipped))
+                listing.skipped.append((plain_name(task.location), plain_name(result.skipped)))
             counts.unread.update(result.unread)
             by_status = Counter[str]()
             yield from self._of_file(result, listing, counts, keys, by_status)
-            counts.count_file(task.location, result.num_bytes, by_status, result.cut)
+            counts.count_file(plain_name(task.location), result.num_bytes, by_status, result.cut)
             self._progress(task.location)
             if listing.max_bytes and counts.kept_bytes >= listing.max_bytes:
                 counts.files_not_read = len(listing.tasks) - counts.files

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from components.core.files import sha256_bytes
+from components.core.plain_text import plain_name
 from components.corpus.corpus import Document
 from components.stages.ingest.licences import stated_licence
 
@@ -208,7 +209,7 @@ def entry_of(found: Record | BadRecord, location: str, group: str, origin: Origi
 def _document(record: Record, location: str, group: str, origin: Origin) -> Document:
     part = f"id={record.key}" if record.key else record.part
     place = f"{location}#{part}" if part else location
-    shown = SURROGATE.sub("?", place.replace("\0", "?"))
+    shown = plain_name(SURROGATE.sub("?", place.replace("\0", "?")))
     own = stated_licence(record.licence) if record.licence else (origin.licence, origin.licence_from)
     return Document(
         id=sha256_bytes(encoded(f"{origin.source}\n{place}"))[:16],  # of the place as it is: `shown` may be another's
@@ -216,7 +217,7 @@ def _document(record: Record, location: str, group: str, origin: Origin) -> Docu
         source=origin.source,
         source_version=origin.source_version,
         location=shown,
-        group=SURROGATE.sub("?", record.group or group or shown),
+        group=plain_name(SURROGATE.sub("?", record.group or group or shown)),
         licence=own[0],
         licence_from=own[1],
         retrieved=origin.retrieved,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from components.core.errors import UserError
 from components.core.files import sha256_bytes
+from components.core.plain_text import plain_name
 from components.params import Files, Hub, Ingest, Packages, PackageTexts
 from components.stages.ingest import hub, pinned_packages, remote_files
 from components.stages.ingest.file_reading import FileTask
@@ -135,7 +136,7 @@ def _files(source: Files, params: Ingest, limits: Limits, root: Path, listing: L
         kind = format_of(file.name)
         if not kind:
             suffix = Path(file.name).suffix.lower() or "(no suffix)"
-            listing.skipped.append((file.name, f"{suffix} is no format that ingest reads"))
+            listing.skipped.append((plain_name(file.name), f"{plain_name(suffix)} is no format that ingest reads"))
             continue
         group, target = _grouping(file.name, kind, file.size, total)
         target = min(target, params.max_chars // 3)  # no passage is then too long
@@ -161,7 +162,7 @@ def names_under(folder: Path, pattern: str, listing: Listing) -> Iterator[str]:
     for path in folder.glob(pattern):
         name = path.relative_to(folder).as_posix()
         if reason := _unfit(path, name, inside):
-            listing.skipped.append((SURROGATE.sub("?", name), reason))
+            listing.skipped.append((plain_name(SURROGATE.sub("?", name)), reason))
         elif not path.is_dir():
             yield name
 
