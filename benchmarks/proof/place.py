@@ -5,10 +5,9 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from benchmarks.tables import ROOT
-from components import params as schema
+from components.params import layout
 from flows.system import params_file
 
 DROPPED = ("PREFECT_", "MLFLOW_", "DVC_", "GREENHOUSE_", "GIT_")
@@ -50,7 +49,7 @@ def texts() -> dict[str, bytes]:
 
 
 def made(root: Path, files: dict[str, bytes], preset: str, keep_every: int) -> Place:
-    """A clone whose one source is these files, and which keeps checkpoints of the causal model.
+    """A clone whose one source is these files, and which keeps checkpoints.
 
     Args:
         preset: of presets/, "" for the demo's settings.
@@ -59,13 +58,12 @@ def made(root: Path, files: dict[str, bytes], preset: str, keep_every: int) -> P
     for name, data in files.items():
         (root / "texts" / name).parent.mkdir(exist_ok=True)
         (root / "texts" / name).write_bytes(data)
-    own: Any = schema.load(root / "params.yaml").model_dump(mode="json")
-    if preset:
-        own = schema.layout.overlaid(own, params_file.read_preset(preset))
     source = {"kind": "files", "name": "plays", "path": "texts", "licence": "CC-BY-2.5", "retrieved": "2026-11-25"}
-    own["ingest"] |= {"sources": [source], "watch": "texts"}
-    own["pretrain"]["causal"]["keep_every"] = keep_every
-    params_file.write(root / "params.yaml", schema.parse(own))
+    settings = layout.leaves(params_file.read_preset(preset)) if preset else {}
+    settings |= {"ingest.sources": [source], "ingest.watch": "texts"}
+    params, defaults = root / "params.yaml", root / "defaults.yaml"
+    params.write_text(params_file.edited(params.read_text(), settings))
+    defaults.write_text(defaults.read_text().replace("keep_every: 0 ", f"keep_every: {keep_every} ", 1))
     identity = ("-c", "user.name=bench", "-c", "user.email=bench@localhost")
     subprocess.run(["git", *identity, "commit", "--quiet", "--all", "--message", "settings"], cwd=root, check=True)
     return Place(root)
