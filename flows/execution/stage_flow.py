@@ -62,7 +62,8 @@ def study_form(study: Study) -> Flow[Any, State]:
         except Stopped as stop:
             return Completed(name=stop.name, message=f"{study.name}: {stop}")
         report = folder / "report.md"
-        create_markdown_artifact(report.read_text(encoding="utf-8"), key=folder.name, description=study.title)
+        key = folder.name.replace("_", "-")  # Prefect takes no other
+        create_markdown_artifact(report.read_text(encoding="utf-8"), key=key, description=study.title)
         return Completed(message=f"{study.name}: done; see {report.relative_to(paths.ROOT)}")
 
     return _flow(study.name, run, (study.run.__doc__ or "") + FORM_FIELDS)

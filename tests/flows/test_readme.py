@@ -18,6 +18,7 @@ COVERED = {
     "make up": "flows/test_up.py::test_up_serves_guards_and_stops",
     "make verify": "flows/test_verify.py::test_identical_then_the_first_difference",
     "make scaling": "flows/test_scaling.py::test_a_killed_sweep_goes_on_and_checks_what_it_predicted",
+    "python -m flows.label_efficiency": "flows/test_label_efficiency.py::test_the_study",
     "python -m flows.mitigate": "flows/test_mitigate.py::test_the_trial",
     "python -m flows.seeds": "flows/test_seeds.py::test_trainings_are_experiments_and_their_spread_is_the_noise_floor",
     "python -m flows.promote": "flows/test_promote.py::test_the_better_model_is_promoted_and_the_equal_one_is_not",
