@@ -83,10 +83,16 @@ def wanted(data: str, branch: str | None, base: str | None, split_name: str) -> 
 
 
 def shipped(branches: list[str]) -> dict[str, Any]:
-    """The keys this command writes, as they ship."""
+    """The keys this command writes, as they ship, of branches with a base or data of one's own."""
     names, before = ("data", "base", "max_pairs", "steps"), schema.Params().finetune
     present = schema.load(PARAMS).finetune
-    pairs = [(branch, name) for branch in branches for name in names]
+
+    def own(branch: str) -> bool:
+        return any(
+            getattr(getattr(present, branch), name) != getattr(getattr(before, branch), name) for name in names[:2]
+        )
+
+    pairs = [(branch, name) for branch in branches if own(branch) for name in names]
     return {
         f"finetune.{branch}.{name}": getattr(getattr(before, branch), name)
         for branch, name in pairs
