@@ -22,6 +22,8 @@ BOS = 0
 """Id of `<|endoftext|>`, which begins every document."""
 BATCH_TOKENS = 1024
 """Tokens per forward pass: what a small model's activations fill of a CPU's cache (4096 took a third longer)."""
+MIN_SHARED = 8
+"""Ids from which on a common beginning is worth a pass of its own."""
 MAX_LOGITS = 24_000_000
 """Logits held at once (float32: 96 MB), which bounds memory for large vocabularies."""
 
@@ -138,21 +140,58 @@ class LanguageModel:
         ]
 
     def continuations(self, sequences: Sequence[list[int]], counts: Sequence[int]) -> list[ContinuationScore]:
-        """Score of the last `count` ids of each sequence given those before; logits are made for these alone."""
+        """Score of the last `count` ids of each sequence given those before; logits are made for these alone.
+
+        What several endings continue is read once for all of them.
+        """
         import torch
 
         found: dict[int, ContinuationScore] = {}
+        begins: dict[tuple[int, ...], list[int]] = {}
+        for index, (ids, n) in enumerate(zip(sequences, counts, strict=True)):
+            begins.setdefault(tuple(ids[:-n]), []).append(index)
+        shared = [indices for begin, indices in begins.items() if len(indices) > 1 and len(begin) >= MIN_SHARED]
+        alone = sorted(set(range(len(sequences))) - {index for indices in shared for index in indices})
         with torch.inference_mode():
-            for indices in batches([len(ids) for ids in sequences], self.batch_tokens):
+            for places in batches([len(sequences[index]) for index in alone], self.batch_tokens):
+                indices = [alone[place] for place in places]
                 scored = self._continuations([sequences[i] for i in indices], [counts[i] for i in indices])
                 found |= zip(indices, scored, strict=True)
+            by_length: dict[int, list[list[int]]] = {}
+            for indices in shared:
+                by_length.setdefault(len(sequences[indices[0]]) - counts[indices[0]], []).append(indices)
+            for length, groups in sorted(by_length.items()):
+                step = max(1, self.batch_tokens // length)
+                for start in range(0, len(groups), step):
+                    part = groups[start : start + step]
+                    flat = [index for indices in part for index in indices]
+                    found |= zip(flat, self._endings(part, sequences, counts, length), strict=True)
         return [found[index] for index in range(len(sequences))]
 
-    def _continuations(self, rows: Sequence[list[int]], counts: Sequence[int]) -> Iterator[ContinuationScore]:
-        """One forward pass over sequences of similar length."""
+    def _endings(
+        self, groups: Sequence[list[int]], sequences: Sequence[list[int]], counts: Sequence[int], length: int
+    ) -> Iterator[ContinuationScore]:
+        """Scores of the endings of sequences that share their first `length` ids within each group."""
         import torch
 
-        hidden_BTD = self.model.hidden(padded([ids[:-1] for ids in rows], self.device))
+        from components.model.transformer import KeyValueCache
+
+        cache = KeyValueCache(self.model.shape)
+        self.model.hidden(padded([sequences[indices[0]][: length - 1] for indices in groups], self.device), cache=cache)
+        times = torch.tensor([len(indices) for indices in groups], device=self.device)
+        for layer, kept in enumerate(cache.layers):
+            assert kept is not None
+            cache.layers[layer] = kept[0].repeat_interleave(times, 0), kept[1].repeat_interleave(times, 0)
+        flat = [index for indices in groups for index in indices]
+        return self._continuations([sequences[i][length - 1 :] for i in flat], [counts[i] for i in flat], cache)
+
+    def _continuations(
+        self, rows: Sequence[list[int]], counts: Sequence[int], cache: "KeyValueCache | None" = None
+    ) -> Iterator[ContinuationScore]:
+        """One forward pass over sequences of similar length, after what `cache` holds."""
+        import torch
+
+        hidden_BTD = self.model.hidden(padded([ids[:-1] for ids in rows], self.device), cache=cache)
         places = [(row, len(ids) - 1, n) for row, (ids, n) in enumerate(zip(rows, counts, strict=True))]
         hidden_ND = torch.cat([hidden_BTD[row, end - n : end] for row, end, n in places])
         logits_NV = (hidden_ND @ self.model.head_weight.T).float()
