@@ -16,7 +16,7 @@ IDENTITY_GROUPS = (
 class Curriculum(Section):
     """Generated text that teaches in-context skills; counted apart from real text everywhere."""
 
-    share: float = Field(default=0.3, ge=0.0, le=0.9)
+    share: float = Field(default=0.25, ge=0.0, le=0.9)
     """Share of generated text in the training bytes; 0 switches it off."""
     tasks: list[Literal["copy", "recall", "mapping", "arithmetic"]] = Field(
         default=["copy", "recall", "mapping", "arithmetic"], min_length=1

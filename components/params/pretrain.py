@@ -81,11 +81,11 @@ class Pretrain(Section):
 
 
 _SHIPPED = Pretrain(
-    model=ModelShape(size=2, width=192),
-    steps=600,
+    model=ModelShape(size=2, width=128),
+    steps=1200,
     batch=8,
-    eval_every=150,
-    checkpoint_every=75,
+    eval_every=300,
+    checkpoint_every=150,
     optimizer=Optimizer(embedding_lr=0.02, schedule="linear"),
 )
 
