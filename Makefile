@@ -105,4 +105,5 @@ help:
 	  match($$0, /^[a-z-]+:.*## /) { name = $$0; sub(/:.*/, "", name); sub(/.*## /, ""); printf "  make %-10s %s\n", name, $$0 }' Makefile
 	@echo
 	@echo "Everything else is a module: . .venv/bin/activate, then python -m flows.NAME --help, NAME being configure (presets),"
-	@echo "card (a model's answers), account (costs), team (share), why (--accept), mitigate, label_efficiency, or a stage. Begin with README.md."
+	@echo "finetune_data (your rows or base), card (a model's answers), export (GGUF, hub), attest, forget, promote, seeds,"
+	@echo "label_efficiency, mitigate, account (costs), team (share), why (--accept), or a stage. Begin with README.md."
