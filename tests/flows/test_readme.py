@@ -19,6 +19,10 @@ COVERED = {
     "make verify": "flows/test_verify.py::test_identical_then_the_first_difference",
     "make scaling": "flows/test_scaling.py::test_a_killed_sweep_goes_on_and_checks_what_it_predicted",
     "python -m flows.label_efficiency": "flows/test_label_efficiency.py::test_the_study",
+    "python -m flows.finetune_data rows.jsonl": "flows/test_finetune_data.py::test_rows_are_shown_and_written",
+    "python -m flows.attest instruct --key KEY --out FOLDER": (
+        "flows/test_attest.py::test_a_folder_is_made_checked_and_found_out"
+    ),
     "python -m flows.mitigate": "flows/test_mitigate.py::test_the_trial",
     "python -m flows.seeds": "flows/test_seeds.py::test_trainings_are_experiments_and_their_spread_is_the_noise_floor",
     "python -m flows.promote": "flows/test_promote.py::test_the_better_model_is_promoted_and_the_equal_one_is_not",

@@ -1,0 +1,27 @@
+"""`python -m flows.forget`: what it says of a document before anything is changed."""
+
+import pytest
+
+from tests.flows.pipeline_clone import PipelineClone
+
+pytestmark = [pytest.mark.pipeline]
+
+A_TRAINED_ONE = """
+from flows.system import paths
+from components.corpus.corpus import read_corpus
+print(next(iter(read_corpus(paths.ROOT / "data/bias/train"))).id)
+"""
+
+
+def test_a_dry_run_names_models_price_and_copies_and_changes_nothing(finished_clone: PipelineClone) -> None:
+    before = finished_clone.outputs()
+    identity = finished_clone.run_code(A_TRAINED_ONE)
+    said = finished_clone.run("flows.forget", identity)
+    assert all(word in said for word in ("causal", "masked", "kWh", "data/ingest/train"))
+    assert finished_clone.outputs() == before
+    assert "up to date" in finished_clone.run("dvc", "status")
+
+
+def test_what_names_nothing_is_one_sentence(finished_clone: PipelineClone) -> None:
+    said = finished_clone.run("flows.forget", "source:nowhere", expect=1)
+    assert "Traceback" not in said
