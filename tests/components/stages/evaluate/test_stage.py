@@ -15,7 +15,8 @@ from components.core.errors import Stopped, UserError
 from components.core.files import read_json
 from components.core.report import Report, flat
 from components.corpus.corpus import read_manifest
-from components.stages.evaluate.registry import GROUPS, TASKS, result_path
+from components.params import Evaluate
+from components.stages.evaluate.registry import GROUPS, TASKS, result_path, wanted
 from components.stages.evaluate.stage import SCORES, evaluate
 from components.stages.evaluate.tasks.task import COLUMNS
 from components.statistics import paired_difference
@@ -24,6 +25,9 @@ from tests.components.stages.evaluate.conftest import World
 from tests.recorder import Recorder
 
 pytestmark = pytest.mark.slow
+
+ASKED = set(wanted(Evaluate()))
+"""The tasks of a run that names none of the harness."""
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +40,7 @@ def test_every_task_has_a_result_or_a_reason(evaluated: tuple[Report, Path]) -> 
     report, reports = evaluated
     assert sorted(name for group in GROUPS for name in group) == sorted(TASKS)
     answered = {name.split("/")[0] for name in report.metrics}
-    assert answered | set(report.facts["skipped"]) == set(TASKS)
+    assert answered | set(report.facts["skipped"]) == ASKED
     assert not answered & set(report.facts["skipped"])
     assert flat(read_json(reports / "metrics.json")).keys() == report.metrics.keys()
     assert len(report.metrics) <= 95
@@ -107,7 +111,7 @@ def test_killed_and_stopped_it_runs_only_what_is_missing_and_workers_change_no_b
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert 0 < len(done) < len(TASKS)
+    assert 0 < len(done) < len(ASKED)
     kept = {path: path.stat().st_mtime_ns for path in done}
     most = len(list((tmp_path / "work").rglob("*.json"))) + 2
     with pytest.raises(Stopped):
@@ -118,8 +122,8 @@ def test_killed_and_stopped_it_runs_only_what_is_missing_and_workers_change_no_b
     progress = Recorder()
     evaluate(**arguments, workers=workers, progress=progress)
     assert {path: path.stat().st_mtime_ns for path in done} == kept
-    assert progress.totals == {(len(TASKS), "tasks")}
-    assert progress.done[-1] == len(TASKS)
+    assert progress.totals == {(len(ASKED), "tasks")}
+    assert progress.done[-1] == len(ASKED)
     assert progress.done == sorted(progress.done)
     assert tree(tmp_path / "reports") == tree(evaluated[1])
 
