@@ -82,7 +82,7 @@ class Pretrain(Section):
 
 _SHIPPED = Pretrain(
     model=ModelShape(size=2, width=128),
-    steps=1200,
+    steps=900,
     batch=8,
     eval_every=300,
     checkpoint_every=150,

@@ -98,7 +98,7 @@ def test_an_empty_file_is_refused_in_one_sentence(files: Path, text: str) -> Non
         ("defaults.yaml", "  bands: 32 ", "  bands: many ", ["defaults.yaml: dedup.bands = 'many'", "integer"]),
         (
             "params.yaml",
-            "    steps: 1200 ",
+            "    steps: 900 ",
             "    steps: many ",
             ["params.yaml: pretrain.common.steps = 'many'", "integer"],
         ),

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PRESETS = {path.stem: [path] for path in sorted((ROOT / "presets").glob("*.yaml"))}
 """Name -> what overlays params.yaml."""
 EFFECTIVE = {
-    "default": "f4b1a3fbcda07536",
+    "default": "7bb747156c1f7be8",
     "test": "3b80264a9311cb59",
     "gpu-124m": "a49aedc8b429454f",
     "overnight-cpu": "e17890fed884d719",
