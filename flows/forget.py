@@ -97,7 +97,8 @@ def dry_run(query: Any, found: list[Any]) -> str:
 
     documents = [match.document for match in found]
     ids = forgetting.with_duplicates(found)
-    lines = [f"{len(documents)} documents for {query.kind} {query.value if query.kind != 'passage' else '...'}:"]
+    named = query.value if query.kind != "passage" else "..."
+    lines = [f"{len(documents)} document{'s' * (len(documents) != 1)} for {query.kind} {named}:"]
     lines += [f"    {one.facts['id']} {one.facts['source']}: {one.facts['location']}" for one in documents[:10]]
     lines += [f"    and {len(documents) - 10} more"] * (len(documents) > 10)
     if more := ids - {one.facts["id"] for one in documents}:
