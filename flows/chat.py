@@ -64,7 +64,7 @@ class Answer:
 
 
 @dataclass
-class Chat:
+class Conversation:
     """A model and the conversation with it so far.
 
     Attributes:
@@ -156,7 +156,7 @@ def model_folder(given: str) -> Path:
     raise UserError(f"no model yet in {' or '.join(CANDIDATES)}; run `make demo` first")
 
 
-def open_chat(folder: Path, sampling: Sampling) -> tuple[Chat, str]:
+def open_chat(folder: Path, sampling: Sampling) -> tuple[Conversation, str]:
     """Load a model; also the sentence that says what it is.
 
     Raises:
@@ -177,10 +177,10 @@ def open_chat(folder: Path, sampling: Sampling) -> tuple[Chat, str]:
     if example := facts.get("task", {}).get("example"):
         description += f"\nIt was tuned on examples such as\n  you> {example['prompt']}\n  model> {example['answer']}"
     encoder = encoder_of(folder) if (folder / "tokenizer.json").exists() else None
-    return Chat(model, tokenizer, instruct, sampling, encoder=encoder), description
+    return Conversation(model, tokenizer, instruct, sampling, encoder=encoder), description
 
 
-def converse(chat: Chat, least: float, probabilities: bool) -> None:
+def converse(chat: Conversation, least: float, probabilities: bool) -> None:
     """Ask and answer until an empty line or the end of input; a line `?` shows the last answer's probabilities."""
     last: Answer | None = None
     while True:

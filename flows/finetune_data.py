@@ -22,7 +22,7 @@ from components import params as schema
 from components.core.errors import UserError
 from components.core.files import read_json, write_text
 from components.finetuning_data.chat import encode
-from components.finetuning_data.formats import Chat, Examples, Kind, Labelled, Preference, count_reasons, read
+from components.finetuning_data.formats import Chat, Kind, Labelled, Preference, Rows, count_reasons, read
 from components.finetuning_data.split import Split, split
 from flows.system import params_file, paths
 from flows.system.command import parser_of, run_command
@@ -120,7 +120,7 @@ def apply(values: dict[str, Any], dry_run: bool) -> str:
 # -- what there is -----------------------------------------------------------------------------------------------------
 
 
-def summary(path: Path, examples: Examples, parts: Split, base: Path, context: int) -> list[str]:
+def summary(path: Path, examples: Rows, parts: Split, base: Path, context: int) -> list[str]:
     """Counts, what is left out with the first place of each reason, lengths, two examples."""
     lines = [f"{path}: {len(parts.train)} rows to train on, {len(parts.heldout)} held out (kind {examples.kind})"]
     for reason, count in count_reasons(parts.refused).items():

@@ -85,7 +85,7 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class Examples:
+class Rows:
     """What a file or folder holds: rows of one kind, in the order of the files, and those refused."""
 
     kind: Kind
@@ -101,7 +101,7 @@ class _Unfit(Exception):  # noqa: N818 - an answer, not an error
         self.reason, self.detail = reason, detail
 
 
-def read(path: Path) -> Examples:
+def read(path: Path) -> Rows:
     """All rows of a file, or of the files in a folder by name.
 
     Raises:
@@ -131,7 +131,7 @@ def read(path: Path) -> Examples:
         raise UserError(f"{path}: {found_columns}; give rows with messages, prompt and completion, text and label, or "
                         "prompt, chosen and rejected")  # fmt: skip
     refuse_empty(path, rows, refused)
-    return Examples(kind, rows, refused)
+    return Rows(kind, rows, refused)
 
 
 def files_of(path: Path) -> list[Path]:

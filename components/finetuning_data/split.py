@@ -13,7 +13,7 @@ from pathlib import Path
 
 from components.core.errors import UserError
 from components.core.files import sha256_bytes
-from components.finetuning_data.formats import Chat, Examples, Labelled, Preference, Refused, Row, count_reasons
+from components.finetuning_data.formats import Chat, Labelled, Preference, Refused, Row, Rows, count_reasons
 from components.similarity.decontaminate import contamination_index
 from components.similarity.groups import similar_groups
 
@@ -41,7 +41,7 @@ class Split:
     beyond: int = 0
 
 
-def split(examples: Examples, path: Path, heldout: Path | None, most: int, seed: int) -> Split:
+def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int) -> Split:
     """Divide rows; the choice depends on the rows and the seed alone, not on their order.
 
     Args:

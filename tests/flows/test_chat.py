@@ -14,7 +14,7 @@ from components.model.transformer import Transformer, derive_shape
 from components.params import ModelShape
 from components.tokens.chat_format import ChatFormat
 from components.tokens.tokenizer import ASSISTANT, END_OF_TEXT, USER, train_bpe
-from flows.chat import Chat, Sampling, model_folder, open_chat
+from flows.chat import Conversation, Sampling, model_folder, open_chat
 from flows.system.paths import ROOT
 
 EXAMPLE = {"prompt": "abs(x)", "answer": "Return the absolute value."}
@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def chat(folder: Path, **sampling: object) -> Chat:
+def chat(folder: Path, **sampling: object) -> Conversation:
     return open_chat(folder, Sampling(**sampling))[0]  # type: ignore[arg-type]
 
 
@@ -129,6 +129,6 @@ def test_a_chat_is_written_as_the_encoder_says() -> None:
             return SimpleNamespace(ids=[ord(letter) for letter in text])
 
     form = ChatFormat((1,), {"user": ((2,), (3, 4)), "assistant": ((5,), (3, 4))}, "", strips=True)
-    talk = Chat(None, Plain(), True, Sampling(), encoder=SimpleNamespace(chat=form, stops=(3,)))
+    talk = Conversation(None, Plain(), True, Sampling(), encoder=SimpleNamespace(chat=form, stops=(3,)))
     assert talk.question("ab") == [2, 97, 98, 3, 4, 5]
-    assert Chat(None, Plain(), True, Sampling()).question("a") == [USER, 97, ASSISTANT]
+    assert Conversation(None, Plain(), True, Sampling()).question("a") == [USER, 97, ASSISTANT]

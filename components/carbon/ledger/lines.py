@@ -22,7 +22,7 @@ Microjoules = tuple[int, int, int]
 
 
 @with_config(ConfigDict(extra="allow"))
-class Host(TypedDict):
+class HostLine(TypedDict):
     """A machine: what its counters are computed from."""
 
     kind: Literal["host"]
@@ -31,7 +31,7 @@ class Host(TypedDict):
 
 
 @with_config(ConfigDict(extra="allow"))
-class Start(TypedDict):
+class StartLine(TypedDict):
     """A span begins."""
 
     kind: Literal["start"]
@@ -43,7 +43,7 @@ class Start(TypedDict):
 
 
 @with_config(ConfigDict(extra="allow"))
-class End(TypedDict):
+class EndLine(TypedDict):
     """A span ends; `uj` is its whole tree's."""
 
     kind: Literal["end"]
@@ -55,7 +55,7 @@ class End(TypedDict):
 
 
 @with_config(ConfigDict(extra="allow"))
-class Forecast(TypedDict):
+class ForecastLine(TypedDict):
     """What a stage was expected to take, before it began."""
 
     kind: Literal["forecast"]
@@ -77,7 +77,7 @@ class Use(TypedDict):
 
 
 @with_config(ConfigDict(extra="allow"))
-class Reading(TypedDict):
+class ReadingLine(TypedDict):
     """What the host used in `dt_us` microseconds, by component, and which span used how much of it."""
 
     kind: Literal["reading"]
@@ -103,7 +103,7 @@ def _components_agree(line: Any) -> Any:
 
 LINE: TypeAdapter[Any] = TypeAdapter(
     Annotated[
-        Annotated[Host | Start | End | Forecast | Reading, Field(discriminator="kind")],
+        Annotated[HostLine | StartLine | EndLine | ForecastLine | ReadingLine, Field(discriminator="kind")],
         AfterValidator(_components_agree),
     ]
 )

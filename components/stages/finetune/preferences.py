@@ -160,7 +160,7 @@ def batch_of(pairs: Sequence[EncodedPair], reference_B2: Tensor | None = None, p
 
 
 @dataclass(frozen=True)
-class PairBatches:
+class PreferenceBatches:
     """The n-th training batch, a function of the seed and n alone; pairs of similar length share one.
 
     Attributes:

@@ -270,7 +270,7 @@ class _Job:
             after_N2 = preferences.all_log_probabilities(self.model, tested, self.numerics, pad)
             return {"heldout_accuracy": float(preferences.wins(after_N2.numpy()).mean())}
 
-        batches = preferences.PairBatches(pairs, reference_N2, self.params.batch, self.params.seed, pad)
+        batches = preferences.PreferenceBatches(pairs, reference_N2, self.params.batch, self.params.seed, pad)
         beta = float(getattr(self.params, "beta"))  # noqa: B009 - of this branch alone
         result = self._train(self.model, batches, preferences.DPOLoss(beta), evaluate, work)
         self._merge_lora(self.model, out)

@@ -57,7 +57,7 @@ REPLAYED = 8
 
 
 @dataclass(frozen=True)
-class Point:
+class LabelPoint:
     """One training."""
 
     arm: Arm
@@ -103,9 +103,11 @@ class Place:
         return [Passage(*row) for row in read_json(self.examples(seed))["passages"]]
 
 
-def points(params: LabelEfficiency) -> list[Point]:
+def points(params: LabelEfficiency) -> list[LabelPoint]:
     """All points, those of one seed together: a study that is stopped has whole comparisons."""
-    return [Point(arm, labels, seed) for seed in range(1, params.seeds + 1) for labels in params.labels for arm in ARMS]
+    return [
+        LabelPoint(arm, labels, seed) for seed in range(1, params.seeds + 1) for labels in params.labels for arm in ARMS
+    ]
 
 
 # -- examples ----------------------------------------------------------------------------------------------------------
@@ -147,12 +149,12 @@ def draw(place: Place) -> dict[str, Any]:
 # -- one point ---------------------------------------------------------------------------------------------------------
 
 
-def result_path(point: Point, place: Place) -> Path:
+def result_path(point: LabelPoint, place: Place) -> Path:
     """File of a finished point."""
     return place.work / "points" / f"{point.name}.json"
 
 
-def run_point(point: Point, place: Place) -> dict[str, Any]:
+def run_point(point: LabelPoint, place: Place) -> dict[str, Any]:
     """Train and judge one point; read back if it is finished.
 
     Returns:
@@ -191,7 +193,7 @@ def run_point(point: Point, place: Place) -> dict[str, Any]:
     return result
 
 
-def build(point: Point, place: Place, classes: int) -> Classifier:
+def build(point: LabelPoint, place: Place, classes: int) -> Classifier:
     """The model of a point before its training."""
     model, _, _ = export.load(place.base(point.arm), place.numerics.device)
     if point.arm == "scratch":
@@ -202,7 +204,7 @@ def build(point: Point, place: Place, classes: int) -> Classifier:
 
 
 def tune(
-    model: Classifier, ids: list[list[int]], truth: list[int], point: Point, place: Place, progress: Progress
+    model: Classifier, ids: list[list[int]], truth: list[int], point: LabelPoint, place: Place, progress: Progress
 ) -> int:
     """Train in place; returns the steps."""
     params = place.classify
@@ -276,7 +278,7 @@ def peak_megabytes(arm: Arm, place: Place) -> float:
     cuda = place.numerics.device == "cuda"
     work = Path(tempfile.mkdtemp(prefix="greenhouse-memory-"))
     with profile(activities=[ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * cuda], profile_memory=True) as recorded:
-        point = Point(arm, place.params.labels[0], 1)
+        point = LabelPoint(arm, place.params.labels[0], 1)
         model = build(point, place, max(passage.label for passage in passages) + 1)
         batches = classify.PassageBatches(ids, [passage.label for passage in passages], place.classify.batch, 1)
         settings = settings_of(place.classify, 2, "label_efficiency", checkpoint_every=2)

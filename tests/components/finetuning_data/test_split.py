@@ -6,7 +6,7 @@ import pytest
 
 from components.core.errors import UserError
 from components.corpus.corpus import CorpusWriter
-from components.finetuning_data.formats import Chat, Examples, Labelled, Message, Preference, Row, count_reasons
+from components.finetuning_data.formats import Chat, Labelled, Message, Preference, Row, Rows, count_reasons
 from components.finetuning_data.split import split
 from tests.components.task_corpora import GERMAN, document
 
@@ -19,8 +19,8 @@ def chat(number: int, extra: str = "") -> Chat:
     return Chat(turns, f"rows.jsonl line {number}")
 
 
-def examples(rows: list[Row], kind: str = "chat") -> Examples:
-    return Examples(kind, rows, [])  # type: ignore[arg-type]
+def examples(rows: list[Row], kind: str = "chat") -> Rows:
+    return Rows(kind, rows, [])  # type: ignore[arg-type]
 
 
 def test_the_split_depends_on_the_rows_alone() -> None:

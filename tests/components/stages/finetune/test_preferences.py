@@ -13,7 +13,7 @@ from components.finetuning_data.formats import Message, Preference, Refused
 from components.params import Numerics, Prefer
 from components.stages.finetune import preferences
 from components.stages.finetune.own_rows import choose_rows
-from components.stages.finetune.preferences import DPOLoss, EncodedPair, PairBatches, batch_of, right_and_wrong
+from components.stages.finetune.preferences import DPOLoss, EncodedPair, PreferenceBatches, batch_of, right_and_wrong
 from components.stages.finetune.task_selection import Choice
 from components.synthetic import curriculum
 from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, USER, Encoder, train_bpe
@@ -70,7 +70,7 @@ def test_the_loss_is_that_of_the_paper() -> None:
 
 def test_batches_hold_pairs_and_are_cut_between_them() -> None:
     reference_N2 = torch.arange(6.0).view(3, 2)
-    batch = PairBatches(PAIRS, reference_N2, batch=2, seed=1)(0)
+    batch = PreferenceBatches(PAIRS, reference_N2, batch=2, seed=1)(0)
     assert batch.ids_BT.shape == (2, 2, 32)
     assert batch.num_targets == 2
     part = batch.slice(1, 2).to("cpu")

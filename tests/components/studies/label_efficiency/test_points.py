@@ -63,7 +63,7 @@ def test_examples_are_drawn_once_and_more_labels_hold_fewer(place: study.Place) 
 
 def test_a_point_is_trained_once_and_the_same_again(place: study.Place) -> None:
     study.draw(place)
-    point = study.Point("masked", 16, 1)
+    point = study.LabelPoint("masked", 16, 1)
     first = study.run_point(point, place)
     assert first["steps"] == 4
     assert set(first["right"]) <= {"0", "1"}
@@ -88,7 +88,7 @@ def test_replay_adds_pretraining_and_leaves_the_labels_as_they_are(place: study.
     for number, batch in enumerate(ours):
         assert torch.equal(batch.targets, plain(number).targets)
     assert not torch.equal(mixed(4).ids_BT, mixed(9).ids_BT)
-    model = study.build(study.Point("replay", 16, 1), place, 2)
+    model = study.build(study.LabelPoint("replay", 16, 1), place, 2)
     value = study.loss(model, mixed(4))
     value.backward()
     assert float(value.detach()) == 0.0  # or the loop would roll back
