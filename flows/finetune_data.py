@@ -254,6 +254,8 @@ def _named(path: Path) -> str:
 def _pinned(name: str, kind: str) -> re.Match[str]:
     if match := HUB_ID.fullmatch(name):
         return match
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+(@.*)?", name):
+        raise UserError(f"{name}: no such file or folder")
     commits = f"https://huggingface.co/{kind}{name.split('@')[0]}/commits/main"
     raise UserError(
         f"{name}: no such path; of the hub, name the commit, since a branch moves: owner/name@<40 hex digits>, from "
