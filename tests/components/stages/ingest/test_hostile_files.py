@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,11 +50,12 @@ def cut_zst() -> bytes:
     """An archive that breaks off in its second block."""
     packer = zstandard.ZstdCompressor().compressobj()
     blocks = packer.compress(LINES) + packer.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
-    return (blocks + packer.compress(os.urandom(3000)) + packer.flush())[:-1500]
+    return (blocks + packer.compress(NOISE) + packer.flush())[:-1500]
 
 
 PAGE = f"<html><body><article><p>{PROSE * 4}</p></article></body></html>".encode()
 LINES = b"".join(record(text=f"{PROSE} {n}") for n in range(40))
+NOISE = random.Random(7).randbytes(3000)
 PARQUET = parquet(text=[f"{PROSE} {n}" for n in range(500)])
 
 # name, bytes, records kept, and the rules of bad ones or a reason for which the file is left out
@@ -74,7 +76,7 @@ HOSTILE: list[tuple[str, Callable[[], bytes], int, set[str]]] = [
     ("hole.parquet", lambda: PARQUET[:2000] + b"\xff" * 200 + PARQUET[2200:], 0, {"unreadable"}),
     ("end.parquet", lambda: PARQUET[:-300], 0, {"unreadable"}),
     ("empty.parquet", lambda: b"", 0, {"unreadable"}),
-    ("short.jsonl.gz", lambda: gzip.compress(LINES + os.urandom(3000))[:-1500], 40, {"invalid_utf8", "unreadable"}),
+    ("short.jsonl.gz", lambda: gzip.compress(LINES + NOISE)[:-1500], 40, {"invalid_utf8", "unreadable"}),
     ("short.jsonl.zst", lambda: cut_zst(), 40, {"unreadable"}),
     ("not.txt.gz", lambda: PROSE.encode(), 0, {"unreadable"}),
     ("not.txt.zst", lambda: PROSE.encode(), 0, {"unreadable"}),
