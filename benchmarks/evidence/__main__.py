@@ -1,7 +1,8 @@
 """Simulate what the statistics promise: `make bench NAME=evidence`, or `python -m benchmarks.evidence --only gate`.
 
-A group is a module of this folder with a function `measure(worlds)` that returns results and goals. All write
-benchmarks/results/evidence.json; a group that is measured again alone leaves the others' figures as they are.
+A group is a module of this folder with a function `measure(worlds)` that returns results and goals; `rows` counts real
+runs and is measured on request. All write benchmarks/results/evidence.json; a group that is measured again alone leaves
+the others' figures as they are.
 """
 
 import argparse
