@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from components.stages.account.answers import ModelAnswers, NotKnown, Score
-from components.stages.account.types import Summary
+from components.stages.account.types import StageRecords
 
 PAIRS = {
     "few_shot": (" 8 examples", " 0 examples", "0 examples"),
@@ -76,11 +76,11 @@ def all_scores(answers: Mapping[str, ModelAnswers]) -> list[Score]:
     return list(unique.values())
 
 
-def score_rows(summary: Summary, answers: Mapping[str, ModelAnswers], most: int = 0) -> list[ScoreRow]:
+def score_rows(records: StageRecords, answers: Mapping[str, ModelAnswers], most: int = 0) -> list[ScoreRow]:
     """Rows of headline scores, paired with their counterparts; at most `most`, if given, of as many tasks as can be."""
     scores = all_scores(answers)
     flagged = any(score.headline and score.measured_by == "evaluate" for score in scores)
-    rows = [row for score in scores if score.headline or not flagged if (row := _paired(score, scores, summary))]
+    rows = [row for score in scores if score.headline or not flagged if (row := _paired(score, scores, records))]
     rows.sort(key=lambda row: (row.score.kind in LATER, row.score.measured_by != "evaluate"))
     if not most or len(rows) <= most:
         return rows
@@ -106,10 +106,10 @@ def _rank(rows: list[ScoreRow], index: int) -> tuple[bool, bool, bool, int, bool
     )
 
 
-def _paired(score: Score, scores: Iterable[Score], summary: Summary) -> ScoreRow | None:
+def _paired(score: Score, scores: Iterable[Score], records: StageRecords) -> ScoreRow | None:
     """The row of a score; None if it is shown as the counterpart of another."""
     if before := BEFORE_TUNING.get(score.name):
-        found = summary.metrics.get(score.measured_by, {})
+        found = records.metrics.get(score.measured_by, {})
         value, [gain, low, high] = found.get(before[0]), [found.get(f"{before[1]}/{end}") for end in ENDS]
         if value is None or gain is None:
             return ScoreRow(score, "before" if value is not None else "", value)
