@@ -13,18 +13,25 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from components.core.errors import UserError
+from components.text.csv_table import CsvTable
+from components.text.opening import ByteCount, inner_suffix
 
 Kind = Literal["chat", "label", "preference"]
 ROLES = ("system", "user", "assistant")
-SUFFIXES = (".jsonl", ".ndjson", ".csv", ".parquet")
+SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 LONGEST_FIELD = 1 << 24
-"""Characters of a cell of a csv file: Python's own limit is too low for long texts."""
+"""Characters of a row of a csv file."""
+REASONS = {"invalid_csv": "not CSV", "invalid_utf8": "not UTF-8"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +149,10 @@ def files_of(path: Path) -> list[Path]:
     """
     inside = [path] if path.is_file() else sorted(path.rglob("*"))
     hidden = [any(part.startswith(".") for part in one.relative_to(path).parts) for one in inside]
-    found = [one for one, hides in zip(inside, hidden, strict=True) if one.suffix in SUFFIXES and not hides]
+    found = [one for one, hides in zip(inside, hidden, strict=True) if inner_suffix(one.name) in SUFFIXES and not hides]
     if not found:
         what = "nothing of that name" if not path.exists() else "nothing to read"
-        raise UserError(f"{path}: {what}; give a {', '.join(SUFFIXES)} file, or a folder of them")
+        raise UserError(f"{path}: {what}; give a {', '.join(SUFFIXES)} file, plain, .gz or .zst, or a folder of them")
     return found
 
 
@@ -268,51 +275,42 @@ def _messages(value: Any, name: str, role: str) -> tuple[Message, ...]:
 
 def _values(path: Path) -> Iterator[tuple[str, dict[str, Any] | Refused]]:
     """The rows of a file and where each stands; what is no row is `Refused`."""
-    if path.suffix == ".parquet":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
+    if inner_suffix(path.name) == ".parquet":
         try:
             with pq.ParquetFile(path) as table:
                 batches = (row for batch in table.iter_batches(batch_size=1000) for row in batch.to_pylist())
                 yield from ((f"{path.name} row {number}", row) for number, row in enumerate(batches, 1))
         except (pa.ArrowException, OSError, ValueError) as error:  # a byte that is not UTF-8 is a ValueError
             raise UserError(f"{path}: no whole parquet file ({str(error)[:200]}); write it again") from None
-    elif path.suffix == ".csv":
-        yield from _csv(path)
-    else:
-        with open(path, encoding="utf-8", errors="replace") as lines:
-            for number, line in enumerate(lines, 1):
+        return
+    try:
+        with closing(ByteCount(path, Counter())) as file:
+            if inner_suffix(path.name) in (".csv", ".tsv"):
+                yield from _csv(file, path.name)
+                return
+            for number, line in enumerate(iter(file.readline, b""), 1):
                 where = f"{path.name} line {number}"
                 if line.strip():
-                    yield where, _parsed(line.removeprefix("\ufeff"), where)
+                    yield where, _parsed(line.removeprefix(b"\xef\xbb\xbf"), where)
+    except (csv.Error, pa.ArrowException, OSError) as error:
+        raise UserError(f"{path}: cannot be read to its end ({str(error)[:200]}); write it again") from None
 
 
-def _parsed(line: str, where: str) -> dict[str, Any] | Refused:
-    if "\ufffd" in line:
-        return Refused(where, "not UTF-8")
+def _parsed(line: bytes, where: str) -> dict[str, Any] | Refused:
     try:
-        value = json.loads(line)
+        value = json.loads(line.decode())
+    except UnicodeDecodeError:
+        return Refused(where, "not UTF-8")
     except (ValueError, RecursionError) as error:
         return Refused(where, "not JSON", str(error)[:200])
     return value if isinstance(value, dict) else Refused(where, "not JSON", "a row must be an object, {...}")
 
 
-def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any] | Refused]]:
-    csv.field_size_limit(LONGEST_FIELD)
-    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
-        rows = csv.DictReader(file)
-        while True:
-            first = rows.line_num + 1
-            try:
-                row = next(rows, None)
-            except csv.Error as error:
-                yield f"{path.name} line {first}", Refused(f"{path.name} line {first}", "not CSV", str(error))
-                continue
-            if row is None:
-                return
-            where = f"{path.name} line {max(first, 2)}"
-            if None in row:
-                yield where, Refused(where, "not CSV", "more cells than the first line names")
-            else:
-                yield where, row
+def _csv(file: ByteCount, name: str) -> Iterator[tuple[str, dict[str, Any] | Refused]]:
+    table = CsvTable(file, LONGEST_FIELD)
+    for row in table:
+        where = f"{name} line {row.line}"
+        if row.problem:
+            yield where, Refused(where, REASONS[row.problem[0]], row.problem[1])
+        elif row.values:
+            yield where, dict(zip(table.names, row.values, strict=True))

@@ -14,10 +14,10 @@ from pathlib import Path
 from components.core.errors import UserError
 from components.finetuning_data.formats import SUFFIXES, kind_at
 from components.params import Ingest
-from components.stages.ingest.opening import COMPRESSION
 from components.stages.ingest.readers import NotText, Options, field_lengths, format_of, records_of, short
 from components.stages.ingest.records import Limits, Origin, entry_of
 from components.stages.ingest.sources import OWN_RECORDS, Listing, names_under, why_none
+from components.text.opening import COMPRESSION, inner_suffix
 from flows.system import paths
 
 TEXT_PER_BYTE = {"text": 1.0, "html": 0.4, "json": 0.9, "jsonl": 0.9, "csv": 0.9, "parquet": 2.0, "warc": 0.4}
@@ -123,7 +123,7 @@ def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
 
 def _refuse_rows(path: Path, files: list[Path]) -> None:
     """Chats, labels and preferences are for fine-tuning. Which of both was meant is not guessed."""
-    for file in _spread([one for one in files if one.suffix in SUFFIXES], SAMPLE_FILES):
+    for file in _spread([one for one in files if inner_suffix(one.name) in SUFFIXES], SAMPLE_FILES):
         if kind := kind_at(file):
             what, line = ROWS[kind], f"python -m flows.finetune_data {path}"
             raise UserError(

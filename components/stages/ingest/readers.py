@@ -21,11 +21,11 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 
 from components.stages.ingest import tabular
-from components.stages.ingest.opening import COMPRESSION, ByteCount
 from components.stages.ingest.records import RAW_BYTES, BadRecord, Record, record_of
 from components.stages.ingest.tabular import NotText
 from components.stages.ingest.text_splitting import SCENE, TARGET_BYTES, plain_text
 from components.stages.ingest.web_pages import main_text, warc_records
+from components.text.opening import ByteCount, inner_suffix
 
 TEXT_SUFFIXES = (".txt", ".text", ".md", ".markdown", ".rst", ".adoc", ".org")
 FORMATS = (
@@ -63,10 +63,7 @@ FIRST_RECORDS = 20
 
 def format_of(name: str) -> str:
     """The format of a file by its name; "" if it is none that is read."""
-    suffixes = [suffix.lower() for suffix in Path(name).suffixes[-2:]]
-    if suffixes and suffixes[-1] in COMPRESSION:
-        suffixes.pop()
-    return FORMATS.get(suffixes[-1], "") if suffixes else ""
+    return FORMATS.get(inner_suffix(name), "")
 
 
 def records_of(

@@ -1,7 +1,5 @@
 """Rows of CSV and Parquet tables, one bad row at a time."""
 
-import csv
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -11,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.stages.ingest.records import TAKEN, BadRecord, Record, record_of
+from components.text.csv_table import CsvTable
 
 BATCH_ROWS = 64
 """Rows of Parquet in memory at once; texts are long."""
@@ -30,43 +29,6 @@ def missing_column(text_field: str, names: list[str]) -> NotText:
     return NotText(f"no column {text_field!r} in the table (there are: {shown}); set text_field")
 
 
-class _Lines:
-    """Decoded lines for the csv module, with the bytes of the current row, so that a bad one can be given back."""
-
-    def __init__(self, file: Any, longest: int) -> None:
-        self.file, self.longest = file, longest
-        self.row: list[bytes] = []
-        self.waiting: deque[bytes] = deque()
-        self.line = self.offset = 0
-        self.row_bytes = 0
-
-    def __iter__(self) -> "_Lines":
-        return self
-
-    def __next__(self) -> str:
-        raw = self.waiting.popleft() if self.waiting else self.file.readline(self.longest)
-        if not raw:
-            raise StopIteration
-        self.row.append(raw)
-        self.row_bytes += len(raw)
-        if self.row_bytes > self.longest:
-            raise csv.Error(f"a row over {self.longest} bytes; is a quotation mark missing?")
-        return raw.decode("utf-8", "surrogateescape")
-
-    def next_row(self) -> None:
-        """Forget the lines of the row before."""
-        self.line += sum(raw.endswith(b"\n") for raw in self.row)
-        self.offset += self.row_bytes
-        self.row, self.row_bytes = [], 0
-
-    def give_back(self) -> bytes:
-        """The first line of a bad row, which counts as the bad one; the others are read again as rows."""
-        first, rest = self.row[0], self.row[1:]
-        self.waiting.extendleft(reversed(rest))
-        self.row, self.row_bytes = [first], len(first)
-        return first
-
-
 def csv_rows(file: Any, text_field: str, max_chars: int) -> Iterator[Record | BadRecord]:
     """The rows of a CSV file with a header line.
 
@@ -74,54 +36,31 @@ def csv_rows(file: Any, text_field: str, max_chars: int) -> Iterator[Record | Ba
         NotText: the header names no column `text_field`.
         csv.Error: the first line is no header.
     """
-    lines, names, delimiter = _opened(file, max_chars)
-    if not names:
+    table = CsvTable(file, max_chars)
+    file.cut["fields_and_syntax"] += table.header_bytes
+    if not table.names:
         return
-    if text_field not in names:
-        raise missing_column(text_field, names)
+    if text_field not in table.names:
+        raise missing_column(text_field, table.names)
     number = 0
-    rows = csv.reader(lines, delimiter=delimiter, strict=True)
-    while True:
-        lines.next_row()
-        line, offset = lines.line + 1, lines.offset
-        try:
-            values = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            number += 1
-            yield BadRecord.of("invalid_csv", f"not CSV: {error}", lines.give_back(), line, offset)
-            rows = csv.reader(lines, delimiter=delimiter, strict=True)
-            continue
-        if not values:
-            file.cut["blank_lines"] += lines.row_bytes
+    for row in table:
+        if not row.problem and not row.values:
+            file.cut["blank_lines"] += len(row.raw)
             continue
         number += 1
-        if rule_and_reason := _csv_problem(values, names):
-            yield BadRecord.of(*rule_and_reason, b"".join(lines.row), line, offset)
+        if row.problem:
+            yield BadRecord.of(*row.problem, row.raw, row.line, row.offset)
         else:
-            row = dict(zip(names, values, strict=True))
-            record = record_of(row, text_field, str(number), f"row {number}: ", line, offset)
-            yield replace(record, num_bytes=lines.row_bytes)
-
-
-def _opened(file: Any, max_chars: int) -> tuple["_Lines", list[str], str]:
-    """The lines below the header, the names in it, and the delimiter, the commonest of `,`, `;` and tab in it."""
-    lines = _Lines(file, 4 * max_chars + 65_536)
-    csv.field_size_limit(2**31 - 1)  # rows are bounded by bytes
-    header = next(lines, "").removeprefix("\ufeff")
-    delimiter = max(",;\t", key=header.count)
-    names = next(csv.reader([header], delimiter=delimiter, strict=True), [])
-    file.cut["fields_and_syntax"] += lines.row_bytes
-    return lines, names, delimiter
+            values = dict(zip(table.names, row.values, strict=True))
+            record = record_of(values, text_field, str(number), f"row {number}: ", row.line, row.offset)
+            yield replace(record, num_bytes=len(row.raw))
 
 
 def first_csv_rows(file: Any, count: int, max_chars: int) -> Iterator[dict[str, Any]]:
     """The first rows by column, as far as they can be read."""
-    lines, names, delimiter = _opened(file, max_chars)
-    for values in islice(csv.reader(lines, delimiter=delimiter), count):
-        yield dict(zip(names, values, strict=False))
-        lines.next_row()
+    table = CsvTable(file, max_chars)
+    for row in islice(table, count):
+        yield dict(zip(table.names, row.values, strict=False))
 
 
 def first_parquet_rows(file: Any, count: int) -> Iterator[dict[str, Any]]:
@@ -133,15 +72,6 @@ def first_parquet_rows(file: Any, count: int) -> Iterator[dict[str, Any]]:
         rows = [_as_bytes(batch.column(name)).to_pylist() for name in columns]
         for values in zip(*rows, strict=True):
             yield {name: (value or b"").decode("utf-8", "replace") for name, value in zip(columns, values, strict=True)}
-
-
-def _csv_problem(values: list[str], names: list[str]) -> tuple[str, str] | None:
-    if len(values) != len(names):
-        return "invalid_csv", f"{len(values)} fields, but the header names {len(names)}"
-    # Bytes that are not UTF-8 were decoded as U+DC80 to U+DCFF; plain ASCII, as nearly all is, has none.
-    if any("\udc80" <= character <= "\udcff" for value in values if not value.isascii() for character in value):
-        return "invalid_utf8", "the row is not UTF-8"
-    return None
 
 
 def parquet_rows(file: Any, text_field: str) -> Iterator[Record | BadRecord]:

@@ -1,5 +1,6 @@
 """Rows for fine-tuning: what is read from each kind of file, and what is refused with line and reason."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.core.errors import UserError
-from components.finetuning_data.formats import Chat, Labelled, Message, Preference, count_reasons, read
+from components.finetuning_data.formats import Chat, Labelled, Message, Preference, Refused, count_reasons, read
 
 TURNS = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"},
          {"role": "assistant", "content": "Hello."}, {"role": "user", "content": "And?"},
@@ -40,6 +41,35 @@ def test_every_kind_of_row_is_read_from_every_kind_of_file(tmp_path: Path) -> No
     for row in (whole, plain, whole | {"prompt": "Hi"}):
         [one] = read(jsonl(tmp_path, row)).rows
         assert one == Preference((Message("user", "Hi"),), "a", "b", "rows.jsonl line 1")
+
+
+@pytest.mark.parametrize(
+    ("name", "delimiter", "encoding"),
+    [("a.csv", ";", "utf-8"), ("a.csv", "\t", "utf-16"), ("a.TSV", "\t", "utf-8-sig"), ("a.csv.gz", ",", "utf-8")],
+)
+def test_a_table_is_read_as_ingest_reads_it(name: str, delimiter: str, encoding: str, tmp_path: Path) -> None:
+    """Spreadsheets write `;` where the comma is the decimal point, and UTF-16 with tabs."""
+    rows = [("text", '"label, or class"', "label"), ("où", "x", "yes"), ("", "", ""), ("short", "x")]
+    whole = "\n".join(delimiter.join(row) for row in rows).replace(2 * delimiter, "").encode(encoding)
+    (path := tmp_path / name).write_bytes(gzip.compress(whole) if name.endswith("gz") else whole)
+    found = read(path)
+    assert found.rows == [Labelled("où", "yes", f"{name} line 2")]
+    assert found.refused == [Refused(f"{name} line 4", "not CSV", "2 fields, but the header names 3")]
+
+
+def test_a_bad_row_of_a_table_costs_no_other(tmp_path: Path) -> None:
+    lines = [b"text,label", b'"open,x', b"one,y", b"t\xe9,x", "\ufffd,z".encode()]
+    (tmp_path / "a.csv").write_bytes(b"\n".join(lines) + b"\n")
+    found = read(tmp_path / "a.csv")
+    assert [(row.where, row.label) for row in found.rows if isinstance(row, Labelled)] == [
+        ("a.csv line 3", "y"), ("a.csv line 5", "z")
+    ]  # fmt: skip
+    assert [(one.where, one.reason) for one in found.refused] == [
+        ("a.csv line 2", "not CSV"), ("a.csv line 4", "not UTF-8")
+    ]  # fmt: skip
+    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(b"text,label\n" + b"one,y\n" * 100)[:30])
+    with pytest.raises(UserError, match="cannot be read to its end"):
+        read(tmp_path / "b.csv.gz")
 
 
 def test_a_folder_is_read_file_by_file(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A file as a stream of bytes: unpacked, from UTF-16 to UTF-8, counted; for ingest and the look before a run."""
+"""A file as a stream of bytes: unpacked, from UTF-16 to UTF-8, counted."""
 
 import codecs
 import io
@@ -13,6 +13,14 @@ COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
 UTF_16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 """Encoding by the byte order mark that begins the file."""
 BLOCK_BYTES = 1 << 20
+
+
+def inner_suffix(name: str) -> str:
+    """The suffix of a file's name in lower case, after that of its compression is taken off."""
+    suffixes = [suffix.lower() for suffix in Path(name).suffixes[-2:]]
+    if suffixes and suffixes[-1] in COMPRESSION:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
 
 
 class ByteCount(io.RawIOBase):
