@@ -98,25 +98,25 @@ def load(folder: Path, device: str = "cpu") -> tuple[Transformer, tokenizers.Tok
             raise UserError(f"{folder}: no {name}, so this is no model folder; give one that a training stage wrote")
     facts = read_json(folder / "greenhouse.json") if (folder / "greenhouse.json").exists() else {}
     model = Transformer(shape_of(read_json(folder / "config.json"), folder))
-    load_tensors(model, _tensors(folder), folder)
+    tensors: dict[str, Tensor] = {}
+    for path in weight_files(folder):
+        tensors |= safetensors.torch.load_file(path)
+    load_tensors(model, tensors, folder)
     tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     return model.to(device).eval(), tokenizer, facts
 
 
-def _tensors(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a folder, of one file or of the shards that an index names.
+def weight_files(folder: Path) -> list[Path]:
+    """The files with a folder's tensors: one, or the shards that an index names.
 
     Raises:
-        UserError: there are none, or the index names a file that is not there.
+        UserError: one of them is not there.
     """
     index = folder / "model.safetensors.index.json"
     names = sorted({*read_json(index)["weight_map"].values()}) if index.exists() else ["model.safetensors"]
     if missing := [name for name in names if Path(name).name != name or not (folder / name).exists()]:
         raise UserError(f"{folder}: no {missing[0]}, so this is no model folder; give one with safetensors")
-    tensors: dict[str, Tensor] = {}
-    for name in names:
-        tensors |= safetensors.torch.load_file(folder / name)
-    return tensors
+    return [folder / name for name in names]
 
 
 # -- tensors -----------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from components.core.errors import UserError
-from components.core.files import read_json, sha256_bytes, sha256_file, write_json
+from components.core.files import fingerprint, read_json, sha256_bytes, sha256_file, write_json
 from components.model import export
 from components.model.lora import LoRALinear
 from components.model.transformer import Transformer
@@ -75,7 +75,8 @@ def save(
 def hashes(base: Path) -> dict[str, str]:
     """Sha256 of what an adapter depends on in its base's folder."""
     tokenizer = sha256_bytes(export.tokenizer_text(base).encode())
-    return {"model_sha256": sha256_file(base / "model.safetensors"), "tokenizer_sha256": tokenizer}
+    files = [sha256_file(path) for path in export.weight_files(base)]
+    return {"model_sha256": files[0] if len(files) == 1 else fingerprint(files), "tokenizer_sha256": tokenizer}
 
 
 def base_of(folder: Path) -> Path:
@@ -86,7 +87,7 @@ def base_of(folder: Path) -> Path:
     """
     name = read_json(folder / CONFIG).get("base_model_name_or_path") or ""
     base = Path(name)
-    if not name or not (base / "model.safetensors").exists():
+    if not name or not (base / "config.json").exists():
         raise UserError(f"{folder}: its base {name!r} is no folder here; put it there, or correct "
                         f"base_model_name_or_path in {CONFIG}")  # fmt: skip
     made_for = read_json(folder / "greenhouse.json")["base"] if (folder / "greenhouse.json").exists() else {}

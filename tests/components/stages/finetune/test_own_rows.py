@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from components.core.errors import UserError
 from components.core.files import read_json
@@ -17,6 +17,7 @@ from components.finetuning_data.formats import Message
 from components.model import export
 from components.model.transformer import Transformer, derive_shape
 from components.params import Classify, Finetune, Instruct, ModelShape, Numerics
+from components.stages.finetune import adapter
 from components.stages.finetune.stage import finetune
 from components.tokens.hub_encoder import HubEncoder, encoder_of
 from components.tokens.tokenizer import train_bpe
@@ -98,8 +99,8 @@ def test_rows_of_another_kind_and_rows_without_a_choice_are_refused(place: Path,
 # -- a base made elsewhere ---------------------------------------------------------------------------------------------
 
 
-def foreign_tokenizer(texts: list[str], folder: Path) -> None:
-    """A byte-level BPE with the special tokens of Qwen, as `transformers` saves one."""
+def foreign_tokenizer(texts: list[str], folder: Path, around: bool = False) -> None:
+    """A byte-level BPE with the special tokens of Qwen, as `transformers` saves one; two of them `around` a text."""
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
@@ -111,6 +112,9 @@ def foreign_tokenizer(texts: list[str], folder: Path) -> None:
     )
     special = [AddedToken(name, special=True) for name in ("<|endoftext|>", "<|im_start|>", "<|im_end|>")]
     tokenizer.add_special_tokens(special)
+    if around:
+        ends = [(token.content, tokenizer.token_to_id(token.content)) for token in special[1:]]
+        tokenizer.post_processor = processors.TemplateProcessing("<|im_start|> $A <|im_end|>", special_tokens=ends)
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>")
     fast.save_pretrained(folder)
 
@@ -159,6 +163,70 @@ def test_a_base_made_elsewhere_is_tuned_and_loads_in_transformers(foreign: Path,
         assert torch.allclose(ours(torch.tensor([ids])), model(torch.tensor([ids])).logits, atol=2e-4)
     assert model.generation_config.eos_token_id == [422]
     assert b"".join(encoder.token_bytes(id) for id in encoder.encode("é, so")) == "é, so".encode()
+
+
+def test_an_adapter_of_a_base_in_shards_is_loaded_by_peft_and_by_us(foreign: Path, place: Path, tmp_path: Path) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    run(place, tmp_path, "instruct", "chats.jsonl", Instruct(**FAST, lora_rank=4, base=str(foreign)), foreign)
+    folder, ids = tmp_path / "out" / "adapter", torch.arange(3, 60)[None]
+    config = read_json(folder / "adapter_config.json")
+    assert config["base_model_name_or_path"] == foreign.name
+    (folder / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": str(foreign)}))
+    theirs = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(foreign, dtype=torch.float32), folder)
+    with torch.inference_mode():
+        logits = theirs.eval()(ids).logits
+        assert (logits - export.load(tmp_path / "out")[0](ids)).abs().max() < 2e-4
+        assert (logits - adapter.load(folder)[0](ids)).abs().max() < 2e-4
+
+
+@pytest.fixture(scope="module")
+def masked_elsewhere(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A EuroBERT in bfloat16 with shared key heads and its own tokenizer, which puts tokens around a text."""
+    from transformers import EuroBertConfig, EuroBertForMaskedLM
+
+    folder = tmp_path_factory.mktemp("eurobert")
+    foreign_tokenizer([document.text for document in read_corpus(place / "train")], folder, around=True)
+    torch.manual_seed(2)
+    fields = EuroBertConfig(
+        vocab_size=432, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=256, rope_theta=250000.0, rms_norm_eps=1e-5,
+        bos_token_id=421, eos_token_id=422, pad_token_id=420, mask_token_id=420,
+    )  # fmt: skip
+    EuroBertForMaskedLM(fields).to(torch.bfloat16).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+@torch.inference_mode()
+def test_a_masked_base_made_elsewhere_is_given_a_head(
+    rank: int, masked_elsewhere: Path, place: Path, tmp_path: Path
+) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    with torch.inference_mode(False):
+        params = Classify(**FAST | {"learning_rate": 0.01 if rank else 0.003}, max_pairs=100, lora_rank=rank)
+        report = run(place, tmp_path, "classify", "labels.csv", params, masked_elsewhere)
+    assert report.metrics["gain_over_majority/low"] > 0.2
+    tuned = tmp_path / "out"
+    tokenizer, encoder = AutoTokenizer.from_pretrained(tuned), encoder_of(tuned)
+    text = "Lima quiet7, é <|im_end|>"
+    assert [421, *encoder.encode(text), 422] == encoder.passage(text, 64)
+    given = tokenizer(["Lima quiet7", "Oslo old 3 and more"], return_tensors="pt", padding=True)
+    assert given["input_ids"][0, : given["attention_mask"][0].sum()].tolist() == encoder.passage("Lima quiet7", 64)
+    model = AutoModelForSequenceClassification.from_pretrained(tuned).eval()
+    whole, _, _ = export.load(masked_elsewhere)
+    assert model.config.id2label == {0: "Lima", 1: "Oslo"}
+    assert type(model).__name__ == "EuroBertForSequenceClassification"
+    logits = model(**given).logits
+    assert logits.argmax(1).tolist() == [0, 1]
+    assert whole.shape.kv_heads == 2
+    if rank:
+        base = AutoModelForSequenceClassification.from_pretrained(masked_elsewhere, num_labels=2, dtype=torch.float32)
+        theirs = PeftModel.from_pretrained(base, tuned / "adapter").eval()
+        assert (theirs(**given).logits - logits).abs().max() < 2e-4
 
 
 def test_a_base_that_cannot_be_used_is_named(foreign: Path, place: Path, tmp_path: Path) -> None:
