@@ -1,8 +1,8 @@
-"""Rows of the end table above the best rule that needs no model, in runs that differ in their seeds.
+"""Tasks with a score above the best rule that needs no model, in runs that differ in their seeds.
 
-Counts what `python -m flows.seeds` left in this checkout: the workspace and its experiments. A row counts if the lower
-end of its interval, of the paired gain where there is one, is above its baseline in two of three runs. Rows whose
-baseline is a model in another state (without steps, before tuning) never count.
+Counts what `python -m flows.seeds` left in this checkout: the workspace and its experiments. A task of a model counts
+once, if in two of three runs one of its scores has the lower end of its interval (of the paired gain, where there is
+one) above its baseline. Baselines that are a model in another state (without steps, before tuning) never count.
 """
 
 from collections import Counter
@@ -10,24 +10,24 @@ from collections import Counter
 import yaml
 
 from benchmarks.results import goal
-from components.stages.account.score_rows import above, score_rows
-from components.stages.account.summary import MODELS, gather
+from components.stages.account.score_rows import above, all_scores
+from components.stages.account.summary import MODELS
 from flows.system import paths
-from flows.tracking.model_origin import collect, files_of
+from flows.tracking.model_origin import collect
 from flows.tracking.snapshots import Snapshot, experiments, find
 
 SHARE = 2 / 3
 """Of the runs in which a row that counts is above."""
 
 
-def rows_of(one: Snapshot) -> dict[str, bool]:
-    """Name of a row -> whether it is above a baseline that needs no model; the first of a name."""
+def rows_of(one: Snapshot) -> dict[str, str]:
+    """Model and task -> the first of its scores above a baseline that needs no model; "" if none is."""
     answers = {model: collect(one, model.replace("/", "@")) for model in MODELS if model.replace("/", "@") in one.lock}
-    found: dict[str, bool] = {}
-    for row in score_rows(gather(files_of(one)), answers):
-        score = row.score
+    found: dict[str, str] = {}
+    for score in all_scores(answers):
         if score.baseline is not None and not score.baseline_needs_model:
-            found.setdefault(f"{score.of}: {score.name}", above(score))
+            row = f"{score.of}: {score.task}"
+            found[row] = found.get(row) or f"{score.name} against {score.baseline_name}" * above(score)
     return found
 
 
@@ -40,7 +40,7 @@ def measure(_: int) -> tuple[dict, list[dict]]:
     name, wanted = ("cpu40", 8) if steps == large else ("demo", 5)
     counts: Counter[str] = Counter()
     for run in runs:
-        counts.update({name: int(is_above) for name, is_above in rows_of(run).items()})
+        counts.update({name: int(bool(score)) for name, score in rows_of(run).items()})
     shown = sorted(name for name, hits in counts.items() if hits >= SHARE * len(runs))
     name += "_rows_above_baseline"
     says = f"rows above the best rule that needs no model in two of three runs; {len(runs)} runs: {', '.join(shown)}"
