@@ -67,11 +67,28 @@ def run_study(name: str, params: Params) -> Path:
         if branch not in seed_runs.STAGES:
             known = ", ".join(seed_runs.STAGES)
             raise UserError(f"promote.rules.{branch}: the evaluation scores no model of that kind; there are {known}")
-        paragraphs.append("\n".join(f"- {line}" for line in judge_model(challenger, branch, rule, params)))
+        if (stage := seed_runs.STAGES[branch]) in challenger.lock:
+            lines = list(judge_model(challenger, branch, rule, params))
+        else:
+            lines = [f"{branch}: {challenger.name} has no stage {stage}, so there is nothing to judge"]
+        paragraphs.append("\n".join(f"- {line}" for line in lines))
+        print(paragraphs[-1], flush=True)
+    if lines := list(without_rule(challenger, params)):
+        paragraphs.append("\n".join(f"- {line}" for line in lines))
         print(paragraphs[-1], flush=True)
     text = f"# Promotion: {challenger.name}\n\n" + "\n\n".join(paragraphs) + "\n"
     write_text(REPORTS / "report.md", text)
     return REPORTS
+
+
+def without_rule(challenger: Snapshot, params: Params) -> Iterator[str]:
+    """A line for each model of the challenger that no rule judges."""
+    for stage in challenger.lock:
+        branch = stage.partition("@")[2]
+        if stage.startswith(("pretrain@", "finetune@")) and branch not in params.promote.rules:
+            todo = f"promote.rules has none: write what `{branch}` must improve"
+            why = todo if stage in seed_runs.STAGES.values() else "the evaluation scores none"
+            yield f"{branch}: no rule judges models of this kind, {why}"
 
 
 def judge_model(challenger: Snapshot, branch: str, rule: GateRule, params: Params) -> Iterator[str]:

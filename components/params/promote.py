@@ -34,6 +34,7 @@ RULES = {
     ),
     "masked": GateRule(primary="masked/nats_per_token", guards={"masked/accuracy": 0.02}),
     "instruct": GateRule(primary="answers/bits_per_byte"),
+    "prefer": GateRule(primary="answers/preferred_bits_per_byte"),
 }
 
 

@@ -14,6 +14,7 @@ from components.studies.noise_floor import SeedNoise
 from components.studies.promotion_gate import Evaluation, decide
 from flows import promote
 from flows.tracking import mlflow_run, seed_runs
+from flows.tracking.model_registry import registered_name
 from flows.tracking.snapshots import Snapshot
 
 NAME = "greenhouse-causal-2"
@@ -101,3 +102,27 @@ def test_an_override_without_a_reason_or_a_model_is_refused(override: dict[str, 
 def test_a_rule_for_what_the_evaluation_does_not_score_is_refused(registry: Registry) -> None:
     with pytest.raises(UserError, match=r"promote\.rules\.classify: the evaluation scores no model of that kind"):
         promote.run_study("run", Params(promote=Promote(rules={"classify": GateRule(primary="bits")})))
+
+
+def test_a_model_without_a_rule_and_a_rule_without_a_model_are_sentences(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (promote.run_study("run", params()) / "report.md").read_text()
+    assert "- prefer: no rule judges models of this kind, promote.rules has none: write what `prefer` must" in text
+    lock: dict[str, dict] = {
+        stage: {} for stage in ("ingest", "pretrain@causal", "pretrain@masked", "finetune@classify")
+    }
+    monkeypatch.setattr(promote, "find", lambda name: Snapshot("run-7", "run", lock))
+    text = (promote.run_study("run", Params()) / "report.md").read_text()
+    assert "- prefer: run-7 has no stage finetune@prefer, so there is nothing to judge" in text
+    assert "- classify: no rule judges models of this kind, the evaluation scores none" in text
+
+
+def test_the_preferred_model_is_judged_by_its_own_answers(registry: Registry) -> None:
+    """Its base stays judged by the base's."""
+    rules, name = Params().promote.rules, registered_name(Params(), "finetune", "prefer")
+    assert seed_runs.branch_of(rules["prefer"].primary) == "prefer"
+    assert seed_runs.branch_of(rules["instruct"].primary) == "instruct"
+    registry.aliases[name] = {"champion": "1"}
+    text = (promote.run_study("run", Params()) / "report.md").read_text()
+    assert f"version 2 of {name} against version 1" in text
