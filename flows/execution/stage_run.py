@@ -57,8 +57,7 @@ def _perform(stage: Stage, branch: str, name: str, run: str, log: Path) -> Stage
     params = schema.load(paths.ROOT / "params.yaml")
     if runtime := os.environ.get("GREENHOUSE_RUNTIME"):  # a run may carry its own neutral settings
         params = params.model_copy(update={"runtime": Runtime.model_validate_json(runtime)})
-    inputs = dvc.inputs(name)
-    dvc.raise_if_damaged(inputs.hashes)
+    inputs = dvc.inputs(name, intact=True)
     code_files.record(inputs.hashes, paths.ROOT)
     work = paths.WORK / name / inputs.fingerprint
     with sole_writer(work):

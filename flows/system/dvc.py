@@ -6,7 +6,7 @@
 import hashlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,10 +102,21 @@ class Inputs:
         return fingerprint([self.params, self.hashes])
 
 
-def inputs(stage: str, root: Path = ROOT) -> Inputs:
-    """The inputs of a stage as they are on disk now (a dependency that is missing hashes to "")."""
+def inputs(stage: str, root: Path = ROOT, intact: bool = False) -> Inputs:
+    """The inputs of a stage as they are on disk now (a dependency that is missing hashes to "").
+
+    Raises:
+        UserError: they shall be `intact`, and one is not what its stage wrote, by dvc.lock.
+    """
     with open_repo(root) as repo:
-        return _inputs(repo.stage.load_one(str(root / "dvc.yaml"), stage))
+        found = _inputs(repo.stage.load_one(str(root / "dvc.yaml"), stage))
+        if intact:
+            names = [Path(name) for name in found.hashes]
+            for out in repo.index.outs:
+                path = Path(out.def_path)
+                if any(path.is_relative_to(name) or name.is_relative_to(path) for name in names):
+                    _raise_if_damaged(out, root)
+        return found
 
 
 def hash_of(stage: str, path: str, root: Path = ROOT) -> str:
@@ -134,23 +145,18 @@ def _inputs(stage: Any) -> Inputs:
     return found
 
 
-def raise_if_damaged(names: Iterable[str], root: Path = ROOT) -> None:
-    """Hash outputs of stages afresh: DVC itself believes what it noted of a file of this size and time.
-
-    Args:
-        names: paths of outputs, or inside of them; others are passed over.
-
-    Raises:
-        UserError: the bytes of a file are not those that its stage wrote, by dvc.lock.
-    """
-    wanted = [Path(name) for name in names]
+def raise_if_damaged(stage: str, root: Path = ROOT) -> None:
+    """Refuse outputs of a stage whose bytes are not those that it wrote, by dvc.lock."""
     with open_repo(root) as repo:
-        for out in repo.index.outs:
-            path = Path(out.def_path)
-            overlaps = any(path.is_relative_to(name) or name.is_relative_to(path) for name in wanted)
-            if overlaps and out.hash_info and out.exists:
-                for file, digest in _files_of(out):
-                    _raise_if_changed(root / file, digest, repo)
+        for out in repo.stage.load_one(str(root / "dvc.yaml"), stage).outs:
+            _raise_if_damaged(out, root)
+
+
+def _raise_if_damaged(out: Any, root: Path) -> None:
+    """Hash an output afresh: DVC itself believes what it noted of a file of this size and time."""
+    if out.hash_info and out.exists:
+        for file, digest in _files_of(out):
+            _raise_if_changed(root / file, digest, out.repo)
 
 
 def _files_of(out: Any) -> list[tuple[Path, str]]:

@@ -20,8 +20,8 @@ from components.params import Account
 from components.stages.account.answers import (
     AgainstChampion,
     ModelAnswers,
+    ModelOrigin,
     NotKnown,
-    Origin,
     RebuildAnswer,
     Verification,
 )
@@ -150,13 +150,13 @@ def gathered(one: Snapshot, stage: str) -> Gathered:
     return Gathered(records, data_facts(file, records), cost, [forecast_row(row) for row in checked(ledger)], file)
 
 
-def origin(one: Snapshot, model: str, where: str = "") -> Origin:
+def origin(one: Snapshot, model: str, where: str = "") -> ModelOrigin:
     """What git, DVC and earlier commands recorded of a model."""
     name = one.name if "@" in one.name else model.replace("/", "@")
     at = "" if one.kind == "workspace" or "@" in one.name else one.name
     copy = f"python -m flows.export {name}{f' --at {at}' if at else ''} --format hub --out model"
     elsewhere = one.kind != "workspace" and not where
-    return Origin(
+    return ModelOrigin(
         state=one.name,
         kind=one.kind,
         rebuild=_rebuild(one, model, verify_command(name, at)),

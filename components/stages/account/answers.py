@@ -239,7 +239,7 @@ class ModelAnswers(Part):
     limits: list[str]
 
 
-class Origin(Part):
+class ModelOrigin(Part):
     """What only git, DVC and MLflow know of a model; the account stage is given it by its flow."""
 
     state: str = "workspace"

@@ -14,8 +14,8 @@ from components.stages.account.answers import (
     Forecast,
     LoadAnswer,
     ModelAnswers,
+    ModelOrigin,
     NotKnown,
-    Origin,
     QualityAnswer,
     RebuildAnswer,
     Removed,
@@ -57,13 +57,13 @@ def load_answer(model: str, where: str, first: str = "") -> LoadAnswer:
     return LoadAnswer(lines=["from transformers import pipeline", call], first=first)
 
 
-def unknown_origin(model: str) -> Origin:
+def unknown_origin(model: str) -> ModelOrigin:
     """The origin of a model in a folder without git, DVC and MLflow."""
     unknown = NotKnown(not_known="neither git nor DVC was asked: made by a call of the stage function")
     rebuild = RebuildAnswer(
         commit=unknown, dvc_lock=unknown, model=unknown, verified=unknown, command=verify_command(model)
     )
-    return Origin(rebuild=rebuild, load=load_answer(model, f"models/{model}"), champion=unknown)
+    return ModelOrigin(rebuild=rebuild, load=load_answer(model, f"models/{model}"), champion=unknown)
 
 
 def verify_command(model: str, at: str = "") -> str:
@@ -73,7 +73,7 @@ def verify_command(model: str, at: str = "") -> str:
 
 def model_answers(
     model: str, account: Account, records: StageRecords, data: DataFacts, cost: Cost, forecasts: list[dict[str, Any]],
-    origin: Origin, file: Files,
+    origin: ModelOrigin, file: Files,
 ) -> ModelAnswers:  # fmt: skip
     """The five answers of one model.
 
@@ -239,7 +239,7 @@ def forecast_of(rows: Mapping[str, Any], forecasts: list[dict[str, Any]]) -> For
 # -- quality -----------------------------------------------------------------------------------------------------------
 
 
-def quality_answer(model: str, records: StageRecords, origin: Origin) -> QualityAnswer | NotKnown:
+def quality_answer(model: str, records: StageRecords, origin: ModelOrigin) -> QualityAnswer | NotKnown:
     """Scores of the model by its own stage and by evaluate, then those of its base."""
     names = [model, *([BASES[model]] if model in BASES else [])]
     scores = [score for name in names for score in _scores(name, records)]

@@ -26,7 +26,7 @@ from components.core.files import rounded, write_json, write_text
 from components.core.progress import Progress
 from components.core.report import Report
 from components.params import Params
-from components.stages.account.answers import ModelAnswers, Origin, QualityAnswer
+from components.stages.account.answers import ModelAnswers, ModelOrigin, QualityAnswer
 from components.stages.account.cost_plots import plot_energy, plot_forecasts, plot_loss_per_gram
 from components.stages.account.croissant import croissant
 from components.stages.account.data_card import DataFacts, data_card, data_facts
@@ -46,7 +46,7 @@ def account(
     ledger_folder: Path,
     params: Params,
     fingerprints: Mapping[str, str] | None = None,
-    origins: Mapping[str, Origin] | None = None,
+    origins: Mapping[str, ModelOrigin] | None = None,
     judgements: Mapping[str, Sequence[str]] | None = None,
     progress: Progress | None = None,
 ) -> Report:
