@@ -96,7 +96,8 @@ def judge_model(challenger: Snapshot, branch: str, rule: GateRule, params: Param
     mlflow, name = mlflow_run.client(), seed_runs.model_name(challenger, branch)
     made = challenger.fingerprints().get(seed_runs.STAGES[branch], "none")
     versions = {row.version: row for row in mlflow.search_model_versions(f"name = '{name}'")}
-    champions = [version for version, row in versions.items() if "champion" in _aliases(mlflow, name, row)]
+    champion = mlflow.get_registered_model(name).aliases.get("champion") if versions else None
+    champions = [version for version in versions if version == champion]
     candidates = [version for version, row in versions.items() if row.tags.get("fingerprint") == made]
     if not candidates or not champions:
         yield f"{name}: no registered version was made by {challenger.name}" if champions else f"{name}: no champion"
@@ -110,10 +111,6 @@ def judge_model(challenger: Snapshot, branch: str, rule: GateRule, params: Param
     judgement = Judgement(name, champions[0], version, verdict, override)
     carry_out(mlflow, judgement)
     yield from judgement.lines()
-
-
-def _aliases(mlflow: Any, name: str, row: Any) -> list[str]:
-    return [alias for alias, version in mlflow.get_registered_model(name).aliases.items() if version == row.version]
 
 
 def _judged(champion: Snapshot, challenger: Snapshot, branch: str, rule: GateRule, params: Params) -> Verdict:

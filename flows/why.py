@@ -65,7 +65,7 @@ def accept(stage: str, reason: str) -> str:
         "changes": reasons[stage],
         "by": getpass.getuser(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "outputs": dvc.output_hashes()[stage],
+        "outputs": {out["path"]: out["md5"] for out in dvc.lock()[stage].get("outs", [])},
     }
     with open(ACCEPTED, "a") as file:
         file.write(json.dumps(record, ensure_ascii=False) + "\n")

@@ -10,7 +10,7 @@ A stage leaves files under its `reports` folder, always in the same places:
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from components.core.files import rounded, write_json, write_text
+from components.core.files import nested, rounded, write_json, write_text
 
 
 @dataclass
@@ -30,21 +30,9 @@ class Report:
     def write(self, folder: Path) -> None:
         """Write metrics.json, details/report.md and details/facts.json under `folder`; make plots/ and details/."""
         (folder / "plots").mkdir(parents=True, exist_ok=True)
-        write_json(folder / "metrics.json", rounded(nested(self.metrics)))
+        write_json(folder / "metrics.json", rounded(nested(self.metrics, "/")))
         write_text(folder / "details" / "report.md", self.markdown.rstrip() + "\n")
         write_json(folder / "details" / "facts.json", rounded(self.facts))
-
-
-def nested(flat: dict[str, float]) -> dict:
-    """`{"a/b": 1}` as `{"a": {"b": 1}}`: the form in which `dvc metrics` prints well."""
-    tree: dict = {}
-    for name, value in flat.items():
-        *path, leaf = name.split("/")
-        node = tree
-        for part in path:
-            node = node.setdefault(part, {})
-        node[leaf] = value
-    return tree
 
 
 def flat(tree: dict, prefix: str = "") -> dict[str, float]:

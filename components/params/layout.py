@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from components.core.files import nested
 from components.params.ingest import Files, Hub, Ingest, Packages, PackageTexts
 from components.params.pretrain import Pretrain, PretrainBranches
 from components.params.root import Params
@@ -115,18 +116,6 @@ def overlaid(base: Tree, over: Mapping[str, Any], prefix: str = "") -> Tree:
         else:
             merged[name] = value
     return merged
-
-
-def nested(values: Mapping[str, Any]) -> Tree:
-    """A tree from dotted keys."""
-    tree: Tree = {}
-    for key, value in values.items():
-        *path, leaf = key.split(".")
-        node = tree
-        for part in path:
-            node = node.setdefault(part, {})
-        node[leaf] = value
-    return tree
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

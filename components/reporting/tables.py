@@ -80,8 +80,8 @@ class Page:
             cells = ([_blank(value) for value in _values(row, names)] for row in listed)
             write_table(self.reports / "details" / f"{file}.csv", names, cells)
         if caption:
-            chosen = show.split() or names
-            self.show(" ".join(chosen), [_pick(row, names, chosen) for row in listed], caption)
+            records = [dict(zip(names, _values(row, names), strict=True)) for row in listed]
+            self.show(show or columns, records, caption)
 
     def show(self, columns: str, rows: Iterable[Row], caption: str) -> None:
         """Append a caption and a table, or the caption and "None." for a table without rows."""
@@ -141,8 +141,3 @@ def _with_bounds(record: Mapping[str, Any], name: str, bounded: bool) -> str:
 
 def _values(row: Row, names: Sequence[str]) -> list[Any]:
     return [row.get(name, "") for name in names] if isinstance(row, Mapping) else list(row)
-
-
-def _pick(row: Row, names: Sequence[str], chosen: Sequence[str]) -> list[Any]:
-    record = dict(zip(names, _values(row, names), strict=True))
-    return [record[name] for name in chosen]

@@ -69,10 +69,6 @@ _OTHER_SENSE = {
 }
 
 
-def _terms(group: str) -> list[str]:
-    return [" ".join(term.split()) for term in TERMS[group].split(",")]
-
-
 def _regex(term: str) -> re.Pattern[str]:
     """The pattern of a term, to be matched where its first word begins."""
     body = term.removesuffix(" *")
@@ -86,7 +82,7 @@ def _by_first_word() -> dict[str, list[tuple[re.Pattern[str] | None, int]]]:
     """First word of a term -> (its pattern, or None where that one word is all of it; its group), longest first."""
     table: dict[str, list[tuple[str, int]]] = {}
     for index, group in enumerate(GROUPS):
-        for term in _terms(group):
+        for term in (" ".join(term.split()) for term in TERMS[group].split(",")):
             table.setdefault(WORD.findall(term.lower())[0], []).append((term, index))
     for terms in table.values():
         terms.sort(key=lambda entry: (-len(entry[0]), entry[0]))

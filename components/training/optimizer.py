@@ -88,16 +88,13 @@ def build(model: nn.Module, params: Optimizer) -> Optimizers:
     if matrices:
         muon = {"params": matrices, "lr": params.matrix_lr, "peak_lr": params.matrix_lr}
         optimizers.append(Muon([muon], lr=params.matrix_lr, weight_decay=params.weight_decay, momentum=MOMENTUM))
+    # Embeddings are not decayed when Muon has the matrices; with AdamW everything two-dimensional is.
+    decay = params.weight_decay if params.name == "adamw" else 0.0
     groups = [
-        {"params": [p for p in rest if p.ndim >= 2], "lr": rest_lr, "peak_lr": rest_lr, "weight_decay": _decay(params)},
+        {"params": [p for p in rest if p.ndim >= 2], "lr": rest_lr, "peak_lr": rest_lr, "weight_decay": decay},
         {"params": [p for p in rest if p.ndim < 2], "lr": rest_lr, "peak_lr": rest_lr, "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
     if groups:
         optimizers.append(torch.optim.AdamW(groups, betas=BETAS, eps=EPSILON, fused=True))
     return Optimizers(optimizers, {parameter: name for name, parameter in trained.items()})
-
-
-def _decay(params: Optimizer) -> float:
-    """Embeddings are not decayed when Muon has the matrices; with AdamW everything two-dimensional is."""
-    return params.weight_decay if params.name == "adamw" else 0.0

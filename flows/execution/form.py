@@ -12,6 +12,7 @@ import yaml
 from pydantic import Field
 
 from components.core.errors import UserError
+from components.core.files import nested
 from components.params import Budget, ParamFiles, Params, Section, Source, layout
 from flows.system.params_file import preset_names, read_preset
 
@@ -82,8 +83,8 @@ class PipelineForm(Section):
         if self.preset:
             files = files.overlaid(read_preset(self.preset))
         for key, value in changed.items():
-            files = files.overlaid(layout.nested(dict.fromkeys(_places(key, files.own), value)))
-        settings = layout.nested(dict(_setting(entry) for entry in self.settings))
+            files = files.overlaid(nested(dict.fromkeys(_places(key, files.own), value)))
+        settings = nested(dict(_setting(entry) for entry in self.settings))
         return ParamFiles(files.overlaid(settings).own, files.defaults, Path("the settings of this run")).params()
 
     def _changed(self, own: Params) -> dict[str, Any]:

@@ -180,13 +180,6 @@ def _raise_if_changed(path: Path, digest: str, repo: Any) -> None:
             )
 
 
-def output_hashes(root: Path = ROOT) -> dict[str, dict[str, str]]:
-    """Stage -> path -> DVC hash of every out that dvc.lock records."""
-    return {
-        name: {out["path"]: out["md5"] for out in entry.get("outs", [])} for name, entry in lock(root).items()
-    }  # fmt: skip
-
-
 def outputs(root: Path = ROOT) -> set[str]:
     """Paths of all outputs of all stages, as dvc.yaml names them."""
     with open_repo(root) as repo:
@@ -195,18 +188,21 @@ def outputs(root: Path = ROOT) -> set[str]:
 
 def lock(root: Path = ROOT) -> dict[str, dict]:
     """The stages of dvc.lock; empty where there is none."""
-    path = root / "dvc.lock"
-    if not path.exists():
+    if not (root / "dvc.lock").exists():
         return {}
     with open_repo(root):
-        return (yaml.safe_load(path.read_text()) or {}).get("stages", {})
+        return _locked(root)
+
+
+def _locked(root: Path) -> dict[str, dict]:
+    path = root / "dvc.lock"
+    return (yaml.safe_load(path.read_text()) or {}).get("stages", {}) if path.exists() else {}
 
 
 def stale(root: Path = ROOT) -> dict[str, list[str]]:
     """Stage -> reasons, for each stage whose own state differs from dvc.lock (not yet what follows downstream)."""
-    locked = lock(root)
     with open_repo(root) as repo:
-        status = repo.status()
+        status, locked = repo.status(), _locked(root)
     found = {}
     for address, changes in status.items():  # `dvc.yaml:dedup` where the current folder is not the root
         stage = address.rpartition(":")[2]

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from components import params as schema
-from components.core.files import write_text
+from components.core.files import nested, write_text
 from components.params import ParamFiles, Params, document, layout
 from flows.system import paths
 
@@ -77,7 +77,7 @@ def changed(params: Params, values: Mapping[str, Any], where: str) -> Params:
     Raises:
         UserError: a value is out of range.
     """
-    tree = layout.overlaid(params.model_dump(mode="json"), layout.nested(values))
+    tree = layout.overlaid(params.model_dump(mode="json"), nested(values))
     return schema.parse(tree, where)
 
 

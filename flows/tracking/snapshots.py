@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 import yaml
 
 from components.core.errors import UserError
-from components.core.files import fingerprint
+from components.core.files import fingerprint, nested
 from components.params import layout
 from flows.system import code_files, dvc, git, paths
 from flows.tracking.mlflow_run import NAME_TAG, client
@@ -43,7 +43,7 @@ class Snapshot:
         """The effective value of every parameter the stages depend on, as one tree."""
         tree: dict[str, Any] = {}
         for entry in self.lock.values():
-            tree = layout.overlaid(tree, layout.nested(layout.effective(entry.get("params", {}))))
+            tree = layout.overlaid(tree, nested(layout.effective(entry.get("params", {}))))
         return tree
 
     def outputs(self) -> dict[str, str]:
@@ -57,12 +57,12 @@ class Snapshot:
 
     def fingerprints(self) -> dict[str, str]:
         """Stage -> the name of its inputs, as in work folders, the ledger and the tags of models (`dvc.Inputs`)."""
-        return {stage: _fingerprint(entry) for stage, entry in self.lock.items()}
-
-
-def _fingerprint(entry: dict) -> str:
-    params = layout.effective(entry.get("params", {}))
-    return fingerprint([params, {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}])
+        return {
+            stage: fingerprint(
+                [layout.effective(entry.get("params", {})), {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}]
+            )
+            for stage, entry in self.lock.items()
+        }
 
 
 def find(name: str) -> Snapshot:

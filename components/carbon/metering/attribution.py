@@ -37,7 +37,7 @@ from typing import TypeVar
 
 from components.carbon import constants
 from components.carbon.ledger.merge import SHARED
-from components.carbon.metering.counters import Host, Process, Reading
+from components.carbon.metering.counters import Host, Reading
 from components.carbon.metering.rapl import counted
 from components.carbon.spans import Bounds
 
@@ -179,7 +179,8 @@ def cpu_by_owner(state: MeterState, reading: Reading) -> dict[int, int]:
     """CPU microseconds since the last reading, by metered process."""
     used: dict[int, int] = defaultdict(int)
     metered = {span.pid for span in state.spans.values()}
-    dead = {pid: seen for pid, seen in state.seen.items() if not _still(seen, reading.processes.get(pid))}
+    alive = {pid: process.start for pid, process in reading.processes.items()}
+    dead = {pid: seen for pid, seen in state.seen.items() if alive.get(pid) != seen.start}
     for pid, owner_pid in owner_pids(state, reading).items():
         process = reading.processes[pid]
         before = state.seen.get(pid)
@@ -192,10 +193,6 @@ def cpu_by_owner(state: MeterState, reading: Reading) -> dict[int, int]:
             others = {seen.owner_pid for seen in ended} & metered - {owner_pid}
             _share(used, max(0, rest), sorted(others) or [owner_pid])
     return used
-
-
-def _still(seen: SeenProcess, process: Process | None) -> bool:
-    return process is not None and process.start == seen.start
 
 
 def _dead_below(pid: int, dead: dict[int, SeenProcess]) -> list[SeenProcess]:
@@ -240,7 +237,11 @@ def reading_line(state: MeterState, reading: Reading, host: Host) -> dict | None
         "cpu": (allocated, busy_us),
         "memory": _resident(state, reading, owner, leaves),
         "idle": (dict.fromkeys(leaves, 1), len(leaves)),
-    } | {f"gpu{name[5:]}": _on_gpu(state, reading, owner, name, leaves) for name in _devices(reading)}
+    }
+    weights |= {
+        f"gpu{name[5:]}": _on_gpu(state, reading, owner, name, leaves)
+        for name in reading.energy_uj if name.startswith("nvml:")
+    }  # fmt: skip
     line = _line(state, reading, host, dt_us, busy_us, counter)
     line["spans"] = {id: {"cpu_us": us, "uj": {}} for id, us in allocated.items() if us} | {
         id: {"cpu_us": allocated.get(id, 0), "wall_us": dt_us // len(leaves), "uj": {}} for id in leaves
@@ -344,11 +345,6 @@ def _on_gpu(
         if pid in owners:
             used[owner[owners[pid]].id] += 1
     return used, len(reading.gpu_pids[name])
-
-
-def _devices(reading: Reading) -> list[str]:
-    """Names of the NVML devices whose energy was read."""
-    return [name for name in reading.energy_uj if name.startswith("nvml:")]
 
 
 def _names_its_processes(reading: Reading, name: str) -> bool:

@@ -99,6 +99,4 @@ def _facts(file: Files, stage: str) -> dict[str, Any]:
 
 def data_card(facts: DataFacts, title: str) -> str:
     """The card as Markdown."""
-    templates = environment()
-    templates.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
-    return str(templates.get_template("data.md.j2").render(facts=facts, title=title, limits=LIMITS))
+    return str(environment().get_template("data.md.j2").render(facts=facts, title=title, limits=LIMITS))

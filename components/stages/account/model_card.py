@@ -37,9 +37,11 @@ def environment() -> Any:
     """Jinja's environment for our templates; values in HTML are escaped."""
     from jinja2 import Environment, FileSystemLoader, select_autoescape
 
-    return Environment(
+    made = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape(["html.j2"]), keep_trailing_newline=True
     )
+    made.filters["cell"] = cell
+    return made
 
 
 def write_cards(answers: Mapping[str, ModelAnswers], folder: Path) -> None:
@@ -58,7 +60,7 @@ def write_card(answers: ModelAnswers, folder: Path) -> None:
 def card(answers: ModelAnswers) -> str:
     """The card as Markdown with YAML front matter."""
     templates = environment()
-    templates.filters |= {"bounds": bounds, "watt_hours": watt_hours, "cell": cell, "known": lambda x: known(x, str)}
+    templates.filters |= {"bounds": bounds, "watt_hours": watt_hours, "known": lambda x: known(x, str)}
     templates.tests["known"] = lambda value: not isinstance(value, NotKnown)
     return str(templates.get_template("card.md.j2").render(a=answers, model=answers.facts, said=sentences(answers)))
 
@@ -73,12 +75,10 @@ def attribution(answers: ModelAnswers) -> str:
     data = answers.data
     rows = data if isinstance(data, NotKnown) else data.attribution
     groups = [] if isinstance(rows, NotKnown) else [(a, list(b)) for a, b in groupby(rows, lambda row: row.licence)]
-    templates = environment()
-    templates.filters["cell"] = cell
     return str(
-        templates.get_template("attribution.md.j2").render(
-            a=answers, groups=groups, asks=asks, unknown=known(rows, lambda _: "")
-        )
+        environment()
+        .get_template("attribution.md.j2")
+        .render(a=answers, groups=groups, asks=asks, unknown=known(rows, lambda _: ""))
     )
 
 

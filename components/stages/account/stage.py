@@ -150,6 +150,7 @@ def costs(ledger_costs: LedgerCosts, runs: dict[str, Made]) -> Cost:
     sources = everything.sources
     hours = everything.hours
     total = ledger_costs.cost(everything)
+    gpus = max((num_gpus(group) for group in everything.grouped(lambda span: span.host).values()), default=0)
     return Cost(
         stages=stages,
         orchestration=ledger_costs.cost(around),
@@ -171,7 +172,7 @@ def costs(ledger_costs: LedgerCosts, runs: dict[str, Made]) -> Cost:
         pue_source=ledger_costs.intensity.pue_source,
         currency=grid.currency,
         hardware=hardware(found, everything),
-        embodied_source=embodied.machine(grid.machine, 0.0, _threads(found), _gpus(everything)).source,
+        embodied_source=embodied.machine(grid.machine, 0.0, _threads(found), gpus).source,
         **({"price": total["price"]} if "price" in total else {}),
     )
 
@@ -258,10 +259,6 @@ def hardware(found: reader.Ledger, spans: reader.Spans) -> str:
 
 def _threads(found: reader.Ledger) -> int:
     return max((facts["usable_threads"] for facts in found.hosts.values()), default=1)
-
-
-def _gpus(spans: reader.Spans) -> int:
-    return max((num_gpus(group) for group in spans.grouped(lambda span: span.host).values()), default=0)
 
 
 ABILITIES, MAX_ABILITIES = ("ability", "knowledge", "context"), 6

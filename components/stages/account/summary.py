@@ -174,16 +174,6 @@ def skipped(facts: dict[str, dict[str, Any]]) -> list[SkippedTask]:
     rows = []
     for stage, found in facts.items():
         entries = found.get("skipped", {})
-        pairs = entries.items() if isinstance(entries, dict) else [_pair(entry) for entry in entries]
-        rows += [SkippedTask(stage=stage, what=str(what).replace("_", " "), why=str(why)) for what, why in pairs]
+        pairs = entries.items() if isinstance(entries, dict) else [(row["task"], row["reason"]) for row in entries]
+        rows += [SkippedTask(stage=stage, what=what.replace("_", " "), why=why) for what, why in pairs]
     return rows
-
-
-def _pair(entry: Any) -> tuple[str, str]:
-    """A skipped task written as {"task": ..., "reason": ...}, as [task, reason], or as its name alone."""
-    if isinstance(entry, dict):
-        values = [str(value) for value in entry.values()]
-        return entry.get("task") or entry.get("name") or values[0], entry.get("reason") or entry.get("why") or values[
-            -1
-        ]
-    return (entry[0], entry[1]) if isinstance(entry, list | tuple) and len(entry) > 1 else (str(entry), "")

@@ -79,7 +79,8 @@ def filter_corpus(
         (folder / "tags.parquet").rename(out / "tags" / f"part-{number:05d}.parquet")
     reconcile("filter", manifest.num_documents, kept.num_documents, dropped.facts["rules"])
     if not kept.num_documents:
-        raise UserError(f"filter: all {total.documents} documents were dropped ({_worst(total)}); relax filter.rules")
+        worst = ", ".join(f"{rule} {count}" for rule, count in total.first_rules.most_common(3))
+        raise UserError(f"filter: all {total.documents} documents were dropped ({worst}); relax filter.rules")
     with progress.phase("report"):
         report = filter_report.build(manifest, kept, dropped, total, out, params, reports)
     report.write(reports)
@@ -97,10 +98,6 @@ def check(params: Filter, num_documents: int) -> None:
     unknown = sorted(set(params.languages) - set(known_languages())) if params.languages else []
     if unknown:
         raise UserError(f"filter.languages: {unknown[0]!r} is no language the identifier knows; use ISO 639-1 codes")
-
-
-def _worst(total: "FilterCounts") -> str:
-    return ", ".join(f"{rule} {count}" for rule, count in total.first_rules.most_common(3))
 
 
 @dataclass(frozen=True)

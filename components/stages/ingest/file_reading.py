@@ -175,7 +175,8 @@ def _read(context: ReadContext, task: FileTask) -> ReadResult:
     if is_own:
         try:
             before = _state(path)
-            task = replace(task, origin=_with_version(task.origin, path))
+            version = f"sha256:{sha256_file(path)[:16]}"  # a user's file is its own version
+            task = replace(task, origin=replace(task.origin, source_version=version))
         except OSError as error:
             return _bad(context, task, f"the file cannot be read ({error.strerror}); correct it or leave it out")
     num_read = 0
@@ -238,11 +239,6 @@ def _pieces_there(spool: Path, task: FileTask, origin: Origin) -> tuple[list[lis
 
 def _piece(spool: Path, task: FileTask, number: int) -> Path:
     return spool / f"{task.number:06d}-{number:05d}.parquet"
-
-
-def _with_version(origin: Origin, path: Path) -> Origin:
-    """A user's file is its own version: its hash."""
-    return replace(origin, source_version=f"sha256:{sha256_file(path)[:16]}")
 
 
 def _records(task: FileTask, cut: Counter[str]) -> Iterator[Record | BadRecord]:
