@@ -3,7 +3,7 @@
     python -m benchmarks.finetune [--only speed,checks,kill,labels] [--rounds 3] [--steps 60]
 
     speed    tokens per second of ours and trl, all weights and LoRA, one after the other in every round
-    checks   logits that peft computes with our adapter; our DPO loss and trl's
+    checks   logits that peft computes with our adapter; our DPO and GRPO losses and trl's
     kill     every method killed (SIGKILL) and started again: the same bytes
     labels   how many labels pretraining is worth, of the last `python -m flows.label_efficiency`
 
@@ -76,10 +76,11 @@ def speed(rounds: int, steps: int) -> Part:
 
 def checks() -> Part:
     """Figures that must be the peers' own."""
-    found = {name: run(name, 20) for name in ("adapter", "dpo")}
+    found = {name: run(name, 20) for name in ("adapter", "dpo", "grpo")}
     return {"checks": found}, [
         goal("lora_peft_logits_diff", found["adapter"]["difference"], 1e-4, "lower", "of our adapter in peft, float32"),
         goal("dpo_loss_vs_trl_diff", found["dpo"]["difference"], 1e-4, "lower", "of one batch, float32"),
+        goal("grpo_loss_vs_trl_diff", found["grpo"]["difference"], 1e-4, "lower", "of fixed completions, float32"),
     ]  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from components.core.files import sha256_bytes, sha256_file
 from components.corpus.corpus import CorpusWriter, Document
 from components.model import export
 from components.model.transformer import Transformer, derive_shape
-from components.params import Classify, Instruct, ModelShape, Numerics, Prefer
+from components.params import Classify, Instruct, ModelShape, Numerics, Prefer, Reinforce
 from components.stages.finetune.stage import finetune
 from components.tokens.tokenizer import train_bpe
 
@@ -30,6 +30,7 @@ METHODS: dict[str, tuple[str, str, str, Any]] = {
     "head-masked": ("classify", "masked", "train", Classify(**FAST, task="work")),
     "head-causal": ("classify", "causal", "train", Classify(**FAST, task="work", lora_rank=4)),
     "dpo": ("prefer", "causal", "mix", Prefer(**FAST, base="causal", data="mix")),
+    "grpo": ("reinforce", "causal", "mix", Reinforce(**FAST, base="causal", data="mix", group=4, max_tokens=8)),
 }
 """Method -> branch, base, data, parameters."""
 KILL_AFTER = 8

@@ -13,15 +13,16 @@ def call(context: StageContext, branch: str) -> Report:
     """Score the models, each score beside the best trivial rule on the same items."""
     from components.stages.evaluate.stage import evaluate as examine
 
-    models, listed = context.root / "models", bool(context.params.finetune.prefer.base)
-    if not listed:
-        remove_prefer(context.root)
+    models, finetune = context.root / "models", context.params.finetune
+    for branch, further in (("prefer", finetune.prefer), ("reinforce", finetune.reinforce)):
+        if not further.base:
+            remove(context.root, branch)
     return examine(
         causal=models / "pretrain/causal",
         masked=models / "pretrain/masked",
         instruct=models / "finetune/instruct",
         classify=models / "finetune/classify",
-        prefer=models / "finetune/prefer" if listed else None,
+        prefer=models / "finetune/prefer" if finetune.prefer.base else None,
         mix=context.root / "data/mix",
         heldout=context.root / "data/ingest/heldout",
         tokens=context.root / "data/tokenize",
@@ -34,9 +35,9 @@ def call(context: StageContext, branch: str) -> Report:
     )
 
 
-def remove_prefer(root: Path) -> None:
-    """Remove what preference tuning left before params.yaml lost it: DVC would leave it among this stage's inputs."""
-    for folder in ("models/finetune/prefer", "reports/finetune/prefer"):
+def remove(root: Path, branch: str) -> None:
+    """Remove what a branch of fine-tuning left before params.yaml lost it: DVC would leave it among our inputs."""
+    for folder in (f"models/finetune/{branch}", f"reports/finetune/{branch}"):
         shutil.rmtree(root / folder, ignore_errors=True)
 
 

@@ -1,15 +1,17 @@
 """The finetune stage; `python -m flows.finetune` has DVC reproduce it."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from components.core.report import Report
 from components.params import FinetuneBranches
 from flows.execution.stage import Stage, StageContext
 from flows.execution.stage_process import run_stage
 
+Branch = Literal["instruct", "classify", "prefer", "reinforce"]
 
-def call(context: StageContext, branch: Literal["instruct", "classify", "prefer"]) -> Report:
-    """Fine-tune: instructions, classification, preferences."""
+
+def call(context: StageContext, branch: Branch) -> Report:
+    """Fine-tune: instructions, classification, preferences, rewards."""
     from components.stages.finetune.stage import finetune as tune
 
     params = getattr(context.params.finetune, branch)
@@ -24,7 +26,7 @@ def call(context: StageContext, branch: Literal["instruct", "classify", "prefer"
     )
 
 
-STAGE = Stage("finetune", FinetuneBranches, call, folder="models", branches=("instruct", "classify", "prefer"))
+STAGE = Stage("finetune", FinetuneBranches, call, folder="models", branches=get_args(Branch))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from components.params.dedup import Dedup
 from components.params.evaluate import Evaluate
 from components.params.files import DEFAULTS, ParamFiles, load, read, read_tree
 from components.params.filter import Decontaminate, Filter, FilterRules, Kind
-from components.params.finetune import Classify, Finetune, FinetuneBranches, Instruct, Prefer
+from components.params.finetune import Classify, Finetune, FinetuneBranches, Instruct, Prefer, Reinforce
 from components.params.ingest import Files, Hub, Ingest, LicencePolicy, Packages, PackageTexts, Source
 from components.params.label_efficiency import LabelEfficiency
 from components.params.mitigate import Mitigate
@@ -65,6 +65,7 @@ __all__ = [
     "PretrainBranches",
     "ProjectBudget",
     "Promote",
+    "Reinforce",
     "Runtime",
     "Scaling",
     "Section",

@@ -56,25 +56,53 @@ class Classify(Finetune):
     """Most training examples drawn from the corpus. Few, so that it shows what pretraining is worth."""
 
 
-class Prefer(Finetune):
+class Further(Finetune):
+    """A further tuning of a tuned model: a stage where params.yaml gives it a base and data."""
+
+    task: Literal["auto"] = "auto"
+    """The data decides."""
+    learning_rate: float = Field(default=1e-4, gt=0.0)
+    """Peak learning rate (AdamW): a tenth of instruction tuning's, since the answers must stay likely."""
+
+    @model_validator(mode="after")
+    def _has_data(self) -> "Further":
+        if bool(self.base) != bool(self.data):
+            raise ValueError("base and data go together: `base: models/finetune/instruct`, `data: data/mix/train`")
+        return self
+
+
+class Prefer(Further):
     """Preference tuning (DPO) of the instruction-tuned model on pairs of a chosen and a rejected answer."""
 
     data: str = ""
     """data/mix/train: right against wrong answers of its curriculum's tasks; or rows of prompt, chosen, rejected."""
     base: str = ""
     """Folder of the model that is tuned, models/finetune/instruct; empty: no preference tuning."""
-    task: Literal["auto"] = "auto"
-    """The data decides."""
-    learning_rate: float = Field(default=1e-4, gt=0.0)
-    """Peak learning rate (AdamW): a tenth of instruction tuning's, since the answers must stay likely."""
     beta: float = Field(default=0.1, gt=0.0)
     """How much a change of log-probability counts: small lets the model move far from the one it starts from."""
 
-    @model_validator(mode="after")
-    def _has_data(self) -> "Prefer":
-        if bool(self.base) != bool(self.data):
-            raise ValueError("base and data go together: `base: models/finetune/instruct`, `data: data/mix/train`")
-        return self
+
+class Reinforce(Further):
+    """Reinforcement learning (GRPO) on answers that a program can check."""
+
+    data: str = ""
+    """data/mix/train: sums and recall of its curriculum; or rows of prompt and completion, a folder with reward.py."""
+    base: str = ""
+    """Folder of the model that is tuned, models/finetune/instruct; empty: no reinforcement learning."""
+    batch: int = Field(default=16, ge=1)
+    """Prompts per step."""
+    group: int = Field(default=8, ge=2)
+    """Completions sampled of each prompt: their rewards are compared with each other."""
+    max_tokens: int = Field(default=32, ge=1)
+    """Tokens of a completion at most; a prompt that leaves no room for them in the context is left out."""
+    temperature: float = Field(default=1.0, gt=0.0)
+    """Of sampling: below 1, completions of a group differ less."""
+    updates: int = Field(default=2, ge=1)
+    """Steps on the same completions before new ones are sampled."""
+    clip: float = Field(default=0.2, gt=0.0, lt=1.0)
+    """How far these steps may move a token's probability, as a share of what it was when sampled."""
+    kl_weight: float = Field(default=0.04, ge=0.0)
+    """Weight of the divergence from the model before tuning."""
 
 
 class FinetuneBranches(Section):
@@ -86,3 +114,5 @@ class FinetuneBranches(Section):
     """Classification with the masked model (which source a passage is from)."""
     prefer: Advanced[Prefer] = Prefer()
     """Preference tuning (DPO): a stage if params.yaml has its `base` and `data`, as presets/cpu-40min.yaml does."""
+    reinforce: Advanced[Reinforce] = Reinforce()
+    """Reinforcement learning (GRPO): a stage if params.yaml has its `base` and `data`."""

@@ -119,6 +119,11 @@ def stream(task: str, seed: int, *, split: Split = "train", **difficulty: int) -
         yield item
 
 
+def is_right(text: str, final: str) -> bool:
+    """Whether a text that a model wrote is the right answer, or ends in `=` and it: steps before it are its own."""
+    return final.strip() in (text.strip(), text.rsplit("=", 1)[-1].strip())
+
+
 @lru_cache(100_000)
 def is_test(task: str, problem: str) -> bool:
     """Whether the problem (see the makers) belongs to the tests. Fixed for all seeds and runs."""

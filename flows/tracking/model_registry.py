@@ -21,6 +21,7 @@ TASKS = {
     "causal": ("text-generation", "AutoModelForCausalLM"),
     "instruct": ("llm/v1/chat", "AutoModelForCausalLM"),
     "prefer": ("llm/v1/chat", "AutoModelForCausalLM"),
+    "reinforce": ("llm/v1/chat", "AutoModelForCausalLM"),
     "masked": ("fill-mask", "AutoModelForMaskedLM"),
     "classify": ("text-classification", "AutoModelForSequenceClassification"),
 }
@@ -33,7 +34,7 @@ def registered_name(params: Params, stage: str, branch: str) -> str:
     start = Path(getattr(params.finetune, branch).base) if stage == "finetune" else Path("models")
     if start.parts[:1] != ("models",):  # a base made elsewhere
         return f"{params.account.model_name}-{branch}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', start.name)}"
-    base = {"instruct": "causal", "prefer": "causal", "classify": "masked"}.get(branch, branch)
+    base = {"instruct": "causal", "prefer": "causal", "reinforce": "causal", "classify": "masked"}.get(branch, branch)
     size = getattr(params.pretrain, base).model.size
     return f"{params.account.model_name}-{branch}-{size}"
 
@@ -111,7 +112,9 @@ def _pipeline(folder: Path, branch: str) -> Any:
 def _example(branch: str, tokenizer: Any) -> Any:
     """An input as the model's server takes it."""
     chat = {"messages": [{"role": "user", "content": QUESTION}], "max_tokens": 32}
-    return {"instruct": chat, "prefer": chat, "masked": f"Return a new {tokenizer.mask_token}."}.get(branch, QUESTION)
+    if TASKS[branch][0] == "llm/v1/chat":
+        return chat
+    return f"Return a new {tokenizer.mask_token}." if branch == "masked" else QUESTION
 
 
 def licence_text(licence: str) -> str:

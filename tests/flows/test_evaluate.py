@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from flows.evaluate import remove_prefer
+from flows.evaluate import remove
 
 
 def test_what_a_branch_left_that_is_off_goes_and_nothing_else(tmp_path: Path) -> None:
@@ -11,6 +11,6 @@ def test_what_a_branch_left_that_is_off_goes_and_nothing_else(tmp_path: Path) ->
         file.parent.mkdir(parents=True)
         file.write_text("x")
     gone.chmod(0o444)  # as DVC protects what it links
-    remove_prefer(tmp_path)
+    remove(tmp_path, "prefer")
     assert kept.exists()
     assert not gone.parent.exists()

@@ -15,7 +15,10 @@ QUESTIONS = {
     "rebuild": "Can it be rebuilt?",
     "load": "Can it be loaded?",
 }
-ORDER = ("finetune/instruct", "finetune/prefer", "pretrain/causal", "finetune/classify", "pretrain/masked")
+ORDER = (
+    "finetune/instruct", "finetune/prefer", "finetune/reinforce", "pretrain/causal", "finetune/classify",
+    "pretrain/masked",
+)  # fmt: skip
 """The model that stands for a run: the first of these that there is."""
 
 

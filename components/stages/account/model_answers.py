@@ -27,7 +27,7 @@ from components.stages.account.types import Cost, ModelFacts, StageRecords, Trip
 
 BASES = {
     "finetune/instruct": "pretrain/causal", "finetune/classify": "pretrain/masked",
-    "finetune/prefer": "finetune/instruct",
+    "finetune/prefer": "finetune/instruct", "finetune/reinforce": "finetune/instruct",
 }  # fmt: skip
 """Tuned model -> the model it starts from."""
 SCORED = {"masked": "pretrain/masked", "answers": "finetune/instruct"}

@@ -20,6 +20,7 @@ MODELS = {
     "pretrain/masked": "fill-mask",
     "finetune/instruct": "text-generation",
     "finetune/prefer": "text-generation",
+    "finetune/reinforce": "text-generation",
     "finetune/classify": "text-classification",
 }
 """Model folder -> task as the Hugging Face hub names it."""
@@ -140,6 +141,7 @@ SCORES = {
     "pretrain/masked": ("heldout/accuracy", "heldout_accuracy", "accuracy"),
     "finetune/instruct": ("choice_accuracy", "answer_bits_per_byte"),
     "finetune/prefer": ("accuracy", "reward_margin"),
+    "finetune/reinforce": ("reward",),
     "finetune/classify": ("accuracy", "macro_f1"),
 }
 """Model folder -> the scores that stand for it, the first that is there for pretraining, all for fine-tuning."""

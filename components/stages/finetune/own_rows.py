@@ -17,13 +17,14 @@ from components.params import Finetune
 from components.stages.finetune.task_selection import Branch, Choice, FinetuneTask
 from components.tokens.hub_encoder import AnyEncoder
 
-KINDS: dict[Branch, Kind] = {"instruct": "chat", "classify": "label", "prefer": "preference"}
+KINDS: dict[Branch, Kind] = {"instruct": "chat", "classify": "label", "prefer": "preference", "reinforce": "chat"}
 TITLES = {
     "instruct": "the last answer of a chat", "classify": "the label of a text", "prefer": "the better of two answers",
+    "reinforce": "an answer that is rewarded",
 }  # fmt: skip
 WANTED = {
     "instruct": "chats (messages, or prompt and completion)", "classify": "text and label",
-    "prefer": "prompt, chosen and rejected",
+    "prefer": "prompt, chosen and rejected", "reinforce": "prompt and completion (the right answer)",
 }  # fmt: skip
 
 
@@ -48,9 +49,11 @@ def choose_rows(branch: Branch, path: Path, heldout: Path, encoder: AnyEncoder, 
     task = FinetuneTask("rows", f"rows of {path.name} -> {TITLES[branch]}")
     if branch == "instruct":
         return _chats(task, path, rows, encoder, params.context)
-    if branch == "prefer":
+    if branch in ("prefer", "reinforce"):
         train: Any = rows.train
         tested: Any = [replace(row, where=cluster) for row, cluster in zip(rows.heldout, rows.clusters, strict=True)]
+        if branch == "reinforce":
+            train, tested = ([last_pair(row, row.where) for row in some] for some in (train, tested))
         return Choice(task, Examples(train, tested, [], _note(rows)), [], path.name, list(rows.refused))
     return _texts(task, path, rows, encoder, params.context)
 

@@ -21,19 +21,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from components.core.errors import UserError
-from components.corpus.corpus import read_manifest
 from components.finetuning_data.chat import encode
 from components.finetuning_data.formats import Message, Preference, Refused, refuse_empty
-from components.instruction_pairs.examples import Examples
 from components.params import Finetune, Numerics
+from components.stages.finetune import curriculum_task
 from components.stages.finetune.instruct import STEP, drawn
-from components.stages.finetune.task_selection import Choice, FinetuneTask
+from components.stages.finetune.task_selection import Choice
 from components.synthetic import curriculum
 from components.tokens.tokenizer import PAD
 from components.training import numerics as floats
 from components.training.objectives import IGNORE, Batch
 
-MOST_HELDOUT = 240
 BATCH = 32
 """Pairs of a forward pass without gradient."""
 TENS = (1, -1, 10, -10)
@@ -41,24 +39,12 @@ TENS = (1, -1, 10, -10)
 
 
 def curriculum_pairs(path: Path, params: Finetune) -> Choice:
-    """Pairs of the tasks that the corpus in `path` holds a curriculum of.
+    """Pairs of the tasks that the corpus in `path` holds a curriculum of."""
 
-    Raises:
-        UserError: it holds none.
-    """
-    tasks = [task for task in curriculum.TASKS if f"curriculum/{task}" in read_manifest(path).sources]
-    if not tasks:
-        raise UserError(f"finetune.prefer.data = {path}: the corpus holds no curriculum to make pairs of; raise "
-                        "mix.curriculum.share, or give a file of prompt, chosen and rejected")  # fmt: skip
+    def pair(problem: curriculum.Problem, where: str) -> Preference:
+        return replace(right_and_wrong(problem, params.seed), where=where)
 
-    def pairs(part: curriculum.Split, most: int) -> Any:
-        made = [curriculum.items(task, params.seed, most // len(tasks), split=part) for task in tasks]
-        found = [right_and_wrong(problem, params.seed) for problems in zip(*made, strict=True) for problem in problems]
-        return [replace(pair, where=f"{pair.where} {number}") for number, pair in enumerate(found)]
-
-    title = f"problem of the curriculum ({', '.join(tasks)}) -> the right of two answers"
-    examples = Examples(pairs("train", params.max_pairs), pairs("test", MOST_HELDOUT))
-    return Choice(FinetuneTask("curriculum", title), examples, [])
+    return curriculum_task.draw("prefer", path, params, curriculum.TASKS, "the right of two answers", pair)
 
 
 def right_and_wrong(problem: curriculum.Problem, seed: int) -> Preference:
@@ -179,13 +165,17 @@ class PreferenceBatches:
         return batch_of([self.pairs[index] for index in chosen], self.reference_N2[chosen], self.pad)
 
 
+def token_log_probabilities(model: Any, ids_RT: Tensor, targets_RT: Tensor, temperature: float = 1.0) -> Tensor:
+    """Log-probability of each target, of logits over `temperature`: float32 (R, T), 0 where there is none."""
+    inside_RT = targets_RT != IGNORE
+    logits_NV = F.linear(model.hidden(ids_RT)[inside_RT], model.head_weight).float() / temperature
+    logp_N = -F.cross_entropy(logits_NV, targets_RT[inside_RT], reduction="none")
+    return torch.zeros_like(targets_RT, dtype=logp_N.dtype).masked_scatter(inside_RT, logp_N)
+
+
 def log_probabilities(model: Any, batch: PairBatch) -> Tensor:
     """Log-probability of each answer after its prompt, summed over its tokens: float32 (B, 2)."""
-    ids_RT, targets_RT = batch.ids_BT.flatten(0, 1), batch.targets.flatten(0, 1)
-    inside_RT = targets_RT != IGNORE
-    logits_NV = F.linear(model.hidden(ids_RT)[inside_RT], model.head_weight).float()
-    logp_N = -F.cross_entropy(logits_NV, targets_RT[inside_RT], reduction="none")
-    return torch.zeros_like(targets_RT, dtype=logp_N.dtype).masked_scatter(inside_RT, logp_N).sum(1).view(-1, 2)
+    return token_log_probabilities(model, batch.ids_BT.flatten(0, 1), batch.targets.flatten(0, 1)).sum(1).view(-1, 2)
 
 
 @dataclass(frozen=True)

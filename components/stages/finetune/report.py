@@ -189,6 +189,49 @@ def prefer(
     return Report(metrics, page.markdown, _facts(choice, context, 0.5))
 
 
+def reinforce(
+    choice: Choice, result: TrainResult, before: list[float], after: list[float], history: list[dict[str, float]],
+    shown: WrittenAnswers, context: int, reports: Path,
+) -> Report:  # fmt: skip
+    """Write plots and details under `reports` and return the report of reinforcement learning.
+
+    Args:
+        before, after: reward of the model's greedy completion of each held-out prompt.
+        history: of every sampling its step and `reinforcement.FIGURES`.
+    """
+    clusters = [pair.cluster for pair in shown.pairs]
+    reward, base = (ratio(values, None, clusters) for values in (after, before))
+    gain = ratio((np.array(after) - np.array(before)).tolist(), None, clusters)
+    metrics = {"heldout_pairs": float(len(after)), "train_pairs": float(len(choice.examples.train))}
+    metrics |= _numbers("reward", reward) | {"reward/before": base.value} | _numbers("gain_over_before", gain)
+    names = [name for name in history[0] if name != "step"]
+    late = history[-max(1, len(history) // 10) :]
+    metrics |= {f"sampled/{name}": float(np.mean([row[name] for row in late])) for name in names}
+    metrics["sampled/equal_groups"] = float(np.mean([row["equal_groups"] for row in history]))
+    metrics["train_loss"] = _last_loss(result)
+    table = [(row["step"], *(f"{row[name]:.6g}" for name in names)) for row in history]
+    write_table(reports / "details" / "sampled.csv", ("step", *names), table)
+    _learning(result, "heldout_reward", "held-out reward", reports)
+    page = _page("Reinforcement learning", choice, reports)
+    caption = f"Mean reward of greedy completions of {len(after)} held-out prompts, with 95% intervals."
+    page.show("of before after gain", [("reward", _shown(base), _shown(reward), _shown(gain))], caption)
+    page.say(
+        f"Sampled in the last tenth of the training: reward {metrics['sampled/reward']:.3f}, "
+        f"{metrics['sampled/completion_tokens']:.1f} tokens, {metrics['sampled/kl_nats']:.3g} nats per token from the "
+        f"model before tuning. {metrics['sampled/equal_groups']:.0%} of all groups had equal rewards, from which "
+        "nothing can be learned (details/sampled.csv)."
+    )
+    rows = [
+        {"prompt": pair.prompt, "answer": pair.answer, "before": old, "after": new}
+        for pair, old, new in list(zip(shown.pairs, shown.before, shown.after, strict=True))[:MOST_SHOWN]
+    ]
+    write_json(reports / "details" / "examples.json", rows)
+    page.say("What the model answers to held-out prompts, before and after tuning.")
+    cells = [[quoted(row[key]) for key in ("prompt", "answer", "before", "after")] for row in rows]
+    page.say(markdown_table(("prompt", "right answer", "before", "after"), cells, "llll"))
+    return Report(metrics, page.markdown, _facts(choice, context, 0.0))
+
+
 # -- figures and facts -------------------------------------------------------------------------------------------------
 
 

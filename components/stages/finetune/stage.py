@@ -3,6 +3,7 @@
     instruct   the causal model learns to answer (components/stages/finetune/instruct.py)
     classify   a model learns to tell passages apart (components/stages/finetune/classify.py)
     prefer     the tuned model learns which of two answers is better (components/stages/finetune/preferences.py)
+    reinforce  the tuned model learns from rewards of what it writes (components/stages/finetune/reinforcement.py)
 
 Which task is the first of an ordered list that the corpus can feed (task_selection.py); those passed over are named in
 the report with the reason. The result is a model folder as any other. Killed and started again on the same `work`, it
@@ -25,10 +26,11 @@ from components.core.report import Report
 from components.instruction_pairs.examples import Draw, Passage
 from components.model import export, generate, lora
 from components.model.transformer import Transformer
-from components.params import Finetune, Numerics, Optimizer
-from components.stages.finetune import adapter, classifier, classify, instruct, preferences
+from components.params import Finetune, Numerics, Optimizer, Reinforce
+from components.stages.finetune import adapter, classifier, classify, instruct, preferences, reinforcement
 from components.stages.finetune import report as finetune_report
 from components.stages.finetune.own_rows import choose_rows, is_corpus
+from components.stages.finetune.rewards import Rewards
 from components.stages.finetune.task_selection import Branch, Choice, choose
 from components.tokens.hub_encoder import AnyEncoder, HubEncoder, encoder_of
 from components.training import numerics as floats
@@ -48,6 +50,8 @@ has more, with intervals), and how many steps each of its small trainings takes 
 CURVE_STEPS = 50
 EXAMPLES = 8
 ANSWER_TOKENS = 40
+CURRICULUM = {"prefer": preferences.curriculum_pairs, "reinforce": reinforcement.curriculum_problems}
+"""Branches that a corpus feeds with its curriculum -> what draws from it."""
 
 
 def finetune(
@@ -86,8 +90,8 @@ def finetune(
     context = min(params.context, model.shape.context)
     tokenizer_json, encoder = export.tokenizer_text(base), encoder_of(base)
     with progress.phase("draw"):
-        if is_corpus(train) and branch == "prefer":
-            choice = preferences.curriculum_pairs(train, params)
+        if is_corpus(train) and branch in CURRICULUM:
+            choice = CURRICULUM[branch](train, params)
         elif is_corpus(train):
             draw = Draw(train, heldout, params.max_pairs, MOST_HELDOUT, CHARS_PER_TOKEN * context, params.seed)
             choice = choose(branch, params.task, draw)
@@ -95,8 +99,8 @@ def finetune(
             own = params.model_copy(update={"context": context})
             choice = choose_rows(branch, train, heldout, encoder, own)
     progress.log(f"task {choice.task.name}: {choice.task.title}")
-    job = _Job(branch, base, model, encoder, tokenizer_json, facts, context, params, numerics, choice, progress)
-    run = {"instruct": job.tune, "classify": job.teach, "prefer": job.prefer}[branch]
+    job = _Job(branch, base, train, model, encoder, tokenizer_json, facts, context, params, numerics, choice, progress)
+    run = {"instruct": job.tune, "classify": job.teach, "prefer": job.prefer, "reinforce": job.reinforce}[branch]
     report = run(out, reports, work)
     report.write(reports)
     return report
@@ -130,6 +134,7 @@ class _Job:
 
     branch: Branch
     base: Path
+    data: Path
     model: Transformer
     encoder: AnyEncoder
     tokenizer_json: str
@@ -283,6 +288,42 @@ class _Job:
         export.save(self.model, self.tokenizer_json, out, facts, self.base if self._is_foreign else None)
         scores = finetune_report.PreferenceScores(shown, before_N2.numpy(), after_N2.numpy(), beta, len(pairs))
         return finetune_report.prefer(self.choice, result, scores, answers, self.context, reports)
+
+    def reinforce(self, out: Path, reports: Path, work: Path) -> Report:
+        """Tune on rewards of completions, judge before and after, save."""
+        examples, params, refused = self.choice.examples, self.params, self.choice.refused
+        assert isinstance(params, Reinforce)
+        room, data = self.context - params.max_tokens, Path(params.data)
+        problems, tested = (
+            reinforcement.encoded(rows, self.encoder, room, refused) for rows in (examples.train, examples.heldout)
+        )
+        problems.sort(key=len)
+        with Rewards(self.data) as rewards:
+            tokenizer = Tokenizer.from_str(self.tokenizer_json)
+            sampler = reinforcement.Sampler(tokenizer, self.encoder.stops, rewards, params.max_tokens)
+            with self.progress.phase("evaluate"):
+                reinforcement.check(data, sampler, self.model, problems, tested, refused)
+                _, written, before = sampler(self.model, tested)
+            self._add_lora(self.model)
+
+            def evaluate(step: int) -> dict[str, float]:
+                return {"heldout_reward": float(np.mean(sampler(self.model, tested)[2]))}
+
+            batches = reinforcement.GroupBatches(
+                self.model, problems, sampler, params, self.numerics, work / "completions", self.progress
+            )
+            loss = reinforcement.GRPOLoss(params.clip, params.kl_weight, params.temperature)
+            result = self._train(self.model, batches, loss, evaluate, work)
+            self._merge_lora(self.model, out)
+            self.model.eval()
+            with self.progress.phase("evaluate"):
+                _, rewritten, after = sampler(self.model, tested)
+        pairs = [one.pair for one in tested]
+        facts = self._facts(result, {"chat": True, "example": {"prompt": pairs[0].prompt, "answer": pairs[0].answer}})
+        export.save(self.model, self.tokenizer_json, out, facts, self.base if self._is_foreign else None)
+        shown = finetune_report.WrittenAnswers(pairs, written, rewritten)
+        history = batches.history(len(result.losses))
+        return finetune_report.reinforce(self.choice, result, before, after, history, shown, self.context, reports)
 
     @property
     def _is_foreign(self) -> bool:

@@ -15,7 +15,7 @@ from components.instruction_pairs import continuation, describe, heading
 from components.instruction_pairs.examples import Draw, Examples, Unfit
 from components.stages.finetune import order_task, source_task, work_task
 
-Branch = Literal["instruct", "classify", "prefer"]
+Branch = Literal["instruct", "classify", "prefer", "reinforce"]
 
 
 @dataclass(frozen=True)

@@ -161,14 +161,16 @@ def test_the_reduced_graph_has_the_same_paths_and_no_edge_that_a_longer_one_impl
     assert list(dvc.reduced(stages)) == list(stages)
 
 
-def test_preference_tuning_is_a_stage_where_params_list_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("branch", ["prefer", "reinforce"])
+def test_a_further_tuning_is_a_stage_where_params_list_it(branch: str, tmp_path: Path) -> None:
     (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     Repo.init(str(tmp_path), no_scm=True).close()
-    assert "finetune@prefer" not in dvc.graph(tmp_path)
-    own = params.read(ROOT / "params.yaml").overlaid(params.read_tree(ROOT / "presets/cpu-40min.yaml")).own
+    assert f"finetune@{branch}" not in dvc.graph(tmp_path)
+    keys = params.read_tree(ROOT / "presets/cpu-40min.yaml")["finetune"]["prefer"]
+    own = params.read(ROOT / "params.yaml").overlaid({"finetune": {branch: keys}}).own
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(own))
     stages = dvc.graph(tmp_path)
-    assert set(stages["finetune@prefer"]) == {"ingest", "mix", "finetune@instruct"}
-    assert "finetune@prefer" in stages["evaluate"]
-    assert "finetune@prefer" in dvc.upstream(stages, "account")
+    assert set(stages[f"finetune@{branch}"]) == {"ingest", "mix", "finetune@instruct"}
+    assert f"finetune@{branch}" in stages["evaluate"]
+    assert f"finetune@{branch}" in dvc.upstream(stages, "account")

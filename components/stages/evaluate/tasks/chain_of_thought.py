@@ -18,7 +18,7 @@ from components.stages.evaluate.tasks.baselines import NGram
 from components.stages.evaluate.tasks.bits_per_byte import bits
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.evaluate.tasks.task import Curve, EvalContext, TaskResult
-from components.synthetic.curriculum import Problem, items
+from components.synthetic.curriculum import Problem, is_right, items
 
 NAME = "chain_of_thought"
 DIGITS = {2: "", 3: " longer"}
@@ -93,7 +93,7 @@ def _exact_matches(model: LanguageModel, test_items: Sequence[Problem]) -> list[
     """Whether each item's final answer was written exactly."""
     longest = max(len(model.encode(item.prompt + item.answer)) - len(model.encode(item.prompt)) for item in test_items)
     texts = model.greedy([item.prompt for item in test_items], longest + 1, STOP)
-    return [f" {text.rsplit('=', 1)[-1].strip()}" == item.final for text, item in zip(texts, test_items, strict=True)]
+    return [is_right(text, item.final) for text, item in zip(texts, test_items, strict=True)]
 
 
 def _summarise(result: TaskResult, context: EvalContext) -> None:

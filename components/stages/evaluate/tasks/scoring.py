@@ -179,9 +179,7 @@ class LanguageModel:
         cache = KeyValueCache(self.model.shape)
         self.model.hidden(padded([sequences[indices[0]][: length - 1] for indices in groups], self.device), cache=cache)
         times = torch.tensor([len(indices) for indices in groups], device=self.device)
-        for layer, kept in enumerate(cache.layers):
-            assert kept is not None
-            cache.layers[layer] = kept[0].repeat_interleave(times, 0), kept[1].repeat_interleave(times, 0)
+        cache.take(torch.arange(len(groups), device=self.device).repeat_interleave(times))
         flat = [index for indices in groups for index in indices]
         return self._continuations([sequences[i][length - 1 :] for i in flat], [counts[i] for i in flat], cache)
 

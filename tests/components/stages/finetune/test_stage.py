@@ -24,7 +24,7 @@ from components.corpus.corpus import CorpusWriter, read_corpus
 from components.instruction_pairs.examples import Examples, Passage
 from components.model import export
 from components.model.transformer import Transformer, derive_shape
-from components.params import Classify, Finetune, Instruct, ModelShape, Numerics, Prefer
+from components.params import Classify, Finetune, Instruct, ModelShape, Numerics, Prefer, Reinforce
 from components.stages.finetune import source_task
 from components.stages.finetune.classify import check_classes
 from components.stages.finetune.stage import finetune
@@ -36,6 +36,7 @@ NUMERICS = Numerics()
 FAST: dict[str, Any] = {"steps": 12, "batch": 8, "context": 64, "max_pairs": 120, "checkpoint_every": 4}
 PARAMS: dict[str, Finetune] = {
     "instruct": Instruct(**FAST), "classify": Classify(**FAST), "prefer": Prefer(**FAST, base="causal", data="mix"),
+    "reinforce": Reinforce(**FAST, base="causal", data="mix", max_tokens=6, group=4),
 }  # fmt: skip
 
 
@@ -66,7 +67,7 @@ def run(
     return finetune(
         branch=branch,  # type: ignore[arg-type]
         base=place / ("masked" if branch == "classify" else "causal"),
-        train=place / (train or ("mix" if branch == "prefer" else "train")),
+        train=place / (train or ("mix" if branch in ("prefer", "reinforce") else "train")),
         heldout=place / "heldout",
         params=params or PARAMS[branch],
         numerics=NUMERICS,
@@ -278,7 +279,7 @@ def test_reports_hold_no_paths_and_all_they_should(branch: str, place: Path, mad
     assert (folder / "reports" / "plots" / "learning.png").stat().st_size > 5000
     losses = (folder / "reports" / "details" / "training_loss.csv").read_text().splitlines()
     assert len(losses) == 13
-    assert report.facts["chance"] == (0.25 if branch == "instruct" else 0.5)
+    assert report.facts["chance"] == {"instruct": 0.25, "reinforce": 0.0}.get(branch, 0.5)
     assert "| " in report.markdown
 
 

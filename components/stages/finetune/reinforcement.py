@@ -1,0 +1,268 @@
+"""Reinforcement learning by GRPO (Shao et al. 2024, arXiv:2402.03300): sampled completions, rewards, loss, scores.
+
+Of each prompt a group of G completions is sampled and rewarded. A completion's advantage is its reward less the
+group's mean, over the group's standard deviation (of a sample, G - 1, as in trl); a group with equal rewards has none.
+
+    loss = mean over completions of the mean over its tokens of
+           -min(r A, clip(r, 1 - clip, 1 + clip) A) + kl_weight (p_ref/p - log(p_ref/p) - 1),      r = p / p_sampled
+
+So tokens are averaged within each completion first, as in the paper's equation 3 (trl's `loss_type="grpo"`). p_ref is
+the model before tuning. The completions of a step are written down when they are sampled: they depend on the weights of
+that step and on the seed, so a killed run finds or makes the same ones.
+
+Legend: P prompts, G completions of each, R rows (P G), T positions.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from components.core.errors import UserError
+from components.core.progress import Progress
+from components.finetuning_data.chat import encode
+from components.finetuning_data.formats import Message, Refused, refuse_empty
+from components.instruction_pairs.examples import PromptPair
+from components.model import export, generate
+from components.model.transformer import Transformer
+from components.params import Finetune, Numerics, Reinforce
+from components.stages.finetune import curriculum_task
+from components.stages.finetune.instruct import drawn, widened
+from components.stages.finetune.preferences import token_log_probabilities
+from components.stages.finetune.rewards import Rewards
+from components.stages.finetune.task_selection import Choice
+from components.tokens.hub_encoder import AnyEncoder
+from components.training import numerics as floats
+from components.training import objectives
+from components.training.data_order import mixed
+from components.training.objectives import IGNORE, Batch
+
+TASKS = ("recall", "arithmetic")
+"""Of the curriculum: those with one right answer that takes a few tokens."""
+CHECKED = 32
+"""Completions on which a reward is tried before training."""
+STEP = 16
+"""Rows are padded to a multiple of this."""
+FIGURES = ("reward", "equal_groups", "kl_nats", "completion_tokens")
+"""Of each sampling: mean reward, share of groups with equal rewards, mean divergence of a token, mean length."""
+
+
+def curriculum_problems(path: Path, params: Finetune) -> Choice:
+    """Sums and lists to recall from, with what is to be found at the end of a completion."""
+
+    def problem(one: Any, where: str) -> PromptPair:
+        return PromptPair(one.prompt, one.final, where)
+
+    return curriculum_task.draw("reinforce", path, params, TASKS, "an answer that ends rightly", problem)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A prompt as ids, and as the reward sees it."""
+
+    ids: list[int]
+    pair: PromptPair
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def encoded(pairs: Sequence[Any], encoder: AnyEncoder, room: int, refused: list[Refused]) -> list[Problem]:
+    """Problems of at most `room` ids; the others are added to `refused`."""
+    found = []
+    for pair in pairs:
+        messages = [*(Message(*message) for message in pair.history), Message("user", pair.prompt)]
+        ids, _ = encode(messages, encoder, ask=True)
+        if len(ids) > room:
+            detail = f"{len(ids)} tokens, and finetune.reinforce.max_tokens leaves {max(0, room)} of the context"
+            refused.append(Refused(pair.cluster, "longer than the context", detail))
+        else:
+            found.append(Problem(ids, pair))
+    return found
+
+
+@dataclass
+class Sampler:
+    """Completions of a model and their rewards."""
+
+    tokenizer: Tokenizer
+    stops: tuple[int, ...]
+    rewards: Rewards
+    max_tokens: int
+
+    def __call__(
+        self, model: Transformer, problems: Sequence[Problem], times: int = 1, temperature: float = 0.0, seed: int = 0
+    ) -> tuple[list[list[int]], list[str], list[float]]:
+        """Ids, texts and rewards of `times` completions of each problem (greedy at temperature 0)."""
+        made = generate.sample(model, [one.ids for one in problems], times, max_tokens=self.max_tokens,
+                               temperature=temperature, seed=seed, stop_ids=self.stops)  # fmt: skip
+        texts = [self.tokenizer.decode([id for id in ids if id not in self.stops], skip_special_tokens=False)
+                 for ids in made]  # fmt: skip
+        return made, texts, self.rewards(self.asked(problems, texts, times))
+
+    @staticmethod
+    def asked(problems: Sequence[Problem], texts: Sequence[str], times: int = 1) -> list[tuple[str, str, str]]:
+        """What the reward is asked."""
+        pairs = [one.pair for one in problems for _ in range(times)]
+        return [(pair.prompt, text, pair.answer) for pair, text in zip(pairs, texts, strict=True)]
+
+
+def check(
+    path: Path, sampler: Sampler, model: Transformer, problems: Sequence[Problem], tested: Sequence[Problem],
+    refused: list[Refused],
+) -> None:  # fmt: skip
+    """Refuse, before training, problems that teach nothing and rewards that do not hold.
+
+    Raises:
+        UserError: none is left, all are the same, or the reward fails on right answers, on none, or on what the model
+            writes.
+    """
+    refuse_empty(path, problems and tested, refused)
+    if len({(one.pair.prompt, one.pair.answer) for one in problems}) == 1:
+        raise UserError(f"finetune.reinforce.data = {path}: all rows are the same; give different ones")
+    if sampler.rewards.path:
+        tried = problems[:: max(1, len(problems) // CHECKED)][:CHECKED]
+        answers, none = [one.pair.answer for one in tried], [""] * len(tried)
+        _, written, _ = sampler(model, tried)
+        sampler.rewards.check([row for texts in (answers, none, written) for row in sampler.asked(tried, texts)])
+
+
+# -- training ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class GroupBatch(Batch):
+    """Completions with their advantages, and log-probabilities of their tokens when sampled and before tuning."""
+
+    advantage_R: Tensor = field(default_factory=lambda: torch.zeros(0))
+    sampled_RT: Tensor = field(default_factory=lambda: torch.zeros(0))
+    reference_RT: Tensor = field(default_factory=lambda: torch.zeros(0))
+
+    @property
+    def num_targets(self) -> int:
+        """A completion is the unit of the loss."""
+        return len(self.ids_BT)
+
+    def slice(self, start: int, stop: int) -> "GroupBatch":
+        """Completions `start` to `stop`."""
+        return GroupBatch(**{name: tensor[start:stop] for name, tensor in self.tensors().items()})
+
+    def to(self, device: str) -> "GroupBatch":
+        return GroupBatch(**{name: tensor.to(device) for name, tensor in self.tensors().items()})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All fields by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+def advantages(reward_PG: Tensor) -> Tensor:
+    """Rewards of groups as advantages; exactly 0 where all are equal: float32 (P, G)."""
+    centred_PG = reward_PG - reward_PG.mean(1, keepdim=True)
+    return torch.where(equal(reward_PG)[:, None], 0.0, centred_PG / reward_PG.std(1, keepdim=True)).float()
+
+
+def equal(reward_PG: Tensor) -> Tensor:
+    """Which groups have equal rewards, so that nothing can be learned from them: bool (P,)."""
+    return reward_PG.amax(1) == reward_PG.amin(1)
+
+
+@dataclass(frozen=True)
+class GRPOLoss:
+    """The loss of the module docstring, summed over the completions of a batch."""
+
+    clip: float
+    kl_weight: float
+    temperature: float = 1.0
+
+    def __call__(self, model: Any, batch: GroupBatch) -> Tensor:
+        logp_RT = token_log_probabilities(model, batch.ids_BT, batch.targets, self.temperature)
+        inside_RT, advantage_R1 = batch.targets != IGNORE, batch.advantage_R[:, None]
+        ratio_RT = (logp_RT - batch.sampled_RT).exp()
+        clipped_RT = ratio_RT.clamp(1 - self.clip, 1 + self.clip)
+        gain_RT = torch.minimum(ratio_RT * advantage_R1, clipped_RT * advantage_R1)
+        loss_RT = self.kl_weight * divergence(logp_RT, batch.reference_RT) - gain_RT
+        return ((loss_RT * inside_RT).sum(1) / inside_RT.sum(1)).sum()
+
+
+def divergence(logp_RT: Tensor, reference_RT: Tensor) -> Tensor:
+    """Schulman's unbiased, never negative estimate of the divergence from the reference at each token."""
+    behind_RT = reference_RT - logp_RT
+    return behind_RT.exp() - behind_RT - 1
+
+
+@dataclass
+class GroupBatches:
+    """The n-th training batch: completions that the model samples when it is at that step, or that are in `folder`.
+
+    Attributes:
+        problems: sorted by length: those of a batch are of similar length, and are continued together.
+        folder: of this run alone, and kept when it is killed; holds a file of every sampling.
+    """
+
+    model: Transformer
+    problems: Sequence[Problem]
+    sampler: Sampler
+    params: Reinforce
+    numerics: Numerics
+    folder: Path
+    progress: Progress
+
+    def __post_init__(self) -> None:
+        self.reference = copy.deepcopy(self.model).requires_grad_(False)
+
+    def __call__(self, number: int) -> GroupBatch:
+        sampling, update = divmod(number, self.params.updates)
+        path = self.folder / f"{sampling:06d}.safetensors"
+        if not path.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            export.save_tensors(self._sampled(sampling), path)
+        tensors = load_file(path)
+        figures = dict(zip(FIGURES, tensors.pop("figures").tolist(), strict=True))
+        if not update:
+            self.progress.log_metrics(number + 1, figures)
+        return GroupBatch(**tensors)
+
+    def _sampled(self, sampling: int) -> dict[str, Tensor]:
+        params, size = self.params, len(self.problems)
+        block = drawn(sampling, 1, -(-size // params.batch), params.seed)[0]
+        chosen = [self.problems[index % size] for index in range(block * params.batch, (block + 1) * params.batch)]
+        made, _, rewards = self.sampler(self.model, chosen, params.group, params.temperature,
+                                        mixed(sampling, params.seed))  # fmt: skip
+        reward_PG = torch.tensor(rewards, dtype=torch.float64).view(-1, params.group)
+        batch = batch_of([one.ids for one in chosen for _ in range(params.group)], made)
+        device = next(self.model.parameters()).device
+        ids_RT, targets_RT = batch.ids_BT.to(device), batch.targets.to(device)
+        with torch.no_grad(), floats.autocast(self.numerics):
+            sampled_RT, reference_RT = (
+                token_log_probabilities(model, ids_RT, targets_RT, params.temperature).cpu()
+                for model in (self.model, self.reference)
+            )
+        divergence_RT = divergence(sampled_RT, reference_RT)[batch.targets != IGNORE]
+        figures = (reward_PG.mean(), equal(reward_PG).double().mean(), divergence_RT.mean(),
+                   sum(map(len, made)) / len(made))  # fmt: skip
+        found = replace(batch, advantage_R=advantages(reward_PG).flatten(), sampled_RT=sampled_RT,
+                        reference_RT=reference_RT)  # fmt: skip
+        return found.tensors() | {"figures": torch.tensor([float(value) for value in figures], dtype=torch.float64)}
+
+    def history(self, steps: int) -> list[dict[str, float]]:
+        """`FIGURES` of every sampling, with the step that it was first used in."""
+        found = []
+        for path in sorted(self.folder.glob("*.safetensors")):
+            step = int(path.stem) * self.params.updates + 1
+            if step <= steps:
+                found.append({"step": step} | dict(zip(FIGURES, load_file(path)["figures"].tolist(), strict=True)))
+        return found
+
+
+def batch_of(prompts: Sequence[Sequence[int]], made: Sequence[Sequence[int]]) -> GroupBatch:
+    """Prompts with their completions, the targets; without advantages and log-probabilities."""
+    pairs = list(zip(prompts, made, strict=True))
+    longest = max(len(prompt) + len(answer) for prompt, answer in pairs) - 1
+    batch = widened(objectives.sft(pairs, longest), STEP)
+    return GroupBatch(batch.ids_BT, batch.targets)

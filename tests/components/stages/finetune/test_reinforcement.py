@@ -1,0 +1,164 @@
+"""GRPO: the loss is the paper's, equal groups teach nothing, sampling is seeded, a bad reward is named."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+
+from components.core.errors import UserError
+from components.corpus.corpus import CorpusWriter
+from components.finetuning_data.formats import Refused
+from components.instruction_pairs.examples import PromptPair
+from components.model.generate import generate, sample
+from components.params import Numerics, Reinforce
+from components.stages.finetune import reinforcement
+from components.stages.finetune.own_rows import choose_rows
+from components.stages.finetune.reinforcement import GroupBatches, GRPOLoss, Problem, Sampler, advantages, batch_of
+from components.stages.finetune.rewards import Rewards
+from components.synthetic import curriculum
+from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, USER, Encoder, train_bpe
+from tests.components.model.test_transformer import network
+from tests.recorder import Recorder
+
+PROMPTS = [[0, 4, 20, 5], [0, 4, 20, 5], [0, 4, 21, 22, 5], [0, 4, 21, 22, 5]]
+MADE = [[30, 31, 6], [32, 6], [33, 6], [34, 35, 36]]
+ASKED = [("1+1=", " 2", " 2"), ("1+2=", " 4", " 3")]
+
+
+def test_advantages_are_standardised_within_the_group_and_zero_where_all_are_equal() -> None:
+    found = advantages(torch.tensor([[1.0, 0.0, 0.0, 1.0], [0.1, 0.1, 0.1, 0.1]], dtype=torch.float64))
+    root = 0.75**0.5  # 0.5 over the deviation of a sample, the root of 4 * 0.25 / 3
+    torch.testing.assert_close(found[0], torch.tensor([root, -root, -root, root]))
+    assert found[1].tolist() == [0.0] * 4  # the mean of .1s is not .1
+
+
+def test_the_loss_is_that_of_the_paper() -> None:
+    clip, weight, temperature, model = 0.1, 0.5, 0.8, network()
+    batch = batch_of(PROMPTS, MADE)
+    shape, generator = batch.targets.shape, torch.Generator().manual_seed(3)
+    advantage = torch.tensor([1.5, -0.5, 0.0, -1.0])
+    now = reinforcement.token_log_probabilities(model, batch.ids_BT, batch.targets, temperature).detach()
+    sampled, reference = (now + 0.3 * torch.randn(shape, generator=generator) for _ in range(2))
+    total = torch.zeros(())
+    for row, (prompt, made) in enumerate(zip(PROMPTS, MADE, strict=True)):
+        logits = model(torch.tensor([[*prompt, *made]]))[0, len(prompt) - 1 : -1] / temperature
+        terms = []
+        for place, (token, logit) in enumerate(zip(made, logits, strict=True)):
+            logp, at = logit.log_softmax(-1)[token], len(prompt) - 1 + place
+            ratio, behind = (logp - sampled[row, at]).exp(), reference[row, at] - logp
+            gain = min(ratio * advantage[row], ratio.clamp(1 - clip, 1 + clip) * advantage[row])
+            terms.append(weight * (behind.exp() - behind - 1) - gain)
+        total = total + sum(terms) / len(terms)
+    whole = reinforcement.GroupBatch(batch.ids_BT, batch.targets, None, advantage, sampled, reference)
+    ours = GRPOLoss(clip, weight, temperature)(model, whole)
+    torch.testing.assert_close(ours, total, rtol=1e-5, atol=1e-5)
+    gradients = [torch.autograd.grad(loss, list(model.parameters())) for loss in (ours, total)]
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+    parts = [GRPOLoss(clip, weight, temperature)(model, whole.slice(*ends)) for ends in ((0, 1), (1, 4))]
+    torch.testing.assert_close(sum(parts), total, rtol=1e-5, atol=1e-5)
+
+
+def test_sampling_is_seeded_and_greedy_is_what_generate_writes() -> None:
+    model, prompts = network(), [[0, 4, 20, 5], [0, 4, 21, 22, 5], [0, 4, 23, 5]]
+    common = {"max_tokens": 6, "stop_ids": (6, 7)}
+    one, again, other = (sample(model, prompts, 8, temperature=1.0, seed=seed, **common) for seed in (1, 1, 2))
+    assert one == again != other
+    assert len(one) == 24
+    assert all(len(ids) == 6 or ids[-1] in (6, 7) for ids in one)
+    assert not any(set(ids[:-1]) & {6, 7} for ids in one)
+    tokenizer = Tokenizer.from_str(train_bpe([Path(curriculum.__file__).read_text()], 400).to_str())
+    for prompt, ids in zip(prompts, sample(model, prompts, 1, temperature=0.0, seed=0, **common), strict=True):
+        assert ids == generate(model, tokenizer, prompt, **common)[1]
+
+
+def test_completions_are_those_of_the_step_and_found_again(tmp_path: Path) -> None:
+    model, tokenizer = network(), Tokenizer.from_str(train_bpe([Path(curriculum.__file__).read_text()], 400).to_str())
+    pairs = [PromptPair(f"{n}", " 1" if n % 2 else "no such", f"{n}") for n in range(4)]
+    problems = [Problem([0, 4, 20 + n, 5], pair) for n, pair in enumerate(pairs)]
+    params = Reinforce(batch=4, group=3, max_tokens=5, updates=2, data="x", base="y")
+    told = Recorder()
+    with Rewards(tmp_path) as rewards:
+        batches = GroupBatches(
+            model, problems, Sampler(tokenizer, (6,), rewards, 5), params, Numerics(), tmp_path / "a", told
+        )
+        first = batches(0)
+        with torch.no_grad():
+            model.head_weight.mul_(2)
+        assert torch.equal(batches(1).ids_BT, first.ids_BT)
+        torch.testing.assert_close(first.sampled_RT, first.reference_RT)
+        later = batches(2)
+    assert not torch.equal(later.ids_BT[:, :8], first.ids_BT[:, :8])
+    assert not torch.allclose(later.sampled_RT, later.reference_RT)
+    history = batches.history(3)
+    assert [row["step"] for row in history] == [1, 3]
+    assert history[0]["equal_groups"] == 1.0  # a network of random weights is never right
+    assert not first.advantage_R.any()
+    assert history[0]["kl_nats"] == 0.0 < history[1]["kl_nats"]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("raise ValueError('no')", "raises ValueError: no, for the prompt '1\\+1=' with the completion ' 2'"),
+        ("return float('nan')", "is nan, not finite, for the prompt '1\\+1='"),
+        ("return float('inf') if completion == ' 4' else 1", "is inf, not finite, for the prompt '1\\+2='"),
+        ("return 'good'", "is no number but str"),
+        ("import random; return random.random()", "not the same when asked twice"),
+        ("seen.append(1); return len(seen)", "not the same when asked twice"),
+        ("import os; os._exit(1)", "ended its process, for the prompt '1\\+1='"),
+        ("while True: pass", "takes more than 0.5 s, for the prompt '1\\+1='"),
+    ],
+)
+def test_a_reward_that_does_not_hold_is_named(
+    body: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("components.stages.finetune.rewards.LIMIT_S", 0.5 if "True" in body else 60.0)
+    (tmp_path / "reward.py").write_text(f"seen = []\ndef reward(prompt, completion, answer):\n    {body}\n")
+    with Rewards(tmp_path) as rewards, pytest.raises(UserError, match=says):
+        rewards.check(ASKED)
+
+
+def test_a_reward_of_ones_own_and_the_one_that_ships(tmp_path: Path) -> None:
+    with Rewards(tmp_path) as rewards:
+        assert rewards([*ASKED, ("steps: 4+8;", " 4+8=12= 12", " 12"), ("", " 12 or so", " 12")]) == [1, 0, 1, 0]
+    (tmp_path / "marks.py").write_text("MOST = 2\n")
+    (tmp_path / "reward.py").write_text(
+        "import marks\ndef reward(prompt, completion, answer):\n    print('hello')\n"
+        "    return marks.MOST - len({completion, answer})\n"
+    )
+    with Rewards(tmp_path) as rewards:
+        rewards.check(ASKED)
+        assert rewards(ASKED) == [1.0, 0.0]
+    (tmp_path / "reward.py").write_text("def rewards(): ...\n")
+    with (
+        Rewards(tmp_path) as rewards,
+        pytest.raises(UserError, match=r"cannot be loaded .*reward.*correct the function"),
+    ):
+        rewards(ASKED)
+
+
+def test_rows_and_problems_that_teach_nothing_are_refused(tmp_path: Path) -> None:
+    encoder, words = Encoder(train_bpe([Path(curriculum.__file__).read_text()], 400).to_str()), ["a", "b", "c", "d"]
+    refused: list[Refused] = []
+    [problem] = reinforcement.encoded(
+        [PromptPair("Why?", "So.", "a"), PromptPair("Why " * 40, "So.", "b")], encoder, 20, refused
+    )
+    assert problem.ids == [END_OF_TEXT, USER, *encoder.encode("Why?"), ASSISTANT]
+    assert [(one.where, one.reason) for one in refused] == [("b", "longer than the context")]
+    tokenizer = Tokenizer.from_str(train_bpe([Path(curriculum.__file__).read_text()], 400).to_str())
+    sampler = Sampler(tokenizer, (END,), Rewards(tmp_path), 4)
+    for problems, says in (([], "1 longer than the context"), ([problem, problem], "all rows are the same")):
+        with pytest.raises(UserError, match=says):
+            reinforcement.check(tmp_path, sampler, network(), problems, [problem], refused)
+    with CorpusWriter(tmp_path / "heldout"):
+        pass
+    with pytest.raises(UserError, match=r"finetune.reinforce.data = .* holds no curriculum \(recall, arithmetic\)"):
+        reinforcement.curriculum_problems(tmp_path / "heldout", Reinforce(data="x", base="y"))
+    rows = [{"prompt": f"{words[n % 4]} {n} {n * 7}?", "completion": f"{n}"} for n in range(40)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    examples = choose_rows("reinforce", tmp_path, tmp_path / "heldout", encoder, Reinforce(data="x", base="y")).examples
+    assert len(examples.train) + len(examples.heldout) == 40
+    assert {pair.answer for pair in examples.train} < {f"{n}" for n in range(40)}  # type: ignore[union-attr]
