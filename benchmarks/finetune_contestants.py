@@ -211,8 +211,8 @@ def grpo(job: Any) -> dict[str, float]:
     loss = reinforcement.GRPOLoss(clip, weight, temperature)(policy, whole) / len(pairs)
     arguments = GRPOConfig(
         output_dir=str(job.work / "trl"), use_cpu=True, bf16=False, beta=weight, epsilon=clip, temperature=temperature,
-        loss_type="grpo", num_generations=4, per_device_train_batch_size=len(pairs), report_to=[],
-        gradient_checkpointing=False,
+        loss_type="grpo", use_bias_correction_kl=False, num_generations=4, per_device_train_batch_size=len(pairs),
+        report_to=[], gradient_checkpointing=False,
     )  # fmt: skip
     trainer = GRPOTrainer(
         model=AutoModelForCausalLM.from_pretrained(job.work / "policy"), args=arguments,

@@ -6,9 +6,10 @@ group's mean, over the group's standard deviation (of a sample, G - 1, as in trl
     loss = mean over completions of the mean over its tokens of
            -min(r A, clip(r, 1 - clip, 1 + clip) A) + kl_weight (p_ref/p - log(p_ref/p) - 1),      r = p / p_sampled
 
-So tokens are averaged within each completion first, as in the paper's equation 3 (trl's `loss_type="grpo"`). p_ref is
-the model before tuning. The completions of a step are written down when they are sampled: they depend on the weights of
-that step and on the seed, so a killed run finds or makes the same ones.
+So tokens are averaged within each completion first, as in the paper's equation 3 (trl's `loss_type="grpo"`, and
+`use_bias_correction_kl=False`: the divergence is not weighed by r). p_ref is the model before tuning. The completions
+of a step are written down when they are sampled: they depend on the weights of that step and on the seed, so a killed
+run finds or makes the same ones.
 
 Legend: P prompts, G completions of each, R rows (P G), T positions.
 """

@@ -10,7 +10,7 @@ import torch
 
 from components.core.files import read_json, write_json
 from components.model import export
-from components.params import Account, FinetuneBranches, Params, Prefer
+from components.params import Account, FinetuneBranches, Params, Prefer, Reinforce
 from components.stages.account.answers import ModelAnswers
 from components.stages.account.model_answers import load_answer, stages_behind
 from components.stages.account.stage import account
@@ -50,8 +50,8 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClie
 
 
 def test_every_branch_of_fine_tuning_can_be_registered_and_described() -> None:
-    prefer = Prefer(base="models/finetune/instruct", data="data/mix/train")
-    params = Params(finetune=FinetuneBranches(prefer=prefer))
+    start = {"base": "models/finetune/instruct", "data": "data/mix/train"}
+    params = Params(finetune=FinetuneBranches(prefer=Prefer(**start), reinforce=Reinforce(**start)))
     for branch in FINETUNE.branches:
         assert branch in model_registry.TASKS
         assert model_registry.registered_name(params, "finetune", branch) == f"greenhouse-{branch}-2"
