@@ -44,16 +44,17 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished_clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PipelineClone]:
+def finished_clone(tmp_path_factory: pytest.TempPathFactory, databases: Path) -> Iterator[PipelineClone]:
     """A clone in which the pipeline has run once, and a Prefect server for it.
 
     Tests share both: each leaves params, dvc.lock and git as they were.
     """
     clone = make_clone(tmp_path_factory.mktemp("finished"))
-    with _shared(tmp_path_factory, OUTPUTS) as outputs:
-        (clone.root / "first-run.log").write_text(clone.run("flows.pipeline"))
-        outputs.write_text(json.dumps(clone.outputs()))
+    shutil.copytree(databases, clone.root / ".greenhouse")
     with clone.prefect():
+        with _shared(tmp_path_factory, OUTPUTS) as outputs:
+            (clone.root / "first-run.log").write_text(clone.run("flows.pipeline"))
+            outputs.write_text(json.dumps(clone.outputs()))
         yield clone
 
 
@@ -83,14 +84,17 @@ def finished_outputs(
 @pytest.fixture(scope="session")
 def toy_pattern(tmp_path_factory: pytest.TempPathFactory) -> PipelineClone:
     """The miniature clone that each test gets a copy of."""
-    clone = make_clone(tmp_path_factory.mktemp("toy"))
-    (clone.root / "dvc.yaml").write_text(DVC_YAML)
-    (clone.root / "components" / "toy.py").write_text(PROGRAM)
-    clone.run("dvc", "repro", **BIN)
-    clone.git("add", "--all")
-    clone.git("commit", "--quiet", "--message", "in miniature")
-    clone.git("tag", "first")
-    return clone
+    with _shared(tmp_path_factory, "toy") as folder:
+        if not folder.exists():
+            clone = make_clone(tmp_path_factory.mktemp("toy"))
+            (clone.root / "dvc.yaml").write_text(DVC_YAML)
+            (clone.root / "components" / "toy.py").write_text(PROGRAM)
+            clone.run("dvc", "repro", **BIN)
+            clone.git("add", "--all")
+            clone.git("commit", "--quiet", "--message", "in miniature")
+            clone.git("tag", "first")
+            clone.root.parent.rename(folder)
+    return PipelineClone(folder / "greenhouse")
 
 
 @pytest.fixture

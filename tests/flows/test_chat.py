@@ -1,7 +1,8 @@
 """`make chat`: a conversation bounded by the context, shown while it grows, the same for the same seed."""
 
-import subprocess
+import io
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +15,7 @@ from components.model.transformer import Transformer, derive_shape
 from components.params import ModelShape
 from components.tokens.chat_format import ChatFormat
 from components.tokens.tokenizer import ASSISTANT, END_OF_TEXT, USER, train_bpe
-from flows.chat import Conversation, Sampling, model_folder, open_chat
-from flows.system.paths import ROOT
+from flows.chat import Conversation, Sampling, main, model_folder, open_chat
 
 EXAMPLE = {"prompt": "abs(x)", "answer": "Return the absolute value."}
 
@@ -66,22 +66,33 @@ def test_the_chat_format_and_the_oldest_turns_go_first(folder: Path) -> None:
     assert "question 0?" not in talk.tokenizer.decode(ids)
 
 
-def test_one_answer_from_the_command_line(folder: Path) -> None:
-    command = [sys.executable, "-m", "flows.chat", "--model", str(folder), "--prompt", "abs(x)", "--seed", "3"]
-    command += ["--confidence", "1.1"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.rstrip("\n") == chat(folder, seed=3).answer("abs(x)", lambda _: None).text.rstrip("\n")
-    assert "It is tiny" in done.stderr
-    assert "you> abs(x)\n  model> Return the absolute value." in done.stderr
-    assert "(a guess: confidence 1.00, below 1.10)" in done.stderr
+Run = Callable[..., tuple[str, str]]
 
 
-def test_a_conversation_ends_with_the_input(folder: Path) -> None:
-    command = [sys.executable, "-m", "flows.chat", "--model", str(folder), "--max-tokens", "4"]
-    done = subprocess.run(command, cwd=ROOT, input="hello\nmore\n", capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("model> ") == 2
+@pytest.fixture
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command with these arguments and what a person types: what it prints to both streams."""
+
+    def command(*arguments: str, typed: str = "") -> tuple[str, str]:
+        monkeypatch.setattr(sys, "argv", ["chat", "--model", str(folder), *arguments])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+        assert main() == 0
+        return capsys.readouterr()
+
+    return command
+
+
+def test_one_answer_from_the_command_line(folder: Path, run: Run) -> None:
+    said, besides = run("--prompt", "abs(x)", "--seed", "3", "--confidence", "1.1")
+    assert said.rstrip("\n") == chat(folder, seed=3).answer("abs(x)", lambda _: None).text.rstrip("\n")
+    assert "It is tiny" in besides
+    assert "you> abs(x)\n  model> Return the absolute value." in besides
+    assert "(a guess: confidence 1.00, below 1.10)" in besides
+
+
+def test_a_conversation_ends_with_the_input(run: Run) -> None:
+    said, _ = run("--max-tokens", "4", typed="hello\nmore\n")
+    assert said.count("model> ") == 2
 
 
 def test_confidence_is_the_mean_probability_of_the_tokens(folder: Path) -> None:
@@ -100,12 +111,9 @@ def test_confidence_is_the_mean_probability_of_the_tokens(folder: Path) -> None:
     assert len(answer.table().splitlines()) == len(made)
 
 
-def test_probabilities_are_shown_on_request(folder: Path) -> None:
-    command = [sys.executable, "-m", "flows.chat", "--model", str(folder), "--max-tokens", "4", "--confidence", "0"]
-    asked = subprocess.run(command, cwd=ROOT, input="hello\n?\n", capture_output=True, text=True).stdout
-    always = subprocess.run(
-        [*command, "--probabilities"], cwd=ROOT, input="hello\n", capture_output=True, text=True
-    ).stdout
+def test_probabilities_are_shown_on_request(run: Run) -> None:
+    asked, _ = run("--max-tokens", "4", "--confidence", "0", typed="hello\n?\n")
+    always, _ = run("--max-tokens", "4", "--confidence", "0", "--probabilities", typed="hello\n")
     for said in (asked, always):
         assert "1.000 '<|assistant|>'" in said
         assert "guess" not in said

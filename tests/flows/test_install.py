@@ -119,16 +119,23 @@ def test_a_changed_pin_installs_again(monkeypatch: pytest.MonkeyPatch, tmp_path:
 # -- torch's build -----------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with nothing but pip."""
+    folder = tmp_path_factory.mktemp("environment") / ".venv"
+    venv.create(folder, with_pip=True)
+    return folder
+
+
 @pytest.fixture
-def driverless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def driverless(monkeypatch: pytest.MonkeyPatch, environment: Path, tmp_path: Path) -> Path:
     """A Linux machine without an NVIDIA driver, an environment of its own, and no setting of pip."""
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setattr(install, "has_nvidia_driver", lambda: False)
-    monkeypatch.setattr(install, "PYTHON", tmp_path / ".venv/bin/python")
+    monkeypatch.setattr(install, "PYTHON", environment / "bin/python")
     monkeypatch.setattr(install, "LOG", tmp_path / "install.log")
-    venv.create(tmp_path / ".venv", with_pip=True)
     return tmp_path
 
 

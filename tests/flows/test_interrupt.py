@@ -70,6 +70,7 @@ def start_slow(clone: PipelineClone) -> subprocess.Popen:
     return pipeline
 
 
+@pytest.mark.long
 def test_ctrl_c_does_not_wait_for_a_stage_to_end(migrated_clone: PipelineClone) -> None:
     pipeline = start_slow(migrated_clone)
     deadline = time.monotonic() + HANGS_S  # the pipeline has imported MLflow

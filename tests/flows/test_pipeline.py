@@ -119,17 +119,24 @@ print(model("def ", max_new_tokens=5)[0]["generated_text"])
     assert len(text.split("def ", 1)[1]) > 0
 
 
-def test_one_changed_value_runs_only_what_depends_on_it(finished_clone: PipelineClone) -> None:
-    """In the workspace; test_experiment.py changes one of an earlier stage."""
+def test_one_changed_value_runs_only_what_depends_on_it_and_a_new_stage_appears(finished_clone: PipelineClone) -> None:
+    """In the workspace; test_experiment.py changes a value of an earlier stage."""
     clone = finished_clone
     with clone.edited("params.yaml", ("model grown with Greenhouse.", "model grown with care.")):
         why = clone.run("flows.why")
         assert "key account.description: A small language model grown with Greenhouse. -> A small" in why
         assert "evaluate" not in why
+        with open(clone.root / "dvc.yaml", "a") as file:
+            file.write("\n  count:\n    cmd: wc -c data/ingest/heldout/manifest.json > count.txt\n")
+            file.write("    deps: [data/ingest/heldout]\n    outs: [count.txt]\n")
         ran = set(re.findall(r"Running stage '([^']+)'", clone.run("flows.pipeline")))
-    assert ran == {"account"}
+        clone.git("checkout", "--quiet", "--", "dvc.yaml", ".gitignore")
+    (clone.root / "count.txt").unlink(missing_ok=True)
+    assert ran == {"account", "count"}
+    assert ("count",) in clone.prefect_rows("select name from task_run")
 
 
+@pytest.mark.long
 def test_pretraining_resumes_from_its_last_checkpoint(finished_clone: PipelineClone) -> None:
     clone = finished_clone
     work = clone.root / ".greenhouse/work/pretrain@causal"
@@ -156,6 +163,7 @@ def test_pretraining_resumes_from_its_last_checkpoint(finished_clone: PipelineCl
         assert clone.outputs()["models/pretrain/causal"] == resumed
 
 
+@pytest.mark.long
 def test_other_filter_settings_leave_the_exam_as_it_is(finished_clone: PipelineClone) -> None:
     before = finished_clone.outputs()
     with finished_clone.edited(
@@ -166,21 +174,6 @@ def test_other_filter_settings_leave_the_exam_as_it_is(finished_clone: PipelineC
     assert after["data/ingest/heldout"] == before["data/ingest/heldout"]
     assert after["data/filter"] != before["data/filter"]
     assert finished_clone.outputs() == before
-
-
-def test_a_stage_added_to_dvc_yaml_appears_in_prefect(finished_clone: PipelineClone) -> None:
-    clone = finished_clone
-    original = (clone.root / "dvc.yaml").read_text()
-    lock = (clone.root / "dvc.lock").read_text()
-    with open(clone.root / "dvc.yaml", "a") as file:
-        file.write("\n  count:\n    cmd: wc -c data/ingest/heldout/manifest.json > count.txt\n")
-        file.write("    deps: [data/ingest/heldout]\n    outs: [count.txt]\n")
-    assert "count" in clone.run("flows.pipeline")
-    assert ("count",) in clone.prefect_rows("select name from task_run")
-    (clone.root / "dvc.yaml").write_text(original)
-    (clone.root / "dvc.lock").write_text(lock)
-    (clone.root / "count.txt").unlink()
-    (clone.root / ".gitignore").write_text(clone.git("show", "HEAD:.gitignore"))
 
 
 def test_bad_params_are_refused_before_anything_starts(finished_clone: PipelineClone) -> None:

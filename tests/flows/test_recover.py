@@ -149,7 +149,7 @@ def assert_killed_in_mlflow(clone: PipelineClone, log: str) -> None:
 
 
 @pytest.mark.pipeline
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_pipeline_that_is_told_to_end_is_killed_in_mlflow(migrated_clone: PipelineClone) -> None:
     """By SIGTERM; test_interrupt.py has Ctrl-C."""

@@ -50,7 +50,7 @@ def test_a_resumed_sweep_that_fits_another_law_makes_the_runs_that_it_predicted(
 
 
 @pytest.mark.pipeline
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_sweep_goes_on_and_checks_what_it_predicted(finished_clone: PipelineClone) -> None:
     sweep = finished_clone.start("flows.scaling")
     cells = finished_clone.root / ".greenhouse" / "work" / "scaling"

@@ -31,7 +31,6 @@ def test_a_commit_without_defaults_yaml_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.pipeline
 def test_identical_then_the_first_difference(toy_clone: PipelineClone) -> None:
-    assert "identical" in toy_clone.run("flows.verify", "causal", **BIN)
     change_seed(toy_clone, 7)  # uncommitted: the workspace is rebuilt with its changes, a tag without them
     said = toy_clone.run("flows.verify", "pretrain/masked", **BIN)
     assert said.strip().endswith("identical")

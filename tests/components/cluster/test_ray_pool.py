@@ -204,7 +204,7 @@ def test_the_bytes_are_those_of_the_local_pool_though_a_node_is_lost(
     assert found == expected
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_inputs_and_the_shuffle_may_be_in_a_store(
     given: Path, expected: dict[str, bytes], nodes: Nodes, store: str, tmp_path: Path
 ) -> None:

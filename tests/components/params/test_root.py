@@ -19,7 +19,7 @@ PRESETS = {path.stem: [path] for path in sorted((ROOT / "presets").glob("*.yaml"
 """Name -> what overlays params.yaml."""
 EFFECTIVE = {
     "default": "6aafbed9a4fc2240",
-    "test": "59a35f69889f2d8f",
+    "test": "8abba41927bc8ca8",
     "gpu-124m": "3d5e6efc4a79d632",
     "overnight-cpu": "bc37c835f587185f",
     "cpu-40min": "f62250ff37c13614",

@@ -28,26 +28,36 @@ def limited(limit_j: float, spent_steps: int = 0) -> Recorder:
     return Recorder(check)
 
 
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tokens(tmp_path_factory.mktemp("corpus") / "tokenize")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tokens: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Hashes of what a run makes that nothing stops."""
+    place = tmp_path_factory.mktemp("undisturbed")
+    train(tokens, place, Progress())
+    return hashes(place / "out")
+
+
+def train(tokens: Path, place: Path, progress: Progress) -> None:
+    folders = {name: place / name for name in ("out", "reports", "work")}
+    pretrain(objective="causal", tokens=tokens, params=small(), numerics=NUMERICS, progress=progress, **folders)
+
+
 @pytest.mark.slow
-def test_same_bytes_after_two_budgets(tmp_path: Path) -> None:
-    tokens = write_tokens(tmp_path / "tokenize")
-    params = small()
+def test_same_bytes_after_two_budgets(tokens: Path, undisturbed: dict[str, str], tmp_path: Path) -> None:
     done = 0
-
-    def run(place: Path, progress: Progress) -> None:
-        folders = {name: place / name for name in ("out", "reports", "work")}
-        pretrain(objective="causal", tokens=tokens, params=params, numerics=NUMERICS, progress=progress, **folders)
-
-    run(tmp_path / "undisturbed", Progress())
-    for limit_steps in (2.5, params.steps - 1.5):
+    for limit_steps in (2.5, small().steps - 1.5):
         progress = limited(limit_steps * 36, done)
         with pytest.raises(Stopped) as stop:
-            run(tmp_path / "stopped", progress)
+            train(tokens, tmp_path, progress)
         assert stop.value.name == "BudgetReached"
         done += progress.num_checks
         assert done <= limit_steps  # no step began that could not fit
-    run(tmp_path / "stopped", limited(1e9, done))
-    assert hashes(tmp_path / "stopped/out") == hashes(tmp_path / "undisturbed/out")
+    train(tokens, tmp_path, limited(1e9, done))
+    assert hashes(tmp_path / "out") == undisturbed
 
 
 STEP = timedelta(minutes=20)
@@ -67,30 +77,24 @@ def hourly(runtime: Runtime, root: Path, start: datetime) -> Recorder:
 
 
 @pytest.mark.slow
-def test_same_bytes_after_two_pauses(tmp_path: Path) -> None:
+def test_same_bytes_after_two_pauses(tokens: Path, undisturbed: dict[str, str], tmp_path: Path) -> None:
     """Two clean hours, a dirty one, one clean, two dirty, then clean: it works in the clean ones alone."""
-    tokens, params, noon = write_tokens(tmp_path / "tokenize"), small(), datetime(2026, 3, 2, 12, tzinfo=UTC)
+    noon = datetime(2026, 3, 2, 12, tzinfo=UTC)
     grams = [50, 50, 400, 50, 400, 400] + [50] * 200
     hours = [noon + timedelta(hours=number) for number in range(len(grams))]
     rows = [f"{hour:%Y-%m-%dT%H:00},{value}" for hour, value in zip(hours, grams, strict=True)]
     (tmp_path / "grid.csv").write_text("\n".join(["time,g_per_kwh", *rows]))
     runtime = Runtime(grid=Grid(series="grid.csv"), pause_above=100.0)
-
-    def run(place: Path, progress: Progress) -> None:
-        folders = {name: place / name for name in ("out", "reports", "work")}
-        pretrain(objective="causal", tokens=tokens, params=params, numerics=NUMERICS, progress=progress, **folders)
-
-    run(tmp_path / "undisturbed", Progress())
     at, worked = noon, []
     for resumed in (hours[3], hours[6]):
         progress = hourly(runtime, tmp_path, at)
         with pytest.raises(Stopped) as stop:
-            run(tmp_path / "paused", progress)
+            train(tokens, tmp_path / "paused", progress)
         assert stop.value.name == "Paused"
         worked.append(progress.num_checks - 1)  # before the last, no step was taken
         found = resumes_at(runtime, at + STEP * worked[-1], tmp_path)
         assert found == resumed
         at = found
-    run(tmp_path / "paused", hourly(runtime, tmp_path, at))
+    train(tokens, tmp_path / "paused", hourly(runtime, tmp_path, at))
     assert worked == [6, 3]
-    assert hashes(tmp_path / "paused/out") == hashes(tmp_path / "undisturbed/out")
+    assert hashes(tmp_path / "paused/out") == undisturbed

@@ -24,8 +24,7 @@ def test_parts_cover_a_batch_once() -> None:
     assert torch.cat([part.ids_BT for part in parts]).flatten().tolist() == list(range(7))
 
 
-def test_more_processes_than_sequences_are_refused(tmp_path: Path) -> None:
-    tokens = write_tokens(tmp_path / "tokenize")
+def test_more_processes_than_sequences_are_refused(tokens: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"numerics.processes = 8 is more than pretrain.causal.batch = 4"):
         pretrain(
             objective="causal", tokens=tokens, params=small(), numerics=Numerics(processes=8),
@@ -45,10 +44,26 @@ def trained(tokens: Path, place: Path, name: str, **numerics: int) -> list[float
         reports=place / "reports",
         work=place / "work",
     )
-    if os.environ.get("RANK", "0") != "0":
-        return []
+    return [] if os.environ.get("RANK", "0") != "0" else losses(place)
+
+
+def losses(place: Path) -> list[float]:
+    """What a run wrote down of its steps."""
     lines = (place / "reports" / "details" / "loss.csv").read_text().split()[1:]
     return [float(line.split(",")[1]) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tokens(tmp_path_factory.mktemp("corpus") / "tokenize")
+
+
+@pytest.fixture(scope="module")
+def sharded(tokens: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of two processes with sharded weights; its files are not to be changed."""
+    place = tmp_path_factory.mktemp("sharded")
+    trained(tokens, place, "adamw", processes=2, sharded=True)
+    return place
 
 
 def furthest(a: list[float], b: list[float]) -> float:
@@ -61,13 +76,16 @@ LAST_DIGIT = 1e-5
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "tolerance"), [("adamw", 1e-5), ("muon", 2e-3)])
-def test_two_processes_follow_the_losses_of_one(name: str, tolerance: float, tmp_path: Path) -> None:
-    tokens = write_tokens(tmp_path / "tokenize")
+def test_two_processes_follow_the_losses_of_one(
+    name: str, tolerance: float, tokens: Path, sharded: Path, tmp_path: Path
+) -> None:
     one = trained(tokens, tmp_path / "one", name)
     for kind in ("whole", "sharded"):
-        two = trained(tokens, tmp_path / kind, name, processes=2, sharded=kind == "sharded")
-        assert furthest(one, two) < tolerance + LAST_DIGIT, kind
-        assert export.load(tmp_path / kind / "out")[0].shape.depth == 2
+        place = sharded if (name, kind) == ("adamw", "sharded") else tmp_path / kind
+        if place != sharded:
+            trained(tokens, place, name, processes=2, sharded=kind == "sharded")
+        assert furthest(one, losses(place)) < tolerance + LAST_DIGIT, kind
+        assert export.load(place / "out")[0].shape.depth == 2
 
 
 TORCHRUN = """
@@ -81,9 +99,12 @@ trained(Path(sys.argv[2]), Path(sys.argv[3]), "adamw", processes=2, sharded=sys.
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [pytest.param("whole", marks=pytest.mark.long), "sharded"])
-def test_torchrun_starts_the_processes_as_well_and_the_first_alone_writes(kind: str, tmp_path: Path) -> None:
-    here, tokens = Path(__file__).parent, write_tokens(tmp_path / "tokenize")
-    trained(tokens, tmp_path / "ours", "adamw", processes=2, sharded=kind == "sharded")
+def test_torchrun_starts_the_processes_as_well_and_the_first_alone_writes(
+    kind: str, tokens: Path, sharded: Path, tmp_path: Path
+) -> None:
+    here, ours = Path(__file__).parent, sharded
+    if kind == "whole":
+        trained(tokens, ours := tmp_path / "ours", "adamw", processes=2)
     (tmp_path / "script.py").write_text(TORCHRUN)
     command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(tmp_path / "script.py")]
     environment = os.environ | {"PYTHONPATH": str(here.parents[2])}
@@ -93,31 +114,26 @@ def test_torchrun_starts_the_processes_as_well_and_the_first_alone_writes(kind: 
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     for name in ("out/model.safetensors", "reports/metrics.json"):
-        assert (tmp_path / "torchrun" / name).read_bytes() == (tmp_path / "ours" / name).read_bytes()
+        assert (tmp_path / "torchrun" / name).read_bytes() == (ours / name).read_bytes()
 
 
 @pytest.mark.slow
-def test_a_checkpoint_of_sharded_training_is_read_by_one_process(tmp_path: Path) -> None:
-    tokens = write_tokens(tmp_path / "tokenize")
-    sharded = trained(tokens, tmp_path / "sharded", "adamw", processes=2, sharded=True)
-    work = tmp_path / "sharded" / "work"
-    assert sorted(path.name for path in work.glob("step-*")) == ["step-000004", "step-000008"]
-    shutil.rmtree(work / "step-000008")
-    shutil.copytree(work, tmp_path / "alone" / "work")
+def test_a_checkpoint_of_sharded_training_is_read_by_one_process(tokens: Path, sharded: Path, tmp_path: Path) -> None:
+    assert sorted(path.name for path in (sharded / "work").glob("step-*")) == ["step-000004", "step-000008"]
+    for name in ("alone", "again"):
+        shutil.copytree(sharded / "work", tmp_path / name / "work", ignore=lambda *_: ["step-000008"])
     alone = trained(tokens, tmp_path / "alone", "adamw")
-    assert alone[:4] == sharded[:4]
-    assert furthest(alone, sharded) < 1e-5
-    again = trained(tokens, tmp_path / "sharded", "adamw", processes=2, sharded=True)  # and by two: from step 4 on
-    assert again == sharded
+    assert alone[:4] == losses(sharded)[:4]
+    assert furthest(alone, losses(sharded)) < 1e-5
+    again = trained(tokens, tmp_path / "again", "adamw", processes=2, sharded=True)  # and by two: from step 4 on
+    assert again == losses(sharded)
 
 
-def test_a_batch_that_processes_cannot_share_evenly_is_refused(tmp_path: Path) -> None:
-    tokens = write_tokens(tmp_path / "tokenize")
+def test_a_batch_that_processes_cannot_share_evenly_is_refused(tokens: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"pretrain.causal.batch is 4; set it to a multiple of 3"):
         trained(tokens, tmp_path, "adamw", processes=3, sharded=True)
 
 
-def test_compiled_and_sharded_is_refused(tmp_path: Path) -> None:
-    tokens = write_tokens(tmp_path / "tokenize")
+def test_compiled_and_sharded_is_refused(tokens: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"numerics.sharded = true does not go with numerics.compile = true"):
         trained(tokens, tmp_path, "adamw", processes=2, sharded=True, compile=True)

@@ -63,18 +63,18 @@ def test_a_spent_budget_stops_and_a_raised_one_goes_on(
         assert "raise the budget in params.yaml and run again" in output
         states = {state for (state,) in migrated_clone.prefect_rows("select state_name from flow_run")}
         assert states & {"BudgetReached", "Failed", "Crashed", "AwaitingRetry"} == {"BudgetReached"}
-    undisturbed = finished_outputs()
-    done = set(migrated_clone.outputs()) if (migrated_clone.root / "dvc.lock").exists() else set()
-    assert "data/filter" not in done, "the budget was spent before"
-    params.write_text(without)
-    migrated_clone.run("flows.pipeline", "--until", "filter")
-    resumed = migrated_clone.outputs()
+        done = set(migrated_clone.outputs()) if (migrated_clone.root / "dvc.lock").exists() else set()
+        assert "data/filter" not in done, "the budget was spent before"
+        params.write_text(without)
+        migrated_clone.run("flows.pipeline", "--until", "filter")
+    undisturbed, resumed = finished_outputs(), migrated_clone.outputs()
     assert done < resumed.keys()  # what it stopped was not recorded, and now is
     assert "data/filter" in resumed
     assert resumed.items() <= undisturbed.items()
 
 
 @pytest.mark.pipeline
+@pytest.mark.long
 def test_a_dirty_hour_pauses_and_what_waits_is_scheduled(migrated_clone: PipelineClone) -> None:
     """The terminal waits for the clean hour; ended while it waits it leaves nothing half done, and a run goes on."""
     this_hour = datetime.now(UTC)

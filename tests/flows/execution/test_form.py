@@ -7,6 +7,7 @@ import pytest
 from components import params as schema
 from components.core.errors import UserError
 from components.params import document, layout
+from flows import pipeline
 from flows.execution.form import FIELDS, PipelineForm
 from flows.system import paths
 from flows.system.params_file import read_preset
@@ -114,3 +115,12 @@ def test_an_error_names_one_field(fields: dict[str, Any], says: str) -> None:
     assert says in str(error.value)
     assert str(paths.ROOT / "the") not in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_in_a_terminal_a_setting_that_is_none_is_refused_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pipeline.dvc, "graph", dict)
+    monkeypatch.setattr(pipeline.cli, "with_prefect", lambda _: pytest.fail("started"))
+    with pytest.raises(UserError, match=r"no such key; did you mean pretrain\.common\.seed\?"):
+        pipeline.run_from_terminal("", ["pretrain.causal.sed=5"])

@@ -73,11 +73,11 @@ def task_states(clone: PipelineClone) -> set[str]:
 @pytest.mark.parametrize(
     ("kills", "by_pipeline"),
     [
-        ([*([stage] for stage in DATA), *TOGETHER, ["evaluate"]], TOGETHER),
+        ([["filter"], *TOGETHER, ["evaluate"]], [*TOGETHER, ["evaluate"]]),
         pytest.param(ALONE, ALONE, marks=pytest.mark.long),
         pytest.param(ALONE, [], marks=pytest.mark.long),
     ],
-    ids=["training under the pipeline", "all under the pipeline", "all under dvc"],
+    ids=["one of each kind", "all under the pipeline", "all under dvc"],
 )
 def test_one_seeded_kill_per_stage(
     kills: list[list[str]],

@@ -4,6 +4,7 @@ import json
 import os
 import random
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -65,11 +66,11 @@ def test_a_flipped_byte_in_the_cache_is_named_when_it_was_restored(project: Path
         dvc.raise_if_damaged("one", project)
 
 
-@pytest.mark.parametrize("cut", [0, 7, 30, 95])
-def test_a_cut_dvc_lock_is_a_sentence(project: Path, cut: int) -> None:
-    lock = project / "dvc.lock"
-    lock.write_bytes(lock.read_bytes()[:cut])
-    for read in (dvc.lock, dvc.stale, dvc.graph, lambda root: dvc.inputs("two", root)):
+def test_a_cut_dvc_lock_is_a_sentence(project: Path) -> None:
+    lock, reads = project / "dvc.lock", (dvc.lock, dvc.stale, dvc.graph, lambda root: dvc.inputs("two", root))
+    whole = lock.read_bytes()
+    for cut, read in product((0, 7, 30, 95), reads):
+        lock.write_bytes(whole[:cut])
         try:
             read(project)
         except UserError as error:

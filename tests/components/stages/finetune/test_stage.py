@@ -39,6 +39,9 @@ PARAMS: dict[str, Finetune] = {
     "reinforce": Reinforce(**FAST, base="causal", data="mix", max_tokens=6, group=4),
 }  # fmt: skip
 
+REPEATED = ("classify", "prefer")
+"""Branches that are run again undisturbed; the others are killed, and these by `make bench NAME=long`."""
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -94,7 +97,7 @@ def made(place: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tup
     return found
 
 
-@pytest.mark.parametrize("branch", PARAMS)
+@pytest.mark.parametrize("branch", REPEATED)
 def test_a_run_repeats_to_the_byte(branch: str, place: Path, made: dict, tmp_path: Path) -> None:
     report = run(place, tmp_path, branch)
     assert report == made[branch][1]
@@ -102,7 +105,9 @@ def test_a_run_repeats_to_the_byte(branch: str, place: Path, made: dict, tmp_pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("branch", PARAMS)
+@pytest.mark.parametrize(
+    "branch", ["instruct", "reinforce", *(pytest.param(one, marks=pytest.mark.long) for one in REPEATED)]
+)
 def test_a_killed_run_ends_with_the_same_bytes(branch: str, place: Path, made: dict, tmp_path: Path) -> None:
     code = (
         "import sys; sys.path[:0] = sys.argv[3:]\n"
@@ -129,9 +134,9 @@ def test_a_killed_run_ends_with_the_same_bytes(branch: str, place: Path, made: d
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rank", [0, 4])
-def test_a_stopped_run_goes_on(rank: int, place: Path, tmp_path: Path) -> None:
-    params = PARAMS["instruct"].model_copy(update={"lora_rank": rank})
+def test_a_stopped_run_goes_on(place: Path, tmp_path: Path) -> None:
+    """With LoRA; all weights are tuned in the killed run above."""
+    params = PARAMS["instruct"].model_copy(update={"lora_rank": 4})
     with pytest.raises(Stopped):
         run(place, tmp_path / "stopped", "instruct", params, stops_at(6))
     assert not (tmp_path / "stopped" / "out").exists()
