@@ -20,7 +20,7 @@ from typing import Any
 
 from components import params as schema
 from components.core.errors import UserError
-from components.core.files import read_json, write_text
+from components.core.files import write_text
 from components.finetuning_data.chat import encode
 from components.finetuning_data.formats import Chat, Kind, Labelled, Preference, Rows, count_reasons, read
 from components.finetuning_data.split import Split, split
@@ -70,12 +70,13 @@ def wanted(data: str, branch: str | None, base: str | None, split_name: str) -> 
     mine = getattr(params.finetune, fits)
     heldout = paths.ROOT / "data/ingest/heldout"
     parts = split(examples, path, heldout if (heldout / "manifest.json").exists() else None, sys.maxsize, mine.seed)
-    folder = fetched_base(base) if base else None
+    if folder := fetched_base(base) if base else None:
+        description = described(folder, fits)
     print("\n".join(summary(path, examples, parts, folder or paths.ROOT / mine.base, mine.context)))
     steps = max(1, min(MOST_STEPS, round(PASSES * len(parts.train) / mine.batch)))
     values: dict[str, Any] = {"data": _named(path), "max_pairs": max(10, len(parts.train)), "steps": steps}
     if folder:
-        print(described(folder, fits))
+        print(description)
         values["base"] = _named(folder)
     elif fits == "prefer" and not mine.base:
         values["base"] = "models/finetune/instruct"
@@ -128,12 +129,15 @@ def summary(path: Path, examples: Rows, parts: Split, base: Path, context: int) 
         detail = f" ({first.detail})" if first.detail else ""
         lines.append(f"  left out: {count} x {reason}, first {first.where}{detail}")
     if (base / "tokenizer.json").exists():
-        lengths = token_counts(parts, base)
+        sizes = token_counts(parts, base, context)
+        lengths, unfit = sorted(length for length, _ in sizes), sum(not fits for _, fits in sizes)
         lines.append(f"  tokens per row: median {lengths[len(lengths) // 2]}, longest {lengths[-1]}")
+        if unfit == len(sizes):
+            raise UserError(f"{path}: no answer begins within the context of {context} tokens; raise finetune."
+                            f"{BRANCH[examples.kind]}.context, or shorten the prompts")  # fmt: skip
         if long := sum(length > context for length in lengths):
-            lines.append(
-                f"  {long} rows are longer than the context of {context} and are cut; raise it to keep them whole"
-            )
+            lines.append(f"  {long} rows are longer than the context of {context}, raise it to keep them whole: "
+                         f"{unfit} have no answer in it and are left out, {long - unfit} are cut")  # fmt: skip
     if examples.kind == "label":
         labels = [row.label for row in parts.train if isinstance(row, Labelled)]
         lines.append("  classes: " + ", ".join(f"{name} {labels.count(name)}" for name in sorted(set(labels))[:20]))
@@ -142,15 +146,23 @@ def summary(path: Path, examples: Rows, parts: Split, base: Path, context: int) 
     return lines
 
 
-def token_counts(parts: Split, base: Path) -> list[int]:
-    """Tokens of each row, sorted."""
+def token_counts(parts: Split, base: Path, context: int) -> list[tuple[int, bool]]:
+    """Tokens of each row, and whether something of it can be learned within the context."""
     from components.tokens.hub_encoder import encoder_of
 
-    encoder = encoder_of(base)
-    rows = [*parts.train, *parts.heldout]
-    return sorted(
-        len(encode(row.messages, encoder)[0] if isinstance(row, Chat) else encoder.encode(row.text)) for row in rows
-    )
+    encoder, found = encoder_of(base), []
+    for row in (*parts.train, *parts.heldout):
+        if isinstance(row, Chat):
+            ids, learned = encode(row.messages, encoder)
+            found.append((len(ids), any(learned[1 : context + 1])))
+        elif isinstance(row, Preference):
+            from components.stages.finetune import preferences
+
+            [pair], _ = preferences.encoded([row], encoder, sys.maxsize, [])
+            found.append((len(pair), len(pair) <= context + 1))
+        else:
+            found.append((len(encoder.encode(row.text)), True))
+    return found
 
 
 def shown(row: Any) -> str:
@@ -174,7 +186,7 @@ def described(folder: Path, branch: str) -> str:
     from components.model import export
     from components.tokens.hub_encoder import encoder_of
 
-    shape = export.shape_of(read_json(folder / "config.json"), folder)
+    shape, _ = export.inspected(folder)
     if branch != "classify":
         if not shape.causal:
             raise UserError(f"{folder}: a masked model; {branch} takes a causal one (Qwen3ForCausalLM)")
@@ -226,6 +238,8 @@ def fetched_base(base: str) -> Path:
         path = DOWNLOADS / f"{match['id'].replace('/', '--')}@{match['revision'][:8]}"
         if not path.exists():
             _fetch_model(base, match, path)
+    if (path / "adapter_config.json").exists():
+        raise UserError(f"{base}: an adapter, no model; give its base, or the folder that has it merged in")
     if not (path / "config.json").exists() or not list(path.glob("*.safetensors")):
         raise UserError(f"{base}: no config.json with *.safetensors beside it, so this is no model that loads here")
     return path.resolve()

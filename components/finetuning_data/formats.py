@@ -176,13 +176,20 @@ def refuse_empty(path: Path, rows: Sequence[Any], refused: Sequence[Refused]) ->
         return
     first = refused[0] if refused else Refused(str(path), "it is empty")
     more = f" ({first.detail})" if first.detail else ""
-    counts = ", ".join(f"{count} {reason}" for reason, count in count_reasons(refused).items()) or "no rows"
-    raise UserError(f"{path}: no row is left to train on: {counts}; the first is {first.where}: {first.reason}{more}")
+    raise UserError(
+        f"{path}: no row is left to train on: {counted(refused) or 'no rows'}; the first is {first.where}: "
+        f"{first.reason}{more}"
+    )
 
 
 def count_reasons(refused: Sequence[Refused]) -> dict[str, int]:
     """How many rows were refused by reason, the commonest first."""
     return dict(Counter(one.reason for one in refused).most_common())
+
+
+def counted(refused: Sequence[Refused]) -> str:
+    """The same as words."""
+    return ", ".join(f"{count} {reason}" for reason, count in count_reasons(refused).items())
 
 
 def kind_of(row: dict[str, Any]) -> tuple[Kind, Callable[[dict[str, Any], str], Row]] | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from components.core.errors import UserError
 from components.core.files import sha256_bytes
-from components.finetuning_data.formats import Chat, Labelled, Preference, Refused, Row, Rows, count_reasons
+from components.finetuning_data.formats import Chat, Labelled, Preference, Refused, Row, Rows, counted
 from components.similarity.decontaminate import contamination_index
 from components.similarity.groups import similar_groups
 
@@ -22,6 +22,7 @@ LEAST_TRAIN = 8
 NGRAM, MOST_SHARED = 13, 0.3
 """Words of a run, and the share of a row's runs in the held-out set from which it goes: what filter ships with."""
 AT_ONCE = 1000
+UNSEEN = "class unseen in training"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int
         UserError: too few rows are left, or all are alike.
     """
     refused = list(examples.refused)
+    refuse_alike(path, examples.rows)
     keyed = {sha256_bytes(f"{seed} {_content(row)}".encode()): row for row in _distinct(examples.rows, refused)}
     rows = [keyed[key] for key in sorted(keyed)]
     of_group: dict[int, list[int]] = {}
@@ -68,14 +70,31 @@ def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int
         known = {row.label for row in train if isinstance(row, Labelled)}
         tested = _labels_known(rows, tested, known, refused)
     if len(tested) < LEAST_HELDOUT or len(train) < LEAST_TRAIN:
+        unseen = len(train) >= LEAST_TRAIN and any(one.reason == UNSEEN for one in refused)
+        more = "several rows of each class" if unseen else "more rows, less alike"
         raise UserError(
             f"{path}: {len(rows)} different rows in {len(of_group)} groups of similar ones give {len(train)} to train "
-            f"on and {len(tested)} held out; {LEAST_TRAIN} and {LEAST_HELDOUT} are needed: give more rows, less alike; "
-            f"left out: {count_reasons(refused) or 'none'}"
+            f"on and {len(tested)} held out, of {LEAST_TRAIN} and {LEAST_HELDOUT} needed; give {more}; left out: "
+            f"{counted(refused) or 'none'}"
         )
     first = {place: str(members[0]) for members in of_group.values() for place in members}
     clusters = [first[place] for place in tested]
     return Split(train[:most], [rows[place] for place in tested], clusters, refused, max(0, len(train) - most))
+
+
+def refuse_alike(path: Path, rows: Sequence[Row]) -> None:
+    """Refuse rows of which nothing can be learned.
+
+    Raises:
+        UserError: all are the same, or all texts are, or all labels.
+    """
+    if len({_content(row) for row in rows}) == 1 < len(rows):
+        raise UserError(f"{path}: all {len(rows)} rows are the same, as {rows[0].where}; give different ones")
+    labelled = [row for row in rows if isinstance(row, Labelled)]
+    if labelled and len({row.label for row in labelled}) == 1:
+        raise UserError(f"{path}: all rows are of the class {labelled[0].label!r}; give at least two classes")
+    if len({row.text for row in labelled}) == 1 < len(rows):
+        raise UserError(f"{path}: all rows have the same text; nothing tells their classes apart")
 
 
 def _distinct(rows: Sequence[Row], refused: list[Refused]) -> list[Row]:
@@ -127,5 +146,5 @@ def _labels_known(rows: list[Row], tested: list[int], known: set[str], refused: 
     """The held-out rows whose class some training row has."""
     label: Callable[[int], str] = lambda place: rows[place].label  # type: ignore[union-attr]  # noqa: E731
     unknown = [place for place in tested if label(place) not in known]
-    refused += [Refused(rows[place].where, "class unseen in training", label(place)) for place in unknown]
+    refused += [Refused(rows[place].where, UNSEEN, label(place)) for place in unknown]
     return [place for place in tested if label(place) in known]

@@ -93,17 +93,44 @@ def load(folder: Path, device: str = "cpu") -> tuple[Transformer, tokenizers.Tok
     Raises:
         UserError: a file is missing, or the folder holds another kind of model.
     """
-    for name in ("config.json", "tokenizer.json"):
-        if not (folder / name).exists():
-            raise UserError(f"{folder}: no {name}, so this is no model folder; give one that a training stage wrote")
+    shape, tokenizer = inspected(folder)
     facts = read_json(folder / "greenhouse.json") if (folder / "greenhouse.json").exists() else {}
-    model = Transformer(shape_of(read_json(folder / "config.json"), folder))
-    tensors: dict[str, Tensor] = {}
+    model, tensors = Transformer(shape), dict[str, Tensor]()
     for path in weight_files(folder):
         tensors |= safetensors.torch.load_file(path)
     load_tensors(model, tensors, folder)
-    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     return model.to(device).eval(), tokenizer, facts
+
+
+def inspected(folder: Path) -> tuple[Shape, tokenizers.Tokenizer]:
+    """What `load` can know of a folder without reading its weights.
+
+    Raises:
+        UserError: a file is missing or damaged, they do not belong together, or the folder holds another kind of model.
+    """
+    for name in ("config.json", "tokenizer.json"):
+        if not (folder / name).exists():
+            raise UserError(f"{folder}: no {name}, so this is no model folder; give one that a training stage wrote")
+    at = folder / "config.json"
+    try:
+        fields = read_json(at)
+        tokenizer = tokenizers.Tokenizer.from_file(str(at := folder / "tokenizer.json"))
+        for at in weight_files(folder):
+            with safetensors.safe_open(at, "pt"):
+                pass
+    except UserError:
+        raise
+    except Exception as error:  # `tokenizers` raises nothing narrower
+        raise UserError(
+            f"{folder}: {at.name} is damaged ({str(error)[:200]}); get a whole copy of the folder"
+        ) from None
+    shape = shape_of(fields, folder)
+    if any("SequenceClassification" in name for name in fields.get("architectures") or ()):
+        raise UserError(f"{folder}: it holds a classifier already; give the model that it was made from")
+    if (most := max(tokenizer.get_vocab().values(), default=0)) >= shape.vocab_size:
+        raise UserError(f"{folder}: tokenizer.json has the id {most} and the model embeds {shape.vocab_size}, so the "
+                        "tokenizer belongs to another base; put the model's own there")  # fmt: skip
+    return shape, tokenizer
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -112,6 +112,20 @@ def test_a_base_is_described_before_it_is_written(params_yaml: Path, chats: Path
     shown = capsys.readouterr().out
     assert "0 M parameters; tuning all of them takes" in shown
     assert "tokens per row: median" in shown
+    long = [{"prompt": f"{number} a long question " * 200, "completion": f"{number}"} for number in range(40)]
+    chats.write_text("".join(json.dumps(row) + "\n" for row in long))
+    with pytest.raises(UserError, match=r"no answer begins within the context of 256 tokens; raise finetune\.instruct"):
+        subject.wanted(str(chats), None, str(tmp_path / "model-True"), "train")
+    with chats.open("a") as file:
+        file.writelines(json.dumps({"prompt": f"Which {i}?", "completion": "x" * i}) + "\n" for i in range(1, 21))
+    subject.wanted(str(chats), None, str(tmp_path / "model-True"), "train")
+    shown = capsys.readouterr().out
+    assert "rows are longer than the context of 256, raise it to keep them whole: " in shown
+    assert " have no answer in it and are left out, 0 are cut" in shown
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
+    with pytest.raises(UserError, match="an adapter, no model; give its base"):
+        subject.wanted(str(chats), None, str(tmp_path / "adapter"), "train")
     with pytest.raises(UserError, match="a masked model; instruct takes a causal one"):
         subject.wanted(str(chats), None, str(tmp_path / "model-False"), "train")
     with pytest.raises(UserError, match=r"no config\.json with"):

@@ -79,8 +79,20 @@ def test_repeats_and_text_of_the_held_out_set_are_left_out(tmp_path: Path) -> No
 
 
 def test_rows_that_are_all_alike_are_refused() -> None:
-    with pytest.raises(UserError, match=r"1 different rows in 1 groups .* give more rows, less alike"):
-        split(examples([chat(1)] * 50), Path("rows"), None, 1000, seed=1)
+    def labelled(texts: int, labels: int, count: int = 50) -> Rows:
+        return examples([Labelled(chat(i % texts).text, f"c{i % labels}", f"line {i}") for i in range(count)], "label")
+
+    one_group: list[Row] = [Labelled(f"{chat(1).text} {'x' * (i % 2)}", f"c{i % 2}", str(i)) for i in range(50)]
+    for rows, says in (
+        (examples([chat(1)] * 50), "all 50 rows are the same, as .*; give different ones"),
+        (labelled(50, 1), "all rows are of the class 'c0'; give at least two classes"),
+        (labelled(1, 2), "all rows have the same text"),
+        (labelled(50, 50), "give several rows of each class; left out: 5 class unseen in training"),
+        (examples(one_group, "label"), r"2 different rows in 1 groups .* give "),
+        (labelled(4, 2), "4 different rows .* give more rows, less alike; left out: 46 repeats an earlier"),
+    ):
+        with pytest.raises(UserError, match=says):
+            split(rows, Path("rows"), None, 1000, seed=1)
 
 
 def test_a_class_that_is_only_held_out_is_left_out() -> None:

@@ -1,6 +1,7 @@
 """Fine-tuning on one's own rows, on the pipeline's base and on one made elsewhere."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,34 @@ def test_a_masked_base_made_elsewhere_is_given_a_head(
         base = AutoModelForSequenceClassification.from_pretrained(masked_elsewhere, num_labels=2, dtype=torch.float32)
         theirs = PeftModel.from_pretrained(base, tuned / "adapter").eval()
         assert (theirs(**given).logits - logits).abs().max() < 2e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("config.json", "<html>", r"config\.json is damaged \(Expecting value"),
+        ("config.json", {"architectures": ["EuroBertForSequenceClassification"]}, "holds a classifier already"),
+        (
+            "config.json",
+            {"vocab_size": 400},
+            "tokenizer.json has the id 422 and the model embeds 400, so",
+        ),
+        ("tokenizer.json", "{", r"tokenizer\.json is damaged"),
+        ("model.safetensors", "12345678", r"model\.safetensors is damaged"),
+        ("model.safetensors", None, "no model.safetensors, so this is no model folder"),
+    ],
+)
+def test_a_damaged_base_or_one_with_the_tokenizer_of_another_is_named(
+    name: str, content: Any, says: str, masked_elsewhere: Path, place: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(masked_elsewhere, tmp_path / "base")
+    path = tmp_path / "base" / name
+    if content is None:
+        path.unlink()
+    else:
+        path.write_text(content if isinstance(content, str) else json.dumps(read_json(path) | content))
+    with pytest.raises(UserError, match=says):
+        run(place, tmp_path, "classify", "labels.csv", Classify(**FAST), tmp_path / "base")
 
 
 def test_a_base_that_cannot_be_used_is_named(foreign: Path, place: Path, tmp_path: Path) -> None:
