@@ -87,7 +87,7 @@ def base_of(folder: Path) -> Path:
     """
     name = read_json(folder / CONFIG).get("base_model_name_or_path") or ""
     base = Path(name)
-    if not name or not (base / "config.json").exists():
+    if not name or not any(base.glob("*.safetensors")):
         raise UserError(f"{folder}: its base {name!r} is no folder here; put it there, or correct "
                         f"base_model_name_or_path in {CONFIG}")  # fmt: skip
     made_for = read_json(folder / "greenhouse.json")["base"] if (folder / "greenhouse.json").exists() else {}
