@@ -129,7 +129,7 @@ def test_the_jackknife_of_a_mean_is_its_standard_error() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(-5, 5), st.floats(0.1, 9)), min_size=1, max_size=30))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_cluster_sums_lose_nothing(rows: list[tuple[str, float, float]]) -> None:
     names, scores, weights = zip(*rows, strict=True)
     table, strata = cluster_table([np.array(scores), np.array(weights)], names)

@@ -42,7 +42,7 @@ def measured(heldout: list[str], *training: list[str]) -> tuple[list[int], list[
     return total.tolist(), repeated.tolist()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=60), min_size=1, max_size=5))
 def test_words_are_the_plain_ones(texts: list[str]) -> None:
     found = words(texts)

@@ -100,7 +100,7 @@ def test_every_code_point_is_cut_alike(tokenizer_json: str, encoder: Encoder, ev
                 assert encoding.ids == encoder.encode(text), repr(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(text=st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_text_comes_back(tokenizer_json: str, encoder: Encoder, text: str) -> None:
     ids = encoder.encode(text)

@@ -68,7 +68,7 @@ def test_an_advanced_key_is_added_with_its_description() -> None:
 
 
 @given(st.dictionaries(st.sampled_from(["causal", "masked"]), st.integers(1, 3)), st.booleans())
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_any_mixture_of_shared_and_own_values_is_read_back(steps: dict[str, int], twice: bool) -> None:
     values = {f"pretrain.{branch}.steps": number for branch, number in steps.items()}
     text = rewritten(values)

@@ -56,7 +56,7 @@ def assert_reconciles(line: dict) -> None:
     assert sum(part["cpu_us"] for part in line["spans"].values()) <= line["busy_us"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(EVENTS, st.booleans())
 def test_spans_and_unattributed_are_the_host_exactly(events: list, rapl: bool) -> None:
     world = World(rapl=rapl)
@@ -76,7 +76,7 @@ def test_spans_and_unattributed_are_the_host_exactly(events: list, rapl: bool) -
         assert_reconciles(line)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(EVENTS)
 def test_what_is_reaped_within_the_tree_is_counted_once(events: list) -> None:
     """No process outlives its parent here: then the span has every microsecond of its tree, no more and no less."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from components.carbon.footprint.intensity import resolve
@@ -102,7 +102,6 @@ class FakeMeter:
         return self.totals()
 
 
-@settings(deadline=None)
 @given(st.floats(0.01, 4.0), st.floats(1.0, 200.0), st.floats(1.5, 400.0))
 def test_no_limit_is_passed_by_more_than_a_step(step_s: float, watts: float, steps: float) -> None:
     """Also limits below what one interval uses: the check has the counters read when it knows too little."""

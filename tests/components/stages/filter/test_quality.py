@@ -156,7 +156,7 @@ def test_real_texts() -> None:
     compare([document.text for document in modules()[:60]])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.text(st.sampled_from("ab.#\n é…漢-"), max_size=60), min_size=1, max_size=5))
 def test_any_texts(texts: list[str]) -> None:
     compare(texts)
@@ -197,7 +197,7 @@ C4_PARTS = [
 C4_PARTS += ["[12]", "[]", "[edit]", "[citation needed]", "[note]", "x" * 1000, "x" * 1001]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.lists(st.sampled_from(LINE_PARTS * 2 + C4_PARTS), max_size=40).map("".join), min_size=1, max_size=4))
 def test_c4_on_any_lines(texts: list[str]) -> None:
     found = scores(texts)

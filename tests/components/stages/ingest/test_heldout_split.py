@@ -42,7 +42,7 @@ WORKS = st.lists(st.integers(1, 40), min_size=1, max_size=40)
 
 
 @given(WORKS, st.floats(0.01, 0.2), st.sampled_from([100, 700, 5000]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_ten_works_or_all_and_bytes_near_the_fraction(works: list[int], fraction: float, size: int) -> None:
     documents = [doc(f"work {work}", number, size) for work, length in enumerate(works) for number in range(length)]
     total = len(documents) * size
@@ -67,7 +67,7 @@ def test_long_works_give_a_part_and_short_ones_all() -> None:
 
 
 @given(st.lists(st.integers(1, 40), min_size=15, max_size=40), st.integers(0, 45), st.integers(0, 40))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_document_that_comes_moves_others_only_at_an_edge(works: list[int], work: int, number: int) -> None:
     groups = {
         f"work {name}": [doc(f"work {name}", place, 1000) for place in range(length)]

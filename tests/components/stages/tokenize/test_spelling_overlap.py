@@ -22,7 +22,7 @@ def plain_fold(word: str) -> str:
     return word[:-1] if re.search("[\x00-\x7f]e$", word) else word
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(
         st.text(st.sampled_from("abeevjyiu .-\n漢é’1E") | st.characters(exclude_categories=["Cs"]), max_size=60),
