@@ -58,6 +58,10 @@ BENCHMARKS = {
         "faults at random moments of a small pipeline, and what survives: a minute a trial, resumable; --trials 5",
         (("benchmarks.chaos",),),
     ),
+    "mutants": Benchmark(
+        "small changes to the modules that figures rest on, and whether tests notice: an hour, resumable; --only gate",
+        (("benchmarks.mutants",),),
+    ),
     "proof": Benchmark(
         "attestations tampered with, intervals trained again, a text forgotten: 25 minutes", (("benchmarks.proof",),)
     ),

@@ -1,0 +1,247 @@
+"""Would the tests notice? Small changes to the modules that figures rest on: `make bench NAME=mutants`.
+
+Of each module 25 seeded changes (a comparison, an operator, a constant, a condition, a result, a call left out), one
+at a time, in a clone of the last commit. A change is killed if one of the module's tests fails, or hangs. Its tests
+run in a process that is forked from one which has imported the packages of others. Every result is kept in
+.greenhouse/mutants/tried.jsonl: a run that is stopped goes on, and what survived is tried again at another commit.
+"""
+
+import argparse
+import ast
+import copy
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from benchmarks.results import goal, write
+from benchmarks.stamp import commit
+from flows.system.paths import ROOT, STATE
+
+FOLDER = STATE / "mutants"
+TREE = FOLDER / "tree"
+CARBON, EVALUATE = "tests/components/carbon", "tests/components/stages/evaluate"
+MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "loader": ("components/training/data_order.py", ("tests/components/training/test_data_order.py",)),
+    "attribution": ("components/carbon/metering/attribution.py", (f"{CARBON}/metering/test_attribution.py",)),
+    "ledger": ("components/carbon/ledger/reader.py", (f"{CARBON}/ledger",)),
+    "statistics": ("components/statistics.py", ("tests/components/test_statistics.py",)),
+    "gate": ("components/studies/promotion_gate.py", ("tests/components/studies/test_promotion_gate.py",)),
+    "scaling law": ("components/studies/scaling/law.py", ("tests/components/studies/scaling/test_law.py",)),
+    "forecast": ("components/carbon/planning/forecast.py", (f"{CARBON}/planning/test_forecast.py",)),
+    "budget": ("components/carbon/planning/budget.py", (f"{CARBON}/planning/test_budget.py",)),
+    "held-out cut": (
+        "components/stages/ingest/heldout_split.py", ("tests/components/stages/ingest/test_heldout_split.py",)
+    ),
+    "checkpoint": ("components/training/checkpoint.py", ("tests/components/training/test_checkpoint.py",)),
+    "scoring": ("components/stages/evaluate/tasks/scoring.py", (f"{EVALUATE}/tasks/test_scoring.py",)),
+    "personal data": ("components/stages/filter/pii.py", ("tests/components/stages/filter/test_pii.py",)),
+    "fingerprint": ("flows/system/dvc.py", ("tests/flows/system/test_dvc.py",)),
+    "experiments": ("flows/execution/experiment.py", ("tests/flows/execution/test_experiment.py",)),
+}  # fmt: skip
+"""Name -> the module, and the tests that must notice."""
+EQUIVALENT: dict[str, str] = {}
+"""Mutant -> why no test can tell it from the original."""
+PACKAGES = ("pytest", "hypothesis", "numpy", "scipy.stats", "torch", "pandas", "polars", "pyarrow.parquet", "pydantic",
+            "transformers", "tokenizers", "networkx", "yaml")  # fmt: skip
+LONGEST_S = 900.0
+"""Tests that take longer hang."""
+SWAPPED: dict[type, type] = {
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.Add: ast.Sub, ast.Sub: ast.Add,
+    ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Mod: ast.FloorDiv, ast.Pow: ast.Mult,
+    ast.And: ast.Or, ast.Or: ast.And, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A change: its name (function, old -> new) and the module's text with it."""
+
+    name: str
+    text: str
+
+
+def changes(node: ast.AST) -> Iterator[ast.AST]:
+    """What a node may be changed to."""
+    match node:
+        case ast.BinOp() if _of_texts(node):
+            return
+        case ast.Compare(ops=[one]) if type(one) in SWAPPED:
+            yield _with(node, ops=[SWAPPED[type(one)]()])
+        case ast.BinOp(op=one) | ast.BoolOp(op=one) | ast.AugAssign(op=one) if type(one) in SWAPPED:
+            yield _with(node, op=SWAPPED[type(one)]())
+        case ast.UnaryOp(op=ast.Not() | ast.USub(), operand=operand):
+            yield operand
+        case ast.Constant(value=bool() as value):
+            yield ast.Constant(not value)
+        case ast.Constant(value=int() | float() as value):
+            yield ast.Constant(value + 1)
+        case ast.If(test=test) | ast.IfExp(test=test):
+            yield _with(node, test=ast.UnaryOp(ast.Not(), test))
+        case ast.Return(value=ast.expr() as value) if not isinstance(value, ast.Constant):
+            yield ast.Return(ast.Constant(None))
+        case ast.Name(id="min" | "max" as name, ctx=ast.Load()):
+            yield ast.Name({"min": "max", "max": "min"}[name])
+        case ast.Expr(value=ast.Call(func=called)) if not (isinstance(called, ast.Name) and called.id == "print"):
+            yield ast.Pass()
+
+
+def _of_texts(node: ast.AST) -> bool:
+    """Whether an operation is on texts or paths: any change of it is an error at once, which proves nothing."""
+    return any(
+        isinstance(part, ast.JoinedStr)
+        or (isinstance(part, ast.Constant) and isinstance(part.value, str))
+        or (isinstance(part, ast.Name) and part.id.lower() in ("path", "root", "folder"))
+        or (isinstance(part, ast.Attribute) and part.attr.lower() in ("path", "root", "state"))
+        for part in ast.walk(node)
+    )
+
+
+def _with(node: ast.AST, **fields: object) -> ast.AST:
+    changed = copy.copy(node)
+    for name, value in fields.items():
+        setattr(changed, name, value)
+    return changed
+
+
+def mutants(text: str) -> list[Mutant]:
+    """All changes of a module's text, in order; annotations, texts and decorators stay."""
+    lines = text.encode().splitlines(keepends=True)
+    starts = [sum(map(len, lines[:number])) for number in range(len(lines))]
+    found: dict[str, Mutant] = {}
+
+    def visit(node: ast.AST, function: str) -> None:
+        if isinstance(node, ast.JoinedStr):
+            return
+        for new in changes(node) if hasattr(node, "lineno") else ():
+            begin, end = (starts[line - 1] + column for line, column in (
+                (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)
+            ))  # fmt: skip
+            shown, old = ast.unparse(ast.fix_missing_locations(new)), ast.unparse(node)
+            if isinstance(node, ast.If):  # the condition alone
+                begin, end = (starts[line - 1] + column for line, column in (
+                    (node.test.lineno, node.test.col_offset), (node.test.end_lineno, node.test.end_col_offset)
+                ))  # fmt: skip
+                shown, old = ast.unparse(ast.UnaryOp(ast.Not(), node.test)), ast.unparse(node.test)
+            put = shown if isinstance(node, ast.stmt) and not isinstance(node, ast.If) else f"({shown})"
+            name, more = f"{function}: {old} -> {shown}", 1
+            while name in found:
+                name, more = f"{function}: {old} -> {shown} #{more + 1}", more + 1
+            found[name] = Mutant(name, (text.encode()[:begin] + put.encode() + text.encode()[end:]).decode())
+        for field, value in ast.iter_fields(node):
+            if field in ("annotation", "returns", "decorator_list"):
+                continue
+            for child in value if isinstance(value, list) else [value]:
+                if isinstance(child, ast.AST):
+                    visit(child, getattr(child, "name", function) if isinstance(child, ast.stmt) else function)
+
+    visit(ast.parse(text), "module")
+    return list(found.values())
+
+
+def passes(tests: tuple[str, ...]) -> bool:
+    """Whether the tests pass in the clone as it is now: in a forked process, which is killed if it hangs."""
+    shutil.rmtree(TREE / ".hypothesis", ignore_errors=True)  # a case that killed one is no help against the next
+    if not (pid := os.fork()):
+        with suppress(BaseException):
+            import pytest
+
+            os.setsid()
+            os.chdir(TREE)
+            for name in [name for name in sys.modules if name.partition(".")[0] in ("components", "flows", "tests")]:
+                del sys.modules[name]
+            sys.path[0] = str(TREE)
+            os.environ["PYTHONPATH"] = str(TREE)
+            silent = os.open(os.devnull, os.O_RDWR)
+            for number in (0, 1, 2):
+                os.dup2(silent, number)
+            os._exit(int(pytest.main([*tests, "-x", "-q", "-n0", "-p", "no:cacheprovider"])))
+        os._exit(9)
+    deadline = time.monotonic() + LONGEST_S
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status) == 0
+        time.sleep(0.05)
+    os.killpg(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return False
+
+
+def tried(name: str, number: int, seed: int, before: dict[str, dict]) -> Iterator[dict]:
+    """Try the sample of a module: what was killed before is not tried again, nor what survived at this commit."""
+    path, tests = MODULES[name]
+    text = (ROOT / path).read_text()
+    sample = sorted(mutants(text), key=lambda one: one.name)
+    random.Random(f"{seed} {name}").shuffle(sample)  # so that a smaller sample is the beginning of a larger one
+    sample = [one for one in sample[:number] if f"{name}: {one.name}" not in EQUIVALENT]
+    todo = [one for one in sample if (old := before.get(f"{name}: {one.name}", {})).get("killed") is not True
+            and old.get("commit") != commit()]  # fmt: skip
+    if todo and not passes(tests):
+        print(f"{name}: its tests fail as they are", flush=True)
+        return
+    for one in todo:
+        (TREE / path).write_text(one.text)
+        try:
+            killed = not passes(tests)
+        finally:
+            (TREE / path).write_text(text)
+        print(f"{'killed' if killed else 'SURVIVED'}  {name}: {one.name}", flush=True)
+        yield {"module": name, "mutant": one.name, "killed": killed, "commit": commit()}
+
+
+def report(results: dict[str, dict]) -> None:
+    """Write the fractions into chaos.json."""
+    modules = {
+        name: {"killed": sum(one["killed"] for one in of), "tried": len(of)}
+        for name in MODULES
+        if (of := [one for one in results.values() if one["module"] == name])
+    }
+    tried_ones, killed = (sum(one[key] for one in modules.values()) for key in ("tried", "killed"))
+    survived = sorted(f"{one['module']}: {one['mutant']}" for one in results.values() if not one["killed"])
+    write("chaos", {"mutants": {"modules": modules, "survived": survived, "equivalent": EQUIVALENT}}, [
+        goal("mutants_killed_fraction", killed / tried_ones, 0.85, "higher"),
+        goal("mutants_killed_worst_module", min(one["killed"] / one["tried"] for one in modules.values()), 0.7,
+             "higher"),
+    ])  # fmt: skip
+
+
+def main() -> None:
+    """Try what has not been tried, then report all."""
+    parser = argparse.ArgumentParser("python -m benchmarks.mutants", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--only", default=",".join(MODULES), help="names of modules, separated by commas (default: all)"
+    )
+    parser.add_argument("--number", type=int, default=25, help="mutants of each (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--report", action="store_true", help="try nothing more: report what has been tried")
+    arguments = parser.parse_args()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    log = FOLDER / "tried.jsonl"
+    lines = log.read_text().splitlines() if log.exists() else []
+    results = {f"{one['module']}: {one['mutant']}": one for one in map(json.loads, lines)}
+    if not arguments.report:
+        shutil.rmtree(TREE, ignore_errors=True)
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(TREE)], check=True)
+        sys.dont_write_bytecode = True
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # a stale one would hide a change of the same size
+        for package in PACKAGES:
+            __import__(package)
+        for name in arguments.only.split(","):
+            for result in tried(name, arguments.number, arguments.seed, results):
+                results[f"{result['module']}: {result['mutant']}"] = result
+                with log.open("a") as file:
+                    file.write(json.dumps(result) + "\n")
+    report({key: one for key, one in results.items() if key not in EQUIVALENT})
+
+
+if __name__ == "__main__":
+    main()
