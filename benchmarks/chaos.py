@@ -199,7 +199,7 @@ class World:
             os.rename(self.clone.root, folder / "whole")
         shutil.copytree(folder / "whole", self.clone.root, symlinks=True)
         self.hashes = json.loads((folder / "hashes.json").read_text())
-        self.made: dict[str, str] = {}
+        self.commit, self.made = commit(), dict[str, str]()  # a commit made meanwhile is not what runs
         self.usual_s: dict[str, float] = {}
         self.dice = random.Random()
         code = "import flows, json, os; print(json.dumps(dict(os.environ)))"
@@ -546,7 +546,7 @@ def _at_work(world: World, since: float) -> bool:
 def tried(world: World, seed: int, number: int) -> Trial:
     """Carry out one trial."""
     trial, started = drawn(seed, number), time.monotonic()
-    trial.commit, world.dice = commit(), random.Random(f"dice {seed} {number}")
+    trial.commit, world.dice = world.commit, random.Random(f"dice {seed} {number}")
     print(f"{seed}/{number}: {trial.fault}, {trial.target} ...", end=" ", flush=True)
     world.forget(TARGETS[trial.target])
     try:

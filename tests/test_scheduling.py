@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from hypothesis import settings
+
 from tests.conftest import WORK
 
 TEST = """
@@ -39,3 +41,7 @@ def test_a_file_stays_in_one_process_and_so_do_all_files_that_share_one(tmp_path
     assert set.union(*workers.values()) == {"gw0", "gw1"}
     (first,) = workers["b"]
     assert [file for file, worker in ran if worker == first][:8] == ["b"] * 4 + ["d"] * 4, "what is long begins first"
+
+
+def test_no_property_test_asserts_a_timing() -> None:
+    assert settings().deadline is None

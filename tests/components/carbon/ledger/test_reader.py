@@ -109,7 +109,7 @@ def timed(world: World) -> Reading:
 
 
 @given(st.integers(1, 999))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_two_clones_metering_one_machine_at_once_count_it_once(tmp_path: Path, apart_ms: int) -> None:
     first, second = two_meters(apart_ms * 1000)
     write(tmp_path / "mine/box-b0071234.jsonl", lines_of(first, {"s0": {"stage": "a"}}))
