@@ -13,10 +13,10 @@ Trials are drawn from a seed, so that the first of each are of as many kinds as 
 always the same twenty. Each is written to .greenhouse/chaos/trials.jsonl when it has ended, with the commit it tried; a
 run that is stopped goes on after the last one, and tries again what failed at another commit.
 
-Commands are forked from a server that has imported everything (flows/execution/fork_server.py, as the pipeline has it),
-and pipelines share a Prefect server, as under `make up`: two thirds of a trial's time would be imports. Where the fault
-concerns those (limits, a full disk, the clock, a dead server) the command is a process of its own. A full disk is a
-mounted one where this user may mount, else a limit on the size of files; the clock steps for Python alone.
+Stages and pipelines are forked from a server that has imported everything (flows/execution/fork_server.py, as pipelines
+have it), and pipelines share a Prefect server, as under `make up`: two thirds of a trial's time would be imports. Where
+the fault concerns those (limits, a full disk, the clock, a dead server) the command is a process of its own. A full
+disk is a mounted one where this user may mount, else a limit on the size of files; the clock steps for Python alone.
 """
 
 import argparse
@@ -46,7 +46,7 @@ from benchmarks.results import goal, write
 from benchmarks.stamp import commit
 from components.carbon.ledger import reader
 from components.core.files import md5_file
-from flows.execution.fork_server import PACKAGES, VARIABLE, ForkServer
+from flows.execution.fork_server import VARIABLE, ForkServer
 from flows.system.paths import ROOT, STATE
 from tests.flows.pipeline_clone import PipelineClone, make_clone
 
@@ -193,11 +193,8 @@ class World:
                 said, _ = first.communicate()
             assert not first.returncode, said[-3000:]
             (folder / "hashes.json").write_text(json.dumps(self.clone.outputs()))
-        if (folder / "whole").exists():
-            shutil.rmtree(self.clone.root)
-        else:
             os.rename(self.clone.root, folder / "whole")
-        shutil.copytree(folder / "whole", self.clone.root, symlinks=True)
+        self.restore()
         self.hashes = json.loads((folder / "hashes.json").read_text())
         self.commit, self.made = commit(), dict[str, str]()  # a commit made meanwhile is not what runs
         self.usual_s: dict[str, float] = {}
@@ -205,7 +202,7 @@ class World:
         code = "import flows, json, os; print(json.dumps(dict(os.environ)))"
         self.environment = json.loads(self.clone.run_code(code))
         self._prefect: AbstractContextManager | None = None
-        self.server = ForkServer(self.clone.root, self.environment, (*PACKAGES, "dvc.cli.parser"))
+        self.server = ForkServer(self.clone.root, self.environment)
         self.server.start()
         while not Path(self.server.address).exists():
             time.sleep(0.1)
@@ -228,11 +225,10 @@ class World:
         self.server.stop()
         self.end_prefect()
 
-    def again(self) -> "World":
+    def restore(self) -> None:
         """The clone as it was before any trial."""
-        fresh = World(self.folder)
-        fresh.made, fresh.usual_s = self.made, self.usual_s
-        return fresh
+        shutil.rmtree(self.clone.root, ignore_errors=True)
+        shutil.copytree(self.folder / "whole", self.clone.root, symlinks=True)
 
     @property
     def server_pid(self) -> int:
@@ -266,12 +262,14 @@ class World:
         else:
             self.environment.pop("GREENHOUSE_RUNTIME", None)
         of_prefect = {} if target.command[0] == "dvc" or "PREFECT_API_URL" in more else self.prefect()
+        environment = self.environment | of_prefect
         with (FOLDER / "output.log").open("w") as log:
             if not (prefix or limits or more):
-                environment = self.environment | of_prefect | {VARIABLE: self.server.address}
+                environment |= {VARIABLE: self.server.address}
                 module, *arguments = target.command
-                request = {"module": module, "arguments": arguments, "folder": str(self.clone.root)}
-                return Forked(self.server.address, request | {"environment": environment}, log.fileno())
+                if module != "dvc":  # whose way of logging the packages that are imported change
+                    request = {"module": module, "arguments": arguments, "folder": str(self.clone.root)}
+                    return Forked(self.server.address, request | {"environment": environment}, log.fileno())
 
             def limit() -> None:
                 for kind, most in (limits or {}).items():
@@ -279,7 +277,7 @@ class World:
 
             return subprocess.Popen(
                 [*prefix, sys.executable, "-m", *target.command], cwd=self.clone.root,
-                env=self.environment | of_prefect | more,
+                env=environment | more,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
                 preexec_fn=limit,
             )  # fmt: skip
@@ -613,8 +611,8 @@ def main() -> None:
             with log.open("a") as file:
                 file.write(json.dumps(asdict(trials[which])) + "\n")
             if trials[which].wrong:  # thrown away, so that the next one is not blamed
-                world.close()
-                world = world.again()
+                world.end_prefect()
+                world.restore()
         world.close()
     report(list(trials.values()))
 

@@ -121,17 +121,14 @@ def mutants(text: str) -> list[Mutant]:
     def visit(node: ast.AST, function: str) -> None:
         if isinstance(node, ast.JoinedStr):
             return
-        for new in changes(node) if hasattr(node, "lineno") else ():
-            begin, end = (starts[line - 1] + column for line, column in (
-                (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)
-            ))  # fmt: skip
-            shown, old = ast.unparse(ast.fix_missing_locations(new)), ast.unparse(node)
-            if isinstance(node, ast.If):  # the condition alone
-                begin, end = (starts[line - 1] + column for line, column in (
-                    (node.test.lineno, node.test.col_offset), (node.test.end_lineno, node.test.end_col_offset)
-                ))  # fmt: skip
-                shown, old = ast.unparse(ast.UnaryOp(ast.Not(), node.test)), ast.unparse(node.test)
-            put = shown if isinstance(node, ast.stmt) and not isinstance(node, ast.If) else f"({shown})"
+        for new in changes(node) if isinstance(node, ast.expr | ast.stmt) else ():
+            place, new = (node.test, new.test) if isinstance(node, ast.If) and isinstance(new, ast.If) else (node, new)
+            assert place.end_lineno is not None  # it has been parsed
+            assert place.end_col_offset is not None
+            begin = starts[place.lineno - 1] + place.col_offset
+            end = starts[place.end_lineno - 1] + place.end_col_offset
+            shown, old = ast.unparse(ast.fix_missing_locations(new)), ast.unparse(place)
+            put = shown if isinstance(place, ast.stmt) else f"({shown})"
             name, more = f"{function}: {old} -> {shown}", 1
             while name in found:
                 name, more = f"{function}: {old} -> {shown} #{more + 1}", more + 1
