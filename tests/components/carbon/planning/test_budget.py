@@ -191,6 +191,36 @@ def test_the_check_of_a_real_run(tmp_path: Path) -> None:
             budget_check(Runtime(grid=grid, budget=Limits(grams=1e-9)), meter, tmp_path, "r")()
 
 
+def test_the_first_step_counts_from_the_start() -> None:
+    with pytest.raises(Stopped):
+        BudgetLimits(Amounts(hours=1.9 / 3600)).check(Totals(0.0), 1.0)
+
+
+class AskedMeter:
+    """Notes which of its figures were asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, bool]] = []
+
+    def totals(self, whole_run: bool = False) -> Totals:
+        self.asked.append(("last", whole_run))
+        return Totals(0.0)
+
+    def totals_now(self, whole_run: bool = False) -> Totals:
+        self.asked.append(("now", whole_run))
+        return Totals(0.0)
+
+
+def test_from_the_warning_on_the_counters_are_read_at_each_check_for_the_whole_run(tmp_path: Path) -> None:
+    meter, clock = AskedMeter(), iter([0.0, 1440.0, 1500.0])
+    limits = Limits(hours=1.0, project=ProjectBudget(hours=100.0))
+    check = budget_check(Runtime(grid=Grid(zone="FRA"), budget=limits), meter, tmp_path, "r", clock=lambda: next(clock))
+    assert check().startswith("; 80% of the run's budget; 1%")
+    assert meter.asked == [("last", True)] * 2
+    check()
+    assert meter.asked[2:] == [("last", True), ("now", True)]
+
+
 # -- what remains -------------------------------------------------------------------------------------------------
 
 FRANCE = resolve(Grid(zone="FRA", pue=2.0))  # 56 g/kWh
@@ -213,6 +243,8 @@ def test_the_run_has_its_limits_and_the_project_what_is_left() -> None:
 def test_a_project_that_overspent_has_nothing_left() -> None:
     run, project = remaining_to_begin(Limits(kwh=1.0, project=ProjectBudget(hours=0.1)), BOOKS, FRANCE)
     assert run.minimum(project) == Amounts(0.0, 1.0, NO_LIMIT)
+    assert run.contains(Amounts(9.0, 1.0, 9.0)) is True
+    assert run.contains(Amounts(0.0, 1.1, 0.0)) is False
 
 
 # -- outside the pipeline -----------------------------------------------------------------------------------------

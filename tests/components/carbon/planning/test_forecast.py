@@ -193,8 +193,10 @@ def test_history_is_read_without_the_readings(tmp_path: Path) -> None:
 
 
 def test_the_interval_is_students_for_any_number_of_runs() -> None:
-    from scipy.stats import t
+    from scipy.stats import norm, t
 
+    alone = interval([10.0], unknown=0.2)
+    assert math.log(alone.high / 10) == pytest.approx(norm.ppf(0.9) * 0.2 * math.sqrt(2), rel=1e-3)
     for n in (2, 10, 40):
         values = [math.exp(0.3 * (number % 2)) for number in range(n)]
         found, spread = interval(values), statistics.stdev(map(math.log, values)) * math.sqrt(1 + 1 / n)

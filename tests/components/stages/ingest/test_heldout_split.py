@@ -1,6 +1,7 @@
 """Held-out parts of works: many works, near the fraction in bytes, stable when text comes, one edition of each."""
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -64,6 +65,20 @@ def test_long_works_give_a_part_and_short_ones_all() -> None:
     assert sum(heldout_of(long).values()) == 180_000
     short = [doc(f"record {number}", 0, 1000) for number in range(2000)]
     assert len(heldout_of(short)) == 120
+
+
+def test_works_that_give_a_part_are_counted() -> None:
+    for size, num_cut in ((100_000, 10), (1000, 0)):
+        heldout = HeldoutSplit(0.06, "salt")
+        for work in range(30):
+            heldout.observe(doc(f"work {work}"), size)
+        assert (heldout.works("source").num_cut, heldout.works("source").num_heldout) == (num_cut, 10 if num_cut else 7)
+
+
+@pytest.mark.parametrize(("works", "held"), [(1, 0), (40, 10)])
+def test_a_document_without_a_place_to_cut_is_held_out_whole_or_is_all_there_is(works: int, held: int) -> None:
+    documents = [replace(doc(f"work {work}"), text="x" * 50_000) for work in range(works)]
+    assert [side for side, _ in split(documents)].count("heldout") == held
 
 
 @given(st.lists(st.integers(1, 40), min_size=15, max_size=40), st.integers(0, 45), st.integers(0, 40))
@@ -139,3 +154,9 @@ def test_a_long_document_is_cut_before_a_heading() -> None:
     assert tail.id != head.id == record.id
     assert tail.sha256 == hashlib.sha256(tail.text.encode()).hexdigest()
     assert cut_document(doc("work", size=1), 1) is None
+
+
+@pytest.mark.parametrize(("text", "wanted", "pieces"), [("a b", 1, ("a\n", "b")), ("abc d", 2, None)])
+def test_a_cut_is_sought_half_way_to_the_end_at_most(text: str, wanted: int, pieces: tuple[str, str] | None) -> None:
+    cut = cut_document(replace(doc("work"), text=text), wanted)
+    assert (cut and (cut[0].text, cut[1].text)) == pieces
