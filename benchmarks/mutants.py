@@ -28,8 +28,9 @@ from flows.system.paths import ROOT, STATE
 FOLDER = STATE / "mutants"
 TREE = FOLDER / "tree"
 CARBON, EVALUATE = "tests/components/carbon", "tests/components/stages/evaluate"
+GOLDEN = "tests/components/test_golden.py"
 MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "loader": ("components/training/data_order.py", ("tests/components/training/test_data_order.py",)),
+    "loader": ("components/training/data_order.py", ("tests/components/training/test_data_order.py", GOLDEN)),
     "attribution": ("components/carbon/metering/attribution.py", (f"{CARBON}/metering/test_attribution.py",)),
     "ledger": ("components/carbon/ledger/reader.py", (f"{CARBON}/ledger",)),
     "statistics": ("components/statistics.py", ("tests/components/test_statistics.py",)),
@@ -38,7 +39,7 @@ MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
     "forecast": ("components/carbon/planning/forecast.py", (f"{CARBON}/planning/test_forecast.py",)),
     "budget": ("components/carbon/planning/budget.py", (f"{CARBON}/planning/test_budget.py",)),
     "held-out cut": (
-        "components/stages/ingest/heldout_split.py", ("tests/components/stages/ingest/test_heldout_split.py",)
+        "components/stages/ingest/heldout_split.py", ("tests/components/stages/ingest/test_heldout_split.py", GOLDEN)
     ),
     "checkpoint": ("components/training/checkpoint.py", ("tests/components/training/test_checkpoint.py",)),
     "scoring": ("components/stages/evaluate/tasks/scoring.py", (f"{EVALUATE}/tasks/test_scoring.py",)),
