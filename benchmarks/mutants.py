@@ -123,7 +123,9 @@ def mutants(text: str) -> list[Mutant]:
         if isinstance(node, ast.JoinedStr):
             return
         for new in changes(node) if isinstance(node, ast.expr | ast.stmt) else ():
-            place, new = (node.test, new.test) if isinstance(node, ast.If) and isinstance(new, ast.If) else (node, new)
+            place: ast.expr | ast.stmt = node
+            if isinstance(node, ast.If) and isinstance(new, ast.If):
+                place, new = node.test, new.test
             assert place.end_lineno is not None  # it has been parsed
             assert place.end_col_offset is not None
             begin = starts[place.lineno - 1] + place.col_offset
