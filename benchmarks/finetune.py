@@ -1,10 +1,11 @@
 """Fine-tuning beside trl and peft: `make bench NAME=finetune`.
 
-    python -m benchmarks.finetune [--only speed,checks,kill,labels] [--rounds 3] [--steps 60]
+    python -m benchmarks.finetune [--only speed,checks,kill,labels,gain] [--rounds 3] [--steps 60]
 
     speed    tokens per second of ours and trl, all weights and LoRA, one after the other in every round
     checks   logits that peft computes with our adapter; our DPO and GRPO losses and trl's
     kill     every method killed (SIGKILL) and started again: the same bytes
+    gain     what GRPO gains beside supervised tuning of equal joules (finetune_gain.py)
     labels   how many labels pretraining is worth, of the last `python -m flows.label_efficiency`
 
 A part that was measured at this commit is not measured again unless `--only` names it, so a bench that was cut short
@@ -96,6 +97,18 @@ def kill() -> Part:
     return {"kill": found}, [goal("same_bytes_after_kill", same, 1, "higher", f"of {', '.join(found)}")]
 
 
+def gain() -> Part:
+    """GRPO beside supervised tuning on the same rows."""
+    with tempfile.TemporaryDirectory(prefix="greenhouse-bench-") as temporary:
+        result = Path(temporary) / "result.json"
+        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.finetune_gain", temporary, str(result)]
+        subprocess.run(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True)
+        found = dict(read_json(result))
+    says = "more test sums right than by supervised tuning on the same answers, equal joules: lower bound"
+    more_than_none = 1e-6  # a gain of nothing at all does not meet the goal
+    return {"gain": found}, [goal("rl_gain_low", found["gain"]["final"]["low"], more_than_none, "higher", says)]
+
+
 def labels() -> Part:
     """Label efficiency of the study's last run; nothing if there was none."""
     if not LABELS.exists():
@@ -115,7 +128,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     chosen = parser.parse_args()
     parts: dict[str, Callable[[], Part]] = {
-        "speed": lambda: speed(chosen.rounds, chosen.steps), "checks": checks, "kill": kill, "labels": labels,
+        "speed": lambda: speed(chosen.rounds, chosen.steps), "checks": checks, "kill": kill, "gain": gain,
+        "labels": labels,
     }  # fmt: skip
     if unknown := [name for name in chosen.only.split(",") if name and name not in parts]:
         parser.error(f"no part {unknown[0]!r}; there are {', '.join(parts)}")
