@@ -167,6 +167,14 @@ def test_items_only_one_model_answered_are_counted_and_left_out(tmp_path: Path) 
     assert (found.low, found.high, found.p) == (0.0, 0.0, 1.0)
 
 
+@pytest.mark.parametrize("clusters", [4, 5])
+def test_fewer_than_five_clusters_have_no_interval(tmp_path: Path, clusters: int) -> None:
+    a, b = (write_items(tmp_path / name, np.arange(clusters) / 10 + 1) for name in ("a.parquet", "b.parquet"))
+    (found,) = paired_difference(a, b)
+    assert (found.low, found.high) == ((None, None) if clusters < 5 else (0.0, 0.0))
+    assert (ratio(np.arange(clusters) / 10).low is None) == (clusters < 5)
+
+
 @pytest.mark.parametrize(("direction", "better"), [("higher", -1.0), ("lower", 1.0), ("zero", 1.0)])
 def test_direction_decides_what_is_better(tmp_path: Path, direction: str, better: float) -> None:
     scores = np.random.default_rng(0).random(40) + 3.0

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from components.core.files import write_text
+from components.core.files import read_json, write_text
 from components.training import checkpoint
 
 
@@ -62,3 +62,16 @@ def test_equal_checkpoints_are_equal_bytes(tmp_path: Path) -> None:
     """With two entries of metadata safetensors wrote them in an order of its own."""
     folders = [save(tmp_path / str(number), 1) for number in range(8)]
     assert len({(folder / "trainer.safetensors").read_bytes() for folder in folders}) == 1
+
+
+def test_what_is_published_are_whole_checkpoints_of_every_so_many_steps_and_the_last(tmp_path: Path) -> None:
+    for step in (0, 3, 4, 8, 9):
+        save(tmp_path / "a" / "work", step)
+    checkpoint.publish(tmp_path / "a" / "work", tmp_path / "b" / "kept", every=4)
+    index = read_json(tmp_path / "b" / "kept" / "index.json")
+    assert list(index) == ["step-000000", "step-000004", "step-000008", "step-000009"]
+    for name, files in index.items():
+        assert checkpoint.damage(tmp_path / "b" / "kept" / name) is None
+        assert files == read_json(tmp_path / "a" / "work" / name / "files.json")
+    checkpoint.publish(tmp_path / "a" / "work", tmp_path / "b" / "kept", every=0)
+    assert [path.name for path in (tmp_path / "b" / "kept").iterdir()] == ["index.json"]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.carbon.ledger.merge import SHARED
-from components.carbon.metering.attribution import MeterState, OpenSpan, reading_line, remember
+from components.carbon.metering.attribution import MeterState, OpenSpan, _share, reading_line, remember
 from components.carbon.metering.counters import Process, Reading
 from tests.components.carbon.world import HOST, World
 
@@ -74,6 +74,13 @@ def test_spans_and_unattributed_are_the_host_exactly(events: list, rapl: bool) -
             assert sum(line["host_uj"]["cpu"][1] for line in world.lines) == world.rapl_true_uj - used
     for line in world.lines:
         assert_reconciles(line)
+    assert [line["seq"] for line in world.lines] == list(range(1, len(world.lines) + 1))
+
+
+def test_a_remainder_is_nobodys_loss() -> None:
+    used = {"a": 5, "b": 5, "c": 5}
+    _share(used, 11, ["a", "b", "c"])
+    assert used == {"a": 10, "b": 8, "c": 8}
 
 
 @settings(max_examples=300)
