@@ -32,7 +32,7 @@ class Rewards:
     """Reward of each completion; a context that ends the user's process."""
 
     def __init__(self, data: Path) -> None:
-        """`data`: the rows or corpus; with a file `reward.py` in it, its function decides."""
+        """`data`: the rows or corpus; with a file reward.py in it, its function decides."""
         self.path = data / FILE if (data / FILE).exists() else None
         self._process: subprocess.Popen | None = None
 
