@@ -89,6 +89,9 @@ class Format:
 class PackedBatches:
     """The n-th training batch of chats, a function of the seed and n alone: `batch` of them in as few rows as fit.
 
+    On CUDA attention goes by blocks, as in pretraining with `document_mask`: rows are whole blocks where the context
+    is. On a CPU both have the dense mask: PyTorch has no gradient of FlexAttention there, and cpu_kernels.py no mask.
+
     Attributes:
         chats: ids, and which of them are learned; each of at most `context` + 1.
     """

@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from components.instruction_pairs.examples import PromptPair
+from components.model import document_attention
 from components.model.transformer import Transformer, derive_shape
 from components.params import ModelShape, Numerics
 from components.stages.finetune.instruct import (
     CHOICES,
     Format,
+    PackedBatches,
     PairBatches,
     answer_nats,
     by_length,
@@ -124,3 +126,15 @@ def test_judge_counts_bytes_and_leftovers(model: Transformer) -> None:
     assert estimate.low is not None
     assert estimate.low < estimate.value < (estimate.high or 0)
     assert judge(model, PAIRS[:3], form, EXACT).choice is None
+
+
+@pytest.mark.parametrize(("context", "by_blocks"), [(256, True), (64, False)])
+def test_packed_chats_take_the_attention_of_pretraining_on_cuda(
+    context: int, by_blocks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chats = [(list(range(10, 10 + size)), [False] * 3 + [True] * (size - 3)) for size in (9, 17, 33, 60)]
+    batch = PackedBatches(chats, batch=7, context=context, seed=1)(0)
+    assert batch.documents_BT is not None
+    assert not document_attention.fits(batch.documents_BT, 32), "on a CPU"
+    monkeypatch.setattr(document_attention, "on_gpu", lambda tensor: True)
+    assert document_attention.fits(batch.documents_BT, 32) == by_blocks
