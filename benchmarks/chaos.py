@@ -10,8 +10,8 @@ a second time without the fault. It survives if
     no run but the rerun's own is open, in MLflow none is RUNNING, no worktree is left, and the ledger reads whole.
 
 Trials are drawn from a seed, so that the first of each are of as many kinds as there are: `--seeds 7 --trials 20` are
-always the same twenty. Each is written to .greenhouse/chaos/trials.jsonl when it has ended, with the commit it tried; a
-run that is stopped goes on after the last one, and tries again what failed at another commit.
+always the same twenty. Each is written to .greenhouse/chaos/trials.jsonl when it has ended, with the last commit of
+what it tried; a run that is stopped goes on after the last one, and tries again what failed at another commit.
 
 Stages and pipelines are forked from a server that has imported everything (flows/execution/fork_server.py, as pipelines
 have it), and pipelines share a Prefect server, as under `make up`: two thirds of a trial's time would be imports. Where
@@ -43,7 +43,6 @@ import psutil
 import yaml
 
 from benchmarks.results import goal, write
-from benchmarks.stamp import commit
 from components.carbon.ledger import reader
 from components.core.files import md5_file
 from flows.execution.fork_server import VARIABLE, ForkServer
@@ -135,6 +134,12 @@ class Faulty:
     left: list[str]
 
 
+def product() -> str:
+    """The last commit that changed what is tried."""
+    words = ["git", "log", "-1", "--format=%H", "--", "components", "flows"]
+    return subprocess.check_output(words, cwd=ROOT, text=True).strip()
+
+
 def drawn(seed: int, number: int) -> Trial:
     """Trial `number` of a seed: faults and targets in shuffled turns, three trials of ten on pipelines."""
     faults = _turn(f"{seed} faults", list(FAULTS), number)
@@ -196,7 +201,7 @@ class World:
             os.rename(self.clone.root, folder / "whole")
         self.restore()
         self.hashes = json.loads((folder / "hashes.json").read_text())
-        self.commit, self.made = commit(), dict[str, str]()  # a commit made meanwhile is not what runs
+        self.commit, self.made = product(), dict[str, str]()
         self.usual_s: dict[str, float] = {}
         self.dice = random.Random()
         code = "import flows, json, os; print(json.dumps(dict(os.environ)))"
@@ -587,11 +592,16 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.chaos", description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", default="1,2,3", help="seeds, separated by commas (default: %(default)s)")
     parser.add_argument("--trials", type=int, default=70, help="trials of each seed (default: %(default)s)")
+    parser.add_argument("--begin", type=int, default=0, help="number of the first of each (default: %(default)s)")
     parser.add_argument("--only", default="", help="faults or targets whose names hold this")
     parser.add_argument("--list", action="store_true", help="list the trials and stop")
     parser.add_argument("--report", action="store_true", help="try nothing more: report what has been tried")
     arguments = parser.parse_args()
-    planned = [(int(seed), number) for seed in arguments.seeds.split(",") for number in range(arguments.trials)]
+    planned = [
+        (int(seed), number)
+        for seed in arguments.seeds.split(",")
+        for number in range(arguments.begin, arguments.trials)
+    ]
     planned = [one for one in planned if arguments.only in f"{drawn(*one).fault}, {drawn(*one).target}"]
     if arguments.list:
         for which in planned:
@@ -601,10 +611,9 @@ def main() -> None:
     log = FOLDER / "trials.jsonl"
     lines = log.read_text().splitlines() if log.exists() else []
     trials = {(one["seed"], one["number"]): Trial(**one) for one in map(json.loads, lines)}
-    done = {which for which, trial in trials.items() if not trial.wrong or trial.commit == commit()}
+    done = {which for which, trial in trials.items() if not trial.wrong or trial.commit == product()}
     if todo := [] if arguments.report else [which for which in planned if which not in done]:
-        code = subprocess.check_output(["git", "rev-parse", "HEAD:components", "HEAD:flows"], cwd=ROOT, text=True)
-        folder = FOLDER / code[:8]
+        folder = FOLDER / product()[:9]
         world = World(folder)
         for which in todo:
             trials[which] = tried(world, *which)

@@ -81,6 +81,11 @@ def test_a_document_without_a_place_to_cut_is_held_out_whole_or_is_all_there_is(
     assert [side for side, _ in split(documents)].count("heldout") == held
 
 
+def test_the_last_document_of_a_lone_work_is_held_out_if_any_comes_before_it() -> None:
+    documents = [replace(doc("work", number), text="x" * size) for number, size in enumerate((1, 50_000))]
+    assert [side for side, _ in split(documents)] == ["train", "heldout"]
+
+
 @given(st.lists(st.integers(1, 40), min_size=15, max_size=40), st.integers(0, 45), st.integers(0, 40))
 @settings(max_examples=100)
 def test_a_document_that_comes_moves_others_only_at_an_edge(works: list[int], work: int, number: int) -> None:
