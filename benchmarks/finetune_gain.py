@@ -1,6 +1,6 @@
 """What GRPO gains beside supervised tuning of equal joules: `python -m benchmarks.finetune_gain PLACE RESULT`.
 
-The base has learned, as a chat, to add in written-out steps, and is right in two of five or more. Both get the same rows:
+The base has learned, as a chat, to add in written-out steps, and is right twice in five or more. Both get equal rows:
 sums and their final answers. GRPO samples steps and is rewarded for the end; supervised tuning learns the answer.
 Five seeds of rows and training; gains are paired by seed, their intervals Student's over seeds (one base, one set of
 test sums). Joules are CPU seconds here, to which they are proportional on one machine. Beside them stands
