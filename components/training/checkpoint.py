@@ -81,7 +81,6 @@ def publish(work: Path, kept: Path, every: int) -> None:
     chosen = [step for step in reversed(steps(work)) if every and (step % every == 0 or step == steps(work)[0])]
     index = {folder_of(work, step).name: read_json(folder_of(work, step) / "files.json") for step in chosen}
     shutil.rmtree(kept, ignore_errors=True)
-    kept.mkdir(parents=True)
     for name in index:
         shutil.copytree(work / name, kept / name, copy_function=_link)
     write_json(kept / "index.json", index)
