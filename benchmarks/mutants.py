@@ -198,10 +198,14 @@ def tried(name: str, number: int, seed: int, before: dict[str, dict]) -> Iterato
         yield {"module": name, "mutant": one.name, "killed": killed, "commit": commit()}
 
 
-def report(results: dict[str, dict]) -> None:
-    """Write the fractions into chaos.json."""
+def report(results: dict[str, dict], first: dict[str, dict]) -> None:
+    """Write the fractions into chaos.json: of each mutant the last result, and how many the `first` try killed."""
     modules = {
-        name: {"killed": sum(one["killed"] for one in of), "tried": len(of)}
+        name: {
+            "tried": len(of),
+            "killed": sum(one["killed"] for one in of),
+            "killed_at_first": sum(first[f"{name}: {one['mutant']}"]["killed"] for one in of),
+        }
         for name in MODULES
         if (of := [one for one in results.values() if one["module"] == name])
     }
@@ -228,6 +232,7 @@ def main() -> None:
     log = FOLDER / "tried.jsonl"
     lines = log.read_text().splitlines() if log.exists() else []
     results = {f"{one['module']}: {one['mutant']}": one for one in map(json.loads, lines)}
+    first = {f"{one['module']}: {one['mutant']}": one for one in map(json.loads, reversed(lines))}
     if not arguments.report:
         shutil.rmtree(TREE, ignore_errors=True)
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(TREE)], check=True)
@@ -238,9 +243,10 @@ def main() -> None:
         for name in arguments.only.split(","):
             for result in tried(name, arguments.number, arguments.seed, results):
                 results[f"{result['module']}: {result['mutant']}"] = result
+                first.setdefault(f"{result['module']}: {result['mutant']}", result)
                 with log.open("a") as file:
                     file.write(json.dumps(result) + "\n")
-    report({key: one for key, one in results.items() if key not in EQUIVALENT})
+    report({key: one for key, one in results.items() if key not in EQUIVALENT}, first)
 
 
 if __name__ == "__main__":
