@@ -86,9 +86,7 @@ PIPELINES = {
     "pipeline, training": Target(("flows.pipeline",), ("pretrain@causal", "pretrain@masked")),
     "pipeline, tuning": Target(("flows.pipeline",), ("finetune@instruct", "finetune@classify")),
     "pipeline, whole": Target(("flows.pipeline",), ("*",)),
-    "experiment": Target(
-        ("flows.pipeline", "--until", "finetune@classify", "--set", "finetune.classify.steps=4"), ("finetune@classify",)
-    ),
+    "experiment": Target(("flows.pipeline", "--set", "finetune.classify.steps=4"), ("finetune@classify",)),
 }  # fmt: skip
 TOYS = {
     **{
@@ -105,7 +103,7 @@ TOYS = {
     "seeds": Target(("flows.seeds", "--runs", "1"), ()),
 }  # fmt: skip
 TARGETS = PIPELINES | TOYS
-RARE = ("evaluate", "pipeline, end", "pipeline, whole", "scaling", "verify", "seeds")
+RARE = ("evaluate", "experiment", "pipeline, end", "pipeline, whole", "scaling", "verify", "seeds")
 """Once in ten times its turn: minutes each."""
 
 

@@ -112,6 +112,7 @@ def test_only_the_kinds_asked_for() -> None:
         "api_key=your-api-key-goes-here",
         "[0.12345678, 1.23456789e-10, -2147483648, 9223372036854775807]",
         "Biometrika 69.3 (1982): 635-640",
+        'token = "AutoTokenizer.from_pretrained7"',
     ],
 )
 def test_what_only_looks_alike_is_left_alone(text: str) -> None:
