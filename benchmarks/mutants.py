@@ -246,7 +246,8 @@ def main() -> None:
                 first.setdefault(f"{result['module']}: {result['mutant']}", result)
                 with log.open("a") as file:
                     file.write(json.dumps(result) + "\n")
-    report({key: one for key, one in results.items() if key not in EQUIVALENT}, first)
+    there = {f"{name}: {one.name}" for name, (path, _) in MODULES.items() for one in mutants((ROOT / path).read_text())}
+    report({key: one for key, one in results.items() if key in there and key not in EQUIVALENT}, first)
 
 
 if __name__ == "__main__":
