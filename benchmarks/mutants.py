@@ -211,7 +211,7 @@ def report(results: dict[str, dict], first: dict[str, dict]) -> None:
     }
     tried_ones, killed = (sum(one[key] for one in modules.values()) for key in ("tried", "killed"))
     at_first = sum(one["killed_at_first"] for one in modules.values())
-    says = f"{tried_ones} tried of 25 in each of {len(MODULES)} modules; {at_first} killed before tests were added for them"
+    says = f"{tried_ones} tried of {25 * len(MODULES)}; {at_first} killed before tests were added for the others"
     survived = sorted(f"{one['module']}: {one['mutant']}" for one in results.values() if not one["killed"])
     write("chaos", {"mutants": {"modules": modules, "survived": survived, "equivalent": EQUIVALENT}}, [
         goal("mutants_killed_fraction", killed / tried_ones, 0.85, "higher", says),
