@@ -25,13 +25,17 @@ from flows.system.command import parser_of, run_command
 HELD_OUT = "held-out text is among it: the held-out set changes, and scores do not compare with earlier ones"
 
 
-def look(text: str) -> tuple[Any, list[Any]]:
+def look(text: str, again: bool = False) -> tuple[Any, list[Any]]:
     """The query, and the documents that it names with the models that saw them.
+
+    Args:
+        again: it may name nothing any more, if an earlier removal of it was interrupted.
 
     Raises:
         UserError: nothing was ingested, or the query names nothing.
     """
     from components.lineage.documents import wide_query_of
+    from flows.tracking.forgetting import recorded
     from flows.tracking.model_exposure import workspace_view
     from flows.tracking.trace_report import answers
 
@@ -40,8 +44,12 @@ def look(text: str) -> tuple[Any, list[Any]]:
         raise UserError("nothing has been ingested here yet, and no DVC remote has it; run `make demo` first")
     query = wide_query_of(text, workspace_view)
     found = answers(query)
-    if not found:
-        raise UserError(f"no document has this {query.kind}; `python -m flows.trace` says what comes near")
+    taken_out = bool(recorded(text)["ids"])
+    if not found and not (again and taken_out):
+        hint = (
+            "it was taken out; --purge deletes old copies" if taken_out else "`python -m flows.trace` says what is near"
+        )
+        raise UserError(f"no document has this {query.kind}; {hint}")
     return query, found
 
 
@@ -138,8 +146,7 @@ def apply(text: str, query: Any, found: list[Any]) -> None:
     from flows.tracking import forgetting
 
     documents, ids = [match.document for match in found], forgetting.with_duplicates(found)
-    saw = forgetting.versions_that_saw(found)
-    number = forgetting.record(text, documents, ids, saw)
+    known = forgetting.record(text, documents, ids, forgetting.versions_that_saw(found))
     if not all((paths.ROOT / out).exists() for out in dvc.outputs()):
         dvc.run("checkout", "--allow-missing")
     listed, new = opt_out_file().read_text("utf-8"), forgetting.entries(query, found, ids)
@@ -148,15 +155,17 @@ def apply(text: str, query: Any, found: list[Any]) -> None:
     print(f"{opt_out_file().name}: {len(new)} lines added; making again what is stale", flush=True)
     if subprocess.run([sys.executable, "-m", "flows.pipeline"], cwd=paths.ROOT).returncode:
         raise UserError("the pipeline did not complete; its lines above say why; run the same command again")
-    for alias in forgetting.mark(saw, f"{len(documents)} documents that were to be forgotten"):
+    saw = forgetting.registered(known["versions"])
+    for alias in forgetting.mark(saw, f"{len(known['ids'])} documents that were to be forgotten"):
         print(
             f"{alias} still points at a model that saw them (marked in MLflow); `python -m flows.promote` replaces it"
         )
-    if left := forgetting.trained_on(ids):
-        raise UserError(
-            f"still trained on after the removal: {', '.join(left[:5])}; report this as a mistake in Greenhouse"
-        )
-    print(f"no model of the workspace was trained on them; up to {number} copies are left in old states: --purge")
+    if left := forgetting.still_held(set(known["ids"])):
+        raise UserError(f"still there after the removal: {', '.join(left[:5])}; report this as a mistake in Greenhouse")
+    print(
+        f"no model of the workspace was trained on them; up to {len(known['copies'])} copies are left in old states: "
+        "--purge"
+    )
 
 
 def purge(text: str) -> int:
@@ -178,7 +187,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.purge:
         return purge(arguments.query)
-    query, found = look(arguments.query)
+    query, found = look(arguments.query, again=arguments.apply)
     if arguments.apply:
         apply(arguments.query, query, found)
     else:
