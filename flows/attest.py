@@ -242,7 +242,7 @@ def _sources(folder: Path, recorded: Any, attested: dict[str, Any]) -> tuple[lis
     wrong += attestation.chain(lock) + bad + unlike
     unreached += gone + away
     if other:
-        unreached.append(f"code: {', '.join(other)} is not here as it was; check out the commit")
+        unreached.append(f"inputs: not here as recorded: {', '.join(other)}; check out the commit, `dvc checkout`")
     try:
         here = attestation.claims_of(one, stage, names_of(one, model), recorded.owner).model_dump(mode="json")
         differs, unknown = compared(attested, here)

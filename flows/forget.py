@@ -11,6 +11,7 @@ Works from a fresh clone that has a DVC remote.
 """
 
 import math
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -44,6 +45,13 @@ def look(text: str, again: bool = False) -> tuple[Any, list[Any]]:
         raise UserError("nothing has been ingested here yet, and no DVC remote has it; run `make demo` first")
     query = wide_query_of(text, workspace_view)
     found = answers(query)
+    generated = [one for one in found if re.match("curriculum/|canary$", one.document.facts["source"])]
+    if generated and len(generated) == len(found):
+        raise UserError(
+            f"{generated[0].document.facts['source']}: text that mix generates; mix.curriculum.share or "
+            "mix.canaries.per_count 0 in params.yaml leaves it out"
+        )
+    found = [match for match in found if match not in generated]
     taken_out = bool(recorded(text)["ids"])
     if not found and not (again and taken_out):
         hint = (
@@ -60,10 +68,15 @@ def fetch_corpora() -> None:
         UserError: the remote does not answer, or lacks some of them.
     """
     from flows.system import dvc
+    from flows.tracking.snapshots import ObjectCache, Snapshot
 
     if dvc.lock() and not all((paths.ROOT / out).exists() for out in ("data/ingest/train", "data/mix")):
         print("fetching the recorded outputs from the DVC remote ...", flush=True)
         dvc.run("fetch")
+        store = ObjectCache()  # `dvc fetch` passes over what the remote lacks
+        for out, md5 in Snapshot("workspace", "workspace", dvc.lock()).outputs().items():
+            for one in store.files(md5).values() if out.startswith("data/") else ():
+                store.fetched(one)
 
 
 def rows_to_redo(documents: list[Any]) -> list[Any]:

@@ -171,6 +171,8 @@ def in_remote(hashes: set[str]) -> tuple[set[str], Callable[[str], None] | None,
             return set(), None, ""
         try:
             store = repo.cloud.get_remote_odb()
+            if not store.fs.exists(store.path):
+                raise FileNotFoundError(f"nothing is at {store.path}")
             there = {md5 for md5 in hashes if store.exists(md5)}
         except Exception as error:  # each kind of storage has exceptions of its own
             name = repo.config["core"]["remote"]
