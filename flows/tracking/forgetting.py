@@ -25,7 +25,7 @@ from flows.tracking.model_exposure import Seen, cached_view, states, workspace_v
 from flows.tracking.snapshots import ObjectCache, Snapshot
 from flows.tracking.trace_report import TraceMatch
 
-TRAINED_ON = {
+TRAINED_ON: dict[str, tuple[str, ...]] = {
     "data/mix/train/": ("models/pretrain/", "models/checkpoints/", "models/finetune/"),
     "data/bias/train/": ("models/finetune/",),
 }
