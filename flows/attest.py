@@ -15,11 +15,13 @@ anew from them and the ledger, and names what differs (exit status 1) and what i
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
 from components.core.files import md5_file, read_json, sha256_file, write_json
+from flows.system import paths
 from flows.system.command import parser_of, run_command
 
 EXTRA = "this needs the extra `attest`: .venv/bin/pip install -c constraints.txt -e '.[attest]'"
@@ -231,6 +233,8 @@ def _sources(folder: Path, recorded: Any, attested: dict[str, Any]) -> tuple[lis
         if twin := attestation.state_of(lambda state: state.fingerprints().get(stage) == made):
             wrong.append(f"models/{model}: from the same inputs {twin.name} has {twin.outputs()[f'models/{model}']}")
         unreached.append("dvc.lock: nothing here records these bytes, so its hashes are read from the folder")
+    elif one.kind == "workspace" and not (paths.ROOT / "models" / model).exists():
+        one = replace(one, kind="revision")  # a fresh clone: its files are in DVC's cache or remote
     lock = {name: one.lock[name] for name in recorded.lock if name in one.lock}
     count, bad, gone = attestation.rehashed(lock, one.kind == "workspace")
     agree, other = attestation.code_of(lock)
@@ -238,7 +242,7 @@ def _sources(folder: Path, recorded: Any, attested: dict[str, Any]) -> tuple[lis
     wrong += attestation.chain(lock) + bad + unlike
     unreached += gone + away
     if other:
-        unreached.append(f"code: {', '.join(other)} is not here as it was; check out the commit")
+        unreached.append(f"inputs: not here as recorded: {', '.join(other)}; check out the commit, `dvc checkout`")
     try:
         here = attestation.claims_of(one, stage, names_of(one, model), recorded.owner).model_dump(mode="json")
         differs, unknown = compared(attested, here)

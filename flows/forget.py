@@ -11,6 +11,7 @@ Works from a fresh clone that has a DVC remote.
 """
 
 import math
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -25,13 +26,17 @@ from flows.system.command import parser_of, run_command
 HELD_OUT = "held-out text is among it: the held-out set changes, and scores do not compare with earlier ones"
 
 
-def look(text: str) -> tuple[Any, list[Any]]:
+def look(text: str, again: bool = False) -> tuple[Any, list[Any]]:
     """The query, and the documents that it names with the models that saw them.
+
+    Args:
+        again: it may name nothing any more, if an earlier removal of it was interrupted.
 
     Raises:
         UserError: nothing was ingested, or the query names nothing.
     """
     from components.lineage.documents import wide_query_of
+    from flows.tracking.forgetting import recorded
     from flows.tracking.model_exposure import workspace_view
     from flows.tracking.trace_report import answers
 
@@ -40,8 +45,19 @@ def look(text: str) -> tuple[Any, list[Any]]:
         raise UserError("nothing has been ingested here yet, and no DVC remote has it; run `make demo` first")
     query = wide_query_of(text, workspace_view)
     found = answers(query)
-    if not found:
-        raise UserError(f"no document has this {query.kind}; `python -m flows.trace` says what comes near")
+    generated = [one for one in found if re.match("curriculum/|canary$", one.document.facts["source"])]
+    if generated and len(generated) == len(found):
+        raise UserError(
+            f"{generated[0].document.facts['source']}: text that mix generates; mix.curriculum.share or "
+            "mix.canaries.per_count 0 in params.yaml leaves it out"
+        )
+    found = [match for match in found if match not in generated]
+    taken_out = bool(recorded(text)["ids"])
+    if not found and not (again and taken_out):
+        hint = (
+            "it was taken out; --purge deletes old copies" if taken_out else "`python -m flows.trace` says what is near"
+        )
+        raise UserError(f"no document has this {query.kind}; {hint}")
     return query, found
 
 
@@ -52,10 +68,15 @@ def fetch_corpora() -> None:
         UserError: the remote does not answer, or lacks some of them.
     """
     from flows.system import dvc
+    from flows.tracking.snapshots import ObjectCache, Snapshot
 
     if dvc.lock() and not all((paths.ROOT / out).exists() for out in ("data/ingest/train", "data/mix")):
         print("fetching the recorded outputs from the DVC remote ...", flush=True)
         dvc.run("fetch")
+        store = ObjectCache()  # `dvc fetch` passes over what the remote lacks
+        for out, md5 in Snapshot("workspace", "workspace", dvc.lock()).outputs().items():
+            for one in store.files(md5).values() if out.startswith("data/") else ():
+                store.fetched(one)
 
 
 def rows_to_redo(documents: list[Any]) -> list[Any]:
@@ -138,8 +159,7 @@ def apply(text: str, query: Any, found: list[Any]) -> None:
     from flows.tracking import forgetting
 
     documents, ids = [match.document for match in found], forgetting.with_duplicates(found)
-    saw = forgetting.versions_that_saw(found)
-    number = forgetting.record(text, documents, ids, saw)
+    known = forgetting.record(text, documents, ids, forgetting.versions_that_saw(found))
     if not all((paths.ROOT / out).exists() for out in dvc.outputs()):
         dvc.run("checkout", "--allow-missing")
     listed, new = opt_out_file().read_text("utf-8"), forgetting.entries(query, found, ids)
@@ -148,15 +168,17 @@ def apply(text: str, query: Any, found: list[Any]) -> None:
     print(f"{opt_out_file().name}: {len(new)} lines added; making again what is stale", flush=True)
     if subprocess.run([sys.executable, "-m", "flows.pipeline"], cwd=paths.ROOT).returncode:
         raise UserError("the pipeline did not complete; its lines above say why; run the same command again")
-    for alias in forgetting.mark(saw, f"{len(documents)} documents that were to be forgotten"):
+    saw = forgetting.registered(known["versions"])
+    for alias in forgetting.mark(saw, f"{len(known['ids'])} documents that were to be forgotten"):
         print(
             f"{alias} still points at a model that saw them (marked in MLflow); `python -m flows.promote` replaces it"
         )
-    if left := forgetting.trained_on(ids):
-        raise UserError(
-            f"still trained on after the removal: {', '.join(left[:5])}; report this as a mistake in Greenhouse"
-        )
-    print(f"no model of the workspace was trained on them; up to {number} copies are left in old states: --purge")
+    if left := forgetting.still_held(set(known["ids"])):
+        raise UserError(f"still there after the removal: {', '.join(left[:5])}; report this as a mistake in Greenhouse")
+    print(
+        f"no model of the workspace was trained on them; up to {len(known['copies'])} copies are left in old states: "
+        "--purge"
+    )
 
 
 def purge(text: str) -> int:
@@ -178,7 +200,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.purge:
         return purge(arguments.query)
-    query, found = look(arguments.query)
+    query, found = look(arguments.query, again=arguments.apply)
     if arguments.apply:
         apply(arguments.query, query, found)
     else:

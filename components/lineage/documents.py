@@ -107,7 +107,8 @@ def wide_query_of(text: str, view: View) -> Query:
     for kind in ("source", "licence"):
         if any(text in manifest.get(f"{kind}s", {}) for manifest in manifests):
             return Query(kind, text)
-    if not re.search(r"\s", text) and not any(_rows(view, "location", text)) and any(_rows(view, "prefix", text)):
+    is_location = re.fullmatch(r"\S+", text) and not any(_rows(view, "location", text))
+    if is_location and any(_rows(view, "prefix", text)):
         return Query("prefix", text)
     return query_of(text, view)
 

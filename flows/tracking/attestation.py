@@ -1,9 +1,9 @@
 """Claims about a model (components/studies/attestation), collected from DVC, the ledger, MLflow and records."""
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,9 @@ def claims_of(one: Snapshot, stage: str, names: list[str], owner: dict[str, str]
     """
     model, found = stage.replace("@", "/"), gathered(one, stage)
     answers = collect(one, stage)
-    rebuild = answers.rebuild.model_copy(update={"command": verify_command(model)})
+    commit = _run_of(one, stage).get("git.commit") or NotKnown(not_known="no run of MLflow here has made this model")
+    rebuild = answers.rebuild.model_copy(update={"command": verify_command(model), "commit": commit})
     place: dict[str, Any] = {"state": "", "kind": "", "load": load_answer(model, "."), "rebuild": rebuild}
-    run = _run_of(one, stage)
     fingerprint = one.fingerprints()[stage]
     manifests = {part: _json(found.file, f"data/{folder}/manifest.json") for part, folder in CORPORA.items()}
     kept = _json(found.file, "data/bias/train/manifest.json").get("sources", {})
@@ -49,7 +49,7 @@ def claims_of(one: Snapshot, stage: str, names: list[str], owner: dict[str, str]
         md5=one.outputs()[f"models/{model}"],
         lock={name: one.lock[name] for name in (*stages_behind(model), "evaluate") if name in one.lock},
         answers=answers.model_copy(update=place),
-        commit=run.get("git.commit") or NotKnown(not_known="no run of MLflow has made this model"),
+        commit=commit,
         environment=_environment(stage, fingerprint),
         verdict=_verdict(fingerprint),
         energy=behind or NotKnown(not_known="the ledger has no run of the stages behind this model"),
@@ -163,10 +163,7 @@ def owner_fields(path: Path | None) -> dict[str, str]:
 
 def state_of(wanted: Callable[[Snapshot], bool]) -> Snapshot | None:
     """The first state of this checkout that is wanted; None if there is none."""
-    known = list(states())
-    with suppress(UserError):
-        known.append(snapshots.find("HEAD"))
-    return next((one for one in known if wanted(one)), None)
+    return next((one for one in itertools.chain(states(), snapshots.committed()) if wanted(one)), None)
 
 
 def folder_md5(files: dict[str, str]) -> str:

@@ -8,7 +8,6 @@ the weights of its models too.
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -18,7 +17,7 @@ import pyarrow.parquet as pq
 
 from components.core.errors import UserError
 from components.core.files import fingerprint, read_json, write_json
-from components.lineage.documents import CORPORA, Query, Traced, shards, text_at
+from components.lineage.documents import CORPORA, Query, Traced, View, shards, text_at
 from flows.system import dvc, git, paths
 from flows.system.disk import Removable, remove_path, size_of
 from flows.tracking import snapshots
@@ -26,7 +25,11 @@ from flows.tracking.model_exposure import Seen, cached_view, states, workspace_v
 from flows.tracking.snapshots import ObjectCache, Snapshot
 from flows.tracking.trace_report import TraceMatch
 
-MADE_OF_TOKENS = ("models/pretrain/", "models/checkpoints/", "models/finetune/")
+TRAINED_ON: dict[str, tuple[str, ...]] = {
+    "data/mix/train/": ("models/pretrain/", "models/checkpoints/", "models/finetune/"),
+    "data/bias/train/": ("models/finetune/",),
+}
+"""Corpus -> models that may have been trained on any document of it."""
 MOST_BYTES = 20_000_000
 """Reports larger than this are not searched."""
 
@@ -95,7 +98,10 @@ class Copy:
 
 
 def copies(documents: list[Traced], ids: set[str]) -> Iterator[Copy]:
-    """Every object of every known state that holds one of the documents, each once."""
+    """Every object of every known state that holds one of the documents, each once.
+
+    Corpora and reports of old states that only the remote has are fetched to be looked into.
+    """
     store, known = ObjectCache(), set[str]()
     heads = {text_at(one.locations[0], workspace_view)[:60].encode() for one in documents if one.locations}
     needles = {head for head in heads if len(head) > 30} | {one.encode() for one in ids}
@@ -106,46 +112,52 @@ def copies(documents: list[Traced], ids: set[str]) -> Iterator[Copy]:
         if not path.exists():
             return False
         if is_shard:
-            rows = pq.read_table(path, columns=["id"])["id"].to_pylist()
-            return any(row.split("-")[0] in ids for row in rows)
+            return bool(_rows_of(path, ids))
         return path.stat().st_size <= MOST_BYTES and any(needle in path.read_bytes() for needle in needles)
 
-    for state in _all_states():
-        files = dict(_files(store, state))
-        bad = {
-            path
-            for path, md5 in files.items()
-            if path.startswith("data/") and path.endswith(".parquet") and holds(md5, True)
-        }
-        bad |= {path for path, md5 in files.items() if path.startswith("reports/") and holds(md5, False)}
-        if any(path.startswith("data/mix/train/") for path in bad):
-            bad |= _token_shards(state, bad) | {path for path in files if path.startswith(MADE_OF_TOKENS)}
+    known_states = [*states(), *snapshots.committed()]
+    store.pull({md5 for state in known_states for md5 in state.outputs().values() if md5.endswith(".dir")})
+    files = [dict(_files(store, state)) for state in known_states]
+    store.pull({md5 for one in files for path, md5 in one.items() if _is_shard(path) or path.startswith("reports/")})
+    for state, own in zip(known_states, files, strict=True):
+        bad = {path for path, md5 in own.items() if _is_shard(path) and holds(md5, True)}
+        bad |= {path for path, md5 in own.items() if path.startswith("reports/") and holds(md5, False)}
+        bad |= _made_of(bad, own, cached_view(state))
         for path in sorted(bad):
-            if files[path] not in known and (path.rsplit(".", 1)[-1] != "json" or path.startswith("reports/")):
-                known.add(files[path])
-                yield Copy(files[path], path, state.name)
+            if own[path] not in known:
+                known.add(own[path])
+                yield Copy(own[path], path, state.name)
 
 
-def _all_states() -> Iterator[Snapshot]:
-    yield from states()
-    with suppress(UserError):
-        yield snapshots.find("HEAD")
+def _is_shard(path: str) -> bool:
+    return path.startswith("data/") and path.endswith(".parquet")
+
+
+def _rows_of(shard: Path, ids: set[str]) -> list[str]:
+    """Ids of the shard's rows that are one of the documents or a copy of one."""
+    return [row for row in pq.read_table(shard, columns=["id"])["id"].to_pylist() if row.split("-")[0] in ids]
 
 
 def _files(store: ObjectCache, state: Snapshot) -> Iterator[tuple[str, str]]:
     for out, md5 in state.outputs().items():
-        with suppress(UserError):
+        if store.path(md5).exists() or not md5.endswith(".dir"):
             yield from ((f"{out}/{name}".rstrip("/"), one) for name, one in store.files(md5).items())
 
 
-def _token_shards(state: Snapshot, bad: set[str]) -> set[str]:
-    """The token shards of the mixture's shards that hold a document: shard k is made of shard k."""
-    view, numbers = cached_view(state), {path.rpartition("/")[2] for path in bad if path.startswith("data/mix/train/")}
-    mixture, tokens = view("data/mix/train/manifest.json"), view("data/tokenize/train/manifest.json")
-    if not (mixture and tokens):
-        return set()
-    pairs = zip(read_json(mixture)["shards"], read_json(tokens)["shards"], strict=True)
-    return {f"data/tokenize/train/{made['tokens']}" for shard, made in pairs if shard["file"] in numbers}
+def _made_of(bad: set[str], files: dict[str, str], view: View) -> set[str]:
+    """Token shards (number k is of shard k) and weights that were made of corpus shards with a document."""
+    made = set[str]()
+    for part, corpus in (("train", "data/mix/train"), ("heldout", "data/ingest/heldout")):
+        texts, tokens = (view(f"{folder}/manifest.json") for folder in (corpus, f"data/tokenize/{part}"))
+        if texts and tokens:
+            pairs = zip(read_json(texts)["shards"], read_json(tokens)["shards"], strict=True)
+            made |= {
+                f"data/tokenize/{part}/{row['tokens']}" for text, row in pairs if f"{corpus}/{text['file']}" in bad
+            }
+    for corpus, models in TRAINED_ON.items():
+        if any(path.startswith(corpus) for path in bad):
+            made |= {path for path in files if path.startswith(models) and not path.endswith(".json")}
+    return made
 
 
 def in_remote(hashes: set[str]) -> tuple[set[str], Callable[[str], None] | None, str]:
@@ -159,6 +171,8 @@ def in_remote(hashes: set[str]) -> tuple[set[str], Callable[[str], None] | None,
             return set(), None, ""
         try:
             store = repo.cloud.get_remote_odb()
+            if not store.fs.exists(store.path):
+                raise FileNotFoundError(f"nothing is at {store.path}")
             there = {md5 for md5 in hashes if store.exists(md5)}
         except Exception as error:  # each kind of storage has exceptions of its own
             name = repo.config["core"]["remote"]
@@ -194,6 +208,13 @@ def versions_that_saw(found: list[TraceMatch]) -> list[Any]:
                 if any(stage == f"pretrain@{one}" or f"models/pretrain/{one}" in base for one in branches):
                     versions |= {(row.name, row.version): row for row in versions_of(fingerprint)}
     return list(versions.values())
+
+
+def registered(versions: list[list[str]]) -> list[Any]:
+    """Those of the versions (name, number) that MLflow has."""
+    from flows.tracking.mlflow_run import client
+
+    return [row for row in client().search_model_versions("") if [row.name, str(row.version)] in versions]
 
 
 def mark(versions: list[Any], text: str) -> list[str]:
@@ -263,23 +284,35 @@ def _record(text: str) -> Path:
     return paths.STATE / "forgotten" / f"{fingerprint(text.strip())}.json"
 
 
-def record(text: str, documents: list[Traced], ids: set[str], saw: list[Any]) -> int:
-    """Keep what a removal concerns, by the query's hash and without the text: later nothing here holds it any more."""
-    if _record(text).exists():  # an apply that was interrupted
-        return len(read_json(_record(text))["copies"])
+def recorded(text: str) -> dict[str, Any]:
+    """What a removal by this query concerns; without ids if there was none."""
+    path = _record(text)
+    return read_json(path) if path.exists() else {"ids": [], "copies": [], "versions": []}
+
+
+def record(text: str, documents: list[Traced], ids: set[str], saw: list[Any]) -> dict[str, Any]:
+    """Keep what a removal concerns, by the query's hash and without the text: later nothing here holds it any more.
+
+    Added to what an earlier removal by this query recorded, which may have been interrupted.
+    """
+    known = recorded(text)
     found = [asdict(copy) for copy in copies(documents, ids)]
     versions = [[row.name, str(row.version)] for row in saw]
-    write_json(_record(text), {"ids": sorted(ids), "copies": found, "versions": versions, "at": time.time()})
-    return len(found)
+    known = {
+        "ids": sorted({*known["ids"], *ids}),
+        "copies": known["copies"] + [row for row in found if row not in known["copies"]],
+        "versions": known["versions"] + [row for row in versions if row not in known["versions"]],
+        "at": time.time(),
+    }
+    write_json(_record(text), known)
+    return known
 
 
-def trained_on(ids: set[str]) -> list[str]:
-    """Those of the documents that the workspace's mixture holds."""
-    found = []
-    for _, _, path in shards(workspace_view, "mix", "train"):
-        rows = pq.read_table(path, columns=["id"])["id"].to_pylist()
-        found += [row for row in rows if row.split("-")[0] in ids]
-    return found
+def still_held(ids: set[str]) -> list[str]:
+    """Those of the documents that a corpus of the workspace holds, training or held-out; by id, copies of one too."""
+    corpora = [(stage, part) for stage, part in CORPORA if part in ("train", "heldout")]
+    held = (row for one in corpora for _, _, path in shards(workspace_view, *one) for row in _rows_of(path, ids))
+    return list(dict.fromkeys(held))
 
 
 def to_purge(text: str) -> tuple[list[Removable], list[str]]:
@@ -289,11 +322,10 @@ def to_purge(text: str) -> tuple[list[Removable], list[str]]:
         UserError: they were not taken out yet.
     """
     from flows.tracking.garbage import experiment_item
-    from flows.tracking.mlflow_run import client
 
-    if not _record(text).exists() or trained_on(ids := set(read_json(_record(text))["ids"])):
+    known, store = recorded(text), ObjectCache()
+    if not (ids := set(known["ids"])) or still_held(ids):
         raise UserError("the workspace still has it; take it out first: `python -m flows.forget QUERY --apply`")
-    known, store = read_json(_record(text)), ObjectCache()
     here = {md5 for _, md5 in _files(store, snapshots.find("workspace"))}
     found = [Copy(**row) for row in known["copies"] if row["md5"] not in here]
     objects = [path for copy in found if (path := store.path(copy.md5)).exists()]
@@ -304,8 +336,7 @@ def to_purge(text: str) -> tuple[list[Removable], list[str]]:
     ]
     items += [Removable(f"DVC's remote: {md5}", 0, partial(remove, md5)) for md5 in sorted(there) if remove]
     items += [experiment_item(name) for name in experiments_with(found)]
-    wanted = {tuple(row) for row in known["versions"]}
-    items += [model_item(row) for row in client().search_model_versions("") if (row.name, str(row.version)) in wanted]
+    items += map(model_item, registered(known["versions"]))
     notes = ["Old states whose objects go can no longer be checked out, compared or verified.", "Not reached:", *BEYOND]
     return items + artifact_items(ids, known["at"]), notes + [f"    {why}"] * bool(why)
 

@@ -8,6 +8,7 @@ to compare two states, to find the energy spent on one, and to know which bytes 
 import json
 import os
 import sqlite3
+from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,6 +88,14 @@ def find(name: str) -> Snapshot:
 def experiments() -> dict[str, str]:
     """Name -> commit of every DVC experiment in this repository."""
     return {ref.rsplit("/", 1)[1]: commit for ref, commit in git.experiment_refs().items() if ref.count("/") == 4}
+
+
+def committed() -> Iterator[Snapshot]:
+    """The states that commits of any branch or tag recorded: those in which dvc.lock became another."""
+    refs = ("HEAD", "--branches", "--tags", "--remotes")
+    for commit in git.answer("log", "--format=%H", "--full-history", *refs, "--", "dvc.lock").split():
+        with suppress(UserError):  # it was removed there
+            yield _of_commit(commit[:9], "revision", commit)
 
 
 def _of_commit(name: str, kind: str, commit: str) -> Snapshot:
@@ -208,18 +217,18 @@ class ObjectCache:
 
     def fetched(self, md5: str) -> Path:
         """The object's path, after a pull from the default remote if it is not here."""
-        if not self.path(md5).exists():
-            self._pull(md5)
+        self.pull({md5})
         if not self.path(md5).exists():
             raise UserError(
                 f"{md5}: not in DVC's cache ({self.folder}), nor in a remote; `dvc pull` it, or make it again"
             )
         return self.path(md5)
 
-    def _pull(self, md5: str) -> None:
+    def pull(self, hashes: Iterable[str]) -> None:
+        """Fill the cache from the default remote, as far as there is one and it has the objects."""
         from dvc.exceptions import DvcException
         from dvc_data.hashfile.hash_info import HashInfo
 
-        # Where no remote is set up, or it does not have the object, the caller says so.
-        with dvc.open_repo(self.root) as repo, suppress(DvcException):
-            repo.cloud.pull([HashInfo("md5", md5)])
+        if missing := sorted(md5 for md5 in hashes if not self.path(md5).exists()):
+            with dvc.open_repo(self.root) as repo, suppress(DvcException):
+                repo.cloud.pull([HashInfo("md5", md5) for md5 in missing])

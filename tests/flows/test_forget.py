@@ -25,3 +25,12 @@ def test_a_dry_run_names_models_price_and_copies_and_changes_nothing(finished_cl
 def test_what_names_nothing_is_one_sentence(finished_clone: PipelineClone) -> None:
     said = finished_clone.run("flows.forget", "source:nowhere", expect=1)
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(("text", "says"), [("", "fewer than"), ("curriculum/copy", "text that mix generates")])
+def test_what_no_removal_can_take_out_is_refused(finished_clone: PipelineClone, text: str, says: str) -> None:
+    before = (finished_clone.root / "opt_out.txt").read_text()
+    said = finished_clone.run("flows.forget", text, "--apply", expect=1)
+    assert says in said
+    assert "Traceback" not in said
+    assert (finished_clone.root / "opt_out.txt").read_text() == before

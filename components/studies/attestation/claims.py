@@ -79,7 +79,7 @@ def compared(there: Any, here: Any, path: str = "") -> tuple[list[str], list[str
     """
     if there == here:
         return [], []
-    if is_unknown(here) and not is_unknown(there) and not here["not_known"].startswith(NONE_THERE_IS):
+    if is_unknown(here) and (is_unknown(there) or not here["not_known"].startswith(NONE_THERE_IS)):
         return [], [f"{path}: {here['not_known']}"]
     if is_unknown(there) and path in LATER:
         return [], [f"{path}: not in the attestation; here {shown(here)}"]

@@ -83,6 +83,14 @@ def test_what_differs_is_named_and_what_is_unknown_here_is_not_called_checked(cl
     assert unknown == ["energy: no ledger here"]
 
 
+def test_what_nobody_knows_there_or_here_is_no_difference(claims: dict[str, Any]) -> None:
+    there = claims | {"verdict": {"not_known": "the gate was not asked about this model"}}
+    assert compared(there, claims | {"verdict": {"not_known": "not registered here"}}) == (
+        [], ["verdict: not registered here"])  # fmt: skip
+    hidden, _ = compared(there, claims)
+    assert hidden[0].startswith("verdict.")
+
+
 def test_the_training_content_says_not_known_rather_than_nothing(claims: dict[str, Any]) -> None:
     summary = documents(Claims.model_validate(claims))["training-content.json"]
     assert summary["model"]["provider"] == {"value": "we", "from": "owner's file"}

@@ -1,0 +1,269 @@
+"""The clone in which faults are tried, its servers, and the commands that are run there."""
+
+import json
+import os
+import random
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import yaml
+
+from flows.execution.fork_server import VARIABLE, ForkServer
+from flows.system.paths import ROOT, STATE
+from tests.flows.pipeline_clone import PipelineClone, make_clone
+
+FOLDER = STATE / "chaos"
+LONGEST_S = 600.0
+"""A command that takes longer hangs."""
+DEAD = "http://127.0.0.1:9"
+"""An address at which nothing listens."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A command, the stages that forget that they ran before it, and the files besides DVC's outputs that it makes."""
+
+    command: tuple[str, ...]
+    forgets: tuple[str, ...]
+    makes: str = ""
+    ray: bool = False
+
+
+def _repro(stage: str, **more: bool) -> Target:
+    return Target(("dvc", "repro", stage), (stage,), **more)
+
+
+PIPELINES = {
+    "pipeline, data": Target(("flows.pipeline",), ("filter", "mix")),
+    "pipeline, tokens": Target(("flows.pipeline",), ("tokenize",)),
+    "pipeline, end": Target(("flows.pipeline",), ("evaluate",)),
+    "pipeline, training": Target(("flows.pipeline",), ("pretrain@causal", "pretrain@masked")),
+    "pipeline, tuning": Target(("flows.pipeline",), ("finetune@instruct", "finetune@classify")),
+    "pipeline, whole": Target(("flows.pipeline",), ("*",)),
+    "experiment": Target(("flows.pipeline", "--set", "finetune.classify.steps=4"), ("finetune@classify",)),
+}  # fmt: skip
+TOYS = {
+    **{
+        stage: _repro(stage)
+        for stage in (
+            "pretrain@causal", "ingest", "finetune@classify", "dedup", "pretrain@masked", "filter", "tokenize",
+            "finetune@instruct", "mix", "evaluate", "bias",
+        )
+    },
+    "dedup, Ray": _repro("dedup", ray=True),
+    "exp run": Target(("dvc", "exp", "run", "mix"), ("mix",)),
+    "scaling": Target(("flows.scaling",), (), "reports/scaling/scaling.json"),
+    "verify": Target(("flows.verify", "causal"), ()),
+    "seeds": Target(("flows.seeds", "--runs", "1"), ()),
+}  # fmt: skip
+TARGETS = PIPELINES | TOYS
+RARE = ("evaluate", "experiment", "pipeline, end", "pipeline, whole", "scaling", "verify", "seeds")
+"""Once in ten times its turn: minutes each."""
+
+
+@dataclass
+class Trial:
+    """One trial: what is done to which command, and what came of it."""
+
+    seed: int
+    number: int
+    fault: str
+    target: str
+    moment: float
+    commit: str = ""
+    wrong: list[str] = field(default_factory=list)
+    said: str = ""
+    recover_s: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass
+class Faulty:
+    """How the command with the fault ended."""
+
+    status: int
+    output: str
+    left: list[str]
+
+
+def product() -> str:
+    """The last commit that changed what is tried."""
+    words = ["git", "log", "-1", "--format=%H", "--", "components", "flows"]
+    return subprocess.check_output(words, cwd=ROOT, text=True).strip()
+
+
+class Forked:
+    """A command that the clone's fork server runs, with what `subprocess.Popen` has of it."""
+
+    def __init__(self, address: str, request: dict, output: int) -> None:
+        self.returncode: int | None = None
+        self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._connection.connect(address)
+        with open(os.devnull) as nothing:
+            socket.send_fds(self._connection, [json.dumps(request).encode()], [nothing.fileno(), output, output])
+        self.pid = int(self._connection.recv(64))
+        self._connection.setblocking(False)
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            with suppress(BlockingIOError):
+                self.returncode = int(self._connection.recv(64) or 1)
+                self._connection.close()
+        return self.returncode
+
+    def wait(self) -> None:
+        while self.poll() is None:
+            time.sleep(0.02)
+
+
+Command = Forked | subprocess.Popen
+
+
+class World:
+    """The clone of all trials, its servers, and how long each command takes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clone, self.folder = PipelineClone(folder / "greenhouse"), folder
+        if not (folder / "hashes.json").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            self.clone = make_clone(folder)
+            with self.clone.start("flows.pipeline") as first:  # no limit: it takes what it takes
+                said, _ = first.communicate()
+            assert not first.returncode, said[-3000:]
+            (folder / "hashes.json").write_text(json.dumps(self.clone.outputs()))
+            os.rename(self.clone.root, folder / "whole")
+        self.restore()
+        self.hashes = json.loads((folder / "hashes.json").read_text())
+        self.commit, self.made = product(), dict[str, str]()
+        self.usual_s: dict[str, float] = {}
+        self.dice = random.Random()
+        code = "import flows, json, os; print(json.dumps(dict(os.environ)))"
+        self.environment = json.loads(self.clone.run_code(code))
+        self._prefect: AbstractContextManager | None = None
+        self.server = ForkServer(self.clone.root, self.environment)
+        self.server.start()
+        while not Path(self.server.address).exists():
+            time.sleep(0.1)
+
+    def prefect(self) -> dict[str, str]:
+        """The Prefect server that pipelines share, as variables of their environment; it starts with the first."""
+        if not self._prefect:
+            self._prefect = self.clone.prefect()
+            self._prefect.__enter__()
+        return {"PREFECT_API_URL": self.clone.api}
+
+    def end_prefect(self) -> None:
+        """End it; the next pipeline starts another."""
+        if self._prefect:
+            self._prefect.__exit__(None, None, None)
+            self._prefect = None
+
+    def close(self) -> None:
+        """End all servers."""
+        self.server.stop()
+        self.end_prefect()
+
+    def restore(self) -> None:
+        """The clone as it was before any trial."""
+        shutil.rmtree(self.clone.root, ignore_errors=True)
+        shutil.copytree(self.folder / "whole", self.clone.root, symlinks=True)
+
+    @property
+    def server_pid(self) -> int:
+        assert self.server._process
+        return self.server._process.pid
+
+    def path(self, name: str) -> Path:
+        return self.clone.root / name
+
+    def forget(self, target: Target) -> None:
+        """Have DVC run the target's stages again, from nothing."""
+        lock = yaml.safe_load(self.path("dvc.lock").read_text())
+        gone = set(lock["stages"]) if "*" in target.forgets else set(target.forgets) & set(lock["stages"])
+        for stage in gone:
+            for out in lock["stages"][stage].get("outs", []):
+                path = self.path(out["path"])
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        lock["stages"] = {name: entry for name, entry in lock["stages"].items() if name not in gone}
+        self.path("dvc.lock").write_text(yaml.safe_dump(lock, sort_keys=False))
+        shutil.rmtree(self.path(".dvc/cache/runs"), ignore_errors=True)
+        if target.makes:
+            self.path(target.makes).unlink(missing_ok=True)
+
+    def start(
+        self, target: Target, prefix: tuple[str, ...] = (), limits: dict[int, int] | None = None, **more: str
+    ) -> Command:
+        """Start a target's command; in a process of its own if anything about it is special."""
+        if target.ray:
+            runtime = yaml.safe_load(self.path("params.yaml").read_text())["runtime"] | {"engine": "ray"}
+            self.environment["GREENHOUSE_RUNTIME"] = json.dumps(runtime)
+        else:
+            self.environment.pop("GREENHOUSE_RUNTIME", None)
+        of_prefect = {} if target.command[0] == "dvc" or "PREFECT_API_URL" in more else self.prefect()
+        environment = self.environment | of_prefect
+        with (FOLDER / "output.log").open("w") as log:
+            if not (prefix or limits or more):
+                environment |= {VARIABLE: self.server.address}
+                module, *arguments = target.command
+                if module != "dvc":  # whose way of logging the packages that are imported change
+                    request = {"module": module, "arguments": arguments, "folder": str(self.clone.root)}
+                    return Forked(self.server.address, request | {"environment": environment}, log.fileno())
+
+            def limit() -> None:
+                for kind, most in (limits or {}).items():
+                    resource.setrlimit(kind, (most, most))
+
+            return subprocess.Popen(
+                [*prefix, sys.executable, "-m", *target.command], cwd=self.clone.root,
+                env=environment | more,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                preexec_fn=limit,
+            )  # fmt: skip
+
+    def tree(self, command: Command) -> list[psutil.Process]:
+        """What a command has started and not yet seen end, itself excepted."""
+        below = [*_below(command.pid), *_below(self.server_pid)]
+        return [one for one in dict.fromkeys(below) if one.pid != command.pid and _words(one)]
+
+    def ended(self, command: Command) -> Faulty:
+        """Wait for the end of a command, and of all it started."""
+        tree, deadline = self.tree(command), time.monotonic() + LONGEST_S
+        while command.poll() is None and time.monotonic() < deadline:
+            tree = self.tree(command) or tree
+            time.sleep(0.2)
+        hung = command.poll() is None
+        _, alive = psutil.wait_procs([*tree, *self.tree(command)], timeout=30)
+        alive = [one for one in alive if _words(one)]
+        left = [" ".join(_words(one)) for one in alive]
+        for one in [*alive, *([psutil.Process(command.pid)] if hung else [])]:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        command.wait()
+        assert command.returncode is not None
+        return Faulty(command.returncode, (FOLDER / "output.log").read_text(), left + ["hung"] * hung)
+
+    def wait(self, command: Command, trial: Trial) -> None:
+        """Until the trial's random moment of the time that its command takes."""
+        deadline = time.monotonic() + trial.moment * self.usual_s.get(trial.target, 30.0)
+        while time.monotonic() < deadline and command.poll() is None:
+            time.sleep(0.02)
+
+
+def _below(pid: int) -> list[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).children(recursive=True)
+    return []
+
+
+def _words(process: psutil.Process) -> list[str]:
+    with suppress(psutil.NoSuchProcess):
+        return process.cmdline() if process.status() != psutil.STATUS_ZOMBIE else []
+    return []

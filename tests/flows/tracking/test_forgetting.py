@@ -1,0 +1,57 @@
+"""What forgetting takes for a copy, and what it keeps of a removal."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from components.core.files import read_json, write_json
+from components.lineage.documents import View
+from flows.system import paths
+from flows.tracking import forgetting
+from flows.tracking.forgetting import Copy
+
+WEIGHTS = {f"models/{kind}/model.safetensors": "0" for kind in ("pretrain/causal", "finetune/instruct")}
+
+
+def manifests(folder: Path) -> View:
+    """Manifests of two corpus shards each, and of the token shards that were made of them."""
+    for corpus, tokens in (("data/mix/train", "train"), ("data/ingest/heldout", "heldout")):
+        shards = [{"file": f"part-0000{number}.parquet"} for number in (0, 1)]
+        write_json(folder / corpus / "manifest.json", {"shards": shards})
+        rows = [{"tokens": f"tokens-0000{number}.bin"} for number in (0, 1)]
+        write_json(folder / "data/tokenize" / tokens / "manifest.json", {"shards": rows})
+    return lambda path: folder / path
+
+
+@pytest.mark.parametrize(
+    ("shard", "made"),
+    [
+        ("data/mix/train/part-00001.parquet", {"data/tokenize/train/tokens-00001.bin", *WEIGHTS}),
+        ("data/ingest/heldout/part-00000.parquet", {"data/tokenize/heldout/tokens-00000.bin"}),
+        ("data/bias/train/part-00000.parquet", {"models/finetune/instruct/model.safetensors"}),
+        ("data/dedup/dropped/part-00000.parquet", set()),
+    ],
+)
+def test_tokens_and_weights_made_of_a_shard_are_copies(tmp_path: Path, shard: str, made: set[str]) -> None:
+    files = WEIGHTS | {"models/finetune/instruct/config.json": "1"}
+    assert forgetting._made_of({shard}, files, manifests(tmp_path)) == made
+
+
+def test_a_second_removal_by_a_query_adds_to_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "STATE", tmp_path)
+    found = iter(
+        [[Copy("1", "data/mix/train/a.parquet", "workspace")], [Copy("2", "data/mix/train/a.parquet", "x")], []]
+    )
+    monkeypatch.setattr(forgetting, "copies", lambda documents, ids: next(found))
+    one, two = (SimpleNamespace(name="causal", version=number) for number in (1, 2))
+    assert forgetting.recorded("a query")["ids"] == []
+    forgetting.record("a query", [], {"a" * 16}, [one])
+    forgetting.record("a query ", [], {"b" * 16}, [two])
+    forgetting.record("a query", [], set(), [])  # an apply that goes on after a kill finds nothing any more
+    known = forgetting.recorded("a query")
+    assert known["ids"] == ["a" * 16, "b" * 16]
+    assert [row["md5"] for row in known["copies"]] == ["1", "2"]
+    assert known["versions"] == [["causal", "1"], ["causal", "2"]]
+    (file,) = (tmp_path / "forgotten").iterdir()
+    assert "a query" not in file.name + str(read_json(file))
