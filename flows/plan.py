@@ -86,7 +86,8 @@ def render(rows: list[Row], grid: Intensity, now: datetime) -> str:
         start += timedelta(seconds=seconds.mid)
     if known:
         seconds, kwh = sum_of(known)
-        lines.append(_line("all of these", seconds, kwh, kwh * outlook.per_kwh(now, seconds.mid), ""))
+        unknown = f"without {len(rows) - len(known)} that never completed here" * (len(known) < len(rows))
+        lines.append(_line("all of these", seconds, kwh, kwh * outlook.per_kwh(now, seconds.mid), unknown))
         lines += EXPLAINED
         lines.append(f"grid: {' and '.join(outlook.sources)}; PUE {grid.pue.mid:g}, {grid.pue_source}")
     return "\n".join(lines)

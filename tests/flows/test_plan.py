@@ -31,6 +31,7 @@ def test_the_table_has_reasons_grams_with_pue_and_stages_without_history() -> No
     assert "2 (0.8..4.8)" in text  # grams: 0.002 kWh x 500 g/kWh x 2, from 0.001 x 400 x 2 to 0.004 x 600 x 2
     assert "key dedup.threshold: 0.7 -> 0.8; 3 runs of the same inputs" in text
     assert "follows dedup; never completed" in text
+    assert "without 1 that never completed here" in text
     wide = [Row("pretrain@causal", "why", StageForecast("x", Bounds(12345, 67890, 98765.0), Bounds(0, 0, 0), ""))]
     assert render(wide, GRID, NOW).splitlines()[1].split()[:3] == [
         "pretrain@causal",
