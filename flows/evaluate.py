@@ -14,9 +14,9 @@ def call(context: StageContext, branch: str) -> Report:
     from components.stages.evaluate.stage import evaluate as examine
 
     models, finetune = context.root / "models", context.params.finetune
-    for branch, further in (("prefer", finetune.prefer), ("reinforce", finetune.reinforce)):
+    for tuned, further in (("prefer", finetune.prefer), ("reinforce", finetune.reinforce)):
         if not further.base:
-            remove(context.root, branch)
+            remove(context.root, tuned)
     return examine(
         causal=models / "pretrain/causal",
         masked=models / "pretrain/masked",
