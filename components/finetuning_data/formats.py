@@ -134,9 +134,10 @@ def read(path: Path) -> Rows:
             except _Unfit as unfit:
                 refused.append(Refused(where, unfit.reason, unfit.detail))
     if kind is None:
-        found_columns = f"columns {', '.join(list(columns)[:12])}" if columns else "no readable row"
-        raise UserError(f"{path}: {found_columns}; give rows with messages, prompt and completion, text and label, or "
-                        "prompt, chosen and rejected")  # fmt: skip
+        if not columns:
+            refuse_empty(path, rows, refused)
+        raise UserError(f"{path}: columns {', '.join(list(columns)[:12])}; give rows with messages, prompt and "
+                        "completion, text and label, or prompt, chosen and rejected")  # fmt: skip
     refuse_empty(path, rows, refused)
     return Rows(kind, rows, refused)
 
@@ -268,7 +269,7 @@ def _messages(value: Any, name: str, role: str) -> tuple[Message, ...]:
         except ValueError:
             value = None
     if not isinstance(value, list) or not value:
-        raise _Unfit("missing field", f"{name} is no list of messages")
+        raise _Unfit("no messages", f"{name} must be {'a text or ' if role else ''}a list of messages")
     for number, one in enumerate(value, 1):
         if not isinstance(one, dict) or not isinstance(one.get("content"), str):
             raise _Unfit("message without text", f"{name}, message {number}")
@@ -306,8 +307,10 @@ def _values(path: Path) -> Iterator[tuple[str, dict[str, Any] | Refused]]:
 def _parsed(line: bytes, where: str) -> dict[str, Any] | Refused:
     try:
         value = json.loads(line.decode())
-    except UnicodeDecodeError:
-        return Refused(where, "not UTF-8")
+        if b"\\ud" in line.lower():  # half of a surrogate pair is no text
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeError as error:
+        return Refused(where, "not UTF-8", str(error)[:200])
     except (ValueError, RecursionError) as error:
         return Refused(where, "not JSON", str(error)[:200])
     return value if isinstance(value, dict) else Refused(where, "not JSON", "a row must be an object, {...}")

@@ -1,6 +1,7 @@
 """Division of rows into training and held-out ones, so that the held-out score means something.
 
-1. A row that repeats an earlier one is left out.
+1. A row that repeats an earlier one is left out, and all rows that contradict each other: a text with two labels, two
+   answers each of which is once the better one.
 2. Similar rows form a group (components/similarity/groups.py), and whole groups are held out, chosen by hash: no
    held-out row has a near-copy among the training rows.
 3. A training row that shares much text with the pipeline's held-out set is left out, as the filter stage leaves
@@ -8,7 +9,7 @@
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from components.core.errors import UserError
@@ -99,12 +100,17 @@ def refuse_alike(path: Path, rows: Sequence[Row]) -> None:
 
 def _distinct(rows: Sequence[Row], refused: list[Refused]) -> list[Row]:
     first: dict[str, Row] = {}
+    of_question: dict[str, list[Row]] = {}
     for row in rows:
         content = _content(row)
         if content in first:
             refused.append(Refused(row.where, "repeats an earlier row", f"as {first[content].where}"))
-        first.setdefault(content, row)
-    return list(first.values())
+        elif first.setdefault(content, row) is row:
+            of_question.setdefault(_question(row), []).append(row)
+    for alike in of_question.values():
+        refused += [Refused(row.where, "contradicts another row", f"{other.where} has the same text")
+                    for row, other in zip(alike, alike[1:] + alike[:1], strict=True) if row is not other]  # fmt: skip
+    return [alike[0] for alike in of_question.values() if len(alike) == 1]
 
 
 def _content(row: Row) -> str:
@@ -114,6 +120,13 @@ def _content(row: Row) -> str:
     messages = row.messages if isinstance(row, Chat) else row.prompt
     more = (row.chosen, row.rejected) if isinstance(row, Preference) else ()
     return "\0".join([part for message in messages for part in (message.role, message.content)] + [*more])
+
+
+def _question(row: Row) -> str:
+    """What of a row has one right answer: a text to classify, two answers to compare. In a chat, all of it."""
+    if isinstance(row, Preference) and row.rejected < row.chosen:
+        return _content(replace(row, chosen=row.rejected, rejected=row.chosen))
+    return row.text if isinstance(row, Labelled) else _content(row)
 
 
 def _held_out(groups: list[list[int]], wanted: int) -> set[int]:

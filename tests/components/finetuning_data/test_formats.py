@@ -85,14 +85,16 @@ def test_a_folder_is_read_file_by_file(tmp_path: Path) -> None:
     [
         ("{", "not JSON"),
         ("[1]", "not JSON"),
+        ('{"prompt": "half a pair, \\ud800", "completion": "b"}', "not UTF-8"),
         ({"prompt": "a"}, "missing field"),
+        ({"prompt": "a", "completion": 3}, "no messages"),
         ({"prompt": "a", "completion": None}, "missing field"),
         ({"prompt": "a", "completion": " "}, "empty answer"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "unknown role"),
         ({"messages": [{"role": "user", "content": None}]}, "message without text"),
         ({"messages": TURNS[:2]}, "no answer"),
         ({"messages": TURNS[2:3]}, "no question"),
-        ({"messages": []}, "missing field"),
+        ({"messages": []}, "no messages"),
     ],
 )
 def test_a_row_that_cannot_be_used_is_refused_with_its_line(row: Any, reason: str, tmp_path: Path) -> None:
@@ -118,6 +120,9 @@ def test_nothing_left_is_refused_with_counts_and_the_first_row(tmp_path: Path) -
         read(jsonl(tmp_path, *[{"prompt": "a", "completion": ""}] * 2))
     with pytest.raises(UserError, match=r"columns question, answer; give rows with messages"):
         read(jsonl(tmp_path, {"question": "a", "answer": "b"}))
+    (tmp_path / "latin.jsonl").write_bytes('{"text": "où", "label": "a"}'.encode("latin-1"))
+    with pytest.raises(UserError, match=r"1 not UTF-8; the first is latin\.jsonl line 1: not UTF-8 .*0xf9"):
+        read(tmp_path / "latin.jsonl")
     with pytest.raises(UserError, match="nothing of that name"):
         read(tmp_path / "missing.jsonl")
     (tmp_path / "empty").mkdir()

@@ -78,6 +78,20 @@ def test_repeats_and_text_of_the_held_out_set_are_left_out(tmp_path: Path) -> No
         assert reasons["text of the held-out set"] == 1
 
 
+def test_rows_that_contradict_each_other_are_left_out() -> None:
+    """Nothing says which is right, so neither is kept, in whatever order they come."""
+    labelled: list[Row] = [Labelled(chat(n).text, "ab"[n % 2], str(n)) for n in range(60)]
+    pairs: list[Row] = [Preference(chat(n).messages[:1], "yes", "no", str(n)) for n in range(60)]
+    for rows, kind, other in (
+        (labelled, "label", Labelled(chat(7).text, "a", "again")),
+        (pairs, "preference", Preference(chat(7).messages[:1], "no", "yes", "again")),
+    ):
+        for some in ([*rows, other], [other, *rows]):
+            made = split(examples(some, kind), Path("rows"), None, 1000, seed=1)
+            assert {one.where for one in made.refused} == {"7", "again"}
+            assert count_reasons(made.refused) == {"contradicts another row": 2}
+
+
 def test_rows_that_are_all_alike_are_refused() -> None:
     def labelled(texts: int, labels: int, count: int = 50) -> Rows:
         return examples([Labelled(chat(i % texts).text, f"c{i % labels}", f"line {i}") for i in range(count)], "label")
