@@ -4,11 +4,13 @@
 """
 
 import hashlib
+import logging
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,8 @@ def open_repo(root: Path = ROOT) -> Iterator[Any]:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo, lock_repo
 
+    # Its bars, of a tenth of a second each, would flicker through the stages' own lines in a terminal.
+    logging.getLogger("dvc.progress").setLevel(logging.CRITICAL)
     try:
         with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
             yield repo
@@ -53,6 +57,13 @@ def _advice(root: Path) -> str:
 
 def graph(root: Path = ROOT) -> dict[str, list[str]]:
     """Stage -> the stages it depends on, in topological order. `.dvc` files are nodes without a command: left out."""
+    files = [root / name for name in ("dvc.yaml", "params.yaml", DEFAULTS)]
+    return dict(_graph(root, *(file.read_bytes() if file.exists() else b"" for file in files)))
+
+
+@lru_cache(4)
+def _graph(root: Path, *_files: bytes) -> dict[str, list[str]]:
+    """The graph of these contents of the files that define it: DVC takes a second to read one."""
     import networkx
 
     with open_repo(root) as repo:
