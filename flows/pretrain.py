@@ -4,7 +4,7 @@ from typing import Literal
 
 from components.core.report import Report
 from components.params import PretrainBranches
-from flows.execution.stage import Stage, StageContext
+from flows.execution.stage import Stage, StageContext, place_of
 from flows.execution.stage_process import run_stage
 
 
@@ -19,6 +19,7 @@ def call(context: StageContext, branch: Literal["causal", "masked"]) -> Report:
         params=getattr(context.params.pretrain, branch),
         numerics=context.params.numerics,
         kept=context.work / "kept",
+        place=place_of(context.params.runtime),
         **context.common,
     )
     move(context.work / "kept", context.root / "models" / "checkpoints" / branch)

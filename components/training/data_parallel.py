@@ -3,18 +3,21 @@
 The plain form (Li et al. 2020, arXiv:2006.15704): equal weights everywhere, equal updates everywhere. The loss is
 divided by the targets of the whole batch before the backward pass, so summing is all there is to it, and N processes
 follow the losses of one. With `numerics.sharded` no process holds all of the training state (fsdp.py). Rank 0 is the
-stage's own process, which reports, evaluates and saves; it starts the workers, and they die with it. Under torchrun
-(its environment variables are set) every process joins the group torchrun made.
+stage's own process, which reports, evaluates and saves; it starts the workers, here or on the nodes of a Ray cluster
+(components/cluster/ray_training.py), and they die with it. Under torchrun (its environment variables are set) every
+process joins the group torchrun made.
 """
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Protocol
 
 import torch
 import torch.distributed as dist
@@ -29,6 +32,42 @@ MAIN_PID = "GREENHOUSE_TRAINING_MAIN_PID"
 """Environment variable with the pid of rank 0, which a worker must not outlive."""
 TIMEOUT = timedelta(minutes=10)
 """Time that a process waits for the others before it gives up."""
+LOST_S = 60.0
+"""Seconds after a failed exchange in which the end of a worker that caused it becomes known."""
+
+
+class Worker(Protocol):
+    """A training process that was started, as `subprocess.Popen` shows one."""
+
+    def poll(self) -> int | None:
+        """Its exit status; None while it runs."""
+
+    def wait(self, timeout: float) -> int:
+        """Its exit status, within `timeout` seconds; raises `subprocess.TimeoutExpired`."""
+
+    def kill(self) -> None:
+        """End it now."""
+
+
+Start = Callable[[Sequence[str], int], Worker]
+"""Starts the training process of a rank, from arguments of `python`."""
+
+
+class Place(Protocol):
+    """Where training processes other than rank 0 run.
+
+    Attributes:
+        tries: how often a training is begun anew, from its last checkpoint, when a worker is lost.
+    """
+
+    tries: int
+
+    def opened(self, numerics: Numerics, reads: Sequence[Path]) -> AbstractContextManager[Start]:
+        """Ready to start the workers, which read and write these folders."""
+
+
+class WorkerLostError(Exception):
+    """A training process ended before its work did; the others cannot go on."""
 
 
 @dataclass(frozen=True)
@@ -87,34 +126,64 @@ class ProcessGroup:
 SINGLE = ProcessGroup()
 
 
+def start_here(worker: Sequence[str], rank: int) -> subprocess.Popen:
+    """Start a training process on this machine; it dies with this one."""
+    environment = {"LOCAL_RANK": str(rank)} | os.environ | {"RANK": str(rank), MAIN_PID: str(os.getpid())}
+    root = str(Path(__file__).resolve().parents[2])
+    environment["PYTHONPATH"] = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH")) if part)
+    return subprocess.Popen([sys.executable, *worker], env=environment)
+
+
+class ThisMachine:
+    """Training processes of this machine. One that is lost ends the training: the next run resumes it."""
+
+    tries = 1
+
+    @contextmanager
+    def opened(self, numerics: Numerics, reads: Sequence[Path]) -> Iterator[Start]:
+        """Ready at once.
+
+        Raises:
+            UserError: more CUDA processes than devices.
+        """
+        if numerics.device == "cuda" and torch.cuda.device_count() < numerics.processes and "RANK" not in os.environ:
+            raise UserError(
+                f"numerics.processes = {numerics.processes}: this machine has {torch.cuda.device_count()} CUDA "
+                "devices; set it to at most that many"
+            )
+        yield start_here
+
+
 @contextmanager
-def process_group(numerics: Numerics, work: Path, worker: Sequence[str]) -> Iterator[ProcessGroup]:
+def process_group(
+    numerics: Numerics, work: Path, worker: Sequence[str], start: Start = start_here
+) -> Iterator[ProcessGroup]:
     """Context of the `ProcessGroup` that this process belongs to; starts the workers if it is rank 0.
 
     Args:
         numerics: `processes` is the group's size; `device` chooses gloo or nccl.
         work: folder of the rendezvous file.
         worker: arguments of `python` that start one more process of the same training; it calls `process_group` too.
+        start: starts a worker from them.
 
     Raises:
-        UserError: more CUDA processes than devices.
+        WorkerLostError: one of the workers ended before the `with` block did.
     """
     if numerics.processes == 1:
         yield SINGLE
         return
-    if numerics.device == "cuda" and torch.cuda.device_count() < numerics.processes:
-        raise UserError(
-            f"numerics.processes = {numerics.processes}: this machine has {torch.cuda.device_count()} CUDA devices; "
-            "set it to at most that many"
-        )
     work.mkdir(parents=True, exist_ok=True)
     rendezvous, workers = work / "rendezvous", []
     if "RANK" not in os.environ:
         rendezvous.unlink(missing_ok=True)
-        workers = [_start(worker, rank) for rank in range(1, numerics.processes)]
+        workers = [start(worker, rank) for rank in range(1, numerics.processes)]
     try:
         yield _join(numerics, rendezvous)
         dist.barrier()
+    except RuntimeError as error:
+        if "gloo" in str(error).lower() or isinstance(error, dist.DistError):
+            _raise_if_lost(workers)
+        raise
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
@@ -143,17 +212,21 @@ def _join(numerics: Numerics, rendezvous: Path) -> ProcessGroup:
     return ProcessGroup(rank, numerics.processes, numerics.sharded)
 
 
-def _start(worker: Sequence[str], rank: int) -> subprocess.Popen:
-    environment = os.environ | {"RANK": str(rank), "LOCAL_RANK": str(rank), MAIN_PID: str(os.getpid())}
-    root = str(Path(__file__).resolve().parents[2])
-    environment["PYTHONPATH"] = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH")) if part)
-    return subprocess.Popen([sys.executable, *worker], env=environment)
+def _raise_if_lost(workers: Sequence[Worker]) -> None:
+    until = time.monotonic() + LOST_S
+    while workers and time.monotonic() < until:
+        for rank, status in enumerate((worker.poll() for worker in workers), start=1):
+            if status:
+                raise WorkerLostError(
+                    f"training process {rank} of {len(workers) + 1} ended (status {status})"
+                ) from None
+        time.sleep(0.1)
 
 
-def _end(process: subprocess.Popen) -> None:
+def _end(process: Worker) -> None:
     """Workers end by themselves when the group does; one that hangs is killed."""
     try:
         process.wait(timeout=10)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.wait()
+        process.wait(timeout=10)

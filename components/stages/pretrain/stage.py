@@ -84,6 +84,7 @@ def pretrain(
     work: Path,
     kept: Path | None = None,
     progress: Progress | None = None,
+    place: data_parallel.Place | None = None,
 ) -> Report:
     """Train a model from random weights.
 
@@ -95,9 +96,11 @@ def pretrain(
         reports: metrics.json, plots (learning curve, attention), details (loss.csv, heldout.csv, report).
         work: checkpoints; survives kills, and a second call goes on from them.
         kept: gets the checkpoints that `params.keep_every` names, with the hashes of their files (docs/verify.md).
+        place: where the training processes other than this one run, of this machine by default; never changes a byte.
 
     Raises:
-        UserError: shards, sizes or settings do not fit each other; nothing has been trained then.
+        UserError: shards, sizes or settings do not fit each other, and nothing has been trained; or a training process
+            was lost, and the next call resumes.
         Stopped: `progress` asked to stop; a checkpoint is saved.
 
     Returns:
@@ -107,11 +110,7 @@ def pretrain(
     progress = progress or Progress()
     inputs = prepare(objective, tokens, params, numerics)
     floats.configure_torch(numerics)
-    model = Transformer(inputs.shape).initialise(params.seed)
-    with data_parallel.process_group(
-        numerics, work, _worker_arguments(objective, tokens, params, numerics, work)
-    ) as group:
-        result = train_on(inputs, model, work, progress, group)
+    model, result, group = _trained(inputs, tokens, work, progress, place or data_parallel.ThisMachine())
     if not group.is_main:
         return Report()
     model.eval()
@@ -133,6 +132,25 @@ def pretrain(
         checkpoint.publish(work, kept, params.keep_every)
     trained = report.Trained(objective, params, model, inputs.heldout, inputs.train, result, scores)
     return report.write(trained, inputs.tokenizer, reports)
+
+
+def _trained(
+    inputs: PretrainInputs, tokens: Path, work: Path, progress: Progress, place: data_parallel.Place
+) -> tuple[Transformer, TrainResult, data_parallel.ProcessGroup]:
+    """Train with the processes of a place, again from the last checkpoint if it may lose one."""
+    params, numerics = inputs.params, inputs.numerics
+    arguments = _worker_arguments(inputs.objective, tokens, params, numerics, work)
+    with place.opened(numerics, [tokens, work]) as start:
+        for left in reversed(range(place.tries)):
+            model = Transformer(inputs.shape).initialise(params.seed)
+            try:
+                with data_parallel.process_group(numerics, work, arguments, start) as group:
+                    return model, train_on(inputs, model, work, progress, group), group
+            except data_parallel.WorkerLostError as error:
+                if not left:
+                    raise UserError(f"{error}; run it again, it resumes from its last checkpoint") from None
+                progress.log(f"{error}; the others go on from the last checkpoint")
+    raise AssertionError("every round returns or raises")
 
 
 def prepare(objective: Objective, tokens: Path, params: Pretrain, numerics: Numerics) -> PretrainInputs:

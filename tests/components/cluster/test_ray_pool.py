@@ -7,11 +7,8 @@ import json
 import os
 import platform
 import shutil
-import signal
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,9 +19,7 @@ import pytest
 
 from components.cluster import ray_cluster, ray_pool
 from components.cluster.ray_pool import Cluster
-from components.cluster.supervisor import supervised
 from components.core.errors import UserError
-from components.core.files import read_json
 from components.core.progress import Progress
 from components.core.workers import Workers
 from components.corpus.corpus import read_manifest
@@ -37,35 +32,18 @@ from components.stages.filter.stage import filter_corpus
 from components.stages.ingest import ingest_pass, remote_files
 from components.stages.ingest.stage import ingest as ingest_sources
 from components.stages.mix.stage import mix
+from tests.components.cluster.conftest import BUCKET, ROOT, Nodes
 from tests.components.real_text import edited, modules, tree
 from tests.recorder import Recorder
 
 pytestmark = pytest.mark.xdist_group("ray")  # else each process of the suite starts a cluster
 
-BUCKET = "greenhouse-test"
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[2]
-ENVIRONMENT = {
-    "PYTHONPATH": str(ROOT),
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on loopback
-    "RAY_health_check_timeout_ms": "60000",  # a busy machine is not a lost one
-    "RAY_prestart_worker_first_driver": "0",  # those would be without our runtime_env
-    "RAY_AUTH_MODE": "token",
-    "RAY_AUTH_TOKEN": "0" * 64,
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",
-    "AWS_DEFAULT_REGION": "us-east-1",
-}
-
 
 @pytest.fixture(autouse=True, scope="module")
-def _environment() -> Iterator[None]:
-    """Ray reads its settings when it is imported, so they are there from the first test on; the nodes inherit them."""
+def _pools() -> Iterator[None]:
+    """Small inputs start no pool; these do."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in ENVIRONMENT.items():
-            patch.setenv(name, value)
-        patch.setattr(ingest_pass, "SMALL_BYTES", 0)  # small inputs start no pool; these do
+        patch.setattr(ingest_pass, "SMALL_BYTES", 0)
         patch.setattr(bias, "BYTES_PER_WORKER", 1)
         yield
 
@@ -116,66 +94,6 @@ def expected(given: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 # -- a cluster, a store ------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def store(_environment: None, given: Path) -> Iterator[str]:
-    """An S3 bucket on this machine, the project's files in it; what connects to it is in the environment."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        client = boto3.client("s3")
-        client.create_bucket(Bucket=BUCKET)
-        for path in (given / "text").iterdir():
-            client.upload_file(str(path), BUCKET, f"text/{path.name}")
-        yield f"s3://{BUCKET}"
-    server.stop()
-
-
-class Nodes:
-    """The cluster of `ray_nodes`."""
-
-    def __init__(self, address: str, pid: int) -> None:
-        self.address, self.pid = address, pid
-
-    def lose_one(self) -> None:
-        """Have a node killed, and return when the cluster knows."""
-        before = self._lost()
-        os.kill(self.pid, signal.SIGUSR1)
-        until = time.monotonic() + 120
-        while self._lost() == before:
-            assert time.monotonic() < until, "no node was lost"
-            time.sleep(0.05)
-
-    @staticmethod
-    def _lost() -> int:
-        import ray
-
-        return sum(not node["Alive"] for node in ray.nodes())
-
-
-@pytest.fixture(scope="module")
-def nodes(store: str) -> Iterator[Nodes]:
-    """One cluster for all tests. Its supervisor has ended every process of it, or the tests fail."""
-    folder = Path(tempfile.mkdtemp(prefix="gh", dir="/tmp"))  # short: Ray's sockets lie in it
-    ready = folder / "ready.json"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TMPDIR", str(folder))
-        with supervised([sys.executable, str(HERE / "ray_nodes.py"), str(ready)], folder) as supervisor:
-            while not ready.exists():
-                assert supervisor.poll() is None, (folder / "log").read_text()
-                time.sleep(0.05)
-            yield Nodes(**read_json(ready))
-            below = psutil.Process(supervisor.pid).children(recursive=True)
-            assert {"raylet", "gcs_server"} <= {process.name() for process in below}
-    assert supervisor.returncode == 0, "processes of Ray could not be ended"
-    assert not [process for process in below if process.is_running()], "processes of Ray are left"
-    assert not folder.exists()
-
-
 class LosesANode(Recorder):
     """Loses a node in the middle of a phase: after its first sign of life."""
 
@@ -210,6 +128,9 @@ def test_inputs_and_the_shuffle_may_be_in_a_store(
 ) -> None:
     import boto3
 
+    client = boto3.client("s3")
+    for path in (given / "text").iterdir():
+        client.upload_file(str(path), BUCKET, f"text/{path.name}")
     progress = LosesANode(nodes, "score")
     engine = Cluster(2, nodes.address, f"{store}/work")
     with pytest.raises(UserError, match=r"set `revision: [0-9a-f]{16}`") as error:
@@ -219,7 +140,7 @@ def test_inputs_and_the_shuffle_may_be_in_a_store(
         found = run_stages(given, tmp_path, engine, progress, source)
     assert not progress.phases, "no node was lost midway"
     assert found == expected
-    left = boto3.client("s3").list_objects_v2(Bucket=BUCKET)["Contents"]
+    left = client.list_objects_v2(Bucket=BUCKET)["Contents"]
     assert {entry["Key"].split("/")[0] for entry in left} == {"text"}, "the exchange is removed"
 
 

@@ -1,0 +1,97 @@
+"""One Ray cluster for all tests here, under a supervisor as in production; a process left at its end is a failure."""
+
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from components.cluster.supervisor import supervised
+from components.core.files import read_json
+
+BUCKET = "greenhouse-test"
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+ENVIRONMENT = {
+    "PYTHONPATH": str(ROOT),
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on loopback
+    "RAY_health_check_timeout_ms": "60000",  # a busy machine is not a lost one
+    "RAY_prestart_worker_first_driver": "0",  # those would be without our runtime_env
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": "0" * 64,
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _environment() -> Iterator[None]:
+    """Ray reads its settings when it is imported, so they are there from the first test on; the nodes inherit them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def store(_environment: None) -> Iterator[str]:
+    """An S3 bucket on this machine; what connects to it is in the environment."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        yield f"s3://{BUCKET}"
+    server.stop()
+
+
+class Nodes:
+    """The cluster of `ray_nodes`."""
+
+    def __init__(self, address: str, pid: int) -> None:
+        self.address, self.pid = address, pid
+
+    def lose_one(self) -> None:
+        """Have a node killed, and return when the cluster knows."""
+        before = self._lost()
+        os.kill(self.pid, signal.SIGUSR1)
+        until = time.monotonic() + 120
+        while self._lost() == before:
+            assert time.monotonic() < until, "no node was lost"
+            time.sleep(0.05)
+
+    @staticmethod
+    def _lost() -> int:
+        import ray
+
+        return sum(not node["Alive"] for node in ray.nodes())
+
+
+@pytest.fixture(scope="module")
+def nodes(store: str) -> Iterator[Nodes]:
+    """One cluster for all tests. Its supervisor has ended every process of it, or the tests fail."""
+    folder = Path(tempfile.mkdtemp(prefix="gh", dir="/tmp"))  # short: Ray's sockets lie in it
+    ready = folder / "ready.json"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder))
+        with supervised([sys.executable, str(HERE / "ray_nodes.py"), str(ready)], folder) as supervisor:
+            while not ready.exists():
+                assert supervisor.poll() is None, (folder / "log").read_text()
+                time.sleep(0.05)
+            yield Nodes(**read_json(ready))
+            below = psutil.Process(supervisor.pid).children(recursive=True)
+            assert {"raylet", "gcs_server"} <= {process.name() for process in below}
+    assert supervisor.returncode == 0, "processes of Ray could not be ended"
+    assert not [process for process in below if process.is_running()], "processes of Ray are left"
+    assert not folder.exists()

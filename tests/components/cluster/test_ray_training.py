@@ -1,0 +1,90 @@
+"""Pretraining on a Ray cluster of several nodes: the bytes of one machine's processes, though a node is lost midway."""
+
+from pathlib import Path
+
+import psutil
+import pytest
+
+from components.cluster import ray_training
+from components.cluster.ray_training import RayNodes
+from components.core.errors import UserError
+from components.core.progress import Progress
+from components.params import Numerics
+from components.stages.pretrain.stage import pretrain
+from components.training.data_parallel import Place, ThisMachine
+from tests.components.cluster.conftest import Nodes
+from tests.components.real_text import tree
+from tests.components.small_corpus import small, write_tokens
+
+pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tokens(tmp_path_factory.mktemp("corpus") / "tokenize")
+
+
+class Log(Progress):
+    """Keeps the lines; calls `halfway` once, after half of the steps."""
+
+    def __init__(self, halfway: bool) -> None:
+        self.lines: list[str] = []
+        self.waits = halfway
+
+    def log(self, line: str) -> None:
+        self.lines.append(line)
+
+    def update(self, done: int, total: int | None, unit: str, note: str = "") -> None:
+        if self.waits and total and done > total // 2:
+            self.waits = False
+            kill_node_of_worker()
+
+
+def kill_node_of_worker() -> None:
+    """Kill, as a power cut would, all processes of the Ray node on which a training process runs."""
+    worker = next(each for each in psutil.process_iter() if is_worker(each))
+    raylet = next(above for above in worker.parents() if above.name() == "raylet")
+    for each in [raylet, *raylet.children(recursive=True)]:
+        each.kill()
+
+
+def is_worker(process: psutil.Process) -> bool:
+    try:
+        return "components.stages.pretrain.stage" in process.cmdline() and process.parents() != []
+    except psutil.Error:
+        return False
+
+
+def trained(tokens: Path, folder: Path, place: Place, progress: Progress, **numerics: object) -> dict[str, bytes]:
+    """A short pretraining of two processes; all it wrote."""
+    pretrain(
+        objective="causal", tokens=tokens, params=small(), numerics=Numerics(**({"processes": 2} | numerics)),
+        out=folder / "out", reports=folder / "reports", work=folder / "work", progress=progress, place=place,
+    )  # fmt: skip
+    return tree(folder / "out") | tree(folder / "reports" / "details")
+
+
+def test_the_bytes_are_those_of_one_machine_though_a_node_is_lost(tokens: Path, nodes: Nodes, tmp_path: Path) -> None:
+    expected = trained(tokens, tmp_path / "here", ThisMachine(), Progress())
+    seen = Log(halfway=True)
+    assert trained(tokens, tmp_path / "nodes", RayNodes(nodes.address), seen) == expected
+    assert [line for line in seen.lines if "the others go on from the last checkpoint" in line]
+
+
+def test_too_small_a_cluster_is_refused(tokens: Path, nodes: Nodes, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"numerics.processes = 4: the nodes of the Ray cluster have \d CPUs, 300 are"):
+        trained(tokens, tmp_path, RayNodes(nodes.address), Progress(), processes=4, threads=100)
+
+
+def test_a_node_with_other_packages_is_refused(
+    tokens: Path, nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = ray_training._versions() | {"torch": "0.1"}
+    monkeypatch.setattr(ray_training, "_versions", lambda: ours)
+    with pytest.raises(UserError, match=r"has torch .*, this machine 0\.1; install the same constraints"):
+        trained(tokens, tmp_path, RayNodes(nodes.address), Progress())
+
+
+def test_a_node_without_the_projects_folder_is_refused() -> None:
+    problem = ray_training._problem(["/nowhere/at/all"], ray_training._versions())
+    assert "has no folder /nowhere/at/all; training processes share the project's folder" in problem
