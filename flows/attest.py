@@ -54,7 +54,10 @@ def attest(model: str, at: str, key: Path, owner: Path | None, folder: Path) -> 
         raise UserError(f"{one.name}: no models/{name} there; run the pipeline first")
     names = names_of(one, name)
     claims = claims_of(one, stage, names, stated)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({_words(error)}); name another folder") from None
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as aside:
         whole = Path(aside) / folder.name
         write_folder(one, name, claims.answers, whole)
@@ -107,7 +110,7 @@ def signing(key: Path) -> Callable[[Path], None]:
         raise UserError(EXTRA) from None
     try:
         config = signing.Config().use_elliptic_key_signer(private_key=key)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{key}: no private key that can sign ({_words(error)}); {MAKE_KEY}") from None
 
     def sign(folder: Path) -> None:
@@ -118,6 +121,10 @@ def signing(key: Path) -> Callable[[Path], None]:
 
 
 def _words(error: Exception) -> str:
+    if isinstance(error, AttributeError):  # what model_signing asks of a key of another kind
+        return "not of an elliptic curve"
+    if isinstance(error, KeyError):
+        return f"it has no field {error}"
     return " ".join(str(error).split())[:200]
 
 
@@ -137,7 +144,7 @@ def check(folder: Path, key: Path | None) -> tuple[list[str], list[str], list[st
         recorded = Claims.model_validate(attested)
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: not an attested model ({_words(error)}); `--out FOLDER` makes one") from None
-    good, wrong, unreached = _signature(folder, key)
+    good, wrong, unreached = signed_by(folder, key)
     bad = [name for name, digest in recorded.files.items() if not _is(folder / name, digest)]
     extra = [
         str(path.relative_to(folder))
@@ -159,7 +166,8 @@ def _is(path: Path, digest: str) -> bool:
     return path.is_file() and sha256_file(path) == digest
 
 
-def _signature(folder: Path, key: Path | None) -> tuple[list[str], list[str], list[str]]:
+def signed_by(folder: Path, key: Path | None) -> tuple[list[str], list[str], list[str]]:
+    """Whether model.sig is a signature by this key of the files that are there."""
     if key is None:
         return [], [], [f"{SIGNATURE}: give the signer's public key (--key KEY.pub)"]
     try:
@@ -168,7 +176,7 @@ def _signature(folder: Path, key: Path | None) -> tuple[list[str], list[str], li
         return [], [], [f"{SIGNATURE}: {EXTRA}"]
     try:
         config = verifying.Config().use_elliptic_key_verifier(public_key=key)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise UserError(
             f"{key}: no public key ({_words(error)}); it is what `openssl ec -in KEY -pubout` prints"
         ) from None

@@ -194,7 +194,7 @@ def described(folder: Path, branch: str) -> str:
     count = shape.num_block_parameters + shape.vocab_size * shape.width * (1 if shape.tied else 2)
     whole, adapted = human(count * BYTES_PER_PARAMETER), human(count * 4)
     return (
-        f"{folder}: {count / 1e6:.0f} M parameters; tuning all of them takes {whole} of memory and the activations, "
+        f"{folder}: {count / 1e6:.3g} M parameters; tuning all of them takes {whole} of memory and the activations, "
         f"with LoRA (finetune.{branch}.lora_rank) {adapted}"
     )
 

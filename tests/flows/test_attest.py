@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from components.core.errors import UserError
+from flows import attest
 from tests.flows.pipeline_clone import PipelineClone
 
 pytestmark = [pytest.mark.pipeline]
@@ -41,3 +43,21 @@ def test_what_cannot_be_made_leaves_nothing(
     assert says in said.splitlines()[-1]
     assert "Traceback" not in said
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("folder")] == []
+
+
+def test_a_key_of_another_kind_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("model_signing")
+    rsa = tmp_path / "rsa"
+    subprocess.run(["openssl", "genrsa", "-out", rsa, "2048"], check=True, capture_output=True)
+    subprocess.run(["openssl", "rsa", "-in", rsa, "-pubout", "-out", f"{rsa}.pub"], check=True, capture_output=True)
+    with pytest.raises(UserError, match=r"no private key that can sign \(not of an elliptic curve\); make a pair"):
+        attest.signing(rsa)
+    with pytest.raises(UserError, match=r"no public key \(not of an elliptic curve\)"):
+        attest.signed_by(tmp_path, tmp_path / "rsa.pub")
+
+
+def test_what_is_no_signature_is_said(tmp_path: Path) -> None:
+    pytest.importorskip("model_signing")
+    (tmp_path / "model.sig").write_text("{}")
+    _, wrong, _ = attest.signed_by(tmp_path, Path(f"{key_pair(tmp_path, 'key')}.pub"))
+    assert wrong == ["model.sig: it has no field 'verificationMaterial'"]

@@ -110,7 +110,7 @@ def test_a_base_is_described_before_it_is_written(params_yaml: Path, chats: Path
     found = subject.wanted(str(chats), None, str(tmp_path / "model-True"), "train")
     assert found["finetune.instruct.base"] == str(tmp_path / "model-True")
     shown = capsys.readouterr().out
-    assert "0 M parameters; tuning all of them takes" in shown
+    assert re.search(r": 0\.0\d+ M parameters; tuning all of them takes", shown)
     assert "tokens per row: median" in shown
     long = [{"prompt": f"{number} a long question " * 200, "completion": f"{number}"} for number in range(40)]
     chats.write_text("".join(json.dumps(row) + "\n" for row in long))
