@@ -44,7 +44,7 @@ def look(text: str, again: bool = False) -> tuple[Any, list[Any]]:
     if workspace_view("data/ingest/train/manifest.json") is None:
         raise UserError("nothing has been ingested here yet, and no DVC remote has it; run `make demo` first")
     query = wide_query_of(text, workspace_view)
-    found = answers(query)
+    found = answers(query, whole=True)
     generated = [one for one in found if re.match("curriculum/|canary$", one.document.facts["source"])]
     if generated and len(generated) == len(found):
         raise UserError(
@@ -127,8 +127,10 @@ def dry_run(query: Any, found: list[Any]) -> str:
     if any((place.stage, place.part) == ("ingest", "heldout") for one in documents for place in one.locations):
         lines.append(HELD_OUT)
     saw = forgetting.models_that_saw(found)
-    lines += ["", "models that were trained on them:" if saw else "no model was trained on them"]
+    lines += ["", "models that were trained on them:" if saw else "no model was pretrained on them"]
     lines += [f"    {name}: {count} documents, each token {mean:.2f} times" for name, (count, mean) in saw.items()]
+    if any(f"data/{place.stage}/{place.part}" == forgetting.SAMPLED for one in documents for place in one.locations):
+        lines.append("fine-tuning may have used them: they are in the sample that its examples were drawn from")
     lines += ["", "price of their removal:", price(documents), ""]
     copies = list(forgetting.copies(documents, ids))
     there, _, why = forgetting.in_remote({copy.md5 for copy in copies})
@@ -169,9 +171,10 @@ def apply(text: str, query: Any, found: list[Any]) -> None:
     if subprocess.run([sys.executable, "-m", "flows.pipeline"], cwd=paths.ROOT).returncode:
         raise UserError("the pipeline did not complete; its lines above say why; run the same command again")
     saw = forgetting.registered(known["versions"])
-    for alias in forgetting.mark(saw, f"{len(known['ids'])} documents that were to be forgotten"):
+    for alias in forgetting.mark(saw, f"{len(known['ids'])} documents that were to be forgotten, or may have"):
         print(
-            f"{alias} still points at a model that saw them (marked in MLflow); `python -m flows.promote` replaces it"
+            f"{alias} still points at a model that saw them or may have (marked in MLflow); `python -m flows.promote` "
+            "replaces it"
         )
     if left := forgetting.still_held(set(known["ids"])):
         raise UserError(f"still there after the removal: {', '.join(left[:5])}; report this as a mistake in Greenhouse")

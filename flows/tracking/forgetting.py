@@ -25,9 +25,11 @@ from flows.tracking.model_exposure import Seen, cached_view, states, workspace_v
 from flows.tracking.snapshots import ObjectCache, Snapshot
 from flows.tracking.trace_report import TraceMatch
 
+SAMPLED = "data/bias/train"
+"""The corpus that fine-tuning draws examples from."""
 TRAINED_ON: dict[str, tuple[str, ...]] = {
     "data/mix/train/": ("models/pretrain/", "models/checkpoints/", "models/finetune/"),
-    "data/bias/train/": ("models/finetune/",),
+    f"{SAMPLED}/": ("models/finetune/",),
 }
 """Corpus -> models that may have been trained on any document of it."""
 MOST_BYTES = 20_000_000
@@ -184,30 +186,32 @@ def in_remote(hashes: set[str]) -> tuple[set[str], Callable[[str], None] | None,
 
 
 def versions_that_saw(found: list[TraceMatch]) -> list[Any]:
-    """Registered versions whose training saw a document, those tuned from one that did among them."""
+    """Registered versions whose training saw a document, those tuned from one that did or on a sample with one too."""
     from flows.tracking.attestation import versions_of
 
-    mixtures = {
-        match.document.facts["id"] for match in found if any(isinstance(one, Seen) and one.most for one in match.seen)
-    }
-    if not mixtures:
-        return []
-    branches = {one.branch for match in found for one in match.seen if isinstance(one, Seen) and one.most}
-    names = {
-        name
-        for match in found
-        for one in match.seen
-        if isinstance(one, Seen) and one.most
-        for name in one.model.split(", ")
-    }
+    ids = {match.document.facts["id"] for match in found}
+    seen = [one for match in found for one in match.seen if isinstance(one, Seen) and one.most]
     versions: dict[tuple[str, str], Any] = {}
     for state in states():
-        if state.name in names:
-            for stage, fingerprint in state.fingerprints().items():
-                base = {dep["path"] for dep in state.lock[stage].get("deps", [])}
-                if any(stage == f"pretrain@{one}" or f"models/pretrain/{one}" in base for one in branches):
-                    versions |= {(row.name, row.version): row for row in versions_of(fingerprint)}
+        models = {f"models/pretrain/{one.branch}" for one in seen if state.name in one.model.split(", ")}
+        drawn = any(_rows_of(path, ids) for _, _, path in shards(cached_view(state), "bias", "train"))
+        models |= tuned_from(state.lock, models | ({SAMPLED} if drawn else set()))
+        for stage, made in state.fingerprints().items():
+            if models & {out["path"] for out in state.lock[stage].get("outs", [])}:
+                versions |= {(row.name, row.version): row for row in versions_of(made)}
     return list(versions.values())
+
+
+def tuned_from(lock: dict[str, dict[str, Any]], inputs: set[str]) -> set[str]:
+    """Tuned models that have one of these models or corpora as an input, or a model tuned from one."""
+    tuned = set[str]()
+    for _ in lock:  # a model tuned from a tuned one may stand before it
+        tuned |= {
+            f"models/{stage.replace('@', '/')}"
+            for stage, entry in lock.items()
+            if stage.startswith("finetune@") and (inputs | tuned) & {dep["path"] for dep in entry.get("deps", [])}
+        }
+    return tuned
 
 
 def registered(versions: list[list[str]]) -> list[Any]:
@@ -226,7 +230,9 @@ def mark(versions: list[Any], text: str) -> list[str]:
         mlflow.set_model_version_tag(row.name, row.version, "forget.saw", text)
         known = mlflow.get_model_version(row.name, row.version).aliases
         for alias in known:
-            mlflow.set_registered_model_tag(row.name, f"forget.{alias}", f"version {row.version} saw {text}")
+            mlflow.set_registered_model_tag(
+                row.name, f"forget.{alias}", f"version {row.version} saw or may have seen {text}"
+            )
         aliases += [f"{row.name}@{alias}" for alias in known]
     return aliases
 
@@ -324,7 +330,9 @@ def to_purge(text: str) -> tuple[list[Removable], list[str]]:
     from flows.tracking.garbage import experiment_item
 
     known, store = recorded(text), ObjectCache()
-    if not (ids := set(known["ids"])) or still_held(ids):
+    if not (ids := set(known["ids"])):
+        raise UserError("nothing was taken out by this query; `python -m flows.forget QUERY --apply` does that first")
+    if still_held(ids):
         raise UserError("the workspace still has it; take it out first: `python -m flows.forget QUERY --apply`")
     here = {md5 for _, md5 in _files(store, snapshots.find("workspace"))}
     found = [Copy(**row) for row in known["copies"] if row["md5"] not in here]

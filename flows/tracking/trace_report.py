@@ -20,9 +20,13 @@ class TraceMatch:
     seen: list[Seen | str]
 
 
-def answers(query: Query) -> list[TraceMatch]:
-    """All documents of the workspace and of the states whose models were trained on other text."""
-    known, passage = models(), query.value if query.kind == "passage" else ""
+def answers(query: Query, whole: bool = False) -> list[TraceMatch]:
+    """All documents of the workspace and of the states whose models were trained on other text.
+
+    Args:
+        whole: what models saw of the documents, not of the passage alone.
+    """
+    known, passage = models(), query.value if query.kind == "passage" and not whole else ""
     here = {model.mix for model in known if "workspace" in model.names}
     matches = {document.facts["id"]: TraceMatch(document, []) for document in trace(query, workspace_view)}
     for mix in sorted({model.mix for model in known}, key=lambda mix: (mix not in here, mix)):

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from components.core.errors import UserError
 from components.core.files import read_json, write_json
 from components.lineage.documents import View
 from flows.system import paths
@@ -55,3 +56,26 @@ def test_a_second_removal_by_a_query_adds_to_the_record(tmp_path: Path, monkeypa
     assert known["versions"] == [["causal", "1"], ["causal", "2"]]
     (file,) = (tmp_path / "forgotten").iterdir()
     assert "a query" not in file.name + str(read_json(file))
+
+
+def test_models_tuned_from_a_tuned_one_count_too() -> None:
+    def stage(*deps: str) -> dict:
+        return {"deps": [{"path": path} for path in deps]}
+
+    lock = {
+        "finetune@prefer": stage("models/finetune/instruct", "data/mix/train"),
+        "finetune@instruct": stage("models/pretrain/causal", "rows.jsonl"),
+        "finetune@classify": stage("models/pretrain/masked", "data/bias/train"),
+        "evaluate": stage("models/pretrain/causal"),
+    }
+    assert forgetting.tuned_from(lock, {"models/pretrain/causal"}) == {
+        "models/finetune/instruct", "models/finetune/prefer"
+    }  # fmt: skip
+    assert forgetting.tuned_from(lock, {"data/bias/train"}) == {"models/finetune/classify"}
+    assert forgetting.tuned_from(lock, set()) == set()
+
+
+def test_a_purge_of_what_was_never_taken_out_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "STATE", tmp_path)
+    with pytest.raises(UserError, match="nothing was taken out by this query"):
+        forgetting.to_purge("a query")
