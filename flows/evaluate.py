@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from components.core.report import Report
-from components.params import Evaluate
+from components.params import FURTHER, Evaluate
 from flows.execution.stage import Stage, StageContext
 from flows.execution.stage_process import run_stage
 
@@ -12,17 +12,21 @@ from flows.execution.stage_process import run_stage
 def call(context: StageContext, branch: str) -> Report:
     """Score the models, each score beside the best trivial rule on the same items."""
     from components.stages.evaluate.stage import evaluate as examine
+    from components.stages.evaluate.tasks.task import Tuned
 
-    models, finetune = context.root / "models", context.params.finetune
-    for tuned, further in (("prefer", finetune.prefer), ("reinforce", finetune.reinforce)):
-        if not further.base:
-            remove(context.root, tuned)
+    models, stages = context.root / "models", context.params.finetune.stages()
+    for gone in set(FURTHER) - set(stages):
+        remove(context.root, gone)
     return examine(
         causal=models / "pretrain/causal",
         masked=models / "pretrain/masked",
         instruct=models / "finetune/instruct",
         classify=models / "finetune/classify",
-        prefer=models / "finetune/prefer" if finetune.prefer.base else None,
+        further={
+            name: Tuned(models / "finetune" / name, context.root / stages[name].base)
+            for name in FURTHER
+            if name in stages
+        },
         mix=context.root / "data/mix",
         heldout=context.root / "data/ingest/heldout",
         tokens=context.root / "data/tokenize",

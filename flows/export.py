@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
+from components.params import FURTHER
 from flows.system import paths
 from flows.system.command import parser_of, run_command
 
-WRITERS_OF_TEXT = ("pretrain@causal", "finetune@instruct")
+WRITERS_OF_TEXT = ("pretrain@causal", "finetune@instruct", *(f"finetune@{name}" for name in FURTHER))
 """Stages whose models llama.cpp runs."""
 
 

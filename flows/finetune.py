@@ -1,13 +1,11 @@
 """The finetune stage; `python -m flows.finetune` has DVC reproduce it."""
 
-from typing import Literal, get_args
+from typing import get_args
 
 from components.core.report import Report
-from components.params import FinetuneBranches
+from components.params import Branch, FinetuneBranches
 from flows.execution.stage import Stage, StageContext
 from flows.execution.stage_process import run_stage
-
-Branch = Literal["instruct", "classify", "prefer", "reinforce"]
 
 
 def call(context: StageContext, branch: Branch) -> Report:

@@ -41,9 +41,7 @@ def reseeded(params: Params, number: int) -> Params:
 
     pretrain, finetune = params.pretrain, params.finetune
     branches = {"causal": moved(pretrain.causal), "masked": moved(pretrain.masked)}
-    tuned = {"instruct": moved(finetune.instruct), "classify": moved(finetune.classify)}
-    further = {"prefer": finetune.prefer, "reinforce": finetune.reinforce}
-    tuned |= {name: moved(one) for name, one in further.items() if one.base}  # else its keys would make it a stage
+    tuned = {name: moved(one) for name, one in finetune.stages().items()}  # keys of others would make them stages
     changed = {"pretrain": pretrain.model_copy(update=branches), "finetune": finetune.model_copy(update=tuned)}
     return params.model_copy(update=changed | {"mix": moved(params.mix)})
 

@@ -12,7 +12,16 @@ from components.params.dedup import Dedup
 from components.params.evaluate import Evaluate
 from components.params.files import DEFAULTS, ParamFiles, load, read, read_tree
 from components.params.filter import Decontaminate, Filter, FilterRules, Kind
-from components.params.finetune import Classify, Finetune, FinetuneBranches, Instruct, Prefer, Reinforce
+from components.params.finetune import (
+    FURTHER,
+    Branch,
+    Classify,
+    Finetune,
+    FinetuneBranches,
+    Instruct,
+    Prefer,
+    Reinforce,
+)
 from components.params.ingest import Files, Hub, Ingest, LicencePolicy, Packages, PackageTexts, Source
 from components.params.label_efficiency import LabelEfficiency
 from components.params.mitigate import Mitigate
@@ -28,8 +37,10 @@ from components.params.tokenize import Tokenize
 
 __all__ = [
     "DEFAULTS",
+    "FURTHER",
     "Account",
     "Bias",
+    "Branch",
     "Budget",
     "Canaries",
     "Classify",

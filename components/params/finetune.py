@@ -1,10 +1,13 @@
-"""`finetune` in params.yaml: the task and length of both branches."""
+"""`finetune` in params.yaml: the task and length of each branch, and which branches are further tunings."""
 
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from components.params.section import Advanced, Section
+
+Branch = Literal["instruct", "classify", "prefer", "reinforce"]
+"""Names of the branches, the fields of `FinetuneBranches`."""
 
 
 class Finetune(Section):
@@ -116,3 +119,11 @@ class FinetuneBranches(Section):
     """Preference tuning (DPO): a stage if params.yaml has its `base` and `data`, as presets/cpu-40min.yaml does."""
     reinforce: Advanced[Reinforce] = Reinforce()
     """Reinforcement learning (GRPO): a stage if params.yaml has its `base` and `data`."""
+
+    def stages(self) -> dict[str, Finetune]:
+        """The branches that are stages, by name: a further one only where it has a base."""
+        return {name: one for name in type(self).model_fields if (one := getattr(self, name)).base}
+
+
+FURTHER = tuple(name for name, field in FinetuneBranches.model_fields.items() if isinstance(field.default, Further))
+"""Names of the branches that tune a tuned causal model further; every list of models takes them from here."""

@@ -62,8 +62,7 @@ def refuse_untracked_inputs(params: Params) -> None:
 def named_inputs(params: Params) -> list[str]:
     """Files and folders of the checkout that `params` name: relative paths, which in a worktree mean other files."""
     sources = [source.path for source in params.ingest.sources if isinstance(source, Files)]
-    finetune = params.finetune
-    tuned = (finetune.instruct, finetune.classify, finetune.prefer, finetune.reinforce)
+    tuned = params.finetune.stages().values()
     tuning = [name for branch in tuned for name in (branch.data, branch.base) if not name.startswith(OUTPUTS)]
     named = [
         *(params.ingest.watch, params.ingest.opt_out, params.filter.decontaminate.items),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.files import read_json
-from components.params import Params
+from components.params import FURTHER, Params
 from components.stages.account.answer_text import sentences
 from components.stages.account.answers import ModelAnswers
 from flows.system import dvc
@@ -20,8 +20,7 @@ from flows.system import dvc
 TASKS = {
     "causal": ("text-generation", "AutoModelForCausalLM"),
     "instruct": ("llm/v1/chat", "AutoModelForCausalLM"),
-    "prefer": ("llm/v1/chat", "AutoModelForCausalLM"),
-    "reinforce": ("llm/v1/chat", "AutoModelForCausalLM"),
+    **dict.fromkeys(FURTHER, ("llm/v1/chat", "AutoModelForCausalLM")),
     "masked": ("fill-mask", "AutoModelForMaskedLM"),
     "classify": ("text-classification", "AutoModelForSequenceClassification"),
 }
@@ -34,7 +33,7 @@ def registered_name(params: Params, stage: str, branch: str) -> str:
     start = Path(getattr(params.finetune, branch).base) if stage == "finetune" else Path("models")
     if start.parts[:1] != ("models",):  # a base made elsewhere
         return f"{params.account.model_name}-{branch}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', start.name)}"
-    base = {"instruct": "causal", "prefer": "causal", "reinforce": "causal", "classify": "masked"}.get(branch, branch)
+    base = branch if stage == "pretrain" else "masked" if branch == "classify" else "causal"
     size = getattr(params.pretrain, base).model.size
     return f"{params.account.model_name}-{branch}-{size}"
 

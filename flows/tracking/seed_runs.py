@@ -16,6 +16,8 @@ from components.core.errors import UserError
 from components.core.files import fingerprint, read_json, write_json
 from components.core.report import flat
 from components.params import GateRule, parse
+from components.stages.account.model_answers import scored_model
+from components.stages.account.summary import MODELS
 from components.studies.noise_floor import Scores, SeedNoise, Side, seed_noise
 from components.studies.promotion_gate import Evaluation
 from flows.system import dvc, paths
@@ -24,11 +26,10 @@ from flows.tracking.snapshots import ObjectCache, Snapshot
 
 HELDOUT = "data/ingest/heldout"
 DETAILS, METRICS = "reports/evaluate/details", "reports/evaluate/metrics.json"
-STAGES = {
-    "causal": "pretrain@causal", "masked": "pretrain@masked", "instruct": "finetune@instruct",
-    "prefer": "finetune@prefer",
-}  # fmt: skip
-"""Kind of model -> the stage that makes it. The classifier has no items of the evaluation, so nothing to judge."""
+UNSCORED = ("finetune/classify", "finetune/reinforce")
+"""Models that have no items of the evaluation, so nothing to judge."""
+STAGES = {name.split("/")[1]: name.replace("/", "@") for name in MODELS if name not in UNSCORED}
+"""Kind of model that the evaluation scores -> the stage that makes it."""
 
 
 def model_name(snapshot: Snapshot, branch: str) -> str:
@@ -144,10 +145,7 @@ def scores_of(items: Path) -> dict[str, float]:
 
 def branch_of(metric: str) -> str:
     """The kind of model that a metric of the evaluation is about."""
-    parts = metric.split("/")  # `masked/accuracy`, `sentence_pairs/masked`
-    if parts[0] == "answers":
-        return "prefer" if "preferred_bits_per_byte" in parts else "instruct"
-    return "masked" if "masked" in parts else "causal"
+    return scored_model(metric.split("/")[0], metric).split("/")[1]
 
 
 @dataclass(frozen=True)

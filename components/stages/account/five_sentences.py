@@ -6,6 +6,7 @@ from components.stages.account.answer_text import known, licence_words, seen_wor
 from components.stages.account.answers import DataAnswer, ModelAnswers, NotKnown, QualityAnswer, RebuildAnswer
 from components.stages.account.model_answers import forecast_of
 from components.stages.account.score_rows import ScoreRow, above
+from components.stages.account.summary import FURTHER_MODELS
 from components.stages.account.types import Summary, Triple
 
 QUESTIONS = {
@@ -15,10 +16,7 @@ QUESTIONS = {
     "rebuild": "Can it be rebuilt?",
     "load": "Can it be loaded?",
 }
-ORDER = (
-    "finetune/instruct", "finetune/prefer", "finetune/reinforce", "pretrain/causal", "finetune/classify",
-    "pretrain/masked",
-)  # fmt: skip
+ORDER = ("finetune/instruct", *FURTHER_MODELS, "pretrain/causal", "finetune/classify", "pretrain/masked")
 """The model that stands for a run: the first of these that there is."""
 
 

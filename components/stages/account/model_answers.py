@@ -22,12 +22,12 @@ from components.stages.account.answers import (
     Score,
 )
 from components.stages.account.data_card import LIMITS, DataFacts
-from components.stages.account.summary import BASELINES, CORPUS_STAGES, MODELS, Files
+from components.stages.account.summary import BASELINES, CORPUS_STAGES, FURTHER_MODELS, MODELS, Files
 from components.stages.account.types import Cost, ModelFacts, StageRecords, Triple
 
 BASES = {
     "finetune/instruct": "pretrain/causal", "finetune/classify": "pretrain/masked",
-    "finetune/prefer": "finetune/instruct", "finetune/reinforce": "finetune/instruct",
+    **dict.fromkeys(FURTHER_MODELS, "finetune/instruct"),
 }  # fmt: skip
 """Tuned model -> the model it starts from."""
 SCORED = {"masked": "pretrain/masked", "answers": "finetune/instruct"}
@@ -277,8 +277,8 @@ def _best_rule(row: Mapping[str, float]) -> dict[str, Any]:
 
 
 def scored_model(task: str, name: str) -> str:
-    """The model that a score of an eval task is of; a task of several models says it in the score's name."""
-    words = re.split(r"\W", name)
+    """The model that a score of an eval task is of; a task of several models says it in the name of score or metric."""
+    words = re.split(r"[\W_]", name)
     own = {"masked": "pretrain/masked", "preferred": "finetune/prefer"}
     return next((own[word] for word in words if word in own), SCORED.get(task, "pretrain/causal"))
 

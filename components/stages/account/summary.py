@@ -12,15 +12,16 @@ from typing import Any
 from components.core.files import read_json
 from components.core.report import flat
 from components.model.shape import Shape
+from components.params import FURTHER
 from components.stages.account.types import DocumentCounts, ModelFacts, SkippedTask, StageRecords
 
 CORPUS_STAGES = ("ingest", "dedup", "filter", "bias", "mix")
+FURTHER_MODELS = tuple(f"finetune/{name}" for name in FURTHER)
 MODELS = {
     "pretrain/causal": "text-generation",
     "pretrain/masked": "fill-mask",
     "finetune/instruct": "text-generation",
-    "finetune/prefer": "text-generation",
-    "finetune/reinforce": "text-generation",
+    **dict.fromkeys(FURTHER_MODELS, "text-generation"),
     "finetune/classify": "text-classification",
 }
 """Model folder -> task as the Hugging Face hub names it."""

@@ -11,7 +11,7 @@ the tasks it had not finished. Scores do not depend on the number of processes.
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -30,7 +30,7 @@ from components.reporting.tables import Page
 from components.stages.evaluate.plots import draw
 from components.stages.evaluate.registry import GROUPS, read_result, result_path, run_group, wanted
 from components.stages.evaluate.tasks.harness import load
-from components.stages.evaluate.tasks.task import COLUMNS, Folders, TaskResult
+from components.stages.evaluate.tasks.task import COLUMNS, Folders, TaskResult, Tuned
 
 TICK_S = 0.5
 """Seconds between two progress updates."""
@@ -60,7 +60,7 @@ def evaluate(
     mix: Path,
     heldout: Path,
     tokens: Path,
-    prefer: Path | None = None,
+    further: Mapping[str, Tuned] | None = None,
     params: Evaluate,
     numerics: Numerics,
     reports: Path,
@@ -71,7 +71,8 @@ def evaluate(
     """Run every task and report.
 
     Args:
-        causal, masked, instruct, classify: model folders; and `prefer`, where there is one.
+        causal, masked, instruct, classify: model folders.
+        further: branch -> the model that was tuned further, and its base; of those branches that there are.
         mix: the mix stage's folder (training text and canaries.json).
         heldout: the held-out corpus.
         tokens: the tokenize stage's folder, from which the text that the causal model saw is read again.
@@ -86,7 +87,7 @@ def evaluate(
         UserError: a model or corpus is missing or damaged, the folder of minimal pairs is, or a task of the harness.
     """
     progress = progress or Progress()
-    folders = Folders(causal, masked, instruct, classify, mix, heldout, tokens, prefer)
+    folders = Folders(causal, masked, instruct, classify, mix, heldout, tokens, further or {})
     names = wanted(params)
     if params.tasks:
         load(params.tasks)  # what cannot be asked is said before anything is

@@ -7,15 +7,14 @@ those before it for the report.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from components.core.errors import UserError
 from components.finetuning_data.formats import Refused
 from components.instruction_pairs import continuation, describe, heading
 from components.instruction_pairs.examples import Draw, Examples, Unfit
+from components.params import Branch
 from components.stages.finetune import order_task, source_task, work_task
-
-Branch = Literal["instruct", "classify", "prefer", "reinforce"]
 
 
 @dataclass(frozen=True)

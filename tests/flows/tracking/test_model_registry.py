@@ -10,12 +10,13 @@ import torch
 
 from components.core.files import read_json, write_json
 from components.model import export
-from components.params import Account, FinetuneBranches, Params, Prefer, Reinforce
+from components.params import FURTHER, Account, FinetuneBranches, Params, Prefer, Reinforce
 from components.stages.account.answers import ModelAnswers
 from components.stages.account.model_answers import load_answer, stages_behind
 from components.stages.account.stage import account
 from components.stages.account.summary import MODELS
 from components.tokens.tokenizer import train_bpe
+from flows.export import WRITERS_OF_TEXT
 from flows.finetune import STAGE as FINETUNE
 from flows.system import dvc
 from flows.tracking import model_registry, snapshots
@@ -52,10 +53,12 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClie
 def test_every_branch_of_fine_tuning_can_be_registered_and_described() -> None:
     start = {"base": "models/finetune/instruct", "data": "data/mix/train"}
     params = Params(finetune=FinetuneBranches(prefer=Prefer(**start), reinforce=Reinforce(**start)))
+    assert FINETUNE.branches == tuple(FinetuneBranches.model_fields) == ("instruct", "classify", *FURTHER)
     for branch in FINETUNE.branches:
         assert branch in model_registry.TASKS
         assert model_registry.registered_name(params, "finetune", branch) == f"greenhouse-{branch}-2"
         assert f"finetune/{branch}" in MODELS
+        assert (f"finetune@{branch}" in WRITERS_OF_TEXT) == (branch != "classify")
     assert stages_behind("finetune/prefer")[-3:] == ["pretrain@causal", "finetune@instruct", "finetune@prefer"]
 
 

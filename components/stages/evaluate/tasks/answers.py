@@ -49,7 +49,7 @@ def answers(context: EvalContext) -> TaskResult:
     baseline = result.baseline("the base model", "bits_per_byte", context.resampling, needs_model=True)
     title = f"answer bits per byte, {len(chosen)} pairs"
     result.highlight(title, estimate, baseline, f"task {task}", kind="knowledge", better="lower", headline=True)
-    if context.folders.prefer:
+    if result.rows(PREFERRED):
         estimate = result.estimate(PREFERRED, context.resampling)
         result.metric(PREFERRED, estimate)
         baseline = result.baseline("before preference tuning", PREFERRED, context.resampling, needs_model=True)
@@ -72,9 +72,9 @@ def _score(result: TaskResult, context: EvalContext, chosen: list[PromptPair]) -
     tuned = _bits(context.instruct, chosen, chat=True)
     base = _bits(context.causal, chosen, chat=False)
     compared = [("bits_per_byte", tuned, base)]
-    if context.folders.prefer:
-        preferred = LanguageModel.load(context.folders.prefer, context.numerics.device)
-        compared.append((PREFERRED, _bits(preferred, chosen, chat=True), tuned))
+    if models := context.further("prefer"):
+        preferred, start = (_bits(model, chosen, chat=True) for model in models)
+        compared.append((PREFERRED, preferred, start))
     for metric, after, before in compared:
         for pair, (score, weight), (baseline, base_weight) in zip(chosen, after, before, strict=True):
             assert weight == base_weight, "both models have the tokenizer of pretraining"

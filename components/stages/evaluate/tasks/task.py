@@ -13,11 +13,13 @@ Columns of `details/items.parquet`:
     baseline                      score of the best trivial rule on this item; null where a metric has none
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from components.core.files import read_json
 from components.corpus.corpus import Document
 from components.params import Evaluate, Numerics
 from components.stages.evaluate.heldout_sample import (
@@ -44,6 +46,13 @@ class NotApplicable(Exception):  # noqa: N818 - a task that does not apply is no
     """A task that does not apply to these models or texts; the message is the reason a person reads."""
 
 
+class Tuned(NamedTuple):
+    """Folders of a model that was tuned further, and of the one it started from."""
+
+    folder: Path
+    base: Path
+
+
 @dataclass(frozen=True)
 class Folders:
     """Folders of the models and the data (absolute; never written to an output)."""
@@ -55,7 +64,7 @@ class Folders:
     mix: Path
     heldout: Path
     tokens: Path
-    prefer: Path | None = None
+    further: Mapping[str, Tuned] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,17 +100,28 @@ class EvalContext:
     @cached_property
     def causal(self) -> LanguageModel:
         """The pretrained causal model."""
-        return LanguageModel.load(self.folders.causal, self.numerics.device)
+        return self._load(self.folders.causal)
 
     @cached_property
     def masked(self) -> LanguageModel:
         """The pretrained masked model."""
-        return LanguageModel.load(self.folders.masked, self.numerics.device)
+        return self._load(self.folders.masked)
 
     @cached_property
     def instruct(self) -> LanguageModel:
         """The instruction-tuned causal model."""
-        return LanguageModel.load(self.folders.instruct, self.numerics.device)
+        return self._load(self.folders.instruct)
+
+    def further(self, branch: str) -> tuple[LanguageModel, LanguageModel] | None:
+        """A model tuned further and the one it started from; None if there is none, or its tokenizer is its own."""
+        tuned = self.folders.further.get(branch)
+        if not tuned or "base" in read_json(tuned.folder / "greenhouse.json").get("finetuning", {}):
+            return None
+        base = self.instruct if tuned.base == self.folders.instruct else self._load(tuned.base)
+        return self._load(tuned.folder), base
+
+    def _load(self, folder: Path) -> LanguageModel:
+        return LanguageModel.load(folder, self.numerics.device)
 
     @cached_property
     def heldout(self) -> list[Document]:
