@@ -35,6 +35,7 @@ RULES = {
     "masked": GateRule(primary="masked/nats_per_token", guards={"masked/accuracy": 0.02}),
     "instruct": GateRule(primary="answers/bits_per_byte"),
     "prefer": GateRule(primary="answers/preferred_bits_per_byte"),
+    "reinforce": GateRule(primary="rewards/accuracy"),
 }
 
 

@@ -26,10 +26,8 @@ from flows.tracking.snapshots import ObjectCache, Snapshot
 
 HELDOUT = "data/ingest/heldout"
 DETAILS, METRICS = "reports/evaluate/details", "reports/evaluate/metrics.json"
-UNSCORED = ("finetune/classify", "finetune/reinforce")
-"""Models that have no items of the evaluation, so nothing to judge."""
-STAGES = {name.split("/")[1]: name.replace("/", "@") for name in MODELS if name not in UNSCORED}
-"""Kind of model that the evaluation scores -> the stage that makes it."""
+STAGES = {name.split("/")[1]: name.replace("/", "@") for name in MODELS if name != "finetune/classify"}
+"""Kind of model -> the stage that makes it. The classifier has no items of the evaluation, so nothing to judge."""
 
 
 def model_name(snapshot: Snapshot, branch: str) -> str:

@@ -30,7 +30,7 @@ BASES = {
     **dict.fromkeys(FURTHER_MODELS, "finetune/instruct"),
 }  # fmt: skip
 """Tuned model -> the model it starts from."""
-SCORED = {"masked": "pretrain/masked", "answers": "finetune/instruct"}
+SCORED = {"masked": "pretrain/masked", "answers": "finetune/instruct", "rewards": "finetune/reinforce"}
 """Eval task -> model that it scores; all others score the causal model."""
 KINDS = {"memorisation": "memorisation", "pronoun_gap": "bias", "bias_mitigation": "bias"}
 """Eval task -> kind of its rows, where they do not say."""

@@ -88,7 +88,7 @@ def evaluate(
     """
     progress = progress or Progress()
     folders = Folders(causal, masked, instruct, classify, mix, heldout, tokens, further or {})
-    names = wanted(params)
+    names = wanted(params, folders.further)
     if params.tasks:
         load(params.tasks)  # what cannot be asked is said before anything is
     run = partial(run_group, folders=folders, params=params, numerics=numerics, work=work)

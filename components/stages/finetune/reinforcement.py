@@ -38,14 +38,13 @@ from components.stages.finetune.instruct import drawn, widened
 from components.stages.finetune.preferences import token_log_probabilities
 from components.stages.finetune.rewards import Rewards
 from components.stages.finetune.task_selection import Choice
+from components.synthetic.curriculum import REWARDED
 from components.tokens.hub_encoder import AnyEncoder
 from components.training import numerics as floats
 from components.training import objectives
 from components.training.data_order import mixed
 from components.training.objectives import IGNORE, Batch
 
-TASKS = ("recall", "arithmetic")
-"""Of the curriculum: those with one right answer that takes a few tokens."""
 CHECKED = 32
 """Completions on which a reward is tried before training."""
 STEP = 16
@@ -60,7 +59,7 @@ def curriculum_problems(path: Path, params: Finetune) -> Choice:
     def problem(one: Any, where: str) -> PromptPair:
         return PromptPair(one.prompt, one.final, where)
 
-    return curriculum_task.draw("reinforce", path, params, TASKS, "an answer that ends rightly", problem)
+    return curriculum_task.draw("reinforce", path, params, REWARDED, "an answer that ends rightly", problem)
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,7 @@ def test_the_reduced_graph_has_the_same_paths_and_no_edge_that_a_longer_one_impl
     assert list(dvc.reduced(stages)) == list(stages)
 
 
-@pytest.mark.parametrize("branch", ["prefer", "reinforce"])
+@pytest.mark.parametrize("branch", params.FURTHER)
 def test_a_further_tuning_is_a_stage_where_params_list_it(branch: str, tmp_path: Path) -> None:
     (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())

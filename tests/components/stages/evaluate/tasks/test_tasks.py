@@ -1,7 +1,6 @@
 """Each task on real text: figures that can be recomputed, rules that are right by chance, reasons to skip."""
 
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +8,6 @@ import pytest
 
 from components.core.errors import UserError
 from components.core.files import read_json
-from components.model import export
-from components.stages.account.model_answers import scored_model
 from components.stages.evaluate.heldout_sample import sample
 from components.stages.evaluate.tasks.abstention import auroc, counts_by_rank, risk_at
 from components.stages.evaluate.tasks.answers import answers
@@ -28,7 +25,7 @@ from components.stages.evaluate.tasks.open_book import facts, open_book
 from components.stages.evaluate.tasks.pronoun_gap import OCCUPATIONS, TEMPLATES, pronoun_gap
 from components.stages.evaluate.tasks.recall import recall
 from components.stages.evaluate.tasks.sentence_pairs import sentence_pairs
-from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, TaskResult, Tuned
+from components.stages.evaluate.tasks.task import NotApplicable, TaskResult
 from components.synthetic.canaries import from_json
 from components.synthetic.curriculum import items
 from tests.components.real_text import corpus, document
@@ -361,33 +358,6 @@ def test_no_examples_are_a_reason(french: World) -> None:
 def test_no_mitigation_steps_is_a_reason(world: World) -> None:
     with pytest.raises(NotApplicable, match="mitigation_steps is 0"):
         bias_mitigation(world.context(mitigation_steps=0))
-
-
-def further(world: World, branch: str, folder: Path, base: Path) -> EvalContext:
-    context = world.context()
-    return replace(context, folders=replace(context.folders, further={branch: Tuned(folder, base)}))
-
-
-def untrained(world: World, folder: Path, facts: dict) -> Path:
-    """The causal model's network and tokenizer with first weights."""
-    model, _, _ = export.load(world.folders.causal)
-    export.save(model.initialise(2), export.tokenizer_text(world.folders.causal), folder, facts)
-    return folder
-
-
-def test_a_model_tuned_on_preferences_is_scored_beside_the_one_it_started_from(world: World, tmp_path: Path) -> None:
-    instruct, base = world.folders.instruct, untrained(world, tmp_path / "base", {})
-    result = answers(further(world, "prefer", instruct, instruct))
-    tuned, preferred = result.rows("bits_per_byte"), result.rows("preferred_bits_per_byte")
-    assert [row["score"] for row in preferred] == [row["baseline"] for row in preferred]
-    assert [row["score"] for row in preferred] == [row["score"] for row in tuned]
-    assert result.highlights[1]["gain"] == 0.0
-    for name in (result.highlights[1]["name"], "answers/preferred_bits_per_byte"):
-        assert scored_model("answers", name) == "finetune/prefer"
-    assert scored_model("answers", result.highlights[0]["name"]) == "finetune/instruct"
-    assert answers(further(world, "prefer", instruct, base)).highlights[1]["gain"] > 0.1
-    elsewhere = untrained(world, tmp_path / "elsewhere", {"finetuning": {"base": "Qwen3-0.6B"}})
-    assert len(answers(further(world, "prefer", elsewhere, base)).highlights) == 1
 
 
 def test_answers_are_drawn_as_fine_tuning_draws_them(world: World) -> None:
