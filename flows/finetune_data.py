@@ -22,7 +22,7 @@ from components import params as schema
 from components.core.errors import UserError
 from components.core.files import write_text
 from components.finetuning_data.chat import encode
-from components.finetuning_data.formats import Chat, Kind, Labelled, Preference, Rows, count_reasons, read
+from components.finetuning_data.formats import Chat, Kind, Labelled, Preference, Rows, read, reason_lines
 from components.finetuning_data.split import Split, split
 from flows.system import params_file, paths
 from flows.system.command import parser_of, run_command
@@ -124,10 +124,7 @@ def apply(values: dict[str, Any], dry_run: bool) -> str:
 def summary(path: Path, examples: Rows, parts: Split, base: Path, context: int) -> list[str]:
     """Counts, what is left out with the first place of each reason, lengths, two examples."""
     lines = [f"{path}: {len(parts.train)} rows to train on, {len(parts.heldout)} held out (kind {examples.kind})"]
-    for reason, count in count_reasons(parts.refused).items():
-        first = next(one for one in parts.refused if one.reason == reason)
-        detail = f" ({first.detail})" if first.detail else ""
-        lines.append(f"  left out: {count} x {reason}, first {first.where}{detail}")
+    lines += [f"  left out: {line}" for line in reason_lines(parts.refused)]
     if (base / "tokenizer.json").exists():
         sizes = token_counts(parts, base, context)
         lengths, unfit = sorted(length for length, _ in sizes), sum(not fits for _, fits in sizes)

@@ -188,6 +188,15 @@ def count_reasons(refused: Sequence[Refused]) -> dict[str, int]:
     return dict(Counter(one.reason for one in refused).most_common())
 
 
+def reason_lines(refused: Sequence[Refused]) -> list[str]:
+    """A line for each reason: how many rows were refused, and the first of them."""
+    lines = []
+    for reason, count in count_reasons(refused).items():
+        first = next(one for one in refused if one.reason == reason)
+        lines.append(f"{count} x {reason}, first {first.where}" + (f" ({first.detail})" if first.detail else ""))
+    return lines
+
+
 def counted(refused: Sequence[Refused]) -> str:
     """The same as words."""
     return ", ".join(f"{count} {reason}" for reason, count in count_reasons(refused).items())

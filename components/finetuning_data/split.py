@@ -14,7 +14,7 @@ from pathlib import Path
 
 from components.core.errors import UserError
 from components.core.files import sha256_bytes
-from components.finetuning_data.formats import Chat, Labelled, Preference, Refused, Row, Rows, counted
+from components.finetuning_data.formats import Chat, Labelled, Preference, Refused, Row, Rows, counted, refuse_empty
 from components.similarity.decontaminate import contamination_index
 from components.similarity.groups import similar_groups
 
@@ -56,7 +56,10 @@ def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int
     """
     refused = list(examples.refused)
     refuse_alike(path, examples.rows)
-    keyed = {sha256_bytes(f"{seed} {_content(row)}".encode()): row for row in _distinct(examples.rows, refused)}
+    usable = _distinct(examples.rows, refused)
+    refuse_empty(path, usable, refused)
+    refuse_alike(path, usable)
+    keyed = {sha256_bytes(f"{seed} {_content(row)}".encode()): row for row in usable}
     rows = [keyed[key] for key in sorted(keyed)]
     of_group: dict[int, list[int]] = {}
     for place, group in enumerate(similar_groups([row.text for row in rows]).tolist()):

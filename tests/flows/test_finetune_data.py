@@ -72,9 +72,15 @@ def test_rows_are_shown_and_written(
     assert params_yaml.read_text() == re.sub(r"max_pairs: 256  # Most training examples", other, before)
 
 
-def test_rows_go_to_the_branch_that_learns_from_them(params_yaml: Path, chats: Path, tmp_path: Path) -> None:
+def test_rows_go_to_the_branch_that_learns_from_them(
+    params_yaml: Path, chats: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     (tmp_path / "labels.csv").write_text("text,label\n" + "".join(f"one{i} two{i},{i % 2}\n" for i in range(40)))
+    with (tmp_path / "labels.csv").open("a") as file:
+        file.write("one40 two40,0\none40 two40,1\n")
     found = subject.wanted(str(tmp_path / "labels.csv"), None, None, "train")
+    first = "first labels.csv line 42 (labels.csv line 43 has the same text)"
+    assert f"left out: 2 x contradicts another row, {first}" in capsys.readouterr().out
     assert found["finetune.classify.max_pairs"] == 36
     with pytest.raises(UserError, match=r"its rows are for instruct \(kind chat\), not for classify"):
         subject.wanted(str(chats), "classify", None, "train")

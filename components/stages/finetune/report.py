@@ -9,7 +9,7 @@ import numpy as np
 
 from components.core.files import write_json
 from components.core.report import Report
-from components.finetuning_data.formats import Preference, count_reasons
+from components.finetuning_data.formats import Preference, count_reasons, reason_lines
 from components.instruction_pairs.examples import Passage, PromptPair
 from components.reporting.figures import WIDTH, chart, figure, save
 from components.reporting.tables import Page, interval, markdown_table, quoted, write_table
@@ -255,9 +255,8 @@ def _page(title: str, choice: Choice, reports: Path) -> Page:
     page.say(f"Task: {choice.task.title}.")
     page.say(*(f"Skipped: {entry['task']} ({entry['reason']})." for entry in choice.skipped), choice.examples.note)
     if choice.refused or choice.cut:
-        counts = [f"{count} {reason}" for reason, count in count_reasons(choice.refused).items()]
-        counts += [f"{choice.cut} cut to fit the context"] if choice.cut else []
-        page.say(f"Rows not used as they are: {', '.join(counts)}.")
+        cut = [f"{choice.cut} cut to fit the context"] if choice.cut else []
+        page.say(f"Rows not used as they are: {'; '.join(reason_lines(choice.refused) + cut)}.")
         rows = [(one.where, one.reason, one.detail) for one in choice.refused]
         write_table(reports / "details" / "refused.csv", ("where", "reason", "detail"), rows)
     return page

@@ -92,6 +92,16 @@ def test_rows_that_contradict_each_other_are_left_out() -> None:
             assert count_reasons(made.refused) == {"contradicts another row": 2}
 
 
+def test_what_contradictions_leave_is_refused_where_it_teaches_nothing() -> None:
+    both: list[Row] = [Labelled(chat(n // 2).text, "ab"[n % 2], f"line {n}") for n in range(60)]
+    says = r"60 contradicts another row; the first is line 0: contradicts another row \(line 1 has the same text\)"
+    with pytest.raises(UserError, match=f"no row is left to train on: {says}"):
+        split(examples(both, "label"), Path("rows"), None, 1000, seed=1)
+    one: list[Row] = [Labelled(chat(n).text, "a", f"line {n}") for n in range(60, 100)]
+    with pytest.raises(UserError, match="all rows are of the class 'a'"):
+        split(examples([*both, *one], "label"), Path("rows"), None, 1000, seed=1)
+
+
 def test_rows_that_are_all_alike_are_refused() -> None:
     def labelled(texts: int, labels: int, count: int = 50) -> Rows:
         return examples([Labelled(chat(i % texts).text, f"c{i % labels}", f"line {i}") for i in range(count)], "label")

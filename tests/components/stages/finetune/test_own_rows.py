@@ -76,6 +76,7 @@ def test_chats_are_learned_and_every_row_is_accounted_for(place: Path, tmp_path:
     assert facts["refused"] == refused
     assert metrics["train_pairs"] + metrics["heldout_pairs"] + sum(refused.values()) == 124
     assert "1 cut to fit the context" in report.markdown
+    assert "1 x unknown role, first chats.jsonl line 121" in report.markdown
     lines = (tmp_path / "reports" / "details" / "refused.csv").read_text().splitlines()
     assert "chats.jsonl line 121,unknown role" in "\n".join(lines)
     assert str(tmp_path) not in report.markdown
