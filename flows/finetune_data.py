@@ -227,7 +227,7 @@ def fetched_base(base: str) -> Path:
     """The local folder of a model; one of the hub is fetched at its commit, safetensors and JSON alone.
 
     Raises:
-        UserError: there is no such folder, no commit is named, the hub cannot be read, or it has no safetensors.
+        UserError: there is no such folder, no commit is named, or the hub cannot be read.
     """
     path = Path(base).expanduser()
     if not path.exists():
@@ -235,10 +235,6 @@ def fetched_base(base: str) -> Path:
         path = DOWNLOADS / f"{match['id'].replace('/', '--')}@{match['revision'][:8]}"
         if not path.exists():
             _fetch_model(base, match, path)
-    if (path / "adapter_config.json").exists():
-        raise UserError(f"{base}: an adapter, no model; give its base, or the folder that has it merged in")
-    if not (path / "config.json").exists() or not list(path.glob("*.safetensors")):
-        raise UserError(f"{base}: no config.json with *.safetensors beside it, so this is no model that loads here")
     return path.resolve()
 
 

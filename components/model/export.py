@@ -108,6 +108,8 @@ def inspected(folder: Path) -> tuple[Shape, tokenizers.Tokenizer]:
     Raises:
         UserError: a file is missing or damaged, they do not belong together, or the folder holds another kind of model.
     """
+    if (folder / "adapter_config.json").exists():
+        raise UserError(f"{folder}: an adapter, no model; give its base, or the folder that has it merged in")
     for name in ("config.json", "tokenizer.json"):
         if not (folder / name).exists():
             raise UserError(f"{folder}: no {name}, so this is no model folder; give one that a training stage wrote")

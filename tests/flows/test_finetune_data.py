@@ -134,7 +134,7 @@ def test_a_base_is_described_before_it_is_written(params_yaml: Path, chats: Path
         subject.wanted(str(chats), None, str(tmp_path / "adapter"), "train")
     with pytest.raises(UserError, match="a masked model; instruct takes a causal one"):
         subject.wanted(str(chats), None, str(tmp_path / "model-False"), "train")
-    with pytest.raises(UserError, match=r"no config\.json with"):
+    with pytest.raises(UserError, match=r"no config\.json, so this is no model folder"):
         subject.wanted(str(chats), None, str(tmp_path), "train")
 
 

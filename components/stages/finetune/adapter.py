@@ -10,6 +10,7 @@ here the hashes are compared.
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import safetensors.torch
 import tokenizers
 import torch
@@ -79,13 +80,30 @@ def hashes(base: Path) -> dict[str, str]:
     return {"model_sha256": files[0] if len(files) == 1 else fingerprint(files), "tokenizer_sha256": tokenizer}
 
 
+def config(folder: Path) -> dict[str, Any]:
+    """adapter_config.json of an adapter that is whole.
+
+    Raises:
+        UserError: it or the weights are missing or damaged.
+    """
+    at, todo = folder / CONFIG, "copy the whole folder again, or train the adapter again"
+    try:
+        fields: dict[str, Any] = read_json(at)
+        with safetensors.safe_open(at := folder / WEIGHTS, "pt"):
+            return fields
+    except FileNotFoundError:
+        raise UserError(f"{folder}: no {at.name}, so this is no whole adapter; {todo}") from None
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise UserError(f"{folder}: {at.name} is damaged ({str(error)[:200]}); {todo}") from None
+
+
 def base_of(folder: Path) -> Path:
     """The folder of an adapter's base, which must be the one it was made for.
 
     Raises:
-        UserError: it is not there, or its weights or tokenizer are others.
+        UserError: the adapter is not whole, its base is not there, or has other weights or another tokenizer.
     """
-    name = read_json(folder / CONFIG).get("base_model_name_or_path") or ""
+    name = config(folder).get("base_model_name_or_path") or ""
     base = Path(name)
     if not name or not any(base.glob("*.safetensors")):
         raise UserError(f"{folder}: its base {name!r} is no folder here; put it there, or correct "
@@ -103,9 +121,9 @@ def merge(model: nn.Module, folder: Path) -> None:
     """Fold an adapter into the weights of its base, in place.
 
     Raises:
-        UserError: it uses an option we lack, or has a tensor that does not fit.
+        UserError: it is not whole, uses an option we lack, or has a tensor that does not fit.
     """
-    fields = read_json(folder / CONFIG)
+    fields = config(folder)
     if fields.get("peft_type") != "LORA" or (used := [name for name in PLAIN if fields.get(name)]):
         option = used[0] if fields.get("peft_type") == "LORA" else f"peft_type {fields.get('peft_type')}"
         raise UserError(f"{folder}: {CONFIG} has {option}; only plain LoRA of a language model can be merged")

@@ -96,6 +96,26 @@ def test_an_adapter_of_another_base_or_tokenizer_is_refused(tokenizer_json: str,
         adapter.load(folder)
 
 
+def test_an_adapter_that_is_not_whole_is_refused_before_its_base_is_read(tokenizer_json: str, tmp_path: Path) -> None:
+    folder = written(tuned(), tmp_path, tokenizer_json)
+    (tmp_path / "base" / "model.safetensors").unlink()
+    weights = folder / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    todo = "copy the whole folder again, or train the adapter again"
+    with pytest.raises(UserError, match=rf"{folder}: adapter_model\.safetensors is damaged \(.*\); {todo}"):
+        adapter.load(folder)
+    weights.unlink()
+    with pytest.raises(
+        UserError, match=rf"{folder}: no adapter_model\.safetensors, so this is no whole adapter; {todo}"
+    ):
+        adapter.load(folder)
+    (folder / "adapter_config.json").write_text("{")
+    with pytest.raises(UserError, match=r"adapter_config\.json is damaged \(.*\)"):
+        adapter.load(folder)
+    with pytest.raises(UserError, match="an adapter, no model; give its base"):
+        export.load(folder)
+
+
 @pytest.mark.parametrize(
     ("change", "says"), [({"use_dora": True}, "use_dora"), ({"peft_type": "IA3"}, "IA3"), ({}, "another shape")]
 )
