@@ -33,10 +33,10 @@ def human(num_bytes: float) -> str:
 
 
 def remove_path(path: Path) -> None:
-    """Remove a file or a folder, read-only ones (DVC's cache) too."""
+    """Remove a file or a folder, read-only ones (DVC's cache) too; nothing if it is gone."""
     if path.is_symlink() or path.is_file():
         path.unlink(missing_ok=True)
-    else:
+    elif path.exists():
         shutil.rmtree(path, onerror=_make_writable)
 
 

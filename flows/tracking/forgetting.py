@@ -302,11 +302,12 @@ def record(text: str, documents: list[Traced], ids: set[str], saw: list[Any]) ->
     Added to what an earlier removal by this query recorded, which may have been interrupted.
     """
     known = recorded(text)
-    found = [asdict(copy) for copy in copies(documents, ids)]
+    there = {row["md5"] for row in known["copies"]}  # an object may be of another state by now
+    found = [asdict(copy) for copy in copies(documents, ids) if copy.md5 not in there]
     versions = [[row.name, str(row.version)] for row in saw]
     known = {
         "ids": sorted({*known["ids"], *ids}),
-        "copies": known["copies"] + [row for row in found if row not in known["copies"]],
+        "copies": known["copies"] + found,
         "versions": known["versions"] + [row for row in versions if row not in known["versions"]],
         "at": time.time(),
     }

@@ -9,6 +9,7 @@ from components.core.errors import UserError
 from components.core.files import read_json, write_json
 from components.lineage.documents import View
 from flows.system import paths
+from flows.system.disk import remove_path
 from flows.tracking import forgetting
 from flows.tracking.forgetting import Copy
 
@@ -41,9 +42,7 @@ def test_tokens_and_weights_made_of_a_shard_are_copies(tmp_path: Path, shard: st
 
 def test_a_second_removal_by_a_query_adds_to_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paths, "STATE", tmp_path)
-    found = iter(
-        [[Copy("1", "data/mix/train/a.parquet", "workspace")], [Copy("2", "data/mix/train/a.parquet", "x")], []]
-    )
+    found = iter([[Copy("1", "a", "workspace")], [Copy("1", "a", "x"), Copy("2", "b", "x")], []])
     monkeypatch.setattr(forgetting, "copies", lambda documents, ids: next(found))
     one, two = (SimpleNamespace(name="causal", version=number) for number in (1, 2))
     assert forgetting.recorded("a query")["ids"] == []
@@ -79,3 +78,7 @@ def test_a_purge_of_what_was_never_taken_out_is_refused(tmp_path: Path, monkeypa
     monkeypatch.setattr(paths, "STATE", tmp_path)
     with pytest.raises(UserError, match="nothing was taken out by this query"):
         forgetting.to_purge("a query")
+
+
+def test_what_is_gone_already_is_no_error(tmp_path: Path) -> None:
+    remove_path(tmp_path / "removed by another")
