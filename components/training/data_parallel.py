@@ -54,13 +54,11 @@ Start = Callable[[Sequence[str], int], Worker]
 
 
 class Place(Protocol):
-    """Where training processes other than rank 0 run.
+    """Where training processes other than rank 0 run."""
 
-    Attributes:
-        tries: how often a training is begun anew, from its last checkpoint, when a worker is lost.
-    """
-
-    tries: int
+    @property
+    def tries(self) -> int:
+        """How often a training is begun, from its last checkpoint, before a lost worker ends it."""
 
     def opened(self, numerics: Numerics, reads: Sequence[Path]) -> AbstractContextManager[Start]:
         """Ready to start the workers, which read and write these folders."""

@@ -46,7 +46,6 @@ def test_what_cannot_be_made_leaves_nothing(
 
 
 def test_a_key_of_another_kind_is_named(tmp_path: Path) -> None:
-    pytest.importorskip("model_signing")
     rsa = tmp_path / "rsa"
     subprocess.run(["openssl", "genrsa", "-out", rsa, "2048"], check=True, capture_output=True)
     subprocess.run(["openssl", "rsa", "-in", rsa, "-pubout", "-out", f"{rsa}.pub"], check=True, capture_output=True)
@@ -57,7 +56,6 @@ def test_a_key_of_another_kind_is_named(tmp_path: Path) -> None:
 
 
 def test_what_is_no_signature_is_said(tmp_path: Path) -> None:
-    pytest.importorskip("model_signing")
     (tmp_path / "model.sig").write_text("{}")
     _, wrong, _ = attest.signed_by(tmp_path, Path(f"{key_pair(tmp_path, 'key')}.pub"))
     assert wrong == ["model.sig: it has no field 'verificationMaterial'"]
