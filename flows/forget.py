@@ -10,7 +10,6 @@ was trained on the text, and its bytes are those of a run that never had it; onl
 Works from a fresh clone that has a DVC remote.
 """
 
-import math
 import re
 import subprocess
 import sys
@@ -138,7 +137,8 @@ def dry_run(query: Any, found: list[Any]) -> str:
     lines += [f"    {copy.state}: {copy.path}" for copy in copies[:12]]
     lines += [f"    and {len(copies) - 12} more"] * (len(copies) > 12) + [why] * bool(why)
     lines += [f"    DVC experiment {name}" for name in forgetting.experiments_with(copies)]
-    kept = [*map(forgetting.model_item, forgetting.versions_that_saw(found)), *forgetting.artifact_items(ids, math.inf)]
+    quoted = forgetting.artifacts_with(forgetting.quotes_of(documents, ids))
+    kept = [*map(forgetting.model_item, forgetting.versions_that_saw(found)), *forgetting.artifact_items(quoted)]
     lines += [f"    {item.what}" for item in kept]
     lines += ["the sources themselves, which only you can change:"]
     return "\n".join(lines + [f"    {place}" for place in forgetting.sources_of(documents)[:10]])

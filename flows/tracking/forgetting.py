@@ -6,7 +6,6 @@ the weights of its models too.
 """
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache, partial
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 from components.core.errors import UserError
 from components.core.files import fingerprint, read_json, write_json
 from components.lineage.documents import CORPORA, Query, Traced, View, shards, text_at
+from components.lineage.quotes import Quotes
 from flows.system import dvc, git, paths
 from flows.system.disk import Removable, remove_path, size_of
 from flows.tracking import snapshots
@@ -32,8 +32,6 @@ TRAINED_ON: dict[str, tuple[str, ...]] = {
     f"{SAMPLED}/": ("models/finetune/",),
 }
 """Corpus -> models that may have been trained on any document of it."""
-MOST_BYTES = 20_000_000
-"""Reports larger than this are not searched."""
 
 
 # -- what is to be forgotten -------------------------------------------------------------------------------------------
@@ -104,18 +102,12 @@ def copies(documents: list[Traced], ids: set[str]) -> Iterator[Copy]:
 
     Corpora and reports of old states that only the remote has are fetched to be looked into.
     """
-    store, known = ObjectCache(), set[str]()
-    heads = {text_at(one.locations[0], workspace_view)[:60].encode() for one in documents if one.locations}
-    needles = {head for head in heads if len(head) > 30} | {one.encode() for one in ids}
+    store, known, quotes = ObjectCache(), set[str](), quotes_of(documents, ids)
 
     @cache
     def holds(md5: str, is_shard: bool) -> bool:
         path = store.path(md5)
-        if not path.exists():
-            return False
-        if is_shard:
-            return bool(_rows_of(path, ids))
-        return path.stat().st_size <= MOST_BYTES and any(needle in path.read_bytes() for needle in needles)
+        return path.exists() and (bool(_rows_of(path, ids)) if is_shard else quotes.inside(path))
 
     known_states = [*states(), *snapshots.committed()]
     store.pull({md5 for state in known_states for md5 in state.outputs().values() if md5.endswith(".dir")})
@@ -129,6 +121,11 @@ def copies(documents: list[Traced], ids: set[str]) -> Iterator[Copy]:
             if own[path] not in known:
                 known.add(own[path])
                 yield Copy(own[path], path, state.name)
+
+
+def quotes_of(documents: list[Traced], ids: set[str]) -> Quotes:
+    """What a report says of the documents, or quotes."""
+    return Quotes(ids, (text_at(one.locations[0], workspace_view) for one in documents if one.locations))
 
 
 def _is_shard(path: str) -> bool:
@@ -254,18 +251,21 @@ def model_item(row: Any) -> Removable:
     return Removable(f"MLflow: {row.name} version {row.version}", size_of(folder) if folder.exists() else 0, remove)
 
 
-def artifact_items(ids: set[str], before: float) -> list[Removable]:
-    """Files of runs in MLflow, on this machine and from before a moment, that name or quote a document."""
-    folder, needles = paths.STATE / "mlartifacts", [one.encode() for one in ids]
-    old = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.stat().st_mtime < before]
-    found = [path for path in old if path.stat().st_size <= MOST_BYTES and _quotes(path, needles)]
-    names = {path: f"MLflow: {path.relative_to(folder)}" for path in found}
-    return [Removable(names[path], size_of(path), partial(remove_path, path)) for path in found]
+def artifacts_with(quotes: Quotes) -> list[str]:
+    """Files of runs in MLflow, on this machine, that name or quote a document; below its folder of artifacts."""
+    folder = paths.STATE / "mlartifacts"
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return [str(path.relative_to(folder)) for path in files if quotes.inside(path)]
 
 
-def _quotes(path: Path, needles: list[bytes]) -> bool:
-    data = path.read_bytes()
-    return any(needle in data for needle in needles)
+def artifact_items(names: list[str]) -> list[Removable]:
+    """Those of the files that are still there."""
+    files = {name: paths.STATE / "mlartifacts" / name for name in names}
+    return [
+        Removable(f"MLflow: {name}", size_of(path), partial(remove_path, path))
+        for name, path in files.items()
+        if path.exists()
+    ]
 
 
 def experiments_with(found: list[Copy]) -> list[str]:
@@ -293,7 +293,8 @@ def _record(text: str) -> Path:
 def recorded(text: str) -> dict[str, Any]:
     """What a removal by this query concerns; without ids if there was none."""
     path = _record(text)
-    return read_json(path) if path.exists() else {"ids": [], "copies": [], "versions": []}
+    nothing: dict[str, Any] = {"ids": [], "copies": [], "versions": [], "artifacts": []}
+    return nothing | (read_json(path) if path.exists() else {})
 
 
 def record(text: str, documents: list[Traced], ids: set[str], saw: list[Any]) -> dict[str, Any]:
@@ -309,7 +310,7 @@ def record(text: str, documents: list[Traced], ids: set[str], saw: list[Any]) ->
         "ids": sorted({*known["ids"], *ids}),
         "copies": known["copies"] + found,
         "versions": known["versions"] + [row for row in versions if row not in known["versions"]],
-        "at": time.time(),
+        "artifacts": sorted({*known["artifacts"], *artifacts_with(quotes_of(documents, ids))}),
     }
     write_json(_record(text), known)
     return known
@@ -347,11 +348,11 @@ def to_purge(text: str) -> tuple[list[Removable], list[str]]:
     items += [experiment_item(name) for name in experiments_with(found)]
     items += map(model_item, registered(known["versions"]))
     notes = ["Old states whose objects go can no longer be checked out, compared or verified.", "Not reached:", *BEYOND]
-    return items + artifact_items(ids, known["at"]), notes + [f"    {why}"] * bool(why)
+    return items + artifact_items(known["artifacts"]), notes + [f"    {why}"] * bool(why)
 
 
 BEYOND = (
-    "    the sources, and the history of those that lie in git",
+    "    the sources, and the history of those that lie in git; rows of your own for fine-tuning",
     "    clones, caches and backups of others; other remotes; copies made by flows.export or flows.attest",
     "    statistics learnt from it: tokenizers and scores of old states, logs, the energy ledger",
 )

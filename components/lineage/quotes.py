@@ -1,0 +1,47 @@
+"""Files that name a document or quote it: reports, with their examples, show passages without saying from where."""
+
+import html
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from components.similarity import ngram_overlap
+
+RUN = 8
+"""Words in a row that are a quotation."""
+HEAD = 60
+"""Characters of the beginning of a text that are looked for as they are."""
+BLOCK, OVERLAP = 1 << 20, 1 << 10
+"""Characters whose words are hashed at once, and how far a block reaches into the next."""
+MOST_BYTES = 20_000_000
+"""Larger files are not searched."""
+
+
+class Quotes:
+    """What is looked for: ids, beginnings, and runs of words of texts."""
+
+    def __init__(self, ids: Iterable[str], texts: Iterable[str]) -> None:
+        texts = list(texts)
+        heads = {text[:HEAD] for text in texts if len(text) > HEAD // 2}
+        self._needles = [one.encode() for one in {*ids, *heads}]
+        self._runs = np.unique(np.concatenate([np.zeros(0, np.uint64), *map(_runs, texts)]))
+
+    def inside(self, path: Path) -> bool:
+        """Whether a file names or quotes one; no picture and no file that is too large does."""
+        if path.stat().st_size > MOST_BYTES:
+            return False
+        data = path.read_bytes()
+        if any(needle in data for needle in self._needles):
+            return True
+        if b"\0" in data or not len(self._runs):
+            return False
+        text = html.unescape(re.sub(r"\\[nrt]", " ", data.decode("utf-8", "replace")))
+        return bool(np.isin(_runs(text), self._runs).any())
+
+
+def _runs(text: str) -> np.ndarray:
+    blocks = (text[start : start + BLOCK + OVERLAP] for start in range(0, len(text), BLOCK))
+    hashes = [ngram_overlap.ngrams(ngram_overlap.words([block]), RUN)[0] for block in blocks]
+    return np.concatenate([np.zeros(0, np.uint64), *hashes])
