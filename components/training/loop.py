@@ -240,10 +240,13 @@ class Trainer:
         """Return to the newest checkpoint and pass over batch `number` from now on."""
         step, skipped = self.step, sorted({*self.result.skipped, number})
         if len(skipped) > self.config.max_rollbacks:
+            remedy = self.config.remedy or (
+                f"lower {self.config.name}.optimizer.matrix_lr and embedding_lr, or raise max_rollbacks (now "
+                f"{self.config.max_rollbacks})"
+            )
             raise UserError(
                 f"{self.config.name}: the loss was {loss:.4g} at step {step}, after {len(skipped) - 1} batches had "
-                f"been passed over already; lower {self.config.name}.optimizer.matrix_lr and embedding_lr, or raise "
-                f"max_rollbacks (now {self.config.max_rollbacks})"
+                f"been passed over already; {remedy}"
             )
         self.optimizers.clear_gradients()
         assert self.resume(), "a checkpoint is saved before the first step"

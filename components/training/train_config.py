@@ -21,6 +21,7 @@ class TrainConfig:
         bytes_per_token: to show bits per byte while training; None where that means nothing.
         flops_per_token: to show the share of the machine's peak in use; 0 leaves it out.
         name: of the section in params.yaml, for messages.
+        remedy: what to do when too many losses were bad; empty: what pretraining can set.
     """
 
     steps: int
@@ -35,6 +36,7 @@ class TrainConfig:
     bytes_per_token: float | None = None
     flops_per_token: int = 0
     name: str = "pretrain"
+    remedy: str = ""
 
 
 @dataclass

@@ -17,7 +17,8 @@ from components.core.errors import Stopped, UserError
 from components.core.progress import Progress
 from components.model.lora import add_lora
 from components.model.transformer import Transformer, derive_shape
-from components.params import ModelShape, Numerics, Optimizer
+from components.params import Finetune, ModelShape, Numerics, Optimizer
+from components.stages.finetune.stage import settings_of
 from components.training import checkpoint, checkpoint_writer, loop, objectives
 from components.training.objectives import Batch, language_model_loss
 from components.training.train_config import TrainConfig
@@ -160,6 +161,12 @@ def test_a_spike_is_a_bad_batch(tmp_path: Path) -> None:
 def test_too_many_bad_batches_end_the_run_with_what_to_do(tmp_path: Path) -> None:
     settings = replace(SETTINGS, max_rollbacks=1)
     with pytest.raises(UserError, match=r"nan at step 6, after 1 batches.*lower pretrain.optimizer.matrix_lr"):
+        loop.train(network(), batches, poisoned(5, 7), settings, tmp_path, numerics=NUMERICS)
+
+
+def test_fine_tuning_names_its_own_keys(tmp_path: Path) -> None:
+    settings = replace(settings_of(Finetune(), 12, "finetune.instruct", 6), max_rollbacks=1)
+    with pytest.raises(UserError, match=r"^finetune\.instruct: .*; lower its learning_rate, or take another base"):
         loop.train(network(), batches, poisoned(5, 7), settings, tmp_path, numerics=NUMERICS)
 
 
