@@ -259,11 +259,13 @@ def main() -> int:
     parser = parser_of("verify", __doc__)
     parser.add_argument("model", help="causal, masked, instruct, classify, pretrain@causal, or a registered name@alias")
     parser.add_argument("--at", default="workspace", help="workspace (default), a git revision, an experiment, a run")
-    parser.add_argument("--segments", type=int, default=0, metavar="K", help="train K random intervals again instead")
+    parser.add_argument("--segments", type=int, metavar="K", help="train K random intervals again instead")
     arguments = parser.parse_args()
     recovery.recover_records()
+    if arguments.segments is not None and arguments.segments < 1:
+        parser.error("--segments takes 1 or more; without it everything is rebuilt")
     by_segments = (arguments.model, arguments.at, arguments.segments)
-    same = verify_segments(*by_segments) if arguments.segments > 0 else verify(arguments.model, arguments.at)
+    same = verify_segments(*by_segments) if arguments.segments else verify(arguments.model, arguments.at)
     return 0 if same else 1
 
 

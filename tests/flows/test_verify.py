@@ -24,6 +24,16 @@ def test_unknown_models_are_refused() -> None:
         target("ingest", STAGES)
 
 
+def test_no_segments_are_no_rebuild(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    """`--segments 0` rebuilt everything, which takes the longest."""
+    monkeypatch.setattr(verify, "verify", lambda *_: True)
+    monkeypatch.setattr(verify.recovery, "recover_records", lambda: None)
+    monkeypatch.setattr("sys.argv", ["verify", "causal", "--segments", "0"])
+    with pytest.raises(SystemExit):
+        verify.main()
+    assert "--segments takes 1 or more" in capsys.readouterr().err
+
+
 def test_a_commit_without_defaults_yaml_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"v0\.1: its commit is older than defaults\.yaml"):
         verify.bring(Snapshot("v0.1", "revision", {}), tmp_path)
