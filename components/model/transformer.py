@@ -37,6 +37,8 @@ from components.params import ModelShape
 
 HEAD_DIM = 64
 """Channels of a head, unless heads and width say otherwise: the size attention kernels are made for."""
+MATRIX_SCALE = 0.3
+"""Of the first matrices, relative to those that keep a normed input's size: Muon's steps soon outgrow the noise."""
 
 
 def derive_shape(model: ModelShape, vocab_size: int, context: int, causal: bool) -> Shape:
@@ -278,8 +280,8 @@ class Transformer(nn.Module):
                 nn.init.zeros_(parameter)
             elif name == "embed_tokens.weight":
                 nn.init.normal_(parameter, std=0.02, generator=generator)
-            elif parameter.ndim == 2:  # fan-in scaling: a normed input keeps its size
-                nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5, generator=generator)
+            elif parameter.ndim == 2:  # fan-in scaling: all widths shrink a normed input alike
+                nn.init.normal_(parameter, std=MATRIX_SCALE * parameter.shape[1] ** -0.5, generator=generator)
         return self
 
     @property
