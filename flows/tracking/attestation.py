@@ -11,7 +11,7 @@ from components.core.errors import UserError
 from components.core.files import canonical_json, md5_file, read_json, rounded, sha256_file
 from components.stages.account.answers import NotKnown
 from components.stages.account.croissant import CORPORA, croissant
-from components.stages.account.model_answers import load_answer, stages_behind, verify_command
+from components.stages.account.model_answers import files_behind, load_answer, verify_command
 from components.stages.account.summary import Files
 from components.studies.attestation.claims import NEVER_ASKED, Claims, GateVerdict, StageEnergy
 from components.studies.attestation.training_content import OWNER
@@ -35,19 +35,20 @@ def claims_of(one: Snapshot, stage: str, names: list[str], owner: dict[str, str]
     """
     model, found = stage.replace("@", "/"), gathered(one, stage)
     answers = collect(one, stage)
+    stages, file = answers.stages, files_behind(found.file, answers.stages)
     commit = _run_of(one, stage).get("git.commit") or NotKnown(not_known="no run of MLflow here has made this model")
     rebuild = answers.rebuild.model_copy(update={"command": verify_command(model), "commit": commit})
     place: dict[str, Any] = {"state": "", "kind": "", "load": load_answer(model, "."), "rebuild": rebuild}
     fingerprint = one.fingerprints()[stage]
-    manifests = {part: _json(found.file, f"data/{folder}/manifest.json") for part, folder in CORPORA.items()}
-    kept = _json(found.file, "data/bias/train/manifest.json").get("sources", {})
+    manifests = {part: _json(file, f"data/{folder}/manifest.json") for part, folder in CORPORA.items()}
+    kept = _json(file, "data/bias/train/manifest.json").get("sources", {})
     energy = {name: StageEnergy(kwh=row.kwh, grams=row.grams) for name, row in found.cost.stages.items()}
-    behind = {name: row for name, row in energy.items() if name in stages_behind(model)}
+    behind = {name: row for name, row in energy.items() if name in stages}
     settings = one.params().get("ingest", {}).get("sources", [])
     claims = Claims(
         files={name: sha256_file(_file(found.file, f"models/{model}/{name}")) for name in names},
         md5=one.outputs()[f"models/{model}"],
-        lock={name: one.lock[name] for name in (*stages_behind(model), "evaluate") if name in one.lock},
+        lock={name: one.lock[name] for name in (*stages, "evaluate") if name in one.lock},
         answers=answers.model_copy(update=place),
         commit=commit,
         environment=_environment(stage, fingerprint),
@@ -56,9 +57,9 @@ def claims_of(one: Snapshot, stage: str, names: list[str], owner: dict[str, str]
         source_kinds={row.get("name", row["kind"]): row for row in settings},
         sources=kept,
         generated={name: row for name, row in manifests["train"].get("sources", {}).items() if name not in kept},
-        retrieved=_retrieved(found.file),
-        read=found.data.sources,
-        personal=found.data.personal,
+        retrieved=_retrieved(file),
+        read=found.data.sources if "ingest" in stages else {},
+        personal=found.data.personal if "filter" in stages else {},
         shards={
             f"data/{CORPORA[part]}/{shard['file']}": shard["sha256"]
             for part, manifest in manifests.items()
@@ -66,7 +67,9 @@ def claims_of(one: Snapshot, stage: str, names: list[str], owner: dict[str, str]
         },
         croissant=json.loads(
             json.dumps(croissant(found.file, found.data, answers.title.partition(":")[0]), default=str)
-        ),
+        )
+        if "mix" in stages
+        else {},
         owner=owner,
     )
     return Claims.model_validate_json(canonical_json(rounded(claims.model_dump(mode="json"))))

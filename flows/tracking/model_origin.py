@@ -4,7 +4,7 @@ A model is named as in the workspace (`instruct`, `finetune/instruct`, `finetune
 by a registered alias (`greenhouse-instruct-2@champion`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -26,7 +26,7 @@ from components.stages.account.answers import (
     Verification,
 )
 from components.stages.account.data_card import DataFacts, data_facts
-from components.stages.account.model_answers import load_answer, model_answers, stages_behind, verify_command
+from components.stages.account.model_answers import Tunings, load_answer, model_answers, stages_behind, verify_command
 from components.stages.account.summary import MODELS, Files, checkout_files, gather
 from components.stages.account.types import Cost, StageRecords
 from flows.system import git, paths
@@ -90,6 +90,15 @@ def files_of(one: Snapshot) -> Files:
     return file
 
 
+def tunings_of(one: Snapshot) -> Tunings:
+    """Settings of each fine-tuning in a state, as its own stage recorded them."""
+    found: dict[str, Any] = {}
+    for stage, entry in one.lock.items():
+        if stage.startswith("finetune@"):
+            found |= replace(one, lock={stage: entry}).params().get("finetune", {})
+    return found
+
+
 # -- the five answers --------------------------------------------------------------------------------------------------
 
 
@@ -112,6 +121,7 @@ def collect(one: Snapshot, stage: str, where: str = "") -> ModelAnswers:
         found.forecasts,
         origin(one, model, where),
         found.file,
+        tunings_of(one),
     )
 
 
@@ -140,9 +150,10 @@ def gathered(one: Snapshot, stage: str) -> Gathered:
         raise UserError(f"{one.name}: no models/{model} there; run the pipeline first")
     grid = schema.load(paths.ROOT / "params.yaml").runtime.grid
     fingerprints, here = one.fingerprints(), one.kind == "workspace"
-    ledger = ledger_of({(name, fingerprints[name]) for name in stages_behind(model) if name in fingerprints})
+    behind = stages_behind(model, tunings_of(one))
+    ledger = ledger_of({(name, fingerprints[name]) for name in behind if name in fingerprints})
     known = {(span.stage, span.labels.get("fingerprint")) for span in ledger}
-    counted = [name for name in stages_behind(model) if here or (name, fingerprints.get(name)) in known]
+    counted = [name for name in behind if here or (name, fingerprints.get(name)) in known]
     runs = made(ledger, counted, fingerprints, paths.ROOT.name)
     from components.stages.account.stage import costs, forecast_row
 
@@ -166,7 +177,7 @@ def origin(one: Snapshot, model: str, where: str = "") -> ModelOrigin:
 
 
 def _rebuild(one: Snapshot, model: str, command: str) -> RebuildAnswer:
-    behind, md5 = stages_behind(model), one.outputs().get(f"models/{model}")
+    behind, md5 = stages_behind(model, tunings_of(one)), one.outputs().get(f"models/{model}")
     absent = [stage for stage in behind if stage not in one.lock]
     record = VERIFIED / f"{md5}.json"
     return RebuildAnswer(

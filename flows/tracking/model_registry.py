@@ -15,6 +15,7 @@ from components.core.files import read_json
 from components.params import FURTHER, Params
 from components.stages.account.answer_text import sentences
 from components.stages.account.answers import ModelAnswers
+from components.stages.account.model_answers import lineage
 from flows.system import dvc
 
 TASKS = {
@@ -30,10 +31,10 @@ QUESTION = "What does this function do?"
 
 def registered_name(params: Params, stage: str, branch: str) -> str:
     """`greenhouse-causal-2`: one registered model per kind and size, or base, so that aliases mean something."""
-    start = Path(getattr(params.finetune, branch).base) if stage == "finetune" else Path("models")
-    if start.parts[:1] != ("models",):  # a base made elsewhere
-        return f"{params.account.model_name}-{branch}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', start.name)}"
-    base = branch if stage == "pretrain" else "masked" if branch == "classify" else "causal"
+    first = lineage(f"{stage}/{branch}", params.finetune.model_dump())[0]
+    base = first.removeprefix("pretrain/")
+    if base == first:  # made elsewhere
+        return f"{params.account.model_name}-{branch}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', first)}"
     size = getattr(params.pretrain, base).model.size
     return f"{params.account.model_name}-{branch}-{size}"
 

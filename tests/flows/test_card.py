@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -72,6 +73,22 @@ def test_the_last_verification_is_of_these_bytes(workspace: Path) -> None:
     other = {"finetune@instruct": {"outs": [{"path": "models/finetune/instruct", "md5": "other.dir"}]}}
     rebuilt = model_origin.origin(Snapshot("x", "revision", other), "finetune/instruct").rebuild
     assert isinstance(rebuilt.verified, NotKnown)
+
+
+def test_the_stages_behind_a_model_are_those_of_the_state_it_is_of(workspace: Path) -> None:
+    out = {"outs": [{"path": "models/finetune/instruct", "md5": f"{MD5}.dir"}]}
+    named = {"base": "/hub/Qwen3-0.6B", "data": "chats.jsonl"}
+    stale = {"params.yaml": {"finetune": {"instruct": {"base": "models/pretrain/causal"}}}}
+    lock: dict[str, dict[str, Any]] = {
+        "finetune@instruct": out | {"params": {"params.yaml": {"finetune.instruct": named}}},
+        "evaluate": {"params": stale},
+    }
+    one = Snapshot("workspace", "workspace", lock, "abc")
+    answers = model_origin.collect(one, "finetune@instruct")
+    assert (answers.base, answers.stages) == ("Qwen3-0.6B", ["finetune@instruct"])
+    assert isinstance(answers.rebuild.dvc_lock, str)
+    older = model_origin.collect(Snapshot("workspace", "workspace", LOCK, "abc"), "finetune@instruct")
+    assert (older.base, older.stages[-2:]) == ("pretrain/causal", ["pretrain@causal", "finetune@instruct"])
 
 
 def test_unknown_models_and_states_are_one_sentence(workspace: Path) -> None:

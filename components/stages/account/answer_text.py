@@ -89,12 +89,14 @@ def cost_text(cost: CostAnswer) -> str:
         if cost.attempts
         else "no run of just these inputs ended early"
     )
+    first, last = cost.stages[0], cost.stages[-1]
+    behind = f"the {len(cost.stages)} stages behind it, {first} to {last}" if first != last else f"{last} alone"
     missing = f" Not in this ledger: {', '.join(cost.missing)}." if cost.missing else ""
     price = f", {cost.price}" if cost.price else ""
     return (
-        f"{watt_hours(cost.kwh)} Wh, {bounds(cost.grams)} g CO2e{price} for the {len(cost.stages)} stages behind it, "
-        f"{cost.stages[0]} to {cost.stages[-1]}, without evaluation and what ran around them "
-        f"({watt_hours(cost.attempts_kwh, early)}); its own stage {cost.own_kwh[1] * 1000:.3g} Wh. "
+        f"{watt_hours(cost.kwh)} Wh, {bounds(cost.grams)} g CO2e{price} for {behind}, "
+        f"without evaluation and what ran around them ({watt_hours(cost.attempts_kwh, early)}); "
+        f"its own stage {cost.own_kwh[1] * 1000:.3g} Wh. "
         f"Forecast: {known(cost.forecast, forecast_text)}. "
         f"Energy: {cost.how}.{missing}"
     )

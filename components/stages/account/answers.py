@@ -219,7 +219,8 @@ class ModelAnswers(Part):
     Attributes:
         model: folder below models/. state, kind: where it was found (workspace, revision, experiment, run).
         title, description, licence: from `account` in params.yaml; licence is an SPDX id or NotKnown.
-        base: the model it was tuned from, "" for a pretrained one.
+        base: the model it was tuned from, by its folder below models/, or the name of a folder made elsewhere; "" for a
+            pretrained one. stages: those of this pipeline behind it, in order; cards of before have none.
         facts: its shape and training. limits: what the figures cannot show.
     """
 
@@ -230,6 +231,7 @@ class ModelAnswers(Part):
     description: str
     licence: str | NotKnown
     base: str
+    stages: list[str] = Field(default_factory=list)
     facts: ModelFacts
     data: DataAnswer | NotKnown
     cost: CostAnswer | NotKnown

@@ -1,12 +1,13 @@
 """The five answers of each model, collected from what stages recorded, the costs, and the origin of the models."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from os.path import commonpath
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Any, Literal
 
 from components.core.errors import UserError
-from components.params import Account
+from components.params import Account, FinetuneBranches
 from components.stages.account.answers import (
     Attribution,
     CostAnswer,
@@ -22,14 +23,11 @@ from components.stages.account.answers import (
     Score,
 )
 from components.stages.account.data_card import LIMITS, DataFacts
-from components.stages.account.summary import BASELINES, CORPUS_STAGES, FURTHER_MODELS, MODELS, Files
+from components.stages.account.summary import BASELINES, CORPUS_STAGES, MODELS, Files
 from components.stages.account.types import Cost, ModelFacts, StageRecords, Triple
 
-BASES = {
-    "finetune/instruct": "pretrain/causal", "finetune/classify": "pretrain/masked",
-    **dict.fromkeys(FURTHER_MODELS, "finetune/instruct"),
-}  # fmt: skip
-"""Tuned model -> the model it starts from."""
+Tunings = Mapping[str, Mapping[str, Any]]
+"""Branch of fine-tuning -> its settings, of which `base` and `data` say what a model comes from."""
 SCORED = {"masked": "pretrain/masked", "answers": "finetune/instruct", "rewards": "finetune/reinforce"}
 """Eval task -> model that it scores; all others score the causal model."""
 KINDS = {"memorisation": "memorisation", "pronoun_gap": "bias", "bias_mitigation": "bias"}
@@ -41,12 +39,49 @@ MODEL_LIMITS = (
 )
 
 
-def stages_behind(model: str) -> list[str]:
-    """Stages that a model is made by, in order."""
-    own = [model]
-    while own[0] in BASES:
-        own = [BASES[own[0]], *own]
-    return [*CORPUS_STAGES, "tokenize", *(name.replace("/", "@") for name in own)]
+def lineage(model: str, tunings: Tunings) -> list[str]:
+    """The models that a model comes from, the first one first, itself last; one made elsewhere by its folder's name."""
+    line = [model]
+    while line[0].startswith("finetune/"):
+        base = PurePath(_setting(line[0], "base", tunings))
+        here = {f"models/{name}": name for name in MODELS if name not in line}
+        line.insert(0, here.get(base.as_posix(), base.name))
+    return line
+
+
+def stages_behind(model: str, tunings: Tunings) -> list[str]:
+    """Stages of this pipeline that a model is made by, in order.
+
+    A base made elsewhere has none; the data stages then count as far as they made the corpus that it is tuned on. For
+    rows of one's own none does, though they are checked against the held-out set of ingest.
+    """
+    line = lineage(model, tunings)
+    made = (*CORPUS_STAGES, "tokenize") if line[0] in MODELS else CORPUS_STAGES[: max(_read(line, tunings).values())]
+    return [*made, *(name.replace("/", "@") for name in line if name in MODELS)]
+
+
+def _read(line: list[str], tunings: Tunings) -> dict[PurePath, int]:
+    """What each tuning in a line read -> how many corpus stages it was made by; 0 for rows of one's own."""
+    paths = [PurePath(_setting(name, "data", tunings)) for name in line if name.startswith("finetune/")]
+    numbered = list(enumerate(CORPUS_STAGES, 1))
+    return {path: next((n for n, stage in numbered if path.is_relative_to(f"data/{stage}")), 0) for path in paths}
+
+
+def _setting(model: str, key: Literal["base", "data"], tunings: Tunings) -> str:
+    """`base` or `data` of a tuned model; states of before these settings have what was fixed then."""
+    branch = model.removeprefix("finetune/")
+    fixed = {"base": "models/finetune/instruct", "data": "data/bias/train"}
+    return str(tunings.get(branch, {}).get(key) or getattr(getattr(FinetuneBranches(), branch), key) or fixed[key])
+
+
+def files_behind(file: Files, stages: Collection[str]) -> Files:
+    """Files of a state, without the corpora of stages that are not among `stages`."""
+
+    def found(path: str) -> Path | None:
+        top, stage, *_ = path.split("/")
+        return None if top == "data" and stage not in stages else file(path)
+
+    return found
 
 
 def load_answer(model: str, where: str, first: str = "") -> LoadAnswer:
@@ -73,7 +108,7 @@ def verify_command(model: str, at: str = "") -> str:
 
 def model_answers(
     model: str, account: Account, records: StageRecords, data: DataFacts, cost: Cost, forecasts: list[dict[str, Any]],
-    origin: ModelOrigin, file: Files,
+    origin: ModelOrigin, file: Files, tunings: Tunings,
 ) -> ModelAnswers:  # fmt: skip
     """The five answers of one model.
 
@@ -81,7 +116,9 @@ def model_answers(
         model: its folder below models/; in `records.models`.
         forecasts: as in the summary.
         file: files of the state the model is of; the corpus is read for its attributions.
+        tunings: settings of that state.
     """
+    line, stages = lineage(model, tunings), stages_behind(model, tunings)
     unstated = NotKnown(not_known="account.licence is empty: the model's owner has not stated one")
     return ModelAnswers(
         model=model,
@@ -90,33 +127,42 @@ def model_answers(
         title=f"{account.model_name}: {model}",
         description=account.description,
         licence=account.licence or unstated,
-        base=BASES.get(model, ""),
+        base="".join(line[-2:-1]),
+        stages=stages,
         facts=records.models[model],
-        data=data_answer(data, records, model, file),
-        cost=cost_answer(model, cost, forecasts),
-        quality=quality_answer(model, records, origin),
+        data=data_answer(data, records, model, files_behind(file, stages), stages),
+        cost=cost_answer(model, stages, cost, forecasts),
+        quality=quality_answer(line[-2:], records, origin),
         rebuild=origin.rebuild,
         load=origin.load,
-        limits=[*MODEL_LIMITS, *_made_elsewhere(records.models[model].finetuning), *LIMITS],
+        limits=[*MODEL_LIMITS, *_made_elsewhere(line, stages, tunings), *LIMITS],
     )
 
 
-def _made_elsewhere(tuning: dict[str, Any]) -> list[str]:
-    """What the answers can't cover: a base that was not pretrained here, rows that no stage has read."""
-    base = "Its base, {base}, was made elsewhere: the corpus and the cost above are this pipeline's, not the base's."
-    rows = "It was tuned on rows of {rows}, whose licence and origin are not recorded here."
-    return [text.format(**tuning) for key, text in (("base", base), ("rows", rows)) if key in tuning]
+def _made_elsewhere(line: list[str], stages: list[str], tunings: Tunings) -> list[str]:
+    """What the answers can't cover: a first model that was not pretrained here, rows that no stage has read."""
+    base = [] if line[0] in MODELS else [
+        f"It comes from {line[0]}, which was made elsewhere: text, tokenizer and cost of that model are not recorded "
+        f"here; data and cost above are those of {', '.join(stages)} alone."
+    ]  # fmt: skip
+    rows = [path.name for path, made_by in _read(line, tunings).items() if not made_by]
+    return base + [f"It was tuned on rows of {name}, whose licence and origin are not recorded here." for name in rows]
 
 
 # -- data --------------------------------------------------------------------------------------------------------------
 
 
-def data_answer(data: DataFacts, records: StageRecords, model: str, file: Files) -> DataAnswer | NotKnown:
-    """Licences, sources, and who was removed by which rule."""
-    documents, mixture = data.documents, data.mixture
+def data_answer(
+    data: DataFacts, records: StageRecords, model: str, file: Files, stages: Collection[str]
+) -> DataAnswer | NotKnown:
+    """Licences, sources, and who was removed by which rule, as far as the stages behind the model did it."""
+    if not set(CORPUS_STAGES) & set(stages):
+        return NotKnown(not_known="its base and its rows were made elsewhere; no text of this pipeline is behind it")
+    documents = {stage: row for stage, row in data.documents.items() if stage in stages}
     real = next((documents[stage] for stage in ("bias", "filter", "dedup", "ingest") if stage in documents), None)
-    if real is None or mixture is None:
+    if real is None:
         return NotKnown(not_known="no corpus is recorded: the data stages have not run, or their outputs are gone")
+    mixture = documents.get("mix", real)
     removed = [
         Removed(stage=stage, rule=rule, documents=number, of=row.taken)
         for stage, row in documents.items()
@@ -133,7 +179,7 @@ def data_answer(data: DataFacts, records: StageRecords, model: str, file: Files)
         quarantined=sum(row.quarantined for row in documents.values()),
         heldout=sum(row.heldout for row in documents.values()),
         groups=_groups(data),
-        num_tokens=records.tokens.get("train", {}).get("num_tokens"),
+        num_tokens=records.tokens.get("train", {}).get("num_tokens") if "tokenize" in stages else None,
         tokens_seen=records.models[model].training.get("tokens"),
         attribution=attribution(file),
     )
@@ -195,9 +241,9 @@ def _shards(manifest: Any, file: Files) -> list[Any]:
 # -- cost --------------------------------------------------------------------------------------------------------------
 
 
-def cost_answer(model: str, cost: Cost, forecasts: list[dict[str, Any]]) -> CostAnswer | NotKnown:
+def cost_answer(model: str, behind: list[str], cost: Cost, forecasts: list[dict[str, Any]]) -> CostAnswer | NotKnown:
     """Energy and carbon of all stages behind the model, and how they were forecast."""
-    behind, own = stages_behind(model), cost.stages.get(model.replace("/", "@"), cost.nothing)
+    own = cost.stages.get(model.replace("/", "@"), cost.nothing)
     rows = {stage: cost.stages[stage] for stage in behind if stage in cost.stages}
     if not rows:
         return NotKnown(not_known="the ledger has no completed run of the stages behind this model")
@@ -239,10 +285,9 @@ def forecast_of(rows: Mapping[str, Any], forecasts: list[dict[str, Any]]) -> For
 # -- quality -----------------------------------------------------------------------------------------------------------
 
 
-def quality_answer(model: str, records: StageRecords, origin: ModelOrigin) -> QualityAnswer | NotKnown:
-    """Scores of the model by its own stage and by evaluate, then those of its base."""
-    names = [model, *([BASES[model]] if model in BASES else [])]
-    scores = [score for name in names for score in _scores(name, records)]
+def quality_answer(line: list[str], records: StageRecords, origin: ModelOrigin) -> QualityAnswer | NotKnown:
+    """Scores of the model, the last of `line`, by its own stage and by evaluate, then those of its base."""
+    scores = [score for name in reversed(line) for score in _scores(name, records)]
     if not scores:
         return NotKnown(not_known="no stage has scored this model; run evaluate")
     skipped = {f"{row.stage}: {row.what}": row.why for row in records.skipped}

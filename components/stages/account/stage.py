@@ -55,7 +55,7 @@ def account(
     Args:
         root: the checkout, with `data/`, `models/` and `reports/` as the stages left them; missing ones are left out.
         ledger_folder: the ledger; what is in it from other checkouts counts for the project's total alone.
-        params: `account` and `runtime.grid` are used.
+        params: `account`, `runtime.grid`, and of `finetune` what each model comes from are used.
         fingerprints: stage -> fingerprint of its present inputs, to find the run that made what lies here.
         origins: model -> what git, DVC and MLflow know of it; a model that is missing is said to be unknown to them.
         judgements: registered name -> the gate's last verdict and the noise of seeds, as lines.
@@ -72,7 +72,7 @@ def account(
         answers = {
             name: model_answers(
                 name, params.account, summary, data, summary.cost, summary.forecasts,
-                known.get(name) or unknown_origin(name), file,
+                known.get(name) or unknown_origin(name), file, params.finetune.model_dump(),
             )
             for name in summary.models
         }  # fmt: skip

@@ -7,7 +7,6 @@ import uuid
 from typing import Any
 
 from components.stages.account.answers import DataAnswer, NotKnown, QualityAnswer, Score
-from components.stages.account.model_answers import stages_behind
 from components.studies.attestation.claims import Claims
 
 ACTIVITIES = {"pretrain": "training", "finetune": "fine-tuning"}
@@ -121,7 +120,7 @@ def _data(claims: Claims) -> list[dict[str, Any]]:
         {"type": "file", "name": name, "hashes": [{"alg": "SHA-256", "content": sha}]}
         for name, sha in claims.shards.items()
     ]
-    steps = ", ".join(stages_behind(claims.answers.model))
+    steps = ", ".join(claims.answers.stages)
     return [*found, {"type": "data", "bom-ref": "corpora", "name": f"corpora of {steps}", "components": files}]
 
 

@@ -9,7 +9,7 @@ from components.studies.attestation.training_content import training_content
 
 
 def documents(claims: Claims) -> dict[str, Any]:
-    """File -> contents; a test that was never made has none."""
+    """File -> contents; a test that was never made has none, nor corpora that are not behind it."""
     found = {
         "claims.json": claims.model_dump(mode="json"),
         "provenance.json": provenance(claims),
@@ -17,6 +17,6 @@ def documents(claims: Claims) -> dict[str, Any]:
         "verify.json": rebuild_result(claims),
         "bom.cdx.json": bom(claims),
         "training-content.json": training_content(claims),
-        "croissant.json": claims.croissant,
+        "croissant.json": claims.croissant or None,
     }
     return {name: content for name, content in found.items() if content is not None}

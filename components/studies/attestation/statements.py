@@ -7,7 +7,6 @@ JSON; the signature of the folder (OMS) covers them together with the model they
 from typing import Any
 
 from components.stages.account.answers import NotKnown
-from components.stages.account.model_answers import stages_behind
 from components.studies.attestation.claims import Claims
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -29,7 +28,7 @@ def digest_of(md5: str) -> dict[str, str]:
 
 def provenance(claims: Claims) -> dict[str, Any]:
     """How the model was built: commands and parameters, every input that no stage made, every output on the way."""
-    stages = [name for name in stages_behind(claims.answers.model) if name in claims.lock]
+    stages = [name for name in claims.answers.stages if name in claims.lock]
     outs = {out["path"] for name in stages for out in claims.lock[name].get("outs", [])}
     inputs: dict[str, str] = {
         dep["path"]: dep["md5"]

@@ -37,7 +37,7 @@ def _owner(name: str) -> Callable[[Claims], Field]:
 
 
 def _base(claims: Claims) -> Field:
-    return claims.answers.base or "none: trained from random weights", "dvc.yaml"
+    return claims.answers.base or "none: trained from random weights", "dvc.yaml, finetune in params.yaml"
 
 
 def _size(claims: Claims) -> Field:

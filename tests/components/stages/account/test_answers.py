@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from components.carbon.footprint import intensity
 from components.carbon.footprint.costs import LedgerCosts
 from components.carbon.ledger.reader import Ledger
-from components.core.files import read_json, write_json
-from components.params import Account, Params
+from components.core.files import read_json
+from components.params import Account, FinetuneBranches, Params
+from components.params.finetune import Instruct
 from components.stages.account.answer_text import MAX_LINES, WIDTH, licence_words, page, seen_words, sentences
 from components.stages.account.answers import (
     AgainstChampion,
@@ -24,7 +25,7 @@ from components.stages.account.answers import (
 )
 from components.stages.account.data_card import data_facts
 from components.stages.account.five_sentences import QUESTIONS, five_sentences
-from components.stages.account.model_answers import model_answers, stages_behind, unknown_origin
+from components.stages.account.model_answers import lineage, model_answers, stages_behind, unknown_origin
 from components.stages.account.model_card import asks
 from components.stages.account.score_rows import ScoreRow
 from components.stages.account.stage import account, costs
@@ -60,7 +61,7 @@ def with_champion(root: Path, champion: AgainstChampion) -> ModelAnswers:
     origin = unknown_origin("finetune/instruct").model_copy(update={"champion": champion})
     nothing = costs(LedgerCosts(Ledger([]), grid, intensity.resolve(grid, root)), {})
     data = data_facts(file, records)
-    return model_answers("finetune/instruct", Account(), records, data, nothing, [], origin, file)
+    return model_answers("finetune/instruct", Account(), records, data, nothing, [], origin, file, {})
 
 
 def test_every_model_has_five_answers(root: Path) -> None:
@@ -72,7 +73,7 @@ def test_every_model_has_five_answers(root: Path) -> None:
         assert answers.data.documents == 23
         assert answers.data.licences == {"BSD-3-Clause": 23}
         assert {(row.stage, row.documents) for row in answers.data.removed} >= {("dedup", 4), ("bias", 1)}
-        assert answers.cost.stages == stages_behind(model)
+        assert answers.cost.stages == answers.stages == stages_behind(model, {})
         assert len(answers.load.lines) == 2
         assert all("not known: " in text or len(text) > 40 for text in sentences(answers).values())
 
@@ -107,16 +108,50 @@ def test_scores_carry_baseline_and_the_model_that_was_scored(root: Path) -> None
     assert "of 2 scores 1 are better and 0 worse than those of x version 1" in sentences(answers)["quality"]
 
 
-def test_a_base_and_rows_from_elsewhere_are_among_the_limits(root: Path) -> None:
-    facts = root / "models/finetune/instruct/greenhouse.json"
-    known, before = read_json(facts), facts.read_text()
-    write_json(facts, known | {"finetuning": {"steps": 3, "base": "Qwen3-0.6B", "rows": "chats.jsonl"}})
-    nobody = AgainstChampion.model_construct()
-    limits = " ".join(with_champion(root, nobody).limits)
-    facts.write_text(before)
-    assert "Its base, Qwen3-0.6B, was made elsewhere" in limits
-    assert "rows of chats.jsonl, whose licence and origin are not recorded here" in limits
-    assert "made elsewhere" not in " ".join(with_champion(root, nobody).limits)
+CORPUS = ["ingest", "dedup", "filter", "bias", "mix"]
+
+
+def test_the_parameters_say_what_a_model_comes_from() -> None:
+    chain = {"prefer": {"base": "models/finetune/instruct/"}, "reinforce": {"base": "./models/finetune/prefer"}}
+    tuned = ["finetune/instruct", "finetune/prefer", "finetune/reinforce"]
+    assert lineage("finetune/reinforce", chain) == ["pretrain/causal", *tuned]
+    stages = [*CORPUS, "tokenize", "pretrain@causal", *(name.replace("/", "@") for name in tuned)]
+    assert stages_behind("finetune/reinforce", chain) == stages
+    assert lineage("finetune/reinforce", {"reinforce": {}}) == ["pretrain/causal", "finetune/instruct", tuned[-1]]
+    foreign = chain | {"instruct": {"base": "/hub/Qwen3-0.6B", "data": "chats.jsonl"}}
+    assert lineage("finetune/reinforce", foreign) == ["Qwen3-0.6B", *tuned]
+    assert stages_behind("finetune/instruct", foreign) == ["finetune@instruct"]
+    on_mix = foreign | {"prefer": {"base": "models/finetune/instruct", "data": "data/mix/train"}}
+    assert stages_behind("finetune/prefer", on_mix) == [*CORPUS, "finetune@instruct", "finetune@prefer"]
+    circle = {"instruct": {"base": "models/finetune/prefer"}}
+    assert lineage("finetune/instruct", circle) == ["instruct", "finetune/prefer", "finetune/instruct"]
+
+
+@pytest.mark.parametrize(("data", "behind"), [("chats.jsonl", []), ("data/bias/train", CORPUS[:4])])
+def test_of_a_base_made_elsewhere_only_the_stages_behind_the_tuning_count(
+    data: str, behind: list[str], tmp_path: Path
+) -> None:
+    own = Instruct(base="/hub/Qwen3-0.6B", data=data)
+    params = Params(finetune=FinetuneBranches(instruct=own))
+    account(root=tmp_path, ledger_folder=project(tmp_path), params=params)
+    answers = card(tmp_path, "finetune/instruct")
+    assert (answers.base, answers.stages) == ("Qwen3-0.6B", [*behind, "finetune@instruct"])
+    assert isinstance(answers.cost, CostAnswer)
+    assert (answers.cost.stages, answers.cost.missing) == (answers.stages, [])
+    assert isinstance(answers.quality, QualityAnswer)
+    assert {score.of for score in answers.quality.scores} == {"finetune/instruct"}
+    limits = " ".join(answers.limits)
+    assert "It comes from Qwen3-0.6B, which was made elsewhere: " in limits
+    assert ("rows of chats.jsonl, whose licence and origin are not recorded here" in limits) == (not behind)
+    text = (tmp_path / "reports/cards/finetune-instruct/README.md").read_text()
+    assert "training_type: fine-tuning" in text
+    if behind:
+        assert isinstance(answers.data, DataAnswer)
+        assert (answers.data.documents, answers.data.mixture, answers.data.num_tokens) == (23, 23, None)
+    else:
+        assert "Not known: its base and its rows were made elsewhere" in text
+        assert "finetune@instruct alone" in " ".join(sentences(answers)["cost"].split())
+    assert "made elsewhere" not in " ".join(card(tmp_path, "finetune/classify").limits)
 
 
 def test_a_page_fits_a_terminal(root: Path) -> None:

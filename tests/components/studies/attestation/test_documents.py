@@ -91,6 +91,16 @@ def test_what_nobody_knows_there_or_here_is_no_difference(claims: dict[str, Any]
     assert hidden[0].startswith("verdict.")
 
 
+def test_a_model_without_a_corpus_of_the_pipeline_has_documents_without_one(claims: dict[str, Any]) -> None:
+    own = {"data": {"not_known": "rows made elsewhere"}, "base": "Qwen3-0.6B", "stages": ["finetune@instruct"]}
+    none: dict[str, Any] = {name: {} for name in ("sources", "generated", "read", "personal", "shards", "croissant")}
+    alone = documents(Claims.model_validate(claims | none | {"retrieved": [], "answers": claims["answers"] | own}))
+    assert "croissant.json" not in alone
+    assert alone["provenance.json"]["predicate"]["buildDefinition"]["externalParameters"]["stages"] == []
+    assert alone["training-content.json"]["model"]["depends_on"]["value"] == "Qwen3-0.6B"
+    assert JsonStrictValidator(SchemaVersion.V1_7).validate_str(json.dumps(alone["bom.cdx.json"])) is None
+
+
 def test_the_training_content_says_not_known_rather_than_nothing(claims: dict[str, Any]) -> None:
     summary = documents(Claims.model_validate(claims))["training-content.json"]
     assert summary["model"]["provider"] == {"value": "we", "from": "owner's file"}
