@@ -3,15 +3,16 @@
 GGUF: both causal models of the workspace, as `flows.export` writes them, read by llama.cpp (xllamacpp) on one thread
 with a cache in float32. Ids: the first 3,000 characters of 200 held-out documents. Text: 100 prompts, the beginnings of
 held-out documents, continued greedily by 24 tokens; a difference where our two best logits lie within 0.01 is a
-near-tie and no difference.
+near-tie and no difference. Ray: see open_ray.py. `python -m benchmarks.open ray` measures one part.
 """
 
+import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
+from benchmarks import open_ray
 from benchmarks.llama_cpp import first_difference, ids, server
 from benchmarks.results import ROOT, goal, write
 from components.corpus.corpus import Document, read_corpus
@@ -62,11 +63,9 @@ def compared(model: Path, path: Path, heldout: list[str], prompts: int) -> dict:
     return {"documents": len(heads), "different_ids": different, "prompts": len(begun), "margins_at_differences": apart}
 
 
-def parts() -> Iterator[tuple[dict, list[dict]]]:
-    """Each part's figures and goals."""
-    yield gguf(ROOT)
-
+PARTS = {"gguf": lambda: gguf(ROOT), "ray": open_ray.measure}
+"""Each part's figures and goals."""
 
 if __name__ == "__main__":
-    for results, goals in parts():
-        write("open", results, goals)
+    for part in sys.argv[1:] or PARTS:
+        write("open", *PARTS[part]())

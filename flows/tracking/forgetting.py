@@ -76,7 +76,8 @@ def stages_to_redo(documents: list[Traced], lock: dict[str, dict[str, Any]]) -> 
     again = []
     for stage in dvc.graph():
         entry = lock.get(stage, {})
-        if stage == "ingest" or changed & {dep["path"] for dep in entry.get("deps", [])}:
+        deps = [f"{dep['path']}/" for dep in entry.get("deps", [])]  # a folder may be that of several outputs
+        if stage == "ingest" or any(f"{out}/".startswith(dep) for out in changed for dep in deps):
             again.append(stage)
             outs = {out["path"] for out in entry.get("outs", [])}
             corpus = stage in ("ingest", *(name for name, _ in CORPORA))

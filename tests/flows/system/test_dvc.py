@@ -181,3 +181,11 @@ def test_a_further_tuning_is_a_stage_where_params_list_it(branch: str, tmp_path:
     assert set(stages[f"finetune@{branch}"]) == {"ingest", "mix", "finetune@instruct"}
     assert f"finetune@{branch}" in stages["evaluate"]
     assert f"finetune@{branch}" in dvc.upstream(stages, "account")
+
+
+def test_account_depends_on_all_that_stages_report() -> None:
+    """It shows what their details say too: a baseline that changes alone must not leave an old table."""
+    deps = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["account"]["deps"]
+    reports = [out for out in dvc.outputs(ROOT) if out.startswith("reports/")]
+    assert len(reports) > 20
+    assert [out for out in reports if not any(f"{out}/".startswith(f"{dep}/") for dep in deps)] == []
