@@ -109,9 +109,9 @@ def agreed(word: str) -> bool:
     if os.environ.get("YES") == "1":
         return True
     if not sys.stdin.isatty():
-        print("nothing removed; YES=1 in front of the command removes it")
+        print("nothing removed; YES=1 in front of the command answers")
         return False
-    return input(f"Type {word} to remove this: ").strip() == word
+    return input(f"Type {word} to go on: ").strip() == word
 
 
 def carry_out(items: list[Removable], notes: list[str], word: str) -> int:

@@ -2,7 +2,8 @@
 
     python -m flows.forget "the passage, five words or more"     or an id, sha256, location or its beginning, source,
                                                                  SPDX licence, e-mail address: says all, changes nothing
-    python -m flows.forget QUERY --apply      puts it on the opt-out list, makes again what is stale, marks the models
+    python -m flows.forget QUERY --apply      puts it on the opt-out list, makes again what is stale, marks the models;
+                                              asks first where QUERY names several documents
     python -m flows.forget QUERY --purge      afterwards: deletes what old states still hold; lists it and asks first
 
 The price is the forecast of the stages that have to run again, with its interval. Afterwards no model of the workspace
@@ -144,6 +145,15 @@ def dry_run(query: Any, found: list[Any]) -> str:
     return "\n".join(lines + [f"    {place}" for place in forgetting.sources_of(documents)[:10]])
 
 
+def agreed_to(found: list[Any]) -> bool:
+    """Whether the user wants so many documents gone: the beginning of a location may name more than was meant."""
+    from flows.clean import agreed
+
+    print(f"{len(found)} documents are to be left out from now on, such as")
+    print("".join(f"    {match.document.facts['location']}\n" for match in found[:10]), end="")
+    return agreed("apply")
+
+
 def opt_out_file() -> Path:
     """The list that params.yaml names."""
     from components import params as schema
@@ -178,10 +188,8 @@ def apply(text: str, query: Any, found: list[Any]) -> None:
         )
     if left := forgetting.still_held(set(known["ids"])):
         raise UserError(f"still there after the removal: {', '.join(left[:5])}; report this as a mistake in Greenhouse")
-    print(
-        f"no model of the workspace was trained on them; up to {len(known['copies'])} copies are left in old states: "
-        "--purge"
-    )
+    print("no model of the workspace was trained on them; rows of your own for fine-tuning are not searched")
+    print(f"up to {len(known['copies'])} copies are left in old states: --purge")
 
 
 def purge(text: str) -> int:
@@ -205,6 +213,8 @@ def main() -> int:
         return purge(arguments.query)
     query, found = look(arguments.query, again=arguments.apply)
     if arguments.apply:
+        if len(found) > 1 and not agreed_to(found):
+            return 1
         apply(arguments.query, query, found)
     else:
         print(dry_run(query, found))
