@@ -76,23 +76,29 @@ class Made:
 
 
 def made(ledger: Ledger, stages: Iterable[str], fingerprints: Mapping[str, str], checkout: str) -> dict[str, Made]:
-    """For each stage the newest completed run, preferably of these inputs (`fingerprints`) and in this checkout."""
+    """For each stage the completed run that made it, by its inputs (`fingerprints`), preferably in this checkout."""
     by_stage = {}
     for stage in stages:
         runs = [span for span in ledger.select(stage=stage) if not span.is_phase]
-        if run := _newest(runs, fingerprints.get(stage, ""), checkout):
+        if run := _maker(runs, fingerprints.get(stage, ""), checkout):
             attempts = _attempts(runs, run)
             inside = Spans([span for attempt in attempts for span in ledger.inside(attempt)])
             by_stage[stage] = Made(stage, run, ledger.inside(run), attempts, inside)
     return by_stage
 
 
-def _newest(runs: list[Span], fingerprint: str, checkout: str) -> Span | None:
-    """Newest completed run of these inputs, else of this checkout, else of any."""
+def _maker(runs: list[Span], fingerprint: str, checkout: str) -> Span | None:
+    """The completed run that made what is there: the newest of these inputs in this checkout, or the first elsewhere.
+
+    Later ones elsewhere are experiments and verifications that made the same again. Without one of these inputs, the
+    newest in this checkout, or of any.
+    """
     completed = [span for span in runs if span.outcome == "Completed"]
-    same = [span for span in completed if fingerprint and span.labels.get("fingerprint") == fingerprint]
     here = [span for span in completed if span.labels.get("checkout", checkout) == checkout]
-    return max(same or here or completed, key=lambda span: span.end, default=None)
+    same = [span for span in completed if fingerprint and span.labels.get("fingerprint") == fingerprint]
+    if same and not (here_too := [span for span in same if span in here]):
+        return min(same, key=lambda span: span.end)
+    return max(here_too if same else here or completed, key=lambda span: span.end, default=None)
 
 
 def _attempts(runs: list[Span], run: Span) -> list[Span]:

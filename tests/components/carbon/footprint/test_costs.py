@@ -54,6 +54,18 @@ def test_the_run_of_these_inputs_and_the_attempts_before_it() -> None:
     assert made(ledger, ["dedup"], {"dedup": "old"}, "main")["dedup"].run.id == "0"  # restored from DVC's cache
 
 
+def test_a_verification_is_not_what_made_a_model() -> None:
+    spans = [
+        span(0, "Failed", **DEDUP),
+        span(1, "Completed", **DEDUP),
+        span(2, "Completed", **DEDUP | {"checkout": "verify-1"}),
+    ]
+    ledger = ledger_costs(spans).ledger
+    for checkout in ("main", "moved"):
+        found = made(ledger, ["dedup"], {"dedup": "new"}, checkout)["dedup"]
+        assert (found.run.id, [attempt.id for attempt in found.attempts]) == ("1", ["0"])
+
+
 def test_attempts_before_an_earlier_success_belong_to_that_one() -> None:
     ledger = Ledger([span(0, "Killed", **DEDUP), span(1, "Completed", **DEDUP), span(2, "Completed", **DEDUP)])
     assert made(ledger, ["dedup"], {}, "main")["dedup"].attempts == []
