@@ -5,8 +5,6 @@ which one of them trains are killed after half of the steps, as by a power cut.
 """
 
 import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,6 @@ import psutil
 
 from benchmarks.results import ROOT, goal
 from components import params as schema
-from components.cluster.ray_cluster import started
 from components.cluster.ray_training import RayNodes
 from components.core.files import md5_file
 from components.core.progress import Progress
@@ -24,7 +21,8 @@ from components.stages.pretrain.stage import pretrain
 from components.training.data_parallel import Place, ThisMachine
 
 PROCESSES, STEPS, EVERY = 3, 60, 10
-NODE = ("-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1", "--object-store-memory=80000000")
+STORE_BYTES = 80_000_000
+"""Of a node's object store; the smallest that Ray allows."""
 
 
 class Kills(Progress):
@@ -68,21 +66,22 @@ def measure() -> tuple[dict, list[dict]]:
     """Whether the bytes are those without Ray, with and without the loss of a node."""
     os.environ |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
     found: dict[str, Any] = {"processes": PROCESSES, "steps": STEPS, "nodes": 3}
-    with tempfile.TemporaryDirectory() as temporary, started(0) as address:
-        folder = Path(temporary)
-        nodes = [
-            subprocess.Popen([sys.executable, *NODE, f"--address={address}"], stdout=subprocess.DEVNULL)
-            for _ in range(3)
-        ]
-        try:
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster()
+    try:
+        cluster.add_node(num_cpus=0, include_dashboard=False, object_store_memory=STORE_BYTES)
+        for _ in range(3):
+            cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
             here = _trained(folder / "here", ThisMachine(), Progress())
             for name, kills in (("same", 0), ("node_killed_same", 1)):
                 progress = Kills(kills)
-                same = _trained(folder / name, RayNodes(address), progress) == here
+                same = _trained(folder / name, RayNodes(cluster.address), progress) == here
                 found[name] = {"bytes": same, "resumed": progress.resumed}
-        finally:
-            for node in nodes:
-                node.terminate()
+    finally:
+        cluster.shutdown()
     killed = found["node_killed_same"]
     return {"ray_training": found}, [
         goal("ray_train_same_bytes", float(found["same"]["bytes"]), 1, "higher", "of torchrun's processes, and Ray's"),

@@ -21,13 +21,8 @@ from components.params import Optimizer
 from components.training.fsdp import sliced_like
 from components.training.muon import Muon
 
-MOMENTUM = 0.9
-"""Of Muon. Lower than the usual 0.95, as is the first of AdamW's betas beside it: in runs as short as these, gradients
-of 20 steps ago tell of another network (docs/pretrain.md)."""
-BETAS = (0.6, 0.95)
-"""Of AdamW beside Muon."""
-BETAS_ALONE = (0.9, 0.95)
-"""Of AdamW for everything, fine-tuning included."""
+BETA2 = 0.95
+"""Of AdamW."""
 EPSILON = 1e-10
 
 
@@ -92,7 +87,8 @@ def build(model: nn.Module, params: Optimizer) -> Optimizers:
     optimizers: list[torch.optim.Optimizer] = []
     if matrices:
         muon = {"params": matrices, "lr": params.matrix_lr, "peak_lr": params.matrix_lr}
-        optimizers.append(Muon([muon], lr=params.matrix_lr, weight_decay=params.weight_decay, momentum=MOMENTUM))
+        decay = params.weight_decay
+        optimizers.append(Muon([muon], lr=params.matrix_lr, weight_decay=decay, momentum=params.momentum))
     # Embeddings are not decayed when Muon has the matrices; with AdamW everything two-dimensional is.
     decay = params.weight_decay if params.name == "adamw" else 0.0
     groups = [
@@ -101,6 +97,5 @@ def build(model: nn.Module, params: Optimizer) -> Optimizers:
     ]
     groups = [group for group in groups if group["params"]]
     if groups:
-        betas = BETAS if params.name == "muon" else BETAS_ALONE
-        optimizers.append(torch.optim.AdamW(groups, betas=betas, eps=EPSILON, fused=True))
+        optimizers.append(torch.optim.AdamW(groups, betas=(params.beta1, BETA2), eps=EPSILON, fused=True))
     return Optimizers(optimizers, {parameter: name for name, parameter in trained.items()})

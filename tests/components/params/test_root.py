@@ -18,11 +18,11 @@ ROOT = Path(__file__).resolve().parents[3]
 PRESETS = {path.stem: [path] for path in sorted((ROOT / "presets").glob("*.yaml"))}
 """Name -> what overlays params.yaml."""
 EFFECTIVE = {
-    "default": "5a946a745a9ea03e",
-    "test": "205cd41b99f7a91f",
-    "gpu-124m": "97c4b16affa1b6ca",
-    "overnight-cpu": "6a5a6214b9d62d7e",
-    "cpu-40min": "b39b4e3274e223a9",
+    "default": "c8c2b4983fa8688d",
+    "test": "3656eda9d2acc54d",
+    "gpu-124m": "bb681e48fafc76d4",
+    "overnight-cpu": "57554785e3dbe8d8",
+    "cpu-40min": "2b6f641c62dfc4ee",
 }
 """Name -> SHA-256 of its effective values as JSON: a change of layout changes none of them. A value that is changed on
 purpose changes its digest here."""
