@@ -7,7 +7,6 @@ half-done one leaves nothing. Ray is imported when a pool opens, not before. No 
 dep of one in dvc.yaml: tests/components/cluster/test_ray_pool.py holds its outputs against the local pool's.
 """
 
-import platform
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,13 +14,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from components.cluster import ray_cluster
 from components.cluster.file_exchange import Exchange, Sent, carried_out
-from components.cluster.ray_cluster import joined, refuse_other_machines
+from components.cluster.ray_cluster import difference, joined, refuse_other_machines
 from components.core.errors import UserError
 from components.core.workers import Item, Pool, Reads, Result, pool
 
@@ -181,12 +180,8 @@ def do(
     Raises:
         UserError: of the job; or the packages here are not the driver's, so that bytes might differ.
     """
-    for name, here in versions().items():
-        if here != expected[name]:
-            raise UserError(
-                f"node {platform.node()} of the Ray cluster has {name} {here or '(none)'}, this machine "
-                f"{expected[name] or '(none)'}; install the same constraints.txt on every node"
-            )
+    if problem := difference(versions(), expected):
+        raise UserError(problem)
     if exchange is not None:
         return carried_out(function, item, reads, exchange)
     return function(item), []
@@ -195,10 +190,4 @@ def do(
 @lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages in `SAME`; "" for one that is missing."""
-    installed = {"Python": platform.python_version()}
-    for name in SAME:
-        try:
-            installed[name] = version(name)
-        except PackageNotFoundError:
-            installed[name] = ""
-    return installed
+    return ray_cluster.versions(SAME)

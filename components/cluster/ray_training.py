@@ -15,11 +15,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from components.cluster.ray_cluster import joined
+from components.cluster.ray_cluster import difference, joined, versions
 from components.core.errors import UserError
 from components.params import Numerics
 from components.training import data_parallel
@@ -130,23 +129,13 @@ def _run(worker: list[str], rank: int) -> int:
 
 def _versions() -> dict[str, str]:
     """Versions of what decides bytes of a training; "" for a package that is missing."""
-    found = {"Python": platform.python_version()}
-    for name in ("torch", "numpy"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = ""
-    return found
+    return versions(("torch", "numpy"))
 
 
 def _problem(reads: list[str], expected: dict[str, str]) -> str:
     """What keeps this node from training, as a sentence; "" if nothing does."""
-    for name, here in _versions().items():
-        if here != expected[name]:
-            return (
-                f"node {platform.node()} of the Ray cluster has {name} {here or '(none)'}, this machine "
-                f"{expected[name] or '(none)'}; install the same constraints.txt on every node"
-            )
+    if problem := difference(_versions(), expected):
+        return problem
     missing = next((path for path in reads if not Path(path).is_dir()), None)
     if missing is None:
         return ""
