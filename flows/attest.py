@@ -3,6 +3,7 @@
     openssl ecparam -name prime256v1 -genkey -noout -out KEY; openssl ec -in KEY -pubout -out KEY.pub    your key pair
     python -m flows.attest instruct --key KEY --out FOLDER      a model of the workspace, or a registered name@alias
     python -m flows.attest --check FOLDER --key KEY.pub         recompute every digest and field, here or elsewhere
+    python -m flows.attest --sbom FILE                          a CycloneDX 1.7 SBOM of all that is installed here
 
 FOLDER loads in `transformers`; model.sig is its OMS signature (OpenSSF Model Signing), over all its files. In proof/
 lie SLSA provenance, the gate's verdict and the last rebuild as in-toto test results, a CycloneDX 1.7 ML-BOM with
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
-from components.core.files import md5_file, read_json, sha256_file, write_json
+from components.core.files import md5_file, read_json, sha256_file, write_json, write_text
 from flows.system import paths
 from flows.system.command import parser_of, run_command
 
@@ -70,13 +71,30 @@ def attest(model: str, at: str, key: Path, owner: Path | None, folder: Path) -> 
         whole.rename(folder)
 
 
+def write_sbom(path: Path) -> str:
+    """Write the bill of what is installed; how it was validated.
+
+    Raises:
+        UserError: it cannot be written, or the extra is not installed.
+    """
+    try:
+        from flows.tracking.sbom import sbom
+    except ImportError:
+        raise UserError(EXTRA) from None
+    try:
+        write_text(path, sbom())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({_words(error)}); name another file") from None
+    return f"{path}: {validated('sbom.cdx.json', path)}"
+
+
 def validated(name: str, path: Path) -> str:
     """By what a document was validated, or that it was not.
 
     Raises:
         UserError: it does not conform.
     """
-    if name == "bom.cdx.json":
+    if name.endswith(".cdx.json"):
         from cyclonedx.schema import SchemaVersion
         from cyclonedx.validation.json import JsonStrictValidator
 
@@ -284,11 +302,15 @@ def main() -> int:
     parser.add_argument("--owner", type=Path, metavar="FILE", help="YAML with what only the owner knows")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="a new folder")
     parser.add_argument("--check", type=Path, metavar="FOLDER", help="check a folder instead of writing one")
+    parser.add_argument("--sbom", type=Path, metavar="FILE", help="only write an SBOM of what is installed")
     arguments = parser.parse_args()
     if arguments.check:
         return report(arguments.check, arguments.key)
+    if arguments.sbom:
+        print(write_sbom(arguments.sbom))
+        return 0
     if not (arguments.model and arguments.key and arguments.out):
-        parser.error("name a model, --key and --out; or --check FOLDER")
+        parser.error("name a model, --key and --out; or --check FOLDER; or --sbom FILE")
     attest(arguments.model, arguments.at, arguments.key, arguments.owner, arguments.out)
     print(f"{arguments.out}: {arguments.model} with its card, {PROOF}/ and {SIGNATURE}")
     return 0

@@ -1,15 +1,17 @@
 """`python -m flows.attest`: a signed folder of a model, and a check that finds what was changed afterwards."""
 
+import hashlib
+import re
 import subprocess
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from components.core.errors import UserError
+from components.core.files import read_json
 from flows import attest
 from tests.flows.pipeline_clone import PipelineClone
-
-pytestmark = [pytest.mark.pipeline]
 
 
 def key_pair(folder: Path, name: str) -> Path:
@@ -20,6 +22,7 @@ def key_pair(folder: Path, name: str) -> Path:
     return key
 
 
+@pytest.mark.pipeline
 def test_a_folder_is_made_checked_and_found_out(finished_clone: PipelineClone, tmp_path: Path) -> None:
     key, other, folder = key_pair(tmp_path, "key"), key_pair(tmp_path, "other"), tmp_path / "folder"
     finished_clone.run("flows.attest", "instruct", "--key", str(key), "--out", str(folder))
@@ -33,6 +36,7 @@ def test_a_folder_is_made_checked_and_found_out(finished_clone: PipelineClone, t
     )
 
 
+@pytest.mark.pipeline
 @pytest.mark.parametrize(("model", "key", "says"), [("nothing", "key", "nothing"), ("instruct", "missing", "missing")])
 def test_what_cannot_be_made_leaves_nothing(
     finished_clone: PipelineClone, tmp_path: Path, model: str, key: str, says: str
@@ -59,3 +63,23 @@ def test_what_is_no_signature_is_said(tmp_path: Path) -> None:
     (tmp_path / "model.sig").write_text("{}")
     _, wrong, _ = attest.signed_by(tmp_path, Path(f"{key_pair(tmp_path, 'key')}.pub"))
     assert wrong == ["model.sig: it has no field 'verificationMaterial'"]
+
+
+def test_the_sbom_names_all_that_is_installed_and_is_valid(tmp_path: Path) -> None:
+    path = tmp_path / "sbom.cdx.json"
+    assert "valid CycloneDX 1.7" in attest.write_sbom(path)
+    bom = read_json(path)
+    parts = {one["name"]: one for one in bom["components"]}
+    installed = {re.sub(r"[-_.]+", "-", one.metadata["Name"]).lower() for one in metadata.distributions()}
+    assert parts.keys() | {bom["metadata"]["component"]["name"]} == installed
+    torch = parts["torch"]
+    assert torch["purl"].startswith(f"pkg:pypi/torch@{metadata.version('torch').split('+')[0]}")
+    assert parts["pyarrow"]["licenses"] == [{"expression": "Apache-2.0"}]
+    (record,) = torch["components"]
+    file = Path(str(metadata.distribution("torch").locate_file(record["name"])))
+    assert record["hashes"] == [{"alg": "SHA-256", "content": hashlib.sha256(file.read_bytes()).hexdigest()}]
+    needs = {one["ref"]: one.get("dependsOn", []) for one in bom["dependencies"]}
+    assert parts["numpy"]["purl"] in needs[bom["metadata"]["component"]["bom-ref"]]
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot be written"):
+        attest.write_sbom(tmp_path / "file" / "sbom.json")
