@@ -106,8 +106,9 @@ class Encoder:
         ranks = byte_ranks(tokenizer_json)
         self.vocab_size = len(ranks) + len(SPECIAL_TOKENS)
         self._bytes = [name.encode() for name in SPECIAL_TOKENS] + sorted(ranks, key=ranks.__getitem__)
-        self._tokenizer_json, self._remembered = tokenizer_json, 0
-        self.encode_array: Callable[[str], np.ndarray] = encoding(tokenizer_json)
+        # Without its added tokens: their strings inside a text are plain text.
+        self._content, self._remembered = json.dumps(json.loads(tokenizer_json) | {"added_tokens": []}), 0
+        self.encode_array: Callable[[str], np.ndarray] = encoding(self._content)
         """Ids of a text, all of it taken as plain text: uint32."""
 
     def encode(self, text: str) -> list[int]:
@@ -123,7 +124,7 @@ class Encoder:
         for text in texts:
             self._remembered += len(text)
             if self._remembered > RENEW_CHARS:
-                self.encode_array, self._remembered = encoding(self._tokenizer_json), 0
+                self.encode_array, self._remembered = encoding(self._content), 0
             yield self.encode_array(text)
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -135,15 +136,18 @@ class Encoder:
         return self._bytes[id]
 
 
-def encoding(tokenizer_json: str) -> Callable[[str], np.ndarray]:
-    """The function from text to ids of `gigatoken`, or where that is not installed, of `tokenizers`."""
+def encoding(content: str) -> Callable[[str], np.ndarray]:
+    """The function from text to ids of `gigatoken`, or where that is not installed, of `tokenizers`.
+
+    Args:
+        content: of a tokenizer.json, without added tokens.
+    """
     try:
         from gigatoken.gigatoken_rs import load_hf_json
     except ImportError:
-        slow = reference(tokenizer_json)
+        slow = Tokenizer.from_str(content)
         return lambda text: np.array(slow.encode(text, add_special_tokens=False).ids, dtype=np.uint32)
-    # Without its added tokens: their strings inside a text are plain text.
-    return load_hf_json(json.dumps(json.loads(tokenizer_json) | {"added_tokens": []})).encode
+    return load_hf_json(content).encode
 
 
 def byte_ranks(tokenizer_json: str) -> dict[bytes, int]:
