@@ -7,7 +7,7 @@ a second time without the fault. It survives if
     the faulty command ended by itself or by its kill, and left no process,
     what it said last is a sentence, not a traceback,
     the second command ends with 0 and the undisturbed hashes, `dvc status` is clean,
-    no run but the rerun's own is open, in MLflow none is RUNNING, no worktree is left, and the ledger reads whole.
+    no run is open, in MLflow none is RUNNING, no worktree is left, and the ledger reads whole.
 
 Trials are drawn from a seed, so that the first of each are of as many kinds as there are: `--seeds 7 --trials 20` are
 always the same twenty. Each is written to .greenhouse/chaos/trials.jsonl when it has ended, with the last commit of
@@ -32,7 +32,7 @@ from dataclasses import asdict
 import numpy as np
 import psutil
 
-from benchmarks.chaos_faults import FAULTS, OF_PIPELINES, OF_TRAINING
+from benchmarks.chaos_faults import FAULTS, OF_DATA, OF_PIPELINES, OF_TRAINING, OF_TUNED
 from benchmarks.chaos_world import FOLDER, PIPELINES, RARE, TARGETS, TOYS, Faulty, Target, Trial, World, product
 from benchmarks.results import goal, write
 from components.carbon.ledger import reader
@@ -46,6 +46,12 @@ def drawn(seed: int, number: int) -> Trial:
     pool = PIPELINES if faults in OF_PIPELINES or number % 10 in (1, 4, 8) else TOYS
     if faults in OF_TRAINING:
         pool = dict.fromkeys(("pretrain@causal", "pretrain@masked"))
+    if faults in OF_TUNED:  # what reads a model
+        pool = dict.fromkeys(
+            ("finetune@classify", "finetune@instruct", "pipeline, tuning", "pipeline, end", "evaluate")
+        )
+    if faults in OF_DATA:
+        pool = {name: target for name, target in pool.items() if name != "ingest"}
     target = _turn(f"{seed} targets", [name for name in pool if name not in RARE], number)
     if number % 10 == 9:
         target = dice.choice([name for name in RARE if name in pool] or [target])
@@ -66,6 +72,7 @@ def judged(world: World, trial: Trial, faulty: Faulty) -> None:
     if any("Traceback (most recent call last)" in line for line in last):
         wrong.append(f"a traceback: {last[-1][:200]}")
     trial.said = last[-1][:300] if last else ""
+    (FOLDER / "faulty.log").write_text(faulty.output)
     begun, started = time.time(), time.monotonic()
     again = world.start(target)
     while again.poll() is None and not _at_work(world, begun):
@@ -85,15 +92,9 @@ def judged(world: World, trial: Trial, faulty: Faulty) -> None:
     if target.makes and world.made.setdefault(target.makes, made := md5_file(world.path(target.makes))) != made:
         wrong.append(f"another {target.makes}")
     wrong += [f"open: {path.name}" for path in world.path(".greenhouse/open").glob("*.json")]
-    # The parent run of a `dvc repro` of one stage is closed by the next start, whatever starts: here it belongs to the
-    # fork server, above all stages, or began with the rerun.
-    parents = list(world.path(".greenhouse/parents").glob("*.json"))
-    own = [path for path in parents if path.stat().st_mtime >= begun or path.stem.endswith(f"-{world.server_pid}")]
-    wrong += [f"open: {path.name}" for path in parents if path not in own]
-    known = {json.loads(path.read_text()).get("mlflow") for path in own}
     with closing(sqlite3.connect(world.path(".greenhouse/mlflow.db"))) as database:  # a client would keep a deleted one
-        running = database.execute("select run_uuid, name from runs where status = 'RUNNING'").fetchall()
-    wrong += [f"RUNNING in MLflow: {name}" for run_id, name in running if run_id not in known]
+        running = database.execute("select name from runs where status = 'RUNNING'").fetchall()
+    wrong += [f"RUNNING in MLflow: {name}" for (name,) in running]
     if len(trees := world.clone.git("worktree", "list").splitlines()) > 1:
         wrong.append(f"worktrees: {trees[1:]}")
     reader.read(world.path(".greenhouse/ledger"))

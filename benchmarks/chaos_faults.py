@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.chaos_world import DEAD, FOLDER, TARGETS, Faulty, Trial, World
+from components.core.files import md5_file
 
 SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGTERM": signal.SIGTERM, "SIGINT": signal.SIGINT}
 STEPPED = """
@@ -99,14 +100,25 @@ def _restarted(world: World, trial: Trial) -> Faulty:
 
 
 def _damage(path: Path, how: str, dice: random.Random) -> None:
-    whole, place = path.read_bytes(), dice.randrange(path.stat().st_size)
+    """Cut a file, or flip a bit of it as a disk does: its time stays, so that DVC takes it for unchanged."""
+    whole, place, before = path.read_bytes(), dice.randrange(path.stat().st_size), path.stat()
     path.chmod(0o644)
     flipped = whole[:place] + bytes([whole[place] ^ 1 << dice.randrange(8)]) + whole[place + 1 :]
     path.write_bytes(flipped if how == "flipped" else whole[:place])
+    if how == "flipped":
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def _files(world: World, pattern: str) -> list[Path]:
     return sorted(path for path in world.clone.root.glob(pattern) if path.is_file() and path.stat().st_size)
+
+
+def _read(world: World, trial: Trial, pattern: str) -> Path:
+    """One of the files of a pattern: of those that the target reads, if it reads any."""
+    if not (files := _files(world, pattern)):
+        raise LookupError(f"nothing to damage: {pattern}")
+    inputs = [world.path(path) for path in world.inputs(TARGETS[trial.target])]
+    return world.dice.choice([path for path in files if any(map(path.is_relative_to, inputs))] or files)
 
 
 @contextmanager
@@ -124,11 +136,20 @@ def _aside(path: Path) -> Iterator[None]:
 
 def _damaged(world: World, trial: Trial, pattern: str, how: str) -> Faulty:
     """A bit flipped in a file, or its end cut off, before the command starts. The file is put back after it."""
-    if not (files := _files(world, pattern)):
-        raise LookupError(f"nothing to damage: {pattern}")
-    path = world.dice.choice(files)
+    path = _read(world, trial, pattern)
     with _aside(path):
         _damage(path, how, world.dice)
+        return _plain(world, trial)
+
+
+def _cache(world: World, trial: Trial, how: str) -> Faulty:
+    """An input is gone, and one of the objects that DVC restores it from is damaged."""
+    path = _read(world, trial, "data/*/**/*.parquet")
+    digest = md5_file(path)
+    kept = world.path(f".dvc/cache/files/md5/{digest[:2]}/{digest[2:]}")
+    with _aside(kept):
+        _damage(kept, how, world.dice)
+        path.unlink()
         return _plain(world, trial)
 
 
@@ -177,12 +198,13 @@ FAULTS: dict[str, Callable[[World, Trial], Faulty]] = {
     "dead tracking server": partial(_plain, MLFLOW_TRACKING_URI=DEAD),
     "dead Prefect server": partial(_plain, PREFECT_API_URL=f"{DEAD}/api"),
     **{f"checkpoint, {how}": partial(_checkpoint, how=how) for how in ("flipped", "cut")},
+    **{f"cache, {how}": partial(_cache, how=how) for how in ("flipped", "cut")},
     **{
         f"{what}, {how}": partial(_damaged, pattern=pattern, how=how)
         for what, pattern in {
             "shard": "data/*/**/*.parquet", "manifest": "data/*/**/manifest.json", "model": "models/*/*/*.safetensors",
             "lock": "dvc.lock", "params": "params.yaml", "ledger": ".greenhouse/ledger/*",
-            "cache": ".dvc/cache/files/**/*", "database": ".greenhouse/mlflow.db",
+            "database": ".greenhouse/mlflow.db",
         }.items()
         for how in ("flipped", "cut")
     },
@@ -190,3 +212,5 @@ FAULTS: dict[str, Callable[[World, Trial], Faulty]] = {
 """Fault -> what carries it out."""
 OF_PIPELINES = ("cancelled in Prefect", "Prefect server restarted")
 OF_TRAINING = ("checkpoint, flipped", "checkpoint, cut")
+OF_TUNED = ("model, flipped", "model, cut")
+OF_DATA = tuple(f"{what}, {how}" for what in ("shard", "manifest", "cache") for how in ("flipped", "cut"))

@@ -184,6 +184,13 @@ class World:
     def path(self, name: str) -> Path:
         return self.clone.root / name
 
+    def inputs(self, target: Target) -> list[str]:
+        """The data and models that the target's stages depend on."""
+        stages = yaml.safe_load((self.folder / "whole" / "dvc.lock").read_text())["stages"]
+        names = stages if "*" in target.forgets else target.forgets
+        paths = {dep["path"] for name in names if name in stages for dep in stages[name].get("deps", [])}
+        return sorted(path for path in paths if path.startswith(("data/", "models/")))
+
     def forget(self, target: Target) -> None:
         """Have DVC run the target's stages again, from nothing."""
         lock = yaml.safe_load(self.path("dvc.lock").read_text())

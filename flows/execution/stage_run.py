@@ -36,9 +36,20 @@ from flows.tracking.mlflow_run import (
     log_inputs,
     log_metrics,
     log_params,
+    pause_parent,
 )
 from flows.tracking.prefect_progress import PrefectProgress
 from flows.tracking.progress import FlowProgress
+
+OF_MACHINE = {
+    errno.ENOSPC: "free space on the disk",
+    errno.EDQUOT: "free space within your quota",
+    errno.EROFS: "put the checkout where you can write",
+    errno.EACCES: "let this user read and write there",
+    errno.EFBIG: "allow larger files (`ulimit -f`)",
+    errno.EMFILE: "allow more open files (`ulimit -n`)",
+}
+"""Errors of the machine, which no traceback explains -> what to do."""
 
 
 def perform(stage: Stage, branch: str) -> StageResult:
@@ -81,14 +92,15 @@ def _perform(stage: Stage, branch: str, name: str, run: str, log: Path) -> Stage
         result.log = str(log)
         _finish_record(stage, branch, params, inputs, tracker, result, report)
     recovery.closed(f"{run}.{name}")
-    if "GREENHOUSE_RUN" not in os.environ and not stage.folder and result.name == "Completed":
-        _close_repro(name, run, params)
+    if "GREENHOUSE_RUN" not in os.environ:
+        _end_repro(name, run, params, result)
     return result
 
 
-def _close_repro(name: str, run: str, params: Params) -> None:
-    """End the MLflow parent run of a plain `dvc repro`, which has nobody to do it, after the graph's last stage."""
-    if any(name in needs for needs in dvc.graph().values()):
+def _end_repro(name: str, run: str, params: Params, result: StageResult) -> None:
+    """End the MLflow parent run of a plain `dvc repro`, which has nobody to do it; its next stage may go on."""
+    if result.name != "Completed" or any(name in needs for needs in dvc.graph().values()):
+        pause_parent(client(), run, {"Completed": "FINISHED", "Failed": "FAILED"}.get(result.name, "KILLED"))
         return
     files, text = kept_files(paths.ROOT, accounted=True), summary_text(paths.ROOT)
     close_parent(client(), run, "FINISHED", headline(paths.ROOT), params.identity(), {}, files, {}, text)
@@ -109,8 +121,12 @@ def attempt(stage: Stage, branch: str, context: StageContext) -> tuple[StageResu
     except MemoryError:
         message = "out of memory; lower batch, micro_batch or runtime.workers in params.yaml"
     except OSError as error:
-        context.progress.log(traceback.format_exc())
-        message = f"{error}; {'free space on the disk' if error.errno == errno.ENOSPC else 'fix that'} and run again"
+        where = f"{error.filename}: " if error.filename else ""
+        if error.errno in OF_MACHINE:
+            message = f"{where}{os.strerror(error.errno)}; {OF_MACHINE[error.errno]} and run again"
+        else:
+            context.progress.log(traceback.format_exc())
+            message = f"{error}; fix that and run again"
     except Exception as error:
         context.progress.log(traceback.format_exc())
         message = f"{type(error).__name__}: {error} (a mistake in Greenhouse; see the log)"

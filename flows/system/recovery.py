@@ -86,7 +86,7 @@ def recover_records(say: Callable[[str], None] = print) -> int:
         if worktree := record.get("worktree"):
             remove_worktree(Path(worktree))
         run_id = record.get("mlflow")
-        if run_id and not (reachable and _end_in_mlflow(run_id, path.parent == PARENTS, say)):
+        if run_id and not (reachable and _end_in_mlflow(run_id, say)):
             continue  # the record stays for a later start
         say(f"closing {path.stem}: its process ended without closing it")
         path.unlink(missing_ok=True)
@@ -147,7 +147,7 @@ GONE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """MLflow's error codes for a run that it does not have: its database was reset, or is another one."""
 
 
-def _end_in_mlflow(run_id: str, parent: bool, say: Callable[[str], None]) -> bool:
+def _end_in_mlflow(run_id: str, say: Callable[[str], None]) -> bool:
     """End a run if MLflow has it and believes that it runs. Returns whether its record has served its purpose."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
     from mlflow import MlflowClient
@@ -158,19 +158,13 @@ def _end_in_mlflow(run_id: str, parent: bool, say: Callable[[str], None]) -> boo
         if run.info.lifecycle_stage == "deleted":
             say(f"MLflow run {run_id} was deleted, so there is nothing to close")
         elif run.info.status == "RUNNING":
-            client.set_terminated(run_id, "FINISHED" if parent and _is_whole(client, run) else "KILLED")
+            client.set_terminated(run_id, "KILLED")
         return True
     except Exception as error:  # whatever it is: the record must not take the work down with it
         gone = getattr(error, "error_code", "") in GONE
         todo = "its record is dropped" if gone else "tried again at the next start"
         say(f"MLflow run {run_id} cannot be closed ({type(error).__name__}: {error}); {todo}")
         return gone
-
-
-def _is_whole(client: Any, run: Any) -> bool:
-    """Whether a parent run is of a `dvc repro`, which has nobody to close its own when it is done, and all of it is."""
-    children = client.search_runs([run.info.experiment_id], f"tags.mlflow.parentRunId = '{run.info.run_id}'")
-    return run.data.tags.get("kind") == "dvc repro" and all(run.info.status == "FINISHED" for run in children)
 
 
 def remove_worktree(path: Path) -> None:

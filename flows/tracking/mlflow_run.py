@@ -97,6 +97,8 @@ def parent_run(mlflow: Any, name: str, process: str, tags: dict[str, str]) -> st
     record.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(record.with_suffix(".lock")):
         if run_id := recovery.read_record(record).get("mlflow"):
+            if "GREENHOUSE_RUN" not in os.environ:  # of a `dvc repro`: its last stage paused it
+                mlflow.update_run(run_id, "RUNNING")
             return run_id
         run = mlflow.create_run(
             experiment_id(mlflow),
@@ -105,6 +107,12 @@ def parent_run(mlflow: Any, name: str, process: str, tags: dict[str, str]) -> st
         )
         recovery.write_record(record, {"mlflow": run.info.run_id, "process": process})
         return run.info.run_id
+
+
+def pause_parent(mlflow: Any, name: str, status: str) -> None:
+    """Give a parent run that a stage opened a status: none may follow, and nobody would know."""
+    if run_id := recovery.read_record(STATE / "parents" / f"{name}.json").get("mlflow"):
+        mlflow.set_terminated(run_id, status)
 
 
 def commit_tag(tags: dict[str, str]) -> dict[str, str]:

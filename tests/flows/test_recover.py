@@ -172,8 +172,7 @@ def test_plain_dvc_and_verify_close_what_a_kill_of_theirs_left(migrated_clone: P
     assert statuses(migrated_clone) == ["RUNNING", "RUNNING"]
     log = migrated_clone.run("dvc", "repro", "ingest")
     assert f"closing {left.stem}" in log
-    # The parent of the second `dvc repro` is open: only the graph's last stage could have closed it.
-    assert statuses(migrated_clone) == ["FINISHED", "KILLED", "KILLED", "RUNNING"]
-    said = migrated_clone.run("flows.verify", "causal", expect=1)
-    assert "closing dvc-repro-" in said
     assert statuses(migrated_clone) == ["FINISHED", "FINISHED", "KILLED", "KILLED"]
+    (repro,) = (migrated_clone.root / ".greenhouse" / "parents").glob("*.json")  # another stage might have followed
+    said = migrated_clone.run("flows.verify", "causal", expect=1)
+    assert f"closing {repro.stem}" in said

@@ -100,6 +100,7 @@ def test_a_disk_that_fills_is_named_and_what_was_there_stays(context: StageConte
     assert outcome.name == "Failed"
     assert "No space left on device" in outcome.message
     assert outcome.message.endswith("free space on the disk and run again")
+    assert "Traceback" not in (context.root / "toy.log").read_text()
     assert (context.root / "data/toy/file").read_text() == "of the run before"
 
 
