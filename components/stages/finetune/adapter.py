@@ -43,7 +43,7 @@ def save(
 
     Args:
         base: folder of the model they were added to; its hashes go into greenhouse.json.
-        name: what peft is told of where the base is, a path relative to the project or a name on the hub.
+        name: what peft is told of where the base is: an absolute path, or one relative to the project.
         head: other trained tensors of a classifier, by their names in `transformers`.
         facts: for greenhouse.json, such as the task.
     """
@@ -104,8 +104,9 @@ def base_of(folder: Path) -> Path:
         UserError: the adapter is not whole, its base is not there, or has other weights or another tokenizer.
     """
     name = config(folder).get("base_model_name_or_path") or ""
-    base = Path(name)
-    if not name or not any(base.glob("*.safetensors")):
+    places = (root / name for root in (Path(), *folder.resolve().parents))  # a name is relative to the project
+    base = next((place for place in places if name and any(place.glob("*.safetensors"))), None)
+    if base is None:
         raise UserError(f"{folder}: its base {name!r} is no folder here; put it there, or correct "
                         f"base_model_name_or_path in {CONFIG}")  # fmt: skip
     made_for = read_json(folder / "greenhouse.json")["base"] if (folder / "greenhouse.json").exists() else {}

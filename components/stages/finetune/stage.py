@@ -342,9 +342,8 @@ class _Job:
         if not self.params.lora_rank:
             return
         head = model.head() if isinstance(model, classifier.Classifier) else None
-        name = self.base.name if Path(self.params.base).is_absolute() else self.params.base
         task = {"name": self.choice.task.name, "branch": self.branch, "chat": self.branch != "classify"}
-        adapter.save(model, self.base, name, out / "adapter", head, {"task": task})
+        adapter.save(model, self.base, self.params.base, out / "adapter", head, {"task": task})
         lora.merge_lora(model)
 
     def _train(

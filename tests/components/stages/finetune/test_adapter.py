@@ -116,6 +116,13 @@ def test_an_adapter_that_is_not_whole_is_refused_before_its_base_is_read(tokeniz
         export.load(folder)
 
 
+def test_a_base_is_found_below_the_project_from_any_folder(tokenizer_json: str, tmp_path: Path) -> None:
+    folder, base = tmp_path / "models" / "tuned" / "adapter", tmp_path / "models" / "base"
+    export.save(network(), tokenizer_json, base, {})
+    adapter.save(tuned(), base, "models/base", folder)
+    assert adapter.base_of(folder) == base
+
+
 @pytest.mark.parametrize(
     ("change", "says"), [({"use_dora": True}, "use_dora"), ({"peft_type": "IA3"}, "IA3"), ({}, "another shape")]
 )
