@@ -59,6 +59,8 @@ def run_from_terminal(until: str, settings: Sequence[str] = ()) -> "State":
 
     own = schema.load(paths.ROOT / "params.yaml")
     stages = dvc.graph()
+    if until in (f"finetune@{branch}" for branch in schema.FURTHER):
+        own.finetune.raise_if_off(until.partition("@")[2])
     if until and until not in stages:
         raise UserError(f"--until {until}: no such stage; there are {', '.join(stages)}")
     try:

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from components.core.errors import UserError
 from components.params.section import Advanced, Section
 
 Branch = Literal["instruct", "classify", "prefer", "reinforce"]
@@ -123,6 +124,19 @@ class FinetuneBranches(Section):
     def stages(self) -> dict[str, Finetune]:
         """The branches that are stages, by name: a further one only where it has a base."""
         return {name: one for name in type(self).model_fields if (one := getattr(self, name)).base}
+
+    def raise_if_off(self, branch: str) -> None:
+        """Refuse a branch that is no stage.
+
+        Raises:
+            UserError: as said.
+        """
+        if branch not in self.stages():
+            raise UserError(
+                f"finetune@{branch} is off: params.yaml switches it on by finetune.{branch}.base (such as "
+                f"models/finetune/instruct) and finetune.{branch}.data (data/mix/train, or rows of your own, which "
+                f"`python -m flows.finetune_data ROWS --branch {branch}` writes there)"
+            )
 
 
 FURTHER = tuple(name for name, field in FinetuneBranches.model_fields.items() if isinstance(field.default, Further))

@@ -14,6 +14,7 @@ from uuid import UUID
 from components import params as schema
 from components.core.plain_text import plain
 from components.core.workers import set_parent_death_signal
+from components.params import FinetuneBranches
 from flows.execution import fork_server
 from flows.execution.result import StageResult, read_result, result_file, run_name, write_result
 from flows.execution.stage import Stage
@@ -39,6 +40,9 @@ def _run(stage: Stage, arguments: argparse.Namespace) -> None:
         print(plain(stage.dry_run(schema.load(paths.ROOT / "params.yaml"))))
         return
     if "DVC_STAGE" not in os.environ:  # typed by hand: DVC decides whether there is anything to do
+        section = getattr(schema.load(paths.ROOT / "params.yaml"), stage.name)
+        if isinstance(section, FinetuneBranches):
+            section.raise_if_off(branch)
         command = dvc.command("repro", "--single-item", stage.full_name(branch))
         os.execvpe(command[0], command, os.environ)
     if not os.environ.pop(fork_server.FORKED, ""):

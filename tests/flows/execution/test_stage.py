@@ -1,5 +1,7 @@
 """How a stage ends: one outcome and one sentence for each way, nothing half-written taken for whole."""
 
+import os
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -12,10 +14,13 @@ from components.carbon.metering.meter import Meter
 from components.carbon.planning import grid_schedule
 from components.core.errors import Stopped, UserError
 from components.core.report import Report
-from components.params import Budget, Grid, Mix, Params, Runtime
+from components.params import FURTHER, Budget, Grid, Mix, Params, Runtime, document
 from flows.execution.result import StageResult, read_result, write_result
 from flows.execution.stage import Stage, StageContext
+from flows.execution.stage_process import run_stage
 from flows.execution.stage_run import _budget_check, attempt, fresh
+from flows.finetune import STAGE as FINETUNE
+from flows.pipeline import run_from_terminal
 from flows.system import paths
 from flows.system.work_folder import sole_writer
 from flows.tracking.progress import FlowProgress
@@ -130,3 +135,23 @@ def test_two_processes_never_work_in_one_folder(tmp_path: Path) -> None:
         pass
     with sole_writer(tmp_path):
         pass
+
+
+def test_a_branch_that_is_off_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "params.yaml").write_text(document.params_text())
+    (tmp_path / "defaults.yaml").write_text(document.defaults_text())
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    monkeypatch.setattr(os, "execvpe", lambda *_: pytest.fail("DVC was asked"))
+    for branch in FURTHER:
+        monkeypatch.setattr(sys, "argv", ["finetune", branch])
+        with pytest.raises(SystemExit, match="1"):
+            run_stage(FINETUNE)
+        (said,) = capsys.readouterr().err.splitlines()
+        assert said.startswith(
+            f"finetune: finetune@{branch} is off: params.yaml switches it on by finetune.{branch}.base"
+        )
+        with pytest.raises(UserError, match=f"finetune@{branch} is off"):
+            run_from_terminal(f"finetune@{branch}")
