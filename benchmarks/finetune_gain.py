@@ -87,7 +87,7 @@ def measured(place: Path) -> dict[str, Any]:
 
     def problems(some: list[curriculum.Problem]) -> list[Problem]:
         found = [PromptPair(one.prompt, one.final, str(number)) for number, one in enumerate(some)]
-        return reinforcement.encoded(found, encoder, CONTEXT - sampler.max_tokens, [])
+        return reinforcement.encoded(found, encoder, CONTEXT, sampler.max_tokens, [])
 
     tested = problems(sums(1, TESTED, "test"))
 

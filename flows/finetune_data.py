@@ -1,6 +1,7 @@
 """Fine-tune on rows of your own, and on a model of your own: look at them, then write params.yaml.
 
     python -m flows.finetune_data PATH                       a jsonl, csv or parquet file, or a folder of them
+    python -m flows.finetune_data FOLDER                     with a reward.py beside the rows: for `reinforce`
     python -m flows.finetune_data OWNER/NAME@COMMIT          a data set of the Hugging Face hub, copied to downloads/
     python -m flows.finetune_data PATH --base FOLDER         and start from a model of `transformers` (Qwen3, EuroBERT)
     python -m flows.finetune_data PATH --base OWNER/NAME@COMMIT   the same from the hub: safetensors alone, no code
@@ -9,14 +10,16 @@
 
 Rows have `messages` (a list of {role, content}), or `prompt` and `completion`, or `text` and `label`, or `prompt`,
 `chosen` and `rejected`. Shown are how many can be used, what is left out and why, and two examples; then what changes
-in params.yaml. At a terminal it asks before it writes.
+in params.yaml. At a terminal it asks before it writes. `--branch reinforce` takes `prompt` and `completion`: rewarded
+are completions that are, or end in, the row's, or what reward.py says.
 """
 
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from components import params as schema
 from components.core.errors import UserError
@@ -24,12 +27,14 @@ from components.core.files import write_text
 from components.finetuning_data.chat import encode
 from components.finetuning_data.formats import Chat, Kind, Labelled, Preference, Rows, read, reason_lines
 from components.finetuning_data.split import Split, split
+from components.params import FURTHER, Branch, Finetune
 from flows.system import params_file, paths
 from flows.system.command import parser_of, run_command
 from flows.system.disk import human
 
 PARAMS, DOWNLOADS = paths.ROOT / "params.yaml", paths.ROOT / "downloads"
-BRANCH: dict[Kind, str] = {"chat": "instruct", "label": "classify", "preference": "prefer"}
+BRANCH: dict[Kind, Branch] = {"chat": "instruct", "label": "classify", "preference": "prefer"}
+BRANCHES: tuple[Branch, ...] = get_args(Branch)
 PASSES, MOST_STEPS = 3, 1000
 """Times through the rows, and steps at most, that are proposed."""
 BYTES_PER_PARAMETER = 16
@@ -42,21 +47,19 @@ def main() -> None:
     """Look, show, write."""
     parser = parser_of("finetune_data", __doc__)
     parser.add_argument("data", metavar="DATA", help="file, folder, owner/name@commit, or `default`")
-    parser.add_argument(
-        "--branch", choices=sorted(BRANCH.values()), help="where rows or `default` belong; else all it may"
-    )
+    parser.add_argument("--branch", choices=BRANCHES, help="where rows or `default` belong; else all it may")
     parser.add_argument("--base", metavar="MODEL", help="model folder, or owner/name@commit")
     parser.add_argument("--split", default="train", help="split of a data set of the hub (train)")
     parser.add_argument("--dry-run", action="store_true", help="write nothing")
     arguments = parser.parse_args()
     if arguments.data == "default":
-        values = shipped([arguments.branch] if arguments.branch else list(BRANCH.values()))
+        values = shipped([arguments.branch] if arguments.branch else BRANCHES)
     else:
         values = wanted(arguments.data, arguments.branch, arguments.base, arguments.split)
     print(apply(values, arguments.dry_run))
 
 
-def wanted(data: str, branch: str | None, base: str | None, split_name: str) -> dict[str, Any]:
+def wanted(data: str, branch: Branch | None, base: str | None, split_name: str) -> dict[str, Any]:
     """Look at rows and a base, print what is there; returns the keys of params.yaml and their values.
 
     Raises:
@@ -64,26 +67,36 @@ def wanted(data: str, branch: str | None, base: str | None, split_name: str) -> 
     """
     path = fetched_rows(data, split_name)
     examples, params = read(path), schema.load(PARAMS)
-    fits = BRANCH[examples.kind]
+    fits = branch_of(path, examples.kind, branch)
     if branch not in (None, fits):
         raise UserError(f"{data}: its rows are for {fits} (kind {examples.kind}), not for {branch}; leave --branch out")
     mine = getattr(params.finetune, fits)
     heldout = paths.ROOT / "data/ingest/heldout"
-    parts = split(examples, path, heldout if (heldout / "manifest.json").exists() else None, sys.maxsize, mine.seed)
-    if folder := fetched_base(base) if base else None:
-        description = described(folder, fits)
-    print("\n".join(summary(path, examples, parts, folder or paths.ROOT / mine.base, mine.context)))
-    steps = max(1, min(MOST_STEPS, round(PASSES * len(parts.train) / mine.batch)))
+    is_there = (heldout / "manifest.json").exists()
+    parts = split(examples, path, heldout if is_there else None, sys.maxsize, mine.seed)
+    folder = fetched_base(base) if base else None
+    description = [described(folder, fits)] if folder else []
+    start = mine.base or "models/finetune/instruct"
+    usable = Usable(fits, path, parts, mine, folder or paths.ROOT / start)
+    print("\n".join(summary(path, examples, parts, usable) + description))
+    if not is_there:
+        print("  nothing is ingested yet: rows with text of the held-out set are left out when the stage runs")
+    steps = max(1, min(MOST_STEPS, round(PASSES * usable.train * getattr(mine, "updates", 1) / mine.batch)))
     values: dict[str, Any] = {"data": _named(path), "max_pairs": max(10, len(parts.train)), "steps": steps}
-    if folder:
-        print(description)
-        values["base"] = _named(folder)
-    elif fits == "prefer" and not mine.base:
-        values["base"] = "models/finetune/instruct"
+    if folder or (fits in FURTHER and not mine.base):
+        values["base"] = _named(folder) if folder else start
     return {f"finetune.{fits}.{name}": value for name, value in values.items()}
 
 
-def shipped(branches: list[str]) -> dict[str, Any]:
+def branch_of(path: Path, kind: Kind, asked: Branch | None) -> Branch:
+    """The branch that learns from rows of a kind; chats are for `reinforce` if asked, or if reward.py is with them."""
+    from components.stages.finetune import rewards
+
+    rewarded = asked == "reinforce" or (asked is None and (path / rewards.FILE).exists())
+    return "reinforce" if kind == "chat" and rewarded else BRANCH[kind]
+
+
+def shipped(branches: Sequence[str]) -> dict[str, Any]:
     """The keys this command writes, as they ship, of branches with a base or data of one's own."""
     names, before = ("data", "base", "max_pairs", "steps"), schema.Params().finetune
     present = schema.load(PARAMS).finetune
@@ -121,20 +134,64 @@ def apply(values: dict[str, Any], dry_run: bool) -> str:
 # -- what there is -----------------------------------------------------------------------------------------------------
 
 
-def summary(path: Path, examples: Rows, parts: Split, base: Path, context: int) -> list[str]:
+class Usable:
+    """Rows that a branch can learn from and be judged by, counted as the stage does: by the base and its context.
+
+    Attributes:
+        train, heldout: how many; without a base that is there, before any context.
+        refused, cut: rows left out; how many lose tokens.
+        lengths: tokens of each row, sorted; empty without a base.
+        note: how many tokens an example has at most and what sets that, in words; without a base, that it is missing.
+    """
+
+    def __init__(self, branch: Branch, path: Path, parts: Split, params: Finetune, base: Path) -> None:
+        self.branch, self.base, self.refused = branch, base, list(parts.refused)
+        self.train, self.heldout, self.cut = len(parts.train), len(parts.heldout), 0
+        self.lengths: list[int] = []
+        if not (base / "tokenizer.json").exists():
+            self.note = f"how long they are is not known: no {_named(base)} yet"
+            return
+        from components.model import export
+        from components.stages.finetune import own_rows, preferences, reinforcement
+        from components.tokens.hub_encoder import encoder_of
+
+        most, encoder = export.inspected(base)[0].context, encoder_of(base)
+        context = min(params.context, most)
+        key = f"finetune.{branch}.context"
+        self.note = f"the context of {context}" + (f" positions of the base ({key} is {params.context})"
+                                                   if most < params.context else f" ({key})")  # fmt: skip
+        sides: Any = (parts.train, parts.heldout)
+        if branch in ("instruct", "classify"):
+            choice = own_rows.choice_of(branch, path, parts, encoder, context)
+            self.train, self.refused, self.cut = len(choice.examples.train), choice.refused, choice.cut
+        elif branch == "prefer":
+            kept = [preferences.encoded(rows, encoder, context, self.refused)[0] for rows in sides]
+            self.train, self.heldout = map(len, kept)
+        else:
+            most_made = getattr(params, "max_tokens")  # noqa: B009 - of this branch alone
+            self.train, self.heldout = (
+                len(reinforcement.encoded([own_rows.last_pair(row, row.where) for row in rows], encoder, context,
+                                          most_made, self.refused)) for rows in sides)  # fmt: skip
+        self.lengths = sorted(num_tokens(row, encoder) for rows in sides for row in rows)
+        if not (self.train and self.heldout):
+            raise UserError(f"{path}: no answer begins within {self.note}; " + (
+                "take a base with more positions" if most < params.context else f"raise {key}"
+            ) + ", or shorten the prompts")  # fmt: skip
+
+
+def summary(path: Path, examples: Rows, parts: Split, usable: Usable) -> list[str]:
     """Counts, what is left out with the first place of each reason, lengths, two examples."""
-    lines = [f"{path}: {len(parts.train)} rows to train on, {len(parts.heldout)} held out (kind {examples.kind})"]
-    lines += [f"  left out: {line}" for line in reason_lines(parts.refused)]
-    if (base / "tokenizer.json").exists():
-        sizes = token_counts(parts, base, context)
-        lengths, unfit = sorted(length for length, _ in sizes), sum(not fits for _, fits in sizes)
-        lines.append(f"  tokens per row: median {lengths[len(lengths) // 2]}, longest {lengths[-1]}")
-        if unfit == len(sizes):
-            raise UserError(f"{path}: no answer begins within the context of {context} tokens; raise finetune."
-                            f"{BRANCH[examples.kind]}.context, or shorten the prompts")  # fmt: skip
-        if long := sum(length > context for length in lengths):
-            lines.append(f"  {long} rows are longer than the context of {context}, raise it to keep them whole: "
-                         f"{unfit} have no answer in it and are left out, {long - unfit} are cut")  # fmt: skip
+    lines = [f"{path}: {usable.train} rows to train on, {usable.heldout} held out (kind {examples.kind})"]
+    lines += [f"  left out: {line}" for line in reason_lines(usable.refused)]
+    if usable.lengths:
+        middle = usable.lengths[len(usable.lengths) // 2]
+        lines.append(f"  tokens per row: median {middle}, longest {usable.lengths[-1]}")
+        if usable.cut:
+            lines.append(f"  {usable.cut} rows are cut to {usable.note}")
+        if beyond := len(parts.train) - usable.train:
+            lines.append(f"  max_pairs counts rows before {usable.note} leaves {beyond} of them out")
+    else:
+        lines.append(f"  {usable.note}")
     if examples.kind == "label":
         labels = [row.label for row in parts.train if isinstance(row, Labelled)]
         lines.append("  classes: " + ", ".join(f"{name} {labels.count(name)}" for name in sorted(set(labels))[:20]))
@@ -143,23 +200,16 @@ def summary(path: Path, examples: Rows, parts: Split, base: Path, context: int) 
     return lines
 
 
-def token_counts(parts: Split, base: Path, context: int) -> list[tuple[int, bool]]:
-    """Tokens of each row, and whether something of it can be learned within the context."""
-    from components.tokens.hub_encoder import encoder_of
+def num_tokens(row: Any, encoder: Any) -> int:
+    """Tokens of a row."""
+    if isinstance(row, Chat):
+        return len(encode(row.messages, encoder)[0])
+    if isinstance(row, Labelled):
+        return len(encoder.encode(row.text))
+    from components.stages.finetune import preferences
 
-    encoder, found = encoder_of(base), []
-    for row in (*parts.train, *parts.heldout):
-        if isinstance(row, Chat):
-            ids, learned = encode(row.messages, encoder)
-            found.append((len(ids), any(learned[1 : context + 1])))
-        elif isinstance(row, Preference):
-            from components.stages.finetune import preferences
-
-            [pair], _ = preferences.encoded([row], encoder, sys.maxsize, [])
-            found.append((len(pair), len(pair) <= context + 1))
-        else:
-            found.append((len(encoder.encode(row.text)), True))
-    return found
+    [pair], _ = preferences.encoded([row], encoder, sys.maxsize, [])
+    return len(pair)
 
 
 def shown(row: Any) -> str:
@@ -178,17 +228,17 @@ def described(folder: Path, branch: str) -> str:
     """A base: its size, and the memory that training all of it takes.
 
     Raises:
-        UserError: it is of another kind, or lacks the tokens of a chat.
+        UserError: it is of another kind or not whole, or lacks the tokens of a chat.
     """
     from components.model import export
     from components.tokens.hub_encoder import encoder_of
 
-    shape, _ = export.inspected(folder)
+    model, _, _ = export.load(folder)
     if branch != "classify":
-        if not shape.causal:
+        if not model.shape.causal:
             raise UserError(f"{folder}: a masked model; {branch} takes a causal one (Qwen3ForCausalLM)")
         _ = encoder_of(folder).chat
-    count = shape.num_block_parameters + shape.vocab_size * shape.width * (1 if shape.tied else 2)
+    count = model.num_parameters
     whole, adapted = human(count * BYTES_PER_PARAMETER), human(count * 4)
     return (
         f"{folder}: {count / 1e6:.3g} M parameters; tuning all of them takes {whole} of memory and the activations, "

@@ -180,6 +180,9 @@ def load_tensors(model: nn.Module, tensors: dict[str, Tensor], where: Path) -> N
                     f"{where}: {name} has shape {tuple(tensors[name].shape)} where config.json says "
                     f"{tuple(parameter.shape)}; the folder is damaged"
                 )
+            if not tensors[name].isfinite().all():
+                raise UserError(f"{where}: {name} holds numbers that are not finite, so the model says nothing; get a "
+                                "whole copy of the folder, or take another model")  # fmt: skip
             parameter.copy_(tensors[name])
 
 

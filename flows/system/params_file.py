@@ -3,7 +3,7 @@
 import difflib
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,23 @@ from ruamel.yaml.comments import CommentedMap
 
 from components import params as schema
 from components.core.files import nested, write_text
-from components.params import ParamFiles, Params, document, layout
+from components.params import FURTHER, ParamFiles, Params, document, layout
 from flows.system import paths
 
 PRESETS = paths.ROOT / "presets"
 
 
-def edited(text: str, values: Mapping[str, Any]) -> str:
-    """`text` (YAML) with the values put in at their dotted file keys; a key it lacks is added, with its description."""
+def edited(text: str, values: Mapping[str, Any], removed: Iterable[str] = ()) -> str:
+    """`text` (YAML) with the values put in at their dotted file keys; a key it lacks is added, with its description.
+
+    Args:
+        removed: dotted file keys that are taken out; `text` has them.
+    """
     yaml = _open_yaml()
     tree = yaml.load(text)
+    for key in removed:
+        *path, leaf = key.split(".")
+        layout.value_at(tree, ".".join(path)).pop(leaf)
     for key, value in values.items():
         *path, leaf = key.split(".")
         node = tree
@@ -49,7 +56,14 @@ def rewritten(files: ParamFiles, text: str, wanted: Params) -> str:
             kinds = layout.value_at(files.defaults, "ingest.source_defaults") or {}
             value = [layout.shortened(source, kinds) for source in value]
         values[_place(key, value, after, files.own)] = value
-    return edited(text, values)
+    # dvc.yaml makes a stage of each branch that stands in params.yaml.
+    off = {
+        f"finetune.{name}"
+        for name in FURTHER
+        if f"finetune.{name}.base" in changed and not after[f"finetune.{name}.base"]
+    }
+    values = {key: value for key, value in values.items() if key.rpartition(".")[0] not in off}
+    return edited(text, values, (key for key in off if layout.holds(files.own, key)))
 
 
 def _place(key: str, value: Any, after: Mapping[str, Any], own: layout.Tree) -> str:

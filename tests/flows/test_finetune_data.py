@@ -1,6 +1,7 @@
 """`python -m flows.finetune_data`: rows and bases are looked at, shown, and named in params.yaml."""
 
 import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -8,12 +9,15 @@ from typing import Any
 
 import pytest
 import yaml
+from safetensors.torch import load_file, save_file
 
 from components import params as schema
 from components.core.errors import UserError
+from components.corpus.corpus import CorpusWriter
 from components.model import export
 from components.model.transformer import Transformer, derive_shape
-from components.params import ModelShape, document
+from components.params import ModelShape, Numerics, document
+from components.stages.finetune.stage import finetune
 from components.tokens.tokenizer import train_bpe
 from flows import finetune_data as subject
 from flows.planning import inspect_text
@@ -120,14 +124,18 @@ def test_a_base_is_described_before_it_is_written(params_yaml: Path, chats: Path
     assert "tokens per row: median" in shown
     long = [{"prompt": f"{number} a long question " * 200, "completion": f"{number}"} for number in range(40)]
     chats.write_text("".join(json.dumps(row) + "\n" for row in long))
-    with pytest.raises(UserError, match=r"no answer begins within the context of 256 tokens; raise finetune\.instruct"):
+    with pytest.raises(
+        UserError,
+        match=r"within the context of 64 positions of the base \(finetune\.instruct\.context is "
+        r"256\); take a base with more positions",
+    ):
         subject.wanted(str(chats), None, str(tmp_path / "model-True"), "train")
     with chats.open("a") as file:
         file.writelines(json.dumps({"prompt": f"Which {i}?", "completion": "x" * i}) + "\n" for i in range(1, 21))
     subject.wanted(str(chats), None, str(tmp_path / "model-True"), "train")
     shown = capsys.readouterr().out
-    assert "rows are longer than the context of 256, raise it to keep them whole: " in shown
-    assert " have no answer in it and are left out, 0 are cut" in shown
+    assert re.search(r"left out: \d+ x nothing to learn, first chats\.jsonl line \d+ \(the first answer begins", shown)
+    assert "max_pairs counts rows before the context of" in shown
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
     with pytest.raises(UserError, match="an adapter, no model; give its base"):
@@ -136,6 +144,74 @@ def test_a_base_is_described_before_it_is_written(params_yaml: Path, chats: Path
         subject.wanted(str(chats), None, str(tmp_path / "model-False"), "train")
     with pytest.raises(UserError, match=r"no config\.json, so this is no model folder"):
         subject.wanted(str(chats), None, str(tmp_path), "train")
+
+
+def small_base(folder: Path, text: str) -> Path:
+    """A causal model of 64 positions."""
+    shape = derive_shape(ModelShape(size=1, width=32, heads=2), 300, 64, True)
+    export.save(Transformer(shape).initialise(1), train_bpe([text], 300).to_str(), folder, {})
+    return folder
+
+
+@pytest.mark.parametrize("branch", ["instruct", "prefer", "reinforce"])
+def test_counts_are_those_of_the_stage(branch: Any, params_yaml: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+                                       ) -> None:  # fmt: skip
+    answers: Any = {"chosen": "Yes.", "rejected": "No."} if branch == "prefer" else {"completion": "Yes."}
+    texts = [f"{number}: which of {number * number} and {number + 1} is it?" for number in range(60)]
+    texts[3] += " And of what else, if so, before or after that, and why should it be so at all?" * 4
+    rows = [json.dumps({"prompt": text} | answers) for text in texts]
+    (folder := tmp_path / "rows").mkdir()
+    (folder / "rows.jsonl").write_text("".join(f"{row}\n" for row in rows))
+    if branch == "reinforce":
+        (folder / "reward.py").write_text("def reward(prompt, completion, answer):\n    return len(completion)\n")
+    base = small_base(tmp_path / "base", "\n".join(texts))
+    values = subject.wanted(str(folder), None, str(base), "train")
+    printed = capsys.readouterr().out
+    most = values[f"finetune.{branch}.max_pairs"]
+    subject.apply(values, dry_run=False)
+    tuned = schema.load(params_yaml).finetune
+    assert branch in tuned.stages()
+    params = getattr(tuned, branch).model_copy(update={"steps": 1, "batch": 2})
+    with CorpusWriter(tmp_path / "heldout"):
+        pass
+    folders = {name: tmp_path / name for name in ("heldout", "out", "reports", "work")}
+    report = finetune(branch=branch, base=base, train=folder, params=params, numerics=Numerics(), **folders)
+    because = f"The base has 64 positions, so no example has more tokens, though finetune.{branch}.context is 256."
+    assert because in report.markdown
+    assert sum(report.facts["refused"].values()) == 1
+    trained = next(int(value) for name, value in report.metrics.items() if name.startswith("train_p"))
+    assert f"{trained} rows to train on, " in printed
+    assert most == trained + 1
+    assert (
+        f"max_pairs counts rows before the context of 64 positions of the base (finetune.{branch}.context is "
+        in printed
+    )
+    assert "leaves 1 of them out" in printed
+
+
+def test_a_reward_beside_the_rows_is_for_reinforce(params_yaml: Path, chats: Path, tmp_path: Path,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    before = params_yaml.read_text()
+    (folder := tmp_path / "rewarded").mkdir()
+    shutil.copy(chats, folder)
+    (folder / "reward.py").write_text("def reward(prompt, completion, answer):\n    return 1\n")
+    run(monkeypatch, folder)
+    tuned = schema.load(params_yaml).finetune.reinforce
+    assert (tuned.data, tuned.base, tuned.steps) == (str(folder), "models/finetune/instruct", 20)
+    assert subject.wanted(str(folder), "instruct", None, "train")["finetune.instruct.data"] == str(folder)
+    assert subject.wanted(str(chats), "reinforce", None, "train")["finetune.reinforce.data"] == str(chats)
+    run(monkeypatch, "default")
+    assert schema.load(params_yaml).finetune.stages().keys() == {"instruct", "classify"}
+    assert yaml.safe_load(params_yaml.read_text()) == yaml.safe_load(before)  # else dvc.yaml makes a stage of it
+
+
+def test_a_base_with_numbers_that_are_not_finite_is_refused(params_yaml: Path, chats: Path, tmp_path: Path) -> None:
+    base = small_base(tmp_path / "base", chats.read_text())
+    weights = load_file(base / "model.safetensors")
+    weights["model.norm.weight"][3] = math.nan
+    save_file(weights, base / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UserError, match=r"base: model\.norm\.weight holds numbers that are not finite.*another model"):
+        subject.wanted(str(chats), None, str(base), "train")
 
 
 def test_the_hub_is_read_at_a_commit_alone(params_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

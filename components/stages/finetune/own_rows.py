@@ -46,16 +46,23 @@ def choose_rows(branch: Branch, path: Path, heldout: Path, encoder: AnyEncoder, 
             f"{WANTED[branch]}; `python -m flows.finetune_data {path}` says where they belong"
         )
     rows = split(examples, path, heldout, params.max_pairs, params.seed)
+    choice = choice_of(branch, path, rows, encoder, params.context)
+    refuse_empty(path, choice.examples.train, choice.refused)
+    return choice
+
+
+def choice_of(branch: Branch, path: Path, rows: Split, encoder: AnyEncoder, context: int) -> Choice:
+    """Examples of a branch from divided rows; of chats and texts with what the context leaves of them."""
     task = FinetuneTask("rows", f"rows of {path.name} -> {TITLES[branch]}")
     if branch == "instruct":
-        return _chats(task, path, rows, encoder, params.context)
+        return _chats(task, path, rows, encoder, context)
     if branch in ("prefer", "reinforce"):
         train: Any = rows.train
         tested: Any = [replace(row, where=cluster) for row, cluster in zip(rows.heldout, rows.clusters, strict=True)]
         if branch == "reinforce":
             train, tested = ([last_pair(row, row.where) for row in some] for some in (train, tested))
         return Choice(task, Examples(train, tested, [], _note(rows)), [], path.name, list(rows.refused))
-    return _texts(task, path, rows, encoder, params.context)
+    return _texts(task, path, rows, encoder, context)
 
 
 def _chats(task: FinetuneTask, path: Path, rows: Split, encoder: AnyEncoder, context: int) -> Choice:
@@ -71,9 +78,8 @@ def _chats(task: FinetuneTask, path: Path, rows: Split, encoder: AnyEncoder, con
         cut += len(ids) > context + 1
         chats.append((ids[: context + 1], learned[: context + 1]))
         kept.append(last_pair(row, row.where))
-    refuse_empty(path, kept, refused)
     tested = [last_pair(row, cluster) for row, cluster in zip(rows.heldout, rows.clusters, strict=True)]
-    cut += sum(len(encode(row.messages, encoder)[0]) > context for row in rows.heldout if isinstance(row, Chat))
+    cut += sum(len(encode(row.messages, encoder)[0]) > context + 1 for row in rows.heldout if isinstance(row, Chat))
     return Choice(task, Examples(kept, tested, [], _note(rows)), [], path.name, refused, cut, chats)
 
 

@@ -73,14 +73,16 @@ class Problem:
         return len(self.ids)
 
 
-def encoded(pairs: Sequence[Any], encoder: AnyEncoder, room: int, refused: list[Refused]) -> list[Problem]:
-    """Problems of at most `room` ids; the others are added to `refused`."""
-    found = []
+def encoded(
+    pairs: Sequence[Any], encoder: AnyEncoder, context: int, max_tokens: int, refused: list[Refused]
+) -> list[Problem]:
+    """Problems that leave room for `max_tokens` ids in the context; the others are added to `refused`."""
+    found, room = [], max(0, context - max_tokens)
     for pair in pairs:
         messages = [*(Message(*message) for message in pair.history), Message("user", pair.prompt)]
         ids, _ = encode(messages, encoder, ask=True)
         if len(ids) > room:
-            detail = f"{len(ids)} tokens, and finetune.reinforce.max_tokens leaves {max(0, room)} of the context"
+            detail = f"{len(ids)} tokens, and finetune.reinforce.max_tokens leaves {room} of the context's {context}"
             refused.append(Refused(pair.cluster, "longer than the context", detail))
         else:
             found.append(Problem(ids, pair))

@@ -12,7 +12,7 @@ goes on from its newest checkpoint and ends with the same bytes.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,12 @@ def finetune(
             own = params.model_copy(update={"context": context})
             choice = choose_rows(branch, train, heldout, encoder, own)
     progress.log(f"task {choice.task.name}: {choice.task.title}")
+    if context < params.context:
+        shorter = (f"The base has {context} positions, so no example has more tokens, though finetune.{branch}.context "
+                   f"is {params.context}.")  # fmt: skip
+        progress.log(shorter)
+        note = f"{choice.examples.note} {shorter}".strip()
+        choice = replace(choice, examples=replace(choice.examples, note=note))
     job = _Job(branch, base, train, model, encoder, tokenizer_json, facts, context, params, numerics, choice, progress)
     run = {"instruct": job.tune, "classify": job.teach, "prefer": job.prefer, "reinforce": job.reinforce}[branch]
     report = run(out, reports, work)
@@ -295,9 +301,10 @@ class _Job:
         """Tune on rewards of completions, judge before and after, save."""
         examples, params, refused = self.choice.examples, self.params, self.choice.refused
         assert isinstance(params, Reinforce)
-        room, data = self.context - params.max_tokens, Path(params.data)
+        data = Path(params.data)
         problems, tested = (
-            reinforcement.encoded(rows, self.encoder, room, refused) for rows in (examples.train, examples.heldout)
+            reinforcement.encoded(rows, self.encoder, self.context, params.max_tokens, refused)
+            for rows in (examples.train, examples.heldout)
         )
         problems.sort(key=len)
         with Rewards(self.data) as rewards:
@@ -325,7 +332,8 @@ class _Job:
         export.save(self.model, self.tokenizer_json, out, facts, self.base if self._is_foreign else None)
         shown = finetune_report.WrittenAnswers(pairs, written, rewritten)
         history = batches.history(len(result.losses))
-        return finetune_report.reinforce(self.choice, result, before, after, history, shown, self.context, reports)
+        choice = replace(self.choice, examples=replace(examples, train=[one.pair for one in problems]))
+        return finetune_report.reinforce(choice, result, before, after, history, shown, self.context, reports)
 
     @property
     def _is_foreign(self) -> bool:

@@ -144,10 +144,11 @@ def test_rows_and_problems_that_teach_nothing_are_refused(tmp_path: Path) -> Non
     encoder, words = Encoder(train_bpe([Path(curriculum.__file__).read_text()], 400).to_str()), ["a", "b", "c", "d"]
     refused: list[Refused] = []
     [problem] = reinforcement.encoded(
-        [PromptPair("Why?", "So.", "a"), PromptPair("Why " * 40, "So.", "b")], encoder, 20, refused
+        [PromptPair("Why?", "So.", "a"), PromptPair("Why " * 40, "So.", "b")], encoder, 24, 4, refused
     )
     assert problem.ids == [END_OF_TEXT, USER, *encoder.encode("Why?"), ASSISTANT]
     assert [(one.where, one.reason) for one in refused] == [("b", "longer than the context")]
+    assert refused[0].detail.endswith("and finetune.reinforce.max_tokens leaves 20 of the context's 24")
     tokenizer = Tokenizer.from_str(train_bpe([Path(curriculum.__file__).read_text()], 400).to_str())
     sampler = Sampler(tokenizer, (END,), Rewards(tmp_path), 4)
     for problems, says in (([], "1 longer than the context"), ([problem, problem], "all rows are the same")):
