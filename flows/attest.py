@@ -305,6 +305,9 @@ def main() -> int:
     parser.add_argument("--sbom", type=Path, metavar="FILE", help="only write an SBOM of what is installed")
     arguments = parser.parse_args()
     if arguments.check:
+        unused = {"model": "MODEL", "at": "--at", "owner": "--owner", "out": "--out", "sbom": "--sbom"}
+        if given := [shown for name, shown in unused.items() if getattr(arguments, name) != parser.get_default(name)]:
+            parser.error(f"--check FOLDER checks the model in FOLDER and writes nothing; leave out {', '.join(given)}")
         return report(arguments.check, arguments.key)
     if arguments.sbom:
         print(write_sbom(arguments.sbom))

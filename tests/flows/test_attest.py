@@ -83,3 +83,12 @@ def test_the_sbom_names_all_that_is_installed_and_is_valid(tmp_path: Path) -> No
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot be written"):
         attest.write_sbom(tmp_path / "file" / "sbom.json")
+
+
+def test_a_check_refuses_what_it_would_not_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr("sys.argv", ["attest", "instruct", "--check", str(tmp_path), "--out", str(tmp_path / "new")])
+    with pytest.raises(SystemExit):
+        attest.main()
+    assert capsys.readouterr().err.endswith("writes nothing; leave out MODEL, --out\n")
