@@ -23,7 +23,7 @@ from typing import Any, TextIO
 from components.core.errors import UserError
 from components.core.plain_text import plain
 from flows.system import paths
-from flows.system.command import parser_of, run_command
+from flows.system.command import number, parser_of, run_command
 
 CANDIDATES = ("models/finetune/instruct", "models/pretrain/causal")
 """Where a model is looked for, the better partner first."""
@@ -219,11 +219,14 @@ def main() -> int:
     parser.add_argument(
         "--model", default="", help=f"folder of a model or an adapter; default: the first of {', '.join(CANDIDATES)}"
     )
-    parser.add_argument("--max-tokens", type=int, default=usual.max_tokens)
-    parser.add_argument("--temperature", type=float, default=usual.temperature, help="0: always the likeliest token")
-    parser.add_argument("--top-p", type=float, default=usual.top_p)
-    parser.add_argument("--seed", type=int, default=usual.seed, help="the same seed gives the same answer")
-    parser.add_argument("--confidence", type=float, default=LEAST_CONFIDENCE, help="below it, an answer is a guess")
+    for name, kind, least, most, default, text in (
+        ("max-tokens", int, 1, 1 << 20, usual.max_tokens, "tokens of an answer at most"),
+        ("temperature", float, 0, 100, usual.temperature, "0: always the likeliest token"),
+        ("top-p", float, 0, 1, usual.top_p, "sample from the likeliest tokens that have this probability together"),
+        ("seed", int, 0, (1 << 63) - 1, usual.seed, "the same seed gives the same answer"),
+        ("confidence", float, 0, 1, LEAST_CONFIDENCE, "below it, an answer is a guess"),
+    ):
+        parser.add_argument(f"--{name}", type=number(kind, least, most), default=default, metavar="N", help=text)
     parser.add_argument("--probabilities", action="store_true", help="show the probability of each token")
     arguments = parser.parse_args()
     sampling = Sampling(arguments.max_tokens, arguments.temperature, arguments.top_p, arguments.seed)

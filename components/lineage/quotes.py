@@ -1,8 +1,12 @@
-"""Files that name a document or quote it: reports, with their examples, show passages without saying from where."""
+"""Texts that name a document or quote it: reports, with their examples, show passages without saying from where.
+
+A quotation is a run of words of the document that no other document has: a licence, or a line that many pages begin
+with, says nothing of this one.
+"""
 
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +26,22 @@ MOST_BYTES = 20_000_000
 class Quotes:
     """What is looked for: ids, beginnings, and runs of words of texts."""
 
-    def __init__(self, ids: Iterable[str], texts: Iterable[str]) -> None:
+    def __init__(self, ids: Iterable[str], texts: Iterable[str], others: Iterable[Sequence[str]] = ()) -> None:
+        """`others`: texts of the other documents, some at a time."""
         texts = list(texts)
         heads = {text[:HEAD] for text in texts if len(text) > HEAD // 2}
-        self._needles = [one.encode() for one in {*ids, *heads}]
         self._runs = np.unique(np.concatenate([np.zeros(0, np.uint64), *map(_runs, texts)]))
+        for some in others if texts else ():
+            heads -= {text[:HEAD] for text in some}
+            self._runs = self._runs[~np.isin(self._runs, _runs("\n".join(some)))]
+        self._needles = [one.encode() for one in {*ids, *heads}]
 
     def inside(self, path: Path) -> bool:
         """Whether a file names or quotes one; no picture and no file that is too large does."""
-        if path.stat().st_size > MOST_BYTES:
-            return False
-        data = path.read_bytes()
+        return path.stat().st_size <= MOST_BYTES and self.within(path.read_bytes())
+
+    def within(self, data: bytes) -> bool:
+        """Whether the content of a file names or quotes one."""
         if any(needle in data for needle in self._needles):
             return True
         if b"\0" in data or not len(self._runs):

@@ -18,6 +18,20 @@ def parser_of(name: str, text: str | None) -> argparse.ArgumentParser:
     )
 
 
+def number(kind: type[int] | type[float], least: float, most: float) -> Callable[[str], float]:
+    """A type of `argparse` arguments: a number from `least` to `most`."""
+
+    def parsed(text: str) -> float:
+        try:
+            if least <= (value := kind(text)) <= most:
+                return value
+        except ValueError:
+            pass
+        raise argparse.ArgumentTypeError(f"{text!r} is no {'whole ' * (kind is int)}number from {least} to {most}")
+
+    return parsed
+
+
 def run_command(name: str, main: Callable[[], int | None]) -> NoReturn:
     """End this process with the status of `main`: 1 and one sentence for a `UserError`, 130 for Ctrl-C."""
     try:

@@ -83,11 +83,11 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
 
 def test_one_answer_from_the_command_line(folder: Path, run: Run) -> None:
-    said, besides = run("--prompt", "abs(x)", "--seed", "3", "--confidence", "1.1")
+    said, besides = run("--prompt", "abs(x)", "--seed", "3", "--confidence", "1")
     assert said.rstrip("\n") == chat(folder, seed=3).answer("abs(x)", lambda _: None).text.rstrip("\n")
     assert "It is tiny" in besides
     assert "you> abs(x)\n  model> Return the absolute value." in besides
-    assert "(a guess: confidence 1.00, below 1.10)" in besides
+    assert "(a guess: confidence 1.00, below 1.00)" in besides
 
 
 def test_a_conversation_ends_with_the_input(run: Run) -> None:
@@ -117,6 +117,24 @@ def test_probabilities_are_shown_on_request(run: Run) -> None:
     for said in (asked, always):
         assert "1.000 '<|assistant|>'" in said
         assert "guess" not in said
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (("--max-tokens", "0"), "argument --max-tokens: '0' is no whole number from 1 to"),
+        (("--max-tokens", "4.5"), "'4.5' is no whole number"),
+        (("--temperature", "nan"), "argument --temperature: 'nan' is no number from 0 to"),
+        (("--top-p", "-1"), "argument --top-p: '-1' is no number from 0 to 1"),
+        (("--seed", "9" * 30), "argument --seed"),
+    ],
+)
+def test_a_number_out_of_range_is_named(
+    wrong: tuple[str, str], says: str, run: Run, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit):
+        run("--prompt", "hello", *wrong)
+    assert says in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_no_model_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

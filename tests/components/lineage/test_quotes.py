@@ -29,6 +29,16 @@ def test_a_passage_from_the_middle_is_found(content: str, found: bool, tmp_path:
     assert Quotes({"0123456789abcdef"}, [TEXT]).inside(tmp_path / "report") == found
 
 
+def test_what_another_document_has_too_is_no_quotation(tmp_path: Path) -> None:
+    licence = "Permission is hereby granted, free of charge, to any person obtaining a copy of this software. "
+    own, other = licence + MIDDLE, licence + "Another story begins here and is told by nobody at all."
+    (report := tmp_path / "report").write_text(f"examples: {licence}")
+    assert Quotes((), [own]).inside(report)
+    assert not Quotes((), [own], [["unlike"], [other]]).inside(report)
+    report.write_text(MIDDLE)
+    assert Quotes((), [own], [["unlike"], [other]]).inside(report)
+
+
 def test_nothing_looked_for_is_nothing_found(tmp_path: Path) -> None:
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\0\xff")
     (tmp_path / "report.md").write_text(TEXT)
