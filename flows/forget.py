@@ -57,8 +57,27 @@ def look(text: str, again: bool = False) -> tuple[Any, list[Any]]:
         hint = (
             "it was taken out; --purge deletes old copies" if taken_out else "`python -m flows.trace` says what is near"
         )
+        if own := own_files(query, [], set()):
+            hint = f"files of your own do, take it out there and run the pipeline: {'; '.join(lines_of(own))}"
         raise UserError(f"no document has this {query.kind}; {hint}")
     return query, found
+
+
+def own_files(query: Any, documents: list[Any], ids: set[str]) -> list[Any]:
+    """Rows for fine-tuning and evaluation items that hold the text (rows_with_text.py)."""
+    from flows.tracking.forgetting import quotes_of
+    from flows.tracking.rows_with_text import files_with
+
+    return files_with(query, quotes_of(documents, ids))
+
+
+def lines_of(own: list[Any]) -> list[str]:
+    """The files for a person, with the models of the workspace that were tuned on them."""
+    from flows.system import dvc
+    from flows.tracking.forgetting import tuned_from
+
+    models = [", ".join(sorted(tuned_from(dvc.lock(), {one.path}))) for one in own]
+    return [f"{one.line()}{f' (seen by {some})' if some else ''}" for one, some in zip(own, models, strict=True)]
 
 
 def fetch_corpora() -> None:
@@ -139,8 +158,12 @@ def dry_run(query: Any, found: list[Any]) -> str:
     lines += [f"    and {len(copies) - 12} more"] * (len(copies) > 12) + [why] * bool(why)
     lines += [f"    DVC experiment {name}" for name in forgetting.experiments_with(copies)]
     quoted = forgetting.artifacts_with(forgetting.quotes_of(documents, ids))
-    kept = [*map(forgetting.model_item, forgetting.versions_that_saw(found)), *forgetting.artifact_items(quoted)]
+    own = own_files(query, documents, ids)
+    saw_it = forgetting.versions_that_saw(found, [one.path for one in own])
+    kept = [*map(forgetting.model_item, saw_it), *forgetting.artifact_items(quoted)]
     lines += [f"    {item.what}" for item in kept]
+    lines += ["files of your own that hold it, which only you can change:"] * bool(own)
+    lines += [f"    {line}" for line in lines_of(own)]
     lines += ["the sources themselves, which only you can change:"]
     return "\n".join(lines + [f"    {place}" for place in forgetting.sources_of(documents)[:10]])
 
@@ -171,7 +194,9 @@ def apply(text: str, query: Any, found: list[Any]) -> None:
     from flows.tracking import forgetting
 
     documents, ids = [match.document for match in found], forgetting.with_duplicates(found)
-    known = forgetting.record(text, documents, ids, forgetting.versions_that_saw(found))
+    own = own_files(query, documents, ids)
+    saw = forgetting.versions_that_saw(found, [one.path for one in own])
+    known = forgetting.record(text, documents, ids, saw)
     if not all((paths.ROOT / out).exists() for out in dvc.outputs()):
         dvc.run("checkout", "--allow-missing")
     listed, new = opt_out_file().read_text("utf-8"), forgetting.entries(query, found, ids)
@@ -188,7 +213,10 @@ def apply(text: str, query: Any, found: list[Any]) -> None:
         )
     if left := forgetting.still_held(set(known["ids"])):
         raise UserError(f"still there after the removal: {', '.join(left[:5])}; report this as a mistake in Greenhouse")
-    print("no model of the workspace was trained on them; rows of your own for fine-tuning are not searched")
+    if own:
+        print("files of your own still hold it, take it out there and run the pipeline:", *lines_of(own), sep="\n    ")
+    else:
+        print("no model of the workspace was trained on them")
     print(f"up to {len(known['copies'])} copies are left in old states: --purge")
 
 

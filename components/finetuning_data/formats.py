@@ -157,6 +157,26 @@ def files_of(path: Path) -> list[Path]:
     return found
 
 
+def texts(path: Path) -> Iterator[tuple[str, str]]:
+    """Where each readable row stands, and all text in it, whatever its columns: for a search.
+
+    Raises:
+        UserError: there is no file, or one cannot be read to its end.
+    """
+    for file in files_of(path):
+        for where, value in _values(file):
+            if isinstance(value, dict):
+                yield where, "\n".join(_strings(value))
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _strings(one)
+
+
 def kind_at(path: Path) -> Kind | None:
     """What the first readable row of a file is; None if it means nothing here, or nothing is readable."""
     try:

@@ -140,14 +140,14 @@ def shards(view: View, stage: str, part: str) -> Iterator[tuple[int, str, Path]]
 def _rows(view: View, kind: str, value: str) -> Iterator[dict[str, Any]]:
     """Rows of the corpora where texts begin that a query of this kind names."""
     column = {"passage": "text", "email": "text", "prefix": "location"}.get(kind, kind)
-    is_wanted = _predicate(kind, value)
+    is_wanted = predicate(kind, value)
     for stage, part in WITH_TEXT:
         for _, _, path in shards(view, stage, part):
             cells = pq.read_table(path, columns=[column])[0].to_pylist()
             yield from _rows_at(path, _FACTS, [row for row, cell in enumerate(cells) if is_wanted(cell)])
 
 
-def _predicate(kind: str, value: str) -> Callable[[str], bool]:
+def predicate(kind: str, value: str) -> Callable[[str], bool]:
     """Whether a cell (an id, a location, a text) is one that the query names."""
     if kind == "passage":
         return _containing(value, Passages([words(value)]))

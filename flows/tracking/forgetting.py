@@ -6,7 +6,7 @@ the weights of its models too.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -126,7 +126,16 @@ def copies(documents: list[Traced], ids: set[str]) -> Iterator[Copy]:
 
 def quotes_of(documents: list[Traced], ids: set[str]) -> Quotes:
     """What a report says of the documents, or quotes."""
-    return Quotes(ids, (text_at(one.locations[0], workspace_view) for one in documents if one.locations))
+    texts = (text_at(one.locations[0], workspace_view) for one in documents if one.locations)
+    return Quotes(ids, texts, _texts_of_others(ids))
+
+
+def _texts_of_others(ids: set[str]) -> Iterator[list[str]]:
+    """Texts of the documents that stay, a shard at a time."""
+    for part in ("train", "heldout"):
+        for _, _, path in shards(workspace_view, "ingest", part):
+            table = pq.read_table(path, columns=["id", "text"]).to_pydict()
+            yield [text for id, text in zip(table["id"], table["text"], strict=True) if id not in ids]
 
 
 def _is_shard(path: str) -> bool:
@@ -183,8 +192,12 @@ def in_remote(hashes: set[str]) -> tuple[set[str], Callable[[str], None] | None,
 # -- MLflow ------------------------------------------------------------------------------------------------------------
 
 
-def versions_that_saw(found: list[TraceMatch]) -> list[Any]:
-    """Registered versions whose training saw a document, those tuned from one that did or on a sample with one too."""
+def versions_that_saw(found: list[TraceMatch], own: Iterable[str] = ()) -> list[Any]:
+    """Registered versions whose training saw a document, those tuned from one that did or on a sample with one too.
+
+    Args:
+        own: rows of one's own that hold the text, as dvc.lock names them.
+    """
     from flows.tracking.attestation import versions_of
 
     ids = {match.document.facts["id"] for match in found}
@@ -193,7 +206,7 @@ def versions_that_saw(found: list[TraceMatch]) -> list[Any]:
     for state in states():
         models = {f"models/pretrain/{one.branch}" for one in seen if state.name in one.model.split(", ")}
         drawn = any(_rows_of(path, ids) for _, _, path in shards(cached_view(state), "bias", "train"))
-        models |= tuned_from(state.lock, models | ({SAMPLED} if drawn else set()))
+        models |= tuned_from(state.lock, {*models, *own} | ({SAMPLED} if drawn else set()))
         for stage, made in state.fingerprints().items():
             if models & {out["path"] for out in state.lock[stage].get("outs", [])}:
                 versions |= {(row.name, row.version): row for row in versions_of(made)}
@@ -270,9 +283,13 @@ def artifact_items(names: list[str]) -> list[Removable]:
 
 
 def experiments_with(found: list[Copy]) -> list[str]:
-    """DVC experiments that hold one of the copies."""
-    names = {copy.state for copy in found}
-    return [name for name in snapshots.experiments() if name in names]
+    """DVC experiments that hold one of the copies, which name the first state that has it alone."""
+    store, wanted = ObjectCache(), {copy.md5 for copy in found}
+
+    def held(name: str) -> set[str]:
+        return {md5 for _, md5 in _files(store, snapshots.find(name))}
+
+    return [name for name in snapshots.experiments() if wanted & held(name)]
 
 
 def sources_of(documents: list[Traced]) -> list[str]:
@@ -353,7 +370,7 @@ def to_purge(text: str) -> tuple[list[Removable], list[str]]:
 
 
 BEYOND = (
-    "    the sources, and the history of those that lie in git; rows of your own for fine-tuning",
+    "    the sources, and the history of those that lie in git; rows of your own and evaluation items",
     "    clones, caches and backups of others; other remotes; copies made by flows.export or flows.attest",
     "    statistics learnt from it: tokenizers and scores of old states, logs, the energy ledger",
 )

@@ -1,5 +1,6 @@
 """What forgetting takes for a copy, and what it keeps of a removal."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,8 +11,9 @@ from components.core.files import read_json, write_json
 from components.lineage.documents import View
 from flows.system import paths
 from flows.system.disk import remove_path
-from flows.tracking import forgetting
+from flows.tracking import forgetting, snapshots
 from flows.tracking.forgetting import Copy
+from flows.tracking.snapshots import ObjectCache, Snapshot
 
 WEIGHTS = {f"models/{kind}/model.safetensors": "0" for kind in ("pretrain/causal", "finetune/instruct")}
 
@@ -74,6 +76,23 @@ def test_models_tuned_from_a_tuned_one_count_too() -> None:
     assert forgetting.tuned_from(lock, set()) == set()
 
 
+def test_an_experiment_goes_though_the_workspace_has_all_its_objects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locks = {"saw": "11.dir", "never": "22.dir"}
+    for md5, file in (("11.dir", "bad"), ("22.dir", "good")):
+        (tmp_path / md5[:2]).mkdir()
+        (tmp_path / md5[:2] / md5[2:]).write_text(json.dumps([{"relpath": "part-00000.parquet", "md5": file}]))
+
+    def state(name: str) -> Snapshot:
+        return Snapshot(name, "experiment", {"mix": {"outs": [{"path": "data/mix", "md5": locks[name]}]}})
+
+    monkeypatch.setattr(ObjectCache, "__post_init__", lambda self: setattr(self, "folder", tmp_path))
+    monkeypatch.setattr(snapshots, "experiments", lambda: dict.fromkeys(locks, "commit"))
+    monkeypatch.setattr(snapshots, "find", state)
+    assert forgetting.experiments_with([Copy("bad", "data/mix/part-00000.parquet", "workspace")]) == ["saw"]
+
+
 def test_a_purge_of_what_was_never_taken_out_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paths, "STATE", tmp_path)
     with pytest.raises(UserError, match="nothing was taken out by this query"):
@@ -82,3 +101,15 @@ def test_a_purge_of_what_was_never_taken_out_is_refused(tmp_path: Path, monkeypa
 
 def test_what_is_gone_already_is_no_error(tmp_path: Path) -> None:
     remove_path(tmp_path / "removed by another")
+
+
+def test_what_the_remote_lacks_is_no_error_of_dvc(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    from dvc.repo import Repo
+
+    with Repo.init(str(tmp_path), no_scm=True) as repo, repo.config.edit() as config:
+        config["remote"]["far"] = {"url": str(tmp_path / "remote")}
+        config["core"]["remote"] = "far"
+    (tmp_path / "remote").mkdir()
+    ObjectCache(tmp_path).pull({"0" * 32})
+    shown = capfd.readouterr()
+    assert shown.out + shown.err == ""
