@@ -1,6 +1,7 @@
 """What forgetting takes for a copy, and what it keeps of a removal."""
 
 import json
+from hashlib import md5
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -80,9 +81,9 @@ def test_an_experiment_goes_though_the_workspace_has_all_its_objects(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     locks = {"saw": "11.dir", "never": "22.dir"}
-    for md5, file in (("11.dir", "bad"), ("22.dir", "good")):
-        (tmp_path / md5[:2]).mkdir()
-        (tmp_path / md5[:2] / md5[2:]).write_text(json.dumps([{"relpath": "part-00000.parquet", "md5": file}]))
+    for listed, file in (("11.dir", "bad"), ("22.dir", "good")):
+        (tmp_path / listed[:2]).mkdir()
+        (tmp_path / listed[:2] / listed[2:]).write_text(json.dumps([{"relpath": "part-00000.parquet", "md5": file}]))
 
     def state(name: str) -> Snapshot:
         return Snapshot(name, "experiment", {"mix": {"outs": [{"path": "data/mix", "md5": locks[name]}]}})
@@ -103,13 +104,18 @@ def test_what_is_gone_already_is_no_error(tmp_path: Path) -> None:
     remove_path(tmp_path / "removed by another")
 
 
-def test_what_the_remote_lacks_is_no_error_of_dvc(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+def test_what_was_purged_from_the_remote_is_no_error_of_dvc(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     from dvc.repo import Repo
 
     with Repo.init(str(tmp_path), no_scm=True) as repo, repo.config.edit() as config:
         config["remote"]["far"] = {"url": str(tmp_path / "remote")}
         config["core"]["remote"] = "far"
-    (tmp_path / "remote").mkdir()
-    ObjectCache(tmp_path).pull({"0" * 32})
-    shown = capfd.readouterr()
-    assert shown.out + shown.err == ""
+    text = json.dumps([{"md5": "0" * 32, "relpath": "purged.parquet"}])
+    folder = f"{md5(text.encode()).hexdigest()}.dir"
+    (there := tmp_path / "remote" / "files" / "md5" / folder[:2] / folder[2:]).parent.mkdir(parents=True)
+    there.write_text(text)
+    store = ObjectCache(tmp_path)
+    store.pull({folder})
+    store.pull({folder, "0" * 32})  # from now on DVC believes that the remote has what a folder lists
+    assert store.files(folder) == {"purged.parquet": "0" * 32}
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
