@@ -43,11 +43,15 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer: its text, and of each of its tokens what it stands for and its probability under the model."""
+    """An answer: its text, and of each of its tokens what it stands for and its probability under the model.
+
+    `unread` counts the first tokens of a prompt that is longer than the context: the model did not see them.
+    """
 
     text: str
     pieces: list[str]
     probabilities: list[float]
+    unread: int = 0
 
     @property
     def confidence(self) -> float:
@@ -55,8 +59,10 @@ class Answer:
         return math.exp(sum(map(math.log, self.probabilities)) / len(self.probabilities))
 
     def doubt(self, least: float) -> str:
-        """A sentence if the confidence is below `least`, else nothing."""
-        return f"a guess: confidence {self.confidence:.2f}, below {least:.2f}" if self.confidence < least else ""
+        """Words if a part of the prompt was not read, or the confidence is below `least`; else nothing."""
+        cut = f"the prompt is too long: its first {self.unread} tokens were not read" if self.unread else ""
+        guess = f"a guess: confidence {self.confidence:.2f}, below {least:.2f}" if self.confidence < least else ""
+        return "; ".join(filter(None, (cut, guess)))
 
     def table(self) -> str:
         """A line per token: its probability, and the token in quotes."""
@@ -93,7 +99,8 @@ class Conversation:
         return self.model.shape.context - min(self.sampling.max_tokens, self.model.shape.context // 2)
 
     def question(self, prompt: str) -> list[int]:
-        """Ids of a prompt, up to where the answer begins."""
+        """Ids of a prompt, up to where the answer begins; bytes that are not UTF-8 become replacement characters."""
+        prompt = prompt.encode(errors="surrogateescape").decode(errors="replace")
         ids = self.tokenizer.encode(prompt, add_special_tokens=False).ids
         around = self.style.chat.around
         (before, after), (answer, _) = around["user"], around["assistant"]
@@ -121,7 +128,8 @@ class Conversation:
         show(text[len(printer.shown) :])
         self.turns.append([*question, *made, *self.style.chat.around["assistant"][1][1:]])
         pieces = [self.tokenizer.decode([token], skip_special_tokens=False) for token in made]
-        return Answer(text, pieces, [math.exp(value) for value in logprobs])
+        unread = max(0, len(self.style.chat.begin) + len(question) - self.room)
+        return Answer(text, pieces, [math.exp(value) for value in logprobs], unread)
 
 
 @dataclass

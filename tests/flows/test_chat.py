@@ -1,6 +1,7 @@
 """`make chat`: a conversation bounded by the context, shown while it grows, the same for the same seed."""
 
 import io
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -83,7 +84,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
 
 def test_one_answer_from_the_command_line(folder: Path, run: Run) -> None:
-    said, besides = run("--prompt", "abs(x)", "--seed", "3", "--confidence", "1")
+    _, besides = run("--prompt", "abs(x)", "--seed", "3", "--confidence", "1")
     assert said.rstrip("\n") == chat(folder, seed=3).answer("abs(x)", lambda _: None).text.rstrip("\n")
     assert "It is tiny" in besides
     assert "you> abs(x)\n  model> Return the absolute value." in besides
@@ -93,6 +94,13 @@ def test_one_answer_from_the_command_line(folder: Path, run: Run) -> None:
 def test_a_conversation_ends_with_the_input(run: Run) -> None:
     said, _ = run("--max-tokens", "4", typed="hello\nmore\n")
     assert said.count("model> ") == 2
+
+
+def test_a_prompt_that_is_no_text_or_longer_than_the_context(run: Run) -> None:
+    _, besides = run("--prompt", "abs\udcff(x)", "--max-tokens", "4")
+    assert "not read" not in besides
+    _, besides = run("--prompt", "word " * 200, "--max-tokens", "4", "--confidence", "0")
+    assert re.search(r"\(the prompt is too long: its first \d+ tokens were not read\)", besides)
 
 
 def test_confidence_is_the_mean_probability_of_the_tokens(folder: Path) -> None:
