@@ -84,7 +84,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
 
 def test_one_answer_from_the_command_line(folder: Path, run: Run) -> None:
-    _, besides = run("--prompt", "abs(x)", "--seed", "3", "--confidence", "1")
+    said, besides = run("--prompt", "abs(x)", "--seed", "3", "--confidence", "1")
     assert said.rstrip("\n") == chat(folder, seed=3).answer("abs(x)", lambda _: None).text.rstrip("\n")
     assert "It is tiny" in besides
     assert "you> abs(x)\n  model> Return the absolute value." in besides
