@@ -253,8 +253,8 @@ class Difference:
     clusters: int
     only_a: int
     only_b: int
-    error: float = 0.0
-    freedom: float = 0.0
+    error: float
+    freedom: float
 
 
 def paired_difference(

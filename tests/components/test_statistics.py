@@ -80,6 +80,19 @@ def test_shares_that_are_alike_in_all_clusters_count_clusters() -> None:
     assert found.high == pytest.approx(binomtest(0, 5).proportion_ci(0.95, method="exact").high)
 
 
+def test_a_share_of_clustered_items_counts_those_that_its_variance_is_worth() -> None:
+    """Korn & Graubard by hand: eight clusters of ten items; the mean's variance over clusters, and t for seven."""
+    hits = np.array([1, 9, 3, 7, 2, 8, 4, 6])
+    scores = [float(number < hit) for hit in hits for number in range(10)]
+    found = ratio(scores, clusters=[str(number // 10) for number in range(80)])
+    share = hits.sum() / 80
+    variance = float(np.var(hits / 10, ddof=1)) / 8
+    worth = share * (1 - share) / variance * (stats.norm.ppf(0.975) / stats.t.ppf(0.975, 7)) ** 2
+    low = stats.beta.ppf(0.025, share * worth, worth - share * worth + 1)
+    high = stats.beta.ppf(0.975, share * worth + 1, worth - share * worth)
+    assert (found.low, found.high) == pytest.approx((low, high))
+
+
 def test_strata_take_out_what_differs_between_sources() -> None:
     draw = np.random.default_rng(0)
     sources = np.repeat(["a", "b"], 10)
@@ -172,6 +185,7 @@ def test_fewer_than_five_clusters_have_no_interval(tmp_path: Path, clusters: int
     a, b = (write_items(tmp_path / name, np.arange(clusters) / 10 + 1) for name in ("a.parquet", "b.parquet"))
     (found,) = paired_difference(a, b)
     assert (found.low, found.high) == ((None, None) if clusters < 5 else (0.0, 0.0))
+    assert (found.error, found.freedom) == (0.0, 0.0 if clusters < 5 else 4.0)
     assert (ratio(np.arange(clusters) / 10).low is None) == (clusters < 5)
 
 
@@ -180,7 +194,9 @@ def test_direction_decides_what_is_better(tmp_path: Path, direction: str, better
     scores = np.random.default_rng(0).random(40) + 3.0
     a = write_items(tmp_path / "a.parquet", scores, direction=direction)
     b = write_items(tmp_path / "b.parquet", scores - 1.0, direction=direction)
-    assert paired_difference(a, b)[0].improvement == pytest.approx(better)
+    (found,) = paired_difference(a, b)
+    assert found.improvement == pytest.approx(better)
+    assert (found.a, found.b) == pytest.approx((scores.mean(), scores.mean() - 1.0))
 
 
 def test_the_p_value_is_scipys(tmp_path: Path) -> None:

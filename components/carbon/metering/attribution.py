@@ -200,7 +200,7 @@ def _dead_below(pid: int, dead: dict[int, SeenProcess]) -> list[SeenProcess]:
     below = []
     for process in dead.values():
         top = process
-        while top.parent in dead and top.parent != pid:
+        while top.parent in dead:
             top = dead[top.parent]
         if top.parent == pid:
             below.append(process)

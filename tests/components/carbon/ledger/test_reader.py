@@ -1,6 +1,7 @@
 """The ledger read back: merged without counting twice, robust to a torn line, complete."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from components.carbon.ledger.merge import counted_us
 from components.carbon.ledger.reader import Energy, Ledger, history, read
 from components.carbon.metering.attribution import OpenSpan
-from components.carbon.metering.counters import Reading
+from components.carbon.metering.counters import Reading, read_stat
 from tests.components.carbon.world import HOST, World
 
 
@@ -219,3 +220,57 @@ def test_a_ledger_of_older_constants_is_read_as_it_was_written(tmp_path: Path) -
     ledger = read(tmp_path)
     assert ledger.parts == {"cpu": Energy(1_500_000, 3_500_000, 7_000_000), "memory": Energy(1, 2, 3)}
     assert ledger.difference_uj() == 0
+
+
+def start_of(span: str) -> dict:
+    return {"kind": "start", "span": span, "parent": "", "t": "2026-01-01T00:00:00Z", "name": span, "labels": {}}
+
+
+def reading_at(second: int, dt_us: int = 1_000_000, **more: object) -> dict:
+    return {
+        "kind": "reading", "host": "box-b0071234", "book": "1", "seq": second, "t": f"2026-01-01T00:00:{second:02d}Z",
+        "dt_us": dt_us, "counter": "/proc/stat", "busy_us": 9, "host_uj": {"cpu": [5, 6, 7]},
+        "source": {"cpu": "measured:rapl"}, "unattributed_uj": {"cpu": [0, 0, 0]},
+        "spans": {name: {"cpu_us": 1, "uj": {"cpu": [5, 6, 7]}} | more for name in ("a",)},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("outcome", "second"), [("Completed", 9), ("Killed", 2)])
+def test_a_killed_span_ends_with_its_last_reading_and_others_when_they_say(
+    tmp_path: Path, outcome: str, second: int
+) -> None:
+    end = {"kind": "end", "span": "a", "t": "2026-01-01T00:00:09Z", "outcome": outcome}
+    write(tmp_path / "box-b0071234.jsonl", [start_of("a"), reading_at(1), reading_at(2), end])
+    (span,) = read(tmp_path)
+    assert (span.outcome, span.end) == (outcome, datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC))
+
+
+def test_a_reading_of_no_time_and_one_without_wall_time_add_none(tmp_path: Path) -> None:
+    write(tmp_path / "box-b0071234.jsonl", [start_of("a"), reading_at(1, 0, wall_us=0), reading_at(2)])
+    ledger = read(tmp_path)
+    assert [span.wall_us for span in ledger] == [0]
+    assert ledger.host_busy_us == 18
+
+
+def test_counters_and_forecasts_are_told(tmp_path: Path) -> None:
+    forecast = {
+        "kind": "forecast", "span": "a", "t": "2026-01-01T00:00:00Z", "stage": "mix", "seconds": [1, 2, 3],
+        "kwh": [1, 2, 3], "basis": "one run",
+    }  # fmt: skip
+    write(tmp_path / "box-b0071234.jsonl", [start_of("a"), reading_at(1), forecast])
+    ledger = read(tmp_path)
+    assert ledger.counters == {"/proc/stat"}
+    assert [line["span"] for line in ledger.forecasts] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("pid", "later", "outcome"), [("own", 0, "Running"), ("own", 1, "Killed"), ("none", 0, "Killed")]
+)
+def test_a_span_runs_while_the_process_that_opened_it_does(tmp_path: Path, pid: str, later: int, outcome: str) -> None:
+    write(tmp_path / "box-b0071234.jsonl", [start_of("a"), reading_at(1)])
+    stat = read_stat("/proc/self/stat")
+    assert stat is not None
+    span = {"pid": os.getpid() if pid == "own" else 2**22 + 1, "start": stat.start + later}
+    (tmp_path / ".box-b0071234.books").write_text(json.dumps({"books": {"spans": {"a": span}}}))
+    (found,) = read(tmp_path)
+    assert found.outcome == outcome

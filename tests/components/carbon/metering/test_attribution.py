@@ -5,6 +5,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.carbon import constants
 from components.carbon.ledger.merge import SHARED
 from components.carbon.metering.attribution import MeterState, OpenSpan, _share, reading_line, remember
 from components.carbon.metering.counters import Process, Reading
@@ -382,3 +383,52 @@ def test_the_state_file_keeps_the_names_of_its_fields() -> None:
     world.open(world.fork(2), "stage")
     seen = world.state.to_json()["seen"]
     assert {tuple(fields) for fields in seen.values()} == {("start", "parent", "own_us", "reaped_us", "domain")}
+
+
+def test_what_a_child_reaped_before_it_ended_is_counted_once() -> None:
+    """Process 4 ends, then its parent 3, whose counter of reaped children holds 4's whole life; 2 reaps both."""
+    world = World()
+    stage = world.fork(2)
+    world.open(stage, "stage")
+    child = world.fork(stage)
+    grandchild = world.fork(child)
+    world.burn(grandchild, 400_000)
+    world.pass_time(1_000_000)
+    world.sample()
+    world.burn(grandchild, 100_000)
+    world.end(grandchild)
+    world.end(child)
+    world.pass_time(1_000_000)
+    world.sample()
+    assert [line["spans"]["stage"]["cpu_us"] for line in world.lines] == [400_000, 100_000]
+
+
+def test_memory_draws_its_watts_per_gigabyte() -> None:
+    world = World()
+    world.open(world.fork(2), "stage")
+    world.pass_time(1_000_000)
+    world.sample()
+    per_gb_w = constants.bounds("memory_w_per_gb").as_list()
+    assert list(world.lines[-1]["host_uj"]["memory"]) == [round(8_000_000 * watts) for watts in per_gb_w]
+
+
+def test_a_span_that_only_used_a_gpu_has_used_no_processor() -> None:
+    world = World()
+    pipeline = world.fork(2)
+    world.open(pipeline, "pipeline")
+    world.open(world.fork(pipeline), "a", "pipeline")
+    counters = {"energy_uj": {"nvml:0": 5_000_000}, "gpu_pids": {"nvml:0": [pipeline]}}
+    remember(world.state, replace(world.reading(), **counters))
+    world.pass_time(1_000_000)
+    line = reading_line(world.state, replace(world.reading(), **counters | {"energy_uj": {"nvml:0": 5_000_300}}), HOST)
+    assert line
+    assert line["spans"]["pipeline"] == {"cpu_us": 0, "uj": {"gpu0": [300] * 3}}
+
+
+def test_a_new_state_and_a_new_span_have_used_nothing() -> None:
+    new = MeterState().to_json()
+    assert {name: value for name, value in new.items() if name != "book"} == {
+        "seq": 0, "at_us": 0, "busy_us": 0, "energy_uj": {}, "seen": {}, "spans": {},
+    }  # fmt: skip
+    span = OpenSpan("a", "", "a", {}, 1, 2, 3)
+    assert (span.pending_us, span.cpu_us, span.ended_cpu_us, span.uj, span.ended_uj) == (0, 0, 0, [0] * 3, [0] * 3)
