@@ -11,9 +11,9 @@ import pytest
 
 from components.params import GateRule
 from components.stages.evaluate.stage import SCHEMA
-from components.statistics import Resampling
+from components.statistics import Difference, Resampling
 from components.studies.noise_floor import SeedNoise
-from components.studies.promotion_gate import Evaluation, Verdict, judge
+from components.studies.promotion_gate import Evaluation, Verdict, decide, judge
 
 DOCUMENTS, WORKS, PAIRS = 60, 12, 300
 QUICK = Resampling(resamples=50)
@@ -125,3 +125,27 @@ def test_another_heldout_set_is_inconclusive(tmp_path: Path) -> None:
     found = judge(RULE, a, b, NOISE.get, QUICK, same_heldout=False)
     assert found.verdict == "inconclusive"
     assert "different held-out sets" in found.reasons[0]
+
+
+def test_a_guard_that_may_be_worse_than_its_margin_is_inconclusive_and_says_so(tmp_path: Path) -> None:
+    found = verdict(tmp_path, GateRule(primary=BITS, guards={ACCURACY: 1e-6}), bits=1.9)
+    assert found.verdict == "inconclusive"
+    assert f"{ACCURACY} 0." in found.reasons[0]
+    assert "may be worse than the margin of 1e-06" in found.reasons[0]
+
+
+@pytest.mark.parametrize(("loss", "expected"), [(0.25, "promote"), (0.26, "hold")])
+def test_a_loss_of_exactly_the_margin_is_none(loss: float, expected: str) -> None:
+    gain = Difference(BITS, "lower", 2.0, 1.5, 0.5, 0.5, 0.5, 0.0, 0.0, 40, 10, 0, 0, 0.0, 9.0)
+    loser = Difference(ACCURACY, "higher", 0.75, 0.75 - loss, -loss, -loss, -loss, 0.0, 0.0, 40, 10, 0, 0, 0.0, 9.0)
+    certain = SeedNoise(0.0, 10.0, 2.0, "")
+    rule = GateRule(primary=BITS, guards={ACCURACY: 0.25})
+    assert decide(rule, Evaluation([]), Evaluation([]), lambda _: certain, [gain, loser], 0.95).verdict == expected
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(0.0, "inconclusive"), (-0.01, "hold"), (0.01, "promote")])
+def test_a_primary_metric_that_certainly_did_not_move_is_no_loss(gain: float, expected: str) -> None:
+    row = Difference(BITS, "lower", 2.0, 2.0 - gain, gain, gain, gain, 0.0, 0.0, 40, 10, 0, 0, 0.0, 9.0)
+    noise = SeedNoise(0.0, 10.0, 2.0, "")
+    found = decide(GateRule(primary=BITS), Evaluation([]), Evaluation([]), lambda _: noise, [row], 0.95)
+    assert found.verdict == expected

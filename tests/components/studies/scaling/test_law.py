@@ -59,6 +59,36 @@ def test_bootstrap_covers_the_truth_and_widens_with_noise() -> None:
     assert again[0] == again[1]
 
 
+def test_the_unknowns_of_the_descent_are_the_law() -> None:
+    logs = scaling_law._Logs.of(flat(points()))
+    assert logs.law(logs.free(TRUE)).as_dict() == pytest.approx(TRUE.as_dict())
+    assert abs(logs.residuals(logs.free(TRUE))).max() < 1e-12
+
+
+def test_a_power_law_may_be_steeper_than_the_last_exponent_tried() -> None:
+    budgets = {flops: [Point(1.0, 1.0, flops, flops**-4.0)] for flops in (1.0, 2.0, 4.0)}
+    assert scaling_law.power_law(budgets).exponent == pytest.approx(3.0, abs=0.01)
+
+
+def test_an_interval_is_the_middle_of_the_values() -> None:
+    assert scaling_law.interval(range(201)) == pytest.approx((5.0, 195.0))
+    assert scaling_law.interval(range(201), 0.5) == pytest.approx((50.0, 150.0))
+
+
+def test_every_bootstrap_sample_has_three_sizes_and_three_numbers_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples: list[Sequence[Point]] = []
+    monkeypatch.setattr(scaling_law, "fit", lambda chosen, starts: samples.append(chosen) or TRUE)
+    rows = [Point(size, tokens, 1.0, 2.0) for size, tokens in zip((1, 2, 3, 3, 3, 3), (3, 3, 3, 1, 1, 2), strict=True)]
+    assert len(scaling_law.resampled(rows, TRUE, 50, seed=1)) == 50
+    assert min(len({point.size for point in chosen}) for chosen in samples) == 3
+    assert min(len({point.tokens for point in chosen}) for chosen in samples) == 3
+
+
+def test_a_best_size_may_lie_between_the_last_two_that_were_run() -> None:
+    bowl = [Point(math.exp(at), 1.0, 1.0, (at - 2.3) ** 2) for at in (0.0, 1.0, 2.0, 3.0)]
+    assert math.log(scaling_law.minimum(bowl).size) == pytest.approx(2.3)
+
+
 def test_parabolas_find_the_best_size_and_its_exponent() -> None:
     minima = [scaling_law.minimum(row) for row in points().values()]
     assert not any(one.edge for one in minima)
