@@ -4,7 +4,6 @@ It works on empty staging folders; what it made is moved into place only when it
 lives and dies is in stage_process.py.
 """
 
-import errno
 import os
 import shutil
 import time
@@ -25,6 +24,7 @@ from flows.execution.result import StageResult, headline, kept_files, run_name, 
 from flows.execution.stage import Stage, StageContext
 from flows.planning.stage_forecast import Spent, errors, record_forecast, spent
 from flows.system import code_files, dvc, git, paths, processes, recovery
+from flows.system.command import words_of
 from flows.system.mlflow_server import require_mlflow
 from flows.system.work_folder import sole_writer
 from flows.tracking import environment_record
@@ -41,16 +41,6 @@ from flows.tracking.mlflow_run import (
 from flows.tracking.prefect_progress import PrefectProgress
 from flows.tracking.progress import FlowProgress
 
-OF_MACHINE = {
-    errno.ENOSPC: "free space on the disk",
-    errno.EDQUOT: "free space within your quota",
-    errno.EROFS: "put the checkout where you can write",
-    errno.EACCES: "let this user read and write there",
-    errno.EFBIG: "allow larger files (`ulimit -f`)",
-    errno.EMFILE: "allow more open files (`ulimit -n`)",
-}
-"""Errors of the machine, which no traceback explains -> what to do."""
-
 
 def perform(stage: Stage, branch: str) -> StageResult:
     """Run the stage function once: locked, metered, recorded; outputs moved into place when it has returned."""
@@ -61,6 +51,10 @@ def perform(stage: Stage, branch: str) -> StageResult:
         return _perform(stage, branch, name, run, log)
     except UserError as error:  # before there is a run to mark: params, lock
         return StageResult("Failed", f"{name}: {error}", str(log))
+    except OSError as error:  # the folders of locks, logs and records
+        if not (words := words_of(error)):
+            raise
+        return StageResult("Failed", f"{name}: {words}", str(log))
 
 
 def _perform(stage: Stage, branch: str, name: str, run: str, log: Path) -> StageResult:
@@ -121,10 +115,7 @@ def attempt(stage: Stage, branch: str, context: StageContext) -> tuple[StageResu
     except MemoryError:
         message = "out of memory; lower batch, micro_batch or runtime.workers in params.yaml"
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        if error.errno in OF_MACHINE:
-            message = f"{where}{os.strerror(error.errno)}; {OF_MACHINE[error.errno]} and run again"
-        else:
+        if not (message := words_of(error)):
             context.progress.log(traceback.format_exc())
             message = f"{error}; fix that and run again"
     except Exception as error:

@@ -4,6 +4,8 @@ A command imports what is heavy (Prefect, MLflow, DVC, torch) after its argument
 """
 
 import argparse
+import errno
+import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -32,12 +34,38 @@ def number(kind: type[int] | type[float], least: float, most: float) -> Callable
     return parsed
 
 
+OF_MACHINE = {
+    errno.ENOSPC: "free space on the disk",
+    errno.EDQUOT: "free space within your quota",
+    errno.EROFS: "put the checkout where you can write",
+    errno.EACCES: "let this user read and write there",
+    errno.EFBIG: "allow larger files (`ulimit -f`)",
+    errno.EMFILE: "allow more open files (`ulimit -n`)",
+    errno.EEXIST: "move what lies there out of the way",
+    errno.ENOTDIR: "move the file that lies in the place of a folder out of the way",
+}
+"""Errors of the machine, which no traceback explains -> what to do."""
+
+
+def words_of(error: OSError) -> str:
+    """What is wrong and what to do, in words; "" if that is not known."""
+    if error.errno not in OF_MACHINE:
+        return ""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{os.strerror(error.errno)}; {OF_MACHINE[error.errno]} and run again"
+
+
 def run_command(name: str, main: Callable[[], int | None]) -> NoReturn:
-    """End this process with the status of `main`: 1 and one sentence for a `UserError`, 130 for Ctrl-C."""
+    """End this process with the status of `main`: 1 and a sentence for an error of user or machine, 130 for Ctrl-C."""
     try:
         status = main() or 0
     except UserError as error:
         print(f"{name}: {error}", file=sys.stderr)
+        status = 1
+    except OSError as error:
+        if not (words := words_of(error)):
+            raise
+        print(f"{name}: {words}", file=sys.stderr)
         status = 1
     except KeyboardInterrupt:
         print(f"\n{name}: interrupted", file=sys.stderr)

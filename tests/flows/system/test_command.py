@@ -1,0 +1,37 @@
+"""Every command ends an error of user or machine with one sentence, and a mistake of ours with its traceback."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from components.core.errors import UserError
+from flows.system.command import run_command
+
+
+def ended(error: Exception) -> int:
+    def main() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as left:
+        run_command("toy", main)
+    assert isinstance(left.value.code, int)
+    return left.value.code
+
+
+def test_what_the_machine_lacks_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "logs").write_text("in the way")
+    with pytest.raises(NotADirectoryError) as real:
+        (tmp_path / "logs" / "mix.log").write_text("")
+    assert ended(real.value) == 1
+    assert capsys.readouterr().err == (
+        f"toy: {tmp_path}/logs/mix.log: Not a directory; "
+        "move the file that lies in the place of a folder out of the way and run again\n"
+    )
+
+
+def test_a_users_error_is_a_sentence_and_any_other_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(UserError("no such stage")) == 1
+    assert capsys.readouterr().err == "toy: no such stage\n"
+    with pytest.raises(OSError, match="odd"):
+        run_command("toy", lambda: (_ for _ in ()).throw(OSError(errno.EIO, "odd")))
