@@ -11,7 +11,7 @@ what a step costs, and stops when one more would not fit wholly.
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -99,15 +99,10 @@ class BudgetLimits:
     grams_per_kwh: float = 0.0
     began_kwh: float = 0.0
     whose: str = "run"
-    fraction: float = field(default=0.0, init=False)
-    _last_s: float = field(default=0.0, init=False)
-    _step_s: float = field(default=0.0, init=False)
-    _counted_kwh: float = field(default=0.0, init=False)
-    _own_grams: float = field(default=0.0, init=False)
-    _warned: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self._counted_kwh = self.began_kwh
+        self.fraction = self._last_s = self._step_s = self._own_grams = 0.0
+        self._counted_kwh, self._warned = self.began_kwh, False
 
     def check(self, totals: Used, elapsed_s: float) -> str:
         """Call between steps. Returns a warning once, at 80 %; else "". `fraction` is how much will be used after one.
@@ -125,13 +120,14 @@ class BudgetLimits:
             if needed > limit:
                 raise Stopped("BudgetReached", self._sentence(used, limit, unit, needed - used))
             fractions.append((needed / limit, used, limit, unit))
-        worst = max(fractions, default=(0.0, 0.0, 0.0, ""))
-        self.fraction = worst[0]
+        if not fractions:
+            return ""
+        self.fraction, used, limit, unit = max(fractions)
         if self.fraction < WARN_AT or self._warned:
             return ""
         self._warned = True
-        share, used, limit, unit = worst
-        return f"budget of the {self.whose}: {used:.3g} of {limit:.3g} {unit} used ({share:.0%} after the next step)"
+        share = f"{self.fraction:.0%} after the next step"
+        return f"budget of the {self.whose}: {used:.3g} of {limit:.3g} {unit} used ({share})"
 
     def _limits(self, totals: Used, elapsed_s: float) -> list[tuple[float, float, float, str]]:
         """(limit, used until now, growth per second, unit) of each limit that is set."""

@@ -19,6 +19,7 @@ from components.carbon.planning.budget import (
     BudgetLimits,
     ProjectProgress,
     budget_check,
+    metered,
     remaining_to_begin,
 )
 from components.carbon.spans import Ledger
@@ -76,6 +77,17 @@ def test_overshoot_is_at_most_one_step(watts: float, step_s: float, steps: float
     taken, _ = run(BudgetLimits(Amounts(kwh=limit_kwh)), watts, step_s, interval_s)
     assert watts * taken * step_s / 3.6e6 <= limit_kwh + watts * step_s / 3.6e6
     assert taken >= min(steps, 10_000) - 2 - interval_s / step_s
+
+
+def test_a_step_that_fits_to_the_last_joule_is_taken() -> None:
+    budget = BudgetLimits(Amounts(kwh=2.0))
+    assert budget.check(Totals(1.0), 1.0) == "budget of the run: 1 of 2 kWh used (100% after the next step)"
+    with pytest.raises(Stopped):
+        budget.check(Totals(1.5), 2.0)
+
+
+def test_amounts_in_words_name_what_has_a_limit() -> None:
+    assert str(Amounts(1.5, NO_LIMIT, 20.0)) == "1.5 h, 20 gCO2e"
 
 
 @dataclass
@@ -211,11 +223,14 @@ class AskedMeter:
         return Totals(0.0)
 
 
-def test_from_the_warning_on_the_counters_are_read_at_each_check_for_the_whole_run(tmp_path: Path) -> None:
+def test_from_the_warning_on_the_counters_are_read_at_each_check_for_the_whole_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     meter, clock = AskedMeter(), iter([0.0, 1440.0, 1500.0])
     limits = Limits(hours=1.0, project=ProjectBudget(hours=100.0))
     check = budget_check(Runtime(grid=Grid(zone="FRA"), budget=limits), meter, tmp_path, "r", clock=lambda: next(clock))
     assert check().startswith("; 80% of the run's budget; 1%")
+    assert capsys.readouterr().out == "budget of the run: 0.4 of 1 h used (80% after the next step)\n"
     assert meter.asked == [("last", True)] * 2
     check()
     assert meter.asked[2:] == [("last", True), ("now", True)]
@@ -268,6 +283,17 @@ def test_the_projects_limits_bind_and_the_runs_do_not(tmp_path: Path) -> None:
             with pytest.raises(Stopped, match=r"runtime\.budget\.project") as stop:
                 progress(meter, project=spent).raise_if_stopped()
             assert stop.value.name == "BudgetReached"
+
+
+def test_work_outside_the_pipeline_does_not_begin_when_the_projects_budget_is_used_up(tmp_path: Path) -> None:
+    with metered(tmp_path, None, {"stage": "a", "run": "yesterday"}) as (meter, _):
+        assert meter is not None
+        sum(range(3_000_000))
+    spent = Runtime(budget=Limits(project=ProjectBudget(kwh=read(tmp_path).energy.mid_kwh)))
+    with pytest.raises(Stopped, match=r"runtime\.budget\.project"), metered(tmp_path, spent, {"run": "sweep"}):
+        pytest.fail("it began")
+    with metered(None, spent, {}) as (meter, _):
+        assert meter is None
 
 
 def test_a_stop_comes_out_of_a_worker_process_whole() -> None:

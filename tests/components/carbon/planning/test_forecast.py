@@ -77,6 +77,7 @@ def test_what_runs_around_the_stages_is_forecast_from_runs_that_had_some() -> No
     assert (found.stage, found.basis) == (ORCHESTRATION_NAME, "2 pipeline runs")
     assert found.kwh.low < 2 / 3.6e6 < found.kwh.high
     assert found.kwh.mid == pytest.approx(2 / 3.6e6)  # the stages' own 40 J are not in it
+    assert found.seconds.mid == pytest.approx((40 * 4 / 6 * 80 * 4 / 2) ** 0.5)
     assert found.seconds.low < (40 * 4 / 6 * 80 * 4 / 2) ** 0.5 < found.seconds.high
     more = orchestration_forecast(ledger, 12)
     assert more is not None
