@@ -118,7 +118,7 @@ class HeldoutSplit:
         wanted, most = self.fraction * total, max(self.fraction, MAX_SHARE) * total
         fewest = min(MIN_WORKS, len(sizes))
         part = int(min(max(wanted / fewest, MIN_PART_BYTES), most))
-        parts = np.where((sizes <= WHOLE * part) & (len(sizes) > 1), sizes, part)
+        parts = np.where(sizes <= WHOLE * part, sizes, part)
         given = np.cumsum(parts)
         enough = max(fewest, int(np.searchsorted(given, wanted)) + 1)
         affordable = max(1, int(np.searchsorted(given, most, side="right")))

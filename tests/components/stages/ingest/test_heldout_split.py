@@ -165,3 +165,45 @@ def test_a_long_document_is_cut_before_a_heading() -> None:
 def test_a_cut_is_sought_half_way_to_the_end_at_most(text: str, wanted: int, pieces: tuple[str, str] | None) -> None:
     cut = cut_document(replace(doc("work"), text=text), wanted)
     assert (cut and (cut[0].text, cut[1].text)) == pieces
+
+
+def test_works_whose_documents_come_in_turns_give_the_same_parts() -> None:
+    documents = [doc(f"work {work}", number, 1000) for work in range(12) for number in range(10)]
+    in_turns = sorted(documents, key=lambda document: int(document.location.split("#")[1]))
+    assert heldout_of(in_turns) == heldout_of(documents)
+
+
+def test_a_document_of_which_half_is_held_out_is_held_out() -> None:
+    """Ten works give 1,500 of their 10,000 bytes: the cut lies in the middle of a ninth document too short to cut."""
+    documents = [doc(f"work {work}", number, 1000) for work in range(10) for number in range(10)]
+    assert set(heldout_of(documents, fraction=0.15).values()) == {2000}
+
+
+def test_a_later_document_is_cut_at_its_own_place() -> None:
+    """The same cut, 8,500 bytes into the work, is 3,500 bytes into its second document."""
+    documents = [doc(f"work {work}", number, 5000) for work in range(10) for number in range(2)]
+    held = heldout_of(documents, fraction=0.15)
+    assert len(held) == 10
+    assert all(1400 < size < 1600 for size in held.values())
+
+
+def parts_of(sizes: list[int], fraction: float = 0.06) -> list[int]:
+    """Bytes that works of these sizes give, in the order of their hashes."""
+    heldout = HeldoutSplit(fraction, "salt")
+    for number, size in enumerate(sizes):
+        heldout.observe(doc(f"work {number}", 0, size), size)
+    return heldout.works("source").parts.tolist()
+
+
+@pytest.mark.parametrize(("size", "part"), [(1500, 1500), (1501, 1000)])
+def test_a_work_of_up_to_one_and_a_half_parts_is_held_out_whole(size: int, part: int) -> None:
+    """Parts are of 1,000 bytes here, the least there is."""
+    assert parts_of([size] * 40) == [part] * 10 + [0] * 30
+
+
+@pytest.mark.parametrize("sizes", [[300, 900], [900]])
+def test_of_two_works_the_short_one_may_be_held_out_whole_a_lone_one_never(sizes: list[int]) -> None:
+    parts = parts_of(sizes, fraction=0.49)
+    assert sum(parts) <= 0.5 * sum(sizes) + 300
+    assert 900 not in parts
+    assert max(parts) > 0
