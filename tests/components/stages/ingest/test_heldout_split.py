@@ -207,3 +207,10 @@ def test_of_two_works_the_short_one_may_be_held_out_whole_a_lone_one_never(sizes
     assert sum(parts) <= 0.5 * sum(sizes) + 300
     assert 900 not in parts
     assert max(parts) > 0
+
+
+@pytest.mark.parametrize(("size", "cut"), [(2000, False), (2500, True)])
+def test_documents_of_more_than_two_parts_are_cut(size: int, cut: bool) -> None:
+    held = heldout_of([doc(f"work {work}", 0, size) for work in range(40)])
+    assert len(held) == 10
+    assert all((given < 1200) if cut else (given == size) for given in held.values())
