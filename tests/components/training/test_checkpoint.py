@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from components.core.files import read_json, write_text
@@ -11,6 +12,7 @@ from components.training import checkpoint
 def write_model(folder: Path) -> None:
     from components.model.export import save_tensors
 
+    assert folder.is_dir()
     save_tensors({"weight": torch.arange(1000.0)}, folder / "model.safetensors")
 
 
@@ -52,6 +54,25 @@ def test_one_that_was_being_written_when_killed_does_not_count(tmp_path: Path) -
     assert checkpoint.newest(tmp_path, print) == 4
     save(tmp_path, 8)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000004", "step-000008"]
+
+
+def test_all_is_on_disk_before_the_rename_and_the_rename_before_an_older_one_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a power cut leaves is what had been synced."""
+    save(tmp_path, 4)
+    seen: list[tuple[str, list[str], list[str]]] = []
+
+    def note(folder: Path) -> None:
+        if folder.name in (".step-000008", tmp_path.name):
+            names = sorted(path.name for path in tmp_path.iterdir())
+            seen.append((folder.name, names, sorted(path.name for path in folder.iterdir())))
+
+    monkeypatch.setattr(checkpoint, "sync_folder", note)
+    save(tmp_path, 8, keep=1)
+    whole, renamed = ["files.json", "model.safetensors", "trainer.safetensors"], ["step-000004", "step-000008"]
+    assert seen == [(".step-000008", [".step-000008", "step-000004"], whole), (tmp_path.name, renamed, renamed)]
+    assert checkpoint.steps(tmp_path) == [8]
 
 
 def test_an_empty_work_folder_has_none(tmp_path: Path) -> None:
