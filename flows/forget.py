@@ -84,18 +84,26 @@ def fetch_corpora() -> None:
     """In a clone without the outputs, fill DVC's cache from the remote.
 
     Raises:
-        UserError: the remote does not answer, or lacks some of them.
+        UserError: neither has all of the corpora.
     """
     from flows.system import dvc
+    from flows.tracking.forgetting import in_remote
     from flows.tracking.snapshots import ObjectCache, Snapshot
 
     if dvc.lock() and not all((paths.ROOT / out).exists() for out in ("data/ingest/train", "data/mix")):
         print("fetching the recorded outputs from the DVC remote ...", flush=True)
-        dvc.run("fetch")
-        store = ObjectCache()  # `dvc fetch` passes over what the remote lacks
-        for out, md5 in Snapshot("workspace", "workspace", dvc.lock()).outputs().items():
-            for one in store.files(md5).values() if out.startswith("data/") else ():
-                store.fetched(one)
+        store, outputs = ObjectCache(), Snapshot("workspace", "workspace", dvc.lock()).outputs()
+        store.pull(outputs.values())
+        here = {out: md5 for out, md5 in outputs.items() if store.path(md5).exists() or not md5.endswith(".dir")}
+        files = {f"{out}/{name}": one for out, md5 in here.items() for name, one in store.files(md5).items()}
+        store.pull(files.values())
+        wanted = {path: md5 for path, md5 in (outputs | files).items() if path.startswith("data/")}
+        if missing := {path: md5 for path, md5 in wanted.items() if not store.path(md5).exists()}:
+            why = in_remote(set(missing.values()))[2] or "they were never pushed, or purged after a removal"
+            raise UserError(
+                f"{len(missing)} objects of dvc.lock are in neither DVC's cache nor a remote, such as {min(missing)}: "
+                f"{why}; take a newer dvc.lock (`git pull`), or `dvc push` them where they are"
+            )
 
 
 def rows_to_redo(documents: list[Any]) -> list[Any]:

@@ -231,7 +231,7 @@ class ObjectCache:
         from dvc_data.hashfile.hash_info import HashInfo
 
         if missing := sorted(md5 for md5 in hashes if not self.path(md5).exists()):
-            for name in ("dvc_data", "dvc_objects"):  # an error for each object the remote lacks, such as a purged one
+            for name in ("dvc_data", "dvc_objects", "dvc.data_cloud"):  # a line for each object the remote lacks
                 logging.getLogger(name).setLevel(logging.CRITICAL)
             with dvc.open_repo(self.root) as repo, suppress(DvcException):
                 repo.cloud.pull([HashInfo("md5", md5) for md5 in missing])

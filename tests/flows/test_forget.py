@@ -1,6 +1,9 @@
 """`python -m flows.forget`: what it says of a document before anything is changed."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from tests.flows.pipeline_clone import PipelineClone
 
@@ -42,3 +45,16 @@ def test_many_documents_are_left_out_only_where_the_user_agrees(finished_clone: 
     assert "documents are to be left out" in said
     assert "YES=1 in front of the command answers" in said
     assert (finished_clone.root / "opt_out.txt").read_text() == before
+
+
+def test_a_clone_whose_objects_were_purged_says_so(fresh_clone: PipelineClone, tmp_path: Path) -> None:
+    outs = [{"path": "data/ingest/train", "hash": "md5", "md5": f"{'0' * 32}.dir"}]
+    lock = {"schema": "2.0", "stages": {"ingest": {"cmd": "exec python -m flows.ingest", "outs": outs}}}
+    (fresh_clone.root / "dvc.lock").write_text(yaml.safe_dump(lock))
+    (tmp_path / "remote" / "files" / "md5").mkdir(parents=True)
+    fresh_clone.run("dvc", "remote", "add", "--default", "far", str(tmp_path / "remote"))
+    _, said = fresh_clone.run("flows.forget", "0" * 16, expect=1).splitlines()
+    assert said.startswith(
+        "forget: 1 objects of dvc.lock are in neither DVC's cache nor a remote, such as data/ingest/train"
+    )
+    assert "purged after a removal; take a newer dvc.lock" in said
