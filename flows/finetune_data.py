@@ -74,6 +74,8 @@ def wanted(data: str, branch: Branch | None, base: str | None, split_name: str) 
     heldout = paths.ROOT / "data/ingest/heldout"
     is_there = (heldout / "manifest.json").exists()
     parts = split(examples, path, heldout if is_there else None, sys.maxsize, mine.seed)
+    if fits == "reinforce":
+        check_reward(path, parts)
     folder = fetched_base(base) if base else None
     description = [described(folder, fits)] if folder else []
     start = mine.base or "models/finetune/instruct"
@@ -94,6 +96,20 @@ def branch_of(path: Path, kind: Kind, asked: Branch | None) -> Branch:
 
     rewarded = asked == "reinforce" or (asked is None and (path / rewards.FILE).exists())
     return "reinforce" if kind == "chat" and rewarded else BRANCH[kind]
+
+
+def check_reward(path: Path, parts: Split) -> None:
+    """Ask a reward.py beside the rows twice, of right answers and of none, as the stage will.
+
+    Raises:
+        UserError: it raises, takes too long, is no finite number, or differs.
+    """
+    from components.stages.finetune.own_rows import last_pair
+    from components.stages.finetune.rewards import Rewards
+
+    pairs = [last_pair(row, row.where) for row in parts.train[:16]]
+    with Rewards(path) as rewards:
+        rewards.check([(pair.prompt, text, pair.answer) for pair in pairs for text in (pair.answer, "")])
 
 
 def shipped(branches: Sequence[str]) -> dict[str, Any]:
@@ -142,6 +158,7 @@ class Usable:
         refused, cut: rows left out; how many lose tokens.
         lengths: tokens of each row, sorted; empty without a base.
         note: how many tokens an example has at most and what sets that, in words; without a base, that it is missing.
+        remedy: what makes room for more.
     """
 
     def __init__(self, branch: Branch, path: Path, parts: Split, params: Finetune, base: Path) -> None:
@@ -158,8 +175,10 @@ class Usable:
         most, encoder = export.inspected(base)[0].context, encoder_of(base)
         context = min(params.context, most)
         key = f"finetune.{branch}.context"
-        self.note = f"the context of {context}" + (f" positions of the base ({key} is {params.context})"
-                                                   if most < params.context else f" ({key})")  # fmt: skip
+        self.note, self.remedy = f"the context of {context}", f"raise {key}"
+        if most < params.context:
+            self.note += f" positions of the base ({key} is {params.context})"
+            self.remedy = "take a base with more positions"
         sides: Any = (parts.train, parts.heldout)
         if branch in ("instruct", "classify"):
             choice = own_rows.choice_of(branch, path, parts, encoder, context)
@@ -174,9 +193,7 @@ class Usable:
                                           most_made, self.refused)) for rows in sides)  # fmt: skip
         self.lengths = sorted(num_tokens(row, encoder) for rows in sides for row in rows)
         if not (self.train and self.heldout):
-            raise UserError(f"{path}: no answer begins within {self.note}; " + (
-                "take a base with more positions" if most < params.context else f"raise {key}"
-            ) + ", or shorten the prompts")  # fmt: skip
+            raise UserError(f"{path}: no answer begins within {self.note}; {self.remedy}, or shorten the prompts")
 
 
 def summary(path: Path, examples: Rows, parts: Split, usable: Usable) -> list[str]:
@@ -187,7 +204,7 @@ def summary(path: Path, examples: Rows, parts: Split, usable: Usable) -> list[st
         middle = usable.lengths[len(usable.lengths) // 2]
         lines.append(f"  tokens per row: median {middle}, longest {usable.lengths[-1]}")
         if usable.cut:
-            lines.append(f"  {usable.cut} rows are cut to {usable.note}")
+            lines.append(f"  {usable.cut} rows are cut to {usable.note}; {usable.remedy} to keep them whole")
         if beyond := len(parts.train) - usable.train:
             lines.append(f"  max_pairs counts rows before {usable.note} leaves {beyond} of them out")
     else:

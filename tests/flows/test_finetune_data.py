@@ -200,6 +200,9 @@ def test_a_reward_beside_the_rows_is_for_reinforce(params_yaml: Path, chats: Pat
     assert (tuned.data, tuned.base, tuned.steps) == (str(folder), "models/finetune/instruct", 20)
     assert subject.wanted(str(folder), "instruct", None, "train")["finetune.instruct.data"] == str(folder)
     assert subject.wanted(str(chats), "reinforce", None, "train")["finetune.reinforce.data"] == str(chats)
+    (folder / "reward.py").write_text("def reward(prompt, completion, answer):\n    return 1 / len(completion)\n")
+    with pytest.raises(UserError, match=r"reward\.py: reward raises ZeroDivisionError.* with the completion ''"):
+        subject.wanted(str(folder), None, None, "train")
     run(monkeypatch, "default")
     assert schema.load(params_yaml).finetune.stages().keys() == {"instruct", "classify"}
     assert yaml.safe_load(params_yaml.read_text()) == yaml.safe_load(before)  # else dvc.yaml makes a stage of it
