@@ -10,8 +10,8 @@ a second time without the fault. It survives if
     no run is open, in MLflow none is RUNNING, no worktree is left, and the ledger reads whole.
 
 Trials are drawn from a seed, so that the first of each are of as many kinds as there are: `--seeds 7 --trials 20` are
-always the same twenty. Each is written to .greenhouse/chaos/trials.jsonl when it has ended, with the last commit of
-what it tried; a run that is stopped goes on after the last one, and tries again what failed at another commit.
+always the same twenty. Each is written to benchmarks/results/chaos-trials.jsonl when it has ended, with the last commit
+of what it tried; a run that is stopped goes on after the last one, and tries again what failed at another commit.
 
 Stages and pipelines are forked from a server that has imported everything (flows/execution/fork_server.py, as pipelines
 have it), and pipelines share a Prefect server, as under `make up`: two thirds of a trial's time would be imports. Where
@@ -37,6 +37,7 @@ from benchmarks.chaos_world import FOLDER, PIPELINES, RARE, TARGETS, TOYS, Fault
 from benchmarks.results import goal, write
 from components.carbon.ledger import reader
 from components.core.files import md5_file
+from flows.system.paths import ROOT
 
 
 def drawn(seed: int, number: int) -> Trial:
@@ -53,7 +54,7 @@ def drawn(seed: int, number: int) -> Trial:
     if faults in OF_DATA:
         pool = {name: target for name, target in pool.items() if name != "ingest"}
     target = _turn(f"{seed} targets", [name for name in pool if name not in RARE], number)
-    if number % 10 == 9:
+    if number % 20 == 9:
         target = dice.choice([name for name in RARE if name in pool] or [target])
     return Trial(seed, number, faults, target, dice.random())
 
@@ -82,11 +83,11 @@ def judged(world: World, trial: Trial, faulty: Faulty) -> None:
     world.usual_s[trial.target] = time.monotonic() - started
     if rerun.status:
         wrong.append(f"the rerun ended with {rerun.status}: {rerun.output[-300:]}")
-    if "up to date" not in (status := world.ended(world.start(Target(("dvc", "status"), ())))).output:
+    if stale := world.stale():
         if (end := world.ended(world.start(Target(("dvc", "repro"), ())))).status:
             wrong.append(f"dvc repro ended with {end.status}: {end.output[-300:]}")
-        if "up to date" not in world.ended(world.start(Target(("dvc", "status"), ()))).output:
-            wrong.append(f"dvc status is not clean: {status.output[-300:]}")
+        if world.stale():
+            wrong.append(f"dvc status is not clean: {str(stale)[:300]}")
     if world.clone.outputs() != world.hashes:
         wrong.append("other hashes")
     if target.makes and world.made.setdefault(target.makes, made := md5_file(world.path(target.makes))) != made:
@@ -171,7 +172,7 @@ def main() -> None:
             print(drawn(*which))
         return
     FOLDER.mkdir(parents=True, exist_ok=True)
-    log = FOLDER / "trials.jsonl"
+    log = ROOT / "benchmarks" / "results" / "chaos-trials.jsonl"
     lines = log.read_text().splitlines() if log.exists() else []
     trials = {(one["seed"], one["number"]): Trial(**one) for one in map(json.loads, lines)}
     done = {which for which, trial in trials.items() if not trial.wrong or trial.commit == product()}

@@ -66,7 +66,7 @@ TOYS = {
 }  # fmt: skip
 TARGETS = PIPELINES | TOYS
 RARE = ("evaluate", "experiment", "pipeline, end", "pipeline, whole", "scaling", "verify", "seeds")
-"""Once in ten times its turn: minutes each."""
+"""One trial in twenty: minutes each."""
 
 
 @dataclass
@@ -204,6 +204,14 @@ class World:
         shutil.rmtree(self.path(".dvc/cache/runs"), ignore_errors=True)
         if target.makes:
             self.path(target.makes).unlink(missing_ok=True)
+
+    def stale(self) -> dict:
+        """What `dvc status` would print."""
+        from dvc.repo import Repo
+
+        os.environ |= {name: value for name, value in self.environment.items() if name.startswith("DVC_")}
+        with Repo(str(self.clone.root)) as repo:
+            return repo.status()
 
     def start(
         self, target: Target, prefix: tuple[str, ...] = (), limits: dict[int, int] | None = None, **more: str
