@@ -143,8 +143,9 @@ def apply(values: dict[str, Any], dry_run: bool) -> str:
     ):
         return "nothing changed"
     write_text(PARAMS, new)
-    branches = sorted({key.split(".")[1] for key in values})
-    return "written; tune with " + ", ".join(f"`python -m flows.pipeline --until finetune@{one}`" for one in branches)
+    branches, on = sorted({key.split(".")[1] for key in values}), schema.load(PARAMS).finetune.stages()
+    told = {one: f"tune with `python -m flows.pipeline --until finetune@{one}`" for one in on}
+    return "written; " + ", ".join(told.get(one, f"finetune.{one} is off now") for one in branches)
 
 
 # -- what there is -----------------------------------------------------------------------------------------------------

@@ -189,8 +189,9 @@ def test_counts_are_those_of_the_stage(branch: Any, params_yaml: Path, tmp_path:
     assert "leaves 1 of them out" in printed
 
 
-def test_a_reward_beside_the_rows_is_for_reinforce(params_yaml: Path, chats: Path, tmp_path: Path,
-                                                   monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_a_reward_beside_the_rows_is_for_reinforce(
+    params_yaml: Path, chats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     before = params_yaml.read_text()
     (folder := tmp_path / "rewarded").mkdir()
     shutil.copy(chats, folder)
@@ -204,6 +205,7 @@ def test_a_reward_beside_the_rows_is_for_reinforce(params_yaml: Path, chats: Pat
     with pytest.raises(UserError, match=r"reward\.py: reward raises ZeroDivisionError.* with the completion ''"):
         subject.wanted(str(folder), None, None, "train")
     run(monkeypatch, "default")
+    assert "written; finetune.reinforce is off now\n" in capsys.readouterr().out
     assert schema.load(params_yaml).finetune.stages().keys() == {"instruct", "classify"}
     assert yaml.safe_load(params_yaml.read_text()) == yaml.safe_load(before)  # else dvc.yaml makes a stage of it
 
