@@ -170,7 +170,7 @@ def open_chat(folder: Path, sampling: Sampling) -> tuple[Conversation, str]:
     Raises:
         UserError: no model there, or one that cannot write text.
     """
-    from components.stages.finetune.adapter import load
+    from components.stages.finetune.adapter import base_of, load
     from components.tokens.hub_encoder import encoder_of
 
     model, tokenizer, facts = load(folder)
@@ -184,7 +184,7 @@ def open_chat(folder: Path, sampling: Sampling) -> tuple[Conversation, str]:
     description = f"{place}: {millions:.1f} million parameters, context {context} tokens. It is tiny: it {kind}."
     if example := facts.get("task", {}).get("example"):
         description += f"\nIt was tuned on examples such as\n  you> {example['prompt']}\n  model> {example['answer']}"
-    encoder = encoder_of(folder) if (folder / "tokenizer.json").exists() else None
+    encoder = encoder_of(folder if (folder / "tokenizer.json").exists() else base_of(folder))
     return Conversation(model, tokenizer, instruct, sampling, encoder=encoder), description
 
 

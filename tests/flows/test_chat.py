@@ -9,14 +9,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
 
 from components.core.errors import UserError
 from components.model.export import save
+from components.model.lora import add_lora
 from components.model.transformer import Transformer, derive_shape
 from components.params import ModelShape
+from components.stages.finetune import adapter
 from components.tokens.chat_format import ChatFormat
 from components.tokens.tokenizer import ASSISTANT, END_OF_TEXT, USER, train_bpe
 from flows.chat import Conversation, Sampling, main, model_folder, open_chat
+from tests.components.stages.finetune.test_own_rows import foreign_tokenizer
 
 EXAMPLE = {"prompt": "abs(x)", "answer": "Return the absolute value."}
 
@@ -166,3 +170,14 @@ def test_a_chat_is_written_as_the_encoder_says() -> None:
     talk = Conversation(None, Plain(), True, Sampling(), encoder=SimpleNamespace(chat=form, stops=(3,)))
     assert talk.question("ab") == [2, 97, 98, 3, 4, 5]
     assert Conversation(None, Plain(), True, Sampling()).question("a") == [USER, 97, ASSISTANT]
+
+
+def test_an_adapter_is_talked_to_as_its_base_is(tmp_path: Path) -> None:
+    foreign_tokenizer([str(Path.__doc__)], tmp_path)
+    tokenizer_json = (tmp_path / "tokenizer.json").read_text()
+    model = Transformer(derive_shape(ModelShape(size=1, width=32, heads=1), vocab_size=432, context=64, causal=True))
+    save(model, tokenizer_json, tmp_path, {})
+    add_lora(model, 2, seed=1)
+    adapter.save(model, tmp_path, str(tmp_path), tmp_path / "adapter", facts={"task": {"chat": True}})
+    talk = chat(tmp_path / "adapter")
+    assert talk.question("a")[0] == Tokenizer.from_str(tokenizer_json).token_to_id("<|im_start|>")
