@@ -62,6 +62,10 @@ BENCHMARKS = {
         "small changes to the modules that figures rest on, and whether tests notice: an hour, resumable; --only gate",
         (("benchmarks.mutants",),),
     ),
+    "hostile": Benchmark(
+        "hostile files and inputs of 80 families and more, and secrets of the environment: 15 minutes; --only source",
+        (("benchmarks.hostile",),),
+    ),
     "proof": Benchmark(
         "attestations tampered with, intervals trained again, a text forgotten: 25 minutes", (("benchmarks.proof",),)
     ),

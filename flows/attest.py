@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
-from components.core.files import md5_file, read_json, sha256_file, write_json, write_text
+from components.core.files import md5_file, read_fields, read_json, sha256_file, write_json, write_text
 from flows.system import paths
 from flows.system.command import parser_of, run_command
 
@@ -158,9 +158,9 @@ def check(folder: Path, key: Path | None) -> tuple[list[str], list[str], list[st
     from components.studies.attestation.claims import Claims
 
     try:
-        attested = read_json(folder / PROOF / "claims.json")
+        attested = read_fields(folder / PROOF / "claims.json", "get a whole copy")
         recorded = Claims.model_validate(attested)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, UserError) as error:
         raise UserError(f"{folder}: not an attested model ({_words(error)}); `--out FOLDER` makes one") from None
     good, wrong, unreached = signed_by(folder, key)
     bad = [name for name, digest in recorded.files.items() if not _is(folder / name, digest)]

@@ -14,6 +14,7 @@ in params.yaml. At a terminal it asks before it writes. `--branch reinforce` tak
 are completions that are, or end in, the row's, or what reward.py says.
 """
 
+import os
 import re
 import shutil
 import sys
@@ -273,8 +274,8 @@ def fetched_rows(data: str, split_name: str) -> Path:
     Raises:
         UserError: there is no such path, no commit is named, or the hub cannot be read.
     """
-    path = Path(data).expanduser()
-    if path.exists():
+    path = Path(os.path.expanduser(data))
+    if os.path.exists(path):
         return path.resolve()
     match = _pinned(data, "datasets/")
     target = DOWNLOADS / f"{match['id'].replace('/', '--')}@{match['revision'][:8]}-{split_name}.parquet"
@@ -297,8 +298,8 @@ def fetched_base(base: str) -> Path:
     Raises:
         UserError: there is no such folder, no commit is named, or the hub cannot be read.
     """
-    path = Path(base).expanduser()
-    if not path.exists():
+    path = Path(os.path.expanduser(base))
+    if not os.path.exists(path):
         match = _pinned(base, "")
         path = DOWNLOADS / f"{match['id'].replace('/', '--')}@{match['revision'][:8]}"
         if not path.exists():

@@ -7,15 +7,26 @@ Prefect state and the MLflow tag all show that same sentence. Programming mistak
 
 from components.core.plain_text import plain
 
+MOST_CHARS = 1500
+"""Of a message."""
+
 
 class UserError(Exception):
     """Error that the user can fix. The message is one sentence: what, where, limit, what to do.
 
-    It may quote names from outside; a terminal that shows it obeys none of them.
+    It may quote names from outside; a terminal that shows it obeys none of them, and of a long one the middle is cut.
     """
 
     def __str__(self) -> str:
-        return plain(super().__str__())
+        text = super().__str__()
+        return plain(
+            text if len(text) <= MOST_CHARS else f"{text[: MOST_CHARS * 2 // 3]} ... {text[-MOST_CHARS // 4 :]}"
+        )
+
+
+def clause(error: BaseException, length: int = 200) -> str:
+    """The message of an error of others as a clause of a sentence: on one line, cut; its type's name if it has none."""
+    return " ".join(str(error).split())[:length] or type(error).__name__
 
 
 class Stopped(Exception):  # noqa: N818 - stopping on purpose is no error

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from components.core.errors import UserError
+from components.core.errors import UserError, clause
 
 T = TypeVar("T")
 
@@ -88,6 +88,24 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Parse a JSON file."""
     return json.loads(path.read_bytes())
+
+
+def read_fields(path: Path, todo: str) -> dict[str, Any]:
+    """The JSON object that a file of a folder holds.
+
+    Raises:
+        UserError: it is damaged (with what to do).
+        OSError: it cannot be read.
+    """
+    try:
+        fields = read_json(path)
+    except (ValueError, RecursionError) as error:
+        reason = clause(error)
+    else:
+        if isinstance(fields, dict):
+            return fields
+        reason = "no JSON object"
+    raise UserError(f"{path.parent}: {path.name} is damaged ({reason}); {todo}")
 
 
 def read_manifest_file(folder: Path, what: str, kind: type[T]) -> T:

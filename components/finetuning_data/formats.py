@@ -22,7 +22,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.core.errors import UserError
+from components.core.errors import UserError, clause
 from components.text.csv_table import CsvTable
 from components.text.opening import ByteCount, inner_suffix
 
@@ -295,7 +295,7 @@ def _messages(value: Any, name: str, role: str) -> tuple[Message, ...]:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
     if not isinstance(value, list) or not value:
         raise _Unfit("no messages", f"{name} must be {'a text or ' if role else ''}a list of messages")
@@ -318,7 +318,7 @@ def _values(path: Path) -> Iterator[tuple[str, dict[str, Any] | Refused]]:
                 batches = (row for batch in table.iter_batches(batch_size=1000) for row in batch.to_pylist())
                 yield from ((f"{path.name} row {number}", row) for number, row in enumerate(batches, 1))
         except (pa.ArrowException, OSError, ValueError) as error:  # a byte that is not UTF-8 is a ValueError
-            raise UserError(f"{path}: no whole parquet file ({str(error)[:200]}); write it again") from None
+            raise UserError(f"{path}: no whole parquet file ({clause(error)}); write it again") from None
         return
     try:
         with closing(ByteCount(path, Counter())) as file:
@@ -330,7 +330,7 @@ def _values(path: Path) -> Iterator[tuple[str, dict[str, Any] | Refused]]:
                 if line.strip():
                     yield where, _parsed(line.removeprefix(b"\xef\xbb\xbf"), where)
     except (csv.Error, pa.ArrowException, OSError) as error:
-        raise UserError(f"{path}: cannot be read to its end ({str(error)[:200]}); write it again") from None
+        raise UserError(f"{path}: cannot be read to its end ({clause(error)}); write it again") from None
 
 
 def _parsed(line: bytes, where: str) -> dict[str, Any] | Refused:
@@ -339,9 +339,9 @@ def _parsed(line: bytes, where: str) -> dict[str, Any] | Refused:
         if b"\\ud" in line.lower():  # half of a surrogate pair is no text
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeError as error:
-        return Refused(where, "not UTF-8", str(error)[:200])
+        return Refused(where, "not UTF-8", clause(error))
     except (ValueError, RecursionError) as error:
-        return Refused(where, "not JSON", str(error)[:200])
+        return Refused(where, "not JSON", clause(error))
     return value if isinstance(value, dict) else Refused(where, "not JSON", "a row must be an object, {...}")
 
 

@@ -10,6 +10,7 @@ causal mask. So an export renames nothing but the prefix `model.`. No pickle is 
 """
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,10 @@ import tokenizers
 import torch
 from torch import Tensor, nn
 
-from components.core.errors import UserError
-from components.core.files import read_json, write_json, write_text, written_whole
+from components.core.errors import UserError, clause
+from components.core.files import read_fields, read_json, write_json, write_text, written_whole
 from components.model.transformer import Shape, Transformer
-from components.tokens.hub_encoder import HubEncoder
+from components.tokens.hub_encoder import WHOLE_COPY, HubEncoder
 from components.tokens.tokenizer import (
     ASSISTANT,
     CHAT,
@@ -37,6 +38,7 @@ from components.tokens.tokenizer import (
 )
 
 HEAD = "lm_head.weight"
+SIZES = ("vocab_size", "depth", "width", "heads", "kv_heads", "head_dim", "feed_forward", "context")
 
 
 def save(
@@ -94,7 +96,7 @@ def load(folder: Path, device: str = "cpu") -> tuple[Transformer, tokenizers.Tok
         UserError: a file is missing, or the folder holds another kind of model.
     """
     shape, tokenizer = inspected(folder)
-    facts = read_json(folder / "greenhouse.json") if (folder / "greenhouse.json").exists() else {}
+    facts = read_fields(folder / "greenhouse.json", WHOLE_COPY) if (folder / "greenhouse.json").exists() else {}
     model, tensors = Transformer(shape), dict[str, Tensor]()
     for path in weight_files(folder):
         tensors |= safetensors.torch.load_file(path)
@@ -113,21 +115,22 @@ def inspected(folder: Path) -> tuple[Shape, tokenizers.Tokenizer]:
     for name in ("config.json", "tokenizer.json"):
         if not (folder / name).exists():
             raise UserError(f"{folder}: no {name}, so this is no model folder; give one that a training stage wrote")
-    at = folder / "config.json"
+    fields, at, stored = read_fields(folder / "config.json", WHOLE_COPY), folder / "tokenizer.json", 0
     try:
-        fields = read_json(at)
-        tokenizer = tokenizers.Tokenizer.from_file(str(at := folder / "tokenizer.json"))
+        tokenizer = tokenizers.Tokenizer.from_file(str(at))
         for at in weight_files(folder):
-            with safetensors.safe_open(at, "pt"):
-                pass
+            with safetensors.safe_open(at, "pt") as file:
+                stored += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+        at = folder / "config.json"
+        shape = shape_of(fields, folder)
     except UserError:
         raise
     except Exception as error:  # `tokenizers` raises nothing narrower
-        raise UserError(
-            f"{folder}: {at.name} is damaged ({str(error)[:200]}); get a whole copy of the folder"
-        ) from None
-    shape = shape_of(fields, folder)
-    if any("SequenceClassification" in name for name in fields.get("architectures") or ()):
+        raise UserError(f"{folder}: {at.name} is damaged ({clause(error)}); {WHOLE_COPY}") from None
+    if (needed := shape.num_block_parameters + shape.vocab_size * shape.width) > stored:  # it may be any number
+        raise UserError(f"{folder}: is damaged (config.json is of {needed} weights or more, and there are {stored}); "
+                        f"{WHOLE_COPY}")  # fmt: skip
+    if "SequenceClassification" in str(fields.get("architectures")):
         raise UserError(f"{folder}: it holds a classifier already; give the model that it was made from")
     if (most := max(tokenizer.get_vocab().values(), default=0)) >= shape.vocab_size:
         raise UserError(f"{folder}: tokenizer.json has the id {most} and the model embeds {shape.vocab_size}, so the "
@@ -142,7 +145,10 @@ def weight_files(folder: Path) -> list[Path]:
         UserError: one of them is not there.
     """
     index = folder / "model.safetensors.index.json"
-    names = sorted({*read_json(index)["weight_map"].values()}) if index.exists() else ["model.safetensors"]
+    named = read_fields(index, WHOLE_COPY).get("weight_map") if index.exists() else {"": "model.safetensors"}
+    if not isinstance(named, dict) or not all(isinstance(name, str) for name in named.values()):
+        raise UserError(f"{folder}: {index.name} names no files of weights; {WHOLE_COPY}")
+    names = sorted({*named.values()})
     if missing := [name for name in names if Path(name).name != name or not (folder / name).exists()]:
         raise UserError(f"{folder}: no {missing[0]}, so this is no model folder; give one with safetensors")
     return [folder / name for name in names]
@@ -249,7 +255,7 @@ def shape_of(fields: dict[str, Any], where: Path) -> Shape:
         raise UserError(f"{where}: config.json asks for biases, scaled RoPE, sliding windows or another activation; "
                         "only the plain block loads")  # fmt: skip
     heads, width = fields["num_attention_heads"], fields["hidden_size"]
-    return Shape(
+    shape = Shape(
         vocab_size=fields["vocab_size"],
         depth=fields["num_hidden_layers"],
         width=width,
@@ -264,6 +270,10 @@ def shape_of(fields: dict[str, Any], where: Path) -> Shape:
         rope_theta=float(rope.get("rope_theta", fields.get("rope_theta", 10_000.0))),
         norm_eps=float(fields.get("rms_norm_eps", 1e-6)),
     )
+    for name, size in asdict(shape).items():
+        if name in SIZES and (type(size) is not int or size < 1):
+            raise UserError(f"{where}: config.json gives {size!r} as {name}, no size; {WHOLE_COPY}")
+    return shape
 
 
 def tokenizer_config(shape: Shape) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from components.core.errors import UserError
+from components.core.errors import UserError, clause
 from components.params.document import written
 from components.params.layout import Tree, file_keys, holds, overlaid, resolved, value_at, written_key
 from components.params.root import Params, fault
@@ -34,7 +34,14 @@ class ParamFiles:
 
     def overlaid(self, over: Mapping[str, Any]) -> "ParamFiles":
         """The same with the values of `over`, a tree as params.yaml has it, put over it."""
-        return ParamFiles(overlaid(self.own, over), self.defaults, self.path)
+        return ParamFiles(self._merged(self.own, over), self.defaults, self.path)
+
+    def _merged(self, tree: Tree, over: Mapping[str, Any]) -> Tree:
+        try:
+            return overlaid(tree, over)
+        except RecursionError:
+            raise UserError(f"{self.path}: a value holds itself, by an alias (*) of its own anchor (&); write it out"
+                            ) from None  # fmt: skip
 
     def params(self) -> Params:
         """The effective values.
@@ -42,7 +49,7 @@ class ParamFiles:
         Raises:
             UserError: a key is missing, unknown, or has a value out of range.
         """
-        tree = overlaid(self.defaults, self.own)
+        tree = self._merged(self.defaults, self.own)
         try:
             params = Params.model_validate(resolved(tree))
         except ValidationError as error:
@@ -100,6 +107,8 @@ def read_tree(path: Path, todo: str = "correct the name") -> Tree:
         raise UserError(f"{path}: no such file; {todo}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 at byte {error.start}; correct it") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); {todo}") from None
 
 
 def parse_tree(text: str, path: Path, todo: str) -> Tree:
@@ -115,6 +124,8 @@ def parse_tree(text: str, path: Path, todo: str) -> Tree:
         place = f" line {mark.line + 1}" if mark else ""
         problem = " ".join(str(getattr(error, "problem", error)).split())
         raise UserError(f"{path}{place}: not valid YAML ({problem}); correct it") from None
+    except (ValueError, RecursionError) as error:  # of a value: a day that is none, a number of too many digits
+        raise UserError(f"{path}: not valid YAML ({clause(error)}); correct it") from None
     if not isinstance(raw or {}, dict):
         raise UserError(f"{path}: holds a {type(raw).__name__} instead of sections (`dedup:` and so on); {todo}")
     return raw or {}

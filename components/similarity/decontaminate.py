@@ -17,6 +17,7 @@ import numpy as np
 
 from components.core.errors import UserError
 from components.core.files import written_whole
+from components.core.plain_text import plain_name
 from components.corpus.corpus import read_corpus
 from components.params import Decontaminate
 from components.similarity import ngram_overlap
@@ -127,7 +128,7 @@ def contamination_index(heldout: Path | None, items: Path | None, ngram: int) ->
         grams.setdefault(ngram, []).append((ngram_overlap.ngrams(ngram_overlap.words([document.text]), ngram)[0], 0))
     files = [path for path in sorted(items.rglob("*")) if path.suffix in (".jsonl", ".txt")] if items else []
     for path in filter(Path.is_file, files):
-        names.append(path.relative_to(items or "").as_posix())
+        names.append(plain_name(path.relative_to(items or "").as_posix()))
         for text in _texts(path, names[-1]):
             tokens = ngram_overlap.words([text])
             length = min(ngram, len(tokens.hashes))
@@ -156,9 +157,10 @@ def _texts(path: Path, name: str) -> Iterator[str]:
             yield line
         elif line.strip():
             try:
-                yield from _strings(json.loads(line))
-            except ValueError as error:
+                texts = list(_strings(json.loads(line)))
+            except (ValueError, RecursionError) as error:
                 raise UserError(f"filter.decontaminate: {name} line {number}: not JSON ({error}); fix it") from None
+            yield from (text.encode("utf-8", "replace").decode() for text in texts)  # half of a surrogate pair is none
 
 
 def _strings(value: Any) -> Iterator[str]:

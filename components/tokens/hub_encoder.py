@@ -10,12 +10,13 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from components.core.errors import UserError
-from components.core.files import read_json
+from components.core.errors import UserError, clause
+from components.core.files import read_fields
 from components.tokens.chat_format import CHATML_TEMPLATE, ChatFormat
 from components.tokens.tokenizer import SPECIAL_TOKENS, Encoder, byte_of_character
 
 IM_START, IM_END = "<|im_start|>", "<|im_end|>"
+WHOLE_COPY = "get a whole copy of the folder"
 
 
 class HubEncoder:
@@ -29,11 +30,14 @@ class HubEncoder:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        try:
+            self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:  # `tokenizers` raises nothing narrower
+            raise UserError(f"{folder}: tokenizer.json is damaged ({clause(error)}); {WHOLE_COPY}") from None
         self._tokenizer.encode_special_tokens = True  # their names inside a text are plain text
         self.vocab_size = self._tokenizer.get_vocab_size()
         path = folder / "tokenizer_config.json"
-        fields = read_json(path) if path.exists() else {}
+        fields = read_fields(path, WHOLE_COPY) if path.exists() else {}
         self.pad = self._special(fields, "pad_token", "eos_token") or 0
         ends = (self._special(fields, "eos_token"), self._tokenizer.token_to_id(IM_END))
         self.stops = tuple(sorted({id for id in ends if id is not None}))
@@ -46,7 +50,7 @@ class HubEncoder:
         for name in names:
             token = fields.get(name)
             content = token.get("content") if isinstance(token, dict) else token
-            if content and (found := self._tokenizer.token_to_id(content)) is not None:
+            if isinstance(content, str) and (found := self._tokenizer.token_to_id(content)) is not None:
                 return int(found)
         return None
 
@@ -95,5 +99,6 @@ AnyEncoder = Encoder | HubEncoder
 def encoder_of(folder: Path) -> AnyEncoder:
     """The encoder of a model folder: ours, for a tokenizer with our special tokens, else `tokenizers`' own."""
     tokenizer_json = (folder / "tokenizer.json").read_text(encoding="utf-8")
-    special = {one["content"] for one in read_json(folder / "tokenizer.json").get("added_tokens", [])}
+    added = read_fields(folder / "tokenizer.json", WHOLE_COPY).get("added_tokens", [])
+    special = {one["content"] for one in added}
     return Encoder(tokenizer_json) if special >= set(SPECIAL_TOKENS) else HubEncoder(folder)

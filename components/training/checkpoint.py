@@ -20,7 +20,8 @@ from typing import Any
 import safetensors
 from torch import Tensor
 
-from components.core.files import read_json, sha256_file, sync_folder, write_json
+from components.core.errors import UserError
+from components.core.files import read_fields, read_json, sha256_file, sync_folder, write_json
 from components.model.export import save_tensors
 
 NAME = re.compile(r"step-(\d{6,})")
@@ -107,9 +108,9 @@ def newest(work: Path, log: Callable[[str], None]) -> int | None:
 def damage(folder: Path) -> str | None:
     """Sentence about the damage of a checkpoint, or None if it is whole."""
     try:
-        expected = read_json(folder / "files.json")
+        expected = read_fields(folder / "files.json", "")
         wrong = [name for name, digest in expected.items() if sha256_file(folder / name) != digest]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, UserError) as error:
         return f"{type(error).__name__}: {error}"
     return f"{wrong[0]} does not match its checksum" if wrong else None
 

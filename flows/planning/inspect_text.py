@@ -4,6 +4,7 @@ This is what `make run DATA=path` plans with. It reads a sample and the sizes of
 whatever the size. Records are judged by the limits of ingest, so that text it would refuse is refused here.
 """
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from components.params import Ingest
 from components.stages.ingest.readers import NotText, Options, field_lengths, format_of, records_of, short
 from components.stages.ingest.records import Limits, Origin, entry_of
 from components.stages.ingest.sources import OWN_RECORDS, Listing, names_under, why_none
+from components.stages.ingest.text_splitting import TARGET_BYTES
 from components.text.opening import COMPRESSION, inner_suffix
 from flows.system import paths
 
@@ -81,8 +83,8 @@ def look(data: str, ingest: Ingest) -> OwnText:
     Raises:
         UserError: there is nothing, nothing readable, no record within the limits, or it is a part of the project.
     """
-    path = Path(data).expanduser()
-    if path.exists():
+    path = Path(os.path.expanduser(data))
+    if os.path.exists(path):  # not of a name that cannot be
         return _look_at_files(path.resolve(), ingest)
     match = HUB_ID.fullmatch(data)
     if match and not data.startswith((".", "/")):
@@ -217,7 +219,8 @@ def _texts(data: Path, files: list[Path], text_field: str, ingest: Ingest, fault
 
 def _kept_texts(path: Path, text_field: str, ingest: Ingest, faults: Counter[str]) -> Iterator[str]:
     """The beginnings of the records that ingest would keep; the faults of the others are counted."""
-    records = records_of(path, format_of(path.name), Options(text_field, max_chars=ingest.max_chars))
+    options = Options(text_field, min(TARGET_BYTES, ingest.max_chars // 3), ingest.max_chars)
+    records = records_of(path, format_of(path.name), options)
     for record in islice(records, MOST_RECORDS):
         entry = entry_of(record, _named(path), "", Origin("", ""), Limits(ingest.min_chars, ingest.max_chars))
         if entry.rule:

@@ -16,9 +16,9 @@ from typing import Any
 
 import yaml
 
-from components.core.errors import UserError
+from components.core.errors import UserError, clause
 from components.core.files import fingerprint
-from components.params import DEFAULTS, layout
+from components.params import DEFAULTS, layout, read_tree
 from flows.system import code_files
 from flows.system.paths import ROOT
 from flows.system.processes import output
@@ -39,19 +39,15 @@ def open_repo(root: Path = ROOT) -> Iterator[Any]:
         with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
             yield repo
     except DvcException as error:
-        raise UserError(f"DVC: {' '.join(str(error).split())}{_advice(root)}") from None
+        raise UserError(f"DVC: {clause(error, 1000)}{_advice(root)}") from None
 
 
 def _advice(root: Path) -> str:
     """What to do about DVC's error if it is a dvc.lock that a power cut or a merge has damaged."""
-    path = root / "dvc.lock"
-    with suppress(FileNotFoundError):
-        try:
-            if isinstance(yaml.safe_load(path.read_bytes()), dict):
-                return ""
-        except (yaml.YAMLError, UnicodeDecodeError):
-            pass
-        return f"; {path} is damaged: take it from git (`git checkout dvc.lock`) or remove it, and run again"
+    try:
+        _locked(root)
+    except UserError as error:
+        return f"; {error}"
     return ""
 
 
@@ -207,7 +203,14 @@ def lock(root: Path = ROOT) -> dict[str, dict]:
 
 def _locked(root: Path) -> dict[str, dict]:
     path = root / "dvc.lock"
-    return (yaml.safe_load(path.read_text()) or {}).get("stages", {}) if path.exists() else {}
+    if not path.exists():
+        return {}
+    with suppress(UserError):
+        tree = read_tree(path)
+        stages = tree.get("stages", {})
+        if tree and isinstance(stages, dict) and all(isinstance(entry, dict) for entry in stages.values()):
+            return stages
+    raise UserError(f"{path} is damaged: take it from git (`git checkout dvc.lock`) or remove it, and run again")
 
 
 def stale(root: Path = ROOT) -> dict[str, list[str]]:

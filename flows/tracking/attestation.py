@@ -9,6 +9,7 @@ from typing import Any
 
 from components.core.errors import UserError
 from components.core.files import canonical_json, md5_file, read_json, rounded, sha256_file
+from components.params import read_tree
 from components.stages.account.answers import NotKnown
 from components.stages.account.croissant import CORPORA, croissant
 from components.stages.account.model_answers import files_behind, load_answer, verify_command
@@ -147,17 +148,9 @@ def owner_fields(path: Path | None) -> dict[str, str]:
     Raises:
         UserError: it cannot be read, or has a field that nobody asks for.
     """
-    import yaml
-
-    if path is None:
-        return {}
-    try:
-        found = yaml.safe_load(path.read_text("utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: {' '.join(str(error).split())}; write YAML, such as `provider: ...`") from None
-    unknown = set(found) - set(OWNER) if isinstance(found, dict) else {str(found)}
-    if unknown:
-        raise UserError(f"{path}: no field {', '.join(sorted(unknown))}; there are {', '.join(OWNER)}")
+    found = read_tree(path, "write YAML, such as `provider: ...`") if path else {}
+    if unknown := {str(name)[:80] for name in found} - set(OWNER):
+        raise UserError(f"{path}: no field {', '.join(sorted(unknown)[:9])}; there are {', '.join(OWNER)}")
     return {name: str(value) for name, value in found.items()}
 
 

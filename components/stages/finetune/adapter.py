@@ -16,11 +16,12 @@ import tokenizers
 import torch
 from torch import Tensor, nn
 
-from components.core.errors import UserError
-from components.core.files import fingerprint, read_json, sha256_bytes, sha256_file, write_json
+from components.core.errors import UserError, clause
+from components.core.files import fingerprint, read_fields, sha256_bytes, sha256_file, write_json
 from components.model import export
 from components.model.lora import LoRALinear
 from components.model.transformer import Transformer
+from components.tokens.hub_encoder import WHOLE_COPY
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -88,13 +89,13 @@ def config(folder: Path) -> dict[str, Any]:
     """
     at, todo = folder / CONFIG, "copy the whole folder again, or train the adapter again"
     try:
-        fields: dict[str, Any] = read_json(at)
+        fields = read_fields(at, todo)
         with safetensors.safe_open(at := folder / WEIGHTS, "pt"):
             return fields
     except FileNotFoundError:
         raise UserError(f"{folder}: no {at.name}, so this is no whole adapter; {todo}") from None
     except (OSError, ValueError, safetensors.SafetensorError) as error:
-        raise UserError(f"{folder}: {at.name} is damaged ({str(error)[:200]}); {todo}") from None
+        raise UserError(f"{folder}: {at.name} is damaged ({clause(error)}); {todo}") from None
 
 
 def base_of(folder: Path) -> Path:
@@ -103,13 +104,15 @@ def base_of(folder: Path) -> Path:
     Raises:
         UserError: the adapter is not whole, its base is not there, or has other weights or another tokenizer.
     """
-    name = config(folder).get("base_model_name_or_path") or ""
-    places = (root / name for root in (Path(), *folder.resolve().parents))  # a name is relative to the project
-    base = next((place for place in places if name and any(place.glob("*.safetensors"))), None)
+    name = config(folder).get("base_model_name_or_path")
+    named = isinstance(name, str) and 0 < len(name) < 1000 and "\0" not in name
+    places = (root / str(name) for root in (Path(), *folder.resolve().parents))  # a name is relative to the project
+    base = next((place for place in places if named and any(place.glob("*.safetensors"))), None)
     if base is None:
         raise UserError(f"{folder}: its base {name!r} is no folder here; put it there, or correct "
                         f"base_model_name_or_path in {CONFIG}")  # fmt: skip
-    made_for = read_json(folder / "greenhouse.json")["base"] if (folder / "greenhouse.json").exists() else {}
+    made_for = _own(folder).get("base")
+    made_for = {name: str(value) for name, value in made_for.items()} if isinstance(made_for, dict) else {}
     for key, found in hashes(base).items():
         if made_for.get(key, found) != found:
             part = "tokenizer" if key.startswith("tokenizer") else "weights"
@@ -128,16 +131,25 @@ def merge(model: nn.Module, folder: Path) -> None:
     if fields.get("peft_type") != "LORA" or (used := [name for name in PLAIN if fields.get(name)]):
         option = used[0] if fields.get("peft_type") == "LORA" else f"peft_type {fields.get('peft_type')}"
         raise UserError(f"{folder}: {CONFIG} has {option}; only plain LoRA of a language model can be merged")
+    alpha, rank = fields.get("lora_alpha"), fields.get("r")
+    if not isinstance(alpha, int | float) or not isinstance(rank, int | float) or not rank:
+        raise UserError(f"{folder}: {CONFIG} has lora_alpha {alpha!r} and r {rank!r}, no numbers; {WHOLE_COPY}")
     tensors = safetensors.torch.load_file(folder / WEIGHTS)
     weights = {PREFIX + export.hub_name(name): parameter for name, parameter in model.named_parameters()}
     places = {name.rpartition(".lora_")[0] for name in tensors}
     for place in sorted(places):
         weight = weights.get(f"{place}.weight")
         a_RD, b_XR = tensors.get(f"{place}.lora_A.weight"), tensors.get(f"{place}.lora_B.weight")
-        if weight is None or a_RD is None or b_XR is None or (len(b_XR), a_RD.shape[1]) != tuple(weight.shape):
+        if weight is None or a_RD is None or b_XR is None or not _fits(a_RD, b_XR, weight):
             raise UserError(f"{folder}: {place} does not fit the base; the adapter is of a model of another shape")
         with torch.no_grad():
-            weight.add_(b_XR @ a_RD, alpha=fields["lora_alpha"] / fields["r"])
+            weight.add_(b_XR @ a_RD, alpha=alpha / rank)
+
+
+def _fits(a_RD: Tensor, b_XR: Tensor, weight: Tensor) -> bool:
+    """Whether the product of both matrices has the shape of the weight."""
+    is_product = a_RD.ndim == b_XR.ndim == 2 and b_XR.shape[1] == len(a_RD)
+    return is_product and (len(b_XR), a_RD.shape[1]) == tuple(weight.shape)
 
 
 def load(folder: Path, device: str = "cpu") -> tuple[Transformer, tokenizers.Tokenizer, dict[str, Any]]:
@@ -146,5 +158,10 @@ def load(folder: Path, device: str = "cpu") -> tuple[Transformer, tokenizers.Tok
         return export.load(folder, device)
     model, tokenizer, facts = export.load(base_of(folder), device)
     merge(model, folder)
-    own = read_json(folder / "greenhouse.json") if (folder / "greenhouse.json").exists() else {}
-    return model, tokenizer, facts | {name: value for name, value in own.items() if name != "base"}
+    return model, tokenizer, facts | {name: value for name, value in _own(folder).items() if name != "base"}
+
+
+def _own(folder: Path) -> dict[str, Any]:
+    """greenhouse.json of an adapter; empty for one that `peft` wrote."""
+    path = folder / "greenhouse.json"
+    return read_fields(path, WHOLE_COPY) if path.exists() else {}

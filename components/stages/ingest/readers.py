@@ -216,7 +216,7 @@ def _parquet(file: ByteCount, options: Options) -> Iterator[Record | BadRecord]:
     raw = cast(io.BufferedReader, file.file).raw
     if not raw.seekable():
         raise NotText("compressed Parquet cannot be read at random; unpack it (Parquet compresses inside)")
-    for record in tabular.parquet_rows(raw, options.text_field):
+    for record in tabular.parquet_rows(raw, options.text_field, options.max_chars):
         file.offset += record.num_bytes  # of Parquet the bytes of its text column count
         yield record
 

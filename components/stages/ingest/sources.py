@@ -112,8 +112,8 @@ def watched_path(path: str, params: Ingest, root: Path, source: str) -> Path:
     Raises:
         UserError: it does not exist, or is elsewhere.
     """
-    full, watch = (Path(os.path.abspath(root / Path(name).expanduser())) for name in (path, params.watch))
-    if not full.exists():
+    full, watch = (Path(os.path.abspath(root / os.path.expanduser(name))) for name in (path, params.watch))
+    if not os.path.exists(full):  # of a name that cannot be, too
         raise UserError(f"ingest source {source}: {path}: no such file or folder; correct `path` in params.yaml")
     inside = full.is_relative_to(watch) or full.resolve().is_relative_to(watch.resolve())
     if not inside:
@@ -150,7 +150,11 @@ def _files(source: Files, params: Ingest, limits: Limits, root: Path, listing: L
 def _local(source: Files, params: Ingest, root: Path, listing: Listing) -> Iterator[remote_files.FoundFile]:
     """The files of a local source, their paths as addresses."""
     path = watched_path(source.path, params, root, source.name)
-    names = [path.name] if path.is_file() else sorted(names_under(path, source.pattern, listing))
+    try:
+        names = [path.name] if path.is_file() else sorted(names_under(path, source.pattern, listing))
+    except (ValueError, NotImplementedError, IndexError):
+        raise UserError(f"ingest source {source.name}: pattern = {source.pattern!r} is no glob; write one as **/*.txt"
+                        ) from None  # fmt: skip
     folder = path.parent if path.is_file() else path
     for name in names:
         yield remote_files.FoundFile(str(folder / name), name, (folder / name).stat().st_size)
@@ -177,7 +181,7 @@ def _unfit(path: Path, name: str, inside: Path) -> str:
     if is_folder:
         return "" if os.access(path, os.R_OK | os.X_OK) else "a folder that may not be read"
     if not path.is_file():
-        return "a link to nothing" if path.is_symlink() else "no regular file"
+        return "no regular file" if os.path.exists(path) else "a link to nothing"
     if not path.resolve().is_relative_to(inside):
         return "a link that leads out of the folder"
     return "its name is not UTF-8" if SURROGATE.search(name) else ""
@@ -201,7 +205,7 @@ def why_none(listing: Listing) -> str:
 
 
 def _hub(source: Hub, params: Ingest, limits: Limits, root: Path) -> FileTask:
-    local = (root / Path(source.dataset).expanduser()).exists()
+    local = os.path.exists(root / os.path.expanduser(source.dataset))
     if not local and not re.fullmatch(r"[0-9a-f]{40}", source.revision):
         raise UserError(
             f"ingest source {source.name}: hub data set {source.dataset!r} needs `revision`, the 40 hex digits of a "

@@ -1,6 +1,6 @@
 """Rows of CSV and Parquet tables, one bad row at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -8,13 +8,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.stages.ingest.records import TAKEN, BadRecord, Record, record_of
+from components.stages.ingest.records import RAW_BYTES, TAKEN, BadRecord, Record, record_of
 from components.text.csv_table import CsvTable
 
 BATCH_ROWS = 64
 """Rows of Parquet in memory at once; texts are long."""
 MOST_COLUMNS = 200
 """Columns of Parquet in which text is looked for."""
+LARGE_DICTIONARY, PACKED = 4_000_000, 10.0
+"""Bytes of a dictionary as it is stored, and bytes that one of a column unpacks to: text stays below both."""
 MOST_NAMES, NAME_CHARS = 12, 40
 """Columns that a message names, and characters of each."""
 
@@ -23,8 +25,10 @@ class NotText(Exception):  # noqa: N818 - no error: the file is left out, and li
     """The file as a whole holds no text that ingest could take; the message says why."""
 
 
-def missing_column(text_field: str, names: list[str]) -> NotText:
-    """The reason for leaving out a table without the text column."""
+def without_column(text_field: str, names: list[str]) -> NotText:
+    """The reason for leaving out a table that has not one text column."""
+    if count := names.count(text_field):
+        return NotText(f"{count} columns of the table are named {text_field!r}; rename those that hold no text")
     shown = ", ".join(ascii(name)[1:-1][:NAME_CHARS] for name in names[:MOST_NAMES])
     return NotText(f"no column {text_field!r} in the table (there are: {shown}); set text_field")
 
@@ -33,15 +37,15 @@ def csv_rows(file: Any, text_field: str, max_chars: int) -> Iterator[Record | Ba
     """The rows of a CSV file with a header line.
 
     Raises:
-        NotText: the header names no column `text_field`.
+        NotText: the header names no column `text_field`, or several.
         csv.Error: the first line is no header.
     """
     table = CsvTable(file, max_chars)
     file.cut["fields_and_syntax"] += table.header_bytes
     if not table.names:
         return
-    if text_field not in table.names:
-        raise missing_column(text_field, table.names)
+    if table.names.count(text_field) != 1:
+        raise without_column(text_field, table.names)
     number = 0
     for row in table:
         if not row.problem and not row.values:
@@ -74,22 +78,32 @@ def first_parquet_rows(file: Any, count: int) -> Iterator[dict[str, Any]]:
             yield {name: (value or b"").decode("utf-8", "replace") for name, value in zip(columns, values, strict=True)}
 
 
-def parquet_rows(file: Any, text_field: str) -> Iterator[Record | BadRecord]:
+def parquet_rows(file: Any, text_field: str, max_chars: int) -> Iterator[Record | BadRecord]:
     """The rows of a Parquet file, a few in memory at once. Text is decoded row by row: one bad byte costs one row.
 
+    Args:
+        max_chars: a longer text is a bad record, and is not decoded.
+
     Raises:
-        NotText: there is no column `text_field`.
+        NotText: there is no column `text_field`, or several.
     """
     table = pq.ParquetFile(file)
     names = table.schema_arrow.names
-    if text_field not in names:
-        raise missing_column(text_field, names)
+    if names.count(text_field) != 1:
+        raise without_column(text_field, names)
+    if _is_text(table.schema_arrow.field(text_field).type) and _is_packed(table.metadata, text_field):
+        table = pq.ParquetFile(file, read_dictionary=[text_field])
     unread = tuple(name for name in names if name not in (text_field, *TAKEN))
     columns = [text_field, *(name for name in TAKEN if name in names and name != text_field)]
     number = 0
     for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=columns):
-        for values in zip(*(_as_bytes(batch.column(name)).to_pylist() for name in columns), strict=True):
+        for values in zip(*(_cells(batch.column(name), 4 * max_chars) for name in columns), strict=True):
             number += 1
+            if isinstance(values[0], pa.Buffer):
+                reason = f"row {number}: {values[0].size} bytes, more than {max_chars} characters can have"
+                bad = BadRecord.of("too_long", reason, values[0][:RAW_BYTES].to_pybytes())
+                yield replace(bad, num_bytes=values[0].size)
+                continue
             try:
                 row = {
                     name: value.decode("utf-8") if isinstance(value, bytes) else value
@@ -101,6 +115,47 @@ def parquet_rows(file: Any, text_field: str) -> Iterator[Record | BadRecord]:
             else:
                 record = record_of(row, text_field, str(number), f"row {number}: ")
                 yield replace(record, unread=unread) if isinstance(record, Record) else record
+
+
+def _cells(column: pa.Array, longest: int) -> Iterator[Any]:
+    """The values of a column, one in memory at a time: text as bytes, or as a buffer if it has more than `longest`.
+
+    What Python cannot express, such as a day after the year 9999, is None.
+    """
+    places: Iterable[int | None] = range(len(column))
+    if pa.types.is_dictionary(column.type):
+        places, column = column.indices.to_pylist(), column.dictionary
+    column = _as_bytes(column)
+    is_text = _is_text(column.type)
+    for place in places:
+        cell = None if place is None else column[place]
+        if is_text and cell is not None and cell.is_valid and (text := cell.as_buffer()).size > longest:
+            yield text
+            continue
+        try:
+            yield None if cell is None else cell.as_py()
+        except (ValueError, OverflowError):
+            yield None
+
+
+def _is_packed(metadata: pq.FileMetaData, name: str) -> bool:
+    """Whether a column may hold a long value once for many rows, which 64 rows would repeat in memory.
+
+    It is then read as a dictionary, in which each row names a value; other text would take five times as long so.
+    """
+    for group in range(metadata.num_row_groups):
+        chunks = (metadata.row_group(group).column(number) for number in range(metadata.num_columns))
+        chunk = next(chunk for chunk in chunks if chunk.path_in_schema == name)
+        in_dictionary = chunk.data_page_offset - chunk.dictionary_page_offset if chunk.has_dictionary_page else 0
+        ratio = chunk.total_uncompressed_size / max(1, chunk.total_compressed_size)
+        if in_dictionary and (in_dictionary > LARGE_DICTIONARY or ratio > PACKED):
+            return True
+    return False
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return any(is_kind(kind) for is_kind in (
+        pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary))  # fmt: skip
 
 
 def _as_bytes(column: pa.Array) -> pa.Array:

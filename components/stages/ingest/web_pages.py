@@ -6,24 +6,32 @@ held-out cut keeps on one side. Requests, metadata, redirects, errors and pictur
 """
 
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from components.core.errors import clause
 from components.stages.ingest.records import BadRecord, Record
 
 BEGIN = b"WARC/1."
 MOST_HEADER_BYTES = 1_000_000
 LONGEST_PAGE = 50_000_000
 """Bytes of a record that is read: a page is needed whole."""
+LONG_TAG, QUOTED, MOST_ATTRIBUTES = re.compile(rb"<[a-zA-Z][^<>]{4000,}"), re.compile(rb"\"[^\"]*\"|'[^']*'"), 2000
 HTML = ("text/html", "application/xhtml+xml")
 
 
 def main_text(raw: bytes) -> str | None:
-    """The main text of a page (trafilatura drops menus, footers, advertisements); None if it has none."""
+    """The main text of a page (trafilatura drops menus, footers, advertisements); None if it has none.
+
+    Nor has a page with a tag of thousands of attributes any: libxml2's time grows with the square of their number.
+    """
     import trafilatura
 
+    if any(len(QUOTED.sub(b"", tag[0]).split()) > MOST_ATTRIBUTES for tag in LONG_TAG.finditer(raw)):
+        return None
     text = trafilatura.extract(raw, include_comments=False, include_tables=True, deduplicate=False)
     return f"{text}\n" if text else None
 
@@ -53,9 +61,11 @@ def warc_records(file: Any) -> Iterator[Record | BadRecord]:
 
 
 def _record(line: bytes, offset: int, file: Any) -> Iterator[Record | BadRecord]:
-    header = line
-    while line.strip() and len(header) < MOST_HEADER_BYTES:
-        header += (line := file.readline(MOST_HEADER_BYTES))
+    lines, size = [line], len(line)
+    while line.strip() and size < MOST_HEADER_BYTES:
+        lines.append(line := file.readline(MOST_HEADER_BYTES))
+        size += len(line)
+    header = b"".join(lines)
     length = _length(header)
     if length is None:
         yield BadRecord.of("invalid_warc", "a record without a readable Content-Length", header, 0, offset)
@@ -83,21 +93,21 @@ def _length(header: bytes) -> int | None:
     for line in header.split(b"\n"):
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"content-length":
-            return int(value) if value.strip().isdigit() else None
+            digits = value.strip()
+            return int(digits) if digits.isdigit() and len(digits) < 20 else None
     return None
 
 
 def _page(raw: bytes, offset: int) -> Record | BadRecord | None:
     """The document of one whole record; None if it is no page."""
-    from warcio.exceptions import ArchiveLoadFailed
     from warcio.recordloader import ArcWarcRecordLoader
 
     try:
         record = ArcWarcRecordLoader().parse_record_stream(io.BytesIO(raw), known_format="warc")
         kind = _content_type(record)
         content = record.content_stream().read(LONGEST_PAGE + 1) if kind else b""  # it may unpack to any length
-    except (ArchiveLoadFailed, EOFError, ValueError) as error:
-        return BadRecord.of("invalid_warc", f"a record that cannot be parsed: {error}", raw, 0, offset)
+    except Exception as error:  # of warcio's parts; one bad record costs no other
+        return BadRecord.of("invalid_warc", f"a record that cannot be parsed: {clause(error)}", raw, 0, offset)
     url = record.rec_headers.get_header("WARC-Target-URI") or ""
     if not kind or not url:
         return None

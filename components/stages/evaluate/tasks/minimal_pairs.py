@@ -82,14 +82,15 @@ def read_pairs(path: Path, limit: int) -> list[MinimalPair]:
         UserError: a line is no JSON object with `sentence_good` and `sentence_bad`.
     """
     read: list[MinimalPair] = []
-    with open(path, encoding="utf-8") as file:
+    with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             if len(read) == limit:
                 break
             try:
-                row = json.loads(line)
-                read.append(MinimalPair(path.stem, str(row["sentence_good"]), str(row["sentence_bad"]), path.stem))
-            except (ValueError, KeyError, TypeError):
+                row = json.loads(line.decode())
+                good, bad = (str(row[name]).encode().decode() for name in ("sentence_good", "sentence_bad"))
+                read.append(MinimalPair(path.stem, good, bad, path.stem))
+            except (ValueError, KeyError, TypeError, RecursionError):
                 raise UserError(
                     f"{path.name} line {number}: needs a JSON object with sentence_good and sentence_bad; correct the "
                     "file or set evaluate.minimal_pairs to ''"

@@ -1,0 +1,118 @@
+"""Secrets of the environment: a small pipeline runs with canaries as credentials, then every file it left is searched.
+
+Searched are the clone with its state and MLflow, DVC and Prefect, HOME and the temporary folder: raw bytes, and what
+gz, zst, zip and zlib (git's objects) unpack to, cells of Parquet and of SQLite, and base64 of each canary.
+"""
+
+import base64
+import gzip
+import re
+import sqlite3
+import subprocess
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import zstandard
+
+from components.core.files import sha256_bytes
+from tests.flows.pipeline_clone import PipelineClone, make_clone
+
+NAMES = (
+    "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_KEY", "GITHUB_TOKEN", "HF_TOKEN", "OPENAI_API_KEY",
+    "ANTHROPIC_API_KEY", "WANDB_API_KEY", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "PREFECT_API_KEY",
+    "GIT_PASSWORD", "SLACK_WEBHOOK_URL", "DB_PASSWORD",
+)  # fmt: skip
+IN_ADDRESSES = {
+    "DATABASE_URL": "postgresql://user:{}@localhost/db", "http_proxy": "http://user:{}@127.0.0.1:9",
+    "HTTPS_PROXY": "http://user:{}@127.0.0.1:9", "PIP_INDEX_URL": "https://user:{}@localhost/simple",
+}  # fmt: skip
+"""Variables that hold a password within an address."""
+LOCAL = {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
+
+
+def canary(name: str) -> str:
+    """A value that occurs nowhere else."""
+    return f"Canary{sha256_bytes(name.encode())[:26]}"
+
+
+def forms(value: str) -> list[bytes]:
+    """A canary as it is, and the middle of its base64 at each alignment."""
+    found = [value.encode()]
+    for shift in range(3):
+        text = base64.b64encode(b"." * shift + value.encode())
+        found.append(text[4 if shift else 0 : -4])
+    return found
+
+
+def contents(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, and what they unpack to."""
+    data = path.read_bytes()
+    yield data
+    with suppress(OSError, EOFError, zlib.error):
+        yield gzip.decompress(data) if data[:2] == b"\x1f\x8b" else zlib.decompress(data)
+    with suppress(zstandard.ZstdError):
+        yield zstandard.ZstdDecompressor().decompress(data, max_output_size=1 << 30)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            for name in file.namelist():
+                yield file.read(name)
+    if data[:4] == b"PAR1":
+        for column in pq.read_table(path).to_pydict().values():
+            yield repr(column).encode("utf-8", "replace")
+    if data[:15] == b"SQLite format 3":
+        with closing(sqlite3.connect(path)) as database, suppress(sqlite3.Error):
+            for line in database.iterdump():
+                yield line.encode("utf-8", "replace")
+
+
+def search(folder: Path, values: dict[str, str]) -> tuple[dict[str, list[str]], int]:
+    """File -> variables whose canary it holds; and how many files were searched."""
+    sought = {form: name for name, value in values.items() for form in forms(value)}
+    pattern, found, searched = re.compile(b"|".join(map(re.escape, sought))), dict[str, list[str]](), 0
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            searched += 1
+            names = {sought[hit] for data in contents(path) for hit in pattern.findall(data)}
+            if names:
+                found[path.relative_to(folder).as_posix()] = sorted(names)
+    return found, searched
+
+
+def commands(clone: PipelineClone, folder: Path, secrets: dict[str, str]) -> str:
+    """Run what a user runs; returns all that it printed."""
+    key = folder / "key"
+    subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key], check=True)
+    said = [clone.run("flows.pipeline", **secrets)]
+    for command in (
+        ("flows.account", "--since", "2026-01-01"),
+        ("flows.attest", "instruct", "--key", str(key), "--out", str(folder / "attested")),
+        ("flows.export", "instruct", "--format", "hub", "--out", str(folder / "exported")),
+        ("flows.pipeline", "--set", "finetune.classify.steps=4"),
+        ("flows.card", "instruct"),
+    ):
+        said.append(clone.run(*command, **secrets))
+    return "\n".join(said)
+
+
+def leaks() -> dict[str, Any]:
+    """Files with a canary by name, after a pipeline of the size of presets/test.yaml."""
+    values = {name: canary(name) for name in (*NAMES, *IN_ADDRESSES)}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        clone = make_clone(folder)
+        (folder / "tmp").mkdir()
+        secrets = {name: IN_ADDRESSES.get(name, "{}").format(value) for name, value in values.items()}
+        said = commands(clone, folder, secrets | LOCAL | {"TMPDIR": str(folder / "tmp")})
+        (folder / "printed.txt").write_text(said)
+        (folder / "planted.gz").write_bytes(gzip.compress(values["HF_TOKEN"].encode()))
+        found, searched = search(folder, values)
+        assert found.pop("planted.gz") == ["HF_TOKEN"], "the search finds nothing"
+    for file, names in found.items():
+        print(f"LEAK {file}: {', '.join(names)}", flush=True)
+    return {"canaries": len(values), "searched": searched, "files": found}
