@@ -6,13 +6,15 @@ be saved to resume, and every epoch has an order of its own.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from components.core.errors import UserError
 from components.tokens.shards import TokenShards
-from components.training import objectives
-from components.training.objectives import Batch
+
+if TYPE_CHECKING:
+    from components.training.objectives import Batch
 
 ROUNDS = 4
 MASK64 = (1 << 64) - 1
@@ -99,7 +101,9 @@ class PretrainBatches:
     mask_rate: float | None
     document_mask: bool
 
-    def __call__(self, number: int) -> Batch:
+    def __call__(self, number: int) -> "Batch":
+        from components.training import objectives  # with torch, which commands that ask for an order alone need not
+
         samples = range(number * self.batch, (number + 1) * self.batch)
         ids = np.stack([self.windows.window(sample) for sample in samples])
         if self.mask_rate is None:
