@@ -58,7 +58,7 @@ def look(text: str, again: bool = False) -> tuple[Any, list[Any]]:
             "it was taken out; --purge deletes old copies" if taken_out else "`python -m flows.trace` says what is near"
         )
         if own := own_files(query, [], set()):
-            hint = f"files of your own do, take it out there and run the pipeline: {'; '.join(lines_of(own))}"
+            hint = f"files of your own do: take it out of them and run the pipeline: {'; '.join(lines_of(own))}"
         raise UserError(f"no document has this {query.kind}; {hint}")
     return query, found
 
