@@ -18,7 +18,9 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
+from benchmarks.hostile_leaks import leaks
 from benchmarks.results import goal, write
 from benchmarks.tables import ROOT
 from components.core.plain_text import plain_name
@@ -169,46 +171,55 @@ def trials(root: Path) -> list[tuple[str, str, Callable[[], Ended]]]:
     return found
 
 
-def main() -> None:
-    """Try all families, then the leaks, and report."""
-    parser = argparse.ArgumentParser("python -m benchmarks.hostile", description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default="", help="families whose names hold this; nothing is written")
-    parser.add_argument("--no-leaks", action="store_true", help="leave the pipeline with canaries out")
-    arguments = parser.parse_args()
-    root = Path(tempfile.mkdtemp())
-    families: dict[str, Family] = {}
+def tried(only: str) -> dict[str, Family]:
+    """Try the families whose names hold `only`; what is wrong is printed."""
+    root, families = Path(tempfile.mkdtemp()), dict[str, Family]()
     try:
         assert not (ended := forked(lambda: Ended(str(readable(root))))).wrong, ended  # threads do not survive a fork
         os.chdir(root)
         for kind, variant, trial in trials(root):
-            if arguments.only in kind:
+            if only in kind:
                 ended = forked(trial)
                 families.setdefault(kind, Family()).add(variant, ended)
-                if ended.wrong or arguments.only:
+                if ended.wrong or only:
                     how = f"WRONG {ended.wrong}" if ended.wrong else ended.shown
                     print(f"{kind}: {variant}: {how}", flush=True)
     finally:
         os.chdir(ROOT)
         shutil.rmtree(root, ignore_errors=True)
+    return families
+
+
+def report_families(families: dict[str, Family]) -> None:
+    """Write which families were handled, and how each ended, into chaos.json."""
     handled = sum(not one.wrong for one in families.values())
-    print(f"{handled} of {len(families)} families handled, {sum(one.variants for one in families.values())} inputs")
-    if arguments.only:
-        return
-    results = {"hostile": {name: asdict(one) for name, one in families.items()}}
     says = f"{len(families)} families, {sum(one.variants for one in families.values())} inputs"
-    goals = [
+    write("chaos", {"hostile": {name: asdict(one) for name, one in families.items()}}, [
         goal("hostile_inputs_handled_fraction", handled / len(families), 1, "higher", says),
         goal("bytes_unaccounted", sum(one.unaccounted for one in families.values()), 0, "lower",
              f"of {sum(one.num_bytes for one in families.values())} bytes of these files"),
-    ]  # fmt: skip
-    if not arguments.no_leaks:
-        from benchmarks.hostile_leaks import leaks
+    ])  # fmt: skip
 
-        found = leaks()
-        results["leaks"] = found
-        goals.append(goal("leaks_found", len(found["files"]), 0, "lower",
-                          f"files with one of {found['canaries']} canaries, of {found['searched']}"))  # fmt: skip
-    write("chaos", results, goals)
+
+def report_leaks(found: dict[str, Any]) -> None:
+    """Write which files held a canary into chaos.json."""
+    says = f"files with one of {found['canaries']} canaries, of {found['searched']}"
+    write("chaos", {"leaks": found}, [goal("leaks_found", len(found["files"]), 0, "lower", says)])
+
+
+def main() -> None:
+    """Try all families, then the leaks, and report."""
+    parser = argparse.ArgumentParser("python -m benchmarks.hostile", description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="families whose names hold this; nothing is written")
+    parser.add_argument("--part", choices=("families", "leaks"), help="default: both")
+    arguments = parser.parse_args()
+    if arguments.part != "leaks":
+        families = tried(arguments.only)
+        if arguments.only:
+            return
+        report_families(families)
+    if arguments.part != "families":
+        report_leaks(leaks())
 
 
 if __name__ == "__main__":
