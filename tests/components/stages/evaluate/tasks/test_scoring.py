@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from components.model.generate import generate
-from components.stages.evaluate.tasks.scoring import LanguageModel, batches
+from components.stages.evaluate.tasks.scoring import MIN_SHARED, LanguageModel, batches
 from tests.components.stages.evaluate.conftest import World
 
 
@@ -55,6 +55,22 @@ def test_choices_of_several_tokens_are_scored_whole(model: LanguageModel) -> Non
     whole = model.answers([("This function", choice) for choice in choices])
     assert model.choose([("This function", choices)])[0] == pytest.approx([one.logp for one in whole])
     assert whole[0].num_tokens > whole[2].num_tokens
+
+
+def test_endings_of_one_beginning_are_scored_as_if_each_stood_alone(model: LanguageModel) -> None:
+    """Alone, with a long shared beginning, and with long endings that begin alike after different beginnings."""
+    begin = model.encode("The array is returned as a new view of the data, unless the shape differs")
+    other = model.encode("Another text altogether that has as many words as it needs to be long enough here")
+    endings = [model.encode(text)[1:] for text in (" and more", " xylophone", " of the whole array that was given")]
+    rows = [(begin + ending, len(ending)) for ending in endings]
+    rows += [(other[: MIN_SHARED - 2] + endings[2] + ending, len(endings[2]) + len(ending)) for ending in endings]
+    rows += [(other[:MIN_SHARED] + ending, len(ending)) for ending in endings]
+    sequences, counts = [ids for ids, _ in rows], [n for _, n in rows]
+    assert max(counts) > MIN_SHARED
+    for (ids, n), found in zip(rows, model.continuations(sequences, counts), strict=True):
+        (scores,) = model.score([ids])
+        assert found.logp == pytest.approx(scores.logp[-n:].sum(), abs=1e-4)
+        assert (found.num_tokens, found.greedy) == (n, bool(scores.hit[-n:].all()))
 
 
 def test_greedy_writes_what_generate_writes(model: LanguageModel) -> None:
