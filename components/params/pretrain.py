@@ -30,7 +30,7 @@ class Optimizer(Section):
     name: Literal["muon", "adamw"] = "muon"
     """`muon` (with AdamW for the rest) or `adamw` for everything."""
     matrix_lr: float = Field(default=0.02, gt=0.0)
-    """Peak learning rate of the matrices (Muon), or of everything (AdamW)."""
+    """Peak learning rate of the matrices of the blocks; with `adamw` a tenth of Muon's is a good one."""
     embedding_lr: float = Field(default=0.01, gt=0.0)
     """Peak learning rate of embeddings and head (AdamW)."""
     momentum: Advanced[float] = Field(default=0.95, ge=0.0, lt=1.0)

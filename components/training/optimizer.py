@@ -80,20 +80,24 @@ class Optimizers:
 def build(model: nn.Module, params: Optimizer) -> Optimizers:
     """Optimizers for all parameters of `model` that require a gradient."""
     trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    matrices = [p for name, p in trained.items() if params.name == "muon" and "layers." in name and p.ndim == 2]
+    matrices = [p for name, p in trained.items() if "layers." in name and p.ndim == 2]
     chosen = {id(parameter) for parameter in matrices}
     rest = [parameter for parameter in trained.values() if id(parameter) not in chosen]
-    rest_lr = params.embedding_lr if params.name == "muon" else params.matrix_lr
     optimizers: list[torch.optim.Optimizer] = []
-    if matrices:
+    if matrices and params.name == "muon":
         muon = {"params": matrices, "lr": params.matrix_lr, "peak_lr": params.matrix_lr}
         decay = params.weight_decay
         optimizers.append(Muon([muon], lr=params.matrix_lr, weight_decay=decay, momentum=params.momentum))
+        matrices = []
     # Embeddings are not decayed when Muon has the matrices; with AdamW everything two-dimensional is.
     decay = params.weight_decay if params.name == "adamw" else 0.0
     groups = [
-        {"params": [p for p in rest if p.ndim >= 2], "lr": rest_lr, "peak_lr": rest_lr, "weight_decay": decay},
-        {"params": [p for p in rest if p.ndim < 2], "lr": rest_lr, "peak_lr": rest_lr, "weight_decay": 0.0},
+        {"params": parameters, "lr": rate, "peak_lr": rate, "weight_decay": decayed}
+        for parameters, rate, decayed in (
+            (matrices, params.matrix_lr, decay),
+            ([p for p in rest if p.ndim >= 2], params.embedding_lr, decay),
+            ([p for p in rest if p.ndim < 2], params.embedding_lr, 0.0),
+        )
     ]
     groups = [group for group in groups if group["params"]]
     if groups:

@@ -1,0 +1,21 @@
+"""Which parameters learn at which rate."""
+
+import pytest
+
+from components.params import Optimizer
+from components.training import optimizer
+from tests.components.model.test_transformer import network
+
+
+@pytest.mark.parametrize("name", ["muon", "adamw"])
+def test_matrices_of_the_blocks_have_their_own_rate_under_both_optimizers(name: str) -> None:
+    model = network()
+    built = optimizer.build(model, Optimizer(name=name, matrix_lr=0.02, embedding_lr=0.01, weight_decay=0.1))
+    found = {
+        id(parameter): (group["lr"], group["weight_decay"])
+        for one in built.optimizers for group in one.param_groups for parameter in group["params"]
+    }  # fmt: skip
+    for parameter_name, parameter in model.named_parameters():
+        is_matrix = "layers." in parameter_name and parameter.ndim == 2
+        decay = 0.1 if is_matrix or (name == "adamw" and parameter.ndim == 2) else 0.0
+        assert found[id(parameter)] == (0.02 if is_matrix else 0.01, decay), parameter_name
