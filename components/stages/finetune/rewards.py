@@ -126,13 +126,14 @@ def _serve(path: Path, pipe: Connection) -> None:
         for one in asked:
             try:
                 value = function(*one)
+                number = float(value) if isinstance(value, Real) else math.nan  # 10**400 has none
             except BaseException as error:
                 pipe.send(f"raises {_line(error)}")
                 continue
             if not isinstance(value, Real):
                 pipe.send(f"is no number but {type(value).__name__}")
             else:
-                pipe.send(float(value) if math.isfinite(value) else f"is {float(value)}, not finite")
+                pipe.send(number if math.isfinite(number) else f"is {number}, not finite")
 
 
 def _line(error: BaseException) -> str:
