@@ -18,6 +18,10 @@ from pathlib import Path
 from components.core.errors import UserError
 from flows.system import paths, processes
 
+LONGEST_SILENCE_S = 60.0
+"""A server that has not answered for so long is taken for gone: one that is started anew answers before."""
+BETWEEN_LOOKS_S = 5.0
+
 
 def free_port() -> int:
     """A port of the loopback interface that is free now."""
@@ -53,14 +57,20 @@ def prefect_server(on_end: Callable[[str], None] | None = None) -> Iterator[str]
     """The API of a Prefect server: the one the environment names, else a temporary one.
 
     Args:
-        on_end: called on a thread, with a sentence, if the temporary one ends before the `with` block does.
+        on_end: called on a thread, with a sentence, if the server is gone before the `with` block ends.
 
     Raises:
         UserError: the named one does not answer, or the temporary one does not start; the log is named.
     """
+    closing = threading.Event()
     if url := os.environ.get("PREFECT_API_URL"):
         require_prefect(url)
-        yield url
+        if on_end:
+            threading.Thread(target=_report_silence, args=(url, closing, on_end), daemon=True).start()
+        try:
+            yield url
+        finally:
+            closing.set()
         return
     port = free_port()
     url = f"http://127.0.0.1:{port}/api"
@@ -73,7 +83,6 @@ def prefect_server(on_end: Callable[[str], None] | None = None) -> Iterator[str]
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, preexec_fn=processes.dies_with_parent(),
             start_new_session=True,  # Ctrl-C would end it first, and what is stopped then could not report to it
         )  # fmt: skip
-    closing = threading.Event()
     try:
         if not healthy(f"{url}/health", 90, process):
             raise UserError(f"the Prefect server did not start; see {log}")
@@ -97,3 +106,15 @@ def _report_end(process: subprocess.Popen, closing: threading.Event, on_end: Cal
     status = process.wait()
     if not closing.is_set():
         on_end(f"the temporary Prefect server ended (status {status}, see {log}); run it again, it resumes")
+
+
+def _report_silence(url: str, closing: threading.Event, on_end: Callable[[str], None]) -> None:
+    """Call `on_end` once a server that others run has not answered for long: its client would try for minutes more."""
+    answered = time.monotonic()
+    while not closing.wait(BETWEEN_LOOKS_S):
+        if healthy(f"{url}/health", BETWEEN_LOOKS_S):
+            answered = time.monotonic()
+        elif time.monotonic() - answered > LONGEST_SILENCE_S and not closing.is_set():
+            on_end(f"PREFECT_API_URL={url} has not answered for {LONGEST_SILENCE_S:.0f} s; start that server and run "
+                   "again, it resumes")  # fmt: skip
+            return

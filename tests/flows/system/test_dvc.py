@@ -110,6 +110,22 @@ def test_leaves_names_every_key_that_differs() -> None:
     old = {"threshold": 0.7, "near": True, "nested": {"seed": 1}}
     new = {"threshold": 0.8, "near": True, "nested": {"seed": 2}, "extra": None}
     assert dvc.leaves("dedup", old, new) == [("dedup.nested.seed", 1, 2), ("dedup.threshold", 0.7, 0.8)]
+    assert dvc.leaves("", {"gone": 1}, {"new": 2}) == [("gone", 1, None), ("new", None, 2)]
+
+
+def test_reasons_name_keys_files_and_outputs(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("dedup: {threshold: 0.8, near: true}\n")
+    locked = {"dedup": {"params": {"params.yaml": {"dedup": {"threshold": 0.7, "near": True}}}, "deps": []}}
+    change = {
+        "changed deps": {"params.yaml": {"dedup": "modified"}, "data/filter": "deleted"},
+        "changed outs": {"data/dedup": "not in cache"},
+        "changed command": "python -m flows.other",
+    }
+    assert dvc._reasons("dedup", change, locked, tmp_path) == [
+        "key dedup.threshold: 0.7 -> 0.8", "file data/filter: deleted", "output data/dedup: not in cache",
+        "changed command: python -m flows.other",
+    ]  # fmt: skip
+    assert dvc._reasons("dedup", "always changed", locked, tmp_path) == ["always changed"]
 
 
 @pytest.mark.parametrize(

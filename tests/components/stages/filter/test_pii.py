@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.data_people import counted
 from benchmarks.data_pii_set import negatives, positives
+from components.stages.filter import pii
 from components.stages.filter.pii import KINDS, find, redact
 from components.stages.filter.pii_numbers import luhn
 
@@ -70,6 +71,10 @@ def test_recall_and_precision_of_each_kind_on_a_set_drawn_anew() -> None:
         ("iban", "DE89-3704-0044-0532-0130-00", "DE89-3704-0044-0532-0130-00"),
         ("phone", "手机: 137 1234 5698", "137 1234 5698"),
         ("phone", "Handy 1512 3456709", "1512 3456709"),
+        ("email", "write to ann@x.org", "ann@x.org"),
+        ("email", "a" * 70 + "@mail.org", "a" * 64 + "@mail.org"),
+        ("ip", "reach 2a00:1450:4001:80b::200e over IPv6", "2a00:1450:4001:80b::200e"),
+        ("secret", "token: aBcD5eFgHiJk", "aBcD5eFgHiJk"),
     ],
 )  # fmt: skip
 def test_spellings_that_were_missed(kind: str, text: str, value: str) -> None:
@@ -83,6 +88,12 @@ def test_overlapping_finds_are_one_of_the_kind_that_comes_first() -> None:
     spans = find("secret=Zq2LmNo4pwJalr@mail.org")
     assert len(spans) == 1
     assert all(first.end <= second.start for first, second in itertools.pairwise(find(f"{text} {text}")))
+
+
+def test_finds_that_touch_do_not_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind, span in (("secret", (3, 6, "secret")), ("email", (0, 3, "email")), ("phone", (5, 9, "phone"))):
+        monkeypatch.setitem(pii._FINDERS, kind, lambda text, span=span: [span])
+    assert find("ninechars", ["secret", "email", "phone"]) == [(0, 3, "email"), (3, 6, "secret")]
 
 
 def test_redaction_names_the_kind_and_keeps_the_rest() -> None:
@@ -113,6 +124,10 @@ def test_only_the_kinds_asked_for() -> None:
         "[0.12345678, 1.23456789e-10, -2147483648, 9223372036854775807]",
         "Biometrika 69.3 (1982): 635-640",
         'token = "AutoTokenizer.from_pretrained7"',
+        "+++@mail.org, a''@ b and '@mail.org",
+        "1234:5678:1234:5678:1234:5678:1234:5678",
+        "token: a1Ba2Bb1aB2b",  # few characters, each often
+        "token: qwuyEFGHij78",  # three changes of class among twelve characters
     ],
 )
 def test_what_only_looks_alike_is_left_alone(text: str) -> None:

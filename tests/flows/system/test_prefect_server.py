@@ -1,0 +1,62 @@
+"""A Prefect server of others: refused if it is away, and a command ends if it goes while the command runs."""
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from components.core.errors import UserError
+from flows.system import prefect_server as subject
+
+
+class Healthy(BaseHTTPRequestHandler):
+    """Answers 200 whatever is asked."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPServer]:
+    server = HTTPServer(("127.0.0.1", 0), Healthy)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{server.server_port}/api")
+    monkeypatch.setattr(subject, "LONGEST_SILENCE_S", 0.5)
+    monkeypatch.setattr(subject, "BETWEEN_LOOKS_S", 0.1)
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_one_that_goes_while_a_command_runs_is_told(server: HTTPServer) -> None:
+    told, said = threading.Event(), list[str]()
+
+    def end(sentence: str) -> None:
+        said.append(sentence)
+        told.set()
+
+    with subject.prefect_server(end) as url:
+        server.shutdown()
+        server.server_close()
+        assert told.wait(60)
+    assert said == [f"PREFECT_API_URL={url} has not answered for 0 s; start that server and run again, it resumes"]
+
+
+def test_one_that_stays_and_one_that_goes_afterwards_are_not(server: HTTPServer) -> None:
+    said: list[str] = []
+    with subject.prefect_server(said.append):
+        threading.Event().wait(1.0)
+    server.shutdown()
+    server.server_close()
+    threading.Event().wait(1.0)
+    assert said == []
+
+
+def test_one_that_is_away_is_refused(server: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{subject.free_port()}/api")
+    with pytest.raises(UserError, match="does not answer; start that server, or unset the variable"):
+        subject.require_prefect("http://127.0.0.1:9/api")
