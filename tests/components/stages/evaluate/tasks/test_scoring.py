@@ -65,6 +65,7 @@ def test_endings_of_one_beginning_are_scored_as_if_each_stood_alone(model: Langu
     rows = [(begin + ending, len(ending)) for ending in endings]
     rows += [(other[: MIN_SHARED - 2] + endings[2] + ending, len(endings[2]) + len(ending)) for ending in endings]
     rows += [(other[:MIN_SHARED] + ending, len(ending)) for ending in endings]
+    rows += [(begin[:9] + other[at : at + 5] + begin[9:18], 9) for at in (0, 5)]
     sequences, counts = [ids for ids, _ in rows], [n for _, n in rows]
     assert max(counts) > MIN_SHARED
     for (ids, n), found in zip(rows, model.continuations(sequences, counts), strict=True):
