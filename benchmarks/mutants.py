@@ -46,7 +46,7 @@ MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
     "personal data": ("components/stages/filter/pii.py", ("tests/components/stages/filter/test_pii.py",)),
     "fingerprint": (
         "flows/system/dvc.py",
-        tuple(f"tests/flows/system/test_{name}.py" for name in ("dvc", "damage", "code_files")),
+        ("tests/flows/system/test_dvc.py", "tests/flows/system/test_damage.py", "tests/flows/system/test_code_files.py"),
     ),
     "experiments": ("flows/execution/experiment.py", ("tests/flows/execution/test_experiment.py",)),
 }  # fmt: skip
