@@ -27,7 +27,7 @@ from flows.system.paths import ROOT, STATE
 
 FOLDER = STATE / "mutants"
 TREE = FOLDER / "tree"
-CARBON, EVALUATE = "tests/components/carbon", "tests/components/stages/evaluate"
+CARBON, EVALUATE, SYSTEM = "tests/components/carbon", "tests/components/stages/evaluate", "tests/flows/system"
 GOLDEN = "tests/components/test_golden.py"
 MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
     "loader": ("components/training/data_order.py", ("tests/components/training/test_data_order.py", GOLDEN)),
@@ -46,7 +46,7 @@ MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
     "personal data": ("components/stages/filter/pii.py", ("tests/components/stages/filter/test_pii.py",)),
     "fingerprint": (
         "flows/system/dvc.py",
-        ("tests/flows/system/test_dvc.py", "tests/flows/system/test_damage.py", "tests/flows/system/test_code_files.py"),
+        (f"{SYSTEM}/test_dvc.py", f"{SYSTEM}/test_damage.py", f"{SYSTEM}/test_code_files.py"),
     ),
     "experiments": ("flows/execution/experiment.py", ("tests/flows/execution/test_experiment.py",)),
 }  # fmt: skip
