@@ -33,6 +33,7 @@ from flows.execution.pipeline_run import GRACE_S, UNCHANGED, PipelineRun
 from flows.execution.stage import Stage
 from flows.planning import deferral
 from flows.system import dvc, paths, recovery
+from flows.system.command import words_of
 
 _runs: dict[str, PipelineRun] = {}
 """The runs of this process, by name: what the threads of one run share."""
@@ -114,6 +115,10 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
         return state
     except UserError as error:
         return Failed(message=str(error))
+    except OSError as error:
+        if not (words := words_of(error)):
+            raise
+        return Failed(message=words)
 
 
 def own_deployment() -> str:

@@ -105,9 +105,11 @@ class PipelineRun:
         self._meter.note(cached=",".join(self._cached()))
         self._meter.__exit__(kind, error, trace)
         stages = {stage: vars(timing) for stage, timing in self.timings.items()}
-        write_json(paths.LOGS / self.name / "timings.json", {
-            "wall_s": self.wall_s, "orchestration_s": self.overhead_s(), "stages": stages,
-        })  # fmt: skip
+        took = {"wall_s": self.wall_s, "orchestration_s": self.overhead_s(), "stages": stages}
+        try:
+            write_json(paths.LOGS / self.name / "timings.json", took)
+        except OSError as error:  # a full disk, say, which must not leave the run open
+            print(f"the times of the stages are not kept: {error}", flush=True)
         self._close_parent()
         self.closed.set()
 

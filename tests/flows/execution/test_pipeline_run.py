@@ -117,6 +117,18 @@ def test_an_mlflow_that_fails_does_not_hide_why_the_run_ended(
     assert "MLflow: OSError: no such server; the run is closed at the next start" in capsys.readouterr().out
 
 
+def test_a_file_in_the_place_of_the_logs_does_not_leave_the_run_open(
+    closed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in-the-way").write_text("")
+    monkeypatch.setattr(paths, "LOGS", tmp_path / "in-the-way")
+    with pipeline_run.PipelineRun("calm-otter", tmp_path, Params(), []) as this:
+        this.results["mix"] = StageResult("Completed", "")
+    assert "the times of the stages are not kept: [Errno 20] Not a directory" in capsys.readouterr().out
+    assert closed["status"]
+    assert this.closed.is_set()
+
+
 def test_a_run_that_did_not_wait_says_nothing_of_waiting(closed: dict[str, Any], tmp_path: Path) -> None:
     with pipeline_run.PipelineRun("calm-otter", tmp_path, Params(), []):
         pass
