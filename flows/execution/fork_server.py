@@ -122,7 +122,10 @@ def serve(address: str, packages: Sequence[str]) -> None:
 def _begin(listener: socket.socket, selector: selectors.BaseSelector) -> None:
     connection, _ = listener.accept()
     data, files, _, _ = socket.recv_fds(connection, MOST_BYTES, 3)
-    if len(files) != 3:
+    request = json.loads(data) if len(files) == 3 else {}
+    if request.get("folder") != os.getcwd():  # of another checkout, whose modules this process would not find
+        for file in files:
+            os.close(file)
         connection.close()
         return
     with (
@@ -134,7 +137,7 @@ def _begin(listener: socket.socket, selector: selectors.BaseSelector) -> None:
         selector.close()
         listener.close()
         connection.close()
-        _become(json.loads(data), files)
+        _become(request, files)
     for file in files:
         os.close(file)
     with contextlib.suppress(OSError):

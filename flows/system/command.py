@@ -6,6 +6,7 @@ A command imports what is heavy (Prefect, MLflow, DVC, torch) after its argument
 import argparse
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -47,8 +48,14 @@ OF_MACHINE = {
 """Errors of the machine, which no traceback explains -> what to do."""
 
 
+SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
+"""What numpy says of a full disk."""
+
+
 def words_of(error: OSError) -> str:
     """What is wrong and what to do, in words; "" if that is not known."""
+    if SHORT_WRITE.fullmatch(str(error)):
+        error = OSError(errno.ENOSPC, "")
     if error.errno not in OF_MACHINE:
         return ""
     where = f"{error.filename}: " if error.filename else ""

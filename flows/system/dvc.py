@@ -208,9 +208,17 @@ def _locked(root: Path) -> dict[str, dict]:
     with suppress(UserError):
         tree = read_tree(path)
         stages = tree.get("stages", {})
-        if tree and isinstance(stages, dict) and all(isinstance(entry, dict) for entry in stages.values()):
+        if tree and isinstance(stages, dict) and all(map(_is_entry, stages.values())):
             return stages
     raise UserError(f"{path} is damaged: take it from git (`git checkout dvc.lock`) or remove it, and run again")
+
+
+def _is_entry(entry: Any) -> bool:
+    """Whether a stage of dvc.lock names a hash of each of its dependencies and outputs."""
+    if not isinstance(entry, dict):
+        return False
+    files = [*(entry.get("deps") or []), *(entry.get("outs") or [])]
+    return all(isinstance(one, dict) and "path" in one and "md5" in one for one in files)
 
 
 def stale(root: Path = ROOT) -> dict[str, list[str]]:

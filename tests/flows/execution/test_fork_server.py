@@ -117,6 +117,13 @@ def test_a_killed_stage_fails(server: ForkServer, tmp_path: Path) -> None:
     assert process.wait(60) == 128 + signal.SIGKILL
 
 
+def test_a_request_of_another_checkout_is_not_taken(server: ForkServer, tmp_path: Path) -> None:
+    """Its modules are not those that this server's processes find."""
+    (tmp_path / "other").mkdir()
+    process = client(server, tmp_path / "other", "print('never')")
+    assert process.communicate(timeout=60)[0] == "no server\n"
+
+
 def test_no_server_is_no_answer(server: ForkServer, tmp_path: Path) -> None:
     server.stop()
     process = client(server, tmp_path, "print('never')")

@@ -3,10 +3,11 @@
 import errno
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from components.core.errors import UserError
-from flows.system.command import run_command
+from flows.system.command import run_command, words_of
 
 
 def ended(error: Exception) -> int:
@@ -28,6 +29,12 @@ def test_what_the_machine_lacks_is_a_sentence(tmp_path: Path, capsys: pytest.Cap
         f"toy: {tmp_path}/logs/mix.log: Not a directory; "
         "move the file that lies in the place of a folder out of the way and run again\n"
     )
+
+
+def test_a_short_write_of_numpy_is_a_full_disk() -> None:
+    with open("/dev/full", "wb", buffering=0) as full, pytest.raises(OSError, match="requested") as real:
+        np.zeros(1_000_000, np.uint8).tofile(full)
+    assert words_of(real.value) == "No space left on device; free space on the disk and run again"
 
 
 def test_a_users_error_is_a_sentence_and_any_other_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+import yaml
 from dvc.repo import Repo
 
 from components.carbon.ledger import reader
@@ -76,6 +77,15 @@ def test_a_cut_dvc_lock_is_a_sentence(project: Path) -> None:
         except UserError as error:
             assert "dvc.lock" in str(error)  # noqa: PT017 - an empty one may pass for none
             assert "\n" not in str(error)  # noqa: PT017
+
+
+def test_a_dvc_lock_that_was_cut_between_a_path_and_its_hash_is_a_sentence(project: Path) -> None:
+    lock = project / "dvc.lock"
+    stages = yaml.safe_load(lock.read_text())
+    del stages["stages"]["two"]["outs"][-1]["md5"]
+    lock.write_text(yaml.safe_dump(stages, sort_keys=False))
+    with pytest.raises(UserError, match=r"dvc\.lock is damaged: take it from git"):
+        dvc.stale(project)
 
 
 def corpus(folder: Path) -> Path:
