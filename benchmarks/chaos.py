@@ -32,7 +32,7 @@ from dataclasses import asdict
 import numpy as np
 import psutil
 
-from benchmarks.chaos_faults import FAULTS, OF_DATA, OF_PIPELINES, OF_TRAINING, OF_TUNED
+from benchmarks.chaos_faults import ABLE, FAULTS, OF_PIPELINES
 from benchmarks.chaos_world import FOLDER, PIPELINES, RARE, TARGETS, TOYS, Faulty, Target, Trial, World, product
 from benchmarks.results import goal, write
 from components.carbon.ledger import reader
@@ -45,17 +45,11 @@ def drawn(seed: int, number: int) -> Trial:
     faults = _turn(f"{seed} faults", list(FAULTS), number)
     dice = random.Random(f"{seed} {number}")
     pool = PIPELINES if faults in OF_PIPELINES or number % 10 in (1, 4, 8) else TOYS
-    if faults in OF_TRAINING:
-        pool = dict.fromkeys(("pretrain@causal", "pretrain@masked"))
-    if faults in OF_TUNED:  # what reads a model
-        pool = dict.fromkeys(
-            ("finetune@classify", "finetune@instruct", "pipeline, tuning", "pipeline, end", "evaluate")
-        )
-    if faults in OF_DATA:
-        pool = {name: target for name, target in pool.items() if name != "ingest"}
     target = _turn(f"{seed} targets", [name for name in pool if name not in RARE], number)
     if number % 20 == 9:
-        target = dice.choice([name for name in RARE if name in pool] or [target])
+        target = dice.choice([name for name in RARE if name in pool])
+    if (able := ABLE.get(faults)) and target not in able:
+        target = dice.choice(able)
     return Trial(seed, number, faults, target, dice.random())
 
 

@@ -212,5 +212,13 @@ FAULTS: dict[str, Callable[[World, Trial], Faulty]] = {
 """Fault -> what carries it out."""
 OF_PIPELINES = ("cancelled in Prefect", "Prefect server restarted")
 OF_TRAINING = ("checkpoint, flipped", "checkpoint, cut")
-OF_TUNED = ("model, flipped", "model, cut")
-OF_DATA = tuple(f"{what}, {how}" for what in ("shard", "manifest", "cache") for how in ("flipped", "cut"))
+ABLE = {
+    **dict.fromkeys(OF_TRAINING, ("pretrain@causal", "pretrain@masked")),
+    **dict.fromkeys(("model, flipped", "model, cut"), (
+        "finetune@classify", "finetune@instruct", "pipeline, tuning", "pipeline, end", "evaluate")),
+    **{
+        f"{what}, {how}": tuple(name for name in TARGETS if name != "ingest")
+        for what in ("shard", "manifest", "cache") for how in ("flipped", "cut")
+    },
+}  # fmt: skip
+"""Fault -> the targets that it can harm, where those are not all: ingest reads nothing of the pipeline's."""

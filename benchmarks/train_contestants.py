@@ -117,7 +117,8 @@ def classic(job: Job, clock: Clock) -> Callable[[Tensor], Tensor]:
 
     ours = shape()
     model = Classic(VOCABULARY, CONTEXT, ours.depth, ours.width, ours.heads, job.seed)
-    optimizer = Optimizer(name="adamw", matrix_lr=job.rate, weight_decay=0.1, schedule="cosine", warmup=WARMUP)
+    rates = {"matrix_lr": job.rate, "embedding_lr": job.rate}
+    optimizer = Optimizer(name="adamw", **rates, weight_decay=0.1, schedule="cosine", warmup=WARMUP)
     _in_our_loop(job, model, loss, optimizer, Numerics(threads=job.threads, dtype="float32"), clock)
     return model.eval()
 

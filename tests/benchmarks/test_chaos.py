@@ -11,4 +11,4 @@ def test_the_first_trials_of_a_seed_are_of_all_faults_and_a_third_on_pipelines()
     assert 20 <= sum(trial.target in chaos.PIPELINES for trial in trials) <= 28
     for trial in trials:
         assert trial.fault not in chaos.OF_PIPELINES or trial.target in chaos.PIPELINES
-        assert trial.fault not in chaos.OF_TRAINING or trial.target.startswith("pretrain@")
+        assert trial.target in chaos.ABLE.get(trial.fault, chaos.TARGETS)

@@ -116,8 +116,8 @@ def settings_of(params: Finetune, steps: int, name: str, checkpoint_every: int =
     """Settings of a training of `steps`; `name` is the section in params.yaml, for messages."""
     # Every value that counts, though some are the schema's defaults: no stage depends on a default of the schema.
     rates = Optimizer(
-        name="adamw", matrix_lr=params.learning_rate, beta1=0.9, weight_decay=0.01, grad_clip=1.0, schedule="linear",
-        warmup=0.1,
+        name="adamw", matrix_lr=params.learning_rate, embedding_lr=params.learning_rate, beta1=0.9, weight_decay=0.01,
+        grad_clip=1.0, schedule="linear", warmup=0.1,
     )  # fmt: skip
     return TrainConfig(
         steps=steps,
