@@ -81,12 +81,18 @@ def intervals(place: Place) -> tuple[dict, list[dict]]:
 
 
 def forgetting(place: Place, files: dict[str, bytes], preset: str, every: int) -> tuple[dict, list[dict]]:
-    """Forget one file of text."""
+    """Forget files of text in a fresh clone."""
     found = forget.measure(place, files, preset, every)
-    says = "outputs equal to those of a run that never had the document"
+    rows = found["removals"]
+    left = [f"{row['query']}: {line}" for row in rows for line in row["left"]]
+    says = "outputs equal to those of a run that never had the documents"
+    priced = f"forecast energy of a removal against actual, the worst of {len(rows)}"
+    seen = "most times that a model is trained on a document which was forgotten"
     return {"forget": found}, [
-        goal("forget_price_error", found["price_error"], 0.10, "lower", "forecast energy of a removal against actual"),
+        goal("forget_price_error", max(row["price_error"] for row in rows), 0.10, "lower", priced),
         goal("forget_bytes_equal", found["bytes_equal"], 1.0, "higher", says),
+        goal("forget_exposure", max(row["times_trained_on"]["after"] for row in rows), 0, "lower", seen),
+        goal("forget_copies_left", len(left), 0, "lower", "files with its text, tokens or weights after the purge"),
     ]
 
 

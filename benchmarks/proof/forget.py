@@ -1,24 +1,43 @@
-"""What forgetting costs against its price, and whether the bytes are those of a run that never had the document."""
+"""What forgetting costs against its price, what it leaves, and whether the bytes are those of a run that never had it.
+
+Three files of text are forgotten, one after the other, in a fresh clone that has nothing but the commits, the sources
+and a DVC remote. Each is priced by the dry run, taken out, and purged from clone and remote.
+"""
 
 import json
+import shutil
+import subprocess
+from pathlib import Path
 
-from benchmarks.proof.place import Place, made
+from benchmarks.proof.leftovers import kinds_of, left, sought
+from benchmarks.proof.place import IDENTITY, Place, made
 
+NUM_REMOVALS = 3
+SOURCES = ("texts/",)
 PRICE = """
 import json
 from components.lineage.documents import Query
-from flows.forget import rows_to_redo
+from flows.forget import look, rows_to_redo
 from flows.plan import sum_of
-from flows.tracking.model_exposure import workspace_view
-from flows.tracking.trace_report import answers
-found = [match.document for match in answers(Query("location", {name!r}))]
-seconds, kwh = sum_of([row.expected for row in rows_to_redo(found)])
+query, found = look({name!r})
+seconds, kwh = sum_of([row.expected for row in rows_to_redo([match.document for match in found])])
 print(json.dumps([kwh.low, kwh.mid, kwh.high]))
 """
 SPENT = """
 from components.carbon.ledger import reader
 from flows.system import paths
-print(reader.read(paths.LEDGER).energy.mid_kwh)
+print(sum(span.energy.mid_kwh for span in reader.read(paths.LEDGER) if span.labels.get("checkout") == paths.ROOT.name))
+"""
+TIMES_TRAINED_ON = """
+from components.core.errors import UserError
+from flows.forget import fetch_corpora
+from flows.tracking.model_exposure import Seen
+from components.lineage.documents import wide_query_of
+from flows.tracking.model_exposure import workspace_view
+from flows.tracking.trace_report import answers
+fetch_corpora()
+found = answers(wide_query_of({passage!r}, workspace_view), whole=True)
+print(max([one.most for match in found for one in match.seen if isinstance(one, Seen)], default=0))
 """
 OUTPUTS = """
 import json
@@ -30,37 +49,69 @@ RECORDS = ("reports/", "data/ingest/dropped", "data/ingest/quarantine")
 
 
 def measure(place: Place, files: dict[str, bytes], preset: str, keep_every: int) -> dict:
-    """Forget a file that was trained on, in a clone that has run; and run another that never had it.
+    """Forget three files that were trained on, and run the pipeline where they never were.
+
+    Args:
+        place: a clone that has run.
 
     Returns:
-        price and actual energy in kWh, `price_error`, `bytes_equal` (share of the outputs), and those that differ.
+        a row per removal (price and actual energy in kWh, most times a model was trained on it before and after, what
+        was found before and is left), `bytes_equal` (share of the outputs), and those that differ.
     """
-    name = forgettable(place, list(files))
-    price = json.loads(place.ask(PRICE.format(name=name)))
-    before = float(place.ask(SPENT))
-    place.run("flows.forget", name, "--apply")
-    actual = float(place.ask(SPENT)) - before
-    never = made(place.root.parent / "never", {one: files[one] for one in files if one != name}, preset, keep_every)
+    fresh, remote = shared(place)
+    names = forgettable(place, files)
+    removals = [removal(fresh, remote, name) for name in names]
+    kept = {one: text for one, text in files.items() if one not in names}
+    never = made(place.root.parent / "never", kept, preset, keep_every)
     never.run("flows.pipeline")
-    ours, theirs = (json.loads(one.ask(OUTPUTS)) for one in (place, never))
+    ours, theirs = (json.loads(one.ask(OUTPUTS)) for one in (fresh, never))
     compared = [path for path in ours if not path.startswith(RECORDS)]
     other = [path for path in compared if ours[path] != theirs.get(path)]
+    return {"removals": removals, "bytes_equal": 1 - len(other) / len(compared), "differ": other}
+
+
+def shared(place: Place) -> tuple[Place, Path]:
+    """What a clone made, pushed to a DVC remote; and a fresh clone that knows the remote and has the sources."""
+    remote = place.root.parent / "remote"
+    place.run("dvc", "remote", "add", "--default", "team", str(remote))
+    place.run("dvc", "push")
+    place.run("flows.team", "push")
+    for command in (("add", "--force", "dvc.lock"), (*IDENTITY, "commit", "--quiet", "--all", "--message", "made")):
+        subprocess.run(["git", *command], cwd=place.root, check=True)
+    fresh = Place(place.root.parent / "fresh")
+    subprocess.run(["git", "clone", "--quiet", str(place.root), str(fresh.root)], check=True)
+    shutil.copytree(place.root / "texts", fresh.root / "texts")
+    return fresh, remote
+
+
+def removal(fresh: Place, remote: Path, name: str) -> dict:
+    """Price, take out and purge one file, and look for what is left in the clone and in the remote."""
+    price = json.loads(fresh.ask(PRICE.format(name=name)))  # fetches what the clone does not have yet
+    fresh.run("dvc", "checkout", "--allow-missing")
+    wanted = sought(fresh.root, name)
+    times = TIMES_TRAINED_ON.format(passage=wanted.passages[0].decode())
+    before = left(fresh.root, wanted, SOURCES) + left(remote, wanted)
+    assert kinds_of(before) == {"text", "tokens", "weights"}, f"before the removal only {kinds_of(before)} are found"
+    trained_on, spent = int(fresh.ask(times)), float(fresh.ask(SPENT))
+    fresh.run("flows.forget", name, "--apply")
+    actual = float(fresh.ask(SPENT)) - spent
+    fresh.run("flows.forget", name, "--purge")
     return {
-        "query": name,
-        "price_kwh": price,
-        "actual_kwh": actual,
-        "price_error": abs(price[1] - actual) / actual,
-        "bytes_equal": 1 - len(other) / len(compared),
-        "differ": other,
-    }
+        "query": name, "bytes": (fresh.root / "texts" / name).stat().st_size,
+        "price_kwh": price, "actual_kwh": actual, "price_error": abs(price[1] - actual) / actual,
+        "times_trained_on": {"before": trained_on, "after": int(fresh.ask(times))},
+        "found_before": len(before), "left": left(fresh.root, wanted, SOURCES) + left(remote, wanted),
+    }  # fmt: skip
 
 
-def forgettable(place: Place, names: list[str]) -> str:
-    """A file whose text is in the mixture and not in the held-out set."""
+def forgettable(place: Place, files: dict[str, bytes]) -> list[str]:
+    """Files whose text is in the mixture and not held out: of these the smallest, the middle and the largest."""
     from components.corpus.corpus import read_corpus
 
     def of(folder: str) -> set[str]:
         return {one.location.split("#")[0] for one in read_corpus(place.root / folder)}
 
     trained = of("data/mix/train") - of("data/ingest/heldout")
-    return next(name for name in names if name in trained)
+    found = sorted(trained & set(files), key=lambda name: len(files[name]))
+    assert len(found) >= NUM_REMOVALS, f"only {found} are trained on and not held out"
+    return [found[number * (len(found) - 1) // (NUM_REMOVALS - 1)] for number in range(NUM_REMOVALS)]

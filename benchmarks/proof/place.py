@@ -11,6 +11,7 @@ from components.params import layout
 from flows.system import params_file
 
 DROPPED = ("PREFECT_", "MLFLOW_", "DVC_", "GREENHOUSE_", "GIT_")
+IDENTITY = ("-c", "user.name=bench", "-c", "user.email=bench@localhost")
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,5 @@ def made(root: Path, files: dict[str, bytes], preset: str, keep_every: int) -> P
     params, defaults = root / "params.yaml", root / "defaults.yaml"
     params.write_text(params_file.edited(params.read_text(), settings))
     defaults.write_text(defaults.read_text().replace("keep_every: 0 ", f"keep_every: {keep_every} ", 1))
-    identity = ("-c", "user.name=bench", "-c", "user.email=bench@localhost")
-    subprocess.run(["git", *identity, "commit", "--quiet", "--all", "--message", "settings"], cwd=root, check=True)
+    subprocess.run(["git", *IDENTITY, "commit", "--quiet", "--all", "--message", "settings"], cwd=root, check=True)
     return Place(root)

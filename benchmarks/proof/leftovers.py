@@ -1,0 +1,95 @@
+"""What is left of a document in a folder: a search through the bytes of all its files, whatever forgetting lists.
+
+Its text is sought as passages that no other document has, in Parquet and compressed files too; its tokens as the ids of
+those passages; the weights that were trained on it by their hashes. What is sought is drawn before the removal, so that
+the same search can show first that it finds each of the three.
+"""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tokenizers
+
+from components.core.files import md5_file, read_json
+from components.corpus.corpus import read_corpus
+
+NUM_PASSAGES, LEAST_CHARACTERS = 12, 60
+EDGE = 3
+"""Ids left away at either end of a passage: there they depend on what stands beside it."""
+
+
+@dataclass(frozen=True)
+class Sought:
+    """Passages in UTF-8, the same as token shards store them, and size and md5 of weights."""
+
+    passages: tuple[bytes, ...]
+    tokens: tuple[bytes, ...]
+    weights: frozenset[tuple[int, str]]
+
+
+def sought(root: Path, name: str) -> Sought:
+    """What a clone holds of the documents at a location, as the model's mixture, tokens and weights have it."""
+    corpus = list(read_corpus(root / "data/mix/train"))
+    own = "\n".join(one.text for one in corpus if one.location.split("#")[0] == name)
+    rest = "\n".join(one.text for one in corpus if one.location.split("#")[0] != name)
+    lines = [line for line in own.splitlines() if len(line) >= LEAST_CHARACTERS and line not in rest]
+    assert len(lines) >= NUM_PASSAGES, f"{name} has {len(lines)} lines of its own that are long enough"
+    chosen = lines[:: len(lines) // NUM_PASSAGES][:NUM_PASSAGES]
+    tokenizer = tokenizers.Tokenizer.from_file(str(root / "data/tokenize/tokenizer.json"))
+    stored = np.dtype(read_json(root / "data/tokenize/train/manifest.json")["dtype"]).newbyteorder("<")
+    ids = [tokenizer.encode(line, add_special_tokens=False).ids[EDGE:-EDGE] for line in chosen]
+    weights = [*root.glob("models/*/*/model.safetensors"), *root.glob("models/checkpoints/*/*/*.safetensors")]
+    return Sought(
+        tuple(line.encode() for line in chosen),
+        tuple(np.array(row, stored).tobytes() for row in ids),
+        frozenset((path.stat().st_size, md5_file(path)) for path in weights),
+    )
+
+
+def left(folder: Path, wanted: Sought, ignored: tuple[str, ...] = ()) -> list[str]:
+    """Files below a folder that hold some of it: `kind: path`.
+
+    Args:
+        ignored: folders, relative to it, that are the owner's to change.
+    """
+    sizes = {size for size, _ in wanted.weights}
+    found = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):
+        name = str(path.relative_to(folder))
+        if name.startswith(ignored):
+            continue
+        data = b"\0".join(_readings(path))
+        kinds = ["text"] * any(passage in data for passage in wanted.passages)
+        kinds += ["tokens"] * any(ids in data for ids in wanted.tokens)
+        size = path.stat().st_size
+        kinds += ["weights"] * (size in sizes and (size, md5_file(path)) in wanted.weights)
+        found += [f"{kind}: {name}" for kind in kinds]
+    return found
+
+
+def _readings(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, and what they are when unpacked."""
+    data = path.read_bytes()
+    yield data
+    if data[:4] == b"PAR1":
+        for column in pq.read_table(pa.BufferReader(data)).columns:
+            if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+                yield from (chunk.buffers()[2].to_pybytes() for chunk in column.chunks if chunk.buffers()[2])
+    if data[:2] == b"\x1f\x8b":
+        yield gzip.decompress(data)
+    if data[:1] == b"\x78":  # objects of git
+        try:
+            yield zlib.decompress(data)
+        except zlib.error:
+            return
+
+
+def kinds_of(found: list[str]) -> set[str]:
+    """Those of text, tokens and weights that were found."""
+    return {line.partition(":")[0] for line in found}
