@@ -2,7 +2,7 @@
 
 Each run is a process of its own and cold: the import of the encoder, its start from tokenizer.json or the merges, the
 ids of every text, and two bytes per id on disk are timed; reading the texts is not. The tokenizer is trained by our own
-stage's code on the first 20 MB, with 32,768 tokens. Peers use two threads, ours one.
+stage's code on the first 20 MB, with 32,768 tokens. Ours and the peers use two threads.
 """
 
 import json
@@ -54,7 +54,7 @@ def ours(work: Path, corpus: str, tokenizer_json: str) -> dict[str, float]:
     writer = TokenWriter(work / "tokens", encoder.vocab_size, "", ["bench"])
     for texts in shards:
         num_bytes = np.array([len(text.encode()) for text in texts])
-        writer.add_documents(list(encoder.encode_many(texts)), np.zeros(len(texts), np.int64), num_bytes)
+        writer.add_documents(list(encoder.encode_many(texts, WORKERS)), np.zeros(len(texts), np.int64), num_bytes)
     written = writer.close()
     return {"seconds": time.perf_counter() - started, "tokens": written.num_tokens - written.num_documents}
 
@@ -160,7 +160,7 @@ def others(texts: list[str], content: str, llama: Callable[[list[str]], list[lis
     from gigatoken import Tokenizer
 
     encoder = Encoder(content)
-    own = [ids.tolist() for ids in encoder.encode_many(texts)]
+    own = [ids.tolist() for ids in encoder.encode_many(texts, WORKERS)]
     slow = reference(content).encode_batch_fast(texts, add_special_tokens=False)
     yield "tokenizers", [found.ids for found in slow], own
     yield "tiktoken", of_tiktoken(content).encode_ordinary_batch(texts, num_threads=WORKERS), own

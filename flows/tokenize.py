@@ -14,6 +14,7 @@ def call(context: StageContext, branch: str) -> Report:
         train=context.root / "data/mix/train",
         heldout=context.root / "data/ingest/heldout",
         params=context.params.tokenize,
+        threads=context.params.runtime.workers,
         **context.common,
     )
 

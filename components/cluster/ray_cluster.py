@@ -27,7 +27,7 @@ ANSWER_S = 10.0
 """Seconds for a cluster's head to answer."""
 START_S = 120.0
 """Seconds for one to start: three are usual, a busy machine takes longer."""
-TRIES = 2
+TRIES = 3
 """Ray gives its own processes 30 s, which a busy machine may not have."""
 START = ("-m", "ray.scripts.scripts", "start", "--head", "--block", "--port=0", "--include-dashboard=false")
 """Arguments of Python that start a head, as the command `ray` does, which may not be on the path."""

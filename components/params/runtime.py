@@ -55,7 +55,7 @@ class Runtime(Section):
     """Neutral settings: no test finds a byte that depends on them."""
 
     workers: int = Field(default=2, ge=1)
-    """Processes of the data stages on this machine."""
+    """Processes of the data stages on this machine; threads of the one that encodes."""
     engine: Literal["local", "ray"] = "local"
     """Where data stages work and training processes run: on this machine, or on a Ray cluster (docs/cluster.md)."""
     ray_address: Advanced[str] = ""

@@ -12,6 +12,8 @@ so that Devanagari or decomposed accents are not cut apart.
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -45,7 +47,10 @@ PATTERN = (
 llama.cpp and fast encoders know published patterns only. Oniguruma, gigatoken and llama.cpp cut alike by it."""
 
 RENEW_CHARS = 64_000_000
-"""Text after which `encode_many` starts a new encoder: gigatoken 0.10 remembers every word that it has met."""
+"""Text after which an encoder is started anew: gigatoken 0.10 remembers every word that it has met."""
+
+PART_CHARS = 500_000
+"""Text that a thread encodes at a time, or a whole document."""
 
 
 def train_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
@@ -103,13 +108,15 @@ class Encoder:
     chat, pad, stops = CHAT, PAD, (END_OF_TEXT, END)
 
     def __init__(self, tokenizer_json: str) -> None:
-        ranks = byte_ranks(tokenizer_json)
+        content = json.loads(tokenizer_json)
+        ranks = _ranks(content)
         self.vocab_size = len(ranks) + len(SPECIAL_TOKENS)
         self._bytes = [name.encode() for name in SPECIAL_TOKENS] + sorted(ranks, key=ranks.__getitem__)
         # Without its added tokens: their strings inside a text are plain text.
-        self._content, self._remembered = json.dumps(json.loads(tokenizer_json) | {"added_tokens": []}), 0
-        self.encode_array: Callable[[str], np.ndarray] = encoding(self._content)
+        self._content = json.dumps(content | {"added_tokens": []})
+        self.encode_array = Encoding(self._content)
         """Ids of a text, all of it taken as plain text: uint32."""
+        self._idle = [self.encode_array]
 
     def encode(self, text: str) -> list[int]:
         """The same as a list."""
@@ -119,13 +126,28 @@ class Encoder:
         """Ids of a text to classify, at most `context`."""
         return self.encode(text)[:context]
 
-    def encode_many(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
-        """`encode_array` of each text, in order."""
-        for text in texts:
-            self._remembered += len(text)
-            if self._remembered > RENEW_CHARS:
-                self.encode_array, self._remembered = encoding(self._content), 0
-            yield self.encode_array(text)
+    def encode_many(self, texts: Iterable[str], threads: int = 1) -> Iterator[np.ndarray]:
+        """`encode_array` of each text, in order.
+
+        Args:
+            threads: each has an `Encoding` of its own, with what it remembers; they change no id.
+        """
+        if threads == 1:
+            yield from map(self.encode_array, texts)
+            return
+        with ThreadPoolExecutor(threads) as pool:
+            for part in pool.map(self._encoded, parts_of(texts)):
+                yield from part
+
+    def _encoded(self, texts: list[str]) -> list[np.ndarray]:
+        """In any thread, with an encoding that no other uses."""
+        try:
+            encode = self._idle.pop()
+        except IndexError:
+            encode = Encoding(self._content)
+        found = [encode(text) for text in texts]
+        self._idle.append(encode)
+        return found
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of `ids`; special tokens by name; bytes that are no UTF-8 (a cut character) become U+FFFD."""
@@ -136,18 +158,48 @@ class Encoder:
         return self._bytes[id]
 
 
-def encoding(content: str) -> Callable[[str], np.ndarray]:
+def parts_of(texts: Iterable[str]) -> Iterator[list[str]]:
+    """The texts in order, so many together that they have `PART_CHARS`."""
+    part, size = list[str](), 0
+    for text in texts:
+        part.append(text)
+        size += len(text)
+        if size >= PART_CHARS:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+class Encoding:
     """The function from text to ids of `gigatoken`, or where that is not installed, of `tokenizers`.
 
     Args:
         content: of a tokenizer.json, without added tokens.
     """
-    try:
-        from gigatoken.gigatoken_rs import load_hf_json
-    except ImportError:
-        slow = Tokenizer.from_str(content)
-        return lambda text: np.array(slow.encode(text, add_special_tokens=False).ids, dtype=np.uint32)
-    return load_hf_json(content).encode
+
+    def __init__(self, content: str) -> None:
+        self._content = content
+        self._start()
+
+    def _start(self) -> None:
+        self._remembered = 0
+        try:
+            from gigatoken.gigatoken_rs import load_hf_json
+        except ImportError:
+            slow = Tokenizer.from_str(self._content)
+            self.encode: Callable[[str], np.ndarray] = lambda text: np.array(
+                slow.encode(text, add_special_tokens=False).ids, dtype=np.uint32
+            )
+        else:
+            self.encode = load_hf_json(self._content).encode
+
+    def __call__(self, text: str) -> np.ndarray:
+        """Ids of a text: uint32."""
+        self._remembered += len(text)
+        if self._remembered > RENEW_CHARS:
+            self._start()
+        return self.encode(text)
 
 
 def byte_ranks(tokenizer_json: str) -> dict[bytes, int]:
@@ -156,7 +208,10 @@ def byte_ranks(tokenizer_json: str) -> dict[bytes, int]:
     Raises:
         UserError: the tokenizer is not one that `train_bpe` makes, so encoders might differ.
     """
-    content = json.loads(tokenizer_json)
+    return _ranks(json.loads(tokenizer_json))
+
+
+def _ranks(content: dict[str, Any]) -> dict[bytes, int]:
     special = {token["content"]: token["id"] for token in content["added_tokens"]}
     patterns = [step.get("pattern", {}).get("Regex") for step in content["pre_tokenizer"].get("pretokenizers", [])]
     if (

@@ -43,6 +43,7 @@ def tokenize(
     out: Path,
     reports: Path,
     work: Path,
+    threads: int = 1,
     progress: Progress | None = None,
 ) -> Report:
     """Write `out/tokenizer.json`, `out/train` and `out/heldout`; see the module docstring.
@@ -50,6 +51,7 @@ def tokenize(
     Args:
         train, heldout: corpora.
         work: unused; the stage is short and starts over when interrupted.
+        threads: that encode; they change no byte.
 
     Raises:
         UserError: a corpus is empty, or too small for `vocab_size`.
@@ -63,7 +65,7 @@ def tokenize(
     with progress.phase("bpe"):
         tokenizer_json = _train_bpe(train, manifests["train"], params, progress)
     write_text(out / "tokenizer.json", tokenizer_json)
-    encoding = _Encoding(Encoder(tokenizer_json), tokenizer_json, progress)
+    encoding = _Encoding(Encoder(tokenizer_json), tokenizer_json, threads, progress)
     with progress.phase("encode"):
         # Held-out text first: the overlap needs its n-grams before it sees the training text.
         held = encoding.corpus(heldout, manifests["heldout"], out / "heldout", is_heldout=True)
@@ -118,8 +120,8 @@ def even_sample(folder: Path, manifest: Manifest, share: float) -> Iterator[str]
 class _Encoding:
     """Encodes corpora shard by shard, counts as it goes, and compares a sample with `tokenizers`."""
 
-    def __init__(self, encoder: Encoder, tokenizer_json: str, progress: Progress) -> None:
-        self.encoder, self.progress = encoder, progress
+    def __init__(self, encoder: Encoder, tokenizer_json: str, threads: int, progress: Progress) -> None:
+        self.encoder, self.threads, self.progress = encoder, threads, progress
         self.sha256 = sha256_bytes(tokenizer_json.encode())
         self.reference = reference(tokenizer_json)
         self.overlaps = Overlaps()
@@ -141,7 +143,7 @@ class _Encoding:
 
     def _shard(self, path: Path, writer: TokenWriter, encoded: Encoded, is_heldout: bool) -> None:
         texts, names, locations, keys = _read(path, "text", "source", "location", "id")
-        ids = list(self.encoder.encode_many(texts))
+        ids = list(self.encoder.encode_many(texts, self.threads))
         self._compare(texts, ids, path)
         sources = np.array([encoded.sources.index(name) for name in names], np.int64)
         num_bytes = np.array([len(text.encode()) for text in texts], np.int64)

@@ -121,10 +121,10 @@ def test_every_neighbourhood_of_kinds(tokenizer_json: str, encoder: Encoder) -> 
 def test_without_gigatoken_the_ids_are_the_same(
     monkeypatch: pytest.MonkeyPatch, tokenizer_json: str, encoder: Encoder
 ) -> None:
-    assert type(encoder.encode_array.__self__).__name__ == "BPETokenizer"
+    assert type(encoder.encode_array.encode.__self__).__name__ == "BPETokenizer"
     monkeypatch.setitem(sys.modules, "gigatoken.gigatoken_rs", None)  # importing it raises ImportError
     slow = Encoder(tokenizer_json)
-    assert type(slow.encode_array).__name__ == "function"
+    assert type(slow.encode_array.encode).__name__ == "function"
     for fast, found, text in zip(encoder.encode_many(TRICKY), slow.encode_many(TRICKY), TRICKY, strict=True):
         assert found.dtype == fast.dtype == np.uint32
         assert found.tolist() == fast.tolist() == slow.encode(text)
@@ -135,12 +135,29 @@ def test_what_the_encoder_remembers_is_bounded(
 ) -> None:
     monkeypatch.setattr(tokenizer, "RENEW_CHARS", len(corpus[0]) + len(corpus[1]))
     encoder = Encoder(tokenizer_json)
-    first = encoder.encode_array
+    first = encoder.encode_array.encode
     found = encoder.encode_many(corpus[:3])
     before = [next(found), next(found)]
-    assert encoder.encode_array == first
+    assert encoder.encode_array.encode == first
     assert [*before, next(found)][-1].tolist() == slow_ids(tokenizer_json, corpus[2])
-    assert encoder.encode_array != first
+    assert encoder.encode_array.encode != first
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_threads_change_no_id(
+    monkeypatch: pytest.MonkeyPatch, corpus: list[str], tokenizer_json: str, encoder: Encoder, threads: int
+) -> None:
+    """With parts so small that every thread has many, and encodings that start anew in between."""
+    expected = [ids.tolist() for ids in encoder.encode_many(corpus)]
+    monkeypatch.setattr(tokenizer, "PART_CHARS", 20_000)
+    monkeypatch.setattr(tokenizer, "RENEW_CHARS", 100_000)
+    assert [ids.tolist() for ids in Encoder(tokenizer_json).encode_many(corpus, threads)] == expected
+
+
+def test_parts_hold_every_text_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenizer, "PART_CHARS", 4)
+    assert list(tokenizer.parts_of(["ab", "", "cde", "f", "ghijk", "l"])) == [["ab", "", "cde"], ["f", "ghijk"], ["l"]]
+    assert not list(tokenizer.parts_of([]))
 
 
 def test_very_long_runs_do_not_overflow_the_regex_stack(encoder: Encoder) -> None:
