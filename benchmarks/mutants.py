@@ -60,6 +60,8 @@ EQUIVALENT: dict[str, str] = {
     "statistics: holm: 0.0 -> 1.0": "every entry of the list is set",
     "budget: module: TYPE_CHECKING -> not TYPE_CHECKING": "names of annotations are then imported in vain",
     "scoring: choose: True -> False": _STRICT,
+    "scoring: score: True -> False": _STRICT,
+    "scoring: _continue: -1 -> 1": "the logits have two axes",
     "scoring: module: 8 -> 9": "what begins alike is read once or twice, to the same scores",
 }
 """Mutant -> why no test can tell it from the original."""

@@ -92,12 +92,12 @@ def write_tokens(folder: Path, tokenizer: str, documents: list[Document]) -> Non
     writer.close()
 
 
-def trained(ids: np.ndarray, causal: bool) -> Transformer:
+def trained(ids: np.ndarray, causal: bool, steps: int = STEPS, width: int = 64) -> Transformer:
     """A model after a few steps on windows of `ids`."""
-    model = Transformer(derive_shape(ModelShape(size=2, width=64, heads=2), 600, CONTEXT, causal)).initialise(1)
+    model = Transformer(derive_shape(ModelShape(size=2, width=width, heads=2), 600, CONTEXT, causal)).initialise(1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     draw = np.random.default_rng(1)
-    for _ in range(STEPS):
+    for _ in range(steps):
         starts = draw.integers(0, len(ids) - CONTEXT - 1, size=8)
         x_BT = torch.from_numpy(np.stack([ids[start : start + CONTEXT + 1] for start in starts]))
         if causal:

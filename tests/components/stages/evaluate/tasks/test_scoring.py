@@ -6,14 +6,27 @@ import numpy as np
 import pytest
 import torch
 
+from components.model.export import save
 from components.model.generate import generate
 from components.stages.evaluate.tasks.scoring import MIN_SHARED, LanguageModel, batches
-from tests.components.stages.evaluate.conftest import World
+from components.tokens.tokenizer import Encoder, train_bpe
+from tests.components.real_text import modules
+from tests.components.stages.evaluate.conftest import trained
+
+LINES = ("The array is returned.", "copy: q d x m = q d x m", "A function of two points.")
+RECALL = ("recall: k B, d M ? d", (" B", " M", " D"))
+"""A prompt whose choices are one token each."""
 
 
 @pytest.fixture(scope="module")
-def model(world: World) -> LanguageModel:
-    return world.context().causal
+def model(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
+    """A model of three short lines, which it writes one after the other."""
+    torch.set_num_threads(1)
+    tokenizer = train_bpe([*(one.text for one in modules("scipy", 8)), RECALL[0] * 100, *RECALL[1] * 100], 600).to_str()
+    ids = np.array([0, *Encoder(tokenizer).encode("\n".join(LINES * 100))])
+    folder = tmp_path_factory.mktemp("model")
+    save(trained(ids, causal=True, steps=40, width=32), tokenizer, folder, {})
+    return LanguageModel.load(folder)
 
 
 def slow_logps(model: LanguageModel, ids: list[int]) -> np.ndarray:
@@ -43,7 +56,7 @@ def test_the_order_of_the_sequences_does_not_matter(model: LanguageModel) -> Non
 
 
 def test_choices_by_one_pass_and_by_whole_continuations_agree(model: LanguageModel) -> None:
-    prompt, choices = "recall: k B, d M ? d", (" B", " M", " D")
+    prompt, choices = RECALL
     assert model._plan(prompt, choices) is not None
     quick = model.choose([(prompt, choices)])[0]
     whole = [one.logp for one in model.answers([(prompt, choice) for choice in choices])]
@@ -55,6 +68,24 @@ def test_choices_of_several_tokens_are_scored_whole(model: LanguageModel) -> Non
     whole = model.answers([("This function", choice) for choice in choices])
     assert model.choose([("This function", choices)])[0] == pytest.approx([one.logp for one in whole])
     assert whole[0].num_tokens > whole[2].num_tokens
+
+
+def test_a_continuation_without_ids_of_its_own_is_scored_by_the_last_one(model: LanguageModel) -> None:
+    """Some tokenizers drop a blank at the end."""
+    (found,) = model.answers([("The array is", "")])
+    assert found.num_tokens == 1
+    assert found.logp == pytest.approx(slow_logps(model, model.encode("The array is"))[-1], abs=1e-4)
+
+
+def test_random_weights_are_all_random_and_of_one_size(model: LanguageModel) -> None:
+    """Also those that training starts at zero, without which every layer would pass on what it gets."""
+    one, same, other = (model.random_weights(seed).model for seed in (1, 1, 2))
+    for first, again, another in zip(one.parameters(), same.parameters(), other.parameters(), strict=True):
+        assert torch.equal(first, again)
+        assert first.ndim < 2 or not torch.equal(first, another)
+    for matrix in one.layers.parameters():
+        if matrix.ndim == 2:
+            assert matrix.std().item() == pytest.approx(matrix.shape[1] ** -0.5, rel=0.1)
 
 
 def test_endings_of_one_beginning_are_scored_as_if_each_stood_alone(model: LanguageModel) -> None:
