@@ -1,25 +1,37 @@
-"""What GRPO gains beside supervised tuning of equal joules: `python -m benchmarks.finetune_gain PLACE RESULT`.
+"""What GRPO gains beside supervised tuning of equal joules: `python -m benchmarks.finetune_gain PLACE RESULT [SEEDS]`.
 
-The base has learned, as a chat, to add in written-out steps, and is right twice in five or more. Both get equal rows:
-sums and their final answers. GRPO samples steps and is rewarded for the end; supervised tuning learns the answer.
-Five seeds of rows and training; gains are paired by seed, their intervals Student's over seeds (one base, one set of
-test sums). Joules are CPU seconds here, to which they are proportional on one machine. Beside them stands
-supervised tuning on whole worked answers, which GRPO never sees: it knows more, so no goal is put on it.
+The base has learned, as a chat, to add in written-out steps, and is right twice in five or more. All get equal rows:
+sums and their final answers. GRPO samples steps and is rewarded for the end. Supervised tuning learns
+
+    final     the final answers
+    own       what the base itself wrote and was right (rejection sampling: Yuan et al. 2023, arXiv:2308.01825)
+    worked    whole worked answers, which the others never see: it knows more, so no goal is put on it
+
+The goal is on the gain over the better of the first two. Five seeds of rows and training; gains are paired by seed,
+their intervals Student's over seeds (one base, one set of test sums). Joules are CPU seconds here, to which they are
+proportional on one machine; sampling counts.
+
+Every training leaves its figures in PLACE, so a bench that was cut short goes on where it was; a training that was cut
+short begins anew, since its CPU seconds must be those of all its steps.
 """
 
 import copy
 import math
+import shutil
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
-from components.core.files import write_json
+from components.core.files import read_json, write_json
 from components.core.progress import Progress
 from components.finetuning_data.chat import encode
 from components.finetuning_data.formats import Message
@@ -40,11 +52,14 @@ SEEDS, ROWS, TESTED, CONTEXT = 5, 512, 240, 64
 SHAPE, NUMERICS = ModelShape(size=2, width=64, heads=2), Numerics(dtype="float32", threads=1)
 ENOUGH, EVERY, MOST, BATCH = 0.4, 200, 6000, 32
 """The base is trained until so many test sums are right, judged every so many steps of at most so many."""
-TUNED = {"context": CONTEXT, "max_tokens": 28, "batch": 8, "learning_rate": 3e-4, "steps": 60}
-RATES = (1e-4, 1e-3)
-"""Of supervised tuning; the one with the higher mean over the seeds counts."""
-TRIED = 10
-"""Steps that time a step of supervised tuning; they are not counted."""
+TUNED = {"context": CONTEXT, "max_tokens": 28, "batch": 8, "steps": 60}
+RATES = {"grpo": (3e-4, 1e-3), "final": (1e-4, 1e-3), "own": (1e-4, 1e-3), "worked": (1e-4, 1e-3)}
+"""Of GRPO, and of supervised tuning (see the module docstring); of each the one with the higher mean over the seeds
+counts."""
+WRITTEN = 2
+"""Completions that the base writes of each sum for `own`."""
+TRIED = (10, 60)
+"""Steps of two trials that time a step of supervised tuning; they are not counted."""
 
 
 def sums(seed: int, count: int, split: curriculum.Split = "train") -> list[curriculum.Problem]:
@@ -71,64 +86,124 @@ def supervised(
     train(model, batches, language_model_loss, settings, work, Progress(), numerics=NUMERICS, **more)
 
 
-def cpu_seconds(call: Any) -> float:
+def cpu_seconds(call: Callable[[], Any]) -> float:
     """CPU seconds of a call."""
     started = time.process_time()
     call()
     return time.process_time() - started
 
 
-def measured(place: Path) -> dict[str, Any]:
-    """Accuracy of the base, and by seed of GRPO and of supervised tuning; gains and CPU seconds."""
-    torch.set_num_threads(1)
-    made = train_bpe([one.text for task in curriculum.TASKS for one in curriculum.items(task, 1, 400)], 330)
-    encoder = Encoder(made.to_str())
-    sampler = Sampler(Tokenizer.from_str(made.to_str()), encoder.stops, Rewards(place), TUNED["max_tokens"])
+def kept(work: Path, make: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    """What `make` finds when it trains in the folder `work`; of a second call what the first one wrote down."""
+    result = work / "result.json"
+    if not result.exists():
+        shutil.rmtree(work, ignore_errors=True)
+        write_json(result, make(work))
+    return dict(read_json(result))
 
-    def problems(some: list[curriculum.Problem]) -> list[Problem]:
+
+@dataclass
+class Contest:
+    """The base that all start from, and what they are judged by."""
+
+    place: Path
+
+    def __post_init__(self) -> None:
+        made = train_bpe([one.text for task in curriculum.TASKS for one in curriculum.items(task, 1, 400)], 330)
+        self.encoder = Encoder(made.to_str())
+        self.sampler = Sampler(Tokenizer.from_str(made.to_str()), self.encoder.stops, Rewards(self.place),
+                               TUNED["max_tokens"])  # fmt: skip
+        self.tested = self.problems(sums(1, TESTED, "test"))
+        self.base = Transformer(derive_shape(SHAPE, made.get_vocab_size(), CONTEXT, causal=True)).initialise(1)
+        self.found = kept(self.place / "base", self.train_base)
+        self.base.load_state_dict(load_file(self.place / "base" / "base.safetensors"))
+
+    def problems(self, some: list[curriculum.Problem]) -> list[Problem]:
+        """Sums as GRPO sees them: prompts, and what is to be found at the end of a completion."""
         found = [PromptPair(one.prompt, one.final, str(number)) for number, one in enumerate(some)]
-        return reinforcement.encoded(found, encoder, CONTEXT, sampler.max_tokens, [])
+        return reinforcement.encoded(found, self.encoder, CONTEXT, self.sampler.max_tokens, [])
 
-    tested = problems(sums(1, TESTED, "test"))
+    def accuracy(self, model: Any) -> float:
+        """Share of the test sums that end rightly."""
+        return float(np.mean(self.sampler(model.eval(), self.tested)[2]))
 
-    def accuracy(model: Any) -> float:
-        return float(np.mean(sampler(model.eval(), tested)[2]))
+    def train_base(self, work: Path) -> dict[str, Any]:
+        """Train on worked sums until it is right often enough; its accuracy and steps."""
+        rows, step, right = pairs(self.encoder, sums(0, 20_000), worked=True), 0, 0.0
+        while step < MOST and right < ENOUGH:
+            step += EVERY
+            supervised(self.base, rows, MOST, 3e-3, 1, work / "checkpoints", until=step)
+            right = self.accuracy(self.base)
+            print(f"base: {step} steps, {right:.3f} right", flush=True)
+        save_file({name: tensor.contiguous() for name, tensor in self.base.state_dict().items()},
+                  work / "base.safetensors")  # fmt: skip
+        return {"accuracy": right, "steps": step}
 
-    base = Transformer(derive_shape(SHAPE, made.get_vocab_size(), CONTEXT, causal=True)).initialise(1)
-    rows, step = pairs(encoder, sums(0, 20_000), worked=True), 0
-    while step < MOST and (found := accuracy(base)) < ENOUGH:
-        step += EVERY
-        supervised(base, rows, MOST, 3e-3, 1, place / "base", until=step)
-        print(f"base: {step} steps", flush=True)
-    arms: dict[str, list[float]] = {}
-    used: dict[str, list[float]] = {}
-    for seed in range(2, 2 + SEEDS):
-        given, params = sums(seed, ROWS), Reinforce(**TUNED | {"seed": seed})
-        model, work = copy.deepcopy(base), place / f"{seed}"
-        batches = reinforcement.GroupBatches(model, sorted(problems(given), key=len), sampler, params, NUMERICS,
-                                             work / "completions", Progress())  # fmt: skip
+    def grpo(self, seed: int, rate: float, work: Path) -> dict[str, float]:
+        """Accuracy after GRPO, and its CPU seconds."""
+        params, model = Reinforce(**TUNED | {"seed": seed, "learning_rate": rate}), copy.deepcopy(self.base)
+        batches = reinforcement.GroupBatches(model, sorted(self.problems(sums(seed, ROWS)), key=len), self.sampler,
+                                             params, NUMERICS, work / "completions", Progress())  # fmt: skip
         loss = reinforcement.GRPOLoss(params.clip, params.kl_weight, params.temperature)
         settings = settings_of(params, params.steps, "bench", EVERY)
-        spent = cpu_seconds(partial(train, model, batches, loss, settings, work / "grpo", Progress(),
+        cpu_s = cpu_seconds(partial(train, model, batches, loss, settings, work / "checkpoints", Progress(),
                                     numerics=NUMERICS))  # fmt: skip
-        arms.setdefault("grpo", []).append(accuracy(model))
-        used.setdefault("grpo", []).append(spent)
-        for kind in ("final", "worked"):
-            rows = pairs(encoder, given, kind == "worked")
-            tried = cpu_seconds(partial(supervised, copy.deepcopy(base), rows, TRIED, 1e-4, seed, work / f"try-{kind}"))
-            for rate in RATES:
-                model, name = copy.deepcopy(base), f"{kind} {rate:g}"
-                steps = max(1, math.ceil(spent / (tried / TRIED)))
-                cost = cpu_seconds(partial(supervised, model, rows, steps, rate, seed, work / name))
-                arms.setdefault(name, []).append(accuracy(model))
-                used.setdefault(name, []).append(cost)
-        print(f"seed {seed}: " + ", ".join(f"{name} {scores[-1]:.3f}" for name, scores in arms.items()), flush=True)
-    best = {kind: max((f"{kind} {rate:g}" for rate in RATES), key=lambda name: float(np.mean(arms[name])))
-            for kind in ("final", "worked")}  # fmt: skip
-    gains = {kind: ratio((np.array(arms["grpo"]) - np.array(arms[name])).tolist(), unit="seeds").as_dict()
-             for kind, name in best.items()}  # fmt: skip
-    return {"base": found, "base_steps": step, "accuracy": arms, "cpu_s": used, "best": best, "gain": gains}
+        return {"accuracy": self.accuracy(model), "cpu_s": cpu_s}
+
+    def rows(self, seed: int, kind: str) -> list[instruct.Ids]:
+        """What supervised tuning learns from, as ids."""
+        given = sums(seed, ROWS)
+        if kind != "own":
+            return pairs(self.encoder, given, kind == "worked")
+        problems = self.problems(given)
+        written, _, rewards = self.sampler(self.base.eval(), problems, WRITTEN, Reinforce(**TUNED).temperature, seed)
+        asked = [one for one in problems for _ in range(WRITTEN)]
+        return instruct.by_length([(one.ids, ids) for one, ids, right in zip(asked, written, rewards, strict=True)
+                                   if right])  # fmt: skip
+
+    def supervised(self, seed: int, kind: str, rate: float, budget_s: float, work: Path) -> dict[str, float]:
+        """Accuracy after supervised tuning of so many CPU seconds or a little more, its steps and CPU seconds."""
+        started = time.process_time()
+        rows = self.rows(seed, kind)
+        rows_s = time.process_time() - started
+        # What a step costs is the difference of a longer and a shorter trial: both pay once for what is done once.
+        few_s, many_s = (
+            cpu_seconds(partial(supervised, copy.deepcopy(self.base), rows, steps, rate, seed, work / f"try-{steps}"))
+            for steps in TRIED
+        )
+        step_s = (many_s - few_s) / (TRIED[1] - TRIED[0])
+        steps, model = math.ceil((budget_s - rows_s - few_s) / step_s) + TRIED[0], copy.deepcopy(self.base)
+        cpu_s = rows_s + cpu_seconds(partial(supervised, model, rows, steps, rate, seed, work / "checkpoints"))
+        return {"accuracy": self.accuracy(model), "cpu_s": cpu_s, "steps": steps}
+
+
+def measured(place: Path, seeds: int = SEEDS) -> dict[str, Any]:
+    """Accuracy of the base, and by seed of GRPO and of supervised tuning; gains and CPU seconds."""
+    torch.set_num_threads(1)
+    contest = Contest(place)
+    arms: dict[str, dict[float, list[dict[str, Any]]]] = {
+        kind: {rate: [] for rate in rates} for kind, rates in RATES.items()
+    }
+    for seed in range(2, 2 + seeds):
+        for kind, by_rate in arms.items():
+            for rate, runs in by_rate.items():
+                if kind == "grpo":
+                    tune = partial(contest.grpo, seed, rate)
+                else:
+                    budget_s = max(found[-1]["cpu_s"] for found in arms["grpo"].values())
+                    tune = partial(contest.supervised, seed, kind, rate, budget_s)
+                runs.append(kept(place / f"{seed}-{kind}-{rate:g}", tune))
+                shown = f"{runs[-1]['accuracy']:.3f} right in {runs[-1]['cpu_s']:.1f} s"
+                print(f"seed {seed} {kind:>7} {rate:g}: {shown}", flush=True)
+    right = {kind: {rate: np.array([one["accuracy"] for one in runs]) for rate, runs in by_rate.items()}
+             for kind, by_rate in arms.items()}  # fmt: skip
+    best = {kind: max(by_rate, key=lambda rate: float(by_rate[rate].mean())) for kind, by_rate in right.items()}
+    scores = {kind: right[kind][rate] for kind, rate in best.items()}
+    ours = scores.pop("grpo")
+    scores["base"] = np.full(len(ours), contest.found["accuracy"])
+    gains = {kind: ratio((ours - other).tolist(), unit="seeds").as_dict() for kind, other in scores.items()}
+    return {"base": contest.found, "arms": arms, "best_rate": best, "gain": gains}
 
 
 if __name__ == "__main__":
-    write_json(Path(sys.argv[2]), measured(Path(sys.argv[1])))
+    write_json(Path(sys.argv[2]), measured(Path(sys.argv[1]), *map(int, sys.argv[3:])))
