@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmarks import train_corpus
 from benchmarks.results import ROOT
 from components.core.files import sha256_bytes, sha256_file
@@ -27,6 +29,7 @@ FAST: dict[str, Any] = {"steps": 24, "batch": 8, "context": 96, "max_pairs": 200
 METHODS: dict[str, tuple[str, str, str, Any]] = {
     "full": ("instruct", "causal", "train", Instruct(**FAST)),
     "lora": ("instruct", "causal", "train", Instruct(**FAST, lora_rank=8)),
+    "dora": ("instruct", "causal", "train", Instruct(**FAST, lora_rank=8, lora_dora=True)),
     "head-masked": ("classify", "masked", "train", Classify(**FAST, task="work")),
     "head-causal": ("classify", "causal", "train", Classify(**FAST, task="work", lora_rank=4)),
     "dpo": ("prefer", "causal", "mix", Prefer(**FAST, base="causal", data="mix")),
@@ -54,7 +57,11 @@ def prepare(place: Path) -> None:
     tokenizer_json = train_bpe([one.text for one in parts["train"]], 600).to_str()
     for kind in ("causal", "masked"):
         shape = derive_shape(ModelShape(size=2, width=64, heads=2), 600, 96, causal=kind == "causal")
-        export.save(Transformer(shape).initialise(1), tokenizer_json, place / kind, {})
+        model, generator = Transformer(shape).initialise(1), torch.Generator().manual_seed(1)
+        with torch.no_grad():
+            for parameter in model.parameters():  # some matrices start at zero, which DoRA refuses
+                parameter += 0.02 * torch.randn(parameter.shape, generator=generator)
+        export.save(model, tokenizer_json, place / kind, {})
 
 
 def document(text: str, name: str, source: str = "shakespeare") -> Document:

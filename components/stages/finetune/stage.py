@@ -343,7 +343,9 @@ class _Job:
     def _add_lora(self, model: Transformer) -> None:
         params = self.params
         if params.lora_rank:
-            lora.add_lora(model, params.lora_rank, params.seed, params.lora_alpha, params.lora_targets)
+            lora.add_lora(
+                model, params.lora_rank, params.seed, params.lora_alpha, params.lora_targets, params.lora_dora
+            )
 
     def _merge_lora(self, model: Any, out: Path) -> None:
         """Save the adapters, if there are any, and fold them into the model: what reads `out` needs a whole one."""
@@ -377,6 +379,7 @@ class _Job:
         task = {"name": self.choice.task.name, "title": self.choice.task.title, "branch": self.branch} | more
         tuning: dict[str, Any] = {"steps": len(result.losses), "examples": self.params.batch * len(result.losses)}
         tuning["lora_rank"] = self.params.lora_rank
+        tuning |= {"lora_dora": True} if self.params.lora_dora else {}
         tuning |= {"base": self.base.name} if self._is_foreign else {}
         tuning |= {"rows": self.choice.rows} if self.choice.rows else {}
         return self.base_facts | {"task": task, "finetuning": tuning}

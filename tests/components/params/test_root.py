@@ -18,11 +18,11 @@ ROOT = Path(__file__).resolve().parents[3]
 PRESETS = {path.stem: [path] for path in sorted((ROOT / "presets").glob("*.yaml"))}
 """Name -> what overlays params.yaml."""
 EFFECTIVE = {
-    "default": "c8c2b4983fa8688d",
-    "test": "3656eda9d2acc54d",
-    "gpu-124m": "bb681e48fafc76d4",
-    "overnight-cpu": "57554785e3dbe8d8",
-    "cpu-40min": "2b6f641c62dfc4ee",
+    "default": "ad293b986389c9af",
+    "test": "a77beebd7d87115c",
+    "gpu-124m": "ba297ad7b0f19cbf",
+    "overnight-cpu": "b2b11d12cbe136fa",
+    "cpu-40min": "b17ea497c30b4878",
 }
 """Name -> SHA-256 of its effective values as JSON: a change of layout changes none of them. A value that is changed on
 purpose changes its digest here."""
@@ -94,6 +94,7 @@ def test_a_preset_takes_a_step(name: str, branch: str) -> None:
         ({"evaluate": {"minimal_pairs": "blimp"}}, ["evaluate.minimal_pairs = blimp", "move it there"]),
         ({"mix": {"group_weights": {"wimmin": 2}}}, ["mix", "group_weights.wimmin", "there is: women, men"]),
         ({"finetune": {"prefer": {"base": "models/finetune/instruct"}}}, ["finetune.prefer", "data: data/mix/train"]),
+        ({"finetune": {"instruct": {"lora_dora": True}}}, ["finetune.instruct", "lora_dora needs a lora_rank above 0"]),
         ({"pretrain": {"causal": {"steps": "many"}}}, ["pretrain.causal.steps = 'many'", "integer"]),
     ],
 )

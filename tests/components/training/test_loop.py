@@ -107,14 +107,25 @@ def test_a_damaged_checkpoint_costs_its_interval_and_no_bit(tmp_path: Path) -> N
     assert same(weights(straight), weights(resumed))
 
 
-def test_adapters_alone_resume_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dora", [False, True])
+def test_adapters_alone_resume_too(dora: bool, tmp_path: Path) -> None:
     adamw = replace(SETTINGS, optimizer=Optimizer(name="adamw", matrix_lr=0.01))
-    straight, _ = run(tmp_path / "a", add_lora(network(), 4, 1), settings=adamw)
+
+    def fresh() -> Any:
+        base = network()
+        with torch.no_grad():
+            for parameter in base.parameters():
+                parameter += 0.01  # DoRA takes no rows of zeros
+        return add_lora(base, 4, 1, dora=dora)
+
+    straight, _ = run(tmp_path / "a", fresh(), settings=adamw)
     with pytest.raises(Stopped):
-        run(tmp_path / "b", add_lora(network(), 4, 1), stops_at(6), adamw)
-    resumed, _ = run(tmp_path / "b", add_lora(network(), 4, 1), settings=adamw)
+        run(tmp_path / "b", fresh(), stops_at(6), adamw)
+    resumed, _ = run(tmp_path / "b", fresh(), settings=adamw)
     assert same(weights(straight), weights(resumed))
-    assert not same(weights(straight), weights(add_lora(network(), 4, 1)))
+    start = dict(fresh().named_parameters())
+    moved = {name for name, parameter in straight.named_parameters() if not torch.equal(parameter, start[name])}
+    assert moved == {name for name in start if "lora_" in name}
 
 
 def test_micro_batches_add_up_to_the_batch(tmp_path: Path) -> None:

@@ -65,11 +65,12 @@ def run(
     params: Finetune | None = None,
     progress: Progress | None = None,
     train: str = "",
+    base: Path | None = None,
 ) -> Report:
     folders = {name: target / name for name in ("out", "reports", "work")}
     return finetune(
         branch=branch,  # type: ignore[arg-type]
-        base=place / ("masked" if branch == "classify" else "causal"),
+        base=base or place / ("masked" if branch == "classify" else "causal"),
         train=place / (train or ("mix" if branch in ("prefer", "reinforce") else "train")),
         heldout=place / "heldout",
         params=params or PARAMS[branch],
@@ -230,22 +231,33 @@ def test_a_causal_model_learns_to_classify(place: Path, tmp_path: Path, monkeypa
     assert type(made).__name__ == "Qwen3ForSequenceClassification"
 
 
-def test_the_adapter_on_its_base_is_the_saved_model(place: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("dora", [False, True])
+def test_the_adapter_on_its_base_is_the_saved_model(dora: bool, place: Path, made: dict, tmp_path: Path) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    run(place, tmp_path, "instruct", Instruct(**FAST | {"lora_rank": 4, "learning_rate": 0.01}))
+    base_folder = made["instruct"][0] / "out" if dora else place / "causal"  # DoRA needs one without rows of zeros
+    params = Instruct(**FAST | {"lora_rank": 4, "lora_dora": dora, "learning_rate": 0.01})
+    run(place, tmp_path, "instruct", params, base=base_folder)
     ids = torch.randint(7, 600, (2, 40))
     with torch.inference_mode():
-        base = AutoModelForCausalLM.from_pretrained(place / "causal")
+        base = AutoModelForCausalLM.from_pretrained(base_folder)
         before = base(ids).logits
         with_adapter = PeftModel.from_pretrained(base, tmp_path / "out" / "adapter").eval()(ids).logits
         saved, _, _ = export.load(tmp_path / "out")
         assert (before - with_adapter).abs().max() > 0.01
         assert (saved(ids) - with_adapter).abs().max() < 1e-4
     made_for = read_json(tmp_path / "out" / "adapter" / "greenhouse.json")["base"]
-    assert made_for["model_sha256"] == hashlib.sha256((place / "causal" / "model.safetensors").read_bytes()).hexdigest()
+    assert made_for["model_sha256"] == hashlib.sha256((base_folder / "model.safetensors").read_bytes()).hexdigest()
     assert made_for["path"] == "models/pretrain/causal"
+    assert read_json(tmp_path / "out" / "greenhouse.json")["finetuning"].get("lora_dora", False) is dora
+
+
+def test_dora_on_rows_of_zeros_is_refused_before_training(place: Path, tmp_path: Path) -> None:
+    params = Instruct(**FAST | {"lora_rank": 4, "lora_dora": True})
+    with pytest.raises(UserError, match=r"o_proj has a row of zeros, which DoRA cannot scale; set lora_dora to false"):
+        run(place, tmp_path, "instruct", params)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_tuned_model_is_an_ordinary_one(made: dict) -> None:
