@@ -120,7 +120,7 @@ print(model("def ", max_new_tokens=5)[0]["generated_text"])
 
 
 def test_one_changed_value_runs_only_what_depends_on_it_and_a_new_stage_appears(finished_clone: PipelineClone) -> None:
-    """In the workspace; test_experiment.py changes a value of an earlier stage."""
+    """In the workspace; test_pipeline_flow.py changes a value of an earlier stage."""
     clone = finished_clone
     with clone.edited("params.yaml", ("model grown with Greenhouse.", "model grown with care.")):
         why = clone.run("flows.why")

@@ -1,163 +1,196 @@
-"""Triggered through the UI's own API: overrides become experiments, stale forms are refused, a cancel ends the tree."""
+"""The worktree of an experiment: what it brings and saves, and a sentence where files, git or DVC refuse it.
+
+On stages in miniature; test_pipeline_flow.py has an experiment from the form, test_readme.py from a
+terminal.
+"""
 
 import csv
 import io
 import json
-import subprocess
-import sys
-from collections.abc import Iterator
 
 import pytest
 
-from flows.system import processes
-from flows.tracking.mlflow_run import name_of
-from tests.flows.pipeline_clone import PipelineClone
+from flows.system import params_file
+from tests.flows.pipeline_clone import PipelineClone, make_clone
 
-pytestmark = [pytest.mark.pipeline, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.pipeline
 
-CLIENT = """
-import copy, json, os, sys, time
+TRY = """
+from components.core.errors import UserError
+from components.params import load
+from flows.execution import experiment
 from flows.system import paths
-from prefect.client.orchestration import get_client
-from prefect.states import Cancelling
-client = get_client(sync_client=True)
-client.__enter__()
-def finished(run_id, seconds=400):
-    for _ in range(seconds * 4):
-        run = client.read_flow_run(run_id)
-        if run.state and run.state.is_final():
-            return run
-        time.sleep(0.25)
-    raise SystemExit(f"{run.name} is still {run.state.name}")
-def deployment(name):
-    # One of an earlier server may still stand in the database: wait for the form of params.yaml as it is now.
-    from components.params import load
-    from flows.execution.pipeline_flow import params_hash
-    for _ in range(240):
-        try:
-            found = client.read_deployment_by_name(f"{name}/{name}")
-            if found.parameters["params_hash"] == params_hash(load(paths.ROOT / "params.yaml")):
-                return found
-        except Exception:
-            pass
-        time.sleep(0.25)
-    raise SystemExit(f"no deployment {name} that is filled from params.yaml")
+try:
+    with experiment.worktree("calm-otter", load(paths.ROOT / "params.yaml")) as root:
+        {inside}
+        print("went in")
+except UserError as error:
+    print(f"refused: {{error}}")
 """
 
 
 @pytest.fixture(scope="module")
-def served(finished_clone: PipelineClone) -> Iterator[PipelineClone]:
-    """The finished clone, its deployments served."""
-    with open(finished_clone.root.parent / "serve.log", "w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "flows.serving.deployments"], cwd=finished_clone.root,
-            env=finished_clone.environment(),
-            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, preexec_fn=processes.dies_with_parent(),
-        )  # fmt: skip
-    yield finished_clone
-    process.terminate()
-    process.wait(60)
+def clone(tmp_path_factory: pytest.TempPathFactory) -> PipelineClone:
+    """A clone in which nothing runs; each test leaves it as it was."""
+    return make_clone(tmp_path_factory.mktemp("worktree"))
 
 
-def ask(clone: PipelineClone, code: str) -> dict:
-    """Run a few lines against the served clone; what they print last, as JSON."""
-    return json.loads(clone.run_code(CLIENT + code).splitlines()[-1])
+def attempt(clone: PipelineClone, inside: str = "pass") -> str:
+    """The last line of making a worktree: `went in`, or the refusal."""
+    return clone.run_code(TRY.format(inside=inside)).splitlines()[-1]
 
 
-def test_an_override_from_the_form_is_an_experiment(served: PipelineClone) -> None:
-    clone = served
+NAMED = {
+    "ingest.opt_out": ("mine.txt", "mine.txt"),
+    "ingest.watch": ("notes", "notes/a.txt"),
+    "ingest.sources": ([{"kind": "files", "name": "own", "path": "notes/b.txt"}], "notes/b.txt"),
+    "filter.decontaminate.items": ("sets", "sets/a.jsonl"),
+    "finetune.instruct.data": ("rows.jsonl", "rows.jsonl"),
+    "evaluate.minimal_pairs": ("sets/pairs", "sets/pairs/a.jsonl"),
+    "runtime.grid.series": ("reports/hours.csv", "reports/hours.csv"),  # reports/ is in .gitignore
+}
+"""Key of params.yaml -> a value that names a file, and that file."""
+
+
+def test_untracked_files_that_parameters_name_are_refused(clone: PipelineClone) -> None:
+    before = (clone.root / "params.yaml").read_text()
+    files = sorted(file for _, file in NAMED.values())
+    values = {key: value for key, (value, _) in NAMED.items()}
+    (clone.root / "params.yaml").write_text(params_file.edited(before, values))
+    for file in files:
+        path = clone.root / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("one line\n")
+    try:
+        said = attempt(clone)
+        assert said.startswith("refused: untracked"), said
+        assert ", ".join(files[:5]) + " and 2 more" in said
+        assert "`git add` them" in said
+        clone.git("add", "--force", *files[:2])
+        assert f": {', '.join(files[2:])};" in attempt(clone)  # five, and no more
+        clone.git("add", "--force", *files[2:])
+        assert attempt(clone, f"assert all((root / file).exists() for file in {files})") == "went in"
+    finally:
+        clone.git("rm", "--quiet", "--force", "--ignore-unmatch", *files)
+        for file in files:
+            (clone.root / file).unlink(missing_ok=True)
+        (clone.root / "params.yaml").write_text(before)
+
+
+EXPERIMENT = """
+import json
+from components.params import load
+from flows.execution import experiment
+from flows.system import dvc, params_file, paths
+own = load(paths.ROOT / "params.yaml")
+values = {"pretrain.causal.seed": 5, "evaluate.heldout_kilobytes": 11.0}
+with experiment.worktree("calm-otter", params_file.changed(own, values, "")) as root:
+    shown = {
+        "stale": sorted(dvc.stale(root)),
+        "last line": (root / "README.md").read_text().splitlines()[-1],
+        "model": (root / "models/pretrain/masked/model.safetensors").exists(),
+        "local": (root / ".dvc/config.local").read_text(),
+    }
+    ran = dvc.run("repro", root=root)
+    shown["ran"] = [stage for stage in dvc.graph(root) if f"Running stage '{stage}'" in ran]
+    experiment.save(root, "calm-otter")
+print(json.dumps(shown))
+"""
+
+
+def test_it_has_all_of_the_workspace_runs_what_differs_and_is_saved(toy_clone: PipelineClone) -> None:
+    """As after a first run: dvc.lock and a remote of one's own are not tracked, and a tracked file is changed."""
+    clone = toy_clone
+    clone.git("rm", "--quiet", "--cached", "dvc.lock")
+    clone.git("commit", "--quiet", "--message", "nothing has run")
+    (clone.root / ".dvc/config.local").write_text("['remote \"shelf\"']\n    url = /nowhere\n")
+    with open(clone.root / "README.md", "a") as file:
+        file.write("changed here\n")
     before, status = clone.outputs(), clone.git("status", "--porcelain")
-    shown = ask(clone, """
-form = deployment("pipeline")
-values = copy.deepcopy(form.parameters)
-values["params"]["settings"] = ["evaluate.heldout_kilobytes=11"]
-run = finished(client.create_flow_run_from_deployment(form.id, parameters=values).id)
-tasks = {task.name: task.state.name for task in client.read_task_runs() if task.flow_run_id == run.id}
-values["params"]["vocabulary"] = 7
-try:
-    client.create_flow_run_from_deployment(form.id, parameters=values)
-    refused = ""
-except Exception as error:
-    refused = str(error)
-told = {"name": run.name, "state": run.state.name, "message": run.state.message, "tasks": tasks, "refused": refused}
-print(json.dumps(told))
-""")  # fmt: skip
-    assert shown["state"] == "Completed", shown
-    ran = {"evaluate", "account"}
-    assert ran < shown["tasks"].keys()
-    assert all((state == "Completed") == (stage in ran) for stage, state in shown["tasks"].items()), shown
-    assert shown["tasks"]["pretrain@causal"] == shown["tasks"]["finetune@instruct"] == "Cached"
-    assert "params.vocabulary" in shown["refused"]
-    assert "minimum of 300" in shown["refused"]
+    shown = json.loads(clone.run_code(EXPERIMENT).splitlines()[-1])
+    local = shown.pop("local")
+    assert "url = /nowhere" in local
+    assert f"dir = {clone.root / '.dvc/cache'}" in local
+    assert shown == {
+        "stale": ["evaluate", "pretrain@causal"],
+        "last line": "changed here",
+        "model": True,
+        "ran": ["pretrain@causal", "evaluate"],
+    }
     assert clone.outputs() == before
     assert clone.git("status", "--porcelain") == status
     assert clone.git("worktree", "list").count("\n") == 1
-    assert "up to date" in clone.run("dvc", "status")
-    rows = list(csv.DictReader(io.StringIO(clone.run("dvc", "exp", "show", "--csv"))))
-    assert shown["name"] in {row["Experiment"] for row in rows}
-    sizes = {value for row in rows for key, value in row.items() if key.endswith("evaluate.heldout_kilobytes")}
-    assert {10.0, 11.0} <= {float(size) for size in sizes if size}
-    assert shown["name"] in {name_of(run) for run in clone.mlflow_runs()}
+    rows = {row["Experiment"]: row for row in csv.DictReader(io.StringIO(clone.run("dvc", "exp", "show", "--csv")))}
+    (size,) = [key for key in rows[""] if key.endswith("evaluate.heldout_kilobytes")]
+    assert [float(rows[name][size]) for name in ("", "calm-otter")] == [10, 11]
 
 
-def test_a_form_older_than_params_yaml_is_refused(served: PipelineClone) -> None:
-    clone = served
-    original = (clone.root / "params.yaml").read_text()
-    old = ask(clone, 'print(json.dumps(deployment("pipeline").parameters))')
-    clone.edit("params.yaml", "vocab_size: 512 ", "vocab_size: 500 ")
-    (clone.root.parent / "old.json").write_text(json.dumps(old))
-    shown = ask(clone, """
-form = deployment("pipeline")
-for _ in range(80):
-    form = deployment("pipeline")
-    if form.parameters["params"]["vocabulary"] == 500:
-        break
-    time.sleep(0.25)
-old = json.load(open("../old.json"))
-run = finished(client.create_flow_run_from_deployment(form.id, parameters=old).id)
-now = form.parameters["params"]["vocabulary"]
-print(json.dumps({"now": now, "state": run.state.name, "message": run.state.message}))
-""")  # fmt: skip
-    (clone.root / "params.yaml").write_text(original)
-    assert shown["now"] == 500
-    assert shown["state"] == "Failed"
-    assert "reload the page" in shown["message"]
+def test_an_untracked_source_file_is_refused_by_name(clone: PipelineClone) -> None:
+    source = clone.root / "components" / "mine.py"
+    source.write_text("")
+    try:
+        said = attempt(clone)
+    finally:
+        source.unlink()
+    assert said.startswith("refused: untracked source files"), said
+    assert "in the experiment: components/mine.py; `git add` them" in said
 
 
-def test_cancel_ends_the_tree_and_the_run_can_be_resumed(served: PipelineClone) -> None:
-    clone = served
-    shown = ask(clone, """
-import psutil
-form = deployment("pipeline")
-values = copy.deepcopy(form.parameters)
-values["params"]["settings"] = ["pretrain.causal.steps=400"]
-run = client.create_flow_run_from_deployment(form.id, parameters=values)
-def trainers():
-    found = []
-    for one in psutil.process_iter():
-        try:
-            if one.cmdline()[-3:] == ["-m", "flows.pretrain", "causal"] and "experiment" not in one.cmdline():
-                if one.cwd().startswith(os.environ["GREENHOUSE_STATE"]):
-                    found.append(one)
-        except psutil.Error:
-            pass
-    return found
-from pathlib import Path
-work = Path(os.environ["GREENHOUSE_STATE"]) / "work/pretrain@causal"
-for _ in range(800):
-    if trainers() and list(work.glob("*/step-*")):
-        break
-    time.sleep(0.1)
-client.set_flow_run_state(run.id, Cancelling(), force=True)
-for _ in range(600):
-    if not trainers():
-        break
-    time.sleep(0.1)
-left = len(trainers())
-run = finished(run.id, 150)
-print(json.dumps({"left": left, "state": run.state.name, "kept": len(list(work.glob("*/step-*")))}))
-""")  # fmt: skip
-    assert shown["left"] == 0, shown
-    assert shown["state"] == "Cancelled"
-    assert shown["kept"] >= 1
-    assert clone.git("worktree", "list").count("\n") == 1
+def test_a_relative_path_out_of_the_checkout_is_refused(clone: PipelineClone) -> None:
+    (clone.root.parent / "mine.txt").write_text("one line\n")
+    path = clone.root / "params.yaml"
+    before = path.read_text()
+    path.write_text(params_file.edited(before, {"ingest.opt_out": "../mine.txt"}))
+    try:
+        said = attempt(clone)
+    finally:
+        path.write_text(before)
+    assert said.startswith("refused: ../mine.txt leads out of the checkout"), said
+
+
+def test_a_tracked_dvc_file_stands_for_its_folder(clone: PipelineClone) -> None:
+    text = clone.root / "texts" / "a.txt"
+    text.parent.mkdir()
+    text.write_text("one line\n")
+    before = (clone.root / "params.yaml").read_text()
+    clone.run("dvc", "add", "texts")
+    clone.git("add", "texts.dvc")
+    try:
+        clone.edit("params.yaml", "  watch: corpora/pins.json", "  watch: texts")
+        assert attempt(clone, "assert (root / 'texts/a.txt').exists()") == "went in"
+    finally:
+        clone.git("rm", "--quiet", "--force", "texts.dvc")
+        (clone.root / "params.yaml").write_text(before)
+        clone.git("checkout", "--quiet", "--", ".gitignore")
+
+
+def test_a_checkout_that_dvc_refuses_is_a_sentence(clone: PipelineClone) -> None:
+    lock = clone.root / "dvc.lock"
+    lock.write_text("stages: [\n")
+    try:
+        said = attempt(clone)
+    finally:
+        lock.unlink()
+    assert said.startswith("refused: dvc checkout"), said
+    assert "dvc.lock" in said
+
+
+def test_a_worktree_that_git_refuses_is_a_sentence(clone: PipelineClone) -> None:
+    taken = clone.root / ".greenhouse" / "worktrees" / "calm-otter" / "file"
+    taken.parent.mkdir(parents=True, exist_ok=True)
+    taken.write_text("")
+    try:
+        said = attempt(clone)
+    finally:
+        taken.unlink()
+        taken.parent.rmdir()
+    assert said.startswith("refused: git worktree add"), said
+    assert "already exists" in said
+
+
+def test_an_experiment_that_dvc_cannot_save_is_a_sentence(clone: PipelineClone) -> None:
+    said = attempt(clone, "experiment.save(root, 'no~name')")
+    assert said.startswith("refused: dvc exp save"), said
+    assert "[" not in said
+    assert "no~name" in said
+    assert said.endswith("the run's MLflow record is complete")
