@@ -66,6 +66,7 @@ BENCHMARKS = {
         "hostile files and inputs of 80 families and more, and secrets of the environment: 15 minutes; --only source",
         (("benchmarks.hostile",),),
     ),
+    "soak": Benchmark("an hour of `make up` with runs from the form, and the servers' memory", (("benchmarks.soak",),)),
     "proof": Benchmark(
         "attestations tampered with, intervals trained again, a text forgotten: 25 minutes", (("benchmarks.proof",),)
     ),
