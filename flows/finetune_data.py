@@ -95,8 +95,12 @@ def branch_of(path: Path, kind: Kind, asked: Branch | None) -> Branch:
     """The branch that learns from rows of a kind; chats are for `reinforce` if asked, or if reward.py is with them."""
     from components.stages.finetune import rewards
 
-    rewarded = asked == "reinforce" or (asked is None and (path / rewards.FILE).exists())
-    return "reinforce" if kind == "chat" and rewarded else BRANCH[kind]
+    has_reward = (path / rewards.FILE).exists()
+    rewarded = asked == "reinforce" or (asked is None and has_reward)
+    fits: Branch = "reinforce" if kind == "chat" and rewarded else BRANCH[kind]
+    if has_reward and fits != "reinforce":
+        print(f"{rewards.FILE} beside the rows is not used: {fits} learns from the rows alone")
+    return fits
 
 
 def check_reward(path: Path, parts: Split) -> None:

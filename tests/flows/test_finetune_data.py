@@ -200,6 +200,7 @@ def test_a_reward_beside_the_rows_is_for_reinforce(
     tuned = schema.load(params_yaml).finetune.reinforce
     assert (tuned.data, tuned.base, tuned.steps) == (str(folder), "models/finetune/instruct", 20)
     assert subject.wanted(str(folder), "instruct", None, "train")["finetune.instruct.data"] == str(folder)
+    assert "reward.py beside the rows is not used: instruct learns from the rows alone\n" in capsys.readouterr().out
     assert subject.wanted(str(chats), "reinforce", None, "train")["finetune.reinforce.data"] == str(chats)
     (folder / "reward.py").write_text("def reward(prompt, completion, answer):\n    return 1 / len(completion)\n")
     with pytest.raises(UserError, match=r"reward\.py: reward raises ZeroDivisionError.* with the completion ''"):
