@@ -41,7 +41,7 @@ from components.params import ModelShape, Numerics, Reinforce
 from components.stages.finetune import instruct, reinforcement
 from components.stages.finetune.reinforcement import Problem, Sampler
 from components.stages.finetune.rewards import Rewards
-from components.stages.finetune.stage import settings_of
+from components.stages.finetune.settings import settings_of
 from components.statistics import ratio
 from components.synthetic import curriculum
 from components.tokens.tokenizer import Encoder, train_bpe

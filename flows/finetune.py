@@ -4,7 +4,7 @@ from typing import get_args
 
 from components.core.report import Report
 from components.params import Branch, FinetuneBranches
-from flows.execution.stage import Stage, StageContext
+from flows.execution.stage import Stage, StageContext, place_of
 from flows.execution.stage_process import run_stage
 
 
@@ -20,6 +20,7 @@ def call(context: StageContext, branch: Branch) -> Report:
         heldout=context.root / "data/ingest/heldout",
         params=params,
         numerics=context.params.numerics,
+        place=place_of(context.params.runtime),
         **context.common,
     )
 

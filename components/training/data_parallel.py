@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -62,6 +62,9 @@ class Place(Protocol):
 
     def opened(self, numerics: Numerics, reads: Sequence[Path]) -> AbstractContextManager[Start]:
         """Ready to start the workers, which read and write these folders."""
+
+
+Result = TypeVar("Result")
 
 
 class WorkerLostError(Exception):
@@ -208,6 +211,39 @@ def _join(numerics: Numerics, rendezvous: Path) -> ProcessGroup:
             f"numerics.processes = {numerics.processes}, but torchrun started {dist.get_world_size()}; make them equal"
         )
     return ProcessGroup(rank, numerics.processes, numerics.sharded)
+
+
+def train_together(
+    train: Callable[[ProcessGroup], Result],
+    numerics: Numerics,
+    work: Path,
+    worker: Sequence[str],
+    *,
+    place: Place,
+    reads: Sequence[Path],
+    log: Callable[[str], None],
+) -> tuple[Result, ProcessGroup]:
+    """What `train` returns in the group of processes of a place; called anew where the place may lose a worker.
+
+    Args:
+        train: goes on from the last checkpoint in `work`, wherever it was interrupted.
+        worker: as for `process_group`.
+        reads: folders that the workers read and write.
+        log: gets a line when a worker is lost and the others go on.
+
+    Raises:
+        UserError: a worker was lost once too often.
+    """
+    with place.opened(numerics, reads) as start:
+        for left in reversed(range(place.tries)):
+            try:
+                with process_group(numerics, work, worker, start) as group:
+                    return train(group), group
+            except WorkerLostError as error:
+                if not left:
+                    raise UserError(f"{error}; run it again, it resumes from its last checkpoint") from None
+                log(f"{error}; the others go on from the last checkpoint")
+    raise AssertionError("every round returns or raises")
 
 
 def _raise_if_lost(workers: Sequence[Worker]) -> None:

@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 OUTSIDE = ("PREFECT_", "MLFLOW_", "DVC_", "GREENHOUSE_", "GIT_", "HF_", "MPLCONFIGDIR", "TORCHINDUCTOR_")
 """Beginnings of variables that would point at another checkout; a test that settles its own process sets them all."""
 IDENTITY = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+REMOTE = ("dvc", "remote", "add", "--local", "--default", "--force", "team")
+"""Command that gives a clone its DVC remote; the folder follows."""
 
 SERVER = """
 import sys
@@ -164,3 +166,12 @@ def make_clone(folder: Path) -> PipelineClone:
     clone.git("add", "--all")
     clone.git("commit", "--quiet", "--message", "as cloned")
     return clone
+
+
+def cloned(clone: PipelineClone, folder: Path) -> PipelineClone:
+    """A teammate's clone of a clone's commits, whose DVC remote is the folder `remote` beside it."""
+    (folder / "home").mkdir(parents=True)
+    clone.git("clone", "--quiet", ".", str(folder / "greenhouse"))
+    mate = PipelineClone(folder / "greenhouse")
+    mate.run(*REMOTE, str(folder.parent / "remote"))
+    return mate

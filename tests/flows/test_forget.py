@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.flows.pipeline_clone import PipelineClone
+from benchmarks.proof.leftovers import kinds_of, left, sought
+from components.corpus.corpus import read_corpus
+from tests.flows.pipeline_clone import REMOTE, PipelineClone, cloned
 
 pytestmark = [pytest.mark.pipeline]
 
@@ -58,3 +60,37 @@ def test_a_clone_whose_objects_were_purged_says_so(fresh_clone: PipelineClone, t
         "forget: 1 objects of dvc.lock are in neither DVC's cache nor a remote, such as data/ingest/train"
     )
     assert "purged after a removal; take a newer dvc.lock" in said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_from_a_fresh_clone_a_text_goes_with_all_its_copies(finished_clone: PipelineClone, tmp_path: Path) -> None:
+    """Looked for in the bytes of every file; benchmarks/proof does the same with three texts at the demo's size."""
+    clone, remote = finished_clone, tmp_path / "remote"
+    head = clone.git("rev-parse", "HEAD").strip()
+    clone.run(*REMOTE, str(remote))
+    clone.git("add", "--force", "dvc.lock")
+    clone.git("commit", "--quiet", "--message", "made here")
+    try:
+        clone.run("dvc", "push")
+        mate = cloned(clone, tmp_path / "mate")
+    finally:
+        clone.git("reset", "--quiet", head)
+        (clone.root / ".dvc/config.local").unlink()
+    name = forgettable(clone)
+    wanted = sought(clone.root, name)
+    assert kinds_of(left(remote, wanted)) == {"text", "tokens", "weights"}
+    assert "no model of the workspace was trained on them" in mate.run("flows.forget", name, "--apply", YES="1")
+    assert "DVC's remote: " in mate.run("flows.forget", name, "--purge", YES="1")
+    assert left(remote, wanted) == []
+    assert left(mate.root, wanted) == []
+    assert "up to date" in mate.run("dvc", "status")
+    assert "it was taken out" in mate.run("flows.forget", name, expect=1)
+
+
+def forgettable(clone: PipelineClone) -> str:
+    """The location of the longest document that is trained on whole."""
+    held = {one.location.split("#")[0] for one in read_corpus(clone.root / "data/ingest/heldout")}
+    size = {one.location: len(one.text) for one in read_corpus(clone.root / "data/mix/train")}
+    own = {name: num for name, num in size.items() if "#" not in name and name not in held and "/" in name}
+    return max(own, key=own.__getitem__)

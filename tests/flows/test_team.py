@@ -6,19 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.flows.pipeline_clone import PipelineClone
+from tests.flows.pipeline_clone import REMOTE, PipelineClone, cloned
 
 pytestmark = [pytest.mark.pipeline]
-REMOTE = ("dvc", "remote", "add", "--local", "--default", "--force", "team")
-
-
-def cloned(clone: PipelineClone, folder: Path) -> PipelineClone:
-    """A teammate's clone of a clone's commits, with the same DVC remote."""
-    (folder / "home").mkdir(parents=True)
-    clone.git("clone", "--quiet", ".", str(folder / "greenhouse"))
-    mate = PipelineClone(folder / "greenhouse")
-    mate.run(*REMOTE, str(folder.parent / "remote"))
-    return mate
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ goes on from its newest checkpoint and ends with the same bytes.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,24 +26,24 @@ from components.core.report import Report
 from components.instruction_pairs.examples import Draw, Passage
 from components.model import export, generate, lora
 from components.model.transformer import Transformer
-from components.params import Finetune, Numerics, Optimizer, Reinforce
+from components.params import Finetune, Numerics, Prefer, Reinforce
 from components.stages.finetune import adapter, classifier, classify, instruct, preferences, reinforcement
 from components.stages.finetune import report as finetune_report
 from components.stages.finetune.own_rows import choose_rows, is_corpus
 from components.stages.finetune.rewards import Rewards
+from components.stages.finetune.settings import Unseen, refuse_processes, settings_of, worker_arguments
 from components.stages.finetune.task_selection import Branch, Choice, choose
 from components.tokens.hub_encoder import AnyEncoder, HubEncoder, encoder_of
+from components.training import data_parallel
 from components.training import numerics as floats
 from components.training.loop import train as train_loop
 from components.training.objectives import language_model_loss
-from components.training.train_config import TrainConfig, TrainResult
+from components.training.train_config import TrainResult
 
 MOST_HELDOUT = 240
 """Held-out examples judged: they bound an accuracy to about 6 percent."""
 CHARS_PER_TOKEN = 4
 """A passage of `context` times this many characters fills the context, in most languages, and is cut there."""
-EVALUATIONS = 3
-"""Points of the held-out learning curve."""
 CURVE = (16, 64, 256)
 """Labels of the learning curve beside the model: as many as show what pretraining is worth (flows/label_efficiency.py
 has more, with intervals), and how many steps each of its small trainings takes at most."""
@@ -66,6 +66,7 @@ def finetune(
     reports: Path,
     work: Path,
     progress: Progress | None = None,
+    place: data_parallel.Place | None = None,
 ) -> Report:
     """Fine-tune the model in `base` and write the result to `out`; see the module docstring.
 
@@ -75,12 +76,27 @@ def finetune(
         train: corpus that examples are drawn from, or rows of one's own (own_rows.py).
         heldout: the held-out corpus.
         work: checkpoints, for resuming.
+        place: where the training processes other than this one run, of this machine by default; never changes a byte.
 
     Raises:
-        UserError: the base is of the other kind, or no task can be fed.
+        UserError: the base is of the other kind, or no task can be fed; or a training process was lost, and the next
+            call resumes.
         Stopped: `progress` asked for it; a checkpoint has been saved.
     """
-    progress = progress or Progress()
+    job = opened(branch, base, train, heldout, params, numerics, progress or Progress())
+    job.place = place or job.place
+    job.worker = worker_arguments(branch, base, train, heldout, params, numerics, work)
+    run = {"instruct": job.tune, "classify": job.teach, "prefer": job.prefer, "reinforce": job.reinforce}[branch]
+    report = run(out, reports, work)
+    report.write(reports)
+    return report
+
+
+def opened(
+    branch: Branch, base: Path, train: Path, heldout: Path, params: Finetune, numerics: Numerics, progress: Progress
+) -> "Job":
+    """The base and the examples, checked: what every process of a training begins with. Raises as `finetune` does."""
+    refuse_processes(branch, params, numerics)
     device = floats.configure_torch(numerics)
     model, _, facts = export.load(base, device)
     if branch != "classify" and not model.shape.causal:
@@ -105,39 +121,11 @@ def finetune(
         progress.log(shorter)
         note = f"{choice.examples.note} {shorter}".strip()
         choice = replace(choice, examples=replace(choice.examples, note=note))
-    job = _Job(branch, base, train, model, encoder, tokenizer_json, facts, context, params, numerics, choice, progress)
-    run = {"instruct": job.tune, "classify": job.teach, "prefer": job.prefer, "reinforce": job.reinforce}[branch]
-    report = run(out, reports, work)
-    report.write(reports)
-    return report
-
-
-def settings_of(params: Finetune, steps: int, name: str, checkpoint_every: int = 0) -> TrainConfig:
-    """Settings of a training of `steps`; `name` is the section in params.yaml, for messages."""
-    # Every value that counts, though some are the schema's defaults: no stage depends on a default of the schema.
-    rates = Optimizer(
-        name="adamw", matrix_lr=params.learning_rate, embedding_lr=params.learning_rate, beta1=0.9, weight_decay=0.01,
-        grad_clip=1.0, schedule="linear", warmup=0.1,
-    )  # fmt: skip
-    return TrainConfig(
-        steps=steps,
-        optimizer=rates,
-        checkpoint_every=checkpoint_every or params.checkpoint_every,
-        eval_every=max(1, -(-steps // EVALUATIONS)),
-        name=name,
-        remedy="lower its learning_rate, or take another base if it happens at the first step",
-    )
-
-
-class _Unseen(Progress):
-    """Progress of a training beside the stage's own: it shows nothing, and stops with the stage."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.raise_if_stopped = progress.raise_if_stopped  # type: ignore[method-assign]
+    return Job(branch, base, train, model, encoder, tokenizer_json, facts, context, params, numerics, choice, progress)
 
 
 @dataclass
-class _Job:
+class Job:
     """One call of `finetune`, what its branches share."""
 
     branch: Branch
@@ -152,15 +140,35 @@ class _Job:
     numerics: Numerics
     choice: Choice
     progress: Progress
+    place: data_parallel.Place = field(default_factory=data_parallel.ThisMachine)
+    worker: list[str] = field(default_factory=list)
+    """Arguments of Python for one more process of the same training (worker.py)."""
 
     @property
     def device(self) -> torch.device:
         """Where the model is."""
         return next(self.model.parameters()).device
 
-    @property
-    def _unseen(self) -> Progress:
-        return _Unseen(self.progress)
+    def training(self) -> tuple[Any, Any, Any]:
+        """Model, batches and objective of a branch: what every process of its training makes for itself."""
+        examples, params, pad = self.choice.examples, self.params, self.encoder.pad
+        train: Any = examples.train
+        if self.branch == "classify":
+            return self._classifier(self.model, len(examples.labels)), self._labelled(train), classify.loss
+        if isinstance(params, Prefer):
+            pairs = sorted(preferences.encoded(train, self.encoder, self.context, [])[0], key=len)
+            with self.progress.phase("evaluate"):
+                reference_N2 = preferences.all_log_probabilities(self.model, pairs, self.numerics, pad)
+            self._add_lora(self.model)
+            compared = preferences.PreferenceBatches(pairs, reference_N2, params.batch, params.seed, pad)
+            return self.model, compared, preferences.DPOLoss(params.beta)
+        self._add_lora(self.model)
+        if self.choice.chats:
+            packed = instruct.PackedBatches(self.choice.chats, params.batch, self.context, params.seed)
+            return self.model, packed, language_model_loss
+        chat = instruct.Format(self.encoder, self.context, chat=True)
+        own = instruct.by_length([chat(pair) for pair in train])
+        return self.model, instruct.PairBatches(own, params.batch, self.context, params.seed), language_model_loss
 
     def tune(self, out: Path, reports: Path, work: Path) -> Report:
         """Tune on pairs, judge before and after, save."""
@@ -173,20 +181,13 @@ class _Job:
             judged = [instruct.judge(self.model, examples.heldout, form, self.numerics) for form in forms]
             before, form = min(zip(judged, forms, strict=True), key=lambda one: float(one[0].bits.sum()))
             answers = [self._answers(examples.heldout[:EXAMPLES], form)]
-        self._add_lora(self.model)
         own = [chat(pair, end=False) for pair in examples.heldout]
 
         def evaluate(step: int) -> dict[str, float]:
             nats = instruct.answer_nats(self.model, own, self.numerics)
             return {"heldout_bits_per_byte": float(nats.sum() / math.log(2) / before.num_bytes.sum())}
 
-        batches: Any
-        if self.choice.chats:
-            batches = instruct.PackedBatches(self.choice.chats, self.params.batch, self.context, self.params.seed)
-        else:
-            pairs = instruct.by_length([chat(pair) for pair in examples.train])
-            batches = instruct.PairBatches(pairs, self.params.batch, self.context, self.params.seed)
-        result = self._train(self.model, batches, language_model_loss, evaluate, work)
+        result = self._train(*self.training(), evaluate, work)
         self._merge_lora(self.model, out)
         self.model.eval()
         with self.progress.phase("evaluate"):
@@ -204,14 +205,14 @@ class _Job:
         labels = examples.labels
         classify.check_classes(examples)
         test_ids = classify.encoded(self.encoder, examples.heldout, self.context)
-        model = self._classifier(self.model, len(labels))
+        model, batches, objective = self.training()
 
         def evaluate(step: int) -> dict[str, float]:
             predicted = classify.predict(model, test_ids, self.numerics).argmax(axis=1)
             right = [guess == passage.label for guess, passage in zip(predicted, examples.heldout, strict=True)]
             return {"heldout_accuracy": sum(right) / len(right)}
 
-        result = self._train(model, self._labelled(examples.train), classify.loss, evaluate, work)
+        result = self._train(model, batches, objective, evaluate, work)
         self._merge_lora(model, out)
         probability = classify.predict(model.eval(), test_ids, self.numerics)
         rules = self._others(examples.train, test_ids, self.params.steps, work / "scratch")
@@ -220,7 +221,9 @@ class _Job:
             if 2 * len(labels) <= count < len(examples.train):
                 few, steps = classify.first_of_each(examples.train, count), min(CURVE_STEPS, self.params.steps)
                 tuned = self._classifier(export.load(self.base, str(self.device))[0], len(labels))
-                self._train(tuned, self._labelled(few), classify.loss, None, work / f"{count}", self._unseen, steps)
+                self._train(
+                    tuned, self._labelled(few), classify.loss, None, work / f"{count}", Unseen(self.progress), steps
+                )
                 predicted = classify.predict(tuned.eval(), test_ids, self.numerics).argmax(axis=1)
                 others = self._others(few, test_ids, steps, work / f"{count}-scratch")
                 curve[count] = {"this_model": predicted} | others
@@ -256,7 +259,7 @@ class _Job:
         fresh = Transformer(self.model.shape).initialise(self.params.seed).to(self.device)
         num_labels = len(self.choice.examples.labels)
         scratch = classifier.Classifier(fresh, num_labels, self.encoder.pad).initialise_head(self.params.seed)
-        self._train(scratch, labelled, classify.loss, None, work, self._unseen, steps)
+        self._train(scratch, labelled, classify.loss, None, work, Unseen(self.progress), steps)
         with self.progress.phase("evaluate"):
             return {
                 "naive_bayes": classify.naive_bayes(labelled.ids, labelled.labels, test_ids, self.encoder.vocab_size),
@@ -270,22 +273,17 @@ class _Job:
         pairs, _ = preferences.encoded(rows[0], self.encoder, self.context, refused)
         tested, places = preferences.encoded(rows[1], self.encoder, self.context, refused)
         preferences.refuse_same(Path(self.params.data), pairs, tested, refused)
-        pairs.sort(key=len)
         prompts, shown = [pair.prompt for pair in tested[:EXAMPLES]], [rows[1][place] for place in places]
         with self.progress.phase("evaluate"):
-            reference_N2, before_N2 = (
-                preferences.all_log_probabilities(self.model, some, self.numerics, pad) for some in (pairs, tested)
-            )
+            before_N2 = preferences.all_log_probabilities(self.model, tested, self.numerics, pad)
             answers = [self._written(prompts)]
-        self._add_lora(self.model)
 
         def evaluate(step: int) -> dict[str, float]:
             after_N2 = preferences.all_log_probabilities(self.model, tested, self.numerics, pad)
             return {"heldout_accuracy": float(preferences.wins(after_N2.numpy()).mean())}
 
-        batches = preferences.PreferenceBatches(pairs, reference_N2, self.params.batch, self.params.seed, pad)
-        beta = float(getattr(self.params, "beta"))  # noqa: B009 - of this branch alone
-        result = self._train(self.model, batches, preferences.DPOLoss(beta), evaluate, work)
+        model, batches, objective = self.training()
+        result = self._train(model, batches, objective, evaluate, work)
         self._merge_lora(self.model, out)
         self.model.eval()
         with self.progress.phase("evaluate"):
@@ -294,6 +292,7 @@ class _Job:
         example = {"prompt": shown[0].prompt[-1].content, "answer": shown[0].chosen}
         facts = self._facts(result, {"chat": True, "example": example})
         export.save(self.model, self.tokenizer_json, out, facts, self.base if self._is_foreign else None)
+        beta = objective.beta
         scores = finetune_report.PreferenceScores(shown, before_N2.numpy(), after_N2.numpy(), beta, len(pairs))
         return finetune_report.prefer(self.choice, result, scores, answers, self.context, reports)
 
@@ -341,11 +340,9 @@ class _Job:
         return isinstance(self.encoder, HubEncoder)
 
     def _add_lora(self, model: Transformer) -> None:
-        params = self.params
-        if params.lora_rank:
-            lora.add_lora(
-                model, params.lora_rank, params.seed, params.lora_alpha, params.lora_targets, params.lora_dora
-            )
+        own = self.params
+        if own.lora_rank:
+            lora.add_lora(model, own.lora_rank, own.seed, own.lora_alpha, own.lora_targets, own.lora_dora)
 
     def _merge_lora(self, model: Any, out: Path) -> None:
         """Save the adapters, if there are any, and fold them into the model: what reads `out` needs a whole one."""
@@ -361,18 +358,24 @@ class _Job:
         steps: int = 0,
     ) -> TrainResult:  # fmt: skip
         settings = settings_of(self.params, steps or self.params.steps, f"finetune.{self.branch}")
-        with self.progress.phase("train"):
+
+        def run(group: data_parallel.ProcessGroup) -> TrainResult:
             return train_loop(
-                model,
-                batches,
-                objective,
-                settings,
-                work / "checkpoints",
-                progress or self.progress,
-                numerics=self.numerics,
-                tokenizer_json=self.tokenizer_json,
-                evaluate=evaluate,
-            )
+                model, batches, objective, settings, work / "checkpoints", progress or self.progress,
+                numerics=self.numerics, tokenizer_json=self.tokenizer_json, evaluate=evaluate, group=group,
+            )  # fmt: skip
+
+        with self.progress.phase("train"):
+            if progress or self.branch == "reinforce":  # small ones beside it, and one that writes as it learns
+                return run(data_parallel.SINGLE)
+            numerics = self.numerics.model_copy(update={"sharded": False})  # what can be tuned fits every process
+            reads, log = [self.base, self.data if self.data.is_dir() else self.data.parent, work], self.progress.log
+            together = data_parallel.train_together
+            return together(run, numerics, work, self.worker, place=self.place, reads=reads, log=log)[0]
+
+    def train_along(self, work: Path) -> None:
+        """In another process than the stage's own: take part in its training, and judge nothing."""
+        self._train(*self.training(), None, work)
 
     def _facts(self, result: TrainResult, more: dict[str, Any]) -> dict[str, Any]:
         """Facts of the fine-tuning for greenhouse.json, added to the base model's."""

@@ -137,20 +137,18 @@ def pretrain(
 def _trained(
     inputs: PretrainInputs, tokens: Path, work: Path, progress: Progress, place: data_parallel.Place
 ) -> tuple[Transformer, TrainResult, data_parallel.ProcessGroup]:
-    """Train with the processes of a place, again from the last checkpoint if it may lose one."""
+    """Train with the processes of a place."""
     params, numerics = inputs.params, inputs.numerics
     arguments = _worker_arguments(inputs.objective, tokens, params, numerics, work)
-    with place.opened(numerics, [tokens, work]) as start:
-        for left in reversed(range(place.tries)):
-            model = Transformer(inputs.shape).initialise(params.seed)
-            try:
-                with data_parallel.process_group(numerics, work, arguments, start) as group:
-                    return model, train_on(inputs, model, work, progress, group), group
-            except data_parallel.WorkerLostError as error:
-                if not left:
-                    raise UserError(f"{error}; run it again, it resumes from its last checkpoint") from None
-                progress.log(f"{error}; the others go on from the last checkpoint")
-    raise AssertionError("every round returns or raises")
+
+    def train(group: data_parallel.ProcessGroup) -> tuple[Transformer, TrainResult]:
+        model = Transformer(inputs.shape).initialise(params.seed)
+        return model, train_on(inputs, model, work, progress, group)
+
+    (model, result), group = data_parallel.train_together(
+        train, numerics, work, arguments, place=place, reads=[tokens, work], log=progress.log
+    )
+    return model, result, group
 
 
 def prepare(objective: Objective, tokens: Path, params: Pretrain, numerics: Numerics) -> PretrainInputs:

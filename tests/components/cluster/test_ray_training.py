@@ -1,4 +1,4 @@
-"""Pretraining on a Ray cluster of several nodes: the bytes of one machine's processes, though a node is lost midway."""
+"""Training on a Ray cluster of several nodes: the bytes of one machine's processes, though a node is lost midway."""
 
 from pathlib import Path
 
@@ -9,9 +9,15 @@ from components.cluster import ray_training
 from components.cluster.ray_training import RayNodes
 from components.core.errors import UserError
 from components.core.progress import Progress
-from components.params import Numerics
+from components.corpus.corpus import read_corpus
+from components.model import export
+from components.model.transformer import Transformer, derive_shape
+from components.params import Instruct, ModelShape, Numerics
+from components.stages.finetune.stage import finetune
 from components.stages.pretrain.stage import pretrain
+from components.tokens.tokenizer import train_bpe
 from components.training.data_parallel import Place, ThisMachine
+from tests.components import task_corpora as corpora
 from tests.components.cluster.conftest import Nodes
 from tests.components.real_text import tree
 from tests.components.small_corpus import small, write_tokens
@@ -69,6 +75,23 @@ def test_the_bytes_are_those_of_one_machine_though_a_node_is_lost(tokens: Path, 
     seen = Log(halfway=True)
     assert trained(tokens, tmp_path / "nodes", RayNodes(nodes.address), seen) == expected
     assert [line for line in seen.lines if "the others go on from the last checkpoint" in line]
+
+
+def test_fine_tuning_has_the_bytes_of_one_machine_too(nodes: Nodes, tmp_path: Path) -> None:
+    root = corpora.python_docs(tmp_path)
+    tokenizer_json = train_bpe([document.text for document in read_corpus(root / "train")], 600).to_str()
+    shape = derive_shape(ModelShape(size=2, width=64, heads=2), 600, 64, causal=True)
+    export.save(Transformer(shape).initialise(1), tokenizer_json, root / "base", {"training": {"steps": 0}})
+
+    def tuned(folder: Path, place: Place) -> dict[str, bytes]:
+        finetune(
+            branch="instruct", base=root / "base", train=root / "train", heldout=root / "heldout",
+            params=Instruct(steps=6, batch=8, context=64, max_pairs=60), numerics=Numerics(processes=2), place=place,
+            out=folder / "out", reports=folder / "reports", work=folder / "work",
+        )  # fmt: skip
+        return tree(folder / "out")
+
+    assert tuned(tmp_path / "nodes", RayNodes(nodes.address)) == tuned(tmp_path / "here", ThisMachine())
 
 
 def test_too_small_a_cluster_is_refused(tokens: Path, nodes: Nodes, tmp_path: Path) -> None:

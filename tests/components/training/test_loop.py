@@ -18,7 +18,7 @@ from components.core.progress import Progress
 from components.model.lora import add_lora
 from components.model.transformer import Transformer, derive_shape
 from components.params import Finetune, ModelShape, Numerics, Optimizer
-from components.stages.finetune.stage import settings_of
+from components.stages.finetune.settings import settings_of
 from components.training import checkpoint, checkpoint_writer, loop, objectives
 from components.training.objectives import Batch, language_model_loss
 from components.training.train_config import TrainConfig

@@ -4,7 +4,7 @@ import pytest
 
 from components.params import Optimizer
 from components.params.finetune import FinetuneBranches
-from components.stages.finetune.stage import settings_of
+from components.stages.finetune.settings import settings_of
 from components.training import optimizer
 from tests.components.model.test_transformer import network
 

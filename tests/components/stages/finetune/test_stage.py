@@ -66,6 +66,7 @@ def run(
     progress: Progress | None = None,
     train: str = "",
     base: Path | None = None,
+    numerics: Numerics = NUMERICS,
 ) -> Report:
     folders = {name: target / name for name in ("out", "reports", "work")}
     return finetune(
@@ -74,7 +75,7 @@ def run(
         train=place / (train or ("mix" if branch in ("prefer", "reinforce") else "train")),
         heldout=place / "heldout",
         params=params or PARAMS[branch],
-        numerics=NUMERICS,
+        numerics=numerics,
         progress=progress,
         **folders,
     )

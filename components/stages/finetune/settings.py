@@ -1,0 +1,54 @@
+"""What every training that fine-tunes has: settings, and one more process where several share it."""
+
+import json
+from pathlib import Path
+
+from components.core.errors import UserError
+from components.core.progress import Progress
+from components.params import Branch, Finetune, Numerics, Optimizer
+from components.training.train_config import TrainConfig
+
+EVALUATIONS = 3
+"""Points of the held-out learning curve."""
+
+
+def settings_of(params: Finetune, steps: int, name: str, checkpoint_every: int = 0) -> TrainConfig:
+    """Settings of a training of `steps`; `name` is the section in params.yaml, for messages."""
+    # Every value that counts, though some are the schema's defaults: no stage depends on a default of the schema.
+    rates = Optimizer(
+        name="adamw", matrix_lr=params.learning_rate, embedding_lr=params.learning_rate, beta1=0.9, weight_decay=0.01,
+        grad_clip=1.0, schedule="linear", warmup=0.1,
+    )  # fmt: skip
+    return TrainConfig(
+        steps=steps,
+        optimizer=rates,
+        checkpoint_every=checkpoint_every or params.checkpoint_every,
+        eval_every=max(1, -(-steps // EVALUATIONS)),
+        name=name,
+        remedy="lower its learning_rate, or take another base if it happens at the first step",
+    )
+
+
+def refuse_processes(branch: Branch, params: Finetune, numerics: Numerics) -> None:
+    """Raise `UserError` if some process would have no example of a batch."""
+    if numerics.processes > params.batch:
+        raise UserError(
+            f"numerics.processes = {numerics.processes} is more than finetune.{branch}.batch = {params.batch}: some "
+            "processes would have no example; set batch higher or processes lower"
+        )
+
+
+def worker_arguments(
+    branch: Branch, base: Path, train: Path, heldout: Path, params: Finetune, numerics: Numerics, work: Path
+) -> list[str]:
+    """Arguments of `python` that start one more process of a training (worker.py)."""
+    places = {"base": str(base), "train": str(train), "heldout": str(heldout), "work": str(work)}
+    settings = {"params": params.model_dump(mode="json"), "numerics": numerics.model_dump(mode="json")}
+    return ["-m", "components.stages.finetune.worker", json.dumps({"branch": branch} | places | settings)]
+
+
+class Unseen(Progress):
+    """Progress of a training beside the stage's own: it shows nothing, and stops with the stage."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.raise_if_stopped = progress.raise_if_stopped  # type: ignore[method-assign]

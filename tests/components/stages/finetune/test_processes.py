@@ -1,0 +1,57 @@
+"""Fine-tuning by two processes: the losses of one, the same bytes every time, and a lost process costs no more."""
+
+from pathlib import Path
+
+import psutil
+import pytest
+from safetensors.torch import load_file
+
+from components.core.errors import UserError
+from components.core.progress import Progress
+from components.params import Numerics
+from tests.components.stages.finetune.test_stage import PARAMS, place, run, same
+
+__all__ = ["place"]
+TWO = Numerics(processes=2, threads=1, dtype="float32")
+
+
+@pytest.mark.parametrize("branch", ["instruct", "classify", "prefer"])
+def test_two_processes_train_as_one_does(branch: str, place: Path, tmp_path: Path) -> None:
+    one = TWO.model_copy(update={"processes": 1})
+    alone = run(place, tmp_path / "one", branch, numerics=one)
+    report = run(place, tmp_path / "two", branch, numerics=TWO)
+    weights, expected = (load_file(tmp_path / name / "out/model.safetensors") for name in ("two", "one"))
+    before = load_file(place / ("masked" if branch == "classify" else "causal") / "model.safetensors")
+    moved = max(float((expected[name] - before[name]).abs().max()) for name in before if name in expected)
+    apart = max(float((weights[name] - expected[name]).abs().max()) for name in expected)
+    assert apart < 0.1 * moved, (apart, moved)
+    assert report.metrics.keys() == alone.metrics.keys()
+    assert not list(tmp_path.rglob("rendezvous"))
+
+
+class LosesItsWorker(Progress):
+    """Kills the other training process once half of the steps are done."""
+
+    def update(self, done: int, total: int | None, unit: str, note: str = "") -> None:
+        """A step is done, or something before the training."""
+        for child in psutil.Process().children():
+            if total and done > total // 2 and "components.stages.finetune.worker" in child.cmdline():
+                child.kill()
+
+
+@pytest.mark.slow
+def test_a_lost_process_is_a_sentence_and_the_next_run_ends_with_the_same_bytes(
+    place: Path,
+    tmp_path: Path,
+) -> None:
+    run(place, tmp_path / "undisturbed", "instruct", numerics=TWO)
+    with pytest.raises(UserError, match=r"training process 1 of 2 ended \(status -9\); run it again"):
+        run(place, tmp_path / "lost", "instruct", progress=LosesItsWorker(), numerics=TWO)
+    run(place, tmp_path / "lost", "instruct", numerics=TWO)
+    assert same(tmp_path / "lost", tmp_path / "undisturbed")
+
+
+def test_more_processes_than_examples_of_a_batch_are_refused(place: Path, tmp_path: Path) -> None:
+    few = PARAMS["instruct"].model_copy(update={"batch": 1})
+    with pytest.raises(UserError, match=r"numerics\.processes = 2 is more than finetune\.instruct\.batch = 1"):
+        run(place, tmp_path, "instruct", few, numerics=TWO)
