@@ -29,14 +29,11 @@ from flows.system import paths
 print(sum(span.energy.mid_kwh for span in reader.read(paths.LEDGER) if span.labels.get("checkout") == paths.ROOT.name))
 """
 TIMES_TRAINED_ON = """
-from components.core.errors import UserError
-from flows.forget import fetch_corpora
+from components.lineage.documents import Query
 from flows.tracking.model_exposure import Seen
-from components.lineage.documents import wide_query_of
-from flows.tracking.model_exposure import workspace_view
 from flows.tracking.trace_report import answers
-fetch_corpora()
-found = answers(wide_query_of({passage!r}, workspace_view), whole=True)
+queries = [Query("location", {name!r}), *(Query("passage", one) for one in {passages!r})]
+found = [match for query in queries for match in answers(query, whole=True)]
 print(max([one.most for match in found for one in match.seen if isinstance(one, Seen)], default=0))
 """
 OUTPUTS = """
@@ -89,7 +86,7 @@ def removal(fresh: Place, remote: Path, name: str) -> dict:
     price = json.loads(fresh.ask(PRICE.format(name=name)))  # fetches what the clone does not have yet
     fresh.run("dvc", "checkout", "--allow-missing")
     wanted = sought(fresh.root, name)
-    times = TIMES_TRAINED_ON.format(passage=wanted.passages[0].decode())
+    times = TIMES_TRAINED_ON.format(name=name, passages=[one.decode() for one in wanted.passages[:3]])
     before = left(fresh.root, wanted, SOURCES) + left(remote, wanted)
     assert kinds_of(before) == {"text", "tokens", "weights"}, f"before the removal only {kinds_of(before)} are found"
     trained_on, spent = int(fresh.ask(times)), float(fresh.ask(SPENT))

@@ -20,6 +20,8 @@ from components.core.files import md5_file, read_json
 from components.corpus.corpus import read_corpus
 
 NUM_PASSAGES, LEAST_CHARACTERS = 12, 60
+UNTRAINED = "step-000000"
+"""Checkpoint before the first step: random weights, which saw nothing."""
 EDGE = 3
 """Ids left away at either end of a passage: there they depend on what stands beside it."""
 
@@ -44,7 +46,8 @@ def sought(root: Path, name: str) -> Sought:
     tokenizer = tokenizers.Tokenizer.from_file(str(root / "data/tokenize/tokenizer.json"))
     stored = np.dtype(read_json(root / "data/tokenize/train/manifest.json")["dtype"]).newbyteorder("<")
     ids = [tokenizer.encode(line, add_special_tokens=False).ids[EDGE:-EDGE] for line in chosen]
-    weights = [*root.glob("models/*/*/model.safetensors"), *root.glob("models/checkpoints/*/*/*.safetensors")]
+    kept = [path for path in root.glob("models/checkpoints/*/*/*.safetensors") if path.parent.name != UNTRAINED]
+    weights = [*root.glob("models/*/*/model.safetensors"), *kept]
     return Sought(
         tuple(line.encode() for line in chosen),
         tuple(np.array(row, stored).tobytes() for row in ids),
