@@ -1,1 +1,1 @@
-"""Layer 5: deployments and access control."""
+"""Layer 5: deployments, access control, the endpoint of a chat model."""
