@@ -114,7 +114,7 @@ def gain() -> Part:
     subprocess.run(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True)
     found = dict(read_json(result))
     low = min(found["gain"][kind]["low"] for kind in ("final", "own"))
-    says = "more test sums right than by supervised tuning on the same sums and answers, equal joules: lower bound"
+    says = "right sums above supervised tuning of equal joules: lower bound"
     more_than_none = 1e-6  # a gain of nothing at all does not meet the goal
     return {"gain": found}, [goal("rl_gain_low", low, more_than_none, "higher", says)]
 
