@@ -1,17 +1,15 @@
 """Clones of the project that tests share or get to themselves; what a clone is, pipeline_clone.py and toy.py say."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from tests.flows.pipeline_clone import PipelineClone, make_clone
 from tests.flows.toy import BIN, DVC_YAML, PROGRAM
+from tests.shared_folder import shared
 
 OUTPUTS = "finished-outputs.json"
 
@@ -33,7 +31,7 @@ def migrated_clone(tmp_path: Path, databases: Path) -> PipelineClone:
 @pytest.fixture(scope="session")
 def databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """State folder of a clone in which Prefect and MLflow have made their databases, and nothing else."""
-    with _shared(tmp_path_factory, "databases") as state:
+    with shared(tmp_path_factory, "databases") as state:
         if not state.exists():
             clone = make_clone(tmp_path_factory.mktemp("migrated"))
             clone.ask("import mlflow\nmlflow.MlflowClient().search_experiments()")
@@ -52,19 +50,10 @@ def finished_clone(tmp_path_factory: pytest.TempPathFactory, databases: Path) ->
     clone = make_clone(tmp_path_factory.mktemp("finished"))
     shutil.copytree(databases, clone.root / ".greenhouse")
     with clone.prefect():
-        with _shared(tmp_path_factory, OUTPUTS) as outputs:
+        with shared(tmp_path_factory, OUTPUTS) as outputs:
             (clone.root / "first-run.log").write_text(clone.run("flows.pipeline"))
             outputs.write_text(json.dumps(clone.outputs()))
         yield clone
-
-
-@contextmanager
-def _shared(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
-    """A path that the processes of this run of the suite share, held while one of them makes what lies there."""
-    base = tmp_path_factory.getbasetemp()
-    path = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
-    with FileLock(path.with_suffix(".lock")):
-        yield path
 
 
 @pytest.fixture
@@ -74,7 +63,7 @@ def finished_outputs(
     """Gives path -> DVC hash of what the pipeline makes undisturbed; call it late: another process may still run it."""
 
     def outputs() -> dict[str, str]:
-        with _shared(tmp_path_factory, OUTPUTS) as path:
+        with shared(tmp_path_factory, OUTPUTS) as path:
             known = json.loads(path.read_text()) if path.exists() else {}
         return known or request.getfixturevalue("finished_clone").outputs()
 
@@ -84,7 +73,7 @@ def finished_outputs(
 @pytest.fixture(scope="session")
 def toy_pattern(tmp_path_factory: pytest.TempPathFactory) -> PipelineClone:
     """The miniature clone that each test gets a copy of."""
-    with _shared(tmp_path_factory, "toy") as folder:
+    with shared(tmp_path_factory, "toy") as folder:
         if not folder.exists():
             clone = make_clone(tmp_path_factory.mktemp("toy"))
             (clone.root / "dvc.yaml").write_text(DVC_YAML)

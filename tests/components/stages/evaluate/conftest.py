@@ -20,6 +20,7 @@ from components.synthetic.curriculum import TASKS, items
 from components.tokens.shards import TokenWriter
 from components.tokens.tokenizer import Encoder, train_bpe
 from tests.components.real_text import corpus, document, modules
+from tests.shared_folder import shared
 
 CONTEXT = 128
 STEPS = 200
@@ -52,7 +53,19 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Docstrings of scipy, a tokenizer of 600 tokens, a causal and a masked model of two blocks."""
     torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("world")
+    with shared(tmp_path_factory, "world") as folder:
+        if not folder.exists():
+            made = tmp_path_factory.mktemp("world") / "made"
+            make_world(made)
+            made.rename(folder)
+    names = ("causal", "masked", "causal", "masked", "mix", "heldout", "tokens")
+    folders = Folders(*(folder / name for name in names))
+    params = Evaluate(heldout_kilobytes=20, items=20, shots=[0, 1, 2], mitigation_steps=2, bootstrap=200)
+    return World(folders, params, Numerics(dtype="float32"))
+
+
+def make_world(folder: Path) -> None:
+    """Train the models, and write the data they are evaluated on."""
     documents = modules("scipy", 60)
     people = [document(f"people/{n}", PEOPLE.format(f"worker {n}") * 8, "people") for n in range(8)]
     train, heldout = [*documents[:40], *people], documents[40:]
@@ -72,10 +85,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     facts = {"task": {"name": "continue"}, "training": training}
     for name in ("causal", "masked"):
         save(trained(ids, name == "causal"), tokenizer, folder / name, facts)
-    names = ("causal", "masked", "causal", "masked", "mix", "heldout", "tokens")
-    folders = Folders(*(folder / name for name in names))
-    params = Evaluate(heldout_kilobytes=20, items=20, shots=[0, 1, 2], mitigation_steps=2, bootstrap=200)
-    return World(folders, params, Numerics(dtype="float32"))
 
 
 def write_tokens(folder: Path, tokenizer: str, documents: list[Document]) -> None:
