@@ -81,7 +81,7 @@ def test_from_a_fresh_clone_a_text_goes_with_all_its_copies(finished_clone: Pipe
     wanted = sought(clone.root, name)
     assert kinds_of(left(remote, wanted)) == {"text", "tokens", "weights"}
     assert "no model of the workspace was trained on them" in mate.run("flows.forget", name, "--apply", YES="1")
-    assert "DVC's remote: " in mate.run("flows.forget", name, "--purge", YES="1")
+    assert "\nremoved " in mate.run("flows.forget", name, "--purge", YES="1")
     assert left(remote, wanted) == []
     assert left(mate.root, wanted) == []
     assert "up to date" in mate.run("dvc", "status")
