@@ -85,7 +85,7 @@ def test_from_a_fresh_clone_a_text_goes_with_all_its_copies(finished_clone: Pipe
     assert left(remote, wanted) == []
     assert left(mate.root, wanted) == []
     assert "up to date" in mate.run("dvc", "status")
-    assert "it was taken out" in mate.run("flows.forget", name, expect=1)
+    assert "no model was pretrained on them" in mate.run("flows.forget", name)  # the record of its removal has its name
 
 
 def forgettable(clone: PipelineClone) -> str:
