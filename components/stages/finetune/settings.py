@@ -41,10 +41,10 @@ def refuse_processes(branch: Branch, params: Finetune, numerics: Numerics) -> No
 def worker_arguments(
     branch: Branch, base: Path, train: Path, heldout: Path, params: Finetune, numerics: Numerics, work: Path
 ) -> list[str]:
-    """Arguments of `python` that start one more process of a training (worker.py)."""
+    """Arguments of `python` that start one more process of a training (job.py)."""
     places = {"base": str(base), "train": str(train), "heldout": str(heldout), "work": str(work)}
     settings = {"params": params.model_dump(mode="json"), "numerics": numerics.model_dump(mode="json")}
-    return ["-m", "components.stages.finetune.worker", json.dumps({"branch": branch} | places | settings)]
+    return ["-m", "components.stages.finetune.job", json.dumps({"branch": branch} | places | settings)]
 
 
 class Unseen(Progress):

@@ -38,8 +38,8 @@ from components.stages.evaluate.heldout_sample import sample, score_documents
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.finetune import classify
 from components.stages.finetune.classifier import Classifier
+from components.stages.finetune.job import CHARS_PER_TOKEN
 from components.stages.finetune.settings import settings_of
-from components.stages.finetune.stage import CHARS_PER_TOKEN
 from components.stages.finetune.task_selection import choose
 from components.tokens.shards import TokenShards
 from components.tokens.tokenizer import Encoder

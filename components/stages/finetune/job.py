@@ -1,0 +1,375 @@
+"""One call of `finetune`: the base and the examples, and what each branch does with them.
+
+Every process of a training makes the same model and batches for itself; the stage's own alone judges and writes.
+Another is started as `python -m components.stages.finetune.job ARGUMENTS` (settings.py has the arguments).
+"""
+
+import json
+import math
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from components.core.errors import UserError
+from components.core.progress import Progress
+from components.core.report import Report
+from components.instruction_pairs.examples import Draw, Passage
+from components.model import export, generate, lora
+from components.model.transformer import Transformer
+from components.params import Finetune, FinetuneBranches, Numerics, Prefer, Reinforce
+from components.stages.finetune import adapter, classifier, classify, instruct, preferences, reinforcement
+from components.stages.finetune import report as finetune_report
+from components.stages.finetune.own_rows import choose_rows, is_corpus
+from components.stages.finetune.rewards import Rewards
+from components.stages.finetune.settings import Unseen, refuse_processes, settings_of
+from components.stages.finetune.task_selection import Branch, Choice, choose
+from components.tokens.hub_encoder import AnyEncoder, HubEncoder, encoder_of
+from components.training import data_parallel
+from components.training import numerics as floats
+from components.training.loop import train as train_loop
+from components.training.objectives import language_model_loss
+from components.training.train_config import TrainResult
+
+MOST_HELDOUT = 240
+"""Held-out examples judged: they bound an accuracy to about 6 percent."""
+CHARS_PER_TOKEN = 4
+"""A passage of `context` times this many characters fills the context, in most languages, and is cut there."""
+CURVE = (16, 64, 256)
+"""Labels of the learning curve beside the model: as many as show what pretraining is worth (flows/label_efficiency.py
+has more, with intervals), and how many steps each of its small trainings takes at most."""
+CURVE_STEPS = 50
+EXAMPLES = 8
+ANSWER_TOKENS = 40
+CURRICULUM = {"prefer": preferences.curriculum_pairs, "reinforce": reinforcement.curriculum_problems}
+"""Branches that a corpus feeds with its curriculum -> what draws from it."""
+
+
+def opened(
+    branch: Branch, base: Path, train: Path, heldout: Path, params: Finetune, numerics: Numerics, progress: Progress
+) -> "Job":
+    """The base and the examples, checked: what every process of a training begins with. Raises as `finetune` does."""
+    refuse_processes(branch, params, numerics)
+    device = floats.configure_torch(numerics)
+    model, _, facts = export.load(base, device)
+    if branch != "classify" and not model.shape.causal:
+        raise UserError(
+            f"finetune.{branch}: {base.name} holds no causal model; give the one that pretrain@causal wrote"
+        )
+    context = min(params.context, model.shape.context)
+    tokenizer_json, encoder = export.tokenizer_text(base), encoder_of(base)
+    with progress.phase("draw"):
+        if is_corpus(train) and branch in CURRICULUM:
+            choice = CURRICULUM[branch](train, params)
+        elif is_corpus(train):
+            draw = Draw(train, heldout, params.max_pairs, MOST_HELDOUT, CHARS_PER_TOKEN * context, params.seed)
+            choice = choose(branch, params.task, draw)
+        else:
+            own = params.model_copy(update={"context": context})
+            choice = choose_rows(branch, train, heldout, encoder, own)
+    progress.log(f"task {choice.task.name}: {choice.task.title}")
+    if context < params.context:
+        shorter = (f"The base has {context} positions, so no example has more tokens, though finetune.{branch}.context "
+                   f"is {params.context}.")  # fmt: skip
+        progress.log(shorter)
+        note = f"{choice.examples.note} {shorter}".strip()
+        choice = replace(choice, examples=replace(choice.examples, note=note))
+    return Job(branch, base, train, model, encoder, tokenizer_json, facts, context, params, numerics, choice, progress)
+
+
+@dataclass
+class Job:
+    """One call of `finetune`, what its branches share."""
+
+    branch: Branch
+    base: Path
+    data: Path
+    model: Transformer
+    encoder: AnyEncoder
+    tokenizer_json: str
+    base_facts: dict[str, Any]
+    context: int
+    params: Finetune
+    numerics: Numerics
+    choice: Choice
+    progress: Progress
+    place: data_parallel.Place = field(default_factory=data_parallel.ThisMachine)
+    worker: list[str] = field(default_factory=list)
+    """Arguments of Python for one more process of the same training."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    def training(self) -> tuple[Any, Any, Any]:
+        """Model, batches and objective of a branch: what every process of its training makes for itself."""
+        examples, params, pad = self.choice.examples, self.params, self.encoder.pad
+        train: Any = examples.train
+        if self.branch == "classify":
+            return self._classifier(self.model, len(examples.labels)), self._labelled(train), classify.loss
+        if isinstance(params, Prefer):
+            pairs = sorted(preferences.encoded(train, self.encoder, self.context, [])[0], key=len)
+            with self.progress.phase("evaluate"):
+                reference_N2 = preferences.all_log_probabilities(self.model, pairs, self.numerics, pad)
+            self._add_lora(self.model)
+            compared = preferences.PreferenceBatches(pairs, reference_N2, params.batch, params.seed, pad)
+            return self.model, compared, preferences.DPOLoss(params.beta)
+        self._add_lora(self.model)
+        if self.choice.chats:
+            packed = instruct.PackedBatches(self.choice.chats, params.batch, self.context, params.seed)
+            return self.model, packed, language_model_loss
+        chat = instruct.Format(self.encoder, self.context, chat=True)
+        own = instruct.by_length([chat(pair) for pair in train])
+        return self.model, instruct.PairBatches(own, params.batch, self.context, params.seed), language_model_loss
+
+    def tune(self, out: Path, reports: Path, work: Path) -> Report:
+        """Tune on pairs, judge before and after, save."""
+        examples: Any = self.choice.examples
+        chat = instruct.Format(self.encoder, self.context, chat=True)
+        plain = instruct.Format(self.encoder, self.context, chat=False)
+        # A base that may know chats is judged in the better of both forms: anything else would flatter the tuning.
+        forms = [plain, chat] if self._is_foreign or self.base_facts.get("task", {}).get("chat") else [plain]
+        with self.progress.phase("evaluate"):
+            judged = [instruct.judge(self.model, examples.heldout, form, self.numerics) for form in forms]
+            before, form = min(zip(judged, forms, strict=True), key=lambda one: float(one[0].bits.sum()))
+            answers = [self._answers(examples.heldout[:EXAMPLES], form)]
+        own = [chat(pair, end=False) for pair in examples.heldout]
+
+        def evaluate(step: int) -> dict[str, float]:
+            nats = instruct.answer_nats(self.model, own, self.numerics)
+            return {"heldout_bits_per_byte": float(nats.sum() / math.log(2) / before.num_bytes.sum())}
+
+        result = self._train(*self.training(), evaluate, work)
+        self._merge_lora(self.model, out)
+        self.model.eval()
+        with self.progress.phase("evaluate"):
+            after = instruct.judge(self.model, examples.heldout, chat, self.numerics)
+            answers.append(self._answers(examples.heldout[:EXAMPLES], chat))
+        example = {"prompt": examples.train[0].prompt, "answer": examples.train[0].answer}  # for `make chat`
+        facts = self._facts(result, {"chat": True, "example": example})
+        export.save(self.model, self.tokenizer_json, out, facts, self.base if self._is_foreign else None)
+        shown = finetune_report.WrittenAnswers(examples.heldout[:EXAMPLES], answers[0], answers[1])
+        return finetune_report.instruct(self.choice, result, before, after, shown, self.context, reports)
+
+    def teach(self, out: Path, reports: Path, work: Path) -> Report:
+        """Train a head and the backbone on passages, and the same from random weights for comparison; judge, save."""
+        examples: Any = self.choice.examples
+        labels = examples.labels
+        classify.check_classes(examples)
+        test_ids = classify.encoded(self.encoder, examples.heldout, self.context)
+        model, batches, objective = self.training()
+
+        def evaluate(step: int) -> dict[str, float]:
+            predicted = classify.predict(model, test_ids, self.numerics).argmax(axis=1)
+            right = [guess == passage.label for guess, passage in zip(predicted, examples.heldout, strict=True)]
+            return {"heldout_accuracy": sum(right) / len(right)}
+
+        result = self._train(model, batches, objective, evaluate, work)
+        self._merge_lora(model, out)
+        probability = classify.predict(model.eval(), test_ids, self.numerics)
+        rules = self._others(examples.train, test_ids, self.params.steps, work / "scratch")
+        curve = {len(examples.train): {"this_model": probability.argmax(axis=1)} | rules}
+        for count in CURVE:
+            if 2 * len(labels) <= count < len(examples.train):
+                few, steps = classify.first_of_each(examples.train, count), min(CURVE_STEPS, self.params.steps)
+                tuned = self._classifier(export.load(self.base, str(self.device))[0], len(labels))
+                self._train(
+                    tuned, self._labelled(few), classify.loss, None, work / f"{count}", Unseen(self.progress), steps
+                )
+                predicted = classify.predict(tuned.eval(), test_ids, self.numerics).argmax(axis=1)
+                others = self._others(few, test_ids, steps, work / f"{count}-scratch")
+                curve[count] = {"this_model": predicted} | others
+        majority = np.bincount([passage.label for passage in examples.train]).argmax()
+        facts = self._facts(result, {"labels": labels, "pooling": "last" if self.model.shape.causal else "mean"})
+        classifier.save_classifier(
+            model, labels, self.tokenizer_json, out, facts, self.base if self._is_foreign else None
+        )
+        report = finetune_report.classify(
+            self.choice, result, probability, rules | {"majority": np.full(len(test_ids), majority)}, curve,
+            self.context, reports,
+        )  # fmt: skip
+        self.progress.log(finetune_report.line_by_labels(report.metrics, sorted(curve)))
+        return report
+
+    def _classifier(self, backbone: Transformer, num_labels: int) -> classifier.Classifier:
+        """A fresh head on a pretrained backbone, with adapters if they are asked for."""
+        model = classifier.Classifier(backbone, num_labels, self.encoder.pad).initialise_head(self.params.seed)
+        self._add_lora(backbone)
+        return model
+
+    def _labelled(self, passages: Sequence[Passage]) -> classify.PassageBatches:
+        """Training batches of passages."""
+        ids = classify.encoded(self.encoder, passages, self.context)
+        labels = [passage.label for passage in passages]
+        return classify.PassageBatches(ids, labels, self.params.batch, self.params.seed, self.encoder.pad)
+
+    def _others(
+        self, train: Sequence[Passage], test_ids: list[list[int]], steps: int, work: Path
+    ) -> dict[str, np.ndarray]:
+        """Classes of held-out passages by what knows the same labels: naive Bayes, and training from random weights."""
+        labelled = self._labelled(train)
+        fresh = Transformer(self.model.shape).initialise(self.params.seed).to(self.device)
+        num_labels = len(self.choice.examples.labels)
+        scratch = classifier.Classifier(fresh, num_labels, self.encoder.pad).initialise_head(self.params.seed)
+        self._train(scratch, labelled, classify.loss, None, work, Unseen(self.progress), steps)
+        with self.progress.phase("evaluate"):
+            return {
+                "naive_bayes": classify.naive_bayes(labelled.ids, labelled.labels, test_ids, self.encoder.vocab_size),
+                "from_scratch": classify.predict(scratch.eval(), test_ids, self.numerics).argmax(axis=1),
+            }
+
+    def prefer(self, out: Path, reports: Path, work: Path) -> Report:
+        """Tune on pairs of a better and a worse answer, judge before and after, save."""
+        examples, refused, pad = self.choice.examples, self.choice.refused, self.encoder.pad
+        rows: tuple[Any, Any] = examples.train, examples.heldout
+        pairs, _ = preferences.encoded(rows[0], self.encoder, self.context, refused)
+        tested, places = preferences.encoded(rows[1], self.encoder, self.context, refused)
+        preferences.refuse_same(Path(self.params.data), pairs, tested, refused)
+        prompts, shown = [pair.prompt for pair in tested[:EXAMPLES]], [rows[1][place] for place in places]
+        with self.progress.phase("evaluate"):
+            before_N2 = preferences.all_log_probabilities(self.model, tested, self.numerics, pad)
+            answers = [self._written(prompts)]
+
+        def evaluate(step: int) -> dict[str, float]:
+            after_N2 = preferences.all_log_probabilities(self.model, tested, self.numerics, pad)
+            return {"heldout_accuracy": float(preferences.wins(after_N2.numpy()).mean())}
+
+        model, batches, objective = self.training()
+        result = self._train(model, batches, objective, evaluate, work)
+        self._merge_lora(self.model, out)
+        self.model.eval()
+        with self.progress.phase("evaluate"):
+            after_N2 = preferences.all_log_probabilities(self.model, tested, self.numerics, pad)
+            answers.append(self._written(prompts))
+        example = {"prompt": shown[0].prompt[-1].content, "answer": shown[0].chosen}
+        facts = self._facts(result, {"chat": True, "example": example})
+        export.save(self.model, self.tokenizer_json, out, facts, self.base if self._is_foreign else None)
+        beta = objective.beta
+        scores = finetune_report.PreferenceScores(shown, before_N2.numpy(), after_N2.numpy(), beta, len(pairs))
+        return finetune_report.prefer(self.choice, result, scores, answers, self.context, reports)
+
+    def reinforce(self, out: Path, reports: Path, work: Path) -> Report:
+        """Tune on rewards of completions, judge before and after, save."""
+        examples, params, refused = self.choice.examples, self.params, self.choice.refused
+        assert isinstance(params, Reinforce)
+        data = Path(params.data)
+        problems, tested = (
+            reinforcement.encoded(rows, self.encoder, self.context, params.max_tokens, refused)
+            for rows in (examples.train, examples.heldout)
+        )
+        problems.sort(key=len)
+        with Rewards(self.data) as rewards:
+            tokenizer = Tokenizer.from_str(self.tokenizer_json)
+            sampler = reinforcement.Sampler(tokenizer, self.encoder.stops, rewards, params.max_tokens)
+            with self.progress.phase("evaluate"):
+                reinforcement.check(data, sampler, self.model, problems, tested, refused)
+                _, written, before = sampler(self.model, tested)
+            self._add_lora(self.model)
+
+            def evaluate(step: int) -> dict[str, float]:
+                return {"heldout_reward": float(np.mean(sampler(self.model, tested)[2]))}
+
+            batches = reinforcement.GroupBatches(
+                self.model, problems, sampler, params, self.numerics, work / "completions", self.progress
+            )
+            loss = reinforcement.GRPOLoss(params.clip, params.kl_weight, params.temperature)
+            result = self._train(self.model, batches, loss, evaluate, work)
+            self._merge_lora(self.model, out)
+            self.model.eval()
+            with self.progress.phase("evaluate"):
+                _, rewritten, after = sampler(self.model, tested)
+        pairs = [one.pair for one in tested]
+        facts = self._facts(result, {"chat": True, "example": {"prompt": pairs[0].prompt, "answer": pairs[0].answer}})
+        export.save(self.model, self.tokenizer_json, out, facts, self.base if self._is_foreign else None)
+        shown = finetune_report.WrittenAnswers(pairs, written, rewritten)
+        history = batches.history(len(result.losses))
+        choice = replace(self.choice, examples=replace(examples, train=[one.pair for one in problems]))
+        return finetune_report.reinforce(choice, result, before, after, history, shown, self.context, reports)
+
+    @property
+    def _is_foreign(self) -> bool:
+        """Whether the base has a tokenizer that was not made here."""
+        return isinstance(self.encoder, HubEncoder)
+
+    def _add_lora(self, model: Transformer) -> None:
+        own = self.params
+        if own.lora_rank:
+            lora.add_lora(model, own.lora_rank, own.seed, own.lora_alpha, own.lora_targets, own.lora_dora)
+
+    def _merge_lora(self, model: Any, out: Path) -> None:
+        """Save the adapters, if there are any, and fold them into the model: what reads `out` needs a whole one."""
+        if not self.params.lora_rank:
+            return
+        head = model.head() if isinstance(model, classifier.Classifier) else None
+        task = {"name": self.choice.task.name, "branch": self.branch, "chat": self.branch != "classify"}
+        adapter.save(model, self.base, self.params.base, out / "adapter", head, {"task": task})
+        lora.merge_lora(model)
+
+    def _train(
+        self, model: Any, batches: Any, objective: Any, evaluate: Any, work: Path, progress: Progress | None = None,
+        steps: int = 0,
+    ) -> TrainResult:  # fmt: skip
+        settings = settings_of(self.params, steps or self.params.steps, f"finetune.{self.branch}")
+
+        def run(group: data_parallel.ProcessGroup) -> TrainResult:
+            return train_loop(
+                model, batches, objective, settings, work / "checkpoints", progress or self.progress,
+                numerics=self.numerics, tokenizer_json=self.tokenizer_json, evaluate=evaluate, group=group,
+            )  # fmt: skip
+
+        with self.progress.phase("train"):
+            if progress or self.branch == "reinforce":  # small ones beside it, and one that writes as it learns
+                return run(data_parallel.SINGLE)
+            numerics = self.numerics.model_copy(update={"sharded": False})  # what can be tuned fits every process
+            reads, log = [self.base, self.data if self.data.is_dir() else self.data.parent, work], self.progress.log
+            together = data_parallel.train_together
+            return together(run, numerics, work, self.worker, place=self.place, reads=reads, log=log)[0]
+
+    def train_along(self, work: Path) -> None:
+        """In another process than the stage's own: take part in its training, and judge nothing."""
+        self._train(*self.training(), None, work)
+
+    def _facts(self, result: TrainResult, more: dict[str, Any]) -> dict[str, Any]:
+        """Facts of the fine-tuning for greenhouse.json, added to the base model's."""
+        task = {"name": self.choice.task.name, "title": self.choice.task.title, "branch": self.branch} | more
+        tuning: dict[str, Any] = {"steps": len(result.losses), "examples": self.params.batch * len(result.losses)}
+        tuning["lora_rank"] = self.params.lora_rank
+        tuning |= {"lora_dora": True} if self.params.lora_dora else {}
+        tuning |= {"base": self.base.name} if self._is_foreign else {}
+        tuning |= {"rows": self.choice.rows} if self.choice.rows else {}
+        return self.base_facts | {"task": task, "finetuning": tuning}
+
+    def _answers(self, pairs: Any, form: instruct.Format) -> list[str]:
+        """The model's own answers to prompts of a form."""
+        room = self.context - min(ANSWER_TOKENS, self.context // 3)
+        texts = self._written([form.prompt(pair, room) for pair in pairs])
+        return texts if form.chat else [text.split("\n")[0] for text in texts]
+
+    def _written(self, prompts: list[list[int]]) -> list[str]:
+        """What the model writes after prompts, greedily."""
+        tokenizer, most = Tokenizer.from_str(self.tokenizer_json), min(ANSWER_TOKENS, self.context // 3)
+        settings: Any = {"max_tokens": most, "seed": self.params.seed, "stop_ids": self.encoder.stops}
+        return [generate.generate(self.model, tokenizer, ids, **settings)[0] for ids in prompts]
+
+
+def _work(arguments: dict[str, Any]) -> None:
+    """One more process of a training; `arguments` are those of the stage."""
+    branch = arguments["branch"]
+    params = type(getattr(FinetuneBranches(), branch))(**arguments["params"])
+    base, train, heldout = (Path(arguments[name]) for name in ("base", "train", "heldout"))
+    numerics = Numerics(**arguments["numerics"])
+    if numerics.device == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    opened(branch, base, train, heldout, params, numerics, Progress()).train_along(Path(arguments["work"]))
+
+
+if __name__ == "__main__":
+    assert "RANK" in os.environ, "workers are started by data_parallel.process_group"
+    _work(json.loads(sys.argv[1]))
