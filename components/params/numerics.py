@@ -13,7 +13,7 @@ class Numerics(Section):
     device: Literal["cpu", "cuda"] = "cpu"
     """Where tensors live."""
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
-    """Autocast type of matrix products; weights and optimizer state stay float32."""
+    """Type of matrix products (float32 on a CPU without bfloat16); weights and optimizer state stay float32."""
     compile: bool = False
     """torch.compile the blocks; needs a C++ compiler on CPU. A missing one is an error, never a silent fallback."""
     threads: int = Field(default=1, ge=1)

@@ -131,6 +131,8 @@ class Trainer:
         """Resume from the newest checkpoint, then train to step `until`."""
         if not self.resume():
             self.save()
+        if self.group.is_main and (line := floats.replaced(self.numerics)):
+            self.progress.log(line)
         if self.numerics.compile:
             floats.compile_blocks(self.trained)
         self.trained.train()

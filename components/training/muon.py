@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from components.training.fsdp import sliced_like, whole
+from components.training.numerics import product_dtype
 
 A, B, C = 3.4445, -4.7750, 2.0315
 """Coefficients of the iteration X <- a X + (b G + c G^2) X, G = X X^T: steep at zero, singular values stay near 1."""
@@ -20,8 +21,11 @@ EPSILON = 1e-7
 
 
 def orthogonalised(matrices_NRC: Tensor) -> Tensor:
-    """The nearest orthogonal matrix of each of N with R <= C, roughly: singular values from 0.7 to 1.2, bfloat16."""
-    x = matrices_NRC.bfloat16()
+    """The nearest orthogonal matrix of each of N with R <= C, roughly: singular values from 0.7 to 1.2.
+
+    In bfloat16, or float32 where the processor has no such products.
+    """
+    x = matrices_NRC.to(product_dtype(matrices_NRC.device.type))
     x = x / torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True).clamp(min=EPSILON)
     for _ in range(STEPS):
         gram = torch.bmm(x, x.transpose(1, 2))
@@ -58,7 +62,8 @@ class Muon(torch.optim.Optimizer):
         # Matrix by matrix up to the stack and from it: what one needs stays in the processor's cache meanwhile.
         rows, columns = matrices[0].shape
         shape = len(matrices), min(rows, columns), max(rows, columns)
-        stack = torch.empty(shape, dtype=torch.bfloat16, device=matrices[0].device)
+        device = matrices[0].device
+        stack = torch.empty(shape, dtype=product_dtype(device.type), device=device)
         for matrix, wide in zip(matrices, stack, strict=True):
             ahead = whole(self._ahead(matrix, group["momentum"]))
             wide.copy_(ahead.T if rows > columns else ahead)

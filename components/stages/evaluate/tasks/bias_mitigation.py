@@ -12,7 +12,6 @@ import copy
 import random
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -149,10 +148,11 @@ def _loss(network: Any, rows: list[list[int]], context: EvalContext, device: Any
     import torch
     import torch.nn.functional as F
 
+    from components.training import numerics as floats
+
     longest = max(map(len, rows))
     ids_BT = torch.tensor([[*row, *[-1] * (longest - len(row))] for row in rows], device=device)
-    half = torch.autocast(device.type, torch.bfloat16) if context.numerics.dtype == "bfloat16" else nullcontext()
-    with half:
+    with floats.autocast(context.numerics):
         logits_BTV = network(ids_BT[:, :-1].clamp(min=0))
     return F.cross_entropy(logits_BTV.flatten(0, 1).float(), ids_BT[:, 1:].flatten(), ignore_index=-1)
 
