@@ -1,4 +1,4 @@
-"""Products are computed in bfloat16 where the processor has them, and in float32, with a sentence, where it does not."""
+"""Products are in bfloat16 where the processor has them, and in float32, with a sentence, where it does not."""
 
 import pytest
 import torch
