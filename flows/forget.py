@@ -125,7 +125,8 @@ def rows_to_redo(documents: list[Any]) -> list[Any]:
         team = team_ledger.ledger_of({(name, "") for name in missing})
         known |= {name: forecast(team, name) for name in missing}
     rows = [Row(name, "again", one) for name, one in known.items()]
-    around = orchestration_forecast(books, len(rows))
+    known_books = [books, *(reader.history(folder) for folder in sorted(team_ledger.PULLED.glob("*")))]
+    around = next((one for each in known_books if (one := orchestration_forecast(each, len(rows)))), None)
     return rows + ([Row(around.stage, "around the stages", around)] if around else [])
 
 

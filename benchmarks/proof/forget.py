@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from benchmarks.proof.leftovers import kinds_of, left, sought
+from benchmarks.proof.leftovers import NUM_PASSAGES, kinds_of, left, passages_of, sought
 from benchmarks.proof.place import IDENTITY, Place, made
 
 NUM_REMOVALS = 3
@@ -20,13 +20,25 @@ from components.lineage.documents import Query
 from flows.forget import look, rows_to_redo
 from flows.plan import sum_of
 query, found = look({name!r})
-seconds, kwh = sum_of([row.expected for row in rows_to_redo([match.document for match in found])])
-print(json.dumps([kwh.low, kwh.mid, kwh.high]))
+rows = [row.expected for row in rows_to_redo([match.document for match in found])]
+_, kwh = sum_of(rows)
+stages = {{row.stage: [row.kwh.mid, row.basis] for row in rows}}
+print(json.dumps({{"kwh": [kwh.low, kwh.mid, kwh.high], "stages": stages}}))
 """
 SPENT = """
+import json
+from collections import Counter
 from components.carbon.ledger import reader
+from components.carbon.planning.forecast import ORCHESTRATION_NAME
 from flows.system import paths
-print(sum(span.energy.mid_kwh for span in reader.read(paths.LEDGER) if span.labels.get("checkout") == paths.ROOT.name))
+spent = Counter()
+for span in reader.history(paths.LEDGER):  # this clone's own; the energy of a span is that of all below it
+    if "stage" not in span.labels:
+        spent[ORCHESTRATION_NAME] += span.energy.mid_kwh
+    elif not span.is_phase:
+        spent[span.labels["stage"]] += span.energy.mid_kwh
+        spent[ORCHESTRATION_NAME] -= span.energy.mid_kwh
+print(json.dumps(spent))
 """
 TIMES_TRAINED_ON = """
 from components.lineage.documents import Query
@@ -89,26 +101,30 @@ def removal(fresh: Place, remote: Path, name: str) -> dict:
     times = TIMES_TRAINED_ON.format(name=name, passages=[one.decode() for one in wanted.passages[:3]])
     before = left(fresh.root, wanted, SOURCES) + left(remote, wanted)
     assert kinds_of(before) == {"text", "tokens", "weights"}, f"before the removal only {kinds_of(before)} are found"
-    trained_on, spent = int(fresh.ask(times)), float(fresh.ask(SPENT))
+    trained_on, spent = int(fresh.ask(times)), json.loads(fresh.ask(SPENT))
     fresh.run("flows.forget", name, "--apply")
-    actual = float(fresh.ask(SPENT)) - spent
+    used = {stage: kwh - spent.get(stage, 0.0) for stage, kwh in json.loads(fresh.ask(SPENT)).items()}
+    actual = sum(used.values())
     fresh.run("flows.forget", name, "--purge")
     return {
         "query": name, "bytes": (fresh.root / "texts" / name).stat().st_size,
-        "price_kwh": price, "actual_kwh": actual, "price_error": abs(price[1] - actual) / actual,
+        "price_kwh": price["kwh"], "actual_kwh": actual, "price_error": abs(price["kwh"][1] - actual) / actual,
+        "stages": {stage: {"price": price["stages"].get(stage), "actual": used.get(stage)}
+                   for stage in {**price["stages"], **used}},
         "times_trained_on": {"before": trained_on, "after": int(fresh.ask(times))},
         "found_before": len(before), "left": left(fresh.root, wanted, SOURCES) + left(remote, wanted),
     }  # fmt: skip
 
 
 def forgettable(place: Place, files: dict[str, bytes]) -> list[str]:
-    """Files whose text is in the mixture and not held out: of these the smallest, the middle and the largest."""
+    """The smallest, the middle and the largest file whose text is in the mixture, not held out, and can be sought."""
     from components.corpus.corpus import read_corpus
 
     def of(folder: str) -> set[str]:
         return {one.location.split("#")[0] for one in read_corpus(place.root / folder)}
 
     trained = of("data/mix/train") - of("data/ingest/heldout")
-    found = sorted(trained & set(files), key=lambda name: len(files[name]))
+    sizable = [name for name in trained & set(files) if len(passages_of(place.root, name)) >= NUM_PASSAGES]
+    found = sorted(sizable, key=lambda name: len(files[name]))
     assert len(found) >= NUM_REMOVALS, f"only {found} are trained on and not held out"
     return [found[number * (len(found) - 1) // (NUM_REMOVALS - 1)] for number in range(NUM_REMOVALS)]

@@ -35,12 +35,17 @@ class Sought:
     weights: frozenset[tuple[int, str]]
 
 
-def sought(root: Path, name: str) -> Sought:
-    """What a clone holds of the documents at a location, as the model's mixture, tokens and weights have it."""
+def passages_of(root: Path, name: str) -> list[str]:
+    """Long lines of the documents at a location that no other document of the model's mixture has."""
     corpus = list(read_corpus(root / "data/mix/train"))
     own = "\n".join(one.text for one in corpus if one.location.split("#")[0] == name)
     rest = "\n".join(one.text for one in corpus if one.location.split("#")[0] != name)
-    lines = [line for line in own.splitlines() if len(line) >= LEAST_CHARACTERS and line not in rest]
+    return [line for line in own.splitlines() if len(line) >= LEAST_CHARACTERS and line not in rest]
+
+
+def sought(root: Path, name: str) -> Sought:
+    """What a clone holds of the documents at a location, as the model's mixture, tokens and weights have it."""
+    lines = passages_of(root, name)
     assert len(lines) >= NUM_PASSAGES, f"{name} has {len(lines)} lines of its own that are long enough"
     chosen = lines[:: len(lines) // NUM_PASSAGES][:NUM_PASSAGES]
     tokenizer = tokenizers.Tokenizer.from_file(str(root / "data/tokenize/tokenizer.json"))
