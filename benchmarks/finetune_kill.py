@@ -5,6 +5,7 @@ and its work folder in TARGET. `same_bytes` starts it, sends SIGKILL once checkp
 compares with a run that nobody disturbed.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -32,6 +33,8 @@ METHODS: dict[str, tuple[str, str, str, Any]] = {
     "dora": ("instruct", "causal", "train", Instruct(**FAST, lora_rank=8, lora_dora=True)),
     "head-masked": ("classify", "masked", "train", Classify(**FAST, task="work")),
     "head-causal": ("classify", "causal", "train", Classify(**FAST, task="work", lora_rank=4)),
+    "labels": ("classify", "masked", "labels.jsonl", Classify(**FAST)),
+    "scores": ("classify", "causal", "scores.jsonl", Classify(**FAST)),
     "dpo": ("prefer", "causal", "mix", Prefer(**FAST, base="causal", data="mix")),
     "grpo": ("reinforce", "causal", "mix", Reinforce(**FAST, base="causal", data="mix", group=4, max_tokens=8)),
 }
@@ -54,6 +57,10 @@ def prepare(place: Path) -> None:
         with CorpusWriter(place / name) as writer:
             for one in documents:
                 writer.add(one)
+    lines = [line for one in parts["train"] for line in one.text.splitlines() if len(line) > 30][:400]
+    write_jsonl(place / "labels.jsonl", [{"text": line, "labels": [word for word in ("the", "and") if word in line]}
+                                         for line in lines])  # fmt: skip
+    write_jsonl(place / "scores.jsonl", [{"text": line, "score": len(line)} for line in lines])
     tokenizer_json = train_bpe([one.text for one in parts["train"]], 600).to_str()
     for kind in ("causal", "masked"):
         shape = derive_shape(ModelShape(size=2, width=64, heads=2), 600, 96, causal=kind == "causal")
@@ -62,6 +69,10 @@ def prepare(place: Path) -> None:
             for parameter in model.parameters():  # some matrices start at zero, which DoRA refuses
                 parameter += 0.02 * torch.randn(parameter.shape, generator=generator)
         export.save(model, tokenizer_json, place / kind, {})
+
+
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def document(text: str, name: str, source: str = "shakespeare") -> Document:

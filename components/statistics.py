@@ -188,12 +188,18 @@ def critical_t(freedom: float, confidence: float) -> float:
 
 
 def jackknife_interval(
-    tables: np.ndarray, statistic: Statistic, resampling: Resampling = DEFAULT, strata: np.ndarray | None = None
-) -> tuple[float | None, float | None]:
-    """Interval of a statistic of summed counts (num_clusters, ...), see `Spread`; None where clusters are few."""
+    tables: np.ndarray, statistic: Statistic, resampling: Resampling = DEFAULT, strata: np.ndarray | None = None,
+    sizes: np.ndarray | None = None,
+) -> tuple[float | None, float | None]:  # fmt: skip
+    """Interval of a statistic of summed counts (num_clusters, ...), see `Spread`; None where clusters are few.
+
+    Args:
+        sizes: (num_clusters,) weights; None for the sum of each table.
+    """
     if len(tables) < MIN_CLUSTERS:
         return None, None
-    return Spread.of(tables, statistic, tables.reshape(len(tables), -1).sum(1), strata).interval(resampling.confidence)
+    sizes = tables.reshape(len(tables), -1).sum(1) if sizes is None else sizes
+    return Spread.of(tables, statistic, sizes, strata).interval(resampling.confidence)
 
 
 def _share_interval(table: np.ndarray, strata: np.ndarray, n: int, confidence: float) -> tuple[float, float]:

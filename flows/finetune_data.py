@@ -8,10 +8,11 @@
     python -m flows.finetune_data default                    back to the corpus and the pipeline's own models
     python -m flows.finetune_data PATH --dry-run             only look
 
-Rows have `messages` (a list of {role, content}), or `prompt` and `completion`, or `text` and `label`, or `prompt`,
-`chosen` and `rejected`. Shown are how many can be used, what is left out and why, and two examples; then what changes
-in params.yaml. At a terminal it asks before it writes. `--branch reinforce` takes `prompt` and `completion`: rewarded
-are completions that are, or end in, the row's, or what reward.py says.
+Rows have `messages` (a list of {role, content}), or `prompt` and `completion`, or `text` and `label`, or `text` and
+`labels` (a list: several classes), or `text` and `score` (a number), or `prompt`, `chosen` and `rejected`. Shown are
+how many can be used, what is left out and why, and two examples; then what changes in params.yaml. At a terminal it
+asks before it writes. `--branch reinforce` takes `prompt` and `completion`: rewarded are completions that are, or end
+in, the row's, or what reward.py says.
 """
 
 import os
@@ -26,15 +27,14 @@ from components import params as schema
 from components.core.errors import UserError
 from components.core.files import write_text
 from components.finetuning_data.chat import encode
-from components.finetuning_data.formats import Chat, Kind, Labelled, Preference, Rows, read, reason_lines
-from components.finetuning_data.split import Split, split
+from components.finetuning_data.formats import BRANCH, Chat, Kind, Labelled, Preference, Rows, read, reason_lines
+from components.finetuning_data.split import Split, classes_of, split
 from components.params import FURTHER, Branch, Finetune
 from flows.system import params_file, paths
 from flows.system.command import parser_of, run_command
 from flows.system.disk import human
 
 PARAMS, DOWNLOADS = paths.ROOT / "params.yaml", paths.ROOT / "downloads"
-BRANCH: dict[Kind, Branch] = {"chat": "instruct", "label": "classify", "preference": "prefer"}
 BRANCHES: tuple[Branch, ...] = get_args(Branch)
 PASSES, MOST_STEPS = 3, 1000
 """Times through the rows, and steps at most, that are proposed."""
@@ -80,7 +80,7 @@ def wanted(data: str, branch: Branch | None, base: str | None, split_name: str) 
     folder = fetched_base(base) if base else None
     description = [described(folder, fits)] if folder else []
     start = mine.base or "models/finetune/instruct"
-    usable = Usable(fits, path, parts, mine, folder or paths.ROOT / start)
+    usable = Usable(fits, path, examples.kind, parts, mine, folder or paths.ROOT / start)
     print("\n".join(summary(path, examples, parts, usable) + description))
     if not is_there:
         print("  nothing is ingested yet: rows with text of the held-out set are left out when the stage runs")
@@ -167,7 +167,7 @@ class Usable:
         remedy: what makes room for more.
     """
 
-    def __init__(self, branch: Branch, path: Path, parts: Split, params: Finetune, base: Path) -> None:
+    def __init__(self, branch: Branch, path: Path, kind: Kind, parts: Split, params: Finetune, base: Path) -> None:
         self.branch, self.base, self.refused = branch, base, list(parts.refused)
         self.train, self.heldout, self.cut = len(parts.train), len(parts.heldout), 0
         self.lengths: list[int] = []
@@ -187,7 +187,7 @@ class Usable:
             self.remedy = "take a base with more positions"
         sides: Any = (parts.train, parts.heldout)
         if branch in ("instruct", "classify"):
-            choice = own_rows.choice_of(branch, path, parts, encoder, context)
+            choice = own_rows.choice_of(branch, path, kind, parts, encoder, context)
             self.train, self.refused, self.cut = len(choice.examples.train), choice.refused, choice.cut
         elif branch == "prefer":
             kept = [preferences.encoded(rows, encoder, context, self.refused)[0] for rows in sides]
@@ -215,9 +215,10 @@ def summary(path: Path, examples: Rows, parts: Split, usable: Usable) -> list[st
             lines.append(f"  max_pairs counts rows before {usable.note} leaves {beyond} of them out")
     else:
         lines.append(f"  {usable.note}")
-    if examples.kind == "label":
-        labels = [row.label for row in parts.train if isinstance(row, Labelled)]
+    if labels := [name for row in parts.train for name in classes_of(row)]:
         lines.append("  classes: " + ", ".join(f"{name} {labels.count(name)}" for name in sorted(set(labels))[:20]))
+    if scores := [row.label for row in parts.train if isinstance(row, Labelled) and isinstance(row.label, float)]:
+        lines.append(f"  scores: {min(scores):g} to {max(scores):g}, mean {sum(scores) / len(scores):.4g}")
     for row in parts.train[:2]:
         lines.append(f"  {row.where}: {shown(row)}")
     return lines
@@ -242,7 +243,7 @@ def shown(row: Any) -> str:
     elif isinstance(row, Preference):
         text = f"{row.text} | chosen: {row.chosen} | rejected: {row.rejected}"
     else:
-        text = f"{row.label}: {row.text}"
+        text = f"{row.label if isinstance(row.label, float) else ', '.join(classes_of(row)) or 'none'}: {row.text}"
     text = " ".join(text.split())
     return text if len(text) <= 200 else text[:199] + "…"
 

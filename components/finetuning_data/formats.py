@@ -1,8 +1,10 @@
-"""Rows for fine-tuning from jsonl, csv or parquet: chats, texts with labels, preferences.
+"""Rows for fine-tuning from jsonl, csv or parquet: chats, texts with labels or scores, preferences.
 
     messages                     list of {role, content}, several turns, with or without a system message
     prompt, completion           one question and its answer (texts, or lists of messages)
-    text, label                  for a classifier
+    text, label                  for a classifier: the one class of a text
+    text, labels                 all classes of a text, a list that may be empty (in a csv, as JSON)
+    text, score                  a number, for regression
     prompt, chosen, rejected     two answers, the better one first; without `prompt`, what both begin with
 
 The names are those of trl and of most data sets on the hub. The first row that has all columns of one line above
@@ -11,6 +13,7 @@ decides for all. A row that cannot be used is refused, with file, line and reaso
 
 import csv
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -23,10 +26,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.core.errors import UserError, clause
+from components.params import Branch
 from components.text.csv_table import CsvTable
 from components.text.opening import ByteCount, inner_suffix
 
-Kind = Literal["chat", "label", "preference"]
+Kind = Literal["chat", "label", "labels", "score", "preference"]
+BRANCH: dict[Kind, Branch] = {
+    "chat": "instruct", "label": "classify", "labels": "classify", "score": "classify", "preference": "prefer",
+}  # fmt: skip
+"""Kind of rows -> the branch of fine-tuning that learns from them; `reinforce` does from chats too."""
 ROLES = ("system", "user", "assistant")
 SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 LONGEST_FIELD = 1 << 24
@@ -57,10 +65,10 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A text and the name of its class."""
+    """A text and the name of its class, the names of all its classes in order, or its score."""
 
     text: str
-    label: str
+    label: str | tuple[str, ...] | float
     where: str
 
 
@@ -137,7 +145,7 @@ def read(path: Path) -> Rows:
         if not columns:
             refuse_empty(path, rows, refused)
         raise UserError(f"{path}: columns {', '.join(list(columns)[:12])}; give rows with messages, prompt and "
-                        "completion, text and label, or prompt, chosen and rejected")  # fmt: skip
+                        "completion, text and label (or labels, or score), or prompt, chosen and rejected")  # fmt: skip
     refuse_empty(path, rows, refused)
     return Rows(kind, rows, refused)
 
@@ -228,7 +236,9 @@ def kind_of(row: dict[str, Any]) -> tuple[Kind, Callable[[dict[str, Any], str], 
         return "preference", _preference
     if "messages" in row or {"prompt", "completion"} <= row.keys():
         return "chat", _chat
-    return ("label", _labelled) if {"text", "label"} <= row.keys() else None
+    label: tuple[Kind, ...] = ("label", "labels", "score")
+    named = [kind for kind in label if kind in row and "text" in row]
+    return (named[0], LABELLED[named[0]]) if named else None
 
 
 # -- rows --------------------------------------------------------------------------------------------------------------
@@ -252,15 +262,49 @@ def _chat(row: dict[str, Any], where: str) -> Chat:
     return Chat(messages, where)
 
 
-def _labelled(row: dict[str, Any], where: str) -> Labelled:
-    text, label = _field(row, "text"), row.get("label")
+def _text(row: dict[str, Any]) -> str:
+    text = _field(row, "text")
     if not isinstance(text, str) or not text.strip():
         raise _Unfit("empty text" if isinstance(text, str) else "text is no text")
+    return text
+
+
+def _name(label: Any) -> str:
     if label is None or not str(label).strip():
         raise _Unfit("label missing")
     if isinstance(label, list | dict | float):
-        raise _Unfit("label is no name", f"{type(label).__name__}; give a text or a whole number")
-    return Labelled(text, str(label).strip(), where)
+        raise _Unfit("label is no name", f"{type(label).__name__}; a list belongs in `labels`, a number in `score`")
+    return str(label).strip()
+
+
+def _one_label(row: dict[str, Any], where: str) -> Labelled:
+    return Labelled(_text(row), _name(row.get("label")), where)
+
+
+def _labels(row: dict[str, Any], where: str) -> Labelled:
+    text, labels = _text(row), _field(row, "labels")
+    if isinstance(labels, str):
+        try:
+            labels = json.loads(labels)
+        except (ValueError, RecursionError):
+            labels = None
+    if not isinstance(labels, list):
+        raise _Unfit("labels are no list", 'such as ["red", "round"]')
+    return Labelled(text, tuple(sorted({_name(label) for label in labels})), where)
+
+
+def _score(row: dict[str, Any], where: str) -> Labelled:
+    text, score = _text(row), _field(row, "score")
+    try:
+        number = math.nan if isinstance(score, bool) else float(score)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise _Unfit("score is no number", repr(score)[:40])
+    return Labelled(text, number, where)
+
+
+LABELLED: dict[Kind, Callable[[dict[str, Any], str], Row]] = {"label": _one_label, "labels": _labels, "score": _score}
 
 
 def _preference(row: dict[str, Any], where: str) -> Preference:

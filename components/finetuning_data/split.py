@@ -8,7 +8,7 @@
    documents out: the tuned model is scored on that set too.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -69,10 +69,8 @@ def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int
     train = [row for place, row in enumerate(rows) if place not in held]
     if heldout:
         train = _decontaminated(train, heldout, refused)
-    tested = sorted(held)
-    if examples.kind == "label":
-        known = {row.label for row in train if isinstance(row, Labelled)}
-        tested = _labels_known(rows, tested, known, refused)
+    beyond, train = max(0, len(train) - most), train[:most]
+    tested = _labels_known(rows, sorted(held), train, refused) if examples.kind in ("label", "labels") else sorted(held)
     if len(tested) < LEAST_HELDOUT or len(train) < LEAST_TRAIN:
         unseen = len(train) >= LEAST_TRAIN and any(one.reason == UNSEEN for one in refused)
         more = "several rows of each class" if unseen else "more rows, less alike"
@@ -83,7 +81,7 @@ def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int
         )
     first = {place: str(members[0]) for members in of_group.values() for place in members}
     clusters = [first[place] for place in tested]
-    return Split(train[:most], [rows[place] for place in tested], clusters, refused, max(0, len(train) - most))
+    return Split(train, [rows[place] for place in tested], clusters, refused, beyond)
 
 
 def refuse_alike(path: Path, rows: Sequence[Row]) -> None:
@@ -96,7 +94,11 @@ def refuse_alike(path: Path, rows: Sequence[Row]) -> None:
         raise UserError(f"{path}: all {len(rows)} rows are the same, as {rows[0].where}; give different ones")
     labelled = [row for row in rows if isinstance(row, Labelled)]
     if labelled and len({row.label for row in labelled}) == 1:
-        raise UserError(f"{path}: all rows are of the class {labelled[0].label!r}; give at least two classes")
+        only = labelled[0].label
+        said = (f"have the score {only:g}; give different ones" if isinstance(only, float) else
+                f"are of the class {only!r}; give at least two classes" if isinstance(only, str) else
+                f"have the same labels ({', '.join(only) or 'none'}); give rows with others")  # fmt: skip
+        raise UserError(f"{path}: all rows {said}")
     if len({row.text for row in labelled}) == 1 < len(rows):
         raise UserError(f"{path}: all rows have the same text; nothing tells their classes apart")
 
@@ -158,9 +160,19 @@ def _all_text(row: Row) -> str:
     return f"{row.text}\n{row.chosen}\n{row.rejected}" if isinstance(row, Preference) else row.text
 
 
-def _labels_known(rows: list[Row], tested: list[int], known: set[str], refused: list[Refused]) -> list[int]:
-    """The held-out rows whose class some training row has."""
-    label: Callable[[int], str] = lambda place: rows[place].label  # type: ignore[union-attr]  # noqa: E731
-    unknown = [place for place in tested if label(place) not in known]
-    refused += [Refused(rows[place].where, UNSEEN, label(place)) for place in unknown]
-    return [place for place in tested if label(place) in known]
+def _labels_known(rows: list[Row], tested: list[int], train: list[Row], refused: list[Refused]) -> list[int]:
+    """The held-out rows of whose classes each is some training row's."""
+    known, kept = {name for row in train for name in classes_of(row)}, []
+    for place in tested:
+        unknown = [name for name in classes_of(rows[place]) if name not in known]
+        if unknown:
+            refused.append(Refused(rows[place].where, UNSEEN, ", ".join(unknown)))
+        else:
+            kept.append(place)
+    return kept
+
+
+def classes_of(row: Row) -> tuple[str, ...]:
+    """Names of the classes of a row; none of a row that has a score or is a chat or a preference."""
+    label = row.label if isinstance(row, Labelled) else ()
+    return (label,) if isinstance(label, str) else () if isinstance(label, float) else label

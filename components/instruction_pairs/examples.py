@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from heapq import nsmallest
 from pathlib import Path
+from typing import Any, Literal
 
 from components.core.files import sha256_bytes
 from components.corpus.corpus import Document, read_corpus, read_manifest
@@ -33,12 +34,16 @@ class PromptPair:
     history: tuple[tuple[str, str], ...] = ()
 
 
+Problem = Literal["single_label_classification", "multi_label_classification", "regression"]
+"""What is to be said of a passage, in the words of `transformers`' `problem_type`."""
+
+
 @dataclass(frozen=True)
 class Passage:
-    """A text and the index of its label."""
+    """A text and the index of its label; the indices of all its labels, or its score, where `Problem` asks for them."""
 
     text: str
-    label: int
+    label: Any
     cluster: str
 
 
@@ -48,7 +53,8 @@ class Examples:
 
     Attributes:
         train, heldout: all `Pair`s, or all `Passage`s.
-        labels: names of the classes; empty for pairs.
+        labels: names of the classes, of a regression the name of its score; empty for pairs.
+        problem: what a passage's label is.
         note: what the reader of a score must know about how examples were held out.
     """
 
@@ -56,6 +62,7 @@ class Examples:
     heldout: list[PromptPair] | list[Passage]
     labels: list[str] = field(default_factory=list)
     note: str = ""
+    problem: Problem = "single_label_classification"
 
 
 @dataclass

@@ -25,7 +25,8 @@ class Batch:
 
     Attributes:
         ids_BT: int64 token ids.
-        targets: int64, (B, T) ids or (B,) classes; `IGNORE` where nothing is to be predicted.
+        targets: int64, (B, T) ids or (B,) classes; `IGNORE` where nothing is to be predicted. Or float32: (B, K) which
+            of K classes, or (B,) scores.
         documents_BT: which document each position belongs to; None lets attention cross documents.
     """
 
@@ -35,7 +36,7 @@ class Batch:
 
     @property
     def num_targets(self) -> int:
-        return int((self.targets != IGNORE).sum())
+        return self.targets.numel() if self.targets.is_floating_point() else int((self.targets != IGNORE).sum())
 
     def slice(self, start: int, stop: int) -> "Batch":
         """Examples `start` to `stop`."""

@@ -38,7 +38,11 @@ MOST_RECORDS = 1000
 """Records of a file that are looked at to find `SAMPLE_RECORDS` which ingest would keep."""
 UNSPACED = ("zh", "ja", "th", "lo", "km", "my", "bo", "dz")
 """Languages written without spaces between words (ISO 639-1)."""
-ROWS = {"chat": "chats", "label": "texts with labels", "preference": "preferences between answers"}
+ROWS = {
+    "chat": "chats", "label": "texts with labels", "labels": "texts with labels",
+    "preference": "preferences between answers",
+}  # fmt: skip
+"""Kinds of rows that are refused. Not those with a score: many a corpus has one of its quality."""
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@(?P<revision>[\w.-]+))?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -126,7 +130,7 @@ def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
 def _refuse_rows(path: Path, files: list[Path]) -> None:
     """Chats, labels and preferences are for fine-tuning. Which of both was meant is not guessed."""
     for file in _spread([one for one in files if inner_suffix(one.name) in SUFFIXES], SAMPLE_FILES):
-        if kind := kind_at(file):
+        if (kind := kind_at(file)) in ROWS:
             what, line = ROWS[kind], f"python -m flows.finetune_data {path}"
             raise UserError(
                 f"DATA={path}: {file.name} has {what}, which a pretrained model is tuned on; type `{line}`, or give "

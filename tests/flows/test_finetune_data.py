@@ -86,6 +86,13 @@ def test_rows_go_to_the_branch_that_learns_from_them(
     first = "first labels.csv line 42 (labels.csv line 43 has the same text)"
     assert f"left out: 2 x contradicts another row, {first}" in capsys.readouterr().out
     assert found["finetune.classify.max_pairs"] == 36
+    rows = [{"text": f"one{i} two{i}", "labels": ["even"] * (i % 2 == 0)} for i in range(40)]
+    (tmp_path / "several.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert "finetune.classify.data" in subject.wanted(str(tmp_path / "several.jsonl"), None, None, "train")
+    assert "classes: even " in capsys.readouterr().out
+    (tmp_path / "scores.csv").write_text("text,score\n" + "".join(f"one{i} two{i},{i / 2}\n" for i in range(40)))
+    assert "finetune.classify.data" in subject.wanted(str(tmp_path / "scores.csv"), None, None, "train")
+    assert "scores: 0 to 19" in capsys.readouterr().out
     with pytest.raises(UserError, match=r"its rows are for instruct \(kind chat\), not for classify"):
         subject.wanted(str(chats), "classify", None, "train")
 
@@ -259,6 +266,9 @@ def test_text_for_pretraining_is_not_guessed_from_rows(chats: Path) -> None:
         UserError, match=r"chats\.jsonl has chats.*type `python -m flows\.finetune_data .*chats\.jsonl`"
     ):
         inspect_text.look(str(chats), schema.Ingest())
+    pages = [{"text": f"A page about the number {number}. " * 20, "score": number / 7} for number in range(40)]
+    (scored := chats.with_name("corpus.jsonl")).write_text("".join(json.dumps(page) + "\n" for page in pages))
+    assert inspect_text.look(str(scored), schema.Ingest()).text_field == "text"
 
 
 def test_a_path_that_is_not_there_is_no_name_of_the_hub(tmp_path: Path) -> None:

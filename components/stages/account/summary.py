@@ -143,10 +143,13 @@ SCORES = {
     "finetune/instruct": ("choice_accuracy", "answer_bits_per_byte"),
     "finetune/prefer": ("accuracy", "reward_margin"),
     "finetune/reinforce": ("reward",),
-    "finetune/classify": ("accuracy", "macro_f1"),
+    "finetune/classify": ("accuracy", "macro_f1", "r2"),
 }
 """Model folder -> the scores that stand for it, the first that is there for pretraining, all for fine-tuning."""
-BASELINES = {"chance": "guessing", "majority": "largest class", "naive_bayes": "naive Bayes", "longer": "longer answer"}
+BASELINES = {
+    "chance": "guessing", "majority": "largest class", "naive_bayes": "naive Bayes", "ridge": "ridge regression",
+    "longer": "longer answer",
+}  # fmt: skip
 """Metric beside a score -> the rule that it is the score of."""
 SCORE_WORDS = ("accuracy", "bits_per_byte", "f1")
 

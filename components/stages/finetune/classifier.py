@@ -3,6 +3,7 @@
     masked (EuroBert):  ids -> backbone -> mean over the tokens -> dense -> GELU -> classifier -> logits of the classes
     causal (Qwen3):     ids -> backbone -> the last token       -> score                       -> logits of the classes
 
+Of texts with several classes each logit says whether its class is one of them; a single one can be a score.
 Their layout is kept so that `pipeline("text-classification", folder)` reads the folder as it is, with the same logits.
 A causal model can have the masked one's head (`mean`), for a comparison: `transformers` has no layout for it.
 Padding stands at the end. In a masked model it is a document of its own: attention stays inside documents, so no token
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from components.core.files import read_json, write_json
+from components.instruction_pairs.examples import Problem
 from components.model import export
 from components.model.lora import merged
 from components.model.transformer import Shape, Transformer
@@ -52,6 +54,16 @@ class Classifier(nn.Module):
                 nn.init.zeros_(parameter)
         return self
 
+    @torch.no_grad()
+    def rescale(self, zero: float, one: float) -> None:
+        """Make of outputs y: zero + one y. Without a bias `zero` must be 0."""
+        last: Any = self.classifier if self.mean else self.score
+        last.weight *= one
+        if last.bias is None:
+            assert not zero, zero
+        else:
+            last.bias.mul_(one).add_(zero)
+
     def head(self) -> dict[str, Tensor]:
         """Parameters of the head by name, which is theirs in `transformers` too."""
         return {name: tensor for name, tensor in self.named_parameters() if not name.startswith("backbone.")}
@@ -76,6 +88,7 @@ def save_classifier(
     folder: Path,
     facts: dict[str, Any],
     like: Path | None = None,
+    problem: Problem = "single_label_classification",
 ) -> None:
     """Write a model folder that `AutoModelForSequenceClassification` loads; `labels` in the order of the logits."""
     export.save(model.backbone, tokenizer_json, folder, facts, like)
@@ -85,7 +98,7 @@ def save_classifier(
         "architectures": [
             "Qwen3ForSequenceClassification" if model.shape.causal else "EuroBertForSequenceClassification"
         ],
-        "problem_type": "single_label_classification",
+        "problem_type": problem,
         "pad_token_id": model.pad,
         "id2label": {str(index): label for index, label in enumerate(labels)},
         "label2id": {label: index for index, label in enumerate(labels)},

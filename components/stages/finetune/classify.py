@@ -1,11 +1,14 @@
-"""Classification with a masked or a causal model: training batches, and scores of its predictions.
+"""Classification and regression with a masked or a causal model: training batches, and scores of its predictions.
 
-A passage is given as plain tokens, as `transformers`' tokenizer gives them. On held-out passages: accuracy and macro F1
-with intervals over documents, beside three yardsticks that need no model to be trained: guessing, always the commonest
-class, and naive Bayes on the passage's tokens (how far counting words gets).
+A passage is given as plain tokens, as `transformers`' tokenizer gives them. It is of one class, or of any number of
+them, or has a score. On held-out passages: accuracy and macro F1 (of scores: R2 and the mean absolute error) with
+intervals over documents, beside yardsticks that need no such model: naive Bayes on the passage's tokens or ridge
+regression on their frequencies (how far counting words gets), and what is commonest.
+
+Legend: N passages, B passages of a batch, K classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from components.core.errors import UserError
-from components.instruction_pairs.examples import Examples, Passage
+from components.instruction_pairs.examples import Examples, Passage, Problem
 from components.params import Numerics
 from components.stages.finetune.classifier import Classifier
 from components.stages.finetune.instruct import drawn
@@ -29,8 +32,53 @@ BATCH = 32
 
 
 def loss(model: Classifier, batch: Batch) -> Tensor:
-    """Cross entropy of the classes, summed over the batch."""
-    return F.cross_entropy(model(batch.ids_BT).float(), batch.targets, reduction="sum")
+    """Cross entropy of the class, or of whether each of K classes is one; squared error of a score. Summed."""
+    logits_BK, targets = model(batch.ids_BT).float(), batch.targets
+    if not targets.is_floating_point():
+        return F.cross_entropy(logits_BK, targets, reduction="sum")
+    if targets.ndim == 2:
+        return F.binary_cross_entropy_with_logits(logits_BK, targets, reduction="sum")
+    return F.mse_loss(logits_BK[:, 0], targets, reduction="sum")
+
+
+@dataclass(frozen=True)
+class Units:
+    """What training calls 0 and 1 of a score: it learns (score - zero) / one, about as large as logits are."""
+
+    zero: float
+    one: float
+
+    @classmethod
+    def of(cls, passages: Sequence[Passage], has_bias: bool) -> "Units":
+        """Mean and standard deviation; without a bias that could give the mean back, 0 and the root mean square."""
+        scores = np.array([passage.label for passage in passages], dtype=np.float64)
+        zero = float(scores.mean()) if has_bias else 0.0
+        return cls(zero, float(np.sqrt(np.mean((scores - zero) ** 2))) or 1.0)
+
+    def own(self, outputs: np.ndarray) -> np.ndarray:
+        """Scores from outputs of the training's units; in float64, for bfloat16 would round 180.3 to 180."""
+        return outputs * self.one + self.zero
+
+
+def targets_of(passages: Sequence[Passage], problem: Problem, num_labels: int, units: Units | None = None) -> Tensor:
+    """What is learned of passages: int64 (N,) classes, float32 (N, K) which classes, or float32 (N,) scores."""
+    labels = [passage.label for passage in passages]
+    if problem == "single_label_classification":
+        return torch.tensor(labels)
+    if problem == "multi_label_classification":
+        return torch.from_numpy(indicators(labels, num_labels)).float()
+    assert units
+    return torch.tensor([(label - units.zero) / units.one for label in labels], dtype=torch.float32)
+
+
+def indicators(labels: Any, num_labels: int) -> np.ndarray:
+    """Bool (N, K), which classes: from the index of a class or a tuple of indices each, or as they are."""
+    if isinstance(labels, np.ndarray) and labels.ndim == 2:
+        return labels
+    found_NK = np.zeros((len(labels), num_labels), dtype=bool)
+    for row, label in enumerate(labels):
+        found_NK[row, list(label) if isinstance(label, tuple) else label] = True
+    return found_NK
 
 
 def check_classes(examples: Examples) -> None:
@@ -41,18 +89,25 @@ def check_classes(examples: Examples) -> None:
     """
     train: Any = examples.train
     trained = {passage.label for passage in train}
-    if len(examples.labels) < 2:
+    if examples.problem != "single_label_classification":
+        if len(trained) == 1:
+            what = "score" if examples.problem == "regression" else "labels"
+            raise UserError(f"finetune.classify.data: all training texts have the same {what}; give rows with others")
+    elif len(examples.labels) < 2:
         raise UserError(f"finetune.classify.data: all rows are of the class {examples.labels[0]!r}; give at least two")
-    for label, name in enumerate(examples.labels):
-        if label not in trained:
-            raise UserError(f"finetune.classify.data: no training example is of the class {name!r}; add some, or drop "
-                            "its rows")  # fmt: skip
+    else:
+        for label, name in enumerate(examples.labels):
+            if label not in trained:
+                raise UserError(f"finetune.classify.data: no training example is of the class {name!r}; add some, or "
+                                "drop its rows")  # fmt: skip
     if len({passage.text for passage in train}) == 1:
         raise UserError("finetune.classify.data: all training texts are the same; nothing can be learned from them")
 
 
 def first_of_each(passages: Sequence[Passage], count: int) -> list[Passage]:
-    """The first `count` passages, equally many of each class."""
+    """The first `count` passages, equally many of each class where a passage has one."""
+    if not isinstance(passages[0].label, int):
+        return list(passages[:count])
     by_class: dict[int, list[Passage]] = {}
     for passage in passages:
         by_class.setdefault(passage.label, []).append(passage)
@@ -75,28 +130,48 @@ class PassageBatches:
     """The n-th training batch, a function of the seed and n alone: every epoch shuffles the passages anew."""
 
     ids: Sequence[Sequence[int]]
-    labels: Sequence[int]
+    targets: Tensor
     batch: int
     seed: int
     pad: int = PAD
 
     def __call__(self, number: int) -> Batch:
         chosen = drawn(number, self.batch, len(self.ids), self.seed)
-        return Batch(padded([self.ids[i] for i in chosen], self.pad), torch.tensor([self.labels[i] for i in chosen]))
+        return Batch(padded([self.ids[i] for i in chosen], self.pad), self.targets[chosen])
 
 
 @torch.inference_mode()
-def predict(model: Classifier, ids: Sequence[Sequence[int]], numerics: Numerics) -> np.ndarray:
-    """Probabilities of the classes: float64 (num_passages, num_labels). Batches hold passages of similar length."""
+def predict(
+    model: Classifier,
+    ids: Sequence[Sequence[int]],
+    numerics: Numerics,
+    problem: Problem = "single_label_classification",
+) -> np.ndarray:
+    """Probabilities of the classes, or scores: float64 (N, K or 1). Batches hold passages of similar length."""
     order = sorted(range(len(ids)), key=lambda index: (-len(ids[index]), index))
     device = next(model.parameters()).device
     found = np.zeros((len(ids), model.num_labels))
     for start in range(0, len(order), BATCH):
         rows = order[start : start + BATCH]
         with floats.autocast(numerics):
-            logits_BC = model(padded([ids[index] for index in rows], model.pad).to(device))
-        found[rows] = logits_BC.float().softmax(-1).double().cpu().numpy()
+            logits_BK = model(padded([ids[index] for index in rows], model.pad).to(device))
+        found[rows] = OUTPUTS[problem](logits_BK.float()).double().cpu().numpy()
     return found
+
+
+OUTPUTS: dict[Problem, Callable[[Tensor], Tensor]] = {
+    "single_label_classification": lambda logits_BK: logits_BK.softmax(-1),
+    "multi_label_classification": torch.sigmoid,
+    "regression": lambda logits_B1: logits_B1,
+}
+"""As the text-classification pipeline of `transformers` does."""
+
+
+def decided(outputs_NK: np.ndarray, problem: Problem) -> np.ndarray:
+    """What is said of passages: classes (N,), bool (N, K) which classes are more likely than not, or scores (N,)."""
+    if problem == "regression":
+        return outputs_NK[:, 0]
+    return outputs_NK > 0.5 if problem == "multi_label_classification" else outputs_NK.argmax(axis=1)
 
 
 @dataclass(frozen=True)
@@ -104,41 +179,96 @@ class ClassifierScores:
     """Comparison of predictions with the truth.
 
     Attributes:
-        confusion: (num_clusters, K, K), passages by document, true class and predicted class.
-        accuracy: with its interval.
+        right: (N,), 1.0 where a passage has just the classes that were predicted.
+        confusion: (K, K), passages by true class and predicted class; those of several classes count in each.
+        accuracy: share of `right`, with its interval.
         macro_f1: mean over the classes of their F1, and the bounds of its interval (None for a single document).
     """
 
+    right: np.ndarray
     confusion: np.ndarray
     accuracy: Estimate
     macro_f1: tuple[float, float | None, float | None]
 
 
 def verdict(predicted: np.ndarray, passages: Sequence[Passage], num_labels: int) -> ClassifierScores:
-    """Compare predicted classes (num_passages,) with the passages' own."""
-    truth = np.array([passage.label for passage in passages])
+    """Compare predicted classes, (N,) or bool (N, K), with the passages' own."""
+    truth_NK, predicted_NK = (indicators(one, num_labels) for one in ([one.label for one in passages], predicted))
+    right = (truth_NK == predicted_NK).all(axis=1).astype(float)
     names = [passage.cluster for passage in passages]
     _, cluster = np.unique(names, return_inverse=True)
-    confusion = np.zeros((cluster.max() + 1, num_labels, num_labels))
-    np.add.at(confusion, (cluster, truth, predicted), 1)
-    accuracy = ratio((predicted == truth).astype(float).tolist(), None, names)
-    value = float(macro_f1(confusion.sum(axis=0, keepdims=True))[0])
-    return ClassifierScores(confusion, accuracy, (value, *jackknife_interval(confusion, macro_f1)))
+    sizes, counts = np.bincount(cluster).astype(float), np.zeros((cluster.max() + 1, 2, num_labels))
+    np.add.at(counts[:, 0], cluster, truth_NK & predicted_NK)
+    np.add.at(counts[:, 1], cluster, truth_NK.astype(float) + predicted_NK)
+    bounds = jackknife_interval(counts, macro_f1, sizes=sizes)
+    confusion = truth_NK.T.astype(int) @ predicted_NK.astype(int)
+    value = float(macro_f1(counts.sum(axis=0, keepdims=True))[0])
+    return ClassifierScores(right, confusion, ratio(right.tolist(), None, names), (value, *bounds))
 
 
-def macro_f1(confusion: np.ndarray) -> np.ndarray:
-    """Mean F1 over the classes from tables (N, K, K) of true by predicted class; a class nobody named counts 0."""
-    right = np.diagonal(confusion, axis1=-2, axis2=-1)
-    named = confusion.sum(axis=-1) + confusion.sum(axis=-2)
-    return (2 * right / np.maximum(named, 1)).mean(axis=-1)
+def macro_f1(counts: np.ndarray) -> np.ndarray:
+    """Mean F1 over K classes, of how often each was rightly named and was named or true, (N, 2, K); 0 if nobody did."""
+    return (2 * counts[:, 0] / np.maximum(counts[:, 1], 1)).mean(axis=-1)
+
+
+def r_squared(error: np.ndarray, passages: Sequence[Passage], mean: float) -> Estimate:
+    """1 - squared errors (N,) over those of always saying `mean`, the training passages', with its interval."""
+    apart = np.array([passage.label for passage in passages]) - mean
+    clusters = [passage.cluster for passage in passages]
+    return ratio((apart**2 - error**2).tolist(), (apart**2).tolist(), clusters)
 
 
 def naive_bayes(
-    train: Sequence[Sequence[int]], labels: Sequence[int], test: Sequence[Sequence[int]], vocab_size: int
-) -> np.ndarray:
-    """Classes (num_test,) by multinomial naive Bayes on token counts, add-one smoothed, all classes equally likely."""
+    train: Sequence[Sequence[int]], labels: Sequence[int], test: Sequence[Sequence[int]], vocab_size: int,
+    prior: bool = False,
+) -> np.ndarray:  # fmt: skip
+    """Classes (num_test,) by multinomial naive Bayes on token counts, add-one smoothed.
+
+    Args:
+        prior: whether a class is as likely as it is frequent, and not as any other.
+    """
     counts = np.ones((max(labels) + 1, vocab_size))
     for ids, label in zip(train, labels, strict=True):
         np.add.at(counts[label], ids, 1)
     log_share = np.log(counts / counts.sum(axis=1, keepdims=True))
-    return np.array([int(log_share[:, ids].sum(axis=1).argmax()) for ids in test])
+    log_prior = np.log(np.maximum(np.bincount(labels), 1e-9)) if prior else 0.0
+    return np.array([int((log_share[:, ids].sum(axis=1) + log_prior).argmax()) for ids in test])
+
+
+def ridge(
+    train: Sequence[Sequence[int]], scores: Sequence[float], test: Sequence[Sequence[int]], vocab_size: int
+) -> np.ndarray:
+    """Scores (num_test,) by ridge regression on token frequencies, its strength chosen by leave-one-out."""
+    from scipy.sparse import csr_matrix
+    from sklearn.linear_model import RidgeCV
+
+    def frequencies(rows: Sequence[Sequence[int]]) -> Any:
+        ends = np.cumsum([0, *map(len, rows)])
+        shares = np.concatenate([np.full(len(ids), len(ids) ** -0.5) for ids in rows])
+        return csr_matrix((shares, np.concatenate(rows), ends), (len(rows), vocab_size))
+
+    return RidgeCV(np.logspace(-4, 4, 9)).fit(frequencies(train), scores).predict(frequencies(test))
+
+
+def counting(
+    problem: Problem, train: Sequence[Sequence[int]], labels: Sequence[Any], test: Sequence[Sequence[int]],
+    vocab_size: int, num_labels: int,
+) -> tuple[str, np.ndarray]:  # fmt: skip
+    """Name and predictions of the rule that counts tokens; predictions as `decided` has them."""
+    if problem == "regression":
+        return "ridge", ridge(train, labels, test, vocab_size)
+    if problem == "single_label_classification":
+        return "naive_bayes", naive_bayes(train, labels, test, vocab_size)
+    has_NK = indicators(labels, num_labels).astype(int)
+    columns = [naive_bayes(train, column.tolist(), test, vocab_size, prior=True) == 1 for column in has_NK.T]
+    return "naive_bayes", np.stack(columns, axis=1)
+
+
+def commonest(problem: Problem, labels: Sequence[Any], num_test: int, num_labels: int) -> tuple[str, np.ndarray]:
+    """Name and predictions of always the same: the commonest class, all classes of most passages, the mean score."""
+    if problem == "regression":
+        return "mean", np.full(num_test, np.mean(labels))
+    has_NK = indicators(labels, num_labels)
+    if problem == "multi_label_classification":
+        return "majority", np.tile(has_NK.mean(axis=0) > 0.5, (num_test, 1))
+    return "majority", np.full(num_test, has_NK.sum(axis=0).argmax())

@@ -24,7 +24,15 @@ from components.instruction_pairs.examples import Draw, Passage
 from components.model import export, generate, lora
 from components.model.transformer import Transformer
 from components.params import Finetune, FinetuneBranches, Numerics, Prefer, Reinforce
-from components.stages.finetune import adapter, classifier, classify, instruct, preferences, reinforcement
+from components.stages.finetune import (
+    adapter,
+    classification_report,
+    classifier,
+    classify,
+    instruct,
+    preferences,
+    reinforcement,
+)
 from components.stages.finetune import report as finetune_report
 from components.stages.finetune.own_rows import choose_rows, is_corpus
 from components.stages.finetune.rewards import Rewards
@@ -113,7 +121,7 @@ class Job:
         examples, params, pad = self.choice.examples, self.params, self.encoder.pad
         train: Any = examples.train
         if self.branch == "classify":
-            return self._classifier(self.model, len(examples.labels)), self._labelled(train), classify.loss
+            return self._classifier(self.model), self._labelled(train), classify.loss
         if isinstance(params, Prefer):
             pairs = sorted(preferences.encoded(train, self.encoder, self.context, [])[0], key=len)
             with self.progress.phase("evaluate"):
@@ -161,69 +169,85 @@ class Job:
     def teach(self, out: Path, reports: Path, work: Path) -> Report:
         """Train a head and the backbone on passages, and the same from random weights for comparison; judge, save."""
         examples: Any = self.choice.examples
-        labels = examples.labels
+        labels, problem = examples.labels, examples.problem
         classify.check_classes(examples)
         test_ids = classify.encoded(self.encoder, examples.heldout, self.context)
         model, batches, objective = self.training()
+        units = self._units(examples.train)
 
         def evaluate(step: int) -> dict[str, float]:
-            predicted = classify.predict(model, test_ids, self.numerics).argmax(axis=1)
-            right = [guess == passage.label for guess, passage in zip(predicted, examples.heldout, strict=True)]
-            return {"heldout_accuracy": sum(right) / len(right)}
+            outputs = units.own(classify.predict(model, test_ids, self.numerics, problem))
+            return classification_report.heldout(classify.decided(outputs, problem), examples.heldout, problem)
 
         result = self._train(model, batches, objective, evaluate, work)
+        outputs = units.own(classify.predict(model.eval(), test_ids, self.numerics, problem))
+        model.rescale(units.zero, units.one)
         self._merge_lora(model, out)
-        probability = classify.predict(model.eval(), test_ids, self.numerics)
         rules = self._others(examples.train, test_ids, self.params.steps, work / "scratch")
-        curve = {len(examples.train): {"this_model": probability.argmax(axis=1)} | rules}
+        curve = {len(examples.train): {"this_model": classify.decided(outputs, problem)} | rules}
         for count in CURVE:
             if 2 * len(labels) <= count < len(examples.train):
                 few, steps = classify.first_of_each(examples.train, count), min(CURVE_STEPS, self.params.steps)
-                tuned = self._classifier(export.load(self.base, str(self.device))[0], len(labels))
-                self._train(
-                    tuned, self._labelled(few), classify.loss, None, work / f"{count}", Unseen(self.progress), steps
-                )
-                predicted = classify.predict(tuned.eval(), test_ids, self.numerics).argmax(axis=1)
+                tuned = self._classifier(export.load(self.base, str(self.device))[0])
+                predicted = self._briefly(tuned, few, test_ids, steps, work / f"{count}")
                 others = self._others(few, test_ids, steps, work / f"{count}-scratch")
                 curve[count] = {"this_model": predicted} | others
-        majority = np.bincount([passage.label for passage in examples.train]).argmax()
+        known = [passage.label for passage in examples.train]
+        name, always = classify.commonest(problem, known, len(test_ids), len(labels))
         facts = self._facts(result, {"labels": labels, "pooling": "last" if self.model.shape.causal else "mean"})
         classifier.save_classifier(
-            model, labels, self.tokenizer_json, out, facts, self.base if self._is_foreign else None
+            model, labels, self.tokenizer_json, out, facts, self.base if self._is_foreign else None, problem
         )
-        report = finetune_report.classify(
-            self.choice, result, probability, rules | {"majority": np.full(len(test_ids), majority)}, curve,
-            self.context, reports,
-        )  # fmt: skip
-        self.progress.log(finetune_report.line_by_labels(report.metrics, sorted(curve)))
+        report = classification_report.classify(
+            self.choice, result, outputs, rules | {name: always}, curve, self.context, reports
+        )
+        self.progress.log(classification_report.line_by_labels(report.metrics, sorted(curve), problem))
         return report
 
-    def _classifier(self, backbone: Transformer, num_labels: int) -> classifier.Classifier:
+    def _classifier(self, backbone: Transformer) -> classifier.Classifier:
         """A fresh head on a pretrained backbone, with adapters if they are asked for."""
-        model = classifier.Classifier(backbone, num_labels, self.encoder.pad).initialise_head(self.params.seed)
+        model = self._with_head(backbone)
         self._add_lora(backbone)
         return model
 
+    def _with_head(self, backbone: Transformer) -> classifier.Classifier:
+        num_labels = len(self.choice.examples.labels)
+        return classifier.Classifier(backbone, num_labels, self.encoder.pad).initialise_head(self.params.seed)
+
+    def _units(self, passages: Sequence[Passage]) -> classify.Units:
+        """Of the scores of a regression; of classes those that change nothing."""
+        is_regression = self.choice.examples.problem == "regression"
+        return classify.Units.of(passages, not self.model.shape.causal) if is_regression else classify.Units(0.0, 1.0)
+
     def _labelled(self, passages: Sequence[Passage]) -> classify.PassageBatches:
         """Training batches of passages."""
+        examples, params = self.choice.examples, self.params
         ids = classify.encoded(self.encoder, passages, self.context)
-        labels = [passage.label for passage in passages]
-        return classify.PassageBatches(ids, labels, self.params.batch, self.params.seed, self.encoder.pad)
+        targets = classify.targets_of(passages, examples.problem, len(examples.labels), self._units(passages))
+        return classify.PassageBatches(ids, targets, params.batch, params.seed, self.encoder.pad)
+
+    def _briefly(
+        self, model: classifier.Classifier, train: Sequence[Passage], test_ids: list[list[int]], steps: int, work: Path
+    ) -> np.ndarray:
+        """Train a model that is not kept; what it says of held-out passages."""
+        self._train(model, self._labelled(train), classify.loss, None, work, Unseen(self.progress), steps)
+        problem = self.choice.examples.problem
+        outputs = self._units(train).own(classify.predict(model.eval(), test_ids, self.numerics, problem))
+        return classify.decided(outputs, problem)
 
     def _others(
         self, train: Sequence[Passage], test_ids: list[list[int]], steps: int, work: Path
     ) -> dict[str, np.ndarray]:
-        """Classes of held-out passages by what knows the same labels: naive Bayes, and training from random weights."""
-        labelled = self._labelled(train)
+        """What is said of held-out passages by what knows the same labels: counting tokens, and random weights."""
+        examples, encoder = self.choice.examples, self.encoder
         fresh = Transformer(self.model.shape).initialise(self.params.seed).to(self.device)
-        num_labels = len(self.choice.examples.labels)
-        scratch = classifier.Classifier(fresh, num_labels, self.encoder.pad).initialise_head(self.params.seed)
-        self._train(scratch, labelled, classify.loss, None, work, Unseen(self.progress), steps)
+        scratch = self._briefly(self._with_head(fresh), train, test_ids, steps, work)
+        ids, labels = classify.encoded(encoder, train, self.context), [passage.label for passage in train]
         with self.progress.phase("evaluate"):
-            return {
-                "naive_bayes": classify.naive_bayes(labelled.ids, labelled.labels, test_ids, self.encoder.vocab_size),
-                "from_scratch": classify.predict(scratch.eval(), test_ids, self.numerics).argmax(axis=1),
-            }
+            name, counted = classify.counting(
+                examples.problem, ids, labels, test_ids, encoder.vocab_size, len(examples.labels)
+            )
+        return {name: counted, "from_scratch": scratch}
 
     def prefer(self, out: Path, reports: Path, work: Path) -> Report:
         """Tune on pairs of a better and a worse answer, judge before and after, save."""

@@ -1,4 +1,4 @@
-"""Examples from one's own rows instead of the corpus: chats, texts with labels, preferences.
+"""Examples from one's own rows instead of the corpus: chats, texts with labels or scores, preferences.
 
 Every row that is cut, or has nothing to learn, is counted; the report says how many and why, details/refused.csv which.
 """
@@ -10,20 +10,22 @@ from typing import Any
 
 from components.core.errors import UserError
 from components.finetuning_data.chat import encode
-from components.finetuning_data.formats import Chat, Kind, Labelled, Refused, read, refuse_empty
-from components.finetuning_data.split import Split, split
-from components.instruction_pairs.examples import Examples, Passage, PromptPair
+from components.finetuning_data.formats import BRANCH, Chat, Kind, Refused, read, refuse_empty
+from components.finetuning_data.split import Split, classes_of, split
+from components.instruction_pairs.examples import Examples, Passage, Problem, PromptPair
 from components.params import Finetune
 from components.stages.finetune.task_selection import Branch, Choice, FinetuneTask
 from components.tokens.hub_encoder import AnyEncoder
 
-KINDS: dict[Branch, Kind] = {"instruct": "chat", "classify": "label", "prefer": "preference", "reinforce": "chat"}
+PROBLEMS: dict[Kind, Problem] = {
+    "label": "single_label_classification", "labels": "multi_label_classification", "score": "regression",
+}  # fmt: skip
 TITLES = {
-    "instruct": "the last answer of a chat", "classify": "the label of a text", "prefer": "the better of two answers",
-    "reinforce": "an answer that is rewarded",
+    "instruct": "the last answer of a chat", "label": "the label of a text", "labels": "the labels of a text",
+    "score": "the score of a text", "prefer": "the better of two answers", "reinforce": "an answer that is rewarded",
 }  # fmt: skip
 WANTED = {
-    "instruct": "chats (messages, or prompt and completion)", "classify": "text and label",
+    "instruct": "chats (messages, or prompt and completion)", "classify": "text and label, labels or score",
     "prefer": "prompt, chosen and rejected", "reinforce": "prompt and completion (the right answer)",
 }  # fmt: skip
 
@@ -40,20 +42,20 @@ def choose_rows(branch: Branch, path: Path, heldout: Path, encoder: AnyEncoder, 
         UserError: they are for another branch, or too few are left.
     """
     examples = read(path)
-    if examples.kind != KINDS[branch]:
+    if BRANCH[examples.kind] != ("instruct" if branch == "reinforce" else branch):
         raise UserError(
             f"finetune.{branch}.data = {path}: its rows are of the kind {examples.kind}, and {branch} learns from "
             f"{WANTED[branch]}; `python -m flows.finetune_data {path}` says where they belong"
         )
     rows = split(examples, path, heldout, params.max_pairs, params.seed)
-    choice = choice_of(branch, path, rows, encoder, params.context)
+    choice = choice_of(branch, path, examples.kind, rows, encoder, params.context)
     refuse_empty(path, choice.examples.train, choice.refused)
     return choice
 
 
-def choice_of(branch: Branch, path: Path, rows: Split, encoder: AnyEncoder, context: int) -> Choice:
+def choice_of(branch: Branch, path: Path, kind: Kind, rows: Split, encoder: AnyEncoder, context: int) -> Choice:
     """Examples of a branch from divided rows; of chats and texts with what the context leaves of them."""
-    task = FinetuneTask("rows", f"rows of {path.name} -> {TITLES[branch]}")
+    task = FinetuneTask("rows", f"rows of {path.name} -> {TITLES[kind if branch == 'classify' else branch]}")
     if branch == "instruct":
         return _chats(task, path, rows, encoder, context)
     if branch in ("prefer", "reinforce"):
@@ -62,7 +64,7 @@ def choice_of(branch: Branch, path: Path, rows: Split, encoder: AnyEncoder, cont
         if branch == "reinforce":
             train, tested = ([last_pair(row, row.where) for row in some] for some in (train, tested))
         return Choice(task, Examples(train, tested, [], _note(rows)), [], path.name, list(rows.refused))
-    return _texts(task, path, rows, encoder, context)
+    return _texts(task, path, PROBLEMS[kind], rows, encoder, context)
 
 
 def _chats(task: FinetuneTask, path: Path, rows: Split, encoder: AnyEncoder, context: int) -> Choice:
@@ -92,16 +94,20 @@ def last_pair(row: Any, cluster: str) -> PromptPair:
     return PromptPair(messages[last - 1].content, messages[last].content, cluster, history)
 
 
-def _texts(task: FinetuneTask, path: Path, rows: Split, encoder: AnyEncoder, context: int) -> Choice:
-    labels = sorted({row.label for row in rows.train if isinstance(row, Labelled)})
+def _texts(task: FinetuneTask, path: Path, problem: Problem, rows: Split, encoder: AnyEncoder, context: int) -> Choice:
+    labels = ["score"] if problem == "regression" else sorted({one for row in rows.train for one in classes_of(row)})
     number = {label: index for index, label in enumerate(labels)}
 
+    def label(row: Any) -> Any:
+        named = tuple(number[name] for name in classes_of(row))
+        return row.label if problem == "regression" else named if problem == "multi_label_classification" else named[0]
+
     def passages(some: Sequence[Any], clusters: Sequence[str]) -> list[Passage]:
-        return [Passage(row.text, number[row.label], cluster) for row, cluster in zip(some, clusters, strict=True)]
+        return [Passage(row.text, label(row), cluster) for row, cluster in zip(some, clusters, strict=True)]
 
     train, tested = passages(rows.train, [row.where for row in rows.train]), passages(rows.heldout, rows.clusters)
     cut = sum(len(encoder.passage(one.text, context + 1)) > context for one in (*train, *tested))
-    return Choice(task, Examples(train, tested, labels, _note(rows)), [], path.name, list(rows.refused), cut)
+    return Choice(task, Examples(train, tested, labels, _note(rows), problem), [], path.name, list(rows.refused), cut)
 
 
 def _note(rows: Split) -> str:

@@ -210,7 +210,7 @@ def tune(
     """Train in place; returns the steps."""
     params = place.classify
     steps = max(params.steps, math.ceil(EPOCHS * len(ids) / params.batch))
-    batches: Callable[[int], Batch] = classify.PassageBatches(ids, truth, params.batch, point.seed)
+    batches: Callable[[int], Batch] = classify.PassageBatches(ids, torch.tensor(truth), params.batch, point.seed)
     if point.arm == "replay" and place.params.replay_share:
         every = max(2, round(1 / place.params.replay_share))
         batches, steps = with_replay(batches, every, point.seed, place), steps * every // (every - 1)
@@ -281,7 +281,8 @@ def peak_megabytes(arm: Arm, place: Place) -> float:
     with profile(activities=[ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * cuda], profile_memory=True) as recorded:
         point = LabelPoint(arm, place.params.labels[0], 1)
         model = build(point, place, max(passage.label for passage in passages) + 1)
-        batches = classify.PassageBatches(ids, [passage.label for passage in passages], place.classify.batch, 1)
+        truth = torch.tensor([passage.label for passage in passages])
+        batches = classify.PassageBatches(ids, truth, place.classify.batch, 1)
         settings = settings_of(place.classify, 2, "label_efficiency", checkpoint_every=2)
         train(model, batches, loss, settings, work, numerics=place.numerics)
     recorded.export_chrome_trace(str(work / "trace.json"))

@@ -109,6 +109,20 @@ def test_labels_and_preferences_are_checked(tmp_path: Path) -> None:
            {"text": "a", "label": 0.5})  # fmt: skip
     found = read(jsonl(tmp_path, good, *bad))
     assert count_reasons(found.refused) == {"label missing": 2, "empty text": 1, "label is no name": 1}
+    several = ({"text": "a", "labels": ["x", 1, "x"]}, {"text": "a", "labels": []}, {"text": "a", "labels": '["y"]'},
+               {"text": "a", "labels": 1}, {"text": "a", "labels": "x"}, {"text": "a", "labels": [["x"]]},
+               {"text": "a", "labels": None})  # fmt: skip
+    found = read(jsonl(tmp_path, *several))
+    assert [row.label for row in found.rows if isinstance(row, Labelled)] == [("1", "x"), (), ("y",)]
+    assert count_reasons(found.refused) == {"labels are no list": 2, "label is no name": 1, "missing field": 1}
+    scored = ({"text": "a", "score": 3}, {"text": "a", "score": "-1e2"}, {"text": "a", "score": "high"},
+              {"text": "a", "score": True}, {"text": "a", "score": "nan"}, {"text": "a", "score": 10**400})  # fmt: skip
+    found = read(jsonl(tmp_path, *scored))
+    assert [row.label for row in found.rows if isinstance(row, Labelled)] == [3.0, -100.0]
+    assert [(one.reason, one.detail) for one in found.refused][:2] == [
+        ("score is no number", "'high'"), ("score is no number", "True")
+    ]  # fmt: skip
+    assert len(found.refused) == 4
     good = {"prompt": "q", "chosen": "a", "rejected": "b"}
     same, empty, none = good | {"rejected": "a"}, good | {"chosen": ""}, good | {"prompt": None}
     found = read(jsonl(tmp_path, good, same, empty, none))

@@ -7,7 +7,7 @@ import pytest
 from components.core.errors import UserError
 from components.corpus.corpus import CorpusWriter
 from components.finetuning_data.formats import Chat, Labelled, Message, Preference, Row, Rows, count_reasons
-from components.finetuning_data.split import split
+from components.finetuning_data.split import classes_of, split
 from tests.components.task_corpora import GERMAN, document
 
 WORDS = [word for word in GERMAN.split() if word.isalpha()]
@@ -111,6 +111,11 @@ def test_rows_that_are_all_alike_are_refused() -> None:
         (examples([chat(1)] * 50), "all 50 rows are the same, as .*; give different ones"),
         (labelled(50, 1), "all rows are of the class 'c0'; give at least two classes"),
         (labelled(1, 2), "all rows have the same text"),
+        (examples([Labelled(chat(n).text, 2.5, "") for n in range(50)], "score"), "all rows have the score 2.5; give"),
+        (
+            examples([Labelled(chat(n).text, (), "") for n in range(50)], "labels"),
+            r"the same labels \(none\); give rows",
+        ),
         (labelled(50, 50), "give several rows of each class; left out: 5 class unseen in training"),
         (examples(one_group, "label"), r"2 different rows in 1 groups .* give "),
         (labelled(4, 2), "4 different rows .* give more rows, less alike; left out: 46 repeats an earlier"),
@@ -125,4 +130,13 @@ def test_a_class_that_is_only_held_out_is_left_out() -> None:
     made = split(examples(rows, "label"), Path("rows"), None, 1000, seed=3)
     known = {row.label for row in made.train if isinstance(row, Labelled)}
     assert all(row.label in known for row in made.heldout if isinstance(row, Labelled))
+    assert "class unseen in training" in count_reasons(made.refused)
+
+
+def test_a_class_that_max_pairs_cuts_off_is_not_asked_about() -> None:
+    rows: list[Row] = [Labelled(chat(number).text, ("a", f"c{number % 12}"), str(number)) for number in range(120)]
+    made = split(examples(rows, "labels"), Path("rows"), None, 10, seed=3)
+    known = {name for row in made.train for name in classes_of(row)}
+    assert len(made.train) == 10
+    assert {name for row in made.heldout for name in classes_of(row)} <= known
     assert "class unseen in training" in count_reasons(made.refused)

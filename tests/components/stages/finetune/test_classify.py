@@ -1,16 +1,37 @@
 """Classification: batches, verdicts against scikit-learn, and the yardsticks."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, f1_score, r2_score
 from sklearn.naive_bayes import MultinomialNB
+from transformers.loss.loss_utils import ForSequenceClassificationLoss
 
-from components.instruction_pairs.examples import Passage
-from components.stages.finetune.classify import PassageBatches, encoded, naive_bayes, padded, verdict
+from components.core.errors import UserError
+from components.instruction_pairs.examples import Examples, Passage, Problem
+from components.model.transformer import Transformer, derive_shape
+from components.params import ModelShape
+from components.stages.finetune.classifier import Classifier
+from components.stages.finetune.classify import (
+    PassageBatches,
+    Units,
+    check_classes,
+    commonest,
+    counting,
+    encoded,
+    loss,
+    naive_bayes,
+    padded,
+    r_squared,
+    targets_of,
+    verdict,
+)
 from components.tokens.tokenizer import PAD, Encoder, train_bpe
+from components.training.objectives import Batch
 
 TEXT = Path(torch.functional.__file__).read_text()
 ENCODER = Encoder(train_bpe([TEXT], 400).to_str())
@@ -60,6 +81,85 @@ def test_one_document_gives_no_interval() -> None:
     assert found.macro_f1[1:] == (None, None)
 
 
+def test_several_classes_agree_with_scikit_learn() -> None:
+    rng = np.random.default_rng(3)
+    truth_NK, said_NK = rng.random((80, 4)) < 0.4, rng.random((80, 4)) < 0.4
+    said_NK[:50] = truth_NK[:50]
+    asked = [Passage("", tuple(np.flatnonzero(row).tolist()), str(row_number % 20))
+             for row_number, row in enumerate(truth_NK)]  # fmt: skip
+    found = verdict(said_NK, asked, 4)
+    assert found.accuracy.value == pytest.approx(accuracy_score(truth_NK, said_NK))
+    assert found.macro_f1[0] == pytest.approx(f1_score(truth_NK, said_NK, average="macro"))
+    assert found.confusion.diagonal().tolist() == (truth_NK & said_NK).sum(0).tolist()
+
+
+def test_r_squared_agrees_with_scikit_learn() -> None:
+    rng = np.random.default_rng(4)
+    truth = rng.normal(50, 10, 60)
+    said = truth + rng.normal(0, 4, 60)
+    asked = [Passage("", float(score), str(number % 15)) for number, score in enumerate(truth)]
+    found = r_squared(said - truth, asked, float(truth.mean()))
+    assert found.value == pytest.approx(r2_score(truth, said))
+    assert found.low is not None
+    assert 0 < found.low < found.value
+    assert r_squared(truth.mean() - truth, asked, float(truth.mean())).value == 0.0
+
+
+@torch.inference_mode()
+def test_the_losses_are_those_of_transformers() -> None:
+    shape = derive_shape(ModelShape(size=1, width=32, heads=1), 400, 64, causal=False)
+    rng = torch.Generator().manual_seed(1)
+    ids_BT = torch.randint(6, 400, (5, 12), generator=rng)
+    for problem, labels, num_labels in (
+        ("single_label_classification", [0, 2, 1, 1, 0], 3),
+        ("multi_label_classification", [(0,), (), (0, 1, 2), (2,), (1,)], 3),
+        ("regression", [1.5, -2.0, 0.25, 3.0, 0.0], 1),
+    ):
+        model = Classifier(Transformer(shape).initialise(1), num_labels).initialise_head(1)
+        torch.nn.init.normal_(model.classifier.weight, generator=rng)
+        asked = [Passage("", label, "") for label in labels]
+        targets = targets_of(asked, problem, num_labels, Units(0.0, 1.0))
+        batch = Batch(ids_BT, targets)
+        config = SimpleNamespace(problem_type=problem, num_labels=num_labels)
+        theirs = ForSequenceClassificationLoss(targets, model(ids_BT), config)
+        torch.testing.assert_close(loss(model, batch) / batch.num_targets, theirs)
+
+
+def test_what_counts_tokens_and_what_is_commonest() -> None:
+    asked = passages(90, 90)
+    ids = encoded(ENCODER, asked, 16)
+    several = [(0, 2) if 300 in row else (2,) for row in ids]
+    name, said_NK = counting("multi_label_classification", ids[:60], several[:60], ids[60:], 400, 3)
+    counts = np.array([np.bincount(row, minlength=400) for row in ids])
+    assert name == "naive_bayes"
+    assert not said_NK[:, 1].any()
+    assert said_NK[:, 2].all()
+    has = [0 in labels for labels in several]
+    reference = MultinomialNB(alpha=1.0).fit(counts[:60], has[:60])
+    assert said_NK[:, 0].tolist() == reference.predict(counts[60:]).tolist()
+    scores = [10.0 + 3.0 * sum(token == row[0] for token in row) / len(row) for row in ids]
+    name, said = counting("regression", ids[:60], scores[:60], ids[60:], 400, 1)
+    assert name == "ridge"
+    assert said.shape == (30,)
+    assert commonest("multi_label_classification", several, 2, 3)[1].tolist() == [[False, False, True]] * 2
+    assert commonest("regression", [1.0, 2.0, 6.0], 2, 1)[1].tolist() == [3.0, 3.0]
+    assert commonest("single_label_classification", [1, 0, 1], 2, 2)[1].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("problem", "labels", "says"),
+    [
+        ("regression", [2.5, 2.5], "all training texts have the same score; give rows with others"),
+        ("multi_label_classification", [(0, 1), (0, 1)], "all training texts have the same labels"),
+        ("single_label_classification", [0, 0], "no training example is of the class 'b'"),
+    ],
+)
+def test_examples_that_teach_nothing_are_refused(problem: Problem, labels: list[Any], says: str) -> None:
+    train = [Passage(f"text {number}", label, "") for number, label in enumerate(labels)]
+    with pytest.raises(UserError, match=says):
+        check_classes(Examples(train, train, ["a", "b"], problem=problem))
+
+
 def test_naive_bayes_agrees_with_scikit_learn() -> None:
     asked = passages(90, 90)
     ids = encoded(ENCODER, asked, 16)
@@ -73,10 +173,10 @@ def test_batches_are_a_function_of_seed_and_number() -> None:
     asked = passages(22, 22)
     ids = encoded(ENCODER, asked, 16)
     labels = list(range(22))
-    batches = PassageBatches(ids, labels, 4, seed=5)
+    batches = PassageBatches(ids, torch.tensor(labels), 4, seed=5)
     first = [batches(number) for number in range(11)]
     assert sorted(label for batch in first for label in batch.targets.tolist()) == sorted(labels * 2)
-    again = PassageBatches(ids, labels, 4, seed=5)(7)
+    again = PassageBatches(ids, torch.tensor(labels), 4, seed=5)(7)
     assert torch.equal(first[7].ids_BT, again.ids_BT)
     for batch in first:
         for row, label in zip(batch.ids_BT.tolist(), batch.targets.tolist(), strict=True):

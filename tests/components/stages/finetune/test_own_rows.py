@@ -90,6 +90,49 @@ def test_labels_are_learned(place: Path, tmp_path: Path) -> None:
     assert report.metrics["accuracy/value"] > 0.8
 
 
+@pytest.mark.parametrize("kind", ["causal", "masked"])
+def test_several_labels_are_learned(kind: str, place: Path, tmp_path: Path) -> None:
+    from transformers import pipeline
+
+    rows = [{"text": f"{' and '.join(homes)} {word}{number}", "labels": homes}
+            for number, word in enumerate(["quiet", "busy", "old"] * 15)
+            for homes in ([], ["Lima"], ["Oslo"], ["Oslo", "Lima"])]  # fmt: skip
+    (place / "several.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    params = Classify(**FAST | {"steps": 60}, max_pairs=120)
+    report = run(place, tmp_path, "classify", "several.jsonl", params, place / kind)
+    metrics = report.metrics
+    assert report.facts["labels"] == ["Lima", "Oslo"]
+    assert metrics["accuracy/value"] > 0.8
+    assert metrics["gain_over_majority/low"] > 0.2
+    assert "accuracy/chance" not in metrics
+    assert {"accuracy/naive_bayes", "accuracy/from_scratch", "macro_f1/low"} <= metrics.keys()
+    assert "right is a text whose labels are all said and no others" in report.markdown
+    said = pipeline("text-classification", str(tmp_path / "out"))("Oslo and Lima old3", top_k=None)
+    assert all(row["score"] > 0.5 for row in said), said
+
+
+@pytest.mark.parametrize("kind", ["causal", "masked"])
+def test_scores_are_learned(kind: str, place: Path, tmp_path: Path) -> None:
+    from transformers import pipeline
+
+    words = {"dreadful": 100.0, "plain": 140.0, "good": 180.0}
+    rows = [f"a {word} and {second} evening {number},{(words[word] + words[second]) / 2}\n"
+            for number in range(20) for word in words for second in words]  # fmt: skip
+    (place / "scores.csv").write_text("text,score\n" + "".join(rows))
+    params = Classify(**FAST | {"steps": 100}, max_pairs=150)
+    report = run(place, tmp_path, "classify", "scores.csv", params, place / kind)
+    metrics = report.metrics
+    assert metrics["r2/low"] > 0.5
+    assert metrics["mean_absolute_error/value"] < metrics["mean_absolute_error/mean"]
+    assert metrics["gain_over_mean/low"] > 0
+    assert {"r2/ridge", "gain_over_from_scratch/value", "mean_absolute_error_with_16_labels/ridge"} <= metrics.keys()
+    [said] = pipeline("text-classification", str(tmp_path / "out"))("a good and good evening 3")
+    assert said["label"] == "score"
+    assert said["score"] == pytest.approx(180, abs=15)
+    lines = (tmp_path / "reports" / "details" / "scores.csv").read_text().splitlines()
+    assert len(lines) == 1 + metrics["heldout_passages"]
+
+
 def test_rows_of_another_kind_and_rows_without_a_choice_are_refused(place: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="its rows are of the kind label, and instruct learns from chats"):
         run(place, tmp_path, "instruct", "labels.csv", Instruct(**FAST))

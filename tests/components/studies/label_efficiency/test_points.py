@@ -80,7 +80,7 @@ def test_a_point_is_trained_once_and_the_same_again(place: study.Place) -> None:
 
 def test_replay_adds_pretraining_and_leaves_the_labels_as_they_are(place: study.Place) -> None:
     study.draw(place)
-    plain = study.classify.PassageBatches([[6, 7]] * 4, [0, 1, 0, 1], 2, 1)
+    plain = study.classify.PassageBatches([[6, 7]] * 4, torch.tensor([0, 1, 0, 1]), 2, 1)
     mixed = study.with_replay(plain, 5, 1, place)
     kinds = [mixed(number).targets.ndim for number in range(10)]
     assert kinds == [1, 1, 1, 1, 2, 1, 1, 1, 1, 2]

@@ -1,0 +1,250 @@
+"""The report of the branch `classify`: classes or scores of passages beside simple rules, mistakes, learning curves."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.core.report import Report
+from components.instruction_pairs.examples import Passage, Problem
+from components.reporting.figures import WIDTH, chart, figure, save
+from components.reporting.tables import Page, quoted, write_table
+from components.stages.finetune.classify import decided, r_squared, verdict
+from components.stages.finetune.report import (
+    MOST_SHOWN,
+    Bounded,
+    bounds,
+    facts_of,
+    interval_of,
+    last_loss,
+    learning,
+    numbers,
+    page_of,
+)
+from components.stages.finetune.task_selection import Choice
+from components.statistics import Estimate, ratio
+from components.training.train_config import TrainResult
+
+RULES = {
+    "this_model": "pretrained",
+    "from_scratch": "from scratch",
+    "naive_bayes": "naive Bayes",
+    "ridge": "ridge regression",
+}
+"""Names of what a learning curve is of."""
+SCORE = {"regression": ("mean_absolute_error", "mean absolute error")}
+ACCURACY = ("accuracy", "accuracy")
+
+
+def heldout(predicted: np.ndarray, passages: Sequence[Passage], problem: Problem) -> dict[str, float]:
+    """The figure that is followed during training."""
+    return {f"heldout_{_score(problem)[0]}": float(np.mean(_points(predicted, passages, problem)))}
+
+
+def classify(
+    choice: Choice,
+    result: TrainResult,
+    outputs: np.ndarray,
+    rules: Mapping[str, np.ndarray],
+    curve: Mapping[int, Mapping[str, np.ndarray]],
+    context: int,
+    reports: Path,
+) -> Report:
+    """Write plots and details under `reports` and return the report.
+
+    Args:
+        outputs: of this model, (num_passages, num_labels), probabilities or scores.
+        rules: what else was said of the passages, name -> as `classify.decided` has it.
+        curve: number of labels -> the same after so many, `this_model` among them.
+    """
+    examples: Any = choice.examples
+    passages, labels, problem = examples.heldout, examples.labels, examples.problem
+    clusters = [passage.cluster for passage in passages]
+    key, words = _score(problem)
+    metrics = {"heldout_passages": float(len(passages)), "train_passages": float(len(examples.train))}
+    accuracies = {
+        count: {name: ratio(_points(said, passages, problem), None, clusters) for name, said in row.items()}
+        for count, row in sorted(curve.items())
+    }
+    page = page_of("Regression" if problem == "regression" else "Classification", choice, reports)
+    said = {"this_model": decided(outputs, problem)} | dict(rules)
+    rows = _compared(said, examples, metrics)
+    if problem == "single_label_classification":
+        metrics |= {"accuracy/chance": 1 / len(labels)}
+    metrics |= {"classes": float(len(labels))} if problem != "regression" else {}
+    metrics["train_loss"] = last_loss(result)
+    for count, row in accuracies.items():
+        metrics |= {f"{key}_with_{count}_labels/{name}": score.value for name, score in row.items()}
+    learning(result, f"heldout_{key}", f"held-out {words}", reports)
+    others = ", ".join({"from_scratch": "the same training from random weights", "majority": "the largest class",
+                        "mean": "the mean score"}.get(name, RULES.get(name, name)) for name in rules)  # fmt: skip
+    if problem == "multi_label_classification":
+        others += " (what most texts have); right is a text whose labels are all said and no others"
+    caption = (
+        f"{len(passages)} held-out passages after {len(examples.train)} with labels: this model, and on the same "
+        f"passages {others}. The gain is paired."
+    )
+    second = "R2" if problem == "regression" else "macro_F1"
+    page.show(f"by {words.replace(' ', '_')} {second} this_model's_gain", rows, caption)
+    if len(accuracies) > 1:
+        _labels_plot(accuracies, words, reports / "plots" / "labels.png")
+        names = [name for name in RULES if name in rules or name == "this_model"]
+        caption = f"{words.capitalize()} by number of labels: the pretrained model, and others on the same labels."
+        header = " ".join(["labels", *(RULES[name].replace(" ", "_") for name in names)])
+        shown = [[str(count), *(interval_of(row[name]) for name in names)] for count, row in accuracies.items()]
+        page.show(header, shown, caption)
+    if problem == "regression":
+        _scores(said["this_model"], passages, page, reports)
+    else:
+        _classes(outputs, examples, page, reports)
+    return Report(metrics, page.markdown, facts_of(choice, context, metrics.get("accuracy/chance", 0.0)))
+
+
+def line_by_labels(metrics: Mapping[str, float], counts: Sequence[int], problem: Problem) -> str:
+    """The accuracies (errors of scores) by number of labels in one line, for a terminal."""
+    key, words = _score(problem)
+    rows = [
+        f"{label} " + " ".join(f"{metrics[f'{key}_with_{count}_labels/{name}']:.2f}" for count in counts)
+        for name, label in RULES.items()
+        if f"{key}_with_{counts[0]}_labels/{name}" in metrics
+    ]
+    return f"held-out {words} with {', '.join(map(str, counts))} labels: {'; '.join(rows)}"
+
+
+def _score(problem: Problem) -> tuple[str, str]:
+    """Name of the headline figure, and its words."""
+    return SCORE.get(problem, ACCURACY)
+
+
+def _points(predicted: np.ndarray, passages: Sequence[Passage], problem: Problem) -> list[float]:
+    """Of each passage 1.0 or 0.0 for right or wrong, or the absolute error of its score."""
+    truth = [passage.label for passage in passages]
+    if problem == "regression":
+        return np.abs(predicted - np.array(truth)).tolist()
+    if problem == "single_label_classification":
+        return (predicted == np.array(truth)).astype(float).tolist()
+    return verdict(predicted, passages, predicted.shape[1]).right.tolist()
+
+
+def _compared(said: Mapping[str, np.ndarray], examples: Any, metrics: dict[str, float]) -> list[tuple[str, ...]]:
+    """A row for this model and each rule: two scores with intervals, and this model's gain; they are added to metrics.
+
+    The gain in a mean absolute error is what it is less by.
+    """
+    passages, problem = examples.heldout, examples.problem
+    clusters = [passage.cluster for passage in passages]
+    key, _ = _score(problem)
+    points = {name: np.array(_points(one, passages, problem)) for name, one in said.items()}
+    rows: list[tuple[str, ...]] = []
+    second: Bounded
+    for name, one in said.items():
+        score = ratio(points[name].tolist(), None, clusters)
+        if problem == "regression":
+            mean = float(np.mean([passage.label for passage in examples.train]))
+            second_key, second = "r2", r_squared(points[name], passages, mean)
+        else:
+            second_key, second = "macro_f1", verdict(one, passages, len(examples.labels)).macro_f1
+        if name == "this_model":
+            metrics |= numbers(key, score) | numbers(second_key, second)
+            rows.append(("this model", interval_of(score), interval_of(second), ""))
+            continue
+        apart = points["this_model"] - points[name]
+        gain = ratio((-apart if problem == "regression" else apart).tolist(), None, clusters)
+        metrics |= {f"{key}/{name}": score.value} | numbers(f"gain_over_{name}", gain)
+        if problem == "regression":
+            metrics[f"r2/{name}"] = bounds(second)[0]
+        rows.append((name.replace("_", " "), interval_of(score), interval_of(second), interval_of(gain)))
+    return rows
+
+
+# -- classes -----------------------------------------------------------------------------------------------------------
+
+
+def _classes(probability: np.ndarray, examples: Any, page: Page, reports: Path) -> None:
+    """True by predicted class, and the most confident mistakes."""
+    passages, labels, problem = examples.heldout, examples.labels, examples.problem
+    predicted = decided(probability, problem)
+    confusion = verdict(predicted, passages, len(labels)).confusion
+    named = [[label, *row] for label, row in zip(labels, confusion.tolist(), strict=True)]
+    write_table(reports / "details" / "confusion.csv", ("true \\ predicted", *labels), named)
+    of_each = np.zeros(len(labels))
+    for passage in passages:
+        of_each[list(passage.label) if isinstance(passage.label, tuple) else passage.label] += 1
+    _confusion_plot(labels, confusion, of_each, reports / "plots" / "confusion.png")
+    page.say(f"Classes: {', '.join(labels)}.")
+    wrong = _misread(passages, probability, predicted, labels)
+    page.table("misread", "true predicted probability text", wrong, "The most confident mistakes.")
+
+
+def _misread(
+    passages: Sequence[Passage], probability: np.ndarray, predicted: np.ndarray, labels: list[str]
+) -> list[tuple]:
+    """Passages given wrong classes, the most confident mistakes first: true, predicted, probability, text.
+
+    The probability is that of the predicted class; of several classes, of the surest that is wrong.
+    """
+    rows = []
+    for passage, row, guess in zip(passages, probability, predicted, strict=True):
+        if isinstance(passage.label, tuple):
+            truth = np.isin(np.arange(len(labels)), passage.label)
+            if (truth != guess).any():
+                sure = np.where(guess, row, 1 - row)[truth != guess].max()
+                rows.append((passage, _all(labels, truth), _all(labels, guess), float(sure.round(6))))
+        elif guess != passage.label:
+            rows.append((passage, labels[passage.label], labels[guess], float(row.max().round(6))))
+    rows.sort(key=lambda row: -row[3])
+    return [(true, said, sure, quoted(passage.text, 300)) for passage, true, said, sure in rows[:MOST_SHOWN]]
+
+
+def _all(labels: list[str], which: np.ndarray) -> str:
+    return ", ".join(label for label, has in zip(labels, which, strict=True) if has) or "none"
+
+
+# -- scores ------------------------------------------------------------------------------------------------------------
+
+
+def _scores(predicted: np.ndarray, passages: Sequence[Passage], page: Page, reports: Path) -> None:
+    """True and predicted scores: a table, a picture, the largest mistakes."""
+    pairs = [(passage.label, float(f"{value:.6g}")) for passage, value in zip(passages, predicted, strict=True)]
+    write_table(reports / "details" / "scores.csv", ("true", "predicted"), pairs)
+    with chart(
+        reports / "plots" / "scores.png", "Held-out passages by their score and the score that the model predicts.",
+        xlabel="true score", ylabel="predicted score",
+    ) as axes:  # fmt: skip
+        axes.plot(*zip(*pairs, strict=True), ".", alpha=0.6)
+        ends = [min(map(min, pairs)), max(map(max, pairs))]
+        axes.plot(ends, ends, "--", color="grey")
+    order = np.argsort([-abs(true - said) for true, said in pairs], kind="stable")[:MOST_SHOWN]
+    rows = [(*pairs[place], quoted(passages[place].text, 300)) for place in order.tolist()]
+    page.table("misread", "true predicted text", rows, "The largest mistakes.")
+
+
+# -- plots -------------------------------------------------------------------------------------------------------------
+
+
+def _labels_plot(accuracies: Mapping[int, Mapping[str, Estimate]], words: str, path: Path) -> None:
+    counts = list(accuracies)
+    caption = f"Held-out {words} by number of labels, pretrained or not: what pretraining is worth."
+    with chart(path, caption, xlabel="labels", ylabel=f"held-out {words}", xscale="log") as axes:
+        for name in [name for name in RULES if name in accuracies[counts[0]]]:
+            scores = [row[name] for row in accuracies.values()]
+            axes.plot(counts, [score.value for score in scores], "o-", label=RULES[name])
+        axes.set_xticks(counts, map(str, counts))
+        axes.minorticks_off()
+
+
+def _confusion_plot(labels: list[str], confusion: np.ndarray, of_each: np.ndarray, path: Path) -> None:
+    size = min(WIDTH, 2.4 + 0.45 * len(labels))
+    drawing, [axes] = figure(size + 0.8, size)
+    share = confusion / np.maximum(1, of_each)[:, None]
+    picture = axes.imshow(share, vmin=0, vmax=1, cmap="Greens")
+    short = [label if len(label) <= 24 else label[:23] + "…" for label in labels]
+    axes.set_xticks(range(len(labels)), short, rotation=45, ha="right")
+    axes.set_yticks(range(len(labels)), short)
+    for row, column in np.ndindex(*confusion.shape):
+        colour = "white" if share[row, column] > 0.5 else "black"
+        axes.text(column, row, str(confusion[row, column]), ha="center", va="center", color=colour)
+    axes.set(xlabel="predicted", ylabel="true")
+    drawing.colorbar(picture, label="share of the true class")
+    save(drawing, path, "Held-out passages by their true class and the class that the model predicts.")
