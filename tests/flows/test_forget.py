@@ -73,6 +73,7 @@ def test_from_a_fresh_clone_a_text_goes_with_all_its_copies(finished_clone: Pipe
     clone.git("commit", "--quiet", "--message", "made here")
     try:
         clone.run("dvc", "push")
+        clone.run("flows.team", "push")
         mate = cloned(clone, tmp_path / "mate")
     finally:
         clone.git("reset", "--quiet", head)
@@ -80,6 +81,7 @@ def test_from_a_fresh_clone_a_text_goes_with_all_its_copies(finished_clone: Pipe
     name = forgettable(clone)
     wanted = sought(clone.root, name)
     assert kinds_of(left(remote, wanted)) == {"text", "tokens", "weights"}
+    assert "around the stages" in mate.run("flows.forget", name), "priced from the team's records"
     assert "no model of the workspace was trained on them" in mate.run("flows.forget", name, "--apply", YES="1")
     assert "\nremoved " in mate.run("flows.forget", name, "--purge", YES="1")
     assert left(remote, wanted) == []

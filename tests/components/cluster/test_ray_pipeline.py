@@ -1,0 +1,29 @@
+"""The whole pipeline as a Prefect run on a Ray cluster: data as on one machine, trainings shared with the nodes."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.components.cluster.conftest import Nodes
+from tests.flows.pipeline_clone import make_clone
+
+
+@pytest.mark.long
+@pytest.mark.xdist_group("ray")
+def test_a_pipeline_on_a_cluster_has_the_data_of_one_machine(nodes: Nodes, tmp_path: Path) -> None:
+    here, there = make_clone(tmp_path / "here"), make_clone(tmp_path / "there")
+    for clone in (here, there):
+        clone.edit("params.yaml", "  processes: 1 ", "  processes: 2 ")
+    there.edit("params.yaml", "  engine: local ", "  engine: ray ")
+    there.edit("defaults.yaml", "  ray_address: ''", f"  ray_address: {json.dumps(nodes.address)}")
+    here.run("flows.pipeline")
+    said = there.run("flows.pipeline")
+    assert there.outputs().keys() == here.outputs().keys()
+    assert not [path for path, digest in here.outputs().items()
+                if path.startswith(("data/", "models/")) and there.outputs()[path] != digest]  # fmt: skip
+    states = dict(there.prefect_rows("select state_name, count(*) from task_run group by 1"))
+    assert states.keys() == {"Completed"}, said
+    jobs = {path.name.split("-")[2] for path in Path(os.environ["TMPDIR"]).rglob("worker-*.out")}
+    assert len(jobs) >= 7, "of ingest, dedup, filter, bias, mix and the trainings each is a job of the cluster"
