@@ -29,6 +29,9 @@ BENCHMARKS = {
     "train-tune": Benchmark(
         "the learning rates that `train` uses, three per contestant: 35 minutes", (("benchmarks.train_tune",),)
     ),
+    "train-previous": Benchmark(
+        "training beside our own of an earlier commit: 30 minutes", (("benchmarks.train_previous",),)
+    ),
     "transfer": Benchmark("loss against learning rate at three widths: 3 minutes", (("benchmarks.train_transfer",),)),
     "scaling": Benchmark(
         "the sweep behind the scaling errors in train.json, after `make demo`: two hours",
