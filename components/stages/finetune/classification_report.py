@@ -76,11 +76,13 @@ def classify(
     metrics["train_loss"] = last_loss(result)
     for count, row in accuracies.items():
         metrics |= {f"{key}_with_{count}_labels/{name}": score.value for name, score in row.items()}
-    learning(result, f"heldout_{key}", f"held-out {words}", reports)
-    others = ", ".join({"from_scratch": "the same training from random weights", "majority": "the largest class",
-                        "mean": "the mean score"}.get(name, RULES.get(name, name)) for name in rules)  # fmt: skip
+    unit = "squared error, standardised" if problem == "regression" else "nats per target"
+    learning(result, f"heldout_{key}", f"held-out {words}", reports, unit)
+    said_by = RULES | {"from_scratch": "the same training from random weights", "majority": "the largest class",
+                       "mean": "the mean score"}  # fmt: skip
     if problem == "multi_label_classification":
-        others += " (what most texts have); right is a text whose labels are all said and no others"
+        said_by["majority"] = "the classes of most texts; right is a text whose labels are all said and no others"
+    others = ", ".join(said_by[name] for name in rules)
     caption = (
         f"{len(passages)} held-out passages after {len(examples.train)} with labels: this model, and on the same "
         f"passages {others}. The gain is paired."
