@@ -26,6 +26,7 @@ from typing import Any, get_args
 from components import params as schema
 from components.core.errors import UserError
 from components.core.files import write_text
+from components.core.plain_text import plain
 from components.finetuning_data.chat import encode
 from components.finetuning_data.formats import BRANCH, Chat, Kind, Labelled, Preference, Rows, read, reason_lines
 from components.finetuning_data.split import Split, classes_of, split
@@ -81,7 +82,7 @@ def wanted(data: str, branch: Branch | None, base: str | None, split_name: str) 
     description = [described(folder, fits)] if folder else []
     start = mine.base or "models/finetune/instruct"
     usable = Usable(fits, path, examples.kind, parts, mine, folder or paths.ROOT / start)
-    print("\n".join(summary(path, examples, parts, usable) + description))
+    print(plain("\n".join(summary(path, examples, parts, usable) + description)))
     if not is_there:
         print("  nothing is ingested yet: rows with text of the held-out set are left out when the stage runs")
     steps = max(1, min(MOST_STEPS, round(PASSES * usable.train * getattr(mine, "updates", 1) / mine.batch)))
@@ -218,7 +219,7 @@ def summary(path: Path, examples: Rows, parts: Split, usable: Usable) -> list[st
     if labels := [name for row in parts.train for name in classes_of(row)]:
         lines.append("  classes: " + ", ".join(f"{name} {labels.count(name)}" for name in sorted(set(labels))[:20]))
     if scores := [row.label for row in parts.train if isinstance(row, Labelled) and isinstance(row.label, float)]:
-        lines.append(f"  scores: {min(scores):g} to {max(scores):g}, mean {sum(scores) / len(scores):.4g}")
+        lines.append(f"  scores: {min(scores):.7g} to {max(scores):.7g}, mean {sum(scores) / len(scores):.7g}")
     for row in parts.train[:2]:
         lines.append(f"  {row.where}: {shown(row)}")
     return lines

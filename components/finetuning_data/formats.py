@@ -13,7 +13,6 @@ decides for all. A row that cannot be used is refused, with file, line and reaso
 
 import csv
 import json
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -26,19 +25,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.core.errors import UserError, clause
+from components.core.plain_text import plain_name
 from components.params import Branch
 from components.text.csv_table import CsvTable
 from components.text.opening import ByteCount, inner_suffix
 
 Kind = Literal["chat", "label", "labels", "score", "preference"]
-BRANCH: dict[Kind, Branch] = {
-    "chat": "instruct", "label": "classify", "labels": "classify", "score": "classify", "preference": "prefer",
-}  # fmt: skip
+BRANCH: dict[Kind, Branch] = {"chat": "instruct", "preference": "prefer"}
+BRANCH |= dict.fromkeys(("label", "labels", "score"), "classify")
 """Kind of rows -> the branch of fine-tuning that learns from them; `reinforce` does from chats too."""
 ROLES = ("system", "user", "assistant")
 SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
-LONGEST_FIELD = 1 << 24
-"""Characters of a row of a csv file."""
+LONGEST_LABEL, LARGEST_SCORE, LONGEST_FIELD = 100, 1e30, 1 << 24
+"""Characters of the name of a class; score, beyond which squared errors are no float32; characters of a csv's row."""
 REASONS = {"invalid_csv": "not CSV", "invalid_utf8": "not UTF-8"}
 
 
@@ -123,9 +122,7 @@ def read(path: Path) -> Rows:
         UserError: there is no such file, none of a known format, no row with known columns, or no row that can be used.
     """
     parse, kind = None, None
-    rows: list[Row] = []
-    refused: list[Refused] = []
-    columns: Counter[str] = Counter()
+    rows, refused, columns = list[Row](), list[Refused](), Counter[str]()
     for file in files_of(path):
         for where, value in _values(file):
             if isinstance(value, Refused):
@@ -191,8 +188,7 @@ def kind_at(path: Path) -> Kind | None:
         row = next((value for _, value in _values(path) if isinstance(value, dict)), {})
     except Exception:  # whatever a reader raises; ingest says it of the file
         return None
-    found = kind_of(row)
-    return found and found[0]
+    return found[0] if (found := kind_of(row)) else None
 
 
 def refuse_empty(path: Path, rows: Sequence[Any], refused: Sequence[Refused]) -> None:
@@ -203,7 +199,7 @@ def refuse_empty(path: Path, rows: Sequence[Any], refused: Sequence[Refused]) ->
     """
     if rows:
         return
-    first = refused[0] if refused else Refused(str(path), "it is empty")
+    first = [*refused, Refused(str(path), "it is empty")][0]
     more = f" ({first.detail})" if first.detail else ""
     raise UserError(
         f"{path}: no row is left to train on: {counted(refused) or 'no rows'}; the first is {first.where}: "
@@ -236,8 +232,7 @@ def kind_of(row: dict[str, Any]) -> tuple[Kind, Callable[[dict[str, Any], str], 
         return "preference", _preference
     if "messages" in row or {"prompt", "completion"} <= row.keys():
         return "chat", _chat
-    label: tuple[Kind, ...] = ("label", "labels", "score")
-    named = [kind for kind in label if kind in row and "text" in row]
+    named = [kind for kind in LABELLED if kind in row and "text" in row]
     return (named[0], LABELLED[named[0]]) if named else None
 
 
@@ -256,8 +251,7 @@ def _chat(row: dict[str, Any], where: str) -> Chat:
         raise _Unfit("no answer", "no message of the assistant")
     if not all(message.content.strip() for message in answers):
         raise _Unfit("empty answer")
-    roles = [message.role for message in messages]
-    if ("user", "assistant") not in pairwise(roles):
+    if ("user", "assistant") not in pairwise(message.role for message in messages):
         raise _Unfit("no question", "no message of the assistant follows one of the user")
     return Chat(messages, where)
 
@@ -273,38 +267,39 @@ def _name(label: Any) -> str:
     if label is None or not str(label).strip():
         raise _Unfit("label missing")
     if isinstance(label, list | dict | float):
-        raise _Unfit("label is no name", f"{type(label).__name__}; a list belongs in `labels`, a number in `score`")
-    return str(label).strip()
-
-
-def _one_label(row: dict[str, Any], where: str) -> Labelled:
-    return Labelled(_text(row), _name(row.get("label")), where)
+        raise _Unfit(
+            "label is no name", f"{type(label).__name__}; lists go into `labels`, numbers to predict into `score`"
+        )
+    name = str(label).strip()
+    if plain_name(name) != name or len(name) > LONGEST_LABEL:
+        raise _Unfit("label is no name", f"control characters, or more than {LONGEST_LABEL} characters")
+    return name
 
 
 def _labels(row: dict[str, Any], where: str) -> Labelled:
-    text, labels = _text(row), _field(row, "labels")
-    if isinstance(labels, str):
-        try:
-            labels = json.loads(labels)
-        except (ValueError, RecursionError):
-            labels = None
-    if not isinstance(labels, list):
+    text, labels = _text(row), _listed(_field(row, "labels"))
+    if labels is None:
         raise _Unfit("labels are no list", 'such as ["red", "round"]')
-    return Labelled(text, tuple(sorted({_name(label) for label in labels})), where)
+    names = sorted(map(_name, labels))
+    if len(set(names)) < len(names):
+        raise _Unfit("label twice", "give the names of a text's classes, not 0 or 1 for each class")
+    return Labelled(text, tuple(names), where)
 
 
 def _score(row: dict[str, Any], where: str) -> Labelled:
     text, score = _text(row), _field(row, "score")
     try:
-        number = math.nan if isinstance(score, bool) else float(score)
+        number = float("nan") if isinstance(score, bool) else float(score)
     except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise _Unfit("score is no number", repr(score)[:40])
+        number = float("nan")
+    if not abs(number) <= LARGEST_SCORE:  # nan is neither
+        raise _Unfit("score is no number", f"{score!r:.40}; such as 4 or 0.25, with a point, at most {LARGEST_SCORE:g}")
     return Labelled(text, number, where)
 
 
-LABELLED: dict[Kind, Callable[[dict[str, Any], str], Row]] = {"label": _one_label, "labels": _labels, "score": _score}
+LABELLED: dict[Kind, Callable[[dict[str, Any], str], Row]] = {
+    "label": lambda row, at: Labelled(_text(row), _name(row.get("label")), at), "labels": _labels, "score": _score,
+}  # fmt: skip
 
 
 def _preference(row: dict[str, Any], where: str) -> Preference:
@@ -332,16 +327,22 @@ def _field(row: dict[str, Any], name: str) -> Any:
     return row[name]
 
 
-def _messages(value: Any, name: str, role: str) -> tuple[Message, ...]:
-    """A text as one message of `role`, or a list of messages (in a csv, as JSON)."""
-    if isinstance(value, str) and role:
-        return (Message(role, value),)
+def _listed(value: Any) -> list[Any] | None:
+    """A list, which a csv has as JSON; None for anything else."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            value = None
-    if not isinstance(value, list) or not value:
+            return None
+    return value if isinstance(value, list) else None
+
+
+def _messages(value: Any, name: str, role: str) -> tuple[Message, ...]:
+    """A text as one message of `role`, or a list of messages (in a csv, as JSON)."""
+    if isinstance(value, str) and role:
+        return (Message(role, value),)
+    value = _listed(value)
+    if not value:
         raise _Unfit("no messages", f"{name} must be {'a text or ' if role else ''}a list of messages")
     for number, one in enumerate(value, 1):
         if not isinstance(one, dict) or not isinstance(one.get("content"), str):

@@ -14,7 +14,17 @@ from pathlib import Path
 
 from components.core.errors import UserError
 from components.core.files import sha256_bytes
-from components.finetuning_data.formats import Chat, Labelled, Preference, Refused, Row, Rows, counted, refuse_empty
+from components.finetuning_data.formats import (
+    Chat,
+    Labelled,
+    Preference,
+    Refused,
+    Row,
+    Rows,
+    counted,
+    reason_lines,
+    refuse_empty,
+)
 from components.similarity.decontaminate import contamination_index
 from components.similarity.groups import similar_groups
 
@@ -22,6 +32,8 @@ HELDOUT_SHARE, LEAST_HELDOUT, MOST_HELDOUT = 0.1, 4, 240
 LEAST_TRAIN = 8
 NGRAM, MOST_SHARED = 13, 0.3
 """Words of a run, and the share of a row's runs in the held-out set from which it goes: what filter ships with."""
+LEAST_SPREAD = 1e-4
+"""Of scores, as a share of the largest: float32 tells numbers apart that differ by 1e-7 of themselves."""
 AT_ONCE = 1000
 UNSEEN = "class unseen in training"
 
@@ -55,10 +67,10 @@ def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int
         UserError: too few rows are left, or all are alike.
     """
     refused = list(examples.refused)
-    refuse_alike(path, examples.rows)
+    refuse_alike(path, examples.rows, refused)
     usable = _distinct(examples.rows, refused)
     refuse_empty(path, usable, refused)
-    refuse_alike(path, usable)
+    refuse_alike(path, usable, refused)
     keyed = {sha256_bytes(f"{seed} {_content(row)}".encode()): row for row in usable}
     rows = [keyed[key] for key in sorted(keyed)]
     of_group: dict[int, list[int]] = {}
@@ -84,12 +96,23 @@ def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int
     return Split(train, [rows[place] for place in tested], clusters, refused, beyond)
 
 
-def refuse_alike(path: Path, rows: Sequence[Row]) -> None:
+def refuse_alike(path: Path, rows: Sequence[Row], refused: Sequence[Refused] = ()) -> None:
     """Refuse rows of which nothing can be learned.
 
+    Args:
+        refused: those that were left out before, for the message.
+
     Raises:
-        UserError: all are the same, or all texts are, or all labels.
+        UserError: all are the same, or all texts are, or all labels, or all scores in float32.
     """
+    try:
+        _refuse_alike(path, rows)
+    except UserError as error:
+        left_out = f"; left out: {'; '.join(reason_lines(refused))}" if refused else ""
+        raise UserError(f"{error}{left_out}") from None
+
+
+def _refuse_alike(path: Path, rows: Sequence[Row]) -> None:
     if len({_content(row) for row in rows}) == 1 < len(rows):
         raise UserError(f"{path}: all {len(rows)} rows are the same, as {rows[0].where}; give different ones")
     labelled = [row for row in rows if isinstance(row, Labelled)]
@@ -99,6 +122,10 @@ def refuse_alike(path: Path, rows: Sequence[Row]) -> None:
                 f"are of the class {only!r}; give at least two classes" if isinstance(only, str) else
                 f"have the same labels ({', '.join(only) or 'none'}); give rows with others")  # fmt: skip
         raise UserError(f"{path}: all rows {said}")
+    scores = [row.label for row in labelled if isinstance(row.label, float)]
+    if scores and max(scores) - min(scores) < LEAST_SPREAD * max(map(abs, scores)):
+        raise UserError(f"{path}: the scores {min(scores):.9g} to {max(scores):.9g} are too alike for the float32 of a "
+                        "model; subtract a number near them from each")  # fmt: skip
     if len({row.text for row in labelled}) == 1 < len(rows):
         raise UserError(f"{path}: all rows have the same text; nothing tells their classes apart")
 

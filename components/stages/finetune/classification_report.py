@@ -87,6 +87,8 @@ def classify(
         f"{len(passages)} held-out passages after {len(examples.train)} with labels: this model, and on the same "
         f"passages {others}. The gain is paired."
     )
+    if problem == "regression":
+        caption += " R2 is 1 less the squared errors over those of always saying the mean score of the training rows."
     second = "R2" if problem == "regression" else "macro_F1"
     page.show(f"by {words.replace(' ', '_')} {second} this_model's_gain", rows, caption)
     if len(accuracies) > 1:
@@ -176,7 +178,10 @@ def _classes(probability: np.ndarray, examples: Any, page: Page, reports: Path) 
     _confusion_plot(labels, confusion, of_each, reports / "plots" / "confusion.png")
     page.say(f"Classes: {', '.join(labels)}.")
     wrong = _misread(passages, probability, predicted, labels)
-    page.table("misread", "true predicted probability text", wrong, "The most confident mistakes.")
+    caption = "The most confident mistakes."
+    if problem == "multi_label_classification":
+        caption += " The probability is that of the surest wrong decision, for a class or against it."
+    page.table("misread", "true predicted probability text", wrong, caption)
 
 
 def _misread(
@@ -208,8 +213,9 @@ def _all(labels: list[str], which: np.ndarray) -> str:
 
 def _scores(predicted: np.ndarray, passages: Sequence[Passage], page: Page, reports: Path) -> None:
     """True and predicted scores: a table, a picture, the largest mistakes."""
-    pairs = [(passage.label, float(f"{value:.6g}")) for passage, value in zip(passages, predicted, strict=True)]
-    write_table(reports / "details" / "scores.csv", ("true", "predicted"), pairs)
+    pairs = [(passage.label, float(f"{value:.9g}")) for passage, value in zip(passages, predicted, strict=True)]
+    rows = [(*pair, passage.text) for pair, passage in zip(pairs, passages, strict=True)]
+    write_table(reports / "details" / "scores.csv", ("true", "predicted", "text"), rows)
     with chart(
         reports / "plots" / "scores.png", "Held-out passages by their score and the score that the model predicts.",
         xlabel="true score", ylabel="predicted score",
@@ -218,8 +224,8 @@ def _scores(predicted: np.ndarray, passages: Sequence[Passage], page: Page, repo
         ends = [min(map(min, pairs)), max(map(max, pairs))]
         axes.plot(ends, ends, "--", color="grey")
     order = np.argsort([-abs(true - said) for true, said in pairs], kind="stable")[:MOST_SHOWN]
-    rows = [(*pairs[place], quoted(passages[place].text, 300)) for place in order.tolist()]
-    page.table("misread", "true predicted text", rows, "The largest mistakes.")
+    worst = [(*(f"{one:.9g}" for one in pairs[place]), quoted(passages[place].text, 300)) for place in order.tolist()]
+    page.table("misread", "true predicted text", worst, "The largest mistakes.")
 
 
 # -- plots -------------------------------------------------------------------------------------------------------------

@@ -109,20 +109,25 @@ def test_labels_and_preferences_are_checked(tmp_path: Path) -> None:
            {"text": "a", "label": 0.5})  # fmt: skip
     found = read(jsonl(tmp_path, good, *bad))
     assert count_reasons(found.refused) == {"label missing": 2, "empty text": 1, "label is no name": 1}
-    several = ({"text": "a", "labels": ["x", 1, "x"]}, {"text": "a", "labels": []}, {"text": "a", "labels": '["y"]'},
+    several = ({"text": "a", "labels": ["x", 1]}, {"text": "a", "labels": [0, 1, 0]},
+               {"text": "a", "labels": []}, {"text": "a", "labels": '["y"]'},
                {"text": "a", "labels": 1}, {"text": "a", "labels": "x"}, {"text": "a", "labels": [["x"]]},
                {"text": "a", "labels": None})  # fmt: skip
     found = read(jsonl(tmp_path, *several))
     assert [row.label for row in found.rows if isinstance(row, Labelled)] == [("1", "x"), (), ("y",)]
-    assert count_reasons(found.refused) == {"labels are no list": 2, "label is no name": 1, "missing field": 1}
+    assert count_reasons(found.refused) == {
+        "labels are no list": 2, "label twice": 1, "label is no name": 1, "missing field": 1,
+    }  # fmt: skip
+    for name in ("a\x1b[31m", "x" * 101):
+        found = read(jsonl(tmp_path, {"text": "a", "label": name}, {"text": "a", "label": "b"}))
+        assert count_reasons(found.refused) == {"label is no name": 1}
     scored = ({"text": "a", "score": 3}, {"text": "a", "score": "-1e2"}, {"text": "a", "score": "high"},
-              {"text": "a", "score": True}, {"text": "a", "score": "nan"}, {"text": "a", "score": 10**400})  # fmt: skip
+              {"text": "a", "score": True}, {"text": "a", "score": "nan"}, {"text": "a", "score": 10**400},
+              {"text": "a", "score": -1e300})  # fmt: skip
     found = read(jsonl(tmp_path, *scored))
     assert [row.label for row in found.rows if isinstance(row, Labelled)] == [3.0, -100.0]
-    assert [(one.reason, one.detail) for one in found.refused][:2] == [
-        ("score is no number", "'high'"), ("score is no number", "True")
-    ]  # fmt: skip
-    assert len(found.refused) == 4
+    assert found.refused[0].detail == "'high'; such as 4 or 0.25, with a point, at most 1e+30"
+    assert count_reasons(found.refused) == {"score is no number": 5}
     good = {"prompt": "q", "chosen": "a", "rejected": "b"}
     same, empty, none = good | {"rejected": "a"}, good | {"chosen": ""}, good | {"prompt": None}
     found = read(jsonl(tmp_path, good, same, empty, none))
