@@ -10,9 +10,9 @@ The first process runs the stage; `numerics.processes` must be the number of all
 import os
 from typing import Literal
 
+from components import params as schema
 from components.core.report import Report
 from components.params import PretrainBranches
-from components.params import load as load_params
 from flows.execution.stage import Stage, StageContext, place_of
 from flows.execution.stage_process import run_stage
 from flows.system import dvc, paths
@@ -49,7 +49,7 @@ def train_along() -> None:
     if name not in dvc.stale():
         print(f"{name}: dvc.lock has it of these inputs; nothing to train")
         return
-    work, params = paths.WORK / name / dvc.inputs(name).fingerprint, load_params(paths.ROOT / "params.yaml")
+    work, params = paths.WORK / name / dvc.inputs(name).fingerprint, schema.load(paths.ROOT / "params.yaml")
     from components.stages.pretrain.stage import pretrain as train_model
 
     train_model(

@@ -3,7 +3,7 @@
 A passage is given as plain tokens, as `transformers`' tokenizer gives them. It is of one class, or of any number of
 them, or has a score. On held-out passages: accuracy and macro F1 (of scores: R2 and the mean absolute error) with
 intervals over documents, beside yardsticks that need no such model: naive Bayes on the passage's tokens or ridge
-regression on their frequencies (how far counting words gets), and what is commonest.
+regression on their counts (how far counting words gets), and what is commonest.
 
 Legend: N passages, B passages of a batch, K classes.
 """
@@ -238,16 +238,16 @@ def naive_bayes(
 def ridge(
     train: Sequence[Sequence[int]], scores: Sequence[float], test: Sequence[Sequence[int]], vocab_size: int
 ) -> np.ndarray:
-    """Scores (num_test,) by ridge regression on token frequencies, its strength chosen by leave-one-out."""
+    """Scores (num_test,) by ridge regression on counts over the root of a text's length, its strength by leave-one-out."""
     from scipy.sparse import csr_matrix
     from sklearn.linear_model import RidgeCV
 
-    def frequencies(rows: Sequence[Sequence[int]]) -> Any:
+    def scaled_counts(rows: Sequence[Sequence[int]]) -> Any:
         ends = np.cumsum([0, *map(len, rows)])
         shares = np.concatenate([np.full(len(ids), len(ids) ** -0.5) for ids in rows])
         return csr_matrix((shares, np.concatenate(rows), ends), (len(rows), vocab_size))
 
-    return RidgeCV(np.logspace(-4, 4, 9)).fit(frequencies(train), scores).predict(frequencies(test))
+    return RidgeCV(np.logspace(-4, 4, 9)).fit(scaled_counts(train), scores).predict(scaled_counts(test))
 
 
 def counting(
