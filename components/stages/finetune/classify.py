@@ -238,7 +238,7 @@ def naive_bayes(
 def ridge(
     train: Sequence[Sequence[int]], scores: Sequence[float], test: Sequence[Sequence[int]], vocab_size: int
 ) -> np.ndarray:
-    """Scores (num_test,) by ridge regression on counts over the root of a text's length, its strength by leave-one-out."""
+    """Scores (num_test,) by ridge regression on counts over the root of a text's length; strength by leave-one-out."""
     from scipy.sparse import csr_matrix
     from sklearn.linear_model import RidgeCV
 
