@@ -23,6 +23,10 @@ from tests.flows.pipeline_clone import PipelineClone, make_clone
 
 REST_S = 15.0
 """Seconds after a run before memory is read."""
+FIRST_STEPS = 7
+"""More than presets/test.yaml has, so that no override is what there is already."""
+DONE = ("Completed", "Cached")
+"""How a run ends that did its work, or found nothing to do."""
 TRIGGER = """
 import copy, json, sys, time
 import flows
@@ -64,7 +68,7 @@ def soaked(clone: PipelineClone, minutes: float) -> tuple[list[dict], list[dict[
         readings.append(held(up))
         while time.monotonic() < until:
             started, number = time.monotonic(), len(runs)
-            settings = [f"finetune.classify.steps={3 + number}"] if number % 2 else []
+            settings = [f"finetune.classify.steps={FIRST_STEPS + number}"] if number % 2 else []
             state, message = json.loads(clone.run_code(TRIGGER.format(settings=settings)).splitlines()[-1])
             runs.append({"settings": settings, "state": state, "seconds": time.monotonic() - started})
             time.sleep(REST_S)
@@ -96,7 +100,7 @@ def main() -> None:
         "minutes": arguments.minutes, "runs": runs, "megabytes": totals,
         "by_process": {name: [round(row[name], 1) for row in readings] for name in sorted(lasting)},
     }  # fmt: skip
-    completed = sum(run["state"] == "Completed" for run in runs) / len(runs)
+    completed = sum(run["state"] in DONE for run in runs) / len(runs)
     says = f"memory of the servers in the last quarter of {arguments.minutes:.0f} minutes over that in the second"
     goals = [
         goal("up_memory_growth", ratio, 1.1, "lower", says),
