@@ -4,10 +4,11 @@
     curl http://127.0.0.1:8000/v1/chat/completions -H 'content-type: application/json' \\
         -d '{"messages": [{"role": "user", "content": "Why?"}]}'
 
-`make up` starts it where OPENAI_PORT is set. It stands behind access_control.py, and what `transformers` serves beside
-chats and completions (loading any other model among them) is left out. transformers 5.24 cuts the answer out of a chat
-by the markers of Qwen3's own chats, unless `response_template` in tokenizer_config.json has others; by those, an answer
-of ours would begin with its prompt. So what is served is a folder of links to the model's files, with that key added.
+`make up` starts it where OPENAI_PORT is set. It stands behind access_control.py and chat_requests.py, and what
+`transformers` serves beside chats and completions (loading any other model among them) is left out. transformers 5.24
+cuts the answer out of a chat by the markers of Qwen3's own chats, unless `response_template` in tokenizer_config.json
+has others; by those, an answer of ours would begin with its prompt. So what is served is a folder of links to the
+model's files, with that key added.
 """
 
 import os
@@ -21,6 +22,7 @@ from components.core.files import read_fields, write_json
 from components.tokens.hub_encoder import WHOLE_COPY
 from components.tokens.tokenizer import ASSISTANT, CHAT, END, SPECIAL_TOKENS
 from flows.serving.access_control import protected
+from flows.serving.chat_requests import WithinContext
 from flows.system import paths
 from flows.system.command import parser_of, run_command
 
@@ -75,7 +77,8 @@ def serve(model: Path, port: int) -> None:
         def start_server(self) -> None:
             app: Any = self.server.config.app
             app.router.routes = [route for route in app.router.routes if route.path in SERVED]
-            self.server.config.app = protected(app, port)  # type: ignore[assignment]  # uvicorn's own kinds of ASGI
+            inner = WithinContext(app, Path(folder.name))
+            self.server.config.app = protected(inner, port)  # type: ignore[assignment]  # uvicorn's own kinds of ASGI
             self.server.run()
 
     folder = linked(model, paths.STATE / "served")

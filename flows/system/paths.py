@@ -1,7 +1,8 @@
 """Where things are: the checkout, and the state folder it shares with its worktrees.
 
 `ROOT` is the checkout the code runs in (a worktree has its own). `STATE` is `.greenhouse/` of the *main* checkout, also
-for worktrees: databases, logs, ledger, work folders; what DVC must neither delete nor hash.
+for worktrees, or what $GREENHOUSE_STATE names: databases, logs, ledger, work folders; what DVC must neither delete nor
+hash.
 """
 
 import os
@@ -15,14 +16,14 @@ ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENT = "greenhouse"
 
 
-def _main_checkout() -> Path:
-    """The checkout that owns this one: itself, or for a worktree the one it was made from.
+def _state() -> Path:
+    """$GREENHOUSE_STATE, else `.greenhouse/` of the checkout that owns this one: itself, or what a worktree is of.
 
     Raises:
         UserError: git is missing or refuses the folder, or this is no git repository.
     """
     if known := os.environ.get("GREENHOUSE_STATE"):
-        return Path(known).parent
+        return Path(known).resolve()
     try:
         shown = subprocess.run(
             ["git", "rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir"],
@@ -38,11 +39,11 @@ def _main_checkout() -> Path:
     lines = shown.stdout.splitlines()
     if shown.returncode or Path(lines[0]) != ROOT:
         raise UserError(f"{ROOT}: no git repository; clone the project with git, or run `git init` here")
-    return Path(lines[1]).parent
+    return Path(lines[1]).parent / ".greenhouse"
 
 
 try:
-    STATE = _main_checkout() / ".greenhouse"
+    STATE = _state()
 except UserError as error:  # every command imports this module first, before it can catch anything
     sys.exit(str(error))
 LEDGER = STATE / "ledger"

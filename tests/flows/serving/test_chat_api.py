@@ -1,15 +1,27 @@
-"""The endpoint of a chat model: its folder makes transformers find our answers, and what it lacks is a sentence."""
+"""The chat endpoint: the client of OpenAI gets our answers, bounded by the context; what is wrong is a sentence."""
 
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
+import openai
 import pytest
 
 from components.core.errors import UserError
 from components.core.files import read_json, write_json
 from components.model import export
 from components.tokens.tokenizer import train_bpe
+from flows.chat import Sampling, open_chat
 from flows.serving import chat_api
+from flows.system import paths
+from flows.system.prefect_server import free_port, healthy
 from tests.components.model.test_transformer import network
+
+CONTEXT = 160
+"""Of `network()`."""
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +67,93 @@ def test_what_is_missing_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(chat_api, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"OPENAI_PORT needs the extra `serve`: .* '\.\[serve\]', or unset it"):
         chat_api.require_package()
+
+
+@pytest.fixture(scope="module")
+def address(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The endpoint of the model, started as `make up` starts it."""
+    folder, port = tmp_path_factory.mktemp("endpoint"), free_port()
+    with open(folder / "log", "w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.serving.chat_api", str(model), "--port", str(port)], cwd=paths.ROOT,
+            env=os.environ | {"GREENHOUSE_STATE": str(folder / "state")}, stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    try:
+        assert healthy(f"http://127.0.0.1:{port}/health", 180, process), (folder / "log").read_text()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def client(address: str) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0)
+
+
+QUESTION = "def main"
+ASKED = [{"role": "user", "content": QUESTION}]
+"""What stands in the text that the tokenizer was made of."""
+
+
+def ask(client: openai.OpenAI, messages: object, **more: object) -> openai.types.chat.ChatCompletion:
+    return client.chat.completions.create(**{"model": "instruct", "messages": messages} | more)  # type: ignore[call-overload]
+
+
+def test_openais_client_gets_the_answer_that_make_chat_gives(client: openai.OpenAI, model: Path) -> None:
+    ours, _ = open_chat(model, Sampling(max_tokens=20, temperature=0))
+    ours.instruct = True
+    expected = ours.answer(QUESTION, lambda text: None)
+    assert len(expected.pieces) == 20
+    got = ask(client, ASKED, max_completion_tokens=20, temperature=0)
+    assert [one.id for one in client.models.list()] == ["instruct"]
+    assert got.choices[0].message.content == expected.text
+    assert got.usage
+    assert (got.usage.prompt_tokens, got.usage.completion_tokens) == (1 + len(ours.question(QUESTION)), 20)
+    parts = [{"type": "text", "text": QUESTION[:3]}, {"type": "text", "text": QUESTION[3:]}]
+    assert ask(client, [{"role": "user", "content": parts}], max_tokens=20, temperature=0).choices == got.choices
+    stream = client.chat.completions.create(model="instruct", messages=ASKED, max_tokens=20, temperature=0, stream=True)  # type: ignore[call-overload]
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == expected.text
+
+
+def test_an_answer_ends_where_the_context_does(client: openai.OpenAI) -> None:
+    for more in ({}, {"max_tokens": 5000}):
+        answer = ask(client, ASKED, temperature=0, **more)
+        assert answer.usage
+        assert answer.usage.total_tokens == CONTEXT
+        assert answer.choices[0].finish_reason == "length"
+    text = client.completions.create(model="instruct", prompt=QUESTION, temperature=0)
+    assert text.usage
+    assert text.usage.total_tokens == CONTEXT
+
+
+@pytest.mark.parametrize(
+    ("messages", "more", "said"),
+    [
+        ([{"role": "wizard", "content": "x"}], {}, "unknown role wizard; known are system, user and assistant"),
+        ([], {}, "messages: List should have at least 1 item"),
+        ("x", {}, "messages: Input should be a valid array"),
+        ([{"role": "user"}], {}, "messages.0.content: Field required"),
+        (
+            [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}],
+            {},
+            "messages.0.content.0.type: Input should be 'text'",
+        ),
+        (ASKED, {"model": "gpt2"}, "model: 'instruct' is served here and no other; 'gpt2' was asked"),
+        (ASKED, {"max_tokens": "many"}, "max_tokens: Input should be a valid integer"),
+        (ASKED, {"temperature": -1}, "temperature: Input should be greater than or equal to 0"),
+        ([{"role": "user", "content": "x y " * 300}], {}, f"tokens, and the model's context has {CONTEXT}; shorten"),
+    ],
+)
+def test_what_cannot_be_answered_is_a_sentence(client: openai.OpenAI, messages: object, more: dict, said: str) -> None:
+    with pytest.raises(openai.BadRequestError) as refusal:
+        ask(client, messages, **more)
+    assert said in refusal.value.body["message"]  # type: ignore[index]
+
+
+def test_other_pages_and_what_is_not_a_chat_are_refused(address: str) -> None:
+    assert httpx.post(f"{address}/v1/chat/completions", content=b"no json").status_code == 400
+    assert httpx.get(f"{address}/v1/models", headers={"Origin": "https://evil.com"}).status_code == 403
+    assert httpx.get(f"{address}/v1/models", headers={"Host": "evil.com"}).status_code == 400
+    for path in ("load_model", "reset", "v1/responses", "docs"):
+        assert httpx.post(f"{address}/{path}", json={"model": "instruct"}).status_code == 404
