@@ -67,7 +67,7 @@ def judged(world: World, trial: Trial, faulty: Faulty) -> None:
     if any("Traceback (most recent call last)" in line for line in last):
         wrong.append(f"a traceback: {last[-1][:200]}")
     trial.said = last[-1][:300] if last else ""
-    (FOLDER / "faulty.log").write_text(faulty.output)
+    (FOLDER / f"{trial.seed}-{trial.number}.log").write_text(faulty.output)
     begun, started = time.time(), time.monotonic()
     again = world.start(target)
     while again.poll() is None and not _at_work(world, begun):
@@ -178,7 +178,6 @@ def main() -> None:
             with log.open("a") as file:
                 file.write(json.dumps(asdict(trials[which])) + "\n")
             if trials[which].wrong:  # thrown away, so that the next one is not blamed
-                world.end_prefect()
                 world.restore()
         world.close()
     report(list(trials.values()))

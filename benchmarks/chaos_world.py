@@ -140,7 +140,7 @@ class World:
             assert not first.returncode, said[-3000:]
             (folder / "hashes.json").write_text(json.dumps(self.clone.outputs()))
             os.rename(self.clone.root, folder / "whole")
-        self.restore()
+        self._copy()
         self.hashes = json.loads((folder / "hashes.json").read_text())
         self.commit, self.made = product(), dict[str, str]()
         self.usual_s: dict[str, float] = {}
@@ -148,6 +148,14 @@ class World:
         code = "import flows, json, os; print(json.dumps(dict(os.environ)))"
         self.environment = json.loads(self.clone.run_code(code))
         self._prefect: AbstractContextManager | None = None
+        self._serve()
+
+    def _copy(self) -> None:
+        shutil.rmtree(self.clone.root, ignore_errors=True)
+        shutil.copytree(self.folder / "whole", self.clone.root, symlinks=True)
+
+    def _serve(self) -> None:
+        """Start the server that forks stages: in the clone, which it cannot outlive."""
         self.server = ForkServer(self.clone.root, self.environment)
         self.server.start()
         while not Path(self.server.address).exists():
@@ -172,9 +180,10 @@ class World:
         self.end_prefect()
 
     def restore(self) -> None:
-        """The clone as it was before any trial."""
-        shutil.rmtree(self.clone.root, ignore_errors=True)
-        shutil.copytree(self.folder / "whole", self.clone.root, symlinks=True)
+        """The clone as it was before any trial, with new servers."""
+        self.close()
+        self._copy()
+        self._serve()
 
     @property
     def server_pid(self) -> int:

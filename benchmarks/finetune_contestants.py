@@ -26,7 +26,7 @@ from benchmarks.train_contestants import SIZE, Clock, _Ticking
 from benchmarks.train_corpus import BATCH, CONTEXT, VOCABULARY
 from components.core.files import read_json, write_json
 from components.finetuning_data.chat import encode
-from components.finetuning_data.formats import Message
+from components.finetuning_data.rows import Message
 from components.instruction_pairs import continuation
 from components.model import export, lora
 from components.model.transformer import Transformer, derive_shape

@@ -34,7 +34,7 @@ from tokenizers import Tokenizer
 from components.core.files import read_json, write_json
 from components.core.progress import Progress
 from components.finetuning_data.chat import encode
-from components.finetuning_data.formats import Message
+from components.finetuning_data.rows import Message
 from components.instruction_pairs.examples import PromptPair
 from components.model.transformer import Transformer, derive_shape
 from components.params import ModelShape, Numerics, Reinforce

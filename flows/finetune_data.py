@@ -28,7 +28,8 @@ from components.core.errors import UserError
 from components.core.files import write_text
 from components.core.plain_text import plain
 from components.finetuning_data.chat import encode
-from components.finetuning_data.formats import BRANCH, Chat, Kind, Labelled, Preference, Rows, read, reason_lines
+from components.finetuning_data.formats import Rows, read
+from components.finetuning_data.rows import BRANCH, Chat, Kind, Labelled, Preference, reason_lines
 from components.finetuning_data.split import Split, classes_of, split
 from components.params import FURTHER, Branch, Finetune
 from flows.system import params_file, paths
@@ -182,7 +183,7 @@ class Usable:
         most, encoder = export.inspected(base)[0].context, encoder_of(base)
         context = min(params.context, most)
         key = f"finetune.{branch}.context"
-        self.note, self.remedy = f"the context of {context}", f"raise {key}"
+        self.note, self.remedy = f"the context of {context}", f"raise {key} (the base has {most} positions)"
         if most < params.context:
             self.note += f" positions of the base ({key} is {params.context})"
             self.remedy = "take a base with more positions"
@@ -207,6 +208,8 @@ def summary(path: Path, examples: Rows, parts: Split, usable: Usable) -> list[st
     """Counts, what is left out with the first place of each reason, lengths, two examples."""
     lines = [f"{path}: {usable.train} rows to train on, {usable.heldout} held out (kind {examples.kind})"]
     lines += [f"  left out: {line}" for line in reason_lines(usable.refused)]
+    if examples.unused:
+        lines.append(f"  columns that are not used: {', '.join(examples.unused[:20])}")
     if usable.lengths:
         middle = usable.lengths[len(usable.lengths) // 2]
         lines.append(f"  tokens per row: median {middle}, longest {usable.lengths[-1]}")

@@ -7,7 +7,7 @@ same two lists.
 from collections.abc import Sequence
 from typing import Protocol
 
-from components.finetuning_data.formats import Message
+from components.finetuning_data.rows import Message
 from components.tokens.chat_format import ChatFormat
 
 

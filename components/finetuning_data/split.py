@@ -14,13 +14,13 @@ from pathlib import Path
 
 from components.core.errors import UserError
 from components.core.files import sha256_bytes
-from components.finetuning_data.formats import (
+from components.finetuning_data.formats import Rows
+from components.finetuning_data.rows import (
     Chat,
     Labelled,
     Preference,
     Refused,
     Row,
-    Rows,
     counted,
     reason_lines,
     refuse_empty,

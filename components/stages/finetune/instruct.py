@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 
 from components.finetuning_data.chat import encode
-from components.finetuning_data.formats import Message
+from components.finetuning_data.rows import Message
 from components.instruction_pairs.examples import PromptPair
 from components.model.document_attention import BLOCK
 from components.model.transformer import Transformer

@@ -10,7 +10,8 @@ from typing import Any
 
 from components.core.errors import UserError
 from components.finetuning_data.chat import encode
-from components.finetuning_data.formats import BRANCH, Chat, Kind, Refused, read, refuse_empty
+from components.finetuning_data.formats import read
+from components.finetuning_data.rows import BRANCH, Chat, Kind, Refused, refuse_empty
 from components.finetuning_data.split import Split, classes_of, split
 from components.instruction_pairs.examples import Examples, Passage, Problem, PromptPair
 from components.params import Finetune

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from components.core.errors import UserError
 from components.finetuning_data.chat import encode
-from components.finetuning_data.formats import Message, Preference, Refused, refuse_empty
+from components.finetuning_data.rows import Message, Preference, Refused, refuse_empty
 from components.params import Finetune, Numerics
 from components.stages.finetune import curriculum_task
 from components.stages.finetune.instruct import STEP, drawn

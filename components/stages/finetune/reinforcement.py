@@ -28,7 +28,7 @@ from torch import Tensor
 from components.core.errors import UserError
 from components.core.progress import Progress
 from components.finetuning_data.chat import encode
-from components.finetuning_data.formats import Message, Refused, refuse_empty
+from components.finetuning_data.rows import Message, Refused, refuse_empty
 from components.instruction_pairs.examples import PromptPair
 from components.model import export, generate
 from components.model.transformer import Transformer

@@ -9,7 +9,7 @@ import numpy as np
 
 from components.core.files import write_json
 from components.core.report import Report
-from components.finetuning_data.formats import Preference, count_reasons, reason_lines
+from components.finetuning_data.rows import Preference, count_reasons, reason_lines
 from components.instruction_pairs.examples import PromptPair
 from components.reporting.figures import WIDTH, figure, save
 from components.reporting.tables import Page, interval, markdown_table, quoted, write_table

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from components.core.errors import UserError
-from components.finetuning_data.formats import Refused
+from components.finetuning_data.rows import Refused
 from components.instruction_pairs import continuation, describe, heading
 from components.instruction_pairs.examples import Draw, Examples, Unfit
 from components.params import Branch

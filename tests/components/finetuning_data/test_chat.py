@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from components.finetuning_data.chat import encode
-from components.finetuning_data.formats import Message
+from components.finetuning_data.rows import Message
 from components.model import export
 from components.model.transformer import Transformer, derive_shape
 from components.params import ModelShape

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.core.errors import UserError
-from components.finetuning_data.formats import Chat, Labelled, Message, Preference, Refused, count_reasons, read
+from components.finetuning_data.formats import read
+from components.finetuning_data.rows import Chat, Labelled, Message, Preference, Refused, count_reasons
 
 TURNS = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"},
          {"role": "assistant", "content": "Hello."}, {"role": "user", "content": "And?"},
@@ -103,12 +104,22 @@ def test_a_row_that_cannot_be_used_is_refused_with_its_line(row: Any, reason: st
     assert len(found.rows) == 1
 
 
+def test_a_row_of_another_kind_is_refused_and_columns_that_are_not_used_are_named(tmp_path: Path) -> None:
+    both = {"text": "a", "label": "x", "score": 1, "id": 7}
+    found = read(jsonl(tmp_path, both, {"text": "b", "score": 2}, {"text": "c"}, {"messages": TURNS}))
+    assert found.kind == "label"
+    assert found.unused == ("score", "id", "messages")
+    assert count_reasons(found.refused) == {"another kind of row": 2, "label missing": 1}
+    assert found.refused[0].detail == "it is of kind score, and the first was of kind label; give one kind"
+
+
 def test_labels_and_preferences_are_checked(tmp_path: Path) -> None:
     good = {"text": "a", "label": 1}
     bad = ({"text": "a", "label": None}, {"text": "a", "label": ""}, {"text": " ", "label": 1},
            {"text": "a", "label": 0.5})  # fmt: skip
     found = read(jsonl(tmp_path, good, *bad))
     assert count_reasons(found.refused) == {"label missing": 2, "empty text": 1, "label is no name": 1}
+    assert found.refused[3].detail.startswith("0.5 (float); a class has a whole number or a text as name")
     several = ({"text": "a", "labels": ["x", 1]}, {"text": "a", "labels": [0, 1, 0]},
                {"text": "a", "labels": []}, {"text": "a", "labels": '["y"]'},
                {"text": "a", "labels": 1}, {"text": "a", "labels": "x"}, {"text": "a", "labels": [["x"]]},

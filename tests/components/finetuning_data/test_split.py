@@ -6,7 +6,8 @@ import pytest
 
 from components.core.errors import UserError
 from components.corpus.corpus import CorpusWriter
-from components.finetuning_data.formats import Chat, Labelled, Message, Preference, Row, Rows, count_reasons
+from components.finetuning_data.formats import Rows
+from components.finetuning_data.rows import Chat, Labelled, Message, Preference, Row, count_reasons
 from components.finetuning_data.split import classes_of, split
 from tests.components.task_corpora import GERMAN, document
 

@@ -14,7 +14,7 @@ from components.core.files import read_json
 from components.core.report import Report
 from components.corpus.corpus import read_corpus
 from components.finetuning_data.chat import encode
-from components.finetuning_data.formats import Message
+from components.finetuning_data.rows import Message
 from components.model import export
 from components.model.transformer import Transformer, derive_shape
 from components.params import Classify, Finetune, Instruct, ModelShape, Numerics

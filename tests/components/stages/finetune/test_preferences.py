@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from components.core.errors import UserError
 from components.corpus.corpus import CorpusWriter
-from components.finetuning_data.formats import Message, Preference, Refused
+from components.finetuning_data.rows import Message, Preference, Refused
 from components.params import Numerics, Prefer
 from components.stages.finetune import preferences
 from components.stages.finetune.own_rows import choose_rows

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 from components.core.errors import UserError
 from components.corpus.corpus import CorpusWriter
-from components.finetuning_data.formats import Refused
+from components.finetuning_data.rows import Refused
 from components.instruction_pairs.examples import PromptPair
 from components.model.generate import generate, sample
 from components.params import Numerics, Reinforce
