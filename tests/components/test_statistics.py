@@ -141,6 +141,23 @@ def test_the_jackknife_of_a_mean_is_its_standard_error() -> None:
     assert jackknife_interval(np.ones((4, 2)), lambda x: x[..., 0]) == (None, None)
 
 
+def test_a_stratum_of_two_clusters_stays_one_and_a_single_cluster_joins_all() -> None:
+    values = np.array([1.0, 4.0, 20.0, 21.0, 25.0])
+
+    def error(*strata: int) -> float:
+        return Spread.of(values[:, None], lambda x: x[..., 0], np.ones(5), np.array(strata)).error
+
+    # Of a sum, the jackknife's variance within a stratum of n is (n - 1) / n of the squared distances from its mean.
+    assert error(0, 0, 1, 1, 1) ** 2 == pytest.approx(1 / 2 * 4.5 + 2 / 3 * 14.0)
+    assert error(0, 1, 1, 1, 1) ** 2 == pytest.approx(4 / 5 * ((values - values.mean()) ** 2).sum())
+
+
+def test_cluster_sums_stand_in_order_of_stratum_then_cluster() -> None:
+    table, strata = cluster_table([np.arange(1.0, 5.0)], ["b", "a", "a", "b"], ["y", "x", "y", "x"])
+    assert strata.tolist() == [0, 0, 1, 1]
+    assert table[:, 0].tolist() == [2.0, 4.0, 3.0, 1.0]
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(-5, 5), st.floats(0.1, 9)), min_size=1, max_size=30))
 @settings(max_examples=50)
 def test_cluster_sums_lose_nothing(rows: list[tuple[str, float, float]]) -> None:

@@ -70,3 +70,8 @@ def test_a_batch_is_a_function_of_its_number(shards: TokenShards, mask_rate: flo
 def test_a_text_shorter_than_a_window_is_refused(shards: TokenShards) -> None:
     with pytest.raises(UserError, match="set context lower"):
         pretrain_batches(shards, context=shards.num_tokens, batch=1, seed=1, mask_rate=None, document_mask=False)
+    # One token more than the context is one whole window: its ids, and what follows each.
+    batches = pretrain_batches(
+        shards, context=shards.num_tokens - 1, batch=1, seed=1, mask_rate=None, document_mask=False
+    )
+    assert batches(0).ids_BT.shape == (1, shards.num_tokens - 1)
