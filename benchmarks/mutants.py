@@ -12,6 +12,7 @@ import copy
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -69,8 +70,8 @@ EQUIVALENT: dict[str, str] = {
 """Mutant -> why no test can tell it from the original."""
 PACKAGES = ("pytest", "hypothesis", "numpy", "scipy.stats", "torch", "pandas", "polars", "pyarrow.parquet", "pydantic",
             "transformers", "tokenizers", "networkx", "yaml")  # fmt: skip
-LONGEST_S = 900.0
-"""Tests that take longer hang."""
+LONGEST_S, MOST_BYTES = 900.0, 12 << 30
+"""Tests that take longer hang; a change that allocates without end must not take the machine with it."""
 SWAPPED: dict[type, type] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.Add: ast.Sub, ast.Sub: ast.Add,
@@ -173,6 +174,7 @@ def passes(tests: tuple[str, ...]) -> bool:
 
             os.setsid()
             os.chdir(TREE)
+            resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
             for name in [name for name in sys.modules if name.partition(".")[0] in ("components", "flows", "tests")]:
                 del sys.modules[name]
             sys.path[0] = str(TREE)
