@@ -6,6 +6,7 @@
 import hashlib
 import logging
 import os
+import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +21,7 @@ from components.core.errors import UserError, clause
 from components.core.files import fingerprint
 from components.params import DEFAULTS, layout, read_tree
 from flows.system import code_files
-from flows.system.paths import ROOT
+from flows.system.paths import DVC_CACHE, ROOT
 from flows.system.processes import output
 
 
@@ -29,6 +30,9 @@ def open_repo(root: Path = ROOT) -> Iterator[Any]:
     """DVC's view of a checkout, under DVC's own lock: a stage that ends beside us rewrites dvc.lock in place.
 
     Waits for that lock, as `dvc --wait-for-lock` does; DVC lets go of it while a stage runs. Not to be nested.
+
+    Raises:
+        UserError: DVC cannot read the checkout, or use its own database.
     """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo, lock_repo
@@ -40,6 +44,11 @@ def open_repo(root: Path = ROOT) -> Iterator[Any]:
             yield repo
     except DvcException as error:
         raise UserError(f"DVC: {clause(error, 1000)}{_advice(root)}") from None
+    except sqlite3.Error as error:
+        raise UserError(
+            f"DVC's database in {DVC_CACHE}: {clause(error)}; make room on the disk, or raise the limit on the size of "
+            "files; if that is not it, remove the folder: DVC makes it anew"
+        ) from None
 
 
 def _advice(root: Path) -> str:

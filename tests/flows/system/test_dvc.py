@@ -1,6 +1,7 @@
 """dvc.yaml is the one DAG: its deps are held against the import graph, its reading against small graphs."""
 
 import ast
+import resource
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import yaml
 from dvc.repo import Repo
 
 from components import params
+from components.core.errors import UserError
 from components.core.files import write_json
 from components.stages.evaluate.stage import SCORES
 from flows.system import dvc
@@ -152,6 +154,17 @@ def test_dvc_lock_is_never_read_half_written(tmp_path: Path, read: Callable[[Pat
     torn.wait()
     assert read(tmp_path) == expected
     writer.join()
+
+
+def test_a_database_of_dvcs_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    Repo.init(str(tmp_path), no_scm=True).close()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(UserError, match=r"DVC's database in .*: disk I/O error; make room on the disk"):
+            dvc.graph(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_the_metrics_that_dvc_shows_fit_a_terminal(
