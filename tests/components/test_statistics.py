@@ -47,6 +47,10 @@ def write_items(path: Path, scores: np.ndarray, **more: object) -> Path:
     return path
 
 
+def test_what_every_users_intervals_are_drawn_by_stays() -> None:
+    assert Resampling() == Resampling(resamples=2000, confidence=0.95, seed=1)
+
+
 def test_a_ratio_is_the_quotient_of_sums_and_its_interval_holds_it() -> None:
     found = ratio([10.0, 30.0, 20.0, 15.0, 15.0], [5.0, 10.0, 5.0, 5.0, 5.0], list("abcde"))
     assert found.value == pytest.approx(3.0)
@@ -78,6 +82,8 @@ def test_independent_yes_or_no_items_get_the_exact_interval(hits: int) -> None:
 def test_shares_that_are_alike_in_all_clusters_count_clusters() -> None:
     found = ratio([0.0] * 50, clusters=[str(number // 10) for number in range(50)])
     assert found.high == pytest.approx(binomtest(0, 5).proportion_ci(0.95, method="exact").high)
+    found = ratio([1.0] * 50, clusters=[str(number // 10) for number in range(50)])
+    assert (found.low, found.high) == pytest.approx((binomtest(5, 5).proportion_ci(0.95, method="exact").low, 1.0))
 
 
 def test_a_share_of_clustered_items_counts_those_that_its_variance_is_worth() -> None:
@@ -150,6 +156,13 @@ def test_a_stratum_of_two_clusters_stays_one_and_a_single_cluster_joins_all() ->
     # Of a sum, the jackknife's variance within a stratum of n is (n - 1) / n of the squared distances from its mean.
     assert error(0, 0, 1, 1, 1) ** 2 == pytest.approx(1 / 2 * 4.5 + 2 / 3 * 14.0)
     assert error(0, 1, 1, 1, 1) ** 2 == pytest.approx(4 / 5 * ((values - values.mean()) ** 2).sum())
+
+
+def test_an_error_that_rests_on_one_cluster_has_one_degree_of_freedom() -> None:
+    heavy = Spread.of(np.arange(3.0)[:, None], lambda x: x[..., 0], np.array([1000.0, 1.0, 1.0]))
+    assert heavy.freedom == 1.0
+    with pytest.raises(AssertionError):
+        cluster_table([np.array([])])
 
 
 def test_cluster_sums_stand_in_order_of_stratum_then_cluster() -> None:

@@ -111,7 +111,33 @@ def test_a_task_that_applies_to_neither_guards_nothing(tmp_path: Path) -> None:
     skipped = {"minimal_pairs": "the held-out text does not read as English"}
     a = evaluation(tmp_path / "a.parquet", 1, pairs=False, skipped=skipped)
     b = evaluation(tmp_path / "b.parquet", 2, bits=1.9, pairs=False, skipped=skipped)
-    assert judge(RULE, a, b, NOISE.get, QUICK).verdict == "promote"
+    found = judge(RULE, a, b, NOISE.get, QUICK)
+    assert found.verdict == "promote"
+    assert f"{ACCURACY} guards nothing: it applies to neither" in found.notes
+    for one, other in ((a, replace(b, facts={})), (replace(a, facts={}), b)):
+        found = judge(RULE, one, other, NOISE.get, QUICK)
+        assert found.verdict == "inconclusive"
+        assert found.reasons == [f"{ACCURACY} is guarded, but one of the two was not evaluated on it"]
+
+
+def test_a_verdict_names_what_it_rests_on_and_nothing_else(tmp_path: Path) -> None:
+    promoted, held = verdict(tmp_path, bits=1.9), verdict(tmp_path, bits=1.9, accuracy=0.55)
+    assert len(promoted.reasons) == 2
+    assert promoted.reasons[0].startswith(BITS)
+    assert promoted.reasons[1] == "none of 2 guards and limits is broken"
+    assert [reason.split()[0] for reason in held.reasons] == [ACCURACY]
+    assert "worse than the margin of 0.05" in held.reasons[0]
+
+
+def test_a_primary_metric_that_was_not_evaluated_is_inconclusive(tmp_path: Path) -> None:
+    found = verdict(tmp_path, replace_rule(primary="recall/nats"), bits=1.5)
+    assert found.verdict == "inconclusive"
+    assert found.reasons == ["recall/nats has no interval on shared items: too few works, or not evaluated"]
+    assert not found.lines()[0].startswith("smallest gain")
+
+
+def replace_rule(**fields: Any) -> GateRule:
+    return RULE.model_copy(update=fields)
 
 
 def test_several_runs_of_a_side_are_averaged(tmp_path: Path) -> None:

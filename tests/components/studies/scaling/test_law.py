@@ -65,6 +65,16 @@ def test_the_unknowns_of_the_descent_are_the_law() -> None:
     assert abs(logs.residuals(logs.free(TRUE))).max() < 1e-12
 
 
+def test_a_descent_from_the_law_itself_stays_there_and_one_from_out_of_bounds_comes_back() -> None:
+    logs = scaling_law._Logs.of(flat(points()))
+    cost, free = scaling_law._descend(logs, logs.free(TRUE))
+    assert cost < 1e-20
+    assert free == pytest.approx(logs.free(TRUE), abs=1e-9)
+    for exponent in (0.0, 5.0):
+        start = logs.free(TRUE) * [1, 1, 0, 1, 0] + [0, 0, exponent, 0, exponent]
+        assert scaling_law._descend(logs, start)[1] == pytest.approx(logs.free(TRUE), abs=1e-3)
+
+
 def test_a_power_law_may_be_steeper_than_the_last_exponent_tried() -> None:
     budgets = {flops: [Point(1.0, 1.0, flops, flops**-4.0)] for flops in (1.0, 2.0, 4.0)}
     assert scaling_law.power_law(budgets).exponent == pytest.approx(3.0, abs=0.01)
@@ -87,6 +97,9 @@ def test_every_bootstrap_sample_has_three_sizes_and_three_numbers_of_tokens(monk
 def test_a_best_size_may_lie_between_the_last_two_that_were_run() -> None:
     bowl = [Point(math.exp(at), 1.0, 1.0, (at - 2.3) ** 2) for at in (0.0, 1.0, 2.0, 3.0)]
     assert math.log(scaling_law.minimum(bowl).size) == pytest.approx(2.3)
+    assert scaling_law.minimum(bowl).loss == pytest.approx(0.0, abs=1e-12)
+    steep = [Point(math.exp(at), 1.0, 1.0, 3.0 + 5.0 * (at - 1.4) ** 2) for at in (0.0, 1.0, 2.0, 3.0)]
+    assert scaling_law.minimum(steep).loss == pytest.approx(3.0)
 
 
 def test_parabolas_find_the_best_size_and_its_exponent() -> None:
