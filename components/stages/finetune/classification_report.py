@@ -175,11 +175,15 @@ def _classes(probability: np.ndarray, examples: Any, page: Page, reports: Path) 
     of_each = np.zeros(len(labels))
     for passage in passages:
         of_each[list(passage.label) if isinstance(passage.label, tuple) else passage.label] += 1
-    _confusion_plot(labels, confusion, of_each, reports / "plots" / "confusion.png")
+    several = problem == "multi_label_classification"
+    drawn = "Held-out passages by their true class and the class that the model predicts."
+    if several:
+        drawn += " A passage of several classes is in several cells."
+    _confusion_plot(labels, confusion, of_each, reports / "plots" / "confusion.png", drawn)
     page.say(f"Classes: {', '.join(labels)}.")
     wrong = _misread(passages, probability, predicted, labels)
     caption = "The most confident mistakes."
-    if problem == "multi_label_classification":
+    if several:
         caption += " The probability is that of the surest wrong decision, for a class or against it."
     page.table("misread", "true predicted probability text", wrong, caption)
 
@@ -242,7 +246,7 @@ def _labels_plot(accuracies: Mapping[int, Mapping[str, Estimate]], words: str, p
         axes.minorticks_off()
 
 
-def _confusion_plot(labels: list[str], confusion: np.ndarray, of_each: np.ndarray, path: Path) -> None:
+def _confusion_plot(labels: list[str], confusion: np.ndarray, of_each: np.ndarray, path: Path, caption: str) -> None:
     size = min(WIDTH, 2.4 + 0.45 * len(labels))
     drawing, [axes] = figure(size + 0.8, size)
     share = confusion / np.maximum(1, of_each)[:, None]
@@ -255,4 +259,4 @@ def _confusion_plot(labels: list[str], confusion: np.ndarray, of_each: np.ndarra
         axes.text(column, row, str(confusion[row, column]), ha="center", va="center", color=colour)
     axes.set(xlabel="predicted", ylabel="true")
     drawing.colorbar(picture, label="share of the true class")
-    save(drawing, path, "Held-out passages by their true class and the class that the model predicts.")
+    save(drawing, path, caption)
