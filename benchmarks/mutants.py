@@ -62,6 +62,7 @@ EQUIVALENT: dict[str, str] = {
     "statistics: of: 4000000 -> 4000001": "the size of a block, after which the same blocks are joined",
     "statistics: holm: 0.0 -> 1.0": "every entry of the list is set",
     "scaling law: minimum: True -> False": "pairs come apart into lists of equal length",
+    "budget: check: True -> False #4": "whether a printed line is flushed",
     "budget: module: TYPE_CHECKING -> not TYPE_CHECKING": "names of annotations are then imported in vain",
     "scoring: choose: True -> False": _STRICT,
     "scoring: score: True -> False": _STRICT,

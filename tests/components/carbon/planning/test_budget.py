@@ -70,6 +70,13 @@ def test_every_limit_stops_before_the_step_that_cannot_fit(budget: BudgetLimits)
     assert "8" in warnings[0]
 
 
+def test_the_stop_says_what_is_used_and_what_a_step_needs() -> None:
+    budget = BudgetLimits(Amounts(hours=1.0))
+    budget.check(Totals(0.0), 1800.0)
+    with pytest.raises(Stopped, match=r"runtime\.budget: 0\.611 of 1 h are used and the next step needs 0\.4;"):
+        budget.check(Totals(0.0), 2200.0)
+
+
 @given(st.floats(1, 500), st.floats(0.05, 5), st.floats(10, 500), st.sampled_from([0.0, 1.0]))
 def test_overshoot_is_at_most_one_step(watts: float, step_s: float, steps: float, interval_s: float) -> None:
     limit_kwh = watts * step_s * steps / 3.6e6
