@@ -41,8 +41,9 @@ def _signalled(world: World, trial: Trial, name: str, whom: str) -> Faulty:
     return world.ended(command)
 
 
-def _limited(world: World, trial: Trial, kind: int, most: int) -> Faulty:
-    return world.ended(world.start(TARGETS[trial.target], limits={kind: int(most * (0.1 + trial.moment))}))
+def _limited(world: World, trial: Trial, kind: int, most: int, least: int = 0) -> Faulty:
+    limit = max(least, int(most * (0.1 + trial.moment)))
+    return world.ended(world.start(TARGETS[trial.target], limits={kind: limit}))
 
 
 def _full(world: World, trial: Trial) -> Faulty:
@@ -189,7 +190,8 @@ FAULTS: dict[str, Callable[[World, Trial], Faulty]] = {
     "full disk": _full,
     "largest file": partial(_limited, kind=resource.RLIMIT_FSIZE, most=300_000),
     "memory": partial(_limited, kind=resource.RLIMIT_AS, most=6_000_000_000),
-    "open files": partial(_limited, kind=resource.RLIMIT_NOFILE, most=60),
+    # With fewer than ten the `dvc` command itself does not start, and says so with a traceback of its own.
+    "open files": partial(_limited, kind=resource.RLIMIT_NOFILE, most=60, least=10),
     "clock step": _clock,
     "two at once": _two,
     "folder in the way": _blocked,
