@@ -1,5 +1,6 @@
 """Checkpoints: the newest whole one is found, damaged and half-written ones are passed over."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,26 @@ def test_what_is_published_are_whole_checkpoints_of_every_so_many_steps_and_the_
         assert files == read_json(tmp_path / "a" / "work" / name / "files.json")
     checkpoint.publish(tmp_path / "a" / "work", tmp_path / "b" / "kept", every=0)
     assert [path.name for path in (tmp_path / "b" / "kept").iterdir()] == ["index.json"]
+
+
+def test_a_disk_without_hard_links_gets_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("no links here")
+
+    monkeypatch.setattr(checkpoint.os, "link", refuse)
+    folder = save(tmp_path / "work", 4)
+    checkpoint.publish(tmp_path / "work", tmp_path / "kept", every=4)
+    assert checkpoint.damage(tmp_path / "kept" / folder.name) is None
+    assert (tmp_path / "kept" / folder.name / "model.safetensors").stat().st_nlink == 1
+
+
+def test_an_old_one_that_is_gone_meanwhile_is_no_error(tmp_path: Path) -> None:
+    for step in (0, 4):
+        save(tmp_path, step)
+
+    def removed(step: int) -> bool:
+        shutil.rmtree(checkpoint.folder_of(tmp_path, step))
+        return False
+
+    checkpoint.save(tmp_path, 8, 2, write_model, {"momentum": torch.ones(2)}, {}, removed)
+    assert checkpoint.steps(tmp_path) == [8, 4]

@@ -156,6 +156,10 @@ def test_dvc_lock_is_never_read_half_written(tmp_path: Path, read: Callable[[Pat
     writer.join()
 
 
+def test_without_a_lock_file_nothing_is_locked(tmp_path: Path) -> None:
+    assert dvc.lock(tmp_path) == {}
+
+
 def test_a_database_of_dvcs_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     Repo.init(str(tmp_path), no_scm=True).close()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

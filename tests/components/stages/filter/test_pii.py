@@ -75,10 +75,17 @@ def test_recall_and_precision_of_each_kind_on_a_set_drawn_anew() -> None:
         ("email", "a" * 70 + "@mail.org", "a" * 64 + "@mail.org"),
         ("ip", "reach 2a00:1450:4001:80b::200e over IPv6", "2a00:1450:4001:80b::200e"),
         ("secret", "token: aBcD5eFgHiJk", "aBcD5eFgHiJk"),
+        ("secret", "token: kqzvWhrmt8pxebJcwyd5gsunQA", "kqzvWhrmt8pxebJcwyd5gsunQA"),  # 9 changes in 25: .36
+        ("ip", "at 2a00:14::200e", "2a00:14::200e"),
     ],
 )  # fmt: skip
 def test_spellings_that_were_missed(kind: str, text: str, value: str) -> None:
     assert [(span.kind, text[span.start : span.end]) for span in find(text)] == [(kind, value)]
+
+
+def test_four_numbers_after_the_word_version_are_one() -> None:
+    assert [span.kind for span in find("address 91.189.91.38")] == ["ip"]
+    assert find("version 91.189.91.38") == find("v91.189.91.38") == []
 
 
 def test_overlapping_finds_are_one_of_the_kind_that_comes_first() -> None:

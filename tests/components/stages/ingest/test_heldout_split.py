@@ -161,7 +161,9 @@ def test_a_long_document_is_cut_before_a_heading() -> None:
     assert cut_document(doc("work", size=1), 1) is None
 
 
-@pytest.mark.parametrize(("text", "wanted", "pieces"), [("a b", 1, ("a\n", "b")), ("abc d", 2, None)])
+@pytest.mark.parametrize(
+    ("text", "wanted", "pieces"), [("a b", 1, ("a\n", "b")), ("abc d", 2, None), ("a " + "b" * 20, 16, None)]
+)
 def test_a_cut_is_sought_half_way_to_the_end_at_most(text: str, wanted: int, pieces: tuple[str, str] | None) -> None:
     cut = cut_document(replace(doc("work"), text=text), wanted)
     assert (cut and (cut[0].text, cut[1].text)) == pieces
@@ -177,6 +179,7 @@ def test_a_document_of_which_half_is_held_out_is_held_out() -> None:
     """Ten works give 1,500 of their 10,000 bytes: the cut lies in the middle of a ninth document too short to cut."""
     documents = [doc(f"work {work}", number, 1000) for work in range(10) for number in range(10)]
     assert set(heldout_of(documents, fraction=0.15).values()) == {2000}
+    assert set(heldout_of(documents, fraction=0.14).values()) == {1000}
 
 
 def test_a_later_document_is_cut_at_its_own_place() -> None:

@@ -1,6 +1,9 @@
 """Log-probabilities are the model's, whatever shares the batch."""
 
+from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,3 +131,25 @@ def test_batches_hold_every_index_once_and_stay_small() -> None:
     assert all(len(batch) * max(lengths[i] for i in batch) <= 1000 for batch in found)
     longest = [max(lengths[i] for i in batch) for batch in found]
     assert all(a >= b for a, b in pairwise(longest))
+    assert list(batches([2000, 10, 0], 1000)) == [[0], [1, 2]]
+    assert list(batches([1] * 5, 4)) == [[0, 1, 2, 3], [4]]
+
+
+@pytest.mark.parametrize(("vocabulary", "tokens"), [(600, 1024), (48_000, 500), (1_000_000, 256)])
+def test_a_pass_is_bounded_by_its_tokens_and_by_their_logits(
+    model: LanguageModel, vocabulary: int, tokens: int
+) -> None:
+    sized: Any = SimpleNamespace(get_vocab_size=lambda: vocabulary)
+    assert replace(model, tokenizer=sized).batch_tokens == tokens
+
+
+def test_a_text_longer_than_the_context_loses_its_beginning_alone(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[int]] = []
+    score = LanguageModel.score
+    monkeypatch.setattr(LanguageModel, "score", lambda self, rows: seen.extend(rows) or score(self, rows))
+    prompt, end = LINES[0] * 100, " A function"
+    (found,) = model.answers([(prompt, end)])
+    assert seen == [model.encode(prompt + end)[-model.context - 1 :]]
+    assert found.logp == pytest.approx(slow_logps(model, seen[0])[-found.num_tokens :].sum(), abs=1e-3)
