@@ -150,6 +150,8 @@ def _parsed(line: bytes, where: str) -> dict[str, Any] | Refused:
 
 def _csv(file: ByteCount, name: str) -> Iterator[tuple[str, dict[str, Any] | Refused]]:
     table = CsvTable(file, LONGEST_FIELD)
+    if twice := [column for column, count in Counter(filter(None, table.names)).items() if count > 1]:
+        raise UserError(f"{name}: its header names {', '.join(twice[:3])} twice; rename one of the columns")
     for row in table:
         where = f"{name} line {row.line}"
         if row.problem:

@@ -102,6 +102,11 @@ class Unfit(Exception):  # noqa: N818 - an answer, not an error
         self.reason, self.detail = reason, detail
 
 
+def counted(refused: Sequence[Refused]) -> str:
+    """The same as words."""
+    return ", ".join(f"{count} {reason}" for reason, count in count_reasons(refused).items())
+
+
 def kind_of(row: dict[str, Any]) -> Kind | None:
     """What a row with these columns is; None for columns that mean nothing here."""
     return next((kind for kind, sets in COLUMNS.items() if any(names <= row.keys() for names in sets)), None)
@@ -126,12 +131,9 @@ def refuse_empty(path: Path, rows: Sequence[Any], refused: Sequence[Refused]) ->
     """
     if rows:
         return
-    first = [*refused, Refused(str(path), "it is empty")][0]
-    more = f" ({first.detail})" if first.detail else ""
-    raise UserError(
-        f"{path}: no row is left to train on: {counted(refused) or 'no rows'}; the first is {first.where}: "
-        f"{first.reason}{more}"
-    )
+    if not refused:
+        raise UserError(f"{path}: no rows; it is empty")
+    raise UserError(f"{path}: no row is left to train on: {'; '.join(reason_lines(refused))}")
 
 
 def count_reasons(refused: Sequence[Refused]) -> dict[str, int]:
@@ -146,11 +148,6 @@ def reason_lines(refused: Sequence[Refused]) -> list[str]:
         first = next(one for one in refused if one.reason == reason)
         lines.append(f"{count} x {reason}, first {first.where}" + (f" ({first.detail})" if first.detail else ""))
     return lines
-
-
-def counted(refused: Sequence[Refused]) -> str:
-    """The same as words."""
-    return ", ".join(f"{count} {reason}" for reason, count in count_reasons(refused).items())
 
 
 def _chat(row: dict[str, Any], where: str) -> Chat:
@@ -178,9 +175,9 @@ def _text(row: dict[str, Any]) -> str:
 
 
 def _name(label: Any) -> str:
-    if label is None or not str(label).strip():
+    if label is None or str(label).strip() in ("", "nan"):  # what pandas writes where there is none
         raise Unfit("label missing")
-    if isinstance(label, list | dict | float):
+    if isinstance(label, list | dict | float | bytes):
         raise Unfit(
             "label is no name",
             f"{str(label)[:40]} ({type(label).__name__}); a class has a whole number or a text as "

@@ -40,7 +40,8 @@ class CsvTable:
         csv.field_size_limit(2**31 - 1)  # rows are bounded by bytes
         header = next(self._lines, "").removeprefix("\ufeff")
         self.delimiter = max(DELIMITERS, key=re.sub(r'"[^"]*"', "", header).count)
-        self.names = next(csv.reader([header], delimiter=self.delimiter, strict=True), list[str]())
+        named = next(csv.reader([header], delimiter=self.delimiter, strict=True), list[str]())
+        self.names = [name.strip() for name in named]
         self.header_bytes = self._lines.row_bytes
 
     def __iter__(self) -> Iterator[CsvRow]:

@@ -8,26 +8,30 @@
 `transformers` serves beside chats and completions (loading any other model among them) is left out. transformers 5.24
 cuts the answer out of a chat by the markers of Qwen3's own chats, unless `response_template` in tokenizer_config.json
 has others; by those, an answer of ours would begin with its prompt. So what is served is a folder of links to the
-model's files, with that key added.
+model's files, with that key added. Its answers are sampled as those of `make chat`, unless a request says otherwise.
 """
 
 import os
 import shutil
+import socket
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from components.core.errors import UserError
+from starlette.exceptions import HTTPException
+
+from components.core.errors import UserError, clause
 from components.core.files import read_fields, write_json
 from components.tokens.hub_encoder import WHOLE_COPY
 from components.tokens.tokenizer import ASSISTANT, CHAT, END, SPECIAL_TOKENS
+from flows.chat import Sampling
 from flows.serving.access_control import protected
-from flows.serving.chat_requests import WithinContext
+from flows.serving.chat_requests import WithinContext, refused
 from flows.system import paths
-from flows.system.command import parser_of, run_command
+from flows.system.command import number, parser_of, run_command
 
 SERVED = ("/v1/chat/completions", "/v1/completions", "/v1/models", "/health")
-CONFIG = "tokenizer_config.json"
+CONFIG, GENERATION = "tokenizer_config.json", "generation_config.json"
 ANSWER = {
     "defaults": {"role": "assistant"},
     "start_anchor": SPECIAL_TOKENS[ASSISTANT],
@@ -47,6 +51,20 @@ def require_package() -> None:
                         "or unset it")  # fmt: skip
 
 
+def require_free(port: int) -> None:
+    """Refuse a port on which nothing new may listen, before a model is loaded.
+
+    Raises:
+        UserError: as said.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise UserError(f"port {port}: {clause(error)}; choose another") from None
+
+
 def linked(model: Path, place: Path) -> Path:
     """A folder in `place`, of the model's name, with links to its files and the configuration described above.
 
@@ -55,20 +73,32 @@ def linked(model: Path, place: Path) -> Path:
     """
     if not (model / CONFIG).exists():
         raise UserError(f"{model}: no {CONFIG}, so this is no model folder; give one, such as models/finetune/instruct")
+    kind = read_fields(model / "config.json", WHOLE_COPY).get("architectures")
+    if kind != ["Qwen3ForCausalLM"]:
+        raise UserError(f"{model}: a model of the kind {', '.join(kind or ['unknown'])} writes no text; "
+                        "give a causal one, such as models/finetune/instruct")  # fmt: skip
     config, folder = read_fields(model / CONFIG, WHOLE_COPY), place / model.name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for file in model.iterdir():
-        if file.is_file() and file.name != CONFIG:
+        if file.is_file() and file.name not in (CONFIG, GENERATION):
             (folder / file.name).symlink_to(file.resolve())
     ours = config.get("chat_template") == CHAT.template  # a base made elsewhere has chats of Qwen3's own
     write_json(folder / CONFIG, config | ({"response_template": ANSWER} if ours else {}))
+    generation = read_fields(model / GENERATION, WHOLE_COPY) if (model / GENERATION).exists() else {}
+    sampling = {"do_sample": True, "temperature": Sampling.temperature, "top_p": Sampling.top_p}
+    write_json(folder / GENERATION, generation | sampling)
     return folder
 
 
 def serve(model: Path, port: int) -> None:
-    """Serve until stopped."""
+    """Serve until stopped.
+
+    Raises:
+        UserError: the package is missing, the port is taken, or the folder is no model that writes text.
+    """
     require_package()
+    require_free(port)
     from transformers.cli.serve import Serve
 
     class Guarded(Serve):
@@ -77,11 +107,12 @@ def serve(model: Path, port: int) -> None:
         def start_server(self) -> None:
             app: Any = self.server.config.app
             app.router.routes = [route for route in app.router.routes if route.path in SERVED]
+            app.add_exception_handler(HTTPException, lambda _, error: refused(str(error.detail), error.status_code))
             inner = WithinContext(app, Path(folder.name))
             self.server.config.app = protected(inner, port)  # type: ignore[assignment]  # uvicorn's own kinds of ASGI
             self.server.run()
 
-    folder = linked(model, paths.STATE / "served")
+    folder = linked(model.resolve(), paths.STATE / "served")
     os.chdir(folder.parent)  # so that the model's name in the API is the folder's, and no path
     os.environ["HF_HUB_OFFLINE"] = "1"
     Guarded(folder.name, host="127.0.0.1", port=port, non_blocking=True)
@@ -91,7 +122,7 @@ def main() -> None:
     """Serve until stopped."""
     parser = parser_of("serving.chat_api", __doc__)
     parser.add_argument("model", type=Path, help="model folder")
-    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--port", type=number(int, 1, 65535), required=True, metavar="N")
     arguments = parser.parse_args()
     serve(arguments.model, arguments.port)
 

@@ -62,9 +62,12 @@ def private(folder: Path) -> None:
     """Make a folder that its owner alone can enter, also of one that exists with wider modes.
 
     Raises:
-        SystemExit: it belongs to another user, who could have this one run code.
+        SystemExit: it cannot be made, or belongs to another user, who could have this one run code.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        sys.exit(f"{folder}: {error.strerror}; make room or permission there, or name another by GREENHOUSE_STATE")
     if not _mode(folder) & 0o077:
         return
     try:

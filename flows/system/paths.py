@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from components.core.errors import UserError
+from components.core.errors import UserError, clause
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENT = "greenhouse"
@@ -20,10 +20,20 @@ def _state() -> Path:
     """$GREENHOUSE_STATE, else `.greenhouse/` of the checkout that owns this one: itself, or what a worktree is of.
 
     Raises:
-        UserError: git is missing or refuses the folder, or this is no git repository.
+        UserError: git is missing or refuses the folder, this is no git repository, or what is named is no folder of its
+            own: what is in it is kept from other users.
     """
     if known := os.environ.get("GREENHOUSE_STATE"):
-        return Path(known).resolve()
+        state = Path(known).resolve()
+        try:
+            names = {path.name for path in state.iterdir()}
+        except FileNotFoundError:
+            return state
+        except OSError as error:
+            raise UserError(f"GREENHOUSE_STATE={known}: {clause(error)}; name a folder") from None
+        if names and not names & {"dvc-config", "mlflow.db", "ledger"}:
+            raise UserError(f"GREENHOUSE_STATE={known}: a folder with other things in it; name an empty or a new one")
+        return state
     try:
         shown = subprocess.run(
             ["git", "rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir"],

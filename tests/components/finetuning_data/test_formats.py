@@ -113,12 +113,22 @@ def test_a_row_of_another_kind_is_refused_and_columns_that_are_not_used_are_name
     assert found.refused[0].detail == "it is of kind score, and the first was of kind label; give one kind"
 
 
+def test_a_csv_that_names_a_column_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label,text\na,b,c\n")
+    with pytest.raises(UserError, match=r"a\.csv: its header names text twice; rename one of the columns"):
+        read(tmp_path / "a.csv")
+
+
 def test_labels_and_preferences_are_checked(tmp_path: Path) -> None:
     good = {"text": "a", "label": 1}
     bad = ({"text": "a", "label": None}, {"text": "a", "label": ""}, {"text": " ", "label": 1},
            {"text": "a", "label": 0.5})  # fmt: skip
     found = read(jsonl(tmp_path, good, *bad))
     assert count_reasons(found.refused) == {"label missing": 2, "empty text": 1, "label is no name": 1}
+    for missing in (float("nan"), "nan", " "):
+        assert count_reasons(read(jsonl(tmp_path, good, {"text": "a", "label": missing})).refused) == {
+            "label missing": 1
+        }
     assert found.refused[3].detail.startswith("0.5 (float); a class has a whole number or a text as name")
     several = ({"text": "a", "labels": ["x", 1]}, {"text": "a", "labels": [0, 1, 0]},
                {"text": "a", "labels": []}, {"text": "a", "labels": '["y"]'},
@@ -146,12 +156,12 @@ def test_labels_and_preferences_are_checked(tmp_path: Path) -> None:
 
 
 def test_nothing_left_is_refused_with_counts_and_the_first_row(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"2 empty answer; the first is rows\.jsonl line 1"):
+    with pytest.raises(UserError, match=r"2 x empty answer, first rows\.jsonl line 1"):
         read(jsonl(tmp_path, *[{"prompt": "a", "completion": ""}] * 2))
     with pytest.raises(UserError, match=r"columns question, answer; give rows with messages"):
         read(jsonl(tmp_path, {"question": "a", "answer": "b"}))
     (tmp_path / "latin.jsonl").write_bytes('{"text": "où", "label": "a"}'.encode("latin-1"))
-    with pytest.raises(UserError, match=r"1 not UTF-8; the first is latin\.jsonl line 1: not UTF-8 .*0xf9"):
+    with pytest.raises(UserError, match=r"1 x not UTF-8, first latin\.jsonl line 1 \(.*0xf9"):
         read(tmp_path / "latin.jsonl")
     with pytest.raises(UserError, match="nothing of that name"):
         read(tmp_path / "missing.jsonl")

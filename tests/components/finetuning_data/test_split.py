@@ -95,7 +95,7 @@ def test_rows_that_contradict_each_other_are_left_out() -> None:
 
 def test_what_contradictions_leave_is_refused_where_it_teaches_nothing() -> None:
     both: list[Row] = [Labelled(chat(n // 2).text, "ab"[n % 2], f"line {n}") for n in range(60)]
-    says = r"60 contradicts another row; the first is line 0: contradicts another row \(line 1 has the same text\)"
+    says = r"60 x contradicts another row, first line 0 \(line 1 has the same text\)"
     with pytest.raises(UserError, match=f"no row is left to train on: {says}"):
         split(examples(both, "label"), Path("rows"), None, 1000, seed=1)
     one: list[Row] = [Labelled(chat(n).text, "a", f"line {n}") for n in range(60, 100)]

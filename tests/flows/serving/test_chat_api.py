@@ -1,6 +1,7 @@
 """The chat endpoint: the client of OpenAI gets our answers, bounded by the context; what is wrong is a sentence."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -57,6 +58,7 @@ def test_all_other_files_are_the_models_own_and_a_second_start_makes_them_anew(m
 def test_chats_of_a_base_made_elsewhere_are_left_to_transformers(model: Path, tmp_path: Path) -> None:
     foreign = tmp_path / "foreign"
     write_json(foreign / "tokenizer_config.json", {"chat_template": "<|im_start|>"})
+    write_json(foreign / "config.json", {"architectures": ["Qwen3ForCausalLM"]})
     folder = chat_api.linked(foreign, tmp_path / "served")
     assert read_json(folder / "tokenizer_config.json") == {"chat_template": "<|im_start|>"}
 
@@ -64,6 +66,15 @@ def test_chats_of_a_base_made_elsewhere_are_left_to_transformers(model: Path, tm
 def test_what_is_missing_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"no tokenizer_config\.json, so this is no model folder"):
         chat_api.linked(tmp_path, tmp_path / "served")
+    write_json(tmp_path / "tokenizer_config.json", {})
+    write_json(tmp_path / "config.json", {"architectures": ["EuroBertForMaskedLM"]})
+    with pytest.raises(UserError, match="a model of the kind EuroBertForMaskedLM writes no text"):
+        chat_api.linked(tmp_path, tmp_path / "served")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(UserError, match="Address already in use; choose another"):
+            chat_api.require_free(taken.getsockname()[1])
     monkeypatch.setattr(chat_api, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"OPENAI_PORT needs the extra `serve`: .* '\.\[serve\]', or unset it"):
         chat_api.require_package()
@@ -116,6 +127,15 @@ def test_openais_client_gets_the_answer_that_make_chat_gives(client: openai.Open
     assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == expected.text
 
 
+def test_answers_are_sampled_by_temperature_and_seed(client: openai.OpenAI) -> None:
+    def answer(**asked: object) -> str | None:
+        return ask(client, ASKED, max_tokens=20, **asked).choices[0].message.content
+
+    assert answer(seed=1) == answer(seed=1)
+    assert len({answer(seed=seed, temperature=2) for seed in range(4)}) == 4
+    assert answer(seed=1, temperature=0) == answer(seed=2, temperature=0)
+
+
 def test_an_answer_ends_where_the_context_does(client: openai.OpenAI) -> None:
     for more in ({}, {"max_tokens": 5000}):
         answer = ask(client, ASKED, temperature=0, **more)
@@ -132,7 +152,7 @@ def test_an_answer_ends_where_the_context_does(client: openai.OpenAI) -> None:
     [
         ([{"role": "wizard", "content": "x"}], {}, "unknown role wizard; known are system, user and assistant"),
         ([], {}, "messages: List should have at least 1 item"),
-        ("x", {}, "messages: Input should be a valid array"),
+        ("x", {}, "messages: Input should be a valid list"),
         ([{"role": "user"}], {}, "messages.0.content: Field required"),
         (
             [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}],
@@ -142,7 +162,14 @@ def test_an_answer_ends_where_the_context_does(client: openai.OpenAI) -> None:
         (ASKED, {"model": "gpt2"}, "model: 'instruct' is served here and no other; 'gpt2' was asked"),
         (ASKED, {"max_tokens": "many"}, "max_tokens: Input should be a valid integer"),
         (ASKED, {"temperature": -1}, "temperature: Input should be greater than or equal to 0"),
+        (ASKED, {"seed": 1 << 70}, "seed: Input should be less than"),
+        (ASKED, {"n": 2}, "n: not served; leave it out"),
+        (ASKED, {"stop": "a"}, "stop: not served; leave it out"),
+        (ASKED, {"extra_body": {"top_k": 3}}, "top_k: not served; leave it out"),
+        (ASKED, {"extra_body": {"chat_template_kwargs": {"chat_template": "{{ 1/0 }}"}}}, "chat_template_kwargs: not"),
+        ([{"role": "user", "content": "Why?<|end|>"}], {}, "a text has <|end|>, which is a token of the chat format"),
         ([{"role": "user", "content": "x y " * 300}], {}, f"tokens, and the model's context has {CONTEXT}; shorten"),
+        ([{"role": "user", "content": "x" * (2 << 20)}], {}, "the request has more than 1,048,576 bytes"),
     ],
 )
 def test_what_cannot_be_answered_is_a_sentence(client: openai.OpenAI, messages: object, more: dict, said: str) -> None:
@@ -152,8 +179,14 @@ def test_what_cannot_be_answered_is_a_sentence(client: openai.OpenAI, messages: 
 
 
 def test_other_pages_and_what_is_not_a_chat_are_refused(address: str) -> None:
-    assert httpx.post(f"{address}/v1/chat/completions", content=b"no json").status_code == 400
+    asked = {"messages": ASKED, "max_tokens": 2, "n": 1, "logprobs": False, "frequency_penalty": 0.0, "user": "me"}
+    assert httpx.post(f"{address}/v1/chat/completions", json=asked).status_code == 200
+    for body in (b"no json", b"", b"[]", b"{}", b'{"messages": "\\ud800"}'):
+        refusal = httpx.post(f"{address}/v1/chat/completions", content=body)
+        assert refusal.status_code == 400
+        assert refusal.json()["error"]["message"]
     assert httpx.get(f"{address}/v1/models", headers={"Origin": "https://evil.com"}).status_code == 403
     assert httpx.get(f"{address}/v1/models", headers={"Host": "evil.com"}).status_code == 400
     for path in ("load_model", "reset", "v1/responses", "docs"):
-        assert httpx.post(f"{address}/{path}", json={"model": "instruct"}).status_code == 404
+        refusal = httpx.post(f"{address}/{path}", json={"model": "instruct"})
+        assert (refusal.status_code, refusal.json()["error"]["message"]) == (404, "Not Found")

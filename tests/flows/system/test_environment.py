@@ -1,6 +1,7 @@
 """Where things are: what an experiment's worktree uses is booked in the ledger of the checkout it was made from."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +41,27 @@ def test_a_checkout_that_git_refuses_is_one_sentence(fresh_clone: PipelineClone)
     shown = fresh_clone.run("flows.why", expect=1)
     assert shown.count("\n") == 1, shown
     assert "no git repository; clone the project with git" in shown
+
+
+def test_a_state_folder_has_any_name_and_nothing_of_others_in_it(fresh_clone: PipelineClone, tmp_path: Path) -> None:
+    own = tmp_path / "my books"
+    for _ in range(2):  # new, and as the first left it
+        shown = fresh_clone.run("flows.account", "--help", GREENHOUSE_STATE=str(own))
+        assert "usage:" in shown
+        assert (own / "dvc-config").is_dir()
+    shared, file = tmp_path / "shared", tmp_path / "file"
+    shared.mkdir(mode=0o755)
+    (shared / "letter").touch()
+    file.touch()
+    for named, said in (
+        (shared, "a folder with other things in it"),
+        (file, "Not a directory"),
+        ("/proc/x", "/proc/x"),
+    ):
+        shown = fresh_clone.run("flows.account", "--help", expect=1, GREENHOUSE_STATE=str(named))
+        assert shown.count("\n") == 1, shown
+        assert said in shown
+    assert shared.stat().st_mode & 0o777 == 0o755
 
 
 MODES = """
