@@ -156,6 +156,24 @@ def test_dvc_lock_is_never_read_half_written(tmp_path: Path, read: Callable[[Pat
     writer.join()
 
 
+def test_a_stages_state_in_a_small_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it ran, after, with another input, and with another output than the lock says."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").write_text("a")
+    stages = {"copy": {"cmd": "cp in out", "deps": ["in"], "outs": ["out"]}}
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    with Repo.init(str(tmp_path), no_scm=True) as repo:
+        assert dvc.stale(tmp_path) == {"copy": ["never ran"]}
+        repo.reproduce()
+    assert dvc.stale(tmp_path) == {}
+    before = dvc.fingerprints(tmp_path)
+    assert before == {"copy": dvc.inputs("copy", tmp_path).fingerprint}
+    assert dvc.hash_of("copy", "out", tmp_path) == dvc.lock(tmp_path)["copy"]["outs"][0]["md5"]
+    (tmp_path / "in").write_text("b")
+    assert dvc.stale(tmp_path) == {"copy": ["file in: modified"]}
+    assert dvc.fingerprints(tmp_path) != before
+
+
 def test_without_a_lock_file_nothing_is_locked(tmp_path: Path) -> None:
     assert dvc.lock(tmp_path) == {}
 
