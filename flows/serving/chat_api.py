@@ -24,7 +24,6 @@ from components.core.errors import UserError, clause
 from components.core.files import read_fields, write_json
 from components.tokens.hub_encoder import WHOLE_COPY
 from components.tokens.tokenizer import ASSISTANT, CHAT, END, SPECIAL_TOKENS
-from flows.chat import Sampling
 from flows.serving.access_control import protected
 from flows.serving.chat_requests import WithinContext, refused
 from flows.system import paths
@@ -38,6 +37,8 @@ ANSWER = {
     "fields": {"content": {"close": SPECIAL_TOKENS[END], "content": "text"}},
 }
 """Where an answer stands in a chat of ours, as `transformers` is told."""
+SAMPLED = {"do_sample": True, "temperature": 0.7, "top_p": 0.9}
+"""What a request may change; as `make chat` has it."""
 
 
 def require_package() -> None:
@@ -86,8 +87,7 @@ def linked(model: Path, place: Path) -> Path:
     ours = config.get("chat_template") == CHAT.template  # a base made elsewhere has chats of Qwen3's own
     write_json(folder / CONFIG, config | ({"response_template": ANSWER} if ours else {}))
     generation = read_fields(model / GENERATION, WHOLE_COPY) if (model / GENERATION).exists() else {}
-    sampling = {"do_sample": True, "temperature": Sampling.temperature, "top_p": Sampling.top_p}
-    write_json(folder / GENERATION, generation | sampling)
+    write_json(folder / GENERATION, generation | SAMPLED)
     return folder
 
 

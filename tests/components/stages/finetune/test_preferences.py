@@ -93,7 +93,7 @@ def test_pairs_are_chats_and_those_that_do_not_fit_are_named(tmp_path: Path) -> 
     assert pair.chosen == [*encoder.encode("So."), END]
     assert places == [1]
     assert [(one.where, one.reason) for one in refused] == [("a line 1", "longer than the context")]
-    with pytest.raises(UserError, match="1 longer than the context"):
+    with pytest.raises(UserError, match="1 x longer than the context"):
         preferences.refuse_same(tmp_path, [], [pair], refused)
     with pytest.raises(UserError, match="all rows are the same"):
         preferences.refuse_same(tmp_path, [pair, pair], [pair], [])
@@ -113,7 +113,7 @@ def test_rows_of_another_kind_or_without_an_answer_are_refused(tmp_path: Path) -
 
     with pytest.raises(UserError, match="of the kind chat, and prefer learns from prompt, chosen and rejected"):
         rows(completion="c")
-    with pytest.raises(UserError, match="40 empty answer"):
+    with pytest.raises(UserError, match="40 x empty answer"):
         rows(chosen="c", rejected="")
     examples = rows(chosen="c", rejected="d").examples
     assert len(examples.train) + len(examples.heldout) == 40

@@ -151,7 +151,7 @@ def test_rows_and_problems_that_teach_nothing_are_refused(tmp_path: Path) -> Non
     assert refused[0].detail.endswith("and finetune.reinforce.max_tokens leaves 20 of the context's 24")
     tokenizer = Tokenizer.from_str(train_bpe([Path(curriculum.__file__).read_text()], 400).to_str())
     sampler = Sampler(tokenizer, (END,), Rewards(tmp_path), 4)
-    for problems, says in (([], "1 longer than the context"), ([problem, problem], "all rows are the same")):
+    for problems, says in (([], "1 x longer than the context"), ([problem, problem], "all rows are the same")):
         with pytest.raises(UserError, match=says):
             reinforcement.check(tmp_path, sampler, network(), problems, [problem], refused)
     with CorpusWriter(tmp_path / "heldout"):
