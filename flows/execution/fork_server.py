@@ -69,6 +69,10 @@ class ForkServer:
         self._folder.cleanup()
 
 
+PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals of the process that asked which go to the one that works."""
+
+
 def delegate(module: str, arguments: list[str]) -> int | None:
     """Have the run's fork server run `python -m module arguments` in this process's place.
 
@@ -86,12 +90,17 @@ def delegate(module: str, arguments: list[str]) -> int | None:
         request = {
             "module": module, "arguments": arguments, "folder": os.getcwd(), "environment": os.environ | {FORKED: "1"},
         }  # fmt: skip
-        socket.send_fds(connection, [json.dumps(request).encode()], [0, 1, 2])
-        pid = int(connection.recv(64) or 0)
-        if not pid:
-            return None
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda received, _: _send_signal(pid, received))
+        # One that comes while the process begins waits until there is somebody to pass it on to.
+        signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
+        try:
+            socket.send_fds(connection, [json.dumps(request).encode()], [0, 1, 2])
+            pid = int(connection.recv(64) or 0)
+            if not pid:
+                return None
+            for number in PASSED_ON:
+                signal.signal(number, lambda received, _: _send_signal(pid, received))
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
         return int(connection.recv(64) or 1)
 
 

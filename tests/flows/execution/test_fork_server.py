@@ -1,6 +1,7 @@
 """A process forked by the server is as one that DVC's child would be: same arguments, output, signals and end."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -97,6 +98,18 @@ time.sleep(600)
     working(process)
     process.terminate()
     assert process.wait(60) == 42
+
+
+def test_a_signal_that_comes_before_the_stage_began_is_passed_on_too(server: ForkServer, tmp_path: Path) -> None:
+    paused = psutil.Process(server._process.pid)  # type: ignore[union-attr]
+    paused.suspend()
+    process = client(server, tmp_path, "import time; time.sleep(600)")
+    status = Path(f"/proc/{process.pid}/status")
+    until(lambda: int(re.search(r"SigBlk:\t(\w+)", status.read_text())[1], 16) >> (signal.SIGTERM - 1) & 1)  # type: ignore[index]
+    process.terminate()
+    assert process.poll() is None
+    paused.resume()
+    assert process.wait(60) == 128 + signal.SIGTERM  # the stage's end, and not the asking process's own
 
 
 @pytest.mark.parametrize("victim", ["who asked", "server"])
