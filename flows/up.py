@@ -11,7 +11,6 @@ environment) is used, not started. Ctrl-C or SIGTERM stops all that was started;
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -31,7 +30,7 @@ from flows.serving import chat_api
 from flows.system import dvc, environment, paths, processes, recovery
 from flows.system.command import parser_of, run_command
 from flows.system.mlflow_server import require_mlflow
-from flows.system.prefect_server import healthy, require_prefect
+from flows.system.prefect_server import bind_error, healthy, require_prefect
 from flows.tracking.mlflow_view import links
 
 START_S = 90.0
@@ -79,16 +78,12 @@ def port_from(variable: str, default: int) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise UserError(f"{variable}={text}: a port is a whole number from 1 to 65535; correct it")
     port = int(text)
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except PermissionError:
-            todo = f"choose one above 1023: {variable}=4321 make up"
-            raise UserError(f"{variable}={port}: not permitted; {todo}") from None
-        except OSError:
-            other = f"{variable}={port + 1} make up"
-            raise UserError(f"port {port} is taken{holder(port)}; stop that, or choose another: {other}") from None
+    error = bind_error(port)
+    if isinstance(error, PermissionError):
+        raise UserError(f"{variable}={port}: not permitted; choose one above 1023: {variable}=4321 make up")
+    if error:
+        other = f"{variable}={port + 1} make up"
+        raise UserError(f"port {port} is taken{holder(port)}; stop that, or choose another: {other}")
     return port
 
 

@@ -13,7 +13,6 @@ model's files, with that key added. Its answers are sampled as those of `make ch
 
 import os
 import shutil
-import socket
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from flows.serving.access_control import protected
 from flows.serving.chat_requests import WithinContext, refused
 from flows.system import paths
 from flows.system.command import number, parser_of, run_command
+from flows.system.prefect_server import bind_error
 
 SERVED = ("/v1/chat/completions", "/v1/completions", "/v1/models", "/health")
 CONFIG, GENERATION = "tokenizer_config.json", "generation_config.json"
@@ -50,20 +50,6 @@ def require_package() -> None:
     if not find_spec("openai"):
         raise UserError("OPENAI_PORT needs the extra `serve`: .venv/bin/pip install -c constraints.txt -e '.[serve]', "
                         "or unset it")  # fmt: skip
-
-
-def require_free(port: int) -> None:
-    """Refuse a port on which nothing new may listen, before a model is loaded.
-
-    Raises:
-        UserError: as said.
-    """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise UserError(f"port {port}: {clause(error)}; choose another") from None
 
 
 def linked(model: Path, place: Path) -> Path:
@@ -98,7 +84,8 @@ def serve(model: Path, port: int) -> None:
         UserError: the package is missing, the port is taken, or the folder is no model that writes text.
     """
     require_package()
-    require_free(port)
+    if error := bind_error(port):
+        raise UserError(f"port {port}: {clause(error)}; choose another")
     from transformers.cli.serve import Serve
 
     class Guarded(Serve):

@@ -30,6 +30,17 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def bind_error(port: int) -> OSError | None:
+    """Why nothing new may listen on this port of the loopback interface; None if it may."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            return error
+    return None
+
+
 def healthy(url: str, seconds: float, process: subprocess.Popen | None = None) -> bool:
     """Whether `url` answers 200 within `seconds`; given up at once if `process` ends."""
     import httpx

@@ -63,7 +63,7 @@ def test_chats_of_a_base_made_elsewhere_are_left_to_transformers(model: Path, tm
     assert read_json(folder / "tokenizer_config.json") == {"chat_template": "<|im_start|>"}
 
 
-def test_what_is_missing_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_a_sentence(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"no tokenizer_config\.json, so this is no model folder"):
         chat_api.linked(tmp_path, tmp_path / "served")
     write_json(tmp_path / "tokenizer_config.json", {})
@@ -74,7 +74,7 @@ def test_what_is_missing_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Monke
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(UserError, match="Address already in use; choose another"):
-            chat_api.require_free(taken.getsockname()[1])
+            chat_api.serve(model, taken.getsockname()[1])
     monkeypatch.setattr(chat_api, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"OPENAI_PORT needs the extra `serve`: .* '\.\[serve\]', or unset it"):
         chat_api.require_package()
