@@ -28,7 +28,7 @@ def answers() -> str:
          "`python -m flows.account --since 2026-01-31`"),
         ("How good is it, against what baseline, with which error?", _quality(card["quality"]["scores"]),
          "`python -m flows.card instruct`"),
-        ("Can it be rebuilt bit for bit?", _rebuild(card["rebuild"]), "`make verify`"),
+        ("Can it be rebuilt bit for bit?", _rebuild(card["rebuild"]), "`make verify MODEL=instruct`"),
         ("Can anyone load it?", "; ".join(f"`{line}`" for line in card["load"]["lines"]), "`make chat`"),
     ]  # fmt: skip
     return "\n".join(["| question | answer | more |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)])

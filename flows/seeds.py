@@ -5,7 +5,7 @@
 
 Each training is an experiment (`dvc exp show`): it runs apart, to the end of the graph, and leaves the workspace alone.
 Killed and started again, finished ones are read back and the one that ran resumes. The standard deviation of every
-score over the trainings (with the workspace's own, where it is finished) is the noise floor of each registered name
+score over the trainings (with the workspace's own, where it is finished) is the seed noise of each registered name
 on this held-out set. The gate, the comparison and the report use it; for other settings it is borrowed and widened.
 """
 
@@ -81,7 +81,7 @@ def _train(name: str, params: Params) -> None:
 
 
 def markdown(snapshots: list[Snapshot]) -> str:
-    """The noise floor of every kind of model; the runs are recorded on the way."""
+    """The seed noise of every kind of model; the runs are recorded on the way."""
     lines = ["# Noise of seeds", "", f"Runs: {', '.join(snapshot.name for snapshot in snapshots)}."]
     last = snapshots[-1]
     for branch, stage in seed_runs.STAGES.items():

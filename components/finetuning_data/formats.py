@@ -24,6 +24,7 @@ from components.text.opening import ByteCount, inner_suffix
 SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 LONGEST_FIELD = 1 << 24
 """Characters of a csv's row."""
+NO_ROW = "a row must be an object, {...}; `jq -c '.[]' FILE` writes those of a file that is one list line by line"
 REASONS = {"invalid_csv": "not CSV", "invalid_utf8": "not UTF-8"}
 
 
@@ -62,8 +63,10 @@ def read(path: Path) -> Rows:
     if kind is None:
         if not columns:
             refuse_empty(path, rows, refused)
+        small = " (in small letters)" if kind_of({name.lower(): None for name in columns}) else ""
         raise UserError(f"{path}: columns {', '.join(list(columns)[:12])}; give rows with messages, prompt and "
-                        "completion, text and label (or labels, or score), or prompt, chosen and rejected")  # fmt: skip
+                        "completion, text and label (or labels, or score), or prompt, chosen and "
+                        f"rejected{small}")  # fmt: skip
     refuse_empty(path, rows, refused)
     used = set[str]().union(*COLUMNS[kind])
     return Rows(kind, rows, refused, tuple(name for name in columns if name not in used))
@@ -144,8 +147,8 @@ def _parsed(line: bytes, where: str) -> dict[str, Any] | Refused:
     except UnicodeError as error:
         return Refused(where, "not UTF-8", clause(error))
     except (ValueError, RecursionError) as error:
-        return Refused(where, "not JSON", clause(error))
-    return value if isinstance(value, dict) else Refused(where, "not JSON", "a row must be an object, {...}")
+        return Refused(where, "not JSON", NO_ROW if line.strip() == b"[" else clause(error))
+    return value if isinstance(value, dict) else Refused(where, "not JSON", NO_ROW)
 
 
 def _csv(file: ByteCount, name: str) -> Iterator[tuple[str, dict[str, Any] | Refused]]:

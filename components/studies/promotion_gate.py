@@ -139,7 +139,8 @@ def _primary(
     if row is None or row.low is None:
         return None, ("inconclusive", f"{name} has no interval on shared items: too few works, or not evaluated")
     if noise is None:
-        return None, ("inconclusive", f"{name}: no noise floor, so a lucky seed would do; run `python -m flows.seeds`")
+        text = f"{name}: seed noise not measured, so a lucky seed would do; run `python -m flows.seeds`"
+        return None, ("inconclusive", text)
     row = over_seeds(row, noise, confidence)
     assert row.low is not None
     assert row.high is not None
@@ -161,7 +162,7 @@ def _non_inferior(
         return "inconclusive", f"{name} is guarded, but one of the two was not evaluated on it"
     text = f"{name} {row.a:.4f} -> {row.b:.4f}"
     if row.low is None or noise is None:
-        return "inconclusive", f"{text}: {'no noise floor' if row.low is not None else 'too few clusters'}"
+        return "inconclusive", f"{text}: {'seed noise not measured' if row.low is not None else 'too few clusters'}"
     row = over_seeds(row, noise, confidence)
     assert row.low is not None
     assert row.high is not None

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from jinja2 import TemplateError
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -114,7 +115,7 @@ class WithinContext:
                 return {"type": "http.request", "body": bytes(content), "more_body": False}
             return await receive()
 
-        await self.app(scope, again, send)
+        await self.app(scope, again, with_end(send))
 
     def bounded(self, kind: type[ChatRequest] | type[TextRequest], body: bytes) -> Mapping[str, Any]:
         """The request's fields, with a number of tokens that the context has room for.
@@ -147,6 +148,21 @@ class WithinContext:
         for name in self.reserved:
             if any(name in text for text in texts):
                 raise ValueError(f"a text has {name}, which is a token of the chat format and would be read as such")
+
+
+def with_end(send: Send) -> Send:
+    """A streamed answer with the last line that clients of this API wait for, which transformers 5.24 leaves out."""
+    streamed = False
+
+    async def sent(message: Message) -> None:
+        nonlocal streamed
+        if message["type"] == "http.response.start":
+            streamed = Headers(raw=message["headers"]).get("content-type", "").startswith("text/event-stream")
+        elif streamed and not message.get("more_body"):
+            message = {**message, "body": message.get("body", b"") + b"data: [DONE]\n\n"}
+        await send(message)
+
+    return sent
 
 
 async def whole(request: Request) -> bytes:

@@ -24,7 +24,7 @@ def _state() -> Path:
             own: what is in it is kept from other users.
     """
     if known := os.environ.get("GREENHOUSE_STATE"):
-        state = Path(known).resolve()
+        state = Path(known).expanduser().resolve()
         try:
             names = {path.name for path in state.iterdir()}
         except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""Runs that differ in seeds alone: which settings they share, the noise floor they measured, and their mean scores.
+"""Runs that differ in seeds alone: which settings they share, the seed noise they measured, and their mean scores.
 
     .greenhouse/noise/<registered name>.json     held-out set -> settings -> run -> items (hash in DVC's cache), scores
 
-A noise floor belongs to a registered name, a held-out set and settings. `python -m flows.seeds` writes it; the gate,
+It belongs to a registered name, a held-out set and settings. `python -m flows.seeds` writes it; the gate,
 the comparison and the report read it.
 """
 

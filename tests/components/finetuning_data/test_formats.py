@@ -160,6 +160,12 @@ def test_nothing_left_is_refused_with_counts_and_the_first_row(tmp_path: Path) -
         read(jsonl(tmp_path, *[{"prompt": "a", "completion": ""}] * 2))
     with pytest.raises(UserError, match=r"columns question, answer; give rows with messages"):
         read(jsonl(tmp_path, {"question": "a", "answer": "b"}))
+    with pytest.raises(UserError, match=r"columns Text, Label; .*chosen and rejected \(in small letters\)"):
+        read(jsonl(tmp_path, {"Text": "a", "Label": "b"}))
+    for whole in ('[{"text": "a", "label": "b"}]', '[\n {"text": "a",\n "label": "b"}\n]'):
+        (tmp_path / "list.jsonl").write_text(whole)
+        with pytest.raises(UserError, match=r"first list\.jsonl line 1 \(.* `jq -c '\.\[\]' FILE`"):
+            read(tmp_path / "list.jsonl")
     (tmp_path / "latin.jsonl").write_bytes('{"text": "où", "label": "a"}'.encode("latin-1"))
     with pytest.raises(UserError, match=r"1 x not UTF-8, first latin\.jsonl line 1 \(.*0xf9"):
         read(tmp_path / "latin.jsonl")

@@ -184,7 +184,11 @@ def test_what_cannot_be_answered_is_a_sentence(client: openai.OpenAI, messages: 
 
 def test_other_pages_and_what_is_not_a_chat_are_refused(address: str) -> None:
     asked = {"messages": ASKED, "max_tokens": 2, "n": 1, "logprobs": False, "frequency_penalty": 0.0, "user": "me"}
-    assert httpx.post(f"{address}/v1/chat/completions", json=asked).status_code == 200
+    answer = httpx.post(f"{address}/v1/chat/completions", json=asked)
+    assert (answer.status_code, "[DONE]" in answer.text) == (200, False)
+    streamed = httpx.post(f"{address}/v1/chat/completions", json=asked | {"stream": True})
+    assert streamed.text.count("[DONE]") == 1
+    assert streamed.text.endswith("}\n\ndata: [DONE]\n\n")
     for body in (b"no json", b"", b"[]", b"{}", b'{"messages": "\\ud800"}'):
         refusal = httpx.post(f"{address}/v1/chat/completions", content=body)
         assert refusal.status_code == 400

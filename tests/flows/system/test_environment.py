@@ -49,6 +49,8 @@ def test_a_state_folder_has_any_name_and_nothing_of_others_in_it(fresh_clone: Pi
         shown = fresh_clone.run("flows.account", "--help", GREENHOUSE_STATE=str(own))
         assert "usage:" in shown
         assert (own / "dvc-config").is_dir()
+    fresh_clone.run("flows.account", "--help", GREENHOUSE_STATE="~/books", HOME=str(tmp_path))
+    assert (tmp_path / "books" / "dvc-config").is_dir()
     shared, file = tmp_path / "shared", tmp_path / "file"
     shared.mkdir(mode=0o755)
     (shared / "letter").touch()
