@@ -17,6 +17,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 COVERED = {
     "make up": "flows/test_up.py::test_up_serves_guards_and_stops",
     "make verify": "flows/test_verify.py::test_identical_then_the_first_difference",
+    "make verify MODEL=instruct": "flows/test_verify.py::test_identical_then_the_first_difference",
     "make scaling": "flows/test_scaling.py::test_a_killed_sweep_goes_on_and_checks_what_it_predicted",
     "python -m flows.label_efficiency": "flows/test_label_efficiency.py::test_the_study",
     "python -m flows.finetune_data rows.jsonl": "flows/test_finetune_data.py::test_rows_are_shown_and_written",

@@ -82,11 +82,11 @@ def task_states(clone: PipelineClone) -> set[str]:
 def test_one_seeded_kill_per_stage(
     kills: list[list[str]],
     by_pipeline: list[list[str]],
-    fresh_clone: PipelineClone,
+    migrated_clone: PipelineClone,
     finished_outputs: Callable[[], dict[str, str]],
 ) -> None:
     """With one worker, and under `dvc repro` on one core: neither is seen in the bytes."""
-    clone = fresh_clone
+    clone = migrated_clone
     clone.edit("params.yaml", "  workers: 2", "  workers: 1")
     dice = random.Random(20261125)
     busy = [
