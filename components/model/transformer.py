@@ -37,8 +37,8 @@ from components.params import ModelShape
 
 HEAD_DIM = 64
 """Channels of a head, unless heads and width say otherwise: the size attention kernels are made for."""
-MATRIX_SCALE = 0.3
-"""Of the first matrices, relative to those that keep a normed input's size: Muon's steps soon outgrow the noise."""
+SMALL = 0.3
+"""Size of initial matrices in short trainings, 1 keeping that of a normed input: Muon soon outgrows the noise."""
 
 
 def derive_shape(model: ModelShape, vocab_size: int, context: int, causal: bool) -> Shape:
@@ -272,8 +272,8 @@ class Transformer(nn.Module):
         frequency_C = 1.0 / shape.rope_theta ** (torch.arange(0, shape.head_dim, 2).float() / shape.head_dim)
         self.register_buffer("frequency_C", frequency_C, persistent=False)
 
-    def initialise(self, seed: int) -> "Transformer":
-        """Fresh weights, a function of the seed and the shape alone. Returns the model."""
+    def initialise(self, seed: int, scale: float = SMALL) -> "Transformer":
+        """Fresh weights, a function of seed, shape and scale alone. Returns the model."""
         generator = torch.Generator().manual_seed(seed)
         for name, parameter in self.named_parameters():
             if name.endswith(("o_proj.weight", "down_proj.weight", "lm_head.weight")):
@@ -281,7 +281,7 @@ class Transformer(nn.Module):
             elif name == "embed_tokens.weight":
                 nn.init.normal_(parameter, std=0.02, generator=generator)
             elif parameter.ndim == 2:  # fan-in scaling: all widths shrink a normed input alike
-                nn.init.normal_(parameter, std=MATRIX_SCALE * parameter.shape[1] ** -0.5, generator=generator)
+                nn.init.normal_(parameter, std=scale * parameter.shape[1] ** -0.5, generator=generator)
         return self
 
     @property

@@ -66,6 +66,8 @@ class Pretrain(Section):
     """Keep attention inside each document of a packed sequence."""
     mask_rate: Advanced[float] = Field(default=0.3, gt=0.0, lt=1.0)
     """Share of tokens hidden (masked objective only)."""
+    initial_scale: Advanced[float] = Field(default=1.0, gt=0.0)
+    """Size of the blocks' initial matrices, 1 keeping that of a normed input; less pays in short runs alone."""
     optimizer: Optimizer = Optimizer()
     """Optimizer and schedule."""
     seed: int = 1
@@ -90,6 +92,7 @@ _SHIPPED = Pretrain(
     batch=8,
     eval_every=300,
     checkpoint_every=150,
+    initial_scale=0.3,
     optimizer=Optimizer(embedding_lr=0.02, momentum=0.9, beta1=0.6, schedule="linear"),
 )
 

@@ -70,7 +70,8 @@ class Segments:
             if fault := checkpoint.damage(begin):
                 return f"{begin.name} is damaged: {fault}"
             shutil.copytree(begin, work / begin.name)
-        train_on(inputs, Transformer(inputs.shape).initialise(self.params.seed), work, progress, SINGLE, until=last)
+        model = Transformer(inputs.shape).initialise(self.params.seed, self.params.initial_scale)
+        train_on(inputs, model, work, progress, SINGLE, until=last)
         made = read_json(checkpoint.folder_of(work, last) / "files.json")
         shutil.rmtree(work)
         wrong = [

@@ -96,7 +96,7 @@ def calibrate(
 
     shape = derive_shape(params.model, vocab_size, params.context, objective == "causal")
     floats.configure_torch(numerics)
-    model = Transformer(shape).initialise(params.seed)
+    model = Transformer(shape).initialise(params.seed, params.initial_scale)
     settings = TrainConfig(
         steps=params.steps + WARM_UP + STEPS + 1, optimizer=params.optimizer, micro_batch=params.micro_batch,
         checkpoint_every=1 << 30, name=f"pretrain.{objective}",

@@ -142,7 +142,7 @@ def _trained(
     arguments = _worker_arguments(inputs.objective, tokens, params, numerics, work)
 
     def train(group: data_parallel.ProcessGroup) -> tuple[Transformer, TrainResult]:
-        model = Transformer(inputs.shape).initialise(params.seed)
+        model = Transformer(inputs.shape).initialise(params.seed, params.initial_scale)
         return model, train_on(inputs, model, work, progress, group)
 
     (model, result), group = data_parallel.train_together(
@@ -292,7 +292,7 @@ def _work(arguments: dict) -> None:
     params, numerics = Pretrain(**arguments["params"]), Numerics(**arguments["numerics"])
     inputs = prepare(arguments["objective"], Path(arguments["tokens"]), params, numerics)
     floats.configure_torch(numerics)
-    model, work = Transformer(inputs.shape).initialise(params.seed), Path(arguments["work"])
+    model, work = Transformer(inputs.shape).initialise(params.seed, params.initial_scale), Path(arguments["work"])
     with data_parallel.process_group(numerics, work, []) as group:
         train_on(inputs, model, work, Progress(), group)
 

@@ -128,6 +128,15 @@ def test_fresh_weights_are_a_function_of_the_seed() -> None:
     assert not torch.equal(first.embed_tokens.weight, other.embed_tokens.weight)
 
 
+def test_the_scale_is_that_of_the_blocks_matrices_alone() -> None:
+    usual, half = (Transformer(network().shape).initialise(1, scale) for scale in (1.0, 0.5))
+    for (name, one), other in zip(usual.named_parameters(), half.parameters(), strict=True):
+        inside = name.startswith("layers.") and one.ndim == 2
+        assert torch.equal(0.5 * one if inside else one, other), name
+    query = usual.layers[0].self_attn.q_proj.weight
+    assert float(query.detach().std()) == pytest.approx(query.shape[1] ** -0.5, rel=0.05)
+
+
 def test_documents_and_a_cache_together_are_refused() -> None:
     """The mask of documents covers the new positions alone, so attention to cached ones would be wrong."""
     model, ids = network(), some_ids(1, 8)

@@ -18,11 +18,11 @@ ROOT = Path(__file__).resolve().parents[3]
 PRESETS = {path.stem: [path] for path in sorted((ROOT / "presets").glob("*.yaml"))}
 """Name -> what overlays params.yaml."""
 EFFECTIVE = {
-    "default": "ad293b986389c9af",
-    "test": "a77beebd7d87115c",
-    "gpu-124m": "ba297ad7b0f19cbf",
-    "overnight-cpu": "b2b11d12cbe136fa",
-    "cpu-40min": "b17ea497c30b4878",
+    "default": "009c3da3c726d5ad",
+    "test": "ac8d024c7cc88f3e",
+    "gpu-124m": "6b615a4d24afe572",
+    "overnight-cpu": "804c7633a2c1d832",
+    "cpu-40min": "f1bb5620afc293b4",
 }
 """Name -> SHA-256 of its effective values as JSON: a change of layout changes none of them. A value that is changed on
 purpose changes its digest here."""
