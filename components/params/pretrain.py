@@ -34,7 +34,7 @@ class Optimizer(Section):
     embedding_lr: float = Field(default=0.01, gt=0.0)
     """Peak learning rate of embeddings and head (AdamW)."""
     momentum: Advanced[float] = Field(default=0.95, ge=0.0, lt=1.0)
-    """Muon's momentum; less than the usual 0.95 pays in runs of a thousand steps, and costs in long ones."""
+    """Muon's momentum; less than the usual 0.95 pays in runs of a thousand steps, and is not shown to in long ones."""
     beta1: Advanced[float] = Field(default=0.9, ge=0.0, lt=1.0)
     """AdamW's first beta: its momentum, of which the same is true."""
     weight_decay: float = Field(default=0.0, ge=0.0)
