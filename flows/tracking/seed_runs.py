@@ -2,7 +2,7 @@
 
     .greenhouse/noise/<registered name>.json     held-out set -> settings -> run -> items (hash in DVC's cache), scores
 
-It belongs to a registered name, a held-out set and settings. `python -m flows.seeds` writes it; the gate,
+Seed noise belongs to a registered name, a held-out set and settings. `python -m flows.seeds` writes it; the gate,
 the comparison and the report read it.
 """
 
