@@ -1,33 +1,45 @@
 """Pretraining that torchrun starts on two nodes: one is the stage, and the bytes are those of two local processes."""
 
+import os
 import shutil
 import socket
+from pathlib import Path
 
 from tests.flows.pipeline_clone import PipelineClone
 
+LATE = """
+import glob, os, time
+while os.environ.get("RANK") == "1" and not glob.glob(".greenhouse/work/pretrain@causal/*/out"):
+    time.sleep(0.1)
+"""
+"""Holds up the process of node 1 until the stage has begun, when DVC lets nobody else ask about it."""
 
-def on_two_nodes(clone: PipelineClone) -> list[str]:
+
+def on_two_nodes(clone: PipelineClone, **more: str) -> list[str]:
     """What each of two torchruns prints that start `-m flows.pretrain causal`, one as node 0 and one as node 1."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = ["torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1", "--master-addr", "127.0.0.1",
                "--master-port", str(port)]  # fmt: skip
-    nodes = [clone.start(*command, "--node-rank", str(rank), "-m", "flows.pretrain", "causal") for rank in range(2)]
+    nodes = [
+        clone.start(*command, "--node-rank", str(rank), "-m", "flows.pretrain", "causal", **more) for rank in range(2)
+    ]
     outputs = [node.communicate(timeout=300)[0] for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], outputs
     return outputs
 
 
-def test_torchrun_pretrains_on_two_nodes(finished_clone: PipelineClone) -> None:
+def test_torchrun_pretrains_on_two_nodes(finished_clone: PipelineClone, tmp_path: Path) -> None:
     clone = finished_clone
     before = (clone.root / "dvc.lock").read_text()
+    (tmp_path / "sitecustomize.py").write_text(LATE)
     with clone.edited("params.yaml", ("processes: 1", "processes: 2")):
         clone.run("flows.pretrain", "causal")
         ours = clone.outputs()["models/pretrain/causal"]
         (clone.root / "dvc.lock").write_text(before)
         shutil.rmtree(clone.root / ".dvc" / "cache" / "runs")  # else DVC gives back what it has
-        first, second = on_two_nodes(clone)
+        first, second = on_two_nodes(clone, PYTHONPATH=os.pathsep.join([str(tmp_path), str(clone.root)]))
         assert "pretrain@causal: done" in first
         assert "nothing to train" not in second
         assert clone.outputs()["models/pretrain/causal"] == ours
