@@ -159,7 +159,7 @@ def dpo(job: Any) -> dict[str, float]:
     from trl import DPOConfig, DPOTrainer
 
     tokenizer_json = (job.place / "base" / "tokenizer.json").read_text()
-    problems = [problem for task in curriculum.TASKS for problem in curriculum.items(task, SEED, BATCH // 4)]
+    problems = [problem for task in curriculum.TASKS[:4] for problem in curriculum.items(task, SEED, BATCH // 4)]
     chosen = [preferences.right_and_wrong(problem, SEED) for problem in problems]
     pairs, _ = preferences.encoded(chosen, Encoder(tokenizer_json), CONTEXT, [])
     base, _, _ = export.load(job.place / "base")

@@ -18,10 +18,10 @@ class Curriculum(Section):
 
     share: float = Field(default=0.25, ge=0.0, le=0.9)
     """Share of generated text in the training bytes; 0 switches it off."""
-    tasks: list[Literal["copy", "recall", "mapping", "arithmetic"]] = Field(
+    tasks: list[Literal["copy", "recall", "mapping", "arithmetic", "names"]] = Field(
         default=["copy", "recall", "mapping", "arithmetic"], min_length=1
     )
-    """Copying a sequence, key-value recall, k-shot label mapping, arithmetic with and without a scratchpad."""
+    """Copying, key-value recall (names: by invented names), k-shot label mapping, sums with and without steps."""
 
 
 class Canaries(Section):

@@ -11,6 +11,7 @@ behind a space (` k`), digits do not (it splits numbers into digits, and a space
 
     copy: q d x m = q d x m                  answer " q d x m"
     recall: k B, d M ? d M, k B, k B, d M    answer " M" (to the first key asked; training text goes on asking)
+    recall: Rosu B, Kifa M ? Kifa M          names: the same with invented names, each of several tokens, as keys
     label: red K, dog M, blue K, cat M       answer " M" (two of four word classes, letters drawn per item)
     sum: 47+38= 85                           answer " 85"
     steps: 47+38; 7+8=15;4+3+1=8= 85         answer all behind "38;"; `final` is " 85"
@@ -24,7 +25,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Literal
 
-TASKS = ("copy", "recall", "mapping", "arithmetic")
+TASKS = ("copy", "recall", "mapping", "arithmetic", "names")
 REWARDED = ("recall", "arithmetic")
 """Those with one right answer that takes a few tokens: what a model is rewarded for, and then scored on."""
 VERSION = 4
@@ -45,6 +46,9 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "body": ("hand", "foot", "head", "arm", "leg", "eye", "ear", "nose", "mouth", "knee", "neck", "finger"),
     "food": ("bread", "milk", "meat", "cheese", "butter", "rice", "egg", "apple", "salt", "sugar", "soup", "honey"),
 }
+ONSETS, VOWELS, CODAS = tuple("bdfgklmnprtvz"), "aeiou", ("", "l", "n", "r", "s")
+NAME_SYLLABLES = (2, 4)
+"""Syllables of a name here. Those of the task `open_book` have three: no name is in both."""
 Split = Literal["train", "test"]
 
 
@@ -82,13 +86,13 @@ def items(task: str, seed: int, n: int, *, split: Split = "train", **difficulty:
     """`n` items of `task`; the same arguments give the same items.
 
     Args:
-        task: `copy`, `recall`, `mapping` or `arithmetic`.
+        task: one of `TASKS`.
         seed: any integer; other seeds give other items of the same split.
         n: how many. Test items are distinct; training items may repeat where problems are few (sums).
         split: whose problems: no problem is in both.
-        **difficulty: fixes what is otherwise drawn per item. copy: `length` (2-20). recall: `pairs` (2-20), `depth`
-            (which pair is asked first, 0-based). mapping: `shots` (0-22; in training 0-10). arithmetic: `digits` (1-6),
-            `steps` (0 or 1).
+        **difficulty: fixes what is otherwise drawn per item. copy: `length` (2-20). recall and names: `pairs` (2-20),
+            `depth` (which pair is asked first, 0-based). mapping: `shots` (0-22; in training 0-10).
+            arithmetic: `digits` (1-6), `steps` (0 or 1).
 
     Raises:
         ValueError: unknown task or difficulty, a value out of range, or fewer than `n` distinct test items exist.
@@ -136,6 +140,7 @@ def is_test(task: str, problem: str) -> bool:
 LIMITS: dict[str, dict[str, tuple[int, int]]] = {
     "copy": {"length": (2, 20)},
     "recall": {"pairs": (2, 20), "depth": (0, 19)},
+    "names": {"pairs": (2, 20), "depth": (0, 19)},
     "mapping": {"shots": (0, 22)},
     "arithmetic": {"digits": (1, 6), "steps": (0, 1)},
 }
@@ -150,7 +155,7 @@ def _check(task: str, split: str, difficulty: dict[str, int]) -> None:
         if not low <= value <= high:
             raise ValueError(f"curriculum task {task}: {name} = {value}, allowed {low} to {high}")
     if "depth" in difficulty and difficulty["depth"] >= difficulty.get("pairs", 2):
-        raise ValueError(f"curriculum task recall: depth = {difficulty['depth']} needs more pairs than that")
+        raise ValueError(f"curriculum task {task}: depth = {difficulty['depth']} needs more pairs than that")
 
 
 Made = tuple[str, Problem]
@@ -167,7 +172,26 @@ def _copy(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made:
 def _recall(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made:
     """Distinct keys, distinct capitals as values: a rule blind to the key is right for one key of a list, whichever."""
     pairs = difficulty.get("pairs") or _short(draw)
-    keys = draw.sample(LETTERS, pairs)
+    return _asked_of_pairs(draw, "recall", draw.sample(LETTERS, pairs), difficulty)
+
+
+def _names(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made:
+    """Keys of several tokens: looking back for the last token alone is not enough where two names end alike."""
+    pairs = difficulty.get("pairs") or _short(draw)
+    names: dict[str, None] = {}
+    while len(names) < pairs:
+        names[invented_name(draw, draw.choice(NAME_SYLLABLES))] = None
+    return _asked_of_pairs(draw, "names", list(names), difficulty)
+
+
+def invented_name(draw: random.Random, syllables: int) -> str:
+    """Random syllables, capitalised."""
+    made = [draw.choice(ONSETS) + draw.choice(VOWELS) for _ in range(syllables)]
+    return ("".join(made) + draw.choice(CODAS)).capitalize()
+
+
+def _asked_of_pairs(draw: random.Random, task: str, keys: list[str], difficulty: dict[str, int]) -> Made:
+    pairs = len(keys)
     values = dict(zip(keys, draw.sample(LABELS, pairs), strict=True))
     asked = [key for _ in range(1 + TURNS // pairs) for key in draw.sample(keys, pairs)]
     if "depth" in difficulty:
@@ -178,7 +202,7 @@ def _recall(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made
     facts = {"pairs": pairs, "depth": keys.index(asked[0])}
     choices = tuple(f" {value}" for value in sorted(values.values()))
     problem = " ".join(sorted(f"{key}{value}" for key, value in values.items()))
-    return problem, Problem("recall", "recall", f"recall:{shown} ? {asked[0]}", answer, rest, answer, choices, facts)
+    return problem, Problem(task, "recall", f"recall:{shown} ? {asked[0]}", answer, rest, answer, choices, facts)
 
 
 def _short(draw: random.Random) -> int:
@@ -255,4 +279,5 @@ MAKERS: dict[str, Callable[[random.Random, str, dict[str, int]], Made]] = {
     "recall": _recall,
     "mapping": _mapping,
     "arithmetic": _arithmetic,
+    "names": _names,
 }

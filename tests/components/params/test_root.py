@@ -22,7 +22,7 @@ EFFECTIVE = {
     "test": "ac8d024c7cc88f3e",
     "gpu-124m": "6b615a4d24afe572",
     "overnight-cpu": "804c7633a2c1d832",
-    "cpu-40min": "f1bb5620afc293b4",
+    "cpu-40min": "1e3f950145dce810",
 }
 """Name -> SHA-256 of its effective values as JSON: a change of layout changes none of them. A value that is changed on
 purpose changes its digest here."""

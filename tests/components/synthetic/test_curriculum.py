@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from components.stages.evaluate.tasks.open_book import facts
 from components.synthetic.curriculum import LIMITS, TASKS, Problem, is_test, items, stream
 
 
@@ -44,13 +45,22 @@ def test_copy_copies() -> None:
         assert item.answer == item.prompt.removeprefix("copy:").removesuffix(" =")
 
 
-def test_recall_answers_are_in_the_prompt_at_the_stated_depth() -> None:
-    for item in items("recall", 1, 300) + items("recall", 2, 50, split="test", pairs=8, depth=5):
+@pytest.mark.parametrize("task", ["recall", "names"])
+def test_recall_answers_are_in_the_prompt_at_the_stated_depth(task: str) -> None:
+    for item in items(task, 1, 300) + items(task, 2, 50, split="test", pairs=8, depth=5):
         shown, asked = item.prompt.removeprefix("recall: ").split(" ? ")
         pairs = pairs_of(shown)
         assert len(pairs) == item.difficulty["pairs"]
         assert pairs[item.difficulty["depth"]] == (asked, item.answer.strip())
         assert set(pairs_of(item.rest)) == set(pairs)
+
+
+def test_no_name_is_one_that_the_evaluation_asks_about() -> None:
+    for item in items("names", 1, 500) + items("names", 2, 100, split="test"):
+        names = [name for name, _ in pairs_of(item.prompt.removeprefix("recall: ").split(" ? ")[0])]
+        assert {len(re.findall("[aeiou]", name.lower())) for name in names} <= {2, 4}
+    asked = [fact.prompts["closed"].split()[1] for fact in facts("record", 1, 200)]
+    assert {len(re.findall("[aeiou]", name.lower())) for name in asked} == {3}
 
 
 def test_sums_are_right_and_so_is_every_step() -> None:

@@ -6,8 +6,8 @@ a faithful model changes its answer with it. Four values are the choices, all of
 is asked about each of its names: a rule that does not look at the name (the first value, the most frequent word) is
 right once in four, closed book and open.
 
-Posed in two forms: `record`, as the curriculum writes facts, and `prose`, as English does. How far confidence tells
-right answers from wrong ones is reported over open and closed questions together.
+Posed in two forms: `record`, as the curriculum writes pairs (its task `names` with such keys), and `prose`, as English
+does. How far confidence tells right answers from wrong ones is reported over open and closed questions together.
 """
 
 import random
@@ -20,19 +20,15 @@ import numpy as np
 from components.stages.evaluate.tasks.abstention import counts_by_rank, report_abstention
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, TaskResult
-from components.synthetic.curriculum import LABELS
+from components.synthetic.curriculum import LABELS, invented_name
 
 NAME = "open_book"
 CHOICES = 4
 BASELINE = "blind to the name"
 FORMS = ("record", "prose")
 COLOURS = ("red", "blue", "green", "white", "black", "brown", "yellow", "grey")
-ONSETS, VOWELS, CODAS = (
-    ("b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "t", "v", "z"),
-    "aeiou",
-    ("", "l", "n", "r", "s"),
-)
-
+SYLLABLES = 3
+"""Of a name: the curriculum's have fewer or more, so that none is known from training."""
 
 TITLES = {"closed": "closed book", "open": "open book", "edited": "follows an edited passage"}
 
@@ -79,15 +75,9 @@ def facts(form: str, seed: int, n: int) -> list[Fact]:
     return [fact for passage in range(-(-n // CHOICES)) for fact in _facts(draw, form, passage)]
 
 
-def invented_name(draw: random.Random) -> str:
-    """Three random syllables, capitalised."""
-    syllables = [draw.choice(ONSETS) + draw.choice(VOWELS) for _ in range(3)]
-    return ("".join(syllables) + draw.choice(CODAS)).capitalize()
-
-
 def _facts(draw: random.Random, form: str, passage: int) -> Iterator[Fact]:
     """The questions about one passage, a name each. The edit moves every value on to the next name."""
-    names = [invented_name(draw) for _ in range(CHOICES)]
+    names = [invented_name(draw, SYLLABLES) for _ in range(CHOICES)]
     values = draw.sample(LABELS if form == "record" else COLOURS, CHOICES)
     edited = [*values[1:], values[0]]
     write = _record if form == "record" else _prose
