@@ -13,6 +13,7 @@ tokenizers: bits per byte = nats / ln 2 / num_bytes.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -133,6 +134,9 @@ def read_token_manifest(folder: Path) -> TokenManifest:
 class TokenWriter:
     """Write documents' ids to shards, one shard per `add_shard` call; `close()` writes the manifest last.
 
+    Files are written and synced on a thread, while the caller makes the next shard's ids; an error of it is raised by
+    the next call.
+
     Args:
         folder: made if missing.
         vocab_size: decides the width of an id on disk.
@@ -148,6 +152,8 @@ class TokenWriter:
         self.manifest = TokenManifest(dtype, vocab_size, tokenizer_sha256, list(sources))
         for name in sources:
             self.manifest.per_source[name] = {"num_tokens": 0, "num_documents": 0, "num_bytes": 0}
+        self._thread = ThreadPoolExecutor(1)
+        self._written: Future[None] | None = None
 
     def add_documents(
         self, documents: Sequence[np.ndarray], sources: np.ndarray, num_bytes: np.ndarray
@@ -174,6 +180,14 @@ class TokenWriter:
         """
         assert len(lengths) == len(sources) == len(num_bytes)
         assert int(lengths.sum()) == len(ids)
+        self._wait()
+        self._written = self._thread.submit(self._write, ids, lengths, sources, num_bytes)
+
+    def _wait(self) -> None:
+        if self._written:
+            self._written.result()
+
+    def _write(self, ids: np.ndarray, lengths: np.ndarray, sources: np.ndarray, num_bytes: np.ndarray) -> None:
         number = len(self.manifest.shards)
         names = {"tokens": f"tokens-{number:05d}.bin"}
         names |= {kind: f"{kind}-{number:05d}.npy" for kind in ("documents", "sources")}
@@ -205,5 +219,7 @@ class TokenWriter:
 
     def close(self) -> TokenManifest:
         """Write the manifest: the folder is complete."""
+        self._wait()
+        self._thread.shutdown()
         write_json(self.folder / "manifest.json", asdict(self.manifest))
         return self.manifest

@@ -11,7 +11,7 @@ so that Devanagari or decomposed accents are not cut apart.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -132,9 +132,6 @@ class Encoder:
         Args:
             threads: each has an `Encoding` of its own, with what it remembers; they change no id.
         """
-        if threads == 1:
-            yield from map(self.encode_array, texts)
-            return
         with ThreadPoolExecutor(threads) as pool:
             for part in pool.map(self._encoded, parts_of(texts)):
                 yield from part
@@ -142,11 +139,11 @@ class Encoder:
     def _encoded(self, texts: list[str]) -> list[np.ndarray]:
         """In any thread, with an encoding that no other uses."""
         try:
-            encode = self._idle.pop()
+            encoding = self._idle.pop()
         except IndexError:
-            encode = Encoding(self._content)
-        found = [encode(text) for text in texts]
-        self._idle.append(encode)
+            encoding = Encoding(self._content)
+        found = encoding.encode_batch(texts)
+        self._idle.append(encoding)
         return found
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -172,7 +169,7 @@ def parts_of(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 class Encoding:
-    """The function from text to ids of `gigatoken`, or where that is not installed, of `tokenizers`.
+    """Texts to ids by `gigatoken`, or where that is not installed, by `tokenizers`.
 
     Args:
         content: of a tokenizer.json, without added tokens.
@@ -187,19 +184,30 @@ class Encoding:
         try:
             from gigatoken.gigatoken_rs import load_hf_json
         except ImportError:
-            slow = Tokenizer.from_str(self._content)
-            self.encode: Callable[[str], np.ndarray] = lambda text: np.array(
-                slow.encode(text, add_special_tokens=False).ids, dtype=np.uint32
-            )
+            self.model: Any = Tokenizer.from_str(self._content)
         else:
-            self.encode = load_hf_json(self._content).encode
+            self.model = load_hf_json(self._content)
 
     def __call__(self, text: str) -> np.ndarray:
         """Ids of a text: uint32."""
-        self._remembered += len(text)
+        self._remember(len(text))
+        if isinstance(self.model, Tokenizer):
+            return np.array(self.model.encode(text, add_special_tokens=False).ids, np.uint32)
+        return self.model.encode(text)
+
+    def encode_batch(self, texts: list[str]) -> list[np.ndarray]:
+        """Ids of each text. Other threads go on meanwhile, which they do not while a single text is encoded."""
+        self._remember(sum(map(len, texts)))
+        if isinstance(self.model, Tokenizer):
+            rows = self.model.encode_batch_fast(texts, add_special_tokens=False)
+            return [np.array(row.ids, np.uint32) for row in rows]
+        rows = self.model.encode_batch(texts, parallel=False).layout  # an awkward array: all ids, and where texts end
+        return np.split(np.asarray(rows.content.data), np.asarray(rows.offsets.data)[1:-1])
+
+    def _remember(self, num_chars: int) -> None:
+        self._remembered += num_chars
         if self._remembered > RENEW_CHARS:
             self._start()
-        return self.encode(text)
 
 
 def byte_ranks(tokenizer_json: str) -> dict[bytes, int]:

@@ -1,11 +1,13 @@
 """Token shards: one index over all shards, and nothing damaged is read."""
 
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from components.core.errors import UserError
+from components.tokens import shards
 from components.tokens.shards import TokenShards, TokenWriter
 
 
@@ -90,3 +92,18 @@ def test_no_manifest_and_no_tokens(tmp_path: Path) -> None:
     TokenWriter(tmp_path, 300, "", []).close()
     with pytest.raises(UserError, match="holds no tokens"):
         TokenShards.open(tmp_path)
+
+
+@pytest.mark.parametrize("num_shards", [1, 2])
+def test_a_shard_that_cannot_be_written_leaves_no_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_shards: int
+) -> None:
+    """Whether the writer is told at once or, while its thread writes, at its next call."""
+
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(shards, "written_whole", full)
+    with pytest.raises(OSError, match="No space left"):
+        write(tmp_path, num_shards=num_shards)
+    assert not list(tmp_path.iterdir())

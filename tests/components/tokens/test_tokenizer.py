@@ -121,10 +121,10 @@ def test_every_neighbourhood_of_kinds(tokenizer_json: str, encoder: Encoder) -> 
 def test_without_gigatoken_the_ids_are_the_same(
     monkeypatch: pytest.MonkeyPatch, tokenizer_json: str, encoder: Encoder
 ) -> None:
-    assert type(encoder.encode_array.encode.__self__).__name__ == "BPETokenizer"
+    assert type(encoder.encode_array.model).__name__ == "BPETokenizer"
     monkeypatch.setitem(sys.modules, "gigatoken.gigatoken_rs", None)  # importing it raises ImportError
     slow = Encoder(tokenizer_json)
-    assert type(slow.encode_array.encode).__name__ == "function"
+    assert type(slow.encode_array.model).__name__ == "Tokenizer"
     for fast, found, text in zip(encoder.encode_many(TRICKY), slow.encode_many(TRICKY), TRICKY, strict=True):
         assert found.dtype == fast.dtype == np.uint32
         assert found.tolist() == fast.tolist() == slow.encode(text)
@@ -134,13 +134,12 @@ def test_what_the_encoder_remembers_is_bounded(
     monkeypatch: pytest.MonkeyPatch, tokenizer_json: str, corpus: list[str]
 ) -> None:
     monkeypatch.setattr(tokenizer, "RENEW_CHARS", len(corpus[0]) + len(corpus[1]))
-    encoder = Encoder(tokenizer_json)
-    first = encoder.encode_array.encode
-    found = encoder.encode_many(corpus[:3])
-    before = [next(found), next(found)]
-    assert encoder.encode_array.encode == first
-    assert [*before, next(found)][-1].tolist() == slow_ids(tokenizer_json, corpus[2])
-    assert encoder.encode_array.encode != first
+    encoding = Encoder(tokenizer_json).encode_array
+    first = encoding.model
+    before = [encoding(corpus[0]), *encoding.encode_batch(corpus[1:2])]
+    assert encoding.model is first
+    assert [*before, *encoding.encode_batch(corpus[2:3])][-1].tolist() == slow_ids(tokenizer_json, corpus[2])
+    assert encoding.model is not first
 
 
 @pytest.mark.parametrize("threads", [2, 5])
