@@ -70,6 +70,7 @@ def ratio(
     resampling: Resampling = DEFAULT,
     strata: Sequence[str] | None = None,
     unit: str = "",
+    paired: bool = False,
 ) -> Estimate:
     """`sum(scores) / sum(weights)` with an interval.
 
@@ -80,6 +81,8 @@ def ratio(
         resampling: confidence.
         strata: the stratum of each item (its source); None for one. Clusters of one name in two strata are two.
         unit: what the clusters are, in the plural; works if there are strata, else items or groups of items.
+        paired: scores are differences of two on the same items. Of 0 and 1 alone they are no share of right answers:
+            the next item may be a -1.
     """
     s = np.asarray(scores, dtype=np.float64)
     w = np.ones(len(s)) if weights is None else np.asarray(weights, dtype=np.float64)
@@ -89,10 +92,12 @@ def ratio(
     high: float | None
     if len(table) < MIN_CLUSTERS:
         low = high = None
-    elif np.ptp(w) == 0.0 and np.all((s == 0.0) | (s == w)):
+    elif not paired and np.ptp(w) == 0.0 and np.all((s == 0.0) | (s == w)):
         low, high = _share_interval(table / w[0], stratum, len(s), resampling.confidence)
     else:
         low, high = Spread.of(table, _ratio_of_table, table[:, 1], stratum).interval(resampling.confidence)
+        if paired and low == high and np.ptp(w) == 0.0 and np.abs(s).max() <= w[0]:
+            low, high = _alike_interval(value, len(table), resampling.confidence)
     unit = unit or ("works" if any(strata or ()) else "items" if len(table) == len(s) else "groups of items")
     return Estimate(value, low, high, len(s), len(table), variance_words(len(table), unit))
 
@@ -220,6 +225,15 @@ def _share_interval(table: np.ndarray, strata: np.ndarray, n: int, confidence: f
     low = float(betaincinv(hits, count - hits + 1.0, tail)) if hits > 0.0 else 0.0
     high = float(betaincinv(hits + 1.0, count - hits, 1.0 - tail)) if hits < count else 1.0
     return low, high
+
+
+def _alike_interval(value: float, clusters: int, confidence: float) -> tuple[float, float]:
+    """Interval of a mean of differences from -1 to 1 that are the same in every cluster seen.
+
+    The share of clusters that are not so is at most 1 - tail^(1 / clusters): the exact binomial bound of none seen.
+    """
+    other = 1.0 - ((1.0 - confidence) / 2.0) ** (1.0 / clusters)
+    return value - other * (value + 1.0), value + other * (1.0 - value)
 
 
 def _ratio_of_table(table: np.ndarray) -> np.ndarray:

@@ -201,7 +201,8 @@ def signed_by(folder: Path, key: Path | None) -> tuple[list[str], list[str], lis
     try:
         config.verify(folder, folder / SIGNATURE)
     except Exception as error:  # the library raises what its parts raise, for a file that is no signature too
-        return [], [f"{SIGNATURE}: {_words(error) or 'was not made with this key'}"], []
+        reason = f" ({_words(error)})" if _words(error) else ""
+        return [], [f"{SIGNATURE}: no valid signature of these files by this key{reason}"], []
     return [f"{SIGNATURE}: the signature is of these files and this key"], [], []
 
 

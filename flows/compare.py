@@ -106,6 +106,20 @@ def scores(a: Snapshot, b: Snapshot) -> Iterator[str]:
         yield "intervals cover works and items, not another seed: `python -m flows.seeds` measures that"
     elif without:
         yield from textwrap.wrap(f"intervals cover works and seeds, but not seeds for {', '.join(without)}", 110)
+    for branch in unscored(a, b, [row.name for row in rows]):
+        yield f"{branch}: the models differ, and no item was answered by both; each was scored on its own held-out rows"
+
+
+def unscored(a: Snapshot, b: Snapshot, metrics: list[str]) -> list[str]:
+    """Branches whose models differ, and that none of these metrics is of."""
+    scored = {seed_runs.branch_of(name) for name in metrics}
+    outputs = [(branch, f"models/{stage.replace('@', '/')}") for branch, stage in seed_runs.STAGES.items()]
+    before, after = a.outputs(), b.outputs()
+    return [
+        branch
+        for branch, path in outputs
+        if branch not in scored and path in before and path in after and before[path] != after[path]
+    ]
 
 
 def score_table(rows: list[Any], confidence: float) -> list[str]:

@@ -109,10 +109,12 @@ def sizes(megabytes: float, before: schema.Params, measure: Measure) -> dict[str
     rates = measure(before.model_copy(update={"tokenize": tokenize}))
     for branch in ("causal", "masked"):
         shipped = getattr(before.pretrain, branch)
-        allowed = min(rates[branch].steps_in(shipped, PRETRAIN_S), MOST_STEPS * shipped.steps)
+        in_time, most = rates[branch].steps_in(shipped, PRETRAIN_S), MOST_STEPS * shipped.steps
+        allowed = min(in_time, most)
         per_epoch = tokens / (shipped.batch * shipped.context)
         steps = max(1, min(allowed, int(per_epoch * MOST_EPOCHS)))
-        why = f"{steps / per_epoch:.1f} times through the text; the time allows {allowed} on this machine"
+        limit = f"the time allows {in_time} on this machine" if in_time <= most else f"{most} are the most"
+        why = f"{steps / per_epoch:.1f} times through the text; {limit}"
         changes |= in_proportion(f"pretrain.{branch}", shipped, steps, why)
     few = 8 if megabytes >= 2 else 3 if megabytes >= 0.3 else 1
     changes["mix.canaries.per_count"] = (min(few, before.mix.canaries.per_count), "so that canaries stay a small share")

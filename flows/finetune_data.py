@@ -186,6 +186,7 @@ class Usable:
         self.note, self.remedy = f"the context of {context}", f"raise {key} (the base has {most} positions)"
         if most < params.context:
             self.note += f" positions of the base ({key} is {params.context})"
+        if most <= params.context:
             self.remedy = "take a base with more positions"
         sides: Any = (parts.train, parts.heldout)
         if branch in ("instruct", "classify"):
@@ -221,6 +222,9 @@ def summary(path: Path, examples: Rows, parts: Split, usable: Usable) -> list[st
         lines.append(f"  {usable.note}")
     if labels := [name for row in parts.train for name in classes_of(row)]:
         lines.append("  classes: " + ", ".join(f"{name} {labels.count(name)}" for name in sorted(set(labels))[:20]))
+        tested = {name for row in parts.heldout for name in classes_of(row)}
+        if untested := sorted(set(labels) - tested):
+            lines.append(f"  no held-out row is of {', '.join(untested[:20])}: what the score says is not of them")
     if scores := [row.label for row in parts.train if isinstance(row, Labelled) and isinstance(row.label, float)]:
         lines.append(f"  scores: {min(scores):.7g} to {max(scores):.7g}, mean {sum(scores) / len(scores):.7g}")
     for row in parts.train[:2]:

@@ -151,6 +151,8 @@ def then_and_here(recorded: Snapshot, stage: str) -> list[str]:
 def verify(model: str, at: str) -> bool:
     """Rebuild and compare; prints what it finds. Returns whether all is identical."""
     recorded, goal = choose(model, at)
+    if goal not in recorded.lock:
+        raise UserError(f"{recorded.name}: dvc.lock has no stage {goal}; run the pipeline first, with it on")
     with rebuilding_place(recorded) as root:
         stages = dvc.upstream(dvc.graph(root), goal)
         if missing := [stage for stage in stages if stage not in recorded.lock]:

@@ -148,7 +148,7 @@ def _parsed(line: bytes, where: str) -> dict[str, Any] | Refused:
         return Refused(where, "not UTF-8", clause(error))
     except (ValueError, RecursionError) as error:
         return Refused(where, "not JSON", NO_ROW if line.strip() == b"[" else clause(error))
-    return value if isinstance(value, dict) else Refused(where, "not JSON", NO_ROW)
+    return value if isinstance(value, dict) else Refused(where, "no JSON object", NO_ROW)
 
 
 def _csv(file: ByteCount, name: str) -> Iterator[tuple[str, dict[str, Any] | Refused]]:
@@ -159,5 +159,7 @@ def _csv(file: ByteCount, name: str) -> Iterator[tuple[str, dict[str, Any] | Ref
         where = f"{name} line {row.line}"
         if row.problem:
             yield where, Refused(where, REASONS[row.problem[0]], row.problem[1])
+        elif list(row.values) == list(table.names):
+            yield where, Refused(where, "repeats the header", "as where tables were joined")
         elif row.values:
             yield where, dict(zip(table.names, row.values, strict=True))

@@ -83,7 +83,7 @@ def query_of(text: str, view: View) -> Query:
         return Query("id", text.split("-")[0])
     if re.fullmatch(r"[0-9a-fA-F]{64}", text):
         return Query("sha256", text.lower())
-    if not re.search(r"\s", text) and any(_rows(view, "location", text)):
+    if "\n" not in text and any(_rows(view, "location", text)):
         return Query("location", text)
     if len(words(text)) < HEAD:
         raise UserError(
@@ -107,10 +107,10 @@ def wide_query_of(text: str, view: View) -> Query:
     for kind in ("source", "licence"):
         if any(text in manifest.get(f"{kind}s", {}) for manifest in manifests):
             return Query(kind, text)
-    is_location = re.fullmatch(r"\S+", text) and not any(_rows(view, "location", text))
-    if is_location and any(_rows(view, "prefix", text)):
+    query = query_of(text, view) if text and any(_rows(view, "location", text)) else None
+    if text and "\n" not in text and not query and any(_rows(view, "prefix", text)):
         return Query("prefix", text)
-    return query_of(text, view)
+    return query or query_of(text, view)
 
 
 def trace(query: Query, view: View) -> list[Traced]:

@@ -167,7 +167,7 @@ class PipelineRun:
             for stage, part in parts.items()
         ]  # fmt: skip
         told = f"about {seconds.mid:.0f} s and {1000 * kwh.mid:.2g} Wh" if known else "none ever completed here"
-        less = f" for the {len(known)} that completed here before" if 0 < len(known) < len(parts) else ""
+        less = f" for the {len(known)} that ran or were calibrated here" if 0 < len(known) < len(parts) else ""
         return rows, f"{len(parts)} of {len(self.stages)} stages may run, {told}{less}"
 
     def open_parent(self) -> str:

@@ -20,7 +20,7 @@ from components.stages.ingest.records import Limits, Origin, entry_of
 from components.stages.ingest.sources import OWN_RECORDS, Listing, names_under, why_none
 from components.stages.ingest.text_splitting import TARGET_BYTES
 from components.text.opening import COMPRESSION, inner_suffix
-from flows.system import paths
+from flows.system import dvc, paths
 
 TEXT_PER_BYTE = {"text": 1.0, "html": 0.4, "json": 0.9, "jsonl": 0.9, "csv": 0.9, "parquet": 2.0, "warc": 0.4}
 """Bytes of text per byte of a file, roughly, by format."""
@@ -87,6 +87,8 @@ def look(data: str, ingest: Ingest) -> OwnText:
     Raises:
         UserError: there is nothing, nothing readable, no record within the limits, or it is a part of the project.
     """
+    if not data.strip():
+        raise UserError("DATA= is empty; name a file, a folder, or a data set of the hub")
     path = Path(os.path.expanduser(data))
     if os.path.exists(path):  # not of a name that cannot be
         return _look_at_files(path.resolve(), ingest)
@@ -109,6 +111,8 @@ def _hub(data: str, revision: str) -> OwnText:
 
 def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
     _refuse_own_folders(path)
+    if odd := sorted(one for one in path.rglob("*") if not one.is_dir() and not one.is_file()):
+        raise UserError(f"DATA={path}: {dvc.unreadable(odd)}")
     listing = Listing("", 0)
     files = [path] if path.is_file() else [path / name for name in sorted(names_under(path, "**/*", listing))]
     known = [one for one in files if format_of(one.name)]

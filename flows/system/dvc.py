@@ -32,7 +32,7 @@ def open_repo(root: Path = ROOT) -> Iterator[Any]:
     Waits for that lock, as `dvc --wait-for-lock` does; DVC lets go of it while a stage runs. Not to be nested.
 
     Raises:
-        UserError: DVC cannot read the checkout, or use its own database.
+        UserError: DVC cannot read the checkout or the text of a source, or use its own database.
     """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo, lock_repo
@@ -44,11 +44,22 @@ def open_repo(root: Path = ROOT) -> Iterator[Any]:
             yield repo
     except DvcException as error:
         raise UserError(f"DVC: {clause(error, 1000)}{_advice(root)}") from None
+    except FileNotFoundError as error:
+        if not error.filename or not os.path.islink(error.filename):
+            raise
+        raise UserError(unreadable([Path(error.filename)])) from None
     except sqlite3.Error as error:
         raise UserError(
             f"DVC's database in {DVC_CACHE}: {clause(error)}; make room on the disk, or raise the limit on the size of "
             "files; if that is not it, remove the folder: DVC makes it anew"
         ) from None
+
+
+def unreadable(files: list[Path]) -> str:
+    """What is wrong with a folder that holds them, links to nothing or what is neither file nor folder."""
+    more = f" (and {len(files) - 1} more)" if len(files) > 1 else ""
+    what = "no regular file" if files[0].exists() else "a link to nothing"
+    return f"{files[0]}{more}: {what}, and DVC, which versions the folder that it lies in, cannot read it; remove it"
 
 
 def _advice(root: Path) -> str:

@@ -79,6 +79,23 @@ def test_independent_yes_or_no_items_get_the_exact_interval(hits: int) -> None:
     assert (found.low, found.high) == pytest.approx((exact.low, exact.high))
 
 
+def test_a_paired_gain_is_no_share_of_right_answers() -> None:
+    """Three items won and none lost of 24: another draw may lose some; as a share it would be surely above zero."""
+    won = [1.0] * 3 + [0.0] * 21
+    assert ratio(won).low > 0
+    assert ratio(won, paired=True).low < 0
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -1.0, 0.75])
+def test_differences_that_are_all_alike_leave_room_for_others(value: float) -> None:
+    """As much as the exact bound of a kind of item of which none was seen."""
+    unseen = binomtest(0, 24).proportion_ci(0.95, method="exact").high
+    found = ratio([value] * 24, paired=True)
+    assert found.low == pytest.approx(value + unseen * (-1 - value))
+    assert found.high == pytest.approx(value + unseen * (1 - value))
+    assert ratio([2.5] * 24, paired=True).low == 2.5
+
+
 def test_shares_that_are_alike_in_all_clusters_count_clusters() -> None:
     found = ratio([0.0] * 50, clusters=[str(number // 10) for number in range(50)])
     assert found.high == pytest.approx(binomtest(0, 5).proportion_ci(0.95, method="exact").high)

@@ -62,7 +62,8 @@ def test_a_key_of_another_kind_is_named(tmp_path: Path) -> None:
 def test_what_is_no_signature_is_said(tmp_path: Path) -> None:
     (tmp_path / "model.sig").write_text("{}")
     _, wrong, _ = attest.signed_by(tmp_path, Path(f"{key_pair(tmp_path, 'key')}.pub"))
-    assert wrong == ["model.sig: it has no field 'verificationMaterial'"]
+    reason = "it has no field 'verificationMaterial'"
+    assert wrong == [f"model.sig: no valid signature of these files by this key ({reason})"]
 
 
 def test_the_sbom_names_all_that_is_installed_and_is_valid(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from components.carbon.footprint.costs import LedgerCosts
 from components.carbon.footprint.intensity import resolve
 from components.carbon.ledger.reader import read
 from components.params import Grid
-from flows.compare import _energy
+from flows.compare import _energy, unscored
+from flows.tracking.snapshots import Snapshot
 from tests.components.finished_project import ledger
 from tests.flows.pipeline_clone import PipelineClone
 from tests.flows.toy import BIN, change_seed
@@ -78,3 +79,17 @@ def test_what_a_state_cost_is_told_in_energy_carbon_and_money(tmp_path: Path) ->
     assert (
         _energy(LedgerCosts(read(tmp_path), Grid(), resolve(Grid())), one).count(",") == 3
     )  # kWh and g alone, with bounds
+
+
+def test_a_model_that_differs_and_has_no_score_in_common_is_named() -> None:
+    def state(name: str, instruct: str) -> Snapshot:
+        made = {"pretrain@causal": "models/pretrain/causal", "finetune@instruct": "models/finetune/instruct"}
+        return Snapshot(name, "revision", {
+            stage: {"outs": [{"path": path, "md5": instruct if "instruct" in path else name}]}
+            for stage, path in made.items()
+        })  # fmt: skip
+
+    a, b = state("a", "one"), state("b", "two")
+    assert unscored(a, b, ["bits_per_byte/bits"]) == ["instruct"]
+    assert unscored(a, b, ["bits_per_byte/bits", "answers/bits"]) == []
+    assert unscored(a, state("b", "one"), ["bits_per_byte/bits"]) == []

@@ -131,7 +131,9 @@ def test_a_slow_machine_trains_fewer_steps_and_a_quick_one_more(params_yaml: Pat
     shipped = schema.load(params_yaml).pretrain.causal
     steps = []
     for step_s in (1.0, 0.19, 0.01, 0.001):
-        assert "on this machine" in configure(english, step_s)
+        said = configure(english, step_s)
+        assert ("the time allows" in said) == (step_s > 0.1)
+        assert (f"{subject.MOST_STEPS * shipped.steps} are the most" in said) == (step_s < 0.1)
         steps.append(schema.load(params_yaml).pretrain.causal.steps)
         subject.restore()
     assert steps == sorted(steps)

@@ -86,6 +86,11 @@ def test_rows_go_to_the_branch_that_learns_from_them(
     first = "first labels.csv line 42 (labels.csv line 43 has the same text)"
     assert f"left out: 2 x contradicts another row, {first}" in capsys.readouterr().out
     assert found["finetune.classify.max_pairs"] == 36
+    (tmp_path / "rare.csv").write_text(
+        "text,label\n" + "".join(f"one{i} two{i},{'rare' if i == 17 else i % 2}\n" for i in range(40))
+    )
+    subject.wanted(str(tmp_path / "rare.csv"), None, None, "train")
+    assert "no held-out row is of rare: what the score says is not of them" in capsys.readouterr().out
     rows = [{"text": f"one{i} two{i}", "labels": ["even"] * (i % 2 == 0)} for i in range(40)]
     (tmp_path / "several.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert "finetune.classify.data" in subject.wanted(str(tmp_path / "several.jsonl"), None, None, "train")

@@ -24,6 +24,12 @@ def test_unknown_models_are_refused() -> None:
         target("ingest", STAGES)
 
 
+def test_a_model_of_a_stage_that_is_off_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "choose", lambda model, at: (Snapshot("workspace", "workspace", {}), model))
+    with pytest.raises(UserError, match=r"dvc\.lock has no stage finetune@prefer; run the pipeline first, with it on"):
+        verify.verify("finetune@prefer", "workspace")
+
+
 def test_no_segments_are_no_rebuild(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     """`--segments 0` rebuilt everything, which takes the longest."""
     monkeypatch.setattr(verify, "verify", lambda *_: True)

@@ -154,7 +154,7 @@ def _compared(said: Mapping[str, np.ndarray], examples: Any, metrics: dict[str, 
             rows.append(("this model", interval_of(score), interval_of(second), ""))
             continue
         apart = points["this_model"] - points[name]
-        gain = ratio((-apart if problem == "regression" else apart).tolist(), None, clusters)
+        gain = ratio((-apart if problem == "regression" else apart).tolist(), None, clusters, paired=True)
         metrics |= {f"{key}/{name}": score.value} | numbers(f"gain_over_{name}", gain)
         if problem == "regression":
             metrics[f"r2/{name}"] = bounds(second)[0]

@@ -182,7 +182,7 @@ class ClassifierScores:
         right: (N,), 1.0 where a passage has just the classes that were predicted.
         confusion: (K, K), passages by true class and predicted class; those of several classes count in each.
         accuracy: share of `right`, with its interval.
-        macro_f1: mean over the classes of their F1, and the bounds of its interval (None for a single document).
+        macro_f1: mean over the classes of their F1, and its interval's bounds (None for few documents, or all alike).
     """
 
     right: np.ndarray
@@ -201,6 +201,7 @@ def verdict(predicted: np.ndarray, passages: Sequence[Passage], num_labels: int)
     np.add.at(counts[:, 0], cluster, truth_NK & predicted_NK)
     np.add.at(counts[:, 1], cluster, truth_NK.astype(float) + predicted_NK)
     bounds = jackknife_interval(counts, macro_f1, sizes=sizes)
+    bounds = bounds if bounds[0] != bounds[1] else (None, None)  # all right or all wrong: no spread to tell from
     confusion = truth_NK.T.astype(int) @ predicted_NK.astype(int)
     value = float(macro_f1(counts.sum(axis=0, keepdims=True))[0])
     return ClassifierScores(right, confusion, ratio(right.tolist(), None, names), (value, *bounds))

@@ -52,7 +52,7 @@ def instruct(
     if before.choice is not None and after.choice is not None:
         metrics |= numbers("choice_accuracy", after.choice)
         metrics |= {"choice_accuracy/before": before.choice.value, "choice_accuracy/chance": 1 / CHOICES}
-        metrics |= numbers("choice_gain", ratio((after.right - before.right).tolist(), None, after.groups))
+        metrics |= numbers("choice_gain", ratio((after.right - before.right).tolist(), None, after.groups, paired=True))
     metrics["train_loss"] = last_loss(result)
     rows = [
         {"prompt": pair.prompt, "answer": pair.answer, "before": old, "after": new}
@@ -98,7 +98,7 @@ def prefer(
     table = [("this model", interval_of(accuracy), "")]
     rules = {"before": ("the model before tuning", scores.before_N2), "longer": ("the longer answer", length_N2)}
     for key, (title, values_N2) in rules.items():
-        gain = ratio((own - wins(values_N2)).tolist(), None, clusters)
+        gain = ratio((own - wins(values_N2)).tolist(), None, clusters, paired=True)
         other = ratio(wins(values_N2).tolist(), None, clusters)
         metrics |= {f"accuracy/{key}": other.value} | numbers(f"gain_over_{key}", gain)
         table.append((title, interval_of(other), interval_of(gain)))
@@ -143,7 +143,7 @@ def reinforce(
     """
     clusters = [pair.cluster for pair in shown.pairs]
     reward, base = (ratio(values, None, clusters) for values in (after, before))
-    gain = ratio((np.array(after) - np.array(before)).tolist(), None, clusters)
+    gain = ratio((np.array(after) - np.array(before)).tolist(), None, clusters, paired=True)
     metrics = {"heldout_pairs": float(len(after)), "train_pairs": float(len(choice.examples.train))}
     metrics |= numbers("reward", reward) | {"reward/before": base.value} | numbers("gain_over_before", gain)
     names = [name for name in history[0] if name != "step"]

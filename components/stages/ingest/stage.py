@@ -83,7 +83,7 @@ def dry_run(
     workers: Workers = 1,
     progress: Progress = Progress(),  # noqa: B008 - it has no state
 ) -> DryRun:
-    """Read all sources and count; nothing is written (large files pass through `work`).
+    """Read all sources and count; nothing is written but, in `work`, the list of too many bad records.
 
     Raises:
         UserError: a source is missing, has drifted or is empty.
@@ -97,7 +97,12 @@ def dry_run(
         _clear(work, "spool")
     _plan_heldout(ingest_pass)
     report = report_of(ingest_pass.source_counts, ingest_pass.opt_out, ingest_pass.policy, None)
-    return DryRun(ingest_pass.source_counts, f"{report.markdown}\n{samples(ingest_pass.source_counts)}")
+    text = f"{report.markdown}\n{samples(ingest_pass.source_counts)}"
+    try:
+        _raise_if_unfit(ingest_pass, params, work)
+    except UserError as error:
+        text += f"\nA run would end here: {error}\n"
+    return DryRun(ingest_pass.source_counts, text)
 
 
 def _clear(work: Path, *more: str) -> None:
@@ -170,7 +175,7 @@ def _too_many_bad(name: str, counts: SourceCounts, params: Ingest, work: Path) -
     return (
         f"ingest source {name}: {bad} of {total} records are bad ({bad / total:.0%}; ingest.max_quarantine allows "
         f"{params.max_quarantine:.0%}), the first in {where}: {first.rule}, {first.reason}; fix them (list: "
-        f"{listing}), leave their files out with `pattern`, or raise the limit"
+        f"{listing}), leave their files out with `pattern`, or set ingest.max_quarantine in params.yaml higher"
     )
 
 

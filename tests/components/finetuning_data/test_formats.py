@@ -85,7 +85,7 @@ def test_a_folder_is_read_file_by_file(tmp_path: Path) -> None:
     ("row", "reason"),
     [
         ("{", "not JSON"),
-        ("[1]", "not JSON"),
+        ("[1]", "no JSON object"),
         ('{"prompt": "half a pair, \\ud800", "completion": "b"}', "not UTF-8"),
         ({"prompt": "a"}, "missing field"),
         ({"prompt": "a", "completion": 3}, "no messages"),
@@ -117,6 +117,13 @@ def test_a_csv_that_names_a_column_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text,label,text\na,b,c\n")
     with pytest.raises(UserError, match=r"a\.csv: its header names text twice; rename one of the columns"):
         read(tmp_path / "a.csv")
+
+
+def test_a_header_that_comes_again_is_no_row(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\na,x\ntext,label\nb,y\n")
+    found = read(tmp_path / "a.csv")
+    assert [(one.where, one.reason) for one in found.refused] == [("a.csv line 3", "repeats the header")]
+    assert len(found.rows) == 2
 
 
 def test_labels_and_preferences_are_checked(tmp_path: Path) -> None:

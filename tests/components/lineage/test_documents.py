@@ -7,7 +7,7 @@ import pytest
 
 from components.core.errors import UserError
 from components.corpus.corpus import CorpusWriter, Document, read_corpus
-from components.lineage.documents import Query, View, near, query_of, span_of, text_at, trace
+from components.lineage.documents import Query, View, near, query_of, span_of, text_at, trace, wide_query_of
 from components.params import Canaries, Curriculum, Dedup, Mix
 from components.stages.dedup.stage import dedup
 from components.stages.mix.stage import mix
@@ -20,7 +20,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("house")
     documents = list(modules("scipy", 60))
     ingest, out = root / "data/ingest", root / "data"
-    train = [*documents[:50], replace(documents[3], id="c0ffee0123456789", location="copy/of/it.py#2")]
+    train = [*documents[:50], replace(documents[3], id="c0ffee0123456789", location="copy of/a file, it.py#2")]
     corpus(ingest / "train", train)
     corpus(ingest / "heldout", documents[50:58])
     for part, rows in (("dropped", documents[58:59]), ("quarantine", documents[59:])):
@@ -82,7 +82,9 @@ def test_the_other_kinds_of_query(root: Path, view: View) -> None:
     document = modules("scipy", 60)[30]
     for query in (document.id, f"{document.id}-2", document.sha256.upper(), document.location):
         assert set(fates(view, query)) == {document.id}, query
-    assert set(fates(view, "copy/of/it.py")) == {"c0ffee0123456789"}  # all parts of a file
+    assert set(fates(view, "copy of/a file, it.py")) == {"c0ffee0123456789"}  # all parts of a file
+    assert wide_query_of("copy of/a f", view) == Query("prefix", "copy of/a f")
+    assert wide_query_of("copy of/a file, it.py#2", view) == Query("location", "copy of/a file, it.py#2")
     for number, part in ((52, "heldout"), (58, "dropped"), (59, "quarantine")):
         is_left_out = modules("scipy", 60)[number]
         assert ("ingest", part) in {fate[:2] for fate in fates(view, is_left_out.id)[is_left_out.id]}

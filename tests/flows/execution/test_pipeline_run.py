@@ -150,7 +150,7 @@ def test_the_forecast_says_what_is_known_of_what_may_run(
     known = StageForecast("mix", Bounds(20.0, 30.0, 40.0), Bounds(0.001, 0.002, 0.003), "3 runs")
     monkeypatch.setattr(pipeline_run, "expected", lambda books, stage, *_: known if stage == "mix" else None)
     rows, told = this.forecast()
-    assert told == "2 of 2 stages may run, about 30 s and 2 Wh for the 1 that completed here before"
+    assert told == "2 of 2 stages may run, about 30 s and 2 Wh for the 1 that ran or were calibrated here"
     assert rows[0] == {"stage": "mix", "seconds": "30", "Wh": "2", "by": "3 runs"}
 
 

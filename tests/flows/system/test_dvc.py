@@ -178,6 +178,15 @@ def test_without_a_lock_file_nothing_is_locked(tmp_path: Path) -> None:
     assert dvc.lock(tmp_path) == {}
 
 
+def test_a_link_to_nothing_in_a_dependency_is_a_sentence(tmp_path: Path) -> None:
+    Repo.init(str(tmp_path), no_scm=True).close()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "gone.txt").symlink_to("nowhere.txt")
+    (tmp_path / "dvc.yaml").write_text("stages: {copy: {cmd: ls, deps: [in]}}")
+    with pytest.raises(UserError, match=r"gone.txt: a link to nothing, and DVC, .* cannot read it; remove it"):
+        dvc.stale(tmp_path)
+
+
 def test_a_database_of_dvcs_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     Repo.init(str(tmp_path), no_scm=True).close()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

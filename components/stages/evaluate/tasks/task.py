@@ -248,14 +248,13 @@ class TaskResult:
         sign = -1.0 if rows[0]["direction"] == "lower" else 1.0
         gains = [sign * (row["score"] - row["baseline"]) for row in rows]
         value = sum(row["baseline"] for row in rows) / sum(row["weight"] for row in rows)
-        return Baseline(name, value, _over(rows, gains, resampling, self.unit), needs_model)
+        return Baseline(name, value, _over(rows, gains, resampling, self.unit, paired=True), needs_model)
 
     def paired(self, metric: str, a: str, b: str, resampling: Resampling) -> Estimate:
         """The change of a metric from condition `a` to condition `b`, item by item, with its interval."""
         before, after = self.rows(metric, a), self.rows(metric, b)
-        return _over(
-            before, [new["score"] - old["score"] for old, new in zip(before, after, strict=True)], resampling, self.unit
-        )
+        changes = [new["score"] - old["score"] for old, new in zip(before, after, strict=True)]
+        return _over(before, changes, resampling, self.unit, paired=True)
 
     def metric(self, name: str, estimate: Estimate, bounds: bool = True) -> None:
         """Put an estimate into metrics.json, as `name`, `name_low`, `name_high`."""
@@ -304,7 +303,9 @@ class TaskResult:
         return cls(**raw | {"curves": [Curve(**curve) for curve in raw["curves"]]})
 
 
-def _over(rows: list[dict[str, Any]], scores: list[float], resampling: Resampling, unit: str) -> Estimate:
-    """The weighted mean of `scores` of these rows, with its interval over their clusters."""
+def _over(
+    rows: list[dict[str, Any]], scores: list[float], resampling: Resampling, unit: str, paired: bool = False
+) -> Estimate:
+    """The weighted mean of `scores` (or, `paired`, of differences) of these rows, with its interval over clusters."""
     weight, cluster, stratum = ([row[name] for row in rows] for name in ("weight", "cluster", "stratum"))
-    return ratio(scores, weight, cluster, resampling, stratum, unit)
+    return ratio(scores, weight, cluster, resampling, stratum, unit, paired)

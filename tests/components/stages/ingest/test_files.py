@@ -317,6 +317,18 @@ def test_a_dry_run_counts_and_shows_samples_and_writes_nothing(mixed: Path, tmp_
     assert "| files | 9 | 10 | 10 |" in result.markdown
     assert "# Samples" in result.markdown
     assert PROSE[:60] in result.markdown
+    assert "A run would end here" not in result.markdown
+
+
+def test_a_dry_run_says_why_a_run_would_end(mixed: Path, tmp_path: Path) -> None:
+    (tmp_path / "opt_out.txt").touch()
+    (mixed / "bad.jsonl").write_text("{\n" * 9)
+    result = dry_run(
+        root=tmp_path, params=Ingest(sources=[Files(path=str(mixed))], watch=str(mixed)), work=tmp_path / "work"
+    )
+    assert "A run would end here: ingest source files: 9 of" in result.markdown
+    assert "or set ingest.max_quarantine in params.yaml higher" in result.markdown
+    assert len((tmp_path / "work" / "quarantine.jsonl").read_text().splitlines()) == 9
 
 
 def test_what_a_person_gets_wrong_is_named(mixed: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import shutil
 from pathlib import Path
 
 import pytest
@@ -86,8 +87,14 @@ def test_what_is_no_file_is_listed(finished: Path) -> None:
         assert reasons[name].startswith(reason)
 
 
-def test_the_look_before_a_run_goes_on_and_names_what_is_not_read(hostile: Path) -> None:
-    own = inspect_text.look(str(hostile), Ingest(max_chars=MOST_CHARS))
+def test_the_look_before_a_run_goes_on_and_names_what_is_not_read(hostile: Path, tmp_path: Path) -> None:
+    """Where DVC can read the folder as well: what is neither file nor folder is refused first."""
+    with pytest.raises(UserError, match="DVC, which versions the folder that it lies in, cannot read it; remove it"):
+        inspect_text.look(str(hostile), Ingest(max_chars=MOST_CHARS))
+    mine = tmp_path / "mine"
+    odd = [name for name, (_, why) in TREE.items() if why in ("a link to nothing", "no regular file")]
+    shutil.copytree(hostile, mine, symlinks=True, ignore=lambda folder, names: odd)
+    own = inspect_text.look(str(mine), Ingest(max_chars=MOST_CHARS))
     assert own.text_field == "text"
     assert "more reasons" in own.not_read
 
