@@ -111,7 +111,8 @@ def _hub(data: str, revision: str) -> OwnText:
 
 def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
     _refuse_own_folders(path)
-    if odd := sorted(one for one in path.rglob("*") if not one.is_dir() and not one.is_file()):
+    there = (one for one in path.rglob("*") if os.path.lexists(one))  # and may be asked about
+    if odd := sorted(one for one in there if not os.path.isdir(one) and not os.path.isfile(one)):
         raise UserError(f"DATA={path}: {dvc.unreadable(odd)}")
     listing = Listing("", 0)
     files = [path] if path.is_file() else [path / name for name in sorted(names_under(path, "**/*", listing))]

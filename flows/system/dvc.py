@@ -58,7 +58,7 @@ def open_repo(root: Path = ROOT) -> Iterator[Any]:
 def unreadable(files: list[Path]) -> str:
     """What is wrong with a folder that holds them, links to nothing or what is neither file nor folder."""
     more = f" (and {len(files) - 1} more)" if len(files) > 1 else ""
-    what = "no regular file" if files[0].exists() else "a link to nothing"
+    what = "no regular file" if os.path.exists(files[0]) else "a link to nothing"
     return f"{files[0]}{more}: {what}, and DVC, which versions the folder that it lies in, cannot read it; remove it"
 
 
