@@ -155,6 +155,10 @@ for _ in range(600):
     time.sleep(0.1)
 left = len(trainers())
 run = finished(run.id, 150)
+for _ in range(600):  # Prefect says so when it has sent the signal; the worktree goes as the process ends
+    if not list((Path(os.environ["GREENHOUSE_STATE"]) / "worktrees").glob("*")):
+        break
+    time.sleep(0.1)
 print(json.dumps({"left": left, "state": run.state.name, "kept": len(list(work.glob("*/step-*")))}))
 """)  # fmt: skip
     assert shown["left"] == 0, shown
