@@ -107,10 +107,10 @@ def wide_query_of(text: str, view: View) -> Query:
     for kind in ("source", "licence"):
         if any(text in manifest.get(f"{kind}s", {}) for manifest in manifests):
             return Query(kind, text)
-    query = query_of(text, view) if text and any(_rows(view, "location", text)) else None
-    if text and "\n" not in text and not query and any(_rows(view, "prefix", text)):
+    is_line = text and "\n" not in text
+    if is_line and not any(_rows(view, "location", text)) and any(_rows(view, "prefix", text)):
         return Query("prefix", text)
-    return query or query_of(text, view)
+    return query_of(text, view)
 
 
 def trace(query: Query, view: View) -> list[Traced]:
