@@ -8,6 +8,8 @@
 DVC decides what is stale; Prefect orders, shows and cancels (execution/pipeline_flow.py).
 """
 
+import contextlib
+import importlib
 import logging
 import time
 from collections.abc import Sequence
@@ -16,12 +18,16 @@ from typing import TYPE_CHECKING
 
 from components import params as schema
 from components.core.errors import STOPPED_EXIT, UserError
-from flows.execution import cli
-from flows.system import dvc, paths
+from components.params import Params
+from flows.execution import cli, fork_server
+from flows.execution.fork_server import ForkServer
+from flows.system import dvc, environment, paths
 from flows.system.command import parser_of, run_command
 
 if TYPE_CHECKING:
     from prefect.states import State
+
+    from flows.execution.form import PipelineForm
 
 
 def main() -> int:
@@ -52,10 +58,8 @@ def run_from_terminal(until: str, settings: Sequence[str] = ()) -> "State":
     """The pipeline flow in this process, after checking what can be checked before anything starts."""
     from pydantic import ValidationError
 
-    from components.carbon.spans import PAUSED
     from flows.execution.form import PipelineForm
-    from flows.execution.pipeline_flow import chosen_params, params_hash, pipeline, stop_runs
-    from flows.planning import deferral
+    from flows.execution.pipeline_run import stop_runs
 
     own = schema.load(paths.ROOT / "params.yaml")
     stages = dvc.graph()
@@ -67,16 +71,41 @@ def run_from_terminal(until: str, settings: Sequence[str] = ()) -> "State":
         form = PipelineForm(settings=list(settings)) if settings else None
     except ValidationError:
         raise UserError(f"--set {' '.join(settings)}: write each as KEY=VALUE, with a key of params.yaml") from None
-    chosen_params(form, "")
+    if form:
+        form.applied(schema.read(paths.ROOT / "params.yaml"))
+    with cli.with_prefect(stop_runs, _import_ahead):
+        return _run(form, own, until)
+
+
+def _import_ahead() -> None:
+    """While the Prefect server starts, what the run needs anyway: its imports, MLflow's tables, its fork server.
+
+    One after the other: the server needs a core for itself, and there may be no more than two.
+    """
+    importlib.import_module("flows.execution.pipeline_flow")
+    if len(dvc.downstream(dvc.graph(), set(dvc.stale()))) > 2:
+        from flows.tracking.mlflow_run import client, experiment_id
+
+        with contextlib.suppress(Exception):  # whoever records a run says so
+            experiment_id(client())
+        server = fork_server.early[paths.ROOT] = ForkServer(paths.ROOT, environment.environment())
+        server.start()
+
+
+def _run(form: "PipelineForm | None", own: Params, until: str) -> "State":
+    """The flow, again after each pause."""
+    from components.carbon.spans import PAUSED
+    from flows.execution.pipeline_flow import params_hash, pipeline
+    from flows.planning import deferral
+
     # What failed is said once, in the stage's own lines and in the last one; Prefect would say it of every task after.
     logging.getLogger("prefect.task_runs").propagate = False
-    with cli.with_prefect(stop_runs):
-        state = pipeline(form, params_hash(own), until, return_state=True)
-        while state.name == PAUSED:
-            at = deferral.after_pause(None, datetime.now(UTC))
-            print(f"pipeline: {state.message}\npipeline: waits here until {at:%Y-%m-%d %H:%M} UTC", flush=True)
-            state = deferral.run_at(pipeline, at, {"until": until} | ({"params": form} if form else {}))
-        return state
+    state = pipeline(form, params_hash(own), until, return_state=True)
+    while state.name == PAUSED:
+        at = deferral.after_pause(None, datetime.now(UTC))
+        print(f"pipeline: {state.message}\npipeline: waits here until {at:%Y-%m-%d %H:%M} UTC", flush=True)
+        state = deferral.run_at(pipeline, at, {"until": until} | ({"params": form} if form else {}))
+    return state
 
 
 if __name__ == "__main__":

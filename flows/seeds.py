@@ -118,7 +118,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, help="trainings with other seeds, instead of the file's `seeds.runs`")
     arguments = parser.parse_args()
     chosen = chosen_of(schema.load(paths.ROOT / "params.yaml"), arguments.runs)
-    from flows.execution.pipeline_flow import stop_runs
+    from flows.execution.pipeline_run import stop_runs
     from flows.execution.stage_flow import study_form
 
     return cli.run(study_form(STUDY), REPORTS / "report.md", stop_runs, params=chosen)

@@ -170,14 +170,19 @@ def hash_word(word: str) -> np.uint64:
     return Hasher(scan([word]).codes)(np.array([0]), np.array([len(word)]))[0]
 
 
-_made: list[np.ndarray] = [np.ones(0, np.uint64), np.ones(0, np.uint64)]
+_made: dict[int, np.ndarray] = {}
+"""Base -> its powers, as many as were asked for so far."""
 
 
 def _powers(length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Powers 0 to length - 1 of the base and of its inverse, kept for the next call."""
-    if len(_made[0]) < length:
-        for at, base in enumerate((_BASE, pow(_BASE, -1, 1 << 64))):
-            steps = np.full(length, base, dtype=np.uint64)
-            steps[0] = 1
-            _made[at] = np.cumprod(steps)
-    return _made[0][:length], _made[1][:length]
+    """Powers 0 to length - 1 of the base and of its inverse, kept for the next call, of whichever thread."""
+    return _powers_of(_BASE, length), _powers_of(pow(_BASE, -1, 1 << 64), length)
+
+
+def _powers_of(base: int, length: int) -> np.ndarray:
+    powers = _made.get(base)
+    if powers is None or len(powers) < length:
+        steps = np.full(length, base, dtype=np.uint64)
+        steps[:1] = 1
+        powers = _made[base] = np.cumprod(steps)
+    return powers[:length]

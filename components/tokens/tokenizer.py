@@ -11,8 +11,10 @@ so that Devanagari or decomposed accents are not cut apart.
 """
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -53,8 +55,11 @@ PART_CHARS = 500_000
 """Text that a thread encodes at a time, or a whole document."""
 
 
-def train_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
+def train_bpe(texts: Iterable[str], vocab_size: int, threads: int = 1) -> Tokenizer:
     """Learn a BPE of `vocab_size` tokens. The result does not depend on the number of threads.
+
+    Args:
+        threads: that count words and pairs; what was asked first in a process holds for all of it.
 
     Raises:
         UserError: the texts hold too few different words for so many tokens.
@@ -74,12 +79,29 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    with _rayon(threads):
+        tokenizer.train_from_iterator(texts, trainer)
     _refuse_small(tokenizer.get_vocab_size(), vocab_size)
     # As Llama 3's tokenizer.json does: a piece that is a token is that token, whatever the merges say.
     content = json.loads(tokenizer.to_str())
     content["model"]["ignore_merges"] = True
     return Tokenizer.from_str(json.dumps(content))
+
+
+@contextmanager
+def _rayon(threads: int) -> Iterator[None]:
+    """Have `tokenizers` use threads, which the environment of our processes forbids: it has no other switch."""
+    wanted = {"TOKENIZERS_PARALLELISM": str(threads > 1).lower(), "RAYON_NUM_THREADS": str(threads)}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _refuse_small(found: int, vocab_size: int) -> None:

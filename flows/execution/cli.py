@@ -20,16 +20,19 @@ def _nothing_runs(name: str, message: str) -> bool:
     return False
 
 
+def _nothing_to_do() -> None:
+    pass
+
+
 @contextmanager
-def with_prefect(stop: Stop = _nothing_runs) -> Iterator[None]:
+def with_prefect(stop: Stop = _nothing_runs, meanwhile: Callable[[], None] = _nothing_to_do) -> Iterator[None]:
     """A server for the flows in this process; runs whose process is gone are closed first. SIGTERM ends it in order.
 
     Args:
         stop: ends what runs, in order, by the name of a state and a sentence; False if nothing runs. Ctrl-C calls it,
             and raises KeyboardInterrupt where nothing runs; the end of the temporary server calls it, and exits.
+        meanwhile: what can be done while the server starts.
     """
-    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-
     from flows.system import recovery
     from flows.system.mlflow_server import require_mlflow
     from flows.system.prefect_server import prefect_server
@@ -41,16 +44,16 @@ def with_prefect(stop: Stop = _nothing_runs) -> Iterator[None]:
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGINT, _on_interrupt(stop))
-    with (
-        prefect_server(server_ended) as url,
-        temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
-    ):
-        recovery.recover()
-        os.environ["PREFECT_API_URL"] = url
-        try:
-            yield
-        finally:
-            _drain()
+    with prefect_server(server_ended, meanwhile) as url:
+        from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+        with temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+            recovery.recover()
+            os.environ["PREFECT_API_URL"] = url
+            try:
+                yield
+            finally:
+                _drain()
 
 
 def _on_interrupt(stop: Stop) -> Callable[..., None]:

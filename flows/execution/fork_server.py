@@ -54,7 +54,7 @@ class ForkServer:
 
     def start(self) -> None:
         """Start it; it answers when it has imported everything. Call on a thread that lives as long as the run."""
-        if sys.platform == "linux":
+        if sys.platform == "linux" and self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", __name__, self.address, *self._packages], cwd=self._root, env=self._environment,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
@@ -68,6 +68,9 @@ class ForkServer:
             self._process.wait()
         self._folder.cleanup()
 
+
+early: dict[Path, ForkServer] = {}
+"""Servers that were started before their run, by its checkout."""
 
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals of the process that asked which go to the one that works."""

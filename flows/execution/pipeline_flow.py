@@ -29,14 +29,11 @@ from components.core.plain_text import plain_name
 from components.params import Params
 from flows.execution import experiment
 from flows.execution.form import PipelineForm
-from flows.execution.pipeline_run import GRACE_S, UNCHANGED, PipelineRun
+from flows.execution.pipeline_run import GRACE_S, RUNS, UNCHANGED, PipelineRun
 from flows.execution.stage import Stage
 from flows.planning import deferral
 from flows.system import dvc, paths, recovery
 from flows.system.command import words_of
-
-_runs: dict[str, PipelineRun] = {}
-"""The runs of this process, by name: what the threads of one run share."""
 
 
 def params_hash(params: Params) -> str:
@@ -51,12 +48,13 @@ RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
 @task(task_run_name="{stage}", cache_policy=NO_CACHE, log_prints=False)
 def dvc_stage(stage: str, run: str) -> State:
     """One stage: nothing to do, or a `dvc repro --single-item` whose end becomes this task's state."""
-    this = _runs[run]
-    if this.stopped:
-        return Cancelled(message=f"not started: {this.stopped.message}")
-    if not this.needs_repro(stage):
-        return Completed(name="Cached", message=UNCHANGED)
-    return this.repro(stage, f"{flow_run.id}:{task_run.id}").state
+    this = RUNS[run]
+    with this.places:
+        if this.stopped:
+            return Cancelled(message=f"not started: {this.stopped.message}")
+        if not this.needs_repro(stage):
+            return Completed(name="Cached", message=UNCHANGED)
+        return this.repro(stage, f"{flow_run.id}:{task_run.id}").state
 
 
 @flow(name="pipeline", log_prints=False)
@@ -107,7 +105,7 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
         checkout = experiment.worktree(name, chosen) if is_experiment else nullcontext(paths.ROOT)
         with checkout as root:
             # An experiment runs to the end: `dvc exp save` would record stages left out as made from the new values.
-            run = _runs[name] = PipelineRun(name, root, chosen, [] if is_experiment else targets)
+            run = RUNS[name] = PipelineRun(name, root, chosen, [] if is_experiment else targets)
             state = _run_stages(run)
             if is_experiment and state.is_completed():
                 experiment.save(root, name)
@@ -155,8 +153,8 @@ def refuse_stale_form(form_hash: str, own: Params) -> None:
 
 def _run_stages(run: PipelineRun) -> State:
     futures: dict[str, Any] = {}
-    # A task runner of this run, not of the flow: a form may have another value than params.yaml had at the import.
-    with ThreadPoolTaskRunner[State](run.params.runtime.parallel_stages) as runner, run:
+    # A thread for each stage, since one that waits for those before it holds its thread; `run.places` bounds what runs.
+    with ThreadPoolTaskRunner[State](len(run.stages)) as runner, run:
         if run.stale:
             _show_forecast(run)
         linking = Thread(target=copy_context().run, args=(_link_record, run), daemon=True)
@@ -221,19 +219,3 @@ def run_one(stage: Stage, branch: str, section: Any, form_hash: str) -> State:
     state = run_pipeline(chosen, form_hash, [stage.full_name(name) for name in branches])
     again = _again(section, form_hash) | ({"branch": branch} if stage.branches else {})
     return _scheduled_after_pause(state, chosen, again)
-
-
-def stop_runs(name: str, message: str) -> bool:
-    """Stop the stages of every run of this process, so that each ends by itself. False if there is none.
-
-    Args:
-        name: of the state that the runs get. With `Failed`, nobody can be told: wait until their records are closed.
-        message: why, in one sentence.
-    """
-    runs = [run for run in _runs.values() if not run.closed.is_set()]
-    for run in runs:
-        run.stop(name, message)
-    if name == "Failed":
-        for run in runs:
-            run.closed.wait(GRACE_S)
-    return bool(runs)

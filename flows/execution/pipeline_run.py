@@ -78,6 +78,7 @@ class PipelineRun:
         wanted = {name for target in self.targets for name in dvc.upstream(whole, target)} or set(whole)
         self.stages = {name: needs for name, needs in whole.items() if name in wanted}
         self.stale = set(dvc.stale(self.root)) & wanted
+        self.places = threading.BoundedSemaphore(self.params.runtime.parallel_stages)
         self._lock = threading.Lock()
         self._processes: dict[str, subprocess.Popen] = {}
         self._screen = Screen()
@@ -89,7 +90,7 @@ class PipelineRun:
         # A span of the ledger without a stage: what orchestration itself uses.
         self._meter = Meter(paths.LEDGER, self.params.runtime.meter_interval_s, {"run": self.name})
         self._meter.__enter__()
-        self._fork_server = ForkServer(self.root, self._environment(""))
+        self._fork_server = fork_server.early.pop(self.root, None) or ForkServer(self.root, self._environment(""))
         if len(dvc.downstream(self.stages, self.stale)) > 2:  # the first begins before the server is ready
             self._fork_server.start()
         return self
@@ -328,6 +329,26 @@ class PipelineRun:
             close_parent(client(), self.name, status, metrics, identity, tags, files, figures, text)
         except Exception as error:  # the record must not take the work down with it, nor hide why the run ended
             print(f"MLflow: {type(error).__name__}: {error}; the run is closed at the next start", flush=True)
+
+
+RUNS: dict[str, PipelineRun] = {}
+"""The runs of this process, by name: what the threads of one run share."""
+
+
+def stop_runs(name: str, message: str) -> bool:
+    """Stop the stages of every run of this process, so that each ends by itself. False if there is none.
+
+    Args:
+        name: of the state that the runs get. With `Failed`, nobody can be told: wait until their records are closed.
+        message: why, in one sentence.
+    """
+    runs = [run for run in RUNS.values() if not run.closed.is_set()]
+    for run in runs:
+        run.stop(name, message)
+    if name == "Failed":
+        for run in runs:
+            run.closed.wait(GRACE_S)
+    return bool(runs)
 
 
 def _dvc_result(stage: str, status: int, lines: list[str]) -> StageResult:

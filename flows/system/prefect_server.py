@@ -46,14 +46,15 @@ def healthy(url: str, seconds: float, process: subprocess.Popen | None = None) -
     import httpx
 
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if process is not None and process.poll() is not None:
-            return False
-        try:
-            if httpx.get(url, timeout=2).status_code == 200:
-                return True
-        except httpx.HTTPError:
-            time.sleep(0.05)
+    with httpx.Client(timeout=2) as client:  # one for all looks: making it takes a hundred times as long as asking
+        while time.monotonic() < deadline:
+            if process is not None and process.poll() is not None:
+                return False
+            try:
+                if client.get(url).status_code == 200:
+                    return True
+            except httpx.HTTPError:
+                time.sleep(0.05)
     return False
 
 
@@ -63,12 +64,20 @@ def require_prefect(url: str) -> None:
         raise UserError(f"PREFECT_API_URL={url} does not answer; start that server, or unset the variable")
 
 
+def _nothing() -> None:
+    pass
+
+
 @contextmanager
-def prefect_server(on_end: Callable[[str], None] | None = None) -> Iterator[str]:
+def prefect_server(
+    on_end: Callable[[str], None] | None = None, meanwhile: Callable[[], None] = _nothing
+) -> Iterator[str]:
     """The API of a Prefect server: the one the environment names, else a temporary one.
 
     Args:
         on_end: called on a thread, with a sentence, if the server is gone before the `with` block ends.
+        meanwhile: called once `PREFECT_API_URL` is set and before the server has to answer: a temporary one takes
+            seconds to start, and ten when it makes its database.
 
     Raises:
         UserError: the named one does not answer, or the temporary one does not start; the log is named.
@@ -76,6 +85,7 @@ def prefect_server(on_end: Callable[[str], None] | None = None) -> Iterator[str]
     closing = threading.Event()
     if url := os.environ.get("PREFECT_API_URL"):
         require_prefect(url)
+        meanwhile()
         if on_end:
             threading.Thread(target=_report_silence, args=(url, closing, on_end), daemon=True).start()
         try:
@@ -95,9 +105,10 @@ def prefect_server(on_end: Callable[[str], None] | None = None) -> Iterator[str]
             start_new_session=True,  # Ctrl-C would end it first, and what is stopped then could not report to it
         )  # fmt: skip
     try:
+        os.environ["PREFECT_API_URL"] = url
+        meanwhile()
         if not healthy(f"{url}/health", 90, process):
             raise UserError(f"the Prefect server did not start; see {log}")
-        os.environ["PREFECT_API_URL"] = url
         if on_end:
             threading.Thread(target=_report_end, args=(process, closing, on_end, log), daemon=True).start()
         yield url

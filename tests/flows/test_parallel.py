@@ -1,4 +1,7 @@
-"""How many stages run at once: the run's own value of `runtime.parallel_stages`, also where a form has another one."""
+"""How many stages run at once: the run's own value of `runtime.parallel_stages`, also where a form has another one.
+
+And a stage that waits for a longer one holds no place: what could run meanwhile does.
+"""
 
 import json
 
@@ -61,3 +64,41 @@ def test_a_runs_own_value_decides_how_many_stages_run_at_once(migrated_clone: Pi
     (migrated_clone.root / "components" / "meet.py").write_text(PROGRAM)
     shown = migrated_clone.run_code(RUN)
     assert json.loads(shown.splitlines()[-1]) == [2, {"1": 1, "3": 3}], shown
+
+
+BRANCHES = """
+stages:
+  long:
+    cmd: exec python components/wait.py long.txt after_short.txt
+    outs: [long.txt]
+  after_long:
+    cmd: exec python components/wait.py after_long.txt
+    deps: [long.txt]
+    outs: [after_long.txt]
+  short:
+    cmd: exec python components/wait.py short.txt
+    outs: [short.txt]
+  after_short:
+    cmd: exec python components/wait.py after_short.txt
+    deps: [short.txt]
+    outs: [after_short.txt]
+"""
+
+WAIT = """
+# Write whether the file that is named second came to be within a minute.
+import sys, time
+from pathlib import Path
+
+own, *others = map(Path, sys.argv[1:])
+until = time.monotonic() + 60
+while not all(other.exists() for other in others) and time.monotonic() < until:
+    time.sleep(0.02)
+own.write_text("in time" if all(other.exists() for other in others) else "in vain")
+"""
+
+
+def test_a_stage_that_waits_for_a_longer_one_does_not_hold_up_the_other_branch(migrated_clone: PipelineClone) -> None:
+    (migrated_clone.root / "dvc.yaml").write_text(BRANCHES)
+    (migrated_clone.root / "components" / "wait.py").write_text(WAIT)
+    shown = migrated_clone.run("flows.pipeline")
+    assert (migrated_clone.root / "long.txt").read_text() == "in time", shown

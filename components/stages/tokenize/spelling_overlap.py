@@ -7,6 +7,7 @@ but hardly thirteen in a row. Paraphrases and translations stay unseen.
 """
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
@@ -67,11 +68,13 @@ class Overlaps:
         self._folded.hold_out(words(texts, fold), len(texts))
         return np.bincount(text_words.document, minlength=len(texts))
 
-    def see(self, texts: Sequence[str]) -> np.ndarray:
+    def see(self, texts: Sequence[str], threads: int = 1) -> np.ndarray:
         """Mark what training documents repeat. Returns the words of each."""
-        text_words = words(texts)
-        self._verbatim.see(text_words)
-        self._folded.see(words(texts, fold))
+        with ThreadPoolExecutor(threads) as pool:  # both kinds at once: numpy lets go of the interpreter
+            folded = pool.submit(lambda: self._folded.see(words(texts, fold)))
+            text_words = pool.submit(words, texts).result()
+            self._verbatim.see(text_words)
+            folded.result()
         return np.bincount(text_words.document, minlength=len(texts))
 
     def measured(self, heldout: Iterable[str]) -> OverlapCounts:

@@ -51,7 +51,7 @@ def tokenize(
     Args:
         train, heldout: corpora.
         work: unused; the stage is short and starts over when interrupted.
-        threads: that encode; they change no byte.
+        threads: that work at once; they change no byte.
 
     Raises:
         UserError: a corpus is empty, or too small for `vocab_size`.
@@ -63,7 +63,7 @@ def tokenize(
         "heldout": _manifest(heldout, "held-out documents"),
     }
     with progress.phase("bpe"):
-        tokenizer_json = _train_bpe(train, manifests["train"], params, progress)
+        tokenizer_json = _train_bpe(train, manifests["train"], params, threads, progress)
     write_text(out / "tokenizer.json", tokenizer_json)
     encoding = _Encoding(Encoder(tokenizer_json), tokenizer_json, threads, progress)
     with progress.phase("encode"):
@@ -94,11 +94,11 @@ def _read(path: Path, *columns: str) -> list[list[str]]:
 # -- train -------------------------------------------------------------------------------------------------------------
 
 
-def _train_bpe(folder: Path, manifest: Manifest, params: Tokenize, progress: Progress) -> str:
+def _train_bpe(folder: Path, manifest: Manifest, params: Tokenize, threads: int, progress: Progress) -> str:
     limit = params.train_megabytes * 1e6
     progress.log(f"training a BPE of {params.vocab_size} tokens on {min(limit, manifest.num_bytes) / 1e6:.1f} MB")
     sample = list(even_sample(folder, manifest, min(1.0, limit / max(1, manifest.num_bytes))))
-    return train_bpe(sample, params.vocab_size).to_str(pretty=True)
+    return train_bpe(sample, params.vocab_size, threads).to_str(pretty=True)
 
 
 def even_sample(folder: Path, manifest: Manifest, share: float) -> Iterator[str]:
@@ -148,7 +148,7 @@ class _Encoding:
         sources = np.array([encoded.sources.index(name) for name in names], np.int64)
         num_bytes = np.array([len(text.encode()) for text in texts], np.int64)
         flat, lengths = writer.add_documents(ids, sources, num_bytes)
-        num_words = (self.overlaps.hold_out if is_heldout else self.overlaps.see)(texts)
+        num_words = self.overlaps.hold_out(texts) if is_heldout else self.overlaps.see(texts, self.threads)
         counts = np.stack([np.ones_like(lengths), num_bytes, lengths, num_words], axis=1)
         np.add.at(encoded.counts, sources, counts)
         encoded.languages.add(keys, texts, counts)

@@ -213,11 +213,12 @@ def test_special_strings_of_the_user_stay_plain(encoder: Encoder) -> None:
 def test_training_does_not_depend_on_threads(tmp_path: Path, tokenizer_json: str) -> None:
     code = (
         "import sys; from pathlib import Path; from components.tokens.tokenizer import train_bpe\n"
-        f"sys.stdout.write(train_bpe([Path(p).read_text() for p in sys.argv[1:]], {VOCABULARY}).to_str())"
+        "texts = [Path(path).read_text() for path in sys.argv[2:]]\n"
+        f"sys.stdout.write(train_bpe(texts, {VOCABULARY}, int(sys.argv[1])).to_str())"
     )
     for threads in ("1", "3"):
-        environment = os.environ | {"RAYON_NUM_THREADS": threads, "PYTHONHASHSEED": threads}
-        command = [sys.executable, "-c", code, *map(str, SOURCES)]
+        environment = os.environ | {"TOKENIZERS_PARALLELISM": "false", "PYTHONHASHSEED": threads}
+        command = [sys.executable, "-c", code, threads, *map(str, SOURCES)]
         found = subprocess.run(command, env=environment, capture_output=True, check=True)
         assert found.stdout.decode() == tokenizer_json
 

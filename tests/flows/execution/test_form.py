@@ -121,6 +121,6 @@ def test_in_a_terminal_a_setting_that_is_none_is_refused_before_anything_starts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pipeline.dvc, "graph", dict)
-    monkeypatch.setattr(pipeline.cli, "with_prefect", lambda _: pytest.fail("started"))
+    monkeypatch.setattr(pipeline.cli, "with_prefect", lambda *_: pytest.fail("started"))
     with pytest.raises(UserError, match=r"no such key; did you mean pretrain\.common\.seed\?"):
         pipeline.run_from_terminal("", ["pretrain.causal.sed=5"])

@@ -96,7 +96,7 @@ def test_the_terminal_waits_for_a_clean_hour_as_often_as_it_must(
         return paused if len(begun) == 1 else Completed()
 
     monkeypatch.setattr(pipeline.schema, "load", lambda path: dirty)
-    monkeypatch.setattr(command.cli, "with_prefect", nullcontext)
+    monkeypatch.setattr(command.cli, "with_prefect", lambda *_: nullcontext())
     monkeypatch.setattr(pipeline, "pipeline", lambda *_, return_state: paused)
     monkeypatch.setattr(command, "datetime", SimpleNamespace(now=lambda zone: clock[0]))
     monkeypatch.setattr(deferral, "run_at", run_at)

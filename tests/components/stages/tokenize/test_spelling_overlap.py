@@ -42,7 +42,7 @@ def measured(heldout: list[str], *training: list[str]) -> Overlaps:
     overlaps = Overlaps()
     assert overlaps.hold_out(heldout).tolist() == [len(plain_words(text)) for text in heldout]
     for shard in training:
-        overlaps.see(shard)
+        overlaps.see(shard, threads=2)
     return overlaps
 
 
