@@ -90,7 +90,10 @@ class PipelineRun:
         # A span of the ledger without a stage: what orchestration itself uses.
         self._meter = Meter(paths.LEDGER, self.params.runtime.meter_interval_s, {"run": self.name})
         self._meter.__enter__()
-        self._fork_server = fork_server.early.pop(self.root, None) or ForkServer(self.root, self._environment(""))
+        if self.root in fork_server.early:
+            self._fork_server = fork_server.early.pop(self.root)
+        else:
+            self._fork_server = ForkServer(self.root, self._environment(""))
         if len(dvc.downstream(self.stages, self.stale)) > 2:  # the first begins before the server is ready
             self._fork_server.start()
         return self
