@@ -41,6 +41,8 @@ from components.training.train_config import TrainConfig
 RATE, DECAY, WARMUP, SEED = 1e-3, 0.01, 0.1, 1
 RANK = 8
 FLOAT32 = Numerics(dtype="float32")
+PREFERRED = ("copy", "recall", "mapping", "arithmetic")
+"""Tasks of the curriculum in the batch whose preference loss is compared."""
 
 
 def prepare(corpus: Path, place: Path) -> None:
@@ -159,7 +161,7 @@ def dpo(job: Any) -> dict[str, float]:
     from trl import DPOConfig, DPOTrainer
 
     tokenizer_json = (job.place / "base" / "tokenizer.json").read_text()
-    problems = [problem for task in curriculum.TASKS[:4] for problem in curriculum.items(task, SEED, BATCH // 4)]
+    problems = [problem for task in PREFERRED for problem in curriculum.items(task, SEED, BATCH // len(PREFERRED))]
     chosen = [preferences.right_and_wrong(problem, SEED) for problem in problems]
     pairs, _ = preferences.encoded(chosen, Encoder(tokenizer_json), CONTEXT, [])
     base, _, _ = export.load(job.place / "base")

@@ -163,6 +163,11 @@ def export(model: str, at: str, form: str, out: str, repository: str) -> None:
         library()
     if target.exists():
         raise UserError(f"{target}: exists already; name another with --out, or remove it")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=target.parent).close()
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written ({error.strerror}); name another place with --out") from None
     answers = collect(one, stage, str(target))
     licence = answers.licence if isinstance(answers.licence, str) else ""
     if repository:

@@ -8,6 +8,7 @@
    documents out: the tuned model is scored on that set too.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +35,8 @@ NGRAM, MOST_SHARED = 13, 0.3
 """Words of a run, and the share of a row's runs in the held-out set from which it goes: what filter ships with."""
 LEAST_SPREAD = 1e-4
 """Of scores, as a share of the largest: float32 tells numbers apart that differ by 1e-7 of themselves."""
+WHOLE = re.compile(r"-?\d+\.0+")
+"""A whole number as a program writes it whose column has a gap somewhere."""
 AT_ONCE = 1000
 UNSEEN = "class unseen in training"
 
@@ -122,6 +125,10 @@ def _refuse_alike(path: Path, rows: Sequence[Row]) -> None:
                 f"are of the class {only!r}; give at least two classes" if isinstance(only, str) else
                 f"have the same labels ({', '.join(only) or 'none'}); give rows with others")  # fmt: skip
         raise UserError(f"{path}: all rows {said}")
+    names = {name for row in labelled for name in classes_of(row)}
+    if twice := sorted(name for name in names if WHOLE.fullmatch(name) and name.partition(".")[0] in names):
+        same = f"{twice[0].partition('.')[0]!r} and {twice[0]!r}"
+        raise UserError(f"{path}: the classes {same} are one number written in two ways; write it in one")
     scores = [row.label for row in labelled if isinstance(row.label, float)]
     if scores and max(scores) - min(scores) < LEAST_SPREAD * max(map(abs, scores)):
         raise UserError(f"{path}: the scores {min(scores):.9g} to {max(scores):.9g} are too alike for the float32 of a "

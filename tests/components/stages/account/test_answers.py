@@ -12,6 +12,7 @@ from components.carbon.ledger.reader import Ledger
 from components.core.files import read_json
 from components.params import Account, FinetuneBranches, Params
 from components.params.finetune import Instruct
+from components.stages.account import model_card
 from components.stages.account.answer_text import MAX_LINES, WIDTH, licence_words, page, seen_words, sentences
 from components.stages.account.answers import (
     AgainstChampion,
@@ -26,7 +27,6 @@ from components.stages.account.answers import (
 from components.stages.account.data_card import data_facts
 from components.stages.account.five_sentences import QUESTIONS, five_sentences
 from components.stages.account.model_answers import lineage, model_answers, stages_behind, unknown_origin
-from components.stages.account.model_card import asks
 from components.stages.account.score_rows import ScoreRow
 from components.stages.account.stage import account, costs
 from components.stages.account.summary import checkout_files, gather
@@ -53,11 +53,11 @@ def card(root: Path, model: str) -> ModelAnswers:
     return ModelAnswers.model_validate(read_json(root / f"reports/cards/{model.replace('/', '-')}/card.json"))
 
 
-def with_champion(root: Path, champion: AgainstChampion) -> ModelAnswers:
+def with_champion(root: Path, champion: AgainstChampion, **other: Any) -> ModelAnswers:
     """The answers of the tuned model beside a champion, its base scored with a row as evaluate writes it."""
     file, grid = checkout_files(root), Params().runtime.grid
     records = gather(file)
-    records.evaluation = [ROW]
+    records.evaluation = [ROW | other]
     origin = unknown_origin("finetune/instruct").model_copy(update={"champion": champion})
     nothing = costs(LedgerCosts(Ledger([]), grid, intensity.resolve(grid, root)), {})
     data = data_facts(file, records)
@@ -109,6 +109,16 @@ def test_scores_carry_baseline_and_the_model_that_was_scored(root: Path) -> None
 
 
 CORPUS = ["ingest", "dedup", "filter", "bias", "mix"]
+
+
+def test_a_card_says_why_a_figure_has_no_interval(root: Path) -> None:
+    why = "no interval: 3 works, at least 5 are needed"
+    first = AgainstChampion(champion="x version 1", is_this=True, compared="2026-01-31")
+    for other, says in (
+        ({}, "| 0.500 to 0.700 (items) |"),
+        ({"low": None, "high": None, "variance": why}, f"| {why} |"),
+    ):
+        assert says in model_card.card(with_champion(root, first, **other))
 
 
 def test_the_parameters_say_what_a_model_comes_from() -> None:
@@ -163,10 +173,10 @@ def test_a_page_fits_a_terminal(root: Path) -> None:
 
 
 def test_what_licences_ask() -> None:
-    assert asks("MIT OR Apache-2.0").count("keep its copyright notice") == 2
-    assert "share adaptations alike" in asks("CC-BY-SA-4.0")
-    assert asks("CC0-1.0") == "CC0-1.0 asks for nothing."
-    assert asks("Made-Up-1.0") == "Made-Up-1.0 is not summarised here: read it."
+    assert model_card.asks("MIT OR Apache-2.0").count("keep its copyright notice") == 2
+    assert "share adaptations alike" in model_card.asks("CC-BY-SA-4.0")
+    assert model_card.asks("CC0-1.0") == "CC0-1.0 asks for nothing."
+    assert model_card.asks("Made-Up-1.0") == "Made-Up-1.0 is not summarised here: read it."
 
 
 def test_a_licence_is_an_spdx_id() -> None:
