@@ -147,7 +147,7 @@ def export(model: str, at: str, form: str, out: str, repository: str) -> None:
     """Write a model in a format, and push it if a repository is given.
 
     Raises:
-        UserError: no such model, llama.cpp cannot run it, or the target exists.
+        UserError: no such model, llama.cpp cannot run it, the target exists, or nothing can be written there.
     """
     from flows.tracking.model_origin import choose, collect
 
@@ -163,15 +163,15 @@ def export(model: str, at: str, form: str, out: str, repository: str) -> None:
         library()
     if target.exists():
         raise UserError(f"{target}: exists already; name another with --out, or remove it")
+    answers = collect(one, stage, str(target))
+    licence = answers.licence if isinstance(answers.licence, str) else ""
+    if repository:
+        check_push(repository, licence)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=target.parent).close()
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({error.strerror}); name another place with --out") from None
-    answers = collect(one, stage, str(target))
-    licence = answers.licence if isinstance(answers.licence, str) else ""
-    if repository:
-        check_push(repository, licence)
     (write_file if form == "gguf" else write_folder)(one, name, answers, target)
     files = [target] if target.is_file() else sorted(path for path in target.rglob("*") if path.is_file())
     for path in files:
