@@ -54,7 +54,7 @@ def test_gguf_holds_licence_and_lineage(models: Path, monkeypatch: pytest.Monkey
     assert answers.model == "pretrain/causal"
     assert fields["greenhouse.command"].contents() == "python -m flows.verify pretrain@causal"
     assert [path.name for path in (models / "exports").iterdir()] == ["causal.gguf"]
-    with pytest.raises(UserError, match="/proc/model.gguf: cannot be written"):
+    with pytest.raises(UserError, match=r"/proc/model\.gguf: cannot be written"):
         run(monkeypatch, "causal", "--format", "gguf", "--out", "/proc/model.gguf")
     with pytest.raises(UserError, match="exists already"):
         run(monkeypatch, "causal", "--format", "gguf")
