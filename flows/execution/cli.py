@@ -31,7 +31,7 @@ def with_prefect(stop: Stop = _nothing_runs, meanwhile: Callable[[], None] = _no
     Args:
         stop: ends what runs, in order, by the name of a state and a sentence; False if nothing runs. Ctrl-C calls it,
             and raises KeyboardInterrupt where nothing runs; the end of the temporary server calls it, and exits.
-        meanwhile: what can be done while the server starts.
+        meanwhile: what can be done while a server of its own starts; not called where one runs.
     """
     from flows.system import recovery
     from flows.system.mlflow_server import require_mlflow

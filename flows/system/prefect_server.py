@@ -76,8 +76,8 @@ def prefect_server(
 
     Args:
         on_end: called on a thread, with a sentence, if the server is gone before the `with` block ends.
-        meanwhile: called once `PREFECT_API_URL` is set and before the server has to answer: a temporary one takes
-            seconds to start, and ten when it makes its database.
+        meanwhile: called with `PREFECT_API_URL` set while a temporary server starts, which takes seconds, and ten where
+            it makes its database. Not called if there is nothing to wait for.
 
     Raises:
         UserError: the named one does not answer, or the temporary one does not start; the log is named.
@@ -85,7 +85,6 @@ def prefect_server(
     closing = threading.Event()
     if url := os.environ.get("PREFECT_API_URL"):
         require_prefect(url)
-        meanwhile()
         if on_end:
             threading.Thread(target=_report_silence, args=(url, closing, on_end), daemon=True).start()
         try:

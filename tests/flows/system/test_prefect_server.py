@@ -1,9 +1,12 @@
 """A Prefect server of others: refused if it is away, and a command ends if it goes while the command runs."""
 
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
+import psutil
 import pytest
 
 from components.core.errors import UserError
@@ -48,12 +51,28 @@ def test_one_that_goes_while_a_command_runs_is_told(server: HTTPServer) -> None:
 
 def test_one_that_stays_and_one_that_goes_afterwards_are_not(server: HTTPServer) -> None:
     said: list[str] = []
-    with subject.prefect_server(said.append):
+    with subject.prefect_server(said.append, lambda: pytest.fail("there is nothing to wait for")):
         threading.Event().wait(1.0)
     server.shutdown()
     server.server_close()
     threading.Event().wait(1.0)
     assert said == []
+
+
+def test_what_fails_while_one_starts_ends_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setattr(subject.paths, "LOGS", tmp_path)
+    started = list[psutil.Process]()
+
+    def fail() -> None:
+        assert os.environ["PREFECT_API_URL"].startswith("http://127.0.0.1:")
+        started.extend(one for one in psutil.Process().children() if "flows.serving.access_control" in one.cmdline())
+        raise UserError("a reason")
+
+    with pytest.raises(UserError, match="a reason"), subject.prefect_server(meanwhile=fail):
+        pytest.fail("it went on")
+    assert [one.is_running() for one in started] == [False]
+    assert "PREFECT_API_URL" not in os.environ
 
 
 def test_one_that_is_away_is_refused(server: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
