@@ -1,7 +1,7 @@
 """Stage processes that need not import the world: a process that has done so forks one for each stage.
 
 Prefect, MLflow, torch and what they pull in take about eight CPU seconds to import, and a pipeline starts a dozen
-stages. The pipeline starts this server beside its first stage; `python -m flows.<stage>`, which DVC runs, hands its
+stages. The pipeline starts this server before its first stage; `python -m flows.<stage>`, which DVC runs, hands its
 arguments, environment and open files over and waits for the end. Only packages of others are imported ahead: the
 project's own modules are read by each stage, as they are on disk when DVC hashes them.
 
