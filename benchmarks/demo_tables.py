@@ -40,7 +40,7 @@ def _data(data: dict[str, Any]) -> str:
     most = max(removed, key=lambda rule: removed[rule])
     groups = data["groups"] if isinstance(data["groups"], list) else []
     lost = max(groups, key=lambda row: row["documents"], default=None)
-    who = f"; of {lost['of']} that mention {lost['rule']}, {lost['documents']} as toxic" if lost else ""
+    who = f", {lost['documents']} as toxic of {lost['of']} that mention {lost['rule']}" if lost else ""
     return (
         f"{data['documents']:,} documents under {len(licences)} licences, most under {licences[0]} and {licences[1]}; "
         f"{sum(removed.values()):,} removed, {removed[most]} by `{most}`{who}"

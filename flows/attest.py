@@ -57,9 +57,10 @@ def attest(model: str, at: str, key: Path, owner: Path | None, folder: Path) -> 
     claims = claims_of(one, stage, names, stated)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.")
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({_words(error)}); name another folder") from None
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as aside:
+    with temporary as aside:
         whole = Path(aside) / folder.name
         write_folder(one, name, claims.answers, whole)
         formats: dict[str, str] = {}

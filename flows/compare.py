@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from components import params as schema
+from components.core.errors import UserError
 from components.core.files import read_json
 from components.params import Evaluate
 from flows.system import dvc, paths
@@ -220,6 +221,8 @@ def main() -> None:
     parser.add_argument("a", metavar="A")
     parser.add_argument("b", metavar="B")
     arguments = parser.parse_args()
+    if not arguments.a or not arguments.b:
+        raise UserError("name two states: make compare A=workspace B=NAME, such as a git revision or a DVC experiment")
     a, b = find(arguments.a), find(arguments.b)
     for line in report(a, b):
         print(line, flush=True)

@@ -6,7 +6,7 @@
     python -m flows.finetune_data PATH --base FOLDER         and start from a model of `transformers` (Qwen3, EuroBERT)
     python -m flows.finetune_data PATH --base OWNER/NAME@COMMIT   the same from the hub: safetensors alone, no code
     python -m flows.finetune_data default                    back to the corpus and the pipeline's own models
-    python -m flows.finetune_data PATH --dry-run             only look
+    python -m flows.finetune_data PATH --dry-run             write nothing (a reward.py is asked all the same)
 
 Rows have `messages` (a list of {role, content}), or `prompt` and `completion`, or `text` and `label`, or `text` and
 `labels` (a list: several classes), or `text` and `score` (a number), or `prompt`, `chosen` and `rejected`. Shown are
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--branch", choices=BRANCHES, help="where rows or `default` belong; else all it may")
     parser.add_argument("--base", metavar="MODEL", help="model folder, or owner/name@commit")
     parser.add_argument("--split", default="train", help="split of a data set of the hub (train)")
-    parser.add_argument("--dry-run", action="store_true", help="write nothing")
+    parser.add_argument("--dry-run", action="store_true", help="write nothing; a reward.py is run")
     arguments = parser.parse_args()
     if arguments.data == "default":
         values = shipped([arguments.branch] if arguments.branch else BRANCHES)
@@ -117,6 +117,7 @@ def check_reward(path: Path, parts: Split) -> None:
     pairs = [last_pair(row, row.where) for row in parts.train[:16]]
     with Rewards(path) as rewards:
         rewards.check([(pair.prompt, text, pair.answer) for pair in pairs for text in (pair.answer, "")])
+    print(f"reward.py was run: twice for {2 * len(pairs)} completions, with the same rewards")
 
 
 def shipped(branches: Sequence[str]) -> dict[str, Any]:

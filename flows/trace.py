@@ -2,7 +2,7 @@
 
     python -m flows.trace "to be, or not to be, that is the question"     a passage: five words or more, word for word
     python -m flows.trace 9f86d081884c7d65                                a document's id, or the sha256 of its text
-    python -m flows.trace numpy/ma/core.py                                where it was read (all parts of a file)
+    python -m flows.trace Flask/METADATA                                  where it was read (all parts of a file)
 
 For each document: licence, source, place; then stage by stage the shard and row it lies in, or the rule that dropped
 it; then, per model that this checkout, its experiments or MLflow knows, how often training went over its tokens. That

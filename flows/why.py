@@ -11,6 +11,7 @@ import getpass
 import json
 from datetime import UTC, datetime
 
+from components import params as schema
 from components.core.errors import UserError
 from flows.system import dvc, paths
 from flows.system.command import parser_of, run_command
@@ -51,7 +52,7 @@ def accept(stage: str, reason: str) -> str:
     """
     stages, reasons = dvc.graph(), dvc.stale()
     if stage not in stages:
-        raise UserError(f"STAGE={stage}: no such stage; there are {', '.join(stages)}")
+        raise UserError(f"{stage}: no such stage; there are {', '.join(stages)}")
     if not reason.strip():
         raise UserError("REASON is empty; say why the change does not matter to the output")
     if stage not in reasons:
@@ -78,6 +79,7 @@ def main() -> None:
     parser.add_argument("--accept", metavar="STAGE", help="keep this stage's output")
     parser.add_argument("--reason", default="", help="why the change does not matter (with --accept)")
     arguments = parser.parse_args()
+    schema.load(paths.ROOT / "params.yaml")  # DVC would take a key that there is not for one that was taken out
     print(accept(arguments.accept, arguments.reason) if arguments.accept else "\n".join(explain()))
 
 

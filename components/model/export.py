@@ -131,7 +131,9 @@ def inspected(folder: Path) -> tuple[Shape, tokenizers.Tokenizer]:
         raise UserError(f"{folder}: is damaged (config.json is of {needed} weights or more, and there are {stored}); "
                         f"{WHOLE_COPY}")  # fmt: skip
     if "SequenceClassification" in str(fields.get("architectures")):
-        raise UserError(f"{folder}: it holds a classifier already; give the model that it was made from")
+        raise UserError(
+            f"{folder}: it holds a classifier, which writes no text and is not tuned again; give the model below it"
+        )
     if (most := max(tokenizer.get_vocab().values(), default=0)) >= shape.vocab_size:
         raise UserError(f"{folder}: tokenizer.json has the id {most} and the model embeds {shape.vocab_size}, so the "
                         "tokenizer belongs to another base; put the model's own there")  # fmt: skip

@@ -11,7 +11,7 @@ import yaml
 from components.params.layout import file_keys
 
 PARAMS_HEAD = """\
-# The demo: all stages in at most five minutes on two cores and 4 GB. Keys that few people change are in defaults.yaml;
+# The demo: all stages in about five minutes on two cores and 4 GB. Keys that few people change are in defaults.yaml;
 # one of them written here, under the same sections, wins over its value there (docs/params.md).
 """
 DEFAULTS_HEAD = """\

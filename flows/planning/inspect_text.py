@@ -122,7 +122,7 @@ def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
         left_out = why_none(listing) if listing.skipped else ""
         raise UserError(
             f"DATA={path}: {_why_none(files, known)}{left_out}; "
-            "give txt, md, rst, html, json, jsonl, csv, tsv or parquet, plain or .gz, .zst"
+            "give txt, md, rst, org, html, json, jsonl, csv, tsv, parquet or warc, plain or .gz, .zst"
         )
     _refuse_rows(path, readable)
     sample, faults = _spread(readable, SAMPLE_FILES), Counter(reason for _, reason in listing.skipped)

@@ -4,6 +4,7 @@ A model is named as in the workspace (`instruct`, `finetune/instruct`, `finetune
 by a registered alias (`greenhouse-instruct-2@champion`).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -39,8 +40,11 @@ VERIFIED, COMPARED = paths.STATE / "verified", paths.STATE / "compared"
 """Records of `flows.verify` by the model's hash, and of comparisons with the champion by the evaluation's."""
 
 
-def target(model: str, stages: list[str]) -> str:
+def target(model: str, stages: list[str], made: Collection[str] = ()) -> str:
     """The stage that makes a model: `causal`, `pretrain/causal`, `models/pretrain/causal`, `pretrain@causal` are one.
+
+    Args:
+        made: outputs that there are, for the message; empty for all that there could be.
 
     Raises:
         UserError: no stage makes such a model.
@@ -49,7 +53,8 @@ def target(model: str, stages: list[str]) -> str:
     makers = [stage for stage in stages if stage.startswith(("pretrain", "finetune"))]
     found = [stage for stage in makers if wanted in (stage, stage.split("@")[-1])]
     if len(found) != 1:
-        raise UserError(f"{model}: no such model; there are {', '.join(makers)}, or a registered name@alias")
+        there = [stage for stage in makers if f"models/{stage.replace('@', '/')}" in made] or makers
+        raise UserError(f"{model}: no such model; there are {', '.join(there)}, or a registered name@alias")
     return found[0]
 
 
@@ -64,7 +69,8 @@ def choose(model: str, at: str) -> tuple[Snapshot, str]:
     name, _, alias = model.rpartition("@")
     if name and alias and model not in stages:
         return find(model), target(name.split("-")[-2] if name.count("-") > 1 else name, stages)
-    return find(at), target(model, stages)
+    one = find(at)
+    return one, target(model, stages, one.outputs())
 
 
 def files_of(one: Snapshot) -> Files:

@@ -92,7 +92,7 @@ def test_the_stages_behind_a_model_are_those_of_the_state_it_is_of(workspace: Pa
 
 
 def test_unknown_models_and_states_are_one_sentence(workspace: Path) -> None:
-    with pytest.raises(UserError, match=r"^nope: no such model; there are pretrain@causal"):
+    with pytest.raises(UserError, match=r"^nope: no such model; there are finetune@instruct, or"):
         model_origin.choose("nope", "workspace")
     with pytest.raises(UserError, match=r"^v1: its dvc.lock has no stage pretrain@masked"):
         model_origin.collect(Snapshot("v1", "revision", LOCK), "pretrain@masked")

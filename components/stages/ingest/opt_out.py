@@ -79,7 +79,7 @@ def load(path: Path) -> OptOut:
     try:
         return _parsed(path.name, path.read_bytes())
     except OSError as error:
-        raise UserError(f"ingest.opt_out: {path.name}: {error.strerror}; correct the path in params.yaml") from None
+        raise UserError(f"ingest.opt_out: {path}: {error.strerror}; correct the path in params.yaml") from None
 
 
 @functools.lru_cache(maxsize=1)

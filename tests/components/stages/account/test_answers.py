@@ -193,7 +193,9 @@ def test_only_baselines_that_need_no_model_are_counted(root: Path) -> None:
     model = rule.model_copy(update={"baseline_name": "the base model", "baseline_needs_model": True})
     said = five_sentences(summary, answers, [ScoreRow(rule), ScoreRow(model)])
     assert list(said) == list(QUESTIONS)
-    assert said["quality"].startswith("1 of 1 scores are better than the best rule that needs no model")
+    assert said["quality"].startswith(
+        "1 of the 1 scores with a rule that needs no model as baseline are better than it"
+    )
     assert "the first registered, so champion by default" in said["quality"]
 
 

@@ -274,7 +274,11 @@ def test_a_masked_base_made_elsewhere_is_given_a_head(
     ("name", "content", "says"),
     [
         ("config.json", "<html>", r"config\.json is damaged \(Expecting value"),
-        ("config.json", {"architectures": ["EuroBertForSequenceClassification"]}, "holds a classifier already"),
+        (
+            "config.json",
+            {"architectures": ["EuroBertForSequenceClassification"]},
+            "holds a classifier, which",
+        ),
         (
             "config.json",
             {"vocab_size": 400},
