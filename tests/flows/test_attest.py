@@ -37,12 +37,19 @@ def test_a_folder_is_made_checked_and_found_out(finished_clone: PipelineClone, t
 
 
 @pytest.mark.pipeline
-@pytest.mark.parametrize(("model", "key", "says"), [("nothing", "key", "nothing"), ("instruct", "missing", "missing")])
+@pytest.mark.parametrize(
+    ("model", "key", "place", "says"),
+    [
+        ("nothing", "key", "folder", "nothing"),
+        ("instruct", "missing", "folder", "missing"),
+        ("instruct", "key", "/proc/folder", "/proc/folder: cannot be made"),
+    ],
+)
 def test_what_cannot_be_made_leaves_nothing(
-    finished_clone: PipelineClone, tmp_path: Path, model: str, key: str, says: str
+    finished_clone: PipelineClone, tmp_path: Path, model: str, key: str, place: str, says: str
 ) -> None:
     key_pair(tmp_path, "key")
-    folder = tmp_path / "folder"
+    folder = tmp_path / place
     said = finished_clone.run("flows.attest", model, "--key", str(tmp_path / key), "--out", str(folder), expect=1)
     assert says in said.splitlines()[-1]
     assert "Traceback" not in said

@@ -60,6 +60,7 @@ def test_different_exams_do_not_compare(toy_clone: PipelineClone) -> None:
 def test_unknown_names_are_refused_with_what_there_could_be(toy_clone: PipelineClone) -> None:
     said = toy_clone.run("flows.compare", "first", "nothing-of-the-kind", expect=1)
     assert "neither `workspace`, a git revision" in said
+    assert "name two states: make compare A=" in toy_clone.run("flows.compare", "", "", expect=1)
     bare = toy_clone.git("commit-tree", "4b825dc642cb6eb9a060e54bf8d69288fbee4904", "-m", "empty").strip()
     assert "holds no dvc.lock" in toy_clone.run("flows.compare", bare, "workspace", expect=1)
 

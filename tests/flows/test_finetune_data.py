@@ -212,7 +212,9 @@ def test_a_reward_beside_the_rows_is_for_reinforce(
     tuned = schema.load(params_yaml).finetune.reinforce
     assert (tuned.data, tuned.base, tuned.steps) == (str(folder), "models/finetune/instruct", 20)
     assert subject.wanted(str(folder), "instruct", None, "train")["finetune.instruct.data"] == str(folder)
-    assert "reward.py beside the rows is not used: instruct learns from the rows alone\n" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "reward.py was run: twice for 32 completions, with the same rewards\n" in printed
+    assert "reward.py beside the rows is not used: instruct learns from the rows alone\n" in printed
     assert subject.wanted(str(chats), "reinforce", None, "train")["finetune.reinforce.data"] == str(chats)
     (folder / "reward.py").write_text("def reward(prompt, completion, answer):\n    return 1 / len(completion)\n")
     with pytest.raises(UserError, match=r"reward\.py: reward raises ZeroDivisionError.* with the completion ''"):
