@@ -58,6 +58,7 @@ def run_from_terminal(until: str, settings: Sequence[str] = ()) -> "State":
     """The pipeline flow in this process, after checking what can be checked before anything starts."""
     from pydantic import ValidationError
 
+    from flows.execution import start_meter
     from flows.execution.form import PipelineForm
     from flows.execution.pipeline_run import stop_runs
 
@@ -73,7 +74,7 @@ def run_from_terminal(until: str, settings: Sequence[str] = ()) -> "State":
         raise UserError(f"--set {' '.join(settings)}: write each as KEY=VALUE, with a key of params.yaml") from None
     if form:
         form.applied(schema.read(paths.ROOT / "params.yaml"))
-    with cli.with_prefect(stop_runs, _import_ahead):
+    with start_meter.metered(own), cli.with_prefect(stop_runs, _import_ahead):
         return _run(form, own, until)
 
 

@@ -20,7 +20,7 @@ from components.carbon.planning.forecast import total
 from components.core.errors import UserError
 from components.core.files import write_json
 from components.params import Params
-from flows.execution import fork_server
+from flows.execution import fork_server, start_meter
 from flows.execution.fork_server import ForkServer
 from flows.execution.result import StageResult, headline, kept_files, read_result, result_file, summary_text
 from flows.planning import step_cost
@@ -87,6 +87,7 @@ class PipelineRun:
         self.closed = threading.Event()
 
     def __enter__(self) -> "PipelineRun":
+        start_meter.end(run=self.name)
         # A span of the ledger without a stage: what orchestration itself uses.
         self._meter = Meter(paths.LEDGER, self.params.runtime.meter_interval_s, {"run": self.name})
         self._meter.__enter__()

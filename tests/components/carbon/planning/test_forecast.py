@@ -82,6 +82,11 @@ def test_what_runs_around_the_stages_is_forecast_from_runs_that_had_some() -> No
     more = orchestration_forecast(ledger, 12)
     assert more is not None
     assert more.kwh.mid == pytest.approx(6 / 3.6e6)
+    started = replace(span(7, 30), labels={"command": "pipeline", "run": "run-2"}, name="span")  # before that run began
+    both = orchestration_forecast(Ledger([started, *pipeline(2, 2)]), 2)
+    assert both is not None
+    assert both.seconds.mid == pytest.approx(80 + 30)
+    assert both.kwh.mid == pytest.approx((1 + 30) / 3.6e6)
 
 
 def test_a_resumed_run_is_half_a_run() -> None:
