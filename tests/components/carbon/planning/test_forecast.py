@@ -87,7 +87,7 @@ def test_what_runs_around_the_stages_is_forecast_from_runs_that_had_some() -> No
     both = orchestration_forecast(Ledger([started, *pipeline(2, 2)]), 2)
     assert both is not None
     assert both.seconds.mid == pytest.approx(80 + 30)
-    assert both.kwh.mid == pytest.approx((1 + 30) / 3.6e6)
+    assert both.kwh.mid == pytest.approx((1 + 300) / 3.6e6)
 
 
 def test_a_resumed_run_is_half_a_run() -> None:
