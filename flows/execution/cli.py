@@ -42,7 +42,7 @@ def with_prefect(stop: Stop = _nothing_runs, meanwhile: Callable[[], None] = _no
     def server_ended(message: str) -> None:
         _leave_without_server(message, stop)
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGINT, _on_interrupt(stop))
     with prefect_server(server_ended, meanwhile) as url:
         from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
@@ -54,6 +54,12 @@ def with_prefect(stop: Stop = _nothing_runs, meanwhile: Callable[[], None] = _no
                 yield
             finally:
                 _drain()
+
+
+def _terminate(*_: Any) -> None:
+    """Leave in order. Told again meanwhile, go on leaving: a second exception would cut that short."""
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    sys.exit(143)
 
 
 def _on_interrupt(stop: Stop) -> Callable[..., None]:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import mlflow
+import psutil
 import pytest
 
 from components.core.files import read_json, write_json
@@ -152,11 +153,15 @@ def assert_killed_in_mlflow(clone: PipelineClone, log: str) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_pipeline_that_is_told_to_end_is_killed_in_mlflow(migrated_clone: PipelineClone) -> None:
-    """By SIGTERM; test_interrupt.py has Ctrl-C."""
+    """By SIGTERM, told twice, as whoever ends a process group does; test_interrupt.py has Ctrl-C."""
     process = migrated_clone.start("flows.pipeline", "--until", "ingest")
     wait_for_a_record(migrated_clone)
+    tree = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
     process.send_signal(signal.SIGTERM)
     log, _ = process.communicate(timeout=300)
+    assert psutil.wait_procs(tree, timeout=15)[1] == []
     assert_killed_in_mlflow(migrated_clone, log)
 
 
