@@ -103,6 +103,8 @@ class PipelineRun:
         if isinstance(error, Exception):
             self.stop("Failed", f"{type(error).__name__}: {error}")
         elif error is not None:  # Ctrl-C, SIGTERM, a cancel in Prefect's page
+            if threading.current_thread() is threading.main_thread():  # told again meanwhile, it goes on ending
+                signal.signal(signal.SIGTERM, lambda *_: None)
             self.stop("Cancelled", "cancelled; run it again, it resumes")
         self._fork_server.stop()
         self.wall_s = time.perf_counter() - self._began
