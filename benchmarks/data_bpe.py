@@ -32,7 +32,7 @@ Ranks = dict[bytes, int]
 
 def ours(texts: list[str], vocab_size: int) -> Callable[[], Ranks]:
     """Train as the tokenize stage does; the ranks are taken out afterwards, which is not timed."""
-    content = train_bpe(texts, vocab_size).to_str()
+    content = train_bpe(texts, vocab_size, WORKERS).to_str()
     return lambda: byte_ranks(content)
 
 

@@ -20,12 +20,8 @@ def _nothing_runs(name: str, message: str) -> bool:
     return False
 
 
-def _nothing_to_do() -> None:
-    pass
-
-
 @contextmanager
-def with_prefect(stop: Stop = _nothing_runs, meanwhile: Callable[[], None] = _nothing_to_do) -> Iterator[None]:
+def with_prefect(stop: Stop = _nothing_runs, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
     """A server for the flows in this process; runs whose process is gone are closed first. SIGTERM ends it in order.
 
     Args:

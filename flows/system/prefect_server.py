@@ -64,13 +64,9 @@ def require_prefect(url: str) -> None:
         raise UserError(f"PREFECT_API_URL={url} does not answer; start that server, or unset the variable")
 
 
-def _nothing() -> None:
-    pass
-
-
 @contextmanager
 def prefect_server(
-    on_end: Callable[[str], None] | None = None, meanwhile: Callable[[], None] = _nothing
+    on_end: Callable[[str], None] | None = None, meanwhile: Callable[[], None] = lambda: None
 ) -> Iterator[str]:
     """The API of a Prefect server: the one the environment names, else a temporary one.
 
