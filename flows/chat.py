@@ -223,7 +223,7 @@ def write(text: str) -> None:
 def main() -> int:
     parser = parser_of("chat", __doc__)
     usual = Sampling()
-    parser.add_argument("--prompt", default="", help="answer this and end")
+    parser.add_argument("--prompt", help="answer this and end")
     parser.add_argument(
         "--model", default="", help=f"folder of a model or an adapter; default: the first of {', '.join(CANDIDATES)}"
     )
@@ -241,7 +241,9 @@ def main() -> int:
     chat, description = open_chat(model_folder(arguments.model), sampling)
     print(description, file=sys.stderr)
     try:
-        if arguments.prompt:
+        if arguments.prompt is not None:
+            if not arguments.prompt.strip():
+                raise UserError("--prompt is empty; write a question, or leave it out to talk")
             finish(chat.answer(arguments.prompt, write), arguments.confidence, arguments.probabilities, sys.stderr)
         else:
             converse(chat, arguments.confidence, arguments.probabilities)

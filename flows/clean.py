@@ -21,7 +21,7 @@ from flows.system.work_folder import in_use
 
 LEFTOVERS = ("build", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis")
 SOURCES = ("components", "flows", "tests", "benchmarks", ".ci")
-MADE = ("data", "models", "reports", "dvc.lock", ".dvc/cache", ".dvc/tmp", ".dvc/config.local")
+MADE = ("data", "models", "reports", "exports", "downloads", "dvc.lock", ".dvc/cache", ".dvc/tmp", ".dvc/config.local")
 
 
 def of_paths(files: Iterable[Path]) -> list[Removable]:

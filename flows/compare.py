@@ -16,6 +16,8 @@ from components import params as schema
 from components.core.errors import UserError
 from components.core.files import read_json
 from components.params import Evaluate
+from components.stages.account.summary import MODELS
+from components.stages.account.summary import scores as stage_scores
 from flows.system import dvc, paths
 from flows.system.command import parser_of, run_command
 from flows.tracking import seed_runs
@@ -107,20 +109,34 @@ def scores(a: Snapshot, b: Snapshot) -> Iterator[str]:
         yield "intervals cover works and items, not another seed: `python -m flows.seeds` measures that"
     elif without:
         yield from textwrap.wrap(f"intervals cover works and seeds, but not seeds for {', '.join(without)}", 110)
-    for branch in unscored(a, b, [row.name for row in rows]):
-        yield f"{branch}: the models differ, and no item was answered by both; each was scored on its own held-out rows"
+    yield from scored_by_themselves(a, b, [row.name for row in rows])
 
 
-def unscored(a: Snapshot, b: Snapshot, metrics: list[str]) -> list[str]:
-    """Branches whose models differ, and that none of these metrics is of."""
-    scored = {seed_runs.branch_of(name) for name in metrics}
-    outputs = [(branch, f"models/{stage.replace('@', '/')}") for branch, stage in seed_runs.STAGES.items()]
-    before, after = a.outputs(), b.outputs()
-    return [
-        branch
-        for branch, path in outputs
-        if branch not in scored and path in before and path in after and before[path] != after[path]
-    ]
+def scored_by_themselves(a: Snapshot, b: Snapshot, metrics: list[str]) -> Iterator[str]:
+    """A line per tuned or pretrained model that differs and that none of these metrics is of: what its stage measured.
+
+    Each stage scores its model on its own held-out rows, which need not be the same in A and B: no interval.
+    """
+    scored, before, after = {seed_runs.branch_of(name) for name in metrics}, a.outputs(), b.outputs()
+    for model in MODELS:
+        path, branch = f"models/{model}", model.split("/")[1]
+        if branch in scored or path not in before or path not in after or before[path] == after[path]:
+            continue
+        was, now = (_measured(one, model) for one in (a, b))
+        moved = ", ".join(f"{name} {was[name]:.4f} -> {now[name]:.4f}" for name in was if name in now)
+        yield f"{branch}: the models differ, and no item of the evaluation tells them apart" + (
+            f"; by their own held-out rows, without an interval: {moved}" if moved else ""
+        )
+
+
+def _measured(one: Snapshot, model: str) -> dict[str, float]:
+    """The scores of a model that its own stage measured; empty if its metrics are no longer there."""
+    store, md5 = ObjectCache(), one.outputs().get(f"reports/{model}/metrics.json", "")
+    if not md5:
+        return {}
+    store.pull([md5])
+    metrics = read_json(store.path(md5)) if store.path(md5).exists() else {}
+    return {name: row["value"] for name, row in stage_scores(metrics, model).items() if "value" in row}
 
 
 def score_table(rows: list[Any], confidence: float) -> list[str]:
@@ -209,6 +225,7 @@ def report(a: Snapshot, b: Snapshot) -> Iterator[str]:
         yield "scores: NOT COMPARABLE: the two were examined on different held-out sets (ingest differs)"
     elif a.outputs().get(seed_runs.DETAILS) == b.outputs().get(seed_runs.DETAILS):
         yield "scores: the same evaluation"
+        yield from scored_by_themselves(a, b, [])
     else:
         yield from scores(a, b)
     yield ""

@@ -55,6 +55,8 @@ def main() -> None:
     parser.add_argument("--split", default="train", help="split of a data set of the hub (train)")
     parser.add_argument("--dry-run", action="store_true", help="write nothing; a reward.py is run")
     arguments = parser.parse_args()
+    if not arguments.data.strip():
+        raise UserError("no path is given; name a file, a folder, or owner/name@commit")
     if arguments.data == "default":
         values = shipped([arguments.branch] if arguments.branch else BRANCHES)
     else:

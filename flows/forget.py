@@ -171,6 +171,10 @@ def dry_run(query: Any, found: list[Any]) -> str:
     saw_it = forgetting.versions_that_saw(found, [one.path for one in own])
     kept = [*map(forgetting.model_item, saw_it), *forgetting.artifact_items(quoted)]
     lines += [f"    {item.what}" for item in kept]
+    if (exports := paths.ROOT / "exports").exists():
+        lines.append(
+            f"    exports/: {len(list(exports.iterdir()))} models made by flows.export, which only you can judge"
+        )
     lines += ["files of your own that hold it, which only you can change:"] * bool(own)
     lines += [f"    {line}" for line in lines_of(own)]
     lines += ["the sources themselves, which only you can change:"]
@@ -218,7 +222,7 @@ def apply(text: str, query: Any, found: list[Any]) -> None:
     for alias in forgetting.mark(saw, f"{len(known['ids'])} documents that were to be forgotten, or may have"):
         print(
             f"{alias} still points at a model that saw them or may have (marked in MLflow); `python -m flows.promote` "
-            "replaces it"
+            "replaces it, or MLflow's page of the model where no rule judges its kind"
         )
     if left := forgetting.still_held(set(known["ids"])):
         raise UserError(f"still there after the removal: {', '.join(left[:5])}; report this as a mistake in Greenhouse")

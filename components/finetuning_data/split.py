@@ -153,19 +153,19 @@ def _distinct(rows: Sequence[Row], refused: list[Refused]) -> list[Row]:
 
 
 def _content(row: Row) -> str:
-    """All of a row but where it stands."""
+    """All of a row but where it stands, and white space around it."""
     if isinstance(row, Labelled):
-        return f"{row.label}\0{row.text}"
+        return f"{row.label}\0{row.text.strip()}"
     messages = row.messages if isinstance(row, Chat) else row.prompt
     more = (row.chosen, row.rejected) if isinstance(row, Preference) else ()
-    return "\0".join([part for message in messages for part in (message.role, message.content)] + [*more])
+    return "\0".join([part.strip() for message in messages for part in (message.role, message.content)] + [*more])
 
 
 def _question(row: Row) -> str:
     """What of a row has one right answer: a text to classify, two answers to compare. In a chat, all of it."""
     if isinstance(row, Preference) and row.rejected < row.chosen:
         return _content(replace(row, chosen=row.rejected, rejected=row.chosen))
-    return row.text if isinstance(row, Labelled) else _content(row)
+    return row.text.strip() if isinstance(row, Labelled) else _content(row)
 
 
 def _held_out(groups: list[list[int]], wanted: int) -> set[int]:

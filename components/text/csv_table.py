@@ -5,9 +5,12 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-DELIMITERS = ",;\t"
+DELIMITERS = ",;\t|"
+MOST_HEADER_LINES = 100
+"""Lines of a header whose names have line breaks, in quotation marks, as Excel writes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ class CsvRow:
 class CsvTable:
     """The rows of an open file; `names` are those of its first line, and the commonest delimiter there is the file's.
 
+    Names that have line breaks, in quotation marks, take several lines.
+
     Args:
         max_chars: a row of more characters is a bad one; bounds memory.
 
@@ -39,9 +44,15 @@ class CsvTable:
         self._lines = _Lines(file, 4 * max_chars + 65_536)
         csv.field_size_limit(2**31 - 1)  # rows are bounded by bytes
         header = next(self._lines, "").removeprefix("\ufeff")
+        for more in islice(self._lines, MOST_HEADER_LINES if header.count('"') % 2 else 0):
+            header += more
+            if header.count('"') % 2 == 0:
+                break
         self.delimiter = max(DELIMITERS, key=re.sub(r'"[^"]*"', "", header).count)
-        named = next(csv.reader([header], delimiter=self.delimiter, strict=True), list[str]())
-        self.names = [name.strip() for name in named]
+        named = next(
+            csv.reader(re.findall(r"[^\n]*\n|[^\n]+", header), delimiter=self.delimiter, strict=True), list[str]()
+        )
+        self.names = [" ".join(part.strip() for part in name.splitlines()) for name in named]
         self.header_bytes = self._lines.row_bytes
 
     def __iter__(self) -> Iterator[CsvRow]:

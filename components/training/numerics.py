@@ -20,9 +20,8 @@ def configure_torch(numerics: Numerics) -> str:
     Raises:
         UserError: the device or the compiler that `numerics` asks for is not there.
     """
+    require_device(numerics)
     if numerics.device == "cuda":
-        if not torch.cuda.is_available():
-            raise UserError("numerics.device = 'cuda': no CUDA device is visible to PyTorch; set it to cpu")
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats its sums only with this
         torch.use_deterministic_algorithms(True)
     if numerics.compile:
@@ -30,6 +29,12 @@ def configure_torch(numerics: Numerics) -> str:
     torch.set_num_threads(numerics.threads)
     keep_memory()
     return numerics.device
+
+
+def require_device(numerics: Numerics) -> None:
+    """Raise `UserError` if the device that `numerics` asks for is not there."""
+    if numerics.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("numerics.device = 'cuda': no CUDA device is visible to PyTorch; set it to cpu")
 
 
 def _require_compiler(device: str) -> None:

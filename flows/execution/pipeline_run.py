@@ -23,7 +23,7 @@ from components.params import Params
 from flows.execution import fork_server, start_meter
 from flows.execution.fork_server import ForkServer
 from flows.execution.result import StageResult, headline, kept_files, read_result, result_file, summary_text
-from flows.planning import step_cost
+from flows.planning import preflight, step_cost
 from flows.planning.stage_forecast import Spent, errors, expected
 from flows.system import dvc, environment, git, paths, processes
 from flows.tracking.progress import Screen
@@ -78,6 +78,7 @@ class PipelineRun:
         wanted = {name for target in self.targets for name in dvc.upstream(whole, target)} or set(whole)
         self.stages = {name: needs for name, needs in whole.items() if name in wanted}
         self.stale = set(dvc.stale(self.root)) & wanted
+        preflight.raise_if_unfit(self.params, self.root, dvc.downstream(self.stages, self.stale))
         self.places = threading.BoundedSemaphore(self.params.runtime.parallel_stages)
         self._lock = threading.Lock()
         self._processes: dict[str, subprocess.Popen] = {}

@@ -27,6 +27,8 @@ TEXT_PER_BYTE = {"text": 1.0, "html": 0.4, "json": 0.9, "jsonl": 0.9, "csv": 0.9
 UNPACKED = 3.0
 """Bytes of text per byte of a compressed file, roughly."""
 SAMPLE_FILES, SAMPLE_RECORDS, SAMPLE_CHARS = 16, 4, 2000
+COUNTED_RECORDS = 100
+"""Good records of a sampled file after which no more are looked at for bad ones."""
 OWN = ("benchmarks", "components", "docs", "flows", "presets", "tests", "README.md")
 """Paths of the project that hold no text of a user; other folders that git tracks may."""
 
@@ -126,10 +128,30 @@ def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
         )
     _refuse_rows(path, readable)
     sample, faults = _spread(readable, SAMPLE_FILES), Counter(reason for _, reason in listing.skipped)
-    text_field = _text_field(path, sample, ingest, faults)
-    texts = _texts(path, sorted(readable, key=lambda one: one not in sample), text_field, ingest, faults)
+    text_field = _text_field(path, readable, ingest, faults)
+    looked = Looked(faults)
+    texts = _texts(path, sorted(readable, key=lambda one: one not in sample), text_field, ingest, looked)
     size = round(sum(_text_bytes(one) for one in readable))
-    return OwnText("files", str(path), "", size, len(known), text_field, _language(texts), _shown(faults))
+    not_read = _shown(faults) + looked.warning(ingest.max_quarantine)
+    return OwnText("files", str(path), "", size, len(known), text_field, _language(texts), not_read)
+
+
+@dataclass
+class Looked:
+    """What the look at a sample of the records met: why some would not be read, and how many are bad."""
+
+    faults: Counter[str]
+    records: int = 0
+    bad: int = 0
+
+    def warning(self, most: float) -> str:
+        """What follows for the run if more of the sample than `most` is bad; empty if not."""
+        if self.bad <= most * self.records:
+            return ""
+        return (
+            f"\n{self.bad} of the {self.records} records looked at are bad ({self.bad / self.records:.0%}): if all are "
+            f"like them, ingest stops, for ingest.max_quarantine allows {most:.0%}"
+        )
 
 
 def _refuse_rows(path: Path, files: list[Path]) -> None:
@@ -183,21 +205,20 @@ def _text_bytes(path: Path) -> float:
 
 
 def _text_field(data: Path, files: list[Path], ingest: Ingest, faults: Counter[str]) -> str:
-    """`text` where records have it, else the field with the longest values, of all files.
+    """`text` where records have it, else the field with the longest values, of a sample of the files with fields.
 
     Raises:
         UserError: the records have fields, and none of them holds text.
     """
-    lengths, tables = Counter[str](), 0
-    for path in files:
+    tables = [path for path in files if format_of(path.name) in OWN_RECORDS and format_of(path.name) != "warc"]
+    lengths = Counter[str]()
+    for path in _spread(tables, SAMPLE_FILES):
         try:
             lengths.update(field_lengths(path, ingest.max_chars))
         except Exception as error:  # whatever a reader raises; ingest quarantines the file
             faults[f"{_named(path)} cannot be read ({short(error)})"] += 1
-        else:
-            tables += format_of(path.name) in OWN_RECORDS and format_of(path.name) != "warc"
-    if tables == len(files) and not lengths:
-        raise UserError(f"DATA={data}: its records have no field that holds text; correct the file")
+    if len(tables) == len(files) and "text" not in lengths and not lengths.total():
+        raise UserError(f"DATA={data}: its records have no field that holds text; correct the file, or name one `text`")
     return "text" if "text" in lengths or not lengths else lengths.most_common(1)[0][0]
 
 
@@ -206,7 +227,7 @@ def _named(path: Path) -> str:
     return ascii(path.name)[1:-1][:80]
 
 
-def _texts(data: Path, files: list[Path], text_field: str, ingest: Ingest, faults: Counter[str]) -> list[str]:
+def _texts(data: Path, files: list[Path], text_field: str, ingest: Ingest, looked: Looked) -> list[str]:
     """The beginning of some records of the first `SAMPLE_FILES` files, and of more until ingest would keep one.
 
     Raises:
@@ -217,23 +238,28 @@ def _texts(data: Path, files: list[Path], text_field: str, ingest: Ingest, fault
         if number >= SAMPLE_FILES and texts:
             return texts
         try:
-            texts += islice(_kept_texts(path, text_field, ingest, faults), SAMPLE_RECORDS)
+            texts += list(islice(_kept_texts(path, text_field, ingest, looked), COUNTED_RECORDS))[:SAMPLE_RECORDS]
         except NotText as reason:
-            faults[f"{_named(path)} left out: {reason}"] += 1
+            looked.faults[f"{_named(path)} left out: {reason}"] += 1
     if not texts:
-        shown = _shown(faults) or "there are none"
+        shown = _shown(looked.faults) or "there are none"
         raise UserError(f"DATA={data}: ingest would keep none of its records ({shown}); correct the text or give more")
     return texts
 
 
-def _kept_texts(path: Path, text_field: str, ingest: Ingest, faults: Counter[str]) -> Iterator[str]:
+def _kept_texts(path: Path, text_field: str, ingest: Ingest, looked: Looked) -> Iterator[str]:
     """The beginnings of the records that ingest would keep; the faults of the others are counted."""
     options = Options(text_field, min(TARGET_BYTES, ingest.max_chars // 3), ingest.max_chars)
     records = records_of(path, format_of(path.name), options)
     for record in islice(records, MOST_RECORDS):
         entry = entry_of(record, _named(path), "", Origin("", ""), Limits(ingest.min_chars, ingest.max_chars))
+        looked.records += 1
+        looked.bad += entry.quarantined
         if entry.rule:
-            faults[f"{entry.rule}: {entry.reason}" if entry.rule in ("too_short", "unreadable") else entry.rule] += 1
+            short_of = (
+                f"too_short: fewer than {ingest.min_chars} characters" if entry.rule == "too_short" else entry.rule
+            )
+            looked.faults[f"{entry.rule}: {entry.reason}" if entry.rule == "unreadable" else short_of] += 1
         else:
             yield entry.document.text[:SAMPLE_CHARS]
 

@@ -168,6 +168,28 @@ def test_the_field_that_holds_the_text_is_found(tmp_path: Path) -> None:
     named = tmp_path / "named.jsonl"
     named.write_text(json.dumps({"text": "a short text of a few words, to be kept as it is", "comment": GERMAN}) + "\n")
     assert look(str(named)).text_field == "text"
+    linked = tmp_path / "linked.jsonl"
+    linked.write_text(json.dumps({"url": "https://example.org/" + "a" * 900, "body": GERMAN * 3}) + "\n")
+    assert look(str(linked)).text_field == "body"
+    (tmp_path / "hashes.csv").write_text("id,sha256\n" + "".join(f"{number},{'ab' * 32}\n" for number in range(9)))
+    with pytest.raises(UserError, match="no field that holds text"):
+        look(str(tmp_path / "hashes.csv"))
+
+
+def test_one_odd_table_among_many_files_does_not_choose_the_field(tmp_path: Path) -> None:
+    for number in range(60):
+        (tmp_path / f"{number:02}.txt").write_text(GERMAN * 3)
+    (tmp_path / "00-odd.csv").write_text(f"nr~body~lang\n1~{GERMAN * 9}~de\n")
+    (tmp_path / "33-usual.jsonl").write_text(json.dumps({"text": GERMAN}) + "\n")
+    assert look(str(tmp_path)).text_field == "text"
+
+
+def test_many_bad_records_in_the_sample_are_said_before_anything_runs(tmp_path: Path) -> None:
+    rows = [f'{number},"{GERMAN}"\n'.encode("latin-1" if number % 2 else "utf-8") for number in range(40)]
+    (tmp_path / "mixed.csv").write_bytes(b"id,text\n" + b"".join(rows))
+    assert "20 of the 40 records looked at are bad (50%)" in look(str(tmp_path)).not_read
+    (tmp_path / "mixed.csv").write_bytes(b"id,text\n" + b"".join(rows[::2]))
+    assert "ingest stops" not in look(str(tmp_path)).not_read
 
 
 def test_hub_ids_need_a_commit(params_yaml: Path) -> None:
@@ -192,7 +214,10 @@ def test_hub_ids_need_a_commit(params_yaml: Path) -> None:
         (lambda folder: (folder / "a.txt").touch() or folder, "the file is empty"),
         (lambda folder: (folder / ".a.txt").write_text(GERMAN) and folder, "a folder without files"),
         (lambda folder: (folder / "a.txt").write_bytes(bytes(range(256)) * 800) and folder, r"none .* x invalid_utf8"),
-        (lambda folder: (folder / "a.txt").write_text("Little text.") and folder, r"none .*too_short: 13 characters"),
+        (
+            lambda folder: (folder / "a.txt").write_text("Little text.") and folder,
+            r"none .*too_short: fewer than 40 characters",
+        ),
         (lambda folder: (folder / "a.md").write_text("x" * 60) and folder, "too little text, about 60 bytes"),
         (lambda _: ROOT, "a folder of its own"),
         (lambda _: ROOT / ".git", "a folder of its own"),
@@ -217,7 +242,7 @@ def test_a_small_text_is_planned_within_the_documented_times(params_yaml: Path, 
     path = tmp_path / "notes.md"
     for size in (6, 10, 40):
         path.write_text(GERMAN * size)
-        times = [float(number) for number in re.findall(r"\(([0-9.]+) times through the text", configure(path))]
+        times = [float(number) for number in re.findall(r"\(about ([0-9.]+) times through the text", configure(path))]
         assert len(times) == 2
         assert max(times) <= subject.MOST_EPOCHS
         subject.restore()

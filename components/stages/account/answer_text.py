@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 from components.stages.account.answers import (
+    TUNED_ON,
     AgainstChampion,
     CostAnswer,
     DataAnswer,
@@ -33,7 +34,9 @@ def known(value: _Fact | NotKnown, text: Callable[[_Fact], str]) -> str:
 def sentences(answers: ModelAnswers) -> dict[str, str]:
     """The five answers, one paragraph each, by their names: data, cost, quality, rebuild, load."""
     return {
-        "data": known(answers.data, data_text),
+        "data": " ".join(
+            [known(answers.data, data_text), *(one for one in answers.limits if one.startswith(TUNED_ON))]
+        ),
         "cost": known(answers.cost, cost_text),
         "quality": known(answers.quality, lambda quality: quality_text(quality, answers.model)),
         "rebuild": rebuild_text(answers.rebuild),

@@ -241,6 +241,10 @@ class ModelAnswers(Part):
     limits: list[str]
 
 
+TUNED_ON = "It was tuned on rows of"
+"""How a limit begins that names rows which no stage has read."""
+
+
 class ModelOrigin(Part):
     """What only git, DVC and MLflow know of a model; the account stage is given it by its flow."""
 

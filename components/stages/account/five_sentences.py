@@ -84,8 +84,8 @@ def _quality(quality: QualityAnswer, rows: list[ScoreRow]) -> str:
         against = f"; it is {this}" if champion.is_this else f"; {changed} scores differ from {champion.champion}"
     skipped = f"; {len(quality.skipped)} tasks were skipped" if quality.skipped else ""
     return (
-        f"{len(better)} of the {len(compared)} scores with a rule that needs no model as baseline are better than it"
-        f"{against}{skipped}."
+        f"{len(better)} of the {len(compared)} main scores with a rule that needs no model as baseline are better than "
+        f"it{against}{skipped}."
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from components.core.errors import UserError
 from components.params import Account, FinetuneBranches
 from components.stages.account.answers import (
+    TUNED_ON,
     Attribution,
     CostAnswer,
     DataAnswer,
@@ -146,7 +147,7 @@ def _made_elsewhere(line: list[str], stages: list[str], tunings: Tunings) -> lis
         f"here; data and cost above are those of {', '.join(stages)} alone."
     ]  # fmt: skip
     rows = [path.name for path, made_by in _read(line, tunings).items() if not made_by]
-    return base + [f"It was tuned on rows of {name}, whose licence and origin are not recorded here." for name in rows]
+    return base + [f"{TUNED_ON} {name}, whose licence and origin are not recorded here." for name in rows]
 
 
 # -- data --------------------------------------------------------------------------------------------------------------
@@ -187,6 +188,13 @@ def data_answer(
 
 def _groups(data: DataFacts) -> list[Removed] | NotKnown:
     """Documents that mention a group of people, and how many of them the toxicity filter removed."""
+    metrics = data.metrics.get("bias", {})
+    unjudged, of = (int(metrics.get(f"documents_{name}", 0)) for name in ("unjudged", "in"))
+    if 2 * unjudged > of:
+        reason = (
+            f"of {unjudged:,} of {of:,} documents the toxicity scorer knows less than half, so it judged none of them"
+        )
+        return NotKnown(not_known=reason)
     if not data.mentions:
         return NotKnown(not_known="the bias stage counted no mention of a group")
     impact = {row["group"]: row for row in data.tables["bias/disparate_impact"]}
@@ -303,8 +311,8 @@ def _scores(model: str, records: StageRecords) -> list[Score]:
     own = [
         Score(
             task=stage, name=re.sub("[/_]", " ", name).replace("heldout", "held-out") + after, of=model,
-            measured_by=stage,
-            better="lower" if "bits_per_byte" in name else "higher", headline=not after, **_best_rule(row),
+            measured_by=stage, **_best_rule(name, row, metrics),
+            better="lower" if "bits_per_byte" in name else "higher", headline=not after,
             **{key: row[key] for key in ("value", "low", "high") if key in row},
             n=tested and int(tested),
         )
@@ -315,10 +323,13 @@ def _scores(model: str, records: StageRecords) -> list[Score]:
     return evaluated + own if after else own + evaluated
 
 
-def _best_rule(row: Mapping[str, float]) -> dict[str, Any]:
-    """The best of the baselines of a score that a stage measured; accuracies all, so the largest."""
-    rules = [(row[key], words) for key, words in BASELINES.items() if key in row]
-    return dict(zip(("baseline", "baseline_name"), max(rules), strict=True)) if rules else {}
+def _best_rule(name: str, row: Mapping[str, float], metrics: Mapping[str, float]) -> dict[str, Any]:
+    """The best of the baselines of a score that a stage measured, the model before it was tuned among them."""
+    rules = [(row[key], words, False) for key, words in BASELINES.items() if key in row]
+    if f"{name}/before" in metrics:
+        rules.append((metrics[f"{name}/before"], "before tuning", True))
+    best = (min if "bits_per_byte" in name else max)(rules, default=())
+    return dict(zip(("baseline", "baseline_name", "baseline_needs_model"), best, strict=False))
 
 
 def scored_model(task: str, name: str) -> str:

@@ -88,8 +88,8 @@ def score_rows(records: StageRecords, answers: Mapping[str, ModelAnswers], most:
     return [rows[index] for index in sorted(order[:most])]
 
 
-def _rank(rows: list[ScoreRow], index: int) -> tuple[bool, bool, bool, int, bool, int]:
-    """Order of rows for room: bits per byte; better than a rule; a task's first; counterparts, bias, memorisation.
+def _rank(rows: list[ScoreRow], index: int) -> tuple[bool, bool, bool, int, int, int]:
+    """Order of rows for room: bits per byte; better than a rule; a task's first; paired, bias, memorisation; tuned.
 
     What the pretraining is for stands there whether it beats its baseline or not.
     """
@@ -101,7 +101,9 @@ def _rank(rows: list[ScoreRow], index: int) -> tuple[bool, bool, bool, int, bool
         not score.headline,
         not counted,
         place,
-        not rows[index].counterpart and score.kind not in ("bias", "memorisation"),
+        0
+        if rows[index].counterpart or score.kind in ("bias", "memorisation")
+        else 1 + (score.measured_by == "evaluate"),
         index,
     )
 

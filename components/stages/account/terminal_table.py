@@ -30,11 +30,14 @@ def render_table(summary: Summary, answers: Mapping[str, ModelAnswers]) -> str:
         head += _labelled(LABELS[key], text)
         if key == "cost" and "no zone set" in summary.cost.intensity_short:
             head += _labelled("", ZONE_HINT)
+    every = len(score_rows(summary, answers))
     foot = [
         "report      reports/report.html; model cards: reports/cards/; data: reports/summary.json",
         "next        make chat, make up (Prefect and MLflow), make why after a change of params.yaml",
     ]
     rows = score_rows(summary, answers, MAX_LINES - len(head) - len(foot) - 3)
+    if left_out := every - len(rows):
+        foot[0] = f"report      reports/report.html ({left_out} more scores); model cards: reports/cards/"
     lines = [*head, "", *_scores(rows), "", *foot] if rows else [*head, "", *foot]
     return "\n".join(line[:WIDTH].rstrip() for line in lines) + "\n"
 

@@ -29,7 +29,7 @@ class DocumentToxicity:
     Attributes:
         sentences: number of different sentences. scored: those that the scorer could judge.
         toxic: sentences above the threshold with identity masked. toxic_raw: the same as the text stands.
-        groups: bit set of the groups mentioned.
+        groups: bit set of the groups mentioned, none if the scorer knows too little of it.
         worst: the sentence with the highest masked score, if the document is dropped.
     """
 
@@ -38,7 +38,7 @@ class DocumentToxicity:
     scored: int
     toxic: int
     toxic_raw: int
-    groups: int
+    groups: int = 0
     worst: str = ""
 
     @property

@@ -223,7 +223,7 @@ LIMITS = """## What this cannot know
   speaks, or a word's older sense, and it counts a king in a chess manual as a man.
 * The scorer is a classifier with its own history. The default is a bag of words: it knows insults, not hostility, and a
   sentence in a language it does not know gets no score ({unscored:.1%} of sentences here); documents of which it knows
-  less than half of the sentences are kept unjudged ({unjudged:,} here).
+  less than half of the sentences are kept unjudged ({unjudged:,} here), and nothing is said of groups in them.
 * Equal removal rates do not make a corpus fair: what was never written or collected is in none of these tables. A large
   ratio is a reason to read dropped_examples.csv, not a verdict; a ratio near 1 with few removals is not an acquittal.
 * Groups are compared one at a time; people belong to several."""

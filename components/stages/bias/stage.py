@@ -137,19 +137,25 @@ def judge(documents: Sequence[Document], params: Bias) -> JudgedShard:
     shard = JudgedShard()
     for document, place in zip(documents, places, strict=True):
         here = np.unique(np.array(place, dtype=np.int64))
-        shard.documents.append(_judged(document, here, scored, params))
-        _count(shard.sentences.setdefault(document.source, {}), here, scored)
+        shard.documents.append(judged := _judged(document, here, scored, params))
+        if judged.enough_scored:
+            _count(shard.sentences.setdefault(document.source, {}), here, scored)
     for source in sorted({document.source for document in documents}):
         works: dict[int, set[int]] = {}
-        for document, place in zip(documents, places, strict=True):
-            if document.source == source:
+        for document, judged, place in zip(documents, shard.documents, places, strict=True):
+            if document.source == source and judged.enough_scored:
                 works.setdefault(work_of(document), set()).update(place)
         _describe(shard, source, works, scored)
     return shard
 
 
 def _describe(shard: JudgedShard, source: str, works: dict[int, set[int]], scored: "Sentences") -> None:
-    """Add a source's co-occurrences and sentiment to the shard, from the distinct sentences of each of its works."""
+    """Add a source's co-occurrences and sentiment to the shard, from the distinct sentences of each of its works.
+
+    Only of documents whose sentences the scorer knows: the lexica are English, and find "die" and "war" in German.
+    """
+    if not works:
+        return
     rows = {work: np.array(sorted(sentences), dtype=np.int64) for work, sentences in sorted(works.items())}
     shard.together[source] = {
         work * LENGTHS + length: cooccurrences(scored.groups[part], scored.words[part])
@@ -200,8 +206,9 @@ def _judged(document: Document, here: np.ndarray, scored: Sentences, params: Bia
         scored=int(scored.known[here].sum()),
         toxic=int(scored.toxic[here].sum()),
         toxic_raw=int(scored.toxic_raw[here].sum()),
-        groups=int(np.bitwise_or.reduce(scored.groups[here], initial=0)),
     )
+    if judged.enough_scored:  # the lexicon is English, too
+        judged = replace(judged, groups=int(np.bitwise_or.reduce(scored.groups[here], initial=0)))
     if not drops(judged, params):
         return judged
     worst = scored.texts[here[int(np.argmax(scored.scores[here]))]]

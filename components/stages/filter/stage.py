@@ -95,6 +95,11 @@ def check(params: Filter, num_documents: int) -> None:
     """
     if not num_documents:
         raise UserError("filter: the corpus has no documents; see reports/dedup for where they went")
+    check_languages(params)
+
+
+def check_languages(params: Filter) -> None:
+    """Raise `UserError` for a language that the identifier does not know."""
     unknown = sorted(set(params.languages) - set(known_languages())) if params.languages else []
     if unknown:
         raise UserError(f"filter.languages: {unknown[0]!r} is no language the identifier knows; use ISO 639-1 codes")

@@ -221,8 +221,13 @@ def _parquet(file: ByteCount, options: Options) -> Iterator[Record | BadRecord]:
         yield record
 
 
+NOT_ONE_WORD = re.compile(r"\s|[^\x00-\x7f]")
+
+
 def field_lengths(path: Path, max_chars: int) -> Counter[str]:
     """Characters in each field of the first records of a file; none for formats without fields.
+
+    Those of values with white space or letters beyond ASCII: a long address or hash is no text, and counts as 0.
 
     Raises:
         Exception: of its reader; the file cannot be read.
@@ -232,7 +237,8 @@ def field_lengths(path: Path, max_chars: int) -> Counter[str]:
         return lengths
     with closing(ByteCount(path, Counter())) as file:
         for row in _first_rows(file, kind, max_chars):
-            lengths.update({name: len(value) for name, value in row.items() if isinstance(value, str) and name})
+            texts = {name: value for name, value in row.items() if isinstance(value, str) and name}
+            lengths.update({name: len(value) * bool(NOT_ONE_WORD.search(value)) for name, value in texts.items()})
     return lengths
 
 

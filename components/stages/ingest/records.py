@@ -156,7 +156,8 @@ def record_of(
     problem = _problem_of(value, text_field)
     if problem:
         return BadRecord.of(problem[0], label + problem[1], evidence(value), line, offset)
-    key, group, *licences = (_name(value.get(name)) for name in TAKEN)
+    key, group = (_name(value.get(name)) for name in TAKEN[:2])
+    licences = [_name(_licence(value.get(name))) for name in TAKEN[2:]]
     unread = tuple(
         name for name, content in value.items() if name not in (text_field, *TAKEN) and content not in (None, "")
     )
@@ -173,6 +174,13 @@ def _problem_of(value: Any, text_field: str) -> tuple[str, str] | None:
     if not isinstance(value[text_field], str):
         return "wrong_type", f"field {text_field!r} is {_type(value[text_field])}, not text"
     return None
+
+
+def _licence(value: Any) -> Any:
+    """The one licence of a list of one; several are kept as written, since nobody says whether all or any hold."""
+    if isinstance(value, list) and value:
+        return value[0] if len(value) == 1 else json.dumps(value, ensure_ascii=False)
+    return value
 
 
 def _name(value: Any) -> str:

@@ -108,8 +108,8 @@ def pretrain(
         return an empty report.
     """
     progress = progress or Progress()
+    floats.configure_torch(numerics)  # first: refuses a device that is not there, which the checks ask about its memory
     inputs = prepare(objective, tokens, params, numerics)
-    floats.configure_torch(numerics)
     model, result, group = _trained(inputs, tokens, work, progress, place or data_parallel.ThisMachine())
     if not group.is_main:
         return Report()

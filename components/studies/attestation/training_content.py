@@ -8,6 +8,7 @@ known"; the words are ours, and whoever fills a form decides what it asks. Nothi
 from collections.abc import Callable
 from typing import Any
 
+from components.params import layout
 from components.stages.account.answers import DataAnswer, NotKnown
 from components.studies.attestation.claims import Claims
 
@@ -63,9 +64,25 @@ def _data_sets(public: bool) -> Callable[[Claims], Field]:
             for name, row in claims.sources.items()
             if (claims.source_kinds.get(name, {}).get("kind") != "files") == public
         }
-        return found or "none", "data/bias/train/manifest.json, ingest.sources in params.yaml"
+        found |= {} if public else _tuning_rows(claims)
+        return found or "none", "data/bias/train/manifest.json, ingest.sources in params.yaml, dvc.lock"
 
     return rows
+
+
+def _tuning_rows(claims: Claims) -> dict[str, Any]:
+    """The files of rows that the model was tuned on, by path: what dvc.lock knows of them."""
+    found = {}
+    for stage, entry in claims.lock.items():
+        tuned = layout.effective(entry.get("params", {})).get(stage.replace("@", "."), {})
+        for dep in entry.get("deps", []):
+            if (
+                stage.startswith("finetune@")
+                and dep["path"] == tuned.get("data")
+                and not dep["path"].startswith("data/")
+            ):
+                found[dep["path"]] = {"md5": dep["md5"], "num_bytes": dep.get("size"), "licence": "not known"}
+    return found
 
 
 def _licences(claims: Claims) -> Field:

@@ -194,7 +194,7 @@ def test_only_baselines_that_need_no_model_are_counted(root: Path) -> None:
     said = five_sentences(summary, answers, [ScoreRow(rule), ScoreRow(model)])
     assert list(said) == list(QUESTIONS)
     assert said["quality"].startswith(
-        "1 of the 1 scores with a rule that needs no model as baseline are better than it"
+        "1 of the 1 main scores with a rule that needs no model as baseline are better than it"
     )
     assert "the first registered, so champion by default" in said["quality"]
 

@@ -106,3 +106,13 @@ def test_the_training_content_says_not_known_rather_than_nothing(claims: dict[st
     assert summary["model"]["provider"] == {"value": "we", "from": "owner's file"}
     assert summary["sources"]["user_data"]["value"].startswith("not known")
     assert summary["sources"]["public_data_sets"]["value"]["numpy"]["share"] > 0
+
+
+def test_rows_that_the_model_was_tuned_on_are_among_its_data(claims: dict[str, Any]) -> None:
+    rows = {"path": "/home/a/chats.jsonl", "md5": "7", "size": 70}
+    params = {"params.yaml": {"finetune.instruct": {"data": rows["path"]}}}
+    base = {"path": "models/pretrain/causal", "md5": "2.dir"}
+    tuned = {"cmd": "exec finetune", "deps": [rows, base], "params": params, "outs": []}
+    lock = claims["lock"] | {"finetune@instruct": tuned}
+    sources = documents(Claims.model_validate(claims | {"lock": lock}))["training-content.json"]["sources"]
+    assert sources["other_data_sets"]["value"]["/home/a/chats.jsonl"]["md5"] == "7"

@@ -1,0 +1,49 @@
+"""What can be known to fail before the first stage begins: settings against the files and the hardware that are here.
+
+Each stage checks this itself when it begins, with the same sentences; a run that may come to it should not have worked
+for minutes by then.
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from components.core.errors import UserError
+from components.params import Files, Hub, Ingest, Params
+
+
+def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
+    """Check what these stages need.
+
+    Args:
+        root: the checkout that they run in.
+
+    Raises:
+        UserError: a source, rows, a licence, a language or the device does not exist.
+    """
+    if "ingest" in stages:
+        _sources(params.ingest, root)
+    if "filter" in stages and params.filter.languages:
+        from components.stages.filter.stage import check_languages
+
+        check_languages(params.filter)
+    tuned = {name: one for name, one in params.finetune.stages().items() if f"finetune@{name}" in stages}
+    for name, one in tuned.items():
+        if not one.data.startswith("data/") and not (root / one.data).exists():
+            raise UserError(f"finetune.{name}.data = {one.data}: no such file or folder; correct it in params.yaml")
+    if params.numerics.device == "cuda" and any(stage.startswith(("pretrain", "finetune")) for stage in stages):
+        from components.training.numerics import require_device
+
+        require_device(params.numerics)
+
+
+def _sources(params: Ingest, root: Path) -> None:
+    from components.stages.ingest.licences import Policy, licence_param
+    from components.stages.ingest.remote_files import is_remote
+    from components.stages.ingest.sources import watched_path
+
+    Policy(params.licences)
+    for source in params.sources:
+        if isinstance(source, (Files, Hub)):
+            licence_param(source.licence, f"ingest source {source.name} licence")
+        if isinstance(source, Files) and not is_remote(source.path):
+            watched_path(source.path, params, root, source.name)
