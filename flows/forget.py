@@ -113,7 +113,7 @@ def rows_to_redo(documents: list[Any]) -> list[Any]:
     from components.carbon.planning.forecast import forecast, orchestration_forecast
     from flows.plan import Row
     from flows.planning import step_cost
-    from flows.planning.stage_forecast import expected
+    from flows.planning.stage_forecast import expected, settings_of
     from flows.system import dvc
     from flows.tracking import team_ledger
     from flows.tracking.forgetting import stages_to_redo
@@ -123,7 +123,7 @@ def rows_to_redo(documents: list[Any]) -> list[Any]:
     known = {name: expected(books, name, "", params, rates) for name in names}
     if missing := [name for name in names if known[name] is None]:  # a fresh clone has the team's records at best
         team = team_ledger.ledger_of({(name, "") for name in missing})
-        known |= {name: forecast(team, name) for name in missing}
+        known |= {name: forecast(team, name, "", settings_of(name, params)) for name in missing}
     rows = [Row(name, "again", one) for name, one in known.items()]
     known_books = [books, *(reader.history(folder) for folder in sorted(team_ledger.PULLED.glob("*")))]
     around = next((one for each in known_books if (one := orchestration_forecast(each, len(rows)))), None)

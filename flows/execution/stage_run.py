@@ -22,7 +22,7 @@ from components.core.report import Report
 from components.params import Params, Runtime
 from flows.execution.result import StageResult, headline, kept_files, run_name, summary_text
 from flows.execution.stage import Stage, StageContext
-from flows.planning.stage_forecast import Spent, errors, record_forecast, spent
+from flows.planning.stage_forecast import Spent, errors, record_forecast, settings_of, spent
 from flows.system import code_files, dvc, git, paths, processes, recovery
 from flows.system.command import words_of
 from flows.system.mlflow_server import require_mlflow
@@ -68,6 +68,7 @@ def _perform(stage: Stage, branch: str, name: str, run: str, log: Path) -> Stage
     with sole_writer(work):
         tracker = _tracker(name, run, inputs, log)
         labels = {"stage": name, "run": run, "fingerprint": inputs.fingerprint, "checkout": paths.ROOT.name}
+        labels["settings"] = settings_of(name, params)
         with Meter(paths.LEDGER, params.runtime.meter_interval_s, labels) as meter:
             flow_run = os.environ.get("GREENHOUSE_FLOW_RUN")
             check, live = _budget_check(params, meter, run), PrefectProgress(flow_run, name) if flow_run else None

@@ -7,6 +7,8 @@ that never completed here has no forecast; one that resumes is not compared with
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
+
 from components.carbon.ledger import reader
 from components.carbon.planning.forecast import (
     StageForecast,
@@ -17,6 +19,7 @@ from components.carbon.planning.forecast import (
     interrupted,
     same_inputs,
 )
+from components.core.files import fingerprint as fingerprint_of
 from components.params import Params
 from flows.planning import step_cost
 from flows.system import paths
@@ -38,10 +41,18 @@ def expected(
     """What a stage will take; None if it never completed here and no calibration says anything of it."""
     branch = stage.removeprefix("pretrain@")
     if branch not in rates or len(same_inputs(completed(books, stage), fingerprint)) >= 2:
-        return forecast(books, stage, fingerprint)
+        return forecast(books, stage, fingerprint, settings_of(stage, params))
     own, section = rates[branch], getattr(params.pretrain, branch)
     basis = f"calibration: {section.steps} steps of {own.step_s:.3g} s"
     return calibrated(books, stage, own.seconds(section), own.kwh(section), basis)
+
+
+def settings_of(stage: str, params: Params) -> str:
+    """Fingerprint of a stage's own section of the parameters; empty for a stage of the user's own."""
+    name, _, branch = stage.partition("@")
+    section = getattr(params, name, None)
+    section = getattr(section, branch, None) if branch else section
+    return fingerprint_of(section.model_dump(mode="json")) if isinstance(section, BaseModel) else ""
 
 
 def record_forecast(meter: Any, stage: str, fingerprint: str, params: Params) -> StageForecast | None:

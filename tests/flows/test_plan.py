@@ -11,7 +11,7 @@ from components.carbon.ledger.reader import Ledger, history, read
 from components.carbon.metering.meter import Meter
 from components.carbon.planning.forecast import ORCHESTRATION_NAME, StageForecast
 from components.carbon.spans import Bounds
-from components.params import Budget, Grid, Params, ProjectBudget, Runtime
+from components.params import Budget, Grid, Params, ProjectBudget, Runtime, parse
 from flows import plan
 from flows.plan import Row, render
 from flows.planning import stage_forecast, step_cost
@@ -144,3 +144,11 @@ def test_the_total_leaves_out_stages_without_a_forecast() -> None:
         "forecast_error_pct/total_seconds": pytest.approx(10.0),
         "forecast_error_pct/total_kwh": pytest.approx(-5.0),
     }
+
+
+def test_settings_are_the_stages_own_section() -> None:
+    ours, other = Params(), parse({"pretrain": {"causal": {"steps": 7}}})
+    changed = [name for name in ("mix", "pretrain@causal", "pretrain@masked", "finetune@classify", "count")
+               if stage_forecast.settings_of(name, ours) != stage_forecast.settings_of(name, other)]  # fmt: skip
+    assert changed == ["pretrain@causal"]
+    assert stage_forecast.settings_of("count", ours) == ""

@@ -103,16 +103,24 @@ def total(parts: Sequence[Bounds]) -> Bounds:
 # -- from history ------------------------------------------------------------------------------------------------------
 
 
-def forecast(ledger: Ledger, stage: str, fingerprint: str = "") -> StageForecast | None:
-    """Forecast of a run of the stage now; None if it never completed."""
+def forecast(ledger: Ledger, stage: str, fingerprint: str = "", settings: str = "") -> StageForecast | None:
+    """Forecast of a run of the stage now; None if it never completed.
+
+    From runs of the same inputs, if there are two; else of the same settings on other data (a label of their spans);
+    else from all.
+    """
     runs = completed(ledger, stage)
     same = same_inputs(runs, fingerprint)
-    basis = (
-        f"{len(same)} runs of the same inputs"
+    alike = [run for run in runs if settings and run.last.labels.get("settings") == settings]
+    chosen, what = (
+        (same, "the same inputs")
         if len(same) >= 2
-        else f"{len(runs)} run{'s' * (len(runs) > 1)} of the stage, other inputs too"
+        else (alike, "the same settings, other inputs too")
+        if alike
+        else (runs, "the stage, other inputs too")
     )
-    chosen = (same if len(same) >= 2 else runs)[-RECENT:]
+    basis = f"{len(chosen)} run{'s' * (len(chosen) > 1)} of {what}"
+    chosen = chosen[-RECENT:]
     if not chosen:
         return None
     kwh = [run.kwh(ledger) for run in chosen]

@@ -54,6 +54,19 @@ def test_runs_of_the_same_inputs_are_preferred() -> None:
     assert "other inputs too" in mixed.basis
 
 
+def test_runs_of_the_same_settings_are_preferred_to_runs_of_others() -> None:
+    """A run of 24 steps beside one of 900 made an interval of three orders of magnitude."""
+    long, short = span(0, 900, fingerprint="a"), span(1, 24, fingerprint="b")
+    long.labels["settings"], short.labels["settings"] = "900 steps", "24 steps"
+    found = forecast(Ledger([long, short]), "dedup", "new", "900 steps")
+    assert found is not None
+    assert (found.basis, round(found.seconds.mid)) == ("1 run of the same settings, other inputs too", 900)
+    assert found.seconds.high < 900 * 3
+    other = forecast(Ledger([long, short]), "dedup", "new", "1 step")
+    assert other is not None
+    assert other.basis == "2 runs of the stage, other inputs too"
+
+
 def pipeline(number: int, stages: int, outcome: str = "Completed") -> list[Span]:
     """A run of 100 s with that many stages of 10 s, as `history` has it: 10 J in each, half a joule around each."""
     begin = START + timedelta(hours=number)
