@@ -88,7 +88,7 @@ def score_rows(records: StageRecords, answers: Mapping[str, ModelAnswers], most:
     return [rows[index] for index in sorted(order[:most])]
 
 
-def _rank(rows: list[ScoreRow], index: int) -> tuple[bool, bool, bool, int, int, int]:
+def _rank(rows: list[ScoreRow], index: int) -> tuple[bool, bool, bool, int, bool, bool, int]:
     """Order of rows for room: bits per byte; better than a rule; a task's first; paired, bias, memorisation; tuned.
 
     What the pretraining is for stands there whether it beats its baseline or not.
@@ -96,14 +96,14 @@ def _rank(rows: list[ScoreRow], index: int) -> tuple[bool, bool, bool, int, int,
     score = rows[index].score
     counted = above(score) and not score.baseline_needs_model
     place = sum(row.score.task == score.task for row in rows[:index])
+    wanted = bool(rows[index].counterpart) or score.kind in ("bias", "memorisation")
     return (
         score.task != "bits_per_byte" or place > 0,
         not score.headline,
         not counted,
         place,
-        0
-        if rows[index].counterpart or score.kind in ("bias", "memorisation")
-        else 1 + (score.measured_by == "evaluate"),
+        not wanted,
+        score.measured_by == "evaluate",
         index,
     )
 

@@ -24,19 +24,19 @@ ZONE_HINT = (
 
 def render_table(summary: Summary, answers: Mapping[str, ModelAnswers]) -> str:
     """The short table printed at the end of a run: the five answers, then scores beside their baselines."""
-    sentences = five_sentences(summary, answers, score_rows(summary, answers))
+    every = score_rows(summary, answers)
+    sentences = five_sentences(summary, answers, every)
     head: list[str] = []
     for key, text in sentences.items():
         head += _labelled(LABELS[key], text)
         if key == "cost" and "no zone set" in summary.cost.intensity_short:
             head += _labelled("", ZONE_HINT)
-    every = len(score_rows(summary, answers))
     foot = [
         "report      reports/report.html; model cards: reports/cards/; data: reports/summary.json",
         "next        make chat, make up (Prefect and MLflow), make why after a change of params.yaml",
     ]
     rows = score_rows(summary, answers, MAX_LINES - len(head) - len(foot) - 3)
-    if left_out := every - len(rows):
+    if left_out := len(every) - len(rows):
         foot[0] = f"report      reports/report.html ({left_out} more scores); model cards: reports/cards/"
     lines = [*head, "", *_scores(rows), "", *foot] if rows else [*head, "", *foot]
     return "\n".join(line[:WIDTH].rstrip() for line in lines) + "\n"

@@ -74,14 +74,12 @@ def _tuning_rows(claims: Claims) -> dict[str, Any]:
     """The files of rows that the model was tuned on, by path: what dvc.lock knows of them."""
     found = {}
     for stage, entry in claims.lock.items():
-        tuned = layout.effective(entry.get("params", {})).get(stage.replace("@", "."), {})
-        for dep in entry.get("deps", []):
-            if (
-                stage.startswith("finetune@")
-                and dep["path"] == tuned.get("data")
-                and not dep["path"].startswith("data/")
-            ):
-                found[dep["path"]] = {"md5": dep["md5"], "num_bytes": dep.get("size"), "licence": "not known"}
+        if not stage.startswith("finetune@"):
+            continue
+        data = layout.effective(entry["params"])[stage.replace("@", ".")]["data"]
+        for dep in entry["deps"]:
+            if dep["path"] == data and not data.startswith("data/"):
+                found[data] = {"md5": dep["md5"], "num_bytes": dep.get("size"), "licence": "not known"}
     return found
 
 
