@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,8 @@ class Page:
         shown = [name for name in names if not (name.endswith(("_low", "_high")) and name.rsplit("_", 1)[0] in bounded)]
         records = [dict(zip(names, _values(row, names), strict=True)) for row in listed]
         body = [[_with_bounds(record, name, name in bounded) for name in shown] for record in records]
-        self.say(caption, markdown_table([heading(name) for name in shown], body, "l" * len(shown)))
+        align = "".join("r" if is_numeric(column) else "l" for column in zip(*body, strict=True))
+        self.say(caption, markdown_table([heading(name) for name in shown], body, align))
 
 
 def heading(column: str) -> str:
@@ -115,6 +117,11 @@ def cell(column: str, value: Any) -> str:
 def number(value: float) -> str:
     """A number to three digits, without an exponent if it is large."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def is_numeric(column: Iterable[str]) -> bool:
+    """Whether the cells of a column are numbers, perhaps with commas or in per cent; some may be empty."""
+    return all(re.fullmatch(r"[-+]?[\d.,]+(e[-+]\d+)?%?|", cell) for cell in column)
 
 
 def _in_megabytes(column: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from components.carbon.planning.forecast import ORCHESTRATION_NAME
 from components.core.files import read_json
+from components.reporting.tables import is_numeric
 from components.stages.account.answer_text import bounds
 from components.stages.account.answers import ModelAnswers
 from components.stages.account.five_sentences import QUESTIONS, five_sentences
@@ -31,6 +32,11 @@ class Table(NamedTuple):
     columns: list[str]
     rows: list[list[str]]
     total: bool = False
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Which columns are numbers, to be aligned at the right."""
+        return [is_numeric(column) for column in zip(*self.rows, strict=True)]
 
 
 class Picture(NamedTuple):

@@ -130,7 +130,7 @@ def _remarks(page: Page, sources: Sources) -> None:
         lines += [f"{name}: {count} files left out: {reason}." for reason, count in _skipped(counts).items()]
         for rule, num_bytes in counts.cut_bytes().items():
             count = sum(of == rule for _, of, _ in counts.cut)
-            lines.append(f"{name}: {num_bytes} bytes cut from {count} files by {rule} (cut.csv lists them).")
+            lines.append(f"{name}: {num_bytes:,} bytes cut from {count:,} files by {rule} (cut.csv lists them).")
         if counts.unread:
             shown = ", ".join(f"`{field}` of {n}" for field, n in counts.unread.most_common(MOST_FIELDS))
             more = f" and {len(counts.unread) - MOST_FIELDS} more fields" if len(counts.unread) > MOST_FIELDS else ""

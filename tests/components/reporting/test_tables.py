@@ -21,7 +21,7 @@ def test_a_page_writes_its_table_and_shows_it_in_the_units_of_its_columns(tmp_pa
         "source,documents,num_bytes,share,score,score_low,score_high\na|b,,2500000,0.125,0.25,0.1,0.4\nc,1234,,,,,\n"
     )
     assert page.markdown == (
-        "# Title\n\nA caption.\n\n| source | documents | num MB | share | score |\n|---|---|---|---|---|\n"
+        "# Title\n\nA caption.\n\n| source | documents | num MB | share | score |\n|---|---:|---:|---:|---|\n"
         "| a\\|b |  | 2.5 | 12.5% | 0.25 [0.1, 0.4] |\n| c | 1,234 |  |  |  |\n"
     )
 

@@ -49,7 +49,7 @@ def report_abstention(
     result.highlight(name, surest, baseline, f"error {risks}", kind="calibration", better="lower", headline=True)
     any_order = Baseline("any order", 0.5, above_half)
     result.highlight(f"{title}, AUROC of confidence", ranks, any_order, kind="calibration")
-    curve = Curve(f"{result.task}_risk_coverage", f"{title}: error against coverage", "share answered", "error", [])
+    curve = Curve(f"{result.task}_risk_coverage", f"Selective answers, {title}", "share answered", "error", [])
     for coverage in np.linspace(0.05, 1.0, 20):
         point = {"x": float(coverage), "y": float(risk_at(total, coverage)), "low": None, "high": None}
         curve.points.append({"series": "", **point, "n": round(coverage * n)})

@@ -217,7 +217,7 @@ def test_every_gutenberg_book_of_a_file_is_kept_and_what_is_cut_is_counted(tmp_p
     assert cut["faust.txt", "gutenberg_licence"] == size - sum(map(len, books)) - head
     assert {name for name, rule in cut if rule != "blank_ends"} == {"faust.txt", "faust16.txt"}
     assert report.facts["sources"]["files"]["cut_bytes"]["gutenberg_header"] == 2 * head
-    assert f"- files: {2 * head} bytes cut from 2 files by gutenberg_header" in report.markdown
+    assert f"- files: {2 * head:,} bytes cut from 2 files by gutenberg_header" in report.markdown
 
 
 def test_an_end_mark_near_the_top_cuts_the_whole_licence(tmp_path: Path) -> None:
