@@ -15,6 +15,7 @@ from pathlib import Path
 from components.core.errors import UserError
 from components.finetuning_data.formats import SUFFIXES, kind_at
 from components.params import Ingest
+from components.stages.ingest.hub import Dataset, raise_if_missing
 from components.stages.ingest.readers import NotText, Options, field_lengths, format_of, records_of, short
 from components.stages.ingest.records import Limits, Origin, entry_of
 from components.stages.ingest.sources import OWN_RECORDS, Listing, names_under, why_none
@@ -108,6 +109,7 @@ def _hub(data: str, revision: str) -> OwnText:
             f"DATA={data}: no such file or folder; if it is a hub data set, name the commit to read, since a branch "
             f"moves: DATA={dataset}@<40 hex digits>, from {commits}"
         )
+    raise_if_missing(Dataset(dataset, "", "", revision, "", local=False))
     return OwnText("hub", dataset, revision)
 
 

@@ -37,9 +37,10 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
 
 
 def _sources(params: Ingest, root: Path) -> None:
+    from components.stages.ingest.hub import raise_if_missing
     from components.stages.ingest.licences import Policy, licence_param
     from components.stages.ingest.remote_files import is_remote
-    from components.stages.ingest.sources import watched_path
+    from components.stages.ingest.sources import hub_dataset, watched_path
 
     Policy(params.licences)
     for source in params.sources:
@@ -47,3 +48,5 @@ def _sources(params: Ingest, root: Path) -> None:
             licence_param(source.licence, f"ingest source {source.name} licence")
         if isinstance(source, Files) and not is_remote(source.path):
             watched_path(source.path, params, root, source.name)
+        if isinstance(source, Hub):
+            raise_if_missing(hub_dataset(source, params, root))

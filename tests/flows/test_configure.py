@@ -192,7 +192,8 @@ def test_many_bad_records_in_the_sample_are_said_before_anything_runs(tmp_path: 
     assert "ingest stops" not in look(str(tmp_path)).not_read
 
 
-def test_hub_ids_need_a_commit(params_yaml: Path) -> None:
+def test_hub_ids_need_a_commit(params_yaml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match="name the commit"):
         configure("owner/name")
     with pytest.raises(UserError, match="name the commit"):
