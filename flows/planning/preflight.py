@@ -18,7 +18,7 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
         root: the checkout that they run in.
 
     Raises:
-        UserError: a source, rows, a licence, a language or the device does not exist.
+        UserError: a source, rows, a licence, a language, a network of that shape or the device does not exist.
     """
     if "ingest" in stages:
         _sources(params.ingest, root)
@@ -30,6 +30,12 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
     for name, one in tuned.items():
         if not one.data.startswith("data/") and not (root / one.data).exists():
             raise UserError(f"finetune.{name}.data = {one.data}: no such file or folder; correct it in params.yaml")
+    for branch in ("causal", "masked"):
+        if f"pretrain@{branch}" in stages:
+            from components.model.shape import derive_shape
+
+            own = getattr(params.pretrain, branch)
+            derive_shape(own.model, params.tokenize.vocab_size, own.context, branch == "causal")
     if params.numerics.device == "cuda" and any(stage.startswith(("pretrain", "finetune")) for stage in stages):
         from components.training.numerics import require_device
 

@@ -24,6 +24,8 @@ ROWS = {"instruct": {"data": "rows.jsonl"}, "classify": {}}
         ({"ingest": {"licences": {"deny": ["MINE"]}}}, "ingest", "no SPDX licence"),
         ({"filter": {"languages": ["german"]}}, "filter", "'german' is no language"),
         ({"finetune": ROWS}, "finetune@instruct", "rows.jsonl: no such file or folder"),
+        ({"pretrain": {"causal": {"model": {"width": 101}}}}, "pretrain@causal", "set model.width to a multiple of 2"),
+        ({"pretrain": {"masked": {"model": {"heads": 3}}}}, "pretrain@masked", "set model.width to a multiple of 6"),
         ({"numerics": {"device": "cuda"}}, "pretrain@causal", "no CUDA device"),
     ],
 )
