@@ -132,7 +132,7 @@ def refuse_empty(path: Path, rows: Sequence[Any], refused: Sequence[Refused]) ->
     if rows:
         return
     if not refused:
-        raise UserError(f"{path}: no rows; it is empty")
+        raise UserError(f"{path}: it is empty; give a file with rows")
     raise UserError(f"{path}: no row is left to train on: {'; '.join(reason_lines(refused))}")
 
 

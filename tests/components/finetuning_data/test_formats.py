@@ -195,6 +195,12 @@ def test_nothing_left_is_refused_with_counts_and_the_first_row(tmp_path: Path) -
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="nothing to read"):
         read(tmp_path / "empty")
+    (tmp_path / "rows.json").write_text('{"text": "a", "label": "b"}\n')
+    with pytest.raises(UserError, match=r"rows\.json: nothing to read; rows in JSON go, one a line, into a"):
+        read(tmp_path / "rows.json")
+    (tmp_path / "empty.jsonl.gz").write_bytes(gzip.compress(b""))
+    with pytest.raises(UserError, match=r"it is empty; give a file with rows"):
+        read(tmp_path / "empty.jsonl.gz")
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")
     with pytest.raises(UserError, match="no whole parquet file"):
         read(tmp_path / "broken.parquet")
