@@ -45,6 +45,11 @@ class Message:
     content: str
 
 
+def conversation(turns: Sequence[Message]) -> str:
+    """Turns as text to read: one alone as it is, several with who says each."""
+    return turns[0].content if len(turns) == 1 else "\n".join(f"{turn.role}: {turn.content}" for turn in turns)
+
+
 @dataclass(frozen=True, slots=True)
 class Chat:
     """Turns with at least one answer by the assistant. `where` is file and line."""

@@ -20,7 +20,7 @@ from components.stages.account.answers import (
 from components.stages.account.types import Triple
 
 WIDTH = 100
-MAX_LINES = 40
+MAX_LINES, MOST_REASONS = 40, 3
 UNSTATED = "NOASSERTION"
 """SPDX's word for a source that states no licence, or one that is no SPDX expression."""
 _Fact = TypeVar("_Fact")
@@ -53,6 +53,7 @@ def data_text(data: DataAnswer) -> str:
         f"{data.generated:,} generated ones beside them{seen_words(data)}. Removed: {gone:,} documents"
         + (f" ({', '.join(removed[:5])}{', ...' if len(removed) > 5 else ''})" if removed else "")
         + (f", {data.quarantined:,} quarantined" if data.quarantined else "")
+        + left_out_words(data)
         + f". Who: {known(data.groups, _who)}."
     )
 
@@ -66,6 +67,15 @@ def licence_words(licences: Mapping[str, int], most: int = 4) -> str:
     if number := licences.get(UNSTATED):
         words.append(f"no SPDX licence {number:,}")
     return ", ".join(words)
+
+
+def left_out_words(data: DataAnswer) -> str:
+    """`, and 3 files were not read (2 x reason)` with the most frequent reasons; empty if all were read."""
+    if not (files := sum(data.left_out.values())):
+        return ""
+    reasons = [f"{n:,} x {reason}" for reason, n in sorted(data.left_out.items(), key=lambda row: -row[1])]
+    shown = "; ".join(reasons[:MOST_REASONS]) + ("; ..." if len(reasons) > MOST_REASONS else "")
+    return f", and {files:,} {'file was' if files == 1 else 'files were'} not read ({shown})"
 
 
 def seen_words(data: DataAnswer) -> str:

@@ -61,6 +61,7 @@ class DataAnswer(Part):
         generated: documents that the mix stage made (curriculum, canaries). mixture: all that was trained on, repeats
             and generated ones included.
         sources, licences: documents by name, without generated ones.
+        left_out: files of the sources that were not read, by reason.
         removed: by rule, of every stage. groups: who is mentioned in what the bias stage removed.
         num_tokens: of the training split. tokens_seen: those that pretraining took, repeats included; None if unknown.
         attribution: rows of ATTRIBUTION.md.
@@ -72,6 +73,7 @@ class DataAnswer(Part):
     generated: int
     sources: dict[str, int]
     licences: dict[str, int]
+    left_out: dict[str, int]
     removed: list[Removed]
     quarantined: int
     heldout: int

@@ -5,6 +5,7 @@ The same facts fill the Croissant description (croissant.py).
 """
 
 import csv
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,15 @@ class DataFacts:
         return found
 
     @property
+    def left_out(self) -> dict[str, int]:
+        """Reason -> files of all sources that ingest did not read."""
+        found = Counter[str]()
+        for row in self.sources.values():
+            found.update(row.get("files_skipped", {}))
+            found.update({BEYOND_LIMIT: row.get("files_not_read", 0)})
+        return {reason: files for reason, files in sorted(found.items()) if files}
+
+    @property
     def mentions(self) -> dict[str, tuple[int, int]]:
         """Group -> documents that mention it before and after the bias filter, all sources together."""
         found: dict[str, tuple[int, int]] = {}
@@ -69,6 +79,7 @@ class DataFacts:
         return {group: counts for group, counts in found.items() if counts[0]}
 
 
+BEYOND_LIMIT = "beyond the limit of their source"
 TABLES = ("ingest/licences", "ingest/opted_out", "filter/personal", "bias/mentions", "bias/disparate_impact")
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from components.stages.account.answer_text import known, licence_words, seen_words
+from components.stages.account.answer_text import known, left_out_words, licence_words, seen_words
 from components.stages.account.answers import DataAnswer, ModelAnswers, NotKnown, QualityAnswer, RebuildAnswer
 from components.stages.account.model_answers import forecast_of
 from components.stages.account.score_rows import ScoreRow, above
@@ -44,7 +44,7 @@ def _text(data: DataAnswer) -> str:
     size = f"{megabytes:,.0f}" if megabytes >= 10 else f"{megabytes:.2g}"
     return (
         f"{data.documents:,} documents ({size} MB; {licence_words(data.licences, 3)}){generated}{seen_words(data)}; "
-        f"filters had removed {sum(row.documents for row in data.removed):,} more{quarantined}."
+        f"filters had removed {sum(row.documents for row in data.removed):,} more{quarantined}{left_out_words(data)}."
     )
 
 

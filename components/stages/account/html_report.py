@@ -117,12 +117,9 @@ def _pictures(paths: Iterable[Path]) -> list[Picture]:
 
 def _documents(summary: Summary) -> Table:
     """Documents by stage; what mix adds to them is generated, and no document of a source."""
-    real = summary.documents["bias"].sources if "bias" in summary.documents else {}
     rows = []
     for stage, row in summary.documents.items():
-        made = {
-            name: counts["num_documents"] for name, counts in row.sources.items() if stage == "mix" and name not in real
-        }
+        made = row.generated
         why = ", ".join(f"{rule} {count:,}" for rule, count in {**row.rules, **row.reasons, **made}.items())
         counts = (row.taken, row.kept - sum(made.values()), row.dropped + row.quarantined, row.heldout)
         rows.append([stage, *(f"{count:,}" for count in counts), f"generated beside them: {why}" if made else why])
@@ -133,7 +130,7 @@ def _documents(summary: Summary) -> Table:
             f" That makes {train:,} tokens to train on, generated text included, and {heldout:,} held-out ones, of a "
             f"vocabulary of {summary.tokens['vocab_size']:,}."
         )
-    return Table(caption, ["stage", "in", "kept", "removed", "held out", "by which rules"], rows)
+    return Table(caption, ["stage", "in", "to train on", "removed", "held out", "by which rules"], rows)
 
 
 def _costs(summary: Summary) -> list[Table]:

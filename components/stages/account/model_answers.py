@@ -173,9 +173,10 @@ def data_answer(
         documents=real.kept,
         num_bytes=real.kept_bytes,
         mixture=mixture.kept,
-        generated=sum(row["num_documents"] for name, row in mixture.sources.items() if name not in real.sources),
+        generated=sum(mixture.generated.values()),
         sources={name: row["num_documents"] for name, row in real.sources.items()},
         licences={name: row["num_documents"] for name, row in real.licences.items()},
+        left_out=data.left_out,
         removed=removed,
         quarantined=sum(row.quarantined for row in documents.values()),
         heldout=sum(row.heldout for row in documents.values()),
@@ -308,13 +309,14 @@ def _scores(model: str, records: StageRecords) -> list[Score]:
     metrics = records.metrics.get(stage, {})
     after = ", whole held-out set" if model.startswith("pretrain") else ""  # evaluate: a sample, with bounds
     tested = metrics.get("heldout_pairs", metrics.get("heldout_passages"))
+    judged = {"choice_accuracy": metrics.get("heldout_choices", tested)}
     own = [
         Score(
             task=stage, name=re.sub("[/_]", " ", name).replace("heldout", "held-out") + after, of=model,
             measured_by=stage, **_best_rule(name, row, metrics),
             better="lower" if "bits_per_byte" in name else "higher", headline=not after,
             **{key: row[key] for key in ("value", "low", "high") if key in row},
-            n=tested and int(tested),
+            n=(number := judged.get(name, tested)) and int(number),
         )
         for name, row in (facts.scores if facts else {}).items()
     ]  # fmt: skip

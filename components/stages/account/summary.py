@@ -93,7 +93,9 @@ def documents(file: Files) -> dict[str, DocumentCounts]:
             licences=parts["train"].get("licences", {}),
         )
     if "mix" in found and "bias" in found:
-        found["mix"].taken = found["bias"].kept
+        mix, real = found["mix"], found["bias"]
+        mix.taken = real.kept
+        mix.generated = {name: n["num_documents"] for name, n in mix.sources.items() if name not in real.sources}
     return found
 
 

@@ -23,6 +23,7 @@ class DocumentCounts(Part):
         kept, dropped, quarantined, heldout: documents out; `kept_bytes` of text in the kept ones.
         rules, reasons: documents dropped by rule, quarantined by reason.
         sources, licences: counts of the kept documents by name.
+        generated: those among them that mix made, by name.
     """
 
     taken: int = Field(alias="in")
@@ -35,6 +36,7 @@ class DocumentCounts(Part):
     reasons: dict[str, int]
     sources: dict[str, dict[str, Any]]
     licences: dict[str, dict[str, Any]]
+    generated: dict[str, int] = {}
 
 
 class ModelFacts(Part):

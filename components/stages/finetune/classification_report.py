@@ -21,6 +21,7 @@ from components.stages.finetune.report import (
     learning,
     numbers,
     page_of,
+    write_items,
 )
 from components.stages.finetune.task_selection import Choice
 from components.statistics import Estimate, ratio
@@ -70,6 +71,9 @@ def classify(
     page = page_of("Regression" if problem == "regression" else "Classification", choice, reports)
     said = {"this_model": decided(outputs, problem)} | dict(rules)
     rows = _compared(said, examples, metrics)
+    answers = {"true": [passage.label for passage in passages]} | said
+    named = {name: [_named(one, labels) for one in values] for name, values in answers.items()}
+    write_items(reports, clusters, named, [passage.text for passage in passages])
     if problem == "single_label_classification":
         metrics |= {"accuracy/chance": 1 / len(labels)}
     metrics |= {"classes": float(len(labels))} if problem != "regression" else {}
@@ -208,7 +212,16 @@ def _misread(
     return [(true, said, sure, quoted(passage.text, 300)) for passage, true, said, sure in rows[:MOST_SHOWN]]
 
 
-def _all(labels: list[str], which: np.ndarray) -> str:
+def _named(said: Any, labels: Sequence[str]) -> str | float:
+    """Class, classes or score of a passage as a table has them."""
+    if isinstance(said, tuple):
+        return _all(labels, np.isin(np.arange(len(labels)), said))
+    if isinstance(said, np.ndarray):
+        return _all(labels, said)
+    return float(said) if isinstance(said, float | np.floating) else labels[said]
+
+
+def _all(labels: Sequence[str], which: np.ndarray) -> str:
     return ", ".join(label for label, has in zip(labels, which, strict=True) if has) or "none"
 
 
@@ -216,10 +229,8 @@ def _all(labels: list[str], which: np.ndarray) -> str:
 
 
 def _scores(predicted: np.ndarray, passages: Sequence[Passage], page: Page, reports: Path) -> None:
-    """True and predicted scores: a table, a picture, the largest mistakes."""
+    """True and predicted scores: a picture, the largest mistakes."""
     pairs = [(passage.label, float(f"{value:.9g}")) for passage, value in zip(passages, predicted, strict=True)]
-    rows = [(*pair, passage.text) for pair, passage in zip(pairs, passages, strict=True)]
-    write_table(reports / "details" / "scores.csv", ("true", "predicted", "text"), rows)
     with chart(
         reports / "plots" / "scores.png", "Held-out passages by their score and the score that the model predicts.",
         xlabel="true score", ylabel="predicted score",

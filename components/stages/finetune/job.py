@@ -20,6 +20,7 @@ from tokenizers import Tokenizer
 from components.core.errors import UserError
 from components.core.progress import Progress
 from components.core.report import Report
+from components.finetuning_data.rows import conversation
 from components.instruction_pairs.examples import Draw, Passage
 from components.model import export, generate, lora
 from components.model.transformer import Transformer
@@ -160,9 +161,7 @@ class Job:
         with self.progress.phase("evaluate"):
             after = instruct.judge(self.model, examples.heldout, chat, self.numerics)
             answers.append(self._answers(examples.heldout[:EXAMPLES], chat))
-        example = {"prompt": examples.train[0].prompt, "answer": examples.train[0].answer}  # for `make chat`
-        facts = self._facts(result, {"chat": True, "example": example})
-        export.save(self.model, self.tokenizer_json, out, facts, self.base if self._is_foreign else None)
+        self._save(result, out, finetune_report.asked(examples.train[0]), examples.train[0].answer)
         shown = finetune_report.WrittenAnswers(examples.heldout[:EXAMPLES], answers[0], answers[1])
         return finetune_report.instruct(self.choice, result, before, after, shown, self.context, reports)
 
@@ -272,9 +271,7 @@ class Job:
         with self.progress.phase("evaluate"):
             after_N2 = preferences.all_log_probabilities(self.model, tested, self.numerics, pad)
             answers.append(self._written(prompts))
-        example = {"prompt": shown[0].prompt[-1].content, "answer": shown[0].chosen}
-        facts = self._facts(result, {"chat": True, "example": example})
-        export.save(self.model, self.tokenizer_json, out, facts, self.base if self._is_foreign else None)
+        self._save(result, out, conversation(shown[0].prompt), shown[0].chosen)
         beta = objective.beta
         scores = finetune_report.PreferenceScores(shown, before_N2.numpy(), after_N2.numpy(), beta, len(pairs))
         return finetune_report.prefer(self.choice, result, scores, answers, self.context, reports)
@@ -310,12 +307,16 @@ class Job:
             with self.progress.phase("evaluate"):
                 _, rewritten, after = sampler(self.model, tested)
         pairs = [one.pair for one in tested]
-        facts = self._facts(result, {"chat": True, "example": {"prompt": pairs[0].prompt, "answer": pairs[0].answer}})
-        export.save(self.model, self.tokenizer_json, out, facts, self.base if self._is_foreign else None)
+        self._save(result, out, finetune_report.asked(pairs[0]), pairs[0].answer)
         shown = finetune_report.WrittenAnswers(pairs, written, rewritten)
         history = batches.history(len(result.losses))
         choice = replace(self.choice, examples=replace(examples, train=[one.pair for one in problems]))
         return finetune_report.reinforce(choice, result, before, after, history, shown, self.context, reports)
+
+    def _save(self, result: TrainResult, out: Path, prompt: str, answer: str) -> None:
+        """Write a model that answers, with an example of what it was tuned on for `make chat`."""
+        facts = self._facts(result, {"chat": True, "example": {"prompt": prompt, "answer": answer}})
+        export.save(self.model, self.tokenizer_json, out, facts, self.base if self._is_foreign else None)
 
     @property
     def _is_foreign(self) -> bool:

@@ -1,7 +1,8 @@
 """The reports of the branches that tune on answers, and what all share: metrics with intervals, learning curves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from components.core.files import write_json
 from components.core.report import Report
-from components.finetuning_data.rows import Preference, count_reasons, reason_lines
+from components.finetuning_data.rows import Message, Preference, conversation, count_reasons, reason_lines
 from components.instruction_pairs.examples import PromptPair
 from components.reporting.figures import WIDTH, figure, save
 from components.reporting.tables import Page, interval, markdown_table, quoted, write_table
@@ -20,8 +21,8 @@ from components.statistics import Estimate, ratio
 from components.training.train_config import TrainResult
 
 Bounded = Estimate | tuple[float, float | None, float | None]
-MOST_SHOWN = 12
-"""Examples listed."""
+MOST_SHOWN, SHOWN_CHARS = 12, 300
+"""Examples listed; characters of a text in a table."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,16 @@ def instruct(
     if before.choice is not None and after.choice is not None:
         metrics |= numbers("choice_accuracy", after.choice)
         metrics |= {"choice_accuracy/before": before.choice.value, "choice_accuracy/chance": 1 / CHOICES}
+        metrics["heldout_choices"] = float(len(after.right))
         metrics |= numbers("choice_gain", ratio((after.right - before.right).tolist(), None, after.groups, paired=True))
     metrics["train_loss"] = last_loss(result)
+    pairs: Any = choice.examples.heldout
+    judged: dict[str, Sequence[object]] = {"bytes": after.num_bytes.tolist()}
+    judged |= {f"bits_{when}": scores.bits.tolist() for when, scores in (("before", before), ("after", after))}
+    judged |= {f"right_{when}": scores.right.tolist() for when, scores in (("before", before), ("after", after))}
+    write_items(reports, after.clusters, judged, [asked(pair) for pair in pairs])
     rows = [
-        {"prompt": pair.prompt, "answer": pair.answer, "before": old, "after": new}
+        {"prompt": asked(pair), "answer": pair.answer, "before": old, "after": new}
         for pair, old, new in zip(shown.pairs, shown.before, shown.after, strict=True)
     ]
     write_json(reports / "details" / "examples.json", rows)
@@ -110,6 +117,13 @@ def prefer(
     metrics |= numbers("margin_nats", margins["after"]) | {"margin_nats/before": margins["before"].value}
     metrics |= numbers("reward_margin", reward) | numbers("chosen_change_nats", chosen)
     metrics["train_loss"] = last_loss(result)
+    judged = {
+        f"log_probability_{what}_{when}": values_N2[:, place].tolist()
+        for place, what in enumerate(("chosen", "rejected"))
+        for when, values_N2 in (("before", scores.before_N2), ("after", scores.after_N2))
+    }
+    prompts = [conversation(row.prompt) for row in rows]
+    write_items(reports, clusters, judged, prompts)
     learning(result, "heldout_accuracy", "held-out accuracy", reports)
     page = page_of("Preference tuning", choice, reports)
     caption = f"Which of two answers is better: {len(rows)} held-out pairs, 95% intervals. The gain is paired."
@@ -121,8 +135,8 @@ def prefer(
         f"{interval_of(chosen)} nats: where that is negative, both answers lost."
     )
     shown = [
-        {"prompt": row.prompt[-1].content, "answer": row.chosen, "rejected": row.rejected, "before": old, "after": new}
-        for row, old, new in zip(rows, *answers, strict=False)
+        {"prompt": prompt, "answer": row.chosen, "rejected": row.rejected, "before": old, "after": new}
+        for prompt, row, old, new in zip(prompts, rows, *answers, strict=False)
     ]
     write_json(reports / "details" / "examples.json", shown)
     page.say("What the model answers to held-out prompts, before and after tuning.")
@@ -153,6 +167,7 @@ def reinforce(
     metrics["train_loss"] = last_loss(result)
     table = [(row["step"], *(f"{row[name]:.6g}" for name in names)) for row in history]
     write_table(reports / "details" / "sampled.csv", ("step", *names), table)
+    write_items(reports, clusters, {"before": before, "after": after}, [asked(pair) for pair in shown.pairs])
     learning(result, "heldout_reward", "held-out reward", reports)
     page = page_of("Reinforcement learning", choice, reports)
     caption = f"Mean reward of greedy completions of {len(after)} held-out prompts, with 95% intervals."
@@ -168,7 +183,7 @@ def reinforce(
         "nothing can be learned (details/sampled.csv)."
     )
     rows = [
-        {"prompt": pair.prompt, "answer": pair.answer, "before": old, "after": new}
+        {"prompt": asked(pair), "answer": pair.answer, "before": old, "after": new}
         for pair, old, new in list(zip(shown.pairs, shown.before, shown.after, strict=True))[:MOST_SHOWN]
     ]
     write_json(reports / "details" / "examples.json", rows)
@@ -221,6 +236,26 @@ def facts_of(choice: Choice, context: int, chance: float) -> dict[str, Any]:
         "context": context,
         "chance": chance,
     } | ({"refused": count_reasons(choice.refused), "cut": choice.cut} if choice.rows else {})
+
+
+def asked(pair: PromptPair) -> str:
+    """The prompt of a pair with the turns before it, to read."""
+    return conversation([*(Message(*turn) for turn in pair.history), Message("user", pair.prompt)])
+
+
+def write_items(
+    reports: Path, clusters: Sequence[str], judged: Mapping[str, Sequence[object]], texts: Sequence[str]
+) -> None:
+    """Write `details/heldout.csv`: what each held-out example was judged to be, so that every score can be recomputed.
+
+    Args:
+        clusters: what an example is resampled with: its document, or its row of one's own.
+        judged: column -> a value per example; fewer where the last were not judged so.
+        texts: what was asked, of which the table has the beginning.
+    """
+    short = [text if len(text) <= SHOWN_CHARS else text[: SHOWN_CHARS - 1] + "…" for text in texts]
+    rows = zip_longest(clusters, *judged.values(), short, fillvalue="")
+    write_table(reports / "details" / "heldout.csv", ("cluster", *judged, "text"), rows)
 
 
 def last_loss(result: TrainResult) -> float:

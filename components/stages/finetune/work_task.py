@@ -24,7 +24,8 @@ def draw(draw: Draw) -> Examples:
         found.setdefault(_work(document), []).extend(passages(draw, document, draw.passage_chars))
     fit = sorted((name for name in found if len(found[name]) >= LEAST), key=lambda name: (-len(found[name]), name))
     if len(fit) < 2:
-        raise Unfit(f"{len(fit)} of {len(found)} works have the {LEAST} passages a class needs, and it takes two works")
+        has = f"{len(fit)} of {len(found)} works in the training text have the {LEAST} passages that a class needs"
+        raise Unfit(f"{has}, and it takes two works")
     labels = sorted(fit[:MOST_CLASSES])
     train: list[Passage] = []
     heldout: list[Passage] = []

@@ -13,7 +13,15 @@ from components.core.files import read_json
 from components.params import Account, FinetuneBranches, Params
 from components.params.finetune import Instruct
 from components.stages.account import model_card
-from components.stages.account.answer_text import MAX_LINES, WIDTH, licence_words, page, seen_words, sentences
+from components.stages.account.answer_text import (
+    MAX_LINES,
+    WIDTH,
+    left_out_words,
+    licence_words,
+    page,
+    seen_words,
+    sentences,
+)
 from components.stages.account.answers import (
     AgainstChampion,
     Change,
@@ -203,6 +211,16 @@ def test_a_word_for_no_licence_is_not_counted_as_one() -> None:
     licences = {"NOASSERTION": 131, "CC0-1.0": 8, "MIT": 12, "GPL-3.0-only": 3}
     assert licence_words(licences) == "MIT 12, CC0-1.0 8, GPL-3.0-only 3, no SPDX licence 131"
     assert licence_words(licences, 1) == "MIT 12 and 2 more licences, no SPDX licence 131"
+
+
+def test_files_that_were_not_read_are_said(root: Path) -> None:
+    data = card(root, "pretrain/causal").data
+    assert isinstance(data, DataAnswer)
+    assert left_out_words(data) == ""
+    some = data.model_copy(update={"left_out": {"no text column": 1}})
+    assert left_out_words(some) == ", and 1 file was not read (1 x no text column)"
+    many = data.model_copy(update={"left_out": {"a": 1, "b": 2000, "c": 3, "d": 4}})
+    assert left_out_words(many) == ", and 2,008 files were not read (2,000 x b; 4 x d; 3 x c; ...)"
 
 
 def test_the_share_of_tokens_that_pretraining_took_is_said(root: Path) -> None:

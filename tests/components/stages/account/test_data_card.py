@@ -24,6 +24,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data(root)
     reports(root)
     books = {"files": 3, "documents_in": 38, "kept": 35, "dropped": {"opted_out": 2}, "quarantined": {"nul": 1}}
+    books |= {"files_skipped": {".png is no format that ingest reads": 2}, "files_not_read": 1}
     facts = {"sources": {"num|py": books | {"kept_bytes": 9000, "heldout": 5}}}
     Report({"documents/in": 38}, "", facts).write(root / "reports/ingest")
     Report({"probe_gap": 0.031, "probe_gap_unmasked": 0.2}).write(root / "reports/bias")
@@ -71,6 +72,7 @@ def test_the_card_counts_by_source_licence_rule_and_group(root: Path) -> None:
     card = (root / "reports/data.md").read_text()
     for line in (
         "| num\\|py | 3 | 38 | 35 | opted_out 2 | 1 | 0.01 | 5 |",
+        "Files that were not read: 2 x .png is no format that ingest reads; 1 x beyond the limit of their source.",
         "| dedup | 30 | 26 | dedup_rule 4 | 0 | 0 |",
         "| women | 8 | 5 | 3 | too few |  |",
         "| BSD-3-Clause | 40 |",

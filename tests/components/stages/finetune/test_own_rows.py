@@ -1,10 +1,12 @@
 """Fine-tuning on one's own rows, on the pipeline's base and on one made elsewhere."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -81,6 +83,7 @@ def test_chats_are_learned_and_every_row_is_accounted_for(place: Path, tmp_path:
     lines = (tmp_path / "reports" / "details" / "refused.csv").read_text().splitlines()
     assert "chats.jsonl line 121,unknown role" in "\n".join(lines)
     assert str(tmp_path) not in report.markdown
+    assert re.search(r"`system: Say the place. user: Hi \d+ assistant: Yes\? user: Person", report.markdown)
     again = run(place, tmp_path / "again", "instruct", "chats.jsonl", Instruct(**FAST))
     assert again == report
 
@@ -108,6 +111,9 @@ def test_several_labels_are_learned(kind: str, place: Path, tmp_path: Path) -> N
     assert "accuracy/chance" not in metrics
     assert {"accuracy/naive_bayes", "accuracy/from_scratch", "macro_f1/value"} <= metrics.keys()
     assert "right is a text whose labels are all said and no others" in report.markdown
+    items = pl.read_csv(tmp_path / "reports" / "details" / "heldout.csv")
+    assert set(items["true"]) == {"none", "Lima", "Oslo", "Lima, Oslo"}
+    assert (items["true"] == items["this_model"]).mean() == pytest.approx(metrics["accuracy/value"])
     said = pipeline("text-classification", str(tmp_path / "out"))("Oslo and Lima old3", top_k=None)
     assert all(row["score"] > 0.5 for row in said), said
 
@@ -130,8 +136,11 @@ def test_scores_are_learned(kind: str, place: Path, tmp_path: Path) -> None:
     [said] = pipeline("text-classification", str(tmp_path / "out"))("a good and good evening 3")
     assert said["label"] == "score"
     assert said["score"] == pytest.approx(180, abs=15)
-    lines = (tmp_path / "reports" / "details" / "scores.csv").read_text().splitlines()
-    assert len(lines) == 1 + metrics["heldout_passages"]
+    items = pl.read_csv(tmp_path / "reports" / "details" / "heldout.csv")
+    assert len(items) == metrics["heldout_passages"]
+    for rule, score in (("this_model", "value"), ("ridge", "ridge")):
+        error = (items[rule] - items["true"]).abs().mean()
+        assert error == pytest.approx(metrics[f"mean_absolute_error/{score}"], rel=1e-3)  # six digits
 
 
 def test_rows_of_another_kind_and_rows_without_a_choice_are_refused(place: Path, tmp_path: Path) -> None:

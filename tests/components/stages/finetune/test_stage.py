@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -164,6 +165,12 @@ def test_instruct_learns(place: Path, tmp_path: Path) -> None:
     lines = (tmp_path / "reports" / "details" / "heldout_bits_per_byte.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in lines] == ["step", "20", "40", "60"]
     assert float(lines[-1].split(",")[1]) == pytest.approx(metrics["answer_bits_per_byte/value"], rel=1e-3)
+    items = pl.read_csv(tmp_path / "reports" / "details" / "heldout.csv")
+    assert (len(items), metrics["heldout_choices"]) == (metrics["heldout_pairs"], len(items) // 4 * 4)
+    gain = (items["bits_before"] - items["bits_after"]).sum() / items["bytes"].sum()
+    assert gain == pytest.approx(metrics["gain_bits_per_byte/value"], rel=1e-4)
+    gain = items["right_after"].mean() - items["right_before"].mean()  # type: ignore[operator]
+    assert gain == pytest.approx(metrics["choice_gain/value"], rel=1e-4)
 
 
 @pytest.mark.parametrize("rank", [0, 4])
@@ -189,6 +196,9 @@ def test_preferences_are_learned(rank: int, place: Path, tmp_path: Path) -> None
         assert metrics[f"gain_over_{rule}/value"] == pytest.approx(gain)
     rows = read_json(tmp_path / "reports" / "details" / "examples.json")
     assert rows[0].keys() == {"prompt", "answer", "rejected", "before", "after"}
+    items = pl.read_csv(tmp_path / "reports" / "details" / "heldout.csv")
+    right = items["log_probability_chosen_before"] > items["log_probability_rejected_before"]
+    assert right.mean() == pytest.approx(metrics["accuracy/before"])
     facts = read_json(tmp_path / "out" / "greenhouse.json")
     assert facts["task"]["branch"] == "prefer"
     assert facts["task"]["chat"]
@@ -212,6 +222,9 @@ def test_classify_learns(rank: int, place: Path, tmp_path: Path, monkeypatch: py
     for rule in ("naive_bayes", "from_scratch", "majority"):
         gain = report.metrics["accuracy/value"] - report.metrics[f"accuracy/{rule}"]
         assert report.metrics[f"gain_over_{rule}/value"] == pytest.approx(gain)
+    items = pl.read_csv(tmp_path / "reports" / "details" / "heldout.csv")
+    for rule in ("naive_bayes", "from_scratch", "majority"):
+        assert (items[rule] == items["true"]).mean() == pytest.approx(report.metrics[f"accuracy/{rule}"])
     confusion = (tmp_path / "reports" / "details" / "confusion.csv").read_text().splitlines()
     counts = [int(number) for line in confusion[1:] for number in line.split(",")[1:]]
     assert sum(counts) == report.metrics["heldout_passages"]
