@@ -29,7 +29,7 @@ DETAILS, METRICS = "reports/evaluate/details", "reports/evaluate/metrics.json"
 MODEL_STAGES = {name.split("/")[1]: name.replace("/", "@") for name in MODELS}
 """Kind of model -> the stage that makes it."""
 STAGES = {kind: stage for kind, stage in MODEL_STAGES.items() if kind != "classify"}
-"""The same of those that can be judged: the classifier has no items of the evaluation."""
+"""The same of those that can be judged: the classifier's held-out rows change with the seed, so runs do not pair."""
 
 
 def model_name(snapshot: Snapshot, branch: str) -> str:
