@@ -29,7 +29,8 @@ from components.finetuning_data.chat import encode
 from components.finetuning_data.rows import Message
 from components.instruction_pairs import continuation
 from components.model import export, lora
-from components.model.transformer import Transformer, derive_shape
+from components.model.shape import derive_shape
+from components.model.transformer import Transformer
 from components.params import ModelShape, Numerics, Optimizer
 from components.stages.finetune import adapter, instruct, preferences, reinforcement
 from components.synthetic import curriculum

@@ -36,7 +36,8 @@ from components.core.progress import Progress
 from components.finetuning_data.chat import encode
 from components.finetuning_data.rows import Message
 from components.instruction_pairs.examples import PromptPair
-from components.model.transformer import Transformer, derive_shape
+from components.model.shape import derive_shape
+from components.model.transformer import Transformer
 from components.params import ModelShape, Numerics, Reinforce
 from components.stages.finetune import instruct, reinforcement
 from components.stages.finetune.reinforcement import Problem, Sampler

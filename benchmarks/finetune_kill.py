@@ -21,7 +21,8 @@ from benchmarks.results import ROOT
 from components.core.files import sha256_bytes, sha256_file
 from components.corpus.corpus import CorpusWriter, Document
 from components.model import export
-from components.model.transformer import Transformer, derive_shape
+from components.model.shape import derive_shape
+from components.model.transformer import Transformer
 from components.params import Classify, Instruct, ModelShape, Numerics, Prefer, Reinforce
 from components.stages.finetune.stage import finetune
 from components.tokens.tokenizer import train_bpe

@@ -27,7 +27,8 @@ from benchmarks import train_corpus
 from benchmarks.train_corpus import BATCH, CONTEXT, VOCABULARY
 from components.core.files import write_json
 from components.core.progress import Progress
-from components.model.transformer import Shape, Transformer, derive_shape
+from components.model.shape import Shape, derive_shape
+from components.model.transformer import Transformer
 from components.params import ModelShape, Numerics, Optimizer
 
 SIZE = 4

@@ -30,7 +30,8 @@ Run = tuple[int, float, float]
 def train_one(run: Run, corpus: Path) -> float:
     """Bits per byte of held-out text."""
     from components.core.progress import Progress
-    from components.model.transformer import Transformer, derive_shape
+    from components.model.shape import derive_shape
+    from components.model.transformer import Transformer
     from components.params import ModelShape, Numerics, Optimizer
     from components.tokens.shards import TokenShards
     from components.training.data_order import pretrain_batches

@@ -222,7 +222,7 @@ def apply(text: str, query: Any, found: list[Any]) -> None:
     for alias in forgetting.mark(saw, f"{len(known['ids'])} documents that were to be forgotten, or may have"):
         print(
             f"{alias} still points at a model that saw them or may have (marked in MLflow); `python -m flows.promote` "
-            "replaces it, or MLflow's page of the model where no rule judges its kind"
+            "replaces it, with --override KIND=REASON where no rule judges its kind"
         )
     if left := forgetting.still_held(set(known["ids"])):
         raise UserError(f"still there after the removal: {', '.join(left[:5])}; report this as a mistake in Greenhouse")

@@ -63,38 +63,37 @@ class Judgement:
 def run_study(name: str, params: Params) -> Path:
     """Ask the gate whether new models replace the champions; each registered model by itself, over works and seeds."""
     challenger, paragraphs = find(params.promote.challenger), []
-    for branch, rule in params.promote.rules.items():
+    for branch in params.promote.rules:
         if branch not in seed_runs.STAGES:
             known = ", ".join(seed_runs.STAGES)
             raise UserError(f"promote.rules.{branch}: the evaluation scores no model of that kind; there are {known}")
-        if (stage := seed_runs.STAGES[branch]) in challenger.lock:
-            lines = list(judge_model(challenger, branch, rule, params))
-        else:
+    for branch, stage in seed_runs.MODEL_STAGES.items():
+        rule = params.promote.rules.get(branch)
+        if not rule and branch not in params.promote.override:
+            lines = [f"{branch}: {without_rule(branch)}"] if stage in challenger.lock else []
+        elif stage not in challenger.lock:
             lines = [f"{branch}: {challenger.name} has no stage {stage}, so there is nothing to judge"]
-        paragraphs.append("\n".join(f"- {line}" for line in lines))
-        print(paragraphs[-1], flush=True)
-    if lines := list(without_rule(challenger, params)):
-        paragraphs.append("\n".join(f"- {line}" for line in lines))
-        print(paragraphs[-1], flush=True)
+        else:
+            lines = list(judge_model(challenger, branch, rule, params))
+        paragraphs += ["\n".join(f"- {line}" for line in lines)] * bool(lines)
     text = f"# Promotion: {challenger.name}\n\n" + "\n\n".join(paragraphs) + "\n"
     write_text(REPORTS / "report.md", text)
     return REPORTS
 
 
-def without_rule(challenger: Snapshot, params: Params) -> Iterator[str]:
-    """A line for each model of the challenger that no rule judges."""
-    for stage in challenger.lock:
-        branch = stage.partition("@")[2]
-        if stage.startswith(("pretrain@", "finetune@")) and branch not in params.promote.rules:
-            todo = f"promote.rules has none: write what `{branch}` must improve"
-            why = todo if stage in seed_runs.STAGES.values() else "the evaluation scores none"
-            yield f"{branch}: no rule judges models of this kind, {why}"
+def without_rule(branch: str) -> str:
+    """Why models of a kind are not judged, and what to do."""
+    if branch in seed_runs.STAGES:
+        why = f"promote.rules has none: write what `{branch}` must improve"
+    else:
+        why = f"the evaluation scores none; `--override {branch}=REASON` promotes one"
+    return f"no rule judges models of this kind, {why}"
 
 
-def judge_model(challenger: Snapshot, branch: str, rule: GateRule, params: Params) -> Iterator[str]:
+def judge_model(challenger: Snapshot, branch: str, rule: GateRule | None, params: Params) -> Iterator[str]:
     """The gate's answer on one kind of model, carried out and recorded, as lines."""
     mlflow, name = mlflow_run.client(), seed_runs.model_name(challenger, branch)
-    made = challenger.fingerprints().get(seed_runs.STAGES[branch], "none")
+    made = challenger.fingerprints().get(seed_runs.MODEL_STAGES[branch], "none")
     versions = {row.version: row for row in mlflow.search_model_versions(f"name = '{name}'")}
     champion = mlflow.get_registered_model(name).aliases.get("champion") if versions else None
     champions = [version for version in versions if version == champion]
@@ -106,7 +105,10 @@ def judge_model(challenger: Snapshot, branch: str, rule: GateRule, params: Param
         yield f"{name}: version {champions[0]} is of {challenger.name}, and champion already"
         return
     version = max(candidates, key=int)
-    verdict = _judged(find(f"{name}@champion"), challenger, branch, rule, params)
+    if rule:
+        verdict = _judged(find(f"{name}@champion"), challenger, branch, rule, params)
+    else:
+        verdict = Verdict("inconclusive", [without_rule(branch)])
     override = params.promote.override.get(branch, "") if verdict.verdict != "promote" else ""
     judgement = Judgement(name, champions[0], version, verdict, override)
     carry_out(mlflow, judgement)

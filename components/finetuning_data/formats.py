@@ -82,7 +82,9 @@ def files_of(path: Path) -> list[Path]:
     hidden = [any(part.startswith(".") for part in one.relative_to(path).parts) for one in inside]
     found = [one for one, hides in zip(inside, hidden, strict=True) if inner_suffix(one.name) in SUFFIXES and not hides]
     if not found:
-        what = "nothing of that name" if not path.exists() else "nothing to read"
+        what = "nothing to read" if path.exists() else "nothing of that name"
+        if any(inner_suffix(one.name) == ".json" for one in inside):
+            what += "; rows in JSON go, one a line, into a file named .jsonl"
         raise UserError(f"{path}: {what}; give a {', '.join(SUFFIXES)} file, plain, .gz or .zst, or a folder of them")
     return found
 

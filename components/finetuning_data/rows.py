@@ -137,7 +137,7 @@ def refuse_empty(path: Path, rows: Sequence[Any], refused: Sequence[Refused]) ->
     if rows:
         return
     if not refused:
-        raise UserError(f"{path}: no rows; it is empty")
+        raise UserError(f"{path}: it is empty; give a file with rows")
     raise UserError(f"{path}: no row is left to train on: {'; '.join(reason_lines(refused))}")
 
 
@@ -156,12 +156,13 @@ def reason_lines(refused: Sequence[Refused]) -> list[str]:
 
 
 def _chat(row: dict[str, Any], where: str) -> Chat:
-    """A chat; an answer that is empty makes it unfit, since nothing says what to learn."""
+    """A chat; an empty prompt or answer makes it unfit, since nothing says what to learn."""
     if "messages" in row:
         messages = _messages(row["messages"], "messages", "")
     else:
         prompt, completion = _field(row, "prompt"), _field(row, "completion")
         messages = _messages(prompt, "prompt", "user") + _messages(completion, "completion", "assistant")
+    _refuse_empty_prompt(messages)
     answers = [message for message in messages if message.role == "assistant"]
     if not answers:
         raise Unfit("no answer", "no message of the assistant")
@@ -170,6 +171,11 @@ def _chat(row: dict[str, Any], where: str) -> Chat:
     if ("user", "assistant") not in pairwise(message.role for message in messages):
         raise Unfit("no question", "no message of the assistant follows one of the user")
     return Chat(messages, where)
+
+
+def _refuse_empty_prompt(messages: Sequence[Message]) -> None:
+    if any(message.role == "user" and not message.content.strip() for message in messages):
+        raise Unfit("empty prompt")
 
 
 def _text(row: dict[str, Any]) -> str:
@@ -188,7 +194,7 @@ def _name(label: Any) -> str:
             f"{str(label)[:40]} ({type(label).__name__}); a class has a whole number or a text as "
             "name, several go into `labels` as a list, a number to predict into `score`",
         )
-    name = str(label).strip()
+    name = json.dumps(label) if isinstance(label, bool) else str(label).strip()  # `true`, as in a csv
     if plain_name(name) != name or len(name) > LONGEST_LABEL:
         raise Unfit("label is no name", f"control characters, or more than {LONGEST_LABEL} characters")
     return name
@@ -224,6 +230,7 @@ def _preference(row: dict[str, Any], where: str) -> Preference:
         raise Unfit("two prompts", "`chosen` and `rejected` answer different prompts")
     if not prompt or not chosen or not rejected:
         raise Unfit("empty prompt" if not prompt else "empty answer")
+    _refuse_empty_prompt(prompt)
     if any(messages[-1].role != "assistant" for messages in (chosen, rejected)):
         raise Unfit("no answer", "the last message is not the assistant's")
     best, worst = chosen[-1].content, rejected[-1].content

@@ -14,7 +14,7 @@ Each choice, and where it comes from:
   starts as the identity and depth costs nothing at the first step
 
 Names of parameters are those `transformers` uses, so that an export renames nothing (see export.py). One dial, `size`,
-is the depth; `derive_shape` derives the rest in numbered steps.
+is the depth; `derive_shape` of shape.py derives the rest.
 
 Legend of shape suffixes: B batch, T position in the sequence, D residual width, V vocabulary, F feed-forward width,
 H query heads, K key/value heads, C channels of a head, S positions attended to (T, or more with a cache).
@@ -30,45 +30,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from components.core.errors import UserError
 from components.model import cpu_kernels, document_attention, lora
 from components.model.shape import Shape
-from components.params import ModelShape
 
-HEAD_DIM = 64
-"""Channels of a head, unless heads and width say otherwise: the size attention kernels are made for."""
 SMALL = 0.3
 """Size of initial matrices in short trainings, 1 keeping that of a normed input: Muon soon outgrows the noise."""
-
-
-def derive_shape(model: ModelShape, vocab_size: int, context: int, causal: bool) -> Shape:
-    """Shape of the network of `model.size`; what `model` sets itself takes precedence over what is derived.
-
-    Raises:
-        UserError: the numbers do not fit each other.
-    """
-    # 1) Depth is the dial.
-    depth = model.size
-    # 2) Width grows with depth, 64 per block: 4 blocks are 256 wide, 12 are 768 wide (the shape of GPT-2 small).
-    width = model.width or HEAD_DIM * depth
-    # 3) Heads of 64 channels fill the width.
-    heads = model.heads or max(1, width // HEAD_DIM)
-    if width % heads or width // heads % 2:
-        raise UserError(
-            f"pretrain model: width {width} does not divide into {heads} heads of an even number of channels; "
-            f"set model.width to a multiple of {2 * heads}, or change model.heads"
-        )
-    # 4) Every query head has its own keys and values, unless told to share.
-    kv_heads = model.kv_heads or heads
-    if heads % kv_heads:
-        raise UserError(
-            f"pretrain model: kv_heads {kv_heads} must divide heads {heads}; set model.kv_heads to a divisor"
-        )
-    # 5) SwiGLU has three matrices where an MLP has two: 8/3 of the width keeps the parameters of the classic factor 4.
-    feed_forward = model.feed_forward or 32 * math.ceil(8 * width / 3 / 32)
-    return Shape(
-        vocab_size, depth, width, heads, kv_heads, width // heads, feed_forward, context, causal, causal, model.tied
-    )
 
 
 class Norm(nn.Module):

@@ -4,8 +4,12 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from components.params.finetune import FinetuneBranches
+from components.params.pretrain import PretrainBranches
 from components.params.section import Advanced, Section
 
+KINDS = (*PretrainBranches.model_fields, *FinetuneBranches.model_fields)
+"""Kinds of model."""
 Margin = Annotated[float, Field(ge=0.0)]
 
 
@@ -52,10 +56,8 @@ class Promote(Section):
     @model_validator(mode="after")
     def _overrides_have_reasons(self) -> "Promote":
         for kind, reason in self.override.items():
-            if kind not in self.rules:
-                raise ValueError(
-                    f"override.{kind}: rules has no such kind of model (there is: {', '.join(self.rules)})"
-                )
+            if kind not in KINDS:
+                raise ValueError(f"override.{kind}: no such kind of model (there is: {', '.join(KINDS)})")
             if not reason.strip():
                 raise ValueError(f"override.{kind}: give the reason, it is recorded with the model")
         return self

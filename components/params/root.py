@@ -106,6 +106,7 @@ def fault(first: ErrorDetails, key: str, where: str, others: int) -> str:
     shown = "" if isinstance(value, dict | list) else f" = {value!r}"
     more = f" (and {others} more)" if others else ""
     rule = "unknown key; remove it or correct its spelling" if first["type"] == "extra_forbidden" else first["msg"]
+    rule = rule.removeprefix("Value error, ")  # of pydantic, before the sentence of a validator of ours
     return f"{where}: {key}{shown}: {rule}{more}"
 
 

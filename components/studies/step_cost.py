@@ -88,7 +88,8 @@ def calibrate(
         Stopped: `limit` says so.
     """
     began_s = time.perf_counter()
-    from components.model.transformer import Transformer, derive_shape
+    from components.model.shape import derive_shape
+    from components.model.transformer import Transformer
     from components.training import loop
     from components.training import numerics as floats
     from components.training.objectives import language_model_loss

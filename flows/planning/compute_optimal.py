@@ -15,7 +15,7 @@ from components.carbon.planning.grid_schedule import Outlook
 from components.carbon.planning.step_cost_table import Rates
 from components.core.errors import UserError
 from components.core.files import read_json
-from components.model.transformer import derive_shape
+from components.model.shape import derive_shape
 from components.params import Params
 from components.studies.scaling import sweep
 from components.studies.scaling.compute_optimal import Fitted, Price, cheapest, frontier, plot, served_flops

@@ -15,11 +15,12 @@ from pathlib import Path
 from components.core.errors import UserError
 from components.finetuning_data.formats import SUFFIXES, kind_at
 from components.params import Ingest
+from components.stages.ingest.hub import Dataset, raise_if_missing
 from components.stages.ingest.readers import NotText, Options, field_lengths, format_of, records_of, short
 from components.stages.ingest.records import Limits, Origin, entry_of
 from components.stages.ingest.sources import OWN_RECORDS, Listing, names_under, why_none
 from components.stages.ingest.text_splitting import TARGET_BYTES
-from components.text.opening import COMPRESSION, inner_suffix
+from components.text.opening import COMPRESSION, inner_suffix, open_bytes
 from flows.system import dvc, paths
 
 TEXT_PER_BYTE = {"text": 1.0, "html": 0.4, "json": 0.9, "jsonl": 0.9, "csv": 0.9, "parquet": 2.0, "warc": 0.4}
@@ -108,6 +109,7 @@ def _hub(data: str, revision: str) -> OwnText:
             f"DATA={data}: no such file or folder; if it is a hub data set, name the commit to read, since a branch "
             f"moves: DATA={dataset}@<40 hex digits>, from {commits}"
         )
+    raise_if_missing(Dataset(dataset, "", "", revision, "", local=False))
     return OwnText("hub", dataset, revision)
 
 
@@ -119,7 +121,7 @@ def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
     listing = Listing("", 0)
     files = [path] if path.is_file() else [path / name for name in sorted(names_under(path, "**/*", listing))]
     known = [one for one in files if format_of(one.name)]
-    readable = [one for one in known if one.stat().st_size]
+    readable = [one for one in known if not _is_empty(one)]
     if not readable:
         left_out = why_none(listing) if listing.skipped else ""
         raise UserError(
@@ -196,6 +198,17 @@ def _spread(files: list[Path], count: int) -> list[Path]:
     return files[::step][:count]
 
 
+def _is_empty(path: Path) -> bool:
+    """Whether a file, unpacked, holds nothing."""
+    if path.suffix.lower() not in COMPRESSION:
+        return not path.stat().st_size
+    try:
+        with open_bytes(path) as file:
+            return not file.read(1)
+    except OSError:  # damaged: what reads it says so
+        return False
+
+
 def _text_bytes(path: Path) -> float:
     packed = UNPACKED if path.suffix.lower() in COMPRESSION else 1.0
     return path.stat().st_size * TEXT_PER_BYTE[format_of(path.name)] * packed
@@ -218,7 +231,8 @@ def _text_field(data: Path, files: list[Path], ingest: Ingest, faults: Counter[s
         except Exception as error:  # whatever a reader raises; ingest quarantines the file
             faults[f"{_named(path)} cannot be read ({short(error)})"] += 1
     if len(tables) == len(files) and "text" not in lengths and not lengths.total():
-        raise UserError(f"DATA={data}: its records have no field that holds text; correct the file, or name one `text`")
+        why = _shown(faults) or "its records have no field that holds text"
+        raise UserError(f"DATA={data}: {why}; correct the file, or name one `text`")
     return "text" if "text" in lengths or not lengths else lengths.most_common(1)[0][0]
 
 

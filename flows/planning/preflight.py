@@ -18,7 +18,7 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
         root: the checkout that they run in.
 
     Raises:
-        UserError: a source, rows, a licence, a language or the device does not exist.
+        UserError: a source, rows, a licence, a language, a network of that shape or the device does not exist.
     """
     if "ingest" in stages:
         _sources(params.ingest, root)
@@ -30,6 +30,12 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
     for name, one in tuned.items():
         if not one.data.startswith("data/") and not (root / one.data).exists():
             raise UserError(f"finetune.{name}.data = {one.data}: no such file or folder; correct it in params.yaml")
+    for branch in ("causal", "masked"):
+        if f"pretrain@{branch}" in stages:
+            from components.model.shape import derive_shape
+
+            own = getattr(params.pretrain, branch)
+            derive_shape(own.model, params.tokenize.vocab_size, own.context, branch == "causal")
     if params.numerics.device == "cuda" and any(stage.startswith(("pretrain", "finetune")) for stage in stages):
         from components.training.numerics import require_device
 
@@ -37,9 +43,10 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
 
 
 def _sources(params: Ingest, root: Path) -> None:
+    from components.stages.ingest.hub import raise_if_missing
     from components.stages.ingest.licences import Policy, licence_param
     from components.stages.ingest.remote_files import is_remote
-    from components.stages.ingest.sources import watched_path
+    from components.stages.ingest.sources import hub_dataset, watched_path
 
     Policy(params.licences)
     for source in params.sources:
@@ -47,3 +54,5 @@ def _sources(params: Ingest, root: Path) -> None:
             licence_param(source.licence, f"ingest source {source.name} licence")
         if isinstance(source, Files) and not is_remote(source.path):
             watched_path(source.path, params, root, source.name)
+        if isinstance(source, Hub):
+            raise_if_missing(hub_dataset(source, params, root))

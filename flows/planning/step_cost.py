@@ -46,11 +46,17 @@ def measured(params: Params, say: Callable[[str], None] = print) -> dict[str, Ra
     for group in [missing] if params.runtime.parallel_stages > 1 else [[one] for one in missing]:
         started = {branch: _start(branch, params) for branch in group}
         rates |= {branch: _rates(_answer(branch, process)) for branch, process in started.items()}
-    for branch in missing:
-        if rates[branch].waited < DISTURBED:
-            write_json(FOLDER / f"{_key(branch, params)}.json", asdict(rates[branch]))
+    disturbed = [branch for branch in missing if rates[branch].waited >= DISTURBED]
+    for branch in set(missing) - set(disturbed):
+        write_json(FOLDER / f"{_key(branch, params)}.json", asdict(rates[branch]))
     took_s = time.perf_counter() - began_s
     say(f"calibration: {took_s:.0f} s; " + "; ".join(_told(branch, rates[branch]) for branch in missing))
+    if disturbed:
+        share = max(rates[branch].waited for branch in disturbed)
+        say(
+            f"calibration of {' and '.join(disturbed)} is not kept, since other work had {share:.0%} of the time; the "
+            "next plan measures it again, and keeps it if the machine is quiet"
+        )
     return rates
 
 
@@ -109,7 +115,4 @@ def _rates(raw: dict[str, Any]) -> Rates:
 
 def _told(branch: str, rates: Rates) -> str:
     joules = rates.joules_per_flop[1] * 1e12
-    other = f" (not kept: other work had {rates.waited:.0%} of the time)" if rates.waited >= DISTURBED else ""
-    return (
-        f"{branch} {rates.tokens_per_s / 1000:.1f}k tokens/s, {rates.watts:.1f} W, {joules:.2g} J per 10^12 FLOP{other}"
-    )
+    return f"{branch} {rates.tokens_per_s / 1000:.1f}k tokens/s, {rates.watts:.1f} W, {joules:.2g} J per 10^12 FLOP"

@@ -275,12 +275,20 @@ def _reasons(stage: str, change: str | dict, locked: dict, root: Path) -> list[s
 
 
 def _changed_files(entry: dict, path: str, what: str, root: Path) -> list[str]:
-    """`file components/core/files.py: modified` for each changed file of a dependency or of its folder."""
+    """`file components/core/files.py: modified` (or `added`, `deleted`) for each file of a dependency or its folder."""
     locked = next((dep["md5"] for dep in entry.get("deps", []) if dep["path"] == path), "")
-    if what == "modified" and (known := code_files.of_folder(locked)):
-        files = code_files.changed(known, code_files.present(path, root))
-        return [f"file {file}: modified" for file in files] or [f"file {path}: {what}"]
-    return [f"file {path}: {what}"]
+    if what != "modified":
+        return [f"file {path}: {what}"]
+    if known := code_files.of_folder(locked):
+        now = code_files.present(path, root)
+        if files := code_files.changed(known, now):
+            return [f"file {file}: {_change(known.get(file), now.get(file))}" for file in files]
+    return [f"file {path}: {_change(locked, what)}"]
+
+
+def _change(old: str | None, new: str | None) -> str:
+    """What became of a file, by its hashes; DVC itself calls a dependency that is new to a stage modified."""
+    return "modified" if old and new else "deleted" if old else "added"
 
 
 def _changed_keys(entry: dict, path: str, sections: list[str], root: Path) -> list[str]:

@@ -26,15 +26,17 @@ from flows.tracking.snapshots import ObjectCache, Snapshot
 
 HELDOUT = "data/ingest/heldout"
 DETAILS, METRICS = "reports/evaluate/details", "reports/evaluate/metrics.json"
-STAGES = {name.split("/")[1]: name.replace("/", "@") for name in MODELS if name != "finetune/classify"}
-"""Kind of model -> the stage that makes it. The classifier has no items of the evaluation, so nothing to judge."""
+MODEL_STAGES = {name.split("/")[1]: name.replace("/", "@") for name in MODELS}
+"""Kind of model -> the stage that makes it."""
+STAGES = {kind: stage for kind, stage in MODEL_STAGES.items() if kind != "classify"}
+"""The same of those that can be judged: the classifier's held-out rows change with the seed, so runs do not pair."""
 
 
 def model_name(snapshot: Snapshot, branch: str) -> str:
     """The registered name of a snapshot's model."""
     known = set(type(parse({})).model_fields)
     params = parse({section: values for section, values in snapshot.params().items() if section in known})
-    return registered_name(params, STAGES[branch].split("@")[0], branch)
+    return registered_name(params, MODEL_STAGES[branch].split("@")[0], branch)
 
 
 def settings_of(snapshot: Snapshot, branch: str) -> str:
@@ -79,16 +81,17 @@ class SeedRuns:
 def paragraphs(now: Snapshot, rules: Mapping[str, GateRule]) -> dict[str, list[str]]:
     """Registered name -> the gate's last verdict on it and the noise of its seeds, as lines of the report."""
     found: dict[str, list[str]] = {}
-    for branch, rule in rules.items():
-        if STAGES.get(branch) not in now.lock:
+    for branch, stage in MODEL_STAGES.items():
+        if stage not in now.lock:
             continue
         name = model_name(now, branch)
         verdict = paths.STATE / "gate" / f"{name}.json"
         lines = list(read_json(verdict)["lines"]) if verdict.exists() else []
-        runs = SeedRuns.of(name, heldout_of(now)).scores()
-        own = Side(settings_of(now, branch), [{}])
-        if noise := seed_noise(rule.primary, own, own, runs):
-            lines.append(f"noise of seeds in {rule.primary}: {noise.note}")
+        if branch in STAGES and branch in rules:
+            primary, runs = rules[branch].primary, SeedRuns.of(name, heldout_of(now)).scores()
+            own = Side(settings_of(now, branch), [{}])
+            if noise := seed_noise(primary, own, own, runs):
+                lines.append(f"noise of seeds in {primary}: {noise.note}")
         if lines:
             found[name] = lines
     return found

@@ -14,7 +14,8 @@ from tokenizers import Tokenizer
 from components.core.errors import UserError
 from components.model.export import save
 from components.model.lora import add_lora
-from components.model.transformer import Transformer, derive_shape
+from components.model.shape import derive_shape
+from components.model.transformer import Transformer
 from components.params import ModelShape
 from components.stages.finetune import adapter
 from components.tokens.chat_format import ChatFormat

@@ -192,7 +192,8 @@ def test_many_bad_records_in_the_sample_are_said_before_anything_runs(tmp_path: 
     assert "ingest stops" not in look(str(tmp_path)).not_read
 
 
-def test_hub_ids_need_a_commit(params_yaml: Path) -> None:
+def test_hub_ids_need_a_commit(params_yaml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match="name the commit"):
         configure("owner/name")
     with pytest.raises(UserError, match="name the commit"):
@@ -212,6 +213,11 @@ def test_hub_ids_need_a_commit(params_yaml: Path) -> None:
         (lambda folder: folder, "a folder without files"),
         (lambda folder: (folder / "a.bin").write_bytes(b"\0") and folder, r"1 files \(\.bin\)"),
         (lambda folder: (folder / "a.txt").touch() or folder, "the file is empty"),
+        (lambda folder: (folder / "a.jsonl.gz").write_bytes(gzip.compress(b"")) and folder, "the file is empty"),
+        (
+            lambda folder: (folder / "a.json").write_text('{"text": "a"}\n' * 2) and folder,
+            r"a\.json cannot be read \(more than one value; if each is on a line, name the file \.jsonl\); correct",
+        ),
         (lambda folder: (folder / ".a.txt").write_text(GERMAN) and folder, "a folder without files"),
         (lambda folder: (folder / "a.txt").write_bytes(bytes(range(256)) * 800) and folder, r"none .* x invalid_utf8"),
         (

@@ -15,7 +15,8 @@ from components import params as schema
 from components.core.errors import UserError
 from components.corpus.corpus import CorpusWriter
 from components.model import export
-from components.model.transformer import Transformer, derive_shape
+from components.model.shape import derive_shape
+from components.model.transformer import Transformer
 from components.params import ModelShape, Numerics, document
 from components.stages.finetune.stage import finetune
 from components.tokens.tokenizer import train_bpe

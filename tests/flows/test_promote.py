@@ -47,7 +47,7 @@ class Registry:
 def registry(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Registry:
     """The registry, with the causal challenger better by much more than the noise, and the masked one equal."""
     found = Registry()
-    challenger = Snapshot("workspace", "workspace", {stage: {} for stage in seed_runs.STAGES.values()})
+    challenger = Snapshot("workspace", "workspace", {stage: {} for stage in seed_runs.MODEL_STAGES.values()})
     monkeypatch.setattr(Snapshot, "fingerprints", lambda self: dict.fromkeys(self.lock, "new"))
     monkeypatch.setattr(mlflow_run, "client", lambda: found)
     monkeypatch.setattr(promote, "find", lambda name: challenger)
@@ -91,12 +91,30 @@ def test_an_override_promotes_one_kind_and_is_recorded(registry: Registry) -> No
     assert (NAME, "2", "gate.override") not in registry.tags, "the gate promoted it"
 
 
+def test_a_classifier_which_no_rule_can_judge_is_promoted_by_override(registry: Registry, tmp_path: Any) -> None:
+    name = registered_name(Params(), "finetune", "classify")
+    registry.aliases[name] = {"champion": "1"}
+    text = (promote.run_study("run", params(override={"classify": "fewer errors"})) / "report.md").read_text()
+    assert registry.aliases[name]["champion"] == "2"
+    assert registry.tags[name, "2", "gate.override"] == "fewer errors"
+    assert f"version 2 of {name} is champion now" in text
+    challenger = promote.find("workspace")
+    assert f"version 2 of {name} is champion now" in seed_runs.paragraphs(challenger, FREE)[name]
+
+
+def test_the_verdict_is_printed_once(registry: Registry, capsys: pytest.CaptureFixture) -> None:
+    """By the command, from the report."""
+    promote.run_study("run", params())
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize(
     ("override", "message"), [({"masked": " "}, "give the reason"), ({"mask": "why"}, "no such kind of model")]
 )
 def test_an_override_without_a_reason_or_a_model_is_refused(override: dict[str, str], message: str) -> None:
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message) as raised:
         schema.parse({"promote": {"override": override}})
+    assert "Value error" not in str(raised.value)
 
 
 def test_a_rule_for_what_the_evaluation_does_not_score_is_refused(registry: Registry) -> None:
@@ -115,7 +133,7 @@ def test_a_model_without_a_rule_and_a_rule_without_a_model_are_sentences(
     monkeypatch.setattr(promote, "find", lambda name: Snapshot("run-7", "run", lock))
     text = (promote.run_study("run", Params()) / "report.md").read_text()
     assert "- prefer: run-7 has no stage finetune@prefer, so there is nothing to judge" in text
-    assert "- classify: no rule judges models of this kind, the evaluation scores none" in text
+    assert "the evaluation scores none; `--override classify=REASON` promotes one" in text
 
 
 def test_the_preferred_model_is_judged_by_its_own_answers(registry: Registry) -> None:

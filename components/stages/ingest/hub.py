@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
 from components.stages.ingest.records import BadRecord, Record, record_of
+
+ANSWER_S = 5.0
+"""Seconds in which a hub must answer whether it has a data set; later it is not checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,36 @@ class Dataset:
     revision: str
     text_field: str
     local: bool
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return "the local folder" if self.local else f"{self.path}@{self.revision[:8]}"
+
+
+def raise_if_missing(dataset: Dataset) -> None:
+    """Refuse what the hub says it does not have. Where none answers (offline, no network) it is not checked.
+
+    Raises:
+        UserError: no such data set or commit there, and no copy in the cache of `datasets`.
+    """
+    if dataset.local:
+        return
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+    try:
+        HfApi().dataset_info(dataset.path, revision=dataset.revision, timeout=ANSWER_S)
+    except (RepositoryNotFoundError, RevisionNotFoundError):
+        from datasets import config  # seconds of import, needed only here
+
+        if not Path(config.HF_DATASETS_CACHE, dataset.path.replace("/", "___")).exists():
+            raise UserError(
+                f"data set {dataset.name}: the hub has none of this name and commit, or this user may not see it; "
+                "correct them, or log in with `hf auth login`"
+            ) from None
+    except Exception:  # whatever the network raises: ingest says it if it comes to that
+        return
 
 
 def records(dataset: Dataset) -> Iterator[Record | BadRecord]:
@@ -54,9 +88,8 @@ def _stream(dataset: Dataset) -> Any:
 
 
 def _explained(error: Exception, dataset: Dataset, rows_read: int) -> UserError:
-    name = "the local folder" if dataset.local else f"{dataset.path}@{dataset.revision[:8]}"
     what = " ".join(str(error).split())[:300] or type(error).__name__
     advice = "check config, split and the files' format"
     if not dataset.local:
         advice = "check the name and that the hub can be reached (HF_HUB_OFFLINE unset, network), or use local files"
-    return UserError(f"data set {name}, split {dataset.split}, after {rows_read} rows: {what}; {advice}")
+    return UserError(f"data set {dataset.name}, split {dataset.split}, after {rows_read} rows: {what}; {advice}")

@@ -191,7 +191,7 @@ def _json(file: ByteCount, options: Options) -> Iterator[Record | BadRecord]:
     if isinstance(raw, BadRecord):
         raise NotText(f"{raw.reason}; write it as jsonl")
     try:
-        value = json.loads(raw)
+        value = _json_value(raw)
     except (ValueError, RecursionError) as error:
         yield BadRecord.of("invalid_json", f"not JSON: {short(error)}", raw)
         return
@@ -205,6 +205,22 @@ def _json(file: ByteCount, options: Options) -> Iterator[Record | BadRecord]:
         counted += record.num_bytes
         yield record
     file.cut["fields_and_syntax"] += len(raw) - counted
+
+
+def _json_value(raw: bytes) -> Any:
+    """The value that a JSON file holds.
+
+    Raises:
+        ValueError, RecursionError: it is none, or several.
+    """
+    try:
+        return json.loads(raw)
+    except json.JSONDecodeError as error:
+        if not raw.strip():
+            raise ValueError("the file is empty") from None
+        if error.msg == "Extra data":
+            raise ValueError("more than one value; if each is on a line, name the file .jsonl") from None
+        raise
 
 
 def _csv(file: ByteCount, options: Options) -> Iterator[Record | BadRecord]:
@@ -251,7 +267,7 @@ def _first_rows(file: ByteCount, kind: str, max_chars: int) -> Iterator[dict]:
         lines = (_parsed(line) for line in iter(lambda: file.readline(6 * max_chars), b""))
         yield from islice((row for row in lines if isinstance(row, dict)), FIRST_RECORDS)
     else:
-        value = json.loads(file.read(WHOLE_FILE_BYTES))
+        value = _json_value(file.read(WHOLE_FILE_BYTES))
         yield from (
             row for row in (value if isinstance(value, list) else [value])[:FIRST_RECORDS] if isinstance(row, dict)
         )

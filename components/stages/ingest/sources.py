@@ -204,7 +204,12 @@ def why_none(listing: Listing) -> str:
     return f" (left out: {seen}); see docs/ingest.md for the formats"
 
 
-def _hub(source: Hub, params: Ingest, limits: Limits, root: Path) -> FileTask:
+def hub_dataset(source: Hub, params: Ingest, root: Path) -> hub.Dataset:
+    """The data set of a source.
+
+    Raises:
+        UserError: no commit is named, or a local one is not watched.
+    """
     local = os.path.exists(root / os.path.expanduser(source.dataset))
     if not local and not re.fullmatch(r"[0-9a-f]{40}", source.revision):
         raise UserError(
@@ -212,8 +217,12 @@ def _hub(source: Hub, params: Ingest, limits: Limits, root: Path) -> FileTask:
             "commit (a branch name moves); find it on the data set's page under Files, History"
         )
     path = str(watched_path(source.dataset, params, root, source.name)) if local else source.dataset
-    dataset = hub.Dataset(path, source.config, source.split, source.revision, source.text_field, local)
-    origin = _origin(source, "local" if local else source.revision)
+    return hub.Dataset(path, source.config, source.split, source.revision, source.text_field, local)
+
+
+def _hub(source: Hub, params: Ingest, limits: Limits, root: Path) -> FileTask:
+    dataset = hub_dataset(source, params, root)
+    origin = _origin(source, "local" if dataset.local else source.revision)
     location = "/".join(part for part in (source.config, source.split) if part)
     return FileTask(
         0, "", location, limits.max_bytes, "hub", origin, limits, "", Options(source.text_field), dataset=dataset

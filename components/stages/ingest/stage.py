@@ -153,9 +153,10 @@ def _raise_if_unfit(ingest_pass: IngestPass, params: Ingest, work: Path) -> None
     """Stop on too many bad records, on a source without any, or on no text at all."""
     for name, counts in ingest_pass.source_counts.items():
         if not counts.documents_in:
+            empty = "" if counts.skipped else ", for they are empty"
             raise UserError(
-                f"ingest source {name}: nothing was found to read ({counts.summary()}); correct its path, pattern or "
-                "field, or leave the source out"
+                f"ingest source {name}: nothing was found to read ({counts.summary()}{empty}); correct its path, "
+                "pattern or field, or leave the source out"
             )
         if counts.quarantine_rate() > params.max_quarantine:
             raise UserError(_too_many_bad(name, counts, params, work))

@@ -21,7 +21,8 @@ from components.core.progress import Progress
 from components.core.report import Report
 from components.model import export
 from components.model.generate import generate
-from components.model.transformer import Shape, Transformer, derive_shape
+from components.model.shape import Shape, derive_shape
+from components.model.transformer import Transformer
 from components.params import Numerics, Pretrain
 from components.stages.pretrain import memory_check, report
 from components.stages.pretrain.heldout_loss import HeldoutEvaluator, bytes_of_tokens

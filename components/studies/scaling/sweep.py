@@ -18,7 +18,7 @@ from typing import Any, Literal
 from components.carbon.planning.budget import metered
 from components.core.errors import UserError
 from components.core.files import read_json, write_json
-from components.model.transformer import Shape, derive_shape
+from components.model.shape import Shape, derive_shape
 from components.params import Evaluate, ModelShape, Numerics, Pretrain, Runtime, Scaling
 from components.studies.scaling.law import BudgetPlan, Candidate, Law, Point, best
 

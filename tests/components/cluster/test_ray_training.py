@@ -11,7 +11,8 @@ from components.core.errors import UserError
 from components.core.progress import Progress
 from components.corpus.corpus import read_corpus
 from components.model import export
-from components.model.transformer import Transformer, derive_shape
+from components.model.shape import derive_shape
+from components.model.transformer import Transformer
 from components.params import Instruct, ModelShape, Numerics
 from components.stages.finetune.stage import finetune
 from components.stages.pretrain.stage import pretrain

@@ -8,7 +8,8 @@ import torch
 from components.finetuning_data.chat import encode
 from components.finetuning_data.rows import Message
 from components.model import export
-from components.model.transformer import Transformer, derive_shape
+from components.model.shape import derive_shape
+from components.model.transformer import Transformer
 from components.params import ModelShape
 from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, USER, Encoder, train_bpe
 

@@ -137,6 +137,8 @@ def test_labels_and_preferences_are_checked(tmp_path: Path) -> None:
             "label missing": 1
         }
     assert found.refused[3].detail.startswith("0.5 (float); a class has a whole number or a text as name")
+    for name, label in (("true", True), ("false", "false")):
+        assert read(jsonl(tmp_path, {"text": "a", "label": label})).rows == [Labelled("a", name, "rows.jsonl line 1")]
     several = ({"text": "a", "labels": ["x", 1]}, {"text": "a", "labels": [0, 1, 0]},
                {"text": "a", "labels": []}, {"text": "a", "labels": '["y"]'},
                {"text": "a", "labels": 1}, {"text": "a", "labels": "x"}, {"text": "a", "labels": [["x"]]},
@@ -158,8 +160,20 @@ def test_labels_and_preferences_are_checked(tmp_path: Path) -> None:
     assert count_reasons(found.refused) == {"score is no number": 5}
     good = {"prompt": "q", "chosen": "a", "rejected": "b"}
     same, empty, none = good | {"rejected": "a"}, good | {"chosen": ""}, good | {"prompt": None}
-    found = read(jsonl(tmp_path, good, same, empty, none))
-    assert [one.reason for one in found.refused] == ["chosen equals rejected", "empty answer", "missing field"]
+    found = read(jsonl(tmp_path, good, same, empty, none, good | {"prompt": " "}))
+    assert [one.reason for one in found.refused] == [
+        "chosen equals rejected", "empty answer", "missing field", "empty prompt",
+    ]  # fmt: skip
+
+
+def test_a_chat_with_an_empty_prompt_is_refused(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    blank = {"messages": [*turns, {"role": "user", "content": " "}, turns[1]]}
+    found = read(jsonl(tmp_path, {"messages": turns}, {"prompt": "", "completion": "b"}, blank))
+    assert [(one.where, one.reason) for one in found.refused] == [
+        ("rows.jsonl line 2", "empty prompt"), ("rows.jsonl line 3", "empty prompt"),
+    ]  # fmt: skip
+    assert len(found.rows) == 1
 
 
 def test_nothing_left_is_refused_with_counts_and_the_first_row(tmp_path: Path) -> None:
@@ -181,6 +195,12 @@ def test_nothing_left_is_refused_with_counts_and_the_first_row(tmp_path: Path) -
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="nothing to read"):
         read(tmp_path / "empty")
+    (tmp_path / "rows.json").write_text('{"text": "a", "label": "b"}\n')
+    with pytest.raises(UserError, match=r"rows\.json: nothing to read; rows in JSON go, one a line, into a"):
+        read(tmp_path / "rows.json")
+    (tmp_path / "empty.jsonl.gz").write_bytes(gzip.compress(b""))
+    with pytest.raises(UserError, match=r"it is empty; give a file with rows"):
+        read(tmp_path / "empty.jsonl.gz")
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")
     with pytest.raises(UserError, match="no whole parquet file"):
         read(tmp_path / "broken.parquet")

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 
 from components.core.errors import UserError
 from components.model import cpu_kernels
-from components.model.transformer import KeyValueCache, Shape, Transformer, captured_attention, derive_shape
+from components.model.shape import Shape, derive_shape
+from components.model.transformer import KeyValueCache, Transformer, captured_attention
 from components.params import ModelShape
 
 VOCABULARY = 300

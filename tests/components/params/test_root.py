@@ -10,7 +10,8 @@ import torch
 
 from components import params as schema
 from components.core.errors import UserError
-from components.model.transformer import Transformer, derive_shape
+from components.model.shape import derive_shape
+from components.model.transformer import Transformer
 from components.params import layout
 from components.training import objectives, optimizer
 

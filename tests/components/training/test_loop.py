@@ -16,7 +16,8 @@ from torch import Tensor
 from components.core.errors import Stopped, UserError
 from components.core.progress import Progress
 from components.model.lora import add_lora
-from components.model.transformer import Transformer, derive_shape
+from components.model.shape import derive_shape
+from components.model.transformer import Transformer
 from components.params import Finetune, ModelShape, Numerics, Optimizer
 from components.stages.finetune.settings import settings_of
 from components.training import checkpoint, checkpoint_writer, loop, objectives

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from components.model.transformer import Transformer, derive_shape
+from components.model.shape import derive_shape
+from components.model.transformer import Transformer
 from components.params import ModelShape
 from components.training.objectives import IGNORE, language_model_loss, packed
 

@@ -1,5 +1,8 @@
 """What is refused before the first stage begins."""
 
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,8 @@ ROWS = {"instruct": {"data": "rows.jsonl"}, "classify": {}}
         ({"ingest": {"licences": {"deny": ["MINE"]}}}, "ingest", "no SPDX licence"),
         ({"filter": {"languages": ["german"]}}, "filter", "'german' is no language"),
         ({"finetune": ROWS}, "finetune@instruct", "rows.jsonl: no such file or folder"),
+        ({"pretrain": {"causal": {"model": {"width": 101}}}}, "pretrain@causal", "set model.width to a multiple of 2"),
+        ({"pretrain": {"masked": {"model": {"heads": 3}}}}, "pretrain@masked", "set model.width to a multiple of 6"),
         ({"numerics": {"device": "cuda"}}, "pretrain@causal", "no CUDA device"),
     ],
 )
@@ -32,6 +37,46 @@ def test_what_a_stage_would_refuse_is_refused_before_any_begins(
     raise_if_unfit(params, tmp_path, ["mix"])  # of stages that do not run nothing is asked
     with pytest.raises(UserError, match=complaint):
         raise_if_unfit(params, tmp_path, ["mix", stage])
+
+
+class EmptyHub(BaseHTTPRequestHandler):
+    """A hub that has no data set of any name."""
+
+    def do_GET(self) -> None:
+        self.send_response(404)
+        self.send_header("X-Error-Code", "RepoNotFound")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def empty_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """That hub in place of huggingface.co, and an empty cache of data sets."""
+    server = HTTPServer(("127.0.0.1", 0), EmptyHub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    yield
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_data_set_that_the_hub_does_not_have_is_refused_unless_it_is_cached_or_no_hub_is_asked(
+    empty_hub: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = parse({"ingest": {"sources": [{"kind": "hub", "dataset": "owner/name", "revision": "a" * 40}]}})
+    with pytest.raises(UserError, match="owner/name@aaaaaaaa: the hub has none of this name and commit"):
+        raise_if_unfit(params, tmp_path, ["ingest"])
+    with monkeypatch.context() as offline:
+        offline.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        raise_if_unfit(params, tmp_path, ["ingest"])
+    with monkeypatch.context() as unreachable:
+        unreachable.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+        raise_if_unfit(params, tmp_path, ["ingest"])
+    (tmp_path / "cache" / "owner___name").mkdir(parents=True)
+    raise_if_unfit(params, tmp_path, ["ingest"])
 
 
 def test_the_parameters_that_ship_pass(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The calibration as `make plan` and `make run DATA=` use it: measured once, kept, and named when it was disturbed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from components.core.errors import UserError
 from components.core.files import write_json
 from flows.planning import step_cost
 from flows.system import paths
+from tests.components.carbon.planning.test_step_cost_table import RATES
 
 
 @pytest.fixture
@@ -29,12 +31,25 @@ def test_it_is_measured_once_says_so_and_is_not_measured_again(params: schema.Pa
     assert "tokens/s" in said[1]
     quiet = {branch for branch, one in found.items() if one.waited < DISTURBED}
     assert set(step_cost.known(params)) == quiet  # one that was disturbed is told, and not kept
-    assert ("not kept" in said[1]) == (len(quiet) < 2)
+    assert ("not kept" in said[-1]) == (len(quiet) < 2)
     for branch, one in found.items():
         write_json(step_cost.FOLDER / f"{step_cost._key(branch, params)}.json", vars(one))
     said.clear()
     assert step_cost.measured(params, said.append) == found
     assert said == []
+
+
+def test_one_that_was_disturbed_says_once_that_it_is_not_kept(
+    params: schema.Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step_cost, "_start", lambda branch, params: None)
+    monkeypatch.setattr(step_cost, "_answer", lambda branch, process: vars(replace(RATES, waited=0.4)))
+    said: list[str] = []
+    assert set(step_cost.measured(params, said.append)) == {"causal", "masked"}
+    assert step_cost.known(params) == {}
+    assert [line for line in said if "kept" in line] == [said[-1]]
+    assert said[-1].startswith("calibration of causal and masked is not kept, since other work had 40% of")
+    assert "the next plan measures it again" in said[-1]
 
 
 def test_of_several_processes_nothing_is_known_and_what_needs_it_says_so(params: schema.Params) -> None:

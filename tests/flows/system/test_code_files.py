@@ -31,8 +31,14 @@ def test_the_changed_file_of_a_folder_is_named(project: Path) -> None:
     (project / "components/core/files.py").write_text("name = 'other'\n")
     (project / "components/core/errors.py").unlink()
     (project / "components/core/new.py").write_text("")
-    changed = [f"file components/core/{name}.py: modified" for name in ("errors", "files", "new")]
-    assert dvc.stale(project) == {"one": changed}
+    became = {"errors": "deleted", "files": "modified", "new": "added"}
+    assert dvc.stale(project) == {"one": [f"file components/core/{name}.py: {what}" for name, what in became.items()]}
+
+
+def test_a_file_that_the_stage_did_not_depend_on_before_is_added(project: Path) -> None:
+    (project / "rows.jsonl").write_text("{}\n")
+    (project / "dvc.yaml").write_text(DVC_YAML.replace("core]", "core, rows.jsonl]"))
+    assert dvc.stale(project) == {"one": ["file rows.jsonl: added"]}
 
 
 def test_without_a_record_the_folder_is_named(project: Path) -> None:

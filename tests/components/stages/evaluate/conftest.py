@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from components.core.files import sha256_bytes, write_json
 from components.corpus.corpus import Document
 from components.model.export import save
-from components.model.transformer import Transformer, derive_shape
+from components.model.shape import derive_shape
+from components.model.transformer import Transformer
 from components.params import Evaluate, ModelShape, Numerics
 from components.stages.evaluate.tasks.task import EvalContext, Folders
 from components.synthetic.canaries import as_json, make

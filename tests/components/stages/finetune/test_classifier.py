@@ -10,7 +10,8 @@ from tokenizers import Tokenizer
 from components.core.files import read_json
 from components.model import export
 from components.model.lora import add_lora
-from components.model.transformer import Transformer, derive_shape
+from components.model.shape import derive_shape
+from components.model.transformer import Transformer
 from components.params import ModelShape
 from components.stages.finetune import adapter
 from components.stages.finetune.classifier import Classifier, save_classifier

@@ -13,7 +13,8 @@ from transformers.loss.loss_utils import ForSequenceClassificationLoss
 
 from components.core.errors import UserError
 from components.instruction_pairs.examples import Examples, Passage, Problem
-from components.model.transformer import Transformer, derive_shape
+from components.model.shape import derive_shape
+from components.model.transformer import Transformer
 from components.params import ModelShape
 from components.stages.finetune.classifier import Classifier
 from components.stages.finetune.classify import (

@@ -9,7 +9,8 @@ import torch
 
 from components.instruction_pairs.examples import PromptPair
 from components.model import document_attention
-from components.model.transformer import Transformer, derive_shape
+from components.model.shape import derive_shape
+from components.model.transformer import Transformer
 from components.params import ModelShape, Numerics
 from components.stages.finetune.instruct import (
     CHOICES,

@@ -18,7 +18,8 @@ from components.corpus.corpus import read_corpus
 from components.finetuning_data.chat import encode
 from components.finetuning_data.rows import Message
 from components.model import export
-from components.model.transformer import Transformer, derive_shape
+from components.model.shape import derive_shape
+from components.model.transformer import Transformer
 from components.params import Classify, Finetune, Instruct, ModelShape, Numerics
 from components.stages.finetune import adapter
 from components.stages.finetune.stage import finetune

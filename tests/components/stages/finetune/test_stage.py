@@ -24,7 +24,8 @@ from components.core.report import Report
 from components.corpus.corpus import CorpusWriter, read_corpus
 from components.instruction_pairs.examples import Examples, Passage
 from components.model import export
-from components.model.transformer import Transformer, derive_shape
+from components.model.shape import derive_shape
+from components.model.transformer import Transformer
 from components.params import Classify, Finetune, Instruct, ModelShape, Numerics, Prefer, Reinforce
 from components.stages.finetune import source_task
 from components.stages.finetune.classify import check_classes

@@ -341,7 +341,16 @@ def test_what_a_person_gets_wrong_is_named(mixed: Path, tmp_path: Path) -> None:
     tiny.write_text("too little")
     table = tmp_path / "table.csv"
     table.write_text("body,date\nx,y\n")
+    lines = tmp_path / "lines.json"
+    lines.write_text('{"text": "a"}\n{"text": "b"}\n')
+    nothing = tmp_path / "nothing.jsonl.gz"
+    nothing.write_bytes(gzip.compress(b""))
+    blank = tmp_path / "blank.json"
+    blank.write_text("\n")
     cases: list[tuple[Path, dict, str]] = [
+        (lines, {"max_quarantine": 0.05}, r"more than one value; if each is on a line, name the file \.jsonl"),
+        (nothing, {}, r"nothing was found to read \(0 records in 1 files, 0 kept, for they are empty\)"),
+        (blank, {"max_quarantine": 0.05}, r"not JSON: the file is empty"),
         (tmp_path / "nowhere", {}, r"nowhere: no such file or folder; correct `path`"),
         (empty, {}, r"no file to read in .*empty; it is empty"),
         (pictures, {}, r"no file to read in .*1 x \.png is no format"),

@@ -6,7 +6,8 @@ import torch
 
 from components.core.errors import UserError
 from components.model import cpu_kernels
-from components.model.transformer import Transformer, derive_shape
+from components.model.shape import derive_shape
+from components.model.transformer import Transformer
 from components.params import ModelShape, Numerics, Optimizer, Pretrain
 from components.stages.pretrain import memory_check
 from components.training import numerics as floats

@@ -11,7 +11,8 @@ from components.core.errors import UserError
 from components.core.files import read_json
 from components.corpus.corpus import read_corpus
 from components.model import export
-from components.model.transformer import Transformer, derive_shape
+from components.model.shape import derive_shape
+from components.model.transformer import Transformer
 from components.params import Classify, LabelEfficiency, ModelShape, Numerics, Tokenize
 from components.stages.tokenize.stage import tokenize
 from components.studies.label_efficiency import points as study
