@@ -7,13 +7,15 @@ project's own modules are read by each stage, as they are on disk when DVC hashe
 
 Everything ends with its owner: the server with the pipeline (the kernel's death signal), a stage with the server, and
 with the process DVC started, whose end closes the connection. Signals are passed on. Without the server (plain `dvc
-repro`, another system than Linux, a server not ready yet) a stage imports by itself, with the same bytes.
+repro`, another system than Linux) a stage imports by itself, with the same bytes. It waits for one that still imports:
+beside it, on two cores, two stages that begin to train took 37 s each instead of 20.
 """
 
 import contextlib
 import json
 import os
 import runpy
+import select
 import selectors
 import signal
 import socket
@@ -53,7 +55,7 @@ class ForkServer:
         self._process: subprocess.Popen | None = None
 
     def start(self) -> None:
-        """Start it; it answers when it has imported everything. Call on a thread that lives as long as the run."""
+        """Start it; who asks waits until it has imported everything. Call on a thread that lives as long as the run."""
         if sys.platform == "linux" and self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", __name__, self.address, *self._packages], cwd=self._root, env=self._environment,
@@ -80,15 +82,13 @@ def delegate(module: str, arguments: list[str]) -> int | None:
     """Have the run's fork server run `python -m module arguments` in this process's place.
 
     Returns:
-        The exit status; None if there is no server, or it is not ready.
+        The exit status; None if there is no server, or it ends before it is ready.
     """
     address = os.environ.pop(VARIABLE, "")
-    if not address or not os.path.exists(address):
+    if not address:
         return None
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-        try:
-            connection.connect(address)
-        except OSError:
+        if not _connected(connection, address):
             return None
         request = {
             "module": module, "arguments": arguments, "folder": os.getcwd(), "environment": os.environ | {FORKED: "1"},
@@ -107,19 +107,35 @@ def delegate(module: str, arguments: list[str]) -> int | None:
         return int(connection.recv(64) or 1)
 
 
+def _connected(connection: socket.socket, address: str) -> bool:
+    """Connect to a server, and wait until it has imported everything: then the name it has before that is gone."""
+    for name in (address, f"{address}.new", address):  # it may become ready in between
+        with contextlib.suppress(OSError):
+            connection.connect(name)
+            break
+    else:
+        return False
+    ended = select.poll()
+    ended.register(connection, 0)  # of its end alone
+    while not os.path.exists(address):
+        if ended.poll(50):  # ms
+            return False
+    return True
+
+
 def _send_signal(pid: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
 
 
 def serve(address: str, packages: Sequence[str]) -> None:
-    """Import the packages, then fork a process for each request until killed."""
-    for package in packages:
-        with contextlib.suppress(ImportError):
-            __import__(package)
+    """Import the packages, then fork a process for each request until killed; who asks before that waits in line."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(f"{address}.new")
     listener.listen()
+    for package in packages:
+        with contextlib.suppress(ImportError):
+            __import__(package)
     os.rename(f"{address}.new", address)
     with selectors.DefaultSelector() as selector:
         selector.register(listener, selectors.EVENT_READ)

@@ -96,7 +96,7 @@ class PipelineRun:
             self._fork_server = fork_server.early.pop(self.root)
         else:
             self._fork_server = ForkServer(self.root, self._environment(""))
-        if len(dvc.downstream(self.stages, self.stale)) > 2:  # the first begins before the server is ready
+        if len(dvc.downstream(self.stages, self.stale)) > 2:  # for fewer it would import for longer than they save
             self._fork_server.start()
         return self
 

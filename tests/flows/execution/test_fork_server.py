@@ -141,3 +141,21 @@ def test_no_server_is_no_answer(server: ForkServer, tmp_path: Path) -> None:
     server.stop()
     process = client(server, tmp_path, "print('never')")
     assert process.communicate(timeout=60)[0] == "no server\n"
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_who_asks_waits_for_a_server_that_still_imports_unless_it_ends(tmp_path: Path, ends: bool) -> None:
+    """Two that import at once, on as many cores as a small machine has, take longer than one after the other."""
+    (tmp_path / "slow.py").write_text("import os, time\nwhile not os.path.exists('go'):\n    time.sleep(0.01)")
+    starting = ForkServer(tmp_path, os.environ | {"PYTHONPATH": str(ROOT)}, packages=("slow",))
+    starting.start()
+    until(lambda: Path(f"{starting.address}.new").exists())
+    process = client(starting, tmp_path, "print('forked')")
+    time.sleep(1)
+    assert process.poll() is None
+    if ends:
+        starting.stop()
+    else:
+        (tmp_path / "go").touch()
+    assert process.communicate(timeout=60)[0] == ("no server\n" if ends else "forked\n")
+    starting.stop()
