@@ -56,7 +56,7 @@ def test_a_spent_budget_stops_and_a_raised_one_goes_on(
 ) -> None:
     params = migrated_clone.root / "params.yaml"
     without = params.read_text()
-    migrated_clone.edit("params.yaml", "    hours: 0.0  # Wall", "    hours: 0.002  # Wall")
+    migrated_clone.edit("params.yaml", "    hours: 0.0  # Wall", "    hours: 0.001  # Wall")
     with migrated_clone.prefect():
         output = migrated_clone.run("flows.pipeline", expect=75)
         assert "pipeline: BudgetReached after" in output
@@ -64,12 +64,12 @@ def test_a_spent_budget_stops_and_a_raised_one_goes_on(
         states = {state for (state,) in migrated_clone.prefect_rows("select state_name from flow_run")}
         assert states & {"BudgetReached", "Failed", "Crashed", "AwaitingRetry"} == {"BudgetReached"}
         done = set(migrated_clone.outputs()) if (migrated_clone.root / "dvc.lock").exists() else set()
-        assert "data/filter" not in done, "the budget was spent before"
+        assert "data/dedup" not in done, "the budget was spent before"
         params.write_text(without)
-        migrated_clone.run("flows.pipeline", "--until", "filter")
+        migrated_clone.run("flows.pipeline", "--until", "dedup")
     undisturbed, resumed = finished_outputs(), migrated_clone.outputs()
     assert done < resumed.keys()  # what it stopped was not recorded, and now is
-    assert "data/filter" in resumed
+    assert "data/dedup" in resumed
     assert resumed.items() <= undisturbed.items()
 
 
