@@ -25,6 +25,12 @@ def work(path: Path) -> int:
     return next((len(WORK) - rank for rank, word in enumerate(WORK) if word in text), 0)
 
 
+@cache
+def waits(path: Path) -> bool:
+    """Whether a test file asks for what the finished clone made: too early, its process would wait for another."""
+    return "finished_outputs" in path.read_text(encoding="utf-8")
+
+
 class ByFile(LoadScopeScheduling):
     """A scheduler that gives each file to one process, and all that use the session's finished clone to the same."""
 
@@ -42,4 +48,4 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What takes long begins first, so that the processes end together."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: -work(item.path))
+        items.sort(key=lambda item: (-work(item.path), waits(item.path)))
