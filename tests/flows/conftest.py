@@ -43,9 +43,10 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def finished_clone(tmp_path_factory: pytest.TempPathFactory, databases: Path) -> Iterator[PipelineClone]:
-    """A clone in which the pipeline has run once, and a Prefect server for it.
+    """A clone in which the pipeline has run once, with two workers, and a Prefect server for it.
 
-    Tests share both: each leaves params, dvc.lock and git as they were.
+    Tests share both: each leaves params, dvc.lock and git as they were. What they run in it has one worker, which
+    changes no byte (test_kill.py): two that import torch to evaluate twenty items take longer than this one process.
     """
     clone = make_clone(tmp_path_factory.mktemp("finished"))
     shutil.copytree(databases, clone.root / ".greenhouse")
@@ -53,6 +54,8 @@ def finished_clone(tmp_path_factory: pytest.TempPathFactory, databases: Path) ->
         with shared(tmp_path_factory, OUTPUTS) as outputs:
             (clone.root / "first-run.log").write_text(clone.run("flows.pipeline"))
             outputs.write_text(json.dumps(clone.outputs()))
+        clone.edit("params.yaml", "  workers: 2", "  workers: 1")
+        clone.git("commit", "--quiet", "--all", "--message", "one worker")
         yield clone
 
 

@@ -1,5 +1,6 @@
 """`python -m flows.forget`: what it says of a document before anything is changed."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,9 @@ def test_a_clone_whose_objects_were_purged_says_so(fresh_clone: PipelineClone, t
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_from_a_fresh_clone_a_text_goes_with_all_its_copies(finished_clone: PipelineClone, tmp_path: Path) -> None:
+def test_from_a_fresh_clone_a_text_goes_with_all_its_copies(
+    finished_clone: PipelineClone, databases: Path, tmp_path: Path
+) -> None:
     """Looked for in the bytes of every file; benchmarks/proof does the same with three texts at the demo's size."""
     clone, remote = finished_clone, tmp_path / "remote"
     head = clone.git("rev-parse", "HEAD").strip()
@@ -78,6 +81,7 @@ def test_from_a_fresh_clone_a_text_goes_with_all_its_copies(finished_clone: Pipe
     finally:
         clone.git("reset", "--quiet", head)
         (clone.root / ".dvc/config.local").unlink()
+    shutil.copytree(databases, mate.root / ".greenhouse", dirs_exist_ok=True)  # empty, as the mate would make them
     name = forgettable(clone)
     wanted = sought(clone.root, name)
     assert kinds_of(left(remote, wanted)) == {"text", "tokens", "weights"}

@@ -1,6 +1,8 @@
 """`python -m flows.seeds`: trainings that differ in seeds alone, read back when finished; compare uses their spread."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -42,8 +44,13 @@ def test_a_number_of_trainings_out_of_range_is_refused(runs: int) -> None:
 
 
 @pytest.mark.pipeline
-def test_trainings_are_experiments_and_their_spread_is_the_noise_floor(toy_clone: PipelineClone) -> None:
-    said = toy_clone.run("flows.seeds", "--runs", "2")
+def test_trainings_are_experiments_and_their_spread_is_the_noise_floor(
+    toy_clone: PipelineClone, databases: Path
+) -> None:
+    shutil.copytree(databases, toy_clone.root / ".greenhouse", dirs_exist_ok=True)
+    with toy_clone.prefect():
+        said = toy_clone.run("flows.seeds", "--runs", "2")
+        again = toy_clone.run("flows.seeds", "--runs", "2")
     assert "# Noise of seeds" in said
     records = [path for path in (toy_clone.root / ".greenhouse/noise").iterdir() if "causal" in path.name]
     ((settings,),) = (json.loads(path.read_text()).values() for path in records)
@@ -51,7 +58,6 @@ def test_trainings_are_experiments_and_their_spread_is_the_noise_floor(toy_clone
     assert len(runs) == 3
     assert "workspace" in runs
     assert len({run["scores"]["bits_per_byte/bits_per_byte"] for run in runs.values()}) == 3
-    again = toy_clone.run("flows.seeds", "--runs", "2")
     assert again.count("finished before, read back") == 2
     change_seed(toy_clone, 3)
     compared = toy_clone.run("flows.compare", "first", "workspace")
