@@ -74,7 +74,7 @@ def differences(a: Snapshot, b: Snapshot) -> tuple[list[Any], list[str]]:
     from components.statistics import paired_difference
     from components.studies.noise_floor import all_over_seeds
 
-    branches = [branch for branch, stage in seed_runs.STAGES.items() if stage in a.lock and stage in b.lock]
+    branches = [branch for branch in seed_runs.STAGES if scored_apart(a, b, branch)]
     compared = {branch: seed_runs.Compared.of(a, b, branch) for branch in branches}
     rows = [
         row
@@ -87,6 +87,13 @@ def differences(a: Snapshot, b: Snapshot) -> tuple[list[Any], list[str]]:
         return compared[seed_runs.branch_of(metric)].noise(metric)
 
     return all_over_seeds(rows, noise, resampling(a).confidence)
+
+
+def scored_apart(a: Snapshot, b: Snapshot, branch: str) -> bool:
+    """Whether both have a model of this kind, scored item by item, by other reports."""
+    stage, details = seed_runs.STAGES[branch], f"{seed_runs.SCORED_BY[branch]}/details"
+    reports = {one.outputs().get(details) for one in (a, b) if stage in one.lock}
+    return len(reports) == 2 and all(seed_runs.has_items(one, branch) for one in (a, b))
 
 
 def resampling(a: Snapshot) -> Any:
@@ -223,7 +230,7 @@ def report(a: Snapshot, b: Snapshot) -> Iterator[str]:
     yield ""
     if not same_heldout(a, b):
         yield "scores: NOT COMPARABLE: the two were examined on different held-out sets (ingest differs)"
-    elif a.outputs().get(seed_runs.DETAILS) == b.outputs().get(seed_runs.DETAILS):
+    elif not any(scored_apart(a, b, branch) for branch in seed_runs.STAGES):
         yield "scores: the same evaluation"
         yield from scored_by_themselves(a, b, [])
     else:

@@ -66,8 +66,8 @@ def run_study(name: str, params: Params) -> Path:
     for branch in params.promote.rules:
         if branch not in seed_runs.STAGES:
             known = ", ".join(seed_runs.STAGES)
-            raise UserError(f"promote.rules.{branch}: the evaluation scores no model of that kind; there are {known}")
-    for branch, stage in seed_runs.MODEL_STAGES.items():
+            raise UserError(f"promote.rules.{branch}: no such kind of model; there are {known}")
+    for branch, stage in seed_runs.STAGES.items():
         rule = params.promote.rules.get(branch)
         if not rule and branch not in params.promote.override:
             lines = [f"{branch}: {without_rule(branch)}"] if stage in challenger.lock else []
@@ -82,18 +82,17 @@ def run_study(name: str, params: Params) -> Path:
 
 
 def without_rule(branch: str) -> str:
-    """Why models of a kind are not judged, and what to do."""
-    if branch in seed_runs.STAGES:
-        why = f"promote.rules has none: write what `{branch}` must improve"
-    else:
-        why = f"the evaluation scores none; `--override {branch}=REASON` promotes one"
-    return f"no rule judges models of this kind, {why}"
+    """That models of a kind are not judged, and what to do."""
+    return (
+        f"no rule judges models of this kind: write into promote.rules what `{branch}` must improve, or promote one "
+        f"with `--override {branch}=REASON`"
+    )
 
 
 def judge_model(challenger: Snapshot, branch: str, rule: GateRule | None, params: Params) -> Iterator[str]:
     """The gate's answer on one kind of model, carried out and recorded, as lines."""
     mlflow, name = mlflow_run.client(), seed_runs.model_name(challenger, branch)
-    made = challenger.fingerprints().get(seed_runs.MODEL_STAGES[branch], "none")
+    made = challenger.fingerprints().get(seed_runs.STAGES[branch], "none")
     versions = {row.version: row for row in mlflow.search_model_versions(f"name = '{name}'")}
     champion = mlflow.get_registered_model(name).aliases.get("champion") if versions else None
     champions = [version for version in versions if version == champion]
@@ -116,13 +115,16 @@ def judge_model(challenger: Snapshot, branch: str, rule: GateRule | None, params
 
 
 def _judged(champion: Snapshot, challenger: Snapshot, branch: str, rule: GateRule, params: Params) -> Verdict:
+    for side, snapshot in (("champion", champion), ("challenger", challenger)):
+        if not seed_runs.has_items(snapshot, branch):
+            return Verdict("inconclusive", [f"the {side} was not scored item by item; run the pipeline there again"])
     compared = seed_runs.Compared.of(champion, challenger, branch)
     heldout = seed_runs.heldout_of(champion)
     same = bool(heldout) and heldout == seed_runs.heldout_of(challenger)
     own = params.evaluate
     resampling = Resampling(own.bootstrap, own.confidence, own.seed)
     pair = [
-        seed_runs.evaluation(snapshot, items)
+        seed_runs.evaluation(snapshot, items, branch)
         for snapshot, items in ((champion, compared.items_a), (challenger, compared.items_b))
     ]
     return judge(rule, pair[0], pair[1], compared.noise, resampling, same)

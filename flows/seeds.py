@@ -55,7 +55,7 @@ def run_study(name: str, params: Params) -> Path:
         _train(names[-1], reseeded(own, number))
     snapshots = [find(run) for run in names]
     workspace = find("workspace")
-    if seed_runs.DETAILS in workspace.outputs():
+    if seed_runs.has_items(workspace, "causal"):
         snapshots.insert(0, workspace)
     write_text(REPORTS / "report.md", markdown(snapshots))
     return REPORTS
@@ -87,7 +87,7 @@ def markdown(snapshots: list[Snapshot]) -> str:
     for branch, stage in seed_runs.STAGES.items():
         if stage not in last.lock:
             continue
-        seed_runs.record(snapshots, branch)
+        seed_runs.record([one for one in snapshots if seed_runs.has_items(one, branch)], branch)
         name = seed_runs.model_name(last, branch)
         known = seed_runs.SeedRuns.of(name, seed_runs.heldout_of(last))
         scores = known.scores()[seed_runs.settings_of(last, branch)]

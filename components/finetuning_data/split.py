@@ -3,7 +3,7 @@
 1. A row that repeats an earlier one is left out, and all rows that contradict each other: a text with two labels, two
    answers each of which is once the better one.
 2. Similar rows form a group (components/similarity/groups.py), and whole groups are held out, chosen by hash: no
-   held-out row has a near-copy among the training rows.
+   held-out row has a near-copy among the training rows. No seed moves a row across.
 3. A training row that shares much text with the pipeline's held-out set is left out, as the filter stage leaves
    documents out: the tuned model is scored on that set too.
 """
@@ -26,6 +26,7 @@ from components.finetuning_data.rows import (
     reason_lines,
     refuse_empty,
 )
+from components.instruction_pairs.examples import HELDOUT_SEED
 from components.similarity.decontaminate import contamination_index
 from components.similarity.groups import similar_groups
 
@@ -59,12 +60,13 @@ class Split:
 
 
 def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int) -> Split:
-    """Divide rows; the choice depends on the rows and the seed alone, not on their order.
+    """Divide rows; the choice depends on the rows alone, not on their order.
 
     Args:
         path: where they are from, for messages.
         heldout: the pipeline's held-out corpus.
         most: training rows kept at most, chosen by hash.
+        seed: of that choice, and of the order of the training rows.
 
     Raises:
         UserError: too few rows are left, or all are alike.
@@ -74,14 +76,13 @@ def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int
     usable = _distinct(examples.rows, refused)
     refuse_empty(path, usable, refused)
     refuse_alike(path, usable, refused)
-    keyed = {sha256_bytes(f"{seed} {_content(row)}".encode()): row for row in usable}
-    rows = [keyed[key] for key in sorted(keyed)]
+    rows = _by_hash(usable, HELDOUT_SEED)
     of_group: dict[int, list[int]] = {}
     for place, group in enumerate(similar_groups([row.text for row in rows]).tolist()):
         of_group.setdefault(group, []).append(place)
     wanted = max(LEAST_HELDOUT, min(MOST_HELDOUT, round(HELDOUT_SHARE * len(rows))))
     held = _held_out(list(of_group.values()), wanted)
-    train = [row for place, row in enumerate(rows) if place not in held]
+    train = _by_hash([row for place, row in enumerate(rows) if place not in held], seed)
     if heldout:
         train = _decontaminated(train, heldout, refused)
     beyond, train = max(0, len(train) - most), train[:most]
@@ -97,6 +98,10 @@ def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int
     first = {place: str(members[0]) for members in of_group.values() for place in members}
     clusters = [first[place] for place in tested]
     return Split(train, [rows[place] for place in tested], clusters, refused, beyond)
+
+
+def _by_hash(rows: Sequence[Row], seed: int) -> list[Row]:
+    return sorted(rows, key=lambda row: sha256_bytes(f"{seed} {_content(row)}".encode()))
 
 
 def refuse_alike(path: Path, rows: Sequence[Row], refused: Sequence[Refused] = ()) -> None:

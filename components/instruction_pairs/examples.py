@@ -1,11 +1,12 @@
 """Examples of fine-tuning tasks: pairs or passages drawn from the documents of a corpus.
 
 Draws are made by hash: an example is kept or not by its own key, so the choice depends on the seed and on the example,
-never on the order or the number of its neighbours.
+never on the order or the number of its neighbours. What is held out depends on no seed: models of different seeds are
+compared on the same examples.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import nsmallest
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,10 @@ from components.corpus.corpus import Document, read_corpus, read_manifest
 
 MOST_MEGABYTES = 64
 """Text looked at per corpus (10^6 bytes); of a larger one, a share of its documents drawn by hash."""
+
+
+HELDOUT_SEED = 1
+"""Seed of what is held out, whatever the seed of the training."""
 
 
 class Unfit(Exception):  # noqa: N818 - an answer, not an error
@@ -73,7 +78,7 @@ class Draw:
         train, heldout: corpus folders.
         max_train, max_heldout: most examples.
         passage_chars: length of a passage to classify.
-        seed: chooses among examples where there are more than the limits.
+        seed: chooses among training examples where there are more than the limits.
     """
 
     train: Path
@@ -83,6 +88,11 @@ class Draw:
     passage_chars: int
     seed: int
     _read: dict[Path, list[Document]] = field(default_factory=dict)
+
+    @property
+    def of_heldout(self) -> "Draw":
+        """The same corpora, with the keys by which examples are held out."""
+        return replace(self, seed=HELDOUT_SEED)
 
     def documents(self, folder: Path) -> list[Document]:
         """The documents of a corpus, or of a large one a share drawn by hash."""
@@ -118,7 +128,7 @@ def draw_pairs(
         Unfit: too few.
     """
     train = _distinct(draw, draw.train, of, per_document, set())
-    heldout = _distinct(draw, draw.heldout, of, per_document, {pair.answer for pair in train})
+    heldout = _distinct(draw.of_heldout, draw.heldout, of, per_document, {pair.answer for pair in train})
     _refuse_few(len(train), len(heldout), least, what)
     return Examples(train[: draw.max_train], heldout[: draw.max_heldout])
 
@@ -145,7 +155,7 @@ def _refuse_few(train: int, heldout: int, least: int, what: str) -> None:
         raise Unfit(f"{train} training and {heldout} held-out {what} were found, {least} and {needed} are needed")
 
 
-def lowest(draw: Draw, candidates: Iterable[tuple[str, Passage]], most: int) -> list[Passage]:
+def lowest(candidates: Iterable[tuple[str, Passage]], most: int) -> list[Passage]:
     """The `most` passages with the lowest keys, in the order of their keys."""
     return [passage for _, passage in nsmallest(most, candidates, key=lambda item: item[0])]
 

@@ -14,7 +14,7 @@ Margin = Annotated[float, Field(ge=0.0)]
 
 
 class GateRule(Section):
-    """What the gate asks of one registered model; metrics are `task/metric` of the evaluation."""
+    """What the gate asks of one registered model; metrics are `task/metric` of its scored items."""
 
     primary: str
     """Must improve."""
@@ -38,6 +38,7 @@ RULES = {
     ),
     "masked": GateRule(primary="masked/nats_per_token", guards={"masked/accuracy": 0.02}),
     "instruct": GateRule(primary="answers/bits_per_byte"),
+    "classify": GateRule(primary="classify/accuracy"),
     "prefer": GateRule(primary="answers/preferred_bits_per_byte"),
     "reinforce": GateRule(primary="rewards/accuracy"),
 }

@@ -7,8 +7,8 @@ project's own modules are read by each stage, as they are on disk when DVC hashe
 
 Everything ends with its owner: the server with the pipeline (the kernel's death signal), a stage with the server, and
 with the process DVC started, whose end closes the connection. Signals are passed on. Without the server (plain `dvc
-repro`, another system than Linux) a stage imports by itself, with the same bytes. It waits for one that still imports:
-beside it, on two cores, two stages that begin to train took 37 s each instead of 20.
+repro`, another system than Linux) a stage imports by itself, with the same bytes. Stages that need torch wait for one
+that still imports: beside it, on two cores, two that begin to train took 37 s each instead of 20. Others do not.
 """
 
 import contextlib
@@ -41,6 +41,8 @@ PACKAGES = (
     "matplotlib.pyplot", "tokenizers", "ruamel.yaml",
 )  # fmt: skip
 """What the stages import, none of it ours."""
+WITH_TORCH = ("flows.pretrain", "flows.finetune", "flows.evaluate")
+"""Stages that import most of it."""
 MOST_BYTES = 1 << 20
 """Of one request: arguments and environment."""
 
@@ -55,7 +57,7 @@ class ForkServer:
         self._process: subprocess.Popen | None = None
 
     def start(self) -> None:
-        """Start it; who asks waits until it has imported everything. Call on a thread that lives as long as the run."""
+        """Start it; it answers when it has imported everything. Call on a thread that lives as long as the run."""
         if sys.platform == "linux" and self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", __name__, self.address, *self._packages], cwd=self._root, env=self._environment,
@@ -82,13 +84,13 @@ def delegate(module: str, arguments: list[str]) -> int | None:
     """Have the run's fork server run `python -m module arguments` in this process's place.
 
     Returns:
-        The exit status; None if there is no server, or it ends before it is ready.
+        The exit status; None if there is no server, or none that is ready or worth waiting for.
     """
     address = os.environ.pop(VARIABLE, "")
     if not address:
         return None
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-        if not _connected(connection, address):
+        if not _connected(connection, address, module in WITH_TORCH):
             return None
         request = {
             "module": module, "arguments": arguments, "folder": os.getcwd(), "environment": os.environ | {FORKED: "1"},
@@ -107,9 +109,9 @@ def delegate(module: str, arguments: list[str]) -> int | None:
         return int(connection.recv(64) or 1)
 
 
-def _connected(connection: socket.socket, address: str) -> bool:
-    """Connect to a server, and wait until it has imported everything: then the name it has before that is gone."""
-    for name in (address, f"{address}.new", address):  # it may become ready in between
+def _connected(connection: socket.socket, address: str, waits: bool) -> bool:
+    """Connect to a server that has imported everything, or will have: until then it has another name."""
+    for name in (address, f"{address}.new", address) if waits else (address,):  # it may become ready in between
         with contextlib.suppress(OSError):
             connection.connect(name)
             break
@@ -129,7 +131,7 @@ def _send_signal(pid: int, number: int) -> None:
 
 
 def serve(address: str, packages: Sequence[str]) -> None:
-    """Import the packages, then fork a process for each request until killed; who asks before that waits in line."""
+    """Import the packages, then fork a process for each request until killed; who asks before that may wait in line."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(f"{address}.new")
     listener.listen()

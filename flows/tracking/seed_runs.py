@@ -25,25 +25,30 @@ from flows.tracking.model_registry import registered_name
 from flows.tracking.snapshots import ObjectCache, Snapshot
 
 HELDOUT = "data/ingest/heldout"
-DETAILS, METRICS = "reports/evaluate/details", "reports/evaluate/metrics.json"
-MODEL_STAGES = {name.split("/")[1]: name.replace("/", "@") for name in MODELS}
+STAGES = {name.split("/")[1]: name.replace("/", "@") for name in MODELS}
 """Kind of model -> the stage that makes it."""
-STAGES = {kind: stage for kind, stage in MODEL_STAGES.items() if kind != "classify"}
-"""The same of those that can be judged: the classifier's held-out rows change with the seed, so runs do not pair."""
+SCORED_BY = dict.fromkeys(STAGES, "reports/evaluate") | {"classify": "reports/finetune/classify"}
+"""Kind of model -> the reports of the stage that scores its items."""
 
 
 def model_name(snapshot: Snapshot, branch: str) -> str:
     """The registered name of a snapshot's model."""
     known = set(type(parse({})).model_fields)
     params = parse({section: values for section, values in snapshot.params().items() if section in known})
-    return registered_name(params, MODEL_STAGES[branch].split("@")[0], branch)
+    return registered_name(params, STAGES[branch].split("@")[0], branch)
 
 
 def settings_of(snapshot: Snapshot, branch: str) -> str:
-    """Fingerprint of all parameters that a model and its evaluation depend on, without seeds of training and mixing."""
-    stages = {*dvc.upstream(dvc.graph(), STAGES[branch]), "evaluate"} & snapshot.lock.keys()
+    """Fingerprint of all parameters that a model and its evaluation depend on, without seeds of training and mixing.
+
+    Of a model tuned on rows of one's own, these too: the parameters have only their path.
+    """
+    own = STAGES[branch]
+    stages = {*dvc.upstream(dvc.graph(), own), *(["evaluate"] if branch != "classify" else [])} & snapshot.lock.keys()
     values = {stage: Snapshot("", "", {stage: snapshot.lock[stage]}).params() for stage in sorted(stages)}
-    return fingerprint(_without_seeds(values))
+    made = ("components/", "data/", "models/")
+    rows = {dep["path"]: dep["md5"] for dep in snapshot.lock[own].get("deps", []) if not dep["path"].startswith(made)}
+    return fingerprint(_without_seeds(values | ({"rows": rows} if rows and own.startswith("finetune") else {})))
 
 
 def _without_seeds(tree: Any) -> Any:
@@ -81,13 +86,13 @@ class SeedRuns:
 def paragraphs(now: Snapshot, rules: Mapping[str, GateRule]) -> dict[str, list[str]]:
     """Registered name -> the gate's last verdict on it and the noise of its seeds, as lines of the report."""
     found: dict[str, list[str]] = {}
-    for branch, stage in MODEL_STAGES.items():
+    for branch, stage in STAGES.items():
         if stage not in now.lock:
             continue
         name = model_name(now, branch)
         verdict = paths.STATE / "gate" / f"{name}.json"
         lines = list(read_json(verdict)["lines"]) if verdict.exists() else []
-        if branch in STAGES and branch in rules:
+        if branch in rules:
             primary, runs = rules[branch].primary, SeedRuns.of(name, heldout_of(now)).scores()
             own = Side(settings_of(now, branch), [{}])
             if noise := seed_noise(primary, own, own, runs):
@@ -108,28 +113,35 @@ def record(snapshots: Iterable[Snapshot], branch: str) -> None:
         path = _path(model_name(snapshot, branch))
         known = read_json(path) if path.exists() else {}
         runs = known.setdefault(heldout_of(snapshot), {}).setdefault(settings_of(snapshot, branch), {})
-        items = items_of(snapshot, cache)
+        items = items_of(snapshot, cache, branch)
         runs.pop(next((name for name, run in runs.items() if run["items"] == items), ""), None)
         runs[snapshot.name] = {"items": items, "scores": scores_of(cache.fetched(items))}
         write_json(path, known)
 
 
-def items_of(snapshot: Snapshot, cache: ObjectCache) -> str:
-    """Hash of the evaluation's items of a snapshot.
+def items_of(snapshot: Snapshot, cache: ObjectCache, branch: str) -> str:
+    """Hash of the scored items of a snapshot's model.
 
     Raises:
-        UserError: it was never evaluated, or the bytes are nowhere to be found.
+        UserError: it was never scored item by item, or the bytes are nowhere to be found.
     """
-    return _file_of(snapshot, cache, "items.parquet")
+    return _file_of(snapshot, cache, branch, "items.parquet")
 
 
-def _file_of(snapshot: Snapshot, cache: ObjectCache, name: str) -> str:
-    md5 = snapshot.outputs().get(DETAILS)
+def has_items(snapshot: Snapshot, branch: str) -> bool:
+    """Whether a model was scored item by item; classifiers once were not."""
+    md5 = snapshot.outputs().get(f"{SCORED_BY[branch]}/details")
+    return md5 is not None and "items.parquet" in ObjectCache().files(md5)
+
+
+def _file_of(snapshot: Snapshot, cache: ObjectCache, branch: str, name: str) -> str:
+    details = f"{SCORED_BY[branch]}/details"
+    md5 = snapshot.outputs().get(details)
     if not md5:
         raise UserError(f"{snapshot.name}: not evaluated; run the pipeline there first")
     files = cache.files(md5)
     if name not in files:
-        raise UserError(f"{snapshot.name}: {DETAILS} holds no {name}; run its evaluate stage again")
+        raise UserError(f"{snapshot.name}: {details} holds no {name}; run the pipeline there again")
     return files[name]
 
 
@@ -164,7 +176,7 @@ class Compared:
         cache, known = ObjectCache(), SeedRuns.of(model_name(b, branch), heldout_of(b))
         settings = settings_of(a, branch), settings_of(b, branch)
         items = [
-            [cache.fetched(md5) for md5 in known.items(own, items_of(snapshot, cache))]
+            [cache.fetched(md5) for md5 in known.items(own, items_of(snapshot, cache, branch))]
             for own, snapshot in zip(settings, (a, b), strict=True)
         ]
         sides = [Side(own, [scores_of(path) for path in runs]) for own, runs in zip(settings, items, strict=True)]
@@ -175,9 +187,9 @@ class Compared:
         return seed_noise(metric, *self.sides, self.known.scores())
 
 
-def evaluation(snapshot: Snapshot, items: list[Path]) -> Evaluation:
+def evaluation(snapshot: Snapshot, items: list[Path], branch: str) -> Evaluation:
     """What the gate needs of a snapshot, with the items of its runs."""
     cache = ObjectCache()
-    facts = json.loads(cache.fetched(_file_of(snapshot, cache, "facts.json")).read_bytes())
-    metrics = flat(json.loads(cache.fetched(snapshot.outputs()[METRICS]).read_bytes()))
+    facts = json.loads(cache.fetched(_file_of(snapshot, cache, branch, "facts.json")).read_bytes())
+    metrics = flat(json.loads(cache.fetched(snapshot.outputs()[f"{SCORED_BY[branch]}/metrics.json"]).read_bytes()))
     return Evaluation(items, facts, metrics)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.stats import binomtest, permutation_test
 
-from components.stages.evaluate.stage import SCHEMA
+from components.scored_items import SCHEMA
 from components.statistics import (
     Resampling,
     Spread,

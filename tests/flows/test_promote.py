@@ -47,7 +47,7 @@ class Registry:
 def registry(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Registry:
     """The registry, with the causal challenger better by much more than the noise, and the masked one equal."""
     found = Registry()
-    challenger = Snapshot("workspace", "workspace", {stage: {} for stage in seed_runs.MODEL_STAGES.values()})
+    challenger = Snapshot("workspace", "workspace", {stage: {} for stage in seed_runs.STAGES.values()})
     monkeypatch.setattr(Snapshot, "fingerprints", lambda self: dict.fromkeys(self.lock, "new"))
     monkeypatch.setattr(mlflow_run, "client", lambda: found)
     monkeypatch.setattr(promote, "find", lambda name: challenger)
@@ -91,7 +91,7 @@ def test_an_override_promotes_one_kind_and_is_recorded(registry: Registry) -> No
     assert (NAME, "2", "gate.override") not in registry.tags, "the gate promoted it"
 
 
-def test_a_classifier_which_no_rule_can_judge_is_promoted_by_override(registry: Registry, tmp_path: Any) -> None:
+def test_a_classifier_which_no_rule_judges_is_promoted_by_override(registry: Registry, tmp_path: Any) -> None:
     name = registered_name(Params(), "finetune", "classify")
     registry.aliases[name] = {"champion": "1"}
     text = (promote.run_study("run", params(override={"classify": "fewer errors"})) / "report.md").read_text()
@@ -117,23 +117,23 @@ def test_an_override_without_a_reason_or_a_model_is_refused(override: dict[str, 
     assert "Value error" not in str(raised.value)
 
 
-def test_a_rule_for_what_the_evaluation_does_not_score_is_refused(registry: Registry) -> None:
-    with pytest.raises(UserError, match=r"promote\.rules\.classify: the evaluation scores no model of that kind"):
-        promote.run_study("run", Params(promote=Promote(rules={"classify": GateRule(primary="bits")})))
+def test_a_rule_for_no_kind_of_model_is_refused(registry: Registry) -> None:
+    with pytest.raises(UserError, match=r"promote\.rules\.mask: no such kind of model; there are causal, masked"):
+        promote.run_study("run", Params(promote=Promote(rules={"mask": GateRule(primary="bits")})))
 
 
 def test_a_model_without_a_rule_and_a_rule_without_a_model_are_sentences(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = (promote.run_study("run", params()) / "report.md").read_text()
-    assert "- prefer: no rule judges models of this kind, promote.rules has none: write what `prefer` must" in text
+    assert "- prefer: no rule judges models of this kind: write into promote.rules what `prefer` must" in text
     lock: dict[str, dict] = {
         stage: {} for stage in ("ingest", "pretrain@causal", "pretrain@masked", "finetune@classify")
     }
     monkeypatch.setattr(promote, "find", lambda name: Snapshot("run-7", "run", lock))
     text = (promote.run_study("run", Params()) / "report.md").read_text()
     assert "- prefer: run-7 has no stage finetune@prefer, so there is nothing to judge" in text
-    assert "the evaluation scores none; `--override classify=REASON` promotes one" in text
+    assert "greenhouse-classify-2: no champion" in text
 
 
 def test_the_preferred_model_is_judged_by_its_own_answers(registry: Registry) -> None:

@@ -29,8 +29,11 @@ from components.stages.account.types import Cost, ModelFacts, StageRecords, Trip
 
 Tunings = Mapping[str, Mapping[str, Any]]
 """Branch of fine-tuning -> its settings, of which `base` and `data` say what a model comes from."""
-SCORED = {"masked": "pretrain/masked", "answers": "finetune/instruct", "rewards": "finetune/reinforce"}
-"""Eval task -> model that it scores; all others score the causal model."""
+SCORED = {
+    "masked": "pretrain/masked", "answers": "finetune/instruct", "rewards": "finetune/reinforce",
+    "classify": "finetune/classify",
+}  # fmt: skip
+"""Eval task -> model that it scores (`classify`: what its own stage scored); all others score the causal model."""
 KINDS = {"memorisation": "memorisation", "pronoun_gap": "bias", "bias_mitigation": "bias"}
 """Eval task -> kind of its rows, where they do not say."""
 MAX_WORKS = 500

@@ -17,20 +17,18 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from components.core.files import fingerprint, write_json, written_whole
+from components.core.files import fingerprint, write_json
 from components.core.progress import Progress
 from components.core.report import Report
 from components.core.workers import pool
 from components.corpus.corpus import read_manifest
 from components.params import Evaluate, Numerics
 from components.reporting.tables import Page
+from components.scored_items import write_items
 from components.stages.evaluate.plots import draw
 from components.stages.evaluate.registry import GROUPS, read_result, result_path, run_group, wanted
 from components.stages.evaluate.tasks.harness import load
-from components.stages.evaluate.tasks.task import COLUMNS, Folders, TaskResult, Tuned
+from components.stages.evaluate.tasks.task import Folders, TaskResult, Tuned
 
 TICK_S = 0.5
 """Seconds between two progress updates."""
@@ -46,9 +44,6 @@ SCORES = {
     "sums": "chain_of_thought/steps",
 }
 """Name in scores.json -> metric: what stands for a run in a terminal of 100 columns."""
-SCHEMA = pa.schema(
-    [(name, pa.float64() if name in ("score", "weight", "baseline") else pa.string()) for name in COLUMNS],
-)
 
 
 def evaluate(
@@ -96,7 +91,7 @@ def evaluate(
     all_results = {name: read_result(work, name) for name in names}
     results = [result for result in all_results.values() if isinstance(result, TaskResult)]
     skipped = {name: reason for name, reason in all_results.items() if isinstance(reason, str)}
-    _write_items(results, reports / "details" / "items.parquet")
+    write_items((row for result in results for row in result.items), reports / "details" / "items.parquet")
     for curve in (curve for result in results for curve in result.curves):
         draw(curve, reports)
     report = _report(results, skipped, heldout)
@@ -131,12 +126,6 @@ def _update(names: list[str], work: Path, progress: Progress) -> None:
 
 
 # -- reporting ---------------------------------------------------------------------------------------------------------
-
-
-def _write_items(results: list[TaskResult], path: Path) -> None:
-    rows = [row for result in results for row in result.items]
-    with written_whole(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), temporary, compression="zstd")
 
 
 def _report(results: list[TaskResult], skipped: dict[str, str], heldout: Path) -> Report:

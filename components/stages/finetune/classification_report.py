@@ -1,15 +1,17 @@
 """The report of the branch `classify`: classes or scores of passages beside simple rules, mistakes, learning curves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from components.core.files import sha256_bytes
 from components.core.report import Report
 from components.instruction_pairs.examples import Passage, Problem
 from components.reporting.figures import WIDTH, chart, figure, save
 from components.reporting.tables import Page, quoted, write_table
+from components.scored_items import write_items
 from components.stages.finetune.classify import decided, r_squared, verdict
 from components.stages.finetune.report import (
     MOST_SHOWN,
@@ -21,7 +23,7 @@ from components.stages.finetune.report import (
     learning,
     numbers,
     page_of,
-    write_items,
+    write_heldout,
 )
 from components.stages.finetune.task_selection import Choice
 from components.statistics import Estimate, ratio
@@ -70,10 +72,13 @@ def classify(
     }
     page = page_of("Regression" if problem == "regression" else "Classification", choice, reports)
     said = {"this_model": decided(outputs, problem)} | dict(rules)
-    rows = _compared(said, examples, metrics)
+    points = {name: _points(one, passages, problem) for name, one in said.items()}
+    rows = _compared(said, points, examples, metrics)
     answers = {"true": [passage.label for passage in passages]} | said
     named = {name: [_named(one, labels) for one in values] for name, values in answers.items()}
-    write_items(reports, clusters, named, [passage.text for passage in passages])
+    texts = [passage.text for passage in passages]
+    write_heldout(reports, clusters, named, texts)
+    write_items(_items(points, key, [*zip(texts, clusters, strict=True)]), reports / "details" / "items.parquet")
     if problem == "single_label_classification":
         metrics |= {"accuracy/chance": 1 / len(labels)}
     metrics |= {"classes": float(len(labels))} if problem != "regression" else {}
@@ -135,7 +140,9 @@ def _points(predicted: np.ndarray, passages: Sequence[Passage], problem: Problem
     return verdict(predicted, passages, predicted.shape[1]).right.tolist()
 
 
-def _compared(said: Mapping[str, np.ndarray], examples: Any, metrics: dict[str, float]) -> list[tuple[str, ...]]:
+def _compared(
+    said: Mapping[str, np.ndarray], points: Mapping[str, list[float]], examples: Any, metrics: dict[str, float]
+) -> list[tuple[str, ...]]:
     """A row for this model and each rule: two scores with intervals, and this model's gain; they are added to metrics.
 
     The gain in a mean absolute error is what it is less by.
@@ -143,27 +150,37 @@ def _compared(said: Mapping[str, np.ndarray], examples: Any, metrics: dict[str, 
     passages, problem = examples.heldout, examples.problem
     clusters = [passage.cluster for passage in passages]
     key, _ = _score(problem)
-    points = {name: np.array(_points(one, passages, problem)) for name, one in said.items()}
     rows: list[tuple[str, ...]] = []
     second: Bounded
     for name, one in said.items():
-        score = ratio(points[name].tolist(), None, clusters)
+        score = ratio(points[name], None, clusters)
         if problem == "regression":
             mean = float(np.mean([passage.label for passage in examples.train]))
-            second_key, second = "r2", r_squared(points[name], passages, mean)
+            second_key, second = "r2", r_squared(np.array(points[name]), passages, mean)
         else:
             second_key, second = "macro_f1", verdict(one, passages, len(examples.labels)).macro_f1
         if name == "this_model":
             metrics |= numbers(key, score) | numbers(second_key, second)
             rows.append(("this model", interval_of(score), interval_of(second), ""))
             continue
-        apart = points["this_model"] - points[name]
+        apart = np.array(points["this_model"]) - np.array(points[name])
         gain = ratio((-apart if problem == "regression" else apart).tolist(), None, clusters, paired=True)
         metrics |= {f"{key}/{name}": score.value} | numbers(f"gain_over_{name}", gain)
         if problem == "regression":
             metrics[f"r2/{name}"] = bounds(second)[0]
         rows.append((name.replace("_", " "), interval_of(score), interval_of(second), interval_of(gain)))
     return rows
+
+
+def _items(points: Mapping[str, list[float]], metric: str, where: list[tuple[str, str]]) -> Iterator[dict[str, Any]]:
+    """Rows of items.parquet: this model on each passage (`where`: text and cluster), beside the best of the rules."""
+    lower = metric in {key for key, _ in SCORE.values()}
+    rules = [own for name, own in points.items() if name != "this_model"]
+    best = (min if lower else max)(rules, key=sum)
+    for (text, cluster), score, rule in zip(where, points["this_model"], best, strict=True):
+        named = {"question": "classify", "metric": metric, "item": sha256_bytes(text.encode())[:16], "cluster": cluster}
+        named |= {"condition": "", "stratum": "", "direction": "lower" if lower else "higher"}
+        yield named | {"score": score, "weight": 1.0, "baseline": rule}
 
 
 # -- classes -----------------------------------------------------------------------------------------------------------

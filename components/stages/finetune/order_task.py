@@ -16,8 +16,8 @@ def draw(draw: Draw) -> Examples:
     Raises:
         Unfit: there is hardly any text.
     """
-    train = lowest(draw, _halves(draw, draw.train), draw.max_train)
-    heldout = lowest(draw, _halves(draw, draw.heldout), draw.max_heldout)
+    train = lowest(_halves(draw, draw.train), draw.max_train)
+    heldout = lowest(_halves(draw.of_heldout, draw.heldout), draw.max_heldout)
     if len(train) < LEAST or len(heldout) < LEAST // 2:
         found = f"{len(train)} training and {len(heldout)} held-out passages"
         raise Unfit(f"{found} were found, {LEAST} and {LEAST // 2} are needed")

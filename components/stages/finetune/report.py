@@ -60,7 +60,7 @@ def instruct(
     judged: dict[str, Sequence[object]] = {"bytes": after.num_bytes.tolist()}
     judged |= {f"bits_{when}": scores.bits.tolist() for when, scores in (("before", before), ("after", after))}
     judged |= {f"right_{when}": scores.right.tolist() for when, scores in (("before", before), ("after", after))}
-    write_items(reports, after.clusters, judged, [asked(pair) for pair in pairs])
+    write_heldout(reports, after.clusters, judged, [asked(pair) for pair in pairs])
     rows = [
         {"prompt": asked(pair), "answer": pair.answer, "before": old, "after": new}
         for pair, old, new in zip(shown.pairs, shown.before, shown.after, strict=True)
@@ -123,7 +123,7 @@ def prefer(
         for when, values_N2 in (("before", scores.before_N2), ("after", scores.after_N2))
     }
     prompts = [conversation(row.prompt) for row in rows]
-    write_items(reports, clusters, judged, prompts)
+    write_heldout(reports, clusters, judged, prompts)
     learning(result, "heldout_accuracy", "held-out accuracy", reports)
     page = page_of("Preference tuning", choice, reports)
     caption = f"Which of two answers is better: {len(rows)} held-out pairs, 95% intervals. The gain is paired."
@@ -167,7 +167,7 @@ def reinforce(
     metrics["train_loss"] = last_loss(result)
     table = [(row["step"], *(f"{row[name]:.6g}" for name in names)) for row in history]
     write_table(reports / "details" / "sampled.csv", ("step", *names), table)
-    write_items(reports, clusters, {"before": before, "after": after}, [asked(pair) for pair in shown.pairs])
+    write_heldout(reports, clusters, {"before": before, "after": after}, [asked(pair) for pair in shown.pairs])
     learning(result, "heldout_reward", "held-out reward", reports)
     page = page_of("Reinforcement learning", choice, reports)
     caption = f"Mean reward of greedy completions of {len(after)} held-out prompts, with 95% intervals."
@@ -243,7 +243,7 @@ def asked(pair: PromptPair) -> str:
     return conversation([*(Message(*turn) for turn in pair.history), Message("user", pair.prompt)])
 
 
-def write_items(
+def write_heldout(
     reports: Path, clusters: Sequence[str], judged: Mapping[str, Sequence[object]], texts: Sequence[str]
 ) -> None:
     """Write `details/heldout.csv`: what each held-out example was judged to be, so that every score can be recomputed.

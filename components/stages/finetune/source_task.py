@@ -18,7 +18,9 @@ def draw(draw: Draw) -> Examples:
     Raises:
         Unfit: fewer than two sources have enough text on both sides.
     """
-    found = {folder: _by_source(draw, folder) for folder in (draw.train, draw.heldout)}
+    found = {
+        draw.train: _by_source(draw, draw.train), draw.heldout: _by_source(draw.of_heldout, draw.heldout),
+    }  # fmt: skip
     names = sorted(found[draw.train].keys() | found[draw.heldout].keys())
     sizes = {name: min(len(found[folder].get(name, [])) for folder in found) for name in names}
     fit = sorted((name for name in names if sizes[name] >= LEAST), key=lambda name: (-sizes[name], name))
@@ -28,7 +30,7 @@ def draw(draw: Draw) -> Examples:
     labels = sorted(fit[:MOST_CLASSES])
     drawn = []
     for folder, most in ((draw.train, draw.max_train), (draw.heldout, draw.max_heldout)):
-        each = [lowest(draw, found[folder][name], most // len(labels)) for name in labels]
+        each = [lowest(found[folder][name], most // len(labels)) for name in labels]
         drawn.append([Passage(p.text, label, p.cluster) for label, mine in enumerate(each) for p in mine])
     note = "Held-out passages are from parts of works that no training text is from."
     return Examples(drawn[0], drawn[1], labels, note)

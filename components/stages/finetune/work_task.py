@@ -19,9 +19,11 @@ def draw(draw: Draw) -> Examples:
     Raises:
         Unfit: fewer than two works have enough text.
     """
-    found: dict[str, list[tuple[str, Passage]]] = {}
+    found: dict[str, list[tuple[str, str, Passage]]] = {}
     for document in draw.documents(draw.train):
-        found.setdefault(_work(document), []).extend(passages(draw, document, draw.passage_chars))
+        both = (passages(one, document, draw.passage_chars) for one in (draw, draw.of_heldout))
+        three = ((key, heldout_key, passage) for (key, passage), (heldout_key, _) in zip(*both, strict=True))
+        found.setdefault(_work(document), []).extend(three)
     fit = sorted((name for name in found if len(found[name]) >= LEAST), key=lambda name: (-len(found[name]), name))
     if len(fit) < 2:
         has = f"{len(fit)} of {len(found)} works in the training text have the {LEAST} passages that a class needs"
@@ -30,10 +32,11 @@ def draw(draw: Draw) -> Examples:
     train: list[Passage] = []
     heldout: list[Passage] = []
     for label, name in enumerate(labels):
-        mine = [(key, Passage(p.text, label, p.cluster)) for key, p in found[name]]
-        test = [item for item in mine if _is_test(item[0])]
-        train += lowest(draw, [item for item in mine if not _is_test(item[0])], draw.max_train // len(labels))
-        heldout += lowest(draw, test, draw.max_heldout // len(labels))
+        mine = [(key, held, Passage(p.text, label, p.cluster)) for key, held, p in found[name]]
+        test = [(held, passage) for _, held, passage in mine if _is_test(held)]
+        rest = [(key, passage) for key, held, passage in mine if not _is_test(held)]
+        train += lowest(rest, draw.max_train // len(labels))
+        heldout += lowest(test, draw.max_heldout // len(labels))
     return Examples(train, heldout, labels, "Test passages are of the same works, and were in the pretraining text.")
 
 

@@ -19,11 +19,11 @@ ROOT = Path(__file__).resolve().parents[3]
 PRESETS = {path.stem: [path] for path in sorted((ROOT / "presets").glob("*.yaml"))}
 """Name -> what overlays params.yaml."""
 EFFECTIVE = {
-    "default": "009c3da3c726d5ad",
-    "test": "ac8d024c7cc88f3e",
-    "gpu-124m": "6b615a4d24afe572",
-    "overnight-cpu": "804c7633a2c1d832",
-    "cpu-40min": "1e3f950145dce810",
+    "default": "550671eeb41cb896",
+    "test": "9ae428e3a5c08f4d",
+    "gpu-124m": "49fdaa10bc6ec152",
+    "overnight-cpu": "d363cecd0a6b9c29",
+    "cpu-40min": "5e79d9fe44214a4b",
 }
 """Name -> SHA-256 of its effective values as JSON: a change of layout changes none of them. A value that is changed on
 purpose changes its digest here."""

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.params import GateRule
-from components.stages.evaluate.stage import SCHEMA
+from components.scored_items import SCHEMA
 from components.statistics import Difference, Resampling
 from components.studies.noise_floor import SeedNoise
 from components.studies.promotion_gate import Evaluation, Verdict, decide, judge

@@ -19,6 +19,7 @@ from flows.system.paths import ROOT
 CLIENT = """
 import sys
 from flows.execution import fork_server
+fork_server.WITH_TORCH = ("patient",)
 status = fork_server.delegate(sys.argv[1], sys.argv[2:])
 sys.exit("no server" if status is None else status)
 """
@@ -45,12 +46,12 @@ def until(true: object, seconds: float = 60.0) -> None:
         time.sleep(0.01)
 
 
-def client(server: ForkServer, folder: Path, code: str, *arguments: str) -> subprocess.Popen:
-    """The process DVC starts, which asks for `python -m work` with that code."""
-    (folder / "work.py").write_text(code)
+def client(server: ForkServer, folder: Path, code: str, *arguments: str, module: str = "work") -> subprocess.Popen:
+    """The process DVC starts, which asks for `python -m MODULE` with that code."""
+    (folder / f"{module}.py").write_text(code)
     environment = os.environ | {"PYTHONPATH": str(ROOT), fork_server.VARIABLE: server.address, "GIVEN": "now"}
     return subprocess.Popen(
-        [sys.executable, "-c", CLIENT, "work", *arguments],
+        [sys.executable, "-c", CLIENT, module, *arguments],
         cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
@@ -144,13 +145,14 @@ def test_no_server_is_no_answer(server: ForkServer, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ends", [False, True])
-def test_who_asks_waits_for_a_server_that_still_imports_unless_it_ends(tmp_path: Path, ends: bool) -> None:
+def test_who_needs_torch_waits_for_a_server_that_still_imports_unless_it_ends(tmp_path: Path, ends: bool) -> None:
     """Two that import at once, on as many cores as a small machine has, take longer than one after the other."""
     (tmp_path / "slow.py").write_text("import os, time\nwhile not os.path.exists('go'):\n    time.sleep(0.01)")
     starting = ForkServer(tmp_path, os.environ | {"PYTHONPATH": str(ROOT)}, packages=("slow",))
     starting.start()
     until(lambda: Path(f"{starting.address}.new").exists())
-    process = client(starting, tmp_path, "print('forked')")
+    assert client(starting, tmp_path, "print('forked')").communicate(timeout=60)[0] == "no server\n"
+    process = client(starting, tmp_path, "print('forked')", module="patient")
     time.sleep(1)
     assert process.poll() is None
     if ends:

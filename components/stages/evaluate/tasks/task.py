@@ -4,13 +4,6 @@ A task is a function of an `EvalContext` (models, held-out text, settings) that 
 it scored, and from those rows its metrics, highlights and curves. Everything reported can be recomputed from the rows,
 and two models are compared on rows with the same ids. A task that does not apply (another language, no canaries) raises
 `NotApplicable` with the reason, which is reported like a score.
-
-Columns of `details/items.parquet`:
-    question, condition, metric   the task, under which condition (source, number of examples), in which unit
-    item, cluster, stratum        stable id, the items that rise and fall with it (of a work, an occupation), its source
-    score, weight                 the metric is sum(score) / sum(weight)
-    direction                     higher, lower or zero: what is better
-    baseline                      score of the best trivial rule on this item; null where a metric has none
 """
 
 from collections.abc import Mapping
@@ -22,6 +15,7 @@ from typing import Any, NamedTuple
 from components.core.files import read_json
 from components.corpus.corpus import Document
 from components.params import Evaluate, Numerics
+from components.scored_items import COLUMNS
 from components.stages.evaluate.heldout_sample import (
     MIN_ENGLISH_SHARE,
     DocumentScores,
@@ -33,8 +27,6 @@ from components.stages.evaluate.tasks.baselines import NGram, TrainingText
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.statistics import Estimate, Resampling, ratio
 from components.tokens.shards import TokenShards
-
-COLUMNS = ("question", "condition", "metric", "item", "cluster", "score", "weight", "direction", "stratum", "baseline")
 
 
 def work_of(document: Document) -> dict[str, str]:
@@ -192,7 +184,7 @@ class TaskResult:
 
     Attributes:
         task: its name.
-        items: rows in the columns above.
+        items: rows of items.parquet (components/scored_items.py).
         metrics: for metrics.json, without the task's name in front.
         highlights: lines of the summary table, in order.
         curves: plots.

@@ -16,9 +16,9 @@ from components.core.files import read_json
 from components.core.report import Report, flat
 from components.corpus.corpus import read_manifest
 from components.params import Evaluate
+from components.scored_items import COLUMNS
 from components.stages.evaluate.registry import GROUPS, TASKS, result_path, wanted
 from components.stages.evaluate.stage import SCORES, evaluate
-from components.stages.evaluate.tasks.task import COLUMNS
 from components.statistics import paired_difference
 from tests.components.real_text import tree
 from tests.components.stages.evaluate.conftest import World

@@ -140,6 +140,7 @@ def test_scores_are_learned(kind: str, place: Path, tmp_path: Path) -> None:
     assert len(items) == metrics["heldout_passages"]
     for rule, score in (("this_model", "value"), ("ridge", "ridge")):
         error = (items[rule] - items["true"]).abs().mean()
+        assert set(pl.read_parquet(tmp_path / "reports/details/items.parquet")["direction"]) == {"lower"}
         assert error == pytest.approx(metrics[f"mean_absolute_error/{score}"], rel=1e-3)  # six digits
 
 

@@ -223,6 +223,11 @@ def test_classify_learns(rank: int, place: Path, tmp_path: Path, monkeypatch: py
         gain = report.metrics["accuracy/value"] - report.metrics[f"accuracy/{rule}"]
         assert report.metrics[f"gain_over_{rule}/value"] == pytest.approx(gain)
     items = pl.read_csv(tmp_path / "reports" / "details" / "heldout.csv")
+    scored = pl.read_parquet(tmp_path / "reports" / "details" / "items.parquet")
+    assert set(zip(scored["question"], scored["metric"], strict=True)) == {("classify", "accuracy")}
+    assert scored["score"].mean() == pytest.approx(report.metrics["accuracy/value"])
+    rules = [report.metrics[f"accuracy/{rule}"] for rule in ("naive_bayes", "from_scratch", "majority")]
+    assert scored["baseline"].mean() == pytest.approx(max(rules))
     for rule in ("naive_bayes", "from_scratch", "majority"):
         assert (items[rule] == items["true"]).mean() == pytest.approx(report.metrics[f"accuracy/{rule}"])
     confusion = (tmp_path / "reports" / "details" / "confusion.csv").read_text().splitlines()

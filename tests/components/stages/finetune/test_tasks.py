@@ -53,7 +53,19 @@ def test_a_draw_depends_on_the_seed_and_on_nothing_else(docs: Path, tmp_path: Pa
     for branch, name in (("instruct", "describe"), ("classify", "source"), ("classify", "order")):
         one, again, other = (choose(branch, name, corpora.draw(docs, seed=seed)).examples for seed in (1, 1, 2))  # type: ignore[arg-type]
         assert one == again
-        assert one != other
+        assert one.train != other.train
+        unseen = {pair.answer for pair in one.heldout if isinstance(pair, PromptPair)}
+        assert one.heldout == other.heldout or unseen, "which answers are no training answers depends on those"
+
+
+def test_what_one_seed_trains_on_no_other_holds_out(tmp_path: Path) -> None:
+    """The test passages of `work` are the training corpus's own."""
+    works = [one for index in range(3) for one in corpora.plain([shuffled("german", index)], f"work {index}")]
+    corpus = corpora.write(tmp_path, works, corpora.plain([shuffled("german", 9)], "exam"))
+    one, other = (choose("classify", "work", corpora.draw(corpus, seed=seed)).examples for seed in (1, 2))
+    assert one.heldout == other.heldout
+    assert one.train != other.train
+    assert not {passage.text for passage in one.heldout} & {passage.text for passage in other.train}  # type: ignore[union-attr]
 
 
 def test_limits_are_kept(docs: Path) -> None:
@@ -121,7 +133,7 @@ def test_pieces_of_one_file_are_one_work(tmp_path: Path) -> None:
     pieces = [corpora.document(shuffled("german", seed), f"book.txt#{seed}", f"book.txt#{seed}") for seed in range(4)]
     choice = choose("classify", "auto", corpora.draw(corpora.write(tmp_path, pieces[:3], pieces[3:])))
     assert choice.task.name == "order"
-    assert choice.skipped[1]["reason"].startswith("1 of 1 works have the 40 passages")
+    assert choice.skipped[1]["reason"].startswith("1 of 1 works in the training text have the 40")
 
 
 def test_held_out_text_of_one_document_is_said(tmp_path: Path, docs: Path) -> None:
