@@ -1,0 +1,95 @@
+"""Runs that differ in seeds alone: a classifier is judged on the items of its own stage."""
+
+import hashlib
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from components.params import GateRule, Params
+from components.scored_items import write_items
+from flows import promote
+from flows.tracking import seed_runs
+from flows.tracking.snapshots import ObjectCache, Snapshot
+
+RULE = GateRule(primary="classify/accuracy")
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """DVC's cache in a folder of its own, without a remote, and a state folder beside it."""
+    monkeypatch.setattr(ObjectCache, "__post_init__", lambda self: object.__setattr__(self, "folder", tmp_path / "md5"))
+    monkeypatch.setattr(ObjectCache, "pull", lambda self, hashes: None)
+    monkeypatch.setattr(seed_runs.paths, "STATE", tmp_path)
+    return tmp_path / "md5"
+
+
+def put(cache: Path, data: bytes, suffix: str = "") -> str:
+    """Hash of an object put into the cache."""
+    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest() + suffix
+    (cache / md5[:2]).mkdir(parents=True, exist_ok=True)
+    (cache / md5[:2] / md5[2:]).write_bytes(data)
+    return md5
+
+
+def tuned(cache: Path, name: str, accuracy: float, seed: int, steps: int = 100, rows: str = "") -> Snapshot:
+    """A state with a classifier of that accuracy on 200 held-out rows, the hard ones wrong most often."""
+    chance = random.Random(seed)
+    items = [
+        {"question": "classify", "condition": "", "metric": "accuracy", "item": str(item), "cluster": str(item),
+         "score": float(chance.random() < accuracy + (0.1 if item % 2 else -0.1)), "weight": 1.0,
+         "direction": "higher", "stratum": "", "baseline": 0.5}
+        for item in range(200)
+    ]  # fmt: skip
+    write_items(items, cache.parent / "items.parquet")
+    assert pq.read_table(cache.parent / "items.parquet").num_rows == 200
+    files = {"items.parquet": (cache.parent / "items.parquet").read_bytes(), "facts.json": b'{"task": "rows"}'}
+    listed = [{"relpath": path, "md5": put(cache, data)} for path, data in files.items()]
+    place = "reports/finetune/classify"
+    outs = {f"{place}/details": put(cache, json.dumps(listed).encode(), ".dir"),
+            f"{place}/metrics.json": put(cache, b'{"accuracy": 0.9}')}  # fmt: skip
+    lock: dict[str, Any] = {"finetune@classify": {
+        "params": {"params.yaml": {"finetune.classify": {"steps": steps, "seed": seed}}},
+        "deps": [{"path": "own.csv", "md5": rows}] if rows else [],
+        "outs": [{"path": path, "md5": md5} for path, md5 in outs.items()],
+    }}  # fmt: skip
+    lock["ingest"] = {"outs": [{"path": seed_runs.HELDOUT, "md5": "held"}]}
+    return Snapshot(name, "revision", lock)
+
+
+def test_a_better_classifier_is_promoted_and_an_equal_one_is_not(cache: Path) -> None:
+    champion = [tuned(cache, f"a{seed}", 0.7, seed) for seed in range(1, 5)]
+    for accuracy, expected in ((0.88, "promote"), (0.7, "inconclusive")):
+        challenger = [tuned(cache, f"b{seed}", accuracy, 10 + seed, steps=int(1000 * accuracy)) for seed in range(1, 5)]
+        alone = promote._judged(champion[0], challenger[0], "classify", RULE, Params())
+        assert alone.verdict == "inconclusive"
+        seed_runs.record(champion, "classify")
+        seed_runs.record(challenger, "classify")
+        found = promote._judged(champion[0], challenger[0], "classify", RULE, Params())
+        assert found.verdict == expected, found.lines()
+        assert found.differences[0].name == RULE.primary
+        for record in (cache.parent / "noise").iterdir():
+            record.unlink()
+
+
+def test_other_rows_are_other_settings_and_other_seeds_are_not(cache: Path) -> None:
+    first, reseeded, other = (
+        tuned(cache, "x", 0.7, seed, rows=rows) for seed, rows in ((1, "one"), (2, "one"), (1, "two"))
+    )
+    assert seed_runs.settings_of(first, "classify") == seed_runs.settings_of(reseeded, "classify")
+    assert seed_runs.settings_of(first, "classify") != seed_runs.settings_of(other, "classify")
+
+
+def test_a_classifier_that_was_not_scored_item_by_item_is_a_sentence(cache: Path) -> None:
+    new = tuned(cache, "new", 0.7, 1)
+    outs = [{"path": "reports/finetune/classify/details", "md5": put(cache, b"[]", ".dir")}]
+    old = Snapshot("old", "revision", new.lock | {"finetune@classify": {"outs": outs}})
+    assert not seed_runs.has_items(old, "classify")
+    found = promote._judged(old, new, "classify", RULE, Params())
+    assert found.lines() == [
+        "verdict: inconclusive",
+        "the champion was not scored item by item; run the pipeline there again",
+    ]
