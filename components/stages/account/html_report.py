@@ -153,11 +153,13 @@ def _costs(summary: Summary) -> list[Table]:
         for name, row in project[group].items()
     ]
     spent = ["CPU seconds", "Wh", "g CO2e"]
+    caption, columns = "Time, energy and carbon of all that made these artifacts, with low and high estimates", spent
+    if any(row[-1] for row in rows):
+        caption, columns = f"{caption}; attempts are runs that ended early, and are counted", [*spent, "attempts"]
+    else:
+        rows = [row[:-1] for row in rows]
     return [
-        Table(
-            "Time, energy and carbon of all that made these artifacts, with low and high estimates; attempts are runs "
-            "that ended early, and are counted.", ["stage", "seconds", *spent, "attempts"], rows, total=True,
-        ),
+        Table(f"{caption}.", ["stage", "seconds", *columns], rows, total=True),
         Table("What the energy rests on.", ["component", "how it was obtained", "Wh", "share"], _components(cost)),
         Table("Every run in the ledger, by outcome and by experiment.", ["runs", "processes", *spent], runs),
     ]  # fmt: skip
