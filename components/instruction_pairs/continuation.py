@@ -32,4 +32,4 @@ def pairs(document: Document) -> Iterable[PromptPair]:
         end = cut_near(text, middle + ANSWER_CHARS, middle + ANSWER_CHARS // 4, middle + ANSWER_CHARS * 3 // 2)
         prompt, answer = text[begin:middle].strip(), text[middle:end].strip()
         if len(prompt) >= 20 and len(answer) >= 8:
-            yield PromptPair(f"Continue.\n{prompt}", answer, document.id)
+            yield PromptPair(f"Continue.\n{prompt}", answer, document.group, stratum=document.source)

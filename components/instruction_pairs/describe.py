@@ -36,4 +36,5 @@ def pairs(document: Document) -> Iterable[PromptPair]:
     for match in SECTION.finditer(document.text):
         header, answer = match[1][:LONGEST_HEADER], first_sentence(match[2])
         if is_sentence(answer) and answer[0].isupper():
-            yield PromptPair(f"What does this do?\n{module[0].strip()}: {header}", answer, document.id)
+            prompt = f"What does this do?\n{module[0].strip()}: {header}"
+            yield PromptPair(prompt, answer, document.group, stratum=document.source)

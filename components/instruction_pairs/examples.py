@@ -28,15 +28,19 @@ class Unfit(Exception):  # noqa: N818 - an answer, not an error
 
 @dataclass(frozen=True)
 class PromptPair:
-    """A prompt and its answer; `cluster` names what is resampled together when intervals are made (the document).
+    """A prompt and its answer.
 
-    `history` has the messages before the prompt, (role, content) each.
+    Attributes:
+        cluster, stratum: the work it is from, which intervals resample as a whole, and that work's source; of rows of
+            one's own the group of similar ones, and nothing.
+        history: the messages before the prompt, (role, content) each.
     """
 
     prompt: str
     answer: str
     cluster: str
     history: tuple[tuple[str, str], ...] = ()
+    stratum: str = ""
 
 
 Problem = Literal["single_label_classification", "multi_label_classification", "regression"]
@@ -45,11 +49,15 @@ Problem = Literal["single_label_classification", "multi_label_classification", "
 
 @dataclass(frozen=True)
 class Passage:
-    """A text and the index of its label; the indices of all its labels, or its score, where `Problem` asks for them."""
+    """A text and the index of its label; the indices of all its labels, or its score, where `Problem` asks for them.
+
+    `cluster` and `stratum` are those of `PromptPair`.
+    """
 
     text: str
     label: Any
     cluster: str
+    stratum: str = ""
 
 
 @dataclass(frozen=True)
@@ -168,4 +176,4 @@ def passages(draw: Draw, document: Document, chars: int, stride: int | None = No
     text = document.text
     for start in range(0, len(text), stride or chars):
         if len(text) - start >= chars // 2 and (part := text[start : start + chars].strip()):
-            yield draw.key(document.id, start), Passage(part, 0, document.id)
+            yield draw.key(document.id, start), Passage(part, 0, document.group, document.source)

@@ -36,7 +36,8 @@ def pairs(document: Document) -> Iterable[PromptPair]:
     for _, title, paragraph in sorted(found):
         answer = first_sentence(paragraph)
         if is_sentence(answer) and answers(title, answer):
-            yield PromptPair(f"Write the first sentence of this section.\n{title.strip()}", answer, document.id)
+            prompt = f"Write the first sentence of this section.\n{title.strip()}"
+            yield PromptPair(prompt, answer, document.group, stratum=document.source)
 
 
 def answers(title: str, sentence: str) -> bool:

@@ -1,6 +1,7 @@
 """Small corpora of real text in many forms, as the stages before fine-tuning leave them."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import networkx
@@ -54,11 +55,12 @@ def write(folder: Path, train: list[Document], heldout: list[Document]) -> Path:
 
 
 def python_docs(folder: Path) -> Path:
-    """Two packages to train on, one held out; a second source of prose beside them."""
+    """Two packages to train on, one held out in works of four documents; a second source of prose beside them."""
     prose = [" ".join(GERMAN.split()[start:] + GERMAN.split()[:start]) for start in range(60)]
     train = modules(networkx, "algorithms/**/*.py") + modules(numpy, "lib/*.py") + plain(prose[:40], "tale", "tales")
     heldout = modules(scipy, "stats/*.py", 30) + plain(prose[40:], "other tale", "tales")
-    return write(folder, train, heldout)
+    works = [replace(one, group=f"{one.group} {number // 4}") for number, one in enumerate(heldout)]
+    return write(folder, train, works)
 
 
 def draw(corpus: Path, max_train: int = 200, max_heldout: int = 40, chars: int = 200, seed: int = 1) -> Draw:

@@ -12,7 +12,7 @@ from components.instruction_pairs.examples import Passage, Problem
 from components.reporting.figures import WIDTH, chart, figure, save
 from components.reporting.tables import Page, quoted, write_table
 from components.scored_items import write_items
-from components.stages.finetune.classify import decided, r_squared, verdict
+from components.stages.finetune.classify import decided, over_works, r_squared, verdict, works_of
 from components.stages.finetune.report import (
     MOST_SHOWN,
     Bounded,
@@ -26,7 +26,7 @@ from components.stages.finetune.report import (
     write_heldout,
 )
 from components.stages.finetune.task_selection import Choice
-from components.statistics import Estimate, ratio
+from components.statistics import Estimate
 from components.training.train_config import TrainResult
 
 RULES = {
@@ -63,11 +63,10 @@ def classify(
     """
     examples: Any = choice.examples
     passages, labels, problem = examples.heldout, examples.labels, examples.problem
-    clusters = [passage.cluster for passage in passages]
     key, words = _score(problem)
     metrics = {"heldout_passages": float(len(passages)), "train_passages": float(len(examples.train))}
     accuracies = {
-        count: {name: ratio(_points(said, passages, problem), None, clusters) for name, said in row.items()}
+        count: {name: over_works(_points(said, passages, problem), passages) for name, said in row.items()}
         for count, row in sorted(curve.items())
     }
     page = page_of("Regression" if problem == "regression" else "Classification", choice, reports)
@@ -75,10 +74,11 @@ def classify(
     points = {name: _points(one, passages, problem) for name, one in said.items()}
     rows = _compared(said, points, examples, metrics)
     answers = {"true": [passage.label for passage in passages]} | said
-    named = {name: [_named(one, labels) for one in values] for name, values in answers.items()}
+    named: dict[str, list[Any]] = {name: [_named(one, labels) for one in values] for name, values in answers.items()}
     texts = [passage.text for passage in passages]
-    write_heldout(reports, clusters, named, texts)
-    write_items(_items(points, key, [*zip(texts, clusters, strict=True)]), reports / "details" / "items.parquet")
+    clusters, strata = works_of(passages)
+    write_heldout(reports, clusters, {"stratum": strata} | named, texts)
+    write_items(_items(points, key, passages), reports / "details" / "items.parquet")
     if problem == "single_label_classification":
         metrics |= {"accuracy/chance": 1 / len(labels)}
     metrics |= {"classes": float(len(labels))} if problem != "regression" else {}
@@ -148,12 +148,11 @@ def _compared(
     The gain in a mean absolute error is what it is less by.
     """
     passages, problem = examples.heldout, examples.problem
-    clusters = [passage.cluster for passage in passages]
     key, _ = _score(problem)
     rows: list[tuple[str, ...]] = []
     second: Bounded
     for name, one in said.items():
-        score = ratio(points[name], None, clusters)
+        score = over_works(points[name], passages)
         if problem == "regression":
             mean = float(np.mean([passage.label for passage in examples.train]))
             second_key, second = "r2", r_squared(np.array(points[name]), passages, mean)
@@ -164,7 +163,7 @@ def _compared(
             rows.append(("this model", interval_of(score), interval_of(second), ""))
             continue
         apart = np.array(points["this_model"]) - np.array(points[name])
-        gain = ratio((-apart if problem == "regression" else apart).tolist(), None, clusters, paired=True)
+        gain = over_works(-apart if problem == "regression" else apart, passages, paired=True)
         metrics |= {f"{key}/{name}": score.value} | numbers(f"gain_over_{name}", gain)
         if problem == "regression":
             metrics[f"r2/{name}"] = bounds(second)[0]
@@ -172,14 +171,15 @@ def _compared(
     return rows
 
 
-def _items(points: Mapping[str, list[float]], metric: str, where: list[tuple[str, str]]) -> Iterator[dict[str, Any]]:
-    """Rows of items.parquet: this model on each passage (`where`: text and cluster), beside the best of the rules."""
+def _items(points: Mapping[str, list[float]], metric: str, passages: Sequence[Passage]) -> Iterator[dict[str, Any]]:
+    """Rows of items.parquet: this model on each passage, beside the best of the rules."""
     lower = metric in {key for key, _ in SCORE.values()}
     rules = [own for name, own in points.items() if name != "this_model"]
     best = (min if lower else max)(rules, key=sum)
-    for (text, cluster), score, rule in zip(where, points["this_model"], best, strict=True):
-        named = {"question": "classify", "metric": metric, "item": sha256_bytes(text.encode())[:16], "cluster": cluster}
-        named |= {"condition": "", "stratum": "", "direction": "lower" if lower else "higher"}
+    for one, score, rule in zip(passages, points["this_model"], best, strict=True):
+        named = {"question": "classify", "metric": metric, "item": sha256_bytes(one.text.encode())[:16]}
+        named |= {"condition": "", "cluster": one.cluster, "stratum": one.stratum}
+        named |= {"direction": "lower" if lower else "higher"}
         yield named | {"score": score, "weight": 1.0, "baseline": rule}
 
 

@@ -2,7 +2,7 @@
 
 A passage is given as plain tokens, as `transformers`' tokenizer gives them. It is of one class, or of any number of
 them, or has a score. On held-out passages: accuracy and macro F1 (of scores: R2 and the mean absolute error) with
-intervals over documents, beside yardsticks that need no such model: naive Bayes on the passage's tokens or ridge
+intervals over works, beside yardsticks that need no such model: naive Bayes on the passage's tokens or ridge
 regression on their counts (how far counting words gets), and what is commonest.
 
 Legend: N passages, B passages of a batch, K classes.
@@ -22,7 +22,7 @@ from components.instruction_pairs.examples import Examples, Passage, Problem
 from components.params import Numerics
 from components.stages.finetune.classifier import Classifier
 from components.stages.finetune.instruct import drawn
-from components.statistics import Estimate, jackknife_interval, ratio
+from components.statistics import Estimate, cluster_table, jackknife_interval, ratio
 from components.tokens.hub_encoder import AnyEncoder
 from components.tokens.tokenizer import PAD
 from components.training import numerics as floats
@@ -182,7 +182,7 @@ class ClassifierScores:
         right: (N,), 1.0 where a passage has just the classes that were predicted.
         confusion: (K, K), passages by true class and predicted class; those of several classes count in each.
         accuracy: share of `right`, with its interval.
-        macro_f1: mean over the classes of their F1, and its interval's bounds (None for few documents, or all alike).
+        macro_f1: mean over the classes of their F1, and its interval's bounds (None for few works, or all alike).
     """
 
     right: np.ndarray
@@ -191,20 +191,29 @@ class ClassifierScores:
     macro_f1: tuple[float, float | None, float | None]
 
 
+def works_of(passages: Sequence[Passage]) -> tuple[list[str], list[str]]:
+    """Cluster and stratum of each passage."""
+    return [passage.cluster for passage in passages], [passage.stratum for passage in passages]
+
+
+def over_works(scores: Sequence[float] | np.ndarray, passages: Sequence[Passage], paired: bool = False) -> Estimate:
+    """Mean of a score of each passage with its interval over works; `paired`: of differences."""
+    clusters, strata = works_of(passages)
+    return ratio(np.asarray(scores).tolist(), None, clusters, strata=strata, paired=paired)
+
+
 def verdict(predicted: np.ndarray, passages: Sequence[Passage], num_labels: int) -> ClassifierScores:
     """Compare predicted classes, (N,) or bool (N, K), with the passages' own."""
     truth_NK, predicted_NK = (indicators(one, num_labels) for one in ([one.label for one in passages], predicted))
     right = (truth_NK == predicted_NK).all(axis=1).astype(float)
-    names = [passage.cluster for passage in passages]
-    _, cluster = np.unique(names, return_inverse=True)
-    sizes, counts = np.bincount(cluster).astype(float), np.zeros((cluster.max() + 1, 2, num_labels))
-    np.add.at(counts[:, 0], cluster, truth_NK & predicted_NK)
-    np.add.at(counts[:, 1], cluster, truth_NK.astype(float) + predicted_NK)
-    bounds = jackknife_interval(counts, macro_f1, sizes=sizes)
+    columns = [*(truth_NK & predicted_NK).T, *(truth_NK.astype(float) + predicted_NK).T, np.ones(len(passages))]
+    table, strata = cluster_table(columns, *works_of(passages))
+    counts, sizes = table[:, :-1].reshape(-1, 2, num_labels), table[:, -1]
+    bounds = jackknife_interval(counts, macro_f1, sizes=sizes, strata=strata)
     bounds = bounds if bounds[0] != bounds[1] else (None, None)  # all right or all wrong: no spread to tell from
     confusion = truth_NK.T.astype(int) @ predicted_NK.astype(int)
     value = float(macro_f1(counts.sum(axis=0, keepdims=True))[0])
-    return ClassifierScores(right, confusion, ratio(right.tolist(), None, names), (value, *bounds))
+    return ClassifierScores(right, confusion, over_works(right, passages), (value, *bounds))
 
 
 def macro_f1(counts: np.ndarray) -> np.ndarray:
@@ -215,8 +224,8 @@ def macro_f1(counts: np.ndarray) -> np.ndarray:
 def r_squared(error: np.ndarray, passages: Sequence[Passage], mean: float) -> Estimate:
     """1 - squared errors (N,) over those of always saying `mean`, the training passages', with its interval."""
     apart = np.array([passage.label for passage in passages]) - mean
-    clusters = [passage.cluster for passage in passages]
-    return ratio((apart**2 - error**2).tolist(), (apart**2).tolist(), clusters)
+    clusters, strata = works_of(passages)
+    return ratio((apart**2 - error**2).tolist(), (apart**2).tolist(), clusters, strata=strata)
 
 
 def naive_bayes(

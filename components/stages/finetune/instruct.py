@@ -181,18 +181,20 @@ class InstructionScores:
         bits: (num_pairs,) bits of each answer after its own prompt.
         num_bytes: (num_pairs,) UTF-8 bytes of each answer, as far as the context let it be read.
         right: (num_choices,) whether the pair's own answer was chosen; a tie of k counts 1/k.
-        clusters, groups: what is resampled together: each pair's document, each choice's group of four.
+        clusters, groups: what is resampled together: each pair's work, each choice's group of four.
+        strata: each pair's source.
     """
 
     bits: np.ndarray
     num_bytes: np.ndarray
     right: np.ndarray
     clusters: list[str]
+    strata: list[str]
     groups: list[str]
 
     @property
     def bits_per_byte(self) -> Estimate:
-        return ratio(self.bits.tolist(), self.num_bytes.tolist(), self.clusters)
+        return ratio(self.bits.tolist(), self.num_bytes.tolist(), self.clusters, strata=self.strata)
 
     @property
     def choice(self) -> Estimate | None:
@@ -215,7 +217,8 @@ def judge(model: Transformer, pairs: Sequence[PromptPair], form: Format, numeric
     own = np.concatenate([-np.diagonal(square_GPA, axis1=1, axis2=2).reshape(-1), nats[count * CHOICES :]])
     sizes = [sum(len(form.encoder.token_bytes(id)) for id in form(pair, end=False)[1]) for pair in pairs]
     groups = [str(index // CHOICES) for index in range(count)]
-    return InstructionScores(own / np.log(2), np.array(sizes), chosen(square_GPA), [p.cluster for p in pairs], groups)
+    clusters, strata = [pair.cluster for pair in pairs], [pair.stratum for pair in pairs]
+    return InstructionScores(own / np.log(2), np.array(sizes), chosen(square_GPA), clusters, strata, groups)
 
 
 def chosen(square_GPA: np.ndarray) -> np.ndarray:

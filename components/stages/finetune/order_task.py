@@ -1,6 +1,7 @@
 """Classification: are the two halves of this passage in their true order, or swapped? Any text feeds it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from components.instruction_pairs.examples import Draw, Examples, Passage, Unfit, lowest, passages
@@ -33,4 +34,4 @@ def _halves(draw: Draw, folder: Path) -> Iterator[tuple[str, Passage]]:
             if first and second:
                 swapped = int(key[-1], 16) % 2
                 parts = (second, first) if swapped else (first, second)
-                yield key, Passage("\n".join(parts), swapped, passage.cluster)
+                yield key, replace(passage, text="\n".join(parts), label=swapped)

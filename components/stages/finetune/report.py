@@ -44,7 +44,7 @@ def instruct(
     reports: Path,
 ) -> Report:
     """Write plots and details under `reports` and return the report of instruction tuning."""
-    gain = ratio((before.bits - after.bits).tolist(), after.num_bytes.tolist(), after.clusters)
+    gain = ratio((before.bits - after.bits).tolist(), after.num_bytes.tolist(), after.clusters, strata=after.strata)
     metrics = {"heldout_pairs": float(len(after.bits)), "train_pairs": float(len(choice.examples.train))}
     metrics |= numbers("answer_bits_per_byte", after.bits_per_byte) | {
         "answer_bits_per_byte/before": before.bits_per_byte.value
@@ -57,7 +57,7 @@ def instruct(
         metrics |= numbers("choice_gain", ratio((after.right - before.right).tolist(), None, after.groups, paired=True))
     metrics["train_loss"] = last_loss(result)
     pairs: Any = choice.examples.heldout
-    judged: dict[str, Sequence[object]] = {"bytes": after.num_bytes.tolist()}
+    judged: dict[str, Sequence[object]] = {"stratum": after.strata, "bytes": after.num_bytes.tolist()}
     judged |= {f"bits_{when}": scores.bits.tolist() for when, scores in (("before", before), ("after", after))}
     judged |= {f"right_{when}": scores.right.tolist() for when, scores in (("before", before), ("after", after))}
     write_heldout(reports, after.clusters, judged, [asked(pair) for pair in pairs])
@@ -72,9 +72,10 @@ def instruct(
     if before.choice is not None and after.choice is not None:
         name = f"share of right answers, one of {CHOICES}"
         scores.append((name, interval_of(before.choice), interval_of(after.choice), f"{1 / CHOICES:.2f}"))
-    caption = f"Scores on {len(after.bits)} held-out pairs before and after tuning, with 95% intervals over documents."
+    over = after.bits_per_byte.variance
+    caption = f"Scores on {len(after.bits)} held-out pairs before and after tuning, with 95% intervals over {over}."
     page.show("score before after guessing", scores, caption)
-    page.say(f"Tuning saves {interval_of(gain)} bits per byte on the same answers (paired, by document).")
+    page.say(f"Tuning saves {interval_of(gain)} bits per byte on the same answers (paired).")
     cells = [[quoted(row[key]) for key in ("prompt", "answer", "before", "after")] for row in rows]
     page.say("What the model answers to held-out prompts, before and after tuning.")
     page.say(markdown_table(("prompt", "answer in the corpus", "before", "after"), cells, "llll"))

@@ -1,5 +1,6 @@
 """Classification: which source is this bit of text from? Held-out lines are of parts that no training text is from."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from components.instruction_pairs.examples import Draw, Examples, Passage, Unfit, lowest, passages
@@ -31,7 +32,7 @@ def draw(draw: Draw) -> Examples:
     drawn = []
     for folder, most in ((draw.train, draw.max_train), (draw.heldout, draw.max_heldout)):
         each = [lowest(found[folder][name], most // len(labels)) for name in labels]
-        drawn.append([Passage(p.text, label, p.cluster) for label, mine in enumerate(each) for p in mine])
+        drawn.append([replace(p, label=label) for label, mine in enumerate(each) for p in mine])
     note = "Held-out passages are from parts of works that no training text is from."
     return Examples(drawn[0], drawn[1], labels, note)
 

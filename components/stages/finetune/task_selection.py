@@ -79,10 +79,10 @@ def choose(branch: Branch, name: str, draw: Draw) -> Choice:
 
 
 def _with_clusters(examples: Examples) -> Examples:
-    """The examples; where all held-out ones are of one document, each stands for itself, and the note says so."""
+    """The examples; where all held-out ones are of one work, each stands for itself, and the note says so."""
     found: list[Any] = list(examples.heldout)
     if len({one.cluster for one in found}) > 1:
         return examples
     heldout = [replace(one, cluster=f"{one.cluster}/{index}") for index, one in enumerate(found)]
-    note = "All held-out examples are of one document, so intervals speak of that document alone."
+    note = "All held-out examples are of one work, so intervals speak of that work alone."
     return replace(examples, heldout=heldout, note=f"{examples.note} {note}".strip())

@@ -1,8 +1,11 @@
 """Classification: which work (file, package, thread) is this passage from?
 
 The held-out corpus has few of the training corpus's works, so here the test passages are a fifth of the training
-corpus's own: unseen in fine-tuning, but seen without labels in pretraining. The report says so.
+corpus's own: unseen in fine-tuning, but seen without labels in pretraining. The report says so. The works are the
+classes, so intervals resample documents.
 """
+
+from dataclasses import replace
 
 from components.corpus.corpus import Document
 from components.instruction_pairs.examples import Draw, Examples, Passage, Unfit, lowest, passages
@@ -22,7 +25,10 @@ def draw(draw: Draw) -> Examples:
     found: dict[str, list[tuple[str, str, Passage]]] = {}
     for document in draw.documents(draw.train):
         both = (passages(one, document, draw.passage_chars) for one in (draw, draw.of_heldout))
-        three = ((key, heldout_key, passage) for (key, passage), (heldout_key, _) in zip(*both, strict=True))
+        three = (
+            (key, heldout_key, replace(passage, cluster=document.id, stratum=""))
+            for (key, passage), (heldout_key, _) in zip(*both, strict=True)
+        )
         found.setdefault(_work(document), []).extend(three)
     fit = sorted((name for name in found if len(found[name]) >= LEAST), key=lambda name: (-len(found[name]), name))
     if len(fit) < 2:
@@ -32,7 +38,7 @@ def draw(draw: Draw) -> Examples:
     train: list[Passage] = []
     heldout: list[Passage] = []
     for label, name in enumerate(labels):
-        mine = [(key, held, Passage(p.text, label, p.cluster)) for key, held, p in found[name]]
+        mine = [(key, held, replace(p, label=label)) for key, held, p in found[name]]
         test = [(held, passage) for _, held, passage in mine if _is_test(held)]
         rest = [(key, passage) for key, held, passage in mine if not _is_test(held)]
         train += lowest(rest, draw.max_train // len(labels))

@@ -1,7 +1,7 @@
 """Curves of the label-efficiency study: accuracies with intervals, and the labels that pretraining saves.
 
 Every figure is a mean over seeds (draws of labels and trainings) and held-out items, and both vary: its variance is
-that of the seeds' means plus that of the items' (clustered by document), with Satterthwaite's degrees of freedom. What
+that of the seeds' means plus that of the items' (clustered by work), with Satterthwaite's degrees of freedom. What
 seeds and items share is counted twice, so intervals are rather too wide. They cover no other pretraining.
 """
 

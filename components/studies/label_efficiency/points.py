@@ -137,9 +137,11 @@ def draw(place: Place) -> dict[str, Any]:
                 f"label_efficiency.labels: {most} labels are asked for, and the task {choice.task.name} has "
                 f"{len(examples.train)} training examples; leave out the largest, or give the pipeline more text"
             )
-        write_json(place.examples(seed), {"passages": [[p.text, p.label, p.cluster] for p in examples.train]})
+        write_json(
+            place.examples(seed), {"passages": [[p.text, p.label, p.cluster, p.stratum] for p in examples.train]}
+        )
         if seed == 1:
-            heldout = [[p.text, p.label, p.cluster] for p in examples.heldout]
+            heldout = [[p.text, p.label, p.cluster, p.stratum] for p in examples.heldout]
             write_json(place.examples(0), {"passages": heldout})
     assert choice
     task = {"name": choice.task.name, "title": choice.task.title, "classes": choice.examples.labels}

@@ -79,7 +79,8 @@ def _score(result: TaskResult, context: EvalContext, chosen: list[PromptPair]) -
         for pair, (score, weight), (baseline, base_weight) in zip(chosen, after, before, strict=True):
             assert weight == base_weight, "both models have the tokenizer of pretraining"
             key = sha256_bytes(f"{pair.prompt}\n{pair.answer}".encode())[:16]
-            result.item(metric, key, score, weight=weight, cluster=pair.cluster, direction="lower", baseline=baseline)
+            where = {"cluster": pair.cluster, "stratum": pair.stratum}
+            result.item(metric, key, score, weight=weight, direction="lower", baseline=baseline, **where)
 
 
 def _bits(model: LanguageModel, chosen: list[PromptPair], chat: bool) -> list[tuple[float, int]]:

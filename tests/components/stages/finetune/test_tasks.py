@@ -136,14 +136,18 @@ def test_pieces_of_one_file_are_one_work(tmp_path: Path) -> None:
     assert choice.skipped[1]["reason"].startswith("1 of 1 works in the training text have the 40")
 
 
-def test_held_out_text_of_one_document_is_said(tmp_path: Path, docs: Path) -> None:
+def test_held_out_text_of_one_work_is_said(tmp_path: Path) -> None:
     texts = [shuffled("german", seed) for seed in range(3)]
     corpus = corpora.write(tmp_path, corpora.plain(texts[:2], "book"), corpora.plain(texts[2:], "exam"))
     for branch in TASKS:
         examples = choose(branch, "auto", corpora.draw(corpus)).examples  # type: ignore[arg-type]
-        assert "of one document, so intervals speak of that document alone" in examples.note
+        assert "of one work, so intervals speak of that work alone" in examples.note
         assert len({one.cluster for one in examples.heldout}) == len(examples.heldout)
-    assert "of one document" not in choose("instruct", "auto", corpora.draw(docs)).examples.note
+    exams = [one for n in range(3) for one in corpora.plain([shuffled("german", 7 + n)[:9000]], f"exam {n}")]
+    corpus = corpora.write(tmp_path / "more", corpora.plain(texts[:2], "book"), exams)
+    examples = choose("instruct", "auto", corpora.draw(corpus)).examples
+    assert "of one work" not in examples.note
+    assert {(one.cluster, one.stratum) for one in examples.heldout} == {(f"exam {n}", "docs") for n in range(3)}
 
 
 def test_no_text_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:

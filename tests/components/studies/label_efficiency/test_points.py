@@ -53,8 +53,8 @@ def test_examples_are_drawn_once_and_more_labels_hold_fewer(place: study.Place) 
     assert len(few) == 16
     assert {(p.text, p.cluster) for p in few} <= {(p.text, p.cluster) for p in more}
     assert sum(p.label for p in few) == 8
-    heldout = {document.id for document in read_corpus(place.data / "ingest/heldout")}
-    assert {p.cluster for p in place.passages(0)} <= heldout
+    heldout = {(document.group, document.source) for document in read_corpus(place.data / "ingest/heldout")}
+    assert {(p.cluster, p.stratum) for p in place.passages(0)} <= heldout
     assert study.draw(place) == task
     with pytest.raises(UserError, match=r"label_efficiency\.labels: 100000 labels are asked for"):
         study.draw(
