@@ -75,6 +75,8 @@ def run_study(name: str, params: Params) -> Path:
             lines = [f"{branch}: {challenger.name} has no stage {stage}, so there is nothing to judge"]
         else:
             lines = list(judge_model(challenger, branch, rule, params))
+        if branch in params.promote.override and not any(line.startswith("promoted by override") for line in lines):
+            lines.append(f"the override of {branch} had no effect")
         paragraphs += ["\n".join(f"- {line}" for line in lines)] * bool(lines)
     text = f"# Promotion: {challenger.name}\n\n" + "\n\n".join(paragraphs) + "\n"
     write_text(REPORTS / "report.md", text)

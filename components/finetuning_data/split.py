@@ -3,7 +3,8 @@
 1. A row that repeats an earlier one is left out, and all rows that contradict each other: a text with two labels, two
    answers each of which is once the better one.
 2. Similar rows form a group (components/similarity/groups.py), and whole groups are held out, chosen by hash: no
-   held-out row has a near-copy among the training rows. No seed moves a row across.
+   held-out row has a near-copy among the training rows. No seed moves a row
+   across, though a held-out row goes whose class `most` left none of to train on.
 3. A training row that shares much text with the pipeline's held-out set is left out, as the filter stage leaves
    documents out: the tuned model is scored on that set too.
 """

@@ -124,8 +124,7 @@ def draw_pairs(
 ) -> Examples:
     """Pairs that `of` finds in each document, those with the lowest keys.
 
-    An answer is used once, and a held-out answer that is also a training answer is left out: boilerplate would be
-    recited, not answered.
+    An answer is used once, and none on both sides: boilerplate would be recited, not answered.
 
     Args:
         per_document: most pairs of one document.
@@ -135,8 +134,10 @@ def draw_pairs(
     Raises:
         Unfit: too few.
     """
-    train = _distinct(draw, draw.train, of, per_document, set())
-    heldout = _distinct(draw.of_heldout, draw.heldout, of, per_document, {pair.answer for pair in train})
+    fixed = draw.of_heldout
+    known = {pair.answer for pair in _distinct(fixed, draw.train, of, per_document, set())}
+    heldout = _distinct(fixed, draw.heldout, of, per_document, known)
+    train = _distinct(draw, draw.train, of, per_document, {pair.answer for pair in heldout})
     _refuse_few(len(train), len(heldout), least, what)
     return Examples(train[: draw.max_train], heldout[: draw.max_heldout])
 

@@ -136,8 +136,11 @@ def _primary(
     name: str, row: Difference | None, noise: SeedNoise | None, confidence: float
 ) -> tuple[Difference | None, Finding]:
     """The primary metric over works and seeds: its whole interval must be above zero."""
-    if row is None or row.low is None:
-        return None, ("inconclusive", f"{name} has no interval on shared items: too few works, or not evaluated")
+    if row is None:
+        text = f"{name}: the two share no scored item: other held-out examples, another task, or not evaluated"
+        return None, ("inconclusive", text)
+    if row.low is None:
+        return None, ("inconclusive", f"{name} has no interval on shared items: too few works")
     if noise is None:
         text = f"{name}: seed noise not measured, so a lucky seed would do; run `python -m flows.seeds`"
         return None, ("inconclusive", text)

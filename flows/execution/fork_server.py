@@ -138,7 +138,10 @@ def serve(address: str, packages: Sequence[str]) -> None:
     for package in packages:
         with contextlib.suppress(ImportError):
             __import__(package)
-    os.rename(f"{address}.new", address)
+    try:
+        os.rename(f"{address}.new", address)
+    except FileNotFoundError:  # the run ended meanwhile, and its folder with it
+        return
     with selectors.DefaultSelector() as selector:
         selector.register(listener, selectors.EVENT_READ)
         while True:

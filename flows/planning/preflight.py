@@ -26,10 +26,17 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
         from components.stages.filter.stage import check_languages
 
         check_languages(params.filter)
+    from components.stages.account.summary import MODELS
+
+    made_here = [f"models/{name}" for name in MODELS]
     tuned = {name: one for name, one in params.finetune.stages().items() if f"finetune@{name}" in stages}
     for name, one in tuned.items():
         if not one.data.startswith("data/") and not (root / one.data).exists():
             raise UserError(f"finetune.{name}.data = {one.data}: no such file or folder; correct it in params.yaml")
+        if one.base not in made_here and not (root / one.base).is_dir():
+            there = f"give a folder with a model, or one of {', '.join(made_here)}"
+            raise UserError(f"finetune.{name}.base = {one.base}: no such folder; {there}; one of a hub is fetched by "
+                            "`python -m flows.finetune_data ROWS --base OWNER/NAME@COMMIT`")  # fmt: skip
     for branch in ("causal", "masked"):
         if f"pretrain@{branch}" in stages:
             from components.model.shape import derive_shape

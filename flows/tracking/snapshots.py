@@ -42,10 +42,17 @@ class Snapshot:
     commit: str = ""
 
     def params(self) -> dict[str, Any]:
-        """The effective value of every parameter the stages depend on, as one tree."""
+        """The effective value of every parameter the stages depend on, as one tree.
+
+        Where stages ran with different values, as one that is stale has, that of the stage the section is named after.
+        """
         tree: dict[str, Any] = {}
-        for entry in self.lock.values():
-            tree = layout.overlaid(tree, nested(layout.effective(entry.get("params", {}))))
+        of_stage = {stage: nested(layout.effective(entry.get("params", {}))) for stage, entry in self.lock.items()}
+        for values in of_stage.values():
+            tree = layout.overlaid(tree, values)
+        for stage, values in of_stage.items():
+            own = stage.partition("@")[0]
+            tree = layout.overlaid(tree, {own: values[own]} if own in values else {})
         return tree
 
     def outputs(self) -> dict[str, str]:

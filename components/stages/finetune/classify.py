@@ -210,7 +210,8 @@ def verdict(predicted: np.ndarray, passages: Sequence[Passage], num_labels: int)
     table, strata = cluster_table(columns, *works_of(passages))
     counts, sizes = table[:, :-1].reshape(-1, 2, num_labels), table[:, -1]
     bounds = jackknife_interval(counts, macro_f1, sizes=sizes, strata=strata)
-    bounds = bounds if bounds[0] != bounds[1] else (None, None)  # all right or all wrong: no spread to tell from
+    low, high = bounds if bounds[0] != bounds[1] else (None, None)  # all right or all wrong: no spread to tell from
+    bounds = (low, high) if low is None or high is None else (max(0.0, low), min(1.0, high))
     confusion = truth_NK.T.astype(int) @ predicted_NK.astype(int)
     value = float(macro_f1(counts.sum(axis=0, keepdims=True))[0])
     return ClassifierScores(right, confusion, over_works(right, passages), (value, *bounds))

@@ -60,6 +60,7 @@ def instruct(
     judged: dict[str, Sequence[object]] = {"stratum": after.strata, "bytes": after.num_bytes.tolist()}
     judged |= {f"bits_{when}": scores.bits.tolist() for when, scores in (("before", before), ("after", after))}
     judged |= {f"right_{when}": scores.right.tolist() for when, scores in (("before", before), ("after", after))}
+    judged["answer"] = [pair.answer for pair in pairs]
     write_heldout(reports, after.clusters, judged, [asked(pair) for pair in pairs])
     rows = [
         {"prompt": asked(pair), "answer": pair.answer, "before": old, "after": new}
@@ -76,9 +77,12 @@ def instruct(
     caption = f"Scores on {len(after.bits)} held-out pairs before and after tuning, with 95% intervals over {over}."
     page.show("score before after guessing", scores, caption)
     page.say(f"Tuning saves {interval_of(gain)} bits per byte on the same answers (paired).")
-    cells = [[quoted(row[key]) for key in ("prompt", "answer", "before", "after")] for row in rows]
+    cells = [
+        [quoted(row["prompt"], SHOWN_CHARS), *(quoted(row[key]) for key in ("answer", "before", "after"))]
+        for row in rows
+    ]
     page.say("What the model answers to held-out prompts, before and after tuning.")
-    page.say(markdown_table(("prompt", "answer in the corpus", "before", "after"), cells, "llll"))
+    page.say(markdown_table(("prompt", "right answer", "before", "after"), cells, "llll"))
     return Report(metrics, page.markdown, facts_of(choice, context, 1 / CHOICES))
 
 
@@ -252,9 +256,9 @@ def write_heldout(
     Args:
         clusters: what an example is resampled with: its document, or its row of one's own.
         judged: column -> a value per example; fewer where the last were not judged so.
-        texts: what was asked, of which the table has the beginning.
+        texts: what was asked, of which the table has the end.
     """
-    short = [text if len(text) <= SHOWN_CHARS else text[: SHOWN_CHARS - 1] + "…" for text in texts]
+    short = [text if len(text) <= SHOWN_CHARS else "…" + text[1 - SHOWN_CHARS :] for text in texts]
     rows = zip_longest(clusters, *judged.values(), short, fillvalue="")
     write_table(reports / "details" / "heldout.csv", ("cluster", *judged, "text"), rows)
 

@@ -73,17 +73,18 @@ class IngestPass:
         keys: set[int] = set()
         inputs = functools.partial(local_inputs, self.context)
         results = running.map(functools.partial(read_file, self.context), listing.tasks, inputs)
-        for task, result in zip(listing.tasks, results, strict=True):
-            counts.files += 1
+        for number, (task, result) in enumerate(zip(listing.tasks, results, strict=True), 1):
             if result.skipped:
                 listing.skipped.append((plain_name(task.location), plain_name(result.skipped)))
+            else:
+                counts.files += 1
             counts.unread.update(result.unread)
             by_status = Counter[str]()
             yield from self._of_file(result, listing, counts, keys, by_status)
             counts.count_file(plain_name(task.location), result.num_bytes, by_status, result.cut)
             self._progress(task.location)
             if listing.max_bytes and counts.kept_bytes >= listing.max_bytes:
-                counts.files_not_read = len(listing.tasks) - counts.files
+                counts.files_not_read = len(listing.tasks) - number
                 self._files_done += counts.files_not_read
                 return
 

@@ -13,6 +13,7 @@ from components.params import parse
 from flows.planning.preflight import raise_if_unfit
 
 SOURCE = {"kind": "files", "name": "own", "path": "texts"}
+BASE = {"instruct": {}, "classify": {"base": "nobody/nothing"}}
 ROWS = {"instruct": {"data": "rows.jsonl"}, "classify": {}}
 
 
@@ -24,6 +25,7 @@ ROWS = {"instruct": {"data": "rows.jsonl"}, "classify": {}}
         ({"ingest": {"licences": {"deny": ["MINE"]}}}, "ingest", "no SPDX licence"),
         ({"filter": {"languages": ["german"]}}, "filter", "'german' is no language"),
         ({"finetune": ROWS}, "finetune@instruct", "rows.jsonl: no such file or folder"),
+        ({"finetune": BASE}, "finetune@classify", "base = nobody/nothing: no such folder"),
         ({"pretrain": {"causal": {"model": {"width": 101}}}}, "pretrain@causal", "set model.width to a multiple of 2"),
         ({"pretrain": {"masked": {"model": {"heads": 3}}}}, "pretrain@masked", "set model.width to a multiple of 6"),
         ({"numerics": {"device": "cuda"}}, "pretrain@causal", "no CUDA device"),

@@ -83,6 +83,13 @@ def test_other_rows_are_other_settings_and_other_seeds_are_not(cache: Path) -> N
     assert seed_runs.settings_of(first, "classify") != seed_runs.settings_of(other, "classify")
 
 
+def test_a_stale_stage_does_not_hide_what_another_ran_with() -> None:
+    """`evaluate` has all of fine-tuning among its parameters, and ran before classify was tuned again."""
+    steps = {stage: {"params": {"params.yaml": {"finetune.classify": {"steps": number}}}}
+             for stage, number in (("finetune@classify", 51), ("evaluate", 300))}  # fmt: skip
+    assert Snapshot("x", "revision", steps).params()["finetune"]["classify"]["steps"] == 51
+
+
 def test_a_classifier_that_was_not_scored_item_by_item_is_a_sentence(cache: Path) -> None:
     new = tuned(cache, "new", 0.7, 1)
     outs = [{"path": "reports/finetune/classify/details", "md5": put(cache, b"[]", ".dir")}]

@@ -72,7 +72,7 @@ def test_the_card_counts_by_source_licence_rule_and_group(root: Path) -> None:
     card = (root / "reports/data.md").read_text()
     for line in (
         "| num\\|py | 3 | 38 | 35 | opted_out 2 | 1 | 0.01 | 5 |",
-        "Files that were not read: 2 x .png is no format that ingest reads; 1 x beyond the limit of their source.",
+        "Files that were not read: 2 x .png is no format that ingest reads; 1 x beyond the limit of their source;",
         "| dedup | 30 | 26 | dedup_rule 4 | 0 | 0 |",
         "| women | 8 | 5 | 3 | too few |  |",
         "| BSD-3-Clause | 40 |",

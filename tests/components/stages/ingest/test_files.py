@@ -314,7 +314,7 @@ def test_a_dry_run_counts_and_shows_samples_and_writes_nothing(mixed: Path, tmp_
     assert hashes(tmp_path) == before
     assert result.source_counts["files"].kept == 10
     assert len(result.source_counts["files"].samples()) == 3
-    assert "| files | 9 | 10 | 10 |" in result.markdown
+    assert "| files | 8 | 10 | 10 |" in result.markdown
     assert "# Samples" in result.markdown
     assert PROSE[:60] in result.markdown
     assert "A run would end here" not in result.markdown
@@ -370,7 +370,7 @@ def test_a_source_in_which_nothing_is_found_stops_the_run(mixed: Path, tmp_path:
     folder.mkdir()
     (folder / "one.json").write_text(json.dumps({"Introduction": {"Background": "a record without the field"}}))
     sources = [Files(path="mine", pattern="*.jsonl"), Files(name="facts", path="mine/facts")]
-    said = r"source facts: nothing was found to read \(0 records in 1 files, .*without a field .text.*, or leave"
+    said = r"source facts: nothing was found to read \(0 records in 0 files, .*without a field .text.*, or leave"
     with pytest.raises(UserError, match=said):
         run_ingest(Ingest(sources=sources, watch="mine"), tmp_path)
 
