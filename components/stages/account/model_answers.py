@@ -36,6 +36,8 @@ SCORED = {
 """Eval task -> model that it scores (`classify`: what its own stage scored); all others score the causal model."""
 KINDS = {"memorisation": "memorisation", "pronoun_gap": "bias", "bias_mitigation": "bias"}
 """Eval task -> kind of its rows, where they do not say."""
+GAINED = ("accuracy", "reward")
+"""Scores of a tuned model of which its stage measures the paired gain over each baseline."""
 MAX_WORKS = 500
 MODEL_LIMITS = (
     "It is a small model made to be understood and compared, not a product: do not use it where an answer matters.",
@@ -329,12 +331,19 @@ def _scores(model: str, records: StageRecords) -> list[Score]:
 
 
 def _best_rule(name: str, row: Mapping[str, float], metrics: Mapping[str, float]) -> dict[str, Any]:
-    """The best of the baselines of a score that a stage measured, the model before it was tuned among them."""
-    rules = [(row[key], words, False) for key, words in BASELINES.items() if key in row]
+    """The best of the baselines of a score that a stage measured, the model before it was tuned among them.
+
+    Whether the score is above it is said by the paired gain, where the stage has that.
+    """
+    rules = [(row[key], words, False, key) for key, words in BASELINES.items() if key in row]
     if f"{name}/before" in metrics:
-        rules.append((metrics[f"{name}/before"], "before tuning", True))
-    best = (min if "bits_per_byte" in name else max)(rules, default=())
-    return dict(zip(("baseline", "baseline_name", "baseline_needs_model"), best, strict=False))
+        rules.append((metrics[f"{name}/before"], "before tuning", True, "before"))
+    if not rules:
+        return {}
+    value, words, needs_model, key = (min if "bits_per_byte" in name else max)(rules)
+    gain = f"gain_over_{key}" if name in GAINED else ""
+    above = {"above_baseline": metrics.get(f"{gain}/low", 0.0) > 0.0} if f"{gain}/value" in metrics else {}
+    return {"baseline": value, "baseline_name": words, "baseline_needs_model": needs_model} | above
 
 
 def scored_model(task: str, name: str) -> str:

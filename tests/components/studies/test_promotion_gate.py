@@ -132,7 +132,9 @@ def test_a_verdict_names_what_it_rests_on_and_nothing_else(tmp_path: Path) -> No
 def test_a_primary_metric_that_was_not_evaluated_is_inconclusive(tmp_path: Path) -> None:
     found = verdict(tmp_path, replace_rule(primary="recall/nats"), bits=1.5)
     assert found.verdict == "inconclusive"
-    assert found.reasons == ["recall/nats: the two share no scored item: other held-out examples, another task, or not evaluated"]
+    assert found.reasons == [
+        "recall/nats: the two share no scored item: other held-out examples, another task, or not evaluated"
+    ]
     assert not found.lines()[0].startswith("smallest gain")
 
 

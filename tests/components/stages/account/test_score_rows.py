@@ -9,6 +9,7 @@ from components.reporting import figures
 from components.stages.account import score_plot
 from components.stages.account.answers import Score
 from components.stages.account.html_report import picture
+from components.stages.account.model_answers import _best_rule
 from components.stages.account.score_plot import plot_scores
 from components.stages.account.score_rows import ScoreRow, above, score_rows
 from components.stages.account.types import StageRecords, Summary
@@ -126,3 +127,15 @@ def test_the_forest_plot_draws_every_score_and_baseline(
     assert all(f"{score.name} {score.value:.3f}" in shown.caption for score in scores)
     plot_scores([], tmp_path / "scores.png")
     assert not (tmp_path / "scores.png").exists()
+
+
+def test_a_tuned_model_is_above_its_best_baseline_by_the_paired_gain() -> None:
+    """Its own interval would leave out that the rule was tried on the same items."""
+    row = {"value": 0.84, "low": 0.78, "high": 0.89, "chance": 0.5, "naive_bayes": 0.77}
+    for low, expected in ((-0.01, False), (0.02, True)):
+        gain = {"gain_over_naive_bayes/value": 0.07, "gain_over_naive_bayes/low": low, "gain_over_majority/low": 0.2}
+        found = _best_rule("accuracy", row, gain)
+        assert found["baseline_name"] == "naive Bayes"
+        assert found["above_baseline"] is expected
+    assert "above_baseline" not in _best_rule("macro_f1", row, gain)
+    assert _best_rule("accuracy", row, {"gain_over_naive_bayes/value": 0.07})["above_baseline"] is False
