@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from components.stages.account.answers import ModelAnswers, NotKnown, Score
+from components.stages.account.model_answers import GAINED
+from components.stages.account.summary import BASELINES
 from components.stages.account.types import StageRecords
 
 PAIRS = {
@@ -108,16 +110,26 @@ def _rank(rows: list[ScoreRow], index: int) -> tuple[bool, bool, bool, int, bool
     )
 
 
+def _gain(metrics: Mapping[str, float], name: str) -> str:
+    """A paired gain with its interval in words; empty if the stage has none."""
+    gain, low, high = (metrics.get(f"{name}/{end}") for end in ENDS)
+    if gain is None:
+        return ""
+    return f"{gain:+.2f}" + ("" if low is None or high is None else f" [{low:.2f}, {high:.2f}]")
+
+
 def _paired(score: Score, scores: Iterable[Score], records: StageRecords) -> ScoreRow | None:
     """The row of a score; None if it is shown as the counterpart of another."""
     if before := BEFORE_TUNING.get(score.name):
         found = records.metrics.get(score.measured_by, {})
-        value, [gain, low, high] = found.get(before[0]), [found.get(f"{before[1]}/{end}") for end in ENDS]
-        if value is None or gain is None:
+        value, low, shown = found.get(before[0]), found.get(f"{before[1]}/low"), _gain(found, before[1])
+        if value is None or not shown:
             return ScoreRow(score, "before" if value is not None else "", value)
-        shown = f"{gain:+.2f}" + ("" if low is None or high is None else f" [{low:.2f}, {high:.2f}]")
         tuned = {"baseline": value, "baseline_name": "before tuning", "above_baseline": low is not None and low > 0}
         return ScoreRow(score.model_copy(update=tuned | {"baseline_needs_model": True}), shown)
+    if score.name in GAINED and score.baseline is not None:
+        key = next((key for key, words in BASELINES.items() if words == score.baseline_name), "before")
+        return ScoreRow(score, _gain(records.metrics.get(score.measured_by, {}), f"gain_over_{key}"))
     if score.task == "sentence_pairs":
         return ScoreRow(score, "even", 0.5)
     this, other, name = PAIRS.get(score.task, ("", "", ""))
