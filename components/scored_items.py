@@ -1,10 +1,11 @@
 """The table of scored items, `details/items.parquet`: what two models are compared on.
 
-question, condition, metric   the task, under which condition (source, number of examples), in which unit
-item, cluster, stratum        stable id, the items that rise and fall with it (of a work, an occupation), its source
-score, weight                 the metric is sum(score) / sum(weight)
-direction                     higher, lower or zero: what is better
-baseline                      score of the best trivial rule on this item; null where a metric has none
+Columns:
+    question, condition, metric   the task, under which condition (source, number of examples), in which unit
+    item, cluster, stratum        stable id, the items that rise and fall with it (of a work, an occupation), its source
+    score, weight                 the metric is sum(score) / sum(weight)
+    direction                     higher, lower or zero: what is better
+    baseline                      score of the best trivial rule on this item; null where a metric has none
 """
 
 from collections.abc import Iterable, Mapping

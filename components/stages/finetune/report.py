@@ -254,7 +254,7 @@ def write_heldout(
     """Write `details/heldout.csv`: what each held-out example was judged to be, so that every score can be recomputed.
 
     Args:
-        clusters: what an example is resampled with: its document, or its row of one's own.
+        clusters: what an example is resampled with: its work, or the group of a row of one's own.
         judged: column -> a value per example; fewer where the last were not judged so.
         texts: what was asked, of which the table has the end.
     """
