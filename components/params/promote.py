@@ -55,10 +55,11 @@ class Promote(Section):
     """Kinds of model to promote whatever the gate says, each with the reason, which is recorded: {causal: reason}."""
 
     @model_validator(mode="after")
-    def _overrides_have_reasons(self) -> "Promote":
+    def _kinds_exist_and_overrides_have_reasons(self) -> "Promote":
+        for section in ("rules", "override"):
+            if unknown := [kind for kind in getattr(self, section) if kind not in KINDS]:
+                raise ValueError(f"{section}.{unknown[0]}: no such kind of model (there is: {', '.join(KINDS)})")
         for kind, reason in self.override.items():
-            if kind not in KINDS:
-                raise ValueError(f"override.{kind}: no such kind of model (there is: {', '.join(KINDS)})")
             if not reason.strip():
                 raise ValueError(f"override.{kind}: give the reason, it is recorded with the model")
         return self

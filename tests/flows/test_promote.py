@@ -117,9 +117,9 @@ def test_an_override_without_a_reason_or_a_model_is_refused(override: dict[str, 
     assert "Value error" not in str(raised.value)
 
 
-def test_a_rule_for_no_kind_of_model_is_refused(registry: Registry) -> None:
-    with pytest.raises(UserError, match=r"promote\.rules\.mask: no such kind of model; there are causal, masked"):
-        promote.run_study("run", Params(promote=Promote(rules={"mask": GateRule(primary="bits")})))
+def test_a_rule_for_no_kind_of_model_is_refused() -> None:
+    with pytest.raises(UserError, match=r"rules\.mask: no such kind of model \(there is: causal, masked"):
+        schema.parse({"promote": {"rules": {"mask": {"primary": "bits"}}}})
 
 
 def test_a_model_without_a_rule_and_a_rule_without_a_model_are_sentences(

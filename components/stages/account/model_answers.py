@@ -333,7 +333,7 @@ def _scores(model: str, records: StageRecords) -> list[Score]:
 def _best_rule(name: str, row: Mapping[str, float], metrics: Mapping[str, float]) -> dict[str, Any]:
     """The best of the baselines of a score that a stage measured, the model before it was tuned among them.
 
-    Whether the score is above it is said by the paired gain, where the stage has that.
+    With the paired gain over it, which says whether the score is above it, where the stage has that.
     """
     rules = [(row[key], words, False, key) for key, words in BASELINES.items() if key in row]
     if f"{name}/before" in metrics:
@@ -341,9 +341,11 @@ def _best_rule(name: str, row: Mapping[str, float], metrics: Mapping[str, float]
     if not rules:
         return {}
     value, words, needs_model, key = (min if "bits_per_byte" in name else max)(rules)
-    gain = f"gain_over_{key}" if name in GAINED else ""
-    above = {"above_baseline": metrics.get(f"{gain}/low", 0.0) > 0.0} if f"{gain}/value" in metrics else {}
-    return {"baseline": value, "baseline_name": words, "baseline_needs_model": needs_model} | above
+    best = {"baseline": value, "baseline_name": words, "baseline_needs_model": needs_model}
+    gain, low, high = (metrics.get(f"gain_over_{key}/{end}") for end in ("value", "low", "high"))
+    if name not in GAINED or gain is None:
+        return best
+    return best | {"gain": gain, "gain_low": low, "gain_high": high, "above_baseline": low is not None and low > 0.0}
 
 
 def scored_model(task: str, name: str) -> str:

@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from components.stages.account.answers import ModelAnswers, NotKnown, Score
-from components.stages.account.model_answers import GAINED
-from components.stages.account.summary import BASELINES
 from components.stages.account.types import StageRecords
 
 PAIRS = {
@@ -110,11 +108,8 @@ def _rank(rows: list[ScoreRow], index: int) -> tuple[bool, bool, bool, int, bool
     )
 
 
-def _gain(metrics: Mapping[str, float], name: str) -> str:
-    """A paired gain with its interval in words; empty if the stage has none."""
-    gain, low, high = (metrics.get(f"{name}/{end}") for end in ENDS)
-    if gain is None:
-        return ""
+def _gain(gain: float, low: float | None, high: float | None) -> str:
+    """A paired gain with its interval in words."""
     return f"{gain:+.2f}" + ("" if low is None or high is None else f" [{low:.2f}, {high:.2f}]")
 
 
@@ -122,14 +117,13 @@ def _paired(score: Score, scores: Iterable[Score], records: StageRecords) -> Sco
     """The row of a score; None if it is shown as the counterpart of another."""
     if before := BEFORE_TUNING.get(score.name):
         found = records.metrics.get(score.measured_by, {})
-        value, low, shown = found.get(before[0]), found.get(f"{before[1]}/low"), _gain(found, before[1])
-        if value is None or not shown:
+        value, [gain, low, high] = found.get(before[0]), [found.get(f"{before[1]}/{end}") for end in ENDS]
+        if value is None or gain is None:
             return ScoreRow(score, "before" if value is not None else "", value)
         tuned = {"baseline": value, "baseline_name": "before tuning", "above_baseline": low is not None and low > 0}
-        return ScoreRow(score.model_copy(update=tuned | {"baseline_needs_model": True}), shown)
-    if score.name in GAINED and score.baseline is not None:
-        key = next((key for key, words in BASELINES.items() if words == score.baseline_name), "before")
-        return ScoreRow(score, _gain(records.metrics.get(score.measured_by, {}), f"gain_over_{key}"))
+        return ScoreRow(score.model_copy(update=tuned | {"baseline_needs_model": True}), _gain(gain, low, high))
+    if score.measured_by != "evaluate" and score.gain is not None:
+        return ScoreRow(score, _gain(score.gain, score.gain_low, score.gain_high))
     if score.task == "sentence_pairs":
         return ScoreRow(score, "even", 0.5)
     this, other, name = PAIRS.get(score.task, ("", "", ""))
