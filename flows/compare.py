@@ -89,6 +89,14 @@ def differences(a: Snapshot, b: Snapshot) -> tuple[list[Any], list[str]]:
     return all_over_seeds(rows, noise, resampling(a).confidence)
 
 
+def outdated(a: Snapshot, b: Snapshot) -> Iterator[str]:
+    """A line per model that was made anew after the evaluation which its state holds."""
+    for label, one in (("A", a), ("B", b)):
+        kinds = [kind for kind, stage in seed_runs.STAGES.items() if stage in one.lock]
+        if kinds := [kind for kind in kinds if seed_runs.scores_another(one, kind)]:
+            yield f"scores {label}: of earlier models than these: {', '.join(kinds)}; run the pipeline there to its end"
+
+
 def scored_apart(a: Snapshot, b: Snapshot, branch: str) -> bool:
     """Whether both have a model of this kind, scored item by item, by other reports."""
     stage, details = seed_runs.STAGES[branch], f"{seed_runs.SCORED_BY[branch]}/details"
@@ -235,6 +243,7 @@ def report(a: Snapshot, b: Snapshot) -> Iterator[str]:
         yield from scored_by_themselves(a, b, [])
     else:
         yield from scores(a, b)
+    yield from outdated(a, b)
     yield ""
     yield from licence_lines(a, b)
     yield from energy_lines(a, b)

@@ -38,8 +38,8 @@ from flows.system.disk import human
 
 PARAMS, DOWNLOADS = paths.ROOT / "params.yaml", paths.ROOT / "downloads"
 BRANCHES: tuple[Branch, ...] = get_args(Branch)
-PASSES, MOST_STEPS = 3, 1000
-"""Times through the rows, and steps at most, that are proposed."""
+PASSES, MOST_PASSES, FEW_STEPS, MOST_STEPS = 3, 20, 100, 1000
+"""What is proposed: `PASSES` through the rows, more of few rows (up to `FEW_STEPS`), and `MOST_STEPS` at most."""
 BYTES_PER_PARAMETER = 16
 """Weight, gradient and AdamW's two moments in float32."""
 HUB_ID = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
@@ -88,7 +88,8 @@ def wanted(data: str, branch: Branch | None, base: str | None, split_name: str) 
     print(plain("\n".join(summary(path, examples, parts, usable) + description)))
     if not is_there:
         print("  nothing is ingested yet: rows with text of the held-out set are left out when the stage runs")
-    steps = max(1, min(MOST_STEPS, round(PASSES * usable.train * getattr(mine, "updates", 1) / mine.batch)))
+    per_pass = usable.train * getattr(mine, "updates", 1) / mine.batch
+    steps = max(1, round(min(MOST_STEPS, max(PASSES * per_pass, min(FEW_STEPS, MOST_PASSES * per_pass)))))
     values: dict[str, Any] = {"data": _named(path), "max_pairs": max(10, len(parts.train)), "steps": steps}
     if folder or (fits in FURTHER and not mine.base):
         values["base"] = _named(folder) if folder else start

@@ -37,6 +37,10 @@ def main() -> int:
     parser.add_argument("--demo", action="store_true", help="end with the summary table")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a value of this run alone")
     arguments = parser.parse_args()
+    if arguments.demo and arguments.until:
+        raise UserError(
+            "--demo shows what the whole pipeline made, and --until ends before that: leave one of them out"
+        )
     started = time.perf_counter()
     print("pipeline: reading params.yaml, dvc.lock and the ledger", flush=True)  # what is imported next takes seconds
     state = run_from_terminal(arguments.until, arguments.set)

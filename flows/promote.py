@@ -115,6 +115,10 @@ def _judged(champion: Snapshot, challenger: Snapshot, branch: str, rule: GateRul
     for side, snapshot in (("champion", champion), ("challenger", challenger)):
         if not seed_runs.has_items(snapshot, branch):
             return Verdict("inconclusive", [f"the {side} was not scored item by item; run the pipeline there again"])
+        if seed_runs.scores_another(snapshot, branch):
+            return Verdict(
+                "inconclusive", [f"the {side}'s scores are of an earlier model; run the pipeline to its end"]
+            )
     compared = seed_runs.Compared.of(champion, challenger, branch)
     heldout = seed_runs.heldout_of(champion)
     same = bool(heldout) and heldout == seed_runs.heldout_of(challenger)

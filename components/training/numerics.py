@@ -20,25 +20,20 @@ def configure_torch(numerics: Numerics) -> str:
     Raises:
         UserError: the device or the compiler that `numerics` asks for is not there.
     """
-    require_device(numerics)
+    raise_if_missing(numerics)
     if numerics.device == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats its sums only with this
         torch.use_deterministic_algorithms(True)
-    if numerics.compile:
-        _require_compiler(numerics.device)
     torch.set_num_threads(numerics.threads)
     keep_memory()
     return numerics.device
 
 
-def require_device(numerics: Numerics) -> None:
-    """Raise `UserError` if the device that `numerics` asks for is not there."""
+def raise_if_missing(numerics: Numerics) -> None:
+    """Raise `UserError` if the device or the compiler that `numerics` asks for is not there."""
     if numerics.device == "cuda" and not torch.cuda.is_available():
         raise UserError("numerics.device = 'cuda': no CUDA device is visible to PyTorch; set it to cpu")
-
-
-def _require_compiler(device: str) -> None:
-    if device != "cpu":
+    if not numerics.compile or numerics.device != "cpu":
         return
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import InvalidCxxCompiler

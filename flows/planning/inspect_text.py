@@ -20,6 +20,7 @@ from components.stages.ingest.readers import NotText, Options, field_lengths, fo
 from components.stages.ingest.records import Limits, Origin, entry_of
 from components.stages.ingest.sources import OWN_RECORDS, Listing, names_under, why_none
 from components.stages.ingest.text_splitting import TARGET_BYTES
+from components.text.language import NO_LANGUAGE
 from components.text.opening import COMPRESSION, inner_suffix, open_bytes
 from flows.system import dvc, paths
 
@@ -283,4 +284,5 @@ def _language(texts: list[str]) -> str:
     import py3langid
 
     votes = Counter(py3langid.classify(text)[0] for text in texts if len(text) >= 40)
-    return votes.most_common(1)[0][0] if votes else ""
+    language = votes.most_common(1)[0][0] if votes else NO_LANGUAGE
+    return "" if language == NO_LANGUAGE else language

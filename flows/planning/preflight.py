@@ -18,7 +18,8 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
         root: the checkout that they run in.
 
     Raises:
-        UserError: a source, rows, a licence, a language, a network of that shape or the device does not exist.
+        UserError: a source, rows, a licence, a language, a grid or the device does not exist, or a network does not fit
+            its settings or the memory.
     """
     if "ingest" in stages:
         _sources(params.ingest, root)
@@ -33,20 +34,37 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
     for name, one in tuned.items():
         if not one.data.startswith("data/") and not (root / one.data).exists():
             raise UserError(f"finetune.{name}.data = {one.data}: no such file or folder; correct it in params.yaml")
+        params.numerics.raise_if_idle(f"finetune.{name}", one.batch)
         if one.base not in made_here and not (root / one.base).is_dir():
             there = f"give a folder with a model, or one of {', '.join(made_here)}"
             raise UserError(f"finetune.{name}.base = {one.base}: no such folder; {there}; one of a hub is fetched by "
                             "`python -m flows.finetune_data ROWS --base OWNER/NAME@COMMIT`")  # fmt: skip
+    trains = any(stage.startswith(("pretrain", "finetune")) for stage in stages)
+    if trains and (params.numerics.device == "cuda" or params.numerics.compile):  # else torch need not be imported
+        from components.training.numerics import raise_if_missing
+
+        raise_if_missing(params.numerics)
     for branch in ("causal", "masked"):
         if f"pretrain@{branch}" in stages:
-            from components.model.shape import derive_shape
+            _network(params, branch)
+    if "account" in stages:
+        from components.carbon.footprint import intensity
+        from components.stages.ingest.licences import licence_param
 
-            own = getattr(params.pretrain, branch)
-            derive_shape(own.model, params.tokenize.vocab_size, own.context, branch == "causal")
-    if params.numerics.device == "cuda" and any(stage.startswith(("pretrain", "finetune")) for stage in stages):
-        from components.training.numerics import require_device
+        intensity.resolve(params.runtime.grid, root)
+        if params.account.licence:
+            licence_param(params.account.licence, "account.licence")
 
-        require_device(params.numerics)
+
+def _network(params: Params, branch: str) -> None:
+    from components.model.shape import derive_shape
+    from components.stages.pretrain.memory_check import refuse_what_cannot_fit
+
+    own, numerics = getattr(params.pretrain, branch), params.numerics
+    numerics.raise_if_idle(f"pretrain.{branch}", own.batch)
+    numerics.raise_if_unshardable(f"pretrain.{branch}", own.batch)
+    shape = derive_shape(own.model, params.tokenize.vocab_size, own.context, branch == "causal")
+    refuse_what_cannot_fit(f"pretrain.{branch}", own, shape, numerics)
 
 
 def _sources(params: Ingest, root: Path) -> None:

@@ -134,6 +134,17 @@ def has_items(snapshot: Snapshot, branch: str) -> bool:
     return md5 is not None and "items.parquet" in ObjectCache().files(md5)
 
 
+def scores_another(snapshot: Snapshot, branch: str) -> bool:
+    """Whether the evaluation that a snapshot holds is of an earlier model of this kind than the one it holds."""
+    cache, outs, model = ObjectCache(), snapshot.outputs(), STAGES[branch].replace("@", "/")
+    details = outs.get(f"{SCORED_BY[branch]}/details")
+    facts = cache.files(details).get("facts.json") if details else None
+    if facts is None or f"models/{model}" not in outs:
+        return False
+    scored = json.loads(cache.fetched(facts).read_bytes()).get("models", {}).get(model)  # older ones name none
+    return scored is not None and cache.files(outs[f"models/{model}"]).get("model.safetensors") != scored
+
+
 def _file_of(snapshot: Snapshot, cache: ObjectCache, branch: str, name: str) -> str:
     details = f"{SCORED_BY[branch]}/details"
     md5 = snapshot.outputs().get(details)

@@ -54,7 +54,7 @@ def render_html(
     judgements: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> str:
     """The report as one self-contained page; `judgements` are the gate's verdict and the noise of seeds by model."""
-    said = five_sentences(summary, answers, score_rows(summary, answers))
+    said = five_sentences(summary, answers, score_rows(answers))
     scores = picture(reports / "scores.png")
     narrow = picture(reports / "scores-narrow.png")
     return environment().get_template("report.html.j2").render(

@@ -38,6 +38,8 @@ KINDS = {"memorisation": "memorisation", "pronoun_gap": "bias", "bias_mitigation
 """Eval task -> kind of its rows, where they do not say."""
 GAINED = ("accuracy", "reward")
 """Scores of a tuned model of which its stage measures the paired gain over each baseline."""
+GAINS = {"choice_accuracy": "choice_gain", "answer_bits_per_byte": "gain_bits_per_byte"}
+"""Scores of which it measures the paired gain over the model before tuning alone, and the gain's name."""
 MAX_WORKS = 500
 MODEL_LIMITS = (
     "It is a small model made to be understood and compared, not a product: do not use it where an answer matters.",
@@ -342,8 +344,9 @@ def _best_rule(name: str, row: Mapping[str, float], metrics: Mapping[str, float]
         return {}
     value, words, needs_model, key = (min if "bits_per_byte" in name else max)(rules)
     best = {"baseline": value, "baseline_name": words, "baseline_needs_model": needs_model}
-    gain, low, high = (metrics.get(f"gain_over_{key}/{end}") for end in ("value", "low", "high"))
-    if name not in GAINED or gain is None:
+    paired = f"gain_over_{key}" if name in GAINED else GAINS.get(name, "") if key == "before" else ""
+    gain, low, high = (metrics.get(f"{paired}/{end}") for end in ("value", "low", "high"))
+    if gain is None:
         return best
     return best | {"gain": gain, "gain_low": low, "gain_high": high, "above_baseline": low is not None and low > 0.0}
 

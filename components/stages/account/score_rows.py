@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from components.stages.account.answers import ModelAnswers, NotKnown, Score
-from components.stages.account.types import StageRecords
 
 PAIRS = {
     "few_shot": (" 8 examples", " 0 examples", "0 examples"),
@@ -18,12 +17,6 @@ PAIRS = {
     "context_extension": ("scaled", "beyond", "unscaled"),
 }
 """Eval task -> words of the score, words of its counterpart, and the counterpart's name in the table."""
-BEFORE_TUNING = {
-    "choice accuracy": ("choice_accuracy/before", "choice_gain"),
-    "answer bits per byte": ("answer_bits_per_byte/before", "gain_bits_per_byte"),
-}
-"""Score of a tuned model -> the same before tuning, and the paired gain."""
-ENDS = ("value", "low", "high")
 IN_BITS = ("bits_per_byte", "answers", "context_extension")
 LATER = ("bias", "memorisation", "calibration")
 """Kinds of scores that stand at the end."""
@@ -76,11 +69,11 @@ def all_scores(answers: Mapping[str, ModelAnswers]) -> list[Score]:
     return list(unique.values())
 
 
-def score_rows(records: StageRecords, answers: Mapping[str, ModelAnswers], most: int = 0) -> list[ScoreRow]:
+def score_rows(answers: Mapping[str, ModelAnswers], most: int = 0) -> list[ScoreRow]:
     """Rows of headline scores, paired with their counterparts; at most `most`, if given, of as many tasks as can be."""
     scores = all_scores(answers)
     flagged = any(score.headline and score.measured_by == "evaluate" for score in scores)
-    rows = [row for score in scores if score.headline or not flagged if (row := _paired(score, scores, records))]
+    rows = [row for score in scores if score.headline or not flagged if (row := _paired(score, scores))]
     rows.sort(key=lambda row: (row.score.kind in LATER, row.score.measured_by != "evaluate"))
     if not most or len(rows) <= most:
         return rows
@@ -113,15 +106,8 @@ def _gain(gain: float, low: float | None, high: float | None) -> str:
     return f"{gain:+.2f}" + ("" if low is None or high is None else f" [{low:.2f}, {high:.2f}]")
 
 
-def _paired(score: Score, scores: Iterable[Score], records: StageRecords) -> ScoreRow | None:
+def _paired(score: Score, scores: Iterable[Score]) -> ScoreRow | None:
     """The row of a score; None if it is shown as the counterpart of another."""
-    if before := BEFORE_TUNING.get(score.name):
-        found = records.metrics.get(score.measured_by, {})
-        value, [gain, low, high] = found.get(before[0]), [found.get(f"{before[1]}/{end}") for end in ENDS]
-        if value is None or gain is None:
-            return ScoreRow(score, "before" if value is not None else "", value)
-        tuned = {"baseline": value, "baseline_name": "before tuning", "above_baseline": low is not None and low > 0}
-        return ScoreRow(score.model_copy(update=tuned | {"baseline_needs_model": True}), _gain(gain, low, high))
     if score.measured_by != "evaluate" and score.gain is not None:
         return ScoreRow(score, _gain(score.gain, score.gain_low, score.gain_high))
     if score.task == "sentence_pairs":

@@ -83,7 +83,7 @@ def account(
         plot_loss_per_gram(summary.cost, reports)
         for narrow in (False, True):
             name = "scores-narrow.png" if narrow else "scores.png"
-            plot_scores(score_rows(summary, answers), reports / name, narrow)
+            plot_scores(score_rows(answers), reports / name, narrow)
         write_json(reports / "summary.json", rounded(summary.as_json()))
         write_text(reports / "summary.md", f"```\n{render_table(summary, answers)}```\n")
         write_cards(answers, reports / "cards")

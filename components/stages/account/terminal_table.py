@@ -24,7 +24,7 @@ ZONE_HINT = (
 
 def render_table(summary: Summary, answers: Mapping[str, ModelAnswers]) -> str:
     """The short table printed at the end of a run: the five answers, then scores beside their baselines."""
-    every = score_rows(summary, answers)
+    every = score_rows(answers)
     sentences = five_sentences(summary, answers, every)
     head: list[str] = []
     for key, text in sentences.items():
@@ -35,7 +35,7 @@ def render_table(summary: Summary, answers: Mapping[str, ModelAnswers]) -> str:
         "report      reports/report.html; model cards: reports/cards/; data: reports/summary.json",
         "next        make chat, make up (Prefect and MLflow), make why after a change of params.yaml",
     ]
-    rows = score_rows(summary, answers, MAX_LINES - len(head) - len(foot) - 3)
+    rows = score_rows(answers, MAX_LINES - len(head) - len(foot) - 3)
     if left_out := len(every) - len(rows):
         foot[0] = f"report      reports/report.html ({left_out} more scores); model cards: reports/cards/"
     lines = [*head, "", *_scores(rows), "", *foot] if rows else [*head, "", *foot]

@@ -4,14 +4,16 @@
     reports/scores.json              the dozen of them that `dvc metrics show` and `dvc exp show` have
     reports/plots/                   a picture per curve; its points are details/curves/<name>.csv
     reports/details/items.parquet    every item and its score: what two models are compared on
-    reports/details/facts.json       highlights of the summary table, skipped tasks and why, the held-out set's hash
+    reports/details/facts.json       highlights of the summary table, skipped tasks and why, hashes of the held-out set
+                                     and of the models' weights
 
 Tasks are independent, so they run in several processes; each result is kept in `work`, so that a killed stage runs only
 the tasks it had not finished. Scores do not depend on the number of processes.
 """
 
+import hashlib
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -95,6 +97,8 @@ def evaluate(
     for curve in (curve for result in results for curve in result.curves):
         draw(curve, reports)
     report = _report(results, skipped, heldout)
+    models = [causal, masked, instruct, classify, *(one.folder for one in folders.further.values())]
+    report.facts["models"] = weights(models)
     report.write(reports)
     scores = {name: report.metrics[metric] for name, metric in SCORES.items() if metric in report.metrics}
     write_json(reports / "scores.json", {name: round(score, 3) for name, score in scores.items()})
@@ -138,6 +142,15 @@ def _report(results: list[TaskResult], skipped: dict[str, str], heldout: Path) -
     }
     metrics = {f"{result.task}/{name}": value for result in results for name, value in result.metrics.items()}
     return Report(metrics, markdown(highlights, skipped), facts)
+
+
+def weights(models: Iterable[Path]) -> dict[str, str]:
+    """Model (`pretrain/causal`) -> MD5 of its weights: which models these scores are of."""
+    found = {}
+    for folder in models:
+        with open(folder / "model.safetensors", "rb") as file:
+            found[f"{folder.parent.name}/{folder.name}"] = hashlib.file_digest(file, "md5").hexdigest()
+    return found
 
 
 def markdown(highlights: list[dict[str, Any]], skipped: dict[str, str]) -> str:

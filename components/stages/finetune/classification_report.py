@@ -100,6 +100,10 @@ def classify(
         caption += " R2 is 1 less the squared errors over those of always saying the mean score of the training rows."
     second = "R2" if problem == "regression" else "macro_F1"
     page.show(f"by {words.replace(' ', '_')} {second} this_model's_gain", rows, caption)
+    best = (min if problem == "regression" else max)(rules, key=lambda name: sum(points[name]))
+    if not metrics.get(f"gain_over_{best}/low", 0.0) > 0.0:
+        page.say(f"This model is not shown to be better than the best of these, {said_by[best]}: more steps, more rows "
+                 "or a larger base may help.")  # fmt: skip
     if len(accuracies) > 1:
         _labels_plot(accuracies, words, reports / "plots" / "labels.png")
         names = [name for name in RULES if name in rules or name == "this_model"]

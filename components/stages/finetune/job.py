@@ -37,7 +37,7 @@ from components.stages.finetune import (
 from components.stages.finetune import report as finetune_report
 from components.stages.finetune.own_rows import choose_rows, is_corpus
 from components.stages.finetune.rewards import Rewards
-from components.stages.finetune.settings import Unseen, refuse_processes, settings_of
+from components.stages.finetune.settings import Unseen, settings_of
 from components.stages.finetune.task_selection import Branch, Choice, choose
 from components.tokens.hub_encoder import AnyEncoder, HubEncoder, encoder_of
 from components.training import data_parallel
@@ -64,7 +64,7 @@ def opened(
     branch: Branch, base: Path, train: Path, heldout: Path, params: Finetune, numerics: Numerics, progress: Progress
 ) -> "Job":
     """The base and the examples, checked: what every process of a training begins with. Raises as `finetune` does."""
-    refuse_processes(branch, params, numerics)
+    numerics.raise_if_idle(f"finetune.{branch}", params.batch)
     device = floats.configure_torch(numerics)
     model, _, facts = export.load(base, device)
     if branch != "classify" and not model.shape.causal:

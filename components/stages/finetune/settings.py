@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-from components.core.errors import UserError
 from components.core.progress import Progress
 from components.params import Branch, Finetune, Numerics, Optimizer
 from components.training.train_config import TrainConfig
@@ -27,15 +26,6 @@ def settings_of(params: Finetune, steps: int, name: str, checkpoint_every: int =
         name=name,
         remedy="lower its learning_rate, or take another base if it happens at the first step",
     )
-
-
-def refuse_processes(branch: Branch, params: Finetune, numerics: Numerics) -> None:
-    """Raise `UserError` if some process would have no example of a batch."""
-    if numerics.processes > params.batch:
-        raise UserError(
-            f"numerics.processes = {numerics.processes} is more than finetune.{branch}.batch = {params.batch}: some "
-            "processes would have no example; set batch higher or processes lower"
-        )
 
 
 def worker_arguments(

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from components.core.errors import UserError
-from components.model.transformer import Shape
+from components.model.shape import Shape
 from components.params import Numerics, Pretrain
 
 FLOAT32 = 4

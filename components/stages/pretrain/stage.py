@@ -163,20 +163,8 @@ def prepare(objective: Objective, tokens: Path, params: Pretrain, numerics: Nume
     tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
     for shards in (train, heldout):
         _check_tokenizer(shards, tokenizer_json, tokenizer)
-    if numerics.processes > params.batch:
-        raise UserError(
-            f"numerics.processes = {numerics.processes} is more than pretrain.{objective}.batch = {params.batch}: some "
-            "processes would have no sequence; set batch higher or processes lower"
-        )
-    if numerics.sharded and numerics.compile:
-        raise UserError(
-            "numerics.sharded = true does not go with numerics.compile = true yet; set one of them to false"
-        )
-    if numerics.sharded and params.batch % numerics.processes:
-        raise UserError(
-            f"numerics.sharded with {numerics.processes} processes needs a batch they can share evenly, and "
-            f"pretrain.{objective}.batch is {params.batch}; set it to a multiple of {numerics.processes}"
-        )
+    numerics.raise_if_idle(f"pretrain.{objective}", params.batch)
+    numerics.raise_if_unshardable(f"pretrain.{objective}", params.batch)
     shape = derive_shape(params.model, train.manifest.vocab_size, params.context, objective == "causal")
     memory_check.refuse_what_cannot_fit(f"pretrain.{objective}", params, shape, numerics)
     mask_rate = params.mask_rate if objective == "masked" else None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch._inductor.exc import InvalidCxxCompiler
 
 from components.core.errors import UserError
 from components.params import parse
@@ -28,17 +29,33 @@ ROWS = {"instruct": {"data": "rows.jsonl"}, "classify": {}}
         ({"finetune": BASE}, "finetune@classify", "base = nobody/nothing: no such folder"),
         ({"pretrain": {"causal": {"model": {"width": 101}}}}, "pretrain@causal", "set model.width to a multiple of 2"),
         ({"pretrain": {"masked": {"model": {"heads": 3}}}}, "pretrain@masked", "set model.width to a multiple of 6"),
+        (
+            {"pretrain": {"causal": {"context": 10**9}}},
+            "pretrain@causal",
+            "its weights, their optimizer and one sequence",
+        ),
+        ({"numerics": {"processes": 100}}, "pretrain@masked", "100 is more than pretrain.masked.batch"),
+        ({"numerics": {"processes": 100}}, "finetune@classify", "100 is more than finetune.classify.batch"),
+        ({"numerics": {"sharded": True, "processes": 3}}, "pretrain@causal", "a batch they can share evenly"),
         ({"numerics": {"device": "cuda"}}, "pretrain@causal", "no CUDA device"),
+        ({"numerics": {"compile": True}}, "pretrain@masked", "needs a C.. compiler"),
+        ({"runtime": {"grid": {"zone": "ATLANTIS"}}}, "account", "runtime.grid.zone = 'ATLANTIS': not in"),
+        ({"account": {"licence": "MINE"}}, "account", "account.licence = 'MINE' is no SPDX licence"),
     ],
 )
 def test_what_a_stage_would_refuse_is_refused_before_any_begins(
     tree: dict, stage: str, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("torch._inductor.cpp_builder.get_cpp_compiler", no_compiler)
     params = parse(tree)
     raise_if_unfit(params, tmp_path, ["mix"])  # of stages that do not run nothing is asked
     with pytest.raises(UserError, match=complaint):
         raise_if_unfit(params, tmp_path, ["mix", stage])
+
+
+def no_compiler() -> str:
+    raise InvalidCxxCompiler
 
 
 class EmptyHub(BaseHTTPRequestHandler):
@@ -83,5 +100,7 @@ def test_a_data_set_that_the_hub_does_not_have_is_refused_unless_it_is_cached_or
 
 def test_the_parameters_that_ship_pass(tmp_path: Path) -> None:
     raise_if_unfit(
-        parse({}), tmp_path, ["ingest", "filter", "pretrain@causal", "finetune@instruct", "finetune@classify"]
+        parse({}),
+        tmp_path,
+        ["ingest", "filter", "pretrain@causal", "finetune@instruct", "finetune@classify", "account"],
     )

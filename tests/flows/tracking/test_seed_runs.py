@@ -11,7 +11,7 @@ import pytest
 
 from components.params import GateRule, Params
 from components.scored_items import write_items
-from flows import promote
+from flows import compare, promote
 from flows.tracking import seed_runs
 from flows.tracking.snapshots import ObjectCache, Snapshot
 
@@ -100,3 +100,24 @@ def test_a_classifier_that_was_not_scored_item_by_item_is_a_sentence(cache: Path
         "verdict: inconclusive",
         "the champion was not scored item by item; run the pipeline there again",
     ]
+
+
+def evaluated(cache: Path, scored: str, has: str) -> Snapshot:
+    """A state whose evaluation names the MD5 of the weights it scored, and its causal model's weights."""
+    files = {"items.parquet": b"", "facts.json": json.dumps({"models": {"pretrain/causal": scored}}).encode()}
+    details = json.dumps([{"relpath": name, "md5": put(cache, data)} for name, data in files.items()]).encode()
+    weights = json.dumps([{"relpath": "model.safetensors", "md5": has}]).encode()
+    outs = {"reports/evaluate/details": details, "models/pretrain/causal": weights}
+    listed = [{"path": path, "md5": put(cache, data, ".dir")} for path, data in outs.items()]
+    return Snapshot("x", "revision", {"pretrain@causal": {"outs": listed[1:]}, "evaluate": {"outs": listed[:1]}})
+
+
+def test_scores_of_an_earlier_model_are_no_evidence_of_this_one(cache: Path) -> None:
+    old, new = evaluated(cache, "a" * 32, "b" * 32), evaluated(cache, "b" * 32, "b" * 32)
+    rule = GateRule(primary="bits_per_byte/all")
+    found = promote._judged(new, old, "causal", rule, Params())
+    assert found.lines()[1:] == ["the challenger's scores are of an earlier model; run the pipeline to its end"]
+    assert not seed_runs.scores_another(new, "causal")
+    assert not seed_runs.scores_another(new, "masked")
+    expected = "scores B: of earlier models than these: causal; run the pipeline there to its end"
+    assert list(compare.outdated(new, old)) == [expected]

@@ -12,7 +12,6 @@ from components.stages.account.html_report import picture
 from components.stages.account.model_answers import _best_rule
 from components.stages.account.score_plot import plot_scores
 from components.stages.account.score_rows import ScoreRow, above, score_rows
-from components.stages.account.types import StageRecords, Summary
 
 ROWS = [
     ("few_shot", "label mapping, 8 examples", 0.7, 0.6, 0.5, True),
@@ -37,11 +36,6 @@ def answers(scores: list[Score]) -> Any:
     return {"pretrain/causal": model}
 
 
-def summary(**metrics: dict[str, float]) -> Summary:
-    records = StageRecords(documents={}, tokens={}, models={}, evaluation=[], skipped=[], metrics=metrics)
-    return Summary.model_construct(**dict(records))
-
-
 @pytest.fixture
 def scores() -> list[Score]:
     rows = [
@@ -56,39 +50,42 @@ def scores() -> list[Score]:
 
 
 def test_each_score_stands_beside_its_counterpart(scores: list[Score]) -> None:
-    rows = score_rows(summary(**{"finetune@instruct": {"choice_accuracy/before": 0.3}}), answers(scores))
+    rows = score_rows(answers(scores))
     pairs = {row.name: (row.counterpart, row.counterpart_value) for row in rows}
     assert pairs == {
         "label mapping, 8 examples": ("0 examples", 0.5),
         "sums, with steps": ("at once", 0.1),
         "open book (record)": ("closed book", 0.25),
-        "instruct: choice accuracy": ("before", 0.3),
+        "instruct: choice accuracy": ("", None),
         "exposure, given 64 times": ("", None),
     }
     assert [row.name for row in rows if row.below] == ["open book (record)", "exposure, given 64 times"]
 
 
 def test_a_tuned_model_stands_beside_itself_before_tuning_with_the_gain(scores: list[Score]) -> None:
-    known = {
-        "choice_accuracy/before": 0.3,
-        "choice_gain/value": 0.1,
-        "choice_gain/low": -0.02,
-        "choice_gain/high": 0.21,
-    }
-    [row] = [
-        one for one in score_rows(summary(**{"finetune@instruct": known}), answers(scores)) if "instruct" in one.name
-    ]
+    def shown(chance: float, low: float) -> ScoreRow:
+        known = {
+            "choice_accuracy/before": 0.3,
+            "choice_gain/value": 0.1,
+            "choice_gain/low": low,
+            "choice_gain/high": 0.21,
+        }
+        best = _best_rule("choice_accuracy", {"value": 0.4, "chance": chance}, known)
+        own = next(score for score in scores if score.name == "choice accuracy").model_copy(update=best | {"low": 0.32})
+        return next(row for row in score_rows(answers([own])) if "instruct" in row.name)
+
+    row = shown(0.25, -0.02)
     assert (row.score.baseline, row.score.baseline_name, row.below) == (0.3, "before tuning", True)
     assert (row.counterpart, row.counterpart_value) == ("+0.10 [-0.02, 0.21]", None)
-    sure = known | {"choice_gain/low": 0.01}
-    rows = score_rows(summary(**{"finetune@instruct": sure}), answers(scores))
-    assert not next(one for one in rows if "instruct" in one.name).below
+    assert not shown(0.25, 0.01).below
+    guessed = shown(0.35, 0.01)  # better than before tuning, and by its own interval not than guessing
+    assert (guessed.score.baseline_name, guessed.counterpart, guessed.below) == ("guessing", "", True)
 
 
 def test_with_little_room_a_row_of_memorisation_stays(scores: list[Score]) -> None:
-    rows = score_rows(summary(), answers(scores), most=2)
+    rows = score_rows(answers(scores), most=2)
     assert len(rows) == 2
-    assert "exposure, given 64 times" in [row.name for row in score_rows(summary(), answers(scores), most=4)]
+    assert "exposure, given 64 times" in [row.name for row in score_rows(answers(scores), most=4)]
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ def test_every_task_has_a_result_or_a_reason(evaluated: tuple[Report, Path]) -> 
     assert flat(read_json(reports / "metrics.json")).keys() == report.metrics.keys()
     assert len(report.metrics) <= 95
     assert read_json(reports / "scores.json").keys() == SCORES.keys()
+    assert {name.split("/")[1] for name in report.facts["models"]} >= {"causal", "masked"}
 
 
 def test_highlights_have_bounds_around_their_value(evaluated: tuple[Report, Path]) -> None:
