@@ -38,8 +38,10 @@ from flows.system.disk import human
 
 PARAMS, DOWNLOADS = paths.ROOT / "params.yaml", paths.ROOT / "downloads"
 BRANCHES: tuple[Branch, ...] = get_args(Branch)
-PASSES, MOST_PASSES, FEW_STEPS, MOST_STEPS = 3, 20, 100, 1000
-"""What is proposed: `PASSES` through the rows, more of few rows (up to `FEW_STEPS`), and `MOST_STEPS` at most."""
+PASSES, MOST_STEPS = 3, 1000
+"""Times through the rows, and steps at most, that are proposed."""
+HEAD_STEPS, HEAD_PASSES = 100, 20
+"""Steps at least for a classifier, whose head begins untrained, as far as so many times through the rows allow."""
 BYTES_PER_PARAMETER = 16
 """Weight, gradient and AdamW's two moments in float32."""
 HUB_ID = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
@@ -89,7 +91,8 @@ def wanted(data: str, branch: Branch | None, base: str | None, split_name: str) 
     if not is_there:
         print("  nothing is ingested yet: rows with text of the held-out set are left out when the stage runs")
     per_pass = usable.train * getattr(mine, "updates", 1) / mine.batch
-    steps = max(1, round(min(MOST_STEPS, max(PASSES * per_pass, min(FEW_STEPS, MOST_PASSES * per_pass)))))
+    least = min(HEAD_STEPS, HEAD_PASSES * per_pass) if fits == "classify" else 1
+    steps = round(min(MOST_STEPS, max(PASSES * per_pass, least)))
     values: dict[str, Any] = {"data": _named(path), "max_pairs": max(10, len(parts.train)), "steps": steps}
     if folder or (fits in FURTHER and not mine.base):
         values["base"] = _named(folder) if folder else start

@@ -27,11 +27,11 @@ from components.finetuning_data.rows import (
     reason_lines,
     refuse_empty,
 )
-from components.instruction_pairs.examples import HELDOUT_SEED
+from components.instruction_pairs.examples import HELDOUT_SEED, MOST_HELDOUT
 from components.similarity.decontaminate import contamination_index
 from components.similarity.groups import similar_groups
 
-HELDOUT_SHARE, LEAST_HELDOUT, MOST_HELDOUT = 0.1, 4, 240
+HELDOUT_SHARE, LEAST_HELDOUT = 0.1, 4
 LEAST_TRAIN = 8
 NGRAM, MOST_SHARED = 13, 0.3
 """Words of a run, and the share of a row's runs in the held-out set from which it goes: what filter ships with."""

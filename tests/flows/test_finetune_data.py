@@ -87,6 +87,7 @@ def test_rows_go_to_the_branch_that_learns_from_them(
     first = "first labels.csv line 42 (labels.csv line 43 has the same text)"
     assert f"left out: 2 x contradicts another row, {first}" in capsys.readouterr().out
     assert found["finetune.classify.max_pairs"] == 36
+    assert found["finetune.classify.steps"] == 20 * 36 // 16, "few rows: more passes, for the head begins untrained"
     (tmp_path / "rare.csv").write_text(
         "text,label\n" + "".join(f"one{i} two{i},{'rare' if i == 17 else i % 2}\n" for i in range(40))
     )

@@ -21,7 +21,7 @@ from components.core.errors import UserError
 from components.core.progress import Progress
 from components.core.report import Report
 from components.finetuning_data.rows import conversation
-from components.instruction_pairs.examples import Draw, Passage
+from components.instruction_pairs.examples import MOST_HELDOUT, Draw, Passage
 from components.model import export, generate, lora
 from components.model.transformer import Transformer
 from components.params import Finetune, FinetuneBranches, Numerics, Prefer, Reinforce
@@ -46,8 +46,6 @@ from components.training.loop import train as train_loop
 from components.training.objectives import language_model_loss
 from components.training.train_config import TrainResult
 
-MOST_HELDOUT = 240
-"""Held-out examples judged: they bound an accuracy to about 6 percent."""
 CHARS_PER_TOKEN = 4
 """A passage of `context` times this many characters fills the context, in most languages, and is cut there."""
 CURVE = (16, 64, 256)

@@ -7,7 +7,8 @@ from components.instruction_pairs.examples import Draw, Examples, Passage, Unfit
 
 LEAST = 16
 """Passages a source needs to be a class, in training and in the held-out text each."""
-MOST_CLASSES = 20
+MOST_CLASSES, MOST_TIMES = 20, 3
+"""Classes; and held-out passages of one beside those of the rarest: else it would do to say always the same."""
 SNIPPET_CHARS = 16
 """A few words: whole lines of documentation and of drama are told apart almost without fail, and a score at its ceiling
 compares nothing. At this length naive Bayes gets .85 of the demo's right from 4,096 labels."""
@@ -30,7 +31,10 @@ def draw(draw: Draw) -> Examples:
         raise Unfit(f"it takes two sources with {LEAST} passages in training and held-out text; there are: {have}")
     labels = sorted(fit[:MOST_CLASSES])
     drawn = []
-    for folder, most in ((draw.train, draw.max_train), (draw.heldout, draw.max_heldout)):
+    rarest = min(len(found[draw.heldout][name]) for name in labels)
+    for folder, most in (
+        (draw.train, draw.max_train), (draw.heldout, min(draw.max_heldout, MOST_TIMES * rarest * len(labels))),
+    ):  # fmt: skip
         each = [lowest(found[folder][name], most // len(labels)) for name in labels]
         drawn.append([replace(p, label=label) for label, mine in enumerate(each) for p in mine])
     note = "Held-out passages are from parts of works that no training text is from."

@@ -26,6 +26,11 @@ def test_python_documentation_feeds_the_first_tasks(docs: Path) -> None:
     assert classify.task.name == "source"
     assert classify.examples.labels == ["docs", "tales"]
     assert classify.skipped == []
+    heldout = [
+        one.label for one in choose("classify", "source", corpora.draw(docs, max_heldout=10_000)).examples.heldout
+    ]  # type: ignore[union-attr]
+    few, many = sorted((heldout.count(0), heldout.count(1)))
+    assert few < many <= 3 * few
 
 
 def test_pairs_are_the_authors_own(docs: Path) -> None:
