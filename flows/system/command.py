@@ -66,7 +66,7 @@ def words_of(error: OSError) -> str:
 
 def reader_left() -> bool:
     """Whether nobody reads the standard output any more, as after `| head`."""
-    if sys.platform == "win32":  # which has no poll
+    if sys.platform == "win32" or sys.stdout is None:  # Windows has no poll
         return False
     output = select.poll()
     output.register(sys.stdout.fileno(), 0)  # for errors alone
@@ -80,7 +80,7 @@ def run_command(name: str, main: Callable[[], int | None]) -> NoReturn:
     """
     try:
         status = main() or 0
-        sys.stdout.flush()
+        print(end="", flush=True)  # sys.stdout is None where it was closed before
     except UserError as error:
         print(f"{name}: {error}", file=sys.stderr)
         status = 1
