@@ -7,6 +7,8 @@ import argparse
 import errno
 import os
 import re
+import select
+import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -62,18 +64,35 @@ def words_of(error: OSError) -> str:
     return f"{where}{os.strerror(error.errno)}; {OF_MACHINE[error.errno]} and run again"
 
 
+def reader_left() -> bool:
+    """Whether nobody reads the standard output any more, as after `| head`."""
+    if sys.platform == "win32" or sys.stdout is None:  # Windows has no poll
+        return False
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)  # for errors alone
+    return bool(output.poll(0))
+
+
 def run_command(name: str, main: Callable[[], int | None]) -> NoReturn:
-    """End this process with the status of `main`: 1 and a sentence for an error of user or machine, 130 for Ctrl-C."""
+    """End this process with the status of `main`: 1 and a sentence for an error of user or machine, 130 for Ctrl-C.
+
+    Where the reader of its output left (`| head`), it ends silently with 141, as a shell says of SIGPIPE.
+    """
     try:
         status = main() or 0
+        print(end="", flush=True)  # sys.stdout is None where it was closed before
     except UserError as error:
         print(f"{name}: {error}", file=sys.stderr)
         status = 1
     except OSError as error:
-        if not (words := words_of(error)):
+        if isinstance(error, BrokenPipeError) and reader_left():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is not written yet goes nowhere
+            status = 128 + signal.SIGPIPE
+        elif words := words_of(error):
+            print(f"{name}: {words}", file=sys.stderr)
+            status = 1
+        else:
             raise
-        print(f"{name}: {words}", file=sys.stderr)
-        status = 1
     except KeyboardInterrupt:
         print(f"\n{name}: interrupted", file=sys.stderr)
         status = 130

@@ -1,6 +1,8 @@
 """Every command ends an error of user or machine with one sentence, and a mistake of ours with its traceback."""
 
 import errno
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -42,3 +44,13 @@ def test_a_users_error_is_a_sentence_and_any_other_keeps_its_traceback(capsys: p
     assert capsys.readouterr().err == "toy: no such stage\n"
     with pytest.raises(OSError, match="odd"):
         run_command("toy", lambda: (_ for _ in ()).throw(OSError(errno.EIO, "odd")))
+
+
+def test_output_that_nobody_reads_any_more_is_no_error() -> None:
+    code = "from flows.system.command import run_command; run_command('toy', lambda: print('line\\n' * 100_000))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
