@@ -7,6 +7,7 @@ comparisons (Bonferroni): the stage stops where even its lower end is above `bia
 the ratio is above it and Holm's p below `LEVEL`. Each row says which ratio could have been found at all.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,9 +118,8 @@ class Columns:
 def high_ratios(rows: Sequence[Impact], params: Bias) -> list[str]:
     """A warning for each ratio above the limit that chance does not explain."""
     return [
-        f"bias: documents that mention {row.group} are removed {row.ratio.value:.1f} times as often as comparable ones "
-        f"(p = {row.p_corrected:.2g}), above bias.max_removal_ratio = {params.max_removal_ratio}; see "
-        "details/disparate_impact.csv"
+        f"bias: documents that mention {row.group} are removed {_times(row)} (p = {row.p_corrected:.2g}), above "
+        f"bias.max_removal_ratio = {params.max_removal_ratio}; see details/disparate_impact.csv"
         for row in rows
         if row.ratio.value > params.max_removal_ratio and row.p_corrected < LEVEL
     ]
@@ -140,9 +140,14 @@ def check_ratios(rows: Sequence[Impact], params: Bias, reports: Path) -> None:
     more = f" ({len(above)} such comparisons)" if len(above) > 1 else ""
     fix = "" if params.mask_identity else "set bias.mask_identity to true, "
     raise UserError(
-        f"bias: the filter removes documents that mention {row.group} {where} {row.ratio.value:.1f} times as often as "
-        f"comparable ones (at least {least:.1f}, for {len(rows)} comparisons; {row.removed.count} of {row.documents} "
-        f"documents), above bias.max_removal_ratio = {params.max_removal_ratio}{more}; read "
-        f"{reports}/details/dropped_examples.csv, then {fix}raise bias.sentence_threshold or bias.max_toxic_share, use "
-        "another bias.scorer, or raise bias.max_removal_ratio to accept it"
+        f"bias: the filter removes documents that mention {row.group} {where} {_times(row)} (at least "
+        f"{least:.1f}, for {len(rows)} comparisons; {row.removed.count} of {row.documents} documents), above "
+        f"bias.max_removal_ratio = {params.max_removal_ratio}{more}; read {reports}/details/dropped_examples.csv, "
+        f"then {fix}raise bias.sentence_threshold or bias.max_toxic_share, use another bias.scorer, or raise "
+        "bias.max_removal_ratio to accept it"
     )
+
+
+def _times(row: Impact) -> str:
+    value = row.ratio.value
+    return f"{value:.1f} times as often as comparable ones" if math.isfinite(value) else "and no comparable one"

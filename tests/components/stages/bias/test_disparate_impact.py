@@ -47,6 +47,13 @@ def test_many_documents_stop(tmp_path: Path) -> None:
     check_ratios(rows, PARAMS.model_copy(update={"max_removal_ratio": 7}), tmp_path)
 
 
+def test_where_no_comparable_document_is_removed_the_message_names_no_number_of_times(tmp_path: Path) -> None:
+    rows = rows_of(add(add(BiasCounts(), "web", "jewish", 400, 600), "web", "", 10_000, 10_000))
+    assert "mention jewish are removed and no comparable one (p = " in high_ratios(rows[:1], PARAMS)[0]
+    with pytest.raises(UserError, match=r"jewish in source web and no comparable one \(at least \d+\.\d, for 2"):
+        check_ratios(rows, PARAMS, tmp_path)
+
+
 def test_a_small_loss_that_a_keep_ratio_does_not_see(tmp_path: Path) -> None:
     """10% removed where the rest loses .5%: a keep ratio of .905, and 20 times as often."""
     rows = rows_of(add(add(BiasCounts(), "web", "muslim", 900, 1000), "web", "", 9950, 10_000))
