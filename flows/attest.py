@@ -298,7 +298,9 @@ def report(folder: Path, key: Path | None) -> int:
 def main() -> int:
     """Attest or check."""
     parser = parser_of("attest", __doc__)
-    parser.add_argument("model", nargs="?", default="", help="causal, masked, instruct, classify, or name@alias")
+    parser.add_argument(
+        "model", nargs="?", default="", help="causal, masked, instruct, prefer, reinforce, classify, or name@alias"
+    )
     parser.add_argument("--at", default="workspace", help="workspace (default), a git revision, an experiment, a run")
     parser.add_argument("--key", type=Path, help="your private key; with --check the signer's public key")
     parser.add_argument("--owner", type=Path, metavar="FILE", help="YAML with what only the owner knows")

@@ -1,6 +1,6 @@
 """The five answers of a model on one page: its data, cost, quality, how to rebuild it, how to load it.
 
-    python -m flows.card instruct                          a model of the workspace (causal, masked, instruct, classify)
+    python -m flows.card instruct                          a model of the workspace
     python -m flows.card instruct --at my-experiment       as a git revision, DVC experiment or pipeline run recorded it
     python -m flows.card greenhouse-instruct-2@champion    a registered model
     python -m flows.card instruct --json                   as data; `--schema` prints its JSON schema
@@ -17,7 +17,9 @@ from flows.system.command import parser_of, run_command
 def main() -> None:
     """Print the answers."""
     parser = parser_of("card", __doc__)
-    parser.add_argument("model", nargs="?", default="", help="causal, masked, instruct, classify, or name@alias")
+    parser.add_argument(
+        "model", nargs="?", default="", help="causal, masked, instruct, prefer, reinforce, classify, or name@alias"
+    )
     parser.add_argument("--at", default="workspace", help="workspace (default), a git revision, an experiment, a run")
     parser.add_argument("--json", action="store_true", help="the answers as JSON")
     parser.add_argument("--schema", action="store_true", help="the JSON schema of --json")
@@ -28,7 +30,7 @@ def main() -> None:
         print(json.dumps(ModelAnswers.model_json_schema(), indent=2))
         return
     if not arguments.model:
-        parser.error("name a model: causal, masked, instruct, classify, or a registered name@alias")
+        parser.error("name a model: causal, masked, instruct, prefer, reinforce, classify, or a registered name@alias")
     show(arguments)
 
 

@@ -259,7 +259,10 @@ def report_segments(recorded: Snapshot, goal: str, found: dict[str, str], interv
 
 def main() -> int:
     parser = parser_of("verify", __doc__)
-    parser.add_argument("model", help="causal, masked, instruct, classify, pretrain@causal, or a registered name@alias")
+    parser.add_argument(
+        "model",
+        help="causal, masked, instruct, prefer, reinforce, classify, pretrain@causal, or a registered name@alias",
+    )
     parser.add_argument("--at", default="workspace", help="workspace (default), a git revision, an experiment, a run")
     parser.add_argument("--segments", type=int, metavar="K", help="train K random intervals again instead")
     arguments = parser.parse_args()

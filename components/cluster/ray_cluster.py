@@ -53,7 +53,9 @@ def joined(address: str, workers: int) -> Iterator[Any]:
     try:
         import ray
     except ImportError:
-        raise UserError("runtime.engine is ray, but Ray is not installed; pip install 'greenhouse-lm[ray]'") from None
+        raise UserError(
+            "runtime.engine is ray, but Ray is not installed; `pip install -c constraints.txt -e '.[ray]'`"
+        ) from None
     with ExitStack() as stack:
         if not ray.is_initialized():
             here = address or stack.enter_context(started(workers))

@@ -1,6 +1,7 @@
 """Runs that differ in seeds alone: which settings they share, the seed noise they measured, and their mean scores.
 
-    .greenhouse/noise/<registered name>.json     held-out set -> settings -> run -> items (hash in DVC's cache), scores
+    .greenhouse/noise/<registered name>.json     held-out set -> settings -> run -> items (hash in DVC's cache), scores,
+                                                 model (its hash)
 
 Seed noise belongs to a registered name, a held-out set and settings. `python -m flows.seeds` writes it; the gate,
 the comparison and the report read it.
@@ -57,6 +58,11 @@ def _without_seeds(tree: Any) -> Any:
     return {name: _without_seeds(value) for name, value in tree.items() if name not in ("seed", "mitigation_steps")}
 
 
+def model_of(snapshot: Snapshot, branch: str) -> str:
+    """Hash of a snapshot's model of a kind, which names one training; "" if it has none."""
+    return snapshot.outputs().get(f"models/{STAGES[branch].replace('@', '/')}", "")
+
+
 def heldout_of(snapshot: Snapshot) -> str:
     """Hash of the held-out set; "" if it has none."""
     return snapshot.outputs().get(HELDOUT, "")
@@ -78,9 +84,15 @@ class SeedRuns:
         """Settings -> scores of each run."""
         return {settings: [run["scores"] for run in runs.values()] for settings, runs in self.known.items()}
 
-    def items(self, settings: str, own: str) -> list[str]:
-        """Hashes of the items of all runs of these settings, with `own` among them."""
-        return list(dict.fromkeys([own, *(run["items"] for run in self.known.get(settings, {}).values())]))
+    def items(self, settings: str, own: str, model: str) -> list[str]:
+        """Hashes of the items of all runs of these settings, those of `model` as `own` says: it may be scored anew."""
+        runs = self.known.get(settings, {}).values()
+        return [own, *(run["items"] for run in runs if not _is_of(run, own, model))]
+
+
+def _is_of(run: dict[str, Any], items: str, model: str) -> bool:
+    """Whether a record is of this training: the same items, or the same model scored anew."""
+    return run["items"] == items or (bool(model) and run.get("model") == model)
 
 
 def paragraphs(now: Snapshot, rules: Mapping[str, GateRule]) -> dict[str, list[str]]:
@@ -113,9 +125,10 @@ def record(snapshots: Iterable[Snapshot], branch: str) -> None:
         path = _path(model_name(snapshot, branch))
         known = read_json(path) if path.exists() else {}
         runs = known.setdefault(heldout_of(snapshot), {}).setdefault(settings_of(snapshot, branch), {})
-        items = items_of(snapshot, cache, branch)
-        runs.pop(next((name for name, run in runs.items() if run["items"] == items), ""), None)
-        runs[snapshot.name] = {"items": items, "scores": scores_of(cache.fetched(items))}
+        items, model = items_of(snapshot, cache, branch), model_of(snapshot, branch)
+        for again in [name for name, run in runs.items() if _is_of(run, items, model)]:  # under another name
+            del runs[again]
+        runs[snapshot.name] = {"items": items, "model": model, "scores": scores_of(cache.fetched(items))}
         write_json(path, known)
 
 
@@ -136,13 +149,14 @@ def has_items(snapshot: Snapshot, branch: str) -> bool:
 
 def scores_another(snapshot: Snapshot, branch: str) -> bool:
     """Whether the evaluation that a snapshot holds is of an earlier model of this kind than the one it holds."""
-    cache, outs, model = ObjectCache(), snapshot.outputs(), STAGES[branch].replace("@", "/")
-    details = outs.get(f"{SCORED_BY[branch]}/details")
+    cache, own = ObjectCache(), model_of(snapshot, branch)
+    details = snapshot.outputs().get(f"{SCORED_BY[branch]}/details")
     facts = cache.files(details).get("facts.json") if details else None
-    if facts is None or f"models/{model}" not in outs:
+    if facts is None or not own:
         return False
-    scored = json.loads(cache.fetched(facts).read_bytes()).get("models", {}).get(model)  # older ones name none
-    return scored is not None and cache.files(outs[f"models/{model}"]).get("model.safetensors") != scored
+    models = json.loads(cache.fetched(facts).read_bytes()).get("models", {})  # older evaluations name none
+    scored = models.get(STAGES[branch].replace("@", "/"))
+    return scored is not None and cache.files(own).get("model.safetensors") != scored
 
 
 def _file_of(snapshot: Snapshot, cache: ObjectCache, branch: str, name: str) -> str:
@@ -183,13 +197,15 @@ class Compared:
 
     @classmethod
     def of(cls, a: Snapshot, b: Snapshot, branch: str) -> "Compared":
-        """Each side's own run, and with it all runs of the same settings and held-out set."""
+        """Each side's own run, and all runs of its settings and held-out set unless those are of the other side too."""
         cache, known = ObjectCache(), SeedRuns.of(model_name(b, branch), heldout_of(b))
         settings = settings_of(a, branch), settings_of(b, branch)
-        items = [
-            [cache.fetched(md5) for md5 in known.items(own, items_of(snapshot, cache, branch))]
-            for own, snapshot in zip(settings, (a, b), strict=True)
-        ]
+        items = []
+        for own, snapshot in zip(settings, (a, b), strict=True):
+            hashes = [items_of(snapshot, cache, branch)]
+            if settings[0] != settings[1]:
+                hashes = known.items(own, hashes[0], model_of(snapshot, branch))
+            items.append([cache.fetched(md5) for md5 in hashes])
         sides = [Side(own, [scores_of(path) for path in runs]) for own, runs in zip(settings, items, strict=True)]
         return cls(items[0], items[1], (sides[0], sides[1]), known)
 

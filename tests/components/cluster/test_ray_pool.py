@@ -166,7 +166,7 @@ def test_other_packages_on_a_node_are_refused(nodes: Nodes, monkeypatch: pytest.
 
 def test_ray_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UserError, match=r"pip install 'greenhouse-lm\[ray\]'"), Cluster(1).pool():
+    with pytest.raises(UserError, match=r"pip install -c constraints.txt -e '.\[ray\]'"), Cluster(1).pool():
         pass
 
 

@@ -75,6 +75,37 @@ def test_a_better_classifier_is_promoted_and_an_equal_one_is_not(cache: Path) ->
             record.unlink()
 
 
+def with_model(snapshot: Snapshot, md5: str) -> Snapshot:
+    """The same with a hash of its classifier."""
+    own = snapshot.lock["finetune@classify"]
+    outs = [*own["outs"], {"path": "models/finetune/classify", "md5": md5}]
+    return Snapshot(snapshot.name, "revision", snapshot.lock | {"finetune@classify": own | {"outs": outs}})
+
+
+def test_a_training_that_was_scored_anew_is_counted_once(cache: Path) -> None:
+    runs = [with_model(tuned(cache, f"a{seed}", 0.7, seed), f"{seed}.dir") for seed in (1, 2)]
+    anew = with_model(tuned(cache, "workspace", 0.8, 9), "1.dir")
+    other = with_model(tuned(cache, "b", 0.8, 5, steps=200), "5.dir")
+    seed_runs.record(runs, "classify")
+    compared = seed_runs.Compared.of(anew, other, "classify")
+    own, second = (seed_runs.items_of(one, ObjectCache(), "classify") for one in (anew, runs[1]))
+    assert [path.parent.name + path.name for path in compared.items_a] == [own, second]
+    seed_runs.record([anew], "classify")
+    known = seed_runs.SeedRuns.of(seed_runs.model_name(anew, "classify"), seed_runs.heldout_of(anew)).known
+    assert [sorted(found) for found in known.values()] == [["a2", "workspace"]]
+
+
+def test_two_seeds_of_the_same_settings_are_compared_run_by_run(cache: Path) -> None:
+    """The mean of all runs would be the same on both sides."""
+    runs = [tuned(cache, f"a{seed}", accuracy, seed) for seed, accuracy in ((1, 0.6), (2, 0.7), (3, 0.8))]
+    seed_runs.record(runs, "classify")
+    compared = seed_runs.Compared.of(runs[0], runs[2], "classify")
+    assert len(compared.items_a) == len(compared.items_b) == 1
+    noise = compared.noise("classify/accuracy")
+    assert noise is not None
+    assert (noise.share, noise.freedom) == (2.0, 2.0)
+
+
 def test_other_rows_are_other_settings_and_other_seeds_are_not(cache: Path) -> None:
     first, reseeded, other = (
         tuned(cache, "x", 0.7, seed, rows=rows) for seed, rows in ((1, "one"), (2, "one"), (1, "two"))
