@@ -17,10 +17,7 @@ def score_caption(rows: list[ScoreRow]) -> str:
         + ("" if row.score.baseline is None else f" ({row.score.baseline_name or 'baseline'} {row.score.baseline:.3f})")
         for row in rows
     ]
-    return (
-        f"Scores and their baselines: {'; '.join(said)}. Better is what is so by the interval of the paired difference "
-        "on the same items where that was measured, else by the interval shown."
-    )
+    return f"Scores and their baselines: {'; '.join(said)}."
 
 
 def plot_scores(rows: list[ScoreRow], path: Path, narrow: bool = False) -> None:
