@@ -119,7 +119,7 @@ def scores(a: Snapshot, b: Snapshot) -> Iterator[str]:
         yield "scores: the two answered no item in common"
         return
     yield from score_table(rows, resampling(a).confidence)
-    yield f"* differs from zero at 5 % after Holm's correction for all {len(rows)} metrics together"
+    yield "* differs from zero at 5 % after Holm's correction for all metrics of models that differ"
     if len(without) == len(rows):
         yield "intervals cover works and items, not another seed: `python -m flows.seeds` measures that"
     elif without:
@@ -156,12 +156,15 @@ def _measured(one: Snapshot, model: str) -> dict[str, float]:
 
 def score_table(rows: list[Any], confidence: float) -> list[str]:
     """One line per metric: both scores, improvement with interval, and whether it is more than chance."""
-    same = [row.name for row in rows if (row.a, row.low, row.high) == (row.b, 0.0, 0.0)]
-    unlike = [row for row in rows if row.name not in same]
+    from components.studies.noise_floor import same as is_same
+
+    same, unlike = ([row for row in rows if is_same(row) == equal] for equal in (True, False))
     width = max((len(row.name) for row in unlike), default=6)
     head = f"{'metric':<{width}}  {'A':>9}  {'B':>9}  B better by [{confidence:.0%} interval]"
     table = [head, *(_score_line(row, width) for row in unlike)] if unlike else []
-    return table + (textwrap.wrap(f"the same on every item: {', '.join(same)}", 110) if same else [])
+    return table + (
+        textwrap.wrap(f"the same on every item: {', '.join(row.name for row in same)}", 110) if same else []
+    )
 
 
 def _score_line(row: Any, width: int) -> str:

@@ -47,6 +47,8 @@ class SeedNoise:
     note: str
 
 
+ONE_TRAINING = SeedNoise(0.0, 1.0, 0.0, "one training")
+"""Where both sides are the same model."""
 NoiseOf = Callable[[str], SeedNoise | None]
 """Seed noise of a metric; None if it was not measured."""
 
@@ -96,15 +98,25 @@ def over_seeds(difference: Difference, noise: SeedNoise, confidence: float) -> D
     return replace(difference, low=low, high=high, error=total**0.5, freedom=freedom, p=p)
 
 
+def same(row: Difference) -> bool:
+    """Whether the two models did the same on every item."""
+    return (row.a, row.low, row.high) == (row.b, 0.0, 0.0)
+
+
 def all_over_seeds(
     differences: Sequence[Difference], noise_of: NoiseOf, confidence: float
 ) -> tuple[list[Difference], list[str]]:
-    """Differences over works and seeds where the noise is known, and the names of those where it is not."""
+    """Differences over works and seeds where the noise is known, and the names of those where it is not.
+
+    Holm's correction leaves out what is the same because the model is: there nothing is tested.
+    """
     noises = [noise_of(row.name) if row.low is not None else None for row in differences]
     rows = [
         over_seeds(row, noise, confidence) if noise else row for row, noise in zip(differences, noises, strict=True)
     ]
-    corrected = [replace(row, p_holm=p) for row, p in zip(rows, holm([row.p for row in rows]), strict=True)]
+    untested = [same(row) and noise == ONE_TRAINING for row, noise in zip(rows, noises, strict=True)]
+    p_holm = iter(holm([row.p for row, left_out in zip(rows, untested, strict=True) if not left_out]))
+    corrected = [replace(row, p_holm=1.0 if out else next(p_holm)) for row, out in zip(rows, untested, strict=True)]
     return corrected, [row.name for row, noise in zip(rows, noises, strict=True) if not noise]
 
 

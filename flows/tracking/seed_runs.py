@@ -19,7 +19,7 @@ from components.core.report import flat
 from components.params import GateRule, parse
 from components.stages.account.model_answers import scored_model
 from components.stages.account.summary import MODELS
-from components.studies.noise_floor import Scores, SeedNoise, Side, seed_noise
+from components.studies.noise_floor import ONE_TRAINING, Scores, SeedNoise, Side, seed_noise
 from components.studies.promotion_gate import Evaluation
 from flows.system import dvc, paths
 from flows.tracking.model_registry import registered_name
@@ -47,6 +47,8 @@ def settings_of(snapshot: Snapshot, branch: str) -> str:
     own = STAGES[branch]
     stages = {*dvc.upstream(dvc.graph(), own), *(["evaluate"] if branch != "classify" else [])} & snapshot.lock.keys()
     values = {stage: Snapshot("", "", {stage: snapshot.lock[stage]}).params() for stage in sorted(stages)}
+    if "evaluate" in values:  # it depends on the settings of every model
+        values["evaluate"] = {"evaluate": values["evaluate"].get("evaluate")}
     made = ("components/", "data/", "models/")
     rows = {dep["path"]: dep["md5"] for dep in snapshot.lock[own].get("deps", []) if not dep["path"].startswith(made)}
     return fingerprint(_without_seeds(values | ({"rows": rows} if rows and own.startswith("finetune") else {})))
@@ -194,23 +196,27 @@ class Compared:
     items_b: list[Path]
     sides: tuple[Side, Side]
     known: SeedRuns
+    one_training: bool
 
     @classmethod
     def of(cls, a: Snapshot, b: Snapshot, branch: str) -> "Compared":
-        """Each side's own run, and all runs of its settings and held-out set unless those are of the other side too."""
+        """Each side's own run, and all runs of its settings and held-out set if those are not of the other side too."""
         cache, known = ObjectCache(), SeedRuns.of(model_name(b, branch), heldout_of(b))
         settings = settings_of(a, branch), settings_of(b, branch)
+        one_training = model_of(a, branch) == model_of(b, branch) != ""
         items = []
         for own, snapshot in zip(settings, (a, b), strict=True):
             hashes = [items_of(snapshot, cache, branch)]
-            if settings[0] != settings[1]:
+            if settings[0] != settings[1] and not one_training:
                 hashes = known.items(own, hashes[0], model_of(snapshot, branch))
             items.append([cache.fetched(md5) for md5 in hashes])
         sides = [Side(own, [scores_of(path) for path in runs]) for own, runs in zip(settings, items, strict=True)]
-        return cls(items[0], items[1], (sides[0], sides[1]), known)
+        return cls(items[0], items[1], (sides[0], sides[1]), known, one_training)
 
     def noise(self, metric: str) -> SeedNoise | None:
-        """Seed noise of a metric in this comparison."""
+        """Seed noise of a metric in this comparison: none where both have the same model."""
+        if self.one_training:
+            return ONE_TRAINING
         return seed_noise(metric, *self.sides, self.known.scores())
 
 

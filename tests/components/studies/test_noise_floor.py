@@ -1,9 +1,19 @@
 """Seed noise: measured at a side's settings it is used as it is, at others it is borrowed and widened."""
 
+from dataclasses import replace
+
 import pytest
 
 from components.statistics import Difference
-from components.studies.noise_floor import WIDENED, Side, all_over_seeds, detectable, over_seeds, seed_noise
+from components.studies.noise_floor import (
+    ONE_TRAINING,
+    WIDENED,
+    Side,
+    all_over_seeds,
+    detectable,
+    over_seeds,
+    seed_noise,
+)
 
 RUNS = [{"bits": 2.0}, {"bits": 2.1}, {"bits": 2.2}]
 WORKS = Difference("bits", "lower", 2.1, 2.0, 0.1, 0.08, 0.12, 0.001, 0.001, 40, 10, 0, 0, 0.01, 9.0)
@@ -53,3 +63,14 @@ def test_metrics_without_noise_are_named() -> None:
     assert not without
     assert rows[0].p_holm == pytest.approx(2 * rows[0].p)
     assert all_over_seeds([WORKS], lambda name: None, 0.95)[1] == ["bits"]
+
+
+def test_what_is_the_same_because_the_model_is_needs_no_correction() -> None:
+    equal = [
+        replace(WORKS, name=f"m{n}", b=2.1, improvement=0.0, low=0.0, high=0.0, p=1.0, error=0.0) for n in range(9)
+    ]
+    one_model, _ = all_over_seeds([*equal, WORKS], lambda name: None if name == "bits" else ONE_TRAINING, 0.95)
+    other_models, _ = all_over_seeds([*equal, WORKS], lambda name: None, 0.95)
+    assert one_model[-1].p_holm == pytest.approx(WORKS.p)
+    assert other_models[-1].p_holm == pytest.approx(10 * WORKS.p)
+    assert {row.p_holm for row in one_model[:-1]} == {1.0}

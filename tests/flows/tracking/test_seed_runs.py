@@ -11,6 +11,8 @@ import pytest
 
 from components.params import GateRule, Params
 from components.scored_items import write_items
+from components.statistics import paired_difference
+from components.studies.noise_floor import all_over_seeds
 from flows import compare, promote
 from flows.tracking import seed_runs
 from flows.tracking.snapshots import ObjectCache, Snapshot
@@ -93,6 +95,28 @@ def test_a_training_that_was_scored_anew_is_counted_once(cache: Path) -> None:
     seed_runs.record([anew], "classify")
     known = seed_runs.SeedRuns.of(seed_runs.model_name(anew, "classify"), seed_runs.heldout_of(anew)).known
     assert [sorted(found) for found in known.values()] == [["a2", "workspace"]]
+
+
+def test_a_model_that_is_the_same_on_both_sides_differs_in_nothing(cache: Path) -> None:
+    """Though other settings, of another model, were changed, and one side has several runs."""
+    runs = [with_model(tuned(cache, f"a{seed}", 0.7, seed), f"{seed}.dir") for seed in (1, 2, 3)]
+    seed_runs.record(runs, "classify")
+    other = with_model(tuned(cache, "b", 0.7, 1, steps=200), "1.dir")
+    compared = seed_runs.Compared.of(runs[0], other, "classify")
+    assert compared.items_a == compared.items_b
+    rows = paired_difference(compared.items_a, compared.items_b)
+    rows, without = all_over_seeds(rows, compared.noise, 0.95)
+    assert [(row.improvement, row.low, row.high) for row in rows] == [(0.0, 0.0, 0.0)]
+    assert not without
+
+
+def test_settings_of_another_model_are_not_this_ones() -> None:
+    def state(steps: int, items: int) -> Snapshot:
+        params = {"finetune.instruct": {"steps": steps}, "evaluate": {"items": items}}
+        return Snapshot("x", "revision", {"pretrain@causal": {}, "evaluate": {"params": {"params.yaml": params}}})
+
+    assert seed_runs.settings_of(state(60, 9), "causal") == seed_runs.settings_of(state(100, 9), "causal")
+    assert seed_runs.settings_of(state(60, 9), "causal") != seed_runs.settings_of(state(60, 8), "causal")
 
 
 def test_two_seeds_of_the_same_settings_are_compared_run_by_run(cache: Path) -> None:
