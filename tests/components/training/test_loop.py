@@ -291,6 +291,6 @@ def test_a_device_or_compiler_that_is_not_there_is_named(tmp_path: Path, monkeyp
     monkeypatch.setenv("CXX", str(tmp_path / "no-compiler"))
     from torch._inductor import config
 
-    monkeypatch.setattr(config.cpp, "cxx", (None, str(tmp_path / "no-compiler")))
-    with pytest.raises(UserError, match=r"numerics.compile = true.*C\+\+ compiler"):
+    missing = config.patch({"cpp.cxx": (None, str(tmp_path / "no-compiler"))})  # monkeypatch would take it out for good
+    with missing, pytest.raises(UserError, match=r"numerics.compile = true.*C\+\+ compiler"):
         loop.train(network(), batches, language_model_loss, SETTINGS, tmp_path, numerics=Numerics(compile=True))
