@@ -6,6 +6,7 @@
 from functools import cache
 from pathlib import Path
 
+import dvc  # noqa: F401 - it logs to what is the standard output at its first import: of one test, that is soon closed
 import pytest
 from hypothesis import settings
 from xdist.remote import Producer
