@@ -344,7 +344,9 @@ def _best_rule(name: str, row: Mapping[str, float], metrics: Mapping[str, float]
         return {}
     value, words, needs_model, key = (min if "bits_per_byte" in name else max)(rules)
     best = {"baseline": value, "baseline_name": words, "baseline_needs_model": needs_model}
-    paired = f"gain_over_{key}" if name in GAINED else GAINS.get(name, "") if key == "before" else ""
+    paired = f"gain_over_{key}" if name in GAINED else ""
+    if key == "before":
+        paired = GAINS.get(name, paired)
     gain, low, high = (metrics.get(f"{paired}/{end}") for end in ("value", "low", "high"))
     if gain is None:
         return best
