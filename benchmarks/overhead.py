@@ -3,7 +3,8 @@
 In fresh clones of the committed code, at demo size: the flow (cold, then `RUNS` times with nothing to do), `dvc repro`.
 Orchestration is wall time less the stage functions' own on the longest path of the graph; under `dvc repro`, which
 runs one stage after another, that path is all of them. Peak memory is the largest sum of proportional set sizes of the
-whole process tree, read twice a second.
+whole process tree, read every five seconds: a reading takes a tenth of a second of a core, and two a second made the
+demo, which keeps both cores busy, a sixth longer.
 """
 
 import os
@@ -33,7 +34,7 @@ def timed(command: list[str], root: Path, **more: str) -> tuple[float, float]:
     kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])  # as in an activated environment
     started = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-m", *command], cwd=root, env=kept | {"PYTHONPATH": str(root), **more})
-    memory = PeakMemory(process.pid, every_s=0.5)
+    memory = PeakMemory(process.pid, every_s=5.0)
     if process.wait():
         sys.exit(f"{command} failed in {root}")
     return time.perf_counter() - started, memory.peak_bytes / 1e9

@@ -2,8 +2,9 @@
 
 Prefect, MLflow, torch and what they pull in take about eight CPU seconds to import, and a pipeline starts a dozen
 stages. The pipeline starts this server before its first stage; `python -m flows.<stage>`, which DVC runs, hands its
-arguments, environment and open files over and waits for the end. Only packages of others are imported ahead: the
-project's own modules are read by each stage, as they are on disk when DVC hashes them.
+arguments, environment and open files over before it imports anything of the stage, and waits for the end. The project's
+own modules are imported ahead too, and read again by each stage once any file of them changed: what runs is what is on
+disk when DVC hashes it.
 
 Everything ends with its owner: the server with the pipeline (the kernel's death signal), a stage with the server, and
 with the process DVC started, whose end closes the connection. Signals are passed on. Without the server (plain `dvc
@@ -12,6 +13,7 @@ that still imports: beside it, on two cores, two that begin to train took 37 s e
 """
 
 import contextlib
+import gc
 import json
 import os
 import runpy
@@ -22,6 +24,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,9 +43,13 @@ PACKAGES = (
     "transformers.pipelines", "pandas", "polars", "pyarrow.parquet", "scipy.stats", "sklearn.linear_model",
     "matplotlib.pyplot", "tokenizers", "ruamel.yaml",
 )  # fmt: skip
-"""What the stages import, none of it ours."""
+"""What the stages import of others."""
+OWN = ("flows.execution.stage_process", "flows.execution.stage_run")
+"""What all of them import of ours."""
 WITH_TORCH = ("flows.pretrain", "flows.finetune", "flows.evaluate")
 """Stages that import most of it."""
+TICK_NS = 20_000_000
+"""The kernel stamps a file with a clock that may lag by so many nanoseconds."""
 MOST_BYTES = 1 << 20
 """Of one request: arguments and environment."""
 
@@ -50,7 +57,7 @@ MOST_BYTES = 1 << 20
 class ForkServer:
     """A fork server beside a run, for the stages of one checkout. Linux only; elsewhere it does nothing."""
 
-    def __init__(self, root: Path, environment: dict[str, str], packages: Sequence[str] = PACKAGES) -> None:
+    def __init__(self, root: Path, environment: dict[str, str], packages: Sequence[str] = (*PACKAGES, *OWN)) -> None:
         self._root, self._environment, self._packages = root, environment, packages
         self._folder = tempfile.TemporaryDirectory(prefix="greenhouse-", ignore_cleanup_errors=True)
         self.address = str(Path(self._folder.name, "socket"))
@@ -78,6 +85,17 @@ early: dict[Path, ForkServer] = {}
 
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals of the process that asked which go to the one that works."""
+
+
+def delegate_stage() -> None:
+    """If this process is a stage that DVC started and its run has a fork server, end with what the server made of it.
+
+    Called where `flows` is imported, the first thing that `python -m flows.<stage>` does.
+    """
+    if {VARIABLE, "DVC_STAGE"} <= set(os.environ) and sys.orig_argv[1:2] == ["-m"]:
+        processes.end_with_dvc()
+        if (status := delegate(sys.orig_argv[2], sys.orig_argv[3:])) is not None:
+            os._exit(status)
 
 
 def delegate(module: str, arguments: list[str]) -> int | None:
@@ -135,9 +153,12 @@ def serve(address: str, packages: Sequence[str]) -> None:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(f"{address}.new")
     listener.listen()
+    began = time.time_ns()
     for package in packages:
         with contextlib.suppress(ImportError):
             __import__(package)
+    gc.collect()
+    gc.freeze()  # a search for garbage in a stage would look through these 700,000 objects, and copy their pages
     try:
         os.rename(f"{address}.new", address)
     except FileNotFoundError:  # the run ended meanwhile, and its folder with it
@@ -147,12 +168,12 @@ def serve(address: str, packages: Sequence[str]) -> None:
         while True:
             for key, _ in selector.select():
                 if key.fileobj is listener:
-                    _begin(listener, selector)
+                    _begin(listener, selector, began)
                 else:
                     _end(selector, *key.data)
 
 
-def _begin(listener: socket.socket, selector: selectors.BaseSelector) -> None:
+def _begin(listener: socket.socket, selector: selectors.BaseSelector, imported_ns: int) -> None:
     connection, _ = listener.accept()
     data, files, _, _ = socket.recv_fds(connection, MOST_BYTES, 3)
     request = json.loads(data) if len(files) == 3 else {}
@@ -170,7 +191,7 @@ def _begin(listener: socket.socket, selector: selectors.BaseSelector) -> None:
         selector.close()
         listener.close()
         connection.close()
-        _become(request, files)
+        _become(request, files, imported_ns)
     for file in files:
         os.close(file)
     with contextlib.suppress(OSError):
@@ -197,7 +218,7 @@ def _end(selector: selectors.BaseSelector, pid: int, ended: int, connection: soc
     connection.close()
 
 
-def _become(request: dict[str, Any], files: list[int]) -> None:
+def _become(request: dict[str, Any], files: list[int], imported_ns: int) -> None:
     """Become the process that was asked for. Never returns."""
     status = 1
     try:
@@ -209,8 +230,7 @@ def _become(request: dict[str, Any], files: list[int]) -> None:
         os.chdir(request["folder"])
         os.environ.clear()
         os.environ.update(request["environment"])
-        for name in [name for name in sys.modules if name.partition(".")[0] in ("components", "flows")]:
-            del sys.modules[name]  # read again by the stage, as they are on disk now
+        _drop_own_if_changed(imported_ns)
         sys.stdout = open(1, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115
         sys.argv = [request["module"], *request["arguments"]]
@@ -228,6 +248,21 @@ def _become(request: dict[str, Any], files: list[int]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+def _drop_own_if_changed(imported_ns: int) -> None:
+    """Have our modules read again, all of them, if a file of one may have changed since they were imported.
+
+    By the time of the change of its inode, which cannot be set back; up to the clock's coarsest tick before, too.
+    """
+    own = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in ("components", "flows")}
+    files = [module.__file__ for module in own.values() if module.__file__]
+    try:
+        same = all(os.stat(file).st_ctime_ns < imported_ns - TICK_NS for file in files)
+    except FileNotFoundError:
+        same = False
+    for name in () if same else own:
+        del sys.modules[name]
 
 
 if __name__ == "__main__":

@@ -6,14 +6,12 @@ leaves its result as a file (result.py). Typed by hand, with no DVC above it, it
 
 import argparse
 import os
-import signal
 import sys
 from typing import Any, NoReturn
 from uuid import UUID
 
 from components import params as schema
 from components.core.plain_text import plain
-from components.core.workers import set_parent_death_signal
 from components.params import FinetuneBranches
 from flows.execution import fork_server
 from flows.execution.result import StageResult, read_result, result_file, run_name, write_result
@@ -46,9 +44,7 @@ def _run(stage: Stage, arguments: argparse.Namespace) -> None:
         command = dvc.command("repro", "--single-item", stage.full_name(branch))
         os.execvpe(command[0], command, os.environ)
     if not os.environ.pop(fork_server.FORKED, ""):
-        end_with_dvc()
-        if (status := fork_server.delegate(f"flows.{stage.name}", sys.argv[1:])) is not None:
-            leave(status)
+        processes.end_with_dvc()
     if "GREENHOUSE_RUN" not in os.environ:  # plain DVC: no pipeline has closed what an earlier kill left open
         recovery.recover_records()
     result_file(run_name(), stage.full_name(branch)).unlink(missing_ok=True)
@@ -80,23 +76,6 @@ def leave(status: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
-
-
-def end_with_dvc() -> None:
-    """Have the kernel kill this process when DVC is gone: else a killed DVC leaves a trainer that nobody owns."""
-    if sys.platform != "linux":
-        return
-    set_parent_death_signal(signal.SIGKILL)
-    if _orphaned():
-        os._exit(1)
-
-
-def _orphaned() -> bool:
-    """Whether DVC died before the kernel was asked: this process needs a second or more to come that far."""
-    pipeline = os.environ.get("GREENHOUSE_PROCESS")
-    if pipeline and not processes.tag_alive(pipeline):
-        return True
-    return os.getsid(os.getppid()) != os.getsid(0)  # DVC starts a stage in its own session; who adopts it has another
 
 
 def prefect_answers() -> bool:

@@ -76,6 +76,18 @@ def dies_with_parent(sig: int = signal.SIGTERM) -> Callable[[], None]:
     return partial(set_parent_death_signal, sig)
 
 
+def end_with_dvc() -> None:
+    """Have the kernel kill this process when DVC is gone: else a killed DVC leaves a trainer that nobody owns."""
+    if sys.platform != "linux":
+        return
+    set_parent_death_signal(signal.SIGKILL)
+    pipeline = os.environ.get("GREENHOUSE_PROCESS")
+    dead = pipeline and not tag_alive(pipeline)
+    # DVC starts a stage in its own session; who adopts one that had not come so far has another.
+    if dead or os.getsid(os.getppid()) != os.getsid(0):
+        os._exit(1)
+
+
 def output(command: list[str], root: Path, given: bytes = b"") -> bytes:
     """Output of a command of git or DVC, run in `root` with `given` as its input.
 

@@ -143,7 +143,7 @@ def close_parent(
         metrics: at most twelve; `figures` go to the artifact figures.json instead.
         files: kept with it. By params.yaml, defaults.yaml and dvc.lock a later `compare`, `verify` or `gc` knows the
             bytes of the run; the data sets in dvc.lock become its inputs.
-        summary: Markdown; its description, after what changed against the run before.
+        summary: Markdown; its description, after what changed against the run most like it.
     """
     record = STATE / "parents" / f"{name}.json"
     if not (run_id := recovery.read_record(record).get("mlflow")):
@@ -173,13 +173,14 @@ def _data_sets(files: Sequence[Path]) -> dict[str, str]:
 
 
 def _describe(mlflow: Any, run_id: str, name: str, params: dict, summary: str) -> None:
-    """Description and shown name of a parent run: both begin with what changed against the run before."""
-    own = mlflow.get_run(run_id)
-    before = _run_before(mlflow, own)
+    """Description and shown name of a parent run: both begin with what it changed against the earlier run most like it.
+
+    Not against the latest: an experiment that follows seed runs would be named by their seeds.
+    """
+    before, changes = _most_alike(mlflow, mlflow.get_run(run_id), dotted(params))
     if before is None:
         first = "The first run of its kind."
     else:
-        changes = changed(before.data.params, dotted(params))
         first = "\n".join(changes) or "No parameter differs."
         first = f"{first}\n\n(against {name_of(before)})"
         if changes:
@@ -188,17 +189,19 @@ def _describe(mlflow: Any, run_id: str, name: str, params: dict, summary: str) -
     mlflow.set_tag(run_id, "mlflow.note.content", f"{first}\n\n{summary}"[:MAX_TAG])
 
 
-def _run_before(mlflow: Any, run: Any) -> Any:
-    """The last finished parent run of the same kind that began earlier; None if there is none.
+def _most_alike(mlflow: Any, run: Any, params: dict[str, str]) -> tuple[Any, list[str]]:
+    """(the earlier finished parent run of the same kind that differs least, the latest of these; what differs).
 
-    One that was closed after a kill has no parameters: nothing can be said against it.
+    One that was closed after a kill has no parameters: nothing can be said against it. (None, []) if there is none.
     """
     kind = run.data.tags.get("kind", "")
     query = f"tags.{NAME_TAG} LIKE '%' and attributes.status = 'FINISHED'"
     experiment, started = [run.info.experiment_id], run.info.start_time
     rows = mlflow.search_runs(experiment, query, order_by=["attributes.start_time DESC"], max_results=50)
     same = [row for row in rows if (row.data.tags.get("kind", "") in PIPELINES) == (kind in PIPELINES)]
-    return next((row for row in same if row.data.params and row.info.start_time < started), None)
+    earlier = [row for row in same if row.data.params and row.info.start_time < started]
+    differing = [(row, changed(row.data.params, params)) for row in earlier]
+    return min(differing, key=lambda pair: len(pair[1]), default=(None, []))
 
 
 def changed(before: dict[str, str], now: dict[str, str]) -> list[str]:

@@ -1,7 +1,6 @@
 """The report of the bias stage: representation, toxicity by group, disparate impact, and the limits of all of these."""
 
 import math
-from collections.abc import Iterable
 from pathlib import Path
 
 from components.core.report import Report
@@ -120,15 +119,13 @@ def _metrics(counts: BiasCounts, rows: list[Impact], probes: dict[bool, list[Pro
         "probe_hits_unmasked": _hits(probes[False]),
     }
     if rows:
-        metrics["removal_ratio_max"] = _largest(row.ratio.value for row in rows)
-        metrics["removal_ratio_max_unmasked"] = _largest(row.ratio_unmasked.value for row in rows)
+        ratios = {"removal_ratio_max": [row.ratio.value for row in rows]}
+        ratios["removal_ratio_max_unmasked"] = [row.ratio_unmasked.value for row in rows]
+        for name, values in ratios.items():
+            if finite := [value for value in values if math.isfinite(value)]:  # else nothing can be said, not "1"
+                metrics[name] = max(finite)
         metrics["removal_ratio_sure"] = max(row.lower_bound(len(rows)) for row in rows)
     return metrics
-
-
-def _largest(values: Iterable[float]) -> float:
-    """The largest finite value; 1 if there is none."""
-    return max((value for value in values if math.isfinite(value)), default=1.0)
 
 
 def _hits(probes: list[Probe]) -> float:

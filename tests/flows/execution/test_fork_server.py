@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,6 +81,32 @@ def test_own_modules_are_read_again(server: ForkServer, tmp_path: Path) -> None:
     for text in ("first", "second"):
         process = client(server, tmp_path, f"print({text!r})")
         assert process.communicate(timeout=60)[0] == f"{text}\n"
+
+
+def test_modules_of_the_project_are_imported_ahead_and_again_once_one_changed(tmp_path: Path) -> None:
+    """What runs is what lies on disk, which DVC hashes: also where the file's own times are set back."""
+    for name in ("components", "flows"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    time.sleep(2 * fork_server.TICK_NS / 1e9)
+    running = ForkServer(tmp_path, os.environ | {"PYTHONPATH": str(tmp_path)}, packages=fork_server.OWN)
+    running.start()
+    until(lambda: Path(running.address).exists())
+    code = """
+import sys
+print("flows.execution.stage_run" in sys.modules)
+from components.core import errors
+print(errors.__doc__.splitlines()[0])
+"""
+    before = client(running, tmp_path, code).communicate(timeout=60)[0].splitlines()
+    file = tmp_path / "components/core/errors.py"
+    times = file.stat().st_atime_ns, file.stat().st_mtime_ns
+    file.write_text('"""Other words."""\n' + file.read_text())
+    os.utime(file, ns=times)
+    after = client(running, tmp_path, code).communicate(timeout=60)[0].splitlines()
+    running.stop()
+    assert before[0] == "True"
+    assert after == ["False", "Other words."]
+    assert before[1] != after[1]
 
 
 def test_an_error_is_shown_and_fails(server: ForkServer, tmp_path: Path) -> None:

@@ -78,17 +78,20 @@ def test_a_parent_run_begins_with_what_changed(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(mlflow_run, "STATE", tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     client, runs = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db"), []
-    for name, steps in (("calm-otter", 100), ("keen-wren", 60)):
+    for name, steps, seed in (("calm-otter", 100, 1), ("keen-wren", 60, 1), ("seeds-2", 90, 2), ("wry-newt", 80, 1)):
         tags = {"kind": "pipeline", "git.commit": "abc+changes"}
         runs.append(mlflow_run.parent_run(client, name, process_tag(), tags))
-        params, files = {"finetune": {"instruct": {"steps": steps}, "seed": 1}}, kept_files(root, accounted=True)
+        params, files = {"finetune": {"instruct": {"steps": steps}, "seed": seed}}, kept_files(root, accounted=True)
         figures = {"orchestration_seconds": 1.0}
         mlflow_run.close_parent(
             client, name, "FINISHED", headline(root), params, {}, files, figures, summary_text(root)
         )
-    first, second = (client.get_run(run) for run in runs)
+    first, second, _, last = (client.get_run(run) for run in runs)
     assert first.info.run_name == "calm-otter"
     assert second.info.run_name == "finetune.instruct.steps 100 -> 60 (keen-wren)"
+    assert last.info.run_name == "finetune.instruct.steps 60 -> 80 (wry-newt)", (
+        "not against the seeds of the run before"
+    )
     note = second.data.tags["mlflow.note.content"]
     assert note.startswith("finetune.instruct.steps 100 -> 60\n\n(against calm-otter)\n\n```\ntrained on")
     assert second.data.tags["mlflow.source.git.commit"] == "abc"

@@ -71,6 +71,13 @@ def test_drops_hostility_and_not_mention(train: Path, tmp_path: Path) -> None:
     assert report.metrics["probe_gap"] <= 0.05
 
 
+def test_where_nothing_is_removed_no_ratio_is_reported(train: Path, tmp_path: Path) -> None:
+    report = run(train, tmp_path, PARAMS.model_copy(update={"max_toxic_share": 1.0}))
+    assert report.metrics["documents_dropped"] == 0
+    assert not any(row["removal_ratio"] for row in impact(tmp_path).values())
+    assert "removal_ratio_max" not in report.metrics, "it said 1"
+
+
 def test_other_languages_are_kept(train: Path, tmp_path: Path) -> None:
     run(train, tmp_path)
     kept = {each.location: each.text for each in read_corpus(tmp_path / "out" / "train")}
