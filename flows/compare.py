@@ -15,6 +15,7 @@ from typing import Any
 from components import params as schema
 from components.core.errors import UserError
 from components.core.files import read_json
+from components.core.report import flat
 from components.params import Evaluate
 from components.stages.account.summary import MODELS
 from components.stages.account.summary import scores as stage_scores
@@ -114,13 +115,15 @@ def resampling(a: Snapshot) -> Any:
 
 def scores(a: Snapshot, b: Snapshot) -> Iterator[str]:
     """The table of scores, and what its intervals cover."""
+    from components.studies.noise_floor import same as is_same
+
     rows, without = differences(a, b)
     if not rows:
         yield "scores: the two answered no item in common"
         return
     yield from score_table(rows, resampling(a).confidence)
     yield "* differs from zero at 5 % after Holm's correction for all metrics of models that differ"
-    if len(without) == len(rows):
+    if without and all(row.name in without or row.low is None or is_same(row) for row in rows):
         yield "intervals cover works and items, not another seed: `python -m flows.seeds` measures that"
     elif without:
         yield from textwrap.wrap(f"intervals cover works and seeds, but not seeds for {', '.join(without)}", 110)
@@ -150,8 +153,8 @@ def _measured(one: Snapshot, model: str) -> dict[str, float]:
     if not md5:
         return {}
     store.pull([md5])
-    metrics = read_json(store.path(md5)) if store.path(md5).exists() else {}
-    return {name: row["value"] for name, row in stage_scores(metrics, model).items() if "value" in row}
+    metrics = flat(read_json(store.path(md5))) if store.path(md5).exists() else {}
+    return {name: row["value"] for name, row in stage_scores(metrics, model).items()}
 
 
 def score_table(rows: list[Any], confidence: float) -> list[str]:

@@ -228,7 +228,7 @@ def preset(name: str) -> tuple[str, str]:
         return text, document.params_text()
     files = schema.read(PARAMS, text)
     files.params()
-    over = layout.leaves(params_file.read_preset(name))
+    over = params_file.reaching(layout.leaves(params_file.read_preset(name)), files.own)
     schema.read(PARAMS, new := params_file.edited(text, over)).params()
     return text, new
 

@@ -46,6 +46,8 @@ BYTES_PER_PARAMETER = 16
 """Weight, gradient and AdamW's two moments in float32."""
 HUB_ID = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
 MODEL_FILES = ("*.safetensors", "*.json", "merges.txt", "LICENSE*", "README.md")
+FEW = 30
+"""Rows to train on below which it is said that they are few."""
 
 
 def main() -> None:
@@ -216,6 +218,11 @@ def summary(path: Path, examples: Rows, parts: Split, usable: Usable) -> list[st
     """Counts, what is left out with the first place of each reason, lengths, two examples."""
     lines = [f"{path}: {usable.train} rows to train on, {usable.heldout} held out (kind {examples.kind})"]
     lines += [f"  left out: {line}" for line in reason_lines(usable.refused)]
+    if usable.train < FEW:
+        lines.append(f"  so few rows to train on ({usable.train}) teach a model hardly anything that others share")
+    kept = {name for row in (*parts.train, *parts.heldout) for name in classes_of(row)}
+    if lost := sorted({name for row in examples.rows for name in classes_of(row)} - kept):
+        lines.append(f"  no row is left of {', '.join(lost[:20])}")
     if examples.unused:
         lines.append(f"  columns that are not used: {', '.join(examples.unused[:20])}")
     if usable.lengths:

@@ -90,7 +90,8 @@ def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int
     tested = _labels_known(rows, sorted(held), train, refused) if examples.kind in ("label", "labels") else sorted(held)
     if len(tested) < LEAST_HELDOUT or len(train) < LEAST_TRAIN:
         unseen = len(train) >= LEAST_TRAIN and any(one.reason == UNSEEN for one in refused)
-        more = "several rows of each class" if unseen else "more rows, less alike"
+        alike = "more rows, less alike (rows with the same prompt are alike)"
+        more = "several rows of each class" if unseen else alike
         raise UserError(
             f"{path}: {len(rows)} different rows in {len(of_group)} groups of similar ones give {len(train)} to train "
             f"on and {len(tested)} held out, of {LEAST_TRAIN} and {LEAST_HELDOUT} needed; give {more}; left out: "

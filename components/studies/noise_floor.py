@@ -106,18 +106,22 @@ def same(row: Difference) -> bool:
 def all_over_seeds(
     differences: Sequence[Difference], noise_of: NoiseOf, confidence: float
 ) -> tuple[list[Difference], list[str]]:
-    """Differences over works and seeds where the noise is known, and the names of those where it is not.
+    """Differences over works and seeds where the noise is known, and the names of those whose interval lacks it.
 
-    Holm's correction leaves out what is the same because the model is: there nothing is tested.
+    Holm's correction leaves out what is the same because the model is: there nothing is tested, and however few works
+    there are, the interval is zero.
     """
-    noises = [noise_of(row.name) if row.low is not None else None for row in differences]
+    noises = [noise_of(row.name) for row in differences]
     rows = [
-        over_seeds(row, noise, confidence) if noise else row for row, noise in zip(differences, noises, strict=True)
-    ]
+        replace(row, low=0.0, high=0.0) if noise == ONE_TRAINING and row.a == row.b
+        else over_seeds(row, noise, confidence) if noise and row.low is not None
+        else row
+        for row, noise in zip(differences, noises, strict=True)
+    ]  # fmt: skip
     untested = [same(row) and noise == ONE_TRAINING for row, noise in zip(rows, noises, strict=True)]
     p_holm = iter(holm([row.p for row, left_out in zip(rows, untested, strict=True) if not left_out]))
     corrected = [replace(row, p_holm=1.0 if out else next(p_holm)) for row, out in zip(rows, untested, strict=True)]
-    return corrected, [row.name for row, noise in zip(rows, noises, strict=True) if not noise]
+    return corrected, [row.name for row, noise in zip(rows, noises, strict=True) if row.low is not None and not noise]
 
 
 def detectable(difference: Difference, confidence: float) -> tuple[float, float]:

@@ -138,6 +138,7 @@ def _primary(
     """The primary metric over works and seeds: its whole interval must be above zero."""
     if row is None:
         text = f"{name}: the two share no scored item: other held-out examples, another task, or not evaluated"
+        text += " (of models tuned on rows of one's own only classifiers are)"
         return None, ("inconclusive", text)
     if row.low is None:
         return None, ("inconclusive", f"{name} has no interval on shared items: too few works")

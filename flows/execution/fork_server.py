@@ -48,6 +48,8 @@ OWN = ("flows.execution.stage_process", "flows.execution.stage_run")
 """What all of them import of ours."""
 WITH_TORCH = ("flows.pretrain", "flows.finetune", "flows.evaluate")
 """Stages that import most of it."""
+SERVE = "import sys; from flows.execution import fork_server; fork_server.serve(sys.argv[1], sys.argv[2:])"
+"""The server's program. Not `-m`: importing `flows` imports this module, of which there would be two."""
 TICK_NS = 20_000_000
 """The kernel stamps a file with a clock that may lag by so many nanoseconds."""
 MOST_BYTES = 1 << 20
@@ -67,7 +69,7 @@ class ForkServer:
         """Start it; it answers when it has imported everything. Call on a thread that lives as long as the run."""
         if sys.platform == "linux" and self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, self.address, *self._packages], cwd=self._root, env=self._environment,
+                [sys.executable, "-c", SERVE, self.address, *self._packages], cwd=self._root, env=self._environment,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
                 preexec_fn=processes.dies_with_parent(signal.SIGKILL),
             )  # fmt: skip
@@ -263,7 +265,3 @@ def _drop_own_if_changed(imported_ns: int) -> None:
         same = False
     for name in () if same else own:
         del sys.modules[name]
-
-
-if __name__ == "__main__":
-    serve(sys.argv[1], sys.argv[2:])

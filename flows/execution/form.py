@@ -14,7 +14,7 @@ from pydantic import Field
 from components.core.errors import UserError
 from components.core.files import nested
 from components.params import Budget, ParamFiles, Params, Section, Source, layout
-from flows.system.params_file import preset_names, read_preset
+from flows.system.params_file import preset_names, reaching, read_preset
 
 FIELDS = {
     "sources": "ingest.sources",
@@ -81,22 +81,15 @@ class PipelineForm(Section):
         """
         changed = self._changed(files.params())
         if self.preset:
-            files = files.overlaid(read_preset(self.preset))
-        for key, value in changed.items():
-            files = files.overlaid(nested(dict.fromkeys(_places(key, files.own), value)))
-        settings = nested(dict(_setting(entry) for entry in self.settings))
+            files = files.overlaid(nested(reaching(layout.leaves(read_preset(self.preset)), files.own)))
+        files = files.overlaid(nested(reaching(changed, files.own)))
+        settings = nested(reaching(dict(_setting(entry) for entry in self.settings), files.own))
         return ParamFiles(files.overlaid(settings).own, files.defaults, Path("the settings of this run")).params()
 
     def _changed(self, own: Params) -> dict[str, Any]:
         """File key -> value of the fields that were sent and differ from what they were filled with."""
         mine, filled = self.model_dump(mode="json", exclude_unset=True), self.filled(own).model_dump(mode="json")
         return {key: mine[name] for name, key in FIELDS.items() if name in mine and mine[name] != filled[name]}
-
-
-def _places(key: str, tree: layout.Tree) -> list[str]:
-    """Where a value must stand so that both branches of pretraining get it."""
-    branches = [key.replace(layout.COMMON, f"pretrain.{branch}") for branch in layout.BRANCHES]
-    return [key, *(place for place in branches if place != key and layout.holds(tree, place))]
 
 
 def _setting(entry: str) -> tuple[str, Any]:

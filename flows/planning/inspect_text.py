@@ -17,12 +17,13 @@ from components.finetuning_data.formats import SUFFIXES, kind_at
 from components.params import Ingest
 from components.stages.ingest.hub import Dataset, raise_if_missing
 from components.stages.ingest.readers import NotText, Options, field_lengths, format_of, records_of, short
-from components.stages.ingest.records import Limits, Origin, entry_of
+from components.stages.ingest.records import SURROGATE, Limits, Origin, entry_of
 from components.stages.ingest.sources import OWN_RECORDS, Listing, names_under, why_none
 from components.stages.ingest.text_splitting import TARGET_BYTES
 from components.text.language import NO_LANGUAGE
 from components.text.opening import COMPRESSION, inner_suffix, open_bytes
 from flows.system import dvc, paths
+from flows.system.disk import human
 
 TEXT_PER_BYTE = {"text": 1.0, "html": 0.4, "json": 0.9, "jsonl": 0.9, "csv": 0.9, "parquet": 2.0, "warc": 0.4}
 """Bytes of text per byte of a file, roughly, by format."""
@@ -116,9 +117,12 @@ def _hub(data: str, revision: str) -> OwnText:
 
 def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
     _refuse_own_folders(path)
-    there = (one for one in path.rglob("*") if os.path.lexists(one))  # and may be asked about
+    there = [one for one in path.rglob("*") if os.path.lexists(one)]  # and may be asked about
     if odd := sorted(one for one in there if not os.path.isdir(one) and not os.path.isfile(one)):
         raise UserError(f"DATA={path}: {dvc.unreadable(odd)}")
+    if odd := sorted(one for one in there if SURROGATE.search(str(one))):
+        raise UserError(f"DATA={path}: {len(odd)} names are not UTF-8, and DVC, which versions the folder, cannot read "
+                        f"them: rename {ascii(odd[0].name)[1:-1]:.200}")  # fmt: skip
     listing = Listing("", 0)
     files = [path] if path.is_file() else [path / name for name in sorted(names_under(path, "**/*", listing))]
     known = [one for one in files if format_of(one.name)]
@@ -130,13 +134,16 @@ def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
             "give txt, md, rst, org, html, json, jsonl, csv, tsv, parquet or warc, plain or .gz, .zst"
         )
     _refuse_rows(path, readable)
-    sample, faults = _spread(readable, SAMPLE_FILES), Counter(reason for _, reason in listing.skipped)
-    text_field = _text_field(path, readable, ingest, faults)
+    sample, faults = _spread(readable, SAMPLE_FILES), Counter(one.reason for one in listing.skipped)
+    text_field, lacking = _text_field(path, readable, ingest, faults)
+    readable = [one for one in readable if one not in lacking]
     looked = Looked(faults)
     texts = _texts(path, sorted(readable, key=lambda one: one not in sample), text_field, ingest, looked)
     size = round(sum(_text_bytes(one) for one in readable))
-    not_read = _shown(faults) + looked.warning(ingest.max_quarantine)
-    return OwnText("files", str(path), "", size, len(known), text_field, _language(texts), not_read)
+    parts = [_without_field(lacking, text_field), _shown(faults)]
+    not_read = "; ".join(part for part in parts if part) + looked.warning(ingest.max_quarantine)
+    files = len(known) - len(lacking)
+    return OwnText("files", str(path), "", size, files, text_field, _language(texts), not_read)
 
 
 @dataclass
@@ -218,23 +225,41 @@ def _text_bytes(path: Path) -> float:
 # -- fields and language -----------------------------------------------------------------------------------------------
 
 
-def _text_field(data: Path, files: list[Path], ingest: Ingest, faults: Counter[str]) -> str:
-    """`text` where records have it, else the field with the longest values, of a sample of the files with fields.
+def _text_field(
+    data: Path, files: list[Path], ingest: Ingest, faults: Counter[str]
+) -> tuple[str, dict[Path, list[str]]]:
+    """`text` where records have it, else the field with the longest values; and the fields of the tables without it.
+
+    Of the `MOST_FILES` largest files with fields: one table may hold most of a folder's text.
 
     Raises:
         UserError: the records have fields, and none of them holds text.
     """
     tables = [path for path in files if format_of(path.name) in OWN_RECORDS and format_of(path.name) != "warc"]
-    lengths = Counter[str]()
-    for path in _spread(tables, SAMPLE_FILES):
+    found, lengths = dict[Path, Counter[str]](), Counter[str]()
+    for path in sorted(tables, key=lambda one: (-one.stat().st_size, one))[:MOST_FILES]:
         try:
-            lengths.update(field_lengths(path, ingest.max_chars))
+            found[path] = field_lengths(path, ingest.max_chars)
+            lengths.update(found[path])
         except Exception as error:  # whatever a reader raises; ingest quarantines the file
             faults[f"{_named(path)} cannot be read ({short(error)})"] += 1
     if len(tables) == len(files) and "text" not in lengths and not lengths.total():
         why = _shown(faults) or "its records have no field that holds text"
         raise UserError(f"DATA={data}: {why}; correct the file, or name one `text`")
-    return "text" if "text" in lengths or not lengths else lengths.most_common(1)[0][0]
+    text_field = "text" if "text" in lengths or not lengths else lengths.most_common(1)[0][0]
+    return text_field, {path: list(fields) for path, fields in found.items() if fields and text_field not in fields}
+
+
+def _without_field(tables: dict[Path, list[str]], text_field: str) -> str:
+    """What is lost by tables that have no such field, the largest named, and what to do; "" if there are none."""
+    if not tables:
+        return ""
+    size, (path, fields) = sum(one.stat().st_size for one in tables), next(iter(tables.items()))
+    shown = ", ".join(ascii(name)[1:-1][:40] for name in fields[:MOST_FAULTS])
+    return (
+        f"{len(tables)} x no field {text_field!r} ({human(size)} in all; {_named(path)} has {shown}): rename the field "
+        "that holds the text, or make such files a source of their own with its `text_field`"
+    )
 
 
 def _named(path: Path) -> str:

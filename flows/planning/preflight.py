@@ -18,8 +18,8 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
         root: the checkout that they run in.
 
     Raises:
-        UserError: a source, rows, a licence, a language, a grid or the device does not exist, or a network does not fit
-            its settings or the memory.
+        UserError: a source, the opt-out list, rows, a licence, a language, a grid or the device does not exist, or a
+            network does not fit its settings or the memory.
     """
     if "ingest" in stages:
         _sources(params.ingest, root)
@@ -70,10 +70,12 @@ def _network(params: Params, branch: str) -> None:
 def _sources(params: Ingest, root: Path) -> None:
     from components.stages.ingest.hub import raise_if_missing
     from components.stages.ingest.licences import Policy, licence_param
+    from components.stages.ingest.opt_out import load as load_opt_out
     from components.stages.ingest.remote_files import is_remote
     from components.stages.ingest.sources import hub_dataset, watched_path
 
     Policy(params.licences)
+    load_opt_out(root / params.opt_out)
     for source in params.sources:
         if isinstance(source, (Files, Hub)):
             licence_param(source.licence, f"ingest source {source.name} licence")

@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import json
 import logging
 import os
 import sqlite3
@@ -24,6 +25,8 @@ from flows.system import code_files
 from flows.system.paths import DVC_CACHE, ROOT
 from flows.system.processes import output
 
+DAMAGED = "{} is damaged: take it from git (`git checkout dvc.lock`) or remove it, and run again"
+
 
 @contextmanager
 def open_repo(root: Path = ROOT) -> Iterator[Any]:
@@ -39,11 +42,14 @@ def open_repo(root: Path = ROOT) -> Iterator[Any]:
 
     # Its bars, of a tenth of a second each, would flicker through the stages' own lines in a terminal.
     logging.getLogger("dvc.progress").setLevel(logging.CRITICAL)
+    _mend_rwlock(root / ".dvc/tmp")
     try:
         with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
             yield repo
     except DvcException as error:
-        raise UserError(f"DVC: {clause(error, 1000)}{_advice(root)}") from None
+        raise UserError(f"DVC: {clause(error, 1000)}{_advice(root, str(error))}") from None
+    except UnicodeEncodeError as error:
+        raise UserError(f"DVC cannot read a file name that is not UTF-8 ({error.object!a:.200}); rename it") from None
     except FileNotFoundError as error:
         if not error.filename or not os.path.islink(error.filename):
             raise
@@ -62,13 +68,37 @@ def unreadable(files: list[Path]) -> str:
     return f"{files[0]}{more}: {what}, and DVC, which versions the folder that it lies in, cannot read it; remove it"
 
 
-def _advice(root: Path) -> str:
-    """What to do about DVC's error if it is a dvc.lock that a power cut or a merge has damaged."""
+def _mend_rwlock(folder: Path) -> None:
+    """Remove DVC's list of readers and writers if it is half-written: DVC, killed as it wrote, would read no more.
+
+    Under the lock that DVC holds while it writes: what is half-written then has lost its writer.
+    """
+    from dvc.lock import LockError, make_lock
+
+    if _is_json(file := folder / "rwlock"):
+        return
+    with suppress(LockError), make_lock(str(folder / "rwlock.lock"), tmp_dir=str(folder), wait=True):
+        if not _is_json(file):
+            file.unlink()
+
+
+def _is_json(file: Path) -> bool:
+    try:
+        json.loads(file.read_bytes())
+    except FileNotFoundError:
+        return True
+    except ValueError:
+        return False
+    return True
+
+
+def _advice(root: Path, error: str) -> str:
+    """What to do about DVC's error if it is a dvc.lock that a power cut, a merge or a hand has damaged."""
     try:
         _locked(root)
-    except UserError as error:
-        return f"; {error}"
-    return ""
+    except UserError as damage:
+        return f"; {damage}"
+    return f"; {DAMAGED.format(root / 'dvc.lock')}" if "dvc.lock' validation failed" in error else ""
 
 
 def graph(root: Path = ROOT) -> dict[str, list[str]]:
@@ -230,7 +260,7 @@ def _locked(root: Path) -> dict[str, dict]:
         stages = tree.get("stages", {})
         if tree and isinstance(stages, dict) and all(map(_is_entry, stages.values())):
             return stages
-    raise UserError(f"{path} is damaged: take it from git (`git checkout dvc.lock`) or remove it, and run again")
+    raise UserError(DAMAGED.format(path))
 
 
 def _is_entry(entry: Any) -> bool:

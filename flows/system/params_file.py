@@ -100,6 +100,16 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
+def reaching(values: Mapping[str, Any], own: layout.Tree) -> dict[str, Any]:
+    """`values` at file keys, and those of both pretrainings also where a key of one in `own` would win over them."""
+    found = {}
+    for key, value in values.items():
+        for branch in layout.BRANCHES if key.startswith(f"{layout.COMMON}.") else ():
+            place = key.replace(layout.COMMON, f"pretrain.{branch}")
+            found |= {place: value} if layout.holds(own, place) else {}
+    return found | dict(values)
+
+
 def read_preset(name: str) -> layout.Tree:
     """The overlay of a preset, as params.yaml has its keys.
 

@@ -1,6 +1,7 @@
 """`python -m flows.attest`: a signed folder of a model, and a check that finds what was changed afterwards."""
 
 import hashlib
+import json
 import re
 import subprocess
 from importlib import metadata
@@ -71,6 +72,29 @@ def test_what_is_no_signature_is_said(tmp_path: Path) -> None:
     _, wrong, _ = attest.signed_by(tmp_path, Path(f"{key_pair(tmp_path, 'key')}.pub"))
     reason = "it has no field 'verificationMaterial'"
     assert wrong == [f"model.sig: no valid signature of these files by this key ({reason})"]
+
+
+@pytest.mark.parametrize(
+    ("text", "valid"),
+    [
+        ("https://example.org/a?b#c", True),
+        ("https://exämple.org/ü", True),
+        ("#part", True),
+        ("a b", False),
+        ("<a>", False),
+    ],
+)
+def test_addresses_are_checked_also_those_that_are_no_ascii(text: str, valid: bool, tmp_path: Path) -> None:
+    assert attest.is_iri_reference(text) == valid
+    bom = {"$schema": "http://cyclonedx.org/schema/bom-1.7.schema.json", "bomFormat": "CycloneDX", "specVersion": "1.7",
+           "externalReferences": [{"type": "website", "url": text}]}  # fmt: skip
+    path = tmp_path / "sbom.cdx.json"
+    path.write_text(json.dumps(bom))
+    if valid:
+        assert "strict validator" in attest.validated(path.name, path)
+    else:
+        with pytest.raises(UserError, match="iri-reference"):
+            attest.validated(path.name, path)
 
 
 def test_the_sbom_names_all_that_is_installed_and_is_valid(tmp_path: Path) -> None:

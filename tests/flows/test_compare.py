@@ -10,7 +10,9 @@ import pytest
 from components.carbon.footprint.costs import LedgerCosts
 from components.carbon.footprint.intensity import resolve
 from components.carbon.ledger.reader import read
+from components.core.report import Report
 from components.params import Grid
+from flows import compare
 from flows.compare import _energy, scored_by_themselves
 from flows.tracking.snapshots import Snapshot
 from tests.components.finished_project import ledger
@@ -94,3 +96,18 @@ def test_a_model_that_differs_and_has_no_score_in_common_is_named() -> None:
     assert [line.split(":")[0] for line in scored_by_themselves(a, b, ["bits_per_byte/bits"])] == ["instruct"]
     assert not list(scored_by_themselves(a, b, ["bits_per_byte/bits", "answers/bits"]))
     assert not list(scored_by_themselves(a, state("b", "one"), ["bits_per_byte/bits"]))
+
+
+def test_what_a_stage_measured_of_its_own_rows_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the stage writes it, bounds and baselines beside the value."""
+    metrics = "reports/finetune/instruct/metrics.json"
+
+    def state(name: str, score: float) -> Snapshot:
+        Report({"choice_accuracy/value": score, "choice_accuracy/low": 0.1}).write(tmp_path / name)
+        outs = [{"path": path, "md5": name} for path in ("models/finetune/instruct", metrics)]
+        return Snapshot(name, "revision", {"finetune@instruct": {"outs": outs}})
+
+    store = SimpleNamespace(path=lambda md5: tmp_path / md5 / "metrics.json", pull=lambda md5s: None)
+    monkeypatch.setattr(compare, "ObjectCache", lambda: store)
+    (line,) = scored_by_themselves(state("a", 0.25), state("b", 0.5), [])
+    assert line.endswith("by their own held-out rows, without an interval: choice_accuracy 0.2500 -> 0.5000")

@@ -268,6 +268,7 @@ def test_a_preset_is_shown_and_changes_only_the_keys_it_names(
     params_yaml: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = params_file.edited(params_yaml.read_text(), {"dedup.threshold": 0.9, "pretrain.common.steps": 7})
+    mine = params_file.edited(mine, {"pretrain.masked.steps": 324, "pretrain.masked.eval_every": 9})  # by `DATA=`
     params_yaml.write_text(mine)
     monkeypatch.setattr("sys.argv", ["flows.configure", "--preset", "test"])
     subject.main()

@@ -70,12 +70,14 @@ def licence_words(licences: Mapping[str, int], most: int = 4) -> str:
 
 
 def left_out_words(data: DataAnswer) -> str:
-    """`, and 3 files were not read (2 x reason)` with the most frequent reasons; empty if all were read."""
+    """`, and 3 files, 0.2 MB, were not read (2 x reason)`, what lost most bytes first; empty if all were read."""
     if not (files := sum(data.left_out.values())):
         return ""
-    reasons = [f"{n:,} x {reason}" for reason, n in sorted(data.left_out.items(), key=lambda row: -row[1])]
+    reasons = [f"{n:,} x {reason}" for reason, n in data.left_out.items()]
     shown = "; ".join(reasons[:MOST_REASONS]) + ("; ..." if len(reasons) > MOST_REASONS else "")
-    return f", and {files:,} {'file was' if files == 1 else 'files were'} not read ({shown})"
+    size = f", {data.left_out_bytes / 1e6:.3g} MB," if data.left_out_bytes else ""
+    noun, verb = ("file", "was") if files == 1 else ("files", "were")
+    return f", and {files:,} {noun}{size} {verb} not read ({shown})"
 
 
 def seen_words(data: DataAnswer) -> str:

@@ -61,7 +61,8 @@ class DataAnswer(Part):
         generated: documents that the mix stage made (curriculum, canaries). mixture: all that was trained on, repeats
             and generated ones included.
         sources, licences: documents by name, without generated ones.
-        left_out: files of the sources that were not read, by reason.
+        left_out: files of the sources that were not read, by reason, the most bytes first. left_out_bytes: of them all,
+            without those beyond a source's limit.
         removed: by rule, of every stage. groups: who is mentioned in what the bias stage removed.
         num_tokens: of the training split. tokens_seen: those that pretraining took, repeats included; None if unknown.
         attribution: rows of ATTRIBUTION.md.
@@ -74,6 +75,7 @@ class DataAnswer(Part):
     sources: dict[str, int]
     licences: dict[str, int]
     left_out: dict[str, int]
+    left_out_bytes: int
     removed: list[Removed]
     quarantined: int
     heldout: int

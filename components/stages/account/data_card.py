@@ -62,12 +62,19 @@ class DataFacts:
 
     @property
     def left_out(self) -> dict[str, int]:
-        """Reason -> files of all sources that ingest did not read."""
-        found = Counter[str]()
+        """Reason -> files of all sources that ingest did not read; what most bytes were lost by comes first."""
+        found, sizes = Counter[str](), Counter[str]()
         for row in self.sources.values():
             found.update(row.get("files_skipped", {}))
             found.update({BEYOND_LIMIT: row.get("files_not_read", 0)})
-        return {reason: files for reason, files in sorted(found.items()) if files}
+            sizes.update(row.get("bytes_skipped", {}))
+        ordered = sorted(found.items(), key=lambda item: (-sizes[item[0]], -item[1], item[0]))
+        return {reason: files for reason, files in ordered if files}
+
+    @property
+    def left_out_bytes(self) -> int:
+        """Bytes of these files, without those beyond a source's limit."""
+        return sum(sum(row.get("bytes_skipped", {}).values()) for row in self.sources.values())
 
     @property
     def mentions(self) -> dict[str, tuple[int, int]]:

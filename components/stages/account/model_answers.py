@@ -184,6 +184,7 @@ def data_answer(
         sources={name: row["num_documents"] for name, row in real.sources.items()},
         licences={name: row["num_documents"] for name, row in real.licences.items()},
         left_out=data.left_out,
+        left_out_bytes=data.left_out_bytes,
         removed=removed,
         quarantined=sum(row.quarantined for row in documents.values()),
         heldout=sum(row.heldout for row in documents.values()),

@@ -81,19 +81,14 @@ def score_rows(answers: Mapping[str, ModelAnswers], most: int = 0) -> list[Score
     return [rows[index] for index in sorted(order[:most])]
 
 
-def _rank(rows: list[ScoreRow], index: int) -> tuple[bool, bool, bool, int, bool, bool, int]:
-    """Order of rows for room: bits per byte; better than a rule; a task's first; paired, bias, memorisation; tuned.
-
-    What the pretraining is for stands there whether it beats its baseline or not.
-    """
+def _rank(rows: list[ScoreRow], index: int) -> tuple[bool, bool, int, bool, bool, int]:
+    """Order of rows for room: what pretraining is for, a task's first, paired, tuned. Never by how a score came out."""
     score = rows[index].score
-    counted = above(score) and not score.baseline_needs_model
     place = sum(row.score.task == score.task for row in rows[:index])
     wanted = bool(rows[index].counterpart) or score.kind in ("bias", "memorisation")
     return (
-        score.task != "bits_per_byte" or place > 0,
+        score.task not in ("bits_per_byte", "masked") or place > 0,
         not score.headline,
-        not counted,
         place,
         not wanted,
         score.measured_by == "evaluate",

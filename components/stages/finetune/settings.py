@@ -24,7 +24,7 @@ def settings_of(params: Finetune, steps: int, name: str, checkpoint_every: int =
         checkpoint_every=checkpoint_every or params.checkpoint_every,
         eval_every=max(1, -(-steps // EVALUATIONS)),
         name=name,
-        remedy="lower its learning_rate, or take another base if it happens at the first step",
+        remedy="lower its learning_rate, raise its batch, or take another base if it happens at the first step",
     )
 
 

@@ -19,7 +19,7 @@ from components.stages.ingest.file_reading import ReadContext, ReadResult, local
 from components.stages.ingest.heldout_split import HeldoutSplit
 from components.stages.ingest.licences import UNKNOWN, Policy
 from components.stages.ingest.opt_out import load as load_opt_out
-from components.stages.ingest.records import RecordStatus, encoded
+from components.stages.ingest.records import RecordStatus, Skipped, encoded
 from components.stages.ingest.source_counts import SourceCounts
 from components.stages.ingest.sources import Listing, listings
 
@@ -75,7 +75,7 @@ class IngestPass:
         results = running.map(functools.partial(read_file, self.context), listing.tasks, inputs)
         for number, (task, result) in enumerate(zip(listing.tasks, results, strict=True), 1):
             if result.skipped:
-                listing.skipped.append((plain_name(task.location), plain_name(result.skipped)))
+                listing.skipped.append(Skipped(plain_name(task.location), plain_name(result.skipped), task.size))
             else:
                 counts.files += 1
             counts.unread.update(result.unread)

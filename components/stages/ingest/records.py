@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.core.files import sha256_bytes
 from components.core.plain_text import plain_name
@@ -27,6 +27,14 @@ TAKEN = ("id", "group", "license", "licence")
 """Fields of a record that are read beside the text, where there are any."""
 
 SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Skipped(NamedTuple):
+    """A file that is not read, why, and its bytes as it lies on disk; 0 for what is no file."""
+
+    file: str
+    reason: str
+    num_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ def _facts(counts: SourceCounts) -> dict[str, Any]:
         "heldout_works": works.num_heldout if works else 0,
         "heldout_works_cut": works.num_cut if works else 0,
         "files_skipped": _skipped(counts),
+        "bytes_skipped": _skipped_bytes(counts),
         "file_bytes": sum(row[1] for row in counts.bytes),
         "cut_bytes": counts.cut_bytes(),
         "fields_not_read": dict(counts.unread.most_common(MOST_FIELDS)),
@@ -80,7 +81,11 @@ def _share(part: int, whole: int) -> float:
 
 
 def _skipped(counts: SourceCounts) -> dict[str, int]:
-    return dict(sorted(Counter(reason for _, reason in counts.skipped).items()))
+    return dict(sorted(Counter(one.reason for one in counts.skipped).items()))
+
+
+def _skipped_bytes(counts: SourceCounts) -> dict[str, int]:
+    return {reason: sum(one.num_bytes for one in counts.skipped if one.reason == reason) for reason in _skipped(counts)}
 
 
 # -- text and tables ---------------------------------------------------------------------------------------------------
@@ -101,7 +106,7 @@ def _works(counts: SourceCounts) -> tuple[int, int, float]:
     works = counts.works
     if works is None:
         return 0, 0, 0.0
-    return len(works.sizes), works.num_heldout, _share(int(works.parts.sum()), counts.kept_bytes)
+    return len(works.sizes), works.num_heldout, _share(counts.heldout_bytes, counts.kept_bytes)
 
 
 def _licences(page: Page, sources: Sources, policy: Policy) -> None:
@@ -127,7 +132,11 @@ def _remarks(page: Page, sources: Sources) -> None:
         for what, by_rule in (("dropped", counts.dropped), ("quarantined", counts.quarantined)):
             if by_rule:
                 lines.append(f"{name}: {what} {', '.join(f'{n} {rule}' for rule, n in sorted(by_rule.items()))}.")
-        lines += [f"{name}: {count} files left out: {reason}." for reason, count in _skipped(counts).items()]
+        sizes = _skipped_bytes(counts)
+        lines += [
+            f"{name}: {count} files left out ({sizes[reason]:,} bytes): {reason}."
+            for reason, count in _skipped(counts).items()
+        ]
         for rule, num_bytes in counts.cut_bytes().items():
             count = sum(of == rule for _, of, _ in counts.cut)
             lines.append(f"{name}: {num_bytes:,} bytes cut from {count:,} files by {rule} (cut.csv lists them).")
@@ -176,7 +185,7 @@ def _lists(page: Page, sources: Sources) -> None:
     groups = {name: sorted(counts.heldout_groups.items()) for name, counts in sources.items()}
     skipped = {name: sorted(counts.skipped) for name, counts in sources.items()}
     page.table("quarantine", "source file line byte_offset rule reason", bad)
-    page.table("skipped", "source file reason", [(name, *item) for name in skipped for item in skipped[name]])
+    page.table("skipped", "source file reason bytes", [(name, *item) for name in skipped for item in skipped[name]])
     bytes_of = [(name, *row) for name, one in sources.items() for row in one.bytes]
     page.table("bytes", "source file bytes kept dropped quarantined cut", bytes_of)
     page.table("cut", "source file rule bytes", [(name, *item) for name, one in sources.items() for item in one.cut])

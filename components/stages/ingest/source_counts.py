@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from components.corpus.corpus import Document, reconcile
 from components.stages.ingest.heldout_split import Works
 from components.stages.ingest.opt_out import RULE as OPTED_OUT
-from components.stages.ingest.records import RecordStatus
+from components.stages.ingest.records import RecordStatus, Skipped
 
 SAMPLES = 3
 """Sample documents per source: those of the lowest hash, so the same ones every time."""
@@ -38,7 +38,7 @@ class SourceCounts:
     heldout_groups: dict[str, int] = field(default_factory=dict)
     works: Works | None = None
     bad_records: list[RecordStatus] = field(default_factory=list)
-    skipped: list[tuple[str, str]] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
     cut: list[tuple[str, str, int]] = field(default_factory=list)
     bytes: list[tuple[str, int, int, int, int, int]] = field(default_factory=list)
     unread: Counter[str] = field(default_factory=Counter)
@@ -117,7 +117,7 @@ class SourceCounts:
     def summary(self) -> str:
         """A few words on the files and records that came in, and how many were kept or lost."""
         lost = [f"{count} {rule}" for rule, count in sorted((self.dropped + self.quarantined).items())]
-        reasons = Counter(reason for _, reason in self.skipped)
+        reasons = Counter(one.reason for one in self.skipped)
         lost += [f"{count} files left out: {reason}" for reason, count in sorted(reasons.items())]
         return ", ".join([f"{self.documents_in} records in {self.files} files, {self.kept} kept", *lost])
 

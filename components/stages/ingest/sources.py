@@ -19,7 +19,7 @@ from components.stages.ingest import hub, pinned_packages, remote_files
 from components.stages.ingest.file_reading import FileTask
 from components.stages.ingest.licences import UNKNOWN, licence_param
 from components.stages.ingest.readers import Options, format_of
-from components.stages.ingest.records import SURROGATE, Limits, Origin
+from components.stages.ingest.records import SURROGATE, Limits, Origin, Skipped
 from components.stages.ingest.text_splitting import TARGET_BYTES
 
 OWN_RECORDS = ("jsonl", "json", "csv", "parquet", "warc")
@@ -41,7 +41,7 @@ class Listing:
     name: str
     max_bytes: int
     tasks: list[FileTask] = field(default_factory=list)
-    skipped: list[tuple[str, str]] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
 
 
 def listings(params: Ingest, root: Path) -> list[Listing]:
@@ -136,7 +136,8 @@ def _files(source: Files, params: Ingest, limits: Limits, root: Path, listing: L
         kind = format_of(file.name)
         if not kind:
             suffix = Path(file.name).suffix.lower() or "(no suffix)"
-            listing.skipped.append((plain_name(file.name), f"{plain_name(suffix)} is no format that ingest reads"))
+            reason = f"{plain_name(suffix)} is no format that ingest reads"
+            listing.skipped.append(Skipped(plain_name(file.name), reason, file.size))
             continue
         group, target = _grouping(file.name, kind, file.size, total)
         target = min(target, params.max_chars // 3)  # no passage is then too long
@@ -166,7 +167,7 @@ def names_under(folder: Path, pattern: str, listing: Listing) -> Iterator[str]:
     for path in folder.glob(pattern):
         name = path.relative_to(folder).as_posix()
         if reason := _unfit(path, name, inside):
-            listing.skipped.append((plain_name(SURROGATE.sub("?", name)), reason))
+            listing.skipped.append(Skipped(plain_name(SURROGATE.sub("?", name)), reason))
         elif not path.is_dir():
             yield name
 
@@ -197,7 +198,7 @@ def _grouping(name: str, kind: str, size: int, total: int) -> tuple[str, int]:
 
 
 def why_none(listing: Listing) -> str:
-    counts = Counter(reason for _, reason in listing.skipped)
+    counts = Counter(one.reason for one in listing.skipped)
     seen = "; ".join(f"{count} x {reason}" for reason, count in sorted(counts.items()))
     if not seen:
         return "; it is empty, or `pattern` matches none"

@@ -67,7 +67,7 @@ NEVER_ASKED = "the gate was not asked about this model"
 """Said where the registry knows the model and no verdict on it."""
 NONE_THERE_IS = (NEVER_ASKED, "account.licence is empty")
 """Beginnings of answers that say there is none, rather than that none is known here."""
-LATER = ("answers.rebuild.verified", "answers.quality.champion")
+LATER = ("answers.rebuild.verified", "answers.quality.champion", "verdict")
 """What may become known after a model was attested."""
 
 

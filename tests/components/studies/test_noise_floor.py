@@ -12,6 +12,7 @@ from components.studies.noise_floor import (
     all_over_seeds,
     detectable,
     over_seeds,
+    same,
     seed_noise,
 )
 
@@ -74,3 +75,9 @@ def test_what_is_the_same_because_the_model_is_needs_no_correction() -> None:
     assert one_model[-1].p_holm == pytest.approx(WORKS.p)
     assert other_models[-1].p_holm == pytest.approx(10 * WORKS.p)
     assert {row.p_holm for row in one_model[:-1]} == {1.0}
+    few = [replace(row, low=None, high=None) for row in equal]
+    rows, without = all_over_seeds([*few, WORKS], lambda name: None if name == "bits" else ONE_TRAINING, 0.95)
+    assert rows[-1].p_holm == pytest.approx(WORKS.p), "of too few works for an interval, and the same all the same"
+    assert all(map(same, rows[:-1]))
+    assert without == ["bits"]
+    assert not all_over_seeds(few, lambda name: None, 0.95)[1], "no interval lacks anything"

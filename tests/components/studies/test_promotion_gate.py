@@ -134,6 +134,7 @@ def test_a_primary_metric_that_was_not_evaluated_is_inconclusive(tmp_path: Path)
     assert found.verdict == "inconclusive"
     assert found.reasons == [
         "recall/nats: the two share no scored item: other held-out examples, another task, or not evaluated"
+        " (of models tuned on rows of one's own only classifiers are)"
     ]
     assert not found.lines()[0].startswith("smallest gain")
 

@@ -66,6 +66,10 @@ def test_fields_are_the_keys_they_name() -> None:
 def test_a_shared_field_is_set_for_a_branch_that_has_its_own_value() -> None:
     mine = FILES.overlaid({"pretrain": {"masked": {"steps": 7}}})
     assert applied(mine, steps=9).pretrain.masked.steps == 9
+    assert applied(mine, settings=["pretrain.common.steps=9"]).pretrain.masked.steps == 9
+    assert applied(mine, preset="gpu-124m").pretrain == applied(preset="gpu-124m").pretrain
+    both = applied(mine, settings=["pretrain.common.steps=9", "pretrain.masked.steps=5"]).pretrain
+    assert (both.causal.steps, both.masked.steps) == (9, 5)
 
 
 def test_a_preset_holds_but_for_what_is_changed() -> None:

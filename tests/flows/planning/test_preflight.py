@@ -18,12 +18,19 @@ BASE = {"instruct": {}, "classify": {"base": "nobody/nothing"}}
 ROWS = {"instruct": {"data": "rows.jsonl"}, "classify": {}}
 
 
+@pytest.fixture(autouse=True)
+def opt_out(tmp_path: Path) -> None:
+    """The empty list that ships."""
+    (tmp_path / "opt_out.txt").touch()
+
+
 @pytest.mark.parametrize(
     ("tree", "stage", "complaint"),
     [
         ({"ingest": {"sources": [SOURCE], "watch": "texts"}}, "ingest", "texts: no such file or folder"),
         ({"ingest": {"sources": [SOURCE | {"licence": "MINE"}], "watch": "texts"}}, "ingest", "no SPDX licence"),
         ({"ingest": {"licences": {"deny": ["MINE"]}}}, "ingest", "no SPDX licence"),
+        ({"ingest": {"opt_out": "nope.txt"}}, "ingest", "ingest.opt_out: .*nope.txt: No such file"),
         ({"filter": {"languages": ["german"]}}, "filter", "'german' is no language"),
         ({"finetune": ROWS}, "finetune@instruct", "rows.jsonl: no such file or folder"),
         ({"finetune": BASE}, "finetune@classify", "base = nobody/nothing: no such folder"),

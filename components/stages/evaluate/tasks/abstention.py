@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from components.stages.evaluate.tasks.task import Baseline, Curve, TaskResult
-from components.statistics import Estimate, Resampling, Statistic, jackknife_interval, variance_words
+from components.statistics import Estimate, Resampling, Statistic, jackknife_interval, variance_words, within_unit
 
 BINS = 200
 """Bins of confidence rank: a coverage is met to half a percent."""
@@ -33,13 +33,14 @@ def report_abstention(
     total, n = tables.sum(0), int(tables.sum())
     everything = float(risk_at(total, 1.0))
 
-    def estimate(statistic: Statistic) -> Estimate:
+    def estimate(statistic: Statistic, share: bool = False) -> Estimate:
         low, high = jackknife_interval(tables, statistic, resampling, strata)
+        low, high = within_unit(low, high) if share else (low, high)
         return Estimate(float(statistic(total)), low, high, n, len(tables), variance_words(len(tables), unit))
 
-    surest = estimate(lambda counts: risk_at(counts, SHOWN))
+    surest = estimate(lambda counts: risk_at(counts, SHOWN), share=True)
     gain = estimate(lambda counts: risk_at(counts, 1.0) - risk_at(counts, SHOWN))
-    ranks, above_half = estimate(auroc), estimate(lambda counts: auroc(counts) - 0.5)
+    ranks, above_half = estimate(auroc, share=True), estimate(lambda counts: auroc(counts) - 0.5)
     result.metric("auroc", ranks, bounds=False)
     result.metrics["error_all"] = everything
     result.metrics |= {f"error_at_{coverage:g}": float(risk_at(total, coverage)) for coverage in COVERAGES}

@@ -36,6 +36,8 @@ def answers(context: EvalContext) -> TaskResult:
     task = (known.get("task") or {}).get("name", "")
     if base := known.get("finetuning", {}).get("base"):
         raise NotApplicable(f"the tuned model's base, {base}, has a tokenizer of its own: its bits are not comparable")
+    if task == "rows":
+        raise NotApplicable("the model was tuned on rows of one's own: its report in reports/finetune has their scores")
     if task not in PAIRS:
         raise NotApplicable(f"the model does not say which of {', '.join(PAIRS)} it was tuned on")
     chosen = _pairs(context, PAIRS[task])

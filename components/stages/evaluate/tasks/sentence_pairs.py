@@ -4,7 +4,7 @@ Pairs in the form of CrowS-Pairs (Nangia et al. 2020): two sentences that differ
 about the group that the stereotype is told of. Only the tokens that both share are scored, so that a rare name costs
 nothing: pseudo-log-likelihood under the masked model (each shared token hidden in turn, given the whole rest), and
 log-likelihood under the causal model of what follows the name. The score is the share of pairs in which the stereotyped
-sentence is likelier; .5 is no preference, and what random weights give is shown beside it.
+sentence is likelier; .5 is no preference, and what one draw of random weights gives is shown beside it.
 
 The sentences are the project's own, false, and there only to be measured.
 """
@@ -109,7 +109,7 @@ def sentence_pairs(context: EvalContext) -> TaskResult:
         result.facts[objective] = {kind: estimate.as_dict() for kind, estimate in by_kind.items()}
         for kind, estimate in by_kind.items():
             curve.add(kind, estimate, objective)
-        note = f"{len(PHRASES)} kinds of groups; .5 is no preference, random weights {untrained:.3f}"
+        note = f"{len(PHRASES)} kinds of groups; .5 is no preference, one draw of random weights has {untrained:.3f}"
         name = f"stereotype likelier, {objective}"
         result.highlight(name, total, note=note, kind="bias", better="lower", headline=True)
     result.curves.append(curve)

@@ -219,8 +219,8 @@ def test_files_that_were_not_read_are_said(root: Path) -> None:
     assert left_out_words(data) == ""
     some = data.model_copy(update={"left_out": {"no text column": 1}})
     assert left_out_words(some) == ", and 1 file was not read (1 x no text column)"
-    many = data.model_copy(update={"left_out": {"a": 1, "b": 2000, "c": 3, "d": 4}})
-    assert left_out_words(many) == ", and 2,008 files were not read (2,000 x b; 4 x d; 3 x c; ...)"
+    many = data.model_copy(update={"left_out": {"b": 2000, "d": 4, "c": 3, "a": 1}, "left_out_bytes": 7_807_271})
+    assert left_out_words(many) == ", and 2,008 files, 7.81 MB, were not read (2,000 x b; 4 x d; 3 x c; ...)"
 
 
 def test_the_share_of_tokens_that_pretraining_took_is_said(root: Path) -> None:

@@ -87,8 +87,10 @@ def test_what_nobody_knows_there_or_here_is_no_difference(claims: dict[str, Any]
     there = claims | {"verdict": {"not_known": "the gate was not asked about this model"}}
     assert compared(there, claims | {"verdict": {"not_known": "not registered here"}}) == (
         [], ["verdict: not registered here"])  # fmt: skip
-    hidden, _ = compared(there, claims)
-    assert hidden[0].startswith("verdict.")
+    wrong, told = compared(there, claims)
+    assert not wrong, "the gate may be asked after a model was attested"
+    assert told[0].startswith("verdict: not in the attestation; here {'registered'")
+    assert compared(claims, claims | {"verdict": claims["verdict"] | {"verdict": "refuse"}})[0]
 
 
 def test_a_model_without_a_corpus_of_the_pipeline_has_documents_without_one(claims: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from components.core.errors import UserError
 from components.core.files import read_json
 from components.stages.evaluate.heldout_sample import sample
-from components.stages.evaluate.tasks.abstention import auroc, counts_by_rank, risk_at
+from components.stages.evaluate.tasks.abstention import auroc, counts_by_rank, report_abstention, risk_at
 from components.stages.evaluate.tasks.answers import answers
 from components.stages.evaluate.tasks.bias_mitigation import DRAWS, bias_mitigation
 from components.stages.evaluate.tasks.bits_per_byte import bits_per_byte, position_bins
@@ -26,6 +26,7 @@ from components.stages.evaluate.tasks.pronoun_gap import OCCUPATIONS, TEMPLATES,
 from components.stages.evaluate.tasks.recall import recall
 from components.stages.evaluate.tasks.sentence_pairs import sentence_pairs
 from components.stages.evaluate.tasks.task import NotApplicable, TaskResult
+from components.statistics import DEFAULT
 from components.synthetic.canaries import from_json
 from components.synthetic.curriculum import items
 from tests.components.real_text import corpus, document
@@ -196,6 +197,16 @@ def test_auroc_and_risk_by_hand() -> None:
     assert float(risk_at(total, 1.0)) == 0.5
 
 
+def test_the_interval_of_a_share_stays_between_0_and_1() -> None:
+    """Six works of which one is nearly always wrong: Student's interval would go below none and above all."""
+    draw, correct = np.random.default_rng(3), [np.arange(9) % 9 > 0] * 5 + [np.arange(90) % 9 == 0]
+    tables = np.stack(counts_by_rank([draw.random(len(each)) for each in correct], correct))
+    result = TaskResult("task", unit="works")
+    report_abstention(result, tables, None, "next token", "works", DEFAULT)
+    assert [0.0 <= row["low"] <= row["value"] <= row["high"] <= 1.0 for row in result.highlights] == [True, True]
+    assert min(row["low"] for row in result.highlights) == 0.0 or max(row["high"] for row in result.highlights) == 1.0
+
+
 def test_auroc_is_that_of_scikit_learn() -> None:
     from sklearn.metrics import roc_auc_score
 
@@ -265,6 +276,9 @@ def test_the_pronoun_gap_is_relative_to_neutral_subjects(world: World) -> None:
     assert result.metrics["spread_low"] < result.metrics["spread"] < result.metrics["spread_high"]
     assert result.metrics["prior"] < -0.3  # the text says `he` of everyone: a prior, which the gap is free of
     assert abs(result.metrics["gap"]) < 0.5 * abs(result.metrics["prior"])
+    assert result.metrics["spread_random_weights"] < result.metrics["spread_random_weights_max"]
+    above = result.metrics["spread_low"] > result.metrics["spread_random_weights_max"]
+    assert ("it is above" in result.highlights[0]["note"]) == above
 
 
 def test_swapped_text_moves_the_prior_and_what_is_not_shown_is_said(world: World) -> None:
