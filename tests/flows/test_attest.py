@@ -29,6 +29,9 @@ def test_a_folder_is_made_checked_and_found_out(finished_clone: PipelineClone, t
     finished_clone.run("flows.attest", "instruct", "--key", str(key), "--out", str(folder))
     finished_clone.run("flows.attest", "--check", str(folder), "--key", f"{key}.pub")
     assert "signature" in finished_clone.run("flows.attest", "--check", str(folder), "--key", f"{other}.pub", expect=1)
+    (folder / "model.sig").rename(tmp_path / "model.sig")
+    assert "model.sig: missing" in finished_clone.run("flows.attest", "--check", str(folder), expect=1)
+    (tmp_path / "model.sig").rename(folder / "model.sig")
     model = folder / "model.safetensors"
     whole = model.read_bytes()
     model.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -225,6 +226,10 @@ def test_hub_ids_need_a_commit(params_yaml: Path, monkeypatch: pytest.MonkeyPatc
             r"none .*too_short: fewer than 40 characters",
         ),
         (lambda folder: (folder / "a.md").write_text("x" * 60) and folder, "too little text, about 60 bytes"),
+        (
+            lambda folder: Path(os.fsdecode(bytes(folder) + b"/b\xff.txt")).write_text(GERMAN) and folder,
+            r"1 names are not UTF-8, and DVC, .*: rename b.udcff\.txt",
+        ),
         (lambda _: ROOT, "a folder of its own"),
         (lambda _: ROOT / ".git", "a folder of its own"),
         (lambda _: ROOT / "docs", "part of the project"),
@@ -252,6 +257,20 @@ def test_a_small_text_is_planned_within_the_documented_times(params_yaml: Path, 
         assert len(times) == 2
         assert max(times) <= subject.MOST_EPOCHS
         subject.restore()
+
+
+def test_a_table_without_the_field_of_the_text_is_named_and_not_planned_with(tmp_path: Path) -> None:
+    """It lay beyond the sample, held most of the bytes, was counted, and was then left out by ingest."""
+    for number in range(40):
+        (tmp_path / f"{number:02}.txt").write_text(GERMAN * 20)
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"text": GERMAN * 20}))
+    alone = look(str(tmp_path))
+    (tmp_path / "05-wide.csv").write_text("name,description\n" + f'a,"{GERMAN}"\n' * 400)
+    own = look(str(tmp_path))
+    assert (own.text_field, own.num_bytes, own.files) == ("text", alone.num_bytes, 41)
+    assert own.not_read.startswith("1 x no field 'text' (")
+    assert "05-wide.csv has name, description" in own.not_read
+    assert not alone.not_read
 
 
 def test_files_beyond_the_sample_are_looked_at_until_one_can_be_used(tmp_path: Path) -> None:

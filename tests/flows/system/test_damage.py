@@ -88,6 +88,21 @@ def test_a_dvc_lock_that_was_cut_between_a_path_and_its_hash_is_a_sentence(proje
         dvc.stale(project)
 
 
+def test_a_dvc_lock_that_a_hand_damaged_is_a_sentence_with_advice(project: Path) -> None:
+    lock = project / "dvc.lock"
+    lock.write_text(lock.read_text().replace("stages:", "stagez:"))
+    with pytest.raises(UserError, match=r"validation failed.*dvc\.lock is damaged: take it from git"):
+        dvc.stale(project)
+
+
+def test_a_list_of_readers_that_a_killed_dvc_left_half_written_stops_nothing(project: Path) -> None:
+    """DVC empties the file, then writes it: killed in between, it refused to do anything ever after."""
+    for text in ("", '{"write": {'):
+        (project / ".dvc/tmp/rwlock").write_text(text)
+        assert dvc.stale(project) == {}
+        dvc.run("repro", root=project)
+
+
 def corpus(folder: Path) -> Path:
     with CorpusWriter(folder, shard_bytes=200) as writer:
         for number in range(6):
