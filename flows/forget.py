@@ -24,6 +24,8 @@ from flows.system import paths
 from flows.system.command import parser_of, run_command
 
 HELD_OUT = "held-out text is among it: the held-out set changes, and scores do not compare with earlier ones"
+LIMITED = "{}: cut at max_megabytes, so other text takes its place, and the held-out set may change with it"
+ALREADY = "on {} already: what was made since has none of it; the rest is of older states, whose copies --purge deletes"
 
 
 def look(text: str, again: bool = False) -> tuple[Any, list[Any]]:
@@ -154,12 +156,18 @@ def dry_run(query: Any, found: list[Any]) -> str:
         lines.append(f"    and {len(more)} that dedup dropped as copies of them: they would come back, so they go too")
     if any((place.stage, place.part) == ("ingest", "heldout") for one in documents for place in one.locations):
         lines.append(HELD_OUT)
+    listed = opt_out_file().read_text("utf-8").splitlines()
+    if already := set(forgetting.entries(query, found, ids)) <= set(listed):
+        lines.append(ALREADY.format(opt_out_file().name))
+    else:
+        touched = {one.facts["source"] for one in documents}
+        lines += [LIMITED.format(name) for name in limited_sources() if name in touched]
     saw = forgetting.models_that_saw(found)
     lines += ["", "models that were trained on them:" if saw else "no model was pretrained on them"]
     lines += [f"    {name}: {count} documents, each token {mean:.2f} times" for name, (count, mean) in saw.items()]
     if any(f"data/{place.stage}/{place.part}" == forgetting.SAMPLED for one in documents for place in one.locations):
         lines.append("fine-tuning may have used them: they are in the sample that its examples were drawn from")
-    lines += ["", "price of their removal:", price(documents), ""]
+    lines += ["", *([] if already else ["price of their removal:", price(documents), ""])]
     copies = list(forgetting.copies(documents, ids))
     there, _, why = forgetting.in_remote({copy.md5 for copy in copies})
     lines.append(f"copies: {len(copies)} objects of DVC in these states, {len(there)} of them in the remote too")
@@ -179,6 +187,14 @@ def dry_run(query: Any, found: list[Any]) -> str:
     lines += [f"    {line}" for line in lines_of(own)]
     lines += ["the sources themselves, which only you can change:"]
     return "\n".join(lines + [f"    {place}" for place in forgetting.sources_of(documents)[:10]])
+
+
+def limited_sources() -> list[str]:
+    """Names of the sources of params.yaml that stop at an amount of text."""
+    from components import params as schema
+
+    sources = schema.load(paths.ROOT / "params.yaml").ingest.sources
+    return [source.name for source in sources if getattr(source, "max_megabytes", 0)]
 
 
 def agreed_to(found: list[Any]) -> bool:

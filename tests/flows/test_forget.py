@@ -24,6 +24,7 @@ def test_a_dry_run_names_models_price_and_copies_and_changes_nothing(finished_cl
     identity = finished_clone.run_code(A_TRAINED_ONE)
     said = finished_clone.run("flows.forget", identity)
     assert all(word in said for word in ("causal", "masked", " Wh ", "data/mix/train", "nothing has changed"))
+    assert "cut at max_megabytes, so other text takes its place" in said
     assert finished_clone.outputs() == before
     assert "up to date" in finished_clone.run("dvc", "status")
 

@@ -77,6 +77,15 @@ class DataFacts:
         return sum(sum(row.get("bytes_skipped", {}).values()) for row in self.sources.values())
 
     @property
+    def unjudged(self) -> str:
+        """Why the toxicity filter says nothing of groups in this corpus; empty if it does."""
+        metrics = self.metrics.get("bias", {})
+        unjudged, of = (int(metrics.get(f"documents_{name}", 0)) for name in ("unjudged", "in"))
+        if 2 * unjudged <= of:
+            return ""
+        return f"of {unjudged:,} of {of:,} documents the toxicity scorer knows less than half, so it judged none of them"
+
+    @property
     def mentions(self) -> dict[str, tuple[int, int]]:
         """Group -> documents that mention it before and after the bias filter, all sources together."""
         found: dict[str, tuple[int, int]] = {}

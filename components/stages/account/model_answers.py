@@ -197,13 +197,8 @@ def data_answer(
 
 def _groups(data: DataFacts) -> list[Removed] | NotKnown:
     """Documents that mention a group of people, and how many of them the toxicity filter removed."""
-    metrics = data.metrics.get("bias", {})
-    unjudged, of = (int(metrics.get(f"documents_{name}", 0)) for name in ("unjudged", "in"))
-    if 2 * unjudged > of:
-        reason = (
-            f"of {unjudged:,} of {of:,} documents the toxicity scorer knows less than half, so it judged none of them"
-        )
-        return NotKnown(not_known=reason)
+    if data.unjudged:
+        return NotKnown(not_known=data.unjudged)
     if not data.mentions:
         return NotKnown(not_known="the bias stage counted no mention of a group")
     impact = {row["group"]: row for row in data.tables["bias/disparate_impact"]}

@@ -178,9 +178,7 @@ def test_too_many_bad_batches_end_the_run_with_what_to_do(tmp_path: Path) -> Non
 
 def test_fine_tuning_names_its_own_keys(tmp_path: Path) -> None:
     settings = replace(settings_of(Finetune(), 12, "finetune.instruct", 6), max_rollbacks=1)
-    with pytest.raises(
-        UserError, match=r"^finetune\.instruct: .*; lower its learning_rate, raise its batch, or take"
-    ):
+    with pytest.raises(UserError, match=r"^finetune\.instruct: .*; lower its learning_rate, raise its batch, or take"):
         loop.train(network(), batches, poisoned(5, 7), settings, tmp_path, numerics=NUMERICS)
 
 

@@ -106,3 +106,19 @@ def test_without_any_stage_there_is_a_card_and_no_description(tmp_path: Path) ->
     write_data_card(tmp_path, data_facts(file, gather(file)), "new", tmp_path / "data.md")
     assert "has not been made yet" in (tmp_path / "data.md").read_text()
     assert not (tmp_path / "data").exists()
+
+
+def test_where_nobody_was_judged_the_card_says_so(tmp_path: Path) -> None:
+    """An empty table of groups read as if nobody had been removed."""
+    data(tmp_path)
+    reports(tmp_path)
+    Report({"probe_gap": 0.0, "probe_gap_unmasked": 0.1, "documents_unjudged": 9, "documents_in": 10}).write(
+        tmp_path / "reports/bias"
+    )
+    file = checkout_files(tmp_path)
+    write_data_card(tmp_path, data_facts(file, gather(file)), "zh", tmp_path / "data.md")
+    card = (tmp_path / "data.md").read_text()
+    assert (
+        "**Nothing is known of who is filtered here**: of 9 of 10 documents the toxicity scorer knows less than" in card
+    )
+    assert "flags harmless English template sentences" in card
