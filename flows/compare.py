@@ -207,7 +207,7 @@ def energy_lines(a: Snapshot, b: Snapshot) -> list[str]:
     grid = schema.load(paths.ROOT / "params.yaml").runtime.grid
     ledger = ledger_of({*a.fingerprints().items(), *b.fingerprints().items()})
     ledger_costs = LedgerCosts(ledger, grid, intensity.resolve(grid, paths.ROOT))
-    return [f"energy {label}: {_energy(ledger_costs, one)}" for label, one in (("A", a), ("B", b))]
+    return [f"energy {label}, stages alone: {_energy(ledger_costs, one)}" for label, one in (("A", a), ("B", b))]
 
 
 def _energy(ledger_costs: Any, one: Snapshot) -> str:
