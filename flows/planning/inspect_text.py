@@ -142,8 +142,7 @@ def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
     size = round(sum(_text_bytes(one) for one in readable))
     parts = [_without_field(lacking, text_field), _shown(faults)]
     not_read = "; ".join(part for part in parts if part) + looked.warning(ingest.max_quarantine)
-    files = len(known) - len(lacking)
-    return OwnText("files", str(path), "", size, files, text_field, _language(texts), not_read)
+    return OwnText("files", str(path), "", size, len(known) - len(lacking), text_field, _language(texts), not_read)
 
 
 @dataclass

@@ -102,7 +102,7 @@ def preset_names() -> list[str]:
 
 def reaching(values: Mapping[str, Any], own: layout.Tree) -> dict[str, Any]:
     """`values` at file keys, and those of both pretrainings also where a key of one in `own` would win over them."""
-    found = {}
+    found = dict[str, Any]()
     for key, value in values.items():
         for branch in layout.BRANCHES if key.startswith(f"{layout.COMMON}.") else ():
             place = key.replace(layout.COMMON, f"pretrain.{branch}")
