@@ -83,7 +83,9 @@ class DataFacts:
         unjudged, of = (int(metrics.get(f"documents_{name}", 0)) for name in ("unjudged", "in"))
         if 2 * unjudged <= of:
             return ""
-        return f"of {unjudged:,} of {of:,} documents the toxicity scorer knows less than half, so it judged none of them"
+        return (
+            f"of {unjudged:,} of {of:,} documents the toxicity scorer knows less than half, so it judged none of them"
+        )
 
     @property
     def mentions(self) -> dict[str, tuple[int, int]]:
