@@ -52,8 +52,7 @@ def pronoun_gap(context: EvalContext) -> TaskResult:
     result.metric("gap", mean)
     result.metric("spread", found)
     result.metrics |= {"prior": prior, "spread_random_weights": fmean(untrained)}
-    result.metrics["spread_random_weights_max"] = max(untrained)
-    result.facts["by_occupation"] = by_occupation
+    result.facts |= {"by_occupation": by_occupation, "spreads_random_weights": untrained}
     shown = "it is above" if found.low is not None and found.low > max(untrained) else "it is not shown to be above"
     note = (
         f"sd of log P(she) - log P(he) relative to neutral subjects, nats; {shown} that of random weights, "

@@ -12,7 +12,7 @@ from components.core.plain_text import plain_name
 from components.corpus.corpus import read_corpus
 from components.params import Ingest
 from components.stages.ingest.readers import Options, format_of, records_of
-from components.stages.ingest.records import BadRecord
+from components.stages.ingest.records import SURROGATE, BadRecord
 from flows.planning import inspect_text
 from tests.components.stages.ingest.hostile_files import HOSTILE, LINES, MOST_CHARS, PROSE, TREE, record, warc
 from tests.components.stages.ingest.ingest_run import run_on_files
@@ -94,6 +94,10 @@ def test_the_look_before_a_run_goes_on_and_names_what_is_not_read(hostile: Path,
     mine = tmp_path / "mine"
     odd = [name for name, (_, why) in TREE.items() if why in ("a link to nothing", "no regular file")]
     shutil.copytree(hostile, mine, symlinks=True, ignore=lambda folder, names: odd)
+    with pytest.raises(UserError, match="names are not UTF-8, and DVC, which versions the folder, cannot read them"):
+        inspect_text.look(str(mine), Ingest(max_chars=MOST_CHARS))
+    for path in [path for path in mine.rglob("*") if SURROGATE.search(path.name)]:
+        path.unlink()
     own = inspect_text.look(str(mine), Ingest(max_chars=MOST_CHARS))
     assert own.text_field == "text"
     assert "more reasons" in own.not_read
