@@ -128,3 +128,12 @@ def test_in_a_terminal_a_setting_that_is_none_is_refused_before_anything_starts(
     monkeypatch.setattr(pipeline.cli, "with_prefect", lambda *_: pytest.fail("started"))
     with pytest.raises(UserError, match=r"no such key; did you mean pretrain\.common\.seed\?"):
         pipeline.run_from_terminal("", ["pretrain.causal.sed=5"])
+
+
+def test_a_stage_that_does_not_exist_is_refused_before_anything_runs() -> None:
+    """From Prefect's form it meant the whole pipeline."""
+    from flows.execution.pipeline_flow import pipeline
+
+    state = pipeline.fn(until="nosuch")
+    assert state.is_failed()
+    assert str(state.message).startswith("until = nosuch: no such stage; there are ingest, dedup")
