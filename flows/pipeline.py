@@ -67,11 +67,10 @@ def run_from_terminal(until: str, settings: Sequence[str] = ()) -> "State":
     from flows.execution.pipeline_run import stop_runs
 
     own = schema.load(paths.ROOT / "params.yaml")
-    stages = dvc.graph()
     if until in (f"finetune@{branch}" for branch in schema.FURTHER):
         own.finetune.raise_if_off(until.partition("@")[2])
-    if until and until not in stages:
-        raise UserError(f"--until {until}: no such stage; there are {', '.join(stages)}")
+    if until:
+        dvc.require_stage(until, f"--until {until}")
     try:
         form = PipelineForm(settings=list(settings)) if settings else None
     except ValidationError:

@@ -50,9 +50,8 @@ def accept(stage: str, reason: str) -> str:
     Raises:
         UserError: no such stage, nothing to accept, no reason, an output that is not there.
     """
-    stages, reasons = dvc.graph(), dvc.stale()
-    if stage not in stages:
-        raise UserError(f"{stage}: no such stage; there are {', '.join(stages)}")
+    dvc.require_stage(stage, stage)
+    reasons = dvc.stale()
     if not reason.strip():
         raise UserError("REASON is empty; say why the change does not matter to the output")
     if stage not in reasons:

@@ -71,8 +71,8 @@ def pipeline(params: PipelineForm | None = None, params_hash: str = "", until: s
     """
     again = _again(params, params_hash) | {"until": until}
     try:
-        if until and until not in (stages := dvc.graph()):
-            raise UserError(f"until = {until}: no such stage; there are {', '.join(stages)}")
+        if until:
+            dvc.require_stage(until, f"until = {until}")
         chosen = chosen_params(params, params_hash)
     except UserError as error:
         return Failed(message=str(error))

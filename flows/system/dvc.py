@@ -118,6 +118,12 @@ def _graph(root: Path, *_files: bytes) -> dict[str, list[str]]:
         return {stage.name: [up.name for up in edges.successors(stage) if up.cmd] for stage in stages}
 
 
+def require_stage(name: str, shown: str, root: Path = ROOT) -> None:
+    """Raise `UserError`, which begins with `shown`, if the graph has no such stage."""
+    if name not in (stages := graph(root)):
+        raise UserError(f"{shown}: no such stage; there are {', '.join(stages)}")
+
+
 def reduced(stages: dict[str, list[str]]) -> dict[str, list[str]]:
     """The graph without the edges that a longer path implies (its transitive reduction), in the same order."""
     import networkx

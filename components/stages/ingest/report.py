@@ -85,7 +85,10 @@ def _skipped(counts: SourceCounts) -> dict[str, int]:
 
 
 def _skipped_bytes(counts: SourceCounts) -> dict[str, int]:
-    return {reason: sum(one.num_bytes for one in counts.skipped if one.reason == reason) for reason in _skipped(counts)}
+    sizes = Counter[str]()
+    for one in counts.skipped:
+        sizes[one.reason] += one.num_bytes
+    return dict(sorted(sizes.items()))
 
 
 # -- text and tables ---------------------------------------------------------------------------------------------------
