@@ -74,12 +74,13 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """A prompt, the better and the worse answer to it."""
+    """A prompt, the better and the worse answer to it. `cluster` is the group of similar ones, of a held-out row."""
 
     prompt: tuple[Message, ...]
     chosen: str
     rejected: str
     where: str
+    cluster: str = ""
 
     @property
     def text(self) -> str:

@@ -3,13 +3,14 @@
 1. A row that repeats an earlier one is left out, and all rows that contradict each other: a text with two labels, two
    answers each of which is once the better one.
 2. Similar rows form a group (components/similarity/groups.py), and whole groups are held out, chosen by hash: no
-   held-out row has a near-copy among the training rows. No seed moves a row
-   across, though a held-out row goes whose class `most` left none of to train on.
+   held-out row has a near-copy among the training rows. The last group of a class stays with the training rows. No
+   seed moves a row across, though a held-out row goes whose class `most` left none of to train on.
 3. A training row that shares much text with the pipeline's held-out set is left out, as the filter stage leaves
    documents out: the tuned model is scored on that set too.
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,16 +83,16 @@ def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int
     for place, group in enumerate(similar_groups([row.text for row in rows]).tolist()):
         of_group.setdefault(group, []).append(place)
     wanted = max(LEAST_HELDOUT, min(MOST_HELDOUT, round(HELDOUT_SHARE * len(rows))))
-    held = _held_out(list(of_group.values()), wanted)
+    held = _held_out(list(of_group.values()), [classes_of(row) for row in rows], wanted)
     train = _by_hash([row for place, row in enumerate(rows) if place not in held], seed)
     if heldout:
         train = _decontaminated(train, heldout, refused)
     beyond, train = max(0, len(train) - most), train[:most]
     tested = _labels_known(rows, sorted(held), train, refused) if examples.kind in ("label", "labels") else sorted(held)
     if len(tested) < LEAST_HELDOUT or len(train) < LEAST_TRAIN:
-        unseen = len(train) >= LEAST_TRAIN and any(one.reason == UNSEEN for one in refused)
         alike = "more rows, less alike (rows with the same prompt are alike)"
-        more = "several rows of each class" if unseen else alike
+        few = examples.kind in ("label", "labels") and len(train) >= LEAST_TRAIN
+        more = "several rows of each class, less alike" if few else alike
         raise UserError(
             f"{path}: {len(rows)} different rows in {len(of_group)} groups of similar ones give {len(train)} to train "
             f"on and {len(tested)} held out, of {LEAST_TRAIN} and {LEAST_HELDOUT} needed; give {more}; left out: "
@@ -175,12 +176,18 @@ def _question(row: Row) -> str:
     return row.text.strip() if isinstance(row, Labelled) else _content(row)
 
 
-def _held_out(groups: list[list[int]], wanted: int) -> set[int]:
-    """Members of the first groups that together stay within what is wanted; a larger group is passed over."""
+def _held_out(groups: list[list[int]], classes: Sequence[tuple[str, ...]], wanted: int) -> set[int]:
+    """Members of the first groups that together stay within what is wanted.
+
+    Passed over: a larger group, and the last one of a class, which nothing could be learned of without it.
+    """
     held: set[int] = set()
-    for members in groups:
-        if len(held) + len(members) <= wanted:
+    within = [{name for place in members for name in classes[place]} for members in groups]
+    groups_left = Counter(name for names in within for name in names)
+    for members, names in zip(groups, within, strict=True):
+        if len(held) + len(members) <= wanted and all(groups_left[name] > 1 for name in names):
             held |= set(members)
+            groups_left.subtract(names)
     return held
 
 

@@ -34,6 +34,7 @@ class PromptPair:
         cluster, stratum: the work it is from, which intervals resample as a whole, and that work's source; of rows of
             one's own the group of similar ones, and nothing.
         history: the messages before the prompt, (role, content) each.
+        where: file and line of a row of one's own.
     """
 
     prompt: str
@@ -41,6 +42,7 @@ class PromptPair:
     cluster: str
     history: tuple[tuple[str, str], ...] = ()
     stratum: str = ""
+    where: str = ""
 
 
 Problem = Literal["single_label_classification", "multi_label_classification", "regression"]

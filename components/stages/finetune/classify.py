@@ -2,8 +2,7 @@
 
 A passage is given as plain tokens, as `transformers`' tokenizer gives them. It is of one class, or of any number of
 them, or has a score. On held-out passages: accuracy and macro F1 (of scores: R2 and the mean absolute error) with
-intervals over works, beside yardsticks that need no such model: naive Bayes on the passage's tokens or ridge
-regression on their counts (how far counting words gets), and what is commonest.
+intervals over works, beside rules that need no such model (counting_rules.py).
 
 Legend: N passages, B passages of a batch, K classes.
 """
@@ -218,8 +217,9 @@ def verdict(predicted: np.ndarray, passages: Sequence[Passage], num_labels: int)
 
 
 def macro_f1(counts: np.ndarray) -> np.ndarray:
-    """Mean F1 over K classes, of how often each was rightly named and was named or true, (N, 2, K); 0 if nobody did."""
-    return (2 * counts[:, 0] / np.maximum(counts[:, 1], 1)).mean(axis=-1)
+    """Mean F1 over those of K classes that were named or true, from how often each was both and either, (N, 2, K)."""
+    found = 2 * counts[:, 0] / np.maximum(counts[:, 1], 1)
+    return found.sum(axis=-1) / np.maximum(1, (counts[:, 1] > 0).sum(axis=-1))
 
 
 def r_squared(error: np.ndarray, passages: Sequence[Passage], mean: float) -> Estimate:
@@ -227,59 +227,3 @@ def r_squared(error: np.ndarray, passages: Sequence[Passage], mean: float) -> Es
     apart = np.array([passage.label for passage in passages]) - mean
     clusters, strata = works_of(passages)
     return ratio((apart**2 - error**2).tolist(), (apart**2).tolist(), clusters, strata=strata)
-
-
-def naive_bayes(
-    train: Sequence[Sequence[int]], labels: Sequence[int], test: Sequence[Sequence[int]], vocab_size: int,
-    prior: bool = False,
-) -> np.ndarray:  # fmt: skip
-    """Classes (num_test,) by multinomial naive Bayes on token counts, add-one smoothed.
-
-    Args:
-        prior: whether a class is as likely as it is frequent, and not as any other.
-    """
-    counts = np.ones((max(labels) + 1, vocab_size))
-    for ids, label in zip(train, labels, strict=True):
-        np.add.at(counts[label], ids, 1)
-    log_share = np.log(counts / counts.sum(axis=1, keepdims=True))
-    log_prior = np.log(np.maximum(np.bincount(labels), 1e-9)) if prior else 0.0
-    return np.array([int((log_share[:, ids].sum(axis=1) + log_prior).argmax()) for ids in test])
-
-
-def ridge(
-    train: Sequence[Sequence[int]], scores: Sequence[float], test: Sequence[Sequence[int]], vocab_size: int
-) -> np.ndarray:
-    """Scores (num_test,) by ridge regression on counts over the root of a text's length; strength by leave-one-out."""
-    from scipy.sparse import csr_matrix
-    from sklearn.linear_model import RidgeCV
-
-    def scaled_counts(rows: Sequence[Sequence[int]]) -> Any:
-        ends = np.cumsum([0, *map(len, rows)])
-        shares = np.concatenate([np.full(len(ids), len(ids) ** -0.5) for ids in rows])
-        return csr_matrix((shares, np.concatenate(rows), ends), (len(rows), vocab_size))
-
-    return RidgeCV(np.logspace(-4, 4, 9)).fit(scaled_counts(train), scores).predict(scaled_counts(test))
-
-
-def counting(
-    problem: Problem, train: Sequence[Sequence[int]], labels: Sequence[Any], test: Sequence[Sequence[int]],
-    vocab_size: int, num_labels: int,
-) -> tuple[str, np.ndarray]:  # fmt: skip
-    """Name and predictions of the rule that counts tokens; predictions as `decided` has them."""
-    if problem == "regression":
-        return "ridge", ridge(train, labels, test, vocab_size)
-    if problem == "single_label_classification":
-        return "naive_bayes", naive_bayes(train, labels, test, vocab_size)
-    has_NK = indicators(labels, num_labels).astype(int)
-    columns = [naive_bayes(train, column.tolist(), test, vocab_size, prior=True) == 1 for column in has_NK.T]
-    return "naive_bayes", np.stack(columns, axis=1)
-
-
-def commonest(problem: Problem, labels: Sequence[Any], num_test: int, num_labels: int) -> tuple[str, np.ndarray]:
-    """Name and predictions of always the same: the commonest class, all classes of most passages, the mean score."""
-    if problem == "regression":
-        return "mean", np.full(num_test, np.mean(labels))
-    has_NK = indicators(labels, num_labels)
-    if problem == "multi_label_classification":
-        return "majority", np.tile(has_NK.mean(axis=0) > 0.5, (num_test, 1))
-    return "majority", np.full(num_test, has_NK.sum(axis=0).argmax())

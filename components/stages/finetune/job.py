@@ -30,6 +30,7 @@ from components.stages.finetune import (
     classification_report,
     classifier,
     classify,
+    counting_rules,
     instruct,
     preferences,
     reinforcement,
@@ -190,7 +191,7 @@ class Job:
                 others = self._others(few, test_ids, steps, work / f"{count}-scratch")
                 curve[count] = {"this_model": predicted} | others
         known = [passage.label for passage in examples.train]
-        name, always = classify.commonest(problem, known, len(test_ids), len(labels))
+        name, always = counting_rules.commonest(problem, known, len(test_ids), len(labels))
         facts = self._facts(result, {"labels": labels, "pooling": "last" if self.model.shape.causal else "mean"})
         classifier.save_classifier(
             model, labels, self.tokenizer_json, out, facts, self.base if self._is_foreign else None, problem
@@ -235,15 +236,15 @@ class Job:
     def _others(
         self, train: Sequence[Passage], test_ids: list[list[int]], steps: int, work: Path
     ) -> dict[str, np.ndarray]:
-        """What is said of held-out passages by what knows the same labels: counting tokens, and random weights."""
-        examples, encoder = self.choice.examples, self.encoder
+        """What is said of held-out passages by what knows the same labels: counting, and random weights."""
+        examples = self.choice.examples
         fresh = Transformer(self.model.shape).initialise(self.params.seed).to(self.device)
         scratch = self._briefly(self._with_head(fresh), train, test_ids, steps, work)
-        ids, labels = classify.encoded(encoder, train, self.context), [passage.label for passage in train]
+        labels = [passage.label for passage in train]
         with self.progress.phase("evaluate"):
-            name, counted = classify.counting(
-                examples.problem, ids, labels, test_ids, encoder.vocab_size, len(examples.labels)
-            )
+            heldout: Any = examples.heldout
+            views = counting_rules.counted(self.encoder, train, heldout, self.context)
+            name, counted = counting_rules.counting(examples.problem, views, labels, len(examples.labels))
         return {name: counted, "from_scratch": scratch}
 
     def prefer(self, out: Path, reports: Path, work: Path) -> Report:

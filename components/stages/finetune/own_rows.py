@@ -61,9 +61,11 @@ def choice_of(branch: Branch, path: Path, kind: Kind, rows: Split, encoder: AnyE
         return _chats(task, path, rows, encoder, context)
     if branch in ("prefer", "reinforce"):
         train: Any = rows.train
-        tested: Any = [replace(row, where=cluster) for row, cluster in zip(rows.heldout, rows.clusters, strict=True)]
+        heldout: Any = zip(rows.heldout, rows.clusters, strict=True)
         if branch == "reinforce":
-            train, tested = ([last_pair(row, row.where) for row in some] for some in (train, tested))
+            train, tested = [last_pair(row, row.where) for row in train], [last_pair(*one) for one in heldout]
+        else:
+            tested = [replace(row, cluster=cluster) for row, cluster in heldout]
         return Choice(task, Examples(train, tested, [], _note(rows)), [], path.name, list(rows.refused))
     return _texts(task, path, PROBLEMS[kind], rows, encoder, context)
 
@@ -92,7 +94,7 @@ def last_pair(row: Any, cluster: str) -> PromptPair:
     turns = range(1, len(messages))
     last = max(at for at in turns if (messages[at - 1].role, messages[at].role) == ("user", "assistant"))
     history = tuple((message.role, message.content) for message in messages[: last - 1])
-    return PromptPair(messages[last - 1].content, messages[last].content, cluster, history)
+    return PromptPair(messages[last - 1].content, messages[last].content, cluster, history, where=row.where)
 
 
 def _texts(task: FinetuneTask, path: Path, problem: Problem, rows: Split, encoder: AnyEncoder, context: int) -> Choice:
@@ -113,4 +115,7 @@ def _texts(task: FinetuneTask, path: Path, problem: Problem, rows: Split, encode
 
 def _note(rows: Split) -> str:
     beyond = f" {rows.beyond} more rows are left out, by max_pairs." if rows.beyond else ""
-    return f"Similar rows are all on one side of the split.{beyond}"
+    learned, tested = ({name for row in some for name in classes_of(row)} for some in (rows.train, rows.heldout))
+    names = ", ".join(map(repr, sorted(learned - tested)[:5])) + (", ..." if len(learned - tested) > 5 else "")
+    untested = f" No held-out row is of the classes {names}: no score here is about them." if learned - tested else ""
+    return f"Similar rows are all on one side of the split.{beyond}{untested}"

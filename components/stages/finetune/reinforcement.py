@@ -83,7 +83,7 @@ def encoded(
         ids, _ = encode(messages, encoder, ask=True)
         if len(ids) > room:
             detail = f"{len(ids)} tokens, and finetune.reinforce.max_tokens leaves {room} of the context's {context}"
-            refused.append(Refused(pair.cluster, "longer than the context", detail))
+            refused.append(Refused(pair.where or pair.cluster, "longer than the context", detail))
         else:
             found.append(Problem(ids, pair))
     return found

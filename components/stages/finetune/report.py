@@ -101,7 +101,7 @@ def prefer(
     choice: Choice, result: TrainResult, scores: PreferenceScores, answers: list[list[str]], context: int, reports: Path
 ) -> Report:
     """Write plots and details under `reports` and return the report of preference tuning."""
-    rows, clusters = scores.rows, [row.where for row in scores.rows]
+    rows, clusters = scores.rows, [row.cluster or row.where for row in scores.rows]
     length_N2 = np.array([[len(row.chosen), len(row.rejected)] for row in rows], dtype=np.float64)
     own = wins(scores.after_N2)
     accuracy = ratio(own.tolist(), None, clusters)

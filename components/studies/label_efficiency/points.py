@@ -36,7 +36,7 @@ from components.model.transformer import Transformer
 from components.params import Classify, LabelEfficiency, Numerics, Runtime
 from components.stages.evaluate.heldout_sample import sample, score_documents
 from components.stages.evaluate.tasks.scoring import LanguageModel
-from components.stages.finetune import classify
+from components.stages.finetune import classify, counting_rules
 from components.stages.finetune.classifier import Classifier
 from components.stages.finetune.job import CHARS_PER_TOKEN
 from components.stages.finetune.settings import settings_of
@@ -184,9 +184,10 @@ def run_point(point: LabelPoint, place: Place) -> dict[str, Any]:
         used = {"seconds": time.perf_counter() - began_s, "cpu_s": time.process_time() - cpu_s}
         used["joules"] = meter.totals_now().joules.mid - started.joules.mid if meter and started else 0.0
     model.eval()
+    views = counting_rules.counted(encoder, passages, heldout, place.classify.context)
     found = {
         "right": classify.predict(model, asked, place.numerics).argmax(axis=1) == right,
-        "bayes": classify.naive_bayes(ids, truth, asked, encoder.vocab_size) == right,
+        "bayes": counting_rules.naive_bayes(views, truth) == right,
     }
     result = asdict(point) | {name: "".join(map(str, row.astype(int))) for name, row in found.items()}
     result |= {"steps": steps} | used

@@ -1,4 +1,4 @@
-"""Classification: batches, verdicts against scikit-learn, and the yardsticks."""
+"""Classification: batches, verdicts against scikit-learn, examples that are refused."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score, r2_score
-from sklearn.naive_bayes import MultinomialNB
 from transformers.loss.loss_utils import ForSequenceClassificationLoss
 
 from components.core.errors import UserError
@@ -21,11 +20,8 @@ from components.stages.finetune.classify import (
     PassageBatches,
     Units,
     check_classes,
-    commonest,
-    counting,
     encoded,
     loss,
-    naive_bayes,
     padded,
     r_squared,
     targets_of,
@@ -126,27 +122,6 @@ def test_the_losses_are_those_of_transformers() -> None:
         torch.testing.assert_close(loss(model, batch) / batch.num_targets, theirs)
 
 
-def test_what_counts_tokens_and_what_is_commonest() -> None:
-    asked = passages(90, 90)
-    ids = encoded(ENCODER, asked, 16)
-    several = [(0, 2) if 300 in row else (2,) for row in ids]
-    name, said_NK = counting("multi_label_classification", ids[:60], several[:60], ids[60:], 400, 3)
-    counts = np.array([np.bincount(row, minlength=400) for row in ids])
-    assert name == "naive_bayes"
-    assert not said_NK[:, 1].any()
-    assert said_NK[:, 2].all()
-    has = [0 in labels for labels in several]
-    reference = MultinomialNB(alpha=1.0).fit(counts[:60], has[:60])
-    assert said_NK[:, 0].tolist() == reference.predict(counts[60:]).tolist()
-    scores = [10.0 + 3.0 * sum(token == row[0] for token in row) / len(row) for row in ids]
-    name, said = counting("regression", ids[:60], scores[:60], ids[60:], 400, 1)
-    assert name == "ridge"
-    assert said.shape == (30,)
-    assert commonest("multi_label_classification", several, 2, 3)[1].tolist() == [[False, False, True]] * 2
-    assert commonest("regression", [1.0, 2.0, 6.0], 2, 1)[1].tolist() == [3.0, 3.0]
-    assert commonest("single_label_classification", [1, 0, 1], 2, 2)[1].tolist() == [1, 1]
-
-
 @pytest.mark.parametrize(
     ("problem", "labels", "says"),
     [
@@ -159,15 +134,6 @@ def test_examples_that_teach_nothing_are_refused(problem: Problem, labels: list[
     train = [Passage(f"text {number}", label, "") for number, label in enumerate(labels)]
     with pytest.raises(UserError, match=says):
         check_classes(Examples(train, train, ["a", "b"], problem=problem))
-
-
-def test_naive_bayes_agrees_with_scikit_learn() -> None:
-    asked = passages(90, 90)
-    ids = encoded(ENCODER, asked, 16)
-    labels = [passage.label for passage in asked]
-    counts = np.array([np.bincount(row, minlength=400) for row in ids])
-    reference = MultinomialNB(alpha=1.0, fit_prior=False).fit(counts[:60], labels[:60])
-    assert naive_bayes(ids[:60], labels[:60], ids[60:], 400).tolist() == reference.predict(counts[60:]).tolist()
 
 
 def test_batches_are_a_function_of_seed_and_number() -> None:

@@ -16,15 +16,16 @@ from components.core.files import read_json
 from components.core.report import Report
 from components.corpus.corpus import read_corpus
 from components.finetuning_data.chat import encode
-from components.finetuning_data.rows import Message
+from components.finetuning_data.rows import Labelled, Message, Preference, Row
+from components.finetuning_data.split import Split
 from components.model import export
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
 from components.params import Classify, Finetune, Instruct, ModelShape, Numerics
-from components.stages.finetune import adapter
+from components.stages.finetune import adapter, own_rows
 from components.stages.finetune.stage import finetune
 from components.tokens.hub_encoder import HubEncoder, encoder_of
-from components.tokens.tokenizer import train_bpe
+from components.tokens.tokenizer import Encoder, train_bpe
 from tests.components import task_corpora as corpora
 
 FAST: dict[str, Any] = {"steps": 30, "batch": 8, "context": 128, "checkpoint_every": 30, "learning_rate": 0.003}
@@ -141,7 +142,7 @@ def test_scores_are_learned(kind: str, place: Path, tmp_path: Path) -> None:
     for rule, score in (("this_model", "value"), ("ridge", "ridge")):
         error = (items[rule] - items["true"]).abs().mean()
         assert set(pl.read_parquet(tmp_path / "reports/details/items.parquet")["direction"]) == {"lower"}
-        assert error == pytest.approx(metrics[f"mean_absolute_error/{score}"], rel=1e-3)  # six digits
+        assert error == pytest.approx(metrics[f"mean_absolute_error/{score}"], rel=1e-3, abs=1e-3)  # six digits
 
 
 def test_rows_of_another_kind_and_rows_without_a_choice_are_refused(place: Path, tmp_path: Path) -> None:
@@ -328,3 +329,16 @@ def test_a_base_that_cannot_be_used_is_named(foreign: Path, place: Path, tmp_pat
     (foreign / "config.json").write_text(json.dumps(fields))
     with pytest.raises(UserError, match="holds no causal model"):
         run(place, tmp_path, "instruct", "chats.jsonl", Instruct(**FAST), place / "masked")
+
+
+def test_a_held_out_preference_keeps_its_line_and_a_class_without_held_out_rows_is_named() -> None:
+    encoder = Encoder(train_bpe([], 263).to_str())
+    train, tested = (Preference((Message("user", f"Why {n}?"),), "So.", "No.", f"rows line {n}") for n in (1, 2))
+    made: Any = own_rows.choice_of(
+        "prefer", Path("rows"), "preference", Split([train], [tested], ["7"], []), encoder, 64
+    )
+    assert (made.examples.heldout[0].where, made.examples.heldout[0].cluster) == ("rows line 2", "7")
+    rows: list[Row] = [Labelled(f"text {n}", "abc"[n % 3], str(n)) for n in range(9)]
+    split = Split(rows, [Labelled("a text", "a", "9")], ["9"], [])
+    note = own_rows.choice_of("classify", Path("rows"), "label", split, encoder, 64).examples.note
+    assert "No held-out row is of the classes 'b', 'c': no score here is about them." in note

@@ -1,0 +1,124 @@
+"""Rules that classify without a network, as a baseline: counting tokens or words, and always saying what is commonest.
+
+Counting is naive Bayes for classes and ridge regression for scores, of tokens or of words, whichever predicts the
+training passages better with each left out: short tokens are pieces of words and say less, but not every script puts
+spaces between words.
+
+Legend: N passages, K classes, L ids of a passage.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from components.instruction_pairs.examples import Passage, Problem
+from components.stages.finetune.classify import encoded, indicators
+from components.tokens.hub_encoder import AnyEncoder
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Training and held-out passages as ids of what is counted, all below `size`."""
+
+    train: Sequence[Sequence[int]]
+    test: Sequence[Sequence[int]]
+    size: int
+
+
+def counted_words(train: Sequence[str], test: Sequence[str]) -> Counted:
+    """Words of texts, in lower case; those that no training text has are left out."""
+    words = [[re.findall(r"\w+", text.lower()) for text in texts] for texts in (train, test)]
+    known = {word: place for place, word in enumerate(sorted({word for row in words[0] for word in row}))}
+    train_ids, test_ids = ([[known[word] for word in row if word in known] for row in rows] for rows in words)
+    return Counted(train_ids, test_ids, max(1, len(known)))
+
+
+def counted(encoder: AnyEncoder, train: Sequence[Passage], test: Sequence[Passage], context: int) -> list[Counted]:
+    """Tokens of passages as the model reads them, at most `context`, and the words of all of their text."""
+    tokens = Counted(encoded(encoder, train, context), encoded(encoder, test, context), encoder.vocab_size)
+    return [tokens, counted_words([passage.text for passage in train], [passage.text for passage in test])]
+
+
+def naive_bayes(views: Sequence[Counted], labels: Sequence[int], prior: bool = False) -> np.ndarray:
+    """Classes (num_test,) by multinomial naive Bayes on counts, add-one smoothed.
+
+    Args:
+        views: what may be counted; the first of those is taken that get most training passages right, each left out.
+        prior: whether a class is as likely as it is frequent, and not as any other.
+    """
+    models = [NaiveBayes(view.train, labels, view.size, prior) for view in views]
+    best = max(range(len(views)), key=lambda index: models[index].left_out_accuracy(views[index].train, labels))
+    return np.array([models[best].decide(ids) for ids in views[best].test])
+
+
+class NaiveBayes:
+    """Counts of ids in each class, and the decisions that follow."""
+
+    def __init__(self, train: Sequence[Sequence[int]], labels: Sequence[int], size: int, prior: bool):
+        self.number_K = np.bincount(labels).astype(float)
+        self.counts_KV = np.ones((len(self.number_K), size))
+        for ids, label in zip(train, labels, strict=True):
+            np.add.at(self.counts_KV[label], np.asarray(ids, dtype=np.int64), 1)
+        self.totals_K = self.counts_KV.sum(axis=1)
+        self.prior = prior
+
+    def decide(self, ids: Sequence[int], own: int | None = None) -> int:
+        """Likeliest class of a passage; `own`: the class that it was counted in, where it is to be left out."""
+        distinct_U, times_U = np.unique(np.asarray(ids, dtype=np.int64), return_counts=True)
+        counts_KU, totals_K = self.counts_KV[:, distinct_U], self.totals_K.copy()
+        number_K = self.number_K.copy()
+        if own is not None:
+            counts_KU[own] -= times_U
+            totals_K[own] -= len(ids)
+            number_K[own] -= 1
+        scores_K = np.log(counts_KU / totals_K[:, None]) @ times_U
+        return int((scores_K + np.log(np.maximum(number_K, 1e-9)) * self.prior).argmax())
+
+    def left_out_accuracy(self, train: Sequence[Sequence[int]], labels: Sequence[int]) -> float:
+        """Share of its training passages that it gets right with each left out."""
+        return float(np.mean([self.decide(ids, own) == own for ids, own in zip(train, labels, strict=True)]))
+
+
+def ridge(views: Sequence[Counted], scores: Sequence[float]) -> np.ndarray:
+    """Scores (num_test,) by ridge regression on counts over the root of a text's length.
+
+    What is counted and how strongly large coefficients are held back is what predicts best with each left out.
+    """
+    from scipy.sparse import csr_matrix
+    from sklearn.linear_model import RidgeCV
+
+    def scaled_counts(rows: Sequence[Sequence[int]], size: int) -> Any:
+        ends = np.cumsum([0, *map(len, rows)])
+        shares = np.concatenate([np.full(len(ids), max(1, len(ids)) ** -0.5) for ids in rows])
+        return csr_matrix((shares, np.concatenate(rows).astype(np.int64), ends), (len(rows), size))
+
+    strengths = np.logspace(-4, 4, 9)
+    models = [RidgeCV(strengths).fit(scaled_counts(view.train, view.size), scores) for view in views]
+    best = max(range(len(views)), key=lambda index: models[index].best_score_)
+    return models[best].predict(scaled_counts(views[best].test, views[best].size))
+
+
+def counting(
+    problem: Problem, views: Sequence[Counted], labels: Sequence[Any], num_labels: int
+) -> tuple[str, np.ndarray]:
+    """Name and predictions of the rule that counts; predictions as `classify.decided` has them."""
+    if problem == "regression":
+        return "ridge", ridge(views, labels)
+    if problem == "single_label_classification":
+        return "naive_bayes", naive_bayes(views, labels)
+    has_NK = indicators(labels, num_labels).astype(int)
+    columns = [naive_bayes(views, column.tolist(), prior=True) == 1 for column in has_NK.T]
+    return "naive_bayes", np.stack(columns, axis=1)
+
+
+def commonest(problem: Problem, labels: Sequence[Any], num_test: int, num_labels: int) -> tuple[str, np.ndarray]:
+    """Name and predictions of always the same: the commonest class, all classes of most passages, the mean score."""
+    if problem == "regression":
+        return "mean", np.full(num_test, np.mean(labels))
+    has_NK = indicators(labels, num_labels)
+    if problem == "multi_label_classification":
+        return "majority", np.tile(has_NK.mean(axis=0) > 0.5, (num_test, 1))
+    return "majority", np.full(num_test, has_NK.sum(axis=0).argmax())
