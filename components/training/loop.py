@@ -224,10 +224,10 @@ class Trainer:
     def is_bad(self, loss: float, norm: float) -> bool:
         """Whether this loss should not be trained on: not finite, or far above the recent ones.
 
-        Far above means more than 2 nats and more than 8 times the recent losses' spread (median absolute deviation)
-        above their median. The multiple of the spread adapts to noisy objectives; the 2 nats keep the ordinary ups and
-        downs of a run whose losses hardly vary from counting as spikes. Example: losses of 3.0 with a spread of 0.05
-        tolerate 5.0 (3.0 + max(2, 0.4)); with a spread of 0.5 they tolerate 7.0 (3.0 + max(2, 4)).
+        Far above means more than `spike_nats` and more than 8 times the recent losses' spread (median absolute
+        deviation) above their median. The multiple of the spread adapts to noisy objectives; the 2 nats that are usual
+        keep the ordinary ups and downs of a run whose losses hardly vary from counting as spikes. Example: losses of
+        3.0 with a spread of 0.05 tolerate 5.0 (3.0 + max(2, 0.4)); with one of 0.5 they tolerate 7.0 (3.0 + max(2, 4)).
         """
         if not (math.isfinite(loss) and math.isfinite(norm)):
             return True
@@ -236,7 +236,7 @@ class Trainer:
             return False
         middle = statistics.median(recent)
         spread = statistics.median(abs(value - middle) for value in recent)
-        return loss > middle + max(2.0, 8 * spread)
+        return loss > middle + max(self.config.spike_nats, 8 * spread)
 
     def roll_back(self, number: int, loss: float) -> None:
         """Return to the newest checkpoint and pass over batch `number` from now on."""

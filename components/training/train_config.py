@@ -18,6 +18,7 @@ class TrainConfig:
         keep_best: the checkpoint with the lowest held-out loss is kept too; each such loss is a time to save.
         eval_every: steps between calls of `evaluate` (the last step is always evaluated); 0 for the last alone.
         max_rollbacks: bad batches passed over before the run gives up.
+        spike_nats: a loss is bad that is at least so far above the recent ones; infinity where outliers are data.
         bytes_per_token: to show bits per byte while training; None where that means nothing.
         flops_per_token: to show the share of the machine's peak in use; 0 leaves it out.
         name: of the section in params.yaml, for messages.
@@ -33,6 +34,7 @@ class TrainConfig:
     keep_best: bool = False
     eval_every: int = 0
     max_rollbacks: int = 3
+    spike_nats: float = 2.0
     bytes_per_token: float | None = None
     flops_per_token: int = 0
     name: str = "pretrain"

@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass
 
 from components.core.errors import UserError
 from components.lineage.documents import DocumentLocation, Query, Traced, near, query_of, trace
+from components.lineage.quotes import Quotes
 from flows.tracking.model_exposure import Seen, models, seen_by, stretch_of, workspace_view
+from flows.tracking.rows_with_text import FileWithText, files_with
 
 SHOWN = 20
 """Documents printed; `--json` has all."""
@@ -38,8 +40,15 @@ def answers(query: Query, whole: bool = False) -> list[TraceMatch]:
     return list(matches.values())
 
 
-def told(query: Query, matches: list[TraceMatch]) -> Iterator[str]:
+def told(query: Query, matches: list[TraceMatch], own: list[FileWithText]) -> Iterator[str]:
     """The answer, line by line."""
+    yield from _documents_lines(query, matches)
+    if own:
+        yield "\nIn rows for fine-tuning and evaluation items, which are no documents:"
+        yield from (f"    {one.line()}" for one in own)
+
+
+def _documents_lines(query: Query, matches: list[TraceMatch]) -> Iterator[str]:
     what = f"{query.kind} {query.value}" if query.kind != "passage" else "this passage"
     if not matches:
         yield f"No document has {what}: none that was ingested (kept or not), none that the mixture adds."
@@ -94,10 +103,11 @@ def _seen_as_json(seen: Seen | str) -> dict:
     return {"said": seen} if isinstance(seen, str) else asdict(seen)
 
 
-def as_json(query: Query, matches: list[TraceMatch]) -> str:
+def as_json(query: Query, matches: list[TraceMatch], own: list[FileWithText]) -> str:
     """The answer for a program."""
     rows = [asdict(answer.document) | {"models": [_seen_as_json(seen) for seen in answer.seen]} for answer in matches]
-    return json.dumps({"query": asdict(query), "documents": rows}, indent=2, ensure_ascii=False)
+    found = {"query": asdict(query), "documents": rows, "files": [asdict(one) for one in own]}
+    return json.dumps(found, indent=2, ensure_ascii=False)
 
 
 def report(text: str, json_wanted: bool) -> tuple[str, bool]:
@@ -109,5 +119,6 @@ def report(text: str, json_wanted: bool) -> tuple[str, bool]:
     if workspace_view("data/ingest/train/manifest.json") is None:
         raise UserError("nothing has been ingested here yet; run `make demo` or `dvc repro` first")
     query = query_of(text, workspace_view)
-    matches = answers(query)
-    return as_json(query, matches) if json_wanted else "\n".join(told(query, matches)), bool(matches)
+    matches, own = answers(query), files_with(query, Quotes((), ()))
+    found = bool(matches or own)
+    return as_json(query, matches, own) if json_wanted else "\n".join(told(query, matches, own)), found

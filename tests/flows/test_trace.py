@@ -49,6 +49,22 @@ def test_nothing_found_says_so(finished_clone: PipelineClone) -> None:
     assert "fewer than 5 words" in finished_clone.run("flows.trace", "too short", expect=1)
 
 
+def test_a_text_in_rows_of_ones_own_is_found_there(finished_clone: PipelineClone) -> None:
+    row = {"text": "Nobody but this row has a sentence about seven lilac herons.", "label": "a"}
+    rows = finished_clone.root / "rows.jsonl"
+    rows.write_text(json.dumps(row) + "\n")
+    old = re.findall(r"  classify:.*\n    data: \S+", (finished_clone.root / "params.yaml").read_text())[0]
+    try:
+        with finished_clone.edited("params.yaml", (old, f"{old.rpartition(' ')[0]} rows.jsonl")):
+            said = finished_clone.run("flows.trace", "a sentence about seven lilac herons")
+            found = json.loads(finished_clone.run("flows.trace", "a sentence about seven lilac herons", "--json"))
+    finally:
+        rows.unlink()
+    assert "No document has this passage" in said
+    assert "finetune.classify.data = rows.jsonl: rows.jsonl line 1" in said
+    assert [one["places"] for one in found["files"]] == [["rows.jsonl line 1"]]
+
+
 def test_help_teaches(finished_clone: PipelineClone) -> None:
     said = finished_clone.run("flows.trace", "--help")
     assert "opt-out list" in said

@@ -145,6 +145,14 @@ def test_scores_are_learned(kind: str, place: Path, tmp_path: Path) -> None:
         assert error == pytest.approx(metrics[f"mean_absolute_error/{score}"], rel=1e-3, abs=1e-3)  # six digits
 
 
+def test_a_few_scores_far_out_do_not_end_a_regression(place: Path, tmp_path: Path) -> None:
+    rows = [f"row {number} of many,{9000.0 if number % 12 == 0 else number % 5}\n" for number in range(120)]
+    (place / "outliers.csv").write_text("text,score\n" + "".join(rows))
+    report = run(place, tmp_path, "classify", "outliers.csv", Classify(**FAST | {"batch": 4, "steps": 60}))
+    assert not report.facts.get("skipped_batches")
+    assert "gain_over_mean/value" in report.metrics
+
+
 def test_rows_of_another_kind_and_rows_without_a_choice_are_refused(place: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="its rows are of the kind label, and instruct learns from chats"):
         run(place, tmp_path, "instruct", "labels.csv", Instruct(**FAST))
