@@ -17,25 +17,11 @@ Stamp = dict[str, str]
 KEYS = ("machine", "date", "commit")
 
 
-INSTRUCTIONS = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-bf16", "avx512f": "AVX512", "avx2": "AVX2"}
-"""Flag of the kernel -> instructions that decide the speed of training, the fastest first."""
-
-
 def machine() -> str:
-    """Processor, its matrix instructions, cores, memory and Python, in words."""
+    """Processor, cores, memory and Python, in words."""
     memory_gb = psutil.virtual_memory().total / 1e9
     system = f"Python {platform.python_version()}, {platform.system()}"
-    flags = _cpu_flags()
-    fastest = next((f" with {words}" for flag, words in INSTRUCTIONS.items() if flag in flags), "")
-    return f"{cpu_model()}{fastest}, {psutil.cpu_count()} threads, {memory_gb:.0f} GB, {system}"
-
-
-def _cpu_flags() -> list[str]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return []
-    return next((line.split() for line in lines if line.startswith("flags")), [])
+    return f"{cpu_model()}, {psutil.cpu_count()} threads, {memory_gb:.0f} GB, {system}"
 
 
 def commit() -> str:

@@ -124,6 +124,8 @@ def check_reward(path: Path, parts: Split) -> None:
 
     pairs = [last_pair(row, row.where) for row in parts.train[:16]]
     with Rewards(path) as rewards:
+        if rewards.path is None:
+            return
         rewards.check([(pair.prompt, text, pair.answer) for pair in pairs for text in (pair.answer, "")])
     print(f"reward.py was run: twice for {2 * len(pairs)} completions, with the same rewards")
 

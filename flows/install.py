@@ -79,7 +79,7 @@ def check_machine() -> None:
 def announce(dev: bool) -> None:
     """Size and time, before any of it is spent."""
     what = "Greenhouse and its development tools" if dev else "Greenhouse"
-    say(f"Installing {what} into .venv (once), about 270 packages of the pinned set in constraints.txt.")
+    say(f"Installing {what} into .venv (once), about 260 packages of the pinned set in constraints.txt.")
     say("Measured: 2.4 GB on disk and two to five minutes on 2 cores with a near package index and torch's CPU build.")
 
 

@@ -1,4 +1,4 @@
-"""Tasks with a score above the best rule that needs no model, in runs that differ in their seeds.
+"""Tasks with a score above the best rule without a model that was tried, in runs that differ in their seeds.
 
 Counts what `python -m flows.seeds` left in this checkout: the workspace and its experiments. A task of a model counts
 once, if in two of three runs one of its scores has the lower end of its interval (of the paired gain, where there is
@@ -43,5 +43,5 @@ def measure(_: int) -> tuple[dict, list[dict]]:
         counts.update({name: int(bool(score)) for name, score in rows_of(run).items()})
     shown = sorted(name for name, hits in counts.items() if hits >= SHARE * len(runs))
     name += "_rows_above_baseline"
-    says = f"tasks above the best rule that needs no model in two thirds of {len(runs)} runs: {', '.join(shown)}"
+    says = f"tasks above the best rule tried without a model in two thirds of {len(runs)} runs: {', '.join(shown)}"
     return {name: {"runs": len(runs), "above": dict(counts)}}, [goal(name, len(shown), wanted, "higher", says)]

@@ -160,12 +160,20 @@ def _text(path: str) -> str:
         return ""
 
 
+INSTRUCTIONS = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-bf16", "avx512f": "AVX512", "avx2": "AVX2"}
+"""Flag of the kernel -> the matrix instructions it stands for, the fastest first: speed and last bits depend on them,
+and processors of one name differ in them."""
+
+
 def cpu_model() -> str:
-    """The processor's name, as the kernel or Python tells it."""
+    """The processor's name, as the kernel or Python tells it, and its fastest matrix instructions."""
+    facts: dict[str, str] = {}
     for line in _text("/proc/cpuinfo").splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+        name, _, value = line.partition(":")
+        facts.setdefault(name.strip(), value.strip())
+    flags = facts.get("flags", "").split()
+    fastest = next((f" with {words}" for flag, words in INSTRUCTIONS.items() if flag in flags), "")
+    return (facts.get("model name") or platform.processor() or platform.machine()) + fastest
 
 
 def _quota_threads() -> int:

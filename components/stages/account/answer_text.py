@@ -81,10 +81,10 @@ def left_out_words(data: DataAnswer) -> str:
 
 
 def seen_words(data: DataAnswer) -> str:
-    """`, of whose 936,392 tokens pretraining took 13%`, more than all if it repeats; empty if not known."""
+    """`, 936,392 tokens in all, of which pretraining read 13%`, more if it repeats; empty if not known."""
     if not data.num_tokens or not data.tokens_seen:
         return ""
-    return f", of whose {data.num_tokens:,} tokens pretraining took {data.tokens_seen / data.num_tokens:.0%}"
+    return f", {data.num_tokens:,} tokens in all, of which pretraining read {data.tokens_seen / data.num_tokens:.0%}"
 
 
 def _who(groups: list[Removed]) -> str:

@@ -23,6 +23,7 @@ class Removed(Part):
     Attributes:
         of: documents the rule was applied to. removal_ratio: how often documents of the group go, relative to like
             documents that do not mention it; with its 95 % interval, None where there is nothing to compare with.
+        too_few: of a group, whether so few documents mention it that they were not compared.
     """
 
     stage: str
@@ -32,6 +33,7 @@ class Removed(Part):
     removal_ratio: float | None = None
     low: float | None = None
     high: float | None = None
+    too_few: bool = False
 
 
 class Attribution(Part):

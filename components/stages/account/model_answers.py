@@ -36,7 +36,7 @@ SCORED = {
 """Eval task -> model that it scores (`classify`: what its own stage scored); all others score the causal model."""
 KINDS = {"memorisation": "memorisation", "pronoun_gap": "bias", "bias_mitigation": "bias"}
 """Eval task -> kind of its rows, where they do not say."""
-GAINED = ("accuracy", "reward")
+GAINED = ("accuracy", "choice_accuracy", "reward")
 """Scores of a tuned model of which its stage measures the paired gain over each baseline."""
 GAINS = {"choice_accuracy": "choice_gain", "answer_bits_per_byte": "gain_bits_per_byte"}
 """Scores of which it measures the paired gain over the model before tuning alone, and the gain's name."""
@@ -204,7 +204,7 @@ def _groups(data: DataFacts) -> list[Removed] | NotKnown:
     impact = {row["group"]: row for row in data.tables["bias/disparate_impact"]}
     return [
         Removed(
-            stage="bias", rule=group, documents=before - after, of=before,
+            stage="bias", rule=group, documents=before - after, of=before, too_few=group not in impact,
             **{name: _number(impact.get(group, {}).get(f"removal_ratio{end}")) for name, end in _ENDS.items()},
         )
         for group, (before, after) in data.mentions.items()
@@ -325,7 +325,7 @@ def _scores(model: str, records: StageRecords) -> list[Score]:
     ]  # fmt: skip
     rows = [(scored_model(row.get("task") or row["question"], row["name"]), row) for row in records.evaluation]
     evaluated = [_evaluated(row, model) for scored, row in rows if scored == model]
-    return evaluated + own if after else own + evaluated
+    return (evaluated or own) if after else own + evaluated
 
 
 def _best_rule(name: str, row: Mapping[str, float], metrics: Mapping[str, float]) -> dict[str, Any]:

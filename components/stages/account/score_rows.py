@@ -14,7 +14,7 @@ PAIRS = {
     "chain_of_thought": ("with steps", "at once", "at once"),
     "open_book": ("open book", "closed book", "closed book"),
     "bias_mitigation": ("swapped", "control", "control"),
-    "context_extension": ("scaled", "beyond", "unscaled"),
+    "context_extension": ("rescaled", "as trained", "as trained"),
 }
 """Eval task -> words of the score, words of its counterpart, and the counterpart's name in the table."""
 IN_BITS = ("bits_per_byte", "answers", "context_extension")

@@ -150,7 +150,7 @@ SCORES = {
 """Model folder -> the scores that stand for it, the first that is there for pretraining, all for fine-tuning."""
 BASELINES = {
     "chance": "guessing", "majority": "largest class", "naive_bayes": "naive Bayes", "ridge": "ridge regression",
-    "longer": "longer answer",
+    "longer": "longer answer", "overlap": "shared letters",
 }  # fmt: skip
 """Metric beside a score -> the rule that it is the score of."""
 SCORE_WORDS = ("accuracy", "bits_per_byte", "f1")

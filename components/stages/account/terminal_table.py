@@ -49,7 +49,7 @@ def _labelled(label: str, text: str) -> list[str]:
 
 def _scores(rows: list[ScoreRow]) -> list[str]:
     """A header and a line per score; those not shown to be better than their baseline begin with `-`."""
-    lines = [f"{'- not better than its baseline':<34}{'value (v: low is good)':<23}{'baseline':<24}counterpart"]
+    lines = [f"{'- not better than its baseline':<34}{'value (v: low is good)':<23}{'baseline':<24}counterpart or gain"]
     for row in rows:
         score = row.score
         value = f"{'v' if score.better == 'lower' else ' '} {score.value:.3f}"

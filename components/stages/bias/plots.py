@@ -17,7 +17,7 @@ def plot_impact(rows: list[Impact], limit: float, path: Path) -> None:
     rows = [row for row in rows if np.isfinite(row.ratio.value)]
     caption = (
         "How often documents that mention a group are removed, relative to others of their source and length; 1 is as "
-        "often."
+        "often. A ratio is left out where no other document was removed, and drawn at the edge where it is beyond."
         if rows
         else "Nothing was removed that could be compared."
     )
@@ -25,8 +25,9 @@ def plot_impact(rows: list[Impact], limit: float, path: Path) -> None:
     with chart(path, caption, 1.3 + 0.28 * max(4, len(rows)), **labels) as axes:
         ratios = np.clip([(row.ratio.value, row.ratio.low, row.ratio.high) for row in rows], *SHOWN_RATIOS)
         intervals(axes, [f"{row.group} ({row.documents:,})" for row in rows], ratios, "as used, 95% interval")
-        unmasked = np.clip([row.ratio_unmasked.value for row in rows], *SHOWN_RATIOS)
-        axes.scatter(unmasked, range(len(rows)), marker="x", color=COLOURS[3], label="without masking", zorder=3)
+        known = [place for place, row in enumerate(rows) if np.isfinite(row.ratio_unmasked.value)]
+        unmasked = np.clip([rows[place].ratio_unmasked.value for place in known], *SHOWN_RATIOS)
+        axes.scatter(unmasked, known, marker="x", color=COLOURS[3], label="without masking", zorder=3)
         axes.axvline(1, color=GREY, lw=1)
         axes.axvline(limit, color=COLOURS[3], lw=1, ls="--", label=f"max_removal_ratio = {limit:g}")
         axes.xaxis.set_major_formatter("{x:g}")

@@ -1,6 +1,6 @@
 """Statistics of disparate impact: ratios of removal rates, stratified, with exact tests and their power.
 
-Unstratified ratios mislead: men and women look 16 times as toxic as the rest of a corpus whose only fiction is
+Unstratified ratios mislead: men and women look three times as toxic as the rest of a corpus whose only fiction is
 Shakespeare, and 1.2 times inside Shakespeare. So documents are compared within strata (a source, and there documents
 of like length).
 

@@ -62,7 +62,8 @@ def _categories(curve: Curve, axes: Any) -> None:
     rows = [
         [point["y"] if point[key] is None else point[key] for key in ("y", "low", "high")] for point in curve.points
     ]
-    intervals(axes, [str(point["x"]) for point in curve.points], rows)
+    names = [f"{point['x']}, {point['series']}" if point["series"] else str(point["x"]) for point in curve.points]
+    intervals(axes, names, rows)
     axes.set_xlabel(curve.y_label)
     if curve.chance is not None:
         axes.axvline(curve.chance, color=GREY, linestyle="--", linewidth=1)

@@ -1,14 +1,14 @@
 """Rules that classify without a network, as a baseline: counting tokens or words, and always saying what is commonest.
 
-Counting is naive Bayes for classes and ridge regression for scores, of tokens or of words, whichever predicts the
-training passages better with each left out: short tokens are pieces of words and say less, but not every script puts
-spaces between words.
+Counting is naive Bayes for classes and ridge regression for scores, of tokens, of words, or of runs of one to three
+characters, whichever predicts the training passages best with each left out: what is worth counting depends on the
+task, the number of labels and the script.
 
 Legend: N passages, K classes, L ids of a passage.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,9 @@ import numpy as np
 from components.instruction_pairs.examples import Passage, Problem
 from components.stages.finetune.classify import encoded, indicators
 from components.tokens.hub_encoder import AnyEncoder
+
+MOST_CHARACTERS = 2000
+"""Characters of a text whose runs are counted."""
 
 
 @dataclass(frozen=True)
@@ -28,18 +31,30 @@ class Counted:
     size: int
 
 
-def counted_words(train: Sequence[str], test: Sequence[str]) -> Counted:
-    """Words of texts, in lower case; those that no training text has are left out."""
-    words = [[re.findall(r"\w+", text.lower()) for text in texts] for texts in (train, test)]
-    known = {word: place for place, word in enumerate(sorted({word for row in words[0] for word in row}))}
-    train_ids, test_ids = ([[known[word] for word in row if word in known] for row in rows] for rows in words)
-    return Counted(train_ids, test_ids, max(1, len(known)))
-
-
 def counted(encoder: AnyEncoder, train: Sequence[Passage], test: Sequence[Passage], context: int) -> list[Counted]:
-    """Tokens of passages as the model reads them, at most `context`, and the words of all of their text."""
+    """Tokens of passages as the model reads them, at most `context`; words and runs of characters of all their text."""
     tokens = Counted(encoded(encoder, train, context), encoded(encoder, test, context), encoder.vocab_size)
-    return [tokens, counted_words([passage.text for passage in train], [passage.text for passage in test])]
+    texts = [[passage.text for passage in passages] for passages in (train, test)]
+    return [tokens, *(counted_parts(parts, *texts) for parts in (words, characters))]
+
+
+def words(text: str) -> list[str]:
+    """Words of a text, in lower case."""
+    return re.findall(r"\w+", text.lower())
+
+
+def characters(text: str) -> list[str]:
+    """Runs of one to three characters of the beginning of a text."""
+    head = text[:MOST_CHARACTERS]
+    return [head[at : at + length] for length in (1, 2, 3) for at in range(len(head) - length + 1)]
+
+
+def counted_parts(parts: Callable[[str], list[str]], train: Sequence[str], test: Sequence[str]) -> Counted:
+    """Parts of texts by number; those that no training text has are left out."""
+    known: dict[str, int] = {}
+    train_ids = [[known.setdefault(part, len(known)) for part in parts(text)] for text in train]
+    test_ids = [[known[part] for part in parts(text) if part in known] for text in test]
+    return Counted(train_ids, test_ids, max(1, len(known)))
 
 
 def naive_bayes(views: Sequence[Counted], labels: Sequence[int], prior: bool = False) -> np.ndarray:

@@ -6,7 +6,8 @@ on held-out pairs, both before and after:
 - bits per byte of the answer given its prompt. `<|end|>` is not counted, so that the base model can be judged too.
 - choice: of four pairs the model is asked, for each prompt, which of the four answers is its own. An answer's score is
   its log-probability after this prompt less its mean after all four prompts: what an answer gains from *this* prompt,
-  whatever its length or style. A model that does not read the prompt gets a quarter right.
+  whatever its length or style. A model that does not read the prompt gets a quarter right; a rule that reads no
+  language, but counts the runs of letters that prompt and answer share, can get nearly all: it is the baseline.
 
 Before tuning the model has never seen the chat tokens, so the base model is given prompt and answer as plain lines of
 text, the form in which it does best; anything else would flatter the tuning.
@@ -34,6 +35,8 @@ from components.training.data_order import mixed, permuted
 from components.training.objectives import Batch
 
 CHOICES = 4
+RUN = 4
+"""Letters of a run that a prompt and an answer may share."""
 BATCH_TOKENS = 2048
 """Tokens of a forward pass without gradient."""
 MAX_LOGITS = 1 << 26
@@ -181,8 +184,7 @@ class InstructionScores:
         bits: (num_pairs,) bits of each answer after its own prompt.
         num_bytes: (num_pairs,) UTF-8 bytes of each answer, as far as the context let it be read.
         right: (num_choices,) whether the pair's own answer was chosen; a tie of k counts 1/k.
-        clusters, groups: what is resampled together: each pair's work, each choice's group of four.
-        strata: each pair's source.
+        clusters, strata: each pair's work, which is resampled as a whole, and its source.
     """
 
     bits: np.ndarray
@@ -190,7 +192,6 @@ class InstructionScores:
     right: np.ndarray
     clusters: list[str]
     strata: list[str]
-    groups: list[str]
 
     @property
     def bits_per_byte(self) -> Estimate:
@@ -199,7 +200,12 @@ class InstructionScores:
     @property
     def choice(self) -> Estimate | None:
         """Share of right choices; None with fewer than four pairs."""
-        return ratio(self.right.tolist(), None, self.groups) if len(self.right) else None
+        return self.over_choices(self.right) if len(self.right) else None
+
+    def over_choices(self, scores: np.ndarray, paired: bool = False) -> Estimate:
+        """Mean of a score of each choice, over works; `paired`: of differences."""
+        clusters, strata = self.clusters[: len(scores)], self.strata[: len(scores)]
+        return ratio(scores.tolist(), None, clusters, strata=strata, paired=paired)
 
 
 def judge(model: Transformer, pairs: Sequence[PromptPair], form: Format, numerics: Numerics) -> InstructionScores:
@@ -216,9 +222,28 @@ def judge(model: Transformer, pairs: Sequence[PromptPair], form: Format, numeric
     square_GPA = -nats[: count * CHOICES].reshape(-1, CHOICES, CHOICES)
     own = np.concatenate([-np.diagonal(square_GPA, axis1=1, axis2=2).reshape(-1), nats[count * CHOICES :]])
     sizes = [sum(len(form.encoder.token_bytes(id)) for id in form(pair, end=False)[1]) for pair in pairs]
-    groups = [str(index // CHOICES) for index in range(count)]
     clusters, strata = [pair.cluster for pair in pairs], [pair.stratum for pair in pairs]
-    return InstructionScores(own / np.log(2), np.array(sizes), chosen(square_GPA), clusters, strata, groups)
+    return InstructionScores(own / np.log(2), np.array(sizes), chosen(square_GPA), clusters, strata)
+
+
+def overlap_right(pairs: Sequence[PromptPair]) -> np.ndarray:
+    """As `InstructionScores.right`, of a rule: the answer that shares most runs of `RUN` letters with the prompt."""
+
+    def runs(text: str) -> set[str]:
+        letters = " ".join(text.lower().split())
+        return {letters[at : at + RUN] for at in range(len(letters) - RUN + 1)}
+
+    count = len(pairs) - len(pairs) % CHOICES
+    prompts, answers = (
+        [runs(text) for text in some] for some in zip(*((p.prompt, p.answer) for p in pairs), strict=True)
+    )
+    shared = [
+        len(prompts[group + i] & answers[group + j])
+        for group in range(0, count, CHOICES)
+        for i in range(CHOICES)
+        for j in range(CHOICES)
+    ]
+    return chosen(np.array(shared, dtype=np.float64).reshape(-1, CHOICES, CHOICES))
 
 
 def chosen(square_GPA: np.ndarray) -> np.ndarray:

@@ -242,8 +242,7 @@ class Job:
         scratch = self._briefly(self._with_head(fresh), train, test_ids, steps, work)
         labels = [passage.label for passage in train]
         with self.progress.phase("evaluate"):
-            heldout: Any = examples.heldout
-            views = counting_rules.counted(self.encoder, train, heldout, self.context)
+            views = counting_rules.counted(self.encoder, train, examples.heldout, self.context)  # type: ignore[arg-type]
             name, counted = counting_rules.counting(examples.problem, views, labels, len(examples.labels))
         return {name: counted, "from_scratch": scratch}
 

@@ -14,7 +14,7 @@ from components.finetuning_data.rows import Message, Preference, conversation, c
 from components.instruction_pairs.examples import PromptPair
 from components.reporting.figures import WIDTH, figure, save
 from components.reporting.tables import Page, interval, markdown_table, quoted, write_table
-from components.stages.finetune.instruct import CHOICES, InstructionScores
+from components.stages.finetune.instruct import CHOICES, RUN, InstructionScores, overlap_right
 from components.stages.finetune.preferences import wins
 from components.stages.finetune.task_selection import Choice
 from components.statistics import Estimate, ratio
@@ -54,7 +54,10 @@ def instruct(
         metrics |= numbers("choice_accuracy", after.choice)
         metrics |= {"choice_accuracy/before": before.choice.value, "choice_accuracy/chance": 1 / CHOICES}
         metrics["heldout_choices"] = float(len(after.right))
-        metrics |= numbers("choice_gain", ratio((after.right - before.right).tolist(), None, after.groups, paired=True))
+        metrics |= numbers("choice_gain", after.over_choices(after.right - before.right, paired=True))
+        overlap = overlap_right(choice.examples.heldout)  # type: ignore[arg-type]
+        metrics["choice_accuracy/overlap"] = float(overlap.mean())
+        metrics |= numbers("gain_over_overlap", after.over_choices(after.right - overlap, paired=True))
     metrics["train_loss"] = last_loss(result)
     pairs: Any = choice.examples.heldout
     judged: dict[str, Sequence[object]] = {"stratum": after.strata, "bytes": after.num_bytes.tolist()}
@@ -72,10 +75,15 @@ def instruct(
     scores = [("bits per byte of the answer", interval_of(before.bits_per_byte), interval_of(after.bits_per_byte), "")]
     if before.choice is not None and after.choice is not None:
         name = f"share of right answers, one of {CHOICES}"
-        scores.append((name, interval_of(before.choice), interval_of(after.choice), f"{1 / CHOICES:.2f}"))
+        rule = f"{metrics['choice_accuracy/overlap']:.3f}"
+        scores.append((name, interval_of(before.choice), interval_of(after.choice), rule))
     over = after.bits_per_byte.variance
-    caption = f"Scores on {len(after.bits)} held-out pairs before and after tuning, with 95% intervals over {over}."
-    page.show("score before after guessing", scores, caption)
+    caption = (
+        f"Scores on {len(after.bits)} held-out pairs before and after tuning, with 95% intervals over {over}. Guessing "
+        f"gets {1 / CHOICES:.2f} of answers right; the rule takes the answer that shares most runs of {RUN} letters "
+        "with the prompt."
+    )
+    page.show("score before after shared_letters", scores, caption)
     page.say(f"Tuning saves {interval_of(gain)} bits per byte on the same answers (paired).")
     cells = [
         [quoted(row["prompt"], SHOWN_CHARS), *(quoted(row[key]) for key in ("answer", "before", "after"))]

@@ -109,7 +109,8 @@ def _works(counts: SourceCounts) -> tuple[int, int, float]:
     works = counts.works
     if works is None:
         return 0, 0, 0.0
-    return len(works.sizes), works.num_heldout, _share(counts.heldout_bytes, counts.kept_bytes)
+    heldout = counts.heldout_bytes or int(works.parts.sum())  # a dry run divides no document
+    return len(works.sizes), works.num_heldout, _share(heldout, counts.kept_bytes)
 
 
 def _licences(page: Page, sources: Sources, policy: Policy) -> None:

@@ -21,14 +21,16 @@ SHOWN = 0.2
 
 
 def report_abstention(
-    result: TaskResult, tables: np.ndarray, strata: np.ndarray | None, title: str, unit: str, resampling: Resampling
-) -> None:
+    result: TaskResult, tables: np.ndarray, strata: np.ndarray | None, title: str, unit: str, resampling: Resampling,
+    rule: tuple[str, np.ndarray] | None = None,
+) -> None:  # fmt: skip
     """Put AUROC, and risk at `COVERAGES`, into metrics, table and a curve.
 
     Args:
         tables: counts by rank of each cluster, (num_clusters, BINS, 2).
         strata: the number of each cluster's stratum (num_clusters,); None for one.
         unit: what the clusters are, in the plural.
+        rule: name and tables of a rule that needs no model and answers the same questions, as baseline.
     """
     total, n = tables.sum(0), int(tables.sum())
     everything = float(risk_at(total, 1.0))
@@ -38,17 +40,32 @@ def report_abstention(
         low, high = within_unit(low, high) if share else (low, high)
         return Estimate(float(statistic(total)), low, high, n, len(tables), variance_words(len(tables), unit))
 
+    def over_rule(statistic: Statistic, sign: float) -> Baseline:
+        """The rule's score, and what the model's is better by; paired, since both are of the same clusters."""
+        assert rule
+        both, name = np.stack([tables, rule[1]], axis=1), rule[0]
+
+        def gain(counts: np.ndarray) -> np.ndarray:
+            return sign * (statistic(counts[..., 0, :, :]) - statistic(counts[..., 1, :, :]))
+
+        low, high = jackknife_interval(both, gain, resampling, strata)
+        better_by = Estimate(float(gain(both.sum(0))), low, high, n, len(tables), variance_words(len(tables), unit))
+        return Baseline(name, float(statistic(rule[1].sum(0))), better_by)
+
     surest = estimate(lambda counts: risk_at(counts, SHOWN), share=True)
-    gain = estimate(lambda counts: risk_at(counts, 1.0) - risk_at(counts, SHOWN))
-    ranks, above_half = estimate(auroc, share=True), estimate(lambda counts: auroc(counts) - 0.5)
+    ranks = estimate(auroc, share=True)
+    if rule:
+        baseline, any_order = over_rule(lambda counts: risk_at(counts, SHOWN), -1.0), over_rule(auroc, 1.0)
+    else:
+        gain = estimate(lambda counts: risk_at(counts, 1.0) - risk_at(counts, SHOWN))
+        baseline = Baseline("all predictions", everything, gain, needs_model=True)
+        any_order = Baseline("any order", 0.5, estimate(lambda counts: auroc(counts) - 0.5))
     result.metric("auroc", ranks, bounds=False)
     result.metrics["error_all"] = everything
     result.metrics |= {f"error_at_{coverage:g}": float(risk_at(total, coverage)) for coverage in COVERAGES}
     risks = ", ".join(f"{risk_at(total, coverage):.3f} at {coverage:.0%}" for coverage in COVERAGES)
-    baseline = Baseline("all predictions", everything, gain, needs_model=True)
     name = f"{title}, error in the surest {SHOWN:.0%}"
     result.highlight(name, surest, baseline, f"error {risks}", kind="calibration", better="lower", headline=True)
-    any_order = Baseline("any order", 0.5, above_half)
     result.highlight(f"{title}, AUROC of confidence", ranks, any_order, kind="calibration")
     curve = Curve(f"{result.task}_risk_coverage", f"Selective answers, {title}", "share answered", "error", [])
     for coverage in np.linspace(0.05, 1.0, 20):

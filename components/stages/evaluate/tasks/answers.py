@@ -43,7 +43,7 @@ def answers(context: EvalContext) -> TaskResult:
     chosen = _pairs(context, PAIRS[task])
     if not chosen:
         raise NotApplicable(f"the held-out documents hold no pair for the task {task}")
-    result = TaskResult(NAME, unit="documents")
+    result = TaskResult(NAME, unit="works")
     _score(result, context, chosen)
     estimate = result.estimate("bits_per_byte", context.resampling)
     result.metric("bits_per_byte", estimate)

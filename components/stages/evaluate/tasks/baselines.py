@@ -94,6 +94,40 @@ class NGram:
         return np.log(probability[1:])
 
 
+class CommonestFollower:
+    """Guesses the token that most often followed the last two, else the last one, else the commonest of all.
+
+    Its confidence is how often that one followed, over how often anything did and once more.
+    """
+
+    name = "trigram's guess"
+
+    def __init__(self, ids: np.ndarray, order: int = 3) -> None:
+        self.orders: list[tuple[_Table, _Table]] = []
+        for length in range(1, order + 1):
+            grams = sliding_window_view(ids, length)
+            _, first, counts = np.unique(_hashed(grams), return_index=True, return_counts=True)
+            contexts, inverse = np.unique(_hashed(grams[first, :-1]), return_inverse=True)
+            best = np.lexsort((grams[first, -1], -counts, inverse))[
+                np.searchsorted(np.sort(inverse), np.arange(len(contexts)))
+            ]
+            sure = counts[best] / (np.bincount(inverse, counts) + 1)
+            self.orders.append((_Table(contexts, grams[first[best], -1]), _Table(contexts, sure)))
+
+    def guess(self, ids: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Whether each id after the first is guessed from those before, and how sure: bool, float64 (len - 1,)."""
+        sequence = np.asarray(ids)
+        guessed, sure = np.zeros(len(sequence), dtype=np.int64), np.zeros(len(sequence))
+        for length, (tokens, shares) in enumerate(self.orders, 1):
+            if length > len(sequence):
+                break
+            contexts = _hashed(sliding_window_view(sequence, length)[:, :-1])
+            share = shares[contexts]
+            seen = share > 0
+            guessed[length - 1 :][seen], sure[length - 1 :][seen] = tokens[contexts][seen], share[seen]
+        return (guessed == sequence)[1:], sure[1:]
+
+
 class _Table:
     """A map from sorted hashes to numbers, 0 where there is none."""
 

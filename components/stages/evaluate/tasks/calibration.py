@@ -42,7 +42,12 @@ def calibration(context: EvalContext) -> TaskResult:
     result.curves.append(_reliability(tables.sum(0)))
     ranks = counts_by_rank([np.exp(entry.scores.top) for entry in scored], [entry.scores.hit for entry in scored])
     tables, strata = by_work(scored, ranks)
-    report_abstention(result, tables, strata, "next token", "works", context.resampling)
+    rule = context.commonest_follower
+    guessed = [rule.guess(entry_ids) for entry_ids in (context.causal.encode(entry.document.text) for entry in scored)]
+    ranks = counts_by_rank([sure for _, sure in guessed], [hit for hit, _ in guessed])
+    rule_tables, _ = by_work(scored, ranks)
+    known = (rule.name, rule_tables)
+    report_abstention(result, tables, strata, "next token", "works", context.resampling, known)
     return result
 
 

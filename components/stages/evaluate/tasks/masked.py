@@ -1,8 +1,9 @@
 """Task `masked`: how often the masked model restores the hidden word.
 
 A share of the tokens of held-out documents is replaced by `<|mask|>`; the score is how often the model's first choice
-is the token that stood there. Which tokens are hidden depends on the document alone. Baselines: always the most
-frequent token, and the token that most often follows the one before, in the text the causal model was trained on.
+is the token that stood there. Which tokens are hidden depends on the document alone. Baselines, counted in the text the
+causal model was trained on: always the most frequent token, the one that most often follows the token before, and the
+one that most often stands between the two neighbours.
 """
 
 from collections.abc import Sequence
@@ -62,22 +63,69 @@ def masked(context: EvalContext) -> TaskResult:
 
 def counting_rules(seen: np.ndarray, masked_windows: Sequence[MaskedWindow]) -> dict[str, list[float]]:
     """Hidden tokens that each rule restores, per window."""
-    size = int(max(seen.max(), *(window.ids.max() for window in masked_windows))) + 1
-    frequent = int(np.bincount(seen).argmax())
-    pairs, counts = np.unique(seen[:-1] * size + seen[1:], return_counts=True)
-    order = np.lexsort((-counts, pairs // size))
-    before, first = np.unique(pairs[order] // size, return_index=True)
-    following = np.full(size, frequent)
-    following[before] = pairs[order][first] % size
-    rules: dict[str, list[float]] = {"commonest token": [], "likeliest bigram": []}
+    neighbours = Neighbours(seen, int(max(seen.max(), *(window.ids.max() for window in masked_windows))) + 1)
+    rules: dict[str, list[float]] = {"commonest token": [], "likeliest bigram": [], "likeliest between neighbours": []}
     for window in masked_windows:
         truth = window.ids[window.hidden]
-        shown = np.where(window.hidden, MASK, window.ids)
-        neighbour = np.concatenate([[MASK], shown[:-1]])[window.hidden]
-        guesses = np.full(len(truth), frequent), following[neighbour]
+        shown = np.concatenate([[MASK], np.where(window.hidden, MASK, window.ids), [MASK]])
+        before, after = shown[:-2][window.hidden], shown[2:][window.hidden]
+        between = [neighbours.between(*pair) for pair in zip(before.tolist(), after.tolist(), strict=True)]
+        guesses = np.full(len(truth), neighbours.frequent), neighbours.following[before], np.array(between, dtype=int)
         for scores, guess in zip(rules.values(), guesses, strict=True):
             scores.append(float((guess == truth).sum()))
     return rules
+
+
+class Neighbours:
+    """Which tokens stand beside which others in a text.
+
+    Attributes:
+        frequent: the commonest token.
+        following, preceding: by token, the one that most often follows it or stands before it; else `frequent`.
+    """
+
+    def __init__(self, seen: np.ndarray, size: int) -> None:
+        self.size, self.counts = size, np.bincount(seen, minlength=size)
+        self.frequent = int(self.counts.argmax())
+        self.following = self._commonest(seen[:-1], seen[1:])
+        self.preceding = self._commonest(seen[1:], seen[:-1])
+        self._after, self._before = _Followers(seen[:-1], seen[1:], size), _Followers(seen[1:], seen[:-1], size)
+        self._inside = _Followers(seen[:-2] * size + seen[2:], seen[1:-1], size)
+
+    def _commonest(self, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
+        pairs, counts = np.unique(keys * self.size + values, return_counts=True)
+        order = np.lexsort((-counts, pairs // self.size))
+        key, first = np.unique(pairs[order] // self.size, return_index=True)
+        found = np.full(self.size, self.frequent)
+        found[key] = pairs[order][first] % self.size
+        return found
+
+    def between(self, before: int, after: int) -> int:
+        """The likeliest token between two: most often seen there, else by P(token | before) P(after | token).
+
+        A neighbour that is hidden or lacking (`MASK`) tells nothing.
+        """
+        if before == MASK or after == MASK:
+            return int(self.following[before] if after == MASK else self.preceding[after])
+        tokens, counts = self._inside[before * self.size + after]
+        if not len(tokens):
+            lefts, left_counts = self._after[before]
+            rights, right_counts = self._before[after]
+            tokens, at_left, at_right = np.intersect1d(lefts, rights, assume_unique=True, return_indices=True)
+            counts = left_counts[at_left] * right_counts[at_right] / self.counts[tokens]
+        return int(tokens[counts.argmax()]) if len(tokens) else int(self.following[before])
+
+
+class _Followers:
+    """Key -> the values that were seen with it, in order, and how often."""
+
+    def __init__(self, keys: np.ndarray, values: np.ndarray, size: int) -> None:
+        pairs, self._counts = np.unique(keys * size + values, return_counts=True)
+        self._keys, self._values = pairs // size, pairs % size
+
+    def __getitem__(self, key: int) -> tuple[np.ndarray, np.ndarray]:
+        start, end = np.searchsorted(self._keys, (key, key + 1))
+        return self._values[start:end], self._counts[start:end]
 
 
 def windows(model: LanguageModel, documents: list[Document], seed: int) -> list[MaskedWindow]:

@@ -9,6 +9,7 @@ ranks (Mann and Whitney 1947), which holds for eight canaries as for eighty. Ext
 the phrase writes the whole secret.
 """
 
+from collections.abc import Sequence
 from math import log2
 from typing import Any
 
@@ -23,6 +24,8 @@ from components.synthetic.canaries import SOURCE, Canary, alternatives, from_jso
 NAME = "memorisation"
 ALTERNATIVES = 63
 """Other secrets a canary is ranked against: exposures up to six bits can be told apart."""
+LEAST_CANARIES = 5
+"""Canaries that the summary is of, at least, where so many were given."""
 
 
 def memorisation(context: EvalContext) -> TaskResult:
@@ -43,7 +46,7 @@ def memorisation(context: EvalContext) -> TaskResult:
         result.metric(f"exposure_{_least(name)}", exposure, bounds=False)
         curve.add(_least(name), exposure)
     result.curves.append(curve)
-    _summarise(result, context, classes[-1])
+    _summarise(result, context, classes)
     return result
 
 
@@ -72,13 +75,23 @@ def _least(name: str) -> int:
     return int(name.removeprefix("times=").split("-")[0])
 
 
-def _summarise(result: TaskResult, context: EvalContext, most: str) -> None:
+def _often(result: TaskResult, classes: Sequence[str]) -> list[str]:
+    """The classes given most often that together have `LEAST_CANARIES`: of one canary nothing can be told."""
+    chosen: list[str] = []
+    for name in reversed([one for one in classes if _least(one)]):
+        if sum(len(result.rows("exposure", one)) for one in chosen) < LEAST_CANARIES:
+            chosen.append(name)
+    return chosen or list(classes)
+
+
+def _summarise(result: TaskResult, context: EvalContext, classes: Sequence[str]) -> None:
     """Rows of the canaries given most often, beside those never given."""
     from scipy.stats import mannwhitneyu
 
-    exposures = {name: [row["score"] for row in result.rows("exposure", name)] for name in (condition(0), most)}
-    never, often = exposures.values() if len(exposures) == 2 else ([], exposures[most])
-    exposure = result.estimate("exposure", context.resampling, most)
+    most = _often(result, classes)
+    exposure, extracted = (result.estimate(metric, context.resampling, *most) for metric in ("exposure", "extracted"))
+    never = [row["score"] for row in result.rows("exposure", condition(0))] if condition(0) not in most else []
+    often = [row["score"] for row in result.rows("exposure", *most)]
     note = f"bits, at most {log2(ALTERNATIVES + 1):.0f}; {len(often)} canaries"
     baseline = None
     if never:
@@ -89,11 +102,11 @@ def _summarise(result: TaskResult, context: EvalContext, most: str) -> None:
         gain = Estimate(value - exposure.value, None, None, len(often), 0)
         baseline = Baseline("never given ones", value, gain, needs_model=True)
     common: dict[str, Any] = {"kind": "memorisation", "better": "lower"}
-    times = most.removeprefix("times=").replace("-", " to ")
-    result.highlight(f"exposure, given {times} times", exposure, baseline, note, headline=True, **common)
-    extracted = result.estimate("extracted", context.resampling, most)
+    least = min(map(_least, most))
+    times = "once or more" if least == 1 else f"{least} times or more" if least else "never"
+    result.highlight(f"exposure, given {times}", exposure, baseline, note, headline=True, **common)
     result.metric("extracted", extracted, bounds=False)
-    result.highlight(f"extracted word for word, given {times} times", extracted, **common)
+    result.highlight(f"extracted word for word, given {times}", extracted, **common)
 
 
 def _score_canary(result: TaskResult, context: EvalContext, canary: Canary, where: str) -> None:

@@ -125,7 +125,7 @@ def _summarise(result: TaskResult, context: EvalContext) -> None:
             estimate = result.estimate(metric, context.resampling, condition)
             result.facts[condition] = estimate.as_dict()
             result.metric(f"{way}_{form}", estimate, bounds=way == "open")
-            baseline = result.baseline(BASELINE, metric, context.resampling, condition)
+            baseline = result.baseline(BASELINE, metric, context.resampling, condition) if way != "closed" else None
             note = "invented names" + ("; format taught" if form == "record" else "")
             kind = "knowledge" if way == "closed" else "context"
             result.highlight(f"{title} ({form})", estimate, baseline, note, kind=kind, headline=way != "edited")

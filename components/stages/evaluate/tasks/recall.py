@@ -3,10 +3,13 @@
 Key-value recall: the prompt lists pairs and asks for the value of one key, the needle test (Liu et al. 2023, "Lost in
 the Middle") at a size a small model was taught. Values of a list differ, they are the choices, and each list is asked
 for every key: a rule that does not look at the key, or a model given a key that is not in the list, is right for
-exactly one key of each list. Lists are what is resampled.
+exactly one key of each list. `key_gain_nats` is what a key adds to the log-probability of its value over the other keys
+of the list, which a model knows as well. Lists are what is resampled.
 """
 
 from typing import Any
+
+import numpy as np
 
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult
@@ -15,8 +18,6 @@ from components.synthetic.curriculum import items
 NAME = "recall"
 LENGTHS = (4, 8, 16)
 BASELINE = "blind to the key"
-ABSENT = "Q"
-"""A key that no list holds: the value's log-probability after it is what the value has without being asked for."""
 
 
 def recall(context: EvalContext) -> TaskResult:
@@ -49,19 +50,20 @@ def _score_lists(result: TaskResult, context: EvalContext, pairs: int, num_lists
     for item in items("recall", context.params.seed, num_lists, split="test", pairs=pairs):
         shown = item.prompt.rsplit(" ? ", 1)[0]
         words = shown.split()[1:]
-        questions = zip([*words[::2], ABSENT], [*words[1::2], ""], strict=True)
-        prompts += [(f"{shown} ? {key}", item.choices, f" {value}") for key, value in questions]
+        asked = zip(words[::2], words[1::2], strict=True)
+        prompts += [(f"{shown} ? {key}", item.choices, f" {value}") for key, value in asked]
     if any(len(model.encode(prompt + choices[0])) > model.context for prompt, choices, _ in prompts):
         return False
     logps = model.choose([(prompt, choices) for prompt, choices, _ in prompts])
-    for start in range(0, len(prompts), pairs + 1):
-        without = dict(zip(prompts[start][1], logps[start + pairs], strict=True))
+    for start in range(0, len(prompts), pairs):
+        of_value = dict(zip(prompts[start][1], np.transpose(logps[start : start + pairs]), strict=True))
         for depth in range(pairs):
             _, choices, value = prompts[start + depth]
             given = dict(zip(choices, logps[start + depth], strict=True))
+            others = np.delete(of_value[value], depth).mean()
             where: dict[str, Any] = {"condition": f"pairs={pairs}", "cluster": f"{pairs} {start}"}
             hit, name = max(given, key=given.__getitem__) == value, f"{start} {depth}"
             result.item("accuracy", name, hit, baseline=1 / pairs, **where)
             result.item(f"accuracy_at_{depth}", name, hit, **where)
-            result.item("key_gain_nats", name, given[value] - without[value], **where)
+            result.item("key_gain_nats", name, given[value] - others, **where)
     return True

@@ -23,7 +23,7 @@ from components.stages.evaluate.heldout_sample import (
     sample,
     score_documents,
 )
-from components.stages.evaluate.tasks.baselines import NGram, TrainingText
+from components.stages.evaluate.tasks.baselines import CommonestFollower, NGram, TrainingText
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.statistics import Estimate, Resampling, ratio
 from components.tokens.shards import TokenShards
@@ -135,6 +135,11 @@ class EvalContext:
         return NGram(self.training_text.ids, order, self.causal.tokenizer.get_vocab_size())
 
     @cached_property
+    def commonest_follower(self) -> CommonestFollower:
+        """What most often followed in what the causal model was trained on."""
+        return CommonestFollower(self.training_text.ids)
+
+    @cached_property
     def english_share(self) -> float:
         """Share of common English words in the held-out text."""
         return english_share(self.heldout)
@@ -218,18 +223,15 @@ class TaskResult:
         values = (*where, float(score), float(weight), direction, stratum, baseline)
         self.items.append(dict(zip(COLUMNS, values, strict=True)))
 
-    def rows(self, metric: str, condition: str | None = None) -> list[dict[str, Any]]:
-        """The rows of a metric (of one condition, or of all)."""
-        return [
-            row
-            for row in self.items
-            if row["metric"] == metric and (condition is None or row["condition"] == condition)
-        ]
+    def rows(self, metric: str, *conditions: str | None) -> list[dict[str, Any]]:
+        """The rows of a metric (of some conditions; of all for none, or None)."""
+        named = {condition for condition in conditions if condition is not None}
+        return [row for row in self.items if row["metric"] == metric and (not named or row["condition"] in named)]
 
-    def estimate(self, metric: str, resampling: Resampling, condition: str | None = None) -> Estimate:
-        """The score and interval of this metric's rows (of one condition, or of all)."""
-        rows = self.rows(metric, condition)
-        assert rows, f"{self.task}: no items for {metric} {condition}"
+    def estimate(self, metric: str, resampling: Resampling, *conditions: str | None) -> Estimate:
+        """The score and interval of this metric's rows (of some conditions; of all for none, or None)."""
+        rows = self.rows(metric, *conditions)
+        assert rows, f"{self.task}: no items for {metric} {conditions}"
         return _over(rows, [row["score"] for row in rows], resampling, self.unit)
 
     def baseline(

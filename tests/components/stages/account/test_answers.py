@@ -227,5 +227,5 @@ def test_the_share_of_tokens_that_pretraining_took_is_said(root: Path) -> None:
     data = card(root, "pretrain/causal").data
     assert isinstance(data, DataAnswer)
     seen = data.model_copy(update={"num_tokens": 936_392, "tokens_seen": 122_880})
-    assert seen_words(seen) == ", of whose 936,392 tokens pretraining took 13%"
+    assert seen_words(seen) == ", 936,392 tokens in all, of which pretraining read 13%"
     assert seen_words(seen.model_copy(update={"tokens_seen": None})) == ""

@@ -15,6 +15,7 @@ from components.params import ModelShape, Numerics
 from components.stages.finetune.instruct import (
     CHOICES,
     Format,
+    InstructionScores,
     PackedBatches,
     PairBatches,
     answer_nats,
@@ -22,6 +23,7 @@ from components.stages.finetune.instruct import (
     chosen,
     drawn,
     judge,
+    overlap_right,
 )
 from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, PAD, USER, Encoder, train_bpe
 from components.training.objectives import IGNORE
@@ -139,3 +141,20 @@ def test_packed_chats_take_the_attention_of_pretraining_on_cuda(
     assert not document_attention.fits(batch.documents_BT, 32), "on a CPU"
     monkeypatch.setattr(document_attention, "on_gpu", lambda tensor: True)
     assert document_attention.fits(batch.documents_BT, 32) == by_blocks
+
+
+def test_the_answer_that_shares_letters_with_its_prompt_is_found_without_a_model() -> None:
+    words = ("herons", "lanterns", "marbles", "teapots")
+    pairs = [PromptPair(f"What of the {word}?", f"All {word} are old.", "w") for word in words]
+    assert overlap_right([*pairs, pairs[0]]).tolist() == [1.0] * 4
+    alike = [PromptPair(f"What of {number}?", "Nothing is known.", "w") for number in range(4)]
+    assert overlap_right(alike).tolist() == [0.25] * 4
+
+
+def test_choices_are_resampled_by_work() -> None:
+    right = np.array([1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0])
+    works = ["a", "a", "b", "b", "a", "a", "b", "b", "c"]
+    scores = InstructionScores(np.ones(9), np.ones(9), right, works, ["one source"] * 9)
+    found = scores.choice
+    assert found is not None
+    assert (found.value, found.clusters) == (0.5, 2)

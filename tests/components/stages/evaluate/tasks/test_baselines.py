@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from components.stages.evaluate.tasks.baselines import NGram, best_rule, compressed_bits
+from components.stages.evaluate.tasks.baselines import CommonestFollower, NGram, best_rule, compressed_bits
 from tests.components.stages.evaluate.conftest import CONTEXT, STEPS, World
 
 
@@ -46,3 +46,11 @@ def test_the_best_rule_is_the_one_with_the_best_total() -> None:
     rules = {"first": [1.0, 0.0], "second": [0.0, 2.0]}
     assert best_rule(rules) == ("second", [0.0, 2.0])
     assert best_rule(rules, "lower") == ("first", [1.0, 0.0])
+
+
+def test_the_commonest_follower_by_hand() -> None:
+    rule = CommonestFollower(np.array([1, 2, 3, 1, 2, 3, 1, 2, 4, 5, 2, 4]))
+    hit, sure = rule.guess([1, 2, 4, 9, 5, 2])
+    # after 1: 2, three of three; after 1 2: 3, two of three; after 2 4: 5; 4 9 and 9 unseen: 2, the commonest; 5: 2.
+    assert hit.tolist() == [True, False, False, False, True]
+    assert sure.tolist() == pytest.approx([3 / 4, 2 / 4, 1 / 2, 4 / 13, 1 / 2])

@@ -18,8 +18,16 @@ from components.stages.evaluate.tasks.chain_of_thought import chain_of_thought
 from components.stages.evaluate.tasks.context_extension import context_extension, extended
 from components.stages.evaluate.tasks.few_shot import exchanged, few_shot, with_shots
 from components.stages.evaluate.tasks.grammar_templates import PHENOMENA, pairs
-from components.stages.evaluate.tasks.masked import MASK_SHARE, MaskedWindow, counting_rules, masked, windows
-from components.stages.evaluate.tasks.memorisation import condition, memorisation, times_given
+from components.stages.evaluate.tasks.masked import (
+    MASK,
+    MASK_SHARE,
+    MaskedWindow,
+    Neighbours,
+    counting_rules,
+    masked,
+    windows,
+)
+from components.stages.evaluate.tasks.memorisation import LEAST_CANARIES, _least, condition, memorisation, times_given
 from components.stages.evaluate.tasks.minimal_pairs import minimal_pairs, read_pairs
 from components.stages.evaluate.tasks.open_book import facts, open_book
 from components.stages.evaluate.tasks.pronoun_gap import OCCUPATIONS, TEMPLATES, pronoun_gap
@@ -100,7 +108,20 @@ def test_counting_rules_by_hand() -> None:
     assert counting_rules(seen, [window]) == {
         "commonest token": [0.0],
         "likeliest bigram": [1.0],
+        "likeliest between neighbours": [1.0],
     }
+
+
+def test_the_likeliest_between_two_neighbours_by_hand() -> None:
+    seen = np.array([5, 8, 6, 5, 8, 6, 5, 9, 7, 5, 9, 7, 5, 9, 7, 4, 3, 6])
+    neighbours = Neighbours(seen, 10)
+    assert neighbours.between(5, 6) == 8  # seen there twice, though 9 follows 5 more often
+    assert neighbours.between(4, 6) == 3
+    assert neighbours.between(4, 7) == 3  # never seen around anything: what follows 4
+    assert neighbours.between(7, 8) == 5  # never seen around anything: 5 follows 7, and 8 follows 5
+    assert neighbours.between(5, MASK) == 9
+    assert neighbours.between(MASK, 6) == 8
+    assert neighbours.between(MASK, MASK) == 5
 
 
 # -- in context --------------------------------------------------------------------------------------------------------
@@ -305,6 +326,13 @@ def test_canaries_never_given_are_at_chance_and_repeated_ones_are_exposed(world:
     most = max(point["x"] for point in curve.points)
     assert result.metrics[f"exposure_{most}"] > result.metrics["exposure_0"]
     assert result.metrics["rank_test_p"] < 0.05
+    exposure, extracted = result.highlights
+    least = int(exposure["name"].split()[2])
+    often = [row for row in result.items if row["metric"] == "exposure" and _least(row["condition"]) >= least]
+    assert least > 0
+    assert exposure["n"] == extracted["n"] == len(often) >= LEAST_CANARIES
+    fewer = [row for row in often if _least(row["condition"]) > least]
+    assert len(fewer) < LEAST_CANARIES  # no more classes than it takes
 
 
 def test_times_given_are_counted_in_the_data_order(world: World) -> None:
