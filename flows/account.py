@@ -120,7 +120,7 @@ def project(since: str) -> str:
     grid = schema.load(paths.ROOT / "params.yaml").runtime.grid
     ledger_costs = LedgerCosts(reader.read(paths.LEDGER), grid, intensity.resolve(grid, paths.ROOT))
     total = project_total(ledger_costs, since)
-    lines = [f"{'':<24} {'runs':>6} {'Wh':>24} {'gCO2e':>26}"]
+    lines = [f"{'':<24} {'processes':>9} {'Wh':>24} {'gCO2e':>26}"]
     for by in ("by_stage", "by_outcome", "by_experiment"):
         lines.append(by.replace("_", " "))
         lines += [_line(f"  {name or 'Running'}", row, str(row["runs"])) for name, row in sorted(total[by].items())]
@@ -140,7 +140,7 @@ def _line(name: str, cost: dict[str, Any], runs: str) -> str:
     low, mid, high = (1000 * value for value in cost["kwh"])
     grams_low, grams, grams_high = cost["grams"]
     energy, carbon = f"{mid:.3g} ({low:.3g}..{high:.3g})", f"{grams:.3g} ({grams_low:.3g}..{grams_high:.3g})"
-    return f"{name:<24} {runs:>6} {energy:>24} {carbon:>26}"
+    return f"{name:<24} {runs:>9} {energy:>24} {carbon:>26}"
 
 
 def main() -> None:

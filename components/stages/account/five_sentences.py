@@ -85,7 +85,7 @@ def _quality(quality: QualityAnswer, rows: list[ScoreRow]) -> str:
     skipped = f"; {len(quality.skipped)} tasks were skipped" if quality.skipped else ""
     return (
         f"{len(better)} of the {len(compared)} main scores with a rule that needs no model as baseline are better than "
-        f"it, in one training (flows.seeds: others){against}{skipped}."
+        f"it, in one training (other seeds: flows.seeds){against}{skipped}."
     )
 
 

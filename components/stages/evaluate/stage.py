@@ -163,8 +163,8 @@ def markdown(highlights: list[dict[str, Any]], skipped: dict[str, str]) -> str:
         columns,
         [row | {"value_low": row["low"], "value_high": row["high"]} for row in highlights],
         f"{sum(above)} of {len(above)} scores are better than the best of the rules tried that need no model, on the "
-        f"same items, as the interval of the paired gain is; the baselines of {len(compared) - len(above)} more are the "
-        "model itself in another state. The column `variance` says what an interval covers.",
+        f"same items, as the interval of the paired gain is; the baselines of {len(compared) - len(above)} more are "
+        "the model itself in another state. The column `variance` says what an interval covers.",
     )
     if skipped:
         page.say("## Tasks that did not apply")

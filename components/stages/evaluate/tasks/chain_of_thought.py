@@ -3,18 +3,19 @@
 The same sums are posed twice: for the answer at once, and with the scratchpad the curriculum teaches (Nye et al. 2021;
 Wei et al. 2022). Two measures. Exact match: the answer written by greedy decoding, with the model's own steps. Bits per
 token of the right answer, which see a gain long before an answer is exact: at once, after the right steps, and after
-the steps of another sum (does the model read them?). Baselines: for answers at once, an n-gram model of the answers of
-training sums, and their most frequent answer; for answers with steps, the same sums at once. Sums of one digit more
-than the curriculum teaches are posed too, and counted apart.
+the steps of another sum (does the model read them?). Baselines, from training sums: their most frequent answer, or an
+n-gram model of their answers; and each digit of the answer by how often it came of the two digits above it, which
+knows no carry. Sums of one digit more than the curriculum teaches are posed too, and counted apart.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from components.stages.evaluate.tasks.baselines import NGram
+from components.stages.evaluate.tasks.baselines import NGram, best_rule
 from components.stages.evaluate.tasks.bits_per_byte import bits
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.evaluate.tasks.task import Curve, EvalContext, TaskResult
@@ -28,6 +29,8 @@ STOP = "\n"
 TRAINING_SUMS = 2000
 """Sums whose answers the baselines know, for each number of digits."""
 NGRAM_ORDER = 4
+ANSWERS, BY_DIGIT = "training answers", "digit by digit"
+"""Names of the rules."""
 
 
 def chain_of_thought(context: EvalContext) -> TaskResult:
@@ -48,11 +51,14 @@ def _score_exact(
     result: TaskResult, context: EvalContext, digits: int, at_once: Sequence[Problem], with_steps: Sequence[Problem]
 ) -> None:
     """Append whether each sum was written exactly."""
-    frequent = Counter(item.final for item in _training_sums(context, digits)).most_common(1)[0][0]
-    direct = _exact_matches(context.causal, at_once)
-    steps = _exact_matches(context.causal, with_steps)
-    guesses = [item.final == frequent for item in at_once]
-    for way, hits, baselines in (("direct", direct, guesses), ("steps", steps, direct)):
+    known = _training_sums(context, digits)
+    frequent = Counter(item.final for item in known).most_common(1)[0][0]
+    by_digit, _ = digit_by_digit(known, at_once)
+    guesses = {ANSWERS: [float(item.final == frequent) for item in at_once], BY_DIGIT: by_digit}
+    rule, baselines = best_rule(guesses)
+    result.facts[f"accuracy{DIGITS[digits]}"] = rule
+    for way, asked in (("direct", at_once), ("steps", with_steps)):
+        hits = _exact_matches(context.causal, asked)
         for number, (hit, baseline) in enumerate(zip(hits, baselines, strict=True)):
             result.item("accuracy", f"{digits}/{number}", hit, condition=way + DIGITS[digits], baseline=baseline)
 
@@ -62,19 +68,21 @@ def _score_bits(
 ) -> None:
     """Append the bits of each right answer: at once, after its steps, after the steps of the next sum."""
     model = context.causal
-    answers = [model.encode(f"{item.final}{STOP}") for item in _training_sums(context, digits)]
+    known = _training_sums(context, digits)
+    answers = [model.encode(f"{item.final}{STOP}") for item in known]
     ngram = NGram(np.concatenate(answers), NGRAM_ORDER, model.tokenizer.get_vocab_size())
-    guesses = [bits(ngram.logp(model.encode(item.final))) for item in at_once]
+    _, by_digit = digit_by_digit(known, at_once)
+    guesses = {ANSWERS: [bits(ngram.logp(model.encode(item.final))) for item in at_once], BY_DIGIT: by_digit}
+    rule, baselines = best_rule(guesses, "lower")
+    result.facts[f"bits{DIGITS[digits]}"] = rule
     steps = [item.prompt + item.answer.removesuffix(item.final) for item in with_steps]
     others = [
         item.prompt + other.answer.removesuffix(other.final)
         for item, other in zip(with_steps, [*with_steps[1:], with_steps[0]], strict=True)
     ]
-    direct: list[float] = []
     for way, prompts in (("direct", [item.prompt for item in at_once]), ("steps", steps), ("other steps", others)):
         scored = model.answers([(prompt, item.final) for prompt, item in zip(prompts, at_once, strict=True)])
         scores = [bits(np.array(answer.logp)) for answer in scored]
-        baselines, direct = (guesses, scores) if way == "direct" else (direct, direct)
         for number, (answer, score, baseline) in enumerate(zip(scored, scores, baselines, strict=True)):
             where: dict[str, Any] = {
                 "condition": way + DIGITS[digits],
@@ -89,6 +97,36 @@ def _training_sums(context: EvalContext, digits: int) -> list[Problem]:
     return items("arithmetic", context.params.seed, TRAINING_SUMS, digits=digits, steps=0)
 
 
+def digit_by_digit(known: Sequence[Problem], asked: Sequence[Problem]) -> tuple[list[float], list[float]]:
+    """Whether each answer is got right by counting digits of known sums, column by column, and its bits that way.
+
+    A digit's probability is how often it stood under the same two digits in the same column, with one added for each
+    of the ten.
+    """
+    counts: dict[tuple[int, int, int], np.ndarray] = {}
+    for item in known:
+        for column, above, digit in _columns(item):
+            counts.setdefault((column, *above), np.ones(10))[digit] += 1
+    hits, sizes = [], []
+    for item in asked:
+        columns = [(counts.get((column, *above), np.ones(10)), digit) for column, above, digit in _columns(item)]
+        hits.append(float(all(row.argmax() == digit for row, digit in columns)))
+        sizes.append(float(-sum(np.log2(row[digit] / row.sum()) for row, digit in columns)))
+    return hits, sizes
+
+
+def _columns(item: Problem) -> list[tuple[int, tuple[int, int], int]]:
+    """Column from the right, the two digits added there, the digit of the answer.
+
+    The answer may have one column more, which follows from the two digits before it.
+    """
+    first, second = re.findall(r"\d+", item.prompt)
+    width = max(len(first), len(second))
+    above = list(zip(*(map(int, number.zfill(width)[::-1]) for number in (first, second)), strict=True))
+    digits = map(int, item.final.strip().zfill(width + 1)[::-1])
+    return list(zip(range(width + 1), [*above, above[-1]], digits, strict=True))
+
+
 def _exact_matches(model: LanguageModel, test_items: Sequence[Problem]) -> list[bool]:
     """Whether each item's final answer was written exactly."""
     longest = max(len(model.encode(item.prompt + item.answer)) - len(model.encode(item.prompt)) for item in test_items)
@@ -99,14 +137,13 @@ def _exact_matches(model: LanguageModel, test_items: Sequence[Problem]) -> list[
 def _summarise(result: TaskResult, context: EvalContext) -> None:
     """Metrics and rows of both ways, and the curve by number of digits."""
     resampling = context.resampling
-    rules = {"direct": "training answers", "steps": "same sums at once"}
     curve = Curve("chain_of_thought", "Sums with and without steps", "digits", "exactly right", [])
     for way, title in (("direct", "sums at once"), ("steps", "sums with steps")):
         exact, size = (result.estimate(metric, resampling, way) for metric in ("accuracy", "bits"))
         result.metric(way, exact, bounds=False)
         result.metric(f"bits_{way}", size, bounds=False)
         exact_rule, size_rule = (
-            result.baseline(rules[way], metric, resampling, way, way == "steps") for metric in ("accuracy", "bits")
+            result.baseline(result.facts[metric], metric, resampling, way) for metric in ("accuracy", "bits")
         )
         for digits, end in DIGITS.items():
             curve.add(digits, result.estimate("accuracy", resampling, way + end), way)

@@ -64,7 +64,7 @@ def masked(context: EvalContext) -> TaskResult:
 def counting_rules(seen: np.ndarray, masked_windows: Sequence[MaskedWindow]) -> dict[str, list[float]]:
     """Hidden tokens that each rule restores, per window."""
     neighbours = Neighbours(seen, int(max(seen.max(), *(window.ids.max() for window in masked_windows))) + 1)
-    rules: dict[str, list[float]] = {"commonest token": [], "likeliest bigram": [], "likeliest between neighbours": []}
+    rules: dict[str, list[float]] = {"commonest token": [], "likeliest bigram": [], "both neighbours": []}
     for window in masked_windows:
         truth = window.ids[window.hidden]
         shown = np.concatenate([[MASK], np.where(window.hidden, MASK, window.ids), [MASK]])

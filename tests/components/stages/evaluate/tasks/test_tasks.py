@@ -14,7 +14,7 @@ from components.stages.evaluate.tasks.answers import answers
 from components.stages.evaluate.tasks.bias_mitigation import DRAWS, bias_mitigation
 from components.stages.evaluate.tasks.bits_per_byte import bits_per_byte, position_bins
 from components.stages.evaluate.tasks.calibration import calibration
-from components.stages.evaluate.tasks.chain_of_thought import chain_of_thought
+from components.stages.evaluate.tasks.chain_of_thought import chain_of_thought, digit_by_digit
 from components.stages.evaluate.tasks.context_extension import context_extension, extended
 from components.stages.evaluate.tasks.few_shot import exchanged, few_shot, with_shots
 from components.stages.evaluate.tasks.grammar_templates import PHENOMENA, pairs
@@ -36,7 +36,7 @@ from components.stages.evaluate.tasks.sentence_pairs import sentence_pairs
 from components.stages.evaluate.tasks.task import NotApplicable, TaskResult
 from components.statistics import DEFAULT
 from components.synthetic.canaries import from_json
-from components.synthetic.curriculum import items
+from components.synthetic.curriculum import Problem, items
 from tests.components.real_text import corpus, document
 from tests.components.stages.evaluate.conftest import World
 
@@ -108,7 +108,7 @@ def test_counting_rules_by_hand() -> None:
     assert counting_rules(seen, [window]) == {
         "commonest token": [0.0],
         "likeliest bigram": [1.0],
-        "likeliest between neighbours": [1.0],
+        "both neighbours": [1.0],
     }
 
 
@@ -180,8 +180,17 @@ def test_sums_are_posed_with_and_without_steps(world: World) -> None:
     ways = {way: {row["item"] for row in result.rows("bits", way)} for way in ("direct", "steps", "other steps")}
     assert ways["direct"] == ways["steps"] == ways["other steps"]
     direct, steps = (next(row for row in result.highlights if row["name"] == f"sums {way}") for way in DIRECT_AND_STEPS)
-    assert steps["baseline"] == pytest.approx(direct["value"])  # one is a sum, the other a mean of it
-    assert steps["gain"] == pytest.approx(direct["value"] - steps["value"])
+    assert direct["baseline_name"] == steps["baseline_name"] == "digit by digit"
+    assert steps["baseline"] == pytest.approx(direct["baseline"])  # of the same sums
+    assert steps["gain"] == pytest.approx(steps["baseline"] - steps["value"])
+
+
+def test_sums_digit_by_digit_by_hand() -> None:
+    known = [Problem("arithmetic", "sum", f"sum: {a}+{b} =", f" {a + b}", "", f" {a + b}", (), {})
+             for a, b in ((12, 34), (12, 34), (52, 64), (18, 39))]  # fmt: skip
+    hits, sizes = digit_by_digit(known, known)
+    assert hits == [1.0, 1.0, 1.0, 0.0]  # of 1 and 3 comes 4, but for the last, which has a carry
+    assert sizes[0] == pytest.approx(-np.log2(4 / 13 * 3 / 13 * 4 / 13))  # 6 and 0 three times of three, 4 twice
 
 
 def test_every_name_of_a_passage_is_asked_and_the_edit_changes_every_answer() -> None:
