@@ -91,7 +91,10 @@ def plot_loss_per_gram(cost: Cost, reports: Path) -> None:
             curves[f"{branch}: {grams:.2g} g in all ({low:.2g} to {high:.2g})"] = (curve, grams / curve[-1][0])
     if not curves:
         return
-    caption = "Held-out loss of each pretrained model as CO2e is spent on its training."
+    caption = (
+        "Held-out loss of each pretrained model as CO2e is spent on its training. They predict different tokens: their "
+        "losses do not compare."
+    )
     labels: dict[str, Any] = {
         "xlabel": "g CO2e of pretraining until then (mid estimate)",
         "ylabel": "held-out loss (nats)",

@@ -49,7 +49,7 @@ def _labelled(label: str, text: str) -> list[str]:
 
 def _scores(rows: list[ScoreRow]) -> list[str]:
     """A header and a line per score; those not shown to be better than their baseline begin with `-`."""
-    lines = [f"{'- not better than its baseline':<34}{'value (v: low is good)':<23}{'baseline':<24}counterpart or gain"]
+    lines = [f"{'- not better than its baseline':<33}{'value (v: low is good)':<23}{'baseline':<24}counterpart or gain"]
     for row in rows:
         score = row.score
         value = f"{'v' if score.better == 'lower' else ' '} {score.value:.3f}"
@@ -57,7 +57,7 @@ def _scores(rows: list[ScoreRow]) -> list[str]:
             value += f" [{score.low:.3f}, {score.high:.3f}]"
         base = "" if score.baseline is None else f"{score.baseline:.3f} {score.baseline_name}"
         other = row.counterpart if row.counterpart_value is None else f"{row.counterpart} {row.counterpart_value:.3f}"
-        lines.append(f"{'- ' if row.below else '  '}{_short(row.name, 31):<32}{value:<23}{_short(base, 23):<24}{other}")
+        lines.append(f"{'- ' if row.below else '  '}{_short(row.name, 30):<31}{value:<23}{_short(base, 23):<24}{other}")
     return lines
 
 
