@@ -61,7 +61,8 @@ def prepare(corpus: Path, place: Path) -> None:
     for name, text in train_corpus.texts().items():
         if name.startswith(train_corpus.HELD_OUT):
             continue
-        for pair in continuation.pairs(SimpleNamespace(text=text, id=name, group=name, source="")):  # type: ignore[arg-type]
+        document: Any = SimpleNamespace(text=text, id=name, group=name, source="")
+        for pair in continuation.pairs(document):
             ids, learned = encode((Message("user", pair.prompt), Message("assistant", pair.answer)), encoder)
             if len(ids) <= CONTEXT:
                 pairs.append((ids[: learned.index(True)], ids[learned.index(True) :]))
