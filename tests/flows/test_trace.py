@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from flows.system import params_file
 from flows.tracking.model_exposure import training_of
 from tests.flows.pipeline_clone import PipelineClone
 
@@ -53,9 +54,10 @@ def test_a_text_in_rows_of_ones_own_is_found_there(finished_clone: PipelineClone
     row = {"text": "Nobody but this row has a sentence about seven lilac herons.", "label": "a"}
     rows = finished_clone.root / "rows.jsonl"
     rows.write_text(json.dumps(row) + "\n")
-    old = re.findall(r"  classify:.*\n    data: \S+", (finished_clone.root / "params.yaml").read_text())[0]
+    params = (finished_clone.root / "params.yaml").read_text()
+    changed = params_file.edited(params, {"finetune.classify.data": "rows.jsonl"})
     try:
-        with finished_clone.edited("params.yaml", (old, f"{old.rpartition(' ')[0]} rows.jsonl")):
+        with finished_clone.edited("params.yaml", (params, changed)):
             said = finished_clone.run("flows.trace", "a sentence about seven lilac herons")
             found = json.loads(finished_clone.run("flows.trace", "a sentence about seven lilac herons", "--json"))
     finally:
