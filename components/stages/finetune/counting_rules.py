@@ -1,10 +1,10 @@
-"""Rules that classify without a network, as a baseline: counting tokens or words, and always saying what is commonest.
+"""Rules that classify without a network, as a baseline: counting parts of a text, and always saying what is commonest.
 
 Counting is naive Bayes for classes and ridge regression for scores, of tokens, of words, or of runs of one to three
 characters, whichever predicts the training passages best with each left out: what is worth counting depends on the
 task, the number of labels and the script.
 
-Legend: N passages, K classes, L ids of a passage.
+Legend: N passages, K classes, V ids that are counted, U distinct ids of a passage.
 """
 
 import re

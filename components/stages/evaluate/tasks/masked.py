@@ -87,18 +87,9 @@ class Neighbours:
     def __init__(self, seen: np.ndarray, size: int) -> None:
         self.size, self.counts = size, np.bincount(seen, minlength=size)
         self.frequent = int(self.counts.argmax())
-        self.following = self._commonest(seen[:-1], seen[1:])
-        self.preceding = self._commonest(seen[1:], seen[:-1])
         self._after, self._before = _Followers(seen[:-1], seen[1:], size), _Followers(seen[1:], seen[:-1], size)
         self._inside = _Followers(seen[:-2] * size + seen[2:], seen[1:-1], size)
-
-    def _commonest(self, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
-        pairs, counts = np.unique(keys * self.size + values, return_counts=True)
-        order = np.lexsort((-counts, pairs // self.size))
-        key, first = np.unique(pairs[order] // self.size, return_index=True)
-        found = np.full(self.size, self.frequent)
-        found[key] = pairs[order][first] % self.size
-        return found
+        self.following, self.preceding = (one.commonest(size, self.frequent) for one in (self._after, self._before))
 
     def between(self, before: int, after: int) -> int:
         """The likeliest token between two: most often seen there, else by P(token | before) P(after | token).
@@ -126,6 +117,14 @@ class _Followers:
     def __getitem__(self, key: int) -> tuple[np.ndarray, np.ndarray]:
         start, end = np.searchsorted(self._keys, (key, key + 1))
         return self._values[start:end], self._counts[start:end]
+
+    def commonest(self, num_keys: int, default: int) -> np.ndarray:
+        """By key, the value seen with it most often, the lowest of equals; else `default`: int64 (num_keys,)."""
+        order = np.lexsort((-self._counts, self._keys))
+        keys, first = np.unique(self._keys[order], return_index=True)
+        found = np.full(num_keys, default)
+        found[keys] = self._values[order][first]
+        return found
 
 
 def windows(model: LanguageModel, documents: list[Document], seed: int) -> list[MaskedWindow]:
