@@ -29,7 +29,8 @@ from components.core.files import write_json
 from components.core.progress import Progress
 from components.model.shape import Shape, derive_shape
 from components.model.transformer import Transformer
-from components.params import ModelShape, Numerics, Optimizer
+from components.params import ModelShape, Numerics, Optimizer, Params
+from components.tokens.shards import TokenShards
 
 SIZE = 4
 """Of derive_shape: 4 blocks, 256 wide, 3.2 M parameters in the blocks."""
@@ -91,24 +92,32 @@ class _Ticking(Progress):
         self.clock.tick()
 
 
-def _in_our_loop(job: Job, model: Any, objective: Any, optimizer: Optimizer, numerics: Numerics, clock: Clock) -> None:
-    from components.training.data_order import PretrainBatches
+def _in_our_loop(
+    job: Job, model: Any, objective: Any, optimizer: Optimizer, numerics: Numerics, clock: Clock,
+    length_warmup: float = 0.0,
+) -> None:  # fmt: skip
+    from components.training.data_order import pretrain_batches
     from components.training.loop import train
     from components.training.train_config import TrainConfig
 
-    batches = PretrainBatches(train_corpus.windows(job.corpus, job.seed), BATCH, None, False)
+    batches = pretrain_batches(
+        TokenShards.open(job.corpus / "train"), context=CONTEXT, batch=BATCH, seed=job.seed, mask_rate=None,
+        document_mask=False, steps=job.steps, length_warmup=length_warmup,
+    )  # fmt: skip
     settings = TrainConfig(job.steps, optimizer, checkpoint_every=job.steps)
     clock.tick()
     train(model, batches, objective, settings, job.work, _Ticking(clock), numerics=numerics)
 
 
 def ours(job: Job, clock: Clock) -> Callable[[Tensor], Tensor]:
-    """Ours as it ships: `rate` is that of the matrices, and of the embedding."""
+    """Ours as it ships, but for the shape, which all share: `rate` is that of the matrices, and of the embedding."""
     from components.training.objectives import language_model_loss
 
-    model = Transformer(shape()).initialise(job.seed)
-    optimizer = Optimizer(matrix_lr=job.rate, embedding_lr=job.rate, schedule="linear", warmup=WARMUP)
-    _in_our_loop(job, model, language_model_loss, optimizer, Numerics(threads=job.threads), clock)
+    shipped = Params().pretrain.causal
+    model = Transformer(shape()).initialise(job.seed, shipped.initial_scale)
+    rates = {"matrix_lr": job.rate, "embedding_lr": job.rate, "warmup": WARMUP}
+    optimizer, numerics = shipped.optimizer.model_copy(update=rates), Numerics(threads=job.threads)
+    _in_our_loop(job, model, language_model_loss, optimizer, numerics, clock, shipped.length_warmup)
     return model.eval()
 
 

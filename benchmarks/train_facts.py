@@ -14,8 +14,9 @@ from components.core.progress import Progress
 from components.model import export
 from components.model.transformer import Transformer
 from components.params import Numerics, Optimizer
+from components.tokens.shards import TokenShards
 from components.training import loop
-from components.training.data_order import PretrainBatches
+from components.training.data_order import pretrain_batches
 from components.training.objectives import language_model_loss
 from components.training.train_config import TrainConfig
 
@@ -46,7 +47,9 @@ def peak_flops() -> float:
 
 def _trained(work: Path) -> loop.Trainer:
     """Our loop at the benchmark's size, with state in its optimizers."""
-    batches = PretrainBatches(train_corpus.windows(CORPUS, 1), train_corpus.BATCH, None, False)
+    shards, batch = TokenShards.open(CORPUS / "train"), train_corpus.BATCH
+    batches = pretrain_batches(shards, context=train_corpus.CONTEXT, batch=batch, seed=1, mask_rate=None,
+                               document_mask=False)  # fmt: skip
     settings = TrainConfig(2, Optimizer(), checkpoint_every=100)
     numerics = Numerics(threads=THREADS)
     run = loop.Trainer(

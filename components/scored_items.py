@@ -4,7 +4,7 @@ Columns:
     question, condition, metric   the task, under which condition (source, number of examples), in which unit
     item, cluster, stratum        stable id, the items that rise and fall with it (of a work, an occupation), its source
     score, weight                 the metric is sum(score) / sum(weight)
-    direction                     higher, lower or zero: what is better
+    direction                     higher, lower, zero or half (closer to it): what is better
     baseline                      score of the best trivial rule on this item; null where a metric has none
 """
 

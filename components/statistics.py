@@ -22,6 +22,8 @@ import numpy as np
 
 MIN_CLUSTERS = 5
 """With fewer clusters the spread between them is not known well enough for an interval."""
+EVEN = {"zero": 0.0, "half": 0.5}
+"""Value that a score should be near to, by the word for what is better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,11 +358,11 @@ def _gain(direction: str) -> Statistic:
 
     def gain(table: np.ndarray) -> np.ndarray:
         a, b = table[..., 0] / table[..., 1], table[..., 2] / table[..., 3]
-        if direction == "zero":
-            return np.abs(a) - np.abs(b)
+        if direction in EVEN:
+            return np.abs(a - EVEN[direction]) - np.abs(b - EVEN[direction])
         return b - a if direction == "higher" else a - b
 
-    assert direction in ("higher", "lower", "zero"), direction
+    assert direction in ("higher", "lower", *EVEN), direction
     return gain
 
 

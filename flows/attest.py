@@ -156,6 +156,8 @@ def signing(key: Path) -> Callable[[Path], None]:
 
 
 def _words(error: Exception) -> str:
+    if isinstance(error, OSError):  # without errno and the path, which is said anyway
+        return error.strerror or str(error)
     if isinstance(error, AttributeError):  # what model_signing asks of a key of another kind
         return "not of an elliptic curve"
     if isinstance(error, KeyError):

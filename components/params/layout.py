@@ -16,11 +16,13 @@ from typing import Any
 
 from components.core.files import nested
 from components.params.ingest import Files, Hub, Ingest, Packages, PackageTexts
-from components.params.pretrain import Pretrain, PretrainBranches
+from components.params.pretrain import PretrainBranches
 from components.params.root import Params
 from components.params.section import AdvancedMark, Section
 
-BRANCHES = ("causal", "masked")
+OWN = {"causal": "model.tied", "masked": "mask_rate"}
+"""Branch of pretraining -> the key of its own that params.yaml shows under it."""
+BRANCHES = tuple(OWN)
 COMMON = "pretrain.common"
 SOURCE_KINDS: tuple[type[Section], ...] = (Packages, PackageTexts, Files, Hub)
 Tree = dict[str, Any]
@@ -61,12 +63,18 @@ def _walk(section: Section, prefix: str, advanced: bool) -> Iterator[tuple[str, 
 
 def _walk_pretrain(branches: PretrainBranches) -> Iterator[tuple[str, FileKey]]:
     yield COMMON, FileKey("Both objectives; a key written under one of them below wins there.", False, section=True)
-    yield from _walk(branches.causal, f"{COMMON}.", False)
-    for branch in BRANCHES:
-        description = type(branches).model_fields[branch].description or ""
-        yield f"pretrain.{branch}", FileKey(description, False, section=True)
-    mask_rate = Pretrain.model_fields["mask_rate"]
-    yield "pretrain.masked.mask_rate", FileKey(mask_rate.description or "", False, value=branches.masked.mask_rate)
+    yield from _walk(branches.masked, f"{COMMON}.", False)
+    for branch, own in OWN.items():
+        yield from _walk_to(branches, "pretrain.", f"{branch}.{own}")
+
+
+def _walk_to(section: Section, prefix: str, path: str) -> Iterator[tuple[str, FileKey]]:
+    """The key at a path below a section, and the sections on the way to it."""
+    name, _, rest = path.partition(".")
+    description, value = type(section).model_fields[name].description or "", getattr(section, name)
+    yield f"{prefix}{name}", FileKey(description, False, section=bool(rest), value=None if rest else value)
+    if rest:
+        yield from _walk_to(value, f"{prefix}{name}.", rest)
 
 
 def _walk_sources(prefix: str) -> Iterator[tuple[str, FileKey]]:

@@ -62,6 +62,8 @@ class Pretrain(Section):
     """Sequences per forward pass; null for the whole batch. Smaller needs less memory (gradients are accumulated)."""
     context: int = Field(default=256, ge=16)
     """Tokens per sequence."""
+    length_warmup: Fraction = 0.0
+    """Share of the steps with shorter sequences, growing from 16 tokens to `context`, and as many more in a batch."""
     document_mask: bool = False
     """Keep attention inside each document of a packed sequence."""
     mask_rate: Advanced[float] = Field(default=0.3, gt=0.0, lt=1.0)
@@ -92,6 +94,7 @@ _SHIPPED = Pretrain(
     batch=8,
     eval_every=300,
     checkpoint_every=150,
+    length_warmup=0.6,
     initial_scale=0.3,
     optimizer=Optimizer(embedding_lr=0.02, momentum=0.9, beta1=0.6, schedule="linear"),
 )
@@ -100,7 +103,7 @@ _SHIPPED = Pretrain(
 class PretrainBranches(Section):
     """The two pretraining objectives, side by side on the same tokens."""
 
-    causal: Pretrain = _SHIPPED
+    causal: Pretrain = _SHIPPED.model_copy(update={"model": ModelShape(size=2, width=128, tied=False)})
     """Next-token prediction."""
     masked: Pretrain = _SHIPPED
     """Masked-word prediction."""

@@ -1,10 +1,14 @@
-"""Data order: the window of the corpus that is sample k, a function of the seed and k alone.
+"""Data order: the windows of the corpus that are batch n, a function of the seed and n alone.
 
 A permutation that is computed instead of stored: a Feistel network over the window numbers (Luby & Rackoff 1988), with
 cycle walking for sizes that are no power of four (Black & Rogaway 2002). Any step is reached at once, nothing needs to
 be saved to resume, and every epoch has an order of its own.
+
+A run may begin with short windows, more of them in a batch (sequence-length warm-up: Li et al. 2021, arXiv:2108.06084;
+Pouransari et al. 2024, arXiv:2405.13226): a step then sees as many tokens, of more places in the corpus.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 
 ROUNDS = 4
 MASK64 = (1 << 64) - 1
+SHORTEST = 16
+"""Tokens that no window of a length warm-up has fewer of."""
 
 
 def mixed(value: int, key: int) -> int:
@@ -86,35 +92,85 @@ class Windows:
 
 
 @dataclass(frozen=True)
+class Phase:
+    """A stretch of training with windows of one length.
+
+    Attributes:
+        first: number of its first batch; it lasts until that of the next phase.
+        context: tokens between the starts of neighbouring windows.
+        batch: windows per batch.
+        seed: chooses their order.
+    """
+
+    first: int
+    context: int
+    batch: int
+    seed: int
+
+    def samples(self, number: int) -> range:
+        """The samples, in this phase's order, that are batch `number`."""
+        return range((number - self.first) * self.batch, (number - self.first + 1) * self.batch)
+
+
+def phases_of(context: int, batch: int, seed: int, steps: int, length_warmup: float) -> tuple[Phase, ...]:
+    """Phases of a run of `steps` batches of `batch` windows of `context` tokens.
+
+    For a share `length_warmup` of the steps windows are shorter and a batch has more of them. Their lengths are
+    `context` halved as often as it goes, down to `SHORTEST`, the shortest first, each for as many steps: of 100 steps
+    at a context of 128 and a warm-up of .6, 20 have windows of 16, 20 of 32, 20 of 64, and 40 of 128.
+    """
+    lengths: list[int] = []
+    while (length := lengths[0] if lengths else context) % 2 == 0 and length // 2 >= SHORTEST:
+        lengths.insert(0, length // 2)
+    each = length_warmup * steps / max(1, len(lengths))
+    short = [
+        Phase(round(number * each), length, batch * context // length, mixed(seed, length))
+        for number, length in enumerate(lengths if length_warmup else [])
+    ]
+    return *short, Phase(round(len(short) * each), context, batch, seed)
+
+
+def phase_of(phases: Sequence[Phase], number: int) -> Phase:
+    """The phase of batch `number`."""
+    return next(phase for phase in reversed(phases) if phase.first <= number)
+
+
+@dataclass(frozen=True)
 class PretrainBatches:
     """Batches of the causal or masked objective: call it with a batch number.
 
     Attributes:
-        windows: the data order.
-        batch: sequences per batch.
+        shards: the tokens.
+        phases: of the run.
         mask_rate: share of tokens hidden; None for the causal objective.
         document_mask: keep attention inside documents.
     """
 
-    windows: Windows
-    batch: int
+    shards: TokenShards
+    phases: tuple[Phase, ...]
     mask_rate: float | None
     document_mask: bool
+
+    def windows(self, phase: Phase) -> Windows:
+        """A phase's windows in training order."""
+        return Windows(self.shards, phase.context, phase.context + (self.mask_rate is None), phase.seed)
 
     def __call__(self, number: int) -> "Batch":
         from components.training import objectives  # with torch, which commands that ask for an order alone need not
 
-        samples = range(number * self.batch, (number + 1) * self.batch)
-        ids = np.stack([self.windows.window(sample) for sample in samples])
+        phase = phase_of(self.phases, number)
+        windows, samples = self.windows(phase), phase.samples(number)
+        ids = np.stack([windows.window(sample) for sample in samples])
         if self.mask_rate is None:
             return objectives.causal(ids, self.document_mask)
-        return objectives.masked(ids, samples, self.windows.seed, self.mask_rate, self.document_mask)
+        return objectives.masked(ids, samples, phase.seed, self.mask_rate, self.document_mask)
 
 
 def pretrain_batches(
-    shards: TokenShards, *, context: int, batch: int, seed: int, mask_rate: float | None, document_mask: bool
-) -> PretrainBatches:
-    """Batches of a corpus of token shards.
+    shards: TokenShards, *, context: int, batch: int, seed: int, mask_rate: float | None, document_mask: bool,
+    steps: int = 0, length_warmup: float = 0.0,
+) -> PretrainBatches:  # fmt: skip
+    """Batches of a corpus of token shards; for `steps` and `length_warmup` see `phases_of`.
 
     Raises:
         UserError: the corpus is shorter than one window.
@@ -125,4 +181,4 @@ def pretrain_batches(
             f"pretrain: the training text has {shards.num_tokens} tokens, fewer than one of context {context}; "
             "set context lower, or give the pipeline more text"
         )
-    return PretrainBatches(Windows(shards, context, length, seed), batch, mask_rate, document_mask)
+    return PretrainBatches(shards, phases_of(context, batch, seed, steps, length_warmup), mask_rate, document_mask)

@@ -166,7 +166,8 @@ class Trainer:
     def gradients(self, batch: Batch) -> tuple[float, float]:
         """Fill the gradients of the mean loss; returns that loss and the norm of its gradient before clipping."""
         local, count = self.group.slice_of(batch), batch.num_targets
-        size = self.config.micro_batch or max(1, len(local.ids_BT))
+        shorter = max(1, self.config.context // batch.ids_BT.shape[1])
+        size = self.config.micro_batch * shorter if self.config.micro_batch else max(1, len(local.ids_BT))
         total = torch.zeros((), device=self.device)
         for start in range(0, len(local.ids_BT), size):
             with floats.autocast(self.numerics):

@@ -13,6 +13,7 @@ class TrainConfig:
         steps: optimizer steps.
         optimizer: learning rates and schedule.
         micro_batch: examples per forward pass; None for all of a batch at once.
+        context: tokens of an example where batches may have shorter ones, as many more of which share a pass; else 0.
         checkpoint_every, keep: steps between checkpoints, and number of the newest that are kept.
         keep_every: checkpoints of multiples of it are kept too; 0 for none.
         keep_best: the checkpoint with the lowest held-out loss is kept too; each such loss is a time to save.
@@ -28,6 +29,7 @@ class TrainConfig:
     steps: int
     optimizer: schema.Optimizer
     micro_batch: int | None = None
+    context: int = 0
     checkpoint_every: int = 50
     keep: int = 2
     keep_every: int = 0

@@ -149,6 +149,7 @@ def training_of(facts: dict[str, Any], num_tokens: int, branch: str) -> Training
         steps=known["steps"],
         causal=branch == "causal",
         skipped=tuple(known["skipped_batches"]),
+        length_warmup=known.get("length_warmup", 0.0),
     )
 
 

@@ -65,7 +65,7 @@ def test_data_order_and_batches_that_do_not_overlap() -> None:
 
     shards = SimpleNamespace(num_tokens=5000, window=window)
     recorded = pretrain_batches(cast(Any, shards), context=16, batch=4, seed=3, mask_rate=None, document_mask=False)
-    for number in range(recorded.windows.count // 4):
+    for number in range(recorded.windows(recorded.phases[0]).count // 4):
         recorded(number)
     assert len(set(seen)) == len(seen)  # within an epoch no window is read twice
     assert digest(seen) == GOLDEN["batches"]

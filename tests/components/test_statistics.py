@@ -236,7 +236,7 @@ def test_fewer_than_five_clusters_have_no_interval(tmp_path: Path, clusters: int
     assert (ratio(np.arange(clusters) / 10).low is None) == (clusters < 5)
 
 
-@pytest.mark.parametrize(("direction", "better"), [("higher", -1.0), ("lower", 1.0), ("zero", 1.0)])
+@pytest.mark.parametrize(("direction", "better"), [("higher", -1.0), ("lower", 1.0), ("zero", 1.0), ("half", 1.0)])
 def test_direction_decides_what_is_better(tmp_path: Path, direction: str, better: float) -> None:
     scores = np.random.default_rng(0).random(40) + 3.0
     a = write_items(tmp_path / "a.parquet", scores, direction=direction)

@@ -68,6 +68,8 @@ def test_a_key_of_another_kind_is_named(tmp_path: Path) -> None:
         attest.signing(rsa)
     with pytest.raises(UserError, match=r"no public key \(not of an elliptic curve\)"):
         attest.signed_by(tmp_path, tmp_path / "rsa.pub")
+    with pytest.raises(UserError, match=r"none: no private key that can sign \(No such file or directory\)"):
+        attest.signing(tmp_path / "none")
 
 
 def test_what_is_no_signature_is_said(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_pretraining_resumes_from_its_last_checkpoint(finished_clone: PipelineCl
         return {folder for folder in work.glob("*/step-*") if folder.name > "step-000000"}  # 0: before the first step
 
     # A longer run, so that a kill lands between checkpoints.
-    with clone.edited("params.yaml", ("  causal: {}", "  causal: {steps: 120}")):
+    with clone.edited("params.yaml", ("  causal:  # Next-token prediction.", "  causal:\n    steps: 120")):
         earlier = checkpoints()  # of runs that another test cancelled
         pipeline = clone.start("flows.pipeline", "--until", "pretrain@causal")
         deadline = time.monotonic() + 240

@@ -17,13 +17,13 @@ from flows.system import paths
 from flows.tracking.model_exposure import models
 from components.corpus.corpus import read_corpus
 from components.tokens.shards import TokenShards
-from components.training.data_order import Windows
+from components.training.data_order import PretrainBatches
 run = models()[0].training
 shards = TokenShards.open(paths.ROOT / "data/tokenize/train")
-order = Windows(shards, run.context, run.length, run.seed)
-ids = order.window(0)  # the first sample of the first batch
+order = PretrainBatches(shards, run.phases, None, False).windows(run.phases[0])
+ids, step = order.window(0), order.context  # the first sample of the first batch
 starts, text = shards.document_starts(), list(read_corpus(paths.ROOT / "data/mix/train"))
-at = next(w for w in range(order.count) if (shards.window(w * run.context, run.length) == ids).all()) * run.context
+at = next(w for w in range(order.count) if (shards.window(w * step, order.length) == ids).all()) * step
 print(text[int(np.searchsorted(starts, at, side="right")) - 1].id)
 """
 

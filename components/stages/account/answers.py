@@ -146,7 +146,7 @@ class Score(Part):
     low: float | None = None
     high: float | None = None
     n: int | None = None
-    better: Literal["higher", "lower", "zero"] = "higher"
+    better: Literal["higher", "lower", "zero", "half"] = "higher"
     baseline: float | None = None
     baseline_name: str = ""
     gain: float | None = None

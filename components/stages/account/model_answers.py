@@ -309,6 +309,7 @@ def quality_answer(line: list[str], records: StageRecords, origin: ModelOrigin) 
 def _scores(model: str, records: StageRecords) -> list[Score]:
     stage = model.replace("/", "@")
     facts: ModelFacts | None = records.models.get(model)
+    known, over = (facts.scores, facts.variance) if facts else ({}, "")
     metrics = records.metrics.get(stage, {})
     after = ", whole held-out set" if model.startswith("pretrain") else ""  # evaluate: a sample, with bounds
     tested = metrics.get("heldout_pairs", metrics.get("heldout_passages"))
@@ -318,10 +319,10 @@ def _scores(model: str, records: StageRecords) -> list[Score]:
             task=stage, name=re.sub("[/_]", " ", name).replace("heldout", "held-out") + after, of=model,
             measured_by=stage, **_best_rule(name, row, metrics),
             better="lower" if "bits_per_byte" in name else "higher", headline=not after,
-            **{key: row[key] for key in ("value", "low", "high") if key in row},
+            variance=over, **{key: row[key] for key in ("value", "low", "high") if key in row},
             n=(number := judged.get(name, tested)) and int(number),
         )
-        for name, row in (facts.scores if facts else {}).items()
+        for name, row in known.items()
     ]  # fmt: skip
     rows = [(scored_model(row.get("task") or row["question"], row["name"]), row) for row in records.evaluation]
     evaluated = [_evaluated(row, model) for scored, row in rows if scored == model]

@@ -64,7 +64,9 @@ def _draw(axes: Any, rows: list[ScoreRow], narrow: bool) -> None:
 
 def _name(row: ScoreRow) -> str:
     """Name of a row, with what is better where less is."""
-    return row.name + {"lower": " (less is better)", "zero": " (0 is even)"}.get(row.score.better, "")
+    return row.name + {"lower": " (less is better)", "zero": " (0 is even)", "half": " (.5 is even)"}.get(
+        row.score.better, ""
+    )
 
 
 def _legend() -> list[Any]:

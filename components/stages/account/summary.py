@@ -52,7 +52,7 @@ def gather(file: Files) -> StageRecords:
     return StageRecords(
         documents=documents(file),
         tokens=tokens(file),
-        models=models(file, metrics),
+        models=models(file, metrics, facts),
         evaluation=facts.get("evaluate", {}).get("highlights", []),
         skipped=skipped(facts),
         metrics=metrics,
@@ -112,13 +112,14 @@ def tokens(file: Files) -> dict[str, Any]:
 # -- models ------------------------------------------------------------------------------------------------------------
 
 
-def models(file: Files, metrics: dict[str, dict[str, float]]) -> dict[str, ModelFacts]:
+def models(
+    file: Files, metrics: dict[str, dict[str, float]], reported: dict[str, dict[str, Any]]
+) -> dict[str, ModelFacts]:
     """Model folder -> what it is, how it was trained, and its scores on the held-out set."""
     found = {}
     for name, task in MODELS.items():
-        facts = _read(file(f"models/{name}/greenhouse.json"))
+        facts, stage = _read(file(f"models/{name}/greenhouse.json")), name.replace("/", "@")
         if facts:
-            own = metrics.get(name.replace("/", "@"), {})
             found[name] = ModelFacts(
                 pipeline_tag=task,
                 objective=facts.get("objective", ""),
@@ -128,14 +129,18 @@ def models(file: Files, metrics: dict[str, dict[str, float]]) -> dict[str, Model
                 finetuning=facts.get("finetuning", {}),
                 task=facts.get("task", {}),
                 flop=training_flop(facts),
-                scores=scores(own, name),
+                scores=scores(metrics.get(stage, {}), name),
+                variance=reported.get(stage, {}).get("variance", ""),
             )
     return found
 
 
 def training_flop(facts: dict[str, Any]) -> float:
     """Floating-point operations of pretraining; 0.0 if the facts do not tell."""
-    shape, num_tokens = facts.get("shape", {}), facts.get("training", {}).get("tokens", 0)
+    shape, training = facts.get("shape", {}), facts.get("training", {})
+    num_tokens = training.get("tokens", 0)
+    if "flops" in training:
+        return float(training["flops"])
     return float(Shape(**shape).flops_per_token) * num_tokens if shape and num_tokens else 0.0
 
 

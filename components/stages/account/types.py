@@ -46,6 +46,7 @@ class ModelFacts(Part):
         shape, training, finetuning, task: as in the model's greenhouse.json.
         flop: floating-point operations of pretraining; 0.0 if not known.
         scores: score -> `value`, and `low`, `high`, `chance` where the stage has them.
+        variance: what the intervals of these scores cover, where the stage says it.
     """
 
     pipeline_tag: str
@@ -57,6 +58,7 @@ class ModelFacts(Part):
     task: dict[str, Any]
     flop: float
     scores: dict[str, dict[str, Number]]
+    variance: str = ""
 
 
 class SkippedTask(Part):

@@ -115,7 +115,8 @@ def classify(
         _scores(said["this_model"], passages, page, reports)
     else:
         _classes(outputs, examples, page, reports)
-    return Report(metrics, page.markdown, facts_of(choice, context, metrics.get("accuracy/chance", 0.0)))
+    over = over_works(points["this_model"], passages).variance
+    return Report(metrics, page.markdown, facts_of(choice, context, metrics.get("accuracy/chance", 0.0), over))
 
 
 def line_by_labels(metrics: Mapping[str, float], counts: Sequence[int], problem: Problem) -> str:

@@ -91,7 +91,7 @@ def instruct(
     ]
     page.say("What the model answers to held-out prompts, before and after tuning.")
     page.say(markdown_table(("prompt", "right answer", "before", "after"), cells, "llll"))
-    return Report(metrics, page.markdown, facts_of(choice, context, 1 / CHOICES))
+    return Report(metrics, page.markdown, facts_of(choice, context, 1 / CHOICES, over))
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def prefer(
     page.say("What the model answers to held-out prompts, before and after tuning.")
     cells = [[quoted(row[key]) for key in ("prompt", "answer", "rejected", "before", "after")] for row in shown]
     page.say(markdown_table(("prompt", "chosen", "rejected", "before", "after"), cells, "lllll"))
-    return Report(metrics, page.markdown, facts_of(choice, context, 0.5))
+    return Report(metrics, page.markdown, facts_of(choice, context, 0.5, accuracy.variance))
 
 
 def reinforce(
@@ -203,7 +203,7 @@ def reinforce(
     page.say("What the model answers to held-out prompts, before and after tuning.")
     cells = [[quoted(row[key]) for key in ("prompt", "answer", "before", "after")] for row in rows]
     page.say(markdown_table(("prompt", "right answer", "before", "after"), cells, "llll"))
-    return Report(metrics, page.markdown, facts_of(choice, context, 0.0))
+    return Report(metrics, page.markdown, facts_of(choice, context, 0.0, reward.variance))
 
 
 # -- figures and facts -------------------------------------------------------------------------------------------------
@@ -238,8 +238,13 @@ def page_of(title: str, choice: Choice, reports: Path) -> Page:
     return page
 
 
-def facts_of(choice: Choice, context: int, chance: float) -> dict[str, Any]:
-    """What facts.json says of a tuning; `chance` is what guessing scores, 0.0 where nothing is guessed."""
+def facts_of(choice: Choice, context: int, chance: float, variance: str) -> dict[str, Any]:
+    """What facts.json says of a tuning.
+
+    Args:
+        chance: what guessing scores, 0.0 where nothing is guessed.
+        variance: what the intervals of its scores cover.
+    """
     return {
         "task": choice.task.name,
         "title": choice.task.title,
@@ -248,6 +253,7 @@ def facts_of(choice: Choice, context: int, chance: float) -> dict[str, Any]:
         "note": choice.examples.note,
         "context": context,
         "chance": chance,
+        "variance": variance,
     } | ({"refused": count_reasons(choice.refused), "cut": choice.cut} if choice.rows else {})
 
 

@@ -36,6 +36,7 @@ class Trained:
     train: TokenShards
     result: TrainResult
     scores: dict[str, float]
+    flops: float
 
     @property
     def tokens(self) -> int:
@@ -56,7 +57,7 @@ class Trained:
 
 def write(trained: Trained, tokenizer: tokenizers.Tokenizer, reports: Path) -> Report:
     """Write metrics, plots and details under `reports`; returns the report."""
-    result, shape = trained.result, trained.model.shape
+    result = trained.result
     metrics = {f"heldout/{name}": value for name, value in trained.scores.items()}
     metrics |= {
         "train/loss": float(np.mean(result.losses[-RECENT:])),
@@ -64,7 +65,7 @@ def write(trained: Trained, tokenizer: tokenizers.Tokenizer, reports: Path) -> R
         "num_parameters": float(trained.model.num_parameters),
         "tokens": float(trained.tokens),
         "epochs": trained.epochs,
-        "flops": float(shape.flops_per_token * trained.tokens),
+        "flops": trained.flops,
     }
     report = Report(metrics, _markdown(trained))
     report.write(reports)
@@ -89,10 +90,15 @@ def _markdown(trained: Trained) -> str:
         f"{shape.depth} blocks of width {shape.width}, {shape.heads} heads, feed-forward {shape.feed_forward}, {head} "
         f"head over {shape.vocab_size} tokens)",
         f"- {params.steps} steps of {params.batch} x {params.context} tokens: {trained.tokens / 1e6:.2f} M, "
-        f"{trained.epochs:.2f} epochs, {shape.flops_per_token * trained.tokens:.3g} FLOPs",
+        f"{trained.epochs:.2f} epochs, {trained.flops:.3g} FLOPs",
         f"- {params.optimizer.name}, {params.optimizer.schedule} schedule, peak rates {params.optimizer.matrix_lr:g} "
         f"(matrices) and {params.optimizer.embedding_lr:g} (the rest)",
     ]
+    if params.length_warmup:
+        lines.append(
+            f"- windows grow to {params.context} tokens over the first {params.length_warmup:.0%} of the steps, and "
+            "batches have as many more of them"
+        )
     if trained.objective == "masked":
         lines.append(
             f"- {params.mask_rate:.0%} of tokens hidden; loss and accuracy are of hidden tokens, predicted from both "

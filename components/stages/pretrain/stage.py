@@ -9,10 +9,11 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import tokenizers
 
 from components.core.errors import UserError
@@ -58,6 +59,14 @@ class PretrainInputs:
         return self.params.mask_rate if self.objective == "masked" else None
 
     @property
+    def flops(self) -> float:
+        """Floating-point operations of the training: attention in short windows takes fewer."""
+        phases = self.batches.phases
+        steps = np.diff([*(phase.first for phase in phases), self.params.steps])
+        per_token = [replace(self.shape, context=phase.context).flops_per_token for phase in phases]
+        return float(steps @ per_token) * self.params.batch * self.params.context
+
+    @property
     def tokenizer(self) -> tokenizers.Tokenizer:
         return tokenizers.Tokenizer.from_str(self.tokenizer_json)
 
@@ -71,6 +80,8 @@ class PretrainInputs:
             seed=params.seed,
             mask_rate=self.mask_rate,
             document_mask=params.document_mask,
+            steps=params.steps,
+            length_warmup=params.length_warmup,
         )
 
 
@@ -122,6 +133,8 @@ def pretrain(
             "steps": params.steps,
             "tokens": params.steps * params.batch * params.context,
             "context": params.context,
+            "length_warmup": params.length_warmup,
+            "flops": inputs.flops,
             "seed": params.seed,
             "skipped_batches": result.skipped,
             "tokenizer_sha256": inputs.train.manifest.tokenizer_sha256,
@@ -131,7 +144,7 @@ def pretrain(
     export.save(model, inputs.tokenizer_json, out, facts)
     if kept is not None:
         checkpoint.publish(work, kept, params.keep_every)
-    trained = report.Trained(objective, params, model, inputs.heldout, inputs.train, result, scores)
+    trained = report.Trained(objective, params, model, inputs.heldout, inputs.train, result, scores, inputs.flops)
     return report.write(trained, inputs.tokenizer, reports)
 
 
@@ -211,6 +224,7 @@ def train_on(
         steps=params.steps,
         optimizer=params.optimizer,
         micro_batch=params.micro_batch,
+        context=params.context,
         checkpoint_every=params.checkpoint_every,
         keep=params.keep,
         keep_every=params.keep_every,

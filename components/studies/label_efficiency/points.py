@@ -161,8 +161,9 @@ def run_point(point: LabelPoint, place: Place) -> dict[str, Any]:
     """Train and judge one point; read back if it is finished.
 
     Returns:
-        arm, labels, seed; `right`, a digit per held-out passage; `bayes`, the same of naive Bayes on the same labels;
-        steps, seconds, cpu_s, joules of the training; `bits` per held-out document after it, for the causal arms.
+        arm, labels, seed; `right`, a digit per held-out passage; steps, seconds, cpu_s, joules of the training. For the
+        masked arm `bayes`, as `right`, of naive Bayes on the same labels; for the causal arms `bits` per held-out
+        document afterwards.
 
     Raises:
         Stopped: the project's budget does not hold another step.
@@ -184,11 +185,10 @@ def run_point(point: LabelPoint, place: Place) -> dict[str, Any]:
         used = {"seconds": time.perf_counter() - began_s, "cpu_s": time.process_time() - cpu_s}
         used["joules"] = meter.totals_now().joules.mid - started.joules.mid if meter and started else 0.0
     model.eval()
-    views = counting_rules.counted(encoder, passages, heldout, place.classify.context)
-    found = {
-        "right": classify.predict(model, asked, place.numerics).argmax(axis=1) == right,
-        "bayes": counting_rules.naive_bayes(views, truth) == right,
-    }
+    found = {"right": classify.predict(model, asked, place.numerics).argmax(axis=1) == right}
+    if point.arm == "masked":
+        views = counting_rules.counted(encoder, passages, heldout, place.classify.context)
+        found["bayes"] = counting_rules.naive_bayes(views, truth) == right
     result = asdict(point) | {name: "".join(map(str, row.astype(int))) for name, row in found.items()}
     result |= {"steps": steps} | used
     if point.arm in FORGETTING:

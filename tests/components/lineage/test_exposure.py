@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from components.lineage.exposure import Training, times_seen
 from components.tokens.shards import TokenShards, TokenWriter
-from components.training.data_order import permuted, place_of, pretrain_batches
+from components.training.data_order import permuted, phase_of, place_of, pretrain_batches
 
 
 @given(st.integers(1, 5000), st.integers(0, 1 << 40), st.data())
@@ -19,24 +19,31 @@ def test_the_order_runs_backwards(size: int, seed: int, data: st.DataObject) -> 
 
 
 @pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("warmup", [0.0, 0.6])
 @pytest.mark.parametrize(("steps", "skipped"), [(0, ()), (3, ()), (40, ()), (40, (0, 5, 17)), (7, (6, 7))])
-def test_the_count_is_that_of_a_replay(causal: bool, steps: int, skipped: tuple[int, ...], tmp_path: Path) -> None:
+def test_the_count_is_that_of_a_replay(
+    causal: bool, warmup: float, steps: int, skipped: tuple[int, ...], tmp_path: Path
+) -> None:
     """The loader's own windows, over a corpus whose n-th token is n."""
-    run = Training(1003, 16, 5, 9, steps, causal, skipped)
+    run = Training(1003, 64, 5, 9, steps, causal, skipped, warmup)
     writer = TokenWriter(tmp_path / "tokens", 4096, "", ["numbers"])
     one = np.array([1003], np.int64)
     writer.add_shard(np.arange(1003, dtype=np.uint32), one, np.zeros(1, np.int64), one)
     writer.close()
     shards = TokenShards.open(tmp_path / "tokens")
     mask_rate = None if causal else 0.2
-    order = pretrain_batches(shards, context=16, batch=5, seed=9, mask_rate=mask_rate, document_mask=False).windows
-    assert order.count == run.windows
+    batches = pretrain_batches(
+        shards, context=64, batch=5, seed=9, mask_rate=mask_rate, document_mask=False, steps=steps, length_warmup=warmup
+    )
+    assert batches.phases == run.phases
+    assert len(run.phases) == (3 if warmup else 1)
     replayed = np.zeros(run.num_tokens, dtype=np.int64)
     done = number = 0
     while done < steps:
         if number not in skipped:
-            for sample in range(number * run.batch, (number + 1) * run.batch):
-                replayed[order.window(sample)] += 1
+            phase = phase_of(batches.phases, number)
+            for sample in phase.samples(number):
+                replayed[batches.windows(phase).window(sample)] += 1
             done += 1
         number += 1
     counted = times_seen(run, 0, run.num_tokens)

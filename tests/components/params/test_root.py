@@ -19,11 +19,11 @@ ROOT = Path(__file__).resolve().parents[3]
 PRESETS = {path.stem: [path] for path in sorted((ROOT / "presets").glob("*.yaml"))}
 """Name -> what overlays params.yaml."""
 EFFECTIVE = {
-    "default": "550671eeb41cb896",
-    "test": "9ae428e3a5c08f4d",
-    "gpu-124m": "49fdaa10bc6ec152",
-    "overnight-cpu": "d363cecd0a6b9c29",
-    "cpu-40min": "5e79d9fe44214a4b",
+    "default": "bbbab49d149c2738",
+    "test": "06025ce44b98e70f",
+    "gpu-124m": "889420469b74ae67",
+    "overnight-cpu": "c3a159c9b9c8ba15",
+    "cpu-40min": "5a34b61e2492bfd2",
 }
 """Name -> SHA-256 of its effective values as JSON: a change of layout changes none of them. A value that is changed on
 purpose changes its digest here."""

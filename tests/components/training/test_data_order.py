@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from components.core.errors import UserError
 from components.tokens.shards import TokenShards
-from components.training.data_order import Windows, permuted, place_of, pretrain_batches
+from components.training.data_order import Windows, permuted, phases_of, place_of, pretrain_batches
 from tests.components.small_corpus import write_tokens
 
 GOLDEN = {
@@ -75,3 +75,21 @@ def test_a_text_shorter_than_a_window_is_refused(shards: TokenShards) -> None:
         shards, context=shards.num_tokens - 1, batch=1, seed=1, mask_rate=None, document_mask=False
     )
     assert batches(0).ids_BT.shape == (1, shards.num_tokens - 1)
+
+
+def test_windows_grow_and_every_step_has_as_many_tokens(shards: TokenShards) -> None:
+    batches = pretrain_batches(
+        shards, context=64, batch=4, seed=1, mask_rate=None, document_mask=False, steps=10, length_warmup=0.6
+    )
+    shapes = [tuple(batches(number).ids_BT.shape) for number in range(12)]
+    assert shapes == [(16, 16)] * 3 + [(8, 32)] * 3 + [(4, 64)] * 6
+    firsts = [batches(number).ids_BT[:, :16].tolist() for number in (0, 3, 6)]
+    assert not any(row in other for row in firsts[0] for other in firsts[1:]), "each length has an order of its own"
+
+
+@pytest.mark.parametrize(("context", "lengths"), [(200, [25, 50, 100, 200]), (16, [16]), (33, [33]), (48, [24, 48])])
+def test_lengths_are_the_context_halved(context: int, lengths: list[int]) -> None:
+    phases = phases_of(context, 3, 1, 100, 0.5)
+    assert [phase.context for phase in phases] == lengths
+    assert {phase.context * phase.batch for phase in phases} == {3 * context}
+    assert phases[-1].first == (50 if len(lengths) > 1 else 0)

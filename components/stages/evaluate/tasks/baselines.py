@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from components.core.files import read_json
 from components.lineage.exposure import Training
 from components.tokens.shards import TokenShards
-from components.training.data_order import Windows
+from components.training.data_order import PretrainBatches, phase_of
 
 MOST_TOKENS = 20_000_000
 """Tokens that a baseline is primed with at most, the last ones seen: an n-gram model of so many takes 13 s and 2 GB."""
@@ -40,31 +40,47 @@ class TrainingText:
         batch = facts["tokens"] // (steps * context)
         skipped = tuple(facts["skipped_batches"])
         self.shards = shards
-        self.order = Training(shards.num_tokens, context, batch, facts["seed"], steps, True, skipped)
+        warmup = facts.get("length_warmup", 0.0)
+        self.order = Training(shards.num_tokens, context, batch, facts["seed"], steps, True, skipped, warmup)
+
+    @cached_property
+    def windows(self) -> list[np.ndarray]:
+        """The ids of each window, in the order of training; at most about the last `MOST_TOKENS`."""
+        order = self.order
+        batches = PretrainBatches(self.shards, order.phases, None, document_mask=False)
+        found = []
+        for number in order.batches[-max(1, MOST_TOKENS // (order.batch * order.context)) :]:
+            phase = phase_of(order.phases, number)
+            windows = batches.windows(phase)
+            found += [windows.window(sample) for sample in phase.samples(number)]
+        return found
 
     @cached_property
     def ids(self) -> np.ndarray:
-        """The windows' tokens in the order of training, at most the last `MOST_TOKENS`: int64."""
-        order = self.order
-        windows = Windows(self.shards, order.context, order.length, order.seed)
-        batches = [n for n in range(order.steps + len(order.skipped)) if order.trained(n)]
-        samples = [batch * order.batch + row for batch in batches for row in range(order.batch)]
-        return np.concatenate([windows.window(sample) for sample in samples[-(MOST_TOKENS // order.length) :]])
+        """The tokens of `windows`, one after the other: int64."""
+        return np.concatenate(self.windows)
 
     @property
     def share(self) -> float:
-        """Share of the tokens seen that `ids` holds."""
-        return len(self.ids) / (self.order.steps * self.order.batch * self.order.length)
+        """Share of the batches seen that `windows` holds."""
+        return min(1.0, max(1, MOST_TOKENS // (self.order.batch * self.order.context)) / self.order.steps)
+
+
+def runs(windows: Sequence[np.ndarray], length: int) -> np.ndarray:
+    """All runs of `length` ids that lie in one window: (num_runs, length)."""
+    ids, sizes = np.concatenate(windows), [len(window) for window in windows]
+    window = np.repeat(np.arange(len(sizes)), sizes)
+    return sliding_window_view(ids, length)[window[length - 1 :] == window[: len(ids) - length + 1]]
 
 
 class NGram:
     """Interpolated Kneser-Ney model of token ids (Kneser and Ney 1995; one discount per order, Ney et al. 1994)."""
 
-    def __init__(self, ids: np.ndarray, order: int, vocab_size: int) -> None:
-        """Count the n-grams of `ids` up to `order`; below it, in how many contexts each occurs."""
+    def __init__(self, windows: Sequence[np.ndarray], order: int, vocab_size: int) -> None:
+        """Count the n-grams inside windows of ids up to `order`; below it, in how many contexts each occurs."""
         self.vocab_size = vocab_size
         self.orders: list[tuple[_Table, _Table, _Table, float]] = []
-        grams = sliding_window_view(ids, order)
+        grams = runs(windows, order)
         while grams.shape[1]:
             hashes, first, counts = np.unique(_hashed(grams), return_index=True, return_counts=True)
             grams = grams[first]
@@ -102,10 +118,10 @@ class CommonestFollower:
 
     name = "trigram's guess"
 
-    def __init__(self, ids: np.ndarray, order: int = 3) -> None:
+    def __init__(self, windows: Sequence[np.ndarray], order: int = 3) -> None:
         self.orders: list[tuple[_Table, _Table]] = []
         for length in range(1, order + 1):
-            grams = sliding_window_view(ids, length)
+            grams = runs(windows, length)
             _, first, counts = np.unique(_hashed(grams), return_index=True, return_counts=True)
             contexts, inverse = np.unique(_hashed(grams[first, :-1]), return_inverse=True)
             best = np.lexsort((grams[first, -1], -counts, inverse))[

@@ -70,7 +70,7 @@ def _score_bits(
     model = context.causal
     known = _training_sums(context, digits)
     answers = [model.encode(f"{item.final}{STOP}") for item in known]
-    ngram = NGram(np.concatenate(answers), NGRAM_ORDER, model.tokenizer.get_vocab_size())
+    ngram = NGram([np.concatenate(answers)], NGRAM_ORDER, model.tokenizer.get_vocab_size())
     _, by_digit = digit_by_digit(known, at_once)
     guesses = {ANSWERS: [bits(ngram.logp(model.encode(item.final))) for item in at_once], BY_DIGIT: by_digit}
     rule, baselines = best_rule(guesses, "lower")

@@ -14,7 +14,7 @@ import numpy as np
 
 from components.core.files import sha256_bytes
 from components.corpus.corpus import Document
-from components.stages.evaluate.tasks.baselines import best_rule
+from components.stages.evaluate.tasks.baselines import best_rule, runs
 from components.stages.evaluate.tasks.scoring import LanguageModel, batches, padded
 from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, TaskResult, work_of
 
@@ -41,7 +41,7 @@ def masked(context: EvalContext) -> TaskResult:
     masked_windows = windows(model, context.heldout, context.params.seed)
     if not masked_windows:
         raise NotApplicable("the held-out documents are too short to hide a token")
-    rules = counting_rules(context.training_text.ids, masked_windows)
+    rules = counting_rules(context.training_text.windows, masked_windows)
     rule, baselines = best_rule(rules)
     hits_of = dict(zip(map(id, masked_windows), baselines, strict=True))
     for number, (window, hit, nats) in enumerate(restore(model, masked_windows)):
@@ -61,9 +61,10 @@ def masked(context: EvalContext) -> TaskResult:
     return result
 
 
-def counting_rules(seen: np.ndarray, masked_windows: Sequence[MaskedWindow]) -> dict[str, list[float]]:
-    """Hidden tokens that each rule restores, per window."""
-    neighbours = Neighbours(seen, int(max(seen.max(), *(window.ids.max() for window in masked_windows))) + 1)
+def counting_rules(seen: Sequence[np.ndarray], masked_windows: Sequence[MaskedWindow]) -> dict[str, list[float]]:
+    """Hidden tokens that each rule restores, per window; `seen` are windows of ids that it counts in."""
+    largest = max(int(ids.max()) for ids in (*seen, *(window.ids for window in masked_windows)))
+    neighbours = Neighbours(seen, largest + 1)
     rules: dict[str, list[float]] = {"commonest token": [], "likeliest bigram": [], "both neighbours": []}
     for window in masked_windows:
         truth = window.ids[window.hidden]
@@ -77,18 +78,19 @@ def counting_rules(seen: np.ndarray, masked_windows: Sequence[MaskedWindow]) -> 
 
 
 class Neighbours:
-    """Which tokens stand beside which others in a text.
+    """Which tokens stand beside which others in windows of a text.
 
     Attributes:
         frequent: the commonest token.
         following, preceding: by token, the one that most often follows it or stands before it; else `frequent`.
     """
 
-    def __init__(self, seen: np.ndarray, size: int) -> None:
-        self.size, self.counts = size, np.bincount(seen, minlength=size)
+    def __init__(self, seen: Sequence[np.ndarray], size: int) -> None:
+        self.size, self.counts = size, np.bincount(np.concatenate(seen), minlength=size)
         self.frequent = int(self.counts.argmax())
-        self._after, self._before = _Followers(seen[:-1], seen[1:], size), _Followers(seen[1:], seen[:-1], size)
-        self._inside = _Followers(seen[:-2] * size + seen[2:], seen[1:-1], size)
+        (left, right), (before, middle, after) = runs(seen, 2).T, runs(seen, 3).T
+        self._after, self._before = _Followers(left, right, size), _Followers(right, left, size)
+        self._inside = _Followers(before * size + after, middle, size)
         self.following, self.preceding = (one.commonest(size, self.frequent) for one in (self._after, self._before))
 
     def between(self, before: int, after: int) -> int:

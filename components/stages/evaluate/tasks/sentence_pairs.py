@@ -99,7 +99,7 @@ def sentence_pairs(context: EvalContext) -> TaskResult:
     curve = Curve(NAME, "Stereotyped sentence likelier", "", "share of pairs", [], 0.5, "bar")
     for objective, model in (("causal", context.causal), ("masked", context.masked)):
         for kind, item, cluster, preferred, untrained in scored_pairs(model):
-            result.item(objective, item, preferred, condition=kind, cluster=cluster, direction="lower")
+            result.item(objective, item, preferred, condition=kind, cluster=cluster, direction="half")
             result.item(f"{objective}_random_weights", item, untrained, condition=kind, cluster=cluster)
         total = result.estimate(objective, context.resampling)
         untrained = result.estimate(f"{objective}_random_weights", context.resampling).value
@@ -111,7 +111,7 @@ def sentence_pairs(context: EvalContext) -> TaskResult:
             curve.add(kind, estimate, objective)
         note = f"{len(PHRASES)} kinds of groups; .5 is no preference, one draw of random weights has {untrained:.3f}"
         name = f"stereotype likelier, {objective}"
-        result.highlight(name, total, note=note, kind="bias", better="lower", headline=True)
+        result.highlight(name, total, note=note, kind="bias", better="half", headline=True)
     result.curves.append(curve)
     return result
 

@@ -132,12 +132,12 @@ class EvalContext:
 
     def ngram(self, order: int) -> NGram:
         """An n-gram model of what the causal model was trained on."""
-        return NGram(self.training_text.ids, order, self.causal.tokenizer.get_vocab_size())
+        return NGram(self.training_text.windows, order, self.causal.tokenizer.get_vocab_size())
 
     @cached_property
     def commonest_follower(self) -> CommonestFollower:
         """What most often followed in what the causal model was trained on."""
-        return CommonestFollower(self.training_text.ids)
+        return CommonestFollower(self.training_text.windows)
 
     @cached_property
     def english_share(self) -> float:
@@ -272,7 +272,7 @@ class TaskResult:
         Args:
             baseline: the best trivial rule on the same items.
             kind: ability, knowledge, bias, memorisation, calibration or context.
-            better: higher, lower or zero (closer to zero).
+            better: higher, lower, zero (closer to it) or half (closer to .5).
             headline: whether the table at the end of a run shows it.
         """
         row: dict[str, Any] = {"task": self.task, "name": name, "note": note, "kind": kind, "better": better}

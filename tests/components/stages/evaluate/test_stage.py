@@ -53,7 +53,7 @@ def test_highlights_have_bounds_around_their_value(evaluated: tuple[Report, Path
     assert len(report.facts["highlights"]) >= 15
     for line in report.facts["highlights"]:
         assert line["low"] is None or line["low"] <= line["value"] <= line["high"], line
-        assert line["better"] in ("higher", "lower", "zero")
+        assert line["better"] in ("higher", "lower", "zero", "half")
         assert line["kind"] in ("ability", "knowledge", "bias", "memorisation", "calibration", "context")
         if line["baseline"] is not None:
             sign = -1 if line["better"] == "lower" else 1

@@ -105,7 +105,7 @@ def test_the_masked_model_is_scored_on_hidden_tokens_only(world: World) -> None:
 def test_counting_rules_by_hand() -> None:
     window = MaskedWindow(document("d", "x"), np.array([0, 5, 6, 5, 7]), np.array([False, False, True, False, True]))
     seen = np.array([0, 5, 6, 5, 6, 5, 7, 5])
-    assert counting_rules(seen, [window]) == {
+    assert counting_rules([seen], [window]) == {
         "commonest token": [0.0],
         "likeliest bigram": [1.0],
         "both neighbours": [1.0],
@@ -114,7 +114,7 @@ def test_counting_rules_by_hand() -> None:
 
 def test_the_likeliest_between_two_neighbours_by_hand() -> None:
     seen = np.array([5, 8, 6, 5, 8, 6, 5, 9, 7, 5, 9, 7, 5, 9, 7, 4, 3, 6])
-    neighbours = Neighbours(seen, 10)
+    neighbours = Neighbours([seen], 10)
     assert neighbours.between(5, 6) == 8  # seen there twice, though 9 follows 5 more often
     assert neighbours.between(4, 6) == 3
     assert neighbours.between(4, 7) == 3  # never seen around anything: what follows 4
