@@ -98,7 +98,7 @@ def _setting(entry: str) -> tuple[str, Any]:
     keys = layout.file_keys()
     shared = key.replace("pretrain.causal.", f"{layout.COMMON}.").replace("pretrain.masked.", f"{layout.COMMON}.")
     if shared not in keys or keys[shared].section:
-        near = difflib.get_close_matches(key, [name for name in keys if not keys[name].section], n=1, cutoff=0.4)
+        near = difflib.get_close_matches(shared, [name for name in keys if not keys[name].section], n=1, cutoff=0.4)
         meant = f"; did you mean {near[0]}" if near else ""
         raise UserError(f"settings: {key}: no such key{meant}? docs/params.md says where the keys are")
     try:

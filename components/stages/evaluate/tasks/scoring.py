@@ -79,6 +79,8 @@ class LanguageModel:
         for matrix in network.layers.parameters():
             if matrix.ndim == 2:
                 torch.nn.init.normal_(matrix, std=matrix.shape[1] ** -0.5, generator=generator)
+        if not network.shape.tied:  # at zero all tokens would be equally likely, and no gap could be smaller
+            torch.nn.init.normal_(network.lm_head.weight, std=0.02, generator=generator)
         return LanguageModel(network.to(self.device).eval(), self.tokenizer, self.context)
 
     def encode(self, text: str) -> list[int]:

@@ -11,6 +11,7 @@ import torch
 
 from components.model.export import save
 from components.model.generate import generate
+from components.model.transformer import Transformer
 from components.stages.evaluate.tasks.scoring import MIN_SHARED, LanguageModel, batches
 from components.tokens.tokenizer import Encoder, train_bpe
 from tests.components.real_text import modules
@@ -89,6 +90,13 @@ def test_random_weights_are_all_random_and_of_one_size(model: LanguageModel) -> 
     for matrix in one.layers.parameters():
         if matrix.ndim == 2:
             assert matrix.std().item() == pytest.approx(matrix.shape[1] ** -0.5, rel=0.1)
+
+
+def test_a_random_head_of_its_own_does_not_call_all_tokens_equally_likely(model: LanguageModel) -> None:
+    untied = LanguageModel(Transformer(replace(model.model.shape, tied=False)), model.tokenizer, model.context)
+    logits = untied.random_weights().model(torch.tensor([[1, 2, 3]]))
+    alike = model.random_weights().model(torch.tensor([[1, 2, 3]]))
+    assert logits.std(dim=-1).mean().item() == pytest.approx(alike.std(dim=-1).mean().item(), rel=0.5)
 
 
 def test_endings_of_one_beginning_are_scored_as_if_each_stood_alone(model: LanguageModel) -> None:
