@@ -76,4 +76,4 @@ def test_help_teaches(finished_clone: PipelineClone) -> None:
 def test_batch_follows_from_what_a_model_records() -> None:
     facts = {"training": {"tokens": 12 * 4 * 64, "steps": 12, "context": 64, "seed": 7, "skipped_batches": [3]}}
     run = training_of(facts, 5000, "masked")
-    assert (run.batch, run.length, run.trained(3), run.trained(12), run.trained(13)) == (4, 64, False, True, False)
+    assert (run.batch, run.context, run.trained(3), run.trained(12), run.trained(13)) == (4, 64, False, True, False)
