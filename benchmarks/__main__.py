@@ -40,7 +40,10 @@ BENCHMARKS = {
     "eval": Benchmark(
         "log-likelihoods beside lm-eval's HF backend, after `make demo`: 2 minutes", (("benchmarks.evaluate",),)
     ),
-    "open": Benchmark("our models in llama.cpp, after `make demo`: a minute", (("benchmarks.open",),)),
+    "open": Benchmark(
+        "our models in llama.cpp, training and dedup on a Ray cluster, after `make demo`: 10 minutes",
+        (("benchmarks.open",),),
+    ),
     "finetune": Benchmark(
         "fine-tuning beside trl and peft: 12 minutes; --only speed,checks,kill,labels",
         (PEERS, ("benchmarks.finetune",)),
