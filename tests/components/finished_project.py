@@ -74,7 +74,7 @@ def reports(root: Path) -> None:
         "finetune/instruct": Report(
             {"choice_accuracy/value": 0.5, "choice_accuracy/low": 0.4, "choice_accuracy/high": 0.6,
              "choice_accuracy/chance": 0.25, "answer_bits_per_byte/value": 1.9}, "# Instruct",
-            {"skipped": [{"task": "describe", "reason": "no signatures in this corpus"}]},
+            {"skipped": [{"task": "describe", "reason": "no signatures in this corpus"}], "variance": "works"},
         ),
         "finetune/classify": Report({"accuracy/value": 0.9, "macro_f1/value": 0.8}, "# <script>alert(1)</script>"),
         "evaluate": Report({"q0/accuracy": 0.7}, "# Evaluate\n\n| a | b |\n|---|---|\n| 1 | 2 |", facts),

@@ -139,6 +139,24 @@ def test_micro_batches_add_up_to_the_batch(tmp_path: Path) -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=2e-6)
 
 
+def test_as_many_more_short_windows_share_a_forward_pass(tmp_path: Path) -> None:
+    passes: list[tuple[int, ...]] = []
+
+    def objective(model: Any, batch: Batch) -> Tensor:
+        passes.append(tuple(batch.ids_BT.shape))
+        return language_model_loss(model, batch)
+
+    def growing(number: int) -> Batch:
+        whole = batches(number)
+        rows, length = whole.ids_BT.shape
+        return whole if number else Batch(*(ids.view(4 * rows, length // 4) for ids in (whole.ids_BT, whole.targets)))
+
+    settings = replace(SETTINGS, micro_batch=2, context=batches(0).ids_BT.shape[1], steps=2)
+    loop.train(network(), growing, objective, settings, tmp_path, numerics=NUMERICS)
+    rows, length = batches(0).ids_BT.shape
+    assert passes == [(8, length // 4)] * (rows // 2) + [(2, length)] * (rows // 2)
+
+
 def poisoned(*numbers: int) -> Callable[[Any, Batch], Tensor]:
     """The usual loss, but not a number on some batches."""
     bad = [batches(number).ids_BT for number in numbers]

@@ -109,6 +109,8 @@ def test_cards_are_what_the_hub_reads(root: Path) -> None:
     said = ("Annex XI", "| dedup | dedup_rule | 4 | 30 |", "## Limits", "## Bias", "## Memorisation", "question 3")
     assert all(text in body for text in said)
     assert "{{" not in body
+    (score,) = [line for line in body.splitlines() if line.startswith("| choice accuracy |")]
+    assert re.search(r"\| 0.4\S* to 0.6\S* \(works\) \|", score), score
 
 
 def test_annex_xi_has_compute_time_and_energy(root: Path) -> None:

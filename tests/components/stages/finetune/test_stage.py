@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -159,6 +160,7 @@ def test_instruct_learns(place: Path, tmp_path: Path) -> None:
     assert metrics["choice_accuracy/low"] <= metrics["choice_accuracy/value"] <= metrics["choice_accuracy/high"]
     assert report.facts["task"] == "describe"
     assert report.facts["skipped"] == []
+    assert re.fullmatch("works|no interval: .* works, .*", report.facts["variance"])
     examples = read_json(tmp_path / "reports" / "details" / "examples.json")
     assert len(examples) == 8
     assert examples[0].keys() == {"prompt", "answer", "before", "after"}
