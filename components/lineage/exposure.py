@@ -5,12 +5,11 @@ backwards. So for each window of tokens that touches a document, and each epoch,
 whether training went that far. Nothing has to be logged while training.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 
-from components.training.data_order import Phase, mixed, phases_of, place_of
+from components.training.data_order import Phase, mixed, phases_of, places_of
 
 
 @dataclass(frozen=True)
@@ -62,21 +61,28 @@ def times_seen(training: Training, start: int, end: int) -> np.ndarray:
     A token at the border of two windows of a causal model is counted twice where it was given twice: as the last
     target of one window and the first input of the next.
     """
-    seen = np.zeros(end - start, dtype=np.int64)
+    gained = np.zeros(end - start + 1, dtype=np.int64)  # of each token over the one before it
     phases, end_of_run = training.phases, training.steps + len(training.skipped)
     for phase, following in zip(phases, [*(after.first for after in phases[1:]), end_of_run], strict=True):
         context, length = phase.context, phase.context + training.causal
         first = max(0, (start - length) // context + 1)
         last = min(training.windows(context) - 1, (end - 1) // context)
-        for window in range(first, last + 1):
-            samples = _samples_of(phase, window, training.windows(context), (following - phase.first) * phase.batch)
-            times = sum(training.trained(phase.first + sample // phase.batch) for sample in samples)
-            seen[max(0, window * context - start) : window * context + length - start] += times
-    return seen
+        windows = np.arange(first, last + 1)
+        times = _times_trained(training, phase, windows, following)
+        np.add.at(gained, np.maximum(windows * context - start, 0), times)
+        np.subtract.at(gained, np.minimum(windows * context + length, end) - start, times)
+    return gained.cumsum()[:-1]
 
 
-def _samples_of(phase: Phase, window: int, windows: int, samples: int) -> Collection[int]:
-    """The samples below `samples` of a phase that are this one of its `windows`: at most one per epoch."""
-    epochs = -(-samples // windows)
-    locations = (epoch * windows + place_of(window, windows, mixed(phase.seed, epoch)) for epoch in range(epochs))
-    return [sample for sample in locations if sample < samples]
+def _times_trained(training: Training, phase: Phase, windows: np.ndarray, following: int) -> np.ndarray:
+    """How often a phase, which ends with batch `following`, trained on each of these windows: at most once an epoch."""
+    count = training.windows(phase.context)
+    samples = (following - phase.first) * phase.batch
+    times = np.zeros(len(windows), dtype=np.int64)
+    for epoch in range(-(-samples // count)):
+        sample = epoch * count + places_of(windows, count, mixed(phase.seed, epoch)).astype(np.int64)
+        batch = phase.first + sample // phase.batch
+        times += (
+            (sample < samples) & (batch < training.steps + len(training.skipped)) & ~np.isin(batch, training.skipped)
+        )
+    return times

@@ -35,32 +35,45 @@ def mixed(value: int, key: int) -> int:
 
 
 def permuted(index: int, size: int, seed: int) -> int:
-    """Position of `index` in a permutation of range(size) chosen by `seed`; O(1)."""
-    return _walk(index, size, seed, inverse=False)
+    """Position of `index` in a permutation of range(size) chosen by `seed`; O(1).
 
-
-def place_of(value: int, size: int, seed: int) -> int:
-    """Index that `permuted` sends to `value`: its inverse."""
-    return _walk(value, size, seed, inverse=True)
-
-
-def _walk(value: int, size: int, seed: int, inverse: bool) -> int:
-    """Feistel rounds, repeated until the value is inside range(size): cycle walking.
-
-    A round sends (left, right) to (right, left ^ f(right)). With the halves swapped before and after, the same round
-    is its own inverse, so the inverse permutation is the rounds in reverse order between two swaps.
+    Feistel rounds, repeated until the value is inside range(size): cycle walking. A round sends (left, right) to
+    (right, left ^ f(right)).
     """
-    assert 0 <= value < size
+    assert 0 <= index < size
     half = max(1, ((size - 1).bit_length() + 1) // 2)
-    mask = (1 << half) - 1
+    mask, value = (1 << half) - 1, index
     while True:
-        halves = value >> half, value & mask
-        left, right = halves[::-1] if inverse else halves
-        for number in reversed(range(ROUNDS)) if inverse else range(ROUNDS):
+        left, right = value >> half, value & mask
+        for number in range(ROUNDS):
             left, right = right, left ^ (mixed(right, mixed(seed, number)) & mask)
-        value = right << half | left if inverse else left << half | right
+        value = left << half | right
         if value < size:
             return value
+
+
+def places_of(values: np.ndarray, size: int, seed: int) -> np.ndarray:
+    """The indices that `permuted` sends to these values: uint64 (num_values,).
+
+    With the halves swapped before and after, a round is its own inverse, so these are the rounds in reverse order.
+    """
+    half = np.uint64(max(1, ((size - 1).bit_length() + 1) // 2))
+    mask, found, walking = (np.uint64(1) << half) - np.uint64(1), values.astype(np.uint64), np.arange(len(values))
+    while len(walking):
+        left, right = found[walking] & mask, found[walking] >> half
+        for number in reversed(range(ROUNDS)):
+            left, right = right, left ^ (_mixed_all(right, mixed(seed, number)) & mask)
+        found[walking] = left | right << half
+        walking = walking[found[walking] >= size]
+    return found
+
+
+def _mixed_all(values: np.ndarray, key: int) -> np.ndarray:
+    """`mixed` of uint64 values, whose products and sums are modulo 2^64."""
+    values = values + np.uint64((key + 1) * 0x9E3779B97F4A7C15 & MASK64)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
 
 
 @dataclass(frozen=True)

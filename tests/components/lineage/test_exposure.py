@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from components.lineage.exposure import Training, times_seen
 from components.tokens.shards import TokenShards, TokenWriter
-from components.training.data_order import permuted, phase_of, place_of, pretrain_batches
+from components.training.data_order import permuted, phase_of, places_of, pretrain_batches
 
 
 @given(st.integers(1, 5000), st.integers(0, 1 << 40), st.data())
 def test_the_order_runs_backwards(size: int, seed: int, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, size - 1))
-    assert place_of(permuted(index, size, seed), size, seed) == index
+    both = np.array([permuted(one, size, seed) for one in (index, size - 1 - index)])
+    assert places_of(both, size, seed).tolist() == [index, size - 1 - index]
 
 
 @pytest.mark.parametrize("causal", [True, False])
