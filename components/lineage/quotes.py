@@ -50,7 +50,9 @@ class Quotes:
         if b"\0" in data or not len(self._runs):
             return False
         text = html.unescape(re.sub(r"\\[nrt]", " ", text))
-        return bool(np.isin(_runs(text), self._runs).any())
+        found = _runs(text)
+        place = np.minimum(np.searchsorted(self._runs, found), len(self._runs) - 1)  # `isin` would sort all runs anew
+        return bool((self._runs[place] == found).any())
 
 
 def _runs(text: str) -> np.ndarray:
