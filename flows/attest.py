@@ -64,6 +64,9 @@ def attest(model: str, at: str, key: Path, owner: Path | None, folder: Path) -> 
     with temporary as aside:
         whole = Path(aside) / folder.name
         write_folder(one, name, claims.answers, whole)
+        if not any(whole.glob("*.safetensors")):
+            raise UserError(f"{one.name}: the weights of models/{name} are neither here nor in DVC's cache; `dvc pull` "
+                            "gets them from a remote, the pipeline makes them again")  # fmt: skip
         formats: dict[str, str] = {}
         for file, content in documents(claims).items():
             write_json(whole / PROOF / file, content)

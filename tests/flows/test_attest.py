@@ -60,6 +60,24 @@ def test_what_cannot_be_made_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("folder")] == []
 
 
+def test_a_model_whose_weights_are_gone_is_not_signed(finished_clone: PipelineClone, tmp_path: Path) -> None:
+    key_pair(tmp_path, "key")
+    weights = finished_clone.root / "models/finetune/instruct/model.safetensors"
+    md5 = hashlib.md5(weights.read_bytes()).hexdigest()
+    places = [weights, *finished_clone.root.glob(f"**/files/md5/{md5[:2]}/{md5[2:]}")]
+    places += (finished_clone.root / ".dvc").glob(f"**/files/md5/{md5[:2]}/{md5[2:]}")
+    for number, path in enumerate(dict.fromkeys(places)):
+        path.rename(tmp_path / f"kept-{number}")
+    try:
+        command = ("flows.attest", "instruct", "--key", str(tmp_path / "key"), "--out", str(tmp_path / "folder"))
+        said = finished_clone.run(*command, expect=1)
+    finally:
+        for number, path in enumerate(dict.fromkeys(places)):
+            (tmp_path / f"kept-{number}").rename(path)
+    assert "neither here nor in DVC's cache" in said.splitlines()[-1]
+    assert not (tmp_path / "folder").exists()
+
+
 def test_a_key_of_another_kind_is_named(tmp_path: Path) -> None:
     rsa = tmp_path / "rsa"
     subprocess.run(["openssl", "genrsa", "-out", rsa, "2048"], check=True, capture_output=True)
