@@ -11,7 +11,8 @@ intervals and energy, a summary of the training content, and a Croissant descrip
 for what only the owner knows (--owner FILE, YAML): docs/attest.md.
 
 --check does not believe the signer: it hashes the files, DVC's cache or remote and MLflow's copy, makes every document
-anew from them and the ledger, and names what differs (exit status 1) and what it could not reach (exit status 0).
+anew from them and the ledger, and names what differs (exit status 1) and what it could not reach (exit status 2 if the
+signature is among that, else 0).
 """
 
 import tempfile
@@ -158,13 +159,22 @@ def signing(key: Path) -> Callable[[Path], None]:
     return sign
 
 
+def _refusal(error: Exception) -> str:
+    """Why a signature is not valid; `model_signing` says it in lists and reprs."""
+    if str(error).startswith("Key mismatch"):
+        return "another key made it"
+    if type(error).__name__ == "InvalidSignature":
+        return "it was changed"
+    if str(error).startswith("Signature mismatch"):
+        return "a file was changed, added or taken away after it"
+    return "the file is missing, or no OMS signature"
+
+
 def _words(error: Exception) -> str:
     if isinstance(error, OSError):  # without errno and the path, which is said anyway
         return error.strerror or str(error)
     if isinstance(error, AttributeError):  # what model_signing asks of a key of another kind
         return "not of an elliptic curve"
-    if isinstance(error, KeyError):
-        return f"it has no field {error}"
     return " ".join(str(error).split())[:200]
 
 
@@ -225,8 +235,7 @@ def signed_by(folder: Path, key: Path | None) -> tuple[list[str], list[str], lis
     try:
         config.verify(folder, folder / SIGNATURE)
     except Exception as error:  # the library raises what its parts raise, for a file that is no signature too
-        reason = f" ({_words(error)})" if _words(error) else ""
-        return [], [f"{SIGNATURE}: no valid signature of these files by this key{reason}"], []
+        return [], [f"{SIGNATURE}: no valid signature of these files by this key ({_refusal(error)})"], []
     return [f"{SIGNATURE}: the signature is of these files and this key"], [], []
 
 
@@ -317,8 +326,15 @@ def report(folder: Path, key: Path | None) -> int:
     for title, lines in (("recomputed", good), ("NOT as attested", wrong), ("could not be checked here", unreached)):
         if lines:
             print(f"{title}:", *(f"    {line}" for line in lines), sep="\n")
-    print(f"{folder}: differs in {len(wrong)} places" if wrong else f"{folder}: as attested, as far as it was checked")
-    return 1 if wrong else 0
+    if wrong:
+        print(f"{folder}: differs in {len(wrong)} places")
+        return 1
+    limit = f", but {len(unreached)} things above could not be checked" if unreached else ""
+    if any(line.startswith(SIGNATURE) for line in unreached):
+        print(f"{folder}: nothing differs{limit}, the signature among them: anybody may have made it")
+        return 2
+    print(f"{folder}: signed by this key, and nothing differs{limit}")
+    return 0
 
 
 def main() -> int:

@@ -169,10 +169,14 @@ def dry_run(query: Any, found: list[Any]) -> str:
         lines.append("fine-tuning may have used them: they are in the sample that its examples were drawn from")
     lines += ["", *([] if already else ["price of their removal:", price(documents), ""])]
     copies = list(forgetting.copies(documents, ids))
-    there, _, why = forgetting.in_remote({copy.md5 for copy in copies})
-    lines.append(f"copies: {len(copies)} objects of DVC in these states, {len(there)} of them in the remote too")
+    objects = {copy.md5 for copy in copies}
+    there, _, why = forgetting.in_remote(objects)
+    lines.append(
+        f"copies: {len(objects)} objects of DVC, as {len(copies)} files of these states, {len(there)} of them in the "
+        "remote too"
+    )
     lines += [f"    {copy.state}: {copy.path}" for copy in copies[:12]]
-    lines += [f"    and {len(copies) - 12} more"] * (len(copies) > 12) + [why] * bool(why)
+    lines += [f"    and {len(copies) - 12} more files"] * (len(copies) > 12) + [why] * bool(why)
     lines += [f"    DVC experiment {name}" for name in forgetting.experiments_with(copies)]
     quoted = forgetting.artifacts_with(forgetting.quotes_of(documents, ids))
     own = own_files(query, documents, ids)
@@ -246,7 +250,8 @@ def apply(text: str, query: Any, found: list[Any]) -> None:
         print("files of your own still hold it, take it out there and run the pipeline:", *lines_of(own), sep="\n    ")
     else:
         print("no model of the workspace was trained on them")
-    print(f"up to {len(known['copies'])} copies are left in old states: --purge")
+    objects = len({row["md5"] for row in known["copies"]})
+    print(f"up to {objects} objects with it are left in DVC's cache and remote, of old states: --purge")
 
 
 def purge(text: str) -> int:

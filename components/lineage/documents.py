@@ -27,6 +27,9 @@ CORPORA = (
 WITH_TEXT = (*CORPORA[:4], ("mix", "train"))
 """Corpora in which texts begin: those of ingest, and the mixture, which has generated text."""
 
+KINDS = ("source", "licence")
+"""What manifests count documents by."""
+
 View = Callable[[str], Path | None]
 """Path of a pipeline file (`data/mix/train/manifest.json`) in the workspace or in DVC's cache; None if absent."""
 
@@ -97,20 +100,25 @@ def wide_query_of(text: str, view: View) -> Query:
     """As `query_of`, for what may name many documents too: an e-mail address, a source, a licence, a location's start.
 
     Raises:
-        UserError: none of these, and too short for a passage.
+        UserError: none of these, and too short for a passage; it lists the sources and licences that there are.
     """
     text = text.strip()
     if re.fullmatch(r"[^\s@]+@[^\s@]+\.\w+", text):
         return Query("email", text)
     parts = [view(f"data/{stage}/{part}/manifest.json") for stage, part in WITH_TEXT]
     manifests = [read_json(path) for path in parts if path]
-    for kind in ("source", "licence"):
+    for kind in KINDS:
         if any(text in manifest.get(f"{kind}s", {}) for manifest in manifests):
             return Query(kind, text)
     is_line = text and "\n" not in text
     if is_line and not any(_rows(view, "location", text)) and any(_rows(view, "prefix", text)):
         return Query("prefix", text)
-    return query_of(text, view)
+    try:
+        return query_of(text, view)
+    except UserError as error:
+        known = {kind: dict.fromkeys(name for one in manifests for name in one.get(f"{kind}s", {})) for kind in KINDS}
+        there = "; ".join(f"{kind}s: {', '.join(list(names)[:20])}" for kind, names in known.items())
+        raise UserError(f"{error}, or name a source or licence ({there})") from None
 
 
 def trace(query: Query, view: View) -> list[Traced]:

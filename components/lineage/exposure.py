@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.training.data_order import Phase, mixed, phases_of, places_of
+from components.text import codepoints
+from components.training.data_order import MASK64, ROUNDS, STRIDE, Phase, mixed, phases_of
 
 
 @dataclass(frozen=True)
@@ -86,3 +87,24 @@ def _times_trained(training: Training, phase: Phase, windows: np.ndarray, follow
             (sample < samples) & (batch < training.steps + len(training.skipped)) & ~np.isin(batch, training.skipped)
         )
     return times
+
+
+def places_of(values: np.ndarray, size: int, seed: int) -> np.ndarray:
+    """The indices that `permuted` sends to these values: uint64 (num_values,).
+
+    With the halves swapped before and after, a round is its own inverse, so these are the rounds in reverse order.
+    """
+    half = np.uint64(max(1, ((size - 1).bit_length() + 1) // 2))
+    mask, found, walking = (np.uint64(1) << half) - np.uint64(1), values.astype(np.uint64), np.arange(len(values))
+    while len(walking):
+        left, right = found[walking] & mask, found[walking] >> half
+        for number in reversed(range(ROUNDS)):
+            left, right = right, left ^ (_spread(right, mixed(seed, number)) & mask)
+        found[walking] = left | right << half
+        walking = walking[found[walking] >= size]
+    return found
+
+
+def _spread(values: np.ndarray, key: int) -> np.ndarray:
+    """`data_order.mixed(key, value)` of uint64 values, whose products and sums are modulo 2^64."""
+    return codepoints.mixed(values + np.uint64((key + 1) * STRIDE & MASK64))

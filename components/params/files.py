@@ -127,7 +127,7 @@ def parse_tree(text: str, path: Path, todo: str) -> Tree:
     except (ValueError, RecursionError) as error:  # of a value: a day that is none, a number of too many digits
         raise UserError(f"{path}: not valid YAML ({clause(error)}); correct it") from None
     if not isinstance(raw or {}, dict):
-        raise UserError(f"{path}: holds a {type(raw).__name__} instead of sections (`dedup:` and so on); {todo}")
+        raise UserError(f"{path}: holds a {type(raw).__name__} instead of `name: value` lines; {todo}")
     return raw or {}
 
 

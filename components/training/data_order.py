@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 
 ROUNDS = 4
 MASK64 = (1 << 64) - 1
+STRIDE = 0x9E3779B97F4A7C15
+"""2^64 over the golden ratio: what SplitMix64 adds from one number to the next."""
 SHORTEST = 16
 """Tokens that no window of a length warm-up has fewer of."""
 
 
 def mixed(value: int, key: int) -> int:
     """64 well-mixed bits of `value` under `key`: the finaliser of SplitMix64 (Steele et al. 2014)."""
-    value = (value + key * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15) & MASK64
+    value = (value + (key + 1) * STRIDE) & MASK64
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & MASK64
     value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & MASK64
     return value ^ (value >> 31)
@@ -50,30 +52,6 @@ def permuted(index: int, size: int, seed: int) -> int:
         value = left << half | right
         if value < size:
             return value
-
-
-def places_of(values: np.ndarray, size: int, seed: int) -> np.ndarray:
-    """The indices that `permuted` sends to these values: uint64 (num_values,).
-
-    With the halves swapped before and after, a round is its own inverse, so these are the rounds in reverse order.
-    """
-    half = np.uint64(max(1, ((size - 1).bit_length() + 1) // 2))
-    mask, found, walking = (np.uint64(1) << half) - np.uint64(1), values.astype(np.uint64), np.arange(len(values))
-    while len(walking):
-        left, right = found[walking] & mask, found[walking] >> half
-        for number in reversed(range(ROUNDS)):
-            left, right = right, left ^ (_mixed_all(right, mixed(seed, number)) & mask)
-        found[walking] = left | right << half
-        walking = walking[found[walking] >= size]
-    return found
-
-
-def _mixed_all(values: np.ndarray, key: int) -> np.ndarray:
-    """`mixed` of uint64 values, whose products and sums are modulo 2^64."""
-    values = values + np.uint64((key + 1) * 0x9E3779B97F4A7C15 & MASK64)
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
 
 
 @dataclass(frozen=True)

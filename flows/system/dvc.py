@@ -61,6 +61,19 @@ def open_repo(root: Path = ROOT) -> Iterator[Any]:
         ) from None
 
 
+def unreachable(repo: Any) -> str:
+    """Why the default remote cannot be read, as a sentence; empty if it can, or there is none."""
+    if not (name := repo.config["core"].get("remote")):
+        return ""
+    try:
+        store = repo.cloud.get_remote_odb()
+        if not store.fs.exists(store.path):
+            raise FileNotFoundError(f"nothing is at {store.path}")
+    except Exception as error:  # each kind of storage has exceptions of its own
+        return f"DVC remote {name}: {' '.join(str(error).split()) or type(error).__name__}"
+    return ""
+
+
 def unreadable(files: list[Path]) -> str:
     """What is wrong with a folder that holds them, links to nothing or what is neither file nor folder."""
     more = f" (and {len(files) - 1} more)" if len(files) > 1 else ""

@@ -168,6 +168,9 @@ def folder_md5(files: dict[str, str]) -> str:
     return hashlib.md5(json.dumps(rows, sort_keys=True).encode()).hexdigest() + ".dir"
 
 
+HASHED = " (the files here were hashed)"
+
+
 def rehashed(lock: dict[str, dict[str, Any]], here: bool) -> tuple[int, list[str], list[str]]:
     """Hash every output in `lock` again: as it lies here (if `here`), and in DVC's cache, filled from the remote.
 
@@ -187,13 +190,15 @@ def rehashed(lock: dict[str, dict[str, Any]], here: bool) -> tuple[int, list[str
         try:
             objects = store.files(md5)
         except UserError as error:
-            unreached += [] if here and place.exists() else [f"{path}: {error}"]
+            unreached.append(f"{path}: {error}{HASHED * (here and place.exists())}")
             continue
         if md5.endswith(".dir") and folder_md5(objects) != md5:
             wrong.append(f"{path}: DVC's listing of it does not have the hash {md5}")
         bad, gone, good = _objects(store, path, objects)
         wrong, count = wrong + bad, count + good
-        unreached += [] if here and place.exists() else gone
+        if gone:
+            more = f" and {len(gone) - 1} more" * (len(gone) > 1)
+            unreached.append(f"{path}: {gone[0]}{more}{HASHED * (here and place.exists())}")
     return count, wrong, unreached
 
 
@@ -207,12 +212,11 @@ def _md5s(place: Path) -> dict[str, str]:
 def _objects(store: ObjectCache, path: str, objects: dict[str, str]) -> tuple[list[str], list[str], int]:
     """Objects of DVC's cache that are not what their name says, that nobody has, and the number of good ones."""
     bad, gone, good = list[str](), list[str](), 0
+    store.pull(objects.values())
     for name, md5 in objects.items():
         file = f"{path}/{name}".rstrip("/")
-        try:
-            found = store.fetched(md5)
-        except UserError:
-            gone.append(f"{file}: {md5} is in neither DVC's cache nor a remote")
+        if not (found := store.path(md5)).exists():
+            gone.append(store.absent(md5))
             continue
         good += 1
         if md5_file(found) != md5:

@@ -99,11 +99,11 @@ class Copy:
 
 
 def copies(documents: list[Traced], ids: set[str]) -> Iterator[Copy]:
-    """Every object of every known state that holds one of the documents, each once.
+    """Every object of every known state that holds one of the documents, once under each path.
 
     Corpora and reports of old states that only the remote has are fetched to be looked into.
     """
-    store, known, quotes = ObjectCache(), set[str](), quotes_of(documents, ids)
+    store, known, quotes = ObjectCache(), set[tuple[str, str]](), quotes_of(documents, ids)
 
     @cache
     def holds(md5: str, is_shard: bool) -> bool:
@@ -119,8 +119,8 @@ def copies(documents: list[Traced], ids: set[str]) -> Iterator[Copy]:
         bad |= {path for path, md5 in own.items() if path.startswith("reports/") and holds(md5, False)}
         bad |= _made_of(bad, own, cached_view(state))
         for path in sorted(bad):
-            if own[path] not in known:
-                known.add(own[path])
+            if (own[path], path) not in known:
+                known.add((own[path], path))
                 yield Copy(own[path], path, state.name)
 
 
@@ -178,15 +178,10 @@ def in_remote(hashes: set[str]) -> tuple[set[str], Callable[[str], None] | None,
     with dvc.open_repo() as repo:
         if "remote" not in repo.config["core"]:
             return set(), None, ""
-        try:
-            store = repo.cloud.get_remote_odb()
-            if not store.fs.exists(store.path):
-                raise FileNotFoundError(f"nothing is at {store.path}")
-            there = {md5 for md5 in hashes if store.exists(md5)}
-        except Exception as error:  # each kind of storage has exceptions of its own
-            name = repo.config["core"]["remote"]
-            return set(), None, f"DVC remote {name}: {' '.join(str(error).split()) or type(error).__name__}"
-        return there, lambda md5: store.delete(md5), ""
+        if why := dvc.unreachable(repo):
+            return set(), None, why
+        store = repo.cloud.get_remote_odb()
+        return {md5 for md5 in hashes if store.exists(md5)}, lambda md5: store.delete(md5), ""
 
 
 # -- MLflow ------------------------------------------------------------------------------------------------------------
@@ -356,7 +351,7 @@ def to_purge(text: str) -> tuple[list[Removable], list[str]]:
         raise UserError("the workspace still has it; take it out first: `python -m flows.forget QUERY --apply`")
     here = {md5 for _, md5 in _files(store, snapshots.find("workspace"))}
     found = [Copy(**row) for row in known["copies"] if row["md5"] not in here]
-    objects = [path for copy in found if (path := store.path(copy.md5)).exists()]
+    objects = [path for md5 in dict.fromkeys(copy.md5 for copy in found) if (path := store.path(md5)).exists()]
     there, remove, why = in_remote({copy.md5 for copy in found})
     items = [
         Removable(f"DVC's cache: {path.parent.name}{path.name}", size_of(path), partial(remove_path, path))

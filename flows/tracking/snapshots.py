@@ -200,10 +200,11 @@ def _address() -> str:
 
 @dataclass
 class ObjectCache:
-    """DVC's cache of this repository, read by hash."""
+    """DVC's cache of this repository, read by hash. `unanswered`: why the default remote could not be asked, if so."""
 
     root: Path = paths.ROOT
     folder: Path = field(init=False)
+    unanswered: str = ""
 
     def __post_init__(self) -> None:
         with dvc.open_repo(self.root) as repo:
@@ -227,10 +228,12 @@ class ObjectCache:
         """The object's path, after a pull from the default remote if it is not here."""
         self.pull({md5})
         if not self.path(md5).exists():
-            raise UserError(
-                f"{md5}: not in DVC's cache ({self.folder}), nor in a remote; `dvc pull` it, or make it again"
-            )
+            raise UserError(f"{self.absent(md5)}; `dvc pull` it, or make it again")
         return self.path(md5)
+
+    def absent(self, md5: str) -> str:
+        """Where an object is not, and why that is all that is known: a remote may not have answered."""
+        return f"{md5}: not in DVC's cache ({self.folder}), {self.unanswered or 'nor in a remote'}"
 
     def pull(self, hashes: Iterable[str]) -> None:
         """Fill the cache from the default remote, as far as there is one and it has the objects."""
@@ -242,3 +245,5 @@ class ObjectCache:
                 logging.getLogger(name).setLevel(logging.CRITICAL)
             with dvc.open_repo(self.root) as repo, suppress(DvcException):
                 repo.cloud.pull([HashInfo("md5", md5) for md5 in missing])
+                if not all(self.path(md5).exists() for md5 in missing) and (why := dvc.unreachable(repo)):
+                    self.unanswered = f"and {why}"

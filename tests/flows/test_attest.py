@@ -27,17 +27,20 @@ def key_pair(folder: Path, name: str) -> Path:
 def test_a_folder_is_made_checked_and_found_out(finished_clone: PipelineClone, tmp_path: Path) -> None:
     key, other, folder = key_pair(tmp_path, "key"), key_pair(tmp_path, "other"), tmp_path / "folder"
     finished_clone.run("flows.attest", "instruct", "--key", str(key), "--out", str(folder))
-    finished_clone.run("flows.attest", "--check", str(folder), "--key", f"{key}.pub")
-    assert "signature" in finished_clone.run("flows.attest", "--check", str(folder), "--key", f"{other}.pub", expect=1)
+    said = finished_clone.run("flows.attest", "--check", str(folder), "--key", f"{key}.pub")
+    assert "signed by this key, and nothing differs" in said.splitlines()[-1]
+    assert "anybody may have made it" in finished_clone.run("flows.attest", "--check", str(folder), expect=2)
+    said = finished_clone.run("flows.attest", "--check", str(folder), "--key", f"{other}.pub", expect=1)
+    assert "model.sig: no valid signature of these files by this key (another key made it)" in said
     (folder / "model.sig").rename(tmp_path / "model.sig")
     assert "model.sig: missing" in finished_clone.run("flows.attest", "--check", str(folder), expect=1)
     (tmp_path / "model.sig").rename(folder / "model.sig")
     model = folder / "model.safetensors"
     whole = model.read_bytes()
     model.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    assert "model.safetensors" in finished_clone.run(
-        "flows.attest", "--check", str(folder), "--key", f"{key}.pub", expect=1
-    )
+    said = finished_clone.run("flows.attest", "--check", str(folder), "--key", f"{key}.pub", expect=1)
+    assert "model.safetensors: not the file that was attested" in said
+    assert "(a file was changed, added or taken away after it)" in said
 
 
 @pytest.mark.pipeline
@@ -93,7 +96,7 @@ def test_a_key_of_another_kind_is_named(tmp_path: Path) -> None:
 def test_what_is_no_signature_is_said(tmp_path: Path) -> None:
     (tmp_path / "model.sig").write_text("{}")
     _, wrong, _ = attest.signed_by(tmp_path, Path(f"{key_pair(tmp_path, 'key')}.pub"))
-    reason = "it has no field 'verificationMaterial'"
+    reason = "the file is missing, or no OMS signature"
     assert wrong == [f"model.sig: no valid signature of these files by this key ({reason})"]
 
 

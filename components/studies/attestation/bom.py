@@ -55,8 +55,16 @@ def bom(claims: Claims) -> dict[str, Any]:
 
 
 def _licence(licence: str | NotKnown) -> list[dict[str, Any]]:
-    name = {"name": licence.not_known} if isinstance(licence, NotKnown) else {"id": licence}
-    return [{"license": name}]
+    return [{"license": {"name": licence.not_known}} if isinstance(licence, NotKnown) else stated(licence)]
+
+
+def stated(licence: str) -> dict[str, Any]:
+    """A licence as its source states it: an SPDX id, an expression of several, or words that are neither."""
+    from cyclonedx.spdx import is_expression, is_supported_id
+
+    if is_supported_id(licence):
+        return {"license": {"id": licence}}
+    return {"expression": licence} if " " in licence and is_expression(licence) else {"license": {"name": licence}}
 
 
 def _metrics(quality: QualityAnswer | NotKnown) -> list[dict[str, Any]]:
@@ -112,7 +120,7 @@ def _data(claims: Claims) -> list[dict[str, Any]]:
     for name, counts in claims.sources.items():
         own = [row for row in rows if row.source == name]
         content = {"type": "dataset", "name": name, "contents": {"properties": _properties(dict(counts))}}
-        licences = [{"license": {"name": licence}} for licence in dict.fromkeys(row.licence for row in own)]
+        licences = [stated(licence) for licence in dict.fromkeys(row.licence for row in own)]
         versions = ", ".join(dict.fromkeys(row.version for row in own))
         ref = {"type": "data", "bom-ref": f"data:{name}", "name": name, "version": versions[:1024]}
         found.append(ref | {"licenses": licences, "data": [content]})

@@ -45,8 +45,12 @@ def _size(claims: Claims) -> Field:
     data = claims.answers.data
     if isinstance(data, NotKnown):
         return f"not known: {data.not_known}", ""
-    values = {name: getattr(data, name) for name in ("documents", "num_bytes", "num_tokens", "tokens_seen")}
-    return values, "data/bias/train/manifest.json, data/tokenize/train/manifest.json, greenhouse.json"
+    values = {
+        "text_of_sources": {"documents": data.documents, "num_bytes": data.num_bytes},
+        "trained_on_with_generated_text_and_repeats": {"documents": data.mixture, "tokens": data.num_tokens},
+        "tokens_that_pretraining_read": data.tokens_seen,
+    }
+    return values, "manifests of data/bias/train, data/mix/train and data/tokenize/train, greenhouse.json"
 
 
 def _period(claims: Claims) -> Field:

@@ -7,9 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.lineage.exposure import Training, times_seen
+from components.lineage.exposure import Training, places_of, times_seen
 from components.tokens.shards import TokenShards, TokenWriter
-from components.training.data_order import permuted, phase_of, places_of, pretrain_batches
+from components.training.data_order import permuted, phase_of, pretrain_batches
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 16, 17, 65, 300])
+def test_the_place_of_a_value_is_where_its_index_was_sent(size: int) -> None:
+    values = np.array([permuted(index, size, 7) for index in range(size)])
+    assert places_of(values, size, 7).tolist() == list(range(size))
 
 
 @given(st.integers(1, 5000), st.integers(0, 1 << 40), st.data())

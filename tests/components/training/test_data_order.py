@@ -2,14 +2,13 @@
 
 from itertools import pairwise
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from components.core.errors import UserError
 from components.tokens.shards import TokenShards
-from components.training.data_order import Windows, permuted, phases_of, places_of, pretrain_batches
+from components.training.data_order import Windows, permuted, phases_of, pretrain_batches
 from tests.components.small_corpus import write_tokens
 
 GOLDEN = {
@@ -25,12 +24,6 @@ GOLDEN = {
 @given(size=st.integers(1, 700), seed=st.integers(0, 2**63))
 def test_every_index_goes_to_a_place_of_its_own(size: int, seed: int) -> None:
     assert sorted(permuted(index, size, seed) for index in range(size)) == list(range(size))
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 16, 17, 65, 300])
-def test_the_place_of_a_value_is_where_its_index_was_sent(size: int) -> None:
-    values = np.array([permuted(index, size, 7) for index in range(size)])
-    assert places_of(values, size, 7).tolist() == list(range(size))
 
 
 def test_orders_of_small_sizes_stay_as_they_are() -> None:

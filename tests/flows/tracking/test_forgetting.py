@@ -119,3 +119,18 @@ def test_what_was_purged_from_the_remote_is_no_error_of_dvc(tmp_path: Path, capl
     store.pull({folder, "0" * 32})  # from now on DVC believes that the remote has what a folder lists
     assert store.files(folder) == {"purged.parquet": "0" * 32}
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_a_remote_that_is_gone_is_not_called_one_without_the_object(tmp_path: Path) -> None:
+    from dvc.repo import Repo
+
+    with Repo.init(str(tmp_path), no_scm=True) as repo, repo.config.edit() as config:
+        config["remote"]["far"] = {"url": str(tmp_path / "remote")}
+        config["core"]["remote"] = "far"
+    with pytest.raises(
+        UserError, match=r"not in DVC's cache \(.*\), and DVC remote far: nothing is at .*remote.*; `dvc pull`"
+    ):
+        ObjectCache(tmp_path).fetched("0" * 32)
+    (tmp_path / "remote" / "files" / "md5").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"not in DVC's cache \(.*\), nor in a remote; `dvc pull`"):
+        ObjectCache(tmp_path).fetched("0" * 32)

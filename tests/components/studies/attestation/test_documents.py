@@ -61,6 +61,27 @@ def test_the_bill_of_materials_is_valid_and_has_intervals_and_energy(claims: dic
     ) is None  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("licence", "row"),
+    [
+        ("CC-BY-4.0", {"license": {"id": "CC-BY-4.0"}}),
+        ("MIT OR Apache-2.0", {"expression": "MIT OR Apache-2.0"}),
+        ("NOASSERTION", {"license": {"name": "NOASSERTION"}}),
+        ("MyOwn-1.0", {"license": {"name": "MyOwn-1.0"}}),
+    ],
+)
+def test_licences_are_ids_or_expressions_where_they_can_be(
+    claims: dict[str, Any], licence: str, row: dict[str, Any]
+) -> None:
+    data = claims["answers"]["data"]
+    own = [one | {"licence": licence} for one in data["attribution"]]
+    answers = claims["answers"] | {"licence": licence, "data": data | {"attribution": own}}
+    bom = documents(Claims.model_validate(claims | {"answers": answers}))["bom.cdx.json"]
+    assert JsonStrictValidator(SchemaVersion.V1_7).validate_str(json.dumps(bom)) is None
+    assert bom["metadata"]["component"]["licenses"] == [row]
+    assert bom["components"][0]["licenses"] == [row]
+
+
 def test_every_field_of_every_document_follows_from_a_fact(claims: dict[str, Any]) -> None:
     number, without = without_source(claims)
     assert number > 150
