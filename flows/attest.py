@@ -11,26 +11,25 @@ intervals and energy, a summary of the training content, and a Croissant descrip
 for what only the owner knows (--owner FILE, YAML): docs/attest.md.
 
 --check does not believe the signer: it hashes the files, DVC's cache or remote and MLflow's copy, makes every document
-anew from them and the ledger, and names what differs (exit status 1) and what it could not reach (exit status 2 if the
-signature is among that, else 0).
+anew from them and the ledger, and names what differs (exit status 1) and what it could not reach. The exit status is 2
+where only somebody's word stands for the model: the signature was not checked, or no dvc.lock here records these bytes.
 """
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from components.core.errors import UserError
 from components.core.files import md5_file, read_fields, read_json, sha256_file, write_json, write_text
-from flows.system import paths
 from flows.system.command import parser_of, run_command
 
 EXTRA = "this needs the extra `attest`: .venv/bin/pip install -c constraints.txt -e '.[attest]'"
 MAKE_KEY = (
     "make a pair: openssl ecparam -name prime256v1 -genkey -noout -out KEY; openssl ec -in KEY -pubout -out KEY.pub"
 )
+NO_RECORD = "dvc.lock: nothing here records these bytes, so its hashes are read from the folder"
 SIGNATURE, PROOF, CARD = "model.sig", "proof", ("README.md", "ATTRIBUTION.md", "card.json")
 
 
@@ -45,14 +44,14 @@ def attest(model: str, at: str, key: Path, owner: Path | None, folder: Path) -> 
     """
     from components.studies.attestation.documents import documents
     from flows.export import names_of, write_folder
-    from flows.tracking.attestation import claims_of, owner_fields
+    from flows.tracking.attestation import claims_of, owner_fields, with_its_files
     from flows.tracking.model_origin import choose
 
     signer = signing(key)
     if folder.exists():
         raise UserError(f"{folder}: exists already; name a new folder")
     one, stage = choose(model, at)
-    name, stated = stage.replace("@", "/"), owner_fields(owner)
+    one, name, stated = with_its_files(one), stage.replace("@", "/"), owner_fields(owner)
     if f"models/{name}" not in one.outputs():
         raise UserError(f"{one.name}: no models/{name} there; run the pipeline first")
     names = names_of(one, name)
@@ -144,7 +143,7 @@ def signing(key: Path) -> Callable[[Path], None]:
     """
     try:
         import cyclonedx.validation.json  # noqa: F401 - before anything is written
-        from model_signing import hashing, signing
+        from model_signing import signing
     except ImportError:
         raise UserError(EXTRA) from None
     try:
@@ -153,10 +152,16 @@ def signing(key: Path) -> Callable[[Path], None]:
         raise UserError(f"{key}: no private key that can sign ({_words(error)}); {MAKE_KEY}") from None
 
     def sign(folder: Path) -> None:
-        ignored = hashing.Config().set_ignored_paths(paths=[SIGNATURE], ignore_git_paths=False)
-        config.set_hashing_config(ignored).sign(folder, folder / SIGNATURE)
+        config.set_hashing_config(_hashed(folder)).sign(folder, folder / SIGNATURE)
 
     return sign
+
+
+def _hashed(folder: Path) -> Any:
+    """What a signature is over: all files but itself, those of git too."""
+    from model_signing import hashing
+
+    return hashing.Config().set_ignored_paths(paths=[SIGNATURE], ignore_git_paths=False)
 
 
 def _refusal(error: Exception) -> str:
@@ -167,6 +172,8 @@ def _refusal(error: Exception) -> str:
         return "it was changed"
     if str(error).startswith("Signature mismatch"):
         return "a file was changed, added or taken away after it"
+    if "symlink" in str(error):
+        return "there is a link, which may point anywhere"
     return "the file is missing, or no OMS signature"
 
 
@@ -193,13 +200,16 @@ def check(folder: Path, key: Path | None) -> tuple[list[str], list[str], list[st
         attested = read_fields(folder / PROOF / "claims.json", "get a whole copy")
         recorded = Claims.model_validate(attested)
     except (OSError, ValueError, UserError) as error:
-        raise UserError(f"{folder}: not an attested model ({_words(error)}); `--out FOLDER` makes one") from None
+        raise UserError(
+            f"{folder}: not an attested model, or a damaged one ({_words(error)}); get a whole copy of what "
+            "`--out FOLDER` made"
+        ) from None
     good, wrong, unreached = signed_by(folder, key)
     bad = [name for name, digest in recorded.files.items() if not _is(folder / name, digest)]
     extra = [
         str(path.relative_to(folder))
         for path in folder.rglob("*")
-        if path.is_file()
+        if (path.is_file() or path.is_symlink())
         and str(path.relative_to(folder)) not in (*recorded.files, *CARD, SIGNATURE)
         and path.parent != folder / PROOF
     ]
@@ -233,7 +243,7 @@ def signed_by(folder: Path, key: Path | None) -> tuple[list[str], list[str], lis
             f"{key}: no public key ({_words(error)}); it is what `openssl ec -in KEY -pubout` prints"
         ) from None
     try:
-        config.verify(folder, folder / SIGNATURE)
+        config.set_hashing_config(_hashed(folder)).verify(folder, folder / SIGNATURE)
     except Exception as error:  # the library raises what its parts raise, for a file that is no signature too
         return [], [f"{SIGNATURE}: no valid signature of these files by this key ({_refusal(error)})"], []
     return [f"{SIGNATURE}: the signature is of these files and this key"], [], []
@@ -253,14 +263,19 @@ def _documents(folder: Path, recorded: Any) -> tuple[list[str], list[str], list[
         except (OSError, ValueError):
             wrong.append(f"{PROOF}/{name}: cannot be read")
             continue
-        wrong += [f"{PROOF}/{name}: {line}" for line in compared(there, content)[0]]
+        wrong += [f"{PROOF}/{name}: {line.removeprefix(': ')}" for line in compared(there, content)[0]]
     try:
-        formats = {name: validated(name, folder / PROOF / name) for name in made}
-        wrong += compared(
-            read_json(folder / PROOF / "index.json"), {"model": recorded.answers.model, "documents": formats}
-        )[0]
-    except (OSError, ValueError, UserError, ImportError) as error:
-        wrong.append(f"{PROOF}/index.json: {_words(error)}")
+        index = read_json(folder / PROOF / "index.json")
+        # A document that differs is named already, and no validator has to read it.
+        same = [name for name in made if not any(line.startswith(f"{PROOF}/{name}:") for line in wrong)]
+        formats = {name: validated(name, folder / PROOF / name) for name in same}
+        formats |= {name: index["documents"][name] for name in made if name not in same}
+        differs = compared(index, {"model": recorded.answers.model, "documents": formats})[0]
+        wrong += [f"{PROOF}/index.json: {line.removeprefix(': ')}" for line in differs]
+    except ImportError:
+        return [], wrong, [f"{PROOF}/index.json: {EXTRA}"]
+    except (OSError, ValueError, TypeError, KeyError, UserError) as error:
+        wrong.append(f"{PROOF}/index.json: not what attest writes ({_words(error)})")
     known = {*made, "index.json"}
     wrong += [f"{PROOF}/{path.name}: was not attested" for path in (folder / PROOF).iterdir() if path.name not in known]
     with tempfile.TemporaryDirectory() as aside:
@@ -295,9 +310,8 @@ def _sources(folder: Path, recorded: Any, attested: dict[str, Any]) -> tuple[lis
         made = one.fingerprints().get(stage)
         if twin := attestation.state_of(lambda state: state.fingerprints().get(stage) == made):
             wrong.append(f"models/{model}: from the same inputs {twin.name} has {twin.outputs()[f'models/{model}']}")
-        unreached.append("dvc.lock: nothing here records these bytes, so its hashes are read from the folder")
-    elif one.kind == "workspace" and not (paths.ROOT / "models" / model).exists():
-        one = replace(one, kind="revision")  # a fresh clone: its files are in DVC's cache or remote
+        unreached.append(NO_RECORD)
+    one = attestation.with_its_files(one)
     lock = {name: one.lock[name] for name in recorded.lock if name in one.lock}
     count, bad, gone = attestation.rehashed(lock, one.kind == "workspace")
     agree, other = attestation.code_of(lock)
@@ -305,7 +319,7 @@ def _sources(folder: Path, recorded: Any, attested: dict[str, Any]) -> tuple[lis
     wrong += attestation.chain(lock) + bad + unlike
     unreached += gone + away
     if other:
-        unreached.append(f"inputs: not here as recorded: {', '.join(other)}; check out the commit, `dvc checkout`")
+        unreached.append(f"inputs: not here as recorded: {', '.join(other)}; check out the commit that recorded them")
     try:
         here = attestation.claims_of(one, stage, names_of(one, model), recorded.owner).model_dump(mode="json")
         differs, unknown = compared(attested, here)
@@ -332,6 +346,9 @@ def report(folder: Path, key: Path | None) -> int:
     limit = f", but {len(unreached)} things above could not be checked" if unreached else ""
     if any(line.startswith(SIGNATURE) for line in unreached):
         print(f"{folder}: nothing differs{limit}, the signature among them: anybody may have made it")
+        return 2
+    if NO_RECORD in unreached:
+        print(f"{folder}: signed by this key, and nothing here says anything of this model{limit}")
         return 2
     print(f"{folder}: signed by this key, and nothing differs{limit}")
     return 0

@@ -109,7 +109,7 @@ def agreed(word: str) -> bool:
     if os.environ.get("YES") == "1":
         return True
     if not sys.stdin.isatty():
-        print("nothing removed; YES=1 in front of the command answers")
+        print("nothing was done; YES=1 in front of the command answers")
         return False
     return input(f"Type {word} to go on: ").strip() == word
 

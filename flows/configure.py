@@ -115,7 +115,7 @@ def sizes(megabytes: float, before: schema.Params, measure: Measure) -> dict[str
         steps = max(1, min(allowed, int(per_epoch * MOST_EPOCHS)))
         limit = f"the time allows {in_time} on this machine" if in_time <= most else f"{most} are the most"
         # The mixture has generated texts beside the text, so a step has less of it than its tokens.
-        why = f"about {steps / per_epoch * (1 - before.mix.curriculum.share):.1f} times through the text; {limit}"
+        why = f"about {steps / per_epoch * (1 - before.mix.curriculum.share):.2g} times through the text; {limit}"
         changes |= in_proportion(f"pretrain.{branch}", shipped, steps, why)
     few = 8 if megabytes >= 2 else 3 if megabytes >= 0.3 else 1
     changes["mix.canaries.per_count"] = (min(few, before.mix.canaries.per_count), "so that canaries stay a small share")

@@ -198,7 +198,8 @@ class Usable:
         if most < params.context:
             self.note += f" positions of the base ({key} is {params.context})"
         if most <= params.context:
-            self.remedy = "take a base with more positions"
+            own = base.resolve().is_relative_to(paths.ROOT / "models")
+            self.remedy = "raise pretrain.common.context" if own else "take a base with more positions"
         sides: Any = (parts.train, parts.heldout)
         if branch in ("instruct", "classify"):
             choice = own_rows.choice_of(branch, path, kind, parts, encoder, context)

@@ -24,6 +24,8 @@ from flows.system import paths
 from flows.system.command import parser_of, run_command
 
 HELD_OUT = "held-out text is among it: the held-out set changes, and scores do not compare with earlier ones"
+OPTED_OUT = "opted_out"
+"""Ingest's rule for what is on the list."""
 LIMITED = "{}: cut at max_megabytes, so other text takes its place, and the held-out set may change with it"
 ALREADY = "on {} already: what was made since has none of it; the rest is of older states, whose copies --purge deletes"
 
@@ -38,10 +40,12 @@ def look(text: str, again: bool = False) -> tuple[Any, list[Any]]:
         UserError: nothing was ingested, or the query names nothing.
     """
     from components.lineage.documents import wide_query_of
-    from flows.tracking.forgetting import recorded
+    from flows.tracking.forgotten import recorded
     from flows.tracking.model_exposure import workspace_view
     from flows.tracking.trace_report import answers
 
+    if not text.strip():
+        raise UserError("an empty query; name an id, a location, a source, a licence, or some words of the text")
     fetch_corpora()
     if workspace_view("data/ingest/train/manifest.json") is None:
         raise UserError("nothing has been ingested here yet, and no DVC remote has it; run `make demo` first")
@@ -139,7 +143,10 @@ def price(documents: list[Any]) -> str:
     from flows.plan import render
 
     grid = schema.load(paths.ROOT / "params.yaml").runtime.grid
-    return render(rows_to_redo(documents), resolve(grid, paths.ROOT), datetime.now(UTC))
+    rows = rows_to_redo(documents)
+    unknown = "\nNo record here of such a run; `python -m flows.team pull` fetches those that others pushed"
+    told = render(rows, resolve(grid, paths.ROOT), datetime.now(UTC))
+    return told + unknown * any(row.expected is None for row in rows)
 
 
 def dry_run(query: Any, found: list[Any]) -> str:
@@ -157,7 +164,8 @@ def dry_run(query: Any, found: list[Any]) -> str:
     if any((place.stage, place.part) == ("ingest", "heldout") for one in documents for place in one.locations):
         lines.append(HELD_OUT)
     listed = opt_out_file().read_text("utf-8").splitlines()
-    if already := set(forgetting.entries(query, found, ids)) <= set(listed):
+    out = all(any(place.rule == OPTED_OUT for place in one.locations) for one in documents)
+    if already := out or set(forgetting.entries(query, found, ids)) <= set(listed):
         lines.append(ALREADY.format(opt_out_file().name))
     else:
         touched = {one.facts["source"] for one in documents}
@@ -168,15 +176,17 @@ def dry_run(query: Any, found: list[Any]) -> str:
     if any(f"data/{place.stage}/{place.part}" == forgetting.SAMPLED for one in documents for place in one.locations):
         lines.append("fine-tuning may have used them: they are in the sample that its examples were drawn from")
     lines += ["", *([] if already else ["price of their removal:", price(documents), ""])]
-    copies = list(forgetting.copies(documents, ids))
+    copies, unread = forgetting.copies(documents, ids)
     objects = {copy.md5 for copy in copies}
     there, _, why = forgetting.in_remote(objects)
-    lines.append(
-        f"copies: {len(objects)} objects of DVC, as {len(copies)} files of these states, {len(there)} of them in the "
-        "remote too"
-    )
-    lines += [f"    {copy.state}: {copy.path}" for copy in copies[:12]]
-    lines += [f"    and {len(copies) - 12} more files"] * (len(copies) > 12) + [why] * bool(why)
+    remote = f"what the remote has is not known ({why})" if why else f"{len(there)} of them in the remote"
+    lines.append(f"copies: {len(objects)} objects of DVC, as {len(copies)} files of these states; {remote}")
+    lines += [f"    {copy.state}: {copy.path}{' (remote too)' * (copy.md5 in there)}" for copy in copies]
+    if unread:
+        lines.append(
+            "files that may hold it too and are in neither DVC's cache nor a remote, where one could look into them: "
+            f"{len(unread)}, such as {unread[0].path} of {unread[0].state}; `dvc pull` where they are to be had"
+        )
     lines += [f"    DVC experiment {name}" for name in forgetting.experiments_with(copies)]
     quoted = forgetting.artifacts_with(forgetting.quotes_of(documents, ids))
     own = own_files(query, documents, ids)
@@ -190,7 +200,7 @@ def dry_run(query: Any, found: list[Any]) -> str:
     lines += ["files of your own that hold it, which only you can change:"] * bool(own)
     lines += [f"    {line}" for line in lines_of(own)]
     lines += ["the sources themselves, which only you can change:"]
-    return "\n".join(lines + [f"    {place}" for place in forgetting.sources_of(documents)[:10]])
+    return "\n".join(lines + [f"    {place}" for place in forgetting.sources_of(documents)])
 
 
 def limited_sources() -> list[str]:
@@ -224,12 +234,12 @@ def apply(text: str, query: Any, found: list[Any]) -> None:
         UserError: the pipeline did not complete; the list keeps the entries, and it can be run again.
     """
     from flows.system import dvc
-    from flows.tracking import forgetting
+    from flows.tracking import forgetting, forgotten
 
     documents, ids = [match.document for match in found], forgetting.with_duplicates(found)
     own = own_files(query, documents, ids)
     saw = forgetting.versions_that_saw(found, [one.path for one in own])
-    known = forgetting.record(text, documents, ids, saw)
+    known = forgotten.record(text, documents, ids, saw)
     if not all((paths.ROOT / out).exists() for out in dvc.outputs()):
         dvc.run("checkout", "--allow-missing")
     listed, new = opt_out_file().read_text("utf-8"), forgetting.entries(query, found, ids)
@@ -244,23 +254,24 @@ def apply(text: str, query: Any, found: list[Any]) -> None:
             f"{alias} still points at a model that saw them or may have (marked in MLflow); `python -m flows.promote` "
             "replaces it, with --override KIND=REASON where no rule judges its kind"
         )
-    if left := forgetting.still_held(set(known["ids"])):
+    if left := forgotten.still_held(set(known["ids"])):
         raise UserError(f"still there after the removal: {', '.join(left[:5])}; report this as a mistake in Greenhouse")
     if own:
         print("files of your own still hold it, take it out there and run the pipeline:", *lines_of(own), sep="\n    ")
     else:
         print("no model of the workspace was trained on them")
     objects = len({row["md5"] for row in known["copies"]})
-    print(f"up to {objects} objects with it are left in DVC's cache and remote, of old states: --purge")
+    print(f"up to {objects} objects with it are left in DVC's cache and remote, of old states: --purge deletes them")
+    print(f"other clones need this state: commit {opt_out_file().name} and dvc.lock, then `dvc push`")
 
 
 def purge(text: str) -> int:
     """List every copy that can be deleted and what cannot be reached, ask, delete. The exit status."""
     from flows.clean import carry_out, idle_work_folders, of_paths, refuse_while_running
-    from flows.tracking import forgetting
+    from flows.tracking import forgotten
 
     refuse_while_running()
-    items, notes = forgetting.to_purge(text)
+    items, notes = forgotten.to_purge(text)
     return carry_out([*items, *of_paths(idle_work_folders())], notes, "purge")
 
 
@@ -268,8 +279,9 @@ def main() -> int:
     """Look, apply, or purge."""
     parser = parser_of("forget", __doc__)
     parser.add_argument("query", help="id, passage, e-mail address, location or its beginning, source, or licence")
-    parser.add_argument("--apply", action="store_true", help="opt out, make again what is stale, mark the models")
-    parser.add_argument("--purge", action="store_true", help="delete the copies in old states, after asking")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--apply", action="store_true", help="opt out, make again what is stale, mark the models")
+    what.add_argument("--purge", action="store_true", help="then: delete the copies in old states, after asking")
     arguments = parser.parse_args()
     if arguments.purge:
         return purge(arguments.query)

@@ -1,8 +1,7 @@
 """The ingest stage; `python -m flows.ingest` has DVC reproduce it."""
 
-import tempfile
-from pathlib import Path
-
+from components.core.errors import UserError
+from components.core.plain_text import plain
 from components.core.progress import Progress
 from components.core.report import Report
 from components.params import Ingest, Params
@@ -19,13 +18,20 @@ def call(context: StageContext, branch: str) -> Report:
 
 
 def dry_run(params: Params) -> str:
-    """What the sources hold: counts, what would be left out and why, a few documents."""
+    """What the sources hold: counts, what would be left out and why, a few documents.
+
+    Raises:
+        UserError: a run would end at once.
+    """
     from components.stages.ingest.stage import dry_run as read_only
 
-    with tempfile.TemporaryDirectory() as work:
-        sample = read_only(
-            root=paths.ROOT, params=params.ingest, work=Path(work), workers=params.runtime.workers, progress=Progress()
-        )
+    work = paths.WORK / "ingest" / "dry-run"
+    sample = read_only(
+        root=paths.ROOT, params=params.ingest, work=work, workers=params.runtime.workers, progress=Progress()
+    )
+    if sample.problem:
+        print(plain(sample.markdown))
+        raise UserError(sample.problem)
     return sample.markdown
 
 

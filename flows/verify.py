@@ -16,6 +16,7 @@ the energy against that of making the model. It takes the data as recorded; the 
 """
 
 import json
+import math
 import os
 import secrets
 import shutil
@@ -249,7 +250,8 @@ def report_segments(recorded: Snapshot, goal: str, found: dict[str, str], interv
         if difference:
             print(f"differs: steps {interval}: {difference}")
     probability = caught(intervals, sampled)
-    print(f"a forgery of {FORGED:.0%} of the {intervals} intervals would have been caught with {probability:.1%}")
+    forged = math.ceil(FORGED * intervals)
+    print(f"a forgery of {forged} of the {intervals} intervals would have been caught with {probability:.1%}")
     made = sum(row.kwh[1] - row.attempts_kwh[1] for row in gathered(recorded, goal).cost.stages.values())
     share = f", {used_kwh / made:.0%} of the {1000 * made:.3g} Wh of making all behind it" if made else ""
     print(f"energy: {1000 * used_kwh:.3g} Wh{share}")

@@ -57,21 +57,21 @@ class Training:
 
 
 def times_seen(training: Training, start: int, end: int) -> np.ndarray:
-    """How often the model was given each of the tokens `start` to `end` of its corpus: int64 (end - start,).
+    """How often the model was trained on each of the tokens `start` to `end` of its corpus: int64 (end - start,).
 
-    A token at the border of two windows of a causal model is counted twice where it was given twice: as the last
-    target of one window and the first input of the next.
+    A causal model is trained on a token where it is a target: the first of a window is input alone, the last target of
+    the window before. Over all tokens of a corpus the counts add up to the tokens that training read.
     """
     gained = np.zeros(end - start + 1, dtype=np.int64)  # of each token over the one before it
     phases, end_of_run = training.phases, training.steps + len(training.skipped)
     for phase, following in zip(phases, [*(after.first for after in phases[1:]), end_of_run], strict=True):
-        context, length = phase.context, phase.context + training.causal
-        first = max(0, (start - length) // context + 1)
-        last = min(training.windows(context) - 1, (end - 1) // context)
+        context, offset = phase.context, int(training.causal)
+        first = max(0, (start - offset - context) // context + 1)
+        last = min(training.windows(context) - 1, (end - 1 - offset) // context)
         windows = np.arange(first, last + 1)
-        times = _times_trained(training, phase, windows, following)
-        np.add.at(gained, np.maximum(windows * context - start, 0), times)
-        np.subtract.at(gained, np.minimum(windows * context + length, end) - start, times)
+        times, begin = _times_trained(training, phase, windows, following), windows * context + offset
+        np.add.at(gained, np.maximum(begin - start, 0), times)
+        np.subtract.at(gained, np.minimum(begin + context, end) - start, times)
     return gained.cumsum()[:-1]
 
 

@@ -62,8 +62,8 @@ class Pretrain(Section):
     """Sequences per forward pass; null for the whole batch. Smaller needs less memory (gradients are accumulated)."""
     context: int = Field(default=256, ge=16)
     """Tokens per sequence."""
-    length_warmup: Fraction = 0.0
-    """Share of the steps with shorter sequences, growing from 16 tokens to `context`, and as many more in a batch."""
+    length_warmup: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of the steps with shorter sequences, as many more in a batch: `context` halved, to 16 tokens at least."""
     document_mask: bool = False
     """Keep attention inside each document of a packed sequence."""
     mask_rate: Advanced[float] = Field(default=0.3, gt=0.0, lt=1.0)

@@ -118,7 +118,17 @@ def phases_of(context: int, batch: int, seed: int, steps: int, length_warmup: fl
         Phase(round(number * each), length, batch * context // length, mixed(seed, length))
         for number, length in enumerate(lengths if length_warmup else [])
     ]
-    return *short, Phase(round(len(short) * each), context, batch, seed)
+    return *short, Phase(min(round(len(short) * each), max(0, steps - 1)), context, batch, seed)
+
+
+def described(phases: Sequence[Phase], steps: int) -> str:
+    """Window lengths and steps of each, such as `16 tokens (steps 1 to 180), 32 (181 to 360), 64 (361 to 900)`."""
+    ends = [*(phase.first for phase in phases[1:]), steps]
+    spans = [(phase, end) for phase, end in zip(phases, ends, strict=True) if end > phase.first]
+    return ", ".join(
+        f"{phase.context}{' tokens' * (not number)} ({'steps ' * (not number)}{phase.first + 1} to {end})"
+        for number, (phase, end) in enumerate(spans)
+    )
 
 
 def phase_of(phases: Sequence[Phase], number: int) -> Phase:

@@ -122,7 +122,7 @@ def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
         raise UserError(f"DATA={path}: {dvc.unreadable(odd)}")
     if odd := sorted(one for one in there if SURROGATE.search(str(one))):
         raise UserError(f"DATA={path}: {len(odd)} names are not UTF-8, and DVC, which versions the folder, cannot read "
-                        f"them: rename {ascii(odd[0].name)[1:-1]:.200}")  # fmt: skip
+                        f"them: rename {ascii(str(odd[0]))[1:-1]:.300}")  # fmt: skip
     listing = Listing("", 0)
     files = [path] if path.is_file() else [path / name for name in sorted(names_under(path, "**/*", listing))]
     known = [one for one in files if format_of(one.name)]

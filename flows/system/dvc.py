@@ -195,6 +195,17 @@ def inputs(stage: str, root: Path = ROOT, intact: bool = False) -> Inputs:
         return found
 
 
+def raise_if_missing(stage: str, root: Path = ROOT) -> None:
+    """Refuse to run a stage by itself where an input is not there, and say which stage makes it."""
+    with open_repo(root) as repo:
+        makers = {Path(out.def_path): one.name for one in repo.index.stages for out in one.outs}
+        absent = [one for one in repo.stage.load_one(str(root / "dvc.yaml"), stage).deps if not one.exists]
+        for path in [Path(one.def_path) for one in absent]:
+            made = [one for out, one in makers.items() if out.is_relative_to(path) or path.is_relative_to(out)]
+            todo = f"`python -m flows.pipeline --until {made[0]}` makes it" if made else "correct it in params.yaml"
+            raise UserError(f"{stage}: {path}, which it reads, is not there; {todo}")
+
+
 def hash_of(stage: str, path: str, root: Path = ROOT) -> str:
     """The hash DVC gives the output `path` of a stage as it is on disk now: what dvc.lock will say."""
     with open_repo(root) as repo:

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from components.stages.account.model_answers import files_behind, load_answer, v
 from components.stages.account.summary import Files
 from components.studies.attestation.claims import NEVER_ASKED, Claims, GateVerdict, StageEnergy
 from components.studies.attestation.training_content import OWNER
-from flows.system import paths
+from flows.system import dvc, paths
 from flows.tracking import environment_record, snapshots
 from flows.tracking.model_exposure import states
 from flows.tracking.model_origin import collect, gathered
@@ -151,6 +152,8 @@ def owner_fields(path: Path | None) -> dict[str, str]:
     found = read_tree(path, "write YAML, such as `provider: ...`") if path else {}
     if unknown := {str(name)[:80] for name in found} - set(OWNER):
         raise UserError(f"{path}: no field {', '.join(sorted(unknown)[:9])}; there are {', '.join(OWNER)}")
+    if shapeless := [name for name, value in found.items() if value is None or isinstance(value, list | dict)]:
+        raise UserError(f"{path}: {', '.join(shapeless)}: no text; write `{shapeless[0]}: ...`, or leave the line out")
     return {name: str(value) for name, value in found.items()}
 
 
@@ -160,6 +163,21 @@ def owner_fields(path: Path | None) -> dict[str, str]:
 def state_of(wanted: Callable[[Snapshot], bool]) -> Snapshot | None:
     """The first state of this checkout that is wanted; None if there is none."""
     return next((one for one in itertools.chain(states(), snapshots.committed()) if wanted(one)), None)
+
+
+def with_its_files(one: Snapshot) -> Snapshot:
+    """The state, read from DVC's cache and remote where files of the workspace are gone, as they are in a fresh clone.
+
+    What cannot be read there is an error then; a file that is absent here would be taken for one that never was.
+    """
+    if one.kind != "workspace":
+        return one
+    store = ObjectCache()
+    for out, md5 in one.outputs().items():
+        listed = store.files(md5) if store.path(md5).exists() and md5.endswith(".dir") else {"": md5}
+        if not all((paths.ROOT / out / name).exists() for name in listed):
+            return replace(one, kind="revision")
+    return one
 
 
 def folder_md5(files: dict[str, str]) -> str:
@@ -214,13 +232,12 @@ def _objects(store: ObjectCache, path: str, objects: dict[str, str]) -> tuple[li
     bad, gone, good = list[str](), list[str](), 0
     store.pull(objects.values())
     for name, md5 in objects.items():
-        file = f"{path}/{name}".rstrip("/")
         if not (found := store.path(md5)).exists():
-            gone.append(store.absent(md5))
+            gone.append(f"{name or path}: {store.absent(md5)}")
             continue
         good += 1
         if md5_file(found) != md5:
-            bad.append(f"{file}: the object {md5} in DVC's cache has other bytes")
+            bad.append(f"{f'{path}/{name}'.rstrip('/')}: the object {md5} in DVC's cache has other bytes")
     return bad, gone, good
 
 
@@ -236,10 +253,16 @@ def chain(lock: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def code_of(lock: dict[str, dict[str, Any]]) -> tuple[int, list[str]]:
-    """Hash the code and settings that the stages depend on as they are here; how many agree, and those that do not."""
-    outs = {out["path"] for entry in lock.values() for out in entry.get("outs", [])}
+    """Hash the code and settings that the stages depend on as they are here; how many agree, and those that do not.
+
+    Outputs of stages, of which an input may be a part or hold several, are hashed by `rehashed`.
+    """
+    outs = {out["path"] for entry in lock.values() for out in entry.get("outs", [])} | set(dvc.outputs())
     deps = {
-        dep["path"]: dep["md5"] for entry in lock.values() for dep in entry.get("deps", []) if dep["path"] not in outs
+        dep["path"]: dep["md5"]
+        for entry in lock.values()
+        for dep in entry.get("deps", [])
+        if not any(f"{dep['path']}/".startswith(f"{out}/") or out.startswith(f"{dep['path']}/") for out in outs)
     }
     other = []
     for path, md5 in sorted(deps.items()):

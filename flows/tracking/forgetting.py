@@ -7,15 +7,15 @@ the weights of its models too.
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from components.core.errors import UserError
-from components.core.files import fingerprint, read_json, write_json
+from components import params as schema
+from components.core.files import read_json
 from components.lineage.documents import CORPORA, Query, Traced, View, shards, text_at
 from components.lineage.quotes import Quotes
 from flows.system import dvc, git, paths
@@ -98,35 +98,47 @@ class Copy:
     state: str
 
 
-def copies(documents: list[Traced], ids: set[str]) -> Iterator[Copy]:
+def copies(documents: list[Traced], ids: set[str], view: View = workspace_view) -> tuple[list[Copy], list[Copy]]:
     """Every object of every known state that holds one of the documents, once under each path.
 
     Corpora and reports of old states that only the remote has are fetched to be looked into.
+
+    Returns:
+        the copies; and what is in neither cache, remote nor workspace, so that nobody could look into it.
     """
-    store, known, quotes = ObjectCache(), set[tuple[str, str]](), quotes_of(documents, ids)
+    store, known, quotes = ObjectCache(), set[tuple[str, str]](), quotes_of(documents, ids, view)
+    found, unread = list[Copy](), list[Copy]()
 
     @cache
-    def holds(md5: str, is_shard: bool) -> bool:
-        path = store.path(md5)
-        return path.exists() and (bool(_rows_of(path, ids)) if is_shard else quotes.inside(path))
+    def holds(path: Path, is_shard: bool) -> bool:
+        return bool(rows_of(path, ids)) if is_shard else quotes.inside(path)
 
     known_states = [*states(), *snapshots.committed()]
     store.pull({md5 for state in known_states for md5 in state.outputs().values() if md5.endswith(".dir")})
-    files = [dict(_files(store, state)) for state in known_states]
-    store.pull({md5 for one in files for path, md5 in one.items() if _is_shard(path) or path.startswith("reports/")})
+    files = [dict(files_of(store, state)) for state in known_states]
+    store.pull({md5 for one in files for path, md5 in one.items() if _is_searched(path)})
     for state, own in zip(known_states, files, strict=True):
-        bad = {path for path, md5 in own.items() if _is_shard(path) and holds(md5, True)}
-        bad |= {path for path, md5 in own.items() if path.startswith("reports/") and holds(md5, False)}
-        bad |= _made_of(bad, own, cached_view(state))
-        for path in sorted(bad):
+        bad, here = set[str](), workspace_view if state.kind == "workspace" else cached_view(state)
+        searched = {path: md5 for path, md5 in own.items() if _is_searched(path)}
+        unlisted = {
+            out: md5 for out, md5 in state.outputs().items() if md5.endswith(".dir") and not store.path(md5).exists()
+        }
+        for path, md5 in (searched | unlisted).items():
+            place = next((one for one in (store.path(md5), here(path)) if one and one.is_file()), None)
+            if place is None:
+                unread.append(Copy(md5, path, state.name))
+            elif holds(place, _is_shard(path)):
+                bad.add(path)
+        for path in sorted(bad | _made_of(bad, own, here)):
             if (own[path], path) not in known:
                 known.add((own[path], path))
-                yield Copy(own[path], path, state.name)
+                found.append(Copy(own[path], path, state.name))
+    return found, unread
 
 
-def quotes_of(documents: list[Traced], ids: set[str]) -> Quotes:
-    """What a report says of the documents, or quotes."""
-    texts = (text_at(one.locations[0], workspace_view) for one in documents if one.locations)
+def quotes_of(documents: list[Traced], ids: set[str], view: View = workspace_view) -> Quotes:
+    """What a report says of the documents, or quotes; `view` has the files in which they were found."""
+    texts = (text_at(one.locations[0], view) for one in documents if one.locations)
     return Quotes(ids, texts, _texts_of_others(ids))
 
 
@@ -138,16 +150,20 @@ def _texts_of_others(ids: set[str]) -> Iterator[list[str]]:
             yield [text for id, text in zip(table["id"], table["text"], strict=True) if id not in ids]
 
 
+def _is_searched(path: str) -> bool:
+    return _is_shard(path) or path.startswith("reports/")
+
+
 def _is_shard(path: str) -> bool:
     return path.startswith("data/") and path.endswith(".parquet")
 
 
-def _rows_of(shard: Path, ids: set[str]) -> list[str]:
+def rows_of(shard: Path, ids: set[str]) -> list[str]:
     """Ids of the shard's rows that are one of the documents or a copy of one."""
     return [row for row in pq.read_table(shard, columns=["id"])["id"].to_pylist() if row.split("-")[0] in ids]
 
 
-def _files(store: ObjectCache, state: Snapshot) -> Iterator[tuple[str, str]]:
+def files_of(store: ObjectCache, state: Snapshot) -> Iterator[tuple[str, str]]:
     for out, md5 in state.outputs().items():
         if store.path(md5).exists() or not md5.endswith(".dir"):
             yield from ((f"{out}/{name}".rstrip("/"), one) for name, one in store.files(md5).items())
@@ -200,7 +216,7 @@ def versions_that_saw(found: list[TraceMatch], own: Iterable[str] = ()) -> list[
     versions: dict[tuple[str, str], Any] = {}
     for state in states():
         models = {f"models/pretrain/{one.branch}" for one in seen if state.name in one.model.split(", ")}
-        drawn = any(_rows_of(path, ids) for _, _, path in shards(cached_view(state), "bias", "train"))
+        drawn = any(rows_of(path, ids) for _, _, path in shards(cached_view(state), "bias", "train"))
         models |= tuned_from(state.lock, {*models, *own} | ({SAMPLED} if drawn else set()))
         for stage, made in state.fingerprints().items():
             if models & {out["path"] for out in state.lock[stage].get("outs", [])}:
@@ -282,90 +298,20 @@ def experiments_with(found: list[Copy]) -> list[str]:
     store, wanted = ObjectCache(), {copy.md5 for copy in found}
 
     def held(name: str) -> set[str]:
-        return {md5 for _, md5 in _files(store, snapshots.find(name))}
+        return {md5 for _, md5 in files_of(store, snapshots.find(name))}
 
     return [name for name in snapshots.experiments() if wanted & held(name)]
 
 
 def sources_of(documents: list[Traced]) -> list[str]:
-    """Where the texts were read: copies that are the owner's to remove, those in git by name."""
-    places = dict.fromkeys(f"{one.facts['source']}: {one.facts['location'].split('#')[0]}" for one in documents)
-    tracked = {line.rpartition("/")[2] for line in git.answer("ls-files").splitlines()}
+    """Where the texts were read: copies that are the owner's to remove; those that git tracks here are called so."""
+    settings = schema.load(paths.ROOT / "params.yaml").ingest.sources
+    folders = {one.name: paths.ROOT / one.path for one in settings if one.kind == "files"}
+    tracked = {paths.ROOT / line for line in git.answer("ls-files").splitlines()}
+    found = dict.fromkeys((one.facts["source"], one.facts["location"].split("#")[0]) for one in documents)
     return [
-        f"{place}{' (in git, with its history)' if place.rpartition('/')[2] in tracked else ''}" for place in places
+        f"{source}: {place}"
+        + " (in git, with its history)"
+        * (source in folders and bool({folders[source], folders[source] / place} & tracked))
+        for source, place in found
     ]
-
-
-# -- afterwards --------------------------------------------------------------------------------------------------------
-
-
-def _record(text: str) -> Path:
-    return paths.STATE / "forgotten" / f"{fingerprint(text.strip())}.json"
-
-
-def recorded(text: str) -> dict[str, Any]:
-    """What a removal by this query concerns; without ids if there was none."""
-    path = _record(text)
-    nothing: dict[str, Any] = {"ids": [], "copies": [], "versions": [], "artifacts": []}
-    return nothing | (read_json(path) if path.exists() else {})
-
-
-def record(text: str, documents: list[Traced], ids: set[str], saw: list[Any]) -> dict[str, Any]:
-    """Keep what a removal concerns, by the query's hash and without the text: later nothing here holds it any more.
-
-    Added to what an earlier removal by this query recorded, which may have been interrupted.
-    """
-    known = recorded(text)
-    there = {row["md5"] for row in known["copies"]}  # an object may be of another state by now
-    found = [asdict(copy) for copy in copies(documents, ids) if copy.md5 not in there]
-    versions = [[row.name, str(row.version)] for row in saw]
-    known = {
-        "ids": sorted({*known["ids"], *ids}),
-        "copies": known["copies"] + found,
-        "versions": known["versions"] + [row for row in versions if row not in known["versions"]],
-        "artifacts": sorted({*known["artifacts"], *artifacts_with(quotes_of(documents, ids))}),
-    }
-    write_json(_record(text), known)
-    return known
-
-
-def still_held(ids: set[str]) -> list[str]:
-    """Those of the documents that a corpus of the workspace holds, training or held-out; by id, copies of one too."""
-    corpora = [(stage, part) for stage, part in CORPORA if part in ("train", "heldout")]
-    held = (row for one in corpora for _, _, path in shards(workspace_view, *one) for row in _rows_of(path, ids))
-    return list(dict.fromkeys(held))
-
-
-def to_purge(text: str) -> tuple[list[Removable], list[str]]:
-    """What old states still hold of documents that were taken out, and what cannot be reached, in words.
-
-    Raises:
-        UserError: they were not taken out yet.
-    """
-    from flows.tracking.garbage import experiment_item
-
-    known, store = recorded(text), ObjectCache()
-    if not (ids := set(known["ids"])):
-        raise UserError("nothing was taken out by this query; `python -m flows.forget QUERY --apply` does that first")
-    if still_held(ids):
-        raise UserError("the workspace still has it; take it out first: `python -m flows.forget QUERY --apply`")
-    here = {md5 for _, md5 in _files(store, snapshots.find("workspace"))}
-    found = [Copy(**row) for row in known["copies"] if row["md5"] not in here]
-    objects = [path for md5 in dict.fromkeys(copy.md5 for copy in found) if (path := store.path(md5)).exists()]
-    there, remove, why = in_remote({copy.md5 for copy in found})
-    items = [
-        Removable(f"DVC's cache: {path.parent.name}{path.name}", size_of(path), partial(remove_path, path))
-        for path in objects
-    ]
-    items += [Removable(f"DVC's remote: {md5}", 0, partial(remove, md5)) for md5 in sorted(there) if remove]
-    items += [experiment_item(name) for name in experiments_with(found)]
-    items += map(model_item, registered(known["versions"]))
-    notes = ["Old states whose objects go can no longer be checked out, compared or verified.", "Not reached:", *BEYOND]
-    return items + artifact_items(known["artifacts"]), notes + [f"    {why}"] * bool(why)
-
-
-BEYOND = (
-    "    the sources, and the history of those that lie in git; rows of your own and evaluation items",
-    "    clones, caches and backups of others; other remotes; copies made by flows.export or flows.attest",
-    "    statistics learnt from it: tokenizers and scores of old states, logs, the energy ledger",
-)

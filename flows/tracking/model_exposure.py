@@ -65,6 +65,7 @@ class Model:
 
     branch: str
     names: list[str]
+    state: Snapshot
     view: View
     mix: str
     """Hash of the mixture it was trained on: models of one mixture are traced together."""
@@ -125,8 +126,8 @@ def _model(branch: str, names: list[str], state: Snapshot, view: View) -> Model:
     """The model of a state, with its training if all that follows from is known."""
     outputs = state.outputs()
     used = {dep["path"]: dep["md5"] for dep in state.lock[f"pretrain@{branch}"]["deps"]}
-    model = Model(branch, names, view, outputs.get("data/mix", ""))
-    if used.get("data/tokenize") != outputs.get("data/tokenize"):
+    model = Model(branch, names, state, view, outputs.get("data/mix", ""))
+    if used.get("data/tokenize") != outputs.get("data/tokenize") or not tokens_fit(state):
         model.problem = "was trained on other tokens than its state records now; run the pipeline there"
         return model
     facts = view(f"models/pretrain/{branch}/greenhouse.json")
@@ -167,8 +168,18 @@ class Stretch:
     of_passage: bool = False
 
 
+def tokens_fit(state: Snapshot) -> bool:
+    """Whether a state's tokens were made from the mixture that it records."""
+    used = {dep["path"]: dep["md5"] for dep in state.lock.get("tokenize", {}).get("deps", [])}
+    return "data/mix" in used and used["data/mix"] == state.outputs().get("data/mix")
+
+
 def stretch_of(location: DocumentLocation, view: View) -> Stretch | None:
-    """Tokens of a document of the mixture: corpus shard k is token shard k, rows are in the same order."""
+    """Tokens of a document of the mixture: corpus shard k is token shard k, rows are in the same order.
+
+    Args:
+        view: files of the state in which the document has this location.
+    """
     path = view("data/tokenize/train/manifest.json")
     if path is None:
         return None

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from components.core.errors import UserError
-from components.lineage.documents import DocumentLocation, Query, Traced, near, query_of, trace
+from components.lineage.documents import DocumentLocation, Query, Traced, View, near, query_of, trace
 from components.lineage.quotes import Quotes
-from flows.tracking.model_exposure import Seen, models, seen_by, stretch_of, workspace_view
+from flows.system import dvc
+from flows.tracking.model_exposure import Seen, models, seen_by, stretch_of, tokens_fit, workspace_view
 from flows.tracking.rows_with_text import FileWithText, files_with
+from flows.tracking.snapshots import Snapshot
 
 SHOWN = 20
 """Documents printed; `--json` has all."""
@@ -16,10 +18,12 @@ SHOWN = 20
 
 @dataclass
 class TraceMatch:
-    """A document, and what each model has seen of it."""
+    """A document with its locations in a state whose files `view` has, and what each model has seen of it."""
 
     document: Traced
     seen: list[Seen | str]
+    state: Snapshot
+    view: View
 
 
 def answers(query: Query, whole: bool = False) -> list[TraceMatch]:
@@ -30,12 +34,17 @@ def answers(query: Query, whole: bool = False) -> list[TraceMatch]:
     """
     known, passage = models(), query.value if query.kind == "passage" and not whole else ""
     here = {model.mix for model in known if "workspace" in model.names}
-    matches = {document.facts["id"]: TraceMatch(document, []) for document in trace(query, workspace_view)}
+    workspace = Snapshot("workspace", "workspace", dvc.lock())
+    matches = {
+        document.facts["id"]: TraceMatch(document, [], workspace, workspace_view)
+        for document in trace(query, workspace_view)
+    }
     for mix in sorted({model.mix for model in known}, key=lambda mix: (mix not in here, mix)):
         of_mix = [model for model in known if model.mix == mix]
         own = trace(query, of_mix[0].view)
         for document in own:
-            answer = matches.setdefault(document.facts["id"], TraceMatch(document, []))
+            first = TraceMatch(document, [], of_mix[0].state, of_mix[0].view)
+            answer = matches.setdefault(document.facts["id"], first)
             answer.seen += [seen_by(model, document, passage) for model in of_mix]
     return list(matches.values())
 
@@ -79,10 +88,12 @@ def _document_lines(answer: TraceMatch) -> Iterator[str]:
     yield f"    licence {facts['licence']} (read from: {facts['licence_from'] or 'nowhere'})"
     dated = f", retrieved {facts['retrieved']}" if facts["retrieved"] else ""
     yield f"    {facts['source_version']}{dated}, sha256 {facts['sha256']}"
+    if answer.state.name != "workspace":
+        yield f"    not in the workspace; in the state {answer.state.name}:"
     for location in answer.document.locations:
         yield f"    {_location_line(location)}"
-    for copy in answer.document.trained:
-        if stretch := stretch_of(copy, workspace_view):
+    for copy in answer.document.trained if tokens_fit(answer.state) else []:
+        if stretch := stretch_of(copy, answer.view):
             at, size = stretch.in_shard, stretch.end - stretch.start
             yield f"    {'tokenize':<9}{'train':<11}{stretch.shard}, tokens {at} to {at + size}"
     for seen in answer.seen:
@@ -105,7 +116,10 @@ def _seen_as_json(seen: Seen | str) -> dict:
 
 def as_json(query: Query, matches: list[TraceMatch], own: list[FileWithText]) -> str:
     """The answer for a program."""
-    rows = [asdict(answer.document) | {"models": [_seen_as_json(seen) for seen in answer.seen]} for answer in matches]
+    rows = [
+        asdict(one.document) | {"state": one.state.name, "models": [_seen_as_json(seen) for seen in one.seen]}
+        for one in matches
+    ]
     found = {"query": asdict(query), "documents": rows, "files": [asdict(one) for one in own]}
     return json.dumps(found, indent=2, ensure_ascii=False)
 

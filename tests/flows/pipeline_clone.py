@@ -1,5 +1,6 @@
 """Clones of the project for the tests that run it: what a user has, at the size of presets/test.yaml."""
 
+import hashlib
 import os
 import shutil
 import sqlite3
@@ -125,6 +126,23 @@ class PipelineClone:
         text = (self.root / path).read_text()
         assert old in text, f"{path} does not hold {old!r}"
         (self.root / path).write_text(text.replace(old, new, 1))
+
+    @contextmanager
+    def without(self, path: str, aside: Path, cached_only: bool = False) -> Iterator[None]:
+        """Within: an output's file is neither in the workspace (unless `cached_only`) nor in DVC's cache."""
+        file = self.root / path
+        md5 = hashlib.md5(file.read_bytes()).hexdigest()
+        places = [file] * (not cached_only)
+        places += self.root.rglob(f"files/md5/{md5[:2]}/{md5[2:]}")
+        assert len(places) > (not cached_only)
+        aside.mkdir()
+        for number, place in enumerate(places):
+            place.rename(aside / str(number))
+        try:
+            yield
+        finally:
+            for number, place in enumerate(places):
+                (aside / str(number)).rename(place)
 
     @contextmanager
     def edited(self, path: str, *changes: tuple[str, str]) -> Iterator[None]:

@@ -12,6 +12,7 @@ import pytest
 from components.core.errors import UserError
 from components.core.files import read_json
 from flows import attest
+from flows.tracking.attestation import owner_fields
 from tests.flows.pipeline_clone import PipelineClone
 
 
@@ -63,22 +64,35 @@ def test_what_cannot_be_made_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("folder")] == []
 
 
-def test_a_model_whose_weights_are_gone_is_not_signed(finished_clone: PipelineClone, tmp_path: Path) -> None:
+@pytest.mark.pipeline
+@pytest.mark.parametrize("path", ["models/finetune/instruct/model.safetensors", "data/mix/train/manifest.json"])
+def test_what_cannot_be_read_is_not_signed_as_if_it_never_was(
+    finished_clone: PipelineClone, tmp_path: Path, path: str
+) -> None:
     key_pair(tmp_path, "key")
-    weights = finished_clone.root / "models/finetune/instruct/model.safetensors"
-    md5 = hashlib.md5(weights.read_bytes()).hexdigest()
-    places = [weights, *finished_clone.root.glob(f"**/files/md5/{md5[:2]}/{md5[2:]}")]
-    places += (finished_clone.root / ".dvc").glob(f"**/files/md5/{md5[:2]}/{md5[2:]}")
-    for number, path in enumerate(dict.fromkeys(places)):
-        path.rename(tmp_path / f"kept-{number}")
-    try:
+    with finished_clone.without(path, tmp_path / "kept"):
         command = ("flows.attest", "instruct", "--key", str(tmp_path / "key"), "--out", str(tmp_path / "folder"))
         said = finished_clone.run(*command, expect=1)
-    finally:
-        for number, path in enumerate(dict.fromkeys(places)):
-            (tmp_path / f"kept-{number}").rename(path)
-    assert "neither here nor in DVC's cache" in said.splitlines()[-1]
+    assert f"{path} of workspace: " in said.splitlines()[-1]
+    assert "not in DVC's cache" in said.splitlines()[-1]
     assert not (tmp_path / "folder").exists()
+
+
+@pytest.mark.pipeline
+def test_where_nothing_is_recorded_only_the_signer_s_word_stands(
+    finished_clone: PipelineClone, fresh_clone: PipelineClone, tmp_path: Path
+) -> None:
+    key, folder = key_pair(tmp_path, "key"), tmp_path / "folder"
+    finished_clone.run("flows.attest", "instruct", "--key", str(key), "--out", str(folder))
+    said = fresh_clone.run("flows.attest", "--check", str(folder), "--key", f"{key}.pub", expect=2)
+    assert "signed by this key, and nothing here says anything of this model" in said.splitlines()[-1]
+
+
+@pytest.mark.parametrize("line", ["purpose:", "provider: [1, 2]"])
+def test_an_owner_s_field_is_text(tmp_path: Path, line: str) -> None:
+    (file := tmp_path / "owner.yaml").write_text(f"languages: English\n{line}\n")
+    with pytest.raises(UserError, match=rf"owner.yaml: {line.partition(':')[0]}: no text; write"):
+        owner_fields(file)
 
 
 def test_a_key_of_another_kind_is_named(tmp_path: Path) -> None:

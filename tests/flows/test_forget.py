@@ -41,7 +41,7 @@ def test_what_names_nothing_is_one_sentence(finished_clone: PipelineClone) -> No
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize(("text", "says"), [("", "fewer than"), ("curriculum/copy", "text that mix generates")])
+@pytest.mark.parametrize(("text", "says"), [("", "an empty query"), ("curriculum/copy", "text that mix generates")])
 def test_what_no_removal_can_take_out_is_refused(finished_clone: PipelineClone, text: str, says: str) -> None:
     before = (finished_clone.root / "opt_out.txt").read_text()
     said = finished_clone.run("flows.forget", text, "--apply", expect=1)
@@ -71,6 +71,21 @@ def test_a_clone_whose_objects_were_purged_says_so(fresh_clone: PipelineClone, t
     assert "purged after a removal; take a newer dvc.lock" in said
 
 
+def test_a_copy_that_nobody_can_look_into_is_named(finished_clone: PipelineClone, tmp_path: Path) -> None:
+    identity = finished_clone.run_code(A_TRAINED_ONE)
+    shard = "data/mix/train/part-00000.parquet"
+    whole = finished_clone.run("flows.forget", identity)
+    with finished_clone.without(shard, tmp_path / "kept", cached_only=True):
+        said = finished_clone.run("flows.forget", identity)
+    copies = [line for line in whole.splitlines() if line.startswith("    workspace: ")]
+    assert f"    workspace: {shard}" in copies
+    assert [line for line in said.splitlines() if line.startswith("    workspace: ")] == copies, "it lies here still"
+    with finished_clone.without("reports/mix/details/report.md", tmp_path / "also kept"):
+        said = finished_clone.run("flows.forget", identity)
+    assert "files that may hold it too and are in neither DVC's cache nor a remote" in said
+    assert "such as reports/mix/details/report.md of workspace" in said
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_from_a_fresh_clone_a_text_goes_with_all_its_copies(
@@ -85,11 +100,13 @@ def test_from_a_fresh_clone_a_text_goes_with_all_its_copies(
     try:
         clone.run("dvc", "push")
         clone.run("flows.team", "push")
-        mate = cloned(clone, tmp_path / "mate")
+        mate, other = (cloned(clone, tmp_path / name) for name in ("mate", "other"))
     finally:
         clone.git("reset", "--quiet", head)
         (clone.root / ".dvc/config.local").unlink()
-    shutil.copytree(databases, mate.root / ".greenhouse", dirs_exist_ok=True)  # empty, as the mate would make them
+    for one in (mate, other):
+        shutil.copytree(databases, one.root / ".greenhouse", dirs_exist_ok=True)  # empty, as they would make them
+    other.run("dvc", "pull")
     name = forgettable(clone)
     wanted = sought(clone.root, name)
     assert kinds_of(left(remote, wanted)) == {"text", "tokens", "weights"}
@@ -99,6 +116,13 @@ def test_from_a_fresh_clone_a_text_goes_with_all_its_copies(
     assert left(remote, wanted) == []
     assert left(mate.root, wanted) == []
     assert "up to date" in mate.run("dvc", "status")
+    mate.run("dvc", "push")
+    for file in ("dvc.lock", "opt_out.txt"):  # as git brings them
+        shutil.copy(mate.root / file, other.root / file)
+    other.run("dvc", "pull")
+    assert kinds_of(left(other.root, wanted)) == {"text", "tokens", "weights"}
+    assert "\nremoved " in other.run("flows.forget", name, "--purge", YES="1"), "it has no record of the removal"
+    assert left(other.root, wanted) == []
     said = mate.run("flows.forget", name)  # the record of its removal has its name
     assert "no model was pretrained on them" in said
     assert "on opt_out.txt already" in said

@@ -201,7 +201,7 @@ def _json(file: ByteCount, options: Options) -> Iterator[Record | BadRecord]:
     counted = 0
     for number, item in enumerate(values, 1):
         part = str(number) if isinstance(value, list) else ""
-        record = record_of(item, options.text_field, part, f"item {number}: ")
+        record = record_of(item, options.text_field, part, f"item {number}: ", number)
         counted += record.num_bytes
         yield record
     file.cut["fields_and_syntax"] += len(raw) - counted

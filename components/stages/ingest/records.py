@@ -159,6 +159,7 @@ def record_of(
 
     Args:
         label: begins the reason of a bad record: its number in the file.
+        line: of the file; of one that has no lines, the number of the record.
         evidence: gives the raw bytes of a bad record.
     """
     problem = _problem_of(value, text_field)

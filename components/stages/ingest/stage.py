@@ -69,10 +69,11 @@ def ingest(
 
 @dataclass(frozen=True)
 class DryRun:
-    """Result of a dry run: counts per source, and a report with sample documents in Markdown."""
+    """Result of a dry run: counts per source, a report with sample documents in Markdown, and why a run would end."""
 
     source_counts: dict[str, SourceCounts]
     markdown: str
+    problem: str
 
 
 def dry_run(
@@ -97,12 +98,12 @@ def dry_run(
         _clear(work, "spool")
     _plan_heldout(ingest_pass)
     report = report_of(ingest_pass.source_counts, ingest_pass.opt_out, ingest_pass.policy, None)
-    text = f"{report.markdown}\n{samples(ingest_pass.source_counts)}"
+    text, problem = f"{report.markdown}\n{samples(ingest_pass.source_counts)}", ""
     try:
         _raise_if_unfit(ingest_pass, params, work)
     except UserError as error:
-        text += f"\nA run would end here: {error}\n"
-    return DryRun(ingest_pass.source_counts, text)
+        problem = f"a run would end here: {error}"
+    return DryRun(ingest_pass.source_counts, text, problem)
 
 
 def _clear(work: Path, *more: str) -> None:

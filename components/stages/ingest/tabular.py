@@ -113,7 +113,7 @@ def parquet_rows(file: Any, text_field: str, max_chars: int) -> Iterator[Record 
                 reason = f"row {number}: not UTF-8 at byte {error.start}"
                 yield BadRecord.of("invalid_utf8", reason, b"".join(v for v in values if isinstance(v, bytes)))
             else:
-                record = record_of(row, text_field, str(number), f"row {number}: ")
+                record = record_of(row, text_field, str(number), f"row {number}: ", number)
                 yield replace(record, unread=unread) if isinstance(record, Record) else record
 
 

@@ -6,6 +6,7 @@ held-out cut keeps on one side. Requests, metadata, redirects, errors and pictur
 """
 
 import io
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,6 +31,7 @@ def main_text(raw: bytes) -> str | None:
     """
     import trafilatura
 
+    logging.getLogger("trafilatura").setLevel(logging.CRITICAL)  # a page without text is quarantined, with its name
     if any(len(QUOTED.sub(b"", tag[0]).split()) > MOST_ATTRIBUTES for tag in LONG_TAG.finditer(raw)):
         return None
     text = trafilatura.extract(raw, include_comments=False, include_tables=True, deduplicate=False)

@@ -15,6 +15,7 @@ from components.reporting.figures import COLOURS, GREY, WIDTH, chart, figure, sa
 from components.reporting.tables import write_table
 from components.stages.pretrain.heldout_loss import HeldoutEvaluator
 from components.tokens.shards import TokenShards
+from components.training.data_order import described, phases_of
 from components.training.train_config import TrainResult
 
 RECENT = 20
@@ -95,10 +96,7 @@ def _markdown(trained: Trained) -> str:
         f"(matrices) and {params.optimizer.embedding_lr:g} (the rest)",
     ]
     if params.length_warmup:
-        lines.append(
-            f"- windows grow to {params.context} tokens over the first {params.length_warmup:.0%} of the steps, and "
-            "batches have as many more of them"
-        )
+        lines.append(f"- windows of {windows(params)}; a batch has as many more of the short ones")
     if trained.objective == "masked":
         lines.append(
             f"- {params.mask_rate:.0%} of tokens hidden; loss and accuracy are of hidden tokens, predicted from both "
@@ -152,3 +150,9 @@ def _plot_attention(trained: Trained, tokenizer: tokenizers.Tokenizer, path: Pat
         "attention among the columns, the same tokens in the same order."
     )
     save(drawing, path, caption)
+
+
+def windows(params: Pretrain) -> str:
+    """Lengths of the windows of a run, in words."""
+    phases = phases_of(params.context, params.batch, params.seed, params.steps, params.length_warmup)
+    return described(phases, params.steps)

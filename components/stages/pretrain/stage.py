@@ -122,6 +122,8 @@ def pretrain(
     progress = progress or Progress()
     floats.configure_torch(numerics)  # first: refuses a device that is not there, which the checks ask about its memory
     inputs = prepare(objective, tokens, params, numerics)
+    if params.length_warmup:
+        progress.log(f"windows of {report.windows(params)}")
     model, result, group = _trained(inputs, tokens, work, progress, place or data_parallel.ThisMachine())
     if not group.is_main:
         return Report()

@@ -6,11 +6,12 @@ Written as a dictionary: cyclonedx-python-lib has no model card. https://cyclone
 import uuid
 from typing import Any
 
-from components.stages.account.answers import DataAnswer, NotKnown, QualityAnswer, Score
+from components.stages.account.answers import DataAnswer, ModelAnswers, NotKnown, Score
 from components.studies.attestation.claims import Claims
 
 ACTIVITIES = {"pretrain": "training", "finetune": "fine-tuning"}
 """Stage -> activity; all others prepare data."""
+APPROACHES = {"finetune/reinforce": "reinforcement-learning"}
 MACHINE = ("processor", "system", "python")
 """What the environment holds besides packages."""
 
@@ -24,26 +25,29 @@ def bom(claims: Claims) -> dict[str, Any]:
         "name": answers.title,
         "version": claims.md5.removesuffix(".dir"),
         "description": answers.description,
-        "licenses": _licence(answers.licence),
         "components": [
             {"type": "file", "bom-ref": f"file:{name}", "name": name, "hashes": [{"alg": "SHA-256", "content": sha}]}
             for name, sha in claims.files.items()
         ],
         "modelCard": {
             "modelParameters": {
-                "approach": {"type": "supervised" if answers.base else "self-supervised"},
+                "approach": {
+                    "type": APPROACHES.get(answers.model, "supervised" if answers.base else "self-supervised")
+                },
                 "task": answers.facts.pipeline_tag,
                 "architectureFamily": "transformer",
                 "modelArchitecture": f"{answers.facts.objective}, {answers.facts.parameters} parameters",
-                "datasets": [{"ref": f"data:{name}"} for name in claims.sources],
+                "datasets": [{"ref": f"data:{name}"} for name in (*claims.sources, *claims.generated)],
             },
-            "quantitativeAnalysis": {"performanceMetrics": _metrics(answers.quality)},
+            "quantitativeAnalysis": {"performanceMetrics": _metrics(answers)},
             "considerations": {
                 "technicalLimitations": answers.limits,
                 "environmentalConsiderations": {"energyConsumptions": _energy(claims)},
             },
         },
     }
+    if isinstance(answers.licence, str):
+        model["licenses"] = [stated(answers.licence)]
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.7",
@@ -52,10 +56,6 @@ def bom(claims: Claims) -> dict[str, Any]:
         "metadata": {"component": model},
         "components": [*_data(claims), *_packages(claims.environment)],
     }
-
-
-def _licence(licence: str | NotKnown) -> list[dict[str, Any]]:
-    return [{"license": {"name": licence.not_known}} if isinstance(licence, NotKnown) else stated(licence)]
 
 
 def stated(licence: str) -> dict[str, Any]:
@@ -67,12 +67,14 @@ def stated(licence: str) -> dict[str, Any]:
     return {"expression": licence} if " " in licence and is_expression(licence) else {"license": {"name": licence}}
 
 
-def _metrics(quality: QualityAnswer | NotKnown) -> list[dict[str, Any]]:
-    return [] if isinstance(quality, NotKnown) else [_metric(score) for score in quality.scores]
+def _metrics(answers: ModelAnswers) -> list[dict[str, Any]]:
+    """The model's own scores: those of its base stand in the base's documents."""
+    scores = [] if isinstance(answers.quality, NotKnown) else answers.quality.scores
+    return [_metric(score) for score in scores if score.of == answers.model]
 
 
 def _metric(score: Score) -> dict[str, Any]:
-    row: dict[str, Any] = {"type": f"{score.task}: {score.name}", "value": f"{score.value:.6g}", "slice": score.of}
+    row: dict[str, Any] = {"type": f"{score.task}: {score.name}", "value": f"{score.value:.6g}"}
     if score.low is not None and score.high is not None:
         row["confidenceInterval"] = {"lowerBound": f"{score.low:.6g}", "upperBound": f"{score.high:.6g}"}
     return row
@@ -124,6 +126,10 @@ def _data(claims: Claims) -> list[dict[str, Any]]:
         versions = ", ".join(dict.fromkeys(row.version for row in own))
         ref = {"type": "data", "bom-ref": f"data:{name}", "name": name, "version": versions[:1024]}
         found.append(ref | {"licenses": licences, "data": [content]})
+    for name, counts in claims.generated.items():
+        made = {"type": "dataset", "name": name, "contents": {"properties": _properties(dict(counts))}}
+        ref = {"type": "data", "bom-ref": f"data:{name}", "name": name}
+        found.append(ref | {"data": [made]})
     files = [
         {"type": "file", "name": name, "hashes": [{"alg": "SHA-256", "content": sha}]}
         for name, sha in claims.shards.items()

@@ -69,6 +69,9 @@ NONE_THERE_IS = (NEVER_ASKED, "account.licence is empty")
 """Beginnings of answers that say there is none, rather than that none is known here."""
 LATER = ("answers.rebuild.verified", "answers.quality.champion", "verdict")
 """What may become known after a model was attested."""
+FINDINGS = ("verdict", "result")
+NOT_AGAINST = ("promote", "inconclusive", "identical")
+"""Verdicts of the gate and results of a rebuild that do not speak against a model."""
 
 
 def compared(there: Any, here: Any, path: str = "") -> tuple[list[str], list[str]]:
@@ -82,7 +85,8 @@ def compared(there: Any, here: Any, path: str = "") -> tuple[list[str], list[str
     if is_unknown(here) and (is_unknown(there) or not here["not_known"].startswith(NONE_THERE_IS)):
         return [], [f"{path}: {here['not_known']}"]
     if is_unknown(there) and path in LATER:
-        return [], [f"{path}: not in the attestation; here {shown(here)}"]
+        told = f"{path}: not in the attestation; here {shown(here)}"
+        return ([told], []) if is_adverse(here) else ([], [told])
     if isinstance(there, dict) and isinstance(here, dict):
         pairs = [(f"{path}.{key}".lstrip("."), there.get(key), here.get(key)) for key in dict.fromkeys([*there, *here])]
     elif isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
@@ -98,7 +102,14 @@ def is_unknown(value: Any) -> bool:
     return isinstance(value, dict) and set(value) == {"not_known"}
 
 
+def is_adverse(value: Any) -> bool:
+    """Whether it is a verdict or a rebuild that speaks against the model: one may have been left out on purpose."""
+    return isinstance(value, dict) and any(value.get(name, NOT_AGAINST[0]) not in NOT_AGAINST for name in FINDINGS)
+
+
 def shown(value: Any) -> str:
     """A value on one line."""
+    if isinstance(value, dict) and "verdict" in value:
+        return f"{value['registered']} version {value['version']}: {value['verdict']}"
     text = "nothing" if value is None else str(value)
     return text if len(text) <= 70 else f"{text[:67]}..."

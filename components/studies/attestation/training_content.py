@@ -18,6 +18,7 @@ OWNER = {
     "purpose": "how the data furthers the intended purpose",
     "languages": "languages of the text",
     "rights": "whether texts are protected by copyright, trademark or patent, or in the public domain",
+    "public": "which data sets are publicly available",
     "licensed": "whether data sets were bought or licensed",
     "crawled": "crawlers used, period and the domains they read most",
     "user_data": "data of users of a service",
@@ -58,17 +59,18 @@ def _period(claims: Claims) -> Field:
     return (" to ".join(days), "column `retrieved` of data/bias/train") if days else ("not known: no pin has a day", "")
 
 
-def _data_sets(public: bool) -> Callable[[Claims], Field]:
-    """The sources that are public data sets (installed packages, the hub), or the other ones, with their share."""
+def _data_sets(own: bool) -> Callable[[Claims], Field]:
+    """The sources that are files of one's own, or those of packages and hubs, with their share of the sources' text."""
 
     def rows(claims: Claims) -> Field:
         total = sum(row["num_bytes"] for row in claims.sources.values()) or 1
         found = {
-            name: row | {"share": round(row["num_bytes"] / total, 4), "named": row["num_bytes"] / total >= LEAST_SHARE}
+            name: row
+            | {"share_of_sources": round(row["num_bytes"] / total, 4), "named": row["num_bytes"] / total >= LEAST_SHARE}
             for name, row in claims.sources.items()
-            if (claims.source_kinds.get(name, {}).get("kind") != "files") == public
+            if (claims.source_kinds.get(name, {}).get("kind") == "files") == own
         }
-        found |= {} if public else _tuning_rows(claims)
+        found |= _tuning_rows(claims) if own else {}
         return found or "none", "data/bias/train/manifest.json, ingest.sources in params.yaml, dvc.lock"
 
     return rows
@@ -137,8 +139,9 @@ SECTIONS: dict[str, dict[str, Callable[[Claims], Field]]] = {
         "first_used": _owner("first_used"),
     },
     "sources": {
-        "public_data_sets": _data_sets(public=True),
-        "other_data_sets": _data_sets(public=False),
+        "data_sets_of_packages_and_hubs": _data_sets(own=False),
+        "public": _owner("public"),
+        "own_files": _data_sets(own=True),
         "licensed": _owner("licensed"),
         "crawled": _owner("crawled"),
         "user_data": _owner("user_data"),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from components.core.errors import UserError
 from components.tokens.shards import TokenShards
-from components.training.data_order import Windows, permuted, phases_of, pretrain_batches
+from components.training.data_order import Windows, described, permuted, phases_of, pretrain_batches
 from tests.components.small_corpus import write_tokens
 
 GOLDEN = {
@@ -88,3 +88,16 @@ def test_lengths_are_the_context_halved(context: int, lengths: list[int]) -> Non
     assert [phase.context for phase in phases] == lengths
     assert {phase.context * phase.batch for phase in phases} == {3 * context}
     assert phases[-1].first == (50 if len(lengths) > 1 else 0)
+
+
+@pytest.mark.parametrize(
+    ("context", "steps", "said"),
+    [
+        (128, 100, "16 tokens (steps 1 to 20), 32 (21 to 40), 64 (41 to 60), 128 (61 to 100)"),
+        (100, 10, "25 tokens (steps 1 to 3), 50 (4 to 6), 100 (7 to 10)"),
+        (17, 10, "17 tokens (steps 1 to 10)"),
+        (64, 1, "64 tokens (steps 1 to 1)"),
+    ],
+)
+def test_the_last_steps_have_whole_windows(context: int, steps: int, said: str) -> None:
+    assert described(phases_of(context, 4, 1, steps, 0.6), steps) == said

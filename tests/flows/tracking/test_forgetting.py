@@ -3,14 +3,12 @@
 import json
 from hashlib import md5
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from components.core.errors import UserError
-from components.core.files import read_json, write_json
+from components.core.files import write_json
 from components.lineage.documents import View
-from flows.system import paths
 from flows.system.disk import remove_path
 from flows.tracking import forgetting, snapshots
 from flows.tracking.forgetting import Copy
@@ -41,23 +39,6 @@ def manifests(folder: Path) -> View:
 def test_tokens_and_weights_made_of_a_shard_are_copies(tmp_path: Path, shard: str, made: set[str]) -> None:
     files = WEIGHTS | {"models/finetune/instruct/config.json": "1"}
     assert forgetting._made_of({shard}, files, manifests(tmp_path)) == made
-
-
-def test_a_second_removal_by_a_query_adds_to_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "STATE", tmp_path)
-    found = iter([[Copy("1", "a", "workspace")], [Copy("1", "a", "x"), Copy("2", "b", "x")], []])
-    monkeypatch.setattr(forgetting, "copies", lambda documents, ids: next(found))
-    one, two = (SimpleNamespace(name="causal", version=number) for number in (1, 2))
-    assert forgetting.recorded("a query")["ids"] == []
-    forgetting.record("a query", [], {"a" * 16}, [one])
-    forgetting.record("a query ", [], {"b" * 16}, [two])
-    forgetting.record("a query", [], set(), [])  # an apply that goes on after a kill finds nothing any more
-    known = forgetting.recorded("a query")
-    assert known["ids"] == ["a" * 16, "b" * 16]
-    assert [row["md5"] for row in known["copies"]] == ["1", "2"]
-    assert known["versions"] == [["causal", "1"], ["causal", "2"]]
-    (file,) = (tmp_path / "forgotten").iterdir()
-    assert "a query" not in file.name + str(read_json(file))
 
 
 def test_models_tuned_from_a_tuned_one_count_too() -> None:
@@ -92,12 +73,6 @@ def test_an_experiment_goes_though_the_workspace_has_all_its_objects(
     monkeypatch.setattr(snapshots, "experiments", lambda: dict.fromkeys(locks, "commit"))
     monkeypatch.setattr(snapshots, "find", state)
     assert forgetting.experiments_with([Copy("bad", "data/mix/part-00000.parquet", "workspace")]) == ["saw"]
-
-
-def test_a_purge_of_what_was_never_taken_out_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "STATE", tmp_path)
-    with pytest.raises(UserError, match="nothing was taken out by this query"):
-        forgetting.to_purge("a query")
 
 
 def test_what_is_gone_already_is_no_error(tmp_path: Path) -> None:

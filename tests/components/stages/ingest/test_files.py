@@ -317,7 +317,7 @@ def test_a_dry_run_counts_and_shows_samples_and_writes_nothing(mixed: Path, tmp_
     assert "| files | 8 | 10 | 10 |" in result.markdown
     assert "# Samples" in result.markdown
     assert PROSE[:60] in result.markdown
-    assert "A run would end here" not in result.markdown
+    assert not result.problem
 
 
 def test_a_dry_run_says_why_a_run_would_end(mixed: Path, tmp_path: Path) -> None:
@@ -326,8 +326,8 @@ def test_a_dry_run_says_why_a_run_would_end(mixed: Path, tmp_path: Path) -> None
     result = dry_run(
         root=tmp_path, params=Ingest(sources=[Files(path=str(mixed))], watch=str(mixed)), work=tmp_path / "work"
     )
-    assert "A run would end here: ingest source files: 9 of" in result.markdown
-    assert "or set ingest.max_quarantine in params.yaml higher" in result.markdown
+    assert result.problem.startswith("a run would end here: ingest source files: 9 of")
+    assert "or set ingest.max_quarantine in params.yaml higher" in result.problem
     assert len((tmp_path / "work" / "quarantine.jsonl").read_text().splitlines()) == 9
 
 

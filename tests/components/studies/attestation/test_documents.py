@@ -110,7 +110,15 @@ def test_what_nobody_knows_there_or_here_is_no_difference(claims: dict[str, Any]
         [], ["verdict: not registered here"])  # fmt: skip
     wrong, told = compared(there, claims)
     assert not wrong, "the gate may be asked after a model was attested"
-    assert told[0].startswith("verdict: not in the attestation; here {'registered'")
+    assert told == ["verdict: not in the attestation; here greenhouse-instruct-2 version 2: promote"]
+    wrong, told = compared(there, claims | {"verdict": claims["verdict"] | {"verdict": "reject"}})
+    assert wrong == ["verdict: not in the attestation; here greenhouse-instruct-2 version 2: reject"]
+    rebuild = claims["answers"]["rebuild"]
+    silent, failed = (
+        claims | {"answers": claims["answers"] | {"rebuild": rebuild | {"verified": verified}}}
+        for verified in ({"not_known": "nobody did"}, rebuild["verified"] | {"result": "differs: model.safetensors"})
+    )
+    assert compared(silent, failed)[0], "a rebuild that made other bytes may have been left out"
     assert compared(claims, claims | {"verdict": claims["verdict"] | {"verdict": "refuse"}})[0]
 
 
@@ -128,7 +136,7 @@ def test_the_training_content_says_not_known_rather_than_nothing(claims: dict[st
     summary = documents(Claims.model_validate(claims))["training-content.json"]
     assert summary["model"]["provider"] == {"value": "we", "from": "owner's file"}
     assert summary["sources"]["user_data"]["value"].startswith("not known")
-    assert summary["sources"]["public_data_sets"]["value"]["numpy"]["share"] > 0
+    assert summary["sources"]["data_sets_of_packages_and_hubs"]["value"]["numpy"]["share_of_sources"] > 0
 
 
 def test_rows_that_the_model_was_tuned_on_are_among_its_data(claims: dict[str, Any]) -> None:
@@ -138,4 +146,4 @@ def test_rows_that_the_model_was_tuned_on_are_among_its_data(claims: dict[str, A
     tuned = {"cmd": "exec finetune", "deps": [rows, base], "params": params, "outs": []}
     lock = claims["lock"] | {"finetune@instruct": tuned}
     sources = documents(Claims.model_validate(claims | {"lock": lock}))["training-content.json"]["sources"]
-    assert sources["other_data_sets"]["value"]["/home/a/chats.jsonl"]["md5"] == "7"
+    assert sources["own_files"]["value"]["/home/a/chats.jsonl"]["md5"] == "7"

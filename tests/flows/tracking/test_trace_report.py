@@ -1,0 +1,33 @@
+"""What `flows.trace` prints of a document that the workspace does not have any more."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.lineage.documents import DocumentLocation, Traced
+from components.tokens.shards import TokenWriter
+from flows.tracking import trace_report
+from flows.tracking.snapshots import Snapshot
+from flows.tracking.trace_report import TraceMatch
+
+FACTS = dict.fromkeys(
+    ("id", "source", "source_version", "location", "licence", "licence_from", "retrieved", "sha256"), "x"
+)
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_the_tokens_are_those_of_the_state_that_has_the_document(tmp_path: Path, fits: bool) -> None:
+    writer = TokenWriter(tmp_path / "data/tokenize/train", 4096, "", ["numbers"])
+    sizes = np.array([30, 12, 50], np.int64)
+    writer.add_shard(np.arange(92, dtype=np.uint32), sizes, np.zeros(3, np.int64), sizes)
+    writer.close()
+    lock = {
+        "mix": {"outs": [{"path": "data/mix", "md5": "1.dir"}]},
+        "tokenize": {"deps": [{"path": "data/mix", "md5": "1.dir" if fits else "2.dir"}]},
+    }
+    document = Traced(FACTS, [DocumentLocation("mix", "train", 0, "part-00000.parquet", 1, "x")])
+    match = TraceMatch(document, [], Snapshot("wise-heron", "run", lock), lambda path: tmp_path / path)
+    lines = [line.strip() for line in trace_report._document_lines(match)]
+    assert "not in the workspace; in the state wise-heron:" in lines
+    assert ("tokenize train      tokens-00000.bin, tokens 30 to 42" in lines) == fits
