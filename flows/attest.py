@@ -17,12 +17,14 @@ where only somebody's word stands for the model: the signature was not checked, 
 
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from components.core.errors import UserError
 from components.core.files import md5_file, read_fields, read_json, sha256_file, write_json, write_text
+from flows.system import git
 from flows.system.command import parser_of, run_command
 
 EXTRA = "this needs the extra `attest`: .venv/bin/pip install -c constraints.txt -e '.[attest]'"
@@ -71,9 +73,16 @@ def attest(model: str, at: str, key: Path, owner: Path | None, folder: Path) -> 
         for file, content in documents(claims).items():
             write_json(whole / PROOF / file, content)
             formats[file] = validated(file, whole / PROOF / file)
-        write_json(whole / PROOF / "index.json", {"model": name, "documents": formats})
+        index = {"model": name, "greenhouse": this_version(), "documents": formats}
+        write_json(whole / PROOF / "index.json", index)
         signer(whole)
         whole.rename(folder)
+
+
+def this_version() -> str:
+    """Commit of the code that makes the documents; `+changes` if tracked files differ from it."""
+    changed = git.answer("status", "--porcelain", "--untracked-files=no", "--", "components", "flows")
+    return (git.answer("rev-parse", "HEAD") or "not known") + "+changes" * bool(changed)
 
 
 def write_sbom(path: Path) -> str:
@@ -270,7 +279,8 @@ def _documents(folder: Path, recorded: Any) -> tuple[list[str], list[str], list[
         same = [name for name in made if not any(line.startswith(f"{PROOF}/{name}:") for line in wrong)]
         formats = {name: validated(name, folder / PROOF / name) for name in same}
         formats |= {name: index["documents"][name] for name in made if name not in same}
-        differs = compared(index, {"model": recorded.answers.model, "documents": formats})[0]
+        maker = {"greenhouse": index["greenhouse"]}  # anybody's: where documents differ, it may say why
+        differs = compared(index, {"model": recorded.answers.model, "documents": formats} | maker)[0]
         wrong += [f"{PROOF}/index.json: {line.removeprefix(': ')}" for line in differs]
     except ImportError:
         return [], wrong, [f"{PROOF}/index.json: {EXTRA}"]
@@ -342,6 +352,10 @@ def report(folder: Path, key: Path | None) -> int:
             print(f"{title}:", *(f"    {line}" for line in lines), sep="\n")
     if wrong:
         print(f"{folder}: differs in {len(wrong)} places")
+        with suppress(OSError, ValueError, TypeError, KeyError, UserError):
+            if (maker := read_json(folder / PROOF / "index.json")["greenhouse"]) != this_version():
+                print(f"attested by Greenhouse {maker:.50}, checked by {this_version()}: documents may differ by that; "
+                      "check with that commit")  # fmt: skip
         return 1
     limit = f", but {len(unreached)} things above could not be checked" if unreached else ""
     if any(line.startswith(SIGNATURE) for line in unreached):

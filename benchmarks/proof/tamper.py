@@ -23,6 +23,7 @@ BEYOND = (
     "a ledger rewritten before attesting, MLflow's records with it",
     "a source that lied about its licence, or about where its text is from",
     "dvc.lock, cache, ledger and MLflow all made up by one hand: only a rebuild contradicts it",
+    "a model of other bytes and inputs than any record here: the check says so and exits with 2, as without a signature",
     "a forged result of verify on a machine that has no record of it",
 )
 Facts = dict[str, Any]
@@ -204,7 +205,8 @@ def resign(folder: Path, facts: Facts, key: Path) -> None:
     for name, content in documents(claims).items():
         write_json(folder / attest.PROOF / name, content)
         formats[name] = attest.validated(name, folder / attest.PROOF / name)
-    write_json(folder / attest.PROOF / "index.json", {"model": claims.answers.model, "documents": formats})
+    index = {"model": claims.answers.model, "greenhouse": attest.this_version(), "documents": formats}
+    write_json(folder / attest.PROOF / "index.json", index)
     write_card(claims.answers, folder)
     (folder / attest.SIGNATURE).unlink()
     attest.signing(key)(folder)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from components.core.errors import UserError
-from components.core.files import read_json
+from components.core.files import read_json, write_json
 from flows import attest
 from flows.tracking.attestation import owner_fields
 from tests.flows.pipeline_clone import PipelineClone
@@ -42,6 +42,10 @@ def test_a_folder_is_made_checked_and_found_out(finished_clone: PipelineClone, t
     said = finished_clone.run("flows.attest", "--check", str(folder), "--key", f"{key}.pub", expect=1)
     assert "model.safetensors: not the file that was attested" in said
     assert "(a file was changed, added or taken away after it)" in said
+    index = read_json(folder / "proof/index.json")
+    write_json(folder / "proof/index.json", index | {"greenhouse": "another commit"})
+    said = finished_clone.run("flows.attest", "--check", str(folder), "--key", f"{key}.pub", expect=1)
+    assert "attested by Greenhouse another commit, checked by" in said.splitlines()[-1]
 
 
 @pytest.mark.pipeline
