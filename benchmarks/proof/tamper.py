@@ -23,7 +23,7 @@ BEYOND = (
     "a ledger rewritten before attesting, MLflow's records with it",
     "a source that lied about its licence, or about where its text is from",
     "dvc.lock, cache, ledger and MLflow all made up by one hand: only a rebuild contradicts it",
-    "a model of other bytes and inputs than any record here: the check says so and exits with 2, as without a signature",
+    "a model of bytes and inputs that no record here has: the check says so, and exits with 2 as without a signature",
     "a forged result of verify on a machine that has no record of it",
 )
 Facts = dict[str, Any]

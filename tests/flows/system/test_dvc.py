@@ -174,6 +174,19 @@ def test_a_stages_state_in_a_small_project(tmp_path: Path, monkeypatch: pytest.M
     assert dvc.fingerprints(tmp_path) != before
 
 
+def test_an_input_that_is_not_there_is_named_with_the_stage_that_makes_it(tmp_path: Path) -> None:
+    Repo.init(str(tmp_path), no_scm=True).close()
+    stages = {"a": {"cmd": "true", "outs": ["data/x"]}, "b": {"cmd": "true", "deps": ["data", "rows.jsonl"]}}
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    with pytest.raises(UserError, match=r"^b: data, .* not there; `python -m flows.pipeline --until a` makes it$"):
+        dvc.raise_if_missing("b", tmp_path)
+    (tmp_path / "data").mkdir()
+    with pytest.raises(UserError, match=r"^b: rows.jsonl, .* not there; correct it in params.yaml$"):
+        dvc.raise_if_missing("b", tmp_path)
+    (tmp_path / "rows.jsonl").write_text("")
+    dvc.raise_if_missing("b", tmp_path)
+
+
 def test_without_a_lock_file_nothing_is_locked(tmp_path: Path) -> None:
     assert dvc.lock(tmp_path) == {}
 
