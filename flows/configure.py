@@ -83,9 +83,9 @@ def sources(own: OwnText, limit: float) -> dict[str, Change]:
 def languages(own: OwnText, before: schema.Params) -> dict[str, Change]:
     """Rules of the filter that only make sense for English, or for languages with spaces between words."""
     rules = before.filter.rules.model_dump(mode="json")
-    english, spaced = own.language in ("en", ""), own.language not in UNSPACED
+    english, spaced = not set(own.languages) - {"en"}, not set(UNSPACED) & set(own.languages)
     holds = {"min_stop_words": english, "mean_word_length": spaced, "min_words": spaced, "max_top_2gram": spaced}
-    why = f"the text is in {own.language or 'an unknown language'}"
+    why = f"the text is in {', '.join(own.languages) or 'an unknown language'}"
     return {f"filter.rules.{rule}": (rules[rule] if holds[rule] else None, why) for rule in holds}
 
 
@@ -196,7 +196,8 @@ def _introduction(own: OwnText) -> str:
     if own.kind == "hub":
         return f"{own.place} at {own.revision[:9]}: read from the hub while ingest runs"
     field = f", text in the field `{own.text_field}`" if own.text_field != "text" else ""
-    language = f", mostly {own.language}" if own.language else ""
+    known = "mostly" if len(own.languages) == 1 else "in"
+    language = f", {known} {', '.join(own.languages)}" if own.languages else ""
     little = "; that is very little, expect a model that repeats it" if own.num_bytes < 100_000 else ""
     lost = f"\nnot all of it is read: {own.not_read}" if own.not_read else ""
     size = human(own.num_bytes)

@@ -63,7 +63,7 @@ class OwnText:
         num_bytes: estimate of the text's bytes; 0 if unknown (hub).
         files: how many files will be read.
         text_field: field that holds the text, for formats that have fields.
-        language: ISO 639-1 code of most of the sample; empty if unknown.
+        languages: codes (ISO 639) of those that a tenth of the sample or more is in, the commonest first.
         not_read: what ingest would not read of the sample, and why; empty if it reads all.
     """
 
@@ -73,7 +73,7 @@ class OwnText:
     num_bytes: int = 0
     files: int = 0
     text_field: str = "text"
-    language: str = ""
+    languages: tuple[str, ...] = ()
     not_read: str = ""
 
     @property
@@ -142,7 +142,7 @@ def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
     size = round(sum(_text_bytes(one) for one in readable))
     parts = [_without_field(lacking, text_field), _shown(faults)]
     not_read = "; ".join(part for part in parts if part) + looked.warning(ingest.max_quarantine)
-    return OwnText("files", str(path), "", size, len(known) - len(lacking), text_field, _language(texts), not_read)
+    return OwnText("files", str(path), "", size, len(known) - len(lacking), text_field, _languages(texts), not_read)
 
 
 @dataclass
@@ -303,10 +303,10 @@ def _kept_texts(path: Path, text_field: str, ingest: Ingest, looked: Looked) -> 
             yield entry.document.text[:SAMPLE_CHARS]
 
 
-def _language(texts: list[str]) -> str:
-    """The language of most of the texts."""
+def _languages(texts: list[str]) -> tuple[str, ...]:
+    """The languages of the texts; one in fewer than a tenth of them is as likely a mistake."""
     import py3langid
 
     votes = Counter(py3langid.classify(text)[0] for text in texts if len(text) >= 40)
-    language = votes.most_common(1)[0][0] if votes else NO_LANGUAGE
-    return "" if language == NO_LANGUAGE else language
+    known = [(language, count) for language, count in votes.most_common() if language != NO_LANGUAGE]
+    return tuple(language for language, count in known if count * 10 >= votes.total())

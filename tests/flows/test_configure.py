@@ -143,14 +143,21 @@ def test_a_slow_machine_trains_fewer_steps_and_a_quick_one_more(params_yaml: Pat
 
 
 @pytest.mark.parametrize(
-    ("text", "language", "words_kept"), [(GERMAN * 400, "de", True), (JAPANESE * 400, "ja", False)]
+    ("texts", "languages", "words_kept"),
+    [
+        ([GERMAN * 400], ("de",), True),
+        ([JAPANESE * 400], ("ja",), False),
+        ([GERMAN * 300] * 3 + [JAPANESE * 300], ("de", "ja"), False),
+    ],
 )
 def test_rules_for_english_are_off_for_other_languages(
-    params_yaml: Path, tmp_path: Path, text: str, language: str, words_kept: bool
+    params_yaml: Path, tmp_path: Path, texts: list[str], languages: tuple[str, ...], words_kept: bool
 ) -> None:
-    path = tmp_path / "text.txt"
-    path.write_text(text)
-    assert look(str(path)).language == language
+    path = tmp_path / "texts"
+    path.mkdir()
+    for number, text in enumerate(texts):
+        (path / f"{number}.txt").write_text(text)
+    assert look(str(path)).languages == languages
     configure(path)
     rules = schema.load(params_yaml).filter.rules
     assert rules.min_stop_words is None
@@ -162,7 +169,7 @@ def test_the_field_that_holds_the_text_is_found(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl.gz"
     with gzip.open(path, "wt") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
-    assert (look(str(path)).text_field, look(str(path)).language) == ("body", "de")
+    assert (look(str(path)).text_field, look(str(path)).languages) == ("body", ("de",))
     table = tmp_path / "rows.csv"
     table.write_text('name,story\n"a","' + GERMAN * 3 + '"\n')
     assert look(str(table)).text_field == "story"
@@ -280,7 +287,7 @@ def test_files_beyond_the_sample_are_looked_at_until_one_can_be_used(tmp_path: P
     (tmp_path / ".hidden.txt").write_text(JAPANESE * 400)
     (tmp_path / "empty.txt").touch()
     own = look(str(tmp_path))
-    assert (own.language, own.files) == ("de", 41)
+    assert (own.languages, own.files) == (("de",), 41)
 
 
 def test_a_preset_is_shown_and_changes_only_the_keys_it_names(
