@@ -10,7 +10,7 @@ from components.core.errors import UserError
 from components.core.files import write_json
 from components.lineage.documents import View
 from flows.system.disk import remove_path
-from flows.tracking import forgetting, snapshots
+from flows.tracking import forgetting, mlflow_run, snapshots
 from flows.tracking.forgetting import Copy
 from flows.tracking.snapshots import ObjectCache, Snapshot
 
@@ -109,3 +109,21 @@ def test_a_remote_that_is_gone_is_not_called_one_without_the_object(tmp_path: Pa
     (tmp_path / "remote" / "files" / "md5").mkdir(parents=True)
     with pytest.raises(UserError, match=r"not in DVC's cache \(.*\), nor in a remote; `dvc pull`"):
         ObjectCache(tmp_path).fetched("0" * 32)
+
+
+def test_versions_that_saw_a_text_and_the_aliases_that_point_at_them_are_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setattr(mlflow_run, "client", lambda: client)
+    client.create_registered_model("greenhouse-causal-2")
+    saw, later = (client.create_model_version("greenhouse-causal-2", str(tmp_path)) for _ in range(2))
+    client.set_registered_model_alias("greenhouse-causal-2", "champion", saw.version)
+    client.set_registered_model_alias("greenhouse-causal-2", "challenger", later.version)
+    assert forgetting.mark([saw], "2 documents") == ["greenhouse-causal-2@champion"]
+    tags = [client.get_model_version("greenhouse-causal-2", one.version).tags for one in (saw, later)]
+    assert [one.get("forget.saw") for one in tags] == ["2 documents", None]
+    marked = client.get_registered_model("greenhouse-causal-2").tags
+    assert marked == {"forget.champion": f"version {saw.version} saw or may have seen 2 documents"}
