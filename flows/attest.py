@@ -24,7 +24,7 @@ from urllib.parse import quote
 
 from components.core.errors import UserError
 from components.core.files import md5_file, read_fields, read_json, sha256_file, write_json, write_text
-from flows.system import git
+from flows.system import dvc, git
 from flows.system.command import parser_of, run_command
 
 EXTRA = "this needs the extra `attest`: .venv/bin/pip install -c constraints.txt -e '.[attest]'"
@@ -53,6 +53,8 @@ def attest(model: str, at: str, key: Path, owner: Path | None, folder: Path) -> 
     if folder.exists():
         raise UserError(f"{folder}: exists already; name a new folder")
     one, stage = choose(model, at)
+    if one.kind == "workspace":
+        dvc.raise_if_damaged([name for name in one.lock if name in dvc.graph()])
     one, name, stated = with_its_files(one), stage.replace("@", "/"), owner_fields(owner)
     if f"models/{name}" not in one.outputs():
         raise UserError(f"{one.name}: no models/{name} there; run the pipeline first")
@@ -187,11 +189,9 @@ def _refusal(error: Exception) -> str:
 
 
 def _words(error: Exception) -> str:
-    if isinstance(error, OSError):  # without errno and the path, which is said anyway
-        return error.strerror or str(error)
     if isinstance(error, AttributeError):  # what model_signing asks of a key of another kind
         return "not of an elliptic curve"
-    return " ".join(str(error).split())[:200]
+    return error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())[:200]
 
 
 # -- checking ----------------------------------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ def _documents(folder: Path, recorded: Any) -> tuple[list[str], list[str], list[
         same = [name for name in made if not any(line.startswith(f"{PROOF}/{name}:") for line in wrong)]
         formats = {name: validated(name, folder / PROOF / name) for name in same}
         formats |= {name: index["documents"][name] for name in made if name not in same}
-        maker = {"greenhouse": index["greenhouse"]}  # anybody's: where documents differ, it may say why
+        maker = {name: index[name] for name in ("greenhouse",) if name in index}  # it may say why documents differ
         differs = compared(index, {"model": recorded.answers.model, "documents": formats} | maker)[0]
         wrong += [f"{PROOF}/index.json: {line.removeprefix(': ')}" for line in differs]
     except ImportError:
@@ -321,9 +321,9 @@ def _sources(folder: Path, recorded: Any, attested: dict[str, Any]) -> tuple[lis
         if twin := attestation.state_of(lambda state: state.fingerprints().get(stage) == made):
             wrong.append(f"models/{model}: from the same inputs {twin.name} has {twin.outputs()[f'models/{model}']}")
         unreached.append(NO_RECORD)
-    one = attestation.with_its_files(one)
+    is_here, one = one.kind == "workspace", attestation.with_its_files(one)
     lock = {name: one.lock[name] for name in recorded.lock if name in one.lock}
-    count, bad, gone = attestation.rehashed(lock, one.kind == "workspace")
+    count, bad, gone = attestation.rehashed(lock, is_here)
     agree, other = attestation.code_of(lock)
     copies, unlike, away = attestation.mlflow_copies(one.fingerprints().get(stage, ""), md5, recorded.files)
     wrong += attestation.chain(lock) + bad + unlike
@@ -334,8 +334,8 @@ def _sources(folder: Path, recorded: Any, attested: dict[str, Any]) -> tuple[lis
         here = attestation.claims_of(one, stage, names_of(one, model), recorded.owner).model_dump(mode="json")
         differs, unknown = compared(attested, here)
         wrong, unreached = wrong + differs, unreached + unknown
-    except UserError as error:
-        unreached.append(f"fields: {error}")
+    except (UserError, ValueError, KeyError, TypeError) as error:  # a record that is damaged is named above
+        unreached.append(f"fields: {_words(error)}")
     good = [
         f"{count} files hashed again by dvc.lock",
         f"{agree} inputs of code and settings",
@@ -352,14 +352,14 @@ def report(folder: Path, key: Path | None) -> int:
             print(f"{title}:", *(f"    {line}" for line in lines), sep="\n")
     if wrong:
         print(f"{folder}: differs in {len(wrong)} places")
-        with suppress(OSError, ValueError, TypeError, KeyError, UserError):
-            if (maker := read_json(folder / PROOF / "index.json")["greenhouse"]) != this_version():
-                print(f"attested by Greenhouse {maker:.50}, checked by {this_version()}: documents may differ by that; "
-                      "check with that commit")  # fmt: skip
+        with suppress(OSError, ValueError, TypeError, AttributeError):
+            maker = read_json(folder / PROOF / "index.json").get("greenhouse", "of an earlier commit")
+            if maker != (here := this_version()):
+                print(f"attested by Greenhouse {maker:.50}, checked by {here}: documents may differ by that")
         return 1
-    limit = f", but {len(unreached)} things above could not be checked" if unreached else ""
+    limit = f", but not all could be checked: see above ({len(unreached)})" if unreached else ""
     if any(line.startswith(SIGNATURE) for line in unreached):
-        print(f"{folder}: nothing differs{limit}, the signature among them: anybody may have made it")
+        print(f"{folder}: nothing differs{limit}, but the signature was not checked: anybody may have made it")
         return 2
     if NO_RECORD in unreached:
         print(f"{folder}: signed by this key, and nothing here says anything of this model{limit}")

@@ -90,13 +90,13 @@ def refuse_while_running() -> None:
 # -- asking ------------------------------------------------------------------------------------------------------------
 
 
-def show(items: list[Removable], notes: list[str]) -> int:
-    """List the items, largest first, small ones together. Returns the sum of bytes."""
+def show(items: list[Removable], notes: list[str], most: int = 12) -> int:
+    """List the items, largest first, those after `most` together. Returns the sum of bytes."""
     total = sum(item.num_bytes for item in items)
     ordered = sorted(items, key=lambda item: -item.num_bytes)
-    for item in ordered[:12]:
+    for item in ordered[:most]:
         print(f"{human(item.num_bytes):>10}  {item.what}")
-    if rest := ordered[12:]:
+    if rest := ordered[most:]:
         print(f"{human(sum(item.num_bytes for item in rest)):>10}  {len(rest)} more")
     print(f"{human(total):>10}  in all")
     for note in notes:
@@ -114,12 +114,12 @@ def agreed(word: str) -> bool:
     return input(f"Type {word} to go on: ").strip() == word
 
 
-def carry_out(items: list[Removable], notes: list[str], word: str) -> int:
+def carry_out(items: list[Removable], notes: list[str], word: str, most: int = 12) -> int:
     """Show, ask, remove. Returns the exit status."""
     if not items:
         print("nothing to remove")
         return 0
-    total = show(items, notes)
+    total = show(items, notes, most)
     if not agreed(word):
         return 1
     for item in items:

@@ -24,8 +24,6 @@ from flows.system import paths
 from flows.system.command import parser_of, run_command
 
 HELD_OUT = "held-out text is among it: the held-out set changes, and scores do not compare with earlier ones"
-OPTED_OUT = "opted_out"
-"""Ingest's rule for what is on the list."""
 LIMITED = "{}: cut at max_megabytes, so other text takes its place, and the held-out set may change with it"
 ALREADY = "on {} already: what was made since has none of it; the rest is of older states, whose copies --purge deletes"
 
@@ -164,7 +162,7 @@ def dry_run(query: Any, found: list[Any]) -> str:
     if any((place.stage, place.part) == ("ingest", "heldout") for one in documents for place in one.locations):
         lines.append(HELD_OUT)
     listed = opt_out_file().read_text("utf-8").splitlines()
-    out = all(any(place.rule == OPTED_OUT for place in one.locations) for one in documents)
+    out = all(any(place.rule == forgetting.OPTED_OUT for place in one.locations) for one in documents)
     if already := out or set(forgetting.entries(query, found, ids)) <= set(listed):
         lines.append(ALREADY.format(opt_out_file().name))
     else:
@@ -272,7 +270,8 @@ def purge(text: str) -> int:
 
     refuse_while_running()
     items, notes = forgotten.to_purge(text)
-    return carry_out([*items, *of_paths(idle_work_folders())], notes, "purge")
+    items += of_paths(idle_work_folders())
+    return carry_out(items, notes, "purge", len(items))
 
 
 def main() -> int:

@@ -263,7 +263,7 @@ class PipelineRun:
     def _restored(self, stage: str, result: StageResult) -> StageResult:
         """`result`, or a failure if the cache gave other bytes than it was given."""
         try:
-            dvc.raise_if_damaged(stage, self.root)
+            dvc.raise_if_damaged([stage], self.root)
         except UserError as error:
             return StageResult("Failed", f"{stage}: {error}")
         return result

@@ -232,11 +232,12 @@ def _inputs(stage: Any) -> Inputs:
     return found
 
 
-def raise_if_damaged(stage: str, root: Path = ROOT) -> None:
-    """Refuse outputs of a stage whose bytes are not those that it wrote, by dvc.lock."""
+def raise_if_damaged(stages: list[str], root: Path = ROOT) -> None:
+    """Refuse outputs of stages whose bytes are not those that they wrote, by dvc.lock."""
     with open_repo(root) as repo:
-        for out in repo.stage.load_one(str(root / "dvc.yaml"), stage).outs:
-            _raise_if_damaged(out, root)
+        for stage in stages:
+            for out in repo.stage.load_one(str(root / "dvc.yaml"), stage).outs:
+                _raise_if_damaged(out, root)
 
 
 def _raise_if_damaged(out: Any, root: Path) -> None:

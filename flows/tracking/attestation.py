@@ -17,7 +17,7 @@ from components.stages.account.model_answers import files_behind, load_answer, v
 from components.stages.account.summary import Files
 from components.studies.attestation.claims import NEVER_ASKED, Claims, GateVerdict, StageEnergy
 from components.studies.attestation.training_content import OWNER
-from flows.system import dvc, paths
+from flows.system import paths
 from flows.tracking import environment_record, snapshots
 from flows.tracking.model_exposure import states
 from flows.tracking.model_origin import collect, gathered
@@ -233,7 +233,7 @@ def _objects(store: ObjectCache, path: str, objects: dict[str, str]) -> tuple[li
     store.pull(objects.values())
     for name, md5 in objects.items():
         if not (found := store.path(md5)).exists():
-            gone.append(f"{name or path}: {store.absent(md5)}")
+            gone.append(f"{name}: {store.absent(md5)}" if name else store.absent(md5))
             continue
         good += 1
         if md5_file(found) != md5:
@@ -257,7 +257,7 @@ def code_of(lock: dict[str, dict[str, Any]]) -> tuple[int, list[str]]:
 
     Outputs of stages, of which an input may be a part or hold several, are hashed by `rehashed`.
     """
-    outs = {out["path"] for entry in lock.values() for out in entry.get("outs", [])} | set(dvc.outputs())
+    outs = {out["path"] for entry in lock.values() for out in entry.get("outs", [])}
     deps = {
         dep["path"]: dep["md5"]
         for entry in lock.values()

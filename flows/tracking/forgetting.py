@@ -25,6 +25,8 @@ from flows.tracking.model_exposure import Seen, cached_view, states, workspace_v
 from flows.tracking.snapshots import ObjectCache, Snapshot
 from flows.tracking.trace_report import TraceMatch
 
+OPTED_OUT = "opted_out"
+"""Ingest's rule for what is on the list."""
 SAMPLED = "data/bias/train"
 """The corpus that fine-tuning draws examples from."""
 TRAINED_ON: dict[str, tuple[str, ...]] = {
@@ -37,10 +39,10 @@ TRAINED_ON: dict[str, tuple[str, ...]] = {
 # -- what is to be forgotten -------------------------------------------------------------------------------------------
 
 
-def with_duplicates(found: list[TraceMatch]) -> set[str]:
+def with_duplicates(found: list[TraceMatch], view: View = workspace_view) -> set[str]:
     """Ids of the documents, and of those that dedup dropped because one of them stays: they would come back."""
     ids = {match.document.facts["id"] for match in found}
-    for _, _, path in shards(workspace_view, "dedup", "dropped"):
+    for _, _, path in shards(view, "dedup", "dropped"):
         table = pq.read_table(path, columns=["id", "reason"]).to_pylist()
         ids |= {row["id"].split("-")[0] for row in table if ids & set(re.findall(r"\b[0-9a-f]{16}\b", row["reason"]))}
     return ids

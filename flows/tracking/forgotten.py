@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from components.core.errors import UserError
 from components.core.files import fingerprint, read_json, write_json
 from components.lineage.documents import CORPORA, Traced, View, shards, trace, wide_query_of
@@ -16,6 +18,7 @@ from flows.system import paths
 from flows.system.disk import Removable, remove_path, size_of
 from flows.tracking import snapshots
 from flows.tracking.forgetting import (
+    OPTED_OUT,
     Copy,
     artifact_items,
     artifacts_with,
@@ -27,9 +30,12 @@ from flows.tracking.forgetting import (
     quotes_of,
     registered,
     rows_of,
+    versions_that_saw,
+    with_duplicates,
 )
-from flows.tracking.model_exposure import cached_view, states, workspace_view
+from flows.tracking.model_exposure import cached_view, models, seen_by, states, workspace_view
 from flows.tracking.snapshots import ObjectCache
+from flows.tracking.trace_report import TraceMatch
 
 
 def _record(text: str) -> Path:
@@ -75,20 +81,31 @@ def record_elsewhere(text: str) -> None:
     """Record what old states here hold of documents that another clone took out, or this one by other words.
 
     Raises:
-        UserError: the workspace still has one.
+        UserError: one of them is not on the opt-out list, by what ingest dropped.
     """
+    dropped = (
+        pq.read_table(path, columns=["id", "rule"]) for _, _, path in shards(workspace_view, "ingest", "dropped")
+    )
+    out = {row["id"].split("-")[0] for table in dropped for row in table.to_pylist() if row["rule"] == OPTED_OUT}
+    known, seen = models(), set[str]()
     for state in (*states(), *snapshots.committed()):
         view = cached_view(state)
+        if state.kind == "workspace":  # it has the record of the removal alone, without the text
+            continue
         try:
-            found = trace(wide_query_of(text, view), view)
+            found = [one for one in trace(wide_query_of(text, view), view) if one.facts["id"] not in seen]
         except UserError:  # it names nothing there
             continue
         ids = {one.facts["id"] for one in found}
-        if still_held(ids):
-            raise UserError(STILL_THERE)
+        if ids - out:
+            raise UserError(
+                f"not taken out of the workspace: {min(ids - out)}; `python -m flows.forget QUERY --apply` does"
+            )
+        own = [model for model in known if model.mix == state.outputs().get("data/mix")]
+        matches = [TraceMatch(one, [seen_by(model, one) for model in own], state, view) for one in found]
         if found:
-            record(text, found, ids, [], view)
-            return
+            record(text, found, with_duplicates(matches, view), versions_that_saw(matches), view)
+            seen |= ids
 
 
 def to_purge(text: str) -> tuple[list[Removable], list[str]]:

@@ -83,6 +83,23 @@ def test_what_cannot_be_read_is_not_signed_as_if_it_never_was(
 
 
 @pytest.mark.pipeline
+def test_what_was_edited_is_not_signed_and_a_check_names_it(finished_clone: PipelineClone, tmp_path: Path) -> None:
+    key, folder = key_pair(tmp_path, "key"), tmp_path / "folder"
+    finished_clone.run("flows.attest", "instruct", "--key", str(key), "--out", str(folder))
+    manifest = finished_clone.root / "data/ingest/train/manifest.json"
+    whole = manifest.read_bytes()
+    manifest.unlink()  # it may be a link into DVC's cache
+    try:
+        manifest.write_bytes(whole + b"\n{}")
+        said = finished_clone.run("flows.attest", "instruct", "--key", str(key), "--out", f"{folder}-2", expect=1)
+        assert "data/ingest/train/manifest.json: its bytes are not those that its stage wrote" in said.splitlines()[-1]
+        said = finished_clone.run("flows.attest", "--check", str(folder), "--key", f"{key}.pub", expect=1)
+        assert "data/ingest/train: its files here are not those of dvc.lock" in said
+    finally:
+        manifest.write_bytes(whole)
+
+
+@pytest.mark.pipeline
 def test_where_nothing_is_recorded_only_the_signer_s_word_stands(
     finished_clone: PipelineClone, fresh_clone: PipelineClone, tmp_path: Path
 ) -> None:

@@ -52,6 +52,8 @@ def test_what_no_removal_can_take_out_is_refused(finished_clone: PipelineClone, 
 
 def test_many_documents_are_left_out_only_where_the_user_agrees(finished_clone: PipelineClone) -> None:
     before = (finished_clone.root / "opt_out.txt").read_text()
+    said = finished_clone.run("flows.forget", "python-docs", "--purge", expect=1)
+    assert "not taken out of the workspace" in said
     said = finished_clone.run("flows.forget", "python-docs", "--apply", expect=1)
     assert "documents are to be left out" in said
     assert "YES=1 in front of the command answers" in said

@@ -68,7 +68,7 @@ NEVER_ASKED = "the gate was not asked about this model"
 NONE_THERE_IS = (NEVER_ASKED, "account.licence is empty")
 """Beginnings of answers that say there is none, rather than that none is known here."""
 LATER = ("answers.rebuild.verified", "answers.quality.champion", "verdict")
-"""What may become known after a model was attested."""
+"""What may become known after a model was attested; what then speaks against it is a difference."""
 FINDINGS = ("verdict", "result")
 NOT_AGAINST = ("promote", "inconclusive", "identical")
 """Verdicts of the gate and results of a rebuild that do not speak against a model."""

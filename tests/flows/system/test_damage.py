@@ -50,7 +50,7 @@ def test_a_flipped_byte_of_an_input_is_named_with_its_copy_in_the_cache(project:
     with pytest.raises(UserError, match=r"out/b: its bytes are not those .*\.dvc/cache/files/md5/\w\w/\w+, and run"):
         dvc.inputs("two", project, intact=True)
     dvc.inputs("one", project, intact=True)
-    dvc.raise_if_damaged("two", project)
+    dvc.raise_if_damaged(["two"], project)
 
 
 def test_a_flipped_byte_in_the_cache_is_named_when_it_was_restored(project: Path) -> None:
@@ -64,7 +64,7 @@ def test_a_flipped_byte_in_the_cache_is_named_when_it_was_restored(project: Path
     with Repo(str(project)) as repo:
         repo.checkout(force=True)
     with pytest.raises(UserError, match=r"out/a: its bytes are not those"):
-        dvc.raise_if_damaged("one", project)
+        dvc.raise_if_damaged(["one"], project)
 
 
 def test_a_cut_dvc_lock_is_a_sentence(project: Path) -> None:

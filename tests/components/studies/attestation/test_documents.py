@@ -111,8 +111,8 @@ def test_what_nobody_knows_there_or_here_is_no_difference(claims: dict[str, Any]
     wrong, told = compared(there, claims)
     assert not wrong, "the gate may be asked after a model was attested"
     assert told == ["verdict: not in the attestation; here greenhouse-instruct-2 version 2: promote"]
-    wrong, told = compared(there, claims | {"verdict": claims["verdict"] | {"verdict": "reject"}})
-    assert wrong == ["verdict: not in the attestation; here greenhouse-instruct-2 version 2: reject"]
+    wrong, told = compared(there, claims | {"verdict": claims["verdict"] | {"verdict": "hold"}})
+    assert wrong == ["verdict: not in the attestation; here greenhouse-instruct-2 version 2: hold"]
     rebuild = claims["answers"]["rebuild"]
     silent, failed = (
         claims | {"answers": claims["answers"] | {"rebuild": rebuild | {"verified": verified}}}
