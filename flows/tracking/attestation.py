@@ -244,12 +244,28 @@ def _objects(store: ObjectCache, path: str, objects: dict[str, str]) -> tuple[li
 def chain(lock: dict[str, dict[str, Any]]) -> list[str]:
     """Inputs of stages in `lock` that are not the outputs that the stages before made."""
     outs = {out["path"]: out["md5"] for entry in lock.values() for out in entry.get("outs", [])}
+    outs |= _parts(lock, outs)
     return [
         f"dvc.lock: {stage} was run on another {dep['path']} than the stage before made"
         for stage, entry in lock.items()
         for dep in entry.get("deps", [])
         if dep["path"] in outs and dep["md5"] != outs[dep["path"]]
     ]
+
+
+def _parts(lock: dict[str, dict[str, Any]], outs: dict[str, str]) -> dict[str, str]:
+    """Inputs that are a folder inside an output -> the hash that follows from the output's listing, if that is here."""
+    store, found = ObjectCache(), dict[str, str]()
+    for dep in (dep["path"] for entry in lock.values() for dep in entry.get("deps", [])):
+        for out, md5 in outs.items():
+            if dep.startswith(f"{out}/") and md5.endswith(".dir") and store.path(md5).exists():
+                inside = f"{dep.removeprefix(f'{out}/')}/"
+                files = {
+                    name.removeprefix(inside): one for name, one in store.files(md5).items() if name.startswith(inside)
+                }
+                if files:
+                    found[dep] = folder_md5(files)
+    return found
 
 
 def code_of(lock: dict[str, dict[str, Any]]) -> tuple[int, list[str]]:
