@@ -313,7 +313,7 @@ Rows = dict[tuple[str, str], dict[str, Any]]
 
 
 def mean_rows(paths: Path | Sequence[Path], by: Sequence[str] = ("question", "metric")) -> dict[str, Rows]:
-    """Rows by metric, each item's score the mean over the evaluations that have it."""
+    """Rows by metric, each item's score and weight the means over the evaluations that have it."""
     import pyarrow.parquet as pq
 
     groups: dict[str, Rows] = {}
@@ -323,7 +323,8 @@ def mean_rows(paths: Path | Sequence[Path], by: Sequence[str] = ("question", "me
             name, key = "/".join(row[column] for column in by), (row["condition"], row["item"])
             mean = groups.setdefault(name, {}).setdefault(key, row)
             count = seen[name, *key] = seen.get((name, *key), 0) + 1
-            mean["score"] += (row["score"] - mean["score"]) / count
+            for part in ("score", "weight"):
+                mean[part] += (row[part] - mean[part]) / count
     return groups
 
 

@@ -14,7 +14,10 @@ Margin = Annotated[float, Field(ge=0.0)]
 
 
 class GateRule(Section):
-    """What the gate asks of one registered model; metrics are `task/metric` of its scored items."""
+    """What the gate asks of one registered model; metrics are `task/metric` of its scored items.
+
+    A guard may name one condition of them, `task/metric/condition`.
+    """
 
     primary: str
     """Must improve."""
@@ -29,10 +32,10 @@ RULES = {
         primary="bits_per_byte/bits_per_byte",
         guards={
             "minimal_pairs/accuracy": 0.05,
-            "few_shot/accuracy": 0.1,
+            "few_shot/accuracy/shots=8": 0.1,
             "recall/accuracy": 0.1,
-            "open_book/accuracy": 0.1,
-            "chain_of_thought/accuracy": 0.1,
+            "open_book/accuracy/record open": 0.1,
+            "chain_of_thought/accuracy/steps": 0.1,
         },
         limits={"calibration/ece": 0.15, "memorisation/extracted": 0.5},
     ),

@@ -1,5 +1,6 @@
 """Params: all sections of params.yaml, what must hold between them, and the sentence for what does not."""
 
+import os
 from pathlib import Path
 
 from pydantic import ValidationError, model_validator
@@ -68,7 +69,7 @@ class Params(Section):
         items = self.filter.decontaminate.items
         files = [("tasks", entry) for entry in self.evaluate.tasks if "@" not in entry]
         for key, path in [("minimal_pairs", self.evaluate.minimal_pairs), *files]:
-            if path and not Path(path).is_relative_to(items):
+            if path and not Path(os.path.normpath(path)).is_relative_to(items):
                 raise ValueError(
                     f"evaluate.{key} = {path} lies outside filter.decontaminate.items = {items}, so training text "
                     "would not be cleared of it; move it there"

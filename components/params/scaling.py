@@ -39,7 +39,7 @@ class Scaling(Section):
     """Bootstrap resamples per interval."""
     items: Advanced[int] = Field(default=40, ge=20)
     """Items per probe of minimal pairs and label mapping."""
-    shots: Advanced[list[Annotated[int, Field(ge=0, le=24)]]] = [0, 2, 4, 8]
+    shots: Advanced[list[Annotated[int, Field(ge=0, le=22)]]] = [0, 2, 4, 8]
     """Example counts of label mapping; the most that fit the context are reported."""
 
     @model_validator(mode="after")

@@ -2,7 +2,8 @@
 
 Judged is one registered model at a time, by its own primary metric: it must improve, with the whole interval over works
 and seeds above zero. No guarded ability may be worse than its margin even at the pessimistic end of its interval (a
-non-inferiority test); a probe that is not above its baseline has nothing to lose and guards nothing. What the data
+non-inferiority test); a probe that is not above its baseline has nothing to lose and guards nothing. A guard names the
+condition that is judged: pooled with conditions at chance, a lost ability would hide within the margin. What the data
 cannot decide is `inconclusive`, and never promotes: a guard that is missing, a seed noise that nobody measured. Because
 every condition must hold at once, testing many guards makes a promotion rarer, never easier; no correction for many
 tests is needed (Berger's intersection-union test, 1982).
@@ -14,11 +15,27 @@ from pathlib import Path
 from typing import Any, Literal
 
 from components.params import GateRule
-from components.statistics import DEFAULT, Difference, Resampling, paired_difference
+from components.statistics import (
+    DEFAULT,
+    Difference,
+    Resampling,
+    Rows,
+    difference,
+    mean_rows,
+    paired_difference,
+    ratio,
+)
 from components.studies.noise_floor import POWER, NoiseOf, SeedNoise, detectable, over_seeds
 
 Answer = Literal["promote", "hold", "inconclusive"]
 Finding = tuple[Answer, str]
+
+
+def rows_of(items: Sequence[Path], name: str) -> Rows:
+    """Scored items of a metric, `task/metric`, or of one of its conditions, `task/metric/condition`."""
+    task, metric, *condition = name.split("/", 2)
+    rows = mean_rows(items).get(f"{task}/{metric}", {})
+    return {key: row for key, row in rows.items() if not condition or key[0] == condition[0]}
 
 
 @dataclass(frozen=True)
@@ -27,7 +44,7 @@ class Evaluation:
 
     Attributes:
         items: `details/items.parquet` of one run, or of several of the same settings.
-        facts: `details/facts.json` of the evaluate stage: which tasks were skipped, which are above their baseline.
+        facts: `details/facts.json` of the evaluate stage: which tasks were skipped.
         metrics: its metrics.json, flat; for the limits.
     """
 
@@ -35,11 +52,16 @@ class Evaluation:
     facts: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
 
-    def above_baseline(self, task: str) -> bool | None:
-        """Whether a row of the task is above its baseline; None if no row has one."""
-        rows = [row for row in self.facts.get("highlights", []) if row.get("task", row.get("question")) == task]
-        known = [row["above_baseline"] for row in rows if row.get("above_baseline") is not None]
-        return any(known) if known else None
+    def above_baseline(self, metric: str, confidence: float) -> bool | None:
+        """Whether the items of a metric (and condition) are above their baseline; None if they have none."""
+        rows = list(rows_of(self.items, metric).values())
+        if not rows or any(row.get("baseline") is None for row in rows):
+            return None
+        sign = -1.0 if rows[0]["direction"] == "lower" else 1.0
+        gains = [sign * (row["score"] - row["baseline"]) for row in rows]
+        weights, clusters, strata = ([row[name] for row in rows] for name in ("weight", "cluster", "stratum"))
+        low = ratio(gains, weights, clusters, Resampling(confidence=confidence), strata, paired=True).low
+        return None if low is None else low > 0.0
 
     def skips(self, metric: str) -> bool:
         """Whether the metric's task does not apply here."""
@@ -91,6 +113,10 @@ def judge(
             "inconclusive", ["the two were examined on different held-out sets, so their scores do not compare"]
         )
     differences = paired_difference(champion.items, challenger.items, resampling=resampling)
+    for name in rule.guards:
+        if name.count("/") > 1:
+            row = difference(name, rows_of(champion.items, name), rows_of(challenger.items, name), resampling)
+            differences += [row] if row else []
     return decide(rule, champion, challenger, noise_of, differences, resampling.confidence)
 
 
@@ -109,7 +135,7 @@ def decide(
     for name, margin in rule.guards.items():
         if champion.skips(name) and challenger.skips(name):
             notes.append(f"{name} guards nothing: it applies to neither")
-        elif champion.above_baseline(name.split("/")[0]) is False:
+        elif champion.above_baseline(name, confidence) is False:
             notes.append(f"{name} guards nothing: the champion is not above its baseline")
         else:
             findings.append(_non_inferior(name, by_name.get(name), noise_of(name), margin, confidence))

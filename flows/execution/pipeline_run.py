@@ -253,12 +253,22 @@ class PipelineRun:
             result = StageResult("Failed", f"{stage}: the stage is done, but DVC could not record it: {last}")
         if self.stopped and result.name == "Failed":
             result = self.stopped
+        if result.name == "Failed":
+            result.message += self._lost(stage)
         with self._lock:
             self.results[stage] = result
             self._processes.pop(stage, None)
             if result.stopped:
                 self.stopped = self.stopped or result
         return result
+
+    def _lost(self, stage: str) -> str:
+        """Where the outputs of an earlier run are, which DVC removed before it started the stage again."""
+        with contextlib.suppress(UserError):  # a damaged dvc.lock is another's to tell
+            outs = [self.root / out["path"] for out in dvc.lock(self.root).get(stage, {}).get("outs", [])]
+            if not all(path.exists() for path in outs):
+                return f" (`dvc checkout` brings back what {stage} made before, if DVC's cache has it)"
+        return ""
 
     def _restored(self, stage: str, result: StageResult) -> StageResult:
         """`result`, or a failure if the cache gave other bytes than it was given."""

@@ -18,8 +18,8 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
         root: the checkout that they run in.
 
     Raises:
-        UserError: a source, the opt-out list, rows, a licence, a language, a grid or the device does not exist, or a
-            network does not fit its settings or the memory.
+        UserError: a source, the opt-out list, rows, a licence, a language, an evaluation set, a grid or the device does
+            not exist, or a network does not fit its settings or the memory.
     """
     if "ingest" in stages:
         _sources(params.ingest, root)
@@ -47,6 +47,15 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
     for branch in ("causal", "masked"):
         if f"pretrain@{branch}" in stages:
             _network(params, branch)
+    if "evaluate" in stages:
+        if params.evaluate.tasks:
+            from components.stages.evaluate.tasks.harness import known
+
+            known(params.evaluate.tasks, root)
+        if params.evaluate.minimal_pairs:
+            from components.stages.evaluate.tasks.minimal_pairs import files_of_pairs
+
+            files_of_pairs(params.evaluate.minimal_pairs, root)
     if "account" in stages:
         from components.carbon.footprint import intensity
         from components.stages.ingest.licences import licence_param

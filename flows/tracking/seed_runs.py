@@ -40,24 +40,30 @@ def model_name(snapshot: Snapshot, branch: str) -> str:
 
 
 def settings_of(snapshot: Snapshot, branch: str) -> str:
-    """Fingerprint of all parameters that a model and its evaluation depend on, without seeds of training and mixing.
+    """Fingerprint of all that a model and its evaluation depend on, without seeds of training and mixing.
 
-    Of a model tuned on rows of one's own, these too: the parameters have only their path.
+    Parameters, code, and what no stage made: sources, evaluation sets, rows of one's own. Runs of other code measure
+    another thing, and are not averaged.
     """
     own = STAGES[branch]
     stages = {*dvc.upstream(dvc.graph(), own), *(["evaluate"] if branch != "classify" else [])} & snapshot.lock.keys()
     values = {stage: Snapshot("", "", {stage: snapshot.lock[stage]}).params() for stage in sorted(stages)}
-    if "evaluate" in values:  # it depends on the settings of every model
-        values["evaluate"] = {"evaluate": values["evaluate"].get("evaluate")}
-    made = ("components/", "data/", "models/")
-    rows = {dep["path"]: dep["md5"] for dep in snapshot.lock[own].get("deps", []) if not dep["path"].startswith(made)}
-    return fingerprint(_without_seeds(values | ({"rows": rows} if rows and own.startswith("finetune") else {})))
+    asked = {}
+    if "evaluate" in values:  # it depends on the settings of every model; its own seed draws the items
+        asked, values["evaluate"] = values["evaluate"].get("evaluate", {}), {}
+    read = {
+        stage: {dep["path"]: dep["md5"] for dep in snapshot.lock[stage].get("deps", [])
+                if not dep["path"].startswith(("data/", "models/"))}
+        for stage in sorted(stages)
+    }  # fmt: skip
+    asked = {name: value for name, value in asked.items() if name != "mitigation_steps"}
+    return fingerprint([_without_seeds(values), asked, read])
 
 
 def _without_seeds(tree: Any) -> Any:
     if not isinstance(tree, dict):
         return tree
-    return {name: _without_seeds(value) for name, value in tree.items() if name not in ("seed", "mitigation_steps")}
+    return {name: _without_seeds(value) for name, value in tree.items() if name != "seed"}
 
 
 def model_of(snapshot: Snapshot, branch: str) -> str:
@@ -173,13 +179,15 @@ def _file_of(snapshot: Snapshot, cache: ObjectCache, branch: str, name: str) -> 
 
 
 def scores_of(items: Path) -> dict[str, float]:
-    """Score of every metric of an evaluation, over all its conditions."""
+    """Score of every metric of an evaluation, over all its conditions and of each, `task/metric/condition`."""
     from components.statistics import mean_rows
 
-    sums = {
-        name: [sum(row[part] for row in rows.values()) for part in ("score", "weight")]
-        for name, rows in mean_rows(items).items()
-    }
+    sums: dict[str, tuple[float, float]] = {}
+    for name, rows in mean_rows(items).items():
+        for (condition, _), row in rows.items():
+            for key in (name, f"{name}/{condition}"):
+                score, weight = sums.get(key, (0.0, 0.0))
+                sums[key] = score + row["score"], weight + row["weight"]
     return {name: score / weight for name, (score, weight) in sums.items() if weight}
 
 

@@ -18,7 +18,7 @@ from components.corpus.corpus import Document, read_corpus
 from components.stages.evaluate.tasks.scoring import LanguageModel, Scores
 
 MIN_PIECE_BYTES = 8_000
-"""Least bytes of a cut document, so that long-range tasks find long texts."""
+"""Least bytes of a work's share, so that long-range tasks find long texts."""
 
 _COMMON_WORDS = "the of and to that with for is be this it are not by which from as"
 ENGLISH = frozenset(_COMMON_WORDS.split())
@@ -52,7 +52,7 @@ def _choose(heldout: Path, budget: int, seed: int) -> dict[str, tuple[str, int]]
             for key, name, size in sorted(rows):
                 if min(left, of_work) <= 0:
                     break
-                piece = min(size, max(of_work, MIN_PIECE_BYTES))
+                piece = min(size, of_work)
                 chosen[name] = key, piece
                 left, of_work = left - piece, of_work - piece
     return chosen

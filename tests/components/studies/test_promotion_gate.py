@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.params import GateRule
+from components.params.promote import RULES
 from components.scored_items import SCHEMA
 from components.statistics import Difference, Resampling
 from components.studies.noise_floor import SeedNoise
@@ -27,8 +28,9 @@ NOISE = {
 
 
 def evaluation(
-    path: Path, seed: int, *, bits: float = 2.0, accuracy: float = 0.7, pairs: bool = True, **facts: Any
-) -> Evaluation:
+    path: Path, seed: int, *, bits: float = 2.0, accuracy: float = 0.7, pairs: bool = True,
+    baseline: float | None = None, **facts: Any,
+) -> Evaluation:  # fmt: skip
     """A made-up evaluation: hard and easy items are the same for every model, a model's own luck is drawn by `seed`."""
     exam, luck = np.random.default_rng(0), np.random.default_rng(seed)
     size = exam.integers(500, 9000, DOCUMENTS)
@@ -36,7 +38,8 @@ def evaluation(
     ease = exam.normal(0.0, 0.8, PAIRS)
     hits = ease + luck.normal(0.0, 0.03, PAIRS) < np.quantile(ease, accuracy)
     rows = [_row(BITS, n, rate[n] * size[n], size[n], "lower", cluster=n % WORKS) for n in range(DOCUMENTS)]
-    rows += [_row(ACCURACY, n, float(hits[n]), 1.0, "higher", cluster=n) for n in range(PAIRS) if pairs]
+    probe = [_row(ACCURACY, n, float(hits[n]), 1.0, "higher", cluster=n) for n in range(PAIRS) if pairs]
+    rows += [row | {"baseline": baseline} for row in probe]
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path)
     return Evaluation([path], facts, METRICS)
 
@@ -99,12 +102,38 @@ def test_a_missing_limit_is_inconclusive_and_a_broken_one_holds(tmp_path: Path) 
 
 
 def test_a_probe_at_its_baseline_guards_nothing(tmp_path: Path) -> None:
-    rows = [{"task": "minimal_pairs", "above_baseline": False}]
-    a = evaluation(tmp_path / "a.parquet", 1, highlights=rows)
     b = evaluation(tmp_path / "b.parquet", 2, bits=1.9, accuracy=0.55)
-    found = judge(RULE, a, b, NOISE.get, QUICK)
-    assert found.verdict == "promote"
-    assert f"{ACCURACY} guards nothing: the champion is not above its baseline" in found.notes
+    for baseline, expected in ((0.5, "hold"), (0.72, "promote")):
+        a = evaluation(tmp_path / "a.parquet", 1, baseline=baseline)
+        found = judge(RULE, a, b, NOISE.get, QUICK)
+        assert found.verdict == expected
+        nothing = f"{ACCURACY} guards nothing: the champion is not above its baseline"
+        assert (nothing in found.notes) is (expected == "promote")
+
+
+def test_a_guard_of_one_condition_is_not_diluted_by_others_at_chance(tmp_path: Path) -> None:
+    """An ability that falls from always to .75 beside three conditions at a quarter moves their mean by .06."""
+    guard = "open_book/accuracy/record open"
+    sides = []
+    for name, open_share, bits in (("a", 1.0, 2.0), ("b", 0.75, 1.5)):
+        shares = {"record open": open_share, "record closed": 0.25, "prose open": 0.25, "prose closed": 0.25}
+        rows = [_row(BITS, n, (bits + n / 100) * 1000, 1000, "lower", cluster=n) for n in range(WORKS)]
+        for condition, share in shares.items():
+            for n in range(120):
+                row = _row("open_book/accuracy", n, float(n % 4 < 4 * share), 1.0, "higher", cluster=n)
+                rows.append(row | {"condition": condition, "baseline": 0.25})
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), tmp_path / name)
+        sides.append(Evaluation([tmp_path / name]))
+    noise = dict.fromkeys((BITS, guard, "open_book/accuracy"), NOISE[ACCURACY])
+    pooled, own = (
+        judge(GateRule(primary=BITS, guards={name: 0.1}), *sides, noise.get, QUICK) for name in (guard[:18], guard)
+    )
+    assert pooled.verdict == "promote"  # which is why the shipped rules name conditions
+    assert own.verdict == "hold"
+    assert "record open 1.0000 -> 0.7500" in own.reasons[0]
+    assert [name for name in RULES["causal"].guards if name.count("/") > 1] == [
+        "few_shot/accuracy/shots=8", "open_book/accuracy/record open", "chain_of_thought/accuracy/steps"
+    ]  # fmt: skip
 
 
 def test_a_task_that_applies_to_neither_guards_nothing(tmp_path: Path) -> None:

@@ -82,6 +82,18 @@ def test_the_span_of_a_stopped_run_ends_as_the_run_does(closed: dict[str, Any], 
     assert closed["status"] == "KILLED"
 
 
+def test_a_failed_stage_whose_outputs_dvc_removed_says_how_to_get_them_back(
+    closed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dvc, "lock", lambda root: {"mix": {"outs": [{"path": "data/mix"}]}})
+    with pipeline_run.PipelineRun("calm-otter", tmp_path, Params(), []) as this:
+        messages = {stage: this._result(stage, 1, ["ERROR: no space"]).message for stage in ("mix", "evaluate")}
+        (tmp_path / "data" / "mix").mkdir(parents=True)
+        kept = this._result("mix", 1, ["ERROR: no space"]).message
+    assert messages["mix"] == f"{kept} (`dvc checkout` brings back what mix made before, if DVC's cache has it)"
+    assert "checkout" not in kept + messages["evaluate"]
+
+
 @pytest.mark.parametrize(
     ("error", "status", "outcome"),
     [

@@ -119,6 +119,20 @@ def test_settings_of_another_model_are_not_this_ones() -> None:
     assert seed_runs.settings_of(state(60, 9), "causal") != seed_runs.settings_of(state(60, 8), "causal")
 
 
+def test_other_code_and_other_items_are_other_settings() -> None:
+    """Runs of old code would be averaged into a challenger, and the noise of seeds would be that of changes."""
+
+    def state(code: str, seed: int, asked: int) -> Snapshot:
+        params = {"pretrain.common": {"seed": seed}, "evaluate": {"seed": asked}}
+        made = {"params": {"params.yaml": params}, "deps": [{"path": "components/model", "md5": code}]}
+        return Snapshot("x", "revision", {"pretrain@causal": made, "evaluate": made})
+
+    first = seed_runs.settings_of(state("old", 1, 1), "causal")
+    assert first == seed_runs.settings_of(state("old", 2, 1), "causal")
+    assert first != seed_runs.settings_of(state("new", 1, 1), "causal")
+    assert first != seed_runs.settings_of(state("old", 1, 2), "causal")
+
+
 def test_two_seeds_of_the_same_settings_are_compared_run_by_run(cache: Path) -> None:
     """The mean of all runs would be the same on both sides."""
     runs = [tuned(cache, f"a{seed}", accuracy, seed) for seed, accuracy in ((1, 0.6), (2, 0.7), (3, 0.8))]

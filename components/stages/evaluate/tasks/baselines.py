@@ -32,22 +32,23 @@ def best_rule(rules: Mapping[str, Sequence[float]], better: str = "higher") -> t
 
 
 class TrainingText:
-    """The tokens a causal model was trained on: its data order, run once more over the corpus of the tokenize stage."""
+    """The tokens a model was trained on: its data order, run once more over the corpus of the tokenize stage."""
 
-    def __init__(self, model: Path, shards: TokenShards) -> None:
+    def __init__(self, model: Path, shards: TokenShards, causal: bool = True) -> None:
         facts = read_json(model / "greenhouse.json")["training"]
         context, steps = facts["context"], facts["steps"]
         batch = facts["tokens"] // (steps * context)
         skipped = tuple(facts["skipped_batches"])
         self.shards = shards
         warmup = facts.get("length_warmup", 0.0)
-        self.order = Training(shards.num_tokens, context, batch, facts["seed"], steps, True, skipped, warmup)
+        self.order = Training(shards.num_tokens, context, batch, facts["seed"], steps, causal, skipped, warmup)
 
     @cached_property
     def windows(self) -> list[np.ndarray]:
         """The ids of each window, in the order of training; at most about the last `MOST_TOKENS`."""
         order = self.order
-        batches = PretrainBatches(self.shards, order.phases, None, document_mask=False)
+        hides = None if order.causal else 0.0
+        batches = PretrainBatches(self.shards, order.phases, hides, document_mask=False)
         found = []
         for number in order.batches[-max(1, MOST_TOKENS // (order.batch * order.context)) :]:
             phase = phase_of(order.phases, number)
@@ -92,7 +93,7 @@ class NGram:
             self.orders.insert(0, (*tables, discount))
             grams = grams[:, 1:]
 
-    def logp(self, ids: Sequence[int]) -> np.ndarray:
+    def logp(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
         """Natural log-probability of each id after the first, given those before it: float64 (len - 1,)."""
         sequence = np.asarray(ids)
         probability = np.full(len(sequence), 1.0 / self.vocab_size)
@@ -108,6 +109,57 @@ class NGram:
             mixed = own + discount * followers[contexts] / norm * lower
             probability[length - 1 :] = np.where(seen, mixed, lower)
         return np.log(probability[1:])
+
+
+class CacheNGram:
+    """An n-gram model mixed with n-grams of what stands earlier in the same window (Kuhn and De Mori 1990).
+
+    So it reads what the network reads. How much each order of the window counts is fitted by expectation maximisation
+    to the last of the training windows, beside an n-gram model of the others.
+    """
+
+    ORDERS = 3
+    FITTED = 100_000
+    """Tokens that the weights are fitted to, a twentieth of all at most."""
+    ROUNDS = 20
+
+    def __init__(self, windows: Sequence[np.ndarray], order: int, vocab_size: int, context: int) -> None:
+        self.context = context
+        count = max(1, min(len(windows) // 20, self.FITTED // len(windows[-1])))
+        rest = NGram(windows[:-count] or windows, order, vocab_size)
+        parts = np.concatenate([self._parts(ids, rest.logp(ids)) for ids in windows[-count:]])
+        self.weights = np.full(self.ORDERS + 1, 1 / (self.ORDERS + 1))
+        for _ in range(self.ROUNDS):
+            share = parts * self.weights
+            self.weights = (share / share.sum(1, keepdims=True)).mean(0)
+        self.ngram = NGram(windows, order, vocab_size)
+
+    def logp(self, ids: Sequence[int]) -> np.ndarray:
+        """Natural log-probability of each id after the first, in windows as the network reads them: float64."""
+        known = self.ngram.logp(ids)
+        found = [np.zeros(0)]
+        for start in range(0, len(ids) - 1, self.context):
+            window = ids[start : start + self.context + 1]
+            found.append(np.log(self._parts(window, known[start : start + len(window) - 1]) @ self.weights))
+        return np.concatenate(found)
+
+    def _parts(self, window: Sequence[int] | np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Probability of each id after the first by the n-gram model, and by the window's n-grams before it.
+
+        An order whose context the window has not shown says what the n-gram model says: float64 (len - 1, ORDERS + 1).
+        """
+        parts = np.repeat(np.exp(known)[:, None], self.ORDERS + 1, axis=1)
+        ids = [int(id) for id in window]
+        counts: list[dict[tuple[int, ...], dict[int, int]]] = [{} for _ in range(self.ORDERS)]
+        for place, id in enumerate(ids):
+            for order, seen in enumerate(counts):
+                if place < order:
+                    continue
+                followers = seen.setdefault(tuple(ids[place - order : place]), {})
+                if place and followers:
+                    parts[place - 1, order + 1] = followers.get(id, 0) / sum(followers.values())
+                followers[id] = followers.get(id, 0) + 1
+        return parts
 
 
 class CommonestFollower:

@@ -11,7 +11,7 @@ import numpy as np
 
 from components.stages.evaluate.heldout_sample import DocumentScores
 from components.stages.evaluate.tasks.abstention import counts_by_rank, report_abstention
-from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult, work_of
+from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult, item_id, work_of
 from components.statistics import Estimate, jackknife_interval, variance_words, within_unit
 
 NAME = "calibration"
@@ -26,7 +26,7 @@ def calibration(context: EvalContext) -> TaskResult:
     result = TaskResult(NAME)
     for entry in scored:
         confidence, hit, size = np.exp(entry.scores.top), entry.scores.hit, len(entry.scores.hit)
-        name, brier = entry.document.id, float(((confidence - hit) ** 2).sum())
+        name, brier = item_id(entry.document.id, entry.document.text), float(((confidence - hit) ** 2).sum())
         work: dict[str, Any] = {"condition": entry.document.source, "weight": size} | work_of(entry.document)
         result.item("brier", name, brier, direction="lower", **work)
         result.item("accuracy", name, int(hit.sum()), **work)

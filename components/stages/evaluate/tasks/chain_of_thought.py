@@ -4,8 +4,9 @@ The same sums are posed twice: for the answer at once, and with the scratchpad t
 Wei et al. 2022). Two measures. Exact match: the answer written by greedy decoding, with the model's own steps. Bits per
 token of the right answer, which see a gain long before an answer is exact: at once, after the right steps, and after
 the steps of another sum (does the model read them?). Baselines, from training sums: their most frequent answer, or an
-n-gram model of their answers; and each digit of the answer by how often it came of the two digits above it, which
-knows no carry. Sums of one digit more than the curriculum teaches are posed too, and counted apart.
+n-gram model of their answers; and each digit of the answer by how often it came of the two digits above it, which knows
+no carry. After the right steps the answer can be read off them: there the bits stand beside a rule that does. Sums of
+one digit more than the curriculum teaches are posed too, and counted apart.
 """
 
 import re
@@ -18,7 +19,7 @@ import numpy as np
 from components.stages.evaluate.tasks.baselines import NGram, best_rule
 from components.stages.evaluate.tasks.bits_per_byte import bits
 from components.stages.evaluate.tasks.scoring import LanguageModel
-from components.stages.evaluate.tasks.task import Curve, EvalContext, TaskResult
+from components.stages.evaluate.tasks.task import Curve, EvalContext, TaskResult, item_id
 from components.synthetic.curriculum import Problem, is_right, items
 
 NAME = "chain_of_thought"
@@ -29,7 +30,7 @@ STOP = "\n"
 TRAINING_SUMS = 2000
 """Sums whose answers the baselines know, for each number of digits."""
 NGRAM_ORDER = 4
-ANSWERS, BY_DIGIT = "training answers", "digit by digit"
+ANSWERS, BY_DIGIT, READ_OFF = "training answers", "digit by digit", "read off the steps"
 """Names of the rules."""
 
 
@@ -59,8 +60,8 @@ def _score_exact(
     result.facts[f"accuracy{DIGITS[digits]}"] = rule
     for way, asked in (("direct", at_once), ("steps", with_steps)):
         hits = _exact_matches(context.causal, asked)
-        for number, (hit, baseline) in enumerate(zip(hits, baselines, strict=True)):
-            result.item("accuracy", f"{digits}/{number}", hit, condition=way + DIGITS[digits], baseline=baseline)
+        for problem, hit, baseline in zip(at_once, hits, baselines, strict=True):
+            result.item("accuracy", item_id(problem.prompt), hit, condition=way + DIGITS[digits], baseline=baseline)
 
 
 def _score_bits(
@@ -83,14 +84,30 @@ def _score_bits(
     for way, prompts in (("direct", [item.prompt for item in at_once]), ("steps", steps), ("other steps", others)):
         scored = model.answers([(prompt, item.final) for prompt, item in zip(prompts, at_once, strict=True)])
         scores = [bits(np.array(answer.logp)) for answer in scored]
-        for number, (answer, score, baseline) in enumerate(zip(scored, scores, baselines, strict=True)):
+        if way == "steps":
+            baselines = read_off(with_steps)
+        for problem, answer, score, baseline in zip(at_once, scored, scores, baselines, strict=True):
             where: dict[str, Any] = {
                 "condition": way + DIGITS[digits],
                 "weight": answer.num_tokens,
                 "direction": "lower",
                 "baseline": baseline,
             }
-            result.item("bits", f"{digits}/{number}", score, **where)
+            result.item("bits", item_id(problem.prompt), score, **where)
+
+
+def read_off(with_steps: Sequence[Problem]) -> list[float]:
+    """Bits of each answer, by the last step's result and the last digits of those before it.
+
+    The rule is taken to be right as often as it was in `TRAINING_SUMS`, all of them, and once not.
+    """
+    found = []
+    for item in with_steps:
+        results = re.findall(r"=(\d+)(?=[;=])", item.answer)
+        read = results[-1] + "".join(step[-1] for step in reversed(results[:-1]))
+        wrong = np.log2(TRAINING_SUMS + 1) + len(item.final.strip()) * np.log2(10)
+        found.append(float(np.log2((TRAINING_SUMS + 1) / TRAINING_SUMS) if read == item.final.strip() else wrong))
+    return found
 
 
 def _training_sums(context: EvalContext, digits: int) -> list[Problem]:
@@ -143,7 +160,11 @@ def _summarise(result: TaskResult, context: EvalContext) -> None:
         result.metric(way, exact, bounds=False)
         result.metric(f"bits_{way}", size, bounds=False)
         exact_rule, size_rule = (
-            result.baseline(result.facts[metric], metric, resampling, way) for metric in ("accuracy", "bits")
+            result.baseline(rule, metric, resampling, way)
+            for metric, rule in (
+                ("accuracy", result.facts["accuracy"]),
+                ("bits", READ_OFF if way == "steps" else result.facts["bits"]),
+            )
         )
         for digits, end in DIGITS.items():
             curve.add(digits, result.estimate("accuracy", resampling, way + end), way)

@@ -18,7 +18,15 @@ from components.corpus.corpus import Document
 from components.stages.evaluate.heldout_sample import DocumentScores
 from components.stages.evaluate.tasks.bits_per_byte import bits, position_bins
 from components.stages.evaluate.tasks.scoring import LanguageModel
-from components.stages.evaluate.tasks.task import Baseline, Curve, EvalContext, NotApplicable, TaskResult, work_of
+from components.stages.evaluate.tasks.task import (
+    Baseline,
+    Curve,
+    EvalContext,
+    NotApplicable,
+    TaskResult,
+    item_id,
+    work_of,
+)
 from components.statistics import Estimate, ratio
 
 if TYPE_CHECKING:
@@ -63,7 +71,7 @@ def context_extension(context: EvalContext) -> TaskResult:
     for window, entry in zip(windows, _score(model, later, model.context), strict=True):
         place: dict[str, Any] = {"condition": RESTARTED, "direction": "lower"} | work_of(window.document)
         weight = max(1, int(entry.num_bytes.sum()))
-        name = f"{window.document.id} {window.start}"
+        name = item_id(window.document.id, np.asarray(window.ids).tobytes())
         result.item("beyond", name, bits(entry.scores.logp), weight=weight, **place)
     _summarise(result, context, len(windows))
     return result
@@ -128,11 +136,11 @@ def _score(model: LanguageModel, windows: list[LongWindow], length: int) -> list
 def _add(result: TaskResult, windows: list[LongWindow], scored: list[DocumentScores], arm: str, context: int) -> None:
     """Rows within and beyond the trained context, clustered by work."""
     for window, entry in zip(windows, scored, strict=True):
-        name = entry.document.id
+        name = item_id(window.document.id, np.asarray(window.ids[context:]).tobytes())
         common: dict[str, Any] = {"condition": arm, "direction": "lower"} | work_of(entry.document)
         for part, inside in (("within", entry.position <= context), ("beyond", entry.position > context)):
             weight = max(1, int(entry.num_bytes[inside].sum()))
-            result.item(part, f"{name} {window.start}", bits(entry.scores.logp[inside]), weight=weight, **common)
+            result.item(part, name, bits(entry.scores.logp[inside]), weight=weight, **common)
 
 
 def _at(scored: list[DocumentScores], low: int, high: int, context: EvalContext) -> Estimate:

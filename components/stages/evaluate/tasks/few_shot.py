@@ -14,7 +14,7 @@ from typing import Any
 
 from components.stages.evaluate.tasks.baselines import best_rule
 from components.stages.evaluate.tasks.scoring import LanguageModel
-from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult
+from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult, item_id
 from components.synthetic.curriculum import Problem, items
 
 NAME = "few_shot"
@@ -81,8 +81,9 @@ def _score_shots(result: TaskResult, model: LanguageModel, test_items: Sequence[
         margin = logps[number][right[number]] - logps[number][1 - right[number]]
         hit = 1.0 if margin > 0.0 else 0.5 if margin == 0.0 else 0.0
         where: dict[str, Any] = {"condition": condition(shots), "cluster": str(number // 2)}
-        result.item("accuracy", str(number), hit, baseline=baselines[number], **where)
-        result.item("margin", str(number), margin, **where)
+        name = item_id(asked[number][1].prompt, str(number % 2))
+        result.item("accuracy", name, hit, baseline=baselines[number], **where)
+        result.item("margin", name, margin, **where)
     return rule
 
 

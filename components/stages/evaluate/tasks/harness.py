@@ -8,6 +8,8 @@ Data is local, beside the task's YAML file, or of the hub at a revision that is 
 """
 
 import logging
+import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +24,10 @@ from components.stages.evaluate.tasks.task import EvalContext, TaskResult
 NAME = "harness"
 SCORED = ("multiple_choice", "loglikelihood", "loglikelihood_rolling")
 """Output types whose answers are log-likelihoods."""
+READERS = ("json", "csv", "text", "parquet", "arrow")
+"""Names under which `datasets` reads files instead of a data set of the hub."""
+UNREAD = (".json", ".csv", ".tsv", ".parquet", ".arrow", ".gz", ".zst", ".zip", ".xz", ".bz2")
+"""Data of which training text would not be cleared: components/similarity/decontaminate.py reads none of these."""
 FEWSHOT_SEED = 1234
 """The harness's own: which examples are shown before a question."""
 
@@ -33,21 +39,27 @@ def harness(context: EvalContext) -> TaskResult:
     result, tasks = TaskResult(NAME, unit="items"), load(context.params.tasks)
     found = run(HarnessModel(context.causal), tasks)
     for name in tasks:
-        choices = tasks[name].OUTPUT_TYPE == "multiple_choice"
-        for metric, better in tasks[name].higher_is_better().items():
-            _add(context, result, name, metric, found["samples"][name], better, choices)
+        choices, samples = tasks[name].OUTPUT_TYPE == "multiple_choice", found["samples"][name]
         values = {key.split(",")[0]: value for key, value in found["results"][name].items()}
+        for metric, better in tasks[name].higher_is_better().items():
+            if _is_mean(values.get(metric), [sample.get(metric) for sample in samples]):
+                _add(context, result, name, metric, samples, better, choices)
         result.facts[name] = {key: value for key, value in values.items() if isinstance(value, float)}
     return result
+
+
+def _is_mean(value: Any, scores: list[Any]) -> bool:
+    """Whether a metric is the mean of its items' scores: a perplexity, say, is not, and stays a fact without rows."""
+    if not all(isinstance(score, int | float) for score in [value, *scores]):
+        return False
+    return math.isclose(value, sum(scores) / len(scores), rel_tol=1e-6, abs_tol=1e-9)
 
 
 def _add(
     context: EvalContext, result: TaskResult, task: str, metric: str, samples: list[dict], better: bool, choices: bool
 ) -> None:
-    """Rows, metric and highlight of one metric of a task; one that is no mean over items has none and stays a fact."""
+    """Rows, metric and highlight of one metric of a task."""
     full = f"{task}_{metric}"
-    if any(not isinstance(sample.get(metric), int | float) for sample in samples):
-        return
     for sample in samples:
         result.item(
             full,
@@ -93,11 +105,11 @@ class Spec:
         return Path(self.name).resolve().parent if self.name.endswith((".yaml", ".yml")) else None
 
 
-def load(entries: Sequence[str]) -> dict[str, Any]:
-    """The harness's task objects by name, groups taken apart; data is fetched or read.
+def known(entries: Sequence[str], root: Path = Path()) -> tuple[list[Spec], Any]:
+    """Entries of `evaluate.tasks`, parsed, and the harness's TaskManager, which knows them; no data is read.
 
     Raises:
-        UserError: lm_eval is not installed, a task is unknown, its data is not pinned, or it asks for generated text.
+        UserError: lm_eval is not installed, or there is no such task or file.
     """
     try:
         from lm_eval.tasks import TaskManager
@@ -107,13 +119,24 @@ def load(entries: Sequence[str]) -> dict[str, Any]:
         ) from None
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     specs = [Spec.of(entry) for entry in entries]
-    tasks: dict[str, Any] = {}
     manager = TaskManager(include_defaults=any(spec.folder is None for spec in specs))
     for spec in specs:
         if spec.folder is None and spec.name not in manager.all_tasks:
             raise UserError(f"evaluate.tasks: lm_eval has no task {spec.name}; `lm_eval ls tasks` lists them")
-        if spec.folder is not None and not Path(spec.name).is_file():
+        if spec.folder is not None and not (root / spec.name).is_file():
             raise UserError(f"evaluate.tasks: {spec.name}: no such file")
+    return specs, manager
+
+
+def load(entries: Sequence[str]) -> dict[str, Any]:
+    """The harness's task objects by name, groups taken apart; data is fetched or read.
+
+    Raises:
+        UserError: of `known`; or a task's data is not pinned, or it asks for generated text.
+    """
+    tasks: dict[str, Any] = {}
+    specs, manager = known(entries)
+    for spec in specs:
         with pinned_data(spec):
             try:
                 tasks |= manager.load([spec.name])["tasks"]
@@ -138,15 +161,17 @@ def pinned_data(spec: Spec) -> Iterator[None]:
     read = datasets.load_dataset
 
     def load_dataset(path: str, name: str | None = None, **options: Any) -> Any:
-        files = list(_files(options.get("data_files")))
+        named = [*_files(options.get("data_files")), *_files(options.get("data_dir"))]
+        local = path in READERS or Path(path).is_dir()
+        pinned = re.fullmatch("[0-9a-f]{40}", str(options.get("revision")))
         if spec.revision:
             options["revision"] = spec.revision
-        elif files or Path(path).is_dir():
-            _require_inside(spec, [Path(file) for file in files or [path]])
-        elif not options.get("revision"):
+        elif local or (named and not pinned):
+            _require_inside(spec, [Path(one) for one in named or [path]])
+        elif not pinned:
             raise UserError(
                 f"evaluate.tasks: {spec.name}: its data set {path} is not pinned; write dataset_kwargs: {{revision: "
-                "<commit>}} into the file, or give local data by data_files"
+                "<commit of 40 hex digits>}} into the file, or give local data by data_files"
             )
         return read(path, name, **options)
 
@@ -163,10 +188,16 @@ def _files(named: Any) -> Iterator[str]:
             yield from _files(each)
 
 
-def _require_inside(spec: Spec, files: Sequence[Path]) -> None:
-    for file in files:
-        if spec.folder is None or not file.resolve().is_relative_to(spec.folder):
+def _require_inside(spec: Spec, paths: Sequence[Path]) -> None:
+    for path in paths:
+        if spec.folder is None or not path.resolve().is_relative_to(spec.folder):
             raise UserError(
-                f"evaluate.tasks: {spec.name}: its data {file} does not lie beside it; move it there, so that DVC and "
+                f"evaluate.tasks: {spec.name}: its data {path} does not lie beside it; move it there, so that DVC and "
                 "decontamination see it"
             )
+        for file in path.rglob("*") if path.is_dir() else [path]:
+            if file.suffix in UNREAD:
+                raise UserError(
+                    f"evaluate.tasks: {spec.name}: decontamination reads jsonl and txt alone, not its data {file}; "
+                    "write that as jsonl"
+                )

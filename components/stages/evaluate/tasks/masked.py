@@ -2,7 +2,7 @@
 
 A share of the tokens of held-out documents is replaced by `<|mask|>`; the score is how often the model's first choice
 is the token that stood there. Which tokens are hidden depends on the document alone. Baselines, counted in the text the
-causal model was trained on: always the most frequent token, the one that most often follows the token before, and the
+model was trained on: always the most frequent token, the one that most often follows the token before, and the
 one that most often stands between the two neighbours.
 """
 
@@ -16,7 +16,7 @@ from components.core.files import sha256_bytes
 from components.corpus.corpus import Document
 from components.stages.evaluate.tasks.baselines import best_rule, runs
 from components.stages.evaluate.tasks.scoring import LanguageModel, batches, padded
-from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, TaskResult, work_of
+from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, TaskResult, item_id, work_of
 
 NAME = "masked"
 MASK = 2
@@ -41,13 +41,13 @@ def masked(context: EvalContext) -> TaskResult:
     masked_windows = windows(model, context.heldout, context.params.seed)
     if not masked_windows:
         raise NotApplicable("the held-out documents are too short to hide a token")
-    rules = counting_rules(context.training_text.windows, masked_windows)
+    rules = counting_rules(context.masked_training_text.windows, masked_windows)
     rule, baselines = best_rule(rules)
     hits_of = dict(zip(map(id, masked_windows), baselines, strict=True))
-    for number, (window, hit, nats) in enumerate(restore(model, masked_windows)):
+    for window, hit, nats in restore(model, masked_windows):
         document, size = window.document, len(hit)
         where: dict[str, Any] = {"condition": document.source, "weight": size} | work_of(document)
-        name = f"{document.id} {number}"
+        name = item_id(document.id, window.ids.tobytes(), window.hidden.tobytes())
         result.item("accuracy", name, hit.sum(), baseline=hits_of[id(window)], **where)
         result.item("nats_per_token", name, nats.sum(), direction="lower", **where)
     total = result.estimate("accuracy", context.resampling)

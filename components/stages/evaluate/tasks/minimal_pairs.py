@@ -30,8 +30,8 @@ def minimal_pairs(context: EvalContext) -> TaskResult:
         curve.add(name.replace("_", " "), result.estimate("accuracy", context.resampling, name))
     result.curves.append(curve)
     if context.params.minimal_pairs:
-        folder = Path(context.params.minimal_pairs)
-        listed = [pair for path in _files(folder) for pair in read_pairs(path, context.params.items)]
+        files = files_of_pairs(context.params.minimal_pairs)
+        listed = [pair for path in files for pair in read_pairs(path, context.params.items)]
         result.facts["blimp"] = _score(context, result, listed, "blimp_accuracy", "minimal pairs of the folder")
     return result
 
@@ -65,9 +65,13 @@ def _hits(totals: Sequence[float]) -> list[float]:
     return [1.0 if good > bad else 0.5 if good == bad else 0.0 for good, bad in pairs]
 
 
-def _files(folder: Path) -> list[Path]:
-    """The jsonl files of the folder, by name."""
-    paths = sorted(folder.glob("*.jsonl"))
+def files_of_pairs(folder: str, root: Path = Path()) -> list[Path]:
+    """The jsonl files of the folder, by name.
+
+    Raises:
+        UserError: there is none.
+    """
+    paths = sorted((root / folder).glob("*.jsonl"))
     if not paths:
         raise UserError(
             f"evaluate.minimal_pairs = {folder}: no *.jsonl file there; name a folder of BLiMP-style files, or ''"

@@ -19,7 +19,7 @@ import numpy as np
 
 from components.stages.evaluate.tasks.abstention import counts_by_rank, report_abstention
 from components.stages.evaluate.tasks.scoring import LanguageModel
-from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, TaskResult
+from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, TaskResult, item_id
 from components.synthetic.curriculum import LABELS, invented_name
 
 NAME = "open_book"
@@ -110,9 +110,9 @@ def _score_facts(result: TaskResult, model: LanguageModel, asked: Sequence[Fact]
     for number, fact in enumerate(asked):
         hit = fact.choices[int(logps[number].argmax())] == fact.answers[way]
         where: dict[str, Any] = {"condition": f"{form} {way}", "cluster": f"{form} {fact.passage}"}
-        result.item(metric, f"{form}/{number}", hit, baseline=1 / CHOICES, **where)
-        sure = float(probability[number].max())
-        result.item("confidence", f"{form}/{number}", sure, direction="lower", **where)
+        name, sure = item_id(fact.prompts["open"], way), float(probability[number].max())
+        result.item(metric, name, hit, baseline=1 / CHOICES, **where)
+        result.item("confidence", name, sure, direction="lower", **where)
 
 
 def _summarise(result: TaskResult, context: EvalContext) -> None:

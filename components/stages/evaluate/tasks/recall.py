@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from components.stages.evaluate.tasks.scoring import LanguageModel
-from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult
+from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult, item_id
 from components.synthetic.curriculum import items
 
 NAME = "recall"
@@ -62,7 +62,7 @@ def _score_lists(result: TaskResult, context: EvalContext, pairs: int, num_lists
             given = dict(zip(choices, logps[start + depth], strict=True))
             others = np.delete(of_value[value], depth).mean()
             where: dict[str, Any] = {"condition": f"pairs={pairs}", "cluster": f"{pairs} {start}"}
-            hit, name = max(given, key=given.__getitem__) == value, f"{start} {depth}"
+            hit, name = max(given, key=given.__getitem__) == value, item_id(prompts[start + depth][0])
             result.item("accuracy", name, hit, baseline=1 / pairs, **where)
             result.item(f"accuracy_at_{depth}", name, hit, **where)
             result.item("key_gain_nats", name, given[value] - others, **where)

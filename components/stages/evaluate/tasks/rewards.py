@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from components.core.files import read_json
 from components.stages.evaluate.tasks.scoring import LanguageModel
-from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, TaskResult
+from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, TaskResult, item_id
 from components.synthetic.curriculum import REWARDED, Problem, is_right, items
 from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, USER
 
@@ -25,8 +25,8 @@ def rewards(context: EvalContext) -> TaskResult:
     asked = [one for task in REWARDED for one in items(task, context.params.seed, context.params.items, split="test")]
     after, before = (_right(model, asked) for model in pair)
     result = TaskResult(NAME)
-    for number, (problem, hit, start) in enumerate(zip(asked, after, before, strict=True)):
-        result.item("accuracy", str(number), hit, condition=problem.task, baseline=start)
+    for problem, hit, start in zip(asked, after, before, strict=True):
+        result.item("accuracy", item_id(problem.prompt), hit, condition=problem.task, baseline=start)
     estimate = result.estimate("accuracy", context.resampling)
     result.metric("accuracy", estimate)
     baseline = result.baseline("before rewards", "accuracy", context.resampling, needs_model=True)

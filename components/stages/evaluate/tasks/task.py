@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from components.core.files import read_json
+from components.core.files import read_json, sha256_bytes
 from components.corpus.corpus import Document
 from components.params import Evaluate, Numerics
 from components.scored_items import COLUMNS
@@ -32,6 +32,11 @@ from components.tokens.shards import TokenShards
 def work_of(document: Document) -> dict[str, str]:
     """Cluster and stratum of an item of held-out text: its work, its source."""
     return {"cluster": document.group, "stratum": document.source}
+
+
+def item_id(*content: str | bytes) -> str:
+    """An id that follows from what is asked: items of other settings, cuts or tokenizers share none."""
+    return sha256_bytes(b"\n".join(part if isinstance(part, bytes) else part.encode() for part in content))[:16]
 
 
 class NotApplicable(Exception):  # noqa: N818 - a task that does not apply is no error
@@ -129,6 +134,11 @@ class EvalContext:
     def training_text(self) -> TrainingText:
         """What the causal model was trained on."""
         return TrainingText(self.folders.causal, TokenShards.open(self.folders.tokens / "train"))
+
+    @cached_property
+    def masked_training_text(self) -> TrainingText:
+        """What the masked model was trained on."""
+        return TrainingText(self.folders.masked, TokenShards.open(self.folders.tokens / "train"), causal=False)
 
     def ngram(self, order: int) -> NGram:
         """An n-gram model of what the causal model was trained on."""

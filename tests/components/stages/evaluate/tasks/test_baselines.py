@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from components.stages.evaluate.tasks.baselines import CommonestFollower, NGram, best_rule, compressed_bits
+from components.stages.evaluate.tasks.baselines import (
+    CacheNGram,
+    CommonestFollower,
+    NGram,
+    best_rule,
+    compressed_bits,
+)
 from tests.components.stages.evaluate.conftest import CONTEXT, STEPS, World
 
 
@@ -30,10 +36,36 @@ def test_a_longer_context_predicts_a_repeated_text_better() -> None:
     assert scores == sorted(scores)
 
 
+def test_with_a_cache_probabilities_add_up_too_and_nothing_is_read_ahead_or_from_another_window() -> None:
+    draw = np.random.default_rng(1)
+    windows = [draw.integers(0, 8, 41) for _ in range(40)]
+    model = CacheNGram(windows, 3, vocab_size=8, context=5)
+    for context in ([1], [1, 2, 1, 2, 1], [1, 2, 3, 4, 5, 6, 7, 1, 2]):
+        total = sum(np.exp(model.logp([*context, token])[-1]) for token in range(8))
+        assert total == pytest.approx(1.0)
+    ids = windows[0].tolist()
+    assert model.logp(ids)[:7] == pytest.approx(model.logp(ids[:8]))
+    other = [*(7 - np.array(ids[:5])).tolist(), *ids[5:]]  # another first window
+    cached = model.logp(ids) - model.ngram.logp(ids)
+    assert cached[7:] == pytest.approx((model.logp(other) - model.ngram.logp(other))[7:])
+
+
+def test_a_cache_knows_what_its_window_has_shown() -> None:
+    """Windows that each repeat some words of their own, as names in a play: the n-gram model cannot know which."""
+    draw = np.random.default_rng(2)
+    windows = [draw.choice(draw.integers(0, 500, 4), 33) for _ in range(200)]
+    model = CacheNGram(windows[1:], 2, vocab_size=500, context=32)
+    assert model.logp(windows[0]).sum() > model.ngram.logp(windows[0]).sum() / 2
+    assert model.weights.sum() == pytest.approx(1.0)
+    assert model.weights[0] < 0.5
+
+
 def test_the_training_text_is_what_the_data_order_gave(world: World) -> None:
     text = world.context().training_text
     assert len(text.ids) == STEPS * 8 * (CONTEXT + 1)
     assert text.share == 1.0
+    masked = world.context().masked_training_text
+    assert len(masked.ids) == STEPS * 8 * CONTEXT
 
 
 def test_a_compressor_that_knows_the_text_needs_few_bits() -> None:

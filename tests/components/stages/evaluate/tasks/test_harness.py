@@ -48,10 +48,16 @@ def tasks(tmp_path_factory: pytest.TempPathFactory, world: World) -> list[str]:
         "output_type": "loglikelihood_rolling", "validation_split": "train", "doc_to_text": "",
         "doc_to_target": "{{text}}", "metric_list": [{"metric": "bits_per_byte"}],
     }  # fmt: skip
+    ends = {
+        "output_type": "loglikelihood", "validation_split": "train", "doc_to_text": "{{begin}}",
+        "doc_to_target": "{{end}}", "target_delimiter": "",
+        "metric_list": [{"metric": "perplexity"}, {"metric": "acc"}],
+    }  # fmt: skip
     return [
         write(folder, "pairs", blimp, **BLIMP),
         write(folder, "cloze", cloze, **choice),
         write(folder, "texts", [{"text": text} for text in texts], **rolling),
+        write(folder, "ends", [{"begin": text[:80], "end": text[80:100]} for text in texts], **ends),
     ]
 
 
@@ -66,13 +72,14 @@ def test_scores_are_those_of_the_harness(world: World, tasks: list[str]) -> None
 
     ours = run(HarnessModel(world.context().causal), load(tasks))
     theirs = run(HFLM(pretrained=str(world.folders.causal), device="cpu", batch_size=4, dtype="float32"), load(tasks))
-    for name in ("pairs", "cloze", "texts"):
+    for name in ("pairs", "cloze", "texts", "ends"):
         first, second = (
             [one for sample in found["samples"][name] for one in logps([sample])] for found in (ours, theirs)
         )
         assert max(abs(a - b) for a, b in zip(first, second, strict=True)) < 1e-4 * max(map(abs, second))
         for key, value in theirs["results"][name].items():
-            assert ours["results"][name][key] == pytest.approx(value, abs=1e-4), (name, key)
+            close = value if isinstance(value, str) else pytest.approx(value, rel=1e-5, abs=1e-4)
+            assert ours["results"][name][key] == close, (name, key)
 
 
 def test_its_items_are_rows_of_ours(world: World, tasks: list[str], tmp_path: Path) -> None:
@@ -86,7 +93,11 @@ def test_its_items_are_rows_of_ours(world: World, tasks: list[str], tmp_path: Pa
     assert result.metrics["pairs_acc"] == sum(row["score"] for row in rows) / 20
     assert result.rows("cloze_acc")[0]["baseline"] == pytest.approx(1 / 3)
     assert result.rows("cloze_acc_norm")[0]["baseline"] is None
-    assert result.facts["texts"]["bits_per_byte"] > 0  # no mean over items: a fact without rows
+    # No means over items are facts without rows: a perplexity's items are log-likelihoods, of which more is better.
+    assert result.facts["texts"]["bits_per_byte"] > 0
+    assert result.facts["ends"]["perplexity"] > 1
+    assert result.rows("ends_acc")
+    assert not [metric for metric in result.metrics if "perplexity" in metric or "texts" in metric]
     assert [row["item"] for row in harness(context).rows("pairs_acc")] == [row["item"] for row in rows]
 
 
@@ -99,13 +110,18 @@ def test_a_run_without_tasks_of_the_harness_has_none() -> None:
     ("config", "reason"),
     [
         ({"dataset_path": "nyu-mll/blimp", "dataset_kwargs": None}, "its data set nyu-mll/blimp is not pinned"),
+        ({"dataset_path": "nyu-mll/blimp", "dataset_kwargs": {"revision": "main"}}, "is not pinned"),
         ({"dataset_kwargs": {"data_files": {"train": sys.executable}}}, "does not lie beside it"),
+        ({"dataset_kwargs": {"revision": "a" * 40, "data_dir": "/etc"}}, "its data /etc does not lie beside it"),
+        ({"dataset_path": "csv", "dataset_kwargs": {"data_files": {"train": "rows.csv"}}}, "write that as jsonl"),
         ({"output_type": "generate_until", "generation_kwargs": {"until": ["\n"]}}, "asks for generated text"),
         ({"doc_to_choice": "{{nothing}}", "validation_split": "no"}, r"evaluate.tasks: .*bad\.yaml: "),
     ],
 )
-def test_bad_tasks_are_one_sentence(tmp_path: Path, config: dict, reason: str) -> None:
+def test_bad_tasks_are_one_sentence(tmp_path: Path, config: dict, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, "bad", [{"sentence_good": "a b", "sentence_bad": "b a"}], **BLIMP | config)
+    (tmp_path / "rows.csv").write_text("sentence_good,sentence_bad\na b,b a\n")
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=reason):
         load([path])
 

@@ -1,6 +1,7 @@
 """Each task on real text: figures that can be recomputed, rules that are right by chance, reasons to skip."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from components.stages.evaluate.tasks.answers import answers
 from components.stages.evaluate.tasks.bias_mitigation import DRAWS, bias_mitigation
 from components.stages.evaluate.tasks.bits_per_byte import bits_per_byte, position_bins
 from components.stages.evaluate.tasks.calibration import calibration
-from components.stages.evaluate.tasks.chain_of_thought import chain_of_thought, digit_by_digit
+from components.stages.evaluate.tasks.chain_of_thought import chain_of_thought, digit_by_digit, read_off
 from components.stages.evaluate.tasks.context_extension import context_extension, extended
 from components.stages.evaluate.tasks.few_shot import exchanged, few_shot, with_shots
 from components.stages.evaluate.tasks.grammar_templates import PHENOMENA, pairs
@@ -63,6 +64,45 @@ def test_the_sample_is_cut_by_bytes_and_depends_on_no_neighbour(world: World, tm
     assert all(len(one.text.encode()) <= 8_000 for one in some)
     fewer = corpus(tmp_path / "fewer", [one for one in whole if one.id != order[0]])
     assert [one.id for one in sample(fewer, 1e6, 1)] == order[1:]
+
+
+def test_every_held_out_work_is_in_the_sample(tmp_path: Path) -> None:
+    """The interval is over works: a work's second document takes what is left of its share, not more."""
+    text = "All the world is a stage, and all the men and women merely players. " * 400
+    plays = [replace(document(f"{work} {act}", text[: 3000 * (act + 1)]), group=f"play {work}")
+             for work in range(11) for act in range(4)]  # fmt: skip
+    drawn = sample(corpus(tmp_path / "plays", plays), 120, 1)
+    assert len({one.group for one in drawn}) == 11
+    sizes = Counter({one.group: 0 for one in drawn})
+    for one in drawn:
+        sizes[one.group] += len(one.text.encode())
+    assert set(sizes.values()) == {120_000 // 11}
+
+
+def test_items_of_other_settings_or_cuts_are_not_the_same_items(world: World) -> None:
+    """Else two models would be compared that were asked different things under one id."""
+
+    def ids(**changes: object) -> dict[str, set[str]]:
+        context = world.context(**changes)
+        return {task.__name__: {row["item"] for row in task(context).items}
+                for task in (few_shot, recall, chain_of_thought, open_book)}  # fmt: skip
+
+    first, again, other = ids(), ids(), ids(seed=2)
+    assert first == again
+    for name, items_of_task in first.items():
+        assert len(items_of_task & other[name]) < 0.2 * len(items_of_task), name
+    short, long = (
+        {row["item"] for row in bits_per_byte(world.context(heldout_kilobytes=size)).rows("bits_per_byte")}
+        for size in (20, 60)
+    )
+    assert short != long
+
+
+def test_a_source_is_held_against_the_best_rule_for_it(world: World) -> None:
+    result = bits_per_byte(world.context())
+    assert set(result.facts["baselines"]) == {"5-gram model", "5-gram and cache", "zstd"}
+    (overall,) = (row for row in result.highlights if row["name"] == "held-out bits per byte, sample")
+    assert overall["baseline"] <= min(result.facts["baselines"].values()) + 1e-9
 
 
 def test_bits_per_byte_is_that_of_the_whole_text(world: World) -> None:
@@ -180,9 +220,18 @@ def test_sums_are_posed_with_and_without_steps(world: World) -> None:
     ways = {way: {row["item"] for row in result.rows("bits", way)} for way in ("direct", "steps", "other steps")}
     assert ways["direct"] == ways["steps"] == ways["other steps"]
     direct, steps = (next(row for row in result.highlights if row["name"] == f"sums {way}") for way in DIRECT_AND_STEPS)
-    assert direct["baseline_name"] == steps["baseline_name"] == "digit by digit"
-    assert steps["baseline"] == pytest.approx(direct["baseline"])  # of the same sums
+    assert direct["baseline_name"] == "digit by digit"
+    assert steps["baseline_name"] == "read off the steps"
+    assert 0 < steps["baseline"] < 0.001 < direct["baseline"]
     assert steps["gain"] == pytest.approx(steps["baseline"] - steps["value"])
+
+
+@pytest.mark.parametrize("digits", [1, 2, 3, 6])
+def test_every_sum_can_be_read_off_its_steps(digits: int) -> None:
+    asked = items("arithmetic", 1, 20, digits=digits, steps=1)
+    assert max(read_off(asked)) < 0.001
+    wrong = [replace(one, final=f" {int(one.final) + 1}") for one in asked]
+    assert min(read_off(wrong)) > 10
 
 
 def test_sums_digit_by_digit_by_hand() -> None:
