@@ -101,10 +101,12 @@ class Conversation:
     def question(self, prompt: str) -> list[int]:
         """Ids of a prompt, up to where the answer begins; bytes that are not UTF-8 become replacement characters."""
         prompt = prompt.encode(errors="surrogateescape").decode(errors="replace")
-        ids = self.tokenizer.encode(prompt, add_special_tokens=False).ids
+        if not self.instruct:
+            return list(self.tokenizer.encode(prompt, add_special_tokens=False).ids)
         around = self.style.chat.around
         (before, after), (answer, _) = around["user"], around["assistant"]
-        return [*before, *ids, *after, *answer] if self.instruct else ids
+        ids = self.encoder.encode(prompt.strip() if self.style.chat.strips else prompt)
+        return [*before, *ids, *after, *answer]
 
     def context(self, question: list[int]) -> list[int]:
         """The prompt with as many of the latest turns before it as fit."""
@@ -126,7 +128,9 @@ class Conversation:
         )  # fmt: skip
         text = self.tokenizer.decode(made)  # special tokens are nothing to show
         show(text[len(printer.shown) :])
-        self.turns.append([*question, *made, *self.style.chat.around["assistant"][1][1:]])
+        ended = made and made[-1] in self.style.stops  # else by max_tokens, and a chat goes on after an end alone
+        more = self.style.chat.around["assistant"][1][bool(ended) :] if self.instruct else ()
+        self.turns.append([*question, *made, *more])
         pieces = [self.tokenizer.decode([token], skip_special_tokens=False) for token in made]
         unread = max(0, len(self.style.chat.begin) + len(question) - self.room)
         return Answer(text, pieces, [math.exp(value) for value in logprobs], unread)

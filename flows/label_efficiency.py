@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.core.errors import UserError
 from components.core.files import fingerprint
 from components.core.workers import pool
 from components.params import LabelEfficiency, Params
@@ -32,11 +33,20 @@ BASES = ("masked", "causal")
 
 
 def run_study(name: str, params: Params) -> Path:
-    """Accuracy by number of labels: pretrained, from scratch and naive Bayes; masked or causal; LoRA or all weights."""
+    """Accuracy by number of labels: pretrained, from scratch and naive Bayes; masked or causal; LoRA or all weights.
+
+    Raises:
+        UserError: the classifier is tuned on rows, or from a base, of one's own.
+    """
     from components.studies.label_efficiency.points import Place
 
     require(INPUTS, "python -m flows.pipeline --until pretrain")
     own = params.finetune.classify
+    if own.data != "data/bias/train" or own.base != "models/pretrain/masked":
+        raise UserError(
+            "finetune.classify is set to rows or a base of your own; this study draws labels from the corpus, for the "
+            "pipeline's models: set its data to data/bias/train and its base to models/pretrain/masked"
+        )
     chosen = {
         "label_efficiency": params.label_efficiency.model_dump(mode="json"),
         "finetune.classify": own.model_dump(mode="json"),

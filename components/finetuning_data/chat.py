@@ -1,7 +1,7 @@
 """A chat as token ids, and which of them are learned: the answers of the assistant, each with the token that ends it.
 
 The ids are those of `transformers`: `apply_chat_template(..., return_assistant_tokens_mask=True)` gives the
-same two lists.
+same two lists, but for answers that are not to be learned.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ def encode(messages: Sequence[Message], encoder: ChatEncoder, *, ask: bool = Fal
     ids, learned = [*form.begin], [False] * len(form.begin)
     for message in messages:
         before, after = form.around[message.role]
-        answer = message.role == "assistant"
+        answer = message.role == "assistant" and message.learned
         content = encoder.encode(message.content.strip() if form.strips else message.content)
         ids += [*before, *content, *after]
         learned += [False] * len(before) + [answer] * len(content)

@@ -1,6 +1,7 @@
 """Rows for fine-tuning: chats, texts with labels or scores, preferences, and what makes one unfit.
 
-    messages                     list of {role, content}, several turns, with or without a system message
+    messages                     list of {role, content}, several turns, with or without a system message; an answer
+                                 with `weight` 0 is not learned
     prompt, completion           one question and its answer (texts, or lists of messages)
     text, label                  for a classifier: the one class of a text
     text, labels                 all classes of a text, a list that may be empty (in a csv, as JSON)
@@ -13,7 +14,7 @@ The names are those of trl and of most data sets on the hub.
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -39,10 +40,11 @@ LONGEST_LABEL, LARGEST_SCORE = 100, 1e30
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a chat; `role` is one of `ROLES`."""
+    """One turn of a chat; `role` is one of `ROLES`. An answer that is not `learned` is only read."""
 
     role: str
     content: str
+    learned: bool = True
 
 
 def conversation(turns: Sequence[Message]) -> str:
@@ -162,14 +164,19 @@ def _chat(row: dict[str, Any], where: str) -> Chat:
         messages = _messages(row["messages"], "messages", "")
     else:
         prompt, completion = _field(row, "prompt"), _field(row, "completion")
-        messages = _messages(prompt, "prompt", "user") + _messages(completion, "completion", "assistant")
+        shown = [replace(one, learned=one.role != "assistant") for one in _messages(prompt, "prompt", "user")]
+        messages = (*shown, *_messages(completion, "completion", "assistant"))
     _refuse_empty_prompt(messages)
     answers = [message for message in messages if message.role == "assistant"]
     if not answers:
         raise Unfit("no answer", "no message of the assistant")
     if not all(message.content.strip() for message in answers):
         raise Unfit("empty answer")
-    if ("user", "assistant") not in pairwise(message.role for message in messages):
+    if not any(message.learned for message in answers):
+        raise Unfit("nothing to learn", "each answer has weight 0, or stands in the prompt")
+    if not any(
+        (one.role, other.role, other.learned) == ("user", "assistant", True) for one, other in pairwise(messages)
+    ):
         raise Unfit("no question", "no message of the assistant follows one of the user")
     return Chat(messages, where)
 
@@ -237,7 +244,7 @@ def _preference(row: dict[str, Any], where: str) -> Preference:
     best, worst = chosen[-1].content, rejected[-1].content
     if not best.strip() or not worst.strip():
         raise Unfit("empty answer")
-    if best == worst:
+    if best.strip() == worst.strip():
         raise Unfit("chosen equals rejected")
     return Preference(prompt, best, worst, where)
 
@@ -270,7 +277,7 @@ def _messages(value: Any, name: str, role: str) -> tuple[Message, ...]:
             raise Unfit("message without text", f"{name}, message {number}")
         if one.get("role") not in ROLES:
             raise Unfit("unknown role", f"{one.get('role')!r} in message {number}; known are {', '.join(ROLES)}")
-    return tuple(Message(one["role"], one["content"]) for one in value)
+    return tuple(Message(one["role"], one["content"], one.get("weight") != 0) for one in value)
 
 
 CHECKS: dict[Kind, Callable[[dict[str, Any], str], Row]] = {

@@ -2,9 +2,10 @@
 
 1. A row that repeats an earlier one is left out, and all rows that contradict each other: a text with two labels, two
    answers each of which is once the better one.
-2. Similar rows form a group (components/similarity/groups.py), and whole groups are held out, chosen by hash: no
-   held-out row has a near-copy among the training rows. The last group of a class stays with the training rows. No
-   seed moves a row across, though a held-out row goes whose class `most` left none of to train on.
+2. Similar rows form a group (components/similarity/groups.py), and so do chats of which one poses, in the same words,
+   the question that the other ends with. Whole groups are held out, chosen by hash: no held-out row has a near-copy
+   among the training rows, or its question with another answer. The last group of a class stays with the training
+   rows. No seed moves a row across, though a held-out row goes whose class `most` left none of to train on.
 3. A training row that shares much text with the pipeline's held-out set is left out, as the filter stage leaves
    documents out: the tuned model is scored on that set too.
 """
@@ -14,6 +15,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from components.core.errors import UserError
 from components.core.files import sha256_bytes
@@ -80,7 +85,7 @@ def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int
     refuse_alike(path, usable, refused)
     rows = _by_hash(usable, HELDOUT_SEED)
     of_group: dict[int, list[int]] = {}
-    for place, group in enumerate(similar_groups([row.text for row in rows]).tolist()):
+    for place, group in enumerate(_groups(rows)):
         of_group.setdefault(group, []).append(place)
     wanted = max(LEAST_HELDOUT, min(MOST_HELDOUT, round(HELDOUT_SHARE * len(rows))))
     held = _held_out(list(of_group.values()), [classes_of(row) for row in rows], wanted)
@@ -101,6 +106,28 @@ def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int
     first = {place: str(members[0]) for members in of_group.values() for place in members}
     clusters = [first[place] for place in tested]
     return Split(train, [rows[place] for place in tested], clusters, refused, beyond)
+
+
+def _groups(rows: Sequence[Row]) -> list[int]:
+    """The group of each row: of similar text, or chats with a question in common that one of them ends with."""
+    group = similar_groups([row.text for row in rows])
+    chats = [(place, row) for place, row in enumerate(rows) if isinstance(row, Chat)]
+    ends = {_questions(row)[-1]: place for place, row in chats}
+    joined = [(place, ends[asked]) for place, row in chats for asked in _questions(row) if asked in ends]
+    one, other = np.array(joined, dtype=np.int64).reshape(-1, 2).T
+    size = int(group.max()) + 1
+    graph = coo_array((np.ones(len(joined)), (group[one], group[other])), shape=(size, size))
+    return list(connected_components(graph, directed=False)[1][group].tolist())
+
+
+def _questions(chat: Chat) -> list[str]:
+    """A chat up to each of its answers, the system message left out."""
+    turns = [message for message in chat.messages if message.role != "system"]
+    return [
+        "\0".join(part.strip() for turn in turns[:place] for part in (turn.role, turn.content))
+        for place, message in enumerate(turns)
+        if message.role == "assistant"
+    ]
 
 
 def _by_hash(rows: Sequence[Row], seed: int) -> list[Row]:

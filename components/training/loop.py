@@ -36,6 +36,7 @@ from components.training.objectives import Batch, Objective
 from components.training.progress import TrainProgress
 from components.training.train_config import TrainConfig, TrainResult
 
+SMALLER = "set {}.micro_batch lower (gradients add up to the same step), then context or model.size"
 OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory", re.IGNORECASE)
 """Messages of PyTorch for a failed allocation, on CUDA and MPS, and on the CPU, where it is a plain RuntimeError."""
 
@@ -89,8 +90,7 @@ def train(
             raise
         raise UserError(
             f"{config.name}: out of memory on {numerics.device} with {config.micro_batch or 'all'} sequences of a "
-            f"batch per forward pass; set {config.name}.micro_batch lower (gradients add up to the same step), then "
-            "context or model.size"
+            f"batch per forward pass; {config.smaller or SMALLER.format(config.name)}"
         ) from error
 
 

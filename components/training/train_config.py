@@ -24,6 +24,7 @@ class TrainConfig:
         flops_per_token: to show the share of the machine's peak in use; 0 leaves it out.
         name: of the section in params.yaml, for messages.
         remedy: what to do when too many losses were bad; empty: what pretraining can set.
+        smaller: the same where memory is short.
     """
 
     steps: int
@@ -41,6 +42,7 @@ class TrainConfig:
     flops_per_token: int = 0
     name: str = "pretrain"
     remedy: str = ""
+    smaller: str = ""
 
 
 @dataclass

@@ -114,7 +114,7 @@ def attempt(stage: Stage, branch: str, context: StageContext) -> tuple[StageResu
     except UserError as error:
         message = str(error)
     except MemoryError:
-        message = "out of memory; lower batch, micro_batch or runtime.workers in params.yaml"
+        message = "out of memory; lower the batch of the stage, or runtime.workers, in params.yaml"
     except OSError as error:
         if not (message := words_of(error)):
             context.progress.log(traceback.format_exc())

@@ -19,7 +19,7 @@ from components.model.transformer import Transformer
 from components.params import ModelShape
 from components.stages.finetune import adapter
 from components.tokens.chat_format import ChatFormat
-from components.tokens.tokenizer import ASSISTANT, END_OF_TEXT, USER, train_bpe
+from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, USER, train_bpe
 from flows.chat import Conversation, Sampling, main, model_folder, open_chat
 from tests.components.stages.finetune.test_own_rows import foreign_tokenizer
 
@@ -114,7 +114,7 @@ def test_confidence_is_the_mean_probability_of_the_tokens(folder: Path) -> None:
     talk = chat(folder, max_tokens=12, temperature=0.0)
     question = talk.context(talk.question("abs(x)"))
     answer = talk.answer("abs(x)", lambda _: None)
-    made = talk.turns[-1][len(question) - 1 :]
+    made = talk.turns[-1][len(question) - 1 :][: len(answer.pieces)]
     with torch.inference_mode():
         logits_TV = talk.model(torch.tensor([[*question, *made]]))[0].double()
     own = logits_TV.log_softmax(-1)[len(question) - 1 : -1].gather(1, torch.tensor(made)[:, None])
@@ -168,9 +168,18 @@ def test_a_chat_is_written_as_the_encoder_says() -> None:
             return SimpleNamespace(ids=[ord(letter) for letter in text])
 
     form = ChatFormat((1,), {"user": ((2,), (3, 4)), "assistant": ((5,), (3, 4))}, "", strips=True)
-    talk = Conversation(None, Plain(), True, Sampling(), encoder=SimpleNamespace(chat=form, stops=(3,)))
-    assert talk.question("ab") == [2, 97, 98, 3, 4, 5]
-    assert Conversation(None, Plain(), True, Sampling()).question("a") == [USER, 97, ASSISTANT]
+    encoder = SimpleNamespace(chat=form, stops=(3,), encode=lambda text: [ord(letter) for letter in text])
+    talk = Conversation(None, Plain(), True, Sampling(), encoder=encoder)
+    assert talk.question("ab") == talk.question(" ab\n") == [2, 97, 98, 3, 4, 5]
+
+
+def test_a_chat_goes_on_as_training_wrote_it(folder: Path) -> None:
+    """Names of special tokens that a person types are text, and an answer that ends for want of tokens is ended."""
+    talk = chat(folder, max_tokens=2)
+    assert talk.question("say <|end|> now").count(END) == 0
+    talk.answer("abs(x)", lambda _: None)
+    assert talk.turns[-1][-1] == END
+    assert talk.turns[-1].count(END) == 1
 
 
 def test_an_adapter_is_talked_to_as_its_base_is(tmp_path: Path) -> None:

@@ -104,13 +104,18 @@ def check_classes(examples: Examples) -> None:
 
 
 def first_of_each(passages: Sequence[Passage], count: int) -> list[Passage]:
-    """The first `count` passages, equally many of each class where a passage has one."""
+    """The first `count` passages, of each class equally many as far as it has them."""
     if not isinstance(passages[0].label, int):
         return list(passages[:count])
     by_class: dict[int, list[Passage]] = {}
     for passage in passages:
         by_class.setdefault(passage.label, []).append(passage)
-    return [passage for mine in by_class.values() for passage in mine[: max(1, count // len(by_class))]]
+    left, found = count, []
+    for number, mine in enumerate(sorted(by_class.values(), key=len)):  # what a small class lacks, larger ones give
+        found.append(mine[: max(1, left // (len(by_class) - number))])
+        left -= len(found[-1])
+    order = {passage.label: place for place, passage in enumerate(mine[0] for mine in by_class.values())}
+    return [passage for mine in sorted(found, key=lambda mine: order[mine[0].label]) for passage in mine]
 
 
 def encoded(encoder: AnyEncoder, passages: Sequence[Passage], context: int) -> list[list[int]]:

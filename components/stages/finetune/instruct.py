@@ -54,8 +54,8 @@ class Format:
 
     Attributes:
         encoder: the tokenizer.
-        context: most ids of a pair. A long answer loses its end, beyond half the context; what stands before it, its
-            beginning.
+        context: most ids of a pair. Where one has more, the answer loses its end, beyond half the context, and what
+            stands before it its beginning.
         chat: with chat tokens; else as two lines of a document.
     """
 
@@ -65,10 +65,18 @@ class Format:
 
     def __call__(self, pair: PromptPair, answer: str | None = None, end: bool = True) -> Ids:
         """Ids of a pair (with another answer, if given); the answer with its end token if `end` (chat only)."""
-        answer_ids = self.encoder.encode(pair.answer if answer is None else answer)[: self.context // 2]
-        if self.chat and end:
-            answer_ids.append(self.encoder.chat.end)
-        return self.prompt(pair, self.context - len(answer_ids)), answer_ids
+        answer_ids = self._encode(pair.answer if answer is None else answer)
+        ends = [self.encoder.chat.end] if self.chat and end else []
+        room = self.context - len(ends)
+        asked = self.prompt(pair, self.context)
+        if len(asked) + len(answer_ids) > room:
+            answer_ids = answer_ids[: max(self.context // 2, room - len(asked))]
+            asked = self.prompt(pair, room - len(answer_ids))
+        return asked, answer_ids + ends
+
+    def _encode(self, text: str) -> list[int]:
+        """Ids of a message, as `chat.encode` has them."""
+        return self.encoder.encode(text.strip() if self.chat and self.encoder.chat.strips else text)
 
     def prompt(self, pair: PromptPair, room: int) -> list[int]:
         """Ids of a prompt and the messages before it, at most `room`."""
@@ -83,7 +91,7 @@ class Format:
             history = self.encoder.encode("".join(f"{content}\n" for _, content in pair.history))
         begin = form.begin
         room -= len(begin) + len(before) + len(after)
-        prompt = self.encoder.encode(pair.prompt)[-max(1, room) :]
+        prompt = self._encode(pair.prompt)[-max(1, room) :]
         left = room - len(prompt)
         return [*begin, *history[len(history) - max(0, min(left, len(history))) :], *before, *prompt, *after]
 

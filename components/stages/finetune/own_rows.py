@@ -89,10 +89,12 @@ def _chats(task: FinetuneTask, path: Path, rows: Split, encoder: AnyEncoder, con
 
 
 def last_pair(row: Any, cluster: str) -> PromptPair:
-    """The last question of a chat that is answered, its answer, and what stands before."""
+    """The last question of a chat whose answer is learned, that answer, and what stands before."""
     messages = row.messages
     turns = range(1, len(messages))
-    last = max(at for at in turns if (messages[at - 1].role, messages[at].role) == ("user", "assistant"))
+    roles = [(messages[at - 1].role, messages[at].role) for at in turns]
+    last = max(at for at, pair in zip(turns, roles, strict=True)
+               if pair == ("user", "assistant") and messages[at].learned)  # fmt: skip
     history = tuple((message.role, message.content) for message in messages[: last - 1])
     return PromptPair(messages[last - 1].content, messages[last].content, cluster, history, where=row.where)
 

@@ -24,6 +24,7 @@ def settings_of(params: Finetune, steps: int, name: str, checkpoint_every: int =
         checkpoint_every=checkpoint_every or params.checkpoint_every,
         eval_every=max(1, -(-steps // EVALUATIONS)),
         name=name,
+        smaller=f"set finetune.{name.removeprefix('finetune.')}.batch lower, then context, or lora_rank above 0",
         remedy="lower its learning_rate, raise its batch, or take another base if it happens at the first step",
     )
 

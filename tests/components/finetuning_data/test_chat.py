@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from components.finetuning_data.chat import encode
-from components.finetuning_data.rows import Message
+from components.finetuning_data.rows import Chat, Message, parsed
 from components.model import export
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
 from components.params import ModelShape
+from components.stages.finetune.own_rows import last_pair
 from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, USER, Encoder, train_bpe
 
 CHAT = [("system", "Be brief."), ("user", " What is\n7 + 5? "), ("assistant", "12\n"), ("user", "Sure?"),
@@ -43,6 +44,25 @@ def test_transformers_gives_the_same_ids_and_mask(folder: Path) -> None:
         assert [int(one) for one in learned] == theirs["assistant_masks"]
     assert ids[0] == END_OF_TEXT
     assert ids[-1] == ASSISTANT
+
+
+def test_answers_of_the_prompt_and_of_weight_0_are_read_and_not_learned(folder: Path) -> None:
+    """As trl has it: the loss of a prompt and its completion is on the completion."""
+    encoder = Encoder(export.tokenizer_text(folder))
+    turns = [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "WRONG 5"}]
+    fix, right = {"role": "user", "content": "fix"}, {"role": "assistant", "content": "4"}
+    for row in (
+        {"prompt": [*turns, fix], "completion": [right]},
+        {"messages": [turns[0], turns[1] | {"weight": 0}, fix, right | {"weight": 1}]},
+    ):
+        chat = parsed(row, "chat", "line 1")
+        assert isinstance(chat, Chat)
+        ids, learned = encode(chat.messages, encoder)
+        assert [id for id, one in zip(ids, learned, strict=True) if one] == [*encoder.encode("4"), END]
+        pair = last_pair(chat, "")
+        assert (pair.prompt, pair.answer) == ("fix", "4")
+    first = parsed({"messages": [*turns, fix, right | {"weight": 0}]}, "chat", "line 1")
+    assert (last_pair(first, "").prompt, last_pair(first, "").answer) == ("2+2?", "WRONG 5")
 
 
 def test_what_is_learned_is_each_answer_with_its_end(folder: Path) -> None:

@@ -96,6 +96,8 @@ def test_a_folder_is_read_file_by_file(tmp_path: Path) -> None:
         ({"messages": TURNS[:2]}, "no answer"),
         ({"messages": TURNS[2:3]}, "no question"),
         ({"messages": []}, "no messages"),
+        ({"messages": [TURNS[1], {"role": "assistant", "content": "x", "weight": 0}]}, "nothing to learn"),
+        ({"prompt": "a", "completion": [{"role": "user", "content": "x"}]}, "no answer"),
     ],
 )
 def test_a_row_that_cannot_be_used_is_refused_with_its_line(row: Any, reason: str, tmp_path: Path) -> None:
@@ -159,7 +161,7 @@ def test_labels_and_preferences_are_checked(tmp_path: Path) -> None:
     assert found.refused[0].detail == "'high'; such as 4 or 0.25, with a point, at most 1e+30"
     assert count_reasons(found.refused) == {"score is no number": 5}
     good = {"prompt": "q", "chosen": "a", "rejected": "b"}
-    same, empty, none = good | {"rejected": "a"}, good | {"chosen": ""}, good | {"prompt": None}
+    same, empty, none = good | {"rejected": " a\n"}, good | {"chosen": ""}, good | {"prompt": None}
     found = read(jsonl(tmp_path, good, same, empty, none, good | {"prompt": " "}))
     assert [one.reason for one in found.refused] == [
         "chosen equals rejected", "empty answer", "missing field", "empty prompt",

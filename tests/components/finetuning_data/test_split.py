@@ -70,6 +70,20 @@ def test_all_answers_to_a_prompt_are_on_one_side() -> None:
     assert not sides[0] & sides[1]
 
 
+def test_a_question_with_many_answers_and_a_chat_in_parts_are_on_one_side() -> None:
+    """Else the held-out question, or its very answer, would be trained on."""
+    asked: list[Row] = []
+    for number in range(30):
+        first = chat(number).messages
+        more = Message("user", f"And after {number}?"), Message("assistant", f"{number} and one, of course.")
+        other = first[0], Message("assistant", " ".join(f"{word}{number}" for word in WORDS[:12]))
+        asked += [Chat(turns, f"{number}/{place}") for place, turns in enumerate((first, first + more, other))]
+    made = split(examples(asked), Path("rows"), None, 1000, seed=1)
+    assert len(made.train) + len(made.heldout) == 90
+    assert not {row.where.split("/")[0] for row in made.heldout} & {row.where.split("/")[0] for row in made.train}
+    assert len(set(made.clusters)) == len(made.heldout) / 3
+
+
 def test_a_class_of_similar_rows_stays_with_the_training_rows() -> None:
     """Its rows are one group: held out whole, nothing would be learned of it."""
     for number in range(20):

@@ -62,7 +62,11 @@ def test_a_finished_stage_is_moved_into_place(context: StageContext) -> None:
     ("error", "name", "sentence"),
     [
         (UserError("a.txt: line 3 is no JSON; correct it"), "Failed", "toy: a.txt: line 3 is no JSON; correct it"),
-        (MemoryError(), "Failed", "toy: out of memory; lower batch, micro_batch or runtime.workers in params.yaml"),
+        (
+            MemoryError(),
+            "Failed",
+            "toy: out of memory; lower the batch of the stage, or runtime.workers, in params.yaml",
+        ),
         (Stopped("BudgetReached", "toy: 1 g is spent"), "BudgetReached", "toy: 1 g is spent"),
         (
             ZeroDivisionError("by zero"),

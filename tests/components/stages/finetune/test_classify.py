@@ -21,6 +21,7 @@ from components.stages.finetune.classify import (
     Units,
     check_classes,
     encoded,
+    first_of_each,
     loss,
     padded,
     r_squared,
@@ -152,3 +153,16 @@ def test_batches_are_a_function_of_seed_and_number() -> None:
 
 def test_padding_is_at_the_end() -> None:
     assert padded([[7, 8, 9], [10]]).tolist() == [[7, 8, 9], [10, PAD, PAD]]
+
+
+def test_a_number_of_labels_is_that_number_though_a_class_is_small() -> None:
+    """The curve is read by its number of labels; equal classes give what they always gave."""
+    rare = [Passage("rare", 1, str(place)) for place in range(10)]
+    common = [Passage("common", 0, str(place)) for place in range(590)]
+    for count in (16, 64, 256):
+        few = first_of_each([*common, *rare], count)
+        assert len(few) == count
+        assert sum(one.label == 1 for one in few) == min(10, count // 2)
+    even = [Passage("a", place % 2, str(place)) for place in range(40)]
+    assert first_of_each(even, 16) == [*even[:16:2], *even[1:16:2]]
+    assert len(first_of_each([*rare[:3], *common[:4]], 100)) == 7

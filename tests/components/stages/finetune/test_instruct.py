@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from components.finetuning_data.chat import encode
+from components.finetuning_data.rows import Message
 from components.instruction_pairs.examples import PromptPair
 from components.model import document_attention
 from components.model.shape import derive_shape
@@ -25,8 +27,10 @@ from components.stages.finetune.instruct import (
     judge,
     overlap_right,
 )
+from components.tokens.hub_encoder import encoder_of
 from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, PAD, USER, Encoder, train_bpe
 from components.training.objectives import IGNORE
+from tests.components.stages.finetune.test_own_rows import foreign_tokenizer
 
 EXACT = Numerics(dtype="float32")
 ENCODER = Encoder(train_bpe([Path(torch.functional.__file__).read_text()], 400).to_str())
@@ -52,6 +56,30 @@ def test_format() -> None:
     prompt, answer = Format(ENCODER, 64, chat=False)(PromptPair("Why?", "So.", ""))
     assert ENCODER.decode(prompt[1:]) == "Why?\n"
     assert ENCODER.decode(answer) == "So."
+
+
+def test_an_answer_is_cut_only_where_the_pair_is_too_long() -> None:
+    """Half of the context is what a long answer keeps at least, not what it may have."""
+    answer = "a long answer " * 6
+    ids = ENCODER.encode(answer)
+    assert 20 < len(ids) < 55
+    form = Format(ENCODER, 64, chat=True)
+    assert form(PromptPair("Why?", answer, ""))[1] == [*ids, END]
+    prompt, cut = form(PromptPair("Why is it " * 40, answer, ""))
+    assert len(prompt) + len(cut) == 64
+    assert len(cut) == min(len(ids), 32) + 1
+
+
+def test_what_is_judged_is_what_was_trained_on(tmp_path: Path) -> None:
+    """A format that strips does so in both: an answer is often written with a space before it."""
+    foreign_tokenizer([str(Path.__doc__)], tmp_path)
+    encoder = encoder_of(tmp_path)
+    pair = PromptPair("Is the sky blue? ", " yes\n", "", (("user", "Hello. "), ("assistant", " Hi.")))
+    turns = [Message(*turn) for turn in (*pair.history, ("user", pair.prompt), ("assistant", pair.answer))]
+    prompt, answer = Format(encoder, 128, chat=True)(pair)
+    whole = encode(turns, encoder)[0]
+    assert whole[: len(prompt) + len(answer)] == prompt + answer
+    assert encoder.chat.end not in answer[:-1]
 
 
 def test_long_pairs_fit_the_context() -> None:
