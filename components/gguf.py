@@ -60,7 +60,13 @@ def write_gguf(folder: Path, path: Path, facts: Mapping[str, str]) -> None:
         UserError: llama.cpp cannot run the model, or its tokenizer is not ours.
     """
     gguf, shape, tokenizer_json = library(), shape_for_gguf(folder), tokenizer_text(folder)
-    byte_ranks(tokenizer_json)  # checks that the pattern is the one that is named
+    try:
+        byte_ranks(tokenizer_json)  # checks that the pattern is the one that is named
+    except (UserError, KeyError, TypeError):  # another layout of tokenizer.json
+        raise UserError(
+            f"{folder}: its tokenizer is none of this pipeline; write the model with --format hub, and convert that by "
+            "llama.cpp's convert_hf_to_gguf.py"
+        ) from None
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN3, shape.depth)
     with written_whole(path) as temporary:
         writer = gguf.GGUFWriter(temporary, "qwen3")

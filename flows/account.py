@@ -1,6 +1,6 @@
 """The account stage; `python -m flows.account` has DVC reproduce it.
 
-python -m flows.account --since 2026-01-31      what the whole project has cost since then, in vain or not
+python -m flows.account --since 2026-01-31      what the whole project has cost since then, failed runs too
 """
 
 import os

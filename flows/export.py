@@ -84,7 +84,7 @@ def write_folder(one: Any, model: str, answers: Any, folder: Path) -> None:
 
 
 def check_card(folder: Path) -> None:
-    """Have huggingface_hub read the card as the hub does.
+    """Have huggingface_hub parse the card; the hub itself checks it before a push.
 
     Raises:
         UserError: it does not.
@@ -107,12 +107,15 @@ def push(folder: Path, repository: str) -> str:
         UserError: not logged in, not allowed, or not reachable.
     """
     import httpx
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, ModelCard
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
     try:
+        ModelCard.load(folder / "README.md").validate()  # by the hub, before anything is made there
         HfApi().create_repo(repository, private=True, exist_ok=True)
         commit = HfApi().upload_folder(repo_id=repository, folder_path=folder, commit_message="Export of Greenhouse")
+    except ValueError as error:
+        raise UserError(f"{folder / 'README.md'}: the hub refuses this card: {' '.join(str(error).split())}") from None
     except (HfHubHTTPError, LocalTokenNotFoundError, httpx.HTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{repository}: the hub did not take it ({reason}); `hf auth login` first?") from None

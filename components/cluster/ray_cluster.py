@@ -129,7 +129,7 @@ def _connect(ray: Any, address: str) -> None:
             configure_logging=False,
             log_to_driver=False,
         )
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"runtime.ray_address: no Ray cluster to use at {address} ({reason}); start one (ray start --head), write "

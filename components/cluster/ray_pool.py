@@ -146,10 +146,15 @@ class RayPool:
             result, wrote = self._ray.get(reference)
         except errors.RayTaskError as error:
             raise (error.cause if isinstance(error.cause, Exception) else error) from None
-        except errors.RayError as error:
+        except (errors.WorkerCrashedError, errors.OutOfMemoryError) as error:
             raise UserError(
                 f"a job's worker on the Ray cluster died {RETRIES + 1} times ({type(error).__name__}), most likely for "
                 "want of memory; give the nodes more memory per core"
+            ) from None
+        except errors.RayError as error:
+            raise UserError(
+                f"the Ray cluster lost a job ({type(error).__name__}: {' '.join(str(error).split())[:200]}); see that "
+                "its head and nodes run, and run again"
             ) from None
         for path, name in wrote:
             assert self._exchange

@@ -86,13 +86,14 @@ class _RayWorker:
 
 
 def _start(ray: Any, numerics: Numerics, worker: Sequence[str], rank: int) -> _RayWorker:
-    needed = {"num_gpus": 1} if numerics.device == "cuda" else {"num_cpus": numerics.threads}
-    name = "GPU" if numerics.device == "cuda" else "CPU"
-    wanted, there = (numerics.processes - 1) * next(iter(needed.values())), ray.cluster_resources().get(name, 0)
-    if there < wanted:
+    name, each = ("GPU", 1) if numerics.device == "cuda" else ("CPU", numerics.threads)
+    needed = {f"num_{name.lower()}s": each}
+    nodes = [node["Resources"].get(name, 0) for node in ray.nodes() if node["Alive"]]
+    if sum(there // each for there in nodes) < numerics.processes - 1:  # a process is on one node
         raise UserError(
-            f"numerics.processes = {numerics.processes}: the nodes of the Ray cluster have {there:g} {name}s, "
-            f"{wanted} are needed beside this process; add nodes, or set it lower"
+            f"numerics.processes = {numerics.processes}: the nodes of the Ray cluster have "
+            f"{' + '.join(f'{there:g}' for there in nodes) or 0} {name}s, and {numerics.processes - 1} times {each} "
+            "are needed beside this process, each on one node; add nodes, or set processes or threads lower"
         )
     do = ray.remote(max_retries=0, scheduling_strategy="SPREAD", **needed)(_run)
     return _RayWorker(ray, do.remote(list(worker), rank))

@@ -1,4 +1,4 @@
-"""`filter` in params.yaml: limits outside which text is dropped, personal data, exam text."""
+"""`filter` in params.yaml: limits outside which text is dropped, personal data, evaluation sets."""
 
 from typing import Literal
 

@@ -83,7 +83,7 @@ def _leave_without_server(message: str, stop: Stop) -> None:
 
 
 def _drain() -> None:
-    """Send what Prefect still holds back, while its server is there: at exit it would wait a minute for it in vain."""
+    """Send what Prefect still holds back, while its server is there: at exit it would wait a minute for one."""
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
 

@@ -302,7 +302,7 @@ class PipelineRun:
         return next((result for result in self.results.values() if result.name == "Failed"), self.stopped)
 
     def _final_name(self) -> str:
-        """`Failed`, the name of the stop, or `Completed`: what orchestration cost in vain is counted as that, too."""
+        """`Failed`, the name of the stop, or `Completed`: what orchestration cost is counted under it, too."""
         return self._ended.name if self._ended else "Completed"
 
     def final_state(self, states: dict[str, str]) -> Any:
@@ -334,7 +334,7 @@ class PipelineRun:
         parts = [Spent(**result.spent) for result in done if result.spent]
         status = {"Failed": "FAILED", "Completed": "FINISHED"}.get(self._final_name(), "KILLED")
         told = "account" in self.results and self.results["account"].name == "Completed"
-        spans = reader.read(paths.LEDGER).select(run=self.name)  # what this run itself used, in vain or not
+        spans = reader.read(paths.LEDGER).select(run=self.name)  # what this run itself used
         metrics = {"cost/run_kwh": spans.energy.mid_kwh, "cost/run_seconds": self.wall_s}
         metrics |= headline(self.root) if told else {}  # else it is of an earlier run
         figures = {"orchestration_seconds": self.overhead_s()} | errors(parts, "total_")

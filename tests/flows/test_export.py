@@ -92,7 +92,12 @@ def test_a_push_is_explicit_private_and_checked_first(
             sent.append(options)
             return SimpleNamespace(commit_url="https://hub/commit/1")
 
+    def validate(card: ModelCard) -> None:
+        if card.data.license == "isc":
+            raise ValueError('- Error: "license" must be one of\n[...]')
+
     monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
+    monkeypatch.setattr(ModelCard, "validate", validate)
     for repository, reason in (
         ("a b/c", "--push a b/c: "),
         ("name", "write owner/name"),
@@ -108,6 +113,26 @@ def test_a_push_is_explicit_private_and_checked_first(
     assert "sent: https://hub/commit/1" in capsys.readouterr().out
     with pytest.raises(UserError, match=r"stranger/it: the hub did not take it \(no token\)"):
         run(monkeypatch, "causal", "--format", "hub", "--push", "stranger/it", "--out", str(paths.ROOT / "other"))
+    state(monkeypatch, "ISC")
+    with pytest.raises(UserError, match=r'the hub refuses this card: - Error: "license" must be one of \[...\]'):
+        run(monkeypatch, "causal", "--format", "hub", "--push", "me/third", "--out", str(paths.ROOT / "third"))
+    assert len(sent) == 2
+
+
+@pytest.mark.parametrize(
+    ("spdx", "licence", "name"),
+    [
+        ("Apache-2.0", "apache-2.0", None), ("GPL-3.0-or-later", "gpl-3.0", None), ("AGPL-3.0-only", "agpl-3.0", None),
+        ("Beerware", "other", "beerware"), ("LicenseRef-own", "other", "licenseref-own"),
+    ],
+)  # fmt: skip
+def test_a_licence_that_the_hub_has_no_id_for_is_named(
+    models: Path, monkeypatch: pytest.MonkeyPatch, spdx: str, licence: str, name: str | None
+) -> None:
+    state(monkeypatch, spdx)
+    run(monkeypatch, "causal", "--format", "hub", "--out", str(paths.ROOT / licence))
+    data = ModelCard.load(paths.ROOT / licence / "README.md").data.to_dict()
+    assert (data["license"], data.get("license_name")) == (licence, name)
 
 
 def test_what_cannot_be_exported_is_one_sentence(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:

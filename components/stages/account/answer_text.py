@@ -130,7 +130,7 @@ def bounds(row: Triple, form: str = ".3g") -> str:
 
 
 def watt_hours(kwh: Triple, of: str = "") -> str:
-    """kWh as Wh; with `of`, what of it was spent in vain."""
+    """kWh as Wh; with `of`, what of it was spent on runs that did not complete."""
     text = bounds([1000 * value for value in kwh])
     return text if not of else f"{of}: {text} Wh of it" if kwh[1] else of
 

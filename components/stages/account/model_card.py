@@ -33,6 +33,26 @@ ASKS = {
 """SPDX id (beginning) -> what the licence asks of those who pass its text on; not legal advice."""
 
 
+HUB = frozenset((
+    "afl-3.0", "agpl-3.0", "apache-2.0", "artistic-2.0", "bsd-2-clause", "bsd-3-clause", "bsd-3-clause-clear",
+    "bsl-1.0", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0",
+    "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0", "cc-by-nd-4.0",
+    "cc-by-sa-3.0", "cc-by-sa-4.0", "cc0-1.0", "cdla-permissive-1.0", "cdla-permissive-2.0", "cdla-sharing-1.0",
+    "ecl-2.0", "epl-1.0", "epl-2.0", "etalab-2.0", "eupl-1.1", "eupl-1.2", "gpl-2.0", "gpl-3.0", "isc", "lgpl-2.1",
+    "lgpl-3.0", "lppl-1.3c", "mit", "mpl-2.0", "ms-pl", "ncsa", "ofl-1.1", "osl-3.0", "postgresql", "unlicense",
+    "wtfpl", "zlib",
+))  # fmt: skip
+"""Licences that the hub has an id for (its documentation, "Licenses"); it refuses a card with another."""
+
+
+def hub_licence(licence: str) -> str:
+    """The hub's id of an SPDX licence; `other` where it has none, and the card says the name."""
+    name = licence.lower()
+    if name.startswith(("gpl", "lgpl", "agpl")):
+        name = name.removesuffix("-only").removesuffix("-or-later")
+    return name if name in HUB else "other"
+
+
 def environment() -> Any:
     """Jinja's environment for our templates; values in HTML are escaped."""
     from jinja2 import Environment, FileSystemLoader, select_autoescape
@@ -62,7 +82,9 @@ def card(answers: ModelAnswers) -> str:
     templates = environment()
     templates.filters |= {"bounds": bounds, "watt_hours": watt_hours, "known": lambda x: known(x, str)}
     templates.tests["known"] = lambda value: not isinstance(value, NotKnown)
-    return str(templates.get_template("card.md.j2").render(a=answers, model=answers.facts, said=sentences(answers)))
+    licence = "unknown" if isinstance(answers.licence, NotKnown) else hub_licence(answers.licence)
+    facts = {"a": answers, "model": answers.facts, "said": sentences(answers), "hub_licence": licence}
+    return str(templates.get_template("card.md.j2").render(**facts))
 
 
 def cell(text: Any) -> str:

@@ -12,7 +12,7 @@ from components.instruction_pairs.examples import Passage, Problem
 from components.reporting.figures import WIDTH, chart, figure, save
 from components.reporting.tables import Page, quoted, write_table
 from components.scored_items import write_items
-from components.stages.finetune.classify import decided, over_works, r_squared, verdict, works_of
+from components.stages.finetune.classify import classifier_scores, decided, over_works, r_squared, works_of
 from components.stages.finetune.report import (
     MOST_SHOWN,
     Bounded,
@@ -142,7 +142,7 @@ def _points(predicted: np.ndarray, passages: Sequence[Passage], problem: Problem
         return np.abs(predicted - np.array(truth)).tolist()
     if problem == "single_label_classification":
         return (predicted == np.array(truth)).astype(float).tolist()
-    return verdict(predicted, passages, predicted.shape[1]).right.tolist()
+    return classifier_scores(predicted, passages, predicted.shape[1]).right.tolist()
 
 
 def _compared(
@@ -162,7 +162,7 @@ def _compared(
             mean = float(np.mean([passage.label for passage in examples.train]))
             second_key, second = "r2", r_squared(np.array(points[name]), passages, mean)
         else:
-            second_key, second = "macro_f1", verdict(one, passages, len(examples.labels)).macro_f1
+            second_key, second = "macro_f1", classifier_scores(one, passages, len(examples.labels)).macro_f1
         if name == "this_model":
             metrics |= numbers(key, score) | numbers(second_key, second)
             rows.append(("this model", interval_of(score), interval_of(second), ""))
@@ -195,7 +195,7 @@ def _classes(probability: np.ndarray, examples: Any, page: Page, reports: Path) 
     """True by predicted class, and the most confident mistakes."""
     passages, labels, problem = examples.heldout, examples.labels, examples.problem
     predicted = decided(probability, problem)
-    confusion = verdict(predicted, passages, len(labels)).confusion
+    confusion = classifier_scores(predicted, passages, len(labels)).confusion
     named = [[label, *row] for label, row in zip(labels, confusion.tolist(), strict=True)]
     write_table(reports / "details" / "confusion.csv", ("true \\ predicted", *labels), named)
     of_each = np.zeros(len(labels))

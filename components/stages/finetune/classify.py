@@ -206,7 +206,7 @@ def over_works(scores: Sequence[float] | np.ndarray, passages: Sequence[Passage]
     return ratio(np.asarray(scores).tolist(), None, clusters, strata=strata, paired=paired)
 
 
-def verdict(predicted: np.ndarray, passages: Sequence[Passage], num_labels: int) -> ClassifierScores:
+def classifier_scores(predicted: np.ndarray, passages: Sequence[Passage], num_labels: int) -> ClassifierScores:
     """Compare predicted classes, (N,) or bool (N, K), with the passages' own."""
     truth_NK, predicted_NK = (indicators(one, num_labels) for one in ([one.label for one in passages], predicted))
     right = (truth_NK == predicted_NK).all(axis=1).astype(float)

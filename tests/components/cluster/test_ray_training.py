@@ -96,8 +96,11 @@ def test_fine_tuning_has_the_bytes_of_one_machine_too(nodes: Nodes, tmp_path: Pa
 
 
 def test_too_small_a_cluster_is_refused(tokens: Path, nodes: Nodes, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"numerics.processes = 4: the nodes of the Ray cluster have \d CPUs, 300 are"):
-        trained(tokens, tmp_path, RayNodes(nodes.address), Progress(), processes=4, threads=100)
+    """Of a process all cores are on one node."""
+    says = r"numerics.processes = {}: the nodes of the Ray cluster have \d( \+ \d)+ CPUs, and {} times {} are needed"
+    for processes, threads in ((4, 100), (2, 3)):
+        with pytest.raises(UserError, match=says.format(processes, processes - 1, threads)):
+            trained(tokens, tmp_path, RayNodes(nodes.address), Progress(), processes=processes, threads=threads)
 
 
 def test_a_node_with_other_packages_is_refused(

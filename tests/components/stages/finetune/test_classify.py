@@ -20,13 +20,13 @@ from components.stages.finetune.classify import (
     PassageBatches,
     Units,
     check_classes,
+    classifier_scores,
     encoded,
     first_of_each,
     loss,
     padded,
     r_squared,
     targets_of,
-    verdict,
 )
 from components.tokens.tokenizer import PAD, Encoder, train_bpe
 from components.training.objectives import Batch
@@ -45,7 +45,7 @@ def test_verdict_agrees_with_scikit_learn() -> None:
     truth = [passage.label for passage in asked]
     rng = np.random.default_rng(2)
     predicted = np.where(rng.random(120) < 0.6, truth, rng.integers(0, 3, 120))
-    found = verdict(predicted, asked, 3)
+    found = classifier_scores(predicted, asked, 3)
     assert found.accuracy.value == pytest.approx(accuracy_score(truth, predicted))
     assert found.macro_f1[0] == pytest.approx(f1_score(truth, predicted, average="macro"))
     assert found.confusion.sum() == 120
@@ -60,13 +60,13 @@ def test_a_class_that_is_never_named_counts_zero() -> None:
     truth = [passage.label for passage in asked]
     predicted = np.zeros(60, int)
     expected = f1_score(truth, predicted, average="macro", zero_division=0)
-    assert verdict(predicted, asked, 3).macro_f1[0] == pytest.approx(expected)
+    assert classifier_scores(predicted, asked, 3).macro_f1[0] == pytest.approx(expected)
 
 
 def test_a_perfect_score_still_has_an_interval() -> None:
     for clusters, low in ((5, 0.47), (60, 0.93)):
         asked = passages(60, clusters)
-        found = verdict(np.array([passage.label for passage in asked]), asked, 3).accuracy
+        found = classifier_scores(np.array([passage.label for passage in asked]), asked, 3).accuracy
         assert found.value == found.high == 1.0
         assert found.low is not None
         assert low < found.low < 0.95
@@ -74,7 +74,7 @@ def test_a_perfect_score_still_has_an_interval() -> None:
 
 def test_one_document_gives_no_interval() -> None:
     asked = passages(20, 1)
-    found = verdict(np.zeros(20, int), asked, 3)
+    found = classifier_scores(np.zeros(20, int), asked, 3)
     assert found.accuracy.low is None
     assert found.macro_f1[1:] == (None, None)
 
@@ -85,7 +85,7 @@ def test_several_classes_agree_with_scikit_learn() -> None:
     said_NK[:50] = truth_NK[:50]
     asked = [Passage("", tuple(np.flatnonzero(row).tolist()), str(row_number % 20))
              for row_number, row in enumerate(truth_NK)]  # fmt: skip
-    found = verdict(said_NK, asked, 4)
+    found = classifier_scores(said_NK, asked, 4)
     assert found.accuracy.value == pytest.approx(accuracy_score(truth_NK, said_NK))
     assert found.macro_f1[0] == pytest.approx(f1_score(truth_NK, said_NK, average="macro"))
     assert found.confusion.diagonal().tolist() == (truth_NK & said_NK).sum(0).tolist()
