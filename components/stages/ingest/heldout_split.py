@@ -1,9 +1,10 @@
 """The split of a source's works into training text and held-out text.
 
 In the order of sha256(salt, source, work), works give a contiguous final part until ten have given one and
-`heldout_fraction` of the source's bytes is reached; a short work gives all of itself. So many works are represented,
-and a work's place in that order depends on its name alone: text that comes or goes elsewhere moves documents only next
-to a cut. No setting of a later stage has a say.
+`heldout_fraction` of the source's bytes is reached; a short work gives all of itself. Where all works together would
+fall short of it so, as many as are needed give larger parts. So many works are represented, and a work's place in that
+order depends on its name alone: text that comes or goes elsewhere moves documents only next to a cut. No setting of a
+later stage has a say.
 
 Of a work in several editions the first is held out in part. The same part of its other editions is dropped: the same
 words in another spelling are no unseen text, and no second piece of evidence.
@@ -36,6 +37,9 @@ MAX_SHARE = 0.25
 
 WHOLE = 1.5
 """A work of up to this many parts is held out whole: what would be left to train on is less than what is scored."""
+
+SHORT = 0.9
+"""Share of the wanted bytes from which on a source does not fall short."""
 
 EDITION_MARGIN = 0.05
 """Share of another edition that is dropped before the same place: editions are not of the same length."""
@@ -120,6 +124,8 @@ class HeldoutSplit:
         part = int(min(max(wanted / fewest, MIN_PART_BYTES), most))
         parts = np.where(sizes <= WHOLE * part, sizes, part)
         given = np.cumsum(parts)
+        if given[-1] < SHORT * wanted:
+            return _filled(sizes, wanted, fewest)
         enough = max(fewest, int(np.searchsorted(given, wanted)) + 1)
         affordable = max(1, int(np.searchsorted(given, most, side="right")))
         parts[min(enough, affordable) :] = 0
@@ -159,6 +165,18 @@ class HeldoutSplit:
             yield "heldout", pieces[1]
         else:
             yield ("heldout" if is_last or end - cut >= num_bytes / 2 else "train"), document
+
+
+def _filled(sizes: np.ndarray, wanted: float, fewest: int) -> np.ndarray:
+    """Bytes that each work gives where most are small: the first few that suffice, and of those the large ones more."""
+    count = max(fewest, int(np.searchsorted(np.cumsum(sizes), wanted)) + 1)
+    ascending = np.sort(sizes[:count])
+    left = wanted - np.concatenate([[0], np.cumsum(ascending)[:-1]])  # when all smaller ones have given themselves
+    levels = left / np.arange(len(ascending), 0, -1)
+    part = int(levels[np.argmax(levels <= ascending)])
+    parts = np.zeros_like(sizes)
+    parts[:count] = np.minimum(sizes[:count], part)
+    return parts
 
 
 def edition_of(document: Document) -> str:

@@ -3,12 +3,13 @@
 import hashlib
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.corpus.corpus import Document
-from components.stages.ingest.heldout_split import MAX_SHARE, HeldoutSplit, Side, cut_document
+from components.stages.ingest.heldout_split import MAX_SHARE, HeldoutSplit, Side, _filled, cut_document
 
 PARAGRAPH = "One line of a paragraph.\nAnother line of it.\n\n"
 
@@ -217,3 +218,22 @@ def test_documents_of_more_than_two_parts_are_cut(size: int, cut: bool) -> None:
     held = heldout_of([doc(f"work {work}", 0, size) for work in range(40)])
     assert len(held) == 10
     assert all((given < 1200) if cut else (given == size) for given in held.values())
+
+
+@pytest.mark.parametrize(("small", "size"), [(20, 3000), (40, 500)])
+def test_where_most_works_are_small_a_few_large_ones_give_more_and_not_every_small_one_goes(
+    small: int, size: int
+) -> None:
+    documents = [doc(f"large {work}", number, 5000) for work in range(3) for number in range(200)]
+    documents += [doc(f"small {work}", 0, size) for work in range(small)]
+    held = heldout_of(documents, fraction=0.06)
+    assert sum(held.values()) == pytest.approx(0.06 * (3_000_000 + small * size), rel=0.1)
+    assert len(held) >= 10
+    assert sum(name.startswith("small") for name in held) < small
+    assert max(held.values()) < 500_000
+
+
+def test_parts_that_fill_up_by_hand() -> None:
+    assert _filled(np.array([30, 1000, 30, 2000, 50]), wanted=300, fewest=3).tolist() == [30, 240, 30, 0, 0]
+    assert _filled(np.array([30, 30, 1000, 2000, 50]), wanted=800, fewest=4).tolist() == [30, 30, 370, 370, 0]
+    assert _filled(np.array([30, 30, 50, 2000]), wanted=200, fewest=2).tolist() == [30, 30, 50, 90]
