@@ -62,7 +62,7 @@ def cost_sentence(summary: Summary) -> str:
     pue = f"; PUE {cost.pue:g}{', assumed' if cost.pue_source.startswith('assumed') else ''}" if cost.pue != 1 else ""
     return (
         f"{_bounded([1000 * value for value in cost.total.kwh], 'Wh')} and "
-        f"{_bounded(cost.total.grams, 'g CO2e', pue)}, for the runs of these inputs, failed ones included; "
+        f"{_bounded(cost.total.grams, 'g CO2e', pue)}, failed runs included; "
         f"{cost.shares['constants']:.0%} of the energy rests on constants (memory {cost.shares['memory']:.0%}); {said}."
     )
 

@@ -82,12 +82,16 @@ def score_rows(answers: Mapping[str, ModelAnswers], most: int = 0) -> list[Score
 
 
 def _rank(rows: list[ScoreRow], index: int) -> tuple[bool, bool, int, bool, bool, int]:
-    """Order of rows for room: what pretraining is for, a task's first, paired, tuned. Never by how a score came out."""
+    """Order of rows for room: what pretraining is for, bias and memorisation, a task's first, paired, tuned.
+
+    Never by how a score came out.
+    """
     score = rows[index].score
     place = sum(row.score.task == score.task for row in rows[:index])
-    wanted = bool(rows[index].counterpart) or score.kind in ("bias", "memorisation")
+    wanted = bool(rows[index].counterpart)
+    always = score.task in ("bits_per_byte", "masked") or score.kind in ("bias", "memorisation")
     return (
-        score.task not in ("bits_per_byte", "masked") or place > 0,
+        not always or place > 0,
         not score.headline,
         place,
         not wanted,

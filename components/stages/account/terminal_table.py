@@ -35,10 +35,10 @@ def render_table(summary: Summary, answers: Mapping[str, ModelAnswers]) -> str:
         "report      reports/report.html; model cards: reports/cards/; data: reports/summary.json",
         "next        make chat, make up (Prefect and MLflow), make why after a change of params.yaml",
     ]
-    rows = score_rows(answers, MAX_LINES - len(head) - len(foot) - 3)
+    rows = score_rows(answers, MAX_LINES - len(head) - len(foot) - 2)
     if left_out := len(every) - len(rows):
         foot[0] = f"report      reports/report.html ({left_out} more scores); model cards: reports/cards/"
-    lines = [*head, "", *_scores(rows), "", *foot] if rows else [*head, "", *foot]
+    lines = [*head, "", *_scores(rows), *foot]
     return "\n".join(line[:WIDTH].rstrip() for line in lines) + "\n"
 
 
@@ -48,8 +48,10 @@ def _labelled(label: str, text: str) -> list[str]:
 
 
 def _scores(rows: list[ScoreRow]) -> list[str]:
-    """A header and a line per score; those not shown to be better than their baseline begin with `-`."""
-    lines = [f"{'- not better than its baseline':<33}{'value (v: low is good)':<23}{'baseline':<24}counterpart or gain"]
+    """A header and a line per score; `-` marks those not shown to be better than their baseline, `t` taught forms."""
+    lines = [
+        f"{'-: not better; t: form is taught':<34}{'value (v: low is good)':<23}{'baseline':<23}counterpart or gain"
+    ]
     for row in rows:
         score = row.score
         value = f"{'v' if score.better == 'lower' else ' '} {score.value:.3f}"
@@ -57,8 +59,9 @@ def _scores(rows: list[ScoreRow]) -> list[str]:
             value += f" [{score.low:.3f}, {score.high:.3f}]"
         base = "" if score.baseline is None else f"{score.baseline:.3f} {score.baseline_name}"
         other = row.counterpart if row.counterpart_value is None else f"{row.counterpart} {row.counterpart_value:.3f}"
-        lines.append(f"{'- ' if row.below else '  '}{_short(row.name, 30):<31}{value:<23}{_short(base, 23):<24}{other}")
-    return lines
+        marks = ("-" if row.below else " ") + ("t" if "format taught" in score.note else " ")
+        lines.append(f"{marks} {_short(row.name, 30):<31}{value:<23}{_short(base, 22):<23}{other}")
+    return lines if rows else []
 
 
 def _short(text: str, width: int) -> str:

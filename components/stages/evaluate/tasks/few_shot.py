@@ -19,7 +19,7 @@ from components.synthetic.curriculum import Problem, items
 
 NAME = "few_shot"
 RULES: dict[str, Callable[[list[str]], str]] = {
-    "one letter always": lambda letters: "",
+    "the same letter": lambda letters: "",
     "the letter of the last example": lambda letters: letters[-1],
     "the letter of the first example": lambda letters: letters[0],
     "the most frequent letter": lambda letters: Counter(letters).most_common(1)[0][0],

@@ -24,7 +24,7 @@ from components.synthetic.curriculum import LABELS, invented_name
 
 NAME = "open_book"
 CHOICES = 4
-BASELINE = "blind to the name"
+BASELINE = "blind to names"
 FORMS = ("record", "prose")
 COLOURS = ("red", "blue", "green", "white", "black", "brown", "yellow", "grey")
 SYLLABLES = 3
