@@ -33,9 +33,9 @@ Finding = tuple[Answer, str]
 
 def rows_of(items: Sequence[Path], name: str) -> Rows:
     """Scored items of a metric, `task/metric`, or of one of its conditions, `task/metric/condition`."""
-    task, metric, *condition = name.split("/", 2)
-    rows = mean_rows(items).get(f"{task}/{metric}", {})
-    return {key: row for key, row in rows.items() if not condition or key[0] == condition[0]}
+    parts = name.split("/", 2)
+    rows = mean_rows(items).get("/".join(parts[:2]), {})
+    return {key: row for key, row in rows.items() if len(parts) < 3 or key[0] == parts[2]}
 
 
 @dataclass(frozen=True)
