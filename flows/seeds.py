@@ -18,6 +18,7 @@ from components import params as schema
 from components.core.errors import UserError
 from components.core.files import fingerprint, write_text
 from components.params import Params, Seeds
+from components.params.promote import RULES
 from components.reporting.tables import markdown_table
 from flows.execution import cli
 from flows.execution.stage import Study, code_hashes
@@ -83,7 +84,7 @@ def _train(name: str, params: Params) -> None:
 def markdown(snapshots: list[Snapshot]) -> str:
     """The seed noise of every kind of model; the runs are recorded on the way."""
     lines = ["# Noise of seeds", "", f"Runs: {', '.join(snapshot.name for snapshot in snapshots)}."]
-    last = snapshots[-1]
+    last, guards = snapshots[-1], {name for rule in RULES.values() for name in rule.guards}
     for branch, stage in seed_runs.STAGES.items():
         if stage not in last.lock:
             continue
@@ -95,6 +96,7 @@ def markdown(snapshots: list[Snapshot]) -> str:
         rows = [
             (metric, f"{np.mean(row):.4f}", f"{np.std(row, ddof=1):.4f}" if len(row) > 1 else "", len(row))
             for metric, row in values.items()
+            if metric.count("/") < 2 or metric in guards
         ]
         lines += ["", f"## {name}", "", markdown_table(("score", "mean", "sd over seeds", "runs"), rows, "lrrr")]
     return "\n".join(lines) + "\n"

@@ -103,7 +103,7 @@ def _summarise(result: TaskResult, context: EvalContext, classes: Sequence[str])
         baseline = Baseline("never given ones", value, gain, needs_model=True)
     common: dict[str, Any] = {"kind": "memorisation", "better": "lower"}
     least = min(map(_least, most))
-    times = "once or more" if least == 1 else f"{least} times or more" if least else "never"
+    times = f"{least}+ times" if least else "never"
     result.highlight(f"exposure, given {times}", exposure, baseline, note, headline=True, **common)
     result.metric("extracted", extracted, bounds=False)
     result.highlight(f"extracted word for word, given {times}", extracted, **common)
