@@ -136,7 +136,7 @@ def _score(model: LanguageModel, windows: list[LongWindow], length: int) -> list
 def _add(result: TaskResult, windows: list[LongWindow], scored: list[DocumentScores], arm: str, context: int) -> None:
     """Rows within and beyond the trained context, clustered by work."""
     for window, entry in zip(windows, scored, strict=True):
-        name = item_id(window.document.id, np.asarray(window.ids[context:]).tobytes())
+        name = item_id(window.document.id, np.asarray(window.ids).tobytes())
         common: dict[str, Any] = {"condition": arm, "direction": "lower"} | work_of(entry.document)
         for part, inside in (("within", entry.position <= context), ("beyond", entry.position > context)):
             weight = max(1, int(entry.num_bytes[inside].sum()))
