@@ -17,8 +17,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from components.core.errors import UserError
 from components.core.files import sha256_bytes
@@ -110,6 +108,9 @@ def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int
 
 def _groups(rows: Sequence[Row]) -> list[int]:
     """The group of each row: of similar text, or chats with a question in common that one of them ends with."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     group = similar_groups([row.text for row in rows])
     chats = [(place, row) for place, row in enumerate(rows) if isinstance(row, Chat)]
     ends = {_questions(row)[-1]: place for place, row in chats}

@@ -8,6 +8,7 @@ that fails does not fail the stage: the trouble is printed, and the model and it
 import json
 import os
 import queue
+import re
 import sqlite3
 import threading
 import time
@@ -33,6 +34,7 @@ NAME_TAG = "run"
 PIPELINES = ("pipeline", "dvc repro")
 """Kinds of parent runs that are compared with each other."""
 MAX_PARAM, MAX_TAG = 6000, 8000
+NO_NAME = re.compile(r"[^\w\-. :/]")
 """Characters of a parameter and of a tag that MLflow takes."""
 
 
@@ -230,13 +232,13 @@ def log_params(mlflow: Any, run_id: str, tree: dict) -> None:
 
 
 def dotted(tree: dict, prefix: str = "") -> dict[str, str]:
-    """`{"a": {"b": 1}}` as `{"a.b": "1"}`; lists as JSON."""
+    """`{"a": {"b": 1}}` as `{"a.b": "1"}`; lists as JSON. What MLflow takes in no name (`shots=8`) becomes `_`."""
     rows: dict[str, str] = {}
     for key, value in tree.items():
         if isinstance(value, dict) and value:
             rows |= dotted(value, f"{prefix}{key}.")
         else:
-            rows[prefix + key] = value if isinstance(value, str) else json.dumps(value)
+            rows[NO_NAME.sub("_", prefix + key)] = value if isinstance(value, str) else json.dumps(value)
     return rows
 
 

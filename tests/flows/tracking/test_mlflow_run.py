@@ -19,7 +19,7 @@ from flows.execution.result import StageResult
 from flows.execution.stage_run import figures
 from flows.system import paths
 from flows.system.processes import process_tag
-from flows.tracking.mlflow_run import experiment_id, log_files
+from flows.tracking.mlflow_run import dotted, experiment_id, log_files
 from tests.components.finished_project import project
 
 SPENT = {"forecast_s": 8.0, "forecast_kwh": 0.002, "seconds": 10.0, "kwh": 0.002}
@@ -33,6 +33,16 @@ def test_a_stage_that_failed_or_stopped_has_its_energy_too() -> None:
     outcome = StageResult("Completed", "done", function_s=10.0, spent=SPENT, kwh=(0.001, 0.002, 0.004))
     errors = {"forecast_error_pct/seconds": pytest.approx(-20.0), "forecast_error_pct/kwh": 0.0}
     assert figures(outcome, Report({"loss": 2.0})) == {"loss": 2.0} | used | errors
+
+
+def test_mlflow_takes_the_name_of_every_parameter() -> None:
+    """A guard names a condition, `shots=8`, and MLflow has rules for names."""
+    from mlflow.utils.validation import _validate_param
+
+    rows = dotted(Params().model_dump(mode="json") | {"mix": {"weights": {"ünïcode & more": 1}}})
+    for name, value in rows.items():
+        _validate_param(name, value[:100])
+    assert rows["promote.rules.causal.guards.few_shot/accuracy/shots_8"] == "0.1"
 
 
 def test_the_account_is_kept_with_its_run(tmp_path: Path) -> None:
