@@ -110,12 +110,11 @@ def first_of_each(passages: Sequence[Passage], count: int) -> list[Passage]:
     by_class: dict[int, list[Passage]] = {}
     for passage in passages:
         by_class.setdefault(passage.label, []).append(passage)
-    left, found = count, []
-    for number, mine in enumerate(sorted(by_class.values(), key=len)):  # what a small class lacks, larger ones give
-        found.append(mine[: max(1, left // (len(by_class) - number))])
-        left -= len(found[-1])
-    order = {passage.label: place for place, passage in enumerate(mine[0] for mine in by_class.values())}
-    return [passage for mine in sorted(found, key=lambda mine: order[mine[0].label]) for passage in mine]
+    left, taken = count, {}
+    for number, label in enumerate(sorted(by_class, key=lambda label: len(by_class[label]))):
+        taken[label] = min(len(by_class[label]), max(1, left // (len(by_class) - number)))
+        left -= taken[label]  # what a small class lacks, larger ones give
+    return [passage for label, mine in by_class.items() for passage in mine[: taken[label]]]
 
 
 def encoded(encoder: AnyEncoder, passages: Sequence[Passage], context: int) -> list[list[int]]:
