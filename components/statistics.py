@@ -13,7 +13,7 @@ Two models are compared on the same items, cluster by cluster, which removes wha
 interval of the difference is far narrower than the two intervals suggest.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -301,7 +301,11 @@ def paired_difference(
     Returns:
         One `Difference` per metric that both have, in A's order, p-values corrected by Holm over all of them.
     """
-    a, b = mean_rows(items_a, by), mean_rows(items_b, by)
+    return paired_rows(mean_rows(items_a, by), mean_rows(items_b, by), resampling)
+
+
+def paired_rows(a: Mapping[str, "Rows"], b: Mapping[str, "Rows"], resampling: Resampling = DEFAULT) -> list[Difference]:
+    """`paired_difference` of items that were read already (`mean_rows`)."""
     compared = [difference(name, a[name], b[name], resampling) for name in a if name in b]
     differences = [row for row in compared if row is not None]
     corrected = holm([row.p for row in differences])

@@ -11,6 +11,7 @@ tests is needed (Berger's intersection-union test, 1982).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,20 +23,13 @@ from components.statistics import (
     Rows,
     difference,
     mean_rows,
-    paired_difference,
+    paired_rows,
     ratio,
 )
 from components.studies.noise_floor import POWER, NoiseOf, SeedNoise, detectable, over_seeds
 
 Answer = Literal["promote", "hold", "inconclusive"]
 Finding = tuple[Answer, str]
-
-
-def rows_of(items: Sequence[Path], name: str) -> Rows:
-    """Scored items of a metric, `task/metric`, or of one of its conditions, `task/metric/condition`."""
-    parts = name.split("/", 2)
-    rows = mean_rows(items).get("/".join(parts[:2]), {})
-    return {key: row for key, row in rows.items() if len(parts) < 3 or key[0] == parts[2]}
 
 
 @dataclass(frozen=True)
@@ -52,9 +46,20 @@ class Evaluation:
     facts: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
 
+    @cached_property
+    def rows(self) -> dict[str, Rows]:
+        """Scored items by metric, `task/metric`; read once, for every guard asks for some."""
+        return mean_rows(self.items)
+
+    def rows_of(self, name: str) -> Rows:
+        """Scored items of a metric, or of one of its conditions, `task/metric/condition`."""
+        parts = name.split("/", 2)
+        rows = self.rows.get("/".join(parts[:2]), {})
+        return {key: row for key, row in rows.items() if len(parts) < 3 or key[0] == parts[2]}
+
     def above_baseline(self, metric: str, confidence: float) -> bool | None:
         """Whether the items of a metric (and condition) are above their baseline; None if they have none."""
-        rows = list(rows_of(self.items, metric).values())
+        rows = list(self.rows_of(metric).values())
         if not rows or any(row.get("baseline") is None for row in rows):
             return None
         sign = -1.0 if rows[0]["direction"] == "lower" else 1.0
@@ -112,10 +117,10 @@ def judge(
         return Verdict(
             "inconclusive", ["the two were examined on different held-out sets, so their scores do not compare"]
         )
-    differences = paired_difference(champion.items, challenger.items, resampling=resampling)
+    differences = paired_rows(champion.rows, challenger.rows, resampling)
     for name in rule.guards:
         if name.count("/") > 1:
-            row = difference(name, rows_of(champion.items, name), rows_of(challenger.items, name), resampling)
+            row = difference(name, champion.rows_of(name), challenger.rows_of(name), resampling)
             differences += [row] if row else []
     return decide(rule, champion, challenger, noise_of, differences, resampling.confidence)
 

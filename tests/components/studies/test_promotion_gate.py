@@ -93,6 +93,15 @@ def test_a_missing_guard_is_inconclusive(tmp_path: Path) -> None:
     assert f"{ACCURACY} is guarded, but" in found.reasons[0]
 
 
+def test_items_are_read_once_however_many_guards_ask_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[Path] = []
+    read = pq.read_table
+    monkeypatch.setattr(pq, "read_table", lambda path: reads.append(path) or read(path))
+    rule = RULE.model_copy(update={"guards": {ACCURACY: 0.05, f"{ACCURACY}/": 0.05, f"{BITS}/": 0.1}})
+    assert verdict(tmp_path, rule, bits=1.9, noise=NOISE | dict.fromkeys(rule.guards, NOISE[ACCURACY])).lines()
+    assert sorted(path.name for path in reads) == ["a.parquet", "b.parquet"]
+
+
 def test_a_missing_limit_is_inconclusive_and_a_broken_one_holds(tmp_path: Path) -> None:
     a, b = evaluation(tmp_path / "a.parquet", 1), evaluation(tmp_path / "b.parquet", 2, bits=1.5)
     assert judge(RULE, a, replace(b, metrics={}), NOISE.get, QUICK).verdict == "inconclusive"
