@@ -9,6 +9,7 @@ held-out sets do not compare, and are not shown. Where `flows.seeds` ran, interv
 """
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -158,16 +159,20 @@ def _measured(one: Snapshot, model: str) -> dict[str, float]:
 
 
 def score_table(rows: list[Any], confidence: float) -> list[str]:
-    """One line per metric: both scores, improvement with interval, and whether it is more than chance."""
+    """One line per metric that differs: both scores, improvement with interval, and whether it is more than chance.
+
+    Of metrics that are the same on every item, the numbers by kind of model: their names would bury what differs.
+    """
     from components.studies.noise_floor import same as is_same
 
     same, unlike = ([row for row in rows if is_same(row) == equal] for equal in (True, False))
     width = max((len(row.name) for row in unlike), default=6)
     head = f"{'metric':<{width}}  {'A':>9}  {'B':>9}  B better by [{confidence:.0%} interval]"
     table = [head, *(_score_line(row, width) for row in unlike)] if unlike else []
-    return table + (
-        textwrap.wrap(f"the same on every item: {', '.join(row.name for row in same)}", 110) if same else []
-    )
+    kinds = Counter(seed_runs.branch_of(row.name) for row in same)
+    counts = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
+    one = f"the same on every item: {len(same)} metric{'s' * (len(same) > 1)} ({counts})"
+    return [*table, one] if same else table
 
 
 def _score_line(row: Any, width: int) -> str:

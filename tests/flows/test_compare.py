@@ -12,8 +12,9 @@ from components.carbon.footprint.intensity import resolve
 from components.carbon.ledger.reader import read
 from components.core.report import Report
 from components.params import Grid
+from components.statistics import Difference
 from flows import compare
-from flows.compare import _energy, scored_by_themselves
+from flows.compare import _energy, score_table, scored_by_themselves
 from flows.tracking.snapshots import Snapshot
 from tests.components.finished_project import ledger
 from tests.flows.pipeline_clone import PipelineClone
@@ -82,6 +83,17 @@ def test_what_a_state_cost_is_told_in_energy_carbon_and_money(tmp_path: Path) ->
     assert (
         _energy(LedgerCosts(read(tmp_path), Grid(), resolve(Grid())), one).count(",") == 3
     )  # kWh and g alone, with bounds
+
+
+def test_what_is_the_same_on_every_item_is_one_line() -> None:
+    def row(name: str, gain: float) -> Difference:
+        return Difference(name, "higher", 0.5, 0.5 + gain, gain, gain, gain, 0.5, 1.0, 40, 10, 0, 0, 0.0, 9.0)
+
+    same = [row(f"recall/accuracy_at_{depth}", 0.0) for depth in range(16)] + [row("masked/accuracy", 0.0)]
+    table = score_table([*same, row("answers/bits_per_byte", 0.1)], 0.95)
+    assert [line.split("  ")[0] for line in table[:-1]] == ["metric".ljust(6), "answers/bits_per_byte"]
+    assert table[-1] == "the same on every item: 17 metrics (causal 16, masked 1)"
+    assert score_table(same[:1], 0.95) == ["the same on every item: 1 metric (causal 1)"]
 
 
 def test_a_model_that_differs_and_has_no_score_in_common_is_named() -> None:
