@@ -32,7 +32,7 @@ span of its own, it would belong to 10, and `stage` would get 6,400,000 uJ.
 
 import secrets
 from collections import defaultdict
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field, fields
 from typing import TypeVar
 
 from components.carbon import constants
@@ -58,13 +58,14 @@ class OpenSpan:
     pid: int
     start: int
     since_us: int
-    pending_us: int = 0
     cpu_us: int = 0
     uj: list[int] = field(default_factory=lambda: [0, 0, 0])
     ended_cpu_us: int = 0
     ended_uj: list[int] = field(default_factory=lambda: [0, 0, 0])
 
 
+SPAN_KEYS = tuple(field.name for field in fields(OpenSpan))
+"""Keys of an `OpenSpan` in the state file; an older one may hold more."""
 SEEN_KEYS = ("start", "parent", "own_us", "reaped_us", "domain")
 """Keys of a `SeenProcess` in the state file, in the order of its fields."""
 
@@ -108,8 +109,8 @@ class MeterState:
             at_us=raw["at_us"],
             busy_us=raw["busy_us"],
             energy_uj=raw["energy_uj"],
-            seen={int(pid): SeenProcess(*(fields[key] for key in SEEN_KEYS)) for pid, fields in raw["seen"].items()},
-            spans={id: OpenSpan(**fields) for id, fields in raw["spans"].items()},
+            seen={int(pid): SeenProcess(*(row[key] for key in SEEN_KEYS)) for pid, row in raw["seen"].items()},
+            spans={id: OpenSpan(*(row[key] for key in SPAN_KEYS)) for id, row in raw["spans"].items()},
         )
 
     def alive(self, span: OpenSpan, reading: Reading) -> bool:
@@ -163,14 +164,17 @@ def _former_owner(state: MeterState, reading: Reading, pid: int, roots: set[int]
 
 
 def remember(state: MeterState, reading: Reading) -> None:
-    """Store the counters of every process that belongs to a span: the next reading counts from here."""
+    """Store the counters of every process that belongs to a span: the next reading counts from here.
+
+    Of the host what the lines account for, where that is ahead of its counter (`_host_busy`).
+    """
     owners = owner_pids(state, reading)
     state.seen = {}
     for pid, owner_pid in owners.items():
         process = reading.processes[pid]
         state.seen[pid] = SeenProcess(process.start, process.parent, process.own_us, process.children_us, owner_pid)
     state.at_us = reading.at_us
-    state.busy_us = reading.busy_us or 0
+    state.busy_us = max(state.busy_us, reading.busy_us or 0)
     # A GPU that this reading lacks goes on from its last known value; where RAPL is lacking, an estimate stood in.
     state.energy_uj = {name: uj for name, uj in state.energy_uj.items() if name.startswith("nvml:")} | reading.energy_uj
 
@@ -221,7 +225,7 @@ def reading_line(state: MeterState, reading: Reading, host: Host) -> dict | None
     """Ledger line for the time since the last reading; updates the state. None if no process was metered then."""
     leaves = [span.id for span in state.leaves(reading)]
     if not leaves or reading.at_us < state.at_us:  # the clock of another boot or time namespace
-        state.energy_uj = {}  # energy used while no process was metered is not counted
+        state.energy_uj, state.busy_us = {}, 0  # what was used while no process was metered is not counted
         remember(state, reading)
         return None
     dt_us = reading.at_us - state.at_us
@@ -231,10 +235,10 @@ def reading_line(state: MeterState, reading: Reading, host: Host) -> dict | None
         if owner_pid in owner:
             cpu[owner[owner_pid].id] += amount
     busy_us, counter = _host_busy(state, reading, cpu)
-    allocated = _allocate(state, cpu, busy_us)
+    state.busy_us += busy_us
     energies = _host_energy(state, reading, host, dt_us, busy_us)
     weights = {
-        "cpu": (allocated, busy_us),
+        "cpu": (cpu, busy_us),
         "memory": _resident(state, reading, owner, leaves),
         "idle": (dict.fromkeys(leaves, 1), len(leaves)),
     }
@@ -243,8 +247,8 @@ def reading_line(state: MeterState, reading: Reading, host: Host) -> dict | None
         for name in reading.energy_uj if name.startswith("nvml:")
     }  # fmt: skip
     line = _line(state, reading, host, dt_us, busy_us, counter)
-    line["spans"] = {id: {"cpu_us": us, "uj": {}} for id, us in allocated.items() if us} | {
-        id: {"cpu_us": allocated.get(id, 0), "wall_us": dt_us // len(leaves), "uj": {}} for id in leaves
+    line["spans"] = {id: {"cpu_us": us, "uj": {}} for id, us in cpu.items() if us} | {
+        id: {"cpu_us": cpu[id], "wall_us": dt_us // len(leaves), "uj": {}} for id in leaves
     }
     for name, (bounds, source) in energies.items():
         equally = name.startswith("gpu") and not _names_its_processes(reading, f"nvml:{name[3:]}")
@@ -264,22 +268,15 @@ def _line(state: MeterState, reading: Reading, host: Host, dt_us: int, busy_us: 
 
 
 def _host_busy(state: MeterState, reading: Reading, cpu: dict[str, int]) -> tuple[int, str]:
-    """Busy time since the last reading, and the counter it is from; where the host's is hidden, the spans' own sum."""
+    """Busy time since the last reading, and the counter it is from; where the host's is hidden, the spans' own sum.
+
+    The kernel times processes exactly and the host by ticks, and the host is read first, so the spans may be ahead of
+    it. Then their sum counts, and the host's counter catches up at later readings: until it has, no time is added.
+    """
+    used = sum(cpu.values())
     if reading.busy_us is None:
-        return sum(cpu.values()), "processes"
-    return max(0, reading.busy_us - state.busy_us), "/proc/stat"
-
-
-def _allocate(state: MeterState, cpu: dict[str, int], busy_us: int) -> dict[str, int]:
-    """CPU microseconds allocated to each span now; what exceeds the host's counter is carried over."""
-    for id, amount in cpu.items():
-        state.spans[id].pending_us += amount
-    wanted = sum(span.pending_us for span in state.spans.values())
-    allocated = {}
-    for id, span in state.spans.items():
-        allocated[id] = span.pending_us if wanted <= busy_us else span.pending_us * busy_us // wanted
-        span.pending_us -= allocated[id]
-    return allocated
+        return used, "processes"
+    return max(used, reading.busy_us - state.busy_us), "/proc/stat"
 
 
 def _host_energy(

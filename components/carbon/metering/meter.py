@@ -187,9 +187,6 @@ class Meter:
         with self._transaction() as (state, lines):
             if not (edge and self._fresh(state)):
                 self._account(state, lines, self._counters.read())
-            if not edge and id in state.spans and state.spans[id].pending_us:
-                # The host's counter is read before the processes', on a full machine a moment before: now it has it.
-                self._account(state, lines, self._counters.read())
             if id in state.spans:
                 lines.append(_end(state, state.spans[id], outcome, dict(labels or {})))
 
@@ -274,12 +271,11 @@ def _parent_span(state: MeterState, reading: Reading | None, own: str) -> str:
 
 
 def _end(state: MeterState, span: OpenSpan, outcome: str, labels: dict[str, str]) -> dict:
-    """Ledger line that closes a span; adds its totals and its carried-over CPU time to its parent."""
+    """Ledger line that closes a span; adds its totals to its parent."""
     del state.spans[span.id]
     if parent := state.spans.get(span.parent):
         parent.ended_cpu_us += span.cpu_us + span.ended_cpu_us
         parent.ended_uj = [a + b + c for a, b, c in zip(parent.ended_uj, span.uj, span.ended_uj, strict=True)]
-        parent.pending_us += span.pending_us
     for child in state.spans.values():
         if child.parent == span.id:
             child.parent = span.parent
