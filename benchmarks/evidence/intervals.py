@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks.evidence.gate import bits_rows, noisy_runs
+from benchmarks.evidence.gate import RULE, item_rows, noisy_runs
 from benchmarks.evidence.rates import rate, rate_goal
 from components.stages.finetune.classify import macro_f1
 from components.statistics import Resampling, difference, jackknife_interval, ratio
@@ -72,7 +72,7 @@ def paired_bits(draw: np.random.Generator) -> tuple[Bounds, float]:
     gains = 0.03 + np.repeat(0.02 * skewed(draw, WORKS), ITEMS) + 0.02 * draw.normal(size=WORKS * ITEMS)
     sizes = np.repeat(draw.lognormal(8.0, 0.3, WORKS), ITEMS)
     row = difference(
-        "bits", bits_rows(hardness, sizes, names(WORKS)), bits_rows(hardness - gains, sizes, names(WORKS)), QUICK
+        "bits", item_rows(hardness, sizes, names(WORKS)), item_rows(hardness - gains, sizes, names(WORKS)), QUICK
     )
     assert row is not None
     return (row.low, row.high), 0.03
@@ -84,7 +84,7 @@ def paired_share(draw: np.random.Generator) -> tuple[Bounds, float]:
     better = np.repeat(draw.normal(0.0, 0.05, WORKS), ITEMS)
     hits = [(draw.random(len(of_item)) < chance).astype(float) for chance in (of_item, of_item + better)]
     ones = np.ones(len(of_item))
-    before, after = (bits_rows(one, ones, names(WORKS), "higher") for one in hits)
+    before, after = (item_rows(one, ones, names(WORKS), "higher") for one in hits)
     row = difference("share", before, after, QUICK)
     assert row is not None
     return (row.low, row.high), 0.0
@@ -106,7 +106,7 @@ def works_and_seeds(draw: np.random.Generator) -> tuple[Bounds, float]:
     """The gate's interval: three runs a side, seed noise from these runs."""
     rows, scores = noisy_runs(draw, gain=0.03, runs=3)
     row = difference("bits", rows[0], rows[1], QUICK)
-    noise = seed_noise("bits", Side("a", scores["a"]), Side("b", scores["b"]), scores)
+    noise = seed_noise(RULE.primary, Side("a", scores["a"]), Side("b", scores["b"]), scores)
     assert row is not None
     assert noise is not None
     row = over_seeds(row, noise, QUICK.confidence)

@@ -1,8 +1,12 @@
 """Small versions of the simulations of `make bench NAME=evidence`: rates that are far off are seen in seconds."""
 
+from dataclasses import replace
+
 import pytest
 
 from benchmarks.evidence import gate, intervals
+from components.params import load
+from flows.system.paths import ROOT
 
 
 @pytest.mark.parametrize("name", intervals.ESTIMATORS)
@@ -15,3 +19,15 @@ def test_the_gate_promotes_hardly_any_equal_model_and_most_better_ones() -> None
     assert gate.promoted(60, 0.0, 1, others=4) <= 4
     assert gate.promoted(60, 0.0, 3) <= 5
     assert gate.promoted(30, 0.05, 3) >= 21
+
+
+def test_power_is_of_the_shipped_rule_and_a_guard_that_seeds_move_costs_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert gate.PROBES.keys() == load(ROOT / "params.yaml").promote.rules["causal"].guards.keys()
+    steady = {name: replace(probe, mean=1.0, seed_sd=0.0) for name, probe in gate.PROBES.items()}
+    moved = dict.fromkeys(gate.PROBES, replace(gate.PROBES["chain_of_thought/accuracy/steps"], seed_sd=0.3))
+    counts = []
+    for probes in (steady, moved):
+        monkeypatch.setattr(gate, "PROBES", probes)
+        counts.append(gate.promoted(20, 0.05, 3, guarded=True))
+    assert counts[0] >= 14
+    assert counts[1] <= 4
