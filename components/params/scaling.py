@@ -27,7 +27,7 @@ class Scaling(Section):
     """Fewest and most steps of a run: a width that needs others for a budget is left out there."""
     checks: list[Annotated[float, Field(gt=1.0)]] = [3.0, 10.0]
     """Larger runs that check the law, as multiples of the largest budget."""
-    seeds: int = Field(default=3, ge=1)
+    seeds: int = Field(default=3, ge=2)  # of one run an error has no standard error
     """Seeds of the middle width at each budget but the largest, and of each larger run that checks the law."""
     batch: int = Field(default=8, ge=1)
     """Sequences per step."""

@@ -50,19 +50,18 @@ class Fits:
 
     def prediction(self, size: float, tokens: float) -> dict[str, float]:
         """Expected loss of a run, and the 95% interval of the mean of `params.seeds` of them, seed noise included."""
-        noise = self.seed_spread / math.sqrt(self.params.seeds) if math.isfinite(self.seed_spread) else 0.0
-        low, high = self.interval(lambda law: law.loss(size, tokens), noise)
+        low, high = self.interval(lambda law: law.loss(size, tokens), self.seed_spread / math.sqrt(self.params.seeds))
         return {"loss": self.law.loss(size, tokens), "low": low, "high": high}
 
     @property
     def seed_spread(self) -> float:
-        """Standard deviation of the loss of equal cells with different seeds, pooled; NaN if none was repeated."""
+        """Standard deviation of the loss of equal cells with different seeds, pooled."""
         groups: dict[tuple, list[float]] = {}
         for row in self.results:
             groups.setdefault((row["width"], row["budget"]), []).append(row["loss"])
         repeated = [losses for losses in groups.values() if len(losses) > 1]
         freedom = sum(len(losses) - 1 for losses in repeated)
-        return math.sqrt(sum(np.var(losses) * len(losses) for losses in repeated) / freedom) if freedom else math.nan
+        return math.sqrt(sum(np.var(losses) * len(losses) for losses in repeated) / freedom)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -74,7 +73,7 @@ class Fits:
             "parabola_exponent": self.exponent,
             "parabola_reason": self.reason,
             "power_law": asdict(self.rival),
-            "seed_spread": _number(self.seed_spread),
+            "seed_spread": self.seed_spread,
             "cells": len(self.results),
         }
 

@@ -31,13 +31,13 @@ def checked(expected: Sequence[dict[str, Any]], results: Sequence[dict[str, Any]
 
     Returns:
         A row per prediction with `losses` of its runs (one per seed), their mean `measured`, the relative `error`
-        against it with its standard error `error_se` (None for one run), and `power_law_error`.
+        against it with its standard error `error_se`, and `power_law_error`.
     """
     rows = []
     for row in expected:
         losses = [run["loss"] for run in results if (run["width"], run["budget"]) == (row["width"], row["budget"])]
         mean = statistics.fmean(losses)
-        spread = statistics.stdev(losses) / math.sqrt(len(losses)) / mean if len(losses) > 1 else None
+        spread = statistics.stdev(losses) / math.sqrt(len(losses)) / mean
         errors = {"error": row["loss"] / mean - 1, "error_se": spread, "power_law_error": row["power_law"] / mean - 1}
         rows.append(row | {"losses": losses, "measured": mean} | errors)
     return rows
@@ -61,7 +61,7 @@ def write(fits: Fits, expected: list[dict[str, Any]], results: list[dict[str, An
 def goals(checks: Sequence[dict[str, Any]]) -> dict[str, float]:
     """The benchmark's figures: mean relative error at each multiple and its standard error, and against the rival's."""
     figures = {f"scaling_error_{row['multiple']:.3g}x": abs(row["error"]) for row in checks}
-    figures |= {f"scaling_error_{row['multiple']:.3g}x_se": row["error_se"] for row in checks if row["error_se"]}
+    figures |= {f"scaling_error_{row['multiple']:.3g}x_se": row["error_se"] for row in checks}
     rival = sum(abs(row["power_law_error"]) for row in checks)
     return figures | {"scaling_error_vs_power_law": sum(abs(row["error"]) for row in checks) / max(rival, 1e-12)}
 
@@ -71,7 +71,6 @@ def _markdown(fits: Fits, checks: Sequence[dict[str, Any]]) -> str:
     text = "held-out text" if fits.params.objective == "causal" else "hidden tokens of held-out text"
     low, high = fits.interval(lambda law: law.optimum_exponent)
     exponent = f"{fits.exponent:.2f}" if fits.exponent is not None else f"none: {fits.reason}"
-    covers = "its fit and of seeds" if math.isfinite(fits.seed_spread) else "its fit alone, for no run was repeated"
     lines = [
         "# Scaling",
         "",
@@ -87,12 +86,20 @@ def _markdown(fits: Fits, checks: Sequence[dict[str, Any]]) -> str:
         "",
         markdown_table(CHECK_COLUMNS, map(_check_cells, checks), "l" * len(CHECK_COLUMNS)),
         "",
-        f"The interval of a prediction is for the mean of its runs and covers the uncertainty of {covers}. Sizes for "
-        "other budgets: `python -m flows.plan --best`.",
+        "The interval of a prediction is for the mean of its runs and covers the uncertainty of its fit and of "
+        "seeds. Sizes for other budgets: `python -m flows.plan --best`.",
     ]
+    if fits.params.seeds < ENOUGH_SEEDS:
+        lines += [
+            "",
+            f"Standard errors are of {fits.params.seeds} runs each, of which they may be several times too small; "
+            f"set scaling.seeds to {ENOUGH_SEEDS} or more for errors to rely on.",
+        ]
     return "\n".join(lines) + "\n"
 
 
+ENOUGH_SEEDS = 3
+"""Runs from which the standard error of their mean says something."""
 CHECK_COLUMNS = (
     "larger runs", "weights", "tokens", "predicted", "95%", "measured, mean", "error (standard error)",
     "error of a power law with a floor",
@@ -100,9 +107,8 @@ CHECK_COLUMNS = (
 
 
 def _check_cells(row: dict[str, Any]) -> tuple[str, ...]:
-    spread = f" ({row['error_se']:.2%})" if row["error_se"] is not None else ""
     return (
         f"{row['multiple']:.3g}x, {row['flops']:.3g} FLOPs, {len(row['losses'])} seeds", f"{row['size'] / 1e3:.0f} k",
         f"{row['tokens'] / 1e6:.2f} M", f"{row['loss']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}",
-        f"{row['measured']:.3f}", f"{row['error']:+.2%}{spread}", f"{row['power_law_error']:+.2%}",
+        f"{row['measured']:.3f}", f"{row['error']:+.2%} ({row['error_se']:.2%})", f"{row['power_law_error']:+.2%}",
     )  # fmt: skip

@@ -14,7 +14,7 @@ from components.carbon.ledger.reader import read
 from components.core.errors import Stopped, UserError
 from components.core.files import read_json, write_json
 from components.model import export
-from components.params import Budget, Evaluate, ProjectBudget, Runtime, Scaling
+from components.params import Budget, Evaluate, ProjectBudget, Runtime, Scaling, parse
 from components.studies.scaling import law as scaling_law
 from components.studies.scaling import report, sweep
 from components.studies.scaling.fits import Fits
@@ -169,8 +169,17 @@ def test_predictions_are_right_where_the_law_holds_and_the_report_says_how_right
     assert found["goals"]["scaling_error_2x"] < 1e-3
     assert found["goals"]["scaling_error_vs_power_law"] < 0.5
     assert {path.name for path in tmp_path.iterdir()} == {"scaling.json", "report.md", "scaling.png", "ladder.png"}
+    assert "Standard errors are of 2 runs each" in text
+    assert "\n\nStandard errors" not in report._markdown(
+        replace(fits, params=params.model_copy(update={"seeds": 3})), []
+    )
     wrong = report.checked(expected, made_up(cells, scaling_law.Law(1.2, 500.0, 0.7, 60.0, 0.35)))
     assert wrong[0]["error"] < -0.03
+
+
+def test_one_seed_is_refused_for_an_error_of_it_has_no_standard_error() -> None:
+    with pytest.raises(UserError, match=r"scaling\.seeds"):
+        parse({"scaling": {"seeds": 1}})
 
 
 def test_the_error_is_the_mean_over_seeds_and_the_interval_has_their_noise() -> None:
