@@ -180,6 +180,7 @@ def dry_run(query: Any, found: list[Any]) -> str:
     remote = f"what the remote has is not known ({why})" if why else f"{len(there)} of them in the remote"
     lines.append(f"copies: {len(objects)} objects of DVC, as {len(copies)} files of these states; {remote}")
     lines += [f"    {copy.state}: {copy.path}{' (remote too)' * (copy.md5 in there)}" for copy in copies]
+    lines += weights_note(copies) if not saw else []
     if unread:
         lines.append(
             "files that may hold it too and are in neither DVC's cache nor a remote, where one could look into them: "
@@ -199,6 +200,16 @@ def dry_run(query: Any, found: list[Any]) -> str:
     lines += [f"    {line}" for line in lines_of(own)]
     lines += ["the sources themselves, which only you can change:"]
     return "\n".join(lines + [f"    {place}" for place in forgetting.sources_of(documents)])
+
+
+def weights_note(copies: list[Any]) -> list[str]:
+    """Why weights are among the copies of a text that no model was pretrained on."""
+    if not any(copy.path.startswith("models/") for copy in copies):
+        return []
+    return [
+        "weights are among them though no pretraining came to the text: they were made of a corpus that holds it, or "
+        "tuned on examples drawn from one, so --purge deletes them too"
+    ]
 
 
 def limited_sources() -> list[str]:

@@ -8,6 +8,8 @@ import yaml
 
 from benchmarks.proof.leftovers import kinds_of, left, sought
 from components.corpus.corpus import read_corpus
+from flows.forget import weights_note
+from flows.tracking.forgetting import Copy
 from tests.flows.pipeline_clone import REMOTE, PipelineClone, cloned
 
 pytestmark = [pytest.mark.pipeline]
@@ -129,6 +131,15 @@ def test_from_a_fresh_clone_a_text_goes_with_all_its_copies(
     assert "no model was pretrained on them" in said
     assert "on opt_out.txt already" in said
     assert "price of their removal" not in said
+
+
+def test_weights_among_the_copies_of_a_text_no_model_saw_are_explained() -> None:
+    corpus, weights = (
+        Copy("1", path, "workspace") for path in ("data/mix/train/a.parquet", "models/pretrain/causal/w")
+    )
+    assert weights_note([corpus]) == []
+    (said,) = weights_note([corpus, weights])
+    assert said.startswith("weights are among them though no pretraining came to the text: ")
 
 
 def forgettable(clone: PipelineClone) -> str:
