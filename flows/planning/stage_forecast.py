@@ -44,6 +44,8 @@ def expected(
         return forecast(books, stage, fingerprint, settings_of(stage, params))
     own, section = rates[branch], getattr(params.pretrain, branch)
     basis = f"calibration: {section.steps} steps of {own.step_s:.3g} s"
+    if section.length_warmup:  # as many tokens in shorter windows cost less attention, which nobody has measured
+        basis += f" at full context, a little high for the {section.length_warmup:.0%} with shorter windows"
     return calibrated(books, stage, own.seconds(section), own.kwh(section), basis)
 
 

@@ -112,6 +112,7 @@ def test_pretraining_is_forecast_from_its_calibration_until_the_same_inputs_ran_
     said = stage_forecast.expected(Ledger(runs), "pretrain@causal", "new", Params(), {"causal": RATES})
     assert said is not None
     assert said.basis.startswith("calibration: ")
+    assert "at full context, a little high for the 60% with shorter windows" in said.basis
     assert said.seconds.mid == pytest.approx(RATES.seconds(Params().pretrain.causal))
     same = stage_forecast.expected(Ledger(runs), "pretrain@causal", "f", Params(), {"causal": RATES})
     assert same is not None
