@@ -17,7 +17,7 @@ class Numerics(Section):
     """Type of matrix products (float32 on a CPU without bfloat16); weights and optimizer state stay float32."""
     compile: bool = False
     """torch.compile the blocks; needs a C++ compiler on CPU. A missing one is an error, never a silent fallback."""
-    threads: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1, le=512)
     """Threads of each training or evaluation process: a fixed number, never all cores."""
     processes: int = Field(default=1, ge=1)
     """Training processes (torchrun)."""
