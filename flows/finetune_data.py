@@ -280,9 +280,11 @@ def described(folder: Path, branch: str) -> str:
         UserError: it is of another kind or not whole, or lacks the tokens of a chat.
     """
     from components.model import export
+    from components.stages.finetune.base_check import raise_if_retokenized
     from components.tokens.hub_encoder import encoder_of
 
-    model, _, _ = export.load(folder)
+    model, _, facts = export.load(folder)
+    raise_if_retokenized(folder, facts)
     if branch != "classify":
         if not model.shape.causal:
             raise UserError(f"{folder}: a masked model; {branch} takes a causal one (Qwen3ForCausalLM)")

@@ -21,6 +21,7 @@ from components.core.files import fingerprint, read_fields, sha256_bytes, sha256
 from components.model import export
 from components.model.lora import LoRALinear
 from components.model.transformer import Transformer
+from components.stages.finetune.base_check import raise_if_retokenized
 from components.tokens.hub_encoder import WHOLE_COPY
 
 CONFIG = "adapter_config.json"
@@ -161,10 +162,17 @@ def _fits(a_RD: Tensor, b_XR: Tensor, magnitude_X: Tensor | None, weight: Tensor
 
 
 def load(folder: Path, device: str = "cpu") -> tuple[Transformer, tokenizers.Tokenizer, dict[str, Any]]:
-    """`export.load` of a model folder, or of an adapter's, merged into its base."""
-    if not (folder / CONFIG).exists():
-        return export.load(folder, device)
-    model, tokenizer, facts = export.load(base_of(folder), device)
+    """`export.load` of a model folder, or of an adapter's, merged into its base; with the tokenizer it was made with.
+
+    Raises:
+        UserError: as `export.load`, `base_of` and `merge` do, or the tokenizer is another.
+    """
+    is_adapter = (folder / CONFIG).exists()
+    base = base_of(folder) if is_adapter else folder
+    model, tokenizer, facts = export.load(base, device)
+    raise_if_retokenized(base, facts)
+    if not is_adapter:
+        return model, tokenizer, facts
     merge(model, folder)
     return model, tokenizer, facts | {name: value for name, value in _own(folder).items() if name != "base"}
 

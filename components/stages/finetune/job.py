@@ -18,10 +18,11 @@ import torch
 from tokenizers import Tokenizer
 
 from components.core.errors import UserError
+from components.core.files import sha256_bytes
 from components.core.progress import Progress
 from components.core.report import Report
 from components.finetuning_data.rows import conversation
-from components.instruction_pairs.examples import MOST_HELDOUT, Draw, Passage
+from components.instruction_pairs.examples import Passage
 from components.model import export, generate, lora
 from components.model.transformer import Transformer
 from components.params import Finetune, FinetuneBranches, Numerics, Prefer, Reinforce
@@ -36,10 +37,11 @@ from components.stages.finetune import (
     reinforcement,
 )
 from components.stages.finetune import report as finetune_report
-from components.stages.finetune.own_rows import choose_rows, is_corpus
+from components.stages.finetune.base_check import doubt, raise_if_retokenized
+from components.stages.finetune.example_selection import select
 from components.stages.finetune.rewards import Rewards
 from components.stages.finetune.settings import Unseen, settings_of
-from components.stages.finetune.task_selection import Branch, Choice, choose
+from components.stages.finetune.task_selection import Branch, Choice
 from components.tokens.hub_encoder import AnyEncoder, HubEncoder, encoder_of
 from components.training import data_parallel
 from components.training import numerics as floats
@@ -47,16 +49,12 @@ from components.training.loop import train as train_loop
 from components.training.objectives import language_model_loss
 from components.training.train_config import TrainResult
 
-CHARS_PER_TOKEN = 4
-"""A passage of `context` times this many characters fills the context, in most languages, and is cut there."""
 CURVE = (16, 64, 256)
 """Labels of the learning curve beside the model: as many as show what pretraining is worth (flows/label_efficiency.py
 has more, with intervals), and how many steps each of its small trainings takes at most."""
 CURVE_STEPS = 50
 EXAMPLES = 8
 ANSWER_TOKENS = 40
-CURRICULUM = {"prefer": preferences.curriculum_pairs, "reinforce": reinforcement.curriculum_problems}
-"""Branches that a corpus feeds with its curriculum -> what draws from it."""
 
 
 def opened(
@@ -66,6 +64,7 @@ def opened(
     numerics.raise_if_idle(f"finetune.{branch}", params.batch)
     device = floats.configure_torch(numerics)
     model, _, facts = export.load(base, device)
+    raise_if_retokenized(base, facts)
     if branch != "classify" and not model.shape.causal:
         raise UserError(
             f"finetune.{branch}: {base.name} holds no causal model; give the one that pretrain@causal wrote"
@@ -73,21 +72,17 @@ def opened(
     context = min(params.context, model.shape.context)
     tokenizer_json, encoder = export.tokenizer_text(base), encoder_of(base)
     with progress.phase("draw"):
-        if is_corpus(train) and branch in CURRICULUM:
-            choice = CURRICULUM[branch](train, params)
-        elif is_corpus(train):
-            draw = Draw(train, heldout, params.max_pairs, MOST_HELDOUT, CHARS_PER_TOKEN * context, params.seed)
-            choice = choose(branch, params.task, draw)
-        else:
-            own = params.model_copy(update={"context": context})
-            choice = choose_rows(branch, train, heldout, encoder, own)
+        choice = select(branch, train, heldout, params, encoder, context)
     progress.log(f"task {choice.task.name}: {choice.task.title}")
-    if context < params.context:
-        shorter = (f"The base has {context} positions, so no example has more tokens, though finetune.{branch}.context "
-                   f"is {params.context}.")  # fmt: skip
-        progress.log(shorter)
-        note = f"{choice.examples.note} {shorter}".strip()
-        choice = replace(choice, examples=replace(choice.examples, note=note))
+    shorter = (f"The base has {context} positions, so no example has more tokens, though finetune.{branch}.context "
+               f"is {params.context}.")  # fmt: skip
+    notes = [shorter] if context < params.context else []
+    if isinstance(encoder, HubEncoder) and model.shape.causal:
+        notes += filter(None, [doubt(model, base, encoder, choice.examples.heldout, numerics)])
+    for note in notes:
+        progress.log(note)
+    note = " ".join(filter(None, [choice.examples.note, *notes]))
+    choice = replace(choice, examples=replace(choice.examples, note=note))
     return Job(branch, base, train, model, encoder, tokenizer_json, facts, context, params, numerics, choice, progress)
 
 
@@ -367,7 +362,8 @@ class Job:
         tuning: dict[str, Any] = {"steps": len(result.losses), "examples": self.params.batch * len(result.losses)}
         tuning["lora_rank"] = self.params.lora_rank
         tuning |= {"lora_dora": True} if self.params.lora_dora else {}
-        tuning |= {"base": self.base.name} if self._is_foreign else {}
+        if self._is_foreign:
+            tuning |= {"base": self.base.name, "tokenizer_sha256": sha256_bytes(self.tokenizer_json.encode())}
         tuning |= {"rows": self.choice.rows} if self.choice.rows else {}
         return self.base_facts | {"task": task, "finetuning": tuning}
 

@@ -38,7 +38,7 @@ from components.stages.evaluate.heldout_sample import sample, score_documents
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.finetune import classify, counting_rules
 from components.stages.finetune.classifier import Classifier
-from components.stages.finetune.job import CHARS_PER_TOKEN
+from components.stages.finetune.example_selection import CHARS_PER_TOKEN
 from components.stages.finetune.settings import settings_of
 from components.stages.finetune.task_selection import choose
 from components.tokens.shards import TokenShards

@@ -1,0 +1,32 @@
+"""The examples of one call of `finetune`: drawn from a corpus or its curriculum, or read from rows of one's own."""
+
+from pathlib import Path
+
+from components.instruction_pairs.examples import MOST_HELDOUT, Draw
+from components.params import Finetune
+from components.stages.finetune import preferences, reinforcement
+from components.stages.finetune.own_rows import choose_rows, is_corpus
+from components.stages.finetune.task_selection import Branch, Choice, choose
+from components.tokens.hub_encoder import AnyEncoder
+
+CHARS_PER_TOKEN = 4
+"""A passage of `context` times this many characters fills the context, in most languages, and is cut there."""
+CURRICULUM = {"prefer": preferences.curriculum_pairs, "reinforce": reinforcement.curriculum_problems}
+"""Branches that a corpus feeds with its curriculum -> what draws from it."""
+
+
+def select(branch: Branch, train: Path, heldout: Path, params: Finetune, encoder: AnyEncoder, context: int) -> Choice:
+    """The task of a branch and its examples.
+
+    Args:
+        context: tokens of an example at most: those of `params`, or of the base if that has fewer.
+
+    Raises:
+        UserError: no task can be fed.
+    """
+    if not is_corpus(train):
+        return choose_rows(branch, train, heldout, encoder, params.model_copy(update={"context": context}))
+    if branch in CURRICULUM:
+        return CURRICULUM[branch](train, params)
+    draw = Draw(train, heldout, params.max_pairs, MOST_HELDOUT, CHARS_PER_TOKEN * context, params.seed)
+    return choose(branch, params.task, draw)

@@ -1,0 +1,58 @@
+"""A base whose tokenizer was exchanged for another of equal size is refused, or doubted where nothing records it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from components.core.errors import UserError
+from components.core.files import read_json, sha256_bytes, write_json
+from components.model.export import tokenizer_text
+from components.params import Instruct
+from components.stages.finetune import adapter
+from tests.components.stages.finetune.test_own_rows import FAST, foreign, place, run
+
+__all__ = ["foreign", "place"]
+
+
+def with_another_tokenizer(base: Path, target: Path) -> Path:
+    """A copy of a model folder in which ordinary tokens have each other's ids."""
+    shutil.copytree(base, target)
+    fields = read_json(target / "tokenizer.json")
+    special = {one["content"] for one in fields["added_tokens"]}
+    ids = {token: id for token, id in fields["model"]["vocab"].items() if token not in special}
+    fields["model"]["vocab"] |= dict(zip(ids, reversed(ids.values()), strict=True))
+    (target / "tokenizer.json").write_text(json.dumps(fields))
+    return target
+
+
+def test_the_tokenizer_of_a_model_made_here_is_compared(place: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(place / "causal", base)
+    facts = {"training": {"tokenizer_sha256": sha256_bytes(tokenizer_text(base).encode())}}
+    write_json(base / "greenhouse.json", facts)
+    adapter.load(base)
+    other = with_another_tokenizer(base, tmp_path / "other")
+    says = "other: tokenizer.json has sha256 .*so the tokenizer belongs to another base; put the model's own there"
+    with pytest.raises(UserError, match=says):
+        run(place, tmp_path, "instruct", "chats.jsonl", Instruct(**FAST), other)
+    with pytest.raises(UserError, match=says):
+        adapter.load(other)
+
+
+@pytest.mark.parametrize("foreign", [True], indirect=True)
+def test_the_tokenizer_of_a_base_made_elsewhere_is_compared_once_it_was_tuned_here_and_doubted_before(
+    foreign: Path, place: Path, tmp_path: Path
+) -> None:
+    report = run(place, tmp_path, "instruct", "chats.jsonl", Instruct(**FAST), foreign)
+    assert "qwen0 predicts the held-out text no better than a uniform guess (6." in report.markdown  # random weights
+    again = with_another_tokenizer(tmp_path / "out", tmp_path / "again")
+    with pytest.raises(UserError, match="so the tokenizer belongs to another base"):
+        run(place, tmp_path / "more", "instruct", "chats.jsonl", Instruct(**FAST), again)
+    for folder in (tmp_path / "out", again):
+        (folder / "greenhouse.json").unlink()
+    own, other = (run(place, tmp_path / name, "instruct", "chats.jsonl", Instruct(**FAST | {"steps": 1}), folder).facts
+                  for name, folder in (("own", tmp_path / "out"), ("other", again)))  # fmt: skip
+    assert "uniform guess" not in own["note"]
+    assert "again predicts the held-out text no better than a uniform guess" in other["note"]
