@@ -1,10 +1,12 @@
 """The examples of one call of `finetune`: drawn from a corpus or its curriculum, or read from rows of one's own."""
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 
-from components.instruction_pairs.examples import MOST_HELDOUT, Draw
+from components.instruction_pairs.examples import MOST_HELDOUT, Draw, Examples, PromptPair
 from components.params import Finetune
-from components.stages.finetune import preferences, reinforcement
+from components.stages.finetune import instruct, preferences, reinforcement
 from components.stages.finetune.own_rows import choose_rows, is_corpus
 from components.stages.finetune.task_selection import Branch, Choice, choose
 from components.tokens.hub_encoder import AnyEncoder
@@ -29,4 +31,17 @@ def select(branch: Branch, train: Path, heldout: Path, params: Finetune, encoder
     if branch in CURRICULUM:
         return CURRICULUM[branch](train, params)
     draw = Draw(train, heldout, params.max_pairs, MOST_HELDOUT, CHARS_PER_TOKEN * context, params.seed)
-    return choose(branch, params.task, draw)
+    choice = choose(branch, params.task, draw)
+    return replace(choice, cut=_cut(choice.examples, encoder, context))
+
+
+def _cut(examples: Examples, encoder: AnyEncoder, context: int) -> int:
+    """How many pairs or passages have more tokens than `context`."""
+    whole = instruct.Format(encoder, sys.maxsize, chat=True)
+    count = 0
+    for one in (*examples.train, *examples.heldout):
+        if isinstance(one, PromptPair):
+            count += sum(map(len, whole(one))) > context
+        else:
+            count += len(encoder.passage(one.text, context + 1)) > context
+    return count

@@ -232,7 +232,8 @@ def page_of(title: str, choice: Choice, reports: Path) -> Page:
     page.say(*(f"Skipped: {entry['task']} ({entry['reason']})." for entry in choice.skipped), choice.examples.note)
     if choice.refused or choice.cut:
         cut = [f"{choice.cut} cut to fit the context"] if choice.cut else []
-        page.say(f"Rows not used as they are: {'; '.join(reason_lines(choice.refused) + cut)}.")
+        what = "Rows" if choice.rows else "Examples"
+        page.say(f"{what} not used as they are: {'; '.join(reason_lines(choice.refused) + cut)}.")
         rows = [(one.where, one.reason, one.detail) for one in choice.refused]
         write_table(reports / "details" / "refused.csv", ("where", "reason", "detail"), rows)
     return page
@@ -254,7 +255,9 @@ def facts_of(choice: Choice, context: int, chance: float, variance: str) -> dict
         "context": context,
         "chance": chance,
         "variance": variance,
-    } | ({"refused": count_reasons(choice.refused), "cut": choice.cut} if choice.rows else {})
+        "refused": count_reasons(choice.refused),
+        "cut": choice.cut,
+    }
 
 
 def asked(pair: PromptPair) -> str:

@@ -46,8 +46,8 @@ TASKS: dict[str, tuple[FinetuneTask, ...]] = {
 class Choice:
     """The task taken, its examples, and those passed over: `{"task", "reason"}` each.
 
-    Of one's own `rows` (the file's name): `refused` are those not used, `cut` counts those that lost tokens to the
-    context, `chats` are ids and which of them are learned.
+    `refused` are examples not used, `cut` counts those that lost tokens to the context. Of one's own `rows` (the file's
+    name) `chats` are ids and which of them are learned.
     """
 
     task: FinetuneTask

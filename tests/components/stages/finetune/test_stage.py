@@ -30,7 +30,9 @@ from components.model.transformer import Transformer
 from components.params import Classify, Finetune, Instruct, ModelShape, Numerics, Prefer, Reinforce
 from components.stages.finetune import source_task
 from components.stages.finetune.classify import check_classes
+from components.stages.finetune.example_selection import select
 from components.stages.finetune.stage import finetune
+from components.tokens.hub_encoder import encoder_of
 from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, USER, Encoder, train_bpe
 from tests.components import task_corpora as corpora
 from tests.recorder import Recorder, stops_at
@@ -148,6 +150,21 @@ def test_a_stopped_run_goes_on(place: Path, tmp_path: Path) -> None:
     report = run(place, tmp_path / "stopped", "instruct", params)
     assert report == run(place, tmp_path / "whole", "instruct", params)
     assert same(tmp_path / "stopped", tmp_path / "whole")
+
+
+def test_examples_of_a_corpus_that_the_context_cuts_are_counted(place: Path, made: dict) -> None:
+    encoder, folders = encoder_of(place / "causal"), (place / "train", place / "heldout")
+    found = select("instruct", *folders, PARAMS["instruct"], encoder, 64)
+    pairs: Any = [*found.examples.train, *found.examples.heldout]
+    marks = 4  # tokens around prompt and answer
+    lengths = [marks + len(encoder.encode(pair.prompt)) + len(encoder.encode(pair.answer)) for pair in pairs]
+    assert 0 < found.cut == sum(length > 64 for length in lengths) < len(pairs)
+    assert select("instruct", *folders, PARAMS["instruct"], encoder, max(lengths)).cut == 0
+    report = made["instruct"][1]
+    assert (report.facts["cut"], report.facts["refused"]) == (found.cut, {})
+    assert f"Examples not used as they are: {found.cut} cut to fit the context." in report.markdown
+    passages = select("classify", *folders, PARAMS["classify"].model_copy(update={"task": "work"}), encoder, 64)
+    assert 0 < passages.cut <= len(passages.examples.train) + len(passages.examples.heldout)
 
 
 def test_instruct_learns(place: Path, tmp_path: Path) -> None:
