@@ -12,19 +12,22 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from components.model.transformer import Block
+
 
 def shard(model: nn.Module, processes: int) -> nn.Module:
-    """A copy of `model` (with `layers`, `hidden`) whose parameters are spread over all processes of the group."""
+    """A copy of `model`, a network or one with a head, whose parameters are spread over all processes of the group."""
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 
     device = next(model.parameters()).device.type
     mesh = init_device_mesh(device, (processes,))
     spread = copy.deepcopy(model)
-    for block in cast(Any, spread).layers:
+    for block in [module for module in spread.modules() if isinstance(module, Block)]:
         fully_shard(block, mesh=mesh)
     fully_shard(spread, mesh=mesh)
-    register_fsdp_forward_method(spread, "hidden")
+    if hasattr(spread, "hidden"):  # else it has a head, and its `forward` is what is called
+        register_fsdp_forward_method(spread, "hidden")
     for module in spread.modules():
         if isinstance(module, FSDPModule):
             module.set_gradient_divide_factor(1.0)  # losses are divided by the whole batch's targets: sum, no mean

@@ -166,12 +166,16 @@ class Trainer:
     def gradients(self, batch: Batch) -> tuple[float, float]:
         """Fill the gradients of the mean loss; returns that loss and the norm of its gradient before clipping."""
         local, count = self.group.slice_of(batch), batch.num_targets
+        is_idle = self.group.sharded and not len(local.ids_BT)
+        if is_idle:  # the others gather their blocks with this process alone: it computes what counts for nothing
+            local = batch.slice(0, 1)
         shorter = max(1, self.config.context // batch.ids_BT.shape[1])
         size = self.config.micro_batch * shorter if self.config.micro_batch else max(1, len(local.ids_BT))
         total = torch.zeros((), device=self.device)
         for start in range(0, len(local.ids_BT), size):
             with floats.autocast(self.numerics):
                 loss = self.objective(self.trained, local.slice(start, start + size).to(self.device))
+            loss = loss * 0.0 if is_idle else loss
             (loss / max(1, count)).backward()
             total += loss.detach()
         trained = list(self.optimizers.names)
@@ -265,7 +269,8 @@ class Trainer:
         tensors = {f"optimizer/{name}": fsdp.whole(tensor) for name, tensor in self.optimizers.state().items()}
         if self.group.is_main:
             if not self.model_is_plain:
-                tensors |= {f"parameter/{name}": p.detach() for p, name in self.optimizers.names.items()}
+                whole = dict(self.model.named_parameters())
+                tensors |= {f"parameter/{name}": whole[name].detach() for name in self.optimizers.names.values()}
             for name in ("losses", "grad_norms"):
                 tensors[name] = torch.tensor(getattr(self.result, name), dtype=torch.float64)
             state = {"evals": [*self.result.evals], "skipped": [*self.result.skipped]}

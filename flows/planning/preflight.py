@@ -35,6 +35,7 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
         if not one.data.startswith("data/") and not (root / one.data).exists():
             raise UserError(f"finetune.{name}.data = {one.data}: no such file or folder; correct it in params.yaml")
         params.numerics.raise_if_idle(f"finetune.{name}", one.batch)
+        params.numerics.raise_if_unshardable(f"finetune.{name}", one.batch)
         if one.base not in made_here and not (root / one.base).is_dir():
             there = f"give a folder with a model, or one of {', '.join(made_here)}"
             raise UserError(f"finetune.{name}.base = {one.base}: no such folder; {there}; one of a hub is fetched by "

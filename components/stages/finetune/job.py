@@ -62,6 +62,7 @@ def opened(
 ) -> "Job":
     """The base and the examples, checked: what every process of a training begins with. Raises as `finetune` does."""
     numerics.raise_if_idle(f"finetune.{branch}", params.batch)
+    numerics.raise_if_unshardable(f"finetune.{branch}", params.batch)
     device = floats.configure_torch(numerics)
     model, _, facts = export.load(base, device)
     raise_if_retokenized(base, facts)
@@ -347,14 +348,16 @@ class Job:
         with self.progress.phase("train"):
             if progress or self.branch == "reinforce":  # small ones beside it, and one that writes as it learns
                 return run(data_parallel.SINGLE)
-            numerics = self.numerics.model_copy(update={"sharded": False})  # what can be tuned fits every process
             reads, log = [self.base, self.data if self.data.is_dir() else self.data.parent, work], self.progress.log
             together = data_parallel.train_together
-            return together(run, numerics, work, self.worker, place=self.place, reads=reads, log=log)[0]
+            return together(run, self.numerics, work, self.worker, place=self.place, reads=reads, log=log)[0]
 
     def train_along(self, work: Path) -> None:
-        """In another process than the stage's own: take part in its training, and judge nothing."""
-        self._train(*self.training(), None, work)
+        """In another process than the stage's own: take part in its training, and judge nothing.
+
+        It has an evaluation, which the loop does not call here, so that it gathers weights when the stage's own does.
+        """
+        self._train(*self.training(), lambda step: {}, work)
 
     def _facts(self, result: TrainResult, more: dict[str, Any]) -> dict[str, Any]:
         """Facts of the fine-tuning for greenhouse.json, added to the base model's."""

@@ -1,6 +1,8 @@
 """Fine-tuning by two processes: the losses of one, the same bytes every time, and a lost process costs no more."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -15,11 +17,31 @@ __all__ = ["place"]
 TWO = Numerics(processes=2, threads=1, dtype="float32")
 
 
-@pytest.mark.parametrize("branch", ["instruct", "classify", "prefer"])
-def test_two_processes_train_as_one_does(branch: str, place: Path, tmp_path: Path) -> None:
-    one = TWO.model_copy(update={"processes": 1})
-    alone = run(place, tmp_path / "one", branch, numerics=one)
-    report = run(place, tmp_path / "two", branch, numerics=TWO)
+@pytest.fixture(scope="module")
+def chats(place: Path) -> str:
+    """Rows of which a batch of two fits a row: one of two processes has none."""
+    rows = [{"prompt": f"What is {n}?", "completion": f"{n * n}."} for n in range(40)]
+    (place / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return "chats.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("branch", "kind", "changed"),
+    [
+        ("instruct", "whole", {}), ("classify", "whole", {}), ("prefer", "whole", {}),
+        ("instruct", "packed and sharded", {"batch": 2}),
+        pytest.param("classify", "sharded", {}, marks=pytest.mark.slow),
+        pytest.param("prefer", "sharded", {"lora_rank": 4}, marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
+def test_two_processes_train_as_one_does(
+    branch: str, kind: str, changed: dict[str, Any], chats: str, place: Path, tmp_path: Path
+) -> None:
+    more: dict[str, Any] = {"train": chats if kind.startswith("packed") else ""}
+    more["params"] = PARAMS[branch].model_copy(update=changed)
+    one, two = (TWO.model_copy(update=values) for values in ({"processes": 1}, {"sharded": kind.endswith("sharded")}))
+    alone = run(place, tmp_path / "one", branch, numerics=one, **more)
+    report = run(place, tmp_path / "two", branch, numerics=two, **more)
     weights, expected = (load_file(tmp_path / name / "out/model.safetensors") for name in ("two", "one"))
     before = load_file(place / ("masked" if branch == "classify" else "causal") / "model.safetensors")
     moved = max(float((expected[name] - before[name]).abs().max()) for name in before if name in expected)
@@ -40,14 +62,16 @@ class LosesItsWorker(Progress):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("sharded", "rank"), [(False, 0), (True, 4)])
 def test_a_lost_process_is_a_sentence_and_the_next_run_ends_with_the_same_bytes(
-    place: Path,
-    tmp_path: Path,
+    sharded: bool, rank: int, place: Path, tmp_path: Path
 ) -> None:
-    run(place, tmp_path / "undisturbed", "instruct", numerics=TWO)
+    params, numerics = (PARAMS["instruct"].model_copy(update={"lora_rank": rank}),
+                        TWO.model_copy(update={"sharded": sharded}))  # fmt: skip
+    run(place, tmp_path / "undisturbed", "instruct", params, numerics=numerics)
     with pytest.raises(UserError, match=r"training process 1 of 2 ended \(status -9\); run it again"):
-        run(place, tmp_path / "lost", "instruct", progress=LosesItsWorker(), numerics=TWO)
-    run(place, tmp_path / "lost", "instruct", numerics=TWO)
+        run(place, tmp_path / "lost", "instruct", params, LosesItsWorker(), numerics=numerics)
+    run(place, tmp_path / "lost", "instruct", params, numerics=numerics)
     assert same(tmp_path / "lost", tmp_path / "undisturbed")
 
 
