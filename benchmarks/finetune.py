@@ -95,7 +95,7 @@ def grpo() -> Part:
 def kill() -> Part:
     """Every method killed and started again."""
     found = {}
-    place = PLACE / "killed"
+    place = PLACE / "kill"
     finetune_kill.prepare(place)
     for method in finetune_kill.METHODS:
         with tempfile.TemporaryDirectory(prefix="greenhouse-bench-") as temporary:

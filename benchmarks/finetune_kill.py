@@ -32,6 +32,8 @@ METHODS: dict[str, tuple[str, str, str, Any]] = {
     "full": ("instruct", "causal", "train", Instruct(**FAST)),
     "lora": ("instruct", "causal", "train", Instruct(**FAST, lora_rank=8)),
     "dora": ("instruct", "causal", "train", Instruct(**FAST, lora_rank=8, lora_dora=True)),
+    "packed": ("instruct", "causal", "chats.jsonl", Instruct(**FAST)),
+    "foreign": ("instruct", "foreign", "chats.jsonl", Instruct(**FAST)),
     "head-masked": ("classify", "masked", "train", Classify(**FAST, task="work")),
     "head-causal": ("classify", "causal", "train", Classify(**FAST, task="work", lora_rank=4)),
     "labels": ("classify", "masked", "labels.jsonl", Classify(**FAST)),
@@ -46,7 +48,7 @@ PATIENCE_S = 300
 
 
 def prepare(place: Path) -> None:
-    """Corpora of Shakespeare's works, curriculum in name, and a base of each kind with random weights."""
+    """Corpora of Shakespeare's works, curriculum in name, rows, and a base of each kind with random weights."""
     if (place / "masked").exists():
         return
     texts = train_corpus.texts()
@@ -62,14 +64,16 @@ def prepare(place: Path) -> None:
     write_jsonl(place / "labels.jsonl", [{"text": line, "labels": [word for word in ("the", "and") if word in line]}
                                          for line in lines])  # fmt: skip
     write_jsonl(place / "scores.jsonl", [{"text": line, "score": len(line)} for line in lines])
+    write_jsonl(place / "chats.jsonl", [{"prompt": line[:20], "completion": line[20:]} for line in lines])
     tokenizer_json = train_bpe([one.text for one in parts["train"]], 600).to_str()
-    for kind in ("causal", "masked"):
-        shape = derive_shape(ModelShape(size=2, width=64, heads=2), 600, 96, causal=kind == "causal")
+    chatml = tokenizer_json.replace("<|user|>", "<|im_start|>").replace("<|end|>", "<|im_end|>")
+    for kind in ("causal", "foreign", "masked"):
+        shape = derive_shape(ModelShape(size=2, width=64, heads=2), 600, 96, causal=kind != "masked")
         model, generator = Transformer(shape).initialise(1), torch.Generator().manual_seed(1)
         with torch.no_grad():
             for parameter in model.parameters():  # some matrices start at zero, which DoRA refuses
                 parameter += 0.02 * torch.randn(parameter.shape, generator=generator)
-        export.save(model, tokenizer_json, place / kind, {})
+        export.save(model, chatml if kind == "foreign" else tokenizer_json, place / kind, {})
 
 
 def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
