@@ -13,6 +13,7 @@ among them, before temperature and top-p. Below --confidence it is said to be a 
 shows the probability of each token of the last answer.
 """
 
+import io
 import math
 import sys
 from collections.abc import Callable
@@ -241,13 +242,17 @@ def main() -> int:
         parser.add_argument(f"--{name}", type=number(kind, least, most), default=default, metavar="N", help=text)
     parser.add_argument("--probabilities", action="store_true", help="show the probability of each token")
     arguments = parser.parse_args()
+    if arguments.prompt is not None and not arguments.prompt.strip():
+        raise UserError("--prompt is empty; write a question, or leave it out to talk")
+    if arguments.prompt is None and sys.stdin is None:
+        raise UserError("the standard input is closed, so nothing can be asked; open it, or give --prompt")
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # bytes that are no text are for `question` to replace
     sampling = Sampling(arguments.max_tokens, arguments.temperature, arguments.top_p, arguments.seed)
     chat, description = open_chat(model_folder(arguments.model), sampling)
     print(description, file=sys.stderr)
     try:
         if arguments.prompt is not None:
-            if not arguments.prompt.strip():
-                raise UserError("--prompt is empty; write a question, or leave it out to talk")
             finish(chat.answer(arguments.prompt, write), arguments.confidence, arguments.probabilities, sys.stderr)
         else:
             converse(chat, arguments.confidence, arguments.probabilities)

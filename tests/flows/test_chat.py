@@ -108,6 +108,21 @@ def test_a_prompt_that_is_no_text_or_longer_than_the_context(run: Run) -> None:
     assert re.search(r"\(the prompt is too long: its first \d+ tokens were not read\)", besides)
 
 
+def test_input_that_is_no_utf8_is_read_and_a_closed_or_empty_one_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["chat", "--model", str(folder), "--max-tokens", "4"])
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"ab\xff(x)\nmore\n"), "utf-8"))
+    assert main() == 0
+    assert capsys.readouterr().out.count("model> ") == 2
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(UserError, match="the standard input is closed.*give --prompt"):
+        main()
+    monkeypatch.setattr(sys, "argv", ["chat", "--model", str(folder / "none"), "--prompt", " "])
+    with pytest.raises(UserError, match="--prompt is empty; write a question"):  # before any model is loaded
+        main()
+
+
 def test_confidence_is_the_mean_probability_of_the_tokens(folder: Path) -> None:
     import torch
 
