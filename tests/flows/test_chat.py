@@ -116,7 +116,7 @@ def test_input_that_is_no_utf8_is_read_and_a_closed_or_empty_one_is_named(
     assert main() == 0
     assert capsys.readouterr().out.count("model> ") == 2
     monkeypatch.setattr(sys, "stdin", None)
-    with pytest.raises(UserError, match="the standard input is closed.*give --prompt"):
+    with pytest.raises(UserError, match=r"the standard input is closed.*give --prompt"):
         main()
     monkeypatch.setattr(sys, "argv", ["chat", "--model", str(folder / "none"), "--prompt", " "])
     with pytest.raises(UserError, match="--prompt is empty; write a question"):  # before any model is loaded

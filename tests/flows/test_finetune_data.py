@@ -154,6 +154,9 @@ def test_a_base_is_described_before_it_is_written(params_yaml: Path, chats: Path
     (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
     with pytest.raises(UserError, match="an adapter, no model; give its base"):
         subject.wanted(str(chats), None, str(tmp_path / "adapter"), "train")
+    (tmp_path / "model-True" / "greenhouse.json").write_text(json.dumps({"training": {"tokenizer_sha256": "0" * 64}}))
+    with pytest.raises(UserError, match="so the tokenizer belongs to another base"):
+        subject.wanted(str(chats), None, str(tmp_path / "model-True"), "train")
     with pytest.raises(UserError, match="a masked model; instruct takes a causal one"):
         subject.wanted(str(chats), None, str(tmp_path / "model-False"), "train")
     with pytest.raises(UserError, match=r"no config\.json, so this is no model folder"):
