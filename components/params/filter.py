@@ -13,9 +13,9 @@ Kind = Literal["email", "phone", "ip", "card", "iban", "secret"]
 class FilterRules(Section):
     """Limits outside which a document is dropped; null switches a rule off."""
 
-    min_words: int | None = 5
+    min_words: int | None = Field(default=5, ge=0)
     """Fewest words."""
-    max_words: int | None = 200_000
+    max_words: int | None = Field(default=200_000, ge=1)
     """Most words."""
     mean_word_length: tuple[float, float] | None = (2.5, 12.0)
     """Range of the mean word length in characters."""
@@ -75,6 +75,14 @@ class FilterRules(Section):
     """Largest share of characters that a wrong encoding made."""
     min_language_score: float | None = None
     """Smallest probability that the text is in one of `languages`."""
+
+    @model_validator(mode="after")
+    def _some_length_is_left(self) -> "FilterRules":
+        if self.min_words is not None and self.max_words is not None and self.min_words > self.max_words:
+            raise ValueError(
+                f"min_words {self.min_words} is more than max_words {self.max_words}: no text would be left"
+            )
+        return self
 
 
 class Decontaminate(Section):

@@ -29,7 +29,7 @@ class Canaries(Section):
 
     per_count: int = Field(default=8, ge=0, le=1000)
     """How many canaries for each repeat count; 0 switches them off."""
-    counts: list[Annotated[int, Field(ge=1, le=10_000)]] = [1, 4, 16, 64]
+    counts: list[Annotated[int, Field(ge=1, le=10_000)]] = Field(default=[1, 4, 16, 64], min_length=1)
     """How often each canary of a class is inserted. As many more are made and never inserted: the control."""
 
 

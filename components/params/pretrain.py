@@ -1,6 +1,6 @@
 """`pretrain` in params.yaml: shape, optimizer, length and checkpoints of both objectives."""
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -47,6 +47,14 @@ class Optimizer(Section):
     """Share of the steps spent warming up."""
     decay: Fraction = 0.6
     """Share of the steps spent decaying (wsd only)."""
+
+    @model_validator(mode="after")
+    def _rises_before_it_falls(self) -> Self:
+        if self.schedule == "wsd" and self.warmup + self.decay > 1:
+            raise ValueError(
+                f"warmup {self.warmup:g} and decay {self.decay:g} are shares of the steps, 1 at most together"
+            )
+        return self
 
 
 class Pretrain(Section):

@@ -116,6 +116,20 @@ def test_an_empty_file_is_refused_in_one_sentence(files: Path, text: str) -> Non
             "  # ",
             ["pretrain.causal.model.tied is missing", "add `pretrain.causal.model.tied: false`"],
         ),
+        ("params.yaml", "matrix_lr: 0.02 ", "matrix_lr: .inf ", ["optimizer.matrix_lr = inf", "finite"]),
+        (
+            "params.yaml",
+            "      schedule: linear  # Learning rate over time: warmup-stable-decay, cosine, or linear to zero.\n      warmup: 0.02 ",
+            "      schedule: wsd\n      warmup: 0.9 ",
+            ["pretrain.common.optimizer", "warmup 0.9 and decay 0.6"],
+        ),
+        ("params.yaml", "min_words: 5 ", "min_words: -5 ", ["filter.rules.min_words = -5"]),
+        (
+            "params.yaml",
+            "max_words: 200000 ",
+            "max_words: 4 ",
+            ["filter.rules", "min_words 5 is more than max_words 4"],
+        ),
         ("params.yaml", "    name: python-docs", "    nam: python-docs", ["ingest.sources.0", "unknown key"]),
     ],
 )

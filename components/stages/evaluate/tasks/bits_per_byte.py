@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 
 from components.stages.evaluate.heldout_sample import DocumentScores
-from components.stages.evaluate.tasks.baselines import CacheNGram, best_rule, compressed_bits
+from components.stages.evaluate.tasks.baselines import NGRAM_ORDER, best_rule, compressed_bits
 from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult, item_id, work_of
 
 NAME = "bits_per_byte"
 NATS_PER_BIT = math.log(2.0)
-NGRAM_ORDER = 5
 
 
 def bits_per_byte(context: EvalContext) -> TaskResult:
@@ -70,12 +69,12 @@ def _of(source: str, scored: Sequence[DocumentScores], bits_of: Sequence[float])
 def baselines(context: EvalContext, texts: Sequence[str]) -> dict[str, list[float]]:
     """Bits of each text under models without a network that know what the model was trained on."""
     model, training_text = context.causal, context.training_text
-    cached = CacheNGram(training_text.windows, NGRAM_ORDER, model.tokenizer.get_vocab_size(), model.context)
+    ngram, cached = zip(*(context.ngram_and_cache.logp(model.encode(text)) for text in texts), strict=True)
     primer = model.tokenizer.decode(training_text.ids.tolist())
     known = "" if training_text.share == 1.0 else f" that knows the last {training_text.share:.0%} of its text"
     return {
-        f"{NGRAM_ORDER}-gram model{known}": [bits(cached.ngram.logp(model.encode(text))) for text in texts],
-        f"{NGRAM_ORDER}-gram and cache{known}": [bits(cached.logp(model.encode(text))) for text in texts],
+        f"{NGRAM_ORDER}-gram model{known}": [bits(logp) for logp in ngram],
+        f"{NGRAM_ORDER}-gram and cache{known}": [bits(logp) for logp in cached],
         f"zstd{known}": [float(size) for size in compressed_bits(texts, primer)],
     }
 

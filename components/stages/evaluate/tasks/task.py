@@ -23,7 +23,7 @@ from components.stages.evaluate.heldout_sample import (
     sample,
     score_documents,
 )
-from components.stages.evaluate.tasks.baselines import CommonestFollower, NGram, TrainingText
+from components.stages.evaluate.tasks.baselines import NGRAM_ORDER, CacheNGram, NGram, TrainingText
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.statistics import Estimate, Resampling, ratio
 from components.tokens.shards import TokenShards
@@ -145,9 +145,10 @@ class EvalContext:
         return NGram(self.training_text.windows, order, self.causal.tokenizer.get_vocab_size())
 
     @cached_property
-    def commonest_follower(self) -> CommonestFollower:
-        """What most often followed in what the causal model was trained on."""
-        return CommonestFollower(self.training_text.windows)
+    def ngram_and_cache(self) -> CacheNGram:
+        """An n-gram model of what the causal model was trained on, with a cache of the window."""
+        model = self.causal
+        return CacheNGram(self.training_text.windows, NGRAM_ORDER, model.tokenizer.get_vocab_size(), model.context)
 
     @cached_property
     def english_share(self) -> float:

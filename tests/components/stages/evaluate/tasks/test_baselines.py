@@ -5,7 +5,6 @@ import pytest
 
 from components.stages.evaluate.tasks.baselines import (
     CacheNGram,
-    CommonestFollower,
     NGram,
     best_rule,
     compressed_bits,
@@ -36,18 +35,32 @@ def test_a_longer_context_predicts_a_repeated_text_better() -> None:
     assert scores == sorted(scores)
 
 
-def test_with_a_cache_probabilities_add_up_too_and_nothing_is_read_ahead_or_from_another_window() -> None:
+def test_a_distribution_is_that_of_all_next_tokens() -> None:
+    draw = np.random.default_rng(4)
+    windows = [draw.integers(0, 12, 41) // 2 for _ in range(40)]
+    model = CacheNGram(windows, 4, vocab_size=8, context=40)
+    for ids in ([1, 7], windows[0][:3].tolist(), windows[0].tolist()):  # 7 is never seen
+        window = np.array(ids)
+        by_token = [np.stack([np.exp(one[-1]) for one in model.logp([*ids[:-1], token])]) for token in range(8)]
+        assert model.ngram.distribution(window)[-1] == pytest.approx([alone for alone, _ in by_token])
+        assert model.distribution(window)[-1] == pytest.approx([cached for _, cached in by_token])
+        assert model.distribution(window).sum(1) == pytest.approx(1.0)
+        hit, sure = model.guess(ids)
+        best = max(cached for _, cached in by_token)
+        assert sure[-1] == pytest.approx(best)
+        assert hit[-1] == (by_token[ids[-1]][1] == best)
+
+
+def test_nothing_is_read_ahead_or_from_another_window() -> None:
     draw = np.random.default_rng(1)
     windows = [draw.integers(0, 8, 41) for _ in range(40)]
     model = CacheNGram(windows, 3, vocab_size=8, context=5)
-    for context in ([1], [1, 2, 1, 2, 1], [1, 2, 3, 4, 5, 6, 7, 1, 2]):
-        total = sum(np.exp(model.logp([*context, token])[-1]) for token in range(8))
-        assert total == pytest.approx(1.0)
     ids = windows[0].tolist()
-    assert model.logp(ids)[:7] == pytest.approx(model.logp(ids[:8]))
     other = [*(7 - np.array(ids[:5])).tolist(), *ids[5:]]  # another first window
-    cached = model.logp(ids) - model.ngram.logp(ids)
-    assert cached[7:] == pytest.approx((model.logp(other) - model.ngram.logp(other))[7:])
+    for whole, begun, beside in zip(model.logp(ids), model.logp(ids[:8]), model.logp(other), strict=True):
+        assert len(whole) == len(ids) - 1
+        assert whole[:7] == pytest.approx(begun)
+        assert whole[5:] == pytest.approx(beside[5:])
 
 
 def test_a_cache_knows_what_its_window_has_shown() -> None:
@@ -55,9 +68,19 @@ def test_a_cache_knows_what_its_window_has_shown() -> None:
     draw = np.random.default_rng(2)
     windows = [draw.choice(draw.integers(0, 500, 4), 33) for _ in range(200)]
     model = CacheNGram(windows[1:], 2, vocab_size=500, context=32)
-    assert model.logp(windows[0]).sum() > model.ngram.logp(windows[0]).sum() / 2
+    alone, cached = model.logp(windows[0].tolist())
+    assert cached.sum() > alone.sum() / 2
     assert model.weights.sum() == pytest.approx(1.0)
     assert model.weights[0] < 0.5
+
+
+def test_a_cache_by_hand() -> None:
+    """At the last place of 3 1 2 1: one of three earlier ids is 1; none followed a 2; so the n-gram model speaks."""
+    model = CacheNGram([np.arange(4)] * 40, 2, vocab_size=4, context=4)
+    parts = model._parts(np.array([3, 1, 2, 1]), np.log([0.1, 0.2, 0.3]))
+    assert parts[2].tolist() == pytest.approx([0.3, 1 / 3, 0.3, 0.3])
+    again = model._parts(np.array([3, 1, 2, 1, 2]), np.log([0.1, 0.2, 0.3, 0.4]))
+    assert again[3].tolist() == pytest.approx([0.4, 1 / 4, 1.0, 0.4]), "2 followed 1 before, and nothing 2 1"
 
 
 def test_the_training_text_is_what_the_data_order_gave(world: World) -> None:
@@ -78,11 +101,3 @@ def test_the_best_rule_is_the_one_with_the_best_total() -> None:
     rules = {"first": [1.0, 0.0], "second": [0.0, 2.0]}
     assert best_rule(rules) == ("second", [0.0, 2.0])
     assert best_rule(rules, "lower") == ("first", [1.0, 0.0])
-
-
-def test_the_commonest_follower_by_hand() -> None:
-    rule = CommonestFollower([np.array([1, 2, 3, 1, 2, 3, 1, 2, 4, 5, 2, 4])])
-    hit, sure = rule.guess([1, 2, 4, 9, 5, 2])
-    # after 1: 2, three of three; after 1 2: 3, two of three; after 2 4: 5; 4 9 and 9 unseen: 2, the commonest; 5: 2.
-    assert hit.tolist() == [True, False, False, False, True]
-    assert sure.tolist() == pytest.approx([3 / 4, 2 / 4, 1 / 2, 4 / 13, 1 / 2])
