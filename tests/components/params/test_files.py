@@ -16,6 +16,8 @@ from components.text.identity_terms import GROUPS
 ROOT = Path(__file__).resolve().parents[3]
 MOST_KEYS = 150
 PARAMS, DEFAULTS = document.params_text(), document.defaults_text()
+LINEAR = """schedule: linear  # Learning rate over time: warmup-stable-decay, cosine, or linear to zero.
+      warmup: 0.02"""
 CAUSAL = "  causal:  # Next-token prediction."
 SHIPPED = schema.Params().model_dump(mode="json")
 
@@ -119,8 +121,8 @@ def test_an_empty_file_is_refused_in_one_sentence(files: Path, text: str) -> Non
         ("params.yaml", "matrix_lr: 0.02 ", "matrix_lr: .inf ", ["optimizer.matrix_lr = inf", "finite"]),
         (
             "params.yaml",
-            "      schedule: linear  # Learning rate over time: warmup-stable-decay, cosine, or linear to zero.\n      warmup: 0.02 ",
-            "      schedule: wsd\n      warmup: 0.9 ",
+            LINEAR,
+            LINEAR.replace("linear", "wsd").replace("0.02", "0.9"),
             ["pretrain.common.optimizer", "warmup 0.9 and decay 0.6"],
         ),
         ("params.yaml", "min_words: 5 ", "min_words: -5 ", ["filter.rules.min_words = -5"]),
