@@ -22,7 +22,7 @@ class GateRule(Section):
     primary: str
     """Must improve."""
     guards: dict[str, Margin] = {}
-    """Must not be worse than this, in the metric's unit."""
+    """Must not be worse than this, in the metric's unit; a margin that seeds alone may move leaves all inconclusive."""
     limits: dict[str, float] = {}
     """Must not exceed this, whatever the champion does."""
 
@@ -31,11 +31,11 @@ RULES = {
     "causal": GateRule(
         primary="bits_per_byte/bits_per_byte",
         guards={
-            "minimal_pairs/accuracy": 0.05,
+            "minimal_pairs/accuracy": 0.06,
             "few_shot/accuracy/shots=8": 0.1,
-            "recall/accuracy": 0.1,
-            "open_book/accuracy/record open": 0.1,
-            "chain_of_thought/accuracy/steps": 0.1,
+            "recall/accuracy": 0.15,
+            "open_book/accuracy/record open": 0.15,
+            "chain_of_thought/accuracy/steps": 0.25,
         },
         limits={"calibration/ece": 0.15, "memorisation/extracted": 0.5},
     ),
