@@ -148,8 +148,11 @@ def _parsed(line: bytes, where: str) -> dict[str, Any] | Refused:
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeError as error:
         return Refused(where, "not UTF-8", clause(error))
+    except json.JSONDecodeError as error:  # its own words count lines, and the row is one
+        said = f"{error.msg} after {len(line[: error.pos].rstrip())} characters"
+        return Refused(where, "not JSON", NO_ROW if line.strip() == b"[" else said)
     except (ValueError, RecursionError) as error:
-        return Refused(where, "not JSON", NO_ROW if line.strip() == b"[" else clause(error))
+        return Refused(where, "not JSON", clause(error))
     return value if isinstance(value, dict) else Refused(where, "no JSON object", NO_ROW)
 
 

@@ -1,7 +1,7 @@
 """Rows for fine-tuning: chats, texts with labels or scores, preferences, and what makes one unfit.
 
-    messages                     list of {role, content}, several turns, with or without a system message; an answer
-                                 with `weight` 0 is not learned
+    messages                     list of {role, content}, several turns, with or without a system message; content is
+                                 a text or a list of parts, {type: text, text}; an answer with `weight` 0 is not learned
     prompt, completion           one question and its answer (texts, or lists of messages)
     text, label                  for a classifier: the one class of a text
     text, labels                 all classes of a text, a list that may be empty (in a csv, as JSON)
@@ -269,15 +269,35 @@ def _messages(value: Any, name: str, role: str) -> tuple[Message, ...]:
     """A text as one message of `role`, or a list of messages (in a csv, as JSON)."""
     if isinstance(value, str) and role:
         return (Message(role, value),)
+    if role and isinstance(value, int | float):
+        raise Unfit(f"{name} is a number", f'{value}; write it as a text, "{value}", or a class as `text` and `label`')
     value = _listed(value)
     if not value:
         raise Unfit("no messages", f"{name} must be {'a text or ' if role else ''}a list of messages")
+    found = []
     for number, one in enumerate(value, 1):
-        if not isinstance(one, dict) or not isinstance(one.get("content"), str):
-            raise Unfit("message without text", f"{name}, message {number}")
+        content = _words(one, f"{name}, message {number}")
         if one.get("role") not in ROLES:
             raise Unfit("unknown role", f"{one.get('role')!r} in message {number}; known are {', '.join(ROLES)}")
-    return tuple(Message(one["role"], one["content"], one.get("weight") != 0) for one in value)
+        found.append(Message(one["role"], content, one.get("weight") != 0))
+    return tuple(found)
+
+
+def _words(message: Any, where: str) -> str:
+    """The text of a message: its content, or the parts of it as they follow each other, which must all be texts."""
+    content = message.get("content") if isinstance(message, dict) else None
+    if isinstance(message, dict) and (message.get("tool_calls") or message.get("function_call")):
+        raise Unfit("tool call", f"{where}; only texts are learned, so leave such chats out")
+    if not isinstance(content, list):
+        parts = [content]
+    else:
+        kinds = [part.get("type") if isinstance(part, dict) else type(part).__name__ for part in content]
+        if other := [kind for kind in kinds if kind != "text"]:
+            raise Unfit("message part that is no text", f"{where}: {other[0]!r:.40}; give parts of the type 'text'")
+        parts = [part.get("text") for part in content] or [None]
+    if not all(isinstance(part, str) for part in parts):
+        raise Unfit("message without text", where)
+    return "".join(parts)
 
 
 CHECKS: dict[Kind, Callable[[dict[str, Any], str], Row]] = {

@@ -88,7 +88,7 @@ def test_a_folder_is_read_file_by_file(tmp_path: Path) -> None:
         ("[1]", "no JSON object"),
         ('{"prompt": "half a pair, \\ud800", "completion": "b"}', "not UTF-8"),
         ({"prompt": "a"}, "missing field"),
-        ({"prompt": "a", "completion": 3}, "no messages"),
+        ({"prompt": "a", "completion": 3}, "completion is a number"),
         ({"prompt": "a", "completion": None}, "missing field"),
         ({"prompt": "a", "completion": " "}, "empty answer"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "unknown role"),
@@ -104,6 +104,38 @@ def test_a_row_that_cannot_be_used_is_refused_with_its_line(row: Any, reason: st
     found = read(jsonl(tmp_path, {"messages": TURNS}, row))
     assert [(one.where, one.reason) for one in found.refused] == [("rows.jsonl line 2", reason)]
     assert len(found.rows) == 1
+
+
+def test_the_parts_of_a_message_are_its_text_and_others_have_a_reason_of_their_own(tmp_path: Path) -> None:
+    """As chat APIs write them. What is no text would be lost, or an answer learned without the call it makes."""
+
+    def asked(content: Any, **more: Any) -> dict[str, Any]:
+        return {"messages": [{"role": "user", "content": content} | more, TURNS[2]]}
+
+    def text(words: Any) -> dict[str, Any]:
+        return {"type": "text", "text": words, "image_url": None}
+
+    image = {"type": "image_url", "image_url": {"url": "http://a/b.png"}}
+    call = {"tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}
+    found = read(jsonl(tmp_path, asked([text("See "), text("this.")]), asked("Hi", tool_calls=None)))
+    assert [row.messages[0].content for row in found.rows if isinstance(row, Chat)] == ["See this.", "Hi"]
+    rows = [asked([text("See"), image]), asked(["See"]), asked(None, **call), asked("See", **call),
+            asked([]), asked([text(None)]), {"messages": ["See"]}]  # fmt: skip
+    found = read(jsonl(tmp_path, asked("Hi"), *rows))
+    assert count_reasons(found.refused) == {
+        "message part that is no text": 2, "tool call": 2, "message without text": 3,
+    }  # fmt: skip
+    assert found.refused[0].detail == "messages, message 1: 'image_url'; give parts of the type 'text'"
+
+
+def test_what_is_wrong_is_said_of_the_row_itself(tmp_path: Path) -> None:
+    """Not of a line 2 of line 1, and not of messages where a class was meant."""
+    found = read(jsonl(tmp_path, {"prompt": "a", "completion": "b"}, '{"prompt": "x", "completion":', '{"a": b}',
+                       {"prompt": "a", "completion": 7}))  # fmt: skip
+    assert [one.detail for one in found.refused] == [
+        "Expecting value after 29 characters", "Expecting value after 5 characters",
+        '7; write it as a text, "7", or a class as `text` and `label`',
+    ]  # fmt: skip
 
 
 def test_a_row_of_another_kind_is_refused_and_columns_that_are_not_used_are_named(tmp_path: Path) -> None:
