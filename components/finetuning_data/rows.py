@@ -288,9 +288,8 @@ def _words(message: Any, where: str) -> str:
     content = message.get("content") if isinstance(message, dict) else None
     if isinstance(message, dict) and (message.get("tool_calls") or message.get("function_call")):
         raise Unfit("tool call", f"{where}; only texts are learned, so leave such chats out")
-    if not isinstance(content, list):
-        parts = [content]
-    else:
+    parts: list[Any] = [content]
+    if isinstance(content, list):
         kinds = [part.get("type") if isinstance(part, dict) else type(part).__name__ for part in content]
         if other := [kind for kind in kinds if kind != "text"]:
             raise Unfit("message part that is no text", f"{where}: {other[0]!r:.40}; give parts of the type 'text'")
