@@ -143,7 +143,7 @@ def model_answers(
         quality=quality_answer(line[-2:], records, origin),
         rebuild=origin.rebuild,
         load=origin.load,
-        limits=[*MODEL_LIMITS, *_made_elsewhere(line, stages, tunings), *LIMITS],
+        limits=[*MODEL_LIMITS, *_made_elsewhere(line, stages, tunings), *_passed_over(records.models[model]), *LIMITS],
     )
 
 
@@ -155,6 +155,13 @@ def _made_elsewhere(line: list[str], stages: list[str], tunings: Tunings) -> lis
     ]  # fmt: skip
     rows = [path.name for path, made_by in _read(line, tunings).items() if not made_by]
     return base + [f"{TUNED_ON} {name}, whose licence and origin are not recorded here." for name in rows]
+
+
+def _passed_over(facts: ModelFacts) -> list[str]:
+    """Batches that its trainings did not learn from."""
+    trainings = {"pretraining": facts.training, "fine-tuning": facts.finetuning}
+    return [f"{len(skipped)} batches of its {name} were passed over for a bad loss: it did not learn from them."
+            for name, facts in trainings.items() if (skipped := facts.get("skipped_batches"))]  # fmt: skip
 
 
 # -- data --------------------------------------------------------------------------------------------------------------

@@ -19,9 +19,9 @@ from components.stages.finetune.report import (
     bounds,
     facts_of,
     interval_of,
-    last_loss,
     learning,
     numbers,
+    of_training,
     page_of,
     write_heldout,
 )
@@ -69,7 +69,7 @@ def classify(
         count: {name: over_works(_points(said, passages, problem), passages) for name, said in row.items()}
         for count, row in sorted(curve.items())
     }
-    page = page_of("Regression" if problem == "regression" else "Classification", choice, reports)
+    page = page_of("Regression" if problem == "regression" else "Classification", choice, result, reports)
     said = {"this_model": decided(outputs, problem)} | dict(rules)
     points = {name: _points(one, passages, problem) for name, one in said.items()}
     rows = _compared(said, points, examples, metrics)
@@ -82,7 +82,7 @@ def classify(
     if problem == "single_label_classification":
         metrics |= {"accuracy/chance": 1 / len(labels)}
     metrics |= {"classes": float(len(labels))} if problem != "regression" else {}
-    metrics["train_loss"] = last_loss(result)
+    metrics |= of_training(result)
     for count, row in accuracies.items():
         metrics |= {f"{key}_with_{count}_labels/{name}": score.value for name, score in row.items()}
     unit = "squared error, standardised" if problem == "regression" else "nats per target"

@@ -336,8 +336,6 @@ class Job:
         steps: int = 0,
     ) -> TrainResult:  # fmt: skip
         settings = settings_of(self.params, steps or self.params.steps, f"finetune.{self.branch}")
-        if self.choice.examples.problem == "regression":  # a score far out is data; its gradient is clipped
-            settings = replace(settings, spike_nats=math.inf)
 
         def run(group: data_parallel.ProcessGroup) -> TrainResult:
             return train_loop(
@@ -368,6 +366,7 @@ class Job:
         if self._is_foreign:
             tuning |= {"base": self.base.name, "tokenizer_sha256": sha256_bytes(self.tokenizer_json.encode())}
         tuning |= {"rows": self.choice.rows} if self.choice.rows else {}
+        tuning |= {"skipped_batches": result.skipped} if result.skipped else {}
         return self.base_facts | {"task": task, "finetuning": tuning}
 
     def _answers(self, pairs: Any, form: instruct.Format) -> list[str]:

@@ -58,7 +58,7 @@ def instruct(
         overlap = overlap_right(choice.examples.heldout)  # type: ignore[arg-type]
         metrics["choice_accuracy/overlap"] = float(overlap.mean())
         metrics |= numbers("gain_over_overlap", after.over_choices(after.right - overlap, paired=True))
-    metrics["train_loss"] = last_loss(result)
+    metrics |= of_training(result)
     pairs: Any = choice.examples.heldout
     judged: dict[str, Sequence[object]] = {"stratum": after.strata, "bytes": after.num_bytes.tolist()}
     judged |= {f"bits_{when}": scores.bits.tolist() for when, scores in (("before", before), ("after", after))}
@@ -71,7 +71,7 @@ def instruct(
     ]
     write_json(reports / "details" / "examples.json", rows)
     learning(result, "heldout_bits_per_byte", "bits per byte of held-out answers", reports)
-    page = page_of("Instruction tuning", choice, reports)
+    page = page_of("Instruction tuning", choice, result, reports)
     scores = [("bits per byte of the answer", interval_of(before.bits_per_byte), interval_of(after.bits_per_byte), "")]
     if before.choice is not None and after.choice is not None:
         name = f"share of right answers, one of {CHOICES}"
@@ -129,7 +129,7 @@ def prefer(
     chosen = ratio(moved_N2[:, 0].tolist(), None, clusters)
     metrics |= numbers("margin_nats", margins["after"]) | {"margin_nats/before": margins["before"].value}
     metrics |= numbers("reward_margin", reward) | numbers("chosen_change_nats", chosen)
-    metrics["train_loss"] = last_loss(result)
+    metrics |= of_training(result)
     judged = {
         f"log_probability_{what}_{when}": values_N2[:, place].tolist()
         for place, what in enumerate(("chosen", "rejected"))
@@ -138,7 +138,7 @@ def prefer(
     prompts = [conversation(row.prompt) for row in rows]
     write_heldout(reports, clusters, judged, prompts)
     learning(result, "heldout_accuracy", "held-out accuracy", reports)
-    page = page_of("Preference tuning", choice, reports)
+    page = page_of("Preference tuning", choice, result, reports)
     caption = f"Which of two answers is better: {len(rows)} held-out pairs, 95% intervals. The gain is paired."
     page.show("by accuracy this_model's_gain", table, caption)
     before, after = (interval_of(margins[name]) for name in ("before", "after"))
@@ -177,12 +177,12 @@ def reinforce(
     late = history[-max(1, len(history) // 10) :]
     metrics |= {f"sampled/{name}": float(np.mean([row[name] for row in late])) for name in names}
     metrics["sampled/equal_groups"] = float(np.mean([row["equal_groups"] for row in history]))
-    metrics["train_loss"] = last_loss(result)
+    metrics |= of_training(result)
     table = [(row["step"], *(f"{row[name]:.6g}" for name in names)) for row in history]
     write_table(reports / "details" / "sampled.csv", ("step", *names), table)
     write_heldout(reports, clusters, {"before": before, "after": after}, [asked(pair) for pair in shown.pairs])
     learning(result, "heldout_reward", "held-out reward", reports)
-    page = page_of("Reinforcement learning", choice, reports)
+    page = page_of("Reinforcement learning", choice, result, reports)
     caption = f"Mean reward of greedy completions of {len(after)} held-out prompts, with 95% intervals."
     page.show(
         "of before after gain",
@@ -225,11 +225,13 @@ def numbers(name: str, score: Bounded) -> dict[str, float]:
     return {f"{name}/{key}": number for key, number in named if number is not None}
 
 
-def page_of(title: str, choice: Choice, reports: Path) -> Page:
-    """The beginning of a report: the task, those that were skipped, and its note."""
+def page_of(title: str, choice: Choice, result: TrainResult, reports: Path) -> Page:
+    """The beginning of a report: the task, those that were skipped, its note, and what was not learned from."""
     page = Page(f"{title}: {choice.task.name}", reports)
     page.say(f"Task: {choice.task.title}.")
     page.say(*(f"Skipped: {entry['task']} ({entry['reason']})." for entry in choice.skipped), choice.examples.note)
+    if result.skipped:
+        page.say(f"Passed over for a bad loss, so not learned from: batches {', '.join(map(str, result.skipped))}.")
     if choice.refused or choice.cut:
         cut = [f"{choice.cut} cut to fit the context"] if choice.cut else []
         what = "Rows" if choice.rows else "Examples"
@@ -280,9 +282,10 @@ def write_heldout(
     write_table(reports / "details" / "heldout.csv", ("cluster", *judged, "text"), rows)
 
 
-def last_loss(result: TrainResult) -> float:
-    """Mean training loss (nats per target) of the last tenth of the steps."""
-    return float(np.mean(result.losses[-max(1, len(result.losses) // 10) :]))
+def of_training(result: TrainResult) -> dict[str, float]:
+    """Mean training loss (nats per target) of the last tenth of the steps, and how many batches were passed over."""
+    last = result.losses[-max(1, len(result.losses) // 10) :]
+    return {"train_loss": float(np.mean(last)), "skipped_batches": float(len(result.skipped))}
 
 
 # -- plots -------------------------------------------------------------------------------------------------------------

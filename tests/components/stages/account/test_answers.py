@@ -1,5 +1,6 @@
 """The five answers of a model: what stages, ledger and MLflow recorded, and a reason where nothing was."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from pydantic import ValidationError
 from components.carbon.footprint import intensity
 from components.carbon.footprint.costs import LedgerCosts
 from components.carbon.ledger.reader import Ledger
-from components.core.files import read_json
+from components.core.files import read_json, write_json
 from components.params import Account, FinetuneBranches, Params
 from components.params.finetune import Instruct
 from components.stages.account import model_card
@@ -127,6 +128,18 @@ def test_a_card_says_why_a_figure_has_no_interval(root: Path) -> None:
         ({"low": None, "high": None, "variance": why}, f"| {why} |"),
     ):
         assert says in model_card.card(with_champion(root, first, **other))
+
+
+def test_a_card_says_how_many_batches_its_trainings_passed_over(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "models/finetune/instruct/greenhouse.json"
+    known = read_json(path)
+    known["training"]["skipped_batches"], known["finetuning"]["skipped_batches"] = [3, 9], []
+    write_json(path, known)
+    first = AgainstChampion(champion="x version 1", is_this=True, compared="2026-01-31")
+    [said] = [line for line in with_champion(tmp_path, first).limits if "batches" in line]
+    assert said == "2 batches of its pretraining were passed over for a bad loss: it did not learn from them."
+    assert "batches" not in " ".join(with_champion(root, first).limits)
 
 
 def test_the_parameters_say_what_a_model_comes_from() -> None:

@@ -149,8 +149,20 @@ def test_a_few_scores_far_out_do_not_end_a_regression(place: Path, tmp_path: Pat
     rows = [f"row {number} of many,{9000.0 if number % 12 == 0 else number % 5}\n" for number in range(120)]
     (place / "outliers.csv").write_text("text,score\n" + "".join(rows))
     report = run(place, tmp_path, "classify", "outliers.csv", Classify(**FAST | {"batch": 4, "steps": 60}))
-    assert not report.facts.get("skipped_batches")
+    assert report.metrics["skipped_batches"] == 0
     assert "gain_over_mean/value" in report.metrics
+
+
+def test_rows_of_a_rare_class_are_learned_from(place: Path, tmp_path: Path) -> None:
+    """A model that is sure of the frequent class has a high loss on each: that is data, no accident."""
+    names = [f"Person {number * 37 % 101} {number}" for number in range(200)]
+    rows = [f"{name} as every other row,{'rare' if number % 40 == 0 else 'usual'}\n"
+            for number, name in enumerate(names)]  # fmt: skip
+    (place / "rare.csv").write_text("text,label\n" + "".join(rows))
+    report = run(place, tmp_path, "classify", "rare.csv", Classify(**FAST | {"batch": 4, "steps": 80}))
+    assert report.metrics["skipped_batches"] == 0
+    facts = json.loads((tmp_path / "out" / "greenhouse.json").read_text())
+    assert "skipped_batches" not in facts["finetuning"]
 
 
 def test_rows_of_another_kind_and_rows_without_a_choice_are_refused(place: Path, tmp_path: Path) -> None:
