@@ -77,7 +77,7 @@ def render(rows: list[Row], grid: Intensity, now: datetime) -> str:
     outlook, start, known = Outlook(grid), now, list[StageForecast]()
     for row in rows:
         if row.expected is None:
-            lines.append(f"{row.stage:<20} {'?':>20} {'?':>26} {'?':>26}  {row.reason}; never completed here")
+            lines.append(f"{row.stage:<20} {'?':>20} {'?':>26} {'?':>26}  {row.reason}; no run here to go by")
             continue
         seconds, kwh = row.expected.seconds, row.expected.kwh
         known.append(row.expected)
@@ -86,7 +86,7 @@ def render(rows: list[Row], grid: Intensity, now: datetime) -> str:
         start += timedelta(seconds=seconds.mid)
     if known:
         seconds, kwh = sum_of(known)
-        unknown = f"without {len(rows) - len(known)} that never completed here" * (len(known) < len(rows))
+        unknown = f"without {len(rows) - len(known)} with no run here to go by" * (len(known) < len(rows))
         lines.append(_line("all of these", seconds, kwh, kwh * outlook.per_kwh(now, seconds.mid), unknown))
         lines += EXPLAINED
         lines.append(f"grid: {' and '.join(outlook.sources)}; PUE {grid.pue.mid:g}, {grid.pue_source}")

@@ -171,7 +171,7 @@ class PipelineRun:
         seconds, kwh = total([part.seconds for part in known]), total([part.kwh for part in known])
         rows = [
             {"stage": stage, "seconds": f"{part.seconds.mid:.3g}", "Wh": f"{1000 * part.kwh.mid:.3g}", "by": part.basis}
-            if part else {"stage": stage, "seconds": "", "Wh": "", "by": "never completed here"}
+            if part else {"stage": stage, "seconds": "", "Wh": "", "by": "no run here to go by"}
             for stage, part in parts.items()
         ]  # fmt: skip
         told = f"about {seconds.mid:.0f} s and {1000 * kwh.mid:.2g} Wh" if known else "none ever completed here"

@@ -16,13 +16,14 @@ from components import params as schema
 from components.carbon.metering.meter import Meter
 from components.carbon.planning import grid_schedule
 from components.carbon.planning.budget import budget_check
+from components.carbon.planning.forecast import TOKENS
 from components.core.errors import Stopped, UserError
 from components.core.files import move
 from components.core.report import Report
 from components.params import Params, Runtime
 from flows.execution.result import StageResult, headline, kept_files, run_name, summary_text
 from flows.execution.stage import Stage, StageContext
-from flows.planning.stage_forecast import Spent, errors, record_forecast, settings_of, spent
+from flows.planning.stage_forecast import Spent, errors, record_forecast, settings_of, spent, tokens_of
 from flows.system import code_files, dvc, git, paths, processes, recovery
 from flows.system.command import words_of
 from flows.system.mlflow_server import require_mlflow
@@ -69,6 +70,7 @@ def _perform(stage: Stage, branch: str, name: str, run: str, log: Path) -> Stage
         tracker = _tracker(name, run, inputs, log)
         labels = {"stage": name, "run": run, "fingerprint": inputs.fingerprint, "checkout": paths.ROOT.name}
         labels["settings"] = settings_of(name, params)
+        labels |= {TOKENS: str(tokens)} if (tokens := tokens_of(name, params)) else {}
         with Meter(paths.LEDGER, params.runtime.meter_interval_s, labels) as meter:
             flow_run = os.environ.get("GREENHOUSE_FLOW_RUN")
             check, live = _budget_check(params, meter, run), PrefectProgress(flow_run, name) if flow_run else None

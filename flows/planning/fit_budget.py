@@ -71,7 +71,7 @@ def fit_to_budget(params: Params) -> str:
     lines = [
         f"pretrain.{name}: {count:,} steps, {_tokens(params, name, count):,} tokens" for name, count in steps.items()
     ]
-    lines += [f"not counted, because they never completed here: {', '.join(unknown)}"] if unknown else []
+    lines += [f"not counted, with no run here to go by: {', '.join(unknown)}"] if unknown else []
     return "\n".join([*lines, "", *params_file.difference(text, new)])
 
 

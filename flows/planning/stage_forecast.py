@@ -20,7 +20,7 @@ from components.carbon.planning.forecast import (
     same_inputs,
 )
 from components.core.files import fingerprint as fingerprint_of
-from components.params import Params
+from components.params import Params, Reinforce
 from flows.planning import step_cost
 from flows.system import paths
 
@@ -41,7 +41,7 @@ def expected(
     """What a stage will take; None if it never completed here and no calibration says anything of it."""
     branch = stage.removeprefix("pretrain@")
     if branch not in rates or len(same_inputs(completed(books, stage), fingerprint)) >= 2:
-        return forecast(books, stage, fingerprint, settings_of(stage, params))
+        return forecast(books, stage, fingerprint, settings_of(stage, params), tokens_of(stage, params))
     own, section = rates[branch], getattr(params.pretrain, branch)
     basis = f"calibration: {section.steps} steps of {own.step_s:.3g} s"
     if section.length_warmup:  # as many tokens in shorter windows cost less attention, which nobody has measured
@@ -55,6 +55,16 @@ def settings_of(stage: str, params: Params) -> str:
     section = getattr(params, name, None)
     section = getattr(section, branch, None) if branch else section
     return fingerprint_of(section.model_dump(mode="json")) if isinstance(section, BaseModel) else ""
+
+
+def tokens_of(stage: str, params: Params) -> int:
+    """What a fine-tuning reads, in tokens at most; 0 for other stages: pretraining has its calibration."""
+    name, _, branch = stage.partition("@")
+    if name != "finetune":
+        return 0
+    section = getattr(params.finetune, branch)
+    completions = section.group if isinstance(section, Reinforce) else 1
+    return int(section.steps * section.batch * completions * section.context)
 
 
 def record_forecast(meter: Any, stage: str, fingerprint: str, params: Params) -> StageForecast | None:

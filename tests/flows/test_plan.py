@@ -30,8 +30,8 @@ def test_the_table_has_reasons_grams_with_pue_and_stages_without_history() -> No
     assert "10 (7..14)" in text
     assert "2 (0.8..4.8)" in text  # grams: 0.002 kWh x 500 g/kWh x 2, from 0.001 x 400 x 2 to 0.004 x 600 x 2
     assert "key dedup.threshold: 0.7 -> 0.8; 3 runs of the same inputs" in text
-    assert "follows dedup; never completed" in text
-    assert "without 1 that never completed here" in text
+    assert "follows dedup; no run here to go by" in text
+    assert "without 1 with no run here to go by" in text
     wide = [Row("pretrain@causal", "why", StageForecast("x", Bounds(12345, 67890, 98765.0), Bounds(0, 0, 0), ""))]
     assert render(wide, GRID, NOW).splitlines()[1].split()[:3] == [
         "pretrain@causal",
@@ -118,6 +118,34 @@ def test_pretraining_is_forecast_from_its_calibration_until_the_same_inputs_ran_
     assert same is not None
     assert same.basis == "2 runs of the same inputs"
     assert stage_forecast.expected(Ledger([]), "dedup", "f", Params(), {"causal": RATES}) is None
+
+
+def test_finetuning_is_forecast_in_proportion_to_steps_batch_and_context() -> None:
+    """80, 800 and 800,000 steps had one forecast: that of the earlier run."""
+    ours = parse({"finetune": {"classify": {"steps": 80, "batch": 4, "context": 96}}})
+    run, train, curve = span(0, 30), span(0, 10), span(0, 5)
+    run.labels = {"stage": "finetune@classify", "tokens": str(stage_forecast.tokens_of("finetune@classify", ours))}
+    for number, (phase, part) in enumerate({"train": train, "curve": curve}.items()):
+        part.id, part.parent, part.labels = f"part{number}", run.id, run.labels | {"phase": phase}
+    joules = sum(part.energy.mid_kwh for part in (run, train, curve)) * 3.6e6
+
+    def seconds_and_joules(settings: dict[str, int]) -> tuple[float, float]:
+        params = parse({"finetune": {"classify": {"steps": 80, "batch": 4, "context": 96} | settings}})
+        said = stage_forecast.expected(Ledger([run, train, curve]), "finetune@classify", "new", params, {})
+        assert said is not None
+        assert "in proportion to the tokens trained on" in said.basis
+        return said.seconds.mid, said.kwh.mid * 3.6e6
+
+    own = train.energy.mid_kwh * 3.6e6
+    assert seconds_and_joules({}) == pytest.approx((30, joules))
+    assert seconds_and_joules({"steps": 8000}) == pytest.approx((20 + 1000, joules + 99 * own))
+    assert seconds_and_joules({"batch": 2}) == pytest.approx((25, joules - own / 2))
+    assert seconds_and_joules({"context": 192}) == pytest.approx((40, joules + own))
+    del run.labels["tokens"]  # a run of before they were noted: nobody knows how long it trained
+    assert stage_forecast.expected(Ledger([run, train]), "finetune@classify", "new", ours, {}) is None
+    assert stage_forecast.tokens_of("dedup", ours) == 0
+    four = parse({"finetune": {"reinforce": {"steps": 3, "batch": 2, "group": 4, "context": 16}}})
+    assert stage_forecast.tokens_of("finetune@reinforce", four) == 3 * 2 * 4 * 16
 
 
 def test_a_stage_says_before_what_is_compared_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

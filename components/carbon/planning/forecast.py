@@ -3,6 +3,7 @@
 From the ledger's history: a prediction interval of a new run, on the logarithm (times and energies are positive and
 their errors multiply), with Student's t for the few runs there are. Runs of the same inputs (the same fingerprint) say
 more than others of the stage; with fewer than two of them all runs of the stage are used and the forecast says so.
+Of a fine-tuning they are brought to the tokens that the new one reads: a constant, and the training in proportion.
 
 From a calibration (step_cost_table.py), for pretraining: what some real steps took here, times the steps. What it
 leaves out, and how far it was off, is learnt from every run that was forecast so: its ratio of actual to raw forecast
@@ -26,6 +27,10 @@ UNKNOWN = 0.5
 UNTRIED = 0.10
 """Relative standard deviation of a calibration that has been tried once at most (docs/carbon.md)."""
 NORMAL80 = 1.282
+TOKENS = "tokens"
+"""Label of a fine-tuning's spans: steps x batch x context."""
+TRAINING = "train"
+"""Phase that lasts in proportion to them."""
 
 
 @dataclass(frozen=True)
@@ -103,11 +108,17 @@ def total(parts: Sequence[Bounds]) -> Bounds:
 # -- from history ------------------------------------------------------------------------------------------------------
 
 
-def forecast(ledger: Ledger, stage: str, fingerprint: str = "", settings: str = "") -> StageForecast | None:
+def forecast(
+    ledger: Ledger, stage: str, fingerprint: str = "", settings: str = "", tokens: int = 0
+) -> StageForecast | None:
     """Forecast of a run of the stage now; None if it never completed.
 
     From runs of the same inputs, if there are two; else of the same settings on other data (a label of their spans);
     else from all.
+
+    Args:
+        tokens: what its training reads (steps x batch x context); 0 where the settings do not say how long it trains.
+            Then runs that were not so labelled say nothing of one with other settings.
     """
     runs = completed(ledger, stage)
     same = same_inputs(runs, fingerprint)
@@ -117,14 +128,19 @@ def forecast(ledger: Ledger, stage: str, fingerprint: str = "", settings: str = 
         if len(same) >= 2
         else (alike, "the same settings, other inputs too")
         if alike
+        else (
+            [run for run in runs if run.tokens],
+            "the stage, other inputs too, in proportion to the tokens trained on",
+        )
+        if tokens
         else (runs, "the stage, other inputs too")
     )
     basis = f"{len(chosen)} run{'s' * (len(chosen) > 1)} of {what}"
     chosen = chosen[-RECENT:]
     if not chosen:
         return None
-    kwh = [run.kwh(ledger) for run in chosen]
-    return StageForecast(stage, interval([run.seconds for run in chosen]), interval(kwh), basis)
+    seconds, kwh = zip(*(run.with_tokens(ledger, tokens) for run in chosen), strict=True)
+    return StageForecast(stage, interval(seconds), interval(kwh), basis)
 
 
 @dataclass(frozen=True)
@@ -150,6 +166,24 @@ class PastRun:
     def kwh(self, ledger: Ledger) -> float:
         """Mid, of all that ran inside."""
         return sum(ledger.inside(part).energy.mid_kwh for part in self.spans)
+
+    @property
+    def tokens(self) -> int:
+        """What its training read, by its label; 0 if it has none."""
+        return int(self.last.labels.get(TOKENS, 0))
+
+    def with_tokens(self, ledger: Ledger, tokens: int) -> tuple[float, float]:
+        """Seconds and kWh (mid) had its training read so many tokens; as they were if either is 0."""
+        seconds, kwh = self.seconds, self.kwh(ledger)
+        if not (tokens and self.tokens):
+            return seconds, kwh
+        inside = [span for part in self.spans for span in ledger.inside(part)]
+        training = [span for span in inside if span.labels.get("phase") == TRAINING]
+        more = tokens / self.tokens - 1
+        return (
+            seconds + more * sum(span.seconds for span in training),
+            kwh + more * sum(ledger.inside(span).energy.mid_kwh for span in training),
+        )
 
 
 ORCHESTRATION_NAME = "Prefect, DVC, MLflow"

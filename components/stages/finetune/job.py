@@ -51,7 +51,7 @@ from components.training.train_config import TrainResult
 
 CURVE = (16, 64, 256)
 """Labels of the learning curve beside the model: as many as show what pretraining is worth (flows/label_efficiency.py
-has more, with intervals), and how many steps each of its small trainings takes at most."""
+has more, with intervals), and how many steps each small training takes at most: then its phase is not one to scale."""
 CURVE_STEPS = 50
 EXAMPLES = 8
 ANSWER_TOKENS = 40
@@ -343,7 +343,7 @@ class Job:
                 numerics=self.numerics, tokenizer_json=self.tokenizer_json, evaluate=evaluate, group=group,
             )  # fmt: skip
 
-        with self.progress.phase("train"):
+        with self.progress.phase("curve" if 0 < steps < self.params.steps else "train"):
             if progress or self.branch == "reinforce":  # small ones beside it, and one that writes as it learns
                 return run(data_parallel.SINGLE)
             reads, log = [self.base, self.data if self.data.is_dir() else self.data.parent, work], self.progress.log

@@ -157,7 +157,7 @@ def test_the_forecast_says_what_is_known_of_what_may_run(
     rows, told = this.forecast()
     assert told == "2 of 2 stages may run, none ever completed here"
     assert [(row["stage"], row["seconds"], row["by"]) for row in rows] == [
-        ("mix", "", "never completed here"), ("evaluate", "", "never completed here"),
+        ("mix", "", "no run here to go by"), ("evaluate", "", "no run here to go by"),
     ]  # fmt: skip
     known = StageForecast("mix", Bounds(20.0, 30.0, 40.0), Bounds(0.001, 0.002, 0.003), "3 runs")
     monkeypatch.setattr(pipeline_run, "expected", lambda books, stage, *_: known if stage == "mix" else None)

@@ -92,7 +92,7 @@ def test_params_yaml_is_edited_in_place(tmp_path: Path, monkeypatch: pytest.Monk
     after = schema.load(path)
     assert 1 < after.pretrain.causal.steps < before.pretrain.causal.steps
     assert f"{after.pretrain.causal.steps:,} steps" in said
-    assert "not counted, because they never completed here: " in said
+    assert "not counted, with no run here to go by: " in said
     assert after.pretrain.causal.checkpoint_every < before.pretrain.causal.checkpoint_every
     assert after.runtime == before.runtime
     assert ORCHESTRATION_NAME in said
