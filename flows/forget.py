@@ -117,7 +117,7 @@ def rows_to_redo(documents: list[Any]) -> list[Any]:
     from components.carbon.planning.forecast import forecast, orchestration_forecast
     from flows.plan import Row
     from flows.planning import step_cost
-    from flows.planning.stage_forecast import expected, settings_of
+    from flows.planning.stage_forecast import expected, settings_of, tokens_of
     from flows.system import dvc
     from flows.tracking import team_ledger
     from flows.tracking.forgetting import stages_to_redo
@@ -127,7 +127,9 @@ def rows_to_redo(documents: list[Any]) -> list[Any]:
     known = {name: expected(books, name, "", params, rates) for name in names}
     if missing := [name for name in names if known[name] is None]:  # a fresh clone has the team's records at best
         team = team_ledger.ledger_of({(name, "") for name in missing})
-        known |= {name: forecast(team, name, "", settings_of(name, params)) for name in missing}
+        known |= {
+            name: forecast(team, name, "", settings_of(name, params), tokens_of(name, params)) for name in missing
+        }
     rows = [Row(name, "again", one) for name, one in known.items()]
     known_books = [books, *(reader.history(folder) for folder in sorted(team_ledger.PULLED.glob("*")))]
     around = next((one for each in known_books if (one := orchestration_forecast(each, len(rows)))), None)
@@ -157,7 +159,7 @@ def dry_run(query: Any, found: list[Any]) -> str:
     lines = [f"{len(documents)} document{'s' * (len(documents) != 1)} for {query.kind} {named}:"]
     lines += [f"    {one.facts['id']} {one.facts['source']}: {one.facts['location']}" for one in documents[:10]]
     lines += [f"    and {len(documents) - 10} more"] * (len(documents) > 10)
-    if more := ids - {one.facts["id"] for one in documents}:
+    if more := ids - forgetting.names_of(found):
         lines.append(f"    and {len(more)} that dedup dropped as copies of them: they would come back, so they go too")
     if any((place.stage, place.part) == ("ingest", "heldout") for one in documents for place in one.locations):
         lines.append(HELD_OUT)

@@ -1,8 +1,10 @@
 """Lineage of a text: the documents that contain it, what each stage did with them, and in which shard they are.
 
 An id is given at ingest and kept (`mix` adds `-2` for a copy, `-t1` for an augmented copy), so a document found by a
-passage, a hash or a location is then looked up by its id in every corpus. Passages are compared as the opt-out list
-does (passage_match.py). Where no document holds a passage, those that share most 5-grams of it are named.
+passage, a hash or a location is then looked up by its id in every corpus. Of records that repeat an id ingest keeps the
+first and quarantines the rest: other texts, told apart by their hash as ingested, which every corpus has. Passages are
+compared as the opt-out list does (passage_match.py). Where no document holds one, those that share most 5-grams of it
+are named.
 """
 
 import re
@@ -56,10 +58,19 @@ class DocumentLocation:
 
 @dataclass
 class Traced:
-    """A document and all its locations; `facts` are the columns of `Document` but the text."""
+    """A document and all its locations; `facts` are the columns of `Document` but the text.
+
+    `shares_id`: a corpus has another text with its id.
+    """
 
     facts: dict[str, str]
     locations: list[DocumentLocation] = field(default_factory=list)
+    shares_id: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its id; with its hash if another text has that id."""
+        return f"{self.facts['id']} {self.facts['sha256']}" if self.shares_id else self.facts["id"]
 
     @property
     def trained(self) -> list[DocumentLocation]:
@@ -123,14 +134,18 @@ def wide_query_of(text: str, view: View) -> Query:
 
 def trace(query: Query, view: View) -> list[Traced]:
     """The documents that the query names, with all their locations, in the order in which they are found."""
-    traced: dict[str, Traced] = {}
+    traced: dict[str, dict[str, Traced]] = {}
     for row in _rows(view, query.kind, query.value):
         base = row["id"].split("-")[0]
-        traced.setdefault(base, Traced(row | {"id": base}))
+        traced.setdefault(base, {}).setdefault(row["sha256"], Traced(row | {"id": base}))
     for stage, part in CORPORA:
-        for location in _locations(view, stage, part, set(traced)):
-            traced[location.id.split("-")[0]].locations.append(location)
-    return list(traced.values())
+        for location, sha256 in _locations(view, stage, part, set(traced)):
+            texts = traced[location.id.split("-")[0]]
+            if sha256 in texts:
+                texts[sha256].locations.append(location)
+            for other, one in texts.items():
+                one.shares_id |= other != sha256
+    return [one for texts in traced.values() for one in texts.values()]
 
 
 _FACTS = ("id", "source", "source_version", "location", "group", "licence", "licence_from", "retrieved", "sha256")
@@ -190,15 +205,16 @@ def _containing(passage: str, passages: Passages) -> Callable[[str], bool]:
     return contains
 
 
-def _locations(view: View, stage: str, part: str, bases: set[str]) -> Iterator[DocumentLocation]:
+def _locations(view: View, stage: str, part: str, bases: set[str]) -> Iterator[tuple[DocumentLocation, str]]:
+    """Where texts with one of these ids are, each with the text's hash."""
     is_left_out = part in ("dropped", "quarantine")
-    columns = ["id", "transforms", *(("rule", "reason") if is_left_out else ())]
+    columns = ["id", "sha256", "transforms", *(("rule", "reason") if is_left_out else ())]
     for number, name, path in shards(view, stage, part):
         ids = pq.read_table(path, columns=["id"])["id"].to_pylist()
         hits = [index for index, id in enumerate(ids) if id.split("-")[0] in bases]
         for index, row in zip(hits, _rows_at(path, columns, hits), strict=True):
-            changes = tuple(row.pop("transforms"))
-            yield DocumentLocation(stage, part, number, name, index, transforms=changes, **row)
+            changes, sha256 = tuple(row.pop("transforms")), row.pop("sha256")
+            yield DocumentLocation(stage, part, number, name, index, transforms=changes, **row), sha256
 
 
 def text_at(location: DocumentLocation, view: View) -> str:
@@ -242,5 +258,7 @@ def near(passage: str, view: View) -> list[Near]:
             rows = np.flatnonzero(shared >= LEAST_SHARED).tolist()
             facts = zip(rows, _rows_at(path, _FACTS, rows), strict=True)
             candidates += [Near(float(shared[row]), stage, part, fact) for row, fact in facts]
-    nearest = {near.facts["id"]: near for near in reversed(candidates)}  # a document met twice: where it begins
+    nearest = {
+        (near.facts["id"], near.facts["sha256"]): near for near in reversed(candidates)
+    }  # a document met twice: where it begins
     return sorted(nearest.values(), key=lambda near: (-near.share, near.facts["id"]))[:MOST_NEAR]

@@ -1,8 +1,8 @@
 """What forgetting documents takes: who saw them, every copy that is left, and what has to be made again.
 
-Documents are followed by their id through every corpus of every state that is known here: the workspace, HEAD, DVC's
-experiments, and the pipeline runs in MLflow. A state that holds one in its mixture has it in its token shards and in
-the weights of its models too.
+Documents are followed by their name (the id; with the text's hash where other texts have that id) through every corpus
+of every state that is known here: the workspace, HEAD, DVC's experiments, and the pipeline runs in MLflow. A state that
+holds one in its mixture has it in its token shards and in the weights of its models too.
 """
 
 import re
@@ -40,22 +40,27 @@ TRAINED_ON: dict[str, tuple[str, ...]] = {
 
 
 def with_duplicates(found: list[TraceMatch], view: View = workspace_view) -> set[str]:
-    """Ids of the documents, and of those that dedup dropped because one of them stays: they would come back."""
-    ids = {match.document.facts["id"] for match in found}
+    """Names of the documents, and ids of those that dedup dropped because one of them stays: they would come back."""
+    ids = names_of(found)
+    kept = {one.document.facts["id"] for one in found if any(at.stage == "dedup" for at in one.document.locations)}
     for _, _, path in shards(view, "dedup", "dropped"):
         table = pq.read_table(path, columns=["id", "reason"]).to_pylist()
-        ids |= {row["id"].split("-")[0] for row in table if ids & set(re.findall(r"\b[0-9a-f]{16}\b", row["reason"]))}
+        ids |= {row["id"].split("-")[0] for row in table if kept & set(re.findall(r"\b[0-9a-f]{16}\b", row["reason"]))}
     return ids
+
+
+def names_of(found: Iterable[TraceMatch]) -> set[str]:
+    """Names of the documents."""
+    return {match.document.name for match in found}
 
 
 def entries(query: Query, found: list[TraceMatch], ids: set[str]) -> list[str]:
     """Lines of the opt-out list. Of a passage or an address the list keeps nothing but hashes of the texts."""
-    known = {match.document.facts["id"]: match.document.facts for match in found}
-    extra = [f"id: {one}" for one in sorted(ids - set(known))]
+    extra = [f"id: {one}" for one in sorted(ids - names_of(found))]
     if query.kind in ("email", "passage"):
-        return [f"sha256: {facts['sha256']}" for facts in known.values()] + extra
+        return [f"sha256: {one.document.facts['sha256']}" for one in found] + extra
     if query.kind == "prefix" and not query.value.endswith("/"):
-        return [f"id: {one}" for one in known] + extra
+        return [f"id: {one}" for one in dict.fromkeys(match.document.facts["id"] for match in found)] + extra
     kind = "location" if query.kind == "prefix" else query.kind
     return [f"{kind}: {query.value}", *extra]
 
@@ -148,8 +153,9 @@ def _texts_of_others(ids: set[str]) -> Iterator[list[str]]:
     """Texts of the documents that stay, a shard at a time."""
     for part in ("train", "heldout"):
         for _, _, path in shards(workspace_view, "ingest", part):
-            table = pq.read_table(path, columns=["id", "text"]).to_pydict()
-            yield [text for id, text in zip(table["id"], table["text"], strict=True) if id not in ids]
+            table = pq.read_table(path, columns=["id", "sha256", "text"]).to_pydict()
+            rows = zip(table["id"], table["sha256"], table["text"], strict=True)
+            yield [text for id, sha256, text in rows if not {id, f"{id} {sha256}"} & ids]
 
 
 def _is_searched(path: str) -> bool:
@@ -162,7 +168,9 @@ def _is_shard(path: str) -> bool:
 
 def rows_of(shard: Path, ids: set[str]) -> list[str]:
     """Ids of the shard's rows that are one of the documents or a copy of one."""
-    return [row for row in pq.read_table(shard, columns=["id"])["id"].to_pylist() if row.split("-")[0] in ids]
+    rows = pq.read_table(shard, columns=["id", "sha256"]).to_pylist()
+    bases = [row["id"].split("-")[0] for row in rows]
+    return [row["id"] for row, base in zip(rows, bases, strict=True) if {base, f"{base} {row['sha256']}"} & ids]
 
 
 def files_of(store: ObjectCache, state: Snapshot) -> Iterator[tuple[str, str]]:
@@ -213,7 +221,7 @@ def versions_that_saw(found: list[TraceMatch], own: Iterable[str] = ()) -> list[
     """
     from flows.tracking.attestation import versions_of
 
-    ids = {match.document.facts["id"] for match in found}
+    ids = names_of(found)
     seen = [one for match in found for one in match.seen if isinstance(one, Seen) and one.most]
     versions: dict[tuple[str, str], Any] = {}
     for state in states():

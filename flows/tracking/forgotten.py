@@ -83,20 +83,21 @@ def record_elsewhere(text: str) -> None:
     Raises:
         UserError: one of them is not on the opt-out list, by what ingest dropped.
     """
-    dropped = (
-        pq.read_table(path, columns=["id", "rule"]) for _, _, path in shards(workspace_view, "ingest", "dropped")
-    )
-    out = {row["id"].split("-")[0] for table in dropped for row in table.to_pylist() if row["rule"] == OPTED_OUT}
+    columns = ["id", "sha256", "rule"]
+    dropped = (pq.read_table(path, columns=columns) for _, _, path in shards(workspace_view, "ingest", "dropped"))
+    rows = [row for table in dropped for row in table.to_pylist() if row["rule"] == OPTED_OUT]
+    bases = [(row["id"].split("-")[0], row["sha256"]) for row in rows]
+    out = {name for base, sha256 in bases for name in (base, f"{base} {sha256}")}
     known, seen = models(), set[str]()
     for state in (*states(), *snapshots.committed()):
         view = cached_view(state)
         if state.kind == "workspace":  # it has the record of the removal alone, without the text
             continue
         try:
-            found = [one for one in trace(wide_query_of(text, view), view) if one.facts["id"] not in seen]
+            found = [one for one in trace(wide_query_of(text, view), view) if one.name not in seen]
         except UserError:  # it names nothing there
             continue
-        ids = {one.facts["id"] for one in found}
+        ids = {one.name for one in found}
         if ids - out:
             raise UserError(
                 f"not taken out of the workspace: {min(ids - out)}; `python -m flows.forget QUERY --apply` does"

@@ -36,17 +36,21 @@ def answers(query: Query, whole: bool = False) -> list[TraceMatch]:
     here = {model.mix for model in known if "workspace" in model.names}
     workspace = Snapshot("workspace", "workspace", dvc.lock())
     matches = {
-        document.facts["id"]: TraceMatch(document, [], workspace, workspace_view)
-        for document in trace(query, workspace_view)
+        _key(document): TraceMatch(document, [], workspace, workspace_view) for document in trace(query, workspace_view)
     }
     for mix in sorted({model.mix for model in known}, key=lambda mix: (mix not in here, mix)):
         of_mix = [model for model in known if model.mix == mix]
         own = trace(query, of_mix[0].view)
         for document in own:
             first = TraceMatch(document, [], of_mix[0].state, of_mix[0].view)
-            answer = matches.setdefault(document.facts["id"], first)
+            answer = matches.setdefault(_key(document), first)
             answer.seen += [seen_by(model, document, passage) for model in of_mix]
     return list(matches.values())
+
+
+def _key(document: Traced) -> tuple[str, str]:
+    """One text in all states: an edited file has the id that it had before."""
+    return document.facts["id"], document.facts["sha256"]
 
 
 def told(query: Query, matches: list[TraceMatch], own: list[FileWithText]) -> Iterator[str]:

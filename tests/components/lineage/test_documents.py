@@ -11,6 +11,7 @@ from components.lineage.documents import Query, View, near, query_of, span_of, t
 from components.params import Canaries, Curriculum, Dedup, Mix
 from components.stages.dedup.stage import dedup
 from components.stages.mix.stage import mix
+from flows.tracking.forgetting import rows_of
 from tests.components.real_text import corpus, modules
 
 
@@ -76,6 +77,31 @@ def test_places_are_where_the_text_is(root: Path, view: View) -> None:
     assert len(found.locations) == 4  # ingest, dedup, and two copies in the mixture
     assert [location.id for location in found.trained] in ([wanted.id, f"{wanted.id}-2"], [f"{wanted.id}-2", wanted.id])
     assert all(text_at(location, view) == wanted.text for location in found.locations)
+
+
+def test_texts_with_the_same_id_are_told_apart(tmp_path: Path) -> None:
+    """A text that was in quarantine alone was said to be in the place of the text that has its id."""
+    first, second, *_ = modules("scipy", 60)
+    second = replace(second, id=first.id)
+    for stage in ("ingest", "dedup", "mix"):
+        corpus(tmp_path / "data" / stage / "train", [first])
+    with CorpusWriter(tmp_path / "data/ingest/quarantine", dropped=True) as writer:
+        writer.add(second, "duplicate_id", "another record has the id")
+        writer.add(first, "duplicate_id", "the same record twice")
+
+    def view(path: str) -> Path | None:
+        return tmp_path / path if (tmp_path / path).exists() else None
+
+    (found,) = trace(query_of(passage_of(second), view), view)
+    assert [(place.stage, place.part, place.row) for place in found.locations] == [("ingest", "quarantine", 0)]
+    assert found.name == f"{first.id} {second.sha256}"
+    (kept,) = trace(query_of(passage_of(first), view), view)
+    places = [("ingest", "train"), ("ingest", "quarantine"), ("dedup", "train"), ("mix", "train")]
+    assert [(place.stage, place.part) for place in kept.locations] == places
+    assert len(trace(Query("id", first.id), view)) == 2
+    mixture, quarantine = (tmp_path / f"data/{part}/part-00000.parquet" for part in ("mix/train", "ingest/quarantine"))
+    assert rows_of(mixture, {found.name}) == []
+    assert rows_of(mixture, {kept.name}) == rows_of(quarantine, {found.name}) == [first.id]
 
 
 def test_the_other_kinds_of_query(root: Path, view: View) -> None:

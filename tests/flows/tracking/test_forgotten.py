@@ -45,7 +45,7 @@ def test_a_removal_of_another_clone_is_recorded_from_old_states_with_the_models_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: str
 ) -> None:
     dropped = tmp_path / "dropped.parquet"
-    pl.DataFrame({"id": ["a" * 16], "rule": [rule]}).write_parquet(dropped)
+    pl.DataFrame({"id": ["a" * 16], "sha256": ["b" * 64], "rule": [rule]}).write_parquet(dropped)
     old = Snapshot("wise-heron", "run", {"mix": {"outs": [{"path": "data/mix", "md5": "1.dir"}]}})
     monkeypatch.setattr(forgotten, "states", lambda: iter([Snapshot("workspace", "workspace", {}), old]))
     monkeypatch.setattr(forgotten.snapshots, "committed", lambda: iter(()))
