@@ -4,8 +4,9 @@
    answers each of which is once the better one.
 2. Similar rows form a group (components/similarity/groups.py), and so do chats of which one poses, in the same words,
    the question that the other ends with. Whole groups are held out, chosen by hash: no held-out row has a near-copy
-   among the training rows, or its question with another answer. The last group of a class stays with the training
-   rows. No seed moves a row across, though a held-out row goes whose class `most` left none of to train on.
+   among the training rows, or its question with another answer. Of each class the same share is held out, and a row
+   at least of one with five groups; its last group stays with the training rows. No seed moves a row across, though
+   a held-out row goes whose class `most` left none of to train on.
 3. A training row that shares much text with the pipeline's held-out set is left out, as the filter stage leaves
    documents out: the tuned model is scored on that set too.
 """
@@ -37,6 +38,8 @@ from components.similarity.groups import similar_groups
 
 HELDOUT_SHARE, LEAST_HELDOUT = 0.1, 4
 LEAST_TRAIN = 8
+FEWEST_GROUPS = 5
+"""Of a class of which one is held out whatever its share: the first that has no more than a fifth of its rows."""
 NGRAM, MOST_SHARED = 13, 0.3
 """Words of a run, and the share of a row's runs in the held-out set from which it goes: what filter ships with."""
 LEAST_SPREAD = 1e-4
@@ -205,17 +208,42 @@ def _question(row: Row) -> str:
 
 
 def _held_out(groups: list[list[int]], classes: Sequence[tuple[str, ...]], wanted: int) -> set[int]:
-    """Members of the first groups that together stay within what is wanted.
+    """Members of groups that together stay about within what is wanted, of each class the same share.
 
-    Passed over: a larger group, and the last one of a class, which nothing could be learned of without it.
+    First a group of each class that has enough of them, then of each class its share, the rarest class first, then
+    what shares rounded down have left; each time the first groups in their order. Rows without a class go by the last
+    alone. Passed over are larger groups, and the last one of a class, of which nothing could be learned without it.
     """
-    held: set[int] = set()
-    within = [{name for place in members for name in classes[place]} for members in groups]
-    groups_left = Counter(name for names in within for name in names)
-    for members, names in zip(groups, within, strict=True):
-        if len(held) + len(members) <= wanted and all(groups_left[name] > 1 for name in names):
-            held |= set(members)
-            groups_left.subtract(names)
+    held, rows, tested = set[int](), Counter[str](), Counter[str]()
+    counts = [Counter(name for place in members for name in classes[place]) for members in groups]
+    groups_of: dict[str, list[int]] = {}
+    for number, names in enumerate(counts):
+        rows.update(names)
+        for name in names:
+            groups_of.setdefault(name, []).append(number)
+    left = {name: len(numbers) for name, numbers in groups_of.items()}
+
+    def hold(number: int, most: int) -> None:
+        is_free = held.isdisjoint(groups[number]) and len(held) + len(groups[number]) <= most
+        if is_free and all(left[name] > 1 for name in counts[number]):
+            held.update(groups[number])
+            tested.update(counts[number])
+            for name in counts[number]:
+                left[name] -= 1
+
+    rarest = sorted(rows, key=lambda name: (rows[name], name))
+    for name in rarest:
+        for number in groups_of[name] if len(groups_of[name]) >= FEWEST_GROUPS else ():
+            if not tested[name] and len(groups[number]) * FEWEST_GROUPS <= rows[name]:
+                hold(number, MOST_HELDOUT)
+    most = min(MOST_HELDOUT, wanted + len(held))
+    for name in rarest:
+        share = wanted * rows[name] // len(classes)
+        for number in groups_of[name]:
+            if tested[name] + len(groups[number]) <= share:
+                hold(number, most)
+    for number in range(len(groups)):
+        hold(number, wanted)
     return held
 
 

@@ -146,7 +146,8 @@ def score_text(score: Score) -> str:
     """`accuracy 0.9 [0.8, 1.0], chance 0.5`."""
     interval = "" if score.low is None or score.high is None else f" [{score.low:.3f}, {score.high:.3f}]"
     base = "" if score.baseline is None else f", {score.baseline_name or 'baseline'} {score.baseline:.3g}"
-    return f"{score.name} {score.value:.3f}{interval}{base}"
+    caveat = f" ({score.caveat})" if score.caveat else ""
+    return f"{score.name} {score.value:.3f}{interval}{base}{caveat}"
 
 
 def champion_text(against: AgainstChampion) -> str:

@@ -136,6 +136,7 @@ class Score(Part):
         above_baseline: whether gain_low exceeds zero; None if there is no baseline or no interval.
         baseline_needs_model: whether the baseline is a score of a model too, such as without steps or before tuning.
         kind: ability, knowledge, bias, memorisation, calibration or context.
+        caveat: what it is not about, to be shown wherever the score is.
     """
 
     task: str
@@ -158,6 +159,7 @@ class Score(Part):
     kind: str = "ability"
     headline: bool = False
     note: str = ""
+    caveat: str = ""
 
 
 class Change(Part):

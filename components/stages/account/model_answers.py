@@ -41,6 +41,7 @@ GAINED = ("accuracy", "choice_accuracy", "reward")
 GAINS = {"choice_accuracy": "choice_gain", "answer_bits_per_byte": "gain_bits_per_byte"}
 """Scores of which it measures the paired gain over the model before tuning alone, and the gain's name."""
 MAX_WORKS = 500
+MOST_LETTERS = 12
 MODEL_LIMITS = (
     "It is a small model made to be understood and compared, not a product: do not use it where an answer matters.",
     "What it writes may be wrong, and may repeat what its training text says of people.",
@@ -321,12 +322,13 @@ def _scores(model: str, records: StageRecords) -> list[Score]:
     after = ", whole held-out set" if model.startswith("pretrain") else ""  # evaluate: a sample, with bounds
     tested = metrics.get("heldout_pairs", metrics.get("heldout_passages"))
     judged = {"choice_accuracy": metrics.get("heldout_choices", tested)}
+    caveat = _untested(facts.untested) if facts else ""
     own = [
         Score(
             task=stage, name=re.sub("[/_]", " ", name).replace("heldout", "held-out") + after, of=model,
             measured_by=stage, **_best_rule(name, row, metrics),
             better="lower" if "bits_per_byte" in name else "higher", headline=not after,
-            variance=over, **{key: row[key] for key in ("value", "low", "high") if key in row},
+            variance=over, caveat=caveat, **{key: row[key] for key in ("value", "low", "high") if key in row},
             n=(number := judged.get(name, tested)) and int(number),
         )
         for name, row in known.items()
@@ -334,6 +336,14 @@ def _scores(model: str, records: StageRecords) -> list[Score]:
     rows = [(scored_model(row.get("task") or row["question"], row["name"]), row) for row in records.evaluation]
     evaluated = [_evaluated(row, model) for scored, row in rows if scored == model]
     return (evaluated or own) if after else own + evaluated
+
+
+def _untested(classes: list[str]) -> str:
+    """What scores are not about; few names of classes, for a line of a terminal has to hold it."""
+    names = ", ".join(repr(one if len(one) <= MOST_LETTERS else f"{one[: MOST_LETTERS - 1]}…") for one in classes[:2])
+    if not classes:
+        return ""
+    return f"no held-out row is of the class{'es' if len(classes) > 1 else ''} {names}{', ...' if classes[2:] else ''}"
 
 
 def _best_rule(name: str, row: Mapping[str, float], metrics: Mapping[str, float]) -> dict[str, Any]:

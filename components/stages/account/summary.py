@@ -131,6 +131,7 @@ def models(
                 flop=training_flop(facts),
                 scores=scores(metrics.get(stage, {}), name),
                 variance=reported.get(stage, {}).get("variance", ""),
+                untested=reported.get(stage, {}).get("untested", []),
             )
     return found
 

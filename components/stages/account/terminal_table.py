@@ -35,10 +35,11 @@ def render_table(summary: Summary, answers: Mapping[str, ModelAnswers]) -> str:
         "report      reports/report.html; model cards: reports/cards/; data: reports/summary.json",
         "next        make chat, make up (Prefect and MLflow), make why after a change of params.yaml",
     ]
-    rows = score_rows(answers, MAX_LINES - len(head) - len(foot) - 2)
+    caveats = [f"    {row.name}: {row.score.caveat}" for row in every if row.score.caveat]
+    rows = score_rows(answers, MAX_LINES - len(head) - len(foot) - len(caveats) - 2)
     if left_out := len(every) - len(rows):
         foot[0] = f"report      reports/report.html ({left_out} more scores); model cards: reports/cards/"
-    lines = [*head, "", *_scores(rows), *foot]
+    lines = [*head, "", *_scores(rows), *caveats, *foot]
     return "\n".join(line[:WIDTH].rstrip() for line in lines) + "\n"
 
 

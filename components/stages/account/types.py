@@ -47,6 +47,7 @@ class ModelFacts(Part):
         flop: floating-point operations of pretraining; 0.0 if not known.
         scores: score -> `value`, and `low`, `high`, `chance` where the stage has them.
         variance: what the intervals of these scores cover, where the stage says it.
+        untested: classes of which no held-out row is.
     """
 
     pipeline_tag: str
@@ -59,6 +60,7 @@ class ModelFacts(Part):
     flop: float
     scores: dict[str, dict[str, Number]]
     variance: str = ""
+    untested: list[str] = []
 
 
 class SkippedTask(Part):

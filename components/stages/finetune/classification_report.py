@@ -12,7 +12,14 @@ from components.instruction_pairs.examples import Passage, Problem
 from components.reporting.figures import WIDTH, chart, figure, save
 from components.reporting.tables import Page, quoted, write_table
 from components.scored_items import write_items
-from components.stages.finetune.classify import classifier_scores, decided, over_works, r_squared, works_of
+from components.stages.finetune.classify import (
+    classifier_scores,
+    decided,
+    indicators,
+    over_works,
+    r_squared,
+    works_of,
+)
 from components.stages.finetune.report import (
     MOST_SHOWN,
     Bounded,
@@ -116,7 +123,11 @@ def classify(
     else:
         _classes(outputs, examples, page, reports)
     over = over_works(points["this_model"], passages).variance
-    return Report(metrics, page.markdown, facts_of(choice, context, metrics.get("accuracy/chance", 0.0), over))
+    facts = facts_of(choice, context, metrics.get("accuracy/chance", 0.0), over)
+    if problem != "regression":
+        tested = set(np.flatnonzero(indicators(answers["true"], len(labels)).any(axis=0)))
+        facts["untested"] = [label for number, label in enumerate(labels) if number not in tested]
+    return Report(metrics, page.markdown, facts)
 
 
 def line_by_labels(metrics: Mapping[str, float], counts: Sequence[int], problem: Problem) -> str:

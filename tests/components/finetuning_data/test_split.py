@@ -1,5 +1,7 @@
 """Division of rows: groups of similar ones stay together, what is held out is not trained on."""
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,39 @@ def test_a_class_of_similar_rows_stays_with_the_training_rows() -> None:
         assert {"alike 0", "alike 1"} <= {row.where for row in made.train}
         assert len(made.heldout) == 4
         assert not made.refused
+
+
+def test_the_same_share_of_each_class_is_held_out_and_of_a_rare_one_a_row() -> None:
+    """By hash alone, a tenth of five rows is seldom any: the score would be of the other class."""
+    for start in range(0, 100, 5):
+        rows: list[Row] = [Labelled(chat(n).text, "rare" if n % 60 == start % 60 else "usual", str(n))
+                           for n in range(start, start + 300)]  # fmt: skip
+        made = split(examples(rows, "label"), Path("rows"), None, 1000, seed=1)
+        assert count_of(made.heldout) == {"rare": 1, "usual": 29}
+        even: list[Row] = [Labelled(chat(n).text, "ab"[n % 2], str(n)) for n in range(start, start + 80)]
+        assert count_of(split(examples(even, "label"), Path("rows"), None, 1000, seed=1).heldout) == {"a": 4, "b": 4}
+        several: list[Row] = [Labelled(chat(n).text, ("often", *(["rare"] if n % 50 == 0 else [])), str(n))
+                              for n in range(start, start + 300)]  # fmt: skip
+        assert count_of(split(examples(several, "labels"), Path("rows"), None, 1000, seed=1).heldout)["rare"] == 1
+
+
+def count_of(rows: Sequence[Row]) -> Counter[str]:
+    return Counter(name for row in rows for name in classes_of(row))
+
+
+def test_many_rare_classes_leave_the_large_one_its_share() -> None:
+    rows: list[Row] = [Labelled(chat(n).text, "large" if n % 2 else f"rare {n // 10 * 10}", str(n)) for n in range(600)]
+    held = count_of(split(examples(rows, "label"), Path("rows"), None, 1000, seed=1).heldout)
+    assert held == {"large": 30} | {f"rare {n}": 1 for n in range(0, 600, 10)}
+
+
+def test_one_more_row_moves_hardly_any_other() -> None:
+    rows: list[Row] = [Labelled(chat(n).text, "abc"[n % 7 % 3], str(n)) for n in range(300)]
+    before = {row.where for row in split(examples(rows, "label"), Path("rows"), None, 1000, seed=1).heldout}
+    for number in range(300, 320):
+        more: list[Row] = [*rows, Labelled(chat(number).text, "a", str(number))]
+        after = {row.where for row in split(examples(more, "label"), Path("rows"), None, 1000, seed=1).heldout}
+        assert len((before ^ after) - {str(number)}) <= 3
 
 
 def test_repeats_and_text_of_the_held_out_set_are_left_out(tmp_path: Path) -> None:

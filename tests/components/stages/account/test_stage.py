@@ -14,7 +14,7 @@ from components.carbon.ledger.reader import history, read
 from components.carbon.metering.meter import Meter
 from components.carbon.planning.forecast import forecast
 from components.carbon.spans import Energy
-from components.core.files import read_json, write_text
+from components.core.files import read_json, write_json, write_text
 from components.params import Grid, Params, Runtime
 from components.stages.account.html_report import _section, _studies, markdown
 from components.stages.account.stage import account, how, shares
@@ -77,6 +77,26 @@ def test_without_a_zone_the_table_says_how_far_one_narrows_grams(root: Path) -> 
     cost = summary.cost.model_copy(update={"intensity_short": "World 2023: 481 g/kWh (no zone set)"})
     assert f"\n{'':<12}{ZONE_HINT}\n" in render_table(summary.model_copy(update={"cost": cost}), {})
     assert len(ZONE_HINT) <= WIDTH - 12
+
+
+@pytest.mark.parametrize(
+    ("untested", "says"),
+    [(["1"], "no held-out row is of the class '1'"),
+     (["a", "a rather long name", "b"], "no held-out row is of the classes 'a', 'a rather lo…', ...")],
+)  # fmt: skip
+def test_a_score_that_no_row_of_a_class_is_behind_says_so_wherever_it_stands(
+    untested: list[str], says: str, tmp_path: Path
+) -> None:
+    books = project(tmp_path)
+    path = tmp_path / "reports/finetune/classify/details/facts.json"
+    write_json(path, read_json(path) | {"untested": untested})
+    account(root=tmp_path, ledger_folder=books, params=Params())
+    lines = (tmp_path / "reports/summary.md").read_text().splitlines()
+    assert f"    classify: accuracy: {says}" in lines
+    assert len(lines) - 2 <= MAX_LINES
+    card = (tmp_path / "reports/cards/finetune-classify/README.md").read_text()
+    assert f"accuracy 0.900 ({says})" in card
+    assert f"measured by finetune@classify; {says} |" in card
 
 
 def test_headline_has_few_figures_with_names_for_mlflow(root: Path) -> None:

@@ -156,11 +156,12 @@ def test_a_few_scores_far_out_do_not_end_a_regression(place: Path, tmp_path: Pat
 def test_rows_of_a_rare_class_are_learned_from(place: Path, tmp_path: Path) -> None:
     """A model that is sure of the frequent class has a high loss on each: that is data, no accident."""
     names = [f"Person {number * 37 % 101} {number}" for number in range(200)]
-    rows = [f"{name} as every other row,{'rare' if number % 40 == 0 else 'usual'}\n"
-            for number, name in enumerate(names)]  # fmt: skip
+    labels = {7: "once"} | dict.fromkeys(range(0, 200, 40), "rare")
+    rows = [f"{name} as every other row,{labels.get(number, 'usual')}\n" for number, name in enumerate(names)]
     (place / "rare.csv").write_text("text,label\n" + "".join(rows))
     report = run(place, tmp_path, "classify", "rare.csv", Classify(**FAST | {"batch": 4, "steps": 80}))
     assert report.metrics["skipped_batches"] == 0
+    assert report.facts["untested"] == ["once"]
     facts = json.loads((tmp_path / "out" / "greenhouse.json").read_text())
     assert "skipped_batches" not in facts["finetuning"]
 
