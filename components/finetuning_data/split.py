@@ -2,11 +2,11 @@
 
 1. A row that repeats an earlier one is left out, and all rows that contradict each other: a text with two labels, two
    answers each of which is once the better one.
-2. Similar rows form a group (components/similarity/groups.py), and so do chats of which one poses, in the same words,
-   the question that the other ends with. Whole groups are held out, chosen by hash: no held-out row has a near-copy
-   among the training rows, or its question with another answer. Of each class the same share is held out, and a row
-   at least of one with five groups; its last group stays with the training rows. No seed moves a row across, though
-   a held-out row goes whose class `most` left none of to train on.
+2. Similar rows form a group (components/similarity/groups.py; a form that many share makes none alike), and so do
+   chats of which one poses, in the same words, the question that the other ends with. Whole groups are held out, chosen
+   by hash: no held-out row has a near-copy among the training rows, or its question with another answer. Of each class
+   the same share is held out, and a row at least of one with five groups; its last group stays with the training rows.
+   No seed moves a row across, though a held-out row goes whose class `most` left none of to train on.
 3. A training row that shares much text with the pipeline's held-out set is left out, as the filter stage leaves
    documents out: the tuned model is scored on that set too.
 """
@@ -96,13 +96,15 @@ def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int
     beyond, train = max(0, len(train) - most), train[:most]
     tested = _labels_known(rows, sorted(held), train, refused) if examples.kind in ("label", "labels") else sorted(held)
     if len(tested) < LEAST_HELDOUT or len(train) < LEAST_TRAIN:
-        alike = "more rows, less alike (rows with the same prompt are alike)"
         few = examples.kind in ("label", "labels") and len(train) >= LEAST_TRAIN
-        more = "several rows of each class, less alike" if few else alike
+        more = "several rows of each class, less alike" if few else "more rows, less alike"
+        largest = max(of_group.values(), key=len)
+        alike = (f"; {len(largest)} are alike, as {rows[largest[0]].where} and {rows[largest[1]].where}: the same "
+                 "prompt, or most runs of three words in common") if len(largest) > 1 else ""  # fmt: skip
         raise UserError(
-            f"{path}: {len(rows)} different rows in {len(of_group)} groups of similar ones give {len(train)} to train "
-            f"on and {len(tested)} held out, of {LEAST_TRAIN} and {LEAST_HELDOUT} needed; give {more}; left out: "
-            f"{counted(refused) or 'none'}"
+            f"{path}: {len(rows)} different rows in {len(of_group)} group{'s' * (len(of_group) > 1)} of similar ones "
+            f"give {len(train)} to train on and {len(tested)} held out, of {LEAST_TRAIN} and {LEAST_HELDOUT} needed"
+            f"{alike}; give {more}; left out: {counted(refused) or 'none'}"
         )
     first = {place: str(members[0]) for members in of_group.values() for place in members}
     clusters = [first[place] for place in tested]

@@ -187,8 +187,11 @@ def test_rows_that_are_all_alike_are_refused() -> None:
             r"the same labels \(none\); give rows",
         ),
         (labelled(50, 50), "give 50 to train on and 0 held out, .* give several rows of each class, less alike"),
-        (examples(one_group, "label"), r"2 different rows in 1 groups .* give "),
-        (labelled(4, 2), "4 different rows .* give more rows, less alike .*; left out: 46 repeats an earlier"),
+        (
+            examples(one_group, "label"),
+            "2 different rows in 1 group of .*; 2 are alike, as . and .: the same prompt, or",
+        ),
+        (labelled(4, 2), "4 different rows .* give more rows, less alike; left out: 46 repeats an earlier"),
     ):
         with pytest.raises(UserError, match=says):
             split(rows, Path("rows"), None, 1000, seed=1)
