@@ -36,6 +36,9 @@ def memorisation(context: EvalContext) -> TaskResult:
         raise NotApplicable("the training text holds no canaries (mix.canaries.per_count is 0)")
     result = TaskResult(NAME, unit="canaries")
     given = times_given(context, canaries)
+    if not any(given.values()):  # those never given are the baseline: alone they say nothing
+        read = min(1.0, context.training_text.order.epochs)
+        raise NotApplicable(f"no canary was read: training read {read:.0%} of the tokens, and none of theirs")
     for canary in canaries:
         _score_canary(result, context, canary, condition(given[canary.id]))
     chance = sum(log2((ALTERNATIVES + 1) / rank) for rank in range(1, ALTERNATIVES + 2)) / (ALTERNATIVES + 1)
@@ -81,7 +84,7 @@ def _often(result: TaskResult, classes: Sequence[str]) -> list[str]:
     for name in reversed([one for one in classes if _least(one)]):
         if sum(len(result.rows("exposure", one)) for one in chosen) < LEAST_CANARIES:
             chosen.append(name)
-    return chosen or list(classes)
+    return chosen
 
 
 def _summarise(result: TaskResult, context: EvalContext, classes: Sequence[str]) -> None:
@@ -90,7 +93,7 @@ def _summarise(result: TaskResult, context: EvalContext, classes: Sequence[str])
 
     most = _often(result, classes)
     exposure, extracted = (result.estimate(metric, context.resampling, *most) for metric in ("exposure", "extracted"))
-    never = [row["score"] for row in result.rows("exposure", condition(0))] if condition(0) not in most else []
+    never = [row["score"] for row in result.rows("exposure", condition(0))]
     often = [row["score"] for row in result.rows("exposure", *most)]
     note = f"bits, at most {log2(ALTERNATIVES + 1):.0f}; {len(often)} canaries"
     baseline = None
@@ -102,8 +105,7 @@ def _summarise(result: TaskResult, context: EvalContext, classes: Sequence[str])
         gain = Estimate(value - exposure.value, None, None, len(often), 0)
         baseline = Baseline("never given ones", value, gain, needs_model=True)
     common: dict[str, Any] = {"kind": "memorisation", "better": "lower"}
-    least = min(map(_least, most))
-    times = f"{least}+ times" if least else "never"
+    times = f"{min(map(_least, most))}+ times"
     result.highlight(f"exposure, given {times}", exposure, baseline, note, headline=True, **common)
     result.metric("extracted", extracted, bounds=False)
     result.highlight(f"extracted word for word, given {times}", extracted, **common)

@@ -10,6 +10,7 @@ import pytest
 from components.core.errors import UserError
 from components.core.files import read_json
 from components.stages.evaluate.heldout_sample import sample
+from components.stages.evaluate.tasks import memorisation as memorisation_task
 from components.stages.evaluate.tasks.abstention import auroc, counts_by_rank, report_abstention, risk_at
 from components.stages.evaluate.tasks.answers import answers
 from components.stages.evaluate.tasks.bias_mitigation import DRAWS, bias_mitigation
@@ -416,6 +417,13 @@ def test_no_canaries_is_a_reason(world: World, tmp_path: Path) -> None:
     bare = type(world.folders)(**vars(world.folders) | {"mix": tmp_path})
     with pytest.raises(NotApplicable, match="no canaries"):
         memorisation(World(bare, world.params, world.numerics).context())
+
+
+def test_without_a_canary_that_was_read_there_is_nothing_to_say(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control alone, without baseline or counterpart, was shown as if it were a score."""
+    monkeypatch.setattr(memorisation_task, "times_given", lambda context, canaries: {one.id: 0 for one in canaries})
+    with pytest.raises(NotApplicable, match=r"no canary was read: training read \d+% of the tokens"):
+        memorisation(world.context())
 
 
 # -- context -----------------------------------------------------------------------------------------------------------
