@@ -35,7 +35,10 @@ def sentences(answers: ModelAnswers) -> dict[str, str]:
     """The five answers, one paragraph each, by their names: data, cost, quality, rebuild, load."""
     return {
         "data": " ".join(
-            [known(answers.data, data_text), *(one for one in answers.limits if one.startswith(TUNED_ON))]
+            [
+                f"{known(answers.data, data_text).rstrip('.')}.",
+                *(one for one in answers.limits if one.startswith(TUNED_ON)),
+            ]
         ),
         "cost": known(answers.cost, cost_text),
         "quality": known(answers.quality, lambda quality: quality_text(quality, answers.model)),

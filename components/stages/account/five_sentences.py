@@ -28,13 +28,28 @@ def five_sentences(summary: Summary, answers: Mapping[str, ModelAnswers], rows: 
         return dict.fromkeys(QUESTIONS, unknown) | {"cost": cost_sentence(summary)}
     answer = answers[name]
     tool, call = answer.load.lines[0].split()[1], answer.load.lines[1]
+    others = [one for one in answers if one != name and one.replace("/", "@") not in answer.stages]
+    own = "" if any(stage.startswith("pretrain@") for stage in answer.stages) or not others else name
     return {
-        "text": known(answer.data, _text),
-        "cost": cost_sentence(summary),
-        "quality": known(answer.quality, lambda quality: _quality(quality, rows)),
+        "text": _texts(name, others, answers) if own else known(answer.data, _text),
+        "cost": cost_sentence(summary) + (f" {_cost_of(answer)}" if own else ""),
+        "quality": known(answer.quality, lambda quality: _quality(quality, rows, own)),
         "rebuild": _rebuild(answer.rebuild),
         "load": f"with {tool.capitalize()}: {call.removeprefix('model = ')}.",
     }
+
+
+def _texts(name: str, others: list[str], answers: Mapping[str, ModelAnswers]) -> str:
+    """As `_text`, of a model whose base was made elsewhere, and of the others, which this pipeline's text made."""
+    data = next((one for other in others if not isinstance(one := answers[other].data, NotKnown)), None)
+    own = f"{name}: {known(answers[name].data, _text).rstrip('.')}."
+    return own + (f" The other models: {_text(data)}" if data else "")
+
+
+def _cost_of(answer: ModelAnswers) -> str:
+    """Energy of the stages behind one model alone."""
+    words = known(answer.cost, lambda cost: f"{_bounded([1000 * value for value in cost.kwh], 'Wh')})")
+    return f"That is all models together; {answer.model}: {words}."
 
 
 def _text(data: DataAnswer) -> str:
@@ -72,7 +87,8 @@ def _bounded(row: Triple, unit: str, more: str = "") -> str:
     return f"{mid} {unit} ({low} to {high}{more})"
 
 
-def _quality(quality: QualityAnswer, rows: list[ScoreRow]) -> str:
+def _quality(quality: QualityAnswer, rows: list[ScoreRow], own: str = "") -> str:
+    """How many scores of all models are better than their rules, and of `own`, a model that stands apart, if given."""
     compared = [row for row in rows if row.score.baseline is not None and not row.score.baseline_needs_model]
     better = [row.name for row in compared if above(row.score)]
     champion = quality.champion
@@ -81,11 +97,14 @@ def _quality(quality: QualityAnswer, rows: list[ScoreRow]) -> str:
         changed = sum(change.significant for change in champion.changes)
         first = champion.champion.endswith(" version 1")  # no gate let it pass: there was nothing to compare it with
         this = "the first registered, so champion by default" if first else "the champion"
-        against = f"; it is {this}" if champion.is_this else f"; {changed} scores differ from {champion.champion}"
+        it = own or "it"
+        against = f"; {it} is {this}" if champion.is_this else f"; {changed} scores differ from {champion.champion}"
+    whose = [row for row in compared if row.score.of == own]
+    apart = f", {sum(above(row.score) for row in whose)} of the {len(whose)} of {own}" if own else ""
     skipped = f"; {len(quality.skipped)} tasks were skipped" if quality.skipped else ""
     return (
-        f"{len(better)} of the {len(compared)} main scores with a rule that needs no model as baseline are better than "
-        f"it, in one training (other seeds: flows.seeds){against}{skipped}."
+        f"{len(better)} of the {len(compared)} main scores {'of all models ' if own else ''}with a rule that needs no "
+        f"model as baseline are better than it{apart}, in one training (other seeds: flows.seeds){against}{skipped}."
     )
 
 

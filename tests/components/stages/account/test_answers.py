@@ -1,5 +1,6 @@
 """The five answers of a model: what stages, ledger and MLflow recorded, and a reason where nothing was."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,19 @@ def test_of_a_base_made_elsewhere_only_the_stages_behind_the_tuning_count(
         assert "Not known: its base and its rows were made elsewhere" in text
         assert "finetune@instruct alone" in " ".join(sentences(answers)["cost"].split())
     assert "made elsewhere" not in " ".join(card(tmp_path, "finetune/classify").limits)
+    assert behind or "no text of this pipeline is behind it. It was tuned on rows of" in sentences(answers)["data"]
+
+
+def test_a_model_of_a_base_made_elsewhere_is_told_apart_from_the_others_in_the_summary(tmp_path: Path) -> None:
+    """Its line of text stood above the scores and the energy of models that are not behind it."""
+    own = Instruct(base="/hub/Qwen3-0.6B", data="chats.jsonl")
+    account(root=tmp_path, ledger_folder=project(tmp_path), params=Params(finetune=FinetuneBranches(instruct=own)))
+    said = " ".join((tmp_path / "reports/summary.md").read_text().split())
+    assert "trained on finetune/instruct: not known: its base and its rows were made elsewhere; " in said
+    assert "is behind it. The other models: 23 documents" in said
+    assert "That is all models together; finetune/instruct: " in said
+    assert "main scores of all models with a rule" in said
+    assert re.search(r"better than it, \d of the \d of finetune/instruct, in one training", said)
 
 
 def test_a_page_fits_a_terminal(root: Path) -> None:
