@@ -7,6 +7,7 @@ compared as the opt-out list does (passage_match.py). Where no document holds on
 are named.
 """
 
+import csv
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 
 from components.core.errors import UserError
 from components.core.files import read_json
+from components.core.plain_text import plain_name
 from components.similarity import ngram_overlap
 from components.text.passage_match import HEAD, Passages, words
 
@@ -31,6 +33,9 @@ WITH_TEXT = (*CORPORA[:4], ("mix", "train"))
 
 KINDS = ("source", "licence")
 """What manifests count documents by."""
+
+SKIPPED = "reports/ingest/details/skipped.csv"
+"""Files that ingest left out whole."""
 
 View = Callable[[str], Path | None]
 """Path of a pipeline file (`data/mix/train/manifest.json`) in the workspace or in DVC's cache; None if absent."""
@@ -97,8 +102,10 @@ def query_of(text: str, view: View) -> Query:
         return Query("id", text.split("-")[0])
     if re.fullmatch(r"[0-9a-fA-F]{64}", text):
         return Query("sha256", text.lower())
-    if "\n" not in text and any(_rows(view, "location", text)):
-        return Query("location", text)
+    if any(_rows(view, "location", plain_name(text))):
+        return Query("location", plain_name(text))
+    if reason := _left_out(view, plain_name(text)):
+        raise UserError(f"{plain_name(text)}: ingest left this file out ({reason}), so there is no document of it")
     if len(words(text)) < HEAD:
         raise UserError(
             f"{text!r} is no id, hash or location of a document, and as a passage it has fewer than {HEAD} "
@@ -121,15 +128,24 @@ def wide_query_of(text: str, view: View) -> Query:
     for kind in KINDS:
         if any(text in manifest.get(f"{kind}s", {}) for manifest in manifests):
             return Query(kind, text)
-    is_line = text and "\n" not in text
-    if is_line and not any(_rows(view, "location", text)) and any(_rows(view, "prefix", text)):
-        return Query("prefix", text)
+    place = plain_name(text)  # as a location is written: a line break in a name is `\\n`
+    if place and not any(_rows(view, "location", place)) and any(_rows(view, "prefix", place)):
+        return Query("prefix", place)
     try:
         return query_of(text, view)
     except UserError as error:
         known = {kind: dict.fromkeys(name for one in manifests for name in one.get(f"{kind}s", {})) for kind in KINDS}
         there = "; ".join(f"{kind}s: {', '.join(list(names)[:20])}" for kind, names in known.items())
         raise UserError(f"{error}, or name a source or licence ({there})") from None
+
+
+def _left_out(view: View, location: str) -> str:
+    """Why ingest left a file out whole; "" if it did not."""
+    path = view(SKIPPED)
+    if path is None:
+        return ""
+    with open(path, encoding="utf-8", newline="") as file:
+        return next((row["reason"] for row in csv.DictReader(file) if row["file"] == location), "")
 
 
 def trace(query: Query, view: View) -> list[Traced]:

@@ -81,7 +81,8 @@ class IngestPass:
             counts.unread.update(result.unread)
             by_status = Counter[str]()
             yield from self._of_file(result, listing, counts, keys, by_status)
-            counts.count_file(plain_name(task.location), result.num_bytes, by_status, result.cut)
+            if not result.skipped:  # else skipped.csv has all its bytes, of which the beginning was looked at
+                counts.count_file(plain_name(task.location), result.num_bytes, by_status, result.cut)
             self._progress(task.location)
             if listing.max_bytes and counts.kept_bytes >= listing.max_bytes:
                 counts.files_not_read = len(listing.tasks) - number

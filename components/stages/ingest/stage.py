@@ -8,7 +8,9 @@ stage that has settings to tune, and nothing edits it later.
 """
 
 import json
+import math
 import shutil
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +58,8 @@ def ingest(
         with CorpusWriter(out / "dropped", shard_bytes, dropped=True) as drop:
             with progress.phase("read"):
                 _write_entries(ingest_pass, workers, out, work / "kept", drop, progress)
+            for line in left_out_lines(ingest_pass.source_counts):
+                progress.log(line)
             _raise_if_unfit(ingest_pass, params, work)
             with progress.phase("split"):
                 _split(ingest_pass, work / "kept", out, drop, progress)
@@ -133,6 +137,19 @@ def _write_entries(
                 keep.add(entry.document)
 
 
+def left_out_lines(source_counts: dict[str, SourceCounts]) -> Iterator[str]:
+    """A line per source with files that were left out whole: they are no records, so no rule for bad ones stops for
+    them."""
+    for name, counts in source_counts.items():
+        if counts.skipped:
+            largest, total = max(counts.skipped, key=lambda one: one.num_bytes), len(counts.skipped)
+            size = sum(one.num_bytes for one in counts.skipped)
+            yield (
+                f"{name}: {total} file{'s' * (total > 1)} left out whole ({size:,} bytes), the largest "
+                f"{largest.file}: {largest.reason}; reports/ingest/details/skipped.csv lists all"
+            )
+
+
 def evidence_line(entry: RecordStatus) -> str:
     """A quarantined record as one line of records.jsonl: where it is, why, its hash and its first bytes."""
     document = entry.document
@@ -174,10 +191,12 @@ def _too_many_bad(name: str, counts: SourceCounts, params: Ingest, work: Path) -
     listing.write_text("".join(map(evidence_line, counts.bad_records)), encoding="utf-8")
     first = counts.bad_records[0]
     where = f"{first.document.location.split('#')[0]} line {first.line}" if first.line else first.document.location
+    enough = math.ceil(100 * bad / total) / 100
     return (
         f"ingest source {name}: {bad} of {total} records are bad ({bad / total:.0%}; ingest.max_quarantine allows "
         f"{params.max_quarantine:.0%}), the first in {where}: {first.rule}, {first.reason}; fix them (list: "
-        f"{listing}), leave their files out with `pattern`, or set ingest.max_quarantine in params.yaml higher"
+        f"{listing}), leave their files out with `pattern`, or add the line `max_quarantine: {enough:g}` below "
+        "`ingest:` in params.yaml"
     )
 
 

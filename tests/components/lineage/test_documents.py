@@ -116,6 +116,18 @@ def test_the_other_kinds_of_query(root: Path, view: View) -> None:
         assert ("ingest", part) in {fate[:2] for fate in fates(view, is_left_out.id)[is_left_out.id]}
 
 
+def test_a_name_with_a_line_break_is_found_as_it_is_and_as_it_is_written(tmp_path: Path) -> None:
+    document = replace(modules("scipy", 60)[0], location=r"name\nwith newline.txt#2")
+    corpus(tmp_path / "data/ingest/train", [document])
+
+    def view(path: str) -> Path | None:
+        return tmp_path / path if (tmp_path / path).exists() else None
+
+    for name in ("name\nwith newline.txt", r"name\nwith newline.txt"):
+        assert query_of(name, view) == Query("location", r"name\nwith newline.txt")
+    assert wide_query_of("name\nwith", view) == Query("prefix", r"name\nwith")
+
+
 def test_what_the_mixture_adds_is_found(root: Path, view: View) -> None:
     canary = next(each for each in read_corpus(root / "data/mix/train") if each.source == "canary")
     found = trace(query_of(canary.text, view), view)

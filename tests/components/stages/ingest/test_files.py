@@ -13,7 +13,9 @@ import pytest
 import zstandard
 
 from components.core.errors import UserError
+from components.core.progress import Progress
 from components.corpus.corpus import Document, read_corpus, read_manifest
+from components.lineage.documents import SKIPPED, query_of
 from components.params import Files, Ingest, LicencePolicy
 from components.stages.ingest.licences import normalise
 from components.stages.ingest.stage import dry_run
@@ -89,6 +91,32 @@ def test_every_format_is_read_and_what_is_not_is_listed(mixed: Path, tmp_path: P
         "hidden": 1,
     }
     assert "picture.png" in (out / "reports/details/skipped.csv").read_text()
+
+
+def test_a_table_without_the_text_column_is_left_out_whole_and_said(tmp_path: Path) -> None:
+    """50 rows of it were in no count, its header in bytes.csv, and the terminal said nothing."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "a.txt").write_text(PROSE * 60)
+    (folder / "odd.csv").write_text("Body Text;author\n" + "words of a row;somebody\n" * 50)
+    lines: list[str] = []
+
+    class Lines(Progress):
+        def log(self, text: str) -> None:
+            lines.append(text)
+
+    _, out = run_on_files(folder, tmp_path, progress=Lines())
+    size = (folder / "odd.csv").stat().st_size
+    assert lines[0].startswith(f"files: 1 file left out whole ({size:,} bytes), the largest odd.csv: no column 'text'")
+    assert "odd.csv" not in (out / "reports/details/bytes.csv").read_text()
+    skipped = out / "reports/details/skipped.csv"
+    assert f",{size}" in skipped.read_text()
+
+    def view(path: str) -> Path | None:
+        return {SKIPPED: skipped}.get(path)
+
+    with pytest.raises(UserError, match=r"odd.csv: ingest left this file out \(no column 'text'"):
+        query_of("odd.csv", view)
 
 
 def test_no_absolute_path_and_the_same_bytes_for_any_number_of_workers(tmp_path: Path) -> None:
@@ -327,7 +355,7 @@ def test_a_dry_run_says_why_a_run_would_end(mixed: Path, tmp_path: Path) -> None
         root=tmp_path, params=Ingest(sources=[Files(path=str(mixed))], watch=str(mixed)), work=tmp_path / "work"
     )
     assert result.problem.startswith("a run would end here: ingest source files: 9 of")
-    assert "or set ingest.max_quarantine in params.yaml higher" in result.problem
+    assert "or add the line `max_quarantine: " in result.problem
     assert len((tmp_path / "work" / "quarantine.jsonl").read_text().splitlines()) == 9
 
 
