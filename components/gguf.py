@@ -64,8 +64,8 @@ def write_gguf(folder: Path, path: Path, facts: Mapping[str, str]) -> None:
         byte_ranks(tokenizer_json)  # checks that the pattern is the one that is named
     except (UserError, KeyError, TypeError):  # another layout of tokenizer.json
         raise UserError(
-            f"{folder}: its tokenizer is none of this pipeline; write the model with --format hub, and convert that by "
-            "llama.cpp's convert_hf_to_gguf.py"
+            f"{facts.get('general.name') or folder}: its tokenizer is none of this pipeline; write the model with "
+            "--format hub, and convert that by llama.cpp's convert_hf_to_gguf.py"
         ) from None
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN3, shape.depth)
     with written_whole(path) as temporary:

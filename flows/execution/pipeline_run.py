@@ -376,7 +376,8 @@ def _dvc_result(stage: str, status: int, lines: list[str]) -> StageResult:
         restored = any("is cached - skipping run" in line for line in lines)
         return StageResult("Restored", "DVC: taken from its cache") if restored else StageResult("Cached", UNCHANGED)
     last = next((line for line in reversed(lines) if line.startswith("ERROR")), lines[-1] if lines else "no output")
-    return StageResult("Failed", f"{stage}: dvc repro ended with status {status}: {last.removeprefix('ERROR: ')}")
+    why = f"dvc repro ended with status {status}: {last.removeprefix('ERROR: ')}"
+    return StageResult("Failed", f"{stage}: {processes.busy(chr(10).join(lines)) or why}")
 
 
 def _tree(pid: int) -> list[psutil.Process]:

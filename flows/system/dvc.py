@@ -23,7 +23,7 @@ from components.core.files import fingerprint
 from components.params import DEFAULTS, layout, read_tree
 from flows.system import code_files
 from flows.system.paths import DVC_CACHE, ROOT
-from flows.system.processes import output
+from flows.system.processes import busy, output
 
 DAMAGED = "{} is damaged: take it from git (`git checkout dvc.lock`) or remove it, and run again"
 
@@ -47,7 +47,7 @@ def open_repo(root: Path = ROOT) -> Iterator[Any]:
         with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
             yield repo
     except DvcException as error:
-        raise UserError(f"DVC: {clause(error, 1000)}{_advice(root, str(error))}") from None
+        raise UserError(busy(str(error)) or f"DVC: {clause(error, 1000)}{_advice(root, str(error))}") from None
     except UnicodeEncodeError as error:
         raise UserError(f"DVC cannot read a file name that is not UTF-8 ({error.object!a:.200}); rename it") from None
     except FileNotFoundError as error:

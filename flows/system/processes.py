@@ -88,6 +88,13 @@ def end_with_dvc() -> None:
         os._exit(1)
 
 
+def busy(text: str) -> str:
+    """A sentence if DVC says in `text` that another process has the files it needs; else ""."""
+    match = re.search(r"' is busy, it is being blocked by:\s*(?:\(PID (\d+)\))?", text)
+    who = f"another run (PID {match[1]})" if match and match[1] else "another run"
+    return f"{who} works on the same files; wait until it has ended, then run this again" if match else ""
+
+
 def output(command: list[str], root: Path, given: bytes = b"") -> bytes:
     """Output of a command of git or DVC, run in `root` with `given` as its input.
 
@@ -98,6 +105,8 @@ def output(command: list[str], root: Path, given: bytes = b"") -> bytes:
     if done.returncode:
         lines = os.fsdecode(done.stderr.strip() or done.stdout.strip() or b"no output").splitlines()
         reason = next((line for line in lines if line.startswith(("ERROR: ", "fatal: ", "error: "))), lines[0])
+        if why := busy("\n".join(lines)):
+            raise UserError(why)
         words = " ".join(command[2:] if command[1] == "-m" else command)
         raise UserError(f"{words} ended with status {done.returncode}: {reason.removeprefix('ERROR: ')}")
     return done.stdout

@@ -86,6 +86,14 @@ def test_metadata_and_token_kinds(tokenizer_json: str, tmp_path: Path) -> None:
     assert control == list(range(len(SPECIAL_TOKENS)))
 
 
+def test_a_tokenizer_made_elsewhere_is_refused_by_the_models_name(tmp_path: Path, tokenizer_json: str) -> None:
+    """The message named a temporary folder, which is gone."""
+    export.save(network(True), tokenizer_json, tmp_path / "model", {})
+    (tmp_path / "model/tokenizer.json").write_text("{}")
+    with pytest.raises(UserError, match=r"^ours: finetune/instruct: its tokenizer is none of this pipeline"):
+        write_gguf(tmp_path / "model", tmp_path / "model.gguf", {"general.name": "ours: finetune/instruct"})
+
+
 def test_what_llama_cpp_cannot_run_is_refused(
     tokenizer_json: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

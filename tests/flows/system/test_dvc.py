@@ -1,6 +1,7 @@
 """dvc.yaml is the one DAG: its deps are held against the import graph, its reading against small graphs."""
 
 import ast
+import os
 import resource
 import threading
 import time
@@ -198,6 +199,20 @@ def test_a_link_to_nothing_in_a_dependency_is_a_sentence(tmp_path: Path) -> None
     (tmp_path / "dvc.yaml").write_text("stages: {copy: {cmd: ls, deps: [in]}}")
     with pytest.raises(UserError, match=r"gone.txt: a link to nothing, and DVC, .* cannot read it; remove it"):
         dvc.stale(tmp_path)
+
+
+def test_files_that_another_run_has_are_a_sentence(tmp_path: Path) -> None:
+    """DVC's own words were shown, with its advice to remove its lock by hand."""
+    Repo.init(str(tmp_path), no_scm=True).close()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "dvc.yaml").write_text("stages: {make: {cmd: ls, outs: [out]}}")
+    writer = {str(tmp_path / "out"): {"pid": os.getppid(), "cmd": "dvc repro"}}
+    write_json(tmp_path / ".dvc/tmp/rwlock", {"write": writer, "read": {}})
+    says = rf"another run \(PID {os.getppid()}\) works on the same files; wait until it has ended, then run this again"
+    with pytest.raises(UserError, match=says):
+        dvc.run("commit", "--force", root=tmp_path)
+    with pytest.raises(UserError, match=says), dvc.open_repo(tmp_path) as repo:
+        repo.commit(force=True)
 
 
 def test_a_database_of_dvcs_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
