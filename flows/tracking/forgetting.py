@@ -168,9 +168,12 @@ def _is_shard(path: str) -> bool:
 
 def rows_of(shard: Path, ids: set[str]) -> list[str]:
     """Ids of the shard's rows that are one of the documents or a copy of one."""
-    rows = pq.read_table(shard, columns=["id", "sha256"]).to_pylist()
+    columns = [name for name in ("id", "sha256") if name in pq.read_schema(shard).names]
+    rows = pq.read_table(shard, columns=columns).to_pylist()
+    if "sha256" not in columns:  # a table about documents, which names them by id and place: all that share it
+        ids = {name.split(" ")[0] for name in ids}
     bases = [row["id"].split("-")[0] for row in rows]
-    return [row["id"] for row, base in zip(rows, bases, strict=True) if {base, f"{base} {row['sha256']}"} & ids]
+    return [row["id"] for row, base in zip(rows, bases, strict=True) if {base, f"{base} {row.get('sha256')}"} & ids]
 
 
 def files_of(store: ObjectCache, state: Snapshot) -> Iterator[tuple[str, str]]:

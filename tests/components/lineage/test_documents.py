@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from components.core.errors import UserError
@@ -101,6 +102,9 @@ def test_texts_with_the_same_id_are_told_apart(tmp_path: Path) -> None:
     assert len(trace(Query("id", first.id), view)) == 2
     mixture, quarantine = (tmp_path / f"data/{part}/part-00000.parquet" for part in ("mix/train", "ingest/quarantine"))
     assert rows_of(mixture, {found.name}) == []
+    about = tmp_path / "scores.parquet"
+    pl.DataFrame({"id": [first.id], "score": [0.5]}).write_parquet(about)
+    assert rows_of(about, {found.name}) == [first.id]
     assert rows_of(mixture, {kept.name}) == rows_of(quarantine, {found.name}) == [first.id]
 
 
