@@ -137,7 +137,7 @@ def _values(path: Path) -> Iterator[tuple[str, dict[str, Any] | Refused]]:
                 where = f"{path.name} line {number}"
                 if line.strip():
                     yield where, _parsed(line.removeprefix(b"\xef\xbb\xbf"), where)
-    except (csv.Error, pa.ArrowException, OSError) as error:
+    except (csv.Error, pa.ArrowException, OSError, UnicodeError) as error:  # UTF-16 that ends within a character
         raise UserError(f"{path}: cannot be read to its end ({clause(error)}); write it again") from None
 
 

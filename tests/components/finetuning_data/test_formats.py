@@ -235,6 +235,9 @@ def test_nothing_left_is_refused_with_counts_and_the_first_row(tmp_path: Path) -
     (tmp_path / "empty.jsonl.gz").write_bytes(gzip.compress(b""))
     with pytest.raises(UserError, match=r"it is empty; give a file with rows"):
         read(tmp_path / "empty.jsonl.gz")
+    (tmp_path / "half.jsonl").write_bytes('{"text"'.encode("utf-16")[:-1])
+    with pytest.raises(UserError, match=r"cannot be read to its end .*; write it again"):
+        read(tmp_path / "half.jsonl")
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")
     with pytest.raises(UserError, match="no whole parquet file"):
         read(tmp_path / "broken.parquet")
