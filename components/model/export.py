@@ -150,8 +150,8 @@ def weight_files(folder: Path) -> list[Path]:
     named = read_fields(index, WHOLE_COPY).get("weight_map") if index.exists() else {"": "model.safetensors"}
     if not isinstance(named, dict) or not all(isinstance(name, str) for name in named.values()):
         raise UserError(f"{folder}: {index.name} names no files of weights; {WHOLE_COPY}")
-    names = sorted({*named.values()})
-    if missing := [name for name in names if Path(name).name != name or not (folder / name).exists()]:
+    names, present = sorted({*named.values()}), {path.name for path in folder.glob("*")}
+    if missing := [name for name in names if name not in present]:
         raise UserError(f"{folder}: no {missing[0]}, so this is no model folder; give one with safetensors")
     return [folder / name for name in names]
 

@@ -25,6 +25,8 @@ from components.tokens.tokenizer import END_OF_TEXT
 
 UINT16_VOCABULARY = 65_536
 """Largest vocabulary whose ids fit in two bytes."""
+DTYPES = ("uint16", "uint32")
+"""Of ids on disk, little-endian: the second for larger vocabularies."""
 
 
 @dataclass
@@ -128,7 +130,12 @@ def read_token_manifest(folder: Path) -> TokenManifest:
     Raises:
         UserError: there is none (the tokenize stage has not finished), or it is damaged.
     """
-    return read_manifest_file(folder, "token shards", TokenManifest)
+    manifest = read_manifest_file(folder, "token shards", TokenManifest)
+    if manifest.dtype not in DTYPES:
+        raise UserError(
+            f"{folder}: manifest.json is damaged (dtype {manifest.dtype!r:.40}); run the stage that writes it again"
+        )
+    return manifest
 
 
 class TokenWriter:
@@ -148,7 +155,7 @@ class TokenWriter:
         assert len(set(sources)) == len(sources) <= 65_536
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        dtype = "uint16" if vocab_size <= UINT16_VOCABULARY else "uint32"
+        dtype = DTYPES[vocab_size > UINT16_VOCABULARY]
         self.manifest = TokenManifest(dtype, vocab_size, tokenizer_sha256, list(sources))
         for name in sources:
             self.manifest.per_source[name] = {"num_tokens": 0, "num_documents": 0, "num_bytes": 0}

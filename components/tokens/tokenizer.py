@@ -243,20 +243,21 @@ def byte_ranks(tokenizer_json: str) -> dict[bytes, int]:
 
 def _ranks(content: dict[str, Any]) -> dict[bytes, int]:
     special = {token["content"]: token["id"] for token in content["added_tokens"]}
-    patterns = [step.get("pattern", {}).get("Regex") for step in content["pre_tokenizer"].get("pretokenizers", [])]
+    steps = (content.get("pre_tokenizer") or {}).get("pretokenizers", [])
+    tokens = {token: id for token, id in content["model"]["vocab"].items() if token not in special}
+    unprintable = byte_of_character()
     if (
         special != {name: id for id, name in enumerate(SPECIAL_TOKENS)}
-        or PATTERN not in patterns
-        or content["normalizer"]
+        or PATTERN not in [step.get("pattern", {}).get("Regex") for step in steps]
+        or content.get("normalizer")
+        or unprintable.keys() - tokens.keys()
+        or set().union(*tokens) - unprintable.keys()
     ):
         raise UserError(
-            "tokenizer.json: not made by this version's tokenize stage (other pattern or special tokens); run it again"
+            "tokenizer.json: not made by this version's tokenize stage (other pattern, special tokens or bytes); "
+            "run it again"
         )
-    unprintable = byte_of_character()
-    vocabulary = content["model"]["vocab"].items()
-    return {
-        bytes(unprintable[character] for character in token): id for token, id in vocabulary if token not in special
-    }
+    return {bytes(unprintable[character] for character in token): id for token, id in tokens.items()}
 
 
 def byte_of_character() -> dict[str, int]:

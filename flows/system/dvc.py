@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from flows.system import code_files
 from flows.system.paths import DVC_CACHE, ROOT
 from flows.system.processes import busy, output
 
+MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 DAMAGED = "{} is damaged: take it from git (`git checkout dvc.lock`) or remove it, and run again"
 
 
@@ -299,13 +301,20 @@ def _is_entry(entry: Any) -> bool:
     if not isinstance(entry, dict):
         return False
     files = [*(entry.get("deps") or []), *(entry.get("outs") or [])]
-    return all(isinstance(one, dict) and "path" in one and "md5" in one for one in files)
+    return all(
+        isinstance(one, dict)
+        and "path" in one
+        and one.get("hash", "md5") == "md5"
+        and MD5.fullmatch(str(one.get("md5")))
+        for one in files
+    )
 
 
 def stale(root: Path = ROOT) -> dict[str, list[str]]:
     """Stage -> reasons, for each stage whose own state differs from dvc.lock (not yet what follows downstream)."""
     with open_repo(root) as repo:
-        status, locked = repo.status(), _locked(root)
+        locked = _locked(root)  # first: of hashes that are none DVC makes names of files
+        status = repo.status()
     found = {}
     for address, changes in status.items():  # `dvc.yaml:dedup` where the current folder is not the root
         stage = address.rpartition(":")[2]
