@@ -16,7 +16,7 @@ class Evaluate(Section):
     """Held-out text scored per source at most (10^3 bytes)."""
     items: int = Field(default=120, ge=20, le=1000)
     """Items per probe and condition."""
-    shots: list[Annotated[int, Field(ge=0, le=22)]] = Field(default=[0, 1, 2, 4, 8], min_length=1)
+    shots: list[Annotated[int, Field(ge=0, le=22)]] = [0, 1, 2, 4, 8]
     """Example counts of the few-shot curve."""
     mitigation_steps: int = Field(default=4, ge=0)
     """Optimizer steps of each arm of the bias mitigation: five draws of text, swapped and as it is; 0 skips it."""

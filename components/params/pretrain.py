@@ -95,13 +95,6 @@ class Pretrain(Section):
     max_rollbacks: Advanced[int] = Field(default=3, ge=0)
     """Times a NaN or loss spike may be rolled back before the run stops with an error."""
 
-    @model_validator(mode="after")
-    def _a_forward_pass_is_a_part_of_the_batch(self) -> "Pretrain":
-        if self.micro_batch is not None and self.micro_batch > self.batch:
-            raise ValueError(f"micro_batch = {self.micro_batch} is more than batch = {self.batch}; set it lower, or to "
-                             "null for the whole batch")  # fmt: skip
-        return self
-
 
 _SHIPPED = Pretrain(
     model=ModelShape(size=2, width=128),
