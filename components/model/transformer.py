@@ -11,7 +11,8 @@ Each choice, and where it comes from:
 - SwiGLU feed-forward (Shazeer 2020, arXiv:2002.05202)
 - head tied to the embedding (Press & Wolf 2016, arXiv:1608.05859) unless told otherwise
 - matrices that write to the residual stream start at zero (as in Yang et al. 2022, arXiv:2203.03466), so every block
-  starts as the identity and depth costs nothing at the first step
+  starts as the identity and depth costs nothing at the first step; but for one head of a causal network, see
+  induction_heads.py
 
 Names of parameters are those `transformers` uses, so that an export renames nothing (see export.py). One dial, `size`,
 is the depth; `derive_shape` of shape.py derives the rest.
@@ -30,7 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from components.model import cpu_kernels, document_attention, lora
+from components.model import cpu_kernels, document_attention, induction_heads, lora
 from components.model.shape import Shape
 
 SMALL = 0.3
@@ -248,6 +249,8 @@ class Transformer(nn.Module):
                 nn.init.normal_(parameter, std=0.02, generator=generator)
             elif parameter.ndim == 2:  # fan-in scaling: all widths shrink a normed input alike
                 nn.init.normal_(parameter, std=scale * parameter.shape[1] ** -0.5, generator=generator)
+        if induction_heads.fit(self.shape):
+            induction_heads.initialise(self, self.shape, generator)
         return self
 
     @property

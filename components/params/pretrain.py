@@ -111,7 +111,9 @@ _SHIPPED = Pretrain(
 class PretrainBranches(Section):
     """The two pretraining objectives, side by side on the same tokens."""
 
-    causal: Pretrain = _SHIPPED.model_copy(update={"model": ModelShape(size=2, width=128, tied=False)})
+    causal: Pretrain = _SHIPPED.model_copy(
+        update={"model": ModelShape(size=2, width=128, tied=False), "length_warmup": 0.0}
+    )
     """Next-token prediction."""
     masked: Pretrain = _SHIPPED
     """Masked-word prediction."""

@@ -115,7 +115,7 @@ def test_an_empty_file_is_refused_in_one_sentence(files: Path, text: str) -> Non
         (
             "params.yaml",
             f"{CAUSAL}\n    model:  # Shape of the network.\n      tied: false",
-            "  # ",
+            f"{CAUSAL}\n    # ",
             ["pretrain.causal.model.tied is missing", "add `pretrain.causal.model.tied: false`"],
         ),
         ("params.yaml", "matrix_lr: 0.02 ", "matrix_lr: .inf ", ["optimizer.matrix_lr = inf", "finite"]),

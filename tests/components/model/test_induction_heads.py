@@ -1,0 +1,51 @@
+"""A fresh causal network looks for what followed the present token earlier in its window; others do not."""
+
+import pytest
+import torch
+
+from components.model import induction_heads
+from components.model.shape import derive_shape
+from components.model.transformer import Transformer, captured_attention
+from components.params import ModelShape
+
+VOCABULARY, LENGTH = 2000, 100
+
+
+def fresh(causal: bool = True, **model: int) -> Transformer:
+    shape = derive_shape(ModelShape(**{"size": 2, "width": 128} | model), VOCABULARY, 256, causal)
+    return Transformer(shape).initialise(1)
+
+
+def attention(model: Transformer) -> list[torch.Tensor]:
+    """Weights of each layer, (B, H, T, S), where texts of random tokens say the same again."""
+    draws = (torch.Generator().manual_seed(seed) for seed in range(4))
+    once_BT = torch.stack([torch.randperm(VOCABULARY, generator=draw)[:LENGTH] for draw in draws])
+    with torch.no_grad(), captured_attention(model) as seen:
+        model.eval()(torch.cat([once_BT, once_BT], 1))
+    return [weights[:, :, LENGTH + 1 :] for weights in seen]
+
+
+@pytest.mark.parametrize("model", [{}, {"size": 4, "width": 256}, {"size": 3, "width": 256, "heads": 4, "kv_heads": 2}])
+def test_the_first_head_looks_one_back_and_the_second_at_what_followed(model: dict[str, int]) -> None:
+    at_T = torch.arange(LENGTH + 1, 2 * LENGTH)
+    previous, followed, *deeper = (weights.argmax(-1) for weights in attention(fresh(**model)))
+    assert (previous[:, 0] == at_T - 1).float().mean() > 0.95
+    assert (followed[:, 0] == at_T - LENGTH + 1).float().mean() > 0.5
+    others = [(previous[:, 1:], at_T - 1), (followed[:, 1:], at_T - LENGTH + 1), *((one, at_T - 1) for one in deeper)]
+    assert all((found == place).float().mean() < 0.1 for found, place in others)
+
+
+def test_it_says_nothing_yet() -> None:
+    """The second head's output matrix is zero like that of every other: what to do with the place found is learned."""
+    first, second = (layer.self_attn.o_proj.weight for layer in fresh().layers)
+    channels = fresh().shape.head_dim
+    assert first[:, :channels].any()
+    assert not first[:, channels:].any()
+    assert not second.any()
+
+
+def test_masked_networks_and_those_of_one_layer_have_none() -> None:
+    for model in (fresh(causal=False), fresh(size=1)):
+        assert not induction_heads.fit(model.shape)
+        assert not any(layer.self_attn.o_proj.weight.any() for layer in model.layers)
+        assert float(model.embed_tokens.weight.detach().std()) == pytest.approx(0.02, rel=0.05)
