@@ -94,7 +94,7 @@ class _Ticking(Progress):
 
 def _in_our_loop(
     job: Job, model: Any, objective: Any, optimizer: Optimizer, numerics: Numerics, clock: Clock,
-    length_warmup: float = 0.0,
+    length_warmup: float = 0.0, length_warmup_from: int = 16,
 ) -> None:  # fmt: skip
     from components.training.data_order import pretrain_batches
     from components.training.loop import train
@@ -103,6 +103,7 @@ def _in_our_loop(
     batches = pretrain_batches(
         TokenShards.open(job.corpus / "train"), context=CONTEXT, batch=BATCH, seed=job.seed, mask_rate=None,
         document_mask=False, steps=job.steps, length_warmup=length_warmup,
+        length_warmup_from=length_warmup_from,
     )  # fmt: skip
     settings = TrainConfig(job.steps, optimizer, checkpoint_every=job.steps)
     clock.tick()
@@ -117,7 +118,9 @@ def ours(job: Job, clock: Clock) -> Callable[[Tensor], Tensor]:
     model = Transformer(shape()).initialise(job.seed, shipped.initial_scale)
     rates = {"matrix_lr": job.rate, "embedding_lr": job.rate, "warmup": WARMUP}
     optimizer, numerics = shipped.optimizer.model_copy(update=rates), Numerics(threads=job.threads)
-    _in_our_loop(job, model, language_model_loss, optimizer, numerics, clock, shipped.length_warmup)
+    _in_our_loop(
+        job, model, language_model_loss, optimizer, numerics, clock, shipped.length_warmup, shipped.length_warmup_from
+    )
     return model.eval()
 
 

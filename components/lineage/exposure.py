@@ -6,6 +6,7 @@ whether training went that far. Nothing has to be logged while training.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ class Training:
     """Settings that determine the data order of a training run.
 
     Attributes:
-        num_tokens: of the corpus. context, batch, seed, steps, length_warmup: of params.yaml.
+        num_tokens: of the corpus. context, batch, seed, steps, length_warmup, length_warmup_from: of params.yaml.
         causal: windows then hold one token more, the last target.
         skipped: numbers of the batches passed over after a bad loss.
     """
@@ -31,11 +32,24 @@ class Training:
     causal: bool
     skipped: tuple[int, ...] = ()
     length_warmup: float = 0.0
+    length_warmup_from: int = 16
+
+    @classmethod
+    def of(cls, facts: dict[str, Any], num_tokens: int, causal: bool) -> "Training":
+        """That of a model: `facts` is its greenhouse.json."""
+        known = facts["training"]
+        given = {
+            name: known[name] for name in ("length_warmup", "length_warmup_from") if name in known
+        }  # not in old ones
+        batch = known["tokens"] // (known["steps"] * known["context"])
+        skipped = tuple(known["skipped_batches"])
+        return cls(num_tokens, known["context"], batch, known["seed"], known["steps"], causal, skipped, **given)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
         """Stretches with windows of one length."""
-        return phases_of(self.context, self.batch, self.seed, self.steps, self.length_warmup)
+        warmup = self.length_warmup, self.length_warmup_from
+        return phases_of(self.context, self.batch, self.seed, self.steps, *warmup)
 
     def windows(self, context: int) -> int:
         """Windows of so many tokens in one epoch."""

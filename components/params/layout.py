@@ -20,7 +20,7 @@ from components.params.pretrain import PretrainBranches
 from components.params.root import Params
 from components.params.section import AdvancedMark, Section
 
-OWN = {"causal": ("model.tied", "length_warmup"), "masked": ("mask_rate",)}
+OWN = {"causal": ("model.tied", "length_warmup_from"), "masked": ("mask_rate",)}
 """Branch of pretraining -> the keys of its own that params.yaml shows under it."""
 BRANCHES = tuple(OWN)
 COMMON = "pretrain.common"

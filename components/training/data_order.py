@@ -24,8 +24,6 @@ ROUNDS = 4
 MASK64 = (1 << 64) - 1
 STRIDE = 0x9E3779B97F4A7C15
 """2^64 over the golden ratio: what SplitMix64 adds from one number to the next."""
-SHORTEST = 16
-"""Tokens that no window of a length warm-up has fewer of."""
 
 
 def mixed(value: int, key: int) -> int:
@@ -103,15 +101,17 @@ class Phase:
         return range((number - self.first) * self.batch, (number - self.first + 1) * self.batch)
 
 
-def phases_of(context: int, batch: int, seed: int, steps: int, length_warmup: float) -> tuple[Phase, ...]:
+def phases_of(
+    context: int, batch: int, seed: int, steps: int, length_warmup: float, length_warmup_from: int = 16
+) -> tuple[Phase, ...]:
     """Phases of a run of `steps` batches of `batch` windows of `context` tokens.
 
     For a share `length_warmup` of the steps windows are shorter and a batch has more of them. Their lengths are
-    `context` halved as often as it goes, down to `SHORTEST`, the shortest first, each for as many steps: of 100 steps
-    at a context of 128 and a warm-up of .6, 20 have windows of 16, 20 of 32, 20 of 64, and 40 of 128.
+    `context` halved as often as it goes, down to `length_warmup_from`, the shortest first, each for as many
+    steps: of 100 steps at a context of 128 and a warm-up of .6, 20 have windows of 16, 20 of 32, 20 of 64, 40 of 128.
     """
     lengths: list[int] = []
-    while (length := lengths[0] if lengths else context) % 2 == 0 and length // 2 >= SHORTEST:
+    while (length := lengths[0] if lengths else context) % 2 == 0 and length // 2 >= length_warmup_from:
         lengths.insert(0, length // 2)
     each = length_warmup * steps / max(1, len(lengths))
     short = [
@@ -169,9 +169,9 @@ class PretrainBatches:
 
 def pretrain_batches(
     shards: TokenShards, *, context: int, batch: int, seed: int, mask_rate: float | None, document_mask: bool,
-    steps: int = 0, length_warmup: float = 0.0,
+    steps: int = 0, length_warmup: float = 0.0, length_warmup_from: int = 16,
 ) -> PretrainBatches:  # fmt: skip
-    """Batches of a corpus of token shards; for `steps` and `length_warmup` see `phases_of`.
+    """Batches of a corpus of token shards; for `steps` and the length warm-up see `phases_of`.
 
     Raises:
         UserError: the corpus is shorter than one window.
@@ -182,4 +182,5 @@ def pretrain_batches(
             f"pretrain: the training text has {shards.num_tokens} tokens, fewer than one of context {context}; "
             "set context lower, or give the pipeline more text"
         )
-    return PretrainBatches(shards, phases_of(context, batch, seed, steps, length_warmup), mask_rate, document_mask)
+    phases = phases_of(context, batch, seed, steps, length_warmup, length_warmup_from)
+    return PretrainBatches(shards, phases, mask_rate, document_mask)

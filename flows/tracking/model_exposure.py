@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -135,23 +134,8 @@ def _model(branch: str, names: list[str], state: Snapshot, view: View) -> Model:
     if facts is None or tokens is None:
         model.problem = "its files are neither here nor in DVC's cache"
         return model
-    model.training = training_of(read_json(facts), read_json(tokens)["num_tokens"], branch)
+    model.training = Training.of(read_json(facts), read_json(tokens)["num_tokens"], branch == "causal")
     return model
-
-
-def training_of(facts: dict[str, Any], num_tokens: int, branch: str) -> Training:
-    """The data order of a model, from its greenhouse.json."""
-    known = facts["training"]
-    return Training(
-        num_tokens=num_tokens,
-        context=known["context"],
-        batch=known["tokens"] // (known["steps"] * known["context"]),
-        seed=known["seed"],
-        steps=known["steps"],
-        causal=branch == "causal",
-        skipped=tuple(known["skipped_batches"]),
-        length_warmup=known.get("length_warmup", 0.0),
-    )
 
 
 # -- exposure ----------------------------------------------------------------------------------------------------------

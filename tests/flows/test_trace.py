@@ -6,7 +6,6 @@ import re
 import pytest
 
 from flows.system import params_file
-from flows.tracking.model_exposure import training_of
 from tests.flows.pipeline_clone import PipelineClone
 
 pytestmark = [pytest.mark.pipeline]
@@ -71,9 +70,3 @@ def test_help_teaches(finished_clone: PipelineClone) -> None:
     said = finished_clone.run("flows.trace", "--help")
     assert "opt-out list" in said
     assert "passage: five words or more" in said
-
-
-def test_batch_follows_from_what_a_model_records() -> None:
-    facts = {"training": {"tokens": 12 * 4 * 64, "steps": 12, "context": 64, "seed": 7, "skipped_batches": [3]}}
-    run = training_of(facts, 5000, "masked")
-    assert (run.batch, run.context, run.trained(3), run.trained(12), run.trained(13)) == (4, 64, False, True, False)

@@ -154,5 +154,7 @@ def _plot_attention(trained: Trained, tokenizer: tokenizers.Tokenizer, path: Pat
 
 def windows(params: Pretrain) -> str:
     """Lengths of the windows of a run, in words."""
-    phases = phases_of(params.context, params.batch, params.seed, params.steps, params.length_warmup)
+    phases = phases_of(
+        params.context, params.batch, params.seed, params.steps, params.length_warmup, params.length_warmup_from
+    )
     return described(phases, params.steps)

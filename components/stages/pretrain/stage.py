@@ -82,6 +82,7 @@ class PretrainInputs:
             document_mask=params.document_mask,
             steps=params.steps,
             length_warmup=params.length_warmup,
+            length_warmup_from=params.length_warmup_from,
         )
 
 
@@ -136,6 +137,7 @@ def pretrain(
             "tokens": params.steps * params.batch * params.context,
             "context": params.context,
             "length_warmup": params.length_warmup,
+            "length_warmup_from": params.length_warmup_from,
             "flops": inputs.flops,
             "seed": params.seed,
             "skipped_batches": result.skipped,

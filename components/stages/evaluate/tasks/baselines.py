@@ -37,13 +37,8 @@ class TrainingText:
     """The tokens a model was trained on: its data order, run once more over the corpus of the tokenize stage."""
 
     def __init__(self, model: Path, shards: TokenShards, causal: bool = True) -> None:
-        facts = read_json(model / "greenhouse.json")["training"]
-        context, steps = facts["context"], facts["steps"]
-        batch = facts["tokens"] // (steps * context)
-        skipped = tuple(facts["skipped_batches"])
         self.shards = shards
-        warmup = facts.get("length_warmup", 0.0)
-        self.order = Training(shards.num_tokens, context, batch, facts["seed"], steps, causal, skipped, warmup)
+        self.order = Training.of(read_json(model / "greenhouse.json"), shards.num_tokens, causal)
 
     @cached_property
     def windows(self) -> list[np.ndarray]:
