@@ -20,6 +20,8 @@ from components.model.shape import Shape
 CONSTANT = 0
 """The channel of the residual stream that is 1 for every token: what a head reads that looks at positions alone."""
 
+USUAL = 0.02
+"""Standard deviation of fresh embeddings in all other networks."""
 NOISE = 0.1
 """What is left of the random part of their queries and keys."""
 BACK, MATCH = 2.0, 1.3
@@ -36,13 +38,17 @@ def fit(shape: Shape) -> bool:
 def initialise(model: Any, shape: Shape, generator: torch.Generator) -> None:
     """Set the embeddings of a fresh Transformer, and the first head of its first and of its second layer.
 
-    Embeddings have length 1 or so, times the usual 0.02 per channel the first steps would turn all of them round.
+    Embeddings have length 1 or so: the first steps would turn round those of `USUAL` size, and heads lose their way.
     """
     channels, pairs, size = shape.head_dim, shape.head_dim // 2, shape.width**-0.5
     first, second = (layer.self_attn for layer in model.layers[:2])
     embedding_VD = model.embed_tokens.weight
     nn.init.normal_(embedding_VD, std=size, generator=generator)
     embedding_VD[:, CONSTANT] = 1
+    if (
+        shape.tied
+    ):  # logits as of the usual embeddings: those of length 1 would say that every token comes again at once
+        model.norm.weight[:] = USUAL / size
     for looking in (first.q_proj, first.k_proj, second.q_proj, second.k_proj):
         looking.weight[:channels] *= NOISE
     # RoPE turns channels (c, c + pairs) by position times an angle of that pair. Queries are the same everywhere, keys

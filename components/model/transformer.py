@@ -246,7 +246,7 @@ class Transformer(nn.Module):
             if name.endswith(("o_proj.weight", "down_proj.weight", "lm_head.weight")):
                 nn.init.zeros_(parameter)
             elif name == "embed_tokens.weight":
-                nn.init.normal_(parameter, std=0.02, generator=generator)
+                nn.init.normal_(parameter, std=induction_heads.USUAL, generator=generator)
             elif parameter.ndim == 2:  # fan-in scaling: all widths shrink a normed input alike
                 nn.init.normal_(parameter, std=scale * parameter.shape[1] ** -0.5, generator=generator)
         if induction_heads.fit(self.shape):

@@ -14,13 +14,13 @@ VOCABULARY = 300
 
 
 def network(causal: bool = True, context: int = 160, **model: object) -> Transformer:
-    """A small network whose every weight matters (fresh ones have zeros)."""
+    """A small network whose every weight is random (fresh ones have zeros, and heads that look at one place)."""
     shape = derive_shape(ModelShape(**{"size": 2} | model), VOCABULARY, context, causal)
-    result = Transformer(shape).initialise(1)
+    result = Transformer(shape)
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for parameter in result.parameters():
-            parameter += torch.randn(parameter.shape, generator=generator) * 0.05
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.06 + (parameter.ndim == 1))
     return result.eval()
 
 
