@@ -127,7 +127,7 @@ def test_scores_are_learned(kind: str, place: Path, tmp_path: Path) -> None:
     rows = [f"a {word} and {second} evening {number},{(words[word] + words[second]) / 2}\n"
             for number in range(20) for word in words for second in words]  # fmt: skip
     (place / "scores.csv").write_text("text,score\n" + "".join(rows))
-    params = Classify(**FAST | {"steps": 100}, max_pairs=150)
+    params = Classify(**FAST | {"steps": 200}, max_pairs=150)
     report = run(place, tmp_path, "classify", "scores.csv", params, place / kind)
     metrics = report.metrics
     assert metrics["r2/low"] > 0.5
