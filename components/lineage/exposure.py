@@ -38,9 +38,8 @@ class Training:
     def of(cls, facts: dict[str, Any], num_tokens: int, causal: bool) -> "Training":
         """That of a model: `facts` is its greenhouse.json."""
         known = facts["training"]
-        given = {
-            name: known[name] for name in ("length_warmup", "length_warmup_from") if name in known
-        }  # not in old ones
+        warmup = ("length_warmup", "length_warmup_from")  # models of before have neither
+        given = {name: known[name] for name in warmup if name in known}
         batch = known["tokens"] // (known["steps"] * known["context"])
         skipped = tuple(known["skipped_batches"])
         return cls(num_tokens, known["context"], batch, known["seed"], known["steps"], causal, skipped, **given)

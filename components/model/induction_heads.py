@@ -23,14 +23,14 @@ CONSTANT = 0
 USUAL = 0.02
 """Standard deviation of fresh embeddings in all other networks."""
 NOISE = 0.1
-"""What is left of the random part of their queries and keys."""
+"""What is left of the random part of both heads' queries and keys."""
 BACK, MATCH = 2.0, 1.3
 """Gains of the norms of queries and keys, in the fast channels of the first layer and all of the second: how sharply a
 head tells the place it looks for from others."""
 
 
 def fit(shape: Shape) -> bool:
-    """Whether they have a place: a causal network (the masked one sees both neighbours) of two layers or more."""
+    """Whether both heads have a place: a causal network (a masked one sees both neighbours) of two layers or more."""
     return shape.causal and shape.depth > 1
 
 
@@ -45,9 +45,8 @@ def initialise(model: Any, shape: Shape, generator: torch.Generator) -> None:
     embedding_VD = model.embed_tokens.weight
     nn.init.normal_(embedding_VD, std=size, generator=generator)
     embedding_VD[:, CONSTANT] = 1
-    if (
-        shape.tied
-    ):  # logits as of the usual embeddings: those of length 1 would say that every token comes again at once
+    if shape.tied:
+        # Logits as small as of the usual embeddings: else a fresh model is sure that every token comes twice.
         model.norm.weight[:] = USUAL / size
     for looking in (first.q_proj, first.k_proj, second.q_proj, second.k_proj):
         looking.weight[:channels] *= NOISE
