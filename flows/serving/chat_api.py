@@ -34,7 +34,7 @@ CONFIG, GENERATION = "tokenizer_config.json", "generation_config.json"
 ANSWER = {
     "defaults": {"role": "assistant"},
     "start_anchor": SPECIAL_TOKENS[ASSISTANT],
-    "fields": {"content": {"close": SPECIAL_TOKENS[END], "content": "text"}},
+    "fields": {"content": {"close": SPECIAL_TOKENS[END], "content": "text", "content_args": {"strip": False}}},
 }
 """Where an answer stands in a chat of ours, as `transformers` is told."""
 SAMPLED = {"do_sample": True, "temperature": 0.7, "top_p": 0.9}

@@ -261,7 +261,7 @@ def test_a_causal_model_learns_to_classify(place: Path, tmp_path: Path, monkeypa
     from transformers import AutoModelForSequenceClassification
 
     monkeypatch.setattr(source_task, "SNIPPET_CHARS", 60)
-    params = Classify(**FAST | {"steps": 60, "learning_rate": 0.003})
+    params = Classify(**FAST | {"steps": 200, "learning_rate": 0.003})
     folders = {name: tmp_path / name for name in ("out", "reports", "work")}
     corpora = {"train": place / "train", "heldout": place / "heldout"}
     report = finetune(branch="classify", base=place / "causal", params=params, numerics=NUMERICS, **corpora, **folders)
