@@ -20,8 +20,8 @@ from components.params.pretrain import PretrainBranches
 from components.params.root import Params
 from components.params.section import AdvancedMark, Section
 
-OWN = {"causal": ("model.tied", "length_warmup_from"), "masked": ("mask_rate",)}
-"""Branch of pretraining -> the keys of its own that params.yaml shows under it."""
+OWN = {"causal": "model.tied", "masked": "mask_rate"}
+"""Branch of pretraining -> the key of its own that params.yaml shows under it."""
 BRANCHES = tuple(OWN)
 COMMON = "pretrain.common"
 SOURCE_KINDS: tuple[type[Section], ...] = (Packages, PackageTexts, Files, Hub)
@@ -65,8 +65,7 @@ def _walk_pretrain(branches: PretrainBranches) -> Iterator[tuple[str, FileKey]]:
     yield COMMON, FileKey("Both objectives; a key written under one of them below wins there.", False, section=True)
     yield from _walk(branches.masked, f"{COMMON}.", False)
     for branch, own in OWN.items():
-        for key in own:
-            yield from _walk_to(branches, "pretrain.", f"{branch}.{key}")
+        yield from _walk_to(branches, "pretrain.", f"{branch}.{own}")
 
 
 def _walk_to(section: Section, prefix: str, path: str) -> Iterator[tuple[str, FileKey]]:

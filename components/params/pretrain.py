@@ -72,8 +72,8 @@ class Pretrain(Section):
     """Tokens per sequence."""
     length_warmup: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of the steps with shorter sequences, as many more in a batch: `context` halved, the shortest first."""
-    length_warmup_from: int = Field(default=16, ge=1)
-    """Fewest tokens of such a sequence. A causal model has use for its induction head in longer ones alone."""
+    length_warmup_from: int = Field(default=128, ge=1)
+    """Fewest tokens of such a sequence: a model has use for its induction heads in longer ones alone."""
     document_mask: bool = False
     """Keep attention inside each document of a packed sequence."""
     mask_rate: Advanced[float] = Field(default=0.3, gt=0.0, lt=1.0)
@@ -113,9 +113,7 @@ _SHIPPED = Pretrain(
 class PretrainBranches(Section):
     """The two pretraining objectives, side by side on the same tokens."""
 
-    causal: Pretrain = _SHIPPED.model_copy(
-        update={"model": ModelShape(size=2, width=128, tied=False), "length_warmup_from": 128}
-    )
+    causal: Pretrain = _SHIPPED.model_copy(update={"model": ModelShape(size=2, width=128, tied=False)})
     """Next-token prediction."""
     masked: Pretrain = _SHIPPED
     """Masked-word prediction."""

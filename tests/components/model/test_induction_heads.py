@@ -1,4 +1,4 @@
-"""A fresh causal network looks for what followed the present token earlier in its window; others do not."""
+"""A fresh network looks for what stood beside the same tokens earlier in its window."""
 
 import pytest
 import torch
@@ -35,6 +35,28 @@ def test_the_first_head_looks_one_back_and_the_second_at_what_followed(model: di
     assert all((found == place).float().mean() < 0.1 for found, place in others)
 
 
+@pytest.mark.parametrize(
+    ("model", "sides"),
+    [
+        ({}, [-1, 1]),
+        ({"size": 3, "width": 256, "heads": 4, "kv_heads": 2}, [-1, 1]),
+        ({"heads": 2, "kv_heads": 1}, [-1]),
+    ],
+)
+def test_masked_heads_look_at_the_neighbours_and_where_else_the_same_ones_stood(
+    model: dict[str, int], sides: list[int]
+) -> None:
+    at_T = torch.arange(LENGTH + 1, 2 * LENGTH - 1)
+    beside, alike, *_ = (weights[:, :, :-1] for weights in attention(fresh(causal=False, **model)))
+    first = torch.arange(len(sides)) * beside.shape[1] // model.get("kv_heads", beside.shape[1])
+    for head, side in zip(first.tolist(), sides, strict=True):
+        assert (beside[:, head].argmax(-1) == at_T + side).float().mean() > 0.95
+        elsewhere = alike[:, head, :, :LENGTH].argmax(-1)  # what is most alike is the place itself
+        assert (elsewhere == at_T - LENGTH).float().mean() > 0.5
+    others = [head for head in range(beside.shape[1]) if head not in first]
+    assert all((beside[:, others].argmax(-1) == at_T + side).float().mean() < 0.1 for side in sides if others)
+
+
 def test_it_says_nothing_yet() -> None:
     """The second head's output matrix is zero like that of every other: what to do with the place found is learned."""
     first, second = (layer.self_attn.o_proj.weight for layer in fresh().layers)
@@ -44,8 +66,8 @@ def test_it_says_nothing_yet() -> None:
     assert not second.any()
 
 
-def test_masked_networks_and_those_of_one_layer_have_none() -> None:
-    for model in (fresh(causal=False), fresh(size=1)):
+def test_networks_of_one_layer_have_none() -> None:
+    for model in (fresh(causal=False, size=1), fresh(size=1)):
         assert not induction_heads.fit(model.shape)
         assert not any(layer.self_attn.o_proj.weight.any() for layer in model.layers)
         assert float(model.embed_tokens.weight.detach().std()) == pytest.approx(0.02, rel=0.05)
