@@ -65,7 +65,7 @@ def initialise(model: Any, shape: Shape, generator: torch.Generator) -> None:
     fast = torch.arange(max(1, pairs // 4))
     slow = torch.cat([torch.arange(pairs // 2, pairs), torch.arange(pairs // 2, pairs) + pairs])
     angle = model.frequency_C[fast]
-    # Where queries and keys are not normed, weights make the first layer as sharp; CONSTANT, normed, is sqrt(width / 2).
+    # Where queries and keys are not normed, weights make the first layer sharp; CONSTANT, normed, is sqrt(width / 2).
     looking = 1 if shape.qk_norm else BACK * (channels / len(fast) * 2 / shape.width) ** 0.5
 
     def directions() -> Tensor:
