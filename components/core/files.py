@@ -4,6 +4,7 @@ Every write goes to a temporary name in the same folder, is synced, and is renam
 spaces, a final newline), so that equal content means equal bytes.
 """
 
+import errno
 import hashlib
 import json
 import math
@@ -164,8 +165,54 @@ def nested(values: Mapping[str, Any], separator: str = ".") -> dict[str, Any]:
 
 
 def move(source: Path, target: Path) -> None:
-    """Move a file or folder to `target`, replacing what is there; a rename when both are on one disk."""
-    if target.is_dir() and not target.is_symlink():
-        shutil.rmtree(target)
+    """Move a file or folder to `target`, replacing what is there: whole or not at all, onto another disk too.
+
+    Raises:
+        OSError: of the machine; `source` is as it was, and on another disk `target` too.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(source, target)
+    try:
+        _replace(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        near = target.with_name(f".{target.name}.tmp")  # names no process, so what a killed one left is removed
+        try:
+            _remove(near)
+            _copy(source, near)
+            _replace(near, target)
+        finally:
+            _remove(near)
+        sync_folder(target.parent)
+        _remove(source)
+
+
+def _replace(source: Path, target: Path) -> None:
+    """Rename, over a folder too."""
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR):
+            raise
+        shutil.rmtree(target)
+        os.replace(source, target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file or folder, synced. `shutil.copytree` gathers what fails, and what a full disk said is lost in it."""
+    if source.is_dir() and not source.is_symlink():
+        target.mkdir()
+        for path in source.iterdir():
+            _copy(path, target / path.name)
+        shutil.copystat(source, target)
+    else:
+        shutil.copy2(source, target, follow_symlinks=False)
+    if not target.is_symlink():
+        sync_folder(target)  # a file just as well
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -60,7 +60,8 @@ def words_of(error: OSError) -> str:
         error = OSError(errno.ENOSPC, "")
     if error.errno not in OF_MACHINE:
         return ""
-    where = f"{error.filename}: " if error.filename else ""
+    file = error.filename2 or error.filename  # of a move or a copy: where to
+    where = f"{file}: " if file else ""
     return f"{where}{os.strerror(error.errno)}; {OF_MACHINE[error.errno]} and run again"
 
 

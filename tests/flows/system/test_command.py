@@ -39,6 +39,11 @@ def test_a_short_write_of_numpy_is_a_full_disk() -> None:
     assert words_of(real.value) == "No space left on device; free space on the disk and run again"
 
 
+def test_of_a_move_the_place_it_goes_to_is_named() -> None:
+    full = OSError(errno.ENOSPC, "", "/work/out", None, "/full/data")
+    assert words_of(full) == "/full/data: No space left on device; free space on the disk and run again"
+
+
 def test_a_users_error_is_a_sentence_and_any_other_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended(UserError("no such stage")) == 1
     assert capsys.readouterr().err == "toy: no such stage\n"
