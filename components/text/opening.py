@@ -24,7 +24,7 @@ def inner_suffix(name: str) -> str:
 
 
 class ByteCount(io.RawIOBase):
-    """An open file with its position, and the bytes that readers remove from its text.
+    """An open file with its path and position, and the bytes that readers remove from its text.
 
     Attributes:
         offset: bytes read so far, unpacked and as UTF-8.
@@ -33,7 +33,7 @@ class ByteCount(io.RawIOBase):
     """
 
     def __init__(self, path: Path, cut: Counter[str]) -> None:
-        self.file, self.cut, self.offset = open_bytes(path), cut, 0
+        self.path, self.file, self.cut, self.offset = path, open_bytes(path), cut, 0
         encoding = UTF_16.get(self.peek(2))
         self.is_utf16 = encoding is not None
         if encoding:
@@ -76,10 +76,14 @@ def open_bytes(path: Path) -> BinaryIO:
 
 
 class _Unpacked(io.RawIOBase):
-    """The bytes of an archive. Arrow loses what a failed read has unpacked, so that part is read again byte by byte."""
+    """The bytes of an archive. Arrow loses what a failed read has unpacked, so that part is read again byte by byte.
+
+    Where that fails too the archive breaks off, once for all: Arrow would go on, with bytes that nobody wrote.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path, self.done, self.bytewise = path, 0, False
+        self.broken: OSError | None = None
         self.stream = self._open()
 
     def _open(self) -> Any:
@@ -89,11 +93,14 @@ class _Unpacked(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
+        if self.broken:
+            raise self.broken
         view = memoryview(buffer)
         try:
             data = self.stream.read(1 if self.bytewise else len(view))
-        except OSError:
+        except OSError as error:
             if self.bytewise:
+                self.broken = error
                 raise
             self._restart()
             return self.readinto(buffer)

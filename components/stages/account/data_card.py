@@ -62,11 +62,11 @@ class DataFacts:
 
     @property
     def left_out(self) -> dict[str, int]:
-        """Reason -> files of all sources that ingest did not read; what most bytes were lost by comes first."""
+        """Reason -> files of all sources that ingest did not read whole; what most bytes were lost by comes first."""
         found, sizes = Counter[str](), Counter[str]()
         for row in self.sources.values():
             found.update(row.get("files_skipped", {}))
-            found.update({BEYOND_LIMIT: row.get("files_not_read", 0)})
+            found.update({BEYOND_LIMIT: row.get("files_not_read", 0), IN_PART: row.get("files_in_part", 0)})
             sizes.update(row.get("bytes_skipped", {}))
         ordered = sorted(found.items(), key=lambda item: (-sizes[item[0]], -item[1], item[0]))
         return {reason: files for reason, files in ordered if files}
@@ -98,6 +98,7 @@ class DataFacts:
 
 
 BEYOND_LIMIT = "beyond the limit of their source"
+IN_PART = "the rest of a file, beyond the limit of its source"
 TABLES = ("ingest/licences", "ingest/opted_out", "filter/personal", "bias/mentions", "bias/disparate_impact")
 
 

@@ -103,7 +103,7 @@ class ReadResult:
     """Result of a task: pieces of entries (or file names of spooled ones), or why the file was skipped.
 
     `num_bytes` are those of the unpacked file: of its documents, of its bad records, and `cut`, by rule; `unread` has
-    the records with a field that is not read, by its name.
+    the records with a field that is not read, by its name. `in_part` says that its source was full before its end.
     """
 
     pieces: list[list[RecordStatus] | str] = field(default_factory=list)
@@ -112,6 +112,7 @@ class ReadResult:
     num_bytes: int = 0
     cut: dict[str, int] = field(default_factory=dict)
     unread: dict[str, int] = field(default_factory=dict)
+    in_part: bool = False
 
     def entries(self, spool: Path) -> Iterator[RecordStatus]:
         """All entries, a piece in memory at a time; pieces in `spool` are deleted as they are read, unless kept."""
@@ -279,6 +280,9 @@ def _counted(
     """Count the bytes of records, those of no text, and fields that are not read; stop when the source is full."""
     size, rule = 0, NO_TEXT.get(task.reader, "")
     for record in records:
+        if task.limits.max_bytes and size > task.limits.max_bytes:
+            result.in_part = True
+            return
         yield record
         result.num_bytes += record.num_bytes
         if isinstance(record, Record):
@@ -289,8 +293,6 @@ def _counted(
                 shown = plain_name(SURROGATE.sub("?", str(name)))[:NAME_CHARS]
                 if shown in unread or len(unread) < MOST_NAMES:
                     unread[shown] += 1
-        if task.limits.max_bytes and size > task.limits.max_bytes:
-            return
 
 
 def _in_pieces(entries: Iterable[RecordStatus]) -> Iterator[list[RecordStatus]]:

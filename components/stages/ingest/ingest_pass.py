@@ -83,6 +83,9 @@ class IngestPass:
             yield from self._of_file(result, listing, counts, keys, by_status)
             if not result.skipped:  # else skipped.csv has all its bytes, of which the beginning was looked at
                 counts.count_file(plain_name(task.location), result.num_bytes, by_status, result.cut)
+            if result.in_part:
+                on_disk = 0 if task.dataset else task.size
+                counts.in_part.append((plain_name(task.location), result.num_bytes, on_disk))
             self._progress(task.location)
             if listing.max_bytes and counts.kept_bytes >= listing.max_bytes:
                 counts.files_not_read = len(listing.tasks) - number

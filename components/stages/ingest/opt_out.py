@@ -61,7 +61,8 @@ class OptOut:
         """`entry`, or in its place one dropped by `RULE`, without the text."""
         if not self.entries or not (line := self.line_of(entry.document)):
             return entry
-        emptied = replace(entry, document=entry.document.changed("", "text_withheld"))
+        withheld = entry.document.changed("", "text_withheld")
+        emptied = replace(entry, document=withheld, quarantined=False, raw="")  # a bad record's evidence is its text
         return emptied.as_dropped(RULE, self.reason(line))
 
     def reason(self, line: int) -> str:
@@ -86,7 +87,7 @@ def load(path: Path) -> OptOut:
 def _parsed(name: str, data: bytes) -> OptOut:
     """The list of these bytes; kept, for a worker asks for it with every file."""
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{name} line {data[: error.start].count(10) + 1}: not UTF-8; convert the file") from None
     entries = []

@@ -58,7 +58,7 @@ class Options:
 
 
 FIRST_RECORDS = 20
-"""Records by which a side table is known, and the field with the text is guessed."""
+"""Records after which a side table is looked for, and by which the field with the text is guessed."""
 
 
 def format_of(name: str) -> str:
@@ -137,8 +137,8 @@ def _html(file: ByteCount, options: Options) -> Iterator[Record | BadRecord]:
     raw = _whole(file, "an HTML page")
     if isinstance(raw, BadRecord):
         yield raw
-    elif text := main_text(raw):
-        yield Record(text, transforms=("html_to_text",), num_bytes=len(raw))
+    elif page := main_text(raw):
+        yield Record(page.text, transforms=page.transforms, num_bytes=len(raw))
     else:
         yield BadRecord.of("no_text", "no main text was found in the page", raw)
 
@@ -147,14 +147,20 @@ def _jsonl(file: ByteCount, options: Options) -> Iterator[Record | BadRecord]:
     """One JSON object per line; blank lines are none.
 
     Raises:
-        NotText: it is a side table: none of its first records has the field.
+        NotText: it is a side table: none of its records has the field.
     """
     records = _json_lines(file, options)
     first = list(islice(records, FIRST_RECORDS))
-    if first and all(isinstance(record, BadRecord) and record.rule == "missing_field" for record in first):
-        raise NotText(cast(BadRecord, first[0]).reason)
+    if first and all(map(_lacks_field, first)):
+        with closing(ByteCount(file.path, Counter())) as again:
+            if all(map(_lacks_field, _json_lines(again, options))):
+                raise NotText(cast(BadRecord, first[0]).reason)
     for record in chain(first, records):
         yield _from_utf16(record) if file.is_utf16 else record
+
+
+def _lacks_field(record: Record | BadRecord) -> bool:
+    return isinstance(record, BadRecord) and record.rule == "missing_field"
 
 
 def _json_lines(file: ByteCount, options: Options) -> Iterator[Record | BadRecord]:

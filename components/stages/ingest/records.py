@@ -167,9 +167,8 @@ def record_of(
         return BadRecord.of(problem[0], label + problem[1], evidence(value), line, offset)
     key, group = (_name(value.get(name)) for name in TAKEN[:2])
     licences = [_name(_licence(value.get(name))) for name in TAKEN[2:]]
-    unread = tuple(
-        name for name, content in value.items() if name not in (text_field, *TAKEN) and content not in (None, "")
-    )
+    taken = {name for name, found in zip(TAKEN, (key, group, *licences), strict=True) if found} | {text_field}
+    unread = tuple(name for name, content in value.items() if name not in taken and content not in (None, ""))
     return Record(value[text_field], part, line, offset, key, group, licences[0] or licences[1], unread=unread)
 
 
@@ -193,7 +192,12 @@ def _licence(value: Any) -> Any:
 
 
 def _name(value: Any) -> str:
-    """A text or a whole number as a name; anything else is none. A long one is cut, its hash keeping it unique."""
+    """A text or a whole number as a name; anything else is none. A long one is cut, its hash keeping it unique.
+
+    Whole numbers come as floats from a table in which one of them is missing.
+    """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):

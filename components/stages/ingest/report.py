@@ -66,6 +66,7 @@ def _facts(counts: SourceCounts) -> dict[str, Any]:
         "works": len(works.sizes) if works else 0,
         "heldout_works": works.num_heldout if works else 0,
         "heldout_works_cut": works.num_cut if works else 0,
+        "files_in_part": len(counts.in_part),
         "files_skipped": _skipped(counts),
         "bytes_skipped": _skipped_bytes(counts),
         "file_bytes": sum(row[1] for row in counts.bytes),
@@ -148,6 +149,11 @@ def _remarks(page: Page, sources: Sources) -> None:
             shown = ", ".join(f"`{field}` of {n}" for field, n in counts.unread.most_common(MOST_FIELDS))
             more = f" and {len(counts.unread) - MOST_FIELDS} more fields" if len(counts.unread) > MOST_FIELDS else ""
             lines.append(f"{name}: fields that were not read, and of how many records: {shown}{more}.")
+        lines += [
+            f"{name}: full at its limit: of {location}{f' ({on_disk:,} bytes on disk)' if on_disk else ''} the first "
+            f"{read:,} bytes were read."
+            for location, read, on_disk in counts.in_part
+        ]
         if counts.files_not_read:
             lines.append(f"{name}: full at its limit, {counts.files_not_read} files were not read.")
         if counts.works is not None:
@@ -178,7 +184,7 @@ def _opt_out(page: Page, sources: Sources, opt_out: OptOut) -> None:
     if not rows:
         return page.say(f"{opt_out.name}: no entries, so nothing is opted out.")
     idle = [str(line) for line, _, documents in rows if not documents]
-    lost = f"; found nothing: line {', '.join(idle[:20])}" if idle else ""
+    lost = f"; matched nothing that other entries had left: line {', '.join(idle[:20])}" if idle else ""
     page.say(f"{opt_out.name}: {len(rows)} entries, {sum(row[2] for row in rows)} documents opted out{lost}.")
 
 

@@ -21,7 +21,8 @@ class SourceCounts:
     """Counts of one source. Bytes are UTF-8 bytes of text.
 
     `cut` has what the reader removed from a file: location, rule, bytes. `bytes` has a row per file: location, bytes
-    of the unpacked file, bytes kept, dropped, quarantined and cut, which add up. `unread` has the records with a field
+    of the unpacked file, bytes kept, dropped, quarantined and cut, which add up. `in_part` has the files before whose
+    end the source was full: location, bytes read, bytes on disk (0 of the hub). `unread` has the records with a field
     that is not read, by its name. `works` is set when all are read.
     """
 
@@ -41,6 +42,7 @@ class SourceCounts:
     skipped: list[Skipped] = field(default_factory=list)
     cut: list[tuple[str, str, int]] = field(default_factory=list)
     bytes: list[tuple[str, int, int, int, int, int]] = field(default_factory=list)
+    in_part: list[tuple[str, int, int]] = field(default_factory=list)
     unread: Counter[str] = field(default_factory=Counter)
     opted_out: Counter[str] = field(default_factory=Counter)
     refused_licences: Counter[tuple[str, str]] = field(default_factory=Counter)

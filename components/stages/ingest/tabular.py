@@ -95,6 +95,7 @@ def parquet_rows(file: Any, text_field: str, max_chars: int) -> Iterator[Record 
         table = pq.ParquetFile(file, read_dictionary=[text_field])
     unread = tuple(name for name in names if name not in (text_field, *TAKEN))
     columns = [text_field, *(name for name in TAKEN if name in names and name != text_field)]
+    binary = [name for name in columns[1:] if _is_binary(table.schema_arrow.field(name).type)]
     number = 0
     for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=columns):
         for values in zip(*(_cells(batch.column(name), 4 * max_chars) for name in columns), strict=True):
@@ -105,16 +106,29 @@ def parquet_rows(file: Any, text_field: str, max_chars: int) -> Iterator[Record 
                 yield replace(bad, num_bytes=values[0].size)
                 continue
             try:
-                row = {
-                    name: value.decode("utf-8") if isinstance(value, bytes) else value
-                    for name, value in zip(columns, values, strict=True)
-                }
-            except UnicodeDecodeError as error:
-                reason = f"row {number}: not UTF-8 at byte {error.start}"
-                yield BadRecord.of("invalid_utf8", reason, b"".join(v for v in values if isinstance(v, bytes)))
+                row = {name: _decoded(value, name, name in binary) for name, value in zip(columns, values, strict=True)}
+            except ValueError as error:
+                raw = b"".join(value for value in values if isinstance(value, bytes))
+                yield BadRecord.of("invalid_utf8", f"row {number}: {error}", raw)
             else:
                 record = record_of(row, text_field, str(number), f"row {number}: ", number)
-                yield replace(record, unread=unread) if isinstance(record, Record) else record
+                yield replace(record, unread=unread + record.unread) if isinstance(record, Record) else record
+
+
+def _decoded(value: Any, name: str, is_binary: bool) -> Any:
+    """Bytes as text; those of a binary column that are none, such as a UUID, in hex.
+
+    Raises:
+        ValueError: it is no UTF-8; the column is named.
+    """
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if is_binary:
+            return value.hex()
+        raise ValueError(f"column {name!r} is not UTF-8 at byte {error.start}") from None
 
 
 def _cells(column: pa.Array, longest: int) -> Iterator[Any]:
@@ -154,8 +168,12 @@ def _is_packed(metadata: pq.FileMetaData, name: str) -> bool:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return any(is_kind(kind) for is_kind in (
-        pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary))  # fmt: skip
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or _is_binary(kind)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    types = pa.types
+    return types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind)
 
 
 def _as_bytes(column: pa.Array) -> pa.Array:

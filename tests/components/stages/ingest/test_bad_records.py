@@ -1,6 +1,7 @@
 """Bad records are quarantined one by one with evidence, and the rest of the file survives."""
 
 import base64
+import csv
 import gzip
 import hashlib
 import json
@@ -124,6 +125,15 @@ def test_a_truncated_archive_keeps_what_came_before(tmp_path: Path, suffix: str)
     assert report.metrics["documents/kept"] > 10_000
 
 
+@pytest.mark.parametrize("rest", [b"garbage", b"\0" * 20])
+def test_what_follows_an_archive_adds_no_bytes(tmp_path: Path, rest: bytes) -> None:
+    plain = b"".join(record(text=f"{PROSE} {n}") for n in range(50))
+    (tmp_path / "padded.jsonl.gz").write_bytes(gzip.compress(plain) + rest)
+    _, out = run(tmp_path / "padded.jsonl.gz", tmp_path)
+    (row,) = csv.DictReader((out / "reports/details/bytes.csv").open())
+    assert len(plain) - len(record(text=f"{PROSE} 49")) <= int(row["bytes"]) <= len(plain)
+
+
 def test_a_bad_row_of_csv_costs_that_row_only(tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
@@ -164,6 +174,23 @@ def test_a_bad_row_of_parquet_costs_that_row_only(tmp_path: Path) -> None:
         ("wrong_type", "row 201"),
     ]
     assert report.metrics["documents/kept"] == 200
+
+
+def test_ids_of_a_table_need_be_no_text(tmp_path: Path) -> None:
+    """UUIDs of 16 bytes, and whole numbers that pandas made floats since one is missing; lists are no ids."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    texts = [f"{PROSE} {n}" for n in range(4)]
+    uuids = pa.array([bytes([200, n % 3] * 8) for n in range(4)], pa.binary(16))
+    for name, ids in (("uuid", uuids), ("float", pa.array([1.0, None, 3.0, 1.0])), ("list", pa.array([[1]] * 4))):
+        pq.write_table(pa.table({"text": [f"{name} {text}" for text in texts], "id": ids}), mine / f"{name}.parquet")
+    report, out = run(mine, tmp_path)
+    evidence = [json.loads(line) for line in (out / "data/quarantine/records.jsonl").read_text().splitlines()]
+    assert [(item["file"], item["rule"]) for item in evidence] == [
+        ("float.parquet", "duplicate_id"),
+        ("uuid.parquet", "duplicate_id"),
+    ]
+    assert report.facts["sources"]["files"]["fields_not_read"] == {"id": 4}
 
 
 def test_ids_that_differ_late_or_in_odd_characters_are_different(tmp_path: Path) -> None:

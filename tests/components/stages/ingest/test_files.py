@@ -274,6 +274,57 @@ def test_a_size_limit_stops_reading_and_counts_what_is_over(tmp_path: Path) -> N
     assert facts["documents_in"] == facts["kept"] + facts["dropped"]["over_limit"]
 
 
+@pytest.mark.parametrize(("limit", "is_whole"), [(0.03, False), (1, True)])
+def test_a_file_that_is_read_up_to_a_limit_is_named(tmp_path: Path, limit: float, is_whole: bool) -> None:
+    mine = tmp_path / "mine.jsonl"
+    mine.write_text("".join(json.dumps({"text": f"{n} {PROSE}"}) + "\n" for n in range(1000)))
+    report, _ = run_on_files(mine, tmp_path, source={"max_megabytes": limit})
+    facts, size = report.facts["sources"]["files"], mine.stat().st_size
+    assert facts["files_in_part"] == (not is_whole)
+    assert (facts["file_bytes"] == size) == is_whole
+    told = (
+        f"full at its limit: of mine.jsonl ({size:,} bytes on disk) the first {facts['file_bytes']:,} bytes were read."
+    )
+    assert (told in report.markdown) == (not is_whole)
+
+
+def test_a_jsonl_whose_text_begins_late_is_read(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    headers = [json.dumps({"header": n}) for n in range(25)]
+    (mine / "late.jsonl").write_text("\n".join([*headers, *(json.dumps({"text": f"{n} {PROSE}"}) for n in range(60))]))
+    (mine / "none.jsonl").write_text("\n".join(headers))
+    report, _ = run_on_files(mine, tmp_path)
+    facts = report.facts["sources"]["files"]
+    assert (facts["kept"], facts["quarantined"]) == (60, {"missing_field": 25})
+    assert sum(facts["files_skipped"].values()) == 1
+
+
+def test_the_encoding_that_a_page_declares_is_its_own(tmp_path: Path) -> None:
+    mine, text = tmp_path / "mine", "Café déjà vu, naïve résumé, très bœuf. " * 6
+    mine.mkdir()
+    for name, head, codec in [
+        ("meta", "<meta charset='iso-8859-1'>", "cp1252"),
+        ("equiv", '<meta http-equiv="Content-Type" content="text/html; charset=windows-1252">', "cp1252"),
+        ("wrong", "<meta charset='iso-8859-1'>", "utf-8"),
+        ("unknown", "<meta charset='rot13'>", "utf-8"),
+        ("none", "", "utf-8"),
+        ("guess", "", "cp1252"),
+    ]:
+        page = f"<html><head>{head}<title>T</title></head><body><article><p>{text}</p></article></body></html>"
+        (mine / f"{name}.html").write_bytes(page.encode(codec))
+    _, out = run_on_files(mine, tmp_path)
+    found = documents(out)
+    guess = found.pop("guess.html")
+    assert {one.text for one in found.values()} == {text.strip() + "\n"}
+    own = ("from_declared_charset", "html_to_text")
+    assert {name: one.transforms for name, one in found.items() if one.transforms != ("html_to_text",)} == {
+        "meta.html": own,
+        "equiv.html": own,
+    }
+    assert guess.transforms == ("from_guessed_charset", "html_to_text")
+
+
 @pytest.mark.parametrize(
     ("policy", "kept", "dropped"),
     [

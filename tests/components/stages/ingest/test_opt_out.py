@@ -1,10 +1,12 @@
 """The opt-out list: each kind of entry is honoured, counted and told; a bad line stops the run."""
 
+import base64
 import csv
 import json
 from pathlib import Path
 
 import numpy
+import pyarrow.parquet as pq
 import pytest
 
 from components.core.errors import UserError
@@ -34,8 +36,6 @@ def lost(out: Path) -> dict[str, str]:
     """Location -> reason of what was opted out; none of it may keep its text."""
     found = {}
     for path in sorted((out / "data" / "dropped").glob("*.parquet")):
-        import pyarrow.parquet as pq
-
         for row in pq.read_table(path).to_pylist():
             if row["rule"] == "opted_out":
                 assert (row["text"], row["transforms"][-1]) == ("", "text_withheld")
@@ -74,8 +74,25 @@ def test_every_kind_is_honoured_and_counted(folder: Path, tmp_path: Path) -> Non
     assert report.facts["sources"]["files"]["dropped"] == {"opted_out": 7}
     rows = list(csv.reader((out / "reports" / "details" / "opted_out.csv").open()))
     assert [int(row[2]) for row in rows[1:]] == [1, 1, 1, 3, 1, 0]
-    assert "6 entries, 7 documents opted out; found nothing: line 8." in report.markdown
+    assert "6 entries, 7 documents opted out; matched nothing that other entries had left: line 8." in report.markdown
     assert passage.lower() not in "".join(path.read_text() for path in (out / "reports").rglob("*.md")).lower()
+
+
+def test_of_a_bad_record_that_is_opted_out_nothing_is_kept_either(folder: Path, tmp_path: Path) -> None:
+    letter = "\ufeffa personal letter of Mr Smith, caf\xe9 at noon"
+    (folder / "essays" / "latin.txt").write_bytes(letter.encode("latin-1", "ignore"))
+    (folder / "essays" / "nul.txt").write_text(letter + "\0" * 200)
+    (tmp_path / "opt_out.txt").write_text("\ufefflocation: essays/latin.txt\nlocation: essays/nul.txt\n")
+    report, out = run_on_files(folder, tmp_path)
+    assert {place.split("#")[0] for place in lost(out)} == {"essays/latin.txt", "essays/nul.txt"}
+    assert report.metrics["documents/quarantined"] == 0
+    assert "2 documents opted out." in report.markdown
+    for path in (file for file in out.rglob("*") if file.is_file()):
+        kept = path.read_bytes()
+        if path.suffix == ".parquet":
+            kept = json.dumps(pq.read_table(path).to_pylist()).encode()
+        assert b"Mr Smith" not in kept
+        assert base64.b64encode(b"a personal letter")[:-4] not in kept
 
 
 def test_workers_change_no_byte(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,6 +136,23 @@ def test_pages_of_an_archive(gzipped: bool, tmp_path: Path) -> None:
     assert report.facts["sources"]["files"]["quarantined"] == {"no_text": 1}
 
 
+def test_the_encoding_that_a_server_names_is_the_page_s(tmp_path: Path) -> None:
+    stream, text = io.BytesIO(), "très bœuf, fenêtre où naïve Noël. " * 8
+    page = f"<html><body><article><p>{text}</p></article></body></html>"
+    writer = WARCWriter(stream, gzip=False)
+    for number, (kind, body) in enumerate([("text/html", page), ("text/plain", text.strip() + "\n")]):
+        headers = StatusAndHeaders("200 OK", [("Content-Type", f"{kind}; charset=ISO-8859-1")], protocol="HTTP/1.1")
+        content = io.BytesIO(body.encode("cp1252"))
+        writer.write_record(
+            writer.create_warc_record(f"https://a.example/{number}", "response", content, http_headers=headers)
+        )
+    (tmp_path / "crawl.warc").write_bytes(stream.getvalue())
+    _, out = run_on_files(tmp_path / "crawl.warc", tmp_path)
+    documents = [document for part in ("train", "heldout") for document in read_corpus(out / "data" / part)]
+    assert [document.text for document in documents] == [text.strip() + "\n"] * 2
+    assert all("from_declared_charset" in document.transforms for document in documents)
+
+
 def test_an_archive_s_url_can_be_opted_out(tmp_path: Path) -> None:
     (tmp_path / "crawl.warc").write_bytes(archive(False))
     (tmp_path / "opt_out.txt").write_text("location: https://a.example/\nlocation: https://b.example/nothing\n")
