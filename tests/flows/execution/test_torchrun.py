@@ -4,10 +4,14 @@ import os
 import socket
 from pathlib import Path
 
+import pytest
+
 from components import params as schema
 from components.stages.pretrain.stage import pretrain
 from tests.components.real_text import tree
 from tests.flows.pipeline_clone import PipelineClone
+
+pytestmark = [pytest.mark.pipeline]
 
 LATE = """
 import glob, os, time
