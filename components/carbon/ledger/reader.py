@@ -43,18 +43,28 @@ def read(folder: Path) -> Ledger:
 def history(folder: Path) -> Ledger:
     """Ledger of this checkout's ended spans and forecasts, all that a forecast needs; readings are not parsed.
 
-    A span's energy is its whole tree's here; phases and spans that never ended have none. Subfolders hold a
-    team's records, of other machines: no forecast is made from them.
+    A span's energy is its own, as in `read`, phases' too: the end line's, which has the spans that ended inside, less
+    theirs. Spans that never ended have none. Subfolders hold a team's records, of other machines: no forecast is made
+    from them.
     """
     ledger = Ledger([])
     spans: dict[str, Span] = {}
     seen: set[tuple] = set()
+    ended: set[str] = set()
+    inside: dict[str, Energy] = defaultdict(Energy)  # by span that is open yet: energy of those that ended in it
     for path in sorted(folder.glob("*.jsonl")):
         for line in _lines(path, ledger, skip='{"kind":"reading"'):
             _enter(ledger, spans, seen, line, {})
             span = spans.get(line.get("span", ""))  # None if its start line was lost with a power cut
-            if span and line["kind"] == "end" and "uj" in line and not span.is_phase:
-                span.parts = {"tree": Energy(*line["uj"])}
+            if span and line["kind"] == "end" and "uj" in line and span.id not in ended:
+                whole = Energy(*line["uj"])
+                span.parts = {"all": whole - inside.pop(span.id, Energy())}
+                ended.add(span.id)
+                outer = spans.get(span.parent)
+                while outer and outer.id in ended:  # it outlived its parent: the meter counted it one further out
+                    outer = spans.get(outer.parent)
+                if outer:
+                    inside[outer.id] += whole
     ledger.spans = sorted(spans.values(), key=lambda span: (span.start, span.id))
     return ledger
 

@@ -205,7 +205,9 @@ def orchestration_forecast(ledger: Ledger, num_stages: int) -> StageForecast | N
         if inside:
             scale = num_stages / len(inside)
             seconds.append(scale * (max(0.0, run.seconds - inside.elapsed_s) + sum(one.seconds for one in before)))
-            kwh.append(scale * ((run.energy - inside.energy).mid_kwh + sum(one.energy.mid_kwh for one in before)))
+            around = ledger.inside(run).where(lambda span: "stage" not in span.labels)
+            trees = [around, *(ledger.inside(one) for one in before)]
+            kwh.append(scale * sum(spans.energy.mid_kwh for spans in trees))
     basis = "1 pipeline run" if len(kwh) == 1 else f"{len(kwh)} pipeline runs"
     return StageForecast(ORCHESTRATION_NAME, interval(seconds), interval(kwh), basis) if kwh else None
 

@@ -1,5 +1,6 @@
 """Forecasts from the ledger's own history: intervals that cover, and halves of runs left out."""
 
+import json
 import math
 import random
 import statistics
@@ -68,17 +69,17 @@ def test_runs_of_the_same_settings_are_preferred_to_runs_of_others() -> None:
 
 
 def pipeline(number: int, stages: int, outcome: str = "Completed") -> list[Span]:
-    """A run of 100 s with that many stages of 10 s, as `history` has it: 10 J in each, half a joule around each."""
+    """A run of 100 s with that many stages of 10 s: 10 J in each, half a joule around each."""
     begin = START + timedelta(hours=number)
 
     def one(id: str, parent: str, labels: dict[str, str], at: float, seconds: float, joules: float) -> Span:
         start = begin + timedelta(seconds=at)
-        parts = {"tree": Energy(0, round(joules * 1e6), round(joules * 2e6))}
+        parts = {"all": Energy(0, round(joules * 1e6), round(joules * 2e6))}
         end = start + timedelta(seconds=seconds)
         return Span(id, parent, labels.get("stage", labels["run"]), "box", labels, start, end, outcome, parts=parts)
 
     run = f"run-{number}"
-    whole = one(run, "", {"run": run}, 0, 100, stages * 10.5)
+    whole = one(run, "", {"run": run}, 0, 100, stages * 0.5)
     return [whole, *(one(f"{run}-{i}", run, {"run": run, "stage": f"s{i}"}, 10 * i, 10, 10) for i in range(stages))]
 
 
@@ -195,6 +196,45 @@ def test_forecasts_are_compared_with_what_came_of_them() -> None:
     assert interrupted(Ledger([*spans[:2], span(2, 1.0, "")]), "dedup", "f")  # the present run is in the ledger too
 
 
+def end_and_start(id: str, parent: str, begin: int, seconds: int, joules: int, **labels: str) -> tuple[str, str]:
+    """Ledger lines of a span; its end line has the energy of all that ended in it."""
+    times = [(START + timedelta(seconds=at)).isoformat() for at in (begin, begin + seconds)]
+    start = {"kind": "start", "span": id, "parent": parent, "t": times[0], "name": id, "labels": labels, "pid": 1}
+    uj = [joules * 500_000, joules * 1_000_000, joules * 2_000_000]
+    end = {"kind": "end", "span": id, "t": times[1], "outcome": "Completed", "uj": uj}
+    return json.dumps(end), json.dumps(start)
+
+
+def test_a_longer_finetuning_is_forecast_more_energy_in_proportion_to_its_tokens(tmp_path: Path) -> None:
+    """The seconds grew with the steps and the energy did not: in `history` phases had none."""
+    labels = {"stage": "finetune@instruct", "fingerprint": "f", "tokens": "1000"}
+    stage_end, stage = end_and_start("s", "", 0, 30, 100, **labels)
+    load_end, load = end_and_start("l", "s", 0, 10, 15, **labels, phase="load")
+    train_end, train = end_and_start("t", "s", 10, 20, 80, **labels, phase="train")
+    save_end, save = end_and_start("c", "t", 25, 5, 10, **labels, phase="checkpoint")
+    lines = [stage, load, load_end, train, save, save_end, train_end, stage_end]
+    (tmp_path / "box-b0071234.jsonl").write_text("\n".join(lines) + "\n")
+    ledger = history(tmp_path)
+    own = {one.id: one.energy.mid / 1e6 for one in ledger}
+    assert own == {"s": 5, "l": 15, "t": 70, "c": 10}
+    (run,) = completed(ledger, "finetune@instruct")
+    assert run.with_tokens(ledger, 1000) == (30, pytest.approx(100 / 3.6e6))
+    assert run.with_tokens(ledger, 10_000) == (10 + 200, pytest.approx((20 + 800) / 3.6e6))
+    found = forecast(ledger, "finetune@instruct", "new", tokens=10_000)
+    assert found is not None
+    assert found.kwh.mid == pytest.approx(820 / 3.6e6)
+
+
+def test_the_energy_of_a_span_that_outlived_its_parent_is_taken_from_the_one_further_out(tmp_path: Path) -> None:
+    """The meter adds it there, so the parent's end line has none of it."""
+    run_end, run = end_and_start("r", "", 0, 40, 100, run="r")
+    stage_end, stage = end_and_start("s", "r", 0, 10, 30, run="r", stage="mix")
+    child_end, child = end_and_start("c", "s", 5, 20, 50, run="r", stage="mix")
+    lines = [run, stage, child, stage_end, child_end, child_end, run_end]  # one line twice: counted once
+    (tmp_path / "box-b0071234.jsonl").write_text("\n".join(lines) + "\n")
+    assert {one.id: one.energy.mid / 1e6 for one in history(tmp_path)} == {"r": 20, "s": 30, "c": 50}
+
+
 def test_history_is_read_without_the_readings(tmp_path: Path) -> None:
     with Meter(tmp_path, 0.05, {"run": "r"}), Meter(tmp_path, 0.05, {"stage": "mix", "fingerprint": "f"}) as meter:
         meter.record("forecast", **calibrated(Ledger([]), "mix", 1.0, 1e-6, "calibration").line())
@@ -205,6 +245,7 @@ def test_history_is_read_without_the_readings(tmp_path: Path) -> None:
     (run,) = completed(quick, "mix")
     (same,) = completed(whole, "mix")
     assert quick.inside(run.last).energy == whole.inside(same.last).energy
+    assert [one.energy for one in quick] == [one.energy for one in whole]
     assert run.kwh(quick) > 0
     assert abs(run.seconds - same.seconds) < 1e-6
     (one,) = checked(quick)
