@@ -115,10 +115,13 @@ def parse_tree(text: str, path: Path, todo: str) -> Tree:
     """The mapping that the text of a YAML file holds, {} if it is empty.
 
     Raises:
-        UserError: it is no YAML or no mapping (with what to do).
+        UserError: it is no YAML, has a key twice, or is no mapping (with what to do).
     """
     try:
-        raw = yaml.load(text, _LOADER)
+        loader = _LOADER(text)
+        node = loader.get_single_node()
+        _refuse_twice(node, path)
+        raw = loader.construct_document(node) if node else None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" line {mark.line + 1}" if mark else ""
@@ -129,6 +132,33 @@ def parse_tree(text: str, path: Path, todo: str) -> Tree:
     if not isinstance(raw or {}, dict):
         raise UserError(f"{path}: holds a {type(raw).__name__} instead of `name: value` lines; {todo}")
     return raw or {}
+
+
+def _refuse_twice(root: yaml.Node | None, path: Path) -> None:
+    """Refuse a key that stands twice in a mapping: PyYAML takes the last in silence, and DVC reads no such file.
+
+    In the nodes, before a merge (<<) brings in keys that others may have again.
+    """
+    todo, seen = [("", root)], set[yaml.Node]()
+    while todo:
+        prefix, node = todo.pop()
+        if not isinstance(node, yaml.CollectionNode) or node in seen:  # an alias is the node of its anchor
+            continue
+        seen.add(node)
+        if isinstance(node, yaml.SequenceNode):
+            todo += [(f"{prefix}{number}.", one) for number, one in enumerate(node.value)]
+            continue
+        lines = dict[tuple[str, str], int]()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                name, line = (key.tag, key.value), key.start_mark.line + 1
+                if name in lines:
+                    raise UserError(
+                        f"{path} line {line}: {prefix}{key.value} stands on line {lines[name]} already; remove one of "
+                        "the two"
+                    )
+                lines[name] = line
+                todo.append((f"{prefix}{key.value}.", value))
 
 
 def load(path: Path = Path("params.yaml"), *overlays: Path) -> Params:

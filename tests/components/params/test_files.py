@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from components import params as schema
 from components.core.errors import UserError
 from components.params import document, layout
+from components.params import files as params_files
 from components.params.mix import IDENTITY_GROUPS
 from components.text.identity_terms import GROUPS
 
@@ -153,6 +154,23 @@ def test_what_is_no_mapping_is_refused(files: Path, text: str, says: str) -> Non
     files.unlink()
     with pytest.raises(UserError, match="no such file; put it back"):
         schema.load(files)
+
+
+def test_a_key_that_stands_twice_is_refused_with_both_lines(files: Path) -> None:
+    shipped = {"    steps: 900 ": "pretrain.common.steps", "    name: python-docs": "ingest.sources.0.name"}
+    for old, twice in shipped.items():
+        at = PARAMS[: PARAMS.index(old)].count("\n") + 1
+        files.write_text(PARAMS.replace(old, f"{old.split(':')[0]}: 7\n{old}", 1))
+        with pytest.raises(UserError) as error:
+            schema.load(files)
+        assert str(error.value) == (
+            f"{files} line {at + 1}: {twice} stands on line {at} already; remove one of the two"
+        )
+
+
+def test_a_merge_may_bring_in_a_key_again(tmp_path: Path) -> None:
+    text = "a:\n  one: &one {k: 1, l: 2}\n  two: &two\n    <<: *one\n    k: 3\nb: {<<: *two, l: 4}\nc: *two\n"
+    assert params_files.parse_tree(text, tmp_path, "") == yaml.safe_load(text)
 
 
 def test_an_advanced_key_written_in_params_yaml_wins(files: Path) -> None:
