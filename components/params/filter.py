@@ -1,8 +1,8 @@
 """`filter` in params.yaml: limits outside which text is dropped, personal data, evaluation sets."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from components.params.section import Advanced, Fraction, Section
 
@@ -113,7 +113,11 @@ class Filter(Section):
     @model_validator(mode="after")
     def _per_source_makes_sense(self) -> "Filter":
         for source in self.per_source:
-            self.rules_for(source)
+            try:
+                self.rules_for(source)
+            except ValidationError as error:  # pydantic would put its faults at `filter` itself
+                faults: list[Any] = [{**one, "loc": ("per_source", source, *one["loc"])} for one in error.errors()]
+                raise ValidationError.from_exception_data(source, faults) from None
         return self
 
     def rules_for(self, source: str) -> FilterRules:
