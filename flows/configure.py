@@ -17,7 +17,7 @@ from typing import Any
 from components import params as schema
 from components.carbon.planning.step_cost_table import Rates
 from components.core.errors import UserError
-from components.core.files import read_json, write_json, write_text
+from components.core.files import read_fields, write_json, write_text
 from components.params import document, layout
 from flows.planning import step_cost
 from flows.planning.inspect_text import UNSPACED, OwnText, look
@@ -166,7 +166,8 @@ def as_before(text: str) -> str:
     """params.yaml as it would be without any `DATA=`: byte for byte if nobody edited it since, else key by key."""
     if not RECORD.exists():
         return text
-    record = read_json(RECORD)
+    todo = "put all keys back as they shipped with `python -m flows.configure --preset default`, and remove that file"
+    record = read_fields(RECORD, todo, "values", "before", "after")
     return record["before"] if text == record["after"] else _with(text, record["values"], "params.yaml as it was")
 
 

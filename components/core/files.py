@@ -91,8 +91,8 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_bytes())
 
 
-def read_fields(path: Path, todo: str) -> dict[str, Any]:
-    """The JSON object that a file of a folder holds.
+def read_fields(path: Path, todo: str, *needed: str) -> dict[str, Any]:
+    """The JSON object that a file of a folder holds, with the fields it must have.
 
     Raises:
         UserError: it is damaged (with what to do).
@@ -103,9 +103,9 @@ def read_fields(path: Path, todo: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         reason = clause(error)
     else:
-        if isinstance(fields, dict):
+        if isinstance(fields, dict) and fields.keys() >= set(needed):
             return fields
-        reason = "no JSON object"
+        reason = f"no JSON object{' with ' * bool(needed)}{', '.join(needed)}"
     raise UserError(f"{path.parent}: {path.name} is damaged ({reason}); {todo}")
 
 

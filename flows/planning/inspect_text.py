@@ -130,7 +130,7 @@ def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
     if not readable:
         left_out = why_none(listing) if listing.skipped else ""
         raise UserError(
-            f"DATA={path}: {_why_none(files, known)}{left_out}; "
+            f"DATA={path}: {_why_none(path, files, known)}{left_out}; "
             "give txt, md, rst, org, html, json, jsonl, csv, tsv, parquet or warc, plain or .gz, .zst"
         )
     _refuse_rows(path, readable)
@@ -180,10 +180,10 @@ def _shown(faults: Counter[str]) -> str:
     return "; ".join(f"{count} x {fault}" for fault, count in faults.most_common(MOST_FAULTS)) + more
 
 
-def _why_none(files: list[Path], known: list[Path]) -> str:
-    """Why there is nothing to read: no file, only empty ones, or none of a format that ingest reads."""
+def _why_none(path: Path, files: list[Path], known: list[Path]) -> str:
+    """Why there is nothing to read: no regular file or none at all, only empty ones, or none of a format for ingest."""
     if not files:
-        return "a folder without files"
+        return "a folder without files" if path.is_dir() else "no regular file (a pipe, a socket or a device)"
     if known:
         return "the file is empty" if len(files) == 1 else f"{len(files)} files, and those that could be read are empty"
     kinds = ", ".join(kind for kind, _ in Counter(one.suffix or "no suffix" for one in files).most_common(4))

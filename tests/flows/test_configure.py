@@ -96,6 +96,16 @@ def test_again_changes_nothing_and_default_restores(params_yaml: Path, english: 
     assert "nothing changed" in subject.restore()
 
 
+@pytest.mark.parametrize("text", ["", '{"data": "/te', "[]", '{"data": "/texts"}'])
+def test_a_damaged_record_is_a_sentence(params_yaml: Path, english: Path, text: str) -> None:
+    before = params_yaml.read_text()
+    subject.RECORD.write_text(text)
+    for call in (subject.restore, lambda: subject.as_before(before), lambda: configure(english)):
+        with pytest.raises(UserError, match=r"configured\.json is damaged .* `python -m .* default`, and remove that"):
+            call()
+    assert params_yaml.read_text() == before
+
+
 def test_what_the_user_changed_since_stays(params_yaml: Path, english: Path) -> None:
     configure(english)
     params_yaml.write_text(params_yaml.read_text().replace("\n  threshold: 0.7 ", "\n  threshold: 0.8 "))
@@ -219,6 +229,7 @@ def test_hub_ids_need_a_commit(params_yaml: Path, monkeypatch: pytest.MonkeyPatc
     [
         (lambda folder: folder / "missing", "no such file or folder"),
         (lambda folder: folder, "a folder without files"),
+        (lambda folder: os.mkfifo(folder / "pipe") or folder / "pipe", "pipe: no regular file"),
         (lambda folder: (folder / "a.bin").write_bytes(b"\0") and folder, r"1 files \(\.bin\)"),
         (lambda folder: (folder / "a.txt").touch() or folder, "the file is empty"),
         (lambda folder: (folder / "a.jsonl.gz").write_bytes(gzip.compress(b"")) and folder, "the file is empty"),
