@@ -49,9 +49,11 @@ class CsvTable:
             if header.count('"') % 2 == 0:
                 break
         self.delimiter = max(DELIMITERS, key=re.sub(r'"[^"]*"', "", header).count)
-        named = next(
-            csv.reader(re.findall(r"[^\n]*\n|[^\n]+", header), delimiter=self.delimiter, strict=True), list[str]()
-        )
+        rows = csv.reader(re.findall(r"[^\n]*\n|[^\n]+", header), delimiter=self.delimiter, strict=True)
+        try:
+            named = next(rows, list[str]())
+        except csv.Error as error:
+            raise csv.Error(_words_of(error)) from None
         self.names = [" ".join(part.strip() for part in name.splitlines()) for name in named]
         self.header_bytes = self._lines.row_bytes
 
@@ -65,7 +67,7 @@ class CsvTable:
             except StopIteration:
                 return
             except csv.Error as error:
-                yield CsvRow([], ("invalid_csv", f"not CSV: {error}"), lines.give_back(), line, offset)
+                yield CsvRow([], ("invalid_csv", f"not CSV: {_words_of(error)}"), lines.give_back(), line, offset)
                 rows = self._reader()
             else:
                 yield CsvRow(values, self._problem(values), b"".join(lines.row), line, offset)
@@ -80,6 +82,11 @@ class CsvTable:
         if any("\udc80" <= character <= "\udcff" for value in values if not value.isascii() for character in value):
             return "invalid_utf8", "the row is not UTF-8"
         return None
+
+
+def _words_of(error: csv.Error) -> str:
+    """What the csv module says, but for the one thing at which a file may end too early for it: an open quotation."""
+    return "a quotation mark is not closed" if str(error) == "unexpected end of data" else str(error)
 
 
 class _Lines:

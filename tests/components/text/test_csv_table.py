@@ -1,6 +1,9 @@
 """A CSV file's header: names without blanks around them, and the rows below."""
 
+import csv
 import io
+
+import pytest
 
 from components.text.csv_table import CsvTable
 
@@ -22,3 +25,12 @@ def test_columns_may_be_divided_by_bars() -> None:
     assert [dict(zip(table.names, row.values, strict=True)) for row in table] == [
         {"id": "58", "body": "Holmes, who wrote; it"}
     ]
+
+
+def test_a_quotation_that_is_not_closed_is_named() -> None:
+    table = CsvTable(io.BytesIO(b'id,text\n1,"quoted" twice\n2,good\n3,"open\n4,good\n'), 1000)
+    assert [row.problem and row.problem[1] for row in table] == [
+        "not CSV: ',' expected after '\"'", None, "not CSV: a quotation mark is not closed", None,
+    ]  # fmt: skip
+    with pytest.raises(csv.Error, match="a quotation mark is not closed"):
+        CsvTable(io.BytesIO(b'id,"text\n1,open\n'), 1000)
