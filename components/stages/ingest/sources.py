@@ -167,7 +167,8 @@ def names_under(folder: Path, pattern: str, listing: Listing) -> Iterator[str]:
     for path in folder.glob(pattern):
         name = path.relative_to(folder).as_posix()
         if reason := _unfit(path, name, inside):
-            listing.skipped.append(Skipped(plain_name(SURROGATE.sub("?", name)), reason))
+            size = path.lstat().st_size if os.path.isfile(path) else 0
+            listing.skipped.append(Skipped(plain_name(SURROGATE.sub("?", name)), reason, size))
         elif not path.is_dir():
             yield name
 
