@@ -119,8 +119,10 @@ def contamination_index(heldout: Path | None, items: Path | None, ngram: int) ->
         items: folder of evaluation sets, a file or subfolder each.
 
     Raises:
-        UserError: a file of `items` cannot be read; it is named with the line.
+        UserError: there is no `items`, or a file there cannot be read; it is named with the line.
     """
+    if items and not items.exists():
+        raise UserError(f"filter.decontaminate.items: {items} is not there; correct it in params.yaml")
     # By length in words, since an item shorter than `ngram` words is looked for as a whole.
     grams: dict[int, list[tuple[np.ndarray, int]]] = {}
     names, short = [HELD_OUT], 0

@@ -103,6 +103,8 @@ def test_the_exam_is_read_from_a_folder(folders: dict[str, Path], tmp_path: Path
     assert again.hits([ITEM, "nothing"]) == index.hits([ITEM, "nothing"])
     assert index.hits([f"so {ITEM}, he said"])[0][0].name == "pairs/one.jsonl"
     assert contamination_index(None, None, 13).hits(["any text"]) == [[]]
+    with pytest.raises(UserError, match=r"filter\.decontaminate\.items: .*nosuch is not there; correct it"):
+        contamination_index(None, tmp_path / "nosuch", 13)
 
 
 def test_a_broken_line_is_named(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         with CorpusWriter(tmp_path / folder) as writer:
             for name in names:
                 writer.add(Document(name, texts[name], "docs", "1", name, name, "MIT", "test", "2025-01-01", "0" * 64))
+    (tmp_path / "eval_sets").mkdir()
     write_params(tmp_path, {"filter.rules.min_words": 4, "runtime.workers": 1})
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setattr(sys, "argv", ["flows.filter", "--dry-run"])
@@ -61,3 +62,11 @@ def test_a_bad_setting_ends_it_with_one_sentence(checkout: Path, capsys: pytest.
     write_params(checkout, {"filter.languages": ["xx"]})
     assert main() == 1
     assert capsys.readouterr().err.startswith("filter: filter.languages: 'xx' is no language")
+
+
+def test_evaluation_sets_that_are_not_there_end_it_as_they_end_a_run(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (checkout / "eval_sets").rmdir()
+    assert main() == 1
+    assert "filter.decontaminate.items: " in capsys.readouterr().err
