@@ -41,8 +41,8 @@ def _run(stage: Stage, arguments: argparse.Namespace) -> None:
         section = getattr(schema.load(paths.ROOT / "params.yaml"), stage.name)
         if isinstance(section, FinetuneBranches):
             section.raise_if_off(branch)
-        dvc.raise_if_missing(stage.full_name(branch))
-        command = dvc.command("repro", "--single-item", stage.full_name(branch))
+        dvc.raise_if_not_ready(stage.full_name(branch))
+        command = dvc.command("--wait-for-lock", "repro", "--single-item", stage.full_name(branch))
         os.execvpe(command[0], command, os.environ)
     if not os.environ.pop(fork_server.FORKED, ""):
         processes.end_with_dvc()

@@ -3,7 +3,6 @@
 `dvc.yaml` is the one DAG; everything here reads it through DVC itself. DVC decides what is stale, nobody else.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -20,7 +19,7 @@ from typing import Any
 import yaml
 
 from components.core.errors import UserError, clause
-from components.core.files import fingerprint
+from components.core.files import fingerprint, md5_file
 from components.params import DEFAULTS, layout, read_tree
 from flows.system import code_files
 from flows.system.paths import DVC_CACHE, ROOT
@@ -197,13 +196,16 @@ def inputs(stage: str, root: Path = ROOT, intact: bool = False) -> Inputs:
         return found
 
 
-def raise_if_missing(stage: str, root: Path = ROOT) -> None:
-    """Refuse to run a stage by itself where an input is not there, and say which stage makes it."""
+def raise_if_not_ready(stage: str, root: Path = ROOT) -> None:
+    """Refuse to run a stage by itself where another run has its files, or an input that a stage makes is not there."""
+    from dvc.stage.decorators import rwlocked
+
     with open_repo(root) as repo:
+        one = repo.stage.load_one(str(root / "dvc.yaml"), stage)
+        rwlocked(read=["deps"], write=["outs"])(lambda _: None)(one)  # here, for DVC's own words advise to remove locks
         makers = {Path(out.def_path): one.name for one in repo.index.stages for out in one.outs}
-        absent = [one for one in repo.stage.load_one(str(root / "dvc.yaml"), stage).deps if not one.exists]
-        for path in [Path(one.def_path) for one in absent]:
-            made = [one for out, one in makers.items() if out.is_relative_to(path) or path.is_relative_to(out)]
+        for path in [Path(dep.def_path) for dep in one.deps if not dep.exists]:
+            made = [maker for out, maker in makers.items() if out.is_relative_to(path) or path.is_relative_to(out)]
             todo = f"`python -m flows.pipeline --until {made[0]}` makes it" if made else "correct it in params.yaml"
             raise UserError(f"{stage}: {path}, which it reads, is not there; {todo}")
 
@@ -260,14 +262,13 @@ def _files_of(out: Any) -> list[tuple[Path, str]]:
 
 def _raise_if_changed(path: Path, digest: str, repo: Any) -> None:
     with suppress(FileNotFoundError):  # DVC sees that by itself
-        with open(path, "rb") as file:
-            present = hashlib.file_digest(file, "md5").hexdigest()
-        if present != digest:
-            cached = repo.cache.local.oid_to_path(digest)
-            raise UserError(
-                f"{path}: its bytes are not those that its stage wrote (md5 {present[:8]}, dvc.lock has {digest[:8]}): "
-                f"a fault of the disk, or an edit; remove it and its copy in DVC's cache, {cached}, and run again"
-            )
+        if (present := md5_file(path)) != digest:
+            cached = Path(repo.cache.local.oid_to_path(digest))
+            todo = f"remove it and its copy in DVC's cache, {cached}, and run again"
+            if cached.exists() and md5_file(cached) == digest:  # while the file is there, DVC sees nothing to check out
+                todo = f"remove it, and `dvc checkout {path}` brings it back from DVC's cache, where it is whole"
+            raise UserError(f"{path}: its bytes are not those that its stage wrote (md5 {present[:8]}, dvc.lock has "
+                            f"{digest[:8]}): a fault of the disk, or an edit; {todo}")  # fmt: skip
 
 
 def outputs(root: Path = ROOT) -> set[str]:
@@ -370,9 +371,7 @@ def _changed_keys(entry: dict, path: str, sections: list[str], root: Path) -> li
     now_tree = yaml.safe_load((root / path).read_text())
     lines = []
     for section in sections:
-        now: Any = now_tree
-        for part in section.split("."):
-            now = now.get(part) if isinstance(now, dict) else None
+        now = layout.value_at(now_tree, section)
         file = f"{path}:" if path == DEFAULTS else ""
         lines += [f"key {file}{key}: {old} -> {new}" for key, old, new in leaves(section, old_values.get(section), now)]
     return lines

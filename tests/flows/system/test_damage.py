@@ -43,14 +43,17 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_flipped_byte_of_an_input_is_named_with_its_copy_in_the_cache(project: Path) -> None:
+def test_a_flipped_byte_of_an_input_is_named_and_its_copy_in_the_cache_repairs_it(project: Path) -> None:
     dvc.inputs("two", project, intact=True)
     flip(project / "out/b", 9)
     assert dvc.stale(project) == {}  # DVC believes what it noted
-    with pytest.raises(UserError, match=r"out/b: its bytes are not those .*\.dvc/cache/files/md5/\w\w/\w+, and run"):
+    with pytest.raises(UserError, match=r"out/b: its bytes are not those .*: .*`dvc checkout .*/out/b` brings it back"):
         dvc.inputs("two", project, intact=True)
     dvc.inputs("one", project, intact=True)
     dvc.raise_if_damaged(["two"], project)
+    (project / "out/b").unlink()
+    dvc.run("checkout", str(project / "out/b"), root=project)
+    dvc.inputs("two", project, intact=True)
 
 
 def test_a_flipped_byte_in_the_cache_is_named_when_it_was_restored(project: Path) -> None:
@@ -63,7 +66,7 @@ def test_a_flipped_byte_in_the_cache_is_named_when_it_was_restored(project: Path
     (project / "out/a").unlink()
     with Repo(str(project)) as repo:
         repo.checkout(force=True)
-    with pytest.raises(UserError, match=r"out/a: its bytes are not those"):
+    with pytest.raises(UserError, match=r"out/a: its bytes are not those .*\.dvc/cache/files/md5/\w\w/\w+, and run"):
         dvc.raise_if_damaged(["one"], project)
 
 

@@ -180,12 +180,12 @@ def test_an_input_that_is_not_there_is_named_with_the_stage_that_makes_it(tmp_pa
     stages = {"a": {"cmd": "true", "outs": ["data/x"]}, "b": {"cmd": "true", "deps": ["data", "rows.jsonl"]}}
     (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
     with pytest.raises(UserError, match=r"^b: data, .* not there; `python -m flows.pipeline --until a` makes it$"):
-        dvc.raise_if_missing("b", tmp_path)
+        dvc.raise_if_not_ready("b", tmp_path)
     (tmp_path / "data").mkdir()
     with pytest.raises(UserError, match=r"^b: rows.jsonl, .* not there; correct it in params.yaml$"):
-        dvc.raise_if_missing("b", tmp_path)
+        dvc.raise_if_not_ready("b", tmp_path)
     (tmp_path / "rows.jsonl").write_text("")
-    dvc.raise_if_missing("b", tmp_path)
+    dvc.raise_if_not_ready("b", tmp_path)
 
 
 def test_without_a_lock_file_nothing_is_locked(tmp_path: Path) -> None:
@@ -213,6 +213,8 @@ def test_files_that_another_run_has_are_a_sentence(tmp_path: Path) -> None:
         dvc.run("commit", "--force", root=tmp_path)
     with pytest.raises(UserError, match=says), dvc.open_repo(tmp_path) as repo:
         repo.commit(force=True)
+    with pytest.raises(UserError, match=says):
+        dvc.raise_if_not_ready("make", tmp_path)
 
 
 def test_a_database_of_dvcs_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
