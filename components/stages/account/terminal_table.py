@@ -49,9 +49,9 @@ def _labelled(label: str, text: str) -> list[str]:
 
 
 def _scores(rows: list[ScoreRow]) -> list[str]:
-    """A header and a line per score; `-` marks those not shown to be better than their baseline, `t` taught forms."""
+    """A header and a line per score; `-`: not shown better than its baseline, `t`: training had such exercises."""
     lines = [
-        f"{'-: not better; t: form is taught':<34}{'value (v: low is good)':<23}{'baseline':<23}counterpart or gain"
+        f"{'-: not better; t: trained for it':<34}{'value (v: low is good)':<23}{'baseline':<23}counterpart or gain"
     ]
     for row in rows:
         score = row.score
