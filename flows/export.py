@@ -122,11 +122,11 @@ def push(folder: Path, repository: str) -> str:
     return str(commit.commit_url)
 
 
-def check_push(repository: str, licence: str) -> None:
-    """Refuse a push that cannot or should not work, before anything is written.
+def check_push(repository: str) -> None:
+    """Refuse a name that is no repository's.
 
     Raises:
-        UserError: no repository's name, or no licence is stated.
+        UserError: as said.
     """
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
@@ -137,10 +137,6 @@ def check_push(repository: str, licence: str) -> None:
         raise UserError(f"--push {repository}: {error}") from None
     if repository.count("/") != 1:
         raise UserError(f"--push {repository}: write owner/name")
-    if not licence:
-        raise UserError(
-            "account.licence is empty: write into params.yaml under which licence you publish, run the account stage"
-        )
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
@@ -154,6 +150,8 @@ def export(model: str, at: str, form: str, out: str, repository: str) -> None:
     """
     from flows.tracking.model_origin import choose, collect
 
+    if repository:
+        check_push(repository)
     one, stage = choose(model, at)
     name, branch = stage.replace("@", "/"), stage.partition("@")[2]
     target = Path(out) if out else paths.ROOT / "exports" / (f"{branch}.gguf" if form == "gguf" else branch)
@@ -168,8 +166,10 @@ def export(model: str, at: str, form: str, out: str, repository: str) -> None:
         raise UserError(f"{target}: exists already; name another with --out, or remove it")
     answers = collect(one, stage, str(target))
     licence = answers.licence if isinstance(answers.licence, str) else ""
-    if repository:
-        check_push(repository, licence)
+    if repository and not licence:
+        raise UserError(
+            "account.licence is empty: write into params.yaml under which licence you publish, run the account stage"
+        )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=target.parent).close()

@@ -12,6 +12,7 @@ Works from a fresh clone that has a DVC remote.
 """
 
 import re
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -257,8 +258,7 @@ def apply(text: str, query: Any, found: list[Any]) -> None:
     new = [line for line in new if line not in listed.splitlines()]
     write_text(opt_out_file(), listed.rstrip("\n") + "\n" + "".join(f"{line}\n" for line in new))
     print(f"{opt_out_file().name}: {len(new)} lines added; making again what is stale", flush=True)
-    if subprocess.run([sys.executable, "-m", "flows.pipeline"], cwd=paths.ROOT).returncode:
-        raise UserError("the pipeline did not complete; its lines above say why; run the same command again")
+    make_again()
     saw = forgetting.registered(known["versions"])
     for alias in forgetting.mark(saw, f"{len(known['ids'])} documents that were to be forgotten, or may have"):
         print(
@@ -274,6 +274,24 @@ def apply(text: str, query: Any, found: list[Any]) -> None:
     objects = len({row["md5"] for row in known["copies"]})
     print(f"up to {objects} objects with it are left in DVC's cache and remote, of old states: --purge deletes them")
     print(f"other clones need this state: commit {opt_out_file().name} and dvc.lock, then `dvc push`")
+
+
+def make_again() -> None:
+    """Run the pipeline. Ctrl-C is the pipeline's to answer: it ends in order, and this process waits for that.
+
+    Raises:
+        UserError: it did not complete.
+    """
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        status = subprocess.run([sys.executable, "-m", "flows.pipeline"], cwd=paths.ROOT).returncode
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if status:
+        raise UserError(
+            f"the pipeline did not complete; its lines above say why; {opt_out_file().name} is changed already: run "
+            "the same command again, it goes on from there"
+        )
 
 
 def purge(text: str) -> int:

@@ -25,6 +25,7 @@ SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 LONGEST_FIELD = 1 << 24
 """Characters of a csv's row."""
 NO_ROW = "a row must be an object, {...}; `jq -c '.[]' FILE` writes those of a file that is one list line by line"
+AS_UTF8 = "save the file as UTF-8"
 REASONS = {"invalid_csv": "not CSV", "invalid_utf8": "not UTF-8"}
 
 
@@ -146,6 +147,8 @@ def _parsed(line: bytes, where: str) -> dict[str, Any] | Refused:
         value = json.loads(line.decode())
         if b"\\ud" in line.lower():  # half of a surrogate pair is no text
             json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeDecodeError as error:
+        return Refused(where, "not UTF-8", f"{clause(error)}; {AS_UTF8}")
     except UnicodeError as error:
         return Refused(where, "not UTF-8", clause(error))
     except json.JSONDecodeError as error:  # its own words count lines, and the row is one
@@ -163,7 +166,8 @@ def _csv(file: ByteCount, name: str) -> Iterator[tuple[str, dict[str, Any] | Ref
     for row in table:
         where = f"{name} line {row.line}"
         if row.problem:
-            yield where, Refused(where, REASONS[row.problem[0]], row.problem[1])
+            reason, detail = row.problem
+            yield where, Refused(where, REASONS[reason], AS_UTF8 if reason == "invalid_utf8" else detail)
         elif list(row.values) == list(table.names):
             yield where, Refused(where, "repeats the header", "as where tables were joined")
         elif row.values:

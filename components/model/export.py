@@ -132,7 +132,8 @@ def inspected(folder: Path) -> tuple[Shape, tokenizers.Tokenizer]:
                         f"{WHOLE_COPY}")  # fmt: skip
     if "SequenceClassification" in str(fields.get("architectures")):
         raise UserError(
-            f"{folder}: it holds a classifier, which writes no text and is not tuned again; give the model below it"
+            f"{folder}: it holds a classifier, which writes no text and is not tuned again; give the model that it was "
+            "tuned from, or another such as models/pretrain/causal"
         )
     if (most := max(tokenizer.get_vocab().values(), default=0)) >= shape.vocab_size:
         raise UserError(f"{folder}: tokenizer.json has the id {most} and the model embeds {shape.vocab_size}, so the "

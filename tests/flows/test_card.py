@@ -32,7 +32,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(paths, "LEDGER", root / ".greenhouse/ledger")
     monkeypatch.setattr(model_origin, "VERIFIED", tmp_path / "verified")
     monkeypatch.setattr(model_origin, "COMPARED", tmp_path / "compared")
-    monkeypatch.setattr(model_origin, "find", lambda name: Snapshot(name, "workspace", LOCK, "abc"))
+    monkeypatch.setattr(model_origin, "find", lambda name, whole=True: Snapshot(name, "workspace", LOCK, "abc"))
     return root
 
 
@@ -47,7 +47,7 @@ def test_a_page_for_a_person(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown = printed(monkeypatch, capsys, "instruct")
-    for text in ("23 documents", "BSD-3-Clause 23", "Wh", "choice accuracy 0.500 [0.400, 0.600]", " 0.25 ",
+    for text in ("23 documents", "BSD-3-Clause 23", "Wh", "choice accuracy 0.500 [0.400, 0.600]", " 0.250 ",
                  "nobody has rebuilt these bytes", 'model="models/finetune/instruct"'):  # fmt: skip
         assert text in " ".join(shown.split()), text
 

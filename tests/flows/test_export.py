@@ -42,7 +42,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
 def state(monkeypatch: pytest.MonkeyPatch, licence: str) -> None:
     """Have the workspace's record state a licence."""
     lock = LOCK | {"account": {"params": {"params.yaml": {"account": {"licence": licence}}}}}
-    monkeypatch.setattr(model_origin, "find", lambda name: Snapshot(name, "workspace", lock, "abc"))
+    monkeypatch.setattr(model_origin, "find", lambda name, whole=True: Snapshot(name, "workspace", lock, "abc"))
 
 
 def test_gguf_holds_licence_and_lineage(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,6 +116,8 @@ def test_a_push_is_explicit_private_and_checked_first(
     state(monkeypatch, "ISC")
     with pytest.raises(UserError, match=r'the hub refuses this card: - Error: "license" must be one of \[...\]'):
         run(monkeypatch, "causal", "--format", "hub", "--push", "me/third", "--out", str(paths.ROOT / "third"))
+    with pytest.raises(UserError, match="--push bad name: "):  # though the folder exists
+        run(monkeypatch, "causal", "--format", "hub", "--push", "bad name")
     assert len(sent) == 2
 
 

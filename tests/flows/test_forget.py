@@ -1,13 +1,18 @@
 """`python -m flows.forget`: what it says of a document before anything is changed."""
 
+import os
 import shutil
+import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from benchmarks.proof.leftovers import kinds_of, left, sought
+from components.core.errors import UserError
 from components.corpus.corpus import read_corpus
+from flows import forget
 from flows.forget import weights_note
 from flows.tracking.forgetting import Copy
 from tests.flows.pipeline_clone import REMOTE, PipelineClone, cloned
@@ -148,3 +153,15 @@ def forgettable(clone: PipelineClone) -> str:
     size = {one.location: len(one.text) for one in read_corpus(clone.root / "data/mix/train")}
     own = {name: num for name, num in size.items() if "#" not in name and name not in held and "/" in name}
     return max(own, key=own.__getitem__)
+
+
+def test_ctrl_c_waits_for_the_pipeline_and_says_what_is_changed_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(command: list[str], cwd: Path) -> SimpleNamespace:
+        os.kill(os.getpid(), signal.SIGINT)
+        return SimpleNamespace(returncode=75)
+
+    monkeypatch.setattr(forget.subprocess, "run", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(UserError, match=r"opt_out\.txt is changed already: run the same command again, it goes on"):
+        forget.make_again()
+    assert signal.getsignal(signal.SIGINT) is before

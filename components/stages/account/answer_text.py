@@ -146,9 +146,9 @@ def quality_text(quality: QualityAnswer, model: str) -> str:
 
 
 def score_text(score: Score) -> str:
-    """`accuracy 0.9 [0.8, 1.0], chance 0.5`."""
+    """`accuracy 0.900 [0.800, 1.000], chance 0.500`."""
     interval = "" if score.low is None or score.high is None else f" [{score.low:.3f}, {score.high:.3f}]"
-    base = "" if score.baseline is None else f", {score.baseline_name or 'baseline'} {score.baseline:.3g}"
+    base = "" if score.baseline is None else f", {score.baseline_name or 'baseline'} {score.baseline:.3f}"
     caveat = f" ({score.caveat})" if score.caveat else ""
     return f"{score.name} {score.value:.3f}{interval}{base}{caveat}"
 
@@ -207,7 +207,7 @@ def _score_lines(quality: QualityAnswer) -> Iterator[str]:
         yield f"{'':<10}{'score':<42}{'value':>8}{'interval':>18}{'baseline':>10}  of"
     for score in sorted(quality.scores, key=lambda row: not row.headline):
         interval = "" if score.low is None or score.high is None else f"[{score.low:.3f}, {score.high:.3f}]"
-        base = "" if score.baseline is None else f"{score.baseline:.3g}"
+        base = "" if score.baseline is None else f"{score.baseline:.3f}"
         yield f"{'':<10}{score.name[:41]:<42}{score.value:>8.3f}{interval:>18}{base:>10}  {score.of.split('/')[-1]}"
 
 

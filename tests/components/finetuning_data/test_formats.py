@@ -68,6 +68,10 @@ def test_a_bad_row_of_a_table_costs_no_other(tmp_path: Path) -> None:
     assert [(one.where, one.reason) for one in found.refused] == [
         ("a.csv line 2", "not CSV"), ("a.csv line 4", "not UTF-8")
     ]  # fmt: skip
+    assert found.refused[1].detail == "save the file as UTF-8"
+    (tmp_path / "latin.jsonl").write_bytes('{"text": "où", "label": "x"}'.encode("latin-1"))
+    with pytest.raises(UserError, match=r"not UTF-8, first latin\.jsonl line 1 \(.*; save the file as UTF-8\)"):
+        read(tmp_path / "latin.jsonl")
     (tmp_path / "b.csv.gz").write_bytes(gzip.compress(b"text,label\n" + b"one,y\n" * 100)[:30])
     with pytest.raises(UserError, match="cannot be read to its end"):
         read(tmp_path / "b.csv.gz")

@@ -70,6 +70,7 @@ def test_loading_what_is_no_model_says_what_is_missing(tokenizer_json: str, tmp_
         ({"attention_bias": True}, "plain block"),
         ({"num_hidden_layers": 3}, "damaged"),
         ({"intermediate_size": 32}, "damaged"),
+        ({"architectures": ["Qwen3ForSequenceClassification"]}, r"classifier.* such as models/pretrain/causal"),
     ):
         (tmp_path / "config.json").write_text(json.dumps(fields | change))
         with pytest.raises(UserError, match=message):
