@@ -77,7 +77,9 @@ class PipelineRun:
         whole = dvc.graph(self.root)
         wanted = {name for target in self.targets for name in dvc.upstream(whole, target)} or set(whole)
         self.stages = {name: needs for name, needs in whole.items() if name in wanted}
-        self.stale = set(dvc.stale(self.root)) & wanted
+        stale = set(dvc.stale(self.root))
+        self.stale, outdated = stale & wanted, dvc.downstream(whole, stale)
+        self._outdated = [name for name in whole if name in outdated]
         preflight.raise_if_unfit(self.params, self.root, dvc.downstream(self.stages, self.stale))
         self.places = threading.BoundedSemaphore(self.params.runtime.parallel_stages)
         self._lock = threading.Lock()
@@ -328,7 +330,7 @@ class PipelineRun:
         record = paths.STATE / "parents" / f"{self.name}.json"
         if not record.exists():
             return
-        from flows.tracking.mlflow_run import client, close_parent
+        from flows.tracking.mlflow_run import UNMADE_TAG, client, close_parent
 
         done = [result for result in self.results.values() if result.name == "Completed"]
         parts = [Spent(**result.spent) for result in done if result.spent]
@@ -340,10 +342,13 @@ class PipelineRun:
         figures = {"orchestration_seconds": self.overhead_s()} | errors(parts, "total_")
         with contextlib.suppress(UserError):  # of an unknown grid the pipeline has said so
             figures["run_grams"] = intensity.resolve(self.params.runtime.grid, self.root).grams(spans.hours).mid
+        made = {stage for stage, result in self.results.items() if result.name in ("Completed", "Restored", "Cached")}
+        unmade = [stage for stage in self._outdated if stage not in made] if self._ended else []
         tags, text = {"stages": json.dumps(list(self.timings))}, summary_text(self.root) if told else ""
-        files, identity = kept_files(self.root, told), self.params.identity()
+        tags |= {UNMADE_TAG: ", ".join(unmade)} if unmade else {}
         try:
-            close_parent(client(), self.name, status, metrics, identity, tags, files, figures, text)
+            files = kept_files(self.root, told, unmade, paths.LOGS / self.name)
+            close_parent(client(), self.name, status, metrics, self.params.identity(), tags, files, figures, text)
         except Exception as error:  # the record must not take the work down with it, nor hide why the run ended
             print(f"MLflow: {type(error).__name__}: {error}; the run is closed at the next start", flush=True)
 

@@ -5,12 +5,15 @@ stage leaves no such file.
 """
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from components.core.errors import STOPPED_EXIT
-from components.core.files import read_json, write_json
+from components.core.files import read_json, write_json, write_text
 from flows.system import paths
 
 
@@ -83,7 +86,18 @@ def summary_text(root: Path) -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
-def kept_files(root: Path, accounted: bool) -> list[Path]:
-    """Files that MLflow keeps with a run: what it was made from and, if it came to its end, the report."""
+def kept_files(root: Path, accounted: bool, unmade: Collection[str] = (), folder: Path = paths.LOGS) -> list[Path]:
+    """Files that MLflow keeps with a run: what it was made from and, if it came to its end, the report.
+
+    Args:
+        unmade: stages left out of its dvc.lock, which names what an earlier run made of them; that copy is written to
+            `folder`.
+    """
     reports = ["reports/report.html", "reports/summary.json", "reports/cards"] if accounted else []
-    return [root / name for name in ("params.yaml", "defaults.yaml", "dvc.lock", *reports)]
+    lock = root / "dvc.lock"
+    if unmade and lock.exists():
+        tree = yaml.safe_load(lock.read_text(encoding="utf-8")) or {}
+        stages = {stage: entry for stage, entry in tree.get("stages", {}).items() if stage not in unmade}
+        lock = folder / "dvc.lock"
+        write_text(lock, yaml.safe_dump(tree | {"stages": stages}, sort_keys=False))
+    return [root / "params.yaml", root / "defaults.yaml", lock, *(root / name for name in reports)]

@@ -31,6 +31,8 @@ SYSTEM_S = 3.0
 """Seconds between system metrics."""
 NAME_TAG = "run"
 """Tag of parent runs alone: the name they share with Prefect and DVC."""
+UNMADE_TAG = "unmade"
+"""Tag of a parent run that ended early: the stages it did not come to, which its dvc.lock leaves out."""
 PIPELINES = ("pipeline", "dvc repro")
 """Kinds of parent runs that are compared with each other."""
 MAX_PARAM, MAX_TAG = 6000, 8000

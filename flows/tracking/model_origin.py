@@ -69,8 +69,11 @@ def choose(model: str, at: str) -> tuple[Snapshot, str]:
     name, _, alias = model.rpartition("@")
     if name and alias and model not in stages:
         return find(model), target(name.split("-")[-2] if name.count("-") > 1 else name, stages)
-    one = find(at)
-    return one, target(model, stages, one.outputs())
+    one = find(at, whole=False)
+    stage = target(model, stages, one.outputs())
+    if one.early and stage not in one.lock:
+        raise UserError(one.early)
+    return one, stage
 
 
 def files_of(one: Snapshot) -> Files:

@@ -22,7 +22,7 @@ from components.core.errors import UserError
 from components.core.files import fingerprint, nested
 from components.params import layout
 from flows.system import code_files, dvc, git, paths
-from flows.tracking.mlflow_run import NAME_TAG, client
+from flows.tracking.mlflow_run import NAME_TAG, UNMADE_TAG, client
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,14 @@ class Snapshot:
         kind: workspace, revision, experiment, run.
         lock: the stages of its dvc.lock.
         commit: the git commit it was made from, as far as known.
+        early: of a run that ended before all of its stages were made, a sentence that says so; `lock` lacks those.
     """
 
     name: str
     kind: str
     lock: dict[str, dict]
     commit: str = ""
+    early: str = ""
 
     def params(self) -> dict[str, Any]:
         """The effective value of every parameter the stages depend on, as one tree.
@@ -74,11 +76,11 @@ class Snapshot:
         }
 
 
-def find(name: str) -> Snapshot:
-    """The snapshot of that name.
+def find(name: str, whole: bool = True) -> Snapshot:
+    """The snapshot of that name; `whole`: unless it is a pipeline run that ended early.
 
     Raises:
-        UserError: nothing has that name, or what has it recorded no dvc.lock.
+        UserError: nothing has that name, or what has it recorded no dvc.lock, or not all of it.
     """
     if name == "workspace":
         if not (lock := dvc.lock()):
@@ -90,7 +92,10 @@ def find(name: str) -> Snapshot:
         return _of_alias(name)
     if commit := git.answer("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"):
         return _of_commit(name, "revision", commit)
-    return _of_run(name)
+    one = _of_run(name)
+    if whole and one.early:
+        raise UserError(one.early)
+    return one
 
 
 def experiments() -> dict[str, str]:
@@ -188,7 +193,12 @@ def _of_record(name: str, mlflow: Any, run: Any) -> Snapshot:
                 f"{name}: its MLflow run holds no dvc.lock, so it was no pipeline run that finished"
             ) from None
         lock = yaml.safe_load(Path(path).read_text())["stages"]
-    return Snapshot(name, "run", lock, run.data.tags.get("git.commit", ""))
+    unmade = run.data.tags.get(UNMADE_TAG, "")
+    early = (
+        f"{name} ended early ({run.info.status}): not made were {unmade}; start it again with the same values, it "
+        "resumes, and name that run"
+    )
+    return Snapshot(name, "run", lock, run.data.tags.get("git.commit", ""), early if unmade else "")
 
 
 def _address() -> str:

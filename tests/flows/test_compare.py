@@ -123,3 +123,11 @@ def test_what_a_stage_measured_of_its_own_rows_is_shown(tmp_path: Path, monkeypa
     monkeypatch.setattr(compare, "ObjectCache", lambda: store)
     (line,) = scored_by_themselves(state("a", 0.25), state("b", 0.5), [])
     assert line.endswith("by their own held-out rows, without an interval: choice_accuracy 0.2500 -> 0.5000")
+
+
+def test_a_state_without_an_evaluation_is_not_called_equal() -> None:
+    """As the one that a registered model's alias names, if the run that made it ended early."""
+    scored = {"evaluate": {"outs": [{"path": "reports/evaluate/details", "md5": "one.dir"}]}}
+    a, b = Snapshot("a", "run", scored), Snapshot("b", "run", {})
+    told = next(line for line in compare.report(a, b) if line.startswith("scores"))
+    assert told == "scores: B has none; run the pipeline there to its end"

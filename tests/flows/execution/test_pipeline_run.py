@@ -5,12 +5,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from prefect.exceptions import TerminationSignal
 
 from components.carbon.ledger.reader import read
 from components.carbon.planning.forecast import StageForecast
 from components.carbon.spans import Bounds
-from components.core.files import write_json
+from components.core.files import read_json, write_json
 from components.core.report import Report
 from components.params import Mix, Params
 from flows.execution import pipeline_run, stage_run
@@ -31,6 +32,7 @@ def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         figures: dict[str, float], text: str,
     ) -> None:  # fmt: skip
         found.update(name=name, status=status, metrics=metrics, figures=figures, files=[file.name for file in files])
+        found.update(tags=tags, lock=files[2])
 
     for name in ("STATE", "LEDGER", "LOGS"):
         monkeypatch.setattr(paths, name, tmp_path / name.lower())
@@ -80,6 +82,23 @@ def test_the_span_of_a_stopped_run_ends_as_the_run_does(closed: dict[str, Any], 
     (span,) = read(paths.LEDGER)
     assert span.outcome == "BudgetReached"
     assert closed["status"] == "KILLED"
+
+
+def test_what_a_run_that_ended_early_did_not_make_is_not_in_its_record(closed: dict[str, Any], tmp_path: Path) -> None:
+    """Its dvc.lock has entries of the run before it: `compare` took their models and scores for this run's."""
+    whole = {"schema": "2.0", "stages": {"mix": {"outs": []}, "evaluate": {"outs": []}}}
+    write_json(tmp_path / "dvc.lock", whole)
+    for name in ("BudgetReached", "Failed"):
+        with pipeline_run.PipelineRun("calm-otter", tmp_path, Params(), []) as this:
+            this.results["mix"] = StageResult("Completed", "")
+            this.results["evaluate"] = StageResult(name, "")
+            this.stopped = this.results["evaluate"] if name == "BudgetReached" else None
+        assert yaml.safe_load(closed["lock"].read_text()) == whole | {"stages": {"mix": {"outs": []}}}
+        assert closed["tags"]["unmade"] == "evaluate"
+    assert read_json(tmp_path / "dvc.lock") == whole
+    with pipeline_run.PipelineRun("calm-otter", tmp_path, Params(), ["mix"]) as this:
+        this.results["mix"] = StageResult("Completed", "")
+    assert (closed["lock"], "unmade" in closed["tags"]) == (tmp_path / "dvc.lock", False)
 
 
 def test_a_failed_stage_whose_outputs_dvc_removed_says_how_to_get_them_back(

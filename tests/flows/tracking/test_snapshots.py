@@ -1,0 +1,56 @@
+"""States by name: a pipeline run that ended early is no finished state, but has the models that it came to."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from components.core.errors import UserError
+from components.core.files import write_json
+from flows.tracking import model_exposure, model_origin, snapshots
+
+MADE = {"outs": [{"path": "models/pretrain/causal", "md5": "one"}]}
+EARLY = (
+    "calm-otter ended early (KILLED): not made were finetune@instruct, evaluate; start it again with the same values, "
+    "it resumes, and name that run"
+)
+
+
+@pytest.fixture
+def cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow with one run, which was cancelled after its first stage."""
+    tags = {"run": "calm-otter", "unmade": "finetune@instruct, evaluate"}
+    run = SimpleNamespace(info=SimpleNamespace(run_id="m", status="KILLED"), data=SimpleNamespace(tags=tags))
+
+    class Recorded:
+        def get_experiment_by_name(self, name: str) -> SimpleNamespace:
+            return SimpleNamespace(experiment_id="1")
+
+        def search_runs(self, experiments: list[str], query: str = "") -> list[SimpleNamespace]:
+            return [run]
+
+        def get_model_version_by_alias(self, model: str, alias: str) -> SimpleNamespace:
+            return SimpleNamespace(run_id="m")
+
+        def get_run(self, run_id: str) -> SimpleNamespace:
+            return run
+
+        def download_artifacts(self, run_id: str, path: str, folder: str) -> str:
+            write_json(Path(folder) / path, {"stages": {"pretrain@causal": MADE}})
+            return f"{folder}/{path}"
+
+    for module in (snapshots, model_exposure):
+        monkeypatch.setattr(module, "client", Recorded)
+
+
+@pytest.mark.usefixtures("cancelled")
+def test_a_run_that_ended_early_is_refused_but_for_a_model_it_made() -> None:
+    with pytest.raises(UserError) as error:
+        snapshots.find("calm-otter")
+    assert str(error.value) == EARLY
+    with pytest.raises(UserError) as error:
+        model_origin.choose("instruct", "calm-otter")
+    assert str(error.value) == EARLY
+    one, stage = model_origin.choose("causal", "calm-otter")
+    assert (one.lock, stage) == ({"pretrain@causal": MADE}, "pretrain@causal")
+    assert snapshots.find("greenhouse-causal-2@champion").lock == one.lock
