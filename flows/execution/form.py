@@ -80,16 +80,30 @@ class PipelineForm(Section):
             UserError: no such preset, an unknown key, or a value out of range: one field or key is named.
         """
         changed = self._changed(files.params())
+        given = [_setting(entry) for entry in self.settings]
+        for number, (key, value) in enumerate(given):
+            _refuse_contradiction(key, value, changed | dict(given[:number]))
         if self.preset:
             files = files.overlaid(nested(reaching(layout.leaves(read_preset(self.preset)), files.own)))
         files = files.overlaid(nested(reaching(changed, files.own)))
-        settings = nested(reaching(dict(_setting(entry) for entry in self.settings), files.own))
+        settings = nested(reaching(dict(given), files.own))
         return ParamFiles(files.overlaid(settings).own, files.defaults, Path("the settings of this run")).params()
 
     def _changed(self, own: Params) -> dict[str, Any]:
         """File key -> value of the fields that were sent and differ from what they were filled with."""
         mine, filled = self.model_dump(mode="json", exclude_unset=True), self.filled(own).model_dump(mode="json")
-        return {key: mine[name] for name, key in FIELDS.items() if name in mine and mine[name] != filled[name]}
+        shown = _leaves(filled)
+        return {key: value for key, value in _leaves(mine).items() if value != shown[key]}
+
+
+def _leaves(fields: dict[str, Any]) -> dict[str, Any]:
+    """File key -> value of what the fields hold."""
+    return layout.leaves(nested({key: fields[name] for name, key in FIELDS.items() if name in fields}))
+
+
+def _refuse_contradiction(key: str, value: Any, given: dict[str, Any]) -> None:
+    if key in given and given[key] != value:
+        raise UserError(f"{key} is given twice, as {given[key]} and as {value}; leave one of them out")
 
 
 def _setting(entry: str) -> tuple[str, Any]:

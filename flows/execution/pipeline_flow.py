@@ -4,6 +4,7 @@ DVC decides what is stale; Prefect orders, shows and cancels, and caches nothing
 time. Values other than those of params.yaml make an experiment (experiment.py) and leave the workspace alone.
 """
 
+import logging
 import re
 from collections.abc import Iterable
 from contextlib import nullcontext
@@ -16,6 +17,7 @@ from prefect import flow, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
+from prefect.exceptions import FailedRun
 from prefect.runtime import flow_run, task_run
 from prefect.states import Cancelled, Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -43,6 +45,17 @@ def params_hash(params: Params) -> str:
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
 """Names of runs: they become those of folders, records and experiments."""
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of a run's log says more than the line before it, which has the sentence the run failed with.
+
+    For a flow that returns `Failed`, Prefect adds a traceback of its own code: it raises where a deployment runs.
+    """
+    return not (record.exc_info and isinstance(record.exc_info[1], FailedRun))
+
+
+logging.getLogger("prefect.flow_runs").addFilter(_is_news)
 
 
 @task(task_run_name="{stage}", cache_policy=NO_CACHE, log_prints=False)
@@ -109,7 +122,7 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
             # An experiment runs to the end: `dvc exp save` would record stages left out as made from the new values.
             run = RUNS[name] = PipelineRun(name, root, chosen, [] if is_experiment else targets)
             state = _run_stages(run)
-            if is_experiment and state.is_completed():
+            if is_experiment and state.is_completed() and not run.stopped:  # of a budget, it is of that type too
                 experiment.save(root, name)
                 print(f"saved as DVC experiment {name}: `make compare A=workspace B={name}`, `dvc exp apply {name}`")
         return state
@@ -212,8 +225,13 @@ def _show(run: PipelineRun, states: dict[str, str]) -> None:
 
 def run_one(stage: Stage, branch: str, section: Any, form_hash: str) -> State:
     """A stage's flow triggered without DVC: the pipeline up to that stage, with its section of the parameters."""
-    own = schema.load(paths.ROOT / "params.yaml")
-    chosen = own if section is None else own.model_copy(update={stage.name: section})
+    try:
+        own = schema.load(paths.ROOT / "params.yaml")
+        chosen = own if section is None else own.model_copy(update={stage.name: section})
+        if stage.name == "finetune" and branch not in ("", "all"):
+            chosen.finetune.raise_if_off(branch)
+    except UserError as error:
+        return Failed(message=str(error))
     branches = [branch]
     if branch in ("", "all") and stage.branches:
         stages = dvc.graph()  # params.yaml may leave some out

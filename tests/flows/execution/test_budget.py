@@ -8,13 +8,15 @@ from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from prefect.states import Completed, Failed, State
 
 from components.core.errors import Stopped
-from components.params import Params
-from flows.execution import cli, stage_flow
+from components.params import Params, Tokenize
+from flows.execution import cli, experiment, pipeline_flow, stage_flow
+from flows.execution.result import StageResult
 from flows.execution.stage_flow import STUDIES
 from tests.flows.pipeline_clone import PipelineClone
 
@@ -48,6 +50,25 @@ def test_the_exit_status_of_a_flow_in_a_terminal(
     said = capsys.readouterr().out
     assert ("the report" in said) == (status == 0)
     assert f"sweep: {state.name} after" in said
+
+
+@pytest.mark.parametrize(("name", "saved"), [("BudgetReached", False), ("Paused", False), ("Completed", True)])
+def test_an_experiment_that_stopped_is_not_saved(name: str, saved: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC refused, for outputs that were not made yet, and so the run was `Failed`."""
+    result, names = StageResult(name, "1 g is spent"), list[str]()
+    run = SimpleNamespace(stopped=result if result.stopped else None)
+    for module, attribute, fake in (
+        (pipeline_flow, "flow_run", SimpleNamespace(name="calm-otter", id="f")),
+        (pipeline_flow, "PipelineRun", lambda *_: run),
+        (pipeline_flow, "_run_stages", lambda run: result.state),
+        (pipeline_flow.recovery, "tag_flow_run", lambda id: None),
+        (pipeline_flow.schema, "load", lambda path: Params()),
+        (experiment, "worktree", lambda name, params: nullcontext(Path())),
+        (experiment, "save", lambda root, name: names.append(name)),
+    ):
+        monkeypatch.setattr(module, attribute, fake)
+    state = pipeline_flow.run_pipeline(Params(tokenize=Tokenize(vocab_size=500)), "", [])
+    assert (state.name, names) == (name, ["calm-otter"] * saved)
 
 
 @pytest.mark.pipeline

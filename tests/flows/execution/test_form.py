@@ -1,14 +1,17 @@
 """The form of `pipeline`: short, true, and every other key by name; an error names one field."""
 
+import logging
 from typing import Any
 
 import pytest
+from prefect.exceptions import FailedRun
 
 from components import params as schema
 from components.core.errors import UserError
 from components.params import document, layout
 from flows import pipeline
 from flows.execution.form import FIELDS, PipelineForm
+from flows.execution.stage_flow import form_of
 from flows.system import paths
 from flows.system.params_file import read_preset
 
@@ -110,6 +113,12 @@ def test_any_other_key_is_a_setting() -> None:
             "the settings of this run: dedup.threshold = 7: Input should be less than or equal to 1",
         ),
         ({"settings": ["filter.redact=[email"]}, "settings: filter.redact: '[email' is no YAML"),
+        (
+            {"steps": 901, "settings": ["pretrain.common.steps=902"]},
+            "pretrain.common.steps is given twice, as 901 and as 902; leave one of them out",
+        ),
+        ({"budget": {"kwh": 2.0}, "settings": ["runtime.budget.kwh=3"]}, "runtime.budget.kwh is given twice, as 2.0"),
+        ({"settings": ["dedup.threshold=0.8", "dedup.threshold=0.7"]}, "dedup.threshold is given twice, as 0.8 and as"),
         ({"preset": "gpu"}, "gpu.yaml: no such file; the presets are cpu-40min, gpu-124m, overnight-cpu, test"),
     ],
 )
@@ -119,6 +128,13 @@ def test_an_error_names_one_field(fields: dict[str, Any], says: str) -> None:
     assert says in str(error.value)
     assert str(paths.ROOT / "the") not in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_the_same_value_twice_and_another_for_one_branch_are_no_contradiction() -> None:
+    same = ["pretrain.common.steps=9", "pretrain.common.steps=9", "runtime.budget.hours=3"]
+    params = applied(steps=9, budget={"kwh": 2.0}, settings=[*same, "pretrain.masked.steps=5"])
+    assert (params.pretrain.causal.steps, params.pretrain.masked.steps) == (9, 5)
+    assert (params.runtime.budget.kwh, params.runtime.budget.hours) == (2.0, 3.0)
 
 
 def test_in_a_terminal_a_setting_that_is_none_is_refused_before_anything_starts(
@@ -137,3 +153,22 @@ def test_a_stage_that_does_not_exist_is_refused_before_anything_runs() -> None:
     state = pipeline.fn(until="nosuch")
     assert state.is_failed()
     assert str(state.message).startswith("until = nosuch: no such stage; there are ingest, dedup")
+
+
+def test_a_branch_that_is_off_is_refused() -> None:
+    """From Prefect's form it completed: nothing to do."""
+    state = form_of("finetune").fn(branch="prefer")  # type: ignore[union-attr]
+    assert state.is_failed()
+    assert str(state.message).startswith("finetune@prefer is off: params.yaml switches it on by finetune.prefer.base")
+
+
+def test_a_runs_log_has_tracebacks_of_mistakes_alone() -> None:
+    """Prefect raises a state that says `Failed`, and showed where in its own code."""
+    logger = logging.getLogger("prefect.flow_runs")
+
+    def shown(error: Exception) -> bool:
+        trace = (type(error), error, None)
+        return bool(logger.filter(logger.makeRecord(logger.name, logging.ERROR, "", 1, "it ended", (), trace)))
+
+    assert not shown(FailedRun("until = nosuch: no such stage"))
+    assert shown(KeyError("a mistake"))

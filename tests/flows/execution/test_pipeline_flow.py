@@ -112,13 +112,21 @@ params.write_text(text.replace("vocab_size: 512 ", "vocab_size: 500 "))
 form = deployment("pipeline")
 run = finished(client.create_flow_run_from_deployment(form.id, parameters=old).id)
 now = form.parameters["params"]["vocabulary"]
-print(json.dumps({"now": now, "state": run.state.name, "message": run.state.message}))
+told = ""
+for _ in range(80):  # its process sends the last lines as it ends
+    if "Failed" in told:
+        break
+    time.sleep(0.25)
+    told = "\\n".join(line.message for line in client.read_logs() if line.flow_run_id == run.id)
+print(json.dumps({"now": now, "state": run.state.name, "message": run.state.message, "log": told}))
 """)  # fmt: skip
     finally:
         (served.root / "params.yaml").write_text(original)
     assert shown["now"] == 500
     assert shown["state"] == "Failed"
     assert "reload the page" in shown["message"]
+    assert "Traceback" not in shown["log"]
+    assert "reload the page" in shown["log"]
 
 
 def test_cancel_ends_the_tree_and_the_run_can_be_resumed(served: PipelineClone) -> None:
@@ -156,9 +164,12 @@ for _ in range(600):  # Prefect says so when it has sent the signal; the worktre
     if not list((Path(os.environ["GREENHOUSE_STATE"]) / "worktrees").glob("*")):
         break
     time.sleep(0.1)
-print(json.dumps({"left": left, "state": run.state.name, "kept": len(list(work.glob("*/step-*")))}))
+kept = len(list(work.glob("*/step-*")))
+print(json.dumps({"left": left, "name": run.name, "state": run.state.name, "kept": kept}))
 """)  # fmt: skip
     assert shown["left"] == 0, shown
     assert shown["state"] == "Cancelled"
     assert shown["kept"] >= 1
+    said = clone.run("flows.compare", "workspace", shown["name"], expect=1)  # not the workspace's own models
+    assert f"{shown['name']} ended early (KILLED): not made were pretrain@causal, " in said
     assert clone.git("worktree", "list").count("\n") == 1
