@@ -47,7 +47,6 @@ def rebuilding_place(recorded: Snapshot) -> Iterator[Path]:
     """A worktree of the recorded commit (the workspace: with its uncommitted changes), an empty cache, no dvc.lock."""
     from flows.execution.experiment import refuse_untracked_sources
 
-    recovery.recover_records()  # the worktree of a rebuild that was killed
     if recorded.kind == "workspace":
         refuse_untracked_sources()
     with git.worktree(f"verify-{os.getpid()}", (recorded.commit or "HEAD").removesuffix("+changes")) as root:
@@ -269,6 +268,7 @@ def main() -> int:
     parser.add_argument("--at", default="workspace", help="workspace (default), a git revision, an experiment, a run")
     parser.add_argument("--segments", type=int, metavar="K", help="train K random intervals again instead")
     arguments = parser.parse_args()
+    recovery.recover_records()
     if arguments.segments is not None and arguments.segments < 1:
         parser.error("--segments takes 1 or more; without it everything is rebuilt")
     by_segments = (arguments.model, arguments.at, arguments.segments)

