@@ -89,7 +89,7 @@ setup: .venv/installed  ## Only install.
 test: .venv/installed-dev  ## The test suite; JOBS=4 processes instead of 2.
 	@$(RUN) pytest -n $(JOBS) --durations=20 --durations-min=5
 
-test-fast: .venv/installed-dev  ## The inner loop, some seven minutes on two cores: no pipeline runs.
+test-fast: .venv/installed-dev  ## The inner loop, some eight minutes on two cores: no pipeline runs.
 	@$(RUN) pytest -n $(JOBS) -m "not slow and not pipeline and not long"
 
 lint: .venv/installed-dev  ## Ruff and mypy.
