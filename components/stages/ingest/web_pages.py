@@ -37,14 +37,14 @@ NO_CHARSET = re.compile("idna|punycode|.*escape|undefined|mbcs|oem|utf-?(7|16|32
 """Codecs of Python in which no page is served."""
 
 
-class Page(NamedTuple):
+class MainText(NamedTuple):
     """The main text of a page, and the changes that made it."""
 
     text: str
     transforms: tuple[str, ...]
 
 
-def main_text(raw: bytes, charset: str = "") -> Page | None:
+def main_text(raw: bytes, charset: str = "") -> MainText | None:
     """The main text of a page (trafilatura drops menus, footers, advertisements); None if it has none.
 
     Nor has a page with a tag of thousands of attributes any: libxml2's time grows with the square of their number.
@@ -59,7 +59,7 @@ def main_text(raw: bytes, charset: str = "") -> Page | None:
         return None
     page, changes = _decoded(raw, charset)
     text = trafilatura.extract(page, include_comments=False, include_tables=True, deduplicate=False)
-    return Page(f"{text}\n", (*changes, "html_to_text")) if text else None
+    return MainText(f"{text}\n", (*changes, "html_to_text")) if text else None
 
 
 def _decoded(raw: bytes, charset: str) -> tuple[str | bytes, tuple[str, ...]]:
