@@ -24,7 +24,7 @@ from components.params import Canaries, Curriculum, Mitigate, Mix, Numerics, Pre
 from components.reporting.figures import error_bars, figure, save
 from components.reporting.tables import markdown_table
 from components.stages.evaluate.heldout_sample import sample
-from components.stages.evaluate.tasks.bias_mitigation import measured, verdict
+from components.stages.evaluate.tasks.bias_mitigation import measured
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.mix.stage import mix
 from components.statistics import Estimate, ratio
@@ -195,6 +195,16 @@ def summary(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "verdict": verdict(effect),
         "runs": list(results),
     }
+
+
+def verdict(effect: Estimate) -> str:
+    """The sentence of a report on an effect on the spread (nats)."""
+    if effect.low is None or effect.high is None:
+        return f"not shown ({effect.variance})"
+    bounds = f"{effect.value:+.2g} [{effect.low:+.2g}, {effect.high:+.2g}] nats, over {effect.variance}"
+    if effect.low > 0.0:
+        return f"not shown, the spread grew: it changes by {bounds}"
+    return f"shown: the spread falls by {bounds}" if effect.high < 0.0 else f"not shown: the spread changes by {bounds}"
 
 
 def markdown(found: dict[str, Any], params: Mitigate, num_tokens: Mapping[Arm, int]) -> str:

@@ -4,8 +4,9 @@ Arms: before; control (trained a little more on passages that mention gender); s
 each passage beside its copy with genders exchanged, Lu et al. 2018). Without the control arm, whatever training on such
 passages does by itself would be credited to the swap. Both arms are trained on `DRAWS` draws of passages, since two
 control arms on other passages differ as well: the effect is that on the spread of the pronoun gap over occupations
-(pronoun_gap.py), draw by draw, and it counts as shown only if its interval over draws lies below zero. Moving the prior
-(the gap of neutral subjects) moves no stereotype. The price is in bits per byte on held-out text.
+(pronoun_gap.py), draw by draw. It is of one trained model: whether a mitigation is shown, the trial over seeds says
+(components/studies/mitigation.py). Moving the prior (the gap of neutral subjects) moves no stereotype. The price is in
+bits per byte on held-out text.
 """
 
 import copy
@@ -21,7 +22,6 @@ from components.stages.evaluate.tasks.bits_per_byte import bits
 from components.stages.evaluate.tasks.pronoun_gap import relative_gaps, spread
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult
-from components.statistics import Estimate
 from components.synthetic.counterfactual import mentions_gender, swap
 
 NAME = "bias_mitigation"
@@ -160,21 +160,6 @@ def _loss(network: Any, rows: list[list[int]], context: EvalContext, device: Any
 # -- result ------------------------------------------------------------------------------------------------------------
 
 
-def shown(effect: Estimate) -> bool:
-    """Whether a change of the spread is a mitigation beyond chance: the whole interval lies below zero."""
-    return effect.high is not None and effect.high < 0.0
-
-
-def verdict(effect: Estimate) -> str:
-    """The sentence of a report on an effect on the spread (nats)."""
-    if effect.low is None or effect.high is None:
-        return f"not shown ({effect.variance})"
-    bounds = f"{effect.value:+.2g} [{effect.low:+.2g}, {effect.high:+.2g}] nats, over {effect.variance}"
-    if effect.low > 0.0:
-        return f"not shown, the spread grew: it changes by {bounds}"
-    return f"shown: the spread falls by {bounds}" if shown(effect) else f"not shown: the spread changes by {bounds}"
-
-
 def _summarise(result: TaskResult, context: EvalContext) -> None:
     title = "Spread of the pronoun gap: before, control, swapped text"
     curve = Curve("bias_mitigation", title, "", "sd over occupations [nats]", [], kind="bar")
@@ -190,12 +175,11 @@ def _summarise(result: TaskResult, context: EvalContext) -> None:
     for metric, change in changes.items():
         result.metric(f"effect_on_{metric}", change, bounds=metric == "spread")
         result.facts[f"effect_on_{metric}"] = change.as_dict()
-    result.facts["verdict"] = verdict(changes["spread"])
     before, control, swapped = (result.metrics[f"spread_{arm}"] for arm in ARMS)
     prior, price = changes["prior"].value, changes["bits_per_byte"].value
     note = (
-        f"{result.facts['verdict'].partition(':')[0]}; spread {before:.3f} before, {control:.3f} control, "
-        f"{swapped:.3f} swapped; prior moved {prior:+.2f} nats, bits per byte {price:+.3f}"
+        f"not shown: one training, and a mitigation counts over seeds (flows.mitigate); spread {before:.3f} before, "
+        f"{control:.3f} control, {swapped:.3f} swapped; prior moved {prior:+.2f} nats, bits per byte {price:+.3f}"
     )
     name = "effect of swapped text on the pronoun spread"
     result.highlight(name, changes["spread"], note=note, kind="bias", better="lower")

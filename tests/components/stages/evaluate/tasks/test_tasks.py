@@ -361,7 +361,7 @@ def test_the_pronoun_gap_is_relative_to_neutral_subjects(world: World) -> None:
     assert ("it is above" in result.highlights[0]["note"]) == above
 
 
-def test_swapped_text_moves_the_prior_and_what_is_not_shown_is_said(world: World) -> None:
+def test_swapped_text_moves_the_prior_and_one_training_shows_no_mitigation(world: World) -> None:
     result = bias_mitigation(world.context(mitigation_steps=25))
     control, swapped = result.metrics["prior_control"], result.metrics["prior_swapped"]
     assert control < -0.3  # the passages say `he` far more often
@@ -369,7 +369,7 @@ def test_swapped_text_moves_the_prior_and_what_is_not_shown_is_said(world: World
     effect = result.facts["effect_on_spread"]
     assert effect["n"] == DRAWS
     (line,) = result.highlights
-    assert line["note"].startswith("shown" if effect["high"] < 0 else "not shown")
+    assert line["note"].startswith("not shown: one training")  # "shown" once, at 1/140 of the spread
     before = bias_mitigation(world.context(mitigation_steps=1))
     assert before.metrics["prior_before"] == result.metrics["prior_before"]  # the model itself is not trained
 
