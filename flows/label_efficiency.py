@@ -40,7 +40,7 @@ def run_study(name: str, params: Params) -> Path:
     """
     from components.studies.label_efficiency.points import Place
 
-    require(INPUTS, "python -m flows.pipeline --until pretrain")
+    require(INPUTS, "python -m flows.pipeline")
     own = params.finetune.classify
     if own.data != "data/bias/train" or own.base != "models/pretrain/masked":
         raise UserError(

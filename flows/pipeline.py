@@ -63,6 +63,7 @@ def run_from_terminal(until: str, settings: Sequence[str] = ()) -> "State":
     from pydantic import ValidationError
 
     from flows.execution import start_meter
+    from flows.execution.experiment import refuse_until
     from flows.execution.form import PipelineForm
     from flows.execution.pipeline_run import stop_runs
 
@@ -76,7 +77,9 @@ def run_from_terminal(until: str, settings: Sequence[str] = ()) -> "State":
     except ValidationError:
         raise UserError(f"--set {' '.join(settings)}: write each as KEY=VALUE, with a key of params.yaml") from None
     if form:
-        form.applied(schema.read(paths.ROOT / "params.yaml"))
+        chosen = form.applied(schema.read(paths.ROOT / "params.yaml"))
+        if until:
+            refuse_until(until, chosen, own)
     with start_meter.metered(own), cli.with_prefect(stop_runs, _import_ahead):
         return _run(form, own, until)
 

@@ -8,7 +8,7 @@ from components.params.section import Advanced, Fraction, Section
 
 
 class ModelShape(Section):
-    """One dial, `size`; what is null is derived from it (see components/model/transformer.py)."""
+    """One dial, `size`; what is null is derived from it (see components/model/shape.py)."""
 
     size: int = Field(default=4, ge=1, le=128)
     """Depth: the number of blocks. Width, heads and feed-forward width follow from it."""

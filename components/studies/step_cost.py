@@ -2,7 +2,7 @@
 
 The network, the batch, the optimizer and the loop are those of pretraining; the tokens are random, which costs the
 same. The process is metered as stage `calibrate`, so its energy is in the ledger. Prints one line of JSON
-(`carbon.calibration.Rates`).
+(`components.carbon.planning.step_cost_table.Rates`).
 """
 
 import contextlib

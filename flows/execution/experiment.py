@@ -39,6 +39,15 @@ def worktree(name: str, params: Params) -> Iterator[Path]:
         yield root
 
 
+def refuse_until(stage: str, params: Params, own: Params) -> None:
+    """`dvc exp save` would record stages left out as made from the new values: an experiment runs to the end."""
+    if params.identity() != own.identity():
+        raise UserError(
+            f"until {stage}: changed values make an experiment, which always runs to the end; leave out either the "
+            "stage or the values, or write the values into params.yaml first"
+        )
+
+
 def refuse_untracked_sources() -> None:
     """A worktree holds tracked files alone: refuse to run without a file that the workspace has."""
     listed = git.git("ls-files", "--others", "--exclude-standard", "--", *SOURCE_FOLDERS).split("\n")

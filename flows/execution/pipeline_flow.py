@@ -80,13 +80,15 @@ def pipeline(params: PipelineForm | None = None, params_hash: str = "", until: s
     Args:
         params: what people change most; its `settings` take every other key.
         params_hash: leave it as it is: it shows which params.yaml the form was filled from.
-        until: stop after this stage; empty for all. An experiment always runs to the end.
+        until: stop after this stage; empty for all. Refused with changed values: an experiment always runs to the end.
     """
     again = _again(params, params_hash) | {"until": until}
     try:
         if until:
             dvc.require_stage(until, f"until = {until}")
         chosen = chosen_params(params, params_hash)
+        if until and chosen:
+            experiment.refuse_until(until, chosen, schema.load(paths.ROOT / "params.yaml"))
     except UserError as error:
         return Failed(message=str(error))
     state = run_pipeline(chosen, params_hash, [until] if until else [])

@@ -2,7 +2,7 @@
 
 Everything here is read from files that stages left: corpus manifests (`data/`), metrics.json and facts.json
 (`reports/`), greenhouse.json (`models/`). A stage that has not run is left out. What it cost is the ledger's
-(carbon/costs.py).
+(components/carbon/footprint/costs.py).
 """
 
 from collections.abc import Callable

@@ -28,7 +28,7 @@ class DryRunCounts:
 
     Attributes:
         counts: by rule and source.
-        counts: personal data found, contact with evaluation sets.
+        found: personal data, contact with evaluation sets.
         examples: lines that show documents which break a rule, by (rule, source).
     """
 

@@ -11,6 +11,8 @@ from components.core.errors import UserError
 from components.params import document, layout
 from flows import pipeline
 from flows.execution.form import FIELDS, PipelineForm
+from flows.execution.pipeline_flow import params_hash
+from flows.execution.pipeline_flow import pipeline as flow_of_pipeline
 from flows.execution.stage_flow import form_of
 from flows.system import paths
 from flows.system.params_file import read_preset
@@ -146,11 +148,23 @@ def test_in_a_terminal_a_setting_that_is_none_is_refused_before_anything_starts(
         pipeline.run_from_terminal("", ["pretrain.causal.sed=5"])
 
 
+def test_an_experiment_that_should_end_early_is_refused_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It ran to its end, and nobody said that `until` was not heeded."""
+    monkeypatch.setattr(pipeline.dvc, "require_stage", lambda *_: None)
+    monkeypatch.setattr(pipeline.cli, "with_prefect", lambda *_: pytest.fail("started"))
+    with pytest.raises(UserError, match="until mix: changed values make an experiment, which always runs to the end"):
+        pipeline.run_from_terminal("mix", ["mix.seed=5"])
+    form = PipelineForm(settings=["mix.seed=5"])
+    refused = flow_of_pipeline.fn(form, params_hash(OWN), "mix")
+    assert refused.is_failed()
+    assert str(refused.message).startswith("until mix: changed values")
+
+
 def test_a_stage_that_does_not_exist_is_refused_before_anything_runs() -> None:
     """From Prefect's form it meant the whole pipeline."""
-    from flows.execution.pipeline_flow import pipeline
-
-    state = pipeline.fn(until="nosuch")
+    state = flow_of_pipeline.fn(until="nosuch")
     assert state.is_failed()
     assert str(state.message).startswith("until = nosuch: no such stage; there are ingest, dedup")
 
