@@ -10,7 +10,6 @@ again changes nothing, so nothing becomes stale. params.yaml as it was before is
 `default` puts it back. What a preset changes is shown first; at a terminal it then asks.
 """
 
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -241,7 +240,7 @@ def apply_preset(name: str) -> str:
     if old == new:
         return f"params.yaml is as the preset {name} has it; nothing changed"
     print("\n".join(difference(old, new)))
-    if sys.stdin.isatty() and input("Write this to params.yaml? [y/N] ").strip().lower() not in ("y", "yes"):
+    if not params_file.agreed():
         return "nothing changed"
     write_text(PARAMS, new)
     return f"params.yaml has the preset {name}; `make why` says what becomes stale"

@@ -132,20 +132,14 @@ def check_reward(path: Path, parts: Split) -> None:
 
 def shipped(branches: Sequence[str]) -> dict[str, Any]:
     """The keys this command writes, as they ship, of branches with a base or data of one's own."""
-    names, before = ("data", "base", "max_pairs", "steps"), schema.Params().finetune
-    present = schema.load(PARAMS).finetune
-
-    def own(branch: str) -> bool:
-        return any(
-            getattr(getattr(present, branch), name) != getattr(getattr(before, branch), name) for name in names[:2]
-        )
-
-    pairs = [(branch, name) for branch in branches if own(branch) for name in names]
-    return {
-        f"finetune.{branch}.{name}": getattr(getattr(before, branch), name)
-        for branch, name in pairs
-        if getattr(getattr(present, branch), name) != getattr(getattr(before, branch), name)
-    }
+    before, present = schema.Params().finetune, schema.load(PARAMS).finetune
+    values: dict[str, Any] = {}
+    for branch in branches:
+        old, now = (getattr(one, branch).model_dump() for one in (before, present))
+        own = {name: old[name] for name in ("data", "base", "max_pairs", "steps") if old[name] != now[name]}
+        if own.keys() & {"data", "base"}:
+            values |= {f"finetune.{branch}.{name}": value for name, value in own.items()}
+    return values
 
 
 def apply(values: dict[str, Any], dry_run: bool) -> str:
@@ -156,9 +150,7 @@ def apply(values: dict[str, Any], dry_run: bool) -> str:
     if new == old:
         return "params.yaml has these values already; nothing changed"
     print("\n".join(params_file.difference(old, new)))
-    if dry_run or (
-        sys.stdin.isatty() and input("Write this to params.yaml? [y/N] ").strip().lower() not in ("y", "yes")
-    ):
+    if dry_run or not params_file.agreed():
         return "nothing changed"
     write_text(PARAMS, new)
     branches, on = sorted({key.split(".")[1] for key in values}), schema.load(PARAMS).finetune.stages()

@@ -4,10 +4,9 @@ So that `why` and `compare` can name the file, each stage records, under a folde
 `.greenhouse/code/<hash>.json`, path -> MD5. A folder without a record (another clone made it) is named as a whole.
 """
 
-import hashlib
 from pathlib import Path
 
-from components.core.files import read_json, write_json
+from components.core.files import md5_file, read_json, write_json
 from flows.system import paths
 
 FOLDER = "code"
@@ -17,7 +16,7 @@ FOLDER = "code"
 def present(folder: str, root: Path) -> dict[str, str]:
     """Path relative to the root -> MD5 of every file below a folder as it is now, but for compiled ones."""
     files = (path for path in sorted((root / folder).rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
-    return {path.relative_to(root).as_posix(): hashlib.md5(path.read_bytes()).hexdigest() for path in files}
+    return {path.relative_to(root).as_posix(): md5_file(path) for path in files}
 
 
 def record(hashes: dict[str, str], root: Path) -> None:

@@ -132,9 +132,9 @@ def _graph(root: Path, *_files: bytes) -> dict[str, list[str]]:
         return {stage.name: [up.name for up in edges.successors(stage) if up.cmd] for stage in stages}
 
 
-def require_stage(name: str, shown: str, root: Path = ROOT) -> None:
+def require_stage(name: str, shown: str) -> None:
     """Raise `UserError`, which begins with `shown`, if the graph has no such stage."""
-    if name not in (stages := graph(root)):
+    if name not in (stages := graph()):
         raise UserError(f"{shown}: no such stage; there are {', '.join(stages)}")
 
 

@@ -3,6 +3,7 @@
 import difflib
 import io
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,11 @@ def read_preset(name: str) -> layout.Tree:
 def difference(old: str, new: str, name: str = "params.yaml") -> list[str]:
     """Lines of a unified diff without context."""
     return list(difflib.unified_diff(old.splitlines(), new.splitlines(), name, name, n=0, lineterm=""))
+
+
+def agreed() -> bool:
+    """Whether to write what was shown; asked at a terminal alone."""
+    return not sys.stdin.isatty() or input("Write this to params.yaml? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def _open_yaml() -> YAML:

@@ -67,14 +67,14 @@ def dead(folder: Path | None = None, say: Callable[[str], None] = print) -> list
     return [path for path, record in records.items() if record and not tag_alive(record["process"])]
 
 
-def recover(say: Callable[[str], None] = print, serving: bool = False) -> int:
+def recover(serving: bool = False) -> int:
     """Close what dead processes left open. Returns how many runs that were.
 
     Args:
         serving: this process is the only one that starts runs of deployments, and has not begun: one that is unfinished
             and names no process was killed before our code began, and would hold its deployment's slot for ever.
     """
-    return _crash_in_prefect(say, serving) + recover_records(say)
+    return _crash_in_prefect(serving) + recover_records()
 
 
 def recover_records(say: Callable[[str], None] = print) -> int:
@@ -97,7 +97,7 @@ def recover_records(say: Callable[[str], None] = print) -> int:
 UNFINISHED = ("RUNNING", "PENDING", "CANCELLING")
 
 
-def _crash_in_prefect(say: Callable[[str], None], serving: bool) -> int:
+def _crash_in_prefect(serving: bool) -> int:
     """Force unfinished runs of dead processes, with their tasks, to `Crashed`: they would hold a deployment's slot."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter
@@ -109,7 +109,7 @@ def _crash_in_prefect(say: Callable[[str], None], serving: bool) -> int:
         running = client.read_flow_runs(flow_run_filter=unfinished)
         runs = [run for run in running if _is_dead(run.tags, never_began=serving and run.deployment_id is not None)]
         for run in runs:
-            say(f"closing {run.name} in Prefect: its process is gone")
+            print(f"closing {run.name} in Prefect: its process is gone")
             client.set_flow_run_state(run.id, state, force=True)
             only = FlowRunFilter.model_validate({"id": {"any_": [str(run.id)]}})
             for task in client.read_task_runs(flow_run_filter=only):

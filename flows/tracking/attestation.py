@@ -302,7 +302,7 @@ def mlflow_copies(fingerprint: str, md5: str, files: dict[str, str]) -> tuple[in
         if version.tags.get("dvc.md5", md5) != md5:
             wrong.append(f"MLflow: {name} names the bytes {version.tags['dvc.md5']}")
         folder = local_folder(mlflow.get_logged_model(version.source.rpartition("/")[2]).artifact_location)
-        copy = next(iter(sorted(folder.rglob("model.safetensors"))), None) if folder else None
+        copy = min(folder.rglob("model.safetensors"), default=None)
         if copy is None:
             unreached.append(f"MLflow: the copy of {name} is not on this machine")
         elif sha256_file(copy) != files.get("model.safetensors"):

@@ -274,19 +274,11 @@ def mark(versions: list[Any], text: str) -> list[str]:
 
 def model_item(row: Any) -> Removable:
     """A registered version with its copy in MLflow."""
-    from flows.tracking.garbage import local_folder
+    from flows.tracking import garbage
     from flows.tracking.mlflow_run import client
 
-    model_id = row.source.rpartition("/")[2]
-    folder = local_folder(client().get_logged_model(model_id).artifact_location)
-
-    def remove() -> None:
-        client().delete_model_version(row.name, row.version)
-        client().delete_logged_model(model_id)
-        if folder.exists():
-            remove_path(folder)
-
-    return Removable(f"MLflow: {row.name} version {row.version}", size_of(folder) if folder.exists() else 0, remove)
+    mlflow = client()
+    return garbage.model_item(mlflow, mlflow.get_logged_model(row.source.rpartition("/")[2]), row)
 
 
 def artifacts_with(quotes: Quotes) -> list[str]:

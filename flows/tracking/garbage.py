@@ -110,13 +110,14 @@ def model_items(mlflow: Any, kept_runs: set[str]) -> list[Removable]:
     experiment = mlflow.get_experiment_by_name(paths.EXPERIMENT)
     models = mlflow.search_logged_models([experiment.experiment_id]) if experiment else []
     return [
-        _model_item(mlflow, model, versions.get(model.model_id))
+        model_item(mlflow, model, versions.get(model.model_id))
         for model in models
         if not set(_parent(mlflow, model.source_run_id)) & kept_runs
     ]
 
 
-def _model_item(mlflow: Any, model: Any, version: Any) -> Removable:
+def model_item(mlflow: Any, model: Any, version: Any) -> Removable:
+    """A model in MLflow, with the version it is registered as if it is."""
     folder = local_folder(model.artifact_location)
 
     def remove() -> None:

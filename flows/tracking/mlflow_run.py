@@ -214,12 +214,12 @@ def changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
     return [f"{key} {before.get(key, 'unset')[:40]} -> {now.get(key, 'unset')[:40]}" for key in keys]
 
 
-def log_metrics(mlflow: Any, run_id: str, metrics: dict[str, float], step: int = 0) -> None:
+def log_metrics(mlflow: Any, run_id: str, metrics: dict[str, float]) -> None:
     """Log numbers (`None` and text are left out) in one request per batch."""
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
-    rows = [Metric(name, float(value), now, step) for name, value in metrics.items() if isinstance(value, int | float)]
+    rows = [Metric(name, float(value), now, 0) for name, value in metrics.items() if isinstance(value, int | float)]
     for start in range(0, len(rows), BATCH):
         mlflow.log_batch(run_id, metrics=rows[start : start + BATCH])
 

@@ -7,7 +7,6 @@ Seed noise belongs to a registered name, a held-out set and settings. `python -m
 the comparison and the report read it.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,7 +161,7 @@ def scores_another(snapshot: Snapshot, branch: str) -> bool:
     facts = cache.files(details).get("facts.json") if details else None
     if facts is None or not own:
         return False
-    models = json.loads(cache.fetched(facts).read_bytes()).get("models", {})  # older evaluations name none
+    models = read_json(cache.fetched(facts)).get("models", {})  # older evaluations name none
     scored = models.get(STAGES[branch].replace("@", "/"))
     return scored is not None and cache.files(own).get("model.safetensors") != scored
 
@@ -231,6 +230,6 @@ class Compared:
 def evaluation(snapshot: Snapshot, items: list[Path], branch: str) -> Evaluation:
     """What the gate needs of a snapshot, with the items of its runs."""
     cache = ObjectCache()
-    facts = json.loads(cache.fetched(_file_of(snapshot, cache, branch, "facts.json")).read_bytes())
-    metrics = flat(json.loads(cache.fetched(snapshot.outputs()[f"{SCORED_BY[branch]}/metrics.json"]).read_bytes()))
+    facts = read_json(cache.fetched(_file_of(snapshot, cache, branch, "facts.json")))
+    metrics = flat(read_json(cache.fetched(snapshot.outputs()[f"{SCORED_BY[branch]}/metrics.json"])))
     return Evaluation(items, facts, metrics)
