@@ -42,6 +42,23 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def mlflow_pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's database with its tables and nothing in them: to make them takes longer than many a test."""
+    with shared(tmp_path_factory, "mlflow.db") as path:
+        if not path.exists():
+            from mlflow import MlflowClient
+
+            MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def mlflow_tables(mlflow_pattern: Path, tmp_path: Path) -> None:
+    """An MLflow database in `tmp_path`."""
+    shutil.copy(mlflow_pattern, tmp_path / "mlflow.db")
+
+
+@pytest.fixture(scope="session")
 def finished_clone(tmp_path_factory: pytest.TempPathFactory, databases: Path) -> Iterator[PipelineClone]:
     """A clone in which the pipeline has run once, with two workers, and a Prefect server for it.
 

@@ -18,7 +18,7 @@ from tests.flows.pipeline_clone import PipelineClone
 
 
 @pytest.fixture
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def state(tmp_path: Path, mlflow_tables: None, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A state folder with an MLflow database of its own."""
     for module in (recovery, mlflow_run):
         monkeypatch.setattr(module, "STATE", tmp_path)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from mlflow import MlflowClient
 
 from flows.tracking.environment_record import FILE, differences, present, recorded
@@ -26,6 +27,7 @@ def test_differences_are_named_one_by_one() -> None:
     ]
 
 
+@pytest.mark.usefixtures("mlflow_tables")
 def test_the_record_of_the_inputs_that_were_completed_last_is_found(tmp_path: Path) -> None:
     mlflow = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     experiment = mlflow.create_experiment("somewhere", (tmp_path / "artifacts").as_uri())

@@ -111,6 +111,7 @@ def test_a_remote_that_is_gone_is_not_called_one_without_the_object(tmp_path: Pa
         ObjectCache(tmp_path).fetched("0" * 32)
 
 
+@pytest.mark.usefixtures("mlflow_tables")
 def test_versions_that_saw_a_text_and_the_aliases_that_point_at_them_are_marked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

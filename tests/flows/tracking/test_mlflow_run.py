@@ -45,6 +45,7 @@ def test_mlflow_takes_the_name_of_every_parameter() -> None:
     assert rows["promote.rules.causal.guards.few_shot/accuracy/shots_8"] == "0.1"
 
 
+@pytest.mark.usefixtures("mlflow_tables")
 def test_the_account_is_kept_with_its_run(tmp_path: Path) -> None:
     root = tmp_path / "greenhouse"
     from components.stages.account.stage import account as write_books
@@ -76,6 +77,7 @@ def test_the_table_of_a_run_has_the_grams_of_its_stages(tmp_path: Path, monkeypa
     assert run.grams() == {}
 
 
+@pytest.mark.usefixtures("mlflow_tables")
 def test_a_parent_run_begins_with_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "greenhouse"
     from components.stages.account.stage import account as write_books
@@ -141,6 +143,7 @@ assert not errors, errors
 """
 
 
+@pytest.mark.usefixtures("mlflow_tables")
 def test_threads_that_need_mlflow_at_once_import_it_one_after_the_other(tmp_path: Path) -> None:
     """A stage's tracker and the stage itself did, and the import ended in a deadlock."""
     address = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
@@ -148,16 +151,18 @@ def test_threads_that_need_mlflow_at_once_import_it_one_after_the_other(tmp_path
 
 
 def test_a_moved_or_copied_checkout_keeps_its_artifacts_with_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, mlflow_pattern: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MLflow notes absolute addresses; what it noted, and what comes, follow the checkout."""
     for name in ("here", "there"):
-        if name == "there":
-            shutil.copytree(tmp_path / "here", tmp_path / "there")
         state = tmp_path / name
+        if name == "there":
+            shutil.copytree(tmp_path / "here", state)
+        else:
+            state.mkdir()
+            shutil.copy(mlflow_pattern, state)
         monkeypatch.setattr("flows.tracking.mlflow_run.STATE", state)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{state}/mlflow.db")
-        state.mkdir(exist_ok=True)
         client = mlflow.MlflowClient(f"sqlite:///{state}/mlflow.db")
         run = client.create_run(experiment_id(client))
         client.log_text(run.info.run_id, name, "note.txt")

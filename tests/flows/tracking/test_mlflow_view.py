@@ -11,6 +11,7 @@ import pytest
 from flows.tracking.mlflow_view import links, store_view
 
 
+@pytest.mark.usefixtures("mlflow_tables")
 def test_the_view_shows_quality_before_cost(tmp_path: Path) -> None:
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     experiment = client.create_experiment("greenhouse")
