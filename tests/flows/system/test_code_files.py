@@ -1,6 +1,5 @@
 """A change inside a folder that a stage depends on is told by the file's name."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -21,8 +20,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("files", "errors"):
         (root / "components/core" / f"{name}.py").write_text(f"name = {name!r}\n")
     (root / "dvc.yaml").write_text(DVC_YAML)
-    Repo.init(str(root), no_scm=True).close()
-    subprocess.run(dvc.command("repro", "--quiet"), cwd=root, check=True)
+    monkeypatch.chdir(root)
+    with Repo.init(str(root), no_scm=True) as repo:
+        repo.reproduce()
     code_files.record(dvc.inputs("one", root).hashes, root)
     return root
 
@@ -51,7 +51,8 @@ def test_without_a_record_the_folder_is_named(project: Path) -> None:
 def test_two_runs_differ_in_files(project: Path) -> None:
     before = Snapshot("a", "run", dvc.lock(project)).code()
     (project / "components/core/files.py").write_text("name = 'other'\n")
-    subprocess.run(dvc.command("repro", "--quiet"), cwd=project, check=True)
+    with Repo(str(project)) as repo:
+        repo.reproduce()
     code_files.record(dvc.inputs("one", project).hashes, project)
     after = Snapshot("b", "run", dvc.lock(project)).code()
     assert code_files.changed(before, after) == ["components/core/files.py"]
