@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -39,6 +40,18 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy(clone.root / ".greenhouse" / "mlflow.db", state)
             shutil.copytree(clone.root / ".greenhouse" / "prefect", state / "prefect")
     return state
+
+
+@pytest.fixture
+def prefect_harness(databases: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Prefect's own server for tests, over a database whose tables are made already: they take it ten seconds."""
+    from prefect.testing import utilities
+
+    folder = tempfile.mkdtemp()  # the harness removes it at the end of the process
+    shutil.copy(databases / "prefect" / "prefect.db", Path(folder, "prefect-test.db"))
+    monkeypatch.setattr(utilities, "mkdtemp", lambda: folder)
+    with utilities.prefect_test_harness(server_startup_timeout=120):
+        yield
 
 
 @pytest.fixture(scope="session")

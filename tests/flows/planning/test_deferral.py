@@ -16,7 +16,6 @@ from flows.execution import pipeline_flow as pipeline
 from flows.execution.form import PipelineForm
 from flows.execution.stage_flow import form_of
 from flows.planning import deferral
-from flows.system import environment
 
 NOW = datetime(2026, 3, 2, 17, 20, tzinfo=UTC)
 
@@ -106,12 +105,11 @@ def test_the_terminal_waits_for_a_clean_hour_as_often_as_it_must(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("prefect_harness")
 def test_it_is_scheduled_until_its_time_and_then_runs() -> None:
-    environment.apply_environment()
     from prefect import flow
     from prefect.client.orchestration import get_client
     from prefect.flow_engine import run_flow
-    from prefect.testing.utilities import prefect_test_harness
 
     clock, seen = [datetime.now(UTC) - timedelta(hours=2)], []
     at = clock[0] + timedelta(hours=1)
@@ -125,18 +123,17 @@ def test_it_is_scheduled_until_its_time_and_then_runs() -> None:
             seen.extend(run.state.type.value for run in client.read_flow_runs() if run.state)
         clock[0] += timedelta(minutes=20)
 
-    with prefect_test_harness(server_startup_timeout=120):
-        state = deferral.run_at(waits, at, {"number": 7}, lambda: clock[0], sleep)
-        assert state.is_completed()
-        assert state.result() == {"number": 7, "deployment": ""}
-        # From the form: another run of the deployment, which knows its deployment.
-        deployment = str(waits.to_deployment("form").apply())
-        later = datetime.now(UTC) - timedelta(minutes=1)  # else Prefect would wait here
-        deferral.reschedule(deployment, later, {"number": 8})
-        with get_client(sync_client=True) as client:
-            (run,) = [run for run in client.read_flow_runs() if run.deployment_id]
-        assert run.state is not None
-        assert (run.state.name, run.state.state_details.scheduled_time) == ("Scheduled", later)
-        ended = run_flow(waits, flow_run=run, parameters=run.parameters, return_type="state")
-        assert ended.result() == {"number": 8, "deployment": deployment}
+    state = deferral.run_at(waits, at, {"number": 7}, lambda: clock[0], sleep)
+    assert state.is_completed()
+    assert state.result() == {"number": 7, "deployment": ""}
+    # From the form: another run of the deployment, which knows its deployment.
+    deployment = str(waits.to_deployment("form").apply())
+    later = datetime.now(UTC) - timedelta(minutes=1)  # else Prefect would wait here
+    deferral.reschedule(deployment, later, {"number": 8})
+    with get_client(sync_client=True) as client:
+        (run,) = [run for run in client.read_flow_runs() if run.deployment_id]
+    assert run.state is not None
+    assert (run.state.name, run.state.state_details.scheduled_time) == ("Scheduled", later)
+    ended = run_flow(waits, flow_run=run, parameters=run.parameters, return_type="state")
+    assert ended.result() == {"number": 8, "deployment": deployment}
     assert seen == ["SCHEDULED"] * 3

@@ -6,16 +6,13 @@ from typing import Any
 
 import pytest
 
-from flows.system import environment
-
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("prefect_harness")
 def test_one_artifact_is_updated_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    environment.apply_environment()
     from prefect import flow
     from prefect.client.orchestration import SyncPrefectClient, get_client
     from prefect.runtime import flow_run
-    from prefect.testing.utilities import prefect_test_harness
 
     from flows.tracking.prefect_progress import PrefectProgress
 
@@ -48,6 +45,5 @@ def test_one_artifact_is_updated_in_place(monkeypatch: pytest.MonkeyPatch) -> No
         assert one.description == "step 75; budget of the run: 3 of 10 Wh"
         assert str(one.flow_run_id) == str(flow_run.id)
 
-    with prefect_test_harness(server_startup_timeout=120):
-        shown()
+    shown()
     assert waited == [True, True]
