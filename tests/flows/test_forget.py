@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,24 +20,30 @@ from tests.flows.pipeline_clone import REMOTE, PipelineClone, cloned
 
 pytestmark = [pytest.mark.pipeline]
 
-A_TRAINED_ONE = """
-from flows.system import paths
-from components.corpus.corpus import read_corpus
-print(next(iter(read_corpus(paths.ROOT / "data/bias/train"))).id)
-"""
+
+@pytest.fixture(scope="module")
+def trained_on(finished_clone: PipelineClone) -> str:
+    """The id of a document."""
+    return next(iter(read_corpus(finished_clone.root / "data/bias/train"))).id
 
 
-def test_a_dry_run_names_models_price_and_copies_and_changes_nothing(finished_clone: PipelineClone) -> None:
-    before = finished_clone.outputs()
-    identity = finished_clone.run_code(A_TRAINED_ONE)
-    said = finished_clone.run("flows.forget", identity)
+@pytest.fixture(scope="module")
+def dry_run(finished_clone: PipelineClone, trained_on: str) -> str:
+    """What is said of it where every file is there."""
+    return finished_clone.run("flows.forget", trained_on)
+
+
+def test_a_dry_run_names_models_price_and_copies_and_changes_nothing(
+    finished_clone: PipelineClone, finished_outputs: Callable[[], dict[str, str]], dry_run: str
+) -> None:
+    said = dry_run
     assert all(word in said for word in ("causal", "masked", " Wh ", "nothing has changed"))
     # A shard that a stage left as it was is one object under two paths.
     assert all(
         f"workspace: data/{stage}/train/part-0000" in said for stage in ("ingest", "dedup", "filter", "bias", "mix")
     )
     assert "cut at max_megabytes, so other text takes its place" in said
-    assert finished_clone.outputs() == before
+    assert finished_clone.outputs() == finished_outputs()
     assert "up to date" in finished_clone.run("dvc", "status")
 
 
@@ -80,17 +87,18 @@ def test_a_clone_whose_objects_were_purged_says_so(fresh_clone: PipelineClone, t
     assert "purged after a removal; take a newer dvc.lock" in said
 
 
-def test_a_copy_that_nobody_can_look_into_is_named(finished_clone: PipelineClone, tmp_path: Path) -> None:
-    identity = finished_clone.run_code(A_TRAINED_ONE)
-    shard = "data/mix/train/part-00000.parquet"
-    whole = finished_clone.run("flows.forget", identity)
-    with finished_clone.without(shard, tmp_path / "kept", cached_only=True):
-        said = finished_clone.run("flows.forget", identity)
-    copies = [line for line in whole.splitlines() if line.startswith("    workspace: ")]
+def test_a_copy_that_nobody_can_look_into_is_named(
+    finished_clone: PipelineClone, trained_on: str, dry_run: str, tmp_path: Path
+) -> None:
+    shard, report = "data/mix/train/part-00000.parquet", "reports/mix/details/report.md"
+    with (
+        finished_clone.without(shard, tmp_path / "kept", cached_only=True),
+        finished_clone.without(report, tmp_path / "also kept"),
+    ):
+        said = finished_clone.run("flows.forget", trained_on)
+    copies = [line for line in dry_run.splitlines() if line.startswith("    workspace: ")]
     assert f"    workspace: {shard}" in copies
     assert [line for line in said.splitlines() if line.startswith("    workspace: ")] == copies, "it lies here still"
-    with finished_clone.without("reports/mix/details/report.md", tmp_path / "also kept"):
-        said = finished_clone.run("flows.forget", identity)
     assert "files that may hold it too and are in neither DVC's cache nor a remote" in said
     assert "such as reports/mix/details/report.md of workspace" in said
 
