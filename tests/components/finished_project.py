@@ -1,8 +1,11 @@
 """A small finished project on disk, made with the project's own writers: corpora, reports, models, and a ledger."""
 
 import json
+import shutil
 import time
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -95,11 +98,19 @@ def ledger(folder: Path, root: Path, stages: dict[str, float]) -> None:
 
 def project(root: Path) -> Path:
     """A project whose stages all completed; returns the ledger folder."""
+    shutil.copytree(_pattern(root.name).name, root, dirs_exist_ok=True)
+    return root / ".greenhouse" / "ledger"
+
+
+@cache
+def _pattern(name: str) -> TemporaryDirectory:
+    """What each project of this name is a copy of: half a second of metered work, and a hundred files put on disk."""
+    folder = TemporaryDirectory()
+    root = Path(folder.name)
     data(root)
     models(root)
     reports(root)
-    folder = root / ".greenhouse" / "ledger"
     names = ["ingest", "dedup", "filter", "bias", "mix", "tokenize", "pretrain@causal", "pretrain@masked"]
     names += ["finetune@instruct", "finetune@classify", "evaluate"]
-    ledger(folder, root, dict.fromkeys(names, 0.05))
+    ledger(root / ".greenhouse" / "ledger", Path(name), dict.fromkeys(names, 0.05))
     return folder
