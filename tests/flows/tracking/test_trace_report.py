@@ -1,13 +1,15 @@
 """What `flows.trace` prints of a document that the workspace does not have any more."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from components.lineage.documents import DocumentLocation, Traced
+from components.lineage.documents import DocumentLocation, Query, Traced
 from components.tokens.shards import TokenWriter
 from flows.tracking import trace_report
+from flows.tracking.rows_with_text import FileWithText
 from flows.tracking.snapshots import Snapshot
 from flows.tracking.trace_report import TraceMatch
 
@@ -31,3 +33,15 @@ def test_the_tokens_are_those_of_the_state_that_has_the_document(tmp_path: Path,
     lines = [line.strip() for line in trace_report._document_lines(match)]
     assert "not in the workspace; in the state wise-heron:" in lines
     assert ("tokenize train      tokens-00000.bin, tokens 30 to 42" in lines) == fits
+
+
+def test_rows_that_hold_the_text_are_told_beside_the_documents_and_are_in_the_json(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trace_report, "near", lambda passage, view: [])
+    query, rows = Query("passage", "five words or more here"), FileWithText("finetune.classify.data", "a", ["a line 1"])
+    told = list(trace_report.told(query, [], [rows]))
+    assert told[0].startswith("No document has this passage")
+    assert told[-1].strip() == "finetune.classify.data = a: a line 1"
+    found = json.loads(trace_report.as_json(query, [], [rows]))
+    assert (found["documents"], [one["places"] for one in found["files"]]) == ([], [["a line 1"]])
