@@ -24,6 +24,15 @@ def key_pair(folder: Path, name: str) -> Path:
     return key
 
 
+@pytest.fixture(scope="module")
+def attested(finished_clone: PipelineClone, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A key, and a folder that was made and signed with it; who changes it makes one of their own."""
+    place = tmp_path_factory.mktemp("attested")
+    key, folder = key_pair(place, "key"), place / "folder"
+    finished_clone.run("flows.attest", "instruct", "--key", str(key), "--out", str(folder))
+    return key, folder
+
+
 @pytest.mark.pipeline
 def test_a_folder_is_made_checked_and_found_out(finished_clone: PipelineClone, tmp_path: Path) -> None:
     key, other, folder = key_pair(tmp_path, "key"), key_pair(tmp_path, "other"), tmp_path / "folder"
@@ -83,15 +92,16 @@ def test_what_cannot_be_read_is_not_signed_as_if_it_never_was(
 
 
 @pytest.mark.pipeline
-def test_what_was_edited_is_not_signed_and_a_check_names_it(finished_clone: PipelineClone, tmp_path: Path) -> None:
-    key, folder = key_pair(tmp_path, "key"), tmp_path / "folder"
-    finished_clone.run("flows.attest", "instruct", "--key", str(key), "--out", str(folder))
+def test_what_was_edited_is_not_signed_and_a_check_names_it(
+    finished_clone: PipelineClone, attested: tuple[Path, Path], tmp_path: Path
+) -> None:
+    key, folder = attested
     manifest = finished_clone.root / "data/ingest/train/manifest.json"
     whole = manifest.read_bytes()
     manifest.unlink()  # it may be a link into DVC's cache
     try:
         manifest.write_bytes(whole + b"\n{}")
-        said = finished_clone.run("flows.attest", "instruct", "--key", str(key), "--out", f"{folder}-2", expect=1)
+        said = finished_clone.run("flows.attest", "instruct", "--key", str(key), "--out", str(tmp_path / "2"), expect=1)
         assert "data/ingest/train/manifest.json: its bytes are not those that its stage wrote" in said.splitlines()[-1]
         said = finished_clone.run("flows.attest", "--check", str(folder), "--key", f"{key}.pub", expect=1)
         assert "data/ingest/train: its files here are not those of dvc.lock" in said
@@ -101,10 +111,9 @@ def test_what_was_edited_is_not_signed_and_a_check_names_it(finished_clone: Pipe
 
 @pytest.mark.pipeline
 def test_where_nothing_is_recorded_only_the_signer_s_word_stands(
-    finished_clone: PipelineClone, fresh_clone: PipelineClone, tmp_path: Path
+    fresh_clone: PipelineClone, attested: tuple[Path, Path]
 ) -> None:
-    key, folder = key_pair(tmp_path, "key"), tmp_path / "folder"
-    finished_clone.run("flows.attest", "instruct", "--key", str(key), "--out", str(folder))
+    key, folder = attested
     said = fresh_clone.run("flows.attest", "--check", str(folder), "--key", f"{key}.pub", expect=2)
     assert "signed by this key, and nothing here says anything of this model" in said.splitlines()[-1]
 
