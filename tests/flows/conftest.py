@@ -124,3 +124,11 @@ def toy_clone(toy_pattern: PipelineClone, tmp_path: Path) -> PipelineClone:
     """A clone whose DAG is the miniature one, run once, dvc.lock committed and tagged `first`."""
     shutil.copytree(toy_pattern.root.parent, tmp_path / "copy", symlinks=True)
     return PipelineClone(tmp_path / "copy" / toy_pattern.root.name)
+
+
+@pytest.fixture
+def toy_mlflow(toy_clone: PipelineClone, mlflow_pattern: Path) -> None:
+    """An MLflow database in the miniature clone, for tests of what would make one: most commands do not."""
+    state = toy_clone.root / ".greenhouse"
+    state.mkdir(mode=0o700, exist_ok=True)
+    shutil.copy(mlflow_pattern, state / "mlflow.db")

@@ -60,6 +60,7 @@ def test_different_exams_do_not_compare(toy_clone: PipelineClone) -> None:
     assert "improvement" not in said
 
 
+@pytest.mark.usefixtures("toy_mlflow")
 def test_unknown_names_are_refused_with_what_there_could_be(toy_clone: PipelineClone) -> None:
     said = toy_clone.run("flows.compare", "first", "nothing-of-the-kind", expect=1)
     assert "neither `workspace`, a git revision" in said

@@ -46,6 +46,7 @@ def test_a_commit_without_defaults_yaml_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.pipeline
+@pytest.mark.usefixtures("toy_mlflow")
 def test_identical_then_the_first_difference(toy_clone: PipelineClone) -> None:
     change_seed(toy_clone, 7)  # uncommitted: the workspace is rebuilt with its changes, a tag without them
     said = toy_clone.run("flows.verify", "pretrain/masked", **BIN)
