@@ -61,13 +61,13 @@ class IngestPass:
         sizes = [(listing.max_bytes, sum(task.size for task in listing.tasks)) for listing in self.listings]
         return sum(min(limit or size, size) for limit, size in sizes)
 
-    def entries(self, running: Pool) -> Iterator[tuple[RecordStatus, int]]:
-        """All entries with the bytes of their text."""
+    def entries(self, running: Pool) -> Iterator[RecordStatus]:
+        """All entries, in order."""
         for listing in self.listings:
             yield from self._of_source(listing, running)
             self.source_counts[listing.name].reconcile(listing.name)
 
-    def _of_source(self, listing: Listing, running: Pool) -> Iterator[tuple[RecordStatus, int]]:
+    def _of_source(self, listing: Listing, running: Pool) -> Iterator[RecordStatus]:
         counts = self.source_counts[listing.name]
         counts.skipped = listing.skipped
         keys: set[int] = set()
@@ -94,17 +94,16 @@ class IngestPass:
 
     def _of_file(
         self, result: ReadResult, listing: Listing, counts: SourceCounts, keys: set[int], by_status: Counter[str]
-    ) -> Iterator[tuple[RecordStatus, int]]:
+    ) -> Iterator[RecordStatus]:
         for entry in result.entries(self.context.spool):
             if not entry.rule:
                 entry = self._decided(entry, listing, counts, keys)
-            num_bytes = entry.num_bytes
-            counts.count(entry, num_bytes)
+            counts.count(entry)
             if not entry.rule:
-                self.split.observe(entry.document, num_bytes)
-                self._bytes += num_bytes
-            by_status["quarantined" if entry.quarantined else "dropped" if entry.rule else "kept"] += num_bytes
-            yield entry, num_bytes
+                self.split.observe(entry.document, entry.num_bytes)
+                self._bytes += entry.num_bytes
+            by_status["quarantined" if entry.quarantined else "dropped" if entry.rule else "kept"] += entry.num_bytes
+            yield entry
 
     def _decided(self, entry: RecordStatus, listing: Listing, counts: SourceCounts, keys: set[int]) -> RecordStatus:
         if entry.key:

@@ -149,13 +149,19 @@ class Policy:
         """Why a document under `licence` may not be used; empty if it may."""
         if licence == UNKNOWN:
             return "no licence is stated, and ingest.licences.unknown is `drop`" if self.unknown == "drop" else ""
-        if not (self.allow or self.deny) or self._permits(_spdx().parse(licence)):
+        if not (self.allow or self.deny) or self._permits(parsed := _spdx().parse(licence)):
             return ""
-        return f"{licence} is " + ("denied" if self.deny else "not among the allowed") + " by ingest.licences"
+        denied = any(_names(one) & self.deny for one in parsed.get_literals())
+        return f"{licence} is {'denied' if denied else 'not among the allowed'} by ingest.licences"
 
     def _permits(self, node: Any) -> bool:
         operator = type(node).__name__
         if operator in ("OR", "AND"):
             return (any if operator == "OR" else all)(self._permits(arg) for arg in node.args)
-        names = {node.render()} | {symbol.key for symbol in _spdx().license_symbols(node)[:1]}
+        names = _names(node)
         return not names & self.deny and (not self.allow or bool(names & self.allow))
+
+
+def _names(node: Any) -> set[str]:
+    """One licence as it is written, and without its exception."""
+    return {node.render()} | {symbol.key for symbol in _spdx().license_symbols(node)[:1]}

@@ -48,7 +48,7 @@ class SourceCounts:
     refused_licences: Counter[tuple[str, str]] = field(default_factory=Counter)
     _samples: list[tuple[int, str, Document]] = field(default_factory=list)
 
-    def count(self, entry: RecordStatus, num_bytes: int) -> None:
+    def count(self, entry: RecordStatus) -> None:
         """Count an entry by its status."""
         self.documents_in += 1
         if entry.quarantined:
@@ -62,7 +62,7 @@ class SourceCounts:
             elif entry.rule == "licence":
                 self.refused_licences[entry.document.licence, entry.document.licence_from] += 1
         else:
-            self._keep(entry.document, num_bytes)
+            self._keep(entry.document, entry.num_bytes)
 
     def count_file(self, location: str, num_bytes: int, by_status: Counter[str], cut: dict[str, int]) -> None:
         """Count a file that was read to its end.

@@ -125,7 +125,7 @@ def _write_entries(
         quarantine = stack.enter_context(CorpusWriter(out / "quarantine", drop.shard_bytes, dropped=True))
         evidence = stack.enter_context(open(out / "quarantine" / "records.jsonl", "w", encoding="utf-8", newline="\n"))
         running = stack.enter_context(pool(ingest_pass.workers(workers)))
-        for number, (entry, _) in enumerate(ingest_pass.entries(running)):
+        for number, entry in enumerate(ingest_pass.entries(running)):
             if number % CHECK_EVERY == 0:
                 progress.raise_if_stopped()
             if entry.quarantined:

@@ -17,7 +17,7 @@ from components.core.progress import Progress
 from components.corpus.corpus import Document, read_corpus, read_manifest
 from components.lineage.documents import SKIPPED, query_of
 from components.params import Files, Ingest, LicencePolicy
-from components.stages.ingest.licences import normalise
+from components.stages.ingest.licences import Policy, normalise
 from components.stages.ingest.stage import dry_run
 from tests.components.stages.ingest.ingest_run import hashes, run_ingest, run_on_files
 
@@ -326,6 +326,17 @@ def test_the_encoding_that_a_page_declares_is_its_own(tmp_path: Path) -> None:
         "equiv.html": own,
     }
     assert guess.transforms == ("from_guessed_charset", "html_to_text")
+
+
+def test_a_licence_that_is_only_not_allowed_is_not_said_to_be_denied() -> None:
+    policy = Policy(LicencePolicy(allow=["MIT", "GPL-3.0-only"], deny=["GPL-3.0-only"]))
+    found = {name: policy.refusal(name) for name in ("MIT", "Apache-2.0", "GPL-3.0-only", "MIT AND GPL-3.0-only")}
+    assert found == {
+        "MIT": "",
+        "Apache-2.0": "Apache-2.0 is not among the allowed by ingest.licences",
+        "GPL-3.0-only": "GPL-3.0-only is denied by ingest.licences",
+        "MIT AND GPL-3.0-only": "MIT AND GPL-3.0-only is denied by ingest.licences",
+    }
 
 
 @pytest.mark.parametrize(
