@@ -8,6 +8,9 @@ from components.carbon.planning.forecast import ORCHESTRATION_NAME
 from components.reporting.figures import COLOURS, WIDTH, bars, chart, error_bars, figure, legend, save
 from components.stages.account.types import Cost
 
+MOST_FORECASTS = 200
+"""Newest ones that are drawn."""
+
 
 def plot_energy(cost: Cost, path: Path) -> None:
     """Watt-hours per stage and around them, by component, with the bounds of the sum."""
@@ -31,7 +34,7 @@ def plot_energy(cost: Cost, path: Path) -> None:
         axes.margins(x=0.1)
 
 
-def plot_forecasts(rows: list[dict[str, Any]], path: Path, most: int = 200) -> None:
+def plot_forecasts(rows: list[dict[str, Any]], path: Path) -> None:
     """Every checked forecast: what was forecast against what it took, with 80 % intervals. Removed if there is none."""
     path.unlink(missing_ok=True)
     if not rows:
@@ -39,7 +42,7 @@ def plot_forecasts(rows: list[dict[str, Any]], path: Path, most: int = 200) -> N
     drawing, grid = figure(WIDTH, 3.6, columns=2)
     units = (("seconds", "actual_seconds", 1.0, "seconds"), ("kwh", "actual_kwh", 1000.0, "Wh"))
     for axes, (forecast, actual, scale, unit) in zip(grid, units, strict=True):
-        _draw_forecasts(axes, rows[-most:], forecast, actual, scale)
+        _draw_forecasts(axes, rows[-MOST_FORECASTS:], forecast, actual, scale)
         axes.set(xlabel=f"actual ({unit})", ylabel=f"forecast ({unit})")
     legend(grid[0])
     inside = sum(row["seconds"][0] <= row["actual_seconds"] <= row["seconds"][2] for row in rows)

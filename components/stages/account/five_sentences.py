@@ -48,7 +48,7 @@ def _texts(name: str, others: list[str], answers: Mapping[str, ModelAnswers]) ->
 
 def _cost_of(answer: ModelAnswers) -> str:
     """Energy of the stages behind one model alone."""
-    words = known(answer.cost, lambda cost: f"{_bounded([1000 * value for value in cost.kwh], 'Wh')})")
+    words = known(answer.cost, lambda cost: _bounded([1000 * value for value in cost.kwh], "Wh"))
     return f"That is all models together; {answer.model}: {words}."
 
 
@@ -87,7 +87,7 @@ def _bounded(row: Triple, unit: str, more: str = "") -> str:
     return f"{mid} {unit} ({low} to {high}{more})"
 
 
-def _quality(quality: QualityAnswer, rows: list[ScoreRow], own: str = "") -> str:
+def _quality(quality: QualityAnswer, rows: list[ScoreRow], own: str) -> str:
     """How many scores of all models are better than their rules, and of `own`, a model that stands apart, if given."""
     compared = [row for row in rows if row.score.baseline is not None and not row.score.baseline_needs_model]
     better = [row.name for row in compared if above(row.score)]

@@ -90,14 +90,7 @@ def _rank(rows: list[ScoreRow], index: int) -> tuple[bool, bool, int, bool, bool
     place = sum(row.score.task == score.task for row in rows[:index])
     wanted = bool(rows[index].counterpart)
     always = score.task in ("bits_per_byte", "masked") or score.kind in ("bias", "memorisation")
-    return (
-        not always or place > 0,
-        not score.headline,
-        place,
-        not wanted,
-        score.measured_by == "evaluate",
-        index,
-    )
+    return not always or place > 0, not score.headline, place, not wanted, score.measured_by == "evaluate", index
 
 
 def _gain(gain: float, low: float | None, high: float | None) -> str:

@@ -194,7 +194,9 @@ def test_a_model_of_a_base_made_elsewhere_is_told_apart_from_the_others_in_the_s
     said = " ".join((tmp_path / "reports/summary.md").read_text().split())
     assert "trained on finetune/instruct: not known: its base and its rows were made elsewhere; " in said
     assert "is behind it. The other models: 23 documents" in said
-    assert "That is all models together; finetune/instruct: " in said
+    energy = re.search(r"That is all models together; finetune/instruct: (\S+ Wh .*?)\. ", said)
+    assert energy
+    assert energy[1].count("(") == energy[1].count(")") == 1
     assert "main scores of all models with a rule" in said
     assert re.search(r"better than it, \d of the \d of finetune/instruct, in one training", said)
 
