@@ -10,11 +10,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from scipy.stats import false_discovery_control
 from scipy.stats import t as student
 
 from components.core.files import sha256_bytes
 from components.stages.bias.counts import ScoreSums
+from components.stages.bias.stratified_rates import add_corrected
 from components.text.identity_terms import GROUPS
 
 SAMPLE = 150
@@ -69,10 +69,7 @@ def compared(sources: dict[str, dict[str, ScoreSums]], min_mentions: int) -> lis
                     rest, rest_shares = _mean(rest_n, rest_total)
                     row |= {"difference": mean - rest, "p": _p(mean - rest, shares - rest_shares, int((n > 0).sum()))}
             rows.append(row)
-    tested = [row for row in rows if "p" in row]
-    corrected = false_discovery_control([row["p"] for row in tested]).tolist() if tested else []
-    for row, p in zip(tested, corrected, strict=True):
-        row["p_bh"] = p
+    add_corrected([row for row in rows if "p" in row])
     return rows
 
 

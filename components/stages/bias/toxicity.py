@@ -5,7 +5,7 @@ trained on tweets and Wikipedia comments. It knows insults, not hostility ("Jews
 English: a sentence of which it knows too few words gets no score, rather than the score of the one German article that
 is spelt like an English verb.
 
-`transformers:<folder or hub id>@<revision>` is any sequence classifier in safetensors; see `Classifier`.
+`transformers:<folder or hub id>@<revision>` is any sequence classifier in safetensors; see `ToxicityClassifier`.
 """
 
 import hashlib

@@ -16,11 +16,10 @@ is at most 5% (simulated: benchmarks/evidence/bias.py).
 import re
 
 import numpy as np
-from scipy.stats import false_discovery_control
 from scipy.stats import t as student
 
 from components.stages.bias.counts import Tables
-from components.stages.bias.stratified_rates import conditional_p
+from components.stages.bias.stratified_rates import add_corrected, conditional_p
 from components.text.identity_terms import GROUPS
 
 OCCUPATIONS = """
@@ -81,9 +80,7 @@ def cooccurrences(groups: np.ndarray, words: np.ndarray) -> list[int]:
 def associations(sources: dict[str, Tables], min_mentions: int) -> list[dict]:
     """A row per source, group (of at least `min_mentions` sentences) and word tested, the lowest p-value first."""
     rows = [row for source, tables in sorted(sources.items()) for row in _source_rows(source, tables, min_mentions)]
-    corrected = false_discovery_control([row["p"] for row in rows]).tolist() if rows else []
-    for row, p in zip(rows, corrected, strict=True):
-        row["p_bh"] = p
+    add_corrected(rows)
     return sorted(rows, key=lambda row: (row["p"], -row["times_expected"], row["source"], row["group"], row["word"]))
 
 

@@ -18,13 +18,10 @@ class Repeats:
     """Repeated stretches of one kind.
 
     Attributes:
-        num_distinct, num_repeated: distinct stretches, and how many of them occur more than once.
         total_bytes, repeated_bytes: of all stretches counted, and of all but the first of each.
         top: the ones that take the most room: {"text", "count", "bytes"}.
     """
 
-    num_distinct: int
-    num_repeated: int
     total_bytes: int
     repeated_bytes: int
     top: list[dict]
@@ -43,7 +40,7 @@ def repeats(kind: str, targets: list[Path], shards: list[Path], num_top: int = 2
             tables.append(saved[kind])
     table = np.concatenate([np.zeros((0, 5), np.uint64), *tables])
     if not len(table):
-        return Repeats(0, 0, 0, 0, [])
+        return Repeats(0, 0, [])
     shard = np.repeat(np.arange(len(tables)), [len(rows) for rows in tables])
     # A line of several shards has a row of each. Sorted by hash its rows are neighbours, the first shard's first.
     order = np.argsort(table[:, HASH], kind="stable")
@@ -61,7 +58,7 @@ def repeats(kind: str, targets: list[Path], shards: list[Path], num_top: int = 2
         for row in np.lexsort((begins, -extra))[:num_top]
         if extra[row] > 0
     ]
-    return Repeats(len(begins), int((counts > 1).sum()), int((counts * sizes).sum()), int(extra.sum()), top)
+    return Repeats(int((counts * sizes).sum()), int(extra.sum()), top)
 
 
 def _text(shard: Path, row: np.ndarray) -> str:

@@ -106,7 +106,7 @@ def find(index: DocumentIndex, sketches: Sketches, params: Dedup, workers_pool: 
     exact, similarity = canonical != np.arange(len(equal)), np.ones(len(equal))
     distinct = by_rank[canonical[by_rank] == by_rank]
     if not params.near:
-        return DedupResult(canonical, similarity, exact, np.zeros(len(BINS) - 1, dtype=np.int64), 0, index.num_heldout)
+        return DedupResult(canonical, similarity, exact, np.zeros(len(BINS) - 1, dtype=np.int64), index.num_heldout)
     search = Search(
         agree=lambda pairs: agreement(sketches.agreement, distinct[pairs]),
         places=sketches.agreement.shape[1],
@@ -123,7 +123,7 @@ def find(index: DocumentIndex, sketches: Sketches, params: Dedup, workers_pool: 
     # A copy of a document that is dropped has the same words, so it is as similar to the one that stays.
     exact &= target[canonical] == canonical
     similarity = target_similarity[canonical]
-    return DedupResult(target[canonical], similarity, exact, search.histogram, search.num_proposed, index.num_heldout)
+    return DedupResult(target[canonical], similarity, exact, search.histogram, index.num_heldout)
 
 
 def _verify(sketches: Sketches, documents: np.ndarray, workers_pool: Pool, pairs: np.ndarray) -> np.ndarray:

@@ -79,7 +79,6 @@ class DedupResult:
         similarity: (num_documents,) float64, exact similarity with it; 1 for itself.
         exact: (num_documents,) bool, equal to it but for white space.
         histogram: verified pairs per bin of similarity (`duplicates.BINS`).
-        num_proposed: pairs proposed by the bands, repeats included.
         num_heldout: documents below this number are held-out.
     """
 
@@ -87,7 +86,6 @@ class DedupResult:
     similarity: np.ndarray
     exact: np.ndarray
     histogram: np.ndarray
-    num_proposed: int
     num_heldout: int
 
     @property
