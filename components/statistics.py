@@ -255,7 +255,7 @@ class Difference:
     """How model B differs from model A in one metric, on the items both have.
 
     Attributes:
-        name: task and metric (and condition, if named in `by`), joined by "/".
+        name: task and metric (and condition, where one alone is compared), joined by "/".
         direction: `higher`, `lower`, or `zero` (closer to zero is better).
         a, b: the two scores on the shared items.
         improvement: how much better B is, in the metric's unit; negative if worse.
@@ -287,21 +287,19 @@ class Difference:
 def paired_difference(
     items_a: Path | Sequence[Path],
     items_b: Path | Sequence[Path],
-    by: Sequence[str] = ("question", "metric"),
     resampling: Resampling = DEFAULT,
 ) -> list[Difference]:
-    """Compare two models on the items both have, metric by metric.
+    """Compare two models on the items both have, metric by metric; all conditions of a task are pooled.
 
     Args:
         items_a, items_b: `details/items.parquet` of the evaluate stage (columns: its tasks/task.py); of several runs of
             one setting, an item's score is the mean over them.
-        by: columns that name a metric; with the default, all conditions of a task are pooled.
         resampling: confidence, and resamples of the tests.
 
     Returns:
         One `Difference` per metric that both have, in A's order, p-values corrected by Holm over all of them.
     """
-    return paired_rows(mean_rows(items_a, by), mean_rows(items_b, by), resampling)
+    return paired_rows(mean_rows(items_a), mean_rows(items_b), resampling)
 
 
 def paired_rows(a: Mapping[str, "Rows"], b: Mapping[str, "Rows"], resampling: Resampling = DEFAULT) -> list[Difference]:
@@ -316,7 +314,7 @@ Rows = dict[tuple[str, str], dict[str, Any]]
 """Rows of one metric by (condition, item)."""
 
 
-def mean_rows(paths: Path | Sequence[Path], by: Sequence[str] = ("question", "metric")) -> dict[str, Rows]:
+def mean_rows(paths: Path | Sequence[Path]) -> dict[str, Rows]:
     """Rows by metric, each item's score and weight the means over the evaluations that have it."""
     import pyarrow.parquet as pq
 
@@ -324,7 +322,7 @@ def mean_rows(paths: Path | Sequence[Path], by: Sequence[str] = ("question", "me
     seen: dict[tuple[str, str, str], int] = {}
     for path in [paths] if isinstance(paths, Path) else paths:
         for row in pq.read_table(path).to_pylist():
-            name, key = "/".join(row[column] for column in by), (row["condition"], row["item"])
+            name, key = f"{row['question']}/{row['metric']}", (row["condition"], row["item"])
             mean = groups.setdefault(name, {}).setdefault(key, row)
             count = seen[name, *key] = seen.get((name, *key), 0) + 1
             for part in ("score", "weight"):

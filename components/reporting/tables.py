@@ -128,9 +128,9 @@ def _in_megabytes(column: str) -> bool:
     return "bytes" in column.split("_") and "_per_" not in column
 
 
-def interval(value: float, low: float | None, high: float | None) -> str:
-    """`0.358 [0.300, 0.417]`, or the value alone where there is no interval."""
-    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+def interval(value: float, low: float | None, high: float | None, form: str = ".3f") -> str:
+    """`0.358 [0.300, 0.417]`, or the value alone where there is no interval; numbers as `form` has them."""
+    return f"{value:{form}}" if low is None or high is None else f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 
 def quoted(text: str, most: int = 160) -> str:

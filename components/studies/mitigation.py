@@ -22,7 +22,7 @@ from components.core.files import move, read_json, sha256_bytes, write_json
 from components.corpus.corpus import read_manifest, read_shard
 from components.params import Canaries, Curriculum, Mitigate, Mix, Numerics, Pretrain, Runtime
 from components.reporting.figures import error_bars, figure, save
-from components.reporting.tables import markdown_table
+from components.reporting.tables import interval, markdown_table
 from components.stages.evaluate.heldout_sample import sample
 from components.stages.evaluate.tasks.bias_mitigation import measured
 from components.stages.evaluate.tasks.scoring import LanguageModel
@@ -211,8 +211,8 @@ def markdown(found: dict[str, Any], params: Mitigate, num_tokens: Mapping[Arm, i
     """The report."""
     trained = params.steps * params.batch * params.context
     rows = [
-        (f"{title}{name}", *(_shown(metrics[metric], sign=bool(title)) for metric in FIGURES))
-        for title, group in (("", found["arms"]), ("difference, ", found["contrasts"]))
+        (f"{title}{name}", *(interval(one["value"], one["low"], one["high"], form) for one in metrics.values()))
+        for title, form, group in (("", ".3f", found["arms"]), ("difference, ", "+.3f", found["contrasts"]))
         for name, metrics in group.items()
     ]
     lines = [
@@ -228,14 +228,6 @@ def markdown(found: dict[str, Any], params: Mitigate, num_tokens: Mapping[Arm, i
         markdown_table(("", "spread over occupations [nats]", "prior [nats]", "bits per byte"), rows, "llll"),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _shown(row: dict[str, float], sign: bool) -> str:
-    form = "{:+.3f}" if sign else "{:.3f}"
-    if row["low"] is None:
-        return form.format(row["value"])
-    value, low, high = (form.format(row[name]) for name in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
 
 
 def plot(found: dict[str, Any], path: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from components.params import GateRule
+from components.reporting.tables import interval
 from components.statistics import (
     DEFAULT,
     Difference,
@@ -179,14 +180,11 @@ def _primary(
     row = over_seeds(row, noise, confidence)
     assert row.low is not None
     assert row.high is not None
-    text = f"{name} {row.a:.4f} -> {row.b:.4f}, improvement {_bounds(row)} over works and seeds"
+    gain = interval(row.improvement, row.low, row.high, "+.4f")
+    text = f"{name} {row.a:.4f} -> {row.b:.4f}, improvement {gain} over works and seeds"
     if row.low > 0.0:
         return row, ("promote", text)
     return row, ("hold", f"{text}: worse") if row.high < 0.0 else ("inconclusive", f"{text}: not clearly above zero")
-
-
-def _bounds(row: Difference) -> str:
-    return f"{row.improvement:+.4f} [{row.low:+.4f}, {row.high:+.4f}]"
 
 
 def _non_inferior(
@@ -201,7 +199,7 @@ def _non_inferior(
     row = over_seeds(row, noise, confidence)
     assert row.low is not None
     assert row.high is not None
-    text += f", improvement {_bounds(row)}"
+    text += f", improvement {interval(row.improvement, row.low, row.high, '+.4f')}"
     if row.high < -margin:
         return "hold", f"{text}: worse than the margin of {margin:g}"
     if row.low < -margin:

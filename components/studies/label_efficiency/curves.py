@@ -28,22 +28,21 @@ class Items:
     clusters: Sequence[str]
 
 
-def over_seeds_and_items(values_SI: np.ndarray, items: Items, unit: str = "seeds and documents") -> Estimate:
+def over_seeds_and_items(values_SI: np.ndarray, items: Items) -> Estimate:
     """Mean of `values_SI` per unit of weight, with its interval over seeds and clusters of items."""
     weight = float(items.weights.sum())
     by_seed = values_SI.sum(axis=1) / weight
     value = float(by_seed.mean())
     table, _ = cluster_table([values_SI.mean(axis=0), items.weights], items.clusters)
-    enough = min(len(table), len(by_seed)) >= MIN_CLUSTERS
     low, high = None, None
-    if enough:
+    if min(len(table), len(by_seed)) >= MIN_CLUSTERS:
         spread = Spread.of(table, lambda sums: sums[..., 0] / sums[..., 1], table[:, 1])
         seeds, works = float(by_seed.var(ddof=1)) / len(by_seed), spread.error**2
         if total := seeds + works:
             freedom = total**2 / (seeds**2 / (len(by_seed) - 1) + works**2 / spread.freedom)
             reach = critical_t(freedom, 0.95) * total**0.5
             low, high = value - reach, value + reach
-    words = variance_words(min(len(table), len(by_seed)), unit)
+    words = variance_words(min(len(table), len(by_seed)), "seeds and documents")
     return Estimate(value, low, high, values_SI.size, len(table), words)
 
 

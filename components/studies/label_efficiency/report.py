@@ -73,9 +73,7 @@ def markdown(found: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
 
 
 def _cell(row: Mapping[str, Any], form: str = ".3f") -> str:
-    if form == ".3f" or row["low"] is None:
-        return interval(row["value"], row["low"], row["high"]) if form == ".3f" else f"{row['value']:{form}}"
-    return "{} [{}, {}]".format(*(f"{row[key]:{form}}" for key in ("value", "low", "high")))
+    return interval(row["value"], row["low"], row["high"], form)
 
 
 # -- plots -------------------------------------------------------------------------------------------------------------

@@ -109,16 +109,18 @@ class _Logs:
         scales = math.exp(a + alpha * self.middle[0]), math.exp(b + beta * self.middle[1])
         return Law(math.exp(floor), scales[0], alpha, scales[1], beta)
 
+    def _terms(self, free: np.ndarray) -> np.ndarray:
+        """Logarithms of floor, size term and token term: (3, points)."""
+        floor, a, alpha, b, beta = free
+        return np.stack([np.full_like(self.size, floor), a - alpha * self.size, b - beta * self.tokens])
+
     def residuals(self, free: np.ndarray) -> np.ndarray:
         """log predicted - log measured."""
-        floor, a, alpha, b, beta = free
-        terms = np.stack([np.full_like(self.size, floor), a - alpha * self.size, b - beta * self.tokens])
-        return np.logaddexp.reduce(terms) - self.loss
+        return np.logaddexp.reduce(self._terms(free)) - self.loss
 
     def slopes(self, free: np.ndarray) -> np.ndarray:
         """Derivatives of the residuals by the unknowns: (points, 5)."""
-        floor, a, alpha, b, beta = free
-        terms = np.stack([np.full_like(self.size, floor), a - alpha * self.size, b - beta * self.tokens])
+        terms = self._terms(free)
         of_floor, of_size, of_tokens = np.exp(terms - np.logaddexp.reduce(terms))
         return np.stack([of_floor, of_size, -self.size * of_size, of_tokens, -self.tokens * of_tokens], axis=1)
 
