@@ -163,12 +163,12 @@ def signing(key: Path) -> Callable[[Path], None]:
         raise UserError(f"{key}: no private key that can sign ({_words(error)}); {MAKE_KEY}") from None
 
     def sign(folder: Path) -> None:
-        config.set_hashing_config(_hashed(folder)).sign(folder, folder / SIGNATURE)
+        config.set_hashing_config(_hashed()).sign(folder, folder / SIGNATURE)
 
     return sign
 
 
-def _hashed(folder: Path) -> Any:
+def _hashed() -> Any:
     """What a signature is over: all files but itself, those of git too."""
     from model_signing import hashing
 
@@ -252,7 +252,7 @@ def signed_by(folder: Path, key: Path | None) -> tuple[list[str], list[str], lis
             f"{key}: no public key ({_words(error)}); it is what `openssl ec -in KEY -pubout` prints"
         ) from None
     try:
-        config.set_hashing_config(_hashed(folder)).verify(folder, folder / SIGNATURE)
+        config.set_hashing_config(_hashed()).verify(folder, folder / SIGNATURE)
     except Exception as error:  # the library raises what its parts raise, for a file that is no signature too
         return [], [f"{SIGNATURE}: no valid signature of these files by this key ({_refusal(error)})"], []
     return [f"{SIGNATURE}: the signature is of these files and this key"], [], []

@@ -274,7 +274,6 @@ def near(passage: str, view: View) -> list[Near]:
             rows = np.flatnonzero(shared >= LEAST_SHARED).tolist()
             facts = zip(rows, _rows_at(path, _FACTS, rows), strict=True)
             candidates += [Near(float(shared[row]), stage, part, fact) for row, fact in facts]
-    nearest = {
-        (near.facts["id"], near.facts["sha256"]): near for near in reversed(candidates)
-    }  # a document met twice: where it begins
+    # Reversed, so that of a document met twice the place where it begins counts.
+    nearest = {(near.facts["id"], near.facts["sha256"]): near for near in reversed(candidates)}
     return sorted(nearest.values(), key=lambda near: (-near.share, near.facts["id"]))[:MOST_NEAR]

@@ -83,9 +83,7 @@ class ContaminationIndex:
                 continue
             grams, documents = ngram_overlap.ngrams(scanned, length)
             totals = np.bincount(documents, minlength=len(texts))
-            place = np.minimum(
-                np.searchsorted(hashes, grams), len(hashes) - 1
-            )  # of the nearest hash that is looked for
+            place = np.minimum(np.searchsorted(hashes, grams), len(hashes) - 1)  # of the nearest hash looked for
             is_hit = hashes[place] == grams
             # Columns (document, evaluation set) of every hit; equal columns are counted.
             columns = np.stack([documents[is_hit], sets[place[is_hit]].astype(np.int64)])

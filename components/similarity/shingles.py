@@ -89,9 +89,8 @@ def signatures(shingles: np.ndarray, offsets: np.ndarray, count: int) -> np.ndar
     is_first[1:] = bins[1:] != bins[:-1]
     is_first[offsets[:-1][np.diff(offsets) > 0]] = True
     first = np.flatnonzero(is_first)
-    cell = (np.searchsorted(offsets, first, side="right") - 1) * count + bins[
-        first
-    ]  # row of the text, column of the bin
+    row_of_text = np.searchsorted(offsets, first, side="right") - 1
+    cell = row_of_text * count + bins[first]
     result.ravel()[cell] = scaled[first].astype(np.uint32)  # keeps the lower half
     filled.ravel()[cell] = True
     _densify(result, filled)

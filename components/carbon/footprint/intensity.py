@@ -8,7 +8,7 @@ range of all countries is known, as bounds. A building takes more than its machi
 
 import csv
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,7 +127,5 @@ def read_series(path: Path) -> dict[str, float]:
 
 
 def _hour(text: str) -> str:
-    from datetime import UTC
-
     at = datetime.fromisoformat(text.strip())
     return (at.astimezone(UTC) if at.tzinfo else at).strftime("%Y-%m-%dT%H")

@@ -147,10 +147,7 @@ def _boot() -> list[str]:
         return [_text("/etc/machine-id"), _text("/proc/sys/kernel/random/boot_id"), os.readlink("/proc/self/ns/pid")]
     import psutil
 
-    return [
-        platform.node(),
-        str(round(psutil.boot_time() / 10)),
-    ]  # derived from two clocks, so it varies a little
+    return [platform.node(), str(round(psutil.boot_time() / 10))]  # of two clocks, so it varies a little
 
 
 def _text(path: str) -> str:

@@ -133,14 +133,14 @@ class Meter:
             with self._transaction() as (_, lines):
                 lines.append({"kind": kind, "span": self.id, "t": utc(time.time()), "stage": stage} | facts)
         except (OSError, UserError) as error:
-            self._complain(f"{type(error).__name__}: {error}")
+            self._complain(error)
 
     def totals_now(self, whole_run: bool = False) -> Totals:
         """`totals`, after a reading; as of the last one if none can be taken."""
         try:
             self.read()
         except (OSError, UserError) as error:
-            self._complain(f"{type(error).__name__}: {error}")
+            self._complain(error)
         return self.totals(whole_run)
 
     def read(self) -> None:
@@ -181,7 +181,7 @@ class Meter:
         try:
             self._close_now(id, outcome, labels, edge)
         except (OSError, UserError) as error:
-            self._complain(f"{type(error).__name__}: {error}")
+            self._complain(error)
 
     def _close_now(self, id: str, outcome: str, labels: Mapping[str, str] | None, edge: bool) -> None:
         with self._transaction() as (state, lines):
@@ -223,7 +223,7 @@ class Meter:
         try:
             take()
         except (OSError, ValueError, UserError) as error:  # a full disk must not end the stage; counters integrate
-            self._complain(f"{type(error).__name__}: {error}")
+            self._complain(error)
             self._done.wait(self.interval_us / 1e6)
 
     def _warm_up(self) -> None:
@@ -244,7 +244,9 @@ class Meter:
                 self._account(state, lines, self._counters.read())
             self._at_us = state.at_us
 
-    def _complain(self, trouble: str) -> None:
+    def _complain(self, error: Exception) -> None:
+        """Say the first error on the terminal."""
+        trouble = f"{type(error).__name__}: {error}"
         if not self.trouble:
             print(f"ledger: no reading could be written ({trouble}); it will be made up for", file=sys.stderr)
         self.trouble = trouble
