@@ -25,8 +25,8 @@ from benchmarks import (
 from benchmarks.data_corpus import Corpus, build, subset
 from benchmarks.results import write
 
-Part = tuple[dict, list[dict]]
-PARTS: dict[str, Callable[[Corpus], Part]] = {
+Results = tuple[dict, list[dict]]
+PARTS: dict[str, Callable[[Corpus], Results]] = {
     "dedup": data_dedup.measure,
     "dedup-quality": data_dedup.quality,
     "growth": data_dedup.growth,

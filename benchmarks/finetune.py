@@ -33,7 +33,7 @@ LABELS = ROOT / "reports" / "label_efficiency" / "label_efficiency.json"
 PLACE = BENCH / "finetune"
 CONTESTANTS = ("ours", "trl", "ours-lora", "peft")
 
-Part = tuple[dict[str, Any], list[dict]]
+Results = tuple[dict[str, Any], list[dict]]
 """Results and goals."""
 
 
@@ -51,7 +51,7 @@ def run(contestant: str, steps: int) -> dict[str, Any]:
         return dict(read_json(place / "result.json"))
 
 
-def speed(rounds: int, steps: int) -> Part:
+def speed(rounds: int, steps: int) -> Results:
     """Tokens per second; each ratio is the median over rounds, of two runs that followed each other."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTESTANTS}
     for number in range(rounds):
@@ -76,7 +76,7 @@ def speed(rounds: int, steps: int) -> Part:
     return {"speed": results}, goals
 
 
-def checks() -> Part:
+def checks() -> Results:
     """Figures that must be the peers' own."""
     found = {name: run(name, 20) for name in ("adapter", "dpo")}
     return {"checks": found}, [
@@ -85,14 +85,14 @@ def checks() -> Part:
     ]  # fmt: skip
 
 
-def grpo() -> Part:
+def grpo() -> Results:
     """Our GRPO loss and trl's of one batch; a part of its own, so that the other checks keep their stamps."""
     found = run("grpo", 1)
     says = "of fixed completions and advantages, float32"
     return {"grpo": found}, [goal("grpo_loss_vs_trl_diff", found["difference"], 1e-4, "lower", says)]
 
 
-def kill() -> Part:
+def kill() -> Results:
     """Every method killed and started again."""
     found = {}
     place = PLACE / "kill"
@@ -105,7 +105,7 @@ def kill() -> Part:
     return {"kill": found}, [goal("same_bytes_after_kill", same, 1, "higher", f"of {', '.join(found)}")]
 
 
-def gain() -> Part:
+def gain() -> Results:
     """GRPO beside supervised tuning on the same rows."""
     place = PLACE / "gain" / stamp.commit()  # what was cut short goes on, but not with what other code left
     result = place / "result.json"
@@ -119,7 +119,7 @@ def gain() -> Part:
     return {"gain": found}, [goal("rl_gain_low", low, more_than_none, "higher", says)]
 
 
-def labels() -> Part:
+def labels() -> Results:
     """Label efficiency of the study's last run; nothing if there was none."""
     if not LABELS.exists():
         print("no label efficiency: `python -m flows.label_efficiency`, then `--only labels`, has it here")
@@ -137,7 +137,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=60)
     chosen = parser.parse_args()
-    parts: dict[str, Callable[[], Part]] = {
+    parts: dict[str, Callable[[], Results]] = {
         "speed": lambda: speed(chosen.rounds, chosen.steps), "checks": checks, "grpo": grpo, "kill": kill,
         "gain": gain, "labels": labels,
     }  # fmt: skip

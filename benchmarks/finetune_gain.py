@@ -40,7 +40,7 @@ from components.model.shape import derive_shape
 from components.model.transformer import Transformer
 from components.params import ModelShape, Numerics, Reinforce
 from components.stages.finetune import instruct, reinforcement
-from components.stages.finetune.reinforcement import Problem, Sampler
+from components.stages.finetune.reinforcement import EncodedPrompt, Sampler
 from components.stages.finetune.rewards import Rewards
 from components.stages.finetune.settings import settings_of
 from components.statistics import ratio
@@ -119,7 +119,7 @@ class Contest:
         self.found = kept(self.place / "base", self.train_base)
         self.base.load_state_dict(load_file(self.place / "base" / "base.safetensors"))
 
-    def problems(self, some: list[curriculum.Problem]) -> list[Problem]:
+    def problems(self, some: list[curriculum.Problem]) -> list[EncodedPrompt]:
         """Sums as GRPO sees them: prompts, and what is to be found at the end of a completion."""
         found = [PromptPair(one.prompt, one.final, str(number)) for number, one in enumerate(some)]
         return reinforcement.encoded(found, self.encoder, CONTEXT, self.sampler.max_tokens, [])

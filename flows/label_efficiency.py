@@ -25,7 +25,7 @@ from flows.system import dvc, paths
 from flows.system.command import parser_of, run_command
 
 if TYPE_CHECKING:
-    from components.studies.label_efficiency.points import Place
+    from components.studies.label_efficiency.points import StudySetup
 
 INPUTS = ("models/pretrain/causal", "models/pretrain/masked", "data/bias/train", "data/tokenize", "data/ingest/heldout")
 REPORTS = paths.ROOT / "reports" / "label_efficiency"
@@ -38,7 +38,7 @@ def run_study(name: str, params: Params) -> Path:
     Raises:
         UserError: the classifier is tuned on rows, or from a base, of one's own.
     """
-    from components.studies.label_efficiency.points import Place
+    from components.studies.label_efficiency.points import StudySetup
 
     require(INPUTS, "python -m flows.pipeline")
     own = params.finetune.classify
@@ -54,34 +54,34 @@ def run_study(name: str, params: Params) -> Path:
     }
     inputs = [dvc.inputs(f"finetune@{branch}").hashes for branch in ("classify", "instruct")]
     work = paths.WORK / "label_efficiency" / fingerprint([chosen, inputs, dvc.inputs("tokenize").hashes])
-    place = Place(
+    setup = StudySetup(
         paths.ROOT / "data", paths.ROOT / "models", work, params.label_efficiency, own, params.numerics, paths.LEDGER,
         params.runtime, paths.ROOT,
     )  # fmt: skip
     with study_run(STUDY, name, params, work) as record:
-        record.finish(compare(place, params.runtime.workers, record), chosen, REPORTS)
+        record.finish(compare(setup, params.runtime.workers, record), chosen, REPORTS)
     return REPORTS
 
 
 STUDY = Study("label_efficiency", LabelEfficiency, "What pretraining is worth, in labels", run_study)
 
 
-def compare(place: "Place", workers: int, record: StudyRecord) -> dict[str, float]:
+def compare(setup: "StudySetup", workers: int, record: StudyRecord) -> dict[str, float]:
     """Examples, points, report; its headline figures."""
     from components.carbon.metering.counters import cpu_model
     from components.studies.label_efficiency import curves, report
     from components.studies.label_efficiency import points as study
 
-    task = as_task(study.draw)(place)
-    results = as_task(train_points)(place, workers, record)
-    heldout = place.passages(0)
-    found = curves.summary(results, [passage.cluster for passage in heldout], study.before(place))
+    task = as_task(study.draw)(setup)
+    results = as_task(train_points)(setup, workers, record)
+    heldout = setup.passages(0)
+    found = curves.summary(results, [passage.cluster for passage in heldout], study.before(setup))
     facts: dict[str, Any] = {
         "task": task,
         "items": len(heldout),
-        "seeds": place.params.seeds,
-        "replay_share": place.params.replay_share,
-        "megabytes": {arm: study.peak_megabytes(arm, place) for arm in study.ARMS if arm != "replay"},
+        "seeds": setup.params.seeds,
+        "replay_share": setup.params.replay_share,
+        "megabytes": {arm: study.peak_megabytes(arm, setup) for arm in study.ARMS if arm != "replay"},
         "bases": [f"{name} {dvc.hash_of(f'pretrain@{name}', f'models/pretrain/{name}')[:8]}" for name in BASES],
         "processor": cpu_model(),
     }
@@ -93,14 +93,14 @@ def compare(place: "Place", workers: int, record: StudyRecord) -> dict[str, floa
     return {name: value for name, value in (needed | accuracy).items() if value is not None}
 
 
-def train_points(place: "Place", workers: int, record: StudyRecord) -> list[dict[str, Any]]:
+def train_points(setup: "StudySetup", workers: int, record: StudyRecord) -> list[dict[str, Any]]:
     """Results of all points, in their order; finished ones are read back."""
     from components.studies.label_efficiency import points as study
 
-    chosen, results = study.points(place.params), []
-    known = {point.name for point in chosen if study.result_path(point, place).exists()}
+    chosen, results = study.points(setup.params), []
+    known = {point.name for point in chosen if study.result_path(point, setup).exists()}
     with pool(min(workers, len(chosen))) as executor:
-        for point, result in zip(chosen, executor.map(partial(study.run_point, place=place), chosen), strict=True):
+        for point, result in zip(chosen, executor.map(partial(study.run_point, setup=setup), chosen), strict=True):
             results.append(result)
             accuracy = result["right"].count("1") / len(result["right"])
             note = "read back" if point.name in known else f"{result['cpu_s']:.0f} CPU s, {result['joules']:.0f} J"

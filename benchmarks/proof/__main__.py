@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.proof import fields, forget, segments
-from benchmarks.proof.place import Place, made, texts
+from benchmarks.proof.clone import Clone, made, texts
 from benchmarks.proof.tamper import BEYOND
 from benchmarks.results import figure, goal, write
 from components import params as schema
@@ -44,19 +44,19 @@ def key_pair(folder: Path) -> tuple[Path, Path]:
     return key, public
 
 
-def tamper(place: Place, runs: int) -> tuple[dict, list[dict]]:
+def tamper(clone: Clone, runs: int) -> tuple[dict, list[dict]]:
     """Attest a model, tamper with it in forty ways, and see which facts its documents follow from."""
     import json
 
-    place.ask(OLD_RECORD)
-    folder, (key, public) = place.root.parent / "attested", key_pair(place.root.parent)
+    clone.ask(OLD_RECORD)
+    folder, (key, public) = clone.root.parent / "attested", key_pair(clone.root.parent)
     cpu_s = []
     for number in range(runs):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        place.run("flows.attest", "instruct", "--key", str(key), "--out", f"{folder}-{number}")
+        clone.run("flows.attest", "instruct", "--key", str(key), "--out", f"{folder}-{number}")
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu_s.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    said = json.loads(place.run("benchmarks.proof.tamper", f"{folder}-0", str(key), str(public)).splitlines()[-1])
+    said = json.loads(clone.run("benchmarks.proof.tamper", f"{folder}-0", str(key), str(public)).splitlines()[-1])
     assert said.pop("untouched") == {"": ""}, "a folder that nobody touched was found to differ"
     caught = {f"{group}: {name}": bool(line) for group, row in said.items() for name, line in row.items()}
     number, without = fields.without_source(read_json(Path(f"{folder}-0") / "proof" / "claims.json"))
@@ -69,9 +69,9 @@ def tamper(place: Place, runs: int) -> tuple[dict, list[dict]]:
     ]
 
 
-def intervals(place: Place) -> tuple[dict, list[dict]]:
+def intervals(clone: Clone) -> tuple[dict, list[dict]]:
     """Sample forged runs, and train the sampled intervals of an honest one again."""
-    found = segments.measure(place, schema.load(place.root / "params.yaml"))
+    found = segments.measure(clone, schema.load(clone.root / "params.yaml"))
     worst, says = min(found["simulated"], found["real"]), "27 of 100 intervals sampled, a tenth forged; and real reruns"
     against = "energy of 27 intervals against that of making all behind the model"
     return {"segments": found}, [
@@ -80,9 +80,9 @@ def intervals(place: Place) -> tuple[dict, list[dict]]:
     ]
 
 
-def forgetting(place: Place, files: dict[str, bytes], preset: str, every: int) -> tuple[dict, list[dict]]:
+def forgetting(clone: Clone, files: dict[str, bytes], preset: str, every: int) -> tuple[dict, list[dict]]:
     """Forget files of text in a fresh clone."""
-    found = forget.measure(place, files, preset, every)
+    found = forget.measure(clone, files, preset, every)
     rows = found["removals"]
     left = [f"{row['query']}: {line}" for row in rows for line in row["left"]]
     says = "outputs equal to those of a run that never had the documents"
@@ -111,18 +111,18 @@ def main() -> None:
     every, files = (2 if small else 6), dict(list(texts().items())[: 16 if small else None])
     os.environ["YES"] = "1"
     with tempfile.TemporaryDirectory(prefix="greenhouse-proof-") as folder:
-        place = made(Path(folder) / "place", files, arguments.preset, every)
-        place.ask(FAILED_ATTEMPT)
-        place.run("flows.pipeline")
+        clone = made(Path(folder) / "clone", files, arguments.preset, every)
+        clone.ask(FAILED_ATTEMPT)
+        clone.run("flows.pipeline")
         keep = shown if small else write
         if "tamper" in chosen:
-            keep("proof", *tamper(place, 1 if small else 3))
+            keep("proof", *tamper(clone, 1 if small else 3))
         if "segments" in chosen:
-            keep("proof", *intervals(place))
+            keep("proof", *intervals(clone))
         if "forget" in chosen:
             # After a failed attempt the run that completed was half a run: no forecast is made from it.
-            place.run("dvc", "repro", "--force", "--single-item", "ingest")
-            keep("proof", *forgetting(place, files, arguments.preset, every))
+            clone.run("dvc", "repro", "--force", "--single-item", "ingest")
+            keep("proof", *forgetting(clone, files, arguments.preset, every))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ IDENTITY = ("-c", "user.name=bench", "-c", "user.email=bench@localhost")
 
 
 @dataclass(frozen=True)
-class Place:
+class Clone:
     """A clone; `run` starts a module in it."""
 
     root: Path
@@ -48,7 +48,7 @@ def texts() -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.glob("*_gut.txt"))}
 
 
-def made(root: Path, files: dict[str, bytes], preset: str, keep_every: int) -> Place:
+def made(root: Path, files: dict[str, bytes], preset: str, keep_every: int) -> Clone:
     """A clone whose one source is these files, and which keeps checkpoints.
 
     Args:
@@ -65,4 +65,4 @@ def made(root: Path, files: dict[str, bytes], preset: str, keep_every: int) -> P
     params.write_text(params_file.edited(params.read_text(), settings))
     defaults.write_text(defaults.read_text().replace("keep_every: 0 ", f"keep_every: {keep_every} ", 1))
     subprocess.run(["git", *IDENTITY, "commit", "--quiet", "--all", "--message", "settings"], cwd=root, check=True)
-    return Place(root)
+    return Clone(root)

@@ -9,8 +9,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from benchmarks.proof.clone import IDENTITY, Clone, made
 from benchmarks.proof.leftovers import NUM_PASSAGES, kinds_of, left, passages_of, sought
-from benchmarks.proof.place import IDENTITY, Place, made
 
 NUM_REMOVALS = 3
 SOURCES = ("texts/",)
@@ -57,21 +57,21 @@ RECORDS = ("reports/", "data/ingest/dropped", "data/ingest/quarantine")
 """Outputs that may say that something was removed."""
 
 
-def measure(place: Place, files: dict[str, bytes], preset: str, keep_every: int) -> dict:
+def measure(clone: Clone, files: dict[str, bytes], preset: str, keep_every: int) -> dict:
     """Forget three files that were trained on, and run the pipeline where they never were.
 
     Args:
-        place: a clone that has run.
+        clone: a clone that has run.
 
     Returns:
         a row per removal (price and actual energy in kWh, most times a model was trained on it before and after, what
         was found before and is left), `bytes_equal` (share of the outputs), and those that differ.
     """
-    fresh, remote = shared(place)
-    names = forgettable(place, files)
+    fresh, remote = shared(clone)
+    names = forgettable(clone, files)
     removals = [removal(fresh, remote, name) for name in names]
     kept = {one: text for one, text in files.items() if one not in names}
-    never = made(place.root.parent / "never", kept, preset, keep_every)
+    never = made(clone.root.parent / "never", kept, preset, keep_every)
     never.run("flows.pipeline")
     ours, theirs = (json.loads(one.ask(OUTPUTS)) for one in (fresh, never))
     compared = [path for path in ours if not path.startswith(RECORDS)]
@@ -79,21 +79,21 @@ def measure(place: Place, files: dict[str, bytes], preset: str, keep_every: int)
     return {"removals": removals, "bytes_equal": 1 - len(other) / len(compared), "differ": other}
 
 
-def shared(place: Place) -> tuple[Place, Path]:
+def shared(clone: Clone) -> tuple[Clone, Path]:
     """What a clone made, pushed to a DVC remote; and a fresh clone that knows the remote and has the sources."""
-    remote = place.root.parent / "remote"
-    place.run("dvc", "remote", "add", "--default", "team", str(remote))
-    place.run("dvc", "push")
-    place.run("flows.team", "push")
+    remote = clone.root.parent / "remote"
+    clone.run("dvc", "remote", "add", "--default", "team", str(remote))
+    clone.run("dvc", "push")
+    clone.run("flows.team", "push")
     for command in (("add", "--force", "dvc.lock"), (*IDENTITY, "commit", "--quiet", "--all", "--message", "made")):
-        subprocess.run(["git", *command], cwd=place.root, check=True)
-    fresh = Place(place.root.parent / "fresh")
-    subprocess.run(["git", "clone", "--quiet", str(place.root), str(fresh.root)], check=True)
-    shutil.copytree(place.root / "texts", fresh.root / "texts")
+        subprocess.run(["git", *command], cwd=clone.root, check=True)
+    fresh = Clone(clone.root.parent / "fresh")
+    subprocess.run(["git", "clone", "--quiet", str(clone.root), str(fresh.root)], check=True)
+    shutil.copytree(clone.root / "texts", fresh.root / "texts")
     return fresh, remote
 
 
-def removal(fresh: Place, remote: Path, name: str) -> dict:
+def removal(fresh: Clone, remote: Path, name: str) -> dict:
     """Price, take out and purge one file, and look for what is left in the clone and in the remote."""
     price = json.loads(fresh.ask(PRICE.format(name=name)))  # fetches what the clone does not have yet
     fresh.run("dvc", "checkout", "--allow-missing")
@@ -116,15 +116,15 @@ def removal(fresh: Place, remote: Path, name: str) -> dict:
     }  # fmt: skip
 
 
-def forgettable(place: Place, files: dict[str, bytes]) -> list[str]:
+def forgettable(clone: Clone, files: dict[str, bytes]) -> list[str]:
     """The smallest, the middle and the largest file whose text is in the mixture, not held out, and can be sought."""
     from components.corpus.corpus import read_corpus
 
     def of(folder: str) -> set[str]:
-        return {one.location.split("#")[0] for one in read_corpus(place.root / folder)}
+        return {one.location.split("#")[0] for one in read_corpus(clone.root / folder)}
 
     trained = of("data/mix/train") - of("data/ingest/heldout")
-    sizable = [name for name in trained & set(files) if len(passages_of(place.root, name)) >= NUM_PASSAGES]
+    sizable = [name for name in trained & set(files) if len(passages_of(clone.root, name)) >= NUM_PASSAGES]
     found = sorted(sizable, key=lambda name: len(files[name]))
     assert len(found) >= NUM_REMOVALS, f"only {found} are trained on and not held out"
     return [found[number * (len(found) - 1) // (NUM_REMOVALS - 1)] for number in range(NUM_REMOVALS)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.proof.place import Place
+from benchmarks.proof.clone import Clone
 from components.core.files import read_json, sha256_file, write_json
 from components.core.progress import Progress
 from components.model.export import save_tensors
@@ -38,9 +38,9 @@ def forge(kept: Path, step: int) -> None:
     write_json(folder / "files.json", {file: sha256_file(folder / file) for file in read_json(folder / "files.json")})
 
 
-def really_caught(place: Place, params: Params, world: int) -> bool:
+def really_caught(clone: Clone, params: Params, world: int) -> bool:
     """Forge a tenth of a run's intervals, sample, and train again until one differs."""
-    draw, root = random.Random(world), place.root
+    draw, root = random.Random(world), clone.root
     with tempfile.TemporaryDirectory(dir=root.parent) as aside:
         kept = Path(shutil.copytree(root / "models/checkpoints/causal", Path(aside) / "kept"))
         steps = sorted(checkpoint.steps(kept))
@@ -56,12 +56,12 @@ def really_caught(place: Place, params: Params, world: int) -> bool:
     return False
 
 
-def measure(place: Place, params: Params) -> dict:
+def measure(clone: Clone, params: Params) -> dict:
     """`simulated`, `real` (share of `REAL` worlds), `energy_fraction` and what `verify --segments` printed."""
-    said = place.run("flows.verify", "causal", "--segments", str(SAMPLED))
+    said = clone.run("flows.verify", "causal", "--segments", str(SAMPLED))
     share = re.search(r"energy: .* (\d+)% of the", said)
     assert share, said
-    real = [really_caught(place, params, world) for world in range(REAL)]
+    real = [really_caught(clone, params, world) for world in range(REAL)]
     return {
         "simulated": simulated(),
         "real": sum(real) / len(real),

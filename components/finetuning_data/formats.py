@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.core.errors import UserError, clause
-from components.finetuning_data.rows import COLUMNS, Kind, Refused, Row, Unfit, kind_of, parsed, refuse_empty
+from components.finetuning_data.rows import COLUMNS, Kind, Refused, Row, UnusableRow, kind_of, parsed, refuse_empty
 from components.text.csv_table import CsvTable
 from components.text.opening import ByteCount, inner_suffix
 
@@ -59,8 +59,8 @@ def read(path: Path) -> Rows:
                 continue
             try:
                 rows.append(parsed(value, kind, where))
-            except Unfit as unfit:
-                refused.append(Refused(where, unfit.reason, unfit.detail))
+            except UnusableRow as found:
+                refused.append(Refused(where, found.reason, found.detail))
     if kind is None:
         if not columns:
             refuse_empty(path, rows, refused)

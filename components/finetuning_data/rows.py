@@ -1,4 +1,4 @@
-"""Rows for fine-tuning: chats, texts with labels or scores, preferences, and what makes one unfit.
+"""Rows for fine-tuning: chats, texts with labels or scores, preferences, and what makes one unusable.
 
     messages                     list of {role, content}, several turns, with or without a system message; content is
                                  a text or a list of parts, {type: text, text}; an answer with `weight` 0 is not learned
@@ -102,7 +102,7 @@ class Refused:
     detail: str = ""
 
 
-class Unfit(Exception):  # noqa: N818 - an answer, not an error
+class UnusableRow(Exception):  # noqa: N818 - an answer, not an error
     """A row cannot be used: the reason, and what was found."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
@@ -124,10 +124,12 @@ def parsed(row: dict[str, Any], kind: Kind, where: str) -> Row:
     """A row as one of `kind`.
 
     Raises:
-        Unfit: it cannot be used.
+        UnusableRow: it cannot be used.
     """
     if not any(names <= row.keys() for names in COLUMNS[kind]) and (other := kind_of(row)):
-        raise Unfit("another kind of row", f"it is of kind {other}, and the first was of kind {kind}; give one kind")
+        raise UnusableRow(
+            "another kind of row", f"it is of kind {other}, and the first was of kind {kind}; give one kind"
+        )
     return CHECKS[kind](row, where)
 
 
@@ -159,7 +161,7 @@ def reason_lines(refused: Sequence[Refused]) -> list[str]:
 
 
 def _chat(row: dict[str, Any], where: str) -> Chat:
-    """A chat; an empty prompt or answer makes it unfit, since nothing says what to learn."""
+    """A chat; an empty prompt or answer makes it unusable, since nothing says what to learn."""
     if "messages" in row:
         messages = _messages(row["messages"], "messages", "")
     else:
@@ -169,52 +171,52 @@ def _chat(row: dict[str, Any], where: str) -> Chat:
     _refuse_empty_prompt(messages)
     answers = [message for message in messages if message.role == "assistant"]
     if not answers:
-        raise Unfit("no answer", "no message of the assistant")
+        raise UnusableRow("no answer", "no message of the assistant")
     if not all(message.content.strip() for message in answers):
-        raise Unfit("empty answer")
+        raise UnusableRow("empty answer")
     if not any(message.learned for message in answers):
-        raise Unfit("nothing to learn", "each answer has weight 0, or stands in the prompt")
+        raise UnusableRow("nothing to learn", "each answer has weight 0, or stands in the prompt")
     if not any(
         (one.role, other.role, other.learned) == ("user", "assistant", True) for one, other in pairwise(messages)
     ):
-        raise Unfit("no question", "no message of the assistant follows one of the user")
+        raise UnusableRow("no question", "no message of the assistant follows one of the user")
     return Chat(messages, where)
 
 
 def _refuse_empty_prompt(messages: Sequence[Message]) -> None:
     if any(message.role == "user" and not message.content.strip() for message in messages):
-        raise Unfit("empty prompt")
+        raise UnusableRow("empty prompt")
 
 
 def _text(row: dict[str, Any]) -> str:
     text = _field(row, "text")
     if not isinstance(text, str) or not text.strip():
-        raise Unfit("empty text" if isinstance(text, str) else "text is no text")
+        raise UnusableRow("empty text" if isinstance(text, str) else "text is no text")
     return text
 
 
 def _name(label: Any) -> str:
     if label is None or str(label).strip() in ("", "nan"):  # what pandas writes where there is none
-        raise Unfit("label missing")
+        raise UnusableRow("label missing")
     if isinstance(label, list | dict | float | bytes):
-        raise Unfit(
+        raise UnusableRow(
             "label is no name",
             f"{str(label)[:40]} ({type(label).__name__}); a class has a whole number or a text as "
             "name, several go into `labels` as a list, a number to predict into `score`",
         )
     name = json.dumps(label) if isinstance(label, bool) else str(label).strip()  # `true`, as in a csv
     if plain_name(name) != name or len(name) > LONGEST_LABEL:
-        raise Unfit("label is no name", f"control characters, or more than {LONGEST_LABEL} characters")
+        raise UnusableRow("label is no name", f"control characters, or more than {LONGEST_LABEL} characters")
     return name
 
 
 def _labels(row: dict[str, Any], where: str) -> Labelled:
     text, labels = _text(row), _listed(_field(row, "labels"))
     if labels is None:
-        raise Unfit("labels are no list", 'such as ["red", "round"]')
+        raise UnusableRow("labels are no list", 'such as ["red", "round"]')
     names = sorted(map(_name, labels))
     if len(set(names)) < len(names):
-        raise Unfit("label twice", "give the names of a text's classes, not 0 or 1 for each class")
+        raise UnusableRow("label twice", "give the names of a text's classes, not 0 or 1 for each class")
     return Labelled(text, tuple(names), where)
 
 
@@ -225,7 +227,9 @@ def _score(row: dict[str, Any], where: str) -> Labelled:
     except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if not abs(number) <= LARGEST_SCORE:  # nan is neither
-        raise Unfit("score is no number", f"{score!r:.40}; such as 4 or 0.25, with a point, at most {LARGEST_SCORE:g}")
+        raise UnusableRow(
+            "score is no number", f"{score!r:.40}; such as 4 or 0.25, with a point, at most {LARGEST_SCORE:g}"
+        )
     return Labelled(text, number, where)
 
 
@@ -235,23 +239,23 @@ def _preference(row: dict[str, Any], where: str) -> Preference:
     rejected = _messages(_field(row, "rejected"), "rejected", "assistant")
     prompt = chosen[:-1] or _messages(_field(row, "prompt"), "prompt", "user")
     if rejected[:-1] not in ((), prompt):
-        raise Unfit("two prompts", "`chosen` and `rejected` answer different prompts")
+        raise UnusableRow("two prompts", "`chosen` and `rejected` answer different prompts")
     if not prompt or not chosen or not rejected:
-        raise Unfit("empty prompt" if not prompt else "empty answer")
+        raise UnusableRow("empty prompt" if not prompt else "empty answer")
     _refuse_empty_prompt(prompt)
     if any(messages[-1].role != "assistant" for messages in (chosen, rejected)):
-        raise Unfit("no answer", "the last message is not the assistant's")
+        raise UnusableRow("no answer", "the last message is not the assistant's")
     best, worst = chosen[-1].content, rejected[-1].content
     if not best.strip() or not worst.strip():
-        raise Unfit("empty answer")
+        raise UnusableRow("empty answer")
     if best.strip() == worst.strip():
-        raise Unfit("chosen equals rejected")
+        raise UnusableRow("chosen equals rejected")
     return Preference(prompt, best, worst, where)
 
 
 def _field(row: dict[str, Any], name: str) -> Any:
     if row.get(name) is None:
-        raise Unfit("missing field", name)
+        raise UnusableRow("missing field", name)
     return row[name]
 
 
@@ -270,15 +274,17 @@ def _messages(value: Any, name: str, role: str) -> tuple[Message, ...]:
     if isinstance(value, str) and role:
         return (Message(role, value),)
     if role and isinstance(value, int | float):
-        raise Unfit(f"{name} is a number", f'{value}; write it as a text, "{value}", or a class as `text` and `label`')
+        raise UnusableRow(
+            f"{name} is a number", f'{value}; write it as a text, "{value}", or a class as `text` and `label`'
+        )
     value = _listed(value)
     if not value:
-        raise Unfit("no messages", f"{name} must be {'a text or ' if role else ''}a list of messages")
+        raise UnusableRow("no messages", f"{name} must be {'a text or ' if role else ''}a list of messages")
     found = []
     for number, one in enumerate(value, 1):
         content = _words(one, f"{name}, message {number}")
         if one.get("role") not in ROLES:
-            raise Unfit("unknown role", f"{one.get('role')!r} in message {number}; known are {', '.join(ROLES)}")
+            raise UnusableRow("unknown role", f"{one.get('role')!r} in message {number}; known are {', '.join(ROLES)}")
         found.append(Message(one["role"], content, one.get("weight") != 0))
     return tuple(found)
 
@@ -287,15 +293,17 @@ def _words(message: Any, where: str) -> str:
     """The text of a message: its content, or the parts of it as they follow each other, which must all be texts."""
     content = message.get("content") if isinstance(message, dict) else None
     if isinstance(message, dict) and (message.get("tool_calls") or message.get("function_call")):
-        raise Unfit("tool call", f"{where}; only texts are learned, so leave such chats out")
+        raise UnusableRow("tool call", f"{where}; only texts are learned, so leave such chats out")
     parts: list[Any] = [content]
     if isinstance(content, list):
         kinds = [part.get("type") if isinstance(part, dict) else type(part).__name__ for part in content]
         if other := [kind for kind in kinds if kind != "text"]:
-            raise Unfit("message part that is no text", f"{where}: {other[0]!r:.40}; give parts of the type 'text'")
+            raise UnusableRow(
+                "message part that is no text", f"{where}: {other[0]!r:.40}; give parts of the type 'text'"
+            )
         parts = [part.get("text") for part in content] or [None]
     if not all(isinstance(part, str) for part in parts):
-        raise Unfit("message without text", where)
+        raise UnusableRow("message without text", where)
     return "".join(parts)
 
 

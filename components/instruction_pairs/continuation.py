@@ -18,7 +18,7 @@ def draw(draw: Draw) -> Examples:
     """Pairs from all documents.
 
     Raises:
-        Unfit: there is hardly any text.
+        NotEnoughText: there is hardly any text.
     """
     return draw_pairs(draw, pairs, PER_DOCUMENT, LEAST, "passages of 300 characters")
 

@@ -23,7 +23,7 @@ def draw(draw: Draw) -> Examples:
     """Pairs from the documents that are Python documentation.
 
     Raises:
-        Unfit: there are too few documented objects.
+        NotEnoughText: there are too few documented objects.
     """
     return draw_pairs(draw, pairs, PER_DOCUMENT, LEAST, "documented Python objects")
 

@@ -22,7 +22,7 @@ HELDOUT_SEED, MOST_HELDOUT = 1, 480
 4 percent, and a paired gain to less."""
 
 
-class Unfit(Exception):  # noqa: N818 - an answer, not an error
+class NotEnoughText(Exception):  # noqa: N818 - an answer, not an error
     """The corpus cannot feed this task; the message says why, for the report."""
 
 
@@ -45,13 +45,13 @@ class PromptPair:
     where: str = ""
 
 
-Problem = Literal["single_label_classification", "multi_label_classification", "regression"]
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 """What is to be said of a passage, in the words of `transformers`' `problem_type`."""
 
 
 @dataclass(frozen=True)
 class Passage:
-    """A text and the index of its label; the indices of all its labels, or its score, where `Problem` asks for them.
+    """A text and the index of its label; by `ProblemType` also the indices of all its labels, or its score.
 
     `cluster` and `stratum` are those of `PromptPair`.
     """
@@ -77,7 +77,7 @@ class Examples:
     heldout: list[PromptPair] | list[Passage]
     labels: list[str] = field(default_factory=list)
     note: str = ""
-    problem: Problem = "single_label_classification"
+    problem: ProblemType = "single_label_classification"
 
 
 @dataclass
@@ -130,11 +130,11 @@ def draw_pairs(
 
     Args:
         per_document: most pairs of one document.
-        least: training pairs without which the task is unfit; a quarter as many held-out ones are needed.
+        least: training pairs without which the task is not drawn; a quarter as many held-out ones are needed.
         what: the pairs in words, for the reason.
 
     Raises:
-        Unfit: too few.
+        NotEnoughText: too few.
     """
     fixed = draw.of_heldout
     known = {pair.answer for pair in _distinct(fixed, draw.train, of, per_document, set())}
@@ -163,7 +163,9 @@ def _distinct(
 def _refuse_few(train: int, heldout: int, least: int, what: str) -> None:
     needed = max(4, least // 4)
     if train < least or heldout < needed:
-        raise Unfit(f"{train} training and {heldout} held-out {what} were found, {least} and {needed} are needed")
+        raise NotEnoughText(
+            f"{train} training and {heldout} held-out {what} were found, {least} and {needed} are needed"
+        )
 
 
 def lowest(candidates: Iterable[tuple[str, Passage]], most: int) -> list[Passage]:

@@ -24,7 +24,7 @@ def draw(draw: Draw) -> Examples:
     """Pairs from documents with headings.
 
     Raises:
-        Unfit: there are too few sections that begin with a sentence.
+        NotEnoughText: there are too few sections that begin with a sentence.
     """
     return draw_pairs(draw, pairs, PER_DOCUMENT, LEAST, "sections whose first sentence takes up the heading")
 

@@ -34,7 +34,7 @@ class _Fields(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Part(_Fields):
+class ContentPart(_Fields):
     """A part of a message: text, since no model here sees or hears."""
 
     type: Literal["text"]
@@ -45,7 +45,7 @@ class ChatMessage(_Fields):
     """A message of a chat."""
 
     role: str
-    content: str | list[Part]
+    content: str | list[ContentPart]
     name: str | None = None
 
     def text(self) -> str:
@@ -194,7 +194,7 @@ def served(fields: dict[str, Any]) -> dict[str, Any]:
 def in_words(error: ValidationError) -> str:
     """Where a request is wrong, by the deepest place (a content may be text or a list), and how."""
     deepest = max(error.errors(), key=lambda one: len(one["loc"]))
-    place = ".".join(str(part) for part in deepest["loc"] if part not in ("str", "list[Part]"))
+    place = ".".join(str(part) for part in deepest["loc"] if part not in ("str", "list[ContentPart]"))
     if deepest["type"] == "extra_forbidden":
         return f"{place}: not served; leave it out"
     return f"{place or 'body'}: {deepest['msg']}"

@@ -8,16 +8,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from components.stages.account.types import ModelFacts, Number, Part, Triple
+from components.stages.account.types import AccountRecord, ModelFacts, Number, Triple
 
 
-class NotKnown(Part):
+class NotKnown(AccountRecord):
     """The answer where nothing was recorded: the reason, in one sentence."""
 
     not_known: str
 
 
-class Removed(Part):
+class Removed(AccountRecord):
     """Documents that one rule of a stage removed; of a group of people, those that mention it (`rule` names it).
 
     Attributes:
@@ -36,7 +36,7 @@ class Removed(Part):
     too_few: bool = False
 
 
-class Attribution(Part):
+class Attribution(AccountRecord):
     """Documents of one source, version and licence: what an attribution has to name.
 
     Attributes:
@@ -55,7 +55,7 @@ class Attribution(Part):
     num_works: int
 
 
-class DataAnswer(Part):
+class DataAnswer(AccountRecord):
     """Training text of a model.
 
     Attributes:
@@ -87,7 +87,7 @@ class DataAnswer(Part):
     attribution: list[Attribution] | NotKnown
 
 
-class Forecast(Part):
+class Forecast(AccountRecord):
     """Sum of the forecasts of the stages that had one, and what just these stages then took; kWh, mid."""
 
     stages: list[str]
@@ -95,7 +95,7 @@ class Forecast(Part):
     actual_kwh: float
 
 
-class CostAnswer(Part):
+class CostAnswer(AccountRecord):
     """Cost of a model: of all stages behind it, runs that failed, were stopped or resumed included.
 
     Attributes:
@@ -127,7 +127,7 @@ class CostAnswer(Part):
     hardware: str
 
 
-class Score(Part):
+class Score(AccountRecord):
     """One score with its interval and the best trivial rule on the same items.
 
     Attributes:
@@ -162,7 +162,7 @@ class Score(Part):
     caveat: str = ""
 
 
-class Change(Part):
+class Change(AccountRecord):
     """A score of the champion and of this model on the items both answered; improvement > 0 is better."""
 
     name: str
@@ -174,7 +174,7 @@ class Change(Part):
     significant: bool
 
 
-class AgainstChampion(Part):
+class AgainstChampion(AccountRecord):
     """Comparison with the registered model that held the alias `champion` then; no changes if it is this model."""
 
     champion: str
@@ -183,7 +183,7 @@ class AgainstChampion(Part):
     changes: list[Change] = Field(default_factory=list)
 
 
-class QualityAnswer(Part):
+class QualityAnswer(AccountRecord):
     """Scores of a model, its own first, then those of the base model it was tuned from."""
 
     scores: list[Score]
@@ -191,7 +191,7 @@ class QualityAnswer(Part):
     champion: AgainstChampion | NotKnown
 
 
-class Verification(Part):
+class Verification(AccountRecord):
     """The last rebuild of just these bytes by `flows.verify`: `identical`, or the first difference."""
 
     result: str
@@ -199,7 +199,7 @@ class Verification(Part):
     processor: str
 
 
-class RebuildAnswer(Part):
+class RebuildAnswer(AccountRecord):
     """What a rebuild starts from.
 
     Attributes:
@@ -214,14 +214,14 @@ class RebuildAnswer(Part):
     command: str
 
 
-class LoadAnswer(Part):
+class LoadAnswer(AccountRecord):
     """Two lines of Python that load the model; `first` is the command that brings its bytes, if they are not there."""
 
     lines: list[str] = Field(min_length=2, max_length=2)
     first: str = ""
 
 
-class ModelAnswers(Part):
+class ModelAnswers(AccountRecord):
     """A model and its five answers.
 
     Attributes:
@@ -253,7 +253,7 @@ TUNED_ON = "It was tuned on rows of"
 """How a limit begins that names rows which no stage has read."""
 
 
-class ModelOrigin(Part):
+class ModelOrigin(AccountRecord):
     """What only git, DVC and MLflow know of a model; the account stage is given it by its flow."""
 
     state: str = "workspace"

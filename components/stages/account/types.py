@@ -9,13 +9,13 @@ Triple = list[Number]
 """Low, mid and high value."""
 
 
-class Part(BaseModel):
+class AccountRecord(BaseModel):
     """Base of the parts of the summary; numbers stay int or float as they were given."""
 
     model_config = ConfigDict(populate_by_name=True, protected_namespaces=())
 
 
-class DocumentCounts(Part):
+class DocumentCounts(AccountRecord):
     """Documents of a corpus stage.
 
     Attributes:
@@ -39,7 +39,7 @@ class DocumentCounts(Part):
     generated: dict[str, int] = {}
 
 
-class ModelFacts(Part):
+class ModelFacts(AccountRecord):
     """A trained model: its task on the Hugging Face hub, its shape, training and scores.
 
     Attributes:
@@ -63,7 +63,7 @@ class ModelFacts(Part):
     untested: list[str] = []
 
 
-class SkippedTask(Part):
+class SkippedTask(AccountRecord):
     """A task that a stage left out, and the reason."""
 
     stage: str
@@ -71,7 +71,7 @@ class SkippedTask(Part):
     why: str
 
 
-class SpanCost(Part):
+class SpanCost(AccountRecord):
     """Cost of a set of ledger spans (LedgerCosts.cost)."""
 
     kwh: Triple
@@ -93,7 +93,7 @@ class StageCost(SpanCost):
     ended: str
 
 
-class Cost(Part):
+class Cost(AccountRecord):
     """Cost of the artifacts in this checkout.
 
     Attributes:
@@ -127,7 +127,7 @@ class Cost(Part):
     price: Triple | None = None
 
 
-class StageRecords(Part):
+class StageRecords(AccountRecord):
     """Everything that the stages recorded, without the cost.
 
     Attributes:

@@ -13,21 +13,12 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
 
 from components.stages.filter.lines import occurrences
-from components.stages.filter.pii_numbers import find_cards, find_ibans, find_phones
+from components.stages.filter.pii_numbers import PersonalDataSpan, find_cards, find_ibans, find_phones
 
 KINDS = ("secret", "email", "iban", "card", "ip", "phone")
 """All kinds, in order of precedence where two overlap."""
-
-
-class PersonalDataSpan(NamedTuple):
-    """A stretch text[start:end] of personal data."""
-
-    start: int
-    end: int
-    kind: str
 
 
 # -- e-mail ------------------------------------------------------------------------------------------------------------
@@ -139,14 +130,10 @@ def find_secrets(text: str) -> Iterator[PersonalDataSpan]:
     for mark, pattern in _KEY_FORMS:
         if mark in text:
             yield from (PersonalDataSpan(match.start(), match.end(), "secret") for match in pattern.finditer(text))
-    for place in _marks(text):
-        match = _ASSIGNED.match(text, place)
-        if match and _is_random(match[1]):
-            yield PersonalDataSpan(match.start(1), match.end(1), "secret")
-    for place in occurrences(text, "://"):
-        match = _IN_URL.match(text, place)
-        if match and _is_random(match[1]):
-            yield PersonalDataSpan(match.start(1), match.end(1), "secret")
+    for pattern, places in ((_ASSIGNED, _marks(text)), (_IN_URL, occurrences(text, "://"))):
+        for match in filter(None, (pattern.match(text, place) for place in places)):
+            if _is_random(match[1]):
+                yield PersonalDataSpan(match.start(1), match.end(1), "secret")
 
 
 def _marks(text: str) -> list[int]:
@@ -177,7 +164,7 @@ def _is_random(value: str) -> bool:
 
 # -- all together ------------------------------------------------------------------------------------------------------
 
-_FINDERS: dict[str, Callable[[str], Iterable[tuple[int, int, str] | PersonalDataSpan]]] = {
+_FINDERS: dict[str, Callable[[str], Iterator[PersonalDataSpan]]] = {
     "secret": find_secrets,
     "email": find_emails,
     "iban": find_ibans,
@@ -192,9 +179,9 @@ def find(text: str, kinds: Iterable[str] = KINDS) -> list[PersonalDataSpan]:
     wanted, spans = set(kinds), list[PersonalDataSpan]()
     for kind in KINDS:
         if kind in wanted:
-            for start, end, name in _FINDERS[kind](text):
-                if all(end <= span.start or start >= span.end for span in spans):
-                    spans.append(PersonalDataSpan(start, end, name))
+            for found in _FINDERS[kind](text):
+                if all(found.end <= span.start or found.start >= span.end for span in spans):
+                    spans.append(found)
     return sorted(spans)
 
 

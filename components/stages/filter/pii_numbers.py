@@ -3,9 +3,16 @@
 import re
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import NamedTuple
 
-Find = tuple[int, int, str]
-"""start, end, kind"""
+
+class PersonalDataSpan(NamedTuple):
+    """A stretch text[start:end] of personal data."""
+
+    start: int
+    end: int
+    kind: str
+
 
 # -- payment cards (ISO/IEC 7812) --------------------------------------------------------------------------------------
 
@@ -26,14 +33,14 @@ _ISSUERS: tuple[tuple[re.Pattern[str], tuple[int, ...]], ...] = tuple(
 )
 
 
-def find_cards(text: str) -> Iterator[Find]:
+def find_cards(text: str) -> Iterator[PersonalDataSpan]:
     """Numbers with a known issuer's prefix and length, one kind of separator, and Luhn's check digit."""
     for match in _CARD.finditer(text):
         digits = re.sub(r"[ -]", "", match[0])
         if len(set(match[0]) & {" ", "-"}) <= 1 and len(set(digits)) > 1 and _is_issued(digits) and luhn(digits):
             groups = re.split(r"[ -]", match[0])
             if len(groups) == 1 or all(len(group) == 4 for group in groups[:-1]) or list(map(len, groups)) == [4, 6, 5]:
-                yield match.start(), match.end(), "card"
+                yield PersonalDataSpan(match.start(), match.end(), "card")
 
 
 def _is_issued(digits: str) -> bool:
@@ -65,7 +72,7 @@ IBAN_LENGTHS = dict(
 """Characters of an IBAN by country."""
 
 
-def find_ibans(text: str) -> Iterator[Find]:
+def find_ibans(text: str) -> Iterator[PersonalDataSpan]:
     """Accounts of their country's length, in one piece or in groups of one kind, with the right checksum."""
     for match in _IBAN.finditer(text):
         length = int(IBAN_LENGTHS.get(match[0][:2].upper(), 0))
@@ -79,7 +86,7 @@ def find_ibans(text: str) -> Iterator[Find]:
             end += 1
         whole = not (end < len(text) and text[end].isalnum())
         if length and len(taken) == length and whole and _checksum("".join(taken)):
-            yield match.start(), end, "iban"
+            yield PersonalDataSpan(match.start(), end, "iban")
 
 
 def _checksum(iban: str) -> bool:
@@ -109,7 +116,7 @@ _WITH_TRUNK = re.compile(r"(?:\(0\d{1,4}\)|0[1-9]\d{1,4}) ?[/-]? ?\d{2,8}(?:[ -]
 _DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}")
 
 
-def find_phones(text: str) -> Iterator[Find]:
+def find_phones(text: str) -> Iterator[PersonalDataSpan]:
     """Numbers in international form, in the forms of North America or with a trunk 0, or after a word like "call"."""
     for match in _PHONE.finditer(text):
         number = match[0]
@@ -117,7 +124,7 @@ def find_phones(text: str) -> Iterator[Find]:
         if not 7 <= len(digits) <= 15 or _DATE.search(number) or _is_sequence(number):
             continue
         if _is_international(number, digits) or _is_national(number, digits) or _is_called(text, match, digits):
-            yield match.start(), match.end() - _open_brackets(number), "phone"
+            yield PersonalDataSpan(match.start(), match.end() - _open_brackets(number), "phone")
 
 
 def _is_international(number: str, digits: str) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from components.core.files import sha256_bytes
 from components.core.report import Report
-from components.instruction_pairs.examples import Passage, Problem
+from components.instruction_pairs.examples import Passage, ProblemType
 from components.reporting.figures import WIDTH, chart, figure, save
 from components.reporting.tables import Page, quoted, write_table
 from components.scored_items import write_items
@@ -47,7 +47,7 @@ SCORE = {"regression": ("mean_absolute_error", "mean absolute error")}
 ACCURACY = ("accuracy", "accuracy")
 
 
-def heldout(predicted: np.ndarray, passages: Sequence[Passage], problem: Problem) -> dict[str, float]:
+def heldout(predicted: np.ndarray, passages: Sequence[Passage], problem: ProblemType) -> dict[str, float]:
     """The figure that is followed during training."""
     return {f"heldout_{_score(problem)[0]}": float(np.mean(_points(predicted, passages, problem)))}
 
@@ -130,7 +130,7 @@ def classify(
     return Report(metrics, page.markdown, facts)
 
 
-def line_by_labels(metrics: Mapping[str, float], counts: Sequence[int], problem: Problem) -> str:
+def line_by_labels(metrics: Mapping[str, float], counts: Sequence[int], problem: ProblemType) -> str:
     """The accuracies (errors of scores) by number of labels in one line, for a terminal."""
     key, words = _score(problem)
     rows = [
@@ -141,12 +141,12 @@ def line_by_labels(metrics: Mapping[str, float], counts: Sequence[int], problem:
     return f"held-out {words} with {', '.join(map(str, counts))} labels: {'; '.join(rows)}"
 
 
-def _score(problem: Problem) -> tuple[str, str]:
+def _score(problem: ProblemType) -> tuple[str, str]:
     """Name of the headline figure, and its words."""
     return SCORE.get(problem, ACCURACY)
 
 
-def _points(predicted: np.ndarray, passages: Sequence[Passage], problem: Problem) -> list[float]:
+def _points(predicted: np.ndarray, passages: Sequence[Passage], problem: ProblemType) -> list[float]:
     """Of each passage 1.0 or 0.0 for right or wrong, or the absolute error of its score."""
     truth = [passage.label for passage in passages]
     if problem == "regression":

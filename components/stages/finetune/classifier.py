@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from components.core.files import read_json, write_json
-from components.instruction_pairs.examples import Problem
+from components.instruction_pairs.examples import ProblemType
 from components.model import export
 from components.model.lora import merged
 from components.model.transformer import Shape, Transformer
@@ -88,7 +88,7 @@ def save_classifier(
     folder: Path,
     facts: dict[str, Any],
     like: Path | None = None,
-    problem: Problem = "single_label_classification",
+    problem: ProblemType = "single_label_classification",
 ) -> None:
     """Write a model folder that `AutoModelForSequenceClassification` loads; `labels` in the order of the logits."""
     export.save(model.backbone, tokenizer_json, folder, facts, like)

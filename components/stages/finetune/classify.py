@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from components.core.errors import UserError
-from components.instruction_pairs.examples import Examples, Passage, Problem
+from components.instruction_pairs.examples import Examples, Passage, ProblemType
 from components.params import Numerics
 from components.stages.finetune.classifier import Classifier
 from components.stages.finetune.instruct import drawn
@@ -59,14 +59,13 @@ class Units:
         return outputs * self.one + self.zero
 
 
-def targets_of(passages: Sequence[Passage], problem: Problem, num_labels: int, units: Units | None = None) -> Tensor:
+def targets_of(passages: Sequence[Passage], problem: ProblemType, num_labels: int, units: Units) -> Tensor:
     """What is learned of passages: int64 (N,) classes, float32 (N, K) which classes, or float32 (N,) scores."""
     labels = [passage.label for passage in passages]
     if problem == "single_label_classification":
         return torch.tensor(labels)
     if problem == "multi_label_classification":
         return torch.from_numpy(indicators(labels, num_labels)).float()
-    assert units
     return torch.tensor([(label - units.zero) / units.one for label in labels], dtype=torch.float32)
 
 
@@ -148,7 +147,7 @@ def predict(
     model: Classifier,
     ids: Sequence[Sequence[int]],
     numerics: Numerics,
-    problem: Problem = "single_label_classification",
+    problem: ProblemType = "single_label_classification",
 ) -> np.ndarray:
     """Probabilities of the classes, or scores: float64 (N, K or 1). Batches hold passages of similar length."""
     order = sorted(range(len(ids)), key=lambda index: (-len(ids[index]), index))
@@ -162,7 +161,7 @@ def predict(
     return found
 
 
-OUTPUTS: dict[Problem, Callable[[Tensor], Tensor]] = {
+OUTPUTS: dict[ProblemType, Callable[[Tensor], Tensor]] = {
     "single_label_classification": lambda logits_BK: logits_BK.softmax(-1),
     "multi_label_classification": torch.sigmoid,
     "regression": lambda logits_B1: logits_B1,
@@ -170,7 +169,7 @@ OUTPUTS: dict[Problem, Callable[[Tensor], Tensor]] = {
 """As the text-classification pipeline of `transformers` does."""
 
 
-def decided(outputs_NK: np.ndarray, problem: Problem) -> np.ndarray:
+def decided(outputs_NK: np.ndarray, problem: ProblemType) -> np.ndarray:
     """What is said of passages: classes (N,), bool (N, K) which classes are more likely than not, or scores (N,)."""
     if problem == "regression":
         return outputs_NK[:, 0]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from components.instruction_pairs.examples import Passage, Problem
+from components.instruction_pairs.examples import Passage, ProblemType
 from components.stages.finetune.classify import encoded, indicators
 from components.tokens.hub_encoder import AnyEncoder
 
@@ -117,7 +117,7 @@ def ridge(views: Sequence[Counted], scores: Sequence[float]) -> np.ndarray:
 
 
 def counting(
-    problem: Problem, views: Sequence[Counted], labels: Sequence[Any], num_labels: int
+    problem: ProblemType, views: Sequence[Counted], labels: Sequence[Any], num_labels: int
 ) -> tuple[str, np.ndarray]:
     """Name and predictions of the rule that counts; predictions as `classify.decided` has them."""
     if problem == "regression":
@@ -129,7 +129,7 @@ def counting(
     return "naive_bayes", np.stack(columns, axis=1)
 
 
-def commonest(problem: Problem, labels: Sequence[Any], num_test: int, num_labels: int) -> tuple[str, np.ndarray]:
+def commonest(problem: ProblemType, labels: Sequence[Any], num_test: int, num_labels: int) -> tuple[str, np.ndarray]:
     """Name and predictions of always the same: the commonest class, all classes of most passages, the mean score."""
     if problem == "regression":
         return "mean", np.full(num_test, np.mean(labels))

@@ -135,8 +135,7 @@ class PairBatches:
     seed: int
 
     def __call__(self, number: int) -> Batch:
-        block = drawn(number, 1, -(-len(self.pairs) // self.batch), self.seed)[0]
-        chosen = [self.pairs[index % len(self.pairs)] for index in range(block * self.batch, (block + 1) * self.batch)]
+        chosen = [self.pairs[index] for index in neighbours(number, self.batch, len(self.pairs), self.seed)]
         return widened(objectives.sft(chosen, self.context), min(STEP, self.context))
 
 
@@ -159,6 +158,12 @@ def drawn(number: int, batch: int, size: int, seed: int) -> list[int]:
         epoch, index = divmod(sample, size)
         found.append(permuted(index, size, mixed(seed, epoch)))
     return found
+
+
+def neighbours(number: int, batch: int, size: int, seed: int) -> list[int]:
+    """Indices of a batch of neighbours, drawn as a whole; the last of an epoch begins anew at the first examples."""
+    block = drawn(number, 1, -(-size // batch), seed)[0]
+    return [index % size for index in range(block * batch, (block + 1) * batch)]
 
 
 @torch.inference_mode()

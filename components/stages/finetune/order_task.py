@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from components.instruction_pairs.examples import Draw, Examples, Passage, Unfit, lowest, passages
+from components.instruction_pairs.examples import Draw, Examples, NotEnoughText, Passage, lowest, passages
 from components.instruction_pairs.sentences import cut_near
 
 LEAST = 8
@@ -15,13 +15,13 @@ def draw(draw: Draw) -> Examples:
     """Passages, about half of them with their halves swapped.
 
     Raises:
-        Unfit: there is hardly any text.
+        NotEnoughText: there is hardly any text.
     """
     train = lowest(_halves(draw, draw.train), draw.max_train)
     heldout = lowest(_halves(draw.of_heldout, draw.heldout), draw.max_heldout)
     if len(train) < LEAST or len(heldout) < LEAST // 2:
         found = f"{len(train)} training and {len(heldout)} held-out passages"
-        raise Unfit(f"{found} were found, {LEAST} and {LEAST // 2} are needed")
+        raise NotEnoughText(f"{found} were found, {LEAST} and {LEAST // 2} are needed")
     return Examples(train, heldout, LABELS, "Held-out passages are from parts of works that no training text is from.")
 
 

@@ -13,12 +13,12 @@ from components.finetuning_data.chat import encode
 from components.finetuning_data.formats import read
 from components.finetuning_data.rows import BRANCH, Chat, Kind, Refused, refuse_empty
 from components.finetuning_data.split import Split, classes_of, split
-from components.instruction_pairs.examples import Examples, Passage, Problem, PromptPair
+from components.instruction_pairs.examples import Examples, Passage, ProblemType, PromptPair
 from components.params import Finetune
 from components.stages.finetune.task_selection import Branch, Choice, FinetuneTask
 from components.tokens.hub_encoder import AnyEncoder
 
-PROBLEMS: dict[Kind, Problem] = {
+PROBLEMS: dict[Kind, ProblemType] = {
     "label": "single_label_classification", "labels": "multi_label_classification", "score": "regression",
 }  # fmt: skip
 TITLES = {
@@ -99,7 +99,9 @@ def last_pair(row: Any, cluster: str) -> PromptPair:
     return PromptPair(messages[last - 1].content, messages[last].content, cluster, history, where=row.where)
 
 
-def _texts(task: FinetuneTask, path: Path, problem: Problem, rows: Split, encoder: AnyEncoder, context: int) -> Choice:
+def _texts(
+    task: FinetuneTask, path: Path, problem: ProblemType, rows: Split, encoder: AnyEncoder, context: int
+) -> Choice:
     labels = ["score"] if problem == "regression" else sorted({one for row in rows.train for one in classes_of(row)})
     number = {label: index for index, label in enumerate(labels)}
 

@@ -25,7 +25,7 @@ from components.finetuning_data.chat import encode
 from components.finetuning_data.rows import Message, Preference, Refused, refuse_empty
 from components.params import Finetune, Numerics
 from components.stages.finetune import curriculum_task
-from components.stages.finetune.instruct import STEP, drawn
+from components.stages.finetune.instruct import STEP, neighbours
 from components.stages.finetune.task_selection import Choice
 from components.synthetic import curriculum
 from components.tokens.tokenizer import PAD
@@ -160,8 +160,7 @@ class PreferenceBatches:
     pad: int = PAD
 
     def __call__(self, number: int) -> PairBatch:
-        block = drawn(number, 1, -(-len(self.pairs) // self.batch), self.seed)[0]
-        chosen = [index % len(self.pairs) for index in range(block * self.batch, (block + 1) * self.batch)]
+        chosen = neighbours(number, self.batch, len(self.pairs), self.seed)
         return batch_of([self.pairs[index] for index in chosen], self.reference_N2[chosen], self.pad)
 
 

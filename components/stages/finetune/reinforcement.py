@@ -34,7 +34,7 @@ from components.model import export, generate
 from components.model.transformer import Transformer
 from components.params import Finetune, Numerics, Reinforce
 from components.stages.finetune import curriculum_task
-from components.stages.finetune.instruct import drawn, widened
+from components.stages.finetune.instruct import neighbours, widened
 from components.stages.finetune.preferences import token_log_probabilities
 from components.stages.finetune.rewards import Rewards
 from components.stages.finetune.task_selection import Choice
@@ -63,7 +63,7 @@ def curriculum_problems(path: Path, params: Finetune) -> Choice:
 
 
 @dataclass(frozen=True)
-class Problem:
+class EncodedPrompt:
     """A prompt as ids, and as the reward sees it."""
 
     ids: list[int]
@@ -73,9 +73,12 @@ class Problem:
         return len(self.ids)
 
 
+Prompts = Sequence[EncodedPrompt]
+
+
 def encoded(
     pairs: Sequence[Any], encoder: AnyEncoder, context: int, max_tokens: int, refused: list[Refused]
-) -> list[Problem]:
+) -> list[EncodedPrompt]:
     """Problems that leave room for `max_tokens` ids in the context; the others are added to `refused`."""
     found, room = [], max(0, context - max_tokens)
     for pair in pairs:
@@ -85,7 +88,7 @@ def encoded(
             detail = f"{len(ids)} tokens, and finetune.reinforce.max_tokens leaves {room} of the context's {context}"
             refused.append(Refused(pair.where or pair.cluster, "longer than the context", detail))
         else:
-            found.append(Problem(ids, pair))
+            found.append(EncodedPrompt(ids, pair))
     return found
 
 
@@ -99,7 +102,7 @@ class Sampler:
     max_tokens: int
 
     def __call__(
-        self, model: Transformer, problems: Sequence[Problem], times: int = 1, temperature: float = 0.0, seed: int = 0
+        self, model: Transformer, problems: Prompts, times: int = 1, temperature: float = 0.0, seed: int = 0
     ) -> tuple[list[list[int]], list[str], list[float]]:
         """Ids, texts and rewards of `times` completions of each problem (greedy at temperature 0)."""
         made = generate.sample(model, [one.ids for one in problems], times, max_tokens=self.max_tokens,
@@ -109,16 +112,15 @@ class Sampler:
         return made, texts, self.rewards(self.asked(problems, texts, times))
 
     @staticmethod
-    def asked(problems: Sequence[Problem], texts: Sequence[str], times: int = 1) -> list[tuple[str, str, str]]:
+    def asked(problems: Prompts, texts: Sequence[str], times: int = 1) -> list[tuple[str, str, str]]:
         """What the reward is asked."""
         pairs = [one.pair for one in problems for _ in range(times)]
         return [(pair.prompt, text, pair.answer) for pair, text in zip(pairs, texts, strict=True)]
 
 
 def check(
-    path: Path, sampler: Sampler, model: Transformer, problems: Sequence[Problem], tested: Sequence[Problem],
-    refused: list[Refused],
-) -> None:  # fmt: skip
+    path: Path, sampler: Sampler, model: Transformer, problems: Prompts, tested: Prompts, refused: list[Refused]
+) -> None:
     """Refuse, before training, problems that teach nothing and rewards that do not hold.
 
     Raises:
@@ -208,7 +210,7 @@ class GroupBatches:
     """
 
     model: Transformer
-    problems: Sequence[Problem]
+    problems: Prompts
     sampler: Sampler
     params: Reinforce
     numerics: Numerics
@@ -231,9 +233,8 @@ class GroupBatches:
         return GroupBatch(**tensors)
 
     def _sampled(self, sampling: int) -> dict[str, Tensor]:
-        params, size = self.params, len(self.problems)
-        block = drawn(sampling, 1, -(-size // params.batch), params.seed)[0]
-        chosen = [self.problems[index % size] for index in range(block * params.batch, (block + 1) * params.batch)]
+        params = self.params
+        chosen = [self.problems[i] for i in neighbours(sampling, params.batch, len(self.problems), params.seed)]
         made, _, rewards = self.sampler(self.model, chosen, params.group, params.temperature,
                                         mixed(sampling, params.seed))  # fmt: skip
         reward_PG = torch.tensor(rewards, dtype=torch.float64).view(-1, params.group)

@@ -23,6 +23,9 @@ from components.training.train_config import TrainResult
 Bounded = Estimate | tuple[float, float | None, float | None]
 MOST_SHOWN, SHOWN_CHARS = 12, 300
 """Examples listed; characters of a text in a table."""
+ONE_RIGHT = {"prompt": "prompt", "answer": "right answer", "before": "before", "after": "after"}
+CHOSEN = {"prompt": "prompt", "answer": "chosen", "rejected": "rejected", "before": "before", "after": "after"}
+"""Key of details/examples.json -> title in the report, where one answer is right and where one of two is better."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,13 @@ class WrittenAnswers:
     pairs: Sequence[PromptPair]
     before: Sequence[str]
     after: Sequence[str]
+
+    def rows(self) -> list[dict[str, str]]:
+        """Rows of details/examples.json."""
+        return [
+            {"prompt": asked(pair), "answer": pair.answer, "before": old, "after": new}
+            for pair, old, new in zip(self.pairs, self.before, self.after, strict=True)
+        ]
 
 
 def instruct(
@@ -65,11 +75,6 @@ def instruct(
     judged |= {f"right_{when}": scores.right.tolist() for when, scores in (("before", before), ("after", after))}
     judged["answer"] = [pair.answer for pair in pairs]
     write_heldout(reports, after.clusters, judged, [asked(pair) for pair in pairs])
-    rows = [
-        {"prompt": asked(pair), "answer": pair.answer, "before": old, "after": new}
-        for pair, old, new in zip(shown.pairs, shown.before, shown.after, strict=True)
-    ]
-    write_json(reports / "details" / "examples.json", rows)
     learning(result, "heldout_bits_per_byte", "bits per byte of held-out answers", reports)
     page = page_of("Instruction tuning", choice, result, reports)
     scores = [("bits per byte of the answer", interval_of(before.bits_per_byte), interval_of(after.bits_per_byte), "")]
@@ -85,12 +90,7 @@ def instruct(
     )
     page.show("score before after shared_letters", scores, caption)
     page.say(f"Tuning saves {interval_of(gain)} bits per byte on the same answers (paired).")
-    cells = [
-        [quoted(row["prompt"], SHOWN_CHARS), *(quoted(row[key]) for key in ("answer", "before", "after"))]
-        for row in rows
-    ]
-    page.say("What the model answers to held-out prompts, before and after tuning.")
-    page.say(markdown_table(("prompt", "right answer", "before", "after"), cells, "llll"))
+    _written(page, shown.rows(), ONE_RIGHT, reports, SHOWN_CHARS)
     return Report(metrics, page.markdown, facts_of(choice, context, 1 / CHOICES, over))
 
 
@@ -151,10 +151,7 @@ def prefer(
         {"prompt": prompt, "answer": row.chosen, "rejected": row.rejected, "before": old, "after": new}
         for prompt, row, old, new in zip(prompts, rows, *answers, strict=False)
     ]
-    write_json(reports / "details" / "examples.json", shown)
-    page.say("What the model answers to held-out prompts, before and after tuning.")
-    cells = [[quoted(row[key]) for key in ("prompt", "answer", "rejected", "before", "after")] for row in shown]
-    page.say(markdown_table(("prompt", "chosen", "rejected", "before", "after"), cells, "lllll"))
+    _written(page, shown, CHOSEN, reports)
     return Report(metrics, page.markdown, facts_of(choice, context, 0.5, accuracy.variance))
 
 
@@ -195,15 +192,18 @@ def reinforce(
         f"model before tuning. {metrics['sampled/equal_groups']:.0%} of all groups had equal rewards, from which "
         "nothing can be learned (details/sampled.csv)."
     )
-    rows = [
-        {"prompt": asked(pair), "answer": pair.answer, "before": old, "after": new}
-        for pair, old, new in list(zip(shown.pairs, shown.before, shown.after, strict=True))[:MOST_SHOWN]
-    ]
+    _written(page, shown.rows()[:MOST_SHOWN], ONE_RIGHT, reports)
+    return Report(metrics, page.markdown, facts_of(choice, context, 0.0, reward.variance))
+
+
+def _written(
+    page: Page, rows: list[dict[str, str]], titles: Mapping[str, str], reports: Path, prompt_chars: int = 160
+) -> None:
+    """List what the model wrote, in details/examples.json and on the page."""
     write_json(reports / "details" / "examples.json", rows)
     page.say("What the model answers to held-out prompts, before and after tuning.")
-    cells = [[quoted(row[key]) for key in ("prompt", "answer", "before", "after")] for row in rows]
-    page.say(markdown_table(("prompt", "right answer", "before", "after"), cells, "llll"))
-    return Report(metrics, page.markdown, facts_of(choice, context, 0.0, reward.variance))
+    cells = [[quoted(row[key], prompt_chars if key == "prompt" else 160) for key in titles] for row in rows]
+    page.say(markdown_table(list(titles.values()), cells, "l" * len(titles)))
 
 
 # -- figures and facts -------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from components.instruction_pairs.examples import Draw, Examples, Passage, Unfit, lowest, passages
+from components.instruction_pairs.examples import Draw, Examples, NotEnoughText, Passage, lowest, passages
 
 LEAST = 16
 """Passages a source needs to be a class, in training and in the held-out text each."""
@@ -18,7 +18,7 @@ def draw(draw: Draw) -> Examples:
     """Passages of each source with enough text, an equal share of the limits for each.
 
     Raises:
-        Unfit: fewer than two sources have enough text on both sides.
+        NotEnoughText: fewer than two sources have enough text on both sides.
     """
     found = {
         draw.train: _by_source(draw, draw.train), draw.heldout: _by_source(draw.of_heldout, draw.heldout),
@@ -28,7 +28,9 @@ def draw(draw: Draw) -> Examples:
     fit = sorted((name for name in names if sizes[name] >= LEAST), key=lambda name: (-sizes[name], name))
     if len(fit) < 2:
         have = ", ".join(f"{name} {sizes[name]}" for name in names)
-        raise Unfit(f"it takes two sources with {LEAST} passages in training and held-out text; there are: {have}")
+        raise NotEnoughText(
+            f"it takes two sources with {LEAST} passages in training and held-out text; there are: {have}"
+        )
     labels = sorted(fit[:MOST_CLASSES])
     drawn = []
     rarest = min(len(found[draw.heldout][name]) for name in labels)

@@ -12,7 +12,7 @@ from typing import Any
 from components.core.errors import UserError
 from components.finetuning_data.rows import Refused
 from components.instruction_pairs import continuation, describe, heading
-from components.instruction_pairs.examples import Draw, Examples, Unfit
+from components.instruction_pairs.examples import Draw, Examples, NotEnoughText
 from components.params import Branch
 from components.stages.finetune import order_task, source_task, work_task
 
@@ -71,8 +71,8 @@ def choose(branch: Branch, name: str, draw: Draw) -> Choice:
         try:
             assert task.draw
             return Choice(task, _with_clusters(task.draw(draw)), skipped)
-        except Unfit as unfit:
-            skipped.append({"task": task.name, "reason": str(unfit)})
+        except NotEnoughText as reason:
+            skipped.append({"task": task.name, "reason": str(reason)})
     others = "set it to auto" if name != "auto" else "give the pipeline more text"
     assert skipped, f"no task {name}: components/params/finetune.py names one that is not here"
     raise UserError(f"finetune.{branch}.task = {name}: {skipped[-1]['reason']}; {others}")

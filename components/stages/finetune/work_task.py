@@ -8,7 +8,7 @@ classes, so intervals resample documents.
 from dataclasses import replace
 
 from components.corpus.corpus import Document
-from components.instruction_pairs.examples import Draw, Examples, Passage, Unfit, lowest, passages
+from components.instruction_pairs.examples import Draw, Examples, NotEnoughText, Passage, lowest, passages
 
 LEAST = 40
 """Passages a work needs to be a class."""
@@ -20,7 +20,7 @@ def draw(draw: Draw) -> Examples:
     """Passages of the largest works.
 
     Raises:
-        Unfit: fewer than two works have enough text.
+        NotEnoughText: fewer than two works have enough text.
     """
     found: dict[str, list[tuple[str, str, Passage]]] = {}
     for document in draw.documents(draw.train):
@@ -33,7 +33,7 @@ def draw(draw: Draw) -> Examples:
     fit = sorted((name for name in found if len(found[name]) >= LEAST), key=lambda name: (-len(found[name]), name))
     if len(fit) < 2:
         has = f"{len(fit)} of {len(found)} works in the training text have the {LEAST} passages that a class needs"
-        raise Unfit(f"{has}, and it takes two works")
+        raise NotEnoughText(f"{has}, and it takes two works")
     labels = sorted(fit[:MOST_CLASSES])
     train: list[Passage] = []
     heldout: list[Passage] = []

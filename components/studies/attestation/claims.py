@@ -8,17 +8,17 @@ attestation and not here is named as not checked, never taken as checked.
 from typing import Any
 
 from components.stages.account.answers import ModelAnswers, NotKnown
-from components.stages.account.types import Part, Triple
+from components.stages.account.types import AccountRecord, Triple
 
 
-class StageEnergy(Part):
+class StageEnergy(AccountRecord):
     """Energy and carbon of a stage behind the model, attempts included: low, mid, high."""
 
     kwh: Triple
     grams: Triple
 
 
-class GateVerdict(Part):
+class GateVerdict(AccountRecord):
     """The gate's last answer on this version of the registered model."""
 
     registered: str
@@ -28,7 +28,7 @@ class GateVerdict(Part):
     reasons: list[str]
 
 
-class Claims(Part):
+class Claims(AccountRecord):
     """What is claimed of a model.
 
     Attributes:

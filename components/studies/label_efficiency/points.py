@@ -71,7 +71,7 @@ class LabelPoint:
 
 
 @dataclass(frozen=True)
-class Place:
+class StudySetup:
     """Where the study reads and writes, and its settings.
 
     Attributes:
@@ -114,23 +114,23 @@ def points(params: LabelEfficiency) -> list[LabelPoint]:
 # -- examples ----------------------------------------------------------------------------------------------------------
 
 
-def draw(place: Place) -> dict[str, Any]:
+def draw(setup: StudySetup) -> dict[str, Any]:
     """Draw the examples of every seed, once; returns the task's name, title and classes.
 
     Raises:
         UserError: the task has fewer examples than the largest number of labels.
     """
-    facts = place.work / "task.json"
+    facts = setup.work / "task.json"
     if facts.exists():
         return dict(read_json(facts))
-    most, chars = place.params.labels[-1], CHARS_PER_TOKEN * place.classify.context
+    most, chars = setup.params.labels[-1], CHARS_PER_TOKEN * setup.classify.context
     choice = None
-    for seed in range(1, place.params.seeds + 1):
+    for seed in range(1, setup.params.seeds + 1):
         corpora = Draw(
-            place.root / place.classify.data, place.data / "ingest/heldout", most, place.params.heldout_items, chars,
+            setup.root / setup.classify.data, setup.data / "ingest/heldout", most, setup.params.heldout_items, chars,
             seed,
         )  # fmt: skip
-        choice = choose("classify", place.classify.task if choice is None else choice.task.name, corpora)
+        choice = choose("classify", setup.classify.task if choice is None else choice.task.name, corpora)
         examples: Any = choice.examples
         if len(classify.first_of_each(examples.train, most)) < 0.95 * most:
             raise UserError(
@@ -138,11 +138,11 @@ def draw(place: Place) -> dict[str, Any]:
                 f"{len(examples.train)} training examples; leave out the largest, or give the pipeline more text"
             )
         write_json(
-            place.examples(seed), {"passages": [[p.text, p.label, p.cluster, p.stratum] for p in examples.train]}
+            setup.examples(seed), {"passages": [[p.text, p.label, p.cluster, p.stratum] for p in examples.train]}
         )
         if seed == 1:
             heldout = [[p.text, p.label, p.cluster, p.stratum] for p in examples.heldout]
-            write_json(place.examples(0), {"passages": heldout})
+            write_json(setup.examples(0), {"passages": heldout})
     assert choice
     task = {"name": choice.task.name, "title": choice.task.title, "classes": choice.examples.labels}
     write_json(facts, task)
@@ -152,12 +152,12 @@ def draw(place: Place) -> dict[str, Any]:
 # -- one point ---------------------------------------------------------------------------------------------------------
 
 
-def result_path(point: LabelPoint, place: Place) -> Path:
+def result_path(point: LabelPoint, setup: StudySetup) -> Path:
     """File of a finished point."""
-    return place.work / "points" / f"{point.name}.json"
+    return setup.work / "points" / f"{point.name}.json"
 
 
-def run_point(point: LabelPoint, place: Place) -> dict[str, Any]:
+def run_point(point: LabelPoint, setup: StudySetup) -> dict[str, Any]:
     """Train and judge one point; read back if it is finished.
 
     Returns:
@@ -168,65 +168,65 @@ def run_point(point: LabelPoint, place: Place) -> dict[str, Any]:
     Raises:
         Stopped: the project's budget does not hold another step.
     """
-    path = result_path(point, place)
+    path = result_path(point, setup)
     if path.exists():
         return dict(read_json(path))
-    encoder = Encoder(export.tokenizer_text(place.base(point.arm)))
-    passages = classify.first_of_each(place.passages(point.seed), point.labels)
-    heldout = place.passages(0)
-    ids, asked = (classify.encoded(encoder, rows, place.classify.context) for rows in (passages, heldout))
+    encoder = Encoder(export.tokenizer_text(setup.base(point.arm)))
+    passages = classify.first_of_each(setup.passages(point.seed), point.labels)
+    heldout = setup.passages(0)
+    ids, asked = (classify.encoded(encoder, rows, setup.classify.context) for rows in (passages, heldout))
     truth, right = [passage.label for passage in passages], np.array([passage.label for passage in heldout])
     labels = {"stage": "label_efficiency", "point": point.name}
-    with metered(place.ledger, place.runtime, labels, place.root) as (meter, progress):
-        model = build(point, place, max(truth) + 1)
+    with metered(setup.ledger, setup.runtime, labels, setup.root) as (meter, progress):
+        model = build(point, setup, max(truth) + 1)
         started = meter.totals_now() if meter else None
         began_s, cpu_s = time.perf_counter(), time.process_time()
-        steps = tune(model, ids, truth, point, place, progress)
+        steps = tune(model, ids, truth, point, setup, progress)
         used = {"seconds": time.perf_counter() - began_s, "cpu_s": time.process_time() - cpu_s}
         used["joules"] = meter.totals_now().joules.mid - started.joules.mid if meter and started else 0.0
     model.eval()
-    found = {"right": classify.predict(model, asked, place.numerics).argmax(axis=1) == right}
+    found = {"right": classify.predict(model, asked, setup.numerics).argmax(axis=1) == right}
     if point.arm == "masked":
-        views = counting_rules.counted(encoder, passages, heldout, place.classify.context)
+        views = counting_rules.counted(encoder, passages, heldout, setup.classify.context)
         found["bayes"] = counting_rules.naive_bayes(views, truth) == right
     result = asdict(point) | {name: "".join(map(str, row.astype(int))) for name, row in found.items()}
     result |= {"steps": steps} | used
     if point.arm in FORGETTING:
-        result["bits"] = held_out_bits(model.backbone, place)["bits"]
+        result["bits"] = held_out_bits(model.backbone, setup)["bits"]
     write_json(path, result)
     return result
 
 
-def build(point: LabelPoint, place: Place, classes: int) -> Classifier:
+def build(point: LabelPoint, setup: StudySetup, classes: int) -> Classifier:
     """The model of a point before its training."""
-    model, _, _ = export.load(place.base(point.arm), place.numerics.device)
+    model, _, _ = export.load(setup.base(point.arm), setup.numerics.device)
     if point.arm == "scratch":
-        model = Transformer(model.shape).initialise(point.seed).to(place.numerics.device)
+        model = Transformer(model.shape).initialise(point.seed).to(setup.numerics.device)
     if point.arm == "lora":
-        add_lora(model, place.params.lora_rank, point.seed)
+        add_lora(model, setup.params.lora_rank, point.seed)
     return Classifier(model, classes, mean=True).initialise_head(point.seed)
 
 
 def tune(
-    model: Classifier, ids: list[list[int]], truth: list[int], point: LabelPoint, place: Place, progress: Progress
+    model: Classifier, ids: list[list[int]], truth: list[int], point: LabelPoint, setup: StudySetup, progress: Progress
 ) -> int:
     """Train in place; returns the steps."""
-    params = place.classify
+    params = setup.classify
     steps = max(params.steps, math.ceil(EPOCHS * len(ids) / params.batch))
     batches: Callable[[int], Batch] = classify.PassageBatches(ids, torch.tensor(truth), params.batch, point.seed)
-    if point.arm == "replay" and place.params.replay_share:
-        every = max(2, round(1 / place.params.replay_share))
-        batches, steps = with_replay(batches, every, point.seed, place), steps * every // (every - 1)
+    if point.arm == "replay" and setup.params.replay_share:
+        every = max(2, round(1 / setup.params.replay_share))
+        batches, steps = with_replay(batches, every, point.seed, setup), steps * every // (every - 1)
     with tempfile.TemporaryDirectory(prefix="greenhouse-labels-") as work:
         settings = settings_of(params, steps, "label_efficiency", checkpoint_every=steps)
-        train(model, batches, loss, settings, Path(work), progress, numerics=place.numerics)
+        train(model, batches, loss, settings, Path(work), progress, numerics=setup.numerics)
     return steps
 
 
-def with_replay(batches: Callable[[int], Batch], every: int, seed: int, place: Place) -> Callable[[int], Batch]:
+def with_replay(batches: Callable[[int], Batch], every: int, seed: int, setup: StudySetup) -> Callable[[int], Batch]:
     """The same batches in the same order, with one of the pretraining text after each `every - 1`."""
     replayed = pretrain_batches(
-        TokenShards.open(place.data / "tokenize/train"), context=place.classify.context, batch=REPLAYED, seed=seed,
+        TokenShards.open(setup.data / "tokenize/train"), context=setup.classify.context, batch=REPLAYED, seed=seed,
         mask_rate=None, document_mask=False,
     )  # fmt: skip
 
@@ -248,10 +248,10 @@ def loss(model: Classifier, batch: Batch) -> torch.Tensor:
     return nats - nats.detach()
 
 
-def held_out_bits(model: Transformer, place: Place) -> dict[str, Any]:
+def held_out_bits(model: Transformer, setup: StudySetup) -> dict[str, Any]:
     """Bits of each held-out document under a causal model, with the documents' bytes and works."""
-    documents = sample(place.data / "ingest/heldout", place.params.heldout_kilobytes, 1)
-    reader = LanguageModel.load(place.base("causal"), place.numerics.device)
+    documents = sample(setup.data / "ingest/heldout", setup.params.heldout_kilobytes, 1)
+    reader = LanguageModel.load(setup.base("causal"), setup.numerics.device)
     reader.model = model.eval()
     scored = score_documents(reader, documents)
     return {
@@ -261,33 +261,33 @@ def held_out_bits(model: Transformer, place: Place) -> dict[str, Any]:
     }
 
 
-def before(place: Place) -> dict[str, Any]:
+def before(setup: StudySetup) -> dict[str, Any]:
     """`held_out_bits` of the pretrained causal model, computed once."""
-    path = place.work / "before.json"
+    path = setup.work / "before.json"
     if not path.exists():
-        write_json(path, held_out_bits(export.load(place.base("causal"), place.numerics.device)[0], place))
+        write_json(path, held_out_bits(export.load(setup.base("causal"), setup.numerics.device)[0], setup))
     return dict(read_json(path))
 
 
 # -- memory ------------------------------------------------------------------------------------------------------------
 
 
-def peak_megabytes(arm: Arm, place: Place) -> float:
+def peak_megabytes(arm: Arm, setup: StudySetup) -> float:
     """Most megabytes (10^6 bytes) that tensors hold at once in the first two steps: weights, gradients, optimizer
     state, activations. What the process itself needs, hundreds of megabytes of libraries, is not in it."""
     from torch.profiler import ProfilerActivity, profile
 
-    passages = classify.first_of_each(place.passages(1), max(place.params.labels[0], place.classify.batch))
-    ids = classify.encoded(Encoder(export.tokenizer_text(place.base(arm))), passages, place.classify.context)
-    cuda = place.numerics.device == "cuda"
+    passages = classify.first_of_each(setup.passages(1), max(setup.params.labels[0], setup.classify.batch))
+    ids = classify.encoded(Encoder(export.tokenizer_text(setup.base(arm))), passages, setup.classify.context)
+    cuda = setup.numerics.device == "cuda"
     work = Path(tempfile.mkdtemp(prefix="greenhouse-memory-"))
     with profile(activities=[ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * cuda], profile_memory=True) as recorded:
-        point = LabelPoint(arm, place.params.labels[0], 1)
-        model = build(point, place, max(passage.label for passage in passages) + 1)
+        point = LabelPoint(arm, setup.params.labels[0], 1)
+        model = build(point, setup, max(passage.label for passage in passages) + 1)
         truth = torch.tensor([passage.label for passage in passages])
-        batches = classify.PassageBatches(ids, truth, place.classify.batch, 1)
-        settings = settings_of(place.classify, 2, "label_efficiency", checkpoint_every=2)
-        train(model, batches, loss, settings, work, numerics=place.numerics)
+        batches = classify.PassageBatches(ids, truth, setup.classify.batch, 1)
+        settings = settings_of(setup.classify, 2, "label_efficiency", checkpoint_every=2)
+        train(model, batches, loss, settings, work, numerics=setup.numerics)
     recorded.export_chrome_trace(str(work / "trace.json"))
     events = json.loads((work / "trace.json").read_text())["traceEvents"]
     shutil.rmtree(work)

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.data_people import counted
 from benchmarks.data_pii_set import negatives, positives
 from components.stages.filter import pii
-from components.stages.filter.pii import KINDS, find, redact
+from components.stages.filter.pii import KINDS, PersonalDataSpan, find, redact
 from components.stages.filter.pii_numbers import luhn
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "pii_labelled.jsonl").read_text("utf-8").splitlines()]
@@ -99,7 +99,7 @@ def test_overlapping_finds_are_one_of_the_kind_that_comes_first() -> None:
 
 def test_finds_that_touch_do_not_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind, span in (("secret", (3, 6, "secret")), ("email", (0, 3, "email")), ("phone", (5, 9, "phone"))):
-        monkeypatch.setitem(pii._FINDERS, kind, lambda text, span=span: [span])
+        monkeypatch.setitem(pii._FINDERS, kind, lambda text, span=span: [PersonalDataSpan(*span)])
     assert find("ninechars", ["secret", "email", "phone"]) == [(0, 3, "email"), (3, 6, "secret")]
 
 

@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, f1_score, r2_score
 from transformers.loss.loss_utils import ForSequenceClassificationLoss
 
 from components.core.errors import UserError
-from components.instruction_pairs.examples import Examples, Passage, Problem
+from components.instruction_pairs.examples import Examples, Passage, ProblemType
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
 from components.params import ModelShape
@@ -131,7 +131,7 @@ def test_the_losses_are_those_of_transformers() -> None:
         ("single_label_classification", [0, 0], "no training example is of the class 'b'"),
     ],
 )
-def test_examples_that_teach_nothing_are_refused(problem: Problem, labels: list[Any], says: str) -> None:
+def test_examples_that_teach_nothing_are_refused(problem: ProblemType, labels: list[Any], says: str) -> None:
     train = [Passage(f"text {number}", label, "") for number, label in enumerate(labels)]
     with pytest.raises(UserError, match=says):
         check_classes(Examples(train, train, ["a", "b"], problem=problem))

@@ -15,7 +15,14 @@ from components.model.generate import generate, sample
 from components.params import Numerics, Reinforce
 from components.stages.finetune import reinforcement
 from components.stages.finetune.own_rows import choose_rows
-from components.stages.finetune.reinforcement import GroupBatches, GRPOLoss, Problem, Sampler, advantages, batch_of
+from components.stages.finetune.reinforcement import (
+    EncodedPrompt,
+    GroupBatches,
+    GRPOLoss,
+    Sampler,
+    advantages,
+    batch_of,
+)
 from components.stages.finetune.rewards import Rewards
 from components.synthetic import curriculum
 from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, USER, Encoder, train_bpe
@@ -77,7 +84,7 @@ def test_sampling_is_seeded_and_greedy_is_what_generate_writes() -> None:
 def test_completions_are_those_of_the_step_and_found_again(tmp_path: Path) -> None:
     model, tokenizer = network(), Tokenizer.from_str(train_bpe([Path(curriculum.__file__).read_text()], 400).to_str())
     pairs = [PromptPair(f"{n}", " 1" if n % 2 else "no such", f"{n}") for n in range(4)]
-    problems = [Problem([0, 4, 20 + n, 5], pair) for n, pair in enumerate(pairs)]
+    problems = [EncodedPrompt([0, 4, 20 + n, 5], pair) for n, pair in enumerate(pairs)]
     params = Reinforce(batch=4, group=3, max_tokens=5, updates=2, data="x", base="y")
     told = Recorder()
     with Rewards(tmp_path) as rewards:

@@ -25,7 +25,7 @@ CLASSIFY = Classify(data="data/train", steps=4, batch=16, context=32)
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> study.Place:
+def setup(tmp_path_factory: pytest.TempPathFactory) -> study.StudySetup:
     """What the pipeline leaves, with untrained models."""
     root = tmp_path_factory.mktemp("labels")
     corpora.python_docs(root / "data")
@@ -41,67 +41,67 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> study.Place:
     for kind in ("causal", "masked"):
         shape = derive_shape(ModelShape(size=1, width=32, heads=1), 400, 64, causal=kind == "causal")
         export.save(Transformer(shape).initialise(1), tokenizer_json, root / "models/pretrain" / kind, {})
-    return study.Place(root / "data", root / "models", root / "work", PARAMS, CLASSIFY, Numerics(), root=root)
+    return study.StudySetup(root / "data", root / "models", root / "work", PARAMS, CLASSIFY, Numerics(), root=root)
 
 
-def test_examples_are_drawn_once_and_more_labels_hold_fewer(place: study.Place) -> None:
-    task = study.draw(place)
+def test_examples_are_drawn_once_and_more_labels_hold_fewer(setup: study.StudySetup) -> None:
+    task = study.draw(setup)
     assert task == {"name": "source", "title": "a few words -> the source they are from", "classes": ["docs", "tales"]}
-    first, second = place.passages(1), place.passages(2)
+    first, second = setup.passages(1), setup.passages(2)
     assert {p.text for p in first} != {p.text for p in second}
     few, more = (study.classify.first_of_each(first, count) for count in (16, 64))
     assert len(few) == 16
     assert {(p.text, p.cluster) for p in few} <= {(p.text, p.cluster) for p in more}
     assert sum(p.label for p in few) == 8
-    heldout = {(document.group, document.source) for document in read_corpus(place.data / "ingest/heldout")}
-    assert {(p.cluster, p.stratum) for p in place.passages(0)} <= heldout
-    assert study.draw(place) == task
+    heldout = {(document.group, document.source) for document in read_corpus(setup.data / "ingest/heldout")}
+    assert {(p.cluster, p.stratum) for p in setup.passages(0)} <= heldout
+    assert study.draw(setup) == task
     with pytest.raises(UserError, match=r"label_efficiency\.labels: 100000 labels are asked for"):
         study.draw(
-            replace(place, work=place.work / "other", params=PARAMS.model_copy(update={"labels": [64, 100_000]}))
+            replace(setup, work=setup.work / "other", params=PARAMS.model_copy(update={"labels": [64, 100_000]}))
         )
 
 
-def test_a_point_is_trained_once_and_the_same_again(place: study.Place) -> None:
-    study.draw(place)
+def test_a_point_is_trained_once_and_the_same_again(setup: study.StudySetup) -> None:
+    study.draw(setup)
     point = study.LabelPoint("masked", 16, 1)
-    first = study.run_point(point, place)
+    first = study.run_point(point, setup)
     assert first["steps"] == 4
     assert set(first["right"]) <= {"0", "1"}
-    assert len(first["right"]) == len(place.passages(0)) == len(first["bayes"])
-    file = study.result_path(point, place)
+    assert len(first["right"]) == len(setup.passages(0)) == len(first["bayes"])
+    file = study.result_path(point, setup)
     written = file.stat().st_mtime_ns
-    assert study.run_point(point, place) == first
+    assert study.run_point(point, setup) == first
     assert file.stat().st_mtime_ns == written
-    again = replace(place, work=place.work.with_name("again"))
+    again = replace(setup, work=setup.work.with_name("again"))
     study.draw(again)
     same = study.run_point(point, again)
     assert (same["right"], same["bayes"]) == (first["right"], first["bayes"])
 
 
-def test_replay_adds_pretraining_and_leaves_the_labels_as_they_are(place: study.Place) -> None:
-    study.draw(place)
+def test_replay_adds_pretraining_and_leaves_the_labels_as_they_are(setup: study.StudySetup) -> None:
+    study.draw(setup)
     plain = study.classify.PassageBatches([[6, 7]] * 4, torch.tensor([0, 1, 0, 1]), 2, 1)
-    mixed = study.with_replay(plain, 5, 1, place)
+    mixed = study.with_replay(plain, 5, 1, setup)
     kinds = [mixed(number).targets.ndim for number in range(10)]
     assert kinds == [1, 1, 1, 1, 2, 1, 1, 1, 1, 2]
     ours = [mixed(number) for number in range(10) if number % 5 != 4]
     for number, batch in enumerate(ours):
         assert torch.equal(batch.targets, plain(number).targets)
     assert not torch.equal(mixed(4).ids_BT, mixed(9).ids_BT)
-    model = study.build(study.LabelPoint("replay", 16, 1), place, 2)
+    model = study.build(study.LabelPoint("replay", 16, 1), setup, 2)
     value = study.loss(model, mixed(4))
     value.backward()
     assert float(value.detach()) == 0.0  # or the loop would roll back
     assert float(model.backbone.embed_tokens.weight.grad.norm()) > 0.1
 
 
-def test_all_arms_and_the_report(place: study.Place, tmp_path: Path) -> None:
-    task = study.draw(place)
-    results = [study.run_point(point, place) for point in study.points(PARAMS)]
+def test_all_arms_and_the_report(setup: study.StudySetup, tmp_path: Path) -> None:
+    task = study.draw(setup)
+    results = [study.run_point(point, setup) for point in study.points(PARAMS)]
     assert len(results) == 2 * 3 * 5
-    heldout = [passage.cluster for passage in place.passages(0)]
-    found = summary(results, heldout, study.before(place))
+    heldout = [passage.cluster for passage in setup.passages(0)]
+    found = summary(results, heldout, study.before(setup))
     for arm in study.FORGETTING:  # an untrained model knows nothing to forget, but its bits change
         assert any(row["value"] != 0.0 for row in found["forgetting"][arm])
     facts = {
@@ -115,10 +115,10 @@ def test_all_arms_and_the_report(place: study.Place, tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "plots").iterdir()} == {"accuracy.png", "price.png"}
 
 
-def test_adapters_need_less_memory(place: study.Place) -> None:
-    study.draw(place)
-    full, lora = (study.peak_megabytes(arm, place) for arm in ("masked", "lora"))
-    weights = sum(p.numel() for p in export.load(place.base("masked"))[0].parameters()) * 4 / 1e6
+def test_adapters_need_less_memory(setup: study.StudySetup) -> None:
+    study.draw(setup)
+    full, lora = (study.peak_megabytes(arm, setup) for arm in ("masked", "lora"))
+    weights = sum(p.numel() for p in export.load(setup.base("masked"))[0].parameters()) * 4 / 1e6
     assert lora < full
     assert full > 4 * weights  # weights, gradients, two moments
     assert np.isfinite(lora)
