@@ -12,7 +12,7 @@ class LabelEfficiency(Section):
     """Accuracy by number of labels: pretrained, from scratch, naive Bayes; masked or causal; LoRA or all weights."""
 
     labels: list[int] = [16, 64, 256, 1024, 4096]
-    """Numbers of training labels, rising; 64 must be one: the figure compares with the pretrained model there."""
+    """Numbers of training labels, rising, with 64 and one above it: the figure compares with pretraining at 64."""
     seeds: int = Field(default=5, ge=2, le=50)
     """Trainings per point; they differ in the drawn labels, the head, their order, and random weights."""
     heldout_items: Advanced[int] = Field(default=1000, ge=10)

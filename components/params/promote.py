@@ -55,7 +55,7 @@ class Promote(Section):
     rules: dict[str, GateRule] = RULES
     """By kind of model: the primary metric, the guards with their margins, the limits."""
     override: Advanced[dict[str, str]] = {}
-    """Kinds of model to promote whatever the gate says, each with the reason, which is recorded: {causal: reason}."""
+    """Kinds of model (causal, instruct, ...) to promote whatever the gate says: {kind: reason}; both are recorded."""
 
     @model_validator(mode="after")
     def _kinds_exist_and_overrides_have_reasons(self) -> "Promote":

@@ -112,9 +112,13 @@ def _setting(entry: str) -> tuple[str, Any]:
     keys = layout.file_keys()
     shared = key.replace("pretrain.causal.", f"{layout.COMMON}.").replace("pretrain.masked.", f"{layout.COMMON}.")
     if shared not in keys or keys[shared].section:
-        near = difflib.get_close_matches(shared, [name for name in keys if not keys[name].section], n=1, cutoff=0.4)
-        meant = f"; did you mean {near[0]}" if near else ""
-        raise UserError(f"settings: {key}: no such key{meant}? docs/params.md says where the keys are")
+        below = [name for name in keys if not keys[name].section and name.startswith(f"{shared}.")]
+        if below:
+            child = below[0].removeprefix(shared)
+            raise UserError(f"settings: {key}: a section, not a key; give one of its keys, such as {key}{child}")
+        near = difflib.get_close_matches(shared, [name for name in keys if not keys[name].section], n=1, cutoff=0.6)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise UserError(f"settings: {key}: no such key; {meant}docs/params.md says where the keys are")
     try:
         return key, yaml.safe_load(text)
     except yaml.YAMLError:

@@ -17,7 +17,7 @@ from prefect import flow, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
-from prefect.exceptions import FailedRun
+from prefect.exceptions import FailedRun, ParameterTypeError, SignatureMismatchError
 from prefect.runtime import flow_run, task_run
 from prefect.states import Cancelled, Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -50,9 +50,13 @@ RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
 def _is_news(record: logging.LogRecord) -> bool:
     """Whether a line of a run's log says more than the line before it, which has the sentence the run failed with.
 
-    For a flow that returns `Failed`, Prefect adds a traceback of its own code: it raises where a deployment runs.
+    For a flow that returns `Failed`, and for a value out of range, Prefect adds a traceback of its own code: it raises
+    where a deployment runs. Of a parameter that the flow does not have, the traceback alone says so.
     """
-    return not (record.exc_info and isinstance(record.exc_info[1], FailedRun))
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, SignatureMismatchError):
+        record.msg, record.args, record.exc_info = f"{error}; correct what was sent", (), None
+    return not isinstance(error, FailedRun | ParameterTypeError)
 
 
 logging.getLogger("prefect.flow_runs").addFilter(_is_news)

@@ -25,9 +25,11 @@ from flows.system import dvc, paths, recovery
 FORM_FIELDS = """
 
 Args:
-    params: the section of params.yaml; changed values make an experiment.
+    params: the section of params.yaml; {changed}.
     params_hash: leave it as it is: it shows which params.yaml the form was filled from.
 """
+OF_STAGE = FORM_FIELDS.format(changed="changed values make an experiment")
+OF_STUDY = FORM_FIELDS.format(changed="changed values hold for this run of the study alone")
 BRANCH_FIELD = "    branch: which of the stage's branches; `all` for each.\n"
 
 
@@ -42,7 +44,7 @@ def stage_form(stage: Stage) -> Flow[Any, State]:
     def branched(branch: branches = "all", params: section | None = None, params_hash: str = "") -> State:
         return run_one(stage, branch, params, params_hash)
 
-    described = stage.description + FORM_FIELDS + (BRANCH_FIELD if stage.branches else "")
+    described = stage.description + OF_STAGE + (BRANCH_FIELD if stage.branches else "")
     return _flow(stage.name, branched if stage.branches else whole, described)
 
 
@@ -66,7 +68,7 @@ def study_form(study: Study) -> Flow[Any, State]:
         create_markdown_artifact(report.read_text(encoding="utf-8"), key=key, description=study.title)
         return Completed(message=f"{study.name}: done; see {report.relative_to(paths.ROOT)}")
 
-    return _flow(study.name, run, (study.run.__doc__ or "") + FORM_FIELDS)
+    return _flow(study.name, run, (study.run.__doc__ or "") + OF_STUDY)
 
 
 def process_flow(stage: Stage, branch: str, work: Callable[[], StageResult]) -> Flow[Any, State]:

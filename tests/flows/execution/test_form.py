@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 import pytest
-from prefect.exceptions import FailedRun
+from prefect.exceptions import FailedRun, ParameterTypeError, SignatureMismatchError
 
 from components import params as schema
 from components.core.errors import UserError
@@ -13,7 +13,7 @@ from flows import pipeline
 from flows.execution.form import FIELDS, PipelineForm
 from flows.execution.pipeline_flow import params_hash
 from flows.execution.pipeline_flow import pipeline as flow_of_pipeline
-from flows.execution.stage_flow import form_of
+from flows.execution.stage_flow import STUDIES, form_of
 from flows.system import paths
 from flows.system.params_file import read_preset
 
@@ -108,7 +108,9 @@ def test_any_other_key_is_a_setting() -> None:
     ("fields", "says"),
     [
         ({"settings": ["dedup.treshold=0.8"]}, "settings: dedup.treshold: no such key; did you mean dedup.threshold?"),
-        ({"settings": ["dedup={}"]}, "settings: dedup: no such key"),
+        ({"settings": ["dedup={}"]}, "settings: dedup: a section, not a key; give one of its keys, such as dedup."),
+        ({"settings": ["finetune.instruct=20"]}, "finetune.instruct: a section, not a key; give one of its keys, such"),
+        ({"settings": ["nokey=1"]}, "settings: nokey: no such key; docs/params.md says where the keys are"),
         ({"settings": ["pretrain.causal.stepz=1"]}, "settings: pretrain.causal.stepz: no such key; did you mean"),
         (
             {"settings": ["dedup.threshold=7"]},
@@ -186,3 +188,24 @@ def test_a_runs_log_has_tracebacks_of_mistakes_alone() -> None:
 
     assert not shown(FailedRun("until = nosuch: no such stage"))
     assert shown(KeyError("a mistake"))
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_form_of_a_study_does_not_promise_an_experiment(name: str) -> None:
+    said = form_of(name).parameters.properties["params"]  # type: ignore[union-attr]
+    assert "changed values hold for this run of the study alone" in str(said)
+    assert "changed values make an experiment" in str(form_of("mix").parameters.properties["params"])  # type: ignore[union-attr]
+
+
+def test_a_value_that_a_form_lets_through_leaves_a_sentence_in_the_log() -> None:
+    """Prefect adds tracebacks of its own code."""
+    logger, lines = logging.getLogger("prefect.flow_runs"), list[str]()
+    for name, sent in (("label_efficiency", {"params": {"labels": [16, 32]}}), ("mix", {"colour": "red"})):
+        with pytest.raises((ParameterTypeError, SignatureMismatchError)) as raised:
+            form_of(name).validate_parameters(sent)  # type: ignore[union-attr]
+        trace = (raised.type, raised.value, raised.tb)
+        record = logger.makeRecord(logger.name, logging.ERROR, "", 1, "Engine execution exited", (), trace)
+        if logger.filter(record):
+            lines.append(logging.Formatter().format(record))
+    expects = "Function expects parameters ['params', 'params_hash'] but was provided with parameters ['colour']"
+    assert lines == [f"{expects}; correct what was sent"]
