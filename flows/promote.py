@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from components import params as schema
+from components.core.errors import UserError
 from components.core.files import write_json, write_text
 from components.params import GateRule, Params, Promote
 from components.statistics import Resampling
@@ -156,7 +159,10 @@ def main() -> int:
     own = schema.load(paths.ROOT / "params.yaml")
     given = {"challenger": arguments.challenger or own.promote.challenger}
     given |= {"override": own.promote.override | dict(row.partition("=")[::2] for row in arguments.override)}
-    chosen = schema.parse(own.model_dump() | {"promote": own.promote.model_dump() | given}, "--override").promote
+    try:
+        chosen = Promote.model_validate(own.promote.model_dump() | given)
+    except ValidationError as error:
+        raise UserError(schema.explain(error, "")) from None
     from flows.execution.stage_flow import study_form
 
     return cli.run(study_form(STUDY), REPORTS / "report.md", params=chosen)

@@ -77,7 +77,7 @@ class ParamFiles:
     def _explained(self, error: ValidationError) -> str:
         faults = error.errors(include_url=False)
         written_at = [written_key(".".join(str(part) for part in one["loc"]), self.own) for one in faults]
-        key = written_at[0] or "params"
+        key = written_at[0]
         only_default = value_at(self.own, key) is None and holds(self.defaults, key)
         where = self.path.with_name(DEFAULTS) if only_default else self.path
         return fault(faults[0], key, str(where), len(set(written_at)) - 1)

@@ -97,18 +97,18 @@ class Params(Section):
 def explain(error: ValidationError, where: str) -> str:
     """One sentence for the first fault of a validation: key, value, limit, what to do."""
     first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"]) or "params"
+    key = ".".join(str(part) for part in first["loc"])
     return fault(first, key, where, error.error_count() - 1)
 
 
 def fault(first: ErrorDetails, key: str, where: str, others: int) -> str:
-    """One sentence for a fault at a key, with the number of other faults."""
+    """One sentence for a fault at a key, with the number of other faults; of the whole, it names the key by itself."""
     value = first.get("input")
     shown = "" if isinstance(value, dict | list) else f" = {value!r}"
     more = f" (and {others} more)" if others else ""
     rule = "unknown key; remove it or correct its spelling" if first["type"] == "extra_forbidden" else first["msg"]
     rule = rule.removeprefix("Value error, ")  # of pydantic, before the sentence of a validator of ours
-    return f"{where}: {key}{shown}: {rule}{more}"
+    return ": ".join(part for part in (where, f"{key}{shown}" if key else "", f"{rule}{more}") if part)
 
 
 def parse(raw: object, where: str = "params") -> Params:

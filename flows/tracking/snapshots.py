@@ -82,6 +82,8 @@ def find(name: str, whole: bool = True) -> Snapshot:
     Raises:
         UserError: nothing has that name, or what has it recorded no dvc.lock, or not all of it.
     """
+    if not name.strip():
+        raise UserError("no snapshot is named; give `workspace`, a git revision, a DVC experiment, a run or an alias")
     if name == "workspace":
         if not (lock := dvc.lock()):
             raise UserError("the workspace has no dvc.lock: nothing ran yet; run `make demo` first")

@@ -144,3 +144,16 @@ def test_the_preferred_model_is_judged_by_its_own_answers(registry: Registry) ->
     registry.aliases[name] = {"champion": "1"}
     text = (promote.run_study("run", Params()) / "report.md").read_text()
     assert f"version 2 of {name} against version 1" in text
+
+
+def test_a_wrong_override_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`promote: --override: promote: override.nope: ...`."""
+    monkeypatch.setattr("sys.argv", ["promote", "--override", "nope=why"])
+    with pytest.raises(UserError) as raised:
+        promote.main()
+    assert str(raised.value).startswith("override.nope: no such kind of model (there is: causal, masked,")
+
+
+def test_no_challenger_at_all_is_a_sentence() -> None:
+    with pytest.raises(UserError, match="no snapshot is named; give `workspace`, a git revision"):
+        promote.run_study("run", Params(promote=Promote(challenger=" ")))
