@@ -62,7 +62,9 @@ class Child:
             )  # fmt: skip
 
     def failure(self, what: str) -> UserError:
-        """An error that shows the log's last line and where the rest is."""
+        """An error that shows the log's last line and where the rest is: of one that was killed, it is no reason."""
+        if (status := self.process.poll() or 0) < 0:
+            return UserError(f"{self.name} was killed (signal {-status}); start again; the whole log is {self.log}")
         lines = self.log.read_text(errors="replace").strip().splitlines()
         last = lines[-1].strip() if lines else "no output"
         return UserError(f"{self.name} {what}: {last}; the whole log is {self.log}")
@@ -197,10 +199,8 @@ def start_servers(servers: Servers, chosen: ServerPlan) -> None:
         if not healthy(health, START_S, child.process):
             ended = child.process.poll() is not None
             raise child.failure("did not start" if ended else f"did not answer within {START_S:.0f} s")
-    if not chosen.prefect_port:
-        require_prefect(chosen.prefect_url)
-    if not chosen.mlflow_port:
-        require_mlflow()
+    require_prefect(chosen.prefect_url)
+    require_mlflow()
 
 
 def start_deployments(servers: Servers, chosen: ServerPlan) -> dict[str, str]:

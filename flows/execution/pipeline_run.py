@@ -26,6 +26,7 @@ from flows.execution.result import StageResult, headline, kept_files, read_resul
 from flows.planning import preflight, step_cost
 from flows.planning.stage_forecast import Spent, errors, expected
 from flows.system import dvc, environment, git, paths, processes
+from flows.tracking.mlflow_view import run_page
 from flows.tracking.progress import Screen
 
 GRACE_S = 4.0
@@ -187,7 +188,7 @@ class PipelineRun:
         mlflow, address = client(), os.environ["MLFLOW_TRACKING_URI"]
         tags = {"git.commit": git.commit(), "kind": "pipeline"}
         run_id = parent_run(mlflow, self.name, processes.process_tag(), tags)
-        return f"{address}/#/experiments/{experiment_id(mlflow)}/runs/{run_id}" if address.startswith("http") else ""
+        return run_page(address, experiment_id(mlflow), run_id) if address.startswith("http") else ""
 
     # -- one stage -----------------------------------------------------------------------------------------------------
 

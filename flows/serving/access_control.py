@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flows.system import paths
 from flows.system.command import parser_of, run_command
+from flows.system.mlflow_server import login
 
 LOOPBACK_NAMES = ["127.0.0.1", "localhost"]
 
@@ -69,12 +70,6 @@ def protected(app: ASGIApp, port: int, login: str = "", open_paths: tuple[str, .
     return TrustedHostMiddleware(AccessControl(app, port, login, open_paths), LOOPBACK_NAMES, www_redirect=False)
 
 
-def mlflow_login() -> str:
-    """`user:password` from the environment; empty if none is set."""
-    user, password = (os.environ.get(f"MLFLOW_TRACKING_{part}", "") for part in ("USERNAME", "PASSWORD"))
-    return f"{user}:{password}" if user and password else ""
-
-
 def prefect_app(port: int) -> ASGIApp:
     """Prefect's API, its UI and its background services, over the database in `PREFECT_HOME`."""
     own = f"http://127.0.0.1:{port}"
@@ -102,7 +97,7 @@ def mlflow_app(port: int, store: str) -> ASGIApp:
     initialize_backend_stores(store, store, artifacts)
     from mlflow.server.fastapi_app import app
 
-    return protected(app, port, mlflow_login(), open_paths=("/health",))
+    return protected(app, port, ":".join(login() or ()), open_paths=("/health",))
 
 
 def main() -> None:

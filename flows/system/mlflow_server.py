@@ -1,4 +1,7 @@
-"""Whether the MLflow server that the environment names can be asked: its own client tries for two minutes per call."""
+"""Whether the MLflow server that the environment names can be asked: its own client tries for two minutes per call.
+
+And whether it takes the login that the environment holds: its client would end a command with a traceback.
+"""
 
 import os
 import time
@@ -24,10 +27,43 @@ def silence(seconds: float) -> str:
             time.sleep(0.2)
 
 
+def login() -> tuple[str, str] | None:
+    """User and password of MLflow's server and its clients, from the environment."""
+    user, password = (os.environ.get(f"MLFLOW_TRACKING_{part}", "") for part in ("USERNAME", "PASSWORD"))
+    return (user, password) if user and password else None
+
+
 def require_mlflow() -> None:
-    """Raise `UserError` if the server that `MLFLOW_TRACKING_URI` names does not answer within 10 seconds."""
+    """Refuse to go on without the server that `MLFLOW_TRACKING_URI` names.
+
+    Raises:
+        UserError: it does not answer within 10 seconds, or refuses the login.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if reason := silence(10):
-        uri = os.environ["MLFLOW_TRACKING_URI"]
         raise UserError(
             f"MLFLOW_TRACKING_URI={uri} does not answer ({reason}); start that server, or unset the variable"
         )
+    if uri.startswith(("http://", "https://")) and _refuses_login(uri):
+        todo = "takes another login: correct" if login() else "wants a login: set"
+        raise UserError(f"MLflow at {uri} {todo} MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
+
+
+def _refuses_login(uri: str) -> bool:
+    """Whether it does, of the login above and of the others that MLflow's client knows (a token, a file)."""
+    import httpx
+
+    asked = f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search"
+    try:
+        if httpx.post(asked, json={"max_results": 1}, auth=login(), timeout=10).status_code not in (401, 403):
+            return False
+    except httpx.HTTPError:
+        return False
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        MlflowClient().search_experiments(max_results=1)
+    except MlflowException as error:
+        return error.get_http_status_code() in (401, 403)
+    return False

@@ -59,9 +59,34 @@ def healthy(url: str, seconds: float, process: subprocess.Popen | None = None) -
 
 
 def require_prefect(url: str) -> None:
-    """Raise `UserError` if the API that `PREFECT_API_URL` names does not answer."""
+    """Raise `UserError` if the API that `PREFECT_API_URL` names does not answer, or refuses the login."""
     if not healthy(f"{url}/health", 10):
         raise UserError(f"PREFECT_API_URL={url} does not answer; start that server, or unset the variable")
+    _require_login(url)
+
+
+def _require_login(url: str) -> None:
+    """Raise `UserError` if the API wants a login that Prefect's client does not have."""
+    import httpx
+
+    try:
+        if httpx.get(f"{url}/admin/version", timeout=10).status_code not in (401, 403):
+            return
+    except httpx.HTTPError:
+        return
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import PrefectHTTPStatusError
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: url}):
+        try:
+            with get_client(sync_client=True) as client:
+                client.hello()
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code not in (401, 403):
+                raise
+            todo = "takes another login: correct" if PREFECT_API_AUTH_STRING.value() else "wants a login: set"
+            raise UserError(f"Prefect at {url} {todo} PREFECT_API_AUTH_STRING (user:password)") from None
 
 
 @contextmanager
@@ -76,7 +101,8 @@ def prefect_server(
             it makes its database. Not called if there is nothing to wait for.
 
     Raises:
-        UserError: the named one does not answer, or the temporary one does not start; the log is named.
+        UserError: the named one does not answer, the temporary one does not start (the log is named), or the login is
+            refused.
     """
     closing = threading.Event()
     if url := os.environ.get("PREFECT_API_URL"):
@@ -104,6 +130,7 @@ def prefect_server(
         meanwhile()
         if not healthy(f"{url}/health", 90, process):
             raise UserError(f"the Prefect server did not start; see {log}")
+        _require_login(url)
         if on_end:
             threading.Thread(target=_report_end, args=(process, closing, on_end, log), daemon=True).start()
         yield url

@@ -21,6 +21,7 @@ import yaml
 from filelock import FileLock
 
 from flows.system import recovery
+from flows.system.mlflow_server import require_mlflow
 from flows.system.paths import EXPERIMENT, STATE
 from flows.system.processes import process_tag
 from flows.tracking.mlflow_view import store_view
@@ -42,15 +43,25 @@ NO_NAME = re.compile(r"[^\w\-. :/]")
 
 _IMPORTING = threading.Lock()
 """Held while MLflow is imported: its modules import each other in a circle, which two threads at once run into."""
+_ANSWERED = set[str]()
+"""Servers that this process has asked: one that is away later is tried for as long as MLflow's client does."""
 
 
 def client() -> Any:
-    """An MLflow client with the experiment in place."""
+    """An MLflow client, of a server that answers and takes the login.
+
+    Raises:
+        UserError: it does not.
+    """
     import logging
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with _IMPORTING:
         from mlflow import MlflowClient
+
+        if (uri := os.environ.get("MLFLOW_TRACKING_URI", "")) not in _ANSWERED:
+            require_mlflow()
+            _ANSWERED.add(uri)
 
     # The first client of all makes the tables; a pipeline and its first stage begin at the same time.
     with FileLock(STATE / "mlflow.lock"):

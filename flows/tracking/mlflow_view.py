@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from flows.system.mlflow_server import login
 from flows.system.paths import EXPERIMENT
 
 VIEW = "quality"
@@ -27,20 +28,25 @@ def store_view(mlflow: Any, experiment: str, metrics: Iterable[str]) -> None:
     mlflow.set_experiment_tag(experiment, f"mlflow.sharedViewState.{VIEW}", json.dumps(state))
 
 
+def run_page(url: str, experiment: str, run: str) -> str:
+    """Address of a run on a running MLflow server."""
+    return f"{url}/#/experiments/{experiment}/runs/{run}?{TRAINING}"
+
+
 def links(url: str) -> dict[str, str]:
     """Addresses on a running MLflow server: `runs`, and `compare` once there are two runs."""
     import httpx
 
     try:
-        query = {"experiment_name": EXPERIMENT}
-        answer = httpx.get(f"{url}/api/2.0/mlflow/experiments/get-by-name", params=query, timeout=10).json()
+        query, asked = {"experiment_name": EXPERIMENT}, f"{url}/api/2.0/mlflow"
+        answer = httpx.get(f"{asked}/experiments/get-by-name", params=query, auth=login(), timeout=10).json()
         experiment = answer.get("experiment", {})
         if not (number := experiment.get("experiment_id")):  # none yet before the first run
             return {"runs": f"{url}/#/experiments?{TRAINING}"}
         wanted = {"experiment_ids": [number], "filter": FINISHED, "max_results": 2}
         wanted["order_by"] = ["attributes.start_time DESC"]
-        found = httpx.post(f"{url}/api/2.0/mlflow/runs/search", json=wanted, timeout=10).json().get("runs", [])
-    except (httpx.HTTPError, ValueError):  # a team's server behind a login
+        found = httpx.post(f"{asked}/runs/search", json=wanted, auth=login(), timeout=10).json().get("runs", [])
+    except (httpx.HTTPError, ValueError):  # a team's server behind a login of another kind
         return {"runs": url}
     stored = any(tag["key"].endswith(f".{VIEW}") for tag in experiment.get("tags", []))
     view = f"&viewStateShareKey={VIEW}" if stored else ""

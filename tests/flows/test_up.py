@@ -46,6 +46,7 @@ def servers(state: Path, **more: str) -> Iterator[tuple[subprocess.Popen, dict[s
             if line.startswith("Ctrl-C"):
                 break
         assert process.poll() is None, "".join(said)
+        (state / "said").write_text("".join(said))
         yield process, read_json(state / "servers.json")
     finally:
         process.kill()
@@ -107,6 +108,18 @@ def test_login_is_needed_and_killing_up_leaves_nothing(tmp_path: Path) -> None:
             assert httpx.post(url, json=body).status_code == 401
             assert httpx.post(url, json=body, auth=("me", "secret")).status_code == 200
         assert "secret" not in (tmp_path / ".greenhouse" / "servers.json").read_text()
+        said = (tmp_path / ".greenhouse" / "said").read_text()
+        assert f"MLflow    {mlflow}/#/experiments?workflowType=machine_learning" in said  # asked with the login
+        clients = {name: value for name, value in login.items() if name.startswith("MLFLOW")}
+        clients |= {"PREFECT_API_AUTH_STRING": "me:secret"}
+        for wrong, says in (
+            (clients | {"PREFECT_API_AUTH_STRING": ""}, f"Prefect at {prefect} wants a login: set PREFECT_API_AUTH"),
+            (clients | {"MLFLOW_TRACKING_PASSWORD": "no"}, f"MLflow at {mlflow} takes another login: correct MLFLOW_"),
+        ):
+            done = run_module("flows.promote", tmp_path / ".greenhouse", **wrong)
+            assert (done.returncode, done.stdout) == (1, "")
+            assert done.stderr.startswith(f"promote: {says}")
+            assert done.stderr.count("\n") == 1
         tree = process_tree(process)
         process.kill()
         process.wait()
@@ -130,8 +143,12 @@ def addresses_seen_elsewhere(state: Path) -> tuple[str, str]:
 
 
 def run_up(state: Path, **more: str) -> subprocess.CompletedProcess:
+    return run_module("flows.up", state, **more)
+
+
+def run_module(name: str, state: Path, **more: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", "flows.up"],
+        [sys.executable, "-m", name],
         cwd=paths.ROOT,
         env=variables(state, **more),
         capture_output=True,
@@ -198,3 +215,23 @@ def test_the_address_of_the_form_is_the_newer_page_of_our_own_server() -> None:
     assert up.form_address(own, "abc") == "http://127.0.0.1:4200/v2/deployments/deployment/abc/run"
     team = up.ServerPlan(0, 5000, "", "https://prefect.team/api", "http://127.0.0.1:5000")
     assert up.form_address(team, "abc") == "https://prefect.team/deployments/deployment/abc/run"
+
+
+def test_a_server_that_was_killed_is_not_explained_by_its_last_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "LOGS", tmp_path)
+    said = []
+    for code in ("print('ready', flush=True); import os; os.kill(os.getpid(), 9)", "raise SystemExit('no memory')"):
+        child = up.Child("serve", [])
+        with open(child.log, "w") as log:
+            child.process = subprocess.Popen([sys.executable, "-c", code], stdout=log, stderr=subprocess.STDOUT)
+        child.process.wait()
+        with pytest.raises(UserError) as raised:
+            up.Servers([child]).check()
+        said.append(str(raised.value))
+    where = f"the whole log is {tmp_path / 'serve.log'}"
+    assert said == [
+        f"serve was killed (signal 9); start again; {where}",
+        f"serve ended (status 1): no memory; {where}",
+    ]

@@ -1,7 +1,9 @@
 """A tracking server that is away is refused before work starts, in seconds and one sentence."""
 
+import base64
 import threading
 import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -11,6 +13,7 @@ from flows.execution import stage_run
 from flows.filter import STAGE
 from flows.system import mlflow_server
 from flows.system.prefect_server import free_port
+from flows.tracking import mlflow_run
 
 
 def test_a_dead_server_is_refused_before_a_stage_begins(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,3 +56,55 @@ def test_a_server_that_starts_late_and_wants_a_password_is_there(monkeypatch: py
 
     threading.Thread(target=serve, daemon=True).start()
     assert mlflow_server.silence(10) == ""
+
+
+class Locked(BaseHTTPRequestHandler):
+    """Takes one login, and a token."""
+
+    def do_GET(self) -> None:
+        sent, login = self.headers.get("Authorization", ""), base64.b64encode(b"me:secret").decode()
+        passes = self.path == "/health" or sent in (f"Basic {login}", "Bearer token")
+        self.send_response(200 if passes else 401)
+        self.end_headers()
+        self.wfile.write(b"{}" if passes else b"login needed")
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+@pytest.fixture
+def locked(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Address of a server that wants a login; the environment names it, and holds none."""
+    server = HTTPServer(("127.0.0.1", 0), Locked)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    for name in ("USERNAME", "PASSWORD", "TOKEN"):
+        monkeypatch.delenv(f"MLFLOW_TRACKING_{name}", raising=False)
+    yield address
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_login_that_is_missing_or_wrong_is_a_sentence(locked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was a traceback, or a run that trained without a record."""
+    variables = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    with pytest.raises(UserError) as raised:
+        mlflow_server.require_mlflow()
+    assert str(raised.value) == f"MLflow at {locked} wants a login: set {variables}"
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wrong")
+    for first_asked_by in (mlflow_server.require_mlflow, mlflow_run.client):
+        with pytest.raises(UserError) as raised:
+            first_asked_by()
+        assert str(raised.value) == f"MLflow at {locked} takes another login: correct {variables}"
+
+
+@pytest.mark.parametrize("login", [{"USERNAME": "me", "PASSWORD": "secret"}, {"TOKEN": "token"}])
+def test_a_login_that_is_right_passes(locked: str, login: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in login.items():
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", value)
+    mlflow_server.require_mlflow()

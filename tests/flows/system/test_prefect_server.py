@@ -1,13 +1,16 @@
 """A Prefect server of others: refused if it is away, and a command ends if it goes while the command runs."""
 
+import base64
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import psutil
 import pytest
+from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
 
 from components.core.errors import UserError
 from flows.system import prefect_server as subject
@@ -79,3 +82,34 @@ def test_one_that_is_away_is_refused(server: HTTPServer, monkeypatch: pytest.Mon
     monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{subject.free_port()}/api")
     with pytest.raises(UserError, match="does not answer; start that server, or unset the variable"):
         subject.require_prefect("http://127.0.0.1:9/api")
+
+
+class Locked(Healthy):
+    """Takes one login; answers as to its health without."""
+
+    def do_GET(self) -> None:
+        login = f"Basic {base64.b64encode(b'me:secret').decode()}"
+        passes = self.path == "/api/health" or self.headers.get("Authorization") == login
+        self.send_response(200 if passes else 401)
+        self.end_headers()
+
+
+@pytest.mark.parametrize(
+    ("login", "says"),
+    [
+        (None, "wants a login: set PREFECT_API_AUTH_STRING (user:password)"),
+        ("me:wrong", "takes another login: correct PREFECT_API_AUTH_STRING (user:password)"),
+        ("me:secret", ""),
+    ],
+)
+def test_a_login_that_is_missing_or_wrong_is_a_sentence(login: str | None, says: str, server: HTTPServer) -> None:
+    """It was a traceback of Prefect's client that named no variable."""
+    server.RequestHandlerClass = Locked
+    url = os.environ["PREFECT_API_URL"]
+    with (
+        temporary_settings({PREFECT_API_AUTH_STRING: login}),
+        pytest.raises(UserError) if says else nullcontext() as raised,
+        subject.prefect_server() as answered,
+    ):
+        assert answered == url
+    assert not says or str(raised.value) == f"Prefect at {url} {says}"

@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import mlflow
 import pytest
 
+from flows.execution.pipeline_run import PipelineRun
+from flows.tracking import mlflow_run
 from flows.tracking.mlflow_view import links, store_view
 
 
@@ -48,3 +51,26 @@ def test_a_server_that_does_not_answer_has_its_address(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(httpx, "get", refuse)
     assert links("http://host") == {"runs": "http://host"}
+
+
+def test_a_server_with_a_login_is_asked_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make up` with a login showed no stored view and no comparison."""
+
+    def guarded(url: str, auth: object = None, **_: object) -> httpx.Response:
+        found = {"experiment": {"experiment_id": "7"}, "runs": [{"info": {"run_id": name}} for name in "ab"]}
+        return httpx.Response(200, json=found) if auth == ("me", "secret") else httpx.Response(401, text="login needed")
+
+    for name, value in (("get", guarded), ("post", guarded)):
+        monkeypatch.setattr(httpx, name, value)
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
+    assert links("http://host").keys() == {"runs", "compare"}
+
+
+def test_prefects_link_opens_the_page_for_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow's side for agents has no such runs."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host")
+    for name, answer in (("client", None), ("experiment_id", "7"), ("parent_run", "r0")):
+        monkeypatch.setattr(mlflow_run, name, lambda *_, answer=answer: answer)
+    address = PipelineRun.open_parent(SimpleNamespace(name="calm-otter"))  # type: ignore[arg-type]
+    assert address == "http://host/#/experiments/7/runs/r0?workflowType=machine_learning"
