@@ -50,13 +50,14 @@ RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
 def _is_news(record: logging.LogRecord) -> bool:
     """Whether a line of a run's log says more than the line before it, which has the sentence the run failed with.
 
-    For a flow that returns `Failed`, and for a value out of range, Prefect adds a traceback of its own code: it raises
-    where a deployment runs. Of a parameter that the flow does not have, the traceback alone says so.
+    For a flow that returns `Failed`, Prefect adds a traceback of its own code: it raises where a deployment runs. Of
+    parameters that the flow does not take, the traceback alone says so in the log: a sentence takes its place.
     """
     error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, SignatureMismatchError):
-        record.msg, record.args, record.exc_info = f"{error}; correct what was sent", (), None
-    return not isinstance(error, FailedRun | ParameterTypeError)
+    if isinstance(error, ParameterTypeError | SignatureMismatchError):
+        words = " ".join(str(error).replace("Value error, ", "").split())
+        record.msg, record.args, record.exc_info = f"{words}; correct what was sent", (), None
+    return not isinstance(error, FailedRun)
 
 
 logging.getLogger("prefect.flow_runs").addFilter(_is_news)

@@ -207,5 +207,7 @@ def test_a_value_that_a_form_lets_through_leaves_a_sentence_in_the_log() -> None
         record = logger.makeRecord(logger.name, logging.ERROR, "", 1, "Engine execution exited", (), trace)
         if logger.filter(record):
             lines.append(logging.Formatter().format(record))
-    expects = "Function expects parameters ['params', 'params_hash'] but was provided with parameters ['colour']"
-    assert lines == [f"{expects}; correct what was sent"]
+    labels, colour = lines
+    assert "params.labels: must rise, hold 64 and something above it" in labels
+    assert colour.endswith("but was provided with parameters ['colour']; correct what was sent")
+    assert not any("\n" in line for line in lines)
