@@ -6,8 +6,9 @@
 
 Each registered model is judged by itself against its present champion: by its primary metric, guards and limits in
 `promote.rules`, over works and seeds (`python -m flows.seeds` measures the noise of seeds; without it nothing is
-promoted). The smallest gain that could be told from none is printed before the verdict. The verdict is an artifact of
-the flow, tags of the model's version and a paragraph of the report; so is a promotion by override, with its reason.
+promoted). The smallest gain that could be told from none, or why it is not known, is printed before the verdict. The
+verdict is an artifact of the flow, tags of the model's version and a paragraph of the report; so is a promotion by
+override, with its reason.
 """
 
 from collections.abc import Iterator

@@ -81,7 +81,8 @@ class Verdict:
     Attributes:
         verdict: promote, hold, or inconclusive.
         reasons: one sentence per condition that did not hold, or that carried the promotion.
-        detectable: the smallest gain that could be told from none, in words; "" if there is no interval.
+        detectable: the smallest gain that could be told from none, or why it is not known, in words; "" if the
+            primary metric was not compared.
         notes: what was not guarded and why, where the seed noise is from.
         differences: what was compared, for the report.
     """
@@ -148,13 +149,7 @@ def decide(
     findings += [_limit(name, challenger, limit) for name, limit in rule.limits.items()]
     if noise := noise_of(rule.primary):
         notes.append(f"{rule.primary}: {noise.note}")
-    told = ""
-    if primary:
-        least, likely = detectable(primary, confidence)
-        told = (
-            f"smallest gain in {rule.primary} that can be told from none: {least:.4f}; a true gain of {likely:.4f} is "
-            f"found in {POWER:.0%} of cases"
-        )
+    told = _told(rule.primary, by_name.get(rule.primary), primary, confidence)
     verdict: Answer = "promote"
     for answer in ("inconclusive", "hold"):
         verdict = answer if any(found == answer for found, _ in findings) else verdict  # type: ignore[assignment]
@@ -162,6 +157,19 @@ def decide(
     if verdict == "promote":
         reasons = [reasons[0], f"none of {len(findings) - 1} guards and limits is broken"]
     return Verdict(verdict, reasons, told, notes, list(differences))
+
+
+def _told(name: str, works: Difference | None, over_both: Difference | None, confidence: float) -> str:
+    """The smallest gain that can be told from none: over works and seeds, or as far as it is known."""
+    told = f"smallest gain in {name} that can be told from none: "
+    if works is None:
+        return ""
+    if works.low is None:
+        return f"{told}not known, too few works for an interval"
+    least, likely = detectable(over_both or works, confidence)
+    if over_both is None:
+        return f"{told}not known without the noise of seeds, which adds to the {least:.4f} that works alone ask for"
+    return f"{told}{least:.4f}; a true gain of {likely:.4f} is found in {POWER:.0%} of cases"
 
 
 def _primary(
@@ -175,8 +183,12 @@ def _primary(
     if row.low is None:
         return None, ("inconclusive", f"{name} has no interval on shared items: too few works")
     if noise is None:
-        text = f"{name}: seed noise not measured, so a lucky seed would do; run `python -m flows.seeds`"
-        return None, ("inconclusive", text)
+        assert row.high is not None
+        worse, better = row.high < 0.0, row.low > 0.0
+        told = "worse on these works" if worse else "better on these works" if better else "not clearly above zero"
+        seed = f"{'an unlucky' if worse else 'a lucky'} seed would do"
+        text = f"{name} {row.a:.4f} -> {row.b:.4f}, improvement {_bounds(row)} over works alone: {told}; seed noise not"
+        return None, ("inconclusive", f"{text} measured, so {seed}; run `python -m flows.seeds`")
     row = over_seeds(row, noise, confidence)
     assert row.low is not None
     assert row.high is not None

@@ -1,5 +1,6 @@
 """The gate: planted regressions are caught, a real gain is promoted, and doubt never promotes."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,25 @@ def test_without_a_noise_floor_nothing_is_promoted(tmp_path: Path) -> None:
     found = verdict(tmp_path, bits=1.5, noise={})
     assert found.verdict == "inconclusive"
     assert "run `python -m flows.seeds`" in found.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("bits", "says"),
+    [(2.2, "worse on these works; seed noise not measured, so an unlucky seed would do"),
+     (2.0, "not clearly above zero; seed noise"),
+     (1.8, "better on these works; seed noise not measured, so a lucky seed would do")],
+)  # fmt: skip
+def test_without_a_noise_floor_the_gain_over_works_is_said_all_the_same(tmp_path: Path, bits: float, says: str) -> None:
+    found = verdict(tmp_path, bits=bits, noise={})
+    assert found.verdict == "inconclusive"
+    told, _, reason, *_ = found.lines()
+    assert re.fullmatch(
+        f"smallest gain in {BITS} that can be told from none: not known without the noise of seeds, "
+        r"which adds to the 0\.0\d+ that works alone ask for",
+        told,
+    )
+    assert re.search(r"improvement [+-]0\.\d+ \[[+-]0\.\d+, [+-]0\.\d+\] over works alone: ", reason)
+    assert says in reason
 
 
 @pytest.mark.parametrize("challenger", [{"bits": 2.1}, {"bits": 1.9, "accuracy": 0.55}])
