@@ -34,7 +34,7 @@ def caption_of(curve: Curve) -> str:
 
 def _lines(curve: Curve, axes: Any) -> None:
     """One line with its band per series."""
-    names = list(dict.fromkeys(point["series"] for point in curve.points))
+    names, band = list(dict.fromkeys(point["series"] for point in curve.points)), None
     for number, name in enumerate(names):
         points = [point for point in curve.points if point["series"] == name]
         x, y = ([point[key] for point in points] for key in ("x", "y"))
@@ -42,11 +42,15 @@ def _lines(curve: Curve, axes: Any) -> None:
         axes.plot(x, y, marker="o", markersize=3.5, color=colour, label=name)
         if all(point["low"] is not None for point in points):
             low, high = ([point[key] for point in points] for key in ("low", "high"))
-            axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+            band = axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+    if band:
+        band.set_label("band: 95% interval")  # for who opens the picture, which shows no caption
     if curve.chance is not None:
         axes.axhline(curve.chance, color=GREY, linestyle="--", linewidth=1, label="baseline")
     if curve.kind == "diagonal":
         axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect")
+    if all(isinstance(point["x"], int) for point in curve.points):  # numbers of digits, examples: none lies between
+        axes.xaxis.get_major_locator().set_params(integer=True)
     if curve.log2_x:
         from matplotlib.ticker import ScalarFormatter
 

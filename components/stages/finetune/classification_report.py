@@ -282,7 +282,8 @@ def _scores(predicted: np.ndarray, passages: Sequence[Passage], page: Page, repo
 def _labels_plot(accuracies: Mapping[int, Mapping[str, Estimate]], words: str, path: Path) -> None:
     counts = list(accuracies)
     caption = f"Held-out {words} by number of labels, pretrained or not: what pretraining is worth."
-    with chart(path, caption, xlabel="labels", ylabel=f"held-out {words}", xscale="log") as axes:
+    with chart(path, caption, xlabel="labels", ylabel=f"held-out {words}") as axes:
+        axes.set_xscale("log")  # before the ticks, which a new scale would replace
         for name in [name for name in RULES if name in accuracies[counts[0]]]:
             scores = [row[name] for row in accuracies.values()]
             axes.plot(counts, [score.value for score in scores], "o-", label=RULES[name])

@@ -1,0 +1,23 @@
+"""The picture of accuracy by number of labels."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.reporting import figures
+from components.stages.finetune.classification_report import RULES, _labels_plot
+from components.statistics import Estimate
+
+
+def test_the_ticks_are_the_numbers_of_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Powers of ten between them stood there: a scale that is set last brings ticks of its own."""
+    drawn: list[Any] = []
+    monkeypatch.setattr(figures, "save", lambda drawing, path, caption: drawn.append(drawing))
+    row = {next(iter(RULES)): Estimate(0.5, 0.4, 0.6, 9, 9, "works")}
+    _labels_plot({16: row, 64: row, 240: row}, "accuracy", tmp_path / "labels.png")
+    drawn[0].draw_without_rendering()
+    [axes] = drawn[0].axes
+    assert axes.get_xscale() == "log"
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["16", "64", "240"]
+    assert not [text.get_text() for text in axes.get_xticklabels(minor=True) if text.get_text()]
