@@ -8,6 +8,7 @@ Scores are compared item by item on the items both answered, with the interval o
 held-out sets do not compare, and are not shown. Where `flows.seeds` ran, intervals cover works and seeds.
 """
 
+import csv
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ from flows.tracking.team_ledger import ledger_of
 
 SHOWN = 12
 """Rows of a long list that are shown."""
+CHOICES, CHOSEN = "instruct/choice_accuracy", "reports/finetune/instruct/details"
+"""The choice of an answer, and where the stage that tunes keeps its held-out pairs."""
 
 
 def different(a: Snapshot, b: Snapshot) -> list[str]:
@@ -73,7 +76,7 @@ def same_heldout(a: Snapshot, b: Snapshot) -> bool:
 
 def differences(a: Snapshot, b: Snapshot) -> tuple[list[Any], list[str]]:
     """The paired difference of every metric on the items both answered, and those without the noise of seeds."""
-    from components.statistics import paired_difference
+    from components.statistics import difference, paired_difference
     from components.studies.noise_floor import all_over_seeds
 
     branches = [branch for branch in seed_runs.STAGES if scored_apart(a, b, branch)]
@@ -84,11 +87,44 @@ def differences(a: Snapshot, b: Snapshot) -> tuple[list[Any], list[str]]:
         for row in paired_difference(pair.items_a, pair.items_b, resampling=resampling(a))
         if seed_runs.branch_of(row.name) == branch
     ]
+    if "instruct" in compared and (row := difference(CHOICES, *_choices(a, b), resampling(a))):
+        rows.append(row)
 
     def noise(metric: str) -> Any:
         return compared[seed_runs.branch_of(metric)].noise(metric)
 
     return all_over_seeds(rows, noise, resampling(a).confidence)
+
+
+def _choices(a: Snapshot, b: Snapshot) -> tuple[dict, dict]:
+    """Whether each side chose each held-out answer, as items; none unless both were asked the same in the same order.
+
+    What is chosen among are the pairs beside one's own.
+    """
+    sides = [[row for row in _heldout_pairs(one) if row.get("right_after")] for one in (a, b)]
+    asked = [[(row["text"], row["answer"]) for row in rows] for rows in sides]
+    if asked[0] != asked[1]:
+        return {}, {}
+    items = [
+        {
+            ("", str(number)): {"score": float(row["right_after"]), "weight": 1.0, "direction": "higher"}
+            | {name: row[name] for name in ("cluster", "stratum")}
+            for number, row in enumerate(rows)
+        }
+        for rows in sides
+    ]
+    return items[0], items[1]
+
+
+def _heldout_pairs(one: Snapshot) -> list[dict[str, str]]:
+    """Held-out pairs of instruction tuning with their scores; none where their bytes are gone."""
+    store, md5 = ObjectCache(), one.outputs().get(CHOSEN, "")
+    try:
+        path = store.fetched(store.files(md5)["heldout.csv"])
+    except (UserError, KeyError):
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def outdated(a: Snapshot, b: Snapshot) -> Iterator[str]:
@@ -137,20 +173,27 @@ def scores(a: Snapshot, b: Snapshot) -> Iterator[str]:
 
 
 def scored_by_themselves(a: Snapshot, b: Snapshot, metrics: list[str]) -> Iterator[str]:
-    """A line per tuned or pretrained model that differs and that none of these metrics is of: what its stage measured.
+    """A line per model that differs: scores that its own stage measured and that none of these metrics is.
 
     Each stage scores its model on its own held-out rows, which need not be the same in A and B: no interval.
     """
     scored, before, after = {seed_runs.branch_of(name) for name in metrics}, a.outputs(), b.outputs()
+    shown = {(seed_runs.branch_of(name), name.split("/")[1]) for name in metrics}
     for model in MODELS:
         path, branch = f"models/{model}", model.split("/")[1]
-        if branch in scored or path not in before or path not in after or before[path] == after[path]:
+        if path not in before or path not in after or before[path] == after[path]:
             continue
+        if branch in scored and model.startswith("pretrain"):
+            continue  # evaluate scores a sample of the same text
         was, now = (_measured(one, model) for one in (a, b))
-        moved = ", ".join(f"{name} {was[name]:.4f} -> {now[name]:.4f}" for name in was if name in now)
-        yield f"{branch}: the models differ, and no item of the evaluation tells them apart" + (
-            f"; by their own held-out rows, without an interval: {moved}" if moved else ""
-        )
+        rest = [name for name in was if name in now and (branch, name) not in shown]
+        moved = ", ".join(f"{name} {was[name]:.4f} -> {now[name]:.4f}" for name in rest)
+        told = f"by their own held-out rows, without an interval: {moved}" if moved else ""
+        if branch not in scored:
+            apart = f"{branch}: the models differ, and no item of the evaluation tells them apart"
+            yield f"{apart}; {told}" if told else apart
+        elif told:
+            yield f"{branch}, {told}"
 
 
 def _measured(one: Snapshot, model: str) -> dict[str, float]:

@@ -12,6 +12,7 @@ from components.carbon.footprint.intensity import resolve
 from components.carbon.ledger.reader import read
 from components.core.report import Report
 from components.params import Grid
+from components.reporting.tables import write_table
 from components.statistics import Difference
 from flows import compare
 from flows.compare import _energy, score_table, scored_by_themselves
@@ -124,6 +125,47 @@ def test_what_a_stage_measured_of_its_own_rows_is_shown(tmp_path: Path, monkeypa
     monkeypatch.setattr(compare, "ObjectCache", lambda: store)
     (line,) = scored_by_themselves(state("a", 0.25), state("b", 0.5), [])
     assert line.endswith("by their own held-out rows, without an interval: choice_accuracy 0.2500 -> 0.5000")
+
+
+@pytest.mark.parametrize("asked", ["the same", "others"])
+def test_the_choices_of_a_tuned_model_are_paired_beside_its_answers(
+    asked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The headline score of the demo's chat model was left out in silence: evaluate does not ask for choices."""
+    places = {"models": "models/finetune/instruct", "metrics": "reports/finetune/instruct/metrics.json"}
+    places |= {"pairs": compare.CHOSEN, "evaluate": "reports/evaluate/details"}
+
+    def state(name: str, right: float) -> Snapshot:
+        Report({"choice_accuracy/value": right, "answer_bits_per_byte/value": 2.0}).write(tmp_path / f"{name}-metrics")
+        rows = [(f"work {n % 8}", "docs", right, f"answer {n}", f"{name * (asked == 'others')} {n}") for n in range(40)]
+        rows.append(("work 0", "docs", float("nan"), "no group of four", "41"))
+        write_columns(tmp_path / f"{name}-pairs", rows)
+        outs = [{"path": path, "md5": f"{name}-{kind}"} for kind, path in places.items()]
+        return Snapshot(name, "revision", {"finetune@instruct": {"outs": outs}})
+
+    def write_columns(path: Path, rows: list[tuple]) -> None:
+        named = ("cluster", "stratum", "right_after", "answer", "text")
+        write_table(path, named, [["" if value != value else value for value in row] for row in rows])
+
+    def at(md5: str) -> Path:
+        return tmp_path / md5 / "metrics.json" if md5.endswith("metrics") else tmp_path / md5
+
+    store = SimpleNamespace(path=at, pull=lambda _: None, fetched=at, files=lambda md5: {"heldout.csv": md5})
+    sides = SimpleNamespace(items_a=[], items_b=[], noise=lambda metric: None)
+    answers = Difference("answers/bits_per_byte", "lower", 1.7, 1.8, -0.1, -0.2, -0.05, 0.01, 0.01, 40, 8, 0, 0, 0.1, 7)
+    monkeypatch.setattr(compare, "ObjectCache", lambda: store)
+    monkeypatch.setattr(compare, "scored_apart", lambda a, b, branch: branch == "instruct")
+    monkeypatch.setattr(compare.seed_runs.Compared, "of", lambda a, b, branch: sides)
+    monkeypatch.setattr("components.statistics.paired_difference", lambda *_, **__: [answers])
+    told = list(compare.scores(state("a", 0.5), state("b", 0.75)))
+    paired = [line for line in told if line.startswith("instruct/choice_accuracy")]
+    alone = [line for line in told if line.startswith("instruct, by their own held-out rows, without an interval: ")]
+    if asked == "the same":
+        assert paired[0].split()[1:] == ["0.5000", "0.7500", "+0.2500", "[+0.2500,", "+0.2500]", "*"]
+        assert alone[0].endswith(": answer_bits_per_byte 2.0000 -> 2.0000")
+    else:
+        assert not paired
+        assert alone[0].endswith(": choice_accuracy 0.5000 -> 0.7500, answer_bits_per_byte 2.0000 -> 2.0000")
 
 
 def test_a_state_without_an_evaluation_is_not_called_equal() -> None:

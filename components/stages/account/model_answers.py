@@ -31,9 +31,9 @@ Tunings = Mapping[str, Mapping[str, Any]]
 """Branch of fine-tuning -> its settings, of which `base` and `data` say what a model comes from."""
 SCORED = {
     "masked": "pretrain/masked", "answers": "finetune/instruct", "rewards": "finetune/reinforce",
-    "classify": "finetune/classify",
+    "classify": "finetune/classify", "instruct": "finetune/instruct",
 }  # fmt: skip
-"""Eval task -> model that it scores (`classify`: what its own stage scored); all others score the causal model."""
+"""Eval task -> model that it scores (the last two: what its own stage scored); all others score the causal model."""
 KINDS = {"memorisation": "memorisation", "pronoun_gap": "bias", "bias_mitigation": "bias"}
 """Eval task -> kind of its rows, where they do not say."""
 GAINED = ("accuracy", "choice_accuracy", "reward")
