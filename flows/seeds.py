@@ -79,6 +79,7 @@ def _train(name: str, params: Params) -> None:
     state: Any = training(params, return_state=True)
     if not state.is_completed() or name not in experiments():
         raise UserError(f"{name}: {state.name}: {state.message}; start it again, what is finished is read back")
+    print(state.message, flush=True)
 
 
 def markdown(snapshots: list[Snapshot]) -> str:

@@ -131,7 +131,7 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
             state = _run_stages(run)
             if is_experiment and state.is_completed() and not run.stopped:  # of a budget, it is of that type too
                 experiment.save(root, name)
-                print(f"saved as DVC experiment {name}: `make compare A=workspace B={name}`, `dvc exp apply {name}`")
+                state = _saved(state, name)
         return state
     except UserError as error:
         return Failed(message=str(error))
@@ -139,6 +139,12 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
         if not (words := words_of(error)):
             raise
         return Failed(message=words)
+
+
+def _saved(state: State, name: str) -> State:
+    """The end of an experiment, with how to go on: a form shows nothing else, and a terminal ends with it."""
+    told = f"saved as DVC experiment {name}: `make compare A=workspace B={name}`, `dvc exp apply {name}`"
+    return Completed(name=state.name, message=f"{state.message}; {told}" if state.message else told)
 
 
 def own_deployment() -> str:

@@ -18,7 +18,7 @@ from components.carbon.ledger import reader
 from components.carbon.metering.meter import Meter
 from components.carbon.planning.forecast import total
 from components.core.errors import UserError
-from components.core.files import write_json
+from components.core.files import rounded, write_json
 from components.params import Params
 from flows.execution import fork_server, start_meter
 from flows.execution.fork_server import ForkServer
@@ -338,7 +338,7 @@ class PipelineRun:
         status = {"Failed": "FAILED", "Completed": "FINISHED"}.get(self._final_name(), "KILLED")
         told = "account" in self.results and self.results["account"].name == "Completed"
         spans = reader.read(paths.LEDGER).select(run=self.name)  # what this run itself used
-        metrics = {"cost/run_kwh": spans.energy.mid_kwh, "cost/run_seconds": self.wall_s}
+        metrics = rounded({"cost/run_kwh": spans.energy.mid_kwh, "cost/run_seconds": self.wall_s})
         metrics |= headline(self.root) if told else {}  # else it is of an earlier run
         figures = {"orchestration_seconds": self.overhead_s()} | errors(parts, "total_")
         with contextlib.suppress(UserError):  # of an unknown grid the pipeline has said so

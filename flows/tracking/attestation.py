@@ -39,7 +39,8 @@ def claims_of(one: Snapshot, stage: str, names: list[str], owner: dict[str, str]
     answers = collect(one, stage)
     stages, file = answers.stages, files_behind(found.file, answers.stages)
     commit = _run_of(one, stage).get("git.commit") or NotKnown(not_known="no run of MLflow here has made this model")
-    rebuild = answers.rebuild.model_copy(update={"command": verify_command(model), "commit": commit})
+    own = {"command": verify_command(model), "commit": commit, "experiment": ""}
+    rebuild = answers.rebuild.model_copy(update=own)
     place: dict[str, Any] = {"state": "", "kind": "", "load": load_answer(model, "."), "rebuild": rebuild}
     fingerprint = one.fingerprints()[stage]
     manifests = {part: _json(file, f"data/{folder}/manifest.json") for part, folder in CORPORA.items()}

@@ -174,18 +174,24 @@ def origin(one: Snapshot, model: str, where: str = "") -> ModelOrigin:
     """What git, DVC and earlier commands recorded of a model."""
     name = one.name if "@" in one.name else model.replace("/", "@")
     at = "" if one.kind == "workspace" or "@" in one.name else one.name
+    experiment = own_experiment() if one.kind == "workspace" else one.name if one.kind == "experiment" else ""
     copy = f"python -m flows.export {name}{f' --at {at}' if at else ''} --format hub --out model"
     elsewhere = one.kind != "workspace" and not where
     return ModelOrigin(
         state=one.name,
         kind=one.kind,
-        rebuild=_rebuild(one, model, verify_command(name, at)),
+        rebuild=_rebuild(one, model, verify_command(name, experiment or at), experiment),
         load=load_answer(model, where or ("model" if elsewhere else f"models/{model}"), copy if elsewhere else ""),
         champion=_champion(one, model),
     )
 
 
-def _rebuild(one: Snapshot, model: str, command: str) -> RebuildAnswer:
+def own_experiment() -> str:
+    """The experiment whose worktree this checkout is: it is saved under that name at its end. "" if it is none."""
+    return paths.ROOT.name if paths.ROOT.parent == paths.WORKTREES else ""
+
+
+def _rebuild(one: Snapshot, model: str, command: str, experiment: str) -> RebuildAnswer:
     behind, md5 = stages_behind(model, tunings_of(one)), one.outputs().get(f"models/{model}")
     absent = [stage for stage in behind if stage not in one.lock]
     record = VERIFIED / f"{md5}.json"
@@ -199,6 +205,7 @@ def _rebuild(one: Snapshot, model: str, command: str) -> RebuildAnswer:
         if record.exists()
         else NotKnown(not_known="nobody has rebuilt these bytes yet"),
         command=command,
+        experiment=experiment,
     )
 
 

@@ -114,3 +114,15 @@ def test_a_missing_object_and_a_remote_that_is_gone_are_one_sentence(
         config["core"]["remote"] = "team"
     with pytest.raises(UserError, match=wanted.replace("nor in a remote", "and DVC remote team: nothing is at")):
         model_origin.collect(one, "finetune@instruct")
+
+
+def test_in_the_worktree_of_an_experiment_the_rebuild_is_of_the_experiment(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own account stage, which runs before the experiment is saved, named the workspace's model."""
+    one = Snapshot("workspace", "workspace", LOCK)
+    assert model_origin.origin(one, "finetune/instruct").rebuild.command == "python -m flows.verify finetune@instruct"
+    monkeypatch.setattr(paths, "WORKTREES", workspace.parent)
+    rebuild = model_origin.origin(one, "finetune/instruct").rebuild
+    assert rebuild.experiment == "greenhouse"
+    assert rebuild.command == "python -m flows.verify finetune@instruct --at greenhouse"

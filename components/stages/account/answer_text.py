@@ -20,7 +20,7 @@ from components.stages.account.answers import (
 from components.stages.account.types import Triple
 
 WIDTH = 100
-MAX_LINES, MOST_REASONS = 40, 3
+MOST_SCORES, MOST_REASONS = 10, 3
 UNSTATED = "NOASSERTION"
 """SPDX's word for a source that states no licence, or one that is no SPDX expression."""
 _Fact = TypeVar("_Fact")
@@ -154,15 +154,24 @@ def score_text(score: Score) -> str:
 
 
 def champion_text(against: AgainstChampion) -> str:
-    """How many scores differ from the champion's."""
+    """How many scores differ from the champion's, which way, and the first of them."""
     if against.is_this:
         return f"it is {against.champion}"
     sure = [change for change in against.changes if change.significant]
-    better = sum(change.improvement > 0 for change in sure)
     changed = ", ".join(f"{change.name} {change.champion:.3f} -> {change.this:.3f}" for change in sure[:3])
+    return f"{direction_words(against)} (compared {against.compared})" + (f": {changed}" if changed else "")
+
+
+def direction_words(against: AgainstChampion) -> str:
+    """`of 5 scores 2 are better and 1 worse than those of ..., beyond chance`."""
+    sure = [change for change in against.changes if change.significant]
+    better = sum(change.improvement > 0 for change in sure)
+    if len(against.changes) == 1:
+        how = "does not differ from" if not sure else "is better than" if better else "is worse than"
+        return f"the one score compared {how} that of {against.champion}, beyond chance"
     return (
         f"of {len(against.changes)} scores {better} are better and {len(sure) - better} worse than those of "
-        f"{against.champion}, beyond chance (compared {against.compared})" + (f": {changed}" if changed else "")
+        f"{against.champion}, beyond chance"
     )
 
 
@@ -179,7 +188,7 @@ def rebuild_text(rebuild: RebuildAnswer) -> str:
 
 
 def page(answers: ModelAnswers) -> str:
-    """At most `MAX_LINES` lines of `WIDTH` columns."""
+    """Lines of `WIDTH` columns, always with as many scores, so that two pages can be laid side by side."""
     facts, said = answers.facts, sentences(answers)
     lines = [
         f"{answers.title} ({answers.kind} {answers.state})" if answers.state != answers.kind
@@ -192,9 +201,8 @@ def page(answers: ModelAnswers) -> str:
         lines += ["", *_paragraph(name, said[name])]
     scores = [] if isinstance(answers.quality, NotKnown) else list(_score_lines(answers.quality))
     rest = ["", *_paragraph("rebuild", said["rebuild"]), "", *_load(answers)]
-    room = MAX_LINES - len(lines) - len(rest)
-    more = [f"{'':<10}and {len(scores) - room + 1} more: --json"] if len(scores) > room else []
-    shown = scores[: room - 1] + more if more else scores
+    left_out = len(scores) - 1 - MOST_SCORES  # the first line names the columns
+    shown = scores[: MOST_SCORES + 1] + [f"{'':<10}and {left_out} more: --json"] * (left_out > 0)
     return "\n".join(line[:WIDTH].rstrip() for line in [*lines, *shown, *rest]) + "\n"
 
 

@@ -205,6 +205,7 @@ class RebuildAnswer(AccountRecord):
     Attributes:
         commit: git commit; `+changes` if tracked files differed from it.
         dvc_lock: hash of the entries of dvc.lock for the stages behind the model. model: DVC's hash of its folder.
+        experiment: the DVC experiment that keeps code and parameters, whatever the commit lacks; "" if none does.
     """
 
     commit: str | NotKnown
@@ -212,6 +213,7 @@ class RebuildAnswer(AccountRecord):
     model: str | NotKnown
     verified: Verification | NotKnown
     command: str
+    experiment: str = ""
 
 
 class LoadAnswer(AccountRecord):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from components.stages.account.answer_text import known, left_out_words, licence_words, seen_words
+from components.stages.account.answer_text import direction_words, known, left_out_words, licence_words, seen_words
 from components.stages.account.answers import DataAnswer, ModelAnswers, NotKnown, QualityAnswer, RebuildAnswer
 from components.stages.account.model_answers import forecast_of
 from components.stages.account.score_rows import ScoreRow, above
@@ -94,11 +94,10 @@ def _quality(quality: QualityAnswer, rows: list[ScoreRow], own: str) -> str:
     champion = quality.champion
     against = ""
     if not isinstance(champion, NotKnown):
-        changed = sum(change.significant for change in champion.changes)
         first = champion.champion.endswith(" version 1")  # no gate let it pass: there was nothing to compare it with
         this = "the first registered, so champion by default" if first else "the champion"
         it = own or "it"
-        against = f"; {it} is {this}" if champion.is_this else f"; {changed} scores differ from {champion.champion}"
+        against = f"; {it} is {this}" if champion.is_this else f"; {direction_words(champion)}"
     whose = [row for row in compared if row.score.of == own]
     apart = f", {sum(above(row.score) for row in whose)} of the {len(whose)} of {own}" if own else ""
     skipped = f"; {len(quality.skipped)} tasks were skipped" if quality.skipped else ""
@@ -113,6 +112,11 @@ def _rebuild(rebuild: RebuildAnswer) -> str:
     if isinstance(rebuild.verified, NotKnown):
         verified = "nobody has done so here yet"
     commit, lock = _short(rebuild.commit), _short(rebuild.dvc_lock)
+    if rebuild.experiment:
+        return (
+            f"DVC experiment {rebuild.experiment}, which keeps code and parameters (dvc.lock {lock}), rebuilds it by "
+            f"{rebuild.command}; {verified}."
+        )
     if commit.endswith("+changes"):
         return (
             f"Not from a commit: tracked files differed from {commit.removesuffix('+changes')} (dvc.lock {lock}); "

@@ -1,4 +1,4 @@
-"""The summary as a page of plain text: what `make demo` ends with. At most 25 lines of 100 columns."""
+"""The summary as a page of plain text: what `make demo` ends with. Lines of 100 columns, always as many scores."""
 
 import textwrap
 from collections.abc import Mapping
@@ -11,7 +11,8 @@ from components.stages.account.score_rows import ScoreRow, score_rows
 from components.stages.account.types import Summary
 
 WIDTH = 100
-MAX_LINES = 25
+MOST_SCORES = 9
+"""Rows of scores, however long the texts around them are: the tables of two runs can be laid side by side."""
 LABELS = {"text": "trained on", "cost": "cost", "quality": "quality", "rebuild": "rebuild", "load": "load"}
 _WORLD = intensity.zone_mean("WORLD").mean
 _NEAR = constants.bounds("yearly_mean_spread").high - 1
@@ -36,7 +37,7 @@ def render_table(summary: Summary, answers: Mapping[str, ModelAnswers]) -> str:
         "next        make chat, make up (Prefect and MLflow), make why after a change of params.yaml",
     ]
     caveats = [f"    {row.name}: {row.score.caveat}" for row in every if row.score.caveat]
-    rows = score_rows(answers, MAX_LINES - len(head) - len(foot) - len(caveats) - 2)
+    rows = score_rows(answers, MOST_SCORES)
     if left_out := len(every) - len(rows):
         foot[0] = f"report      reports/report.html ({left_out} more scores); model cards: reports/cards/"
     lines = [*head, "", *_scores(rows), *caveats, *foot]

@@ -83,6 +83,8 @@ told = {"name": run.name, "state": run.state.name, "message": run.state.message,
 print(json.dumps(told))
 """)  # fmt: skip
     assert shown["state"] == "Completed", shown
+    told = "saved as DVC experiment {0}: `make compare A=workspace B={0}`, `dvc exp apply {0}`"
+    assert shown["message"] == told.format(shown["name"])
     ran = {"evaluate", "account"}
     assert ran < shown["tasks"].keys()
     assert all((state == "Completed") == (stage in ran) for stage, state in shown["tasks"].items()), shown

@@ -11,7 +11,7 @@ from prefect.exceptions import TerminationSignal
 from components.carbon.ledger.reader import read
 from components.carbon.planning.forecast import StageForecast
 from components.carbon.spans import Bounds
-from components.core.files import read_json, write_json
+from components.core.files import read_json, rounded, write_json
 from components.core.report import Report
 from components.params import Mix, Params
 from flows.execution import pipeline_run, stage_run
@@ -73,6 +73,7 @@ def test_only_a_run_that_accounted_has_the_summarys_figures_and_each_has_its_own
             this.results |= {stage: StageResult(name, "") for stage, name in outcomes.items()}
         assert ("ability/recall" in closed["metrics"]) is ("report.html" in closed["files"]) is told
         assert 0 < closed["metrics"]["cost/run_kwh"] < 1
+        assert closed["metrics"] == rounded(closed["metrics"])  # as those of the summary beside it are
         assert closed["figures"]["run_grams"] > 0
 
 

@@ -14,9 +14,9 @@ from components.carbon.ledger.reader import Ledger
 from components.core.files import read_json, write_json
 from components.params import Account, FinetuneBranches, Params
 from components.params.finetune import Instruct
-from components.stages.account import model_card
+from components.stages.account import model_card, terminal_table
 from components.stages.account.answer_text import (
-    MAX_LINES,
+    MOST_SCORES,
     WIDTH,
     left_out_words,
     licence_words,
@@ -40,6 +40,7 @@ from components.stages.account.model_answers import lineage, model_answers, stag
 from components.stages.account.score_rows import ScoreRow
 from components.stages.account.stage import account, costs
 from components.stages.account.summary import checkout_files, gather
+from components.stages.account.terminal_table import render_table
 from components.stages.account.types import Summary
 from tests.components.finished_project import project
 
@@ -204,9 +205,61 @@ def test_a_model_of_a_base_made_elsewhere_is_told_apart_from_the_others_in_the_s
 def test_a_page_fits_a_terminal(root: Path) -> None:
     for model in ("pretrain/causal", "finetune/instruct"):
         lines = page(card(root, model)).splitlines()
-        assert len(lines) <= MAX_LINES
+        assert len(lines) <= 40
         assert max(map(len, lines)) <= WIDTH
         assert {"data", "cost", "quality", "rebuild", "load"} <= {line.split(" ")[0] for line in lines}
+
+
+def with_scores(root: Path, number: int, cost: str) -> ModelAnswers:
+    """A model of many scores, and a text on its cost."""
+    answers = with_champion(root, AgainstChampion(champion="x version 1", is_this=True, compared="2026-01-31"))
+    assert isinstance(answers.quality, QualityAnswer)
+    rows = [
+        Score(**ROW | {"name": f"score {n}"}, of=answers.model, measured_by="evaluate").model_copy(
+            update={"task": f"task {n}"}
+        )
+        for n in range(number)
+    ]
+    return answers.model_copy(
+        update={"quality": answers.quality.model_copy(update={"scores": rows}), "cost": NotKnown(not_known=cost)}
+    )
+
+
+def test_tables_of_two_runs_have_the_same_scores_however_long_their_texts_are(root: Path) -> None:
+    """A line more on cost or rebuild took a score away."""
+    summary = Summary.model_validate_json((root / "reports/summary.json").read_text())
+    tables, pages = [], []
+    for words in (3, 60):
+        answers = with_scores(root, 20, "word " * words)
+        pages.append(re.findall(r"^ {10}(score \d+)", page(answers), re.M))
+        long = summary.cost.model_copy(update={"intensity_short": "(no zone set)" if words > 3 else ""})
+        text = render_table(summary.model_copy(update={"cost": long}), {answers.model: answers})
+        tables.append(re.findall(r"^   (score \d+)", text, re.M))
+    assert tables[0] == tables[1]
+    assert len(tables[0]) == terminal_table.MOST_SCORES
+    assert pages[0] == pages[1]
+    assert len(pages[0]) == MOST_SCORES
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [([-0.2], "the one score compared is worse than that of x version 1"),
+     ([0.2], "the one score compared is better than that of x version 1"),
+     ([0.0], "the one score compared does not differ from that of x version 1"),
+     ([0.2, -0.2, 0.0], "of 3 scores 1 are better and 1 worse than those of x version 1")],
+)  # fmt: skip
+def test_the_summary_says_which_way_scores_differ_from_the_champions(
+    root: Path, changes: list[float], says: str
+) -> None:
+    rows = [
+        Change(name="recall", champion=0.4, this=0.4 + by, improvement=by, low=by, high=by, significant=by != 0)
+        for by in changes
+    ]
+    champion = AgainstChampion(champion="x version 1", is_this=False, compared="2026-01-31", changes=rows)
+    answers = with_champion(root, champion)
+    summary = Summary.model_validate_json((root / "reports/summary.json").read_text())
+    assert f"; {says}, beyond chance" in five_sentences(summary, {answers.model: answers}, [])["quality"]
+    assert says in sentences(answers)["quality"]
 
 
 def test_what_licences_ask() -> None:

@@ -4,10 +4,17 @@ from components.stages.account.answers import NotKnown, RebuildAnswer
 from components.stages.account.five_sentences import _rebuild
 
 
-def rebuilt_from(commit: str) -> str:
+def rebuilt_from(commit: str, experiment: str = "") -> str:
     not_done = NotKnown(not_known="nobody has rebuilt it")
     return _rebuild(
-        RebuildAnswer(commit=commit, dvc_lock="b" * 32, model="c" * 32, verified=not_done, command="make verify")
+        RebuildAnswer(
+            commit=commit,
+            dvc_lock="b" * 32,
+            model="c" * 32,
+            verified=not_done,
+            command="make verify",
+            experiment=experiment,
+        )
     )
 
 
@@ -16,3 +23,10 @@ def test_a_commit_rebuilds_a_model_unless_tracked_files_differed_from_it() -> No
     changed = rebuilt_from("a" * 40 + "+changes")
     assert changed.startswith("Not from a commit: tracked files differed from aaaaaaaaaa (dvc.lock bbbbbbbbbb);")
     assert "rebuilds it" not in changed
+
+
+def test_an_experiment_rebuilds_a_model_though_its_worktree_differs_from_the_commit() -> None:
+    """Nothing is to be committed: `dvc exp save` keeps parameters and code in a commit of the experiment's own."""
+    said = rebuilt_from("a" * 40 + "+changes", "calm-otter")
+    assert said.startswith("DVC experiment calm-otter, which keeps code and parameters (dvc.lock bbbbbbbbbb), rebuilds")
+    assert "commit" not in said
