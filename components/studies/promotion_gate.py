@@ -187,8 +187,9 @@ def _primary(
         worse, better = row.high < 0.0, row.low > 0.0
         told = "worse on these works" if worse else "better on these works" if better else "not clearly above zero"
         seed = f"{'an unlucky' if worse else 'a lucky'} seed would do"
-        text = f"{name} {row.a:.4f} -> {row.b:.4f}, improvement {_bounds(row)} over works alone: {told}; seed noise not"
-        return None, ("inconclusive", f"{text} measured, so {seed}; run `python -m flows.seeds`")
+        gain = interval(row.improvement, row.low, row.high, "+.4f")
+        text = f"{name} {row.a:.4f} -> {row.b:.4f}, improvement {gain} over works alone: {told}"
+        return None, ("inconclusive", f"{text}; seed noise not measured, so {seed}; run `python -m flows.seeds`")
     row = over_seeds(row, noise, confidence)
     assert row.low is not None
     assert row.high is not None
