@@ -63,7 +63,7 @@ def _refuses_login(uri: str) -> bool:
     from mlflow.exceptions import MlflowException
 
     try:
-        MlflowClient().search_experiments(max_results=1)
+        MlflowClient(uri).search_experiments(max_results=1)
     except MlflowException as error:
         return error.get_http_status_code() in (401, 403)
     return False

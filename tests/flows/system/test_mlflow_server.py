@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import mlflow
 import pytest
 
 from components.core.errors import UserError
@@ -91,6 +92,7 @@ def locked(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_a_login_that_is_missing_or_wrong_is_a_sentence(locked: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was a traceback, or a run that trained without a record."""
+    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", "sqlite:///another.db")
     variables = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
     with pytest.raises(UserError) as raised:
         mlflow_server.require_mlflow()
