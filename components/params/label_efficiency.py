@@ -2,7 +2,7 @@
 
 from pydantic import Field, field_validator
 
-from components.params.section import Advanced, Fraction, Section
+from components.params.section import Advanced, Section
 
 REFERENCE = 64
 """Labels at which the pretrained model sets the accuracy that the others must reach."""
@@ -21,7 +21,7 @@ class LabelEfficiency(Section):
     """Held-out text per source in which forgetting is measured (10^3 bytes)."""
     lora_rank: Advanced[int] = Field(default=8, ge=1)
     """Rank of the LoRA arm."""
-    replay_share: Advanced[Fraction] = 0.2
+    replay_share: Advanced[float] = Field(default=0.2, ge=0.0, le=0.5)
     """Share of the steps that repeat pretraining, in the arm that is to forget less."""
 
     @field_validator("labels")

@@ -34,7 +34,7 @@ def run_page(url: str, experiment: str, run: str) -> str:
 
 
 def links(url: str) -> dict[str, str]:
-    """Addresses on a running MLflow server: `runs`, and `compare` once there are two runs."""
+    """Addresses on a running MLflow server: `runs`, and `compare` once there are two runs, the older one first."""
     import httpx
 
     try:
@@ -52,6 +52,6 @@ def links(url: str) -> dict[str, str]:
     view = f"&viewStateShareKey={VIEW}" if stored else ""
     pages = {"runs": f"{url}/#/experiments/{number}/runs?{TRAINING}{view}"}
     if len(found) == 2:
-        names = json.dumps([run["info"]["run_id"] for run in found], separators=(",", ":"))
+        names = json.dumps([run["info"]["run_id"] for run in reversed(found)], separators=(",", ":"))
         pages["compare"] = f'{url}/#/compare-runs?runs={names}&experiments=["{number}"]&{TRAINING}'.replace('"', "%22")
     return pages

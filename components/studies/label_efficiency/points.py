@@ -215,7 +215,7 @@ def tune(
     steps = max(params.steps, math.ceil(EPOCHS * len(ids) / params.batch))
     batches: Callable[[int], Batch] = classify.PassageBatches(ids, torch.tensor(truth), params.batch, point.seed)
     if point.arm == "replay" and setup.params.replay_share:
-        every = max(2, round(1 / setup.params.replay_share))
+        every = round(1 / setup.params.replay_share)
         batches, steps = with_replay(batches, every, point.seed, setup), steps * every // (every - 1)
     with tempfile.TemporaryDirectory(prefix="greenhouse-labels-") as work:
         settings = settings_of(params, steps, "label_efficiency", checkpoint_every=steps)

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import mlflow
 import pytest
@@ -90,9 +91,11 @@ def locked(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.server_close()
 
 
-def test_a_login_that_is_missing_or_wrong_is_a_sentence(locked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_login_that_is_missing_or_wrong_is_a_sentence(
+    locked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It was a traceback, or a run that trained without a record."""
-    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", "sqlite:///another.db")
+    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", f"sqlite:///{tmp_path}/another.db")
     variables = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
     with pytest.raises(UserError) as raised:
         mlflow_server.require_mlflow()

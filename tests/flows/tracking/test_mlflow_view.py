@@ -41,7 +41,7 @@ def test_links(monkeypatch: pytest.MonkeyPatch, runs: int) -> None:
     pages = links("http://host")
     stored = "experiments/7/runs?workflowType=machine_learning&viewStateShareKey=quality"
     assert pages["runs"] == f"http://host/#/{stored if runs else 'experiments?workflowType=machine_learning'}"
-    compare = "http://host/#/compare-runs?runs=[%22r0%22,%22r1%22]&experiments=[%227%22]&workflowType=machine_learning"
+    compare = "http://host/#/compare-runs?runs=[%22r1%22,%22r0%22]&experiments=[%227%22]&workflowType=machine_learning"
     assert pages.get("compare") == (compare if runs == 2 else None)
 
 

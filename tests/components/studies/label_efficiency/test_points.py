@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from components.core.errors import UserError
 from components.core.files import read_json
@@ -113,6 +114,13 @@ def test_all_arms_and_the_report(setup: study.StudySetup, tmp_path: Path) -> Non
     assert "| from scratch |" in text
     assert read_json(tmp_path / "label_efficiency.json")["label_efficiency"]["low"] is None  # two seeds
     assert {path.name for path in (tmp_path / "plots").iterdir()} == {"accuracy.png", "price.png"}
+
+
+def test_more_replay_than_every_second_step_is_refused() -> None:
+    """0.8 was trained as one step in two, and reported as one in one."""
+    assert LabelEfficiency(replay_share=0.5).replay_share == 0.5
+    with pytest.raises(ValidationError, match="replay_share"):
+        LabelEfficiency(replay_share=0.8)
 
 
 def test_adapters_need_less_memory(setup: study.StudySetup) -> None:
