@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.core.errors import UserError, clause
+from components.core.plain_text import strings_in
 from components.finetuning_data.rows import COLUMNS, Kind, Refused, Row, UnusableRow, kind_of, parsed, refuse_empty
 from components.text.csv_table import CsvTable
 from components.text.opening import ByteCount, inner_suffix
@@ -99,15 +100,7 @@ def texts(path: Path) -> Iterator[tuple[str, str]]:
     for file in files_of(path):
         for where, value in _values(file):
             if isinstance(value, dict):
-                yield where, "\n".join(_strings(value))
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for one in value.values() if isinstance(value, dict) else value:
-            yield from _strings(one)
+                yield where, "\n".join(strings_in(value))
 
 
 def kind_at(path: Path) -> Kind | None:

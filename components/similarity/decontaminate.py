@@ -11,13 +11,12 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from components.core.errors import UserError
 from components.core.files import written_whole
-from components.core.plain_text import plain_name
+from components.core.plain_text import plain_name, strings_in
 from components.corpus.corpus import read_corpus
 from components.params import Decontaminate
 from components.similarity import ngram_overlap
@@ -157,16 +156,7 @@ def _texts(path: Path, name: str) -> Iterator[str]:
             yield line
         elif line.strip():
             try:
-                texts = list(_strings(json.loads(line)))
+                texts = list(strings_in(json.loads(line)))
             except (ValueError, RecursionError) as error:
                 raise UserError(f"filter.decontaminate: {name} line {number}: not JSON ({error}); fix it") from None
             yield from (text.encode("utf-8", "replace").decode() for text in texts)  # half of a surrogate pair is none
-
-
-def _strings(value: Any) -> Iterator[str]:
-    """Every text inside a JSON value."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _strings(inner)

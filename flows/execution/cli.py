@@ -96,7 +96,7 @@ def run(flow: Any, report: Path, stop: Stop = _nothing_runs, **parameters: Any) 
     started = time.perf_counter()
     with with_prefect(stop):
         state = flow(**parameters, return_state=True)
-    done = state.name == "Completed"  # a run that stopped on purpose is of that type too, under another name
+    done = state.is_completed()
     if done:
         print("\n" + report.read_text(encoding="utf-8"))
     message = (state.message or "").removeprefix(f"{flow.name}: ")  # which Prefect's page needs

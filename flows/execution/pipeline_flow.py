@@ -129,7 +129,7 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
             # An experiment runs to the end: `dvc exp save` would record stages left out as made from the new values.
             run = RUNS[name] = PipelineRun(name, root, chosen, [] if is_experiment else targets)
             state = _run_stages(run)
-            if is_experiment and state.is_completed() and not run.stopped:  # of a budget, it is of that type too
+            if is_experiment and state.is_completed():
                 experiment.save(root, name)
                 state = _saved(state, name)
         return state
@@ -167,7 +167,7 @@ def _scheduled_after_pause(state: State, params: Params | None, again: dict[str,
         return state
     at = deferral.after_pause(params, datetime.now(UTC))
     deferral.reschedule(deployment, at, again)
-    return Completed(name=PAUSED, message=f"goes on by itself at {at:%Y-%m-%d %H:%M} UTC: {state.message}")
+    return Cancelled(name=PAUSED, message=f"goes on by itself at {at:%Y-%m-%d %H:%M} UTC: {state.message}")
 
 
 def refuse_stale_form(form_hash: str, own: Params) -> None:

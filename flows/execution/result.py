@@ -41,12 +41,12 @@ class StageResult:
 
     @property
     def state(self) -> Any:
-        """The Prefect state of the run that ended so."""
+        """The Prefect state of the run that ended so: a stop on purpose, unfinished, is of the type Cancelled."""
         from prefect.states import Cancelled, Completed, Failed
 
         if self.name == "Failed":
             return Failed(message=self.message)
-        kind = Cancelled if self.name == "Cancelled" else Completed
+        kind = Cancelled if self.stopped else Completed
         return kind(name=self.name, message=self.message)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from prefect import Flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed, State
+from prefect.states import Cancelled, Completed, Failed, State
 
 from components import params as schema
 from components.core.errors import Stopped, UserError
@@ -62,7 +62,7 @@ def study_form(study: Study) -> Flow[Any, State]:
         except UserError as error:
             return Failed(message=f"{study.name}: {error}")
         except Stopped as stop:
-            return Completed(name=stop.name, message=f"{study.name}: {stop}")
+            return Cancelled(name=stop.name, message=f"{study.name}: {stop}")
         report = folder / "report.md"
         key = folder.name.replace("_", "-")  # Prefect takes no other
         create_markdown_artifact(report.read_text(encoding="utf-8"), key=key, description=study.title)

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from prefect.states import Completed, Failed, State
+from prefect.states import Cancelled, Completed, Failed, State
 
 from components.core.errors import Stopped
 from components.params import Params, Tokenize
@@ -30,12 +30,12 @@ def test_a_sweep_and_a_trial_stop_by_that_name_too(name: str, monkeypatch: pytes
     monkeypatch.setattr(stage_flow.schema, "load", lambda path: Params())
     study = importlib.import_module(f"flows.{name}").STUDY
     state = stage_flow.study_form(replace(study, run=spent)).fn()
-    assert (state.name, state.is_completed()) == ("BudgetReached", True)
+    assert (state.name, state.is_cancelled()) == ("BudgetReached", True)
     assert "runtime.budget.project: all of 1 kWh is used" in state.message
 
 
 @pytest.mark.parametrize(("state", "status"), [
-    (Completed(), 0), (Completed(name="BudgetReached", message="spent"), 75), (Failed(message="wrong"), 1),
+    (Completed(), 0), (Cancelled(name="BudgetReached", message="spent"), 75), (Failed(message="wrong"), 1),
 ])  # fmt: skip
 def test_the_exit_status_of_a_flow_in_a_terminal(
     state: State, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

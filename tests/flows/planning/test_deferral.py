@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from prefect.states import Completed, State
+from prefect.states import Cancelled, Completed, State
 
 from components.params import Dedup, Grid, Params, Runtime
 from flows import pipeline as command
@@ -32,7 +32,7 @@ def dirty(tmp_path: Path) -> Params:
 
 def test_a_paused_run_of_the_form_is_scheduled_again(dirty: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     deployment, asked = UUID(int=7), list[dict[str, Any]]()
-    paused = Completed(name="Paused", message="runtime.pause_above: dirty")
+    paused = Cancelled(name="Paused", message="runtime.pause_above: dirty")
     monkeypatch.setattr("prefect.deployments.run_deployment", lambda name, **how: asked.append({"name": name} | how))
     monkeypatch.setattr(pipeline, "own_deployment", lambda: str(deployment))
     monkeypatch.setattr(pipeline, "run_pipeline", lambda *_: paused)
@@ -40,7 +40,7 @@ def test_a_paused_run_of_the_form_is_scheduled_again(dirty: Params, monkeypatch:
     monkeypatch.setattr(pipeline, "chosen_params", lambda form, form_hash: dirty)
     form = PipelineForm(settings=["runtime.pause_above=100.0"])
     state = pipeline.pipeline.fn(form, "", "dedup")
-    assert (state.name, state.is_completed()) == ("Paused", True)
+    assert (state.name, state.is_cancelled()) == ("Paused", True)
     assert state.message == "goes on by itself at 2026-03-02 19:00 UTC: runtime.pause_above: dirty"
     (again,) = asked
     assert (again["name"], again["scheduled_time"]) == (deployment, NOW.replace(hour=19, minute=0))
@@ -61,7 +61,7 @@ def test_a_paused_run_of_a_stages_form_is_scheduled_again(
     stage: Any, section: Dedup | None, parameters: dict[str, str], dirty: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, ran = list[dict[str, Any]](), list[tuple[Any, ...]]()
-    paused = Completed(name="Paused", message="runtime.pause_above: dirty")
+    paused = Cancelled(name="Paused", message="runtime.pause_above: dirty")
     monkeypatch.delenv("DVC_STAGE", raising=False)
     monkeypatch.setattr("prefect.deployments.run_deployment", lambda name, **how: asked.append({"name": name} | how))
     monkeypatch.setattr(pipeline.schema, "load", lambda path: dirty)
@@ -86,7 +86,7 @@ def test_the_terminal_waits_for_a_clean_hour_as_often_as_it_must(
     dirty: Params, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock, begun = [NOW], list[datetime]()
-    paused = Completed(name="Paused", message="dirty")
+    paused = Cancelled(name="Paused", message="dirty")
 
     def run_at(flow: object, at: datetime, parameters: dict[str, Any]) -> State:
         clock[0] = at
