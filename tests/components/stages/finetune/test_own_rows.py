@@ -119,15 +119,16 @@ def test_several_labels_are_learned(kind: str, place: Path, tmp_path: Path) -> N
     assert all(row["score"] > 0.5 for row in said), said
 
 
-@pytest.mark.parametrize("kind", ["causal", "masked"])
-def test_scores_are_learned(kind: str, place: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "steps"), [("causal", 400), ("masked", 200)])
+def test_scores_are_learned(kind: str, steps: int, place: Path, tmp_path: Path) -> None:
+    """Steps until all is learned (R2 above .98 in both types, two seeds each): half-way it depends on the processor."""
     from transformers import pipeline
 
     words = {"dreadful": 100.0, "plain": 140.0, "good": 180.0}
     rows = [f"a {word} and {second} evening {number},{(words[word] + words[second]) / 2}\n"
             for number in range(20) for word in words for second in words]  # fmt: skip
     (place / "scores.csv").write_text("text,score\n" + "".join(rows))
-    params = Classify(**FAST | {"steps": 200}, max_pairs=150)
+    params = Classify(**FAST | {"steps": steps}, max_pairs=150)
     report = run(place, tmp_path, "classify", "scores.csv", params, place / kind)
     metrics = report.metrics
     assert metrics["r2/low"] > 0.5
