@@ -31,8 +31,6 @@ from flows.tracking.progress import Screen
 
 GRACE_S = 4.0
 """Seconds a stage gets to save and end before it is killed; a cancelled tree is gone within 10."""
-
-
 UNCHANGED = "DVC: nothing to run"
 DVC_ADVICE = (
     "Use `dvc push`",
@@ -383,7 +381,8 @@ def _dvc_result(stage: str, status: int, lines: list[str]) -> StageResult:
         return StageResult("Restored", "DVC: taken from its cache") if restored else StageResult("Cached", UNCHANGED)
     last = next((line for line in reversed(lines) if line.startswith("ERROR")), lines[-1] if lines else "no output")
     why = f"dvc repro ended with status {status}: {last.removeprefix('ERROR: ')}"
-    return StageResult("Failed", f"{stage}: {processes.busy(chr(10).join(lines)) or why}")
+    said = chr(10).join(lines)
+    return StageResult("Failed", f"{stage}: {processes.busy(said) or processes.killed(said) or why}")
 
 
 def _tree(pid: int) -> list[psutil.Process]:

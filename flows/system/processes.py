@@ -95,6 +95,14 @@ def busy(text: str) -> str:
     return f"{who} works on the same files; wait until it has ended, then run this again" if match else ""
 
 
+def killed(text: str) -> str:
+    """A sentence if DVC says in `text` that a stage's process was ended by SIGKILL; else ""."""
+    return (
+        "its process was killed, by somebody or by the system for want of memory; run again, it resumes"
+        if re.search(r"exited with -9\b", text) else ""
+    )  # fmt: skip
+
+
 def output(command: list[str], root: Path, given: bytes = b"") -> bytes:
     """Output of a command of git or DVC, run in `root` with `given` as its input.
 

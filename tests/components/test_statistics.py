@@ -1,5 +1,6 @@
 """Intervals cover what they claim, and two models are compared on shared items, cluster by cluster."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,13 @@ def test_a_paired_gain_is_no_share_of_right_answers() -> None:
     won = [1.0] * 3 + [0.0] * 21
     assert ratio(won).low > 0
     assert ratio(won, paired=True).low < 0
+
+
+def test_an_interval_is_cut_to_what_a_score_can_be() -> None:
+    won = [1.0] * 10 + [0.5] * 2
+    assert ratio(won).high > 1  # of wins, losses and ties; nothing tells that 1 is the most
+    assert ratio(won).within(0, 1) == replace(ratio(won), high=1)
+    assert ratio([1.0, 0.5]).within(0, 1).low is None
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -1.0, 0.75])

@@ -180,6 +180,7 @@ def _compared(
             continue
         apart = np.array(points["this_model"]) - np.array(points[name])
         gain = over_works(-apart if problem == "regression" else apart, passages, paired=True)
+        gain = gain if problem == "regression" else gain.within(-1, 1)
         metrics |= {f"{key}/{name}": score.value} | numbers(f"gain_over_{name}", gain)
         if problem == "regression":
             metrics[f"r2/{name}"] = bounds(second)[0]

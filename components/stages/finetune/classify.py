@@ -229,4 +229,4 @@ def r_squared(error: np.ndarray, passages: Sequence[Passage], mean: float) -> Es
     """1 - squared errors (N,) over those of always saying `mean`, the training passages', with its interval."""
     apart = np.array([passage.label for passage in passages]) - mean
     clusters, strata = works_of(passages)
-    return ratio((apart**2 - error**2).tolist(), (apart**2).tolist(), clusters, strata=strata)
+    return ratio((apart**2 - error**2).tolist(), (apart**2).tolist(), clusters, strata=strata).within(-np.inf, 1)

@@ -64,10 +64,10 @@ def instruct(
         metrics |= numbers("choice_accuracy", after.choice)
         metrics |= {"choice_accuracy/before": before.choice.value, "choice_accuracy/chance": 1 / CHOICES}
         metrics["heldout_choices"] = float(len(after.right))
-        metrics |= numbers("choice_gain", after.over_choices(after.right - before.right, paired=True))
+        metrics |= numbers("choice_gain", after.over_choices(after.right - before.right, paired=True).within(-1, 1))
         overlap = overlap_right(choice.examples.heldout)  # type: ignore[arg-type]
         metrics["choice_accuracy/overlap"] = float(overlap.mean())
-        metrics |= numbers("gain_over_overlap", after.over_choices(after.right - overlap, paired=True))
+        metrics |= numbers("gain_over_overlap", after.over_choices(after.right - overlap, paired=True).within(-1, 1))
     metrics |= of_training(result)
     pairs: Any = choice.examples.heldout
     judged: dict[str, Sequence[object]] = {"stratum": after.strata, "bytes": after.num_bytes.tolist()}
@@ -112,14 +112,14 @@ def prefer(
     rows, clusters = scores.rows, [row.cluster or row.where for row in scores.rows]
     length_N2 = np.array([[len(row.chosen), len(row.rejected)] for row in rows], dtype=np.float64)
     own = wins(scores.after_N2)
-    accuracy = ratio(own.tolist(), None, clusters)
+    accuracy = ratio(own.tolist(), None, clusters).within(0, 1)
     metrics = {"heldout_pairs": float(len(rows)), "train_pairs": float(scores.num_train)}
     metrics |= numbers("accuracy", accuracy) | {"accuracy/chance": 0.5}
     table = [("this model", interval_of(accuracy), "")]
     rules = {"before": ("the model before tuning", scores.before_N2), "longer": ("the longer answer", length_N2)}
     for key, (title, values_N2) in rules.items():
-        gain = ratio((own - wins(values_N2)).tolist(), None, clusters, paired=True)
-        other = ratio(wins(values_N2).tolist(), None, clusters)
+        gain = ratio((own - wins(values_N2)).tolist(), None, clusters, paired=True).within(-1, 1)
+        other = ratio(wins(values_N2).tolist(), None, clusters).within(0, 1)
         metrics |= {f"accuracy/{key}": other.value} | numbers(f"gain_over_{key}", gain)
         table.append((title, interval_of(other), interval_of(gain)))
     margins = {name: ratio((logp[:, 0] - logp[:, 1]).astype(float).tolist(), None, clusters)

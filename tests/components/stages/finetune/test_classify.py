@@ -1,5 +1,6 @@
 """Classification: batches, verdicts against scikit-learn, examples that are refused."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -101,6 +102,9 @@ def test_r_squared_agrees_with_scikit_learn() -> None:
     assert found.low is not None
     assert 0 < found.low < found.value
     assert r_squared(truth.mean() - truth, asked, float(truth.mean())).value == 0.0
+    few = [Passage("", float(score), "") for score in (10.0, 20.0, 30.0, 40.0, 50.0, 200.0)]
+    few = [replace(one, cluster=str(number)) for number, one in enumerate(few)]
+    assert r_squared(np.array([0.0, 0, 0, 0, 0, 90]), few, 30.0).high == 1.0, "1 is the best there is"
 
 
 @torch.inference_mode()
