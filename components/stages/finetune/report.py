@@ -192,6 +192,8 @@ def reinforce(
         f"model before tuning. {metrics['sampled/equal_groups']:.0%} of all groups had equal rewards, from which "
         "nothing can be learned (details/sampled.csv)."
     )
+    if metrics["sampled/equal_groups"] == 1.0:
+        page.say("**Nothing was learned: to each prompt all completions had the same reward.** Give one that differs.")
     _written(page, shown.rows()[:MOST_SHOWN], ONE_RIGHT, reports)
     return Report(metrics, page.markdown, facts_of(choice, context, 0.0, reward.variance))
 
