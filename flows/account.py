@@ -65,6 +65,7 @@ def against_champion(now: Any, model: str, params: Params) -> Any:
     from flows.compare import differences, same_heldout
     from flows.tracking.model_origin import registered_alias, today
     from flows.tracking.model_registry import registered_name
+    from flows.tracking.seed_runs import scores_another
     from flows.tracking.snapshots import find
 
     name = registered_name(params, *model.split("/"))
@@ -75,7 +76,10 @@ def against_champion(now: Any, model: str, params: Params) -> Any:
     if version.tags.get("fingerprint") == now.fingerprints().get(model.replace("/", "@")):
         return AgainstChampion(is_this=True, **facts)
     try:
-        champion = find(f"{name}@champion")
+        champion, branch = find(f"{name}@champion"), model.split("/")[1]
+        for whose, state in (("this model's", now), (f"{facts['champion']}'s", champion)):
+            if scores_another(state, branch):
+                return NotKnown(not_known=f"{whose} scores are of an earlier model; run the pipeline to its end")
         if not same_heldout(champion, now):
             return NotKnown(not_known=f"{facts['champion']} was examined on another held-out set")
         compared, _ = differences(champion, now)

@@ -27,17 +27,26 @@ from components.stages.account.answers import (
     Verification,
 )
 from components.stages.account.data_card import DataFacts, data_facts
-from components.stages.account.model_answers import Tunings, load_answer, model_answers, stages_behind, verify_command
+from components.stages.account.model_answers import (
+    Tunings,
+    lineage,
+    load_answer,
+    model_answers,
+    stages_behind,
+    verify_command,
+)
 from components.stages.account.summary import MODELS, Files, checkout_files, gather
 from components.stages.account.types import Cost, StageRecords
 from flows.system import git, paths
+from flows.tracking import seed_runs
 from flows.tracking.mlflow_run import client
 from flows.tracking.snapshots import ObjectCache, Snapshot, find
 from flows.tracking.team_ledger import ledger_of
 
 EVALUATION = "reports/evaluate/details"
 VERIFIED, COMPARED = paths.STATE / "verified", paths.STATE / "compared"
-"""Records of `flows.verify` by the model's hash, and of comparisons with the champion by the evaluation's."""
+"""Records of `flows.verify` by the model's hash, and of comparisons with the champion by the evaluation's and, in it,
+the model's."""
 
 
 def target(model: str, stages: list[str], made: Collection[str] = ()) -> str:
@@ -183,7 +192,16 @@ def origin(one: Snapshot, model: str, where: str = "") -> ModelOrigin:
         rebuild=_rebuild(one, model, verify_command(name, experiment or at), experiment),
         load=load_answer(model, where or ("model" if elsewhere else f"models/{model}"), copy if elsewhere else ""),
         champion=_champion(one, model),
+        scored_earlier=[name for name in lineage(model, tunings_of(one))[-2:] if _scored_earlier(one, name)],
     )
+
+
+def _scored_earlier(one: Snapshot, model: str) -> bool:
+    """Whether evaluate scored other weights than these; also where what it scored can no longer be looked up."""
+    try:
+        return model in MODELS and seed_runs.scores_another(one, model.split("/")[1])
+    except UserError:
+        return True
 
 
 def own_experiment() -> str:
@@ -243,12 +261,15 @@ def _champion(one: Snapshot, model: str) -> AgainstChampion | NotKnown:
         return AgainstChampion(champion=one.name, is_this=True, compared=today())
     record = COMPARED / f"{one.outputs().get(EVALUATION)}.json"
     found: dict[str, Any] = read_json(record) if record.exists() else {}
-    if model not in found:
-        return NotKnown(not_known="its evaluation was not compared with a champion's; the account stage does")
+    own = one.outputs().get(f"models/{model}")
+    if model not in found or found[model].get("of") != own:  # an evaluation outlives the models it was of
+        return NotKnown(not_known="this model was not compared with the champion; run the pipeline to its end")
     kind = NotKnown if "not_known" in found[model] else AgainstChampion
     return kind.model_validate(found[model])
 
 
 def record_comparison(one: Snapshot, found: dict[str, AgainstChampion | NotKnown]) -> None:
-    """Keep how the models of a state compare with their champions."""
-    write_json(COMPARED / f"{one.outputs()[EVALUATION]}.json", {name: row.model_dump() for name, row in found.items()})
+    """Keep how the models of a state, named by their hashes, compare with their champions."""
+    outputs = one.outputs()
+    rows = {name: row.model_dump() | {"of": outputs.get(f"models/{name}")} for name, row in found.items()}
+    write_json(COMPARED / f"{outputs[EVALUATION]}.json", rows)

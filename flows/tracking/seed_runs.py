@@ -27,7 +27,8 @@ from flows.tracking.snapshots import ObjectCache, Snapshot
 HELDOUT = "data/ingest/heldout"
 STAGES = {name.split("/")[1]: name.replace("/", "@") for name in MODELS}
 """Kind of model -> the stage that makes it."""
-SCORED_BY = dict.fromkeys(STAGES, "reports/evaluate") | {"classify": "reports/finetune/classify"}
+EVALUATE = "reports/evaluate"
+SCORED_BY = dict.fromkeys(STAGES, EVALUATE) | {"classify": "reports/finetune/classify"}
 """Kind of model -> the reports of the stage that scores its items."""
 
 
@@ -156,14 +157,16 @@ def has_items(snapshot: Snapshot, branch: str) -> bool:
 
 def scores_another(snapshot: Snapshot, branch: str) -> bool:
     """Whether the evaluation that a snapshot holds is of an earlier model of this kind than the one it holds."""
-    cache, own = ObjectCache(), model_of(snapshot, branch)
+    cache, own, model = ObjectCache(), model_of(snapshot, branch), STAGES[branch].replace("@", "/")
     details = snapshot.outputs().get(f"{SCORED_BY[branch]}/details")
     facts = cache.files(details).get("facts.json") if details else None
     if facts is None or not own:
         return False
-    models = read_json(cache.fetched(facts)).get("models", {})  # older evaluations name none
-    scored = models.get(STAGES[branch].replace("@", "/"))
-    return scored is not None and cache.files(own).get("model.safetensors") != scored
+    models = read_json(cache.fetched(facts)).get("models", {})
+    if not models:  # older evaluations name none; of most models their stage names the folder it read
+        read = {dep["path"]: dep["md5"] for dep in snapshot.lock.get("evaluate", {}).get("deps", [])}
+        return SCORED_BY[branch] == EVALUATE and read.get(f"models/{model}", own) != own
+    return cache.files(own).get("model.safetensors") != models.get(model)  # one it doesn't name came after it
 
 
 def _file_of(snapshot: Snapshot, cache: ObjectCache, branch: str, name: str) -> str:

@@ -10,7 +10,7 @@ from components.core.errors import UserError
 from components.params import Params
 from flows import account, compare
 from flows.system import paths
-from flows.tracking import model_origin, snapshots
+from flows.tracking import model_origin, seed_runs, snapshots
 from flows.tracking.snapshots import Snapshot
 from tests.components.finished_project import ledger
 
@@ -88,5 +88,11 @@ def test_a_model_is_compared_with_its_champion_on_the_tasks_that_score_it(monkey
     monkeypatch.setattr(compare, "same_heldout", lambda a, b: False)
     apart = account.against_champion(now, "pretrain/causal", Params())
     assert apart.not_known == "greenhouse-causal-2 version 3 was examined on another held-out set"
+    monkeypatch.setattr(seed_runs, "scores_another", lambda state, branch: state is champion)
+    stale = account.against_champion(now, "pretrain/causal", Params())
+    assert stale.not_known.startswith("greenhouse-causal-2 version 3's scores are of an earlier model; run the pipe")
+    monkeypatch.setattr(seed_runs, "scores_another", lambda state, branch: state is now)
+    stale = account.against_champion(now, "pretrain/causal", Params())
+    assert stale.not_known == "this model's scores are of an earlier model; run the pipeline to its end"
     version.tags["fingerprint"] = now.fingerprints().get("pretrain@causal")
     assert account.against_champion(now, "pretrain/causal", Params()).is_this

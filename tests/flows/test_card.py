@@ -1,5 +1,6 @@
 """`python -m flows.card`: the page, the JSON with its schema; bad input in one sentence."""
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from dvc.repo import Repo
 
 from components.core.errors import UserError
-from components.stages.account.answers import ModelAnswers, NotKnown, Verification
+from components.stages.account.answers import AgainstChampion, ModelAnswers, NotKnown, QualityAnswer, Verification
 from flows import card
 from flows.system import paths
 from flows.tracking import model_origin
@@ -89,6 +90,57 @@ def test_the_stages_behind_a_model_are_those_of_the_state_it_is_of(workspace: Pa
     assert isinstance(answers.rebuild.dvc_lock, str)
     older = model_origin.collect(Snapshot("workspace", "workspace", LOCK, "abc"), "finetune@instruct")
     assert (older.base, older.stages[-2:]) == ("pretrain/causal", ["pretrain@causal", "finetune@instruct"])
+
+
+def evaluated(cache: Path, scored: str) -> Snapshot:
+    """The workspace's state, whose evaluation scored an instruct model with these weights; it has `here`."""
+
+    def put(value: Any) -> str:
+        data = json.dumps(value).encode()
+        name = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        (cache / name[:2]).mkdir(parents=True, exist_ok=True)
+        (cache / name[:2] / name[2:]).write_bytes(data)
+        (cache / name[:2] / f"{name[2:]}.dir").write_bytes(data)
+        return name
+
+    facts = put({"models": {"pretrain/causal": "causal", "finetune/instruct": scored}})
+    outs = {
+        "evaluate": ("reports/evaluate/details", put([{"relpath": "facts.json", "md5": facts}])),
+        "finetune@instruct": ("models/finetune/instruct", put([{"relpath": "model.safetensors", "md5": "here"}])),
+        "pretrain@causal": ("models/pretrain/causal", put([{"relpath": "model.safetensors", "md5": "causal"}])),
+    }
+    lock = {stage: {"outs": [{"path": path, "md5": f"{md5}.dir"}]} for stage, (path, md5) in outs.items()}
+    return Snapshot("workspace", "workspace", lock, "abc")
+
+
+def test_scores_and_champion_of_an_earlier_model_are_not_said_of_this_one(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Only the model was made anew, as by `--until finetune@instruct`: the evaluation is of the one before it."""
+    monkeypatch.setattr(ObjectCache, "__post_init__", lambda self: setattr(self, "folder", tmp_path / "md5"))
+    monkeypatch.setattr(ObjectCache, "pull", lambda self, hashes: None)
+    facts = workspace / "reports/evaluate/details/facts.json"
+    row = {"task": "answers", "name": "bits of answers", "value": 0.7, "low": 0.6, "high": 0.8, "n": 9}
+    facts.write_text(json.dumps(json.loads(facts.read_text()) | {"highlights": [row]}))
+    before, now = evaluated(tmp_path / "md5", "here"), evaluated(tmp_path / "md5", "another")
+    assert model_origin.origin(before, "finetune/instruct").scored_earlier == []
+    other = AgainstChampion(champion="greenhouse-instruct-2 version 1", is_this=True, compared="2026-01-31")
+    model_origin.record_comparison(before, {"finetune/instruct": other})
+    answers = model_origin.collect(before, "finetune@instruct")
+    assert isinstance(answers.quality, QualityAnswer)
+    assert [score.name for score in answers.quality.scores if score.task == "answers"] == ["bits of answers"]
+    assert answers.quality.champion == other
+
+    model_origin.record_comparison(now, {"finetune/instruct": other})
+    retuned = {"outs": [{"path": "models/finetune/instruct", "md5": now.outputs()["models/pretrain/causal"]}]}
+    tuned = Snapshot("workspace", "workspace", now.lock | {"finetune@instruct": retuned}, "abc")
+    monkeypatch.setattr(model_origin, "find", lambda name, whole=True: tuned)
+    said = " ".join(printed(monkeypatch, capsys, "instruct").split())
+    assert "bits of answers" not in said
+    assert "greenhouse-instruct-2" not in said
+    assert "Evaluate has not scored finetune/instruct as it is now" in said
+    assert "`python -m flows.pipeline` to its end scores it" in said
+    assert "choice accuracy 0.500" in said  # its own stage measured that of these very weights
 
 
 def test_unknown_models_and_states_are_one_sentence(workspace: Path) -> None:

@@ -1,7 +1,7 @@
 """The five answers as plain sentences, and as a page of a terminal."""
 
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from components.stages.account.answers import (
@@ -142,7 +142,17 @@ def quality_text(quality: QualityAnswer, model: str) -> str:
     """Scores that stand for the model, and how it compares with the champion."""
     own = [score for score in quality.scores if score.of == model]
     chosen = [score for score in own if score.headline] or own or quality.scores
-    return "; ".join(map(score_text, chosen[:3])) + f". Champion: {known(quality.champion, champion_text)}."
+    said = [f"{'; '.join(map(score_text, chosen[:3]))}.", f"Champion: {known(quality.champion, champion_text)}."]
+    return " ".join([*said, *([f"{earlier_words(quality.scored_earlier)}."] if quality.scored_earlier else [])])
+
+
+def earlier_words(models: Iterable[str]) -> str:
+    """Which models evaluate hasn't scored as they are, and what to do."""
+    names = ", ".join(models)
+    return (
+        f"Evaluate has not scored {names} as it is now, but earlier weights, whose scores are left out; "
+        "`python -m flows.pipeline` to its end scores it"
+    )
 
 
 def score_text(score: Score) -> str:

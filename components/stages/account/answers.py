@@ -184,11 +184,16 @@ class AgainstChampion(AccountRecord):
 
 
 class QualityAnswer(AccountRecord):
-    """Scores of a model, its own first, then those of the base model it was tuned from."""
+    """Scores of a model, its own first, then those of the base model it was tuned from.
+
+    Attributes:
+        scored_earlier: of these two, those of which evaluate scored earlier weights: its scores of them are left out.
+    """
 
     scores: list[Score]
     skipped: dict[str, str]
     champion: AgainstChampion | NotKnown
+    scored_earlier: list[str] = Field(default_factory=list)
 
 
 class Verification(AccountRecord):
@@ -256,10 +261,15 @@ TUNED_ON = "It was tuned on rows of"
 
 
 class ModelOrigin(AccountRecord):
-    """What only git, DVC and MLflow know of a model; the account stage is given it by its flow."""
+    """What only git, DVC and MLflow know of a model; the account stage is given it by its flow.
+
+    Attributes:
+        scored_earlier: as in `QualityAnswer`.
+    """
 
     state: str = "workspace"
     kind: str = "workspace"
     rebuild: RebuildAnswer
     load: LoadAnswer
     champion: AgainstChampion | NotKnown
+    scored_earlier: list[str] = Field(default_factory=list)

@@ -2,7 +2,14 @@
 
 from collections.abc import Mapping
 
-from components.stages.account.answer_text import direction_words, known, left_out_words, licence_words, seen_words
+from components.stages.account.answer_text import (
+    direction_words,
+    earlier_words,
+    known,
+    left_out_words,
+    licence_words,
+    seen_words,
+)
 from components.stages.account.answers import DataAnswer, ModelAnswers, NotKnown, QualityAnswer, RebuildAnswer
 from components.stages.account.model_answers import forecast_of
 from components.stages.account.score_rows import ScoreRow, above
@@ -33,7 +40,7 @@ def five_sentences(summary: Summary, answers: Mapping[str, ModelAnswers], rows: 
     return {
         "text": _texts(name, others, answers) if own else known(answer.data, _text),
         "cost": cost_sentence(summary) + (f" {_cost_of(answer)}" if own else ""),
-        "quality": known(answer.quality, lambda quality: _quality(quality, rows, own)),
+        "quality": known(answer.quality, lambda quality: _quality(quality, rows, own)) + _earlier(answers),
         "rebuild": _rebuild(answer.rebuild),
         "load": f"with {tool.capitalize()}: {call.removeprefix('model = ')}.",
     }
@@ -105,6 +112,13 @@ def _quality(quality: QualityAnswer, rows: list[ScoreRow], own: str) -> str:
         f"{len(better)} of the {len(compared)} main scores {'of all models ' if own else ''}with a rule that needs no "
         f"model as baseline are better than it{apart}, in one training (other seeds: flows.seeds){against}{skipped}."
     )
+
+
+def _earlier(answers: Mapping[str, ModelAnswers]) -> str:
+    """A sentence on the models that evaluate has not scored as they are; empty if it has scored all."""
+    known_scores = [one.quality for one in answers.values() if isinstance(one.quality, QualityAnswer)]
+    names = dict.fromkeys(name for quality in known_scores for name in quality.scored_earlier)
+    return f" {earlier_words(names)}." if names else ""
 
 
 def _rebuild(rebuild: RebuildAnswer) -> str:

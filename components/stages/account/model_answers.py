@@ -307,11 +307,15 @@ def forecast_of(rows: Mapping[str, Any], forecasts: list[dict[str, Any]]) -> For
 
 def quality_answer(line: list[str], records: StageRecords, origin: ModelOrigin) -> QualityAnswer | NotKnown:
     """Scores of the model, the last of `line`, by its own stage and by evaluate, then those of its base."""
+    earlier = origin.scored_earlier
+    if earlier:  # what evaluate measured of them is of weights that are no longer theirs
+        mine = [row for row in records.evaluation if _model_of(row) not in earlier]
+        records = records.model_copy(update={"evaluation": mine})
     scores = [score for name in reversed(line) for score in _scores(name, records)]
     if not scores:
         return NotKnown(not_known="no stage has scored this model; run evaluate")
     skipped = {f"{row.stage}: {row.what}": row.why for row in records.skipped}
-    return QualityAnswer(scores=scores, skipped=skipped, champion=origin.champion)
+    return QualityAnswer(scores=scores, skipped=skipped, champion=origin.champion, scored_earlier=earlier)
 
 
 def _scores(model: str, records: StageRecords) -> list[Score]:
@@ -333,8 +337,7 @@ def _scores(model: str, records: StageRecords) -> list[Score]:
         )
         for name, row in known.items()
     ]  # fmt: skip
-    rows = [(scored_model(row.get("task") or row["question"], row["name"]), row) for row in records.evaluation]
-    evaluated = [_evaluated(row, model) for scored, row in rows if scored == model]
+    evaluated = [_evaluated(row, model) for row in records.evaluation if _model_of(row) == model]
     return (evaluated or own) if after else own + evaluated
 
 
@@ -372,6 +375,11 @@ def scored_model(task: str, name: str) -> str:
     words = re.split(r"[\W_]", name)
     own = {"masked": "pretrain/masked", "preferred": "finetune/prefer"}
     return next((own[word] for word in words if word in own), SCORED.get(task, "pretrain/causal"))
+
+
+def _model_of(row: dict[str, Any]) -> str:
+    """The model that a row of `highlights` is of."""
+    return scored_model(row.get("task") or row["question"], row["name"])
 
 
 def _evaluated(row: dict[str, Any], model: str) -> Score:

@@ -119,6 +119,21 @@ def test_scores_carry_baseline_and_the_model_that_was_scored(root: Path) -> None
     assert "of 2 scores 1 are better and 0 worse than those of x version 1" in sentences(answers)["quality"]
 
 
+def test_the_report_names_models_that_evaluate_has_not_scored_as_they_are(root: Path) -> None:
+    summary, file = Summary.model_validate(read_json(root / "reports/summary.json")), checkout_files(root)
+    summary.evaluation = [ROW]
+    params, facts, answers = Params(), data_facts(file, summary), {}
+    for name in ("pretrain/causal", "finetune/instruct"):
+        stale = unknown_origin(name).model_copy(update={"scored_earlier": ["pretrain/causal"]})
+        answers[name] = model_answers(
+            name, params.account, summary, facts, summary.cost, [], stale, file, params.finetune.model_dump()
+        )
+        assert "key recall" not in model_card.card(answers[name])
+        assert "Evaluate has not scored pretrain/causal as it is now" in model_card.card(answers[name])
+    said = five_sentences(summary, answers, [])["quality"]
+    assert said.count("Evaluate has not scored pretrain/causal as it is now") == 1
+
+
 CORPUS = ["ingest", "dedup", "filter", "bias", "mix"]
 
 
