@@ -4,15 +4,16 @@
     python -m flows.chat --prompt "What is a list?"        one answer, for scripts
     python -m flows.chat --model models/pretrain/causal    another model folder
 
-The instruction-tuned model answers in the chat format, and begins with an example of what it was tuned on; a merely
-pretrained one continues the text. The conversation so far is part of the prompt as long as it fits the context; the
-oldest turns are dropped first.
+The instruction-tuned model answers in the chat format, and begins with an example of what it was tuned on (of rows of
+your own with a held-out one, from this checkout's reports); a merely pretrained one continues the text. The
+conversation so far is part of the prompt as long as it fits the context; the oldest turns are dropped first.
 
 An answer's confidence is the geometric mean of the probabilities that the model gave to the answer's tokens, its end
 among them, before temperature and top-p. Below --confidence it is said to be a guess. A line `?` (or --probabilities)
 shows the probability of each token of the last answer.
 """
 
+import csv
 import io
 import math
 import sys
@@ -187,10 +188,26 @@ def open_chat(folder: Path, sampling: Sampling) -> tuple[Conversation, str]:
     tuned, plain = "answers questions like those it was tuned on", "continues your text; it was not tuned to answer"
     kind = tuned if instruct else plain
     description = f"{place}: {millions:.1f} million parameters, context {context} tokens. It is tiny: it {kind}."
-    if example := facts.get("task", {}).get("example"):
+    if example := facts.get("task", {}).get("example") or own_example(folder):
         description += f"\nIt was tuned on examples such as\n  you> {example['prompt']}\n  model> {example['answer']}"
     encoder = encoder_of(folder if (folder / "tokenizer.json").exists() else base_of(folder))
     return Conversation(model, tokenizer, instruct, sampling, encoder=encoder), description
+
+
+def own_example(folder: Path) -> dict[str, str]:
+    """A held-out row of one's own data, of a model tuned on such here; it stays in the reports, off the model's copies.
+
+    Empty if there is none.
+    """
+    models = (paths.ROOT / "models").resolve()
+    if not (place := folder.resolve()).is_relative_to(models):
+        return {}
+    rows = paths.ROOT / "reports" / place.relative_to(models) / "details/heldout.csv"
+    if not rows.exists():
+        return {}
+    with open(rows, encoding="utf-8", newline="") as file:
+        first = next(csv.DictReader(file), {})
+    return {"prompt": first["text"], "answer": first["answer"]} if {"text", "answer"} <= first.keys() else {}
 
 
 def converse(chat: Conversation, least: float, probabilities: bool) -> None:

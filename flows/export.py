@@ -74,13 +74,37 @@ def metadata(answers: Any) -> dict[str, str]:
 # -- the hub -----------------------------------------------------------------------------------------------------------
 
 
-def write_folder(one: Any, model: str, answers: Any, folder: Path) -> None:
-    """Copy a model to a new folder, with README.md, ATTRIBUTION.md and card.json beside it."""
+def write_folder(one: Any, model: str, answers: Any, folder: Path, exact: bool = True) -> None:
+    """Copy a model to a new folder, with README.md, ATTRIBUTION.md and card.json beside it.
+
+    Args:
+        exact: its files byte for byte, to be compared by their hashes; else without a row of one's own.
+
+    Raises:
+        UserError: an exact copy would hold a row of one's own, as models of earlier versions do.
+    """
     from components.stages.account.model_card import write_card
 
     copy_model(one, model, folder)
+    leave_own_row_out(folder / "greenhouse.json", model if exact else "")
     write_card(answers, folder)
     check_card(folder)
+
+
+def leave_own_row_out(path: Path, exact: str) -> None:
+    """Take an example from rows of one's own out of a copy's facts; of the model `exact`, if named, refuse it."""
+    from components.core.files import read_json, write_json
+    from components.stages.account.summary import without_own_row
+
+    facts = read_json(path)
+    if (kept := without_own_row(facts)) == facts:
+        return
+    if exact:
+        raise UserError(
+            f"models/{exact}/greenhouse.json: has a row of your own data, as an earlier version put in, which would be "
+            f"published; `python -m flows.pipeline --until {exact.replace('/', '@')}` makes the model without it"
+        )
+    write_json(path, kept)
 
 
 def check_card(folder: Path) -> None:
@@ -164,7 +188,8 @@ def export(model: str, at: str, form: str, out: str, repository: str) -> None:
         library()
     if target.exists():
         raise UserError(f"{target}: exists already; name another with --out, or remove it")
-    answers = collect(one, stage, str(target))
+    # A path of this machine says nothing to others: the card names the folder, or where it is sent.
+    answers = collect(one, stage, repository or f"./{target.name}")
     licence = answers.licence if isinstance(answers.licence, str) else ""
     if repository and not licence:
         raise UserError(
@@ -175,7 +200,10 @@ def export(model: str, at: str, form: str, out: str, repository: str) -> None:
         tempfile.TemporaryFile(dir=target.parent).close()
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({error.strerror}); name another place with --out") from None
-    (write_file if form == "gguf" else write_folder)(one, name, answers, target)
+    if form == "gguf":
+        write_file(one, name, answers, target)
+    else:
+        write_folder(one, name, answers, target, exact=False)
     files = [target] if target.is_file() else sorted(path for path in target.rglob("*") if path.is_file())
     for path in files:
         print(f"{path.stat().st_size / 1e6:9.2f} MB  {path}")

@@ -213,6 +213,7 @@ def summary(path: Path, examples: Rows, parts: Split, usable: Usable) -> list[st
     """Counts, what is left out with the first place of each reason, lengths, two examples."""
     lines = [f"{path}: {usable.train} rows to train on, {usable.heldout} held out (kind {examples.kind})"]
     lines += [f"  left out: {line}" for line in reason_lines(usable.refused)]
+    lines.append("  rows are used as they are, personal data included, and a model may repeat it")
     if usable.train < FEW:
         lines.append(f"  so few rows to train on ({usable.train}) teach a model hardly anything that others share")
     kept = {name for row in (*parts.train, *parts.heldout) for name in classes_of(row)}

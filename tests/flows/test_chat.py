@@ -1,7 +1,9 @@
 """`make chat`: a conversation bounded by the context, shown while it grows, the same for the same seed."""
 
 import io
+import json
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +23,7 @@ from components.stages.finetune import adapter
 from components.tokens.chat_format import ChatFormat
 from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, USER, train_bpe
 from flows.chat import Conversation, Sampling, main, model_folder, open_chat
+from flows.system import paths
 from tests.components.stages.finetune.test_own_rows import foreign_tokenizer
 
 EXAMPLE = {"prompt": "abs(x)", "answer": "Return the absolute value."}
@@ -94,6 +97,25 @@ def test_one_answer_from_the_command_line(folder: Path, run: Run) -> None:
     assert "It is tiny" in besides
     assert "you> abs(x)\n  model> Return the absolute value." in besides
     assert "(a guess: confidence 1.00, below 1.00)" in besides
+
+
+def test_a_model_tuned_on_rows_of_ones_own_shows_one_from_the_reports_of_this_checkout(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not in the model's folder, which is copied and published."""
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    model, rows = tmp_path / "models/finetune/instruct", tmp_path / "reports/finetune/instruct/details/heldout.csv"
+    shutil.copytree(folder, model)
+    (model / "greenhouse.json").write_text(json.dumps(
+        json.loads((model / "greenhouse.json").read_text()) | {"task": {"name": "rows", "chat": True}}
+    ))  # fmt: skip
+    assert "you>" not in open_chat(model, Sampling())[1]
+    rows.parent.mkdir(parents=True)
+    rows.write_text('cluster,answer,text\nrow 1,"One, two.",Count?\n')
+    assert open_chat(model, Sampling())[1].endswith("examples such as\n  you> Count?\n  model> One, two.")
+    rows.write_text("cluster,before,after,text\n")
+    assert "you>" not in open_chat(model, Sampling())[1]
+    assert "you>" not in open_chat(shutil.copytree(model, tmp_path / "copy"), Sampling())[1]
 
 
 def test_a_conversation_ends_with_the_input(run: Run) -> None:

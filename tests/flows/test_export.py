@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard
 from huggingface_hub.errors import LocalTokenNotFoundError
 
 from components.core.errors import UserError
-from components.core.files import read_json
+from components.core.files import read_json, write_json
 from components.model.export import save
 from components.stages.account.answers import ModelAnswers
 from components.tokens.tokenizer import train_bpe
@@ -71,10 +71,35 @@ def test_the_folder_is_one_the_hub_takes(
     }  # fmt: skip
     data = ModelCard.load(folder / "README.md").data
     assert (data.library_name, data.pipeline_tag, data.license) == ("transformers", "text-generation", "unknown")
-    assert str(folder) in (folder / "README.md").read_text()  # how to load it
+    assert 'model="./causal"' in (folder / "README.md").read_text()
+    assert not [path for path in folder.iterdir() if str(models).encode() in path.read_bytes()]
     shown = capsys.readouterr().out
     assert "Nothing was sent" in shown
     assert "No licence is stated" in shown
+
+
+def test_no_row_of_ones_own_is_in_what_is_exported(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor of a model whose facts have one as an example, as those of earlier versions do."""
+    facts = models / "models/finetune/instruct/greenhouse.json"
+    secret = {"prompt": "Who owes what?", "answer": "Jane Doe, jane.doe@mail.org, owes 14 gold pieces."}
+    task = {"name": "rows", "title": "rows of r.jsonl -> the last answer of a chat", "chat": True, "example": secret}
+    write_json(facts, read_json(facts) | {"task": task, "finetuning": {"steps": 5, "rows": "r.jsonl"}})
+    before = facts.read_bytes()
+    out = {"outs": [{"path": "models/finetune/instruct", "md5": "1.dir"}]}
+    lock = {"finetune@instruct": out | {"params": {"params.yaml": {"finetune.instruct": {"data": "r.jsonl"}}}}}
+    monkeypatch.setattr(model_origin, "find", lambda name, whole=True: Snapshot(name, "workspace", lock, "abc"))
+    run(monkeypatch, "instruct", "--format", "hub")
+    folder = models / "exports/instruct"
+    assert not [path.name for path in folder.iterdir() if b"14 gold" in path.read_bytes()]
+    assert read_json(folder / "greenhouse.json")["task"]["title"] == task["title"]
+    assert facts.read_bytes() == before
+    said = (folder / "ATTRIBUTION.md").read_text()
+    assert "tuned on rows of r.jsonl, whose licence and origin are not recorded here. Those rows are as their" in said
+    assert "personal data in them was not replaced" in said
+    one = Snapshot("workspace", "workspace", lock)
+    answers = model_origin.collect(one, "finetune@instruct")
+    with pytest.raises(UserError, match=r"greenhouse\.json: has a row of your own data.*--until finetune@instruct`"):
+        export.write_folder(one, "finetune/instruct", answers, models / "attested")
 
 
 def test_a_push_is_explicit_private_and_checked_first(

@@ -60,6 +60,7 @@ def test_rows_are_shown_and_written(
     shown = capsys.readouterr().out
     assert "54 rows to train on, 6 held out (kind chat)" in shown
     assert "left out: 1 x missing field, first chats.jsonl line 61 (completion)" in shown
+    assert "rows are used as they are, personal data included, and a model may repeat it" in shown
     assert "user: What comes after" in shown
     assert f"+    data: {chats}" in shown
     run(monkeypatch, chats)

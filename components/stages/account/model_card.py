@@ -14,7 +14,7 @@ from typing import Any
 
 from components.core.files import rounded, write_json, write_text
 from components.stages.account.answer_text import bounds, known, sentences, watt_hours
-from components.stages.account.answers import ModelAnswers, NotKnown
+from components.stages.account.answers import TUNED_ON, ModelAnswers, NotKnown
 
 TEMPLATES = Path(__file__).with_name("templates")
 NOTICE = "keep its copyright notice and its text with copies"
@@ -96,11 +96,12 @@ def attribution(answers: ModelAnswers) -> str:
     """ATTRIBUTION.md: what was trained on, by licence."""
     data = answers.data
     rows = data if isinstance(data, NotKnown) else data.attribution
+    own = [line for line in answers.limits if line.startswith(TUNED_ON)]
     groups = [] if isinstance(rows, NotKnown) else [(a, list(b)) for a, b in groupby(rows, lambda row: row.licence)]
     return str(
         environment()
         .get_template("attribution.md.j2")
-        .render(a=answers, groups=groups, asks=asks, unknown=known(rows, lambda _: ""))
+        .render(a=answers, groups=groups, asks=asks, own=own, unknown=known(rows, lambda _: ""))
     )
 
 

@@ -308,8 +308,9 @@ class Job:
         return finetune_report.reinforce(choice, result, before, after, history, shown, self.context, reports)
 
     def _save(self, result: TrainResult, out: Path, prompt: str, answer: str) -> None:
-        """Write a model that answers, with an example of what it was tuned on for `make chat`."""
-        facts = self._facts(result, {"chat": True, "example": {"prompt": prompt, "answer": answer}})
+        """Write a model that answers, with an example for `make chat`; a row of one's own leaves with no model."""
+        example = {} if self.choice.rows else {"example": {"prompt": prompt, "answer": answer}}
+        facts = self._facts(result, {"chat": True} | example)
         export.save(self.model, self.tokenizer_json, out, facts, self.base if self._is_foreign else None)
 
     @property

@@ -87,6 +87,9 @@ def test_chats_are_learned_and_every_row_is_accounted_for(place: Path, tmp_path:
     assert re.search(r"`system: Say the place. user: Hi \d+ assistant: Yes\? user: Person", report.markdown)
     again = run(place, tmp_path / "again", "instruct", "chats.jsonl", Instruct(**FAST))
     assert again == report
+    model = json.loads((tmp_path / "out" / "greenhouse.json").read_text())
+    assert model["task"]["chat"]
+    assert "example" not in model["task"], "a row of one's own would go wherever the model does"
 
 
 def test_labels_are_learned(place: Path, tmp_path: Path) -> None:
