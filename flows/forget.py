@@ -62,26 +62,30 @@ def look(text: str, again: bool = False) -> tuple[Any, list[Any]]:
         hint = (
             "it was taken out; --purge deletes old copies" if taken_out else "`python -m flows.trace` says what is near"
         )
-        if own := own_files(query, [], set()):
+        own, unsearched = own_files(query, [], set())
+        if own:
             hint = f"files of your own do: take it out of them and run the pipeline: {'; '.join(lines_of(own))}"
+        hint += "".join(f"; {line}" for line in lines_of(unsearched))
         raise UserError(f"no document has this {query.kind}; {hint}")
     return query, found
 
 
-def own_files(query: Any, documents: list[Any], ids: set[str]) -> list[Any]:
-    """Rows for fine-tuning and evaluation items that hold the text (rows_with_text.py)."""
+def own_files(query: Any, documents: list[Any], ids: set[str]) -> tuple[list[Any], list[Any]]:
+    """Rows for fine-tuning and evaluation items that hold the text (rows_with_text.py); and what can't be searched."""
     from flows.tracking.forgetting import quotes_of
+    from flows.tracking.model_exposure import states
     from flows.tracking.rows_with_text import files_with
 
-    return files_with(query, quotes_of(documents, ids))
+    found = files_with(query, quotes_of(documents, ids), states())
+    return [one for one in found if not one.unread], [one for one in found if one.unread]
 
 
 def lines_of(own: list[Any]) -> list[str]:
-    """The files for a person, with the models of the workspace that were tuned on them."""
+    """The files for a person, with the models of the workspace that were tuned on just these bytes."""
     from flows.system import dvc
     from flows.tracking.forgetting import tuned_from
 
-    models = [", ".join(sorted(tuned_from(dvc.lock(), {one.path}))) for one in own]
+    models = [", ".join(sorted(tuned_from(dvc.lock(), set(), {one.md5} - {""}))) for one in own]
     return [f"{one.line()}{f' (seen by {some})' if some else ''}" for one, some in zip(own, models, strict=True)]
 
 
@@ -191,8 +195,8 @@ def dry_run(query: Any, found: list[Any]) -> str:
         )
     lines += [f"    DVC experiment {name}" for name in forgetting.experiments_with(copies)]
     quoted = forgetting.artifacts_with(forgetting.quotes_of(documents, ids))
-    own = own_files(query, documents, ids)
-    saw_it = forgetting.versions_that_saw(found, [one.path for one in own])
+    own, unsearched = own_files(query, documents, ids)
+    saw_it = forgetting.versions_that_saw(found, [one.md5 for one in own if one.md5])
     kept = [*map(forgetting.model_item, saw_it), *forgetting.artifact_items(quoted)]
     lines += [f"    {item.what}" for item in kept]
     if (exports := paths.ROOT / "exports").exists():
@@ -201,6 +205,7 @@ def dry_run(query: Any, found: list[Any]) -> str:
         )
     lines += ["files of your own that hold it, which only you can change:"] * bool(own)
     lines += [f"    {line}" for line in lines_of(own)]
+    lines += ["rows that may hold it:"] * bool(unsearched) + [f"    {line}" for line in lines_of(unsearched)]
     lines += ["the sources themselves, which only you can change:"]
     return "\n".join(lines + [f"    {place}" for place in forgetting.sources_of(documents)])
 
@@ -249,8 +254,8 @@ def apply(text: str, query: Any, found: list[Any]) -> None:
     from flows.tracking import forgetting, forgotten
 
     documents, ids = [match.document for match in found], forgetting.with_duplicates(found)
-    own = own_files(query, documents, ids)
-    saw = forgetting.versions_that_saw(found, [one.path for one in own])
+    own, unsearched = own_files(query, documents, ids)
+    saw = forgetting.versions_that_saw(found, [one.md5 for one in own if one.md5])
     known = forgotten.record(text, documents, ids, saw)
     if not all((paths.ROOT / out).exists() for out in dvc.outputs()):
         dvc.run("checkout", "--allow-missing")
@@ -269,7 +274,9 @@ def apply(text: str, query: Any, found: list[Any]) -> None:
         raise UserError(f"still there after the removal: {', '.join(left[:5])}; report this as a mistake in Greenhouse")
     if own:
         print("files of your own still hold it, take it out there and run the pipeline:", *lines_of(own), sep="\n    ")
-    else:
+    if unsearched:
+        print("rows that may hold it:", *lines_of(unsearched), sep="\n    ")
+    if not own and not unsearched:
         print("no model of the workspace was trained on them")
     objects = len({row["md5"] for row in known["copies"]})
     print(f"up to {objects} objects with it are left in DVC's cache and remote, of old states: --purge deletes them")

@@ -6,7 +6,7 @@ holds one in its mixture has it in its token shards and in the weights of its mo
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -220,7 +220,7 @@ def versions_that_saw(found: list[TraceMatch], own: Iterable[str] = ()) -> list[
     """Registered versions whose training saw a document, those tuned from one that did or on a sample with one too.
 
     Args:
-        own: rows of one's own that hold the text, as dvc.lock names them.
+        own: hashes of rows of one's own that hold the text, as dvc.lock has them.
     """
     from flows.tracking.attestation import versions_of
 
@@ -230,21 +230,33 @@ def versions_that_saw(found: list[TraceMatch], own: Iterable[str] = ()) -> list[
     for state in states():
         models = {f"models/pretrain/{one.branch}" for one in seen if state.name in one.model.split(", ")}
         drawn = any(rows_of(path, ids) for _, _, path in shards(cached_view(state), "bias", "train"))
-        models |= tuned_from(state.lock, {*models, *own} | ({SAMPLED} if drawn else set()))
+        models |= tuned_from(state.lock, models | ({SAMPLED} if drawn else set()), set(own))
         for stage, made in state.fingerprints().items():
             if models & {out["path"] for out in state.lock[stage].get("outs", [])}:
                 versions |= {(row.name, row.version): row for row in versions_of(made)}
     return list(versions.values())
 
 
-def tuned_from(lock: dict[str, dict[str, Any]], inputs: set[str]) -> set[str]:
-    """Tuned models that have one of these models or corpora as an input, or a model tuned from one."""
+def tuned_from(lock: dict[str, dict[str, Any]], inputs: set[str], hashes: Collection[str] = ()) -> set[str]:
+    """Tuned models that have one of these models or corpora as an input, or a model tuned from one.
+
+    Args:
+        inputs: paths. A model counts as an input where it was the one that `lock` holds now, by its hash.
+        hashes: of inputs that are known by their bytes, such as rows.
+    """
+    outs = {out["path"]: out.get("md5") for entry in lock.values() for out in entry.get("outs", [])}
+
+    def is_among(dep: dict[str, Any], known: set[str]) -> bool:
+        path, md5 = dep["path"], dep.get("md5")
+        another = path.startswith("models/") and md5 != outs.get(path, md5)  # made anew since
+        return md5 in hashes or (path in known and not another)
+
     tuned = set[str]()
     for _ in lock:  # a model tuned from a tuned one may stand before it
         tuned |= {
             f"models/{stage.replace('@', '/')}"
             for stage, entry in lock.items()
-            if stage.startswith("finetune@") and (inputs | tuned) & {dep["path"] for dep in entry.get("deps", [])}
+            if stage.startswith("finetune@") and any(is_among(dep, inputs | tuned) for dep in entry.get("deps", []))
         }
     return tuned
 

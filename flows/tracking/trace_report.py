@@ -8,7 +8,7 @@ from components.core.errors import UserError
 from components.lineage.documents import DocumentLocation, Query, Traced, View, near, query_of, trace
 from components.lineage.quotes import Quotes
 from flows.system import dvc
-from flows.tracking.model_exposure import Seen, models, seen_by, stretch_of, tokens_fit, workspace_view
+from flows.tracking.model_exposure import Seen, models, seen_by, states, stretch_of, tokens_fit, workspace_view
 from flows.tracking.rows_with_text import FileWithText, files_with
 from flows.tracking.snapshots import Snapshot
 
@@ -56,9 +56,12 @@ def _key(document: Traced) -> tuple[str, str]:
 def told(query: Query, matches: list[TraceMatch], own: list[FileWithText]) -> Iterator[str]:
     """The answer, line by line."""
     yield from _documents_lines(query, matches)
-    if own:
+    if held := [one for one in own if not one.unread]:
         yield "\nIn rows for fine-tuning and evaluation items, which are no documents:"
-        yield from (f"    {one.line()}" for one in own)
+        yield from (f"    {one.line()}" for one in held)
+    if unread := [one for one in own if one.unread]:
+        yield "\nRows that may hold it:"
+        yield from (f"    {one.line()}" for one in unread)
 
 
 def _documents_lines(query: Query, matches: list[TraceMatch]) -> Iterator[str]:
@@ -137,6 +140,6 @@ def report(text: str, json_wanted: bool) -> tuple[str, bool]:
     if workspace_view("data/ingest/train/manifest.json") is None:
         raise UserError("nothing has been ingested here yet; run `make demo` or `dvc repro` first")
     query = query_of(text, workspace_view)
-    matches, own = answers(query), files_with(query, Quotes((), ()))
-    found = bool(matches or own)
+    matches, own = answers(query), files_with(query, Quotes((), ()), states())
+    found = bool(matches or any(not one.unread for one in own))
     return as_json(query, matches, own) if json_wanted else "\n".join(told(query, matches, own)), found

@@ -43,5 +43,9 @@ def test_rows_that_hold_the_text_are_told_beside_the_documents_and_are_in_the_js
     told = list(trace_report.told(query, [], [rows]))
     assert told[0].startswith("No document has this passage")
     assert told[-1].strip() == "finetune.classify.data = a: a line 1"
+    gone = FileWithText("rows of finetune@instruct of run-a", "b", ["not searched: it is gone"], unread=True)
+    assert list(trace_report.told(query, [], [rows, gone]))[-2:] == [
+        "\nRows that may hold it:", "    rows of finetune@instruct of run-a = b: not searched: it is gone"
+    ]  # fmt: skip
     found = json.loads(trace_report.as_json(query, [], [rows]))
     assert (found["documents"], [one["places"] for one in found["files"]]) == ([], [["a line 1"]])
