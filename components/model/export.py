@@ -249,14 +249,15 @@ def shape_of(fields: dict[str, Any], where: Path) -> Shape:
     if kind not in ("qwen3", "eurobert"):
         raise UserError(f"{where}: config.json has model_type {kind!r}; only qwen3 (causal) and eurobert (masked) load")
     rope = fields.get("rope_parameters") or fields.get("rope_scaling") or {}
-    plain = (
-        rope.get("rope_type", rope.get("type", "default")) == "default"
-        and not fields.get("attention_bias")
-        and not fields.get("mlp_bias")
-    )
-    if not plain or fields.get("hidden_act", "silu") != "silu" or fields.get("use_sliding_window"):
-        raise UserError(f"{where}: config.json asks for biases, scaled RoPE, sliding windows or another activation; "
-                        "only the plain block loads")  # fmt: skip
+    scaling, activation = rope.get("rope_type", rope.get("type", "default")), fields.get("hidden_act", "silu")
+    lacking = {
+        "biases": fields.get("attention_bias") or fields.get("mlp_bias"),
+        f"RoPE scaled by {scaling}": scaling != "default",
+        f"the activation {activation}": activation != "silu",
+        "sliding windows": fields.get("use_sliding_window"),
+    }
+    if wanted := [what for what, is_asked in lacking.items() if is_asked]:
+        raise UserError(f"{where}: config.json asks for {', '.join(wanted)}; only the plain block loads")
     heads, width = fields["num_attention_heads"], fields["hidden_size"]
     shape = Shape(
         vocab_size=fields["vocab_size"],

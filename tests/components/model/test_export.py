@@ -67,7 +67,9 @@ def test_loading_what_is_no_model_says_what_is_missing(tokenizer_json: str, tmp_
     fields = json.loads((tmp_path / "config.json").read_text())
     for change, message in (
         ({"model_type": "llama"}, "model_type 'llama'"),
-        ({"attention_bias": True}, "plain block"),
+        ({"attention_bias": True}, "asks for biases; only the plain block loads"),
+        ({"use_sliding_window": True, "hidden_act": "gelu"}, "asks for the activation gelu, sliding windows; only"),
+        ({"rope_scaling": {"type": "yarn"}, "rope_parameters": None}, "asks for RoPE scaled by yarn; only"),
         ({"num_hidden_layers": 3}, "damaged"),
         ({"intermediate_size": 32}, "damaged"),
         ({"architectures": ["Qwen3ForSequenceClassification"]}, r"classifier.* such as models/pretrain/causal"),
