@@ -5,14 +5,15 @@
     python -m flows.finetune_data OWNER/NAME@COMMIT          a data set of the Hugging Face hub, copied to downloads/
     python -m flows.finetune_data PATH --base FOLDER         and start from a model of `transformers` (Qwen3, EuroBERT)
     python -m flows.finetune_data PATH --base OWNER/NAME@COMMIT   the same from the hub: safetensors alone, no code
-    python -m flows.finetune_data default                    back to the corpus and the pipeline's own models
+    python -m flows.finetune_data default                    each branch as it was before rows of your own
     python -m flows.finetune_data PATH --dry-run             write nothing (a reward.py is asked all the same)
 
 Rows have `messages` (a list of {role, content}), or `prompt` and `completion`, or `text` and `label`, or `text` and
 `labels` (a list: several classes), or `text` and `score` (a number), or `prompt`, `chosen` and `rejected`. Shown are
 how many can be used, what is left out and why, and two examples; then what changes in params.yaml. At a terminal it
-asks before it writes. `--branch reinforce` takes `prompt` and `completion`: rewarded are completions that are, or end
-in, the row's, or what reward.py says.
+asks before it writes. In a folder, files named test, validation, valid, val, dev, eval or heldout are held out.
+`--branch reinforce` takes `prompt` and `completion`: rewarded are completions that are, or end in, the row's, or what
+reward.py says.
 """
 
 import os
@@ -28,6 +29,7 @@ from components.core.errors import UserError
 from components.core.files import write_text
 from components.core.plain_text import plain
 from components.finetuning_data.chat import encode
+from components.finetuning_data.coverage import known_line, learned_answers, num_known, seen_line
 from components.finetuning_data.formats import Rows, read
 from components.finetuning_data.rows import BRANCH, Chat, Kind, Labelled, Preference, reason_lines
 from components.finetuning_data.split import Split, classes_of, split
@@ -35,8 +37,10 @@ from components.params import FURTHER, Branch, Finetune
 from flows.system import params_file, paths
 from flows.system.command import parser_of, run_command
 from flows.system.disk import human
+from flows.system.params_record import ParamsRecord
 
 PARAMS, DOWNLOADS = paths.ROOT / "params.yaml", paths.ROOT / "downloads"
+RECORD = ParamsRecord(paths.STATE / "finetune_data.json")
 BRANCHES: tuple[Branch, ...] = get_args(Branch)
 PASSES, MOST_STEPS = 3, 1000
 """Times through the rows, and steps at most, that are proposed."""
@@ -62,10 +66,9 @@ def main() -> None:
     if not arguments.data.strip():
         raise UserError("no path is given; name a file, a folder, or owner/name@commit")
     if arguments.data == "default":
-        values = shipped([arguments.branch] if arguments.branch else BRANCHES)
-    else:
-        values = wanted(arguments.data, arguments.branch, arguments.base, arguments.split)
-    print(apply(values, arguments.dry_run))
+        print(restore([arguments.branch] if arguments.branch else BRANCHES, arguments.dry_run))
+        return
+    print(apply(wanted(arguments.data, arguments.branch, arguments.base, arguments.split), arguments.dry_run))
 
 
 def wanted(data: str, branch: Branch | None, base: str | None, split_name: str) -> dict[str, Any]:
@@ -91,10 +94,13 @@ def wanted(data: str, branch: Branch | None, base: str | None, split_name: str) 
     usable = Usable(fits, path, examples.kind, parts, mine, folder or paths.ROOT / start)
     print(plain("\n".join(summary(path, examples, parts, usable) + description)))
     if not is_there:
-        print("  nothing is ingested yet: rows with text of the held-out set are left out when the stage runs")
-    per_pass = usable.train * getattr(mine, "updates", 1) / mine.batch
+        print("  nothing is ingested yet: rows with text of its held-out corpus are left out when the stage runs")
+    per_step = mine.batch / getattr(mine, "updates", 1)
+    per_pass = usable.train / per_step
     least = min(HEAD_STEPS, HEAD_PASSES * per_pass) if fits == "classify" else 1
     steps = round(min(MOST_STEPS, max(PASSES * per_pass, least)))
+    if few := seen_line(fits, usable.train, steps, per_step):
+        print(f"  {few}")
     values: dict[str, Any] = {"data": _named(path), "max_pairs": max(10, len(parts.train)), "steps": steps}
     if folder or (fits in FURTHER and not mine.base):
         values["base"] = _named(folder) if folder else start
@@ -130,32 +136,40 @@ def check_reward(path: Path, parts: Split) -> None:
     print(f"reward.py was run: twice for {2 * len(pairs)} completions, with the same rewards")
 
 
-def shipped(branches: Sequence[str]) -> dict[str, Any]:
-    """The keys this command writes, as they ship, of branches with a base or data of one's own."""
-    before, present = schema.Params().finetune, schema.load(PARAMS).finetune
-    values: dict[str, Any] = {}
-    for branch in branches:
-        old, now = (getattr(one, branch).model_dump() for one in (before, present))
-        own = {name: old[name] for name in ("data", "base", "max_pairs", "steps") if old[name] != now[name]}
-        if own.keys() & {"data", "base"}:
-            values |= {f"finetune.{branch}.{name}": value for name, value in own.items()}
-    return values
+def restore(branches: Sequence[str], dry_run: bool) -> str:
+    """Put branches back as they were before rows of one's own."""
+    values = RECORD.restored(branches, schema.load(PARAMS))
+    text = RECORD.text({key.split(".")[1] for key in values}, PARAMS.read_text(encoding="utf-8"))
+    said, is_written = _written(values, text, dry_run)
+    if is_written:
+        RECORD.forget(branches)
+    return said
 
 
 def apply(values: dict[str, Any], dry_run: bool) -> str:
     """Show what changes in params.yaml, ask where there is somebody to ask, write. Returns how it ended."""
+    before, params = PARAMS.read_text(encoding="utf-8"), schema.load(PARAMS)
+    said, is_written = _written(values, "", dry_run)
+    if is_written:
+        RECORD.keep({key.split(".")[1] for key in values}, params, before, PARAMS.read_text(encoding="utf-8"))
+    return said
+
+
+def _written(values: dict[str, Any], text: str, dry_run: bool) -> tuple[str, bool]:
+    """How it ended, and whether params.yaml was written: with these values, or as `text` if there is one."""
     old = PARAMS.read_text(encoding="utf-8")
     files = schema.read(PARAMS, old)
-    new = params_file.rewritten(files, old, params_file.changed(files.params(), values, "params.yaml for these rows"))
+    where = "params.yaml for these rows"
+    new = text or params_file.rewritten(files, old, params_file.changed(files.params(), values, where))
     if new == old:
-        return "params.yaml has these values already; nothing changed"
+        return "params.yaml has these values already; nothing changed", False
     print("\n".join(params_file.difference(old, new)))
     if dry_run or not params_file.agreed():
-        return "nothing changed"
+        return "nothing changed", False
     write_text(PARAMS, new)
     branches, on = sorted({key.split(".")[1] for key in values}), schema.load(PARAMS).finetune.stages()
     told = {one: f"tune with `python -m flows.pipeline --until finetune@{one}`" for one in on}
-    return "written; " + ", ".join(told.get(one, f"finetune.{one} is off now") for one in branches)
+    return "written; " + ", ".join(told.get(one, f"finetune.{one} is off now") for one in branches), True
 
 
 # -- what there is -----------------------------------------------------------------------------------------------------
@@ -167,6 +181,7 @@ class Usable:
     Attributes:
         train, heldout: how many; without a base that is there, before any context.
         refused, cut: rows left out; how many lose tokens.
+        known: held-out answers that are training answers too.
         lengths: tokens of each row, sorted; empty without a base.
         note: how many tokens an example has at most and what sets that, in words; without a base, that it is missing.
         remedy: what makes room for more.
@@ -175,6 +190,8 @@ class Usable:
     def __init__(self, branch: Branch, path: Path, kind: Kind, parts: Split, params: Finetune, base: Path) -> None:
         self.branch, self.base, self.refused = branch, base, list(parts.refused)
         self.train, self.heldout, self.cut = len(parts.train), len(parts.heldout), 0
+        answers = [found[-1] for row in parts.heldout if (found := learned_answers([row]))]
+        self.known = num_known(learned_answers(parts.train), answers)
         self.lengths: list[int] = []
         if not (base / "tokenizer.json").exists():
             self.note = f"how long they are is not known: no {_named(base)} yet"
@@ -191,11 +208,15 @@ class Usable:
             self.note += f" positions of the base ({key} is {params.context})"
         if most <= params.context:
             own = base.resolve().is_relative_to(paths.ROOT / "models")
-            self.remedy = "raise pretrain.common.context" if own else "take a base with more positions"
+            self.remedy = ("raise pretrain.common.context, which means pretraining again" if own else
+                           "take a base with more positions")  # fmt: skip
+        if most == params.context:  # room in the base alone would not be used
+            self.remedy += f", and raise {key} too"
         sides: Any = (parts.train, parts.heldout)
         if branch in ("instruct", "classify"):
             choice = own_rows.choice_of(branch, path, kind, parts, encoder, context)
             self.train, self.refused, self.cut = len(choice.examples.train), choice.refused, choice.cut
+            self.known = choice.known_answers
         elif branch == "prefer":
             kept = [preferences.encoded(rows, encoder, context, self.refused)[0] for rows in sides]
             self.train, self.heldout = map(len, kept)
@@ -212,12 +233,14 @@ class Usable:
 def summary(path: Path, examples: Rows, parts: Split, usable: Usable) -> list[str]:
     """Counts, what is left out with the first place of each reason, lengths, two examples."""
     lines = [f"{path}: {usable.train} rows to train on, {usable.heldout} held out (kind {examples.kind})"]
+    lines += [f"  {parts.given}"] * bool(parts.given)
     lines += [f"  left out: {line}" for line in reason_lines(usable.refused)]
     lines.append("  rows are used as they are, personal data included, and a model may repeat it")
+    lines += [f"  {line}" for line in (known_line(usable.known, len(parts.heldout)),) if line]
     if usable.train < FEW:
         lines.append(f"  so few rows to train on ({usable.train}) teach a model hardly anything that others share")
     kept = {name for row in (*parts.train, *parts.heldout) for name in classes_of(row)}
-    if lost := sorted({name for row in examples.rows for name in classes_of(row)} - kept):
+    if lost := sorted({name for row in (*examples.rows, *examples.heldout) for name in classes_of(row)} - kept):
         lines.append(f"  no row is left of {', '.join(lost[:20])}")
     if examples.unused:
         lines.append(f"  columns that are not used: {', '.join(examples.unused[:20])}")
@@ -225,7 +248,7 @@ def summary(path: Path, examples: Rows, parts: Split, usable: Usable) -> list[st
         middle = usable.lengths[len(usable.lengths) // 2]
         lines.append(f"  tokens per row: median {middle}, longest {usable.lengths[-1]}")
         if usable.cut:
-            lines.append(f"  {usable.cut} rows are cut to {usable.note}; {usable.remedy} to keep them whole")
+            lines.append(f"  {usable.cut} rows are cut to {usable.note}; to keep them whole, {usable.remedy}")
         if beyond := len(parts.train) - usable.train:
             lines.append(f"  max_pairs counts rows before {usable.note} leaves {beyond} of them out")
     else:

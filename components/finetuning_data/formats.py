@@ -2,14 +2,18 @@
 
 The first row that has all columns of a kind decides for all. A row that cannot be used is refused, with file, line and
 reason, and the others are kept.
+
+Files of a folder that are named as held-out rows usually are (test.jsonl, validation-00000-of-00002.parquet, dev/...)
+hold those, where the folder has others too: somebody has divided them already.
 """
 
 import csv
 import json
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +31,28 @@ LONGEST_FIELD = 1 << 24
 """Characters of a csv's row."""
 NO_ROW = "a row must be an object, {...}; `jq -c '.[]' FILE` writes those of a file that is one list line by line"
 AS_UTF8 = "save the file as UTF-8"
+HELDOUT_NAME = re.compile(
+    r"(test|validation|valid|val|dev|held[-_]?out|eval|evaluation)([-_.]?\d+([-_]of[-_]\d+)?)?", re.IGNORECASE
+)
+"""Name, without suffixes, of a file or folder of held-out rows, with the number of its part."""
 REASONS = {"invalid_csv": "not CSV", "invalid_utf8": "not UTF-8"}
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What a file or folder holds: rows of one kind in the order of the files, those refused, and columns not used."""
+    """What a file or folder holds: rows of one kind in the order of the files, those refused, and columns not used.
+
+    Attributes:
+        heldout: rows that are held out because of the files they stand in, and no others; none: the split decides.
+        heldout_files: those files, as the folder has them.
+    """
 
     kind: Kind
     rows: list[Row]
     refused: list[Refused]
     unused: tuple[str, ...] = ()
+    heldout: list[Row] = field(default_factory=list)
+    heldout_files: tuple[str, ...] = ()
 
 
 def read(path: Path) -> Rows:
@@ -47,9 +62,11 @@ def read(path: Path) -> Rows:
         UserError: there is no such file, none of a known format, no row with known columns, or no row that can be used.
     """
     kind: Kind | None = None
-    rows, refused, columns = list[Row](), list[Refused](), Counter[str]()
-    for file in files_of(path):
-        for where, value in _values(file):
+    rows, heldout, refused, columns = list[Row](), list[Row](), list[Refused](), Counter[str]()
+    files = {_name_in(path, file): file for file in files_of(path)}
+    apart = heldout_files(files)
+    for name, file in files.items():
+        for where, value in _values(file, name):
             if isinstance(value, Refused):
                 refused.append(value)
                 continue
@@ -59,7 +76,7 @@ def read(path: Path) -> Rows:
                 refused.append(Refused(where, "no known columns", ", ".join(value)[:200]))
                 continue
             try:
-                rows.append(parsed(value, kind, where))
+                (heldout if name in apart else rows).append(parsed(value, kind, where))
             except UnusableRow as found:
                 refused.append(Refused(where, found.reason, found.detail))
     if kind is None:
@@ -71,7 +88,21 @@ def read(path: Path) -> Rows:
                         f"rejected{small}")  # fmt: skip
     refuse_empty(path, rows, refused)
     used = set[str]().union(*COLUMNS[kind])
-    return Rows(kind, rows, refused, tuple(name for name in columns if name not in used))
+    unused = tuple(name for name in columns if name not in used)
+    return Rows(kind, rows, refused, unused, heldout, apart if heldout else ())
+
+
+def heldout_files(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of a folder's files that are named as held-out rows are, or stand in a folder so named; none if all are."""
+    names = list(names)
+    parts = {name: [part.split(".")[0] for part in name.split("/")] for name in names}
+    found = tuple(name for name in names if any(map(HELDOUT_NAME.fullmatch, parts[name])))
+    return found if len(found) < len(names) else ()
+
+
+def _name_in(path: Path, file: Path) -> str:
+    """A file as a message names it: in a folder with the folders between, since train/0.csv is not test/0.csv."""
+    return file.relative_to(path).as_posix() if path != file else file.name
 
 
 def files_of(path: Path) -> list[Path]:
@@ -98,7 +129,7 @@ def texts(path: Path) -> Iterator[tuple[str, str]]:
         UserError: there is no file, or one cannot be read to its end.
     """
     for file in files_of(path):
-        for where, value in _values(file):
+        for where, value in _values(file, _name_in(path, file)):
             if isinstance(value, dict):
                 yield where, "\n".join(strings_in(value))
 
@@ -106,29 +137,29 @@ def texts(path: Path) -> Iterator[tuple[str, str]]:
 def kind_at(path: Path) -> Kind | None:
     """What the first readable row of a file is; None if it means nothing here, or nothing is readable."""
     try:
-        row = next((value for _, value in _values(path) if isinstance(value, dict)), {})
+        row = next((value for _, value in _values(path, path.name) if isinstance(value, dict)), {})
     except Exception:  # whatever a reader raises; ingest says it of the file
         return None
     return kind_of(row)
 
 
-def _values(path: Path) -> Iterator[tuple[str, dict[str, Any] | Refused]]:
-    """The rows of a file and where each stands; what is no row is `Refused`."""
+def _values(path: Path, name: str) -> Iterator[tuple[str, dict[str, Any] | Refused]]:
+    """The rows of a file and where each stands, by the name given; what is no row is `Refused`."""
     if inner_suffix(path.name) == ".parquet":
         try:
             with pq.ParquetFile(path) as table:
                 batches = (row for batch in table.iter_batches(batch_size=1000) for row in batch.to_pylist())
-                yield from ((f"{path.name} row {number}", row) for number, row in enumerate(batches, 1))
+                yield from ((f"{name} row {number}", row) for number, row in enumerate(batches, 1))
         except (pa.ArrowException, OSError, ValueError) as error:  # a byte that is not UTF-8 is a ValueError
             raise UserError(f"{path}: no whole parquet file ({clause(error)}); write it again") from None
         return
     try:
         with closing(ByteCount(path, Counter())) as file:
             if inner_suffix(path.name) in (".csv", ".tsv"):
-                yield from _csv(file, path.name)
+                yield from _csv(file, name)
                 return
             for number, line in enumerate(iter(file.readline, b""), 1):
-                where = f"{path.name} line {number}"
+                where = f"{name} line {number}"
                 if line.strip():
                     yield where, _parsed(line.removeprefix(b"\xef\xbb\xbf"), where)
     except (csv.Error, pa.ArrowException, OSError, UnicodeError) as error:  # UTF-16 that ends within a character

@@ -7,13 +7,15 @@
    by hash: no held-out row has a near-copy among the training rows, or its question with another answer. Of each class
    the same share is held out, and a row at least of one with five groups; its last group stays with the training rows.
    No seed moves a row across, though a held-out row goes whose class `most` left none of to train on.
+   Where files of a folder are named as held-out rows are (formats.py), theirs are, at most `MOST_HELDOUT` by hash; of
+   the other rows those go that repeat one of theirs or are of its group.
 3. A training row that shares much text with the pipeline's held-out set is left out, as the filter stage leaves
    documents out: the tuned model is scored on that set too.
 """
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -58,6 +60,7 @@ class Split:
         clusters: group of each held-out row, for intervals.
         refused: rows left out, those that were refused in reading included.
         beyond: training rows left out because `most` were wanted.
+        given: a sentence on rows that are held out because of the files they stand in; empty where a share of all is.
     """
 
     train: list[Row]
@@ -65,6 +68,7 @@ class Split:
     clusters: list[str]
     refused: list[Refused]
     beyond: int = 0
+    given: str = ""
 
 
 def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int) -> Split:
@@ -84,13 +88,18 @@ def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int
     usable = _distinct(examples.rows, refused)
     refuse_empty(path, usable, refused)
     refuse_alike(path, usable, refused)
-    rows = _by_hash(usable, HELDOUT_SEED)
+    apart = _by_hash(_distinct(examples.heldout, refused), HELDOUT_SEED)
+    rows = [*apart, *_by_hash(usable, HELDOUT_SEED)]
     of_group: dict[int, list[int]] = {}
     for place, group in enumerate(_groups(rows)):
         of_group.setdefault(group, []).append(place)
-    wanted = max(LEAST_HELDOUT, min(MOST_HELDOUT, round(HELDOUT_SHARE * len(rows))))
-    held = _held_out(list(of_group.values()), [classes_of(row) for row in rows], wanted)
-    train = _by_hash([row for place, row in enumerate(rows) if place not in held], seed)
+    if examples.heldout:
+        held = set(range(min(MOST_HELDOUT, len(apart))))
+        unused = _like_held_out(rows, of_group.values(), len(apart), refused) | set(range(len(apart)))
+    else:
+        wanted = max(LEAST_HELDOUT, min(MOST_HELDOUT, round(HELDOUT_SHARE * len(rows))))
+        held = unused = _held_out(list(of_group.values()), [classes_of(row) for row in rows], wanted)
+    train = _by_hash([row for place, row in enumerate(rows) if place not in unused], seed)
     if heldout:
         train = _decontaminated(train, heldout, refused)
     beyond, train = max(0, len(train) - most), train[:most]
@@ -108,7 +117,34 @@ def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int
         )
     first = {place: str(members[0]) for members in of_group.values() for place in members}
     clusters = [first[place] for place in tested]
-    return Split(train, [rows[place] for place in tested], clusters, refused, beyond)
+    given = _given(examples, len(tested), len(apart)) if examples.heldout else ""
+    return Split(train, [rows[place] for place in tested], clusters, refused, beyond, given)
+
+
+def _like_held_out(
+    rows: Sequence[Row], groups: Iterable[list[int]], num_heldout: int, refused: list[Refused]
+) -> set[int]:
+    """Places of training rows, which follow the held-out ones, that are in a group with one of those; they are refused.
+
+    Those with a held-out row that is not scored go too: which are scored says nothing about which may be learned.
+    """
+    found = set[int]()
+    for members in groups:
+        tests = {_content(rows[place]): rows[place].where for place in reversed(members) if place < num_heldout}
+        for place in members if tests else ():
+            if place >= num_heldout:
+                same = tests.get(_content(rows[place]))
+                reason = "repeats a held-out row" if same else "similar to a held-out row"
+                refused.append(Refused(rows[place].where, reason, f"as {same or list(tests.values())[-1]}"))
+                found.add(place)
+    return found
+
+
+def _given(examples: Rows, num_tested: int, num_distinct: int) -> str:
+    total, files = len(examples.heldout), ", ".join(examples.heldout_files)
+    some = "" if num_tested == total else f"{num_tested:,} of "
+    most = f" ({MOST_HELDOUT} at most, chosen by hash; none of the others is trained on)"
+    return f"held out: {some}the {total:,} rows of {files}{most * (num_distinct > MOST_HELDOUT)}"
 
 
 def _groups(rows: Sequence[Row]) -> list[int]:
@@ -256,7 +292,7 @@ def _decontaminated(train: list[Row], heldout: Path, refused: list[Refused]) -> 
         for row, hits in zip(some, index.hits([_all_text(row) for row in some]), strict=True):
             shared = [hit for hit in hits if hit.share > MOST_SHARED]
             if shared:
-                refused.append(Refused(row.where, "text of the held-out set", shared[0].reason()))
+                refused.append(Refused(row.where, "text of the pipeline's held-out corpus", shared[0].reason()))
             else:
                 kept.append(row)
     return kept

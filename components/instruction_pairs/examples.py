@@ -53,13 +53,14 @@ ProblemType = Literal["single_label_classification", "multi_label_classification
 class Passage:
     """A text and the index of its label; by `ProblemType` also the indices of all its labels, or its score.
 
-    `cluster` and `stratum` are those of `PromptPair`.
+    `cluster`, `stratum` and `where` are those of `PromptPair`.
     """
 
     text: str
     label: Any
     cluster: str
     stratum: str = ""
+    where: str = ""
 
 
 @dataclass(frozen=True)

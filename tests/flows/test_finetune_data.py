@@ -22,7 +22,8 @@ from components.stages.finetune.stage import finetune
 from components.tokens.tokenizer import train_bpe
 from flows import finetune_data as subject
 from flows.planning import inspect_text
-from flows.system import dvc
+from flows.system import dvc, params_file
+from flows.system.params_record import ParamsRecord
 from flows.system.paths import ROOT
 
 COMMIT = "0123456789" * 4
@@ -35,6 +36,7 @@ def params_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.with_name("defaults.yaml").write_text(document.defaults_text())
     monkeypatch.setattr(subject, "PARAMS", path)
     monkeypatch.setattr(subject, "DOWNLOADS", tmp_path / "downloads")
+    monkeypatch.setattr(subject, "RECORD", ParamsRecord(tmp_path / "state" / "record.json"))
     return path
 
 
@@ -76,6 +78,77 @@ def test_rows_are_shown_and_written(
     params_yaml.write_text(re.sub(r"max_pairs: 256  # Most training examples", other, params_yaml.read_text()))
     run(monkeypatch, "default")
     assert params_yaml.read_text() == re.sub(r"max_pairs: 256  # Most training examples", other, before)
+
+
+def test_default_puts_back_what_was_there(params_yaml: Path, chats: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It wrote the values that ship instead, and left what was set for the rows meanwhile."""
+
+    def edited(values: dict[str, Any]) -> str:
+        mine = params_file.changed(schema.load(params_yaml), values, "test")
+        params_file.write(params_yaml, mine)
+        return params_yaml.read_text()
+
+    before = edited({"finetune.instruct.steps": 6, "finetune.instruct.max_pairs": 60})
+    other = chats.with_name("others.jsonl")
+    other.write_text("".join(chats.read_text().splitlines(keepends=True)[:40]))
+    run(monkeypatch, chats)
+    run(monkeypatch, other)
+    run(monkeypatch, chats, "--branch", "reinforce")
+    assert schema.load(params_yaml).finetune.instruct.data == str(other)
+    run(monkeypatch, "default")
+    assert params_yaml.read_text() == before
+    run(monkeypatch, chats)
+    edited({"finetune.instruct.batch": 2, "finetune.instruct.lora_rank": 8, "finetune.classify.steps": 7})
+    run(monkeypatch, "default", "--branch", "classify")
+    assert schema.load(params_yaml).finetune.instruct.batch == 2, "another branch"
+    run(monkeypatch, "default")
+    after = schema.load(params_yaml).finetune
+    assert after.instruct == schema.Instruct(steps=6, max_pairs=60)
+    assert after.classify.steps == 7, "set since then, of a branch without rows"
+    edited({"finetune.instruct.steps": 9})
+    run(monkeypatch, "default")
+    assert schema.load(params_yaml).finetune.instruct.steps == 9, "put back already"
+
+
+def test_what_a_score_or_a_training_leaves_out_is_said(
+    params_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """Most rows unseen, answers known from training, a test file trained on: none of it was said."""
+    words = ["river", "harbour", "market", "library", "garden", "station", "museum"]
+    rows = [{"prompt": f"{words[n % 7]} {n}, {words[n % 5]} {n * n}?", "completion": f"It is {n % 20}."}
+            for n in range(300)]  # fmt: skip
+    (folder := tmp_path / "rows").mkdir()
+    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:260]))
+    (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[260:]))
+    monkeypatch.setattr(subject, "MOST_STEPS", 10)
+    values = subject.wanted(str(folder), None, None, "train")
+    shown = capsys.readouterr().out
+    assert f"{folder}: 260 rows to train on, 40 held out (kind chat)" in shown
+    assert "  held out: the 40 rows of test.jsonl\n" in shown
+    assert "  40 of 40 held-out answers are also answers of training rows, word for word: the gain may be" in shown
+    assert values["finetune.instruct.steps"] == 10
+    assert "160 of 260 training rows are seen, once; raise finetune.instruct.steps from 10 to 17 for all\n" in shown
+
+
+@pytest.mark.parametrize(("context", "remedy"), [
+    (32, "raise finetune.instruct.context (the base has 64 positions)"),
+    (64, "raise pretrain.common.context, which means pretraining again, and raise finetune.instruct.context too"),
+    (128, "raise pretrain.common.context, which means pretraining again"),
+])  # fmt: skip
+def test_the_remedy_for_rows_that_are_cut_makes_room(
+    context: int, remedy: str, params_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:  # fmt: skip
+    """Where base and branch had the same context it named the base's alone, which changes nothing."""
+    rows = [{"prompt": f"And {n}?", "completion": f"one {n} " * 60} for n in range(40)]
+    (tmp_path / "long.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    base = small_base(tmp_path / "models" / "base", json.dumps(dir(json)) * 3)
+    monkeypatch.setattr(subject.paths, "ROOT", tmp_path)
+    mine = params_file.changed(schema.load(params_yaml), {"finetune.instruct.context": context}, "test")
+    params_file.write(params_yaml, mine)
+    subject.wanted(str(tmp_path / "long.jsonl"), None, str(base), "train")
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "rows are cut to" in line]
+    assert line.endswith(f"; to keep them whole, {remedy}")
 
 
 def test_rows_go_to_the_branch_that_learns_from_them(

@@ -45,6 +45,8 @@ RULES = {
 """Names of what a learning curve is of."""
 SCORE = {"regression": ("mean_absolute_error", "mean absolute error")}
 ACCURACY = ("accuracy", "accuracy")
+CURVE_STEPS = 50
+"""Steps of each training of the learning curve at most: so its phase is not one to scale with `steps`."""
 
 
 def heldout(predicted: np.ndarray, passages: Sequence[Passage], problem: ProblemType) -> dict[str, float]:
@@ -84,7 +86,7 @@ def classify(
     named: dict[str, list[Any]] = {name: [_named(one, labels) for one in values] for name, values in answers.items()}
     texts = [passage.text for passage in passages]
     clusters, strata = works_of(passages)
-    write_heldout(reports, clusters, {"stratum": strata} | named, texts)
+    write_heldout(reports, clusters, {"stratum": strata} | named, texts, [passage.where for passage in passages])
     write_items(_items(points, key, passages), reports / "details" / "items.parquet")
     if problem == "single_label_classification":
         metrics |= {"accuracy/chance": 1 / len(labels)}
@@ -115,6 +117,10 @@ def classify(
         _labels_plot(accuracies, words, reports / "plots" / "labels.png")
         names = [name for name in RULES if name in rules or name == "this_model"]
         caption = f"{words.capitalize()} by number of labels: the pretrained model, and others on the same labels."
+        if len(result.losses) > CURVE_STEPS:
+            caption += (
+                f" Rows but the last are of trainings that stop at {CURVE_STEPS} steps; the last is the full run."
+            )
         header = " ".join(["labels", *(RULES[name].replace(" ", "_") for name in names)])
         shown = [[str(count), *(interval_of(row[name]) for name in names)] for count, row in accuracies.items()]
         page.show(header, shown, caption)

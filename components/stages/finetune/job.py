@@ -50,9 +50,7 @@ from components.training.objectives import language_model_loss
 from components.training.train_config import TrainResult
 
 CURVE = (16, 64, 256)
-"""Labels of the learning curve beside the model: as many as show what pretraining is worth (flows/label_efficiency.py
-has more, with intervals), and how many steps each small training takes at most: then its phase is not one to scale."""
-CURVE_STEPS = 50
+"""Labels of the learning curve beside the model; flows/label_efficiency.py has more, with intervals."""
 EXAMPLES = 8
 ANSWER_TOKENS = 40
 
@@ -83,7 +81,8 @@ def opened(
     for note in notes:
         progress.log(note)
     note = " ".join(filter(None, [choice.examples.note, *notes]))
-    choice = replace(choice, examples=replace(choice.examples, note=note))
+    per_step = params.batch / getattr(params, "updates", 1)
+    choice = replace(choice, examples=replace(choice.examples, note=note), branch=branch, per_step=per_step)
     return Job(branch, base, train, model, encoder, tokenizer_json, facts, context, params, numerics, choice, progress)
 
 
@@ -181,7 +180,8 @@ class Job:
         curve = {len(examples.train): {"this_model": classify.decided(outputs, problem)} | rules}
         for count in CURVE:
             if 2 * len(labels) <= count < len(examples.train):
-                few, steps = classify.first_of_each(examples.train, count), min(CURVE_STEPS, self.params.steps)
+                few = classify.first_of_each(examples.train, count)
+                steps = min(classification_report.CURVE_STEPS, self.params.steps)
                 tuned = self._classifier(export.load(self.base, str(self.device))[0])
                 predicted = self._briefly(tuned, few, test_ids, steps, work / f"{count}")
                 others = self._others(few, test_ids, steps, work / f"{count}-scratch")
@@ -246,7 +246,7 @@ class Job:
         """Tune on pairs of a better and a worse answer, judge before and after, save."""
         examples, refused, pad = self.choice.examples, self.choice.refused, self.encoder.pad
         rows: tuple[Any, Any] = examples.train, examples.heldout
-        pairs, _ = preferences.encoded(rows[0], self.encoder, self.context, refused)
+        pairs, learned = preferences.encoded(rows[0], self.encoder, self.context, refused)
         tested, places = preferences.encoded(rows[1], self.encoder, self.context, refused)
         preferences.refuse_same(Path(self.params.data), pairs, tested, refused)
         prompts, shown = [pair.prompt for pair in tested[:EXAMPLES]], [rows[1][place] for place in places]
@@ -266,9 +266,10 @@ class Job:
             after_N2 = preferences.all_log_probabilities(self.model, tested, self.numerics, pad)
             answers.append(self._written(prompts))
         self._save(result, out, conversation(shown[0].prompt), shown[0].chosen)
-        beta = objective.beta
-        scores = finetune_report.PreferenceScores(shown, before_N2.numpy(), after_N2.numpy(), beta, len(pairs))
-        return finetune_report.prefer(self.choice, result, scores, answers, self.context, reports)
+        judged = before_N2.numpy(), after_N2.numpy()
+        scores = finetune_report.PreferenceScores(shown, *judged, objective.beta, len(pairs))
+        choice = replace(self.choice, examples=replace(examples, train=[rows[0][at] for at in learned], heldout=shown))
+        return finetune_report.prefer(choice, result, scores, answers, self.context, reports)
 
     def reinforce(self, out: Path, reports: Path, work: Path) -> Report:
         """Tune on rewards of completions, judge before and after, save."""
@@ -304,7 +305,7 @@ class Job:
         self._save(result, out, finetune_report.asked(pairs[0]), pairs[0].answer)
         shown = finetune_report.WrittenAnswers(pairs, written, rewritten)
         history = batches.history(len(result.losses))
-        choice = replace(self.choice, examples=replace(examples, train=[one.pair for one in problems]))
+        choice = replace(self.choice, examples=replace(examples, train=[one.pair for one in problems], heldout=pairs))
         return finetune_report.reinforce(choice, result, before, after, history, shown, self.context, reports)
 
     def _save(self, result: TrainResult, out: Path, prompt: str, answer: str) -> None:

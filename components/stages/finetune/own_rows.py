@@ -10,8 +10,9 @@ from typing import Any
 
 from components.core.errors import UserError
 from components.finetuning_data.chat import encode
+from components.finetuning_data.coverage import learned_answers, num_known
 from components.finetuning_data.formats import read
-from components.finetuning_data.rows import BRANCH, Chat, Kind, Refused, refuse_empty
+from components.finetuning_data.rows import BRANCH, Chat, Kind, Message, Refused, refuse_empty
 from components.finetuning_data.split import Split, classes_of, split
 from components.instruction_pairs.examples import Examples, Passage, ProblemType, PromptPair
 from components.params import Finetune
@@ -72,7 +73,7 @@ def choice_of(branch: Branch, path: Path, kind: Kind, rows: Split, encoder: AnyE
 
 def _chats(task: FinetuneTask, path: Path, rows: Split, encoder: AnyEncoder, context: int) -> Choice:
     chats, refused, cut = [], list(rows.refused), 0
-    kept: list[PromptPair] = []
+    kept: list[Chat] = []
     for row in rows.train:
         assert isinstance(row, Chat)
         ids, learned = encode(row.messages, encoder)
@@ -82,10 +83,14 @@ def _chats(task: FinetuneTask, path: Path, rows: Split, encoder: AnyEncoder, con
             continue
         cut += len(ids) > context + 1
         chats.append((ids[: context + 1], learned[: context + 1]))
-        kept.append(last_pair(row, row.where))
+        kept.append(row)
     tested = [last_pair(row, cluster) for row, cluster in zip(rows.heldout, rows.clusters, strict=True)]
-    cut += sum(len(encode(row.messages, encoder)[0]) > context + 1 for row in rows.heldout if isinstance(row, Chat))
-    return Choice(task, Examples(kept, tested, [], _note(rows)), [], path.name, refused, cut, chats)
+    scored = [[*(Message(*turn) for turn in pair.history), Message("user", pair.prompt),
+               Message("assistant", pair.answer)] for pair in tested]  # fmt: skip
+    cut_heldout = sum(len(encode(messages, encoder)[0]) > context + 1 for messages in scored)
+    found = Examples([last_pair(row, row.where) for row in kept], tested, [], _note(rows))
+    known = num_known(learned_answers(kept), [pair.answer for pair in tested])
+    return Choice(task, found, [], path.name, refused, cut + cut_heldout, chats, cut_heldout, known)
 
 
 def last_pair(row: Any, cluster: str) -> PromptPair:
@@ -110,7 +115,7 @@ def _texts(
         return row.label if problem == "regression" else named if problem == "multi_label_classification" else named[0]
 
     def passages(some: Sequence[Any], clusters: Sequence[str]) -> list[Passage]:
-        return [Passage(row.text, label(row), cluster) for row, cluster in zip(some, clusters, strict=True)]
+        return [Passage(row.text, label(row), at, where=row.where) for row, at in zip(some, clusters, strict=True)]
 
     train, tested = passages(rows.train, [row.where for row in rows.train]), passages(rows.heldout, rows.clusters)
     cut = sum(len(encoder.passage(one.text, context + 1)) > context for one in (*train, *tested))
@@ -122,4 +127,5 @@ def _note(rows: Split) -> str:
     learned, tested = ({name for row in some for name in classes_of(row)} for some in (rows.train, rows.heldout))
     names = ", ".join(map(repr, sorted(learned - tested)[:5])) + (", ..." if len(learned - tested) > 5 else "")
     untested = f" No held-out row is of the classes {names}: no score here is about them." if learned - tested else ""
-    return f"Similar rows are all on one side of the split.{beyond}{untested}"
+    given = f" {rows.given[0].upper()}{rows.given[1:]}." if rows.given else ""
+    return f"Similar rows are all on one side of the split.{given}{beyond}{untested}"

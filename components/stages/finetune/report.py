@@ -10,6 +10,7 @@ import numpy as np
 
 from components.core.files import write_json
 from components.core.report import Report
+from components.finetuning_data.coverage import known_line, num_known, seen_line
 from components.finetuning_data.rows import Message, Preference, conversation, count_reasons, reason_lines
 from components.instruction_pairs.examples import PromptPair
 from components.reporting.figures import WIDTH, figure, save
@@ -74,7 +75,7 @@ def instruct(
     judged |= {f"bits_{when}": scores.bits.tolist() for when, scores in (("before", before), ("after", after))}
     judged |= {f"right_{when}": scores.right.tolist() for when, scores in (("before", before), ("after", after))}
     judged["answer"] = [pair.answer for pair in pairs]
-    write_heldout(reports, after.clusters, judged, [asked(pair) for pair in pairs])
+    write_heldout(reports, after.clusters, judged, [asked(pair) for pair in pairs], [pair.where for pair in pairs])
     learning(result, "heldout_bits_per_byte", "bits per byte of held-out answers", reports)
     page = page_of("Instruction tuning", choice, result, reports)
     scores = [("bits per byte of the answer", interval_of(before.bits_per_byte), interval_of(after.bits_per_byte), "")]
@@ -89,7 +90,7 @@ def instruct(
         "with the prompt."
     )
     page.show("score before after shared_letters", scores, caption)
-    page.say(f"Tuning saves {interval_of(gain)} bits per byte on the same answers (paired).")
+    page.say(f"Tuning saves {interval_of(gain)} bits per byte on the same answers (paired).", known_answers(choice))
     _written(page, shown.rows(), ONE_RIGHT, reports, SHOWN_CHARS)
     return Report(metrics, page.markdown, facts_of(choice, context, 1 / CHOICES, over))
 
@@ -136,11 +137,12 @@ def prefer(
         for when, values_N2 in (("before", scores.before_N2), ("after", scores.after_N2))
     }
     prompts = [conversation(row.prompt) for row in rows]
-    write_heldout(reports, clusters, judged, prompts)
+    write_heldout(reports, clusters, judged, prompts, [row.where for row in rows])
     learning(result, "heldout_accuracy", "held-out accuracy", reports)
     page = page_of("Preference tuning", choice, result, reports)
     caption = f"Which of two answers is better: {len(rows)} held-out pairs, 95% intervals. The gain is paired."
     page.show("by accuracy this_model's_gain", table, caption)
+    page.say(known_answers(choice))
     before, after = (interval_of(margins[name]) for name in ("before", "after"))
     page.say(
         f"The better answer is likelier by {before} nats before tuning and {after} after; the reward margin, beta "
@@ -177,7 +179,8 @@ def reinforce(
     metrics |= of_training(result)
     table = [(row["step"], *(f"{row[name]:.6g}" for name in names)) for row in history]
     write_table(reports / "details" / "sampled.csv", ("step", *names), table)
-    write_heldout(reports, clusters, {"before": before, "after": after}, [asked(pair) for pair in shown.pairs])
+    judged = {"before": before, "after": after}
+    write_heldout(reports, clusters, judged, *zip(*((asked(pair), pair.where) for pair in shown.pairs), strict=True))
     learning(result, "heldout_reward", "held-out reward", reports)
     page = page_of("Reinforcement learning", choice, result, reports)
     caption = f"Mean reward of greedy completions of {len(after)} held-out prompts, with 95% intervals."
@@ -186,6 +189,7 @@ def reinforce(
         [("reward", interval_of(base), interval_of(reward), interval_of(gain))],
         caption,
     )
+    page.say(known_answers(choice))
     page.say(
         f"Sampled in the last tenth of the training: reward {metrics['sampled/reward']:.3f}, "
         f"{metrics['sampled/completion_tokens']:.1f} tokens, {metrics['sampled/kl_nats']:.3g} nats per token from the "
@@ -234,8 +238,13 @@ def page_of(title: str, choice: Choice, result: TrainResult, reports: Path) -> P
     page.say(*(f"Skipped: {entry['task']} ({entry['reason']})." for entry in choice.skipped), choice.examples.note)
     if result.skipped:
         page.say(f"Passed over for a bad loss, so not learned from: batches {', '.join(map(str, result.skipped))}.")
+    if choice.rows and (
+        few := seen_line(choice.branch, len(choice.examples.train), len(result.losses), choice.per_step)
+    ):
+        page.say(f"{few}.")
     if choice.refused or choice.cut:
-        cut = [f"{choice.cut} cut to fit the context"] if choice.cut else []
+        ends = f" (in training a chat loses its end; {choice.cut_heldout} scored answers the beginning of their prompt)"
+        cut = [f"{choice.cut} cut to fit the context{ends * bool(choice.chats)}"] if choice.cut else []
         what = "Rows" if choice.rows else "Examples"
         page.say(f"{what} not used as they are: {'; '.join(reason_lines(choice.refused) + cut)}.")
         rows = [(one.where, one.reason, one.detail) for one in choice.refused]
@@ -261,7 +270,22 @@ def facts_of(choice: Choice, context: int, chance: float, variance: str) -> dict
         "variance": variance,
         "refused": count_reasons(choice.refused),
         "cut": choice.cut,
-    }
+    } | ({"known_answers": num_known_answers(choice)} if choice.rows and choice.branch != "classify" else {})
+
+
+def num_known_answers(choice: Choice) -> int:
+    """Held-out answers of one's own rows that are training answers too."""
+    if choice.chats or not choice.rows:  # a chat has more answers than the one of its pair
+        return choice.known_answers
+    sides: Any = (choice.examples.train, choice.examples.heldout)
+    train, heldout = ([row.chosen if isinstance(row, Preference) else row.answer for row in side] for side in sides)
+    return num_known(train, heldout)
+
+
+def known_answers(choice: Choice) -> str:
+    """That number in a sentence beside a gain; nothing for none."""
+    line = known_line(num_known_answers(choice), len(choice.examples.heldout))
+    return line and f"{line}."
 
 
 def asked(pair: PromptPair) -> str:
@@ -270,15 +294,19 @@ def asked(pair: PromptPair) -> str:
 
 
 def write_heldout(
-    reports: Path, clusters: Sequence[str], judged: Mapping[str, Sequence[object]], texts: Sequence[str]
-) -> None:
+    reports: Path, clusters: Sequence[str], judged: Mapping[str, Sequence[object]], texts: Sequence[str],
+    places: Sequence[str],
+) -> None:  # fmt: skip
     """Write `details/heldout.csv`: what each held-out example was judged to be, so that every score can be recomputed.
 
     Args:
         clusters: what an example is resampled with: its work, or the group of a row of one's own.
         judged: column -> a value per example; fewer where the last were not judged so.
         texts: what was asked, of which the table has the end.
+        places: file and line of rows of one's own, for a column `where`; empty ones for examples of a corpus.
     """
+    if any(places):
+        judged = {"where": places} | dict(judged)
     short = [text if len(text) <= SHOWN_CHARS else "…" + text[1 - SHOWN_CHARS :] for text in texts]
     rows = zip_longest(clusters, *judged.values(), short, fillvalue="")
     write_table(reports / "details" / "heldout.csv", ("cluster", *judged, "text"), rows)

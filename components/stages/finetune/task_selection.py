@@ -47,7 +47,9 @@ class Choice:
     """The task taken, its examples, and those passed over: `{"task", "reason"}` each.
 
     `refused` are examples not used, `cut` counts those that lost tokens to the context. Of one's own `rows` (the file's
-    name) `chats` are ids and which of them are learned.
+    name) `chats` are ids and which of them are learned, `cut_heldout` counts the cut ones that are held out, and
+    `known_answers` the held-out ones whose answer is also a training answer. `branch` and `per_step`, examples of a
+    step on average, are those of the training.
     """
 
     task: FinetuneTask
@@ -57,6 +59,10 @@ class Choice:
     refused: list[Refused] = field(default_factory=list)
     cut: int = 0
     chats: list[tuple[list[int], list[bool]]] = field(default_factory=list)
+    cut_heldout: int = 0
+    known_answers: int = 0
+    branch: str = ""
+    per_step: float = 0.0
 
 
 def choose(branch: Branch, name: str, draw: Draw) -> Choice:

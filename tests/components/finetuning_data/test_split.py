@@ -1,5 +1,6 @@
 """Division of rows: groups of similar ones stay together, what is held out is not trained on."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from components.core.errors import UserError
 from components.corpus.corpus import CorpusWriter
-from components.finetuning_data.formats import Rows
+from components.finetuning_data.formats import Rows, heldout_files, read
 from components.finetuning_data.rows import Chat, Labelled, Message, Preference, Row, count_reasons
 from components.finetuning_data.split import classes_of, split
 from tests.components.task_corpora import GERMAN, document
@@ -140,7 +141,7 @@ def test_repeats_and_text_of_the_held_out_set_are_left_out(tmp_path: Path) -> No
     assert reasons["repeats an earlier row"] == 1
     assert quoted not in made.train
     if quoted not in made.heldout:
-        assert reasons["text of the held-out set"] == 1
+        assert reasons["text of the pipeline's held-out corpus"] == 1
 
 
 def test_rows_that_contradict_each_other_are_left_out() -> None:
@@ -213,3 +214,46 @@ def test_a_class_that_max_pairs_cuts_off_is_not_asked_about() -> None:
     assert len(made.train) == 10
     assert {name for row in made.heldout for name in classes_of(row)} <= known
     assert "class unseen in training" in count_reasons(made.refused)
+
+
+def test_held_out_files_of_a_folder_are_held_out_and_what_is_like_them_is_not_trained_on(tmp_path: Path) -> None:
+    """They were merged with the others, so that nine tenths of a test set were trained on."""
+
+    def write(name: str, numbers: Sequence[int], label: str = "") -> None:
+        rows = [{"text": chat(number).text, "label": label or "ab"[number % 2]} for number in numbers]
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    write("train.jsonl", range(100))
+    write("test-00000-of-00001.jsonl", [*range(100, 130), 5])
+    write("dev/rows.jsonl", range(200, 210))
+    write("relabelled.jsonl", [203], "a")
+    made = split(read(tmp_path), tmp_path, None, 1000, seed=1)
+    files = Counter(row.where.rpartition(" line ")[0] for row in made.heldout)
+    assert files == {"test-00000-of-00001.jsonl": 31, "dev/rows.jsonl": 10}
+    assert {row.where.rpartition(" line ")[0] for row in made.train} == {"train.jsonl"}
+    assert made.given == "held out: the 41 rows of dev/rows.jsonl, test-00000-of-00001.jsonl"
+    assert {(one.where, one.reason, one.detail) for one in made.refused} == {
+        ("train.jsonl line 6", "repeats a held-out row", "as test-00000-of-00001.jsonl line 31"),
+        ("relabelled.jsonl line 1", "similar to a held-out row", "as dev/rows.jsonl line 4"),
+    }
+    assert len(made.train) == 99
+    write("test-00000-of-00001.jsonl", range(1000, 1600))
+    most = split(read(tmp_path), tmp_path, None, 1000, seed=1)
+    assert (len(most.heldout), len(most.train)) == (480, 100)
+    assert "held out: 480 of the 610 rows of dev/rows.jsonl, test" in most.given
+    assert "(480 at most, chosen by hash; none of the others is trained on)" in most.given
+
+
+def test_a_folder_of_nothing_but_test_rows_is_divided(tmp_path: Path) -> None:
+    for name in ("test-1.jsonl", "test-2.jsonl"):
+        rows = [{"prompt": f"{chat(number).text} {name}", "completion": f"{number}"} for number in range(40)]
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    made = split(read(tmp_path), tmp_path, None, 1000, seed=1)
+    assert not made.given
+    assert len(made.heldout) == 8
+
+
+@pytest.mark.parametrize("name", ["test.jsonl", "Validation.csv", "val_2.tsv", "eval.v2.jsonl.gz", "held-out.parquet"])
+def test_usual_names_of_held_out_files(name: str) -> None:
+    assert heldout_files(["train.jsonl", "latest.jsonl", "tests.jsonl", "devices.csv", name]) == (name,)

@@ -1,6 +1,7 @@
 """Fine-tuning on one's own rows, on the pipeline's base and on one made elsewhere."""
 
 import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -92,6 +93,29 @@ def test_chats_are_learned_and_every_row_is_accounted_for(place: Path, tmp_path:
     assert "example" not in model["task"], "a row of one's own would go wherever the model does"
 
 
+def test_answers_that_are_known_and_rows_that_are_not_seen_are_said(place: Path, tmp_path: Path) -> None:
+    """The gain looked like one on new answers, and a training of a tenth of the rows like one of all."""
+    noun = ["river", "harbour", "market", "library", "garden", "station", "museum", "bridge", "castle", "tower"]
+    rows = [{"prompt": f"{noun[ask * 3 % 10]}{answer * 7} {noun[answer % 10]}{ask} {answer * 31 + ask}?",
+             "completion": f"The answer is {noun[answer % 10]} {answer}."}
+            for answer in range(40) for ask in range(5)]  # fmt: skip
+    rows += [{"prompt": f"{'long ' * 80}{noun[n % 10]} {n * 17}?", "completion": "Yes."} for n in range(20)]
+    (place / "known.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = run(place, tmp_path, "instruct", "known.jsonl", Instruct(**FAST | {"steps": 3, "batch": 4}))
+    heldout, trained = int(report.metrics["heldout_pairs"]), int(report.metrics["train_pairs"])
+    known = report.facts["known_answers"]
+    assert heldout - 1 <= known <= heldout
+    gain = next(line for line in report.markdown.splitlines() if line.startswith("Tuning saves"))
+    said = f"{known} of {heldout} held-out answers are also answers of training rows, word for word: the gain may be"
+    assert said in report.markdown.partition(gain)[2].strip().splitlines()[0]
+    seen = f"12 of {trained} training rows are seen, once; raise finetune.instruct.steps from 3 to "
+    assert f"{seen}{math.ceil(trained / 4)} for all." in report.markdown
+    cut = r"cut to fit the context \(in training a chat loses its end; [1-9]\d* scored answers the beginning of their"
+    assert re.search(cut, report.markdown)
+    items = pl.read_csv(tmp_path / "reports" / "details" / "heldout.csv")
+    assert items["where"].str.contains(r"^known\.jsonl line \d+$").all()
+
+
 def test_labels_are_learned(place: Path, tmp_path: Path) -> None:
     report = run(place, tmp_path, "classify", "labels.csv", Classify(**FAST, max_pairs=100))
     assert report.facts["labels"] == ["Lima", "Oslo"]
@@ -117,6 +141,8 @@ def test_several_labels_are_learned(kind: str, place: Path, tmp_path: Path) -> N
     assert "right is a text whose labels are all said and no others" in report.markdown
     items = pl.read_csv(tmp_path / "reports" / "details" / "heldout.csv")
     assert set(items["true"]) == {"none", "Lima", "Oslo", "Lima, Oslo"}
+    assert items["where"].str.contains(r"^several\.jsonl line \d+$").all()
+    assert "trainings that stop at 50 steps; the last is the full run" in report.markdown
     assert (items["true"] == items["this_model"]).mean() == pytest.approx(metrics["accuracy/value"])
     said = pipeline("text-classification", str(tmp_path / "out"))("Oslo and Lima old3", top_k=None)
     assert all(row["score"] > 0.5 for row in said), said
@@ -349,7 +375,7 @@ def test_a_base_that_cannot_be_used_is_named(foreign: Path, place: Path, tmp_pat
     fields = read_json(foreign / "config.json")
     scaled = fields | {"rope_parameters": None, "rope_scaling": {"type": "yarn", "factor": 4.0}}
     (foreign / "config.json").write_text(json.dumps(scaled))
-    with pytest.raises(UserError, match="scaled RoPE"):
+    with pytest.raises(UserError, match="asks for RoPE scaled by yarn; only the plain"):
         run(place, tmp_path, "instruct", "chats.jsonl", Instruct(**FAST), foreign)
     (foreign / "config.json").write_text(json.dumps(fields))
     with pytest.raises(UserError, match="holds no causal model"):
