@@ -215,11 +215,6 @@ def jackknife_interval(
     return Spread.of(tables, statistic, sizes, strata).interval(resampling.confidence)
 
 
-def within_unit(low: float | None, high: float | None) -> tuple[float | None, float | None]:
-    """An interval of a share, cut to what a share can be."""
-    return None if low is None else max(0.0, low), None if high is None else min(1.0, high)
-
-
 def _share_interval(table: np.ndarray, strata: np.ndarray, n: int, confidence: float) -> tuple[float, float]:
     """Exact binomial interval (Clopper & Pearson 1934) of a share of clustered yes/no items (Korn & Graubard 1998).
 

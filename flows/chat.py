@@ -205,6 +205,7 @@ def own_example(folder: Path) -> dict[str, str]:
     rows = paths.ROOT / "reports" / place.relative_to(models) / "details/heldout.csv"
     if not rows.exists():
         return {}
+    csv.field_size_limit(2**31 - 1)  # a prompt may be longer than the 128 kB that are read by default
     with open(rows, encoding="utf-8", newline="") as file:
         first = next(csv.DictReader(file), {})
     return {"prompt": first["text"], "answer": first["answer"]} if {"text", "answer"} <= first.keys() else {}

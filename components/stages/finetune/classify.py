@@ -21,7 +21,7 @@ from components.instruction_pairs.examples import Examples, Passage, ProblemType
 from components.params import Numerics
 from components.stages.finetune.classifier import Classifier
 from components.stages.finetune.instruct import drawn
-from components.statistics import Estimate, cluster_table, jackknife_interval, ratio, within_unit
+from components.statistics import Estimate, cluster_table, jackknife_interval, ratio
 from components.tokens.hub_encoder import AnyEncoder
 from components.tokens.tokenizer import PAD
 from components.training import numerics as floats
@@ -213,7 +213,7 @@ def classifier_scores(predicted: np.ndarray, passages: Sequence[Passage], num_la
     counts, sizes = table[:, :-1].reshape(-1, 2, num_labels), table[:, -1]
     bounds = jackknife_interval(counts, macro_f1, sizes=sizes, strata=strata)
     low, high = bounds if bounds[0] != bounds[1] else (None, None)  # all right or all wrong: no spread to tell from
-    bounds = within_unit(low, high)
+    bounds = (None, None) if low is None or high is None else (max(0.0, low), min(1.0, high))
     confusion = truth_NK.T.astype(int) @ predicted_NK.astype(int)
     value = float(macro_f1(counts.sum(axis=0, keepdims=True))[0])
     return ClassifierScores(right, confusion, over_works(right, passages), (value, *bounds))

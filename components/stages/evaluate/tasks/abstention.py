@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from components.stages.evaluate.tasks.task import Baseline, Curve, TaskResult
-from components.statistics import Estimate, Resampling, Statistic, jackknife_interval, variance_words, within_unit
+from components.statistics import Estimate, Resampling, Statistic, jackknife_interval, variance_words
 
 BINS = 200
 """Bins of confidence rank: a coverage is met to half a percent."""
@@ -37,8 +37,8 @@ def report_abstention(
 
     def estimate(statistic: Statistic, share: bool = False) -> Estimate:
         low, high = jackknife_interval(tables, statistic, resampling, strata)
-        low, high = within_unit(low, high) if share else (low, high)
-        return Estimate(float(statistic(total)), low, high, n, len(tables), variance_words(len(tables), unit))
+        found = Estimate(float(statistic(total)), low, high, n, len(tables), variance_words(len(tables), unit))
+        return found.within(0, 1) if share else found
 
     def over_rule(statistic: Statistic, sign: float) -> Baseline:
         """The rule's score, and what the model's is better by; paired, since both are of the same clusters."""

@@ -13,7 +13,7 @@ from components.stages.evaluate.heldout_sample import DocumentScores
 from components.stages.evaluate.tasks.abstention import counts_by_rank, report_abstention
 from components.stages.evaluate.tasks.baselines import NGRAM_ORDER
 from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult, item_id, work_of
-from components.statistics import Estimate, jackknife_interval, variance_words, within_unit
+from components.statistics import Estimate, jackknife_interval, variance_words
 
 NAME = "calibration"
 BINS = 15
@@ -32,9 +32,10 @@ def calibration(context: EvalContext) -> TaskResult:
         result.item("brier", name, brier, direction="lower", **work)
         result.item("accuracy", name, int(hit.sum()), **work)
     tables, strata = by_work(scored, [_table(entry) for entry in scored])
-    low, high = within_unit(*jackknife_interval(tables, expected_calibration_error, context.resampling, strata))
+    low, high = jackknife_interval(tables, expected_calibration_error, context.resampling, strata)
     num_tokens, words = int(tables[:, :, 0].sum()), variance_words(len(tables), "works")
     ece = Estimate(float(expected_calibration_error(tables.sum(0))), low, high, num_tokens, len(tables), words)
+    ece = ece.within(0, 1)
     result.metric("ece", ece)
     result.metric("brier", result.estimate("brier", context.resampling), bounds=False)
     result.metric("accuracy", result.estimate("accuracy", context.resampling), bounds=False)
