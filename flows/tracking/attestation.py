@@ -204,7 +204,7 @@ def rehashed(lock: dict[str, dict[str, Any]], here: bool) -> tuple[int, list[str
         if here and place.exists():
             files = _md5s(place)
             count += len(files)
-            if (folder_md5(files) if md5.endswith(".dir") else files[""]) != md5:
+            if _md5_of(files) != md5:
                 wrong.append(f"{path}: its files here are not those of dvc.lock")
         try:
             objects = store.files(md5)
@@ -226,6 +226,15 @@ def _md5s(place: Path) -> dict[str, str]:
     if place.is_file():
         return {"": md5_file(place)}
     return {str(path.relative_to(place)): md5_file(path) for path in sorted(place.rglob("*")) if path.is_file()}
+
+
+def md5_here(place: Path) -> str:
+    """DVC's hash of a file or folder as it lies here."""
+    return _md5_of(_md5s(place))
+
+
+def _md5_of(files: dict[str, str]) -> str:
+    return files[""] if "" in files else folder_md5(files)
 
 
 def _objects(store: ObjectCache, path: str, objects: dict[str, str]) -> tuple[list[str], list[str], int]:

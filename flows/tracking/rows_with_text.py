@@ -12,12 +12,12 @@ from pathlib import Path
 
 from components import params as schema
 from components.core.errors import UserError
-from components.core.files import md5_file
 from components.finetuning_data.formats import texts
 from components.lineage.documents import Query, predicate
 from components.lineage.quotes import Quotes
 from components.stages.finetune.own_rows import is_corpus
 from flows.system import paths
+from flows.tracking.attestation import md5_here
 from flows.tracking.snapshots import Snapshot
 
 SHOWN = 5
@@ -59,7 +59,7 @@ def files_with(query: Query, quotes: Quotes, states: Iterable[Snapshot] = ()) ->
         except UserError as error:
             return FileWithText(key, path, [f"not searched: {error}"], unread=True)
 
-    hashed = cache(_hash_of)
+    hashed = cache(md5_here)
     known = set[tuple[Path, str]]()
     for branch, one in params.finetune.stages().items():
         path = paths.ROOT / one.data
@@ -114,12 +114,3 @@ def rows_of_state(state: Snapshot) -> Iterator[tuple[str, str, str]]:
 def _place(path: str) -> Path:
     """Where a file lies, whichever way its path is written."""
     return Path(os.path.normpath(paths.ROOT / path))
-
-
-def _hash_of(path: Path) -> str:
-    """DVC's hash of a file or folder as it lies here."""
-    from flows.tracking.attestation import folder_md5
-
-    if path.is_file():
-        return md5_file(path)
-    return folder_md5({file.relative_to(path).as_posix(): md5_file(file) for file in path.rglob("*") if file.is_file()})
