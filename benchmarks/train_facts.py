@@ -69,7 +69,7 @@ def _trained(work: Path) -> loop.Trainer:
 def _checkpoints(work: Path) -> dict[str, float]:
     """Seconds that training stands still for a checkpoint, and from opening one to being ready for the next step."""
     first, saves, resumes = _trained(work), [], []
-    first.run()
+    first.run(first.config.steps)
     for _ in range(REPEATS):
         started = perf_counter()
         first.save()
