@@ -16,6 +16,7 @@ from benchmarks.results import ROOT, figure, goal
 from components.carbon.ledger.reader import history
 from components.carbon.planning.forecast import StageForecast, calibrated, checked
 from components.carbon.planning.step_cost_table import Rates
+from components.carbon.spans import Bounds
 from components.params import ModelShape, Numerics, Pretrain
 
 RUNS = 10
@@ -62,6 +63,11 @@ def _environment() -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": "1"}
 
 
+def holds(forecast: Bounds, value: float) -> bool:
+    """Whether an interval holds what the run then took."""
+    return forecast.low <= value <= forecast.high
+
+
 def forecast_part() -> tuple[dict, list[dict]]:
     """Figures and goals."""
     with tempfile.TemporaryDirectory(prefix="greenhouse-bench-") as temporary:
@@ -75,7 +81,7 @@ def forecast_part() -> tuple[dict, list[dict]]:
             print(f"run {number}: size {size}, forecast {done.forecast.seconds}, took {done.seconds:.1f} s", flush=True)
         found = checked(history(folder / "ledger"))
     errors = [abs(error) / 100 for one in found for error in one.errors_pct]
-    inside = [one.forecast.seconds.contains(one.seconds) and one.forecast.kwh.contains(one.kwh) for one in found]
+    inside = [holds(one.forecast.seconds, one.seconds) and holds(one.forecast.kwh, one.kwh) for one in found]
     narrow = [one for one in found if one.forecast.seconds.high <= 1.2 * one.forecast.seconds.mid]
     results = {
         "forecasts": [
@@ -105,10 +111,10 @@ def carry_out(arguments: dict, folder: Path) -> None:
         meter.record("forecast", **arguments["forecast"])
         from components.stages.pretrain.stage import pretrain
 
-        pretrain(
-            objective="causal", tokens=folder / "tokens", params=Pretrain(**arguments["params"]), numerics=NUMERICS,
-            **{name: folder / run / name for name in ("out", "reports", "work")},
-        )  # fmt: skip
+        place = folder / run
+        params = Pretrain(**arguments["params"])
+        pretrain(objective="causal", tokens=folder / "tokens", params=params, numerics=NUMERICS, out=place / "out",
+                 reports=place / "reports", work=place / "work")  # fmt: skip
 
 
 if __name__ == "__main__":

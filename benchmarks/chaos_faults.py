@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from benchmarks.chaos_world import DEAD, FOLDER, TARGETS, Faulty, Trial, World
 from components.core.files import md5_file
@@ -25,7 +26,7 @@ time.time_ns = lambda: real[1]() + int(1e9 * moved())
 """sitecustomize.py of a process whose clock steps two seconds after its start."""
 
 
-def _plain(world: World, trial: Trial, **more: str) -> Faulty:
+def _plain(world: World, trial: Trial, **more: Any) -> Faulty:
     """The command with these variables."""
     return world.ended(world.start(TARGETS[trial.target], **more))
 

@@ -37,8 +37,8 @@ class Target:
     ray: bool = False
 
 
-def _repro(stage: str, **more: bool) -> Target:
-    return Target(("dvc", "repro", stage), (stage,), **more)
+def _repro(stage: str, ray: bool = False) -> Target:
+    return Target(("dvc", "repro", stage), (stage,), ray=ray)
 
 
 PIPELINES = {

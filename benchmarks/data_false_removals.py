@@ -8,6 +8,7 @@ import random
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from faker import Faker
 
@@ -31,7 +32,7 @@ BANNERS = (
 def good(root: Path) -> dict[str, list[str]]:
     """Texts of the default corpus: whole, by paragraph, by sentence; a sample of each, none below `min_chars`."""
     (root / "opt_out.txt").touch()
-    folders = {name: root / name for name in ("out", "reports", "work")}
+    folders: dict[str, Any] = {name: root / name for name in ("out", "reports", "work")}
     for folder in folders.values():
         folder.mkdir()
     ingest(root=root, params=Ingest(), **folders)
@@ -63,7 +64,7 @@ def bad() -> dict[str, list[str]]:
 
 def removed(texts: list[str], params: Filter) -> Counter[str]:
     """Texts that go, by the rule that names the reason."""
-    fields = dict.fromkeys(Document.__slots__[2:-1], "a")
+    fields: dict[str, Any] = dict.fromkeys(Document.__slots__[2:-1], "a")
     columns = tag([Document(str(number), text, **fields) for number, text in enumerate(texts)], params.languages)
     return Counter(rule for rule, _ in decide(params, ["a"] * len(texts), columns).values())
 

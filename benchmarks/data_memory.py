@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.data_corpus import CACHE, Corpus, document
 from benchmarks.memory import PeakMemory
@@ -112,7 +113,7 @@ def run_stage(stage: str, root: Path) -> None:
     folder = root / stage
     (folder / "work").mkdir(parents=True)
     (root / "opt_out.txt").touch()
-    paths = {"out": folder / "out", "reports": folder / "reports", "work": folder / "work"}
+    paths: dict[str, Any] = {"out": folder / "out", "reports": folder / "reports", "work": folder / "work"}
     if stage == "ingest":
         source = Files(name="large", path=str(root / "input"), licence="NOASSERTION")
         params = Ingest(sources=[source], watch=str(root / "input"), heldout_fraction=0.005)

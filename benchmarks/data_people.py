@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.data_pii_set import Case, negatives, positives
 from benchmarks.results import ROOT, goal
@@ -31,7 +32,7 @@ def personal_data() -> tuple[dict, list[dict]]:
     n, found, right, wrong = (
         sum(getattr(one, name) for one in committed.values()) for name in ("n", "found", "right", "wrong")
     )
-    results = {
+    results: dict[str, dict[str, Any]] = {
         kind: {"recall": one.recall(), "precision": one.precision(), "n": one.n, "finds": one.right + one.wrong}
         for kind, one in drawn.items()
     }
@@ -92,7 +93,7 @@ def bias() -> tuple[dict, list[dict]]:
         for name in ("ingest", "bias"):
             (root / name / "work").mkdir(parents=True)
 
-        def paths(name: str) -> dict[str, Path]:
+        def paths(name: str) -> dict[str, Any]:
             return {part: root / name / part for part in ("out", "reports", "work")}
 
         ingest(root=root, params=Ingest(), workers=2, **paths("ingest"))

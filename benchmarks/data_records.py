@@ -10,6 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from benchmarks.data_corpus import Corpus
 from benchmarks.results import goal
@@ -66,7 +67,7 @@ def measure(corpus: Corpus) -> tuple[dict, list[dict]]:
         found = by_datatrove(root / "input")
         source = Files(name="records", path=str(root / "input"))
         params = Ingest(sources=[source], watch=str(root / "input"), max_quarantine=1.0, max_chars=HUGE_CHARS)
-        paths = {"out": root / "out", "reports": root / "reports", "work": root / "work"}
+        paths: dict[str, Any] = {"out": root / "out", "reports": root / "reports", "work": root / "work"}
         ingest(root=root, params=params, **paths)
         kept = Counter(each.text for part in ("train", "heldout") for each in read_corpus(root / "out" / part))
         lost = (Counter(sound.values()) - kept).total()

@@ -60,7 +60,7 @@ def speed(rounds: int, steps: int) -> Results:
             found[name].append(one)
             print(f"round {number + 1} {name:>10}: {one['tokens_per_s'] / 1e3:.2f}k tokens/s, mean loss "
                   f"{one['loss']:.4f}", flush=True)  # fmt: skip
-    results = {
+    results: dict[str, dict[str, Any]] = {
         name: {key: figure([one[key] for one in runs]) for key in ("tokens_per_s", "loss", "tokens_per_step")}
         for name, runs in found.items()
     }

@@ -55,7 +55,7 @@ def prepare(corpus: Path, place: Path) -> None:
     model, generator = Transformer(shape).initialise(SEED), torch.Generator().manual_seed(SEED)
     with torch.no_grad():
         for parameter in model.parameters():  # some matrices start at zero: a model that is nothing proves nothing
-            parameter += 0.02 * torch.randn(parameter.shape, generator=generator)
+            parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
     export.save(model, tokenizer_json, place / "base", {})
     encoder, pairs = Encoder(tokenizer_json), []
     for name, text in train_corpus.texts().items():

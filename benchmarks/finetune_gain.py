@@ -145,7 +145,7 @@ class Contest:
         params, model = Reinforce(**TUNED | {"seed": seed, "learning_rate": rate}), copy.deepcopy(self.base)
         batches = reinforcement.GroupBatches(model, sorted(self.problems(sums(seed, ROWS)), key=len), self.sampler,
                                              params, NUMERICS, work / "completions", Progress())  # fmt: skip
-        loss = reinforcement.GRPOLoss(params.clip, params.kl_weight, params.temperature)
+        loss: Any = reinforcement.GRPOLoss(params.clip, params.kl_weight, params.temperature)
         settings = settings_of(params, params.steps, "bench", EVERY)
         cpu_s = cpu_seconds(partial(train, model, batches, loss, settings, work / "checkpoints", Progress(),
                                     numerics=NUMERICS))  # fmt: skip

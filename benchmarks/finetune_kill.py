@@ -24,11 +24,12 @@ from components.model import export
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
 from components.params import Classify, Instruct, ModelShape, Numerics, Prefer, Reinforce
+from components.params.finetune import Branch
 from components.stages.finetune.stage import finetune
 from components.tokens.tokenizer import train_bpe
 
 FAST: dict[str, Any] = {"steps": 24, "batch": 8, "context": 96, "max_pairs": 200, "checkpoint_every": 4}
-METHODS: dict[str, tuple[str, str, str, Any]] = {
+METHODS: dict[str, tuple[Branch, str, str, Any]] = {
     "full": ("instruct", "causal", "train", Instruct(**FAST)),
     "lora": ("instruct", "causal", "train", Instruct(**FAST, lora_rank=8)),
     "dora": ("instruct", "causal", "train", Instruct(**FAST, lora_rank=8, lora_dora=True)),
@@ -72,7 +73,7 @@ def prepare(place: Path) -> None:
         model, generator = Transformer(shape).initialise(1), torch.Generator().manual_seed(1)
         with torch.no_grad():
             for parameter in model.parameters():  # some matrices start at zero, which DoRA refuses
-                parameter += 0.02 * torch.randn(parameter.shape, generator=generator)
+                parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
         export.save(model, chatml if kind == "foreign" else tokenizer_json, place / kind, {})
 
 
@@ -89,9 +90,8 @@ def document(text: str, name: str, source: str = "shakespeare") -> Document:
 def tune(method: str, place: Path, target: Path) -> None:
     """The stage function on the work folder of `target`."""
     branch, base, data, params = METHODS[method]
-    folders = {name: target / name for name in ("out", "reports", "work")}
     finetune(branch=branch, base=place / base, train=place / data, heldout=place / "heldout", params=params,
-             numerics=Numerics(), **folders)  # type: ignore[arg-type]  # fmt: skip
+             numerics=Numerics(), out=target / "out", reports=target / "reports", work=target / "work")  # fmt: skip
 
 
 def started(method: str, place: Path, target: Path) -> subprocess.Popen:

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from tests.components.stages.ingest.hostile_files import (
     record,
 )
 from tests.components.stages.ingest.ingest_run import run_on_files
-from tests.hostile_inputs import INPUTS, outcome
+from tests.hostile_inputs import INPUTS, Call, outcome
 from tests.readable_files import readable
 
 LONGEST_S, MOST_MB = 60.0, 600
@@ -141,33 +142,25 @@ def ingested(make: Callable[[Path], object], name: str, kept: int | None, reason
                  sum(abs(row["bytes"] - sum(row[part] for part in parts)) for row in rows))  # fmt: skip
 
 
+def _write(content: Callable[[], bytes], path: Path) -> None:
+    path.write_bytes(content())
+
+
+def _outcome(call: Call, root: Path) -> Ended:
+    return Ended(outcome(call, root)[:160])
+
+
 def trials(root: Path) -> list[tuple[str, str, Callable[[], Ended]]]:
     """Family, variant and trial of everything."""
     found: list[tuple[str, str, Callable[[], Ended]]] = []
     for name, content, kept, why in [*HOSTILE, *BOMBS]:
-
-        def make(path: Path, content: Callable[[], bytes] = content) -> None:
-            path.write_bytes(content())
-
         wanted = None if "kept" in why else kept
-        found.append(
-            (
-                f"file, {family(name)}",
-                ascii(name),
-                lambda make=make, name=name, wanted=wanted, why=why: ingested(make, name, wanted, why),
-            )
-        )  # type: ignore[misc]
+        trial = partial(ingested, partial(_write, content), name, wanted, why)
+        found.append((f"file, {family(name)}", ascii(name), trial))
     for name, (make, reason) in TREE.items():
-        found.append(
-            (
-                "no file of the folder",
-                name,
-                lambda make=make, name=name, reason=reason: ingested(make, name, 0, {reason}),
-            )
-        )  # type: ignore[misc]
+        found.append(("no file of the folder", name, partial(ingested, make, name, 0, {reason})))
     for kind, variants in INPUTS.items():
-        found += [(kind, variant, lambda call=call: Ended(outcome(call, root)[:160]))  # type: ignore[misc]
-                  for variant, call in variants.items()]  # fmt: skip
+        found += [(kind, variant, partial(_outcome, call, root)) for variant, call in variants.items()]
     return found
 
 

@@ -84,7 +84,7 @@ def search(folder: Path, values: dict[str, str]) -> tuple[dict[str, list[str]], 
     return found, searched
 
 
-def commands(clone: PipelineClone, folder: Path, secrets: dict[str, str]) -> str:
+def commands(clone: PipelineClone, folder: Path, secrets: dict[str, Any]) -> str:
     """Run what a user runs; returns all that it printed."""
     key = folder / "key"
     subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key], check=True)

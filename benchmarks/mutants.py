@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from benchmarks.results import goal, write
 from benchmarks.stamp import commit
@@ -150,11 +151,9 @@ def mutants(text: str) -> list[Mutant]:
         if isinstance(node, ast.JoinedStr):
             return
         for new in changes(node) if isinstance(node, ast.expr | ast.stmt) else ():
-            place: ast.expr | ast.stmt = node
+            place: Any = node  # parsed, so its place in the text is known
             if isinstance(node, ast.If) and isinstance(new, ast.If):
                 place, new = node.test, new.test
-            assert place.end_lineno is not None  # it has been parsed
-            assert place.end_col_offset is not None
             begin = starts[place.lineno - 1] + place.col_offset
             end = starts[place.end_lineno - 1] + place.end_col_offset
             shown, old = ast.unparse(ast.fix_missing_locations(new)), ast.unparse(place)

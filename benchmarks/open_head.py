@@ -17,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from benchmarks.data_corpus import CACHE, document, documentation, word_pool
 from benchmarks.results import ROOT, figure, goal
@@ -58,7 +59,7 @@ def measure() -> tuple[dict, list[dict]]:
     for times in TIMES:
         root = made(times, words)
         size = read_manifest(root / "train")
-        row = {"documents": size.num_documents, "megabytes": size.num_bytes / 1e6}
+        row: dict[str, Any] = {"documents": size.num_documents, "megabytes": size.num_bytes / 1e6}
         for stage in STAGES:
             command = [sys.executable, "-m", "benchmarks.open_head", stage, str(root)]
             said = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
@@ -80,9 +81,8 @@ def run_stage(stage: str, root: Path) -> None:
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0"}
     folder = root / stage
     (folder / "work").mkdir(parents=True)
-    paths = {name: folder / name for name in ("out", "reports", "work")} | {
-        name: root / name for name in ("train", "heldout")
-    }
+    paths: dict[str, Any] = {name: folder / name for name in ("out", "reports", "work")}
+    paths |= {name: root / name for name in ("train", "heldout")}
     if stage == "dedup":
         dedup(params=Dedup(), workers=Cluster(WORKERS), **paths)
     else:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -56,7 +57,7 @@ def held(up: psutil.Process) -> dict[str, float]:
 
 def soaked(clone: PipelineClone, minutes: float) -> tuple[list[dict], list[dict[str, float]]]:
     """Runs with their states, and what the processes held before the first and after each."""
-    ports = {"PREFECT_PORT": str(free_port()), "MLFLOW_PORT": str(free_port())}
+    ports: dict[str, Any] = {"PREFECT_PORT": str(free_port()), "MLFLOW_PORT": str(free_port())}
     process = clone.start("flows.up", **ports)
     runs, readings = list[dict](), list[dict[str, float]]()
     try:

@@ -88,7 +88,7 @@ def _difference(folder: Path) -> float:
     model = Transformer(shape()).initialise(1)
     with torch.no_grad():  # output matrices start at zero: give every part something to say
         for parameter in model.parameters():
-            parameter += 0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
+            parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
     export.save(model, (CORPUS / "tokenizer.json").read_text(), folder / "model", {})
     ids = torch.stack([torch.from_numpy(train_corpus.windows(CORPUS, 1).window(i)) for i in range(4)])[:, :-1]
     with torch.no_grad():

@@ -96,9 +96,9 @@ def macro_f1_of_works(draw: np.random.Generator) -> tuple[Bounds, float]:
     right = draw.random(WORKS * ITEMS) < np.repeat(draw.beta(14.0, 6.0, WORKS), ITEMS)
     guess = np.where(right, truth, (truth + 1 + draw.integers(0, 2, len(truth))) % 3)
     counts, work = np.zeros((WORKS, 2, 3)), np.repeat(np.arange(WORKS), ITEMS)
-    np.add.at(counts, (work, 0, truth), right)
+    np.add.at(counts[:, 0], (work, truth), right)
     for named in (truth, guess):
-        np.add.at(counts, (work, 1, named), 1)
+        np.add.at(counts[:, 1], (work, named), 1)
     return jackknife_interval(counts, macro_f1, sizes=np.full(WORKS, ITEMS)), 0.7
 
 
