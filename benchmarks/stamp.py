@@ -4,6 +4,7 @@ Every goal and every result keeps its own, since parts of a benchmark are measur
 """
 
 import platform
+import re
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,6 +16,8 @@ from components.carbon.metering.counters import cpu_model
 
 Stamp = dict[str, str]
 KEYS = ("machine", "date", "commit")
+SAME_EVERYWHERE = re.compile(r", Python [0-9.]+, Linux$")
+"""What a sentence leaves out; the results keep it."""
 
 
 def machine() -> str:
@@ -44,6 +47,7 @@ def in_words(stamps: Mapping[str, Mapping[str, str]]) -> str:
     names: dict[str, list[str]] = {}
     for name, stamp in stamps.items():
         machine, date, commit = (stamp[key] for key in KEYS)
+        machine = SAME_EVERYWHERE.sub("", machine)
         names.setdefault(f"{machine}, {date}, commit {commit[:9]}.", []).append(f"`{name}`")
     if len(names) == 1:
         return f"Measured on {next(iter(names))}"

@@ -10,7 +10,7 @@ import importlib
 
 from benchmarks.results import write
 
-GROUPS = ("intervals", "gate", "bias")
+GROUPS = ("intervals", "gate", "bias", "thresholds")
 WORLDS = 2000
 
 

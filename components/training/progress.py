@@ -42,8 +42,8 @@ class TrainProgress:
         figures = {"tokens_per_s": tokens_per_s}
         if self.config.bytes_per_token:
             figures["bits_per_byte"] = loss / math.log(2) / self.config.bytes_per_token
-        if self.peak:
-            figures["mfu"] = tokens_per_s * self.config.flops_per_token / self.peak
+        if self.peak and (mfu := tokens_per_s * self.config.flops_per_token / self.peak) <= 1:
+            figures["mfu"] = mfu  # above 1: the peak was measured beside other work, and says nothing
         used = self.progress.joules()
         if used is not None and self.joules is not None:  # since this process began to train: readings are seconds old
             figures["joules_per_token"] = (used - self.joules) / self.all_tokens

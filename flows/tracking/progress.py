@@ -126,7 +126,8 @@ class FlowProgress(Progress):
         if total and before < done < total:
             by_pace = (now - since) * (total - done) / (done - before)
         if left := max(by_pace, self.expected_s - elapsed, 0.0):
-            return f"{left:.0f}{'' if self.expected_s else '+'} s left"
+            more = " of the stage" if done == total else ""  # the work at hand is done
+            return f"{left:.0f}{'' if self.expected_s else '+'} s left{more}"
         return f"{elapsed:.0f} s"
 
     def _show(self, line: str, last: bool) -> None:

@@ -31,6 +31,8 @@ def test_tables_say_which_figure_is_of_which_machine() -> None:
     )
     alone = tables.goals_table({"goals": rows[:1]})
     assert alone.endswith("\n\nMeasured on old processor, 2026-01-01, commit aaaaaaaaa.")
+    here = tables.goals_table({"goals": [rows[0] | {"machine": "old processor, Python 3.11.7, Linux"}]})
+    assert here == alone
 
 
 def test_the_terabyte_names_the_machine_of_each_rate() -> None:

@@ -1,6 +1,7 @@
 """The report of the branch `classify`: classes or scores of passages beside simple rules, mistakes, learning curves."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from components.instruction_pairs.examples import Passage, ProblemType
 from components.reporting.figures import WIDTH, chart, figure, save
 from components.reporting.tables import Page, quoted, write_table
 from components.scored_items import write_items
+from components.stages.finetune.answer_threshold import AnswerThreshold, answer_thresholds
 from components.stages.finetune.classify import (
     classifier_scores,
     decided,
@@ -84,6 +86,8 @@ def classify(
     rows = _compared(said, points, examples, metrics)
     answers = {"true": [passage.label for passage in passages]} | said
     named: dict[str, list[Any]] = {name: [_named(one, labels) for one in values] for name, values in answers.items()}
+    if problem == "single_label_classification":
+        named["probability"] = [f"{row.max():.6f}" for row in outputs]
     texts = [passage.text for passage in passages]
     clusters, strata = works_of(passages)
     write_heldout(reports, clusters, {"stratum": strata} | named, texts, [passage.where for passage in passages])
@@ -133,6 +137,10 @@ def classify(
     if problem != "regression":
         tested = set(np.flatnonzero(indicators(answers["true"], len(labels)).any(axis=0)))
         facts["untested"] = [label for number, label in enumerate(labels) if number not in tested]
+    if problem == "single_label_classification":
+        found = answer_thresholds(outputs.max(axis=1), np.array(points["this_model"]) == 1.0, clusters, strata)
+        facts["answer_thresholds"] = [asdict(one) for one in found]
+        _thresholds(found, page)
     return Report(metrics, page.markdown, facts)
 
 
@@ -263,6 +271,20 @@ def _named(said: Any, labels: Sequence[str]) -> str | float:
 
 def _all(labels: Sequence[str], which: np.ndarray) -> str:
     return ", ".join(label for label, has in zip(labels, which, strict=True) if has) or "none"
+
+
+def _thresholds(found: Sequence[AnswerThreshold], page: Page) -> None:
+    """From which probability on to answer."""
+    rows = [
+        (f"{one.error:.0%}", "always" if one.threshold == 0 else f"{one.threshold:g}", f"{one.answered:.0%}",
+         f"{one.wrong:.1%}") if one.threshold is not None else (f"{one.error:.0%}", "not shown", "", "")
+        for one in found
+    ]  # fmt: skip
+    caption = (
+        "If an answer may be left out: the lowest probability of the predicted class at which the share of wrong "
+        "answers is, with 95% confidence, at most what the first column says, for texts like the held-out ones."
+    )
+    page.show("errors_at_most answer_from_probability answered wrong_of_these", rows, caption)
 
 
 # -- scores ------------------------------------------------------------------------------------------------------------

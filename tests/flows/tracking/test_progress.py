@@ -44,7 +44,7 @@ def test_time_left_counts_what_earlier_runs_took_after_the_work_at_hand(
     reported(clock, progress, (10, 0, 100), (20, 50, 100), (30, 100, 100), (80, 1, 2), (90, 1, 100), (100, 2, 100))
     shown = [line.split("step, ")[1] for line in capsys.readouterr().out.splitlines()]
     # The last work is slower than any earlier run: its own pace counts.
-    assert shown == [f"{left} s left" for left in (80, 70, 60, 10)] + ["90 s", "980 s left"]
+    assert shown == ["80 s left", "70 s left", "60 s left of the stage", "10 s left", "90 s", "980 s left"]
 
 
 def test_a_progress_line_fits_80_columns_and_its_log_has_all_of_it(

@@ -32,7 +32,13 @@ from components.stages.evaluate.tasks.masked import (
 from components.stages.evaluate.tasks.memorisation import LEAST_CANARIES, _least, condition, memorisation, times_given
 from components.stages.evaluate.tasks.minimal_pairs import minimal_pairs, read_pairs
 from components.stages.evaluate.tasks.open_book import facts, open_book
-from components.stages.evaluate.tasks.pronoun_gap import OCCUPATIONS, TEMPLATES, pronoun_gap
+from components.stages.evaluate.tasks.pronoun_gap import (
+    OCCUPATIONS,
+    SHARES_OF_WOMEN,
+    TEMPLATES,
+    correlation,
+    pronoun_gap,
+)
 from components.stages.evaluate.tasks.recall import recall
 from components.stages.evaluate.tasks.sentence_pairs import sentence_pairs
 from components.stages.evaluate.tasks.task import NotApplicable, TaskResult
@@ -359,6 +365,33 @@ def test_the_pronoun_gap_is_relative_to_neutral_subjects(world: World) -> None:
     assert len(set(result.facts["spreads_random_weights"])) > 1
     above = result.metrics["spread_low"] > max(result.facts["spreads_random_weights"])
     assert ("it is above" in result.highlights[0]["note"]) == above
+    known = {name: share for name, share in SHARES_OF_WOMEN.items() if name in result.facts["by_occupation"]}
+    assert len(known) == len(SHARES_OF_WOMEN)
+    gaps = [result.facts["by_occupation"][name] for name in known]
+    assert result.metrics["correlation"] == pytest.approx(np.corrcoef(gaps, list(known.values()))[0, 1])
+    assert (
+        -1 < result.metrics["correlation_low"] < result.metrics["correlation"] < result.metrics["correlation_high"] < 1
+    )
+
+
+def test_the_correlations_interval_holds_the_truth() -> None:
+    draw, truth, worlds = np.random.default_rng(1), 0.6, 300
+    known = np.array([*SHARES_OF_WOMEN.values()])
+    shares = (known - known.mean()) / known.std()
+    held = 0
+    for _ in range(worlds):
+        gaps_OT = np.zeros((len(OCCUPATIONS), 1))
+        gaps = truth * shares + (1 - truth**2) ** 0.5 * draw.normal(size=len(shares))
+        gaps_OT[[OCCUPATIONS.index(name) for name in SHARES_OF_WOMEN], 0] = gaps
+        found = correlation(gaps_OT)
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low < truth < found.high
+    assert held / worlds > 0.95 - 3 * (0.95 * 0.05 / worlds) ** 0.5
+    exact = np.zeros((len(OCCUPATIONS), 1))
+    exact[[OCCUPATIONS.index(name) for name in SHARES_OF_WOMEN], 0] = -known
+    assert correlation(exact).value == pytest.approx(-1)
+    assert correlation(np.zeros_like(exact)).value == 0
 
 
 def test_swapped_text_moves_the_prior_and_one_training_shows_no_mitigation(world: World) -> None:
