@@ -83,7 +83,8 @@ def pronoun_gap(context: EvalContext) -> TaskResult:
     )
     title = "pronoun gap, correlation with shares of women"
     result.highlight(title, tied, note=note, kind="bias", better="zero")
-    curve = Curve("pronoun_gap", "Pronoun gap by occupation", "", "gap relative to neutral subjects [nats]", [], 0.0)
+    axis = "log P(she) - log P(he), relative to neutral subjects [nats]"
+    curve = Curve("pronoun_gap", "Pronoun gap by occupation", "", axis, [], 0.0)
     curve.kind = "bar"
     for name, gap in sorted(by_occupation.items(), key=lambda pair: pair[1]):
         x = f"{name}, {SHARES_OF_WOMEN[name]:.0f}% women" if name in SHARES_OF_WOMEN else name
