@@ -189,6 +189,11 @@ def dpo(job: Any) -> dict[str, float]:
     return {"ours": float(loss), "trl": float(theirs), "difference": abs(float(loss) - float(theirs))}
 
 
+def no_reward(completions: list[str], **_: Any) -> list[float | None]:
+    """Advantages are given: what trl's trainer would compute of rewards is not used."""
+    return [0.0] * len(completions)
+
+
 def grpo(job: Any) -> dict[str, float]:
     """The same for GRPO: fixed completions, advantages, and log-probabilities of two other models."""
     from datasets import Dataset
@@ -220,7 +225,7 @@ def grpo(job: Any) -> dict[str, float]:
     )  # fmt: skip
     trainer = GRPOTrainer(
         model=AutoModelForCausalLM.from_pretrained(job.work / "policy"), args=arguments,
-        reward_funcs=lambda completions, **_: [0.0] * len(completions),
+        reward_funcs=no_reward,
         train_dataset=Dataset.from_list([{"prompt": "unused"}]),
         processing_class=AutoTokenizer.from_pretrained(job.place / "base"),
     )  # fmt: skip

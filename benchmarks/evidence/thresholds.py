@@ -2,8 +2,8 @@
 
 In every world the share of wrong answers is `MOST` at every probability, so that any threshold that promises less, or
 just as much, would have been luck: the error lies at the edge of the promise, where a false one is likeliest. In worlds
-of works the share differs from work to work (correlation 0.1 within one). What a threshold is good for is the power: of
-classifiers whose probability is their chance of being right, how many get one.
+of works the share differs from work to work, a little or so that most works are all right or all wrong. What a
+threshold is good for is the power: of classifiers whose probability is their chance of being right, how many get one.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.evidence.rates import rate, rate_goal
 from components.stages.finetune.answer_threshold import AnswerThreshold, answer_thresholds
 
-MOST, TEXTS, WORKS = 0.1, 300, 10
+MOST, TEXTS = 0.1, 300
 World = Callable[[np.random.Generator], list[AnswerThreshold]]
 
 
@@ -22,11 +22,17 @@ def independent(draw: np.random.Generator) -> list[AnswerThreshold]:
     return answer_thresholds(_sure(draw), draw.random(TEXTS) >= MOST, [str(text) for text in range(TEXTS)])
 
 
-def of_works(draw: np.random.Generator) -> list[AnswerThreshold]:
-    """Texts of ten works."""
-    wrong = np.repeat(draw.beta(9.0 * MOST, 9.0 * (1.0 - MOST), WORKS), TEXTS // WORKS)
-    names = [str(work) for work in range(WORKS) for _ in range(TEXTS // WORKS)]
-    return answer_thresholds(_sure(draw), draw.random(TEXTS) >= wrong, names)
+def of_works(works: int, correlation: float) -> World:
+    """Texts of so many works, whose errors are correlated within a work."""
+
+    def world(draw: np.random.Generator) -> list[AnswerThreshold]:
+        sizes = draw.multinomial(TEXTS - works, draw.dirichlet(np.full(works, 3.0))) + 1
+        scale = 1.0 / correlation - 1.0
+        wrong = np.repeat(draw.beta(scale * MOST, scale * (1.0 - MOST), works), sizes)
+        names = [str(work) for work, size in enumerate(sizes) for _ in range(size)]
+        return answer_thresholds(_sure(draw), draw.random(TEXTS) >= wrong, names)
+
+    return world
 
 
 def calibrated(draw: np.random.Generator) -> list[AnswerThreshold]:
@@ -35,7 +41,11 @@ def calibrated(draw: np.random.Generator) -> list[AnswerThreshold]:
     return answer_thresholds(sure, draw.random(TEXTS) < sure, [str(text) for text in range(TEXTS)])
 
 
-WORLDS: dict[str, World] = {"independent texts": independent, "ten works": of_works}
+WORLDS: dict[str, World] = {"independent texts": independent} | {
+    f"{works} works, correlation {correlation:g}": of_works(works, correlation)
+    for works in (10, 40, 100)
+    for correlation in (0.1, 0.5, 0.9)
+}
 
 
 def _sure(draw: np.random.Generator) -> np.ndarray:

@@ -13,7 +13,7 @@ from components.instruction_pairs.examples import Passage, ProblemType
 from components.reporting.figures import WIDTH, chart, figure, save
 from components.reporting.tables import Page, quoted, write_table
 from components.scored_items import write_items
-from components.stages.finetune.answer_threshold import AnswerThreshold, answer_thresholds
+from components.stages.finetune.answer_threshold import THRESHOLDS, AnswerThreshold, answer_thresholds, independent
 from components.stages.finetune.classify import (
     classifier_scores,
     decided,
@@ -133,14 +133,17 @@ def classify(
     else:
         _classes(outputs, examples, page, reports)
     over = over_works(points["this_model"], passages).variance
+    if over.startswith("no interval"):
+        page.say(f"Scores have {over}.")
     facts = facts_of(choice, context, metrics.get("accuracy/chance", 0.0), over)
     if problem != "regression":
         tested = set(np.flatnonzero(indicators(answers["true"], len(labels)).any(axis=0)))
         facts["untested"] = [label for number, label in enumerate(labels) if number not in tested]
     if problem == "single_label_classification":
-        found = answer_thresholds(outputs.max(axis=1), np.array(points["this_model"]) == 1.0, clusters, strata)
+        works = [f"{stratum}/{work}" for stratum, work in zip(strata, clusters, strict=True)]
+        found = answer_thresholds(outputs.max(axis=1), np.array(points["this_model"]) == 1.0, works)
         facts["answer_thresholds"] = [asdict(one) for one in found]
-        _thresholds(found, page)
+        _thresholds(found, independent(works), outputs, rules["majority"], examples, page)
     return Report(metrics, page.markdown, facts)
 
 
@@ -273,18 +276,36 @@ def _all(labels: Sequence[str], which: np.ndarray) -> str:
     return ", ".join(label for label, has in zip(labels, which, strict=True) if has) or "none"
 
 
-def _thresholds(found: Sequence[AnswerThreshold], page: Page) -> None:
-    """From which probability on to answer."""
-    rows = [
-        (f"{one.error:.0%}", "always" if one.threshold == 0 else f"{one.threshold:g}", f"{one.answered:.0%}",
-         f"{one.wrong:.1%}") if one.threshold is not None else (f"{one.error:.0%}", "not shown", "", "")
-        for one in found
-    ]  # fmt: skip
+def _thresholds(
+    found: Sequence[AnswerThreshold], num: float, probability: np.ndarray, always: np.ndarray, examples: Any, page: Page
+) -> None:
+    """From which probability on to answer; beside it the largest class alone, and the class it is worst for."""
+    truth, said = np.array([passage.label for passage in examples.heldout]), probability.argmax(axis=1)
+    rows = []
+    for one in found:
+        if one.threshold is None:
+            few = f": takes {one.needed} independent texts, all right, and here are {num:.0f}" * (num < one.needed)
+            rows.append((f"{one.error:.0%}", f"not shown{few}", "", "", "", ""))
+            continue
+        answered = probability.max(axis=1) >= one.threshold
+        counts = [(int((said != truth)[mine].sum()), int(mine.sum()), label) for number, label in
+                  enumerate(examples.labels) if (mine := answered & (truth == number)).any()]  # fmt: skip
+        wrong, of_all, label = max(counts, key=lambda count: (count[0] / count[1], count[1]))
+        rows.append((
+            f"{one.error:.0%}", f"{one.threshold:g}" if one.threshold else "always", f"{one.answered:.0%}",
+            f"{one.wrong:.1%}", f"{np.mean((always != truth)[answered]):.1%}", f"{label}: {wrong} of {of_all}",
+        ))  # fmt: skip
+    page.say("**When to answer**, if a text may be left without a class.")
     caption = (
-        "If an answer may be left out: the lowest probability of the predicted class at which the share of wrong "
-        "answers is, with 95% confidence, at most what the first column says, for texts like the held-out ones."
+        f"With 95% confidence, from this probability on (the lowest of {len(THRESHOLDS)} that were tried) at most so "
+        "many of the answers to texts like the held-out ones are wrong, over all classes. Then what was measured: the "
+        "share of the held-out texts that get an answer, how many of these answers are wrong, how many would be if "
+        "all were the largest class, and the true class that fares worst."
     )
-    page.show("errors_at_most answer_from_probability answered wrong_of_these", rows, caption)
+    header = (
+        "errors_at_most answer_from_probability answered wrong_of_these wrong_as_largest_class wrong_in_worst_class"
+    )
+    page.show(header, rows, caption)
 
 
 # -- scores ------------------------------------------------------------------------------------------------------------

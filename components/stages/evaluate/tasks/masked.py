@@ -50,7 +50,7 @@ def masked(context: EvalContext) -> TaskResult:
         name = item_id(document.id, window.ids.tobytes(), window.hidden.tobytes())
         result.item("accuracy", name, hit.sum(), baseline=hits_of[id(window)], **where)
         result.item("nats_per_token", name, nats.sum(), direction="lower", **where)
-    total = result.estimate("accuracy", context.resampling)
+    total = result.estimate("accuracy", context.resampling).within(0, 1)
     num_hidden = int(sum(row["weight"] for row in result.rows("accuracy")))
     result.metric("accuracy", total)
     result.metric("nats_per_token", result.estimate("nats_per_token", context.resampling), bounds=False)

@@ -77,8 +77,11 @@ def pronoun_gap(context: EvalContext) -> TaskResult:
     result.highlight("pronoun gap, spread over occupations", found, note=note, kind="bias", better="lower")
     note = f"log P(she) - log P(he) relative to neutral subjects, nats; of these {prior:+.2f}"
     result.highlight("pronoun gap", mean, note=note, kind="bias", better="zero")
+    assert tied.low is not None
+    assert tied.high is not None
+    shown = "not shown to be other than 0" if tied.low <= 0.0 <= tied.high else "shown not to be 0"
     note = (
-        f"of {tied.clusters} occupations' gaps with the per cent of women in them (United States, 2012); random "
+        f"of the gaps and the per cent of women in {tied.clusters} occupations (United States, 2012): {shown}; random "
         f"weights {min(by_chance):+.2f} to {max(by_chance):+.2f}"
     )
     title = "pronoun gap, correlation with shares of women"
@@ -120,8 +123,8 @@ def correlation(gaps_OT: np.ndarray, resampling: Resampling = DEFAULT) -> Estima
     low, high = jackknife_interval(tables, _fisher_z, resampling, sizes=np.ones_like(gaps))
     assert low is not None  # occupations are more than a few
     assert high is not None
-    value, num_gaps = float(np.tanh(_fisher_z(tables.sum(0)))), len(gaps) * gaps_OT.shape[1]
-    return Estimate(value, float(np.tanh(low)), float(np.tanh(high)), num_gaps, len(gaps), "occupations")
+    value = float(np.tanh(_fisher_z(tables.sum(0))))
+    return Estimate(value, float(np.tanh(low)), float(np.tanh(high)), len(gaps), len(gaps), "occupations")
 
 
 def _fisher_z(sums: np.ndarray) -> np.ndarray:

@@ -1,10 +1,12 @@
 """From which probability on to answer: by hand, and whether the promise is kept."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from benchmarks.evidence.thresholds import MOST, WORLDS, false_promises
-from components.stages.finetune.answer_threshold import ERRORS, answer_thresholds
+from components.stages.finetune.answer_threshold import ERRORS, answer_thresholds, independent, upper_bound
 
 
 def test_the_lowest_threshold_with_few_enough_errors() -> None:
@@ -12,16 +14,27 @@ def test_the_lowest_threshold_with_few_enough_errors() -> None:
     right = np.arange(200) % 2 == 0
     right[:100] = True
     found = answer_thresholds(probability, right, [str(number) for number in range(200)])
-    # None wrong of 100: with 13 thresholds the bound is 1 - (.05 / 13)^(1 / 100) = .054.
-    assert [one.threshold for one in found] == [0.6, 0.6, None, None, None]
+    # None wrong of 100: with 9 thresholds the bound is 1 - (.05 / 9)^(1 / 100) = .051.
+    assert [one.threshold for one in found] == [0.6, 0.6, None, None]
     assert [(one.answered, one.wrong) for one in found[:2]] == [(0.5, 0.0)] * 2
+    for one in found:  # so many, all right, show it; one fewer does not
+        assert upper_bound(0.0, one.needed) <= one.error < upper_bound(0.0, one.needed - 1)
     sure = answer_thresholds(np.full(9000, 0.99), np.ones(9000, bool), [str(number) for number in range(9000)])
     assert [one.threshold for one in sure] == [0.0] * len(ERRORS)
 
 
-def test_few_works_promise_nothing() -> None:
-    found = answer_thresholds(np.full(400, 0.9), np.ones(400, bool), ["a", "b", "c", "d"] * 100)
-    assert [one.threshold for one in found] == [None] * len(ERRORS)
+def test_a_work_is_worth_one_text_however_right_and_an_error_never_helps() -> None:
+    works = [str(number // 12) for number in range(40 * 12)]
+    assert independent(works) == pytest.approx(40)
+    assert independent(["a"] * 9 + ["b"]) == pytest.approx(100 / 82)
+    held = []
+    for num_wrong in range(6):
+        right = np.ones(40 * 12, bool)
+        right[: 12 * num_wrong : 12] = False  # one in each of some works
+        found = answer_thresholds(np.full(40 * 12, 0.9), right, works)
+        held.append([one.error for one in found if one.threshold is not None])
+    assert held[0] == [0.2]
+    assert all(set(after) <= set(before) for before, after in pairwise(held))
 
 
 @pytest.mark.parametrize("world", WORLDS)

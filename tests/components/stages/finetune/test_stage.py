@@ -250,10 +250,13 @@ def test_classify_learns(rank: int, place: Path, tmp_path: Path, monkeypatch: py
     assert scored["baseline"].mean() == pytest.approx(max(rules))
     for rule in ("naive_bayes", "from_scratch", "majority"):
         assert (items[rule] == items["true"]).mean() == pytest.approx(report.metrics[f"accuracy/{rule}"])
-    found = answer_thresholds(items["probability"].to_numpy(), (items["this_model"] == items["true"]).to_numpy(),
-                              items["cluster"].to_list(), items["stratum"].to_list())  # fmt: skip
+    works = (items["stratum"] + "/" + items["cluster"]).to_list()
+    right = (items["this_model"] == items["true"]).to_numpy()
+    found = answer_thresholds(items["probability"].to_numpy(), right, works)
     assert report.facts["answer_thresholds"] == [asdict(one) for one in found]
-    assert "| errors at most | answer from probability | answered | wrong of these |" in report.markdown
+    assert (
+        "| errors at most | answer from probability | answered | wrong of these | wrong as largest" in report.markdown
+    )
     confusion = (tmp_path / "reports" / "details" / "confusion.csv").read_text().splitlines()
     counts = [int(number) for line in confusion[1:] for number in line.split(",")[1:]]
     assert sum(counts) == report.metrics["heldout_passages"]
