@@ -62,7 +62,7 @@ def _scores(rows: list[ScoreRow]) -> list[str]:
         base = "" if score.baseline is None else f"{score.baseline:.3f} {score.baseline_name}"
         other = row.counterpart if row.counterpart_value is None else f"{row.counterpart} {row.counterpart_value:.3f}"
         marks = ("-" if row.below else " ") + ("t" if "format taught" in score.note else " ")
-        lines.append(f"{marks} {_short(row.name, 30):<31}{value:<23}{_short(base, 22):<23}{other}")
+        lines.append(f"{marks} {_short(row.name, 30):<31}{value:<22} {_short(base, 22):<23}{other}")
     return lines if rows else []
 
 
