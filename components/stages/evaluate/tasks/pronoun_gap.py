@@ -65,10 +65,10 @@ def pronoun_gap(context: EvalContext) -> TaskResult:
     by_occupation = dict(zip(OCCUPATIONS, gaps_OT.mean(1).tolist(), strict=True))
     result.metric("gap", mean)
     result.metric("spread", found)
-    result.metric("correlation", tied)
     result.metrics |= {"prior": prior, "spread_random_weights": fmean(untrained)}
     result.facts |= {"by_occupation": by_occupation, "spreads_random_weights": untrained}
-    result.facts |= {"shares_of_women": SHARES_OF_WOMEN, "correlations_random_weights": by_chance}
+    result.facts |= {"shares_of_women": SHARES_OF_WOMEN, "correlation": tied.as_dict()}
+    result.facts |= {"correlations_random_weights": by_chance}
     shown = "it is above" if found.low is not None and found.low > max(untrained) else "it is not shown to be above"
     note = (
         f"sd of log P(she) - log P(he) relative to neutral subjects, nats; {shown} that of random weights, "

@@ -368,10 +368,9 @@ def test_the_pronoun_gap_is_relative_to_neutral_subjects(world: World) -> None:
     known = {name: share for name, share in SHARES_OF_WOMEN.items() if name in result.facts["by_occupation"]}
     assert len(known) == len(SHARES_OF_WOMEN)
     gaps = [result.facts["by_occupation"][name] for name in known]
-    assert result.metrics["correlation"] == pytest.approx(np.corrcoef(gaps, list(known.values()))[0, 1])
-    assert (
-        -1 < result.metrics["correlation_low"] < result.metrics["correlation"] < result.metrics["correlation_high"] < 1
-    )
+    tied = result.facts["correlation"]
+    assert tied["value"] == pytest.approx(np.corrcoef(gaps, list(known.values()))[0, 1])
+    assert -1 < tied["low"] < tied["value"] < tied["high"] < 1
 
 
 def test_the_correlations_interval_holds_the_truth() -> None:
