@@ -1,11 +1,14 @@
 """From which probability on to answer: by hand, and whether the promise is kept."""
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from benchmarks.evidence.thresholds import MOST, WORLDS, false_promises
+from components.reporting.tables import Page
+from components.stages.finetune import classification_report
 from components.stages.finetune.answer_threshold import ERRORS, answer_thresholds, independent, upper_bound
 
 
@@ -42,3 +45,17 @@ def test_a_classifier_just_too_bad_is_seldom_let_pass(world: str) -> None:
     """`MOST` of its answers are wrong, however sure it is: any threshold for less is a false promise."""
     assert false_promises(WORLDS[world], 200) <= 0.05 * 200 + 3 * (0.05 * 0.95 * 200) ** 0.5
     assert MOST in ERRORS
+
+
+def test_the_report_has_the_largest_class_and_the_worst_one_beside_a_promise() -> None:
+    """Of 300 texts 20 are of a class that is never said: few errors over all, and nothing but errors in that class."""
+    truth = [0] * 280 + [1] * 20
+    passages = [SimpleNamespace(label=label) for label in truth]
+    examples = SimpleNamespace(heldout=passages, labels=["ok", "fraud"])
+    probability = np.tile([0.9, 0.1], (300, 1))
+    found = answer_thresholds(probability.max(axis=1), np.array(truth) == 0, [str(text) for text in range(300)])
+    page = Page("", None)
+    classification_report._thresholds(found, 300, probability, np.zeros(300, int), examples, page)
+    rows = [line for line in page.markdown.splitlines() if line.startswith("| ")]
+    assert "| 20% | always | 100% | 6.7% | 6.7% | fraud: 20 of 20 |" in rows
+    assert "| 2% | not shown |  |  |  |  |" in rows
