@@ -45,7 +45,7 @@ BENCHMARKS = {
         (("benchmarks.open",),),
     ),
     "finetune": Benchmark(
-        "fine-tuning beside trl and peft: 12 minutes; --only speed,checks,kill,labels",
+        "fine-tuning beside trl and peft: an hour; --only speed,checks,grpo,kill,labels takes 12 minutes",
         (PEERS, ("benchmarks.finetune",)),
     ),
     "carbon": Benchmark(

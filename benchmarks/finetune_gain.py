@@ -1,15 +1,16 @@
 """What GRPO gains beside supervised tuning of equal joules: `python -m benchmarks.finetune_gain PLACE RESULT [SEEDS]`.
 
 The base has learned, as a chat, to add in written-out steps, and is right twice in five or more. All get equal rows:
-sums and their final answers. GRPO samples steps and is rewarded for the end. Supervised tuning learns
+sums and their final answers. GRPO samples steps and is rewarded for the end; three lengths of it are run, since what it
+is worth depends on how much of it there is. Supervised tuning of the same joules learns
 
     final     the final answers
     own       what the base itself wrote and was right (rejection sampling: Yuan et al. 2023, arXiv:2308.01825)
     worked    whole worked answers, which the others never see: it knows more, so no goal is put on it
 
-The goal is on the gain over the better of the first two. Five seeds of rows and training; gains are paired by seed,
-their intervals Student's over seeds (one base, one set of test sums). Joules are CPU seconds here, to which they are
-proportional on one machine; sampling counts.
+The goal is on the gain over the better of the first two, at the greatest length. Five seeds of rows and training; gains
+are paired by seed, their intervals Student's over seeds (one base, one set of test sums). Joules are CPU seconds here,
+to which they are proportional on one machine; sampling counts.
 
 Every training leaves its figures in PLACE, so a bench that was cut short goes on where it was; a training that was cut
 short begins anew, since its CPU seconds must be those of all its steps.
@@ -20,7 +21,7 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -53,12 +54,14 @@ SEEDS, ROWS, TESTED, CONTEXT = 5, 512, 240, 64
 SHAPE, NUMERICS = ModelShape(size=2, width=64, heads=2), Numerics(dtype="float32", threads=1)
 ENOUGH, EVERY, MOST, BATCH = 0.4, 200, 6000, 32
 """The base is trained until so many test sums are right, judged every so many steps of at most so many."""
-TUNED = {"context": CONTEXT, "max_tokens": 28, "batch": 8, "steps": 60}
+TUNED = {"context": CONTEXT, "max_tokens": 28, "batch": 16, "group": 4}
+STEPS = (60, 240, 960)
+"""Lengths of GRPO."""
 RATES = {"grpo": (3e-4, 1e-3), "final": (1e-4, 1e-3), "own": (1e-4, 1e-3), "worked": (1e-4, 1e-3)}
 """Of GRPO, and of supervised tuning (see the module docstring); of each the one with the higher mean over the seeds
 counts."""
-WRITTEN = 2
-"""Completions that the base writes of each sum for `own`."""
+STEPS_PER_WRITTEN = 30
+"""Steps of GRPO for each completion that the base writes of every sum for `own`: 2, 8 and 32."""
 TRIED = (10, 60)
 """Steps of two trials that time a step of supervised tuning; they are not counted."""
 
@@ -82,7 +85,7 @@ def supervised(
     model: Any, rows: list[instruct.Ids], steps: int, rate: float, seed: int, work: Path, **more: Any
 ) -> None:
     """Tune on rows, in place."""
-    settings = settings_of(Reinforce(**TUNED | {"learning_rate": rate}), steps, "bench", EVERY)
+    settings = settings_of(Reinforce(**TUNED | {"learning_rate": rate, "steps": steps}), steps, "bench", EVERY)
     batches = instruct.PairBatches(rows, BATCH, CONTEXT, seed)
     train(model, batches, language_model_loss, settings, work, Progress(), numerics=NUMERICS, **more)
 
@@ -140,9 +143,10 @@ class Contest:
                   work / "base.safetensors")  # fmt: skip
         return {"accuracy": right, "steps": step}
 
-    def grpo(self, seed: int, rate: float, work: Path) -> dict[str, float]:
+    def grpo(self, seed: int, rate: float, steps: int, work: Path) -> dict[str, float]:
         """Accuracy after GRPO, and its CPU seconds."""
-        params, model = Reinforce(**TUNED | {"seed": seed, "learning_rate": rate}), copy.deepcopy(self.base)
+        params = Reinforce(**TUNED | {"seed": seed, "learning_rate": rate, "steps": steps})
+        model = copy.deepcopy(self.base)
         batches = reinforcement.GroupBatches(model, sorted(self.problems(sums(seed, ROWS)), key=len), self.sampler,
                                              params, NUMERICS, work / "completions", Progress())  # fmt: skip
         loss: Any = reinforcement.GRPOLoss(params.clip, params.kl_weight, params.temperature)
@@ -151,21 +155,23 @@ class Contest:
                                     numerics=NUMERICS))  # fmt: skip
         return {"accuracy": self.accuracy(model), "cpu_s": cpu_s}
 
-    def rows(self, seed: int, kind: str) -> list[instruct.Ids]:
-        """What supervised tuning learns from, as ids."""
+    def rows(self, seed: int, kind: str, written: int) -> list[instruct.Ids]:
+        """What supervised tuning learns from, as ids; of `own`, what is right of so many completions of each sum."""
         given = sums(seed, ROWS)
         if kind != "own":
             return pairs(self.encoder, given, kind == "worked")
         problems = self.problems(given)
-        written, _, rewards = self.sampler(self.base.eval(), problems, WRITTEN, Reinforce(**TUNED).temperature, seed)
-        asked = [one for one in problems for _ in range(WRITTEN)]
-        return instruct.by_length([(one.ids, ids) for one, ids, right in zip(asked, written, rewards, strict=True)
+        made, _, rewards = self.sampler(self.base.eval(), problems, written, Reinforce(**TUNED).temperature, seed)
+        asked = [one for one in problems for _ in range(written)]
+        return instruct.by_length([(one.ids, ids) for one, ids, right in zip(asked, made, rewards, strict=True)
                                    if right])  # fmt: skip
 
-    def supervised(self, seed: int, kind: str, rate: float, budget_s: float, work: Path) -> dict[str, float]:
+    def supervised(
+        self, seed: int, kind: str, rate: float, written: int, budget_s: float, work: Path
+    ) -> dict[str, float]:
         """Accuracy after supervised tuning of so many CPU seconds or a little more, its steps and CPU seconds."""
         started = time.process_time()
-        rows = self.rows(seed, kind)
+        rows = self.rows(seed, kind, written)
         rows_s = time.process_time() - started
         # What a step costs is the difference of a longer and a shorter trial: both pay once for what is done once.
         few_s, many_s = (
@@ -178,33 +184,41 @@ class Contest:
         return {"accuracy": self.accuracy(model), "cpu_s": cpu_s, "steps": steps}
 
 
-def measured(place: Path, seeds: int = SEEDS) -> dict[str, Any]:
-    """Accuracy of the base, and by seed of GRPO and of supervised tuning; gains and CPU seconds."""
-    torch.set_num_threads(1)
-    contest = Contest(place)
+def compared(contest: Contest, steps: int, seeds: Sequence[int]) -> dict[str, Any]:
+    """GRPO of so many steps and supervised tuning of its joules: accuracy by seed, and gains."""
     arms: dict[str, dict[float, list[dict[str, Any]]]] = {
         kind: {rate: [] for rate in rates} for kind, rates in RATES.items()
     }
-    for seed in range(2, 2 + seeds):
+    for seed in seeds:
         for kind, by_rate in arms.items():
             for rate, runs in by_rate.items():
                 if kind == "grpo":
-                    tune = partial(contest.grpo, seed, rate)
+                    tune = partial(contest.grpo, seed, rate, steps)
                 else:
                     budget_s = max(found[-1]["cpu_s"] for found in arms["grpo"].values())
-                    tune = partial(contest.supervised, seed, kind, rate, budget_s)
-                runs.append(kept(place / f"{seed}-{kind}-{rate:g}", tune))
+                    tune = partial(contest.supervised, seed, kind, rate, steps // STEPS_PER_WRITTEN, budget_s)
+                runs.append(kept(contest.place / f"{steps}-{seed}-{kind}-{rate:g}", tune))
                 shown = f"{runs[-1]['accuracy']:.3f} right in {runs[-1]['cpu_s']:.1f} s"
-                print(f"seed {seed} {kind:>7} {rate:g}: {shown}", flush=True)
+                print(f"{steps:>4} steps, seed {seed} {kind:>7} {rate:g}: {shown}", flush=True)
     right = {kind: {rate: np.array([one["accuracy"] for one in runs]) for rate, runs in by_rate.items()}
              for kind, by_rate in arms.items()}  # fmt: skip
     best = {kind: max(by_rate, key=lambda rate: float(by_rate[rate].mean())) for kind, by_rate in right.items()}
     scores = {kind: right[kind][rate] for kind, rate in best.items()}
+    means = {kind: ratio(one.tolist(), unit="seeds").as_dict() for kind, one in scores.items()}
     ours = scores.pop("grpo")
     scores["base"] = np.full(len(ours), contest.found["accuracy"])
     gains = {kind: ratio((ours - other).tolist(), unit="seeds").as_dict() for kind, other in scores.items()}
-    return {"base": contest.found, "arms": arms, "best_rate": best, "gain": gains}
+    return {"arms": arms, "best_rate": best, "accuracy": means, "gain": gains}
+
+
+def measured(place: Path, seeds: Sequence[int]) -> dict[str, Any]:
+    """Accuracy of the base, and by number of steps what `compared` finds."""
+    torch.set_num_threads(1)
+    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])  # the first one imports for seconds: not a training's cost
+    contest = Contest(place)
+    return {"base": contest.found, "steps": {str(steps): compared(contest, steps, seeds) for steps in STEPS}}
 
 
 if __name__ == "__main__":
-    write_json(Path(sys.argv[2]), measured(Path(sys.argv[1]), *map(int, sys.argv[3:])))
+    count = int(sys.argv[3]) if len(sys.argv) > 3 else SEEDS
+    write_json(Path(sys.argv[2]), measured(Path(sys.argv[1]), range(2, 2 + count)))
