@@ -80,6 +80,8 @@ def read(path: Path) -> Rows:
             except UnusableRow as found:
                 refused.append(Refused(where, found.reason, found.detail))
     if kind is None:
+        if not columns and not refused and any(map(_has_bytes, files.values())):
+            raise UserError(f"{path}: it has no row, or none below a header; is it text? Give a file with rows")
         if not columns:
             refuse_empty(path, rows, refused)
         small = " (in small letters)" if kind_of({name.lower(): None for name in columns}) else ""
@@ -98,6 +100,11 @@ def heldout_files(names: Iterable[str]) -> tuple[str, ...]:
     parts = {name: [part.split(".")[0] for part in name.split("/")] for name in names}
     found = tuple(name for name in names if any(map(HELDOUT_NAME.fullmatch, parts[name])))
     return found if len(found) < len(names) else ()
+
+
+def _has_bytes(file: Path) -> bool:
+    with closing(ByteCount(file, Counter())) as content:
+        return bool(content.peek(1))
 
 
 def _name_in(path: Path, file: Path) -> str:

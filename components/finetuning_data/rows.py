@@ -196,7 +196,7 @@ def _text(row: dict[str, Any]) -> str:
 
 
 def _name(label: Any) -> str:
-    if label is None or str(label).strip() in ("", "nan"):  # what pandas writes where there is none
+    if label is None or str(label).strip() in ("", "nan", "NaN"):  # what pandas and numpy write where there is none
         raise UnusableRow("label missing")
     if isinstance(label, list | dict | float | bytes):
         raise UnusableRow(

@@ -78,7 +78,8 @@ def _perform(stage: Stage, branch: str, name: str, run: str, log: Path) -> Stage
             progress.listen()
             context = StageContext(params, fresh(work / "out"), fresh(work / "reports"), work, progress)
             forecast = record_forecast(meter, name, inputs.fingerprint, params)
-            progress.expected_s = forecast.seconds.mid if forecast else 0.0
+            if forecast:
+                progress.expected_s, progress.training_s = forecast.seconds.mid, forecast.training_s
             started = time.perf_counter()
             result, report = attempt(stage, branch, context)
             result.function_s = time.perf_counter() - started

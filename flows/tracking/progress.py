@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
+from components.carbon.planning.forecast import TRAINING
 from components.core.errors import Stopped
 from components.core.plain_text import plain
 from components.core.progress import Progress
@@ -73,9 +74,10 @@ class FlowProgress(Progress):
 
     Attributes:
         expected_s: seconds that the whole stage takes by its earlier runs; 0 if it has none.
+        training_s: seconds of them in which it trains, of a fine-tuning; once it does, its pace takes their place.
     """
 
-    expected_s = 0.0
+    expected_s = training_s = 0.0
 
     def __init__(
         self,
@@ -94,6 +96,7 @@ class FlowProgress(Progress):
         self._started, self._shown = time.monotonic(), 0.0
         # First report of the work at hand: done, total, when.
         self._first: tuple[int, int | None, float] = (0, None, 0.0)
+        self._training_since: float | None = None
         self._signal = ""
         self._terminal = sys.stdout.isatty()
 
@@ -122,10 +125,12 @@ class FlowProgress(Progress):
         runs nothing is known of the work that follows: `36+ s left`. Where neither is known: seconds since the start.
         """
         before, _, since = self._first
-        elapsed, by_pace = now - self._started, 0.0
-        if total and before < done < total:
+        elapsed, by_pace, expected_s = now - self._started, 0.0, self.expected_s
+        if total and before < done <= total:
             by_pace = (now - since) * (total - done) / (done - before)
-        if left := max(by_pace, self.expected_s - elapsed, 0.0):
+            if self.training_s and self._training_since is not None:
+                expected_s += now - self._training_since + by_pace - self.training_s
+        if left := max(by_pace, expected_s - elapsed, 0.0):
             more = " of the stage" if done == total else ""  # the work at hand is done
             return f"{left:.0f}{'' if self.expected_s else '+'} s left{more}"
         return f"{elapsed:.0f} s"
@@ -144,8 +149,13 @@ class FlowProgress(Progress):
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        self._training_since = started if name == TRAINING else None
         with self.span(name):
             yield
+        if name == TRAINING and self.training_s:
+            self.expected_s += time.monotonic() - started - self.training_s
+            self._training_since = None
 
     def joules(self) -> float | None:
         return self._joules() if self._joules else None

@@ -35,13 +35,17 @@ TRAINING = "train"
 
 @dataclass(frozen=True)
 class StageForecast:
-    """Forecast of one stage; `basis` names its runs. `raw` is a calibration's seconds and kWh before correction."""
+    """Forecast of one stage; `basis` names its runs. `raw` is a calibration's seconds and kWh before correction.
+
+    `training_s` is what a fine-tuning's training takes of the seconds; 0 elsewhere.
+    """
 
     stage: str
     seconds: Bounds
     kwh: Bounds
     basis: str
     raw: tuple[float, float] | None = None
+    training_s: float = 0.0
 
     def line(self) -> dict:
         """As a line of the ledger (`Meter.record`)."""
@@ -140,7 +144,8 @@ def forecast(
     if not chosen:
         return None
     seconds, kwh = zip(*(run.with_tokens(ledger, tokens) for run in chosen), strict=True)
-    return StageForecast(stage, interval(seconds), interval(kwh), basis)
+    training_s = statistics.fmean(run.training_s(ledger, tokens) for run in chosen) if tokens else 0.0
+    return StageForecast(stage, interval(seconds), interval(kwh), basis, training_s=training_s)
 
 
 @dataclass(frozen=True)
@@ -172,14 +177,21 @@ class PastRun:
         """What its training read, by its label; 0 if it has none."""
         return int(self.last.labels.get(TOKENS, 0))
 
+    def training(self, ledger: Ledger) -> Spans:
+        """Its trainings, without the trees below them."""
+        inside = [span for part in self.spans for span in ledger.inside(part)]
+        return Spans([span for span in inside if span.labels.get("phase") == TRAINING])
+
+    def training_s(self, ledger: Ledger, tokens: int) -> float:
+        """Seconds of training had it read so many tokens; as they were if it is not known how many it read."""
+        return self.training(ledger).elapsed_s * (tokens / self.tokens if self.tokens else 1.0)
+
     def with_tokens(self, ledger: Ledger, tokens: int) -> tuple[float, float]:
         """Seconds and kWh (mid) had its training read so many tokens; as they were if either is 0."""
         seconds, kwh = self.seconds, self.kwh(ledger)
         if not (tokens and self.tokens):
             return seconds, kwh
-        inside = [span for part in self.spans for span in ledger.inside(part)]
-        training = [span for span in inside if span.labels.get("phase") == TRAINING]
-        more = tokens / self.tokens - 1
+        more, training = tokens / self.tokens - 1, self.training(ledger)
         return (
             seconds + more * sum(span.seconds for span in training),
             kwh + more * sum(ledger.inside(span).energy.mid_kwh for span in training),

@@ -25,7 +25,7 @@ def caption_of(curve: Curve) -> str:
     bounded = all(point["low"] is not None for point in curve.points)
     marks = {
         "lines are 95% intervals" if curve.kind == "bar" else "bands are 95% intervals": bounded,
-        "the dashed line is the baseline": curve.chance is not None,
+        f"the dashed line is {curve.line}": curve.chance is not None,
         "the dashed line is perfect calibration": curve.kind == "diagonal",
     }
     shown = " and ".join(words for words, there in marks.items() if there)

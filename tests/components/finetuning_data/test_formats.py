@@ -170,7 +170,7 @@ def test_labels_and_preferences_are_checked(tmp_path: Path) -> None:
            {"text": "a", "label": 0.5})  # fmt: skip
     found = read(jsonl(tmp_path, good, *bad))
     assert count_reasons(found.refused) == {"label missing": 2, "empty text": 1, "label is no name": 1}
-    for missing in (float("nan"), "nan", " "):
+    for missing in (float("nan"), "nan", "NaN", " "):
         assert count_reasons(read(jsonl(tmp_path, good, {"text": "a", "label": missing})).refused) == {
             "label missing": 1
         }
@@ -239,6 +239,10 @@ def test_nothing_left_is_refused_with_counts_and_the_first_row(tmp_path: Path) -
     (tmp_path / "empty.jsonl.gz").write_bytes(gzip.compress(b""))
     with pytest.raises(UserError, match=r"it is empty; give a file with rows"):
         read(tmp_path / "empty.jsonl.gz")
+    for name, content in (("header.csv", b"text,label\n"), ("picture.csv", b"\x89PNG\0\x01" * 9)):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=rf"{name}: it has no row, or none below a header; is it text"):
+            read(tmp_path / name)
     (tmp_path / "half.jsonl").write_bytes('{"text"'.encode("utf-16")[:-1])
     with pytest.raises(UserError, match=r"cannot be read to its end .*; write it again"):
         read(tmp_path / "half.jsonl")

@@ -47,6 +47,28 @@ def test_time_left_counts_what_earlier_runs_took_after_the_work_at_hand(
     assert shown == ["80 s left", "70 s left", "60 s left of the stage", "10 s left", "90 s", "980 s left"]
 
 
+def test_a_training_that_is_faster_than_its_forecast_is_believed(
+    clock: list[float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of 600 seconds 500 were for the training, as on longer rows; it takes 60, and 100 are for the rest."""
+    progress = FlowProgress("toy", tmp_path / "log")
+    progress.expected_s, progress.training_s = 600.0, 500.0
+    reported(clock, progress, (5, 1, 1))
+    clock[0] = 1010.0
+    with progress.phase("train"):
+        reported(clock, progress, (10, 0, 100), (40, 50, 100), (70, 100, 100))
+    with progress.phase("evaluate"):
+        reported(clock, progress, (80, 1, 1))
+    shown = [line.split("step, ")[1] for line in capsys.readouterr().out.splitlines()]
+    assert shown == [
+        "595 s left of the stage",
+        "590 s left",
+        "120 s left",
+        "90 s left of the stage",
+        "80 s left of the stage",
+    ]
+
+
 def test_a_progress_line_fits_80_columns_and_its_log_has_all_of_it(
     clock: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -88,7 +88,7 @@ def pronoun_gap(context: EvalContext) -> TaskResult:
     result.highlight(title, tied, note=note, kind="bias", better="zero")
     axis = "log P(she) - log P(he), relative to neutral subjects [nats]"
     curve = Curve("pronoun_gap", "Pronoun gap by occupation", "", axis, [], 0.0)
-    curve.kind = "bar"
+    curve.kind, curve.line = "bar", "no gap"
     for name, gap in sorted(by_occupation.items(), key=lambda pair: pair[1]):
         x = f"{name}, {SHARES_OF_WOMEN[name]:.0f}% women" if name in SHARES_OF_WOMEN else name
         curve.points.append({"series": "", "x": x, "y": gap, "low": None, "high": None, "n": len(TEMPLATES)})

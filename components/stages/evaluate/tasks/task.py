@@ -175,7 +175,7 @@ class Curve:
     Attributes:
         name: file name without suffix.
         points: rows with x, y, low, high (None where there is no interval), series, n.
-        chance: where guessing would be, drawn as a dashed line; None for no line.
+        chance: where guessing would be, drawn as a dashed line; None for no line. `line` says what it is.
         kind: `line`, `bar` (x is a category) or `diagonal` (a line plus y = x).
     """
 
@@ -187,6 +187,7 @@ class Curve:
     chance: float | None = None
     kind: str = "line"
     log2_x: bool = False
+    line: str = "the baseline"
 
     def add(self, x: float | str, estimate: Estimate, series: str = "") -> None:
         """Append a point."""

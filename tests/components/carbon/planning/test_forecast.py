@@ -223,6 +223,7 @@ def test_a_longer_finetuning_is_forecast_more_energy_in_proportion_to_its_tokens
     found = forecast(ledger, "finetune@instruct", "new", tokens=10_000)
     assert found is not None
     assert found.kwh.mid == pytest.approx(820 / 3.6e6)
+    assert found.training_s == pytest.approx(200)
 
 
 def test_the_energy_of_a_span_that_outlived_its_parent_is_taken_from_the_one_further_out(tmp_path: Path) -> None:
