@@ -74,7 +74,7 @@ class FlowProgress(Progress):
 
     Attributes:
         expected_s: seconds that the whole stage takes by its earlier runs; 0 if it has none.
-        training_s: seconds of them in which it trains, of a fine-tuning; once it does, its pace takes their place.
+        training_s: seconds of them of a fine-tuning's own training, its first, whose pace takes their place; then 0.
     """
 
     expected_s = training_s = 0.0
@@ -155,7 +155,7 @@ class FlowProgress(Progress):
             yield
         if name == TRAINING and self.training_s:
             self.expected_s += time.monotonic() - started - self.training_s
-            self._training_since = None
+            self.training_s, self._training_since = 0.0, None
 
     def joules(self) -> float | None:
         return self._joules() if self._joules else None

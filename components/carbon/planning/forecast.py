@@ -37,7 +37,7 @@ TRAINING = "train"
 class StageForecast:
     """Forecast of one stage; `basis` names its runs. `raw` is a calibration's seconds and kWh before correction.
 
-    `training_s` is what a fine-tuning's training takes of the seconds; 0 elsewhere.
+    `training_s` is what a fine-tuning's own training, its first, takes of the seconds; 0 elsewhere.
     """
 
     stage: str
@@ -183,8 +183,12 @@ class PastRun:
         return Spans([span for span in inside if span.labels.get("phase") == TRAINING])
 
     def training_s(self, ledger: Ledger, tokens: int) -> float:
-        """Seconds of training had it read so many tokens; as they were if it is not known how many it read."""
-        return self.training(ledger).elapsed_s * (tokens / self.tokens if self.tokens else 1.0)
+        """Seconds of its first training had it read so many tokens; as they were if it is not known how many it read.
+
+        The trainings after it are for comparison.
+        """
+        first = min(self.training(ledger), key=lambda span: span.start, default=None)
+        return first.seconds * (tokens / self.tokens if self.tokens else 1.0) if first else 0.0
 
     def with_tokens(self, ledger: Ledger, tokens: int) -> tuple[float, float]:
         """Seconds and kWh (mid) had its training read so many tokens; as they were if either is 0."""

@@ -57,15 +57,17 @@ def test_a_training_that_is_faster_than_its_forecast_is_believed(
     clock[0] = 1010.0
     with progress.phase("train"):
         reported(clock, progress, (10, 0, 100), (40, 50, 100), (70, 100, 100))
-    with progress.phase("evaluate"):
-        reported(clock, progress, (80, 1, 1))
+    with progress.phase("train"):  # of random weights, for comparison: it is among the rest
+        reported(clock, progress, (80, 0, 10), (90, 5, 10), (100, 10, 10))
     shown = [line.split("step, ")[1] for line in capsys.readouterr().out.splitlines()]
     assert shown == [
         "595 s left of the stage",
         "590 s left",
         "120 s left",
         "90 s left of the stage",
-        "80 s left of the stage",
+        "80 s left",
+        "70 s left",
+        "60 s left of the stage",
     ]
 
 

@@ -263,3 +263,17 @@ def test_the_interval_is_students_for_any_number_of_runs() -> None:
         values = [math.exp(0.3 * (number % 2)) for number in range(n)]
         found, spread = interval(values), statistics.stdev(map(math.log, values)) * math.sqrt(1 + 1 / n)
         assert math.log(found.high / found.mid) == pytest.approx(t.ppf(0.9, n - 1) * spread)
+
+
+def test_the_training_that_a_forecast_names_is_the_models_own(tmp_path: Path) -> None:
+    """A classifier's stage trains a second time, from random weights."""
+    labels = {"stage": "finetune@classify", "fingerprint": "f", "tokens": "1000"}
+    stage_end, stage = end_and_start("s", "", 0, 30, 100, **labels)
+    own_end, own = end_and_start("t", "s", 5, 12, 60, **labels, phase="train")
+    other_end, other = end_and_start("u", "s", 18, 9, 30, **labels, phase="train")
+    lines = [stage, own, own_end, other, other_end, stage_end]
+    (tmp_path / "box-b0071234.jsonl").write_text("\n".join(lines) + "\n")
+    found = forecast(history(tmp_path), "finetune@classify", "new", tokens=2000)
+    assert found is not None
+    assert found.training_s == pytest.approx(24)
+    assert found.seconds.mid == pytest.approx(30 + 12 + 9)
