@@ -52,7 +52,17 @@ def test_what_is_shown_is_the_answer(folder: Path) -> None:
     shown: list[str] = []
     answer = chat(folder, max_tokens=20, temperature=50.0, top_p=1.0).answer("What is a list?", shown.append)
     assert "".join(shown) == answer.text
-    assert answer.text
+    assert len(list(filter(None, shown))) > 5  # as it grows, and not at its end
+
+
+def test_every_token_after_the_first_reads_one_position(folder: Path) -> None:
+    """The others are in the cache."""
+    talk, read = chat(folder, max_tokens=6), list[int]()
+    hidden = talk.model.hidden
+    talk.model.hidden = lambda ids, **more: (read.append(ids.shape[1]), hidden(ids, **more))[1]  # type: ignore[method-assign]
+    answer = talk.answer("What is a list?", lambda _: None)
+    assert read[0] > 1
+    assert read[1:] == [1] * (len(answer.pieces) - 1) != []
 
 
 def test_the_same_seed_says_the_same(folder: Path) -> None:

@@ -352,6 +352,14 @@ def test_text_for_pretraining_is_not_guessed_from_rows(chats: Path) -> None:
         UserError, match=r"chats\.jsonl has chats.*type `python -m flows\.finetune_data .*chats\.jsonl`"
     ):
         inspect_text.look(str(chats), schema.Ingest())
+    for name, row, says in (
+        ("label", {"text": "a", "label": "b"}, "texts with labels"),
+        ("labels", {"text": "a", "labels": ["b"]}, "texts with labels"),
+        ("preference", {"prompt": "a", "chosen": "b", "rejected": "c"}, "preferences between answers"),
+    ):
+        (rows := chats.with_name(f"{name}.jsonl")).write_text(json.dumps(row) + "\n")
+        with pytest.raises(UserError, match=rf"{name}\.jsonl has {says}.*`python -m flows\.finetune_data .*{name}"):
+            inspect_text.look(str(rows), schema.Ingest())
     pages = [{"text": f"A page about the number {number}. " * 20, "score": number / 7} for number in range(40)]
     (scored := chats.with_name("corpus.jsonl")).write_text("".join(json.dumps(page) + "\n" for page in pages))
     assert inspect_text.look(str(scored), schema.Ingest()).text_field == "text"

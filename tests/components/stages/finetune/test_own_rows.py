@@ -117,8 +117,10 @@ def test_answers_that_are_known_and_rows_that_are_not_seen_are_said(place: Path,
 
 
 def test_labels_are_learned(place: Path, tmp_path: Path) -> None:
-    report = run(place, tmp_path, "classify", "labels.csv", Classify(**FAST, max_pairs=100))
+    (place / "long.csv").write_text((place / "labels.csv").read_text() + f"{'Lima all day ' * 90},Lima\n")
+    report = run(place, tmp_path, "classify", "long.csv", Classify(**FAST, max_pairs=130))
     assert report.facts["labels"] == ["Lima", "Oslo"]
+    assert report.facts["cut"] == 1
     assert report.metrics["accuracy/value"] > 0.8
 
 
@@ -265,6 +267,8 @@ def test_a_base_made_elsewhere_is_tuned_and_loads_in_transformers(foreign: Path,
         ids, learned = encode([Message(*turn) for turn in chat[:length]], encoder, ask=ask)
         assert ids == theirs["input_ids"]
         assert [int(one) for one in learned] == theirs["assistant_masks"]
+    with pytest.raises(Exception, match="unknown role tool"):
+        tokenizer.apply_chat_template([{"role": "tool", "content": "x"}], tokenize=False)
     ours, _, _ = export.load(tuned)
     model = AutoModelForCausalLM.from_pretrained(tuned).eval()
     with torch.inference_mode():

@@ -284,8 +284,13 @@ def test_the_adapter_on_its_base_is_the_saved_model(dora: bool, place: Path, mad
     from transformers import AutoModelForCausalLM
 
     base_folder = made["instruct"][0] / "out" if dora else place / "causal"  # DoRA needs one without rows of zeros
-    params = Instruct(**FAST | {"lora_rank": 4, "lora_dora": dora, "learning_rate": 0.01})
+    more = {"lora_alpha": 6, "lora_targets": "attention"} if dora else {}
+    params = Instruct(**FAST | {"lora_rank": 4, "lora_dora": dora, "learning_rate": 0.01} | more)
     run(place, tmp_path, "instruct", params, base=base_folder)
+    written = read_json(tmp_path / "out" / "adapter" / "adapter_config.json")
+    attention, others = {"q_proj", "k_proj", "v_proj", "o_proj"}, {"gate_proj", "up_proj", "down_proj"}
+    assert written["lora_alpha"] == (6 if dora else 8)
+    assert set(written["target_modules"]) == (attention if dora else attention | others)
     ids = torch.randint(7, 600, (2, 40))
     with torch.inference_mode():
         base = AutoModelForCausalLM.from_pretrained(base_folder)
