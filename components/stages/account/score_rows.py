@@ -59,14 +59,19 @@ def above(score: Score) -> bool:
 
 
 def all_scores(answers: Mapping[str, ModelAnswers]) -> list[Score]:
-    """Scores of every model, each once: those of evaluate, and the first of each fine-tuning."""
+    """Scores of every model, each once: those of evaluate, each tuning's first, and those it compares with before."""
     known = [one.quality for one in answers.values() if not isinstance(one.quality, NotKnown)]
     unique: dict[tuple[str, ...], Score] = {}
     for score in (score for quality in known for score in quality.scores):
         if not score.measured_by.startswith("pretrain"):
-            key = (score.of, score.name) if score.measured_by == "evaluate" else (score.of,)
-            unique.setdefault(key, score)
+            own_name = score.measured_by == "evaluate" or _gained(score)
+            unique.setdefault((score.of, score.name if own_name else ""), score)
     return list(unique.values())
+
+
+def _gained(score: Score) -> bool:
+    """Whether a tuning's score shows what the tuning gained: stands beside the model before it, with the paired gain."""
+    return score.measured_by != "evaluate" and score.baseline_needs_model and score.gain is not None
 
 
 def score_rows(answers: Mapping[str, ModelAnswers], most: int = 0) -> list[ScoreRow]:
@@ -82,14 +87,14 @@ def score_rows(answers: Mapping[str, ModelAnswers], most: int = 0) -> list[Score
 
 
 def _rank(rows: list[ScoreRow], index: int) -> tuple[bool, bool, int, bool, bool, int]:
-    """Order of rows for room: what pretraining is for, bias and memorisation, a task's first, paired, tuned.
+    """Order of rows for room: what pretraining and tuning gain, bias and memorisation, a task's first, paired, tuned.
 
     Never by how a score came out.
     """
     score = rows[index].score
-    place = sum(row.score.task == score.task for row in rows[:index])
+    place = sum((row.score.task, _gained(row.score)) == (score.task, _gained(score)) for row in rows[:index])
     wanted = bool(rows[index].counterpart)
-    always = score.task in ("bits_per_byte", "masked") or score.kind in ("bias", "memorisation")
+    always = score.task in ("bits_per_byte", "masked") or score.kind in ("bias", "memorisation") or _gained(score)
     return not always or place > 0, not score.headline, place, not wanted, score.measured_by == "evaluate", index
 
 

@@ -11,7 +11,7 @@ from components.stages.account.score_rows import ScoreRow, score_rows
 from components.stages.account.types import Summary
 
 WIDTH = 100
-MOST_SCORES = 9
+MOST_SCORES = 10
 """Rows of scores, however long the texts around them are: the tables of two runs can be laid side by side."""
 LABELS = {"text": "trained on", "cost": "cost", "quality": "quality", "rebuild": "rebuild", "load": "load"}
 _WORLD = intensity.zone_mean("WORLD").mean

@@ -82,6 +82,19 @@ def test_a_tuned_model_stands_beside_itself_before_tuning_with_the_gain(scores: 
     assert (guessed.score.baseline_name, guessed.counterpart, guessed.below) == ("guessing", "", True)
 
 
+@pytest.mark.parametrize("most", [0, 2])
+def test_what_tuning_gained_has_a_row_though_a_rule_is_better(scores: list[Score], most: int) -> None:
+    """The first score of the tuned model stands beside a rule that no tuning made; what tuning did was nowhere."""
+    gain = {"gain_bits_per_byte/value": 0.8, "gain_bits_per_byte/low": 0.6, "gain_bits_per_byte/high": 1.0}
+    best = _best_rule("answer_bits_per_byte", {"value": 0.4}, gain | {"answer_bits_per_byte/before": 1.2})
+    told = [one.model_copy(update=best) if one.name == "answer bits per byte" else one for one in scores]
+    rows = {row.name: row for row in score_rows(answers(told), most)}
+    row = rows["instruct: answer bits per byte"]
+    assert (row.score.baseline, row.score.baseline_name) == (1.2, "before tuning")
+    assert (row.counterpart, row.below) == ("+0.80 [0.60, 1.00]", False)
+    assert most or "instruct: choice accuracy" in rows
+
+
 def test_with_little_room_a_row_of_memorisation_stays(scores: list[Score]) -> None:
     rows = score_rows(answers(scores), most=2)
     assert len(rows) == 2
