@@ -25,6 +25,7 @@ class HubEncoder:
     Attributes:
         vocab_size: number of ids.
         pad: the id that fills rows.
+        mask: the id that hides a token, if the tokenizer has one.
         stops: ids that end an answer.
         chat: ChatML, if the tokenizer has its tokens.
     """
@@ -39,6 +40,7 @@ class HubEncoder:
         path = folder / "tokenizer_config.json"
         fields = read_fields(path, WHOLE_COPY) if path.exists() else {}
         self.pad = self._special(fields, "pad_token", "eos_token") or 0
+        self.mask = self._special(fields, "mask_token")
         ends = (self._special(fields, "eos_token"), self._tokenizer.token_to_id(IM_END))
         self.stops = tuple(sorted({id for id in ends if id is not None}))
         begin = self._special(fields, "bos_token")

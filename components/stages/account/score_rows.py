@@ -70,7 +70,7 @@ def all_scores(answers: Mapping[str, ModelAnswers]) -> list[Score]:
 
 
 def _gained(score: Score) -> bool:
-    """Whether a tuning's score shows what the tuning gained: stands beside the model before it, with the paired gain."""
+    """Whether a tuning's score shows what tuning gained: stands beside the model before it, with the paired gain."""
     return score.measured_by != "evaluate" and score.baseline_needs_model and score.gain is not None
 
 

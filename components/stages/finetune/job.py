@@ -61,8 +61,7 @@ def opened(
     """The base and the examples, checked: what every process of a training begins with. Raises as `finetune` does."""
     numerics.raise_if_idle(f"finetune.{branch}", params.batch)
     numerics.raise_if_unshardable(f"finetune.{branch}", params.batch)
-    device = floats.configure_torch(numerics)
-    model, _, facts = export.load(base, device)
+    model, _, facts = export.load(base, floats.configure_torch(numerics))
     raise_if_retokenized(base, facts)
     if branch != "classify" and not model.shape.causal:
         raise UserError(
@@ -75,8 +74,9 @@ def opened(
     progress.log(f"task {choice.task.name}: {choice.task.title}")
     shorter = (f"The base has {context} positions, so no example has more tokens, though finetune.{branch}.context "
                f"is {params.context}.")  # fmt: skip
-    notes = [shorter] if context < params.context else []
-    if isinstance(encoder, HubEncoder) and model.shape.causal:
+    alone = f"It trains in one process, for it writes as it learns, though numerics.processes is {numerics.processes}."
+    notes = [shorter] * (context < params.context) + [alone] * (branch == "reinforce" and numerics.processes > 1)
+    if isinstance(encoder, HubEncoder):
         notes += filter(None, [doubt(model, base, encoder, choice.examples.heldout, numerics)])
     for note in notes:
         progress.log(note)

@@ -2,18 +2,25 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from components.core.errors import UserError
 from components.core.files import read_json, sha256_bytes, write_json
+from components.model import export
 from components.model.export import tokenizer_text
-from components.params import Instruct
+from components.params import Classify, Instruct, Numerics
 from components.stages.finetune import adapter
-from tests.components.stages.finetune.test_own_rows import FAST, foreign, place, run
+from components.stages.finetune.base_check import HIDDEN, doubt
+from components.tokens.hub_encoder import HubEncoder
+from components.training.objectives import causal, language_model_loss
+from tests.components.stages.finetune.test_own_rows import FAST, foreign, masked_elsewhere, place, run
 
-__all__ = ["foreign", "place"]
+__all__ = ["foreign", "masked_elsewhere", "place"]
 
 
 def with_another_tokenizer(base: Path, target: Path) -> Path:
@@ -56,3 +63,26 @@ def test_the_tokenizer_of_a_base_made_elsewhere_is_compared_once_it_was_tuned_he
                   for name, folder in (("own", tmp_path / "out"), ("other", again)))  # fmt: skip
     assert "uniform guess" not in own["note"]
     assert "again predicts the held-out text no better than a uniform guess" in other["note"]
+
+
+def test_a_masked_base_made_elsewhere_is_doubted_by_the_words_it_should_restore(
+    masked_elsewhere: Path, place: Path, tmp_path: Path
+) -> None:
+    params = Classify(**FAST | {"steps": 1}, max_pairs=100)
+    report = run(place, tmp_path, "classify", "labels.csv", params, masked_elsewhere)
+    assert "predicts the held-out text no better than a uniform guess (6." in report.markdown  # random weights
+    model, encoder = export.load(masked_elsewhere)[0], HubEncoder(masked_elsewhere)
+    example = SimpleNamespace(text="the one text that this model has learned by heart, and nothing else at all")
+    ids = torch.tensor([encoder.encode(example.text)])
+    places = torch.arange(ids.shape[1]) % HIDDEN == HIDDEN // 2
+    batch = replace(causal(ids.numpy()), ids_BT=ids.masked_fill(places, encoder.mask), targets=ids)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    for _ in range(30):
+        language_model_loss(model, batch).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    other = HubEncoder(with_another_tokenizer(masked_elsewhere, tmp_path / "other"))
+    assert doubt(model, masked_elsewhere, encoder, [example], Numerics()) == ""
+    assert "other predicts the" in doubt(model, Path("other"), other, [example], Numerics())
+    other.mask = None  # it cannot be asked
+    assert doubt(model, Path("other"), other, [example], Numerics()) == ""

@@ -225,7 +225,9 @@ def foreign_tokenizer(texts: list[str], folder: Path, around: bool = False) -> N
     if around:
         ends = [(token.content, tokenizer.token_to_id(token.content)) for token in special[1:]]
         tokenizer.post_processor = processors.TemplateProcessing("<|im_start|> $A <|im_end|>", special_tokens=ends)
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    named = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
+    named |= {"mask_token": "<|endoftext|>"} if around else {}
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **named)
     fast.save_pretrained(folder)
 
 

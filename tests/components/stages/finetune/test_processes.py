@@ -79,3 +79,11 @@ def test_more_processes_than_examples_of_a_batch_are_refused(place: Path, tmp_pa
     few = PARAMS["instruct"].model_copy(update={"batch": 1})
     with pytest.raises(UserError, match=r"numerics\.processes = 2 is more than finetune\.instruct\.batch = 1"):
         run(place, tmp_path, "instruct", few, numerics=TWO)
+
+
+def test_what_writes_as_it_learns_says_that_it_trains_in_one_process(place: Path, tmp_path: Path) -> None:
+    params = PARAMS["reinforce"].model_copy(update={"steps": 1})
+    says = "trains in one process, for it writes as it learns, though numerics.processes is 2"
+    assert says in run(place, tmp_path / "two", "reinforce", params, numerics=TWO).markdown
+    one = TWO.model_copy(update={"processes": 1})
+    assert says not in run(place, tmp_path / "one", "reinforce", params, numerics=one).markdown
