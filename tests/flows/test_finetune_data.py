@@ -178,25 +178,34 @@ def test_rows_go_to_the_branch_that_learns_from_them(
         subject.wanted(str(chats), "classify", None, "train")
 
 
-def test_changed_rows_make_their_branch_stale(params_yaml: Path, chats: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("changed", ["rows", "reward"])
+def test_changed_rows_or_rewards_make_their_branch_stale(
+    changed: str, params_yaml: Path, chats: Path, tmp_path: Path
+) -> None:
     (root := tmp_path / "checkout").mkdir()
+    given, file, branch = chats, chats, "finetune@instruct"
+    if changed == "reward":
+        (given := tmp_path / "rewarded").mkdir()
+        shutil.copy(chats, given)
+        file, branch = given / "reward.py", "finetune@reinforce"
+        file.write_text("def reward(prompt, completion, answer):\n    return 1\n")
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     tuning = stages["finetune"]
     tuning["do"] = {"cmd": "true", "params": tuning["do"]["params"], "deps": tuning["do"]["deps"][:2]}
     (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"finetune": tuning}}))
-    subject.apply(subject.wanted(str(chats), None, None, "train"), dry_run=False)
+    subject.apply(subject.wanted(str(given), None, None, "train"), dry_run=False)
     for name in ("params.yaml", "defaults.yaml"):
         shutil.copy(params_yaml.with_name(name), root)
-    for name in ("models/pretrain/causal", "models/pretrain/masked", "data/bias/train"):
+    for name in ("models/pretrain/causal", "models/pretrain/masked", "models/finetune/instruct", "data/bias/train"):
         (root / name).mkdir(parents=True)
     from dvc.repo import Repo
 
     Repo.init(str(root), no_scm=True).close()
     before = dvc.fingerprints(root)
-    chats.write_text(chats.read_text() + json.dumps({"prompt": "new", "completion": "row"}) + "\n")
+    more = "# harsher\n" if changed == "reward" else '{"prompt": "new", "completion": "row"}\n'
+    file.write_text(file.read_text() + more)
     after = dvc.fingerprints(root)
-    assert before["finetune@instruct"] != after["finetune@instruct"]
-    assert before["finetune@classify"] == after["finetune@classify"]
+    assert {stage for stage in before if before[stage] != after[stage]} == {branch}
 
 
 def test_a_base_is_described_before_it_is_written(params_yaml: Path, chats: Path, tmp_path: Path,

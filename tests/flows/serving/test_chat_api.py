@@ -15,6 +15,7 @@ from components.core.errors import UserError
 from components.core.files import read_json, write_json
 from components.model import export
 from components.tokens.tokenizer import train_bpe
+from flows import up
 from flows.chat import Sampling, open_chat
 from flows.serving import chat_api
 from flows.system import paths
@@ -100,6 +101,23 @@ def address(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
 @pytest.fixture
 def client(address: str) -> openai.OpenAI:
     return openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0)
+
+
+def test_make_up_starts_it_waits_for_it_and_stops_it(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("require_prefect", "require_mlflow", "on_signals"):  # of servers that are not part of this
+        monkeypatch.setattr(up, name, lambda *_: None)
+    for name in ("LOGS", "SERVERS"):
+        monkeypatch.setattr(paths, name, tmp_path / name)
+    paths.LOGS.mkdir()
+    chosen = up.ServerPlan(0, 0, "", "", "", openai_port=free_port(), chat_model=model)
+    with up.Servers() as servers:
+        up.start_servers(servers, chosen)
+        found = httpx.get(f"http://127.0.0.1:{chosen.openai_port}/v1/models").json()["data"]
+        (child,) = servers
+    assert [one["id"] for one in found] == ["instruct"]
+    assert child.process.poll() is not None
 
 
 QUESTION = "def main"
