@@ -107,6 +107,8 @@ class Reinforce(Further):
     """Completions sampled of each prompt: their rewards are compared with each other."""
     max_tokens: int = Field(default=32, ge=1)
     """Tokens of a completion at most; a prompt that leaves no room for them in the context is left out."""
+    resamples: int = Field(default=3, ge=0)
+    """More samplings of a step at most, to replace groups with equal rewards, from which nothing is learned."""
     temperature: float = Field(default=1.0, gt=0.0)
     """Of sampling: below 1, completions of a group differ less."""
     updates: int = Field(default=2, ge=1)

@@ -9,7 +9,8 @@ group's mean, over the group's standard deviation (of a sample, G - 1, as in trl
 So tokens are averaged within each completion first, as in the paper's equation 3 (trl's `loss_type="grpo"`, and
 `use_bias_correction_kl=False`: the divergence is not weighed by r). p_ref is the model before tuning. The completions
 of a step are written down when they are sampled: they depend on the weights of that step and on the seed, so a killed
-run finds or makes the same ones.
+run finds or makes the same ones. Groups with equal rewards are replaced by others that are sampled in addition, as far
+as those have unequal ones (dynamic sampling: Yu et al. 2025, arXiv:2503.14476).
 
 Legend: P prompts, G completions of each, R rows (P G), T positions.
 """
@@ -232,13 +233,30 @@ class GroupBatches:
             self.progress.log_metrics(number + 1, figures)
         return GroupBatch(**tensors)
 
+    def _groups(self, sampling: int) -> tuple[list[list[int]], list[list[int]], Tensor]:
+        """Prompt and completion ids by row, and rewards (P, G), of as many groups as were sampled: a batch or more."""
+        params = self.params
+        prompts: list[list[int]] = []
+        made: list[list[int]] = []
+        reward_PG = torch.zeros(0, params.group, dtype=torch.float64)
+        for attempt in range(1 + params.resamples):
+            seed = mixed(attempt, params.seed) if attempt else params.seed
+            chosen = [self.problems[i] for i in neighbours(sampling, params.batch, len(self.problems), seed)]
+            ids, _, rewards = self.sampler(self.model, chosen, params.group, params.temperature, mixed(sampling, seed))
+            prompts, made = prompts + [one.ids for one in chosen for _ in range(params.group)], made + ids
+            found_PG = torch.tensor(rewards, dtype=torch.float64).view(-1, params.group)
+            reward_PG = torch.cat([reward_PG, found_PG])
+            if int((~equal(reward_PG)).sum()) >= params.batch or bool(equal(found_PG).all()):
+                break
+        return prompts, made, reward_PG
+
     def _sampled(self, sampling: int) -> dict[str, Tensor]:
         params = self.params
-        chosen = [self.problems[i] for i in neighbours(sampling, params.batch, len(self.problems), params.seed)]
-        made, _, rewards = self.sampler(self.model, chosen, params.group, params.temperature,
-                                        mixed(sampling, params.seed))  # fmt: skip
-        reward_PG = torch.tensor(rewards, dtype=torch.float64).view(-1, params.group)
-        batch = batch_of([one.ids for one in chosen for _ in range(params.group)], made)
+        prompts, made, all_PG = self._groups(sampling)
+        kept_P = torch.argsort(equal(all_PG).int(), stable=True)[: params.batch]
+        reward_PG = all_PG[kept_P]
+        rows = [int(group) * params.group + one for group in kept_P for one in range(params.group)]
+        batch = batch_of([prompts[row] for row in rows], [made[row] for row in rows])
         device = next(self.model.parameters()).device
         ids_RT, targets_RT = batch.ids_BT.to(device), batch.targets.to(device)
         with torch.no_grad(), floats.autocast(self.numerics):
@@ -247,7 +265,7 @@ class GroupBatches:
                 for model in (self.model, self.reference)
             )
         divergence_RT = divergence(sampled_RT, reference_RT)[batch.targets != IGNORE]
-        figures = (reward_PG.mean(), equal(reward_PG).double().mean(), divergence_RT.mean(),
+        figures = (all_PG.mean(), equal(all_PG).double().mean(), divergence_RT.mean(),
                    sum(map(len, made)) / len(made))  # fmt: skip
         found = replace(batch, advantage_R=advantages(reward_PG).flatten(), sampled_RT=sampled_RT,
                         reference_RT=reference_RT)  # fmt: skip

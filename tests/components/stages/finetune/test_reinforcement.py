@@ -1,7 +1,9 @@
 """GRPO: the loss is the paper's, equal groups teach nothing, sampling is seeded, a bad reward is named."""
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -104,6 +106,46 @@ def test_completions_are_those_of_the_step_and_found_again(tmp_path: Path) -> No
     assert history[0]["equal_groups"] == 1.0  # a network of random weights is never right
     assert not first.advantage_R.any()
     assert history[0]["kl_nats"] == 0.0 < history[1]["kl_nats"]
+
+
+@dataclass
+class Rewarded:
+    """A sampler of two completions a prompt, unequal in reward only for the prompts that are `mixed`."""
+
+    mixed: set[int]
+    asked: list[list[int]] = field(default_factory=list)
+
+    def __call__(
+        self, model: Any, problems: Any, times: int, *_: Any
+    ) -> tuple[list[list[int]], list[str], list[float]]:
+        self.asked.append([one.ids[2] for one in problems])
+        rows = [(one.ids[2], number) for one in problems for number in range(times)]
+        return (
+            [[place, 30 + number] for place, number in rows], [""] * len(rows),
+            [float(number if place in self.mixed else 1) for place, number in rows],
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("resamples", "mixed", "samplings", "unequal"),
+    [(0, {20, 21}, 1, None), (3, set(range(20, 28)), 1, 4), (3, set(), 1, 0), (9, {20, 21, 24, 26}, None, 4)],
+)
+def test_groups_that_teach_nothing_are_replaced_by_ones_that_do(
+    resamples: int, mixed: set[int], samplings: int | None, unequal: int | None, tmp_path: Path
+) -> None:
+    problems = [EncodedPrompt([0, 4, 20 + n, 5], PromptPair(f"{n}", "1", f"{n}")) for n in range(8)]
+    params = Reinforce(batch=4, group=2, updates=1, resamples=resamples, data="x", base="y")
+    sampler: Any = Rewarded(mixed)
+    batches = GroupBatches(network(), problems, sampler, params, Numerics(), tmp_path, Recorder())
+    batch, again = batches(0), batches(0)
+    taught = batch.advantage_R.view(4, 2).abs().amax(1) > 0
+    prompts = batch.ids_BT[::2, 2]
+    assert [int(prompt) in mixed for prompt in prompts] == taught.tolist() == sorted(taught.tolist(), reverse=True)
+    assert samplings in (None, len(sampler.asked))
+    assert unequal in (None, int(taught.sum()))
+    assert torch.equal(batch.ids_BT, again.ids_BT)  # found again, not sampled again
+    sampled = [prompt for one in sampler.asked for prompt in one]
+    assert batches.history(1)[0]["equal_groups"] == sum(one not in mixed for one in sampled) / len(sampled)
 
 
 @pytest.mark.parametrize(
