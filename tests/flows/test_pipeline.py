@@ -26,7 +26,10 @@ def test_every_stage_ran_and_the_summary_says_so(finished_clone: PipelineClone) 
     summary = json.loads((finished_clone.root / "reports/summary.json").read_text())
     text = json.dumps(summary)
     assert all(stage in text for stage in STAGES[:-1])
-    assert "pipeline: Completed" in (finished_clone.root / "first-run.log").read_text()
+    log = (finished_clone.root / "first-run.log").read_text()
+    assert "pipeline: Completed" in log
+    rules = "; ".join(rf"{rule}( \d\.\d\d){{2}}" for rule in ("pretrained", "from scratch", "naive Bayes"))
+    assert re.search(rf"held-out accuracy with 16, \d+ labels: {rules}", log)
 
 
 def test_dvc_agrees_and_the_flow_finds_nothing_to_do(finished_clone: PipelineClone) -> None:

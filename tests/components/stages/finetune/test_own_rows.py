@@ -23,6 +23,7 @@ from components.model import export
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
 from components.params import Classify, Finetune, Instruct, ModelShape, Numerics
+from components.stages.account.model_answers import load_answer
 from components.stages.finetune import adapter, own_rows
 from components.stages.finetune.stage import finetune
 from components.tokens.hub_encoder import HubEncoder, encoder_of
@@ -276,6 +277,10 @@ def test_a_base_made_elsewhere_is_tuned_and_loads_in_transformers(foreign: Path,
     with torch.inference_mode():
         assert torch.allclose(ours(torch.tensor([ids])), model(torch.tensor([ids])).logits, atol=2e-4)
     assert model.generation_config.eos_token_id == [422]
+    loaded: dict[str, Any] = {}
+    exec("\n".join(load_answer("finetune/instruct", str(tuned)).lines), loaded)
+    said = loaded["model"]([{"role": "user", "content": "Where?"}], max_new_tokens=4)[0]["generated_text"]
+    assert [turn["role"] for turn in said] == ["user", "assistant"]
     assert b"".join(encoder.token_bytes(id) for id in encoder.encode("é, so")) == "é, so".encode()
 
 
