@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-NUM_LINES = 12
+NUM_LINES = 13
 
 
 def excerpt() -> str:
-    """The scores of the table at the end of `make demo`: its header and eleven lines."""
+    """The scores of the table at the end of `make demo`, ten below a header, and its last two lines."""
     lines = [line for line in (ROOT / "reports/summary.md").read_text().splitlines() if line.strip("` ")]
     head = next(row for row, line in enumerate(lines) if "baseline" in line and "counterpart" in line)
     return "\n".join(["```", *lines[head : head + NUM_LINES], "```"])
@@ -39,8 +39,8 @@ def _data(data: dict[str, Any]) -> str:
     removed = {row["rule"]: row["documents"] for row in data["removed"]}
     most = max(removed, key=lambda rule: removed[rule])
     groups = data["groups"] if isinstance(data["groups"], list) else []
-    lost = max(groups, key=lambda row: row["documents"], default=None)
-    who = f", {lost['documents']} as toxic of {lost['of']} that mention {lost['rule']}" if lost else ""
+    lost = [f"{row['documents']} of {row['of']} that mention {row['rule']}" for row in groups]
+    who = f", {removed['toxic']} as toxic ({', '.join(lost)})" if lost else ""
     return (
         f"{data['documents']:,} documents under {len(licences)} licences, most under {licences[0]} and {licences[1]}; "
         f"{sum(removed.values()):,} removed, {removed[most]} by `{most}`{who}"

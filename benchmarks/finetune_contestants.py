@@ -94,7 +94,8 @@ def ours(job: Any, clock: Clock, rank: int = 0) -> float:
     model, _, _ = export.load(job.place / "base")
     if rank:
         lora.add_lora(model, rank, SEED)
-    rates = Optimizer(name="adamw", matrix_lr=RATE, weight_decay=DECAY, grad_clip=1.0, schedule="linear", warmup=WARMUP)
+    rates = Optimizer(name="adamw", matrix_lr=RATE, embedding_lr=RATE, weight_decay=DECAY, grad_clip=1.0,
+                      schedule="linear", warmup=WARMUP)  # fmt: skip
     settings = TrainConfig(job.steps, rates, checkpoint_every=10 * job.steps)
     clock.tick()
     result = train(model, batches(job.place), language_model_loss, settings, job.work, _Ticking(clock),
@@ -147,12 +148,12 @@ def peft(job: Any, clock: Clock) -> float:
 # -- the same numbers --------------------------------------------------------------------------------------------------
 
 
-def moved(model: Any) -> Any:
+def moved(model: Any, far: float = 0.002) -> Any:
     """A model in place of a tuned one: its weights moved a little."""
     generator = torch.Generator().manual_seed(SEED + 1)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter += 0.002 * torch.randn(parameter.shape, generator=generator)
+            parameter += far * torch.randn(parameter.shape, generator=generator)
     return model
 
 
@@ -206,7 +207,7 @@ def grpo(job: Any) -> dict[str, float]:
              enumerate(read_json(job.place / "pairs.json")[:8])]  # fmt: skip
     batch = reinforcement.batch_of(*zip(*pairs, strict=True))
     base, policy = (export.load(job.place / "base")[0] for _ in range(2))
-    moved(policy)
+    moved(policy, far=0.02)  # so far that some tokens are clipped
     export.save(policy, tokenizer_json, job.work / "policy", {})
     advantage_R = reinforcement.advantages(torch.tensor([[1.0, 0.0, 0.0, 1.0], [0.25, 0.5, 0.0, 0.0]])).flatten()
     with torch.no_grad():
@@ -214,7 +215,7 @@ def grpo(job: Any) -> dict[str, float]:
             preferences.token_log_probabilities(model, batch.ids_BT, batch.targets, temperature)
             for model in (base, policy)
         )
-    sampled_RT = (reference_RT + now_RT) / 2  # so far from both that some tokens are clipped
+    sampled_RT = (reference_RT + now_RT) / 2
     whole = replace(batch, advantage_R=advantage_R, sampled_RT=sampled_RT, reference_RT=reference_RT)
     inside_RT = batch.targets != IGNORE
     loss = reinforcement.GRPOLoss(clip, weight, temperature)(policy, whole) / len(pairs)
@@ -237,9 +238,10 @@ def grpo(job: Any) -> dict[str, float]:
     for name, values_RT in (("old_per_token_logps", sampled_RT), ("ref_per_token_logps", reference_RT)):
         inputs[name] = pad([row[inside] for row, inside in zip(values_RT, inside_RT, strict=True)], True)
     theirs = trainer.compute_loss(trainer.model, inputs)
-    beyond_RT = ((now_RT - sampled_RT).exp() - 1).abs()[inside_RT] > clip
+    clipped = float((((now_RT - sampled_RT).exp() - 1).abs()[inside_RT] > clip).float().mean())
+    assert 0 < clipped < 1, f"{clipped:.0%} of the tokens are clipped: one branch of the loss is not compared"
     return {"ours": float(loss), "trl": float(theirs), "difference": abs(float(loss) - float(theirs)),
-            "clipped_tokens": float(beyond_RT.float().mean())}  # fmt: skip
+            "clipped_tokens": clipped}  # fmt: skip
 
 
 def adapter_logits(job: Any) -> dict[str, float]:

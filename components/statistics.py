@@ -107,6 +107,8 @@ def ratio(
         if paired and low == high and np.ptp(w) == 0.0 and np.abs(s).max() <= w[0]:
             low, high = _alike_interval(value, len(table), resampling.confidence)
     unit = unit or ("works" if any(strata or ()) else "items" if len(table) == len(s) else "groups of items")
+    if not paired and low is not None and low == high:  # such as scores at their ceiling: what varies was not seen
+        return Estimate(value, None, None, len(s), len(table), f"no interval: all {len(table)} {unit} score alike")
     return Estimate(value, low, high, len(s), len(table), variance_words(len(table), unit))
 
 

@@ -50,6 +50,7 @@ BYTES_PER_PARAMETER = 16
 """Weight, gradient and AdamW's two moments in float32."""
 HUB_ID = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
 MODEL_FILES = ("*.safetensors", "*.json", "merges.txt", "LICENSE*", "README.md")
+MISSING = {"none", "null", "na", "n/a", "#n/a", "<na>", "nil"}  # as tables write that there is nothing
 FEW = 30
 """Rows to train on below which it is said that they are few."""
 
@@ -255,6 +256,8 @@ def summary(path: Path, examples: Rows, parts: Split, usable: Usable) -> list[st
         lines.append(f"  {usable.note}")
     if labels := [name for row in parts.train for name in classes_of(row)]:
         lines.append("  classes: " + ", ".join(f"{name} {labels.count(name)}" for name in sorted(set(labels))[:20]))
+        if missing := sorted({name for name in labels if name.casefold() in MISSING}):
+            lines.append(f"  {', '.join(missing)}: if that means that the label is missing, leave these rows out")
         tested = {name for row in parts.heldout for name in classes_of(row)}
         if untested := sorted(set(labels) - tested):
             lines.append(f"  no held-out row is of {', '.join(untested[:20])}: what the score says is not of them")

@@ -73,7 +73,7 @@ def intervals(clone: Clone) -> tuple[dict, list[dict]]:
     """Sample forged runs, and train the sampled intervals of an honest one again."""
     found = segments.measure(clone, schema.load(clone.root / "params.yaml"))
     worst, says = min(found["simulated"], found["real"]), "27 of 100 intervals sampled, a tenth forged; and real reruns"
-    against = "energy of 27 intervals against that of making all behind the model"
+    against = "energy of 27 of 150 intervals against that of making all behind the model"
     return {"segments": found}, [
         goal("segment_detection", worst, 0.95, "higher", says),
         goal("segment_energy_fraction", found["energy_fraction"], 0.4, "lower", against),

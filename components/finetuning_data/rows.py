@@ -12,6 +12,7 @@ The names are those of trl and of most data sets on the hub.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -196,6 +197,8 @@ def _text(row: dict[str, Any]) -> str:
 
 
 def _name(label: Any) -> str:
+    if isinstance(label, float) and label.is_integer():  # whole numbers of a column with gaps; in a csv they read `1.0`
+        label = int(label)
     if label is None or str(label).strip() in ("", "nan", "NaN"):  # what pandas and numpy write where there is none
         raise UnusableRow("label missing")
     if isinstance(label, list | dict | float | bytes):
@@ -205,6 +208,7 @@ def _name(label: Any) -> str:
             "name, several go into `labels` as a list, a number to predict into `score`",
         )
     name = json.dumps(label) if isinstance(label, bool) else str(label).strip()  # `true`, as in a csv
+    name = re.sub(r"^(-?\d+)\.0$", r"\1", name)
     if plain_name(name) != name or len(name) > LONGEST_LABEL:
         raise UnusableRow("label is no name", f"control characters, or more than {LONGEST_LABEL} characters")
     return name

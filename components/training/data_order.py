@@ -73,11 +73,14 @@ class Windows:
         """Windows in one epoch."""
         return (self.shards.num_tokens - self.length) // self.context + 1
 
-    def window(self, sample: int) -> np.ndarray:
-        """Ids of the sample-th window (from 0, over all epochs): int64 (length,)."""
+    def start(self, sample: int) -> int:
+        """Where in the corpus the sample-th window begins (from 0, over all epochs)."""
         epoch, index = divmod(sample, self.count)
-        at = permuted(index, self.count, mixed(self.seed, epoch))
-        return self.shards.window(at * self.context, self.length)
+        return permuted(index, self.count, mixed(self.seed, epoch)) * self.context
+
+    def window(self, sample: int) -> np.ndarray:
+        """Ids of the sample-th window: int64 (length,)."""
+        return self.shards.window(self.start(sample), self.length)
 
 
 @dataclass(frozen=True)

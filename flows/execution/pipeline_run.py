@@ -267,7 +267,7 @@ class PipelineRun:
         """Where the outputs of an earlier run are, which DVC removed before it started the stage again."""
         with contextlib.suppress(UserError):  # a damaged dvc.lock is another's to tell
             outs = [self.root / out["path"] for out in dvc.lock(self.root).get(stage, {}).get("outs", [])]
-            if not all(path.exists() for path in outs):
+            if self.root == paths.ROOT and not all(path.exists() for path in outs):
                 return f" (`dvc checkout` brings back what {stage} made before, if DVC's cache has it)"
         return ""
 

@@ -176,7 +176,8 @@ def _refuse_rows(path: Path, files: list[Path]) -> None:
 
 def _shown(faults: Counter[str]) -> str:
     """The commonest reasons for which something is not read, as a line."""
-    more = f"; {len(faults) - MOST_FAULTS} more reasons" if len(faults) > MOST_FAULTS else ""
+    left = len(faults) - MOST_FAULTS
+    more = f"; {left} more reason{'s' * (left > 1)}" if left > 0 else ""
     return "; ".join(f"{count} x {fault}" for fault, count in faults.most_common(MOST_FAULTS)) + more
 
 

@@ -68,9 +68,12 @@ def test_few_clusters_have_no_interval_and_say_why() -> None:
     assert found.variance == "no interval: 4 works, at least 5 are needed"
 
 
-def test_equal_scores_have_an_interval_of_no_width() -> None:
+def test_equal_scores_have_no_interval_and_say_why() -> None:
+    """At a ceiling, say: an interval of no width would claim that the next score is this one too."""
     found = ratio([2.5] * 10)
-    assert found.low == found.high == 2.5
+    assert (found.value, found.low, found.high) == (2.5, None, None)
+    assert found.variance == "no interval: all 10 items score alike"
+    assert ratio([0.0] * 10, paired=True).low is not None
 
 
 @pytest.mark.parametrize("hits", [0, 1, 25, 50])

@@ -80,6 +80,15 @@ def test_rows_are_shown_and_written(
     assert params_yaml.read_text() == re.sub(r"max_pairs: 256  # Most training examples", other, before)
 
 
+def test_classes_that_may_mean_that_there_is_none_are_named(
+    params_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    lines = [f"a text of number {n},{('None', 'N/A', 'age')[n % 3]}" for n in range(60)]
+    (tmp_path / "rows.csv").write_text("\n".join(["text,label", *lines]))
+    run(monkeypatch, tmp_path / "rows.csv", "--dry-run")
+    assert "  N/A, None: if that means that the label is missing, leave these rows out\n" in capsys.readouterr().out
+
+
 def test_default_puts_back_what_was_there(params_yaml: Path, chats: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It wrote the values that ship instead, and left what was set for the rows meanwhile."""
 

@@ -175,7 +175,8 @@ def test_labels_and_preferences_are_checked(tmp_path: Path) -> None:
             "label missing": 1
         }
     assert found.refused[3].detail.startswith("0.5 (float); a class has a whole number or a text as name")
-    for name, label in (("true", True), ("false", "false")):
+    whole = (("1", 1.0), ("-2", "-2.0"), ("1.00", "1.00"), ("v1.0", "v1.0"))  # of a column with gaps, and other names
+    for name, label in (("true", True), ("false", "false"), *whole):
         assert read(jsonl(tmp_path, {"text": "a", "label": label})).rows == [Labelled("a", name, "rows.jsonl line 1")]
     several = ({"text": "a", "labels": ["x", 1]}, {"text": "a", "labels": [0, 1, 0]},
                {"text": "a", "labels": []}, {"text": "a", "labels": '["y"]'},

@@ -106,6 +106,9 @@ def test_a_failed_stage_whose_outputs_dvc_removed_says_how_to_get_them_back(
     closed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dvc, "lock", lambda root: {"mix": {"outs": [{"path": "data/mix"}]}})
+    with pipeline_run.PipelineRun("calm-otter", tmp_path, Params(), []) as this:  # an experiment: nothing was here
+        assert "checkout" not in this._result("mix", 1, ["ERROR: no space"]).message
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
     with pipeline_run.PipelineRun("calm-otter", tmp_path, Params(), []) as this:
         messages = {stage: this._result(stage, 1, ["ERROR: no space"]).message for stage in ("mix", "evaluate")}
         (tmp_path / "data" / "mix").mkdir(parents=True)

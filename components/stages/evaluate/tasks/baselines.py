@@ -40,28 +40,46 @@ class TrainingText:
         self.shards = shards
         self.order = Training.of(read_json(model / "greenhouse.json"), shards.num_tokens, causal)
 
-    @cached_property
+    @property
     def windows(self) -> list[np.ndarray]:
-        """The ids of each window, in the order of training; at most about the last `MOST_TOKENS`."""
-        order = self.order
-        hides = None if order.causal else 0.0
-        batches = PretrainBatches(self.shards, order.phases, hides, document_mask=False)
-        found = []
-        for number in order.batches[-max(1, MOST_TOKENS // (order.batch * order.context)) :]:
-            phase = phase_of(order.phases, number)
-            windows = batches.windows(phase)
-            found += [windows.window(sample) for sample in phase.samples(number)]
-        return found
+        """The ids of each window, in the order of training; at most about the last `MOST_TOKENS`.
+
+        Text that was read several times is here once, where it was read last: counts of n-grams that all occur as often
+        as there were epochs leave nothing to discount, and a rule that knows its own test text learns to trust itself.
+        """
+        return self._read[0]
+
+    @property
+    def share(self) -> float:
+        """Share of the batches trained on that were gone through for `windows`, from the last one back."""
+        return self._read[1]
 
     @cached_property
     def ids(self) -> np.ndarray:
         """The tokens of `windows`, one after the other: int64."""
         return np.concatenate(self.windows)
 
-    @property
-    def share(self) -> float:
-        """Share of the batches seen that `windows` holds."""
-        return min(1.0, max(1, MOST_TOKENS // (self.order.batch * self.order.context)) / self.order.steps)
+    @cached_property
+    def _read(self) -> tuple[list[np.ndarray], float]:
+        order = self.order
+        batches = PretrainBatches(self.shards, order.phases, None if order.causal else 0.0, document_mask=False)
+        known, found, tokens, read = np.zeros(order.num_tokens, bool), [], 0, 0
+        for number in reversed(order.batches):
+            if tokens >= MOST_TOKENS:
+                break
+            read += 1
+            phase = phase_of(order.phases, number)
+            windows = batches.windows(phase)
+            for sample in reversed(phase.samples(number)):
+                start = windows.start(sample)
+                own = known[
+                    start + order.causal : start + windows.length
+                ]  # the first of a causal window is input alone
+                if own.mean() < 0.5:  # windows of another length of training lie across those of this one
+                    own[:] = True
+                    found.append(windows.window(sample))
+                    tokens += windows.length
+        return found[::-1], read / order.steps
 
 
 def runs(windows: Sequence[np.ndarray], length: int) -> np.ndarray:

@@ -1,14 +1,22 @@
 """Baselines: probabilities that add up, the text a model was trained on, a compressor that knows its primer."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
+from components.core.files import read_json, write_json
+from components.corpus.corpus import read_corpus
 from components.stages.evaluate.tasks.baselines import (
     CacheNGram,
     NGram,
+    TrainingText,
     best_rule,
     compressed_bits,
 )
+from components.tokens.shards import TokenShards
+from components.training.data_order import PretrainBatches
 from tests.components.stages.evaluate.conftest import CONTEXT, STEPS, World
 
 
@@ -83,12 +91,38 @@ def test_a_cache_by_hand() -> None:
     assert again[3].tolist() == pytest.approx([0.4, 1 / 4, 1.0, 0.4]), "2 followed 1 before, and nothing 2 1"
 
 
-def test_the_training_text_is_what_the_data_order_gave(world: World) -> None:
-    text = world.context().training_text
-    assert len(text.ids) == STEPS * 8 * (CONTEXT + 1)
+def training_text(world: World, folder: Path, causal: bool = True, **changed: Any) -> TrainingText:
+    """That of the world's model, had it been trained otherwise."""
+    known = read_json(world.folders.causal / "greenhouse.json")
+    training = known["training"] | changed
+    write_json(folder / "greenhouse.json", known | {"training": training | {"tokens": training["steps"] * 8 * CONTEXT}})
+    return TrainingText(folder, TokenShards.open(world.folders.tokens / "train"), causal)
+
+
+def test_the_training_text_is_what_the_data_order_gave(world: World, tmp_path: Path) -> None:
+    text = training_text(world, tmp_path, steps=STEPS // 2)
+    assert len(text.ids) == STEPS // 2 * 8 * (CONTEXT + 1)
     assert text.share == 1.0
-    masked = world.context().masked_training_text
-    assert len(masked.ids) == STEPS * 8 * CONTEXT
+    phase, batches = text.order.phases[0], PretrainBatches(text.shards, text.order.phases, None, document_mask=False)
+    assert np.array_equal(text.windows[9], batches.windows(phase).window(9))
+    masked = training_text(world, tmp_path, causal=False, steps=STEPS // 2)
+    assert len(masked.ids) == STEPS // 2 * 8 * CONTEXT
+
+
+@pytest.mark.parametrize("length_warmup", [0.0, 0.6])
+def test_text_that_was_read_several_times_is_counted_once(length_warmup: float, world: World, tmp_path: Path) -> None:
+    """Counted as often as it was read, it made the rules worse with every epoch, and so the models look better."""
+    once, often = (training_text(world, tmp_path, steps=steps, length_warmup=length_warmup, length_warmup_from=32)
+                   for steps in (STEPS, 4 * STEPS))  # fmt: skip
+    assert often.order.epochs > 4
+    targets = sum(len(window) - 1 for window in often.windows)
+    assert once.order.num_tokens - CONTEXT <= targets <= once.order.num_tokens
+    assert len({window.tobytes() for window in often.windows}) == len(often.windows)
+    heldout = [world.context().causal.encode(one.text) for one in read_corpus(world.folders.heldout)][:5]
+    rules = [CacheNGram(text.windows, 5, 600, CONTEXT) for text in (once, often)]
+    bits = [-sum(rule.logp(ids)[1].sum() for ids in heldout) for rule in rules]
+    assert bits[1] < 1.01 * bits[0]
+    assert min(order.discount for order in rules[1].ngram.orders) > 0.2
 
 
 def test_a_compressor_that_knows_the_text_needs_few_bits() -> None:
