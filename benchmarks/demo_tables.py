@@ -39,7 +39,7 @@ def _data(data: dict[str, Any]) -> str:
     removed = {row["rule"]: row["documents"] for row in data["removed"]}
     most = max(removed, key=lambda rule: removed[rule])
     groups = data["groups"] if isinstance(data["groups"], list) else []
-    lost = [f"{row['documents']} of {row['of']} that mention {row['rule']}" for row in groups]
+    lost = [f"{row['documents']} of {row['of']} that mention {row['rule']}" for row in groups if row["documents"]]
     who = f", {removed['toxic']} as toxic ({', '.join(lost)})" if lost else ""
     return (
         f"{data['documents']:,} documents under {len(licences)} licences, most under {licences[0]} and {licences[1]}; "
