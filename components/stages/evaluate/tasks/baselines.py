@@ -44,8 +44,9 @@ class TrainingText:
     def windows(self) -> list[np.ndarray]:
         """The ids of each window, in the order of training; at most about the last `MOST_TOKENS`.
 
-        Text that was read several times is here once, where it was read last: counts of n-grams that all occur as often
-        as there were epochs leave nothing to discount, and a rule that knows its own test text learns to trust itself.
+        Text that was read several times is here once, where it was read last. If every n-gram occurred as often as
+        there were epochs, nothing would be left to discount, and the weights that are fitted to the last windows would
+        be fitted to text that the counts hold already.
         """
         return self._read[0]
 
@@ -71,10 +72,8 @@ class TrainingText:
             phase = phase_of(order.phases, number)
             windows = batches.windows(phase)
             for sample in reversed(phase.samples(number)):
-                start = windows.start(sample)
-                own = known[
-                    start + order.causal : start + windows.length
-                ]  # the first of a causal window is input alone
+                start = windows.start(sample)  # of a causal window the first token is input alone
+                own = known[start + order.causal : start + windows.length]
                 if own.mean() < 0.5:  # windows of another length of training lie across those of this one
                     own[:] = True
                     found.append(windows.window(sample))
