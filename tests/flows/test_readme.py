@@ -11,8 +11,6 @@ import pytest
 
 from tests.flows.pipeline_clone import ROOT, PipelineClone
 
-pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(900)]
-
 README = (ROOT / "README.md").read_text("utf-8")
 COVERED = {
     "make up": "flows/test_up.py::test_up_serves_guards_and_stops",
@@ -72,7 +70,9 @@ def as_installed(finished_clone: PipelineClone) -> PipelineClone:
     return finished_clone
 
 
+@pytest.mark.pipeline
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_every_line_runs_as_written(as_installed: PipelineClone, tmp_path: Path) -> None:
     """In the order of README; `NAME` is the experiment that its first experiment made."""
     clone, name = as_installed, "NAME"
@@ -96,7 +96,9 @@ def test_every_line_runs_as_written(as_installed: PipelineClone, tmp_path: Path)
     assert name in clone.run("dvc", "exp", "list")
 
 
+@pytest.mark.pipeline
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_models_load_in_a_clean_process(finished_clone: PipelineClone, tmp_path: Path) -> None:
     _, _, after = README.partition("The models load by alias")
     lines = textwrap.dedent(next(part for part in after.split("\n\n") if part.startswith("    ")))
