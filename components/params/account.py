@@ -1,8 +1,8 @@
 """`account` in params.yaml: how the models are named and described."""
 
-from pydantic import Field
+from typing import Annotated
 
-from components.params.section import Section
+from components.params.section import Section, matching
 
 
 class Account(Section):
@@ -12,5 +12,7 @@ class Account(Section):
     """Registered models are named `<model_name>-<objective>-<size>`."""
     description: str = "A small language model grown with Greenhouse."
     """First sentence of the model card."""
-    licence: str = Field(default="", pattern=r"^[A-Za-z0-9.+-]*$")
+    licence: Annotated[
+        str, *matching(r"[A-Za-z0-9.+-]*", "an SPDX id has no spaces or brackets, such as Apache-2.0 or CC-BY-4.0")
+    ] = ""
     """SPDX id under which you publish the models, such as Apache-2.0; empty: cards say that none is stated."""

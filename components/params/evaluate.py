@@ -4,9 +4,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from components.params.section import Advanced, Section
+from components.params.section import Advanced, Section, matching
 
-TASK = r"^([^@]+\.ya?ml|[\w.\-]+@[0-9a-f]{40})$"
+TASK = matching(
+    r"[^@]+\.ya?ml|[\w.\-]+@[0-9a-f]{40}",
+    "a task is a YAML file below filter.decontaminate.items, or a name of lm-evaluation-harness with the commit of its "
+    "data (`arc_easy@` and 40 digits of 0-9a-f)",
+)
 
 
 class Evaluate(Section):
@@ -22,7 +26,7 @@ class Evaluate(Section):
     """Optimizer steps of each arm of the bias mitigation: five draws of text, swapped and as it is; 0 skips it."""
     minimal_pairs: str = ""
     """Folder of BLiMP-style jsonl (`sentence_good`, `sentence_bad`) to score too; empty: the generated pairs alone."""
-    tasks: Advanced[list[Annotated[str, Field(pattern=TASK)]]] = []
+    tasks: Advanced[list[Annotated[str, *TASK]]] = []
     """Tasks of lm-evaluation-harness: YAML files below `filter.decontaminate.items`, or `name@<commit of its data>`."""
     bootstrap: int = Field(default=2000, ge=100)
     """Sign flips per test of a difference."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from components.params.section import Advanced, Fraction, Section
+from components.params.section import Advanced, Fraction, Section, matching
 
 
 def _day(value: object) -> object:
@@ -17,7 +17,13 @@ def _day(value: object) -> object:
     return value
 
 
-SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+SourceName = Annotated[
+    str,
+    *matching(
+        r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}",
+        "a source's name has at most 64 letters (A-Z, a-z), digits, `.`, `_` and `-`, and no mark comes first",
+    ),
+]
 """Letters, digits, `.`, `_`, `-`: it becomes part of metric names, tables and cards."""
 
 Day = Annotated[str, BeforeValidator(_day)]

@@ -1,8 +1,9 @@
 """Section: the base class of every section of params.yaml, and the types its fields share."""
 
-from typing import Annotated, TypeVar
+import re
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class Section(BaseModel):
@@ -21,3 +22,14 @@ Advanced = Annotated[_Value, AdvancedMark()]
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 """A share of a whole, from 0 to 1."""
+
+
+def matching(pattern: str, says: str) -> tuple[Any, ...]:
+    """What `Annotated[str, *matching(...)]` adds: a text that does not match is refused with a sentence."""
+
+    def checked(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(says)
+        return text
+
+    return AfterValidator(checked), Field(json_schema_extra={"pattern": f"^({pattern})$"})

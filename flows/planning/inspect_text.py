@@ -37,6 +37,9 @@ OWN = ("benchmarks", "components", "docs", "flows", "presets", "tests", "README.
 
 MOST_FAULTS = 3
 """Reasons that a message names."""
+LEFT_OUT, UNREADABLE, IN_TEXT = "left out:", "cannot be read", " in a text file"
+WHOLE = (LEFT_OUT, UNREADABLE, IN_TEXT)
+"""What the reasons say by which a file is lost as a whole, or a text that may be all of one."""
 MOST_FILES = 1000
 """Files that are looked at."""
 MOST_RECORDS = 1000
@@ -175,10 +178,11 @@ def _refuse_rows(path: Path, files: list[Path]) -> None:
 
 
 def _shown(faults: Counter[str]) -> str:
-    """The commonest reasons for which something is not read, as a line."""
+    """The commonest reasons for which something is not read, as a line; those that take a whole file come first."""
+    ranked = sorted(faults.items(), key=lambda one: (not any(mark in one[0] for mark in WHOLE), -one[1]))
     left = len(faults) - MOST_FAULTS
     more = f"; {left} more reason{'s' * (left > 1)}" if left > 0 else ""
-    return "; ".join(f"{count} x {fault}" for fault, count in faults.most_common(MOST_FAULTS)) + more
+    return "; ".join(f"{count} x {fault}" for fault, count in ranked[:MOST_FAULTS]) + more
 
 
 def _why_none(path: Path, files: list[Path], known: list[Path]) -> str:
@@ -242,7 +246,7 @@ def _text_field(
             found[path] = field_lengths(path, ingest.max_chars)
             lengths.update(found[path])
         except Exception as error:  # whatever a reader raises; ingest quarantines the file
-            faults[f"{_named(path)} cannot be read ({short(error)})"] += 1
+            faults[f"{_named(path)} {UNREADABLE} ({short(error)})"] += 1
     if len(tables) == len(files) and "text" not in lengths and not lengths.total():
         why = _shown(faults) or "its records have no field that holds text"
         raise UserError(f"DATA={data}: {why}; correct the file, or name one `text`")
@@ -280,7 +284,7 @@ def _texts(data: Path, files: list[Path], text_field: str, ingest: Ingest, looke
         try:
             texts += list(islice(_kept_texts(path, text_field, ingest, looked), COUNTED_RECORDS))[:SAMPLE_RECORDS]
         except NotText as reason:
-            looked.faults[f"{_named(path)} left out: {reason}"] += 1
+            looked.faults[f"{_named(path)} {LEFT_OUT} {reason}"] += 1
     if not texts:
         shown = _shown(looked.faults) or "there are none"
         raise UserError(f"DATA={data}: ingest would keep none of its records ({shown}); correct the text or give more")
@@ -290,18 +294,21 @@ def _texts(data: Path, files: list[Path], text_field: str, ingest: Ingest, looke
 def _kept_texts(path: Path, text_field: str, ingest: Ingest, looked: Looked) -> Iterator[str]:
     """The beginnings of the records that ingest would keep; the faults of the others are counted."""
     options = Options(text_field, min(TARGET_BYTES, ingest.max_chars // 3), ingest.max_chars)
-    records = records_of(path, format_of(path.name), options)
+    records, of_records = records_of(path, format_of(path.name), options), format_of(path.name) in OWN_RECORDS
     for record in islice(records, MOST_RECORDS):
         entry = entry_of(record, _named(path), "", Origin("", ""), Limits(ingest.min_chars, ingest.max_chars))
         looked.records += 1
         looked.bad += entry.quarantined
         if entry.rule:
-            short_of = (
-                f"too_short: fewer than {ingest.min_chars} characters" if entry.rule == "too_short" else entry.rule
-            )
-            looked.faults[f"{entry.rule}: {entry.reason}" if entry.rule == "unreadable" else short_of] += 1
+            looked.faults[_fault(entry.rule, entry.reason, entry.quarantined and not of_records, ingest)] += 1
         else:
             yield entry.document.text[:SAMPLE_CHARS]
+
+
+def _fault(rule: str, reason: str, of_text: bool, ingest: Ingest) -> str:
+    """Why a record, or a text file that is bad as a whole, would not be read."""
+    details = {"unreadable": f": {reason}", "too_short": f": fewer than {ingest.min_chars} characters"}
+    return rule + details.get(rule, "") + of_text * IN_TEXT
 
 
 def _languages(texts: list[str]) -> tuple[str, ...]:

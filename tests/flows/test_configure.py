@@ -210,6 +210,16 @@ def test_many_bad_records_in_the_sample_are_said_before_anything_runs(tmp_path: 
     assert "ingest stops" not in look(str(tmp_path)).not_read
 
 
+def test_files_lost_as_a_whole_are_named_before_bad_rows(tmp_path: Path) -> None:
+    (tmp_path / "good.txt").write_text(GERMAN)
+    (tmp_path / "latin.txt").write_bytes(("Größe und Maß. " * 500).encode("latin-1"))
+    rows = ['{"text": ""}'] * 30 + ['{"text": "ab"}'] * 20 + ['{"text": 3}'] * 10 + ["nonsense"] * 5
+    (tmp_path / "rows.jsonl").write_text("\n".join(rows))
+    not_read = look(str(tmp_path)).not_read
+    assert not_read.startswith("1 x invalid_utf8 in a text file; 30 x empty; 20 x too_short: fewer than 40 characters;")
+    assert "; 2 more reasons" in not_read
+
+
 def test_hub_ids_need_a_commit(params_yaml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match="name the commit"):
