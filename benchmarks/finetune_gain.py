@@ -47,6 +47,7 @@ from components.stages.finetune.settings import settings_of
 from components.statistics import ratio
 from components.synthetic import curriculum
 from components.tokens.tokenizer import Encoder, train_bpe
+from components.training.data_order import mixed
 from components.training.loop import train
 from components.training.objectives import language_model_loss
 
@@ -129,7 +130,7 @@ class Contest:
 
     def accuracy(self, model: Any) -> float:
         """Share of the test sums that end rightly."""
-        return float(np.mean(self.sampler(model.eval(), self.tested)[2]))
+        return float(np.mean(self.sampler.greedy(model.eval(), self.tested)[1]))
 
     def train_base(self, work: Path) -> dict[str, Any]:
         """Train on worked sums until it is right often enough; its accuracy and steps."""
@@ -161,7 +162,9 @@ class Contest:
         if kind != "own":
             return pairs(self.encoder, given, kind == "worked")
         problems = self.problems(given)
-        made, _, rewards = self.sampler(self.base.eval(), problems, written, Reinforce(**TUNED).temperature, seed)
+        seeds = [mixed(place, seed) for place in range(len(problems))]
+        made = self.sampler.ids(self.base.eval(), problems, written, Reinforce(**TUNED).temperature, seeds)
+        rewards = self.sampler.rewarded(problems, made, written)
         asked = [one for one in problems for _ in range(written)]
         return instruct.by_length([(one.ids, ids) for one, ids, right in zip(asked, made, rewards, strict=True)
                                    if right])  # fmt: skip

@@ -2,10 +2,10 @@
 
     result = train(model, batches, objective, config, work, progress, numerics=numerics)
 
-`batches(n)` gives the n-th batch and depends on nothing else, so a run that is killed anywhere and started again on the
-same `work` folder goes on from its newest checkpoint and ends with the same weights, bit for bit. No time
-gets into the result. A step, in order: batch, gradients (summed over micro-batches), check for a bad loss, update,
-evaluation, checkpoint, report.
+`batches(n)` gives the n-th batch and depends on nothing else, unless it samples from the model and writes down what it
+sampled. So a run that is killed anywhere and started again on the same `work` folder goes on from its newest checkpoint
+and ends with the same weights, bit for bit. No time gets into the result. A step, in order: batch, gradients (summed
+over micro-batches), check for a bad loss, update, evaluation, checkpoint, report.
 
 A loss that is not finite, or jumps far above the recent ones, is not trained on: the run goes back to its newest
 checkpoint and passes over that batch (as in Chowdhery et al. 2022, PaLM, arXiv:2204.02311, section 5.1).
@@ -144,6 +144,8 @@ class Trainer:
     def train_step(self) -> None:
         """One optimizer step, or a return to the newest checkpoint if the loss is bad."""
         number = self.next_batch()
+        if self.config.reads_weights:
+            self.gather_full_weights()
         batch = self.batches(number)
         loss, norm = self.gradients(batch)
         if self.is_bad(loss, norm):

@@ -1,13 +1,10 @@
 """One call of `finetune`: the base and the examples, and what each branch does with them.
 
 Every process of a training makes the same model and batches for itself; the stage's own alone judges and writes.
-Another is started as `python -m components.stages.finetune.job ARGUMENTS` (settings.py has the arguments).
+worker.py starts the others.
 """
 
-import json
 import math
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,7 +22,7 @@ from components.finetuning_data.rows import conversation
 from components.instruction_pairs.examples import Passage
 from components.model import export, generate, lora
 from components.model.transformer import Transformer
-from components.params import Finetune, FinetuneBranches, Numerics, Prefer, Reinforce
+from components.params import Finetune, Numerics, Prefer, Reinforce
 from components.stages.finetune import (
     adapter,
     classification_report,
@@ -74,8 +71,7 @@ def opened(
     progress.log(f"task {choice.task.name}: {choice.task.title}")
     shorter = (f"The base has {context} positions, so no example has more tokens, though finetune.{branch}.context "
                f"is {params.context}.")  # fmt: skip
-    alone = f"It trains in one process, for it writes as it learns, though numerics.processes is {numerics.processes}."
-    notes = [shorter] * (context < params.context) + [alone] * (branch == "reinforce" and numerics.processes > 1)
+    notes = [shorter] * (context < params.context)
     if isinstance(encoder, HubEncoder):
         notes += filter(None, [doubt(model, base, encoder, choice.examples.heldout, numerics)])
     for note in notes:
@@ -111,7 +107,10 @@ class Job:
         """Where the model is."""
         return next(self.model.parameters()).device
 
-    def training(self) -> tuple[Any, Any, Any]:
+    def __post_init__(self) -> None:
+        self.rewards = Rewards(self.data)
+
+    def training(self, work: Path) -> tuple[Any, Any, Any]:
         """Model, batches and objective of a branch: what every process of its training makes for itself."""
         examples, params, pad = self.choice.examples, self.params, self.encoder.pad
         train: Any = examples.train
@@ -125,6 +124,12 @@ class Job:
             compared = preferences.PreferenceBatches(pairs, reference_N2, params.batch, params.seed, pad)
             return self.model, compared, preferences.DPOLoss(params.beta)
         self._add_lora(self.model)
+        if isinstance(params, Reinforce):
+            problems, folder = sorted(self._problems(train, []), key=len), work / "completions"
+            sampled = reinforcement.GroupBatches(
+                self.model, problems, self._sampler(params), params, self.numerics, folder, self.progress
+            )
+            return self.model, sampled, reinforcement.GRPOLoss(params.clip, params.kl_weight, params.temperature)
         if self.choice.chats:
             packed = instruct.PackedBatches(self.choice.chats, params.batch, self.context, params.seed)
             return self.model, packed, language_model_loss
@@ -149,7 +154,7 @@ class Job:
             nats = instruct.answer_nats(self.model, own, self.numerics)
             return {"heldout_bits_per_byte": float(nats.sum() / math.log(2) / before.num_bytes.sum())}
 
-        result = self._train(*self.training(), evaluate, work)
+        result = self._train(*self.training(work), evaluate, work)
         self._merge_lora(self.model, out)
         self.model.eval()
         with self.progress.phase("evaluate"):
@@ -165,7 +170,7 @@ class Job:
         labels, problem = examples.labels, examples.problem
         classify.check_classes(examples)
         test_ids = classify.encoded(self.encoder, examples.heldout, self.context)
-        model, batches, objective = self.training()
+        model, batches, objective = self.training(work)
         units = self._units(examples.train)
 
         def evaluate(step: int) -> dict[str, float]:
@@ -258,7 +263,7 @@ class Job:
             after_N2 = preferences.all_log_probabilities(self.model, tested, self.numerics, pad)
             return {"heldout_accuracy": float(preferences.wins(after_N2.numpy()).mean())}
 
-        model, batches, objective = self.training()
+        model, batches, objective = self.training(work)
         result = self._train(model, batches, objective, evaluate, work)
         self._merge_lora(self.model, out)
         self.model.eval()
@@ -275,38 +280,36 @@ class Job:
         """Tune on rewards of completions, judge before and after, save."""
         examples, params, refused = self.choice.examples, self.params, self.choice.refused
         assert isinstance(params, Reinforce)
-        data = Path(params.data)
-        problems, tested = (
-            reinforcement.encoded(rows, self.encoder, self.context, params.max_tokens, refused)
-            for rows in (examples.train, examples.heldout)
-        )
-        problems.sort(key=len)
-        with Rewards(self.data) as rewards:
-            tokenizer = Tokenizer.from_str(self.tokenizer_json)
-            sampler = reinforcement.Sampler(tokenizer, self.encoder.stops, rewards, params.max_tokens)
+        problems, tested = (self._problems(rows, refused) for rows in (examples.train, examples.heldout))
+        sampler = self._sampler(params)
+
+        def evaluate(step: int) -> dict[str, float]:
+            return {"heldout_reward": float(np.mean(sampler.greedy(self.model, tested)[1]))}
+
+        with self.rewards:
             with self.progress.phase("evaluate"):
-                reinforcement.check(data, sampler, self.model, problems, tested, refused)
-                _, written, before = sampler(self.model, tested)
-            self._add_lora(self.model)
-
-            def evaluate(step: int) -> dict[str, float]:
-                return {"heldout_reward": float(np.mean(sampler(self.model, tested)[2]))}
-
-            batches = reinforcement.GroupBatches(
-                self.model, problems, sampler, params, self.numerics, work / "completions", self.progress
-            )
-            loss = reinforcement.GRPOLoss(params.clip, params.kl_weight, params.temperature)
-            result = self._train(self.model, batches, loss, evaluate, work)
+                reinforcement.check(Path(params.data), sampler, self.model, problems, tested, refused)
+                written, before = sampler.greedy(self.model, tested)
+            model, batches, loss = self.training(work)
+            result = self._train(model, batches, loss, evaluate, work)
             self._merge_lora(self.model, out)
             self.model.eval()
             with self.progress.phase("evaluate"):
-                _, rewritten, after = sampler(self.model, tested)
+                rewritten, after = sampler.greedy(self.model, tested)
         pairs = [one.pair for one in tested]
         self._save(result, out, finetune_report.asked(pairs[0]), pairs[0].answer)
         shown = finetune_report.WrittenAnswers(pairs, written, rewritten)
         history = batches.history(len(result.losses))
         choice = replace(self.choice, examples=replace(examples, train=[one.pair for one in problems], heldout=pairs))
         return finetune_report.reinforce(choice, result, before, after, history, shown, self.context, reports)
+
+    def _problems(self, rows: Sequence[Any], refused: list[Any]) -> list[reinforcement.EncodedPrompt]:
+        assert isinstance(self.params, Reinforce)
+        return reinforcement.encoded(rows, self.encoder, self.context, self.params.max_tokens, refused)
+
+    def _sampler(self, params: Reinforce) -> reinforcement.Sampler:
+        tokenizer = Tokenizer.from_str(self.tokenizer_json)
+        return reinforcement.Sampler(tokenizer, self.encoder.stops, self.rewards, params.max_tokens)
 
     def _save(self, result: TrainResult, out: Path, prompt: str, answer: str) -> None:
         """Write a model that answers, with an example for `make chat`; a row of one's own leaves with no model."""
@@ -340,13 +343,15 @@ class Job:
         settings = settings_of(self.params, steps or self.params.steps, f"finetune.{self.branch}")
 
         def run(group: data_parallel.ProcessGroup) -> TrainResult:
+            if isinstance(batches, reinforcement.GroupBatches):
+                batches.group = group
             return train_loop(
                 model, batches, objective, settings, work / "checkpoints", progress or self.progress,
                 numerics=self.numerics, tokenizer_json=self.tokenizer_json, evaluate=evaluate, group=group,
             )  # fmt: skip
 
         with self.progress.phase("curve" if 0 < steps < self.params.steps else "train"):
-            if progress or self.branch == "reinforce":  # small ones beside it, and one that writes as it learns
+            if progress:  # a small one beside it
                 return run(data_parallel.SINGLE)
             reads, log = [self.base, self.data if self.data.is_dir() else self.data.parent, work], self.progress.log
             together = data_parallel.train_together
@@ -357,7 +362,7 @@ class Job:
 
         It has an evaluation, which the loop does not call here, so that it gathers weights when the stage's own does.
         """
-        self._train(*self.training(), lambda step: {}, work)
+        self._train(*self.training(work), lambda step: {}, work)
 
     def _facts(self, result: TrainResult, more: dict[str, Any]) -> dict[str, Any]:
         """Facts of the fine-tuning for greenhouse.json, added to the base model's."""
@@ -382,19 +387,3 @@ class Job:
         tokenizer, most = Tokenizer.from_str(self.tokenizer_json), min(ANSWER_TOKENS, self.context // 3)
         settings: Any = {"max_tokens": most, "seed": self.params.seed, "stop_ids": self.encoder.stops}
         return [generate.generate(self.model, tokenizer, ids, **settings)[0] for ids in prompts]
-
-
-def _work(arguments: dict[str, Any]) -> None:
-    """One more process of a training; `arguments` are those of the stage."""
-    branch = arguments["branch"]
-    params = type(getattr(FinetuneBranches(), branch))(**arguments["params"])
-    base, train, heldout = (Path(arguments[name]) for name in ("base", "train", "heldout"))
-    numerics = Numerics(**arguments["numerics"])
-    if numerics.device == "cuda":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    opened(branch, base, train, heldout, params, numerics, Progress()).train_along(Path(arguments["work"]))
-
-
-if __name__ == "__main__":
-    assert "RANK" in os.environ, "workers are started by data_parallel.process_group"
-    _work(json.loads(sys.argv[1]))

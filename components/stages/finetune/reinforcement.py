@@ -9,8 +9,9 @@ group's mean, over the group's standard deviation (of a sample, G - 1, as in trl
 So tokens are averaged within each completion first, as in the paper's equation 3 (trl's `loss_type="grpo"`, and
 `use_bias_correction_kl=False`: the divergence is not weighed by r). p_ref is the model before tuning. The completions
 of a step are written down when they are sampled: they depend on the weights of that step and on the seed, so a killed
-run finds or makes the same ones. Groups with equal rewards are replaced by others that are sampled in addition, as far
-as those have unequal ones (dynamic sampling: Yu et al. 2025, arXiv:2503.14476).
+run finds or makes the same ones. Several processes share the prompts out, with the random numbers that one would use.
+Groups with equal rewards are replaced by others that are sampled in addition, as far as those have unequal ones
+(dynamic sampling: Yu et al. 2025, arXiv:2503.14476).
 
 Legend: P prompts, G completions of each, R rows (P G), T positions.
 """
@@ -44,6 +45,7 @@ from components.tokens.hub_encoder import AnyEncoder
 from components.training import numerics as floats
 from components.training import objectives
 from components.training.data_order import mixed
+from components.training.data_parallel import SINGLE, ProcessGroup
 from components.training.objectives import IGNORE, Batch
 
 CHECKED = 32
@@ -102,15 +104,26 @@ class Sampler:
     rewards: Rewards
     max_tokens: int
 
-    def __call__(
-        self, model: Transformer, problems: Prompts, times: int = 1, temperature: float = 0.0, seed: int = 0
-    ) -> tuple[list[list[int]], list[str], list[float]]:
-        """Ids, texts and rewards of `times` completions of each problem (greedy at temperature 0)."""
-        made = generate.sample(model, [one.ids for one in problems], times, max_tokens=self.max_tokens,
-                               temperature=temperature, seed=seed, stop_ids=self.stops)  # fmt: skip
-        texts = [self.tokenizer.decode([id for id in ids if id not in self.stops], skip_special_tokens=False)
-                 for ids in made]  # fmt: skip
-        return made, texts, self.rewards(self.asked(problems, texts, times))
+    def ids(
+        self, model: Transformer, problems: Prompts, times: int = 1, temperature: float = 0.0, seeds: Sequence[int] = ()
+    ) -> list[list[int]]:
+        """Ids of `times` completions of each problem (greedy at temperature 0); a seed for each."""
+        return generate.sample(model, [one.ids for one in problems], times, max_tokens=self.max_tokens,
+                               temperature=temperature, seeds=seeds, stop_ids=self.stops)  # fmt: skip
+
+    def greedy(self, model: Transformer, problems: Prompts) -> tuple[list[str], list[float]]:
+        """Texts and rewards of the likeliest completion of each problem."""
+        made = self.ids(model, problems)
+        return self.texts(made), self.rewarded(problems, made)
+
+    def rewarded(self, problems: Prompts, made: Sequence[Sequence[int]], times: int = 1) -> list[float]:
+        """Rewards of completions, `times` of each problem."""
+        return self.rewards(self.asked(problems, self.texts(made), times))
+
+    def texts(self, made: Sequence[Sequence[int]]) -> list[str]:
+        """Completions as the reward sees them."""
+        return [self.tokenizer.decode([id for id in ids if id not in self.stops], skip_special_tokens=False)
+                for ids in made]  # fmt: skip
 
     @staticmethod
     def asked(problems: Prompts, texts: Sequence[str], times: int = 1) -> list[tuple[str, str, str]]:
@@ -134,7 +147,7 @@ def check(
     if sampler.rewards.path:
         tried = problems[:: max(1, len(problems) // CHECKED)][:CHECKED]
         answers, none = [one.pair.answer for one in tried], [""] * len(tried)
-        _, written, _ = sampler(model, tried)
+        written, _ = sampler.greedy(model, tried)
         sampler.rewards.check([row for texts in (answers, none, written) for row in sampler.asked(tried, texts)])
 
 
@@ -208,6 +221,7 @@ class GroupBatches:
     Attributes:
         problems: sorted by length: those of a batch are of similar length, and are continued together.
         folder: of this run alone, and kept when it is killed; holds a file of every sampling.
+        group: the processes that sample, each its part; the main one rewards and writes.
     """
 
     model: Transformer
@@ -217,6 +231,7 @@ class GroupBatches:
     numerics: Numerics
     folder: Path
     progress: Progress
+    group: ProcessGroup = SINGLE
 
     def __post_init__(self) -> None:
         self.reference = copy.deepcopy(self.model).requires_grad_(False)
@@ -224,10 +239,13 @@ class GroupBatches:
     def __call__(self, number: int) -> GroupBatch:
         sampling, update = divmod(number, self.params.updates)
         path = self.folder / f"{sampling:06d}.safetensors"
-        if not path.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            export.save_tensors(self._sampled(sampling), path)
-        tensors = load_file(path)
+        if self.group.broadcast(int(path.exists())):
+            tensors = load_file(path)
+        else:
+            tensors = self._sampled(sampling)
+            if self.group.is_main:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                export.save_tensors(tensors, path)
         figures = dict(zip(FIGURES, tensors.pop("figures").tolist(), strict=True))
         if not update:
             self.progress.log_metrics(number + 1, figures)
@@ -242,13 +260,23 @@ class GroupBatches:
         for attempt in range(1 + params.resamples):
             seed = mixed(attempt, params.seed) if attempt else params.seed
             chosen = [self.problems[i] for i in neighbours(sampling, params.batch, len(self.problems), seed)]
-            ids, _, rewards = self.sampler(self.model, chosen, params.group, params.temperature, mixed(sampling, seed))
+            ids, rewards = self._completions(chosen, mixed(sampling, seed))
             prompts, made = prompts + [one.ids for one in chosen for _ in range(params.group)], made + ids
             found_PG = torch.tensor(rewards, dtype=torch.float64).view(-1, params.group)
             reward_PG = torch.cat([reward_PG, found_PG])
             if int((~equal(reward_PG)).sum()) >= params.batch or bool(equal(found_PG).all()):
                 break
         return prompts, made, reward_PG
+
+    def _completions(self, chosen: Prompts, seed: int) -> tuple[list[list[int]], list[float]]:
+        """Ids and rewards of a group of completions of each prompt, which the processes share out."""
+        params, own = self.params, self.group.part_of(len(chosen))
+        seeds = [mixed(place, seed) for place in range(len(chosen))][own]
+        ids = self.group.gather(self.sampler.ids(self.model, chosen[own], params.group, params.temperature, seeds))
+        rewards: list[float] = []
+        if self.group.is_main:  # a user's function runs once
+            rewards = self.sampler.rewarded(chosen, ids, params.group)
+        return ids, self.group.gather(rewards)
 
     def _sampled(self, sampling: int) -> dict[str, Tensor]:
         params = self.params
@@ -257,13 +285,13 @@ class GroupBatches:
         reward_PG = all_PG[kept_P]
         rows = [int(group) * params.group + one for group in kept_P for one in range(params.group)]
         batch = batch_of([prompts[row] for row in rows], [made[row] for row in rows])
-        device = next(self.model.parameters()).device
-        ids_RT, targets_RT = batch.ids_BT.to(device), batch.targets.to(device)
+        own = self.group.slice_of(batch).to(str(next(self.model.parameters()).device))
         with torch.no_grad(), floats.autocast(self.numerics):
-            sampled_RT, reference_RT = (
-                token_log_probabilities(model, ids_RT, targets_RT, params.temperature).cpu()
+            parts = [
+                token_log_probabilities(model, own.ids_BT, own.targets, params.temperature).cpu()
                 for model in (self.model, self.reference)
-            )
+            ]
+        sampled_RT, reference_RT = (torch.cat(self.group.gather([part_RT])) for part_RT in parts)
         divergence_RT = divergence(sampled_RT, reference_RT)[batch.targets != IGNORE]
         figures = (all_PG.mean(), equal(all_PG).double().mean(), divergence_RT.mean(),
                    sum(map(len, made)) / len(made))  # fmt: skip

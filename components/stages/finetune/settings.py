@@ -1,11 +1,9 @@
-"""What every training that fine-tunes has: settings, and one more process where several share it."""
+"""Settings of every training that fine-tunes."""
 
-import json
 import math
-from pathlib import Path
 
 from components.core.progress import Progress
-from components.params import Branch, Finetune, Numerics, Optimizer, Reinforce
+from components.params import Finetune, Optimizer, Reinforce
 from components.training.train_config import TrainConfig
 
 EVALUATIONS = 3
@@ -27,19 +25,11 @@ def settings_of(params: Finetune, steps: int, name: str, checkpoint_every: int =
         # A row of a rare class, a score far out, an unusual answer: a high loss is what is to be learned, and its
         # gradient is clipped. Only what the model itself sampled tells by a high loss that it has gone astray.
         spike_nats=TrainConfig.spike_nats if isinstance(params, Reinforce) else math.inf,
+        reads_weights=isinstance(params, Reinforce),
         name=name,
         smaller=f"set finetune.{name.removeprefix('finetune.')}.batch lower, then context, or lora_rank above 0",
         remedy="lower its learning_rate, raise its batch, or take another base if it happens at the first step",
     )
-
-
-def worker_arguments(
-    branch: Branch, base: Path, train: Path, heldout: Path, params: Finetune, numerics: Numerics, work: Path
-) -> list[str]:
-    """Arguments of `python` that start one more process of a training (job.py)."""
-    places = {"base": str(base), "train": str(train), "heldout": str(heldout), "work": str(work)}
-    settings = {"params": params.model_dump(mode="json"), "numerics": numerics.model_dump(mode="json")}
-    return ["-m", "components.stages.finetune.job", json.dumps({"branch": branch} | places | settings)]
 
 
 class Unseen(Progress):

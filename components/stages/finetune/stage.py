@@ -15,8 +15,8 @@ from pathlib import Path
 from components.core.progress import Progress
 from components.core.report import Report
 from components.params import Finetune, Numerics
+from components.stages.finetune import worker
 from components.stages.finetune.job import opened
-from components.stages.finetune.settings import worker_arguments
 from components.stages.finetune.task_selection import Branch
 from components.training import data_parallel
 
@@ -52,7 +52,7 @@ def finetune(
     """
     job = opened(branch, base, train, heldout, params, numerics, progress or Progress())
     job.place = place or job.place
-    job.worker = worker_arguments(branch, base, train, heldout, params, numerics, work)
+    job.worker = worker.arguments(branch, base, train, heldout, params, numerics, work)
     run = {"instruct": job.tune, "classify": job.teach, "prefer": job.prefer, "reinforce": job.reinforce}[branch]
     report = run(out, reports, work)
     report.write(reports)

@@ -43,6 +43,6 @@ def _right(model: LanguageModel, problems: Sequence[Problem]) -> list[bool]:
     most = max(len(model.encode(one.answer)) for one in problems)  # of the answer with its end
     if (longest := most + max(map(len, prompts))) > model.context:
         raise NotApplicable(f"problems with answers take {longest} tokens, the model's context has {model.context}")
-    made = generate.sample(model.model, prompts, 1, max_tokens=most, temperature=0.0, seed=0)
+    made = generate.sample(model.model, prompts, 1, max_tokens=most)
     texts = [model.tokenizer.decode([id for id in ids if id not in (END_OF_TEXT, END)]) for ids in made]
     return [is_right(text, one.final) for text, one in zip(texts, problems, strict=True)]

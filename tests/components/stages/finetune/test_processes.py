@@ -29,7 +29,8 @@ def chats(place: Path) -> str:
     ("branch", "kind", "changed"),
     [
         ("instruct", "whole", {}), ("classify", "whole", {}), ("prefer", "whole", {}),
-        ("instruct", "packed and sharded", {"batch": 2}),
+        ("reinforce", "whole", {"lora_rank": 4}), ("instruct", "packed and sharded", {"batch": 2}),
+        pytest.param("reinforce", "sharded", {}, marks=pytest.mark.slow),
         pytest.param("classify", "sharded", {}, marks=pytest.mark.slow),
         pytest.param("prefer", "sharded", {"lora_rank": 4}, marks=pytest.mark.slow),
     ],
@@ -57,21 +58,21 @@ class LosesItsWorker(Progress):
     def update(self, done: int, total: int | None, unit: str, note: str = "") -> None:
         """A step is done, or something before the training."""
         for child in psutil.Process().children():
-            if total and done > total // 2 and "components.stages.finetune.job" in child.cmdline():
+            if total and done > total // 2 and "components.stages.finetune.worker" in child.cmdline():
                 child.kill()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("sharded", "rank"), [(False, 0), (True, 4)])
+@pytest.mark.parametrize(("branch", "sharded", "rank"), [("reinforce", False, 0), ("instruct", True, 4)])
 def test_a_lost_process_is_a_sentence_and_the_next_run_ends_with_the_same_bytes(
-    sharded: bool, rank: int, place: Path, tmp_path: Path
+    branch: str, sharded: bool, rank: int, place: Path, tmp_path: Path
 ) -> None:
-    params, numerics = (PARAMS["instruct"].model_copy(update={"lora_rank": rank}),
+    params, numerics = (PARAMS[branch].model_copy(update={"lora_rank": rank}),
                         TWO.model_copy(update={"sharded": sharded}))  # fmt: skip
-    run(place, tmp_path / "undisturbed", "instruct", params, numerics=numerics)
+    run(place, tmp_path / "undisturbed", branch, params, numerics=numerics)
     with pytest.raises(UserError, match=r"training process 1 of 2 ended \(status -9\); run it again"):
-        run(place, tmp_path / "lost", "instruct", params, LosesItsWorker(), numerics=numerics)
-    run(place, tmp_path / "lost", "instruct", params, numerics=numerics)
+        run(place, tmp_path / "lost", branch, params, LosesItsWorker(), numerics=numerics)
+    run(place, tmp_path / "lost", branch, params, numerics=numerics)
     assert same(tmp_path / "lost", tmp_path / "undisturbed")
 
 
@@ -81,9 +82,19 @@ def test_more_processes_than_examples_of_a_batch_are_refused(place: Path, tmp_pa
         run(place, tmp_path, "instruct", few, numerics=TWO)
 
 
-def test_what_writes_as_it_learns_says_that_it_trains_in_one_process(place: Path, tmp_path: Path) -> None:
-    params = PARAMS["reinforce"].model_copy(update={"steps": 1})
-    says = "trains in one process, for it writes as it learns, though numerics.processes is 2"
-    assert says in run(place, tmp_path / "two", "reinforce", params, numerics=TWO).markdown
-    one = TWO.model_copy(update={"processes": 1})
-    assert says not in run(place, tmp_path / "one", "reinforce", params, numerics=one).markdown
+def test_a_reward_that_fails_midway_ends_all_processes_with_a_sentence(
+    place: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"prompt": f"What is {n}?", "completion": f"It is {n * n}."} for n in range(40)]
+    folder = tmp_path / "rewarded"
+    folder.mkdir()
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "reward.py").write_text(
+        "left = iter(range(1, 300))\ndef reward(prompt, completion, answer):\n"
+        "    next(left, None) or float(answer)\n    return len(completion) / 10\n"
+    )
+    params = PARAMS["reinforce"].model_copy(update={"data": str(folder)})
+    with pytest.raises(UserError, match=r"reward\.py: reward raises ValueError: could not convert string to float"):
+        run(place, tmp_path / "run", "reinforce", params, train=str(folder), numerics=TWO)
+    assert list((tmp_path / "run").rglob("*.safetensors")), "the reward failed before the training"
+    assert "Traceback" not in capfd.readouterr().err

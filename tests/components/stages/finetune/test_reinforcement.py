@@ -13,7 +13,7 @@ from components.core.errors import UserError
 from components.corpus.corpus import CorpusWriter
 from components.finetuning_data.rows import Refused
 from components.instruction_pairs.examples import PromptPair
-from components.model.generate import generate, sample
+from components.model.generate import at_shares, generate, sample
 from components.params import Numerics, Reinforce
 from components.stages.finetune import reinforcement
 from components.stages.finetune.own_rows import choose_rows
@@ -73,14 +73,29 @@ def test_the_loss_is_that_of_the_paper() -> None:
 def test_sampling_is_seeded_and_greedy_is_what_generate_writes() -> None:
     model, prompts = network(), [[0, 4, 20, 5], [0, 4, 21, 22, 5], [0, 4, 23, 5]]
     common = {"max_tokens": 6, "stop_ids": (6, 7)}
-    one, again, other = (sample(model, prompts, 8, temperature=1.0, seed=seed, **common) for seed in (1, 1, 2))
+    one, again, other = (
+        sample(model, prompts, 8, temperature=1.0, seeds=range(seed, seed + 3), **common) for seed in (1, 1, 4)
+    )
     assert one == again != other
+    assert sample(model, prompts[1:], 8, temperature=1.0, seeds=[2, 3], **common) == one[8:]  # whatever is beside it
     assert len(one) == 24
     assert all(len(ids) == 6 or ids[-1] in (6, 7) for ids in one)
     assert not any(set(ids[:-1]) & {6, 7} for ids in one)
     tokenizer = Tokenizer.from_str(train_bpe([Path(curriculum.__file__).read_text()], 400).to_str())
-    for prompt, ids in zip(prompts, sample(model, prompts, 1, temperature=0.0, seed=0, **common), strict=True):
+    for prompt, ids in zip(prompts, sample(model, prompts, 1, **common), strict=True):
         assert ids == generate(model, tokenizer, prompt, **common)[1]
+
+
+def test_tokens_are_drawn_by_their_probability() -> None:
+    probability_RV = torch.tensor([[0.5, 0.0, 0.3, 0.2, 0.0]]).expand(6, 5)
+    share_R = torch.tensor([0.0, 0.4999, 0.5, 0.7999, 0.8001, 1 - 2**-53], dtype=torch.float64)
+    assert at_shares(probability_RV, share_R).tolist() == [0, 0, 2, 2, 3, 3]
+    model, count = network(), 4000
+    made = sample(model, [[0, 4, 20, 5]], count, max_tokens=1, temperature=2.0, seeds=[1], stop_ids=())
+    likely_V = (model(torch.tensor([[0, 4, 20, 5]]))[0, -1] / 2.0).softmax(-1)
+    seen_V = torch.bincount(torch.tensor(made)[:, 0], minlength=len(likely_V))
+    assert seen_V[likely_V.argmax()] > 2 * count / len(likely_V)  # not all alike
+    assert float(((seen_V - count * likely_V.detach()) ** 2 / (count * likely_V.detach())).sum()) < 1.3 * len(likely_V)
 
 
 def test_completions_are_those_of_the_step_and_found_again(tmp_path: Path) -> None:
@@ -113,17 +128,14 @@ class Rewarded:
     """A sampler of two completions a prompt, unequal in reward only for the prompts that are `mixed`."""
 
     mixed: set[int]
-    asked: list[list[int]] = field(default_factory=list)
+    sampled: list[list[int]] = field(default_factory=list)
 
-    def __call__(
-        self, model: Any, problems: Any, times: int, *_: Any
-    ) -> tuple[list[list[int]], list[str], list[float]]:
-        self.asked.append([one.ids[2] for one in problems])
-        rows = [(one.ids[2], number) for one in problems for number in range(times)]
-        return (
-            [[place, 30 + number] for place, number in rows], [""] * len(rows),
-            [float(number if place in self.mixed else 1) for place, number in rows],
-        )  # fmt: skip
+    def ids(self, model: Any, problems: Any, times: int, *_: Any) -> list[list[int]]:
+        self.sampled.append([one.ids[2] for one in problems])
+        return [[one.ids[2], 30 + number] for one in problems for number in range(times)]
+
+    def rewarded(self, problems: Any, made: list[list[int]], times: int) -> list[float]:
+        return [float(number - 30 if place in self.mixed else 1) for place, number in made]
 
 
 @pytest.mark.parametrize(
@@ -141,10 +153,10 @@ def test_groups_that_teach_nothing_are_replaced_by_ones_that_do(
     taught = batch.advantage_R.view(4, 2).abs().amax(1) > 0
     prompts = batch.ids_BT[::2, 2]
     assert [int(prompt) in mixed for prompt in prompts] == taught.tolist() == sorted(taught.tolist(), reverse=True)
-    assert samplings in (None, len(sampler.asked))
+    assert samplings in (None, len(sampler.sampled))
     assert unequal in (None, int(taught.sum()))
     assert torch.equal(batch.ids_BT, again.ids_BT)  # found again, not sampled again
-    sampled = [prompt for one in sampler.asked for prompt in one]
+    sampled = [prompt for one in sampler.sampled for prompt in one]
     assert batches.history(1)[0]["equal_groups"] == sum(one not in mixed for one in sampled) / len(sampled)
 
 
