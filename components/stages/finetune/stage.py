@@ -38,7 +38,7 @@ def finetune(
     """Fine-tune the model in `base` and write the result to `out`; see the module docstring.
 
     Args:
-        branch: `instruct` (base is causal) or `classify`.
+        branch: one of the four; the base must be causal for all but `classify`.
         base: model folder of the pipeline, or of `transformers`.
         train: corpus that examples are drawn from, or rows of one's own (own_rows.py).
         heldout: the held-out corpus.
