@@ -197,6 +197,8 @@ def process_group(
     except RuntimeError as error:
         if "gloo" in str(error).lower() or isinstance(error, dist.DistError):
             _raise_if_lost(workers)
+            if MAIN_PID in os.environ:  # another process ended, and rank 0 says why
+                sys.exit(1)
         raise
     finally:
         if dist.is_initialized():
