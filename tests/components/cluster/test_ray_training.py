@@ -9,11 +9,11 @@ from components.cluster import ray_training
 from components.cluster.ray_training import RayNodes
 from components.core.errors import UserError
 from components.core.progress import Progress
-from components.corpus.corpus import read_corpus
+from components.corpus.corpus import CorpusWriter, read_corpus
 from components.model import export
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
-from components.params import Instruct, ModelShape, Numerics
+from components.params import Branch, Finetune, Instruct, ModelShape, Numerics, Reinforce
 from components.stages.finetune.stage import finetune
 from components.stages.pretrain.stage import pretrain
 from components.tokens.tokenizer import train_bpe
@@ -78,16 +78,28 @@ def test_the_bytes_are_those_of_one_machine_though_a_node_is_lost(tokens: Path, 
     assert [line for line in seen.lines if "the others go on from the last checkpoint" in line]
 
 
-def test_fine_tuning_has_the_bytes_of_one_machine_too(nodes: Nodes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("branch", "train", "params"),
+    [
+        ("instruct", "train", Instruct(steps=6, batch=8, context=64, max_pairs=60)),
+        ("reinforce", "mix", Reinforce(steps=4, batch=4, group=4, context=64, max_tokens=6, base="base", data="mix")),
+    ],
+)
+def test_fine_tuning_has_the_bytes_of_one_machine_too(
+    branch: Branch, train: str, params: Finetune, nodes: Nodes, tmp_path: Path
+) -> None:
     root = corpora.python_docs(tmp_path)
+    with CorpusWriter(root / "mix") as writer:
+        for task in ("recall", "arithmetic"):
+            writer.add(corpora.document("", task, task, f"curriculum/{task}"))
     tokenizer_json = train_bpe([document.text for document in read_corpus(root / "train")], 600).to_str()
     shape = derive_shape(ModelShape(size=2, width=64, heads=2), 600, 64, causal=True)
     export.save(Transformer(shape).initialise(1), tokenizer_json, root / "base", {"training": {"steps": 0}})
 
     def tuned(folder: Path, place: Place) -> dict[str, bytes]:
         finetune(
-            branch="instruct", base=root / "base", train=root / "train", heldout=root / "heldout",
-            params=Instruct(steps=6, batch=8, context=64, max_pairs=60), numerics=Numerics(processes=2), place=place,
+            branch=branch, base=root / "base", train=root / train, heldout=root / "heldout",
+            params=params, numerics=Numerics(processes=2), place=place,
             out=folder / "out", reports=folder / "reports", work=folder / "work",
         )  # fmt: skip
         return tree(folder / "out")
