@@ -121,7 +121,6 @@ def pretrain(
         return an empty report.
     """
     progress = progress or Progress()
-    floats.configure_torch(numerics)  # first: refuses a device that is not there, which the checks ask about its memory
     inputs = prepare(objective, tokens, params, numerics)
     if params.length_warmup:
         progress.log(f"windows of {report.windows(params)}")
@@ -170,11 +169,12 @@ def _trained(
 
 
 def prepare(objective: Objective, tokens: Path, params: Pretrain, numerics: Numerics) -> PretrainInputs:
-    """Inputs of the run, opened and checked.
+    """Inputs of the run, opened and checked; sets this process's threads, which the first weights depend on too.
 
     Raises:
         UserError: naming what does not.
     """
+    floats.configure_torch(numerics)  # first: refuses a device that is not there, which the checks ask about its memory
     tokenizer_json = export.tokenizer_text(tokens)
     train, heldout = TokenShards.open(tokens / "train"), TokenShards.open(tokens / "heldout")
     tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
@@ -298,7 +298,6 @@ def _worker_arguments(
 def _work(arguments: dict) -> None:
     params, numerics = Pretrain(**arguments["params"]), Numerics(**arguments["numerics"])
     inputs = prepare(arguments["objective"], Path(arguments["tokens"]), params, numerics)
-    floats.configure_torch(numerics)
     model, work = Transformer(inputs.shape).initialise(params.seed, params.initial_scale), Path(arguments["work"])
     with data_parallel.process_group(numerics, work, []) as group:
         train_on(inputs, model, work, Progress(), group)

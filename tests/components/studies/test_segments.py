@@ -1,6 +1,10 @@
 """A run is kept in intervals; each, trained again, ends in the same bytes, and a forged one does not."""
 
+import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,12 +13,13 @@ import torch
 from components.core.files import read_json, sha256_file, write_json
 from components.core.progress import Progress
 from components.model.export import save_tensors
+from components.params import ModelShape
 from components.stages.pretrain.stage import pretrain
 from components.studies.segments import Segments, caught
 from components.training import checkpoint
 from tests.components.small_corpus import NUMERICS, small, write_tokens
 
-PARAMS = small(steps=10, keep_every=4, checkpoint_every=5, eval_every=6)
+PARAMS = small(steps=10, keep_every=4, checkpoint_every=5, eval_every=6, model=ModelShape(size=2, width=96))
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +47,20 @@ def test_kept_are_the_named_steps_and_the_last_with_their_hashes(run: Path) -> N
 def test_every_interval_is_the_same_to_the_bit(run: Path, tmp_path: Path) -> None:
     found = segments(run, tmp_path, (0, 4), (4, 8), (8, 10))
     assert found == dict.fromkeys(("0", "0-4", "4-8", "8-10", "end"), "")
+
+
+def test_a_process_of_its_own_makes_the_same_start(run: Path, tmp_path: Path) -> None:
+    """With more threads than the run had until they are set: the first weights' last bits depend on their number."""
+    given = {
+        "objective": "causal", "params": PARAMS.model_dump(mode="json"), "numerics": NUMERICS.model_dump(mode="json"),
+        "tokens": str(run / "tokens"), "kept": str(run / "kept"), "model": str(run / "out" / "model.safetensors"),
+        "chosen": [], "work": str(tmp_path / "work"),
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "components.studies.segments", json.dumps(given)],
+        env=os.environ | {"OMP_NUM_THREADS": "2"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout) == {"0": "", "end": ""}, done.stderr
 
 
 def test_a_forged_checkpoint_is_named(run: Path, tmp_path: Path) -> None:
