@@ -126,7 +126,7 @@ class Contest:
     def problems(self, some: list[curriculum.Problem]) -> list[EncodedPrompt]:
         """Sums as GRPO sees them: prompts, and what is to be found at the end of a completion."""
         found = [PromptPair(one.prompt, one.final, str(number)) for number, one in enumerate(some)]
-        return reinforcement.encoded(found, self.encoder, CONTEXT, self.sampler.max_tokens, [])
+        return reinforcement.encoded(found, self.encoder, CONTEXT, self.sampler.max_tokens, [], is_exact=True)
 
     def accuracy(self, model: Any) -> float:
         """Share of the test sums that end rightly."""

@@ -104,6 +104,7 @@ def ratio(
         low, high = _share_interval(table / w[0], stratum, len(s), resampling.confidence)
     else:
         low, high = Spread.of(table, _ratio_of_table, table[:, 1], stratum).interval(resampling.confidence)
+        low, high = (value, value) if high - low < 1e-12 * abs(value) else (low, high)  # alike but for rounding
         if paired and low == high and np.ptp(w) == 0.0 and np.abs(s).max() <= w[0]:
             low, high = _alike_interval(value, len(table), resampling.confidence)
     unit = unit or ("works" if any(strata or ()) else "items" if len(table) == len(s) else "groups of items")

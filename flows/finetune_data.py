@@ -198,7 +198,7 @@ class Usable:
             self.note = f"how long they are is not known: no {_named(base)} yet"
             return
         from components.model import export
-        from components.stages.finetune import own_rows, preferences, reinforcement
+        from components.stages.finetune import own_rows, preferences, reinforcement, rewards
         from components.tokens.hub_encoder import encoder_of
 
         most, encoder = export.inspected(base)[0].context, encoder_of(base)
@@ -223,9 +223,10 @@ class Usable:
             self.train, self.heldout = map(len, kept)
         else:
             most_made = getattr(params, "max_tokens")  # noqa: B009 - of this branch alone
+            is_exact = rewards.Rewards(path).path is None
             self.train, self.heldout = (
                 len(reinforcement.encoded([own_rows.last_pair(row, row.where) for row in rows], encoder, context,
-                                          most_made, self.refused)) for rows in sides)  # fmt: skip
+                                          most_made, self.refused, is_exact=is_exact)) for rows in sides)  # fmt: skip
         self.lengths = sorted(num_tokens(row, encoder) for rows in sides for row in rows)
         if not (self.train and self.heldout):
             raise UserError(f"{path}: no answer begins within {self.note}; {self.remedy}, or shorten the prompts")

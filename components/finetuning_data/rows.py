@@ -28,6 +28,10 @@ Kind = Literal["chat", "label", "labels", "score", "preference"]
 BRANCH: dict[Kind, Branch] = {"chat": "instruct", "preference": "prefer"}
 BRANCH |= dict.fromkeys(("label", "labels", "score"), "classify")
 """Kind of rows -> the branch of fine-tuning that learns from them; `reinforce` does from chats too."""
+WANTED: dict[Branch, str] = {
+    "instruct": "chats (messages, or prompt and completion)", "classify": "text and label, labels or score",
+    "prefer": "prompt, chosen and rejected", "reinforce": "prompt and completion (the right answer)",
+}  # fmt: skip
 COLUMNS: dict[Kind, tuple[set[str], ...]] = {
     "preference": ({"prompt", "chosen", "rejected"}, {"chosen", "rejected"}),
     "chat": ({"messages"}, {"prompt", "completion"}),
@@ -132,6 +136,15 @@ def parsed(row: dict[str, Any], kind: Kind, where: str) -> Row:
             "another kind of row", f"it is of kind {other}, and the first was of kind {kind}; give one kind"
         )
     return CHECKS[kind](row, where)
+
+
+def raise_if_other_kind(branch: Branch, path: Path, kind: Kind) -> None:
+    """Raise `UserError` if rows of this kind are for another branch."""
+    if BRANCH[kind] != ("instruct" if branch == "reinforce" else branch):
+        raise UserError(
+            f"finetune.{branch}.data = {path}: its rows are of the kind {kind}, and {branch} learns from "
+            f"{WANTED[branch]}; `python -m flows.finetune_data {path}` says where they belong"
+        )
 
 
 def refuse_empty(path: Path, rows: Sequence[Any], refused: Sequence[Refused]) -> None:

@@ -9,11 +9,13 @@ process joins the group torchrun made.
 """
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +25,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from components.core.errors import UserError
+from components.core.errors import Stopped, UserError
 from components.core.workers import die_with_parent
 from components.params import Numerics
 from components.training.objectives import Batch
@@ -32,6 +34,8 @@ MAIN_PID = "GREENHOUSE_TRAINING_MAIN_PID"
 """Environment variable with the pid of rank 0, which a worker must not outlive."""
 TIMEOUT = timedelta(minutes=10)
 """Time that a process waits for the others before it gives up."""
+CALL_S = 60.0
+"""Time after which rank 0 tells the others that it still works for itself."""
 LOST_S = 60.0
 """Seconds after a failed exchange in which the end of a worker that caused it becomes known."""
 
@@ -119,6 +123,31 @@ class ProcessGroup:
         dist.broadcast(shared, src=0)
         return int(shared)
 
+    def on_main(self, work: Callable[[], object]) -> None:
+        """Rank 0 works, the others wait for it, however long it takes; every rank must call it."""
+        if self.size == 1:
+            work()
+            return
+        if not self.is_main:
+            while not self.broadcast(0):
+                pass
+            return
+        done = threading.Event()
+
+        def call() -> None:
+            with suppress(RuntimeError):  # another process was lost, which the next exchange says
+                while not done.wait(CALL_S):
+                    self.broadcast(0)
+
+        calling = threading.Thread(target=call, daemon=True)
+        calling.start()
+        try:
+            work()
+        finally:
+            done.set()
+            calling.join()
+        self.broadcast(1)
+
     def gather(self, items: list[Item]) -> list[Item]:
         """The items of all ranks, those of rank 0 first; every rank must call it."""
         if self.size == 1:
@@ -191,12 +220,14 @@ def process_group(
     if "RANK" not in os.environ:
         rendezvous.unlink(missing_ok=True)
         workers = [start(worker, rank) for rank in range(1, numerics.processes)]
+    finished = False
     try:
-        yield _join(numerics, rendezvous)
+        yield _join(numerics, rendezvous, workers)
         dist.barrier()
+        finished = True
     except RuntimeError as error:
         if "gloo" in str(error).lower() or isinstance(error, dist.DistError):
-            _raise_if_lost(workers)
+            _raise_if_lost(workers, LOST_S)
             if MAIN_PID in os.environ:  # another process ended, and rank 0 says why
                 sys.exit(1)
         raise
@@ -204,12 +235,27 @@ def process_group(
         if dist.is_initialized():
             dist.destroy_process_group()
         for process in workers:
+            if not finished:  # rank 0 alone saves: the others have nothing to end in order
+                process.kill()
             _end(process)
         if workers:
             rendezvous.unlink(missing_ok=True)
 
 
-def _join(numerics: Numerics, rendezvous: Path) -> ProcessGroup:
+@contextmanager
+def as_worker() -> Iterator[None]:
+    """Context of a process that rank 0 started: rank 0 says why all end, and the terminal's Ctrl-C asks it alone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    except Stopped:
+        sys.exit(1)
+    except UserError as error:
+        print(f"training process {os.environ['RANK']}: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _join(numerics: Numerics, rendezvous: Path, workers: Sequence[Worker]) -> ProcessGroup:
     rank = int(os.environ.get("RANK", "0"))
     if MAIN_PID in os.environ:
         die_with_parent(int(os.environ[MAIN_PID]))
@@ -220,6 +266,10 @@ def _join(numerics: Numerics, rendezvous: Path) -> ProcessGroup:
         dist.init_process_group(backend, timeout=TIMEOUT)
     else:
         store = dist.FileStore(str(rendezvous), numerics.processes)
+        store.set(f"here/{rank}", "")
+        while not all(store.check([f"here/{other}"]) for other in range(1, len(workers) + 1)):
+            _raise_if_lost(workers)
+            time.sleep(0.05)
         dist.init_process_group(backend, store=store, rank=rank, world_size=numerics.processes, timeout=TIMEOUT)
     if dist.get_world_size() != numerics.processes:
         raise UserError(
@@ -261,14 +311,17 @@ def train_together(
     raise AssertionError("every round returns or raises")
 
 
-def _raise_if_lost(workers: Sequence[Worker]) -> None:
-    until = time.monotonic() + LOST_S
-    while workers and time.monotonic() < until:
+def _raise_if_lost(workers: Sequence[Worker], within_s: float = 0.0) -> None:
+    """Raise if a worker has ended, or does within some seconds."""
+    until = time.monotonic() + within_s
+    while workers:
         for rank, status in enumerate((worker.poll() for worker in workers), start=1):
             if status:
                 raise WorkerLostError(
                     f"training process {rank} of {len(workers) + 1} ended (status {status})"
                 ) from None
+        if time.monotonic() >= until:
+            return
         time.sleep(0.1)
 
 

@@ -196,10 +196,7 @@ class Trainer:
         done, every = self.step == self.config.steps, self.config.eval_every
         if self.evaluate and (done or (every and self.step % every == 0)):
             self.gather_full_weights()
-            if self.group.is_main:
-                self.model.eval()
-                self.result.evals.append({"step": self.step} | self.evaluate(self.step))
-                self.model.train()
+            self.group.on_main(self.judge)
         times = [self.config.checkpoint_every, *([self.config.keep_every] if self.config.keep_every else [])]
         saved = done or any(self.step % every == 0 for every in times) or self.is_best()
         if saved:
@@ -207,6 +204,13 @@ class Trainer:
         if self.train_progress:
             self.train_progress.show(self.result, batch, rate)
         self.end_if_asked(saved)
+
+    def judge(self) -> None:
+        """Keep what the evaluation returns at this step."""
+        assert self.evaluate
+        self.model.eval()
+        self.result.evals.append({"step": self.step} | self.evaluate(self.step))
+        self.model.train()
 
     def is_best(self) -> bool:
         """Whether this step was just evaluated, and did better than all before, where that one is to be kept."""

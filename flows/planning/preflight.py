@@ -6,9 +6,10 @@ for minutes by then.
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import cast
 
 from components.core.errors import UserError
-from components.params import Files, Hub, Ingest, Params
+from components.params import Branch, Files, Hub, Ingest, Params
 
 
 def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
@@ -32,8 +33,8 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
     made_here = [f"models/{name}" for name in MODELS]
     tuned = {name: one for name, one in params.finetune.stages().items() if f"finetune@{name}" in stages}
     for name, one in tuned.items():
-        if not one.data.startswith("data/") and not (root / one.data).exists():
-            raise UserError(f"finetune.{name}.data = {one.data}: no such file or folder; correct it in params.yaml")
+        if not one.data.startswith("data/"):
+            _rows(name, root / one.data, one.data)
         params.numerics.raise_if_idle(f"finetune.{name}", one.batch)
         params.numerics.raise_if_unshardable(f"finetune.{name}", one.batch)
         if one.base not in made_here and not (root / one.base).is_dir():
@@ -64,6 +65,21 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
         intensity.resolve(params.runtime.grid, root)
         if params.account.licence:
             licence_param(params.account.licence, "account.licence")
+
+
+def _rows(branch: str, path: Path, shown: str) -> None:
+    """Rows of one's own: whether they are there, and for this branch, by the first that can be read."""
+    from components.finetuning_data.formats import files_of, kind_at
+    from components.finetuning_data.rows import raise_if_other_kind
+
+    if not path.exists():
+        raise UserError(f"finetune.{branch}.data = {shown}: no such file or folder; correct it in params.yaml")
+    if (path / "manifest.json").exists():  # a corpus
+        return
+    for kind in map(kind_at, files_of(path)):
+        if kind:
+            raise_if_other_kind(cast(Branch, branch), Path(shown), kind)
+            return
 
 
 def _network(params: Params, branch: str) -> None:

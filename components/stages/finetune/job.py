@@ -305,7 +305,8 @@ class Job:
 
     def _problems(self, rows: Sequence[Any], refused: list[Any]) -> list[reinforcement.EncodedPrompt]:
         assert isinstance(self.params, Reinforce)
-        return reinforcement.encoded(rows, self.encoder, self.context, self.params.max_tokens, refused)
+        most, is_exact = self.params.max_tokens, self.rewards.path is None
+        return reinforcement.encoded(rows, self.encoder, self.context, most, refused, is_exact=is_exact)
 
     def _sampler(self, params: Reinforce) -> reinforcement.Sampler:
         tokenizer = Tokenizer.from_str(self.tokenizer_json)

@@ -8,11 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from components.core.errors import UserError
 from components.finetuning_data.chat import encode
 from components.finetuning_data.coverage import learned_answers, num_known
 from components.finetuning_data.formats import read
-from components.finetuning_data.rows import BRANCH, Chat, Kind, Message, Refused, refuse_empty
+from components.finetuning_data.rows import Chat, Kind, Message, Refused, raise_if_other_kind, refuse_empty
 from components.finetuning_data.split import Split, classes_of, split
 from components.instruction_pairs.examples import Examples, Passage, ProblemType, PromptPair
 from components.params import Finetune
@@ -25,10 +24,6 @@ PROBLEMS: dict[Kind, ProblemType] = {
 TITLES = {
     "instruct": "the last answer of a chat", "label": "the label of a text", "labels": "the labels of a text",
     "score": "the score of a text", "prefer": "the better of two answers", "reinforce": "an answer that is rewarded",
-}  # fmt: skip
-WANTED = {
-    "instruct": "chats (messages, or prompt and completion)", "classify": "text and label, labels or score",
-    "prefer": "prompt, chosen and rejected", "reinforce": "prompt and completion (the right answer)",
 }  # fmt: skip
 
 
@@ -44,11 +39,7 @@ def choose_rows(branch: Branch, path: Path, heldout: Path, encoder: AnyEncoder, 
         UserError: they are for another branch, or too few are left.
     """
     examples = read(path)
-    if BRANCH[examples.kind] != ("instruct" if branch == "reinforce" else branch):
-        raise UserError(
-            f"finetune.{branch}.data = {path}: its rows are of the kind {examples.kind}, and {branch} learns from "
-            f"{WANTED[branch]}; `python -m flows.finetune_data {path}` says where they belong"
-        )
+    raise_if_other_kind(branch, path, examples.kind)
     rows = split(examples, path, heldout, params.max_pairs, params.seed)
     choice = choice_of(branch, path, examples.kind, rows, encoder, params.context)
     refuse_empty(path, choice.examples.train, choice.refused)

@@ -50,6 +50,8 @@ from components.training.objectives import IGNORE, Batch
 
 CHECKED = 32
 """Completions on which a reward is tried before training."""
+ROUNDING = 1e-9
+"""Rewards that differ by this share of the largest are sums of the same parts in another order."""
 STEP = 16
 """Rows are padded to a multiple of this."""
 FIGURES = ("reward", "equal_groups", "kl_nats", "completion_tokens")
@@ -80,9 +82,13 @@ Prompts = Sequence[EncodedPrompt]
 
 
 def encoded(
-    pairs: Sequence[Any], encoder: AnyEncoder, context: int, max_tokens: int, refused: list[Refused]
-) -> list[EncodedPrompt]:
-    """Problems that leave room for `max_tokens` ids in the context; the others are added to `refused`."""
+    pairs: Sequence[Any], encoder: AnyEncoder, context: int, max_tokens: int, refused: list[Refused],
+    *, is_exact: bool,
+) -> list[EncodedPrompt]:  # fmt: skip
+    """Problems that leave room for `max_tokens` ids in the context; the others are added to `refused`.
+
+    Where the reward is that a completion `is_exact`, so are those whose answer has more ids.
+    """
     found, room = [], max(0, context - max_tokens)
     for pair in pairs:
         messages = [*(Message(*message) for message in pair.history), Message("user", pair.prompt)]
@@ -90,6 +96,9 @@ def encoded(
         if len(ids) > room:
             detail = f"{len(ids)} tokens, and finetune.reinforce.max_tokens leaves {room} of the context's {context}"
             refused.append(Refused(pair.where or pair.cluster, "longer than the context", detail))
+        elif is_exact and (most := len(encoder.encode(pair.answer))) > max_tokens:
+            detail = f"{most} tokens, and finetune.reinforce.max_tokens allows {max_tokens}: it is never right"
+            refused.append(Refused(pair.where or pair.cluster, "answer longer than a completion", detail))
         else:
             found.append(EncodedPrompt(ids, pair))
     return found
@@ -180,14 +189,14 @@ class GroupBatch(Batch):
 
 
 def advantages(reward_PG: Tensor) -> Tensor:
-    """Rewards of groups as advantages; exactly 0 where all are equal: float32 (P, G)."""
+    """Rewards of groups as advantages; 0 where all are `equal`: float32 (P, G)."""
     centred_PG = reward_PG - reward_PG.mean(1, keepdim=True)
     return torch.where(equal(reward_PG)[:, None], 0.0, centred_PG / reward_PG.std(1, keepdim=True)).float()
 
 
 def equal(reward_PG: Tensor) -> Tensor:
-    """Which groups have equal rewards, so that nothing can be learned from them: bool (P,)."""
-    return reward_PG.amax(1) == reward_PG.amin(1)
+    """Which groups have rewards that are equal but for rounding, and so teach nothing: bool (P,)."""
+    return reward_PG.amax(1) - reward_PG.amin(1) <= ROUNDING * reward_PG.abs().amax(1)
 
 
 @dataclass(frozen=True)
@@ -273,9 +282,8 @@ class GroupBatches:
         params, own = self.params, self.group.part_of(len(chosen))
         seeds = [mixed(place, seed) for place in range(len(chosen))][own]
         ids = self.group.gather(self.sampler.ids(self.model, chosen[own], params.group, params.temperature, seeds))
-        rewards: list[float] = []
-        if self.group.is_main:  # a user's function runs once
-            rewards = self.sampler.rewarded(chosen, ids, params.group)
+        rewards: list[float] = []  # of the main process alone: a user's function runs once
+        self.group.on_main(lambda: rewards.extend(self.sampler.rewarded(chosen, ids, params.group)))
         return ids, self.group.gather(rewards)
 
     def _sampled(self, sampling: int) -> dict[str, Tensor]:

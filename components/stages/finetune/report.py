@@ -1,7 +1,7 @@
 """The reports of the branches that tune on answers, and what all share: metrics with intervals, learning curves."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -157,6 +157,14 @@ def prefer(
     return Report(metrics, page.markdown, facts_of(choice, context, 0.5, accuracy.variance))
 
 
+def _of_rewards(values: list[float], clusters: list[str], is_share: bool, paired: bool = False) -> Estimate:
+    """Mean reward or gain with an interval; none for equal ones of a scale that only their function knows."""
+    found = ratio(values, None, clusters, paired=paired)
+    if is_share or np.ptp(values) > 1e-9 * np.abs(values).max():
+        return found
+    return replace(found, low=None, high=None, variance=f"no interval: all {len(values)} are alike")
+
+
 def reinforce(
     choice: Choice, result: TrainResult, before: list[float], after: list[float], history: list[dict[str, float]],
     shown: WrittenAnswers, context: int, reports: Path,
@@ -168,8 +176,9 @@ def reinforce(
         history: of every sampling its step and `reinforcement.FIGURES`.
     """
     clusters = [pair.cluster for pair in shown.pairs]
-    reward, base = (ratio(values, None, clusters) for values in (after, before))
-    gain = ratio((np.array(after) - np.array(before)).tolist(), None, clusters, paired=True)
+    is_share = {*before, *after} <= {0.0, 1.0}
+    reward, base = (_of_rewards(values, clusters, is_share) for values in (after, before))
+    gain = _of_rewards((np.array(after) - np.array(before)).tolist(), clusters, is_share, paired=True)
     metrics = {"heldout_pairs": float(len(after)), "train_pairs": float(len(choice.examples.train))}
     metrics |= numbers("reward", reward) | {"reward/before": base.value} | numbers("gain_over_before", gain)
     names = [name for name in history[0] if name != "step"]
@@ -197,7 +206,8 @@ def reinforce(
         "nothing can be learned (details/sampled.csv)."
     )
     if metrics["sampled/equal_groups"] == 1.0:
-        page.say("**Nothing was learned: to each prompt all completions had the same reward.** Give one that differs.")
+        page.say("**Nothing was learned: to each prompt all completions had the same reward.** Give one that differs, "
+                 "or a base that is right now and then.")  # fmt: skip
     _written(page, shown.rows()[:MOST_SHOWN], ONE_RIGHT, reports)
     return Report(metrics, page.markdown, facts_of(choice, context, 0.0, reward.variance))
 

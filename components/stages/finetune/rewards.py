@@ -9,9 +9,11 @@ prints goes to the error output. Python hashes text there without a seed, so tha
 import importlib.util
 import math
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from numbers import Real
@@ -56,7 +58,8 @@ class Rewards:
             return [float(is_right(completion, answer)) for _, completion, answer in asked]
         if not self._process:
             self._start(self.path)
-        self._pipe.send(list(asked))
+        with suppress(OSError):  # it has ended, as is found when its answer is not received
+            self._pipe.send(list(asked))
         return [self._received(LIMIT_S, one) for one in asked]
 
     def check(self, asked: Sequence[Asked]) -> None:
@@ -78,7 +81,8 @@ class Rewards:
     def _start(self, path: Path) -> None:
         self._pipe, theirs = Pipe()
         root = str(Path(__file__).resolve().parents[3])
-        environment = os.environ | ONE_THREAD | {"PYTHONPATH": root, "PYTHONHASHSEED": "0"}
+        folders = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH")) if part)
+        environment = os.environ | ONE_THREAD | {"PYTHONPATH": folders, "PYTHONHASHSEED": "0"}
         command = [sys.executable, "-m", __name__, str(path.resolve()), str(theirs.fileno()), str(os.getpid())]
         self._process = subprocess.Popen(command, env=environment, pass_fds=[theirs.fileno()], stdout=2)
         theirs.close()
@@ -142,4 +146,5 @@ def _line(error: BaseException) -> str:
 
 if __name__ == "__main__":
     die_with_parent(int(sys.argv[3]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is for the stage
     _serve(Path(sys.argv[1]), Connection(int(sys.argv[2])))

@@ -11,6 +11,7 @@ import torch
 from components.core.progress import Progress
 from components.params import Branch, Finetune, FinetuneBranches, Numerics
 from components.stages.finetune.job import opened
+from components.training.data_parallel import as_worker
 
 
 def arguments(
@@ -34,4 +35,5 @@ def _work(given: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     assert "RANK" in os.environ, "workers are started by data_parallel.process_group"
-    _work(json.loads(sys.argv[1]))
+    with as_worker():
+        _work(json.loads(sys.argv[1]))

@@ -305,4 +305,5 @@ def _work(arguments: dict) -> None:
 
 if __name__ == "__main__":
     assert "RANK" in os.environ, "workers are started by data_parallel.process_group"
-    _work(json.loads(sys.argv[1]))
+    with data_parallel.as_worker():
+        _work(json.loads(sys.argv[1]))

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,40 @@ def test_parts_cover_a_batch_once() -> None:
     ids = torch.arange(7)[:, None]
     parts = [data_parallel.ProcessGroup(rank, 3).slice_of(Batch(ids, ids)) for rank in range(3)]
     assert torch.cat([part.ids_BT for part in parts]).flatten().tolist() == list(range(7))
+
+
+def test_a_worker_lost_while_it_starts_is_found_at_once(tmp_path: Path) -> None:
+    started = time.monotonic()
+    with (
+        pytest.raises(data_parallel.WorkerLostError, match=r"training process 1 of 2 ended \(status 3\)"),
+        data_parallel.process_group(Numerics(processes=2), tmp_path, ["-c", "raise SystemExit(3)"]),
+    ):
+        pass
+    assert time.monotonic() - started < 30
+
+
+WAITS = """
+import os, sys, time
+from datetime import timedelta
+from pathlib import Path
+from components.params import Numerics
+from components.training import data_parallel
+data_parallel.TIMEOUT, data_parallel.CALL_S = timedelta(seconds=4), 1.0
+with data_parallel.process_group(Numerics(processes=2), Path(sys.argv[1]), ["-c", sys.argv[2], *sys.argv[1:]]) as group:
+    group.on_main(lambda: time.sleep(8))
+    together = group.gather([group.rank])
+    if group.is_main:
+        print(together)
+"""
+
+
+def test_what_one_process_does_alone_may_take_longer_than_the_others_would_wait(tmp_path: Path) -> None:
+    root = str(Path(data_parallel.__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", WAITS, str(tmp_path / "work"), WAITS], env=os.environ | {"PYTHONPATH": root},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout == "[0, 1]\n", done.stderr
 
 
 def test_more_processes_than_sequences_are_refused(tokens: Path, tmp_path: Path) -> None:

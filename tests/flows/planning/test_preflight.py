@@ -64,6 +64,17 @@ def test_what_a_stage_would_refuse_is_refused_before_any_begins(
         raise_if_unfit(params, tmp_path, ["mix", stage])
 
 
+def test_rows_for_another_branch_are_refused_and_others_are_not(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "rows.jsonl").write_text('["no row"]\n{"prompt": "Why?", "completion": "So."}\n')
+    for branch in ("instruct", "reinforce"):
+        own = {branch: {"data": "mine", "base": "models/pretrain/causal"}}
+        raise_if_unfit(parse({"finetune": own}), tmp_path, [f"finetune@{branch}"])
+    params = parse({"finetune": {"classify": {"data": "mine"}}})
+    with pytest.raises(UserError, match=r"finetune.classify.data = mine: its rows are of the kind chat, and classify"):
+        raise_if_unfit(params, tmp_path, ["finetune@classify"])
+
+
 def no_compiler() -> str:
     raise InvalidCxxCompiler
 

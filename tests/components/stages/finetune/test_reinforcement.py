@@ -41,6 +41,10 @@ def test_advantages_are_standardised_within_the_group_and_zero_where_all_are_equ
     root = 0.75**0.5  # 0.5 over the deviation of a sample, the root of 4 * 0.25 / 3
     torch.testing.assert_close(found[0], torch.tensor([root, -root, -root, root]))
     assert found[1].tolist() == [0.0] * 4  # the mean of .1s is not .1
+    sums = [[0.1 + 0.2, 0.3, 0.3, 0.3], [0.3, 0.3, 0.1 + 0.2, 0.1 + 0.2], [0.0, 1e-12, 0.0, 0.0]]
+    sums_found = advantages(torch.tensor(sums, dtype=torch.float64))
+    assert sums_found[:2].tolist() == [[0.0] * 4] * 2  # equal but for the order in which parts were added
+    assert sums_found[2].amax() > 1  # small, and different
 
 
 def test_the_loss_is_that_of_the_paper() -> None:
@@ -201,15 +205,36 @@ def test_a_reward_of_ones_own_and_the_one_that_ships(tmp_path: Path) -> None:
         rewards(ASKED)
 
 
+def test_a_reward_process_that_has_died_meanwhile_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "of_mine.py").write_text("VALUE = 1.0\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"))
+    (tmp_path / "reward.py").write_text(
+        "import of_mine\ndef reward(prompt, completion, answer):\n    return of_mine.VALUE\n"
+    )
+    with Rewards(tmp_path) as rewards:
+        assert rewards(ASKED) == [1.0, 1.0]
+        assert rewards._process
+        rewards._process.kill()
+        rewards._process.wait()
+        with pytest.raises(UserError, match=r"reward ended its process, for the prompt .*; correct the function"):
+            rewards(ASKED)
+
+
 def test_rows_and_problems_that_teach_nothing_are_refused(tmp_path: Path) -> None:
     encoder, words = Encoder(train_bpe([Path(curriculum.__file__).read_text()], 400).to_str()), ["a", "b", "c", "d"]
     refused: list[Refused] = []
     [problem] = reinforcement.encoded(
-        [PromptPair("Why?", "So.", "a"), PromptPair("Why " * 40, "So.", "b")], encoder, 24, 4, refused
-    )
+        [PromptPair("Why?", "So.", "a"), PromptPair("Why " * 40, "So.", "b"), PromptPair("Why?", "So " * 9, "c")],
+        encoder, 24, 4, refused, is_exact=True,
+    )  # fmt: skip
     assert problem.ids == [END_OF_TEXT, USER, *encoder.encode("Why?"), ASSISTANT]
-    assert [(one.where, one.reason) for one in refused] == [("b", "longer than the context")]
+    reasons = [("b", "longer than the context"), ("c", "answer longer than a completion")]
+    assert [(one.where, one.reason) for one in refused] == reasons
     assert refused[0].detail.endswith("and finetune.reinforce.max_tokens leaves 20 of the context's 24")
+    assert refused[1].detail.endswith("and finetune.reinforce.max_tokens allows 4: it is never right")
+    long = [PromptPair("Why?", "So " * 9, "c")]
+    assert reinforcement.encoded(long, encoder, 24, 4, [], is_exact=False)  # a user's reward may want no such answer
     tokenizer = Tokenizer.from_str(train_bpe([Path(curriculum.__file__).read_text()], 400).to_str())
     sampler = Sampler(tokenizer, (END,), Rewards(tmp_path), 4)
     for problems, says in (([], "1 x longer than the context"), ([problem, problem], "all rows are the same")):

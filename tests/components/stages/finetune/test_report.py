@@ -30,4 +30,7 @@ def test_a_reward_without_differences_is_said_to_teach_nothing(equal: float, tmp
         WrittenAnswers(pairs, ["1"] * 8, ["1"] * 8), 64, tmp_path,
     )  # fmt: skip
     assert ("Nothing was learned" in said.markdown) == (equal == 1.0)
+    assert said.metrics["reward/value"] == 0.5
+    assert "reward/low" not in said.metrics  # equal rewards of an unknown scale: what varies was not seen
+    assert "gain_over_before/low" not in said.metrics
     assert f"{equal:.0%} of all groups had equal rewards" in said.markdown
