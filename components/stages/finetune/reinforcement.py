@@ -122,8 +122,8 @@ class Sampler:
 
     def greedy(self, model: Transformer, problems: Prompts) -> tuple[list[str], list[float]]:
         """Texts and rewards of the likeliest completion of each problem."""
-        made = self.ids(model, problems)
-        return self.texts(made), self.rewarded(problems, made)
+        texts = self.texts(self.ids(model, problems))
+        return texts, self.rewards(self.asked(problems, texts))
 
     def rewarded(self, problems: Prompts, made: Sequence[Sequence[int]], times: int = 1) -> list[float]:
         """Rewards of completions, `times` of each problem."""
