@@ -188,12 +188,19 @@ def scored_by_themselves(a: Snapshot, b: Snapshot, metrics: list[str]) -> Iterat
         was, now = (_measured(one, model) for one in (a, b))
         rest = [name for name in was if name in now and (branch, name) not in shown]
         moved = ", ".join(f"{name} {was[name]:.4f} -> {now[name]:.4f}" for name in rest)
-        told = f"by their own held-out rows, without an interval: {moved}" if moved else ""
+        rows = "their own held-out rows" if _task(a, branch) == _task(b, branch) else "rows of unlike tasks"
+        told = f"by {rows}, without an interval: {moved}" if moved else ""
         if branch not in scored:
             apart = f"{branch}: the models differ, and no item of the evaluation tells them apart"
             yield f"{apart}; {told}" if told else apart
         elif told:
             yield f"{branch}, {told}"
+
+
+def _task(one: Snapshot, branch: str) -> tuple[Any, Any]:
+    """What a model was tuned on, and scored by; nothing of a pretrained one."""
+    own = one.params().get("finetune", {}).get(branch, {})
+    return own.get("data"), own.get("task")
 
 
 def _measured(one: Snapshot, model: str) -> dict[str, float]:

@@ -85,9 +85,9 @@ def read(path: Path) -> Rows:
         if not columns:
             refuse_empty(path, rows, refused)
         small = " (in small letters)" if kind_of({name.lower(): None for name in columns}) else ""
-        raise UserError(f"{path}: columns {', '.join(list(columns)[:12])}; give rows with messages, prompt and "
-                        "completion, text and label (or labels, or score), or prompt, chosen and "
-                        f"rejected{small}")  # fmt: skip
+        raise UserError(f"{path}: columns {', '.join(list(columns)[:12])}; give rows with messages (or conversations), "
+                        "prompt and completion (or instruction and output), text and label (or labels, or score), or "
+                        f"prompt, chosen and rejected{small}")  # fmt: skip
     refuse_empty(path, rows, refused)
     used = set[str]().union(*COLUMNS[kind])
     unused = tuple(name for name in columns if name not in used)

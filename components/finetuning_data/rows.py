@@ -3,6 +3,8 @@
     messages                     list of {role, content}, several turns, with or without a system message; content is
                                  a text or a list of parts, {type: text, text}; an answer with `weight` 0 is not learned
     prompt, completion           one question and its answer (texts, or lists of messages)
+    conversations                list of {from, value}, from human and gpt, as in ShareGPT; read as messages
+    instruction, input, output   as in Alpaca; `input`, if there is one, is added to the question
     text, label                  for a classifier: the one class of a text
     text, labels                 all classes of a text, a list that may be empty (in a csv, as JSON)
     text, score                  a number, for regression
@@ -34,11 +36,14 @@ WANTED: dict[Branch, str] = {
 }  # fmt: skip
 COLUMNS: dict[Kind, tuple[set[str], ...]] = {
     "preference": ({"prompt", "chosen", "rejected"}, {"chosen", "rejected"}),
-    "chat": ({"messages"}, {"prompt", "completion"}),
+    "chat": ({"messages"}, {"prompt", "completion"}, {"conversations"}, {"instruction", "input", "output"},
+             {"instruction", "output"}),
     "label": ({"text", "label"},), "labels": ({"text", "labels"},), "score": ({"text", "score"},),
 }  # fmt: skip
 """Kind -> the sets of columns that make it up; of a row with those of several kinds, the first here is taken."""
 ROLES = ("system", "user", "assistant")
+SPEAKERS = {"human": "user", "gpt": "assistant"}
+"""Who speaks in ShareGPT's chats -> role."""
 LONGEST_LABEL, LARGEST_SCORE = 100, 1e30
 """Characters of the name of a class; score, beyond which squared errors are no float32."""
 
@@ -178,8 +183,10 @@ def _chat(row: dict[str, Any], where: str) -> Chat:
     """A chat; an empty prompt or answer makes it unusable, since nothing says what to learn."""
     if "messages" in row:
         messages = _messages(row["messages"], "messages", "")
+    elif "conversations" in row:
+        messages = _messages(row["conversations"], "conversations", "")
     else:
-        prompt, completion = _field(row, "prompt"), _field(row, "completion")
+        prompt, completion = _question(row)
         shown = [replace(one, learned=one.role != "assistant") for one in _messages(prompt, "prompt", "user")]
         messages = (*shown, *_messages(completion, "completion", "assistant"))
     _refuse_empty_prompt(messages)
@@ -195,6 +202,16 @@ def _chat(row: dict[str, Any], where: str) -> Chat:
     ):
         raise UnusableRow("no question", "no message of the assistant follows one of the user")
     return Chat(messages, where)
+
+
+def _question(row: dict[str, Any]) -> tuple[Any, Any]:
+    """Prompt and completion, also of Alpaca's columns."""
+    if "instruction" not in row or "prompt" in row:
+        return _field(row, "prompt"), _field(row, "completion")
+    parts = [_field(row, "instruction"), row.get("input") or ""]
+    if not all(isinstance(part, str) for part in parts):
+        raise UnusableRow("instruction or input is no text")
+    return "\n\n".join(part for part in parts if part.strip()), _field(row, "output")
 
 
 def _refuse_empty_prompt(messages: Sequence[Message]) -> None:
@@ -298,12 +315,21 @@ def _messages(value: Any, name: str, role: str) -> tuple[Message, ...]:
     if not value:
         raise UnusableRow("no messages", f"{name} must be {'a text or ' if role else ''}a list of messages")
     found = []
-    for number, one in enumerate(value, 1):
+    for number, one in enumerate(map(_turn, value), 1):
         content = _words(one, f"{name}, message {number}")
         if one.get("role") not in ROLES:
             raise UnusableRow("unknown role", f"{one.get('role')!r} in message {number}; known are {', '.join(ROLES)}")
         found.append(Message(one["role"], content, one.get("weight") != 0))
     return tuple(found)
+
+
+def _turn(message: Any) -> Any:
+    """A message as it is, or one of ShareGPT's as role and content."""
+    if not isinstance(message, dict) or "from" not in message or "role" in message:
+        return message
+    speaker = message["from"]
+    role = SPEAKERS.get(speaker, speaker) if isinstance(speaker, str) else speaker
+    return message | {"role": role, "content": message.get("value")}
 
 
 def _words(message: Any, where: str) -> str:

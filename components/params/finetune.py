@@ -118,6 +118,13 @@ class Reinforce(Further):
     kl_weight: float = Field(default=0.04, ge=0.0)
     """Weight of the divergence from the model before tuning."""
 
+    @model_validator(mode="after")
+    def _leaves_room(self) -> "Reinforce":
+        if self.max_tokens >= self.context:
+            raise ValueError(f"max_tokens {self.max_tokens} leaves no room for a prompt in the context of "
+                             f"{self.context} tokens; set it lower, or context higher")  # fmt: skip
+        return self
+
 
 class FinetuneBranches(Section):
     """The fine-tuning branches; dvc.yaml makes a stage of each that stands in params.yaml."""

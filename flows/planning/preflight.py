@@ -19,8 +19,8 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
         root: the checkout that they run in.
 
     Raises:
-        UserError: a source, the opt-out list, rows, a licence, a language, an evaluation set, a grid or the device does
-            not exist, or a network does not fit its settings or the memory.
+        UserError: a source, the opt-out list, rows, a base, a licence, a language, an evaluation set, a grid or the
+            device does not exist, a reward cannot be loaded, or a network does not fit its settings or the memory.
     """
     if "ingest" in stages:
         _sources(params.ingest, root)
@@ -37,10 +37,12 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
             _rows(name, root / one.data, one.data)
         params.numerics.raise_if_idle(f"finetune.{name}", one.batch)
         params.numerics.raise_if_unshardable(f"finetune.{name}", one.batch)
-        if one.base not in made_here and not (root / one.base).is_dir():
-            there = f"give a folder with a model, or one of {', '.join(made_here)}"
-            raise UserError(f"finetune.{name}.base = {one.base}: no such folder; {there}; one of a hub is fetched by "
-                            "`python -m flows.finetune_data ROWS --base OWNER/NAME@COMMIT`")  # fmt: skip
+        _base(name, one.base, root, made_here)
+        if name == "reinforce":
+            from components.stages.finetune.rewards import Rewards
+
+            with Rewards(root / one.data) as rewards:
+                rewards.load()
     trains = any(stage.startswith(("pretrain", "finetune")) for stage in stages)
     if trains and (params.numerics.device == "cuda" or params.numerics.compile):  # else torch need not be imported
         from components.training.numerics import raise_if_missing
@@ -65,6 +67,22 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
         intensity.resolve(params.runtime.grid, root)
         if params.account.licence:
             licence_param(params.account.licence, "account.licence")
+
+
+def _base(branch: str, base: str, root: Path, made_here: Collection[str]) -> None:
+    """The model that is tuned: whether it is there, whole, and of a kind that this branch tunes."""
+    if base in made_here:  # as it is, or as this run makes it
+        is_causal = not base.endswith(("/masked", "/classify"))
+    elif not (root / base).is_dir():
+        there = f"give a folder with a model, or one of {', '.join(made_here)}"
+        raise UserError(f"finetune.{branch}.base = {base}: no such folder; {there}; one of a hub is fetched by "
+                        "`python -m flows.finetune_data ROWS --base OWNER/NAME@COMMIT`")  # fmt: skip
+    else:
+        from components.model.export import inspected
+
+        is_causal = inspected(root / base)[0].causal
+    if branch != "classify" and not is_causal:
+        raise UserError(f"finetune.{branch}.base = {base}: no causal model; give the one that pretrain@causal wrote")
 
 
 def _rows(branch: str, path: Path, shown: str) -> None:

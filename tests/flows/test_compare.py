@@ -116,15 +116,18 @@ def test_what_a_stage_measured_of_its_own_rows_is_shown(tmp_path: Path, monkeypa
     """As the stage writes it, bounds and baselines beside the value."""
     metrics = "reports/finetune/instruct/metrics.json"
 
-    def state(name: str, score: float) -> Snapshot:
+    def state(name: str, score: float, data: str = "data/bias/train") -> Snapshot:
         Report({"choice_accuracy/value": score, "choice_accuracy/low": 0.1}).write(tmp_path / name)
         outs = [{"path": path, "md5": name} for path in ("models/finetune/instruct", metrics)]
-        return Snapshot(name, "revision", {"finetune@instruct": {"outs": outs}})
+        params = {"params.yaml": {"finetune.instruct": {"data": data, "task": "auto"}}}
+        return Snapshot(name, "revision", {"finetune@instruct": {"outs": outs, "params": params}})
 
     store = SimpleNamespace(path=lambda md5: tmp_path / md5 / "metrics.json", pull=lambda md5s: None)
     monkeypatch.setattr(compare, "ObjectCache", lambda: store)
     (line,) = scored_by_themselves(state("a", 0.25), state("b", 0.5), [])
     assert line.endswith("by their own held-out rows, without an interval: choice_accuracy 0.2500 -> 0.5000")
+    (line,) = scored_by_themselves(state("a", 0.25), state("b", 0.5, "data/rows/mine"), [])
+    assert line.endswith("by rows of unlike tasks, without an interval: choice_accuracy 0.2500 -> 0.5000")
 
 
 @pytest.mark.parametrize("asked", ["the same", "others"])

@@ -341,12 +341,20 @@ def _labels_plot(accuracies: Mapping[int, Mapping[str, Estimate]], words: str, p
         axes.minorticks_off()
 
 
+def _drawable(text: str) -> str:
+    """What the font of figures has no glyph for as its code: `\\u4e2d` and no empty box."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    has = get_font(findfont(FontProperties())).get_charmap()
+    return "".join(one if ord(one) in has else one.encode("unicode_escape").decode() for one in text)
+
+
 def _confusion_plot(labels: list[str], confusion: np.ndarray, of_each: np.ndarray, path: Path, caption: str) -> None:
     size = min(WIDTH, 2.4 + 0.45 * len(labels))
     drawing, [axes] = figure(size + 0.8, size)
     share = confusion / np.maximum(1, of_each)[:, None]
     picture = axes.imshow(share, vmin=0, vmax=1, cmap="Greens")
-    short = [label if len(label) <= 24 else label[:23] + "…" for label in labels]
+    short = [label if len(label) <= 24 else label[:23] + "…" for label in map(_drawable, labels)]
     axes.set_xticks(range(len(labels)), short, rotation=45, ha="right")
     axes.set_yticks(range(len(labels)), short)
     for row, column in np.ndindex(*confusion.shape):

@@ -288,7 +288,8 @@ class Job:
 
         with self.rewards:
             with self.progress.phase("evaluate"):
-                reinforcement.check(Path(params.data), sampler, self.model, problems, tested, refused)
+                stopped = self.progress.raise_if_stopped
+                reinforcement.check(Path(params.data), sampler, self.model, problems, tested, refused, stopped)
                 written, before = sampler.greedy(self.model, tested)
             model, batches, loss = self.training(work)
             result = self._train(model, batches, loss, evaluate, work)

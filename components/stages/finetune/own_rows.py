@@ -3,6 +3,7 @@
 Every row that is cut, or has nothing to learn, is counted; the report says how many and why, details/refused.csv which.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -118,5 +119,8 @@ def _note(rows: Split) -> str:
     learned, tested = ({name for row in some for name in classes_of(row)} for some in (rows.train, rows.heldout))
     names = ", ".join(map(repr, sorted(learned - tested)[:5])) + (", ..." if len(learned - tested) > 5 else "")
     untested = f" No held-out row is of the classes {names}: no score here is about them." if learned - tested else ""
+    spelt = Counter(name.casefold() for name in learned)
+    twins = sorted(name for name in learned if spelt[name.casefold()] > 1)
+    one = f" Classes that differ in case alone: {', '.join(map(repr, twins[:6]))}." if twins else ""
     given = f" {rows.given[0].upper()}{rows.given[1:]}." if rows.given else ""
-    return f"Similar rows are all on one side of the split.{given}{beyond}{untested}"
+    return f"Similar rows are all on one side of the split.{given}{beyond}{untested}{one}"

@@ -17,7 +17,7 @@ Legend: P prompts, G completions of each, R rows (P G), T positions.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -142,13 +142,15 @@ class Sampler:
 
 
 def check(
-    path: Path, sampler: Sampler, model: Transformer, problems: Prompts, tested: Prompts, refused: list[Refused]
-) -> None:
+    path: Path, sampler: Sampler, model: Transformer, problems: Prompts, tested: Prompts, refused: list[Refused],
+    raise_if_stopped: Callable[[], None],
+) -> None:  # fmt: skip
     """Refuse, before training, problems that teach nothing and rewards that do not hold.
 
     Raises:
         UserError: none is left, all are the same, or the reward fails on right answers, on none, or on what the model
             writes.
+        Stopped: as `raise_if_stopped` does, which is asked between rewards.
     """
     refuse_empty(path, problems and tested, refused)
     if len({(one.pair.prompt, one.pair.answer) for one in problems}) == 1:
@@ -157,7 +159,8 @@ def check(
         tried = problems[:: max(1, len(problems) // CHECKED)][:CHECKED]
         answers, none = [one.pair.answer for one in tried], [""] * len(tried)
         written, _ = sampler.greedy(model, tried)
-        sampler.rewards.check([row for texts in (answers, none, written) for row in sampler.asked(tried, texts)])
+        asked = [row for texts in (answers, none, written) for row in sampler.asked(tried, texts)]
+        sampler.rewards.check(asked, raise_if_stopped)
 
 
 # -- training ----------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -56,23 +56,40 @@ class Rewards:
         """
         if not self.path:
             return [float(is_right(completion, answer)) for _, completion, answer in asked]
-        if not self._process:
-            self._start(self.path)
+        self.load()
         with suppress(OSError):  # it has ended, as is found when its answer is not received
             self._pipe.send(list(asked))
         return [self._received(LIMIT_S, one) for one in asked]
 
-    def check(self, asked: Sequence[Asked]) -> None:
+    def load(self) -> None:
+        """Load the function, if there is one and it is not.
+
+        Raises:
+            UserError: it cannot be loaded.
+        """
+        if self.path and not self._process:
+            self._start(self.path)
+
+    def check(self, asked: Sequence[Asked], raise_if_stopped: Callable[[], None] = lambda: None) -> None:
         """Ask twice, the second time a new process and in reverse: who counts calls or draws at random is found out.
 
         Raises:
             UserError: as above, or the two rewards of a completion differ.
+            Stopped: between two completions, as `raise_if_stopped` does.
         """
         if not self.path:
             return
-        first = self(asked)
+
+        def one_by_one(rewards: Rewards, some: Sequence[Asked]) -> list[float]:
+            found = list[float]()
+            for one in some:
+                raise_if_stopped()
+                found += rewards([one])
+            return found
+
+        first = one_by_one(self, asked)
         with Rewards(self.path.parent) as again:
-            second = again(asked[::-1])[::-1]
+            second = one_by_one(again, asked[::-1])[::-1]
         for one, reward, other in zip(asked, first, second, strict=True):
             if reward != other:
                 raise UserError(f"{self.path}: the reward is not the same when asked twice, {reward:g} and {other:g}, "

@@ -44,6 +44,28 @@ def test_every_kind_of_row_is_read_from_every_kind_of_file(tmp_path: Path) -> No
         assert one == Preference((Message("user", "Hi"),), "a", "b", "rows.jsonl line 1")
 
 
+def test_rows_of_sharegpt_and_alpaca_are_chats(tmp_path: Path) -> None:
+    spoken = [{"from": "system", "value": "Be brief."}, {"from": "human", "value": "Hi"},
+              {"from": "gpt", "value": "Hello."}]  # fmt: skip
+    found = read(jsonl(tmp_path, {"id": "x", "conversations": spoken}, {"conversations": [{"from": ["gpt"]}]},
+                       {"conversations": [{"from": "tool", "value": "3"}, *spoken]}))  # fmt: skip
+    assert found.rows == [Chat(tuple(Message(**turn) for turn in TURNS[:3]), "rows.jsonl line 1")]
+    assert [(one.reason, one.detail) for one in found.refused] == [
+        ("message without text", "conversations, message 1"),
+        ("unknown role", "'tool' in message 1; known are system, user, assistant"),
+    ]
+    assert found.unused == ("id",)
+    asked = {"instruction": "Add them.", "input": "1 and 2", "output": "3"}
+    short = {"instruction": "Say hi.", "output": "Hi"}
+    rows = [asked, short | {"input": ""}, short, asked | {"input": 12}, asked | {"output": None}]
+    found = read(jsonl(tmp_path, *rows))
+    assert [[turn.content for turn in row.messages] for row in found.rows if isinstance(row, Chat)] == [
+        ["Add them.\n\n1 and 2", "3"], ["Say hi.", "Hi"], ["Say hi.", "Hi"]
+    ]  # fmt: skip
+    assert count_reasons(found.refused) == {"instruction or input is no text": 1, "missing field": 1}
+    assert found.unused == ()
+
+
 @pytest.mark.parametrize(
     ("name", "delimiter", "encoding"),
     [("a.csv", ";", "utf-8"), ("a.csv", "\t", "utf-16"), ("a.TSV", "\t", "utf-8-sig"), ("a.csv.gz", ",", "utf-8")],

@@ -15,13 +15,17 @@ from flows.planning.preflight import raise_if_unfit
 
 SOURCE = {"kind": "files", "name": "own", "path": "texts"}
 BASE = {"instruct": {}, "classify": {"base": "nobody/nothing"}}
+REINFORCE = {"reinforce": {"data": "rewarded", "base": "models/finetune/instruct"}}
 ROWS = {"instruct": {"data": "rows.jsonl"}, "classify": {}}
 
 
 @pytest.fixture(autouse=True)
 def opt_out(tmp_path: Path) -> None:
-    """The empty list that ships."""
+    """The empty list that ships, and a folder of rows with a reward that fails."""
     (tmp_path / "opt_out.txt").touch()
+    (tmp_path / "rewarded").mkdir()
+    (tmp_path / "rewarded" / "reward.py").write_text("nope\n")
+    (tmp_path / "rewarded" / "rows.jsonl").write_text('{"prompt": "Why?", "completion": "So."}\n')
 
 
 @pytest.mark.parametrize(
@@ -34,6 +38,9 @@ def opt_out(tmp_path: Path) -> None:
         ({"filter": {"languages": ["german"]}}, "filter", "'german' is no language"),
         ({"finetune": ROWS}, "finetune@instruct", "rows.jsonl: no such file or folder"),
         ({"finetune": BASE}, "finetune@classify", "base = nobody/nothing: no such folder"),
+        ({"finetune": {"instruct": {"base": "models/pretrain/masked"}}}, "finetune@instruct", "no causal model; give"),
+        ({"finetune": {"classify": {"base": "rewarded"}}}, "finetune@classify", "no config.json, so this is no model"),
+        ({"finetune": REINFORCE}, "finetune@reinforce", "reward.py: reward cannot be loaded .NameError: name 'nope'"),
         ({"pretrain": {"causal": {"model": {"width": 101}}}}, "pretrain@causal", "set model.width to a multiple of 2"),
         ({"pretrain": {"masked": {"model": {"heads": 3}}}}, "pretrain@masked", "set model.width to a multiple of 6"),
         (

@@ -404,3 +404,7 @@ def test_a_held_out_preference_keeps_its_line_and_a_class_without_held_out_rows_
     split = Split(rows, [Labelled("a text", "a", "9")], ["9"], [])
     note = own_rows.choice_of("classify", Path("rows"), "label", split, encoder, 64).examples.note
     assert "No held-out row is of the classes 'b', 'c': no score here is about them." in note
+    assert "case" not in note
+    rows = [Labelled(f"text {n}", ("Red", "red", "Straße", "blue")[n % 4], str(n)) for n in range(9)]
+    note = own_rows.choice_of("classify", Path("rows"), "label", Split(rows, rows[:1], ["9"], []), encoder, 64)
+    assert note.examples.note.endswith(" Classes that differ in case alone: 'Red', 'red'.")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from components.core.errors import UserError
+from components.core.errors import Stopped, UserError
 from components.corpus.corpus import CorpusWriter
 from components.finetuning_data.rows import Refused
 from components.instruction_pairs.examples import PromptPair
@@ -186,6 +186,19 @@ def test_a_reward_that_does_not_hold_is_named(
         rewards.check(ASKED)
 
 
+def test_a_check_of_rewards_is_stopped_between_two_completions(tmp_path: Path) -> None:
+    """Of a slow function it takes minutes, and a stop was heeded after it and a step of training."""
+    (tmp_path / "reward.py").write_text("def reward(prompt, completion, answer):\n    return 1\n")
+    asked = iter([None, Stopped("Cancelled", "enough")])
+
+    def raise_if_stopped() -> None:
+        if stop := next(asked):
+            raise stop
+
+    with Rewards(tmp_path) as rewards, pytest.raises(Stopped, match="enough"):
+        rewards.check(ASKED, raise_if_stopped)
+
+
 def test_a_reward_of_ones_own_and_the_one_that_ships(tmp_path: Path) -> None:
     with Rewards(tmp_path) as rewards:
         assert rewards([*ASKED, ("steps: 4+8;", " 4+8=12= 12", " 12"), ("", " 12 or so", " 12")]) == [1, 0, 1, 0]
@@ -239,7 +252,7 @@ def test_rows_and_problems_that_teach_nothing_are_refused(tmp_path: Path) -> Non
     sampler = Sampler(tokenizer, (END,), Rewards(tmp_path), 4)
     for problems, says in (([], "1 x longer than the context"), ([problem, problem], "all rows are the same")):
         with pytest.raises(UserError, match=says):
-            reinforcement.check(tmp_path, sampler, network(), problems, [problem], refused)
+            reinforcement.check(tmp_path, sampler, network(), problems, [problem], refused, lambda: None)
     with CorpusWriter(tmp_path / "heldout"):
         pass
     with pytest.raises(UserError, match=r"finetune.reinforce.data = .* holds no curriculum \(recall, arithmetic\)"):
