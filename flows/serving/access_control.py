@@ -15,6 +15,8 @@ one here, as HTTP Basic, which its clients speak: `MLFLOW_TRACKING_USERNAME` and
 import base64
 import os
 import secrets
+from datetime import timedelta
+from functools import partial
 
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import HTTPConnection
@@ -26,6 +28,8 @@ from flows.system.command import parser_of, run_command
 from flows.system.mlflow_server import login
 
 LOOPBACK_NAMES = ["127.0.0.1", "localhost"]
+BETWEEN_LOOKS = timedelta(seconds=1)
+"""Between looks for Prefect's background work (late runs, cancelled children): an idle server should use little."""
 
 
 class AccessControl:
@@ -79,8 +83,14 @@ def prefect_app(port: int) -> ASGIApp:
     os.environ.pop(
         "PREFECT_API_URL", None
     )  # a server that takes itself for a client of another would not use its database
+    os.environ.setdefault("PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY", "PT1M")  # by default every 5 s
+    from docket import Worker
+    from prefect.server.api import background_workers
     from prefect.server.api.server import create_app
 
+    # Prefect has no setting for it; at docket's 250 ms an idle server wakes up 230 times a second.
+    rarely = partial(Worker, minimum_check_interval=BETWEEN_LOOKS, scheduling_resolution=BETWEEN_LOOKS)
+    background_workers.Worker = rarely  # type: ignore[misc, assignment]
     return protected(create_app(), port)
 
 

@@ -1,13 +1,17 @@
 """Access control of both servers: loopback names, own origin, login."""
 
+import asyncio
+from datetime import timedelta
+
 import pytest
+from docket import Docket, Worker
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from flows.serving.access_control import protected
+from flows.serving.access_control import prefect_app, protected
 
 PORT = 4200
 SOCKET = f"ws://127.0.0.1:{PORT}/ws"
@@ -50,6 +54,34 @@ def client(login: str = "") -> TestClient:
 )
 def test_host_and_origin(headers: dict[str, str], status: int) -> None:
     assert client().post("/", headers=headers).status_code == status
+
+
+def test_prefects_server_looks_for_background_work_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At four times a second it took a quarter of a core here while nothing ran."""
+    granularity = "SERVER_EVENTS_PROACTIVE_GRANULARITY"
+    for name in ("API_URL", "UI_API_URL", "SERVER_CORS_ALLOWED_ORIGINS", "_SERVER_FINAL", granularity):
+        monkeypatch.setenv(f"PREFECT_{name}", "")
+        monkeypatch.delenv(f"PREFECT_{name}")
+    monkeypatch.setattr("prefect.server.api.server.create_app", lambda: None)
+    from prefect.server.api import background_workers
+
+    monkeypatch.setattr(background_workers, "Worker", background_workers.Worker)
+    prefect_app(PORT)
+    started: list[Worker] = []
+
+    async def start(worker: Worker) -> None:
+        started.append(worker)
+        raise EOFError
+
+    monkeypatch.setattr(Worker, "__aenter__", start)
+
+    async def serve() -> None:
+        async with background_workers.background_worker(Docket(name="x", url="memory://")):
+            pass
+
+    with pytest.raises(EOFError):
+        asyncio.run(serve())
+    assert started[0].scheduling_resolution == started[0].minimum_check_interval == timedelta(seconds=1)
 
 
 def test_login_is_asked_for_except_by_the_health_check() -> None:
