@@ -103,6 +103,7 @@ def test_a_copy_that_nobody_can_look_into_is_named(
     assert "such as reports/mix/details/report.md of workspace" in said
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_from_a_fresh_clone_a_text_goes_with_all_its_copies(

@@ -81,7 +81,7 @@ def test_the_bytes_are_those_of_one_machine_though_a_node_is_lost(tokens: Path, 
 @pytest.mark.parametrize(
     ("branch", "train", "params"),
     [
-        ("instruct", "train", Instruct(steps=6, batch=8, context=64, max_pairs=60)),
+        pytest.param("instruct", "train", Instruct(steps=6, batch=8, context=64, max_pairs=60), marks=pytest.mark.long),
         ("reinforce", "mix", Reinforce(steps=4, batch=4, group=4, context=64, max_tokens=6, base="base", data="mix")),
     ],
 )

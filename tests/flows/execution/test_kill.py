@@ -74,7 +74,7 @@ def task_states(clone: PipelineClone) -> set[str]:
 @pytest.mark.parametrize(
     ("kills", "by_pipeline"),
     [
-        ([["filter"], *TOGETHER, ["evaluate"]], [*TOGETHER, ["evaluate"]]),
+        ([["filter"], TOGETHER[0], ["evaluate"]], [TOGETHER[0], ["evaluate"]]),
         pytest.param(ALONE, ALONE, marks=pytest.mark.long),
         pytest.param(ALONE, [], marks=pytest.mark.long),
     ],

@@ -11,7 +11,7 @@ from components.stages.pretrain.stage import pretrain
 from tests.components.real_text import tree
 from tests.flows.pipeline_clone import PipelineClone
 
-pytestmark = [pytest.mark.pipeline]
+pytestmark = [pytest.mark.pipeline, pytest.mark.long]
 
 LATE = """
 import glob, os, time

@@ -151,7 +151,7 @@ def test_several_labels_are_learned(kind: str, place: Path, tmp_path: Path) -> N
     assert all(row["score"] > 0.5 for row in said), said
 
 
-@pytest.mark.parametrize(("kind", "steps"), [("causal", 400), ("masked", 200)])
+@pytest.mark.parametrize(("kind", "steps"), [pytest.param("causal", 400, marks=pytest.mark.long), ("masked", 200)])
 def test_scores_are_learned(kind: str, steps: int, place: Path, tmp_path: Path) -> None:
     """Steps until all is learned (R2 above .98 in both types, two seeds each): half-way it depends on the processor."""
     from transformers import pipeline
