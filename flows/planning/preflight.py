@@ -80,7 +80,10 @@ def _base(branch: str, base: str, root: Path, made_here: Collection[str]) -> Non
     else:
         from components.model.export import inspected
 
-        is_causal = inspected(root / base)[0].causal
+        try:
+            is_causal = inspected(root / base)[0].causal
+        except UserError as error:
+            raise UserError(f"finetune.{branch}.base: {error}") from None
     if branch != "classify" and not is_causal:
         raise UserError(f"finetune.{branch}.base = {base}: no causal model; give the one that pretrain@causal wrote")
 
