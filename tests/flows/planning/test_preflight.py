@@ -39,7 +39,7 @@ def opt_out(tmp_path: Path) -> None:
         ({"finetune": ROWS}, "finetune@instruct", "rows.jsonl: no such file or folder"),
         ({"finetune": BASE}, "finetune@classify", "base = nobody/nothing: no such folder"),
         ({"finetune": {"instruct": {"base": "models/pretrain/masked"}}}, "finetune@instruct", "no causal model; give"),
-        ({"finetune": {"classify": {"base": "rewarded"}}}, "finetune@classify", "classify.base: .*rewarded: no config.json"),
+        ({"finetune": {"classify": {"base": "rewarded"}}}, "finetune@classify", "base: .*rewarded: no config.json"),
         ({"finetune": REINFORCE}, "finetune@reinforce", "reward.py: reward cannot be loaded .NameError: name 'nope'"),
         ({"pretrain": {"causal": {"model": {"width": 101}}}}, "pretrain@causal", "set model.width to a multiple of 2"),
         ({"pretrain": {"masked": {"model": {"heads": 3}}}}, "pretrain@masked", "set model.width to a multiple of 6"),
