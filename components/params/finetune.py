@@ -120,7 +120,7 @@ class Reinforce(Further):
 
     @model_validator(mode="after")
     def _leaves_room(self) -> "Reinforce":
-        if self.max_tokens >= self.context:
+        if self.base and self.max_tokens >= self.context:
             raise ValueError(f"max_tokens {self.max_tokens} leaves no room for a prompt in the context of "
                              f"{self.context} tokens; set it lower, or context higher")  # fmt: skip
         return self

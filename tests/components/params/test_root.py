@@ -101,6 +101,10 @@ def test_a_preset_takes_a_step(name: str, branch: str) -> None:
         ({"mix": {"group_weights": {"wimmin": 2}}}, ["mix", "group_weights.wimmin", "there is: women, men"]),
         ({"finetune": {"prefer": {"base": "models/finetune/instruct"}}}, ["finetune.prefer", "data: data/mix/train"]),
         ({"finetune": {"instruct": {"lora_dora": True}}}, ["finetune.instruct", "lora_dora needs a lora_rank above 0"]),
+        (
+            {"finetune": {"reinforce": {"base": "b", "data": "d", "max_tokens": 64, "context": 64}}},
+            ["finetune.reinforce", "max_tokens 64 leaves no room for a prompt in the context of 64"],
+        ),
         ({"numerics": {"threads": 1000}}, ["numerics.threads = 1000", "less than or equal to 512"]),
         ({"pretrain": {"causal": {"steps": "many"}}}, ["pretrain.causal.steps = 'many'", "integer"]),
     ],
