@@ -208,7 +208,7 @@ def _question(row: dict[str, Any]) -> tuple[Any, Any]:
     """Prompt and completion, also of Alpaca's columns."""
     if "instruction" not in row or "prompt" in row:
         return _field(row, "prompt"), _field(row, "completion")
-    parts = [_field(row, "instruction"), row.get("input") or ""]
+    parts = [_field(row, "instruction"), "" if row.get("input") is None else row["input"]]
     if not all(isinstance(part, str) for part in parts):
         raise UnusableRow("instruction or input is no text")
     return "\n\n".join(part for part in parts if part.strip()), _field(row, "output")

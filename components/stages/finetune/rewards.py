@@ -62,7 +62,7 @@ class Rewards:
         return [self._received(LIMIT_S, one) for one in asked]
 
     def load(self) -> None:
-        """Load the function, if there is one and it is not.
+        """Load the function, if there is one, unless it is loaded.
 
         Raises:
             UserError: it cannot be loaded.

@@ -57,12 +57,13 @@ def test_rows_of_sharegpt_and_alpaca_are_chats(tmp_path: Path) -> None:
     assert found.unused == ("id",)
     asked = {"instruction": "Add them.", "input": "1 and 2", "output": "3"}
     short = {"instruction": "Say hi.", "output": "Hi"}
-    rows = [asked, short | {"input": ""}, short, asked | {"input": 12}, asked | {"output": None}]
+    rows = [asked, short | {"input": ""}, short, *(asked | {"input": one} for one in (12, 0, [])),
+            asked | {"input": None, "output": None}]  # fmt: skip
     found = read(jsonl(tmp_path, *rows))
     assert [[turn.content for turn in row.messages] for row in found.rows if isinstance(row, Chat)] == [
         ["Add them.\n\n1 and 2", "3"], ["Say hi.", "Hi"], ["Say hi.", "Hi"]
     ]  # fmt: skip
-    assert count_reasons(found.refused) == {"instruction or input is no text": 1, "missing field": 1}
+    assert count_reasons(found.refused) == {"instruction or input is no text": 3, "missing field": 1}
     assert found.unused == ()
 
 
