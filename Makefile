@@ -86,7 +86,7 @@ purge: .venv/installed  ## Remove everything Greenhouse made; LEDGER=1 the energ
 
 setup: .venv/installed  ## Only install.
 
-test: .venv/installed-dev  ## The test suite; JOBS=4 processes instead of 2.
+test: .venv/installed-dev  ## The tests, without the cases that `make bench NAME=long` runs; JOBS=4 processes instead of 2.
 	@$(RUN) pytest -n $(JOBS) --durations=20 --durations-min=5
 
 test-fast: .venv/installed-dev  ## The inner loop, some eight minutes on two cores: no pipeline runs.

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 from tests.conftest import WORK
@@ -23,6 +24,7 @@ def test_it(number{fixture}):
 """
 
 
+@pytest.mark.long
 def test_a_file_stays_in_one_process_and_so_do_all_files_that_share_one(tmp_path: Path) -> None:
     shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)
     with open(tmp_path / "conftest.py", "a") as file:

@@ -9,7 +9,7 @@ from components.stages.ingest.pinned_packages import load
 from corpora import pin
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_pinning_again_gives_the_same_pins(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     date = load()["packages"]["click"]["retrieved"]
     for name in ("click", "mpmath", "rich"):

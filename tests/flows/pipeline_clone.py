@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from components.params import layout
@@ -161,6 +162,14 @@ class PipelineClone:
         """Path -> DVC hash of every out in dvc.lock."""
         stages = yaml.safe_load((self.root / "dvc.lock").read_text())["stages"]
         return {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process runs; a zombie that nobody reaps does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def make_clone(folder: Path) -> PipelineClone:

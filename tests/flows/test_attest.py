@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -34,9 +35,11 @@ def attested(finished_clone: PipelineClone, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.mark.pipeline
-def test_a_folder_is_made_checked_and_found_out(finished_clone: PipelineClone, tmp_path: Path) -> None:
-    key, other, folder = key_pair(tmp_path, "key"), key_pair(tmp_path, "other"), tmp_path / "folder"
-    finished_clone.run("flows.attest", "instruct", "--key", str(key), "--out", str(folder))
+def test_a_folder_is_made_checked_and_found_out(
+    finished_clone: PipelineClone, attested: tuple[Path, Path], tmp_path: Path
+) -> None:
+    key, other, folder = attested[0], key_pair(tmp_path, "other"), tmp_path / "folder"
+    shutil.copytree(attested[1], folder)
     said = finished_clone.run("flows.attest", "--check", str(folder), "--key", f"{key}.pub")
     assert "signed by this key, and nothing differs" in said.splitlines()[-1]
     assert "anybody may have made it" in finished_clone.run("flows.attest", "--check", str(folder), expect=2)
@@ -91,6 +94,7 @@ def test_what_cannot_be_read_is_not_signed_as_if_it_never_was(
     assert not (tmp_path / "folder").exists()
 
 
+@pytest.mark.long
 @pytest.mark.pipeline
 def test_what_was_edited_is_not_signed_and_a_check_names_it(
     finished_clone: PipelineClone, attested: tuple[Path, Path], tmp_path: Path
@@ -109,6 +113,7 @@ def test_what_was_edited_is_not_signed_and_a_check_names_it(
         manifest.write_bytes(whole)
 
 
+@pytest.mark.long
 @pytest.mark.pipeline
 def test_where_nothing_is_recorded_only_the_signer_s_word_stands(
     fresh_clone: PipelineClone, attested: tuple[Path, Path]
@@ -167,6 +172,7 @@ def test_addresses_are_checked_also_those_that_are_no_ascii(text: str, valid: bo
             attest.validated(path.name, path)
 
 
+@pytest.mark.long
 def test_the_sbom_names_all_that_is_installed_and_is_valid(tmp_path: Path) -> None:
     path = tmp_path / "sbom.cdx.json"
     assert "valid CycloneDX 1.7" in attest.write_sbom(path)

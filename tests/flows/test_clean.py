@@ -95,6 +95,7 @@ def record_runs(clone: PipelineClone, aliases: dict[str, str]) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+@pytest.mark.long
 def test_gc_keeps_the_champion_and_forgets_the_rest(toy_clone: PipelineClone) -> None:
     aliases = {"best-run": "champion", "poor-run": "", "last-run": "challenger"}
     for number, name in enumerate(aliases):
@@ -113,6 +114,7 @@ def test_gc_keeps_the_champion_and_forgets_the_rest(toy_clone: PipelineClone) ->
     assert "not in DVC's cache" in toy_clone.run("flows.compare", "best-run", "poor-run", expect=1)
 
 
+@pytest.mark.long
 def test_gc_forgets_experiments_that_nothing_names(toy_clone: PipelineClone) -> None:
     toy_clone.run("dvc", "exp", "run", "--name", "idle-try", "-S", "pretrain.common.seed=5", **BIN)
     toy_clone.git("checkout", "--quiet", "--", ".")

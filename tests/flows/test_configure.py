@@ -373,7 +373,7 @@ def test_defaults_yaml_is_written_from_the_schema(params_yaml: Path) -> None:
 
 
 @pytest.mark.pipeline
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_file_changed_added_or_deleted_makes_ingest_stale(migrated_clone: PipelineClone, english: Path) -> None:
     """What `make run DATA=folder` writes, in a clone, up to ingest."""
     params = migrated_clone.root / "params.yaml"

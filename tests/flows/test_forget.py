@@ -87,6 +87,7 @@ def test_a_clone_whose_objects_were_purged_says_so(fresh_clone: PipelineClone, t
     assert "purged after a removal; take a newer dvc.lock" in said
 
 
+@pytest.mark.long
 def test_a_copy_that_nobody_can_look_into_is_named(
     finished_clone: PipelineClone, trained_on: str, dry_run: str, tmp_path: Path
 ) -> None:

@@ -92,6 +92,7 @@ def test_ctrl_c_before_anything_runs_is_one_sentence(migrated_clone: PipelineClo
     assert len(output.strip().splitlines()) == 3  # what is being read, an empty line after ^C, the sentence
 
 
+@pytest.mark.long
 def test_a_server_that_ends_by_itself_ends_the_pipeline(migrated_clone: PipelineClone) -> None:
     pipeline = start_slow(migrated_clone)
     server = wait_for(pipeline, ["flows.serving.access_control"])

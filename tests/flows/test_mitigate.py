@@ -9,6 +9,7 @@ from tests.flows.pipeline_clone import PipelineClone
 pytestmark = [pytest.mark.pipeline]
 
 
+@pytest.mark.long
 def test_the_trial(finished_clone: PipelineClone) -> None:
     before = finished_clone.git("status", "--porcelain")
     said = finished_clone.run("flows.mitigate")

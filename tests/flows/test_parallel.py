@@ -59,6 +59,7 @@ print(json.dumps([own, seen]))
 """
 
 
+@pytest.mark.long
 def test_a_runs_own_value_decides_how_many_stages_run_at_once(migrated_clone: PipelineClone) -> None:
     (migrated_clone.root / "dvc.yaml").write_text(DVC_YAML)
     (migrated_clone.root / "components" / "meet.py").write_text(PROGRAM)
@@ -97,6 +98,7 @@ own.write_text("in time" if all(other.exists() for other in others) else "in vai
 """
 
 
+@pytest.mark.long
 def test_a_stage_that_waits_for_a_longer_one_does_not_hold_up_the_other_branch(migrated_clone: PipelineClone) -> None:
     (migrated_clone.root / "dvc.yaml").write_text(BRANCHES)
     (migrated_clone.root / "components" / "wait.py").write_text(WAIT)

@@ -32,6 +32,7 @@ COVERED = {
     "make run DATA=owner/name@<commit>": "flows/test_configure.py::test_hub_ids_need_a_commit",
     "make run DATA=default": "flows/test_configure.py::test_again_changes_nothing_and_default_restores",
     "python -m flows.plan --fit": "flows/planning/test_fit_budget.py::test_params_yaml_is_edited_in_place",
+    "make test": "test_scheduling.py::test_a_file_stays_in_one_process_and_so_do_all_files_that_share_one",
     "make bench NAME=overhead": "benchmarks/test_main.py::test_every_benchmark_runs_modules_that_exist",
     "python -m flows.team push": "flows/test_team.py::test_a_fresh_clone_compares_what_another_made",
     "python -m flows.team pull": "flows/test_team.py::test_a_fresh_clone_compares_what_another_made",
@@ -71,7 +72,7 @@ def as_installed(finished_clone: PipelineClone) -> PipelineClone:
 
 
 @pytest.mark.pipeline
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_every_line_runs_as_written(as_installed: PipelineClone, tmp_path: Path) -> None:
     """In the order of README; `NAME` is the experiment that its first experiment made."""

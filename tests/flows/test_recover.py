@@ -166,7 +166,7 @@ def test_a_pipeline_that_is_told_to_end_is_killed_in_mlflow(migrated_clone: Pipe
 
 
 @pytest.mark.pipeline
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_plain_dvc_and_verify_close_what_a_kill_of_theirs_left(migrated_clone: PipelineClone) -> None:
     process = migrated_clone.start("dvc", "repro", "ingest")

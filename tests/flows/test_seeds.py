@@ -43,6 +43,7 @@ def test_a_number_of_trainings_out_of_range_is_refused(runs: int) -> None:
         chosen_of(Params(), runs)
 
 
+@pytest.mark.long
 @pytest.mark.pipeline
 def test_trainings_are_experiments_and_their_spread_is_the_noise_floor(
     toy_clone: PipelineClone, databases: Path

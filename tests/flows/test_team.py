@@ -11,7 +11,7 @@ from tests.flows.pipeline_clone import REMOTE, PipelineClone, cloned
 pytestmark = [pytest.mark.pipeline]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_fresh_clone_compares_what_another_made(finished_clone: PipelineClone, tmp_path: Path) -> None:
     clone = finished_clone

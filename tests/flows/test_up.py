@@ -20,6 +20,7 @@ from flows import up
 from flows.serving import chat_api
 from flows.system import environment, paths
 from flows.system.prefect_server import free_port
+from tests.flows.pipeline_clone import is_running
 
 OUTSIDE = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "PREFECT_HOME", "GREENHOUSE_STATE")
 
@@ -57,7 +58,7 @@ def gone(processes: list[psutil.Process], seconds: float) -> bool:
     """Whether all of them ended within `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes):
+        if not any(is_running(p.pid) for p in processes):
             return True
         time.sleep(0.1)
     return False
@@ -94,7 +95,7 @@ def test_up_serves_guards_and_stops(tmp_path: Path) -> None:
 
 
 @pytest.mark.pipeline
-@pytest.mark.slow
+@pytest.mark.long
 def test_login_is_needed_and_killing_up_leaves_nothing(tmp_path: Path) -> None:
     login = {
         "PREFECT_SERVER_API_AUTH_STRING": "me:secret",

@@ -110,7 +110,7 @@ class LosesANode(Recorder):
 # -- the same bytes ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_bytes_are_those_of_the_local_pool_though_a_node_is_lost(
     given: Path, expected: dict[str, bytes], nodes: Nodes, tmp_path: Path
 ) -> None:
@@ -147,7 +147,7 @@ def test_inputs_and_the_shuffle_may_be_in_a_store(
 # -- what goes wrong ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_goes_wrong_on_a_node_is_said_as_if_it_were_here(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", nodes.address)
     nowhere = Path("/nowhere")
@@ -155,7 +155,7 @@ def test_what_goes_wrong_on_a_node_is_said_as_if_it_were_here(nodes: Nodes, monk
         list(running.map(read_manifest, [nowhere]))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_other_packages_on_a_node_are_refused(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = ray_pool.versions() | {"numpy": "0.1"}
     monkeypatch.setattr(ray_pool, "versions", lambda: ours)
@@ -224,7 +224,7 @@ def stage(mode: str, home: Path) -> tuple["subprocess.Popen[str]", list[psutil.P
     return running, [psutil.Process(pid) for pid in said["below"] if psutil.pid_exists(pid)], said
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_cluster_started_for_a_stage_is_gone_after_it_and_after_a_kill(tmp_path: Path) -> None:
     killed, below, said = stage("stay", tmp_path)
     assert {"raylet", "gcs_server"} <= {each.name() for each in below}

@@ -71,6 +71,7 @@ def trained(tokens: Path, folder: Path, place: Place, progress: Progress, **nume
     return tree(folder / "out") | tree(folder / "reports" / "details")
 
 
+@pytest.mark.long
 def test_the_bytes_are_those_of_one_machine_though_a_node_is_lost(tokens: Path, nodes: Nodes, tmp_path: Path) -> None:
     expected = trained(tokens, tmp_path / "here", ThisMachine(), Progress())
     seen = Log(halfway=True)
@@ -78,10 +79,11 @@ def test_the_bytes_are_those_of_one_machine_though_a_node_is_lost(tokens: Path, 
     assert [line for line in seen.lines if "the others go on from the last checkpoint" in line]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("branch", "train", "params"),
     [
-        pytest.param("instruct", "train", Instruct(steps=6, batch=8, context=64, max_pairs=60), marks=pytest.mark.long),
+        ("instruct", "train", Instruct(steps=6, batch=8, context=64, max_pairs=60)),
         ("reinforce", "mix", Reinforce(steps=4, batch=4, group=4, context=64, max_tokens=6, base="base", data="mix")),
     ],
 )
@@ -107,6 +109,7 @@ def test_fine_tuning_has_the_bytes_of_one_machine_too(
     assert tuned(tmp_path / "nodes", RayNodes(nodes.address)) == tuned(tmp_path / "here", ThisMachine())
 
 
+@pytest.mark.long
 def test_too_small_a_cluster_is_refused(tokens: Path, nodes: Nodes, tmp_path: Path) -> None:
     """Of a process all cores are on one node."""
     says = r"numerics.processes = {}: the nodes of the Ray cluster have \d( \+ \d)+ CPUs, and {} times {} are needed"
@@ -115,6 +118,7 @@ def test_too_small_a_cluster_is_refused(tokens: Path, nodes: Nodes, tmp_path: Pa
             trained(tokens, tmp_path, RayNodes(nodes.address), Progress(), processes=processes, threads=threads)
 
 
+@pytest.mark.long
 def test_a_node_with_other_packages_is_refused(
     tokens: Path, nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,7 @@ with data_parallel.process_group(Numerics(processes=2), Path(sys.argv[1]), ["-c"
 """
 
 
+@pytest.mark.long
 def test_what_one_process_does_alone_may_take_longer_than_the_others_would_wait(tmp_path: Path) -> None:
     root = str(Path(data_parallel.__file__).parents[2])
     done = subprocess.run(
@@ -111,7 +112,7 @@ LAST_DIGIT = 1e-5
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "tolerance"), [("adamw", 1e-5), ("muon", 2e-3)])
+@pytest.mark.parametrize(("name", "tolerance"), [("adamw", 1e-5), pytest.param("muon", 2e-3, marks=pytest.mark.long)])
 def test_two_processes_follow_the_losses_of_one(
     name: str, tolerance: float, tokens: Path, sharded: Path, tmp_path: Path
 ) -> None:
@@ -133,8 +134,8 @@ trained(Path(sys.argv[2]), Path(sys.argv[3]), "adamw", processes=2, sharded=sys.
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", [pytest.param("whole", marks=pytest.mark.long), "sharded"])
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["whole", "sharded"])
 def test_torchrun_starts_the_processes_as_well_and_the_first_alone_writes(
     kind: str, tokens: Path, sharded: Path, tmp_path: Path
 ) -> None:
@@ -153,7 +154,7 @@ def test_torchrun_starts_the_processes_as_well_and_the_first_alone_writes(
         assert (tmp_path / "torchrun" / name).read_bytes() == (ours / name).read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_checkpoint_of_sharded_training_is_read_by_one_process(tokens: Path, sharded: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in (sharded / "work").glob("step-*")) == ["step-000004", "step-000008"]
     for name in ("alone", "again"):

@@ -71,6 +71,7 @@ def test_an_experiment_that_stopped_is_not_saved(name: str, saved: bool, monkeyp
     assert (state.name, names) == (name, ["calm-otter"] * saved)
 
 
+@pytest.mark.long
 @pytest.mark.pipeline
 def test_a_spent_budget_stops_and_a_raised_one_goes_on(
     migrated_clone: PipelineClone, finished_outputs: Callable[[], dict[str, str]]

@@ -16,6 +16,7 @@ import pytest
 from flows.execution import fork_server
 from flows.execution.fork_server import ForkServer
 from flows.system.paths import ROOT
+from tests.flows.pipeline_clone import is_running
 
 CLIENT = """
 import sys
@@ -148,7 +149,7 @@ def test_a_stage_ends_with_its_owner(server: ForkServer, tmp_path: Path, victim:
         process.kill()
     else:
         server.stop()
-    until(lambda: not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE)
+    until(lambda: not is_running(stage.pid))
     assert process.wait(60) != 0
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from tests.flows.pipeline_clone import PipelineClone
+from tests.flows.pipeline_clone import PipelineClone, is_running
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -71,12 +71,13 @@ def task_states(clone: PipelineClone) -> set[str]:
     return states
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kills", "by_pipeline"),
     [
         ([["filter"], TOGETHER[0], ["evaluate"]], [TOGETHER[0], ["evaluate"]]),
-        pytest.param(ALONE, ALONE, marks=pytest.mark.long),
-        pytest.param(ALONE, [], marks=pytest.mark.long),
+        (ALONE, ALONE),
+        (ALONE, []),
     ],
     ids=["one of each kind", "all under the pipeline", "all under dvc"],
 )
@@ -137,11 +138,3 @@ def test_a_stage_whose_dvc_died_before_it_could_ask_ends_too(fresh_clone: Pipeli
         time.sleep(0.1)
     assert not is_running(pid)
     assert not (fresh_clone.root / ".greenhouse/work").exists(), "it began to work"
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process runs; a zombie that nobody reaps does not."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

@@ -70,7 +70,7 @@ def test_an_override_from_the_form_is_an_experiment(served: PipelineClone) -> No
     shown = ask(clone, """
 form = deployment("pipeline")
 values = copy.deepcopy(form.parameters)
-values["params"]["settings"] = ["evaluate.heldout_kilobytes=11"]
+values["params"]["settings"] = ["account.licence=MIT"]
 run = finished(client.create_flow_run_from_deployment(form.id, parameters=values).id)
 tasks = {task.name: task.state.name for task in client.read_task_runs() if task.flow_run_id == run.id}
 values["params"]["vocabulary"] = 7
@@ -85,9 +85,7 @@ print(json.dumps(told))
     assert shown["state"] == "Completed", shown
     told = "saved as DVC experiment {0}: `make compare A=workspace B={0}`, `dvc exp apply {0}`"
     assert shown["message"] == told.format(shown["name"])
-    ran = {"evaluate", "account"}
-    assert ran < shown["tasks"].keys()
-    assert all((state == "Completed") == (stage in ran) for stage, state in shown["tasks"].items()), shown
+    assert {stage for stage, state in shown["tasks"].items() if state == "Completed"} == {"account"}, shown
     assert shown["tasks"]["pretrain@causal"] == shown["tasks"]["finetune@instruct"] == "Cached"
     assert "params.vocabulary" in shown["refused"]
     assert "minimum of 300" in shown["refused"]
@@ -97,8 +95,7 @@ print(json.dumps(told))
     assert "up to date" in clone.run("dvc", "status")
     rows = list(csv.DictReader(io.StringIO(clone.run("dvc", "exp", "show", "--csv"))))
     assert shown["name"] in {row["Experiment"] for row in rows}
-    sizes = {value for row in rows for key, value in row.items() if key.endswith("evaluate.heldout_kilobytes")}
-    assert {10.0, 11.0} <= {float(size) for size in sizes if size}
+    assert "MIT" in {value for row in rows for key, value in row.items() if key.endswith("account.licence")}
     assert shown["name"] in {name_of(run) for run in clone.mlflow_runs()}
 
 
@@ -131,6 +128,7 @@ print(json.dumps({"now": now, "state": run.state.name, "message": run.state.mess
     assert "reload the page" in shown["log"]
 
 
+@pytest.mark.long
 def test_cancel_ends_the_tree_and_the_run_can_be_resumed(served: PipelineClone) -> None:
     clone = served
     shown = ask(clone, """

@@ -104,7 +104,7 @@ def test_the_terminal_waits_for_a_clean_hour_as_often_as_it_must(
     assert "waits here until 2026-03-02 19:00 UTC" in capsys.readouterr().out
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("prefect_harness")
 def test_it_is_scheduled_until_its_time_and_then_runs() -> None:
     from prefect import flow

@@ -100,7 +100,8 @@ evaluate(**pickle.load(open(sys.argv[1], "rb")), workers=int(sys.argv[2]))
 """
 
 
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.long), 2])
+@pytest.mark.long
+@pytest.mark.parametrize("workers", [1, 2])
 def test_killed_and_stopped_it_runs_only_what_is_missing_and_workers_change_no_byte(
     world: World, evaluated: tuple[Report, Path], tmp_path: Path, workers: int
 ) -> None:

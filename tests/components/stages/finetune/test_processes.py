@@ -28,12 +28,12 @@ def chats(place: Path) -> str:
 @pytest.mark.parametrize(
     ("branch", "kind", "changed"),
     [
-        ("classify", "whole", {}), ("reinforce", "whole", {"lora_rank": 4}),
-        ("instruct", "packed and sharded", {"batch": 2}), ("prefer", "sharded", {"lora_rank": 4}),
-        pytest.param("instruct", "whole", {}, marks=pytest.mark.long),
-        pytest.param("prefer", "whole", {}, marks=pytest.mark.long),
-        pytest.param("reinforce", "sharded", {}, marks=pytest.mark.long),
-        pytest.param("classify", "sharded", {}, marks=pytest.mark.long),
+        ("classify", "whole", {}), ("prefer", "sharded", {"lora_rank": 4}),
+        *(pytest.param(*rare, marks=pytest.mark.long) for rare in (
+            ("reinforce", "whole", {"lora_rank": 4}), ("instruct", "packed and sharded", {"batch": 2}),
+            ("instruct", "whole", {}), ("prefer", "whole", {}), ("reinforce", "sharded", {}),
+            ("classify", "sharded", {}),
+        )),
     ],
 )  # fmt: skip
 def test_two_processes_train_as_one_does(
@@ -63,10 +63,8 @@ class LosesItsWorker(Progress):
                 child.kill()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("branch", "sharded", "rank"), [
-    ("reinforce", False, 0), pytest.param("instruct", True, 4, marks=pytest.mark.long),
-])  # fmt: skip
+@pytest.mark.long
+@pytest.mark.parametrize(("branch", "sharded", "rank"), [("reinforce", False, 0), ("instruct", True, 4)])
 def test_a_lost_process_is_a_sentence_and_the_next_run_ends_with_the_same_bytes(
     branch: str, sharded: bool, rank: int, place: Path, tmp_path: Path
 ) -> None:

@@ -46,7 +46,7 @@ PARAMS: dict[str, Finetune] = {
 }  # fmt: skip
 
 REPEATED = ("classify", "prefer")
-"""Branches that are run again undisturbed; the others are killed, and these by `make bench NAME=long`."""
+"""Branches that are run again undisturbed; another is killed, and all are by `make bench NAME=long`."""
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_a_run_repeats_to_the_byte(branch: str, place: Path, made: dict, tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "branch", ["instruct", "reinforce", *(pytest.param(one, marks=pytest.mark.long) for one in REPEATED)]
+    "branch", ["instruct", *(pytest.param(one, marks=pytest.mark.long) for one in ("reinforce", *REPEATED))]
 )
 def test_a_killed_run_ends_with_the_same_bytes(branch: str, place: Path, made: dict, tmp_path: Path) -> None:
     code = (
@@ -225,7 +225,7 @@ def test_preferences_are_learned(rank: int, place: Path, tmp_path: Path) -> None
     assert (tmp_path / "out" / "adapter").exists() == bool(rank)
 
 
-@pytest.mark.parametrize("rank", [0, 8])
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.long), 8])
 def test_classify_learns(rank: int, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source_task, "SNIPPET_CHARS", 60)  # an untrained model knows nothing of a few words
     params = Classify(**FAST | {"steps": 40, "learning_rate": 0.003, "lora_rank": rank})
@@ -265,6 +265,7 @@ def test_classify_learns(rank: int, place: Path, tmp_path: Path, monkeypatch: py
     assert (tmp_path / "out" / "adapter").exists() == bool(rank)
 
 
+@pytest.mark.long
 def test_a_causal_model_learns_to_classify(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from transformers import AutoModelForSequenceClassification
 

@@ -160,7 +160,7 @@ def test_the_same_bytes_whatever_the_workers_and_after_a_kill(tmp_path: Path) ->
     assert not (work / "kept").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_whole_default_corpus_with_a_pool(tmp_path: Path) -> None:
     report, out = run_ingest(Ingest(), tmp_path, workers=2)
     assert 20 < report.metrics["megabytes"] < 30

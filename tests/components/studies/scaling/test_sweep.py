@@ -98,7 +98,7 @@ def long_cell() -> Cell:
     return sweep.cell(PARAMS, 16, 1e10, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_cell_goes_on_and_ends_with_the_same_loss(tmp_path: Path) -> None:
     straight = sweep.run_cell(long_cell(), place(tmp_path / "straight"))
     killed, here = tmp_path / "killed", Path(__file__).parent

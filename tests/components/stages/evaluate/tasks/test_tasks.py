@@ -393,6 +393,7 @@ def test_the_correlations_interval_holds_the_truth() -> None:
     assert correlation(np.zeros_like(exact)).value == 0
 
 
+@pytest.mark.long
 def test_swapped_text_moves_the_prior_and_one_training_shows_no_mitigation(world: World) -> None:
     result = bias_mitigation(world.context(mitigation_steps=25))
     control, swapped = result.metrics["prior_control"], result.metrics["prior_swapped"]
